@@ -1,0 +1,60 @@
+"""What a dataset is: typed metadata that costs nothing to read, and a loader.
+
+One file in ``datasets/`` with a concrete subclass registers it. ``load`` returns cells × features
+with counts in ``X`` and labels in ``obs[card.label_key]``; ``bench.store`` checks and keeps it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bench.parameters import Parameters
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known about a dataset without opening it."""
+
+    modality: str
+    summary: str
+    label_key: str
+    batch_key: str | None = None
+    n_cells: int | None = None
+    n_features: int | None = None
+    n_types: int | None = None
+    organism: str = ""
+    reference: str = ""
+    """Citation with DOI."""
+    url: str = ""
+    licence: str = ""
+    labels_from: str = ""
+    """How the labels were obtained, and so how far to trust them."""
+    tags: tuple[str, ...] = ()
+    verified: bool = False
+    """True once a real file has passed the loader's checks."""
+
+
+class Dataset(ABC):
+    """Base of all datasets."""
+
+    name: ClassVar[str]
+    card: ClassVar[Card]
+
+    class Params(Parameters):
+        """No parameters."""
+
+    def __init__(self, params: Any = None) -> None:
+        self.params = params if params is not None else self.Params()
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what decides the content besides code and parameters (a file's size and time)."""
+        return {}
+
+    @abstractmethod
+    def load(self) -> AnnData:
+        """Return counts (CSR, cells × features) with labels and batch in ``obs``."""

@@ -1,0 +1,87 @@
+"""A method as a plain estimator, without the harness: ``bench.estimator("vae").fit(adata)``."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from bench.errors import UsageError
+from bench.method import RNA, Context, Knowledge, Method
+from bench.prepare import describe, prepare
+from bench.progress import Curves
+
+if TYPE_CHECKING:
+    import numpy as np
+    from anndata import AnnData
+
+
+class Estimator:
+    """Wrap a method: ``fit(adata)`` prepares and fits, then see the attributes.
+
+    After ``fit``: ``fit_`` (all that the method returned), ``embedding_`` (cells × dimensions),
+    ``labels_`` (the method's own clusterings), ``curves_`` (name → values), ``prepared_``.
+    """
+
+    def __init__(self, method: Method) -> None:
+        self.method = method
+
+    def fit(
+        self,
+        adata: AnnData,
+        *,
+        modality: str = RNA,
+        seed: int = 0,
+        n_clusters: int | None = None,
+        batch: np.ndarray | None = None,
+        labels: np.ndarray | None = None,
+        device: str = "cpu",
+        threads: int = 1,
+    ) -> Self:
+        """Fit on ``adata.X`` (counts, cells × features); ``adata`` is not changed.
+
+        ``n_clusters``, ``batch`` and ``labels`` reach the method only if it declares their use.
+        Raises ``UsageError`` if it declares one that is not given.
+        """
+        import numpy as np
+        import scipy.sparse as sp
+
+        given = {"n_clusters": n_clusters, "batch": batch, "labels": labels}
+        uses = self.method.uses()
+        for name in sorted(uses):
+            if given[name] is None:
+                raise UsageError(f"{self.method.name} uses {name}: pass {name}=... to fit.")
+        info = describe(
+            sp.csr_matrix(adata.X), name="data", modality=modality, has_batch=batch is not None
+        )
+        prepared = prepare(adata, self.method.recipe(info))
+        kept = adata.obs_names.get_indexer(prepared.obs_names)
+        curves = Curves()
+        with tempfile.TemporaryDirectory() as scratch:
+            context = Context(
+                seed=seed,
+                n_clusters=n_clusters if "n_clusters" in uses else None,
+                device=device,
+                threads=threads,
+                knowledge=Knowledge(
+                    batch=np.asarray(batch)[kept] if "batch" in uses else None,
+                    labels=np.asarray(labels)[kept] if "labels" in uses else None,
+                ),
+                report=curves,
+                log=lambda text: None,
+                scratch=Path(scratch),
+            )
+            self.fit_ = self.method.fit(prepared, context)
+        self.prepared_, self.curves_ = prepared, curves.values
+        self.embedding_, self.labels_ = self.fit_.embedding, self.fit_.labels
+        return self
+
+    def transform(self, prepared: AnnData) -> np.ndarray:
+        """Return the embedding of new cells, prepared like the training cells.
+
+        Raises ``UsageError`` if the method has no ``transform``.
+        """
+        function: Any = getattr(self.method, "transform", None)
+        if function is None:
+            raise UsageError(f"{self.method.name} cannot embed new cells: it has no transform.")
+        return function(prepared)

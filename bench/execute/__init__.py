@@ -1,0 +1,1 @@
+"""Executors: run jobs in limited processes of their own."""

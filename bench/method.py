@@ -1,0 +1,134 @@
+"""What a method is: the class to subclass, what it receives and what it returns.
+
+A method cannot see what it must not. ``fit`` gets an ``AnnData`` built from counts and feature
+names only: ``X`` is the matrix its recipe asked for, ``layers["counts"]`` the raw counts of the
+same features, ``obs["size_factor"]`` the depth of a cell over all kept features divided by the
+median depth. Whatever else it may use it declares in :meth:`Method.uses` and finds, typed, in
+``context``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from bench.parameters import Parameters
+from bench.recipe import ATAC, MULTIOME, RNA, DatasetInfo, Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from anndata import AnnData
+
+__all__ = [
+    "ATAC", "MULTIOME", "RNA", "USABLE", "Context", "DatasetInfo", "Fit", "Knowledge", "Method",
+    "Recipe",
+]  # fmt: skip
+
+USABLE = frozenset({"n_clusters", "batch", "labels"})
+"""What a method may declare in ``uses()`` beyond the counts."""
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What a method declared that it uses; everything else is ``None``."""
+
+    batch: np.ndarray | None = None
+    """Batch name of each cell, shape (n_cells,)."""
+    labels: np.ndarray | None = None
+    """True type of each cell, shape (n_cells,); only for controls and guided methods."""
+
+
+class Reporter(Protocol):
+    """Signature of ``context.report``."""
+
+    def __call__(self, step: int, total: int | None = None, /, **values: float) -> None: ...
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything a fit gets besides the data."""
+
+    seed: int
+    n_clusters: int | None
+    """Number of true types if ``uses()`` names ``n_clusters``, else ``None``."""
+    device: str
+    """``cpu`` or ``cuda``."""
+    threads: int
+    knowledge: Knowledge
+    report: Reporter
+    """``report(step, total, loss=...)``: progress, curves, pruning; raises ``Diverged`` if a
+    value is not finite and ``Pruned`` if the search has stopped this trial."""
+    log: Callable[[str], None]
+    scratch: Path
+    """An empty folder of this job, deleted afterwards."""
+
+
+@dataclass
+class Fit:
+    """What a fit returns."""
+
+    embedding: np.ndarray
+    """Cells × dimensions, finite."""
+    labels: dict[str, np.ndarray] = field(default_factory=dict)
+    """The method's own clusterings by name, each of shape (n_cells,)."""
+    predictions: dict[str, np.ndarray] = field(default_factory=dict)
+    reconstruction: np.ndarray | None = None
+    """Expected value of ``X`` or of the counts, cells × features, if cheap to keep."""
+    history: dict[str, list[float]] | None = None
+    """Curves that were not sent through ``context.report``."""
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    """Further results worth keeping, such as factor loadings."""
+    n_parameters: int | None = None
+    """Number of trained numbers."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """What was chosen automatically, such as ``{"likelihood": "bernoulli"}``."""
+
+
+class Method(ABC):
+    """Base of all methods. One file in ``methods/`` with a concrete subclass registers it."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    """One line for tables."""
+    reference: ClassVar[str]
+    """Citation with DOI."""
+    modalities: ClassVar[frozenset[str]]
+    """Of ``RNA``, ``ATAC``, ``MULTIOME``: where it can be applied."""
+    family: ClassVar[str]
+    """``autoencoder``, ``factorization``, ``baseline`` or ``control``; also a tag."""
+    cost: ClassVar[str] = "light"
+    """``light`` or ``heavy``; the quick profile runs heavy methods with one seed."""
+    version: ClassVar[int] = 1
+    """Raised when results change for a reason that the source digest does not show."""
+    gpu: ClassVar[bool] = False
+    """True if ``context.device`` makes a difference."""
+    requires: ClassVar[tuple[str, ...]] = ()
+    """Importable names of optional packages; missing ones make the method unavailable."""
+    install: ClassVar[str] = ""
+    """How to get them, such as ``pip install nimfa``."""
+
+    class Params(Parameters):
+        """No parameters."""
+
+    def __init__(self, params: Any) -> None:
+        self.params = params
+
+    def recipe(self, info: DatasetInfo) -> Recipe:
+        """Return the preparation this method wants; a pure function."""
+        return Recipe()
+
+    def uses(self) -> frozenset[str]:
+        """Return what it uses beyond counts, a subset of ``USABLE``; a pure function."""
+        return frozenset()
+
+    @abstractmethod
+    def fit(self, data: AnnData, context: Context) -> Fit:
+        """Learn from ``data`` and return at least an embedding of its cells."""
+
+    # Optional, found by hasattr:
+    #   transform(data: AnnData) -> np.ndarray     embedding of new cells, prepared alike
+    #   save(path: Path) / load(path: Path)        the fitted state, in the folder ``path``

@@ -1,0 +1,151 @@
+"""Parameters, declared once: default, validity bounds, documentation and search range.
+
+    class Params(Parameters):
+        presets = {"faithful": {"batch_size": 32}}
+        learning_rate: Annotated[float, Search(1e-4, 1e-2, log=True)] = Field(
+            1e-3, gt=0, description="step size of Adam"
+        )
+
+``Field(gt=..., le=...)`` says what is valid; :class:`Search` says where a search looks. The two
+are independent: a default may lie outside the search range only if ``Search.zero`` or
+``Search.choices`` says so (``bench test-method`` checks that).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+
+from bench.errors import UsageError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Search:
+    """Where a hyperparameter search looks for a parameter.
+
+    Either ``low`` and ``high`` (optionally ``log`` or a ``step``) or ``choices``. ``zero=True``
+    samples a switch first: off means 0, on means the (often logarithmic) range.
+    ``when`` holds other parameters' values under which this one is sampled at all,
+    ``{"solver": ("nimfa",)}``.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    step: float | None = None
+    choices: tuple[str | int | float | bool, ...] | None = None
+    zero: bool = False
+    when: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+
+    def describe(self) -> str:
+        """Return a short text such as ``0.0001 – 0.01, log`` for tables."""
+        if self.choices is not None:
+            text = " | ".join(str(c) for c in self.choices)
+        else:
+            text = f"{self.low:g} – {self.high:g}" + (", log" if self.log else "")
+        return ("0 or " + text) if self.zero else text
+
+
+def _parse_layers(value: object) -> object:
+    if isinstance(value, str):
+        text = value.strip().strip("()[]")
+        return tuple(int(part) for part in text.replace(",", "-").split("-") if part.strip())
+    return value
+
+
+Layers = Annotated[
+    tuple[int, ...],
+    BeforeValidator(_parse_layers),
+    PlainSerializer(lambda v: "-".join(str(i) for i in v), return_type=str),
+]
+"""Widths of hidden layers, written ``1024-128`` (empty string: none); choices stay strings."""
+
+
+class Parameters(BaseModel):
+    """Base of every ``Params``: frozen, nothing unknown accepted, defaults validated."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    @classmethod
+    def build(
+        cls, values: Mapping[str, Any] | None = None, *, presets: tuple[str, ...] = (), owner: str
+    ) -> Self:
+        """Return validated parameters: defaults, then each preset in turn, then ``values``.
+
+        Raises ``UsageError`` with one line that names the owner and the parameter.
+        """
+        merged: dict[str, Any] = {}
+        for preset in presets:
+            if preset not in cls.presets:
+                known = list(cls.presets)
+                hint = did_you_mean(preset, known) or f" {owner} has no presets."
+                raise UsageError(f"{owner}: no preset '{preset}'.{hint}")
+            merged.update(cls.presets[preset])
+        merged.update(values or {})
+        unknown = [name for name in merged if name not in cls.model_fields]
+        if unknown:
+            hint = did_you_mean(unknown[0], list(cls.model_fields))
+            raise UsageError(f"{owner}: no parameter '{unknown[0]}'.{hint}")
+        try:
+            return cls.model_validate(merged)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"]) or "parameters"
+            given = first.get("input")
+            raise UsageError(f"{owner}.{place}={given!r}: {first['msg']}.") from None
+
+    def resolved(self) -> dict[str, Any]:
+        """Return every value as plain JSON types, in declaration order."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def search_space(cls) -> dict[str, Search]:
+        """Return the declared search range of each parameter that has one."""
+        space = {}
+        for name, field in cls.model_fields.items():
+            for extra in field.metadata:
+                if isinstance(extra, Search):
+                    space[name] = extra
+        return space
+
+    @classmethod
+    def describe(cls) -> list[dict[str, str]]:
+        """Return one row per parameter: name, type, default, bounds, search range, meaning."""
+        rows = []
+        space = cls.search_space()
+        for name, field in cls.model_fields.items():
+            bounds = [
+                f"{sign} {getattr(extra, attribute)}"
+                for extra in field.metadata
+                for attribute, sign in (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤"))
+                if getattr(extra, attribute, None) is not None
+            ]
+            default = cls.model_fields[name].default
+            if isinstance(default, tuple):
+                default = "-".join(str(part) for part in default)
+            rows.append(
+                {
+                    "parameter": name,
+                    "type": _type_name(field.annotation),
+                    "default": str(default),
+                    "valid": ", ".join(bounds),
+                    "search": space[name].describe() if name in space else "",
+                    "meaning": field.description or "",
+                }
+            )
+        return rows
+
+
+def _type_name(annotation: object) -> str:
+    from typing import Literal, get_args, get_origin
+
+    if get_origin(annotation) is Literal:
+        return " | ".join(str(a) for a in get_args(annotation))
+    if annotation == tuple[int, ...]:
+        return "layers"
+    return getattr(annotation, "__name__", str(annotation)).replace("typing.", "")

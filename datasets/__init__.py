@@ -1,0 +1,1 @@
+"""Datasets: one file registers one dataset or family."""

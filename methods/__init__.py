@@ -1,0 +1,1 @@
+"""Methods: one file registers one method; ``nn`` holds what the networks share."""

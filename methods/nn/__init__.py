@@ -1,0 +1,1 @@
+"""Blocks, losses, batches and the training loop shared by the networks."""

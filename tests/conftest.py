@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real labelled datasets; skips where it is not there."""
+    folder = os.environ.get("BENCH_DATA_DIR")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("BENCH_DATA_DIR is not set: no real datasets to test on")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def toy_counts():
+    """60 cells × 40 genes of counts with three types, AnnData with obs['cell_type']."""
+    import numpy as np
+    import scipy.sparse as sp
+    from anndata import AnnData
+
+    rng = np.random.default_rng(0)
+    types = np.repeat(["a", "b", "c"], 20)
+    rate = np.full((60, 40), 1.0)
+    for number, name in enumerate("abc"):
+        rate[types == name, number * 10 : number * 10 + 10] = 6.0
+    adata = AnnData(sp.csr_matrix(rng.poisson(rate).astype(np.float32)))
+    adata.obs_names = [f"cell{i}" for i in range(60)]
+    adata.var_names = [f"gene{i}" for i in range(40)]
+    adata.obs["cell_type"] = types
+    return adata
