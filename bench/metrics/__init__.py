@@ -1,1 +1,68 @@
-"""Metrics: one file each, pure functions, versioned."""
+"""Metrics: one file each, pure functions, versioned.
+
+A module of this package that defines ``METRIC`` (or ``METRICS``, several) registers it. Third
+parties use the entry-point group ``bench.metrics``, whose targets are a :class:`Metric`, several
+of them, or a module like ours. Helper modules start with an underscore.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.errors import UsageError
+
+from .base import Fact, Metric, Missing, Result
+
+__all__ = ["Fact", "Metric", "Missing", "Result", "metrics", "metrics_version"]
+
+
+def metrics() -> dict[str, Metric]:
+    """Return all metrics by name, sorted; imports nothing heavy.
+
+    Raises ``UsageError`` if a module defines no metric or two metrics share a name.
+    """
+    import importlib
+    import pkgutil
+    from importlib.metadata import entry_points
+
+    found: dict[str, Metric] = {}
+    for module in pkgutil.iter_modules(__path__):
+        if module.name != "base" and not module.name.startswith("_"):
+            target = importlib.import_module(f"{__name__}.{module.name}")
+            _register(found, target, f"bench/metrics/{module.name}.py")
+    for point in entry_points(group="bench.metrics"):
+        _register(found, point.load(), f"entry point '{point.name}' of bench.metrics")
+    return dict(sorted(found.items()))
+
+
+def _register(found: dict[str, Metric], target: Any, where: str) -> None:
+    """Add the metric or metrics of a module, a list or a single object."""
+    if isinstance(target, Metric):
+        items = [target]
+    elif hasattr(target, "METRIC"):
+        items = [target.METRIC]
+    else:
+        listed = getattr(target, "METRICS", target)
+        items = list(listed) if isinstance(listed, list | tuple) else []
+    if not items or not all(isinstance(item, Metric) for item in items):
+        raise UsageError(f"{where} defines no metric; set METRIC = Metric(...) at its top level.")
+    for item in items:
+        if item.name in found:
+            raise UsageError(f"{where} defines metric '{item.name}' a second time; rename it.")
+        found[item.name] = item
+
+
+def metrics_version(chosen: Mapping[str, Metric] | None = None) -> str:
+    """Return a short digest of what scores depend on: metrics and clusterings, with versions.
+
+    ``chosen`` restricts it to some metrics (default: all).
+    """
+    import hashlib
+
+    from bench.cluster import VERSIONS
+
+    versions = {f"{name}()": version for name, version in VERSIONS.items()}
+    versions |= {m.name: m.version for m in (metrics() if chosen is None else chosen).values()}
+    text = ",".join(f"{name}:{version}" for name, version in sorted(versions.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,365 @@
+"""The command line: thin verbs over the Python API."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.errors import BenchError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.jobs import Plan
+    from bench.run import RunOutcome
+
+app = typer.Typer(
+    name="bench",
+    help="Benchmark single-cell representation methods: fair, resumable, tracked in MLflow.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Methods = Annotated[
+    str, typer.Option("--methods", "-m", help="'all', 'vae,tag:baseline', 'vae[n_latent=16]'")
+]
+Datasets = Annotated[
+    str, typer.Option("--datasets", "-d", help="names, 'tag:atac', or paths of .h5ad files")
+]
+Assign = Annotated[
+    list[str] | None, typer.Option("--set", help="method.parameter=value; may be repeated")
+]
+Seeds = Annotated[str | None, typer.Option(help="'3': seeds 0, 1, 2; '7,11': those two")]
+ProfileName = Annotated[str | None, typer.Option("--profile", help="quick, default or faithful")]
+Results = Annotated[Path | None, typer.Option(help="folder of store and reports [results]")]
+Cache = Annotated[Path | None, typer.Option(help="folder of prepared data")]
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", help="processes at a time")]
+Threads = Annotated[int | None, typer.Option(help="threads of each process [1]")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda")]
+Timeout = Annotated[float | None, typer.Option(help="seconds a fit may take [3600]")]
+Memory = Annotated[float | None, typer.Option(help="GiB a fit may use beyond the libraries")]
+Retry = Annotated[
+    str | None, typer.Option(help="run stored failures again: failed, timeout, oom or all")
+]
+Plugins = Annotated[
+    list[str] | None, typer.Option("--plugin", help="file with methods or datasets of yours")
+]
+LabelKey = Annotated[str | None, typer.Option(help="column of the true types in .h5ad files")]
+BatchKey = Annotated[str | None, typer.Option(help="column of the batch in .h5ad files")]
+Uri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow server [SQLite]")]
+Experiment = Annotated[str | None, typer.Option(help="MLflow experiment [bench]")]
+Config = Annotated[Path | None, typer.Option(help="settings file [bench.toml]")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON for programs")]
+
+
+@app.command("run")
+def run_command(
+    methods: Methods,
+    datasets: Datasets,
+    assign: Assign = None,
+    seeds: Seeds = None,
+    profile: ProfileName = None,
+    results: Results = None,
+    cache_dir: Cache = None,
+    jobs: Jobs = None,
+    threads: Threads = None,
+    device: Device = None,
+    timeout: Timeout = None,
+    memory: Memory = None,
+    retry: Retry = None,
+    plugins: Plugins = None,
+    label_key: LabelKey = None,
+    batch_key: BatchKey = None,
+    tracking_uri: Uri = None,
+    experiment: Experiment = None,
+    config: Config = None,
+    report: Annotated[bool, typer.Option(help="write the HTML report at the end")] = True,
+    umap: Annotated[bool, typer.Option(help="draw UMAPs in the report")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Run methods × datasets × seeds; what is done is not repeated."""
+    from bench.run import run
+
+    console = _console(stderr=as_json)
+    outcome = run(
+        methods, datasets, assign=assign or (), config=config, report=report, umap=umap,
+        console=console,
+        **_flags(
+            seeds=seeds, profile=profile, results=results, cache_dir=cache_dir, jobs=jobs,
+            threads=threads, device=device, timeout=timeout, memory=memory, retry=retry,
+            plugins=plugins, label_key=label_key, batch_key=batch_key, tracking_uri=tracking_uri,
+            experiment=experiment,
+        ),
+    )  # fmt: skip
+    if as_json:
+        _print_json(_outcome_json(outcome))
+    else:
+        _show_outcome(outcome, console)
+    raise typer.Exit(outcome.exit_code)
+
+
+@app.command("plan")
+def plan_command(
+    methods: Methods,
+    datasets: Datasets,
+    assign: Assign = None,
+    seeds: Seeds = None,
+    profile: ProfileName = None,
+    results: Results = None,
+    cache_dir: Cache = None,
+    jobs: Jobs = None,
+    threads: Threads = None,
+    device: Device = None,
+    retry: Retry = None,
+    plugins: Plugins = None,
+    label_key: LabelKey = None,
+    batch_key: BatchKey = None,
+    tracking_uri: Uri = None,
+    experiment: Experiment = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a run would do, what is done already, and the expected time."""
+    from bench.config import load_settings
+    from bench.run import build_plan, preview
+    from bench.store import Store
+
+    console = _console(stderr=as_json)
+    settings = load_settings(
+        _flags(
+            seeds=seeds, profile=profile, results=results, cache_dir=cache_dir, jobs=jobs,
+            threads=threads, device=device, retry=retry, plugins=plugins, label_key=label_key,
+            batch_key=batch_key, tracking_uri=tracking_uri, experiment=experiment,
+        ),
+        config,
+    )  # fmt: skip
+    store = Store(settings.cache_dir)
+    plan = build_plan(methods, datasets, assign or (), settings, store, console.print)
+    rows, seconds = preview(plan, settings)
+    if as_json:
+        _print_json({"jobs": rows, "left": _left_json(plan), "expected_seconds": seconds})
+        return
+    _show_plan(rows, plan, seconds, console)
+
+
+@app.command("methods")
+def methods_command(
+    name: Annotated[str | None, typer.Argument(help="show one method in full")] = None,
+    plugins: Plugins = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the methods, or show one: parameters, bounds, search ranges, what it uses."""
+    from bench.listing import method_card, method_table
+
+    _list(name, plugins, as_json, method_card, method_table)
+
+
+@app.command("datasets")
+def datasets_command(
+    name: Annotated[str | None, typer.Argument(help="show one dataset in full")] = None,
+    plugins: Plugins = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the datasets, or show one: what it is, its labels, its citation."""
+    from bench.listing import dataset_card, dataset_table
+
+    _list(name, plugins, as_json, dataset_card, dataset_table)
+
+
+@app.command("report")
+def report_command(
+    out: Annotated[Path | None, typer.Option(help="folder to write [results/reports/all]")] = None,
+    methods: Annotated[str | None, typer.Option("--methods", "-m", help="globs")] = None,
+    datasets: Annotated[str | None, typer.Option("--datasets", "-d", help="globs")] = None,
+    results: Results = None,
+    tracking_uri: Uri = None,
+    experiment: Experiment = None,
+    config: Config = None,
+    umap: Annotated[bool, typer.Option(help="draw UMAPs")] = True,
+) -> None:
+    """Write the report of everything in the store, or of a part of it."""
+    from bench.config import load_settings
+    from bench.report import write_report
+    from bench.results import frame, narrow
+    from bench.tracking import Tracker
+
+    console = _console()
+    settings = load_settings(
+        _flags(results=results, tracking_uri=tracking_uri, experiment=experiment), config
+    )
+    if not settings.tracking_uri and not settings.database.is_file():
+        raise UsageError(f"{settings.results}: no results there; run 'bench run' first.")
+    table = narrow(frame(Tracker(settings)), methods, datasets)
+    folder = out or settings.results / "reports" / "all"
+    page = write_report(table, folder, settings, _plain(console), umap=umap)
+    console.print(f"report: {page}", markup=False, highlight=False)
+
+
+@app.command("ui")
+def ui_command(
+    results: Results = None,
+    port: Annotated[int, typer.Option(help="port on this machine")] = 5000,
+    config: Config = None,
+) -> None:
+    """Open the MLflow UI on the store."""
+    import subprocess
+
+    from bench.config import load_settings
+
+    settings = load_settings(_flags(results=results), config)
+    if settings.tracking_uri:
+        raise UsageError(f"the store is a server already: open {settings.tracking_uri}.")
+    if not settings.database.is_file():
+        raise UsageError(f"{settings.results}: no results there; run 'bench run' first.")
+    _console().print(f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C ends it)")
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
+        "--backend-store-uri", f"sqlite:///{settings.database.resolve()}",
+        "--artifacts-destination", (settings.results.resolve() / "artifacts").as_uri(),
+        "--serve-artifacts",
+    ]  # fmt: skip
+    try:
+        code = subprocess.run(command, env=_ui_environment()).returncode
+    except KeyboardInterrupt:
+        code = 0
+    raise typer.Exit(code)
+
+
+@app.command("doctor")
+def doctor_command() -> None:
+    """Show versions, machine, folders and what is unavailable."""
+    from bench.config import load_settings
+    from bench.jobs import device_class
+    from bench.provenance import git_commit, machine, versions
+    from bench.registry import datasets, methods
+
+    settings = load_settings({})
+    lines = {
+        "machine": machine(),
+        "device": device_class("auto"),
+        "git commit": git_commit() or "not a checkout",
+        "results": str(settings.results.resolve()),
+        "cache": str(settings.cache_dir),
+        "limits": f"{settings.timeout:g} s, {settings.memory:g} GiB a job",
+        **versions(),
+    }
+    for entry in [*methods(), *datasets()]:
+        if entry.unavailable:
+            lines[f"unavailable: {entry.name}"] = entry.unavailable
+    for name, value in lines.items():
+        typer.echo(f"{name:24s} {value}")
+
+
+def main() -> None:
+    """Run the command line; errors on purpose end in one line and their exit code."""
+    import signal
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        app(standalone_mode=True)
+    except BenchError as error:
+        typer.echo(f"bench: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("bench: interrupted", err=True)
+        sys.exit(130)
+
+
+def _flags(**values: Any) -> dict[str, Any]:
+    """Drop what was not given."""
+    flags = {name: value for name, value in values.items() if value is not None}
+    if "plugins" in flags:
+        flags["plugins"] = tuple(flags["plugins"])
+    return flags
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr, soft_wrap=True)
+
+
+def _plain(console: Console) -> Any:
+    return lambda text: console.print(text, markup=False, highlight=False)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=1, default=str))
+
+
+def _list(
+    name: str | None, plugins: list[str] | None, as_json: bool, card: Any, table: Any
+) -> None:
+    files = tuple(plugins or ())
+    content = card(name, files) if name else table(files)
+    if as_json:
+        _print_json(content)
+    else:
+        from bench.listing import show
+
+        show(content, _console())
+
+
+def _ui_environment() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+def _left_json(plan: Plan) -> list[dict[str, str]]:
+    from dataclasses import asdict
+
+    return [asdict(one) for one in plan.left]
+
+
+def _outcome_json(outcome: RunOutcome) -> dict[str, Any]:
+    table = outcome.results
+    rows = [] if table is None else json.loads(table.to_json(orient="records"))
+    return {
+        "fitted": outcome.fitted,
+        "reused": outcome.reused,
+        "counts": dict(outcome.counts),
+        "exit_code": outcome.exit_code,
+        "report": str(outcome.report) if outcome.report else None,
+        "results": rows,
+    }
+
+
+def _show_outcome(outcome: RunOutcome, console: Console) -> None:
+    from bench.listing import leaderboard_table
+
+    if outcome.results is not None and (outcome.results["status"] == "done").any():
+        console.print(leaderboard_table(outcome.results))
+    counts = ", ".join(f"{number} {status}" for status, number in sorted(outcome.counts.items()))
+    console.print(f"{outcome.fitted} fitted now, {outcome.reused} from the store: {counts}")
+    if outcome.report is not None:
+        console.print(f"report: {outcome.report}", markup=False, highlight=False)
+
+
+def _show_plan(rows: list[dict[str, Any]], plan: Plan, seconds: float, console: Console) -> None:
+    from bench.display import duration
+    from bench.listing import show
+
+    show(rows, console)
+    for left in plan.left:
+        console.print(
+            f"{left.status}: {left.method} × {left.dataset}: {left.reason}", markup=False
+        )
+    todo = sum(row["state"] != "done" for row in rows)
+    console.print(
+        f"{sum(row['jobs'] for row in rows)} jobs; about {duration(seconds)} to go"
+        if todo
+        else "everything is done"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,303 @@
+"""What runs inside a limited process: the three functions, and how a process behaves.
+
+A child leads its own process group, writes what it prints to a log file, pins its threads, sends
+news through one pipe, and ends with its parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import BenchError, Diverged, Pruned
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bench.method import Fit, Method
+
+_NEWS_SECONDS = 0.1
+Send = Callable[[str, Any], None]
+
+
+def main(function: str, payload: dict[str, Any], connection: Connection) -> None:
+    """Entry point of the process."""
+    os.setsid()
+    _end_with_parent()
+    _redirect(payload.get("log"))
+    _pin_threads(int(payload["threads"]))
+    lock = threading.Lock()
+
+    def send(kind: str, value: Any) -> None:
+        with lock:
+            connection.send((kind, value))
+
+    start = _resident()
+    send("started", {"rss": start})
+    try:
+        value = FUNCTIONS[function](payload, send)
+        value["peak_bytes"] = _peak_resident() - start
+        send("done", value)
+    except BaseException as error:
+        traceback.print_exc()
+        send("error", {"status": _status(error), "reason": _reason(error)})
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads that a library left behind, or an atexit handler, must not keep the process.
+    os._exit(0)
+
+
+def prepare(payload: dict[str, Any], send: Send) -> dict[str, Any]:
+    """Carry out a recipe on a stored dataset."""
+    from bench.recipe import Recipe
+    from bench.store import Store
+
+    Store(Path(payload["cache"])).prepare(
+        Path(payload["dataset_folder"]), Recipe(**payload["recipe"]), payload["prepared_key"]
+    )
+    return {}
+
+
+def fit(payload: dict[str, Any], send: Send) -> dict[str, Any]:
+    """Fit a method without labels and write its artifacts into ``payload["folder"]``."""
+    import numpy as np
+
+    from bench.method import Context, Knowledge
+    from bench.progress import Curves
+    from bench.registry import resolve
+    from bench.seeds import derive
+    from bench.store import Store
+
+    job, folder = payload["job"], Path(payload["folder"])
+    cls = resolve(job["origin"], job["method_name"])
+    method = cls(cls.Params.build(job["params"], owner=job["method_name"]))
+    data, cells = Store(Path(payload["cache"])).open_prepared(job["prepared_key"])
+    known = {
+        name: np.load(path, allow_pickle=False)[cells]
+        for name, path in payload["knowledge"].items()
+    }
+    curves = Curves(_throttled(send))
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    context = Context(
+        seed=derive(job["seed"], "fit"),
+        n_clusters=job["n_clusters"],
+        device=job["device"],
+        threads=job["threads"],
+        knowledge=Knowledge(**known),
+        report=curves,
+        log=lambda text: print(text, flush=True),
+        scratch=scratch,
+    )
+    wall, cpu = time.perf_counter(), _cpu_seconds()
+    result = method.fit(data, context)
+    seconds, cpu_seconds = time.perf_counter() - wall, _cpu_seconds() - cpu
+    _check(result, data.n_obs, method.name)
+    _write_fit(result, method, data, folder / "artifacts")
+    np.save(folder / "artifacts" / "cells.npy", cells)
+    return {
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "n_parameters": result.n_parameters,
+        "notes": dict(result.notes),
+        "curves": {
+            name: [curves.steps[name], values] for name, values in curves.values.items()
+        },
+    }  # fmt: skip
+
+
+def score(payload: dict[str, Any], send: Send) -> dict[str, Any]:
+    """Score a fit's artifacts against the labels; adds ``clusters.parquet``."""
+    import numpy as np
+    import pandas as pd
+
+    from bench.score import score as compute
+    from bench.seeds import derive
+    from bench.store import Truth
+
+    job, folder = payload["job"], Path(payload["folder"])
+    artifacts = folder / "artifacts"
+    embedding = pd.read_parquet(artifacts / "embedding.parquet")
+    cells = np.load(artifacts / "cells.npy")
+    truth = Truth(Path(job["dataset_folder"]))
+    types = np.asarray(truth.types)[cells]
+    own_file = artifacts / "labels.parquet"
+    own = pd.read_parquet(own_file) if own_file.is_file() else pd.DataFrame(index=embedding.index)
+    scores = compute(
+        embedding.to_numpy(dtype=np.float64),
+        types,
+        own_labels={str(name): own[name].to_numpy() for name in own.columns},
+        seed=derive(job["seed"], "score"),
+        batch=None if truth.batch is None else np.asarray(truth.batch)[cells],
+    )
+    table = pd.DataFrame({"type": types}, index=embedding.index)
+    if truth.batch is not None:
+        table["batch"] = np.asarray(truth.batch)[cells]
+    for name, labels in scores.clusters.items():
+        table[name] = labels
+    table.to_parquet(artifacts / "clusters.parquet")
+    return {
+        "metrics": scores.values,
+        "missing": scores.missing,
+        "facts": scores.facts,
+        "coverage": len(cells) / len(truth.types),
+    }
+
+
+FUNCTIONS: dict[str, Callable[[dict[str, Any], Send], dict[str, Any]]] = {
+    "prepare": prepare,
+    "fit": fit,
+    "score": score,
+}
+
+
+def _check(result: Fit, n_cells: int, name: str) -> None:
+    """Raise for a result that breaks the contract; not finite means diverged."""
+    import numpy as np
+
+    embedding = np.asarray(result.embedding)
+    if embedding.ndim != 2 or embedding.shape[0] != n_cells or embedding.shape[1] < 1:
+        raise ValueError(
+            f"{name} returned an embedding of shape {embedding.shape}; expected ({n_cells}, d ≥ 1)"
+        )
+    if not np.issubdtype(embedding.dtype, np.number):
+        raise ValueError(f"{name} returned an embedding of type {embedding.dtype}, not numbers")
+    bad = int((~np.isfinite(embedding)).any(axis=1).sum())
+    if bad:
+        raise Diverged(f"the embedding of {bad} of {n_cells} cells is not finite")
+    for key, labels in result.labels.items():
+        if np.shape(labels) != (n_cells,):
+            raise ValueError(
+                f"{name} returned labels '{key}' of shape {np.shape(labels)}; "
+                f"expected ({n_cells},)"
+            )
+
+
+def _write_fit(result: Fit, method: Method, data: Any, folder: Path) -> None:
+    import numpy as np
+    import pandas as pd
+
+    folder.mkdir(exist_ok=True)
+    embedding = np.asarray(result.embedding, dtype=np.float32)
+    columns = [f"z{i}" for i in range(embedding.shape[1])]
+    index = pd.Index(data.obs_names, name="cell")
+    pd.DataFrame(embedding, index=index, columns=columns).to_parquet(folder / "embedding.parquet")
+    if result.labels:
+        own = {name: _plain(labels) for name, labels in result.labels.items()}
+        pd.DataFrame(own, index=index).to_parquet(folder / "labels.parquet")
+    if result.history:
+        longest = {name: pd.Series(values) for name, values in result.history.items()}
+        pd.DataFrame(longest).to_csv(folder / "history.csv", index_label="step")
+    for name, table in result.tables.items():
+        (folder / "tables").mkdir(exist_ok=True)
+        table.to_parquet(folder / "tables" / f"{name}.parquet")
+    (folder / "features.txt").write_text("\n".join(data.var_names) + "\n")
+    save = getattr(method, "save", None)
+    if save is not None:
+        (folder / "model").mkdir(exist_ok=True)
+        save(folder / "model")
+        (folder / "model" / "params.json").write_text(
+            json.dumps({"method": method.name, "params": method.params.resolved()}, indent=1)
+        )
+
+
+def _plain(labels: Any) -> np.ndarray:
+    import numpy as np
+
+    values = np.asarray(labels)
+    return values.astype(str) if values.dtype.kind in "OUS" else values
+
+
+def _throttled(send: Send) -> Callable[[int, int | None, dict[str, float]], None]:
+    last = 0.0
+
+    def listener(step: int, total: int | None, values: dict[str, float]) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _NEWS_SECONDS:
+            last = now
+            send("progress", {"step": step, "total": total, "values": values})
+
+    return listener
+
+
+def _status(error: BaseException) -> str:
+    if isinstance(error, Diverged):
+        return "diverged"
+    if isinstance(error, Pruned):
+        return "pruned"
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "oom"
+    return "failed"
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, (BenchError, Diverged, Pruned)):
+        return text[:500]
+    return f"{type(error).__name__}: {text}"[:500]
+
+
+def _end_with_parent() -> None:
+    """Kill this process group as soon as the driver is gone, however it went."""
+    parent = parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
+
+
+def _redirect(log: str | None) -> None:
+    """Send everything printed, also by C code, to the log file."""
+    import faulthandler
+
+    target = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    os.close(target)
+    sys.stdout = open(1, "w", buffering=1, closefd=False)
+    sys.stderr = open(2, "w", buffering=1, closefd=False)
+    faulthandler.enable(sys.stderr)
+
+
+def _pin_threads(threads: int) -> None:
+    """Limit the libraries that the server has loaded already."""
+    with contextlib.suppress(ImportError):
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(threads)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(threads)
+
+
+def _cpu_seconds() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _resident() -> int:
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def _peak_resident() -> int:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,264 @@
+"""The plan: methods × datasets × seeds, each a job with its keys, and what is to be done about it.
+
+Planning is light: nothing heavy is imported once the datasets are in the cache.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from bench.config import Settings
+from bench.errors import UsageError
+from bench.keys import digest, preparation_digest, source_digest
+from bench.method import USABLE, Method
+from bench.metrics import metrics_version
+from bench.recipe import Recipe
+from bench.registry import Entry, Registry
+from bench.selectors import Selected, label
+from bench.store import Store, StoredDataset
+
+TERMINAL = ("done", "failed", "timeout", "oom", "diverged", "pruned")
+"""How a job that ran can end."""
+FAILURES = ("failed", "timeout", "oom", "diverged")
+"""Ends that make ``bench run`` exit with 3."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fit and its scores; plain values only, so that it travels to any worker."""
+
+    method: str
+    """Display name, with the values that differ from the defaults."""
+    method_name: str
+    family: str
+    origin: str
+    dataset: str
+    seed: int
+    profile: str
+    protocol: str
+    params: dict[str, Any]
+    recipe: dict[str, Any]
+    uses: tuple[str, ...]
+    n_clusters: int | None
+    threads: int
+    device: str
+    timeout: float
+    memory: float
+    """GiB beyond the loaded libraries."""
+    dataset_folder: str
+    prepared_key: str
+    fit_key: str
+    score_key: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Facts about the dataset for tracking: cells, features, types, digests, modality."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Job:
+        """Inverse of :meth:`as_dict`."""
+        return cls(**{**values, "uses": tuple(values["uses"])})
+
+    @property
+    def name(self) -> str:
+        """Short name for progress and logs."""
+        return f"{self.method} · {self.dataset} · seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Left:
+    """A combination that is not run, and why."""
+
+    method: str
+    dataset: str
+    status: str
+    """``skipped`` or ``unavailable``."""
+    reason: str
+
+
+@dataclass
+class Plan:
+    """All jobs of one command, and the combinations left out."""
+
+    jobs: list[Job] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Configured:
+    """A method class with its parameters."""
+
+    cls: type[Method]
+    origin: str
+    label: str
+    method: Method
+
+
+def configure(
+    selected: list[Selected],
+    registry: Registry[Method],
+    settings: Settings,
+    assignments: list[str],
+) -> tuple[list[Configured], list[Left]]:
+    """Resolve parameters: defaults < profile < presets < ``--set`` < brackets.
+
+    ``assignments`` are texts such as ``vae.learning_rate=3e-4``. Raises ``UsageError``.
+    """
+    given = _assignments(assignments, {one.name for one in selected}, registry)
+    configured, left = [], []
+    for one in selected:
+        entry: Entry[Method] = registry.entry(one.name)
+        if entry.cls is None or entry.unavailable:
+            if one.explicit:
+                registry.get(one.name)
+            left.append(Left(one.name, "all", "unavailable", entry.unavailable))
+            continue
+        values = given.get(one.name, {}) | one.values
+        shown = label(one.name, values)
+        presets = [settings.profile] if settings.profile in entry.cls.Params.presets else []
+        rest = dict(values)
+        if "preset" in rest:
+            presets.append(rest.pop("preset"))
+        params = entry.cls.Params.build(rest, presets=tuple(presets), owner=one.name)
+        configured.append(Configured(entry.cls, entry.origin, shown, entry.cls(params)))
+    return configured, left
+
+
+def _assignments(
+    texts: list[str], selected: set[str], registry: Registry[Method]
+) -> dict[str, dict[str, str]]:
+    given: dict[str, dict[str, str]] = {}
+    for text in texts:
+        target, equals, value = text.partition("=")
+        name, dot, parameter = target.partition(".")
+        if not equals or not dot or not parameter:
+            raise UsageError(f"--set {text}: expected method.parameter=value.")
+        registry.entry(name.strip())
+        if name.strip() not in selected:
+            raise UsageError(f"--set {text}: '{name}' is not among the selected methods.")
+        given.setdefault(name.strip(), {})[parameter.strip()] = value.strip()
+    return given
+
+
+def make_plan(
+    configured: list[Configured],
+    datasets: list[StoredDataset],
+    settings: Settings,
+    store: Store,
+) -> Plan:
+    """Return the grid of jobs; a method that cannot be applied to a modality is left out."""
+    plan = Plan()
+    for dataset in datasets:
+        for one in configured:
+            if dataset.info.modality not in one.cls.modalities:
+                able = ", ".join(sorted(one.cls.modalities))
+                reason = f"made for {able}, the data are {dataset.info.modality}"
+                plan.left.append(Left(one.label, dataset.label, "skipped", reason))
+                continue
+            if "batch" in one.method.uses() and not dataset.info.has_batch:
+                reason = "needs a batch, the dataset has none (--batch-key)"
+                plan.left.append(Left(one.label, dataset.label, "skipped", reason))
+                continue
+            first = make_job(one, dataset, settings.seeds[0], settings, store)
+            heavy_once = settings.profile == "quick" and one.cls.cost == "heavy"
+            seeds = settings.seeds[:1] if heavy_once else settings.seeds
+            plan.jobs += [_with_seed(first, seed) for seed in seeds]
+    return plan
+
+
+def make_job(
+    one: Configured, dataset: StoredDataset, seed: int, settings: Settings, store: Store
+) -> Job:
+    """Return one job with its keys."""
+    uses = one.method.uses()
+    if not uses <= USABLE:
+        wrong = ", ".join(sorted(uses - USABLE))
+        raise UsageError(f"{one.label}: uses() names {wrong}; known: {', '.join(sorted(USABLE))}.")
+    recipe: Recipe = one.method.recipe(dataset.info)
+    job = Job(
+        method=one.label,
+        method_name=one.cls.name,
+        family=one.cls.family,
+        origin=one.origin,
+        dataset=dataset.label,
+        seed=seed,
+        profile=settings.profile,
+        protocol="default",
+        params=one.method.params.resolved(),
+        recipe=recipe.as_dict(),
+        uses=tuple(sorted(uses)),
+        n_clusters=dataset.n_types if "n_clusters" in uses else None,
+        threads=settings.threads,
+        device=device_class(settings.device) if one.cls.gpu else "cpu",
+        timeout=settings.timeout,
+        memory=settings.memory,
+        dataset_folder=str(dataset.folder),
+        prepared_key=store.prepared_key(dataset, recipe),
+        fit_key="",
+        score_key="",
+        facts={
+            "modality": dataset.info.modality,
+            "n_cells": dataset.info.n_cells,
+            "n_features": dataset.info.n_features,
+            "n_types": dataset.n_types,
+            "counts_digest": dataset.counts_digest,
+            "labels_digest": dataset.labels_digest,
+            "batch_digest": dataset.batch_digest,
+            "version": one.cls.version,
+            "source": source_digest(one.origin),
+        },
+    )
+    return _with_seed(job, seed)
+
+
+def _with_seed(job: Job, seed: int) -> Job:
+    """Return the job for another seed, with its keys."""
+    facts = job.facts
+    knowledge = {
+        "n_clusters": job.n_clusters,
+        "labels": facts["labels_digest"] if "labels" in job.uses else None,
+        "batch": facts["batch_digest"] if "batch" in job.uses else None,
+    }
+    fit_key = digest(
+        {
+            "method": job.method_name,
+            "version": facts["version"],
+            "source": facts["source"],
+            "params": job.params,
+            "recipe": job.recipe,
+            "preparation": preparation_digest(),
+            "counts": facts["counts_digest"],
+            "seed": seed,
+            "threads": job.threads,
+            "device": job.device,
+            "knowledge": knowledge,
+        }
+    )
+    score_key = digest(
+        [fit_key, facts["labels_digest"], facts["batch_digest"], job.protocol, metrics_version()]
+    )
+    return replace(job, seed=seed, fit_key=fit_key, score_key=score_key)
+
+
+def device_class(wanted: str) -> str:
+    """Return ``cuda`` or ``cpu``; ``auto`` takes a GPU if driver and PyTorch build have one."""
+    if wanted != "auto":
+        return wanted
+    from importlib.metadata import version
+
+    cpu_build = version("torch").endswith("+cpu")
+    return "cuda" if Path("/dev/nvidiactl").exists() and not cpu_build else "cpu"
+
+
+def write_plan(plan: Plan, path: Path) -> None:
+    """Write the plan as JSON, for the record of a session."""
+    content = {
+        "jobs": [job.as_dict() for job in plan.jobs],
+        "left": [asdict(one) for one in plan.left],
+    }
+    path.write_text(json.dumps(content, indent=1))

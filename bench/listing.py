@@ -1,0 +1,134 @@
+"""Tables and cards of methods and datasets; nothing heavy is imported."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from bench.registry import datasets, methods
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+    from rich.table import Table
+
+Row = dict[str, Any]
+
+
+def method_table(plugins: tuple[str, ...] = ()) -> list[Row]:
+    """Return one row a method."""
+    rows = []
+    for entry in methods(plugins):
+        cls = entry.cls
+        if cls is None or entry.unavailable:
+            rows.append({"method": entry.name, "summary": f"unavailable: {entry.unavailable}"})
+            continue
+        rows.append(
+            {
+                "method": entry.name,
+                "family": cls.family,
+                "data": ", ".join(sorted(cls.modalities)),
+                "cost": cls.cost,
+                "uses": ", ".join(sorted(cls(cls.Params()).uses())),
+                "presets": ", ".join(cls.Params.presets),
+                "summary": cls.summary,
+            }
+        )
+    return rows
+
+
+def method_card(name: str, plugins: tuple[str, ...] = ()) -> Row:
+    """Return all facts about one method."""
+    entry = methods(plugins).entry(name)
+    cls = methods(plugins).get(name)
+    return {
+        "method": name,
+        "summary": cls.summary,
+        "description": inspect.cleandoc(cls.__doc__ or ""),
+        "family": cls.family,
+        "data": ", ".join(sorted(cls.modalities)),
+        "uses": ", ".join(sorted(cls(cls.Params()).uses())) or "counts only",
+        "cost": cls.cost,
+        "device": "cpu or cuda" if cls.gpu else "cpu",
+        "version": cls.version,
+        "reference": cls.reference,
+        "origin": entry.origin,
+        "parameters": cls.Params.describe(),
+        "presets": [
+            {"preset": preset, "sets": ", ".join(f"{k}={v}" for k, v in values.items())}
+            for preset, values in cls.Params.presets.items()
+        ],
+    }
+
+
+def dataset_table(plugins: tuple[str, ...] = ()) -> list[Row]:
+    """Return one row a dataset."""
+    rows = []
+    for entry in datasets(plugins):
+        if entry.cls is None or entry.unavailable:
+            rows.append({"dataset": entry.name, "summary": f"unavailable: {entry.unavailable}"})
+            continue
+        card = entry.cls.card
+        rows.append(
+            {
+                "dataset": entry.name,
+                "data": card.modality,
+                "cells": card.n_cells or "",
+                "features": card.n_features or "",
+                "types": card.n_types or "",
+                "organism": card.organism,
+                "summary": card.summary,
+            }
+        )
+    return rows
+
+
+def dataset_card(name: str, plugins: tuple[str, ...] = ()) -> Row:
+    """Return all facts about one dataset."""
+    from dataclasses import asdict
+
+    cls = datasets(plugins).get(name)
+    facts = {key: value for key, value in asdict(cls.card).items() if value not in ("", None, ())}
+    return {
+        "dataset": name,
+        "description": inspect.cleandoc(cls.__doc__ or ""),
+        **facts,
+        "parameters": cls.Params.describe(),
+    }
+
+
+def show(content: list[Row] | Row, console: Console) -> None:
+    """Print rows as a table, or a card as lines with tables below."""
+    if isinstance(content, list):
+        console.print(_table(content))
+        return
+    for key, value in content.items():
+        if isinstance(value, list):
+            if value:
+                console.print(_table(value))
+        else:
+            console.print(f"[bold]{key}[/]", end="  ")
+            console.print(str(value), markup=False, highlight=False)
+
+
+def leaderboard_table(results: pd.DataFrame) -> Table:
+    """Return the leaderboard by k-means ARI as a rich table."""
+    from bench.reports.tables import leaderboard
+
+    table = leaderboard(results)
+    text = table.map(lambda v: f"{v:.3f}" if isinstance(v, float) else str(v))
+    return _table(text.to_dict("records"))
+
+
+def _table(rows: list[Row]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(str(row.get(column, ""))) for column in columns))
+    return table

@@ -1,0 +1,31 @@
+"""Clustering accuracy after the best one-to-one matching of clusters and types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._contingency import contingency, matched
+from .base import Metric
+
+
+def accuracy(true: Any, predicted: Any) -> float:
+    """Return the share of cells whose cluster is matched to their type.
+
+    Clusters and types are matched one to one so that most cells are right (Kuhn 1955; used for
+    clusterings by Yang et al. 2010 and Xie et al. 2016, equation 10). Cells of a cluster or a
+    type without partner count as wrong, so too many clusters cost accuracy.
+    """
+    table = contingency(true, predicted)
+    return float(table[matched(table)].sum() / table.sum())
+
+
+METRIC = Metric(
+    name="accuracy",
+    kind="clustering",
+    version=1,
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    summary="Share of cells right after matching clusters to types one to one",
+    reference="Kuhn 1955, doi:10.1002/nav.3800020109; Xie et al. 2016, arXiv:1511.06335",
+    function=accuracy,
+)

@@ -1,0 +1,31 @@
+"""Adjusted mutual information."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._contingency import comparable
+from .base import Metric
+
+
+def ami(true: Any, predicted: Any) -> float:
+    """Return (I - E[I]) / (mean(H(T), H(C)) - E[I]): 1 for equal partitions, 0 at random.
+
+    AMI_sum of Vinh, Epps and Bailey 2010, equation 3 and table 2 (arithmetic mean).
+    Raises ``Missing`` if all cells have the same true type.
+    """
+    from sklearn.metrics import adjusted_mutual_info_score
+
+    return float(adjusted_mutual_info_score(*comparable(true, predicted)))
+
+
+METRIC = Metric(
+    name="ami",
+    kind="clustering",
+    version=1,
+    higher_is_better=True,
+    bounds=(-1.0, 1.0),
+    summary="Mutual information of clusters and types, corrected for chance",
+    reference="Vinh, Epps and Bailey 2010, JMLR 11:2837-2854",
+    function=ami,
+)

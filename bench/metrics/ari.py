@@ -1,0 +1,31 @@
+"""Adjusted Rand index."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._contingency import comparable
+from .base import Metric
+
+
+def ari(true: Any, predicted: Any) -> float:
+    """Return the adjusted Rand index: 1 for equal partitions, 0 in expectation at random.
+
+    (RI - E[RI]) / (max RI - E[RI]) over pairs of cells, Hubert and Arabie 1985, equation 5.
+    Raises ``Missing`` if all cells have the same true type.
+    """
+    from sklearn.metrics import adjusted_rand_score
+
+    return float(adjusted_rand_score(*comparable(true, predicted)))
+
+
+METRIC = Metric(
+    name="ari",
+    kind="clustering",
+    version=1,
+    higher_is_better=True,
+    bounds=(-0.5, 1.0),
+    summary="Pairs of cells on which clusters and types agree, corrected for chance",
+    reference="Hubert and Arabie 1985, doi:10.1007/BF01908075",
+    function=ari,
+)

@@ -1,0 +1,50 @@
+"""What a metric is.
+
+A metric is a pure function with a name and a version. Where it is computed depends on its kind:
+
+=============  ==========================================================================
+``clustering``  ``function(true, predicted)``: a clustering against the true types
+``partition``   ``function(embedding, predicted, *, seed)``: a clustering on the embedding
+``embedding``   ``function(embedding, true, *, seed)``: the true types on the embedding
+``batch``       ``function(embedding, true, batch, *, seed)``: mixing of the batches
+=============  ==========================================================================
+
+``true``, ``predicted`` and ``batch`` are arrays of codes or names, shape (n_cells,), without gaps;
+``embedding`` is cells × dimensions, finite. A function returns a float, or a float and the facts
+worth recording beside it (such as the size of a sample), and raises :class:`Missing` with a
+reason where the metric is not defined: never a zero or NaN in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Fact = str | float
+Result = float | tuple[float, dict[str, Fact]]
+Kind = Literal["clustering", "partition", "embedding", "batch"]
+
+
+class Missing(Exception):
+    """Raised by a metric that is not defined for its input; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric with the facts that tables, reports and score keys need."""
+
+    name: str
+    """Lower case, as in the keys of the scores: ``kmeans/ari``."""
+    kind: Kind
+    version: int
+    """Raised when the values change; finished fits are then scored again, not fitted."""
+    higher_is_better: bool | None
+    """``None`` for a description that has no better or worse."""
+    bounds: tuple[float, float]
+    """Smallest and largest possible value."""
+    summary: str
+    """One line for tables."""
+    reference: str
+    """Citation with DOI."""
+    function: Callable[..., Result]

@@ -1,0 +1,31 @@
+"""Completeness."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._contingency import comparable
+from .base import Metric
+
+
+def completeness(true: Any, predicted: Any) -> float:
+    """Return 1 - H(C | T) / H(C): 1 if all cells of each type are in one cluster.
+
+    Rosenberg and Hirschberg 2007, equation 2. A single cluster is perfectly complete.
+    Raises ``Missing`` if all cells have the same true type.
+    """
+    from sklearn.metrics import completeness_score
+
+    return float(completeness_score(*comparable(true, predicted)))
+
+
+METRIC = Metric(
+    name="completeness",
+    kind="clustering",
+    version=1,
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    summary="1 if all cells of a type are in one cluster",
+    reference="Rosenberg and Hirschberg 2007, EMNLP-CoNLL 410-420",
+    function=completeness,
+)

@@ -1,0 +1,31 @@
+"""Homogeneity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._contingency import comparable
+from .base import Metric
+
+
+def homogeneity(true: Any, predicted: Any) -> float:
+    """Return 1 - H(T | C) / H(T): 1 if each cluster holds cells of one type only.
+
+    Rosenberg and Hirschberg 2007, equation 1. One cluster a cell is perfectly homogeneous.
+    Raises ``Missing`` if all cells have the same true type.
+    """
+    from sklearn.metrics import homogeneity_score
+
+    return float(homogeneity_score(*comparable(true, predicted)))
+
+
+METRIC = Metric(
+    name="homogeneity",
+    kind="clustering",
+    version=1,
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    summary="1 if each cluster holds cells of one type only",
+    reference="Rosenberg and Hirschberg 2007, EMNLP-CoNLL 410-420",
+    function=homogeneity,
+)

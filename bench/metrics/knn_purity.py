@@ -1,0 +1,57 @@
+"""Share of the nearest neighbours that have the same type."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._contingency import codes
+from .base import Metric, Missing, Result
+
+if TYPE_CHECKING:
+    import numpy as np
+
+N_NEIGHBORS = 15
+
+
+def knn_purity(embedding: np.ndarray, true: Any, *, seed: int) -> Result:
+    """Return the mean over types of the share of near neighbours with the same type.
+
+    Of a cell whose type has m cells the min(15, m - 1) nearest other cells (Euclidean) are asked,
+    so that a perfect embedding reaches 1 for small types too; a type of a single cell has no
+    neighbour to find and is left out. The mean is taken over the cells of a type, then over
+    types. Ties are broken at random by ``seed``. Facts: ``types``, the number averaged over.
+
+    Raises ``Missing`` for equal points only, one type, or single cells only.
+    """
+    import numpy as np
+
+    from bench.cluster import nearest_neighbors
+
+    labels = codes(true)
+    sizes = np.bincount(labels)
+    if len(sizes) < 2:
+        raise Missing("all cells have the same true type")
+    counted = np.flatnonzero(sizes > 1)
+    if not len(counted):
+        raise Missing("every type has a single cell")
+    if np.all(embedding == embedding[0]):
+        raise Missing("all points of the embedding are equal")
+    indices, _ = nearest_neighbors(embedding, min(N_NEIGHBORS, len(labels) - 1), seed=seed)
+    asked = np.minimum(N_NEIGHBORS, sizes[labels] - 1)
+    same = labels[indices] == labels[:, None]
+    same &= np.arange(indices.shape[1]) < asked[:, None]
+    share = same.sum(axis=1) / np.maximum(asked, 1)
+    per_type = np.bincount(labels, weights=share)[counted] / sizes[counted]
+    return float(per_type.mean()), {"types": float(len(counted))}
+
+
+METRIC = Metric(
+    name="knn_purity",
+    kind="embedding",
+    version=1,
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    summary="Share of the 15 nearest neighbours with the same type, mean over types",
+    reference="neighbourhood hit of Paulovich et al. 2008, doi:10.1109/TVCG.2007.70443",
+    function=knn_purity,
+)

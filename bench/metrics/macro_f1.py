@@ -1,0 +1,31 @@
+"""Macro-averaged F1 after the best one-to-one matching of clusters and types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._contingency import contingency, f1_table, matched
+from .base import Metric
+
+
+def macro_f1(true: Any, predicted: Any) -> float:
+    """Return the mean over types of the F1 with the matched cluster.
+
+    The matching is that of ``accuracy``. F1 = 2 |T ∩ C| / (|T| + |C|). A type without partner
+    (fewer clusters than types) has F1 = 0; a cluster without partner has no term of its own, its
+    cells are missed by their types. Every type counts the same, however few its cells.
+    """
+    table = contingency(true, predicted)
+    return float(f1_table(table)[matched(table)].sum() / table.shape[0])
+
+
+METRIC = Metric(
+    name="macro_f1",
+    kind="clustering",
+    version=1,
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    summary="Mean F1 over types after matching clusters to types one to one",
+    reference="Kuhn 1955, doi:10.1002/nav.3800020109; van Rijsbergen 1979, Information Retrieval",
+    function=macro_f1,
+)

@@ -1,0 +1,25 @@
+"""Number of clusters found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._contingency import contingency
+from .base import Metric
+
+
+def n_clusters(true: Any, predicted: Any) -> float:
+    """Return the number of clusters that hold at least one of the cells."""
+    return float(contingency(true, predicted).shape[1])
+
+
+METRIC = Metric(
+    name="n_clusters",
+    kind="clustering",
+    version=1,
+    higher_is_better=None,
+    bounds=(1.0, float("inf")),
+    summary="Number of clusters found",
+    reference="a count",
+    function=n_clusters,
+)

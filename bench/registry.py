@@ -1,0 +1,173 @@
+"""Find methods and datasets: this package's folders, entry points, and plugin files.
+
+Nothing is listed by hand. A module whose import fails, or a class whose ``requires`` are not
+installed, stays visible as unavailable with the reason.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Generic, TypeVar
+
+from bench.dataset import Dataset
+from bench.errors import UsageError, did_you_mean
+from bench.method import Method
+
+Kind = TypeVar("Kind", Method, Dataset)
+
+
+@dataclass(frozen=True)
+class Entry(Generic[Kind]):
+    """One registered class, or the reason why it cannot be used."""
+
+    name: str
+    origin: str
+    """Module name, or path of a plugin file."""
+    cls: type[Kind] | None
+    unavailable: str = ""
+
+
+class Registry(Generic[Kind]):
+    """Entries by name; built by :func:`methods` and :func:`datasets`."""
+
+    def __init__(self, noun: str, entries: list[Entry[Kind]]) -> None:
+        self.noun = noun
+        self.entries: dict[str, Entry[Kind]] = {}
+        for entry in entries:
+            other = self.entries.get(entry.name)
+            if other is not None:
+                raise UsageError(
+                    f"two {noun}s are named '{entry.name}': in {other.origin} and {entry.origin}; "
+                    "rename one."
+                )
+            self.entries[entry.name] = entry
+
+    def __iter__(self) -> Any:
+        return iter(sorted(self.entries.values(), key=lambda entry: entry.name))
+
+    def entry(self, name: str) -> Entry[Kind]:
+        """Return the entry, available or not; raises ``UsageError`` for an unknown name."""
+        if name not in self.entries:
+            hint = did_you_mean(name, list(self.entries))
+            raise UsageError(f"no {self.noun} named '{name}'.{hint}")
+        return self.entries[name]
+
+    def get(self, name: str) -> type[Kind]:
+        """Return the class; raises ``UsageError`` if it is unknown or unavailable."""
+        entry = self.entry(name)
+        if entry.cls is None or entry.unavailable:
+            raise UsageError(f"{self.noun} '{name}' is unavailable: {entry.unavailable}")
+        return entry.cls
+
+
+@cache
+def methods(plugins: tuple[str, ...] = ()) -> Registry[Method]:
+    """Return all methods: built in, installed (``bench.methods``), and in plugin files."""
+    return Registry("method", _collect(Method, "bench.methods", plugins))
+
+
+@cache
+def datasets(plugins: tuple[str, ...] = ()) -> Registry[Dataset]:
+    """Return all datasets: built in, installed (``bench.datasets``), and in plugin files."""
+    return Registry("dataset", _collect(Dataset, "bench.datasets", plugins))
+
+
+def resolve(origin: str, name: str) -> type[Method]:
+    """Import one method by its entry's origin and name, as a worker process does."""
+    module = load_plugin(origin) if origin.endswith(".py") else importlib.import_module(origin)
+    for cls in _classes(module, Method):
+        if cls.name == name:
+            return cls
+    raise UsageError(f"{origin} no longer holds a method named '{name}'.")
+
+
+@cache
+def load_plugin(path: str) -> ModuleType:
+    """Import a plugin file; raises ``UsageError`` that names the file and line."""
+    file = Path(path).resolve()
+    if not file.is_file():
+        raise UsageError(f"plugin {path}: no such file.")
+    name = f"bench_plugin_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"plugin {path}: not a Python file; expected a name that ends in .py.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UsageError(f"plugin {path} cannot be imported: {error!r}") from error
+    return module
+
+
+def _collect(base: type[Kind], package: str, plugins: tuple[str, ...]) -> list[Entry[Kind]]:
+    entries: list[Entry[Kind]] = []
+    folder = importlib.import_module(package)
+    for found in pkgutil.iter_modules(folder.__path__):
+        if not found.name.startswith("_"):
+            entries += _from_module(base, f"{package}.{found.name}", found.name)
+    entries += _from_entry_points(base, package)
+    for path in plugins:
+        file = str(Path(path).resolve())
+        entries += [_entry(cls, file) for cls in _classes(load_plugin(file), base)]
+    return entries
+
+
+def _from_module(base: type[Kind], origin: str, name: str) -> list[Entry[Kind]]:
+    try:
+        module = importlib.import_module(origin)
+    except ImportError as error:
+        return [Entry(name, origin, None, f"its import fails: {error}.")]
+    return [_entry(cls, origin) for cls in _classes(module, base)]
+
+
+def _from_entry_points(base: type[Kind], group: str) -> list[Entry[Kind]]:
+    from importlib.metadata import entry_points
+
+    entries: list[Entry[Kind]] = []
+    for point in entry_points(group=group):
+        try:
+            cls = point.load()
+        except ImportError as error:
+            entries.append(Entry(point.name, point.module, None, f"its import fails: {error}."))
+            continue
+        if not (inspect.isclass(cls) and issubclass(cls, base)):
+            reason = f"entry point {point.value} is not a {base.__name__} class."
+            entries.append(Entry(point.name, point.module, None, reason))
+            continue
+        entries.append(_entry(cls, point.module))
+    return entries
+
+
+def _classes(module: ModuleType, base: type[Kind]) -> list[type[Kind]]:
+    """Return the concrete, named subclasses defined in ``module`` (or its submodules)."""
+    return [
+        cls
+        for cls in vars(module).values()
+        if inspect.isclass(cls)
+        and issubclass(cls, base)
+        and not inspect.isabstract(cls)
+        and "name" in vars(cls)
+        and (cls.__module__ + ".").startswith(module.__name__ + ".")
+    ]
+
+
+def _entry(cls: type[Kind], origin: str) -> Entry[Kind]:
+    missing = [
+        package
+        for package in getattr(cls, "requires", ())
+        if importlib.util.find_spec(package) is None
+    ]
+    reason = ""
+    if missing:
+        how = getattr(cls, "install", "") or "pip install " + " ".join(missing)
+        reason = f"{', '.join(missing)} not installed: {how}"
+    return Entry(cls.name, origin, cls, reason)

@@ -1,0 +1,72 @@
+"""From a table of results to the report folder: what the page says about where numbers are from.
+
+Together with the command line the only place that loads :mod:`bench.reports`.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import bench
+from bench.config import Settings
+from bench.provenance import git_commit, machine, versions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def write_report(
+    results: pd.DataFrame,
+    folder: Path,
+    settings: Settings,
+    say: Callable[[str], None],
+    *,
+    umap: bool = True,
+) -> Path:
+    """Write page and tables into ``folder``; returns the page's path."""
+    from bench.reports import build
+
+    return build(
+        results,
+        folder,
+        title=f"{settings.experiment}: {', '.join(sorted(set(results['dataset'])))}",
+        command=command_line(),
+        provenance=provenance(results, settings),
+        umap=umap,
+        progress=say,
+    )
+
+
+def command_line() -> str:
+    """Return the command that is running, quoted for the shell."""
+    program = Path(sys.argv[0]).name
+    return shlex.join(["bench", *sys.argv[1:]]) if program == "bench" else "bench.run(...)"
+
+
+def provenance(results: pd.DataFrame, settings: Settings) -> dict[str, str]:
+    """Return the lines that stand under a report."""
+    threads = sorted({int(t) for t in results["threads"].dropna()}) if "threads" in results else []
+    lines = {
+        "aebench": bench.__version__,
+        "git commit": git_commit() or "unknown (not a checkout)",
+        "machine": machine(),
+        "threads per job": ", ".join(map(str, threads)),
+        "jobs at a time": str(settings.jobs),
+        "limits per job": f"{settings.timeout:g} s, {settings.memory:g} GiB",
+        "store": settings.tracking_uri or str(settings.database),
+        "clusterings": "k-means with k = number of true types; Leiden at resolution 1.0",
+        "versions": ", ".join(f"{name} {number}" for name, number in versions().items()),
+    }
+    for name, rows in results.groupby("dataset"):
+        first = rows.dropna(subset=["n_cells"]) if "n_cells" in rows else rows.iloc[:0]
+        if len(first):
+            row = first.iloc[0]
+            lines[f"dataset {name}"] = (
+                f"{row['n_cells']:.0f} cells × {row['n_features']:.0f} features, "
+                f"{row['n_types']:.0f} types, {row['modality']}"
+            )
+    return lines

@@ -1,0 +1,78 @@
+"""Finished jobs as one table."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.config import Settings, load_settings
+from bench.errors import UsageError
+from bench.selectors import split
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.jobs import Plan
+    from bench.tracking import Tracker
+
+
+def load(results: str | Path = "results", **options: Any) -> pd.DataFrame:
+    """Return all finished jobs of a results folder, one row a job.
+
+    ``options`` are further settings, such as ``experiment`` or ``tracking_uri``. Columns: keys,
+    method, family, dataset, modality, seed, protocol, profile, status, reason, device, threads,
+    ``seconds``, ``cpu_seconds``, ``peak_memory_mb`` (MiB above the loaded libraries),
+    ``n_parameters``, ``coverage`` and one column a metric, ``kmeans/ari`` and so on; missing
+    values are NaN. ``artifacts`` is the local folder with ``embedding.parquet`` and
+    ``clusters.parquet``.
+    """
+    from bench.tracking import Tracker
+
+    settings: Settings = load_settings({"results": Path(results), **options})
+    return frame(Tracker(settings))
+
+
+def frame(tracker: Tracker, plan: Plan | None = None) -> pd.DataFrame:
+    """Return the table of all finished jobs, or of a plan's jobs and left-out combinations.
+
+    With a plan, display names and profile are those of the plan: the same fit may have been
+    committed under another name, ``vae`` and ``vae[n_latent=10]`` say.
+    """
+    import pandas as pd
+
+    rows = tracker.rows()
+    if plan is not None:
+        stored = {row["score_key"]: row for row in rows}
+        rows = []
+        for job in plan.jobs:
+            if job.score_key in stored:
+                shown = {"method": job.method, "dataset": job.dataset, "profile": job.profile}
+                rows.append(stored[job.score_key] | shown)
+        for left in plan.left:
+            if left.dataset != "all":
+                shown = {"method_name": left.method.partition("[")[0], **asdict(left)}
+                rows.append(shown)
+    table = pd.DataFrame(rows)
+    if "started" in table:
+        table["started"] = pd.to_datetime(table["started"], unit="ms", utc=True)
+    for column in ("seconds", "cpu_seconds", "peak_memory_mb", "n_parameters", "coverage"):
+        if len(table) and column not in table:
+            table[column] = float("nan")
+    return table
+
+
+def narrow(table: pd.DataFrame, methods: str | None, datasets: str | None) -> pd.DataFrame:
+    """Keep rows whose method and dataset match comma-separated names or globs.
+
+    Raises ``UsageError`` if nothing is left.
+    """
+    for column, text in (("method", methods), ("dataset", datasets)):
+        if text is not None and len(table):
+            patterns = split(text)
+            hit = [any(fnmatchcase(str(v), p) or v == p for p in patterns) for v in table[column]]
+            table = table[hit]
+    if table.empty:
+        raise UsageError("no finished job matches; 'bench report' without -m and -d shows all.")
+    return table

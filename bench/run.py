@@ -1,0 +1,425 @@
+"""The driver: from selectors to committed results.
+
+configuration → plan → preparation → jobs → commit → table and report.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from bench.config import Settings, load_settings
+from bench.dataset import Dataset
+from bench.display import Display, duration
+from bench.errors import UsageError
+from bench.jobs import FAILURES, Job, Plan, configure, make_plan, write_plan
+from bench.keys import source_digest
+from bench.registry import datasets as dataset_registry
+from bench.registry import methods as method_registry
+from bench.selectors import label, select
+from bench.spool import Result, Spool
+from bench.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.tracking import Committed, Tracker
+
+Say = Callable[[str], None]
+_COST_SECONDS = {"light": 10.0, "heavy": 60.0}
+_OTHER_DRIVER_SECONDS = 1.0
+
+
+@dataclass
+class RunOutcome:
+    """What a run came to."""
+
+    plan: Plan
+    fitted: int = 0
+    reused: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    """Jobs of the plan by status, stored ones included."""
+    results: pd.DataFrame | None = None
+    report: Path | None = None
+    interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """130 interrupted, 3 if a job failed, else 0."""
+        if self.interrupted:
+            return 130
+        return 3 if any(self.counts[status] for status in FAILURES) else 0
+
+
+def run(
+    methods: str,
+    datasets: str,
+    *,
+    assign: Sequence[str] = (),
+    config: Path | None = None,
+    report: bool = True,
+    umap: bool = True,
+    console: Console | None = None,
+    **flags: Any,
+) -> RunOutcome:
+    """Run the grid methods × datasets × seeds and return its results.
+
+    ``methods`` and ``datasets`` are selectors (``"all"``, ``"vae,tag:baseline"``), ``assign``
+    holds texts such as ``"vae.n_latent=16"``, ``flags`` are fields of
+    :class:`bench.config.Settings`. Jobs that are done are not repeated. Raises ``BenchError``
+    for wrong usage or input; a job that fails is a result, not an error.
+    """
+    console = console or Console()
+    settings = load_settings(flags, config)
+    store = Store(settings.cache_dir)
+    plan = build_plan(methods, datasets, assign, settings, store, _sayer(console))
+    outcome = Driver(settings, store, plan, console).run()
+    if report and not outcome.interrupted:
+        outcome.report = make_report(outcome, settings, console, umap=umap)
+    return outcome
+
+
+def build_plan(
+    methods: str,
+    datasets: str,
+    assign: Sequence[str],
+    settings: Settings,
+    store: Store,
+    say: Say,
+) -> Plan:
+    """Resolve selectors and parameters, make the datasets ready, and lay out the jobs."""
+    registry = method_registry(settings.plugins)
+    chosen = select(methods, registry.entries, method_tags(settings.plugins), noun="method")
+    configured, left = configure(chosen, registry, settings, list(assign))
+    stored = [
+        store.dataset(dataset, source, shown, say)
+        for dataset, source, shown in choose_datasets(datasets, settings)
+    ]
+    plan = make_plan(configured, stored, settings, store)
+    plan.left += left
+    for one in stored:
+        for warning in one.facts["warnings"]:
+            say(f"{one.label}: {warning}")
+    return plan
+
+
+def method_tags(plugins: tuple[str, ...]) -> Callable[[str], frozenset[str]]:
+    """Return the function that gives a method's tags: family, cost, modalities."""
+    registry = method_registry(plugins)
+
+    def tags(name: str) -> frozenset[str]:
+        cls = registry.entry(name).cls
+        return frozenset() if cls is None else cls.modalities | {cls.family, cls.cost}
+
+    return tags
+
+
+def dataset_tags(plugins: tuple[str, ...]) -> Callable[[str], frozenset[str]]:
+    """Return the function that gives a dataset's tags: modality, organism, own tags."""
+    registry = dataset_registry(plugins)
+
+    def tags(name: str) -> frozenset[str]:
+        cls = registry.entry(name).cls
+        if cls is None:
+            return frozenset()
+        return frozenset({cls.card.modality, cls.card.organism, *cls.card.tags} - {""})
+
+    return tags
+
+
+def choose_datasets(text: str, settings: Settings) -> list[tuple[Dataset, str, str]]:
+    """Return (dataset, digest of its loader, display name) for each selected dataset.
+
+    A selector that is a path loads that file; a name that is not registered is looked up in
+    ``BENCH_DATA_DIR``. Raises ``UsageError``.
+    """
+    # The one place of the engine that names a module of datasets/: any file by its path.
+    from bench.datasets.files import FileDataset, find_local
+
+    registry = dataset_registry(settings.plugins)
+
+    def is_file(name: str) -> bool:
+        path_like = "/" in name or name.endswith(".h5ad")
+        return path_like or (name not in registry.entries and find_local(name) is not None)
+
+    chosen = select(
+        text, registry.entries, dataset_tags(settings.plugins), noun="dataset", is_path=is_file
+    )
+    found: list[tuple[Dataset, str, str]] = []
+    for one in chosen:
+        if is_file(one.name):
+            if one.values:
+                key = next(iter(one.values))
+                raise UsageError(f"{one.name}: a file has no parameter '{key}'.")
+            path = find_local(one.name) or Path(one.name)
+            file = FileDataset.from_path(path, settings.label_key, settings.batch_key)
+            found.append((file, "file", file.name))
+            continue
+        if registry.entry(one.name).unavailable and not one.explicit:
+            continue
+        cls = registry.get(one.name)
+        params = cls.Params.build(dict(one.values), owner=one.name)
+        source = source_digest(registry.entry(one.name).origin)
+        found.append((cls(params), source, label(one.name, one.values)))
+    names = Counter(shown for _, _, shown in found)
+    double = next((name for name, count in names.items() if count > 1), None)
+    if double:
+        raise UsageError(f"two datasets would be named '{double}'; rename one of the files.")
+    return found
+
+
+class Driver:
+    """Carries out one plan against one store."""
+
+    def __init__(self, settings: Settings, store: Store, plan: Plan, console: Console) -> None:
+        self.settings, self.store, self.plan, self.console = settings, store, plan, console
+        self.outcome = RunOutcome(plan)
+        self._locks: dict[str, Any] = {}
+        self._session = ""
+
+    def run(self) -> RunOutcome:
+        """Commit what waits, run what is missing, and return the outcome."""
+        from bench.execute.process import warm_up
+        from bench.results import frame
+
+        if not self.settings.tracking_uri and not self.settings.database.exists():
+            # Nothing can be done yet: load the libraries while the store is being made.
+            warm_up(self.settings.threads)
+        from bench.tracking import Tracker
+
+        self.tracker = Tracker(self.settings)
+        self.spool = Spool(self.settings.results / "spool")
+        self._commit_waiting()
+        known = self.tracker.committed()
+        todo = self._todo(known)
+        self.outcome.reused = len({job.score_key for job in self.plan.jobs}) - len(todo)
+        self._announce(todo, known)
+        if todo:
+            self._carry_out(todo)
+        self.outcome.results = frame(self.tracker, self.plan)
+        self.outcome.counts = Counter(self.outcome.results["status"])
+        return self.outcome
+
+    def _commit_waiting(self) -> None:
+        self.spool.sweep()
+        for folder in self.spool.waiting():
+            if self.tracker.commit(folder):
+                self.console.print(f"committed a result of an interrupted run: {folder.name}")
+
+    def _todo(self, known: dict[str, Committed]) -> list[Job]:
+        """Return the jobs to run, each key once."""
+        jobs = {job.score_key: job for job in reversed(self.plan.jobs)}
+        return [job for job in reversed(jobs.values()) if self._wanted(job, known)]
+
+    def _wanted(self, job: Job, known: dict[str, Committed]) -> bool:
+        before = known.get(job.score_key)
+        if before is None or before.status in ("done", "pruned"):
+            return before is None
+        raised = (before.status == "timeout" and job.timeout > before.timeout) or (
+            before.status == "oom" and job.memory > before.memory
+        )
+        return raised or self.settings.retry in (before.status, "all")
+
+    def _announce(self, todo: list[Job], known: dict[str, Committed]) -> None:
+        say = _sayer(self.console)
+        for left in self.plan.left:
+            say(f"{left.status}: {left.method} × {left.dataset}: {left.reason}")
+        stored = [known[j.score_key].status for j in self.plan.jobs if j.score_key in known]
+        failed = sum(status in FAILURES for status in stored)
+        if not todo:
+            say(f"nothing to fit: all {len(stored)} jobs are in the store")
+        else:
+            seconds = expected_seconds(todo, self.tracker, self.settings)
+            say(
+                f"{len(todo)} jobs to run, {self.outcome.reused} in the store; "
+                f"{self.settings.jobs} at a time, about {duration(seconds)}"
+            )
+        if failed and self.settings.retry == "none":
+            say(f"{failed} of the stored jobs failed; --retry all runs them again")
+
+    def _carry_out(self, todo: list[Job]) -> None:
+        command = shlex.join(["bench", *sys.argv[1:]]) if sys.argv[0] else "bench.run(...)"
+        self._session = self.tracker.start_session(command, {"profile": self.settings.profile})
+        status = "FINISHED"
+        try:
+            self._execute(todo)
+        except KeyboardInterrupt:
+            self.outcome.interrupted, status = True, "KILLED"
+            self._commit_waiting()
+            self.console.print(
+                f"interrupted: {self.outcome.fitted} jobs are kept; run the same command to go on"
+            )
+        finally:
+            for lock in self._locks.values():
+                lock.release()
+            self._end_session(status)
+
+    def _end_session(self, status: str) -> None:
+        counts = Counter(c.status for c in self.tracker.committed().values())
+        path = self.settings.results / f".plan-{os.getpid()}.json"
+        write_plan(self.plan, path)
+        renamed = path.with_name("plan.json")
+        path.replace(renamed)
+        self.tracker.end_session(self._session, status, counts, renamed)
+        renamed.unlink(missing_ok=True)
+
+    def _execute(self, todo: list[Job]) -> None:
+        from bench.execute.local import LocalExecutor
+
+        expected = expected_seconds(todo, self.tracker, self.settings)
+        fits = self.tracker.fits()
+        with Display(self.console, len(todo), self.settings.jobs, expected) as display:
+            executor = LocalExecutor(
+                self.settings.jobs, self.settings.threads, self.store.root, self.spool,
+                display.news,
+            )  # fmt: skip
+            try:
+                broken = self._prepare(executor, [j for j in todo if j.fit_key not in fits])
+                for job in todo:
+                    if job.prepared_key in broken:
+                        folder = self._spool_failure(job, broken[job.prepared_key])
+                        self._take(job, folder, display)
+                        continue
+                    executor.submit(job, lambda job=job: self._claim(job), fits.get(job.fit_key))
+                elsewhere = []
+                for job, folder in executor.as_completed():
+                    if folder is None and job.score_key not in self._locks:
+                        elsewhere.append(job)
+                        continue
+                    self._take(job, folder, display)
+                for job in elsewhere:
+                    executor.submit(job, lambda job=job: self._claim(job, wait=True))
+                for job, folder in executor.as_completed():
+                    self._take(job, folder, display)
+            except BaseException:
+                executor.cancel()
+                raise
+            executor.close()
+
+    def _prepare(self, executor: Any, todo: list[Job]) -> dict[str, str]:
+        """Prepare each recipe once; returns prepared key → reason for those that failed."""
+        needed = {job.prepared_key: job for job in todo}
+        missing = [j for key, j in needed.items() if not self.store.prepared_ready(key)]
+        broken = {}
+        for job, ended in executor.prepare(missing):
+            if ended.status == "cancelled":
+                raise KeyboardInterrupt
+            if ended.status != "done":
+                broken[job.prepared_key] = f"preparation: {ended.reason}"
+        return broken
+
+    def _spool_failure(self, job: Job, reason: str) -> Path:
+        work = self.spool.work_folder(job)
+        now = time.time()
+        return self.spool.finish(work, Result(job, "failed", reason, started=now, ended=now))
+
+    def _claim(self, job: Job, *, wait: bool = False) -> bool:
+        """Lock a job against other drivers; false if one has it or has done it meanwhile."""
+        from filelock import FileLock, Timeout
+
+        folder = self.settings.results / "locks"
+        folder.mkdir(exist_ok=True)
+        lock = FileLock(folder / f"{job.score_key}.lock", thread_local=False)
+        try:
+            lock.acquire(timeout=-1 if wait else 0, poll_interval=_OTHER_DRIVER_SECONDS)
+        except Timeout:
+            return False
+        self._locks[job.score_key] = lock
+        before = self.tracker.find(job.score_key)
+        return self._wanted(job, {job.score_key: before} if before else {})
+
+    def _take(self, job: Job, folder: Path | None, display: Display) -> None:
+        """Commit one finished job and show it."""
+        result = None
+        if folder is not None:
+            result = Result.read(folder)
+            result.session = self._session
+            result.write(folder)
+            self.tracker.commit(folder)
+            self.outcome.fitted += 1
+        lock = self._locks.pop(job.score_key, None)
+        if lock is not None:
+            lock.release()
+        display.ended(job, result)
+
+
+def expected_seconds(todo: Sequence[Job], tracker: Tracker | None, settings: Settings) -> float:
+    """Return the wall time to expect: earlier runs of the method scaled by cells, else its cost.
+
+    Each job costs its median time on the same dataset, or on any other per cell, or the prior of
+    its declared cost; the sum is divided by the number of workers.
+    """
+    rates: dict[str, list[float]] = {}
+    exact: dict[tuple[str, str], list[float]] = {}
+    for row in tracker.rows() if tracker else []:
+        if row["status"] == "done" and row["profile"] == settings.profile and "seconds" in row:
+            rates.setdefault(row["method"], []).append(row["seconds"] / row["n_cells"])
+            exact.setdefault((row["method"], row["dataset"]), []).append(row["seconds"])
+    registry = method_registry(settings.plugins)
+    total = 0.0
+    for job in todo:
+        if (job.method, job.dataset) in exact:
+            total += _median(exact[job.method, job.dataset])
+        elif job.method in rates:
+            total += _median(rates[job.method]) * job.facts["n_cells"]
+        else:
+            total += _COST_SECONDS[registry.get(job.method_name).cost]
+    return total / min(settings.jobs, max(1, len(todo)))
+
+
+def preview(plan: Plan, settings: Settings) -> tuple[list[dict[str, Any]], float]:
+    """Return one row per method × dataset with how many jobs are done, and the seconds to go."""
+    from bench.tracking import Tracker
+
+    exists = bool(settings.tracking_uri) or settings.database.is_file()
+    tracker = Tracker(settings) if exists else None
+    known = tracker.committed() if tracker else {}
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    todo = []
+    for job in plan.jobs:
+        row = rows.setdefault(
+            (job.method, job.dataset),
+            {"method": job.method, "dataset": job.dataset, "jobs": 0, "in store": 0, "state": ""},
+        )
+        row["jobs"] += 1
+        if job.score_key in known:
+            row["in store"] += 1
+        else:
+            todo.append(job)
+        row["state"] = "done" if row["in store"] == row["jobs"] else "to do"
+    return list(rows.values()), expected_seconds(todo, tracker, settings)
+
+
+def _median(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+def _sayer(console: Console) -> Say:
+    return lambda text: console.print(text, markup=False, highlight=False)
+
+
+def make_report(
+    outcome: RunOutcome, settings: Settings, console: Console, *, umap: bool
+) -> Path | None:
+    """Write the report of a run unless the same one is there already; returns its path."""
+    from bench.keys import digest
+    from bench.report import write_report
+
+    assert outcome.results is not None
+    keys = sorted({job.score_key for job in outcome.plan.jobs})
+    left = [[one.method, one.dataset] for one in outcome.plan.left]
+    folder = settings.results / "reports" / digest([keys, left])[:8]
+    page = folder / "report.html"
+    if page.is_file() and not outcome.fitted:
+        return page
+    write_report(outcome.results, folder, settings, _sayer(console), umap=umap)
+    return page

@@ -1,0 +1,210 @@
+"""Score an embedding and clusterings against the true types."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bench.metrics import Fact, Metric, Missing, metrics
+from bench.seeds import derive
+
+if TYPE_CHECKING:
+    import numpy as np
+
+RESERVED = frozenset({"kmeans", "leiden", "embedding"})
+"""First parts of score keys that belong to the harness."""
+
+
+@dataclass
+class Scores:
+    """What scoring one fit gives; keys are ``<clustering>/<metric>`` and ``embedding/<metric>``.
+
+    ``values`` holds finite numbers only. A metric is either in ``values`` or in ``missing``.
+    """
+
+    values: dict[str, float] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    """Key → reason in one line."""
+    clusters: dict[str, np.ndarray] = field(default_factory=dict)
+    """``kmeans``, ``leiden`` and the method's own clusterings → labels of all cells."""
+    facts: dict[str, Fact] = field(default_factory=dict)
+    """``kmeans/k``, ``cells`` and what metrics record, such as ``<key>/cells`` of a sample."""
+
+
+def score(
+    embedding: Any,
+    types: Any,
+    *,
+    own_labels: Mapping[str, Any] | None = None,
+    seed: int,
+    batch: Any = None,
+    only: np.ndarray | None = None,
+    chosen: Mapping[str, Metric] | None = None,
+) -> Scores:
+    """Cluster an embedding and compute all metrics.
+
+    Parameters
+    ----------
+    embedding
+        Cells × dimensions, finite; a vector is one dimension.
+    types
+        True type of each cell, none missing. k-means gets their number ("k from truth").
+    own_labels
+        The method's own clusterings by name. A name of the harness gets the prefix ``own_``.
+    seed
+        Clusterings and samples use seeds derived from it.
+    batch
+        Batch of each cell; without it metrics of batch mixing are missing.
+    only
+        Mask of the cells to report on. Clusterings are made of all cells, k included; metrics
+        see the masked cells only, neighbours and silhouettes among them.
+    chosen
+        Metrics to compute (default: all).
+
+    Raises ``ValueError`` if the embedding is not finite or if lengths differ.
+    """
+    import numpy as np
+
+    from bench import cluster
+
+    points = _points(embedding)
+    true = _labels("types", types, len(points))
+    mask = _mask(only, len(points))
+    k = len(np.unique(true))
+    scores = Scores()
+    scores.clusters["kmeans"] = cluster.kmeans(points, k, derive(seed, "score", "kmeans"))
+    scores.clusters["leiden"] = cluster.leiden(points, derive(seed, "score", "leiden"))
+    for name, labels in (own_labels or {}).items():
+        key = _own_name(name, scores.clusters)
+        scores.clusters[key] = _labels(f"labels '{name}'", labels, len(points))
+    scores.facts |= {
+        "kmeans/k": float(k),
+        "leiden/n_neighbors": float(cluster.N_NEIGHBORS),
+        "leiden/resolution": cluster.RESOLUTION,
+        "cells": float(mask.sum()),
+        "types": float(len(np.unique(true[mask]))),
+    }
+    wanted = metrics() if chosen is None else chosen
+    batches = None if batch is None else _labels("batch", batch, len(points))[mask]
+    _embedding_metrics(scores, wanted, points[mask], true[mask], batches, seed)
+    for name, labels in scores.clusters.items():
+        _cluster_metrics(scores, wanted, name, points[mask], true[mask], labels[mask], seed)
+    return scores
+
+
+def _embedding_metrics(
+    scores: Scores,
+    wanted: Mapping[str, Metric],
+    points: np.ndarray,
+    true: np.ndarray,
+    batch: np.ndarray | None,
+    seed: int,
+) -> None:
+    """Compute the metrics of the embedding itself."""
+    for metric in wanted.values():
+        key = f"embedding/{metric.name}"
+        own_seed = derive(seed, "score", metric.name)
+        if metric.kind == "embedding":
+            _compute(scores, key, metric.function, points, true, seed=own_seed)
+        elif metric.kind == "batch" and batch is None:
+            scores.missing[key] = "no batch is given"
+        elif metric.kind == "batch":
+            _compute(scores, key, metric.function, points, true, batch, seed=own_seed)
+
+
+def _cluster_metrics(
+    scores: Scores,
+    wanted: Mapping[str, Metric],
+    name: str,
+    points: np.ndarray,
+    true: np.ndarray,
+    labels: np.ndarray,
+    seed: int,
+) -> None:
+    """Compute the metrics of one clustering."""
+    for metric in wanted.values():
+        key = f"{name}/{metric.name}"
+        if metric.kind == "clustering":
+            _compute(scores, key, metric.function, true, labels)
+        elif metric.kind == "partition":
+            own_seed = derive(seed, "score", metric.name)
+            _compute(scores, key, metric.function, points, labels, seed=own_seed)
+
+
+def _compute(
+    scores: Scores, key: str, function: Callable[..., Any], *args: Any, **kw: Any
+) -> None:
+    """Store a value with its facts, or the reason why there is none."""
+    import math
+
+    try:
+        result = function(*args, **kw)
+    except Missing as reason:
+        scores.missing[key] = str(reason)
+        return
+    except MemoryError:
+        raise  # the job is out of memory, and its status must say so
+    except Exception as error:  # a faulty third-party metric must not cost the other scores
+        scores.missing[key] = f"{type(error).__name__}: {error}".splitlines()[0]
+        return
+    value, facts = result if isinstance(result, tuple) else (result, {})
+    if not math.isfinite(value):
+        scores.missing[key] = f"the metric returned {value}"
+        return
+    scores.values[key] = float(value)
+    scores.facts |= {f"{key}/{fact}": content for fact, content in facts.items()}
+
+
+def _points(embedding: Any) -> np.ndarray:
+    """Return the embedding as cells × dimensions, float64, or raise ``ValueError``."""
+    import numpy as np
+
+    points = np.asarray(embedding, dtype=np.float64)
+    if points.ndim == 1:
+        points = points[:, None]
+    if points.ndim != 2 or 0 in points.shape:
+        raise ValueError(f"the embedding has shape {points.shape}, not cells × dimensions")
+    finite = np.isfinite(points)
+    if not finite.all():
+        bad = int((~finite.all(axis=1)).sum())
+        raise ValueError(f"the embedding is not finite in {bad} of {len(points)} cells")
+    return points
+
+
+def _labels(what: str, labels: Any, n_cells: int) -> np.ndarray:
+    """Return labels as integers or strings, shape (n_cells,), or raise ``ValueError``."""
+    import numpy as np
+    import pandas as pd
+
+    values = np.asarray(labels)
+    if values.shape != (n_cells,):
+        raise ValueError(f"{what}: shape {values.shape}, but the embedding has {n_cells} cells")
+    if pd.isna(values).any():
+        raise ValueError(f"{what}: {int(pd.isna(values).sum())} of {n_cells} cells have none")
+    if values.dtype.kind in "iub":
+        return values.astype(np.int64)
+    if values.dtype.kind == "f" and np.all(values == np.rint(values)):
+        return values.astype(np.int64)
+    return values.astype(str)
+
+
+def _mask(only: np.ndarray | None, n_cells: int) -> np.ndarray:
+    """Return the mask of reported cells, all of them by default."""
+    import numpy as np
+
+    if only is None:
+        return np.ones(n_cells, dtype=bool)
+    mask = np.asarray(only)
+    if mask.dtype != bool or mask.shape != (n_cells,) or not mask.any():
+        raise ValueError(f"only: expected {n_cells} booleans, at least one of them true")
+    return mask
+
+
+def _own_name(name: str, taken: Mapping[str, Any]) -> str:
+    """Return a name for a method's own clustering that fits into a key and is free."""
+    key = re.sub(r"[^\w.-]+", "_", name) or "own"
+    while key in RESERVED or key in taken:
+        key = f"own_{key}"
+    return key

@@ -1,0 +1,122 @@
+"""Selectors: ``all``, globs, ``tag:atac``, ``not:name``, ``vae[n_latent=16,preset=faithful]``.
+
+Several are separated by commas outside brackets. Results keep the order of the selectors, names
+matched by one glob are sorted, and nothing is selected twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from bench.errors import UsageError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Selected:
+    """One name with the values given in brackets, as text."""
+
+    name: str
+    values: dict[str, str] = field(default_factory=dict)
+    explicit: bool = False
+    """True if named in full, not matched by a pattern."""
+
+
+def split(text: str) -> list[str]:
+    """Split at commas outside square brackets; empty parts are dropped.
+
+    Raises ``UsageError`` for unbalanced brackets.
+    """
+    parts, depth, start = [], 0, 0
+    for position, char in enumerate(text):
+        depth += {"[": 1, "]": -1}.get(char, 0)
+        if depth not in (0, 1):
+            break
+        if char == "," and depth == 0:
+            parts.append(text[start:position])
+            start = position + 1
+    if depth != 0:
+        raise UsageError(f"'{text}': brackets do not match; expected name[key=value,…].")
+    parts.append(text[start:])
+    return [part.strip() for part in parts if part.strip()]
+
+
+def parse_one(text: str) -> Selected:
+    """Parse ``name`` or ``name[key=value,key=value]``."""
+    name, bracket, rest = text.partition("[")
+    if not bracket:
+        return Selected(text, explicit=True)
+    if not rest.endswith("]") or not name:
+        raise UsageError(f"'{text}': expected name[key=value,…].")
+    values: dict[str, str] = {}
+    for pair in filter(None, (part.strip() for part in rest[:-1].split(","))):
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"'{text}': expected key=value instead of '{pair}'.")
+        if key.strip() in values:
+            raise UsageError(f"'{text}': '{key.strip()}' is given twice.")
+        values[key.strip()] = value.strip()
+    return Selected(name.strip(), values, explicit=True)
+
+
+def select(
+    text: str,
+    names: Iterable[str],
+    tags: Callable[[str], frozenset[str]],
+    *,
+    noun: str,
+    is_path: Callable[[str], bool] = lambda name: False,
+) -> list[Selected]:
+    """Return what ``text`` selects out of ``names``.
+
+    ``tags(name)`` gives the tags of a name. A text for which ``is_path`` holds is taken as it
+    is. Raises ``UsageError`` for a name, glob or tag that matches nothing.
+    """
+    known = sorted(names)
+    chosen: dict[tuple[str, tuple[tuple[str, str], ...]], Selected] = {}
+    excluded: set[str] = set()
+    parts = split(text)
+    if parts and all(part.startswith("not:") for part in parts):
+        parts.insert(0, "all")
+    for part in parts:
+        if part.startswith("not:"):
+            excluded |= {found.name for found in _match(part[4:], known, tags, noun)}
+            continue
+        one = parse_one(part)
+        for found in [one] if is_path(one.name) else _match(part, known, tags, noun):
+            chosen[found.name, tuple(sorted(found.values.items()))] = found
+    result = [found for found in chosen.values() if found.name not in excluded]
+    if not result:
+        raise UsageError(f"'{text}' selects no {noun}.")
+    return result
+
+
+def _match(
+    part: str, known: list[str], tags: Callable[[str], frozenset[str]], noun: str
+) -> list[Selected]:
+    if part == "all":
+        return [Selected(name) for name in known]
+    if part.startswith("tag:"):
+        tag = part[4:]
+        found = [Selected(name) for name in known if tag in tags(name)]
+        if not found:
+            every = sorted(frozenset().union(*(tags(name) for name in known)))
+            raise UsageError(f"no {noun} has the tag '{tag}'.{did_you_mean(tag, every)}")
+        return found
+    one = parse_one(part)
+    if any(char in one.name for char in "*?"):
+        matches = [name for name in known if fnmatchcase(name, one.name)]
+        if not matches:
+            raise UsageError(f"no {noun} matches '{one.name}'. Known: {', '.join(known)}.")
+        return [Selected(name, one.values) for name in matches]
+    if one.name not in known:
+        raise UsageError(f"no {noun} named '{one.name}'.{did_you_mean(one.name, known)}")
+    return [one]
+
+
+def label(name: str, values: dict[str, str]) -> str:
+    """Return the display name: ``vae`` or ``vae[n_latent=16]``."""
+    if not values:
+        return name
+    return name + "[" + ",".join(f"{key}={value}" for key, value in values.items()) + "]"

@@ -1,0 +1,340 @@
+"""The MLflow store: the record of what is done. The only file that imports MLflow.
+
+A run of kind ``job`` with its score key in the tags and a terminal status is the one proof that a
+job is done. Only the driver writes, under a lock in the results folder.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import platform
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+from bench.config import Settings
+from bench.errors import StoreError
+from bench.jobs import FAILURES
+from bench.provenance import git_commit, versions
+from bench.spool import Result
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+_PAGE = 1000
+_BATCH = 900
+_TAG_CHARACTERS = 4000
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What the store knows of one score key."""
+
+    run_id: str
+    status: str
+    timeout: float
+    memory: float
+
+
+class Tracker:
+    """Read and write one experiment."""
+
+    def __init__(self, settings: Settings) -> None:
+        from filelock import FileLock
+
+        self._settings = settings
+        local = not settings.tracking_uri
+        if local:
+            _make(settings.results)
+        uri = settings.tracking_uri or f"sqlite:///{settings.database.resolve()}"
+        self.uri = uri
+        self.lock = FileLock(_make(settings.results) / ".commit.lock", thread_local=False)
+        with self.lock:
+            self._client = _client(uri)
+            self.experiment_id = self._open_experiment(settings, local)
+
+    def _open_experiment(self, settings: Settings, local: bool) -> str:
+        try:
+            found = self._client.get_experiment_by_name(settings.experiment)
+            if found is not None and found.lifecycle_stage == "deleted":
+                raise StoreError(
+                    f"experiment '{settings.experiment}' was deleted in MLflow; restore it or "
+                    "pass another --experiment."
+                )
+            if found is not None:
+                return str(found.experiment_id)
+            place = (settings.results.resolve() / "artifacts").as_uri() if local else None
+            made = self._client.create_experiment(settings.experiment, artifact_location=place)
+            return str(made)
+        except StoreError:
+            raise
+        except Exception as error:
+            raise StoreError(f"the MLflow store {self.uri} does not answer: {error}") from None
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def _search(self, condition: str, order: str = "attributes.start_time ASC") -> list[Any]:
+        runs: list[Any] = []
+        token: str | None = None
+        while True:
+            page = self._client.search_runs(
+                [self.experiment_id], filter_string=condition, max_results=_PAGE,
+                order_by=[order], page_token=token,
+            )  # fmt: skip
+            runs += page
+            token = page.token
+            if not token:
+                return runs
+
+    def _jobs(self) -> list[Any]:
+        """Return the runs of finished jobs, oldest first, without superseded ones."""
+        runs = self._search("tags.kind = 'job' and attributes.status != 'RUNNING'")
+        return [run for run in runs if "superseded_by" not in run.data.tags]
+
+    def committed(self) -> dict[str, Committed]:
+        """Return what is done, by score key."""
+        return {run.data.tags["score_key"]: _committed(run) for run in self._jobs()}
+
+    def fits(self) -> dict[str, Path]:
+        """Return the artifact folders of finished fits on this machine, by fit key."""
+        found = {}
+        for run in self._jobs():
+            folder = self.artifact_folder(run)
+            if run.data.tags["status"] == "done" and folder is not None:
+                found[run.data.tags["fit_key"]] = Path(folder)
+        return found
+
+    def find(self, score_key: str) -> Committed | None:
+        """Return what the store knows of one score key now."""
+        runs = self._search(
+            f"tags.score_key = '{score_key}' and attributes.status != 'RUNNING'"
+        )  # fmt: skip
+        runs = [run for run in runs if "superseded_by" not in run.data.tags]
+        return _committed(runs[-1]) if runs else None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one flat dictionary per finished job (see ``bench.results``)."""
+        return [_row(run, self.artifact_folder(run)) for run in self._jobs()]
+
+    def artifact_folder(self, run: Any) -> str | None:
+        """Return the local folder of a run's artifacts, if they are on this machine."""
+        parsed = urlparse(run.info.artifact_uri)
+        if parsed.scheme not in ("", "file"):
+            return None
+        folder = Path(unquote(parsed.path))
+        moved = self._settings.results / "artifacts" / run.info.run_id / "artifacts"
+        for place in (folder, moved):
+            if place.is_dir():
+                return str(place.resolve())
+        return None
+
+    # -- sessions --------------------------------------------------------------------------
+
+    def start_session(self, command: str, tags: dict[str, str]) -> str:
+        """Create the run that the jobs of one command hang under; returns its id."""
+        self._end_dead_sessions()
+        name = time.strftime("session %Y-%m-%d %H:%M:%S")
+        run = self._client.create_run(
+            self.experiment_id,
+            run_name=name,
+            tags={
+                "kind": "session",
+                "command": command[:_TAG_CHARACTERS],
+                "host": platform.node(),
+                "pid": str(os.getpid()),
+                "mlflow.note.content": f"`{command}`",
+                **_common_tags(),
+                **tags,
+            },
+        )
+        return str(run.info.run_id)
+
+    def end_session(self, session: str, status: str, counts: dict[str, int], plan: Path) -> None:
+        """Close a session with the counts of how its jobs ended."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        metrics = [Metric(f"jobs/{name}", float(n), now, 0) for name, n in counts.items()]
+        self._client.log_batch(session, metrics=metrics)
+        if plan.is_file():
+            self._client.log_artifact(session, str(plan))
+        self._client.set_terminated(session, status)
+
+    def _end_dead_sessions(self) -> None:
+        import psutil
+
+        for run in self._search("tags.kind = 'session' and attributes.status = 'RUNNING'"):
+            tags = run.data.tags
+            if tags.get("host") == platform.node() and not psutil.pid_exists(int(tags["pid"])):
+                self._client.set_tag(run.info.run_id, "note", "its process was killed")
+                self._client.set_terminated(run.info.run_id, "KILLED")
+
+    # -- committing ------------------------------------------------------------------------
+
+    def commit(self, folder: Path) -> str | None:
+        """Write a spooled result into the store and remove it from the spool.
+
+        Returns the run's id, or ``None`` if another driver has committed it already.
+        """
+        with self.lock:
+            if not folder.is_dir():
+                return None
+            result = Result.read(folder)
+            key = result.job.score_key
+            for broken in self._search(
+                f"tags.score_key = '{key}' and attributes.status = 'RUNNING'"
+            ):
+                self._client.delete_run(broken.info.run_id)
+            before = self.find(key)
+            if before is not None and before.status == "done":
+                shutil.rmtree(folder)
+                return None
+            run_id = self._write(result, folder)
+            if before is not None:
+                self._client.set_tag(before.run_id, "superseded_by", run_id)
+            shutil.rmtree(folder)
+            return run_id
+
+    def _write(self, result: Result, folder: Path) -> str:
+        from mlflow.entities import Metric, Param
+
+        job = result.job
+        run = self._client.create_run(
+            self.experiment_id,
+            start_time=int(result.started * 1000),
+            run_name=job.name,
+            tags=_job_tags(result),
+        )
+        run_id = str(run.info.run_id)
+        now = int(result.ended * 1000)
+        values = result.measures | result.metrics
+        metrics = [Metric(k, float(v), now, 0) for k, v in values.items() if math.isfinite(v)]
+        for name, (steps, curve) in result.curves.items():
+            metrics += [
+                Metric(f"epoch/{name}", float(value), now, int(step))
+                for step, value in zip(steps, curve, strict=True)
+            ]
+        params = [Param(name, str(value)) for name, value in job.params.items()]
+        params += [Param(f"recipe.{name}", str(value)) for name, value in job.recipe.items()]
+        self._client.log_batch(run_id, params=params[:100])
+        for start in range(0, len(metrics), _BATCH):
+            self._client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+        self._client.log_inputs(run_id, [_dataset_input(result)])
+        shutil.copy(folder / "result.json", folder / "artifacts" / "result.json")
+        self._client.log_artifacts(run_id, str(folder / "artifacts"))
+        status = "FAILED" if result.status in FAILURES else "FINISHED"
+        self._client.set_terminated(run_id, status, end_time=now)
+        return run_id
+
+
+def _client(uri: str) -> Any:
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    try:
+        from mlflow import MlflowClient
+
+        return MlflowClient(tracking_uri=uri)
+    except Exception as error:
+        raise StoreError(f"the MLflow store {uri} cannot be opened: {error}") from None
+
+
+def _make(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"the results folder {folder} cannot be used: {error.strerror}; choose another with "
+            "--results."
+        ) from None
+    return folder
+
+
+def _common_tags() -> dict[str, str]:
+    return {"git_commit": git_commit(), "versions": json.dumps(versions())}
+
+
+def _job_tags(result: Result) -> dict[str, str]:
+    job = result.job
+    tags = {
+        "kind": "job",
+        "method": job.method,
+        "method_name": job.method_name,
+        "family": job.family,
+        "dataset": job.dataset,
+        "modality": job.facts["modality"],
+        "seed": str(job.seed),
+        "protocol": job.protocol,
+        "profile": job.profile,
+        "status": result.status,
+        "reason": result.reason,
+        "fit_key": job.fit_key,
+        "score_key": job.score_key,
+        "device": job.device,
+        "threads": str(job.threads),
+        "timeout": str(job.timeout),
+        "memory": str(job.memory),
+        "uses": ",".join(job.uses),
+        "n_cells": str(job.facts["n_cells"]),
+        "n_features": str(job.facts["n_features"]),
+        "n_types": str(job.facts["n_types"]),
+        "missing": json.dumps(result.missing),
+        "notes": json.dumps(result.notes | {k: str(v) for k, v in result.facts.items()}),
+        "mlflow.source.name": "bench",
+        **_common_tags(),
+    }
+    if result.session:
+        tags["mlflow.parentRunId"] = result.session
+        tags["session_id"] = result.session
+    if result.log_tail:
+        tags["log_tail"] = result.log_tail
+        tags["mlflow.note.content"] = f"{result.status}: {result.reason}"
+    # The full texts are in the artifact result.json.
+    return {name: value[-_TAG_CHARACTERS:] for name, value in tags.items()}
+
+
+def _dataset_input(result: Result) -> Any:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    job = result.job
+    facts = {name: job.facts[name] for name in ("modality", "n_cells", "n_features", "n_types")}
+    dataset = Dataset(
+        name=job.dataset[:500],
+        digest=job.facts["counts_digest"][:36],
+        source_type="local",
+        source=json.dumps({"dataset": job.dataset, "labels": job.facts["labels_digest"]}),
+        profile=json.dumps(facts),
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "benchmark")])
+
+
+def _committed(run: Any) -> Committed:
+    tags = run.data.tags
+    return Committed(
+        run.info.run_id, tags["status"], float(tags["timeout"]), float(tags["memory"])
+    )
+
+
+_TEXT = (
+    "session_id", "method", "method_name", "family", "dataset", "modality", "protocol", "profile",
+    "status", "reason", "log_tail", "fit_key", "score_key", "device", "uses", "git_commit",
+    "versions", "missing", "notes",
+)  # fmt: skip
+_WHOLE = ("seed", "threads", "n_cells", "n_features", "n_types")
+
+
+def _row(run: Any, folder: str | None) -> dict[str, Any]:
+    tags: dict[str, str] = run.data.tags
+    row: dict[str, Any] = {"run_id": run.info.run_id}
+    row |= {name: tags.get(name, "") for name in _TEXT}
+    row |= {name: int(tags[name]) for name in _WHOLE}
+    row["started"] = run.info.start_time
+    row["params"] = json.dumps(
+        {k: v for k, v in run.data.params.items() if not k.startswith("recipe.")}
+    )
+    row["artifacts"] = folder
+    row |= {k: v for k, v in run.data.metrics.items() if not k.startswith("epoch/")}
+    return row

@@ -1,0 +1,91 @@
+"""Metrics are found by file and entry point, cheaply, and their versions key the scores."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from importlib import metadata
+from types import SimpleNamespace
+
+import pytest
+
+from bench.errors import UsageError
+from bench.metrics import Metric, metrics, metrics_version
+
+KNOWN = {
+    "accuracy", "ami", "ari", "completeness", "graph_connectivity", "homogeneity", "ilisi",
+    "knn_purity", "macro_f1", "n_clusters", "nmi", "rare_f1", "silhouette", "silhouette_types",
+    "v_measure",
+}  # fmt: skip
+
+
+def test_all_metrics_are_found_and_described():
+    found = metrics()
+    assert set(found) >= KNOWN
+    assert list(found) == sorted(found)
+    for name, metric in found.items():
+        assert metric.name == name
+        assert metric.kind in {"clustering", "partition", "embedding", "batch"}
+        assert metric.version >= 1
+        assert metric.bounds[0] < metric.bounds[1]
+        assert metric.summary
+        assert metric.reference
+
+
+def test_names_and_versions_import_nothing_heavy():
+    code = (
+        "import sys; from bench.metrics import metrics, metrics_version; metrics_version();"
+        "import bench.score;"
+        "heavy = {'numpy', 'scipy', 'sklearn', 'pandas', 'anndata', 'igraph', 'torch'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_version_digest_follows_names_and_versions():
+    found = metrics()
+    whole = metrics_version()
+    assert whole == metrics_version(found) == metrics_version(dict(reversed(found.items())))
+    assert len(whole) == 12
+    newer = found | {"ari": replace(found["ari"], version=found["ari"].version + 1)}
+    fewer = {name: metric for name, metric in found.items() if name != "ari"}
+    assert len({whole, metrics_version(newer), metrics_version(fewer)}) == 3
+
+
+def test_version_digest_follows_the_clusterings(monkeypatch):
+    from bench import cluster
+
+    before = metrics_version()
+    monkeypatch.setitem(cluster.VERSIONS, "leiden", cluster.VERSIONS["leiden"] + 1)
+    assert metrics_version() != before
+
+
+def plug_in(monkeypatch, target):
+    point = SimpleNamespace(name="theirs", load=lambda: target)
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [point])
+
+
+def example(name: str) -> Metric:
+    return replace(metrics()["ari"], name=name)
+
+
+def test_entry_points_give_a_metric_a_list_or_a_module(monkeypatch):
+    one, two = example("one"), example("two")
+    plug_in(monkeypatch, one)
+    assert metrics()["one"] is one
+    plug_in(monkeypatch, [one, two])
+    assert {"one", "two"} <= set(metrics())
+    plug_in(monkeypatch, SimpleNamespace(METRICS=[two]))
+    assert metrics()["two"] is two
+
+
+def test_bad_entry_points_are_named(monkeypatch):
+    plug_in(monkeypatch, example("ari"))
+    with pytest.raises(UsageError, match=r"theirs.*'ari' a second time"):
+        metrics()
+    monkeypatch.undo()
+    plug_in(monkeypatch, SimpleNamespace())
+    with pytest.raises(UsageError, match=r"theirs.*no metric"):
+        metrics()

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from bench import keys
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of a small methods folder: a uses nn.train inside a function, b is alone."""
+    folder = tmp_path / "methods"
+    (folder / "nn").mkdir(parents=True)
+    (folder / "big").mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "nn" / "__init__.py").write_text("")
+    (folder / "nn" / "train.py").write_text("from . import losses\n")
+    (folder / "nn" / "losses.py").write_text("x = 1\n")
+    (folder / "a.py").write_text("def fit():\n    from .nn.train import Trainer\n")
+    (folder / "b.py").write_text("import numpy\n")
+    (folder / "big" / "__init__.py").write_text("from .part import x\n")
+    (folder / "big" / "part.py").write_text("from ..nn.losses import x\n")
+    (folder / "big" / "unused.py").write_text("")
+    monkeypatch.setattr(keys, "_FOLDER", tmp_path)
+    yield folder
+    keys.source_digest.cache_clear()
+
+
+def digests(*names: str) -> list[str]:
+    keys.source_digest.cache_clear()
+    return [keys.source_digest(f"bench.methods.{name}") for name in names]
+
+
+@pytest.mark.parametrize(
+    ("edited", "changed"),
+    [
+        ("a.py", [True, False, False]),
+        ("b.py", [False, True, False]),
+        ("nn/train.py", [True, False, False]),
+        ("nn/losses.py", [True, False, True]),
+        ("big/unused.py", [False, False, True]),
+    ],
+)
+def test_an_edit_changes_exactly_the_methods_that_import_it(
+    tree: Path, edited: str, changed: list[bool]
+):
+    before = digests("a", "b", "big")
+    with (tree / edited).open("a") as stream:
+        stream.write("y = 2\n")
+    after = digests("a", "b", "big")
+    assert [x != y for x, y in zip(before, after, strict=True)] == changed
+
+
+def test_a_plugin_file_counts_with_what_it_imports(tree: Path, tmp_path: Path):
+    plugin = tmp_path / "mine.py"
+    plugin.write_text("from bench.methods.nn.losses import x\n")
+    before = keys.source_digest(str(plugin))
+    (tree / "nn" / "losses.py").write_text("x = 3\n")
+    keys.source_digest.cache_clear()
+    assert keys.source_digest(str(plugin)) != before
+
+
+def test_digest_ignores_order_and_tells_values_apart():
+    assert keys.digest({"a": 1, "b": 2}) == keys.digest({"b": 2, "a": 1})
+    assert keys.digest({"a": 1}) != keys.digest({"a": 1.5})
+    assert keys.digest(["a", "b"]) != keys.digest(["ab"])

@@ -1,0 +1,211 @@
+"""Scores as a whole: keys, reasons, masks, seeds, odd embeddings."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bench.metrics import Missing, metrics
+from bench.score import score
+
+CLUSTERING = {
+    "accuracy", "ami", "ari", "completeness", "homogeneity", "macro_f1", "n_clusters", "nmi",
+    "rare_f1", "silhouette", "v_measure",
+}  # fmt: skip
+EMBEDDING = {"silhouette_types", "knn_purity", "ilisi", "graph_connectivity"}
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    rng = np.random.default_rng(0)
+    types = rng.permutation(np.repeat(["a", "b", "c", "d"], [150, 90, 50, 10]))
+    return rng.normal(size=(300, 5)) + 15 * np.eye(5)[
+        np.unique(types, return_inverse=True)[1]
+    ], types
+
+
+def test_every_metric_has_a_value_or_a_reason(blobs):
+    points, types = blobs
+    found = score(points, types, own_labels={"mine": types}, seed=0)
+    expected = {f"{c}/{m}" for c in ("kmeans", "leiden", "mine") for m in CLUSTERING}
+    expected |= {f"embedding/{m}" for m in EMBEDDING}
+    assert set(found.values) | set(found.missing) == expected
+    assert not set(found.values) & set(found.missing)
+    assert found.missing == {
+        "embedding/ilisi": "no batch is given",
+        "embedding/graph_connectivity": "no batch is given",
+    }
+    assert all(isinstance(v, float) and np.isfinite(v) for v in found.values.values())
+    assert found.values["leiden/homogeneity"] == pytest.approx(1)
+    for name in ("kmeans", "mine"):
+        assert found.values[f"{name}/ari"] == pytest.approx(1)
+        assert found.values[f"{name}/rare_f1"] == pytest.approx(1)
+        assert found.values[f"{name}/n_clusters"] == 4
+    assert found.values["embedding/knn_purity"] == pytest.approx(1)
+    assert found.facts["kmeans/k"] == 4
+    assert found.facts["cells"] == found.facts["embedding/silhouette_types/cells"] == 300
+
+
+def test_batch_metrics_with_a_batch(blobs):
+    points, types = blobs
+    found = score(points, types, seed=0, batch=np.arange(300) % 2)
+    assert found.missing == {}
+    assert found.values["embedding/ilisi"] > 0.8
+    assert found.values["embedding/graph_connectivity"] == pytest.approx(1)
+
+
+def test_reserved_names_of_own_labels_are_prefixed(blobs):
+    points, types = blobs
+    own = {"kmeans": types, "own_kmeans": types, "embedding": types, "my k=4": types}
+    found = score(points, types, own_labels=own, seed=0)
+    assert set(found.clusters) == {
+        "kmeans", "leiden", "own_kmeans", "own_own_kmeans", "own_embedding", "my_k_4",
+    }  # fmt: skip
+    np.testing.assert_array_equal(found.clusters["own_kmeans"], types)
+
+
+def test_only_restricts_metrics_and_not_clusterings():
+    rng = np.random.default_rng(0)
+    types = rng.integers(0, 4, 400)
+    points = rng.normal(size=(400, 5)) + 2 * np.eye(5)[types]
+    mask = rng.random(400) < 0.8
+    own = {"mine": rng.integers(0, 4, 400)}
+    whole = score(points, types, own_labels=own, seed=3)
+    part = score(points, types, own_labels=own, seed=3, only=mask)
+    for name, labels in whole.clusters.items():
+        np.testing.assert_array_equal(part.clusters[name], labels)
+        for metric in ("ari", "accuracy"):
+            expected = metrics()[metric].function(types[mask], labels[mask])
+            assert part.values[f"{name}/{metric}"] == pytest.approx(expected)
+            assert part.values[f"{name}/{metric}"] != whole.values[f"{name}/{metric}"]
+    silhouette = metrics()["silhouette_types"].function(points[mask], types[mask], seed=0)[0]
+    assert part.values["embedding/silhouette_types"] == pytest.approx(silhouette)
+    assert part.facts["cells"] == mask.sum()
+
+
+def test_k_comes_from_all_cells_even_where_a_type_is_not_reported(blobs):
+    points, types = blobs
+    found = score(points, types, seed=0, only=types != "d")
+    assert found.facts["kmeans/k"] == 4
+    assert found.facts["types"] == 3
+    assert found.values["kmeans/ari"] == pytest.approx(1)
+
+
+def test_what_the_other_cells_are_called_does_not_change_reported_scores(blobs):
+    """Holdout: labels outside the mask may not leak into reported metrics (k apart)."""
+    rng = np.random.default_rng(0)
+    points, types = rng.normal(size=(300, 5)), blobs[1]
+    mask = np.arange(300) < 240
+    shuffled = types.copy()
+    shuffled[~mask] = rng.permutation(types[~mask])
+    first, second = (score(points, t, seed=0, only=mask) for t in (types, shuffled))
+    assert first.values == second.values
+
+
+def test_seeds_reproduce():
+    rng = np.random.default_rng(0)
+    points, types = rng.normal(size=(300, 5)), rng.integers(0, 5, 300)
+    first, again, other = (score(points, types, seed=seed) for seed in (0, 0, 1))
+    assert first.values == again.values
+    assert first.values != other.values
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_not_finite_is_an_error(blobs, bad):
+    points = blobs[0].copy()
+    points[7, 2] = bad
+    with pytest.raises(ValueError, match="not finite in 1 of 300 cells"):
+        score(points, blobs[1], seed=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"types": ["a"] * 299}, "types"),
+        ({"types": ["a"] * 299 + [None]}, "1 of 300 cells have none"),
+        ({"own_labels": {"mine": [1, 2]}}, "mine"),
+        ({"only": np.zeros(300, dtype=bool)}, "only"),
+        ({"only": np.arange(300)}, "only"),
+        ({"batch": [1]}, "batch"),
+        ({"embedding": np.zeros((300, 0))}, "shape"),
+    ],
+)
+def test_wrong_input_is_named(blobs, change, message):
+    arguments = {"embedding": blobs[0], "types": blobs[1]} | change
+    with pytest.raises(ValueError, match=message):
+        score(arguments.pop("embedding"), arguments.pop("types"), seed=0, **arguments)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "points",
+    [
+        np.linspace(0, 1, 60),
+        np.linspace(0, 1, 60)[:, None].astype(np.float32),
+        np.zeros((60, 4)),
+        np.full((60, 4), 1 / 3),
+        np.repeat(np.eye(2), 30, axis=0),
+        np.eye(60),
+        np.full((60, 2), 1e300) * np.arange(60)[:, None] / 60,
+        np.arange(120).reshape(60, 2),
+    ],
+)
+def test_odd_embeddings_never_crash(points):
+    types = np.repeat(["a", "b", "c"], 20)
+    found = score(points, types, seed=0, batch=np.arange(60) % 2)
+    reasons = [r for r in found.missing.values() if "Error" in r]
+    assert not reasons
+    assert {"kmeans/ari", "leiden/ari", "kmeans/accuracy"} <= set(found.values)
+
+
+@pytest.mark.parametrize("n_cells", [1, 2, 3, 9])
+def test_few_cells_and_one_type_have_reasons(n_cells):
+    points = np.random.default_rng(0).normal(size=(n_cells, 3))
+    found = score(points, ["a"] * n_cells, seed=0, batch=np.arange(n_cells) % 2)
+    assert not [r for r in found.missing.values() if "Error" in r]
+    assert found.missing["leiden/ari"] == "all cells have the same true type"
+    assert found.values["kmeans/accuracy"] == 1
+
+
+def test_faulty_metrics_lose_only_their_own_value(blobs):
+    def broken(true, predicted):
+        raise TypeError("no\nsuch thing")
+
+    def undefined(true, predicted):
+        raise Missing("for a reason")
+
+    ari = metrics()["ari"]
+    chosen = {
+        "ari": ari,
+        "broken": replace(ari, name="broken", function=broken),
+        "undefined": replace(ari, name="undefined", function=undefined),
+        "nan": replace(ari, name="nan", function=lambda true, predicted: float("nan")),
+    }
+    found = score(*blobs, seed=0, chosen=chosen)
+    assert set(found.values) == {"kmeans/ari", "leiden/ari"}
+    assert found.missing["kmeans/broken"] == "TypeError: no"
+    assert found.missing["kmeans/undefined"] == "for a reason"
+    assert found.missing["kmeans/nan"] == "the metric returned nan"
+
+
+def test_labels_may_be_categories_floats_or_numbers(blobs):
+    import pandas as pd
+
+    points, types = blobs
+    codes = pd.Categorical(types).codes
+    own = {"category": pd.Categorical(types), "whole": codes.astype(float), "small": codes}
+    found = score(points, pd.Series(types, dtype="category"), own_labels=own, seed=0)
+    assert all(found.values[f"{name}/ari"] == pytest.approx(1) for name in own)
+
+
+def test_scoring_is_quick():
+    rng = np.random.default_rng(0)
+    types = rng.integers(0, 8, 700)
+    points = rng.normal(size=(700, 16)) + 3 * np.eye(16)[types]
+    score(points, types, seed=0)
+    start = time.perf_counter()
+    score(points, types, seed=0)
+    assert time.perf_counter() - start < 2  # 0.06 s alone on one core; machines may be busy

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+from bench.errors import UsageError
+from bench.selectors import Selected, label, parse_one, select, split
+from hypothesis import given
+from hypothesis import strategies as st
+
+NAMES = ["ae", "nmf", "pca", "vae"]
+TAGS = {"ae": {"deep"}, "vae": {"deep"}, "nmf": {"linear"}, "pca": {"linear"}}
+
+
+def pick(text: str) -> list[str]:
+    return [s.name for s in select(text, NAMES, lambda n: frozenset(TAGS[n]), noun="method")]
+
+
+def test_names_keep_their_order_and_globs_sort():
+    assert pick("vae,nmf") == ["vae", "nmf"]
+    assert pick("*ae") == ["ae", "vae"]
+    assert pick("pca,all") == ["pca", "ae", "nmf", "vae"]
+
+
+def test_tags_and_exclusion():
+    assert pick("tag:linear") == ["nmf", "pca"]
+    assert pick("all,not:vae") == ["ae", "nmf", "pca"]
+    assert pick("not:tag:linear") == ["ae", "vae"]
+
+
+def test_brackets_hold_commas_and_make_another_selection():
+    chosen = select(
+        "vae[n_latent=16,preset=faithful],vae", NAMES, lambda n: frozenset(), noun="method"
+    )
+    assert [s.values for s in chosen] == [{"n_latent": "16", "preset": "faithful"}, {}]
+    assert label(chosen[0].name, chosen[0].values) == "vae[n_latent=16,preset=faithful]"
+
+
+def test_nothing_is_selected_twice():
+    assert pick("vae,vae,*ae") == ["vae", "ae"]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("vea", "Did you mean 'vae'"),
+        ("tag:deeep", "Did you mean 'deep'"),
+        ("x*", "no method matches 'x*'"),
+        ("vae[n_latent", "brackets do not match"),
+        ("vae]", "brackets do not match"),
+        ("vae[[a=1]]", "brackets do not match"),
+        ("vae[n_latent]", "expected key=value"),
+        ("vae[a=1,a=2]", "given twice"),
+        ("vae[a=1]x", "expected name[key=value"),
+        ("", "selects no method"),
+        ("vae,not:vae", "selects no method"),
+    ],
+)
+def test_errors_name_the_fault(text: str, part: str):
+    with pytest.raises(UsageError) as caught:
+        pick(text)
+    assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+word = st.text("abcxyz_019.-*", min_size=1, max_size=8)
+
+
+@given(st.dictionaries(word, word, max_size=4), word)
+def test_label_and_parse_are_inverse(values: dict[str, str], name: str):
+    assert parse_one(label(name, values)) == Selected(name, values, explicit=True)
+
+
+@given(st.text(max_size=40))
+def test_split_either_raises_or_loses_nothing_but_space(text: str):
+    try:
+        parts = split(text)
+    except UsageError:
+        return
+    kept = "".join(text.split()).replace(",", "")
+    assert "".join("".join(parts).split()).replace(",", "") == kept
