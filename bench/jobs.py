@@ -120,7 +120,9 @@ def configure(
             continue
         values = given.get(one.name, {}) | one.values
         shown = label(one.name, values)
-        presets = [settings.profile] if settings.profile in entry.cls.Params.presets else []
+        presets: list[str] = (
+            [settings.profile] if settings.profile in entry.cls.Params.presets else []
+        )
         rest = dict(values)
         if "preset" in rest:
             presets.append(rest.pop("preset"))

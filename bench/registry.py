@@ -108,8 +108,8 @@ def load_plugin(path: str) -> ModuleType:
     return module
 
 
-def _collect(base: type[Kind], package: str, plugins: tuple[str, ...]) -> list[Entry[Kind]]:
-    entries: list[Entry[Kind]] = []
+def _collect(base: Any, package: str, plugins: tuple[str, ...]) -> list[Entry[Any]]:
+    entries: list[Entry[Any]] = []
     folder = importlib.import_module(package)
     for found in pkgutil.iter_modules(folder.__path__):
         if not found.name.startswith("_"):
@@ -121,7 +121,7 @@ def _collect(base: type[Kind], package: str, plugins: tuple[str, ...]) -> list[E
     return entries
 
 
-def _from_module(base: type[Kind], origin: str, name: str) -> list[Entry[Kind]]:
+def _from_module(base: Any, origin: str, name: str) -> list[Entry[Any]]:
     try:
         module = importlib.import_module(origin)
     except ImportError as error:
@@ -129,10 +129,10 @@ def _from_module(base: type[Kind], origin: str, name: str) -> list[Entry[Kind]]:
     return [_entry(cls, origin) for cls in _classes(module, base)]
 
 
-def _from_entry_points(base: type[Kind], group: str) -> list[Entry[Kind]]:
+def _from_entry_points(base: Any, group: str) -> list[Entry[Any]]:
     from importlib.metadata import entry_points
 
-    entries: list[Entry[Kind]] = []
+    entries: list[Entry[Any]] = []
     for point in entry_points(group=group):
         try:
             cls = point.load()
@@ -147,7 +147,7 @@ def _from_entry_points(base: type[Kind], group: str) -> list[Entry[Kind]]:
     return entries
 
 
-def _classes(module: ModuleType, base: type[Kind]) -> list[type[Kind]]:
+def _classes(module: ModuleType, base: Any) -> list[Any]:
     """Return the concrete, named subclasses defined in ``module`` (or its submodules)."""
     return [
         cls
@@ -160,7 +160,7 @@ def _classes(module: ModuleType, base: type[Kind]) -> list[type[Kind]]:
     ]
 
 
-def _entry(cls: type[Kind], origin: str) -> Entry[Kind]:
+def _entry(cls: Any, origin: str) -> Entry[Any]:
     missing = [
         package
         for package in getattr(cls, "requires", ())

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from bench.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.execute.local import LocalExecutor
     from bench.tracking import Committed, Tracker
 
 Say = Callable[[str], None]
@@ -283,29 +285,34 @@ class Driver:
                 display.news,
             )  # fmt: skip
             try:
-                broken = self._prepare(executor, [j for j in todo if j.fit_key not in fits])
-                for job in todo:
-                    if job.prepared_key in broken:
-                        folder = self._spool_failure(job, broken[job.prepared_key])
-                        self._take(job, folder, display)
-                        continue
-                    executor.submit(job, lambda job=job: self._claim(job), fits.get(job.fit_key))
-                elsewhere = []
-                for job, folder in executor.as_completed():
-                    if folder is None and job.score_key not in self._locks:
-                        elsewhere.append(job)
-                        continue
-                    self._take(job, folder, display)
-                for job in elsewhere:
-                    executor.submit(job, lambda job=job: self._claim(job, wait=True))
-                for job, folder in executor.as_completed():
-                    self._take(job, folder, display)
+                self._run_jobs(executor, todo, fits, display)
             except BaseException:
                 executor.cancel()
                 raise
             executor.close()
 
-    def _prepare(self, executor: Any, todo: list[Job]) -> dict[str, str]:
+    def _run_jobs(
+        self, executor: LocalExecutor, todo: list[Job], fits: dict[str, Path], display: Display
+    ) -> None:
+        """Prepare, then run the jobs; those that another driver is at come last."""
+        broken = self._prepare(executor, [job for job in todo if job.fit_key not in fits])
+        for job in todo:
+            if job.prepared_key in broken:
+                self._take(job, self._spool_failure(job, broken[job.prepared_key]), display)
+            else:
+                executor.submit(job, partial(self._claim, job), fits.get(job.fit_key))
+        elsewhere: list[Job] = []
+        for job, folder in executor.as_completed():
+            if folder is None and job.score_key not in self._locks:
+                elsewhere.append(job)
+            else:
+                self._take(job, folder, display)
+        for job in elsewhere:
+            executor.submit(job, partial(self._claim, job, wait=True))
+        for job, folder in executor.as_completed():
+            self._take(job, folder, display)
+
+    def _prepare(self, executor: LocalExecutor, todo: list[Job]) -> dict[str, str]:
         """Prepare each recipe once; returns prepared key → reason for those that failed."""
         needed = {job.prepared_key: job for job in todo}
         missing = [j for key, j in needed.items() if not self.store.prepared_ready(key)]

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from bench.config import Settings, load_settings, parse_seeds
 from bench.errors import UsageError
 

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from bench.errors import UsageError
-from bench.selectors import Selected, label, parse_one, select, split
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bench.errors import UsageError
+from bench.selectors import Selected, label, parse_one, select, split
 
 NAMES = ["ae", "nmf", "pca", "vae"]
 TAGS = {"ae": {"deep"}, "vae": {"deep"}, "nmf": {"linear"}, "pca": {"linear"}}

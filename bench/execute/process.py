@@ -23,7 +23,7 @@ from bench.execute.child import main
 
 PRELOAD = (
     "numpy", "scipy.sparse", "pandas", "anndata", "pyarrow.parquet", "torch", "sklearn.cluster",
-    "sklearn.decomposition", "sklearn.metrics", "sklearn.neighbors", "igraph", "leidenalg",
+    "sklearn.decomposition", "sklearn.metrics", "sklearn.neighbors", "igraph",
     "scanpy", "umap", "bench.score", "bench.prepare", "bench.store",
 )  # fmt: skip
 THREAD_VARIABLES = (

@@ -1,0 +1,101 @@
+"""What a job costs beyond its method: 100 jobs of a method that does nothing, 2 workers.
+
+    python benchmarks/overhead.py [--quick] [--json FILE]
+
+Figures: wall seconds per job (throughput of the whole run), and the medians of its parts: the fit
+process (fork, read the data, write artifacts), the score process (clusterings and all metrics),
+and the commit to MLflow. The server that loads the libraries is started before the clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.run import run
+from bench.tracking import Tracker
+
+PLUGIN = '''
+from bench.method import ATAC, RNA, Fit, Method
+
+class Nothing(Method):
+    name = "nothing"
+    summary = "does nothing"
+    reference = "none"
+    modalities = frozenset({RNA, ATAC})
+    family = "control"
+
+    def fit(self, data, context):
+        import numpy as np
+        return Fit(np.random.default_rng(context.seed).normal(size=(data.n_obs, 10)))
+'''
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="20 jobs instead of 100")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    options = parser.parse_args()
+    jobs = 20 if options.quick else 100
+    with tempfile.TemporaryDirectory() as folder:
+        figures = measure(Path(folder), jobs)
+    for name, value in figures.items():
+        print(f"{name:34s} {value:8.3f}")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
+
+
+def measure(folder: Path, jobs: int) -> dict[str, float]:
+    """Run ``jobs`` jobs on 600 simulated cells and return named figures in seconds."""
+    plugin = folder / "nothing.py"
+    plugin.write_text(PLUGIN)
+    commits: list[float] = []
+    commit = Tracker.commit
+
+    def timed(self: Tracker, path: Path) -> str | None:
+        started = time.perf_counter()
+        try:
+            return commit(self, path)
+        finally:
+            commits.append(time.perf_counter() - started)
+
+    def go(seeds: int) -> float:
+        started = time.perf_counter()
+        outcome = run(
+            "nothing", "sim_rna", report=False, console=Console(quiet=True), seeds=seeds, jobs=2,
+            plugins=(str(plugin),), results=folder / "results", cache_dir=folder / "cache",
+        )  # fmt: skip
+        assert outcome.exit_code == 0, outcome.counts
+        stages.extend(
+            json.loads((Path(path) / "result.json").read_text())["stages"]
+            for path in outcome.results["artifacts"]
+        )
+        return time.perf_counter() - started
+
+    stages: list[dict[str, float]] = []
+    go(2)
+    Tracker.commit = timed  # type: ignore[method-assign]
+    commits.clear()
+    stages.clear()
+    wall = go(jobs + 2)
+    Tracker.commit = commit  # type: ignore[method-assign]
+    method = statistics.median(stage["fit"] for stage in stages)
+    fit = statistics.median(stage["fit process"] for stage in stages)
+    return {
+        "jobs": float(jobs),
+        "wall_per_job": wall / jobs,
+        "method": method,
+        "fit_process_beyond_method": fit - method,
+        "score_process": statistics.median(stage["score process"] for stage in stages),
+        "commit": statistics.median(commits),
+    }
+
+
+if __name__ == "__main__":
+    main()

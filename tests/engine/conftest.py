@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PLUGINS = Path(__file__).parent / "plugins"
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with its schema and nothing else: making one takes seconds."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def results(tmp_path: Path, empty_store: Path) -> Path:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    shutil.copy(empty_store, folder / "mlflow.db")
+    return folder
+
+
+@pytest.fixture
+def flags(results: Path, cache: Path) -> dict[str, Any]:
+    """Settings for a small run on the toy datasets and faulty methods."""
+    return {
+        "results": results,
+        "cache_dir": cache,
+        "plugins": (str(PLUGINS / "faulty.py"), str(PLUGINS / "toy.py")),
+        "jobs": 2,
+        "seeds": 1,
+        "timeout": 60.0,
+        "memory": 1.0,
+    }
+
+
+@pytest.fixture
+def bench_run(flags: dict[str, Any]) -> Callable[..., Any]:
+    """Run with these settings; the outcome has what was printed as ``text``."""
+    from rich.console import Console
+
+    from bench.run import run
+
+    def go(methods: str, datasets: str = "toy", **more: Any) -> Any:
+        stream = StringIO()
+        console = Console(file=stream, width=200, soft_wrap=True)
+        outcome = run(
+            methods, datasets, report=more.pop("report", False), console=console, **(flags | more)
+        )
+        outcome.text = stream.getvalue()
+        return outcome
+
+    return go

@@ -1,0 +1,145 @@
+"""A driver that is killed or interrupted, and two drivers on one store."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from bench.results import load
+
+
+def command(flags: dict[str, Any], methods: str, seeds: int) -> list[str]:
+    words = [sys.executable, "-m", "bench.cli", "run", "-m", methods, "-d", "toy"]
+    words += ["--results", str(flags["results"]), "--cache-dir", str(flags["cache_dir"])]
+    words += ["--seeds", str(seeds), "--jobs", "2", "--no-report"]
+    for plugin in flags["plugins"]:
+        words += ["--plugin", plugin]
+    return words
+
+
+def start(flags: dict[str, Any], methods: str, seeds: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command(flags, methods, seeds), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def wait_for_lines(process: subprocess.Popen[str], text: str, count: int) -> list[str]:
+    lines: list[str] = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.append(line)
+        if sum(text in one for one in lines) >= count:
+            return lines
+    raise AssertionError(f"the driver ended early:\n{''.join(lines)}")
+
+
+def started_since(before: set[int]) -> list[psutil.Process]:
+    """Processes of this session's Python that were not there before."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = " ".join(process.info["cmdline"] or [])
+        if process.pid not in before and ("forkserver" in words or "bench.cli" in words):
+            found.append(process)
+    return found
+
+
+def check_store(results: Path, jobs: int) -> None:
+    """Each job stands in MLflow exactly once, whole and nested in a session."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{results / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("bench")
+    runs = client.search_runs([experiment.experiment_id], max_results=5000)
+    sessions = {r.info.run_id for r in runs if r.data.tags["kind"] == "session"}
+    mine = [r for r in runs if r.data.tags["kind"] == "job"]
+    keys = Counter(r.data.tags["score_key"] for r in mine)
+    assert len(keys) == jobs
+    assert set(keys.values()) == {1}
+    assert {r.info.status for r in mine} == {"FINISHED"}
+    # A result that a killed driver left in the spool belongs to no session.
+    assert all(r.data.tags.get("mlflow.parentRunId", "") in {*sessions, ""} for r in mine)
+    table = load(results)
+    assert len(table) == jobs
+    assert all((Path(folder) / "embedding.parquet").is_file() for folder in table["artifacts"])
+
+
+def test_kill_9_leaves_no_process_and_loses_nothing(flags: dict[str, Any], results: Path):
+    before = {p.pid for p in psutil.process_iter()}
+    driver = start(flags, "slow[seconds=0.4]", 10)
+    wait_for_lines(driver, "done", 4)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    time.sleep(3)
+    assert started_since(before) == []
+
+    finished = len(load(results))
+    assert 3 <= finished < 10
+    again = subprocess.run(command(flags, "slow[seconds=0.4]", 10), capture_output=True, text=True)
+    assert again.returncode == 0, again.stdout + again.stderr
+    kept = again.stdout.count("committed a result of an interrupted run")
+    fitted = int(again.stdout.split(" fitted now")[0].rsplit("\n", 1)[-1])
+    assert fitted == 10 - finished - kept
+    check_store(results, 10)
+
+
+def test_ctrl_c_keeps_what_is_done_and_says_so(flags: dict[str, Any], results: Path):
+    before = {p.pid for p in psutil.process_iter()}
+    driver = start(flags, "slow[seconds=0.4]", 10)
+    wait_for_lines(driver, "done", 2)
+    driver.send_signal(signal.SIGINT)
+    text, _ = driver.communicate(timeout=20)
+    assert driver.returncode == 130, text
+    assert "run the same command to go on" in text
+    assert "Traceback" not in text
+    assert started_since(before) == []
+    assert 2 <= len(load(results)) < 10
+
+
+def test_two_drivers_on_one_store_double_nothing(flags: dict[str, Any], results: Path):
+    drivers = [start(flags, "slow[seconds=0.2]", 8) for _ in range(2)]
+    texts = [driver.communicate(timeout=120)[0] for driver in drivers]
+    assert [driver.returncode for driver in drivers] == [0, 0], texts
+    fitted = [int(t.split(" fitted now")[0].rsplit("\n", 1)[-1]) for t in texts]
+    assert sum(fitted) == 8, texts
+    check_store(results, 8)
+
+
+def test_a_half_written_commit_is_done_again(flags, results, bench_run, monkeypatch):
+    """A driver that dies between creating a run and ending it leaves no half run behind."""
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bench.tracking._dataset_input", die)
+        with pytest.raises(Killed):
+            bench_run("noop")
+    assert len(load(results)) == 0
+    assert [p.name for p in (results / "spool").iterdir() if not p.name.startswith(".")]
+    again = bench_run("noop")
+    assert "committed a result of an interrupted run" in again.text
+    assert again.fitted == 0
+    check_store(results, 1)
+
+
+def test_a_script_without_a_main_guard_works(flags: dict[str, Any], tmp_path: Path):
+    script = tmp_path / "script.py"
+    plain = {k: str(v) if isinstance(v, Path) else v for k, v in flags.items()}
+    script.write_text(
+        f"import bench\nout = bench.run('noop', 'toy', report=False, **{plain!r})\n"
+        "print('fitted', out.fitted, dict(out.counts))\n"
+    )
+    ran = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert "fitted 1 {'done': 1}" in ran.stdout, ran.stdout + ran.stderr

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from bench.errors import BenchError
+
+
+def by_method(outcome) -> pd.DataFrame:
+    return outcome.results.set_index("method")
+
+
+def test_every_fault_is_a_typed_result_and_the_grid_completes(bench_run):
+    outcome = bench_run(
+        "crash,leave,eat,nans,explode,peek,wrong_shape,noop", timeout=30.0, memory=0.5
+    )
+    table = by_method(outcome)
+    assert dict(table["status"]) == {
+        "crash": "failed",
+        "leave": "failed",
+        "eat": "oom",
+        "nans": "diverged",
+        "explode": "diverged",
+        "peek": "failed",
+        "wrong_shape": "failed",
+        "noop": "done",
+    }
+    reasons = table["reason"]
+    assert "SIGSEGV" in reasons["crash"]
+    assert "exit code 7" in reasons["leave"]
+    assert "0.5 GiB" in reasons["eat"]
+    assert "90 of 90 cells" in reasons["nans"]
+    assert "loss is inf at step 1" in reasons["explode"]
+    assert "cell_type" in reasons["peek"]
+    assert "expected (90, d ≥ 1)" in reasons["wrong_shape"]
+    assert all("\n" not in reason for reason in reasons)
+    assert "KeyError" in table["log_tail"]["peek"]
+    assert "Segmentation fault" in table["log_tail"]["crash"]
+    assert outcome.exit_code == 3
+
+
+def test_a_hanging_method_ends_with_all_its_children(bench_run):
+    outcome = bench_run("hang", timeout=3.0)
+    assert by_method(outcome)["status"]["hang"] == "timeout"
+    assert outcome.exit_code == 3
+    sleepers = [
+        p for p in psutil.process_iter(["cmdline"])
+        if "time.sleep(3600)" in " ".join(p.info["cmdline"] or [])
+    ]  # fmt: skip
+    assert sleepers == []
+
+
+def test_a_job_is_measured_scored_and_kept(bench_run):
+    outcome = bench_run("slow[seconds=0.5]")
+    row = outcome.results.iloc[0]
+    assert row["status"] == "done"
+    assert row["method"] == "slow[seconds=0.5]"
+    assert 0.5 <= row["seconds"] < 5
+    assert row["cpu_seconds"] < 0.5
+    assert row["coverage"] == 1.0
+    assert row["n_cells"] == 90
+    assert row["n_types"] == 3
+    assert abs(row["kmeans/ari"]) < 0.2
+    assert "half/ari" in outcome.results
+    artifacts = Path(row["artifacts"])
+    embedding = pd.read_parquet(artifacts / "embedding.parquet")
+    clusters = pd.read_parquet(artifacts / "clusters.parquet")
+    assert embedding.shape == (90, 4)
+    assert list(embedding.index) == list(clusters.index) == [f"cell{i}" for i in range(90)]
+    assert {"type", "kmeans", "leiden", "half"} <= set(clusters)
+    config = json.loads((artifacts / "config.json").read_text())
+    assert config["params"] == {"seconds": 0.5}
+    assert config["fit_key"] == row["fit_key"]
+
+
+def test_knowledge_reaches_only_who_declares_it(bench_run):
+    table = by_method(bench_run("told,noop"))
+    assert table["uses"]["told"] == "n_clusters"
+    assert table["uses"]["noop"] == ""
+    embedding = pd.read_parquet(Path(table["artifacts"]["told"]) / "embedding.parquet")
+    assert (embedding["z0"] == 3).all()
+
+
+def test_the_same_command_again_fits_nothing(bench_run):
+    first = bench_run("noop,crash", seeds=2)
+    again = bench_run("noop,crash", seeds=2)
+    assert (first.fitted, again.fitted, again.reused) == (4, 0, 4)
+    assert "nothing to fit: all 4 jobs are in the store" in again.text
+    assert "2 of the stored jobs failed" in again.text
+    assert again.exit_code == 3
+    pd.testing.assert_frame_equal(first.results, again.results)
+
+
+def test_one_more_seed_or_method_fits_only_that(bench_run):
+    bench_run("noop")
+    assert bench_run("noop,told", seeds=2).fitted == 3
+
+
+def test_retry_and_raised_limits(bench_run):
+    assert bench_run("slow[seconds=3],crash", timeout=1.5).counts == {"timeout": 1, "failed": 1}
+    assert bench_run("slow[seconds=3],crash", timeout=1.5).fitted == 0
+    assert bench_run("slow[seconds=3],crash", timeout=1.0, retry="failed").fitted == 1
+    raised = bench_run("slow[seconds=3],crash", timeout=30.0)
+    assert raised.fitted == 1
+    assert by_method(raised)["status"]["slow[seconds=3]"] == "done"
+    # The retried failure stands once, by its newest run.
+    assert len(raised.results) == 2
+
+
+def test_equal_jobs_under_two_names_are_fitted_once(bench_run):
+    outcome = bench_run("slow[seconds=0],slow[seconds=0.0]")
+    assert outcome.fitted == 1
+    assert list(outcome.results["method"]) == ["slow[seconds=0]", "slow[seconds=0.0]"]
+
+
+def test_unavailable_and_unsuited_methods_are_left_out_with_a_reason(bench_run):
+    outcome = bench_run("all,not:hang,not:eat", "toy_peaks", seeds=1)
+    assert "a_package_nobody_has not installed" in outcome.text
+    with pytest.raises(BenchError, match="'missing' is unavailable: a_package_nobody_has"):
+        bench_run("missing")
+
+
+def test_a_failing_preparation_fails_its_jobs_only(bench_run, flags, monkeypatch):
+    """A recipe whose filters leave nothing is a result with its reason."""
+    from bench.recipe import Recipe
+    from bench.registry import methods
+
+    cls = methods(flags["plugins"]).get("noop")
+    monkeypatch.setattr(cls, "recipe", lambda self, info: Recipe(min_features=1000))
+    outcome = bench_run("noop,told,nans")
+    table = by_method(outcome)
+    assert set(table["status"]) == {"failed"}
+    assert "the filters leave no cell" in table["reason"]["noop"]
+
+
+def test_scores_are_computed_anew_without_a_fit(bench_run, monkeypatch):
+    first = bench_run("slow[seconds=2]")
+    monkeypatch.setattr("bench.jobs.metrics_version", lambda: "another")
+    again = bench_run("slow[seconds=2]")
+    assert again.fitted == 1
+    assert list(again.results["fit_key"]) == list(first.results["fit_key"])
+    assert list(again.results["score_key"]) != list(first.results["score_key"])
+    assert again.results["seconds"][0] == first.results["seconds"][0]
+    assert again.results["kmeans/ari"][0] == first.results["kmeans/ari"][0]
+    assert json.loads(again.results["notes"][0])["fitted"].startswith("an earlier run's fit")
+
+
+def test_an_edited_method_is_fitted_again(bench_run, flags, tmp_path):
+    plugin = tmp_path / "mine.py"
+    text = (Path(flags["plugins"][0])).read_text()
+    plugin.write_text(text)
+    first = bench_run("noop", plugins=(str(plugin), flags["plugins"][1]))
+    from bench import keys, registry
+
+    plugin.write_text(text + "\n# edited\n")
+    for cached in (keys.source_digest, registry.methods, registry.load_plugin):
+        cached.cache_clear()
+    second = bench_run("noop", plugins=(str(plugin), flags["plugins"][1]))
+    assert (first.fitted, second.fitted) == (1, 1)
