@@ -19,7 +19,7 @@ SCORE_SECONDS = 1800.0
 """Limit of a score process."""
 PREPARE_SECONDS = 7200.0
 """Limit of a preparation."""
-_LOG_TAIL = 4000
+_LOG_CHARACTERS = 3600
 
 Progress = Callable[[Job, dict[str, Any]], None]
 
@@ -183,5 +183,9 @@ def _take_score(result: Result, outcome: Outcome) -> None:
 
 
 def _tail(log: Path) -> str:
+    """Return the log, its middle left out if it is long (a crash writes its cause first)."""
     text = log.read_text(errors="replace") if log.is_file() else ""
-    return text[-_LOG_TAIL:]
+    if len(text) <= _LOG_CHARACTERS:
+        return text
+    half = _LOG_CHARACTERS // 2
+    return f"{text[:half]}\n[… {len(text) - 2 * half} characters …]\n{text[-half:]}"

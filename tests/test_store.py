@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.dataset import Card, Dataset
+from bench.errors import DataError
+from bench.prepare import prepare
+from bench.recipe import Recipe
+from bench.store import Store, Truth, load_counts
+
+
+class Memory(Dataset):
+    name = "memory"
+    card = Card("rna", "in memory", label_key="cell_type")
+
+    def __init__(self, adata) -> None:
+        super().__init__()
+        self.adata, self.loads = adata, 0
+
+    def load(self):
+        self.loads += 1
+        return self.adata.copy()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "cache")
+
+
+def test_counts_and_labels_come_back_and_loading_happens_once(store: Store, toy_counts):
+    dataset = Memory(toy_counts)
+    first = store.dataset(dataset, "code", "memory")
+    again = store.dataset(dataset, "code", "memory")
+    assert dataset.loads == 1
+    assert first.facts == again.facts
+    counts = load_counts(first.folder)
+    assert (counts.X != toy_counts.X).nnz == 0
+    assert list(counts.obs_names) == list(toy_counts.obs_names)
+    assert counts.obs.columns.empty
+    assert list(Truth(first.folder).types) == list(toy_counts.obs["cell_type"])
+    assert first.facts["types"] == {"a": 20, "b": 20, "c": 20}
+
+
+def test_other_code_or_content_is_loaded_again(store: Store, toy_counts):
+    dataset = Memory(toy_counts)
+    first = store.dataset(dataset, "code", "memory")
+    assert store.dataset(dataset, "edited", "memory").folder == first.folder
+    assert dataset.loads == 2
+    changed = toy_counts.copy()
+    changed.X[0, 0] += 1
+    other = store.dataset(Memory(changed), "edited again", "memory")
+    assert other.counts_digest != first.counts_digest
+    assert other.labels_digest == first.labels_digest
+
+
+def test_labels_are_no_part_of_the_counts_digest(store: Store, toy_counts):
+    first = store.dataset(Memory(toy_counts), "one", "memory")
+    permuted = toy_counts.copy()
+    permuted.obs["cell_type"] = permuted.obs["cell_type"].to_numpy()[::-1]
+    second = store.dataset(Memory(permuted), "two", "memory")
+    assert first.counts_digest == second.counts_digest
+    assert first.labels_digest != second.labels_digest
+    assert first.folder != second.folder
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "info"])
+def test_a_damaged_copy_is_never_used(store: Store, toy_counts, damage: str):
+    dataset = Memory(toy_counts)
+    folder = store.dataset(dataset, "code", "memory").folder
+    file = folder / "data.npy"
+    if damage == "truncate":
+        file.write_bytes(file.read_bytes()[:-3])
+    elif damage == "flip":
+        content = bytearray(file.read_bytes())
+        content[-1] ^= 1
+        file.write_bytes(bytes(content))
+    elif damage == "remove":
+        file.unlink()
+    else:
+        (folder / "info.json").write_text("{")
+    said: list[str] = []
+    again = store.dataset(dataset, "code", "memory", said.append)
+    assert dataset.loads == 2
+    assert "damaged" in said[0]
+    assert (load_counts(again.folder).X != toy_counts.X).nnz == 0
+
+
+RECIPES = [
+    Recipe(),
+    Recipe(binarize=True, tfidf=True),
+    Recipe(target_sum=1e4, log1p=True, n_top_features=20, scale=True, max_value=10),
+    Recipe(min_features=25),
+]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=["raw", "tfidf", "scaled", "filtered"])
+def test_prepared_data_equal_a_direct_preparation(store: Store, toy_counts, recipe: Recipe):
+    stored = store.dataset(Memory(toy_counts), "code", "memory")
+    key = store.prepared_key(stored, recipe)
+    assert not store.prepared_ready(key)
+    store.prepare(stored.folder, recipe, key)
+    assert store.prepared_ready(key)
+    data, cells = store.open_prepared(key)
+    direct = prepare(toy_counts, recipe)
+    dense = lambda m: m.toarray() if hasattr(m, "toarray") else np.asarray(m)  # noqa: E731
+    np.testing.assert_array_equal(dense(data.X), dense(direct.X))
+    np.testing.assert_array_equal(dense(data.layers["counts"]), dense(direct.layers["counts"]))
+    np.testing.assert_array_equal(data.obs["size_factor"], direct.obs["size_factor"])
+    assert list(data.var_names) == list(direct.var_names)
+    assert list(toy_counts.obs_names[cells]) == list(data.obs_names) == list(direct.obs_names)
+
+
+def test_prepared_data_cannot_be_changed_by_a_method(store: Store, toy_counts):
+    stored = store.dataset(Memory(toy_counts), "code", "memory")
+    key = store.prepared_key(stored, Recipe())
+    store.prepare(stored.folder, Recipe(), key)
+    data, _ = store.open_prepared(key)
+    with pytest.raises(ValueError, match="read-only"):
+        data.X.data[0] = 5
+
+
+def test_two_processes_prepare_the_same_at_once(store: Store, toy_counts):
+    recipe = Recipe(target_sum=1e4, log1p=True)
+    stored = store.dataset(Memory(toy_counts), "code", "memory")
+    key = store.prepared_key(stored, recipe)
+    code = (
+        "from pathlib import Path\nfrom bench.recipe import Recipe\nfrom bench.store import Store\n"
+        f"Store(Path({str(store.root)!r})).prepare("
+        f"Path({str(stored.folder)!r}), Recipe(**{recipe.as_dict()!r}), {key!r})"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code]) for _ in "ab"]
+    assert [process.wait() for process in both] == [0, 0]
+    assert store.prepared_ready(key)
+    assert [p.name for p in (store.root / "prepared").iterdir()] == [key]
+
+
+def test_a_cache_folder_that_cannot_be_made_is_one_line(tmp_path: Path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(DataError, match="BENCH_CACHE_DIR"):
+        Store(blocked / "cache")
