@@ -1,1 +1,1 @@
-"""Blocks, losses, batches and the training loop shared by the networks."""
+"""Shared parts of the neural methods; modules here import torch and are imported inside fits."""

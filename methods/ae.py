@@ -1,0 +1,52 @@
+"""Autoencoder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from .nn.base import NetworkMethod
+from .nn.settings import HUANG
+
+if TYPE_CHECKING:
+    from .nn.likelihoods import Likelihood
+    from .nn.models import Model
+
+
+class AE(NetworkMethod):
+    """Deterministic autoencoder P-hidden-d with a single linear layer back (Huang et al. 2021).
+
+    Differences of the default from the publication (``preset=faithful`` restores them): linear
+    code instead of ReLU, whose units die; a likelihood of the data (Bernoulli for binarised
+    chromatin, negative binomial for counts) instead of a mean squared error; the cell's depth
+    enters the expected value; narrower hidden layers; constant step size 1e-3 (the published
+    decay reaches its floor of 2e-5 after 590 updates); shuffled batches; early stopping on
+    held-out cells, not on the training loss. The published program does not run (undefined names);
+    how long it trains is an argument without default, here 300 epochs.
+    """
+
+    name = "ae"
+    summary = "autoencoder with a linear decoder"
+    reference = "Huang et al. 2021, Symmetry 13:1467, doi 10.3390/sym13081467"
+
+    class Params(NetworkMethod.Params):
+        """Parameters of the autoencoder."""
+
+        presets: ClassVar = {
+            "quick": {"hidden": "128", "max_epochs": 60, "patience": 8},
+            "faithful": HUANG | {"learning_rate": 0.01, "batch_size": 100, "shuffle": False},
+        }
+
+    params: Params
+
+    def build(self, n_features: int, likelihood: Likelihood) -> Model:
+        """Return the untrained network."""
+        from .nn.models import Autoencoder
+
+        return Autoencoder(
+            n_features,
+            self.params.hidden,
+            self.params.n_latent,
+            likelihood,
+            code_activation=self.params.code_activation,
+            input_dropout=self.params.input_dropout,
+        )

@@ -1,0 +1,118 @@
+"""What the autoencoders share as methods: one network, trained once, with a code per cell."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+from bench.errors import DataError
+from bench.method import ATAC, RNA, Context, Fit, Method
+from bench.recipe import DatasetInfo, Recipe
+
+from .settings import NetworkParameters
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from anndata import AnnData
+
+    from .batches import Cells
+    from .likelihoods import Likelihood
+    from .models import Model
+    from .train import Trained
+
+
+class NetworkMethod(Method):
+    """Base of methods that train one network; subclasses say which in :meth:`build`."""
+
+    modalities = frozenset({RNA, ATAC})
+    family = "autoencoder"
+    gpu = True
+
+    class Params(NetworkParameters):
+        """Parameters of the network."""
+
+    params: Params
+
+    @abstractmethod
+    def build(self, n_features: int, likelihood: Likelihood) -> Model:
+        """Return the untrained network; torch is seeded when this is called."""
+
+    def train(self, model: Model, cells: Cells, context: Context) -> Trained:
+        """Train the network; the default minimises ``model.objective`` once."""
+        from .train import Schedule, train
+
+        return train(model, model.objective, cells, Schedule.of(self.params), context)
+
+    def recipe(self, info: DatasetInfo) -> Recipe:
+        """Return binarised peaks, or log-normalised variable genes."""
+        return self.params.recipe(info)
+
+    def fit(self, data: AnnData, context: Context) -> Fit:
+        """Return the code of each cell, (cells, n_latent)."""
+        from .batches import Cells
+        from .train import encode, n_parameters, seeded
+
+        name = self.params.likelihood
+        if name == "auto":
+            name = "bernoulli" if data.X.max() <= 1 and data.X.min() >= 0 else "nb"
+        cells = Cells(data, counts=name == "nb", device=context.device)
+        with seeded(context.seed, "network", device=context.device):
+            self._model = self._make(data.n_vars, name).to(context.device)
+            size = n_parameters(self._model)
+            trained = self.train(self._model, cells, context)
+        self._features, self._likelihood = list(data.var_names), name
+        return Fit(
+            embedding=encode(self._model, self._model.embed, cells),
+            n_parameters=size,
+            notes={"likelihood": name, "training": trained.note()},
+        )
+
+    def transform(self, data: AnnData) -> np.ndarray:
+        """Return the code of new cells, prepared like the training cells, (cells, n_latent).
+
+        Raises ``DataError`` if the features are not those of the training cells.
+        """
+        from .batches import Cells
+        from .train import encode
+
+        if list(data.var_names) != self._features:
+            raise DataError(
+                f"{self.name}: the new cells have other features ({data.n_vars}) than the "
+                f"training cells ({len(self._features)}); select and order them alike."
+            )
+        device = str(next(self._model.parameters()).device)
+        cells = Cells(data, counts=self._likelihood == "nb", device=device)
+        return encode(self._model, self._model.embed, cells)
+
+    def save(self, path: Path) -> None:
+        """Write the weights and the feature names into the folder ``path``."""
+        import torch
+
+        state = {name: value.cpu() for name, value in self._model.state_dict().items()}
+        kept = {"state": state, "features": self._features, "likelihood": self._likelihood}
+        torch.save(kept, path / "network.pt")
+
+    def load(self, path: Path) -> None:
+        """Read what :meth:`save` wrote; the parameters must be the same."""
+        import torch
+
+        kept = torch.load(path / "network.pt", weights_only=True, map_location="cpu")
+        self._features, self._likelihood = kept["features"], kept["likelihood"]
+        self._model = self._make(len(self._features), self._likelihood)
+        self._model.load_state_dict(kept["state"])
+
+    def _make(self, n_features: int, likelihood: str) -> Model:
+        from .likelihoods import make_likelihood
+
+        return self.build(
+            n_features,
+            make_likelihood(
+                likelihood,
+                n_features,
+                reduction=self.params.reduction,
+                output=self.params.output,
+                depth_offset=self.params.depth_offset,
+            ),
+        )

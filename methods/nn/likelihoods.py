@@ -1,0 +1,132 @@
+"""What a decoder's linear output means, and how badly it explains the targets.
+
+Each likelihood maps ``(decoded, block)`` to the negative log-likelihood of each cell, shape
+(cells,), up to constants where the docstring says so, and to expected values.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .batches import Block
+from .blocks import ACTIVATIONS
+
+_LOG_DISPERSION = 8.0
+"""Log inverse dispersions are kept within ± this: from Poisson to extremely variable."""
+
+
+class Likelihood(nn.Module):
+    """Base: ``reduction`` is ``sum`` or ``mean`` over the features."""
+
+    name: str
+
+    def __init__(self, reduction: str = "sum") -> None:
+        super().__init__()
+        self.reduction = reduction
+
+    def forward(self, decoded: Tensor, block: Block) -> Tensor:
+        """Return the loss of each cell, (cells,)."""
+        each = self.elementwise(decoded, block)
+        return each.mean(dim=1) if self.reduction == "mean" else each.sum(dim=1)
+
+    def elementwise(self, decoded: Tensor, block: Block) -> Tensor:
+        """Return the loss of each entry, (cells, features)."""
+        raise NotImplementedError
+
+    def mean(self, decoded: Tensor, block: Block) -> Tensor:
+        """Return the expected value of the targets, (cells, features)."""
+        raise NotImplementedError
+
+
+class Bernoulli(Likelihood):
+    """Binary cross entropy on logits; exact.
+
+    With ``depth_offset`` the logit of a peak is decoded + log(depth): where openness is rare that
+    makes its probability proportional to the depth of the cell.
+    """
+
+    name = "bernoulli"
+
+    def __init__(self, reduction: str = "sum", *, depth_offset: bool) -> None:
+        super().__init__(reduction)
+        self.depth_offset = depth_offset
+
+    def _logits(self, decoded: Tensor, block: Block) -> Tensor:
+        return decoded + block.depth.log() if self.depth_offset else decoded
+
+    def elementwise(self, decoded: Tensor, block: Block) -> Tensor:
+        """Return softplus(logit) - target · logit."""
+        logits = self._logits(decoded, block)
+        return functional.binary_cross_entropy_with_logits(logits, block.targets, reduction="none")
+
+    def mean(self, decoded: Tensor, block: Block) -> Tensor:
+        """Return the probability that a peak is open."""
+        return torch.sigmoid(self._logits(decoded, block))
+
+
+class Gaussian(Likelihood):
+    """Squared error: the Gaussian with unit variance, twice, without its constant."""
+
+    name = "gaussian"
+
+    def __init__(self, reduction: str = "sum", *, output: str = "linear") -> None:
+        super().__init__(reduction)
+        self.output = ACTIVATIONS[output]()
+
+    def elementwise(self, decoded: Tensor, block: Block) -> Tensor:
+        """Return (target - output)²."""
+        return (block.targets - self.output(decoded)).square()
+
+    def mean(self, decoded: Tensor, block: Block) -> Tensor:
+        """Return the output."""
+        return self.output(decoded)
+
+
+class NegativeBinomial(Likelihood):
+    """Counts with mean depth · exp(decoded) and one inverse dispersion θ per feature.
+
+    Variance μ + μ²/θ; exact with its constants. Without ``depth_offset`` the depth is left to the
+    code. Source: Lopez et al. 2018, doi 10.1038/s41592-018-0229-2; Eraslan et al. 2019, eq. 1.
+    """
+
+    name = "nb"
+
+    def __init__(self, n_features: int, reduction: str = "sum", *, depth_offset: bool) -> None:
+        super().__init__(reduction)
+        self.depth_offset = depth_offset
+        self.log_theta = nn.Parameter(torch.zeros(n_features))
+
+    def _log_mean(self, decoded: Tensor, block: Block) -> Tensor:
+        log_mean = decoded + block.depth.log() if self.depth_offset else decoded
+        return log_mean.clamp(-15.0, 12.0)
+
+    def elementwise(self, decoded: Tensor, block: Block) -> Tensor:
+        """Return -log NB(target; μ, θ)."""
+        log_mean = self._log_mean(decoded, block)
+        log_theta = self.log_theta.clamp(-_LOG_DISPERSION, _LOG_DISPERSION)
+        theta, counts = log_theta.exp(), block.targets
+        log_total = torch.logaddexp(log_mean, log_theta)
+        log_choose = (
+            torch.lgamma(counts + theta) - torch.lgamma(theta) - torch.lgamma(counts + 1.0)
+        )
+        log_likelihood = (
+            log_choose + theta * (log_theta - log_total) + counts * (log_mean - log_total)
+        )
+        return -log_likelihood
+
+    def mean(self, decoded: Tensor, block: Block) -> Tensor:
+        """Return μ."""
+        return self._log_mean(decoded, block).exp()
+
+
+def make_likelihood(
+    name: str, n_features: int, *, reduction: str, output: str, depth_offset: bool
+) -> Likelihood:
+    """Return the likelihood ``bernoulli``, ``gaussian`` or ``nb``."""
+    if name == "bernoulli":
+        return Bernoulli(reduction, depth_offset=depth_offset)
+    if name == "nb":
+        return NegativeBinomial(n_features, reduction, depth_offset=depth_offset)
+    return Gaussian(reduction, output=output)

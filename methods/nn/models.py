@@ -1,0 +1,162 @@
+"""Networks with an objective: autoencoder, sparse autoencoder, variational autoencoder."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .batches import Block
+from .blocks import ACTIVATIONS, linear, multilayer
+from .likelihoods import Likelihood
+from .losses import gaussian_kl, softmax_sparsity, sparsity
+
+
+class Model(nn.Module, ABC):
+    """A network that embeds cells and knows what it is trained for."""
+
+    @abstractmethod
+    def embed(self, block: Block) -> Tensor:
+        """Return the embedding of a block, (cells, n_latent)."""
+
+    @abstractmethod
+    def objective(self, block: Block, update: int | None) -> dict[str, Tensor]:
+        """Return the loss to minimise, first and named ``loss``, and its parts, as scalars."""
+
+
+class Autoencoder(Model):
+    """P-hidden-d with ReLU, a code with an activation of choice, one linear layer back.
+
+    Shapes: inputs (cells, P), code (cells, d), decoded (cells, P); what the decoded values mean
+    is up to the likelihood.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        hidden: Sequence[int],
+        n_latent: int,
+        likelihood: Likelihood,
+        *,
+        code_activation: str = "linear",
+        input_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        widths = [n_features, *hidden]
+        self.hidden = nn.Sequential(nn.Dropout(input_dropout), multilayer(widths))
+        self.code = linear(widths[-1], n_latent)
+        self.code_activation = ACTIVATIONS[code_activation]()
+        self.decoder = linear(n_latent, n_features)
+        self.likelihood = likelihood
+
+    def embed(self, block: Block) -> Tensor:
+        """Return the code, (cells, d)."""
+        return self.code_activation(self.code(self.hidden(block.inputs)))
+
+    def objective(self, block: Block, update: int | None) -> dict[str, Tensor]:
+        """Return the mean reconstruction loss of a cell."""
+        return {"loss": self.likelihood(self.decoder(self.embed(block)), block).mean()}
+
+
+class SparseAutoencoder(Autoencoder):
+    """Autoencoder whose units are off in most cells: adds β Σ_j KL(ρ ‖ a_j).
+
+    ``penalty="softmax"`` is the published one, whose a_j is constant (see ``sparse_ae``).
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        hidden: Sequence[int],
+        n_latent: int,
+        likelihood: Likelihood,
+        *,
+        code_activation: str,
+        input_dropout: float,
+        rho: float,
+        beta: float,
+        penalty: str,
+    ) -> None:
+        super().__init__(
+            n_features, hidden, n_latent, likelihood,
+            code_activation=code_activation, input_dropout=input_dropout,
+        )  # fmt: skip
+        self.rho, self.beta, self.penalty = rho, beta, penalty
+
+    def objective(self, block: Block, update: int | None) -> dict[str, Tensor]:
+        """Return the loss and its two parts."""
+        before = self.code(self.hidden(block.inputs))
+        code = self.code_activation(before)
+        reconstruction = self.likelihood(self.decoder(code), block).mean()
+        if self.penalty == "softmax":
+            penalty = softmax_sparsity(code, self.rho)
+        else:
+            penalty = sparsity(torch.sigmoid(before), self.rho)
+        loss = reconstruction + self.beta * penalty
+        return {"loss": loss, "reconstruction_loss": reconstruction, "sparsity_loss": penalty}
+
+
+class VariationalAutoencoder(Model):
+    """Two linear heads on P-hidden give q(z) = N(μ, σ²); the embedding is μ.
+
+    Minimises reconstruction + w · KL(q ‖ prior), averaged over cells, with w rising linearly to
+    ``kl_weight`` in ``kl_warmup`` updates. The prior is N(0, 1) or a learned diagonal Gaussian.
+    Held-out cells are judged with one fixed draw and the full weight.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        hidden: Sequence[int],
+        n_latent: int,
+        likelihood: Likelihood,
+        *,
+        input_dropout: float,
+        kl_weight: float,
+        kl_warmup: int,
+        learned_prior: bool,
+    ) -> None:
+        super().__init__()
+        widths = [n_features, *hidden]
+        self.hidden = nn.Sequential(nn.Dropout(input_dropout), multilayer(widths))
+        self.mean_head = linear(widths[-1], n_latent)
+        self.log_var_head = linear(widths[-1], n_latent)
+        self.decoder = linear(n_latent, n_features)
+        self.likelihood = likelihood
+        self.prior_mean = nn.Parameter(torch.zeros(n_latent), requires_grad=learned_prior)
+        self.prior_log_var = nn.Parameter(torch.zeros(n_latent), requires_grad=learned_prior)
+        self.kl_weight, self.kl_warmup = kl_weight, kl_warmup
+
+    def posterior(self, block: Block) -> tuple[Tensor, Tensor]:
+        """Return μ and log σ², both (cells, d); log σ² is kept within ± 15."""
+        hidden = self.hidden(block.inputs)
+        return self.mean_head(hidden), self.log_var_head(hidden).clamp(-15.0, 15.0)
+
+    def embed(self, block: Block) -> Tensor:
+        """Return μ, (cells, d)."""
+        return self.posterior(block)[0]
+
+    def weight(self, update: int | None) -> float:
+        """Return the weight of the KL term at an update; ``None``: after the warm-up."""
+        if update is None or update >= self.kl_warmup:
+            return self.kl_weight
+        return self.kl_weight * update / self.kl_warmup
+
+    def objective(self, block: Block, update: int | None) -> dict[str, Tensor]:
+        """Return the negative evidence lower bound and its two parts."""
+        mean, log_var = self.posterior(block)
+        z = mean + (0.5 * log_var).exp() * _noise(mean, fixed=update is None)
+        reconstruction = self.likelihood(self.decoder(z), block).mean()
+        kl = gaussian_kl(mean, log_var, self.prior_mean, self.prior_log_var).mean()
+        loss = reconstruction + self.weight(update) * kl
+        return {"loss": loss, "reconstruction_loss": reconstruction, "kl_loss": kl}
+
+
+def _noise(like: Tensor, *, fixed: bool) -> Tensor:
+    """Return standard normal noise; ``fixed``: always the same, so that epochs compare."""
+    if not fixed:
+        return torch.randn_like(like)
+    generator = torch.Generator(device=like.device).manual_seed(0)
+    return torch.randn(like.shape, generator=generator, device=like.device, dtype=like.dtype)

@@ -1,0 +1,105 @@
+"""Parameters that all autoencoders share, and the preparation that follows from them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from bench.parameters import Layers, Parameters, Search
+from bench.recipe import ATAC, DatasetInfo, Recipe, accessible_peaks, log_normalized
+
+
+class NetworkParameters(Parameters):
+    """Architecture, likelihood, training and preparation of an autoencoder."""
+
+    n_latent: Annotated[int, Search(8, 128, log=True)] = Field(
+        10, ge=1, le=1024, description="dimensions of the code, which is the embedding"
+    )
+    hidden: Annotated[Layers, Search(choices=("128", "512-64", "1024-128"))] = Field(
+        (512, 64), description="widths of the encoder's hidden layers"
+    )
+    code_activation: Literal["linear", "sigmoid", "relu"] = Field(
+        "linear", description="activation of the code; relu leaves units dead"
+    )
+    likelihood: Literal["auto", "bernoulli", "gaussian", "nb"] = Field(
+        "auto",
+        description="of the reconstruction; auto: bernoulli for chromatin, nb (negative binomial "
+        "on counts) for RNA",
+    )
+    output: Literal["linear", "sigmoid", "relu"] = Field(
+        "linear", description="activation of a gaussian reconstruction"
+    )
+    reduction: Literal["sum", "mean"] = Field(
+        "sum", description="over the features of a cell; mean as published, sum is a likelihood"
+    )
+    depth_offset: bool = Field(
+        True,
+        description="the cell's depth enters the expected value, so the code need not hold it",
+    )
+    learning_rate: Annotated[float, Search(1e-4, 1e-2, log=True)] = Field(
+        1e-3, gt=0, le=1, description="step size of Adam"
+    )
+    learning_rate_decay: float = Field(
+        1.0, gt=0, le=1, description="factor on the step size every 10 updates; 1: constant"
+    )
+    learning_rate_floor: float = Field(0.0, ge=0, description="the decay stops here")
+    weight_decay: Annotated[float, Search(1e-6, 1e-3, log=True, zero=True)] = Field(
+        0.0, ge=0, description="L2 penalty on weights (not on a prior or a dispersion)"
+    )
+    input_dropout: Annotated[float, Search(0.05, 0.5, zero=True)] = Field(
+        0.0, ge=0, lt=1, description="share of inputs set to zero while training (denoising)"
+    )
+    batch_size: Annotated[int, Search(32, 512, log=True)] = Field(
+        128, ge=1, description="cells per update"
+    )
+    shuffle: bool = Field(True, description="new order of the cells in every epoch")
+    drop_last: bool = Field(False, description="leave out an incomplete last batch")
+    max_epochs: int = Field(
+        200, ge=0, description="passes over the training cells; 0: the untrained twin"
+    )
+    patience: int = Field(
+        20, ge=1, description="epochs without a better loss on held-out cells before stopping"
+    )
+    validation: float = Field(
+        0.1, ge=0, le=0.5, description="share of cells held out to stop early; 0: training loss"
+    )
+    n_top_genes: int = Field(2000, ge=10, description="RNA: variable genes kept")
+    binarize: bool = Field(True, description="chromatin: counts above zero become one")
+    low: float = Field(0.01, ge=0, lt=1, description="chromatin: peaks open in a larger share")
+    high: float = Field(0.9, gt=0, le=1, description="chromatin: and open in a smaller share")
+    min_peaks: int = Field(0, ge=0, description="chromatin: cells with fewer peaks are left out")
+
+    def recipe(self, info: DatasetInfo) -> Recipe:
+        """Return the preparation for a dataset.
+
+        Chromatin: binarised peaks, or, as published, scaled to a maximum of 1. RNA: log-normalised
+        variable genes; scaled to unit variance if the reconstruction is Gaussian.
+        """
+        if info.modality == ATAC:
+            if self.binarize:
+                return accessible_peaks(low=self.low, high=self.high, min_peaks=self.min_peaks)
+            return Recipe(
+                min_features=self.min_peaks, min_cells=self.low, max_cells=self.high, max_abs=True
+            )
+        return log_normalized(
+            info, n_top_genes=self.n_top_genes, scale=self.likelihood == "gaussian"
+        )
+
+
+HUANG = {
+    "n_latent": 10,
+    "hidden": "1024-128",
+    "code_activation": "relu",
+    "likelihood": "gaussian",
+    "reduction": "mean",
+    "depth_offset": False,
+    "learning_rate_decay": 0.9,
+    "learning_rate_floor": 2e-5,
+    "max_epochs": 300,
+    "patience": 100,
+    "validation": 0.0,
+    "binarize": False,
+    "min_peaks": 100,
+}
+"""What the published autoencoders of Huang et al. 2021 have in common."""

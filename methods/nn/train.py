@@ -1,0 +1,216 @@
+"""The training loop of all networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench.method import Context
+from bench.seeds import derive
+
+from .batches import Block, Cells
+from .settings import NetworkParameters
+
+_BETTER = 1e-4
+"""A loss counts as better if it is lower by this share."""
+_ENCODE_BATCH = 1024
+
+
+class Objective(Protocol):
+    """What is trained: the loss of a block first, then anything else worth a curve.
+
+    Called with the number of updates so far, or ``None`` on held-out cells.
+    """
+
+    def __call__(self, block: Block, update: int | None) -> dict[str, Tensor]:
+        """Return scalars by name."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How to train; see ``NetworkParameters`` for the meaning of each field."""
+
+    max_epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float = 0.0
+    learning_rate_decay: float = 1.0
+    learning_rate_floor: float = 0.0
+    patience: int = 20
+    validation: float = 0.1
+    shuffle: bool = True
+    drop_last: bool = False
+    warmup: int = 0
+    """Updates before early stopping begins to count."""
+    optimizer: str = "adam"
+
+    @classmethod
+    def of(cls, params: NetworkParameters, **changes: Any) -> Schedule:
+        """Return the schedule that a method's parameters ask for."""
+        shared = {name: getattr(params, name) for name in _SHARED}
+        return cls(**(shared | changes))
+
+
+_SHARED = (
+    "max_epochs", "batch_size", "learning_rate", "weight_decay", "learning_rate_decay",
+    "learning_rate_floor", "patience", "validation", "shuffle", "drop_last",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How training went."""
+
+    epochs: int
+    best_epoch: int
+    """The epoch whose weights were kept; 0: the weights before training."""
+
+    def note(self) -> str:
+        """Return a line for the notes of a fit."""
+        return f"{self.epochs} epochs, weights of epoch {self.best_epoch}"
+
+
+@contextmanager
+def seeded(seed: int, *path: str, device: str = "cpu") -> Iterator[None]:
+    """Seed torch inside the block only; the global state is restored afterwards."""
+    devices = [torch.cuda.current_device()] if device.startswith("cuda") else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(derive(seed, *path))
+        yield
+
+
+def train(
+    network: nn.Module,
+    objective: Objective,
+    cells: Cells,
+    schedule: Schedule,
+    context: Context,
+    *,
+    stage: str = "",
+) -> Trained:
+    """Minimise ``objective`` over the parameters of ``network`` that require a gradient.
+
+    Stops early on held-out cells (on the training loss if ``schedule.validation`` is 0) and keeps
+    the best weights. Reports one step an epoch, names prefixed by ``stage``. Call it inside
+    :func:`seeded`; the order of cells and the held-out cells depend on ``context.seed`` alone.
+
+    Raises ``Diverged`` (through ``context.report``) if a loss is not finite.
+    """
+    training, held_out = _split(cells.n_cells, schedule.validation, context.seed)
+    order = np.random.default_rng(derive(context.seed, "batches", stage))
+    optimizer = _optimizer(network, schedule)
+    best, best_epoch, best_state = float("inf"), 0, _copy(network)
+    update = waited = epoch = 0
+    for epoch in range(1, schedule.max_epochs + 1):
+        rows = order.permutation(training) if schedule.shuffle else training
+        network.train()
+        sums = _Sums()
+        for block in cells.blocks(rows, schedule.batch_size):
+            if schedule.drop_last and len(block) < schedule.batch_size <= len(rows):
+                continue
+            _set_learning_rate(optimizer, schedule, update)
+            parts = objective(block, update)
+            optimizer.zero_grad(set_to_none=True)
+            next(iter(parts.values())).backward()
+            optimizer.step()
+            sums.add(parts, len(block))
+            update += 1
+        values = sums.means()
+        if len(held_out):
+            values["held_out_loss"] = _evaluate(network, objective, cells, held_out)
+        prefixed = {f"{stage}_{name}" if stage else name: v for name, v in values.items()}
+        context.report(epoch, schedule.max_epochs, **prefixed)
+        watched = values["held_out_loss"] if len(held_out) else values["loss"]
+        if watched < best - _BETTER * abs(best) or not np.isfinite(best):
+            best, best_epoch, best_state, waited = watched, epoch, _copy(network), 0
+        elif update > schedule.warmup:
+            waited += 1
+            if waited >= schedule.patience:
+                break
+    network.load_state_dict(best_state)
+    return Trained(epoch, best_epoch)
+
+
+def encode(network: nn.Module, function: Callable[[Block], Tensor], cells: Cells) -> np.ndarray:
+    """Return ``function`` of all cells, float32, with the network in evaluation mode."""
+    network.eval()
+    with torch.inference_mode():
+        parts = [
+            function(block).float().cpu().numpy()
+            for block in cells.blocks(np.arange(cells.n_cells), _ENCODE_BATCH)
+        ]
+    return np.concatenate(parts)
+
+
+def n_parameters(network: nn.Module) -> int:
+    """Return the number of numbers that are trained."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+class _Sums:
+    """Running sums kept on the device, so that an epoch waits for it only once."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+
+    def add(self, parts: dict[str, Tensor], n_cells: int) -> None:
+        for name, value in parts.items():
+            summed = value.detach() * n_cells
+            self._sums[name] = self._sums[name] + summed if name in self._sums else summed
+        self._count += n_cells
+
+    def means(self) -> dict[str, float]:
+        return {name: float(value) / self._count for name, value in self._sums.items()}
+
+
+def _split(n_cells: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return training and held-out positions, both sorted."""
+    rng = np.random.default_rng(derive(seed, "held-out"))
+    n_held_out = round(share * n_cells)
+    mixed = rng.permutation(n_cells)
+    return np.sort(mixed[n_held_out:]), np.sort(mixed[:n_held_out])
+
+
+def _optimizer(network: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
+    """Return the optimiser; weights and biases decay, parameters of priors and noise do not."""
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
+    for module in network.modules():
+        for parameter in module.parameters(recurse=False):
+            if parameter.requires_grad:
+                (decayed if isinstance(module, nn.Linear) else free).append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": schedule.weight_decay},
+        {"params": free, "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if schedule.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=schedule.learning_rate)
+    return torch.optim.Adam(groups, lr=schedule.learning_rate, fused=True)
+
+
+def _set_learning_rate(optimizer: torch.optim.Optimizer, schedule: Schedule, update: int) -> None:
+    if schedule.learning_rate_decay < 1 and update % 10 == 0:
+        decayed = schedule.learning_rate * schedule.learning_rate_decay ** (update // 10)
+        for group in optimizer.param_groups:
+            group["lr"] = max(decayed, schedule.learning_rate_floor)
+
+
+def _evaluate(network: nn.Module, objective: Objective, cells: Cells, rows: np.ndarray) -> float:
+    network.eval()
+    sums = _Sums()
+    with torch.inference_mode():
+        for block in cells.blocks(rows, _ENCODE_BATCH):
+            sums.add(objective(block, None), len(block))
+    return next(iter(sums.means().values()))
+
+
+def _copy(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in network.state_dict().items()}

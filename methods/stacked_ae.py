@@ -1,0 +1,112 @@
+"""Stacked autoencoder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from bench.method import Context
+from bench.parameters import Layers, Search
+
+from .nn.base import NetworkMethod
+from .nn.settings import HUANG
+
+if TYPE_CHECKING:
+    from .nn.batches import Cells
+    from .nn.likelihoods import Likelihood
+    from .nn.models import Model
+    from .nn.train import Trained
+
+
+class StackedAE(NetworkMethod):
+    """Deep autoencoder pretrained layer by layer, then fine-tuned as a whole.
+
+    Each encoder layer is first trained with its own decoder on the codes of the layer before
+    (Vincent et al. 2010); the decoders, mirrored, start the second half of the unrolled network.
+    Published (Huang et al. 2021): layers 8192-2048-256, also the decoder's layers pretrained as
+    separate autoencoders with sigmoid decoders that are thrown away, plain gradient descent on
+    a mean squared error, and a misspelt attribute that leaves all layers but the last frozen while
+    fine-tuning. ``preset=faithful`` keeps all of that; its code hardly moves from where
+    it began.
+    """
+
+    name = "stacked_ae"
+    summary = "deep autoencoder, pretrained layer by layer"
+    reference = (
+        "Vincent et al. 2010, JMLR 11:3371; "
+        "Huang et al. 2021, Symmetry 13:1467, doi 10.3390/sym13081467"
+    )
+
+    class Params(NetworkMethod.Params):
+        """Parameters of the stacked autoencoder."""
+
+        hidden: Annotated[Layers, Search(choices=("256-64", "512-128-32", "1024-256-64"))] = Field(
+            (512, 128, 32), description="widths of the layers before the code, mirrored after it"
+        )
+        pretrain_epochs: Annotated[int, Search(5, 50)] = Field(
+            20, ge=0, description="passes over the cells for each layer before fine-tuning"
+        )
+        pretrain_learning_rate: Annotated[float, Search(1e-4, 1e-2, log=True)] = Field(
+            1e-3, gt=0, le=1, description="step size of the pretraining"
+        )
+        pretrain: Literal["mirrored", "chain"] = Field(
+            "mirrored",
+            description="chain: every layer, also of the decoder, by itself (published)",
+        )
+        fine_tune: Literal["all", "last"] = Field(
+            "all", description="layers that move while fine-tuning; last as published"
+        )
+        optimizer: Literal["adam", "sgd"] = Field("adam", description="sgd as published")
+
+        presets: ClassVar = {
+            "quick": {"hidden": "128-32", "pretrain_epochs": 5, "max_epochs": 60, "patience": 8},
+            "faithful": HUANG
+            | {
+                "hidden": "8192-2048-256",
+                "output": "relu",
+                "learning_rate": 0.01,
+                "learning_rate_decay": 1.0,
+                "pretrain_epochs": 100,
+                "pretrain_learning_rate": 0.01,
+                "max_epochs": 100,
+                "batch_size": 32,
+                "drop_last": True,
+                "pretrain": "chain",
+                "fine_tune": "last",
+                "optimizer": "sgd",
+            },
+        }
+
+    params: Params
+
+    def build(self, n_features: int, likelihood: Likelihood) -> Model:
+        """Return the untrained network."""
+        from .nn.stacked import StackedAutoencoder
+
+        return StackedAutoencoder(
+            n_features,
+            self.params.hidden,
+            self.params.n_latent,
+            likelihood,
+            code_activation=self.params.code_activation,
+            input_dropout=self.params.input_dropout,
+        )
+
+    def train(self, model: Model, cells: Cells, context: Context) -> Trained:
+        """Pretrain layer by layer, then fine-tune."""
+        from .nn.stacked import StackedAutoencoder, pretrain
+        from .nn.train import Schedule, train
+
+        assert isinstance(model, StackedAutoencoder)
+        schedule = Schedule.of(
+            self.params,
+            max_epochs=self.params.pretrain_epochs if self.params.max_epochs else 0,
+            learning_rate=self.params.pretrain_learning_rate,
+            optimizer=self.params.optimizer,
+        )
+        pretrain(model, cells, schedule, context, chain=self.params.pretrain == "chain")
+        if self.params.fine_tune == "last":
+            model.freeze_all_but_last()
+        schedule = Schedule.of(self.params, optimizer=self.params.optimizer)
+        return train(model, model.objective, cells, schedule, context)
