@@ -51,18 +51,18 @@ class NetworkMethod(Method):
 
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return the code of each cell, (cells, n_latent)."""
-        from .batches import Cells
         from .train import encode, n_parameters, seeded
 
         name = self.params.likelihood
         if name == "auto":
             name = "bernoulli" if data.X.max() <= 1 and data.X.min() >= 0 else "nb"
-        cells = Cells(data, counts=name == "nb", device=context.device)
+        self._likelihood = name
+        cells = self._cells(data, context.device)
         with seeded(context.seed, "network", device=context.device):
             self._model = self._make(data.n_vars, name).to(context.device)
             size = n_parameters(self._model)
             trained = self.train(self._model, cells, context)
-        self._features, self._likelihood = list(data.var_names), name
+        self._features = list(data.var_names)
         return Fit(
             embedding=encode(self._model, self._model.embed, cells),
             n_parameters=size,
@@ -74,7 +74,6 @@ class NetworkMethod(Method):
 
         Raises ``DataError`` if the features are not those of the training cells.
         """
-        from .batches import Cells
         from .train import encode
 
         if list(data.var_names) != self._features:
@@ -83,7 +82,7 @@ class NetworkMethod(Method):
                 f"training cells ({len(self._features)}); select and order them alike."
             )
         device = str(next(self._model.parameters()).device)
-        cells = Cells(data, counts=self._likelihood == "nb", device=device)
+        cells = self._cells(data, device)
         return encode(self._model, self._model.embed, cells)
 
     def save(self, path: Path) -> None:
@@ -103,6 +102,16 @@ class NetworkMethod(Method):
         self._model = self._make(len(self._features), self._likelihood)
         self._model.load_state_dict(kept["state"])
 
+    def _cells(self, data: AnnData, device: str) -> Cells:
+        from .batches import Cells
+
+        return Cells(
+            data,
+            counts=self._likelihood == "nb",
+            device=device,
+            divide_inputs=self._likelihood == "bernoulli" and self.params.adjust_depth,
+        )
+
     def _make(self, n_features: int, likelihood: str) -> Model:
         from .likelihoods import make_likelihood
 
@@ -113,6 +122,6 @@ class NetworkMethod(Method):
                 n_features,
                 reduction=self.params.reduction,
                 output=self.params.output,
-                depth_offset=self.params.depth_offset,
+                depth_offset=self.params.adjust_depth,
             ),
         )

@@ -35,10 +35,13 @@ class Cells:
     """All cells of a prepared dataset, handed out in blocks on a device.
 
     ``counts=True`` makes ``layers["counts"]`` the targets; otherwise ``X`` is both. The depth of
-    a cell is the total of its targets divided by the median total, at least 0.01.
+    a cell is the total of its targets divided by the median total, at least 0.01;
+    ``divide_inputs=True`` divides the inputs by it.
     """
 
-    def __init__(self, data: AnnData, *, counts: bool, device: str) -> None:
+    def __init__(
+        self, data: AnnData, *, counts: bool, device: str, divide_inputs: bool = False
+    ) -> None:
         self.n_cells, self.n_features = data.shape
         self.device = torch.device(device)
         targets = data.layers["counts"] if counts else data.X
@@ -46,6 +49,7 @@ class Cells:
         median = np.median(totals[totals > 0]) if np.any(totals > 0) else 1.0
         depth = np.maximum(totals / median, 0.01).astype(np.float32)
         self._depth = torch.from_numpy(depth[:, None]).to(self.device)
+        self._divide = divide_inputs
         self._inputs = self._hold(data.X)
         self._targets = self._hold(targets) if counts else None
 
@@ -53,7 +57,8 @@ class Cells:
         """Return the cells ``rows`` (integer positions, in this order)."""
         inputs = self._take(self._inputs, rows)
         targets = inputs if self._targets is None else self._take(self._targets, rows)
-        return Block(inputs, targets, self._depth[torch.from_numpy(rows).to(self.device)])
+        depth = self._depth[torch.from_numpy(rows).to(self.device)]
+        return Block(inputs / depth if self._divide else inputs, targets, depth)
 
     def blocks(self, rows: np.ndarray, batch_size: int) -> Iterator[Block]:
         """Yield the cells ``rows`` in order, ``batch_size`` at a time; the last may be smaller."""
@@ -64,7 +69,7 @@ class Cells:
         """Return the same cells with ``codes`` (cells × units) as inputs and targets."""
         other = copy.copy(self)
         other.n_features = codes.shape[1]
-        other._inputs, other._targets = other._hold(codes), None
+        other._inputs, other._targets, other._divide = other._hold(codes), None, False
         return other
 
     def _hold(self, matrix: sp.csr_matrix | np.ndarray) -> Tensor | sp.csr_matrix:

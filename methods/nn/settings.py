@@ -33,9 +33,10 @@ class NetworkParameters(Parameters):
     reduction: Literal["sum", "mean"] = Field(
         "sum", description="over the features of a cell; mean as published, sum is a likelihood"
     )
-    depth_offset: bool = Field(
+    adjust_depth: bool = Field(
         True,
-        description="the cell's depth enters the expected value, so the code need not hold it",
+        description="the cell's depth multiplies the expected value and divides binary inputs, so "
+        "that the code need not hold it",
     )
     learning_rate: Annotated[float, Search(1e-4, 1e-2, log=True)] = Field(
         1e-3, gt=0, le=1, description="step size of Adam"
@@ -93,7 +94,7 @@ HUANG = {
     "code_activation": "relu",
     "likelihood": "gaussian",
     "reduction": "mean",
-    "depth_offset": False,
+    "adjust_depth": False,
     "learning_rate_decay": 0.9,
     "learning_rate_floor": 2e-5,
     "max_epochs": 300,

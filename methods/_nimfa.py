@@ -1,0 +1,60 @@
+"""The one place that knows nimfa 1.4.0, which needs help to run on NumPy 2.
+
+It calls ``np.mat``, gone from NumPy 2; it cannot be seeded unless both factors are given; it
+returns ``np.matrix``; with divergence it writes into the caller's array.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def factorize(
+    algorithm: str, values: np.ndarray, w: np.ndarray, h: np.ndarray, **options: Any
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return W, H and the number of iterations of ``nimfa.Nmf`` or ``nimfa.Lsnmf``.
+
+    ``values`` (cells × features) is dense; ``w``, ``h`` are the start, both copied.
+    Raises ``UsageError`` if nimfa is not installed.
+    """
+    import numpy as np
+
+    with _numpy_1_names(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            import nimfa
+        except ImportError:
+            raise UsageError("solver='nimfa' needs nimfa: pip install nimfa.") from None
+        model = getattr(nimfa, algorithm)(
+            np.array(values, dtype=np.float64),
+            seed="fixed",
+            W=np.array(w, dtype=np.float64),
+            H=np.array(h, dtype=np.float64),
+            rank=w.shape[1],
+            **options,
+        )
+        fitted = model()
+        return np.asarray(fitted.basis()), np.asarray(fitted.coef()), int(fitted.n_iter)
+
+
+@contextmanager
+def _numpy_1_names() -> Iterator[None]:
+    """Give NumPy the name ``mat`` back while nimfa is imported and runs."""
+    import numpy as np
+
+    if hasattr(np, "mat"):
+        yield
+        return
+    vars(np)["mat"] = np.asmatrix
+    try:
+        yield
+    finally:
+        del vars(np)["mat"]

@@ -1,0 +1,61 @@
+"""Controls: what no method may beat, and what every method must beat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from bench.method import ATAC, MULTIOME, RNA, Context, Fit, Method
+from bench.parameters import Parameters
+from bench.seeds import derive
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+class Random(Method):
+    """Negative control: noise that does not depend on the data."""
+
+    name = "random"
+    summary = "negative control: Gaussian noise"
+    reference = "none; a control"
+    modalities = frozenset({RNA, ATAC, MULTIOME})
+    family = "control"
+
+    class Params(Parameters):
+        """Parameters of the noise."""
+
+        n_components: int = Field(20, ge=1, description="dimensions of the embedding")
+
+    params: Params
+
+    def fit(self, data: AnnData, context: Context) -> Fit:
+        """Return standard normal numbers, (cells, n_components)."""
+        import numpy as np
+
+        rng = np.random.default_rng(derive(context.seed, "random"))
+        return Fit(rng.standard_normal((data.n_obs, self.params.n_components)))
+
+
+class Truth(Method):
+    """Positive control: the true labels, one column a type."""
+
+    name = "truth"
+    summary = "positive control: the true labels"
+    reference = "none; a control"
+    modalities = frozenset({RNA, ATAC, MULTIOME})
+    family = "control"
+
+    def uses(self) -> frozenset[str]:
+        """Return that it sees the labels."""
+        return frozenset({"labels"})
+
+    def fit(self, data: AnnData, context: Context) -> Fit:
+        """Return the one-hot encoding of the labels, (cells, types), and the labels."""
+        import numpy as np
+
+        labels = context.knowledge.labels
+        assert labels is not None
+        types, codes = np.unique(labels, return_inverse=True)
+        return Fit(np.eye(len(types))[codes], labels={"truth": labels})

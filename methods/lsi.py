@@ -1,0 +1,62 @@
+"""Latent semantic indexing, the baseline for chromatin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from bench.method import ATAC, Context, Fit, Method
+from bench.parameters import Parameters, Search
+from bench.recipe import DatasetInfo, Recipe
+from bench.seeds import derive
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+class LSI(Method):
+    """TF-IDF of binarised peaks, truncated SVD without its first component, rows of unit length.
+
+    The first component follows the depth of a cell. Source: Cusanovich et al. 2018, methods; the
+    logarithm of TF · IDF · 10,000 is that of Stuart et al. 2019 (Signac).
+    """
+
+    name = "lsi"
+    summary = "TF-IDF and SVD of peaks, first component dropped"
+    reference = "Cusanovich et al. 2018, Cell 174:1309, doi 10.1016/j.cell.2018.06.052"
+    modalities = frozenset({ATAC})
+    family = "baseline"
+
+    class Params(Parameters):
+        """Parameters of the decomposition."""
+
+        n_components: Annotated[int, Search(10, 100, log=True)] = Field(
+            50, ge=1, description="components kept after the first"
+        )
+        low: float = Field(0.01, ge=0, lt=1, description="peaks open in a larger share of cells")
+        high: float = Field(1.0, gt=0, le=1, description="and open in a smaller share; 1: all")
+
+    params: Params
+
+    def recipe(self, info: DatasetInfo) -> Recipe:
+        """Return log TF-IDF of binarised peaks."""
+        return Recipe(
+            min_cells=self.params.low, max_cells=self.params.high, binarize=True, tfidf=True
+        )
+
+    def fit(self, data: AnnData, context: Context) -> Fit:
+        """Return components 2, 3, ... of each cell, rows of length 1, (cells, n_components)."""
+        import numpy as np
+        from sklearn.decomposition import TruncatedSVD
+        from sklearn.preprocessing import normalize
+
+        n_components = min(self.params.n_components + 1, min(data.shape) - 1)
+        model = TruncatedSVD(
+            n_components, algorithm="arpack", random_state=derive(context.seed, "lsi")
+        )
+        scores = model.fit_transform(data.X)
+        return Fit(
+            embedding=normalize(scores[:, 1:]).astype(np.float32),
+            n_parameters=int(model.components_.size),
+        )

@@ -1,0 +1,102 @@
+"""Principal component analysis, the baseline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from bench.method import ATAC, RNA, Context, Fit, Method
+from bench.parameters import Parameters, Search
+from bench.recipe import DatasetInfo, Recipe, accessible_peaks, log_normalized
+from bench.seeds import derive
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import sklearn.decomposition
+    from anndata import AnnData
+
+
+class PrincipalComponents(Method):
+    """Principal components of log-normalised, scaled variable genes (Luecken and Theis 2019).
+
+    Chromatin: of the binarised peaks, where depth dominates; ``lsi`` is the baseline there.
+    """
+
+    name = "pca"
+    summary = "principal components of log-normalised variable genes"
+    reference = (
+        "Luecken and Theis 2019, Molecular Systems Biology 15:e8746, doi 10.15252/msb.20188746"
+    )
+    modalities = frozenset({RNA, ATAC})
+    family = "baseline"
+
+    class Params(Parameters):
+        """Parameters of the decomposition."""
+
+        n_components: Annotated[int, Search(10, 100, log=True)] = Field(
+            50, ge=1, description="components kept (at most cells or features minus one)"
+        )
+        n_top_genes: int = Field(2000, ge=10, description="RNA: variable genes kept")
+
+    params: Params
+
+    def recipe(self, info: DatasetInfo) -> Recipe:
+        """Return scaled, log-normalised variable genes or binarised peaks."""
+        if info.modality == ATAC:
+            return accessible_peaks()
+        return log_normalized(info, n_top_genes=self.params.n_top_genes)
+
+    def fit(self, data: AnnData, context: Context) -> Fit:
+        """Return the scores of the components, (cells, n_components)."""
+        import pandas as pd
+
+        model, embedding = decompose(data, self.params.n_components, context.seed)
+        self._mean, self._components = model.mean_, model.components_
+        names = [f"PC{number}" for number in range(1, embedding.shape[1] + 1)]
+        return Fit(
+            embedding=embedding,
+            tables={"loadings": pd.DataFrame(model.components_.T, data.var_names, names)},
+            n_parameters=int(model.components_.size + model.mean_.size),
+            notes={"variance explained": f"{model.explained_variance_ratio_.sum():.3f}"},
+        )
+
+    def transform(self, data: AnnData) -> np.ndarray:
+        """Return the scores of new cells, prepared alike, (cells, n_components)."""
+        import numpy as np
+
+        scores = data.X @ self._components.T - self._mean @ self._components.T
+        return np.asarray(scores, dtype=np.float32)
+
+    def save(self, path: Path) -> None:
+        """Write mean and components into the folder ``path``."""
+        import numpy as np
+
+        np.savez(path / "pca.npz", mean=self._mean, components=self._components)
+
+    def load(self, path: Path) -> None:
+        """Read what :meth:`save` wrote."""
+        import numpy as np
+
+        with np.load(path / "pca.npz") as kept:
+            self._mean, self._components = kept["mean"], kept["components"]
+
+
+def decompose(
+    data: AnnData, n_components: int, seed: int
+) -> tuple[sklearn.decomposition.PCA, np.ndarray]:
+    """Return the fitted model and the scores, (cells, components), float32.
+
+    There are at most as many components as cells or features, minus one.
+    """
+    import numpy as np
+    from sklearn.decomposition import PCA
+
+    model = PCA(
+        min(n_components, min(data.shape) - 1),
+        svd_solver="arpack",
+        random_state=derive(seed, "pca"),
+    )
+    return model, np.asarray(model.fit_transform(data.X), dtype=np.float32)

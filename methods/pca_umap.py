@@ -1,0 +1,68 @@
+"""UMAP of principal components, what many analyses cluster although it is meant for looking."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from bench.method import ATAC, RNA, Context, Fit, Method
+from bench.parameters import Search
+from bench.recipe import DatasetInfo, Recipe
+from bench.seeds import derive
+
+from .pca import PrincipalComponents, decompose
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+class PCAUMAP(Method):
+    """UMAP (McInnes et al. 2018) of the principal components; neighbours are exact."""
+
+    name = "pca_umap"
+    summary = "UMAP of principal components"
+    reference = "McInnes, Healy and Melville 2018, doi 10.48550/arXiv.1802.03426"
+    modalities = frozenset({RNA, ATAC})
+    family = "baseline"
+    cost = "heavy"
+    requires = ("umap",)
+    install = "pip install umap-learn"
+
+    class Params(PrincipalComponents.Params):
+        """Parameters of both steps."""
+
+        n_umap: int = Field(2, ge=2, le=50, description="dimensions of the UMAP")
+        n_neighbors: Annotated[int, Search(5, 50, log=True)] = Field(
+            15, ge=2, description="neighbours of a cell, itself included"
+        )
+        min_dist: Annotated[float, Search(0.0, 0.8)] = Field(
+            0.1, ge=0, le=1, description="closest that two points may come"
+        )
+
+    params: Params
+
+    def recipe(self, info: DatasetInfo) -> Recipe:
+        """Return the preparation of ``pca``."""
+        return PrincipalComponents(self.params).recipe(info)
+
+    def fit(self, data: AnnData, context: Context) -> Fit:
+        """Return the UMAP, (cells, n_umap)."""
+        import numpy as np
+        import umap
+        from sklearn.neighbors import NearestNeighbors
+
+        _, scores = decompose(data, self.params.n_components, context.seed)
+        n_neighbors = min(self.params.n_neighbors, data.n_obs - 1)
+        search = NearestNeighbors(n_neighbors=n_neighbors).fit(scores)
+        distances, indices = search.kneighbors(scores)
+        model = umap.UMAP(
+            n_components=self.params.n_umap,
+            n_neighbors=n_neighbors,
+            min_dist=self.params.min_dist,
+            # Exact neighbours; umap-learn would compile its own search for a minute.
+            precomputed_knn=(indices, distances.astype(np.float32)),
+            random_state=derive(context.seed, "umap"),
+            n_jobs=1,
+        )
+        return Fit(np.asarray(model.fit_transform(scores), dtype=np.float32))
