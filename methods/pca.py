@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 class PrincipalComponents(Method):
     """Principal components of log-normalised, scaled variable genes (Luecken and Theis 2019).
 
-    Chromatin: of the binarised peaks, where depth dominates; ``lsi`` is the baseline there.
+    Chromatin: of binarised peaks, depth-normalised and log-transformed; ``lsi`` is the stronger
+    baseline there.
     """
 
     name = "pca"
@@ -46,7 +48,7 @@ class PrincipalComponents(Method):
     def recipe(self, info: DatasetInfo) -> Recipe:
         """Return scaled, log-normalised variable genes or binarised peaks."""
         if info.modality == ATAC:
-            return accessible_peaks()
+            return replace(accessible_peaks(), target_sum=1e4, log1p=True)
         return log_normalized(info, n_top_genes=self.params.n_top_genes)
 
     def fit(self, data: AnnData, context: Context) -> Fit:

@@ -108,13 +108,14 @@ class NegativeBinomial(Likelihood):
         log_theta = self.log_theta.clamp(-_LOG_DISPERSION, _LOG_DISPERSION)
         theta, counts = log_theta.exp(), block.targets
         log_total = torch.logaddexp(log_mean, log_theta)
+        log_likelihood = theta * (log_theta - log_total) + counts * (log_mean - log_total)
+        # The binomial coefficient is 1 where the count is 0, which is nearly everywhere.
+        rows, columns = counts.nonzero(as_tuple=True)
+        seen, spread = counts[rows, columns], theta[columns]
         log_choose = (
-            torch.lgamma(counts + theta) - torch.lgamma(theta) - torch.lgamma(counts + 1.0)
+            torch.lgamma(seen + spread) - torch.lgamma(spread) - torch.lgamma(seen + 1.0)
         )
-        log_likelihood = (
-            log_choose + theta * (log_theta - log_total) + counts * (log_mean - log_total)
-        )
-        return -log_likelihood
+        return -log_likelihood.index_put((rows, columns), log_choose, accumulate=True)
 
     def mean(self, decoded: Tensor, block: Block) -> Tensor:
         """Return μ."""

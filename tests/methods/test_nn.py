@@ -263,7 +263,11 @@ def test_learning_rate_decay_follows_the_formula(prepared: AnnData):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.optim.Adam, "step", step)
         fit_small(
-            prepared, max_epochs=10, learning_rate_decay=0.5, learning_rate_floor=2e-3, validation=0
+            prepared,
+            max_epochs=10,
+            learning_rate_decay=0.5,
+            learning_rate_floor=2e-3,
+            validation=0,
         )
     expected = [max(0.01 * 0.5 ** (t // 10), 2e-3) for t in range(60)]
     assert rates == pytest.approx(expected)
