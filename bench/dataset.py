@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from bench.parameters import Parameters
 
@@ -42,8 +42,9 @@ class Card:
 class Dataset(ABC):
     """Base of all datasets."""
 
-    name: ClassVar[str]
-    card: ClassVar[Card]
+    name: str
+    card: Card
+    """Class attributes; an instance whose parameters change the facts sets its own."""
 
     class Params(Parameters):
         """No parameters."""

@@ -51,7 +51,7 @@ class FileDataset(Dataset):
             raise UsageError(f"{path}: expected a file whose name ends in .h5ad.")
         made = cls(path, label_key, batch_key)
         made._modality = modality
-        made.name = path.stem  # type: ignore[misc]
+        made.name = path.stem
         return made
 
     def fingerprint(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class FileDataset(Dataset):
             batch_key = self._column(adata, self.batch_key, "--batch-key")
         elif "batch" in adata.obs and adata.obs["batch"].nunique() > 1:
             batch_key = "batch"
-        self.card = Card(  # type: ignore[misc]
+        self.card = Card(
             modality=self._modality or modality_of(adata),
             summary=f"file {self.path.name}",
             label_key=label_key,

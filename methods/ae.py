@@ -16,9 +16,9 @@ class AE(NetworkMethod):
     """Deterministic autoencoder P-hidden-d with a single linear layer back (Huang et al. 2021).
 
     Differences of the default from the publication (``preset=faithful`` restores them): linear
-    code instead of ReLU, whose units die; a likelihood of the data (Bernoulli for binarised
-    chromatin, negative binomial for counts) instead of a mean squared error; the cell's depth
-    enters the expected value; narrower hidden layers; constant step size 1e-3 (the published
+    code instead of ReLU, whose units die; Bernoulli likelihood for binarised chromatin, with the
+    cell's depth in the expected value, instead of a mean squared error (which stays for RNA, on
+    scaled log-normalised genes); narrower hidden layers; constant step size 1e-3 (the published
     decay reaches its floor of 2e-5 after 590 updates); shuffled batches; early stopping on
     held-out cells, not on the training loss. The published program does not run (undefined names);
     how long it trains is an argument without default, here 300 epochs.

@@ -39,9 +39,14 @@ class VAE(NetworkMethod):
         "Huang et al. 2021, Symmetry 13:1467, doi 10.3390/sym13081467"
     )
 
+    rna_likelihood = "nb"
+
     class Params(NetworkMethod.Params):
         """Parameters of the variational autoencoder."""
 
+        learning_rate: Annotated[float, Search(1e-4, 1e-2, log=True)] = Field(
+            2e-3, gt=0, le=1, description="step size of Adam"
+        )
         kl_weight: Annotated[float, Search(0.1, 1.0)] = Field(
             1.0, ge=0, description="weight of the KL term after the warm-up"
         )

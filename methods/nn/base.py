@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from bench.errors import DataError
 from bench.method import ATAC, RNA, Context, Fit, Method
-from bench.recipe import DatasetInfo, Recipe
+from bench.recipe import DatasetInfo, Recipe, accessible_peaks, log_normalized
 
 from .settings import NetworkParameters
 
@@ -29,6 +29,8 @@ class NetworkMethod(Method):
     modalities = frozenset({RNA, ATAC})
     family = "autoencoder"
     gpu = True
+    rna_likelihood: ClassVar[str] = "gaussian"
+    """What ``likelihood=auto`` means for RNA."""
 
     class Params(NetworkParameters):
         """Parameters of the network."""
@@ -46,16 +48,29 @@ class NetworkMethod(Method):
         return train(model, model.objective, cells, Schedule.of(self.params), context)
 
     def recipe(self, info: DatasetInfo) -> Recipe:
-        """Return binarised peaks, or log-normalised variable genes."""
-        return self.params.recipe(info)
+        """Return the preparation for a dataset.
+
+        Chromatin: binarised peaks, or, as published, scaled to a maximum of 1. RNA: log-normalised
+        variable genes; scaled to unit variance if the reconstruction is Gaussian.
+        """
+        p = self.params
+        if info.modality == ATAC and p.binarize:
+            return accessible_peaks(low=p.low, high=p.high, min_peaks=p.min_peaks)
+        if info.modality == ATAC:
+            return Recipe(
+                min_features=p.min_peaks, min_cells=p.low, max_cells=p.high, max_abs=True
+            )
+        likelihood = self.rna_likelihood if p.likelihood == "auto" else p.likelihood
+        return log_normalized(info, n_top_genes=p.n_top_genes, scale=likelihood == "gaussian")
 
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return the code of each cell, (cells, n_latent)."""
         from .train import encode, n_parameters, seeded
 
-        name = self.params.likelihood
+        name: str = self.params.likelihood
         if name == "auto":
-            name = "bernoulli" if data.X.max() <= 1 and data.X.min() >= 0 else "nb"
+            binary = data.X.min() >= 0 and data.X.max() <= 1
+            name = "bernoulli" if binary else self.rna_likelihood
         self._likelihood = name
         cells = self._cells(data, context.device)
         with seeded(context.seed, "network", device=context.device):

@@ -112,9 +112,7 @@ class NegativeBinomial(Likelihood):
         # The binomial coefficient is 1 where the count is 0, which is nearly everywhere.
         rows, columns = counts.nonzero(as_tuple=True)
         seen, spread = counts[rows, columns], theta[columns]
-        log_choose = (
-            torch.lgamma(seen + spread) - torch.lgamma(spread) - torch.lgamma(seen + 1.0)
-        )
+        log_choose = torch.lgamma(seen + spread) - torch.lgamma(spread) - torch.lgamma(seen + 1.0)
         return -log_likelihood.index_put((rows, columns), log_choose, accumulate=True)
 
     def mean(self, decoded: Tensor, block: Block) -> Tensor:

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from bench.parameters import Layers, Parameters, Search
-from bench.recipe import ATAC, DatasetInfo, Recipe, accessible_peaks, log_normalized
 
 
 class NetworkParameters(Parameters):
@@ -24,8 +23,8 @@ class NetworkParameters(Parameters):
     )
     likelihood: Literal["auto", "bernoulli", "gaussian", "nb"] = Field(
         "auto",
-        description="of the reconstruction; auto: bernoulli for chromatin, nb (negative binomial "
-        "on counts) for RNA",
+        description="of the reconstruction; nb is the negative binomial of the counts; auto: "
+        "bernoulli for chromatin, nb (vae) or gaussian (the others) for RNA",
     )
     output: Literal["linear", "sigmoid", "relu"] = Field(
         "linear", description="activation of a gaussian reconstruction"
@@ -52,7 +51,7 @@ class NetworkParameters(Parameters):
         0.0, ge=0, lt=1, description="share of inputs set to zero while training (denoising)"
     )
     batch_size: Annotated[int, Search(32, 512, log=True)] = Field(
-        128, ge=1, description="cells per update"
+        64, ge=1, description="cells per update"
     )
     shuffle: bool = Field(True, description="new order of the cells in every epoch")
     drop_last: bool = Field(False, description="leave out an incomplete last batch")
@@ -70,22 +69,6 @@ class NetworkParameters(Parameters):
     low: float = Field(0.01, ge=0, lt=1, description="chromatin: peaks open in a larger share")
     high: float = Field(0.9, gt=0, le=1, description="chromatin: and open in a smaller share")
     min_peaks: int = Field(0, ge=0, description="chromatin: cells with fewer peaks are left out")
-
-    def recipe(self, info: DatasetInfo) -> Recipe:
-        """Return the preparation for a dataset.
-
-        Chromatin: binarised peaks, or, as published, scaled to a maximum of 1. RNA: log-normalised
-        variable genes; scaled to unit variance if the reconstruction is Gaussian.
-        """
-        if info.modality == ATAC:
-            if self.binarize:
-                return accessible_peaks(low=self.low, high=self.high, min_peaks=self.min_peaks)
-            return Recipe(
-                min_features=self.min_peaks, min_cells=self.low, max_cells=self.high, max_abs=True
-            )
-        return log_normalized(
-            info, n_top_genes=self.n_top_genes, scale=self.likelihood == "gaussian"
-        )
 
 
 HUANG = {

@@ -1,0 +1,190 @@
+"""Checks of a dataset before anything is computed: one clear line for each thing that is wrong."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from anndata import AnnData
+
+_BARCODE = re.compile(r"^([A-Za-z0-9]+[_#:.-])?[ACGT]{10,}([_#:.-][A-Za-z0-9]+)*$")
+_PEAK = re.compile(r"^(chr)?[0-9A-Za-z.]{1,25}[:_-][0-9]+[-_][0-9]+$")
+_MIN_CELLS = 10
+_SHOWN = 3
+
+
+@dataclass
+class Checked:
+    """A dataset that passed."""
+
+    warnings: list[str] = field(default_factory=list)
+    """One line each for what is odd but usable."""
+
+
+def check_counts(
+    adata: AnnData, *, where: str, label_key: str, batch_key: str | None, modality: str
+) -> Checked:
+    """Check counts (cells × features), names, labels and batch of one dataset.
+
+    ``where`` is the dataset's name or file, for messages. Raises ``DataError`` with one line that
+    says what was found, what was expected and what to do.
+    """
+    if adata.n_obs == 0 or adata.n_vars == 0:
+        raise DataError(f"{where}: {adata.n_obs} cells × {adata.n_vars} features: nothing there.")
+    _check_names(adata.obs_names, "cell", where, "adata.obs_names_make_unique()")
+    _check_names(adata.var_names, "feature", where, "adata.var_names_make_unique()")
+    _check_orientation(adata, where)
+    _check_values(adata, where)
+    types = _check_labels(adata, where, label_key)
+    if batch_key is not None:
+        _no_gaps(adata, where, batch_key, "batch")
+    return Checked(_warnings(adata, where, types))
+
+
+def _check_names(names: pd.Index, what: str, where: str, fix: str) -> None:
+    import numpy as np
+
+    text = names.astype(str)
+    empty = int(np.sum(text.str.strip() == "") + np.sum(names.isna()))
+    if empty:
+        raise DataError(f"{where}: {empty} {what} names are empty; name them or drop them.")
+    if not text.is_unique:
+        twice = list(dict.fromkeys(text[text.duplicated()]))
+        raise DataError(
+            f"{where}: {len(twice)} {what} names occur more than once ({_some(twice)}); make them "
+            f"unique, for example with {fix}."
+        )
+
+
+def _check_orientation(adata: AnnData, where: str) -> None:
+    """Refuse features named like barcodes while cells are named like peaks or anything else."""
+    cells, features = list(map(str, adata.obs_names[:200])), list(map(str, adata.var_names[:200]))
+    barcodes_in_features = sum(bool(_BARCODE.match(name)) for name in features) / len(features)
+    barcodes_in_cells = sum(bool(_BARCODE.match(name)) for name in cells) / len(cells)
+    peaks_in_cells = sum(bool(_PEAK.match(name)) for name in cells) / len(cells)
+    if barcodes_in_features > 0.9 and (barcodes_in_cells < 0.1 or peaks_in_cells > 0.9):
+        raise DataError(
+            f"{where}: features are named like cell barcodes ({_some(features)}) and cells are "
+            f"not ({_some(cells)}): the matrix looks transposed; expected cells × features, pass "
+            "adata.T."
+        )
+
+
+def _check_values(adata: AnnData, where: str) -> None:
+    import numpy as np
+    import scipy.sparse as sp
+
+    values = adata.X.data if sp.issparse(adata.X) else np.asarray(adata.X)
+    if values.dtype.kind not in "biuf":
+        raise DataError(
+            f"{where}: X holds {values.dtype} values; expected counts (numbers), cells × features."
+        )
+    if values.dtype.kind in "biu":
+        problem = "negative" if values.dtype.kind == "i" and values.min(initial=0) < 0 else ""
+    else:
+        problem = _problem(values)
+    if problem == "negative":
+        raise DataError(
+            f"{where}: X has negative values (smallest {values.min():.4g}); expected raw counts, "
+            f"this looks scaled.{_elsewhere(adata)}"
+        )
+    if problem == "NaN or infinite":
+        bad = int((~np.isfinite(values)).sum())
+        raise DataError(f"{where}: X has {bad} NaN or infinite values; expected raw counts.")
+    if problem:
+        raise DataError(
+            f"{where}: X has values that are not whole numbers (such as {problem}); expected raw "
+            f"counts, this looks normalised or log-transformed.{_elsewhere(adata)}"
+        )
+    if not np.any(values):
+        raise DataError(f"{where}: every value of X is zero; expected raw counts.")
+
+
+def _problem(values: np.ndarray) -> str:
+    """Return what is wrong with floating-point values, or an empty string."""
+    import numpy as np
+
+    if not np.all(np.isfinite(values)):
+        return "NaN or infinite"
+    if values.min(initial=0) < 0:
+        return "negative"
+    off = values != np.rint(values)
+    return f"{values[off].flat[0]:.4g}" if np.any(off) else ""
+
+
+def _elsewhere(adata: AnnData) -> str:
+    """Say where else in the file whole numbers are."""
+    import numpy as np
+    import scipy.sparse as sp
+
+    def whole(matrix: Any) -> bool:
+        values = matrix.data if sp.issparse(matrix) else np.asarray(matrix)
+        return values.dtype.kind in "biu" or (values.dtype.kind == "f" and not _problem(values))
+
+    for name, layer in adata.layers.items():
+        if whole(layer):
+            return f" layers['{name}'] holds whole numbers: set adata.X = adata.layers['{name}']."
+    if adata.raw is not None and whole(adata.raw.X):
+        return " raw.X holds whole numbers: use adata.raw.to_adata()."
+    return " Save the file with counts in X."
+
+
+def _check_labels(adata: AnnData, where: str, label_key: str) -> pd.Series:
+    """Return the number of cells of each type, largest first."""
+    if label_key not in adata.obs:
+        there = ", ".join(map(str, adata.obs.columns)) or "none"
+        raise DataError(f"{where}: no column '{label_key}' in obs; columns there: {there}.")
+    labels = _no_gaps(adata, where, label_key, "label")
+    sizes = labels.value_counts()
+    if len(sizes) == 1:
+        raise DataError(
+            f"{where}: column '{label_key}' has one type only ('{sizes.index[0]}'); a comparison "
+            "of clusterings needs at least two."
+        )
+    if adata.n_obs < _MIN_CELLS or adata.n_obs <= len(sizes):
+        raise DataError(
+            f"{where}: {adata.n_obs} cells of {len(sizes)} types in '{label_key}'; expected at "
+            f"least {_MIN_CELLS} cells and more cells than types (a column of identifiers?)."
+        )
+    return sizes
+
+
+def _no_gaps(adata: AnnData, where: str, key: str, what: str) -> pd.Series:
+    if key not in adata.obs:
+        there = ", ".join(map(str, adata.obs.columns)) or "none"
+        raise DataError(f"{where}: no column '{key}' in obs; columns there: {there}.")
+    column = adata.obs[key]
+    gaps = int((column.isna() | (column.astype(str).str.strip() == "")).sum())
+    if gaps:
+        raise DataError(
+            f"{where}: {gaps} of {adata.n_obs} cells have no {what} in column '{key}'; remove "
+            f"them first, for example adata[adata.obs['{key}'].notna()]."
+        )
+    return column.astype(str)
+
+
+def _warnings(adata: AnnData, where: str, types: pd.Series) -> list[str]:
+    import numpy as np
+
+    lines = []
+    single = [str(name) for name in types.index[types < 2]]
+    if single:
+        lines.append(f"{where}: {len(single)} types have a single cell ({_some(single)}).")
+    stripped = {str(name).strip() for name in types.index}
+    if len(stripped) < len(types):
+        lines.append(f"{where}: some types differ only in spaces at the ends of their names.")
+    empty = int((np.asarray(adata.X.sum(axis=1)).ravel() == 0).sum())
+    if empty:
+        lines.append(f"{where}: {empty} cells have no counts at all.")
+    return lines
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:_SHOWN])
+    return shown + (", ..." if len(names) > _SHOWN else "")
