@@ -117,7 +117,7 @@ def leaderboard_table(results: pd.DataFrame) -> Table:
 
     table = leaderboard(results)
     text = table.map(lambda v: f"{v:.3f}" if isinstance(v, float) else str(v))
-    return _table(text.to_dict("records"))
+    return _table([{str(k): v for k, v in row.items()} for row in text.to_dict("records")])
 
 
 def _table(rows: list[Row]) -> Table:

@@ -62,7 +62,7 @@ def test_a_card_shows_parameters_with_bounds_and_search():
             ["run", "-m", "vae", "-d", "sim_rna", "--set", "ae.n_latent=2"],
             "not among the selected",
         ),
-        (["run", "-m", "vae", "-d", "sim_rna", "--plugin", "no.py"], "plugin no.py: no such file"),
+        (["run", "-m", "vae", "-d", "sim_rna", "--plugin", "no.py"], "no.py: no such file"),
         (["run", "-m", "tag:deep", "-d", "sim_rna"], "no method has the tag 'deep'"),
         (["methods", "vea"], "no method named 'vea'"),
         (["report"], "no results there"),
