@@ -30,7 +30,6 @@ def method_table(plugins: tuple[str, ...] = ()) -> list[Row]:
                 "data": ", ".join(sorted(cls.modalities)),
                 "cost": cls.cost,
                 "uses": ", ".join(sorted(cls(cls.Params()).uses())),
-                "presets": ", ".join(cls.Params.presets),
                 "summary": cls.summary,
             }
         )
@@ -112,12 +111,32 @@ def show(content: list[Row] | Row, console: Console) -> None:
 
 
 def leaderboard_table(results: pd.DataFrame) -> Table:
-    """Return the leaderboard by k-means ARI as a rich table."""
+    """Return the leaderboard by k-means ARI as a rich table that fits a narrow terminal."""
     from bench.reports.tables import leaderboard
 
-    table = leaderboard(results)
-    text = table.map(lambda v: f"{v:.3f}" if isinstance(v, float) else str(v))
-    return _table([{str(k): v for k, v in row.items()} for row in text.to_dict("records")])
+    def number(value: Any, digits: int) -> str:
+        return f"{value:.{digits}f}" if value == value and value is not None else "–"
+
+    rows, notes = [], []
+    for row in leaderboard(results).astype(object).to_dict("records"):
+        mean, spread = row["ARI (k-means)"], row["± 95 %"]
+        ranked = row["rank"] == row["rank"] and row["rank"] is not None
+        rows.append(
+            {
+                "rank": str(row["rank"]) if ranked else "–",
+                "method": row["method"],
+                "ARI ± 95 %": number(mean, 3) + (f" ± {spread:.3f}" if spread == spread else ""),
+                "mean rank": number(row["mean rank"], 1),
+                "datasets": row["datasets"],
+                "failed": row["failed jobs"] or "",
+                "time (s)": number(row["median time (s)"], 1),
+            }
+        )
+        if row["note"]:
+            notes.append(f"{row['method']}: {row['note']}")
+    table = _table(rows)
+    table.caption, table.caption_justify = "\n".join(notes), "left"
+    return table
 
 
 def _table(rows: list[Row]) -> Table:
@@ -125,10 +144,10 @@ def _table(rows: list[Row]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == columns[0])
     for row in rows:
         table.add_row(*(Text(str(row.get(column, ""))) for column in columns))
     return table

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from bench.method import ATAC, Fit
+from bench.method import ATAC, RNA, Fit, Method
 from bench.parameters import Parameters, Search
 from bench.recipe import DatasetInfo, Recipe, accessible_peaks, log_normalized
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import scipy.sparse as sp
     from anndata import AnnData
@@ -35,6 +37,74 @@ class FactorParameters(Parameters):
         if info.modality == ATAC:
             return accessible_peaks() if self.filter_peaks else Recipe(binarize=True)
         return log_normalized(info, n_top_genes=self.n_top_genes, scale=False)
+
+
+class Factorization(Method):
+    """Base of the factorisations: preparation, new cells, kept state. A fit sets ``_loadings``."""
+
+    modalities = frozenset({RNA, ATAC})
+    family = "factorization"
+
+    params: FactorParameters
+    _loadings: np.ndarray
+    """H (rank × features)."""
+
+    def recipe(self, info: DatasetInfo) -> Recipe:
+        """Return binarised peaks or log-normalised variable genes."""
+        return self.params.recipe(info)
+
+    def transform(self, data: AnnData) -> np.ndarray:
+        """Return the embedding of new cells, prepared alike, (cells, n_components).
+
+        W of the new cells minimises the loss of the fit with H fixed (non-negative least squares
+        for the Frobenius norm).
+        """
+        import numpy as np
+
+        w = project(data.X, self._loadings, **self._loss())
+        return np.asarray(embed(w, self._loadings, self.params), dtype=np.float32)
+
+    def _loss(self) -> dict[str, Any]:
+        """Return what :func:`project` must know to minimise the loss of the fit."""
+        return {}
+
+    def save(self, path: Path) -> None:
+        """Write H into the folder ``path``."""
+        import numpy as np
+
+        np.savez(path / "factors.npz", loadings=self._loadings)
+
+    def load(self, path: Path) -> None:
+        """Read what :meth:`save` wrote."""
+        import numpy as np
+
+        with np.load(path / "factors.npz") as kept:
+            self._loadings = kept["loadings"]
+
+
+def project(values: sp.csr_matrix, h: np.ndarray, **loss: Any) -> np.ndarray:
+    """Return the W ≥ 0 (cells × rank), float64, that explains ``values`` best with H fixed.
+
+    ``loss``: further arguments of scikit-learn's ``non_negative_factorization``.
+    """
+    import warnings
+
+    import numpy as np
+    from sklearn.decomposition import non_negative_factorization
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        w, _, _ = non_negative_factorization(
+            values.astype(np.float64), H=np.asarray(h, dtype=np.float64), n_components=len(h),
+            update_H=False, tol=1e-6, max_iter=1000, **loss,
+        )  # fmt: skip
+    return w
+
+
+def embed(w: np.ndarray, h: np.ndarray, params: FactorParameters) -> np.ndarray:
+    """Return W, or W without the arbitrary scale of its components if ``normalize`` is on."""
+    return scale_free(w, h) if params.normalize else w
 
 
 def scale_free(w: np.ndarray, h: np.ndarray) -> np.ndarray:
@@ -78,16 +148,22 @@ def start(values: sp.csr_matrix, rank: int, init: str, seed: int) -> tuple[np.nd
     return w, h
 
 
-def finish(data: AnnData, w: np.ndarray, h: np.ndarray, params: FactorParameters) -> Fit:
+def finish(data: AnnData, w: np.ndarray, h: np.ndarray, n_iter: int, params: Any) -> Fit:
     """Return the fit with W as embedding and the loadings as a table, features × components."""
     import numpy as np
     import pandas as pd
 
-    embedding = scale_free(w, h) if params.normalize else w
+    notes = {
+        "iterations": f"{n_iter}, "
+        + ("converged" if n_iter < params.max_iter else "all, not converged"),
+        "scale": "columns × norm of H, unit rows" if params.normalize else "as it comes",
+    }
+    if len(h) < params.n_components:
+        notes["n_components"] = f"{len(h)}, as many as cells or features"
     names = [f"component{number}" for number in range(1, len(h) + 1)]
     return Fit(
-        embedding=np.asarray(embedding, dtype=np.float32),
+        embedding=np.asarray(embed(w, h, params), dtype=np.float32),
         tables={"loadings": pd.DataFrame(h.T, data.var_names, names)},
         n_parameters=int(w.size + h.size),
-        notes={"scale": "columns × norm of H, unit rows" if params.normalize else "as it comes"},
+        notes=notes,
     )

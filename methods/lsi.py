@@ -12,6 +12,9 @@ from bench.recipe import DatasetInfo, Recipe
 from bench.seeds import derive
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
     from anndata import AnnData
 
 
@@ -47,16 +50,39 @@ class LSI(Method):
 
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return components 2, 3, ... of each cell, rows of length 1, (cells, n_components)."""
-        import numpy as np
         from sklearn.decomposition import TruncatedSVD
-        from sklearn.preprocessing import normalize
 
         n_components = min(self.params.n_components + 1, min(data.shape) - 1)
         model = TruncatedSVD(
             n_components, algorithm="arpack", random_state=derive(context.seed, "lsi")
         )
-        scores = model.fit_transform(data.X)
+        model.fit(data.X)
+        self._components = model.components_[1:]
+        notes = {}
+        if len(self._components) < self.params.n_components:
+            notes["n_components"] = f"{len(self._components)}, cells or features minus two"
         return Fit(
-            embedding=normalize(scores[:, 1:]).astype(np.float32),
+            embedding=self.transform(data),
             n_parameters=int(model.components_.size),
+            notes=notes,
         )
+
+    def transform(self, data: AnnData) -> np.ndarray:
+        """Return the embedding of new cells, prepared alike, (cells, n_components)."""
+        import numpy as np
+        from sklearn.preprocessing import normalize
+
+        return np.asarray(normalize(data.X @ self._components.T), dtype=np.float32)
+
+    def save(self, path: Path) -> None:
+        """Write the components into the folder ``path``."""
+        import numpy as np
+
+        np.savez(path / "lsi.npz", components=self._components)
+
+    def load(self, path: Path) -> None:
+        """Read what :meth:`save` wrote."""
+        import numpy as np
+
+        with np.load(path / "lsi.npz") as kept:
+            self._components = kept["components"]

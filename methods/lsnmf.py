@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from bench.method import ATAC, RNA, Context, Fit, Method
+from bench.method import Context, Fit
 from bench.parameters import Search
-from bench.recipe import DatasetInfo, Recipe
 from bench.seeds import derive
 
-from ._factors import FactorParameters, finish, start
+from ._factors import Factorization, FactorParameters, finish, start
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +24,7 @@ _SUFFICIENT_DECREASE = 0.01
 """σ of Lin 2007, equation 13."""
 
 
-class LSNMF(Method):
+class LSNMF(Factorization):
     """V ≈ W H with W, H ≥ 0 by alternating projected gradients (Lin 2007, algorithm 4).
 
     The matrix stays sparse: it is touched twice per iteration. Differences of the default from
@@ -43,8 +42,6 @@ class LSNMF(Method):
         "Lin 2007, Neural Computation 19:2756, doi 10.1162/neco.2007.19.10.2756; "
         "Huang et al. 2021, Symmetry 13:1467, doi 10.3390/sym13081467"
     )
-    modalities = frozenset({RNA, ATAC})
-    family = "factorization"
 
     class Params(FactorParameters):
         """Parameters of the factorisation."""
@@ -57,7 +54,10 @@ class LSNMF(Method):
             100, ge=1, description="most outer iterations"
         )
         tol: Annotated[float, Search(1e-6, 1e-2, log=True)] = Field(
-            1e-4, ge=0, description="stop when the projected gradient is below tol × the first"
+            1e-4,
+            ge=0,
+            description="stop when the projected gradient is below tol × the first "
+            "(nimfa reads 0 as 1e-5)",
         )
         sub_iter: Annotated[int, Search(5, 50, log=True)] = Field(
             10, ge=1, description="gradient steps per subproblem"
@@ -73,7 +73,7 @@ class LSNMF(Method):
         )
 
         presets: ClassVar = {
-            "quick": {"max_iter": 20, "tol": 1e-3},
+            "quick": {"max_iter": 30},
             "faithful": {
                 "init": "random_vcol",
                 "max_iter": 12,
@@ -85,10 +85,6 @@ class LSNMF(Method):
         }
 
     params: Params
-
-    def recipe(self, info: DatasetInfo) -> Recipe:
-        """Return binarised peaks or log-normalised variable genes."""
-        return self.params.recipe(info)
 
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return W, (cells, n_components), rows of unit length unless ``normalize`` is off."""
@@ -104,12 +100,8 @@ class LSNMF(Method):
             )  # fmt: skip
         else:
             w, h, n_iter = factorize(data.X, w, h, p, context.report)
-        fit = finish(data, w, h, p)
-        reached = n_iter < p.max_iter
-        fit.notes["iterations"] = f"{n_iter}, " + (
-            "converged" if reached else "all, not converged"
-        )
-        return fit
+        self._loadings = h
+        return finish(data, w, h, n_iter, p)
 
 
 def factorize(
@@ -124,37 +116,48 @@ def factorize(
     matrix = values.astype(np.float64)
     turned = matrix.T.tocsr()
     total = float((matrix.data**2).sum())
-    grad_w = w @ (h @ h.T) - matrix @ h.T
-    grad_h = (w.T @ w) @ h - (turned @ w).T
-    first = float(np.linalg.norm(grad_w))
+    vh, wv = matrix @ h.T, (turned @ w).T  # V Hᵀ (cells × rank) and Wᵀ V (rank × features)
+    first = _norm(w @ (h @ h.T) - vh)
     if not params.published_steps:
-        first = float(np.hypot(first, np.linalg.norm(grad_h)))
+        first = _norm(w @ (h @ h.T) - vh, (w.T @ w) @ h - wv)
     tolerance_w = tolerance_h = max(1e-3, params.tol) * first
     step_w = step_h = 1.0
     n_iter = 0
     for n_iter in range(1, params.max_iter + 1):
-        solved_w = solve((matrix @ h.T).T, h @ h.T, w.T, tolerance_w, step_w, params)
+        solved_w = solve(vh.T, h @ h.T, w.T, tolerance_w, step_w, params)
         w = solved_w.x.T
-        cross = (turned @ w).T
-        solved_h = solve(cross, w.T @ w, h, tolerance_h, step_h, params)
+        wv = (turned @ w).T
+        gram_w = w.T @ w
+        solved_h = solve(wv, gram_w, h, tolerance_h, step_h, params)
         h = solved_h.x
-        if not params.published_steps:
+        vh = matrix @ h.T
+        gram_h = h @ h.T
+        if params.published_steps:  # nimfa's gradients are those before the last moves
+            grad_w, grad_h = solved_w.gradient.T, solved_h.gradient
+        else:
+            grad_w, grad_h = w @ gram_h - vh, gram_w @ h - wv
             step_w, step_h = solved_w.step, solved_h.step
+        gradient = _norm(_projected(grad_w, w), _projected(grad_h, h))
+        loss = loss_of(total, wv, h, gram_w, gram_h)
+        report(n_iter, params.max_iter, loss=loss, projected_gradient=gradient)
         tolerance_w *= 0.1 if solved_w.moves == 0 else 1.0
         tolerance_h *= 0.1 if solved_h.moves == 0 else 1.0
-        # As in Lin's program the gradients are those before the last move.
-        gradient = float(
-            np.hypot(_projected(solved_w.gradient, w.T), _projected(solved_h.gradient, h))
-        )
-        loss = 0.5 * max(total - 2 * float((cross * h).sum())
-                         + float(((w.T @ w) * (h @ h.T)).sum()), 0.0)  # fmt: skip
-        report(n_iter, params.max_iter, loss=loss, projected_gradient=gradient)
         still = solved_w.moves == solved_h.moves == 0
         if gradient < params.tol * first or (
             still and tolerance_w + tolerance_h < params.tol * first
         ):
             break
     return w, h, n_iter
+
+
+def loss_of(
+    total: float, wv: np.ndarray, h: np.ndarray, gram_w: np.ndarray, gram_h: np.ndarray
+) -> float:
+    """Return ½‖V - W H‖² = ½ (‖V‖² - 2 ⟨Wᵀ V, H⟩ + ⟨Wᵀ W, H Hᵀ⟩), without the residual.
+
+    ``total`` = ‖V‖². Rounding may take the sum below 0; it is clamped there.
+    """
+    return 0.5 * max(total - 2.0 * float((wv * h).sum()) + float((gram_w * gram_h).sum()), 0.0)
 
 
 @dataclass(frozen=True)
@@ -184,7 +187,7 @@ def solve(
     """
     for moves in range(params.sub_iter):
         gradient = gram @ x - cross
-        if _projected(gradient, x) < tolerance:
+        if _norm(_projected(gradient, x)) < tolerance:
             return Solved(x, gradient, moves, step)
         x, step = _search_step(x, gradient, gram, step, params)
     return Solved(x, gradient, params.sub_iter, step)
@@ -196,11 +199,13 @@ def _search_step(
     """Return the next X and the step size.
 
     The step is shrunk until the loss falls enough (Lin 2007, equation 13) or grown while it does.
+    When the trials run out nothing moves; in Lin's program a growing step is lost that way too,
+    here the last one that passed is kept.
     """
     import numpy as np
 
     shrinking = False
-    accepted = x
+    accepted, accepted_step = x, step
     for trial in range(params.inner_sub_iter):
         tried = np.maximum(x - step * gradient, 0.0)
         move = tried - x
@@ -215,14 +220,19 @@ def _search_step(
             step *= params.beta
         else:
             if not enough or np.array_equal(accepted, tried):
-                return accepted, step
+                return accepted, step if params.published_steps else accepted_step
+            accepted, accepted_step = tried, step
             step /= params.beta
-            accepted = tried
-    return accepted, step
+    if params.published_steps:
+        return x, step
+    return accepted, step if shrinking else accepted_step
 
 
-def _projected(gradient: np.ndarray, x: np.ndarray) -> float:
-    """Return the norm of the gradient where it may still move: below 0, or X above 0."""
-    import numpy as np
+def _projected(gradient: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return the entries of the gradient along which X may move: below 0, or X above 0."""
+    return gradient[(gradient < 0) | (x > 0)]
 
-    return float(np.linalg.norm(gradient[(gradient < 0) | (x > 0)]))
+
+def _norm(*parts: np.ndarray) -> float:
+    """Return the Frobenius norm of the parts, stacked."""
+    return float(sum(float((part**2).sum()) for part in parts)) ** 0.5

@@ -6,19 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from bench.method import ATAC, RNA, Context, Fit, Method
+from bench.method import Context, Fit
 from bench.parameters import Search
-from bench.recipe import DatasetInfo, Recipe
 from bench.seeds import derive
 
-from ._factors import FactorParameters, finish, start
+from ._factors import Factorization, FactorParameters, finish, start
 
 if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
 
 
-class NMF(Method):
+class NMF(Factorization):
     """V ≈ W H with W, H ≥ 0 (Lee and Seung 2001); the embedding is W (cells × n_components).
 
     Solvers: coordinate descent (``cd``) and multiplicative updates (``mu``) of scikit-learn on the
@@ -33,8 +32,6 @@ class NMF(Method):
     reference = (
         "Lee and Seung 2001, NIPS 13; Huang et al. 2021, Symmetry 13:1467, doi 10.3390/sym13081467"
     )
-    modalities = frozenset({RNA, ATAC})
-    family = "factorization"
 
     class Params(FactorParameters):
         """Parameters of the factorisation."""
@@ -79,25 +76,24 @@ class NMF(Method):
 
     params: Params
 
-    def recipe(self, info: DatasetInfo) -> Recipe:
-        """Return binarised peaks or log-normalised variable genes."""
-        return self.params.recipe(info)
-
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return W, (cells, n_components), rows of unit length unless ``normalize`` is off."""
         w, h, n_iter = self._factorize(data.X, context.seed)
-        fit = finish(data, w, h, self.params)
-        reached = n_iter < self.params.max_iter
-        fit.notes["iterations"] = f"{n_iter}, " + (
-            "converged" if reached else "all, not converged"
-        )
-        return fit
+        self._loadings = h
+        return finish(data, w, h, n_iter, self.params)
+
+    def _loss(self) -> dict[str, Any]:
+        p = self.params
+        solver = "cd" if p.loss == "frobenius" else "mu"
+        return {
+            "solver": solver, "beta_loss": p.loss, "alpha_W": p.alpha_w, "l1_ratio": p.l1_ratio
+        }  # fmt: skip
 
     def _factorize(self, values: Any, seed: int) -> tuple[np.ndarray, np.ndarray, int]:
         import warnings
 
         import numpy as np
-        from sklearn.decomposition import NMF as Factorization
+        import sklearn.decomposition
         from sklearn.exceptions import ConvergenceWarning
 
         p = self.params
@@ -113,7 +109,7 @@ class NMF(Method):
                 objective="fro" if p.loss == "frobenius" else "div",
                 min_residuals=p.tol * float((values.data.astype(np.float64) ** 2).sum()),
             )  # fmt: skip
-        model = Factorization(
+        model = sklearn.decomposition.NMF(
             n_components, init=p.init, solver=p.solver, beta_loss=p.loss, tol=p.tol,
             max_iter=p.max_iter, random_state=seed, alpha_W=p.alpha_w, alpha_H=p.alpha_h,
             l1_ratio=p.l1_ratio,

@@ -58,11 +58,14 @@ class PrincipalComponents(Method):
         model, embedding = decompose(data, self.params.n_components, context.seed)
         self._mean, self._components = model.mean_, model.components_
         names = [f"PC{number}" for number in range(1, embedding.shape[1] + 1)]
+        notes = {"variance explained": f"{model.explained_variance_ratio_.sum():.3f}"}
+        if len(names) < self.params.n_components:
+            notes["n_components"] = f"{len(names)}, cells or features minus one"
         return Fit(
             embedding=embedding,
             tables={"loadings": pd.DataFrame(model.components_.T, data.var_names, names)},
             n_parameters=int(model.components_.size + model.mean_.size),
-            notes={"variance explained": f"{model.explained_variance_ratio_.sum():.3f}"},
+            notes=notes,
         )
 
     def transform(self, data: AnnData) -> np.ndarray:

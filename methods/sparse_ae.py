@@ -54,7 +54,7 @@ class SparseAE(NetworkMethod):
         )
 
         presets: ClassVar = {
-            "quick": {"max_epochs": 60, "patience": 8},
+            "quick": {"max_epochs": 60},
             "faithful": HUANG
             | {
                 "n_latent": 32,

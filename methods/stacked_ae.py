@@ -60,7 +60,7 @@ class StackedAE(NetworkMethod):
         optimizer: Literal["adam", "sgd"] = Field("adam", description="sgd as published")
 
         presets: ClassVar = {
-            "quick": {"hidden": "128-32", "pretrain_epochs": 5, "max_epochs": 60, "patience": 8},
+            "quick": {"hidden": "128-32", "pretrain_epochs": 5, "max_epochs": 60},
             "faithful": HUANG
             | {
                 "hidden": "8192-2048-256",

@@ -54,8 +54,7 @@ def main(function: str, payload: dict[str, Any], connection: Connection) -> None
         send("error", {"status": _status(error), "reason": _reason(error)})
     sys.stdout.flush()
     sys.stderr.flush()
-    # Threads that a library left behind, or an atexit handler, must not keep the process.
-    os._exit(0)
+    # The driver kills the group if a thread that a library left behind keeps the process.
 
 
 def prepare(payload: dict[str, Any], send: Send) -> dict[str, Any]:
