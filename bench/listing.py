@@ -125,6 +125,7 @@ def leaderboard_table(results: pd.DataFrame) -> Table:
             {
                 "rank": str(row["rank"]) if ranked else "–",
                 "method": row["method"],
+                **({"data": row["data"]} if "data" in row else {}),
                 "ARI ± 95 %": number(mean, 3) + (f" ± {spread:.3f}" if spread == spread else ""),
                 "mean rank": number(row["mean rank"], 1),
                 "datasets": row["datasets"],

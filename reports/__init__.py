@@ -1,1 +1,7 @@
 """Tables, statistics, figures and the HTML page."""
+
+from __future__ import annotations
+
+from .page import build
+
+__all__ = ["build"]

@@ -144,12 +144,16 @@ class VariationalAutoencoder(Model):
             return self.kl_weight
         return self.kl_weight * update / self.kl_warmup
 
+    def divergence(self, mean: Tensor, log_var: Tensor, z: Tensor) -> Tensor:
+        """Return KL(q ‖ prior) of each cell, (cells,); ``z`` is the draw, (cells, d)."""
+        return gaussian_kl(mean, log_var, self.prior_mean, self.prior_log_var)
+
     def objective(self, block: Block, update: int | None) -> dict[str, Tensor]:
         """Return the negative evidence lower bound and its two parts."""
         mean, log_var = self.posterior(block)
         z = mean + (0.5 * log_var).exp() * _noise(mean, fixed=update is None)
         reconstruction = self.likelihood(self.decoder(z), block).mean()
-        kl = gaussian_kl(mean, log_var, self.prior_mean, self.prior_log_var).mean()
+        kl = self.divergence(mean, log_var, z).mean()
         loss = reconstruction + self.weight(update) * kl
         return {"loss": loss, "reconstruction_loss": reconstruction, "kl_loss": kl}
 

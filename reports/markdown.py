@@ -1,0 +1,62 @@
+"""The report's tables as Markdown, for a README or an issue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .grid import by_job
+from .names import MAIN, label, with_interval
+from .tables import as_text, leaderboard, summary, tidy
+from .verdict import counts, verdict, warnings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SHOWN = (MAIN, "kmeans/nmi", "leiden/ari", "seconds", "peak_memory_mb")
+
+
+def as_markdown(results: pd.DataFrame, *, title: str, command: str) -> str:
+    """Return verdict, leaderboard and scores as Markdown."""
+    table = tidy(results)
+    lines = [f"# {_plain(title)}", "", f"{counts(table)}", ""]
+    lines += [f"- **Note:** {_plain(text)}" for text in warnings(results)]
+    for sentence in verdict(table):
+        about = f"**{_plain(sentence.dataset)}**: " if sentence.dataset else ""
+        lines.append(f"- {about}{_plain(sentence.text)}")
+    lines += ["", f"## Methods by {label(MAIN)}", "", to_markdown(leaderboard(table))]
+    lines += ["", "## Scores", "", "Mean ± 95 % t-interval over seeds.", ""]
+    lines += [to_markdown(_wide(table)), "", "Made by:", "", f"    {' '.join(command.split())}"]
+    return "\n".join(lines) + "\n"
+
+
+def _wide(table: pd.DataFrame) -> pd.DataFrame:
+    """Return methods × datasets as rows, the main metrics as columns of text."""
+    import pandas as pd
+
+    rows = []
+    for (method, dataset), values in sorted(
+        by_job(summary(table)).items(), key=lambda item: list(table["dataset"]).index(item[0][1])
+    ):
+        row = {"dataset": dataset, "method": method}
+        for key in _SHOWN:
+            if key in values:
+                found, digits = values[key], 3 if "/" in key else 1
+                row[label(key)] = with_interval(found["mean"], found["half_width"], digits)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """Return a table in Markdown; pipes and line ends in texts cannot break it."""
+    text = as_text(table)
+    lines = [
+        "| " + " | ".join(_plain(str(c)) for c in text.columns) + " |",
+        "|" + " --- |" * len(text.columns),
+    ]
+    lines += ["| " + " | ".join(_plain(v) for v in row) + " |" for row in text.to_numpy()]
+    return "\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    escaped = " ".join(str(text).split()).replace("\\", "\\\\").replace("|", "\\|")
+    return escaped.replace("<", "&lt;").replace(">", "&gt;")

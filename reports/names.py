@@ -1,0 +1,119 @@
+"""What metrics are called on a page: labels, units, definitions."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.metrics import Metric
+
+MAIN = "kmeans/ari"
+HARNESS = ("kmeans", "leiden", "embedding")
+"""First parts of metric keys that are not a method's own clustering."""
+MEASURES = ("seconds", "cpu_seconds", "peak_memory_mb", "n_parameters", "coverage")
+FIRST = (
+    "kmeans/ari", "kmeans/nmi", "kmeans/ami", "leiden/ari", "leiden/n_clusters",
+    "embedding/silhouette_types", "embedding/knn_purity", "embedding/ilisi",
+)  # fmt: skip
+"""Columns that a page shows at once, in this order; the others on demand."""
+_SHORT = {
+    "ari": "ARI",
+    "nmi": "NMI",
+    "ami": "AMI",
+    "ilisi": "iLISI",
+    "kbet": "kBET",
+    "knn_purity": "kNN purity",
+    "macro_f1": "macro F1",
+    "rare_f1": "rare-type F1",
+    "v_measure": "V-measure",
+    "n_clusters": "clusters",
+    "silhouette": "silhouette of clusters",
+    "silhouette_types": "silhouette of types",
+}
+_MEASURE_LABELS = {
+    "seconds": "time (s)",
+    "cpu_seconds": "CPU time (s)",
+    "peak_memory_mb": "peak memory (MiB)",
+    "n_parameters": "parameters",
+    "coverage": "cells scored (share)",
+}
+_LEAST_SECONDS = 0.01
+_CLUSTERINGS = {"kmeans": "k-means", "leiden": "Leiden"}
+
+
+@cache
+def known_metrics() -> dict[str, Metric]:
+    """Return the registered metrics by name; empty if a third-party one breaks the registry."""
+    from bench.metrics import metrics
+
+    try:
+        return metrics()
+    except Exception:  # a report of stored numbers must not need a working plug-in
+        return {}
+
+
+def label(key: str) -> str:
+    """Return a short name with the clustering or unit behind it, ``ARI (k-means)`` say."""
+    if key in _MEASURE_LABELS:
+        return _MEASURE_LABELS[key]
+    clustering, _, name = key.partition("/")
+    short = _SHORT.get(name, name.replace("_", " "))
+    if clustering == "embedding":
+        return short
+    return f"{short} ({_CLUSTERINGS.get(clustering, f'own: {clustering}')})"
+
+
+def higher_is_better(key: str) -> bool | None:
+    """Return whether more is better; ``None`` for a description."""
+    if key in MEASURES:
+        return True if key == "coverage" else None if key == "n_parameters" else False
+    metric = known_metrics().get(key.partition("/")[2])
+    return True if metric is None else metric.higher_is_better
+
+
+def metric_columns(results: pd.DataFrame) -> list[str]:
+    """Return the metric columns with a value, those a page shows first in front."""
+    found = {
+        str(column)
+        for column in results.columns
+        if "/" in str(column) and results[column].notna().any()
+    }
+    rest = sorted(found - set(FIRST), key=lambda key: (is_own(key), key))
+    return [key for key in FIRST if key in found] + rest
+
+
+def is_own(key: str) -> bool:
+    """Return whether a metric key belongs to a method's own clustering."""
+    return "/" in key and key.partition("/")[0] not in HARNESS
+
+
+def missing_reasons(text: Any) -> dict[str, str]:
+    """Return why metrics of a job are missing, from the stored JSON; empty if there is none."""
+    if not isinstance(text, str) or not text:
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
+
+
+def number_text(value: float, digits: int) -> str:
+    """Return a number with thousands apart; of seconds (one digit) below one two figures."""
+    if digits == 1 and 0 < abs(value) < 1:
+        return "< 0.01" if abs(value) < _LEAST_SECONDS else f"{value:.2g}"
+    return f"{value:,.{digits}f}"
+
+
+def with_interval(mean: float, half_width: float, digits: int) -> str:
+    """Return ``0.712 ± 0.034``, the mean alone for one seed, ``–`` without a value."""
+    if mean != mean:
+        return "–"
+    text = number_text(mean, digits)
+    if half_width != half_width or text.startswith("<"):
+        return text
+    return f"{text} ± {number_text(half_width, digits)}".replace("± < 0.01", "± 0.00")

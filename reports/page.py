@@ -1,0 +1,126 @@
+"""The report: one HTML page that works offline, and the same numbers as CSV, Parquet, Markdown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .panels import Group
+
+_HERE = Path(__file__).parent
+
+
+def build(
+    results: pd.DataFrame,
+    folder: Path,
+    *,
+    title: str,
+    command: str,
+    provenance: dict[str, str],
+    umap: bool = True,
+    progress: Callable[[str], None] = print,
+) -> Path:
+    """Write ``report.html`` and its tables into ``folder`` and return the page's path.
+
+    ``results`` is the table of ``bench.load_results``, one row a job. Beside the page lie
+    ``scores.csv`` and ``scores.parquet`` (one row a job and metric) and ``summary.md``. Files
+    that exist are replaced, each at once. With ``umap`` the coordinates are kept in ``umaps``
+    beside ``folder``, so that a second report computes none again; a panel that cannot be drawn
+    is named on the page. Raises ``ValueError`` without results, ``OSError`` if the folder cannot
+    be written.
+    """
+    if results.empty:
+        raise ValueError("there are no results to report")
+    from .markdown import as_markdown
+    from .tables import scores_long, tidy
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    table = tidy(results)
+    long = scores_long(table)
+    _replace(folder / "scores.csv", lambda path: long.to_csv(path, index=False))
+    _replace(folder / "scores.parquet", lambda path: long.to_parquet(path))
+    text = as_markdown(results, title=title, command=command)
+    _replace(folder / "summary.md", lambda path: path.write_text(text, encoding="utf-8"))
+    groups, why = _pictures(table, folder.parent / "umaps", umap, progress)
+    page = _render(results, title, command, provenance, groups, why)
+    target = folder / "report.html"
+    _replace(target, lambda path: path.write_text(page, encoding="utf-8"))
+    return target
+
+
+def _replace(target: Path, write: Callable[[Path], Any]) -> None:
+    """Write beside the target, then rename: a reader never sees half a file."""
+    hidden = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        write(hidden)
+        os.replace(hidden, target)
+    finally:
+        hidden.unlink(missing_ok=True)
+
+
+def _pictures(
+    table: pd.DataFrame, kept: Path, umap: bool, progress: Callable[[str], None]
+) -> tuple[list[Group], str]:
+    """Return the UMAP panels, or why there are none."""
+    if not umap:
+        return [], "UMAPs were turned off for this report (--no-umap)."
+    from . import panels, umaps
+
+    try:
+        wanted = umaps.choose(table)
+        return panels.groups(wanted, umaps.draw(wanted, kept, progress)), ""
+    except Exception as error:  # a report without pictures is better than no report
+        return [], f"UMAPs could not be drawn: {type(error).__name__}: {error}"
+
+
+def _render(
+    results: pd.DataFrame,
+    title: str,
+    command: str,
+    provenance: dict[str, str],
+    groups: list[Group],
+    why: str,
+) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    from . import figures, grid, names, tables, umaps, verdict
+
+    table = tables.tidy(results)
+    drawn = figures.drawings(table)
+    environment = Environment(
+        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    return environment.get_template("page.html.j2").render(
+        title=title,
+        command=command,
+        provenance=provenance,
+        verdict=verdict.verdict(table),
+        counts=verdict.counts(table),
+        warnings=verdict.warnings(results),
+        board=grid.board(table),
+        scores=grid.scores(table),
+        failures=tables.failures(table).to_dict("records"),
+        not_run=tables.not_run(table).to_dict("records"),
+        drawn=drawn,
+        plotly=_plotly() if any(drawn.values()) else "",
+        groups=groups,
+        no_pictures=why,
+        caption=umaps.caption(),
+        main=names.label(names.MAIN),
+        definitions=grid.definitions(table),
+        css=(_HERE / "page.css").read_text(encoding="utf-8"),
+        script=(_HERE / "page.js").read_text(encoding="utf-8"),
+    )
+
+
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs())

@@ -1,0 +1,312 @@
+"""Tables of results, importable without a plotting library.
+
+Missing values stay missing and carry a reason; nothing is filled with zero.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from .names import (
+    MAIN,
+    MEASURES,
+    higher_is_better,
+    is_own,
+    label,
+    metric_columns,
+    missing_reasons,
+)
+from .statistics import average_ranks, mean_of_means, t_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FAILED = ("failed", "timeout", "oom", "diverged")
+NOT_RUN = ("skipped", "unavailable", "pruned")
+CONTROL = "control"
+_TEXT = (
+    "method", "method_name", "family", "dataset", "modality", "profile", "protocol", "status",
+    "reason", "log_tail", "score_key", "uses", "missing", "notes", "artifacts",
+)  # fmt: skip
+_JOB = ("method", "dataset", "profile", "protocol", "seed")
+
+
+def tidy(results: pd.DataFrame) -> pd.DataFrame:
+    """Return the results with all columns a report reads, each job once.
+
+    Of several results of one job (method, dataset, profile, protocol, seed) the newest stays.
+    Where a method was run under several profiles or protocols, its name says which.
+    """
+    import pandas as pd
+
+    table = results.reset_index(drop=True).copy()
+    for column in _TEXT:
+        values = table[column] if column in table else pd.Series("", index=table.index)
+        table[column] = values.astype(object).where(values.notna(), "").map(str)
+    named = table["method_name"] != ""
+    table["method_name"] = table["method_name"].where(named, table["method"].str.split("[").str[0])
+    for column in ("seed", *MEASURES):
+        values = table[column] if column in table else pd.Series(math.nan, index=table.index)
+        table[column] = pd.to_numeric(values, errors="coerce")
+    if "started" in table:
+        table = table.sort_values("started", kind="stable", na_position="first")
+    table = table.drop_duplicates(list(_JOB), keep="last").sort_index()
+    table["family"] = _known(table, "family", "method_name")
+    table["modality"] = _known(table, "modality", "dataset")
+    for column in ("profile", "protocol"):
+        table["method"] = _distinct(table, column)
+    return table.reset_index(drop=True)
+
+
+def _known(table: pd.DataFrame, column: str, by: str) -> pd.Series:
+    """Return a column whose gaps are filled from other rows with the same ``by``.
+
+    A combination that was left out has neither family nor modality of its own.
+    """
+    first = table[table[column] != ""].groupby(by)[column].first()
+    own = table[column]
+    return own.where(own != "", table[by].map(first).fillna(""))
+
+
+def _distinct(table: pd.DataFrame, column: str) -> pd.Series:
+    several = table[table[column] != ""].groupby("method")[column].nunique()
+    mixed = table["method"].map(several).fillna(0) > 1
+    named = table["method"] + " (" + table[column] + ")"
+    return table["method"].where(~(mixed & (table[column] != "")), named)
+
+
+def scores_long(results: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per job and metric; ``value`` is NaN where ``reason`` says why.
+
+    A method's own clusterings have rows only where that method made them.
+    """
+    import pandas as pd
+
+    table = tidy(results)
+    shared = [key for key in metric_columns(table) if not is_own(key)]
+    own = [key for key in metric_columns(table) if is_own(key)]
+    rows: list[dict[str, Any]] = []
+    for record in table.to_dict("records"):
+        job = {str(name): value for name, value in record.items()}
+        missing = missing_reasons(job["missing"])
+        kept = [key for key in own if key in missing or not _nan(job.get(key))]
+        for key in [*shared, *kept, *MEASURES]:
+            value = job.get(key)
+            rows.append(
+                {column: job[column] for column in _LONG}
+                | {"metric": key, "value": _number(value)}
+                | {"reason": _why(job, key, missing) if _nan(value) else ""}
+            )
+    columns = [*_LONG, "metric", "value", "reason"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+_LONG = (
+    "method", "method_name", "family", "uses", "dataset", "modality", "profile", "protocol",
+    "seed", "status", "score_key",
+)  # fmt: skip
+
+
+def _nan(value: Any) -> bool:
+    return value is None or value != value
+
+
+def _number(value: Any) -> float:
+    return math.nan if _nan(value) else float(value)
+
+
+def _why(job: dict[str, Any], key: str, missing: dict[str, str]) -> str:
+    """Return why a job has no value of a metric."""
+    if job["status"] != "done":
+        return f"{job['status']}: {job['reason']}".rstrip(": ")
+    return missing.get(key, "not recorded")
+
+
+def summary(results: pd.DataFrame) -> pd.DataFrame:
+    """Return mean, std, n seeds and 95 % t-interval half width per method, dataset and metric.
+
+    ``half_width`` is NaN with one seed, ``mean`` with none; ``reason`` says why values lack.
+    """
+    import pandas as pd
+
+    long = scores_long(results)
+    rows = []
+    keys = ["method", "family", "dataset", "metric"]
+    for names, part in long.groupby(keys, sort=False):
+        # A failed job may have run for some time; that is not what a fit takes.
+        found = t_interval(part.loc[part["status"] == "done", "value"])
+        reasons = sorted({reason for reason in part["reason"] if reason})
+        rows.append(
+            dict(zip(keys, names, strict=True))
+            | {"mean": found.mean, "std": found.std, "n": found.n}
+            | {"half_width": found.half_width, "reason": "; ".join(reasons)}
+        )
+    columns = [*keys, "mean", "std", "n", "half_width", "reason"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def dataset_means(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
+    """Return methods × datasets of seed means; NaN where no seed has a value."""
+    table = tidy(results)
+    if metric not in table:
+        table[metric] = math.nan
+    means = table.pivot_table(metric, "method", "dataset", "mean", dropna=False, observed=False)
+    methods, datasets = table["method"].unique(), table["dataset"].unique()
+    return means.reindex(index=methods, columns=datasets)
+
+
+def complete_block(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
+    """Return methods × datasets of means that ranks are made of: no control, no gap.
+
+    The datasets are those on which any method has a value; a method that lacks one of them is
+    left out, since its rank would rest on easier or harder data than that of the others.
+    """
+    table = tidy(results)
+    competing = table.loc[table["family"] != CONTROL, "method"].unique()
+    means = dataset_means(table, metric).reindex(index=competing)
+    means = means.dropna(axis=1, how="all")
+    return means.dropna(axis=0) if means.shape[1] else means.iloc[:0]
+
+
+def leaderboard(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
+    """Return one row a method, best first; with several modalities one row a method and modality.
+
+    The mean is that over datasets of the mean over seeds; ``± 95 %`` is the half width of its
+    t-interval over seeds (NaN with one seed). ``rank`` orders the mean ranks over complete blocks;
+    a method that lacks a dataset is not ranked, and ``note`` says why. Controls come last and
+    are never ranked.
+    """
+    import pandas as pd
+
+    table = tidy(results)
+    groups = [name for name in table["modality"].unique() if name] or [""]
+    parts = []
+    for group in groups:
+        rows = (
+            table[table["modality"].isin([group, ""])] if len(groups) == 1 else _of(table, group)
+        )
+        part = _board(rows, metric)
+        if len(groups) > 1:
+            part.insert(0, "data", group)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True) if parts else _board(table, metric)
+
+
+def _of(table: pd.DataFrame, modality: str) -> pd.DataFrame:
+    """Return the rows of one modality without methods made for another one only."""
+    rows = table[table["modality"] == modality]
+    ran = set(rows.loc[~rows["status"].isin(NOT_RUN), "method"])
+    elsewhere = set(table.loc[~table["status"].isin(NOT_RUN), "method"]) - ran
+    return rows[~rows["method"].isin(elsewhere)]
+
+
+def _board(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    import pandas as pd
+
+    block = complete_block(table, metric)
+    ranks = pd.Series(dtype=float)
+    better = higher_is_better(metric)
+    if len(block) and better is not None:
+        ranks = average_ranks(block, higher_is_better=better)
+    datasets = [name for name in table["dataset"].unique() if name]
+    rows = [
+        _board_row(str(method), part, metric, ranks, list(block.columns), len(datasets))
+        for method, part in table.groupby("method", sort=False)
+    ]
+    board = pd.DataFrame(rows, columns=[*_BOARD[:2], label(metric), *_BOARD[2:]])
+    board["rank"] = board["mean rank"].rank(method="min").astype("Int64")
+    control = board["family"] == CONTROL
+    # Without a rank the mean decides, downwards unless less is better.
+    by_mean = board[label(metric)] * (1 if better is False else -1)
+    order = board.assign(_control=control, _mean=by_mean)
+    order = order.sort_values(["_control", "mean rank", "_mean", "method"], na_position="last")
+    return order.drop(columns=["_control", "_mean"]).reset_index(drop=True)
+
+
+_BOARD = (
+    "rank", "method", "± 95 %", "mean rank", "datasets", "failed jobs", "median time (s)",
+    "peak memory (MiB)", "family", "note",
+)  # fmt: skip
+
+
+def _board_row(
+    method: str,
+    rows: pd.DataFrame,
+    metric: str,
+    ranks: pd.Series,
+    block: list[str],
+    n_datasets: int,
+) -> dict[str, Any]:
+    values = rows[metric] if metric in rows else rows["seconds"] * math.nan
+    parts = {str(d): t_interval(v) for d, v in values.groupby(rows["dataset"], sort=False)}
+    mean, half = mean_of_means(parts.values())
+    family = rows["family"].iloc[0]
+    rank = float(ranks.get(method, math.nan))
+    having = [name for name, part in parts.items() if part.n]
+    done = rows[rows["status"] == "done"]
+    return {
+        "method": method,
+        "family": family,
+        label(metric): mean,
+        "± 95 %": half,
+        "mean rank": rank,
+        "datasets": f"{len(having)} of {n_datasets}",
+        "failed jobs": int(rows["status"].isin(FAILED).sum()),
+        "median time (s)": done["seconds"].dropna().median(),
+        "peak memory (MiB)": done["peak_memory_mb"].dropna().max(),
+        "note": _note(rows, family, rank, block, having, metric),
+    }
+
+
+def _note(
+    rows: pd.DataFrame, family: str, rank: float, block: list[str], having: list[str], metric: str
+) -> str:
+    """Return why a method has no rank, or that its rank rests on fewer seeds; else empty."""
+    if family == CONTROL:
+        return "control, never ranked"
+    if not math.isnan(rank):
+        failed = int(rows["status"].isin(FAILED).sum())
+        return f"without {failed} of {len(rows)} jobs, which failed" if failed else ""
+    lacking = [name for name in (block or rows["dataset"].unique()) if name not in having]
+    if not lacking:
+        return "not ranked: the metric has no better or worse"
+    reasons: dict[str, list[str]] = {}
+    for name in lacking:
+        why = _first_reason(rows[rows["dataset"] == name], metric)
+        reasons.setdefault(why, []).append(name)
+    return "not ranked: " + "; ".join(f"{why} ({', '.join(on)})" for why, on in reasons.items())
+
+
+def _first_reason(rows: pd.DataFrame, metric: str) -> str:
+    if rows.empty:
+        return "not run"
+    job = {str(key): value for key, value in rows.iloc[0].items()}
+    return _why(job, metric, missing_reasons(job["missing"]))
+
+
+def failures(results: pd.DataFrame) -> pd.DataFrame:
+    """Return the jobs that ran and failed: method, dataset, seed, status, reason, log tail."""
+    table = tidy(results)
+    columns = ["method", "dataset", "seed", "status", "reason", "log_tail"]
+    return table.loc[table["status"].isin(FAILED), columns].reset_index(drop=True)
+
+
+def not_run(results: pd.DataFrame) -> pd.DataFrame:
+    """Return the combinations that were left out or stopped early, with the reason."""
+    table = tidy(results)
+    columns = ["method", "dataset", "status", "reason"]
+    rows = table.loc[table["status"].isin(NOT_RUN), columns]
+    return rows.drop_duplicates().reset_index(drop=True)
+
+
+def as_text(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
+    """Return a table as strings: rounded, ``–`` where a value is missing."""
+    import pandas as pd
+
+    def one(value: Any) -> str:
+        if value is None or value is pd.NA or value != value:
+            return "–"
+        return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+
+    return table.astype(object).map(one)

@@ -1,0 +1,180 @@
+"""The first lines of a report: what the numbers say, in plain words."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .names import MAIN, higher_is_better, label
+from .statistics import LEVEL, Interval, difference, t_interval, what_ranks_show
+from .tables import CONTROL, FAILED, complete_block, tidy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BASELINES = ("pca", "lsi")
+_TRUTH_LEAST = 0.99
+_RANDOM_MOST = 0.05
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence with the dataset it is about, if any."""
+
+    text: str
+    dataset: str = ""
+
+
+def verdict(results: pd.DataFrame, metric: str = MAIN) -> list[Sentence]:
+    """Return who won how often, one sentence a dataset, and what ranks over datasets can show."""
+    table = tidy(results)
+    sentences = [
+        Sentence(_of_dataset(rows, metric), str(name))
+        for name, rows in table.groupby("dataset", sort=False)
+        if name
+    ]
+    if len(sentences) > 1:
+        sentences.insert(0, Sentence(_overall(table, metric)))
+    for modality in [name for name in table["modality"].unique() if name] or [""]:
+        rows = table[table["modality"] == modality] if modality else table
+        block = complete_block(rows, metric)
+        several = table["modality"].replace("", None).nunique() > 1
+        text = what_ranks_show(block)
+        sentences.append(Sentence(f"{modality}: {text}" if several else text))
+    return sentences
+
+
+def _overall(table: pd.DataFrame, metric: str) -> str:
+    """Return how often each method is best and how often a baseline is clearly beaten."""
+    sign = -1 if higher_is_better(metric) is False else 1
+    wins: Counter[str] = Counter()
+    clear = compared = 0
+    for _, rows in table[table["family"] != CONTROL].groupby("dataset", sort=False):
+        found = _intervals(rows, metric)
+        if not found:
+            continue
+        best = max(found, key=lambda method: sign * found[method].mean)
+        wins[best] += 1
+        bases = [name for name in _baselines(rows) if name in found]
+        if bases:
+            compared += 1
+            base = max(bases, key=lambda method: sign * found[method].mean)
+            delta, half = difference(found[best], found[base])
+            clear += best not in bases and sign * delta > half
+    if not wins:
+        return f"No method has a value of {label(metric)} on any dataset."
+    number = sum(wins.values())
+    who = ", ".join(f"{name} on {count}" for name, count in wins.most_common())
+    text = f"Best by mean {label(metric)} on {number} datasets: {who}."
+    if compared:
+        text += (
+            f" The best method beats the simple baseline by more than seeds explain on {clear} "
+            f"of {compared}."
+        )
+    return text
+
+
+def _baselines(rows: pd.DataFrame) -> set[str]:
+    return set(rows.loc[rows["method_name"].isin(BASELINES), "method"])
+
+
+def _of_dataset(rows: pd.DataFrame, metric: str) -> str:
+    found = _intervals(rows[rows["family"] != CONTROL], metric)
+    name = label(metric)
+    if not found:
+        return f"no method has a value of {name}."
+    sign = -1 if higher_is_better(metric) is False else 1
+    ordered = sorted(found, key=lambda method: -sign * found[method].mean)
+    best, others = ordered[0], ordered[1:]
+    extreme = "lowest" if sign < 0 else "highest"
+    text = f"{best} has the {extreme} mean {name}, {shown(found[best])}"
+    simple = _baselines(rows)
+    baselines = [name for name in ordered if name in simple]
+    if not baselines:
+        return f"{text}. No simple baseline ({' or '.join(BASELINES)}) was run beside it."
+    if best in baselines:
+        rest = [method for method in others if method not in baselines]
+        if not rest:
+            return f"{text}; only baselines have a value."
+        compared = _compare(found[best], found[rest[0]], sign)
+        return f"{text}: no method beats this simple baseline. Next is {rest[0]}, {compared}."
+    base = baselines[0]
+    compared = _compare(found[base], found[best], sign)
+    return f"{text}. The baseline {base} reaches {shown(found[base])}: {best} is {compared}."
+
+
+def _compare(reference: Interval, other: Interval, sign: int) -> str:
+    """Return how far ``other`` is from the reference, and whether seeds could explain it."""
+    delta, half = difference(other, reference)
+    far = f"{abs(delta):.3f} {'above' if delta > 0 else 'below'} it"
+    if delta == 0:
+        return "level with it"
+    if math.isnan(half):
+        return f"{far} (one seed: no interval)"
+    ends = f"{delta - half:+.3f} to {delta + half:+.3f}"
+    interval = f"{LEVEL * 100:.0f} % interval of the difference {ends}"
+    if abs(delta) <= half:
+        return f"{far}, which seeds alone could explain ({interval})"
+    return f"{far}, more than seeds explain ({interval})"
+
+
+def shown(found: Interval) -> str:
+    """Return ``0.712 ± 0.034 (3 seeds)``; without ± if there is one seed."""
+    if math.isnan(found.half_width):
+        return f"{found.mean:.3f} (one seed, no interval)"
+    return f"{found.mean:.3f} ± {found.half_width:.3f} ({found.n} seeds)"
+
+
+def _intervals(rows: pd.DataFrame, metric: str) -> dict[str, Interval]:
+    if metric not in rows:
+        return {}
+    found = {str(m): t_interval(v) for m, v in rows.groupby("method", sort=False)[metric]}
+    return {method: interval for method, interval in found.items() if interval.n}
+
+
+def counts(results: pd.DataFrame) -> str:
+    """Return how the jobs ended, in one line."""
+    table = tidy(results)
+    ends = table["status"].value_counts()
+    done, failed = int(ends.get("done", 0)), int(ends.reindex(FAILED).fillna(0).sum())
+    parts = [f"{done} job{'s' * (done != 1)} done", f"{failed} failed"]
+    which = [f"{int(ends[name])} {name}" for name in FAILED if name in ends]
+    if failed and which != [f"{failed} failed"]:
+        parts[1] += f" ({', '.join(which)})"
+    left = [f"{int(n)} {name}" for name, n in ends.items() if name not in ("done", *FAILED)]
+    return ", ".join(parts + left) + "."
+
+
+def warnings(results: pd.DataFrame, metric: str = MAIN) -> list[str]:
+    """Return what a reader must know before believing the numbers."""
+    table = tidy(results)
+    found = []
+    if (table["profile"] == "quick").any():
+        found.append(
+            "The quick profile was used: few epochs, heavy methods with one seed. These numbers "
+            "show that everything runs, not how good the methods are."
+        )
+    if (table["status"] == "done").any():
+        seeds = table[table["status"] == "done"].groupby(["method", "dataset"])["seed"].nunique()
+        single = sorted({str(key[0]) for key in seeds.index[seeds < 2]})
+        if single:
+            found.append(f"One seed only, so without an interval: {', '.join(single)}.")
+    if len(results) > len(table):
+        older = len(results) - len(table)
+        found.append(f"{older} older results of jobs that were run again are left out.")
+    return found + _odd_controls(table, metric)
+
+
+def _odd_controls(table: pd.DataFrame, metric: str) -> list[str]:
+    """Return controls that are not where they must be: then the harness or the data are odd."""
+    found = []
+    if metric == MAIN and metric in table:
+        for (method, dataset), rows in table.groupby(["method_name", "dataset"]):
+            mean = rows[metric].mean()
+            if method == "truth" and mean < _TRUTH_LEAST:
+                found.append(f"The control truth reaches only {mean:.3f} on {dataset}.")
+            if method == "random" and mean > _RANDOM_MOST:
+                found.append(f"The control random reaches {mean:.3f} on {dataset}.")
+    return found

@@ -1,0 +1,95 @@
+"""The page in a browser, with the network cut off."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def browser():
+    api = pytest.importorskip("playwright.sync_api")
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium on this machine")
+    with api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def report(make_realistic, tmp_path) -> Path:
+    from bench.reports import build
+
+    results = make_realistic(tmp_path / "artifacts")
+    return build(
+        results, tmp_path / "reports" / "r", title="Test", command="bench run",
+        provenance={"aebench": "0"}, progress=lambda text: None,
+    )  # fmt: skip
+
+
+def test_page_works_offline(browser, report):
+    context = browser.new_context(viewport={"width": 390, "height": 800}, offline=True)
+    page = context.new_page()
+    asked: list[str] = []
+    faults: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto(report.as_uri())
+    page.wait_for_function("document.querySelectorAll('.plot .main-svg').length > 0")
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    _figures(page)
+    _table(page)
+    assert faults == []
+    context.close()
+
+
+def _figures(page) -> None:
+    drawn = ".heatmaplayer image, .heatmaplayer path, .scatterlayer .point, .hm"
+    page.wait_for_function(
+        f"[...document.querySelectorAll('.plot')].every(p => p.querySelector('{drawn}'))"
+    )
+    page.select_option("[data-choose=heat]", index=1)
+    page.wait_for_function("document.querySelector('#plot-heat').data[2].visible")
+    widths = page.evaluate("[...document.images].map(i => i.naturalWidth)")
+    assert len(widths) == 16
+    assert min(widths) > 0
+
+
+def _table(page) -> None:
+    rows = "#score-table tbody:first-of-type tr"
+    head = page.locator("#score-table thead th", has_text="ARI (k").first
+    column = head.evaluate("e => e.cellIndex")
+    for direction in ("ascending", "descending"):
+        head.locator("button").click()
+        assert head.get_attribute("aria-sort") == direction
+        keys = page.evaluate(
+            "([q, i]) => [...document.querySelectorAll(q)].map(r => r.cells[i].dataset.sort)",
+            [rows, column],
+        )
+        values = [float(key) for key in keys if key]
+        assert values == sorted(values, reverse=direction == "descending")
+        assert not any(keys[len(values) :])
+    page.fill("[data-filter=score-table]", "nmf")
+    page.select_option("select[data-dataset=score-table]", "sim_rna")
+    shown = page.locator("#score-table tbody tr:not(.apart):visible")
+    assert shown.count() == 1
+    assert page.locator("[data-count=score-table]").inner_text().startswith("1 of ")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_figures_take_the_pages_colours(browser, report, scheme):
+    context = browser.new_context(color_scheme=scheme, offline=True)
+    page = context.new_page()
+    page.goto(report.as_uri())
+    page.wait_for_function("document.querySelector('#plot-heat')?.layout?.font?.color")
+    font = page.evaluate("document.querySelector('#plot-heat').layout.font.color")
+    assert font == {"light": "#1b1f24", "dark": "#e6e8ea"}[scheme]
+    context.close()

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.reports import build, names, page
+
+EVIL = "<script>alert(1)</script>"
+
+
+def make(results: pd.DataFrame, folder: Path, **more) -> str:
+    options = {"title": "t", "command": "bench run", "provenance": {}, "umap": False} | more
+    return build(results, folder, **options, progress=lambda text: None).read_text()
+
+
+def without_libraries(text: str) -> str:
+    """Drop inlined scripts, Plotly's above all, which contain what we look for."""
+    return re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
+
+
+def test_files_beside_the_page(make_realistic, tmp_path):
+    results = make_realistic(tmp_path, artifacts=False)
+    text = make(results, tmp_path / "r")
+    names = {path.name for path in (tmp_path / "r").iterdir()}
+    assert names == {"report.html", "scores.csv", "scores.parquet", "summary.md"}
+    assert "UMAPs were turned off" in text
+    csv = pd.read_csv(tmp_path / "r" / "scores.csv")
+    assert len(csv) == len(pd.read_parquet(tmp_path / "r" / "scores.parquet"))
+    assert not (csv["value"].isna() & csv["reason"].isna()).any()
+
+
+def test_nothing_is_loaded_from_elsewhere(make_realistic, tmp_path):
+    text = without_libraries(make(make_realistic(tmp_path, artifacts=False), tmp_path / "r"))
+    assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//""", text)
+    assert "@import" not in text
+    assert "url(" not in text
+
+
+def test_names_are_escaped_everywhere(make_job, make_left, tmp_path):
+    texts = {"reason": EVIL, "log_tail": EVIL, "uses": EVIL, "profile": EVIL}
+    rows = [make_job(EVIL, EVIL, seed, ari=0.5, **texts, family=EVIL) for seed in range(2)]
+    rows += [make_job(EVIL, EVIL, 2, status="failed", **texts), make_left(EVIL, EVIL, reason=EVIL)]
+    text = make(pd.DataFrame(rows), tmp_path, title=EVIL, command=EVIL, provenance={EVIL: EVIL})
+    assert EVIL not in text
+    assert "&lt;script&gt;alert(1)" in text
+    lines = (tmp_path / "summary.md").read_text().splitlines()
+    # Indented lines are code in Markdown, which escapes it itself.
+    assert not [line for line in lines if EVIL in line and not line.startswith("    ")]
+
+
+def test_figures_are_valid_json(make_realistic, tmp_path):
+    text = make(make_realistic(tmp_path, artifacts=False), tmp_path / "r")
+    found = re.findall(r'class="figure" data-for="[^"]+">(.*?)</script>', text, re.DOTALL)
+    assert len(found) == 4
+    for one in found:
+        assert json.loads(one)["data"]
+
+
+@pytest.mark.parametrize("kind", ["failed", "left", "no metric", "no time", "controls"])
+def test_odd_results_make_a_page(kind, make_job, make_left, tmp_path):
+    rows = {
+        "failed": [make_job("x", status="failed", reason="broken")],
+        "left": [make_left("x", "a", "unavailable", "pip install x")],
+        "no metric": [make_job("x")],
+        "no time": [make_job("x", ari=0.5, seconds=float("nan"))],
+        "controls": [make_job("truth", ari=1.0, family="control")],
+    }[kind]
+    text = make(pd.DataFrame(rows), tmp_path, umap=True)
+    assert "What came out" in text
+    if kind in ("failed", "left", "no metric"):
+        assert "There is no figure" in text
+
+
+def test_no_results_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="no results"):
+        make(pd.DataFrame(), tmp_path)
+
+
+def test_a_failed_write_leaves_the_old_page(make_job, tmp_path, monkeypatch):
+    results = pd.DataFrame([make_job("x", ari=0.5)])
+    before = make(results, tmp_path)
+
+    def broken(*args):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(page.os, "replace", broken)
+    with pytest.raises(OSError, match="disk full"):
+        make(results, tmp_path, title="new")
+    assert (tmp_path / "report.html").read_text() == before
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_a_second_report_replaces_the_first(make_job, tmp_path):
+    make(pd.DataFrame([make_job("old", ari=0.5)]), tmp_path)
+    text = make(pd.DataFrame([make_job("new", ari=0.5)]), tmp_path)
+    assert "old</th>" not in text
+
+
+def test_umap_that_breaks_does_not_break_the_report(make_job, tmp_path, monkeypatch):
+    from bench.reports import umaps
+
+    def broken(*args):
+        raise RuntimeError("no numba")
+
+    monkeypatch.setattr(umaps, "choose", broken)
+    text = make(pd.DataFrame([make_job("x", ari=0.5)]), tmp_path, umap=True)
+    assert "UMAPs could not be drawn: RuntimeError: no numba" in text
+
+
+def test_quick_profile_is_a_warning(make_job, tmp_path):
+    text = make(pd.DataFrame([make_job("x", ari=0.5, profile="quick")]), tmp_path)
+    assert "The quick profile was used" in text
+
+
+def test_markdown_tables_hold_pipes(make_job, tmp_path):
+    make(pd.DataFrame([make_job("a|b", ari=0.5)]), tmp_path)
+    lines = (tmp_path / "summary.md").read_text().splitlines()
+    (row,) = [line for line in lines if line.startswith("| 1 |")]
+    assert "a\\|b" in row
+
+
+@pytest.mark.parametrize(
+    ("mean", "half", "digits", "text"),
+    [
+        (0.7123, 0.0341, 3, "0.712 ± 0.034"),
+        (0.7123, float("nan"), 3, "0.712"),
+        (float("nan"), float("nan"), 3, "–"),
+        (0.0004, 0.00003, 1, "< 0.01"),
+        (0.42, 0.003, 1, "0.42 ± 0.00"),
+        (1234.5, 2.25, 1, "1,234.5 ± 2.2"),
+    ],
+)
+def test_numbers_as_text(mean, half, digits, text):
+    assert names.with_interval(mean, half, digits) == text

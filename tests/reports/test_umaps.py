@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.reports import panels, umaps
+
+
+def job_table(make_job, make_artifacts, folder, dims=2, seeds=3):
+    rows = []
+    for seed in range(seeds):
+        place = folder / f"art{seed}"
+        make_artifacts(place, 40, seed, 0.7, dims)
+        rows.append(make_job("vae", seed=seed, ari=0.5 + seed / 10, artifacts=str(place)))
+    return pd.DataFrame(rows)
+
+
+def test_the_median_seed_is_chosen(make_job, make_artifacts, tmp_path):
+    (panel,) = umaps.choose(job_table(make_job, make_artifacts, tmp_path))
+    assert (panel.seed, panel.score, panel.missing) == ("1", 0.6, "")
+
+
+def test_missing_artifacts_are_said_and_start_no_process(make_job, tmp_path, monkeypatch):
+    table = pd.DataFrame([make_job("x", ari=0.5, artifacts=str(tmp_path / "gone"))])
+    monkeypatch.setattr(umaps.subprocess, "Popen", None)
+    (panel,) = chosen = umaps.choose(table)
+    assert umaps.draw(chosen, tmp_path / "umaps", print) == {}
+    assert "not on this machine" in panel.missing
+
+
+def test_two_dimensions_are_drawn_once_and_kept(make_job, make_artifacts, tmp_path, monkeypatch):
+    said: list[str] = []
+    chosen = umaps.choose(job_table(make_job, make_artifacts, tmp_path))
+    found = umaps.draw(chosen, tmp_path / "umaps", said.append)
+    assert found["vae-a-1"].columns.tolist() == ["x", "y", "type", "n_dims"]
+    assert len(said) == 1
+    monkeypatch.setattr(umaps.subprocess, "Popen", None)
+    again = umaps.draw(chosen, tmp_path / "umaps", said.append)
+    pd.testing.assert_frame_equal(again["vae-a-1"], found["vae-a-1"])
+    assert len(said) == 1
+
+
+def test_a_broken_embedding_costs_one_panel(make_job, make_artifacts, tmp_path):
+    table = job_table(make_job, make_artifacts, tmp_path, seeds=2)
+    table["method"] = ["good", "broken"]
+    (tmp_path / "art1" / "embedding.parquet").write_bytes(b"nothing")
+    chosen = umaps.choose(table)
+    found = umaps.draw(chosen, tmp_path / "umaps", lambda text: None)
+    assert list(found) == ["vae-a-0"]
+    assert [bool(panel.missing) for panel in chosen] == [False, True]
+
+
+def test_a_drawing_process_that_dies_is_a_reason(make_job, make_artifacts, tmp_path, monkeypatch):
+    chosen = umaps.choose(job_table(make_job, make_artifacts, tmp_path))
+    monkeypatch.setattr(umaps.sys, "executable", "/bin/false")
+    assert umaps.draw(chosen, tmp_path / "umaps", lambda text: None) == {}
+    assert "ended with code 1" in chosen[0].missing
+
+
+def test_one_dimension_and_few_cells_need_no_umap():
+    assert umaps.points_in_plane(np.arange(9.0)[:, None]).shape == (9, 2)
+    assert umaps.points_in_plane(np.eye(3, 8)).shape == (3, 2)
+
+
+def test_a_collapsed_embedding_is_a_reason():
+    with pytest.raises(ValueError, match="one point"):
+        umaps.points_in_plane(np.zeros((40, 5)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "points", [np.eye(4).repeat(50, axis=0), np.random.default_rng(0).normal(size=(6, 5))]
+)
+def test_umap_of_doubled_or_few_points_is_finite(points):
+    plane = umaps.points_in_plane(points.astype(np.float32))
+    assert plane.shape == (len(points), 2)
+    assert np.isfinite(plane).all()
+
+
+def test_a_sample_of_large_data(make_job, make_artifacts, tmp_path, monkeypatch):
+    make_artifacts(tmp_path / "big", umaps.MAX_CELLS + 10, 0, 0.5, 2)
+    umaps._make(tmp_path / "big", tmp_path / "out.parquet")
+    assert len(pd.read_parquet(tmp_path / "out.parquet")) == umaps.MAX_CELLS
+
+
+def test_types_keep_their_colour_in_all_panels_of_a_dataset():
+    tables = {
+        "k1": pd.DataFrame({"x": [0.0, 1], "y": [0.0, 1], "type": ["b", "c"], "n_dims": 2}),
+        "k2": pd.DataFrame({"x": [0.0, 1], "y": [0.0, 1], "type": ["a", "b"], "n_dims": 2}),
+    }
+    wanted = [umaps.Panel(m, "d", "0", 0.5, k, "") for m, k in (("m", "k1"), ("n", "k2"))]
+    (group,) = panels.groups(wanted, tables)
+    assert [name for name, _ in group.legend] == ["a", "b", "c"]
+    assert all(picture.image.startswith("data:image/png") for picture in group.pictures)
+
+
+@pytest.mark.parametrize("n", [1, 8, 9, 18, 40])
+def test_colours_are_distinct(n):
+    found = panels.colours(n)
+    assert len(set(found)) == n
+    assert all(len(colour) == 7 for colour in found)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.reports.verdict import counts, verdict, warnings
+
+
+def rows(make_job, **scores):
+    """One dataset, three seeds around each score."""
+    return pd.DataFrame(
+        make_job(name, seed=seed, ari=value + (seed - 1) * 0.01, family=family)
+        for name, (value, family) in scores.items()
+        for seed in range(3)
+    )
+
+
+def test_best_method_is_compared_with_the_baseline(make_job):
+    table = rows(make_job, vae=(0.8, "autoencoder"), pca=(0.6, "baseline"), truth=(1.0, "control"))
+    text = verdict(table)[0].text
+    assert text.startswith("vae has the highest mean ARI (k-means), 0.800 ± 0.025 (3 seeds)")
+    assert "0.200 above it, more than seeds explain" in text
+
+
+def test_a_difference_within_the_seeds_is_said(make_job):
+    table = rows(make_job, vae=(0.601, "autoencoder"), pca=(0.6, "baseline"))
+    assert "which seeds alone could explain" in verdict(table)[0].text
+
+
+def test_nothing_beats_the_baseline(make_job):
+    table = rows(make_job, vae=(0.5, "autoencoder"), pca=(0.6, "baseline"))
+    text = verdict(table)[0].text
+    assert "no method beats this simple baseline" in text
+    assert "Next is vae, 0.100 below it" in text
+
+
+def test_without_baseline_or_without_values(make_job):
+    assert "No simple baseline" in verdict(rows(make_job, vae=(0.5, "autoencoder")))[0].text
+    failed = pd.DataFrame([make_job("vae", status="failed")])
+    assert "no method has a value" in verdict(failed)[0].text
+
+
+def test_one_seed_is_said(make_job):
+    table = pd.DataFrame([make_job("vae", ari=0.8), make_job("pca", ari=0.6)])
+    text = verdict(table)[0].text
+    assert "0.800 (one seed, no interval)" in text
+    assert "(one seed: no interval)" in text
+    assert any("One seed only" in line for line in warnings(table))
+
+
+def test_counts_and_the_quick_profile(make_job, make_left):
+    table = pd.DataFrame(
+        [make_job("a", ari=0.5, profile="quick"), make_job("b", status="oom"), make_left("c", "a")]
+    )
+    assert counts(table) == "1 job done, 1 failed (1 oom), 1 skipped."
+    assert any("quick profile" in line for line in warnings(table))
+
+
+def test_odd_controls_are_said(make_job):
+    table = rows(make_job, truth=(0.7, "control"), random=(0.3, "control"))
+    said = " ".join(warnings(table))
+    assert "truth reaches only 0.700" in said
+    assert "random reaches 0.300" in said
+
+
+def test_several_datasets_have_a_headline(make_job):
+    one = rows(make_job, vae=(0.8, "autoencoder"), pca=(0.6, "baseline"))
+    two = rows(make_job, vae=(0.5, "autoencoder"), pca=(0.6, "baseline")).assign(dataset="b")
+    text = verdict(pd.concat([one, two]))[0].text
+    assert "on 2 datasets: vae on 1, pca on 1" in text
+    assert "more than seeds explain on 1 of 2" in text
