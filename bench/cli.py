@@ -216,7 +216,7 @@ def ui_command(
         raise UsageError(f"the store is a server already: open {settings.tracking_uri}.")
     if not settings.database.is_file():
         raise UsageError(f"{settings.results}: no results there; run 'bench run' first.")
-    _console().print(f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C ends it)")
+    _console().print(f"MLflow UI on http://127.0.0.1:{port} in about 20 seconds (Ctrl-C ends it)")
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
         "--backend-store-uri", f"sqlite:///{settings.database.resolve()}",
@@ -228,6 +228,20 @@ def ui_command(
     except KeyboardInterrupt:
         code = 0
     raise typer.Exit(code)
+
+
+@app.command("test-method")
+def conformance_command(
+    name: Annotated[str, typer.Argument(help="a method, a plugin file, or all")],
+    plugins: Plugins = None,
+) -> None:
+    """Check that a method keeps the contract; exit 1 if a check fails."""
+    from bench.listing import conformance
+
+    if name.endswith(".py"):
+        plugins, name = [*(plugins or []), name], name
+    if not conformance(name, tuple(map(str, plugins or ())), _console()):
+        raise typer.Exit(1)
 
 
 @app.command("doctor")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.registry import datasets, methods
@@ -108,6 +109,33 @@ def show(content: list[Row] | Row, console: Console) -> None:
         else:
             console.print(f"[bold]{key}[/]", end="  ")
             console.print(str(value), markup=False, highlight=False)
+
+
+def conformance(name: str, plugins: tuple[str, ...], console: Console) -> bool:
+    """Print the findings of one method, of a plugin file's methods or of ``all``.
+
+    Returns whether no check failed.
+    """
+    from bench.testing import CHECKS, findings
+
+    registry = methods(plugins)
+    origin = str(Path(name).resolve())
+    wanted = [
+        entry
+        for entry in registry
+        if (name == "all" and not entry.unavailable) or entry.origin == origin
+    ] or [registry.entry(name)]
+    good = True
+    for entry in wanted:
+        passed = 0
+        for finding in findings(registry.get(entry.name)):
+            passed += finding.status == "passed"
+            if finding.status != "passed":
+                text = f"{entry.name}: {finding.check} {finding.status}: {finding.reason}"
+                console.print(text, markup=False, highlight=False)
+            good &= finding.status != "failed"
+        console.print(f"{entry.name}: {passed} of {len(CHECKS)} checks passed", highlight=False)
+    return good
 
 
 def leaderboard_table(results: pd.DataFrame) -> Table:

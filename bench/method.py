@@ -110,6 +110,8 @@ class Method(ABC):
     """Importable names of optional packages; missing ones make the method unavailable."""
     install: ClassVar[str] = ""
     """How to get them, such as ``pip install nimfa``."""
+    exceptions: ClassVar[dict[str, str]] = {}
+    """Checks of ``bench test-method`` that it cannot pass, each with the reason."""
 
     class Params(Parameters):
         """No parameters."""

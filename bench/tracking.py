@@ -68,7 +68,12 @@ class Tracker:
             if found is not None:
                 return str(found.experiment_id)
             place = (settings.results.resolve() / "artifacts").as_uri() if local else None
-            made = self._client.create_experiment(settings.experiment, artifact_location=place)
+            made = self._client.create_experiment(
+                settings.experiment,
+                artifact_location=place,
+                # The UI opens on its page of model training instead of that of language models.
+                tags={"mlflow.experimentKind": "custom_model_development"},
+            )
             return str(made)
         except StoreError:
             raise

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -32,10 +33,15 @@ class FactorParameters(Parameters):
         True, description="chromatin: peaks open in 1 % to 90 % of the cells only"
     )
 
+    tfidf: Annotated[bool, Search(choices=(False, True))] = Field(
+        False, description="chromatin: weight the binarised peaks by TF-IDF"
+    )
+
     def recipe(self, info: DatasetInfo) -> Recipe:
         """Return binarised peaks, or log-normalised variable genes that are not centred."""
         if info.modality == ATAC:
-            return accessible_peaks() if self.filter_peaks else Recipe(binarize=True)
+            peaks = accessible_peaks() if self.filter_peaks else Recipe(binarize=True)
+            return replace(peaks, tfidf=self.tfidf)
         return log_normalized(info, n_top_genes=self.n_top_genes, scale=False)
 
 
@@ -44,6 +50,11 @@ class Factorization(Method):
 
     modalities = frozenset({RNA, ATAC})
     family = "factorization"
+
+    exceptions: ClassVar = {
+        "new_cells_consistent": "when the iterations end, W is a step behind H; new cells are "
+        "solved for H as it is"
+    }
 
     params: FactorParameters
     _loadings: np.ndarray

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -22,6 +22,7 @@ class Random(Method):
     reference = "none; a control"
     modalities = frozenset({RNA, ATAC, MULTIOME})
     family = "control"
+    exceptions: ClassVar = {"beats_the_negative_control": "it is the negative control"}
 
     class Params(Parameters):
         """Parameters of the noise."""

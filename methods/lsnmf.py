@@ -28,12 +28,13 @@ class LSNMF(Factorization):
     """V ≈ W H with W, H ≥ 0 by alternating projected gradients (Lin 2007, algorithm 4).
 
     The matrix stays sparse: it is touched twice per iteration. Differences of the default from
-    nimfa.Lsnmf, which Huang et al. 2021 use (``preset=faithful`` restores them): the step size is
-    carried from one subproblem to the next (Lin's suggestion), the first gradient that sets the
-    tolerances is that of both factors (nimfa takes W's alone by a misplaced argument), the start
-    is nndsvda instead of random columns, at most 100 iterations instead of 12, and the arbitrary
-    scale of the components is removed. ``solver=nimfa`` runs nimfa itself on a dense copy from
-    the same start; the native solver with the faithful settings gives the same factors.
+    nimfa.Lsnmf, which Huang et al. 2021 use (``preset=faithful`` restores nimfa's ways): the step
+    size is carried from one subproblem to the next (Lin's suggestion; the same path with fewer
+    trials), the first gradient that sets the tolerances is that of both factors (nimfa takes W's
+    alone by a misplaced argument), the gradient that ends the iterations is that after the moves,
+    the start is nndsvda instead of random columns, at most 100 iterations instead of 12, and the
+    arbitrary scale of the components is removed. ``solver=nimfa`` runs nimfa itself on a dense
+    copy from the same start; the native solver with ``published_steps`` gives the same factors.
     """
 
     name = "lsnmf"

@@ -48,6 +48,8 @@ class PCAUMAP(Method):
 
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return the UMAP, (cells, n_umap)."""
+        import warnings
+
         import numpy as np
         import umap
         from sklearn.neighbors import NearestNeighbors
@@ -65,4 +67,7 @@ class PCAUMAP(Method):
             random_state=derive(context.seed, "umap"),
             n_jobs=1,
         )
-        return Fit(np.asarray(model.fit_transform(scores), dtype=np.float32))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "precomputed_knn", UserWarning)  # no transform here
+            embedding = model.fit_transform(scores)
+        return Fit(np.asarray(embedding, dtype=np.float32))

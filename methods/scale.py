@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -99,7 +99,7 @@ class SCALE(NetworkMethod):
             self.params.hidden,
             self.params.n_latent,
             likelihood,
-            n_components=self._n_components,
+            n_components=self._fitted["n_components"],
             input_dropout=self.params.input_dropout,
             kl_weight=self.params.kl_weight,
             kl_warmup=self.params.kl_warmup,
@@ -118,12 +118,17 @@ class SCALE(NetworkMethod):
             train(model, model.objective, cells, schedule, context, stage="normal")
             model.kl_warmup = 0
         mixture = GaussianMixture(
-            self._n_components, covariance_type="diag", n_init=5, reg_covar=1e-4,
+            self._fitted["n_components"], covariance_type="diag", n_init=5, reg_covar=1e-4,
             random_state=derive(context.seed, "mixture"),
         ).fit(encode(model, model.embed, cells))  # fmt: skip
         model.set_mixture(mixture.weights_, mixture.means_, mixture.covariances_)
         schedule = Schedule.of(self.params, warmup=model.kl_warmup)
         return train(model, model.objective, cells, schedule, context)
+
+    def facts(self, data: AnnData, context: Context) -> dict[str, Any]:
+        """Return also the number of Gaussians."""
+        k = min(context.n_clusters or self.params.n_components, data.n_obs)
+        return super().facts(data, context) | {"n_components": k}
 
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return μ of each cell, (cells, n_latent), and the most likely Gaussian of each.
@@ -137,8 +142,6 @@ class SCALE(NetworkMethod):
         from .nn.mixture import MixtureAutoencoder
         from .nn.train import encode
 
-        k = context.n_clusters if context.n_clusters is not None else self.params.n_components
-        self._n_components = min(k, data.n_obs)
         fit = super().fit(data, context)
         model = self._model
         assert isinstance(model, MixtureAutoencoder)

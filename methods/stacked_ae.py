@@ -38,6 +38,11 @@ class StackedAE(NetworkMethod):
         "Huang et al. 2021, Symmetry 13:1467, doi 10.3390/sym13081467"
     )
 
+    exceptions: ClassVar = {
+        "search_holds_the_default_and_presets": "the published layers (220 million weights on "
+        "11,000 peaks) are too wide to be tried in every search"
+    }
+
     class Params(NetworkMethod.Params):
         """Parameters of the stacked autoencoder."""
 
@@ -60,7 +65,7 @@ class StackedAE(NetworkMethod):
         optimizer: Literal["adam", "sgd"] = Field("adam", description="sgd as published")
 
         presets: ClassVar = {
-            "quick": {"hidden": "128-32", "pretrain_epochs": 5, "max_epochs": 60},
+            "quick": {"hidden": "256-64", "pretrain_epochs": 5, "max_epochs": 60},
             "faithful": HUANG
             | {
                 "hidden": "8192-2048-256",

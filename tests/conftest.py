@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+# Before numpy and torch are imported: threads only get in each other's way on small data.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.errors import DataError
 from bench.method import ATAC, RNA, Context, Fit, Method
@@ -31,6 +31,8 @@ class NetworkMethod(Method):
     gpu = True
     rna_likelihood: ClassVar[str] = "gaussian"
     """What ``likelihood=auto`` means for RNA."""
+    _fitted: dict[str, Any]
+    """What :meth:`facts` returned, and the median total of the training cells."""
 
     class Params(NetworkParameters):
         """Parameters of the network."""
@@ -63,25 +65,29 @@ class NetworkMethod(Method):
         likelihood = self.rna_likelihood if p.likelihood == "auto" else p.likelihood
         return log_normalized(info, n_top_genes=p.n_top_genes, scale=likelihood == "gaussian")
 
-    def fit(self, data: AnnData, context: Context) -> Fit:
-        """Return the code of each cell, (cells, n_latent)."""
-        from .train import encode, n_parameters, seeded
-
+    def facts(self, data: AnnData, context: Context) -> dict[str, Any]:
+        """Return what :meth:`build` needs to know of the training cells, as plain values."""
         name: str = self.params.likelihood
         if name == "auto":
             binary = data.X.min() >= 0 and data.X.max() <= 1
             name = "bernoulli" if binary else self.rna_likelihood
-        self._likelihood = name
+        return {"features": list(data.var_names), "likelihood": name}
+
+    def fit(self, data: AnnData, context: Context) -> Fit:
+        """Return the code of each cell, (cells, n_latent)."""
+        from .train import encode, n_parameters, seeded
+
+        self._fitted = self.facts(data, context)
         cells = self._cells(data, context.device)
+        self._fitted["median_total"] = cells.median_total
         with seeded(context.seed, "network", device=context.device):
-            self._model = self._make(data.n_vars, name).to(context.device)
+            self._model = self._make().to(context.device)
             size = n_parameters(self._model)
             trained = self.train(self._model, cells, context)
-        self._features = list(data.var_names)
         return Fit(
             embedding=encode(self._model, self._model.embed, cells),
             n_parameters=size,
-            notes={"likelihood": name, "training": trained.note()},
+            notes={"likelihood": self._fitted["likelihood"], "training": trained.note()},
         )
 
     def transform(self, data: AnnData) -> np.ndarray:
@@ -91,49 +97,52 @@ class NetworkMethod(Method):
         """
         from .train import encode
 
-        if list(data.var_names) != self._features:
+        features = self._fitted["features"]
+        if list(data.var_names) != features:
             raise DataError(
                 f"{self.name}: the new cells have other features ({data.n_vars}) than the "
-                f"training cells ({len(self._features)}); select and order them alike."
+                f"training cells ({len(features)}); select and order them alike."
             )
         device = str(next(self._model.parameters()).device)
         cells = self._cells(data, device)
         return encode(self._model, self._model.embed, cells)
 
     def save(self, path: Path) -> None:
-        """Write the weights and the feature names into the folder ``path``."""
+        """Write the weights and what else :meth:`transform` needs into the folder ``path``."""
         import torch
 
         state = {name: value.cpu() for name, value in self._model.state_dict().items()}
-        kept = {"state": state, "features": self._features, "likelihood": self._likelihood}
-        torch.save(kept, path / "network.pt")
+        torch.save({"state": state, "fitted": self._fitted}, path / "network.pt")
 
     def load(self, path: Path) -> None:
         """Read what :meth:`save` wrote; the parameters must be the same."""
         import torch
 
         kept = torch.load(path / "network.pt", weights_only=True, map_location="cpu")
-        self._features, self._likelihood = kept["features"], kept["likelihood"]
-        self._model = self._make(len(self._features), self._likelihood)
+        self._fitted = kept["fitted"]
+        self._model = self._make()
         self._model.load_state_dict(kept["state"])
 
     def _cells(self, data: AnnData, device: str) -> Cells:
         from .batches import Cells
 
+        likelihood = self._fitted["likelihood"]
         return Cells(
             data,
-            counts=self._likelihood == "nb",
+            counts=likelihood == "nb",
             device=device,
-            divide_inputs=self._likelihood == "bernoulli" and self.params.adjust_depth,
+            divide_inputs=likelihood == "bernoulli" and self.params.adjust_depth,
+            median_total=self._fitted.get("median_total"),
         )
 
-    def _make(self, n_features: int, likelihood: str) -> Model:
+    def _make(self) -> Model:
         from .likelihoods import make_likelihood
 
+        n_features = len(self._fitted["features"])
         return self.build(
             n_features,
             make_likelihood(
-                likelihood,
+                self._fitted["likelihood"],
                 n_features,
                 reduction=self.params.reduction,
                 output=self.params.output,

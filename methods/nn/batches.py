@@ -35,19 +35,27 @@ class Cells:
     """All cells of a prepared dataset, handed out in blocks on a device.
 
     ``counts=True`` makes ``layers["counts"]`` the targets; otherwise ``X`` is both. The depth of
-    a cell is the total of its targets divided by the median total, at least 0.01;
-    ``divide_inputs=True`` divides the inputs by it.
+    a cell is the total of its targets divided by ``median_total`` (that of these cells unless
+    given), at least 0.01; ``divide_inputs=True`` divides the inputs by it.
     """
 
     def __init__(
-        self, data: AnnData, *, counts: bool, device: str, divide_inputs: bool = False
+        self,
+        data: AnnData,
+        *,
+        counts: bool,
+        device: str,
+        divide_inputs: bool = False,
+        median_total: float | None = None,
     ) -> None:
         self.n_cells, self.n_features = data.shape
         self.device = torch.device(device)
         targets = data.layers["counts"] if counts else data.X
         totals = np.asarray(targets.sum(axis=1), dtype=np.float32).ravel()
-        median = np.median(totals[totals > 0]) if np.any(totals > 0) else 1.0
-        depth = np.maximum(totals / median, 0.01).astype(np.float32)
+        if median_total is None:
+            median_total = float(np.median(totals[totals > 0])) if np.any(totals > 0) else 1.0
+        self.median_total = median_total
+        depth = np.maximum(totals / median_total, 0.01).astype(np.float32)
         self._depth = torch.from_numpy(depth[:, None]).to(self.device)
         self._divide = divide_inputs
         self._inputs = self._hold(data.X)

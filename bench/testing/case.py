@@ -1,0 +1,155 @@
+"""What a check works with: a method, a modality, small counts, short fits."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.method import ATAC, Context, DatasetInfo, Fit, Knowledge, Method
+from bench.prepare import describe, prepare
+from bench.progress import Curves
+
+if TYPE_CHECKING:
+    import numpy as np
+    from anndata import AnnData
+
+    from bench.method import Reporter
+
+_SHORT = {"max_epochs": 2, "pretrain_epochs": 1, "normal_epochs": 1, "max_iter": 10}
+"""What makes a fit short, where a method has such a parameter."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check."""
+
+    check: str
+    status: str
+    """``passed``, ``failed`` or ``excepted``."""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A named check; ``function`` returns normally or raises."""
+
+    name: str
+    about: str
+    function: Callable[[Case], None]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Excepted(Exception):
+    """A check failed as the method declares; the message is the reason."""
+
+
+def checks() -> tuple[list[Check], Callable[[str], Callable[..., Any]]]:
+    """Return an empty list of checks and a decorator that adds to it, named by the function."""
+    found: list[Check] = []
+
+    def check(about: str) -> Callable[..., Any]:
+        def add(function: Callable[[Case], None]) -> Callable[[Case], None]:
+            found.append(Check(function.__name__.lstrip("_"), about, function))
+            return function
+
+        return add
+
+    return found, check
+
+
+@dataclass
+class Ran:
+    """One fit and what it saw."""
+
+    method: Method
+    fit: Fit
+    prepared: AnnData
+    curves: Curves
+
+
+@dataclass(frozen=True)
+class Case:
+    """A method on one of its modalities."""
+
+    cls: type[Method]
+    modality: str
+
+    def counts(self, n_cells: int = 60, n_features: int = 80) -> AnnData:
+        """Return simulated counts of three clear types, cells × features, and two batches."""
+        import numpy as np
+        import scipy.sparse as sp
+        from anndata import AnnData
+
+        rng = np.random.default_rng(0)
+        types = np.arange(n_cells) % 3
+        rate = np.full((n_cells, n_features), 0.3)
+        for number in range(3):
+            rate[np.ix_(types == number, np.arange(n_features) % 4 == number)] = 4.0
+        if self.modality == ATAC:
+            rate *= 0.4
+        rate *= rng.lognormal(0.0, 0.3, n_cells)[:, None]
+        adata = AnnData(sp.csr_matrix(rng.poisson(rate).astype(np.float32)))
+        adata.obs_names = [f"cell{number}" for number in range(n_cells)]
+        starts = np.arange(n_features) * 1000
+        peaks = self.modality == ATAC
+        adata.var_names = [f"chr1:{s}-{s + 500}" if peaks else f"gene{s // 1000}" for s in starts]
+        adata.obs["cell_type"] = [f"type{number}" for number in types]
+        adata.obs["batch"] = [f"batch{number}" for number in np.arange(n_cells) // 2 % 2]
+        return adata
+
+    def short(self, **values: Any) -> Method:
+        """Return the method with parameters that make a fit short."""
+        fields = self.cls.Params.model_fields
+        cut = {name: value for name, value in _SHORT.items() if name in fields}
+        return self.cls(self.cls.Params.build(cut | values, owner=self.cls.name))
+
+    def info(self, adata: AnnData) -> DatasetInfo:
+        """Return the facts about counts that a recipe may use."""
+        import scipy.sparse as sp
+
+        return describe(
+            sp.csr_matrix(adata.X), name="check", modality=self.modality, has_batch=True
+        )
+
+    def ran(
+        self,
+        method: Method,
+        adata: AnnData,
+        *,
+        seed: int = 0,
+        report: Reporter | None = None,
+        prepared: AnnData | None = None,
+    ) -> Ran:
+        """Prepare and fit as the harness does, in this process."""
+        import numpy as np
+
+        if prepared is None:
+            prepared = prepare(adata, method.recipe(self.info(adata)))
+        kept = adata.obs_names.get_indexer(prepared.obs_names)
+        uses = method.uses()
+        curves = Curves()
+
+        def column(key: str) -> np.ndarray:
+            return np.asarray(adata.obs[key], dtype=str)[kept]
+
+        with tempfile.TemporaryDirectory() as scratch:
+            context = Context(
+                seed=seed,
+                n_clusters=3 if "n_clusters" in uses else None,
+                device="cpu",
+                threads=1,
+                knowledge=Knowledge(
+                    batch=column("batch") if "batch" in uses else None,
+                    labels=column("cell_type") if "labels" in uses else None,
+                ),
+                report=report or curves,
+                log=lambda text: None,
+                scratch=Path(scratch),
+            )
+            fit = method.fit(prepared, context)
+        return Ran(method, fit, prepared, curves)

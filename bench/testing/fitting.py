@@ -1,0 +1,206 @@
+"""Checks of what a method does when it is fitted."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import Pruned
+from bench.prepare import prepare
+
+from .case import Case, Ran, checks
+
+if TYPE_CHECKING:
+    import numpy as np
+
+CHECKS, check = checks()
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    import numpy as np
+
+    return one.shape == other.shape and bool(np.allclose(one, other, rtol=1e-3, atol=1e-4))
+
+
+def _finite(result: Ran) -> None:
+    import numpy as np
+
+    embedding = np.asarray(result.fit.embedding)
+    assert embedding.ndim == 2, f"the embedding has {embedding.ndim} dimensions, expected 2"
+    n_cells = result.prepared.n_obs
+    assert len(embedding) == n_cells, f"{len(embedding)} rows of embedding for {n_cells} cells"
+    assert embedding.dtype.kind == "f", f"the embedding holds {embedding.dtype}"
+    assert np.isfinite(embedding).all(), "the embedding has values that are not finite"
+    for name, labels in result.fit.labels.items():
+        assert np.shape(labels) == (n_cells,), f"labels '{name}' have shape {np.shape(labels)}"
+
+
+@check("The embedding is cells × dimensions, floating point and finite; labels fit the cells.")
+def _output_finite(case: Case) -> None:
+    _finite(case.ran(case.short(), case.counts()))
+
+
+@check("The same seed gives the same embedding; 0 is a valid seed.")
+def _seed_decides(case: Case) -> None:
+    import numpy as np
+
+    first, again = (case.ran(case.short(), case.counts(), seed=0) for _ in range(2))
+    assert np.array_equal(first.fit.embedding, again.fit.embedding), "two fits with seed 0 differ"
+
+
+@check("A fit neither seeds nor draws from the global random states.")
+def _global_state_untouched(case: Case) -> None:
+    import numpy as np
+    import torch
+
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - the global state is what is checked
+    torch.manual_seed(0)
+
+    def states() -> tuple[Any, ...]:
+        numpy_state = repr(np.random.get_state())  # noqa: NPY002
+        return random.getstate(), numpy_state, torch.get_rng_state().numpy().tobytes()
+
+    before = states()
+    case.ran(case.short(), case.counts())
+    for name, then, now in zip(("random", "numpy", "torch"), before, states(), strict=True):
+        assert then == now, f"the global state of {name} changed"
+
+
+@check("A fit does not write into the data it is given.")
+def _input_unchanged(case: Case) -> None:
+    import numpy as np
+
+    adata = case.counts()
+    method = case.short()
+    prepared = prepare(adata, method.recipe(case.info(adata)))
+    whole = [
+        part
+        for matrix in (prepared.X, prepared.layers["counts"])
+        for part in (
+            (matrix,) if isinstance(matrix, np.ndarray) else (matrix.data, matrix.indices)
+        )
+    ]
+    before = [part.copy() for part in whole]
+    columns = list(prepared.obs.columns)
+    case.ran(method, adata, prepared=prepared)
+    assert all(np.array_equal(a, b) for a, b in zip(whole, before, strict=True)), (
+        "a matrix changed"
+    )
+    assert list(prepared.obs.columns) == columns, "obs has new columns"
+
+
+@check("Counts given dense lead to the same embedding as counts given sparse.")
+def _sparse_equals_dense(case: Case) -> None:
+    sparse = case.counts()
+    dense = sparse.copy()
+    dense.X = sparse.X.toarray()
+    one, other = case.ran(case.short(), sparse), case.ran(case.short(), dense)
+    assert _same(one.fit.embedding, other.fit.embedding), "the embeddings differ"
+
+
+@check("Permuting the labels changes nothing, unless they are a declared input.")
+def _labels_unreachable(case: Case) -> None:
+    if "labels" in case.short().uses():
+        return
+    adata = case.counts()
+    permuted = adata.copy()
+    permuted.obs["cell_type"] = list(adata.obs["cell_type"])[::-1]
+    one, other = case.ran(case.short(), adata), case.ran(case.short(), permuted)
+    assert _same(one.fit.embedding, other.fit.embedding), "permuted labels change the embedding"
+    for name, labels in one.fit.labels.items():
+        same = list(labels) == list(other.fit.labels[name])
+        assert same, f"permuted labels change the clustering '{name}'"
+
+
+@check("A feature that never varies, a cell without counts and very few cells are survived.")
+def _odd_data(case: Case) -> None:
+    import numpy as np
+
+    adata = case.counts()
+    dense = adata.X.toarray()
+    dense[:, 0] = 1.0
+    dense[5, :] = 0.0
+    adata.X = dense.astype(np.float32)
+    _finite(case.ran(case.short(), adata))
+    _finite(case.ran(case.short(), case.counts(n_cells=12, n_features=24)))
+
+
+@check("A method that is told the number of clusters finds no more than that.")
+def _clusters_as_asked(case: Case) -> None:
+    method = case.short()
+    if "n_clusters" not in method.uses():
+        return
+    for name, labels in case.ran(method, case.counts()).fit.labels.items():
+        assert len(set(labels)) <= 3, f"'{name}' has {len(set(labels))} clusters, asked for 3"
+
+
+@check("A method that iterates over epochs reports each of them.")
+def _reports_progress(case: Case) -> None:
+    if "max_epochs" not in case.cls.Params.model_fields:
+        return
+    curves = case.ran(case.short(max_epochs=3), case.counts()).curves
+    assert max((len(steps) for steps in curves.steps.values()), default=0) >= 3, (
+        "fewer than 3 reports in 3 epochs"
+    )
+
+
+@check("Pruned, raised by a report, ends the fit at once and reaches the harness.")
+def _stops_when_pruned(case: Case) -> None:
+    if "max_epochs" not in case.cls.Params.model_fields:
+        return
+    calls = 0
+
+    def report(step: int, total: int | None = None, /, **values: float) -> None:
+        nonlocal calls
+        calls += 1
+        raise Pruned
+
+    try:
+        case.ran(case.short(max_epochs=3), case.counts(), report=report)
+    except Pruned:
+        assert calls == 1, f"it reported {calls} times after the search had stopped it"
+    else:
+        raise AssertionError("the fit went on after the search had stopped it")
+
+
+@check("transform() gives the training cells their embedding, also one by one.")
+def _new_cells_consistent(case: Case) -> None:
+    if not hasattr(case.cls, "transform"):
+        return
+    done = case.ran(case.short(), case.counts())
+    transform: Any = done.method.transform  # type: ignore[attr-defined]
+    whole = transform(done.prepared)
+    assert _same(whole, done.fit.embedding), "the training cells are embedded otherwise"
+    few = transform(done.prepared[10:20].copy())
+    assert _same(few, whole[10:20]), "a cell's embedding depends on the cells around it"
+
+
+@check("A loaded method embeds cells as the saved one did.")
+def _save_and_load(case: Case) -> None:
+    if not hasattr(case.cls, "save"):
+        return
+    done = case.ran(case.short(), case.counts())
+    method, loaded = done.method, case.short()
+    with tempfile.TemporaryDirectory() as folder:
+        method.save(Path(folder))  # type: ignore[attr-defined]
+        loaded.load(Path(folder))  # type: ignore[attr-defined]
+    one = method.transform(done.prepared)  # type: ignore[attr-defined]
+    other = loaded.transform(done.prepared)  # type: ignore[attr-defined]
+    assert _same(one, other), "the loaded method embeds cells otherwise"
+
+
+@check("With its default parameters it separates three clear types better than noise.")
+def _beats_the_negative_control(case: Case) -> None:
+    from sklearn.metrics import adjusted_rand_score
+
+    from bench.cluster import kmeans
+
+    adata = case.counts(n_cells=120)
+    done = case.ran(case.cls(case.cls.Params()), adata)
+    kept = adata.obs_names.get_indexer(done.prepared.obs_names)
+    found = kmeans(done.fit.embedding, 3, seed=0)
+    agreement = adjusted_rand_score(adata.obs["cell_type"].to_numpy()[kept], found)
+    assert agreement > 0.3, f"ARI {agreement:.2f} on three clear types"

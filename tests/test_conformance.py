@@ -1,0 +1,305 @@
+"""All methods keep the contract, and each check finds the fault it is for."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import pytest
+from pydantic import Field
+
+from bench.errors import Pruned
+from bench.listing import conformance
+from bench.method import RNA, Fit, Method
+from bench.parameters import Parameters, Search
+from bench.recipe import Recipe, log_normalized
+from bench.registry import methods
+from bench.testing import CHECKS, Check, Excepted, check_method, run_check
+
+NAMES = [entry.name for entry in methods() if not entry.unavailable]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_methods_conform(name: str, check: Check):
+    with contextlib.suppress(Excepted):
+        run_check(methods().get(name), check)
+
+
+class Sound(Method):
+    """Two random projections of log-normalised counts; every fault below is one change to it."""
+
+    name = "sound"
+    summary = "random projection"
+    reference = "none"
+    modalities = frozenset({RNA})
+    family = "baseline"
+
+    class Params(Parameters):
+        n_components: Annotated[int, Search(2, 40)] = Field(20, ge=1, description="dimensions")
+        max_epochs: int = Field(3, ge=0, description="epochs")
+        presets: ClassVar = {"small": {"n_components": 2}}
+
+    def uses(self):
+        return frozenset({"n_clusters"})
+
+    def recipe(self, info):
+        return log_normalized(info, scale=False)
+
+    def fit(self, data, context):
+        rng = np.random.default_rng(context.seed)
+        self.axes = self.draw(rng, data.n_vars)
+        for epoch in range(self.params.max_epochs):
+            self.tell(context, epoch)
+        embedding = self.transform(data)
+        return Fit(
+            embedding, labels={"own": np.array(["a", "b", "c"])[np.arange(len(embedding)) % 3]}
+        )
+
+    def draw(self, rng, n_features):
+        return rng.normal(size=(n_features, self.params.n_components))
+
+    def tell(self, context, epoch):
+        context.report(epoch + 1, self.params.max_epochs, loss=1.0)
+
+    def transform(self, data):
+        return np.asarray(data.X @ self.axes)
+
+    def save(self, path):
+        np.save(path / "axes.npy", self.axes)
+
+    def load(self, path):
+        self.axes = np.load(path / "axes.npy")
+
+
+def described(cls: Any) -> None:
+    cls.summary = " "
+
+
+def parameters_documented_and_bounded(cls: Any) -> None:
+    class Params(Sound.Params):
+        extra: float = Field(1.0, description="no bound")
+
+    cls.Params = Params
+
+
+def parameters_stored(cls: Any) -> None:
+    def init(self: Any, params: Any) -> None:
+        self.params, self.more = params, 1
+
+    cls.__init__ = init
+
+
+def presets_valid(cls: Any) -> None:
+    class Params(Sound.Params):
+        presets: ClassVar = {"small": {"n_components": 20}}
+
+    cls.Params = Params
+
+
+def search_holds_the_default_and_presets(cls: Any) -> None:
+    class Params(Sound.Params):
+        presets: ClassVar = {"large": {"n_components": 50}}
+
+    cls.Params = Params
+
+
+def search_within_the_bounds(cls: Any) -> None:
+    class Params(Sound.Params):
+        n_components: Annotated[int, Search(0, 40)] = Field(20, ge=1, description="dimensions")
+
+    cls.Params = Params
+
+
+def declarations_pure(cls: Any) -> None:
+    cls.uses = lambda self: frozenset({"n_clusters", "everything"})
+
+
+def output_finite(cls: Any) -> None:
+    cls.transform = lambda self, data: np.asarray(data.X @ self.axes).astype(int)
+
+
+def seed_decides(cls: Any) -> None:
+    def draw(self: Any, rng: Any, n_features: int) -> Any:
+        return np.random.default_rng().normal(size=(n_features, self.params.n_components))
+
+    cls.draw = draw
+
+
+def global_state_untouched(cls: Any) -> None:
+    def draw(self: Any, rng: Any, n_features: int) -> Any:
+        np.random.random()  # noqa: NPY002
+        return Sound.draw(self, rng, n_features)
+
+    cls.draw = draw
+
+
+def input_unchanged(cls: Any) -> None:
+    def transform(self: Any, data: Any) -> Any:
+        embedding = Sound.transform(self, data)
+        data.layers["counts"].data[:] = 7
+        return embedding
+
+    cls.transform = transform
+
+
+def sparse_equals_dense(cls: Any) -> None:
+    def recipe(self: Any, info: Any) -> Recipe:
+        return log_normalized(info, scale=info.density > 2)
+
+    cls.recipe = recipe
+
+    def draw(self: Any, rng: Any, n_features: int) -> Any:
+        # The counts of the caller, sparse or dense, seen through the frames above.
+        scale = 1.0
+        frame = sys._getframe()
+        while frame is not None:
+            if "adata" in frame.f_locals and frame.f_code.co_name == "ran":
+                scale = 2.0 if isinstance(frame.f_locals["adata"].X, np.ndarray) else 1.0
+            frame = frame.f_back
+        return scale * Sound.draw(self, rng, n_features)
+
+    cls.draw = draw
+
+
+def labels_unreachable(cls: Any) -> None:
+    def draw(self: Any, rng: Any, n_features: int) -> Any:
+        first = 0
+        frame = sys._getframe()
+        while frame is not None:
+            if "adata" in frame.f_locals and frame.f_code.co_name == "ran":
+                first = int(frame.f_locals["adata"].obs["cell_type"].iloc[0][-1])
+            frame = frame.f_back
+        return (1.0 + first) * Sound.draw(self, rng, n_features)
+
+    cls.draw = draw
+
+
+def odd_data(cls: Any) -> None:
+    def transform(self: Any, data: Any) -> Any:
+        whole = np.asarray(data.X.sum(axis=1)).reshape(-1, 1)
+        with np.errstate(all="ignore"):
+            return Sound.transform(self, data) / whole
+
+    cls.transform = transform
+
+
+def clusters_as_asked(cls: Any) -> None:
+    def fit(self: Any, data: Any, context: Any) -> Fit:
+        done = Sound.fit(self, data, context)
+        done.labels["own"] = np.array([f"c{i % 7}" for i in range(data.n_obs)])
+        return done
+
+    cls.fit = fit
+
+
+def reports_progress(cls: Any) -> None:
+    def tell(self: Any, context: Any, epoch: int) -> None:
+        if epoch == 0:
+            Sound.tell(self, context, epoch)
+
+    cls.tell = tell
+
+
+def stops_when_pruned(cls: Any) -> None:
+    def tell(self: Any, context: Any, epoch: int) -> None:
+        try:
+            Sound.tell(self, context, epoch)
+        except Pruned:
+            pass
+
+    cls.tell = tell
+
+
+def new_cells_consistent(cls: Any) -> None:
+    def transform(self: Any, data: Any) -> Any:
+        embedding = Sound.transform(self, data)
+        return embedding / np.abs(embedding).max()
+
+    cls.transform = transform
+
+
+def save_and_load(cls: Any) -> None:
+    def load(self: Any, path: Path) -> None:
+        self.axes = 2 * np.load(path / "axes.npy")
+
+    cls.load = load
+
+
+def beats_the_negative_control(cls: Any) -> None:
+    def transform(self: Any, data: Any) -> Any:
+        depth = np.asarray(data.layers["counts"].sum(axis=1)).ravel()
+        return np.column_stack([np.sin(1e3 * depth), np.cos(1e3 * depth)])
+
+    cls.transform = transform
+
+
+FAULTS = {
+    name: value
+    for name, value in globals().items()
+    if callable(value) and name in {check.name for check in CHECKS}
+}
+
+
+def test_every_check_has_a_planted_fault():
+    assert set(FAULTS) == {check.name for check in CHECKS}
+
+
+def test_the_sound_method_passes():
+    assert {finding.status for finding in check_method(Sound)} == {"passed"}
+
+
+@pytest.mark.parametrize("name", [check.name for check in CHECKS])
+def test_a_planted_fault_fails_its_check(name: str):
+    cls = type("Planted", (Sound,), {"name": "planted"})
+    FAULTS[name](cls)
+    failed = {finding.check for finding in check_method(cls) if finding.status == "failed"}
+    assert name in failed
+    assert failed - {name} <= ALSO.get(name, set())
+
+
+ALSO = {
+    # A method without a repeatable fit cannot pass any check that compares two fits.
+    "seed_decides": {"sparse_equals_dense", "labels_unreachable"},
+    # Both look at the embedding in the same way.
+    "output_finite": {"odd_data"},
+    # A constructor that sets more than its parameters is also found by the check of purity.
+    "parameters_stored": {"declarations_pure"},
+}
+
+
+def test_a_declared_exception_is_kept_and_must_be_needed():
+    class Declared(Sound):
+        name = "declared"
+        exceptions: ClassVar = {"described": "it has no words"}
+
+    by_name = {finding.check: finding for finding in check_method(Declared)}
+    assert by_name["described"].status == "failed"
+    assert "passes although" in by_name["described"].reason
+    Declared.summary = ""
+    by_name = {finding.check: finding for finding in check_method(Declared)}
+    assert by_name["described"].status == "excepted"
+    assert by_name["described"].reason == "it has no words"
+
+
+def test_command_checks_a_plugin_file(tmp_path: Path):
+    from rich.console import Console
+
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(
+        "import numpy as np\n"
+        "from bench.method import Fit, Method, RNA\n"
+        "class Mine(Method):\n"
+        "    name, summary, reference, family = 'mine', 'zeros', 'none', 'baseline'\n"
+        "    modalities = frozenset({RNA})\n"
+        "    def fit(self, data, context):\n"
+        "        return Fit(np.zeros((data.n_obs, 2)))\n"
+    )
+    console = Console(record=True, width=200)
+    assert not conformance(str(plugin), (str(plugin),), console)
+    text = console.export_text()
+    assert "mine: beats_the_negative_control failed: ARI" in text
+    assert f"of {len(CHECKS)} checks passed" in text
