@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from .batches import Block
 from .likelihoods import Likelihood
-from .losses import gaussian_kl
 from .models import VariationalAutoencoder
 
 _SMALLEST_VARIANCE = 1e-4
@@ -69,17 +68,22 @@ class MixtureAutoencoder(VariationalAutoencoder):
 
     def log_responsibilities(self, z: Tensor) -> Tensor:
         """Return log p(k | z), (cells, K), by log-sum-exp."""
-        inverse = 1.0 / self.variances()
-        # Σ_d (z - m)² / v without a tensor of cells × K × d.
-        distance = (
-            z.square() @ inverse.T
-            - 2 * z @ (self.means * inverse).T
-            + (self.means.square() * inverse).sum(dim=1)
-        )
         log_joint = torch.log_softmax(self.logits, 0) - 0.5 * (
-            distance + self.variances().log().sum(dim=1)
+            self._distance(z, z.square()) + self.variances().log().sum(dim=1)
         )
         return torch.log_softmax(log_joint, dim=1)
+
+    def _distance(self, mean: Tensor, second: Tensor) -> Tensor:
+        """Return Σ_d E[(z - m)²] / v for E[z] = ``mean``, E[z²] = ``second``, (cells, K).
+
+        By matrix products, without a tensor of cells × K × d.
+        """
+        inverse = 1.0 / self.variances()
+        return (
+            second @ inverse.T
+            - 2 * mean @ (self.means * inverse).T
+            + (self.means.square() * inverse).sum(dim=1)
+        )
 
     def divergence(self, mean: Tensor, log_var: Tensor, z: Tensor) -> Tensor:
         """Return Σ_k γ_k [KL(q ‖ N_k) + log γ_k - log π_k] of each cell, (cells,).
@@ -89,12 +93,10 @@ class MixtureAutoencoder(VariationalAutoencoder):
         if not self.mixed:
             return super().divergence(mean, log_var, z)
         log_gamma = self.log_responsibilities(z)
-        each = torch.stack(
-            [
-                gaussian_kl(mean, log_var, m, log_v)
-                for m, log_v in zip(self.means, self.variances().log(), strict=True)
-            ],
-            dim=1,
+        each = 0.5 * (
+            self.variances().log().sum(dim=1)
+            + self._distance(mean, mean.square() + log_var.exp())
+            - (1.0 + log_var).sum(dim=1, keepdim=True)
         )
         log_pi = torch.log_softmax(self.logits, 0)
         return (log_gamma.exp() * (each + log_gamma - log_pi)).sum(dim=1)
