@@ -161,7 +161,7 @@ def leaderboard_table(results: pd.DataFrame) -> Table:
                 "time (s)": number(row["median time (s)"], 1),
             }
         )
-        if row["note"]:
+        if row["note"] and row["family"] != "control":
             notes.append(f"{row['method']}: {row['note']}")
     table = _table(rows)
     table.caption, table.caption_justify = "\n".join(notes), "left"

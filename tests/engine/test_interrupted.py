@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -16,6 +17,9 @@ import pytest
 
 from bench.results import load
 
+MARK = "BENCH_TEST_DRIVER"
+"""Environment variable by which the processes of one test are known."""
+
 
 def command(flags: dict[str, Any], methods: str, seeds: int) -> list[str]:
     words = [sys.executable, "-m", "bench.cli", "run", "-m", methods, "-d", "toy"]
@@ -28,7 +32,11 @@ def command(flags: dict[str, Any], methods: str, seeds: int) -> list[str]:
 
 def start(flags: dict[str, Any], methods: str, seeds: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        command(flags, methods, seeds), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command(flags, methods, seeds),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {MARK: str(flags["results"])},
     )
 
 
@@ -42,13 +50,13 @@ def wait_for_lines(process: subprocess.Popen[str], text: str, count: int) -> lis
     raise AssertionError(f"the driver ended early:\n{''.join(lines)}")
 
 
-def started_since(before: set[int]) -> list[psutil.Process]:
-    """Processes of this session's Python that were not there before."""
+def left_of(flags: dict[str, Any]) -> list[psutil.Process]:
+    """Return the processes that a driver of this test has started and that still run."""
     found = []
-    for process in psutil.process_iter(["cmdline"]):
-        words = " ".join(process.info["cmdline"] or [])
-        if process.pid not in before and ("forkserver" in words or "bench.cli" in words):
-            found.append(process)
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(MARK) == str(flags["results"]):
+                found.append(process)
     return found
 
 
@@ -73,13 +81,12 @@ def check_store(results: Path, jobs: int) -> None:
 
 
 def test_kill_9_leaves_no_process_and_loses_nothing(flags: dict[str, Any], results: Path):
-    before = {p.pid for p in psutil.process_iter()}
     driver = start(flags, "slow[seconds=0.4]", 10)
     wait_for_lines(driver, "done", 4)
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
     time.sleep(3)
-    assert started_since(before) == []
+    assert left_of(flags) == []
 
     finished = len(load(results))
     assert 3 <= finished < 10
@@ -92,7 +99,6 @@ def test_kill_9_leaves_no_process_and_loses_nothing(flags: dict[str, Any], resul
 
 
 def test_ctrl_c_keeps_what_is_done_and_says_so(flags: dict[str, Any], results: Path):
-    before = {p.pid for p in psutil.process_iter()}
     driver = start(flags, "slow[seconds=0.4]", 10)
     wait_for_lines(driver, "done", 2)
     driver.send_signal(signal.SIGINT)
@@ -100,7 +106,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_so(flags: dict[str, Any], results: P
     assert driver.returncode == 130, text
     assert "run the same command to go on" in text
     assert "Traceback" not in text
-    assert started_since(before) == []
+    assert left_of(flags) == []
     assert 2 <= len(load(results)) < 10
 
 
