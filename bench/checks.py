@@ -7,16 +7,26 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import DataError
+from bench.recipe import RNA
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from anndata import AnnData
 
+PEAK = re.compile(r"^(chr)?[0-9A-Za-z.]{1,25}[:_-][0-9]+[-_][0-9]+$")
+"""Names of genome intervals: ``chr1:100-200``, ``chr1_100_200``, ``1-100-200``."""
 _BARCODE = re.compile(r"^([A-Za-z0-9]+[_#:.-])?[ACGT]{10,}([_#:.-][A-Za-z0-9]+)*$")
-_PEAK = re.compile(r"^(chr)?[0-9A-Za-z.]{1,25}[:_-][0-9]+[-_][0-9]+$")
+_GENE_ID = re.compile(r"^ENS[A-Z]{0,4}[GT][0-9]{6,}(\.[0-9]+)?$")
+_COMMON_GENES = frozenset(
+    ["ACTB", "B2M", "EEF1A1", "FTH1", "FTL", "GAPDH", "MALAT1", "PPIA", "RPLP0", "TMSB4X"]
+)
+"""Expressed in almost every cell of human and, in other capitals, of mouse."""
+_NO_TYPE = frozenset(["nan", "na", "n/a", "none", "null", "unknown", "unassigned", "?", "-"])
 _MIN_CELLS = 10
 _SHOWN = 3
+_SAMPLE = 200
+_CHUNK = 1 << 22
 
 
 @dataclass
@@ -32,11 +42,15 @@ def check_counts(
 ) -> Checked:
     """Check counts (cells × features), names, labels and batch of one dataset.
 
-    ``where`` is the dataset's name or file, for messages. Raises ``DataError`` with one line that
-    says what was found, what was expected and what to do.
+    ``where`` is the dataset's name or file, for messages. ``X`` may be CSR, CSC or dense and is
+    not changed. Raises ``DataError`` with one line that says what was found, what was expected
+    and what to do.
     """
     if adata.n_obs == 0 or adata.n_vars == 0:
-        raise DataError(f"{where}: {adata.n_obs} cells × {adata.n_vars} features: nothing there.")
+        raise DataError(
+            f"{where}: {adata.n_obs} cells × {adata.n_vars} features: nothing there; expected "
+            "counts in X, cells × features; look for a filter that removed everything."
+        )
     _check_names(adata.obs_names, "cell", where, "adata.obs_names_make_unique()")
     _check_names(adata.var_names, "feature", where, "adata.var_names_make_unique()")
     _check_orientation(adata, where)
@@ -44,7 +58,13 @@ def check_counts(
     types = _check_labels(adata, where, label_key)
     if batch_key is not None:
         _no_gaps(adata, where, batch_key, "batch")
-    return Checked(_warnings(adata, where, types))
+    lines = _odd_labels(where, types) + _odd_counts(adata, where)
+    if batch_key is not None:
+        lines += _odd_batches(adata, where, label_key, batch_key)
+    peaks = _share(PEAK, adata.var_names[:_SAMPLE])
+    if modality == RNA and peaks > 0.9:
+        lines.append(f"{where}: features are named like genome intervals, but modality is rna.")
+    return Checked(lines)
 
 
 def _check_names(names: pd.Index, what: str, where: str, fix: str) -> None:
@@ -63,27 +83,39 @@ def _check_names(names: pd.Index, what: str, where: str, fix: str) -> None:
 
 
 def _check_orientation(adata: AnnData, where: str) -> None:
-    """Refuse features named like barcodes while cells are named like peaks or anything else."""
-    cells, features = list(map(str, adata.obs_names[:200])), list(map(str, adata.var_names[:200]))
-    barcodes_in_features = sum(bool(_BARCODE.match(name)) for name in features) / len(features)
-    barcodes_in_cells = sum(bool(_BARCODE.match(name)) for name in cells) / len(cells)
-    peaks_in_cells = sum(bool(_PEAK.match(name)) for name in cells) / len(cells)
-    if barcodes_in_features > 0.9 and (barcodes_in_cells < 0.1 or peaks_in_cells > 0.9):
+    """Refuse cells named like genes or peaks, and features named like barcodes."""
+    cells, features = adata.obs_names[:_SAMPLE], adata.var_names[:_SAMPLE]
+    swapped = ""
+    for pattern, what in ((_GENE_ID, "genes"), (PEAK, "genome intervals")):
+        if _share(pattern, cells) > 0.9 and _share(pattern, features) < 0.1:
+            swapped = f"cells are named like {what} ({_some(list(cells))})"
+    if _share(_BARCODE, features) > 0.9 and _share(_BARCODE, cells) < 0.1:
+        swapped = f"features are named like cell barcodes ({_some(list(features))})"
+    genes = sorted(_COMMON_GENES & {str(name).upper() for name in adata.obs_names})
+    if len(genes) >= 3 and not _COMMON_GENES & {str(name).upper() for name in adata.var_names}:
+        swapped = f"cells are named like genes ({_some(genes)})"
+    if swapped:
         raise DataError(
-            f"{where}: features are named like cell barcodes ({_some(features)}) and cells are "
-            f"not ({_some(cells)}): the matrix looks transposed; expected cells × features, pass "
+            f"{where}: {swapped}: the matrix looks transposed; expected cells × features, pass "
             "adata.T."
         )
+
+
+def _share(pattern: re.Pattern[str], names: pd.Index) -> float:
+    return sum(bool(pattern.match(str(name))) for name in names) / max(len(names), 1)
 
 
 def _check_values(adata: AnnData, where: str) -> None:
     import numpy as np
     import scipy.sparse as sp
 
+    if adata.X is None:
+        raise DataError(f"{where}: X is missing; expected raw counts.{_elsewhere(adata)}")
     values = adata.X.data if sp.issparse(adata.X) else np.asarray(adata.X)
     if values.dtype.kind not in "biuf":
         raise DataError(
-            f"{where}: X holds {values.dtype} values; expected counts (numbers), cells × features."
+            f"{where}: X holds values of type {values.dtype}; expected counts (numbers), cells × "
+            "features; convert it, for example with adata.X = adata.X.astype('float32')."
         )
     if values.dtype.kind in "biu":
         problem = "negative" if values.dtype.kind == "i" and values.min(initial=0) < 0 else ""
@@ -96,7 +128,9 @@ def _check_values(adata: AnnData, where: str) -> None:
         )
     if problem == "NaN or infinite":
         bad = int((~np.isfinite(values)).sum())
-        raise DataError(f"{where}: X has {bad} NaN or infinite values; expected raw counts.")
+        raise DataError(
+            f"{where}: X has {bad} NaN or infinite values; expected raw counts.{_elsewhere(adata)}"
+        )
     if problem:
         raise DataError(
             f"{where}: X has values that are not whole numbers (such as {problem}); expected raw "
@@ -110,12 +144,17 @@ def _problem(values: np.ndarray) -> str:
     """Return what is wrong with floating-point values, or an empty string."""
     import numpy as np
 
-    if not np.all(np.isfinite(values)):
-        return "NaN or infinite"
-    if values.min(initial=0) < 0:
-        return "negative"
-    off = values != np.rint(values)
-    return f"{values[off].flat[0]:.4g}" if np.any(off) else ""
+    flat = values.ravel(order="K")  # a view, in whatever order the values lie
+    for start in range(0, flat.size, _CHUNK):
+        part = flat[start : start + _CHUNK]
+        if not np.all(np.isfinite(part)):
+            return "NaN or infinite"
+        if part.min() < 0:
+            return "negative"
+        off = part != np.rint(part)
+        if np.any(off):
+            return f"{part[off][0]:.4g}"
+    return ""
 
 
 def _elsewhere(adata: AnnData) -> str:
@@ -127,8 +166,8 @@ def _elsewhere(adata: AnnData) -> str:
         values = matrix.data if sp.issparse(matrix) else np.asarray(matrix)
         return values.dtype.kind in "biu" or (values.dtype.kind == "f" and not _problem(values))
 
-    for name, layer in adata.layers.items():
-        if whole(layer):
+    for name in sorted(adata.layers, key=lambda name: name != "counts"):
+        if whole(adata.layers[name]):
             return f" layers['{name}'] holds whole numbers: set adata.X = adata.layers['{name}']."
     if adata.raw is not None and whole(adata.raw.X):
         return " raw.X holds whole numbers: use adata.raw.to_adata()."
@@ -169,19 +208,40 @@ def _no_gaps(adata: AnnData, where: str, key: str, what: str) -> pd.Series:
     return column.astype(str)
 
 
-def _warnings(adata: AnnData, where: str, types: pd.Series) -> list[str]:
+def _odd_labels(where: str, types: pd.Series) -> list[str]:
+    lines = []
+    single = sorted(str(name) for name in types.index[types < 2])
+    if single:
+        lines.append(f"{where}: {len(single)} types have a single cell ({_some(single)}).")
+    if len({str(name).strip() for name in types.index}) < len(types):
+        lines.append(f"{where}: some types differ only in spaces at the ends of their names.")
+    for name, size in types.items():
+        if str(name).strip().lower() in _NO_TYPE:
+            lines.append(f"{where}: {size} cells are of a type named '{name}'; if that means no "
+                         "label, remove them.")  # fmt: skip
+    return lines
+
+
+def _odd_counts(adata: AnnData, where: str) -> list[str]:
     import numpy as np
 
     lines = []
-    single = [str(name) for name in types.index[types < 2]]
-    if single:
-        lines.append(f"{where}: {len(single)} types have a single cell ({_some(single)}).")
-    stripped = {str(name).strip() for name in types.index}
-    if len(stripped) < len(types):
-        lines.append(f"{where}: some types differ only in spaces at the ends of their names.")
     empty = int((np.asarray(adata.X.sum(axis=1)).ravel() == 0).sum())
     if empty:
         lines.append(f"{where}: {empty} cells have no counts at all.")
+    return lines
+
+
+def _odd_batches(adata: AnnData, where: str, label_key: str, batch_key: str) -> list[str]:
+    lines = []
+    batches, types = adata.obs[batch_key].astype(str), adata.obs[label_key].astype(str)
+    if batches.nunique() == 1:
+        lines.append(f"{where}: column '{batch_key}' has one batch only ('{batches.iloc[0]}').")
+    elif types.groupby(batches).nunique().max() == 1:
+        lines.append(
+            f"{where}: every batch in column '{batch_key}' has cells of one type only: batch and "
+            "type cannot be told apart."
+        )
     return lines
 
 

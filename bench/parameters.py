@@ -17,7 +17,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    ValidationError,
+)
 
 from bench.errors import UsageError, did_you_mean
 
@@ -50,24 +57,42 @@ class Search:
 
 
 def _parse_layers(value: object) -> object:
-    if isinstance(value, str):
-        text = value.strip().strip("()[]")
-        return tuple(int(part) for part in text.replace(",", "-").split("-") if part.strip())
-    return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value,)
+    if not isinstance(value, str):
+        return value
+    text = value.strip().strip("()[]").strip()
+    parts = [part.strip() for part in text.rstrip(",").split("," if "," in text else "-")]
+    # Digits only: int() would also read "1_000", and a sign must not pass as a separator.
+    if text and not all(part.isascii() and part.isdigit() for part in parts):
+        raise ValueError("expected widths of layers such as 1024-128, or nothing for none")
+    return tuple(int(part) for part in parts) if text else ()
+
+
+def _positive(widths: tuple[int, ...]) -> tuple[int, ...]:
+    if any(width < 1 for width in widths):
+        raise ValueError("every layer needs a width of at least 1")
+    return widths
 
 
 Layers = Annotated[
     tuple[int, ...],
     BeforeValidator(_parse_layers),
+    AfterValidator(_positive),
     PlainSerializer(lambda v: "-".join(str(i) for i in v), return_type=str),
 ]
 """Widths of hidden layers, written ``1024-128`` (empty string: none); choices stay strings."""
 
 
 class Parameters(BaseModel):
-    """Base of every ``Params``: frozen, nothing unknown accepted, defaults validated."""
+    """Base of every ``Params``: frozen, nothing unknown accepted, defaults validated.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    Numbers are finite: NaN differs from itself, which would break keys made of parameters.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
@@ -95,9 +120,11 @@ class Parameters(BaseModel):
             return cls.model_validate(merged)
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"]) or "parameters"
-            given = first.get("input")
-            raise UsageError(f"{owner}.{place}={given!r}: {first['msg']}.") from None
+            place = "".join(f".{part}" for part in first["loc"])
+            # A check across parameters has no place; its input is the whole dictionary.
+            given = f"={first.get('input')!r}" if place else ""
+            message = first["msg"].removeprefix("Value error, ").rstrip(".")
+            raise UsageError(f"{owner}{place}{given}: {message}.") from None
 
     def resolved(self) -> dict[str, Any]:
         """Return every value as plain JSON types, in declaration order."""

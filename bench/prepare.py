@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.errors import DataError
+from bench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +34,7 @@ def describe(counts: sp.csr_matrix, *, name: str, modality: str, has_batch: bool
         integer=bool(np.all(values == np.rint(values))),
         has_batch=has_batch,
         mean_counts=float(values.sum(dtype=np.float64) / counts.shape[0]),
-        density=float(counts.nnz / (counts.shape[0] * counts.shape[1])),
+        density=float(np.count_nonzero(values) / (counts.shape[0] * counts.shape[1])),
     )
 
 
@@ -46,13 +46,17 @@ def prepare(counts: AnnData, recipe: Recipe) -> AnnData:
     over the kept features before any variable-feature selection, divided by the median of the
     totals above zero) and nothing else of ``counts``.
 
-    Raises ``DataError`` if no cell or no feature is left.
+    Raises ``DataError`` if no cell or no feature is left, ``UsageError`` if the recipe needs a
+    package that is not installed.
     """
     import numpy as np
     import scipy.sparse as sp
     from anndata import AnnData
 
     matrix = sp.csr_matrix(counts.X, dtype=np.float32, copy=True)
+    # Stored zeros would count as detected, and binarising would turn them into ones.
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
     cells = np.flatnonzero(np.diff(matrix.indptr) >= recipe.min_features)
     matrix = matrix[cells]
     features = _detected(matrix, recipe)
@@ -90,7 +94,7 @@ def _detected(matrix: sp.csr_matrix, recipe: Recipe) -> np.ndarray:
     import numpy as np
 
     n_cells = matrix.shape[0]
-    seen = np.bincount(matrix.indices[matrix.data != 0], minlength=matrix.shape[1])
+    seen = np.bincount(matrix.indices, minlength=matrix.shape[1])
     keep = seen > 0
     if recipe.min_cells:
         keep &= seen > (recipe.min_cells * n_cells if recipe.min_cells < 1 else recipe.min_cells)
@@ -123,11 +127,18 @@ def _transform(data: AnnData, recipe: Recipe) -> None:
 
 def _variable(data: AnnData, recipe: Recipe) -> np.ndarray:
     """Return a mask of the highly variable features."""
+    import importlib.util
+
     import numpy as np
     import scanpy as sc
 
     assert recipe.n_top_features is not None
     if recipe.flavor == "seurat_v3":
+        if importlib.util.find_spec("skmisc") is None:
+            raise UsageError(
+                "flavor='seurat_v3' needs the package scikit-misc, which is not installed: "
+                "pip install scikit-misc, or choose flavor='seurat'."
+            )
         table = sc.pp.highly_variable_genes(
             data, n_top_genes=recipe.n_top_features, flavor="seurat_v3", layer="counts",
             inplace=False,

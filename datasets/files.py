@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from bench.checks import PEAK
 from bench.dataset import Card, Dataset
 from bench.errors import DataError, UsageError
 from bench.recipe import ATAC, RNA
@@ -20,8 +20,6 @@ LABEL_GUESSES = (
 )  # fmt: skip
 """Columns proposed, in this order, when the label column is not there."""
 DEFAULT_LABEL_KEY = "cell_type"
-PEAK = re.compile(r"^(chr)?[0-9A-Za-z.]{1,25}[:_-][0-9]+[-_][0-9]+$")
-"""Names of genome intervals: ``chr1:100-200``, ``chr1_100_200``, ``1-100-200``."""
 
 
 class FileDataset(Dataset):
@@ -43,8 +41,11 @@ class FileDataset(Dataset):
         """Return the dataset of a file without opening it.
 
         ``modality`` overrides what the file says in ``uns["modality"]`` or by its feature names.
-        Raises ``UsageError`` if the file is not there or not an ``.h5ad``.
+        Raises ``UsageError`` if the file is not there or not an ``.h5ad``, or for an unknown
+        modality.
         """
+        if modality not in (None, RNA, ATAC):
+            raise UsageError(f"{path}: modality='{modality}'; expected '{RNA}' or '{ATAC}'.")
         if not path.is_file():
             raise UsageError(f"{path}: no such file; expected an .h5ad file with raw counts in X.")
         if path.suffix != ".h5ad":
@@ -67,7 +68,10 @@ class FileDataset(Dataset):
         }
 
     def load(self) -> AnnData:
-        """Return counts, labels and batch; sets ``card`` from what the file says."""
+        """Return counts, labels and batch; sets ``card`` from what the file says.
+
+        Raises ``DataError`` if the file cannot be read or a column is not there.
+        """
         import anndata
 
         try:
@@ -120,5 +124,5 @@ def find_local(name: str) -> Path | None:
     folder = os.environ.get("BENCH_DATA_DIR")
     if not folder or "/" in name:
         return None
-    path = Path(folder) / f"{name}.h5ad"
+    path = Path(folder).expanduser() / f"{name}.h5ad"
     return path if path.is_file() else None

@@ -42,8 +42,12 @@ class Pbmc68k(Dataset):
     )
 
     def load(self) -> AnnData:
-        """Return the counts with ``obs["bulk_labels"]``."""
+        """Return the counts (CSR float32, 700 × 765) with ``obs["bulk_labels"]``.
+
+        Raises ``DataError`` if the installed scanpy ships something else.
+        """
         import warnings
+        from importlib.metadata import version
 
         import numpy as np
         import scanpy as sc
@@ -53,13 +57,20 @@ class Pbmc68k(Dataset):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             shipped = sc.datasets.pbmc68k_reduced()
+        release = f"scanpy {version('scanpy')}"
+        shape = shipped.raw.shape if shipped.raw is not None else (0, 0)
+        if shape != (self.card.n_cells, self.card.n_features):
+            raise DataError(
+                f"pbmc68k: {release} ships {shape[0]} cells × {shape[1]} genes (expected "
+                f"{self.card.n_cells} × {self.card.n_features}); install the pinned version."
+            )
         values = sp.csr_matrix(shipped.raw.X, dtype=np.float64)
         totals = shipped.obs["n_counts"].to_numpy(dtype=np.float64)
         counts = sp.csr_matrix(sp.diags(totals / 1e4) @ values.expm1())
         deviation = float(np.abs(counts.data - np.rint(counts.data)).max())
-        if deviation > _TOLERANCE:
+        if not deviation <= _TOLERANCE:  # also true of NaN
             raise DataError(
-                f"pbmc68k: counts recovered from scanpy {sc.__version__} are off whole numbers by "
+                f"pbmc68k: counts recovered from {release} are off whole numbers by "
                 f"{deviation:.2f} (expected below {_TOLERANCE}); install the pinned version."
             )
         counts.data = np.rint(counts.data).astype(np.float32)

@@ -9,7 +9,7 @@ from pydantic import Field
 from bench.dataset import Card, Dataset
 from bench.recipe import ATAC
 
-from ._simulate import SimulationParameters, card_of, dress, populate
+from ._simulate import SimulationParameters, card_of, draw_sparse, dress, populate
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -55,7 +55,6 @@ class SimATAC(Dataset):
     def load(self) -> AnnData:
         """Return the fragments in peaks with ``obs["cell_type"]``."""
         import numpy as np
-        import scipy.sparse as sp
 
         p = self.params
         rng = np.random.default_rng(p.seed)
@@ -64,13 +63,11 @@ class SimATAC(Dataset):
         profile = base * np.exp(people.log_effect)
         profile /= profile.sum(axis=1, keepdims=True)
         groups, depth = people.groups(p.n_batches), p.depth * np.exp(people.log_depth)
-        # Cell by cell in blocks: the dense matrix of a large simulation would not fit.
-        blocks = [
-            sp.csr_matrix(
-                rng.poisson(profile[groups[rows]] * depth[rows, None]).astype(np.float32)
-            )
-            for rows in np.array_split(np.arange(p.n_cells), -(-p.n_cells // 2000))
-        ]
+
+        def draw(cells: np.ndarray) -> np.ndarray:
+            return rng.poisson(profile[groups[cells]] * depth[cells, None])
+
+        counts = draw_sparse(p.n_cells, p.n_features, draw)
         starts = np.cumsum(rng.integers(600, 5000, p.n_features))
         features = [f"chr1:{start}-{start + 500}" for start in starts]
-        return dress(sp.vstack(blocks, format="csr"), people, features, p.n_batches)
+        return dress(counts, people, features, p.n_batches)

@@ -9,7 +9,7 @@ from pydantic import Field
 from bench.dataset import Card, Dataset
 from bench.recipe import RNA
 
-from ._simulate import SimulationParameters, card_of, dress, populate
+from ._simulate import SimulationParameters, card_of, draw_sparse, dress, populate
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -21,7 +21,8 @@ class SimRNA(Dataset):
     The mean of gene g in cell c is depth_c · p_cg, with p_cg proportional to
     base_g · exp(type and batch effect) and base_g gamma with shape 0.6, the default
     of Splatter; the variance is μ + dispersion · μ². ``dropout`` sets counts to zero with a chance
-    that falls with the mean, 1 / (1 + μ / dropout).
+    that falls with the mean, 1 / (1 + μ / dropout): Splatter's logistic function of log μ with
+    slope -1 and its midpoint at log(dropout).
     """
 
     name = "sim_rna"
@@ -45,7 +46,7 @@ class SimRNA(Dataset):
         """Parameters of the simulation."""
 
         n_features: int = Field(1000, ge=20, le=100_000, description="genes")
-        depth: float = Field(2000.0, gt=0, description="median total count of a cell")
+        depth: float = Field(2000.0, gt=0, description="median counts of a cell, before dropout")
         dispersion: float = Field(
             0.3, ge=0, le=10, description="squared biological variation; 0: Poisson"
         )
@@ -62,7 +63,6 @@ class SimRNA(Dataset):
     def load(self) -> AnnData:
         """Return the counts with ``obs["cell_type"]``."""
         import numpy as np
-        import scipy.sparse as sp
 
         p = self.params
         rng = np.random.default_rng(p.seed)
@@ -70,12 +70,17 @@ class SimRNA(Dataset):
         base = rng.gamma(0.6, 1.0, p.n_features) + 1e-3
         profile = base * np.exp(people.log_effect)
         profile /= profile.sum(axis=1, keepdims=True)
-        mean = profile[people.groups(p.n_batches)] * p.depth * np.exp(people.log_depth)[:, None]
-        rate = mean
-        if p.dispersion > 0:
-            rate = rng.gamma(1.0 / p.dispersion, mean * p.dispersion)
-        counts = rng.poisson(rate)
-        if p.dropout > 0:
-            counts[rng.random(mean.shape) < 1.0 / (1.0 + mean / p.dropout)] = 0
+        groups, depth = people.groups(p.n_batches), p.depth * np.exp(people.log_depth)
+
+        def draw(cells: np.ndarray) -> np.ndarray:
+            mean = rate = profile[groups[cells]] * depth[cells, None]
+            if p.dispersion > 0:
+                rate = rng.gamma(1.0 / p.dispersion, mean * p.dispersion)
+            counts = rng.poisson(rate)
+            if p.dropout > 0:
+                counts[rng.random(mean.shape) < 1.0 / (1.0 + mean / p.dropout)] = 0
+            return counts
+
+        counts = draw_sparse(p.n_cells, p.n_features, draw)
         features = [f"gene{number + 1}" for number in range(p.n_features)]
-        return dress(sp.csr_matrix(counts.astype(np.float32)), people, features, p.n_batches)
+        return dress(counts, people, features, p.n_batches)

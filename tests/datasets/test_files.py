@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from anndata import AnnData
+
+from bench.checks import check_counts
+from bench.datasets.files import FileDataset, find_local, modality_of
+from bench.errors import DataError, UsageError
+
+
+@pytest.fixture
+def saved(tmp_path: Path, toy_counts: AnnData):
+    """Write the toy counts after a change and return the path."""
+
+    def write(change=lambda adata: None, name: str = "toy.h5ad") -> Path:
+        adata = toy_counts.copy()
+        change(adata)
+        path = tmp_path / name
+        adata.write_h5ad(path)
+        return path
+
+    return write
+
+
+def load(path: Path, **keys: Any) -> tuple[FileDataset, AnnData]:
+    dataset = FileDataset.from_path(path, **keys)
+    return dataset, dataset.load()
+
+
+def failure(path: Path, **keys: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        load(path, **keys)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert str(path) in line
+    return line
+
+
+def test_a_file_becomes_a_dataset(saved, toy_counts: AnnData):
+    path = saved(lambda a: a.uns.update(source="GSE1", licence="MIT", organism="mouse"))
+    dataset, adata = load(path)
+    assert dataset.name == "toy"
+    card = dataset.card
+    assert (card.modality, card.label_key, card.batch_key) == ("rna", "cell_type", None)
+    assert (card.reference, card.licence, card.organism) == ("GSE1", "MIT", "mouse")
+    assert (adata.X != toy_counts.X).nnz == 0
+
+
+# Paths.
+
+
+@pytest.mark.parametrize("name", ["none.h5ad", "folder.h5ad"])
+def test_no_such_file(tmp_path: Path, name: str):
+    (tmp_path / "folder.h5ad").mkdir()
+    with pytest.raises(UsageError, match=r"no such file; expected an \.h5ad file"):
+        FileDataset.from_path(tmp_path / name)
+
+
+def test_another_kind_of_file(tmp_path: Path):
+    path = tmp_path / "counts.csv"
+    path.write_text("a,b\n")
+    with pytest.raises(UsageError, match=r"counts\.csv: expected a file whose name ends in"):
+        FileDataset.from_path(path)
+
+
+def test_an_unknown_modality(saved):
+    with pytest.raises(UsageError, match="protein"):
+        FileDataset.from_path(saved(), modality="protein")
+    assert load(saved(), modality="atac")[0].card.modality == "atac"
+
+
+# Content.
+
+
+def test_text_under_the_name_of_an_h5ad(tmp_path: Path):
+    path = tmp_path / "text.h5ad"
+    path.write_text("not HDF5\nat all\n")
+    assert "not a readable .h5ad file" in failure(path)
+    path.write_bytes(b"")
+    assert "not a readable .h5ad file" in failure(path)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_a_truncated_file(saved, share: float):
+    path = saved()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    assert "not a readable .h5ad file" in failure(path)
+
+
+def test_hdf5_that_is_no_anndata(tmp_path: Path):
+    import h5py
+
+    path = tmp_path / "other.h5ad"
+    with h5py.File(path, "w") as file:
+        file["matrix/data"] = np.arange(3)
+    assert "not a readable .h5ad file" in failure(path)
+
+
+def test_a_label_column_that_is_not_there_lists_the_columns(saved):
+    def change(adata: AnnData) -> None:
+        adata.obs["depth"] = 1.0
+        adata.obs["louvain"] = "1"
+        adata.obs = adata.obs.rename(columns={"cell_type": "Annotation"})
+
+    line = failure(saved(change))
+    # Columns that are named like labels come first.
+    assert line.endswith(
+        "no column 'cell_type' in obs; pass --label-key with one of: louvain, Annotation, depth."
+    )
+    assert "no column 'annot'" in failure(saved(change), label_key="annot")
+    assert load(saved(change), label_key="Annotation")[0].card.label_key == "Annotation"
+
+
+def test_no_columns_at_all(saved):
+    def change(adata: AnnData) -> None:
+        adata.obs = adata.obs[[]]
+
+    assert "one of: none." in failure(saved(change))
+
+
+@pytest.mark.parametrize(
+    ("values", "asked", "expected"),
+    [
+        (None, None, None),
+        (["x", "y"], None, "batch"),
+        (["x"], None, None),
+        (["x"], "batch", "batch"),
+        (["x", "y"], "cell_type", "cell_type"),
+    ],
+)
+def test_batches(saved, values: list[str] | None, asked: str | None, expected: str | None):
+    def change(adata: AnnData) -> None:
+        if values:
+            adata.obs["batch"] = (values * 60)[:60]
+
+    assert load(saved(change), batch_key=asked)[0].card.batch_key == expected
+
+
+def test_a_batch_column_that_is_not_there(saved):
+    assert "pass --batch-key with one of: cell_type." in failure(saved(), batch_key="donor")
+
+
+@pytest.mark.parametrize(
+    ("said", "names", "expected"),
+    [
+        ("", "gene{}", "rna"),
+        ("", "chr1:{0}00-{0}50", "atac"),
+        ("", "chr1_{0}00_{0}50", "atac"),
+        ("", "1-{0}00-{0}50", "atac"),
+        ("", "chrX-{0}00-{0}50", "atac"),
+        ("", "GL000194.1:{0}00-{0}50", "atac"),
+        ("", "HLA-DRB{}", "rna"),
+        ("", "RP11-34P13.{}", "rna"),
+        ("", "Mir{0}-1", "rna"),
+        ("", "feature_{}", "rna"),
+        ("atac", "feature_{}", "atac"),
+        ("Chromatin accessibility", "feature_{}", "atac"),
+        ("rna", "chr1:{0}00-{0}50", "rna"),
+        ("scATAC-seq", "g{}", "atac"),
+    ],
+)
+def test_modality(toy_counts: AnnData, said: str, names: str, expected: str):
+    adata = toy_counts.copy()
+    adata.var_names = [names.format(number + 1) for number in range(adata.n_vars)]
+    if said:
+        adata.uns["modality"] = said
+    assert modality_of(adata) == expected
+
+
+def test_log_normalised_values_are_not_replaced_silently(saved):
+    def change(adata: AnnData) -> None:
+        adata.layers["counts"] = adata.X.copy()
+        adata.X = adata.X.log1p()
+
+    dataset, adata = load(saved(change))
+    with pytest.raises(DataError, match=r"adata\.X = adata\.layers\['counts'\]"):
+        check_counts(
+            adata, where=dataset.name, label_key="cell_type", batch_key=None, modality="rna"
+        )
+
+
+@pytest.mark.filterwarnings("error")
+def test_loading_warns_of_nothing(saved):
+    """Names that are not unique are an error of the checks, in one line."""
+    load(saved())
+
+
+def test_the_fingerprint_follows_file_and_columns(saved):
+    path = saved()
+    first = FileDataset.from_path(path).fingerprint()
+    assert FileDataset.from_path(path).fingerprint() == first
+    assert FileDataset.from_path(path, "other").fingerprint() != first
+    assert FileDataset.from_path(path, None, "batch").fingerprint() != first
+    assert FileDataset.from_path(path, modality="atac").fingerprint() != first
+    os.utime(path, ns=(1, 1))
+    assert FileDataset.from_path(path).fingerprint() != first
+
+
+def test_two_files_do_not_share_a_card(saved):
+    one = load(saved(lambda a: a.uns.update(modality="atac"), "one.h5ad"))[0]
+    two = load(saved(name="two.h5ad"))[0]
+    assert (one.card.modality, two.card.modality) == ("atac", "rna")
+
+
+# Files by name.
+
+
+def test_find_local(saved, monkeypatch: pytest.MonkeyPatch):
+    path = saved()
+    monkeypatch.setenv("BENCH_DATA_DIR", str(path.parent))
+    assert find_local("toy") == path
+    assert find_local("none") is None
+    assert find_local(f"../{path.parent.name}/toy") is None
+    monkeypatch.setenv("HOME", str(path.parent.parent))
+    monkeypatch.setenv("BENCH_DATA_DIR", f"~/{path.parent.name}")
+    assert find_local("toy") == path
+    monkeypatch.setenv("BENCH_DATA_DIR", "")
+    assert find_local("toy") is None
+    monkeypatch.delenv("BENCH_DATA_DIR")
+    assert find_local("toy") is None
+
+
+REAL = {
+    "zeisel_200genes": ("rna", None, 7),
+    "baron_mouse": ("rna", "batch", 13),
+    "cellbench_3cl_batches": ("rna", "batch", 3),
+    "pairedtag_rna": ("rna", None, 20),
+    "leukemia": ("atac", None, 6),
+    "forebrain_half": ("atac", None, 8),
+    "schep_celllines": ("atac", None, 12),
+}
+
+
+def facts_of(path: Path) -> tuple[str, str | None, int]:
+    dataset, adata = load(path)
+    card = dataset.card
+    check_counts(
+        adata, where=dataset.name, label_key=card.label_key, batch_key=card.batch_key,
+        modality=card.modality,
+    )  # fmt: skip
+    return card.modality, card.batch_key, adata.obs[card.label_key].nunique()
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_files(data_dir: Path, name: str):
+    path = find_local(name)
+    if path is None:
+        pytest.skip(f"no {name}.h5ad in BENCH_DATA_DIR")
+    assert facts_of(path) == REAL[name]
+
+
+@pytest.mark.slow
+def test_every_real_file_passes(data_dir: Path):
+    for path in sorted(data_dir.glob("*.h5ad")):
+        modality, _, n_types = facts_of(path)
+        assert modality in ("rna", "atac"), path.name
+        assert n_types > 1, path.name

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+
+from bench.checks import check_counts
+from bench.errors import DataError
+
+FORMS = {"csr": sp.csr_matrix, "csc": sp.csc_matrix, "dense": lambda x: np.asarray(x.toarray())}
+
+
+def check(adata: AnnData, *, batch_key: str | None = None, modality: str = "rna") -> list[str]:
+    checked = check_counts(
+        adata, where="some.h5ad", label_key="cell_type", batch_key=batch_key, modality=modality
+    )
+    return checked.warnings
+
+
+def refused(adata: AnnData, **more: str) -> str:
+    """The one line with which it is refused."""
+    with pytest.raises(DataError) as caught:
+        check(adata, **more)
+    line = str(caught.value)
+    assert line.startswith("some.h5ad: ")
+    assert "\n" not in line
+    return line
+
+
+@pytest.fixture(params=FORMS)
+def counts(request: pytest.FixtureRequest, toy_counts: AnnData) -> AnnData:
+    adata = toy_counts.copy()
+    adata.X = FORMS[request.param](adata.X)
+    return adata
+
+
+def spoil(adata: AnnData, value: float) -> AnnData:
+    """Write a value over the last one that is stored, so that all must be looked at."""
+    if sp.issparse(adata.X):
+        adata.X.data[-1] = value
+    else:
+        adata.X[-1, -1] = value
+    return adata
+
+
+def test_good_counts_pass_and_stay_as_they_are(counts: AnnData):
+    before = counts.copy()
+    assert check(counts) == []
+    assert type(counts.X) is type(before.X)
+    assert np.array_equal(np.asarray(counts.X.sum(axis=0)), np.asarray(before.X.sum(axis=0)))
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint16", "float64", "bool"])
+def test_counts_of_any_numeric_type_pass(counts: AnnData, dtype: str):
+    counts.X = counts.X.astype(dtype)
+    assert check(counts) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "parts"),
+    [
+        (np.nan, ["1 NaN or infinite"]),
+        (np.inf, ["1 NaN or infinite"]),
+        (-2.0, ["negative", "-2", "looks scaled"]),
+        (0.6931, ["not whole numbers", "0.6931", "log-transformed"]),
+    ],
+)
+def test_values_that_are_no_counts(counts: AnnData, value: float, parts: list[str]):
+    line = refused(spoil(counts, value))
+    assert all(part in line for part in parts), line
+    assert "raw counts" in line
+
+
+def test_negative_integers(counts: AnnData):
+    counts.X = counts.X.astype("int32")
+    assert "negative" in refused(spoil(counts, -1))
+
+
+@pytest.mark.parametrize("where", ["counts", "other", "raw", "nowhere"])
+def test_log_normalised_values_say_where_counts_are(counts: AnnData, where: str):
+    whole = counts.X.copy()
+    if where == "raw":
+        counts.raw = counts.copy()
+    counts.X = counts.X * 0.37
+    counts.layers["a_logged"] = counts.X.copy()
+    if where in ("counts", "other"):
+        counts.layers["b_other"] = whole
+    if where == "counts":
+        counts.layers["counts"] = whole
+    fix = {
+        "counts": "set adata.X = adata.layers['counts']",
+        "other": "set adata.X = adata.layers['b_other']",
+        "raw": "adata.raw.to_adata()",
+        "nowhere": "Save the file with counts in X",
+    }
+    assert fix[where] in refused(counts)
+
+
+def test_all_zeros_and_no_matrix(counts: AnnData):
+    counts.X = counts.X * 0
+    assert "zero" in refused(counts)
+    counts.X = None
+    assert "X is missing" in refused(counts)
+
+
+@pytest.mark.parametrize("values", [np.full((60, 40), "3"), np.full((60, 40), 3, dtype=object)])
+def test_text_and_objects(toy_counts: AnnData, values: np.ndarray):
+    adata = toy_counts.copy()
+    adata.X = values
+    line = refused(adata)
+    assert "expected counts (numbers)" in line
+    assert "astype" in line
+
+
+@pytest.mark.parametrize("keep", [(slice(0, 0), slice(None)), (slice(None), slice(0, 0))])
+def test_nothing_there(counts: AnnData, keep: tuple[slice, slice]):
+    assert "nothing there" in refused(counts[keep].copy())
+
+
+@pytest.mark.parametrize("axis", ["obs", "var"])
+@pytest.mark.filterwarnings("ignore:.*names are not unique")
+def test_names(counts: AnnData, axis: str):
+    names = list(getattr(counts, f"{axis}_names"))
+    setattr(counts, f"{axis}_names", [*names[:-1], names[0]])
+    line = refused(counts)
+    assert f"'{names[0]}'" in line
+    assert f"adata.{axis}_names_make_unique()" in line
+    setattr(counts, f"{axis}_names", [*names[:-1], " "])
+    assert "1 " in refused(counts)
+    assert "empty" in refused(counts)
+
+
+def test_label_column_that_is_not_there(counts: AnnData):
+    counts.obs = counts.obs.rename(columns={"cell_type": "celltype"})
+    assert "no column 'cell_type' in obs; columns there: celltype." in refused(counts)
+
+
+@pytest.mark.parametrize("gap", [None, np.nan, "", "  "])
+@pytest.mark.parametrize("categorical", [False, True])
+@pytest.mark.parametrize("what", ["label", "batch"])
+def test_gaps(counts: AnnData, gap: object, categorical: bool, what: str):
+    column = pd.Series(list(counts.obs["cell_type"]), counts.obs_names, dtype=object)
+    column.iloc[[3, 7]] = gap
+    name = "cell_type" if what == "label" else "batch"
+    counts.obs[name] = column.astype("category") if categorical else column
+    line = refused(counts, **({"batch_key": "batch"} if what == "batch" else {}))
+    assert f"2 of 60 cells have no {what} in column '{name}'" in line
+    assert "remove" in line
+
+
+def test_batch_column_that_is_not_there(counts: AnnData):
+    assert "no column 'donor' in obs" in refused(counts, batch_key="donor")
+
+
+def test_types(counts: AnnData):
+    counts.obs["cell_type"] = "a"
+    assert "one type only ('a')" in refused(counts)
+    counts.obs["cell_type"] = list(counts.obs_names)
+    assert "60 cells of 60 types" in refused(counts)
+    counts.obs["cell_type"] = np.arange(60) % 2
+    assert check(counts) == []
+    assert "expected at least 10 cells" in refused(counts[:9].copy())
+
+
+BARCODES = ["ACGTACGTACGTAC" + "".join("ACGT"[i // 4**n % 4] for n in range(4)) for i in range(60)]
+SYMBOLS = ["Actb", "Gapdh", "Malat1", "B2m", *(f"Gene{i}" for i in range(56))]
+
+
+@pytest.mark.parametrize(
+    ("cells", "features"),
+    [
+        (SYMBOLS, [f"c{i}" for i in range(40)]),
+        ([f"ENSMUSG{i:011d}.1" for i in range(60)], [f"c{i}" for i in range(40)]),
+        ([f"chr1:{i}00-{i}50" for i in range(60)], [f"c{i}" for i in range(40)]),
+        ([f"chr1_{i}00_{i}50" for i in range(60)], [f"{b}-1" for b in BARCODES[:40]]),
+        ([f"G{i}" for i in range(60)], BARCODES[:40]),
+    ],
+    ids=["symbols", "ensembl", "peaks", "peaks-barcodes", "barcodes"],
+)
+def test_transposed(toy_counts: AnnData, cells: list[str], features: list[str]):
+    adata = toy_counts.copy()
+    adata.obs_names, adata.var_names = cells, features
+    line = refused(adata)
+    assert "looks transposed" in line
+    assert "adata.T" in line
+    adata = toy_counts[:40].copy()
+    adata.obs_names, adata.var_names = features, cells[:40]
+    assert check(adata) in ([], [PEAKS_ARE_ODD])
+
+
+PEAKS_ARE_ODD = "some.h5ad: features are named like genome intervals, but modality is rna."
+
+
+def test_odd_but_usable(counts: AnnData):
+    types = counts.obs["cell_type"].astype(str).to_numpy(dtype=object)
+    types[0], types[1], types[2:5] = "alone", "a ", "Unknown"
+    counts.obs["cell_type"] = types
+    dense = counts.X.toarray() if sp.issparse(counts.X) else counts.X
+    dense[[8, 9]] = 0
+    counts.X = type(counts.X)(dense) if sp.issparse(counts.X) else dense
+    assert check(counts) == [
+        "some.h5ad: 2 types have a single cell ('a ', 'alone').",
+        "some.h5ad: some types differ only in spaces at the ends of their names.",
+        "some.h5ad: 3 cells are of a type named 'Unknown'; if that means no label, remove them.",
+        "some.h5ad: 2 cells have no counts at all.",
+    ]
+
+
+def test_odd_batches(counts: AnnData):
+    counts.obs["batch"] = "one"
+    assert "one batch only ('one')" in check(counts, batch_key="batch")[0]
+    counts.obs["batch"] = counts.obs["cell_type"].to_numpy()
+    assert "cannot be told apart" in check(counts, batch_key="batch")[0]
+    counts.obs["batch"] = np.arange(60) % 2
+    assert check(counts, batch_key="batch") == []
+
+
+def test_peaks_in_rna(counts: AnnData):
+    counts.var_names = [f"chr1:{i}00-{i}50" for i in range(40)]
+    assert check(counts) == [PEAKS_ARE_ODD]
+    assert check(counts, modality="atac") == []
+
+
+def test_views_pass(counts: AnnData):
+    assert check(counts[::2, 5:]) == []
+
+
+def test_twenty_million_values_take_about_a_second():
+    values = np.ones(20_000_000, dtype=np.float32)
+    matrix = sp.csr_matrix(
+        (values, np.tile(np.arange(2000, dtype=np.int32), 10_000), np.arange(10_001) * 2000),
+        shape=(10_000, 2000),
+    )
+    adata = AnnData(matrix)
+    adata.obs["cell_type"] = np.arange(10_000) % 3
+    started = time.perf_counter()
+    check(adata)
+    assert time.perf_counter() - started < 5.0
