@@ -1,6 +1,6 @@
 # make run   set up, run all methods on real data that ships inside scanpy, end with a report
 # make test  set up and run the fast tests; make test-all adds browser, servers and long faults
-.PHONY: setup run test test-all lint constraints clean
+.PHONY: setup run test test-all results-rna results-atac lint constraints clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -23,6 +23,27 @@ test: setup
 
 test-all: setup
 	$(VENV)/bin/python -m pytest -m ''
+
+# Result tables. They need BENCH_DATA_DIR, print their expected time first, can be interrupted and
+# go on where they were. About 10 minutes and an hour on two cores.
+FAMILY := ae,sparse_ae,stacked_ae,vae,scale,nmf,lsnmf,pca,pca_umap,lsi,random,truth
+PUBLISHED := ae[preset=faithful],sparse_ae[preset=faithful],vae[preset=faithful],nmf[preset=faithful],lsnmf[preset=faithful],scale[preset=faithful]
+
+results-rna: setup
+	$(VENV)/bin/bench run -m '$(FAMILY)' -d cellbench_5cl,pbmc3k,zheng_sorted,baron_mouse \
+	  --seeds 3 --results results/rna --no-report
+	$(VENV)/bin/bench report --results results/rna
+	cp results/rna/reports/all/summary.md docs/results/rna.md
+
+results-atac: setup
+	$(VENV)/bin/bench run -m '$(FAMILY)' -d leukemia,schep_celllines,forebrain_half,forebrain_half_allpeaks \
+	  --seeds 5 --results results/atac --no-report
+	$(VENV)/bin/bench run -m '$(PUBLISHED)' -d leukemia,schep_celllines,forebrain_half,forebrain_half_allpeaks \
+	  --seeds 2 --results results/atac --no-report
+	$(VENV)/bin/bench run -m 'stacked_ae[preset=faithful]' -d leukemia,schep_celllines,forebrain_half \
+	  --seeds 2 --jobs 1 --results results/atac --no-report
+	$(VENV)/bin/bench report --results results/atac
+	cp results/atac/reports/all/summary.md docs/results/atac.md
 
 lint: setup
 	$(VENV)/bin/ruff check .

@@ -126,7 +126,8 @@ class Store:
             modality=card.modality,
         )  # fmt: skip
         counts = sp.csr_matrix(adata.X, dtype=np.float32)
-        counts.sort_indices()
+        counts.sum_duplicates()
+        counts.eliminate_zeros()
         names = {"cells": _text(adata.obs_names), "features": _text(adata.var_names)}
         types = _text(adata.obs[card.label_key])
         batch = _text(adata.obs[card.batch_key]) if card.batch_key else None

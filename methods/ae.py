@@ -32,7 +32,7 @@ class AE(NetworkMethod):
         """Parameters of the autoencoder."""
 
         presets: ClassVar = {
-            "quick": {"hidden": "128", "max_epochs": 60},
+            "quick": {"max_epochs": 60},
             "faithful": HUANG | {"learning_rate": 0.01, "batch_size": 100, "shuffle": False},
         }
 

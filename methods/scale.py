@@ -69,7 +69,7 @@ class SCALE(NetworkMethod):
         impute: bool = Field(False, description="keep the expected accessibility, cells × peaks")
 
         presets: ClassVar = {
-            "quick": {"hidden": "128", "max_epochs": 60, "normal_epochs": 20},
+            "quick": {"max_epochs": 60, "normal_epochs": 20},
             "faithful": HUANG
             | {
                 "code_activation": "linear",

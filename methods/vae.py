@@ -59,7 +59,7 @@ class VAE(NetworkMethod):
         ] = Field("standard", description="N(0, 1), or a diagonal Gaussian learned with the rest")
 
         presets: ClassVar = {
-            "quick": {"hidden": "128", "max_epochs": 60},
+            "quick": {"max_epochs": 60},
             "faithful": HUANG
             | {
                 "likelihood": "bernoulli",

@@ -16,7 +16,7 @@ class NetworkParameters(Parameters):
         10, ge=1, le=1024, description="dimensions of the code, which is the embedding"
     )
     hidden: Annotated[Layers, Search(choices=("128", "512-64", "1024-128"))] = Field(
-        (512, 64), description="widths of the encoder's hidden layers"
+        (128,), description="widths of the encoder's hidden layers"
     )
     code_activation: Literal["linear", "sigmoid", "relu"] = Field(
         "linear", description="activation of the code; relu leaves units dead"
