@@ -126,7 +126,7 @@ def plan_command(
 ) -> None:
     """Show what a run would do, what is done already, and the expected time."""
     from bench.config import load_settings
-    from bench.run import build_plan, preview
+    from bench.plan import build_plan, preview
     from bench.store import Store
 
     console = _console(stderr=as_json)

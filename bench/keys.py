@@ -16,6 +16,7 @@ from typing import Any
 import bench
 
 _FOLDER = Path(bench.__file__).parent
+_PACKAGES = (["bench", "methods"], ["bench", "datasets"])
 
 
 def digest(value: Any) -> str:
@@ -26,7 +27,7 @@ def digest(value: Any) -> str:
 
 @cache
 def source_digest(origin: str) -> str:
-    """Return a digest of a module's source and of all ``bench.methods`` modules it imports.
+    """Return a digest of a module's source and of the modules beside it that it imports.
 
     ``origin`` is a module name or the path of a plugin file. Imports inside functions count.
     """
@@ -58,16 +59,16 @@ def preparation_digest() -> str:
 
 
 def _files(module: str) -> list[tuple[str, Path]]:
-    """Return the source files of a ``bench.methods`` module; a method's folder counts whole."""
+    """Return the source files of a module of methods or datasets; a folder counts whole."""
     parts = module.split(".")
-    if parts[:2] != ["bench", "methods"]:
+    if parts[:2] not in _PACKAGES:
         return []
     base = _FOLDER.joinpath(*parts[1:])
     if base.with_suffix(".py").is_file():
         return [(module, base.with_suffix(".py"))]
     if not base.is_dir():
         return []
-    shared = module in ("bench.methods", "bench.methods.nn")
+    shared = module in ("bench.methods", "bench.methods.nn", "bench.datasets")
     found = [base / "__init__.py"] if shared else sorted(base.rglob("*.py"))
     return [
         (".".join([module, *path.relative_to(base).with_suffix("").parts])
@@ -78,7 +79,7 @@ def _files(module: str) -> list[tuple[str, Path]]:
 
 
 def _imports(source: bytes, package: str) -> set[str]:
-    """Return the ``bench.methods`` modules that a source imports (names may be attributes)."""
+    """Return the modules of methods and datasets that a source imports, or their attributes."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -90,4 +91,4 @@ def _imports(source: bytes, package: str) -> set[str]:
                 above = parts[: len(parts) - node.level + 1]
                 base = ".".join([*above, *filter(None, [node.module])])
             found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
-    return {name for name in found if name.startswith("bench.methods.")}
+    return {name for name in found if name.split(".")[:2] in _PACKAGES}

@@ -57,6 +57,8 @@ class Registry(Generic[Kind]):
         """Return the entry, available or not; raises ``UsageError`` for an unknown name."""
         if name not in self.entries:
             hint = did_you_mean(name, list(self.entries))
+            if self.noun == "dataset":
+                hint += " Or a path, or the name of an .h5ad file in the folder BENCH_DATA_DIR."
             raise UsageError(f"no {self.noun} named '{name}'.{hint}")
         return self.entries[name]
 

@@ -34,11 +34,17 @@ def write_report(
         results,
         folder,
         title=f"{settings.experiment}: {', '.join(sorted(set(results['dataset'])))}",
-        command=command_line(),
+        command=commands(results),
         provenance=provenance(results, settings),
         umap=umap,
         progress=say,
     )
+
+
+def commands(results: pd.DataFrame) -> str:
+    """Return the commands that made the results, one a line, and the one that is running."""
+    earlier = [text for text in results.get("command", []) if isinstance(text, str) and text]
+    return "\n".join(dict.fromkeys([*earlier, command_line()]))
 
 
 def command_line() -> str:

@@ -123,7 +123,15 @@ class Tracker:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one flat dictionary per finished job (see ``bench.results``)."""
-        return [_row(run, self.artifact_folder(run)) for run in self._jobs()]
+        commands = {
+            run.info.run_id: run.data.tags["command"]
+            for run in self._search("tags.kind='session'")
+        }
+        return [
+            _row(run, self.artifact_folder(run))
+            | {"command": commands.get(run.data.tags.get("session_id", ""), "")}
+            for run in self._jobs()
+        ]
 
     def artifact_folder(self, run: Any) -> str | None:
         """Return the local folder of a run's artifacts, if they are on this machine."""

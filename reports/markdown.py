@@ -25,7 +25,13 @@ def as_markdown(results: pd.DataFrame, *, title: str, command: str) -> str:
         lines.append(f"- {about}{_plain(sentence.text)}")
     lines += ["", f"## Methods by {label(MAIN)}", "", to_markdown(leaderboard(table))]
     lines += ["", "## Scores", "", "Mean ± 95 % t-interval over seeds.", ""]
-    lines += [to_markdown(_wide(table)), "", "Made by:", "", f"    {' '.join(command.split())}"]
+    lines += [
+        to_markdown(_wide(table)),
+        "",
+        "Made by:",
+        "",
+        *(f"    {line}" for line in command.splitlines()),
+    ]
     return "\n".join(lines) + "\n"
 
 
