@@ -21,7 +21,7 @@ from rich.console import Console
 from bench.run import run
 from bench.tracking import Tracker
 
-PLUGIN = '''
+PLUGIN = """
 from bench.method import ATAC, RNA, Fit, Method
 
 class Nothing(Method):
@@ -34,7 +34,7 @@ class Nothing(Method):
     def fit(self, data, context):
         import numpy as np
         return Fit(np.random.default_rng(context.seed).normal(size=(data.n_obs, 10)))
-'''
+"""
 
 
 def main() -> None:

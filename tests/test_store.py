@@ -129,7 +129,9 @@ def test_two_processes_prepare_the_same_at_once(store: Store, toy_counts):
     stored = store.dataset(Memory(toy_counts), "code", "memory")
     key = store.prepared_key(stored, recipe)
     code = (
-        "from pathlib import Path\nfrom bench.recipe import Recipe\nfrom bench.store import Store\n"
+        "from pathlib import Path\n"
+        "from bench.recipe import Recipe\n"
+        "from bench.store import Store\n"
         f"Store(Path({str(store.root)!r})).prepare("
         f"Path({str(stored.folder)!r}), Recipe(**{recipe.as_dict()!r}), {key!r})"
     )

@@ -62,10 +62,18 @@ class Outcome:
 
 def warm_up(threads: int) -> None:
     """Start the server (returns at once); libraries in it see ``threads`` threads."""
-    for name in THREAD_VARIABLES:
-        os.environ[name] = str(threads)
-    multiprocessing.set_forkserver_preload(list(PRELOAD))
-    multiprocessing.forkserver.ensure_running()
+    kept = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    try:
+        multiprocessing.set_forkserver_preload(list(PRELOAD))
+        multiprocessing.forkserver.ensure_running()
+    finally:
+        # The caller's own libraries must not be told otherwise than when they were imported.
+        for name, value in kept.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextlib.contextmanager

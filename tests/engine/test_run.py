@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -161,3 +162,9 @@ def test_an_edited_method_is_fitted_again(bench_run, flags, tmp_path):
         cached.cache_clear()
     second = bench_run("noop", plugins=(str(plugin), flags["plugins"][1]))
     assert (first.fitted, second.fitted) == (1, 1)
+
+
+def test_a_run_leaves_the_environment_as_it_was(bench_run):
+    before = dict(os.environ)
+    bench_run("noop")
+    assert dict(os.environ) == before
