@@ -33,6 +33,7 @@ results-rna: setup
 	$(VENV)/bin/bench run -m '$(FAMILY)' -d cellbench_5cl,pbmc3k,zheng_sorted,baron_mouse \
 	  --seeds 3 --results results/rna --no-report
 	$(VENV)/bin/bench report --results results/rna
+	mkdir -p docs/results
 	cp results/rna/reports/all/summary.md docs/results/rna.md
 
 results-atac: setup
@@ -43,6 +44,7 @@ results-atac: setup
 	$(VENV)/bin/bench run -m 'stacked_ae[preset=faithful]' -d leukemia,schep_celllines,forebrain_half \
 	  --seeds 2 --jobs 1 --results results/atac --no-report
 	$(VENV)/bin/bench report --results results/atac
+	mkdir -p docs/results
 	cp results/atac/reports/all/summary.md docs/results/atac.md
 
 lint: setup

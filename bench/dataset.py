@@ -52,6 +52,11 @@ class Dataset(ABC):
     def __init__(self, params: Any = None) -> None:
         self.params = params if params is not None else self.Params()
 
+    @property
+    def where(self) -> str:
+        """What error messages call it: its name, or the path of its file."""
+        return self.name
+
     def fingerprint(self) -> dict[str, Any]:
         """Return what decides the content besides code and parameters (a file's size and time)."""
         return {}

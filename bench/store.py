@@ -122,7 +122,7 @@ class Store:
         adata = dataset.load()
         card = dataset.card
         report = check_counts(
-            adata, where=dataset.name, label_key=card.label_key, batch_key=card.batch_key,
+            adata, where=dataset.where, label_key=card.label_key, batch_key=card.batch_key,
             modality=card.modality,
         )  # fmt: skip
         counts = sp.csr_matrix(adata.X, dtype=np.float32)

@@ -55,6 +55,11 @@ class FileDataset(Dataset):
         made.name = path.stem
         return made
 
+    @property
+    def where(self) -> str:
+        """The path of the file."""
+        return str(self.path)
+
     def fingerprint(self) -> dict[str, Any]:
         """Return path, size and time of the file, and the columns read."""
         stat = self.path.stat()

@@ -76,3 +76,68 @@ def test_wrong_usage_is_one_line_and_exit_2(words: list[str], part: str, tmp_pat
     assert len(lines) == 1
     assert part in lines[0]
     assert list(tmp_path.iterdir()) == []
+
+
+def write_bad(folder: Path, fault: str) -> Path:
+    """Write an .h5ad file of 30 cells with one fault."""
+    import numpy as np
+    from anndata import AnnData
+
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(2.0, (30, 12)).astype(np.float32)
+    adata = AnnData(counts)
+    adata.obs_names = [f"cell{i}" for i in range(30)]
+    adata.var_names = [f"gene{i}" for i in range(12)]
+    adata.obs["cell_type"] = [f"type{i % 3}" for i in range(30)]
+    if fault == "NaN":
+        adata.X[3, 2] = np.nan
+    elif fault == "negative":
+        adata.X[3, 2] = -1
+    elif fault == "log":
+        adata.X = np.log1p(adata.X)
+    elif fault == "one type":
+        adata.obs["cell_type"] = "only"
+    elif fault == "identifiers":
+        adata.obs["cell_type"] = list(adata.obs_names)
+    elif fault == "gaps":
+        adata.obs["cell_type"] = adata.obs["cell_type"].where(np.arange(30) > 4)
+    elif fault == "few":
+        adata = adata[:5].copy()
+    elif fault == "no column":
+        del adata.obs["cell_type"]
+    path = folder / "mine.h5ad"
+    if fault == "text":
+        path.write_text("not a file of HDF5")
+    else:
+        adata.write_h5ad(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("fault", "part"),
+    [
+        ("NaN", "1 NaN or infinite"),
+        ("negative", "negative values (smallest -1)"),
+        ("log", "not whole numbers"),
+        ("one type", "one type only ('only')"),
+        ("identifiers", "30 cells of 30 types"),
+        ("gaps", "5 of 30 cells have no label"),
+        ("few", "5 cells of 3 types"),
+        ("no column", "no column 'cell_type'"),
+        ("text", "not a readable .h5ad file"),
+    ],
+)
+def test_bad_data_are_one_line_and_leave_nothing(fault: str, part: str, tmp_path: Path):
+    path = write_bad(tmp_path, fault)
+    before = path.read_bytes()
+    cache = tmp_path / "cache"
+    ran = bench("run", "-m", "random", "-d", str(path), "--cache-dir", str(cache), cwd=tmp_path)
+    assert ran.returncode == 2, ran.stdout + ran.stderr
+    lines = ran.stderr.strip().splitlines()
+    assert len(lines) == 1, ran.stderr
+    assert part in lines[0]
+    assert path.name in lines[0]
+    assert path.read_bytes() == before
+    assert not (tmp_path / "results").exists()
+    kept = [p for p in cache.rglob("*") if p.is_file() and p.suffix != ".lock"]
+    assert kept == []
