@@ -9,13 +9,13 @@ and the commit to MLflow. The server that loads the libraries is started before 
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
+from _figures import flags, show
 from rich.console import Console
 
 from bench.run import run
@@ -38,17 +38,10 @@ class Nothing(Method):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="20 jobs instead of 100")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    options = parser.parse_args()
-    jobs = 20 if options.quick else 100
+    options = flags(__doc__)
     with tempfile.TemporaryDirectory() as folder:
-        figures = measure(Path(folder), jobs)
-    for name, value in figures.items():
-        print(f"{name:34s} {value:8.3f}")
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1))
+        figures = measure(Path(folder), 20 if options.quick else 100)
+    show(figures, options.json)
 
 
 def measure(folder: Path, jobs: int) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -118,9 +119,9 @@ def factorize(
     turned = matrix.T.tocsr()
     total = float((matrix.data**2).sum())
     vh, wv = matrix @ h.T, (turned @ w).T  # V Hᵀ (cells × rank) and Wᵀ V (rank × features)
-    first = _norm(w @ (h @ h.T) - vh)
+    first = float(np.linalg.norm(w @ (h @ h.T) - vh))
     if not params.published_steps:
-        first = _norm(w @ (h @ h.T) - vh, (w.T @ w) @ h - wv)
+        first = math.hypot(first, float(np.linalg.norm((w.T @ w) @ h - wv)))
     tolerance_w = tolerance_h = max(1e-3, params.tol) * first
     step_w = step_h = 1.0
     n_iter = 0
@@ -138,7 +139,7 @@ def factorize(
         else:
             grad_w, grad_h = w @ gram_h - vh, gram_w @ h - wv
             step_w, step_h = solved_w.step, solved_h.step
-        gradient = _norm(_projected(grad_w, w), _projected(grad_h, h))
+        gradient = math.hypot(_projected_norm(grad_w, w), _projected_norm(grad_h, h))
         loss = loss_of(total, wv, h, gram_w, gram_h)
         report(n_iter, params.max_iter, loss=loss, projected_gradient=gradient)
         tolerance_w *= 0.1 if solved_w.moves == 0 else 1.0
@@ -158,7 +159,7 @@ def loss_of(
 
     ``total`` = ‖V‖². Rounding may take the sum below 0; it is clamped there.
     """
-    return 0.5 * max(total - 2.0 * float((wv * h).sum()) + float((gram_w * gram_h).sum()), 0.0)
+    return 0.5 * max(total - 2.0 * _inner(wv, h) + _inner(gram_w, gram_h), 0.0)
 
 
 @dataclass(frozen=True)
@@ -186,18 +187,22 @@ def solve(
     ``cross`` = AᵀB (rank × k), ``gram`` = AᵀA (rank × rank), ``x`` the start (rank × k). Ends when
     the projected gradient is below ``tolerance`` or after ``params.sub_iter`` steps.
     """
+    import numpy as np
+
+    x = np.ascontiguousarray(x)
+    gradient = before = gram @ x - cross
     for moves in range(params.sub_iter):
-        gradient = gram @ x - cross
-        if _norm(_projected(gradient, x)) < tolerance:
+        if _projected_norm(gradient, x) < tolerance:
             return Solved(x, gradient, moves, step)
-        x, step = _search_step(x, gradient, gram, step, params)
-    return Solved(x, gradient, params.sub_iter, step)
+        x, change, step = _search_step(x, gradient, gram, step, params)
+        before, gradient = gradient, gradient + change
+    return Solved(x, before, params.sub_iter, step)
 
 
 def _search_step(
     x: np.ndarray, gradient: np.ndarray, gram: np.ndarray, step: float, params: LSNMF.Params
-) -> tuple[np.ndarray, float]:
-    """Return the next X and the step size.
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return the next X, how the gradient changes (``gram`` @ the move) and the step size.
 
     The step is shrunk until the loss falls enough (Lin 2007, equation 13) or grown while it does.
     When the trials run out nothing moves; in Lin's program a growing step is lost that way too,
@@ -206,34 +211,43 @@ def _search_step(
     import numpy as np
 
     shrinking = False
-    accepted, accepted_step = x, step
+    still = np.zeros_like(x)
+    accepted, accepted_change, accepted_step = x, still, step
     for trial in range(params.inner_sub_iter):
         tried = np.maximum(x - step * gradient, 0.0)
         move = tried - x
-        slope = float((gradient * move).sum())
-        curvature = float(((gram @ move) * move).sum())
+        change = gram @ move
+        slope, curvature = _inner(gradient, move), _inner(change, move)
         enough = (1 - _SUFFICIENT_DECREASE) * slope + 0.5 * curvature < 0
         if trial == 0:
             shrinking = not enough
         if shrinking:
             if enough:
-                return tried, step
+                return tried, change, step
             step *= params.beta
         else:
             if not enough or np.array_equal(accepted, tried):
-                return accepted, step if params.published_steps else accepted_step
-            accepted, accepted_step = tried, step
+                last = step if params.published_steps else accepted_step
+                return accepted, accepted_change, last
+            accepted, accepted_change, accepted_step = tried, change, step
             step /= params.beta
     if params.published_steps:
-        return x, step
-    return accepted, step if shrinking else accepted_step
+        return x, still, step
+    return accepted, accepted_change, step if shrinking else accepted_step
 
 
-def _projected(gradient: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Return the entries of the gradient along which X may move: below 0, or X above 0."""
-    return gradient[(gradient < 0) | (x > 0)]
+def _projected_norm(gradient: np.ndarray, x: np.ndarray) -> float:
+    """Return the norm of the gradient along which X may move: below 0, or X above 0."""
+    import numpy as np
+
+    # x · 1e300 is 0 where X is 0 and larger than any gradient elsewhere: a minimum without a mask.
+    with np.errstate(over="ignore"):
+        allowed = np.minimum(gradient, x * 1e300)
+    return _inner(allowed, allowed) ** 0.5
 
 
-def _norm(*parts: np.ndarray) -> float:
-    """Return the Frobenius norm of the parts, stacked."""
-    return float(sum(float((part**2).sum()) for part in parts)) ** 0.5
+def _inner(a: np.ndarray, b: np.ndarray) -> float:
+    """Return Σ a b without an array for the products."""
+    import numpy as np
+
+    return float(np.einsum("ij,ij->", a, b))
