@@ -15,7 +15,6 @@ from .nn.settings import HUANG
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
     from anndata import AnnData
 
     from .nn.batches import Cells
@@ -151,32 +150,30 @@ class SCALE(NetworkMethod):
         units = [f"latent{number}" for number in range(1, self.params.n_latent + 1)]
         weights = model.decoder.weight.detach().cpu().numpy()
         fit.tables["loadings"] = pd.DataFrame(weights, data.var_names, units)
-        expected = encode(model, model.reconstruct, cells)
-        fit.tables["specificity"] = specificity(
-            expected, fit.labels["mixture"], list(data.var_names)
-        )
+        means = model.cluster_means(cells, components)
+        names = [f"gaussian{number}" for number in means]
+        table = specificity(np.column_stack(list(means.values())))
+        fit.tables["specificity"] = pd.DataFrame(table, data.var_names, names)
         if self.params.impute:
-            fit.reconstruction = expected
+            fit.reconstruction = encode(model, model.reconstruct, cells)
         return fit
 
 
-def specificity(expected: np.ndarray, clusters: np.ndarray, peaks: list[str]) -> pd.DataFrame:
+def specificity(means: np.ndarray) -> np.ndarray:
     """Return how specific each peak is for each cluster, peaks × clusters, from 0 to 1.
 
-    1 - √JSD (base 2) between the peak's mean accessibility over the clusters, as a distribution,
-    and the distribution with all its weight on one cluster (Cabili et al. 2011).
+    ``means`` (peaks × clusters) is the mean accessibility. 1 - √JSD (base 2) between a peak's
+    row, as a distribution over the clusters, and the distribution with all its weight on one
+    cluster (Cabili et al. 2011). A peak that is closed everywhere counts as open alike everywhere.
     """
     import numpy as np
-    import pandas as pd
     from scipy.spatial.distance import jensenshannon
 
-    names = sorted(set(clusters))
-    means = np.column_stack([expected[clusters == name].mean(axis=0) for name in names])
     whole = means.sum(axis=1, keepdims=True)
-    shares = np.divide(means, whole, out=np.full_like(means, 1 / len(names)), where=whole > 0)
-    alone = np.eye(len(names))
+    shares = np.divide(means, whole, out=np.full_like(means, 1 / means.shape[1]), where=whole > 0)
+    alone = np.eye(means.shape[1])
     scores = [1 - jensenshannon(shares, target[None, :], base=2, axis=1) for target in alone]
-    return pd.DataFrame(np.column_stack(scores), peaks, names)
+    return np.column_stack(scores)
 
 
 def binarized(expected: np.ndarray, raw: np.ndarray) -> np.ndarray:

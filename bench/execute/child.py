@@ -72,6 +72,8 @@ def fit(payload: dict[str, Any], send: Send) -> dict[str, Any]:
     """Fit a method without labels and write its artifacts into ``payload["folder"]``."""
     import numpy as np
 
+    from bench.errors import UsageError
+    from bench.keys import source_digest
     from bench.method import Context, Knowledge
     from bench.progress import Curves
     from bench.registry import resolve
@@ -102,6 +104,12 @@ def fit(payload: dict[str, Any], send: Send) -> dict[str, Any]:
     wall, cpu = time.perf_counter(), _cpu_seconds()
     result = method.fit(data, context)
     seconds, cpu_seconds = time.perf_counter() - wall, _cpu_seconds() - cpu
+    # Methods are imported when a job starts: an edit since the plan would be stored under a key
+    # that stands for the code before it.
+    if source_digest(job["origin"]) != job["facts"]["source"]:
+        raise UsageError(
+            f"the source of {method.name} was edited during the run; run the same command again"
+        )
     _check(result, data.n_obs, method.name)
     _write_fit(result, method, data, folder / "artifacts")
     np.save(folder / "artifacts" / "cells.npy", cells)

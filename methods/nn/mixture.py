@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .batches import Block
+from .batches import Block, Cells
 from .likelihoods import Likelihood
 from .models import VariationalAutoencoder
 
@@ -104,6 +104,18 @@ class MixtureAutoencoder(VariationalAutoencoder):
     def component(self, block: Block) -> Tensor:
         """Return p(k | μ), (cells, K)."""
         return self.log_responsibilities(self.embed(block)).exp()
+
+    def cluster_means(self, cells: Cells, clusters: np.ndarray) -> dict[int, np.ndarray]:
+        """Return the mean expected value of the targets, (P,), by cluster, block by block."""
+        means = {}
+        self.eval()
+        with torch.inference_mode():
+            for number in np.unique(clusters).tolist():
+                rows = np.flatnonzero(clusters == number)
+                blocks = cells.blocks(rows, 512)
+                total = sum(self.reconstruct(block).sum(dim=0).cpu().numpy() for block in blocks)
+                means[number] = np.asarray(total) / len(rows)
+        return means
 
     def reconstruct(self, block: Block) -> Tensor:
         """Return the expected value of the targets at μ, (cells, P)."""

@@ -168,3 +168,21 @@ def test_a_run_leaves_the_environment_as_it_was(bench_run):
     before = dict(os.environ)
     bench_run("noop")
     assert dict(os.environ) == before
+
+
+def test_a_method_edited_during_the_run_is_not_stored_as_what_it_was(bench_run, tmp_path: Path):
+    plugin = tmp_path / "edits.py"
+    plugin.write_text(
+        "from bench.method import Fit, Method, RNA\n"
+        "class Edits(Method):\n"
+        "    name, summary, reference, family = 'edits', 'edits itself', 'none', 'baseline'\n"
+        "    modalities = frozenset({RNA})\n"
+        "    def fit(self, data, context):\n"
+        "        with open(__file__, 'a') as file:\n"
+        "            file.write('# changed\\n')\n"
+        "        return Fit(data.X.toarray()[:, :3])\n"
+    )
+    toy = str(Path(__file__).parent / "plugins" / "toy.py")
+    outcome = bench_run("edits", plugins=(str(plugin), toy))
+    assert by_method(outcome)["status"]["edits"] == "failed"
+    assert "edited during the run" in by_method(outcome)["reason"]["edits"]
