@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.jobs import Job
@@ -44,7 +45,7 @@ class Display:
         with self._lock:
             if job.score_key not in self._running:
                 self._running[job.score_key] = self._progress.add_task(
-                    f"  {job.name}", total=news["total"], note=""
+                    escape(f"  {job.name}"), total=news["total"], note=""
                 )
             note = ", ".join(f"{name} {value:.4g}" for name, value in news["values"].items())
             self._progress.update(
@@ -72,7 +73,7 @@ class Display:
         else:
             text = f"  {result.reason}"
         self._console.print(
-            head + "  ", f"[{STYLES.get(result.status, 'red')}]{result.status}[/]", end="",
+            escape(head) + "  ", f"[{STYLES.get(result.status, 'red')}]{result.status}[/]", end="",
             sep="", highlight=False,
         )  # fmt: skip
         self._console.print(text, markup=False, highlight=False)

@@ -186,3 +186,7 @@ def test_a_method_edited_during_the_run_is_not_stored_as_what_it_was(bench_run, 
     outcome = bench_run("edits", plugins=(str(plugin), toy))
     assert by_method(outcome)["status"]["edits"] == "failed"
     assert "edited during the run" in by_method(outcome)["reason"]["edits"]
+
+
+def test_lines_name_a_method_with_its_parameters(bench_run):
+    assert "slow[seconds=0.1] · toy · seed 0  done" in bench_run("slow[seconds=0.1]").text
