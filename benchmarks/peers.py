@@ -6,7 +6,7 @@ The same network (autoencoder P-1024-128-10 with ReLU and a linear decoder, Bern
 over peaks), the same data (binary, the shape of the Forebrain set, 3 % open) and one thread. The
 peer takes cells one by one out of a sparse matrix, 32 a batch, writes the loss with a sigmoid and
 logarithms, and steps with Adam as a loop over tensors, step size 2e-3 × 0.9^(t // 10), at least
-2e-4. Ours is the training loop of the package with batches of 128 and step size 2e-3. Figures:
+2e-4. Ours is the training loop of the package with batches of 256 and step size 2e-3. Figures:
 seconds an epoch, and seconds until the loss over all cells is that which the peer ends with.
 """
 
@@ -109,7 +109,7 @@ def ours(cells: Cells, target: float, most: int) -> tuple[float, float, float]:
 
         from dataclasses import replace
 
-        schedule = Schedule(most, 128, 2e-3, validation=0.0, patience=most)
+        schedule = Schedule(most, 256, 2e-3, validation=0.0, patience=most)
         clock.started = time.perf_counter()
         try:
             train(model, model.objective, cells, schedule, replace(context(clock), report=report))
