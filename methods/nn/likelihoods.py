@@ -6,6 +6,8 @@ Each likelihood maps ``(decoded, block)`` to the negative log-likelihood of each
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,7 +19,7 @@ _LOG_DISPERSION = 8.0
 """Log inverse dispersions are kept within ± this: from Poisson to extremely variable."""
 
 
-class Likelihood(nn.Module):
+class Likelihood(nn.Module, ABC):
     """Base: ``reduction`` is ``sum`` or ``mean`` over the features."""
 
     name: str
@@ -31,13 +33,13 @@ class Likelihood(nn.Module):
         each = self.elementwise(decoded, block)
         return each.mean(dim=1) if self.reduction == "mean" else each.sum(dim=1)
 
+    @abstractmethod
     def elementwise(self, decoded: Tensor, block: Block) -> Tensor:
         """Return the loss of each entry, (cells, features)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def mean(self, decoded: Tensor, block: Block) -> Tensor:
         """Return the expected value of the targets, (cells, features)."""
-        raise NotImplementedError
 
 
 class Bernoulli(Likelihood):
