@@ -1,6 +1,6 @@
 # make run   set up, run all methods on real data that ships inside scanpy, end with a report
 # make test  set up and run the fast tests; make test-all adds browser, servers and long faults
-.PHONY: setup run test test-all results-rna results-atac lint constraints clean
+.PHONY: setup run test test-all results-rna results-atac results-ablation lint constraints clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -46,6 +46,16 @@ results-atac: setup
 	$(VENV)/bin/bench report --results results/atac
 	mkdir -p docs/results
 	cp results/atac/reports/all/summary.md docs/results/atac.md
+
+# What docs/results/README.md says of the reasons; about 10 minutes.
+results-ablation: setup
+	$(VENV)/bin/bench run -m 'vae,vae[kl_weight=0.1],vae[likelihood=gaussian],ae[likelihood=nb],ae,lsnmf,lsnmf[normalize=false]' \
+	  -d baron_mouse,pbmc3k --seeds 3 --results results/ablation --no-report
+	$(VENV)/bin/bench run -m 'ae,ae[adjust_depth=false],vae,vae[adjust_depth=false],scale,scale[known_k=true],lsnmf,lsnmf[normalize=false]' \
+	  -d leukemia --seeds 3 --results results/ablation --no-report
+	$(VENV)/bin/bench report --results results/ablation --no-umap
+	mkdir -p docs/results
+	cp results/ablation/reports/all/summary.md docs/results/ablation.md
 
 lint: setup
 	$(VENV)/bin/ruff check .
