@@ -10,6 +10,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.errors import BenchError, UsageError
+from bench.options import (
+    AsJson,
+    Assign,
+    BatchKey,
+    Cache,
+    Config,
+    Datasets,
+    Device,
+    Experiment,
+    Jobs,
+    LabelKey,
+    Memory,
+    Methods,
+    Plugins,
+    ProfileName,
+    Results,
+    Retry,
+    Seeds,
+    Threads,
+    Timeout,
+    Uri,
+    flags,
+    make_console,
+    plain,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,37 +50,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-
-Methods = Annotated[
-    str, typer.Option("--methods", "-m", help="'all', 'vae,tag:baseline', 'vae[n_latent=16]'")
-]
-Datasets = Annotated[
-    str, typer.Option("--datasets", "-d", help="names, 'tag:atac', or paths of .h5ad files")
-]
-Assign = Annotated[
-    list[str] | None, typer.Option("--set", help="method.parameter=value; may be repeated")
-]
-Seeds = Annotated[str | None, typer.Option(help="'3': seeds 0, 1, 2; '7,11': those two")]
-ProfileName = Annotated[str | None, typer.Option("--profile", help="quick, default or faithful")]
-Results = Annotated[Path | None, typer.Option(help="folder of store and reports [results]")]
-Cache = Annotated[Path | None, typer.Option(help="folder of prepared data")]
-Jobs = Annotated[int | None, typer.Option("--jobs", "-j", help="processes at a time")]
-Threads = Annotated[int | None, typer.Option(help="threads of each process [1]")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda")]
-Timeout = Annotated[float | None, typer.Option(help="seconds a fit may take [3600]")]
-Memory = Annotated[float | None, typer.Option(help="GiB a fit may use beyond the libraries")]
-Retry = Annotated[
-    str | None, typer.Option(help="run stored failures again: failed, timeout, oom or all")
-]
-Plugins = Annotated[
-    list[str] | None, typer.Option("--plugin", help="file with methods or datasets of yours")
-]
-LabelKey = Annotated[str | None, typer.Option(help="column of the true types in .h5ad files")]
-BatchKey = Annotated[str | None, typer.Option(help="column of the batch in .h5ad files")]
-Uri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow server [SQLite]")]
-Experiment = Annotated[str | None, typer.Option(help="MLflow experiment [bench]")]
-Config = Annotated[Path | None, typer.Option(help="settings file [bench.toml]")]
-AsJson = Annotated[bool, typer.Option("--json", help="print JSON for programs")]
 
 
 @app.command("run")
@@ -85,11 +80,11 @@ def run_command(
     """Run methods × datasets × seeds; what is done is not repeated."""
     from bench.run import run
 
-    console = _console(stderr=as_json)
+    console = make_console(stderr=as_json)
     outcome = run(
         methods, datasets, assign=assign or (), config=config, report=report, umap=umap,
         console=console,
-        **_flags(
+        **flags(
             seeds=seeds, profile=profile, results=results, cache_dir=cache_dir, jobs=jobs,
             threads=threads, device=device, timeout=timeout, memory=memory, retry=retry,
             plugins=plugins, label_key=label_key, batch_key=batch_key, tracking_uri=tracking_uri,
@@ -97,7 +92,7 @@ def run_command(
         ),
     )  # fmt: skip
     if as_json:
-        _print_json(_outcome_json(outcome))
+        print_json(_outcome_json(outcome))
     else:
         _show_outcome(outcome, console)
     raise typer.Exit(outcome.exit_code)
@@ -129,9 +124,9 @@ def plan_command(
     from bench.plan import build_plan, preview
     from bench.store import Store
 
-    console = _console(stderr=as_json)
+    console = make_console(stderr=as_json)
     settings = load_settings(
-        _flags(
+        flags(
             seeds=seeds, profile=profile, results=results, cache_dir=cache_dir, jobs=jobs,
             threads=threads, device=device, retry=retry, plugins=plugins, label_key=label_key,
             batch_key=batch_key, tracking_uri=tracking_uri, experiment=experiment,
@@ -142,7 +137,7 @@ def plan_command(
     plan = build_plan(methods, datasets, assign or (), settings, store, console.print)
     rows, seconds = preview(plan, settings)
     if as_json:
-        _print_json({"jobs": rows, "left": _left_json(plan), "expected_seconds": seconds})
+        print_json({"jobs": rows, "left": _left_json(plan), "expected_seconds": seconds})
         return
     _show_plan(rows, plan, seconds, console)
 
@@ -188,15 +183,15 @@ def report_command(
     from bench.results import frame, narrow
     from bench.tracking import Tracker
 
-    console = _console()
+    console = make_console()
     settings = load_settings(
-        _flags(results=results, tracking_uri=tracking_uri, experiment=experiment), config
+        flags(results=results, tracking_uri=tracking_uri, experiment=experiment), config
     )
     if not settings.tracking_uri and not settings.database.is_file():
         raise UsageError(f"{settings.results}: no results there; run 'bench run' first.")
     table = narrow(frame(Tracker(settings)), methods, datasets)
     folder = out or settings.results / "reports" / "all"
-    page = write_report(table, folder, settings, _plain(console), umap=umap)
+    page = write_report(table, folder, settings, plain(console), umap=umap)
     console.print(f"report: {page}", markup=False, highlight=False)
 
 
@@ -211,12 +206,14 @@ def ui_command(
 
     from bench.config import load_settings
 
-    settings = load_settings(_flags(results=results), config)
+    settings = load_settings(flags(results=results), config)
     if settings.tracking_uri:
         raise UsageError(f"the store is a server already: open {settings.tracking_uri}.")
     if not settings.database.is_file():
         raise UsageError(f"{settings.results}: no results there; run 'bench run' first.")
-    _console().print(f"MLflow UI on http://127.0.0.1:{port} in about 20 seconds (Ctrl-C ends it)")
+    make_console().print(
+        f"MLflow UI on http://127.0.0.1:{port} in about 20 seconds (Ctrl-C ends it)"
+    )
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
         "--backend-store-uri", f"sqlite:///{settings.database.resolve()}",
@@ -240,7 +237,7 @@ def conformance_command(
 
     if name.endswith(".py"):
         plugins, name = [*(plugins or []), name], name
-    if not conformance(name, tuple(map(str, plugins or ())), _console()):
+    if not conformance(name, tuple(map(str, plugins or ())), make_console()):
         raise typer.Exit(1)
 
 
@@ -287,39 +284,17 @@ def main() -> None:
         sys.exit(130)
 
 
-def _flags(**values: Any) -> dict[str, Any]:
-    """Drop what was not given."""
-    flags = {name: value for name, value in values.items() if value is not None}
-    if "plugins" in flags:
-        flags["plugins"] = tuple(flags["plugins"])
-    return flags
-
-
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
-
-    return Console(stderr=stderr, soft_wrap=True)
-
-
-def _plain(console: Console) -> Any:
-    return lambda text: console.print(text, markup=False, highlight=False)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=1, default=str))
-
-
 def _list(
     name: str | None, plugins: list[str] | None, as_json: bool, card: Any, table: Any
 ) -> None:
     files = tuple(plugins or ())
     content = card(name, files) if name else table(files)
     if as_json:
-        _print_json(content)
+        print_json(content)
     else:
         from bench.listing import show
 
-        show(content, _console())
+        show(content, make_console())
 
 
 def _ui_environment() -> dict[str, str]:

@@ -17,6 +17,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class RemoteFile:
+    """One file as its authors distribute it."""
+
+    name: str
+    """Name under which it is kept; that of the original."""
+    url: str
+    checksum: str = ""
+    """``sha256:…`` or ``md5:…``; empty if none is published (the first download is then noted)."""
+    size: int | None = None
+    """Bytes."""
+
+
+@dataclass(frozen=True)
 class Card:
     """What is known about a dataset without opening it."""
 
@@ -35,6 +48,10 @@ class Card:
     labels_from: str = ""
     """How the labels were obtained, and so how far to trust them."""
     tags: tuple[str, ...] = ()
+    files: tuple[RemoteFile, ...] = ()
+    """What must be fetched; empty for data that need no network."""
+    documented: str = ""
+    """Public page or record that documents the files, their header line and the label column."""
     verified: bool = False
     """True once a real file has passed the loader's checks."""
 

@@ -1,0 +1,68 @@
+"""What the verbs of the command line share: their options, and how they print."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Methods = Annotated[
+    str, typer.Option("--methods", "-m", help="'all', 'vae,tag:baseline', 'vae[n_latent=16]'")
+]
+Datasets = Annotated[
+    str, typer.Option("--datasets", "-d", help="names, 'tag:atac', or paths of .h5ad files")
+]
+Assign = Annotated[
+    list[str] | None, typer.Option("--set", help="method.parameter=value; may be repeated")
+]
+Seeds = Annotated[str | None, typer.Option(help="'3': seeds 0, 1, 2; '7,11': those two")]
+ProfileName = Annotated[str | None, typer.Option("--profile", help="quick, default or faithful")]
+Results = Annotated[Path | None, typer.Option(help="folder of store and reports [results]")]
+Cache = Annotated[Path | None, typer.Option(help="folder of prepared data")]
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", help="processes at a time")]
+Threads = Annotated[int | None, typer.Option(help="threads of each process [1]")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda")]
+Timeout = Annotated[float | None, typer.Option(help="seconds a fit may take [3600]")]
+Memory = Annotated[float | None, typer.Option(help="GiB a fit may use beyond the libraries")]
+Retry = Annotated[
+    str | None, typer.Option(help="run stored failures again: failed, timeout, oom or all")
+]
+Plugins = Annotated[
+    list[str] | None, typer.Option("--plugin", help="file with methods or datasets of yours")
+]
+LabelKey = Annotated[str | None, typer.Option(help="column of the true types in .h5ad files")]
+BatchKey = Annotated[str | None, typer.Option(help="column of the batch in .h5ad files")]
+Uri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow server [SQLite]")]
+Experiment = Annotated[str | None, typer.Option(help="MLflow experiment [bench]")]
+Config = Annotated[Path | None, typer.Option(help="settings file [bench.toml]")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON for programs")]
+
+
+def flags(**values: Any) -> dict[str, Any]:
+    """Drop what was not given."""
+    given = {name: value for name, value in values.items() if value is not None}
+    if "plugins" in given:
+        given["plugins"] = tuple(given["plugins"])
+    return given
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """Return a console that leaves long lines whole."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, soft_wrap=True)
+
+
+def plain(console: Console) -> Any:
+    """Return a function that prints a line as it is."""
+    return lambda text: console.print(text, markup=False, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Print JSON to stdout."""
+    typer.echo(json.dumps(value, indent=1, default=str))
