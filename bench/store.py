@@ -92,14 +92,8 @@ class Store:
 
         ``source`` identifies the loader's code. Raises ``DataError`` with one clear line.
         """
-        identity = {
-            "layout": LAYOUT,
-            "name": dataset.name,
-            "params": dataset.params.resolved(),
-            "source": source,
-            "fingerprint": dataset.fingerprint(),
-        }
-        pointer = self.root / "pointers" / f"{digest(identity)}.json"
+        identity = _identity(dataset, source)
+        pointer = self._pointer(identity)
         with self._locked(pointer.stem):
             if pointer.is_file():
                 folder = self.root / "datasets" / json.loads(pointer.read_text())["folder"]
@@ -111,6 +105,22 @@ class Store:
             folder = self._keep_dataset(dataset)
             _write_whole(pointer, json.dumps({"folder": folder.name, "of": identity}, indent=1))
         return StoredDataset(folder, label, _read_info(folder))
+
+    def known(self, dataset: Dataset, source: str, label: str) -> StoredDataset | None:
+        """Return the dataset if it is in the cache, else ``None``; nothing is loaded or verified.
+
+        For listings, which read facts only and must import nothing heavy; counts come from
+        :meth:`dataset`, which verifies them.
+        """
+        try:
+            target = json.loads(self._pointer(_identity(dataset, source)).read_text())["folder"]
+            folder = self.root / "datasets" / target
+            return StoredDataset(folder, label, _read_info(folder))
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def _pointer(self, identity: dict[str, Any]) -> Path:
+        return self.root / "pointers" / f"{digest(identity)}.json"
 
     def _keep_dataset(self, dataset: Dataset) -> Path:
         import numpy as np
@@ -264,6 +274,17 @@ def load_counts(folder: Path) -> AnnData:
         obs=pd.DataFrame(index=read("cells").tolist()),
         var=pd.DataFrame(index=read("features").tolist()),
     )
+
+
+def _identity(dataset: Dataset, source: str) -> dict[str, Any]:
+    """Return what decides which copy in the cache is the dataset's."""
+    return {
+        "layout": LAYOUT,
+        "name": dataset.name,
+        "params": dataset.params.resolved(),
+        "source": source,
+        "fingerprint": dataset.fingerprint(),
+    }
 
 
 def _reader(folder: Path) -> Callable[[str], np.ndarray]:

@@ -58,6 +58,17 @@ def test_other_code_or_content_is_loaded_again(store: Store, toy_counts):
     assert other.labels_digest == first.labels_digest
 
 
+def test_what_is_in_the_cache_is_known_without_loading(store: Store, toy_counts):
+    dataset = Memory(toy_counts)
+    assert store.known(dataset, "code", "memory") is None
+    kept = store.dataset(dataset, "code", "memory")
+    assert store.known(dataset, "code", "memory") == kept
+    assert store.known(dataset, "edited", "memory") is None
+    assert dataset.loads == 1
+    (kept.folder / "info.json").unlink()
+    assert store.known(dataset, "code", "memory") is None
+
+
 def test_labels_are_no_part_of_the_counts_digest(store: Store, toy_counts):
     first = store.dataset(Memory(toy_counts), "one", "memory")
     permuted = toy_counts.copy()
