@@ -22,7 +22,11 @@ class Settings(BaseModel):
     results: Path = Path("results")
     """Folder of the MLflow store, artifacts, spool and reports."""
     cache_dir: Path = Field(default_factory=lambda: default_cache())
-    """Folder of prepared data."""
+    """Folder of prepared data and downloads."""
+    mirror: str = ""
+    """Folder or https address that has ``<dataset>/<file>``; comes before the original address."""
+    offline: bool = False
+    """Never fetch a file."""
     tracking_uri: str = ""
     """MLflow server; empty: SQLite in the results folder."""
     experiment: str = "bench"
@@ -112,7 +116,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def default_cache() -> Path:
-    """Return the user's cache folder for this program."""
+    """Return ``BENCH_CACHE_DIR``, else the user's cache folder for this program."""
+    if os.environ.get("BENCH_CACHE_DIR"):
+        return Path(os.environ["BENCH_CACHE_DIR"])
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "aebench"
 
