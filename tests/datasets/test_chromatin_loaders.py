@@ -1,0 +1,159 @@
+"""The loaders of published chromatin sets, on small files in the documented formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData, read_h5ad
+
+from bench.checks import check_counts
+from bench.datasets import scale_sets
+from bench.datasets._labelled import peak_names
+from bench.errors import DataError
+
+SCALE = [
+    scale_sets.Forebrain,
+    scale_sets.Leukemia,
+    scale_sets.InSilico,
+    scale_sets.Gm12878Hek,
+    scale_sets.Gm12878Hl,
+    scale_sets.BreastTumor,
+    scale_sets.Splenocyte,
+]
+
+
+def counts(n_cells: int, n_features: int, seed: int = 0) -> np.ndarray:
+    """Small counts without an empty cell or feature."""
+    values = np.random.default_rng(seed).poisson(0.7, (n_cells, n_features))
+    values[:, 0] += 1
+    values[0] += 1
+    return values.astype(np.float32)
+
+
+def passes(adata: AnnData, card) -> list[str]:
+    """Run the harness's own checks and return their warnings."""
+    assert adata.X.format == "csr"
+    assert adata.X.dtype == np.float32
+    return check_counts(
+        adata,
+        where="test",
+        label_key=card.label_key,
+        batch_key=card.batch_key,
+        modality=card.modality,
+    ).warnings
+
+
+def scale_file(folder: Path, labels: list[str], name: str) -> tuple[Path, np.ndarray]:
+    """Write a file as SCALE's: cells × peaks, ``obs["celltype"]``, peaks ``chr1_100_200``."""
+    values = counts(len(labels), 6)
+    adata = AnnData(sp.csr_matrix(values))
+    adata.obs_names = [f"cell-{i}" for i in range(len(labels))]
+    adata.var_names = [f"chr{i + 1}_{i}00_{i}50" for i in range(5)] + ["chrUn_KI2v1_7_9"]
+    adata.obs["celltype"] = pd.Categorical(labels)
+    adata.write_h5ad(folder / name)
+    return folder / name, values
+
+
+@pytest.mark.parametrize("cls", SCALE)
+def test_scale_sets_give_counts_labels_and_peaks(cls, tmp_path: Path):
+    kinds = ["a", "b", "c"] * 4
+    file = cls.card.files[0].name
+    path, values = scale_file(tmp_path, kinds, file)
+    dataset = cls(cls.Params())
+    adata = dataset.read({file: path})
+    assert np.array_equal(adata.X.toarray(), values)
+    assert list(adata.obs[dataset.card.label_key]) == kinds
+    assert list(adata.obs.columns) == ["cell_type"]
+    assert adata.var_names[0] == "chr1:000-050"
+    assert adata.var_names[5] == "chrUn_KI2v1:7-9"
+    assert "bench_notes" not in adata.uns
+    passes(adata, dataset.card)
+
+
+@pytest.mark.parametrize("cls", [scale_sets.Gm12878Hek, scale_sets.Gm12878Hl])
+def test_mixed_cells_of_the_two_line_sets_are_left_out_and_counted(cls, tmp_path: Path):
+    labels = ["GM12878"] * 6 + ["Mixed", "HEK293T", "Mixed"] + ["HEK293T"] * 5
+    file = cls.card.files[0].name
+    path, values = scale_file(tmp_path, labels, file)
+    adata = cls(cls.Params()).read({file: path})
+    assert adata.n_obs == 12
+    assert set(adata.obs["cell_type"]) == {"GM12878", "HEK293T"}
+    assert np.array_equal(adata.X.toarray(), np.delete(values, [6, 8], axis=0))
+    assert list(adata.uns["bench_notes"]) == [f"{cls.name}: 2 cells left out (2 with 'Mixed')."]
+
+
+def test_a_scale_file_without_the_documented_column_is_refused_by_name(tmp_path: Path):
+    path, _ = scale_file(tmp_path, ["a"] * 10, "Forebrain.h5ad")
+    adata = read_h5ad(path)
+    adata.obs = adata.obs.rename(columns={"celltype": "type"})
+    adata.write_h5ad(path)
+    dataset = scale_sets.Forebrain(scale_sets.Forebrain.Params())
+    with pytest.raises(DataError, match=r"forebrain: .*no column 'celltype' \(found: type\)"):
+        dataset.read({"Forebrain.h5ad": path})
+
+
+def test_a_file_that_is_no_h5ad_is_refused_by_name(tmp_path: Path):
+    path = tmp_path / "Splenocyte.h5ad"
+    path.write_bytes(b"<html>404</html>")
+    dataset = scale_sets.Splenocyte(scale_sets.Splenocyte.Params())
+    with pytest.raises(DataError, match=r"splenocyte: .*Splenocyte\.h5ad: not a readable"):
+        dataset.read({path.name: path})
+
+
+def test_leukemia_is_read_as_the_real_set(data_dir: Path, tmp_path: Path):
+    """The local copy has other column names; its content in the original layout."""
+    real = read_h5ad(data_dir / "leukemia.h5ad")
+    original = AnnData(real.X, obs=real.obs.rename(columns={"cell_type": "celltype"}))
+    original.var_names = real.var_names
+    original.write_h5ad(tmp_path / "Leukemia.h5ad")
+    dataset = scale_sets.Leukemia(scale_sets.Leukemia.Params())
+    adata = dataset.read({"Leukemia.h5ad": tmp_path / "Leukemia.h5ad"})
+    card = dataset.card
+    assert adata.shape == (card.n_cells, card.n_features)
+    assert adata.obs["cell_type"].nunique() == card.n_types
+    assert (adata.X != sp.csr_matrix(real.X)).nnz == 0
+    assert adata.var_names[0] == "chr1:804982-805861"
+    assert passes(adata, card) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [
+        ("chr1_100_200", "chr1:100-200"),
+        ("chr1-100-200", "chr1:100-200"),
+        ("chr1:100-200", "chr1:100-200"),
+        ("1-100-200", "chr1:100-200"),
+        ("X:5-9", "chrX:5-9"),
+        ("chr4_GL456216_random_1_2", "chr4_GL456216_random:1-2"),
+        ("GL000195.1:22-937", "GL000195.1:22-937"),
+        ("NOC2L", "NOC2L"),
+        ("7", "7"),
+    ],
+)
+def test_peaks_are_named_in_one_way(found: str, wanted: str):
+    assert peak_names([found]) == [wanted]
+
+
+@pytest.mark.parametrize("cls", SCALE)
+def test_cards_say_where_everything_comes_from(cls):
+    card = cls.card
+    assert cls.__doc__
+    assert not card.verified
+    assert card.modality == "atac"
+    assert card.documented.startswith("https://")
+    assert card.url.startswith("https://")
+    assert card.labels_from
+    assert card.licence
+    assert "doi 10." in card.reference
+    assert card.organism in ("human", "mouse")
+    assert card.tags
+    assert card.files
+    for file in card.files:
+        # SCALE's own server answers on http only; every other address is https.
+        host = "http://zhanglab.net/" if cls is not scale_sets.Leukemia else "https://"
+        assert file.url.startswith(host)
+        assert file.url.endswith(file.name)
