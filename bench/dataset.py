@@ -23,10 +23,20 @@ class RemoteFile:
     name: str
     """Name under which it is kept; that of the original."""
     url: str
+    """Where it is fetched from; empty if it can only be downloaded by hand."""
     checksum: str = ""
     """``sha256:…`` or ``md5:…``; empty if none is published (the first download is then noted)."""
     size: int | None = None
-    """Bytes."""
+    """Bytes, exact: a file of another size is refused."""
+    about: int | None = None
+    """Bytes, rounded, where the exact size is not known: shown, not compared."""
+    by_hand: str = ""
+    """Page from which a person downloads it, where no address serves the file itself."""
+
+    @property
+    def source(self) -> str:
+        """Address for messages: of the file, else of the page."""
+        return self.url or self.by_hand
 
 
 @dataclass(frozen=True)

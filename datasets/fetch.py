@@ -173,7 +173,7 @@ def _usable(
         return None
     raise DataError(
         f"{owner}: {path} {wrong}: not the published file, or an incomplete copy; replace it by "
-        f"the one at {file.url} or move it away, then run again."
+        f"the one at {file.source} or move it away, then run again."
     )
 
 
@@ -214,9 +214,11 @@ def _alone(target: Path, owner: str, say: Say) -> Iterator[None]:
 
 
 def _from_servers(owner: str, file: RemoteFile, target: Path, mirror: str, say: Say) -> None:
-    addresses = [file.url]
+    addresses = [file.url] if file.url else []
     if mirror and _is_url(mirror):
         addresses.insert(0, f"{mirror.rstrip('/')}/{owner}/{quote(file.name)}")
+    if not addresses:
+        raise Unavailable("no address serves the file itself, only a person can download it there")
     part = target.with_name(f".{file.name}.part")
     for number, address in enumerate(addresses):
         say(f"{owner}: fetching {_sized(file)} from {address}")
@@ -270,19 +272,17 @@ def _settle(owner: str, file: RemoteFile, part: Path, target: Path, say: Say) ->
 
 def _unreachable(owner: str, files: list[RemoteFile], cache: Path, reason: str) -> DataError:
     first, *others = files
-    text = f"{owner}: {_sized(first)} cannot be fetched from {first.url} ({reason}); download "
-    if others:
-        text += "it and " + ", ".join(f"{_sized(one)} from {one.url}" for one in others)
-    else:
-        text += "it"
-    them = "them" if others else "it"
+    what = " and ".join(["it", *(f"{_sized(one)} from {one.source}" for one in others)])
     return DataError(
-        f"{text} elsewhere and put {them} into {drop_folder(owner, cache)}, then run again."
+        f"{owner}: {_sized(first)} cannot be fetched from {first.source} ({reason}); download "
+        f"{what} elsewhere and put {'them' if others else 'it'} into {drop_folder(owner, cache)}, "
+        "then run again."
     )
 
 
 def _sized(file: RemoteFile) -> str:
-    return f"{file.name} ({human(file.size)})" if file.size is not None else file.name
+    size = human(file.size or file.about)
+    return f"{file.name} ({size})" if size else file.name
 
 
 def _note(path: Path) -> Path:

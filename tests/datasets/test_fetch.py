@@ -266,6 +266,15 @@ def test_other_protocols_are_refused(server: Server, tmp_path: Path, said: list[
     assert "only https:// and http:// addresses" in failure(server, tmp_path, said, file)
 
 
+def test_a_file_only_people_can_download(server: Server, tmp_path: Path, said: list[str]):
+    file = RemoteFile("set.csv.gz", "", about=2_000_000, by_hand="https://example.org/folder")
+    line = failure(server, tmp_path, said, file)
+    assert "set.csv.gz (about 2.0 MB) cannot be fetched from https://example.org/folder" in line
+    assert "only a person can download it" in line
+    found = get(server, tmp_path, said, file, mirror=f"{server.url}/mirror")
+    assert found.read_bytes() == CONTENT
+
+
 # Disks and processes.
 
 
