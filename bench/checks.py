@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
 PEAK = re.compile(r"^(chr)?[0-9A-Za-z.]{1,25}[:_-][0-9]+[-_][0-9]+$")
 """Names of genome intervals: ``chr1:100-200``, ``chr1_100_200``, ``1-100-200``."""
-_BARCODE = re.compile(r"^([A-Za-z0-9]+[_#:.-])?[ACGT]{10,}([_#:.-][A-Za-z0-9]+)*$")
-_GENE_ID = re.compile(r"^ENS[A-Z]{0,4}[GT][0-9]{6,}(\.[0-9]+)?$")
-_COMMON_GENES = frozenset(
+BARCODE = re.compile(r"^([A-Za-z0-9]+[_#:.-])?[ACGT]{10,}([_#:.-][A-Za-z0-9]+)*$")
+"""Cell barcodes, with or without a prefix or suffix."""
+GENE_ID = re.compile(r"^ENS[A-Z]{0,4}[GT][0-9]{6,}(\.[0-9]+)?$")
+"""Ensembl identifiers of genes and transcripts."""
+COMMON_GENES = frozenset(
     ["ACTB", "B2M", "EEF1A1", "FTH1", "FTL", "GAPDH", "MALAT1", "PPIA", "RPLP0", "TMSB4X"]
 )
 """Expressed in almost every cell of human and, in other capitals, of mouse."""
@@ -86,13 +88,13 @@ def _check_orientation(adata: AnnData, where: str) -> None:
     """Refuse cells named like genes or peaks, and features named like barcodes."""
     cells, features = adata.obs_names[:_SAMPLE], adata.var_names[:_SAMPLE]
     swapped = ""
-    for pattern, what in ((_GENE_ID, "genes"), (PEAK, "genome intervals")):
+    for pattern, what in ((GENE_ID, "genes"), (PEAK, "genome intervals")):
         if _share(pattern, cells) > 0.9 and _share(pattern, features) < 0.1:
             swapped = f"cells are named like {what} ({_some(list(cells))})"
-    if _share(_BARCODE, features) > 0.9 and _share(_BARCODE, cells) < 0.1:
+    if _share(BARCODE, features) > 0.9 and _share(BARCODE, cells) < 0.1:
         swapped = f"features are named like cell barcodes ({_some(list(features))})"
-    genes = sorted(_COMMON_GENES & {str(name).upper() for name in adata.obs_names})
-    if len(genes) >= 3 and not _COMMON_GENES & {str(name).upper() for name in adata.var_names}:
+    genes = sorted(COMMON_GENES & {str(name).upper() for name in adata.obs_names})
+    if len(genes) >= 3 and not COMMON_GENES & {str(name).upper() for name in adata.var_names}:
         swapped = f"cells are named like genes ({_some(genes)})"
     if swapped:
         raise DataError(

@@ -1,0 +1,207 @@
+"""A MatrixMarket file with its names beside it, and the folder that Cell Ranger writes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import DataError
+
+from .lines import NUMBER, Say, rows, silent
+from .memory import require
+from .text import Orientation, unique_features
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import scipy.sparse as sp
+    from anndata import AnnData
+
+_MATRIX = re.compile(r"\.mtx(\.gz|\.bz2)?$", re.IGNORECASE)
+_BARCODES = re.compile(r"barcode|cell|colname", re.IGNORECASE)
+_FEATURES = re.compile(r"feature|gene|peak|region|rowname", re.IGNORECASE)
+_NAMES_END = re.compile(r"\.(tsv|txt|csv|bed)(\.gz)?$", re.IGNORECASE)
+TYPES = {"rna": "Gene Expression", "atac": "Peaks", "protein": "Antibody Capture"}
+"""Parts of a 10x file with several kinds of features."""
+
+
+def read_10x_mtx(folder: Path, *, part: str | None = None, say: Say = silent) -> AnnData:
+    """Return counts (CSR float32, cells × features) of a folder written by Cell Ranger.
+
+    Version 2 (``genes.tsv``) and 3 (``features.tsv.gz``), compressed or not, with or without a
+    prefix before the three names. Feature names are the symbols; ``var["gene_ids"]`` keeps the
+    identifiers and ``var["feature_types"]`` the kinds. Of several kinds ``part`` (``rna``,
+    ``atac``, ``protein``) is taken, else gene expression, which is said.
+    Raises ``DataError`` for a folder without exactly one matrix and the names for it.
+    """
+    matrix, barcodes, features = find_names(find_matrix(Path(folder)))
+    adata = read_market(matrix, barcodes, features, orientation="genes", say=say)
+    return pick_features(adata, part, matrix.parent, say)
+
+
+def find_matrix(folder: Path) -> Path:
+    """Return the one ``.mtx`` file of a folder; raises ``DataError`` if there is not one."""
+    found = sorted(path for path in folder.iterdir() if _MATRIX.search(path.name))
+    if len(found) != 1:
+        below = sorted({path.parent.name for path in folder.glob("*/*.mtx*")})
+        hint = f"; look in {', '.join(below)}" if below else ""
+        raise DataError(
+            f"{folder}: {len(found)} files that end in .mtx or .mtx.gz; expected one, with "
+            f"barcodes.tsv and features.tsv (or genes.tsv) beside it{hint}."
+        )
+    return found[0]
+
+
+def find_names(matrix: Path) -> tuple[Path, Path, Path]:
+    """Return the matrix with the files of barcodes and features beside it.
+
+    Raises ``DataError`` if there is not exactly one of each.
+    """
+    stem = _MATRIX.sub("", matrix.name)
+    prefix = re.sub(r"(matrix|counts?)$", "", stem, flags=re.IGNORECASE)
+    files = [path for path in sorted(matrix.parent.iterdir()) if _NAMES_END.search(path.name)]
+    found = []
+    for pattern, what, example in (
+        (_BARCODES, "barcodes", "barcodes.tsv"),
+        (_FEATURES, "features", "features.tsv or genes.tsv"),
+    ):
+        fitting = [
+            path
+            for path in files
+            if path.name.startswith(prefix) and pattern.search(path.name[len(prefix) :])
+        ]
+        fitting = fitting or [path for path in files if pattern.search(path.name)]
+        if len(fitting) != 1:
+            there = ", ".join(path.name for path in fitting or files) or "none"
+            raise DataError(
+                f"{matrix}: {len(fitting)} files of {what} beside it (files there: {there}); "
+                f"expected one, such as {prefix}{example}."
+            )
+        found.append(fitting[0])
+    return matrix, found[0], found[1]
+
+
+def read_market(
+    matrix: Path,
+    barcodes: Path,
+    features: Path,
+    *,
+    orientation: Orientation = "auto",
+    say: Say = silent,
+) -> AnnData:
+    """Return counts (CSR float32, cells × features) of a MatrixMarket file and its names.
+
+    ``barcodes``: one name a line. ``features``: a name; or identifier, symbol and kind (10x); or
+    chromosome, start and end. A header line in either is recognised by the size of the matrix,
+    which also says whether features are in rows; a square one is taken as ``orientation`` says,
+    else features in rows. Raises ``DataError`` if sizes do not fit or a file cannot be read.
+    """
+    import pandas as pd
+    from anndata import AnnData
+
+    counts = _read_matrix(Path(matrix))
+    cell_rows, feature_rows = _read_names(Path(barcodes)), _read_names(Path(features))
+    cells_fit = _fits(len(cell_rows), counts.shape)
+    features_fit = _fits(len(feature_rows), counts.shape)
+    layouts = [
+        in_rows
+        for in_rows in (True, False)
+        if features_fit[0 if in_rows else 1] and cells_fit[1 if in_rows else 0]
+    ]
+    if not layouts:
+        raise DataError(
+            f"{matrix}: {counts.shape[0]} × {counts.shape[1]}, but {Path(barcodes).name} has "
+            f"{len(cell_rows)} lines and {Path(features).name} {len(feature_rows)}; expected one "
+            "line for each row and column."
+        )
+    in_rows = layouts[0]
+    if len(layouts) == 2:
+        in_rows = orientation != "cells"
+        if orientation == "auto":
+            say(
+                f"{matrix}: as many cells as features: assumed features in rows, as 10x writes "
+                "them; if that is wrong, pass transpose=false"
+            )
+    elif orientation != "auto" and in_rows != (orientation == "genes"):
+        side = "features" if in_rows else "cells"
+        say(f"{matrix}: {side} in rows, by the number of names, not as told")
+    cell_rows = cell_rows[-counts.shape[1 if in_rows else 0] :]
+    feature_rows = feature_rows[-counts.shape[0 if in_rows else 1] :]
+    var = _describe(feature_rows)
+    obs = pd.DataFrame(index=pd.Index([fields[0] for fields in cell_rows], dtype=object))
+    adata = AnnData((counts.T if in_rows else counts).tocsr(), obs=obs, var=var)
+    if not adata.obs_names.is_unique:
+        twice = adata.obs_names[adata.obs_names.duplicated()]
+        raise DataError(
+            f"{barcodes}: {len(twice)} barcodes occur more than once (first '{twice[0]}'); "
+            "expected different names."
+        )
+    unique_features(Path(matrix), adata, say)
+    return adata
+
+
+def pick_features(adata: AnnData, part: str | None, where: Path, say: Say) -> AnnData:
+    """Return the features of one kind of a 10x file that holds several."""
+    kinds = list(dict.fromkeys(adata.var.get("feature_types", [])))
+    if part is None:
+        if len(kinds) < 2:
+            return adata
+        part = "rna" if TYPES["rna"] in kinds else str(kinds[0])
+        say(
+            f"{where}: holds {', '.join(kinds)}; took {TYPES.get(part, part)}; for another pass "
+            "part=atac or part=protein"
+        )
+    kind = TYPES.get(part, part)
+    if kind not in kinds:
+        there = ", ".join(f"'{name}'" for name in kinds) or "none"
+        raise DataError(
+            f"{where}: no features of the kind '{kind}' (part={part}); kinds there: {there}."
+        )
+    return adata[:, (adata.var["feature_types"] == kind).to_numpy()].copy()
+
+
+def _fits(lines: int, shape: tuple[int, int]) -> tuple[bool, bool]:
+    """Say for rows and columns whether there are as many names, or one more (a header)."""
+    return lines - shape[0] in (0, 1), lines - shape[1] in (0, 1)
+
+
+def _read_matrix(path: Path) -> sp.coo_matrix:
+    import numpy as np
+    import scipy.io
+    import scipy.sparse as sp
+
+    try:
+        _, _, entries, layout, _, _ = scipy.io.mminfo(path)
+        # Row, column and value of each entry as read, then the compressed matrix.
+        require(path, entries * (32 if layout == "coordinate" else 16))
+        matrix = sp.coo_matrix(scipy.io.mmread(path))
+    except DataError:
+        raise
+    except Exception as error:
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"{path}: not a readable MatrixMarket file: {text}; an incomplete or damaged file?"
+        ) from None
+    return matrix.astype(np.float32)
+
+
+def _read_names(path: Path) -> list[list[str]]:
+    """Return the fields of each line; names are separated by tabs, or commas in a .csv."""
+    sep = "," if ".csv" in path.suffixes else "\t"
+    with rows(path, sep) as reader:
+        return [fields for _, fields in reader]
+
+
+def _describe(lines: list[list[str]]) -> pd.DataFrame:
+    """Return the table of features: names as index, what else the file says as columns."""
+    import pandas as pd
+
+    width = min((len(fields) for fields in lines), default=1)
+    if width >= 3 and all(NUMBER.match(value) for value in lines[0][1:3]):
+        return pd.DataFrame(index=[f"{chrom}:{start}-{end}" for chrom, start, end, *_ in lines])
+    if width == 1:
+        return pd.DataFrame(index=pd.Index([fields[0] for fields in lines], dtype=object))
+    table = {"gene_ids": [fields[0] for fields in lines]}
+    if width >= 3:
+        table["feature_types"] = [fields[2] for fields in lines]
+    return pd.DataFrame(table, index=pd.Index([fields[1] for fields in lines], dtype=object))
