@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from anndata import AnnData, read_h5ad
 from bench.checks import check_counts
 from bench.datasets import scale_sets
 from bench.datasets._labelled import peak_names
+from bench.datasets.buenrostro2018 import Buenrostro2018
 from bench.errors import DataError
 
 SCALE = [
@@ -138,7 +140,7 @@ def test_peaks_are_named_in_one_way(found: str, wanted: str):
     assert peak_names([found]) == [wanted]
 
 
-@pytest.mark.parametrize("cls", SCALE)
+@pytest.mark.parametrize("cls", [*SCALE, Buenrostro2018])
 def test_cards_say_where_everything_comes_from(cls):
     card = cls.card
     assert cls.__doc__
@@ -154,6 +156,57 @@ def test_cards_say_where_everything_comes_from(cls):
     assert card.files
     for file in card.files:
         # SCALE's own server answers on http only; every other address is https.
-        host = "http://zhanglab.net/" if cls is not scale_sets.Leukemia else "https://"
-        assert file.url.startswith(host)
-        assert file.url.endswith(file.name)
+        own = cls in SCALE and cls is not scale_sets.Leukemia
+        assert file.url.startswith("http://zhanglab.net/" if own else "https://")
+        assert file.url.rpartition("/")[2] in file.name
+
+
+def buenrostro_files(folder: Path, first_line: str | None = None) -> tuple[dict, np.ndarray]:
+    """Write the three files of GSE96769 and the benchmark for 12 cells, 2 of them unlabelled."""
+    values = counts(12, 5)
+    names = [f"BM1077-CLP-Frozen-160106-{i}" for i in range(12)]
+    line = "#\t" + ";".join(names) if first_line is None else first_line
+    rows = [f"{p + 1}\t{c + 1}\t{int(values[c, p])}" for p in range(5) for c in range(12)]
+    rows = [row for row in rows if not row.endswith("\t0")]
+    files = {file.name: folder / file.name for file in Buenrostro2018.card.files}
+    text = {
+        "GSE96769_scATACseq_counts.txt.gz": "\n".join([line, *rows]) + "\n",
+        "GSE96769_PeakFile_20160207.bed.gz": "".join(
+            f"chr{i}\t{i}00\t{i}500\t.\t1\t+\tpromoter\n" for i in range(1, 6)
+        ),
+    }
+    for name, content in text.items():
+        with gzip.open(folder / name, "wt") as stream:
+            stream.write(content)
+    # Another order than in the counts, as the files are joined by name.
+    labels = [f"{name}\t{'CLP' if i % 2 else 'HSC'}" for i, name in enumerate(names)][:1:-1]
+    (folder / "Buenrostro_2018_metadata.tsv").write_text("\n".join(["label", *labels]) + "\n")
+    return files, values
+
+
+def test_buenrostro_joins_labels_by_name_and_counts_the_rest(tmp_path: Path):
+    files, values = buenrostro_files(tmp_path)
+    dataset = Buenrostro2018(Buenrostro2018.Params())
+    adata = dataset.read(files)
+    assert np.array_equal(adata.X.toarray(), values[2:])
+    assert list(adata.obs["cell_type"]) == ["HSC", "CLP"] * 5
+    assert list(adata.obs_names)[:2] == [f"BM1077-CLP-Frozen-160106-{i}" for i in (2, 3)]
+    assert list(adata.var_names) == [f"chr{i}:{i}00-{i}500" for i in range(1, 6)]
+    assert list(adata.uns["bench_notes"]) == [
+        "buenrostro2018: 2 cells left out (2 with no label)."
+    ]
+    passes(adata, dataset.card)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("a;b;c", r"line 1 starts with 'a;b;c.*expected '#'"),
+        ("#\ta;b", r"cell numbers from 1 to 12; expected 1 to 2"),
+        ("#\t" + ";".join(f"x{i}" for i in range(12)), r"none of the 10 cells of .*metadata"),
+    ],
+)
+def test_buenrostro_files_that_do_not_fit_are_refused(tmp_path: Path, line: str, message: str):
+    files, _ = buenrostro_files(tmp_path, line)
+    with pytest.raises(DataError, match=message):
+        Buenrostro2018(Buenrostro2018.Params()).read(files)
