@@ -7,8 +7,9 @@ with counts in ``X`` and labels in ``obs[card.label_key]``; ``bench.store`` chec
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from bench.parameters import Parameters
 
@@ -78,6 +79,17 @@ class Dataset(ABC):
 
     def __init__(self, params: Any = None) -> None:
         self.params = params if params is not None else self.Params()
+
+    @classmethod
+    def configured(cls, values: Mapping[str, Any]) -> Self:
+        """Return the dataset with the parameters of a selector's brackets.
+
+        ``preset`` names one of ``Params.presets``, which the other values override. Raises
+        ``UsageError`` for an unknown parameter, preset or value.
+        """
+        rest = dict(values)
+        presets = (str(rest.pop("preset")),) if "preset" in rest else ()
+        return cls(cls.Params.build(rest, presets=presets, owner=cls.name))
 
     @property
     def where(self) -> str:

@@ -103,10 +103,9 @@ def choose_datasets(text: str, settings: Settings) -> list[tuple[Dataset, str, s
             continue
         if registry.entry(one.name).unavailable and not one.explicit:
             continue
-        cls = registry.get(one.name)
-        params = cls.Params.build(dict(one.values), owner=one.name)
+        dataset = registry.get(one.name).configured(one.values)
         source = source_digest(registry.entry(one.name).origin)
-        found.append((cls(params), source, label(one.name, one.values)))
+        found.append((dataset, source, label(one.name, one.values)))
     names = Counter(shown for _, _, shown in found)
     double = next((name for name, count in names.items() if count > 1), None)
     if double:

@@ -1,24 +1,23 @@
-"""What both simulators share: who is of which type and batch, and how deep."""
+"""What all simulators share: parameters, cells and their types, batches and depths, the card.
+
+What features do is in ``_simulate_features``. Each part of a simulation draws from a generator of
+its own, named and derived from the seed, so that a parameter changes only what it is about: adding
+batches or modules leaves the types of the cells as they were.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
 from bench.dataset import Card
 from bench.parameters import Parameters
+from bench.seeds import derive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
-    import scipy.sparse as sp
-    from anndata import AnnData
-
-_BLOCK = 10_000_000
-"""Entries drawn at once: 80 MB of float64, more would only cost memory."""
 
 
 class SimulationParameters(Parameters):
@@ -27,7 +26,10 @@ class SimulationParameters(Parameters):
     n_cells: int = Field(600, ge=20, le=1_000_000, description="cells")
     n_types: int = Field(6, ge=2, le=100, description="cell types")
     rare: float = Field(
-        0.03, gt=0, le=0.5, description="share of the rarest type; the others decline evenly"
+        0.03, gt=0, le=0.5, description="share of each rare type; the others decline evenly"
+    )
+    n_rare: int = Field(
+        1, ge=1, description="types that are rare, the last ones; their sizes are exact"
     )
     n_batches: int = Field(
         1, ge=1, le=50, description="batches; 1: no column batch and no batch effect"
@@ -35,123 +37,138 @@ class SimulationParameters(Parameters):
     batch_effect: float = Field(
         0.3, ge=0, le=5, description="standard deviation of a feature's log factor in a batch"
     )
+    confounding: float = Field(
+        0.0, ge=0, le=1, description="share of cells whose batch follows from their type; 0: "
+        "every type is spread evenly over the batches",
+    )  # fmt: skip
     separation: float = Field(
-        1.0, ge=0, le=10, description="standard deviation of the log factor of a type's markers"
+        1.0, ge=0, le=10, description="standard deviation of a type's markers' log factors"
     )
     markers: float = Field(0.1, gt=0, le=1, description="share of features that mark a type")
+    n_modules: int = Field(
+        0, ge=0, le=100, description="sets of features that vary together from cell to cell"
+    )
+    module_size: int = Field(20, ge=2, description="features of a module")
+    module_spread: float = Field(
+        0.7, gt=0, le=5, description="standard deviation of a module's log activity among cells"
+    )
+    module_scope: Literal["across", "within"] = Field(
+        "across", description="where a module varies: across all types, or within one"
+    )
     depth_spread: float = Field(
         0.4, ge=0, le=3, description="standard deviation of the log depth of cells"
     )
     seed: int = Field(0, ge=0, description="everything random follows from it")
 
+    def feature_numbers(self) -> dict[str, int]:
+        """Return the parameters that are numbers of features, by name."""
+        return {name: getattr(self, name) for name in ("n_features",) if hasattr(self, name)}
+
     @model_validator(mode="after")
-    def _everyone_has_a_cell(self) -> Self:
+    def _everything_fits(self) -> Self:
         for name in ("n_types", "n_batches"):
             if getattr(self, name) > self.n_cells:
                 raise ValueError(
                     f"{name}={getattr(self, name)} needs at least as many cells; n_cells is "
                     f"{self.n_cells}"
                 )
+        if self.n_rare >= self.n_types:
+            raise ValueError(
+                f"n_rare={self.n_rare} leaves no common type; n_types is {self.n_types}"
+            )
+        if self.confounding and self.n_batches > self.n_types:
+            raise ValueError(
+                f"confounding={self.confounding:g} needs at least as many types as batches; "
+                f"n_batches is {self.n_batches}, n_types {self.n_types}"
+            )
+        needed = self.n_modules * self.module_size
+        for name, number in self.feature_numbers().items():
+            if needed > number:
+                raise ValueError(
+                    f"n_modules={self.n_modules} of module_size={self.module_size} need {needed} "
+                    f"features; {name} is {number}"
+                )
         return self
 
 
 @dataclass(frozen=True)
 class Population:
-    """Cells before their counts."""
+    """Cells before their counts, each array of shape (n_cells,)."""
 
     types: np.ndarray
-    """Type number of each cell, shape (n_cells,)."""
+    """Type number."""
     batches: np.ndarray
-    """Batch number of each cell, shape (n_cells,)."""
+    """Batch number."""
     log_depth: np.ndarray
-    """Log of depth over its median, shape (n_cells,)."""
-    log_effect: np.ndarray
-    """Log factor of each feature in each cell's type and batch, (n_types · n_batches, features);
-    row type · n_batches + batch."""
-
-    def groups(self, n_batches: int) -> np.ndarray:
-        """Return the row of ``log_effect`` of each cell."""
-        return self.types * n_batches + self.batches
+    """Log of depth over its median."""
 
 
-def populate(
-    params: SimulationParameters, n_features: int, rng: np.random.Generator
-) -> Population:
-    """Draw types (in mixed order), batches, depths and the effect of both on each feature.
+def stream(params: SimulationParameters, purpose: str) -> np.random.Generator:
+    """Return the generator of one purpose, independent of those of all others."""
+    import numpy as np
 
-    Every type has a share of marker features whose log factor is normal; batches shift all
-    features. Source of the scheme: Splatter (Zappia et al. 2017), with normal log factors.
+    return np.random.default_rng(derive(params.seed, "simulation", purpose))
+
+
+def populate(params: SimulationParameters, part: str = "") -> Population:
+    """Draw types (in mixed order), batches and depths.
+
+    Parts of one experiment share types and batches; each ``part`` has depths of its own.
     """
     import numpy as np
 
-    sizes = type_sizes(params.n_cells, type_shares(params.n_types, params.rare))
-    types = rng.permutation(np.repeat(np.arange(params.n_types), sizes))
-    batches = np.zeros(params.n_cells, dtype=int)
-    if params.n_batches > 1:
-        batches = rng.permutation(np.arange(params.n_cells) % params.n_batches)
-    log_depth = rng.normal(0.0, params.depth_spread, params.n_cells)
-    marks = rng.random((params.n_types, n_features)) < params.markers
-    by_type = marks * rng.normal(0.0, 1.0, marks.shape) * params.separation
-    by_batch = rng.normal(0.0, 1.0, (params.n_batches, n_features)) * params.batch_effect
-    if params.n_batches == 1:
-        by_batch[:] = 0.0
-    effect = by_type[:, None, :] + by_batch[None, :, :]
-    return Population(types, batches, log_depth - np.median(log_depth),
-                      effect.reshape(-1, n_features))  # fmt: skip
+    sizes = type_sizes(params)
+    types = stream(params, "types").permutation(np.repeat(np.arange(params.n_types), sizes))
+    spread = stream(params, f"depth {part}").normal(0.0, params.depth_spread, params.n_cells)
+    return Population(types, _batches(params, types), spread - np.median(spread))
 
 
-def type_shares(n_types: int, rare: float) -> np.ndarray:
-    """Return the share of each type, declining evenly to ``rare`` (at most an equal share)."""
+def _batches(params: SimulationParameters, types: np.ndarray) -> np.ndarray:
+    """Deal the cells of each type out evenly, then confound the share that is asked for.
+
+    Confounded cells of type t are in batch t modulo ``n_batches``: at a share of 1 every type lies
+    in one batch, and no method can tell both effects apart.
+    """
+    import numpy as np
+
+    rng = stream(params, "batches")
+    n_cells = len(types)
+    batches = np.empty(n_cells, dtype=int)
+    batches[np.lexsort((rng.random(n_cells), types))] = np.arange(n_cells) % params.n_batches
+    moved = rng.permutation(n_cells)[: round(params.confounding * n_cells)]
+    batches[moved] = types[moved] % params.n_batches
+    return batches
+
+
+def type_shares(n_types: int, rare: float, n_rare: int = 1) -> np.ndarray:
+    """Return the share of each type: ``n_rare`` types of ``rare``, the others declining evenly.
+
+    The decline is linear down to the share of the rare types, which is at most an equal share.
+    """
     import numpy as np
 
     rare = min(rare, 1.0 / n_types)
-    return np.linspace(2.0 / n_types - rare, rare, n_types)
+    steps = n_types - n_rare + 1
+    top = 2.0 * (1.0 - (n_rare - 1) * rare) / steps - rare
+    return np.concatenate([np.linspace(top, rare, steps), np.full(n_rare - 1, rare)])
 
 
-def type_sizes(n_cells: int, shares: np.ndarray) -> np.ndarray:
+def type_sizes(params: SimulationParameters) -> np.ndarray:
     """Return the number of cells of each type: at least one, ``n_cells`` in all.
 
-    ``shares`` (n_types,) sum to one and decline; rounding goes to the first, largest types.
+    Sizes of rare types are their share of the cells, rounded; what rounding leaves over goes to
+    the largest type.
     """
     import numpy as np
 
-    sizes = np.maximum(np.floor(shares * n_cells).astype(int), 1)
-    sizes[0] += max(n_cells - sizes.sum(), 0)
-    while sizes.sum() > n_cells:  # many types, hardly more cells than types
+    exact = type_shares(params.n_types, params.rare, params.n_rare) * params.n_cells
+    sizes = np.floor(exact).astype(int)
+    sizes[-params.n_rare :] = np.rint(exact[-params.n_rare :])
+    sizes = np.maximum(sizes, 1)
+    sizes[0] += max(params.n_cells - sizes.sum(), 0)
+    while sizes.sum() > params.n_cells:  # many types, hardly more cells than types
         sizes[np.argmax(sizes)] -= 1
     return sizes
-
-
-def draw_sparse(
-    n_cells: int, n_features: int, draw: Callable[[np.ndarray], np.ndarray]
-) -> sp.csr_matrix:
-    """Return counts (CSR float32, cells × features) drawn in blocks of cells.
-
-    ``draw`` gets the numbers of some cells and returns their dense counts; the dense matrix of a
-    large simulation would not fit into memory.
-    """
-    import numpy as np
-    import scipy.sparse as sp
-
-    rows = max(1, _BLOCK // n_features)
-    parts = np.array_split(np.arange(n_cells), -(-n_cells // rows))
-    blocks = [sp.csr_matrix(draw(part).astype(np.float32)) for part in parts]
-    return sp.vstack(blocks, format="csr")
-
-
-def dress(
-    counts: sp.csr_matrix, people: Population, features: list[str], n_batches: int
-) -> AnnData:
-    """Return the counts (cells × features) with types and, if there are several, batches."""
-    from anndata import AnnData
-
-    adata = AnnData(counts)
-    adata.obs_names = [f"cell{number}" for number in range(counts.shape[0])]
-    adata.var_names = features
-    adata.obs["cell_type"] = [f"type{number + 1}" for number in people.types]
-    if n_batches > 1:
-        adata.obs["batch"] = [f"batch{number + 1}" for number in people.batches]
-    return adata
 
 
 def card_of(card: Card, params: SimulationParameters, n_features: int) -> Card:
@@ -160,7 +177,8 @@ def card_of(card: Card, params: SimulationParameters, n_features: int) -> Card:
     The summary of ``card`` is ``"<what>, <types of the default>"``; its second half is replaced.
     """
     rare = min(params.rare, 1.0 / params.n_types)
-    common = 2.0 / params.n_types - rare
+    steps = params.n_types - params.n_rare + 1
+    common = 2.0 * (1.0 - (params.n_rare - 1) * rare) / steps - rare
     types = f"{params.n_types} types of {100 * rare:.2g} % to {100 * common:.2g} %"
     return replace(
         card,

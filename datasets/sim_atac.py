@@ -9,7 +9,8 @@ from pydantic import Field
 from bench.dataset import Card, Dataset
 from bench.recipe import ATAC
 
-from ._simulate import SimulationParameters, card_of, draw_sparse, dress, populate
+from . import _simulate_features as sim
+from ._simulate import SimulationParameters, card_of, populate, stream
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -20,7 +21,11 @@ class SimATAC(Dataset):
 
     The rate of peak p in cell c is depth_c · q_cp, with q_cp proportional to
     base_p · exp(type and batch effect) and base_p gamma with shape 0.8: many peaks open in few
-    cells.
+    cells. Each peak of a module is multiplied by a log-normal factor of mean one that the module's
+    peaks share in each cell.
+
+    What is true of peaks and cells comes with the data (``var``, ``varm``, ``obs``,
+    ``uns["truth"]``) when it is loaded in Python; methods in a run are not given it.
     """
 
     name = "sim_atac"
@@ -35,13 +40,22 @@ class SimATAC(Dataset):
         reference="after simATAC: Navidi, Zhang and Wang 2021, Genome Biology 22:74, "
         "doi 10.1186/s13059-021-02270-w",
         licence="MIT",
-        labels_from="the simulation",
+        labels_from="the simulation: certain",
         tags=("simulated", "offline"),
         verified=True,
     )
 
     class Params(SimulationParameters):
         """Parameters of the simulation."""
+
+        presets = {
+            "easy": {"separation": 1.5, "depth": 1000.0},
+            "hard": {
+                "n_types": 10, "rare": 0.01, "n_rare": 3, "separation": 1.0, "depth": 300.0,
+                "n_modules": 5, "n_cells": 1500,
+            },
+            "batches": {"n_batches": 4, "batch_effect": 0.4, "confounding": 0.3},
+        }  # fmt: skip
 
         n_features: int = Field(3000, ge=20, le=500_000, description="peaks")
         depth: float = Field(300.0, gt=0, description="median number of fragments of a cell")
@@ -53,21 +67,18 @@ class SimATAC(Dataset):
         self.card = card_of(type(self).card, self.params, self.params.n_features)
 
     def load(self) -> AnnData:
-        """Return the fragments in peaks with ``obs["cell_type"]``."""
+        """Return the fragments in peaks with ``obs["cell_type"]`` and the truth."""
         import numpy as np
 
         p = self.params
-        rng = np.random.default_rng(p.seed)
-        people = populate(p, p.n_features, rng)
-        base = rng.gamma(0.8, 1.0, p.n_features) + 1e-2
-        profile = base * np.exp(people.log_effect)
-        profile /= profile.sum(axis=1, keepdims=True)
-        groups, depth = people.groups(p.n_batches), p.depth * np.exp(people.log_depth)
-
-        def draw(cells: np.ndarray) -> np.ndarray:
-            return rng.poisson(profile[groups[cells]] * depth[cells, None])
-
-        counts = draw_sparse(p.n_cells, p.n_features, draw)
-        starts = np.cumsum(rng.integers(600, 5000, p.n_features))
+        people = populate(p)
+        base = stream(p, "base").gamma(0.8, 1.0, p.n_features) + 1e-2
+        effects = sim.draw_effects(p, p.n_features)
+        modules = sim.draw_modules(p, p.n_features, people.types)
+        mean, rng = sim.means(base, effects, people, modules, p.depth), stream(p, "counts")
+        counts = sim.draw_sparse(p.n_cells, p.n_features, lambda cells: rng.poisson(mean(cells)))
+        starts = np.cumsum(stream(p, "positions").integers(600, 5000, p.n_features))
         features = [f"chr1:{start}-{start + 500}" for start in starts]
-        return dress(counts, people, features, p.n_batches)
+        adata = sim.dress(counts, p, people, features, p.depth)
+        sim.record_truth(adata, base, effects, modules)
+        return adata

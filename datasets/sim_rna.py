@@ -9,9 +9,11 @@ from pydantic import Field
 from bench.dataset import Card, Dataset
 from bench.recipe import RNA
 
-from ._simulate import SimulationParameters, card_of, draw_sparse, dress, populate
+from . import _simulate_features as sim
+from ._simulate import SimulationParameters, card_of, populate, stream
 
 if TYPE_CHECKING:
+    import numpy as np
     from anndata import AnnData
 
 
@@ -20,9 +22,14 @@ class SimRNA(Dataset):
 
     The mean of gene g in cell c is depth_c · p_cg, with p_cg proportional to
     base_g · exp(type and batch effect) and base_g gamma with shape 0.6, the default
-    of Splatter; the variance is μ + dispersion · μ². ``dropout`` sets counts to zero with a chance
-    that falls with the mean, 1 / (1 + μ / dropout): Splatter's logistic function of log μ with
-    slope -1 and its midpoint at log(dropout).
+    of Splatter; the variance is μ + dispersion_g · μ², where the dispersions vary among genes as
+    in Splatter (inverse chi-squared, 60 degrees of freedom by default). ``dropout`` sets counts to
+    zero with a chance that falls with the mean, 1 / (1 + μ / dropout): Splatter's logistic
+    function of log μ with slope -1 and its midpoint at log(dropout). Each gene of a module is
+    multiplied by a log-normal factor of mean one that the module's genes share in each cell.
+
+    What is true of genes and cells comes with the data (``var``, ``varm``, ``obs``,
+    ``uns["truth"]``) when it is loaded in Python; methods in a run are not given it.
     """
 
     name = "sim_rna"
@@ -37,7 +44,7 @@ class SimRNA(Dataset):
         reference="after Splatter: Zappia, Phipson and Oshlack 2017, Genome Biology 18:174, "
         "doi 10.1186/s13059-017-1305-0",
         licence="MIT",
-        labels_from="the simulation",
+        labels_from="the simulation: certain",
         tags=("simulated", "offline"),
         verified=True,
     )
@@ -45,10 +52,28 @@ class SimRNA(Dataset):
     class Params(SimulationParameters):
         """Parameters of the simulation."""
 
+        presets = {
+            "easy": {"separation": 1.5, "depth": 5000.0, "dispersion": 0.1},
+            "hard": {
+                "n_types": 10, "rare": 0.01, "n_rare": 3, "separation": 0.7, "depth": 1000.0,
+                "dispersion": 0.5, "dropout": 0.3, "n_modules": 5, "n_cells": 1500,
+            },
+            "batches": {"n_batches": 4, "batch_effect": 0.25, "confounding": 0.3},
+        }  # fmt: skip
+
+        separation: float = Field(
+            0.8,
+            ge=0,
+            le=10,
+            description="standard deviation of the log factor of a type's markers",
+        )
         n_features: int = Field(1000, ge=20, le=100_000, description="genes")
         depth: float = Field(2000.0, gt=0, description="median counts of a cell, before dropout")
         dispersion: float = Field(
             0.3, ge=0, le=10, description="squared biological variation; 0: Poisson"
+        )
+        dispersion_df: float = Field(
+            60.0, ge=0, description="degrees of freedom of its spread among genes; 0: no spread"
         )
         dropout: float = Field(
             0.0, ge=0, description="mean count at which half the counts are lost; 0: none"
@@ -61,26 +86,25 @@ class SimRNA(Dataset):
         self.card = card_of(type(self).card, self.params, self.params.n_features)
 
     def load(self) -> AnnData:
-        """Return the counts with ``obs["cell_type"]``."""
-        import numpy as np
-
+        """Return the counts with ``obs["cell_type"]`` and the truth."""
         p = self.params
-        rng = np.random.default_rng(p.seed)
-        people = populate(p, p.n_features, rng)
-        base = rng.gamma(0.6, 1.0, p.n_features) + 1e-3
-        profile = base * np.exp(people.log_effect)
-        profile /= profile.sum(axis=1, keepdims=True)
-        groups, depth = people.groups(p.n_batches), p.depth * np.exp(people.log_depth)
+        people = populate(p)
+        base = stream(p, "base").gamma(0.6, 1.0, p.n_features) + 1e-3
+        effects = sim.draw_effects(p, p.n_features)
+        modules = sim.draw_modules(p, p.n_features, people.types)
+        dispersion = sim.gene_dispersions(p, p.n_features, p.dispersion, p.dispersion_df)
+        mean, rng = sim.means(base, effects, people, modules, p.depth), stream(p, "counts")
 
         def draw(cells: np.ndarray) -> np.ndarray:
-            mean = rate = profile[groups[cells]] * depth[cells, None]
-            if p.dispersion > 0:
-                rate = rng.gamma(1.0 / p.dispersion, mean * p.dispersion)
-            counts = rng.poisson(rate)
+            expected = mean(cells)
+            counts = sim.negative_binomial(rng, expected, dispersion)
             if p.dropout > 0:
-                counts[rng.random(mean.shape) < 1.0 / (1.0 + mean / p.dropout)] = 0
+                counts[rng.random(counts.shape) < 1.0 / (1.0 + expected / p.dropout)] = 0
             return counts
 
-        counts = draw_sparse(p.n_cells, p.n_features, draw)
+        counts = sim.draw_sparse(p.n_cells, p.n_features, draw)
         features = [f"gene{number + 1}" for number in range(p.n_features)]
-        return dress(counts, people, features, p.n_batches)
+        adata = sim.dress(counts, p, people, features, p.depth)
+        sim.record_truth(adata, base, effects, modules)
+        adata.var["dispersion"] = dispersion
+        return adata

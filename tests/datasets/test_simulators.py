@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.checks import check_counts
-from bench.datasets._simulate import draw_sparse, type_shares, type_sizes
+from bench.datasets._simulate import SimulationParameters, type_shares, type_sizes
+from bench.datasets._simulate_features import draw_sparse
 from bench.datasets.sim_atac import SimATAC
 from bench.datasets.sim_rna import SimRNA
 from bench.errors import UsageError
@@ -53,17 +53,14 @@ def agreement(adata, *, n_types: int = 6) -> float:
 @BOTH
 def test_counts_are_valid_and_as_the_card_says(cls):
     dataset = made(cls)
-    started = time.perf_counter()
     adata = dataset.load()
-    assert time.perf_counter() - started < 5.0  # 0.2 s where nothing else runs
     card = dataset.card
     assert card == cls.card
     assert adata.shape == (card.n_cells, card.n_features)
     assert adata.obs["cell_type"].nunique() == card.n_types
     assert adata.X.format == "csr"
     assert adata.X.dtype == np.float32
-    assert list(adata.obs.columns) == ["cell_type"]
-    assert not adata.uns
+    assert list(adata.obs.columns) == ["cell_type", "depth"]
     checked = check_counts(
         adata, where="sim", label_key="cell_type", batch_key=None, modality=card.modality
     )
@@ -112,7 +109,8 @@ def test_variance_is_mean_plus_dispersion_times_squared_mean(dispersion: float):
     mean, variance = counts.mean(axis=0), counts.var(axis=0, ddof=1)
     kept = mean > 1
     assert kept.sum() > 50
-    ratio = variance[kept] / (mean + dispersion * mean**2)[kept]
+    truth = adata.var["dispersion"].to_numpy()
+    ratio = variance[kept] / (mean + truth * mean**2)[kept]
     assert np.median(ratio) == pytest.approx(1, abs=0.03)
     assert abs(np.log(ratio)).max() < np.log(1.5)
 
@@ -152,16 +150,20 @@ def test_proportions_of_types(cls, n_types: int, rare: float):
 @given(n_types=st.integers(2, 100), more=st.integers(0, 300), rare=st.floats(1e-6, 0.5))
 @settings(deadline=None)
 def test_every_type_has_a_cell_and_none_is_lost(n_types: int, more: int, rare: float):
-    shares = type_shares(n_types, rare)
+    n_rare = 1 + more % (n_types - 1)
+    shares = type_shares(n_types, rare, n_rare)
     assert shares.sum() == pytest.approx(1)
     assert (shares > 0).all()
-    sizes = type_sizes(n_types + more, shares)
-    assert sizes.sum() == n_types + more
+    assert (np.diff(shares) <= 1e-12).all()
+    n_cells = max(n_types + more, 20)
+    params = SimulationParameters(n_cells=n_cells, n_types=n_types, rare=rare, n_rare=n_rare)
+    sizes = type_sizes(params)
+    assert sizes.sum() == n_cells
     assert sizes.min() >= 1
 
 
 def test_blocks_are_drawn_one_after_another(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("bench.datasets._simulate._BLOCK", 30)
+    monkeypatch.setattr("bench.datasets._simulate_features._BLOCK", 30)
     seen: list[int] = []
 
     def draw(cells: np.ndarray) -> np.ndarray:
@@ -181,16 +183,43 @@ def test_blocks_are_drawn_one_after_another(monkeypatch: pytest.MonkeyPatch):
     ("cls", "values"),
     [
         *((cls, {name: value}) for cls in (SimRNA, SimATAC) for name, value in {
-            "n_cells": 90, "n_features": 250, "n_types": 3, "rare": 0.1, "n_batches": 2,
-            "separation": 0.5, "markers": 0.3, "depth_spread": 0.1, "depth": 500.0, "seed": 1,
+            "n_cells": 90, "n_features": 250, "n_types": 3, "rare": 0.1, "n_rare": 3,
+            "n_batches": 2, "separation": 0.5, "markers": 0.3, "depth_spread": 0.1, "depth": 500.0,
+            "seed": 1, "n_modules": 2,
         }.items()),
         (SimRNA, {"dispersion": 0.1}),
+        (SimRNA, {"dispersion_df": 5.0}),
         (SimRNA, {"dropout": 0.5}),
     ],
 )  # fmt: skip
 def test_every_parameter_does_something(cls, values: dict[str, Any]):
     small = {"n_cells": 80, "n_features": 200}
     assert not same(simulated(cls, **small), simulated(cls, **(small | values)))
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("base", "values"),
+    [
+        ({"n_batches": 2}, {"confounding": 0.5}),
+        ({"n_modules": 3}, {"module_size": 5}),
+        ({"n_modules": 3}, {"module_spread": 2.0}),
+        ({"n_modules": 3}, {"module_scope": "within"}),
+    ],
+)
+def test_parameters_of_batches_and_modules_do_something(cls, base: dict, values: dict):
+    small = {"n_cells": 80, "n_features": 200} | base
+    assert not same(simulated(cls, **small), simulated(cls, **(small | values)))
+
+
+@BOTH
+def test_a_new_part_leaves_the_others_as_they_were(cls):
+    small = {"n_cells": 80, "n_features": 200}
+    plain = simulated(cls, **small)
+    more = simulated(cls, n_batches=2, n_modules=2, batch_effect=1.0, **small)
+    assert (plain.obs["cell_type"] == more.obs["cell_type"]).all()
+    assert (plain.obs["depth"] == more.obs["depth"]).all()
+    assert (plain.varm["log_effect"] == more.varm["log_effect"]).all(axis=None)
 
 
 @BOTH
@@ -205,10 +234,11 @@ def test_the_effect_of_batches_needs_batches(cls):
 def test_every_field_is_tried_above():
     tried = {
         "n_cells", "n_features", "n_types", "rare", "n_batches", "separation", "markers",
-        "depth_spread", "depth", "seed", "batch_effect",
+        "depth_spread", "depth", "seed", "batch_effect", "confounding", "n_rare", "n_modules",
+        "module_size", "module_spread", "module_scope",
     }  # fmt: skip
     assert set(SimATAC.Params.model_fields) == tried
-    assert set(SimRNA.Params.model_fields) == tried | {"dispersion", "dropout"}
+    assert set(SimRNA.Params.model_fields) == tried | {"dispersion", "dispersion_df", "dropout"}
 
 
 def test_dropout_raises_zeros_of_weak_genes_first():
@@ -244,6 +274,12 @@ def test_too_many_types_or_batches_is_a_usage_error(cls):
         made(cls, n_cells=20, n_types=50)
     with pytest.raises(UsageError, match=rf"^{cls.name}: n_batches=40 needs"):
         made(cls, n_cells=20, n_batches=40)
+    with pytest.raises(UsageError, match=rf"^{cls.name}: n_rare=6 leaves no common type"):
+        made(cls, n_rare=6)
+    with pytest.raises(UsageError, match=rf"^{cls.name}: confounding=0.5 needs at least as many"):
+        made(cls, confounding=0.5, n_batches=7)
+    with pytest.raises(UsageError, match=rf"{cls.name}: n_modules=9 of module_size=20 need 180"):
+        made(cls, n_modules=9, n_features=100)
     assert simulated(cls, n_cells=20, n_types=20).obs["cell_type"].nunique() == 20
 
 
@@ -254,6 +290,25 @@ def test_too_many_types_or_batches_is_a_usage_error(cls):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_default_is_neither_trivial_nor_hopeless(cls, seed: int):
     assert 0.6 < agreement(simulated(cls, seed=seed)) < 0.999
+
+
+@BOTH
+def test_presets_are_ordered_by_difficulty(cls):
+    found = {}
+    for preset in ("easy", "hard"):
+        dataset = cls.configured({"preset": preset, "seed": "1"})
+        found[preset] = agreement(dataset.load(), n_types=dataset.params.n_types)
+    middle = agreement(simulated(cls, seed=1))
+    assert found["easy"] > max(middle, 0.95)
+    assert 0.05 < found["hard"] < middle - 0.1
+
+
+@BOTH
+def test_values_override_the_preset_and_unknown_ones_are_refused(cls):
+    params = cls.configured({"preset": "batches", "n_batches": "3"}).params
+    assert (params.n_batches, params.confounding) == (3, 0.3)
+    with pytest.raises(UsageError, match=rf"^{cls.name}: no preset 'hrad'. Did you mean 'hard'"):
+        cls.configured({"preset": "hrad"})
 
 
 @BOTH

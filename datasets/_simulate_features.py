@@ -1,0 +1,231 @@
+"""What the features of a simulation do: effects of types and batches, modules, counts, truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ._simulate import Population, SimulationParameters, stream
+
+if TYPE_CHECKING:
+    import numpy as np
+    import scipy.sparse as sp
+    from anndata import AnnData
+
+_BLOCK = 1_000_000
+"""Entries drawn at once: 8 MB for each of the few dense arrays at work."""
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Log factors of each feature."""
+
+    by_type: np.ndarray
+    """Shape (n_types, features); zero where a feature does not mark the type."""
+    by_batch: np.ndarray
+    """Shape (n_batches, features); zero if there is one batch."""
+
+
+@dataclass(frozen=True)
+class Modules:
+    """Sets of features driven by one activity each; every feature is in at most one."""
+
+    member: np.ndarray
+    """Module number of each feature, -1 for none, shape (features,)."""
+    loading: np.ndarray
+    """Log factor of each feature per unit of activity, shape (features,)."""
+    activity: np.ndarray
+    """Shape (n_cells, modules), float32; zero in the types in which a module does not vary."""
+    varies: np.ndarray
+    """Whether the module varies in the cell's type, shape (n_cells, modules)."""
+    spread: float
+    """Standard deviation of the activity where it varies."""
+
+    def scale(self, mean: np.ndarray, cells: np.ndarray) -> None:
+        """Multiply ``mean`` (cells × features), in place, by factors whose expectation is one.
+
+        The factor is exp(l·a - (l·s)² / 2) for loading l and activity a with deviation s: without
+        the second term a module would raise the mean of its features.
+        """
+        import numpy as np
+
+        columns = np.flatnonzero(self.member >= 0)
+        if not len(columns):
+            return
+        modules, loading = self.member[columns], self.loading[columns]
+        log_factor = self.activity[np.ix_(cells, modules)] * loading
+        log_factor -= self.varies[np.ix_(cells, modules)] * (loading * self.spread) ** 2 / 2
+        mean[:, columns] *= np.exp(log_factor)
+
+
+def draw_effects(params: SimulationParameters, n_features: int, part: str = "") -> Effects:
+    """Draw which features mark which types, and by how much; batches shift all features.
+
+    Source of the scheme: Splatter (Zappia et al. 2017), with normal log factors of both signs.
+    """
+    rng = stream(params, f"markers {part}")
+    marks = rng.random((params.n_types, n_features)) < params.markers
+    by_type = marks * rng.normal(0.0, 1.0, marks.shape) * params.separation
+    rng = stream(params, f"batch effects {part}")
+    by_batch = rng.normal(0.0, 1.0, (params.n_batches, n_features)) * params.batch_effect
+    if params.n_batches == 1:
+        by_batch[:] = 0.0
+    return Effects(by_type, by_batch)
+
+
+def draw_modules(
+    params: SimulationParameters, n_features: int, types: np.ndarray, part: str = ""
+) -> Modules:
+    """Draw members and loadings (0.5 to 1.5) of the modules, and their activity in each cell.
+
+    With the scope ``within``, module m varies among the cells of type m modulo ``n_types`` only.
+    Parts of one experiment share the activities.
+    """
+    import numpy as np
+
+    count, size = params.n_modules, params.module_size
+    rng = stream(params, f"module members {part}")
+    member = np.full(n_features, -1)
+    member[rng.permutation(n_features)[: count * size]] = np.repeat(np.arange(count), size)
+    loading = np.where(member >= 0, rng.uniform(0.5, 1.5, n_features), 0.0)
+    rng = stream(params, "module activity")
+    activity = rng.standard_normal((len(types), count), dtype=np.float32) * params.module_spread
+    varies = np.ones((len(types), count), dtype=bool)
+    if params.module_scope == "within":
+        varies = types[:, None] == np.arange(count) % params.n_types
+    return Modules(member, loading, (activity * varies).astype(np.float32), varies,
+                   params.module_spread)  # fmt: skip
+
+
+def means(
+    base: np.ndarray, effects: Effects, people: Population, modules: Modules, depth: float
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function from numbers of cells to their expected counts (cells × features).
+
+    The mean of feature f in cell c is depth_c · p_cf · m_cf, with p_cf proportional to
+    base_f · exp(effect of type + effect of batch), summing to one over the features, and m_cf the
+    factor of the feature's module.
+    """
+    import numpy as np
+
+    n_batches = len(effects.by_batch)
+    effect = effects.by_type[:, None, :] + effects.by_batch[None, :, :]
+    profile = base * np.exp(effect.reshape(-1, len(base)))
+    profile /= profile.sum(axis=1, keepdims=True)
+    groups = people.types * n_batches + people.batches
+    depths = depth * np.exp(people.log_depth)
+
+    def mean(cells: np.ndarray) -> np.ndarray:
+        expected: np.ndarray = profile[groups[cells]] * depths[cells, None]
+        modules.scale(expected, cells)
+        return expected
+
+    return mean
+
+
+def gene_dispersions(
+    params: SimulationParameters, n_genes: int, dispersion: float, freedom: float
+) -> np.ndarray:
+    """Return the squared biological variation of each gene: dispersion · df / χ²(df).
+
+    Source: Splatter (Zappia et al. 2017, Methods), where the biological coefficient of variation
+    of a gene is multiplied by √(df / χ²(df)); its default is df = 60. ``freedom`` 0: all equal.
+    """
+    import numpy as np
+
+    if freedom == 0:
+        return np.full(n_genes, dispersion)
+    return dispersion * freedom / stream(params, "dispersion").chisquare(freedom, n_genes)
+
+
+def negative_binomial(
+    rng: np.random.Generator, mean: np.ndarray, dispersion: np.ndarray
+) -> np.ndarray:
+    """Return counts with the given mean and variance mean + dispersion · mean² (gamma–Poisson).
+
+    ``dispersion`` (features,) is zero for all features (Poisson) or for none.
+    """
+    if not dispersion.any():
+        return rng.poisson(mean)
+    return rng.poisson(rng.standard_gamma(1.0 / dispersion, mean.shape) * (mean * dispersion))
+
+
+def draw_sparse(
+    n_cells: int, n_features: int, draw: Callable[[np.ndarray], np.ndarray]
+) -> sp.csr_matrix:
+    """Return counts (CSR float32, cells × features) drawn in blocks of cells.
+
+    ``draw`` gets the numbers of some cells and returns their dense counts; the dense matrix of a
+    large simulation would not fit into memory.
+    """
+    import numpy as np
+    import scipy.sparse as sp
+
+    rows = max(1, _BLOCK // n_features)
+    parts = np.array_split(np.arange(n_cells), -(-n_cells // rows))
+    blocks = [sp.csr_matrix(draw(part).astype(np.float32)) for part in parts]
+    return sp.vstack(blocks, format="csr")
+
+
+def dress(
+    counts: sp.csr_matrix,
+    params: SimulationParameters,
+    people: Population,
+    features: list[str],
+    depth: float,
+) -> AnnData:
+    """Return the counts (cells × features) with types, batches if any, and each cell's depth."""
+    import numpy as np
+    from anndata import AnnData
+
+    adata = AnnData(counts)
+    adata.obs_names = [f"cell{number + 1}" for number in range(counts.shape[0])]
+    adata.var_names = features
+    adata.obs["cell_type"] = [f"type{number + 1}" for number in people.types]
+    if params.n_batches > 1:
+        adata.obs["batch"] = [f"batch{number + 1}" for number in people.batches]
+    adata.obs["depth"] = depth * np.exp(people.log_depth)
+    adata.uns["truth"] = {
+        "parameters": params.resolved(),
+        "rare_types": np.array(_names("type", params.n_types)[-params.n_rare :]),
+    }
+    return adata
+
+
+def record_truth(adata: AnnData, base: np.ndarray, effects: Effects, modules: Modules) -> None:
+    """Write what is true of the features into ``var`` and ``varm``, of the cells into ``obs``.
+
+    ``var``: ``base`` (share of the counts before effects), ``marks`` (the type with the largest
+    absolute log effect, empty for none), ``log_effect`` (that effect), ``module`` (empty for
+    none), ``loading``. ``varm``: ``log_effect`` (features × types) and, if there are batches,
+    ``batch_effect``. ``obs``: the activity of each module. None of it is kept in the cache that
+    methods are given their data from.
+    """
+    import numpy as np
+    import pandas as pd
+
+    types = _names("type", len(effects.by_type))
+    largest = np.abs(effects.by_type).argmax(axis=0)
+    log_effect = effects.by_type[largest, np.arange(adata.n_vars)]
+    adata.var["base"] = base / base.sum()
+    adata.var["marks"] = np.where(log_effect != 0, np.array(types)[largest], "")
+    adata.var["log_effect"] = log_effect
+    names = _names("module", modules.activity.shape[1])
+    adata.var["module"] = np.array(["", *names])[modules.member + 1]
+    adata.var["loading"] = modules.loading
+    adata.varm["log_effect"] = pd.DataFrame(
+        effects.by_type.T, index=adata.var_names, columns=types
+    )
+    if "batch" in adata.obs:
+        adata.varm["batch_effect"] = pd.DataFrame(
+            effects.by_batch.T,
+            index=adata.var_names,
+            columns=_names("batch", len(effects.by_batch)),
+        )
+    for number, name in enumerate(names):
+        adata.obs[name] = modules.activity[:, number]
+
+
+def _names(noun: str, count: int) -> list[str]:
+    return [f"{noun}{number + 1}" for number in range(count)]
