@@ -1,9 +1,8 @@
 """The cache of datasets and prepared matrices, as memory-mapped arrays named by their content.
 
 ``<cache>/datasets/<digest>/`` holds counts and names, and in a file of its own the labels, which
-only the score process opens. ``<cache>/prepared/<key>/`` holds one recipe's result. A folder is
-written whole under a temporary name and renamed; every file's size and BLAKE2 digest are kept in
-``info.json``, and a folder that does not match is removed and made again.
+only the score process opens. ``<cache>/prepared/<key>/`` holds one recipe's result. Folders are
+written and verified by ``bench.folders``; one that is damaged is removed and made again.
 """
 
 from __future__ import annotations
@@ -11,8 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -20,8 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import DataError
+from bench.folders import (
+    LAYOUT,
+    intact,
+    mark_used,
+    read_info,
+    reader,
+    write_whole,
+    writing,
+)
 from bench.keys import digest, preparation_digest
 from bench.recipe import DatasetInfo, Recipe
+from bench.usage import InUse, Usage, clean, survey, sweep
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +36,8 @@ if TYPE_CHECKING:
 
     from bench.dataset import Dataset
 
-LAYOUT = 1
-"""Raised when the files of a folder change their meaning; older folders are then not found."""
+MAX_BYTES = 20 * 2**30
+"""What ``clean`` leaves unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +81,10 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         try:
-            for name in ("datasets", "prepared", "pointers", "locks"):
+            for name in ("datasets", "prepared", "pointers", "locks", "users"):
                 (root / name).mkdir(parents=True, exist_ok=True)
+            self._in_use = InUse(root)
+            sweep(root, self._in_use)
         except OSError as error:
             raise DataError(
                 f"cache folder {root} cannot be used: {error.strerror}; set BENCH_CACHE_DIR."
@@ -96,15 +105,17 @@ class Store:
         pointer = self._pointer(identity)
         with self._locked(pointer.stem):
             if pointer.is_file():
-                folder = self.root / "datasets" / json.loads(pointer.read_text())["folder"]
-                if _intact(folder):
-                    return StoredDataset(folder, label, _read_info(folder))
-                say(f"{label}: the cached copy is damaged or gone; loading it again")
-                shutil.rmtree(folder, ignore_errors=True)
+                folder = self.root / "datasets" / _pointed(pointer)
+                self._in_use.declare(folder.name)
+                if intact(folder):
+                    mark_used(folder)
+                    return StoredDataset(folder, label, read_info(folder))
+                if folder.exists():
+                    say(f"{label}: the cached copy is damaged; making it anew")
             say(f"{label}: loading and checking")
             folder = self._keep_dataset(dataset)
-            _write_whole(pointer, json.dumps({"folder": folder.name, "of": identity}, indent=1))
-        return StoredDataset(folder, label, _read_info(folder))
+            write_whole(pointer, json.dumps({"folder": folder.name, "of": identity}, indent=1))
+        return StoredDataset(folder, label, read_info(folder))
 
     def known(self, dataset: Dataset, source: str, label: str) -> StoredDataset | None:
         """Return the dataset if it is in the cache, else ``None``; nothing is loaded or verified.
@@ -113,9 +124,9 @@ class Store:
         :meth:`dataset`, which verifies them.
         """
         try:
-            target = json.loads(self._pointer(_identity(dataset, source)).read_text())["folder"]
+            target = _pointed(self._pointer(_identity(dataset, source)))
             folder = self.root / "datasets" / target
-            return StoredDataset(folder, label, _read_info(folder))
+            return StoredDataset(folder, label, read_info(folder))
         except (OSError, ValueError, KeyError):
             return None
 
@@ -159,9 +170,13 @@ class Store:
         name = digest([LAYOUT, facts["counts_digest"], facts["labels_digest"],
                        facts["batch_digest"], dataset.name])  # fmt: skip
         folder = self.root / "datasets" / name
-        if not _intact(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-            _write_folder(folder, arrays, facts, hidden)
+        self._in_use.declare(name)
+        with self._locked(name):
+            if not intact(folder):
+                with writing(folder.parent, self._in_use.declare) as writer:
+                    for key, array in (arrays | hidden).items():
+                        writer.save(key, array)
+                    writer.finish(folder, facts)
         return folder
 
     def prepared_key(self, dataset: StoredDataset, recipe: Recipe) -> str:
@@ -169,8 +184,9 @@ class Store:
         return digest([LAYOUT, dataset.counts_digest, recipe.as_dict(), preparation_digest()])
 
     def prepared_ready(self, key: str) -> bool:
-        """Return whether the prepared folder is there and whole."""
-        return _intact(self.root / "prepared" / key)
+        """Return whether the prepared folder is there and whole; it stays while this lives."""
+        self._in_use.declare(key)
+        return intact(self.root / "prepared" / key)
 
     def prepare(self, folder: Path, recipe: Recipe, key: str) -> None:
         """Prepare the dataset in ``folder`` by ``recipe`` unless that is there already."""
@@ -180,10 +196,10 @@ class Store:
         from bench.prepare import prepare
 
         target = self.root / "prepared" / key
+        self._in_use.declare(key)
         with self._locked(key):
-            if _intact(target):
+            if intact(target):
                 return
-            shutil.rmtree(target, ignore_errors=True)
             counts = load_counts(folder)
             data = prepare(counts, recipe)
             raw = sp.csr_matrix(data.layers["counts"])
@@ -201,7 +217,15 @@ class Store:
                 arrays |= {"data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr}
             else:
                 arrays["dense"] = np.ascontiguousarray(data.X, dtype=np.float32)
-            _write_folder(target, arrays, {"recipe": recipe.as_dict(), "shape": data.shape})
+            facts = {
+                "name": read_info(folder)["info"]["name"],
+                "recipe": recipe.as_dict(),
+                "shape": list(data.shape),
+            }
+            with writing(target.parent, self._in_use.declare) as writer:
+                for name, array in arrays.items():
+                    writer.save(name, array)
+                writer.finish(target, facts)
 
     def open_prepared(self, key: str) -> tuple[AnnData, np.ndarray]:
         """Return the prepared data (memory-mapped, read-only) and the indices of its cells."""
@@ -211,8 +235,8 @@ class Store:
         from anndata import AnnData
 
         folder = self.root / "prepared" / key
-        shape = tuple(_read_info(folder)["shape"])
-        read = _reader(folder)
+        read = reader(folder)
+        shape = tuple(read_info(folder)["shape"])
         if (folder / "dense.npy").is_file():
             matrix: Any = read("dense")
         else:
@@ -231,6 +255,27 @@ class Store:
         )
         return data, np.array(read("cells"))
 
+    def usage(self) -> list[Usage]:
+        """Return what is in the cache, the last used first; downloads and added data are not."""
+        return survey(self.root, self._in_use)
+
+    def clean(self, max_bytes: int = MAX_BYTES, *, everything: bool = False) -> list[Usage]:
+        """Remove the least recently used until ``max_bytes`` are left; returns what went.
+
+        Damaged, unfinished and outdated folders go first, and always; with ``everything`` all
+        goes. What a running process needs stays.
+        """
+        removed = clean(self.root, self._in_use, 0 if everything else max_bytes)
+        for pointer in (self.root / "pointers").glob("*.json"):
+            if not (self.root / "datasets" / _pointed(pointer)).is_dir():
+                pointer.unlink(missing_ok=True)
+        return removed
+
+    def verify(self) -> list[tuple[Usage, bool]]:
+        """Read all bytes in the cache; returns for each folder whether it is what was written."""
+        there = [one for one in self.usage() if not one.folder.name.startswith(".")]
+        return [(one, intact(one.folder, read_all=True)) for one in there]
+
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:
         from filelock import FileLock
@@ -248,12 +293,12 @@ class Truth:
     @cached_property
     def types(self) -> np.ndarray:
         """True type of each cell."""
-        return _reader(self.folder)("types")
+        return reader(self.folder)("types")
 
     @cached_property
     def batch(self) -> np.ndarray | None:
         """Batch of each cell, if there is one."""
-        return _reader(self.folder)("batch") if (self.folder / "batch.npy").is_file() else None
+        return reader(self.folder)("batch") if (self.folder / "batch.npy").is_file() else None
 
 
 def load_counts(folder: Path) -> AnnData:
@@ -262,8 +307,8 @@ def load_counts(folder: Path) -> AnnData:
     import scipy.sparse as sp
     from anndata import AnnData
 
-    read = _reader(folder)
-    info = _read_info(folder)["info"]
+    read = reader(folder)
+    info = read_info(folder)["info"]
     matrix = sp.csr_matrix(
         (read("data"), read("indices"), read("indptr")),
         shape=(info["n_cells"], info["n_features"]),
@@ -287,10 +332,12 @@ def _identity(dataset: Dataset, source: str) -> dict[str, Any]:
     }
 
 
-def _reader(folder: Path) -> Callable[[str], np.ndarray]:
-    import numpy as np
-
-    return lambda name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+def _pointed(pointer: Path) -> str:
+    """Return the folder that a pointer names; damaged ones name none."""
+    try:
+        return str(json.loads(pointer.read_text())["folder"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "none"
 
 
 def _text(values: Any) -> np.ndarray:
@@ -313,56 +360,3 @@ def _array_digest(arrays: dict[str, np.ndarray]) -> str:
             content = array.tobytes()
         whole.update(f"{name} {array.shape} ".encode() + content)
     return whole.hexdigest()
-
-
-def _write_folder(
-    folder: Path,
-    arrays: dict[str, np.ndarray],
-    facts: dict[str, Any],
-    hidden: dict[str, np.ndarray] | None = None,
-) -> None:
-    """Write arrays and ``info.json`` under a temporary name, then rename."""
-    import numpy as np
-
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        for name, array in (arrays | (hidden or {})).items():
-            np.save(partial / f"{name}.npy", array, allow_pickle=False)
-        files = {p.name: [p.stat().st_size, _file_digest(p)] for p in sorted(partial.iterdir())}
-        (partial / "info.json").write_text(json.dumps(facts | {"files": files}, indent=1))
-        partial.rename(folder)
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise DataError(
-            f"cannot write to the cache folder {folder.parent}: {error.strerror or error}."
-        ) from None
-
-
-def _write_whole(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text)
-    partial.rename(path)
-
-
-def _read_info(folder: Path) -> dict[str, Any]:
-    info: dict[str, Any] = json.loads((folder / "info.json").read_text())
-    return info
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=12)).hexdigest()
-
-
-def _intact(folder: Path) -> bool:
-    """Return whether the folder holds exactly what was written, byte for byte."""
-    try:
-        files = _read_info(folder)["files"]
-        return all(
-            (folder / name).stat().st_size == size and _file_digest(folder / name) == known
-            for name, (size, known) in files.items()
-        )
-    except (OSError, ValueError, KeyError):
-        return False

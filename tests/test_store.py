@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench import folders
 from bench.dataset import Card, Dataset
 from bench.errors import DataError
+from bench.keys import digest
 from bench.prepare import prepare
 from bench.recipe import Recipe
 from bench.store import Store, Truth, load_counts
@@ -157,3 +162,166 @@ def test_a_cache_folder_that_cannot_be_made_is_one_line(tmp_path: Path):
     blocked.write_text("")
     with pytest.raises(DataError, match="BENCH_CACHE_DIR"):
         Store(blocked / "cache")
+
+
+# What is there, and what may go.
+
+
+def filled(store: Store, toy_counts) -> dict[str, Path]:
+    """A store with one dataset and two preparations, used in this order."""
+    folder = store.dataset(Memory(toy_counts), "code", "memory").folder
+    there = {"dataset": folder}
+    for name, recipe in (("raw", Recipe()), ("log", Recipe(log1p=True))):
+        key = store.prepared_key(store.dataset(Memory(toy_counts), "code", "memory"), recipe)
+        store.prepare(folder, recipe, key)
+        there[name] = store.root / "prepared" / key
+    for number, one in enumerate(there.values()):
+        os.utime(one / "used", (number, number))
+    return there
+
+
+def test_usage_names_everything_and_the_last_used_first(store: Store, toy_counts):
+    there = filled(store, toy_counts)
+    usage = store.usage()
+    assert [one.folder for one in usage] == [there["log"], there["raw"], there["dataset"]]
+    assert [one.kind for one in usage] == ["prepared", "prepared", "dataset"]
+    assert {one.name for one in usage} == {"memory"}
+    assert [one.used for one in usage] == [2, 1, 0]
+    assert all(one.busy for one in usage)  # by this process
+    for one in usage:
+        assert one.bytes == sum(path.stat().st_size for path in one.folder.iterdir())
+    store.open_prepared(there["raw"].name)
+    assert store.usage()[0].folder == there["raw"]
+
+
+def test_clean_removes_the_least_recently_used_until_it_fits(tmp_path: Path, toy_counts):
+    there = filled(Store(tmp_path), toy_counts)
+    store = Store(tmp_path)
+    sizes = {one.folder: one.bytes for one in store.usage()}
+    assert store.clean(sum(sizes.values())) == []
+    removed = store.clean(sum(sizes.values()) - 1)
+    assert [one.folder for one in removed] == [there["dataset"]]
+    assert not list((tmp_path / "pointers").iterdir())
+    assert [one.folder for one in store.clean(sizes[there["log"]])] == [there["raw"]]
+    assert [one.folder for one in store.clean(everything=True)] == [there["log"]]
+    assert store.usage() == []
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from bench.store import Store
+store = Store(Path(sys.argv[1]))
+print(store.prepared_ready(sys.argv[2]), flush=True)
+time.sleep(60)
+"""
+
+
+def test_what_a_running_process_needs_stays_until_it_is_killed(tmp_path: Path, toy_counts):
+    there = filled(Store(tmp_path), toy_counts)
+    store = Store(tmp_path)
+    command = [sys.executable, "-c", HOLD, str(tmp_path), there["raw"].name]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "True\n"
+        assert {one.folder for one in store.usage() if one.busy} == {there["raw"]}
+        removed = store.clean(everything=True)
+        holder.kill()
+    assert {one.folder for one in removed} == {there["dataset"], there["log"]}
+    assert store.prepared_ready(there["raw"].name)
+    other = Store(tmp_path)
+    del store
+    assert [one.folder for one in other.clean(everything=True)] == [there["raw"]]
+    assert list((tmp_path / "users").iterdir()) == []
+
+
+def test_what_another_version_or_a_killed_writer_left_is_no_data_and_goes(
+    tmp_path: Path, toy_counts
+):
+    key = filled(Store(tmp_path), toy_counts)["raw"].name
+    info = tmp_path / "prepared" / key / "info.json"
+    facts = json.loads(info.read_text())
+    del facts["check"]
+    facts["layout"] -= 1
+    info.write_text(json.dumps(facts | {"check": digest(facts)}))
+    partial = tmp_path / "prepared" / ".0123456789abcdef"
+    partial.mkdir()
+    (partial / "data.npy").write_text("half")
+    store = Store(tmp_path)
+    assert partial.exists()  # perhaps of a writer on another machine
+    assert {one.name for one in store.usage() if one.kind == "unusable"} == {key, partial.name}
+    with pytest.raises(DataError, match="run the same command again"):
+        store.open_prepared(key)
+    assert {one.folder.name for one in store.clean()} == {key, partial.name}
+
+
+def test_leftovers_older_than_a_day_go_at_start(tmp_path: Path):
+    Store(tmp_path)
+    old, new = (tmp_path / "prepared" / name for name in (".old", ".new"))
+    for folder in (old, new):
+        folder.mkdir()
+    os.utime(old, (0, 0))
+    Store(tmp_path)
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+# Whole or not at all.
+
+
+def test_a_byte_that_the_disk_lost_is_found_after_a_restart(
+    store: Store, toy_counts, monkeypatch: pytest.MonkeyPatch
+):
+    """Nothing shows it but the bytes: they are read once after each start of the machine."""
+    raw = filled(store, toy_counts)["raw"]
+    rotten = dict(folders._read_notes(raw))
+    file = raw / "counts_data.npy"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(bytes(content))
+    assert not folders.intact(raw)
+    # As if the file system had not noticed:
+    rotten[folders._boot()] = folders._stats(raw, list(json.loads(
+        (raw / "info.json").read_text())["files"]))  # fmt: skip
+    (raw / "verified.json").write_text(json.dumps(rotten))
+    assert folders.intact(raw)
+    assert [whole for one, whole in store.verify() if one.folder == raw] == [False]
+    monkeypatch.setattr(folders, "_boot", lambda: "after a restart")
+    assert not store.prepared_ready(raw.name)
+    with pytest.raises(DataError, match="damaged or gone"):
+        store.open_prepared(raw.name)
+
+
+def test_a_changed_fact_is_damage(store: Store, toy_counts):
+    raw = filled(store, toy_counts)["raw"]
+    text = (raw / "info.json").read_text()
+    (raw / "info.json").write_text(text.replace('"log1p": false', '"log1p": true'))
+    assert not folders.intact(raw)
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    store: Store, toy_counts, monkeypatch: pytest.MonkeyPatch
+):
+    stored = store.dataset(Memory(toy_counts), "code", "memory")
+    key = store.prepared_key(stored, Recipe())
+
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(folders, "_note_verified", full)
+    with pytest.raises(DataError, match=r"No space left on device; make room .*BENCH_CACHE_DIR"):
+        store.prepare(stored.folder, Recipe(), key)
+    assert list((store.root / "prepared").iterdir()) == []
+
+
+def test_arrays_grow_row_by_row(tmp_path: Path):
+    rows = np.arange(12, dtype=np.float32).reshape(6, 2)
+    with folders.writing(tmp_path) as writer:
+        for part in np.split(rows, [1, 1, 4]):
+            writer.append("rows", part)
+        np.testing.assert_array_equal(writer.read("rows"), rows)
+        writer.append("gone", rows)
+        writer.drop("gone")
+        writer.finish(tmp_path / "done", {})
+    assert sorted(folders.read_info(tmp_path / "done")["files"]) == ["rows.npy"]
+    np.testing.assert_array_equal(folders.reader(tmp_path / "done")("rows"), rows)
+    assert [path.name for path in tmp_path.iterdir()] == ["done"]

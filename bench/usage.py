@@ -1,0 +1,130 @@
+"""What is in the cache, what running processes need of it, and what may go."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from bench.folders import LAYOUT, last_used, read_info, remove_folder
+
+KINDS = ("datasets", "prepared")
+"""The folders of the cache that hold folders of arrays."""
+LEFTOVER_SECONDS = 86400.0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """One folder of the cache."""
+
+    name: str
+    """Name of the dataset, and of what was made of it."""
+    kind: str
+    """``dataset``, ``prepared``, or ``unusable``: damaged, unfinished or of another version."""
+    folder: Path
+    bytes: int
+    used: float
+    """When it was last used, in seconds since 1970."""
+    busy: bool
+    """True if a running process needs it."""
+
+
+class InUse:
+    """The names of folders that running processes need: one locked file a process.
+
+    The system releases the lock however a process ends, so a name never outlives its process.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root, self._folder = root, root / "users"
+        self._own: IO[str] | None = None
+        self._declared: set[str] = set()
+
+    def declare(self, name: str) -> None:
+        """Keep a folder from being removed while this object lives."""
+        if name in self._declared:
+            return
+        with self.settled():
+            if self._own is None:
+                path = self._folder / f"{os.getpid()}-{secrets.token_hex(4)}"
+                self._own = path.open("w")
+                fcntl.flock(self._own, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._own.write(name + "\n")
+            self._own.flush()
+        self._declared.add(name)
+
+    def names(self) -> set[str]:
+        """Return what running processes have declared; forgets those that ended."""
+        found: set[str] = set()
+        for path in self._folder.iterdir():
+            with contextlib.suppress(FileNotFoundError), path.open() as stream:
+                try:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    found |= set(stream.read().split())
+                else:
+                    path.unlink()
+        return found
+
+    @contextlib.contextmanager
+    def settled(self) -> Iterator[None]:
+        """Let nobody declare anything meanwhile."""
+        from filelock import FileLock
+
+        with FileLock(self._root / "locks" / "users.lock"):
+            yield
+
+
+def survey(root: Path, in_use: InUse) -> list[Usage]:
+    """Return all folders of arrays in the cache, the last used first."""
+    busy = in_use.names()
+    found = []
+    for kind in KINDS:
+        for folder in (root / kind).iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                found.append(_look(folder, kind, folder.name in busy))
+    return sorted(found, key=lambda one: -one.used)
+
+
+def _look(folder: Path, kind: str, busy: bool) -> Usage:
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    used = last_used(folder)
+    try:
+        info = read_info(folder)
+        if info["layout"] == LAYOUT and kind == "datasets":
+            return Usage(info["info"]["name"], "dataset", folder, size, used, busy)
+        if info["layout"] == LAYOUT:
+            return Usage(info["name"], "prepared", folder, size, used, busy)
+    except (OSError, ValueError, KeyError):
+        pass
+    return Usage(folder.name, "unusable", folder, size, used, busy)
+
+
+def clean(root: Path, in_use: InUse, max_bytes: int) -> list[Usage]:
+    """Remove what is unusable, then the least recently used, until ``max_bytes`` are left."""
+    removed = []
+    with in_use.settled():
+        there = survey(root, in_use)
+        total = sum(one.bytes for one in there)
+        for one in sorted(there, key=lambda one: (one.kind != "unusable", one.used)):
+            if not one.busy and (one.kind == "unusable" or total > max_bytes):
+                remove_folder(one.folder)
+                total -= one.bytes
+                removed.append(one)
+    return removed
+
+
+def sweep(root: Path, in_use: InUse) -> None:
+    """Remove what writers left that were killed more than a day ago."""
+    oldest = time.time() - LEFTOVER_SECONDS
+    for kind in KINDS:
+        for folder in (root / kind).glob(".*"):
+            with contextlib.suppress(FileNotFoundError):
+                if folder.stat().st_mtime < oldest and folder.name not in in_use.names():
+                    remove_folder(folder)
