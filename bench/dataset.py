@@ -79,6 +79,8 @@ class Dataset(ABC):
 
     def __init__(self, params: Any = None) -> None:
         self.params = params if params is not None else self.Params()
+        self.notes: list[str] = []
+        """One line for each decision of ``load`` that a user should know; shown as warnings."""
 
     @classmethod
     def configured(cls, values: Mapping[str, Any]) -> Self:

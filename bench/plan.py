@@ -14,7 +14,7 @@ from bench.jobs import Job, Plan, configure, make_plan
 from bench.keys import source_digest
 from bench.registry import datasets as dataset_registry
 from bench.registry import methods as method_registry
-from bench.selectors import label, select
+from bench.selectors import Selected, label, select
 from bench.store import Store
 
 if TYPE_CHECKING:
@@ -80,13 +80,14 @@ def choose_datasets(text: str, settings: Settings) -> list[tuple[Dataset, str, s
     ``BENCH_DATA_DIR``. Raises ``UsageError``.
     """
     # The one place of the engine that names a module of datasets/: any file by its path.
-    from bench.datasets.files import FileDataset, find_local
+    from bench.datasets.files import find_local, looks_like_data
 
     registry = dataset_registry(settings.plugins)
 
     def is_file(name: str) -> bool:
-        path_like = "/" in name or name.endswith(".h5ad")
-        return path_like or (name not in registry.entries and find_local(name) is not None)
+        if name in registry.entries:
+            return False
+        return "/" in name or looks_like_data(name) or find_local(name) is not None
 
     chosen = select(
         text, registry.entries, dataset_tags(settings.plugins), noun="dataset", is_path=is_file
@@ -94,12 +95,7 @@ def choose_datasets(text: str, settings: Settings) -> list[tuple[Dataset, str, s
     found: list[tuple[Dataset, str, str]] = []
     for one in chosen:
         if is_file(one.name):
-            if one.values:
-                key = next(iter(one.values))
-                raise UsageError(f"{one.name}: a file has no parameter '{key}'.")
-            path = find_local(one.name) or Path(one.name)
-            file = FileDataset.from_path(path, settings.label_key, settings.batch_key)
-            found.append((file, "file", file.name))
+            found.append(_choose_file(one, settings))
             continue
         if registry.entry(one.name).unavailable and not one.explicit:
             continue
@@ -111,6 +107,21 @@ def choose_datasets(text: str, settings: Settings) -> list[tuple[Dataset, str, s
     if double:
         raise UsageError(f"two datasets would be named '{double}'; rename one of the files.")
     return found
+
+
+def _choose_file(one: Selected, settings: Settings) -> tuple[Dataset, str, str]:
+    """Return the dataset of a path; what its brackets leave open comes from the settings.
+
+    The display name shows what tells apart two views of one file, not how the file is laid out.
+    """
+    from bench.datasets.files import FileDataset, find_local
+
+    keys = {"label_key": settings.label_key, "batch_key": settings.batch_key}
+    given = {key: value for key, value in keys.items() if value} | one.values
+    params = FileDataset.Params.build(given, owner=one.name)
+    file = FileDataset.from_path(find_local(one.name) or Path(one.name).expanduser(), params)
+    shown = {key: v for key, v in one.values.items() if key not in ("labels", "transpose")}
+    return file, source_digest("bench.datasets.files"), label(file.name, shown)
 
 
 def expected_seconds(todo: Sequence[Job], tracker: Tracker | None, settings: Settings) -> float:

@@ -165,10 +165,10 @@ class Store:
             "batch_digest": "" if batch is None else _array_digest({"batch": batch}),
             "types": {str(kind): int(size) for kind, size in zip(kinds, sizes, strict=True)},
             "card": asdict(card),
-            "warnings": list(report.warnings),
+            "warnings": [*dataset.notes, *report.warnings],
         }
         name = digest([LAYOUT, facts["counts_digest"], facts["labels_digest"],
-                       facts["batch_digest"], dataset.name])  # fmt: skip
+                       facts["batch_digest"], dataset.name, *dataset.notes])  # fmt: skip
         folder = self.root / "datasets" / name
         self._in_use.declare(name)
         with self._locked(name):

@@ -1,15 +1,21 @@
-"""Any ``.h5ad`` file as a dataset."""
+"""Any file or folder with counts as a dataset."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
 
 from bench.checks import PEAK
 from bench.dataset import Card, Dataset
 from bench.errors import DataError, UsageError
+from bench.keys import digest
+from bench.parameters import Parameters
 from bench.recipe import ATAC, RNA
+
+from . import formats
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -23,36 +29,44 @@ DEFAULT_LABEL_KEY = "cell_type"
 
 
 class FileDataset(Dataset):
-    """A file given by its path; made by :meth:`from_path`, not registered by name."""
+    """A file or folder given by its path; made by :meth:`from_path`, not registered by name."""
 
-    def __init__(self, path: Path, label_key: str | None, batch_key: str | None) -> None:
-        super().__init__()
-        self.path, self.label_key, self.batch_key = path, label_key, batch_key
-        self._modality: str | None = None
+    class Params(Parameters):
+        """What stands in the brackets after a path."""
+
+        labels: str | None = Field(
+            None, description="second file with columns of cells, joined by barcode"
+        )
+        label_key: str | None = Field(None, description="column of the true types")
+        batch_key: str | None = Field(None, description="column of the batches")
+        transpose: bool | None = Field(
+            None,
+            description="text and MatrixMarket: true if features are in rows, false if cells are "
+            "(else found and said); other formats: true swaps cells and features",
+        )
+        modality: Literal["rna", "atac"] | None = Field(
+            None, description="what the counts are (else by the file or its feature names)"
+        )
+        part: str | None = Field(
+            None, description="modality of an .h5mu, or rna, atac, protein of a 10x file"
+        )
+
+    params: Params
+
+    def __init__(self, path: Path, params: Params) -> None:
+        super().__init__(params)
+        self.path = path
 
     @classmethod
-    def from_path(
-        cls,
-        path: Path,
-        label_key: str | None = None,
-        batch_key: str | None = None,
-        modality: str | None = None,
-    ) -> Self:
-        """Return the dataset of a file without opening it.
+    def from_path(cls, path: Path, params: Params | None = None) -> FileDataset:
+        """Return the dataset of a path without opening a file.
 
-        ``modality`` overrides what the file says in ``uns["modality"]`` or by its feature names.
-        Raises ``UsageError`` if the file is not there or not an ``.h5ad``, or for an unknown
-        modality.
+        Raises ``UsageError`` if there is no such file, folder or file of labels or the name is of
+        no known format, and ``DataError`` for a matrix without names beside it.
         """
-        if modality not in (None, RNA, ATAC):
-            raise UsageError(f"{path}: modality='{modality}'; expected '{RNA}' or '{ATAC}'.")
-        if not path.is_file():
-            raise UsageError(f"{path}: no such file; expected an .h5ad file with raw counts in X.")
-        if path.suffix != ".h5ad":
-            raise UsageError(f"{path}: expected a file whose name ends in .h5ad.")
-        made = cls(path, label_key, batch_key)
-        made._modality = modality
-        made.name = path.stem
+        made = cls(path, params or cls.Params())
+        made.name = formats.display_name(path)
+        made.files()
         return made
 
     @property
@@ -60,56 +74,94 @@ class FileDataset(Dataset):
         """The path of the file."""
         return str(self.path)
 
+    def files(self) -> list[Path]:
+        """Return every file that is read."""
+        found = formats.files_of(self.path)
+        if self.params.labels:
+            labels = Path(self.params.labels).expanduser()
+            if not labels.is_file():
+                raise UsageError(f"{self.path}: labels={labels}: no such file.")
+            found.append(labels)
+        return found
+
     def fingerprint(self) -> dict[str, Any]:
-        """Return path, size and time of the file, and the columns read."""
-        stat = self.path.stat()
-        return {
-            "path": str(self.path.resolve()),
-            "size": stat.st_size,
-            "mtime_ns": stat.st_mtime_ns,
-            "label_key": self.label_key,
-            "batch_key": self.batch_key,
-            "modality": self._modality,
-        }
+        """Return the path, and a digest of path, size and time of every file that is read."""
+        stats = [(path.resolve(), path.stat()) for path in self.files()]
+        files = [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
+        return {"path": str(self.path.resolve()), "files": digest(files)}
 
     def load(self) -> AnnData:
         """Return counts, labels and batch; sets ``card`` from what the file says.
 
-        Raises ``DataError`` if the file cannot be read or a column is not there.
+        What was decided or dropped on the way goes to ``notes``. Raises ``DataError`` if a file
+        cannot be read, no barcode matches, or a column is not there.
         """
-        import anndata
-
-        try:
-            adata = anndata.read_h5ad(self.path)
-        except Exception as error:
-            text = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise DataError(f"{self.path}: not a readable .h5ad file: {text}") from None
-        label_key = self._column(adata, self.label_key or DEFAULT_LABEL_KEY, "--label-key")
+        self.notes = []
+        params = self.params
+        adata = formats.read(
+            self.path,
+            transpose=params.transpose,
+            part=params.part,
+            obs_columns=[key for key in (params.label_key, params.batch_key) if key],
+            say=self._note,
+        )
+        label_key, labels_from = params.label_key, "the file"
+        if params.labels:
+            path = Path(params.labels).expanduser()
+            adata, label_key = self._join(adata, path)
+            labels_from = path.name
+        label_key = self._column(adata, label_key or DEFAULT_LABEL_KEY, "label")
         batch_key = None
-        if self.batch_key:
-            batch_key = self._column(adata, self.batch_key, "--batch-key")
+        if params.batch_key:
+            batch_key = self._column(adata, params.batch_key, "batch")
         elif "batch" in adata.obs and adata.obs["batch"].nunique() > 1:
             batch_key = "batch"
         self.card = Card(
-            modality=self._modality or modality_of(adata),
+            modality=params.modality or modality_of(adata),
             summary=f"file {self.path.name}",
             label_key=label_key,
             batch_key=batch_key,
             reference=str(adata.uns.get("source", "")),
             licence=str(adata.uns.get("licence", "")),
             organism=str(adata.uns.get("organism", "")),
-            labels_from=f"column {label_key} of the file",
+            labels_from=f"column {label_key} of {labels_from}",
         )
         return adata
 
-    def _column(self, adata: AnnData, key: str, flag: str) -> str:
+    def _note(self, text: str) -> None:
+        self.notes.append(text.removeprefix(f"{self.path}: "))
+
+    def _join(self, adata: AnnData, path: Path) -> tuple[AnnData, str | None]:
+        """Add the columns of the second file; cells without a label there are dropped."""
+        table = formats.read_table(path)
+        key = self.params.label_key
+        if key is None and DEFAULT_LABEL_KEY not in table and len(table.columns) == 1:
+            key = str(table.columns[0])
+        adata = formats.join_labels(adata, table, where=str(path), say=self._note)
+        shown = key or DEFAULT_LABEL_KEY
+        if shown in table:
+            unlabelled = adata.obs[shown].isna().to_numpy()
+            if unlabelled.any():
+                self._note(
+                    f"{path}: {unlabelled.sum()} of {adata.n_obs} cells have no value in column "
+                    f"'{shown}' and were dropped"
+                )
+                adata = adata[~unlabelled].copy()
+        return adata, key
+
+    def _column(self, adata: AnnData, key: str, what: str) -> str:
         if key in adata.obs:
             return key
         guesses = [name for name in LABEL_GUESSES if name in adata.obs]
-        others = [name for name in adata.obs.columns if name not in guesses]
-        there = ", ".join([*guesses, *others]) or "none"
+        others = [str(name) for name in adata.obs.columns if name not in guesses]
+        if not guesses and not others:
+            raise DataError(
+                f"{self.path}: no column '{key}', the cells have none at all; give them in a "
+                f"second file: '{self.path.name}[labels=FILE,{what}_key=COLUMN]'."
+            )
+        there = ", ".join([*guesses, *others])
         raise DataError(
-            f"{self.path}: no column '{key}' in obs; pass {flag} with one of: {there}."
+            f"{self.path}: no column '{key}' in obs; pass --{what}-key with one of: {there}."
         )
 
 
@@ -122,6 +174,11 @@ def modality_of(adata: AnnData) -> str:
         return RNA
     names = list(adata.var_names[:200])
     return ATAC if sum(bool(PEAK.match(name)) for name in names) > len(names) / 2 else RNA
+
+
+def looks_like_data(name: str) -> bool:
+    """Return whether a name ends like a file of counts, or is a folder that holds a matrix."""
+    return formats.known(name) or formats.is_folder(Path(name))
 
 
 def find_local(name: str) -> Path | None:

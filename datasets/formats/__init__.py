@@ -16,11 +16,13 @@ from .market import find_matrix, find_names, pick_features, read_10x_mtx, read_m
 from .text import Orientation, read_text
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
 
 __all__ = [
     "display_name",
     "files_of",
+    "is_folder",
     "join_labels",
     "known",
     "read",
@@ -30,6 +32,7 @@ __all__ = [
     "read_labels",
     "read_loom",
     "read_market",
+    "read_table",
     "read_text",
     "read_xy_h5",
 ]
@@ -48,6 +51,13 @@ EXPECTED = (
 def known(name: str) -> bool:
     """Return whether a name ends like a file that :func:`read` understands."""
     return any(pattern.search(name) for pattern in (_HDF, _TEXT, _MARKET, _ZARR))
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is a folder with a 10x matrix or in zarr format."""
+    return path.is_dir() and (
+        _is_zarr(path) or any(_MARKET.search(one.name) for one in path.iterdir())
+    )
 
 
 def display_name(path: Path) -> str:
@@ -117,6 +127,11 @@ def read(
         if adata.X is not None:
             adata.X = adata.X.tocsr()
     return adata
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Return the table of cells of a second file: delimited text, or ``obs`` of any format."""
+    return read_labels(path) if _TEXT.search(path.name) else read(path).obs
 
 
 def _is_zarr(path: Path) -> bool:

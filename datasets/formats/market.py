@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 _MATRIX = re.compile(r"\.mtx(\.gz|\.bz2)?$", re.IGNORECASE)
-_BARCODES = re.compile(r"barcode|cell|colname", re.IGNORECASE)
-_FEATURES = re.compile(r"feature|gene|peak|region|rowname", re.IGNORECASE)
+_BARCODES = ("barcode", "cell", "colname")
+_FEATURES = ("feature", "gene", "peak", "region", "rowname")
 _NAMES_END = re.compile(r"\.(tsv|txt|csv|bed)(\.gz)?$", re.IGNORECASE)
 TYPES = {"rna": "Gene Expression", "atac": "Peaks", "protein": "Antibody Capture"}
 """Parts of a 10x file with several kinds of features."""
@@ -60,25 +60,35 @@ def find_names(matrix: Path) -> tuple[Path, Path, Path]:
     stem = _MATRIX.sub("", matrix.name)
     prefix = re.sub(r"(matrix|counts?)$", "", stem, flags=re.IGNORECASE)
     files = [path for path in sorted(matrix.parent.iterdir()) if _NAMES_END.search(path.name)]
-    found = []
-    for pattern, what, example in (
-        (_BARCODES, "barcodes", "barcodes.tsv"),
-        (_FEATURES, "features", "features.tsv or genes.tsv"),
-    ):
-        fitting = [
-            path
-            for path in files
-            if path.name.startswith(prefix) and pattern.search(path.name[len(prefix) :])
-        ]
-        fitting = fitting or [path for path in files if pattern.search(path.name)]
-        if len(fitting) != 1:
-            there = ", ".join(path.name for path in fitting or files) or "none"
-            raise DataError(
-                f"{matrix}: {len(fitting)} files of {what} beside it (files there: {there}); "
-                f"expected one, such as {prefix}{example}."
-            )
-        found.append(fitting[0])
-    return matrix, found[0], found[1]
+    return (
+        matrix,
+        _beside(matrix, files, prefix, _BARCODES),
+        _beside(matrix, files, prefix, _FEATURES),
+    )
+
+
+def _beside(matrix: Path, files: list[Path], prefix: str, words: tuple[str, ...]) -> Path:
+    """Return the file whose name holds the first word that any holds, with the prefix if any."""
+    for start in dict.fromkeys([prefix, ""]):
+        for word in words:
+            fitting = [
+                path
+                for path in files
+                if path.name.startswith(start) and word in path.name[len(start) :].lower()
+            ]
+            if len(fitting) == 1:
+                return fitting[0]
+            if fitting:
+                there = ", ".join(path.name for path in fitting)
+                raise DataError(
+                    f"{matrix}: {len(fitting)} files of {words[0]}s beside it ({there}); expected "
+                    "one; move the others away."
+                )
+    there = ", ".join(path.name for path in files) or "none"
+    raise DataError(
+        f"{matrix}: no file of {words[0]}s beside it (text files there: {there}); expected "
+        f"{prefix}{words[0]}s.tsv, plain or .gz."
+    )
 
 
 def read_market(

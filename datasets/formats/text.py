@@ -63,7 +63,8 @@ def read_text(
     what is in rows: ``cells``, ``genes`` (any features), or ``auto``, which looks at names,
     columns of text and totals and says through ``say`` what it found. Columns of text, those
     named in ``obs_columns`` and those with a usual name of metadata go to ``obs`` if cells are in
-    rows, else to ``var``. The dense matrix is never in memory: 8 bytes for each count above zero.
+    rows, else to ``var``; one that is not there is no error here. The dense matrix is never in
+    memory: 8 bytes for each count above zero.
 
     Raises ``DataError`` with the line for anything that is no table of counts, and if the counts
     need more memory than there is.
@@ -74,10 +75,6 @@ def read_text(
     path = Path(path)
     with rows(path, sep) as reader:
         table = _read(path, reader, frozenset(obs_columns))
-    missing = [name for name in obs_columns if name not in table.extra]
-    if missing and orientation == "cells":
-        shown = ", ".join([*table.extra, *table.columns][:8])
-        raise DataError(f"{path}: no column '{missing[0]}'; columns there: {shown}, ...")
     decision = _decide(path, table, orientation, obs_columns, say)
     extra = pd.DataFrame(table.extra, index=pd.Index(table.rows, dtype=object), dtype=object)
     other = pd.DataFrame(index=pd.Index(table.columns, dtype=object))

@@ -28,7 +28,7 @@ def saved(tmp_path: Path, toy_counts: AnnData):
 
 
 def load(path: Path, **keys: Any) -> tuple[FileDataset, AnnData]:
-    dataset = FileDataset.from_path(path, **keys)
+    dataset = FileDataset.from_path(path, FileDataset.Params.build(keys, owner="test"))
     return dataset, dataset.load()
 
 
@@ -54,23 +54,21 @@ def test_a_file_becomes_a_dataset(saved, toy_counts: AnnData):
 # Paths.
 
 
-@pytest.mark.parametrize("name", ["none.h5ad", "folder.h5ad"])
-def test_no_such_file(tmp_path: Path, name: str):
+def test_no_such_file(tmp_path: Path):
+    with pytest.raises(UsageError, match=r"none\.h5ad: no such file or folder; expected \.h5ad,"):
+        FileDataset.from_path(tmp_path / "none.h5ad")
     (tmp_path / "folder.h5ad").mkdir()
-    with pytest.raises(UsageError, match=r"no such file; expected an \.h5ad file"):
-        FileDataset.from_path(tmp_path / name)
-
-
-def test_another_kind_of_file(tmp_path: Path):
-    path = tmp_path / "counts.csv"
+    with pytest.raises(DataError, match=r"folder\.h5ad: 0 files that end in \.mtx"):
+        FileDataset.from_path(tmp_path / "folder.h5ad")
+    path = tmp_path / "counts.rds"
     path.write_text("a,b\n")
-    with pytest.raises(UsageError, match=r"counts\.csv: expected a file whose name ends in"):
+    with pytest.raises(UsageError, match=r"counts\.rds: a file of no known format; expected"):
         FileDataset.from_path(path)
 
 
 def test_an_unknown_modality(saved):
     with pytest.raises(UsageError, match="protein"):
-        FileDataset.from_path(saved(), modality="protein")
+        load(saved(), modality="protein")
     assert load(saved(), modality="atac")[0].card.modality == "atac"
 
 
@@ -121,7 +119,8 @@ def test_no_columns_at_all(saved):
     def change(adata: AnnData) -> None:
         adata.obs = adata.obs[[]]
 
-    assert "one of: none." in failure(saved(change))
+    line = failure(saved(change))
+    assert line.endswith("second file: 'toy.h5ad[labels=FILE,label_key=COLUMN]'.")
 
 
 @pytest.mark.parametrize(
@@ -191,15 +190,17 @@ def test_loading_warns_of_nothing(saved):
     load(saved())
 
 
-def test_the_fingerprint_follows_file_and_columns(saved):
-    path = saved()
+def test_the_fingerprint_follows_every_file(saved, tmp_path: Path):
+    path, labels = saved(), tmp_path / "types.csv"
+    labels.write_text("barcode,type\n")
     first = FileDataset.from_path(path).fingerprint()
     assert FileDataset.from_path(path).fingerprint() == first
-    assert FileDataset.from_path(path, "other").fingerprint() != first
-    assert FileDataset.from_path(path, None, "batch").fingerprint() != first
-    assert FileDataset.from_path(path, modality="atac").fingerprint() != first
     os.utime(path, ns=(1, 1))
     assert FileDataset.from_path(path).fingerprint() != first
+    both = FileDataset.from_path(path, FileDataset.Params(labels=str(labels)))
+    second = both.fingerprint()
+    os.utime(labels, ns=(2, 2))
+    assert both.fingerprint() != second
 
 
 def test_two_files_do_not_share_a_card(saved):
