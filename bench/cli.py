@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench import cli_gate
 from bench.errors import BenchError, UsageError
 from bench.options import (
     AsJson,
@@ -50,6 +51,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+cli_gate.mount(app)
 
 
 @app.command("run")
