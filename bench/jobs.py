@@ -18,6 +18,7 @@ from bench.metrics import metrics_version
 from bench.recipe import Recipe
 from bench.registry import Entry, Registry
 from bench.selectors import Selected, label
+from bench.split import VERSION as SPLIT_VERSION
 from bench.store import Store, StoredDataset
 
 TERMINAL = ("done", "failed", "timeout", "oom", "diverged", "pruned")
@@ -54,6 +55,12 @@ class Job:
     score_key: str
     facts: dict[str, Any] = field(default_factory=dict)
     """Facts about the dataset for tracking: cells, features, types, digests, modality."""
+    part: str = "report"
+    """``report``, or ``tuning`` for the trials of a search (see ``bench.split``)."""
+    study: dict[str, Any] = field(default_factory=dict)
+    """Of a trial: ``name`` of its study, ``trial`` (its number), ``run`` of the study in MLflow."""
+    metrics: tuple[str, ...] | None = None
+    """Metrics to compute; ``None``: all."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -62,7 +69,14 @@ class Job:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Job:
         """Inverse of :meth:`as_dict`."""
-        return cls(**{**values, "uses": tuple(values["uses"])})
+        metrics = values.get("metrics")
+        return cls(
+            **{
+                **values,
+                "uses": tuple(values["uses"]),
+                "metrics": None if metrics is None else tuple(metrics),
+            }
+        )
 
     @property
     def name(self) -> str:
@@ -169,14 +183,19 @@ def make_plan(
             first = make_job(one, dataset, settings.seeds[0], settings, store)
             heavy_once = settings.profile == "quick" and one.cls.cost == "heavy"
             seeds = settings.seeds[:1] if heavy_once else settings.seeds
-            plan.jobs += [_with_seed(first, seed) for seed in seeds]
+            plan.jobs += [with_seed(first, seed) for seed in seeds]
     return plan
 
 
 def make_job(
-    one: Configured, dataset: StoredDataset, seed: int, settings: Settings, store: Store
+    one: Configured,
+    dataset: StoredDataset,
+    seed: int,
+    settings: Settings,
+    store: Store,
+    **more: Any,
 ) -> Job:
-    """Return one job with its keys."""
+    """Return one job with its keys; ``more`` holds fields such as ``protocol``."""
     uses = one.method.uses()
     if not uses <= USABLE:
         wrong = ", ".join(sorted(uses - USABLE))
@@ -215,10 +234,10 @@ def make_job(
             "source": source_digest(one.origin),
         },
     )
-    return _with_seed(job, seed)
+    return with_seed(replace(job, **more), seed)
 
 
-def _with_seed(job: Job, seed: int) -> Job:
+def with_seed(job: Job, seed: int) -> Job:
     """Return the job for another seed, with its keys."""
     facts = job.facts
     knowledge = {
@@ -241,10 +260,24 @@ def _with_seed(job: Job, seed: int) -> Job:
             "knowledge": knowledge,
         }
     )
-    score_key = digest(
-        [fit_key, facts["labels_digest"], facts["batch_digest"], job.protocol, metrics_version()]
-    )
-    return replace(job, seed=seed, fit_key=fit_key, score_key=score_key)
+    return replace(job, seed=seed, fit_key=fit_key, score_key=_score_key(job, fit_key))
+
+
+def _score_key(job: Job, fit_key: str) -> str:
+    """Return the digest of what decides the scores of a fit.
+
+    Trials are kept apart by study, so that each study shows all of its own; labels count only
+    where a protocol lets the scorer see them.
+    """
+    labels: str | None = job.facts["labels_digest"]
+    if job.protocol == "unsupervised" and job.part == "tuning":
+        labels = None
+    content = [fit_key, labels, job.facts["batch_digest"], job.protocol, metrics_version()]
+    if job.protocol == "holdout":
+        content.append(SPLIT_VERSION)
+    if job.part != "report":
+        content += [job.part, job.study["name"], job.metrics]
+    return digest(content)
 
 
 def device_class(wanted: str) -> str:

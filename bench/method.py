@@ -106,6 +106,9 @@ class Method(ABC):
     """Raised when results change for a reason that the source digest does not show."""
     gpu: ClassVar[bool] = False
     """True if ``context.device`` makes a difference."""
+    loss_measures: ClassVar[tuple[str, ...] | None] = None
+    """Parameters that change what the reported ``held_out_loss`` measures (its likelihood, its
+    cells): a search for the lowest loss keeps them fixed. ``None``: reports no such loss."""
     requires: ClassVar[tuple[str, ...]] = ()
     """Importable names of optional packages; missing ones make the method unavailable."""
     install: ClassVar[str] = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from bench.errors import Diverged
 
@@ -32,3 +32,18 @@ class Curves:
             self.values.setdefault(name, []).append(value)
         if self._listener is not None:
             self._listener(int(step), total, plain)
+
+
+def held_out_loss(curves: Mapping[str, Sequence[Sequence[float]]]) -> float | None:
+    """Return how badly a fit explains the counts of cells it was not trained on.
+
+    ``curves``: name → steps and values. ``held_out_likelihood_loss`` (without penalties and
+    weights, so that settings of these compare) where ``held_out_loss`` was lowest, which are the
+    weights a network keeps; else the lowest ``held_out_loss``; ``None`` if neither was reported.
+    """
+    if "held_out_loss" not in curves:
+        return None
+    watched = list(curves["held_out_loss"][1])
+    best = min(range(len(watched)), key=watched.__getitem__)
+    plain = curves.get("held_out_likelihood_loss")
+    return float(plain[1][best] if plain is not None and len(plain[1]) > best else watched[best])

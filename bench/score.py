@@ -41,6 +41,7 @@ def score(
     seed: int,
     batch: Any = None,
     only: np.ndarray | None = None,
+    k: int | None = None,
     chosen: Mapping[str, Metric] | None = None,
 ) -> Scores:
     """Cluster an embedding and compute all metrics.
@@ -51,6 +52,8 @@ def score(
         Cells × dimensions, finite; a vector is one dimension.
     types
         True type of each cell, none missing. k-means gets their number ("k from truth").
+        ``None``: no label is known; there is no k-means, and only metrics of a clustering on the
+        embedding (kind ``partition``) are computed.
     own_labels
         The method's own clusterings by name. A name of the harness gets the prefix ``own_``.
     seed
@@ -60,6 +63,8 @@ def score(
     only
         Mask of the cells to report on. Clusterings are made of all cells, k included; metrics
         see the masked cells only, neighbours and silhouettes among them.
+    k
+        Clusters of k-means where ``types`` hides some cells' types (default: count them).
     chosen
         Metrics to compute (default: all).
 
@@ -70,23 +75,26 @@ def score(
     from bench import cluster
 
     points = _points(embedding)
-    true = _labels("types", types, len(points))
     mask = _mask(only, len(points))
-    k = len(np.unique(true))
     scores = Scores()
-    scores.clusters["kmeans"] = cluster.kmeans(points, k, derive(seed, "score", "kmeans"))
+    if types is not None:
+        true = _labels("types", types, len(points))
+        k = k or len(np.unique(true))
+        scores.clusters["kmeans"] = cluster.kmeans(points, k, derive(seed, "score", "kmeans"))
+        scores.facts |= {"kmeans/k": float(k), "types": float(len(np.unique(true[mask])))}
     scores.clusters["leiden"] = cluster.leiden(points, derive(seed, "score", "leiden"))
     for name, labels in (own_labels or {}).items():
         key = _own_name(name, scores.clusters)
         scores.clusters[key] = _labels(f"labels '{name}'", labels, len(points))
     scores.facts |= {
-        "kmeans/k": float(k),
         "leiden/n_neighbors": float(cluster.N_NEIGHBORS),
         "leiden/resolution": cluster.RESOLUTION,
         "cells": float(mask.sum()),
-        "types": float(len(np.unique(true[mask]))),
     }
     wanted = metrics() if chosen is None else chosen
+    if types is None:
+        wanted = {name: metric for name, metric in wanted.items() if metric.kind == "partition"}
+        true = np.zeros(len(points), dtype=np.int64)  # read by no metric of that kind
     batches = None if batch is None else _labels("batch", batch, len(points))[mask]
     _embedding_metrics(scores, wanted, points[mask], true[mask], batches, seed)
     for name, labels in scores.clusters.items():

@@ -26,9 +26,27 @@ if TYPE_CHECKING:
     import numpy as np
 
     from bench.method import Fit, Method
+    from bench.metrics import Metric
+    from bench.progress import Listener
 
 _NEWS_SECONDS = 0.1
-Send = Callable[[str, Any], None]
+
+
+class Line:
+    """The child's end of the pipe to its driver."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._lock = connection, threading.Lock()
+
+    def send(self, kind: str, value: Any) -> None:
+        """Tell the driver something; methods may report from several threads."""
+        with self._lock:
+            self._connection.send((kind, value))
+
+    def stop(self) -> str:
+        """Return why the driver wants this fit to stop; empty if it does not."""
+        with self._lock:
+            return str(self._connection.recv()) if self._connection.poll() else ""
 
 
 def main(function: str, payload: dict[str, Any], connection: Connection) -> None:
@@ -37,27 +55,22 @@ def main(function: str, payload: dict[str, Any], connection: Connection) -> None
     _end_with_parent()
     _redirect(payload.get("log"))
     _pin_threads(int(payload["threads"]))
-    lock = threading.Lock()
-
-    def send(kind: str, value: Any) -> None:
-        with lock:
-            connection.send((kind, value))
-
+    line = Line(connection)
     start = _resident()
-    send("started", {"rss": start})
+    line.send("started", {"rss": start})
     try:
-        value = FUNCTIONS[function](payload, send)
+        value = FUNCTIONS[function](payload, line)
         value["peak_bytes"] = _peak_resident() - start
-        send("done", value)
+        line.send("done", value)
     except BaseException as error:
         traceback.print_exc()
-        send("error", {"status": _status(error), "reason": _reason(error)})
+        line.send("error", {"status": _status(error), "reason": _reason(error)})
     sys.stdout.flush()
     sys.stderr.flush()
     # The driver kills the group if a thread that a library left behind keeps the process.
 
 
-def prepare(payload: dict[str, Any], send: Send) -> dict[str, Any]:
+def prepare(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     """Carry out a recipe on a stored dataset."""
     from bench.recipe import Recipe
     from bench.store import Store
@@ -68,7 +81,7 @@ def prepare(payload: dict[str, Any], send: Send) -> dict[str, Any]:
     return {}
 
 
-def fit(payload: dict[str, Any], send: Send) -> dict[str, Any]:
+def fit(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     """Fit a method without labels and write its artifacts into ``payload["folder"]``."""
     import numpy as np
 
@@ -88,7 +101,7 @@ def fit(payload: dict[str, Any], send: Send) -> dict[str, Any]:
         name: np.load(path, allow_pickle=False)[cells]
         for name, path in payload["knowledge"].items()
     }
-    curves = Curves(_throttled(send))
+    curves = Curves(_listener(line, judged=bool(job["study"].get("judged"))))
     scratch = folder / "scratch"
     scratch.mkdir()
     context = Context(
@@ -124,13 +137,14 @@ def fit(payload: dict[str, Any], send: Send) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def score(payload: dict[str, Any], send: Send) -> dict[str, Any]:
+def score(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     """Score a fit's artifacts against the labels; adds ``clusters.parquet``."""
     import numpy as np
     import pandas as pd
 
     from bench.score import score as compute
     from bench.seeds import derive
+    from bench.split import view
     from bench.store import Truth
 
     job, folder = payload["job"], Path(payload["folder"])
@@ -138,19 +152,25 @@ def score(payload: dict[str, Any], send: Send) -> dict[str, Any]:
     embedding = pd.read_parquet(artifacts / "embedding.parquet")
     cells = np.load(artifacts / "cells.npy")
     truth = Truth(Path(job["dataset_folder"]))
-    types = np.asarray(truth.types)[cells]
+    seen = view(job, truth.types, cells, Path(payload["cache"]))
+    batch = None if truth.batch is None else np.asarray(truth.batch)[cells]
     own_file = artifacts / "labels.parquet"
     own = pd.read_parquet(own_file) if own_file.is_file() else pd.DataFrame(index=embedding.index)
     scores = compute(
         embedding.to_numpy(dtype=np.float64),
-        types,
+        seen.types,
         own_labels={str(name): own[name].to_numpy() for name in own.columns},
         seed=derive(job["seed"], "score"),
-        batch=None if truth.batch is None else np.asarray(truth.batch)[cells],
+        batch=batch,
+        only=seen.only,
+        k=seen.k,
+        chosen=_chosen(job["metrics"]),
     )
-    table = pd.DataFrame({"type": types}, index=embedding.index)
-    if truth.batch is not None:
-        table["batch"] = np.asarray(truth.batch)[cells]
+    table = pd.DataFrame(index=embedding.index)
+    if seen.types is not None:
+        table["type"] = seen.types
+    if batch is not None:
+        table["batch"] = batch
     for name, labels in scores.clusters.items():
         table[name] = labels
     table.to_parquet(artifacts / "clusters.parquet")
@@ -162,11 +182,18 @@ def score(payload: dict[str, Any], send: Send) -> dict[str, Any]:
     }
 
 
-FUNCTIONS: dict[str, Callable[[dict[str, Any], Send], dict[str, Any]]] = {
+FUNCTIONS: dict[str, Callable[[dict[str, Any], Line], dict[str, Any]]] = {
     "prepare": prepare,
     "fit": fit,
     "score": score,
 }
+
+
+def _chosen(names: list[str] | None) -> dict[str, Metric] | None:
+    """Return the metrics of these names; ``None``: all."""
+    from bench.metrics import metrics
+
+    return None if names is None else {name: metrics()[name] for name in names}
 
 
 def _check(result: Fit, n_cells: int, name: str) -> None:
@@ -226,15 +253,22 @@ def _plain(labels: Any) -> np.ndarray:
     return values.astype(str) if values.dtype.kind in "OUS" else values
 
 
-def _throttled(send: Send) -> Callable[[int, int | None, dict[str, float]], None]:
+def _listener(line: Line, *, judged: bool) -> Listener:
+    """Return what passes reports on to the driver: all if it judges them, else some a second.
+
+    Raises ``Pruned`` at the first report after the driver has asked to stop.
+    """
     last = 0.0
 
     def listener(step: int, total: int | None, values: dict[str, float]) -> None:
         nonlocal last
         now = time.monotonic()
-        if now - last >= _NEWS_SECONDS:
+        if judged or now - last >= _NEWS_SECONDS:
             last = now
-            send("progress", {"step": step, "total": total, "values": values})
+            line.send("progress", {"step": step, "total": total, "values": values})
+        reason = line.stop() if judged else ""
+        if reason:
+            raise Pruned(reason)
 
     return listener
 

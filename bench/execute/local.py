@@ -7,12 +7,13 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from pathlib import Path
 from typing import Any
 
 from bench.execute.process import Limits, Outcome, run_limited, warm_up
 from bench.jobs import Job
+from bench.progress import held_out_loss
 from bench.spool import Result, Spool
 
 SCORE_SECONDS = 1800.0
@@ -21,7 +22,8 @@ PREPARE_SECONDS = 7200.0
 """Limit of a preparation."""
 _LOG_CHARACTERS = 3600
 
-Progress = Callable[[Job, dict[str, Any]], None]
+Progress = Callable[[Job, dict[str, Any]], str | None]
+"""Hears the news of a running job; a text it returns stops the job as ``pruned``."""
 
 
 class LocalExecutor:
@@ -64,10 +66,14 @@ class LocalExecutor:
         self._futures[self._pool.submit(self._run, job, before, fitted)] = job
 
     def as_completed(self) -> Iterator[tuple[Job, Path | None]]:
-        """Yield each job as it ends, with its folder in the spool (``None`` if dropped)."""
-        futures, self._futures = self._futures, {}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+        """Yield each job as it ends, with its folder in the spool (``None`` if dropped).
+
+        Jobs that are submitted meanwhile are waited for, too.
+        """
+        while self._futures:
+            ended, _ = wait(self._futures, return_when=FIRST_COMPLETED)
+            for future in ended:
+                yield self._futures.pop(future), future.result()
 
     def cancel(self) -> None:
         """Drop what is queued and end what runs."""
@@ -101,7 +107,7 @@ def run_job(
     spool: Spool,
     *,
     cancelled: threading.Event,
-    on_progress: Callable[[dict[str, Any]], None],
+    on_progress: Callable[[dict[str, Any]], str | None],
     fitted: Path | None = None,
 ) -> Path | None:
     """Fit (unless ``fitted`` holds the artifacts of that fit) and score one job into the spool.
@@ -118,9 +124,8 @@ def run_job(
         "threads": job.threads, "knowledge": _knowledge(job),
     }  # fmt: skip
 
-    def hear(kind: str, value: Any) -> None:
-        if kind == "progress":
-            on_progress(value)
+    def hear(kind: str, value: Any) -> str | None:
+        return on_progress(value) if kind == "progress" else None
 
     result = Result(job, "failed", started=time.time())
     if fitted is not None:
@@ -162,6 +167,9 @@ def _take_fit(result: Result, outcome: Outcome) -> None:
     if value["n_parameters"] is not None:
         result.measures["n_parameters"] = value["n_parameters"]
     result.notes, result.curves = value["notes"], value["curves"]
+    loss = held_out_loss(result.curves)
+    if loss is not None:
+        result.measures["held_out_loss"] = loss
 
 
 def _take_stored(result: Result, stored: Result) -> None:

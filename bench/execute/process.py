@@ -33,7 +33,8 @@ THREAD_VARIABLES = (
 _POLL_SECONDS = 0.1
 _starting = threading.Lock()
 
-Message = Callable[[str, Any], None]
+Message = Callable[[str, Any], str | None]
+"""``on_message(kind, value)``; a text it returns asks the child to stop, with this reason."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ def run_limited(
 ) -> Outcome:
     """Run ``child.FUNCTIONS[function](payload)`` in a process of its own and wait for its end.
 
-    ``on_message(kind, value)`` hears of progress. Never raises for what the child does.
+    ``on_message(kind, value)`` hears of progress and may ask the child to stop at its next report.
+    Never raises for what the child does.
     """
     context = multiprocessing.get_context("forkserver")
     ours, theirs = context.Pipe()
@@ -120,8 +122,8 @@ def run_limited(
                     watch.baseline = value["rss"]
                 elif kind in ("done", "error"):
                     final = (kind, value)
-                else:
-                    on_message(kind, value)
+                elif reason := on_message(kind, value):
+                    _ask_to_stop(ours, reason)
             if final is not None or process.sentinel in ready:
                 break
             outcome = watch.check(cancelled)
@@ -140,6 +142,11 @@ def run_limited(
     peak = max(watch.peak - watch.baseline, outcome.value.pop("peak_bytes", 0), 0)
     outcome.peak_memory_mb = peak / 2**20
     return outcome
+
+
+def _ask_to_stop(connection: Connection, reason: str) -> None:
+    with contextlib.suppress(OSError):  # it has just ended by itself
+        connection.send(reason)
 
 
 def _drain(connection: Connection) -> Iterator[tuple[str, Any]]:

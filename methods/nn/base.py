@@ -29,6 +29,7 @@ class NetworkMethod(Method):
     modalities = frozenset({RNA, ATAC})
     family = "autoencoder"
     gpu = True
+    loss_measures = ("likelihood", "output", "reduction", "validation", "binarize")
     rna_likelihood: ClassVar[str] = "gaussian"
     """What ``likelihood=auto`` means for RNA."""
     _fitted: dict[str, Any]

@@ -123,7 +123,7 @@ def train(
             update += 1
         values = sums.means()
         if len(held_out):
-            values["held_out_loss"] = _evaluate(network, objective, cells, held_out)
+            values |= _evaluate(network, objective, cells, held_out)
         prefixed = {f"{stage}_{name}" if stage else name: v for name, v in values.items()}
         context.report(epoch, schedule.max_epochs, **prefixed)
         watched = values["held_out_loss"] if len(held_out) else values["loss"]
@@ -203,13 +203,23 @@ def _set_learning_rate(optimizer: torch.optim.Optimizer, schedule: Schedule, upd
             group["lr"] = max(decayed, schedule.learning_rate_floor)
 
 
-def _evaluate(network: nn.Module, objective: Objective, cells: Cells, rows: np.ndarray) -> float:
+def _evaluate(
+    network: nn.Module, objective: Objective, cells: Cells, rows: np.ndarray
+) -> dict[str, float]:
+    """Return the loss of the cells ``rows``, and the loss without penalties and weights.
+
+    The latter is the reconstruction plus the whole KL term if there is one: a bound on the
+    negative log-likelihood that compares fits with other weights of their terms.
+    """
     network.eval()
     sums = _Sums()
     with torch.inference_mode():
         for block in cells.blocks(rows, _ENCODE_BATCH):
             sums.add(objective(block, None), len(block))
-    return next(iter(sums.means().values()))
+    means = sums.means()
+    loss = next(iter(means.values()))
+    plain = means.get("reconstruction_loss", loss) + means.get("kl_loss", 0.0)
+    return {"held_out_loss": loss, "held_out_likelihood_loss": plain}
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:
