@@ -58,7 +58,8 @@ class Job:
     part: str = "report"
     """``report``, or ``tuning`` for the trials of a search (see ``bench.split``)."""
     study: dict[str, Any] = field(default_factory=dict)
-    """Of a trial: ``name`` of its study, ``trial`` (its number), ``run`` of the study in MLflow."""
+    """Of a trial: ``name`` of its study, ``trial`` (its number), ``run`` of the study in MLflow,
+    ``judged`` if the search hears of every report and may stop it."""
     metrics: tuple[str, ...] | None = None
     """Metrics to compute; ``None``: all."""
 
