@@ -69,21 +69,20 @@ def split_file(cache: Path, dataset_folder: Path) -> Path:
     return cache / "splits" / f"{dataset_folder.name}.v{VERSION}.npy"
 
 
-def make_split(cache: Path, dataset_folder: Path, counts_digest: str) -> Path:
-    """Make the split of a stored dataset unless it is there; returns its file.
+def make_split(cache: Path, dataset_folder: Path, types: np.ndarray, identity: str) -> Path:
+    """Keep the split of a stored dataset unless that is done; returns its file.
+
+    ``types`` and ``identity`` are those of :func:`tuning_cells`.
 
     Raises ``UsageError`` if fewer than two types are large enough to tune on.
     """
     import numpy as np
 
-    from bench.store import Truth
-
     path = split_file(cache, dataset_folder)
-    types = np.asarray(Truth(dataset_folder).types)
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}.npy")
-        np.save(partial, tuning_cells(types, counts_digest), allow_pickle=False)
+        np.save(partial, tuning_cells(types, identity), allow_pickle=False)
         partial.rename(path)
     if len(np.unique(types[np.load(path, allow_pickle=False)])) < 2:
         raise UsageError(

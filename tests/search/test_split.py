@@ -21,10 +21,9 @@ def types() -> np.ndarray:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, types: np.ndarray) -> Path:
+def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "datasets" / "one"
     folder.mkdir(parents=True)
-    np.save(folder / "types.npy", types)
     return folder
 
 
@@ -55,21 +54,23 @@ def test_a_fifth_of_each_type_chooses_and_small_types_report(types):
 
 
 def test_the_split_is_made_once(folder, types):
-    path = make_split(folder.parent, folder, "x")
+    path = make_split(folder.parent, folder, types, "x")
     first = np.load(path)
-    np.save(folder / "types.npy", np.random.default_rng(3).permutation(types))
-    assert make_split(folder.parent, folder, "x") == path == split_file(folder.parent, folder)
+    mixed = np.random.default_rng(3).permutation(types)
+    assert (
+        make_split(folder.parent, folder, mixed, "x") == path == split_file(folder.parent, folder)
+    )
     assert (np.load(path) == first).all()
 
 
 def test_too_few_labels_to_choose_by_are_refused(folder):
-    np.save(folder / "types.npy", np.repeat(["a", "b"], [40, 4]))
+    types = np.repeat(["a", "b"], [40, 4])
     with pytest.raises(UsageError, match="use --protocol unsupervised"):
-        make_split(folder.parent, folder, "x")
+        make_split(folder.parent, folder, types, "x")
 
 
 def test_what_each_protocol_shows(folder, types):
-    mask = np.load(make_split(folder.parent, folder, "x"))
+    mask = np.load(make_split(folder.parent, folder, types, "x"))
     tuning, report = (seen(folder, types, "holdout", part) for part in ("tuning", "report"))
     assert set(tuning.types[~mask]) == {""}
     assert (tuning.types[mask] == types[mask]).all()
@@ -85,7 +86,7 @@ def test_what_each_protocol_shows(folder, types):
 
 
 def test_cells_that_a_recipe_drops_are_in_neither_part(folder, types):
-    mask = np.load(make_split(folder.parent, folder, "x"))
+    mask = np.load(make_split(folder.parent, folder, types, "x"))
     cells = np.arange(0, len(types), 2)
     shown = seen(folder, types, "holdout", "tuning", cells)
     assert (shown.only == mask[::2]).all()
@@ -100,7 +101,7 @@ def scored(embedding: np.ndarray, shown: Any) -> Any:
 
 
 def test_labels_of_report_cells_do_not_touch_tuning_scores(folder, types, embedding):
-    mask = np.load(make_split(folder.parent, folder, "x"))
+    mask = np.load(make_split(folder.parent, folder, types, "x"))
     before = scored(embedding, seen(folder, types, "holdout", "tuning"))
     mixed = types.copy()
     mixed[~mask] = np.random.default_rng(7).permutation(types[~mask])
