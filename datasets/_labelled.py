@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import DataError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     import pandas as pd
     import scipy.sparse as sp
@@ -22,17 +20,6 @@ _INTERVAL = re.compile(r"^(.+)[:_-](\d+)[-_](\d+)$")
 _BARE = re.compile(r"^(\d{1,2}|[XYM]|MT)$")
 _MISSING = frozenset(["", "nan", "NA", "None", "<NA>"])
 _SHOWN = 12
-
-
-def open_h5ad(path: Path, where: str) -> AnnData:
-    """Return the content of an ``.h5ad`` file; raises ``DataError`` if it cannot be read."""
-    import anndata
-
-    try:
-        return anndata.read_h5ad(path)
-    except Exception as error:
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{where}: {path}: not a readable .h5ad file: {text}") from None
 
 
 def column(frame: pd.DataFrame, key: str, where: str) -> np.ndarray:

@@ -11,6 +11,7 @@ from bench.recipe import ATAC
 
 from ._labelled import assemble, column
 from ._published import Published
+from .formats import read_labels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,8 +73,7 @@ class Buenrostro2018(Published):
         bed = pd.read_csv(files[_PEAKS], sep="\t", header=None, usecols=[0, 1, 2])
         peaks = [f"{chromosome}:{start}-{end}" for chromosome, start, end in bed.to_numpy()]
         cells, counts = _triplets(files[_COUNTS], len(peaks))
-        # One name in the first line, two fields below: pandas takes the first as the index.
-        table = pd.read_csv(files[_LABELS], sep="\t", dtype=str)
+        table = read_labels(files[_LABELS])
         known = pd.Series(column(table, "label", f"{self.name}: {files[_LABELS]}"), table.index)
         labels = known.reindex(cells).fillna("")
         if not (labels != "").any():

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 from bench.dataset import Card, RemoteFile
 from bench.recipe import ATAC
 
-from ._labelled import assemble, column, open_h5ad, peak_names, raw
+from ._labelled import assemble, column, peak_names, raw
 from ._published import Published
+from .formats import read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +68,7 @@ class ScaleSet(Published):
     def read(self, files: dict[str, Path]) -> AnnData:
         """Return the matrix (CSR) with ``obs["cell_type"]``; raises ``DataError``."""
         (path,) = files.values()
-        source = open_h5ad(path, self.name)
+        source = read(path)
         return assemble(
             raw(source),
             cells=list(source.obs_names),
