@@ -61,8 +61,8 @@ class SimulationParameters(Parameters):
     seed: int = Field(0, ge=0, description="everything random follows from it")
 
     def feature_numbers(self) -> dict[str, int]:
-        """Return the parameters that are numbers of features, by name."""
-        return {name: getattr(self, name) for name in ("n_features",) if hasattr(self, name)}
+        """Return how many features modules can have, by the name of what decides it."""
+        return {"n_features": self.n_features} if hasattr(self, "n_features") else {}
 
     @model_validator(mode="after")
     def _everything_fits(self) -> Self:

@@ -75,19 +75,25 @@ def draw_effects(params: SimulationParameters, n_features: int, part: str = "") 
 
 
 def draw_modules(
-    params: SimulationParameters, n_features: int, types: np.ndarray, part: str = ""
+    params: SimulationParameters,
+    n_features: int,
+    types: np.ndarray,
+    part: str = "",
+    free: np.ndarray | None = None,
 ) -> Modules:
     """Draw members and loadings (0.5 to 1.5) of the modules, and their activity in each cell.
 
     With the scope ``within``, module m varies among the cells of type m modulo ``n_types`` only.
-    Parts of one experiment share the activities.
+    Parts of one experiment share the activities. ``free``: numbers of the features that may be
+    members, all by default.
     """
     import numpy as np
 
     count, size = params.n_modules, params.module_size
     rng = stream(params, f"module members {part}")
     member = np.full(n_features, -1)
-    member[rng.permutation(n_features)[: count * size]] = np.repeat(np.arange(count), size)
+    candidates = rng.permutation(n_features if free is None else free)
+    member[candidates[: count * size]] = np.repeat(np.arange(count), size)
     loading = np.where(member >= 0, rng.uniform(0.5, 1.5, n_features), 0.0)
     rng = stream(params, "module activity")
     activity = rng.standard_normal((len(types), count), dtype=np.float32) * params.module_spread
