@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any, Self
 from bench.parameters import Parameters
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from anndata import AnnData
+
+    from bench.config import Settings
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,16 @@ class RemoteFile:
     def source(self) -> str:
         """Address for messages: of the file, else of the page."""
         return self.url or self.by_hand
+
+
+@dataclass(frozen=True)
+class Held:
+    """Where one of the files that a dataset is read from lies."""
+
+    file: RemoteFile
+    kind: str
+    """``local`` (a folder of the user), ``mirror``, ``download`` or ``missing``."""
+    path: Path | None
 
 
 @dataclass(frozen=True)
@@ -97,6 +112,15 @@ class Dataset(ABC):
     def where(self) -> str:
         """What error messages call it: its name, or the path of its file."""
         return self.name
+
+    def settle(  # noqa: B027 - most datasets need nothing
+        self, settings: Settings, say: Callable[[str], None]
+    ) -> None:
+        """Take what the user has set (cache folder, mirror); nothing if no file is fetched."""
+
+    def held(self) -> list[Held]:
+        """Return where the files to be fetched lie; empty for data that need no network."""
+        return []
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what decides the content besides code and parameters (a file's size and time)."""

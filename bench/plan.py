@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.choose import choose_datasets
 from bench.config import Settings
-from bench.dataset import Dataset
-from bench.errors import UsageError
 from bench.jobs import Job, Plan, configure, make_plan
-from bench.keys import source_digest
-from bench.registry import datasets as dataset_registry
 from bench.registry import methods as method_registry
-from bench.selectors import Selected, label, select
+from bench.selectors import select
 from bench.store import Store
 
 if TYPE_CHECKING:
@@ -37,12 +32,10 @@ def build_plan(
     registry = method_registry(settings.plugins)
     chosen = select(methods, registry.entries, method_tags(settings.plugins), noun="method")
     configured, left = configure(chosen, registry, settings, list(assign))
-    stored = [
-        store.dataset(dataset, source, shown, say)
-        for dataset, source, shown in choose_datasets(datasets, settings)
-    ]
+    found, absent = choose_datasets(datasets, settings, store, say)
+    stored = [store.dataset(one.dataset, one.source, one.label, say) for one in found]
     plan = make_plan(configured, stored, settings, store)
-    plan.left += left
+    plan.left += left + absent
     for one in stored:
         for warning in one.facts["warnings"]:
             say(f"{one.label}: {warning}")
@@ -58,70 +51,6 @@ def method_tags(plugins: tuple[str, ...]) -> Callable[[str], frozenset[str]]:
         return frozenset() if cls is None else cls.modalities | {cls.family, cls.cost}
 
     return tags
-
-
-def dataset_tags(plugins: tuple[str, ...]) -> Callable[[str], frozenset[str]]:
-    """Return the function that gives a dataset's tags: modality, organism, own tags."""
-    registry = dataset_registry(plugins)
-
-    def tags(name: str) -> frozenset[str]:
-        cls = registry.entry(name).cls
-        if cls is None:
-            return frozenset()
-        return frozenset({cls.card.modality, cls.card.organism, *cls.card.tags} - {""})
-
-    return tags
-
-
-def choose_datasets(text: str, settings: Settings) -> list[tuple[Dataset, str, str]]:
-    """Return (dataset, digest of its loader, display name) for each selected dataset.
-
-    A selector that is a path loads that file; a name that is not registered is looked up in
-    ``BENCH_DATA_DIR``. Raises ``UsageError``.
-    """
-    # The one place of the engine that names a module of datasets/: any file by its path.
-    from bench.datasets.files import find_local, looks_like_data
-
-    registry = dataset_registry(settings.plugins)
-
-    def is_file(name: str) -> bool:
-        if name in registry.entries:
-            return False
-        return "/" in name or looks_like_data(name) or find_local(name) is not None
-
-    chosen = select(
-        text, registry.entries, dataset_tags(settings.plugins), noun="dataset", is_path=is_file
-    )
-    found: list[tuple[Dataset, str, str]] = []
-    for one in chosen:
-        if is_file(one.name):
-            found.append(_choose_file(one, settings))
-            continue
-        if registry.entry(one.name).unavailable and not one.explicit:
-            continue
-        dataset = registry.get(one.name).configured(one.values)
-        source = source_digest(registry.entry(one.name).origin)
-        found.append((dataset, source, label(one.name, one.values)))
-    names = Counter(shown for _, _, shown in found)
-    double = next((name for name, count in names.items() if count > 1), None)
-    if double:
-        raise UsageError(f"two datasets would be named '{double}'; rename one of the files.")
-    return found
-
-
-def _choose_file(one: Selected, settings: Settings) -> tuple[Dataset, str, str]:
-    """Return the dataset of a path; what its brackets leave open comes from the settings.
-
-    The display name shows what tells apart two views of one file, not how the file is laid out.
-    """
-    from bench.datasets.files import FileDataset, find_local
-
-    keys = {"label_key": settings.label_key, "batch_key": settings.batch_key}
-    given = {key: value for key, value in keys.items() if value} | one.values
-    params = FileDataset.Params.build(given, owner=one.name)
-    file = FileDataset.from_path(find_local(one.name) or Path(one.name).expanduser(), params)
-    shown = {key: v for key, v in one.values.items() if key not in ("labels", "transpose")}
-    return file, source_digest("bench.datasets.files"), label(file.name, shown)
 
 
 def expected_seconds(todo: Sequence[Job], tracker: Tracker | None, settings: Settings) -> float:

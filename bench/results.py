@@ -51,7 +51,7 @@ def frame(tracker: Tracker, plan: Plan | None = None) -> pd.DataFrame:
                 shown = {"method": job.method, "dataset": job.dataset, "profile": job.profile}
                 rows.append(stored[job.score_key] | shown)
         for left in plan.left:
-            if left.dataset != "all":
+            if "all" not in (left.method, left.dataset):
                 shown = {"method_name": left.method.partition("[")[0], **asdict(left)}
                 rows.append(shown)
     table = pd.DataFrame(rows)

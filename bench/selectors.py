@@ -85,7 +85,9 @@ def select(
             continue
         one = parse_one(part)
         for found in [one] if is_path(one.name) else _match(part, known, tags, noun):
-            chosen[found.name, tuple(sorted(found.values.items()))] = found
+            key = (found.name, tuple(sorted(found.values.items())))
+            if key not in chosen or found.explicit:
+                chosen[key] = found
     result = [found for found in chosen.values() if found.name not in excluded]
     if not result:
         raise UsageError(f"'{text}' selects no {noun}.")

@@ -232,7 +232,7 @@ def _reason(error: Any) -> Exception:
     if isinstance(error, requests.ConnectionError):
         cause = getattr(error.args[0], "reason", None) if error.args else None
         if isinstance(cause, NameResolutionError):
-            return _Broken("the host's name cannot be resolved, no network?")
+            return _Broken("host name not resolved: no network?")
         return _Broken(f"no connection: {_innermost(error)}")
     return Unavailable(_innermost(error))
 

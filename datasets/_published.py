@@ -6,18 +6,23 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from bench.config import default_cache
-from bench.dataset import Dataset
+from bench.dataset import Dataset, Held
 
-from .fetch import Say, extract, obtain, quiet, state_of
+from .fetch import Say, extract, find, obtain, quiet
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from anndata import AnnData
 
+    from bench.config import Settings
+
 
 class Published(Dataset):
-    """A dataset whose ``card.files`` are looked for locally, else fetched, then read."""
+    """A dataset whose ``card.files`` are looked for locally, else fetched, then read.
+
+    Lines that ``read`` leaves in ``uns["bench_notes"]`` (cells dropped, say) are shown to users.
+    """
 
     def __init__(
         self,
@@ -32,17 +37,25 @@ class Published(Dataset):
         self.cache = cache or default_cache()
         self.mirror, self.offline, self.say = mirror, offline, say
 
+    def settle(self, settings: Settings, say: Say) -> None:
+        """Take cache folder, mirror and whether the network may be used."""
+        self.cache, self.mirror = settings.cache_dir, settings.mirror
+        self.offline, self.say = settings.offline, say
+
+    def held(self) -> list[Held]:
+        """Return where each file of the card lies."""
+        return [find(self.name, file, self.cache, self.mirror) for file in self.card.files]
+
     def fingerprint(self) -> dict[str, Any]:
         """Return size and time of the files that lie in a folder of the user.
 
         Downloads do not count: their content is fixed by the card or by the noted digest.
         """
         found: dict[str, Any] = {}
-        for file in self.card.files:
-            kind, path = state_of(self.name, file, self.cache, self.mirror)
-            if path is not None and kind != "download":
-                stat = path.stat()
-                found[file.name] = [str(path), stat.st_size, stat.st_mtime_ns]
+        for held in self.held():
+            if held.path is not None and held.kind != "download":
+                stat = held.path.stat()
+                found[held.file.name] = [str(held.path), stat.st_size, stat.st_mtime_ns]
         return found
 
     def load(self) -> AnnData:
@@ -50,12 +63,13 @@ class Published(Dataset):
 
         Raises ``DataError`` if a file can neither be found nor fetched, or is not what it was.
         """
-        return self.read(
-            obtain(
-                self.name, self.card.files, self.cache,
-                mirror=self.mirror, offline=self.offline, say=self.say,
-            )
+        files = obtain(
+            self.name, self.card.files, self.cache,
+            mirror=self.mirror, offline=self.offline, say=self.say,
         )  # fmt: skip
+        adata = self.read(files)
+        self.notes = [str(line) for line in adata.uns.pop("bench_notes", [])]
+        return adata
 
     def unpack(self, archive: Path) -> list[Path]:
         """Return the files in a tar or zip archive, unpacked in the cache folder."""

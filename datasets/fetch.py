@@ -13,16 +13,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from bench.dataset import Held, RemoteFile
 from bench.errors import DataError, UsageError
 
 from ._archive import extract as extract
 from ._download import Unavailable, download
-
-if TYPE_CHECKING:
-    from bench.dataset import RemoteFile
 
 Say = Callable[[str], None]
 
@@ -63,20 +60,15 @@ def downloads(owner: str, cache: Path) -> Path:
 
 def locate(owner: str, file: RemoteFile, cache: Path, mirror: str | None = None) -> Path | None:
     """Return where a file of dataset ``owner`` lies, or ``None``; its content is not read."""
-    return state_of(owner, file, cache, mirror)[1]
+    return find(owner, file, cache, mirror).path
 
 
-def state_of(
-    owner: str, file: RemoteFile, cache: Path, mirror: str | None = None
-) -> tuple[str, Path | None]:
-    """Return the kind of place (see :func:`places`) that holds a file, and its path.
-
-    The kind is ``missing`` and the path ``None`` where the file would have to be fetched.
-    """
+def find(owner: str, file: RemoteFile, cache: Path, mirror: str | None = None) -> Held:
+    """Return the kind of place (see :func:`places`) that holds a file, and its path."""
     for kind, folder in places(owner, cache, mirror):
         if (folder / file.name).is_file():
-            return kind, folder / file.name
-    return "missing", None
+            return Held(file, kind, folder / file.name)
+    return Held(file, "missing", None)
 
 
 def problem(file: RemoteFile, path: Path) -> str:
@@ -162,13 +154,14 @@ def _usable(
     owner: str, file: RemoteFile, cache: Path, mirror: str | None, say: Say
 ) -> Path | None:
     """Return a file that is there and whole; ``None`` if it has to be fetched."""
-    kind, path = state_of(owner, file, cache, mirror)
+    held = find(owner, file, cache, mirror)
+    path = held.path
     if path is None:
         return None
     wrong = problem(file, path)
     if not wrong:
         return path
-    if kind == "download":
+    if held.kind == "download":
         say(f"{owner}: {path} {wrong}: damaged since it was downloaded, fetching it again")
         return None
     raise DataError(

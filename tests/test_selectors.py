@@ -27,6 +27,12 @@ def test_tags_and_exclusion():
     assert pick("not:tag:linear") == ["ae", "vae"]
 
 
+@pytest.mark.parametrize("text", ["vae,all", "all,vae", "*ae,vae", "vae,tag:deep"])
+def test_a_name_given_in_full_stays_so(text: str):
+    chosen = select(text, NAMES, lambda n: frozenset(TAGS[n]), noun="method")
+    assert [s.name for s in chosen if s.explicit] == ["vae"]
+
+
 def test_brackets_hold_commas_and_make_another_selection():
     chosen = select(
         "vae[n_latent=16,preset=faithful],vae", NAMES, lambda n: frozenset(), noun="method"

@@ -1,0 +1,179 @@
+"""From a selector to datasets: which file or loader a name stands for, and what is left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.added import Added, added
+from bench.config import Settings
+from bench.dataset import Card, Dataset, Held
+from bench.errors import UsageError
+from bench.jobs import Left
+from bench.keys import source_digest
+from bench.registry import datasets as dataset_registry
+from bench.selectors import Selected, label, select
+from bench.store import Store
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A dataset of the plan."""
+
+    dataset: Dataset
+    source: str
+    """Digest of its loader's code."""
+    label: str
+    """Display name."""
+
+
+def dataset_names(settings: Settings) -> list[str]:
+    """Return all names: registered and added."""
+    registered = dataset_registry(settings.plugins).entries
+    return [*registered, *(name for name in added(settings.cache_dir) if name not in registered)]
+
+
+def dataset_tags(settings: Settings) -> Callable[[str], frozenset[str]]:
+    """Return the function that gives a dataset's tags: modality, organism, own tags."""
+    registry, own = dataset_registry(settings.plugins), added(settings.cache_dir)
+
+    def tags(name: str) -> frozenset[str]:
+        cls = registry.entries[name].cls if name in registry.entries else None
+        if cls is None and name not in own:
+            return frozenset()
+        card = own[name].card if cls is None else cls.card
+        return frozenset({card.modality, card.organism, *card.tags} - {""})
+
+    return tags
+
+
+def choose_datasets(
+    text: str, settings: Settings, store: Store, say: Say
+) -> tuple[list[Chosen], list[Left]]:
+    """Return the datasets that a selector stands for, and those left out with the reason.
+
+    A selector that is a path loads that file. A name stands for the first of: original files of
+    the user, ``<name>.h5ad`` in ``BENCH_DATA_DIR``, a file added by ``bench data add``, earlier
+    downloads. Only a name given in full is fetched. Raises ``UsageError``.
+    """
+    from bench.datasets.files import find_local, looks_like_data
+
+    registered = dataset_registry(settings.plugins).entries
+    names = dataset_names(settings)
+
+    def is_file(name: str) -> bool:
+        if name in registered:
+            return False
+        local = find_local(name) is not None
+        return local or (name not in names and ("/" in name or looks_like_data(name)))
+
+    chosen = select(text, names, dataset_tags(settings), noun="dataset", is_path=is_file)
+    found: list[Chosen] = []
+    left: list[Left] = []
+    for one in chosen:
+        if is_file(one.name):
+            path = find_local(one.name) or Path(one.name).expanduser()
+            found.append(_file(path, one, settings))
+            continue
+        if one.name in registered and registered[one.name].unavailable and not one.explicit:
+            left.append(Left("all", one.name, "unavailable", registered[one.name].unavailable))
+            continue
+        made = named(one, settings, say)
+        if not one.explicit and (wanted := absent(made, store)):
+            left.append(Left("all", made.label, "skipped", wanted))
+            continue
+        found.append(made)
+    _check(found, left)
+    return found, left
+
+
+def named(one: Selected, settings: Settings, say: Say) -> Chosen:
+    """Return what a registered or added name stands for; raises ``UsageError``."""
+    from bench.datasets.files import find_local
+
+    registry = dataset_registry(settings.plugins)
+    own = added(settings.cache_dir).get(one.name)
+    if one.name not in registry.entries and own is not None:
+        return _added(own, one, settings)
+    cls = registry.get(one.name)
+    dataset = cls.configured(one.values)
+    dataset.settle(settings, say)
+    source = source_digest(registry.entry(one.name).origin)
+    if one.values or all(held.kind in ("local", "mirror") for held in dataset.held()):
+        return Chosen(dataset, source, label(one.name, one.values))
+    path = find_local(one.name)
+    if path is not None:
+        say(f"{one.name}: its original files are not here; reading {path} in their place")
+        return _stand_in(path, one, cls.card, source, settings)
+    if own is not None:
+        say(f"{one.name}: reading the file added under this name ({own.origin})")
+        return _added(own, one, settings)
+    return Chosen(dataset, source, label(one.name, one.values))
+
+
+def absent(one: Chosen, store: Store) -> str:
+    """Return how to get a dataset that would have to be fetched; empty if it is here."""
+    held = one.dataset.held()
+    if all(file.path is not None for file in held) or store.known(
+        one.dataset, one.source, one.label
+    ):
+        return ""
+    return f"not fetched: bench data fetch {one.dataset.name}{size_text(held)}"
+
+
+def size_text(held: list[Held]) -> str:
+    """Return `` (about 12 MB)`` for the files that are missing; empty if a size is unknown."""
+    from bench.datasets.fetch import human
+
+    sizes = [one.file.size or one.file.about for one in held if one.path is None]
+    known = [size for size in sizes if size is not None]
+    return f" ({human(sum(known))})" if known and len(known) == len(sizes) else ""
+
+
+def _stand_in(path: Path, one: Selected, card: Card, source: str, settings: Settings) -> Chosen:
+    """Return a file under the name of a registered dataset, whose card is known."""
+    from bench.datasets._named import NamedFile
+
+    file = _file(path, one, settings)
+    return Chosen(NamedFile(file.dataset, one.name, card), source + file.source, file.label)
+
+
+def _added(own: Added, one: Selected, settings: Settings) -> Chosen:
+    """Return a file that was added under a name."""
+    from bench.datasets._named import NamedFile
+
+    card = own.card
+    known = {"label_key": card.label_key, "batch_key": card.batch_key, "modality": card.modality}
+    file = _file(own.path, one, settings, known)
+    return Chosen(NamedFile(file.dataset, one.name, card), file.source, file.label)
+
+
+def _file(
+    path: Path, one: Selected, settings: Settings, known: Mapping[str, Any] | None = None
+) -> Chosen:
+    """Return the dataset of a path; what its brackets leave open comes from the settings.
+
+    The display name shows what tells apart two views of one file, not how the file is laid out.
+    """
+    from bench.datasets.files import FileDataset
+
+    keys = {"label_key": settings.label_key, "batch_key": settings.batch_key}
+    given = {**(known or {}), **{key: v for key, v in keys.items() if v}, **one.values}
+    file = FileDataset.from_path(path, FileDataset.Params.build(given, owner=one.name))
+    shown = {key: v for key, v in one.values.items() if key not in ("labels", "transpose")}
+    return Chosen(file, source_digest("bench.datasets.files"), label(file.name, shown))
+
+
+def _check(found: list[Chosen], left: list[Left]) -> None:
+    if not found:
+        reasons = "; ".join(f"{one.dataset}: {one.reason}" for one in left)
+        raise UsageError(f"none of the selected datasets is here ({reasons}).")
+    counts = Counter(one.label for one in found)
+    double = next((name for name, count in counts.items() if count > 1), None)
+    if double:
+        raise UsageError(f"two datasets would be named '{double}'; rename one of the files.")
