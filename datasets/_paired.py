@@ -32,20 +32,18 @@ class Measured:
     """What has to be fetched for this part alone."""
 
 
-class PairedParameters(Parameters):
-    """Which part is used."""
-
-    part: Part = Field("rna", description="expression (rna) or chromatin (atac) of the cells")
-
-
 class Paired(Published):
     """A set of which one part is used at a time; the card follows the part.
 
     Both parts have the same cells in the same order, so that they can be put together.
     """
 
-    Params = PairedParameters
-    params: PairedParameters
+    class Params(Parameters):
+        """Which part is used."""
+
+        part: Part = Field("rna", description="expression (rna) or chromatin (atac) of the cells")
+
+    params: Params
     parts: ClassVar[dict[str, Measured]]
 
     def __init__(self, params: Any = None, *args: Any, **settings: Any) -> None:
