@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import DataError, UsageError
+from bench.errors import UsageError
 
-from .hdf import read_10x_h5, read_h5mu, read_hdf, read_loom, read_xy_h5, read_zarr
+from .annotated import no_part, read_h5mu, read_zarr, to_csr
+from .hdf import read_10x_h5, read_hdf, read_loom, read_xy_h5
 from .labels import join_labels, read_labels
 from .lines import Say, silent
 from .market import find_matrix, find_names, pick_features, read_10x_mtx, read_market
@@ -110,7 +111,7 @@ def read(
         orientation = "genes" if transpose else "cells"
     is_text, is_market = bool(_TEXT.search(path.name)), bool(_MARKET.search(path.name))
     if path.is_file() and is_text:
-        _no_part(path, part)
+        no_part(path, part)
         return read_text(path, orientation=orientation, obs_columns=obs_columns, say=say)
     if path.is_file() and is_market:
         adata = read_market(*files, orientation=orientation, say=say)
@@ -118,14 +119,12 @@ def read(
     if path.is_dir() and not _is_zarr(path):
         adata = read_10x_mtx(path, part=part, say=say)
     elif path.is_dir():
-        adata = read_zarr(path, part=part, say=say)
+        adata = read_zarr(path, part=part)
     else:
         adata = read_hdf(path, part=part, say=say)
     if transpose:
         say(f"{path}: cells and features swapped, as told")
-        adata = adata.T
-        if adata.X is not None:
-            adata.X = adata.X.tocsr()
+        adata = to_csr(adata.T)
     return adata
 
 
@@ -136,8 +135,3 @@ def read_table(path: Path) -> pd.DataFrame:
 
 def _is_zarr(path: Path) -> bool:
     return any((path / name).exists() for name in (".zgroup", ".zattrs", "zarr.json"))
-
-
-def _no_part(path: Path, part: str | None) -> None:
-    if part is not None:
-        raise DataError(f"{path}: part={part}: text has one part only; leave it out.")

@@ -1,18 +1,18 @@
-"""Formats inside HDF5 and zarr: h5ad, h5mu, loom, zarr, 10x h5, and ``.h5`` with X and Y."""
+"""HDF5 files by their content, and the readers of loom, 10x h5, and ``.h5`` with X and Y."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import DataError
 
+from .annotated import no_part, read_h5ad, read_h5mu, to_csr
+from .assemble import assemble, unique_features
+from .guard import guard, require, require_arrays
 from .lines import Say, silent
 from .market import pick_features
-from .memory import require
-from .text import unique_features
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -30,17 +30,15 @@ def read_hdf(path: Path, *, part: str | None = None, say: Say = silent) -> AnnDa
 
     Raises ``DataError`` if it is none of h5ad, h5mu, loom, 10x and X with Y.
     """
-    kind = _kind(path)
+    kind = guard(path, _kind, "HDF5 file")
     if kind == "h5mu":
-        return read_h5mu(path, part=part, say=say)
+        return read_h5mu(path, part=part)
     if kind == "10x":
         return read_10x_h5(path, part=part, say=say)
-    if part is not None:
-        raise DataError(f"{path}: part={part}: the file has one part only ({kind}); leave it out.")
-    readers: dict[str, Callable[..., AnnData]] = {
-        "h5ad": read_h5ad, "loom": read_loom, "X and Y": read_xy_h5,
-    }  # fmt: skip
-    return readers[kind](path, say=say)
+    no_part(path, part)
+    if kind == "h5ad":
+        return read_h5ad(path)
+    return read_loom(path, say=say) if kind == "loom" else read_xy_h5(path, say=say)
 
 
 def _kind(path: Path) -> str:
@@ -48,7 +46,7 @@ def _kind(path: Path) -> str:
 
     if path.suffix == ".h5ad":
         return "h5ad"
-    with _opened(path) as file:
+    with h5py.File(path, "r") as file:
         keys = set(file)
         if "mod" in keys:
             return "h5mu"
@@ -67,76 +65,23 @@ def _kind(path: Path) -> str:
     )
 
 
-def read_h5ad(path: Path, *, say: Say = silent) -> AnnData:
-    """Return an ``.h5ad`` file as it is, counts as CSR; raises ``DataError``."""
-    import anndata
-
-    del say
-    return _anndata(path, anndata.read_h5ad, ".h5ad file")
-
-
-def read_zarr(path: Path, *, part: str | None = None, say: Say = silent) -> AnnData:
-    """Return a zarr folder written by anndata, or one modality of one written by mudata."""
-    del say
-    import anndata
-
-    if (path / "mod").is_dir():
-        modalities = sorted(one.name for one in (path / "mod").iterdir() if one.is_dir())
-        chosen = _choose(path, modalities, part)
-        import mudata
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return _csr(_guard(path, mudata.read_zarr, "zarr folder").mod[chosen])
-    if part is not None:
-        raise DataError(f"{path}: part={part}: the folder has one part only; leave it out.")
-    return _anndata(path, anndata.read_zarr, "zarr folder")
-
-
-def read_h5mu(path: Path, *, part: str | None = None, say: Say = silent) -> AnnData:
-    """Return one modality of an ``.h5mu`` file, with the columns that all modalities share.
-
-    ``part`` names the modality; it may be left out if there is one only. Raises ``DataError``
-    for a name that is not there, or if there are several and none is named.
-    """
-    import mudata
-    from anndata.io import read_elem
-
-    del say
-    with _opened(path) as file:
-        chosen = _choose(path, sorted(file["mod"]), part)
-        shared = _guard(path, lambda _: read_elem(file["obs"]), ".h5mu file")
-    adata = _anndata(path, lambda one: mudata.read_h5ad(one, mod=chosen), ".h5mu file")
-    for name in shared.columns:
-        # A column "rna:type" is a copy of the modality's own column.
-        if ":" not in str(name) and name not in adata.obs:
-            adata.obs[name] = shared[name].reindex(adata.obs_names)
-    return adata
-
-
-def _choose(path: Path, modalities: list[str], part: str | None) -> str:
-    there = ", ".join(modalities)
-    if part is None:
-        if len(modalities) == 1:
-            return modalities[0]
-        raise DataError(f"{path}: holds {there}; say which one with part=, as in part=rna.")
-    if part not in modalities:
-        raise DataError(f"{path}: no part '{part}'; parts there: {there}.")
-    return part
-
-
 def read_10x_h5(path: Path, *, part: str | None = None, say: Say = silent) -> AnnData:
     """Return counts (CSR float32, cells × features) of a Cell Ranger ``.h5``, version 2 or 3.
 
     Names, ``var["gene_ids"]``, ``var["feature_types"]`` and ``part`` as for the folder
     (:func:`read_10x_mtx`). Raises ``DataError`` if it cannot be read.
     """
+    import h5py
     import scanpy as sc
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        read = _guard(path, lambda one: sc.read_10x_h5(one, gex_only=False), "10x .h5 file")
-    adata = _csr(pick_features(read, part, path, say))
+    def read(one: Path) -> AnnData:
+        with h5py.File(one, "r") as file:
+            require_arrays(one, file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # names that are not unique are dealt with below
+            return sc.read_10x_h5(one, gex_only=False)
+
+    adata = to_csr(pick_features(guard(path, read, "10x .h5 file"), part, path, say))
     unique_features(path, adata, say)
     return adata
 
@@ -147,20 +92,19 @@ def read_loom(path: Path, *, say: Say = silent) -> AnnData:
     Names come from the attributes CellID and Gene (or usual others), identifiers of genes go to
     ``var["gene_ids"]``, other attributes of one dimension to ``obs`` and ``var``.
     """
-    from anndata import AnnData
+    import h5py
 
     def read(one: Path) -> AnnData:
-        with _opened(one) as file:
+        with h5py.File(one, "r") as file:
             obs = _attributes(one, file["col_attrs"], _CELL_NAMES, "cell", say)
             var = _attributes(one, file["row_attrs"], _FEATURE_NAMES, "feature", say)
             counts = _sparse(one, file["matrix"]).T.tocsr()
-            adata = AnnData(counts, obs=obs, var=var)
+            adata = assemble(one, counts, obs, var, say, hint="rename them in col_attrs")
             for name, layer in file.get("layers", {}).items():
                 adata.layers[name] = _sparse(one, layer).T.tocsr()
         return adata
 
-    adata = _guard(path, read, "loom file")
-    unique_features(path, adata, say)
+    adata: AnnData = guard(path, read, "loom file")
     return adata
 
 
@@ -172,11 +116,11 @@ def read_xy_h5(path: Path, *, say: Say = silent) -> AnnData:
     are numbered from 1. ``X`` is turned if only its second axis is as long as ``Y``, which is
     said. Raises ``DataError`` if neither is.
     """
+    import h5py
     import pandas as pd
-    from anndata import AnnData
 
     def read(one: Path) -> AnnData:
-        with _opened(one) as file:
+        with h5py.File(one, "r") as file:
             labels = _as_text(file["Y"][()].reshape(-1))
             matrix = file["X"]
             if matrix.ndim != 2 or len(labels) not in matrix.shape:
@@ -190,14 +134,11 @@ def read_xy_h5(path: Path, *, say: Say = silent) -> AnnData:
                 say(f"{one}: X has cells in columns (Y has {len(labels)} labels); turned")
             cells = _names(file, _CELL_NAMES, counts.shape[0], "cell")
             features = _names(file, _FEATURE_NAMES, counts.shape[1], "feature")
-        return AnnData(
-            counts,
-            obs=pd.DataFrame({"cell_type": labels}, index=cells),
-            var=pd.DataFrame(index=features),
-        )
+        obs = pd.DataFrame({"cell_type": labels}, index=cells)
+        var = pd.DataFrame(index=features)
+        return assemble(one, counts, obs, var, say, hint="rename them in the file")
 
-    adata = _guard(path, read, ".h5 file with X and Y")
-    unique_features(path, adata, say)
+    adata: AnnData = guard(path, read, ".h5 file with X and Y")
     return adata
 
 
@@ -259,36 +200,3 @@ def _sparse(path: Path, dataset: Any) -> sp.csr_matrix:
         # What is to come, then all blocks once more as one matrix and again as its transpose.
         require(path, held * (1 / share - 1) + 2 * held / share)
     return sp.vstack(blocks, format="csr") if blocks else sp.csr_matrix((height, width))
-
-
-def _anndata(path: Path, read: Callable[[Path], AnnData], what: str) -> AnnData:
-    return _csr(_guard(path, read, what))
-
-
-def _csr(adata: AnnData) -> AnnData:
-    """Make X CSR where it holds numbers; other values are left for the checks to name."""
-    import numpy as np
-    import scipy.sparse as sp
-
-    if sp.issparse(adata.X):
-        adata.X = sp.csr_matrix(adata.X)
-    elif adata.X is not None and np.asarray(adata.X).dtype.kind in "biuf":
-        adata.X = sp.csr_matrix(np.asarray(adata.X))
-    return adata
-
-
-def _guard(path: Path, read: Callable[[Path], Any], what: str) -> Any:
-    """Turn whatever a library raises into one line."""
-    try:
-        return read(path)
-    except DataError:
-        raise
-    except Exception as error:
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{path}: not a readable {what}: {text}") from None
-
-
-def _opened(path: Path) -> Any:
-    import h5py
-
-    return _guard(path, lambda one: h5py.File(one, "r"), "HDF5 file")

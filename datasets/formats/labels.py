@@ -47,6 +47,9 @@ def read_labels(path: Path) -> pd.DataFrame:
                 f"{path}: line {line}: {len(fields)} fields, expected {len(header)} as in the "
                 "header; a separator inside a name (quote it) or an incomplete file?"
             )
+    twice = [name for name in header if header.count(name) > 1]
+    if twice:
+        raise DataError(f"{path}: two columns are named '{twice[0]}'; rename one.")
     table = pd.DataFrame([fields for _, fields in lines[1:]], columns=header, dtype=object)
     table = table.mask(table.isin(_MISSING))
     place = 0
@@ -116,15 +119,17 @@ def _no_match(cells: pd.Index, table: pd.DataFrame) -> str:
         f"none of its {len(table)} barcodes is the name of a cell (cells: {_some(cells)}; "
         f"barcodes: {_some(table.index)}); expected the same names"
     )
-    bare = cells.str.replace(r"[-_.][0-9A-Za-z]+$", "", regex=True)
-    other = table.index.str.replace(r"[-_.][0-9A-Za-z]+$", "", regex=True)
+    suffix = r"[-_.][0-9A-Za-z]+$"
+    bare = cells.str.replace(suffix, "", regex=True)
+    other = table.index.str.replace(suffix, "", regex=True)
     for left, right, what in (
+        (cells.str.replace(".", "-"), table.index.str.replace(".", "-"), "dots stand for dashes"),
         (bare, table.index, "cells have a suffix that the barcodes lack"),
         (cells, other, "barcodes have a suffix that the cells lack"),
         (bare, other, "the suffixes differ"),
-        (cells.str.replace(".", "-"), table.index.str.replace(".", "-"), "dots stand for dashes"),
     ):
-        if left.isin(right).mean() > 0.5:
+        # Where the numbers were the names ("cell_1"), nothing tells the rest apart.
+        if left.isin(right).mean() > 0.5 and left.nunique() > len(left) / 2:
             return f"{text}; {what}: change the names in one of the files."
     return f"{text}."
 

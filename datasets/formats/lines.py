@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import bz2
+import contextlib
 import csv
+import gzip
 import io
+import lzma
 import re
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from bench.errors import DataError
 
@@ -18,6 +23,11 @@ Say = Callable[[str], None]
 SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars", " ": "spaces"}
 NUMBER = re.compile(r"^\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*$")
 _SNIFFED = 6
+# zipfile raises RuntimeError for a password and NotImplementedError for an unknown method.
+_DAMAGED = (
+    EOFError, OSError, RuntimeError, NotImplementedError, zlib.error, zipfile.BadZipFile,
+    lzma.LZMAError,
+)  # fmt: skip
 
 
 def silent(text: str) -> None:
@@ -35,7 +45,7 @@ class Rows:
         self._raw, self._size = raw, max(path.stat().st_size, 1)
         head = list(islice(stream, _SNIFFED))
         self.sep = sep or sniff(head)
-        lines = chain(head, stream)
+        lines: Iterator[str] = chain(head, stream)
         if self.sep == " ":
             lines = (line if '"' in line else " ".join(line.split()) for line in lines)
         self._reader = csv.reader(lines, delimiter=self.sep or "\t", strict=True)
@@ -43,7 +53,7 @@ class Rows:
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
         reader = self._reader
         for fields in reader:
-            if fields:
+            if len(fields) > 1 or (fields and fields[0].strip()):
                 yield reader.line_num, fields
 
     def consumed(self) -> float:
@@ -56,7 +66,7 @@ class Rows:
         return self._reader.line_num
 
 
-@contextmanager
+@contextlib.contextmanager
 def rows(path: Path, sep: str | None = None) -> Iterator[Rows]:
     """Open a delimited text, plain or compressed by gzip, zip, bzip2 or xz.
 
@@ -66,14 +76,14 @@ def rows(path: Path, sep: str | None = None) -> Iterator[Rows]:
     reader: Rows | None = None
     try:
         with path.open("rb") as raw, _decompressed(path, raw) as plain:
-            stream = io.TextIOWrapper(plain, encoding="utf-8-sig", newline="")  # type: ignore[type-var]
+            stream = io.TextIOWrapper(plain, encoding="utf-8-sig", newline="")
             reader = Rows(path, stream, raw, sep)
             yield reader
     except UnicodeDecodeError as error:
         found = error.object[error.start : error.start + 1].hex()
         raise DataError(
-            f"{path}: {_after(reader)}byte 0x{found} is not UTF-8 text; save the file as UTF-8, "
-            "for example with iconv -f latin1 -t utf-8."
+            f"{path}: line {_undecodable(path)}: byte 0x{found} is not UTF-8 text; save the file "
+            "as UTF-8, for example with iconv -f latin1 -t utf-8."
         ) from None
     except csv.Error as error:
         line = reader.line if reader else 1
@@ -81,16 +91,21 @@ def rows(path: Path, sep: str | None = None) -> Iterator[Rows]:
             f"{path}: line {line}: {error}; expected fields between {_named(reader)} with quotes "
             "that are closed."
         ) from None
-    except (EOFError, OSError, ValueError) as error:
+    except _DAMAGED as error:
         raise _broken(path, error, reader) from None
-    except Exception as error:
-        import lzma
-        import zipfile
-        import zlib
 
-        if isinstance(error, zlib.error | zipfile.BadZipFile | lzma.LZMAError):
-            raise _broken(path, error, reader) from None
-        raise
+
+def _undecodable(path: Path) -> int:
+    """Return the first line that is not UTF-8; the decoder reads ahead and cannot tell."""
+    number = 0
+    with contextlib.suppress(*_DAMAGED), path.open("rb") as raw, _decompressed(path, raw) as plain:
+        for line in plain:
+            number += 1
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                break
+    return number
 
 
 def _broken(path: Path, error: Exception, reader: Rows | None) -> DataError:
@@ -109,44 +124,33 @@ def _named(reader: Rows | None) -> str:
     return SEPARATORS.get(reader.sep or "", "separators") if reader else "separators"
 
 
-@contextmanager
-def _decompressed(path: Path, raw: IO[bytes]) -> Iterator[IO[bytes]]:
+@contextlib.contextmanager
+def _decompressed(path: Path, raw: IO[bytes]) -> Iterator[Any]:
     start = raw.read(6)
     raw.seek(0)
     if not start:
         raise DataError(f"{path}: the file is empty; expected a header line and rows.")
     if start.startswith(b"\x1f\x8b"):
-        import gzip
-
         with gzip.GzipFile(fileobj=raw) as plain:
-            yield plain  # type: ignore[misc]
+            yield plain
     elif start.startswith(b"PK"):
-        import zipfile
-
         with zipfile.ZipFile(raw) as archive, archive.open(only_member(path, archive)) as member:
             yield member
     elif start.startswith(b"BZh"):
-        import bz2
-
         with bz2.BZ2File(raw) as plain:
-            yield plain  # type: ignore[misc]
+            yield plain
     elif start.startswith(b"\xfd7zXZ"):
-        import lzma
-
         with lzma.LZMAFile(raw) as plain:
-            yield plain  # type: ignore[misc]
+            yield plain
     else:
         yield raw
 
 
-def only_member(path: Path, archive: object) -> str:
+def only_member(path: Path, archive: zipfile.ZipFile) -> str:
     """Return the name of the one file in a zip; hidden files and those of macOS do not count.
 
     Raises ``DataError`` for none, for several, and for a path that points outside the archive.
     """
-    import zipfile
-
-    assert isinstance(archive, zipfile.ZipFile)
     names = [info.filename for info in archive.infolist() if not info.is_dir()]
     for name in names:
         parts = PurePosixPath(name.replace("\\", "/"))
@@ -191,7 +195,7 @@ def sniff(head: list[str]) -> str | None:
         width = max(widths)
         if len(widths) > 1 or width < 2 or len(fields[0]) not in (width, width - 1):
             continue
-        numbers = sum(bool(NUMBER.match(value)) for row in fields[1:] for value in row)
+        numbers = sum(bool(NUMBER.match(value)) for row in fields[1:] for value in row[1:])
         if (numbers, width) > best:
             best, found = (numbers, width), sep
     return found or _most_frequent(head)

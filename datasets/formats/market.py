@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from bench.errors import DataError
 
+from .assemble import assemble
+from .guard import require
 from .lines import NUMBER, Say, rows, silent
-from .memory import require
-from .text import Orientation, unique_features
+from .text import Orientation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +108,6 @@ def read_market(
     else features in rows. Raises ``DataError`` if sizes do not fit or a file cannot be read.
     """
     import pandas as pd
-    from anndata import AnnData
 
     counts = _read_matrix(Path(matrix))
     cell_rows, feature_rows = _read_names(Path(barcodes)), _read_names(Path(features))
@@ -139,15 +139,14 @@ def read_market(
     feature_rows = feature_rows[-counts.shape[0 if in_rows else 1] :]
     var = _describe(feature_rows)
     obs = pd.DataFrame(index=pd.Index([fields[0] for fields in cell_rows], dtype=object))
-    adata = AnnData((counts.T if in_rows else counts).tocsr(), obs=obs, var=var)
-    if not adata.obs_names.is_unique:
-        twice = adata.obs_names[adata.obs_names.duplicated()]
-        raise DataError(
-            f"{barcodes}: {len(twice)} barcodes occur more than once (first '{twice[0]}'); "
-            "expected different names."
-        )
-    unique_features(Path(matrix), adata, say)
-    return adata
+    return assemble(
+        Path(matrix),
+        (counts.T if in_rows else counts).tocsr(),
+        obs,
+        var,
+        say,
+        hint=f"look at {Path(barcodes).name}",
+    )
 
 
 def pick_features(adata: AnnData, part: str | None, where: Path, say: Say) -> AnnData:

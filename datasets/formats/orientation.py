@@ -12,8 +12,8 @@ from bench.checks import BARCODE, COMMON_GENES, GENE_ID, PEAK
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-_CELL = re.compile(r"^(cell|barcode|nucleus|nuc)s?[ _.:-]?[0-9]+$", re.IGNORECASE)
-_FEATURE = re.compile(r"^(gene|feature|peak|region|bin)s?[ _.:-]?[0-9]+$", re.IGNORECASE)
+_CELL = re.compile(r"^(cell|barcode|nucleus|nuc|c)s?[ _.:-]?[0-9]+$", re.IGNORECASE)
+_FEATURE = re.compile(r"^(gene|feature|peak|region|bin|g)s?[ _.:-]?[0-9]+$", re.IGNORECASE)
 _RIKEN = re.compile(r"^[0-9A-Z]{10}Rik$")
 _SAMPLE = 2000
 _RATIO = 1.5

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Literal
 
 from bench.errors import DataError
 
+from .assemble import assemble
+from .guard import require
 from .lines import NUMBER, Rows, Say, rows, silent
-from .memory import require
 from .orientation import Decision, decide
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ Orientation = Literal["auto", "cells", "genes"]
 _ZEROS = frozenset(["0", "0.0", "0.00", "0.000"])
 _MISSING = frozenset(["", "NA", "NaN", "nan", "N/A", "null", "None"])
 _HEAD = 50
+_LARGEST = 3e38
+"""Of 32 bits; not below it is also NaN."""
 _EVERY = 256
 _METADATA = frozenset(
     [
@@ -70,44 +73,40 @@ def read_text(
     need more memory than there is.
     """
     import pandas as pd
-    from anndata import AnnData
 
     path = Path(path)
     with rows(path, sep) as reader:
         table = _read(path, reader, frozenset(obs_columns))
+    _name_rows(path, table, frozenset(obs_columns), say)
     decision = _decide(path, table, orientation, obs_columns, say)
     extra = pd.DataFrame(table.extra, index=pd.Index(table.rows, dtype=object), dtype=object)
     other = pd.DataFrame(index=pd.Index(table.columns, dtype=object))
     if decision.features_in_rows:
-        adata = AnnData(table.matrix.T.tocsr(), obs=other, var=extra)
+        counts, obs, var = table.matrix.T.tocsr(), other, extra
+        hint = "if the header holds features, pass transpose=false"
     else:
-        adata = AnnData(table.matrix, obs=extra, var=other)
-    _unique_cells(path, adata, "the header" if decision.features_in_rows else "the first column")
-    unique_features(path, adata, say)
-    return adata
+        counts, obs, var = table.matrix, extra, other
+        hint = "if the first column holds features, pass transpose=true"
+    return assemble(path, counts, obs, var, say, hint=hint)
 
 
-def unique_features(where: Path, adata: AnnData, say: Say) -> None:
-    """Make feature names unique by a suffix and say how many were not."""
-    names = adata.var_names
-    twice = names[names.duplicated()].unique()
-    if len(twice):
-        shown = ", ".join(f"'{name}'" for name in twice[:3]) + (", ..." if len(twice) > 3 else "")
-        say(
-            f"{where}: {len(twice)} feature names occur more than once ({shown}); the later ones "
-            "got a suffix (-1, -2, ...)"
-        )
-        adata.var_names_make_unique()
-
-
-def _unique_cells(path: Path, adata: AnnData, place: str) -> None:
-    names = adata.obs_names
-    twice = names[names.duplicated()].unique()
-    if len(twice):
+def _name_rows(path: Path, table: _Table, wanted: frozenset[str], say: Say) -> None:
+    """Name the rows of tables whose first column is no name: intervals, labels, counts."""
+    lower = {name.lower(): name for name in table.extra}
+    if table.corner.lower() in ("chr", "chrom", "chromosome") and {"start", "end"} <= set(lower):
+        start, end = table.extra.pop(lower["start"]), table.extra.pop(lower["end"])
+        table.rows = [f"{c}:{s}-{e}" for c, s, e in zip(table.rows, start, end, strict=True)]
+        say(f"{path}: rows are named by their first three columns, as in {table.rows[0]}")
+    elif len(set(table.rows)) == len(table.rows):
+        return
+    elif table.corner in wanted or table.corner.lower() in _METADATA:
+        table.extra = {table.corner: table.rows, **table.extra}
+        table.rows = [f"cell{number}" for number in range(1, len(table.rows) + 1)]
+        say(f"{path}: the first column, '{table.corner}', holds no names; cells are numbered")
+    elif all(NUMBER.match(name) for name in table.rows):
         raise DataError(
-            f"{path}: {len(twice)} names of cells occur more than once (first '{twice[0]}'); "
-            f"expected different names in {place}; if features are there, pass transpose="
-            f"{'false' if place == 'the header' else 'true'}."
+            f"{path}: the first column ('{table.corner}') holds numbers that repeat "
+            f"({', '.join(table.rows[:3])}, ...), not names; expected names of rows; add them."
         )
 
 
@@ -146,6 +145,9 @@ def _read(path: Path, reader: Rows, wanted: frozenset[str]) -> _Table:
             f"{', '.join(header[:5])})."
         )
     pick = _picker(numeric, len(header))
+    twice = [header[i] for i in kept if header.count(header[i]) > 1]
+    if twice:
+        raise DataError(f"{path}: two columns are named '{twice[0]}'; rename one.")
     names: list[str] = []
     extra: dict[str, list[str]] = {header[i]: [] for i in kept}
     data, indices, ends = array("f"), array("i"), array("q", [0])
@@ -164,7 +166,7 @@ def _read(path: Path, reader: Rows, wanted: frozenset[str]) -> _Table:
             numbers = [float(values[i]) for i in places]
         except ValueError:
             numbers = [math.nan]
-        if not math.isfinite(sum(numbers)) or "_" in "".join([values[i] for i in places]):
+        if not abs(sum(numbers)) < _LARGEST or "_" in "".join([values[i] for i in places]):
             raise _bad_cell(path, line, header, fields, numeric)
         data.extend(numbers)
         indices.extend(places)
@@ -216,7 +218,8 @@ def _header(path: Path, header: list[str], first: tuple[int, list[str]]) -> list
             "header line with a name for each column (or, as R writes it, one fewer)."
         )
     names = header[len(header) - len(fields) + 1 :]
-    if len(names) > 1 and all(NUMBER.match(n) for n in names) and len(set(names)) < len(names):
+    counted = [[str(i) for i in range(start, start + len(names))] for start in (0, 1)]
+    if all(NUMBER.match(name) for name in names) and names not in counted:
         raise DataError(
             f"{path}: line 1 holds counts, not names ({', '.join(header[:4])}, ...); expected a "
             "header line; add one."
@@ -239,6 +242,11 @@ def _text_columns(header: list[str], head: list[list[str]], wanted: frozenset[st
 def _bad_cell(
     path: Path, line: int, header: list[str], fields: list[str], numeric: list[int]
 ) -> DataError:
+    if len(numeric) > 1 and not any(NUMBER.match(fields[i]) for i in numeric):
+        return DataError(
+            f"{path}: line {line} ('{fields[0]}') holds text ('{fields[numeric[0]]}', ...) where "
+            "counts are expected; labels of cells in a row go to a second file (labels=FILE)."
+        )
     for i in numeric:
         if not NUMBER.match(fields[i]):
             what = f"'{fields[i]}'" if fields[i].strip() else "nothing"

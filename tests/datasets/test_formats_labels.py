@@ -1,0 +1,156 @@
+"""Labels in a second file: joined by barcode, never by position."""
+
+from __future__ import annotations
+
+import gzip
+import random
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from anndata import AnnData
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.datasets.formats import join_labels, read_labels
+from bench.errors import DataError
+
+NAMES = st.lists(st.text("ACGT-1 x", min_size=1, max_size=5), min_size=1, max_size=9, unique=True)
+
+
+def cells(names: list[str]) -> AnnData:
+    import scipy.sparse as sp
+
+    return AnnData(sp.csr_matrix((len(names), 2)), obs=pd.DataFrame(index=names))
+
+
+def table(types: dict[str, str]) -> pd.DataFrame:
+    return pd.DataFrame({"type": list(types.values())}, index=list(types), dtype=object)
+
+
+@settings(max_examples=80, deadline=None)
+@given(names=NAMES, others=NAMES, seed=st.integers(0, 99))
+def test_every_cell_gets_its_own_label(names: list[str], others: list[str], seed: int):
+    types = {name: f"type of {name}" for name in others}
+    order = list(types.items())
+    random.Random(seed).shuffle(order)
+    said: list[str] = []
+    both = [name for name in names if name in types]
+    if not both:
+        with pytest.raises(DataError, match="none of its"):
+            join_labels(cells(names), table(types), where="t.csv", say=said.append)
+        return
+    joined = join_labels(cells(names), table(dict(order)), where="t.csv", say=said.append)
+    assert list(joined.obs_names) == both
+    assert joined.obs["type"].tolist() == [types[name] for name in both]
+    expected = []
+    if len(both) < len(names):
+        expected.append(f"t.csv: {len(names) - len(both)} of {len(names)} cells are not in it")
+    if len(both) < len(types):
+        expected.append(f"t.csv: {len(types) - len(both)} of {len(types)} barcodes in it are not")
+    assert len(said) == len(expected)
+    assert all(line.startswith(start) for line, start in zip(said, expected, strict=True))
+
+
+def test_unmatched_barcodes_are_named_on_both_sides():
+    said: list[str] = []
+    types = table({"b": "1", "y": "2", "a": "3"})
+    joined = join_labels(cells(["a", "b", "c", "d"]), types, where="t.csv", say=said.append)
+    assert joined.obs["type"].tolist() == ["3", "1"]
+    assert said == [
+        "t.csv: 2 of 4 cells are not in it and were dropped ('c', 'd')",
+        "t.csv: 1 of 3 barcodes in it are not in the counts ('y')",
+    ]
+
+
+def test_a_column_of_barcodes_that_is_not_the_first():
+    types = table({"1": "x", "2": "y"}).assign(code=["b", "a"])
+    said: list[str] = []
+    joined = join_labels(cells(["a", "b"]), types, where="t.csv", say=said.append)
+    assert joined.obs["type"].tolist() == ["y", "x"]
+    assert said == ["t.csv: joined by its column 'code'"]
+
+
+@pytest.mark.parametrize(
+    ("names", "barcodes", "hint"),
+    [
+        (["ACGT-1", "TTTT-1"], ["ACGT", "TTTT"], "cells have a suffix that the barcodes lack"),
+        (["ACGT", "TTTT"], ["ACGT-1", "TTTT-1"], "barcodes have a suffix that the cells lack"),
+        (["ACGT-1", "TTTT-1"], ["ACGT-2", "TTTT-2"], "the suffixes differ"),
+        (["a.ACGT", "a.TTTT"], ["a-ACGT", "a-TTTT"], "dots stand for dashes"),
+    ],
+)
+def test_a_hint_if_only_a_suffix_differs(names: list[str], barcodes: list[str], hint: str):
+    with pytest.raises(DataError, match=hint):
+        join_labels(cells(names), table(dict.fromkeys(barcodes, "x")), where="t.csv")
+
+
+def test_no_match_shows_names_of_both():
+    with pytest.raises(DataError, match=r"cells: 'a', 'b'; barcodes: 'x', 'y'\)"):
+        join_labels(cells(["a", "b"]), table({"x": "1", "y": "2"}), where="t.csv")
+
+
+def test_a_barcode_on_two_lines():
+    double = pd.DataFrame({"type": ["1", "2", "3"]}, index=["a", "b", "a"])
+    with pytest.raises(DataError, match=r"1 barcodes stand on more than one line \('a'\)"):
+        join_labels(cells(["a", "b"]), double, where="t.csv")
+
+
+# The table.
+
+READ = {
+    "comma": "barcode,type,n\na,T cell,1\nb,B cell,2\n",
+    "tab": "barcode\ttype\tn\na\tT cell\t1\nb\tB cell\t2\n",
+    "quotes": '"barcode","type","n"\n"a","T cell",1\n"b","B cell",2\n',
+    "header of R": '"type" "n"\n"a" "T cell" 1\n"b" "B cell" 2\n',
+    "empty corner": ",type,n\na,T cell,1\nb,B cell,2\n",
+    "barcodes last": "type,n,barcode\nT cell,1,a\nB cell,2,b\n",
+}
+
+
+@pytest.mark.parametrize("how", READ)
+@pytest.mark.parametrize("packed", [False, True])
+def test_layouts(tmp_path: Path, how: str, packed: bool):
+    path = tmp_path / "t.txt"
+    text = READ[how].encode()
+    path.write_bytes(gzip.compress(text) if packed else text)
+    found = read_labels(path)
+    assert list(found.index) == ["a", "b"]
+    assert {name: found[name].tolist() for name in found} == {
+        "type": ["T cell", "B cell"],
+        "n": ["1", "2"],
+    }
+
+
+def test_missing_labels_are_missing_and_numbers_stay_text(tmp_path: Path):
+    path = tmp_path / "t.csv"
+    path.write_text("barcode,type\na,01\nb,NA\nc,\nd,None\n")
+    found = read_labels(path)["type"]
+    assert found.isna().tolist() == [False, True, True, False]
+    assert found.iloc[0] == "01"
+
+
+WRONG = {
+    "type\nT\nB\n": "at least two columns, barcodes and labels; labels are joined by barcode",
+    "barcode,type\n": "1 lines with 2 columns",
+    "": "the file is empty",
+    "barcode,type\na,T\nb\n": "line 3: 1 fields, expected 2",
+    "barcode,type,type\na,T,B\n": "two columns are named 'type'",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_tables_that_are_refused(tmp_path: Path, text: str):
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    with pytest.raises(DataError) as caught:
+        read_labels(path)
+    assert WRONG[text] in str(caught.value)
+
+
+def test_a_table_without_a_header(tmp_path: Path):
+    """Taking the first line as a header would lose a cell without a word."""
+    path = tmp_path / "t.csv"
+    path.write_text("a,T\nb,B\nc,T\n")
+    with pytest.raises(DataError, match="starts with 'a', the name of a cell"):
+        join_labels(cells(["a", "b", "c"]), read_labels(path), where=str(path))
