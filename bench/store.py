@@ -165,7 +165,11 @@ class Store:
             "batch_digest": "" if batch is None else _array_digest({"batch": batch}),
             "types": {str(kind): int(size) for kind, size in zip(kinds, sizes, strict=True)},
             "card": asdict(card),
-            "warnings": [*dataset.notes, *report.warnings],
+            # Shown under the name of the dataset, so without it.
+            "warnings": [
+                line.removeprefix(f"{dataset.where}: ")
+                for line in (*dataset.notes, *report.warnings)
+            ],
         }
         name = digest([LAYOUT, facts["counts_digest"], facts["labels_digest"],
                        facts["batch_digest"], dataset.name, *dataset.notes])  # fmt: skip

@@ -99,7 +99,7 @@ def assemble(
 def _left_out(labels: np.ndarray) -> str:
     found = Counter("no label" if label in _MISSING else f"'{label}'" for label in labels)
     parts = ", ".join(f"{count} with {label}" for label, count in found.most_common())
-    return f"{len(labels)} cells left out ({parts})"
+    return f"cells left out: {len(labels)} ({parts})"
 
 
 def as_counts(matrix: Any) -> sp.csr_matrix:

@@ -23,11 +23,13 @@ _RNA = "GSM4156608_skin.late.anagen.rna.counts.txt.gz"
 _ATAC = "GSM4156597_skin.late.anagen.counts.txt.gz"
 _BARCODES = "GSM4156597_skin.late.anagen.barcodes.txt.gz"
 _PEAKS = "GSM4156597_skin.late.anagen.peaks.bed.gz"
+_ABOUT = {_LABELS: 263_000, _RNA: 37_000_000}
 
 
 def _files(*names: str) -> tuple[RemoteFile, ...]:
     return tuple(
-        RemoteFile(name, f"{_GEO}{name.partition('_')[0]}/suppl/{name}") for name in names
+        RemoteFile(name, f"{_GEO}{name.partition('_')[0]}/suppl/{name}", about=_ABOUT.get(name))
+        for name in names
     )
 
 

@@ -85,7 +85,7 @@ def test_mixed_cells_of_the_two_line_sets_are_left_out_and_counted(cls, tmp_path
     assert adata.n_obs == 12
     assert set(adata.obs["cell_type"]) == {"GM12878", "HEK293T"}
     assert np.array_equal(adata.X.toarray(), np.delete(values, [6, 8], axis=0))
-    assert list(adata.uns["bench_notes"]) == [f"{cls.name}: 2 cells left out (2 with 'Mixed')."]
+    assert list(adata.uns["bench_notes"]) == [f"{cls.name}: cells left out: 2 (2 with 'Mixed')."]
 
 
 def test_a_scale_file_without_the_documented_column_is_refused_by_name(tmp_path: Path):
@@ -193,7 +193,7 @@ def test_buenrostro_joins_labels_by_name_and_counts_the_rest(tmp_path: Path):
     assert list(adata.obs_names)[:2] == [f"BM1077-CLP-Frozen-160106-{i}" for i in (2, 3)]
     assert list(adata.var_names) == [f"chr{i}:{i}00-{i}500" for i in range(1, 6)]
     assert list(adata.uns["bench_notes"]) == [
-        "buenrostro2018: 2 cells left out (2 with no label)."
+        "buenrostro2018: cells left out: 2 (2 with no label)."
     ]
     passes(adata, dataset.card)
 
@@ -210,3 +210,20 @@ def test_buenrostro_files_that_do_not_fit_are_refused(tmp_path: Path, line: str,
     files, _ = buenrostro_files(tmp_path, line)
     with pytest.raises(DataError, match=message):
         Buenrostro2018(Buenrostro2018.Params()).read(files)
+
+
+def test_what_was_left_out_is_said_once_under_the_name_of_the_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Through the store, with the file in a folder of the user named like the set."""
+    from bench.store import Store
+
+    (tmp_path / "gm12878_hl").mkdir()
+    labels = ["GM12878"] * 6 + ["HL60"] * 6 + ["Mixed"]
+    scale_file(tmp_path / "gm12878_hl", labels, "GM12878vsHL.h5ad")
+    monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path))
+    dataset = scale_sets.Gm12878Hl(scale_sets.Gm12878Hl.Params(), tmp_path / "cache")
+    stored = Store(tmp_path / "cache").dataset(dataset, "source", "gm12878_hl")
+    assert stored.facts["warnings"][0] == "cells left out: 1 (1 with 'Mixed')."
+    assert stored.facts["types"] == {"GM12878": 6, "HL60": 6}
+    assert stored.info.n_cells == 12

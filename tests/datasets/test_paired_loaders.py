@@ -123,7 +123,7 @@ def test_share_seq_joins_by_barcode_in_both_spellings(part: str, tmp_path: Path)
     assert list(adata.obs["cell_type"]) == KINDS
     assert list(adata.var_names) == features(part)
     assert adata.obs_names[0] == "R1.01.R2.10.R3.06.P1.55"
-    assert list(adata.uns["bench_notes"]) == ["share_seq: 2 cells left out (2 with 'Mix')."]
+    assert list(adata.uns["bench_notes"]) == ["share_seq: cells left out: 2 (2 with 'Mix')."]
     passes(adata, dataset.card)
 
 
