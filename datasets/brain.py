@@ -58,8 +58,10 @@ class Zeisel(RnaSet):
                 "md5:6bb4c2a9ade87b16909d39004021849e",
             ),
         ),
-        documented="https://bioconductor.org/packages/release/workflows/vignettes/"
-        "simpleSingleCell/inst/doc/umis.html",
+        documented="https://github.com/scverse/scvi-tools/blob/"
+        "3f0cb9e71f4ebab7c5df0f2a55c9011c10080c9c/scvi/data/_built_in_data/_cortex.py (lines of "
+        "the file); https://github.com/hemberg-lab/scRNA.seq.datasets/blob/master/R/zeisel.R "
+        "(names of the groups)",
     )
 
     class Params(Parameters):

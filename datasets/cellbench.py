@@ -71,7 +71,7 @@ class CellBench(RnaSet):
         labels_from="the genotype of each cell (demuxlet), independent of expression",
         tags=("cell-lines", "batches", "certain-labels"),
         files=_files("3cl", "all"),
-        documented="https://github.com/LuyiTian/sc_mixology/blob/master/cellbench.md",
+        documented="https://github.com/LuyiTian/sc_mixology/blob/master/misc/make_annotations.Rmd",
     )
 
     class Params(Parameters):

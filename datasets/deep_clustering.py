@@ -30,7 +30,8 @@ def _card(**facts: Any) -> Card:
         modality=RNA,
         label_key="cell_type",
         licence="Apache-2.0 (repository scDCC)",
-        documented=f"https://github.com/ttgump/scDCC/blob/{_COMMIT}/scDCC_pairwise.py",
+        documented="https://github.com/ttgump/scDCC/blob/"
+        "11e5e596c082ace8bd02fa60ff18dace2c6312b1/scDCC_pairwise.py",
         **facts,
     )
 
