@@ -6,15 +6,12 @@ import csv
 import gzip
 import io
 import zlib
-from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.dataset import RemoteFile
 from bench.errors import DataError
-
-from ._published import Published
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,21 +21,6 @@ if TYPE_CHECKING:
 GEO_LICENCE = "none stated; GEO itself sets no restriction"
 TENX_LICENCE = "CC BY 4.0"
 _NOT_GENES = ("ERCC-", "eGFP")
-
-
-class RnaSet(Published):
-    """A published RNA set; what its reader notes is said under the name of the set."""
-
-    def read(self, files: dict[str, Path]) -> AnnData:
-        """Return the counts with labels and batch in ``obs``."""
-        adata = self.counts(files)
-        lines = adata.uns.get("bench_notes", [])
-        adata.uns["bench_notes"] = [f"{self.name}: {line}." for line in lines]
-        return adata
-
-    @abstractmethod
-    def counts(self, files: dict[str, Path]) -> AnnData:
-        """Return the counts; lines left by :func:`note` are what was dropped or changed."""
 
 
 def geo(

@@ -13,11 +13,10 @@ from bench.errors import DataError
 from bench.parameters import Parameters
 from bench.recipe import RNA
 
-from ._labelled import open_h5ad
+from ._published import Published
 from ._rna import (
     GEO_LICENCE,
     TENX_LICENCE,
-    RnaSet,
     find_member,
     geo,
     keep_cells,
@@ -37,7 +36,7 @@ _PAGES = "https://support.10xgenomics.com/single-cell-gene-expression/datasets"
 _MATRIX = "filtered_gene_bc_matrices.tar.gz"
 
 
-class _TenX(RnaSet):
+class _TenX(Published):
     """A dataset that 10x Genomics distributes as archives of Cell Ranger's output."""
 
     def matrix(self, archive: Path) -> AnnData:
@@ -88,15 +87,17 @@ class Pbmc3k(_TenX):
         "scanpy.datasets.pbmc3k_processed.html",
     )
 
-    def counts(self, files: dict[str, Path]) -> AnnData:
+    def read(self, files: dict[str, Path]) -> AnnData:
         """Return the UMI counts (2,638 × 32,738) with the tutorial's ``obs["louvain"]``."""
         import warnings
+
+        from .formats import read
 
         archive, processed = files.values()
         adata = self.matrix(archive)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # written by an early anndata
-            tutorial = open_h5ad(processed, self.name)
+            tutorial = read(processed, say=self.say)
         need(tutorial, processed, "louvain")
         types = tutorial.obs["louvain"].astype(str)
         adata.obs["louvain"] = types.reindex(adata.obs_names).to_numpy()
@@ -139,7 +140,7 @@ class Pbmc4k(_TenX):
         "pipelines/2.0/output/analysis",
     )
 
-    def counts(self, files: dict[str, Path]) -> AnnData:
+    def read(self, files: dict[str, Path]) -> AnnData:
         """Return the UMI counts (4,340 × 33,694) with the clusters."""
         from .formats import join_labels, read_labels
 
@@ -188,7 +189,7 @@ class ZhengSorted(_TenX):
         documented=f"{_PAGES}/1.1.0/b_cells",
     )
 
-    def counts(self, files: dict[str, Path]) -> AnnData:
+    def read(self, files: dict[str, Path]) -> AnnData:
         """Return the UMI counts (94,655 × 32,738) with ``obs["population"]``."""
         whole = stack(
             {name.removesuffix(f"_{_MATRIX}"): self.matrix(path) for name, path in files.items()},
@@ -212,7 +213,7 @@ _KANG_FILES = tuple(
 """Matrix and barcodes of both runs, then genes and annotation of both."""
 
 
-class Kang(RnaSet):
+class Kang(Published):
     """Blood cells of eight lupus patients, six hours with or without interferon beta.
 
     Both runs of GSE96583's second batch. Types are the authors' (column cell); cells that
@@ -255,7 +256,7 @@ class Kang(RnaSet):
         if self.params.condition != "both":
             self.card = replace(self.card, n_cells=None)
 
-    def counts(self, files: dict[str, Path]) -> AnnData:
+    def read(self, files: dict[str, Path]) -> AnnData:
         """Return the UMI counts over 35,635 genes."""
         from .formats import read_labels, read_market
 

@@ -10,7 +10,8 @@ from bench.dataset import Card, RemoteFile
 from bench.parameters import Parameters
 from bench.recipe import RNA
 
-from ._rna import GEO_LICENCE, RnaSet, geo, keep_cells, keep_labelled, need, note, read_annotated
+from ._published import Published
+from ._rna import GEO_LICENCE, geo, keep_cells, keep_labelled, need, note, read_annotated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,7 @@ ZEISEL_GROUPS = {
 """The nine groups that the line ``group #`` numbers."""
 
 
-class Zeisel(RnaSet):
+class Zeisel(Published):
     """3,005 cells of mouse cortex and hippocampus with the authors' annotation.
 
     The file of the authors begins with ten lines about the cells; a choice of three levels of
@@ -73,7 +74,7 @@ class Zeisel(RnaSet):
 
     params: Params
 
-    def counts(self, files: dict[str, Path]) -> AnnData:
+    def read(self, files: dict[str, Path]) -> AnnData:
         """Return the counts (3,005 × 19,972 in the published file)."""
         (path,) = files.values()
         adata = read_annotated(path, sep="\t", head=10, before=2, skip=1)
@@ -86,7 +87,7 @@ class Zeisel(RnaSet):
         return keep_labelled(adata, "cell_type", no_type=("(none)",))
 
 
-class Bhattacherjee(RnaSet):
+class Bhattacherjee(Published):
     """Cells of the mouse prefrontal cortex, adult or 21 days old.
 
     GEO's processed matrix holds 35,360 cells that the authors kept, of 8 classes; papers use the
@@ -135,7 +136,7 @@ class Bhattacherjee(RnaSet):
 
     params: Params
 
-    def counts(self, files: dict[str, Path]) -> AnnData:
+    def read(self, files: dict[str, Path]) -> AnnData:
         """Return the counts of the cells asked for."""
         from .formats import join_labels, read_labels, read_text
 
@@ -152,7 +153,7 @@ class Bhattacherjee(RnaSet):
         return keep_labelled(adata, "cell_type")
 
 
-class Romanov(RnaSet):
+class Romanov(Published):
     """2,881 cells of the mouse hypothalamus.
 
     Read is the copy of GEO's workbook as text that the Hemberg laboratory keeps; eleven lines
@@ -194,7 +195,7 @@ class Romanov(RnaSet):
 
     params: Params
 
-    def counts(self, files: dict[str, Path]) -> AnnData:
+    def read(self, files: dict[str, Path]) -> AnnData:
         """Return the counts (2,881 × 24,341 in the published file at level1)."""
         (path,) = files.values()
         adata = read_annotated(path, sep=",", head=12, before=1)

@@ -11,7 +11,8 @@ from bench.dataset import Card, RemoteFile
 from bench.parameters import Parameters
 from bench.recipe import RNA
 
-from ._rna import RnaSet, drop_spikes, keep_cells, keep_labelled, need, stack
+from ._published import Published
+from ._rna import drop_spikes, keep_cells, keep_labelled, need, stack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +48,7 @@ def _files(design: str, protocol: str) -> tuple[RemoteFile, ...]:
     return tuple(RemoteFile(name, _FOLDER + name, *_KNOWN.get(name, ())) for name in names)
 
 
-class CellBench(RnaSet):
+class CellBench(Published):
     """Lung cancer cell lines, mixed and sequenced by 10x, CEL-seq2 and Drop-seq.
 
     ``design=3cl`` holds H1975, H2228 and HCC827 by three protocols, ``design=5cl`` A549 and H838
@@ -103,7 +104,7 @@ class CellBench(RnaSet):
             verified=all(file.checksum for file in files),
         )
 
-    def counts(self, files: dict[str, Path]) -> AnnData:
+    def read(self, files: dict[str, Path]) -> AnnData:
         """Return the counts of the runs over the genes (Ensembl ids) that all have."""
         from .formats import join_labels, read_labels, read_text
 

@@ -11,7 +11,7 @@ from bench.dataset import Card, RemoteFile
 from bench.parameters import Parameters
 from bench.recipe import RNA
 
-from ._rna import RnaSet
+from ._published import Published
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ def _card(**facts: Any) -> Card:
     )
 
 
-class _XY(RnaSet):
+class _XY(Published):
     """One of the files of the repository scDCC: 2,000 most variable genes, without names."""
 
     stems: ClassVar[dict[str, str]]
@@ -68,7 +68,7 @@ class _XY(RnaSet):
         name = f"{cls.stems[cells]}_top2000.h5"
         return RemoteFile(name, _FOLDER + name, cls.seen.get(cells, ""))
 
-    def counts(self, files: dict[str, Path]) -> AnnData:
+    def read(self, files: dict[str, Path]) -> AnnData:
         """Return the counts with the labels, whose numbers have no names."""
         from .formats import read_xy_h5
 

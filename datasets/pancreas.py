@@ -8,10 +8,10 @@ from bench.dataset import Card, RemoteFile
 from bench.errors import DataError
 from bench.recipe import RNA
 
+from ._published import Published
 from ._rna import (
     GEO_LICENCE,
     GeneRows,
-    RnaSet,
     drop_spikes,
     geo,
     keep_labelled,
@@ -55,7 +55,7 @@ def _read_baron(files: dict[str, Path], say: Callable[[str], None]) -> AnnData:
     return keep_labelled(stack(parts, "donor"), "assigned_cluster")
 
 
-class Baron(RnaSet):
+class Baron(Published):
     """8,569 cells of the islets of four human donors (inDrop), UMI counts.
 
     The column assigned_cluster of GEO's tables is the authors' annotation; 14 types from 7 (T
@@ -82,12 +82,12 @@ class Baron(RnaSet):
         documented=_BARON_DOCUMENTED,
     )
 
-    def counts(self, files: dict[str, Path]) -> AnnData:
+    def read(self, files: dict[str, Path]) -> AnnData:
         """Return the UMI counts (8,569 × 20,125)."""
         return _read_baron(files, self.say)
 
 
-class BaronMouse(RnaSet):
+class BaronMouse(Published):
     """1,886 cells of the islets of two mice (inDrop), UMI counts.
 
     Annotated as the human cells of the same study: 13 types, from 6 (schwann) to 894 cells
@@ -125,7 +125,7 @@ class BaronMouse(RnaSet):
         verified=True,
     )  # fmt: skip
 
-    def counts(self, files: dict[str, Path]) -> AnnData:
+    def read(self, files: dict[str, Path]) -> AnnData:
         """Return the UMI counts (1,886 × 14,878)."""
         return _read_baron(files, self.say)
 
@@ -198,7 +198,7 @@ def umis(values: np.ndarray, path: Path) -> np.ndarray:
     )
 
 
-class Muraro(RnaSet):
+class Muraro(Published):
     """2,122 cells of the islets of four human donors (CEL-Seq2).
 
     GEO holds transcripts corrected for UMIs that two molecules share; the whole UMI counts are
@@ -227,7 +227,7 @@ class Muraro(RnaSet):
         documented="https://github.com/hemberg-lab/scRNA.seq.datasets/blob/master/R/muraro.R",
     )
 
-    def counts(self, files: dict[str, Path]) -> AnnData:
+    def read(self, files: dict[str, Path]) -> AnnData:
         """Return the UMI counts (2,122 × 19,059)."""
         return _read_muraro(files, self.say)
 
@@ -278,7 +278,7 @@ _SAME = {
 """Names that the three studies use for what is counted as one type."""
 
 
-class Pancreas(RnaSet):
+class Pancreas(Published):
     """Human islets by three protocols, a set for the correction of batches.
 
     The studies ``baron`` (inDrop, UMIs), ``muraro`` (CEL-Seq2, UMIs) and Segerstolpe et al.
@@ -308,7 +308,7 @@ class Pancreas(RnaSet):
         documented="https://github.com/hemberg-lab/scRNA.seq.datasets/blob/master/R/segerstolpe.R",
     )
 
-    def counts(self, files: dict[str, Path]) -> AnnData:
+    def read(self, files: dict[str, Path]) -> AnnData:
         """Return counts over the symbols in common; UMIs or, for Smart-seq2, reads."""
 
         def of(group: tuple[RemoteFile, ...]) -> dict[str, Path]:

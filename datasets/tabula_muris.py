@@ -14,7 +14,8 @@ from bench.dataset import Card, RemoteFile
 from bench.errors import DataError
 from bench.recipe import RNA
 
-from ._rna import RnaSet, drop_spikes, keep_labelled, stack
+from ._published import Published
+from ._rna import drop_spikes, keep_labelled, stack
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +39,7 @@ def _card(**facts: Any) -> Card:
     )
 
 
-class _Tissue(RnaSet):
+class _Tissue(Published):
     """One tissue of one of the two archives, with the consortium's annotation."""
 
     tissue: ClassVar[str]
@@ -113,7 +114,7 @@ class QuakeLimbMuscle(_Tissue):
         ),
     )
 
-    def counts(self, files: dict[str, Path]) -> AnnData:
+    def read(self, files: dict[str, Path]) -> AnnData:
         """Return the UMI counts of the annotated cells."""
         from .formats import read_10x_mtx
 
@@ -156,7 +157,7 @@ class QuakeDiaphragm(_Tissue):
         ),
     )
 
-    def counts(self, files: dict[str, Path]) -> AnnData:
+    def read(self, files: dict[str, Path]) -> AnnData:
         """Return the reads of the annotated cells (870 × 23,341)."""
         from .formats import read_text
 

@@ -183,9 +183,9 @@ def test_kang_joins_within_each_run(loader, tmp_path):
     assert adata.obs_names.is_unique
     np.testing.assert_array_equal(dense(adata), np.vstack([ctrl[:2], stim[[0, 2]]]))
     notes = " | ".join(adata.uns["bench_notes"])
-    assert "kang: ctrl: 1 of 4 cells dropped: no singlet" in notes
-    assert "kang: stim: 1 of 3 cells dropped: no singlet" in notes
-    assert "kang: ctrl: 1 of 3 cells dropped: no type" in notes
+    assert "ctrl: 1 of 4 cells dropped: no singlet" in notes
+    assert "stim: 1 of 3 cells dropped: no singlet" in notes
+    assert "ctrl: 1 of 3 cells dropped: no type" in notes
 
 
 def test_kang_of_one_condition_has_donors_as_batch(loader, tmp_path):

@@ -8,12 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.datasets._rna import RnaSet
+from bench.datasets._published import Published
 from bench.recipe import RNA
 from bench.registry import datasets
 
+_MODULES = (
+    "blood", "brain", "brain_million", "cellbench", "deep_clustering", "pancreas", "tabula_muris",
+)  # fmt: skip
 NAMES = [
-    entry.name for entry in datasets() if entry.cls is not None and issubclass(entry.cls, RnaSet)
+    entry.name
+    for entry in datasets()
+    if entry.cls is not None
+    and issubclass(entry.cls, Published)
+    and entry.origin.rpartition(".")[2] in _MODULES
 ]
 
 
@@ -81,9 +88,7 @@ def test_real_drop_seq_of_cellbench(data_dir, tmp_path):
     dataset, adata = real("cellbench", tmp_path, protocol="dropseq")
     facts_agree(dataset, adata)
     assert adata.shape == (210, 15127)
-    assert adata.uns["bench_notes"] == [
-        "cellbench: dropseq: 15 of 225 cells dropped: no singlet by demuxlet."
-    ]
+    assert adata.uns["bench_notes"] == ["dropseq: 15 of 225 cells dropped: no singlet by demuxlet"]
     other = anndata.read_h5ad(data_dir / "cellbench_3cl_batches.h5ad")
     other = other[other.obs["batch"] == "dropseq"]
     other.obs_names = other.obs_names.str.replace("^[a-z]+_", "", regex=True)

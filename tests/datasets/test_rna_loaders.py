@@ -85,7 +85,7 @@ def test_baron_stacks_donors_and_drops_unlabelled_cells(loader, tmp_path):
     assert list(adata.obs["donor"]) == ["mouse1"] * 3 + ["mouse2"] * 3
     np.testing.assert_array_equal(dense(adata), np.vstack([one[:3], two]))
     (line,) = adata.uns["bench_notes"]
-    assert line.startswith("baron_mouse: 1 of 7 cells dropped: no type in 'assigned_cluster'")
+    assert line.startswith("1 of 7 cells dropped: no type in 'assigned_cluster'")
 
 
 def test_equal_ids_of_two_donors_are_told_apart(loader, tmp_path):
@@ -150,7 +150,7 @@ def test_muraro(loader, tmp_path):
     assert list(adata.var_names) == ["INS", "GCG", "PAR__chrX", "PAR__chrY"]
     np.testing.assert_array_equal(dense(adata), matrix[[0, 2]][:, [0, 2, 3, 4]])
     notes = " ".join(adata.uns["bench_notes"])
-    assert "muraro: 1 spike-in" in notes
+    assert "1 spike-in" in notes
     assert "'unclear'" in notes
 
 
@@ -234,7 +234,7 @@ def test_zeisel_levels(loader, tmp_path):
     fine = loader("zeisel", level="level2").read(files)
     assert fine.n_obs == 9
     assert "177207101_C02" not in fine.obs_names
-    assert "zeisel: 1 of 10 cells dropped" in fine.uns["bench_notes"][0]
+    assert "1 of 10 cells dropped" in fine.uns["bench_notes"][0]
 
 
 def test_zeisel_with_the_separator_filled(loader, tmp_path):
