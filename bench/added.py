@@ -6,12 +6,25 @@ finished and does not count.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import os
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bench.dataset import Card
+from bench.dataset import Card, Dataset
+from bench.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+Say = Callable[[str], None]
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True)
@@ -26,42 +39,149 @@ class Added:
     sha256: str
     """Of the file in the cache."""
 
-    @property
-    def facts(self) -> Path:
-        """The JSON file beside the data."""
-        return facts_file(self.path)
-
-
-def folder(cache: Path) -> Path:
-    """Return the folder of added datasets."""
-    return cache / "data"
-
-
-def facts_file(path: Path) -> Path:
-    """Return the JSON file that goes with an added ``.h5ad`` file."""
-    return path.with_suffix(".json")
-
 
 def added(cache: Path) -> dict[str, Added]:
     """Return the added datasets by name."""
     found = {}
-    for facts in sorted(folder(cache).glob("*.json")):
+    for facts in sorted((cache / "data").glob("*.json")):
         path = facts.with_suffix(".h5ad")
-        try:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             values = json.loads(facts.read_text())
             known = {field.name for field in fields(Card)} - {"files"}
             given = {key: value for key, value in values["card"].items() if key in known}
             card = Card(**{**given, "tags": tuple(given["tags"])})
-            one = Added(path.stem, path, card, values["origin"], values["sha256"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        if path.is_file():
-            found[one.name] = one
+            if path.is_file():
+                one = Added(path.stem, path, card, values["origin"], values["sha256"])
+                found[one.name] = one
     return found
 
 
-def facts_of(one: Added) -> str:
-    """Return the content of the JSON file."""
+def check_name(name: str, taken: str, *, replace: bool) -> None:
+    """Refuse a name that cannot be selected or, unless ``replace``, is in use.
+
+    ``taken`` says by what; raises ``UsageError``.
+    """
+    if not _NAME.fullmatch(name) or name == "all":
+        raise UsageError(
+            f"'{name}' cannot be the name of a dataset; expected letters, digits, '_' and '-'."
+        )
+    if taken and not replace:
+        raise UsageError(f"the name '{name}' is in use ({taken}); choose another or --replace.")
+
+
+def add(
+    name: str, source: Dataset, origin: Path, cache: Path, say: Say, facts: dict[str, str]
+) -> Added:
+    """Load and check a dataset and keep it under a name; what is odd is said.
+
+    ``facts`` are fields of the card that the user states: ``summary``, ``reference``,
+    ``licence``, ``organism``, ``labels_from``. Raises ``DataError`` if the data do not pass the
+    checks or cannot be written.
+    """
+    from bench.checks import check_counts
+
+    adata = source.load()
+    said = source.card
+    checked = check_counts(
+        adata, where=source.where, label_key=said.label_key, batch_key=said.batch_key,
+        modality=said.modality,
+    )  # fmt: skip
+    for line in [*source.notes, *checked.warnings]:
+        say(f"{name}: {line.removeprefix(f'{source.where}: ')}")
+    values = asdict(said) | {key: value for key, value in facts.items() if value}
+    values |= {
+        "summary": facts.get("summary") or f"added from {origin.name}",
+        "n_cells": adata.n_obs,
+        "n_features": adata.n_vars,
+        "n_types": int(adata.obs[said.label_key].astype(str).nunique()),
+        "tags": ("added",),
+        "files": (),
+    }
+    card = Card(**values)
+    path = cache / "data" / f"{name}.h5ad"
+    with _writing(path):
+        partial = path.with_name(f".{name}.{os.getpid()}.h5ad")
+        try:
+            _portable(adata, card, say).write_h5ad(partial, compression="gzip")
+            with partial.open("rb") as stream:
+                sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            one = Added(name, path, card, str(origin.resolve()), sha256)
+            _facts_file(path).unlink(missing_ok=True)  # without it the data do not count
+            partial.replace(path)
+            _write_facts(one)
+        finally:
+            partial.unlink(missing_ok=True)
+    return one
+
+
+def remove(name: str, cache: Path) -> Added:
+    """Remove an added dataset and return what it was; raises ``UsageError`` for other names."""
+    own = added(cache)
+    if name not in own:
+        names = ", ".join(sorted(own)) or "none"
+        raise UsageError(
+            f"no dataset was added under the name '{name}' (added: {names}); downloads go with "
+            "'bench data clean --downloads'."
+        )
+    with _writing(own[name].path):
+        _facts_file(own[name].path).unlink(missing_ok=True)
+        own[name].path.unlink(missing_ok=True)
+    return own[name]
+
+
+def _portable(adata: AnnData, card: Card, say: Say) -> AnnData:
+    """Return counts, the columns of cells and features, and the facts, as .h5ad can hold them."""
+    import numpy as np
+    import scipy.sparse as sp
+    from anndata import AnnData
+
+    left = [f"layers['{key}']" for key in adata.layers] + ["raw"] * (adata.raw is not None)
+    if left:
+        say(f"not kept: {', '.join(left)}; X holds the counts")
+    kept = AnnData(
+        sp.csr_matrix(adata.X, dtype=np.float32),
+        obs=_columns(adata.obs), var=_columns(adata.var), obsm=dict(adata.obsm),
+    )  # fmt: skip
+    for key in filter(None, (card.label_key, card.batch_key)):
+        kept.obs[key] = kept.obs[key].astype(str).astype("category")
+    facts = {"modality": card.modality, "source": card.reference, "licence": card.licence,
+             "organism": card.organism}  # fmt: skip
+    kept.uns.update({key: value for key, value in facts.items() if value})
+    return kept
+
+
+def _columns(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with every column that is no number as text."""
+    text = {
+        name: table[name].astype(str) for name in table if table[name].dtype.kind not in "biuf"
+    }
+    return table.assign(**{str(name): values for name, values in text.items()})
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Hold the lock of one added dataset; a disk that fails is one line."""
+    from filelock import FileLock
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{path.stem}.lock")):
+            yield
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror or error}); free space there or set "
+            "BENCH_CACHE_DIR to a folder you may write to."
+        ) from None
+
+
+def _facts_file(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _write_facts(one: Added) -> None:
     card: dict[str, Any] = asdict(one.card)
     del card["files"]
-    return json.dumps({"card": card, "origin": one.origin, "sha256": one.sha256}, indent=1)
+    content = {"card": card, "origin": one.origin, "sha256": one.sha256}
+    partial = one.path.with_name(f".{one.name}.{os.getpid()}.json")
+    partial.write_text(json.dumps(content, indent=1))
+    partial.replace(_facts_file(one.path))

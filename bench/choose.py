@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ class Chosen:
     """Digest of its loader's code."""
     label: str
     """Display name."""
+    selector: str
+    """Text that selects it again."""
 
 
 def dataset_names(settings: Settings) -> list[str]:
@@ -104,16 +106,34 @@ def named(one: Selected, settings: Settings, say: Say) -> Chosen:
     dataset = cls.configured(one.values)
     dataset.settle(settings, say)
     source = source_digest(registry.entry(one.name).origin)
-    if one.values or all(held.kind in ("local", "mirror") for held in dataset.held()):
-        return Chosen(dataset, source, label(one.name, one.values))
+    state = "" if one.values else standing(one.name, dataset.held(), own is not None)
     path = find_local(one.name)
-    if path is not None:
+    if state == "stand-in" and path is not None:
         say(f"{one.name}: its original files are not here; reading {path} in their place")
         return _stand_in(path, one, cls.card, source, settings)
-    if own is not None:
+    if state == "added" and own is not None:
         say(f"{one.name}: reading the file added under this name ({own.origin})")
         return _added(own, one, settings)
-    return Chosen(dataset, source, label(one.name, one.values))
+    text = label(one.name, one.values)
+    return Chosen(dataset, source, text, text)
+
+
+def standing(name: str, held: list[Held], is_added: bool) -> str:
+    """Return what the name of a registered dataset stands for.
+
+    ``ready`` (needs no file), ``local`` (original files of the user), ``stand-in``
+    (``<name>.h5ad`` of the user), ``added``, ``downloaded`` or ``to fetch``, the first that holds.
+    """
+    from bench.datasets.files import find_local
+
+    kinds = {one.kind for one in held}
+    if kinds <= {"local", "mirror"}:
+        return "local" if held else "ready"
+    if find_local(name) is not None:
+        return "stand-in"
+    if is_added:
+        return "added"
+    return "to fetch" if "missing" in kinds else "downloaded"
 
 
 def absent(one: Chosen, store: Store) -> str:
@@ -140,7 +160,9 @@ def _stand_in(path: Path, one: Selected, card: Card, source: str, settings: Sett
     from bench.datasets._named import NamedFile
 
     file = _file(path, one, settings)
-    return Chosen(NamedFile(file.dataset, one.name, card), source + file.source, file.label)
+    return replace(
+        file, dataset=NamedFile(file.dataset, one.name, card), source=source + file.source
+    )
 
 
 def _added(own: Added, one: Selected, settings: Settings) -> Chosen:
@@ -150,7 +172,7 @@ def _added(own: Added, one: Selected, settings: Settings) -> Chosen:
     card = own.card
     known = {"label_key": card.label_key, "batch_key": card.batch_key, "modality": card.modality}
     file = _file(own.path, one, settings, known)
-    return Chosen(NamedFile(file.dataset, one.name, card), file.source, file.label)
+    return replace(file, dataset=NamedFile(file.dataset, one.name, card))
 
 
 def _file(
@@ -166,7 +188,8 @@ def _file(
     given = {**(known or {}), **{key: v for key, v in keys.items() if v}, **one.values}
     file = FileDataset.from_path(path, FileDataset.Params.build(given, owner=one.name))
     shown = {key: v for key, v in one.values.items() if key not in ("labels", "transpose")}
-    return Chosen(file, source_digest("bench.datasets.files"), label(file.name, shown))
+    source = source_digest("bench.datasets.files")
+    return Chosen(file, source, label(file.name, shown), label(one.name, one.values))
 
 
 def _check(found: list[Chosen], left: list[Left]) -> None:

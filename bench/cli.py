@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench import cli_gate
+from bench.cli_data import data_app
 from bench.errors import BenchError, UsageError
 from bench.options import (
     AsJson,
@@ -52,6 +53,7 @@ app = typer.Typer(
     add_completion=False,
 )
 cli_gate.mount(app)
+app.add_typer(data_app, name="data")
 
 
 @app.command("run")

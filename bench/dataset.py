@@ -122,6 +122,10 @@ class Dataset(ABC):
         """Return where the files to be fetched lie; empty for data that need no network."""
         return []
 
+    def fetch(self) -> dict[str, Path]:
+        """Fetch the files that are missing and return all by name; raises ``DataError``."""
+        return {}
+
     def fingerprint(self) -> dict[str, Any]:
         """Return what decides the content besides code and parameters (a file's size and time)."""
         return {}

@@ -6,6 +6,9 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.added import added
+from bench.config import load_settings
+from bench.data import place
 from bench.registry import datasets, methods
 
 if TYPE_CHECKING:
@@ -62,21 +65,28 @@ def method_card(name: str, plugins: tuple[str, ...] = ()) -> Row:
 
 
 def dataset_table(plugins: tuple[str, ...] = ()) -> list[Row]:
-    """Return one row a dataset."""
-    rows = []
-    for entry in datasets(plugins):
-        if entry.cls is None or entry.unavailable:
-            rows.append({"dataset": entry.name, "summary": f"unavailable: {entry.unavailable}"})
+    """Return one row a dataset, with where its data are."""
+    from bench.datasets.fetch import human
+
+    settings = load_settings({"plugins": plugins} if plugins else {})
+    registered, own = datasets(settings.plugins).entries, added(settings.cache_dir)
+    rows: list[Row] = []
+    for name in sorted({*registered, *own}):
+        entry = registered.get(name)
+        if entry is not None and (entry.cls is None or entry.unavailable):
+            rows.append({"dataset": name, "summary": f"unavailable: {entry.unavailable}"})
             continue
-        card = entry.cls.card
+        card = entry.cls.card if entry is not None and entry.cls else own[name].card
+        at = place(name, settings)
+        size = f" ({human(at['bytes'])})" if at["state"] == "to fetch" and at["bytes"] else ""
         rows.append(
             {
-                "dataset": entry.name,
+                "dataset": name,
                 "data": card.modality,
                 "cells": card.n_cells or "",
                 "features": card.n_features or "",
                 "types": card.n_types or "",
-                "organism": card.organism,
+                "state": at["state"] + size,
                 "summary": card.summary,
             }
         )
@@ -87,13 +97,23 @@ def dataset_card(name: str, plugins: tuple[str, ...] = ()) -> Row:
     """Return all facts about one dataset."""
     from dataclasses import asdict
 
-    cls = datasets(plugins).get(name)
-    facts = {key: value for key, value in asdict(cls.card).items() if value not in ("", None, ())}
+    settings = load_settings({"plugins": plugins} if plugins else {})
+    registry, own = datasets(settings.plugins), added(settings.cache_dir)
+    if name in own and name not in registry.entries:
+        card, parameters = own[name].card, []
+        description = f"Added by 'bench data add' from {own[name].origin}."
+    else:
+        cls = registry.get(name)
+        card, parameters = cls.card, cls.Params.describe()
+        description = inspect.cleandoc(cls.__doc__ or "")
+    facts = {key: value for key, value in asdict(card).items() if value not in ("", None, ())}
+    at = place(name, settings)
     return {
         "dataset": name,
-        "description": inspect.cleandoc(cls.__doc__ or ""),
+        "description": description,
+        "state": at["state"] + (f" ({at['path']})" if at["path"] else ""),
         **facts,
-        "parameters": cls.Params.describe(),
+        "parameters": parameters,
     }
 
 

@@ -58,16 +58,19 @@ class Published(Dataset):
                 found[held.file.name] = [str(held.path), stat.st_size, stat.st_mtime_ns]
         return found
 
+    def fetch(self) -> dict[str, Path]:
+        """Fetch the files that are missing and return all by name; raises ``DataError``."""
+        return obtain(
+            self.name, self.card.files, self.cache,
+            mirror=self.mirror, offline=self.offline, say=self.say,
+        )  # fmt: skip
+
     def load(self) -> AnnData:
         """Fetch what is missing and return counts (cells × features) with labels in ``obs``.
 
         Raises ``DataError`` if a file can neither be found nor fetched, or is not what it was.
         """
-        files = obtain(
-            self.name, self.card.files, self.cache,
-            mirror=self.mirror, offline=self.offline, say=self.say,
-        )  # fmt: skip
-        adata = self.read(files)
+        adata = self.read(self.fetch())
         self.notes = [str(line) for line in adata.uns.pop("bench_notes", [])]
         return adata
 

@@ -79,7 +79,7 @@ def problem(file: RemoteFile, path: Path) -> str:
     size = path.stat().st_size
     if file.size is not None and size != file.size:
         return f"has {size:,} bytes, expected {file.size:,}"
-    wanted = file.checksum or _noted(path)
+    wanted = file.checksum or noted(path)
     if not wanted:
         return ""
     kind, _, value = wanted.partition(":")
@@ -239,10 +239,10 @@ def _differs(file: RemoteFile, part: Path, target: Path) -> str:
     """Return how a download differs from the card or from what was once noted."""
     if wrong := problem(file, part):
         return wrong
-    noted = "" if file.checksum else _noted(target)
-    if noted and noted != f"sha256:{(found := file_digest(part))}":
+    before = "" if file.checksum else noted(target)
+    if before and before != f"sha256:{(found := file_digest(part))}":
         return (
-            f"has sha256 {found}, the first download had {noted[7:]}; remove {_note(target)} if "
+            f"has sha256 {found}, the first download had {before[7:]}; remove {_note(target)} if "
             "the change is intended"
         )
     return ""
@@ -250,7 +250,7 @@ def _differs(file: RemoteFile, part: Path, target: Path) -> str:
 
 def _settle(owner: str, file: RemoteFile, part: Path, target: Path, say: Say) -> None:
     """Note the digest where none is published, then give the file its name."""
-    if not file.checksum and not _noted(target):
+    if not file.checksum and not noted(target):
         digest = file_digest(part)
         partial = part.with_suffix(".note")
         partial.write_text(f"{digest}  {file.name}\n")
@@ -282,7 +282,7 @@ def _note(path: Path) -> Path:
     return path.with_name(f"{path.name}.sha256")
 
 
-def _noted(path: Path) -> str:
+def noted(path: Path) -> str:
     """Return ``sha256:…`` as noted beside a file, in the format of ``sha256sum``."""
     try:
         words = _note(path).read_text().split()

@@ -235,22 +235,18 @@ def _run(
 
 def _dataset_selectors(text: str, settings: Settings) -> dict[str, str]:
     """Return how to select each dataset again, by its display name."""
-    from bench.plan import choose_datasets
+    from bench.choose import choose_datasets
+    from bench.store import Store
 
-    found: dict[str, str] = {}
-    for part in split(text):
-        if part.startswith("not:"):
-            continue
-        path_like = "/" in part or part.endswith(".h5ad")
-        for _, _, shown in choose_datasets(part, settings):
-            found[shown] = part if path_like else shown
-    return found
+    found, _ = choose_datasets(text, settings, Store(settings.cache_dir), lambda line: None)
+    return {one.label: one.selector for one in found}
 
 
 def _gone(baseline: Baseline, settings: Settings, console: Console) -> dict[str, str]:
     """Return the methods and datasets that cannot be used here, with the reason."""
+    from bench.choose import choose_datasets
     from bench.jobs import configure
-    from bench.plan import choose_datasets, method_tags
+    from bench.plan import method_tags
     from bench.registry import methods as registry
     from bench.selectors import select
     from bench.store import Store
@@ -259,8 +255,8 @@ def _gone(baseline: Baseline, settings: Settings, console: Console) -> dict[str,
     gone: dict[str, str] = {}
     for label, data in baseline.datasets.items():
         try:
-            for dataset, source, shown in choose_datasets(data.select, settings):
-                store.dataset(dataset, source, shown)
+            for one in choose_datasets(data.select, settings, store, lambda line: None)[0]:
+                store.dataset(one.dataset, one.source, one.label)
         except BenchError as error:
             gone[label] = str(error)
     for name in baseline.methods:

@@ -1,0 +1,204 @@
+"""Verbs for the files of datasets: ``bench data fetch``, ``verify``, ``add``, ``where``, …."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench.errors import UsageError
+from bench.options import AsJson, Cache, Config, Plugins, flags, make_console, plain, print_json
+
+data_app = typer.Typer(
+    help="Fetch, verify, add and show the files of datasets.", no_args_is_help=True
+)
+Names = Annotated[list[str] | None, typer.Argument(metavar="NAMES", help="names, 'tag:atac', all")]
+
+
+@data_app.command("fetch")
+def fetch_command(
+    names: Annotated[list[str], typer.Argument(metavar="NAMES", help="names, 'tag:atac', all")],
+    offline: Annotated[
+        bool, typer.Option("--offline", help="fetch nothing: say which file to put where")
+    ] = False,
+    mirror: Annotated[str | None, typer.Option(help="folder or address to try first")] = None,
+    cache_dir: Cache = None,
+    plugins: Plugins = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch the original files and check them; exit 2 if one is missing."""
+    from bench.config import load_settings
+    from bench.data import fetch
+
+    settings = load_settings(
+        flags(cache_dir=cache_dir, plugins=plugins, mirror=mirror, offline=offline or None), config
+    )
+    rows, problems = fetch(",".join(names), settings, plain(make_console(stderr=as_json)))
+    _show(rows, ("dataset", "file", "state", "bytes"), as_json=as_json)
+    for line in problems:
+        typer.echo(f"bench: {line}", err=True)
+    if problems:
+        raise typer.Exit(2)
+
+
+@data_app.command("verify")
+def verify_command(
+    names: Names = None,
+    cache_dir: Cache = None,
+    plugins: Plugins = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the files that are here with their checksums; exit 1 if one is damaged."""
+    from bench.config import load_settings
+    from bench.data import verify
+
+    settings = load_settings(flags(cache_dir=cache_dir, plugins=plugins), config)
+    rows = verify(",".join(names) if names else None, settings)
+    _show(rows, ("dataset", "file", "state", "bytes", "note"), as_json=as_json)
+    if any(row["state"] == "damaged" for row in rows):
+        raise typer.Exit(1)
+
+
+@data_app.command("add")
+def add_command(
+    name: Annotated[str, typer.Argument(help="what it is called in --datasets")],
+    file: Annotated[Path, typer.Argument(help="file or folder of counts in any format")],
+    labels: Annotated[
+        Path | None, typer.Option(help="second file with columns of cells, joined by barcode")
+    ] = None,
+    label_key: Annotated[str | None, typer.Option(help="column of the true types")] = None,
+    batch_key: Annotated[str | None, typer.Option(help="column of the batches")] = None,
+    transpose: Annotated[
+        bool | None,
+        typer.Option("--transpose/--no-transpose", help="text: features (cells) are in rows"),
+    ] = None,
+    modality: Annotated[str | None, typer.Option(help="rna or atac")] = None,
+    part: Annotated[str | None, typer.Option(help="modality of an .h5mu or 10x file")] = None,
+    summary: Annotated[str, typer.Option(help="one line for lists")] = "",
+    citation: Annotated[str, typer.Option(help="with DOI")] = "",
+    licence: Annotated[str, typer.Option(help="of the data")] = "",
+    organism: Annotated[str, typer.Option(help="human, mouse, …")] = "",
+    labels_from: Annotated[str, typer.Option(help="how the labels were obtained")] = "",
+    replace: Annotated[bool, typer.Option("--replace", help="take a name that is in use")] = False,
+    cache_dir: Cache = None,
+    plugins: Plugins = None,
+    config: Config = None,
+) -> None:
+    """Check a file of yours and keep it as a dataset with a name."""
+    from bench.added import add
+    from bench.config import load_settings
+    from bench.data import refuse_name
+    from bench.datasets.files import FileDataset
+
+    settings = load_settings(flags(cache_dir=cache_dir, plugins=plugins), config)
+    refuse_name(name, settings, replace=replace)
+    given = flags(
+        labels=str(labels) if labels else None, label_key=label_key, batch_key=batch_key,
+        transpose=transpose, modality=modality, part=part,
+    )  # fmt: skip
+    source = FileDataset.from_path(file, FileDataset.Params.build(given, owner=str(file)))
+    facts = {"summary": summary, "reference": citation, "licence": licence,
+             "organism": organism, "labels_from": labels_from}  # fmt: skip
+    say = plain(make_console())
+    one = add(name, source, file, settings.cache_dir, say, facts)
+    say(
+        f"{name}: {one.card.n_cells} cells × {one.card.n_features} features, {one.card.n_types} "
+        f"types in '{one.card.label_key}', {one.card.modality}; now in '--datasets {name}'"
+    )
+    if not one.card.licence or not one.card.reference:
+        say(f"{name}: reports will have no citation or licence; add them with --replace")
+
+
+@data_app.command("remove")
+def remove_command(
+    name: Annotated[str, typer.Argument(help="a dataset added by 'bench data add'")],
+    cache_dir: Cache = None,
+    config: Config = None,
+) -> None:
+    """Remove a dataset that was added; results stay."""
+    from bench.added import remove
+    from bench.config import load_settings
+
+    one = remove(name, load_settings(flags(cache_dir=cache_dir), config).cache_dir)
+    plain(make_console())(f"{name}: removed ({one.path}); {one.origin} is untouched")
+
+
+@data_app.command("where")
+def where_command(
+    name: Annotated[str | None, typer.Argument(help="show each file of one dataset")] = None,
+    cache_dir: Cache = None,
+    plugins: Plugins = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show where the files of datasets are, and what a name stands for."""
+    from bench.config import load_settings
+    from bench.data import where
+
+    settings = load_settings(flags(cache_dir=cache_dir, plugins=plugins), config)
+    rows = where(name, settings)
+    columns = ("dataset", "file", "state", "bytes", "path") if name else (
+        "dataset", "state", "bytes", "path")  # fmt: skip
+    _show(rows, columns, as_json=as_json)
+
+
+@data_app.command("clean")
+def clean_command(
+    max_size: Annotated[str, typer.Option(help="what may stay: '20GB', '500MB'")] = "20GB",
+    everything: Annotated[bool, typer.Option("--all", help="remove all copies")] = False,
+    downloads: Annotated[
+        bool, typer.Option("--downloads", help="remove what was fetched and unpacked too")
+    ] = False,
+    cache_dir: Cache = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bound the cache: the least recently used copies go first."""
+    from bench.config import load_settings
+    from bench.data import clean
+
+    settings = load_settings(flags(cache_dir=cache_dir), config)
+    rows = clean(settings, max_bytes=_bytes(max_size), everything=everything, downloads=downloads)
+    _show(rows, ("dataset", "file", "bytes"), as_json=as_json)
+    if not as_json:
+        total = sum(row["bytes"] for row in rows)
+        plain(make_console())(f"{len(rows)} folders removed, {total:,} bytes")
+
+
+def _bytes(text: str) -> int:
+    units = {"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
+    number, unit = text.strip()[:-2], text.strip()[-2:].upper()
+    try:
+        value = float(number) * units[unit]
+    except (ValueError, KeyError):
+        raise UsageError(
+            f"--max-size={text}: expected a size such as '20GB' or '500MB'."
+        ) from None
+    if not 0 <= value < float("inf"):
+        raise UsageError(f"--max-size={text}: expected a size such as '20GB' or '500MB'.")
+    return int(value)
+
+
+def _show(rows: list[dict[str, Any]], columns: tuple[str, ...], *, as_json: bool) -> None:
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        return
+    from bench.datasets.fetch import human
+    from bench.listing import show
+
+    def text(row: dict[str, Any], column: str) -> str:
+        value = row.get(column, "")
+        if column == "bytes":
+            return human(value).removeprefix("about ")
+        return "" if value is None else str(value)
+
+    shown = [
+        {("size" if column == "bytes" else column): text(row, column) for column in columns}
+        for row in rows
+    ]
+    show(shown, make_console())
