@@ -5,6 +5,7 @@ configuration → plan → preparation → jobs → commit → table and report.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -252,9 +253,12 @@ class Driver:
         """Commit one finished job and show it."""
         result = None
         if folder is not None:
-            result = Result.read(folder)
-            result.session = self._session
-            result.write(folder)
+            # Another driver that starts now may take it for the rest of an interrupted run and
+            # commit it first.
+            with contextlib.suppress(FileNotFoundError):
+                result = Result.read(folder)
+                result.session = self._session
+                result.write(folder)
             self.tracker.commit(folder)
             self.outcome.fitted += 1
         lock = self._locks.pop(job.score_key, None)

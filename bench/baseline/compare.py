@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from bench.metrics import metrics
+from bench.metrics import Metric, metrics
 
 if TYPE_CHECKING:
     from bench.baseline.file import Baseline, Data, Entry
@@ -98,26 +99,24 @@ def exit_code(findings: Sequence[Finding]) -> int:
 
 
 def seed_limit(
-    values: Sequence[float], n_now: int, *, alpha: float, floor: float = FLOOR
+    before: Sequence[float], now: Sequence[float], *, alpha: float, floor: float = FLOOR
 ) -> float:
-    """Return how much worse the mean of ``n_now`` further seeds may be than that of ``values``.
+    """Return how much worse the mean of ``now`` may be than that of ``before``, over seeds.
 
-    The one-sided prediction limit for a mean of normal values whose spread is known from the
-    baseline only: t(1 - alpha, n - 1) · s · √(1/n + 1/n_now), never below ``floor`` (Hahn and
-    Meeker 1991, Statistical Intervals, section 4.8). Needs two values.
+    Student's one-sided two-sample test: t(1 - alpha, n + m - 2) · s · √(1/n + 1/m) with the pooled
+    standard deviation s, never below ``floor``. Needs three values in all.
     """
     from scipy.stats import t
 
-    n = len(values)
-    mean = sum(values) / n
-    spread = math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1))
-    quantile = float(t.ppf(1.0 - alpha, n - 1))
-    return max(floor, quantile * spread * math.sqrt(1.0 / n + 1.0 / n_now))
+    n, m = len(before), len(now)
+    spread = math.sqrt((_squares(before) + _squares(now)) / (n + m - 2))
+    quantile = float(t.ppf(1.0 - alpha, n + m - 2))
+    return max(floor, quantile * spread * math.sqrt(1.0 / n + 1.0 / m))
 
 
 def direction(metric: str) -> int:
     """Return 1 if more is better, -1 if less is, 0 if the metric has no better or worse."""
-    known = metrics().get(metric.rpartition("/")[2])
+    known = _metric(metric)
     if known is None or known.higher_is_better is None:
         return 0
     return 1 if known.higher_is_better else -1
@@ -125,8 +124,19 @@ def direction(metric: str) -> int:
 
 def floor(metric: str, mean: float) -> float:
     """Return the smallest limit: absolute within [-1, 1], relative to the mean elsewhere."""
-    low, high = metrics()[metric.rpartition("/")[2]].bounds
+    low, high = _bounds(metric)
     return FLOOR if low >= -1 and high <= 1 else FLOOR * abs(mean)
+
+
+@cache
+def _metric(key: str) -> Metric | None:
+    return metrics().get(key.rpartition("/")[2])
+
+
+def _bounds(key: str) -> tuple[float, float]:
+    known = _metric(key)
+    assert known is not None
+    return known.bounds
 
 
 def _same_place(baseline: Baseline, entry: Entry, now: Now) -> bool:
@@ -186,7 +196,7 @@ def _judge(baseline: Baseline, entry: Entry, metric: str, now: Now, comparisons:
         return _judge_same(entry, head, sign, {s: (kept[s], new[s]) for s in seeds})
     head["tier"] = "seeds"
     note = "" if now.data[entry.dataset] == baseline.datasets[entry.dataset] else "other data"
-    return _judge_seeds(entry, head, sign, len(new), comparisons, note)
+    return _judge_seeds(entry, head, sign, [*new.values()], comparisons, note)
 
 
 def _judge_same(
@@ -209,23 +219,21 @@ def _judge_same(
 
 
 def _judge_seeds(
-    entry: Entry, head: dict[str, Any], sign: int, n_now: int, comparisons: int, note: str
+    entry: Entry, head: dict[str, Any], sign: int, now: list[float], comparisons: int, note: str
 ) -> Finding:
     """Compare means where the last digits may differ; controls may not move either way."""
     metric, values = head["metric"], entry.values[head["metric"]]
     head["before"] = _mean(values)
     gain = sign * (head["now"] - head["before"])
-    bounds = metrics()[metric.rpartition("/")[2]].bounds
-    if entry.control and max(values) - min(values) <= EXACT and values[0] in bounds:
+    if entry.control and max(values) - min(values) <= EXACT and values[0] in _bounds(metric):
         head["limit"] = EXACT  # the truth scores 1 on every machine
-    elif len(values) < 2:
-        reason = "one seed in the baseline: no spread to judge by in another environment"
+    elif len(values) + len(now) < 3:
+        reason = "one seed: no spread to judge by in another environment"
         return Finding(**head, verdict="missing", reason=reason)
     else:
         alpha = ALPHA / comparisons / (2 if entry.control else 1)
-        head["limit"] = seed_limit(
-            values, n_now, alpha=alpha, floor=floor(metric, head["before"])
-        )  # fmt: skip
+        least = floor(metric, head["before"])
+        head["limit"] = seed_limit(values, now, alpha=alpha, floor=least)
     if gain < -head["limit"] or (entry.control and gain > head["limit"]):
         what = "a control moved" if entry.control else "worse than seeds explain"
         return Finding(**head, verdict="regression", reason="; ".join(filter(None, [what, note])))
@@ -249,3 +257,9 @@ def _done(entry: Entry, seed: int, now: Now) -> Seen:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
+
+
+def _squares(values: Sequence[float]) -> float:
+    """Return the sum of squared deviations from the mean."""
+    mean = _mean(values)
+    return sum((value - mean) ** 2 for value in values)

@@ -149,3 +149,21 @@ def test_a_script_without_a_main_guard_works(flags: dict[str, Any], tmp_path: Pa
     )
     ran = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
     assert "fitted 1 {'done': 1}" in ran.stdout, ran.stdout + ran.stderr
+
+
+def test_a_result_that_another_driver_committed_first_is_no_error(bench_run, monkeypatch):
+    """A driver that starts commits what lies in the spool, also what a live one has just put."""
+    from bench.run import Driver
+    from bench.tracking import Tracker
+
+    take = Driver._take
+
+    def late(self: Driver, job, folder, display) -> None:
+        Tracker(self.settings).commit(folder)
+        take(self, job, folder, display)
+
+    monkeypatch.setattr(Driver, "_take", late)
+    outcome = bench_run("noop")
+    assert outcome.exit_code == 0
+    assert outcome.counts == {"done": 1}
+    assert "done by another process" in outcome.text
