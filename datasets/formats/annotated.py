@@ -22,7 +22,7 @@ def read_h5ad(path: Path) -> AnnData:
 
     def read(one: Path) -> AnnData:
         with h5py.File(one, "r") as file:
-            require_arrays(one, file)
+            _require(one, file)
         return to_csr(anndata.read_h5ad(one))
 
     adata: AnnData = guard(path, read, ".h5ad file")
@@ -39,11 +39,12 @@ def read_zarr(path: Path, *, part: str | None = None) -> AnnData:
 
     def read(one: Path) -> AnnData:
         group = zarr.open_group(str(one), mode="r")
-        require_arrays(one, group)
         if "mod" not in group:
             no_part(one, part)
+            _require(one, group)
             return to_csr(anndata.read_zarr(one))
         chosen = _choose(one, sorted(group["mod"]), part)
+        _require(one, group["mod"][chosen])
         adata = to_csr(anndata.read_zarr(one / "mod" / chosen))
         return _with_shared(adata, anndata.io.read_elem(group["obs"]))
 
@@ -63,7 +64,7 @@ def read_h5mu(path: Path, *, part: str | None = None) -> AnnData:
     def read(one: Path) -> AnnData:
         with h5py.File(one, "r") as file:
             chosen = _choose(one, sorted(file["mod"]), part)
-            require_arrays(one, file["mod"][chosen])
+            _require(one, file["mod"][chosen])
             shared = read_elem(file["obs"])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # mudata announces changes of its defaults
@@ -87,6 +88,11 @@ def to_csr(adata: AnnData) -> AnnData:
     elif matrix is not None and np.asarray(matrix).dtype.kind in "biuf":
         adata.X = sp.csr_matrix(np.asarray(matrix))
     return adata
+
+
+def _require(path: Path, group: Any) -> None:
+    dense = "X" in group and hasattr(group["X"], "shape")
+    require_arrays(path, group, copied=("X",) if dense else ())
 
 
 def _choose(path: Path, modalities: list[str], part: str | None) -> str:

@@ -22,9 +22,12 @@ def guard(path: Path, read: Callable[[Path], Any], what: str) -> Any:
         raise DataError(f"{path}: not a readable {what}: {text}") from None
 
 
-def require_arrays(path: Path, group: Any) -> None:
-    """Ask for the memory of all arrays below an HDF5 or zarr group, and once more for a copy."""
-    require(path, 2 * _bytes(group))
+def require_arrays(path: Path, group: Any, *, copied: tuple[str, ...] = ()) -> None:
+    """Ask for the memory of all arrays below an HDF5 or zarr group.
+
+    Those below the members ``copied`` count twice: a dense X stays while it becomes sparse.
+    """
+    require(path, _bytes(group) + sum(_bytes({"": group[key]}) for key in copied))
 
 
 def _bytes(group: Any) -> float:

@@ -76,7 +76,7 @@ def read_10x_h5(path: Path, *, part: str | None = None, say: Say = silent) -> An
 
     def read(one: Path) -> AnnData:
         with h5py.File(one, "r") as file:
-            require_arrays(one, file)
+            require_arrays(one, file, copied=tuple(file))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # names that are not unique are dealt with below
             return sc.read_10x_h5(one, gex_only=False)

@@ -1,16 +1,22 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.io
+import scipy.sparse as sp
 from anndata import AnnData
 
 from bench.checks import check_counts
-from bench.datasets.files import FileDataset, find_local, modality_of
+from bench.datasets.files import FileDataset, find_local, looks_like_data, modality_of
 from bench.errors import DataError, UsageError
+from bench.store import Store
 
 
 @pytest.fixture
@@ -207,6 +213,133 @@ def test_two_files_do_not_share_a_card(saved):
     one = load(saved(lambda a: a.uns.update(modality="atac"), "one.h5ad"))[0]
     two = load(saved(name="two.h5ad"))[0]
     assert (one.card.modality, two.card.modality) == ("atac", "rna")
+
+
+# Any format, with labels in a second file.
+
+
+@pytest.fixture
+def table(tmp_path: Path, toy_counts: AnnData) -> Path:
+    """The toy counts as text, genes in rows, without labels; the labels are in types.csv."""
+    path = tmp_path / "toy.csv"
+    toy_counts.to_df().astype(int).T.to_csv(path)
+    labels = toy_counts.obs.assign(donor=["x", "y"] * 30).iloc[::-1]
+    labels.rename(columns={"cell_type": "type"}).to_csv(tmp_path / "types.csv")
+    return path
+
+
+def test_text_with_labels_in_a_second_file(table: Path, toy_counts: AnnData):
+    labels = str(table.with_name("types.csv"))
+    dataset, adata = load(table, labels=labels, label_key="type", batch_key="donor")
+    assert dataset.name == "toy"
+    assert (dataset.card.label_key, dataset.card.batch_key) == ("type", "donor")
+    assert dataset.card.labels_from == "column type of types.csv"
+    assert adata.obs["type"].tolist() == toy_counts.obs["cell_type"].tolist()
+    assert (adata.X != toy_counts.X).nnz == 0
+    assert dataset.notes == [
+        "read with features in rows (rows are named like numbered features); if that is wrong, "
+        "pass transpose=false"
+    ]
+    with pytest.raises(DataError, match="no column 'kind' in obs; pass --label-key with one of: "):
+        load(table, labels=labels, label_key="kind")
+
+
+def test_a_file_of_labels_with_one_column_needs_no_key(table: Path):
+    labels = table.with_name("one.csv")
+    labels.write_text("".join(["cell,group\n", *(f"cell{i},{i % 3}\n" for i in range(60))]))
+    assert load(table, labels=str(labels))[0].card.label_key == "group"
+
+
+def test_labels_in_the_obs_of_another_file(table: Path, saved):
+    dataset, adata = load(table, labels=str(saved()))
+    assert dataset.card.label_key == "cell_type"
+    assert adata.n_obs == 60
+
+
+def test_cells_that_are_dropped_are_counted(table: Path):
+    labels = table.with_name("few.csv")
+    labels.write_text("cell,group\n" + "".join(f"cell{i},{i % 3 or 'NA'}\n" for i in range(30)))
+    dataset, adata = load(table, labels=str(labels))
+    assert adata.n_obs == 20
+    assert dataset.notes[1:] == [
+        f"{labels}: 30 of 60 cells are not in it and were dropped ('cell30', 'cell31', 'cell32', "
+        "...)",
+        f"{labels}: 10 of 30 cells have no value in column 'group' and were dropped",
+    ]
+
+
+def test_the_notes_are_kept_with_the_data(table: Path, tmp_path: Path):
+    labels = str(table.with_name("types.csv"))
+    params = FileDataset.Params(labels=labels, label_key="type")
+    store = Store(tmp_path / "cache")
+    for _ in range(2):
+        facts = store.dataset(FileDataset.from_path(table, params), "s", "toy").facts
+        assert "read with features in rows" in facts["warnings"][0]
+    # The same counts read out of another layout have notes of their own.
+    turned = tmp_path / "turned" / "toy.csv"
+    turned.parent.mkdir()
+    pd.read_csv(table, index_col=0).T.to_csv(turned)
+    facts = store.dataset(FileDataset.from_path(turned, params), "s", "toy").facts
+    assert "read with cells in rows" in facts["warnings"][0]
+
+
+def test_no_such_file_of_labels(table: Path):
+    with pytest.raises(UsageError, match=r"toy\.csv: labels=none\.csv: no such file"):
+        load(table, labels="none.csv")
+
+
+def test_the_fingerprint_of_a_folder_covers_its_files(tmp_path: Path):
+    scipy.io.mmwrite(tmp_path / "matrix.mtx", sp.coo_matrix(np.ones((2, 3), int)))
+    (tmp_path / "barcodes.tsv").write_text("a\nb\nc\n")
+    (tmp_path / "genes.tsv").write_text("x\ny\n")
+    seen = [FileDataset.from_path(tmp_path).fingerprint()]
+    for name in ("matrix.mtx", "barcodes.tsv", "genes.tsv"):
+        os.utime(tmp_path / name, ns=(1, 1))
+        seen.append(FileDataset.from_path(tmp_path).fingerprint())
+    assert len({str(one) for one in seen}) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("x.csv.gz", True), ("x.h5mu", True), ("x.zarr", True), ("baron", False), ("*", False)],
+)
+def test_what_looks_like_data(name: str, expected: bool):
+    assert looks_like_data(name) is expected
+
+
+def command(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    call = [sys.executable, "-m", "bench.cli", *words, "--cache-dir", str(cwd / "cache")]
+    return subprocess.run(call, capture_output=True, text=True, cwd=cwd)
+
+
+def test_the_command_line(table: Path):
+    folder = table.parent
+    ran = command(
+        "plan", "-m", "pca", "-d", "toy.csv[labels=types.csv,label_key=type]", "--json", cwd=folder
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "toy[label_key=type]" in ran.stdout
+    assert "read with features in rows" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("brackets", "part"),
+    [
+        ("[labels=types.csv,label_key=kind]", "no column 'kind' in obs; pass --label-key"),
+        ("[labels=none.csv]", "labels=none.csv: no such file"),
+        ("[label=types.csv]", "no parameter 'label'. Did you mean 'labels'"),
+        ("", "'toy.csv[labels=FILE,label_key=COLUMN]'"),
+        ("[labels=bad.csv]", "line 3: 1 fields, expected 2"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(table: Path, brackets: str, part: str):
+    folder = table.parent
+    (folder / "bad.csv").write_text("cell,type\ncell1,a\ncell2\n")
+    ran = command("plan", "-m", "pca", "-d", f"toy.csv{brackets}", cwd=folder)
+    assert ran.returncode == 2, ran.stderr
+    lines = ran.stderr.strip().splitlines()
+    assert len(lines) == 1
+    assert part in lines[0]
 
 
 # Files by name.

@@ -1,0 +1,312 @@
+"""Folders, MatrixMarket and HDF5: parts, names beside the matrix, and one line for each fault."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import scipy.io
+import scipy.sparse as sp
+from anndata import AnnData
+
+from bench.datasets import formats
+from bench.errors import DataError, UsageError
+
+
+def failure(path: Path, **options: object) -> str:
+    with pytest.raises(DataError) as caught:
+        formats.read(path, **options)  # type: ignore[arg-type]
+    line = str(caught.value)
+    assert "\n" not in line
+    assert str(path.parent) in line
+    return line
+
+
+def folder_of(
+    folder: Path, matrix: np.ndarray, barcodes: list[str], features: list[str], name: str = ""
+) -> Path:
+    """Write a matrix (features × cells) with its names."""
+    folder.mkdir(exist_ok=True)
+    stream = io.BytesIO()
+    scipy.io.mmwrite(stream, sp.coo_matrix(matrix))
+    (folder / f"{name}matrix.mtx").write_bytes(stream.getvalue())
+    (folder / f"{name}barcodes.tsv").write_text("\n".join(barcodes))
+    (folder / f"{name}features.tsv").write_text("\n".join(features))
+    return folder
+
+
+THREE = ["ENSG1\tCD3\tGene Expression", "chr1:1-9\tchr1:1-9\tPeaks", "P1\tCD3\tAntibody Capture"]
+
+
+# Several kinds of features.
+
+
+@pytest.mark.parametrize(
+    ("part", "names"),
+    [(None, ["CD3"]), ("rna", ["CD3"]), ("atac", ["chr1:1-9"]), ("protein", ["CD3-1"])],
+)
+def test_kinds_of_features(tmp_path: Path, part: str | None, names: list[str]):
+    folder = folder_of(tmp_path / "f", np.arange(1, 7).reshape(3, 2), ["a", "b"], THREE)
+    said: list[str] = []
+    adata = formats.read(folder, part=part, say=said.append)
+    assert list(adata.var_names) == names
+    assert any("holds Gene Expression, Peaks, Antibody Capture" in line for line in said) is (
+        part is None
+    )
+    assert "no features of the kind 'Multiplexing'" in failure(folder, part="Multiplexing")
+
+
+def test_a_part_of_data_that_have_one(tmp_path: Path, toy_counts: AnnData):
+    path = tmp_path / "x.h5ad"
+    toy_counts.write_h5ad(path)
+    assert "part=rna: the data have one part only" in failure(path, part="rna")
+    text = tmp_path / "x.csv"
+    text.write_text(",g1,g2\nc1,1,2\n")
+    assert "part=rna: the data have one part only" in failure(text, part="rna")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("suffix", ["h5mu", "zarr"])
+def test_parts_of_paired_data(tmp_path: Path, toy_counts: AnnData, suffix: str):
+    from mudata import MuData
+
+    both = MuData({"rna": toy_counts, "atac": toy_counts[:30, :5].copy()})
+    both.obs["donor"] = [f"d{i}" for i in range(60)]
+    path = tmp_path / f"x.{suffix}"
+    (both.write_zarr if suffix == "zarr" else both.write_h5mu)(path)
+    assert "holds atac, rna; say which one with part=" in failure(path)
+    assert "no part 'protein'; parts there: atac, rna" in failure(path, part="protein")
+    adata = formats.read(path, part="atac")
+    assert adata.shape == (30, 5)
+    assert adata.obs["donor"].tolist() == [f"d{i}" for i in range(30)]
+
+
+# MatrixMarket.
+
+
+def test_sizes_that_do_not_fit(tmp_path: Path):
+    folder = folder_of(tmp_path / "f", np.ones((3, 2), int), ["a", "b"], ["x", "y"])
+    assert "3 × 2, but barcodes.tsv has 2 lines and features.tsv 2; expected one" in failure(
+        folder
+    )
+
+
+def test_a_square_matrix_is_taken_as_10x_writes_it(tmp_path: Path):
+    matrix = np.array([[1, 2], [0, 3]])
+    folder = folder_of(tmp_path / "f", matrix, ["a", "b"], ["x", "y"])
+    path = folder / "matrix.mtx"
+    said: list[str] = []
+    np.testing.assert_array_equal(formats.read(path, say=said.append).X.toarray(), matrix.T)
+    assert "as many cells as features: assumed features in rows" in said[0]
+    adata = formats.read(path, transpose=False)
+    np.testing.assert_array_equal(adata.X.toarray(), matrix)
+
+
+def test_features_that_occur_twice_keep_their_identifiers(tmp_path: Path):
+    features = ["ENSG1\tAa\tGene Expression", "ENSG2\tAa\tGene Expression"]
+    folder = folder_of(tmp_path / "f", np.ones((2, 3), int), ["a", "b", "c"], features)
+    said: list[str] = []
+    adata = formats.read(folder, say=said.append)
+    assert list(adata.var_names) == ["Aa", "Aa-1"]
+    assert list(adata.var["gene_ids"]) == ["ENSG1", "ENSG2"]
+    assert len(said) == 1
+    assert "1 feature names occur more than once ('Aa')" in said[0]
+
+
+def test_barcodes_that_occur_twice(tmp_path: Path):
+    folder = folder_of(tmp_path / "f", np.ones((2, 3), int), ["a", "b", "a"], ["x", "y"])
+    assert "1 names of cells occur more than once (first 'a')" in failure(folder)
+
+
+def test_peaks_in_three_columns(tmp_path: Path):
+    folder = folder_of(
+        tmp_path / "f", np.ones((2, 3), int), ["a", "b", "c"], ["chr1\t5\t9", "chr2\t7\t8"]
+    )
+    (folder / "features.tsv").rename(folder / "peaks.bed")
+    assert list(formats.read(folder).var_names) == ["chr1:5-9", "chr2:7-8"]
+
+
+def test_two_samples_in_one_folder(tmp_path: Path):
+    for name, value in (("GSM1_", 1), ("GSM2_", 2)):
+        folder_of(tmp_path / "f", np.full((2, 3), value), ["a", "b", "c"], ["x", "y"], name)
+    assert "2 files that end in .mtx or .mtx.gz; expected one" in failure(tmp_path / "f")
+    for name, value in (("GSM1_", 1), ("GSM2_", 2)):
+        adata = formats.read(tmp_path / "f" / f"{name}matrix.mtx")
+        assert adata.X.toarray().tolist() == [[value] * 2] * 3
+
+
+def test_names_that_are_missing(tmp_path: Path):
+    folder = folder_of(tmp_path / "f", np.ones((2, 3), int), ["a", "b", "c"], ["x", "y"])
+    (folder / "features.tsv").unlink()
+    assert "no file of features beside it (text files there: barcodes.tsv)" in failure(folder)
+    (tmp_path / "g").mkdir()
+    (tmp_path / "g" / "sub").mkdir()
+    (tmp_path / "g" / "sub" / "matrix.mtx").touch()
+    assert failure(tmp_path / "g").endswith("beside it; look in sub.")
+
+
+def test_labels_beside_the_barcodes_are_no_barcodes(tmp_path: Path):
+    folder = folder_of(tmp_path / "f", np.ones((2, 3), int), ["a", "b", "c"], ["x", "y"])
+    (folder / "cell_types.csv").write_text("barcode,type\na,T\n")
+    (folder / "marker_genes.csv").write_text("gene\nx\n")
+    assert formats.read(folder).shape == (3, 2)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage\n1 2 3\n", b"\x1f\x8bgarbage"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_matrix_that_cannot_be_read(tmp_path: Path, content: bytes, packed: bool):
+    folder = folder_of(tmp_path / "f", np.ones((2, 3), int), ["a", "b", "c"], ["x", "y"])
+    (folder / "matrix.mtx").unlink()
+    path = folder / ("matrix.mtx.gz" if packed else "matrix.mtx")
+    path.write_bytes(content)
+    assert "not a readable MatrixMarket file" in failure(path)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_truncated_matrix(tmp_path: Path, packed: bool):
+    rng = np.random.default_rng(0)
+    folder = folder_of(
+        tmp_path / "f", rng.integers(1, 999, (40, 50)), list(map(str, range(50))),
+        list(map(str, range(40))),
+    )  # fmt: skip
+    path = folder / "matrix.mtx"
+    content = path.read_bytes()
+    if packed:
+        path.unlink()
+        path = folder / "matrix.mtx.gz"
+        content = gzip.compress(content)
+    path.write_bytes(content[: len(content) // 2])
+    assert "not a readable MatrixMarket file" in failure(path)
+
+
+# HDF5.
+
+
+def hdf(path: Path, **arrays: np.ndarray) -> Path:
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        for name, values in arrays.items():
+            file[name.replace("__", "/")] = values
+    return path
+
+
+def test_hdf5_of_no_known_layout(tmp_path: Path):
+    path = hdf(tmp_path / "x.h5", a=np.ones(2), b__c=np.ones(2))
+    assert "an HDF5 file of no known layout (it holds a, b); expected h5ad" in failure(path)
+
+
+@pytest.mark.parametrize("name", ["x.h5", "x.loom", "x.h5mu", "x.hdf5", "x.h5ad"])
+def test_no_hdf5_at_all(tmp_path: Path, name: str):
+    path = tmp_path / name
+    for content in (b"", b"text\n", b"\x89HDF\r\n\x1a\n" + bytes(30)):
+        path.write_bytes(content)
+        assert "not a readable" in failure(path)
+
+
+def test_x_with_cells_in_columns_is_turned(tmp_path: Path):
+    path = hdf(tmp_path / "x.h5", X=np.arange(6).reshape(2, 3), Y=np.array([0, 1, 1]))
+    said: list[str] = []
+    adata = formats.read(path, say=said.append)
+    np.testing.assert_array_equal(adata.X.toarray(), np.arange(6).reshape(2, 3).T)
+    assert adata.obs["cell_type"].tolist() == ["0", "1", "1"]
+    assert "X has cells in columns" in said[0]
+    path = hdf(tmp_path / "y.h5", X=np.ones((2, 3)), Y=np.ones(5))
+    assert "X is 2 × 3, Y has 5 labels; expected X with one row for each" in failure(path)
+
+
+def test_labels_of_text(tmp_path: Path):
+    path = hdf(tmp_path / "x.h5", X=np.ones((2, 3)), Y=np.array([b"T cell", b"B cell"]))
+    assert formats.read(path).obs["cell_type"].tolist() == ["T cell", "B cell"]
+
+
+def test_loom_without_names_or_with_wide_attributes(tmp_path: Path):
+    names = {"row_attrs__Gene": np.array([b"x", b"y"]), "matrix": np.ones((2, 3))}
+    path = hdf(tmp_path / "x.loom", **names, col_attrs__n=np.ones(3))
+    assert "no names of cells; expected the attribute CellID; there: n." in failure(path)
+    cells = {"col_attrs__CellID": np.array([b"a", b"b", b"c"])}
+    path = hdf(tmp_path / "y.loom", **names, **cells, col_attrs__pca=np.ones((3, 2)))
+    said: list[str] = []
+    assert formats.read(path, say=said.append).shape == (3, 2)
+    assert "1 attributes of more than one column were left out (pca)" in said[0]
+
+
+def test_zarr_folders_that_hold_nothing(tmp_path: Path):
+    for content in ('{"zarr_format": 2}', "garbage"):
+        folder = tmp_path / f"{len(content)}.zarr"
+        folder.mkdir()
+        (folder / ".zgroup").write_text(content)
+        assert "not a readable zarr folder" in failure(folder)
+
+
+def test_transpose_swaps_what_has_a_fixed_layout(tmp_path: Path, toy_counts: AnnData):
+    path = tmp_path / "x.h5ad"
+    toy_counts.T.write_h5ad(path)
+    said: list[str] = []
+    adata = formats.read(path, transpose=True, say=said.append)
+    assert list(adata.obs_names) == list(toy_counts.obs_names)
+    assert adata.X.format == "csr"
+    np.testing.assert_array_equal(adata.X.toarray(), toy_counts.X.toarray())
+    assert "swapped, as told" in said[0]
+
+
+# Memory, paths.
+
+
+def write_loom(path: Path) -> Path:
+    return hdf(
+        path, matrix=np.ones((200, 300)), row_attrs__Gene=np.arange(200).astype("S"),
+        col_attrs__CellID=np.arange(300).astype("S"),
+    )  # fmt: skip
+
+
+def write_h5ad(path: Path) -> Path:
+    AnnData(np.ones((200, 300))).write_h5ad(path)
+    return path
+
+
+def write_zarr(path: Path) -> Path:
+    AnnData(np.ones((200, 300))).write_zarr(path)
+    return path
+
+
+def write_market(path: Path) -> Path:
+    names = [str(i) for i in range(200)]
+    return folder_of(path.parent, np.ones((200, 200), int), names, names) / path.name
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [(write_loom, "x.loom"), (write_h5ad, "x.h5ad"), (write_zarr, "x.zarr"),
+     (write_market, "matrix.mtx")],
+)  # fmt: skip
+def test_more_memory_than_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], Path], name: str
+):
+    import psutil
+
+    path = write(tmp_path / name)
+    assert formats.read(path).n_obs >= 200
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2**17))
+    assert "of memory, 0.1 MiB available; use fewer cells" in failure(path)
+
+
+def test_names_and_paths(tmp_path: Path):
+    for name, shown in {
+        "x.csv.gz": "x", "x.y.tsv": "x.y", "x.mtx.gz": "x", "x.h5ad": "x", "x.zarr": "x",
+        "x.csv.zip": "x", "folder": "folder", ".csv": ".csv",
+    }.items():  # fmt: skip
+        assert formats.display_name(tmp_path / name) == shown
+    (tmp_path / "x.rds").touch()
+    with pytest.raises(UsageError, match=r"x\.rds: a file of no known format; expected \.h5ad"):
+        formats.read(tmp_path / "x.rds")
+    with pytest.raises(UsageError, match="no such file or folder"):
+        formats.read(tmp_path / "x.csv")
+    assert not formats.is_folder(tmp_path)
+    assert formats.is_folder(folder_of(tmp_path / "f", np.ones((1, 2), int), ["a", "b"], ["x"]))
