@@ -44,17 +44,16 @@ class Estimator:
         Raises ``UsageError`` if it declares one that is not given.
         """
         import numpy as np
-        import scipy.sparse as sp
 
         given = {"n_clusters": n_clusters, "batch": batch, "labels": labels}
         uses = self.method.uses()
         for name in sorted(uses):
             if given[name] is None:
                 raise UsageError(f"{self.method.name} uses {name}: pass {name}=... to fit.")
-        info = describe(
-            sp.csr_matrix(adata.X), name="data", modality=modality, has_batch=batch is not None
+        info = describe(adata.X, name="data", modality=modality, has_batch=batch is not None)
+        prepared = prepare(
+            adata, self.method.recipe(info), None if "batch" not in uses else np.asarray(batch)
         )
-        prepared = prepare(adata, self.method.recipe(info))
         kept = adata.obs_names.get_indexer(prepared.obs_names)
         curves = Curves()
         with tempfile.TemporaryDirectory() as scratch:

@@ -202,6 +202,8 @@ def make_job(
         wrong = ", ".join(sorted(uses - USABLE))
         raise UsageError(f"{one.label}: uses() names {wrong}; known: {', '.join(sorted(USABLE))}.")
     recipe: Recipe = one.method.recipe(dataset.info)
+    if recipe.batch_aware and "batch" not in uses:
+        raise UsageError(f"{one.label}: its recipe has batch_aware, but uses() lacks 'batch'.")
     job = Job(
         method=one.label,
         method_name=one.cls.name,

@@ -54,8 +54,8 @@ def source_digest(origin: str) -> str:
 @cache
 def preparation_digest() -> str:
     """Return a digest of the code that prepares matrices."""
-    names = ("prepare.py", "recipe.py")
-    return hashlib.sha256(b"\0".join((_FOLDER / n).read_bytes() for n in names)).hexdigest()[:24]
+    files = [_FOLDER / "recipe.py", *sorted((_FOLDER / "prepare").glob("*.py"))]
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:24]
 
 
 def _files(module: str) -> list[tuple[str, Path]]:

@@ -53,6 +53,8 @@ class Recipe:
     """Keep this many highly variable features (ranked on the log-normalised matrix)."""
     flavor: Literal["seurat", "seurat_v3"] = "seurat"
     """How variability is measured; ``seurat_v3`` reads the counts."""
+    batch_aware: bool = False
+    """Rank features within each batch and merge the ranks; the method must use ``batch``."""
     max_abs: bool = False
     """Divide each feature by its largest absolute value; keeps zeros."""
     scale: bool = False

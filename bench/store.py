@@ -8,11 +8,9 @@ written and verified by ``bench.folders``; one that is damaged is removed and ma
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +25,8 @@ from bench.folders import (
     writing,
 )
 from bench.keys import digest, preparation_digest
-from bench.recipe import DatasetInfo, Recipe
+from bench.recipe import Recipe
+from bench.stored import StoredDataset, Truth, load_counts, stored_counts, write_dataset
 from bench.usage import InUse, Usage, clean, survey, sweep
 
 if TYPE_CHECKING:
@@ -36,43 +35,10 @@ if TYPE_CHECKING:
 
     from bench.dataset import Dataset
 
+__all__ = ["Store", "StoredDataset", "Truth", "load_counts"]
+
 MAX_BYTES = 20 * 2**30
 """What ``clean`` leaves unless told otherwise."""
-
-
-@dataclass(frozen=True)
-class StoredDataset:
-    """A checked dataset in the cache; reading ``info`` needs no heavy import."""
-
-    folder: Path
-    label: str
-    """Display name."""
-    facts: dict[str, Any]
-
-    @property
-    def info(self) -> DatasetInfo:
-        """The facts that a recipe may depend on."""
-        return DatasetInfo(**self.facts["info"])
-
-    @property
-    def counts_digest(self) -> str:
-        """Identifies counts, cells and features."""
-        return str(self.facts["counts_digest"])
-
-    @property
-    def labels_digest(self) -> str:
-        """Identifies the true types."""
-        return str(self.facts["labels_digest"])
-
-    @property
-    def batch_digest(self) -> str:
-        """Identifies the batches; empty if there are none."""
-        return str(self.facts["batch_digest"])
-
-    @property
-    def n_types(self) -> int:
-        """Number of true types."""
-        return len(self.facts["types"])
 
 
 class Store:
@@ -134,11 +100,8 @@ class Store:
         return self.root / "pointers" / f"{digest(identity)}.json"
 
     def _keep_dataset(self, dataset: Dataset) -> Path:
-        import numpy as np
-        import scipy.sparse as sp
-
+        """Load, check and write a dataset block by block; returns its folder."""
         from bench.checks import check_counts
-        from bench.prepare import describe
 
         adata = dataset.load()
         card = dataset.card
@@ -146,46 +109,29 @@ class Store:
             adata, where=dataset.where, label_key=card.label_key, batch_key=card.batch_key,
             modality=card.modality,
         )  # fmt: skip
-        counts = sp.csr_matrix(adata.X, dtype=np.float32)
-        counts.sum_duplicates()
-        counts.eliminate_zeros()
-        names = {"cells": _text(adata.obs_names), "features": _text(adata.var_names)}
-        types = _text(adata.obs[card.label_key])
-        batch = _text(adata.obs[card.batch_key]) if card.batch_key else None
-        arrays = {"data": counts.data, "indices": counts.indices, "indptr": counts.indptr, **names}
-        hidden = {"types": types} | ({} if batch is None else {"batch": batch})
-        info = describe(
-            counts, name=dataset.name, modality=card.modality, has_batch=batch is not None
-        )
-        kinds, sizes = np.unique(types, return_counts=True)
-        facts = {
-            "info": asdict(info),
-            "counts_digest": _array_digest(arrays),
-            "labels_digest": _array_digest({"types": types}),
-            "batch_digest": "" if batch is None else _array_digest({"batch": batch}),
-            "types": {str(kind): int(size) for kind, size in zip(kinds, sizes, strict=True)},
-            "card": asdict(card),
-            # Shown under the name of the dataset, so without it.
-            "warnings": [
-                line.removeprefix(f"{dataset.where}: ")
-                for line in (*dataset.notes, *report.warnings)
-            ],
-        }
-        name = digest([LAYOUT, facts["counts_digest"], facts["labels_digest"],
-                       facts["batch_digest"], dataset.name, *dataset.notes])  # fmt: skip
-        folder = self.root / "datasets" / name
-        self._in_use.declare(name)
-        with self._locked(name):
-            if not intact(folder):
-                with writing(folder.parent, self._in_use.declare) as writer:
-                    for key, array in (arrays | hidden).items():
-                        writer.save(key, array)
+        # Shown under the name of the dataset, so without it.
+        prefix = f"{dataset.where}: "
+        lines = [line.removeprefix(prefix) for line in (*dataset.notes, *report.warnings)]
+        facts = {"card": asdict(card), "warnings": lines}
+        with writing(self.root / "datasets", self._in_use.declare) as writer:
+            facts |= write_dataset(writer, adata, dataset)
+            if adata.isbacked:
+                adata.file.close()
+            name = digest([LAYOUT, facts["counts_digest"], facts["labels_digest"],
+                           facts["batch_digest"], dataset.name, *dataset.notes])  # fmt: skip
+            folder = self.root / "datasets" / name
+            self._in_use.declare(name)
+            with self._locked(name):
+                if not intact(folder):
                     writer.finish(folder, facts)
         return folder
 
     def prepared_key(self, dataset: StoredDataset, recipe: Recipe) -> str:
         """Return the name of the folder of a dataset prepared by a recipe."""
-        return digest([LAYOUT, dataset.counts_digest, recipe.as_dict(), preparation_digest()])
+        batch = dataset.batch_digest if recipe.batch_aware else None
+        return digest(
+            [LAYOUT, dataset.counts_digest, recipe.as_dict(), preparation_digest(), batch]
+        )
 
     def prepared_ready(self, key: str) -> bool:
         """Return whether the prepared folder is there and whole; it stays while this lives."""
@@ -193,42 +139,29 @@ class Store:
         return intact(self.root / "prepared" / key)
 
     def prepare(self, folder: Path, recipe: Recipe, key: str) -> None:
-        """Prepare the dataset in ``folder`` by ``recipe`` unless that is there already."""
-        import numpy as np
-        import scipy.sparse as sp
+        """Prepare the dataset in ``folder`` by ``recipe`` unless that is there already.
 
-        from bench.prepare import prepare
+        Only a recipe that selects features batch by batch sees the batches.
+        """
+        from bench.prepare import carry_out
 
         target = self.root / "prepared" / key
         self._in_use.declare(key)
         with self._locked(key):
             if intact(target):
                 return
-            counts = load_counts(folder)
-            data = prepare(counts, recipe)
-            raw = sp.csr_matrix(data.layers["counts"])
-            arrays = {
-                "counts_data": raw.data,
-                "counts_indices": raw.indices,
-                "counts_indptr": raw.indptr,
-                "size_factor": np.asarray(data.obs["size_factor"], dtype=np.float32),
-                "cells": counts.obs_names.get_indexer(data.obs_names).astype(np.int64),
-                "cell_names": _text(data.obs_names),
-                "features": _text(data.var_names),
-            }
-            if sp.issparse(data.X):
-                matrix = sp.csr_matrix(data.X)
-                arrays |= {"data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr}
-            else:
-                arrays["dense"] = np.ascontiguousarray(data.X, dtype=np.float32)
-            facts = {
-                "name": read_info(folder)["info"]["name"],
-                "recipe": recipe.as_dict(),
-                "shape": list(data.shape),
-            }
+            read, info = reader(folder), read_info(folder)["info"]
+            batch = Truth(folder).batch if recipe.batch_aware else None
             with writing(target.parent, self._in_use.declare) as writer:
-                for name, array in arrays.items():
-                    writer.save(name, array)
+                kept = carry_out(stored_counts(folder), recipe, writer, batch)
+                writer.save("cells", kept.cells)
+                writer.save("cell_names", read("cells")[kept.cells])
+                writer.save("features", read("features")[kept.features])
+                facts = {
+                    "name": info["name"],
+                    "recipe": recipe.as_dict(),
+                    "shape": [len(kept.cells), len(kept.features)],
+                }
                 writer.finish(target, facts)
 
     def open_prepared(self, key: str) -> tuple[AnnData, np.ndarray]:
@@ -241,12 +174,15 @@ class Store:
         folder = self.root / "prepared" / key
         read = reader(folder)
         shape = tuple(read_info(folder)["shape"])
+        pattern = (read("indices"), read("indptr"))
+        counts = sp.csr_matrix((read("counts_data"), *pattern), shape=shape, copy=False)
         if (folder / "dense.npy").is_file():
             matrix: Any = read("dense")
         else:
-            matrix = sp.csr_matrix(
-                (read("data"), read("indices"), read("indptr")), shape=shape, copy=False
-            )
+            # Values that the recipe does not change are stored once.
+            changed = (folder / "data.npy").is_file()
+            values = read("data" if changed else "counts_data")
+            matrix = sp.csr_matrix((values, *pattern), shape=shape, copy=False)
         data = AnnData(
             X=matrix,
             obs=pd.DataFrame(
@@ -254,9 +190,7 @@ class Store:
             ),
             var=pd.DataFrame(index=read("features").tolist()),
         )
-        data.layers["counts"] = sp.csr_matrix(
-            (read("counts_data"), read("counts_indices"), read("counts_indptr")), shape=shape
-        )
+        data.layers["counts"] = counts
         return data, np.array(read("cells"))
 
     def usage(self) -> list[Usage]:
@@ -288,43 +222,6 @@ class Store:
             yield
 
 
-@dataclass(frozen=True)
-class Truth:
-    """What the scorer knows of a dataset's cells."""
-
-    folder: Path
-
-    @cached_property
-    def types(self) -> np.ndarray:
-        """True type of each cell."""
-        return reader(self.folder)("types")
-
-    @cached_property
-    def batch(self) -> np.ndarray | None:
-        """Batch of each cell, if there is one."""
-        return reader(self.folder)("batch") if (self.folder / "batch.npy").is_file() else None
-
-
-def load_counts(folder: Path) -> AnnData:
-    """Return the counts of a stored dataset, without labels, memory-mapped and read-only."""
-    import pandas as pd
-    import scipy.sparse as sp
-    from anndata import AnnData
-
-    read = reader(folder)
-    info = read_info(folder)["info"]
-    matrix = sp.csr_matrix(
-        (read("data"), read("indices"), read("indptr")),
-        shape=(info["n_cells"], info["n_features"]),
-        copy=False,
-    )
-    return AnnData(
-        X=matrix,
-        obs=pd.DataFrame(index=read("cells").tolist()),
-        var=pd.DataFrame(index=read("features").tolist()),
-    )
-
-
 def _identity(dataset: Dataset, source: str) -> dict[str, Any]:
     """Return what decides which copy in the cache is the dataset's."""
     return {
@@ -342,25 +239,3 @@ def _pointed(pointer: Path) -> str:
         return str(json.loads(pointer.read_text())["folder"])
     except (OSError, ValueError, KeyError, TypeError):
         return "none"
-
-
-def _text(values: Any) -> np.ndarray:
-    import numpy as np
-
-    return np.asarray([str(value) for value in values], dtype=np.str_)
-
-
-def _array_digest(arrays: dict[str, np.ndarray]) -> str:
-    import numpy as np
-
-    whole = hashlib.blake2b(digest_size=12)
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        if array.dtype.kind == "U":
-            content = "\n".join(array.tolist()).encode()
-        elif array.dtype.kind in "iu":
-            content = array.astype(np.int64).tobytes()
-        else:
-            content = array.tobytes()
-        whole.update(f"{name} {array.shape} ".encode() + content)
-    return whole.hexdigest()

@@ -1,0 +1,147 @@
+"""Any matrix of cells × features as blocks of rows, so that only one block is in memory."""
+
+from __future__ import annotations
+
+import math
+import mmap
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import scipy.sparse as sp
+
+ENTRIES = 1 << 22
+"""Stored values of a block, or all values of a dense one."""
+ROWS = 1 << 14
+"""Cells of a block at most."""
+INT32_VALUES = 2**31 - 1
+"""Matrices with more stored values get 64-bit column indices, because SciPy keeps one type."""
+
+
+class Csr(NamedTuple):
+    """The parts of a CSR matrix, each an array or anything sliceable, such as an HDF5 dataset."""
+
+    data: Any
+    indices: Any
+    indptr: np.ndarray
+    shape: tuple[int, int]
+
+
+def row_blocks(matrix: Any, *, rows: int = ROWS) -> Iterator[tuple[int, sp.csr_matrix]]:
+    """Yield (first row, block of at most ``rows``) over a matrix, which is not changed.
+
+    ``matrix`` is a :class:`Csr`, a SciPy matrix or array, an ``anndata`` sparse dataset on disk
+    or a dense array in memory or in a file. Blocks are CSR, float32, with sorted indices and
+    without duplicates or stored zeros, and may be changed. Raises ``DataError`` for a CSC matrix
+    on disk that does not fit into memory.
+    """
+    import numpy as np
+    import scipy.sparse as sp
+
+    found = parts(matrix)
+    if found is None:
+        n_rows, n_columns = matrix.shape
+        step = max(1, min(rows, ENTRIES // max(n_columns, 1)))
+        for start in range(0, n_rows, step):
+            dense = np.asarray(matrix[start : start + step])
+            yield start, sp.csr_matrix(dense, dtype=np.float32)
+        return
+    for start, stop in _borders(found.indptr, rows):
+        yield start, _block(found, start, stop)
+        for array in (found.data, found.indices):
+            release(array)
+
+
+def parts(matrix: Any) -> Csr | None:
+    """Return the parts of a sparse matrix, in memory or on disk, by rows; ``None`` if dense."""
+    import scipy.sparse as sp
+
+    if isinstance(matrix, Csr):
+        return matrix
+    if not sp.issparse(matrix):
+        if not on_disk(matrix) or not hasattr(matrix, "group"):
+            return None
+        if matrix.format == "csr":
+            group = matrix.group
+            return Csr(group["data"], group["indices"], group["indptr"][:], matrix.shape)
+        matrix = _into_memory(matrix)
+    matrix = matrix.tocsr()
+    return Csr(matrix.data, matrix.indices, matrix.indptr, matrix.shape)
+
+
+def index_type(matrix: Any) -> type[np.signedinteger[Any]]:
+    """Return the type of column indices with which SciPy maps this matrix without copying."""
+    import numpy as np
+
+    found = parts(matrix)
+    n_values = int(found.indptr[-1]) if found is not None else math.prod(matrix.shape)
+    return np.int32 if n_values <= INT32_VALUES else np.int64
+
+
+def on_disk(matrix: Any) -> bool:
+    """Return whether the values are in a file that must be read piece by piece."""
+    import numpy as np
+    import scipy.sparse as sp
+
+    return not (isinstance(matrix, (Csr, np.ndarray)) or sp.issparse(matrix))
+
+
+def _into_memory(matrix: Any) -> sp.csc_matrix:
+    """Read a matrix stored by columns, whose rows cannot be had without reading all of it."""
+    import psutil
+
+    values = matrix.group["data"].shape[0]
+    # Once by columns and once by rows.
+    needed, there = 2 * values * 12, psutil.virtual_memory().available
+    if needed > there:
+        raise DataError(
+            f"X is stored by columns (CSC) with {values} values: turning it needs about "
+            f"{needed / 2**30:.1f} GiB of memory, {there / 2**30:.1f} GiB are available; save "
+            "the file with X by rows: adata.X = adata.X.tocsr()."
+        )
+    return matrix.to_memory()
+
+
+def _borders(indptr: np.ndarray, rows: int) -> Iterator[tuple[int, int]]:
+    """Yield first and last + 1 row of blocks of about ``ENTRIES`` values, one row at least."""
+    import numpy as np
+
+    n_rows, start = len(indptr) - 1, 0
+    while start < n_rows:
+        fit = int(np.searchsorted(indptr, int(indptr[start]) + ENTRIES, side="right")) - 1
+        stop = min(max(fit, start + 1), start + rows, n_rows)
+        yield start, stop
+        start = stop
+
+
+def _block(matrix: Csr, start: int, stop: int) -> sp.csr_matrix:
+    import numpy as np
+    import scipy.sparse as sp
+
+    low, high = int(matrix.indptr[start]), int(matrix.indptr[stop])
+    small = np.int32 if high - low <= INT32_VALUES else np.int64
+    block = sp.csr_matrix(
+        (
+            np.array(matrix.data[low:high], dtype=np.float32),
+            np.array(matrix.indices[low:high], dtype=small),
+            (np.asarray(matrix.indptr[start : stop + 1], dtype=np.int64) - low).astype(small),
+        ),
+        shape=(stop - start, matrix.shape[1]),
+    )
+    block.sum_duplicates()
+    # Stored zeros would count as detected, and binarising would turn them into ones.
+    block.eliminate_zeros()
+    return block
+
+
+def release(array: Any) -> None:
+    """Give the memory of a mapped file back: what was read of it is not read again soon."""
+    import numpy as np
+
+    while isinstance(array, np.ndarray):
+        array = array.base
+    if isinstance(array, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        array.madvise(mmap.MADV_DONTNEED)

@@ -1,0 +1,157 @@
+"""Highly variable features from statistics of the features, as scanpy selects them.
+
+Written for matrices that are read in blocks; tests compare with
+``scanpy.pp.highly_variable_genes``. Sources: Satija et al. 2015 (``seurat``), Stuart et al. 2019
+(``seurat_v3``).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from bench.errors import DataError, UsageError
+
+from .moments import Sums
+
+if TYPE_CHECKING:
+    import numpy as np
+    import scipy.sparse as sp
+
+N_BINS = 20
+SPAN = 0.3
+"""Share of the features in each local fit of ``seurat_v3``."""
+
+Counts = Callable[[], Iterator[tuple["sp.csr_matrix", "np.ndarray"]]]
+"""Makes one more pass over (block of counts, number of the group of each cell)."""
+
+
+def seurat(sums: Sums, n_top: int, *, by_group: bool) -> np.ndarray:
+    """Return a mask of features by dispersion within bins of the mean.
+
+    ``sums`` are those of the depth-normalised values without logarithm. Features from the
+    ``n_top``-th highest dispersion on are kept (more if it occurs more than once); ``by_group``
+    they are ranked by the number of groups that would keep them, then by mean dispersion, and
+    groups of a single cell, which have no dispersion, do not count.
+    """
+    import numpy as np
+    import pandas as pd
+
+    means, variances = sums.mean_and_variance()
+    if not by_group:
+        normalized = _dispersions(means[0], variances[0])
+        chosen = _highest(normalized, n_top)
+        if not chosen.any():
+            raise DataError("no feature varies between the cells: none can be selected.")
+        return chosen
+    means, variances = means[sums.cells > 1], variances[sums.cells > 1]
+    kept = np.zeros(means.shape[1], dtype=np.int64)
+    per_group = np.zeros(means.shape)
+    for mean, variance, row in zip(means, variances, per_group, strict=True):
+        seen = mean > 0
+        row[seen] = _dispersions(mean[seen], variance[seen])
+        kept[seen] += _highest(row[seen], n_top)
+    table = pd.DataFrame({"kept": kept, "dispersion": pd.DataFrame(per_group).mean(axis=0)})
+    order = table.sort_values(["kept", "dispersion"], ascending=False, na_position="last").index
+    return np.isin(np.arange(len(kept)), order[:n_top])
+
+
+def _dispersions(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Return log(variance / mean), standardised within bins of log(1 + mean)."""
+    import numpy as np
+    import pandas as pd
+
+    mean = np.where(mean == 0, 1e-12, mean)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = variance / mean
+        dispersion = np.log(np.where(ratio == 0, np.nan, ratio))
+    table = pd.DataFrame({"dispersion": dispersion})
+    bins = table.groupby(pd.cut(np.log1p(mean), bins=N_BINS), observed=True)["dispersion"]
+    center, spread = bins.transform("mean"), bins.transform("std")
+    # A feature alone in its bin gets the value one.
+    alone = spread.isna()
+    center, spread = center.mask(alone, 0.0), spread.mask(alone, center)
+    return ((table["dispersion"] - center) / spread).to_numpy()
+
+
+def _highest(values: np.ndarray, n_top: int) -> np.ndarray:
+    """Return a mask of the values from the ``n_top``-th highest on; NaN is none of them."""
+    import numpy as np
+
+    known = np.sort(values[~np.isnan(values)])
+    if not len(known):
+        return np.zeros(len(values), dtype=bool)
+    return np.nan_to_num(values, nan=-np.inf) >= known[-min(n_top, len(known))]
+
+
+def seurat_v3(sums: Sums, counts: Counts, n_top: int) -> np.ndarray:
+    """Return a mask of the ``n_top`` features with the highest standardised variance.
+
+    ``sums`` are those of the counts, ``counts`` is used for the variance after clipping. Several
+    groups: by median rank over the groups, then by the number of groups that rank a feature
+    among the ``n_top``. Groups of a single cell have no variance and do not count.
+    Raises ``UsageError`` if scikit-misc is missing, ``DataError`` if the curve cannot be fitted.
+    """
+    import numpy as np
+    import pandas as pd
+
+    groups = np.flatnonzero(sums.cells > 1)
+    if not len(groups):
+        raise DataError("flavor='seurat_v3' needs at least two cells (of one batch).")
+    means, variances = sums.mean_and_variance()
+    spread = np.ones_like(means)
+    for group in groups:
+        spread[group] = _expected_spread(means[group], variances[group])
+    cells = sums.cells[:, None]
+    clipped = _clipped_sums(counts, spread * np.sqrt(cells) + means)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        normalized = (1 / ((cells - 1) * spread**2)) * (
+            cells * means**2 + clipped.squares - 2 * clipped.sum * means
+        )
+    ranks = np.argsort(np.argsort(-normalized[groups], axis=1), axis=1).astype(np.float32)
+    within = np.sum(ranks < n_top, axis=0)
+    ranks[ranks >= n_top] = np.nan
+    median = np.ma.median(np.ma.masked_invalid(ranks), axis=0).filled(np.nan)
+    table = pd.DataFrame({"rank": median, "within": within})
+    order = table.sort_values(["rank", "within"], ascending=[True, False], na_position="last")
+    return np.isin(np.arange(len(median)), order.index[:n_top])
+
+
+def _expected_spread(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Return the standard deviation that the mean lets expect: loess of the logarithms."""
+    import numpy as np
+
+    try:
+        from skmisc.loess import loess
+    except ImportError:
+        raise UsageError(
+            "flavor='seurat_v3' needs the package scikit-misc, which is not installed: "
+            "pip install scikit-misc, or choose flavor='seurat'."
+        ) from None
+    varies = variance > 0
+    expected = np.zeros(len(mean))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = loess(np.log10(mean[varies]), np.log10(variance[varies]), span=SPAN, degree=2)
+            model.fit()
+            expected[varies] = model.outputs.fitted_values
+    except ValueError as error:
+        why = str(error).splitlines()[0]
+        raise DataError(
+            f"flavor='seurat_v3' cannot fit its curve to {int(varies.sum())} features that vary "
+            f"({why}); choose flavor='seurat'."
+        ) from None
+    return np.sqrt(10**expected)
+
+
+def _clipped_sums(counts: Counts, highest: np.ndarray) -> Sums:
+    """Return the sums of the counts after clipping at ``highest``, (groups, features)."""
+    import numpy as np
+
+    sums = Sums(*highest.shape)
+    for block, groups in counts():
+        rows = np.repeat(groups, np.diff(block.indptr))
+        sums.add(block, np.minimum(block.data, highest[rows, block.indices]), groups)
+    return sums

@@ -1,0 +1,164 @@
+"""The files of one dataset in the cache: what is known of it, its counts, its truth."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.folders import read_info, reader
+from bench.recipe import DatasetInfo
+
+if TYPE_CHECKING:
+    import numpy as np
+    import scipy.sparse as sp
+    from anndata import AnnData
+
+    from bench.dataset import Dataset
+    from bench.folders import FolderWriter
+    from bench.prepare.blocks import Csr
+
+
+@dataclass(frozen=True)
+class StoredDataset:
+    """A checked dataset in the cache; reading ``info`` needs no heavy import."""
+
+    folder: Path
+    label: str
+    """Display name."""
+    facts: dict[str, Any]
+
+    @property
+    def info(self) -> DatasetInfo:
+        """The facts that a recipe may depend on."""
+        return DatasetInfo(**self.facts["info"])
+
+    @property
+    def counts_digest(self) -> str:
+        """Identifies counts, cells and features."""
+        return str(self.facts["counts_digest"])
+
+    @property
+    def labels_digest(self) -> str:
+        """Identifies the true types."""
+        return str(self.facts["labels_digest"])
+
+    @property
+    def batch_digest(self) -> str:
+        """Identifies the batches; empty if there are none."""
+        return str(self.facts["batch_digest"])
+
+    @property
+    def n_types(self) -> int:
+        """Number of true types."""
+        return len(self.facts["types"])
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the scorer knows of a dataset's cells."""
+
+    folder: Path
+
+    @cached_property
+    def types(self) -> np.ndarray:
+        """True type of each cell."""
+        return reader(self.folder)("types")
+
+    @cached_property
+    def batch(self) -> np.ndarray | None:
+        """Batch of each cell, if there is one."""
+        return reader(self.folder)("batch") if (self.folder / "batch.npy").is_file() else None
+
+
+def load_counts(folder: Path) -> AnnData:
+    """Return the counts of a stored dataset, without labels, memory-mapped and read-only."""
+    import pandas as pd
+    import scipy.sparse as sp
+    from anndata import AnnData
+
+    read, counts = reader(folder), stored_counts(folder)
+    matrix = sp.csr_matrix(
+        (counts.data, counts.indices, counts.indptr), shape=counts.shape, copy=False
+    )
+    return AnnData(
+        X=matrix,
+        obs=pd.DataFrame(index=read("cells").tolist()),
+        var=pd.DataFrame(index=read("features").tolist()),
+    )
+
+
+def stored_counts(folder: Path) -> Csr:
+    """Return the counts of a stored dataset, memory-mapped, for a pass over blocks."""
+    from bench.prepare.blocks import Csr
+
+    read, info = reader(folder), read_info(folder)["info"]
+    shape = (info["n_cells"], info["n_features"])
+    return Csr(read("data"), read("indices"), read("indptr"), shape)
+
+
+def write_dataset(writer: FolderWriter, adata: AnnData, dataset: Dataset) -> dict[str, Any]:
+    """Write counts, names, and apart from them types and batch, in one pass over the counts.
+
+    Returns the facts about the content, with digests.
+    """
+    import numpy as np
+
+    from bench.prepare import describe
+    from bench.prepare.blocks import index_type
+
+    card = dataset.card
+    columns, end = index_type(adata.X), 0
+    writer.append("indptr", np.zeros(1, dtype=np.int64))
+
+    def write(block: sp.csr_matrix) -> None:
+        nonlocal end
+        writer.append("data", block.data)
+        writer.append("indices", block.indices.astype(columns))
+        writer.append("indptr", block.indptr[1:].astype(np.int64) + end)
+        end += block.nnz
+
+    info = describe(
+        adata.X, name=dataset.name, modality=card.modality, has_batch=card.batch_key is not None,
+        each=write,
+    )  # fmt: skip
+    texts = {"cells": adata.obs_names, "features": adata.var_names}
+    texts["types"] = adata.obs[card.label_key]
+    if card.batch_key is not None:
+        texts["batch"] = adata.obs[card.batch_key]
+    for name, values in texts.items():
+        writer.save(name, np.asarray([str(value) for value in values], dtype=np.str_))
+    kinds, sizes = np.unique(writer.read("types"), return_counts=True)
+    counts = ("data", "indices", "indptr", "cells", "features")
+    return {
+        "info": asdict(info),
+        "counts_digest": _array_digest({name: writer.read(name) for name in counts}),
+        "labels_digest": _array_digest({"types": writer.read("types")}),
+        "batch_digest": "" if card.batch_key is None
+        else _array_digest({"batch": writer.read("batch")}),
+        "types": {str(kind): int(size) for kind, size in zip(kinds, sizes, strict=True)},
+    }  # fmt: skip
+
+
+def _array_digest(arrays: dict[str, np.ndarray]) -> str:
+    """Return what identifies the values; types of integers and of text make no difference."""
+    import numpy as np
+
+    from bench.prepare.blocks import ENTRIES, release
+
+    whole = hashlib.blake2b(digest_size=12)
+    for name in sorted(arrays):
+        array = arrays[name]
+        whole.update(f"{name} {array.shape} ".encode())
+        if array.dtype.kind == "U":
+            whole.update("\n".join(array.tolist()).encode())
+            continue
+        for start in range(0, len(array), ENTRIES):
+            piece = array[start : start + ENTRIES]
+            if array.dtype.kind in "iu":
+                piece = piece.astype(np.int64)
+            whole.update(np.ascontiguousarray(piece).data)
+            release(array)
+    return whole.hexdigest()
