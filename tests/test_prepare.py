@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import importlib.util
+import sys
 
 import numpy as np
 import pytest
@@ -102,8 +102,10 @@ def test_the_standard_recipe(counts: AnnData):
     assert log_normalized(info).n_top_features is None
 
 
-@pytest.mark.skipif(importlib.util.find_spec("skmisc") is not None, reason="it is installed")
-def test_seurat_v3_without_its_package_says_what_to_install(counts: AnnData):
+def test_seurat_v3_without_its_package_says_what_to_install(
+    counts: AnnData, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "skmisc.loess", None)
     with pytest.raises(UsageError, match="pip install scikit-misc, or choose flavor='seurat'"):
         prepare(counts, Recipe(n_top_features=20, flavor="seurat_v3"))
 

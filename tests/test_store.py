@@ -7,14 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anndata
 import numpy as np
 import pytest
 
 from bench import folders
 from bench.dataset import Card, Dataset
-from bench.errors import DataError
+from bench.errors import DataError, UsageError
 from bench.keys import digest
-from bench.prepare import prepare
+from bench.prepare import blocks, prepare
 from bench.recipe import Recipe
 from bench.store import Store, Truth, load_counts
 
@@ -162,6 +163,80 @@ def test_a_cache_folder_that_cannot_be_made_is_one_line(tmp_path: Path):
     blocked.write_text("")
     with pytest.raises(DataError, match="BENCH_CACHE_DIR"):
         Store(blocked / "cache")
+
+
+class Backed(Dataset):
+    """A dataset whose counts stay on the disk."""
+
+    name = "memory"
+    card = Card("rna", "in a file", label_key="cell_type")
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def load(self):
+        return anndata.read_h5ad(self.path, backed="r")
+
+
+@pytest.mark.parametrize("form", ["csr", "dense", "csc"])
+def test_a_backed_dataset_is_kept_like_one_in_memory(
+    store: Store, toy_counts, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
+):
+    expected = store.dataset(Memory(toy_counts), "code", "memory")
+    adata = toy_counts.copy()
+    adata.X = {"csr": adata.X, "dense": adata.X.toarray(), "csc": adata.X.tocsc()}[form]
+    adata.write_h5ad(tmp_path / "x.h5ad")
+    monkeypatch.setattr(blocks, "ENTRIES", 300)
+    kept = store.dataset(Backed(tmp_path / "x.h5ad"), "code", "memory")
+    assert kept.folder == expected.folder
+    assert (load_counts(kept.folder).X != toy_counts.X).nnz == 0
+    assert load_counts(kept.folder).X.indices.dtype == np.int32
+
+
+def test_what_a_loader_notes_is_kept_with_the_warnings(store: Store, toy_counts):
+    adata = toy_counts.copy()
+    adata.uns["bench_notes"] = ["3 cells had no label."]
+    adata.X = adata.X.multiply(np.arange(60)[:, None] > 0).tocsr()
+    kept = store.dataset(Memory(adata), "code", "memory")
+    assert kept.facts["warnings"] == [
+        "3 cells had no label.", "memory: 1 cells have no counts at all.",
+    ]  # fmt: skip
+
+
+def test_batches_reach_only_recipes_that_ask_for_them(store: Store, toy_counts):
+    adata = toy_counts.copy()
+    adata.obs["donor"] = ["x", "y"] * 30
+    dataset = Memory(adata)
+    dataset.card = Card("rna", "in memory", label_key="cell_type", batch_key="donor")
+    stored = store.dataset(dataset, "code", "memory")
+    recipe = Recipe(target_sum=1e4, log1p=True, n_top_features=10, batch_aware=True)
+    key = store.prepared_key(stored, recipe)
+    store.prepare(stored.folder, recipe, key)
+    data, _ = store.open_prepared(key)
+    direct = prepare(adata, recipe, adata.obs["donor"].to_numpy())
+    assert list(data.var_names) == list(direct.var_names)
+    adata.obs["donor"] = ["x"] * 20 + ["y"] * 40
+    other = store.dataset(dataset, "other", "memory")
+    assert other.counts_digest == stored.counts_digest
+    assert store.prepared_key(other, recipe) != key
+    plain = Recipe(target_sum=1e4, log1p=True)
+    assert store.prepared_key(other, plain) == store.prepared_key(stored, plain)
+
+
+def test_a_method_whose_recipe_needs_the_batch_must_say_that_it_uses_it(store, toy_counts):
+    from bench.config import Settings
+    from bench.jobs import Configured, make_job
+    from bench.methods.pca import PCA
+
+    class Sly(PCA):
+        def recipe(self, info):
+            return Recipe(n_top_features=5, batch_aware=True)
+
+    stored = store.dataset(Memory(toy_counts), "code", "memory")
+    sly = Configured(Sly, "bench.methods.pca", "sly", Sly(Sly.Params()))
+    with pytest.raises(UsageError, match=r"sly: its recipe has batch_aware, but uses\(\) lacks"):
+        make_job(sly, stored, 0, Settings(), store)
 
 
 # What is there, and what may go.

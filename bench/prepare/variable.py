@@ -23,6 +23,8 @@ N_BINS = 20
 SPAN = 0.3
 """Share of the features in each local fit of ``seurat_v3``."""
 
+_MIN_POINTS = 4
+
 Counts = Callable[[], Iterator[tuple["sp.csr_matrix", "np.ndarray"]]]
 """Makes one more pass over (block of counts, number of the group of each cell)."""
 
@@ -132,16 +134,20 @@ def _expected_spread(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
     varies = variance > 0
     expected = np.zeros(len(mean))
     try:
+        # With fewer the library does not raise but crashes.
+        if np.count_nonzero(varies) < _MIN_POINTS:
+            raise ValueError(b"too few")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = loess(np.log10(mean[varies]), np.log10(variance[varies]), span=SPAN, degree=2)
             model.fit()
             expected[varies] = model.outputs.fitted_values
     except ValueError as error:
-        why = str(error).splitlines()[0]
+        why = error.args[0] if error.args else ""
+        why = why.decode() if isinstance(why, bytes) else str(why)
         raise DataError(
-            f"flavor='seurat_v3' cannot fit its curve to {int(varies.sum())} features that vary "
-            f"({why}); choose flavor='seurat'."
+            f"flavor='seurat_v3' cannot fit its curve to {np.count_nonzero(varies)} features that "
+            f"vary ({why.strip(' .')}); choose flavor='seurat'."
         ) from None
     return np.sqrt(10**expected)
 
