@@ -196,9 +196,10 @@ def test_a_backed_dataset_is_kept_like_one_in_memory(
 
 def test_what_a_loader_notes_is_kept_with_the_warnings(store: Store, toy_counts):
     adata = toy_counts.copy()
-    adata.uns["bench_notes"] = ["3 cells had no label."]
     adata.X = adata.X.multiply(np.arange(60)[:, None] > 0).tocsr()
-    kept = store.dataset(Memory(adata), "code", "memory")
+    dataset = Memory(adata)
+    dataset.notes = ["3 cells had no label."]
+    kept = store.dataset(dataset, "code", "memory")
     assert kept.facts["warnings"] == [
         "3 cells had no label.", "memory: 1 cells have no counts at all.",
     ]  # fmt: skip
@@ -227,9 +228,9 @@ def test_batches_reach_only_recipes_that_ask_for_them(store: Store, toy_counts):
 def test_a_method_whose_recipe_needs_the_batch_must_say_that_it_uses_it(store, toy_counts):
     from bench.config import Settings
     from bench.jobs import Configured, make_job
-    from bench.methods.pca import PCA
+    from bench.methods.pca import PrincipalComponents
 
-    class Sly(PCA):
+    class Sly(PrincipalComponents):
         def recipe(self, info):
             return Recipe(n_top_features=5, batch_aware=True)
 
