@@ -201,7 +201,7 @@ def test_what_a_loader_notes_is_kept_with_the_warnings(store: Store, toy_counts)
     dataset.notes = ["3 cells had no label."]
     kept = store.dataset(dataset, "code", "memory")
     assert kept.facts["warnings"] == [
-        "3 cells had no label.", "memory: 1 cells have no counts at all.",
+        "3 cells had no label.", "1 cells have no counts at all.",
     ]  # fmt: skip
 
 
