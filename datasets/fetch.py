@@ -111,7 +111,7 @@ def obtain(
         else:
             found[file.name] = path
     if missing and _offline(offline):
-        raise _unreachable(owner, missing, cache, "offline: BENCH_OFFLINE is set")
+        raise _unreachable(owner, missing, cache, "offline is set")
     for number, file in enumerate(missing):
         try:
             found[file.name] = _fetch(owner, file, cache, mirror, say)

@@ -1,0 +1,413 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anndata import AnnData
+
+from bench import data
+from bench.added import add, added, remove
+from bench.choose import Chosen, choose_datasets
+from bench.config import Settings, load_settings
+from bench.datasets.files import FileDataset
+from bench.errors import DataError, UsageError
+from bench.jobs import Left
+from bench.store import Store
+
+PLUGIN = """
+from bench.dataset import Card, RemoteFile
+from bench.datasets._published import Published
+
+
+class Toy(Published):
+    name = "toy_set"
+    card = Card(
+        modality="rna", summary="toy", label_key="cell_type", reference="Toy 2020",
+        licence="CC0", labels_from="sorting", tags=("toys",),
+        files=(RemoteFile("toy_counts.h5ad", "{url}/toy_counts.h5ad", "sha256:{sha}", {size}),),
+    )
+
+    def read(self, files):
+        import anndata
+
+        adata = anndata.read_h5ad(files["toy_counts.h5ad"])
+        adata.uns["bench_notes"] = ["3 cells without a label left out"]
+        return adata
+"""
+
+
+class Counting(SimpleHTTPRequestHandler):
+    requests: list[str] = []
+
+    def do_GET(self) -> None:
+        self.requests.append(self.path)
+        super().do_GET()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+class World:
+    """A server with one file, a plugin with a dataset that needs it, and empty folders."""
+
+    def __init__(self, root: Path, toy: AnnData) -> None:
+        self.root, self.said = root, list[str]()
+        self.served, self.data, self.mirror = root / "served", root / "data", root / "mirror"
+        for folder in (self.served, self.data, self.mirror):
+            folder.mkdir()
+        self.original = self.served / "toy_counts.h5ad"
+        toy.write_h5ad(self.original)
+        self.requests: list[str] = []
+        handler = type("Handler", (Counting,), {"requests": self.requests})
+        self.http = ThreadingHTTPServer(
+            ("127.0.0.1", 0), partial(handler, directory=str(self.served))
+        )
+        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        self.plugin = root / "toys.py"
+        content = self.original.read_bytes()
+        sha = hashlib.sha256(content).hexdigest()
+        self.plugin.write_text(
+            PLUGIN.replace("{url}", self.url)
+            .replace("{sha}", sha)
+            .replace("{size}", str(len(content)))
+        )
+        self.settings = load_settings(
+            {"plugins": (str(self.plugin),), "cache_dir": root / "cache", "mirror": ""}
+        )
+        self.store = Store(self.settings.cache_dir)
+        self.downloaded = root / "cache" / "downloads" / "toy_set" / "toy_counts.h5ad"
+
+    def choose(self, text: str, **values: Any) -> tuple[list[Chosen], list[Left]]:
+        settings = self.settings.model_copy(update=values)
+        return choose_datasets(text, settings, self.store, self.said.append)
+
+    def one(self, text: str = "toy_set", **values: Any) -> Chosen:
+        (found,), _ = self.choose(text, **values)
+        return found
+
+    def bench(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        env = {
+            **os.environ, "BENCH_PLUGINS": str(self.plugin),
+            "BENCH_CACHE_DIR": str(self.settings.cache_dir), **environment,
+        }  # fmt: skip
+        return subprocess.run(
+            [sys.executable, "-m", "bench.cli", *words],
+            capture_output=True, text=True, cwd=self.root, env=env,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def world(tmp_path: Path, toy_counts: AnnData, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    for name in ("BENCH_DATA_DIR", "BENCH_MIRROR", "BENCH_OFFLINE", "BENCH_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    made = World(tmp_path, toy_counts)
+    yield made
+    made.http.shutdown()
+    made.http.server_close()
+
+
+@pytest.fixture
+def keep(world: World) -> Callable[..., Any]:
+    """Add the toy file under a name."""
+
+    def run(name: str = "mine", path: Path | None = None, **values: Any) -> Any:
+        facts = {key: values.pop(key) for key in ("reference", "licence") if key in values}
+        origin = path or world.original
+        source = FileDataset.from_path(origin, FileDataset.Params(**values))
+        return add(name, source, origin, world.settings.cache_dir, world.said.append, facts)
+
+    return run
+
+
+# What a name stands for.
+
+
+def test_patterns_fetch_nothing_and_say_how(world: World):
+    found, left = world.choose("toy_*,sim_rna")
+    assert [one.label for one in found] == ["sim_rna"]
+    size = world.original.stat().st_size / 1000
+    assert left == [
+        Left("all", "toy_set", "skipped",
+             f"not fetched: bench data fetch toy_set (about {size:.0f} kB)")
+    ]  # fmt: skip
+    assert world.requests == []
+
+
+def test_nothing_left_is_an_error_that_says_how(world: World):
+    with pytest.raises(UsageError, match=r"none of the selected datasets is here \(toy_set: not"):
+        world.choose("tag:toys")
+
+
+def test_a_name_in_full_is_fetched_even_beside_a_pattern(world: World):
+    found, left = world.choose("toy_set,tag:toys")
+    assert (len(found), left) == (1, [])
+    stored = world.store.dataset(found[0].dataset, found[0].source, "toy_set")
+    assert stored.info.n_cells == 60
+    assert stored.facts["warnings"][0] == "3 cells without a label left out"
+    assert world.requests == ["/toy_counts.h5ad"]
+
+
+def test_a_dataset_in_the_cache_needs_its_files_no_more(world: World):
+    one = world.one()
+    world.store.dataset(one.dataset, one.source, one.label)
+    world.downloaded.unlink()
+    again, left = world.choose("tag:toys", offline=True)
+    assert left == []
+    stored = world.store.dataset(again[0].dataset, again[0].source, "toy_set")
+    assert stored.info.n_cells == 60
+    assert len(world.requests) == 1
+
+
+def test_order_of_what_a_name_stands_for(
+    world: World, keep: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("BENCH_DATA_DIR", str(world.data))
+    data.fetch("toy_set", world.settings, world.said.append)
+    keep("toy_set", licence="MIT")
+    shutil.copy(world.original, world.data / "toy_set.h5ad")
+    shutil.copy(world.original, world.data / "toy_counts.h5ad")
+    seen = []
+    for gone in (
+        world.data / "toy_counts.h5ad",
+        world.data / "toy_set.h5ad",
+        world.settings.cache_dir / "data" / "toy_set.json",
+        world.downloaded,
+        None,
+    ):
+        seen.append(data.place("toy_set", world.settings)["state"])
+        if gone is not None:
+            gone.unlink()
+    assert seen == ["local", "stand-in", "added", "downloaded", "to fetch"]
+
+
+def test_a_stand_in_keeps_what_is_known_of_the_dataset(
+    world: World, toy_counts: AnnData, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("BENCH_DATA_DIR", str(world.data))
+    mine = toy_counts.copy()
+    mine.uns["licence"] = "MIT"
+    mine.write_h5ad(world.data / "toy_set.h5ad")
+    one = world.one()
+    assert world.said == [
+        f"toy_set: its original files are not here; reading {world.data}/toy_set.h5ad in their "
+        "place"
+    ]
+    one.dataset.load()
+    card = one.dataset.card
+    assert (card.reference, card.licence, card.labels_from) == ("Toy 2020", "MIT", "sorting")
+    assert one.dataset.name == one.label == "toy_set"
+    assert world.requests == []
+
+
+def test_mirror_and_cache_come_from_the_settings(world: World):
+    (world.mirror / "toy_set").mkdir()
+    shutil.copy(world.original, world.mirror / "toy_set")
+    one = world.one(mirror=str(world.mirror), offline=True)
+    assert one.dataset.load().n_obs == 60
+    assert data.place("toy_set", world.settings)["state"] == "to fetch"
+
+
+# The verbs.
+
+
+def test_run_without_network_and_file_is_one_line(world: World):
+    ran = world.bench("run", "-m", "pca", "-d", "toy_set", BENCH_OFFLINE="1")
+    assert ran.returncode == 2
+    (line,) = ran.stderr.strip().splitlines()
+    for part in ("toy_counts.h5ad", f"{world.url}/toy_counts.h5ad", str(world.downloaded.parent)):
+        assert part in line
+    assert world.requests == []
+
+
+def test_fetch_verify_where(world: World):
+    ran = world.bench("data", "fetch", "toy_set", "--offline")
+    assert ran.returncode == 2
+    assert ran.stderr.strip() == (
+        f"bench: toy_set: toy_counts.h5ad ({world.original.stat().st_size:,} bytes) is not here; "
+        f"download it from {world.url}/toy_counts.h5ad and put it into {world.downloaded.parent}."
+    )
+    ran = world.bench("data", "fetch", "toy_set", "--json")
+    assert ran.returncode == 0, ran.stderr
+    (row,) = json.loads(ran.stdout)
+    assert (row["state"], row["path"]) == ("download", str(world.downloaded))
+    (row,) = json.loads(world.bench("data", "where", "toy_set", "--json").stdout)
+    assert row["path"] == str(world.downloaded)
+    world.downloaded.write_bytes(b"damaged")
+    ran = world.bench("data", "verify", "--json")
+    assert ran.returncode == 1
+    (row,) = json.loads(ran.stdout)
+    assert row["state"] == "damaged"
+    assert "has 7 bytes, expected" in row["note"]
+    assert world.bench("data", "fetch", "toy_set").returncode == 0
+    assert world.bench("data", "verify", "toy_set").returncode == 0
+
+
+def test_fetch_goes_on_after_a_dataset_that_cannot_be_had(world: World):
+    world.original.unlink()
+    rows, problems = data.fetch("toy_set,sim_rna", world.settings, world.said.append)
+    assert [(row["dataset"], row["state"]) for row in rows] == [("toy_set", "missing")]
+    assert len(problems) == 1
+    assert "HTTP 404" in problems[0]
+    assert "sim_rna: needs no file" in world.said
+
+
+def test_add_gives_a_dataset_with_a_name(world: World):
+    ran = world.bench(
+        "data", "add", "mine", str(world.original), "--citation", "Me 2026", "--licence", "CC0",
+        "--labels-from", "sorting", "--organism", "mouse",
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert "mine: 60 cells × 40 features, 3 types in 'cell_type', rna" in ran.stdout
+    one = world.one("tag:added")
+    world.original.unlink()
+    adata, card = one.dataset.load(), one.dataset.card
+    assert adata.shape == (60, 40)
+    assert (card.reference, card.licence) == ("Me 2026", "CC0")
+    assert (card.labels_from, card.organism) == ("sorting", "mouse")
+    listed = {row["dataset"]: row for row in json.loads(world.bench("datasets", "--json").stdout)}
+    assert (listed["mine"]["state"], listed["mine"]["cells"]) == ("added", 60)
+    assert listed["toy_set"]["state"].startswith("to fetch (about ")
+    assert listed["sim_rna"]["state"] == "ready"
+    shown = json.loads(world.bench("datasets", "mine", "--json").stdout)
+    assert shown["licence"] == "CC0"
+
+
+def test_what_is_added_equals_the_file(
+    world: World, keep: Callable[..., Any], toy_counts: AnnData
+):
+    path = world.root / "odd.h5ad"
+    odd = toy_counts.copy()
+    odd.obs["donor"] = ["p1", "p2"] * 30
+    odd.obs["score"] = range(60)
+    odd.obs["note"] = ["x", None] * 30
+    odd.layers["other"] = odd.X
+    odd.obsm["ADT"] = odd.X[:, :3].toarray()
+    odd.write_h5ad(path)
+    kept = keep("odd", path, batch_key="donor")
+    assert "not kept: layers['other']; X holds the counts" in world.said
+    assert (kept.card.batch_key, kept.card.n_types) == ("donor", 3)
+    read = world.one("odd").dataset.load()
+    assert (read.X != toy_counts.X).nnz == 0
+    assert list(read.obs_names) == list(toy_counts.obs_names)
+    assert list(read.obs["cell_type"]) == list(toy_counts.obs["cell_type"])
+    assert list(read.obs["score"]) == list(range(60))
+    assert read.obsm["ADT"].shape == (60, 3)
+
+
+def test_data_that_fail_a_check_are_not_added(
+    world: World, keep: Callable[..., Any], toy_counts: AnnData
+):
+    path = world.root / "log.h5ad"
+    logged = toy_counts.copy()
+    logged.X = logged.X.log1p()
+    logged.write_h5ad(path)
+    with pytest.raises(DataError, match="not whole numbers"):
+        keep("log", path)
+    assert added(world.settings.cache_dir) == {}
+    assert not list(world.settings.cache_dir.glob("data/*"))
+
+
+def test_a_full_disk_leaves_the_dataset_that_was_there(
+    world: World, keep: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    keep("mine")
+
+    def full(adata: AnnData, path: Path, **_: Any) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(AnnData, "write_h5ad", full)
+    with pytest.raises(DataError, match=r"mine\.h5ad: cannot be written \(No space left"):
+        keep("mine")
+    assert world.one("mine").dataset.load().n_obs == 60
+    assert sorted(path.suffix for path in world.settings.cache_dir.glob("data/mine*")) == [
+        ".h5ad", ".json",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("sim_rna", "a dataset of this program"),
+        ("toy_set", "a dataset of this program or a plugin"),
+        ("mine", "added from"),
+        ("there", "the file"),
+        ("all", "cannot be the name"),
+        ("a,b", "cannot be the name"),
+        ("../x", "cannot be the name"),
+        ("x.h5ad", "cannot be the name"),
+    ],
+)
+def test_names_that_are_refused(
+    world: World, keep: Callable[..., Any], monkeypatch: pytest.MonkeyPatch,
+    name: str, reason: str,
+):  # fmt: skip
+    monkeypatch.setenv("BENCH_DATA_DIR", str(world.data))
+    shutil.copy(world.original, world.data / "there.h5ad")
+    keep("mine")
+    with pytest.raises(UsageError, match=reason):
+        data.refuse_name(name, world.settings, replace=False)
+    if "cannot" not in reason:
+        data.refuse_name(name, world.settings, replace=True)
+
+
+def test_verify_remove_and_unfinished_sets(world: World, keep: Callable[..., Any]):
+    one = keep("mine")
+    assert [row["state"] for row in data.verify("mine", world.settings)] == ["ok"]
+    one.path.write_bytes(one.path.read_bytes() + b"x")
+    assert [row["state"] for row in data.verify("mine", world.settings)] == ["damaged"]
+    with pytest.raises(
+        UsageError, match=r"no dataset was added under the name 'toy_set' \(added: mine"
+    ):
+        remove("toy_set", world.settings.cache_dir)
+    remove("mine", world.settings.cache_dir)
+    assert added(world.settings.cache_dir) == {}
+    assert world.original.is_file()
+    one.path.with_suffix(".json").write_text("{")
+    assert added(world.settings.cache_dir) == {}
+
+
+def test_clean(world: World, keep: Callable[..., Any]):
+    keep("mine")
+    for name in ("toy_set", "mine"):
+        one = world.one(name)
+        Store(world.settings.cache_dir).dataset(one.dataset, one.source, one.label)
+    states = [row["state"] for row in data.where("toy_set", world.settings)]
+    assert states == ["download", "cached"]
+    del world.store
+    assert data.clean(world.settings) == []
+    assert {row["dataset"] for row in data.clean(world.settings, everything=True)} == {
+        "toy_set", "mine",
+    }  # fmt: skip
+    assert world.downloaded.is_file()
+    data.clean(world.settings, downloads=True)
+    assert not world.downloaded.exists()
+    assert list(added(world.settings.cache_dir)) == ["mine"]
+
+
+@pytest.mark.parametrize("size", ["5", "GB", "-1GB", "manyGB", "infGB", "nanGB"])
+def test_sizes_that_are_refused(world: World, size: str):
+    ran = world.bench("data", "clean", f"--max-size={size}")
+    assert ran.returncode == 2
+    assert ran.stderr.startswith(f"bench: --max-size={size}: expected a size such as '20GB'")
+
+
+def test_settings_have_a_mirror_and_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = tmp_path / "bench.toml"
+    file.write_text('mirror = "https://example.org/sets"\noffline = true\n')
+    settings: Settings = load_settings({}, file)
+    assert (settings.mirror, settings.offline) == ("https://example.org/sets", True)
+    monkeypatch.setenv("BENCH_OFFLINE", "0")
+    assert load_settings({}, file).offline is False
