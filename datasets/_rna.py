@@ -6,7 +6,7 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from bench.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     import scipy.sparse as sp
     from anndata import AnnData
 
@@ -23,25 +24,25 @@ TENX_LICENCE = "CC BY 4.0"
 _NOT_GENES = ("ERCC-", "eGFP")
 
 
-def geo(
-    accession: str, name: str, checksum: str = "", size: int | None = None, saved_as: str = ""
-) -> RemoteFile:
-    """Return a supplementary file of a GEO series (GSE…) or sample (GSM…).
-
-    ``saved_as`` is its local name where the original one is not unique.
-    """
+def geo(accession: str, name: str, checksum: str = "", size: int | None = None) -> RemoteFile:
+    """Return a supplementary file of a GEO series (GSE…) or sample (GSM…)."""
     kind = "series" if accession.startswith("GSE") else "samples"
     folder = f"https://ftp.ncbi.nlm.nih.gov/geo/{kind}/{accession[:-3]}nnn/{accession}/suppl"
-    return RemoteFile(saved_as or name, f"{folder}/{name}", checksum, size)
+    return RemoteFile(name, f"{folder}/{name}", checksum, size)
 
 
 def tenx(
-    version: str, sample: str, ending: str, checksum: str = "", size: int | None = None
+    version: str,
+    sample: str,
+    ending: str,
+    checksum: str = "",
+    size: int | None = None,
+    about: int | None = None,
 ) -> RemoteFile:
     """Return a file of a public 10x Genomics dataset, by Cell Ranger version and sample."""
     name = f"{sample}_{ending}"
     url = f"https://cf.10xgenomics.com/samples/cell-exp/{version}/{sample}/{name}"
-    return RemoteFile(name, url, checksum, size)
+    return RemoteFile(name, url, checksum, size, about)
 
 
 def note(adata: AnnData, line: str) -> None:
@@ -57,6 +58,17 @@ def keep_cells(adata: AnnData, kept: np.ndarray, why: str) -> AnnData:
     rest = adata[kept].copy()
     note(rest, f"{dropped} of {adata.n_obs} cells dropped: {why}")
     return rest
+
+
+def join(adata: AnnData, table: pd.DataFrame, where: str, say: Callable[[str], None]) -> AnnData:
+    """Join metadata by barcode; how many cells are not in ``table`` becomes a note."""
+    from .formats import join_labels
+
+    joined = join_labels(adata, table, where=where, say=say)
+    lost = adata.n_obs - joined.n_obs
+    if lost:
+        note(joined, f"{lost} of {adata.n_obs} cells dropped: not in the authors' annotation")
+    return joined
 
 
 def keep_labelled(adata: AnnData, key: str, no_type: tuple[str, ...] = ()) -> AnnData:

@@ -19,6 +19,7 @@ from ._rna import (
     TENX_LICENCE,
     find_member,
     geo,
+    join,
     keep_cells,
     keep_labelled,
     need,
@@ -133,7 +134,13 @@ class Pbmc4k(_TenX):
         labels_from="Cell Ranger's graph clustering of the same counts; no names of types",
         tags=("blood", "labels-from-clusters"),
         files=(
-            tenx("2.1.0", "pbmc4k", _MATRIX, "md5:f61f4deca423ef0fa82d63fdfa0497f7"),
+            tenx(
+                "2.1.0",
+                "pbmc4k",
+                _MATRIX,
+                "md5:f61f4deca423ef0fa82d63fdfa0497f7",
+                about=18_000_000,
+            ),
             tenx("2.1.0", "pbmc4k", "analysis.tar.gz"),
         ),
         documented="https://support.10xgenomics.com/single-cell-gene-expression/software/"
@@ -142,12 +149,12 @@ class Pbmc4k(_TenX):
 
     def read(self, files: dict[str, Path]) -> AnnData:
         """Return the UMI counts (4,340 × 33,694) with the clusters."""
-        from .formats import join_labels, read_labels
+        from .formats import read_labels
 
         archive, analysis = files.values()
         clusters = find_member(self.unpack(analysis), analysis, "graphclust/clusters.csv")
         table = read_labels(clusters)
-        adata = join_labels(self.matrix(archive), table, where=self.name, say=self.say)
+        adata = join(self.matrix(archive), table, self.name, self.say)
         need(adata, clusters, "Cluster")
         return keep_labelled(adata, "Cluster")
 
@@ -276,11 +283,9 @@ class Kang(Published):
 
     def _annotated(self, part: AnnData, table: Any, condition: str, facts: Path) -> AnnData:
         """Join the cells of one run, whose barcodes the table makes unique by a further 1."""
-        from .formats import join_labels
-
         own = table[table["stim"] == condition].copy()
         own.index = [re.sub(r"^([ACGT]+-1)1$", r"\1", barcode) for barcode in own.index]
-        part = join_labels(part, own, where=f"{self.name} ({condition})", say=self.say)
+        part = join(part, own, f"{self.name} ({condition})", self.say)
         need(part, facts, "cell", "multiplets", "ind")
         singlet = (part.obs["multiplets"] == "singlet").to_numpy()
         part = keep_cells(part, singlet, "no singlet by demuxlet")

@@ -11,7 +11,7 @@ from bench.parameters import Parameters
 from bench.recipe import RNA
 
 from ._published import Published
-from ._rna import GEO_LICENCE, geo, keep_cells, keep_labelled, need, note, read_annotated
+from ._rna import GEO_LICENCE, geo, join, keep_cells, keep_labelled, need, note, read_annotated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,11 +138,11 @@ class Bhattacherjee(Published):
 
     def read(self, files: dict[str, Path]) -> AnnData:
         """Return the counts of the cells asked for."""
-        from .formats import join_labels, read_labels, read_text
+        from .formats import read_labels, read_text
 
         matrix, facts = files.values()
         adata = read_text(matrix, orientation="genes", say=self.say)
-        adata = join_labels(adata, read_labels(facts), where=self.name, say=self.say)
+        adata = join(adata, read_labels(facts), self.name, self.say)
         need(adata, facts, "CellType", "L2_clusters", "DevStage", "Sample")
         if self.params.stage != "all":
             stage = adata.obs["DevStage"].astype(str).str.lower()

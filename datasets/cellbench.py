@@ -12,7 +12,7 @@ from bench.parameters import Parameters
 from bench.recipe import RNA
 
 from ._published import Published
-from ._rna import drop_spikes, keep_cells, keep_labelled, need, stack
+from ._rna import drop_spikes, join, keep_cells, keep_labelled, need, stack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,14 +106,14 @@ class CellBench(Published):
 
     def read(self, files: dict[str, Path]) -> AnnData:
         """Return the counts of the runs over the genes (Ensembl ids) that all have."""
-        from .formats import join_labels, read_labels, read_text
+        from .formats import read_labels, read_text
 
         parts = {}
         paths = list(files.values())
         for counts, metadata in zip(paths[::2], paths[1::2], strict=True):
             run = counts.name.removeprefix("sc_").removesuffix(".count.csv.gz")
             part = read_text(counts, orientation="genes", say=self.say)
-            part = join_labels(part, read_labels(metadata), where=self.name, say=self.say)
+            part = join(part, read_labels(metadata), self.name, self.say)
             need(part, metadata, "cell_line_demuxlet", "demuxlet_cls")
             single = (part.obs["demuxlet_cls"] == "SNG").to_numpy()
             part = keep_cells(part, single, "no singlet by demuxlet")

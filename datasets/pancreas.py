@@ -14,6 +14,7 @@ from ._rna import (
     GeneRows,
     drop_spikes,
     geo,
+    join,
     keep_labelled,
     lines_of,
     need,
@@ -147,7 +148,7 @@ def _read_muraro(files: dict[str, Path], say: Callable[[str], None]) -> AnnData:
     """Read genes × cells (tabs, whatever the name says), and types by the names of the cells."""
     import numpy as np
 
-    from .formats import join_labels, read_labels, read_text
+    from .formats import read_labels, read_text
 
     matrix, types = files.values()
     adata = read_text(matrix, orientation="genes", sep="\t", say=say)
@@ -164,7 +165,7 @@ def _read_muraro(files: dict[str, Path], say: Callable[[str], None]) -> AnnData:
             f"{types}: {table.shape[1]} columns beside the names of the cells, expected one."
         )
     table.columns = ["cell_type"]
-    adata = join_labels(adata, table, where="muraro", say=say)
+    adata = join(adata, table, "muraro", say)
     adata.obs["donor"] = adata.obs_names.str.split("-").str[0]
     return keep_labelled(adata, "cell_type", no_type=("unclear",))
 

@@ -15,7 +15,7 @@ from bench.errors import DataError
 from bench.recipe import RNA
 
 from ._published import Published
-from ._rna import drop_spikes, keep_labelled, stack
+from ._rna import drop_spikes, join, keep_labelled, stack
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,9 +58,7 @@ class _Tissue(Published):
 
     def labelled(self, adata: AnnData, annotation: Path) -> AnnData:
         """Return the annotated cells, without spike-ins."""
-        from .formats import join_labels
-
-        adata = join_labels(adata, self.annotation(annotation), where=self.name, say=self.say)
+        adata = join(adata, self.annotation(annotation), self.name, self.say)
         return keep_labelled(drop_spikes(adata), "cell_ontology_class", no_type=("unknown",))
 
 
@@ -152,7 +150,7 @@ class QuakeDiaphragm(_Tissue):
         url="https://figshare.com/articles/dataset/5829687",
         tags=("muscle", "deep-clustering", "batches"),
         files=(
-            RemoteFile("FACS.zip", f"{_FIGSHARE}10700143"),
+            RemoteFile("FACS.zip", f"{_FIGSHARE}10700143", about=304_000_000),
             RemoteFile("annotations_facs.csv", f"{_FIGSHARE}13088129"),
         ),
     )

@@ -127,7 +127,7 @@ def test_values_that_are_no_umis_are_refused():
 
 def muraro_files(files: dict[str, Path], matrix: np.ndarray, genes: list[str]) -> None:
     """The table has tabs, R's short header and hyphens; the types have dots and R's header x."""
-    cells = ["D28-1_1", "D28-1_2", "D29-2_1", "D31-8_96"]
+    cells = ["D28-1_1", "D28-1_2", "D29-2_1", "D31-8_96", "D31-8_97"]
     table, types = files.values()
     values = corrected(matrix, 256)
     lines = ["\t".join(cells)]
@@ -140,7 +140,7 @@ def muraro_files(files: dict[str, Path], matrix: np.ndarray, genes: list[str]) -
 def test_muraro(loader, tmp_path):
     dataset = loader("muraro")
     files = by_card(dataset, tmp_path)
-    matrix = counts(4, 5)
+    matrix = counts(5, 5)
     genes = ["INS__chr11", "ERCC-00002__chrERCC-00002", "GCG__chr2", "PAR__chrX", "PAR__chrY"]
     muraro_files(files, matrix, genes)
     adata = dataset.read(files)
@@ -151,6 +151,7 @@ def test_muraro(loader, tmp_path):
     np.testing.assert_array_equal(dense(adata), matrix[[0, 2]][:, [0, 2, 3, 4]])
     notes = " ".join(adata.uns["bench_notes"])
     assert "1 spike-in" in notes
+    assert "2 of 5 cells dropped: not in the authors' annotation" in notes
     assert "'unclear'" in notes
 
 
@@ -167,7 +168,7 @@ def test_pancreas_uses_one_name_for_one_type(loader, tmp_path):
             text = stream.read()
         write(table, text.replace("GENE0", "INS").replace("GENE1", "GCG"))
     muraro_files(
-        {path.name: path for path in paths[4:6]}, counts(4, 3),
+        {path.name: path for path in paths[4:6]}, counts(5, 3),
         ["GCG__chr2", "INS__chr11", "ONLY__chr1"],
     )  # fmt: skip
     reads = [[5, 0, 2, 9], [0, 3, 1, 1], [1, 1, 1, 1], [7, 7, 7, 7]]
