@@ -35,8 +35,9 @@ class Search:
 
     Either ``low`` and ``high`` (optionally ``log`` or a ``step``) or ``choices``. ``zero=True``
     samples a switch first: off means 0, on means the (often logarithmic) range.
-    ``when`` holds other parameters' values under which this one is sampled at all,
-    ``{"solver": ("nimfa",)}``.
+    ``when`` holds the conditions under which this one is sampled at all, all of which must hold:
+    ``(("solver", ("cd", "mu")),)``. ``"on"`` stands for any value but zero, ``"a|b"`` for one of
+    two parameters, ``"modality"`` for that of the dataset.
     """
 
     low: float | None = None
@@ -54,6 +55,13 @@ class Search:
         else:
             text = f"{self.low:g} – {self.high:g}" + (", log" if self.log else "")
         return ("0 or " + text) if self.zero else text
+
+    def condition(self) -> str:
+        """Return ``when`` as a short text such as ``solver=cd or mu``; empty if always."""
+        return " and ".join(
+            f"{names.replace('|', ' or ')}={' or '.join(str(v) for v in allowed)}"
+            for names, allowed in self.when
+        )
 
 
 def _parse_layers(value: object) -> object:
@@ -161,11 +169,18 @@ class Parameters(BaseModel):
                     "type": _type_name(field.annotation),
                     "default": str(default),
                     "valid": ", ".join(bounds),
-                    "search": space[name].describe() if name in space else "",
+                    "search": _shown(space.get(name)),
                     "meaning": field.description or "",
                 }
             )
         return rows
+
+
+def _shown(search: Search | None) -> str:
+    if search is None:
+        return ""
+    condition = search.condition()
+    return search.describe() + (f", if {condition}" if condition else "")
 
 
 def _type_name(annotation: object) -> str:

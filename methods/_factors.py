@@ -33,7 +33,7 @@ class FactorParameters(Parameters):
         True, description="chromatin: peaks open in 1 % to 90 % of the cells only"
     )
 
-    tfidf: Annotated[bool, Search(choices=(False, True))] = Field(
+    tfidf: Annotated[bool, Search(choices=(False, True), when=(("modality", (ATAC,)),))] = Field(
         False, description="chromatin: weight the binarised peaks by TF-IDF"
     )
 

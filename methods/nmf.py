@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
 
+_PENALTY = Search(1e-5, 1e-2, log=True, zero=True, when=(("solver", ("cd", "mu")),))
+
 
 class NMF(Factorization):
     """V ≈ W H with W, H ≥ 0 (Lee and Seung 2001); the embedding is W (cells × n_components).
@@ -49,13 +51,13 @@ class NMF(Factorization):
         tol: Annotated[float, Search(1e-6, 1e-2, log=True)] = Field(
             1e-4, ge=0, description="relative improvement at which iterations stop"
         )
-        alpha_w: Annotated[float, Search(1e-5, 1e-2, log=True, zero=True)] = Field(
+        alpha_w: Annotated[float, _PENALTY] = Field(
             0.0, ge=0, description="penalty on W (scikit-learn's alpha_W)"
         )
-        alpha_h: Annotated[float, Search(1e-5, 1e-2, log=True, zero=True)] = Field(
+        alpha_h: Annotated[float, _PENALTY] = Field(
             0.0, ge=0, description="penalty on H (scikit-learn's alpha_H)"
         )
-        l1_ratio: Annotated[float, Search(0, 1)] = Field(
+        l1_ratio: Annotated[float, Search(0, 1, when=(("alpha_w|alpha_h", ("on",)),))] = Field(
             0.0, ge=0, le=1, description="share of the L1 norm in the penalties"
         )
 

@@ -1,0 +1,324 @@
+"""The search space of a method, made from its parameter declarations.
+
+A configuration is drawn parameter by parameter. A parameter that is zero or on a scale is a
+switch (``name.on``) and a range; one with conditions (``Search.when``) is drawn only if they hold
+and keeps its base value otherwise.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from bench.errors import UsageError, did_you_mean
+from bench.parameters import Parameters, Search
+
+SWITCH = ".on"
+_GRID_MOST = 100_000
+
+
+class Suggest(Protocol):
+    """What draws values; an Optuna trial is one."""
+
+    def suggest_float(self, name: str, low: float, high: float, **more: Any) -> float:
+        """Return a number of the range."""
+
+    def suggest_int(self, name: str, low: int, high: int, **more: Any) -> int:
+        """Return a whole number of the range."""
+
+    def suggest_categorical(self, name: str, choices: Any) -> Any:
+        """Return one of the choices."""
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One parameter to search."""
+
+    name: str
+    search: Search
+    whole: bool
+    """True if its values are integers."""
+
+    def draw(self, suggest: Suggest) -> Any:
+        """Return a value; off means 0."""
+        s = self.search
+        if s.choices is not None:
+            return suggest.suggest_categorical(self.name, s.choices)
+        if s.zero and not suggest.suggest_categorical(self.name + SWITCH, (False, True)):
+            return 0 if self.whole else 0.0
+        assert s.low is not None
+        assert s.high is not None
+        if self.whole:
+            step = int(s.step or 1)
+            return suggest.suggest_int(self.name, int(s.low), int(s.high), log=s.log, step=step)
+        return suggest.suggest_float(self.name, s.low, s.high, log=s.log, step=s.step)
+
+    def encode(self, value: Any) -> dict[str, Any] | None:
+        """Return the drawn values that give ``value``; ``None`` if it lies outside."""
+        s = self.search
+        if s.choices is not None:
+            return {self.name: value} if value in s.choices else None
+        if s.zero and value == 0:
+            return {self.name + SWITCH: False}
+        assert s.low is not None
+        assert s.high is not None
+        inside = s.low <= value <= s.high
+        if inside and s.step:
+            steps = (value - s.low) / s.step
+            inside = math.isclose(steps, round(steps), abs_tol=1e-8)
+        if not inside:
+            return None
+        return {self.name: value} | ({self.name + SWITCH: True} if s.zero else {})
+
+    def values(self) -> list[Any] | None:
+        """Return all values if they are few enough to list, else ``None``."""
+        s = self.search
+        if s.choices is not None:
+            return list(s.choices)
+        assert s.low is not None
+        assert s.high is not None
+        step = s.step or (1 if self.whole and not s.log else None)
+        if step is None:
+            return None
+        listed: list[Any] = [s.low + i * step for i in range(int((s.high - s.low) / step + 1.5))]
+        listed = [int(v) if self.whole else float(v) for v in listed if v <= s.high + 1e-12]
+        return ([0] if s.zero else []) + listed
+
+
+@dataclass(frozen=True)
+class Space:
+    """What is searched of one method on one dataset, and the values of all other parameters."""
+
+    owner: str
+    params: type[Parameters]
+    base: dict[str, Any]
+    """Resolved default configuration: declared defaults, profile, what the user has set."""
+    dimensions: tuple[Dimension, ...]
+    """In an order in which conditions look back only."""
+
+    def draw(self, suggest: Suggest) -> dict[str, Any]:
+        """Return a configuration, resolved to plain values.
+
+        Raises ``UsageError`` if the method refuses this combination of values.
+        """
+        values = dict(self.base)
+        for dimension in self.dimensions:
+            if _holds(dimension.search, values):
+                values[dimension.name] = dimension.draw(suggest)
+        return self.complete(values)
+
+    def complete(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return validated, resolved values of all parameters."""
+        return self.params.build(dict(values), owner=self.owner).resolved()
+
+    def encode(self, values: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the drawn values that give a configuration; ``None`` if it lies outside."""
+        drawn: dict[str, Any] = {}
+        for dimension in self.dimensions:
+            if not _holds(dimension.search, values):
+                continue
+            part = dimension.encode(values[dimension.name])
+            if part is None:
+                return None
+            drawn |= part
+        return drawn
+
+    @property
+    def conditional(self) -> list[str]:
+        """Names that are not drawn in every configuration."""
+        return [d.name for d in self.dimensions if d.search.zero or d.search.when]
+
+    @property
+    def categorical(self) -> list[str]:
+        """Names of choices and switches."""
+        return [d.name for d in self.dimensions if d.search.zero or d.search.choices is not None]
+
+    def grid(self) -> list[dict[str, Any]]:
+        """Return every valid configuration once, the default first if it is one of them.
+
+        Raises ``UsageError`` if a parameter has no finite list of values or there are too many.
+        """
+        endless = [d.name for d in self.dimensions if d.values() is None]
+        if endless:
+            raise UsageError(
+                f"{self.owner}: --sampler grid needs a list of values or a step for "
+                f"{', '.join(endless)}; give them with --space, or use another sampler."
+            )
+        sizes = math.prod(len(d.values() or ()) for d in self.dimensions)
+        if sizes > _GRID_MOST:
+            raise UsageError(
+                f"{self.owner}: the grid has {sizes:,} configurations, more than {_GRID_MOST:,}; "
+                "give fewer values with --space, or use another sampler."
+            )
+        found: dict[str, dict[str, Any]] = {}
+        for values in self._combinations():
+            try:
+                whole = self.complete(values)
+            except UsageError:
+                continue
+            found.setdefault(repr(whole), whole)
+        return sorted(found.values(), key=lambda values: values != self.base)
+
+    def _combinations(self) -> Iterator[dict[str, Any]]:
+        names = [d.name for d in self.dimensions]
+        for chosen in itertools.product(*(d.values() or () for d in self.dimensions)):
+            values = self.base | dict(zip(names, chosen, strict=True))
+            for dimension in self.dimensions:
+                if not _holds(dimension.search, values):
+                    values[dimension.name] = self.base[dimension.name]
+            yield values
+
+    def describe(self) -> list[dict[str, str]]:
+        """Return one row per searched parameter: name, default, range, condition."""
+        return [
+            {
+                "parameter": d.name,
+                "default": str(self.base[d.name]),
+                "search": d.search.describe(),
+                "only if": d.search.condition(),
+            }
+            for d in self.dimensions
+        ]
+
+
+def make_space(
+    owner: str,
+    params: type[Parameters],
+    base: Mapping[str, Any],
+    *,
+    fixed: frozenset[str] = frozenset(),
+    changes: Mapping[str, Search | None] | None = None,
+    modality: str = "",
+) -> Space:
+    """Return the space of a method.
+
+    ``base`` is its resolved default configuration, ``fixed`` names parameters the user has set,
+    which are not searched, ``changes`` replaces ranges (``None``: not searched). Conditions on
+    ``modality`` are decided here. Raises ``UsageError`` for a range that makes no sense.
+    """
+    declared: dict[str, Search | None] = {**params.search_space()}
+    declared |= changes or {}
+    chosen = []
+    for name, search in declared.items():
+        if search is None or (name in fixed and name not in (changes or {})):
+            continue
+        reduced = _for_modality(search, modality)
+        if reduced is not None:
+            dimension = Dimension(name, reduced, _kind(params, name) == "int")
+            chosen.append(_checked(owner, params, dimension))
+    return Space(owner, params, dict(base), tuple(_in_order(owner, chosen, params)))
+
+
+def _for_modality(search: Search, modality: str) -> Search | None:
+    """Return the range without its conditions on the modality; ``None`` if they do not hold."""
+    for name, allowed in search.when:
+        if name == "modality" and modality not in allowed:
+            return None
+    return replace(search, when=tuple(w for w in search.when if w[0] != "modality"))
+
+
+def _holds(search: Search, values: Mapping[str, Any]) -> bool:
+    """Return whether the conditions hold; ``a|b`` means a or b, ``on`` any value but zero."""
+    return all(
+        any(_is_one_of(values[name], allowed) for name in names.split("|"))
+        for names, allowed in search.when
+    )
+
+
+def _is_one_of(value: Any, allowed: tuple[Any, ...]) -> bool:
+    return value in allowed or ("on" in allowed and not isinstance(value, str) and bool(value))
+
+
+def _kind(params: type[Parameters], name: str) -> str:
+    annotation = params.model_fields[name].annotation
+    return {int: "int", float: "float"}.get(annotation, "other")  # type: ignore[arg-type]
+
+
+def _checked(owner: str, params: type[Parameters], dimension: Dimension) -> Dimension:
+    """Return the dimension with choices as resolved values.
+
+    Raises ``UsageError`` unless the range is one, and its ends or choices are valid values.
+    """
+    name, s = f"{owner}.{dimension.name}", dimension.search
+    if s.choices is not None:
+        if len(s.choices) < 2:
+            raise UsageError(
+                f"{name}: {len(s.choices)} values to choose from; give at least two, or the value "
+                "itself to fix it."
+            )
+        if len(set(map(repr, s.choices))) < len(s.choices):
+            raise UsageError(f"{name}: a value to choose from is given twice.")
+        choices = tuple(_valid(owner, params, dimension.name, choice) for choice in s.choices)
+        return replace(dimension, search=replace(s, choices=choices))
+    if _kind(params, dimension.name) == "other":
+        raise UsageError(f"{name} is no number: give a list of values instead of low and high.")
+    if s.low is None or s.high is None:
+        raise UsageError(f"{name}: a range needs both low and high, or give a list of values.")
+    if not s.low < s.high:
+        problem = "is empty" if s.low == s.high else "is inverted"
+        raise UsageError(
+            f"{name}: the range {s.low:g} – {s.high:g} {problem}; low must be below high."
+        )
+    if s.log and s.low <= 0:
+        raise UsageError(f"{name}: a logarithmic range must begin above 0, not at {s.low:g}.")
+    if s.step is not None and (s.log or s.step <= 0 or s.low + s.step > s.high):
+        raise UsageError(
+            f"{name}: step {s.step:g} must be above 0, fit into the range, and exclude log."
+        )
+    ends = [s.low, s.high, *([s.step] if s.step is not None else [])]
+    if dimension.whole and any(end != int(end) for end in ends):
+        raise UsageError(f"{name} takes whole numbers: {s.low:g} – {s.high:g} has others.")
+    for end in (s.low, s.high):
+        _valid(owner, params, dimension.name, int(end) if dimension.whole else end)
+    return dimension
+
+
+def _valid(owner: str, params: type[Parameters], name: str, value: Any) -> Any:
+    """Return a value as resolved; raises ``UsageError`` if the declaration refuses it as such."""
+    from pydantic import TypeAdapter, ValidationError
+
+    field = params.model_fields[name]
+    annotated: Any = field.annotation
+    for extra in field.metadata:
+        annotated = _annotate(annotated, extra)
+    try:
+        adapter = TypeAdapter(annotated)
+        return adapter.dump_python(adapter.validate_python(value), mode="json")
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{owner}.{name}: cannot search at {value!r}: {message}.") from None
+
+
+def _annotate(annotated: Any, extra: Any) -> Any:
+    from typing import Annotated
+
+    return Annotated[annotated, extra]
+
+
+def _in_order(
+    owner: str, dimensions: list[Dimension], params: type[Parameters]
+) -> Iterator[Dimension]:
+    """Yield dimensions so that those in a condition come before those that depend on them."""
+    waiting = list(dimensions)
+    while waiting:
+        names = {d.name for d in waiting}
+        ready = [d for d in waiting if not names & _looks_at(owner, d, params)]
+        if not ready:
+            raise UsageError(f"{owner}: the conditions of {waiting[0].name} lead back to itself.")
+        yield from ready
+        waiting = [d for d in waiting if d not in ready]
+
+
+def _looks_at(owner: str, dimension: Dimension, params: type[Parameters]) -> set[str]:
+    found = {name for names, _ in dimension.search.when for name in names.split("|")}
+    unknown = sorted(found - params.model_fields.keys())
+    if unknown:
+        hint = did_you_mean(unknown[0], list(params.model_fields))
+        raise UsageError(
+            f"{owner}.{dimension.name}: its condition names '{unknown[0]}', which is no "
+            f"parameter.{hint}"
+        )
+    return found

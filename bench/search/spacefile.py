@@ -1,0 +1,118 @@
+"""``--space file.yaml``: what a search looks at, narrowed, extended or held fixed.
+
+vae:
+  n_latent: {low: 8, high: 32, log: true}   # another range
+  hidden: ["128", "512-64"]                 # values to choose from
+  max_epochs: {low: 50, high: 400, step: 50}
+  prior: standard                           # this value, not searched
+  kl_warmup: null                           # its default, not searched
+  weight_decay: {low: 1e-6, high: 1e-3, log: true, zero: true, when: {prior: [standard]}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UsageError, did_you_mean
+from bench.parameters import Parameters, Search
+from bench.yamlfile import read_yaml
+
+Conditions = tuple[tuple[str, tuple[Any, ...]], ...]
+_RANGE = ("low", "high", "log", "step", "zero", "choices", "when")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a file says about one method."""
+
+    searched: dict[str, Search | None] = field(default_factory=dict)
+    """New ranges; ``None``: not searched."""
+    fixed: dict[str, Any] = field(default_factory=dict)
+    """Values that are held."""
+
+
+def read_space(path: Path, params: Mapping[str, type[Parameters]]) -> dict[str, Changes]:
+    """Return the changes by method; ``params`` are the parameters of the searched methods.
+
+    Raises ``UsageError`` that names the file, the method and the parameter.
+    """
+    content = read_yaml(path)
+    found = {}
+    for method, block in content.items():
+        if method not in params:
+            hint = did_you_mean(str(method), list(params))
+            raise UsageError(f"{path}: '{method}' is not among the searched methods.{hint}")
+        if not isinstance(block, dict):
+            raise UsageError(f"{path}: {method}: expected parameters with their ranges.")
+        found[str(method)] = _changes(f"{path}: {method}", block, params[method])
+    return found
+
+
+def _changes(where: str, block: Mapping[Any, Any], params: type[Parameters]) -> Changes:
+    changes = Changes()
+    declared = {name: search.when for name, search in params.search_space().items()}
+    for name, value in block.items():
+        if name not in params.model_fields:
+            hint = did_you_mean(str(name), list(params.model_fields))
+            raise UsageError(f"{where}: no parameter '{name}'.{hint}")
+        if isinstance(value, dict):
+            changes.searched[name] = _range(f"{where}.{name}", value, declared.get(name, ()))
+        elif isinstance(value, list):
+            changes.searched[name] = Search(choices=tuple(value), when=declared.get(name, ()))
+        else:
+            changes.searched[name] = None
+            if value is not None:
+                changes.fixed[name] = value
+    return changes
+
+
+def _range(where: str, value: Mapping[Any, Any], when: Conditions) -> Search:
+    unknown = [key for key in value if key not in _RANGE]
+    if unknown:
+        hint = did_you_mean(str(unknown[0]), list(_RANGE))
+        raise UsageError(f"{where}: no key '{unknown[0]}'.{hint}")
+    choices = value.get("choices")
+    if choices is not None and (not isinstance(choices, list) or {"low", "high"} & set(value)):
+        raise UsageError(f"{where}: give a list of choices, or low and high, not both.")
+    return Search(
+        low=_number(where, value, "low"),
+        high=_number(where, value, "high"),
+        step=_number(where, value, "step"),
+        log=_flag(where, value, "log"),
+        zero=_flag(where, value, "zero"),
+        choices=None if choices is None else tuple(choices),
+        when=_conditions(where, value["when"]) if "when" in value else when,
+    )
+
+
+def _number(where: str, value: Mapping[Any, Any], key: str) -> float | None:
+    """Return a number; YAML reads ``1e-6`` as text."""
+    given = value.get(key)
+    if given is None:
+        return None
+    try:
+        if isinstance(given, bool):
+            raise ValueError
+        number = float(given)
+    except (TypeError, ValueError):
+        raise UsageError(f"{where}: {key} is {given!r}, not a number.") from None
+    return int(number) if isinstance(given, int) else number
+
+
+def _flag(where: str, value: Mapping[Any, Any], key: str) -> bool:
+    given = value.get(key, False)
+    if not isinstance(given, bool):
+        raise UsageError(f"{where}: {key} is {given!r}; expected true or false.")
+    return given
+
+
+def _conditions(where: str, value: Any) -> Conditions:
+    if not isinstance(value, dict):
+        raise UsageError(f"{where}: when is {value!r}; expected parameter: [values].")
+    return tuple(
+        (str(name), tuple(allowed) if isinstance(allowed, list) else (allowed,))
+        for name, allowed in value.items()
+    )
