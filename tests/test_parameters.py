@@ -167,7 +167,7 @@ def test_search_ranges_are_valid_values(cls):
             assert not search.log or search.low > 0, where
             values = [search.low, search.high]
         others = {
-            key: allowed[0] for key, allowed in search.when if key in cls.model_fields
+            key: allowed[0] for key, allowed in search.when if key in cls.Params.model_fields
         }  # "a|b" and the modality are no parameters
         for value in [*values, *([0] if search.zero else [])]:
             cls.Params.build({**others, name: value}, owner=cls.name)

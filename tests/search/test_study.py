@@ -1,0 +1,260 @@
+"""A study: distinct configurations, resumption, pruning, refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+from pydantic import Field
+
+from bench.errors import UsageError
+from bench.parameters import Parameters, Search
+from bench.search.objective import parse_objectives
+from bench.search.samplers import check_pruner, check_sampler
+from bench.search.space import Space, make_space
+from bench.search.study import Study, UsedUp
+
+
+class Params(Parameters):
+    rate: Annotated[float, Search(1e-4, 1e-2, log=True)] = Field(1e-3, gt=0)
+    kind: Annotated[Literal["a", "b"], Search(choices=("a", "b"))] = "a"
+    penalty: Annotated[float, Search(1e-5, 1e-2, log=True, zero=True)] = 0.0
+    size: int = Field(10, ge=1)
+
+
+class Small(Parameters):
+    size: Annotated[int, Search(1, 5)] = Field(3, ge=1)
+
+
+def space(params: type[Parameters] = Params, **changes: Any) -> Space:
+    return make_space("m", params, params().resolved(), changes=changes)
+
+
+def study(folder: Path, one: Space | None = None, **more: Any) -> Study:
+    options = {"sampler": "tpe", "pruner": "none", "seed": 0} | more
+    objectives = parse_objectives(options.pop("objective", "ari"), "holdout")
+    return Study("s", folder, one or space(), objectives, **options)
+
+
+def value(params: dict[str, Any]) -> float:
+    return params["rate"] * 100 + (params["kind"] == "b") + params["penalty"]
+
+
+def run(held: Study, n: int) -> list[dict[str, Any]]:
+    for _ in range(n):
+        trial = held.ask()
+        held.tell(trial.number, "done", [value(trial.params)])
+    return [trial.params for trial in held.trials()]
+
+
+def test_the_default_comes_first_and_nothing_is_repeated(tmp_path):
+    with study(tmp_path) as held:
+        params = run(held, 25)
+    assert params[0] == Params().resolved()
+    assert len({str(one) for one in params}) == 25
+
+
+def test_a_resumed_study_goes_on_as_an_uninterrupted_one(tmp_path):
+    with study(tmp_path / "one") as held:
+        whole = run(held, 18)
+    for _ in range(3):
+        with study(tmp_path / "parts") as held:
+            parts = run(held, 6)
+    assert parts == whole
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_restarted_sampler_repeats_no_configuration(tmp_path, sampler):
+    for _ in range(8):
+        with study(tmp_path, sampler=sampler) as held:
+            params = run(held, 2)
+    assert len({str(one) for one in params}) == 16
+
+
+def test_a_small_space_is_used_up_and_said(tmp_path):
+    with study(tmp_path, space(Small)) as held:
+        for _ in range(5):
+            trial = held.ask()
+            held.tell(trial.number, "done", [0.1 * trial.params["size"]])
+        with pytest.raises(UsedUp, match="5 configurations"):
+            held.ask()
+        found = [trial.params["size"] for trial in held.trials()]
+    assert sorted(found) == [1, 2, 3, 4, 5]
+    assert found[0] == 3
+
+
+def test_a_killed_driver_loses_no_trial(tmp_path):
+    with study(tmp_path) as held:
+        run(held, 3)
+        lost = held.ask()
+        half = held._study.ask()  # killed before its parameters were drawn
+        held.tell(held.ask().number, "failed", None, "no memory")
+    with study(tmp_path) as held:
+        assert [t.number for t in held.trials()] == [0, 1, 2, 3, 5]
+        assert [(t.number, t.params) for t in held.recover()] == [(lost.number, lost.params)]
+        held.tell(lost.number, "done", [0.5])
+        assert held.recover() == []
+        assert [t.status for t in held.trials()] == ["done"] * 4 + ["failed"]
+        assert held.trials()[3].values == (0.5,)
+        assert half.number not in {t.number for t in held.trials()}
+
+
+def test_a_driver_killed_before_the_first_trial_was_drawn(tmp_path):
+    with study(tmp_path) as held:
+        held._study.enqueue_trial(held.space.encode(Params().resolved()))
+        held._study.ask()
+    with study(tmp_path) as held:
+        assert held.recover() == []
+        params = run(held, 4)
+    assert params[0] == Params().resolved()
+    assert len({str(one) for one in params}) == 4
+
+
+def test_a_torn_last_line_and_a_stale_lock_are_mended(tmp_path):
+    with study(tmp_path) as held:
+        run(held, 2)
+    journal = tmp_path / "study.journal"
+    with journal.open("ab") as stream:
+        stream.write(b'{"op_code":5,"worker')
+    Path(f"{journal}.lock").symlink_to(journal)
+    with study(tmp_path) as held:
+        assert len(run(held, 2)) == 4
+    with study(tmp_path) as held:
+        assert len(held.trials()) == 4
+
+
+def test_a_second_driver_is_refused(tmp_path):
+    with study(tmp_path):
+        with pytest.raises(UsageError, match=r"process \d+ on .* is working on it"):
+            study(tmp_path).__enter__()
+    with study(tmp_path):
+        pass
+
+
+def test_a_database_tells_of_drivers_elsewhere(tmp_path):
+    import time
+
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    with study(tmp_path / "here", storage=url) as held:
+        run(held, 2)
+        elsewhere = {"who": "process 7 on mars", "host": "mars", "seen": time.time()}
+        held._study.set_user_attr("driver", elsewhere)
+        with pytest.raises(UsageError, match=r"process 7 on mars is working on it \(last sign"):
+            study(tmp_path / "there", storage=url).__enter__()
+        held._study.set_user_attr("driver", elsewhere | {"seen": time.time() - 100})
+        with study(tmp_path / "there", storage=url) as taken:
+            assert len(taken.trials()) == 2
+
+
+def test_a_default_outside_the_space_is_still_trial_0(tmp_path):
+    with study(tmp_path, space(rate=Search(2e-3, 1e-2))) as held:
+        first = held.ask()
+        assert first.params == Params().resolved()
+        held.tell(first.number, "done", [0.25])
+        run(held, 3)
+        trials = held.trials()
+    assert trials[0].values == (0.25,)
+    assert trials[0].status == "done"
+    assert min(t.params["rate"] for t in trials[1:]) >= 2e-3
+
+
+def test_hopeless_trials_are_found_by_their_losses(tmp_path):
+    with study(tmp_path, pruner="median") as held:
+        for number in range(6):
+            trial = held.ask()
+            judged = [
+                held.hopeless(trial.number, s, 1.0 + number / 10 - s / 100) for s in range(9)
+            ]
+            assert not any(judged[:5])
+            held.tell(trial.number, "done", [1.0])
+        bad, good = held.ask(), held.ask()
+        assert any(held.hopeless(bad.number, step, 5.0) for step in range(9))
+        assert not any(held.hopeless(good.number, step, 0.1) for step in range(9))
+        held.tell(bad.number, "pruned", None, "worse than the median")
+        assert {t.number: t.status for t in held.trials()}[bad.number] == "pruned"
+
+
+def test_the_grid_is_walked_once(tmp_path):
+    one = space(rate=Search(choices=(1e-3, 1e-2)), penalty=None)
+    for _ in range(2):
+        with study(tmp_path, one, sampler="grid") as held:
+            params = run(held, 2)
+    assert {(p["rate"], p["kind"]) for p in params} == {
+        (1e-3, "a"), (1e-3, "b"), (1e-2, "a"), (1e-2, "b")
+    }  # fmt: skip
+    with study(tmp_path, one, sampler="grid") as held, pytest.raises(UsedUp, match="all 4"):
+        held.ask()
+
+
+@pytest.mark.parametrize("sampler", ["gp", "tpe", "random"])
+def test_several_objectives(tmp_path, sampler):
+    one = space(penalty=None)
+    with study(tmp_path, one, sampler=sampler, objective="ari,seconds") as held:
+        for _ in range(12):
+            trial = held.ask()
+            held.tell(trial.number, "done", [value(trial.params), trial.params["rate"]])
+        assert all(len(t.values) == 2 for t in held.trials())
+
+
+@pytest.mark.parametrize(
+    ("sampler", "changes", "n", "message"),
+    [
+        ("tpo", {}, 1, "no sampler 'tpo'. Did you mean 'tpe'"),
+        ("gp", {}, 1, r"gp cannot handle conditional parameters \(penalty\)"),
+        ("cmaes", {"penalty": None}, 1, r"cmaes cannot handle choices \(kind\)"),
+        ("cmaes", {"penalty": None, "kind": None}, 1, "needs at least two parameters"),
+        ("grid", {}, 1, "a step for rate, penalty"),
+    ],
+)
+def test_samplers_refuse_what_they_cannot_do(sampler, changes, n, message):
+    with pytest.raises(UsageError, match=message):
+        check_sampler(sampler, space(**changes), n)
+
+
+def test_pruning_with_several_objectives_is_refused():
+    check_pruner("median", 1)
+    with pytest.raises(UsageError, match="--pruner median works with one objective only"):
+        check_pruner("median", 2)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite:////nonexistent/folder/x.db", "unable to open database file"),
+        ("studies.db", "Could not parse"),
+        ("postgresql://me:secret@localhost:1/x", r"postgresql://me:\*\*\*@localhost:1/x"),
+    ],
+)
+def test_an_unreachable_storage_is_one_line(tmp_path, url, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        study(tmp_path, storage=url).__enter__()
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+    with study(tmp_path):  # the refused one holds nothing
+        pass
+
+
+@pytest.mark.parametrize(
+    ("text", "protocol", "message"),
+    [
+        ("arj", "holdout", "no objective 'arj'. Did you mean 'ari'"),
+        ("ari", "unsupervised", "needs labels"),
+        ("kmeans/silhouette", "unsupervised", "needs labels"),
+        ("kmeans/n_clusters", "holdout", "no better or worse"),
+        ("embedding/ari", "holdout", "metric of kmeans or leiden"),
+        ("ari,kmeans/ari", "holdout", "named twice"),
+    ],
+)
+def test_objectives_that_make_no_sense(text, protocol, message):
+    with pytest.raises(UsageError, match=message):
+        parse_objectives(text, protocol)
+
+
+def test_objectives_by_protocol():
+    assert [o.key for o in parse_objectives("", "holdout")] == ["kmeans/ari"]
+    assert [o.key for o in parse_objectives("", "unsupervised")] == ["leiden/silhouette"]
+    several = parse_objectives("nmi,seconds,loss", "oracle")
+    assert [(o.key, o.maximize) for o in several] == [
+        ("kmeans/nmi", True), ("seconds", False), ("held_out_loss", False)
+    ]  # fmt: skip
