@@ -53,7 +53,7 @@ def check_pruner(name: str, n_objectives: int) -> None:
         raise UsageError(f"--pruner: no pruner '{name}'.{did_you_mean(name, list(PRUNERS))}")
     if name != "none" and n_objectives > 1:
         raise UsageError(
-            f"--pruner {name} works with one objective only; {n_objectives} are given, and there is "
+            f"--pruner {name} works with one objective, not {n_objectives}, as there is "
             "no order to stop a trial by: leave it out."
         )
 
