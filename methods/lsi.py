@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -22,7 +23,8 @@ class LSI(Method):
     """TF-IDF of binarised peaks, truncated SVD without its first component, rows of unit length.
 
     The first component follows the depth of a cell. Source: Cusanovich et al. 2018, methods; the
-    logarithm of TF · IDF · 10,000 is that of Stuart et al. 2019 (Signac).
+    logarithm of TF · IDF · 10,000 is that of Stuart et al. 2019 (Signac). Each of the three parts
+    can be switched off, to see what it contributes.
     """
 
     name = "lsi"
@@ -39,28 +41,33 @@ class LSI(Method):
         )
         low: float = Field(0.01, ge=0, lt=1, description="peaks open in a larger share of cells")
         high: float = Field(1.0, gt=0, le=1, description="and open in a smaller share; 1: all")
+        idf: bool = Field(True, description="weight rare peaks more; off: log(1 + TF · 10,000)")
+        drop_first: bool = Field(True, description="leave out the first component")
+        unit_rows: bool = Field(True, description="scale each cell's components to length 1")
 
     params: Params
 
     def recipe(self, info: DatasetInfo) -> Recipe:
-        """Return log TF-IDF of binarised peaks."""
-        return Recipe(
-            min_cells=self.params.low, max_cells=self.params.high, binarize=True, tfidf=True
-        )
+        """Return log TF-IDF, or log TF, of binarised peaks."""
+        peaks = Recipe(min_cells=self.params.low, max_cells=self.params.high, binarize=True)
+        if self.params.idf:
+            return replace(peaks, tfidf=True)
+        return replace(peaks, target_sum=1e4, log1p=True)
 
     def fit(self, data: AnnData, context: Context) -> Fit:
-        """Return components 2, 3, ... of each cell, rows of length 1, (cells, n_components)."""
+        """Return components 2, 3, ... of each cell, of length 1, (cells, n_components)."""
         from sklearn.decomposition import TruncatedSVD
 
-        n_components = min(self.params.n_components + 1, min(data.shape) - 1)
+        first = int(self.params.drop_first)
+        n_components = min(self.params.n_components + first, min(data.shape) - 1)
         model = TruncatedSVD(
             n_components, algorithm="arpack", random_state=derive(context.seed, "lsi")
         )
         model.fit(data.X)
-        self._components = model.components_[1:]
+        self._components = model.components_[first:]
         notes = {}
         if len(self._components) < self.params.n_components:
-            notes["n_components"] = f"{len(self._components)}, cells or features minus two"
+            notes["n_components"] = f"{len(self._components)}, as many as cells and features allow"
         return Fit(
             embedding=self.transform(data),
             n_parameters=int(model.components_.size),
@@ -72,7 +79,8 @@ class LSI(Method):
         import numpy as np
         from sklearn.preprocessing import normalize
 
-        return np.asarray(normalize(data.X @ self._components.T), dtype=np.float32)
+        scores = data.X @ self._components.T
+        return np.asarray(normalize(scores) if self.params.unit_rows else scores, dtype=np.float32)
 
     def save(self, path: Path) -> None:
         """Write the components into the folder ``path``."""

@@ -27,8 +27,9 @@ class SCALE(NetworkMethod):
     """Mixture-prior variational autoencoder of peaks (Xiong et al. 2019).
 
     Mended against the published program: mixture weights and variances cannot leave their range
-    (they could turn negative and give NaN); the mixture is fitted to the means of a network that
-    was trained for some epochs with a normal prior, not to draws of an untrained one; weight
+    (they could turn negative and give NaN); the mixture is fitted to the posteriors (means and
+    variances) of a network that was trained for some epochs with a normal prior, not to draws of
+    an untrained one; weight
     decay spares the mixture; the embedding is the mean, not a draw; responsibilities come
     from a log-sum-exp without a floor; the cell's depth enters the expected value.
     ``preset=faithful`` is the release of 2019: batches of 32, step size 2e-3 decayed to 2e-4,
@@ -105,7 +106,12 @@ class SCALE(NetworkMethod):
         )
 
     def train(self, model: Model, cells: Cells, context: Context) -> Trained:
-        """Train with a normal prior, fit the mixture to the means, train with the mixture."""
+        """Train with a normal prior, fit the mixture to the means, train with the mixture.
+
+        A Gaussian of the prior starts with the variance of its cells' means plus the mean of their
+        posterior variances (the law of total variance): that of the draws it has to explain.
+        """
+        import numpy as np
         from sklearn.mixture import GaussianMixture
 
         from .nn.mixture import MixtureAutoencoder
@@ -116,11 +122,15 @@ class SCALE(NetworkMethod):
             schedule = Schedule.of(self.params, max_epochs=self.params.normal_epochs)
             train(model, model.objective, cells, schedule, context, stage="normal")
             model.kl_warmup = 0
+        means = encode(model, model.embed, cells)
         mixture = GaussianMixture(
             self._fitted["n_components"], covariance_type="diag", n_init=5, reg_covar=1e-4,
             random_state=derive(context.seed, "mixture"),
-        ).fit(encode(model, model.embed, cells))  # fmt: skip
-        model.set_mixture(mixture.weights_, mixture.means_, mixture.covariances_)
+        ).fit(means)  # fmt: skip
+        shares = mixture.predict_proba(means)
+        within = shares.T @ encode(model, model.variance, cells)
+        within /= np.maximum(shares.sum(axis=0), 1e-12)[:, None]
+        model.set_mixture(mixture.weights_, mixture.means_, mixture.covariances_ + within)
         schedule = Schedule.of(self.params, warmup=model.kl_warmup)
         return train(model, model.objective, cells, schedule, context)
 

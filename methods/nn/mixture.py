@@ -101,6 +101,10 @@ class MixtureAutoencoder(VariationalAutoencoder):
         log_pi = torch.log_softmax(self.logits, 0)
         return (log_gamma.exp() * (each + log_gamma - log_pi)).sum(dim=1)
 
+    def variance(self, block: Block) -> Tensor:
+        """Return the variance σ² of each cell's posterior, (cells, d)."""
+        return self.posterior(block)[1].exp()
+
     def component(self, block: Block) -> Tensor:
         """Return p(k | μ), (cells, K)."""
         return self.log_responsibilities(self.embed(block)).exp()

@@ -42,6 +42,17 @@ def test_is_its_formula(peaks: AnnData):
     np.testing.assert_allclose(np.linalg.norm(fitted.embedding_, axis=1), 1.0, rtol=1e-5)
 
 
+def test_each_part_can_be_switched_off(peaks: AnnData):
+    counts = peaks.X.toarray().astype(np.float64)
+    term = np.log1p(counts / counts.sum(axis=1, keepdims=True) * 1e4)
+    u, s, _ = np.linalg.svd(term, full_matrices=False)
+    plain = estimator(n_components=4, idf=False, drop_first=False, unit_rows=False)
+    found = plain.fit(peaks, modality=ATAC).embedding_
+    expected = u[:, :4] * s[:4]
+    expected *= np.sign((found * expected).sum(axis=0))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
 def test_dropped_component_is_depth(peaks: AnnData):
     """The first component, not in the embedding, follows depth; the next one follows types."""
     fitted = estimator(n_components=4).fit(peaks, modality=ATAC)

@@ -164,7 +164,7 @@ def test_specificity_by_hand():
     assert table[2].tolist() == pytest.approx(table[1].tolist())
 
 
-def test_mixture_is_fitted_on_means_and_seeded(toy_counts: AnnData):
+def test_mixture_is_fitted_on_posteriors_and_seeded(toy_counts: AnnData):
     from sklearn.mixture import GaussianMixture
 
     values = {
@@ -176,9 +176,19 @@ def test_mixture_is_fitted_on_means_and_seeded(toy_counts: AnnData):
     expected = GaussianMixture(
         3, covariance_type="diag", n_init=5, reg_covar=1e-4, random_state=derive(4, "mixture")
     ).fit(fitted.embedding_)
-    np.testing.assert_allclose(
-        fitted.method._model.means.detach().numpy(), expected.means_, rtol=1e-3, atol=1e-4
-    )
+    model = fitted.method._model
+    np.testing.assert_allclose(model.means.detach(), expected.means_, rtol=1e-3, atol=1e-4)
+    # The variance of draws: that of the means plus the mean posterior variance, by component.
+    cells = fitted.method._cells(fitted.prepared_, "cpu")
+    block = next(iter(cells.blocks(np.arange(60), 60)))
+    with torch.no_grad():
+        spread = model.variance(block).numpy()
+    shares = expected.predict_proba(fitted.embedding_)
+    total = [
+        np.average((fitted.embedding_ - m) ** 2 + spread, axis=0, weights=share)
+        for m, share in zip(expected.means_, shares.T, strict=True)
+    ]
+    np.testing.assert_allclose(model.variances().detach(), total, rtol=1e-2, atol=1e-3)
 
 
 def test_objective_adds_up():
