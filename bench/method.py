@@ -136,4 +136,5 @@ class Method(ABC):
 
     # Optional, found by hasattr:
     #   transform(data: AnnData) -> np.ndarray     embedding of new cells, prepared alike
+    #   impute(data: AnnData) -> np.ndarray        expected value of each entry, cells × features
     #   save(path: Path) / load(path: Path)        the fitted state, in the folder ``path``

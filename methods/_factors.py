@@ -75,6 +75,13 @@ class Factorization(Method):
         w = project(data.X, self._loadings, **self._loss())
         return np.asarray(embed(w, self._loadings, self.params), dtype=np.float32)
 
+    def impute(self, data: AnnData) -> np.ndarray:
+        """Return W H, (cells, features), with W solved for the loadings of the fit."""
+        import numpy as np
+
+        w = project(data.X, self._loadings, **self._loss())
+        return np.asarray(w @ self._loadings, dtype=np.float32)
+
     def _loss(self) -> dict[str, Any]:
         """Return what :func:`project` must know to minimise the loss of the fit."""
         return {}

@@ -9,7 +9,7 @@ from .nn.settings import HUANG
 
 if TYPE_CHECKING:
     from .nn.likelihoods import Likelihood
-    from .nn.models import Model
+    from .nn.models import Network
 
 
 class AE(NetworkMethod):
@@ -38,7 +38,7 @@ class AE(NetworkMethod):
 
     params: Params
 
-    def build(self, n_features: int, likelihood: Likelihood) -> Model:
+    def build(self, n_features: int, likelihood: Likelihood) -> Network:
         """Return the untrained network."""
         from .nn.models import Autoencoder
 

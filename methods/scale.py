@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .nn.batches import Cells
     from .nn.likelihoods import Likelihood
-    from .nn.models import Model
+    from .nn.models import Network
     from .nn.train import Trained
 
 
@@ -66,7 +66,6 @@ class SCALE(NetworkMethod):
         normal_epochs: Annotated[int, Search(0, 50)] = Field(
             30, ge=0, description="epochs with a normal prior before the mixture is fitted"
         )
-        impute: bool = Field(False, description="keep the expected accessibility, cells × peaks")
 
         presets: ClassVar = {
             "quick": {"max_epochs": 60, "normal_epochs": 20},
@@ -90,7 +89,7 @@ class SCALE(NetworkMethod):
         """Return the number of types if it is to set the number of Gaussians."""
         return frozenset({"n_clusters"}) if self.params.known_k else frozenset()
 
-    def build(self, n_features: int, likelihood: Likelihood) -> Model:
+    def build(self, n_features: int, likelihood: Likelihood) -> Network:
         """Return the untrained network with a normal prior."""
         from .nn.mixture import MixtureAutoencoder
 
@@ -105,7 +104,7 @@ class SCALE(NetworkMethod):
             kl_warmup=self.params.kl_warmup,
         )
 
-    def train(self, model: Model, cells: Cells, context: Context) -> Trained:
+    def train(self, model: Network, cells: Cells, context: Context) -> Trained:
         """Train with a normal prior, fit the mixture to the means, train with the mixture.
 
         A Gaussian of the prior starts with the variance of its cells' means plus the mean of their
@@ -143,7 +142,7 @@ class SCALE(NetworkMethod):
         """Return μ of each cell, (cells, n_latent), and the most likely Gaussian of each.
 
         Tables: ``loadings`` (peaks × n_latent, the decoder) and ``specificity`` (peaks × Gaussians
-        that hold cells). With ``impute`` the reconstruction is the chance that a peak is open.
+        that hold cells).
         """
         import numpy as np
         import pandas as pd
@@ -164,8 +163,6 @@ class SCALE(NetworkMethod):
         names = [f"gaussian{number}" for number in means]
         table = specificity(np.column_stack(list(means.values())))
         fit.tables["specificity"] = pd.DataFrame(table, data.var_names, names)
-        if self.params.impute:
-            fit.reconstruction = encode(model, model.reconstruct, cells)
         return fit
 
 

@@ -13,7 +13,7 @@ from .nn.settings import HUANG
 
 if TYPE_CHECKING:
     from .nn.likelihoods import Likelihood
-    from .nn.models import Model
+    from .nn.models import Network
 
 
 class SparseAE(NetworkMethod):
@@ -69,7 +69,7 @@ class SparseAE(NetworkMethod):
 
     params: Params
 
-    def build(self, n_features: int, likelihood: Likelihood) -> Model:
+    def build(self, n_features: int, likelihood: Likelihood) -> Network:
         """Return the untrained network."""
         from .nn.models import SparseAutoencoder
 

@@ -15,7 +15,7 @@ from .nn.settings import HUANG
 if TYPE_CHECKING:
     from .nn.batches import Cells
     from .nn.likelihoods import Likelihood
-    from .nn.models import Model
+    from .nn.models import Network
     from .nn.train import Trained
 
 
@@ -85,7 +85,7 @@ class StackedAE(NetworkMethod):
 
     params: Params
 
-    def build(self, n_features: int, likelihood: Likelihood) -> Model:
+    def build(self, n_features: int, likelihood: Likelihood) -> Network:
         """Return the untrained network."""
         from .nn.stacked import StackedAutoencoder
 
@@ -98,7 +98,7 @@ class StackedAE(NetworkMethod):
             input_dropout=self.params.input_dropout,
         )
 
-    def train(self, model: Model, cells: Cells, context: Context) -> Trained:
+    def train(self, model: Network, cells: Cells, context: Context) -> Trained:
         """Pretrain layer by layer, then fine-tune."""
         from .nn.stacked import StackedAutoencoder, pretrain
         from .nn.train import Schedule, train

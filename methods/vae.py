@@ -15,7 +15,7 @@ from .nn.settings import HUANG
 if TYPE_CHECKING:
     from .nn.batches import Cells
     from .nn.likelihoods import Likelihood
-    from .nn.models import Model
+    from .nn.models import Network
     from .nn.train import Trained
 
 
@@ -75,7 +75,7 @@ class VAE(NetworkMethod):
 
     params: Params
 
-    def build(self, n_features: int, likelihood: Likelihood) -> Model:
+    def build(self, n_features: int, likelihood: Likelihood) -> Network:
         """Return the untrained network."""
         from .nn.models import VariationalAutoencoder
 
@@ -90,7 +90,7 @@ class VAE(NetworkMethod):
             learned_prior=self.params.prior == "learned_gaussian",
         )
 
-    def train(self, model: Model, cells: Cells, context: Context) -> Trained:
+    def train(self, model: Network, cells: Cells, context: Context) -> Trained:
         """Train; early stopping waits for the end of the warm-up."""
         from .nn.train import Schedule, train
 

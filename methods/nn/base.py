@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .batches import Cells
     from .likelihoods import Likelihood
-    from .models import Model
+    from .models import Network
     from .train import Trained
 
 
@@ -41,10 +41,10 @@ class NetworkMethod(Method):
     params: Params
 
     @abstractmethod
-    def build(self, n_features: int, likelihood: Likelihood) -> Model:
+    def build(self, n_features: int, likelihood: Likelihood) -> Network:
         """Return the untrained network; torch is seeded when this is called."""
 
-    def train(self, model: Model, cells: Cells, context: Context) -> Trained:
+    def train(self, model: Network, cells: Cells, context: Context) -> Trained:
         """Train the network; the default minimises ``model.objective`` once."""
         from .train import Schedule, train
 
@@ -108,6 +108,16 @@ class NetworkMethod(Method):
         cells = self._cells(data, device)
         return encode(self._model, self._model.embed, cells)
 
+    def impute(self, data: AnnData) -> np.ndarray:
+        """Return the expected value of each entry, (cells, features), from the cells' codes.
+
+        Chance that a peak is open, counts (negative binomial), or prepared values (Gaussian).
+        """
+        from .train import encode
+
+        cells = self._cells(data, str(next(self._model.parameters()).device))
+        return encode(self._model, self._model.reconstruct, cells)
+
     def save(self, path: Path) -> None:
         """Write the weights and what else :meth:`transform` needs into the folder ``path``."""
         import torch
@@ -136,7 +146,7 @@ class NetworkMethod(Method):
             median_total=self._fitted.get("median_total"),
         )
 
-    def _make(self) -> Model:
+    def _make(self) -> Network:
         from .likelihoods import make_likelihood
 
         n_features = len(self._fitted["features"])

@@ -120,7 +120,3 @@ class MixtureAutoencoder(VariationalAutoencoder):
                 total = sum(self.reconstruct(block).sum(dim=0).cpu().numpy() for block in blocks)
                 means[number] = np.asarray(total) / len(rows)
         return means
-
-    def reconstruct(self, block: Block) -> Tensor:
-        """Return the expected value of the targets at μ, (cells, P)."""
-        return self.likelihood.mean(self.decoder(self.embed(block)), block)

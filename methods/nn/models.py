@@ -26,7 +26,21 @@ class Model(nn.Module, ABC):
         """Return the loss to minimise, first and named ``loss``, and its parts, as scalars."""
 
 
-class Autoencoder(Model):
+class Network(Model):
+    """A model that explains the data by what a likelihood makes of its decoded code."""
+
+    likelihood: Likelihood
+
+    @abstractmethod
+    def decode(self, code: Tensor) -> Tensor:
+        """Return the decoder's output, (cells, P)."""
+
+    def reconstruct(self, block: Block) -> Tensor:
+        """Return the expected value of the targets at the embedding, (cells, P)."""
+        return self.likelihood.mean(self.decode(self.embed(block)), block)
+
+
+class Autoencoder(Network):
     """P-hidden-d with ReLU, a code with an activation of choice, one linear layer back.
 
     Shapes: inputs (cells, P), code (cells, d), decoded (cells, P); what the decoded values mean
@@ -55,9 +69,14 @@ class Autoencoder(Model):
         """Return the code, (cells, d)."""
         return self.code_activation(self.code(self.hidden(block.inputs)))
 
+    def decode(self, code: Tensor) -> Tensor:
+        """Return the output of the one layer back, (cells, P)."""
+        decoded: Tensor = self.decoder(code)
+        return decoded
+
     def objective(self, block: Block, update: int | None) -> dict[str, Tensor]:
         """Return the mean reconstruction loss of a cell."""
-        return {"loss": self.likelihood(self.decoder(self.embed(block)), block).mean()}
+        return {"loss": self.likelihood(self.decode(self.embed(block)), block).mean()}
 
 
 class SparseAutoencoder(Autoencoder):
@@ -89,7 +108,7 @@ class SparseAutoencoder(Autoencoder):
         """Return the loss and its two parts."""
         before = self.code(self.hidden(block.inputs))
         code = self.code_activation(before)
-        reconstruction = self.likelihood(self.decoder(code), block).mean()
+        reconstruction = self.likelihood(self.decode(code), block).mean()
         if self.penalty == "softmax":
             penalty = softmax_sparsity(code, self.rho)
         else:
@@ -98,7 +117,7 @@ class SparseAutoencoder(Autoencoder):
         return {"loss": loss, "reconstruction_loss": reconstruction, "sparsity_loss": penalty}
 
 
-class VariationalAutoencoder(Model):
+class VariationalAutoencoder(Network):
     """Two linear heads on P-hidden give q(z) = N(μ, σ²); the embedding is μ.
 
     Minimises reconstruction + w · KL(q ‖ prior), averaged over cells, with w rising linearly to
@@ -138,6 +157,11 @@ class VariationalAutoencoder(Model):
         """Return μ, (cells, d)."""
         return self.posterior(block)[0]
 
+    def decode(self, code: Tensor) -> Tensor:
+        """Return the output of the linear decoder, (cells, P)."""
+        decoded: Tensor = self.decoder(code)
+        return decoded
+
     def weight(self, update: int | None) -> float:
         """Return the weight of the KL term at an update; ``None``: after the warm-up."""
         if update is None or update >= self.kl_warmup:
@@ -152,7 +176,7 @@ class VariationalAutoencoder(Model):
         """Return the negative evidence lower bound and its two parts."""
         mean, log_var = self.posterior(block)
         z = mean + (0.5 * log_var).exp() * _noise(mean, fixed=update is None)
-        reconstruction = self.likelihood(self.decoder(z), block).mean()
+        reconstruction = self.likelihood(self.decode(z), block).mean()
         kl = self.divergence(mean, log_var, z).mean()
         loss = reconstruction + self.weight(update) * kl
         return {"loss": loss, "reconstruction_loss": reconstruction, "kl_loss": kl}

@@ -14,11 +14,11 @@ from bench.method import Context
 from .batches import Block, Cells
 from .blocks import ACTIVATIONS
 from .likelihoods import Likelihood
-from .models import Model
+from .models import Model, Network
 from .train import Schedule, encode, train
 
 
-class StackedAutoencoder(Model):
+class StackedAutoencoder(Network):
     """P-hidden-d-hidden reversed-P with ReLU between layers; PyTorch's own initial weights.
 
     The code has an activation of choice; what the last layer's output means is up to the
@@ -57,12 +57,16 @@ class StackedAutoencoder(Model):
             values = self.encode_layer(level, values)
         return values
 
+    def decode(self, code: Tensor) -> Tensor:
+        """Return the output of the last decoder layer, (cells, P)."""
+        for level in reversed(range(1, len(self.decoders))):
+            code = functional.relu(self.decoders[level](code))
+        decoded: Tensor = self.decoders[0](code)
+        return decoded
+
     def objective(self, block: Block, update: int | None) -> dict[str, Tensor]:
         """Return the mean reconstruction loss of a cell."""
-        values = self.embed(block)
-        for level in reversed(range(1, len(self.decoders))):
-            values = functional.relu(self.decoders[level](values))
-        return {"loss": self.likelihood(self.decoders[0](values), block).mean()}
+        return {"loss": self.likelihood(self.decode(self.embed(block)), block).mean()}
 
     def freeze_all_but_last(self) -> None:
         """Let only the layer before the output move, as the published program does by mistake."""

@@ -123,12 +123,12 @@ def test_identical_components_get_apart_because_they_do_not_start_so(toy_counts:
 
 def test_tables_and_imputation(toy_counts: AnnData):
     values = {
-        "n_components": 3, "max_epochs": 30, "hidden": "16", "n_latent": 4, "impute": True,
+        "n_components": 3, "max_epochs": 30, "hidden": "16", "n_latent": 4,
         "low": 0.0, "high": 1.0,
     }  # fmt: skip
     fitted = Estimator(SCALE(SCALE.Params.build(values, owner="scale")))
     fitted.fit(toy_counts, modality=ATAC)
-    tables, expected = fitted.fit_.tables, fitted.fit_.reconstruction
+    tables, expected = fitted.fit_.tables, fitted.method.impute(fitted.prepared_)
     assert tables["loadings"].shape == (40, 4)
     own = fitted.labels_["mixture"]
     found = sorted(set(own))
