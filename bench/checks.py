@@ -44,7 +44,8 @@ def check_counts(
 ) -> Checked:
     """Check counts (cells × features), names, labels and batch of one dataset.
 
-    ``where`` is the dataset's name or file, for messages. ``X`` may be CSR, CSC or dense and is
+    ``where`` is the dataset's name or file, for messages; an empty ``label_key`` means that the
+    cells have no labels. ``X`` may be CSR, CSC or dense and is
     not changed. Raises ``DataError`` with one line that says what was found, what was expected
     and what to do.
     """
@@ -57,11 +58,13 @@ def check_counts(
     _check_names(adata.var_names, "feature", where, "adata.var_names_make_unique()")
     _check_orientation(adata, where)
     _check_values(adata, where)
-    types = _check_labels(adata, where, label_key)
+    types = _check_labels(adata, where, label_key) if label_key else None
     if batch_key is not None:
         _no_gaps(adata, where, batch_key, "batch")
-    lines = _odd_labels(where, types) + _odd_counts(adata, where)
-    if batch_key is not None:
+    lines = _odd_counts(adata, where)
+    if types is not None:
+        lines = _odd_labels(where, types) + lines
+    if batch_key is not None and label_key:
         lines += _odd_batches(adata, where, label_key, batch_key)
     peaks = _share(PEAK, adata.var_names[:_SAMPLE])
     if modality == RNA and peaks > 0.9:

@@ -11,6 +11,7 @@ import typer
 
 from bench import cli_gate
 from bench.cli_data import data_app
+from bench.cli_fit import fit_command
 from bench.errors import BenchError, UsageError
 from bench.options import (
     AsJson,
@@ -54,6 +55,7 @@ app = typer.Typer(
 )
 cli_gate.mount(app)
 app.add_typer(data_app, name="data")
+app.command("fit")(fit_command)
 
 
 @app.command("run")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from bench.errors import UsageError
 from bench.method import RNA, Context, Knowledge, Method
 from bench.prepare import describe, prepare
-from bench.progress import Curves
+from bench.progress import Curves, Listener
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,9 +37,11 @@ class Estimator:
         labels: np.ndarray | None = None,
         device: str = "cpu",
         threads: int = 1,
+        listener: Listener | None = None,
     ) -> Self:
         """Fit on ``adata.X`` (counts, cells × features); ``adata`` is not changed.
 
+        ``listener(step, total, values)`` hears of the progress.
         ``n_clusters``, ``batch`` and ``labels`` reach the method only if it declares their use.
         Raises ``UsageError`` if it declares one that is not given.
         """
@@ -55,7 +57,7 @@ class Estimator:
             adata, self.method.recipe(info), None if "batch" not in uses else np.asarray(batch)
         )
         kept = adata.obs_names.get_indexer(prepared.obs_names)
-        curves = Curves()
+        curves = Curves(listener)
         with tempfile.TemporaryDirectory() as scratch:
             context = Context(
                 seed=seed,

@@ -53,18 +53,22 @@ class FileDataset(Dataset):
 
     params: Params
 
-    def __init__(self, path: Path, params: Params) -> None:
+    def __init__(self, path: Path, params: Params, *, labels_needed: bool = True) -> None:
         super().__init__(params)
-        self.path = path
+        self.path, self.labels_needed = path, labels_needed
 
     @classmethod
-    def from_path(cls, path: Path, params: Params | None = None) -> FileDataset:
+    def from_path(
+        cls, path: Path, params: Params | None = None, *, labels_needed: bool = True
+    ) -> FileDataset:
         """Return the dataset of a path without opening a file.
+
+        Without ``labels_needed`` cells may have no types; ``card.label_key`` is then empty.
 
         Raises ``UsageError`` if there is no such file, folder or file of labels or the name is of
         no known format, and ``DataError`` for a matrix without names beside it.
         """
-        made = cls(path, params or cls.Params())
+        made = cls(path, params or cls.Params(), labels_needed=labels_needed)
         made.name = formats.display_name(path)
         made.files()
         return made
@@ -110,7 +114,8 @@ class FileDataset(Dataset):
             path = Path(params.labels).expanduser()
             adata, label_key = self._join(adata, path)
             labels_from = path.name
-        label_key = self._column(adata, label_key or DEFAULT_LABEL_KEY, "label")
+        if label_key or self.labels_needed or DEFAULT_LABEL_KEY in adata.obs:
+            label_key = self._column(adata, label_key or DEFAULT_LABEL_KEY, "label")
         batch_key = None
         if params.batch_key:
             batch_key = self._column(adata, params.batch_key, "batch")
@@ -119,12 +124,12 @@ class FileDataset(Dataset):
         self.card = Card(
             modality=params.modality or modality_of(adata),
             summary=f"file {self.path.name}",
-            label_key=label_key,
+            label_key=label_key or "",
             batch_key=batch_key,
             reference=str(adata.uns.get("source", "")),
             licence=str(adata.uns.get("licence", "")),
             organism=str(adata.uns.get("organism", "")),
-            labels_from=f"column {label_key} of {labels_from}",
+            labels_from=f"column {label_key} of {labels_from}" if label_key else "",
         )
         return adata
 

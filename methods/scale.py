@@ -15,6 +15,7 @@ from .nn.settings import HUANG
 
 if TYPE_CHECKING:
     import numpy as np
+    import scipy.sparse as sp
     from anndata import AnnData
 
     from .nn.batches import Cells
@@ -165,6 +166,10 @@ class SCALE(NetworkMethod):
         fit.tables["specificity"] = pd.DataFrame(table, data.var_names, names)
         return fit
 
+    def impute_binary(self, data: AnnData) -> np.ndarray:
+        """Return which peaks count as open after imputation, (cells, peaks), booleans."""
+        return binarized(self.impute(data), data.X)
+
 
 def specificity(means: np.ndarray) -> np.ndarray:
     """Return how specific each peak is for each cluster, peaks × clusters, from 0 to 1.
@@ -183,11 +188,13 @@ def specificity(means: np.ndarray) -> np.ndarray:
     return np.column_stack(scores)
 
 
-def binarized(expected: np.ndarray, raw: np.ndarray) -> np.ndarray:
+def binarized(expected: np.ndarray, raw: np.ndarray | sp.csr_matrix) -> np.ndarray:
     """Return where the imputed accessibility exceeds both means of the raw data, cells × peaks.
 
     The cell's mean and the peak's mean of ``raw``, as in the published program.
     """
-    return (expected > raw.mean(axis=1, keepdims=True)) & (
-        expected > raw.mean(axis=0, keepdims=True)
-    )
+    import numpy as np
+
+    of_cells = np.asarray(raw.mean(axis=1)).reshape(-1, 1)
+    of_peaks = np.asarray(raw.mean(axis=0)).reshape(1, -1)
+    return (expected > of_cells) & (expected > of_peaks)

@@ -54,7 +54,7 @@ def main(function: str, payload: dict[str, Any], connection: Connection) -> None
     os.setsid()
     _end_with_parent()
     _redirect(payload.get("log"))
-    _pin_threads(int(payload["threads"]))
+    pin_threads(int(payload["threads"]))
     line = Line(connection)
     start = _resident()
     line.send("started", {"rss": start})
@@ -316,7 +316,7 @@ def _redirect(log: str | None) -> None:
     faulthandler.enable(sys.stderr)
 
 
-def _pin_threads(threads: int) -> None:
+def pin_threads(threads: int) -> None:
     """Limit the libraries that the server has loaded already."""
     with contextlib.suppress(ImportError):
         from threadpoolctl import threadpool_limits

@@ -1,0 +1,90 @@
+"""``bench fit``: one method on one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.options import (
+    Assign,
+    BatchKey,
+    Config,
+    Device,
+    LabelKey,
+    Plugins,
+    ProfileName,
+    Threads,
+    flags,
+    make_console,
+    plain,
+)
+
+
+def fit_command(
+    method: Annotated[str, typer.Argument(help="such as vae or 'vae[n_latent=16]'")],
+    file: Annotated[Path, typer.Argument(help="counts: .h5ad, .csv, .txt, .mtx, 10x, ...")],
+    out: Annotated[Path | None, typer.Option(help="folder to write [<file>_<method>]")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="second file with types, joined by barcode")
+    ] = None,
+    label_key: LabelKey = None,
+    batch_key: BatchKey = None,
+    transpose: Annotated[
+        bool | None,
+        typer.Option("--transpose/--no-transpose", help="features are in rows / cells are"),
+    ] = None,
+    modality: Annotated[str | None, typer.Option(help="rna or atac [by the features]")] = None,
+    part: Annotated[str | None, typer.Option(help="part of an .h5mu or 10x file")] = None,
+    assign: Assign = None,
+    seed: Annotated[int, typer.Option(min=0, help="everything random follows from it")] = 0,
+    n_clusters: Annotated[
+        int | None, typer.Option(min=1, help="clusters of k-means [number of types]")
+    ] = None,
+    impute: Annotated[bool, typer.Option(help="write the imputed matrix")] = True,
+    umap: Annotated[bool, typer.Option(help="draw the UMAP picture")] = True,
+    profile: ProfileName = None,
+    threads: Threads = None,
+    device: Device = None,
+    plugins: Plugins = None,
+    config: Config = None,
+) -> None:
+    """Fit one method on a file: latent features, imputed matrix, clusters, UMAP picture."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from bench.config import load_settings
+    from bench.fit import fit_file
+
+    console = make_console()
+    settings = load_settings(
+        flags(seeds=f"{seed},", profile=profile, threads=threads, device=device, plugins=plugins),
+        config,
+    )
+    reading = flags(
+        labels=str(labels) if labels else None, label_key=label_key, batch_key=batch_key,
+        transpose=transpose, modality=modality, part=part,
+    )  # fmt: skip
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        task = progress.add_task(method, total=None)
+
+        def listener(step: int, total: int | None, values: dict[str, float]) -> None:
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+            progress.update(task, completed=step, total=total, description=f"{method}  {shown}")
+
+        fitted = fit_file(
+            method, file, params=reading, assign=assign or (), settings=settings, out=out,
+            n_clusters=n_clusters, impute=impute, umap=umap, say=plain(console),
+            listener=listener,
+        )  # fmt: skip
+    say = plain(console)
+    say(f"{method} on {file.name}: {fitted.seconds:.1f} s")
+    for name in ("kmeans", "leiden"):
+        ari, nmi = (fitted.scores.values.get(f"{name}/{metric}") for metric in ("ari", "nmi"))
+        if ari is not None and nmi is not None:
+            say(f"  {name}: ARI {ari:.3f}, NMI {nmi:.3f}")
+    for name, what in fitted.files.items():
+        say(f"  {fitted.folder / name}  {what}")

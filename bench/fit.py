@@ -1,0 +1,284 @@
+"""One method on one file of the user's: latent features, imputed matrix, clusters, a picture."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.checks import check_counts
+from bench.config import Settings, default_cache
+from bench.errors import DataError, UsageError
+from bench.estimator import Estimator
+from bench.execute.child import pin_threads
+from bench.jobs import configure, device_class
+from bench.registry import methods as method_registry
+from bench.selectors import select
+
+if TYPE_CHECKING:
+    import numpy as np
+    from anndata import AnnData
+
+    from bench.method import Method
+    from bench.score import Scores
+
+Say = Callable[[str], None]
+_LARGEST_TEXT = 20_000_000
+"""Entries of an imputed matrix that is still written as text, some 100 MB."""
+
+
+@dataclass
+class Fitted:
+    """What :func:`fit_file` made."""
+
+    folder: Path
+    files: dict[str, str]
+    """File name → what it holds."""
+    scores: Scores
+    seconds: float
+
+
+def fit_file(
+    method: str,
+    path: Path,
+    *,
+    params: dict[str, Any] | None = None,
+    assign: Sequence[str] = (),
+    settings: Settings,
+    out: Path | None = None,
+    n_clusters: int | None = None,
+    impute: bool = True,
+    umap: bool = True,
+    say: Say = lambda text: None,
+    listener: Callable[[int, int | None, dict[str, float]], None] | None = None,
+) -> Fitted:
+    """Fit one method, such as ``vae[n_latent=16]``, on the counts in a file.
+
+    ``params`` say how to read the file, as in the brackets behind a path of ``bench run``. Labels
+    are optional; they colour the picture and are scored, the fit does not see them. ``n_clusters``
+    is for methods that use it and for k-means. Everything is written into ``out``
+    (default ``<file>_<method>`` in the current folder), which must not hold other things.
+
+    Raises ``UsageError`` and ``DataError``.
+    """
+    from bench.datasets.files import FileDataset
+
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, str(settings.threads))  # for what is not loaded yet
+    pin_threads(settings.threads)
+    made = _method(method, assign, settings)
+    dataset = FileDataset.from_path(
+        path, FileDataset.Params.build(params or {}, owner=str(path)), labels_needed=False
+    )
+    folder = out or Path(f"{dataset.name}_{made.name}")
+    _refuse_foreign(folder)
+    adata = dataset.load()
+    card = dataset.card
+    for note in dataset.notes:
+        say(note)
+    checked = check_counts(
+        adata, where=dataset.where, label_key=card.label_key, batch_key=card.batch_key,
+        modality=card.modality,
+    )  # fmt: skip
+    for line in checked.warnings:
+        say(line)
+    if card.modality not in made.modalities:
+        able = ", ".join(sorted(made.modalities))
+        raise UsageError(f"{made.name} is made for {able}, {path} holds {card.modality}.")
+    labels = adata.obs[card.label_key].astype(str).to_numpy() if card.label_key else None
+    if n_clusters is None and labels is not None:
+        n_clusters = len(set(labels))
+        say(f"clusters: {n_clusters}, the number of types in '{card.label_key}'")
+    batch = adata.obs[card.batch_key].astype(str).to_numpy() if card.batch_key else None
+    started = time.perf_counter()
+    fitted = Estimator(made).fit(
+        adata, modality=card.modality, seed=settings.seeds[0], n_clusters=n_clusters, batch=batch,
+        device=device_class(settings.device), threads=settings.threads, listener=listener,
+    )  # fmt: skip
+    seconds = time.perf_counter() - started
+    kept = adata.obs_names.get_indexer(fitted.prepared_.obs_names)
+    if len(kept) < adata.n_obs:
+        say(f"{adata.n_obs - len(kept)} of {adata.n_obs} cells were filtered by the method")
+    scores = _score(
+        fitted, None if labels is None else labels[kept], None if batch is None else batch[kept],
+        n_clusters, settings.seeds[0],
+    )  # fmt: skip
+    result = _annotated(fitted, scores, adata, card.label_key, impute=impute)
+    about = {
+        "method": made.name,
+        "params": made.params.resolved(),
+        "file": str(path),
+        "modality": card.modality,
+        "seed": settings.seeds[0],
+        "n_clusters": n_clusters,
+        "seconds": seconds,
+        "notes": fitted.fit_.notes,
+        "scores": scores.values,
+    }
+    with _replacing(folder) as partial:
+        files = _write(partial, fitted, result, scores, say)
+        if umap:
+            say("drawing the UMAP")
+            os.environ.setdefault("NUMBA_CACHE_DIR", str(default_cache() / "numba"))
+            files |= _picture(partial, result, made.name, card.label_key)
+        files["fit.json"] = "parameters, seed, scores"
+        content = about | {"files": sorted(files)}
+        (partial / "fit.json").write_text(json.dumps(content, indent=1, default=str) + "\n")
+    return Fitted(folder, files, scores, seconds)
+
+
+def _method(text: str, assign: Sequence[str], settings: Settings) -> Method:
+    registry = method_registry(settings.plugins)
+    chosen = select(text, registry.entries, lambda name: frozenset(), noun="method")
+    if len(chosen) != 1:
+        raise UsageError(f"'{text}' selects {len(chosen)} methods; bench fit takes one.")
+    registry.get(chosen[0].name)
+    configured, _ = configure(chosen, registry, settings, list(assign))
+    made = configured[0].method
+    if "labels" in made.uses():
+        raise UsageError(f"{made.name} is a control that copies the labels; there is no fit.")
+    return made
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Results may be replaced by newer ones; a folder with other things is not touched."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: a file of that name is there; choose another with --out.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "fit.json").is_file():
+        raise UsageError(
+            f"{folder}: the folder holds other things; choose another or an empty one with --out."
+        )
+
+
+@contextlib.contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """Give a folder to write into; at the end its files replace those of an earlier fit."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        folder.mkdir(exist_ok=True)
+        for name in _earlier(folder):
+            _remove(folder / name)
+        for path in sorted(partial.iterdir()):
+            _remove(folder / path.name)
+            path.rename(folder / path.name)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot write there: {error.strerror or error}.") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _earlier(folder: Path) -> list[str]:
+    try:
+        return [Path(name).name for name in json.loads((folder / "fit.json").read_text())["files"]]
+    except (OSError, ValueError, KeyError):
+        return []
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _score(
+    fitted: Estimator,
+    labels: np.ndarray | None,
+    batch: np.ndarray | None,
+    n_clusters: int | None,
+    seed: int,
+) -> Scores:
+    """Return the clusterings, with k-means if a number is known, and scores if there are types."""
+    from bench import cluster
+    from bench.score import score
+    from bench.seeds import derive
+
+    scores = score(
+        fitted.embedding_, labels, own_labels=fitted.labels_, seed=derive(seed, "score"),
+        batch=batch,
+        k=n_clusters if labels is not None else None,
+    )  # fmt: skip
+    if labels is None and n_clusters is not None:
+        points = fitted.embedding_
+        scores.clusters["kmeans"] = cluster.kmeans(points, n_clusters, derive(seed, "kmeans"))
+    return scores
+
+
+def _annotated(
+    fitted: Estimator, scores: Scores, adata: AnnData, label_key: str, *, impute: bool
+) -> AnnData:
+    """Return the prepared data with embedding, clusters, columns of the file, imputed layers."""
+    import numpy as np
+
+    result = fitted.prepared_.copy()
+    result.obsm[f"X_{fitted.method.name}"] = np.asarray(fitted.embedding_, dtype=np.float32)
+    for column in adata.obs.columns:
+        result.obs[column] = adata.obs[column].reindex(result.obs_names)
+    for name, labels in scores.clusters.items():
+        result.obs[name if name != label_key else f"{name}_found"] = np.asarray(labels).astype(str)
+    for name, table in fitted.fit_.tables.items():
+        if len(table) == result.n_vars and table.index.equals(result.var_names):
+            result.varm[name] = table
+    if impute and hasattr(fitted.method, "impute"):
+        result.layers["imputed"] = fitted.method.impute(fitted.prepared_)
+    if impute and hasattr(fitted.method, "impute_binary"):
+        result.layers["imputed_binary"] = fitted.method.impute_binary(fitted.prepared_)
+    return result
+
+
+def _write(
+    folder: Path, fitted: Estimator, result: AnnData, scores: Scores, say: Say
+) -> dict[str, str]:
+    """Write tables, matrices and model; returns file name → what it holds."""
+    import pandas as pd
+
+    files = {}
+    cells = pd.Index(result.obs_names, name="cell")
+    embedding = pd.DataFrame(fitted.embedding_, index=cells)
+    embedding.columns = [f"latent{number + 1}" for number in range(embedding.shape[1])]
+    embedding.to_csv(folder / "latent.csv", float_format="%.6g")
+    files["latent.csv"] = f"latent features, {embedding.shape[0]} cells × {embedding.shape[1]}"
+    clusters = pd.DataFrame({name: labels for name, labels in scores.clusters.items()})
+    clusters.index = cells
+    clusters.to_csv(folder / "clusters.csv")
+    files["clusters.csv"] = ", ".join(clusters.columns)
+    for name, table in fitted.fit_.tables.items():
+        table.to_csv(folder / f"{name}.csv", float_format="%.6g", index_label="feature")
+        files[f"{name}.csv"] = f"{len(table)} × {table.shape[1]}"
+    if "imputed" in result.layers:
+        imputed = pd.DataFrame(result.layers["imputed"], cells, result.var_names)
+        size = f"{imputed.shape[0]} cells × {imputed.shape[1]} features"
+        if imputed.size <= _LARGEST_TEXT:
+            imputed.to_csv(folder / "imputed.csv.gz", float_format="%.4g")
+            files["imputed.csv.gz"] = f"imputed matrix, {size}"
+        else:
+            say(f"the imputed matrix ({size}) is in result.h5ad only: too large for text")
+    elif not hasattr(fitted.method, "impute"):
+        say(f"{fitted.method.name} does not impute: no imputed matrix")
+    result.write_h5ad(folder / "result.h5ad", compression="gzip")
+    layers = ", ".join(result.layers)
+    files["result.h5ad"] = f"all of it as AnnData (X prepared; layers {layers})"
+    if hasattr(fitted.method, "save"):
+        (folder / "model").mkdir()
+        fitted.method.save(folder / "model")
+        files["model/"] = "the fitted model"
+    return files
+
+
+def _picture(folder: Path, result: AnnData, method: str, label_key: str) -> dict[str, str]:
+    """Draw the cells by type (if known) and by cluster; a picture is never a reason to fail."""
+    from bench.reports.picture import draw
+
+    columns = [name for name in (label_key, "leiden", "kmeans") if name and name in result.obs]
+    panels = {name: result.obs[name].astype(str).to_numpy() for name in columns[:2]}
+    names = draw(result.obsm[f"X_{method}"], panels, folder / "umap", title=method)
+    return dict.fromkeys(names, "cells coloured by " + " and ".join(panels))

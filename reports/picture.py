@@ -1,0 +1,76 @@
+"""A static picture of one embedding, one panel a colouring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .umaps import MAX_CELLS, N_NEIGHBORS, SEED, points_in_plane
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_LEGEND_ROWS = 18
+
+
+def draw(
+    embedding: np.ndarray, panels: dict[str, np.ndarray], path: Path, *, title: str
+) -> list[str]:
+    """Write ``path`` as PNG and SVG; returns the names of the files.
+
+    ``embedding`` (cells × dimensions) is shown by UMAP, or as it is if it has one or two
+    dimensions; ``panels`` maps a heading to the class of each cell. Above 3,000 cells a seeded
+    sample is shown. Raises ``ValueError`` if all cells are at one point.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    import numpy as np
+    import seaborn as sns
+
+    cells = np.arange(len(embedding))
+    if len(cells) > MAX_CELLS:
+        cells = np.sort(np.random.default_rng(SEED).choice(cells, MAX_CELLS, replace=False))
+    plane = points_in_plane(np.asarray(embedding, dtype=np.float32)[cells])
+    how = f"UMAP, {N_NEIGHBORS} neighbours" if embedding.shape[1] > 2 else "the embedding itself"
+    shown = f"{len(cells):,} of {len(embedding):,} cells" if len(cells) < len(embedding) else (
+        f"{len(cells):,} cells")  # fmt: skip
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(7.2 * len(panels), 5.2), squeeze=False, layout="constrained"
+    )
+    for axis, (heading, classes) in zip(axes[0], panels.items(), strict=True):
+        names = _order(classes)
+        colours = dict(zip(names, sns.color_palette("husl", len(names)), strict=True))
+        shuffled = np.random.default_rng(SEED).permutation(len(cells))
+        kinds = classes[cells][shuffled]
+        axis.scatter(
+            plane[shuffled, 0], plane[shuffled, 1], c=[colours[kind] for kind in kinds],
+            s=max(3.0, min(16.0, 12000 / len(cells))), linewidths=0, alpha=0.85,
+        )  # fmt: skip
+        for name in names:
+            size = int((classes == name).sum())
+            axis.scatter([], [], color=colours[name], s=24, label=f"{name} ({size:,})")
+        axis.set(title=heading, xticks=[], yticks=[])
+        sns.despine(ax=axis, left=True, bottom=True)
+        axis.legend(
+            loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8,
+            ncols=-(-len(names) // _LEGEND_ROWS),
+        )  # fmt: skip
+    figure.suptitle(f"{title}: {shown}; {how}", fontsize=11)
+    written = []
+    for ending in ("png", "svg"):
+        figure.savefig(path.with_suffix(f".{ending}"), dpi=150)
+        written.append(f"{path.name}.{ending}")
+    plt.close(figure)
+    return written
+
+
+def _order(classes: np.ndarray) -> list[str]:
+    """Return the classes, numbers by value, names from the largest down."""
+    import numpy as np
+
+    names, sizes = np.unique(classes, return_counts=True)
+    if all(str(name).isdigit() for name in names):
+        return sorted((str(name) for name in names), key=int)
+    return [str(names[i]) for i in np.argsort(-sizes, kind="stable")]

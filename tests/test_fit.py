@@ -1,0 +1,200 @@
+"""``bench fit``: a method on a file gives features, imputed values, clusters and a picture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.io
+import scipy.sparse as sp
+from anndata import AnnData, read_h5ad
+from sklearn.metrics import adjusted_rand_score
+from typer.testing import CliRunner
+
+from bench.cli import app
+from bench.config import load_settings
+from bench.errors import DataError, UsageError
+from bench.estimator import Estimator
+from bench.fit import Fitted, fit_file
+from bench.registry import methods
+
+NMF = "nmf[n_components=3,max_iter=20]"
+
+
+@pytest.fixture
+def text(toy_counts: AnnData, tmp_path: Path) -> Path:
+    """Genes × cells as a text, cells without types."""
+    path = tmp_path / "counts.csv"
+    table = pd.DataFrame(toy_counts.X.toarray().T.astype(int))
+    table.index, table.columns = toy_counts.var_names, toy_counts.obs_names
+    table.to_csv(path)
+    return path
+
+
+@pytest.fixture
+def types(toy_counts: AnnData, tmp_path: Path) -> Path:
+    path = tmp_path / "types.tsv"
+    toy_counts.obs[["cell_type"]].sample(frac=1, random_state=0).to_csv(path, sep="\t")
+    return path
+
+
+def fit(path: Path, out: Path, method: str = NMF, **options: object) -> Fitted:
+    params = {"transpose": True} | dict(options.pop("params", {}))  # type: ignore[call-overload]
+    settings = load_settings({"seeds": "0,"})
+    options = {"umap": False} | options
+    return fit_file(method, path, params=params, settings=settings, out=out, **options)  # type: ignore[arg-type]
+
+
+def test_latent_and_imputed_are_those_of_the_method(text: Path, tmp_path: Path):
+    fitted = fit(text, tmp_path / "out")
+    latent = pd.read_csv(tmp_path / "out" / "latent.csv", index_col=0)
+    imputed = pd.read_csv(tmp_path / "out" / "imputed.csv.gz", index_col=0)
+    result = read_h5ad(tmp_path / "out" / "result.h5ad")
+    cls = methods().get("nmf")
+    made = cls(cls.Params.build({"n_components": 3, "max_iter": 20}, owner="nmf"))
+    adata = AnnData(sp.csr_matrix(pd.read_csv(text, index_col=0).T.to_numpy(dtype=np.float32)))
+    adata.obs_names = [f"cell{i}" for i in range(60)]
+    expected = Estimator(made).fit(adata)
+    np.testing.assert_allclose(latent, expected.embedding_, rtol=1e-4, atol=1e-6)
+    assert list(latent.index) == [f"cell{i}" for i in range(60)]
+    np.testing.assert_allclose(imputed, made.impute(expected.prepared_), rtol=1e-3, atol=1e-5)
+    assert list(imputed.columns) == list(result.var_names)
+    np.testing.assert_allclose(result.layers["imputed"], imputed, rtol=1e-3, atol=1e-5)
+    loadings = pd.read_csv(tmp_path / "out" / "loadings.csv", index_col=0)
+    assert loadings.shape == (result.n_vars, 3)
+    for name in fitted.files:
+        assert (tmp_path / "out" / name).exists()
+
+
+def test_imputed_of_a_factorisation_is_the_product(toy_counts: AnnData):
+    cls = methods().get("lsnmf")
+    made = cls(cls.Params.build({"n_components": 3}, owner="lsnmf"))
+    fitted = Estimator(made).fit(toy_counts)
+    found = made.impute(fitted.prepared_)
+    # The rank-3 approximation is better than the mean of each gene, and not negative.
+    values = fitted.prepared_.X.toarray()
+    assert found.min() >= 0
+    assert ((found - values) ** 2).sum() < 0.8 * ((values - values.mean(axis=0)) ** 2).sum()
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "nb"])
+def test_imputed_of_an_autoencoder_is_its_decoder_at_the_code(
+    toy_counts: AnnData, likelihood: str
+):
+    cls = methods().get("ae")
+    values = {"likelihood": likelihood, "max_epochs": 3, "hidden": "8", "n_latent": 2}
+    made = cls(cls.Params.build(values, owner="ae"))
+    fitted = Estimator(made).fit(toy_counts)
+    found = made.impute(fitted.prepared_)
+    weights = made._model.decoder.weight.detach().numpy()
+    bias = made._model.decoder.bias.detach().numpy()
+    decoded = fitted.embedding_ @ weights.T + bias
+    if likelihood == "nb":
+        totals = np.asarray(fitted.prepared_.layers["counts"].sum(axis=1)).reshape(-1, 1)
+        decoded = totals / np.median(totals) * np.exp(decoded)
+    np.testing.assert_allclose(found, decoded, rtol=1e-3, atol=1e-4)
+
+
+def test_scores_are_of_the_written_clusters_and_labels(text: Path, types: Path, tmp_path: Path):
+    fit(text, tmp_path / "out", params={"labels": str(types)})
+    clusters = pd.read_csv(tmp_path / "out" / "clusters.csv", index_col=0)
+    truth = pd.read_csv(types, sep="\t", index_col=0)["cell_type"].reindex(clusters.index)
+    scores = json.loads((tmp_path / "out" / "fit.json").read_text())["scores"]
+    expected = adjusted_rand_score(truth, clusters["kmeans"])
+    assert scores["kmeans/ari"] == pytest.approx(expected)
+    assert clusters["kmeans"].nunique() == 3
+
+
+def test_labels_change_nothing_in_the_fit(text: Path, types: Path, tmp_path: Path):
+    fit(text, tmp_path / "a", params={"labels": str(types)})
+    table = pd.read_csv(types, sep="\t", index_col=0)
+    table["cell_type"] = np.random.default_rng(1).permutation(table["cell_type"].to_numpy())
+    table.to_csv(types, sep="\t")
+    fit(text, tmp_path / "b", params={"labels": str(types)})
+    fit(text, tmp_path / "c")
+    latents = [(tmp_path / name / "latent.csv").read_text() for name in "abc"]
+    assert latents[0] == latents[1] == latents[2]
+
+
+def test_a_later_fit_replaces_the_files_of_an_earlier_one_only(text: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    fit(text, out)
+    (out / "mine.txt").write_text("keep")
+    fit(text, out, "random")
+    assert (out / "mine.txt").read_text() == "keep"
+    assert not (out / "imputed.csv.gz").exists()
+    assert not (out / "loadings.csv").exists()
+    assert not list(tmp_path.glob(".*.partial"))
+
+
+def test_a_folder_with_other_things_is_not_touched(text: Path, tmp_path: Path):
+    out = tmp_path / "thesis"
+    out.mkdir()
+    (out / "chapter.txt").write_text("x")
+    with pytest.raises(UsageError, match="other things"):
+        fit(text, out)
+    assert [one.name for one in out.iterdir()] == ["chapter.txt"]
+
+
+def test_chromatin_from_matrix_market_with_binary_imputation(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    counts = (rng.random((50, 80)) < 0.3).astype(int)
+    scipy.io.mmwrite(tmp_path / "matrix.mtx", sp.coo_matrix(counts.T))
+    (tmp_path / "barcodes.tsv").write_text("".join(f"cell{i}\n" for i in range(50)))
+    (tmp_path / "peaks.bed").write_text(
+        "".join(f"chr1\t{i * 1000}\t{i * 1000 + 500}\n" for i in range(80))
+    )
+    scale = "scale[n_components=2,max_epochs=3,normal_epochs=2,hidden=8,n_latent=2]"
+    fit(tmp_path / "matrix.mtx", tmp_path / "out", scale)
+    result = read_h5ad(tmp_path / "out" / "result.h5ad")
+    assert result.var_names[0].startswith("chr1")
+    expected, raw = result.layers["imputed"], np.asarray(result.layers["counts"].todense())
+    on = (expected > raw.mean(axis=1, keepdims=True)) & (
+        expected > raw.mean(axis=0, keepdims=True)
+    )
+    np.testing.assert_array_equal(result.layers["imputed_binary"], on)
+    assert 0 <= expected.min() <= expected.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("truth", "copies the labels"),
+        ("lsi", "made for atac"),
+        ("nmf,pca", "takes one"),
+        ("vea", "Did you mean 'vae'"),
+        ("vae[n_latnt=2]", "no parameter 'n_latnt'"),
+    ],
+)
+def test_wrong_methods_are_refused_in_one_line(
+    text: Path, tmp_path: Path, method: str, message: str
+):
+    with pytest.raises(UsageError, match=message) as caught:
+        fit(text, tmp_path / "out", method)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrong_data_are_refused_and_nothing_is_written(text: Path, tmp_path: Path):
+    text.write_text(text.read_text().replace(",0,", ",0.5,", 1))
+    with pytest.raises(DataError, match="not whole numbers"):
+        fit(text, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_through_the_command_line_with_a_picture(text: Path, types: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    ran = CliRunner().invoke(
+        app,
+        ["fit", "pca[n_components=2]", str(text), "--labels", str(types), "--transpose",
+         "--out", str(out)],
+    )  # fmt: skip
+    assert ran.exit_code == 0, ran.output
+    assert "kmeans: ARI" in ran.output
+    assert (out / "umap.png").read_bytes().startswith(b"\x89PNG")
+    svg = (out / "umap.svg").read_text()
+    assert "<svg" in svg
+    assert (out / "latent.csv").is_file()
