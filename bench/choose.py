@@ -63,35 +63,55 @@ def choose_datasets(
     the user, ``<name>.h5ad`` in ``BENCH_DATA_DIR``, a file added by ``bench data add``, earlier
     downloads. Only a name given in full is fetched. Raises ``UsageError``.
     """
-    from bench.datasets.files import find_local, looks_like_data
-
     registered = dataset_registry(settings.plugins).entries
-    names = dataset_names(settings)
-
-    def is_file(name: str) -> bool:
-        if name in registered:
-            return False
-        local = find_local(name) is not None
-        return local or (name not in names and ("/" in name or looks_like_data(name)))
-
-    chosen = select(text, names, dataset_tags(settings), noun="dataset", is_path=is_file)
     found: list[Chosen] = []
     left: list[Left] = []
-    for one in chosen:
-        if is_file(one.name):
-            path = find_local(one.name) or Path(one.name).expanduser()
-            found.append(_file(path, one, settings))
-            continue
+    for one in _selected(text, settings):
         if one.name in registered and registered[one.name].unavailable and not one.explicit:
             left.append(Left("all", one.name, "unavailable", registered[one.name].unavailable))
             continue
-        made = named(one, settings, say)
+        made = _chosen(one, settings, say)
         if not one.explicit and (wanted := absent(made, store)):
             left.append(Left("all", made.label, "skipped", wanted))
             continue
         found.append(made)
     _check(found, left)
     return found, left
+
+
+def choose_one(text: str, settings: Settings, say: Say) -> Chosen:
+    """Return the dataset that a name or path stands for; raises ``UsageError``."""
+    selected = _selected(text, settings)
+    if len(selected) > 1:
+        names = ", ".join(one.name for one in selected)
+        raise UsageError(f"'{text}' stands for {len(selected)} datasets; name one: {names}.")
+    return _chosen(selected[0], settings, say)
+
+
+def _selected(text: str, settings: Settings) -> list[Selected]:
+    return select(
+        text, dataset_names(settings), dataset_tags(settings), noun="dataset",
+        is_path=lambda name: _is_file(name, settings),
+    )  # fmt: skip
+
+
+def _is_file(name: str, settings: Settings) -> bool:
+    """Return whether a name stands for a path, not for a registered or added dataset."""
+    from bench.datasets.files import find_local, looks_like_data
+
+    if name in dataset_registry(settings.plugins).entries:
+        return False
+    if find_local(name) is not None:
+        return True
+    return name not in dataset_names(settings) and ("/" in name or looks_like_data(name))
+
+
+def _chosen(one: Selected, settings: Settings, say: Say) -> Chosen:
+    from bench.datasets.files import find_local
+
+    if not _is_file(one.name, settings):
+        return named(one, settings, say)
+    return _file(find_local(one.name) or Path(one.name).expanduser(), one, settings)
 
 
 def named(one: Selected, settings: Settings, say: Say) -> Chosen:

@@ -167,7 +167,8 @@ def datasets_command(
     as_json: AsJson = False,
 ) -> None:
     """List the datasets, or show one: what it is, its labels, its citation."""
-    from bench.listing import dataset_card, dataset_table
+    from bench.cards import dataset_card
+    from bench.listing import dataset_table
 
     _list(name, plugins, as_json, dataset_card, dataset_table)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.added import added
+from bench.cards import preset_rows, prose
 from bench.config import load_settings
 from bench.data import place
 from bench.registry import datasets, methods
@@ -47,7 +47,7 @@ def method_card(name: str, plugins: tuple[str, ...] = ()) -> Row:
     return {
         "method": name,
         "summary": cls.summary,
-        "description": inspect.cleandoc(cls.__doc__ or ""),
+        "description": prose(cls.__doc__),
         "family": cls.family,
         "data": ", ".join(sorted(cls.modalities)),
         "uses": ", ".join(sorted(cls(cls.Params()).uses())) or "counts only",
@@ -57,10 +57,7 @@ def method_card(name: str, plugins: tuple[str, ...] = ()) -> Row:
         "reference": cls.reference,
         "origin": entry.origin,
         "parameters": cls.Params.describe(),
-        "presets": [
-            {"preset": preset, "sets": ", ".join(f"{k}={v}" for k, v in values.items())}
-            for preset, values in cls.Params.presets.items()
-        ],
+        "presets": preset_rows(cls.Params.presets),
     }
 
 
@@ -93,42 +90,49 @@ def dataset_table(plugins: tuple[str, ...] = ()) -> list[Row]:
     return rows
 
 
-def dataset_card(name: str, plugins: tuple[str, ...] = ()) -> Row:
-    """Return all facts about one dataset."""
-    from dataclasses import asdict
-
-    settings = load_settings({"plugins": plugins} if plugins else {})
-    registry, own = datasets(settings.plugins), added(settings.cache_dir)
-    if name in own and name not in registry.entries:
-        card, parameters = own[name].card, []
-        description = f"Added by 'bench data add' from {own[name].origin}."
-    else:
-        cls = registry.get(name)
-        card, parameters = cls.card, cls.Params.describe()
-        description = inspect.cleandoc(cls.__doc__ or "")
-    facts = {key: value for key, value in asdict(card).items() if value not in ("", None, ())}
-    at = place(name, settings)
-    return {
-        "dataset": name,
-        "description": description,
-        "state": at["state"] + (f" ({at['path']})" if at["path"] else ""),
-        **facts,
-        "parameters": parameters,
-    }
-
-
 def show(content: list[Row] | Row, console: Console) -> None:
     """Print rows as a table, or a card as lines with tables below."""
     if isinstance(content, list):
         console.print(_table(content))
         return
-    for key, value in content.items():
-        if isinstance(value, list):
-            if value:
-                console.print(_table(value))
-        else:
-            console.print(f"[bold]{key}[/]", end="  ")
-            console.print(str(value), markup=False, highlight=False)
+    tables = {key: rows for key, rows in content.items() if _is_table(rows)}
+    console.print(_lines({key: v for key, v in content.items() if key not in tables}))
+    for key, rows in tables.items():
+        if not rows:
+            continue
+        console.print(f"\n{_words(key)}", style="bold", highlight=False)
+        # Addresses and checksums are too long for columns.
+        for part in map(_lines, rows) if key == "files" else [_table(rows)]:
+            console.print(part)
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(row, dict) for row in value)
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _lines(facts: Row) -> Table:
+    """Return names and values side by side; long texts wrap beside their name."""
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for key, value in facts.items():
+        texts = value if isinstance(value, list) else [value]
+        shown = "\n".join(_shown(one) for one in texts)
+        grid.add_row(Text(_words(key), style="bold"), Text(shown))
+    return grid
 
 
 def conformance(name: str, plugins: tuple[str, ...], console: Console) -> bool:
@@ -194,7 +198,8 @@ def _table(rows: list[Row]) -> Table:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+    keys = dict.fromkeys(key for row in rows for key in row)
+    columns = [key for key in keys if any(row.get(key, "") != "" for row in rows)]
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column == columns[0])
     for row in rows:

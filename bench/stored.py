@@ -112,6 +112,7 @@ def write_dataset(writer: FolderWriter, adata: AnnData, dataset: Dataset) -> dic
     card = dataset.card
     columns, end = index_type(adata.X), 0
     writer.append("indptr", np.zeros(1, dtype=np.int64))
+    totals: list[np.ndarray] = []
 
     def write(block: sp.csr_matrix) -> None:
         nonlocal end
@@ -119,6 +120,7 @@ def write_dataset(writer: FolderWriter, adata: AnnData, dataset: Dataset) -> dic
         writer.append("indices", block.indices.astype(columns))
         writer.append("indptr", block.indptr[1:].astype(np.int64) + end)
         end += block.nnz
+        totals.append(np.asarray(block.sum(axis=1, dtype=np.float64)).ravel())
 
     info = describe(
         adata.X, name=dataset.name, modality=card.modality, has_batch=card.batch_key is not None,
@@ -139,6 +141,7 @@ def write_dataset(writer: FolderWriter, adata: AnnData, dataset: Dataset) -> dic
         "batch_digest": "" if card.batch_key is None
         else _array_digest({"batch": writer.read("batch")}),
         "types": {str(kind): int(size) for kind, size in zip(kinds, sizes, strict=True)},
+        "median_counts": float(np.median(np.concatenate(totals))),
     }  # fmt: skip
 
 
