@@ -140,7 +140,7 @@ def plan_command(
         config,
     )  # fmt: skip
     store = Store(settings.cache_dir)
-    plan = build_plan(methods, datasets, assign or (), settings, store, console.print)
+    plan = build_plan(methods, datasets, assign or (), settings, store, plain(console))
     rows, seconds = preview(plan, settings)
     if as_json:
         print_json({"jobs": rows, "left": _left_json(plan), "expected_seconds": seconds})
@@ -175,7 +175,9 @@ def datasets_command(
 
 @app.command("report")
 def report_command(
-    out: Annotated[Path | None, typer.Option(help="folder to write [results/reports/all]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="folder to write \\[results/reports/all]")
+    ] = None,
     methods: Annotated[str | None, typer.Option("--methods", "-m", help="globs")] = None,
     datasets: Annotated[str | None, typer.Option("--datasets", "-d", help="globs")] = None,
     results: Results = None,

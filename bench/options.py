@@ -12,17 +12,20 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Methods = Annotated[
-    str, typer.Option("--methods", "-m", help="'all', 'vae,tag:baseline', 'vae[n_latent=16]'")
+    str, typer.Option("--methods", "-m", help="'all', 'vae,tag:baseline', 'vae\\[n_latent=16]'")
 ]
 Datasets = Annotated[
-    str, typer.Option("--datasets", "-d", help="names, 'tag:atac', or paths of .h5ad files")
+    str,
+    typer.Option(
+        "--datasets", "-d", help="names, 'tag:atac', or paths, as in 'x.csv\\[labels=y.csv]'"
+    ),
 ]
 Assign = Annotated[
     list[str] | None, typer.Option("--set", help="method.parameter=value; may be repeated")
 ]
 Seeds = Annotated[str | None, typer.Option(help="'3': seeds 0, 1, 2; '7,11': those two")]
 ProfileName = Annotated[str | None, typer.Option("--profile", help="quick, default or faithful")]
-Results = Annotated[Path | None, typer.Option(help="folder of store and reports [results]")]
+Results = Annotated[Path | None, typer.Option(help="folder of store and reports \\[results]")]
 Cache = Annotated[Path | None, typer.Option(help="folder of prepared data")]
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", help="processes at a time")]
 Threads = Annotated[int | None, typer.Option(help="threads of each process [1]")]
@@ -35,11 +38,11 @@ Retry = Annotated[
 Plugins = Annotated[
     list[str] | None, typer.Option("--plugin", help="file with methods or datasets of yours")
 ]
-LabelKey = Annotated[str | None, typer.Option(help="column of the true types in .h5ad files")]
-BatchKey = Annotated[str | None, typer.Option(help="column of the batch in .h5ad files")]
+LabelKey = Annotated[str | None, typer.Option(help="column of the true types in files")]
+BatchKey = Annotated[str | None, typer.Option(help="column of the batch in files")]
 Uri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow server [SQLite]")]
-Experiment = Annotated[str | None, typer.Option(help="MLflow experiment [bench]")]
-Config = Annotated[Path | None, typer.Option(help="settings file [bench.toml]")]
+Experiment = Annotated[str | None, typer.Option(help="MLflow experiment \\[bench]")]
+Config = Annotated[Path | None, typer.Option(help="settings file \\[bench.toml]")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for programs")]
 
 

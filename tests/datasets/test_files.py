@@ -319,7 +319,7 @@ def test_the_command_line(table: Path):
     )
     assert ran.returncode == 0, ran.stderr
     assert "toy[label_key=type]" in ran.stdout
-    assert "read with features in rows" in ran.stderr
+    assert "toy[label_key=type]: read with features in rows" in ran.stderr
 
 
 @pytest.mark.parametrize(
