@@ -1,6 +1,6 @@
 # make run   set up, run all methods on real data that ships inside scanpy, end with a report
 # make test  set up and run the fast tests; make test-all adds browser, servers and long faults
-.PHONY: setup run test test-all results-rna results-atac results-ablation lint constraints clean
+.PHONY: setup run test test-all check gate-rates results-rna results-atac results-ablation lint constraints clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -23,6 +23,14 @@ test: setup
 
 test-all: setup
 	$(VENV)/bin/python -m pytest -m ''
+
+# Compares with the committed baseline (docs/ci.md); about a minute on two cores that are free.
+check: setup
+	$(VENV)/bin/bench check .ci/baseline.yaml
+
+# How often the check alarms without a cause, and what drop it finds; about 40 minutes once.
+gate-rates: setup
+	$(VENV)/bin/python benchmarks/gate.py
 
 # Result tables. They need BENCH_DATA_DIR, print their expected time first, can be interrupted and
 # go on where they were. About 10 minutes and an hour on two cores.
