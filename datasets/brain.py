@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -11,7 +12,7 @@ from bench.parameters import Parameters
 from bench.recipe import RNA
 
 from ._published import Published
-from ._rna import GEO_LICENCE, geo, join, keep_cells, keep_labelled, need, note, read_annotated
+from ._rna import GEO_LICENCE, geo, join, keep_cells, keep_labelled, need, read_annotated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,6 +74,13 @@ class Zeisel(Published):
         )
 
     params: Params
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        if self.params.level == "groups":
+            self.card = replace(self.card, n_types=9)
+        elif self.params.level == "level2":
+            self.card = replace(self.card, n_cells=3005 - 189, n_types=47)
 
     def read(self, files: dict[str, Path]) -> AnnData:
         """Return the counts (3,005 × 19,972 in the published file)."""
@@ -136,6 +144,14 @@ class Bhattacherjee(Published):
 
     params: Params
 
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        cells = {"adult": 24822, "P21": 35360 - 24822, "all": 35360}[self.params.stage]
+        if self.params.level == "class":
+            self.card = replace(self.card, n_cells=cells)
+        else:
+            self.card = replace(self.card, n_cells=None, n_types=None)
+
     def read(self, files: dict[str, Path]) -> AnnData:
         """Return the counts of the cells asked for."""
         from .formats import read_labels, read_text
@@ -195,6 +211,11 @@ class Romanov(Published):
 
     params: Params
 
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        if self.params.level == "level2":
+            self.card = replace(self.card, n_cells=None, n_types=None)
+
     def read(self, files: dict[str, Path]) -> AnnData:
         """Return the counts (2,881 × 24,341 in the published file at level1)."""
         (path,) = files.values()
@@ -208,5 +229,4 @@ class Romanov(Published):
         neurons = (adata.obs["level1 class"] == "neurons").to_numpy()
         adata = keep_cells(adata, neurons, "not neurons, so without a subclass")
         adata.obs["cell_type"] = adata.obs["level2 class (neurons only)"]
-        note(adata, "only neurons have subclasses")
         return keep_labelled(adata, "cell_type", no_type=("uc",))

@@ -230,7 +230,7 @@ def test_zeisel_levels(loader, tmp_path):
     assert adata.obs_names[3] == "177207103_C02"
     assert set(adata.obs["cell_type"]) == {"pyramidal SS", "interneurons"}
     groups = loader("zeisel", level="groups").read(files)
-    assert groups.obs["cell_type"].nunique() == 9
+    assert groups.obs["cell_type"].nunique() == 9 == loader("zeisel", level="groups").card.n_types
     assert list(groups.obs["cell_type"].iloc[[0, 7]]) == ["interneurons", "ependymal"]
     fine = loader("zeisel", level="level2").read(files)
     assert fine.n_obs == 9
@@ -286,6 +286,7 @@ def test_bhattacherjee_joins_by_barcode(loader, tmp_path):
     np.testing.assert_array_equal(dense(adata), matrix[[0, 1, 3]])
     fine = loader("bhattacherjee", stage="all", level="subtype").read(files)
     assert list(fine.obs["cell_type"]) == ["L5", "Astro_1", "Astro_1"]
+    assert loader("bhattacherjee", stage="all").card.n_cells == 35360
 
 
 def romanov_text(matrix: np.ndarray) -> str:
