@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import DataError
-from bench.recipe import RNA
+from bench.recipe import RNA, DatasetInfo
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,9 +26,10 @@ COMMON_GENES = frozenset(
 """Expressed in almost every cell of human and, in other capitals, of mouse."""
 _NO_TYPE = frozenset(["nan", "na", "n/a", "none", "null", "unknown", "unassigned", "?", "-"])
 _MIN_CELLS = 10
+_RARE = 5
+_SCALED_GENES = 2000
 _SHOWN = 3
 _SAMPLE = 200
-_CHUNK = 1 << 22
 
 
 @dataclass
@@ -45,9 +46,9 @@ def check_counts(
     """Check counts (cells × features), names, labels and batch of one dataset.
 
     ``where`` is the dataset's name or file, for messages; an empty ``label_key`` means that the
-    cells have no labels. ``X`` may be CSR, CSC or dense and is
-    not changed. Raises ``DataError`` with one line that says what was found, what was expected
-    and what to do.
+    cells have no labels. ``X`` may be CSR, CSC or dense, in memory or backed, and is not changed.
+    Raises ``DataError`` with one line that says what was found, what was expected and what to
+    do.
     """
     if adata.n_obs == 0 or adata.n_vars == 0:
         raise DataError(
@@ -111,72 +112,91 @@ def _share(pattern: re.Pattern[str], names: pd.Index) -> float:
 
 
 def _check_values(adata: AnnData, where: str) -> None:
-    import numpy as np
-    import scipy.sparse as sp
+    from bench.prepare.blocks import stored_values
 
     if adata.X is None:
         raise DataError(f"{where}: X is missing; expected raw counts.{_elsewhere(adata)}")
-    values = adata.X.data if sp.issparse(adata.X) else np.asarray(adata.X)
-    if values.dtype.kind not in "biuf":
+    kind = adata.X.dtype.kind
+    if kind not in "biuf":
         raise DataError(
-            f"{where}: X holds values of type {values.dtype}; expected counts (numbers), cells × "
+            f"{where}: X holds values of type {adata.X.dtype}; expected counts (numbers), cells × "
             "features; convert it, for example with adata.X = adata.X.astype('float32')."
         )
-    if values.dtype.kind in "biu":
-        problem = "negative" if values.dtype.kind == "i" and values.min(initial=0) < 0 else ""
-    else:
-        problem = _problem(values)
-    if problem == "negative":
+    found = _Values()
+    for values in stored_values(adata.X):
+        found.add(values)
+    if found.not_finite:
         raise DataError(
-            f"{where}: X has negative values (smallest {values.min():.4g}); expected raw counts, "
-            f"this looks scaled.{_elsewhere(adata)}"
+            f"{where}: X has {found.not_finite} NaN or infinite values; expected raw counts."
+            f"{_elsewhere(adata)}"
         )
-    if problem == "NaN or infinite":
-        bad = int((~np.isfinite(values)).sum())
+    if found.smallest < 0:
         raise DataError(
-            f"{where}: X has {bad} NaN or infinite values; expected raw counts.{_elsewhere(adata)}"
+            f"{where}: X has negative values (smallest {found.smallest:.4g}); expected raw "
+            f"counts, this looks scaled.{_elsewhere(adata)}"
         )
-    if problem:
+    if found.broken is not None:
         raise DataError(
-            f"{where}: X has values that are not whole numbers (such as {problem}); expected raw "
-            f"counts, this looks normalised or log-transformed.{_elsewhere(adata)}"
+            f"{where}: X has values that are not whole numbers (such as {found.broken:.4g}); "
+            "expected raw counts, this looks normalised or log-transformed, and every method "
+            f"here starts from counts.{_elsewhere(adata)}"
         )
-    if not np.any(values):
+    if not found.any:
         raise DataError(f"{where}: every value of X is zero; expected raw counts.")
 
 
-def _problem(values: np.ndarray) -> str:
-    """Return what is wrong with floating-point values, or an empty string."""
-    import numpy as np
+@dataclass
+class _Values:
+    """What is found among the values of a matrix, piece by piece."""
 
-    flat = values.ravel(order="K")  # a view, in whatever order the values lie
-    for start in range(0, flat.size, _CHUNK):
-        part = flat[start : start + _CHUNK]
-        if not np.all(np.isfinite(part)):
-            return "NaN or infinite"
-        if part.min() < 0:
-            return "negative"
-        off = part != np.rint(part)
-        if np.any(off):
-            return f"{part[off][0]:.4g}"
-    return ""
+    not_finite: int = 0
+    smallest: float = 0.0
+    broken: float | None = None
+    """The first value that is no whole number."""
+    any: bool = False
+    """True if one is not zero."""
+
+    def add(self, values: np.ndarray) -> None:
+        import numpy as np
+
+        if not values.size:
+            return
+        self.any = self.any or bool(np.any(values))
+        if values.dtype.kind == "f":
+            finite = np.isfinite(values)
+            if not finite.all():
+                self.not_finite += int(finite.size - np.count_nonzero(finite))
+                values = values[finite]
+            off = values[values != np.rint(values)]
+            if off.size and self.broken is None:
+                self.broken = float(off[0])
+        if values.dtype.kind in "if":
+            self.smallest = min(self.smallest, float(values.min(initial=0)))
+
+    @property
+    def whole(self) -> bool:
+        """True if all are counts."""
+        return not self.not_finite and self.smallest >= 0 and self.broken is None
 
 
 def _elsewhere(adata: AnnData) -> str:
     """Say where else in the file whole numbers are."""
-    import numpy as np
-    import scipy.sparse as sp
+    from bench.prepare.blocks import stored_values
 
     def whole(matrix: Any) -> bool:
-        values = matrix.data if sp.issparse(matrix) else np.asarray(matrix)
-        return values.dtype.kind in "biu" or (values.dtype.kind == "f" and not _problem(values))
+        found = _Values()
+        for values in stored_values(matrix) if matrix.dtype.kind in "biuf" else ():
+            found.add(values)
+            if not found.whole:
+                return False
+        return found.any
 
     for name in sorted(adata.layers, key=lambda name: name != "counts"):
         if whole(adata.layers[name]):
             return f" layers['{name}'] holds whole numbers: set adata.X = adata.layers['{name}']."
     if adata.raw is not None and whole(adata.raw.X):
         return " raw.X holds whole numbers: use adata.raw.to_adata()."
-    return " Save the file with counts in X."
+    return " No layer holds whole numbers: save the file with counts in X."
 
 
 def _check_labels(adata: AnnData, where: str, label_key: str) -> pd.Series:
@@ -215,9 +235,14 @@ def _no_gaps(adata: AnnData, where: str, key: str, what: str) -> pd.Series:
 
 def _odd_labels(where: str, types: pd.Series) -> list[str]:
     lines = []
-    single = sorted(str(name) for name in types.index[types < 2])
-    if single:
-        lines.append(f"{where}: {len(single)} types have a single cell ({_some(single)}).")
+    rare = types[types < _RARE].sort_index().sort_values(kind="stable")
+    if len(rare):
+        shown = ", ".join(f"'{name}' {size}" for name, size in rare.iloc[:_SHOWN].items())
+        more = ", ..." if len(rare) > _SHOWN else ""
+        lines.append(
+            f"{where}: {len(rare)} types have fewer than {_RARE} cells ({shown}{more}); scores "
+            "of single types rest on very few cells."
+        )
     if len({str(name).strip() for name in types.index}) < len(types):
         lines.append(f"{where}: some types differ only in spaces at the ends of their names.")
     for name, size in types.items():
@@ -230,11 +255,33 @@ def _odd_labels(where: str, types: pd.Series) -> list[str]:
 def _odd_counts(adata: AnnData, where: str) -> list[str]:
     import numpy as np
 
-    lines = []
-    empty = int((np.asarray(adata.X.sum(axis=1)).ravel() == 0).sum())
-    if empty:
-        lines.append(f"{where}: {empty} cells have no counts at all.")
-    return lines
+    from bench.prepare.blocks import row_blocks
+
+    empty = 0
+    for _, block in row_blocks(adata.X):
+        empty += int(np.count_nonzero(np.diff(block.indptr) == 0))
+    return [f"{where}: {empty} cells have no counts at all."] if empty else []
+
+
+def memory_lines(info: DatasetInfo) -> list[str]:
+    """Return a line if a scaled matrix and the counts of a dataset exceed the available memory.
+
+    A standard recipe keeps at most 2,000 genes, dense float32; counts take 8 bytes a value.
+    """
+    import psutil
+
+    genes = min(info.n_features, _SCALED_GENES)
+    scaled = 4 * info.n_cells * genes
+    counts = 8 * info.density * info.n_cells * info.n_features
+    there = psutil.virtual_memory().available
+    if scaled + counts <= there:
+        return []
+    return [
+        f"{info.n_cells} cells need about {scaled / 2**30:.1f} GiB of memory as a scaled matrix "
+        f"of {genes} features and {counts / 2**30:.1f} GiB as counts, {there / 2**30:.1f} GiB "
+        "are available: run one job at a time (--jobs 1) or take fewer cells; what does not fit "
+        "ends as out of memory."
+    ]
 
 
 def _odd_batches(adata: AnnData, where: str, label_key: str, batch_key: str) -> list[str]:

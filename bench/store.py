@@ -65,8 +65,19 @@ class Store:
     ) -> StoredDataset:
         """Return the dataset from the cache; load, check and keep it first if it is not there.
 
-        ``source`` identifies the loader's code. Raises ``DataError`` with one clear line.
+        ``source`` identifies the loader's code; ``say`` also hears if its memory will not do.
+        Raises ``DataError`` with one clear line.
         """
+        from bench.checks import memory_lines
+
+        found = self._dataset(dataset, source, label, say)
+        for line in memory_lines(found.info):
+            say(f"{label}: {line}")
+        return found
+
+    def _dataset(
+        self, dataset: Dataset, source: str, label: str, say: Callable[[str], None]
+    ) -> StoredDataset:
         identity = _identity(dataset, source)
         pointer = self._pointer(identity)
         with self._locked(pointer.stem):

@@ -55,6 +55,25 @@ def row_blocks(matrix: Any, *, rows: int = ROWS) -> Iterator[tuple[int, sp.csr_m
             release(array)
 
 
+def stored_values(matrix: Any) -> Iterator[np.ndarray]:
+    """Yield the stored values of a sparse matrix, or all of a dense one, in flat pieces.
+
+    They have the type of the matrix and whatever order is the fastest.
+    """
+    import numpy as np
+    import scipy.sparse as sp
+
+    if sp.issparse(matrix) or isinstance(matrix, Csr) or hasattr(matrix, "group"):
+        data = matrix.group["data"] if hasattr(matrix, "group") else matrix.data
+        for start in range(0, data.shape[0], ENTRIES):
+            yield np.asarray(data[start : start + ENTRIES])
+            release(data)
+        return
+    step = max(1, ENTRIES // max(matrix.shape[1], 1))
+    for start in range(0, matrix.shape[0], step):
+        yield np.asarray(matrix[start : start + step]).ravel()
+
+
 def parts(matrix: Any) -> Csr | None:
     """Return the parts of a sparse matrix, in memory or on disk, by rows; ``None`` if dense."""
     import scipy.sparse as sp

@@ -63,8 +63,8 @@ def carry_out(matrix: Any, recipe: Recipe, out: Arrays, batch: np.ndarray | None
             "the recipe selects features batch by batch, but there is no batch: declare 'batch' "
             "in uses() and give the batch of each cell."
         )
-    source = _Source(matrix, recipe, batch if recipe.batch_aware else None)
-    chosen = _variable(source, recipe)
+    source = Filtered(matrix, recipe, batch if recipe.batch_aware else None)
+    chosen = variable_features(source, recipe)
     _write(source, recipe, chosen, out)
     kept = Kept(source.cells, source.features if chosen is None else source.features[chosen])
     if recipe.max_abs or recipe.scale:
@@ -80,7 +80,7 @@ def transforms(recipe: Recipe) -> bool:
     )  # fmt: skip
 
 
-class _Source:
+class Filtered:
     """The matrix after the filters; each iteration is a pass over it."""
 
     def __init__(self, matrix: Any, recipe: Recipe, batch: np.ndarray | None) -> None:
@@ -102,7 +102,7 @@ class _Source:
         self.groups = np.zeros(len(self.cells), dtype=np.int64)
         if batch is not None:
             self.groups = np.unique(np.asarray(batch)[self.cells], return_inverse=True)[1]
-        self._transform = _Transform(recipe, len(self.cells), self._seen[self.features])
+        self._transform = Transform(recipe, len(self.cells), self._seen[self.features])
 
     def _count(self) -> None:
         """Note which cells stay, and in how many of them each feature is detected."""
@@ -149,7 +149,7 @@ class _Source:
             yield block, self._transform(block), groups
 
 
-class _Transform:
+class Transform:
     """Binarise, weight and normalise the values of one block; each cell by itself."""
 
     def __init__(self, recipe: Recipe, n_cells: int, seen: np.ndarray) -> None:
@@ -189,7 +189,7 @@ def _row_sums(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
     return sums
 
 
-def _variable(source: _Source, recipe: Recipe) -> np.ndarray | None:
+def variable_features(source: Filtered, recipe: Recipe) -> np.ndarray | None:
     """Return a mask of the highly variable among the kept features; ``None`` for all."""
     import numpy as np
 
@@ -206,7 +206,7 @@ def _variable(source: _Source, recipe: Recipe) -> np.ndarray | None:
     return seurat(sums, recipe.n_top_features, by_group=recipe.batch_aware)
 
 
-def _write(source: _Source, recipe: Recipe, chosen: np.ndarray | None, out: Arrays) -> None:
+def _write(source: Filtered, recipe: Recipe, chosen: np.ndarray | None, out: Arrays) -> None:
     """Write counts, transformed values and size factors of the chosen features."""
     import numpy as np
 

@@ -1,0 +1,207 @@
+"""Preparation from the disk at 10,000, 100,000 and 1,000,000 cells × 28,000 genes, 3 % not zero.
+
+    python benchmarks/prepare.py [--quick] [--json FILE] [--cells 10000,100000,1000000]
+
+Counts of eight cell types are drawn block by block into files. Each stage then runs in a process
+of its own, so that seconds and peak resident memory (libraries included) are the stage's: reading
+the counts through the filters; the same and normalising every cell; the same and selecting 2,000
+variable genes; the whole recipe (filters, normalisation, log, 2,000 genes, scaled and clipped)
+written to the disk and verified. Up to 100,000 cells scanpy does the last in memory beside it,
+without writing; the ratio of times is that of processor seconds, which a busy machine changes
+little. The files are removed at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from _figures import show
+
+from bench.folders import FolderWriter, load_array, writing
+from bench.prepare import carry_out
+from bench.prepare.blocks import Csr
+from bench.prepare.passes import Filtered, variable_features
+from bench.recipe import Recipe
+
+N_GENES, DENSITY, N_TYPES, BLOCK = 28_000, 0.03, 8, 10_000
+LARGEST_IN_MEMORY = 100_000
+RECIPE = Recipe(
+    min_cells=2, target_sum=1e4, log1p=True, n_top_features=2000, scale=True, max_value=10.0
+)
+
+
+def main() -> None:
+    options = arguments()
+    if options.stage:
+        print(json.dumps(measure(options.stage, options.folder)))
+        return
+    sizes = [2000] if options.quick else [int(text) for text in options.cells.split(",")]
+    figures: dict[str, float] = {}
+    for n_cells in sizes:
+        with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
+            for name, value in one_size(n_cells, Path(folder)).items():
+                figures[f"{n_cells}_{name}"] = value
+                print(f"{n_cells}_{name} {value:.4g}", flush=True)
+    show(figures, options.json)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="2,000 cells")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--cells", default="10000,100000,1000000")
+    parser.add_argument("--scratch", type=Path, help="folder for the files, 20 GB at 1,000,000")
+    parser.add_argument("--stage", choices=sorted(STAGES), help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def one_size(n_cells: int, folder: Path) -> dict[str, float]:
+    """Return the figures of one number of cells."""
+    values = n_cells * N_GENES * DENSITY
+    needed, free = 10 * values + 10_000 * n_cells, shutil.disk_usage(folder).free
+    if needed > free:
+        sys.exit(
+            f"{n_cells} cells need {needed / 1e9:.0f} GB in {folder.parent}, {free / 1e9:.0f} GB "
+            "are free: pass --scratch or fewer --cells."
+        )
+    started = time.perf_counter()
+    generate(n_cells, folder)
+    figures = {"generate_s": time.perf_counter() - started}
+    counts = stored(folder)
+    figures["density"] = len(counts.data) / n_cells / N_GENES
+    for stage in STAGES:
+        if stage == "scanpy" and n_cells > LARGEST_IN_MEMORY:
+            continue
+        command = [sys.executable, __file__, "--stage", stage, "--folder", str(folder)]
+        output = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
+        for name, value in json.loads(output.splitlines()[-1]).items():
+            figures[f"{stage}_{name}"] = value
+    if "scanpy_s" in figures:
+        figures["matrix_to_scanpy_time"] = figures["matrix_cpu_s"] / figures["scanpy_cpu_s"]
+        figures["matrix_to_scanpy_memory"] = figures["matrix_gib"] / figures["scanpy_gib"]
+    return figures
+
+
+def generate(n_cells: int, folder: Path) -> None:
+    """Write counts of eight types with 3 % of the entries above zero, block by block."""
+    rng = np.random.default_rng(0)
+    shares = rng.gamma(1.0, size=N_GENES) * np.exp(rng.normal(0, 0.7, (N_TYPES, N_GENES)))
+    shares /= shares.sum(axis=1, keepdims=True)
+    low, high = 1.0, 1e6
+    for _ in range(60):
+        depth = (low * high) ** 0.5
+        dense = np.mean(1 - np.exp(-depth * shares))
+        low, high = (depth, high) if dense < DENSITY else (low, depth)
+    sums = np.cumsum(shares, axis=1)
+    with writing(folder) as writer:
+        writer.append("indptr", np.zeros(1, dtype=np.int64))
+        end = 0
+        for start in range(0, n_cells, BLOCK):
+            end = write_block(writer, rng, sums, depth, min(BLOCK, n_cells - start), end)
+        writer.finish(folder / "counts", {})
+
+
+def write_block(
+    writer: FolderWriter,
+    rng: np.random.Generator,
+    sums: np.ndarray,
+    depth: float,
+    n_cells: int,
+    end: int,
+) -> int:
+    """Draw the molecules of some cells; returns the number of values written so far."""
+    totals = rng.poisson(depth * rng.gamma(10, 0.1, n_cells))
+    cells = np.repeat(np.arange(n_cells), totals)
+    genes = np.empty(len(cells), dtype=np.int64)
+    for kind in range(N_TYPES):
+        here = cells % N_TYPES == kind
+        drawn = rng.random(np.count_nonzero(here)) * sums[kind, -1]
+        genes[here] = np.minimum(np.searchsorted(sums[kind], drawn), N_GENES - 1)
+    places, counts = np.unique(cells * N_GENES + genes, return_counts=True)
+    rows = np.bincount(places // N_GENES, minlength=n_cells)
+    writer.append("data", counts.astype(np.float32))
+    writer.append("indices", (places % N_GENES).astype(np.int32))
+    writer.append("indptr", np.cumsum(rows) + end)
+    return end + len(places)
+
+
+def stored(folder: Path) -> Csr:
+    """Return the counts, memory-mapped."""
+    read = [load_array(folder / "counts", name) for name in ("data", "indices", "indptr")]
+    return Csr(read[0], read[1], read[2], (len(read[2]) - 1, N_GENES))
+
+
+def measure(stage: str, folder: Path) -> dict[str, float]:
+    """Run one stage in this process and return its seconds and the peak of its memory."""
+    counts = stored(folder)
+    started, cpu = time.perf_counter(), time.process_time()
+    timed = STAGES[stage](counts, folder)
+    seconds, cpu_seconds = timed or (time.perf_counter() - started, time.process_time() - cpu)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"s": seconds, "cpu_s": cpu_seconds, "gib": peak / 2**20}
+
+
+def filters(counts: Csr, folder: Path) -> None:
+    Filtered(counts, RECIPE, None)
+
+
+def normalisation(counts: Csr, folder: Path) -> None:
+    for _block, values, _groups in Filtered(counts, RECIPE, None):
+        assert np.isfinite(values[-1])
+
+
+def variable(counts: Csr, folder: Path) -> None:
+    chosen = variable_features(Filtered(counts, RECIPE, None), RECIPE)
+    assert chosen is not None
+
+
+def matrix(counts: Csr, folder: Path) -> None:
+    with writing(folder) as writer:
+        kept = carry_out(counts, RECIPE, writer)
+        writer.save("cells", kept.cells)
+        writer.finish(folder / "prepared", {})
+
+
+def scanpy(counts: Csr, folder: Path) -> tuple[float, float]:
+    """Do the same in memory; reading the counts and loading scanpy do not count."""
+    import scanpy as sc
+    import scipy.sparse as sp
+    from anndata import AnnData
+
+    parts = (np.array(counts.data), np.array(counts.indices), np.array(counts.indptr))
+    data = AnnData(sp.csr_matrix(parts, shape=counts.shape))
+    warm = AnnData(data.X[:50])
+    for one in (warm, data):  # the first compiles
+        started, cpu = time.perf_counter(), time.process_time()
+        sc.pp.filter_genes(one, min_cells=3)
+        one.layers["counts"] = one.X.copy()
+        sc.pp.normalize_total(one, target_sum=1e4)
+        sc.pp.log1p(one)
+        sc.pp.highly_variable_genes(one, n_top_genes=min(2000, one.n_vars - 1))
+        one = one[:, one.var["highly_variable"].to_numpy()].copy()
+        sc.pp.scale(one, max_value=10)
+    return time.perf_counter() - started, time.process_time() - cpu
+
+
+STAGES: dict[str, Callable[[Csr, Path], tuple[float, float] | None]] = {
+    "filters": filters,
+    "normalisation": normalisation,
+    "variable": variable,
+    "matrix": matrix,
+    "scanpy": scanpy,
+}
+
+
+if __name__ == "__main__":
+    main()
