@@ -198,7 +198,11 @@ def _read_names(path: Path) -> list[list[str]]:
     """Return the fields of each line; names are separated by tabs, or commas in a .csv."""
     sep = "," if ".csv" in path.suffixes else "\t"
     with rows(path, sep) as reader:
-        return [fields for _, fields in reader]
+        lines = [fields for _, fields in reader]
+    numbers = [str(number) for number in range(1, len(lines))]
+    if lines and len(lines[0]) > 1 and [fields[0] for fields in lines[1:]] == numbers:
+        return [fields[1:] for fields in lines]  # row numbers of R, below a header
+    return lines
 
 
 def _describe(lines: list[list[str]]) -> pd.DataFrame:

@@ -131,6 +131,23 @@ def test_peaks_in_three_columns(tmp_path: Path):
     assert list(formats.read(folder).var_names) == ["chr1:5-9", "chr2:7-8"]
 
 
+def test_names_as_r_writes_them(tmp_path: Path):
+    folder = folder_of(tmp_path / "f", np.ones((2, 3), int), ["a", "b", "c"], ["x", "y"])
+    (folder / "barcodes.tsv").unlink()
+    (folder / "barcodes.csv").write_text('"","x"\n"1","a"\n"2","b"\n"3","c"\n')
+    assert list(formats.read(folder).obs_names) == ["a", "b", "c"]
+
+
+def test_sizes_outrule_what_was_told(tmp_path: Path):
+    folder = folder_of(tmp_path / "f", np.ones((2, 3), int), ["a", "b", "c"], ["x", "y"])
+    said: list[str] = []
+    adata = formats.read(folder / "matrix.mtx", transpose=False, say=said.append)
+    assert adata.shape == (3, 2)
+    assert said == [
+        f"{folder / 'matrix.mtx'}: features in rows, by the number of names, not as told"
+    ]
+
+
 def test_two_samples_in_one_folder(tmp_path: Path):
     for name, value in (("GSM1_", 1), ("GSM2_", 2)):
         folder_of(tmp_path / "f", np.full((2, 3), value), ["a", "b", "c"], ["x", "y"], name)
