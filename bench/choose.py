@@ -6,17 +6,19 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.added import Added, added
 from bench.config import Settings
 from bench.dataset import Card, Dataset, Held
 from bench.errors import UsageError
-from bench.jobs import Left
 from bench.keys import source_digest
 from bench.registry import datasets as dataset_registry
 from bench.selectors import Selected, label, select
-from bench.store import Store
+
+if TYPE_CHECKING:
+    from bench.jobs import Left
+    from bench.store import Store
 
 Say = Callable[[str], None]
 
@@ -63,6 +65,8 @@ def choose_datasets(
     the user, ``<name>.h5ad`` in ``BENCH_DATA_DIR``, a file added by ``bench data add``, earlier
     downloads. Only a name given in full is fetched. Raises ``UsageError``.
     """
+    from bench.jobs import Left
+
     registered = dataset_registry(settings.plugins).entries
     found: list[Chosen] = []
     left: list[Left] = []
@@ -129,7 +133,9 @@ def named(one: Selected, settings: Settings, say: Say) -> Chosen:
     state = "" if one.values else standing(one.name, dataset.held(), own is not None)
     path = find_local(one.name)
     if state == "stand-in" and path is not None:
-        say(f"{one.name}: its original files are not here; reading {path} in their place")
+        here = all(held.path is not None for held in dataset.held())
+        why = "comes before the downloads" if here else "stands in for the original files"
+        say(f"{one.name}: reading {path}, which {why}")
         return _stand_in(path, one, cls.card, source, settings)
     if state == "added" and own is not None:
         say(f"{one.name}: reading the file added under this name ({own.origin})")

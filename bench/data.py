@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.added import added, check_name
 from bench.choose import dataset_names, dataset_tags, named, standing
@@ -14,8 +14,9 @@ from bench.dataset import Dataset, Held
 from bench.errors import DataError
 from bench.registry import datasets as dataset_registry
 from bench.selectors import Selected, select
-from bench.store import MAX_BYTES, Store
-from bench.usage import Usage
+
+if TYPE_CHECKING:
+    from bench.usage import Usage
 
 Say = Callable[[str], None]
 Row = dict[str, Any]
@@ -58,6 +59,7 @@ def verify(text: str | None, settings: Settings) -> list[Row]:
     and copies in the cache count too.
     """
     from bench.datasets.fetch import file_digest, noted, problem
+    from bench.store import Store
 
     rows = []
     names = {one.name for one in _select(text or "all", settings)}
@@ -92,6 +94,7 @@ def where(name: str | None, settings: Settings) -> list[Row]:
         rows = [{"dataset": one} | place(one, settings) for one in dataset_names(settings)]
         return sorted(rows, key=lambda row: str(row["dataset"]))
     from bench.datasets.files import find_local
+    from bench.store import Store
 
     (one,) = _select(name, settings)
     target = named(one, settings, lambda line: None).dataset
@@ -148,7 +151,7 @@ def refuse_name(name: str, settings: Settings, *, replace: bool) -> None:
 def clean(
     settings: Settings,
     *,
-    max_bytes: int = MAX_BYTES,
+    max_bytes: int,
     everything: bool = False,
     downloads: bool = False,
 ) -> list[Row]:
@@ -157,14 +160,32 @@ def clean(
     ``everything`` removes all copies, ``downloads`` what was fetched and unpacked too. Datasets
     added by ``bench data add`` and what a running process needs stay.
     """
+    from bench.store import Store
+
     gone = Store(settings.cache_dir).clean(max_bytes, everything=everything)
     rows = [_copy_row(one, "removed") for one in gone]
     for kind in ("downloads", "extracted") if downloads else ():
         for folder in sorted((settings.cache_dir / kind).glob("*")):
+            if _busy(folder):
+                continue
             size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
             shutil.rmtree(folder, ignore_errors=True)
-            rows.append(_row(folder.name, folder, "removed") | {"bytes": size})
+            row = _row(folder.name, folder, "removed")
+            rows.append(row | {"file": kind, "bytes": size})
     return rows
+
+
+def _busy(folder: Path) -> bool:
+    """Return whether a process fetches into the folder or unpacks there."""
+    from filelock import FileLock, Timeout
+
+    for path in folder.glob(".*.lock"):
+        try:
+            with FileLock(path, timeout=0):
+                pass
+        except Timeout:
+            return True
+    return False
 
 
 def _select(text: str, settings: Settings) -> list[Selected]:

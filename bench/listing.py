@@ -5,10 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.added import added
-from bench.cards import preset_rows, prose
-from bench.config import load_settings
-from bench.data import place
 from bench.registry import datasets, methods
 
 if TYPE_CHECKING:
@@ -42,6 +38,8 @@ def method_table(plugins: tuple[str, ...] = ()) -> list[Row]:
 
 def method_card(name: str, plugins: tuple[str, ...] = ()) -> Row:
     """Return all facts about one method."""
+    from bench.cards import preset_rows, prose
+
     entry = methods(plugins).entry(name)
     cls = methods(plugins).get(name)
     return {
@@ -63,6 +61,9 @@ def method_card(name: str, plugins: tuple[str, ...] = ()) -> Row:
 
 def dataset_table(plugins: tuple[str, ...] = ()) -> list[Row]:
     """Return one row a dataset, with where its data are."""
+    from bench.added import added
+    from bench.config import load_settings
+    from bench.data import place
     from bench.datasets.fetch import human
 
     settings = load_settings({"plugins": plugins} if plugins else {})

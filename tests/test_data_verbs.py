@@ -201,8 +201,7 @@ def test_a_stand_in_keeps_what_is_known_of_the_dataset(
     mine.write_h5ad(world.data / "toy_set.h5ad")
     one = world.one()
     assert world.said == [
-        f"toy_set: its original files are not here; reading {world.data}/toy_set.h5ad in their "
-        "place"
+        f"toy_set: reading {world.data}/toy_set.h5ad, which stands in for the original files"
     ]
     one.dataset.load()
     card = one.dataset.card
@@ -387,14 +386,24 @@ def test_clean(world: World, keep: Callable[..., Any]):
     states = [row["state"] for row in data.where("toy_set", world.settings)]
     assert states == ["download", "cached"]
     del world.store
-    assert data.clean(world.settings) == []
-    assert {row["dataset"] for row in data.clean(world.settings, everything=True)} == {
-        "toy_set", "mine",
-    }  # fmt: skip
+    assert data.clean(world.settings, max_bytes=10**9) == []
+    gone = data.clean(world.settings, max_bytes=0, everything=True)
+    assert {row["dataset"] for row in gone} == {"toy_set", "mine"}
     assert world.downloaded.is_file()
-    data.clean(world.settings, downloads=True)
+    data.clean(world.settings, max_bytes=10**9, downloads=True)
     assert not world.downloaded.exists()
     assert list(added(world.settings.cache_dir)) == ["mine"]
+
+
+def test_clean_leaves_what_another_process_fetches(world: World):
+    from filelock import FileLock
+
+    data.fetch("toy_set", world.settings, world.said.append)
+    with FileLock(world.downloaded.with_name(".toy_counts.h5ad.lock")):
+        assert data.clean(world.settings, max_bytes=0, downloads=True) == []
+    assert world.downloaded.is_file()
+    data.clean(world.settings, max_bytes=0, downloads=True)
+    assert not world.downloaded.exists()
 
 
 @pytest.mark.parametrize("size", ["5", "GB", "-1GB", "manyGB", "infGB", "nanGB"])
