@@ -70,7 +70,7 @@ class CellBench(Published):
         url="https://www.ncbi.nlm.nih.gov/geo/query/acc.cgi?acc=GSE118767",
         licence="MIT (repository sc_mixology)",
         labels_from="the genotype of each cell (demuxlet), independent of expression",
-        tags=("cell-lines", "batches", "certain-labels"),
+        tags=("lines", "batches", "certain-labels"),
         files=_files("3cl", "all"),
         documented="https://github.com/LuyiTian/sc_mixology/blob/master/misc/make_annotations.Rmd",
     )
