@@ -1,0 +1,102 @@
+"""The set of 1.3 million cells on a small file of the same layout, up to the store."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from bench.datasets.brain_million import BrainMillion
+from bench.errors import DataError
+from bench.store import Store
+
+
+def clusters_archive(path: Path, folder: Path, text: str) -> None:
+    """An archive like Cell Ranger's analysis, with two clusterings."""
+    graph, other = (
+        folder / f"analysis/clustering/{name}/clusters.csv"
+        for name in ("graphclust", "kmeans_2_clusters")
+    )
+    for one, content in ((graph, text), (other, "Barcode,Cluster\n")):
+        one.parent.mkdir(parents=True, exist_ok=True)
+        one.write_text(content)
+    with tarfile.open(path, "w:gz") as archive:
+        for one in (graph, other):
+            archive.add(one, str(one.relative_to(folder)))
+
+
+@pytest.fixture
+def million(tmp_path: Path):
+    """The loader, its files in the documented format, and what is in them."""
+    import h5py
+
+    dataset = BrainMillion(cache=tmp_path / "cache", offline=True)
+    files = {file.name: tmp_path / file.name for file in dataset.card.files}
+    matrix, analysis = files.values()
+    wanted = sp.csr_matrix(
+        np.random.default_rng(0).poisson(1.0, (12, 5)) + np.eye(12, 5, dtype=int)
+    )
+    cells = [f"AAACCTGAGATAGG{a}{b}-{1 + (a == 'C')}" for a in "ACGT" for b in "ACG"]
+    with h5py.File(matrix, "w") as file:
+        group = file.create_group("mm10")
+        group["data"] = wanted.data.astype("i4")
+        group["indices"] = wanted.indices.astype("i8")
+        group["indptr"] = wanted.indptr.astype("i8")
+        group["shape"] = np.array([5, 12], dtype="i4")
+        group["genes"] = np.array([f"ENSMUSG{i}".encode() for i in range(5)])
+        group["gene_names"] = np.array([b"Xkr4", b"Rp1", b"Rp1", b"Sox17", b"Mrpl15"])
+        group["barcodes"] = np.array([cell.encode() for cell in cells])
+    lines = ["Barcode,Cluster", *(f"{cell},{i % 3 + 1}" for i, cell in enumerate(cells))]
+    clusters_archive(analysis, tmp_path / "made", "\n".join(lines[:1] + lines[:0:-1]) + "\n")
+    return dataset, files, wanted, cells
+
+
+def test_brain_1m_stays_in_the_file(million):
+    dataset, files, wanted, cells = million
+    adata = dataset.read(files)
+    assert adata.shape == (12, 5)
+    assert not sp.issparse(adata.X)
+    for block in (slice(0, 5), slice(5, 12)):
+        np.testing.assert_array_equal(adata.X[block].toarray(), wanted[block].toarray())
+    assert list(adata.obs_names) == cells
+    assert list(adata.obs["Cluster"][:4]) == ["1", "2", "3", "1"]
+    assert list(adata.var["symbol"])[:2] == ["Xkr4", "Rp1"]
+    assert adata.var_names.is_unique
+
+
+def test_brain_1m_needs_a_cluster_for_every_barcode(million, tmp_path):
+    dataset, files, _, cells = million
+    analysis = list(files.values())[1]
+    clusters_archive(analysis, tmp_path / "made", f"Barcode,Cluster\n{cells[0]},1\n")
+    with pytest.raises(
+        DataError, match=r"11 of 12 barcodes of 1M_neurons_filtered.* have no cluster"
+    ):
+        dataset.read(files)
+
+
+def test_brain_1m_refuses_another_layout(million):
+    import h5py
+
+    dataset, files, _, _ = million
+    matrix = next(iter(files.values()))
+    with h5py.File(matrix, "w") as file:
+        file.create_group("matrix")["barcodes"] = np.array([b"A"])
+    with pytest.raises(DataError, match="no Cell Ranger matrix of one genome"):
+        dataset.read(files)
+    matrix.write_bytes(b"nothing")
+    with pytest.raises(DataError, match="not a readable Cell Ranger"):
+        dataset.read(files)
+
+
+def test_brain_1m_is_kept_by_the_store(million, tmp_path, monkeypatch):
+    dataset, files, wanted, cells = million
+    monkeypatch.setattr("bench.datasets._published.obtain", lambda *_, **__: files)
+    stored = Store(tmp_path / "store").dataset(dataset, "source", "brain_1m")
+    kept = [np.load(stored.folder / f"{name}.npy") for name in ("data", "indices", "indptr")]
+    matrix = sp.csr_matrix(tuple(kept), wanted.shape)
+    np.testing.assert_array_equal(matrix.toarray(), wanted.toarray())
+    assert stored.facts["types"] == {"1": 4, "2": 4, "3": 4}
+    assert list(np.load(stored.folder / "cells.npy"))[:2] == cells[:2]
