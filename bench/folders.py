@@ -103,12 +103,8 @@ class FolderWriter:
                 stream.close()
         shutil.rmtree(self.path, ignore_errors=True)
 
-    @contextlib.contextmanager
-    def _telling(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise _refused(self.path.parent, error) from None
+    def _telling(self) -> contextlib.AbstractContextManager[None]:
+        return telling(self.path.parent)
 
 
 @contextlib.contextmanager
@@ -121,10 +117,8 @@ def writing(
     """
     path = parent / f".{secrets.token_hex(8)}"
     declare(path.name)
-    try:
+    with telling(parent):
         path.mkdir()
-    except OSError as error:
-        raise _refused(parent, error) from None
     writer = FolderWriter(path)
     try:
         yield writer
@@ -132,11 +126,16 @@ def writing(
         writer.close()
 
 
-def _refused(parent: Path, error: OSError) -> DataError:
-    return DataError(
-        f"cannot write to the cache folder {parent}: {error.strerror or error}; make room there "
-        "(bench data clean) or set BENCH_CACHE_DIR to another folder."
-    )
+@contextlib.contextmanager
+def telling(folder: Path) -> Iterator[None]:
+    """Turn what the disk refuses, for example when it is full, into a ``DataError``."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"cannot write to the cache folder {folder}: {error.strerror or error}; make room "
+            "there (bench data clean) or set BENCH_CACHE_DIR to another folder."
+        ) from None
 
 
 def _header(dtype: np.dtype[Any], shape: list[int]) -> bytes:

@@ -21,6 +21,7 @@ from bench.folders import (
     mark_used,
     read_info,
     reader,
+    telling,
     write_whole,
     writing,
 )
@@ -91,7 +92,8 @@ class Store:
                     say(f"{label}: the cached copy is damaged; making it anew")
             say(f"{label}: loading and checking")
             folder = self._keep_dataset(dataset)
-            write_whole(pointer, json.dumps({"folder": folder.name, "of": identity}, indent=1))
+            with telling(pointer.parent):
+                write_whole(pointer, json.dumps({"folder": folder.name, "of": identity}, indent=1))
         return StoredDataset(folder, label, read_info(folder))
 
     def known(self, dataset: Dataset, source: str, label: str) -> StoredDataset | None:

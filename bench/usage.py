@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from bench.folders import LAYOUT, last_used, read_info, remove_folder
+from bench.folders import LAYOUT, last_used, read_info, remove_folder, telling
 
 KINDS = ("datasets", "prepared")
 """The folders of the cache that hold folders of arrays."""
@@ -50,35 +50,46 @@ class InUse:
         """Keep a folder from being removed while this object lives."""
         if name in self._declared:
             return
-        with self.settled():
+        with telling(self._root), self.settled():
             if self._own is None:
                 path = self._folder / f"{os.getpid()}-{secrets.token_hex(4)}"
                 self._own = path.open("w")
-                fcntl.flock(self._own, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._own, fcntl.LOCK_EX)
             self._own.write(name + "\n")
             self._own.flush()
         self._declared.add(name)
 
     def names(self) -> set[str]:
-        """Return what running processes have declared; forgets those that ended."""
-        found: set[str] = set()
+        """Return what running processes have declared."""
+        return {name for path in self._folder.iterdir() for name in _declared(path) or ()}
+
+    def forget(self) -> None:
+        """Remove the files of processes that ended; only while all is settled."""
         for path in self._folder.iterdir():
-            with contextlib.suppress(FileNotFoundError), path.open() as stream:
-                try:
-                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError:
-                    found |= set(stream.read().split())
-                else:
-                    path.unlink()
-        return found
+            if _declared(path) is None:
+                path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def settled(self) -> Iterator[None]:
         """Let nobody declare anything meanwhile."""
-        from filelock import FileLock
-
-        with FileLock(self._root / "locks" / "users.lock"):
+        with (self._root / "locks" / "users.lock").open("w") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
             yield
+
+
+def _declared(path: Path) -> list[str] | None:
+    """Return the names in a process's file; ``None`` if the process has ended."""
+    try:
+        with path.open("r+") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return stream.read().split()
+            return None
+    except PermissionError:  # of another user: it may be running
+        return path.read_text().split()
+    except FileNotFoundError:
+        return None
 
 
 def survey(root: Path, in_use: InUse) -> list[Usage]:
@@ -110,6 +121,7 @@ def clean(root: Path, in_use: InUse, max_bytes: int) -> list[Usage]:
     """Remove what is unusable, then the least recently used, until ``max_bytes`` are left."""
     removed = []
     with in_use.settled():
+        in_use.forget()
         there = survey(root, in_use)
         total = sum(one.bytes for one in there)
         for one in sorted(there, key=lambda one: (one.kind != "unusable", one.used)):
@@ -121,10 +133,11 @@ def clean(root: Path, in_use: InUse, max_bytes: int) -> list[Usage]:
 
 
 def sweep(root: Path, in_use: InUse) -> None:
-    """Remove what writers left that were killed more than a day ago."""
+    """Remove what killed processes left: their lists, and unfinished folders after a day."""
     oldest = time.time() - LEFTOVER_SECONDS
-    for kind in KINDS:
-        for folder in (root / kind).glob(".*"):
+    with in_use.settled():
+        in_use.forget()
+        for folder in [folder for kind in KINDS for folder in (root / kind).glob(".*")]:
             with contextlib.suppress(FileNotFoundError):
                 if folder.stat().st_mtime < oldest and folder.name not in in_use.names():
                     remove_folder(folder)

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import errno
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -374,19 +374,63 @@ def test_a_changed_fact_is_damage(store: Store, toy_counts):
     assert not folders.intact(raw)
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing(
-    store: Store, toy_counts, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("largest", [100, 2000, 6000])
+def test_a_disk_that_takes_no_more_is_one_line_and_leaves_nothing(
+    store: Store, toy_counts, largest: int
 ):
+    """A limit on the size of files stands for a full disk: it ends a write in the middle."""
     stored = store.dataset(Memory(toy_counts), "code", "memory")
     key = store.prepared_key(stored, Recipe())
-
-    def full(*args: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(folders, "_note_verified", full)
-    with pytest.raises(DataError, match=r"No space left on device; make room .*BENCH_CACHE_DIR"):
-        store.prepare(stored.folder, Recipe(), key)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
+    try:
+        with pytest.raises(DataError, match=r"cannot write .* make room .*BENCH_CACHE_DIR") as no:
+            store.prepare(stored.folder, Recipe(), key)
+        with pytest.raises(DataError, match="cannot write"):
+            store.dataset(Memory(toy_counts), "other code", "memory")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(no.value)
     assert list((store.root / "prepared").iterdir()) == []
+    assert list((store.root / "datasets").iterdir()) == [stored.folder]
+    store.prepare(stored.folder, Recipe(), key)
+    assert store.prepared_ready(key)
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from bench import store
+from bench.recipe import Recipe
+import bench.prepare
+
+carry_out = bench.prepare.carry_out
+
+def slow(*given):
+    carry_out(*given)
+    print("written", flush=True)
+    time.sleep(60)
+
+bench.prepare.carry_out = slow
+root, folder, key = sys.argv[1:]
+store.Store(Path(root)).prepare(Path(folder), Recipe(), key)
+"""
+
+
+def test_what_a_killed_writer_wrote_is_never_used(store: Store, toy_counts):
+    stored = store.dataset(Memory(toy_counts), "code", "memory")
+    key = store.prepared_key(stored, Recipe())
+    command = [sys.executable, "-c", KILLED, str(store.root), str(stored.folder), key]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "written\n"
+        (partial,) = (store.root / "prepared").iterdir()
+        assert store.clean(everything=True) == []  # it is being written
+        writer.kill()
+    assert not store.prepared_ready(key)
+    store.prepare(stored.folder, Recipe(), key)
+    assert store.prepared_ready(key)
+    assert [one.folder for one in store.clean()] == [partial]
 
 
 def test_arrays_grow_row_by_row(tmp_path: Path):
