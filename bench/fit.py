@@ -67,6 +67,8 @@ def fit_file(
 
     Raises ``UsageError`` and ``DataError``.
     """
+    import pandas as pd
+
     from bench.datasets.files import FileDataset
 
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -123,6 +125,9 @@ def fit_file(
     }
     with _replacing(folder) as partial:
         files = _write(partial, fitted, result, scores, say)
+        kept = pd.DataFrame({"kept": adata.var_names.isin(result.var_names)}, adata.var_names)
+        kept.to_csv(partial / "features.csv", index_label="feature")
+        files["features.csv"] = f"{kept['kept'].sum()} of {len(kept)} features kept by the method"
         if umap:
             say("drawing the UMAP")
             os.environ.setdefault("NUMBA_CACHE_DIR", str(default_cache() / "numba"))

@@ -16,6 +16,7 @@ from bench.parameters import Parameters
 from bench.recipe import ATAC, RNA
 
 from . import formats
+from ._labelled import peak_names
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -121,8 +122,11 @@ class FileDataset(Dataset):
             batch_key = self._column(adata, params.batch_key, "batch")
         elif "batch" in adata.obs and adata.obs["batch"].nunique() > 1:
             batch_key = "batch"
+        modality = params.modality or modality_of(adata)
+        if modality == ATAC:
+            adata.var_names = peak_names(adata.var_names)
         self.card = Card(
-            modality=params.modality or modality_of(adata),
+            modality=modality,
             summary=f"file {self.path.name}",
             label_key=label_key or "",
             batch_key=batch_key,

@@ -150,7 +150,10 @@ def test_chromatin_from_matrix_market_with_binary_imputation(tmp_path: Path):
     scale = "scale[n_components=2,max_epochs=3,normal_epochs=2,hidden=8,n_latent=2]"
     fit(tmp_path / "matrix.mtx", tmp_path / "out", scale)
     result = read_h5ad(tmp_path / "out" / "result.h5ad")
-    assert result.var_names[0].startswith("chr1")
+    assert result.var_names[0] == "chr1:0-500"
+    kept = pd.read_csv(tmp_path / "out" / "features.csv", index_col=0)["kept"]
+    assert list(kept.index[kept]) == list(result.var_names)
+    assert len(kept) == 80
     expected, raw = result.layers["imputed"], np.asarray(result.layers["counts"].todense())
     on = (expected > raw.mean(axis=1, keepdims=True)) & (
         expected > raw.mean(axis=0, keepdims=True)

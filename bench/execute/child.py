@@ -125,6 +125,7 @@ def fit(payload: dict[str, Any], line: Line) -> dict[str, Any]:
         )
     _check(result, data.n_obs, method.name)
     _write_fit(result, method, data, folder / "artifacts")
+    _write_features(data, Path(job["dataset_folder"]), folder / "artifacts")
     np.save(folder / "artifacts" / "cells.npy", cells)
     return {
         "seconds": seconds,
@@ -236,7 +237,6 @@ def _write_fit(result: Fit, method: Method, data: Any, folder: Path) -> None:
     for name, table in result.tables.items():
         (folder / "tables").mkdir(exist_ok=True)
         table.to_parquet(folder / "tables" / f"{name}.parquet")
-    (folder / "features.txt").write_text("\n".join(data.var_names) + "\n")
     save = getattr(method, "save", None)
     if save is not None:
         (folder / "model").mkdir(exist_ok=True)
@@ -244,6 +244,18 @@ def _write_fit(result: Fit, method: Method, data: Any, folder: Path) -> None:
         (folder / "model" / "params.json").write_text(
             json.dumps({"method": method.name, "params": method.params.resolved()}, indent=1)
         )
+
+
+def _write_features(data: Any, dataset_folder: Path, folder: Path) -> None:
+    """Write ``features.parquet``: every feature of the dataset, and whether the method saw it."""
+    import pandas as pd
+
+    from bench.folders import reader
+
+    every = pd.Index(reader(dataset_folder)("features").tolist(), name="feature")
+    pd.DataFrame({"kept": every.isin(data.var_names)}, index=every).to_parquet(
+        folder / "features.parquet"
+    )
 
 
 def _plain(labels: Any) -> np.ndarray:

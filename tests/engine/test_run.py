@@ -73,6 +73,9 @@ def test_a_job_is_measured_scored_and_kept(bench_run):
     assert embedding.shape == (90, 4)
     assert list(embedding.index) == list(clusters.index) == [f"cell{i}" for i in range(90)]
     assert {"type", "kmeans", "leiden", "half"} <= set(clusters)
+    features = pd.read_parquet(artifacts / "features.parquet")
+    assert len(features) == row["n_features"]
+    assert features["kept"].all()
     config = json.loads((artifacts / "config.json").read_text())
     assert config["params"] == {"seconds": 0.5}
     assert config["fit_key"] == row["fit_key"]
