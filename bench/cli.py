@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench import cli_gate
+from bench import cli_gate, cli_score
 from bench.cli_data import data_app
 from bench.cli_fit import fit_command
 from bench.errors import BenchError, UsageError
@@ -54,6 +54,7 @@ app = typer.Typer(
     add_completion=False,
 )
 cli_gate.mount(app)
+cli_score.mount(app)
 app.add_typer(data_app, name="data")
 app.command("fit")(fit_command)
 

@@ -263,10 +263,10 @@ def with_seed(job: Job, seed: int) -> Job:
             "knowledge": knowledge,
         }
     )
-    return replace(job, seed=seed, fit_key=fit_key, score_key=_score_key(job, fit_key))
+    return replace(job, seed=seed, fit_key=fit_key, score_key=score_key(job, fit_key))
 
 
-def _score_key(job: Job, fit_key: str) -> str:
+def score_key(job: Job, fit_key: str) -> str:
     """Return the digest of what decides the scores of a fit.
 
     Trials are kept apart by study, so that each study shows all of its own; labels count only

@@ -22,7 +22,9 @@ from rich.console import Console
 from bench.config import Settings, load_settings
 from bench.display import Display, duration
 from bench.jobs import FAILURES, Job, Plan, write_plan
+from bench.metrics import plugin_metrics
 from bench.plan import Say, build_plan, expected_seconds
+from bench.rescore import add_to_run
 from bench.spool import Result, Spool
 from bench.store import Store
 
@@ -79,6 +81,9 @@ def run(
     store = Store(settings.cache_dir)
     plan = build_plan(methods, datasets, assign, settings, store, _sayer(console))
     outcome = Driver(settings, store, plan, console).run()
+    extra = plugin_metrics(settings.plugins)
+    if extra and not outcome.interrupted:
+        add_to_run(outcome, extra, settings, console)
     if report and not outcome.interrupted:
         outcome.report = make_report(outcome, settings, console, umap=umap)
     return outcome

@@ -34,6 +34,8 @@ class Result:
     curves: dict[str, list[list[float]]] = field(default_factory=dict)
     """Name → steps and values."""
     notes: dict[str, str] = field(default_factory=dict)
+    stamps: dict[str, str] = field(default_factory=dict)
+    """Metric → version of its values (``bench.metrics.stamp``)."""
     facts: dict[str, Any] = field(default_factory=dict)
     log_tail: str = ""
     stages: dict[str, float] = field(default_factory=dict)

@@ -243,6 +243,45 @@ class Tracker:
         self._client.set_terminated(run_id, status, end_time=now)
         return run_id
 
+    # -- adding ----------------------------------------------------------------------------
+
+    def add_scores(self, run_id: str, scores: Result, files: Path, note: dict[str, str]) -> None:
+        """Write further scores of a finished fit to its run, newer values over older ones.
+
+        ``scores`` holds what was computed now. ``files`` is the folder with ``clusters.parquet``;
+        ``note`` is kept in a tag.
+        """
+        from mlflow.entities import Metric, RunTag
+
+        now = int(time.time() * 1000)
+        with self.lock:
+            run = self._client.get_run(run_id)
+            old = run.data.tags
+            missing = read_json(old.get("missing")) | scores.missing
+            tags = {
+                "missing": {k: v for k, v in missing.items() if k not in scores.metrics},
+                "stamps": read_json(old.get("stamps")) | scores.stamps,
+                "rescored": note,
+            }
+            texts = {name: json.dumps(value) for name, value in tags.items()}
+            if scores.job.score_key != old["score_key"] and not self.find(scores.job.score_key):
+                texts["score_key"] = scores.job.score_key
+            self._client.log_artifact(run_id, str(files / "clusters.parquet"))
+            self._client.log_batch(
+                run_id,
+                metrics=[Metric(k, float(v), now, 0) for k, v in scores.metrics.items()],
+                tags=[RunTag(k, text[-_TAG_CHARACTERS:]) for k, text in texts.items()],
+            )
+
+
+def read_json(text: str | None) -> dict[str, Any]:
+    """Return a tag that holds a JSON object; empty if it is absent or was cut."""
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
 
 def _client(uri: str) -> Any:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
@@ -294,6 +333,8 @@ def _job_tags(result: Result) -> dict[str, str]:
         "n_cells": str(job.facts["n_cells"]),
         "n_features": str(job.facts["n_features"]),
         "n_types": str(job.facts["n_types"]),
+        "source": job.facts["source"],
+        "stamps": json.dumps(result.stamps),
         "missing": json.dumps(result.missing),
         "notes": json.dumps(result.notes | {k: str(v) for k, v in result.facts.items()}),
         "mlflow.source.name": "bench",
@@ -334,7 +375,7 @@ def _committed(run: Any) -> Committed:
 _TEXT = (
     "session_id", "method", "method_name", "family", "dataset", "modality", "protocol", "profile",
     "status", "reason", "log_tail", "fit_key", "score_key", "device", "uses", "git_commit",
-    "versions", "missing", "notes",
+    "versions", "missing", "notes", "source", "stamps", "rescored",
 )  # fmt: skip
 _WHOLE = ("seed", "threads", "n_cells", "n_features", "n_types")
 
@@ -349,5 +390,10 @@ def _row(run: Any, folder: str | None) -> dict[str, Any]:
         {k: v for k, v in run.data.params.items() if not k.startswith("recipe.")}
     )
     row["artifacts"] = folder
-    row |= {k: v for k, v in run.data.metrics.items() if not k.startswith("epoch/")}
+    gone = read_json(tags.get("missing"))  # a newer version may not be defined where an older was
+    row |= {
+        name: value
+        for name, value in run.data.metrics.items()
+        if not name.startswith("epoch/") and name not in gone
+    }
     return row

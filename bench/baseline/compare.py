@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from bench.metrics import Metric, metrics
@@ -77,6 +76,7 @@ def compare(baseline: Baseline, now: Now) -> list[Finding]:
     """Return a verdict for each method, dataset, protocol and metric of the baseline."""
     others = [entry for entry in baseline.entries if not _same_place(baseline, entry, now)]
     comparisons = max(1, sum(len(entry.values) for entry in others))
+    known = metrics(baseline.settings.plugins)
     found: list[Finding] = []
     for entry in baseline.entries:
         trouble = _trouble(baseline, entry, now)
@@ -86,7 +86,8 @@ def compare(baseline: Baseline, now: Now) -> list[Finding]:
             found.append(Finding(*place, "all", verdict, reason=reason))
             continue
         for metric in entry.values:
-            found.append(_judge(baseline, entry, metric, now, comparisons))
+            about = known.get(metric.rpartition("/")[2])
+            found.append(_judge(baseline, entry, metric, about, now, comparisons))
     return found
 
 
@@ -114,29 +115,17 @@ def seed_limit(
     return max(floor, quantile * spread * math.sqrt(1.0 / n + 1.0 / m))
 
 
-def direction(metric: str) -> int:
+def direction(known: Metric | None) -> int:
     """Return 1 if more is better, -1 if less is, 0 if the metric has no better or worse."""
-    known = _metric(metric)
     if known is None or known.higher_is_better is None:
         return 0
     return 1 if known.higher_is_better else -1
 
 
-def floor(metric: str, mean: float) -> float:
+def floor(known: Metric, mean: float) -> float:
     """Return the smallest limit: absolute within [-1, 1], relative to the mean elsewhere."""
-    low, high = _bounds(metric)
+    low, high = known.bounds
     return FLOOR if low >= -1 and high <= 1 else FLOOR * abs(mean)
-
-
-@cache
-def _metric(key: str) -> Metric | None:
-    return metrics().get(key.rpartition("/")[2])
-
-
-def _bounds(key: str) -> tuple[float, float]:
-    known = _metric(key)
-    assert known is not None
-    return known.bounds
 
 
 def _same_place(baseline: Baseline, entry: Entry, now: Now) -> bool:
@@ -174,7 +163,14 @@ def _trouble(baseline: Baseline, entry: Entry, now: Now) -> tuple[str, str] | No
     return None
 
 
-def _judge(baseline: Baseline, entry: Entry, metric: str, now: Now, comparisons: int) -> Finding:
+def _judge(
+    baseline: Baseline,
+    entry: Entry,
+    metric: str,
+    known: Metric | None,
+    now: Now,
+    comparisons: int,
+) -> Finding:
     """Compare one metric of an entry whose jobs are all done."""
     seeds = _seeds(entry, now)
     kept = dict(zip(entry.seeds, entry.values[metric], strict=True))
@@ -183,9 +179,9 @@ def _judge(baseline: Baseline, entry: Entry, metric: str, now: Now, comparisons:
         "method": entry.method, "dataset": entry.dataset, "protocol": entry.protocol,
         "metric": metric,
     }  # fmt: skip
-    sign = direction(metric)
+    sign = direction(known)
     without = [seed for seed, value in values.items() if value is None]
-    if without or not sign:
+    if without or known is None or not sign:
         seed = without[0] if without else seeds[0]
         why = _done(entry, seed, now).missing.get(metric, "this version does not compute it")
         reason = f"seed {seed}: {why}" if without else "has no better or worse"
@@ -196,7 +192,7 @@ def _judge(baseline: Baseline, entry: Entry, metric: str, now: Now, comparisons:
         return _judge_same(entry, head, sign, {s: (kept[s], new[s]) for s in seeds})
     head["tier"] = "seeds"
     note = "" if now.data[entry.dataset] == baseline.datasets[entry.dataset] else "other data"
-    return _judge_seeds(entry, head, sign, [*new.values()], comparisons, note)
+    return _judge_seeds(entry, head, known, [*new.values()], comparisons, note)
 
 
 def _judge_same(
@@ -219,21 +215,25 @@ def _judge_same(
 
 
 def _judge_seeds(
-    entry: Entry, head: dict[str, Any], sign: int, now: list[float], comparisons: int, note: str
+    entry: Entry,
+    head: dict[str, Any],
+    known: Metric,
+    now: list[float],
+    comparisons: int,
+    note: str,
 ) -> Finding:
     """Compare means where the last digits may differ; controls may not move either way."""
-    metric, values = head["metric"], entry.values[head["metric"]]
+    values = entry.values[head["metric"]]
     head["before"] = _mean(values)
-    gain = sign * (head["now"] - head["before"])
-    if entry.control and max(values) - min(values) <= EXACT and values[0] in _bounds(metric):
+    gain = direction(known) * (head["now"] - head["before"])
+    if entry.control and max(values) - min(values) <= EXACT and values[0] in known.bounds:
         head["limit"] = EXACT  # the truth scores 1 on every machine
     elif len(values) + len(now) < 3:
         reason = "one seed: no spread to judge by in another environment"
         return Finding(**head, verdict="missing", reason=reason)
     else:
         alpha = ALPHA / comparisons / (2 if entry.control else 1)
-        least = floor(metric, head["before"])
-        head["limit"] = seed_limit(values, now, alpha=alpha, floor=least)
+        head["limit"] = seed_limit(values, now, alpha=alpha, floor=floor(known, head["before"]))
     if gain < -head["limit"] or (entry.control and gain > head["limit"]):
         what = "a control moved" if entry.control else "worse than seeds explain"
         return Finding(**head, verdict="regression", reason="; ".join(filter(None, [what, note])))

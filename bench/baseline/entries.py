@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
 
 def seen_jobs(outcome: RunOutcome) -> dict[tuple[str, str, str, int], Seen]:
     """Return the finished jobs of a run by method, dataset, protocol and seed."""
+    from bench.tracking import read_json
+
     assert outcome.results is not None
     found = {}
     for row in outcome.results.to_dict("records"):
@@ -28,7 +29,7 @@ def seen_jobs(outcome: RunOutcome) -> dict[tuple[str, str, str, int], Seen]:
         place = (row["method"], row["dataset"], row["protocol"], int(row["seed"]))
         found[place] = Seen(
             row["status"], row["reason"] or "", {k: v for k, v in numbers.items() if "/" in k},
-            json.loads(row["missing"] or "{}"), numbers.get("seconds"),
+            read_json(row["missing"]), numbers.get("seconds"),
             numbers.get("peak_memory_mb"),
         )  # fmt: skip
     return found

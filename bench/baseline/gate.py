@@ -84,8 +84,8 @@ def write_baseline(
             f"{out} exists: 'bench baseline update {out}' replaces entries with a reason; or "
             "remove the file first."
         )
-    keys = metric_keys(chosen)
     settings = _local(load_settings(flags, config))
+    keys = metric_keys(chosen, settings.plugins)
     fixed = GateSettings(
         seeds=settings.seeds, profile=settings.profile, threads=settings.threads,
         device=device_class(settings.device), label_key=settings.label_key,
@@ -187,18 +187,18 @@ def check_baseline(
     return Check(compare(baseline, now), environment, elsewhere, costs(baseline, now))
 
 
-def metric_keys(text: str) -> tuple[str, ...]:
+def metric_keys(text: str, plugins: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Return the keys of scores that ``text`` names: ``ari`` is ``kmeans/ari``.
 
     Raises ``UsageError`` for an unknown metric or one that has no better or worse.
     """
-    keys = []
+    keys, registered = [], metrics(plugins)
     for part in split(text):
         place, _, name = part.rpartition("/")
-        known = metrics().get(name)
+        known = registered.get(name)
         if known is None:
-            raise UsageError(f"no metric named '{name}'.{did_you_mean(name, list(metrics()))}")
-        if not direction(name):
+            raise UsageError(f"no metric named '{name}'.{did_you_mean(name, list(registered))}")
+        if not direction(known):
             raise UsageError(f"metric '{name}' has no better or worse: it cannot be guarded.")
         default = "kmeans" if known.kind in ("clustering", "partition") else "embedding"
         keys.append(f"{place or default}/{name}")

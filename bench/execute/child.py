@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from bench.method import Fit, Method
-    from bench.metrics import Metric
     from bench.progress import Listener
 
 _NEWS_SECONDS = 0.1
@@ -143,12 +142,16 @@ def score(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     import numpy as np
     import pandas as pd
 
+    from bench.metrics import metrics, stamp
     from bench.score import score as compute
     from bench.seeds import derive
     from bench.split import view
     from bench.store import Truth
 
     job, folder = payload["job"], Path(payload["folder"])
+    chosen = metrics(tuple(payload.get("plugins", ())))
+    if job["metrics"] is not None:
+        chosen = {name: chosen[name] for name in job["metrics"]}
     artifacts = folder / "artifacts"
     embedding = pd.read_parquet(artifacts / "embedding.parquet")
     cells = np.load(artifacts / "cells.npy")
@@ -165,7 +168,7 @@ def score(payload: dict[str, Any], line: Line) -> dict[str, Any]:
         batch=batch,
         only=seen.only,
         k=seen.k,
-        chosen=_chosen(job["metrics"]),
+        chosen=chosen,
     )
     table = pd.DataFrame(index=embedding.index)
     if seen.types is not None:
@@ -179,6 +182,7 @@ def score(payload: dict[str, Any], line: Line) -> dict[str, Any]:
         "metrics": scores.values,
         "missing": scores.missing,
         "facts": scores.facts,
+        "stamps": {name: stamp(metric) for name, metric in chosen.items()},
         "coverage": len(cells) / len(truth.types),
     }
 
@@ -188,13 +192,6 @@ FUNCTIONS: dict[str, Callable[[dict[str, Any], Line], dict[str, Any]]] = {
     "fit": fit,
     "score": score,
 }
-
-
-def _chosen(names: list[str] | None) -> dict[str, Metric] | None:
-    """Return the metrics of these names; ``None``: all."""
-    from bench.metrics import metrics
-
-    return None if names is None else {name: metrics()[name] for name in names}
 
 
 def _check(result: Fit, n_cells: int, name: str) -> None:

@@ -187,6 +187,7 @@ def _take_score(result: Result, outcome: Outcome) -> None:
     value = outcome.value
     result.metrics, result.missing = value["metrics"], value["missing"]
     result.facts |= value["facts"]
+    result.stamps = value["stamps"]
     result.measures["coverage"] = value["coverage"]
 
 

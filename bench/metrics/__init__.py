@@ -2,25 +2,37 @@
 
 A module of this package that defines ``METRIC`` (or ``METRICS``, several) registers it. Third
 parties use the entry-point group ``bench.metrics``, whose targets are a :class:`Metric`, several
-of them, or a module like ours. Helper modules start with an underscore.
+of them, or a module like ours, or give a plugin file that defines one of the two. Helper modules
+start with an underscore.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from bench.errors import UsageError
 
 from .base import Fact, Metric, Missing, Result
 
-__all__ = ["Fact", "Metric", "Missing", "Result", "metrics", "metrics_version"]
+__all__ = [
+    "Fact",
+    "Metric",
+    "Missing",
+    "Result",
+    "metrics",
+    "metrics_version",
+    "plugin_metrics",
+    "stamp",
+]
 
 
-def metrics() -> dict[str, Metric]:
+def metrics(plugins: tuple[str, ...] = ()) -> dict[str, Metric]:
     """Return all metrics by name, sorted; imports nothing heavy.
 
-    Raises ``UsageError`` if a module defines no metric or two metrics share a name.
+    ``plugins`` are files that may define further ones. Raises ``UsageError`` if a module defines
+    no metric or two metrics share a name.
     """
     import importlib
     import pkgutil
@@ -33,7 +45,31 @@ def metrics() -> dict[str, Metric]:
             _register(found, target, f"bench/metrics/{module.name}.py")
     for point in entry_points(group="bench.metrics"):
         _register(found, point.load(), f"entry point '{point.name}' of bench.metrics")
+    for name, metric in plugin_metrics(plugins).items():
+        _register(found, metric, f"the plugin with metric '{name}'")
     return dict(sorted(found.items()))
+
+
+def plugin_metrics(plugins: tuple[str, ...]) -> dict[str, Metric]:
+    """Return the metrics that plugin files define, by name."""
+    from bench.registry import load_plugin
+
+    found: dict[str, Metric] = {}
+    for path in plugins:
+        # By the full path, as the registry does: the module is then loaded once.
+        module = load_plugin(str(Path(path).resolve()))
+        if hasattr(module, "METRIC") or hasattr(module, "METRICS"):
+            _register(found, module, f"plugin {path}")
+    return found
+
+
+def stamp(metric: Metric) -> str:
+    """Return the version of a metric's values: its own, and those of the clusterings it uses."""
+    from bench.cluster import VERSIONS
+
+    if metric.kind in ("embedding", "batch"):
+        return str(metric.version)
+    return ".".join(str(number) for number in (metric.version, *VERSIONS.values()))
 
 
 def _register(found: dict[str, Metric], target: Any, where: str) -> None:

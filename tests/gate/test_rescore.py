@@ -1,0 +1,180 @@
+"""More metrics on finished fits, without a fit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.errors import UsageError
+from bench.metrics import metrics, stamp
+from bench.rescore import choose_metrics, rescore
+from bench.results import load
+from bench.run import run
+
+PURITY = """
+from bench.metrics import Metric
+
+
+def purity(true, predicted):
+    import numpy as np
+
+    pairs = {(t, p) for t, p in zip(true, predicted)}
+    most = {p: max(np.sum((true == t) & (predicted == p)) for t, q in pairs if q == p)
+            for _, p in pairs}
+    return float(sum(most.values()) / len(true))
+
+
+METRIC = Metric("purity", "clustering", 1, True, (0.0, 1.0), "main type", "none", purity)
+"""
+
+
+@pytest.fixture
+def console() -> Any:
+    from rich.console import Console
+
+    return Console(file=StringIO(), width=200, soft_wrap=True)
+
+
+@pytest.fixture
+def stored(tmp_path: Path, flags: dict[str, Any], empty_store: Path) -> dict[str, Any]:
+    """Settings of a plain store."""
+    results = tmp_path / "plain"
+    results.mkdir()
+    shutil.copy(empty_store, results / "mlflow.db")
+    return flags | {"results": results}
+
+
+def only(flags: dict[str, Any], *plugins: str) -> dict[str, Any]:
+    return {k: flags[k] for k in ("results", "cache_dir", "jobs", "memory")} | {"plugins": plugins}
+
+
+def test_a_new_metric_is_added_to_fits_whose_source_has_changed(
+    stored: dict[str, Any], console: Any, tmp_path: Path, steady: Path,
+    edit: Callable[[str, str], None],
+):  # fmt: skip
+    outcome = run("steady,random", "toy", seeds=2, report=False, console=console, **stored)
+    before = outcome.results.set_index(["method", "seed"])
+    edit("0.8 * noise", "0.9 * noise")
+    plugin = tmp_path / "purity.py"
+    plugin.write_text(PURITY)
+
+    settings = only(stored, str(plugin), str(steady))
+    told = rescore("steady", None, "purity", console=console, **settings)
+    assert (told.fits, told.current, told.exit_code) == (2, 0, 0)
+    assert told.added == {"kmeans/purity": 2, "leiden/purity": 2}
+    assert told.changed == {"steady": 2}
+    after = load(stored["results"]).set_index(["method", "seed"])
+    assert len(after) == 4
+    assert after["kmeans/purity"]["steady"].between(0.34, 1.0).all()
+    assert after["kmeans/purity"]["random"].isna().all()
+    assert after["run_id"].equals(before["run_id"])
+    assert after["kmeans/ari"].equals(before["kmeans/ari"])
+    assert after["score_key"].equals(before["score_key"])
+    note = json.loads(after["rescored"]["steady", 0])
+    assert note["source of the fit"] == before["source"]["steady", 0] != note["source then"]
+    again = rescore("steady", None, "purity", console=console, **settings)
+    assert (again.fits, again.current, again.added) == (2, 2, {})
+
+    # A run with the plugin adds the metric to what it finds in the store.
+    full = {**stored, "plugins": (*stored["plugins"], str(plugin))}
+    outcome = run("random", "toy", seeds=2, report=False, console=console, **full)
+    assert (outcome.fitted, outcome.reused) == (0, 2)
+    assert outcome.results["kmeans/purity"].notna().all()
+
+
+def test_only_what_lacks_the_present_version_is_computed(
+    stored: dict[str, Any], console: Any, monkeypatch: pytest.MonkeyPatch
+):
+    first = run("steady", "toy", seeds=1, report=False, console=console, **stored)
+    newer = metrics()
+    newer["ari"] = replace(newer["ari"], version=newer["ari"].version + 1)
+    for place in ("bench.rescore.metrics", "bench.metrics.metrics"):
+        monkeypatch.setattr(place, lambda plugins=(): newer)
+    told = rescore(console=console, **only(stored))
+    # The process computes with the old code, so the version it returns is the old one.
+    assert told.added["kmeans/ari"] == 1
+    assert set(told.added) == {"kmeans/ari", "leiden/ari"}
+    monkeypatch.undo()
+    assert rescore(console=console, **only(stored)).current == 1
+    again = run("steady", "toy", seeds=1, report=False, console=console, **stored)
+    assert again.fitted == 0
+    assert list(again.results["run_id"]) == list(first.results["run_id"])
+
+
+def test_scores_of_an_older_version_become_the_present_key(
+    stored: dict[str, Any], console: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """A store whose metrics were of other versions: scoring again makes a run find them."""
+    with monkeypatch.context() as old:
+        old.setattr("bench.jobs.metrics_version", lambda: "older")
+        old.setattr("bench.execute.local._take_score", _without_stamps())
+        first = run("steady", "toy", seeds=1, report=False, console=console, **stored)
+    told = rescore(console=console, **only(stored))
+    assert told.added["kmeans/ari"] == 1
+    again = run("steady", "toy", seeds=1, report=False, console=console, **stored)
+    assert (again.fitted, again.reused) == (0, 1)
+    assert list(again.results["run_id"]) == list(first.results["run_id"])
+    assert list(again.results["score_key"]) != list(first.results["score_key"])
+
+
+def _without_stamps() -> Callable[..., None]:
+    from bench.execute import local
+
+    take = local._take_score
+
+    def go(result: Any, outcome: Any) -> None:
+        take(result, outcome)
+        result.stamps = {}
+
+    return go
+
+
+def test_what_cannot_be_scored_is_said(
+    stored: dict[str, Any], console: Any, tmp_path: Path, steady: Path
+):
+    run("steady", "toy", seeds=1, report=False, console=console, **stored)
+    plugin = tmp_path / "purity.py"
+    plugin.write_text(PURITY)
+    settings = only(stored, str(plugin))
+    row = load(stored["results"]).iloc[0]
+    folder = Path(
+        json.loads((Path(row["artifacts"]) / "config.json").read_text())["dataset_folder"]
+    )
+    away = folder.rename(folder.with_name("away"))
+    try:
+        lost = rescore(None, "all", "purity", console=console, **settings)
+    finally:
+        away.rename(folder)
+    assert lost.exit_code == 3
+    assert "'bench plan -m random -d toy' puts it back" in lost.problems[0]
+    (Path(row["artifacts"]) / "embedding.parquet").unlink()
+    gone = rescore(None, None, "purity", console=console, **settings)
+    assert gone.exit_code == 3
+    (line,) = gone.problems
+    assert line.startswith("steady · toy · seed 0: its embedding is not on this machine")
+    with pytest.raises(UsageError, match="no finished job matches"):
+        rescore("vae", None, None, console=console, **settings)
+
+
+def test_metrics_are_chosen_by_name_key_or_glob():
+    assert set(choose_metrics("kmeans/ari,rare*", ())) == {"ari", "rare_f1"}
+    assert choose_metrics("all", ()).keys() == metrics().keys()
+    with pytest.raises(UsageError, match="no metric named 'arj'"):
+        choose_metrics("arj", ())
+
+
+def test_a_stamp_holds_the_clusterings_that_a_metric_uses(monkeypatch: pytest.MonkeyPatch):
+    from bench import cluster
+
+    ari, purity = metrics()["ari"], metrics()["knn_purity"]
+    before = stamp(ari), stamp(purity)
+    monkeypatch.setitem(cluster.VERSIONS, "leiden", cluster.VERSIONS["leiden"] + 1)
+    assert stamp(ari) != before[0]
+    assert stamp(purity) == before[1]
