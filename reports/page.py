@@ -43,18 +43,18 @@ def build(
     folder.mkdir(parents=True, exist_ok=True)
     table = tidy(results)
     long = scores_long(table)
-    _replace(folder / "scores.csv", lambda path: long.to_csv(path, index=False))
-    _replace(folder / "scores.parquet", lambda path: long.to_parquet(path))
+    replace(folder / "scores.csv", lambda path: long.to_csv(path, index=False))
+    replace(folder / "scores.parquet", lambda path: long.to_parquet(path))
     text = as_markdown(results, title=title, command=command)
-    _replace(folder / "summary.md", lambda path: path.write_text(text, encoding="utf-8"))
+    replace(folder / "summary.md", lambda path: path.write_text(text, encoding="utf-8"))
     groups, why = _pictures(table, folder.parent / "umaps", umap, progress)
     page = _render(results, title, command, provenance, groups, why)
     target = folder / "report.html"
-    _replace(target, lambda path: path.write_text(page, encoding="utf-8"))
+    replace(target, lambda path: path.write_text(page, encoding="utf-8"))
     return target
 
 
-def _replace(target: Path, write: Callable[[Path], Any]) -> None:
+def replace(target: Path, write: Callable[[Path], Any]) -> None:
     """Write beside the target, then rename: a reader never sees half a file."""
     hidden = target.with_name(f".{target.name}.{os.getpid()}")
     try:
@@ -87,17 +87,13 @@ def _render(
     groups: list[Group],
     why: str,
 ) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     from . import figures, grid, names, tables, umaps, verdict
 
     table = tables.tidy(results)
     drawn = figures.drawings(table)
-    environment = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    return environment.get_template("page.html.j2").render(
+    return render(
+        "page.html.j2",
+        figures=any(drawn.values()),
         title=title,
         command=command,
         provenance=provenance,
@@ -109,14 +105,27 @@ def _render(
         failures=tables.failures(table).to_dict("records"),
         not_run=tables.not_run(table).to_dict("records"),
         drawn=drawn,
-        plotly=_plotly() if any(drawn.values()) else "",
         groups=groups,
         no_pictures=why,
         caption=umaps.caption(),
         main=names.label(names.MAIN),
         definitions=grid.definitions(table),
+    )
+
+
+def render(template: str, *, figures: bool, **values: Any) -> str:
+    """Return a page from a template that extends ``base.html.j2``, with all it needs inlined."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    return environment.get_template(template).render(
+        plotly=_plotly() if figures else "",
         css=(_HERE / "page.css").read_text(encoding="utf-8"),
         script=(_HERE / "page.js").read_text(encoding="utf-8"),
+        **values,
     )
 
 
