@@ -128,7 +128,7 @@ class _Transfer:
         self.stream.truncate(self.offset)
         self.stream.seek(self.offset)
         # Some servers call a stored .gz file "encoded"; it must stay as it is.
-        if self.url.lower().endswith((".gz", ".tgz", ".bgz")):
+        if self.part.stem.lower().endswith((".gz", ".tgz", ".bgz")):
             response.raw.headers.pop("Content-Encoding", None)
         if length.isdigit() and not response.raw.headers.get("Content-Encoding"):
             self.total = self.offset + int(length)

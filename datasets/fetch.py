@@ -74,14 +74,18 @@ def find(owner: str, file: RemoteFile, cache: Path, mirror: str | None = None) -
 def problem(file: RemoteFile, path: Path) -> str:
     """Return what is wrong with the content of a file, or an empty text.
 
-    Compared are the size and the checksum on the card, or the digest noted at the first download.
+    Compared are the size and the checksum on the card, or the digest noted at the first download;
+    without either, a web page is told from data.
     """
     size = path.stat().st_size
     if file.size is not None and size != file.size:
         return f"has {size:,} bytes, expected {file.size:,}"
     wanted = file.checksum or noted(path)
     if not wanted:
-        return ""
+        with path.open("rb") as stream:
+            head = stream.read(200).lstrip().lower()
+        page = head.startswith((b"<!doctype html", b"<html"))
+        return "is a web page, not the file (one to sign in, or of an error?)" if page else ""
     kind, _, value = wanted.partition(":")
     found = file_digest(path, kind)
     return "" if found == value.lower() else f"has {kind} {found}, expected {value.lower()}"

@@ -215,6 +215,15 @@ def test_wrong_content_is_never_given_its_name(
     assert leftovers(tmp_path) == set()
 
 
+def test_a_web_page_in_place_of_the_file_is_refused(
+    server: Server, tmp_path: Path, said: list[str]
+):
+    server.content = b"\n<!DOCTYPE html><html>sign in</html>"
+    line = failure(server, tmp_path, said, remote(server, ""))
+    assert "what it sends is a web page, not the file" in line
+    assert leftovers(tmp_path) == set()
+
+
 def test_a_wrong_size_is_refused(server: Server, tmp_path: Path, said: list[str]):
     line = failure(server, tmp_path, said, remote(server, "", size=5))
     assert "has 1,024,000 bytes, expected 5" in line
@@ -227,7 +236,8 @@ def test_a_gz_file_that_the_server_calls_encoded_stays_as_it_is(
     import gzip
 
     server.content, server.gzip_header = gzip.compress(b"a,b\n1,2\n"), True
-    assert get(server, tmp_path, said, remote(server, "")).read_bytes() == server.content
+    file = RemoteFile("set.csv.gz", f"{server.url}/files/123")
+    assert get(server, tmp_path, said, file).read_bytes() == server.content
 
 
 def test_missing_files_are_named_with_address_and_folder(
