@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from bench.dataset import Card
@@ -61,7 +62,7 @@ class BrainMillion(Published):
         import pandas as pd
 
         matrix, analysis = files.values()
-        adata = open_tenx_h5(matrix)
+        adata = open_tenx_h5(matrix, self.cache / "extracted" / self.name / "links.h5")
         ending = "graphclust/clusters.csv"
         clusters = pd.read_csv(
             find_member(self.unpack(analysis), analysis, ending), dtype=str, index_col="Barcode"
@@ -77,12 +78,13 @@ class BrainMillion(Published):
         return adata
 
 
-def open_tenx_h5(path: Path) -> AnnData:
+def open_tenx_h5(path: Path, links: Path) -> AnnData:
     """Return a Cell Ranger 1 or 2 ``.h5`` as cells × genes whose ``X`` stays in the file.
 
     Cell Ranger stores genes × cells by columns: the same three arrays are cells × genes by rows,
-    so links to them under anndata's names are all that is needed; the file is not changed.
-    ``X[i:j]`` is a CSR matrix. Raises ``DataError`` if the file is not of this layout.
+    so links to them under anndata's names are all that is needed. They are written to the small
+    file ``links``; ``path`` is not changed. ``X[i:j]`` is a CSR matrix. Raises ``DataError`` if
+    the file is not of this layout.
     """
     import h5py
     import pandas as pd
@@ -107,13 +109,19 @@ def open_tenx_h5(path: Path) -> AnnData:
             f"{path}: shape says {shape[0]} cells × {shape[1]} genes, names are of {len(cells)} "
             f"and {len(genes)}; the file is damaged."
         )
-    links = h5py.File(f"links to {path.name}", "w", driver="core", backing_store=False)
-    rows = links.create_group("X")
-    rows.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": shape})
-    for name in ("data", "indices", "indptr"):
-        rows[name] = h5py.ExternalLink(str(path.resolve()), f"/{genomes[0]}/{name}")
+    links.parent.mkdir(parents=True, exist_ok=True)
+    partial = links.with_name(f".{os.getpid()}.{links.name}")
+    # Not in memory: HDF5 would open the linked file in the same way, that is, read all of it.
+    with h5py.File(partial, "w") as file:
+        rows = file.create_group("X")
+        rows.attrs.update(
+            {"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": shape}
+        )
+        for name in ("data", "indices", "indptr"):
+            rows[name] = h5py.ExternalLink(str(path.resolve()), f"/{genomes[0]}/{name}")
+    partial.replace(links)
     return AnnData(
-        sparse_dataset(rows),
+        sparse_dataset(h5py.File(links, "r")["X"]),
         obs=pd.DataFrame(index=cells),
         var=pd.DataFrame({"symbol": symbols}, index=genes),
     )

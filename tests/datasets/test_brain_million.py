@@ -59,6 +59,7 @@ def test_brain_1m_stays_in_the_file(million):
     adata = dataset.read(files)
     assert adata.shape == (12, 5)
     assert not sp.issparse(adata.X)
+    assert adata.X.group["data"].file.driver != "core", "the whole file is in memory"
     for block in (slice(0, 5), slice(5, 12)):
         np.testing.assert_array_equal(adata.X[block].toarray(), wanted[block].toarray())
     assert list(adata.obs_names) == cells
