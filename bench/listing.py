@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Row = dict[str, Any]
+_SUMMARY_WIDTH = 110
+"""Narrower terminals show no summaries."""
 
 
 def method_table(plugins: tuple[str, ...] = ()) -> list[Row]:
@@ -94,7 +96,12 @@ def dataset_table(plugins: tuple[str, ...] = ()) -> list[Row]:
 def show(content: list[Row] | Row, console: Console) -> None:
     """Print rows as a table, or a card as lines with tables below."""
     if isinstance(content, list):
-        console.print(_table(content))
+        wide = console.width >= _SUMMARY_WIDTH
+        rows = content if wide else [_without(row, "summary") for row in content]
+        console.print(_table(rows))
+        if not wide and any("summary" in row for row in content):
+            name = next(iter(content[0]))
+            console.print(f"What each is: a wider terminal, or bench {name}s NAME", style="dim")
         return
     tables = {key: rows for key, rows in content.items() if _is_table(rows)}
     console.print(_lines({key: v for key, v in content.items() if key not in tables}))
@@ -105,6 +112,10 @@ def show(content: list[Row] | Row, console: Console) -> None:
         # Addresses and checksums are too long for columns.
         for part in map(_lines, rows) if key == "files" else [_table(rows)]:
             console.print(part)
+
+
+def _without(row: Row, key: str) -> Row:
+    return {name: value for name, value in row.items() if name != key}
 
 
 def _is_table(value: Any) -> bool:

@@ -45,6 +45,9 @@ Experiment = Annotated[str | None, typer.Option(help="MLflow experiment \\[bench
 Config = Annotated[Path | None, typer.Option(help="settings file \\[bench.toml]")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for programs")]
 
+_FILE_WIDTH = 160
+"""Columns of a table that is not printed to a terminal."""
+
 
 def flags(**values: Any) -> dict[str, Any]:
     """Drop what was not given."""
@@ -55,10 +58,15 @@ def flags(**values: Any) -> dict[str, Any]:
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Return a console that leaves long lines whole."""
+    """Return a console that leaves long lines whole; files and pipes get wide tables."""
+    import os
+
     from rich.console import Console
 
-    return Console(stderr=stderr, soft_wrap=True)
+    console = Console(stderr=stderr, soft_wrap=True)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _FILE_WIDTH
+    return console
 
 
 def plain(console: Console) -> Any:

@@ -89,7 +89,7 @@ def test_a_file_in_the_place_of_the_original_is_found(own_folders: Path, toy_cou
     assert card["cells"] == 60  # of the file
     assert card["citation"] == entry.cls.card.reference  # known beforehand
     assert card["description"] == prose(entry.cls.__doc__)
-    assert any("in their place" in note for note in card["notes"])
+    assert any("stands in for the original files" in note for note in card["notes"])
     assert card["files"][0]["here"] == "no"
 
 
