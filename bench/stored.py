@@ -107,10 +107,11 @@ def write_dataset(writer: FolderWriter, adata: AnnData, dataset: Dataset) -> dic
     import numpy as np
 
     from bench.prepare import describe
-    from bench.prepare.blocks import index_type
+    from bench.prepare.blocks import index_type, parts
 
     card = dataset.card
-    columns, end = index_type(adata.X), 0
+    matrix = parts(adata.X) or adata.X  # turned only once if it is stored by columns
+    columns, end = index_type(matrix), 0
     writer.append("indptr", np.zeros(1, dtype=np.int64))
     totals: list[np.ndarray] = []
 
@@ -123,7 +124,7 @@ def write_dataset(writer: FolderWriter, adata: AnnData, dataset: Dataset) -> dic
         totals.append(np.asarray(block.sum(axis=1, dtype=np.float64)).ravel())
 
     info = describe(
-        adata.X, name=dataset.name, modality=card.modality, has_batch=card.batch_key is not None,
+        matrix, name=dataset.name, modality=card.modality, has_batch=card.batch_key is not None,
         each=write,
     )  # fmt: skip
     texts = {"cells": adata.obs_names, "features": adata.var_names}
