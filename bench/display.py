@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -17,13 +18,26 @@ STYLES = {"done": "green", "pruned": "dim", "skipped": "dim", "unavailable": "di
 
 
 class Display:
-    """Progress of one run; use as a context manager."""
+    """Progress of one run; use as a context manager.
 
-    def __init__(self, console: Console, total: int, workers: int, expected: float | None) -> None:
+    ``done`` of ``total`` jobs are done before; ``score`` says what a job reached, after its time.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        total: int,
+        workers: int,
+        expected: float | None,
+        *,
+        done: int = 0,
+        score: Callable[[Result], str] | None = None,
+    ) -> None:
         self._console, self._total, self._workers = console, total, workers
+        self._before, self._score = done, score or _ari
         self._expected = expected
         self._started = time.monotonic()
-        self._count = 0
+        self._count = done
         self._lock = threading.Lock()
         self._running: dict[str, Any] = {}
         self._progress = Progress(
@@ -67,9 +81,7 @@ class Display:
             self._console.print(f"{head}  done by another process", highlight=False, markup=False)
             return
         if result.status == "done":
-            ari = result.metrics.get("kmeans/ari")
-            text = f"  {result.measures['seconds']:.1f} s"
-            text += "" if ari is None else f", ARI {ari:.3f} (k-means, k from truth)"
+            text = f"  {result.measures['seconds']:.1f} s{self._score(result)}"
         else:
             text = f"  {result.reason}"
         self._console.print(
@@ -81,13 +93,18 @@ class Display:
     def _left(self) -> str:
         """Return an estimate of the time left, from the pace so far or from earlier runs."""
         spent = time.monotonic() - self._started
-        if self._count:
-            left = spent / self._count * (self._total - self._count)
+        if self._count > self._before:
+            left = spent / (self._count - self._before) * (self._total - self._count)
         elif self._expected is not None:
             left = self._expected
         else:
             return ""
         return f"about {duration(left)} left"
+
+
+def _ari(result: Result) -> str:
+    ari = result.metrics.get("kmeans/ari")
+    return "" if ari is None else f", ARI {ari:.3f} (k-means, k from truth)"
 
 
 def duration(seconds: float) -> str:

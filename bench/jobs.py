@@ -6,6 +6,7 @@ Planning is light: nothing heavy is imported once the datasets are in the cache.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from bench.errors import UsageError
 from bench.keys import digest, preparation_digest, source_digest
 from bench.method import USABLE, Method
 from bench.metrics import metrics_version
+from bench.paramsfile import FromFile
 from bench.recipe import Recipe
 from bench.registry import Entry, Registry
 from bench.selectors import Selected, label
@@ -112,6 +114,8 @@ class Configured:
     origin: str
     label: str
     method: Method
+    given: frozenset[str] = frozenset()
+    """Parameters set by ``--set`` or in brackets."""
 
 
 def configure(
@@ -119,10 +123,12 @@ def configure(
     registry: Registry[Method],
     settings: Settings,
     assignments: list[str],
+    files: Mapping[str, FromFile] | None = None,
 ) -> tuple[list[Configured], list[Left]]:
-    """Resolve parameters: defaults < profile < presets < ``--set`` < brackets.
+    """Resolve parameters: defaults < profile < presets < ``--params`` < ``--set`` < brackets.
 
-    ``assignments`` are texts such as ``vae.learning_rate=3e-4``. Raises ``UsageError``.
+    ``assignments`` are texts such as ``vae.learning_rate=3e-4``, ``files`` what parameter files
+    say by method. Raises ``UsageError``.
     """
     given = _assignments(assignments, {one.name for one in selected}, registry)
     configured, left = [], []
@@ -134,15 +140,19 @@ def configure(
             left.append(Left(one.name, "all", "unavailable", entry.unavailable))
             continue
         values = given.get(one.name, {}) | one.values
-        shown = label(one.name, values)
+        file = (files or {}).get(one.name)
+        shown = label(one.name, ({"params": file.name} if file else {}) | values)
         presets: list[str] = (
             [settings.profile] if settings.profile in entry.cls.Params.presets else []
         )
         rest = dict(values)
         if "preset" in rest:
             presets.append(rest.pop("preset"))
-        params = entry.cls.Params.build(rest, presets=tuple(presets), owner=one.name)
-        configured.append(Configured(entry.cls, entry.origin, shown, entry.cls(params)))
+        params = entry.cls.Params.build(
+            (file.values if file else {}) | rest, presets=tuple(presets), owner=one.name
+        )
+        method = entry.cls(params)
+        configured.append(Configured(entry.cls, entry.origin, shown, method, frozenset(rest)))
     return configured, left
 
 
@@ -172,13 +182,8 @@ def make_plan(
     plan = Plan()
     for dataset in datasets:
         for one in configured:
-            if dataset.info.modality not in one.cls.modalities:
-                able = ", ".join(sorted(one.cls.modalities))
-                reason = f"made for {able}, the data are {dataset.info.modality}"
-                plan.left.append(Left(one.label, dataset.label, "skipped", reason))
-                continue
-            if "batch" in one.method.uses() and not dataset.info.has_batch:
-                reason = "needs a batch, the dataset has none (--batch-key)"
+            reason = unsuited(one, dataset)
+            if reason:
                 plan.left.append(Left(one.label, dataset.label, "skipped", reason))
                 continue
             first = make_job(one, dataset, settings.seeds[0], settings, store)
@@ -186,6 +191,16 @@ def make_plan(
             seeds = settings.seeds[:1] if heavy_once else settings.seeds
             plan.jobs += [with_seed(first, seed) for seed in seeds]
     return plan
+
+
+def unsuited(one: Configured, dataset: StoredDataset) -> str:
+    """Return why a method cannot be run on a dataset; empty if it can."""
+    if dataset.info.modality not in one.cls.modalities:
+        able = ", ".join(sorted(one.cls.modalities))
+        return f"made for {able}, the data are {dataset.info.modality}"
+    if "batch" in one.method.uses() and not dataset.info.has_batch:
+        return "needs a batch, the dataset has none (--batch-key)"
+    return ""
 
 
 def make_job(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.choose import choose_datasets
 from bench.config import Settings
-from bench.jobs import Job, Plan, configure, make_plan
+from bench.jobs import Configured, Job, Left, Plan, configure, make_plan
+from bench.paramsfile import read_params
 from bench.registry import methods as method_registry
 from bench.selectors import select
-from bench.store import Store
+from bench.store import Store, StoredDataset
 
 if TYPE_CHECKING:
     from bench.tracking import Tracker
@@ -27,19 +29,46 @@ def build_plan(
     settings: Settings,
     store: Store,
     say: Say,
+    params: Sequence[Path] = (),
 ) -> Plan:
     """Resolve selectors and parameters, make the datasets ready, and lay out the jobs."""
-    registry = method_registry(settings.plugins)
-    chosen = select(methods, registry.entries, method_tags(settings.plugins), noun="method")
-    configured, left = configure(chosen, registry, settings, list(assign))
-    found, absent = choose_datasets(datasets, settings, store, say)
-    stored = [store.dataset(one.dataset, one.source, one.label, say) for one in found]
+    configured, left = choose_methods(methods, assign, settings, say, params)
+    stored, absent = ready_datasets(datasets, settings, store, say)
     plan = make_plan(configured, stored, settings, store)
     plan.left += left + absent
+    return plan
+
+
+def choose_methods(
+    methods: str,
+    assign: Sequence[str],
+    settings: Settings,
+    say: Say,
+    params: Sequence[Path] = (),
+) -> tuple[list[Configured], list[Left]]:
+    """Return the selected methods with their parameters, and those that are unavailable.
+
+    ``params`` are files of parameters by method (see ``bench.paramsfile``).
+    """
+    registry = method_registry(settings.plugins)
+    chosen = select(methods, registry.entries, method_tags(settings.plugins), noun="method")
+    files = read_params(params, {entry.name: entry.cls for entry in registry if entry.cls})
+    for name, file in files.items():
+        if name not in {one.name for one in chosen}:
+            say(f"{file.path}: {name} is not selected; its parameters are not used")
+    return configure(chosen, registry, settings, list(assign), files)
+
+
+def ready_datasets(
+    datasets: str, settings: Settings, store: Store, say: Say
+) -> tuple[list[StoredDataset], list[Left]]:
+    """Return the selected datasets, loaded, checked and kept, and those that are absent."""
+    found, absent = choose_datasets(datasets, settings, store, say)
+    stored = [store.dataset(one.dataset, one.source, one.label, say) for one in found]
     for one in stored:
         for warning in one.facts["warnings"]:
             say(f"{one.label}: {warning}")
-    return plan
+    return stored, absent
 
 
 def method_tags(plugins: tuple[str, ...]) -> Callable[[str], frozenset[str]]:

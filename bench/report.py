@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bench
 from bench.config import Settings
@@ -26,8 +26,12 @@ def write_report(
     say: Callable[[str], None],
     *,
     umap: bool = True,
+    studies: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
-    """Write page and tables into ``folder``; returns the page's path."""
+    """Write page and tables into ``folder``; returns the page's path.
+
+    ``studies`` are summaries of searches, as in the ``study.json`` of each.
+    """
     from bench.reports import build
 
     return build(
@@ -38,6 +42,7 @@ def write_report(
         provenance=provenance(results, settings),
         umap=umap,
         progress=say,
+        studies=studies,
     )
 
 

@@ -11,7 +11,7 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -63,6 +63,7 @@ def run(
     datasets: str,
     *,
     assign: Sequence[str] = (),
+    params: Sequence[Path] = (),
     config: Path | None = None,
     report: bool = True,
     umap: bool = True,
@@ -72,14 +73,15 @@ def run(
     """Run the grid methods × datasets × seeds and return its results.
 
     ``methods`` and ``datasets`` are selectors (``"all"``, ``"vae,tag:baseline"``), ``assign``
-    holds texts such as ``"vae.n_latent=16"``, ``flags`` are fields of
+    holds texts such as ``"vae.n_latent=16"``, ``params`` files of parameters by method, such as
+    the ``best.yaml`` of a search, ``flags`` are fields of
     :class:`bench.config.Settings`. Jobs that are done are not repeated. Raises ``BenchError``
     for wrong usage or input; a job that fails is a result, not an error.
     """
     console = console or Console()
     settings = load_settings(flags, config)
     store = Store(settings.cache_dir)
-    plan = build_plan(methods, datasets, assign, settings, store, _sayer(console))
+    plan = build_plan(methods, datasets, assign, settings, store, sayer(console), params)
     outcome = Driver(settings, store, plan, console).run()
     extra = plugin_metrics(settings.plugins)
     if extra and not outcome.interrupted:
@@ -100,8 +102,12 @@ class Driver:
 
     def run(self) -> RunOutcome:
         """Commit what waits, run what is missing, and return the outcome."""
+        self.open()
+        return self.run_plan()
+
+    def open(self) -> None:
+        """Open the store and commit what an interrupted run has left."""
         from bench.execute.process import warm_up
-        from bench.results import frame
 
         if not self.settings.tracking_uri and not self.settings.database.exists():
             # Nothing can be done yet: load the libraries while the store is being made.
@@ -111,12 +117,18 @@ class Driver:
         self.tracker = Tracker(self.settings)
         self.spool = Spool(self.settings.results / "spool")
         self._commit_waiting()
+
+    def run_plan(self) -> RunOutcome:
+        """Run what is missing of the plan, and return the outcome."""
+        from bench.results import frame
+
         known = self.tracker.committed()
         todo = self._todo(known)
         self.outcome.reused = len({job.score_key for job in self.plan.jobs}) - len(todo)
         self._announce(todo, known)
         if todo:
-            self._carry_out(todo)
+            with self.session():
+                self._execute(todo)
         self.outcome.results = frame(self.tracker, self.plan)
         self.outcome.counts = Counter(self.outcome.results["status"])
         return self.outcome
@@ -142,7 +154,7 @@ class Driver:
         return raised or self.settings.retry in (before.status, "all")
 
     def _announce(self, todo: list[Job], known: dict[str, Committed]) -> None:
-        say = _sayer(self.console)
+        say = sayer(self.console)
         for left in self.plan.left:
             say(f"{left.status}: {left.method} × {left.dataset}: {left.reason}")
         stored = [known[j.score_key].status for j in self.plan.jobs if j.score_key in known]
@@ -158,12 +170,21 @@ class Driver:
         if failed and self.settings.retry == "none":
             say(f"{failed} of the stored jobs failed; --retry all runs them again")
 
-    def _carry_out(self, todo: list[Job]) -> None:
+    @contextlib.contextmanager
+    def session(self) -> Iterator[str]:
+        """Hold a run in MLflow that what is done inside hangs under; its id is given.
+
+        An interrupt ends it in order and is noted in the outcome. A session inside another is
+        the same one.
+        """
+        if self._session:
+            yield self._session
+            return
         command = shlex.join(["bench", *sys.argv[1:]]) if sys.argv[0] else "bench.run(...)"
         self._session = self.tracker.start_session(command, {"profile": self.settings.profile})
         status = "FINISHED"
         try:
-            self._execute(todo)
+            yield self._session
         except KeyboardInterrupt:
             self.outcome.interrupted, status = True, "KILLED"
             self._commit_waiting()
@@ -174,6 +195,7 @@ class Driver:
             for lock in self._locks.values():
                 lock.release()
             self._end_session(status)
+            self._session = ""
 
     def _end_session(self, status: str) -> None:
         counts = Counter(c.status for c in self.tracker.committed().values())
@@ -205,10 +227,10 @@ class Driver:
         self, executor: LocalExecutor, todo: list[Job], fits: dict[str, Path], display: Display
     ) -> None:
         """Prepare, then run the jobs; those that another driver is at come last."""
-        broken = self._prepare(executor, [job for job in todo if job.fit_key not in fits])
+        broken = self.prepare(executor, [job for job in todo if job.fit_key not in fits])
         for job in todo:
             if job.prepared_key in broken:
-                self._take(job, self._spool_failure(job, broken[job.prepared_key]), display)
+                self.take(job, self.spool_failure(job, broken[job.prepared_key]), display)
             else:
                 executor.submit(job, partial(self._claim, job), fits.get(job.fit_key))
         elsewhere: list[Job] = []
@@ -216,13 +238,13 @@ class Driver:
             if folder is None and job.score_key not in self._locks:
                 elsewhere.append(job)
             else:
-                self._take(job, folder, display)
+                self.take(job, folder, display)
         for job in elsewhere:
             executor.submit(job, partial(self._claim, job, wait=True))
         for job, folder in executor.as_completed():
-            self._take(job, folder, display)
+            self.take(job, folder, display)
 
-    def _prepare(self, executor: LocalExecutor, todo: list[Job]) -> dict[str, str]:
+    def prepare(self, executor: LocalExecutor, todo: list[Job]) -> dict[str, str]:
         """Prepare each recipe once; returns prepared key → reason for those that failed."""
         needed = {job.prepared_key: job for job in todo}
         missing = [j for key, j in needed.items() if not self.store.prepared_ready(key)]
@@ -234,7 +256,8 @@ class Driver:
                 broken[job.prepared_key] = f"preparation: {ended.reason}"
         return broken
 
-    def _spool_failure(self, job: Job, reason: str) -> Path:
+    def spool_failure(self, job: Job, reason: str) -> Path:
+        """Write the result of a job that could not start; returns its folder in the spool."""
         work = self.spool.work_folder(job)
         now = time.time()
         return self.spool.finish(work, Result(job, "failed", reason, started=now, ended=now))
@@ -254,41 +277,49 @@ class Driver:
         before = self.tracker.find(job.score_key)
         return self._wanted(job, {job.score_key: before} if before else {})
 
-    def _take(self, job: Job, folder: Path | None, display: Display) -> None:
-        """Commit one finished job and show it."""
+    def take(self, job: Job, folder: Path | None, display: Display) -> Result | None:
+        """Commit one finished job and show it; returns its result."""
         result = None
         if folder is not None:
-            # Another driver that starts now may take it for the rest of an interrupted run and
-            # commit it first.
-            with contextlib.suppress(FileNotFoundError):
-                result = Result.read(folder)
-                result.session = self._session
-                result.write(folder)
+            result = Result.read(folder)
+            result.session = self._session
+            result.write(folder)
             self.tracker.commit(folder)
             self.outcome.fitted += 1
         lock = self._locks.pop(job.score_key, None)
         if lock is not None:
             lock.release()
         display.ended(job, result)
+        return result
 
 
-def _sayer(console: Console) -> Say:
+def sayer(console: Console) -> Say:
+    """Return what prints a line as it is."""
     return lambda text: console.print(text, markup=False, highlight=False)
 
 
 def make_report(
-    outcome: RunOutcome, settings: Settings, console: Console, *, umap: bool
+    outcome: RunOutcome,
+    settings: Settings,
+    console: Console,
+    *,
+    umap: bool,
+    studies: Sequence[dict[str, Any]] = (),
 ) -> Path | None:
-    """Write the report of a run unless the same one is there already; returns its path."""
+    """Write the report of a run unless the same one is there already; returns its path.
+
+    ``studies`` are summaries of the searches behind the run's tuned configurations.
+    """
     from bench.keys import digest
     from bench.report import write_report
 
     assert outcome.results is not None
     keys = sorted({job.score_key for job in outcome.plan.jobs})
     left = [[one.method, one.dataset] for one in outcome.plan.left]
-    folder = settings.results / "reports" / digest([keys, left])[:8]
+    searched = [[one["study"], one["trials"]] for one in studies]
+    folder = settings.results / "reports" / digest([keys, left, *searched])[:8]
     page = folder / "report.html"
     if page.is_file() and not outcome.fitted:
         return page
-    write_report(outcome.results, folder, settings, _sayer(console), umap=umap)
+    write_report(outcome.results, folder, settings, sayer(console), umap=umap, studies=studies)
     return page

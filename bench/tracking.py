@@ -13,7 +13,7 @@ import os
 import platform
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -22,6 +22,7 @@ from bench.config import Settings
 from bench.errors import StoreError
 from bench.jobs import FAILURES
 from bench.provenance import git_commit, versions
+from bench.split import ORACLE
 from bench.spool import Result
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -38,6 +39,9 @@ class Committed:
     status: str
     timeout: float
     memory: float
+    reason: str = ""
+    values: dict[str, float] = field(default_factory=dict)
+    """Metrics and measures."""
 
 
 class Tracker:
@@ -95,9 +99,13 @@ class Tracker:
             if not token:
                 return runs
 
-    def _jobs(self) -> list[Any]:
-        """Return the runs of finished jobs, oldest first, without superseded ones."""
-        runs = self._search("tags.kind = 'job' and attributes.status != 'RUNNING'")
+    def _jobs(self, *, trials: bool = False) -> list[Any]:
+        """Return the runs of finished jobs, oldest first, without superseded ones.
+
+        ``trials``: also those of searches, which no table of results holds.
+        """
+        condition = "tags.score_key != ''" if trials else "tags.kind = 'job'"
+        runs = self._search(f"{condition} and attributes.status != 'RUNNING'")
         return [run for run in runs if "superseded_by" not in run.data.tags]
 
     def committed(self) -> dict[str, Committed]:
@@ -107,7 +115,7 @@ class Tracker:
     def fits(self) -> dict[str, Path]:
         """Return the artifact folders of finished fits on this machine, by fit key."""
         found = {}
-        for run in self._jobs():
+        for run in self._jobs(trials=True):
             folder = self.artifact_folder(run)
             if run.data.tags["status"] == "done" and folder is not None:
                 found[run.data.tags["fit_key"]] = Path(folder)
@@ -185,6 +193,36 @@ class Tracker:
             if tags.get("host") == platform.node() and not psutil.pid_exists(int(tags["pid"])):
                 self._client.set_tag(run.info.run_id, "note", "its process was killed")
                 self._client.set_terminated(run.info.run_id, "KILLED")
+
+    # -- studies ---------------------------------------------------------------------------
+
+    def open_study(self, name: str, session: str, tags: dict[str, str]) -> str:
+        """Return the run that the trials of a study hang under, made if it is not there."""
+        found = self._search(f"tags.kind = 'study' and tags.study = '{name}'")
+        if found:
+            run_id = str(found[0].info.run_id)
+            self._client.update_run(run_id, status="RUNNING")
+            return run_id
+        whole = {"kind": "study", "study": name, "mlflow.parentRunId": session, **_common_tags()}
+        run = self._client.create_run(
+            self.experiment_id, run_name=f"study {name}", tags=_cut(whole | tags)
+        )
+        return str(run.info.run_id)
+
+    def close_study(
+        self, run_id: str, status: str, values: dict[str, float], note: str, files: list[Path]
+    ) -> None:
+        """End a study's run for now, with what it came to and its files."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        metrics = [Metric(k, float(v), now, 0) for k, v in values.items() if math.isfinite(v)]
+        self._client.log_batch(run_id, metrics=metrics)
+        if note:
+            self._client.set_tag(run_id, "mlflow.note.content", note[:_TAG_CHARACTERS])
+        for path in files:
+            self._client.log_artifact(run_id, str(path))
+        self._client.set_terminated(run_id, status)
 
     # -- committing ------------------------------------------------------------------------
 
@@ -312,7 +350,7 @@ def _common_tags() -> dict[str, str]:
 def _job_tags(result: Result) -> dict[str, str]:
     job = result.job
     tags = {
-        "kind": "job",
+        "kind": "trial" if job.study else "job",
         "method": job.method,
         "method_name": job.method_name,
         "family": job.family,
@@ -343,10 +381,19 @@ def _job_tags(result: Result) -> dict[str, str]:
     if result.session:
         tags["mlflow.parentRunId"] = result.session
         tags["session_id"] = result.session
+    if job.study:
+        tags["mlflow.parentRunId"] = job.study["run"]
+        tags |= {"study": job.study["name"], "trial": str(job.study["trial"]), "part": job.part}
+    if job.protocol == "oracle":
+        tags["watermark"] = ORACLE
     if result.log_tail:
         tags["log_tail"] = result.log_tail
         tags["mlflow.note.content"] = f"{result.status}: {result.reason}"
-    # The full texts are in the artifact result.json.
+    return _cut(tags)
+
+
+def _cut(tags: dict[str, str]) -> dict[str, str]:
+    """Keep the end of long texts; the full ones are in the artifact result.json."""
     return {name: value[-_TAG_CHARACTERS:] for name, value in tags.items()}
 
 
@@ -368,8 +415,9 @@ def _dataset_input(result: Result) -> Any:
 def _committed(run: Any) -> Committed:
     tags = run.data.tags
     return Committed(
-        run.info.run_id, tags["status"], float(tags["timeout"]), float(tags["memory"])
-    )
+        run.info.run_id, tags["status"], float(tags["timeout"]), float(tags["memory"]),
+        tags.get("reason", ""), dict(run.data.metrics),
+    )  # fmt: skip
 
 
 _TEXT = (

@@ -1,0 +1,65 @@
+"""``--params file.yaml``: parameters by method, such as the ``best.yaml`` that a search exports.
+
+vae:
+  n_latent: 24
+  learning_rate: 0.002
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import UsageError, did_you_mean
+from bench.keys import digest
+from bench.yamlfile import read_yaml
+
+if TYPE_CHECKING:
+    from bench.method import Method
+
+
+@dataclass(frozen=True)
+class FromFile:
+    """What a file says about one method."""
+
+    path: Path
+    values: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Short name that tells files with other values apart: ``best-3f2a91``."""
+        return f"{self.path.stem}-{digest(self.values)[:6]}"
+
+
+def read_params(paths: Sequence[Path], known: Mapping[str, type[Method]]) -> dict[str, FromFile]:
+    """Return the parameters by method name.
+
+    Raises ``UsageError`` for a method or parameter that does not exist, a value that is not
+    valid, or a method that two files name.
+    """
+    found: dict[str, FromFile] = {}
+    for path in paths:
+        for method, values in read_yaml(path).items():
+            if method not in known:
+                hint = did_you_mean(str(method), list(known))
+                raise UsageError(f"{path}: no method '{method}'.{hint}")
+            if not isinstance(values, dict):
+                raise UsageError(f"{path}: {method}: expected parameters with their values.")
+            if method in found:
+                raise UsageError(f"{path}: {method} stands in {found[method].path}, too.")
+            known[method].Params.build(values, owner=f"{path}: {method}")
+            found[method] = FromFile(path, dict(values))
+    return found
+
+
+def write_params(path: Path, params: Mapping[str, Mapping[str, Any]], comment: str) -> None:
+    """Write parameters by method, so that :func:`read_params` reads them; whole or not at all."""
+    import yaml
+
+    lines = "".join(f"# {line}\n" for line in comment.splitlines())
+    text = yaml.safe_dump({name: dict(values) for name, values in params.items()}, sort_keys=False)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(lines + text, encoding="utf-8")
+    partial.replace(path)
