@@ -12,6 +12,7 @@ import typer
 from bench import cli_gate, cli_score
 from bench.cli_data import data_app
 from bench.cli_fit import fit_command
+from bench.cli_search import finish, search_command
 from bench.errors import BenchError, UsageError
 from bench.options import (
     AsJson,
@@ -26,8 +27,10 @@ from bench.options import (
     LabelKey,
     Memory,
     Methods,
+    ParamsFiles,
     Plugins,
     ProfileName,
+    Protocol,
     Results,
     Retry,
     Seeds,
@@ -57,6 +60,7 @@ cli_gate.mount(app)
 cli_score.mount(app)
 app.add_typer(data_app, name="data")
 app.command("fit")(fit_command)
+app.command("search")(search_command)
 
 
 @app.command("run")
@@ -64,6 +68,11 @@ def run_command(
     methods: Methods,
     datasets: Datasets,
     assign: Assign = None,
+    params: ParamsFiles = None,
+    tune: Annotated[
+        int | None, typer.Option(help="search that many configurations of each first")
+    ] = None,
+    protocol: Protocol = "holdout",
     seeds: Seeds = None,
     profile: ProfileName = None,
     results: Results = None,
@@ -85,19 +94,24 @@ def run_command(
     as_json: AsJson = False,
 ) -> None:
     """Run methods × datasets × seeds; what is done is not repeated."""
+    console = make_console(stderr=as_json)
+    given = flags(
+        seeds=seeds, profile=profile, results=results, cache_dir=cache_dir, jobs=jobs,
+        threads=threads, device=device, memory=memory, retry=retry, plugins=plugins,
+        label_key=label_key, batch_key=batch_key, tracking_uri=tracking_uri,
+        experiment=experiment, assign=assign, params=params, config=config,
+    )  # fmt: skip
+    given |= {"report": report, "umap": umap, "console": console}
+    if tune is not None:
+        from bench.search.command import search
+
+        found = search(
+            methods, datasets, trials=tune, protocol=protocol, fit_timeout=timeout, **given
+        )
+        finish(found, console, as_json=as_json)
     from bench.run import run
 
-    console = make_console(stderr=as_json)
-    outcome = run(
-        methods, datasets, assign=assign or (), config=config, report=report, umap=umap,
-        console=console,
-        **flags(
-            seeds=seeds, profile=profile, results=results, cache_dir=cache_dir, jobs=jobs,
-            threads=threads, device=device, timeout=timeout, memory=memory, retry=retry,
-            plugins=plugins, label_key=label_key, batch_key=batch_key, tracking_uri=tracking_uri,
-            experiment=experiment,
-        ),
-    )  # fmt: skip
+    outcome = run(methods, datasets, timeout=timeout, **given)
     if as_json:
         print_json(_outcome_json(outcome))
     else:
@@ -110,6 +124,7 @@ def plan_command(
     methods: Methods,
     datasets: Datasets,
     assign: Assign = None,
+    params: ParamsFiles = None,
     seeds: Seeds = None,
     profile: ProfileName = None,
     results: Results = None,

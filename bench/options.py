@@ -23,6 +23,14 @@ Datasets = Annotated[
 Assign = Annotated[
     list[str] | None, typer.Option("--set", help="method.parameter=value; may be repeated")
 ]
+ParamsFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--params", help="YAML file of parameters, such as best.yaml of a search"),
+]
+Protocol = Annotated[
+    str,
+    typer.Option(help="whose labels choose: holdout (a fifth of the cells), unsupervised, oracle"),
+]
 Seeds = Annotated[str | None, typer.Option(help="'3': seeds 0, 1, 2; '7,11': those two")]
 ProfileName = Annotated[str | None, typer.Option("--profile", help="quick, default or faithful")]
 Results = Annotated[Path | None, typer.Option(help="folder of store and reports \\[results]")]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from . import tuning
 from .grid import by_job
 from .names import MAIN, label, with_interval
 from .tables import as_text, leaderboard, summary, tidy
@@ -15,14 +17,23 @@ if TYPE_CHECKING:
 _SHOWN = (MAIN, "kmeans/nmi", "leiden/ari", "seconds", "peak_memory_mb")
 
 
-def as_markdown(results: pd.DataFrame, *, title: str, command: str) -> str:
-    """Return verdict, leaderboard and scores as Markdown."""
+def as_markdown(
+    results: pd.DataFrame,
+    *,
+    title: str,
+    command: str,
+    studies: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """Return verdict, searches, leaderboard and scores as Markdown."""
     table = tidy(results)
     lines = [f"# {_plain(title)}", "", f"{counts(table)}", ""]
     lines += [f"- **Note:** {_plain(text)}" for text in warnings(results)]
     for sentence in verdict(table):
         about = f"**{_plain(sentence.dataset)}**: " if sentence.dataset else ""
         lines.append(f"- {about}{_plain(sentence.text)}")
+    if studies:
+        lines += ["", "## Searches", "", to_markdown(tuning.table(studies)), ""]
+        lines += [f"- {_plain(text)}" for text in tuning.sentences(studies)]
     lines += ["", f"## Methods by {label(MAIN)}", "", to_markdown(leaderboard(table))]
     lines += ["", "## Scores", "", "Mean ± 95 % t-interval over seeds.", ""]
     lines += [

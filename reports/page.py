@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ def build(
     provenance: dict[str, str],
     umap: bool = True,
     progress: Callable[[str], None] = print,
+    studies: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
     """Write ``report.html`` and its tables into ``folder`` and return the page's path.
 
@@ -31,8 +32,8 @@ def build(
     ``scores.csv`` and ``scores.parquet`` (one row a job and metric) and ``summary.md``. Files
     that exist are replaced, each at once. With ``umap`` the coordinates are kept in ``umaps``
     beside ``folder``, so that a second report computes none again; a panel that cannot be drawn
-    is named on the page. Raises ``ValueError`` without results, ``OSError`` if the folder cannot
-    be written.
+    is named on the page. ``studies`` are summaries of searches. Raises ``ValueError`` without
+    results, ``OSError`` if the folder cannot be written.
     """
     if results.empty:
         raise ValueError("there are no results to report")
@@ -45,10 +46,10 @@ def build(
     long = scores_long(table)
     replace(folder / "scores.csv", lambda path: long.to_csv(path, index=False))
     replace(folder / "scores.parquet", lambda path: long.to_parquet(path))
-    text = as_markdown(results, title=title, command=command)
+    text = as_markdown(results, title=title, command=command, studies=studies)
     replace(folder / "summary.md", lambda path: path.write_text(text, encoding="utf-8"))
     groups, why = _pictures(table, folder.parent / "umaps", umap, progress)
-    page = _render(results, title, command, provenance, groups, why)
+    page = _render(results, title, command, provenance, groups, why, studies)
     target = folder / "report.html"
     replace(target, lambda path: path.write_text(page, encoding="utf-8"))
     return target
@@ -86,14 +87,16 @@ def _render(
     provenance: dict[str, str],
     groups: list[Group],
     why: str,
+    studies: Sequence[Mapping[str, Any]],
 ) -> str:
-    from . import figures, grid, names, tables, umaps, verdict
+    from . import figures, grid, names, tables, tuning, umaps, verdict
 
     table = tables.tidy(results)
     drawn = figures.drawings(table)
+    searched = tuning.panels(studies)
     return render(
         "page.html.j2",
-        figures=any(drawn.values()),
+        figures=any(drawn.values()) or any(one.drawings for one in searched),
         title=title,
         command=command,
         provenance=provenance,
@@ -105,6 +108,7 @@ def _render(
         failures=tables.failures(table).to_dict("records"),
         not_run=tables.not_run(table).to_dict("records"),
         drawn=drawn,
+        studies=searched,
         groups=groups,
         no_pictures=why,
         caption=umaps.caption(),

@@ -1,4 +1,4 @@
-"""``bench search``: studies of methods × datasets, then winners and defaults on the report seeds."""
+"""``bench search``: studies of methods × datasets, then winners and defaults on other seeds."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ def search(
 ) -> SearchOutcome:
     """Search hyperparameters of each method on each dataset, and score what was found.
 
-    ``trials`` (in all) and ``timeout`` (seconds a study, counted by this command) are the budget of
-    one study. ``protocol``, ``objective``, ``sampler``, ``pruner``, ``space`` (a file), ``storage``
-    and ``search_seed`` are those of the command line, ``fit_timeout`` limits one fit, the rest is as
-    in :func:`bench.run.run`; ``seeds`` are the report seeds. What is done is not repeated. Raises
-    ``BenchError`` for wrong usage or input; a trial that fails is a result.
+    ``trials`` (in all) and ``timeout`` (seconds, counted anew by each command) are the budget of
+    one study. ``protocol``, ``objective``, ``sampler``, ``pruner``, ``space`` (a file),
+    ``storage`` and ``search_seed`` are those of the command line, ``fit_timeout`` limits one fit,
+    the rest is as in :func:`bench.run.run`; ``seeds`` are the report seeds. What is done is not
+    repeated. Raises ``BenchError`` for wrong usage or input; a trial that fails is a result.
     """
     options = Options(
         trials=trials, timeout=timeout, protocol=protocol, objective=objective, sampler=sampler,
@@ -89,8 +89,8 @@ def search(
     settings = load_settings(flags | {"timeout": fit_timeout}, config)
     if options.seed in settings.seeds:
         raise UsageError(
-            f"--search-seed {options.seed} is also one of the report --seeds; a configuration must "
-            "be judged by seeds it was not chosen by."
+            f"--search-seed {options.seed} is also one of the report --seeds; a configuration "
+            "must be judged by seeds it was not chosen by."
         )
     store = Store(settings.cache_dir)
     configured, left = choose_methods(methods, assign, settings, sayer(console), params)
