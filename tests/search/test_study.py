@@ -214,7 +214,7 @@ def test_samplers_refuse_what_they_cannot_do(sampler, changes, n, message):
 
 def test_pruning_with_several_objectives_is_refused():
     check_pruner("median", 1)
-    with pytest.raises(UsageError, match="--pruner median works with one objective only"):
+    with pytest.raises(UsageError, match="--pruner median works with one objective, not 2"):
         check_pruner("median", 2)
 
 

@@ -1,0 +1,374 @@
+"""Searches from the command's side: fairness, resumption, pruning, what is written."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from bench.errors import UsageError
+from bench.search.command import search
+from bench.tracking import Tracker
+
+PLUGIN = Path(__file__).parent / "plugins" / "tunable.py"
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def flags(tmp_path: Path, empty_store: Path, cache: Path) -> Callable[[str], dict[str, Any]]:
+    def make(name: str = "results") -> dict[str, Any]:
+        folder = tmp_path / name
+        if not folder.is_dir():
+            folder.mkdir()
+            shutil.copy(empty_store, folder / "mlflow.db")
+        return {
+            "results": folder, "cache_dir": cache, "plugins": (str(PLUGIN),), "jobs": 1,
+            "seeds": "2", "memory": 1.0,
+        }  # fmt: skip
+
+    return make
+
+
+@pytest.fixture
+def go(flags) -> Callable[..., Any]:
+    def run(methods: str = "tunable", datasets: str = "blobs", **more: Any) -> Any:
+        stream = StringIO()
+        given = flags(more.pop("results", "results")) | {"trials": 4, "report": False} | more
+        console = Console(file=stream, width=200, soft_wrap=True)
+        outcome = search(methods, datasets, console=console, **given)
+        outcome.text = stream.getvalue()
+        return outcome
+
+    return run
+
+
+def trials_of(outcome: Any) -> list[list[str]]:
+    """Return the rows of trials.csv of the first study without their seconds."""
+    study = outcome.studies[0]["study"]
+    folder = outcome.best[0].parent / study
+    rows = [line.split(",") for line in (folder / "trials.csv").read_text().splitlines()]
+    seconds = rows[0].index("seconds")
+    return [row[:seconds] + row[seconds + 1 :] for row in rows]
+
+
+def test_a_search_says_what_it_gained_and_exports_it(go, flags):
+    from bench.config import load_settings
+    from bench.run import run
+
+    outcome = go(trials=5)
+    study = outcome.studies[0]
+    assert study["trials"] == {"done": 5}
+    assert study["protocol"] == "holdout"
+    assert study["winner"] != 0
+    main = study["gains"][0]
+    assert main["key"] == "kmeans/ari"
+    assert main["seeds"] == 2
+    assert main["gain"] == pytest.approx(main["tuned"] - main["default"])
+    assert "holdout" in study["statement"]
+    assert "95 % interval" in study["statement"]
+    rows = outcome.run.results
+    assert set(rows["method"]) == {"tunable", "tunable·tuned"}
+    assert set(rows["protocol"]) == {"holdout"}
+    assert set(rows["seed"]) == {0, 1}
+    again = run("tunable", "blobs", params=[outcome.best[0]], report=False, **flags())
+    label = again.results["method"][0]
+    assert label.startswith("tunable[params=best-blobs-holdout-")
+    settings = load_settings({"results": flags()["results"]})
+    configs = [
+        json.loads((Path(row["artifacts"]) / "config.json").read_text())["params"]
+        for row in Tracker(settings).rows()
+        if row["method"] in (label, "tunable·tuned")
+    ]
+    assert len(configs) == 4
+    assert all(config == configs[0] for config in configs)
+
+
+def test_the_same_command_again_runs_nothing_and_more_trials_only_the_rest(go):
+    first = trials_of(go(trials=3))
+    again = go(trials=3)
+    assert trials_of(again) == first
+    assert again.run.fitted == 0
+    more = trials_of(go(trials=5))
+    assert more[:4] == first
+    assert len(more) == 6
+
+
+def test_permuted_labels_of_report_cells_change_no_choice(go, flags, cache, monkeypatch):
+    """The two datasets have the same counts and split; the report cells' labels differ."""
+    from bench.config import load_settings
+    from bench.plan import ready_datasets
+    from bench.split import split_file
+    from bench.store import Store
+
+    def folder(selector: str) -> Path:
+        settings = load_settings(flags("plain") | {"plugins": (str(PLUGIN),)})
+        stored, _ = ready_datasets(selector, settings, Store(cache), lambda text: None)
+        return stored[0].folder
+
+    plain = go(trials=4, results="plain")
+    split = split_file(cache, folder("blobs"))
+    monkeypatch.setenv("BLOBS_SPLIT", str(split))
+    other = split_file(cache, folder("blobs[labels=mixed]"))
+    assert other != split
+    shutil.copy(split, other)
+    mixed = go(trials=4, results="mixed", datasets="blobs[labels=mixed]")
+    assert trials_of(mixed) == trials_of(plain)
+    assert mixed.studies[0]["winner"] == plain.studies[0]["winner"]
+    assert mixed.studies[0]["changed"] == plain.studies[0]["changed"]
+    # Only what is reported differs, so the labels did differ.
+    assert mixed.studies[0]["gains"][0]["tuned"] != plain.studies[0]["gains"][0]["tuned"]
+
+
+def test_without_labels_all_labels_may_be_others(go):
+    given = {"protocol": "unsupervised", "trials": 4}
+    plain = go(results="plain", **given)
+    other = go(results="other", datasets="blobs[labels=other]", **given)
+    assert trials_of(other) == trials_of(plain)
+    assert trials_of(other)[0][2] == "silhouette"
+    mine, theirs = plain.studies[0], other.studies[0]
+    assert mine["winner"] == theirs["winner"]
+    assert mine["changed"] == theirs["changed"]
+    assert mine["values"] == theirs["values"]
+    assert mine["study"].rpartition("-")[2] == theirs["study"].rpartition("-")[2]
+    assert mine["gains"] != theirs["gains"]
+    assert mine["headline"] == "leiden/ari"
+
+
+@pytest.mark.slow
+def test_protocols_share_fits_and_oracle_is_marked(go, flags):
+    go(trials=4, report=False)
+    outcome = go(trials=4, protocol="oracle", report=True, umap=False)
+    study = outcome.studies[0]
+    assert "too good" in study["watermark"]
+    assert set(outcome.run.results["protocol"]) == {"oracle"}
+    notes = [json.loads(text) for text in outcome.run.results["notes"]]
+    assert sum("earlier run's fit" in note.get("fitted", "") for note in notes) >= 2
+    page = outcome.run.report.read_text()
+    assert "too good" in page
+    assert "(oracle)" in page
+    assert "too good" in (outcome.run.report.parent / "summary.md").read_text()
+    client = client_of(flags())
+    marked = [r for r in runs_of(client, flags()) if r.data.tags.get("protocol") == "oracle"]
+    assert {r.data.tags["kind"] for r in marked} == {"study", "trial", "job"}
+    assert all("too good" in r.data.tags["watermark"] for r in marked)
+
+
+def client_of(flags: dict[str, Any]) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=f"sqlite:///{flags['results'] / 'mlflow.db'}")
+
+
+def runs_of(client: Any, flags: dict[str, Any]) -> list[Any]:
+    experiment = client.get_experiment_by_name("bench")
+    return list(client.search_runs([experiment.experiment_id], max_results=5000))
+
+
+def check_tree(flags: dict[str, Any], n_trials: int) -> None:
+    """Each trial stands once in MLflow, under its study, which hangs under a session."""
+    client = client_of(flags)
+    runs = runs_of(client, flags)
+    by_id = {run.info.run_id: run for run in runs}
+    trials = [run for run in runs if run.data.tags["kind"] == "trial"]
+    numbers = Counter(run.data.tags["trial"] for run in trials)
+    assert len(numbers) == n_trials
+    assert set(numbers.values()) == {1}
+    params = {json.dumps(dict(sorted(run.data.params.items()))) for run in trials}
+    assert len(params) == n_trials
+    for run in trials:
+        study = by_id[run.data.tags["mlflow.parentRunId"]]
+        assert study.data.tags["kind"] == "study"
+        assert by_id[study.data.tags["mlflow.parentRunId"]].data.tags["kind"] == "session"
+        assert run.info.status == "FINISHED"
+
+
+def test_the_tree_in_mlflow_and_the_artifacts_of_a_study(go, flags):
+    outcome = go(trials=5)
+    check_tree(flags(), 5)
+    client = client_of(flags())
+    study = next(r for r in runs_of(client, flags()) if r.data.tags["kind"] == "study")
+    assert study.info.status == "FINISHED"
+    names = {one.path for one in client.list_artifacts(study.info.run_id)}
+    assert names == {"study.json", "trials.csv", "best.yaml", "figures.html"}
+    assert study.data.metrics["gain/kmeans_ari"] == outcome.studies[0]["gains"][0]["gain"]
+    from bench.results import load
+
+    # Trials are no results: no table of results holds them.
+    assert set(load(flags()["results"])["method"]) == {"tunable", "tunable·tuned"}
+
+
+@pytest.mark.slow
+def test_a_search_that_is_killed_goes_on_where_it_was(go, flags):
+    given = flags()
+    words = [sys.executable, "-m", "bench.cli", "search", "-m", "tunable[pause=0.05]"]
+    words += ["-d", "blobs", "--trials", "9", "--seeds", "1", "--jobs", "2", "--no-report"]
+    words += ["--results", str(given["results"]), "--cache-dir", str(given["cache_dir"])]
+    words += ["--plugin", str(PLUGIN)]
+    for lines in (2, 3):
+        process = subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert process.stdout is not None
+        seen = 0
+        while seen < lines:
+            line = process.stdout.readline()
+            assert line, "the driver ended early"
+            seen += "trial" in line and "done" in line
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    last = subprocess.run(words, capture_output=True, text=True)
+    assert last.returncode == 0, last.stdout + last.stderr
+    assert "are taken up again" in last.stdout
+    check_tree(given, 9)
+
+
+def test_a_second_driver_is_refused(go, flags):
+    go(trials=1)
+    study = next((flags()["results"] / "studies").glob("tunable*"))
+    from filelock import FileLock
+
+    with FileLock(study / "driver.lock"), pytest.raises(UsageError, match="is working on it"):
+        go(trials=1)
+
+
+@pytest.mark.slow
+def test_hopeless_trials_are_stopped(go, flags):
+    outcome = go(
+        "tunable[steps=40,pause=0.01]", trials=12, pruner="median", objective="loss", jobs=2
+    )
+    counts = outcome.studies[0]["trials"]
+    assert counts["done"] + counts["pruned"] == 12
+    assert counts["pruned"] >= 1
+    pruned = [
+        r for r in runs_of(client_of(flags()), flags()) if r.data.tags.get("status") == "pruned"
+    ]
+    assert len(pruned) == counts["pruned"]
+    assert all("stopped by median" in run.data.tags["reason"] for run in pruned)
+    # The best trial has the least noise of those that ran to their end.
+    assert outcome.studies[0]["values"]["loss"] < 3.1
+
+
+@pytest.mark.slow
+def test_several_objectives_give_a_front(go):
+    outcome = go(trials=5, objective="ari,seconds", report=True, umap=False)
+    front = outcome.studies[0]["front"]
+    assert front[0]["trial"] == outcome.studies[0]["winner"]
+    pairs = [(one["values"]["ari"], one["values"]["seconds"]) for one in front]
+    assert pairs == sorted(pairs, reverse=True)
+    assert "Pareto front" in outcome.run.report.read_text()
+
+
+@pytest.mark.slow
+def test_a_method_without_parameters_to_search_is_scored_beside(go):
+    outcome = go("tunable,rigid", trials=2)
+    assert set(outcome.run.results["method"]) == {"tunable", "tunable·tuned", "rigid"}
+    with pytest.raises(UsageError, match="nothing to search"):
+        go("rigid", trials=2)
+
+
+@pytest.mark.slow
+def test_trials_that_fail_are_results_and_the_search_says_so(go):
+    outcome = go("tunable[fails=true]", trials=3, seeds="1")
+    assert outcome.studies[0]["trials"] == {"failed": 3}
+    assert "No trial gave a result" in outcome.studies[0]["statement"]
+    assert "told to fail" in outcome.studies[0]["statement"]
+    assert outcome.exit_code == 3
+    assert outcome.best == []
+
+
+def test_a_default_that_wins_is_said(go):
+    outcome = go("tunable[noise=0.01,kind=mean]", trials=1)
+    assert outcome.studies[0]["winner"] == 0
+    assert "Tuning did not help: none of 1 trials was better" in outcome.studies[0]["statement"]
+
+
+@pytest.mark.slow
+def test_a_timeout_ends_a_search(go):
+    outcome = go("tunable[pause=0.05]", trials=None, timeout=2.0)
+    assert "are over" in outcome.studies[0]["note"]
+    assert 1 <= outcome.studies[0]["trials"]["done"] < 20
+
+
+def test_run_tune_is_a_search(flags, monkeypatch, capsys):
+    from typer.testing import CliRunner
+
+    from bench.cli import app
+
+    given = flags()
+    ran = CliRunner().invoke(
+        app,
+        ["run", "-m", "tunable", "-d", "blobs", "--tune", "2", "--seeds", "2", "--no-report",
+         "--jobs", "1", "--results", str(given["results"]), "--json",
+         "--cache-dir", str(given["cache_dir"]), "--plugin", str(PLUGIN)],
+    )  # fmt: skip
+    assert ran.exit_code == 0, ran.output
+    found = json.loads(ran.stdout)
+    assert found["studies"][0]["trials"] == {"done": 2}
+    assert found["studies"][0]["protocol"] == "holdout"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"trials": None}, "--trials, --timeout, or both"),
+        ({"trials": 0}, "at least 1"),
+        ({"protocol": "holdot"}, "no protocol 'holdot'. Did you mean 'holdout'"),
+        ({"sampler": "tp"}, "no sampler 'tp'"),
+        ({"pruner": "median", "objective": "ari,loss"}, "works with one objective, not 2"),
+        ({"objective": "loss", "methods": "lossless"}, "lossless reports no loss on held-out"),
+        ({"search_seed": 1}, "is also one of the report --seeds"),
+        ({"storage": "sqlite:////nonexistent/x.db"}, "--storage sqlite:////nonexistent/x.db"),
+        (
+            {"protocol": "unsupervised", "methods": "tunable[known_k=true]"},
+            "uses n_clusters, which --protocol unsupervised does not show",
+        ),
+        ({"assign": ["tunable.nois=1"]}, "no parameter 'nois'. Did you mean 'noise'"),
+    ],
+)
+def test_wrong_usage_is_one_line_before_anything_runs(go, flags, more, message):
+    with pytest.raises(UsageError) as caught:
+        go(more.pop("methods", "tunable"), **more)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with contextlib.suppress(FileNotFoundError):
+        assert not any((flags()["results"] / "spool").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tunable: {known_k: [false, true]}", "known_k=True uses n_clusters"),
+        ("tunable: {noise: {low: 3, high: 1}}", "is inverted"),
+        ("tunable: {unit: {low: 1, high: 2}}", "changes what the loss measures"),
+    ],
+)
+def test_spaces_that_do_not_fit_are_refused(go, tmp_path, text, message):
+    path = tmp_path / "space.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        go(space=path, protocol="unsupervised", objective="loss")
