@@ -1,6 +1,6 @@
 # make run   set up, run all methods on real data that ships inside scanpy, end with a report
 # make test  set up and run the fast tests; make test-all adds browser, servers and long faults
-.PHONY: setup run test test-all check gate-rates results-rna results-atac results-ablation lint constraints clean
+.PHONY: setup run test test-all check gate-rates results-rna results-atac results-ablation results-tuning lint constraints clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -64,6 +64,19 @@ results-ablation: setup
 	$(VENV)/bin/bench report --results results/ablation --no-umap
 	mkdir -p docs/results
 	cp results/ablation/reports/all/summary.md docs/results/ablation.md
+
+# Default against tuned, under each protocol; fits are shared. About 40 minutes on two cores.
+TUNED := search -m pca,nmf,lsnmf,ae,sparse_ae -d cellbench_5cl,leukemia --trials 20 --seeds 5 \
+  --profile quick --results results/tuning --no-report
+
+results-tuning: setup
+	@echo "five light methods on two datasets, 20 trials, three protocols: about 40 minutes"
+	$(VENV)/bin/bench $(TUNED) --protocol holdout
+	$(VENV)/bin/bench $(TUNED) --protocol unsupervised
+	$(VENV)/bin/bench $(TUNED) --protocol oracle
+	$(VENV)/bin/bench report --results results/tuning --no-umap
+	mkdir -p docs/results
+	cp results/tuning/reports/all/summary.md docs/results/tuning.md
 
 lint: setup
 	$(VENV)/bin/ruff check .

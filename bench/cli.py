@@ -205,7 +205,7 @@ def report_command(
     """Write the report of everything in the store, or of a part of it."""
     from bench.config import load_settings
     from bench.report import write_report
-    from bench.results import frame, narrow
+    from bench.results import frame, narrow, searches
     from bench.tracking import Tracker
 
     console = make_console()
@@ -216,7 +216,8 @@ def report_command(
         raise UsageError(f"{settings.results}: no results there; run 'bench run' first.")
     table = narrow(frame(Tracker(settings)), methods, datasets)
     folder = out or settings.results / "reports" / "all"
-    page = write_report(table, folder, settings, plain(console), umap=umap)
+    studies = searches(settings, table)
+    page = write_report(table, folder, settings, plain(console), umap=umap, studies=studies)
     console.print(f"report: {page}", markup=False, highlight=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -61,6 +62,21 @@ def frame(tracker: Tracker, plan: Plan | None = None) -> pd.DataFrame:
         if len(table) and column not in table:
             table[column] = float("nan")
     return table
+
+
+def searches(settings: Settings, table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the summaries of the searches behind the tuned configurations of a table.
+
+    A search that a newer one of the same method, dataset and protocol replaced is left out.
+    """
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    files = list((settings.results / "studies").glob("*/study.json"))
+    for path in sorted(files, key=lambda path: path.stat().st_mtime):
+        one = json.loads(path.read_text())
+        rows = table[(table["method"] == one["method"]) & (table["dataset"] == one["dataset"])]
+        if (rows["protocol"] == one["protocol"]).any():
+            found[one["dataset"], one["method"], one["protocol"]] = one
+    return [found[key] for key in sorted(found)]
 
 
 def narrow(table: pd.DataFrame, methods: str | None, datasets: str | None) -> pd.DataFrame:

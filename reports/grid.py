@@ -17,7 +17,7 @@ from .names import (
     number_text,
     with_interval,
 )
-from .tables import CONTROL, FAILED, leaderboard, summary
+from .tables import CONTROL, FAILED, competing, leaderboard, summary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -157,7 +157,8 @@ def _uses(uses: str, status: str) -> str:
 
 def _ranks(found: pd.DataFrame) -> dict[tuple[str, str], float]:
     """Return the rank of each method on each dataset, controls left out."""
-    rows = found[(found["metric"] == MAIN) & (found["family"] != CONTROL) & (found["n"] > 0)]
+    rows = competing(found)
+    rows = rows[(rows["metric"] == MAIN) & (rows["n"] > 0)]
     ranks = rows.groupby("dataset")["mean"].rank(
         ascending=higher_is_better(MAIN) is False, method="min"
     )

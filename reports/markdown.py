@@ -34,6 +34,10 @@ def as_markdown(
     if studies:
         lines += ["", "## Searches", "", to_markdown(tuning.table(studies)), ""]
         lines += [f"- {_plain(text)}" for text in tuning.sentences(studies)]
+        optimism = tuning.optimism(studies)
+        if len(optimism):
+            lines += ["", "### Optimism of oracle", "", tuning.optimism_text(optimism), ""]
+            lines += [to_markdown(optimism)]
     lines += ["", f"## Methods by {label(MAIN)}", "", to_markdown(leaderboard(table))]
     lines += ["", "## Scores", "", "Mean ± 95 % t-interval over seeds.", ""]
     lines += [

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 FAILED = ("failed", "timeout", "oom", "diverged")
 NOT_RUN = ("skipped", "unavailable", "pruned")
 CONTROL = "control"
+ORACLE = " (oracle ⚠)"
+"""End of the names of methods that were tuned on the labels they are scored on."""
 _TEXT = (
     "method", "method_name", "family", "dataset", "modality", "profile", "protocol", "status",
     "reason", "log_tail", "score_key", "uses", "missing", "notes", "artifacts",
@@ -36,7 +38,8 @@ def tidy(results: pd.DataFrame) -> pd.DataFrame:
     """Return the results with all columns a report reads, each job once.
 
     Of several results of one job (method, dataset, profile, protocol, seed) the newest stays.
-    Where a method was run under several profiles or protocols, its name says which.
+    Where a method was run under several profiles, its name says which; under the protocol of a
+    search it always does.
     """
     import pandas as pd
 
@@ -54,9 +57,17 @@ def tidy(results: pd.DataFrame) -> pd.DataFrame:
     table = table.drop_duplicates(list(_JOB), keep="last").sort_index()
     table["family"] = _known(table, "family", "method_name")
     table["modality"] = _known(table, "modality", "dataset")
-    for column in ("profile", "protocol"):
-        table["method"] = _distinct(table, column)
+    table["method"] = _distinct(table, "profile")
+    searched = ~table["protocol"].isin(("", "default"))
+    named = table["method"] + " (" + table["protocol"] + ")"
+    named = named.where(table["protocol"] != "oracle", table["method"] + ORACLE)
+    table["method"] = table["method"].where(~searched, named)
     return table.reset_index(drop=True)
+
+
+def competing(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that are compared: no controls, nothing tuned on what it is scored on."""
+    return table[(table["family"] != CONTROL) & ~table["method"].str.endswith(ORACLE)]
 
 
 def _known(table: pd.DataFrame, column: str, by: str) -> pd.Series:
@@ -163,8 +174,7 @@ def complete_block(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
     left out, since its rank would rest on easier or harder data than that of the others.
     """
     table = tidy(results)
-    competing = table.loc[table["family"] != CONTROL, "method"].unique()
-    means = dataset_means(table, metric).reindex(index=competing)
+    means = dataset_means(table, metric).reindex(index=competing(table)["method"].unique())
     means = means.dropna(axis=1, how="all")
     return means.dropna(axis=0) if means.shape[1] else means.iloc[:0]
 
@@ -255,16 +265,24 @@ def _board_row(
         "failed jobs": int(rows["status"].isin(FAILED).sum()),
         "median time (s)": done["seconds"].dropna().median(),
         "peak memory (MiB)": done["peak_memory_mb"].dropna().max(),
-        "note": _note(rows, family, rank, block, having, metric),
+        "note": _note(method, rows, family, rank, block, having, metric),
     }
 
 
 def _note(
-    rows: pd.DataFrame, family: str, rank: float, block: list[str], having: list[str], metric: str
+    method: str,
+    rows: pd.DataFrame,
+    family: str,
+    rank: float,
+    block: list[str],
+    having: list[str],
+    metric: str,
 ) -> str:
     """Return why a method has no rank, or that its rank rests on fewer seeds; else empty."""
     if family == CONTROL:
         return "control, never ranked"
+    if method.endswith(ORACLE):
+        return "not ranked: tuned on the labels it is scored on"
     if not math.isnan(rank):
         failed = int(rows["status"].isin(FAILED).sum())
         return f"without {failed} of {len(rows)} jobs, which failed" if failed else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .names import MAIN, higher_is_better, label
 from .statistics import LEVEL, Interval, difference, t_interval, what_ranks_show
-from .tables import CONTROL, FAILED, complete_block, tidy
+from .tables import FAILED, ORACLE, competing, complete_block, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,7 @@ def _overall(table: pd.DataFrame, metric: str) -> str:
     sign = -1 if higher_is_better(metric) is False else 1
     wins: Counter[str] = Counter()
     clear = compared = 0
-    for _, rows in table[table["family"] != CONTROL].groupby("dataset", sort=False):
+    for _, rows in competing(table).groupby("dataset", sort=False):
         found = _intervals(rows, metric)
         if not found:
             continue
@@ -81,8 +81,10 @@ def _baselines(rows: pd.DataFrame) -> set[str]:
 
 
 def _of_dataset(rows: pd.DataFrame, metric: str) -> str:
-    found = _intervals(rows[rows["family"] != CONTROL], metric)
+    found = _intervals(competing(rows), metric)
     name = label(metric)
+    if not found and _intervals(rows, metric):
+        return f"no method that may be ranked has a value of {name}."
     if not found:
         return f"no method has a value of {name}."
     sign = -1 if higher_is_better(metric) is False else 1
@@ -161,10 +163,28 @@ def warnings(results: pd.DataFrame, metric: str = MAIN) -> list[str]:
         single = sorted({str(key[0]) for key in seeds.index[seeds < 2]})
         if single:
             found.append(f"One seed only, so without an interval: {', '.join(single)}.")
+    found += _protocols(table)
     if len(results) > len(table):
         older = len(results) - len(table)
         found.append(f"{older} older results of jobs that were run again are left out.")
     return found + _odd_controls(table, metric)
+
+
+def _protocols(table: pd.DataFrame) -> list[str]:
+    """Return what the protocols of searches mean for the numbers beside each other."""
+    found = []
+    if table["method"].str.endswith(ORACLE).any():
+        found.append(
+            f"Rows marked{ORACLE} were tuned on the labels they are scored on: they are too good, "
+            "and never ranked."
+        )
+    shown = set(table["protocol"]) - {"", "oracle"}
+    if "holdout" in shown and len(shown) > 1:
+        found.append(
+            "Rows under holdout are scored on the report cells (80 %), the others on all cells: "
+            "they compare with rows of the same protocol only."
+        )
+    return found
 
 
 def _odd_controls(table: pd.DataFrame, metric: str) -> list[str]:
