@@ -6,13 +6,11 @@ Text and grid colours are left to the page, so that one figure serves light and 
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .names import MAIN, higher_is_better, label, metric_columns
-from .statistics import t_interval
-from .tables import CONTROL, dataset_means, leaderboard, tidy
+from .tables import CONTROL, between_controls, dataset_means, leaderboard, tidy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,10 +19,6 @@ if TYPE_CHECKING:
 
 ROW = 28
 """Pixels of a method's row."""
-# Okabe and Ito's colours without yellow and black, which vanish on white or on black.
-FAMILIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
-GREY = "#8a8a8a"
 # The light half of ColorBrewer's YlGnBu: safe for colour-blind readers, and black numbers are
 # legible on all of it, whatever the page's background.
 SCALE = (
@@ -34,37 +28,59 @@ SCALE = (
     (0.75, "#7fcdbb"),
     (1.0, "#41b6c4"),
 )
-_LETTER, _LINE = 6.5, 15.0
-_WIDTH, _HEIGHT = 900.0, 380.0
-_COVERED = 0.15
-"""Share of a label that may be covered."""
+SCALES = ("raw", "scaled between the controls")
 
 
 @dataclass
 class Drawing:
-    """One figure of the page."""
+    """One figure of the page, in several variants if there is something to choose."""
 
     key: str
     title: str
     alt: str
     json: str
+    """The figure that is shown first."""
     height: int
-    choices: list[tuple[str, list[int]]] = field(default_factory=list)
-    """Label → numbers of the traces to show; empty: nothing to choose."""
+    selectors: list[tuple[str, list[str]]] = field(default_factory=list)
+    """What can be chosen, heading → options; empty: nothing."""
+    variants: dict[str, str] = field(default_factory=dict)
+    """Numbers of the chosen options, ``0,2`` say → figure; combinations may lack."""
     note: str = ""
+
+    @property
+    def content(self) -> str:
+        """All variants as JSON that may stand in a script element."""
+        figures = self.variants or {"": self.json}
+        return "{" + ",".join(f"{json.dumps(k)}:{text}" for k, text in figures.items()) + "}"
+
+
+def variants(
+    key: str,
+    title: str,
+    alt: str,
+    selectors: list[tuple[str, list[str]]],
+    figures: dict[str, Figure],
+    note: str = "",
+) -> Drawing:
+    """Return a drawing whose first figure is the first of ``figures``; none is not allowed."""
+    texts = {choice: _json(figure) for choice, figure in figures.items()}
+    height = int(next(iter(figures.values())).layout.height)
+    return Drawing(key, title, alt, next(iter(texts.values())), height, selectors, texts, note)
 
 
 def drawings(results: pd.DataFrame, metric: str = MAIN) -> dict[str, list[Drawing]]:
-    """Return the figures by section, ``heat``, ``time`` and ``strip``; without data none."""
+    """Return the figures by section, ``heat``, ``quality`` and ``strip``; without data none."""
+    from .quality import quality
+
     table = tidy(results)
     order = [str(name) for name in leaderboard(table, metric)["method"].drop_duplicates()]
     keys = [key for key in metric_columns(table) if table[key].notna().any()]
     if metric not in keys:
-        return {"heat": [], "time": [], "strip": []}
+        return {"heat": [], "quality": [], "strip": []}
     datasets = [d for d in table["dataset"].unique() if _values(table, d, metric).notna().any()]
     return {
         "heat": [_heat(table, [metric, *(k for k in keys if k != metric)], order)],
-        "time": _time(table[table["family"] != CONTROL], datasets, metric),
+        "quality": quality(table[table["family"] != CONTROL], datasets, metric),
         "strip": [_strip(table, name, metric, order, i) for i, name in enumerate(datasets)],
     }
 
@@ -74,48 +90,57 @@ def _values(table: pd.DataFrame, dataset: str, metric: str) -> pd.Series:
 
 
 def _heat(table: pd.DataFrame, keys: list[str], order: list[str]) -> Drawing:
-    """Return methods × datasets of means; two traces a metric, values and gaps."""
+    """Return methods × datasets of means, by metric, raw and between the controls."""
+    scaled = between_controls(table)
+    figures = {}
+    for number, key in enumerate(keys):
+        figures[f"{number},0"] = _heat_of(table, key, order)
+        if scaled[key].notna().any():
+            figures[f"{number},1"] = _heat_of(scaled, key, order, scaled=True)
+    n_datasets = table["dataset"].nunique()
+    return variants(
+        "heat", "Mean score of each method on each dataset",
+        f"Heat map of {label(keys[0])}: {len(order)} methods by {n_datasets} datasets. "
+        "The table above holds the same numbers.",
+        [("metric", [label(key) for key in keys]), ("scale", list(SCALES))], figures,
+        "The colours span the methods that compete; controls beyond them have the end colours. "
+        "Scaled: 0 is the control random, 1 the control truth, on each dataset by itself.",
+    )  # fmt: skip
+
+
+def _heat_of(table: pd.DataFrame, key: str, order: list[str], *, scaled: bool = False) -> Figure:
     import numpy as np
     import plotly.graph_objects as go
 
     controls = set(table.loc[table["family"] == CONTROL, "method"])
-    figure, choices = go.Figure(), []
-    for number, key in enumerate(keys):
-        means = dataset_means(table, key).reindex(index=order)
-        values = means.to_numpy(dtype=float)
-        competing = values[[name not in controls for name in order]]
-        low, high = _span(competing if np.isfinite(competing).any() else values)
-        columns = [_plain(name) for name in means.columns]
-        figure.add_trace(
-            go.Heatmap(
-                z=values.tolist(), x=columns, y=[_plain(name) for name in order],
-                colorscale=SCALE, reversescale=higher_is_better(key) is False,
-                zmin=low, zmax=high, visible=number == 0, xgap=2,
-                ygap=2, texttemplate="%{z:.1f}" if "n_clusters" in key else "%{z:.3f}",
-                textfont={"color": "#111111"}, hoverongaps=False,
-                hovertemplate="%{y} on %{x}: %{z:.4f}<extra></extra>",
-                colorbar={"title": {"text": label(key), "side": "right"}, "thickness": 12},
-            )
-        )  # fmt: skip
-        gaps = [(order[i], means.columns[j]) for i, j in np.argwhere(np.isnan(values))]
-        figure.add_trace(
-            go.Scatter(
-                x=[_plain(c) for _, c in gaps], y=[_plain(m) for m, _ in gaps], mode="text",
-                text=["no value"] * len(gaps), visible=number == 0, showlegend=False,
-                hoverinfo="skip",
-            )
-        )  # fmt: skip
-        choices.append((label(key), [2 * number, 2 * number + 1]))
-    height = 110 + ROW * len(order)
-    _lay_out(figure, height)
+    means = dataset_means(table, key).reindex(index=order)
+    values = means.to_numpy(dtype=float)
+    competing = values[[name not in controls for name in order]]
+    low, high = _span(competing if np.isfinite(competing).any() else values)
+    down = higher_is_better(key) is False and not scaled
+    digits = 2 if scaled else 1 if "n_clusters" in key else 3
+    name = f"{label(key)}, scaled" if scaled else label(key)
+    rows = [plain(one) for one in order]
+    figure = go.Figure(
+        go.Heatmap(
+            z=values.tolist(), x=[plain(one) for one in means.columns], y=rows,
+            colorscale=SCALE, reversescale=down, zmin=low, zmax=high, xgap=2, ygap=2,
+            texttemplate=f"%{{z:.{digits}f}}", textfont={"color": "#111111"}, hoverongaps=False,
+            hovertemplate="%{y} on %{x}: %{z:.4f}<extra></extra>",
+            colorbar={"title": {"text": name, "side": "right"}, "thickness": 12},
+        )
+    )  # fmt: skip
+    gaps = np.argwhere(np.isnan(values))
+    figure.add_trace(
+        go.Scatter(
+            x=[plain(means.columns[j]) for _, j in gaps], y=[rows[i] for i, _ in gaps],
+            mode="text", text=["no value"] * len(gaps), showlegend=False, hoverinfo="skip",
+        )
+    )  # fmt: skip
+    lay_out(figure, 110 + ROW * len(order))
     figure.update_yaxes(autorange="reversed", showgrid=False, **_categories(order))
     figure.update_xaxes(side="top", showgrid=False, **_categories(list(means.columns)))
-    return Drawing(
-        "heat", "Mean score of each method on each dataset",
-        f"Heat map of {label(keys[0])}: {len(order)} methods by {means.shape[1]} datasets. "
-        "The table above holds the same numbers.", _json(figure), height, choices,
-        "The colours span the methods that compete; controls beyond them have the end colours.",
-    )  # fmt: skip
+    return figure
 
 
 def _span(values: np.ndarray) -> tuple[float, float]:
@@ -124,152 +149,6 @@ def _span(values: np.ndarray) -> tuple[float, float]:
 
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     return (low, high) if low < high else (low - 0.5, high + 0.5)
-
-
-def _time(table: pd.DataFrame, datasets: list[str], metric: str) -> list[Drawing]:
-    """Return quality against fitting time, one group of traces a dataset; empty without times."""
-    import plotly.graph_objects as go
-
-    figure = go.Figure()
-    families = sorted(set(table["family"]) - {""})
-    choices: list[tuple[str, list[int]]] = []
-    for dataset in datasets:
-        points = _points(table[table["dataset"] == dataset], metric, _log_range(table, metric))
-        if points.empty:
-            continue
-        start = len(figure.data)
-        for family, part in points.groupby("family", sort=True):
-            number = families.index(family) if family else -1
-            figure.add_trace(
-                go.Scatter(
-                    x=part["seconds"].tolist(), y=part["mean"].tolist(),
-                    text=part["label"].tolist(),
-                    textposition=part["place"].tolist(), mode="markers+text",
-                    name=str(family) or "other", visible=not choices,
-                    cliponaxis=False, customdata=[
-                        [_plain(name), _plus_minus(half)]
-                        for name, half in zip(part["method"], part["half"], strict=True)
-                    ],
-                    error_y={
-                        "array": part["half"].fillna(0).tolist(), "thickness": 1,
-                        "color": "rgba(128,128,128,0.5)",
-                    },
-                    marker=_marker(number),
-                    hovertemplate="%{customdata[0]}<br>%{x:.3g} s<br>%{y:.3f}%{customdata[1]}",
-                )
-            )  # fmt: skip
-        choices.append((dataset, list(range(start, len(figure.data)))))
-    if not choices:
-        return []
-    _lay_out(figure, 500)
-    figure.update_xaxes(
-        type="log", title="fitting time, median over seeds (s, log scale)", automargin=True,
-        range=_log_range(table, metric), dtick="D1" if _decades(table, metric) < 1 else 1,
-    )  # fmt: skip
-    figure.update_yaxes(title=f"{label(metric)}, mean ± 95 % interval", automargin=True)
-    figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
-    return [Drawing(
-        "time", "Quality against time",
-        f"Scatter plot of {label(metric)} against fitting time in seconds, one labelled point a "
-        "method.", _json(figure), 500, choices,
-        "Controls are left out: they learn nothing. Point at a mark for its numbers; where marks "
-        "crowd, some names show only then.",
-    )]  # fmt: skip
-
-
-def _plus_minus(half: float) -> str:
-    return " (one seed)" if math.isnan(half) else f" ± {half:.3f}"
-
-
-def _timed(table: pd.DataFrame, metric: str) -> pd.Series:
-    seconds = table.loc[table[metric].notna(), "seconds"]
-    return seconds[seconds > 0]
-
-
-def _decades(table: pd.DataFrame, metric: str) -> float:
-    low, high = _log_range(table, metric)
-    return high - low - 0.6
-
-
-def _log_range(table: pd.DataFrame, metric: str) -> list[float]:
-    """Return the range of the time axis, with room for the labels of the outermost points."""
-    seconds = _timed(table, metric)
-    if seconds.empty:
-        return [-1.0, 1.0]
-    low, high = math.log10(seconds.min()), math.log10(seconds.max())
-    room = 0.3 + 0.12 * (high - low)
-    return [low - room, high + room]
-
-
-def _marker(number: int) -> dict[str, Any]:
-    colour = FAMILIES[number % len(FAMILIES)] if number >= 0 else GREY
-    symbol = MARKERS[number % len(MARKERS)] if number >= 0 else "x"
-    return {"size": 10, "color": colour, "symbol": symbol}
-
-
-def _points(rows: pd.DataFrame, metric: str, x_range: list[float]) -> pd.DataFrame:
-    """Return one row a method: mean, half width, seconds, and its label with the place of it."""
-    import pandas as pd
-
-    found = []
-    for method, part in rows[rows[metric].notna() & (rows["seconds"] > 0)].groupby("method"):
-        interval = t_interval(part[metric])
-        found.append(
-            {"method": str(method), "family": part["family"].iloc[0], "mean": interval.mean}
-            | {"half": interval.half_width, "seconds": float(part["seconds"].dropna().median())}
-        )
-    columns = ["method", "family", "mean", "half", "seconds"]
-    points = pd.DataFrame(found, columns=columns)
-    labels, places = _labels(points, x_range)
-    return points.assign(label=labels, place=places)
-
-
-def _labels(points: pd.DataFrame, x_range: list[float]) -> tuple[list[str], list[str]]:
-    """Return labels and where each goes, so that they overlap neither labels nor marks.
-
-    Greedy in pixels of a page of usual width: the least bad of six places; a label that would
-    still be covered is left to the pointer.
-    """
-    if points.empty:
-        return [], []
-    low = float((points["mean"] - points["half"].fillna(0)).min())
-    high = float((points["mean"] + points["half"].fillna(0)).max())
-    left, right = x_range
-    x = [(math.log10(s) - left) / (right - left) * _WIDTH for s in points["seconds"]]
-    y = [(v - low) / ((high - low) or 1.0) * _HEIGHT for v in points["mean"]]
-    taken = [(a - 6, b - 6, a + 6, b + 6) for a, b in zip(x, y, strict=True)]
-    labels, places = [], []
-    for name, a, b in zip(points["method"], x, y, strict=True):
-        short = _short(name, 24)
-        boxes = {place: _box(place, a, b, len(short)) for place in _SIDES}
-        costs = {p: sum(_overlap(box, o) for o in taken) for p, box in boxes.items()}
-        place = min(_SIDES, key=costs.__getitem__)
-        fits = costs[place] < _COVERED * _LETTER * len(short) * _LINE
-        if fits:
-            taken.append(boxes[place])
-        labels.append(short if fits else "")
-        places.append(place)
-    return labels, places
-
-
-def _box(place: str, x: float, y: float, letters: int) -> tuple[float, float, float, float]:
-    """Return left, low, right and high edge of a label beside a mark, in pixels."""
-    wide, (dx, dy) = _LETTER * letters, _SIDES[place]
-    left, low = x + dx * (wide + 14) / 2 - wide / 2, y + dy * _LINE - _LINE / 2
-    return left, low, left + wide, low + _LINE
-
-
-_SIDES = {
-    "middle right": (1, 0), "top center": (0, 1), "bottom center": (0, -1),
-    "middle left": (-1, 0), "top right": (1, 1), "bottom right": (1, -1),
-}  # fmt: skip
-_Box = tuple[float, float, float, float]
-
-
-def _overlap(one: _Box, two: _Box) -> float:
-    wide = min(one[2], two[2]) - max(one[0], two[0])
-    high = min(one[3], two[3]) - max(one[1], two[1])
-    return wide * high if wide > 0 and high > 0 else 0.0
 
 
 def _strip(
@@ -284,21 +163,21 @@ def _strip(
     means = [float(rows.loc[rows["method"] == name, metric].mean()) for name in present]
     figure.add_trace(
         go.Scatter(
-            x=means, y=[_plain(name) for name in present], mode="markers", name="mean over seeds",
+            x=means, y=[plain(name) for name in present], mode="markers", name="mean over seeds",
             marker={"symbol": "line-ns", "size": 16, "line": {"width": 3, "color": "#D55E00"}},
             hovertemplate="%{y}: mean %{x:.4f}<extra></extra>",
         )
     )  # fmt: skip
     figure.add_trace(
         go.Scatter(
-            x=rows[metric].tolist(), y=[_plain(name) for name in rows["method"]], mode="markers",
+            x=rows[metric].tolist(), y=[plain(name) for name in rows["method"]], mode="markers",
             name="one seed", customdata=[f"{seed:.0f}" for seed in rows["seed"]],
             marker={"size": 9, "color": "#2a8fd0", "opacity": 0.75},
             hovertemplate="%{y}: %{x:.4f} (seed %{customdata})<extra></extra>",
         )
     )  # fmt: skip
     height = 120 + ROW * len(present)
-    _lay_out(figure, height)
+    lay_out(figure, height)
     figure.update_yaxes(autorange="reversed", **_categories(present))
     figure.update_xaxes(title=label(metric), automargin=True)
     figure.update_layout(legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0})
@@ -309,7 +188,8 @@ def _strip(
     )  # fmt: skip
 
 
-def _lay_out(figure: Figure, height: int) -> None:
+def lay_out(figure: Figure, height: int) -> None:
+    """Set what all figures share; colours of text and grid are the page's."""
     figure.update_layout(
         template="none", height=height, margin={"l": 10, "r": 10, "t": 40, "b": 40},
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", hovermode="closest",
@@ -318,21 +198,21 @@ def _lay_out(figure: Figure, height: int) -> None:
 
 def _categories(names: list[str]) -> dict[str, Any]:
     """Return the settings of an axis of names in this order; only what is shown is shortened."""
-    plain = [_plain(name) for name in names]
+    known = [plain(name) for name in names]
     return {
-        "type": "category", "categoryorder": "array", "categoryarray": plain, "tickvals": plain,
-        "ticktext": [_short(name) for name in names], "automargin": True, "zeroline": False,
+        "type": "category", "categoryorder": "array", "categoryarray": known, "tickvals": known,
+        "ticktext": [short(name) for name in names], "automargin": True, "zeroline": False,
         "tickcolor": "rgba(0,0,0,0)",
     }  # fmt: skip
 
 
-def _short(text: Any, most: int = 28) -> str:
+def short(text: Any, most: int = 28) -> str:
     """Return a label short enough for an axis."""
     text = str(text)
-    return _plain(text if len(text) <= most else text[: most - 1] + "…")
+    return plain(text if len(text) <= most else text[: most - 1] + "…")
 
 
-def _plain(text: Any) -> str:
+def plain(text: Any) -> str:
     """Return a text that Plotly, which reads some HTML tags, shows as it is."""
     text = str(text)
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

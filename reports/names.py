@@ -106,7 +106,8 @@ def number_text(value: float, digits: int) -> str:
     """Return a number with thousands apart; of seconds (one digit) below one two figures."""
     if digits == 1 and 0 < abs(value) < 1:
         return "< 0.01" if abs(value) < _LEAST_SECONDS else f"{value:.2g}"
-    return f"{value:,.{digits}f}"
+    text = f"{value:,.{digits}f}"
+    return text.removeprefix("-") if not float(text.replace(",", "")) else text
 
 
 def with_interval(mean: float, half_width: float, digits: int) -> str:

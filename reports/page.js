@@ -23,38 +23,41 @@
   }
 
   for (const table of all("table.sortable")) {
-    const heads = [...table.tHead.rows[0].cells];
-    heads.forEach((head, index) => {
-      head.querySelector("button").addEventListener("click", () => {
-        const down = head.ariaSort === "ascending";
-        heads.forEach((other) => other.setAttribute("aria-sort", "none"));
-        head.setAttribute("aria-sort", down ? "descending" : "ascending");
-        sort(table, index, down);
-      });
+    table.tHead.addEventListener("click", (event) => {
+      const head = event.target.closest("th");
+      if (!head || !event.target.closest("button")) return;
+      const down = head.ariaSort === "ascending";
+      for (const other of table.tHead.rows[0].cells) other.setAttribute("aria-sort", "none");
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      sort(table, head.cellIndex, down);
     });
   }
 
+  // A row is shown if it has all words and the chosen value in each chosen column.
   function filter(id) {
     const table = byId(id);
-    const words = document.querySelector(`[data-filter="${id}"]`).value.toLowerCase().split(/\s+/);
-    const select = document.querySelector(`select[data-dataset="${id}"]`);
+    const field = document.querySelector(`[data-filter="${id}"]`);
+    const words = (field?.value ?? "").toLowerCase().split(/\s+/);
+    const heads = [...table.tHead.rows[0].cells];
+    const wanted = all(`[data-keep="${id}"]`)
+      .filter((select) => select.value)
+      .map((select) => [heads.findIndex((h) => h.dataset.name === select.dataset.column), select.value])
+      .filter(([index]) => index >= 0);
     const rows = all("tbody tr:not(.apart)", table);
     let shown = 0;
     for (const row of rows) {
       const text = row.textContent.toLowerCase();
       const fits = words.every((word) => text.includes(word));
-      row.hidden = !fits || Boolean(select?.value && row.dataset.dataset !== select.value);
+      row.hidden = !fits || wanted.some(([index, value]) => row.cells[index].dataset.sort !== value);
       shown += Number(!row.hidden);
     }
-    document.querySelector(`[data-count="${id}"]`).textContent = `${shown} of ${rows.length} rows`;
+    for (const count of all(`[data-count="${id}"]`)) count.textContent = `${shown} of ${rows.length} rows`;
   }
 
-  for (const input of all("[data-filter]")) {
-    input.addEventListener("input", () => filter(input.dataset.filter));
-    filter(input.dataset.filter);
-  }
-  for (const select of all("select[data-dataset]")) {
-    select.addEventListener("change", () => filter(select.dataset.dataset));
+  for (const field of all("[data-filter], [data-keep]")) {
+    const id = field.dataset.filter ?? field.dataset.keep;
+    field.addEventListener("input", () => filter(id));
+    filter(id);
   }
   for (const box of all("[data-extra]")) {
     const show = () => byId(box.dataset.extra).classList.toggle("all", box.checked);
@@ -62,33 +65,66 @@
     show();
   }
 
-  // Figures: the page's own colours, again when the scheme changes.
-  function colours() {
-    const style = getComputedStyle(document.documentElement);
-    const grid = style.getPropertyValue("--grid").trim();
-    const found = { "font.color": style.getPropertyValue("--text").trim() };
-    for (const axis of ["xaxis", "yaxis"]) {
-      found[`${axis}.gridcolor`] = grid;
-      found[`${axis}.zerolinecolor`] = grid;
-    }
-    return found;
+  // Tables with a choice: the rows of the other choices wait as data.
+  function cell(column, { text, sort: key, tip, link }) {
+    const made = document.createElement(column.name === "method" ? "th" : "td");
+    if (column.name === "method") made.scope = "row";
+    if (column.number) made.classList.add("number");
+    if (column.name === "note") made.classList.add("note");
+    made.dataset.sort = key;
+    if (tip) made.title = tip;
+    if (link) {
+      const anchor = document.createElement("a");
+      Object.assign(anchor, { href: link, textContent: text });
+      made.append(anchor);
+    } else made.textContent = text;
+    return made;
   }
 
-  const plots = all("script.figure").map((script) => {
-    const plot = byId(script.dataset.for);
-    const { data, layout } = JSON.parse(script.textContent);
-    const config = { responsive: true, displaylogo: false, displayModeBar: false };
-    Plotly.newPlot(plot, data, layout, config).then(() => Plotly.relayout(plot, colours()));
-    return plot;
-  });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-    plots.forEach((plot) => Plotly.relayout(plot, colours()));
-  });
-  for (const select of all("[data-choose]")) {
-    select.addEventListener("change", () => {
-      const plot = byId(`plot-${select.dataset.choose}`);
-      const chosen = new Set(select.value.split(",").map(Number));
-      Plotly.restyle(plot, { visible: plot.data.map((_, number) => chosen.has(number)) });
+  function fill(table, chosen) {
+    [...table.tHead.rows[0].cells].forEach((head, index) => {
+      head.querySelector("button").textContent = chosen.columns[index].text;
+      head.setAttribute("aria-sort", "none");
+    });
+    const bodies = { rows: table.tBodies[0], controls: table.querySelector("tbody.controls") };
+    for (const [part, body] of Object.entries(bodies)) {
+      if (!body) continue;
+      for (const row of all("tr:not(.apart)", body)) row.remove();
+      for (const cells of chosen[part]) {
+        const row = body.insertRow();
+        row.append(...cells.map((one, index) => cell(chosen.columns[index], one)));
+      }
+    }
+  }
+
+  for (const script of all("script.choices")) {
+    const id = script.dataset.for;
+    const selects = all(`[data-pick="${id}"]`);
+    const said = byId(`${id}-nothing`);
+    let choices = null;
+    const show = () => {
+      choices ??= JSON.parse(script.textContent);
+      const chosen = choices[selects.map((select) => select.value).join(",")];
+      said.hidden = Boolean(chosen);
+      byId(id).hidden = !chosen;
+      if (chosen) fill(byId(id), chosen);
+      filter(id);
+    };
+    for (const select of selects) select.addEventListener("change", show);
+    // A browser that goes back keeps what was chosen.
+    if (selects.some((select) => select.value !== "0")) show();
+  }
+
+  // Theme: that of the system until the reader chooses one.
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const changed = () => dispatchEvent(new Event("themechange"));
+  dark.addEventListener("change", changed);
+  for (const button of all("[data-theme-button]")) {
+    button.addEventListener("click", () => {
+      const root = document.documentElement;
+      const now = root.dataset.theme ?? (dark.matches ? "dark" : "light");
+      root.dataset.theme = now === "dark" ? "light" : "dark";
+      changed();
     });
   }
 

@@ -129,6 +129,7 @@ def render(template: str, *, figures: bool, **values: Any) -> str:
         plotly=_plotly() if figures else "",
         css=(_HERE / "page.css").read_text(encoding="utf-8"),
         script=(_HERE / "page.js").read_text(encoding="utf-8"),
+        figures_script=(_HERE / "figures.js").read_text(encoding="utf-8"),
         **values,
     )
 

@@ -31,6 +31,8 @@ _TEXT = (
     "method", "method_name", "family", "dataset", "modality", "profile", "protocol", "status",
     "reason", "log_tail", "score_key", "uses", "missing", "notes", "artifacts",
 )  # fmt: skip
+_SAME = 1e-9
+"""Controls closer than this frame no scale."""
 _JOB = ("method", "dataset", "profile", "protocol", "seed")
 
 
@@ -165,6 +167,25 @@ def dataset_means(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
     means = table.pivot_table(metric, "method", "dataset", "mean", dropna=False, observed=False)
     methods, datasets = table["method"].unique(), table["dataset"].unique()
     return means.reindex(index=methods, columns=datasets)
+
+
+def between_controls(results: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with each metric scaled on its dataset: ``random`` is 0, ``truth`` is 1.
+
+    The controls' means over seeds are the ends of the scale. A metric is missing where a control
+    has no value, where both are equal, or where it has no better or worse.
+    """
+    table = tidy(results)
+    for key in metric_columns(table):
+        name = table["method_name"]
+        low, high = (
+            table["dataset"].map(table[name == control].groupby("dataset")[key].mean())
+            for control in ("random", "truth")
+        )
+        span = (high - low).where((high - low).abs() > _SAME)
+        better = higher_is_better(key) is not None
+        table[key] = (table[key] - low) / span if better else math.nan
+    return table
 
 
 def complete_block(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:

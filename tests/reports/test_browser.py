@@ -42,7 +42,7 @@ def test_page_works_offline(browser, report):
     page.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.goto(report.as_uri())
-    page.wait_for_function("document.querySelectorAll('.plot .main-svg').length > 0")
+    page.wait_for_function("typeof Plotly === 'object'")
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     _figures(page)
@@ -51,13 +51,20 @@ def test_page_works_offline(browser, report):
     context.close()
 
 
+_COLOURBAR = """part => document.querySelector('#plot-heat').data[0].colorbar.title.text
+  .includes(part)"""
+
+
 def _figures(page) -> None:
     drawn = ".heatmaplayer image, .heatmaplayer path, .scatterlayer .point, .hm"
-    page.wait_for_function(
-        f"[...document.querySelectorAll('.plot')].every(p => p.querySelector('{drawn}'))"
-    )
-    page.select_option("[data-choose=heat]", index=1)
-    page.wait_for_function("document.querySelector('#plot-heat').data[2].visible")
+    for plot in page.locator(".plot").all():
+        plot.scroll_into_view_if_needed()
+        plot.locator(drawn).first.wait_for(state="attached")
+    first, scale = page.locator("[data-choose=heat]").all()
+    first.select_option("1")
+    page.wait_for_function(_COLOURBAR, arg="NMI")
+    scale.select_option("1")
+    page.wait_for_function(_COLOURBAR, arg="scaled")
     widths = page.evaluate("[...document.images].map(i => i.naturalWidth)")
     assert len(widths) == 16
     assert min(widths) > 0
@@ -78,18 +85,27 @@ def _table(page) -> None:
         assert values == sorted(values, reverse=direction == "descending")
         assert not any(keys[len(values) :])
     page.fill("[data-filter=score-table]", "nmf")
-    page.select_option("select[data-dataset=score-table]", "sim_rna")
+    page.select_option("[data-keep=score-table][data-column=dataset]", "sim_rna")
     shown = page.locator("#score-table tbody tr:not(.apart):visible")
     assert shown.count() == 1
     assert page.locator("[data-count=score-table]").inner_text().startswith("1 of ")
 
 
+TEXT = {"light": "rgb(27, 31, 36)", "dark": "rgb(230, 232, 234)"}
+FONT = "document.querySelector('#plot-heat')?.layout?.font?.color"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_figures_take_the_pages_colours(browser, report, scheme):
+def test_figures_take_the_colours_of_system_and_button(browser, report, scheme):
     context = browser.new_context(color_scheme=scheme, offline=True)
     page = context.new_page()
     page.goto(report.as_uri())
-    page.wait_for_function("document.querySelector('#plot-heat')?.layout?.font?.color")
-    font = page.evaluate("document.querySelector('#plot-heat').layout.font.color")
-    assert font == {"light": "#1b1f24", "dark": "#e6e8ea"}[scheme]
+    page.locator("#plot-heat").scroll_into_view_if_needed()
+    page.wait_for_function(FONT)
+    assert page.evaluate(FONT) == TEXT[scheme]
+    page.click("[data-theme-button]")
+    other = "light" if scheme == "dark" else "dark"
+    page.wait_for_function(f"{FONT} === '{TEXT[other]}'")
+    body = page.evaluate("getComputedStyle(document.body).color")
+    assert body == TEXT[other]
     context.close()

@@ -54,10 +54,12 @@ def test_names_are_escaped_everywhere(make_job, make_left, tmp_path):
 
 def test_figures_are_valid_json(make_realistic, tmp_path):
     text = make(make_realistic(tmp_path, artifacts=False), tmp_path / "r")
-    found = re.findall(r'class="figure" data-for="[^"]+">(.*?)</script>', text, re.DOTALL)
+    found = re.findall(r'class="figure" [^>]+>(.*?)</script>', text, re.DOTALL)
     assert len(found) == 4
     for one in found:
-        assert json.loads(one)["data"]
+        variants = json.loads(one)
+        assert variants
+        assert all(figure["data"] for figure in variants.values())
 
 
 @pytest.mark.parametrize("kind", ["failed", "left", "no metric", "no time", "controls"])
@@ -132,6 +134,7 @@ def test_markdown_tables_hold_pipes(make_job, tmp_path):
         (0.0004, 0.00003, 1, "< 0.01"),
         (0.42, 0.003, 1, "0.42 ± 0.00"),
         (1234.5, 2.25, 1, "1,234.5 ± 2.2"),
+        (-0.0004, float("nan"), 3, "0.000"),
     ],
 )
 def test_numbers_as_text(mean, half, digits, text):

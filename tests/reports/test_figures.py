@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.reports.figures import drawings
+from bench.reports.quality import front, points
+from bench.reports.tables import between_controls
+
+
+def content(drawing) -> dict:
+    return json.loads(drawing.content)
+
+
+@pytest.fixture
+def results(make_realistic, tmp_path):
+    return make_realistic(tmp_path, artifacts=False)
+
+
+def test_the_front_has_no_point_that_is_beaten():
+    found = pd.DataFrame(
+        {"method": list("abcde"), "cost": [1.0, 2, 2, 3, 4], "mean": [0.5, 0.4, 0.7, 0.7, 0.9]}
+    )
+    assert front(found)["method"].tolist() == ["a", "c", "e"]
+    assert front(found, higher=False)["method"].tolist() == ["a", "b"]
+
+
+def test_the_front_against_every_pair():
+    rng = np.random.default_rng(0)
+    found = pd.DataFrame({"cost": rng.random(60), "mean": rng.random(60)})
+    beaten = [
+        any((other.cost < p.cost) and (other.mean >= p.mean) for other in found.itertuples())
+        for p in found.itertuples()
+    ]
+    assert set(front(found).index) == {i for i, one in enumerate(beaten) if not one}
+
+
+def test_scale_between_controls(make_job):
+    rows = [
+        make_job("random", ari=0.1, family="control"),
+        make_job("truth", ari=0.9, family="control"),
+        make_job("x", ari=0.5),
+        make_job("x", "alone", ari=0.5),
+    ]
+    scaled = between_controls(pd.DataFrame(rows)).set_index(["method", "dataset"])["kmeans/ari"]
+    assert scaled["random", "a"] == 0
+    assert scaled["truth", "a"] == 1
+    assert scaled["x", "a"] == pytest.approx(0.5)
+    assert np.isnan(scaled["x", "alone"])
+
+
+def test_heat_map_holds_the_means(results):
+    (heat,) = drawings(results)["heat"]
+    figures = content(heat)
+    metrics = heat.selectors[0][1]
+    trace = figures[f"{metrics.index('ARI (k-means)')},0"]["data"][0]
+    row = trace["y"].index("vae")
+    mean = results[(results["method"] == "vae") & (results["dataset"] == "pbmc68k")]
+    column = trace["x"].index("pbmc68k")
+    assert trace["z"][row][column] == pytest.approx(mean["kmeans/ari"].mean())
+
+
+def test_what_cannot_be_scaled_has_no_such_variant(results):
+    (heat,) = drawings(results)["heat"]
+    number = heat.selectors[0][1].index("clusters (Leiden)")
+    assert f"{number},0" in heat.variants
+    assert f"{number},1" not in heat.variants
+
+
+@pytest.mark.parametrize("cost", ["seconds", "peak_memory_mb"])
+def test_points_of_quality_against_cost(results, cost):
+    rows = results[results["dataset"] == "pbmc68k"]
+    found = points(rows.assign(family="f"), "kmeans/ari", cost).set_index("method")
+    own = rows[rows["method"] == "nmf"]
+    assert found.at["nmf", "cost"] == own[cost].median()
+    assert found.at["nmf", "mean"] == pytest.approx(own["kmeans/ari"].mean())
