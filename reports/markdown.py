@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import tuning
 from .grid import by_job
 from .names import MAIN, label, with_interval
+from .published import Section, section
 from .tables import as_text, leaderboard, summary, tidy
 from .verdict import counts, verdict, warnings
 
@@ -43,6 +44,7 @@ def as_markdown(
     lines += [
         to_markdown(_wide(table)),
         "",
+        *published_lines(section(table)),
         "Made by:",
         "",
         *(f"    {line}" for line in command.splitlines()),
@@ -65,6 +67,30 @@ def _wide(table: pd.DataFrame) -> pd.DataFrame:
                 row[label(key)] = with_interval(found["mean"], found["half_width"], digits)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def published_lines(found: Section) -> list[str]:
+    """Return the published figures beside ours; nothing without any."""
+    import pandas as pd
+
+    if not found.blocks:
+        return []
+    lines = ["## Published figures beside ours", ""]
+    lines += [
+        "± is the standard deviation over runs for published figures, the 95 % t-interval over"
+    ]
+    lines += ["seeds for ours; the difference is ours minus published.", ""]
+    lines += [f"- {_plain(text)}" for text in found.notes]
+    for block in found.blocks:
+        note = f" Note: {_plain(block.note)}." if block.note else ""
+        lines += ["", f"### {_plain(block.dataset)}", "", f"In papers: {block.paper}.{note}", ""]
+        cells = [*block.grid.rows, *block.grid.controls]
+        rows = [[cell.text for cell in row] for row in cells]
+        heads = [column.text for column in block.grid.columns]
+        lines.append(to_markdown(pd.DataFrame(rows, columns=heads)))
+    lines += ["", *(f"- {word}: {_plain(meaning)}" for word, meaning in found.flags.items())]
+    lines += [f"- [{n}] {_plain(one.citation)}: {_plain(one.where)}" for n, one in found.sources]
+    return [*lines, ""]
 
 
 def to_markdown(table: pd.DataFrame) -> str:

@@ -89,7 +89,7 @@ def _render(
     why: str,
     studies: Sequence[Mapping[str, Any]],
 ) -> str:
-    from . import figures, grid, names, tables, tuning, umaps, verdict
+    from . import figures, grid, names, published, tables, tuning, umaps, verdict
 
     table = tables.tidy(results)
     drawn = figures.drawings(table)
@@ -105,6 +105,7 @@ def _render(
         warnings=verdict.warnings(results),
         board=grid.board(table),
         scores=grid.scores(table),
+        published=published.section(table),
         failures=tables.failures(table).to_dict("records"),
         not_run=tables.not_run(table).to_dict("records"),
         drawn=drawn,
