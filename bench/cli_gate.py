@@ -93,8 +93,6 @@ def update_command(
     results: Results = None,
     cache_dir: Cache = None,
     jobs: Jobs = None,
-    threads: Threads = None,
-    device: Device = None,
     timeout: Timeout = None,
     memory: Memory = None,
     retry: Retry = None,
@@ -108,8 +106,8 @@ def update_command(
     written = update_baseline(
         file, only, reason, config=config, console=console,
         **flags(
-            results=results, cache_dir=cache_dir, jobs=jobs, threads=threads, device=device,
-            timeout=timeout, memory=memory, retry=retry, plugins=plugins,
+            results=results, cache_dir=cache_dir, jobs=jobs, timeout=timeout, memory=memory,
+            retry=retry, plugins=plugins,
         ),
     )  # fmt: skip
     _show_written(written, file, console)

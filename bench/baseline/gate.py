@@ -91,8 +91,7 @@ def write_baseline(
         device=device_class(settings.device), label_key=settings.label_key,
         batch_key=settings.batch_key, plugins=settings.plugins,
     )  # fmt: skip
-    wanted = ",".join([methods, *CONTROLS])
-    outcome, environment = _run(wanted, datasets, settings, console, assign)
+    outcome, environment = _run(_with_controls(methods), datasets, settings, console, assign)
     if outcome.interrupted:
         return Written(None)
     data = known_data(outcome, _dataset_selectors(datasets, settings))
@@ -115,15 +114,14 @@ def update_baseline(
     """Run some methods again and replace their entries; the reason stays in the file.
 
     ``only`` holds names or globs of the baseline's methods, or methods that it does not have
-    yet. Raises ``UsageError`` for an empty reason or a method that matches nothing.
+    yet; seeds, threads and device stay those of the file. Raises ``UsageError`` for an empty
+    reason or a method that matches nothing.
     """
     if not reason.strip():
         raise UsageError('--reason is empty; say why the results may change: --reason "…".')
     old = read(path)
     names = tuple(dict.fromkeys(name for part in split(only) for name in _matching(old, part)))
     settings = _gate_settings(old, flags, config)
-    if settings.seeds != old.settings.seeds:
-        raise UsageError("an update runs the baseline's own seeds; leave --seeds out.")
     selectors = {label: data.select for label, data in old.datasets.items()}
     outcome, environment = _run(
         ",".join(names), ",".join(selectors.values()), settings, console
@@ -131,6 +129,8 @@ def update_baseline(
     if outcome.interrupted:
         return Written(None)
     fresh, left_out = make_entries(outcome, old.metrics, key(environment), settings)
+    if not fresh:
+        raise UsageError(f"{path} is as it was, no job gave results: {'; '.join(left_out)}")
     data = known_data(outcome, selectors)
     _same_data(path, old, data, names)
     replaced = {(entry.method, entry.dataset): entry for entry in fresh}
@@ -205,6 +205,15 @@ def metric_keys(text: str, plugins: tuple[str, ...] = ()) -> tuple[str, ...]:
     if not keys:
         raise UsageError("--metrics is empty; name at least one, 'ari' say.")
     return tuple(dict.fromkeys(keys))
+
+
+def _with_controls(methods: str) -> str:
+    """Return the selector with both controls, which cannot be excluded."""
+    given = split(methods)
+    parts = [part for part in given if part.removeprefix("not:") not in CONTROLS]
+    if all(part.startswith("not:") for part in given):
+        parts.insert(0, "all")
+    return ",".join([*parts, *CONTROLS])
 
 
 def _local(settings: Settings) -> Settings:

@@ -104,6 +104,8 @@ def junit(check: Check) -> str:
         place = f"{one.dataset}.{one.method}"
         case = tree.SubElement(suite, "testcase", classname=place, name=one.metric)
         text = ", ".join(f"{n} {c}" for n, c in zip(_HEAD, _cells(one), strict=True) if c)
+        # XML 1.0 has no control characters, and messages of libraries may colour their text.
+        text = "".join(char for char in text if char.isprintable())
         if one.verdict in BAD:
             tree.SubElement(case, "failure", message=text)
         elif one.verdict in INCOMPLETE:

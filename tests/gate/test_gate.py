@@ -11,8 +11,16 @@ from typing import Any
 
 import pytest
 
+from bench.baseline.compare import Finding
 from bench.baseline.file import read
-from bench.baseline.gate import check_baseline, metric_keys, update_baseline, write_baseline
+from bench.baseline.gate import (
+    Check,
+    _with_controls,
+    check_baseline,
+    metric_keys,
+    update_baseline,
+    write_baseline,
+)
 from bench.baseline.output import as_json, junit, markdown
 from bench.errors import UsageError
 
@@ -117,3 +125,28 @@ def test_metrics_are_named_by_their_key_or_by_k_means():
         metric_keys("arj")
     with pytest.raises(UsageError, match="'n_clusters' has no better or worse"):
         metric_keys("n_clusters")
+
+
+@pytest.mark.parametrize(
+    ("given", "run"),
+    [
+        ("pca,vae[n_latent=4]", "pca,vae[n_latent=4],random,truth"),
+        ("not:vae", "all,not:vae,random,truth"),
+        ("all,not:random", "all,random,truth"),
+        ("not:truth", "all,random,truth"),
+        ("random,pca", "pca,random,truth"),
+    ],
+)
+def test_the_controls_are_always_in_a_baseline(given: str, run: str):
+    assert _with_controls(given) == run
+
+
+def test_reports_escape_what_their_formats_cannot_hold():
+    from xml.etree import ElementTree
+
+    reason = "a | b\x1b[31m <c> & d"
+    check = Check([Finding("m", "d", "default", "all", "failed", reason=reason)], {"threads": "1"})
+    (case,) = ElementTree.fromstring(junit(check)).iter("error")
+    assert "<c> & d" in case.attrib["message"]
+    check.environment |= {"processor": "p", "device": "cpu"}
+    assert "a \\| b" in markdown(check)
