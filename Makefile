@@ -24,7 +24,7 @@ test: setup
 test-all: setup
 	$(VENV)/bin/python -m pytest -m ''
 
-# Compares with the committed baseline (docs/ci.md); about a minute on two cores that are free.
+# Compares with the committed baseline (docs/ci.md); under three minutes on two cores.
 check: setup
 	$(VENV)/bin/bench check .ci/baseline.yaml
 

@@ -60,7 +60,7 @@ def test_a_new_metric_is_added_to_fits_whose_source_has_changed(
     edit: Callable[[str, str], None],
 ):  # fmt: skip
     outcome = run("steady,random", "toy", seeds=2, report=False, console=console, **stored)
-    before = outcome.results.set_index(["method", "seed"])
+    before = outcome.results.set_index(["method", "seed"]).sort_index()
     edit("0.8 * noise", "0.9 * noise")
     plugin = tmp_path / "purity.py"
     plugin.write_text(PURITY)
@@ -70,7 +70,7 @@ def test_a_new_metric_is_added_to_fits_whose_source_has_changed(
     assert (told.fits, told.current, told.exit_code) == (2, 0, 0)
     assert told.added == {"kmeans/purity": 2, "leiden/purity": 2}
     assert told.changed == {"steady": 2}
-    after = load(stored["results"]).set_index(["method", "seed"])
+    after = load(stored["results"]).set_index(["method", "seed"]).sort_index()
     assert len(after) == 4
     assert after["kmeans/purity"]["steady"].between(0.34, 1.0).all()
     assert after["kmeans/purity"]["random"].isna().all()
