@@ -65,8 +65,8 @@ results-ablation: setup
 	mkdir -p docs/results
 	cp results/ablation/reports/all/summary.md docs/results/ablation.md
 
-# Default against tuned, under each protocol; fits are shared. About 40 minutes on two cores.
-TUNED := search -m pca,nmf,lsnmf,ae,sparse_ae -d cellbench_5cl,leukemia --trials 20 --seeds 5 \
+# Default against tuned, under each protocol; fits are shared. About 40 minutes on two free cores.
+TUNED := search -m pca,lsi,nmf,lsnmf,ae -d cellbench_5cl,leukemia --trials 20 --seeds 5 \
   --profile quick --results results/tuning --no-report
 
 results-tuning: setup

@@ -20,7 +20,8 @@ STYLES = {"done": "green", "pruned": "dim", "skipped": "dim", "unavailable": "di
 class Display:
     """Progress of one run; use as a context manager.
 
-    ``done`` of ``total`` jobs are done before; ``score`` says what a job reached, after its time.
+    ``done`` of ``total`` jobs (0: nobody knows how many) are done before; ``score`` says what a
+    job reached, after its time.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Display:
             TimeElapsedColumn(), TextColumn("{task.fields[note]}"),
             console=console, transient=True, disable=not console.is_terminal,
         )  # fmt: skip
-        self._all = self._progress.add_task("jobs", total=total, note=self._left())
+        self._all = self._progress.add_task("jobs", total=total or None, note=self._left())
 
     def __enter__(self) -> Display:
         self._progress.start()
@@ -76,7 +77,8 @@ class Display:
             self._count += 1
             self._progress.update(self._all, completed=self._count, note=self._left())
         width = len(str(self._total))
-        head = f"[{self._count:>{width}}/{self._total}] {job.name}"
+        known = f"{self._count:>{width}}/{self._total}" if self._total else f"{self._count}"
+        head = f"[{known}] {job.name}"
         if result is None:
             self._console.print(f"{head}  done by another process", highlight=False, markup=False)
             return
@@ -92,6 +94,8 @@ class Display:
 
     def _left(self) -> str:
         """Return an estimate of the time left, from the pace so far or from earlier runs."""
+        if not self._total:
+            return ""
         spent = time.monotonic() - self._started
         if self._count > self._before:
             left = spent / (self._count - self._before) * (self._total - self._count)

@@ -60,11 +60,17 @@ def tidy(results: pd.DataFrame) -> pd.DataFrame:
     table["family"] = _known(table, "family", "method_name")
     table["modality"] = _known(table, "modality", "dataset")
     table["method"] = _distinct(table, "profile")
-    searched = ~table["protocol"].isin(("", "default"))
-    named = table["method"] + " (" + table["protocol"] + ")"
-    named = named.where(table["protocol"] != "oracle", table["method"] + ORACLE)
-    table["method"] = table["method"].where(~searched, named)
+    pairs = zip(table["method"], table["protocol"], strict=True)
+    table["method"] = [_with_protocol(method, protocol) for method, protocol in pairs]
     return table.reset_index(drop=True)
+
+
+def _with_protocol(method: str, protocol: str) -> str:
+    """Return the name with the protocol of a search; a name that has it stays."""
+    if protocol in ("", "default"):
+        return method
+    suffix = ORACLE if protocol == "oracle" else f" ({protocol})"
+    return method if method.endswith(suffix) else method + suffix
 
 
 def competing(table: pd.DataFrame) -> pd.DataFrame:
