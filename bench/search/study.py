@@ -140,8 +140,8 @@ class Study:
             if self._sampler == "grid":
                 return self._next_of_grid(known)
             for attempt in range(_TRIES):
-                # The last draws are random: a sampler that has settled repeats itself for ever.
-                random = attempt >= _TRIES // 2
+                # A sampler that has settled repeats itself for ever: random draws find the rest.
+                random = attempt >= _TRIES // 10
                 number, params = self._draw("random" if random else self._sampler)
                 if params is None:
                     continue

@@ -201,7 +201,7 @@ def _write_trials(path: Path, spec: Spec, trials: Sequence[Trial]) -> None:
         writer = csv.writer(stream)
         writer.writerow(["trial", "status", *names, "seconds", *searched, "reason"])
         for t in trials:
-            values = list(t.values) or [""] * len(names)
+            values: list[Any] = list(t.values) or [""] * len(names)
             params = [t.params[name] for name in searched]
             writer.writerow([t.number, t.status, *values, t.seconds, *params, t.reason])
 
