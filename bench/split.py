@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 PROTOCOLS = ("holdout", "unsupervised", "oracle")
-ORACLE = "oracle: tuned on the labels it is scored on, so it is too good"
+ORACLE = "oracle: tuned on the labels it is scored on, so it may be too good"
 """Stands wherever a number of this protocol is shown."""
 VERSION = 1
 """Raised when the split changes; part of the score keys under ``holdout``."""

@@ -175,8 +175,8 @@ def _protocols(table: pd.DataFrame) -> list[str]:
     found = []
     if table["method"].str.endswith(ORACLE).any():
         found.append(
-            f"Rows marked{ORACLE} were tuned on the labels they are scored on: they are too good, "
-            "and never ranked."
+            f"Rows marked{ORACLE} were tuned on the labels they are scored on: they may be too "
+            "good, and are never ranked."
         )
     shown = set(table["protocol"]) - {"", "oracle"}
     if "holdout" in shown and len(shown) > 1:
