@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench import cli_gate, cli_score
+from bench.cli_compare import compare_command
 from bench.cli_data import data_app
 from bench.cli_fit import fit_command
 from bench.cli_search import finish, search_command
@@ -60,6 +61,7 @@ cli_gate.mount(app)
 cli_score.mount(app)
 app.add_typer(data_app, name="data")
 app.command("fit")(fit_command)
+app.command("compare")(compare_command)
 app.command("search")(search_command)
 
 

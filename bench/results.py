@@ -26,7 +26,8 @@ def load(results: str | Path = "results", **options: Any) -> pd.DataFrame:
     method, family, dataset, modality, seed, protocol, profile, status, reason, device, threads,
     ``seconds``, ``cpu_seconds``, ``peak_memory_mb`` (MiB above the loaded libraries),
     ``n_parameters``, ``coverage`` and one column a metric, ``kmeans/ari`` and so on; missing
-    values are NaN. ``artifacts`` is the local folder with ``embedding.parquet`` and
+    values are NaN. ``counts_digest`` and ``labels_digest`` identify the dataset's content,
+    ``source`` the method's code. ``artifacts`` is the local folder with ``embedding.parquet`` and
     ``clusters.parquet``.
     """
     from bench.tracking import Tracker

@@ -45,9 +45,9 @@ class Committed:
 
 
 class Tracker:
-    """Read and write one experiment."""
+    """Read and write one experiment; ``create=False`` raises ``StoreError`` if there is none."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, create: bool = True) -> None:
         from filelock import FileLock
 
         self._settings = settings
@@ -59,9 +59,9 @@ class Tracker:
         self.lock = FileLock(_make(settings.results) / ".commit.lock", thread_local=False)
         with self.lock:
             self._client = _client(uri)
-            self.experiment_id = self._open_experiment(settings, local)
+            self.experiment_id = self._open_experiment(settings, local, create)
 
-    def _open_experiment(self, settings: Settings, local: bool) -> str:
+    def _open_experiment(self, settings: Settings, local: bool, create: bool) -> str:
         try:
             found = self._client.get_experiment_by_name(settings.experiment)
             if found is not None and found.lifecycle_stage == "deleted":
@@ -71,6 +71,12 @@ class Tracker:
                 )
             if found is not None:
                 return str(found.experiment_id)
+            if not create:
+                names = sorted(one.name for one in self._client.search_experiments())
+                raise StoreError(
+                    f"{self.uri}: no experiment '{settings.experiment}'; there are: "
+                    f"{', '.join(names)}."
+                )
             place = (settings.results.resolve() / "artifacts").as_uri() if local else None
             made = self._client.create_experiment(
                 settings.experiment,
@@ -428,6 +434,16 @@ _TEXT = (
 _WHOLE = ("seed", "threads", "n_cells", "n_features", "n_types")
 
 
+def _digests(run: Any) -> dict[str, str]:
+    """Return what identifies counts and labels of the run's dataset; empty where not recorded."""
+    inputs = run.inputs.dataset_inputs if run.inputs else []
+    if not inputs:
+        return {"counts_digest": "", "labels_digest": ""}
+    dataset = inputs[0].dataset
+    labels = read_json(dataset.source).get("labels", "")
+    return {"counts_digest": dataset.digest, "labels_digest": str(labels)}
+
+
 def _row(run: Any, folder: str | None) -> dict[str, Any]:
     tags: dict[str, str] = run.data.tags
     row: dict[str, Any] = {"run_id": run.info.run_id}
@@ -438,6 +454,7 @@ def _row(run: Any, folder: str | None) -> dict[str, Any]:
         {k: v for k, v in run.data.params.items() if not k.startswith("recipe.")}
     )
     row["artifacts"] = folder
+    row |= _digests(run)
     gone = read_json(tags.get("missing"))  # a newer version may not be defined where an older was
     row |= {
         name: value

@@ -138,8 +138,8 @@ def _heat_of(table: pd.DataFrame, key: str, order: list[str], *, scaled: bool = 
         )
     )  # fmt: skip
     lay_out(figure, 110 + ROW * len(order))
-    figure.update_yaxes(autorange="reversed", showgrid=False, **_categories(order))
-    figure.update_xaxes(side="top", showgrid=False, **_categories(list(means.columns)))
+    figure.update_yaxes(autorange="reversed", showgrid=False, **categories(order))
+    figure.update_xaxes(side="top", showgrid=False, **categories(list(means.columns)))
     return figure
 
 
@@ -178,7 +178,7 @@ def _strip(
     )  # fmt: skip
     height = 120 + ROW * len(present)
     lay_out(figure, height)
-    figure.update_yaxes(autorange="reversed", **_categories(present))
+    figure.update_yaxes(autorange="reversed", **categories(present))
     figure.update_xaxes(title=label(metric), automargin=True)
     figure.update_layout(legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0})
     return Drawing(
@@ -196,7 +196,7 @@ def lay_out(figure: Figure, height: int) -> None:
     )  # fmt: skip
 
 
-def _categories(names: list[str]) -> dict[str, Any]:
+def categories(names: list[str]) -> dict[str, Any]:
     """Return the settings of an axis of names in this order; only what is shown is shortened."""
     known = [plain(name) for name in names]
     return {

@@ -27,14 +27,14 @@ def as_markdown(
 ) -> str:
     """Return verdict, searches, leaderboard and scores as Markdown."""
     table = tidy(results)
-    lines = [f"# {_plain(title)}", "", f"{counts(table)}", ""]
-    lines += [f"- **Note:** {_plain(text)}" for text in warnings(results)]
+    lines = [f"# {plain(title)}", "", f"{counts(table)}", ""]
+    lines += [f"- **Note:** {plain(text)}" for text in warnings(results)]
     for sentence in verdict(table):
-        about = f"**{_plain(sentence.dataset)}**: " if sentence.dataset else ""
-        lines.append(f"- {about}{_plain(sentence.text)}")
+        about = f"**{plain(sentence.dataset)}**: " if sentence.dataset else ""
+        lines.append(f"- {about}{plain(sentence.text)}")
     if studies:
         lines += ["", "## Searches", "", to_markdown(tuning.table(studies)), ""]
-        lines += [f"- {_plain(text)}" for text in tuning.sentences(studies)]
+        lines += [f"- {plain(text)}" for text in tuning.sentences(studies)]
         optimism = tuning.optimism(studies)
         if len(optimism):
             lines += ["", "### Optimism of oracle", "", tuning.optimism_text(optimism), ""]
@@ -80,16 +80,22 @@ def published_lines(found: Section) -> list[str]:
         "± is the standard deviation over runs for published figures, the 95 % t-interval over"
     ]
     lines += ["seeds for ours; the difference is ours minus published.", ""]
-    lines += [f"- {_plain(text)}" for text in found.notes]
+    lines += [f"- {plain(text)}" for text in found.notes]
     for block in found.blocks:
-        note = f" Note: {_plain(block.note)}." if block.note else ""
-        lines += ["", f"### {_plain(block.dataset)}", "", f"In papers: {block.paper}.{note}", ""]
+        note = f" Note: {plain(block.note)}." if block.note else ""
+        lines += [
+            "",
+            f"### {plain(block.dataset)}",
+            "",
+            f"In papers: {block.paper}.{note}",
+            "",
+        ]
         cells = [*block.grid.rows, *block.grid.controls]
         rows = [[cell.text for cell in row] for row in cells]
         heads = [column.text for column in block.grid.columns]
         lines.append(to_markdown(pd.DataFrame(rows, columns=heads)))
-    lines += ["", *(f"- {word}: {_plain(meaning)}" for word, meaning in found.flags.items())]
-    lines += [f"- [{n}] {_plain(one.citation)}: {_plain(one.where)}" for n, one in found.sources]
+    lines += ["", *(f"- {word}: {plain(meaning)}" for word, meaning in found.flags.items())]
+    lines += [f"- [{n}] {plain(one.citation)}: {plain(one.where)}" for n, one in found.sources]
     return [*lines, ""]
 
 
@@ -97,13 +103,14 @@ def to_markdown(table: pd.DataFrame) -> str:
     """Return a table in Markdown; pipes and line ends in texts cannot break it."""
     text = as_text(table)
     lines = [
-        "| " + " | ".join(_plain(str(c)) for c in text.columns) + " |",
+        "| " + " | ".join(plain(str(c)) for c in text.columns) + " |",
         "|" + " --- |" * len(text.columns),
     ]
-    lines += ["| " + " | ".join(_plain(v) for v in row) + " |" for row in text.to_numpy()]
+    lines += ["| " + " | ".join(plain(v) for v in row) + " |" for row in text.to_numpy()]
     return "\n".join(lines)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Return a text that Markdown shows as it is, in one line."""
     escaped = " ".join(str(text).split()).replace("\\", "\\\\").replace("|", "\\|")
     return escaped.replace("<", "&lt;").replace(">", "&gt;")
