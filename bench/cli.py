@@ -203,6 +203,9 @@ def report_command(
     experiment: Experiment = None,
     config: Config = None,
     umap: Annotated[bool, typer.Option(help="draw UMAPs")] = True,
+    static: Annotated[
+        bool, typer.Option(help="also write figures (SVG, PNG, PDF) and tables (LaTeX …)")
+    ] = True,
 ) -> None:
     """Write the report of everything in the store, or of a part of it."""
     from bench.config import load_settings
@@ -219,7 +222,9 @@ def report_command(
     table = narrow(frame(Tracker(settings)), methods, datasets)
     folder = out or settings.results / "reports" / "all"
     studies = searches(settings, table)
-    page = write_report(table, folder, settings, plain(console), umap=umap, studies=studies)
+    page = write_report(
+        table, folder, settings, plain(console), umap=umap, studies=studies, static=static
+    )
     console.print(f"report: {page}", markup=False, highlight=False)
 
 

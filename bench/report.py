@@ -26,6 +26,7 @@ def write_report(
     say: Callable[[str], None],
     *,
     umap: bool = True,
+    static: bool = False,
     studies: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
     """Write page and tables into ``folder``; returns the page's path.
@@ -35,7 +36,7 @@ def write_report(
     from bench.reports import build
 
     return build(
-        results,
+        results.assign(run_url=run_urls(results, settings)),
         folder,
         title=f"{settings.experiment}: {', '.join(sorted(set(results['dataset'])))}",
         command=commands(results),
@@ -43,7 +44,36 @@ def write_report(
         umap=umap,
         progress=say,
         studies=studies,
+        curves=curves(results, settings),
+        static=static,
     )
+
+
+def run_urls(results: pd.DataFrame, settings: Settings) -> list[str]:
+    """Return where each job's run is in the MLflow UI; empty for what was not run.
+
+    The store in a results folder is shown by ``bench ui`` at its default address.
+    """
+    if not {"run_id", "experiment_id"} <= set(results.columns):
+        return [""] * len(results)
+    server = settings.tracking_uri or ""
+    base = server.rstrip("/") if server.startswith("http") else "http://127.0.0.1:5000"
+    runs = zip(results["experiment_id"], results["run_id"], strict=True)
+    return [
+        f"{base}/#/experiments/{experiment}/runs/{run}" if isinstance(run, str) else ""
+        for experiment, run in runs
+    ]
+
+
+def curves(results: pd.DataFrame, settings: Settings) -> pd.DataFrame | None:
+    """Return the training curves that the page shows; ``None`` if there are no stored runs."""
+    import pandas as pd
+
+    from bench.reports.curves import wanted
+    from bench.tracking import Tracker
+
+    runs = wanted(results)
+    return pd.DataFrame(Tracker(settings).curves(runs)) if runs else None
 
 
 def commands(results: pd.DataFrame) -> str:

@@ -13,6 +13,7 @@ import os
 import platform
 import shutil
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,19 @@ class Tracker:
             | {"command": commands.get(run.data.tags.get("session_id", ""), "")}
             for run in self._jobs()
         ]
+
+    def curves(self, run_ids: Iterable[str]) -> list[dict[str, Any]]:
+        """Return the epoch curves of runs: run_id, name, step, value, one entry a point."""
+        found = []
+        for run_id in run_ids:
+            for key in self._client.get_run(run_id).data.metrics:
+                if key.startswith("epoch/"):
+                    name = key.removeprefix("epoch/")
+                    found += [
+                        {"run_id": run_id, "name": name, "step": one.step, "value": one.value}
+                        for one in self._client.get_metric_history(run_id, key)
+                    ]
+        return found
 
     def artifact_folder(self, run: Any) -> str | None:
         """Return the local folder of a run's artifacts, if they are on this machine."""
@@ -446,7 +460,7 @@ def _digests(run: Any) -> dict[str, str]:
 
 def _row(run: Any, folder: str | None) -> dict[str, Any]:
     tags: dict[str, str] = run.data.tags
-    row: dict[str, Any] = {"run_id": run.info.run_id}
+    row: dict[str, Any] = {"run_id": run.info.run_id, "experiment_id": run.info.experiment_id}
     row |= {name: tags.get(name, "") for name in _TEXT}
     row |= {name: int(tags[name]) for name in _WHOLE}
     row["started"] = run.info.start_time

@@ -9,11 +9,10 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .names import MAIN, higher_is_better, label, metric_columns
-from .tables import CONTROL, between_controls, dataset_means, leaderboard, tidy
+from .names import MAIN, SCALES, higher_is_better, label, metric_columns
+from .tables import CONTROL, between_controls, competing, dataset_means, leaderboard, tidy
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from plotly.graph_objects import Figure
 
@@ -28,7 +27,6 @@ SCALE = (
     (0.75, "#7fcdbb"),
     (1.0, "#41b6c4"),
 )
-SCALES = ("raw", "scaled between the controls")
 
 
 @dataclass
@@ -80,7 +78,7 @@ def drawings(results: pd.DataFrame, metric: str = MAIN) -> dict[str, list[Drawin
     datasets = [d for d in table["dataset"].unique() if _values(table, d, metric).notna().any()]
     return {
         "heat": [_heat(table, [metric, *(k for k in keys if k != metric)], order)],
-        "quality": quality(table[table["family"] != CONTROL], datasets, metric),
+        "quality": quality(competing(table), datasets, metric),
         "strip": [_strip(table, name, metric, order, i) for i, name in enumerate(datasets)],
     }
 
@@ -116,7 +114,7 @@ def _heat_of(table: pd.DataFrame, key: str, order: list[str], *, scaled: bool = 
     means = dataset_means(table, key).reindex(index=order)
     values = means.to_numpy(dtype=float)
     competing = values[[name not in controls for name in order]]
-    low, high = _span(competing if np.isfinite(competing).any() else values)
+    low, high = between(competing if np.isfinite(competing).any() else values)
     down = higher_is_better(key) is False and not scaled
     digits = 2 if scaled else 1 if "n_clusters" in key else 3
     name = f"{label(key)}, scaled" if scaled else label(key)
@@ -143,7 +141,7 @@ def _heat_of(table: pd.DataFrame, key: str, order: list[str], *, scaled: bool = 
     return figure
 
 
-def _span(values: np.ndarray) -> tuple[float, float]:
+def between(values: Any) -> tuple[float, float]:
     """Return smallest and largest value; a scale of one value would have no colours."""
     import numpy as np
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .names import (
     FIRST,
     MAIN,
+    SCALES,
     higher_is_better,
     is_own,
     known_metrics,
@@ -17,7 +19,7 @@ from .names import (
     number_text,
     with_interval,
 )
-from .tables import CONTROL, FAILED, competing, leaderboard, summary
+from .tables import CONTROL, FAILED, NOT_RUN, between_controls, competing, leaderboard, summary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +49,7 @@ class Cell:
     text: str
     sort: str = ""
     tip: str = ""
+    link: str = ""
 
 
 @dataclass
@@ -59,10 +62,74 @@ class Grid:
     datasets: list[str] = field(default_factory=list)
 
 
-def board(table: pd.DataFrame) -> Grid:
+@dataclass
+class Choice:
+    """A table with a choice: grids by the numbers of the chosen options, ``0,2`` say."""
+
+    selectors: list[tuple[str, list[str]]]
+    grids: dict[str, Grid]
+
+    @property
+    def first(self) -> Grid:
+        """The grid that is shown first."""
+        return next(iter(self.grids.values()))
+
+    @property
+    def content(self) -> str:
+        """The grids as JSON that may stand in a script element."""
+        found = {
+            key: {
+                "columns": [_column_json(one) for one in grid.columns],
+                "rows": [[_cell_json(cell) for cell in row] for row in grid.rows],
+                "controls": [[_cell_json(cell) for cell in row] for row in grid.controls],
+            }
+            for key, grid in self.grids.items()
+        }
+        text = json.dumps(found, separators=(",", ":"))
+        return text.replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _column_json(column: Column) -> dict[str, Any]:
+    return {"text": column.text, "number": column.number}
+
+
+def _cell_json(cell: Cell) -> list[str]:
+    """Return text, sort key, tip and link without what is empty at the end."""
+    values = [cell.text, cell.sort, cell.tip, cell.link]
+    while values and not values[-1]:
+        values.pop()
+    return values
+
+
+def boards(table: pd.DataFrame) -> Choice:
+    """Return the leaderboards by metric, by dataset or over all, raw or between the controls."""
+    ranked = [key for key in metric_columns(table) if higher_is_better(key) is not None]
+    keys = [key for key in ranked if not is_own(key)] or [MAIN]
+    keys.sort(key=lambda key: key != MAIN)
+    datasets = [str(name) for name in table["dataset"].unique() if name]
+    places = ["all", *datasets] if len(datasets) > 1 else datasets or ["all"]
+    sources = {0: table, 1: between_controls(table)}
+    grids = {}
+    for i, key in enumerate(keys):
+        for j, place in enumerate(places):
+            for k, source in sources.items():
+                rows = source if place == "all" else source[source["dataset"] == place]
+                if (i, j, k) == (0, 0, 0) or (key in rows and rows[key].notna().any()):
+                    grids[f"{i},{j},{k}"] = board(rows, key)
+    chosen = [("metric", [label(key) for key in keys]), ("on", places), ("scale", list(SCALES))]
+    return Choice(chosen, grids)
+
+
+def filters(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
+    """Return by which columns of the leaderboard rows can be kept, with the values."""
+    columns = {"data": "modality", "family": "family", "protocol": "protocol"}
+    return [(heading, sorted(set(table[column]) - {""})) for heading, column in columns.items()]
+
+
+def board(table: pd.DataFrame, metric: str = MAIN) -> Grid:
     """Return the leaderboard."""
-    ranking = leaderboard(table)
-    words = ("data", "method", "family", "datasets", "note")
+    ranking = leaderboard(table, metric)
+    words = ("data", "method", "family", "protocol", "datasets", "note")
     grid = Grid([Column(str(c), number=c not in words) for c in ranking.columns])
     for row in ranking.to_dict("records"):
         cells = [_plain_cell(str(name), value) for name, value in row.items()]
@@ -214,6 +281,25 @@ def _seeds(jobs: pd.DataFrame) -> Cell:
         return Cell(str(jobs["status"].iloc[0]), "", str(jobs["reason"].iloc[0]))
     tip = "; ".join(sorted({f"{r.status}: {r.reason}" for r in bad.itertuples()}))
     return Cell(f"{done} of {len(ran)}", str(done), tip)
+
+
+def jobs(table: pd.DataFrame) -> Grid:
+    """Return one row a job: how it ended, and the link to its run if there is one."""
+    names = ("method", "dataset", "status")
+    grid = Grid([*(Column(name, number=False) for name in names), Column("seed")])
+    grid.columns += [Column(label(MAIN)), Column("time (s)"), Column("MLflow run", number=False)]
+    for row in table[~table["status"].isin(NOT_RUN)].to_dict("records"):
+        url = row.get("run_url")
+        link = url if isinstance(url, str) else ""
+        run = str(row.get("run_id") or "–")
+        grid.rows.append([
+            *(Cell(str(row[name]), str(row[name])) for name in names),
+            _plain_cell("rank", row["seed"]),
+            _plain_cell(MAIN, row.get(MAIN)),
+            _plain_cell("median time (s)", row["seconds"]),
+            Cell(run[:8], run, link=link),
+        ])  # fmt: skip
+    return grid
 
 
 def definitions(table: pd.DataFrame) -> list[tuple[str, str, str]]:

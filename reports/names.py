@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bench.metrics import Metric
 
 MAIN = "kmeans/ari"
+SCALES = ("raw", "scaled between the controls")
 HARNESS = ("kmeans", "leiden", "embedding")
 """First parts of metric keys that are not a method's own clustering."""
 MEASURES = ("seconds", "cpu_seconds", "peak_memory_mb", "n_parameters", "coverage")
@@ -64,7 +65,12 @@ def label(key: str) -> str:
     short = _SHORT.get(name, name.replace("_", " "))
     if clustering == "embedding":
         return short
-    return f"{short} ({_CLUSTERINGS.get(clustering, f'own: {clustering}')})"
+    return f"{short} ({clustering_label(clustering)})"
+
+
+def clustering_label(name: str) -> str:
+    """Return what a clustering is called, ``k-means`` say; a method's own are marked."""
+    return _CLUSTERINGS.get(name, f"own: {name}")
 
 
 def higher_is_better(key: str) -> bool | None:

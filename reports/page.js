@@ -66,11 +66,11 @@
   }
 
   // Tables with a choice: the rows of the other choices wait as data.
-  function cell(column, { text, sort: key, tip, link }) {
-    const made = document.createElement(column.name === "method" ? "th" : "td");
-    if (column.name === "method") made.scope = "row";
+  function cell(column, [text = "", key = "", tip, link]) {
+    const made = document.createElement(column.text === "method" ? "th" : "td");
+    if (column.text === "method") made.scope = "row";
     if (column.number) made.classList.add("number");
-    if (column.name === "note") made.classList.add("note");
+    if (column.text === "note") made.classList.add("note");
     made.dataset.sort = key;
     if (tip) made.title = tip;
     if (link) {
@@ -86,7 +86,10 @@
       head.querySelector("button").textContent = chosen.columns[index].text;
       head.setAttribute("aria-sort", "none");
     });
-    const bodies = { rows: table.tBodies[0], controls: table.querySelector("tbody.controls") };
+    const bodies = {
+      rows: table.querySelector("tbody:not(.controls)"),
+      controls: table.querySelector("tbody.controls"),
+    };
     for (const [part, body] of Object.entries(bodies)) {
       if (!body) continue;
       for (const row of all("tr:not(.apart)", body)) row.remove();

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .figures import Drawing
     from .panels import Group
 
 _HERE = Path(__file__).parent
@@ -25,6 +26,8 @@ def build(
     umap: bool = True,
     progress: Callable[[str], None] = print,
     studies: Sequence[Mapping[str, Any]] = (),
+    curves: pd.DataFrame | None = None,
+    static: bool = False,
 ) -> Path:
     """Write ``report.html`` and its tables into ``folder`` and return the page's path.
 
@@ -32,11 +35,14 @@ def build(
     ``scores.csv`` and ``scores.parquet`` (one row a job and metric) and ``summary.md``. Files
     that exist are replaced, each at once. With ``umap`` the coordinates are kept in ``umaps``
     beside ``folder``, so that a second report computes none again; a panel that cannot be drawn
-    is named on the page. ``studies`` are summaries of searches. Raises ``ValueError`` without
-    results, ``OSError`` if the folder cannot be written.
+    is named on the page. ``studies`` are summaries of searches, ``curves`` training curves
+    (run_id, name, step, value). Raises ``ValueError`` without results, ``OSError`` if the folder
+    cannot be written. With ``static`` the folders ``figures`` (SVG, PNG, PDF) and ``tables``
+    (CSV, Parquet, Markdown, LaTeX) lie beside it too.
     """
     if results.empty:
         raise ValueError("there are no results to report")
+    from . import export, umaps
     from .markdown import as_markdown
     from .tables import scores_long, tidy
 
@@ -48,8 +54,13 @@ def build(
     replace(folder / "scores.parquet", lambda path: long.to_parquet(path))
     text = as_markdown(results, title=title, command=command, studies=studies)
     replace(folder / "summary.md", lambda path: path.write_text(text, encoding="utf-8"))
-    groups, why = _pictures(table, folder.parent / "umaps", umap, progress)
-    page = _render(results, title, command, provenance, groups, why, studies)
+    groups, why, drawn = _pictures(table, folder.parent / "umaps", umap, progress)
+    if static:
+        export.write_tables(table, folder / "tables")
+        export.write_figures(table, folder / "figures", umaps.choose(table), drawn, progress)
+    page = _render(
+        results, title, command, provenance, groups, why, studies, curves, static=static
+    )
     target = folder / "report.html"
     replace(target, lambda path: path.write_text(page, encoding="utf-8"))
     return target
@@ -67,17 +78,18 @@ def replace(target: Path, write: Callable[[Path], Any]) -> None:
 
 def _pictures(
     table: pd.DataFrame, kept: Path, umap: bool, progress: Callable[[str], None]
-) -> tuple[list[Group], str]:
-    """Return the UMAP panels, or why there are none."""
+) -> tuple[list[Group], str, dict[str, pd.DataFrame]]:
+    """Return the UMAP panels, or why there are none, and the coordinates by score key."""
     if not umap:
-        return [], "UMAPs were turned off for this report (--no-umap)."
+        return [], "UMAPs were turned off for this report (--no-umap).", {}
     from . import panels, umaps
 
     try:
         wanted = umaps.choose(table)
-        return panels.groups(wanted, umaps.draw(wanted, kept, progress)), ""
+        drawn = umaps.draw(wanted, kept, progress)
+        return panels.groups(wanted, drawn), "", drawn
     except Exception as error:  # a report without pictures is better than no report
-        return [], f"UMAPs could not be drawn: {type(error).__name__}: {error}"
+        return [], f"UMAPs could not be drawn: {type(error).__name__}: {error}", {}
 
 
 def _render(
@@ -88,11 +100,29 @@ def _render(
     groups: list[Group],
     why: str,
     studies: Sequence[Mapping[str, Any]],
+    curves: pd.DataFrame | None,
+    *,
+    static: bool,
 ) -> str:
-    from . import figures, grid, names, published, tables, tuning, umaps, verdict
+    from . import curves as training
+    from . import (
+        figures,
+        grid,
+        names,
+        pairs,
+        panels,
+        published,
+        ranks,
+        tables,
+        tuning,
+        umaps,
+        verdict,
+    )
 
     table = tables.tidy(results)
     drawn = figures.drawings(table)
+    drawn["curves"] = training.drawing(table, curves)
+    drawn["confusion"] = _confusion(table)
     searched = tuning.panels(studies)
     return render(
         "page.html.j2",
@@ -103,7 +133,10 @@ def _render(
         verdict=verdict.verdict(table),
         counts=verdict.counts(table),
         warnings=verdict.warnings(results),
-        board=grid.board(table),
+        boards=grid.boards(table),
+        board_filters=grid.filters(table),
+        ranks=ranks.ranks(table),
+        pairs=pairs.choice(table),
         scores=grid.scores(table),
         published=published.section(table),
         failures=tables.failures(table).to_dict("records"),
@@ -111,11 +144,25 @@ def _render(
         drawn=drawn,
         studies=searched,
         groups=groups,
+        colourings=panels.colourings(groups),
+        cells_script=(_HERE / "cells.js").read_text(encoding="utf-8") if groups else "",
         no_pictures=why,
         caption=umaps.caption(),
         main=names.label(names.MAIN),
+        jobs=grid.jobs(table),
+        static=static,
         definitions=grid.definitions(table),
     )
+
+
+def _confusion(table: pd.DataFrame) -> list[Drawing]:
+    """Return the figure of clusters and types; none if the artifacts cannot be read."""
+    from . import confusion, umaps
+
+    try:
+        return confusion.confusion(table, umaps.choose(table))
+    except Exception:  # a report without this figure is better than no report
+        return []
 
 
 def render(template: str, *, figures: bool, **values: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .umaps import MAX_CELLS, N_NEIGHBORS, SEED, points_in_plane
+from .umaps import N_NEIGHBORS, SEED, points_in_plane, shown_cells
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,9 +29,7 @@ def draw(
     import numpy as np
     import seaborn as sns
 
-    cells = np.arange(len(embedding))
-    if len(cells) > MAX_CELLS:
-        cells = np.sort(np.random.default_rng(SEED).choice(cells, MAX_CELLS, replace=False))
+    cells = shown_cells(len(embedding))
     plane = points_in_plane(np.asarray(embedding, dtype=np.float32)[cells])
     how = f"UMAP, {N_NEIGHBORS} neighbours" if embedding.shape[1] > 2 else "the embedding itself"
     shown = f"{len(cells):,} of {len(embedding):,} cells" if len(cells) < len(embedding) else (

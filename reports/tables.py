@@ -41,9 +41,12 @@ def tidy(results: pd.DataFrame) -> pd.DataFrame:
 
     Of several results of one job (method, dataset, profile, protocol, seed) the newest stays.
     Where a method was run under several profiles, its name says which; under the protocol of a
-    search it always does.
+    search it always does. A table that is tidy already, or a part of one, is returned as it is.
     """
     import pandas as pd
+
+    if results.attrs.get("tidy"):
+        return results
 
     table = results.reset_index(drop=True).copy()
     for column in _TEXT:
@@ -62,7 +65,9 @@ def tidy(results: pd.DataFrame) -> pd.DataFrame:
     table["method"] = _distinct(table, "profile")
     pairs = zip(table["method"], table["protocol"], strict=True)
     table["method"] = [_with_protocol(method, protocol) for method, protocol in pairs]
-    return table.reset_index(drop=True)
+    table = table.reset_index(drop=True)
+    table.attrs["tidy"] = True
+    return table
 
 
 def _with_protocol(method: str, protocol: str) -> str:
@@ -169,7 +174,7 @@ def dataset_means(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
     """Return methods × datasets of seed means; NaN where no seed has a value."""
     table = tidy(results)
     if metric not in table:
-        table[metric] = math.nan
+        table = table.assign(**{metric: math.nan})
     means = table.pivot_table(metric, "method", "dataset", "mean", dropna=False, observed=False)
     methods, datasets = table["method"].unique(), table["dataset"].unique()
     return means.reindex(index=methods, columns=datasets)
@@ -181,7 +186,7 @@ def between_controls(results: pd.DataFrame) -> pd.DataFrame:
     The controls' means over seeds are the ends of the scale. A metric is missing where a control
     has no value, where both are equal, or where it has no better or worse.
     """
-    table = tidy(results)
+    table = tidy(results).copy()
     for key in metric_columns(table):
         name = table["method_name"]
         low, high = (
@@ -209,6 +214,8 @@ def complete_block(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
 def leaderboard(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
     """Return one row a method, best first; with several modalities one row a method and modality.
 
+    With several protocols a column names that of each method.
+
     The mean is that over datasets of the mean over seeds; ``± 95 %`` is the half width of its
     t-interval over seeds (NaN with one seed). ``rank`` orders the mean ranks over complete blocks;
     a method that lacks a dataset is not ranked, and ``note`` says why. Controls come last and
@@ -227,7 +234,12 @@ def leaderboard(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
         if len(groups) > 1:
             part.insert(0, "data", group)
         parts.append(part)
-    return pd.concat(parts, ignore_index=True) if parts else _board(table, metric)
+    found = pd.concat(parts, ignore_index=True)
+    protocols = table[table["protocol"] != ""].groupby("method")["protocol"].first()
+    if protocols.nunique() > 1:
+        place = list(found.columns).index("note")
+        found.insert(place, "protocol", found["method"].map(protocols).fillna(""))
+    return found
 
 
 def _of(table: pd.DataFrame, modality: str) -> pd.DataFrame:

@@ -51,7 +51,7 @@ def choose(results: pd.DataFrame, metric: str = MAIN) -> list[Panel]:
     panels = []
     done = results[results["status"] == "done"]
     for (dataset, method), rows in done.groupby(["dataset", "method"], sort=False):
-        row = _median_row(rows, metric)
+        row = median_row(rows, metric)
         score = float(row[metric]) if metric in rows else math.nan
         folder = str(row["artifacts"])
         panel = Panel(
@@ -64,7 +64,7 @@ def choose(results: pd.DataFrame, metric: str = MAIN) -> list[Panel]:
     return panels
 
 
-def _median_row(rows: pd.DataFrame, metric: str) -> Any:
+def median_row(rows: pd.DataFrame, metric: str = MAIN) -> Any:
     """Return the row with the median score (of an even number the lower middle one)."""
     if metric not in rows or rows[metric].isna().all():
         return rows.iloc[0]
@@ -109,10 +109,10 @@ def caption() -> str:
     """Return what stands under the panels."""
     return (
         f"One panel a method and dataset: the seed with the median {label(MAIN)}, at most "
-        f"{MAX_CELLS:,} cells (a seeded sample of larger data), coloured by true type. UMAP with "
-        f"{N_NEIGHBORS} neighbours, seed {SEED}; embeddings of one or two dimensions are shown as "
-        "they are. Distances between groups in a UMAP have no meaning; scores are computed on "
-        "the embedding, not on this picture."
+        f"{MAX_CELLS:,} cells (a seeded sample of larger data). Point at a cell for what it is. "
+        f"UMAP with {N_NEIGHBORS} neighbours, seed {SEED}; embeddings of one or two dimensions "
+        "are shown as they are. Distances between groups in a UMAP have no meaning; scores are "
+        "computed on the embedding, not on this picture."
     )
 
 
@@ -191,9 +191,7 @@ def _make(source: Path, target: Path) -> None:
     types = pd.read_parquet(source / "clusters.parquet")["type"].astype(str).to_numpy()
     if len(types) != len(embedding):
         raise ValueError(f"{len(embedding)} cells in the embedding, {len(types)} with a type")
-    cells = np.arange(len(embedding))
-    if len(cells) > MAX_CELLS:
-        cells = np.sort(np.random.default_rng(SEED).choice(cells, MAX_CELLS, replace=False))
+    cells = shown_cells(len(embedding))
     points = embedding.to_numpy(dtype=np.float32)[cells]
     plane = points_in_plane(points)
     table = pd.DataFrame({"x": plane[:, 0], "y": plane[:, 1], "type": types[cells]})
@@ -202,6 +200,16 @@ def _make(source: Path, target: Path) -> None:
     hidden = target.with_name(f".{target.name}.{os.getpid()}")
     table.to_parquet(hidden)
     os.replace(hidden, target)
+
+
+def shown_cells(n: int) -> np.ndarray:
+    """Return the numbers of the cells that are drawn, a seeded sample of many."""
+    import numpy as np
+
+    cells = np.arange(n)
+    if n <= MAX_CELLS:
+        return cells
+    return np.sort(np.random.default_rng(SEED).choice(cells, MAX_CELLS, replace=False))
 
 
 def points_in_plane(points: np.ndarray) -> np.ndarray:

@@ -57,7 +57,9 @@ def left(method: str, dataset: str, status: str = "skipped", reason: str = "why"
     }
 
 
-def realistic(folder: Path, *, artifacts: bool = True, extra: int = 0) -> pd.DataFrame:
+def realistic(
+    folder: Path, *, artifacts: bool = True, extra: int = 0, dims: int = 6
+) -> pd.DataFrame:
     """A run as it comes from the store: 8 methods, 2 datasets, 3 seeds, with failures."""
     rng = np.random.default_rng(0)
     rows = []
@@ -75,7 +77,7 @@ def realistic(folder: Path, *, artifacts: bool = True, extra: int = 0) -> pd.Dat
                 row = job(method, dataset, seed, **values)
                 if artifacts:
                     row["artifacts"] = str(folder / row["score_key"])
-                    write_artifacts(Path(row["artifacts"]), cells, seed, quality)
+                    write_artifacts(Path(row["artifacts"]), cells, seed, quality, dims)
                 rows.append(row)
         rows.append(left("lsi", dataset, reason="made for ATAC, the data are RNA"))
     return pd.DataFrame(rows)

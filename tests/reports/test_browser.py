@@ -26,7 +26,7 @@ def browser():
 def report(make_realistic, tmp_path) -> Path:
     from bench.reports import build
 
-    results = make_realistic(tmp_path / "artifacts")
+    results = make_realistic(tmp_path / "artifacts", dims=2)
     return build(
         results, tmp_path / "reports" / "r", title="Test", command="bench run",
         provenance={"aebench": "0"}, progress=lambda text: None,
@@ -47,6 +47,7 @@ def test_page_works_offline(browser, report):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     _figures(page)
     _table(page)
+    _leaderboard(page)
     assert faults == []
     context.close()
 
@@ -65,9 +66,30 @@ def _figures(page) -> None:
     page.wait_for_function(_COLOURBAR, arg="NMI")
     scale.select_option("1")
     page.wait_for_function(_COLOURBAR, arg="scaled")
-    widths = page.evaluate("[...document.images].map(i => i.naturalWidth)")
-    assert len(widths) == 16
-    assert min(widths) > 0
+    cells = page.locator("canvas.cells")
+    assert cells.count() == 16
+    cells.first.scroll_into_view_if_needed()
+    page.wait_for_function(_INK)
+    page.select_option("[data-colour]", "k-means cluster")
+    assert page.locator("[data-legend=type]").first.is_hidden()
+    _hover(page, cells.first)
+
+
+_INK = """() => { const c = document.querySelector('canvas.cells');
+  return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v > 0); }"""
+
+
+def _hover(page, canvas) -> None:
+    tip = page.locator("#cell-tip")
+    box = canvas.bounding_box()
+    for i in range(1, 20):
+        for j in range(1, 20):
+            page.mouse.move(box["x"] + box["width"] * i / 20, box["y"] + box["height"] * j / 20)
+            if tip.is_visible():
+                assert "type: " in tip.inner_text()
+                assert "k-means cluster: 0" in tip.inner_text()
+                return
+    raise AssertionError("no cell answers the pointer")
 
 
 def _table(page) -> None:
@@ -89,6 +111,21 @@ def _table(page) -> None:
     shown = page.locator("#score-table tbody tr:not(.apart):visible")
     assert shown.count() == 1
     assert page.locator("[data-count=score-table]").inner_text().startswith("1 of ")
+
+
+def _leaderboard(page) -> None:
+    metric, place, scale = page.locator("[data-pick=leaderboard]").all()
+    metric.select_option(label="NMI (k-means)")
+    place.select_option(label="sim_rna")
+    heads = page.locator("#leaderboard thead th")
+    assert heads.filter(has_text="NMI (k-means)").count() == 1
+    scale.select_option(label="scaled between the controls")
+    truth = page.locator("#leaderboard tbody.controls tr", has_text="truth")
+    assert truth.locator("td").nth(1).inner_text() == "1.000"
+    page.select_option("[data-keep=leaderboard][data-column=family]", "factorization")
+    shown = page.locator("#leaderboard tbody tr:not(.apart):visible th")
+    assert set(shown.all_inner_texts()) == {"nmf", "scsmd"}
+    assert page.locator("#pair-table tbody tr").count() > 0
 
 
 TEXT = {"light": "rgb(27, 31, 36)", "dark": "rgb(230, 232, 234)"}

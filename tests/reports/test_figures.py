@@ -77,3 +77,25 @@ def test_points_of_quality_against_cost(results, cost):
     own = rows[rows["method"] == "nmf"]
     assert found.at["nmf", "cost"] == own[cost].median()
     assert found.at["nmf", "mean"] == pytest.approx(own["kmeans/ari"].mean())
+
+
+def test_leaderboards_by_metric_dataset_and_scale(results):
+    from bench.reports.grid import boards
+    from bench.reports.tables import leaderboard, tidy
+
+    found = boards(tidy(results))
+    metrics, places, scales = (options for _, options in found.selectors)
+    key = f"{metrics.index('NMI (k-means)')},{places.index('sim_rna')},{scales.index('raw')}"
+    rows = json.loads(found.content)[key]
+    heads = [column["text"] for column in rows["columns"]]
+    shown = {row[heads.index("method")][0]: row for row in rows["rows"]}
+    expected = leaderboard(results[results["dataset"] == "sim_rna"], "kmeans/nmi")
+    expected = expected.set_index("method")
+    for name, row in shown.items():
+        value = (*row[heads.index("NMI (k-means)")], "")[1]
+        if value:
+            assert float(value) == pytest.approx(expected.at[name, "NMI (k-means)"])
+    scaled = json.loads(found.content)["0,0,1"]
+    ends = {row[1][0]: float(row[2][1]) for row in scaled["controls"]}
+    assert ends["truth"] == pytest.approx(1)
+    assert ends["random"] == pytest.approx(0, abs=1e-12)

@@ -33,6 +33,32 @@ def test_files_beside_the_page(make_realistic, tmp_path):
     assert not (csv["value"].isna() & csv["reason"].isna()).any()
 
 
+def test_static_twins_and_tables(make_realistic, tmp_path):
+    results = make_realistic(tmp_path / "a", dims=2)
+    results = results[results["dataset"] == "sim_rna"]
+    text = make(results, tmp_path / "r", static=True)
+    assert 'href="figures/"' in text
+    figures = {path.name for path in (tmp_path / "r" / "figures").iterdir()}
+    stems = ("scores", "quality_seconds", "quality_peak_memory_mb", "seeds", "clusters_sim_rna")
+    assert figures == {f"{stem}.{end}" for stem in stems for end in ("svg", "png", "pdf")}
+    tables = tmp_path / "r" / "tables"
+    assert len(list(tables.iterdir())) == 12
+    board = pd.read_csv(tables / "leaderboard.csv").set_index("method")
+    own = results[results["method"] == "nmf"]
+    assert board.at["nmf", "ARI (k-means)"] == pytest.approx(own["kmeans/ari"].mean())
+    tex = (tables / "leaderboard.tex").read_text()
+    assert "\\toprule" in tex
+    assert "sparse\\_ae[n\\_latent=16]" in tex
+
+
+def test_links_to_the_runs(make_job, tmp_path):
+    rows = [make_job("x", seed=s, ari=0.5, run_id=f"{s}abcdef012") for s in range(2)]
+    rows = pd.DataFrame(rows).assign(run_url=["http://server/#/experiments/1/runs/0", ""])
+    text = make(rows, tmp_path)
+    assert '<a href="http://server/#/experiments/1/runs/0">0abcdef0</a>' in text
+    assert ">1abcdef0</td>" in text
+
+
 def test_nothing_is_loaded_from_elsewhere(make_realistic, tmp_path):
     text = without_libraries(make(make_realistic(tmp_path, artifacts=False), tmp_path / "r"))
     assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//""", text)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import base64
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -91,8 +94,41 @@ def test_types_keep_their_colour_in_all_panels_of_a_dataset():
     }
     wanted = [umaps.Panel(m, "d", "0", 0.5, k, "") for m, k in (("m", "k1"), ("n", "k2"))]
     (group,) = panels.groups(wanted, tables)
-    assert [name for name, _ in group.legend] == ["a", "b", "c"]
-    assert all(picture.image.startswith("data:image/png") for picture in group.pictures)
+    legend = group.legends["type"]
+    assert [name for name, _ in legend] == ["a", "b", "c"]
+    for picture, table in zip(group.pictures, tables.values(), strict=True):
+        shown = json.loads(picture.points)["by"]["type"]
+        assert list(zip(shown["names"], shown["colours"], strict=True)) == legend
+        codes = base64.b64decode(shown["codes"])
+        assert [shown["names"][code] for code in codes] == table["type"].tolist()
+
+
+def test_cells_carry_their_clusters_and_batch(make_job, make_artifacts, tmp_path):
+    results = job_table(make_job, make_artifacts, tmp_path, seeds=1)
+    path = tmp_path / "art0" / "clusters.parquet"
+    known = pd.read_parquet(path)
+    known["kmeans"] = np.arange(40) % 3
+    known["batch"] = ["one", "two"] * 20
+    known.to_parquet(path)
+    chosen = umaps.choose(results)
+    found = panels.groups(chosen, umaps.draw(chosen, tmp_path / "umaps", lambda text: None))
+    assert panels.colourings(found) == ["type", "k-means cluster", "batch"]
+    shown = json.loads(found[0].pictures[0].points)
+    by = shown["by"]["k-means cluster"]
+    clusters = [by["names"][code] for code in base64.b64decode(by["codes"])]
+    assert clusters == [str(i % 3) for i in range(40)]
+    x = np.frombuffer(base64.b64decode(shown["x"]), "<u2")
+    kept = pd.read_parquet(tmp_path / "umaps" / "vae-a-0.parquet")["x"]
+    assert np.array_equal(np.argsort(x, kind="stable"), np.argsort(kept, kind="stable"))
+    assert (x.min(), x.max()) == (0, 65535)
+
+
+def test_coordinates_of_other_cells_get_no_clusters(make_artifacts, tmp_path):
+    make_artifacts(tmp_path / "art", 40, 0, 0.5, 2)
+    table = pd.DataFrame({"x": [0.0, 1], "y": [0.0, 1], "type": ["b", "c"], "n_dims": 2})
+    panel = umaps.Panel("m", "d", "0", 0.5, "k", str(tmp_path / "art"))
+    (group,) = panels.groups([panel], {"k": table})
+    assert list(json.loads(group.pictures[0].points)["by"]) == ["type"]
 
 
 @pytest.mark.parametrize("n", [1, 8, 9, 18, 40])

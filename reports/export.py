@@ -1,0 +1,221 @@
+"""What lies beside the page: tables in four formats and static figures in three."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .figures import between
+from .names import MAIN, clustering_label, label
+from .pairs import pairs
+from .quality import COSTS, front, points
+from .tables import CONTROL, as_text, competing, dataset_means, leaderboard, summary, tidy
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from .umaps import Panel
+
+ENDINGS = ("svg", "png", "pdf")
+_ACROSS = 3
+
+
+def write_tables(results: pd.DataFrame, folder: Path) -> list[str]:
+    """Write leaderboard, summary and pairs as CSV, Parquet, Markdown and LaTeX; returns names."""
+    from .markdown import to_markdown
+
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {
+        "leaderboard": leaderboard(results),
+        "summary": summary(results),
+        "pairs": pairs(results),
+    }
+    for name, table in found.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+        table.to_parquet(folder / f"{name}.parquet", index=False)
+        text = as_text(table)
+        (folder / f"{name}.md").write_text(to_markdown(table) + "\n", encoding="utf-8")
+        (folder / f"{name}.tex").write_text(_latex(text), encoding="utf-8")
+    return list(found)
+
+
+def _latex(text: pd.DataFrame) -> str:
+    """Return a booktabs table; what LaTeX would read as a command is escaped."""
+    escaped = text.rename(columns=_plain).map(_plain)
+    rule = {"column_format": "l" * text.shape[1], "hrules": True}
+    return str(escaped.style.hide(axis="index").to_latex(**rule))
+
+
+def _plain(value: str) -> str:
+    signs = {"\\": r"\textbackslash{}", "±": r"$\pm$", "⚠": "!"}
+    signs |= {one: "\\" + one for one in "&%$#_{}"}
+    return "".join(signs.get(one, one) for one in str(value))
+
+
+def write_figures(
+    table: pd.DataFrame,
+    folder: Path,
+    panels: list[Panel],
+    coordinates: dict[str, pd.DataFrame],
+    progress: Callable[[str], None],
+) -> list[str]:
+    """Write the static twins of the page's figures as SVG, PNG and PDF; returns their names."""
+    import matplotlib as mpl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    with mpl.rc_context({"svg.fonttype": "none", "pdf.fonttype": 42, "font.size": 9}):
+        for name, figure in _figures(tidy(table), panels, coordinates):
+            progress(f"figure: {name}")
+            for ending in ENDINGS:
+                figure.savefig(folder / f"{name}.{ending}", dpi=150, bbox_inches="tight")
+            written.append(name)
+    return written
+
+
+def _figures(
+    table: pd.DataFrame, panels: list[Panel], coordinates: dict[str, pd.DataFrame]
+) -> Iterator[tuple[str, Figure]]:
+    from .ranks import blocks, diagram
+
+    if MAIN not in table or not table[MAIN].notna().any():
+        return
+    yield "scores", _heat(table)
+    for cost in COSTS:
+        yield f"quality_{cost}", _quality(table, cost)
+    yield "seeds", _seeds(table)
+    for modality, block in blocks(table).items():
+        drawn = diagram(block)
+        if drawn is not None:
+            yield f"ranks_{modality}".rstrip("_"), drawn
+    for dataset in dict.fromkeys(panel.dataset for panel in panels):
+        own = [panel for panel in panels if panel.dataset == dataset and not panel.missing]
+        if own:
+            yield f"clusters_{_file(dataset)}", _clusters(table, own)
+        own = [panel for panel in own if panel.key in coordinates]
+        if own:
+            yield f"umap_{_file(dataset)}", _umaps(own, coordinates)
+
+
+def _file(name: str) -> str:
+    return "".join(one if one.isalnum() or one in "-_" else "_" for one in name)
+
+
+def _grid(n: int, width: float = 3.6, height: float = 3.2) -> tuple[Figure, list]:
+    """Return a figure with ``n`` axes in rows of three; no window is ever opened."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    across = min(n, _ACROSS)
+    down = -(-n // across)
+    figure = Figure(figsize=(width * across, height * down), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = list(figure.subplots(down, across, squeeze=False).flat)
+    for axis in axes[n:]:
+        axis.set_visible(False)
+    return figure, axes[:n]
+
+
+def _heat(table: pd.DataFrame) -> Figure:
+    import seaborn as sns
+
+    order = leaderboard(table)["method"].drop_duplicates()
+    means = dataset_means(table).reindex(index=order).astype(float)
+    rows, columns = means.shape
+    figure, (axis,) = _grid(1, 2.5 + 1.0 * columns, 1.2 + 0.3 * rows)
+    low, high = between(means.loc[means.index.isin(competing(table)["method"])])
+    sns.heatmap(
+        means, annot=True, fmt=".3f", cmap="YlGnBu", vmin=low, vmax=high, ax=axis,
+        linewidths=0.5, cbar_kws={"label": label(MAIN)},
+    )  # fmt: skip
+    axis.set(xlabel="", ylabel="")
+    return figure
+
+
+def _quality(table: pd.DataFrame, cost: str) -> Figure:
+    import seaborn as sns
+
+    rows = competing(table)
+    found = {name: points(part, MAIN, cost) for name, part in rows.groupby("dataset", sort=False)}
+    found = {name: part for name, part in found.items() if len(part)}
+    families = sorted(set(rows["family"]))
+    figure, axes = _grid(max(len(found), 1))
+    for axis, (dataset, part) in zip(axes, found.items(), strict=False):
+        best = front(part)
+        axis.step(best["cost"], best["mean"], where="post", ls="--", c="grey", lw=1)
+        sns.scatterplot(
+            part, x="cost", y="mean", hue="family", style="family", ax=axis, s=40,
+            hue_order=families, style_order=families, palette="colorblind",
+            legend=axis is axes[0],
+        )  # fmt: skip
+        axis.errorbar(
+            part["cost"], part["mean"], part["half"].fillna(0), fmt="none", ecolor="grey", lw=0.7
+        )
+        for one in part.itertuples():
+            axis.annotate(
+                one.method, (one.cost, one.mean), fontsize=6, textcoords="offset points",
+                xytext=(4, 3),
+            )  # fmt: skip
+        axis.set(xscale="log", title=dataset, xlabel=COSTS[cost][1], ylabel=label(MAIN))
+        sns.despine(ax=axis)
+    return figure
+
+
+def _seeds(table: pd.DataFrame) -> Figure:
+    import seaborn as sns
+
+    order = list(leaderboard(table)["method"].drop_duplicates())
+    datasets = [d for d, rows in table.groupby("dataset", sort=False) if rows[MAIN].notna().any()]
+    figure, axes = _grid(len(datasets), height=0.9 + 0.25 * len(order))
+    for axis, dataset in zip(axes, datasets, strict=True):
+        rows = table[(table["dataset"] == dataset) & table[MAIN].notna()]
+        sns.stripplot(rows, x=MAIN, y="method", order=order, ax=axis, jitter=False, alpha=0.7)
+        means = rows.groupby("method")[MAIN].mean()
+        axis.scatter(means, [order.index(m) for m in means.index], marker="|", c="#D55E00", s=90)
+        axis.set(title=dataset, xlabel=label(MAIN), ylabel="")
+        sns.despine(ax=axis)
+    return figure
+
+
+def _clusters(table: pd.DataFrame, panels: list[Panel]) -> Figure:
+    import pandas as pd
+    import seaborn as sns
+
+    from .confusion import counts
+
+    controls = set(table.loc[table["family"] == CONTROL, "method"])
+    shown = [panel for panel in panels if panel.method not in controls] or panels
+    figure, axes = _grid(len(shown), height=3.4)
+    for axis, panel in zip(axes, shown, strict=True):
+        cells = pd.read_parquet(Path(panel.source) / "clusters.parquet")
+        if "type" not in cells or "kmeans" not in cells:
+            axis.set_visible(False)
+            continue
+        found = counts(cells["type"], cells["kmeans"])
+        share = found.div(found.sum(axis=1), axis=0) * 100
+        sns.heatmap(
+            share, cmap="YlGnBu", vmin=0, vmax=100, ax=axis,
+            cbar_kws={"label": "cells of the type (%)"},
+        )  # fmt: skip
+        axis.set(title=panel.method, xlabel=f"cluster ({clustering_label('kmeans')})", ylabel="")
+    return figure
+
+
+def _umaps(panels: list[Panel], coordinates: dict[str, pd.DataFrame]) -> Figure:
+    from .panels import colours
+
+    types = sorted({str(one) for p in panels for one in coordinates[p.key]["type"]})
+    palette = dict(zip(types, colours(len(types)), strict=True))
+    figure, axes = _grid(len(panels), 2.8, 2.9)
+    for axis, panel in zip(axes, panels, strict=True):
+        cells = coordinates[panel.key].sample(frac=1, random_state=0)
+        axis.scatter(
+            cells["x"], cells["y"], c=cells["type"].astype(str).map(palette), s=3, linewidths=0,
+            rasterized=True,
+        )  # fmt: skip
+        axis.set(title=f"{panel.method}, {label(MAIN)} {panel.score:.3f}", xticks=[], yticks=[])
+    marks = [axes[0].scatter([], [], color=palette[name], label=name) for name in types]
+    figure.legend(marks, types, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+    return figure
