@@ -43,9 +43,9 @@ def compare_command(
     from bench.results import narrow
 
     sides = [_settings(one, results, tracking_uri, config) for one in (a, b)]
-    tables = [narrow(_table(side), methods, datasets) for side in sides]
-    key = _metric(metric, tables)
-    found = compare.compare(*tables, names=(a, b))
+    first, second = (narrow(_table(side), methods, datasets) for side in sides)
+    key = _metric(metric, [first, second])
+    found = compare.compare(first, second, (a, b))
     folder = out or sides[1].results / "reports" / "compare"
     provenance = {"aebench": bench.__version__} | {
         f"{name}, store": f"{side.tracking_uri or side.database}, experiment {side.experiment}"

@@ -113,16 +113,15 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("A", "B"
     """
     one, two = tidy(a), tidy(b)
     left, right = _jobs(one), _jobs(two)
-    pairs, apart = [], []
-    for key in dict.fromkeys([*left, *right]):
-        reason = _reason(left.get(key), right.get(key))
-        (apart if reason else pairs).append((key, reason))
-    keys = [key for key, _ in pairs]
+    reasons = {
+        key: _reason(left.get(key), right.get(key)) for key in dict.fromkeys([*left, *right])
+    }
+    keys = [key for key, reason in reasons.items() if not reason]
     metrics = dict.fromkeys([*metric_columns(one), *metric_columns(two), *COSTS])
     return Comparison(
         *names,
         differences=list(_differences(keys, left, right, list(metrics))),
-        unpaired=_unpaired(apart),
+        unpaired=_unpaired([(key, reason) for key, reason in reasons.items() if reason]),
         conditions=_conditions(one, two),
         n_pairs=len(keys),
     )
@@ -168,6 +167,11 @@ def _text(job: Job, column: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _number(job: Job, column: str) -> float:
+    value = job.get(column)
+    return float(value) if value is not None else math.nan
+
+
 def _known(value: Any) -> bool:
     return value is not None and value == value
 
@@ -195,8 +199,8 @@ def _differences(
     for (method, dataset, protocol), members in groups.items():
         family = left[members[0]]["family"]
         for metric in metrics:
-            values = [(left[key].get(metric), right[key].get(metric)) for key in members]
-            both = [(float(x), float(y)) for x, y in values if _known(x) and _known(y)]
+            values = [(_number(left[key], metric), _number(right[key], metric)) for key in members]
+            both = [(x, y) for x, y in values if not (math.isnan(x) or math.isnan(y))]
             if not both or (is_own(metric) and family == CONTROL):
                 continue
             n = len(both)

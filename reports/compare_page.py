@@ -23,7 +23,7 @@ COLOURS = {
     "better": "#009E73", "worse": "#D55E00", "changed": "#0072B2", "unclear": "#8a8a8a",
     "equal": "#8a8a8a", "one pair": "#8a8a8a",
 }  # fmt: skip
-_SYMBOLS = {"better": "triangle-right", "worse": "triangle-left"}
+_SYMBOLS = {"better": "triangle-right", "worse": "triangle-left", "equal": "circle-open"}
 
 
 def write(

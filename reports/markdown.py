@@ -93,7 +93,8 @@ def published_lines(found: Section) -> list[str]:
         cells = [*block.grid.rows, *block.grid.controls]
         rows = [[cell.text for cell in row] for row in cells]
         heads = [column.text for column in block.grid.columns]
-        lines.append(to_markdown(pd.DataFrame(rows, columns=heads)))
+        lines += [to_markdown(pd.DataFrame(rows, columns=heads)), ""]
+        lines += [f"{n}. {plain(text)}" for n, text in enumerate(block.remarks, 1)]
     lines += ["", *(f"- {word}: {plain(meaning)}" for word, meaning in found.flags.items())]
     lines += [f"- [{n}] {plain(one.citation)}: {plain(one.where)}" for n, one in found.sources]
     return [*lines, ""]

@@ -35,7 +35,7 @@ FLAGS = {
     "chosen by labels": "settings, epoch or resolution were chosen by the score itself",
     "one run": "one run: no spread is known",
     "not like ours": "cells, clustering, settings or metric differ from ours: no difference is "
-    "taken; the reason is in the note",
+    "taken; the reason is in the remark",
 }
 
 
@@ -139,6 +139,8 @@ class Block:
     paper: str
     note: str
     grid: Grid
+    remarks: list[str] = field(default_factory=list)
+    """How figures were made and what to know of them; the grid has their numbers, from 1."""
 
 
 @dataclass
@@ -167,7 +169,9 @@ def section(results: pd.DataFrame) -> Section:
         lines = [_line(one, name, known.sets[name], rows, numbers) for one in records]
         used |= {flag for line in lines for flag in line.flags}
         paper = known.sets[name]
-        found.blocks.append(Block(str(dataset), _size(paper), paper.note, _grid(lines)))
+        block = Block(str(dataset), _size(paper), paper.note, Grid(_columns(lines)))
+        _fill(block, lines)
+        found.blocks.append(block)
     found.flags = {
         word: meaning for word, meaning in (FLAGS | known.verdicts).items() if word in used
     }
@@ -206,7 +210,9 @@ def _line(
     mine = _our_rows(rows, record.ours)
     found: dict[Metric, Interval] = {}
     apart: dict[Metric, str] = {}
-    for metric in scores if mine is not None else ():
+    for metric in scores:
+        if mine is None:
+            break
         key = _our_metric(mine, record.clustering, metric)
         interval = t_interval(mine[key]) if key else t_interval([])
         if interval.n:
@@ -272,41 +278,58 @@ def _differences(record: Record, paper: PaperSet, rows: pd.DataFrame, metric: Me
     return [text for text in found if text]
 
 
-def _grid(lines: list[_Line]) -> Grid:
-    """Return the lines with ours first, then the others from the highest score down."""
+def _shown(lines: list[_Line]) -> tuple[list[Metric], set[Metric]]:
+    """Return the metrics of a block, and those that ours stand beside."""
     shown = [metric for metric in METRICS if any(metric in line.scores for line in lines)]
-    beside = {m for m in shown if any(m in line.ours for line in lines)}
-    columns = [Column("method", number=False), Column("clustering", number=False)]
+    return shown, {metric for metric in shown if any(metric in line.ours for line in lines)}
+
+
+def _columns(lines: list[_Line]) -> list[Column]:
+    shown, beside = _shown(lines)
+    words = ("method", "clustering", "flags", "remark")
+    columns = [Column(name, number=False) for name in words]
     for metric in shown:
         name = label(f"embedding/{metric}")
         columns.append(Column(f"{name}, published", tip="± standard deviation over runs"))
         if metric in beside:
             columns.append(Column(f"{name}, ours", tip="mean ± 95 % t-interval over seeds"))
             columns.append(Column("difference", tip="ours minus published"))
-    columns += [Column(name, number=False) for name in ("flags", "source", "note")]
-    grid = Grid(columns)
+    return [*columns, Column("source", number=False)]
+
+
+def _fill(block: Block, lines: list[_Line]) -> None:
+    """Add the lines with ours first, then the others from the highest score down."""
+    shown, beside = _shown(lines)
     for line in sorted(lines, key=_order):
-        (grid.rows if line.ours else grid.controls).append(_cells(line, shown, beside))
-    return grid
+        rows = block.grid.rows if line.ours else block.grid.controls
+        text = _remark(line)
+        if text not in block.remarks:
+            block.remarks.append(text)
+        rows.append(_cells(line, shown, beside, str(block.remarks.index(text) + 1)))
 
 
-def _order(line: _Line) -> tuple[bool, bool, float]:
+def _order(line: _Line) -> tuple[bool, bool, bool, float]:
     first = next((_mean(line.scores[m]) for m in METRICS if m in line.scores), 0.0)
-    return "not like ours" in line.flags, "ari" not in line.scores, -first
+    return not line.ours, "not like ours" in line.flags, "ari" not in line.scores, -first
 
 
-def _cells(line: _Line, shown: list[Metric], beside: set[Metric]) -> list[Cell]:
-    record = line.record
-    clustering = _CLUSTERINGS[record.clustering]
-    cells = [Cell(record.method, record.method), Cell(clustering, clustering)]
+def _cells(line: _Line, shown: list[Metric], beside: set[Metric], remark: str) -> list[Cell]:
+    clustering, flags = _CLUSTERINGS[line.record.clustering], ", ".join(line.flags)
+    cells = [Cell(text, text) for text in (line.record.method, clustering, flags)]
+    cells.append(Cell(remark, remark, _remark(line)))
     for metric in shown:
         cells.append(_published(line, metric))
         if metric in beside:
             cells += _ours(line, metric)
-    notes = [record.how, *dict.fromkeys(filter(None, line.apart.values()))]
-    text = "; ".join(notes) + "." + (f" {record.warning}" if record.warning else "")
-    flags = ", ".join(line.flags)
-    return [*cells, Cell(flags, flags), Cell(f"[{line.number}]", str(line.number)), Cell(text)]
+    return [*cells, Cell(f"[{line.number}]", str(line.number))]
+
+
+def _remark(line: _Line) -> str:
+    """Return how a figure was made, why it is not subtracted, and its warning."""
+    parts = [line.record.how, *dict.fromkeys(filter(None, line.apart.values()))]
+    text = "; ".join(parts) + "."
+    text = text[0].upper() + text[1:]
+    return f"{text} {line.record.warning}".strip()
 
 
 def _published(line: _Line, metric: Metric) -> Cell:

@@ -131,7 +131,8 @@ def texts(results, kind: str = "rows") -> list[dict[str, str]]:
     for row in getattr(block.grid, kind):
         assert len(row) == len(heads)
         # Two metrics have a column "difference": the first counts.
-        lines.append({h: c.text for h, c in reversed(list(zip(heads, row, strict=True)))})
+        line = {h: c.text for h, c in reversed(list(zip(heads, row, strict=True)))}
+        lines.append(line | {"remark": block.remarks[int(line["remark"]) - 1]})
     return lines
 
 
@@ -164,7 +165,7 @@ def test_what_is_made_otherwise_is_not_subtracted(known, ours, record, here, why
     known(**record)
     (line,) = texts(ours(**here))
     assert line["difference"] == "not comparable"
-    assert why in line["note"]
+    assert why in line["remark"]
     assert "not like ours" in line["flags"]
 
 
@@ -212,8 +213,9 @@ def test_the_page_and_its_markdown_show_the_same(known, ours, tmp_path):
     assert "+0.110</td>" in page
     assert "Take care | &lt;b&gt;." in page
     text = (tmp_path / "summary.md").read_text()
-    assert "| theirs | k-means | 0.500 ± 0.100 | 0.610 ± 0.025 | +0.110 |" in text
+    assert "| theirs | k-means | k given, V | 1 | 0.500 ± 0.100 | 0.610 ± 0.025 | +0.110 |" in text
     assert "Take care \\| &lt;b&gt;." in text
+    assert "1. As printed. Take care" in text
     assert "- [1] Someone 2020: there" in text
 
 
