@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
     from bench.method import Reporter
 
-_SHORT = {"max_epochs": 2, "pretrain_epochs": 1, "normal_epochs": 1, "max_iter": 10}
+_SHORT = {
+    "max_epochs": 2,
+    "pretrain_epochs": 1,
+    "normal_epochs": 1,
+    "pair_epochs": 1,
+    "max_iter": 10,
+}
 """What makes a fit short, where a method has such a parameter."""
 
 

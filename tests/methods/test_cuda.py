@@ -25,8 +25,10 @@ NAMES = [
 def fitted(name: str, modality: str, data: AnnData, device: str, **values: object) -> Estimator:
     cls = methods().get(name)
     small = {"hidden": "16", "n_latent": 5, "low": 0.0, "high": 1.0, "learning_rate": 0.01}
-    params = cls.Params.build(small | values, owner=name)
-    return Estimator(cls(params)).fit(data, modality=modality, device=device)
+    # Each method takes those of them that it has.
+    known = {key: v for key, v in (small | values).items() if key in cls.Params.model_fields}
+    params = cls.Params.build(known, owner=name)
+    return Estimator(cls(params)).fit(data, modality=modality, device=device, n_clusters=3)
 
 
 @pytest.mark.parametrize("name", NAMES)

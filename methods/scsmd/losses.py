@@ -1,0 +1,84 @@
+"""Memberships and losses of scSMD; each is a function of tensors."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+_FLOOR = 1e-12
+"""Squared distances are at least this, so that a cell on a centre has memberships."""
+
+
+def squared_distances(codes: Tensor, centres: Tensor) -> Tensor:
+    """Return ‖u_i - μ_k‖², (cells, K)."""
+    return (codes[:, None, :] - centres[None, :, :]).square().sum(dim=2)
+
+
+def memberships(codes: Tensor, centres: Tensor, fuzziness: float) -> Tensor:
+    """Return p_ik ∝ (d²_ik)^(-1/(m-1)), (cells, K), rows sum to one, without gradient.
+
+    Source: Bezdek 1981, fuzzy c-means; as a softmax of logarithms, which cannot overflow.
+    """
+    with torch.no_grad():
+        distances = squared_distances(codes, centres).clamp_min(_FLOOR)
+        return torch.softmax(-distances.log() / (fuzziness - 1), dim=1)
+
+
+def fuzzy_centres(codes: Tensor, centres: Tensor, fuzziness: float) -> Tensor:
+    """Return μ_k = Σ_i p_ik^m u_i / Σ_i p_ik^m, (K, d); a centre without weight stays."""
+    weights = memberships(codes, centres, fuzziness).pow(fuzziness)
+    total = weights.sum(dim=0)[:, None]
+    moved = (weights.T @ codes) / total.clamp_min(_FLOOR)
+    return torch.where(total > _FLOOR, moved, centres)
+
+
+def negative_binomial(counts: Tensor, log_mean: Tensor, theta: Tensor) -> Tensor:
+    """Return -log NB(count; μ, θ) of each entry, (cells, genes), with its constants.
+
+    ``theta`` is the inverse dispersion: variance μ + μ²/θ.
+    """
+    log_theta = theta.log()
+    log_total = torch.logaddexp(log_mean, log_theta)
+    log_likelihood = theta * (log_theta - log_total) + counts * (log_mean - log_total)
+    # The binomial coefficient is 1 where the count is 0, which is nearly everywhere.
+    rows, columns = counts.nonzero(as_tuple=True)
+    seen, spread = counts[rows, columns], theta[rows, columns]
+    log_choose = torch.lgamma(seen + spread) - torch.lgamma(spread) - torch.lgamma(seen + 1.0)
+    return -log_likelihood.index_put((rows, columns), log_choose, accumulate=True)
+
+
+def cluster_losses(
+    weights: Tensor, error: Tensor, distances: Tensor, counts: Tensor | None,
+    *, centering: float, count_weight: float,
+) -> Tensor:  # fmt: skip
+    """Return L_k = Σ_i w_ik (e_i + a d²_ik + β c_i), (K,); their sum is the joint loss.
+
+    ``weights``: p^m, (cells, K); ``error``: squared error of a cell, (cells,); ``distances``:
+    (cells, K); ``counts``: count loss of a cell, (cells,), or ``None``.
+    """
+    each = error if counts is None else error + count_weight * counts
+    return weights.T @ each + centering * (weights * distances).sum(dim=0)
+
+
+def pair_loss(q: Tensor, similarity: Tensor, similar: float) -> Tensor:
+    """Return Σ_ij [S_ij > ζ] (1 - q̃_i·q̃_j) + [S_ij < 1 - ζ] q̃_i·q̃_j, a scalar.
+
+    ``q``: (cells, K); ``similarity``: (cells, cells), a mask only. q̃ is q with entries above 0.99
+    set to 1 and below 0.01 to 0, which therefore have no gradient. Source of the two thresholds:
+    Chang et al. 2017, deep adaptive image clustering.
+    """
+    ones, zeros = torch.ones_like(q), torch.zeros_like(q)
+    hardened = torch.where(q > 0.99, ones, torch.where(q < 0.01, zeros, q))
+    alike = hardened @ hardened.T
+    together, apart = similarity > similar, similarity < 1 - similar
+    return (together * (1 - alike) + apart * alike).sum()
+
+
+def usage_entropy(q: Tensor) -> Tensor:
+    """Return the entropy of the mean assignment divided by log K: 1 balanced, 0 collapsed."""
+    if q.shape[1] == 1:
+        return q.new_ones(())
+    mean = q.mean(dim=0).clamp_min(_FLOOR)
+    return -(mean * mean.log()).sum() / math.log(q.shape[1])

@@ -1,0 +1,206 @@
+"""The convolutional autoencoder on images of genes, and the network that assigns clusters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+SMALLEST_SIDE = 9
+"""Smaller images would be empty after the third strided convolution."""
+_WIDTH = 64
+"""Channels inside a bottleneck."""
+
+
+def image_side(n_genes: int) -> int:
+    """Return the side of the smallest square image that holds ``n_genes``, at least 9."""
+    return max(SMALLEST_SIDE, math.isqrt(n_genes - 1) + 1)
+
+
+class DilatedAttention(nn.Module):
+    """Multi-dilated attention gate: x · (1 + g), g a sigmoid of parallel dilated convolutions.
+
+    Shapes: (cells, channels, side, side) in and out. Taps of a convolution whose dilation reaches
+    the side of the map only ever see zeros: such a branch is computed by its centre tap, which is
+    exact; its other weights stay parameters, because another side would use them.
+    """
+
+    def __init__(self, channels: int, dilations: Sequence[int]) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            nn.Conv2d(channels, channels, 3, padding=rate, dilation=rate) for rate in dilations
+        )
+        # One norm over the joined branches is one norm a branch: norms know no other channel.
+        self.norm = nn.BatchNorm2d(channels * len(dilations))
+        self.vote = nn.Conv2d(channels * len(dilations), channels, 1)
+        self.vote_norm = nn.BatchNorm2d(channels)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return the gated maps."""
+        branches = [dilated(branch, maps) for branch in self.branches]
+        joined = functional.relu(self.norm(torch.cat(branches, dim=1)))
+        gate = torch.sigmoid(self.vote_norm(self.vote(joined)))
+        return maps * (1 + gate)
+
+
+def dilated(convolution: nn.Module, maps: Tensor) -> Tensor:
+    """Return the 3 × 3 convolution of ``maps``, by its centre tap if the others see zeros only."""
+    assert isinstance(convolution, nn.Conv2d)
+    if convolution.dilation[0] >= max(maps.shape[-2:]):
+        return functional.conv2d(maps, convolution.weight[:, :, 1:2, 1:2], convolution.bias)
+    out: Tensor = convolution(maps)
+    return out
+
+
+class SqueezeAttention(nn.Module):
+    """b · a + b: two convolutions of x (a) and of the pooled, then enlarged x (b)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.fine, self.coarse = _two_convolutions(channels), _two_convolutions(channels)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return maps of the same shape."""
+        pooled = self.coarse(functional.avg_pool2d(maps, 2))
+        coarse = functional.interpolate(pooled, size=maps.shape[-2:], mode="nearest")
+        return coarse * self.fine(maps) + coarse
+
+
+def _two_convolutions(channels: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for _ in range(2):
+        layers += [
+            nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU(),
+        ]  # fmt: skip
+    return nn.Sequential(*layers)
+
+
+class Bottleneck(nn.Module):
+    """Residual block of 64 inner channels around the attention gate, or a 3 × 3 convolution."""
+
+    def __init__(self, channels: int, attention: str, dilations: Sequence[int]) -> None:
+        super().__init__()
+        if attention == "mdsab":
+            middle: nn.Module = DilatedAttention(_WIDTH, dilations)
+        else:
+            middle = nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1, bias=False)
+        self.inner = nn.Sequential(
+            nn.Conv2d(channels, _WIDTH, 1, bias=False), nn.BatchNorm2d(_WIDTH), nn.ReLU(),
+            middle, nn.BatchNorm2d(_WIDTH), nn.ReLU(),
+            nn.Conv2d(_WIDTH, channels, 1, bias=False), nn.BatchNorm2d(channels),
+        )  # fmt: skip
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return maps of the same shape."""
+        return functional.relu(maps + self.inner(maps))
+
+
+class ConvolutionalAutoencoder(nn.Module):
+    """Genes as pixels of a square image, three strided convolutions to a code, and back.
+
+    Shapes: values (cells, n_genes), code (cells, n_latent), image (cells, side²); pixels behind
+    the last gene are zero in the input and count for no loss. ``attention`` is ``mdsab`` (scSMD)
+    or ``none`` (DeepScena). 2,068,139 parameters for 784 genes, a code of 10 and the published
+    dilations.
+    """
+
+    def __init__(
+        self,
+        n_genes: int,
+        n_latent: int,
+        *,
+        attention: str = "mdsab",
+        dilations: Sequence[int] = (2, 4, 6, 8),
+        input_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.n_genes, self.side = n_genes, image_side(n_genes)
+        half = (self.side + 1) // 2
+        quarter = (half + 1) // 2
+        self.smallest = (quarter - 3) // 2 + 1
+        flat = 128 * self.smallest**2
+        squeeze = SqueezeAttention(32) if attention == "mdsab" else nn.Identity()
+        self.corrupt = nn.Dropout(input_dropout)
+        self.encoder = nn.Sequential(
+            nn.Conv2d(1, 32, 5, stride=2, padding=2, bias=False),
+            squeeze, nn.BatchNorm2d(32), nn.ReLU(),
+            Bottleneck(32, attention, dilations),
+            nn.Conv2d(32, 64, 5, stride=2, padding=2), nn.ReLU(),
+            Bottleneck(64, attention, dilations),
+            nn.Conv2d(64, 128, 3, stride=2), nn.ReLU(),
+            Bottleneck(128, attention, dilations),
+            nn.Flatten(), nn.Linear(flat, n_latent),
+        )  # fmt: skip
+        self.widen = nn.Linear(n_latent, flat)
+        # Sides 3, 7, 15, 28 by default; what is too large for another image is cut off.
+        even = quarter - (2 * self.smallest + 1)
+        self.decoder = nn.Sequential(
+            nn.ConvTranspose2d(128, 64, 3, stride=2, output_padding=even), nn.ReLU(),
+            nn.ConvTranspose2d(64, 32, 5, stride=2, padding=1), nn.ReLU(),
+            nn.ConvTranspose2d(32, 1, 4, stride=2, padding=2),
+        )  # fmt: skip
+        self.log_mean = nn.Linear(self.side**2, n_genes)
+        self.dispersion = nn.Linear(self.side**2, n_genes)
+        self.apply(_start)
+
+    def encode(self, values: Tensor) -> Tensor:
+        """Return the code u, (cells, n_latent)."""
+        padded = functional.pad(self.corrupt(values), (0, self.side**2 - self.n_genes))
+        image = padded.view(-1, 1, self.side, self.side)
+        code: Tensor = self.encoder(image.contiguous(memory_format=torch.channels_last))
+        return code
+
+    def decode(self, code: Tensor) -> Tensor:
+        """Return the reconstructed image, (cells, side²)."""
+        maps = functional.relu(self.widen(code)).view(-1, 128, self.smallest, self.smallest)
+        image = self.decoder(maps.contiguous(memory_format=torch.channels_last))
+        return image[:, 0, : self.side, : self.side].flatten(1)
+
+    def count_parameters(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log mean (without depth) and inverse dispersion, each (cells, n_genes).
+
+        Kept within 1e-5 … 1e6 and 1e-4 … 1e4.
+        """
+        log_mean = self.log_mean(image).clamp(math.log(1e-5), math.log(1e6))
+        theta = functional.softplus(self.dispersion(image)).clamp(1e-4, 1e4)
+        return log_mean, theta
+
+    def count_heads(self) -> list[nn.Parameter]:
+        """Return the parameters that only counts are explained by."""
+        return [*self.log_mean.parameters(), *self.dispersion.parameters()]
+
+    @torch.no_grad()
+    def start_counts(self, means: Tensor) -> None:
+        """Let the count heads start from these means of the genes, (n_genes,), for every image."""
+        for head in (self.log_mean, self.dispersion):
+            nn.init.zeros_(head.weight)
+        self.log_mean.bias.copy_(means.clamp_min(1e-4).log())
+
+
+def _start(module: nn.Module) -> None:
+    """Xavier-uniform weights and zero biases; transposed convolutions keep PyTorch's own."""
+    if isinstance(module, (nn.Conv2d, nn.Linear)):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+class AssignmentNetwork(nn.Module):
+    """Code to the chance of each cluster: n_latent-128-128-K with norms, ReLU and a softmax."""
+
+    def __init__(self, n_latent: int, n_clusters: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(n_latent, 128), nn.BatchNorm1d(128), nn.ReLU(),
+            nn.Linear(128, 128), nn.BatchNorm1d(128), nn.ReLU(),
+            nn.Linear(128, n_clusters), nn.Softmax(dim=1),
+        )  # fmt: skip
+        self.apply(_start)
+
+    def forward(self, code: Tensor) -> Tensor:
+        """Return q, (cells, K), rows sum to one."""
+        q: Tensor = self.layers(code)
+        return q

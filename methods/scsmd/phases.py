@@ -1,0 +1,349 @@
+"""The three phases of scSMD: reconstruction, fuzzy clusters, pairs of similar cells.
+
+Every phase reports its losses once an epoch. Losses are summed over a batch and divided by the
+nominal batch size, so that a smaller last batch weighs less, as with the published sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bench.method import Context
+from bench.seeds import derive
+
+from ..nn.batches import Block, Cells
+from .losses import (
+    cluster_losses,
+    fuzzy_centres,
+    memberships,
+    negative_binomial,
+    pair_loss,
+    squared_distances,
+    usage_entropy,
+)  # fmt: skip
+from .network import AssignmentNetwork, ConvolutionalAutoencoder
+
+if TYPE_CHECKING:
+    from .method import ScSMD
+
+_INFERENCE_BATCH = 256
+_QUIET_EPOCHS = 2
+"""So many epochs in a row must be quiet before a phase ends."""
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+def batches(n_cells: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield all cells once in a new order, ``size`` at a time; a single last cell joins others.
+
+    A batch of one cell has no variance to be normalised by.
+    """
+    order = rng.permutation(n_cells)
+    stops = list(range(size, n_cells, size))
+    if stops and n_cells - stops[-1] == 1:
+        stops.pop()
+    yield from np.split(order, stops)
+
+
+def all_cells(function: Callable[[Block], Tensor], cells: Cells, *modules: nn.Module) -> Tensor:
+    """Return ``function`` of every cell with ``modules`` in evaluation mode, on the device."""
+    for module in modules:
+        module.eval()
+    with torch.no_grad():
+        rows = np.arange(cells.n_cells)
+        return torch.cat([function(block) for block in cells.blocks(rows, _INFERENCE_BATCH)])
+
+
+def codes_of(network: ConvolutionalAutoencoder, cells: Cells) -> Tensor:
+    """Return the code of every cell, (cells, n_latent); the decoder does not run."""
+    return all_cells(lambda block: network.encode(block.inputs), cells, network)
+
+
+def settle_norms(
+    module: nn.Module, function: Callable[[Block], Tensor], cells: Cells, batch_size: int
+) -> None:
+    """Set the running statistics of batch norms to the mean over batches of ``function``."""
+    norms = [norm for norm in module.modules() if isinstance(norm, _NORMS)]
+    momenta = [norm.momentum for norm in norms]
+    module.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a cumulative mean
+        norm.train()
+    with torch.no_grad():
+        for rows in batches(cells.n_cells, batch_size, np.random.default_rng(0)):
+            function(cells.block(rows))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    module.eval()
+
+
+def training_mode(network: nn.Module, *, frozen_norms: bool) -> None:
+    """Put a network into training mode, its batch norms into evaluation mode if frozen."""
+    network.train()
+    if frozen_norms:
+        for norm in network.modules():
+            if isinstance(norm, _NORMS):
+                norm.eval()
+
+
+def squared_error(network: ConvolutionalAutoencoder, image: Tensor, block: Block) -> Tensor:
+    """Return Σ_g (x - x̂)² of each cell, (cells,)."""
+    return (image[:, : network.n_genes] - block.inputs).square().sum(dim=1)
+
+
+def count_loss(
+    network: ConvolutionalAutoencoder, image: Tensor, block: Block, *, counts: bool
+) -> Tensor:
+    """Return the negative-binomial loss of each cell, (cells,).
+
+    Of the counts, whose mean the cell's depth multiplies, or, as published, of the rounded inputs.
+    """
+    log_mean, theta = network.count_parameters(image)
+    if counts:
+        log_mean = log_mean + block.depth.log()
+    targets = block.targets if counts else block.inputs.round()
+    return negative_binomial(targets, log_mean, theta).sum(dim=1)
+
+
+def gene_means(cells: Cells) -> Tensor:
+    """Return the mean count of each gene at a depth of 1, (genes,)."""
+    rows = np.arange(cells.n_cells)
+    blocks = cells.blocks(rows, _INFERENCE_BATCH)
+    return torch.stack([(b.targets / b.depth).sum(dim=0) for b in blocks]).sum(dim=0) / len(rows)
+
+
+class Churn:
+    """The share of cells whose label changed since the last epoch, and how long it was low."""
+
+    def __init__(self, n_cells: int, tolerance: float, device: torch.device) -> None:
+        self.labels = torch.full((n_cells,), -1, dtype=torch.int64, device=device)
+        self._before = self.labels.clone()
+        self._tolerance, self._quiet = tolerance, 0
+
+    def add(self, rows: np.ndarray, soft: Tensor) -> None:
+        """Note the most likely clusters of some cells."""
+        at = torch.from_numpy(rows).to(self.labels.device)
+        self.labels[at] = soft.detach().argmax(dim=1)
+
+    def end_epoch(self) -> float:
+        """Return the share of changed labels."""
+        changed = float((self.labels != self._before).float().mean())
+        self._before = self.labels.clone()
+        self._quiet = self._quiet + 1 if changed <= self._tolerance else 0
+        return changed
+
+    def settled(self, epochs: int = _QUIET_EPOCHS) -> bool:
+        """Return whether the last ``epochs`` epochs were quiet; never if the tolerance is 0."""
+        return self._tolerance > 0 and self._quiet >= epochs
+
+
+def pretrain(
+    network: ConvolutionalAutoencoder, cells: Cells, params: ScSMD.Params, context: Context
+) -> None:
+    """Minimise the mean squared error of reconstruction with Adam.
+
+    With a count likelihood its heads start from the genes' means and learn at the same time, from
+    a detached reconstruction: they are no random start when they join the loss, and do not touch
+    the code.
+    """
+    counts = params.count_target == "counts" and params.count_weight > 0
+    heads = network.count_heads()
+    if counts:
+        network.start_counts(gene_means(cells))
+    for head in heads:
+        head.requires_grad_(counts)
+    moving = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(moving, lr=params.learning_rate, fused=True)
+    order = np.random.default_rng(derive(context.seed, "batches", "pretrain"))
+    for epoch in range(1, params.pretrain_epochs + 1):
+        network.train()
+        total = torch.zeros((), device=cells.device)
+        for rows in batches(cells.n_cells, params.batch_size, order):
+            block = cells.block(rows)
+            image = network.decode(network.encode(block.inputs))
+            error = squared_error(network, image, block).mean() / network.n_genes
+            loss = error
+            if counts:
+                loss = loss + count_loss(network, image.detach(), block, counts=True).mean()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            total += error.detach() * len(rows)
+        mean = float(total) / cells.n_cells
+        context.report(epoch, params.pretrain_epochs, pretrain_loss=mean)
+    for head in heads:
+        head.requires_grad_(True)
+
+
+def joint_step(rate: float, momentum: float, n_clusters: int) -> tuple[float, float]:
+    """Return step size and momentum of one step that equals K heavy-ball steps.
+
+    K steps with (η, α) along slices of one gradient move as far as one with
+    (η (1 - α^K) / (1 - α), α^K), to first order in η.
+    """
+    joint = momentum**n_clusters
+    return rate * (1 - joint) / (1 - momentum), joint
+
+
+def cluster_phase(
+    network: ConvolutionalAutoencoder,
+    cells: Cells,
+    centres: Tensor,
+    params: ScSMD.Params,
+    context: Context,
+) -> Tensor:
+    """Minimise the cluster-specific losses with momentum, moving the centres in between.
+
+    Returns the centres, (K, n_latent). ``update=joint`` makes one step a batch for the sum of the
+    losses, ``sequential`` one for each cluster in turn, as published.
+    """
+    n_clusters = len(centres)
+    joint = params.update == "joint"
+    rate, momentum = params.cluster_learning_rate, 0.9
+    if joint:
+        rate, momentum = joint_step(rate, momentum, n_clusters)
+    optimizer = torch.optim.SGD(network.parameters(), lr=rate, momentum=momentum)
+    order = np.random.default_rng(derive(context.seed, "batches", "cluster"))
+    churn = Churn(cells.n_cells, params.tolerance, cells.device)
+    for epoch in range(1, params.max_epochs + 1):
+        if (epoch - 1) % params.centre_interval == 0:
+            centres = fuzzy_centres(codes_of(network, cells), centres, params.fuzziness)
+        training_mode(network, frozen_norms=params.frozen_norms)
+        total = torch.zeros((), device=cells.device)
+        for rows in batches(cells.n_cells, params.batch_size, order):
+            block = cells.block(rows)
+            p: Tensor | None = None
+            for cluster in range(1 if joint else n_clusters):
+                code = network.encode(block.inputs)
+                if p is None:
+                    p = memberships(code.detach(), centres, params.fuzziness)
+                    churn.add(rows, p)
+                losses = _cluster_losses(network, block, code, p, centres, params)
+                loss = losses.sum() if joint else losses[cluster]
+                optimizer.zero_grad(set_to_none=True)
+                (loss / params.batch_size).backward()
+                if params.max_gradient:
+                    nn.utils.clip_grad_norm_(network.parameters(), params.max_gradient)
+                optimizer.step()
+                total += loss.detach()
+        changed = churn.end_epoch()
+        mean = float(total) / cells.n_cells
+        context.report(epoch, params.max_epochs, cluster_loss=mean, cluster_changed=changed)
+        # A move of the centres must be among the quiet epochs.
+        if churn.settled(max(_QUIET_EPOCHS, params.centre_interval)):
+            break
+    return centres
+
+
+def _cluster_losses(
+    network: ConvolutionalAutoencoder,
+    block: Block,
+    code: Tensor,
+    p: Tensor,
+    centres: Tensor,
+    params: ScSMD.Params,
+) -> Tensor:
+    image = network.decode(code)
+    counts = None
+    if params.count_weight > 0:
+        counts = count_loss(network, image, block, counts=params.count_target == "counts")
+    return cluster_losses(
+        p.pow(params.fuzziness), squared_error(network, image, block),
+        squared_distances(code, centres), counts,
+        centering=params.centering, count_weight=params.count_weight,
+    )  # fmt: skip
+
+
+def pair_phase(
+    network: ConvolutionalAutoencoder,
+    assigner: AssignmentNetwork,
+    cells: Cells,
+    centres: Tensor,
+    params: ScSMD.Params,
+    context: Context,
+) -> Tensor:
+    """Train the assignment network, and slightly the encoder, on pairs of cells.
+
+    Pairs count as similar by their memberships in the first ``trust_epochs`` + 1 epochs, after
+    which the centres move, then by their assignments. Returns the centres, (K, n_latent).
+    """
+    encoder = list(network.encoder.parameters())
+    optimizer = torch.optim.Adam(
+        [
+            {"params": assigner.parameters(), "lr": params.assign_learning_rate},
+            {"params": encoder, "lr": params.encoder_learning_rate},
+        ],
+        fused=True,
+    )
+    order = np.random.default_rng(derive(context.seed, "batches", "pairs"))
+    churn = Churn(cells.n_cells, params.tolerance, cells.device)
+    for epoch in range(params.pair_epochs):
+        by_memberships = epoch <= params.trust_epochs
+        training_mode(network, frozen_norms=params.frozen_norms)
+        assigner.train()
+        total, entropy = (torch.zeros((), device=cells.device) for _ in range(2))
+        for rows in batches(cells.n_cells, params.batch_size, order):
+            code = network.encode(cells.block(rows).inputs)
+            q = assigner(code)
+            churn.add(rows, q)
+            soft = memberships(code.detach(), centres, params.fuzziness)
+            similarity = soft @ soft.T if by_memberships else q.detach() @ q.detach().T
+            spread = usage_entropy(q)
+            loss = pair_loss(q, similarity, params.similar) / params.batch_size**2
+            loss = loss + params.balance_weight * (1 - spread)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            total += loss.detach() * len(rows)
+            entropy += spread.detach() * len(rows)
+        if by_memberships:
+            centres = fuzzy_centres(codes_of(network, cells), centres, params.fuzziness)
+        context.report(
+            epoch + 1, params.pair_epochs, pair_loss=float(total) / cells.n_cells,
+            pair_usage=float(entropy) / cells.n_cells, pair_changed=churn.end_epoch(),
+        )  # fmt: skip
+        if churn.settled() and not by_memberships:
+            break
+    return centres
+
+
+def assignments(
+    network: ConvolutionalAutoencoder, assigner: AssignmentNetwork, cells: Cells
+) -> Tensor:
+    """Return q of every cell, (cells, K)."""
+
+    def assign(block: Block) -> Tensor:
+        q: Tensor = assigner(network.encode(block.inputs))
+        return q
+
+    return all_cells(assign, cells, network, assigner)
+
+
+def count_means(network: ConvolutionalAutoencoder, cells: Cells) -> Tensor:
+    """Return the expected counts of every cell, (cells, genes), its depth included."""
+
+    def mean(block: Block) -> Tensor:
+        log_mean, _ = network.count_parameters(network.decode(network.encode(block.inputs)))
+        return log_mean.exp() * block.depth
+
+    return all_cells(mean, cells, network)
+
+
+def reconstructions(network: ConvolutionalAutoencoder, cells: Cells) -> Tensor:
+    """Return the reconstructed inputs of every cell, (cells, genes)."""
+    return all_cells(
+        lambda block: network.decode(network.encode(block.inputs))[:, : network.n_genes],
+        cells, network,
+    )  # fmt: skip
+
+
+def one_hot_means(codes: Tensor, labels: np.ndarray) -> Tensor:
+    """Return the mean code of each label 0 … K - 1, (K, n_latent)."""
+    members = functional.one_hot(torch.from_numpy(labels).to(codes.device)).to(codes.dtype)
+    return (members.T @ codes) / members.sum(dim=0)[:, None]

@@ -1,0 +1,128 @@
+"""scSMD and DeepScena as methods: odd sizes, clusters, imputation, presets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+
+from bench.errors import DataError
+from bench.estimator import Estimator
+from bench.methods.scsmd import DeepScena, ScSMD
+
+SHORT = {"pretrain_epochs": 2, "max_epochs": 2, "pair_epochs": 2}
+
+
+def counts(n_cells: int, n_genes: int = 60, n_types: int = 3, seed: int = 0) -> AnnData:
+    """Return counts with ``n_types`` types of cells, each with its own high genes."""
+    rng = np.random.default_rng(seed)
+    types = np.arange(n_cells) % n_types
+    rate = np.where(types[:, None] == np.arange(n_genes)[None, :] % n_types, 6.0, 0.5)
+    adata = AnnData(sp.csr_matrix(rng.poisson(rate).astype(np.float32)))
+    adata.obs_names = [f"cell{number}" for number in range(n_cells)]
+    adata.var_names = [f"gene{number}" for number in range(n_genes)]
+    adata.obs["cell_type"] = [f"type{number}" for number in types]
+    return adata
+
+
+def fitted(data: AnnData, n_clusters: int | None = 3, cls: type = ScSMD, **values) -> Estimator:
+    method = cls(cls.Params.build(SHORT | values, owner=cls.name))
+    return Estimator(method).fit(data, n_clusters=n_clusters)
+
+
+@pytest.mark.parametrize(
+    ("n_cells", "n_clusters", "values"),
+    [(45, 2, {"batch_size": 20}), (81, 30, {"batch_size": 20}), (41, 3, {"batch_size": 20}),
+     (20, 30, {}), (41, 3, {"batch_size": 20, "preset": "faithful"}),
+     (41, 3, {"count_weight": 0.0, "input_dropout": 0.2, "balance_weight": 1.0})],
+)  # fmt: skip
+def test_odd_sizes(n_cells: int, n_clusters: int, values: dict):
+    presets = ("faithful",) if values.pop("preset", None) else ()
+    params = ScSMD.Params.build(SHORT | values, presets=presets, owner="scsmd")
+    done = Estimator(ScSMD(params)).fit(counts(n_cells), n_clusters=n_clusters)
+    k = min(n_clusters, n_cells)
+    assert done.embedding_.shape == (n_cells, 10)
+    assert np.isfinite(done.embedding_).all()
+    for name in ("memberships", "assignment"):
+        table = done.fit_.tables[name]
+        assert table.shape == (n_cells, k)
+        np.testing.assert_allclose(table.sum(axis=1), 1, rtol=1e-5)
+    assert done.fit_.tables["centres"].shape == (k, 10)
+    assert {"fuzzy", "assigned"} == set(done.labels_)
+    names = done.fit_.tables["assignment"].columns.to_numpy()
+    best = names[done.fit_.tables["assignment"].to_numpy().argmax(axis=1)]
+    assert (best == done.labels_["assigned"]).all()
+
+
+def test_phases_can_be_left_out():
+    done = fitted(counts(30), max_epochs=0, pair_epochs=0)
+    assert set(done.labels_) == {"fuzzy"}
+    assert set(done.curves_) == {"pretrain_loss"}
+    twin = fitted(counts(30), max_epochs=0, pair_epochs=0, pretrain_epochs=0)
+    assert not twin.curves_
+    assert np.isfinite(twin.embedding_).all()
+
+
+def test_a_label_depends_on_no_other_cell():
+    done = fitted(counts(60))
+    method, prepared = done.method, done.prepared_
+    few = prepared[[7, 30]].copy()
+    np.testing.assert_allclose(method.transform(few), done.embedding_[[7, 30]], atol=1e-4)
+
+
+def test_clusters_without_the_truth():
+    params = {"k_from": "leiden"}
+    assert ScSMD(ScSMD.Params(**params)).uses() == frozenset()
+    assert ScSMD(ScSMD.Params(n_clusters=4)).uses() == frozenset()
+    assert ScSMD(ScSMD.Params()).uses() == {"n_clusters"}
+    assert fitted(counts(40), None, **params).fit_.notes["clusters"].endswith("leiden")
+    method = ScSMD(ScSMD.Params.build(SHORT | {"n_clusters": 4}, owner="scsmd"))
+    four = Estimator(method).fit(counts(40))
+    assert four.fit_.notes["clusters"] == "4, as asked"
+
+
+def test_the_types_are_found():
+    from sklearn.metrics import adjusted_rand_score
+
+    data = counts(90)
+    done = fitted(data, batch_size=16, pretrain_epochs=8, max_epochs=3, pair_epochs=6)
+    for labels in done.labels_.values():
+        assert adjusted_rand_score(data.obs["cell_type"], labels) > 0.9
+
+
+def test_imputed_counts_follow_the_depth_and_the_types():
+    data = counts(60)
+    done = fitted(data, batch_size=16, pretrain_epochs=16)
+    imputed = done.method.impute(done.prepared_)
+    assert imputed.shape == (60, 60)
+    assert imputed.min() > 0
+    high = np.equal.outer(np.arange(60) % 3, np.arange(60) % 3)
+    assert imputed[high].mean() > 2 * imputed[~high].mean()
+    deeper = done.prepared_.copy()
+    deeper.layers["counts"] = deeper.layers["counts"] * 2
+    np.testing.assert_allclose(done.method.impute(deeper), 2 * imputed, rtol=1e-4)
+    plain = fitted(data, count_weight=0.0)
+    assert plain.method.impute(plain.prepared_).shape == (60, 60)
+
+
+def test_other_features_are_refused():
+    done = fitted(counts(30))
+    with pytest.raises(DataError, match="the new cells have other features"):
+        done.method.transform(done.prepared_[:, ::-1].copy())
+
+
+def test_deepscena_is_scsmd_without_attention():
+    data = counts(30)
+    one = fitted(data, cls=DeepScena)
+    other = fitted(data, attention="none")
+    np.testing.assert_array_equal(one.embedding_, other.embedding_)
+    assert one.fit_.n_parameters < fitted(data).fit_.n_parameters
+
+
+def test_faithful_is_what_was_published():
+    params = ScSMD.Params.build(presets=("faithful",), owner="scsmd")
+    assert (params.update, params.count_target) == ("sequential", "rounded_lognorm")
+    assert (params.tolerance, params.max_gradient, params.frozen_norms) == (0, 0, False)
+    assert (params.pretrain_epochs, params.max_epochs, params.pair_epochs) == (20, 20, 20)
+    assert (params.n_top_genes, params.n_latent, params.batch_size) == (784, 10, 100)
