@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .figures import between
-from .names import MAIN, clustering_label, label
+from .names import MAIN, clustering_label, label, number_text
 from .pairs import pairs
 from .quality import COSTS, front, points
 from .tables import CONTROL, as_text, competing, dataset_means, leaderboard, summary, tidy
@@ -44,8 +44,8 @@ def write_tables(results: pd.DataFrame, folder: Path) -> list[str]:
 def _latex(text: pd.DataFrame) -> str:
     """Return a booktabs table; what LaTeX would read as a command is escaped."""
     escaped = text.rename(columns=_plain).map(_plain)
-    rule = {"column_format": "l" * text.shape[1], "hrules": True}
-    return str(escaped.style.hide(axis="index").to_latex(**rule))
+    styled = escaped.style.hide(axis="index")
+    return str(styled.to_latex(column_format="l" * text.shape[1], hrules=True))
 
 
 def _plain(value: str) -> str:
@@ -60,6 +60,7 @@ def write_figures(
     panels: list[Panel],
     coordinates: dict[str, pd.DataFrame],
     progress: Callable[[str], None],
+    curves: pd.DataFrame | None = None,
 ) -> list[str]:
     """Write the static twins of the page's figures as SVG, PNG and PDF; returns their names."""
     import matplotlib as mpl
@@ -67,7 +68,7 @@ def write_figures(
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     with mpl.rc_context({"svg.fonttype": "none", "pdf.fonttype": 42, "font.size": 9}):
-        for name, figure in _figures(tidy(table), panels, coordinates):
+        for name, figure in _figures(tidy(table), panels, coordinates, curves):
             progress(f"figure: {name}")
             for ending in ENDINGS:
                 figure.savefig(folder / f"{name}.{ending}", dpi=150, bbox_inches="tight")
@@ -76,7 +77,10 @@ def write_figures(
 
 
 def _figures(
-    table: pd.DataFrame, panels: list[Panel], coordinates: dict[str, pd.DataFrame]
+    table: pd.DataFrame,
+    panels: list[Panel],
+    coordinates: dict[str, pd.DataFrame],
+    curves: pd.DataFrame | None,
 ) -> Iterator[tuple[str, Figure]]:
     from .ranks import blocks, diagram
 
@@ -90,6 +94,11 @@ def _figures(
         drawn = diagram(block)
         if drawn is not None:
             yield f"ranks_{modality}".rstrip("_"), drawn
+    if curves is not None and not curves.empty:
+        jobs = table.drop_duplicates("run_id").set_index("run_id")[["dataset", "method"]]
+        losses = curves[curves["name"].isin(["loss", "held_out_loss"])].join(jobs, on="run_id")
+        for name, rows in losses.groupby("dataset", sort=False):
+            yield f"training_{_file(str(name))}", _training(rows)
     for dataset in dict.fromkeys(panel.dataset for panel in panels):
         own = [panel for panel in panels if panel.dataset == dataset and not panel.missing]
         if own:
@@ -179,6 +188,20 @@ def _seeds(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def _training(rows: pd.DataFrame) -> Figure:
+    import seaborn as sns
+
+    methods = list(rows.groupby("method", sort=False))
+    figure, axes = _grid(len(methods), height=2.6)
+    for axis, (method, part) in zip(axes, methods, strict=True):
+        shown = part.assign(name=part["name"].str.replace("_", " "))
+        sns.lineplot(shown, x="step", y="value", hue="name", ax=axis, palette="colorblind")
+        axis.legend(title="")
+        axis.set(title=method, xlabel="epoch or iteration", ylabel="value")
+        sns.despine(ax=axis)
+    return figure
+
+
 def _clusters(table: pd.DataFrame, panels: list[Panel]) -> Figure:
     import pandas as pd
     import seaborn as sns
@@ -196,9 +219,10 @@ def _clusters(table: pd.DataFrame, panels: list[Panel]) -> Figure:
         found = counts(cells["type"], cells["kmeans"])
         share = found.div(found.sum(axis=1), axis=0) * 100
         sns.heatmap(
-            share, cmap="YlGnBu", vmin=0, vmax=100, ax=axis,
+            share, cmap="YlGnBu", vmin=0, vmax=100, ax=axis, xticklabels=True, yticklabels=True,
             cbar_kws={"label": "cells of the type (%)"},
         )  # fmt: skip
+        axis.tick_params(labelsize=6)
         axis.set(title=panel.method, xlabel=f"cluster ({clustering_label('kmeans')})", ylabel="")
     return figure
 
@@ -215,7 +239,11 @@ def _umaps(panels: list[Panel], coordinates: dict[str, pd.DataFrame]) -> Figure:
             cells["x"], cells["y"], c=cells["type"].astype(str).map(palette), s=3, linewidths=0,
             rasterized=True,
         )  # fmt: skip
-        axis.set(title=f"{panel.method}, {label(MAIN)} {panel.score:.3f}", xticks=[], yticks=[])
+        axis.set(
+            title=f"{panel.method}, {label(MAIN)} {number_text(panel.score, 3)}",
+            xticks=[],
+            yticks=[],
+        )
     marks = [axes[0].scatter([], [], color=palette[name], label=name) for name in types]
     figure.legend(marks, types, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     return figure

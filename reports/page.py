@@ -57,7 +57,9 @@ def build(
     groups, why, drawn = _pictures(table, folder.parent / "umaps", umap, progress)
     if static:
         export.write_tables(table, folder / "tables")
-        export.write_figures(table, folder / "figures", umaps.choose(table), drawn, progress)
+        export.write_figures(
+            table, folder / "figures", umaps.choose(table), drawn, progress, curves
+        )
     page = _render(
         results, title, command, provenance, groups, why, studies, curves, static=static
     )
