@@ -281,9 +281,12 @@ class Driver:
         """Commit one finished job and show it; returns its result."""
         result = None
         if folder is not None:
-            result = Result.read(folder)
-            result.session = self._session
-            result.write(folder)
+            # Another driver that starts now may take it for the rest of an interrupted run and
+            # commit it first.
+            with contextlib.suppress(FileNotFoundError):
+                result = Result.read(folder)
+                result.session = self._session
+                result.write(folder)
             self.tracker.commit(folder)
             self.outcome.fitted += 1
         lock = self._locks.pop(job.score_key, None)

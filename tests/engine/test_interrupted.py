@@ -156,13 +156,13 @@ def test_a_result_that_another_driver_committed_first_is_no_error(bench_run, mon
     from bench.run import Driver
     from bench.tracking import Tracker
 
-    take = Driver._take
+    take = Driver.take
 
-    def late(self: Driver, job, folder, display) -> None:
+    def late(self: Driver, job, folder, display):
         Tracker(self.settings).commit(folder)
-        take(self, job, folder, display)
+        return take(self, job, folder, display)
 
-    monkeypatch.setattr(Driver, "_take", late)
+    monkeypatch.setattr(Driver, "take", late)
     outcome = bench_run("noop")
     assert outcome.exit_code == 0
     assert outcome.counts == {"done": 1}
