@@ -29,8 +29,8 @@ class SCALE(NetworkMethod):
 
     Mended against the published program: mixture weights and variances cannot leave their range
     (they could turn negative and give NaN); the mixture is fitted to the posteriors (means and
-    variances) of a network that was trained for some epochs with a normal prior, not to draws of
-    an untrained one; weight
+    variances) of a network that was trained with a normal prior until its held-out loss stood
+    still, as Jiang et al. 2017 pretrain theirs, not to draws of an untrained one; weight
     decay spares the mixture; the embedding is the mean, not a draw; responsibilities come
     from a log-sum-exp without a floor; the cell's depth enters the expected value.
     ``preset=faithful`` is the release of 2019: batches of 32, step size 2e-3 decayed to 2e-4,
@@ -64,8 +64,11 @@ class SCALE(NetworkMethod):
         kl_warmup: Annotated[int, Search(0, 2000)] = Field(
             200, ge=0, description="updates in which the weight rises from 0"
         )
-        normal_epochs: Annotated[int, Search(0, 50)] = Field(
-            30, ge=0, description="epochs with a normal prior before the mixture is fitted"
+        normal_epochs: Annotated[int, Search(0, 200)] = Field(
+            200,
+            ge=0,
+            description="most epochs with a normal prior before the mixture is fitted; "
+            "stops early like the rest",
         )
 
         presets: ClassVar = {
@@ -119,7 +122,9 @@ class SCALE(NetworkMethod):
 
         assert isinstance(model, MixtureAutoencoder)
         if self.params.max_epochs and self.params.normal_epochs:
-            schedule = Schedule.of(self.params, max_epochs=self.params.normal_epochs)
+            schedule = Schedule.of(
+                self.params, max_epochs=self.params.normal_epochs, warmup=model.kl_warmup
+            )
             train(model, model.objective, cells, schedule, context, stage="normal")
             model.kl_warmup = 0
         means = encode(model, model.embed, cells)
