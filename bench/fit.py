@@ -233,6 +233,8 @@ def _annotated(
     for name, table in fitted.fit_.tables.items():
         if len(table) == result.n_vars and table.index.equals(result.var_names):
             result.varm[name] = table
+        elif len(table) == result.n_obs and table.index.equals(result.obs_names):
+            result.obsm[name] = table
     if impute and hasattr(fitted.method, "impute"):
         result.layers["imputed"] = fitted.method.impute(fitted.prepared_)
     if impute and hasattr(fitted.method, "impute_binary"):
@@ -257,7 +259,8 @@ def _write(
     clusters.to_csv(folder / "clusters.csv")
     files["clusters.csv"] = ", ".join(clusters.columns)
     for name, table in fitted.fit_.tables.items():
-        table.to_csv(folder / f"{name}.csv", float_format="%.6g", index_label="feature")
+        label = table.index.name or "feature"
+        table.to_csv(folder / f"{name}.csv", float_format="%.6g", index_label=label)
         files[f"{name}.csv"] = f"{len(table)} × {table.shape[1]}"
     if "imputed" in result.layers:
         imputed = pd.DataFrame(result.layers["imputed"], cells, result.var_names)

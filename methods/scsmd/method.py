@@ -38,13 +38,15 @@ class ScSMD(Method):
     have memberships; no label is seen, where the published checkpoint was chosen by the true
     ones. What is left out: 1,358,336 parameters that nothing used.
 
-    The default further differs in this; ``preset=faithful`` restores it. The negative binomial
-    explains counts, with the cell's depth in the mean, not rounded logarithms, and its heads learn
-    from the start; one step a batch for the sum of the cluster losses, with converted step size
-    and momentum, instead of one step a cluster; batch norms keep the statistics of the
-    first phase, so that cells and centres share one latent space; a phase ends when labels hardly
-    change. No term balances the clusters unless ``balance_weight`` is set: watch ``pair_usage``,
-    which falls to 0 when all cells go to one cluster.
+    The default further differs in this; ``preset=faithful`` restores it. Genes are centred: else
+    20 epochs of a few hundred cells only learn the genes' means (ARI 0.00 instead of 0.79 on
+    ``sim_rna``, deepscena). The negative binomial explains counts, with the cell's depth in the
+    mean, not rounded logarithms, and its heads learn from the start; one step a batch for the sum
+    of the cluster losses, with converted step size and momentum, instead of one step a cluster,
+    and with a bound on the gradient, without which counts blow the weights up; batch norms keep
+    the statistics of the first phase, so that cells and centres share one latent space; phases 2
+    and 3 end when labels hardly change. No term balances the clusters unless ``balance_weight``
+    is set: watch ``pair_usage``, which falls to 0 when all cells go to one cluster.
     """
 
     name = "scsmd"
@@ -66,6 +68,9 @@ class ScSMD(Method):
         )
         n_top_genes: int = Field(
             784, ge=10, le=10_000, description="variable genes kept; a square leaves no padding"
+        )
+        center: bool = Field(
+            True, description="each gene's mean is taken off before, and added back after"
         )
         n_latent: Annotated[int, Search(8, 32, log=True)] = Field(
             10, ge=1, le=1024, description="dimensions of the code, which is the embedding"
@@ -149,6 +154,7 @@ class ScSMD(Method):
         presets: ClassVar = {
             "quick": {"pretrain_epochs": 10, "max_epochs": 5, "pair_epochs": 5},
             "faithful": {
+                "center": False,
                 "update": "sequential",
                 "count_target": "rounded_lognorm",
                 "frozen_norms": False,

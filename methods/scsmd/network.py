@@ -144,11 +144,14 @@ class ConvolutionalAutoencoder(nn.Module):
         )  # fmt: skip
         self.log_mean = nn.Linear(self.side**2, n_genes)
         self.dispersion = nn.Linear(self.side**2, n_genes)
+        self.register_buffer("offset", torch.zeros(n_genes))
+        self.offset: Tensor
+        """What is taken off the values before they are encoded and added to the image."""
         self.apply(_start)
 
     def encode(self, values: Tensor) -> Tensor:
         """Return the code u, (cells, n_latent)."""
-        padded = functional.pad(self.corrupt(values), (0, self.side**2 - self.n_genes))
+        padded = self._padded(self.corrupt(values) - self.offset)
         image = padded.view(-1, 1, self.side, self.side)
         code: Tensor = self.encoder(image.contiguous(memory_format=torch.channels_last))
         return code
@@ -157,7 +160,10 @@ class ConvolutionalAutoencoder(nn.Module):
         """Return the reconstructed image, (cells, side²)."""
         maps = functional.relu(self.widen(code)).view(-1, 128, self.smallest, self.smallest)
         image = self.decoder(maps.contiguous(memory_format=torch.channels_last))
-        return image[:, 0, : self.side, : self.side].flatten(1)
+        return image[:, 0, : self.side, : self.side].flatten(1) + self._padded(self.offset)
+
+    def _padded(self, values: Tensor) -> Tensor:
+        return functional.pad(values, (0, self.side**2 - self.n_genes))
 
     def count_parameters(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return log mean (without depth) and inverse dispersion, each (cells, n_genes).

@@ -111,11 +111,11 @@ def count_loss(
     return negative_binomial(targets, log_mean, theta).sum(dim=1)
 
 
-def gene_means(cells: Cells) -> Tensor:
-    """Return the mean count of each gene at a depth of 1, (genes,)."""
+def gene_means(cells: Cells, values: Callable[[Block], Tensor]) -> Tensor:
+    """Return the mean of each gene over all cells, (genes,)."""
     rows = np.arange(cells.n_cells)
-    blocks = cells.blocks(rows, _INFERENCE_BATCH)
-    return torch.stack([(b.targets / b.depth).sum(dim=0) for b in blocks]).sum(dim=0) / len(rows)
+    sums = [values(block).sum(dim=0) for block in cells.blocks(rows, _INFERENCE_BATCH)]
+    return torch.stack(sums).sum(dim=0) / len(rows)
 
 
 class Churn:
@@ -155,7 +155,9 @@ def pretrain(
     counts = params.count_target == "counts" and params.count_weight > 0
     heads = network.count_heads()
     if counts:
-        network.start_counts(gene_means(cells))
+        network.start_counts(gene_means(cells, lambda block: block.targets / block.depth))
+    if params.center:
+        network.offset.copy_(gene_means(cells, lambda block: block.inputs))
     for head in heads:
         head.requires_grad_(counts)
     moving = [parameter for parameter in network.parameters() if parameter.requires_grad]

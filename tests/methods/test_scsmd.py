@@ -244,6 +244,18 @@ def test_every_row_of_the_codes_is_its_cell():
         torch.testing.assert_close(whole[row], alone, rtol=1e-3, atol=1e-5)
 
 
+def test_centred_genes_are_centred_and_given_back():
+    torch.manual_seed(0)
+    network = ConvolutionalAutoencoder(90, 3)
+    values, offset = torch.rand(4, 90), torch.arange(90.0)
+    code = network.encode(values)
+    image = network.decode(code)
+    network.offset.copy_(offset)
+    torch.testing.assert_close(network.encode(values + offset), code, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(network.decode(code)[:, :90], image[:, :90] + offset)
+    torch.testing.assert_close(network.decode(code)[:, 90:], image[:, 90:])
+
+
 def test_settled_norms_are_means_over_batches():
     network = nn.Sequential(nn.BatchNorm1d(30))
     cells = cells_of(counts(40, 30))

@@ -124,5 +124,6 @@ def test_faithful_is_what_was_published():
     params = ScSMD.Params.build(presets=("faithful",), owner="scsmd")
     assert (params.update, params.count_target) == ("sequential", "rounded_lognorm")
     assert (params.tolerance, params.max_gradient, params.frozen_norms) == (0, 0, False)
+    assert not params.center
     assert (params.pretrain_epochs, params.max_epochs, params.pair_epochs) == (20, 20, 20)
     assert (params.n_top_genes, params.n_latent, params.batch_size) == (784, 10, 100)
