@@ -234,7 +234,7 @@ def _annotated(
         if len(table) == result.n_vars and table.index.equals(result.var_names):
             result.varm[name] = table
         elif len(table) == result.n_obs and table.index.equals(result.obs_names):
-            result.obsm[name] = table
+            result.obsm[name] = table.copy()  # AnnData renames its index
     if impute and hasattr(fitted.method, "impute"):
         result.layers["imputed"] = fitted.method.impute(fitted.prepared_)
     if impute and hasattr(fitted.method, "impute_binary"):

@@ -152,7 +152,7 @@ class ScSMD(Method):
         )
 
         presets: ClassVar = {
-            "quick": {"pretrain_epochs": 10, "max_epochs": 5, "pair_epochs": 5},
+            "quick": {"batch_size": 64, "pretrain_epochs": 12, "max_epochs": 5, "pair_epochs": 5},
             "faithful": {
                 "center": False,
                 "update": "sequential",
