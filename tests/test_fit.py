@@ -201,3 +201,13 @@ def test_through_the_command_line_with_a_picture(text: Path, types: Path, tmp_pa
     svg = (out / "umap.svg").read_text()
     assert "<svg" in svg
     assert (out / "latent.csv").is_file()
+
+
+def test_tables_of_cells_are_named_by_them(text: Path, tmp_path: Path):
+    short = "scsmd[pretrain_epochs=1,max_epochs=1,pair_epochs=1,batch_size=20]"
+    fit(text, tmp_path / "out", short, n_clusters=3)
+    written = pd.read_csv(tmp_path / "out" / "memberships.csv", index_col="cell")
+    result = read_h5ad(tmp_path / "out" / "result.h5ad")
+    assert list(written.index) == list(result.obs_names)
+    np.testing.assert_allclose(result.obsm["memberships"], written, rtol=1e-4)
+    assert pd.read_csv(tmp_path / "out" / "centres.csv", index_col="cluster").shape == (3, 10)
