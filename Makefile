@@ -65,13 +65,17 @@ results-scsmd: setup
 	mkdir -p docs/results
 	cp results/scsmd/reports/all/summary.md docs/results/scsmd.md
 
-# What docs/results/README.md says of the reasons; about 10 minutes.
+# What docs/results/README.md says of the reasons; about half an hour.
 results-ablation: setup
 	$(VENV)/bin/bench run -m 'vae,vae[kl_weight=0.1],vae[likelihood=gaussian],ae[likelihood=nb],ae,lsnmf,lsnmf[normalize=false]' \
 	  -d baron_mouse,pbmc3k --seeds 3 --results results/ablation --no-report
 	$(VENV)/bin/bench run -m 'ae,ae[adjust_depth=false],vae,vae[adjust_depth=false],scale,scale[known_k=true],lsnmf,lsnmf[normalize=false]' \
 	  -d leukemia --seeds 3 --results results/ablation --no-report
-	$(VENV)/bin/bench report --results results/ablation --no-umap
+	$(VENV)/bin/bench run -m 'lsi,lsi[idf=false],lsi[drop_first=false],lsi[unit_rows=false],nmf,nmf[tfidf=true],lsnmf,lsnmf[tfidf=true]' \
+	  -d leukemia,schep_celllines,forebrain_half --seeds 3 --results results/ablation --no-report
+	$(VENV)/bin/bench run -m 'vae,vae[prior=learned_gaussian],vae[max_epochs=60],scale,scale[n_components=1],scale[normal_epochs=30],scale[known_k=true]' \
+	  -d leukemia,schep_celllines,forebrain_half --seeds 3 --results results/ablation --no-report
+	$(VENV)/bin/bench report --results results/ablation --no-umap --no-static
 	mkdir -p docs/results
 	cp results/ablation/reports/all/summary.md docs/results/ablation.md
 
