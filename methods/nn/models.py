@@ -82,7 +82,9 @@ class Autoencoder(Network):
 class SparseAutoencoder(Autoencoder):
     """Autoencoder whose units are off in most cells: adds β Σ_j KL(ρ ‖ a_j).
 
-    ``penalty="softmax"`` is the published one, whose a_j is constant (see ``sparse_ae``).
+    ``penalty="softmax"`` is the published one, whose a_j is constant (see ``sparse_ae``). Held-out
+    cells are judged without the penalty: it is a means, and fitted to the training cells it grows
+    on others from the first epoch on.
     """
 
     def __init__(
@@ -113,7 +115,7 @@ class SparseAutoencoder(Autoencoder):
             penalty = softmax_sparsity(code, self.rho)
         else:
             penalty = sparsity(torch.sigmoid(before), self.rho)
-        loss = reconstruction + self.beta * penalty
+        loss = reconstruction if update is None else reconstruction + self.beta * penalty
         return {"loss": loss, "reconstruction_loss": reconstruction, "sparsity_loss": penalty}
 
 

@@ -209,3 +209,24 @@ def test_sound_stack_moves_every_layer(toy_counts: AnnData):
         fresh = fitted.method._make()
     for new, old in zip(fresh.encoders, fitted.method._model.encoders, strict=True):
         assert not torch.allclose(new.weight, old.weight.cpu())
+
+
+def test_held_out_cells_are_judged_without_the_sparsity_penalty():
+    """Fitted to the training cells the penalty grows on others: it stopped training at once."""
+    import torch
+
+    from bench.methods.nn.batches import Block
+    from bench.methods.nn.likelihoods import Gaussian
+    from bench.methods.nn.models import SparseAutoencoder
+
+    model = SparseAutoencoder(
+        6, (), 4, Gaussian(), code_activation="sigmoid", input_dropout=0.0, rho=0.05, beta=3.0,
+        penalty="activation",
+    )  # fmt: skip
+    block = Block(torch.rand(5, 6), torch.rand(5, 6), torch.ones(5, 1))
+    held_out = model.objective(block, None)
+    assert float(held_out["loss"]) == pytest.approx(float(held_out["reconstruction_loss"]))
+    training = model.objective(block, 0)
+    whole = float(training["reconstruction_loss"]) + 3.0 * float(training["sparsity_loss"])
+    assert float(training["loss"]) == pytest.approx(whole)
+    assert float(training["sparsity_loss"]) > 0
