@@ -19,7 +19,7 @@ def both(**values):
     )
 
 
-SMALL = {"n_cells": 100, "n_genes": 200, "n_peaks": 600}
+SMALL = {"n_cells": 100, "rare": 0.08, "n_genes": 200, "n_peaks": 600}
 
 
 @pytest.mark.parametrize("part", ["rna", "atac"])
