@@ -259,7 +259,7 @@ def _write(
     clusters.to_csv(folder / "clusters.csv")
     files["clusters.csv"] = ", ".join(clusters.columns)
     for name, table in fitted.fit_.tables.items():
-        label = table.index.name or "feature"
+        label = str(table.index.name or "feature")
         table.to_csv(folder / f"{name}.csv", float_format="%.6g", index_label=label)
         files[f"{name}.csv"] = f"{len(table)} × {table.shape[1]}"
     if "imputed" in result.layers:
