@@ -37,6 +37,8 @@ def start(flags: dict[str, Any], methods: str, seeds: int) -> subprocess.Popen[s
         stderr=subprocess.STDOUT,
         text=True,
         env=os.environ | {MARK: str(flags["results"])},
+        # A shell's background job ignores Ctrl-C, and so would all that it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
