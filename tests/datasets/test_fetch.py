@@ -505,7 +505,9 @@ def test_a_changed_archive_is_unpacked_again(tmp_path: Path):
     assert not (tmp_path / "out" / "a.txt").exists()
 
 
-@pytest.mark.parametrize("name", ["../out.txt", "/outside/out.txt", "a/../../out.txt", "..\\out.txt"])
+@pytest.mark.parametrize(
+    "name", ["../out.txt", "/outside/out.txt", "a/../../out.txt", "..\\out.txt"]
+)
 @pytest.mark.parametrize("make", [make_tar, make_zip])
 def test_paths_that_point_outside_are_refused(tmp_path: Path, name: str, make: Any):
     inner = tmp_path / "inner"
