@@ -57,6 +57,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+@app.callback()
+def _program() -> None:
+    """Keep the verb a word of its own, also where it is the only one."""
+
+
 cli_gate.mount(app)
 cli_score.mount(app)
 app.add_typer(data_app, name="data")
@@ -308,6 +315,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, interrupt)
     try:
+        _only(sys.argv[1:2])
         app(standalone_mode=True)
     except BenchError as error:
         typer.echo(f"bench: {error}", err=True)
@@ -315,6 +323,14 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("bench: interrupted", err=True)
         sys.exit(130)
+
+
+def _only(verb: list[str]) -> None:
+    """Leave out the other verbs: Typer would build the options of all of them at every start."""
+    commands = [one for one in app.registered_commands if [one.name] == verb]
+    groups = [one for one in app.registered_groups if [one.name] == verb]
+    if commands or groups:
+        app.registered_commands, app.registered_groups = commands, groups
 
 
 def _list(
