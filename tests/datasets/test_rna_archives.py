@@ -12,51 +12,9 @@ import pandas as pd
 import pytest
 import scipy.io
 import scipy.sparse as sp
+from _written import by_card, counts, dense, write
 
 from bench.errors import DataError, UsageError
-from bench.registry import datasets
-
-
-@pytest.fixture
-def loader(tmp_path: Path):
-    """Make the loader of a set, with a cache of its own."""
-
-    def make(name: str, **params: str):
-        cls = datasets().get(name)
-        built = cls.Params.build(params, owner=name)
-        return cls(built, cache=tmp_path / "cache", offline=True)
-
-    return make
-
-
-def counts(n_cells: int, n_genes: int, seed: int = 0) -> np.ndarray:
-    """Counts with no empty cell or gene, cells × genes."""
-    return np.random.default_rng(seed).poisson(1.0, (n_cells, n_genes)) + np.eye(
-        n_cells, n_genes, dtype=int
-    )
-
-
-def write(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".gz":
-        with gzip.open(path, "wt") as stream:
-            stream.write(text)
-    else:
-        path.write_text(text)
-    return path
-
-
-def by_card(dataset, folder: Path) -> dict[str, Path]:
-    """The files that a card asks for, all in one folder."""
-    return {file.name: folder / file.name for file in dataset.card.files}
-
-
-def dense(adata) -> np.ndarray:
-    assert sp.issparse(adata.X)
-    assert adata.X.format == "csr"
-    assert adata.X.dtype == np.float32
-    return adata.X.toarray()
-
 
 # --- blood ------------------------------------------------------------------------------------
 
