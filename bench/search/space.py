@@ -234,7 +234,7 @@ def _is_one_of(value: Any, allowed: tuple[Any, ...]) -> bool:
 
 def _kind(params: type[Parameters], name: str) -> str:
     annotation = params.model_fields[name].annotation
-    return {int: "int", float: "float"}.get(annotation, "other")  # type: ignore[arg-type]
+    return "int" if annotation is int else "float" if annotation is float else "other"
 
 
 def _checked(owner: str, params: type[Parameters], dimension: Dimension) -> Dimension:
