@@ -33,8 +33,9 @@ class LSNMF(Factorization):
     size is carried from one subproblem to the next (Lin's suggestion; the same path with fewer
     trials), the first gradient that sets the tolerances is that of both factors (nimfa takes W's
     alone by a misplaced argument), the gradient that ends the iterations is that after the moves,
-    the start is nndsvda instead of random columns, at most 100 iterations instead of 12, and the
-    arbitrary scale of the components is removed. ``solver=nimfa`` runs nimfa itself on a dense
+    the start is nndsvda instead of random columns, at most 100 iterations of 5 steps a subproblem
+    instead of 12 of 10 (the same objective in less time), and the arbitrary scale of the
+    components is removed. ``solver=nimfa`` runs nimfa itself on a dense
     copy from the same start; the native solver with ``published_steps`` gives the same factors.
     """
 
@@ -61,8 +62,8 @@ class LSNMF(Factorization):
             description="stop when the projected gradient is below tol × the first "
             "(nimfa reads 0 as 1e-5)",
         )
-        sub_iter: Annotated[int, Search(5, 50, log=True)] = Field(
-            10, ge=1, description="gradient steps per subproblem"
+        sub_iter: Annotated[int, Search(3, 30, log=True)] = Field(
+            5, ge=1, description="gradient steps per subproblem"
         )
         inner_sub_iter: Annotated[int, Search(5, 20)] = Field(
             10, ge=1, description="trials of a step size"
@@ -79,6 +80,7 @@ class LSNMF(Factorization):
             "faithful": {
                 "init": "random_vcol",
                 "max_iter": 12,
+                "sub_iter": 10,
                 "tol": 1e-5,
                 "published_steps": True,
                 "normalize": False,

@@ -17,7 +17,13 @@ from bench.methods._nimfa import factorize as nimfa_factorize
 from bench.methods.lsnmf import LSNMF, factorize, solve
 from bench.progress import Curves
 
-PUBLISHED = {"init": "random_vcol", "max_iter": 12, "tol": 1e-5, "published_steps": True}
+PUBLISHED = {
+    "init": "random_vcol",
+    "max_iter": 12,
+    "sub_iter": 10,
+    "tol": 1e-5,
+    "published_steps": True,
+}
 
 
 def params(**values: object) -> LSNMF.Params:
