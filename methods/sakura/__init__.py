@@ -1,0 +1,1 @@
+"""SAKURA: an autoencoder whose latent space is guided by what a user knows."""
