@@ -111,6 +111,29 @@ def _is_file(name: str, settings: Settings) -> bool:
 
 
 def _chosen(one: Selected, settings: Settings, say: Say) -> Chosen:
+    """Return what a selector stands for, as a rare-population task if it asks for one."""
+    from bench.datasets._planted import Planted, split_task
+
+    rest, task = split_task(one.values, one.name)
+    found = _plain(replace(one, values=rest), settings, say)
+    if task is None:
+        return found
+    own = {key: value for key, value in one.values.items() if key not in rest}
+    return Chosen(
+        Planted(found.dataset, task),
+        found.source + source_digest("bench.datasets._planted"),
+        _with(found.label, own),
+        _with(found.selector, own),
+    )
+
+
+def _with(text: str, values: dict[str, str]) -> str:
+    """Return a display name with further values in its brackets."""
+    more = label("", values)
+    return f"{text[:-1]},{more[1:]}" if text.endswith("]") else text + more
+
+
+def _plain(one: Selected, settings: Settings, say: Say) -> Chosen:
     from bench.datasets.files import find_local
 
     if not _is_file(one.name, settings):

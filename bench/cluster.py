@@ -12,6 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import igraph
     import numpy as np
     import scipy.sparse as sp
 
@@ -57,8 +60,16 @@ def leiden(
     on the graph of :func:`connectivities`: the graph and settings of scanpy. igraph's own
     implementation, seeded; it takes a tenth of leidenalg's time for the same scores.
     """
-    import random
+    return next(leiden_grid(embedding, seed, (resolution,), n_neighbors))[1]
 
+
+def leiden_grid(
+    embedding: np.ndarray,
+    seed: int,
+    resolutions: Sequence[float],
+    n_neighbors: int = N_NEIGHBORS,
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Give each resolution with the labels of :func:`leiden` there, of one graph for all."""
     import igraph
     import numpy as np
     import scipy.sparse as sp
@@ -66,13 +77,27 @@ def leiden(
     n_cells = len(embedding)
     if n_cells < 3 or np.all(embedding == embedding[0]):
         # Equal points have no neighbourhoods: any split would be an accident of the seed.
-        return np.zeros(n_cells, dtype=np.int64)
+        yield from ((one, np.zeros(n_cells, dtype=np.int64)) for one in resolutions)
+        return
     upper = sp.triu(connectivities(embedding, n_neighbors, seed=seed), k=1).tocoo()
     graph = igraph.Graph(n=n_cells, edges=np.column_stack((upper.row, upper.col)))
+    for resolution in resolutions:
+        yield resolution, _communities(graph, upper.data, resolution, seed)
+
+
+def _communities(
+    graph: igraph.Graph, weights: np.ndarray, resolution: float, seed: int
+) -> np.ndarray:
+    """Return the communities of a graph, numbered from the largest down, shape (n_cells,)."""
+    import random
+
+    import igraph
+    import numpy as np
+
     igraph.set_random_number_generator(random.Random(seed))
     try:
         found = graph.community_leiden(
-            objective_function="modularity", weights=upper.data, resolution=resolution,
+            objective_function="modularity", weights=weights, resolution=resolution,
             n_iterations=2,
         )  # fmt: skip
     finally:
@@ -132,9 +157,11 @@ def _membership(distances: np.ndarray, target: float) -> np.ndarray:
 
 
 def nearest_neighbors(
-    embedding: np.ndarray, k: int, *, seed: int
+    embedding: np.ndarray, k: int, *, seed: int, reference: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return indices and Euclidean distances of the ``k`` nearest other cells, cells × k.
+
+    With a mask ``reference`` the neighbours are its cells, and those asked are the others.
 
     Exact (brute force), nearest first. The distances are in units of the largest coordinate after
     centring. Ties go to a random cell by ``seed``: in the order of the file, which is often
@@ -145,8 +172,13 @@ def nearest_neighbors(
 
     points = bounded(embedding)
     order = np.random.default_rng(seed).permutation(len(points))
-    found = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(points[order])
-    distances, indices = found.kneighbors()
+    model = NearestNeighbors(n_neighbors=k, algorithm="brute")
+    if reference is not None:
+        order = order[reference[order]]
+        distances, indices = model.fit(points[order]).kneighbors(points[~reference])
+        distances[distances < 1e-7] = 0.0
+        return order[indices], distances
+    distances, indices = model.fit(points[order]).kneighbors()
     # |x|² + |y|² - 2 x·y leaves up to this much between equal points.
     distances[distances < 1e-7] = 0.0
     back = np.argsort(order)

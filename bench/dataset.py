@@ -78,6 +78,10 @@ class Card:
     """What must be fetched; empty for data that need no network."""
     documented: str = ""
     """Public page or record that documents the files, their header line and the label column."""
+    rare_type: str = ""
+    """The type that a rare-population task asks for; empty if there is no such task."""
+    train_key: str | None = None
+    """Column of ``obs``, true for the cells that a fit may see; ``None``: it may see all."""
     verified: bool = False
     """True once a real file has passed the loader's checks."""
 

@@ -15,7 +15,7 @@ from bench.config import Settings
 from bench.errors import UsageError
 from bench.keys import digest, preparation_digest, source_digest
 from bench.method import USABLE, Method
-from bench.metrics import metrics_version
+from bench.metrics import metrics, metrics_version
 from bench.paramsfile import FromFile
 from bench.recipe import Recipe
 from bench.registry import Entry, Registry
@@ -248,11 +248,26 @@ def make_job(
             "counts_digest": dataset.counts_digest,
             "labels_digest": dataset.labels_digest,
             "batch_digest": dataset.batch_digest,
+            **_task(one.cls, dataset),
             "version": one.cls.version,
             "source": source_digest(one.origin),
         },
     )
     return with_seed(replace(job, **more), seed)
+
+
+def _task(cls: type[Method], dataset: StoredDataset) -> dict[str, str]:
+    """Return what a rare-population task adds to the facts; nothing for other datasets.
+
+    A method that cannot embed new cells is fitted on all of them: ``fitted_on`` stays empty.
+    """
+    if not dataset.rare_type and not dataset.train_digest:
+        return {}
+    return {
+        "rare_type": dataset.rare_type,
+        "train_digest": dataset.train_digest,
+        "fitted_on": dataset.train_digest if hasattr(cls, "transform") else "",
+    }
 
 
 def with_seed(job: Job, seed: int) -> Job:
@@ -263,8 +278,10 @@ def with_seed(job: Job, seed: int) -> Job:
         "labels": facts["labels_digest"] if "labels" in job.uses else None,
         "batch": facts["batch_digest"] if "batch" in job.uses else None,
     }
+    part = {"fitted_on": facts["fitted_on"]} if facts.get("fitted_on") else {}
     fit_key = digest(
         {
+            **part,
             "method": job.method_name,
             "version": facts["version"],
             "source": facts["source"],
@@ -293,6 +310,9 @@ def score_key(job: Job, fit_key: str) -> str:
     content = [fit_key, labels, job.facts["batch_digest"], job.protocol, metrics_version()]
     if job.protocol == "holdout":
         content.append(SPLIT_VERSION)
+    if job.facts.get("rare_type"):
+        rare = {name: metric for name, metric in metrics().items() if metric.kind == "rare"}
+        content += [job.facts["rare_type"], job.facts["train_digest"], metrics_version(rare)]
     if job.part != "report":
         content += [job.part, job.study["name"], job.metrics]
     return digest(content)

@@ -120,7 +120,8 @@ def add_scores(
     for row in rows:
         told.fits += 1
         stamps = read_json(row["stamps"])
-        lacking = [name for name, one in wanted.items() if stamps.get(name) != stamp(one)]
+        here = _applicable(wanted, row["rare_type"])
+        lacking = [name for name, one in here.items() if stamps.get(name) != stamp(one)]
         if not lacking:
             told.current += 1
             continue
@@ -268,9 +269,15 @@ def _key(row: dict[str, Any], result: Result) -> str:
     from bench.tracking import read_json
 
     stamps = read_json(row["stamps"]) | result.stamps
-    if any(stamps.get(name) != stamp(metric) for name, metric in metrics().items()):
+    wanted = _applicable(metrics(), row["rare_type"])
+    if any(stamps.get(name) != stamp(metric) for name, metric in wanted.items()):
         return str(row["score_key"])
     return score_key(replace(result.job, metrics=None), result.job.fit_key)
+
+
+def _applicable(wanted: dict[str, Metric], rare_type: str) -> dict[str, Metric]:
+    """Return the metrics that a dataset can have: those of a rare type only if it names one."""
+    return {name: one for name, one in wanted.items() if rare_type or one.kind != "rare"}
 
 
 def _source_now(result: Result, plugins: tuple[str, ...]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bench.metrics import Fact, Metric, Missing, metrics
+from bench.metrics import Fact, Metric, Missing, RareTask, metrics
 from bench.seeds import derive
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def score(
     batch: Any = None,
     only: np.ndarray | None = None,
     k: int | None = None,
+    rare: RareTask | None = None,
     chosen: Mapping[str, Metric] | None = None,
 ) -> Scores:
     """Cluster an embedding and compute all metrics.
@@ -65,6 +66,8 @@ def score(
         see the masked cells only, neighbours and silhouettes among them.
     k
         Clusters of k-means where ``types`` hides some cells' types (default: count them).
+    rare
+        The rare type and the held-out cells; without it metrics of a rare type are missing.
     chosen
         Metrics to compute (default: all).
 
@@ -97,6 +100,7 @@ def score(
         true = np.zeros(len(points), dtype=np.int64)  # read by no metric of that kind
     batches = None if batch is None else _labels("batch", batch, len(points))[mask]
     _embedding_metrics(scores, wanted, points[mask], true[mask], batches, seed)
+    _rare_metrics(scores, wanted, points, mask, rare, seed)
     for name, labels in scores.clusters.items():
         _cluster_metrics(scores, wanted, name, points[mask], true[mask], labels[mask], seed)
     return scores
@@ -120,6 +124,29 @@ def _embedding_metrics(
             scores.missing[key] = "no batch is given"
         elif metric.kind == "batch":
             _compute(scores, key, metric.function, points, true, batch, seed=own_seed)
+
+
+def _rare_metrics(
+    scores: Scores,
+    wanted: Mapping[str, Metric],
+    points: np.ndarray,
+    mask: np.ndarray,
+    task: RareTask | None,
+    seed: int,
+) -> None:
+    """Compute the metrics of the rare type on the reported cells."""
+    chosen = [metric for metric in wanted.values() if metric.kind == "rare"]
+    if task is None:
+        reason = "the dataset names no rare type (rare_type=TYPE in its brackets)"
+        scores.missing |= {f"embedding/{metric.name}": reason for metric in chosen}
+        return
+    train = None if task.train is None else task.train[mask]
+    shown = RareTask(task.rare[mask], train, task.no_held_out)
+    for metric in chosen:
+        own_seed = derive(seed, "score", metric.name.removesuffix("_held_out"))
+        _compute(
+            scores, f"embedding/{metric.name}", metric.function, points[mask], shown, seed=own_seed
+        )
 
 
 def _cluster_metrics(

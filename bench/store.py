@@ -130,8 +130,10 @@ class Store:
             facts |= write_dataset(writer, adata, dataset)
             if adata.isbacked:
                 adata.file.close()
+            task = [dataset.card.rare_type, facts["train_digest"]]
             name = digest([LAYOUT, facts["counts_digest"], facts["labels_digest"],
-                           facts["batch_digest"], dataset.name, *dataset.notes])  # fmt: skip
+                           facts["batch_digest"], dataset.name, *dataset.notes,
+                           *(task if any(task) else [])])  # fmt: skip
             folder = self.root / "datasets" / name
             self._in_use.declare(name)
             with self._locked(name):

@@ -51,6 +51,16 @@ class StoredDataset:
         return str(self.facts["batch_digest"])
 
     @property
+    def train_digest(self) -> str:
+        """Identifies the cells that a fit may see; empty if it may see all."""
+        return str(self.facts.get("train_digest", ""))
+
+    @property
+    def rare_type(self) -> str:
+        """The type of a rare-population task; empty if there is none."""
+        return str(self.facts["card"].get("rare_type", ""))
+
+    @property
     def n_types(self) -> int:
         """Number of true types."""
         return len(self.facts["types"])
@@ -71,6 +81,11 @@ class Truth:
     def batch(self) -> np.ndarray | None:
         """Batch of each cell, if there is one."""
         return reader(self.folder)("batch") if (self.folder / "batch.npy").is_file() else None
+
+    @cached_property
+    def train(self) -> np.ndarray | None:
+        """Mask of the cells that a fit may see, if some are held out."""
+        return reader(self.folder)("train") if (self.folder / "train.npy").is_file() else None
 
 
 def load_counts(folder: Path) -> AnnData:
@@ -133,6 +148,8 @@ def write_dataset(writer: FolderWriter, adata: AnnData, dataset: Dataset) -> dic
         texts["batch"] = adata.obs[card.batch_key]
     for name, values in texts.items():
         writer.save(name, np.asarray([str(value) for value in values], dtype=np.str_))
+    if card.train_key is not None:
+        writer.save("train", adata.obs[card.train_key].to_numpy(dtype=bool))
     kinds, sizes = np.unique(writer.read("types"), return_counts=True)
     counts = ("data", "indices", "indptr", "cells", "features")
     return {
@@ -141,6 +158,8 @@ def write_dataset(writer: FolderWriter, adata: AnnData, dataset: Dataset) -> dic
         "labels_digest": _array_digest({"types": writer.read("types")}),
         "batch_digest": "" if card.batch_key is None
         else _array_digest({"batch": writer.read("batch")}),
+        "train_digest": "" if card.train_key is None
+        else _array_digest({"train": writer.read("train")}),
         "types": {str(kind): int(size) for kind, size in zip(kinds, sizes, strict=True)},
         "median_counts": float(np.median(np.concatenate(totals))),
     }  # fmt: skip

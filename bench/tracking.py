@@ -391,6 +391,7 @@ def _job_tags(result: Result) -> dict[str, str]:
         "n_cells": str(job.facts["n_cells"]),
         "n_features": str(job.facts["n_features"]),
         "n_types": str(job.facts["n_types"]),
+        "rare_type": job.facts.get("rare_type", ""),
         "source": job.facts["source"],
         "stamps": json.dumps(result.stamps),
         "missing": json.dumps(result.missing),
@@ -443,7 +444,7 @@ def _committed(run: Any) -> Committed:
 _TEXT = (
     "session_id", "method", "method_name", "family", "dataset", "modality", "protocol", "profile",
     "status", "reason", "log_tail", "fit_key", "score_key", "device", "uses", "git_commit",
-    "versions", "missing", "notes", "source", "stamps", "rescored",
+    "versions", "missing", "notes", "source", "stamps", "rescored", "rare_type",
 )  # fmt: skip
 _WHOLE = ("seed", "threads", "n_cells", "n_features", "n_types")
 

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from bench.method import Fit, Method
+    from bench.metrics import RareTask
     from bench.progress import Listener
+    from bench.stored import Truth
 
 _NEWS_SECONDS = 0.1
 
@@ -101,6 +103,11 @@ def fit(payload: dict[str, Any], line: Line) -> dict[str, Any]:
         for name, path in payload["knowledge"].items()
     }
     curves = Curves(_listener(line, judged=bool(job["study"].get("judged"))))
+    seen, some = data, payload["train"]
+    if some:
+        train = np.load(some, allow_pickle=False)[cells]
+        seen = data[train].copy()
+        known = {name: values[train] for name, values in known.items()}
     scratch = folder / "scratch"
     scratch.mkdir()
     context = Context(
@@ -114,7 +121,7 @@ def fit(payload: dict[str, Any], line: Line) -> dict[str, Any]:
         scratch=scratch,
     )
     wall, cpu = time.perf_counter(), _cpu_seconds()
-    result = method.fit(data, context)
+    result = method.fit(seen, context)
     seconds, cpu_seconds = time.perf_counter() - wall, _cpu_seconds() - cpu
     # Methods are imported when a job starts: an edit since the plan would be stored under a key
     # that stands for the code before it.
@@ -122,7 +129,10 @@ def fit(payload: dict[str, Any], line: Line) -> dict[str, Any]:
         raise UsageError(
             f"the source of {method.name} was edited during the run; run the same command again"
         )
-    _check(result, data.n_obs, method.name)
+    _check(result, seen.n_obs, method.name)
+    if some:
+        result = _of_all_cells(result, method, seen, data)
+        _check(result, data.n_obs, method.name)
     _write_fit(result, method, data, folder / "artifacts")
     _write_features(data, Path(job["dataset_folder"]), folder / "artifacts")
     np.save(folder / "artifacts" / "cells.npy", cells)
@@ -168,6 +178,7 @@ def score(payload: dict[str, Any], line: Line) -> dict[str, Any]:
         batch=batch,
         only=seen.only,
         k=seen.k,
+        rare=_rare_task(job, seen.types, truth, cells),
         chosen=chosen,
     )
     table = pd.DataFrame(index=embedding.index)
@@ -194,6 +205,23 @@ FUNCTIONS: dict[str, Callable[[dict[str, Any], Line], dict[str, Any]]] = {
 }
 
 
+def _of_all_cells(result: Fit, method: Any, seen: Any, data: Any) -> Fit:
+    """Return the result of a fit on some cells with the embedding of all, by ``transform``.
+
+    What the method says of its training cells alone is left out: clusterings, tables of cells.
+    """
+    from dataclasses import replace
+
+    tables = {
+        name: table for name, table in result.tables.items()
+        if not table.index.equals(seen.obs_names)
+    }  # fmt: skip
+    return replace(
+        result, embedding=method.transform(data), labels={}, predictions={}, tables=tables,
+        notes=result.notes | {"fitted on": f"{seen.n_obs} of {data.n_obs} cells"},
+    )  # fmt: skip
+
+
 def _check(result: Fit, n_cells: int, name: str) -> None:
     """Raise for a result that breaks the contract; not finite means diverged."""
     import numpy as np
@@ -214,6 +242,24 @@ def _check(result: Fit, n_cells: int, name: str) -> None:
                 f"{name} returned labels '{key}' of shape {np.shape(labels)}; "
                 f"expected ({n_cells},)"
             )
+
+
+def _rare_task(job: dict[str, Any], types: Any, truth: Truth, cells: Any) -> RareTask | None:
+    """Return where the rare type is and which cells the fit has not seen, if the dataset asks."""
+    import numpy as np
+
+    from bench.metrics import RareTask
+
+    facts = job["facts"]
+    if types is None or not facts.get("rare_type"):
+        return None
+    rare = np.asarray(types) == facts["rare_type"]
+    if truth.train is None:
+        return RareTask(rare, no_held_out="no cells are held out (train=0.7 in the brackets)")
+    if not facts["fitted_on"]:
+        reason = f"{job['method_name']} has no transform and was fitted on all cells"
+        return RareTask(rare, no_held_out=reason)
+    return RareTask(rare, np.asarray(truth.train)[cells])
 
 
 def _write_fit(result: Fit, method: Method, data: Any, folder: Path) -> None:

@@ -122,6 +122,7 @@ def run_job(
     payload = {
         "job": job.as_dict(), "cache": str(cache), "folder": str(work), "log": str(log),
         "threads": job.threads, "knowledge": _knowledge(job),
+        "train": f"{job.dataset_folder}/train.npy" if job.facts.get("fitted_on") else "",
     }  # fmt: skip
 
     def hear(kind: str, value: Any) -> str | None:

@@ -14,12 +14,13 @@ from typing import Any
 
 from bench.errors import UsageError
 
-from .base import Fact, Metric, Missing, Result
+from .base import Fact, Metric, Missing, RareTask, Result
 
 __all__ = [
     "Fact",
     "Metric",
     "Missing",
+    "RareTask",
     "Result",
     "metrics",
     "metrics_version",
@@ -67,7 +68,7 @@ def stamp(metric: Metric) -> str:
     """Return the version of a metric's values: its own, and those of the clusterings it uses."""
     from bench.cluster import VERSIONS
 
-    if metric.kind in ("embedding", "batch"):
+    if metric.kind in ("embedding", "batch", "rare"):
         return str(metric.version)
     return ".".join(str(number) for number in (metric.version, *VERSIONS.values()))
 
@@ -92,13 +93,16 @@ def _register(found: dict[str, Metric], target: Any, where: str) -> None:
 def metrics_version(chosen: Mapping[str, Metric] | None = None) -> str:
     """Return a short digest of what scores depend on: metrics and clusterings, with versions.
 
-    ``chosen`` restricts it to some metrics (default: all).
+    ``chosen`` restricts it to some metrics (default: all that every dataset can have; those of a
+    rare type count where there is one).
     """
     import hashlib
 
     from bench.cluster import VERSIONS
 
     versions = {f"{name}()": version for name, version in VERSIONS.items()}
-    versions |= {m.name: m.version for m in (metrics() if chosen is None else chosen).values()}
+    if chosen is None:
+        chosen = {name: metric for name, metric in metrics().items() if metric.kind != "rare"}
+    versions |= {metric.name: metric.version for metric in chosen.values()}
     text = ",".join(f"{name}:{version}" for name, version in sorted(versions.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -7,6 +7,7 @@ A metric is a pure function with a name and a version. Where it is computed depe
 ``partition``   ``function(embedding, predicted, *, seed)``: a clustering on the embedding
 ``embedding``   ``function(embedding, true, *, seed)``: the true types on the embedding
 ``batch``       ``function(embedding, true, batch, *, seed)``: mixing of the batches
+``rare``        ``function(embedding, task, *, seed)``: one rare type (:class:`RareTask`)
 =============  ==========================================================================
 
 ``true``, ``predicted`` and ``batch`` are arrays of codes or names, shape (n_cells,), without gaps;
@@ -19,15 +20,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Fact = str | float
 Result = float | tuple[float, dict[str, Fact]]
-Kind = Literal["clustering", "partition", "embedding", "batch"]
+Kind = Literal["clustering", "partition", "embedding", "batch", "rare"]
 
 
 class Missing(Exception):
     """Raised by a metric that is not defined for its input; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class RareTask:
+    """The rare type of a dataset, and the cells that the fit has not seen."""
+
+    rare: np.ndarray
+    """Mask of the cells of the rare type, shape (n_cells,)."""
+    train: np.ndarray | None = None
+    """Mask of the cells that the method was fitted on; ``None``: it was fitted on all."""
+    no_held_out: str = ""
+    """Why there are no held-out cells, in one line, where ``train`` is ``None``."""
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def _objective(name: str, protocol: str) -> Objective:
             f"--objective {name} needs labels, which --protocol unsupervised does not look at; "
             "use silhouette or loss, or another protocol."
         )
-    own = {"embedding", "batch"}
+    own = {"embedding", "batch", "rare"}
     if (where == "embedding") != (metric.kind in own):
         right = "embedding" if metric.kind in own else "kmeans or leiden"
         raise UsageError(f"--objective {name}: '{metric_name}' is a metric of {right}.")

@@ -1,0 +1,194 @@
+"""The rare-population task: a dataset with one type made rare, and cells kept from the fit.
+
+Any dataset takes these parameters in its brackets, a file, a named set or a simulator alike:
+``zheng_sorted[rare_type=monocytes,prevalence=0.01,train=0.7]``. Labels are used here, on the side
+of the dataset; a fit sees which cells are there and nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from bench.dataset import Card, Dataset, Held
+from bench.errors import DataError, UsageError, did_you_mean
+from bench.parameters import Parameters
+from bench.seeds import derive
+
+if TYPE_CHECKING:
+    import numpy as np
+    from anndata import AnnData
+
+SMALLEST = 5
+"""Cells of the rare type that must be left: below, a score is the luck of single cells."""
+TRAIN_KEY = "bench_train"
+
+
+class Task(Parameters):
+    """What makes a dataset a rare-population task."""
+
+    rare_type: str = Field(
+        "", description="type to be found; case, spaces and punctuation do not matter"
+    )
+    prevalence: float | None = Field(
+        None, gt=0, lt=1, description="its share of the cells after down-sampling; none: as it is"
+    )
+    plant_seed: int = Field(
+        0, ge=0, description="which of its cells are kept, and which cells are held out"
+    )
+    train: float | None = Field(
+        None, gt=0, lt=1, description="share of each type's cells for the fit; none: all"
+    )
+
+
+class Planted(Dataset):
+    """A dataset with the cells of one type down-sampled and a part of the cells held out."""
+
+    def __init__(self, inner: Dataset, task: Task) -> None:
+        super().__init__(inner.params)
+        self.inner, self.task, self.name = inner, task, inner.name
+
+    @property
+    def where(self) -> str:
+        """What error messages call the data themselves."""
+        return self.inner.where
+
+    def held(self) -> list[Held]:
+        """Return where the files lie."""
+        return self.inner.held()
+
+    def fetch(self) -> dict[str, Path]:
+        """Fetch the files that are missing."""
+        return self.inner.fetch()
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what decides the content of the data, and the task."""
+        return {"of": self.inner.fingerprint(), "task": self.task.resolved()}
+
+    def load(self) -> AnnData:
+        """Return counts, labels and batch of the cells that are left, and who is held out.
+
+        Raises ``DataError`` if there is no such type, or too few cells for the prevalence.
+        """
+        adata = self.inner.load()
+        self.card: Card = self.inner.card
+        self.notes = [*self.inner.notes]
+        types = adata.obs[self.card.label_key].astype(str).to_numpy()
+        if self.task.rare_type:
+            rare = self._find(types)
+            self.card = replace(self.card, rare_type=rare)
+            if self.task.prevalence is not None:
+                kept = self._thin(types, rare, self.task.prevalence)
+                chosen = adata[kept]
+                adata, types = chosen.to_memory() if adata.isbacked else chosen.copy(), types[kept]
+        if self.task.train is not None:
+            train = training_cells(types, self.task.train, self.task.plant_seed)
+            self.notes.append(
+                f"{train.sum()} of {len(train)} cells are for the fit, {(~train).sum()} held out"
+            )
+            adata.obs[TRAIN_KEY] = train
+            self.card = replace(self.card, train_key=TRAIN_KEY)
+        return adata
+
+    def _find(self, types: np.ndarray) -> str:
+        """Return the type that is meant; raises ``DataError``."""
+        wanted, names = self.task.rare_type, sorted(set(types.tolist()))
+        found = [name for name in names if name == wanted]
+        found = found or [name for name in names if _plain(name) == _plain(wanted)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise DataError(
+                f"{self.where}: rare_type={wanted} could be {' or '.join(found)}; write it as "
+                "one of them."
+            )
+        raise DataError(
+            f"{self.where}: rare_type={wanted}: no cell is of that type."
+            f"{did_you_mean(wanted, names)}"
+        )
+
+    def _thin(self, types: np.ndarray, rare: str, prevalence: float) -> np.ndarray:
+        """Return the indices of the cells that are left; raises ``DataError``.
+
+        A lower prevalence keeps some of the cells that a higher one keeps.
+        """
+        import numpy as np
+
+        cells, others = np.flatnonzero(types == rare), int(np.sum(types != rare))
+        wanted = round(others * prevalence / (1.0 - prevalence))
+        if not SMALLEST <= wanted <= len(cells):
+            low, high = SMALLEST / (SMALLEST + others), len(cells) / len(types)
+            possible = (
+                f"possible is {_up(low)} to {_down(high)}" if len(cells) >= SMALLEST
+                else f"it has only {len(cells)} cells, too few for any (at least {SMALLEST})"
+            )  # fmt: skip
+            raise DataError(
+                f"{self.where}: prevalence={prevalence:g} of '{rare}' beside {others} other cells "
+                f"takes {wanted} cells, there are {len(cells)}; {possible}."
+            )
+        rng = np.random.default_rng(derive(self.task.plant_seed, "plant", rare))
+        left = rng.permutation(cells)[:wanted]
+        self.notes.append(
+            f"{wanted} of {len(cells)} cells of '{rare}' are kept: {prevalence:g} of the "
+            f"{others + wanted} cells"
+        )
+        return np.sort(np.concatenate([np.flatnonzero(types != rare), left]))
+
+
+def split_task(values: Mapping[str, str], owner: str) -> tuple[dict[str, str], Task | None]:
+    """Return a selector's values without those of the task, and the task if there is one.
+
+    Raises ``UsageError`` for a value that is not valid or that does nothing alone.
+    """
+    own = {key: value for key, value in values.items() if key in Task.model_fields}
+    rest = {key: value for key, value in values.items() if key not in own}
+    if not own:
+        return rest, None
+    task: Task = Task.build(own, owner=owner)
+    if task.prevalence is not None and not task.rare_type:
+        raise UsageError(f"{owner}.prevalence={task.prevalence:g}: of which type? Add rare_type=.")
+    if task.prevalence is None and task.train is None and "plant_seed" in own:
+        raise UsageError(
+            f"{owner}.plant_seed={task.plant_seed}: nothing is drawn; add prevalence= or train=."
+        )
+    return rest, task
+
+
+def training_cells(types: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Return the mask of the cells for the fit, shape (n_cells,): ``share`` of each type.
+
+    A type with two cells or more has at least one on either side; a single cell is for the fit.
+    """
+    import numpy as np
+
+    mask = np.zeros(len(types), dtype=bool)
+    for name in np.unique(types):
+        cells = np.flatnonzero(types == name)
+        wanted = min(max(1, round(share * len(cells))), max(1, len(cells) - 1))
+        rng = np.random.default_rng(derive(seed, "train", str(name)))
+        mask[rng.choice(cells, wanted, replace=False)] = True
+    return mask
+
+
+def _plain(text: str) -> str:
+    return "".join(char for char in text.lower() if char.isalnum())
+
+
+def _up(share: float) -> str:
+    """Return a share with three digits, not below it."""
+    import math
+
+    digits = 2 - math.floor(math.log10(share))
+    return f"{math.ceil(share * 10**digits) / 10**digits:g}"
+
+
+def _down(share: float) -> str:
+    """Return a share with three digits, not above it."""
+    import math
+
+    digits = 2 - math.floor(math.log10(share))
+    return f"{math.floor(share * 10**digits) / 10**digits:g}"

@@ -1,0 +1,180 @@
+"""The rare-population task: planting, keys, fits on training cells, scores of held-out cells."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.choose import choose_one
+from bench.config import load_settings
+from bench.datasets._planted import Planted, Task, training_cells
+from bench.errors import DataError, UsageError
+from bench.store import Store, Truth, load_counts
+
+SIM = "sim_rna[n_cells=300,n_features=120,n_types=4"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Any:
+    return load_settings({"cache_dir": tmp_path / "cache", "results": tmp_path / "results"})
+
+
+@pytest.fixture
+def stored(settings: Any):
+    """Return the function that keeps a dataset of a selector."""
+    store = Store(settings.cache_dir)
+
+    def keep(text: str) -> Any:
+        one = choose_one(text, settings, lambda line: None)
+        return store.dataset(one.dataset, one.source, one.label)
+
+    return keep
+
+
+@pytest.fixture
+def file(tmp_path: Path, toy_counts) -> Path:
+    path = tmp_path / "toy.h5ad"
+    toy_counts.obs["cell_type"] = np.repeat(["Type A", "b", "c"], 20)
+    toy_counts.write_h5ad(path)
+    return path
+
+
+def test_simulators_and_files_are_planted_alike(stored, file: Path):
+    plain = stored(SIM + "]")
+    rare = stored(SIM + ",rare_type=type1,prevalence=0.03,plant_seed=0]")
+    others = sum(size for name, size in plain.facts["types"].items() if name != "type1")
+    assert rare.facts["types"]["type1"] == round(others * 0.03 / 0.97)
+    assert sum(rare.facts["types"].values()) == others + rare.facts["types"]["type1"]
+    assert rare.counts_digest != plain.counts_digest
+    assert rare.label == SIM + ",rare_type=type1,prevalence=0.03,plant_seed=0]"
+    assert (plain.rare_type, rare.rare_type) == ("", "type1")
+    assert any("cells of 'type1' are kept: 0.03 of the" in x for x in rare.facts["warnings"])
+
+    # Case, spaces and punctuation of a type do not matter.
+    toy = stored(f"{file}[rare_type=typea,prevalence=0.15]")
+    assert toy.facts["types"] == {"Type A": 7, "b": 20, "c": 20}
+    kept = load_counts(toy.folder)
+    whole = load_counts(stored(str(file)).folder)
+    assert (whole[kept.obs_names].X != kept.X).nnz == 0
+    assert list(kept.obs_names) == [name for name in whole.obs_names if name in kept.obs_names]
+
+
+def test_seeds_choose_other_cells_and_lower_prevalences_are_nested(stored, file: Path):
+    def cells(text: str) -> set[str]:
+        return set(load_counts(stored(f"{file}[rare_type=b,{text}]").folder).obs_names)
+
+    assert cells("prevalence=0.2") == cells("prevalence=0.2,plant_seed=0")
+    assert cells("prevalence=0.12") < cells("prevalence=0.2")
+    assert cells("prevalence=0.2") != cells("prevalence=0.2,plant_seed=1")
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        ("rare_type=d", DataError, "rare_type=d: no cell is of that type"),
+        (
+            "rare_type=b,prevalence=0.01",
+            DataError,
+            r"takes 0 cells, .* possible is 0.112 to 0.333",
+        ),
+        ("rare_type=b,prevalence=0.5", DataError, "takes 40 cells, there are 20; possible is"),
+        ("prevalence=0.1", UsageError, "of which type"),
+        ("rare_type=b,plant_seed=1", UsageError, "nothing is drawn"),
+        ("rare_type=b,prevalence=1.5", UsageError, "prevalence='1.5'"),
+        ("rare_type=b,train=1", UsageError, "train='1'"),
+    ],
+)
+def test_what_cannot_be_planted_is_one_line(stored, file: Path, values, error, message):
+    with pytest.raises(error, match=message) as raised:
+        stored(f"{file}[{values}]")
+    assert "\n" not in str(raised.value)
+
+
+def test_the_bounds_that_are_named_are_possible(stored, file: Path):
+    for prevalence in ("0.112", "0.333"):
+        assert stored(f"{file}[rare_type=b,prevalence={prevalence}]").rare_type == "b"
+
+
+def test_training_cells_hold_every_type_on_both_sides():
+    types = np.repeat(["a", "b", "c", "d"], [100, 5, 2, 1])
+    train = training_cells(types, 0.7, seed=0)
+    assert [int(train[types == name].sum()) for name in "abcd"] == [70, 4, 1, 1]
+    assert (training_cells(types, 0.7, seed=0) == train).all()
+    assert (training_cells(types, 0.7, seed=1) != train).any()
+
+
+def test_a_split_changes_what_a_fit_is_about_but_not_the_counts(stored, file: Path):
+    plain, split = stored(str(file)), stored(f"{file}[train=0.7]")
+    assert split.counts_digest == plain.counts_digest
+    assert split.folder != plain.folder
+    assert (plain.train_digest, Truth(plain.folder).train) == ("", None)
+    assert Truth(split.folder).train.sum() == 42
+
+
+def test_keys_of_ordinary_datasets_know_nothing_of_the_task(stored, settings, file: Path):
+    from bench.jobs import make_plan
+    from bench.plan import choose_methods
+
+    configured, _ = choose_methods("pca,pca_umap", [], settings, lambda line: None)
+    store = Store(settings.cache_dir)
+
+    def jobs(text: str) -> dict[str, Any]:
+        plan = make_plan(configured, [stored(text)], settings, store)
+        return {job.method: job for job in plan.jobs if job.seed == settings.seeds[0]}
+
+    plain, split = jobs(str(file)), jobs(f"{file}[rare_type=b,train=0.7]")
+    whole = jobs(f"{file}[rare_type=b]")
+    other = jobs(f"{file}[rare_type=c]")
+    assert not {"rare_type", "train_digest", "fitted_on"} & plain["pca"].facts.keys()
+    assert plain["pca"].fit_key == whole["pca"].fit_key == other["pca"].fit_key
+    assert len({x["pca"].score_key for x in (plain, whole, other, split)}) == 4
+    assert split["pca"].fit_key != plain["pca"].fit_key
+    # Without a transform it is fitted on all cells, so the fit is the same one.
+    assert split["pca_umap"].fit_key == plain["pca_umap"].fit_key
+
+
+def test_a_run_scores_held_out_cells_of_methods_with_transform(settings, file: Path):
+    from rich.console import Console
+
+    from bench.run import run
+
+    console = Console(file=StringIO(), width=200)
+    outcome = run(
+        "pca[n_components=5],random,truth", f"{file}[rare_type=b,prevalence=0.2,train=0.6]",
+        results=settings.results, cache_dir=settings.cache_dir, seeds=1, jobs=1, report=False,
+        console=console,
+    )  # fmt: skip
+    assert outcome.exit_code == 0, console.file.getvalue()
+    rows = outcome.results.set_index("method_name")
+    assert rows["embedding/rare_ap"].notna().all()
+    assert rows["embedding/rare_ap"]["truth"] == 1.0
+    assert rows["embedding/rare_ap"]["pca"] > rows["embedding/rare_ap"]["random"]
+    assert 0 < rows["embedding/rare_ap_held_out"]["pca"] <= 1
+    assert np.isnan(rows["embedding/rare_ap_held_out"]["truth"])
+    assert "truth has no transform" in rows["missing"]["truth"]
+    assert "30 of 50 cells" in rows["notes"]["pca"]
+    assert (rows["rare_type"] == "b").all()
+
+
+def test_the_task_keeps_what_the_data_say(toy_counts):
+    from bench.dataset import Card, Dataset
+
+    class Memory(Dataset):
+        name = "memory"
+        card = Card("rna", "in memory", label_key="cell_type", organism="human")
+
+        def load(self):
+            self.notes = ["read"]
+            return toy_counts.copy()
+
+    planted = Planted(Memory(), Task(rare_type="a", prevalence=0.15, train=0.5))
+    adata = planted.load()
+    assert planted.card.organism == "human"
+    assert (planted.card.rare_type, planted.card.train_key) == ("a", "bench_train")
+    assert planted.notes[0] == "read"
+    assert adata.n_obs == 47
+    assert "bench_train" not in toy_counts.obs
