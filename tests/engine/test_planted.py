@@ -19,8 +19,8 @@ SIM = "sim_rna[n_cells=300,n_features=120,n_types=4"
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Any:
-    return load_settings({"cache_dir": tmp_path / "cache", "results": tmp_path / "results"})
+def settings(tmp_path: Path, results: Path) -> Any:
+    return load_settings({"cache_dir": tmp_path / "cache", "results": results})
 
 
 @pytest.fixture
@@ -37,9 +37,9 @@ def stored(settings: Any):
 
 @pytest.fixture
 def file(tmp_path: Path, toy_counts) -> Path:
-    path = tmp_path / "toy.h5ad"
-    toy_counts.obs["cell_type"] = np.repeat(["Type A", "b", "c"], 20)
-    toy_counts.write_h5ad(path)
+    path, adata = tmp_path / "toy.h5ad", toy_counts.copy()
+    adata.obs["cell_type"] = np.repeat(["Type A", "b", "c"], 20)
+    adata.write_h5ad(path)
     return path
 
 
