@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from _figures import Clock, context, flags, show
 from torch import Tensor, nn
+from torch.nn import functional
 
 from bench.datasets.sim_rna import SimRNA
 from bench.methods.nn.batches import Cells
@@ -82,10 +83,15 @@ def published(cells: Cells, k: int) -> tuple[float, float, float]:
     """Return the same for the published schedule."""
     params = ScSMD.Params.build(ONE, presets=("faithful",), owner="scsmd")
     model = ConvolutionalAutoencoder(cells.n_features, 10).to(memory_format=torch.channels_last)
-    with patch.object(network, "dilated", lambda convolution, maps: convolution(maps)):
+    with patch.object(network, "dilated", all_taps):
         first, second, third = epochs(cells, k, params)
         forward = seconds(lambda: reconstructions(model, cells))
     return first, second + (k + 1) * forward, third + 2 * forward
+
+
+def all_taps(maps: Tensor, weight: Tensor, bias: Tensor, rate: int) -> Tensor:
+    """Return the convolution as PyTorch computes it."""
+    return functional.conv2d(maps, weight, bias, padding=rate, dilation=rate)
 
 
 def start(model: ConvolutionalAutoencoder, cells: Cells, k: int) -> Tensor:
@@ -106,7 +112,7 @@ def cosine() -> float:
     for update in ("joint", "sequential"):
         torch.manual_seed(0)
         model = ConvolutionalAutoencoder(100, 5)
-        settle_norms(model, lambda b, model=model: model.encode(b.inputs), cells, 50)
+        settle_norms(model, lambda r, model=model: model.encode(cells.block(r).inputs), 100, 50)
         centres = start(model, cells, 4)
         before = nn.utils.parameters_to_vector(model.parameters()).detach().clone()
         params = ScSMD.Params(

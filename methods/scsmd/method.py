@@ -132,7 +132,7 @@ class ScSMD(Method):
             1e-3, gt=0, le=1, description="step size of the assignment network"
         )
         encoder_learning_rate: Annotated[float, Search(1e-7, 1e-4, log=True)] = Field(
-            1e-6, gt=0, le=1, description="step size of the encoder in phase 3"
+            1e-6, ge=0, le=1, description="step size of the encoder in phase 3; 0: stays, faster"
         )
         balance_weight: float = Field(
             0.0, ge=0, description="phase 3: weight of a penalty on unequal clusters"
@@ -152,7 +152,13 @@ class ScSMD(Method):
         )
 
         presets: ClassVar = {
-            "quick": {"batch_size": 64, "pretrain_epochs": 12, "max_epochs": 5, "pair_epochs": 5},
+            "quick": {
+                "batch_size": 32,
+                "pretrain_epochs": 6,
+                "max_epochs": 2,
+                "pair_epochs": 10,
+                "encoder_learning_rate": 0.0,
+            },
             "faithful": {
                 "center": False,
                 "update": "sequential",
@@ -189,18 +195,17 @@ class ScSMD(Method):
         """
         from ..nn.train import n_parameters, seeded
         from .losses import memberships
-        from .phases import assignments, codes_of
+        from .phases import assignments
 
         self._fitted = {"features": list(data.var_names)}
         cells = self._cells(data, context.device)
         self._fitted["median_total"] = cells.median_total
         with seeded(context.seed, "network", device=context.device):
-            fuzzy = self._train(cells, context)
-        codes = codes_of(self._network, cells)
+            codes, fuzzy = self._train(cells, context)
         tables = {"memberships": memberships(codes, self._centres, self.params.fuzziness)}
         labels = {"fuzzy": fuzzy}
         if self.params.pair_epochs:
-            tables["assignment"] = assignments(self._network, self._assigner, cells)
+            tables["assignment"] = assignments(self._assigner, codes)
             labels["assigned"] = tables["assignment"].argmax(dim=1)
         return Fit(
             embedding=codes.cpu().numpy(),
@@ -210,8 +215,8 @@ class ScSMD(Method):
             notes={"clusters": f"{len(self._centres)}, {self._k_origin()}"},
         )
 
-    def _train(self, cells: Cells, context: Context) -> Tensor:
-        """Run the phases; return the most likely cluster of each cell after the second."""
+    def _train(self, cells: Cells, context: Context) -> tuple[Tensor, Tensor]:
+        """Run the phases; return the codes and the most likely clusters after the second."""
         from .losses import memberships
         from .phases import (
             cluster_phase,
@@ -227,7 +232,10 @@ class ScSMD(Method):
         self._network = network = self._make_network(context.device)
         pretrain(network, cells, p, context)
         if p.frozen_norms:
-            settle_norms(network, lambda b: network.encode(b.inputs), cells, p.batch_size)
+            settle_norms(
+                network, lambda rows: network.encode(cells.block(rows).inputs),
+                cells.n_cells, p.batch_size,
+            )  # fmt: skip
         codes = codes_of(network, cells)
         k = p.n_clusters or context.n_clusters
         start = start_labels(codes.cpu().numpy(), p.k_from, k, derive(context.seed, "centres"))
@@ -235,13 +243,10 @@ class ScSMD(Method):
         fuzzy = memberships(codes_of(network, cells), centres, p.fuzziness).argmax(dim=1)
         self._fitted["n_clusters"] = len(centres)
         self._assigner = assigner = self._make_assigner(context.device)
-        self._centres = pair_phase(network, assigner, cells, centres, p, context)
+        self._centres, codes = pair_phase(network, assigner, cells, centres, p, context)
         if p.frozen_norms:
-            codes = codes_of(network, cells)
-            settle_norms(
-                assigner, lambda b: assigner(network.encode(b.inputs)), cells, p.batch_size
-            )
-        return fuzzy
+            settle_norms(assigner, lambda rows: assigner(codes[rows]), cells.n_cells, p.batch_size)
+        return codes, fuzzy
 
     def transform(self, data: AnnData) -> np.ndarray:
         """Return the code of new cells, prepared like the training cells, (cells, n_latent).

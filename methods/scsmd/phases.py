@@ -65,9 +65,12 @@ def codes_of(network: ConvolutionalAutoencoder, cells: Cells) -> Tensor:
 
 
 def settle_norms(
-    module: nn.Module, function: Callable[[Block], Tensor], cells: Cells, batch_size: int
+    module: nn.Module, function: Callable[[np.ndarray], Tensor], n_cells: int, batch_size: int
 ) -> None:
-    """Set the running statistics of batch norms to the mean over batches of ``function``."""
+    """Set the running statistics of batch norms to their mean over batches.
+
+    ``function`` runs ``module`` on the cells of the given rows.
+    """
     norms = [norm for norm in module.modules() if isinstance(norm, _NORMS)]
     momenta = [norm.momentum for norm in norms]
     module.eval()
@@ -76,8 +79,8 @@ def settle_norms(
         norm.momentum = None  # a cumulative mean
         norm.train()
     with torch.no_grad():
-        for rows in batches(cells.n_cells, batch_size, np.random.default_rng(0)):
-            function(cells.block(rows))
+        for rows in batches(n_cells, batch_size, np.random.default_rng(0)):
+            function(rows)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     module.eval()
@@ -269,20 +272,20 @@ def pair_phase(
     centres: Tensor,
     params: ScSMD.Params,
     context: Context,
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Train the assignment network, and slightly the encoder, on pairs of cells.
 
     Pairs count as similar by their memberships in the first ``trust_epochs`` + 1 epochs, after
-    which the centres move, then by their assignments. Returns the centres, (K, n_latent).
+    which the centres move, then by their assignments. Returns the centres, (K, n_latent), and the
+    codes of all cells, (cells, n_latent), which are encoded once if the encoder does not learn.
     """
-    encoder = list(network.encoder.parameters())
-    optimizer = torch.optim.Adam(
-        [
-            {"params": assigner.parameters(), "lr": params.assign_learning_rate},
-            {"params": encoder, "lr": params.encoder_learning_rate},
-        ],
-        fused=True,
-    )
+    learns = params.encoder_learning_rate > 0
+    groups = [{"params": list(assigner.parameters()), "lr": params.assign_learning_rate}]
+    if learns:
+        encoder = list(network.encoder.parameters())
+        groups.append({"params": encoder, "lr": params.encoder_learning_rate})
+    optimizer = torch.optim.Adam(groups, fused=True)
+    codes = codes_of(network, cells)
     order = np.random.default_rng(derive(context.seed, "batches", "pairs"))
     churn = Churn(cells.n_cells, params.tolerance, cells.device)
     for epoch in range(params.pair_epochs):
@@ -291,7 +294,7 @@ def pair_phase(
         assigner.train()
         total, entropy = (torch.zeros((), device=cells.device) for _ in range(2))
         for rows in batches(cells.n_cells, params.batch_size, order):
-            code = network.encode(cells.block(rows).inputs)
+            code = network.encode(cells.block(rows).inputs) if learns else codes[rows]
             q = assigner(code)
             churn.add(rows, q)
             soft = memberships(code.detach(), centres, params.fuzziness)
@@ -305,26 +308,23 @@ def pair_phase(
             total += loss.detach() * len(rows)
             entropy += spread.detach() * len(rows)
         if by_memberships:
-            centres = fuzzy_centres(codes_of(network, cells), centres, params.fuzziness)
+            codes = codes_of(network, cells) if learns else codes
+            centres = fuzzy_centres(codes, centres, params.fuzziness)
         context.report(
             epoch + 1, params.pair_epochs, pair_loss=float(total) / cells.n_cells,
             pair_usage=float(entropy) / cells.n_cells, pair_changed=churn.end_epoch(),
         )  # fmt: skip
         if churn.settled() and not by_memberships:
             break
-    return centres
+    return centres, codes_of(network, cells) if learns else codes
 
 
-def assignments(
-    network: ConvolutionalAutoencoder, assigner: AssignmentNetwork, cells: Cells
-) -> Tensor:
-    """Return q of every cell, (cells, K)."""
-
-    def assign(block: Block) -> Tensor:
-        q: Tensor = assigner(network.encode(block.inputs))
-        return q
-
-    return all_cells(assign, cells, network, assigner)
+def assignments(assigner: AssignmentNetwork, codes: Tensor) -> Tensor:
+    """Return q of every code, (cells, K)."""
+    assigner.eval()
+    with torch.no_grad():
+        q: Tensor = assigner(codes)
+    return q
 
 
 def count_means(network: ConvolutionalAutoencoder, cells: Cells) -> Tensor:

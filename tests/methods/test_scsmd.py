@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -25,6 +27,8 @@ from bench.methods.scsmd.losses import (
 from bench.methods.scsmd.network import (
     AssignmentNetwork,
     ConvolutionalAutoencoder,
+    DilatedAttention,
+    Normed,
     SqueezeAttention,
     dilated,
     image_side,
@@ -103,12 +107,58 @@ def test_any_number_of_genes(n_genes: int, attention: str):
 
 
 @pytest.mark.parametrize("rate", [1, 2, 3, 4, 6, 8])
-@pytest.mark.parametrize("side", [3, 7])
+@pytest.mark.parametrize("side", [3, 7, 14])
 def test_taps_outside_the_map_collapse_exactly(rate: int, side: int):
     torch.manual_seed(0)
     layer = nn.Conv2d(5, 4, 3, padding=rate, dilation=rate).double()
-    maps = torch.randn(2, 5, side, side, dtype=torch.float64)
-    torch.testing.assert_close(dilated(layer, maps), layer(maps), rtol=0, atol=1e-14)
+    maps = torch.randn(2, 5, side, side, dtype=torch.float64, requires_grad=True)
+    found = dilated(maps, layer.weight, layer.bias, rate)
+    torch.testing.assert_close(found, layer(maps), rtol=0, atol=1e-14)
+    # Its gradients too, which the CPU takes tap by tap for large dilations.
+    toward = torch.randn_like(found)
+    of = (maps, layer.weight, layer.bias)
+    for one, other in zip(
+        torch.autograd.grad(found, of, toward),
+        torch.autograd.grad(layer(maps), of, toward),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+
+
+def random_norms(module: nn.Module) -> None:
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.normal_(norm.running_mean), nn.init.normal_(norm.bias)
+            nn.init.uniform_(norm.running_var, 0.5, 2), nn.init.uniform_(norm.weight, 0.5, 2)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_settled_norm_joins_its_convolution_exactly(bias: bool):
+    torch.manual_seed(0)
+    both = Normed(nn.Conv2d(3, 4, 3, stride=2, padding=1, bias=bias)).double().eval()
+    random_norms(both)
+    maps = torch.randn(2, 3, 6, 6).double()
+    one, other = both(maps), both.norm(both.convolution(maps))
+    torch.testing.assert_close(one, other)
+    for found, expected in zip(
+        torch.autograd.grad(one.square().sum(), list(both.parameters())),
+        torch.autograd.grad(other.square().sum(), list(both.parameters())),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_gate_against_its_formula(training: bool):
+    torch.manual_seed(0)
+    gate = DilatedAttention(3, (1, 2, 5)).double().train(training)
+    random_norms(gate)
+    maps = torch.randn(4, 3, 5, 5).double()
+    norms = copy.deepcopy(gate)  # running statistics move in training
+    found = gate(maps)
+    joined = norms.norm(torch.cat([branch(maps) for branch in norms.branches], dim=1))
+    vote = norms.vote.norm(norms.vote.convolution(functional.relu(joined)))
+    torch.testing.assert_close(found, maps * (1 + torch.sigmoid(vote)))
 
 
 def test_squeeze_attention_is_b_times_a_plus_b():
@@ -237,7 +287,7 @@ def test_every_row_of_the_codes_is_its_cell():
     data = counts(300, 30)
     network = ConvolutionalAutoencoder(30, 3, attention="none")
     cells = cells_of(data)
-    settle_norms(network, lambda block: network.encode(block.inputs), cells, 100)
+    settle_norms(network, lambda rows: network.encode(cells.block(rows).inputs), 300, 100)
     whole = codes_of(network, cells)
     for row in (0, 255, 256, 299):
         alone = network.encode(cells.block(np.array([row])).inputs)[0]
@@ -259,7 +309,7 @@ def test_centred_genes_are_centred_and_given_back():
 def test_settled_norms_are_means_over_batches():
     network = nn.Sequential(nn.BatchNorm1d(30))
     cells = cells_of(counts(40, 30))
-    settle_norms(network, lambda block: network(block.inputs), cells, 40)
+    settle_norms(network, lambda rows: network(cells.block(rows).inputs), 40, 40)
     values = cells.block(np.arange(40)).inputs
     torch.testing.assert_close(network[0].running_mean, values.mean(dim=0))
     torch.testing.assert_close(network[0].running_var, values.var(dim=0))
@@ -290,7 +340,7 @@ def test_joint_moves_as_sequential(frozen: bool):
     for update in ("joint", "sequential"):
         torch.manual_seed(0)
         network = ConvolutionalAutoencoder(30, 3, attention="none")
-        settle_norms(network, lambda b, net=network: net.encode(b.inputs), cells, 16)
+        settle_norms(network, lambda r, net=network: net.encode(cells.block(r).inputs), 48, 16)
         before = nn.utils.parameters_to_vector(network.parameters()).detach().clone()
         params = ScSMD.Params(
             update=update, batch_size=16, max_epochs=4, cluster_learning_rate=1e-5,
