@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.dataset import Card, Dataset
 from bench.errors import DataError, UsageError
+from bench.markers import Markers, among
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +50,11 @@ def added(cache: Path) -> dict[str, Added]:
             values = json.loads(facts.read_text())
             known = {field.name for field in fields(Card)} - {"files"}
             given = {key: value for key, value in values["card"].items() if key in known}
-            card = Card(**{**given, "tags": tuple(given["tags"])})
+            markers = given.pop("markers", None)
+            card = Card(
+                **{**given, "tags": tuple(given["tags"])},
+                markers=Markers(**markers) if markers else None,
+            )
             if path.is_file():
                 one = Added(path.stem, path, card, values["origin"], values["sha256"])
                 found[one.name] = one
@@ -70,12 +75,18 @@ def check_name(name: str, taken: str, *, replace: bool) -> None:
 
 
 def add(
-    name: str, source: Dataset, origin: Path, cache: Path, say: Say, facts: dict[str, str]
+    name: str,
+    source: Dataset,
+    origin: Path,
+    cache: Path,
+    say: Say,
+    facts: dict[str, str],
+    markers: Markers | None = None,
 ) -> Added:
     """Load and check a dataset and keep it under a name; what is odd is said.
 
     ``facts`` are fields of the card that the user states: ``summary``, ``reference``,
-    ``licence``, ``organism``, ``labels_from``. Raises ``DataError`` if the data do not pass the
+    ``licence``, ``organism``, ``labels_from``; ``markers`` its marker lists. Raises ``DataError`` if the data do not pass the
     checks or cannot be written.
     """
     from bench.checks import check_counts
@@ -96,8 +107,13 @@ def add(
         "n_types": int(adata.obs[said.label_key].astype(str).nunique()),
         "tags": ("added",),
         "files": (),
+        "markers": markers,
     }
     card = Card(**values)
+    if markers is not None:
+        _, missing = among(markers.lists, adata.var_names, markers.source)
+        if missing:
+            say(f"{name}: {missing}")
     path = cache / "data" / f"{name}.h5ad"
     with _writing(path):
         partial = path.with_name(f".{name}.{os.getpid()}.h5ad")

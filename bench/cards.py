@@ -22,6 +22,7 @@ from bench.store import Store, StoredDataset
 
 if TYPE_CHECKING:
     from bench.dataset import Dataset, Held
+    from bench.markers import Markers
 
 Row = dict[str, Any]
 _NAMES = {
@@ -53,10 +54,13 @@ def dataset_card(text: str, plugins: tuple[str, ...] = ()) -> Row:
     facts["description"] = _description(loader)
     facts["state"] = _state(chosen.dataset, stored, settings)
     facts["notes"] = notes
+    markers = chosen.dataset.markers()
     card = {
         "dataset": chosen.label,
         **{name: facts[key] for key, name in _NAMES.items() if key in facts},
         "types": _type_rows(types),
+        "marker_lists_from": markers.source if markers else "",
+        "marker_lists": _marker_rows(markers),
         "the_file_says": [{"key": key, "text": text} for key, text in said.items()],
         "files": [_file_row(held) for held in loader.held()],
         "parameters": loader.Params.describe(),
@@ -145,6 +149,11 @@ def _type_rows(types: Mapping[str, int]) -> list[Row]:
     return [
         {"type": name, "cells": size, "share": round(size / total, 4)} for name, size in ranked
     ]
+
+
+def _marker_rows(markers: Markers | None) -> list[Row]:
+    lists = markers.lists if markers else {}
+    return [{"signature": name, "genes": ", ".join(genes)} for name, genes in lists.items()]
 
 
 def _file_row(held: Held) -> Row:

@@ -111,26 +111,28 @@ def _is_file(name: str, settings: Settings) -> bool:
 
 
 def _chosen(one: Selected, settings: Settings, say: Say) -> Chosen:
-    """Return what a selector stands for, as a rare-population task if it asks for one."""
+    """Return what a selector stands for; any dataset takes a rare-population task and markers."""
     from bench.datasets._planted import Planted, split_task
 
     rest, task = split_task(one.values, one.name)
-    found = _plain(replace(one, values=rest), settings, say)
-    if task is None:
-        return found
     own = {key: value for key, value in one.values.items() if key not in rest}
-    return Chosen(
-        Planted(found.dataset, task),
-        found.source + source_digest("bench.datasets._planted"),
-        _with(found.label, own),
-        _with(found.selector, own),
-    )
+    markers = rest.pop("markers", None)
+    found = _plain(replace(one, values=rest), settings, say)
+    dataset, source = found.dataset, found.source
+    if task is not None:
+        dataset = Planted(dataset, task)
+        source += source_digest("bench.datasets._planted")
+    if markers or settings.markers:
+        dataset.markers_file = Path(markers) if markers else settings.markers
+        dataset.markers()  # a file that cannot be used is said before anything is loaded
+    own |= {"markers": markers} if markers else {}
+    return Chosen(dataset, source, _with(found.label, own), _with(found.selector, own))
 
 
 def _with(text: str, values: dict[str, str]) -> str:
     """Return a display name with further values in its brackets."""
     more = label("", values)
-    return f"{text[:-1]},{more[1:]}" if text.endswith("]") else text + more
+    return f"{text[:-1]},{more[1:]}" if more and text.endswith("]") else text + more
 
 
 def _plain(one: Selected, settings: Settings, say: Say) -> Chosen:

@@ -26,6 +26,7 @@ from bench.options import (
     Experiment,
     Jobs,
     LabelKey,
+    MarkersFile,
     Memory,
     Methods,
     ParamsFiles,
@@ -95,6 +96,7 @@ def run_command(
     plugins: Plugins = None,
     label_key: LabelKey = None,
     batch_key: BatchKey = None,
+    markers: MarkersFile = None,
     tracking_uri: Uri = None,
     experiment: Experiment = None,
     config: Config = None,
@@ -107,7 +109,7 @@ def run_command(
     given = flags(
         seeds=seeds, profile=profile, results=results, cache_dir=cache_dir, jobs=jobs,
         threads=threads, device=device, memory=memory, retry=retry, plugins=plugins,
-        label_key=label_key, batch_key=batch_key, tracking_uri=tracking_uri,
+        label_key=label_key, batch_key=batch_key, markers=markers, tracking_uri=tracking_uri,
         experiment=experiment, assign=assign, params=params, config=config,
     )  # fmt: skip
     given |= {"report": report, "umap": umap, "console": console}
@@ -145,6 +147,7 @@ def plan_command(
     plugins: Plugins = None,
     label_key: LabelKey = None,
     batch_key: BatchKey = None,
+    markers: MarkersFile = None,
     tracking_uri: Uri = None,
     experiment: Experiment = None,
     config: Config = None,
@@ -160,7 +163,8 @@ def plan_command(
         flags(
             seeds=seeds, profile=profile, results=results, cache_dir=cache_dir, jobs=jobs,
             threads=threads, device=device, retry=retry, plugins=plugins, label_key=label_key,
-            batch_key=batch_key, tracking_uri=tracking_uri, experiment=experiment,
+            batch_key=batch_key, markers=markers, tracking_uri=tracking_uri,
+            experiment=experiment,
         ),
         config,
     )  # fmt: skip

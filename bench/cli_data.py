@@ -8,7 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from bench.errors import UsageError
-from bench.options import AsJson, Cache, Config, Plugins, flags, make_console, plain, print_json
+from bench.options import (
+    AsJson,
+    Cache,
+    Config,
+    MarkersFile,
+    Plugins,
+    flags,
+    make_console,
+    plain,
+    print_json,
+)
 
 data_app = typer.Typer(
     help="Fetch, verify, add and show the files of datasets.", no_args_is_help=True
@@ -83,6 +93,7 @@ def add_command(
     organism: Annotated[str, typer.Option(help="human, mouse, …")] = "",
     labels_from: Annotated[str, typer.Option(help="how the labels were obtained")] = "",
     replace: Annotated[bool, typer.Option("--replace", help="take a name that is in use")] = False,
+    markers: MarkersFile = None,
     cache_dir: Cache = None,
     plugins: Plugins = None,
     config: Config = None,
@@ -92,6 +103,7 @@ def add_command(
     from bench.config import load_settings
     from bench.data import refuse_name
     from bench.datasets.files import FileDataset
+    from bench.markers import read_markers
 
     settings = load_settings(flags(cache_dir=cache_dir, plugins=plugins), config)
     refuse_name(name, settings, replace=replace)
@@ -103,7 +115,8 @@ def add_command(
     facts = {"summary": summary, "reference": citation, "licence": licence,
              "organism": organism, "labels_from": labels_from}  # fmt: skip
     say = plain(make_console())
-    one = add(name, source, file, settings.cache_dir, say, facts)
+    lists = read_markers(markers) if markers else None
+    one = add(name, source, file, settings.cache_dir, say, facts, lists)
     say(
         f"{name}: {one.card.n_cells} cells × {one.card.n_features} features, {one.card.n_types} "
         f"types in '{one.card.label_key}', {one.card.modality}; now in '--datasets {name}'"

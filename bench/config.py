@@ -45,6 +45,8 @@ class Settings(BaseModel):
     plugins: tuple[str, ...] = ()
     label_key: str | None = None
     batch_key: str | None = None
+    markers: Path | None = None
+    """File of marker lists, in place of those known for the datasets."""
 
     @field_validator("seeds", mode="before")
     @classmethod

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from bench.markers import Markers, read_markers
 from bench.parameters import Parameters
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class Card:
     """Column of ``obs``, true for the cells that a fit may see; ``None``: it may see all."""
     verified: bool = False
     """True once a real file has passed the loader's checks."""
+    markers: Markers | None = None
+    """Marker lists that come with the data; those of the literature are found by name."""
 
 
 class Dataset(ABC):
@@ -92,6 +95,8 @@ class Dataset(ABC):
     name: str
     card: Card
     """Class attributes; an instance whose parameters change the facts sets its own."""
+    markers_file: Path | None = None
+    """Marker lists of the user, which take the place of all others."""
 
     class Params(Parameters):
         """No parameters."""
@@ -111,6 +116,15 @@ class Dataset(ABC):
         rest = dict(values)
         presets = (str(rest.pop("preset")),) if "preset" in rest else ()
         return cls(cls.Params.build(rest, presets=presets, owner=cls.name))
+
+    def markers(self) -> Markers | None:
+        """Return the marker lists: of ``markers_file``, of the card, else of the literature."""
+        from bench.datasets._markers import listed
+
+        if self.markers_file is not None:
+            return read_markers(self.markers_file)
+        card: Card | None = getattr(self, "card", None)
+        return card.markers if card is not None and card.markers else listed(self.name)
 
     @property
     def where(self) -> str:

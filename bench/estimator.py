@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from bench.errors import UsageError
+from bench.markers import among
 from bench.method import RNA, Context, Knowledge, Method
 from bench.prepare import describe, prepare
 from bench.progress import Curves, Listener
+from bench.stored import proteins_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +37,9 @@ class Estimator:
         n_clusters: int | None = None,
         batch: np.ndarray | None = None,
         labels: np.ndarray | None = None,
+        markers: dict[str, tuple[str, ...]] | None = None,
+        proteins: np.ndarray | None = None,
+        protein_names: tuple[str, ...] | None = None,
         device: str = "cpu",
         threads: int = 1,
         listener: Listener | None = None,
@@ -42,13 +47,18 @@ class Estimator:
         """Fit on ``adata.X`` (counts, cells × features); ``adata`` is not changed.
 
         ``listener(step, total, values)`` hears of the progress.
-        ``n_clusters``, ``batch`` and ``labels`` reach the method only if it declares their use.
-        Raises ``UsageError`` if it declares one that is not given.
+        ``n_clusters``, ``batch``, ``labels``, ``markers`` (signature → genes) and ``proteins``
+        (counts, cells × proteins; default: ``obsm["ADT"]``) reach the method only if it declares
+        their use. Raises ``UsageError`` if it declares one that is not given, ``DataError`` if no
+        marker gene is among the features.
         """
         import numpy as np
 
-        given = {"n_clusters": n_clusters, "batch": batch, "labels": labels}
         uses = self.method.uses()
+        if proteins is None and "proteins" in uses:
+            proteins, protein_names = proteins_of(adata) or (None, None)
+        given = {"n_clusters": n_clusters, "batch": batch, "labels": labels, "markers": markers,
+                 "proteins": proteins}  # fmt: skip
         for name in sorted(uses):
             if given[name] is None:
                 raise UsageError(f"{self.method.name} uses {name}: pass {name}=... to fit.")
@@ -57,6 +67,9 @@ class Estimator:
             adata, self.method.recipe(info), None if "batch" not in uses else np.asarray(batch)
         )
         kept = adata.obs_names.get_indexer(prepared.obs_names)
+        lists, missing = None, ""
+        if "markers" in uses and markers is not None:
+            lists, missing = among(markers, prepared.var_names, self.method.name)
         curves = Curves(listener)
         with tempfile.TemporaryDirectory() as scratch:
             context = Context(
@@ -67,12 +80,17 @@ class Estimator:
                 knowledge=Knowledge(
                     batch=np.asarray(batch)[kept] if "batch" in uses else None,
                     labels=np.asarray(labels)[kept] if "labels" in uses else None,
+                    markers=lists,
+                    proteins=np.asarray(proteins)[kept] if "proteins" in uses else None,
+                    protein_names=protein_names if "proteins" in uses else None,
                 ),
                 report=curves,
                 log=lambda text: None,
                 scratch=Path(scratch),
             )
             self.fit_ = self.method.fit(prepared, context)
+        if missing:
+            self.fit_.notes["markers"] = missing
         self.prepared_, self.curves_ = prepared, curves.values
         self.embedding_, self.labels_ = self.fit_.embedding, self.fit_.labels
         return self

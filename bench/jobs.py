@@ -64,6 +64,8 @@ class Job:
     ``judged`` if the search hears of every report and may stop it."""
     metrics: tuple[str, ...] | None = None
     """Metrics to compute; ``None``: all."""
+    markers: dict[str, list[str]] | None = None
+    """Marker lists of the dataset, if the method uses them."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -200,6 +202,10 @@ def unsuited(one: Configured, dataset: StoredDataset) -> str:
         return f"made for {able}, the data are {dataset.info.modality}"
     if "batch" in one.method.uses() and not dataset.info.has_batch:
         return "needs a batch, the dataset has none (--batch-key)"
+    if "proteins" in one.method.uses() and not dataset.proteins_digest:
+        return "needs counts of proteins, the dataset has none (obsm['ADT'])"
+    if "markers" in one.method.uses() and dataset.markers is None:
+        return "needs marker lists, the dataset has none (--markers FILE)"
     return ""
 
 
@@ -249,10 +255,14 @@ def make_job(
             "labels_digest": dataset.labels_digest,
             "batch_digest": dataset.batch_digest,
             **_task(one.cls, dataset),
+            "proteins_digest": dataset.proteins_digest,
             "version": one.cls.version,
             "source": source_digest(one.origin),
         },
     )
+    if "markers" in uses and dataset.markers is not None:
+        lists = {name: list(genes) for name, genes in dataset.markers.lists.items()}
+        job = replace(job, markers=lists)
     return with_seed(replace(job, **more), seed)
 
 
@@ -273,12 +283,17 @@ def _task(cls: type[Method], dataset: StoredDataset) -> dict[str, str]:
 def with_seed(job: Job, seed: int) -> Job:
     """Return the job for another seed, with its keys."""
     facts = job.facts
-    knowledge = {
+    knowledge: dict[str, Any] = {
         "n_clusters": job.n_clusters,
         "labels": facts["labels_digest"] if "labels" in job.uses else None,
         "batch": facts["batch_digest"] if "batch" in job.uses else None,
     }
     part = {"fitted_on": facts["fitted_on"]} if facts.get("fitted_on") else {}
+    # Only where they are used: the keys of all other fits stay as they were.
+    if "markers" in job.uses:
+        knowledge["markers"] = job.markers
+    if "proteins" in job.uses:
+        knowledge["proteins"] = facts["proteins_digest"]
     fit_key = digest(
         {
             **part,

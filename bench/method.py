@@ -28,7 +28,7 @@ __all__ = [
     "Recipe",
 ]  # fmt: skip
 
-USABLE = frozenset({"n_clusters", "batch", "labels"})
+USABLE = frozenset({"n_clusters", "batch", "labels", "markers", "proteins"})
 """What a method may declare in ``uses()`` beyond the counts."""
 
 
@@ -40,6 +40,12 @@ class Knowledge:
     """Batch name of each cell, shape (n_cells,)."""
     labels: np.ndarray | None = None
     """True type of each cell, shape (n_cells,); only for controls and guided methods."""
+    markers: dict[str, tuple[str, ...]] | None = None
+    """Name of a signature → its genes, all of them features of the data."""
+    proteins: np.ndarray | None = None
+    """Raw counts of surface proteins, cells × proteins."""
+    protein_names: tuple[str, ...] | None = None
+    """Names of the columns of ``proteins``."""
 
 
 class Reporter(Protocol):

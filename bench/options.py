@@ -48,6 +48,9 @@ Plugins = Annotated[
 ]
 LabelKey = Annotated[str | None, typer.Option(help="column of the true types in files")]
 BatchKey = Annotated[str | None, typer.Option(help="column of the batch in files")]
+MarkersFile = Annotated[
+    Path | None, typer.Option("--markers", help="marker lists: .yaml, .json or .gmt")
+]
 Uri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow server [SQLite]")]
 Experiment = Annotated[str | None, typer.Option(help="MLflow experiment \\[bench]")]
 Config = Annotated[Path | None, typer.Option(help="settings file \\[bench.toml]")]

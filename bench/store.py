@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +74,7 @@ class Store:
         found = self._dataset(dataset, source, label, say)
         for line in memory_lines(found.info):
             say(f"{label}: {line}")
-        return found
+        return replace(found, markers=dataset.markers())
 
     def _dataset(
         self, dataset: Dataset, source: str, label: str, say: Callable[[str], None]
@@ -105,7 +105,7 @@ class Store:
         try:
             target = _pointed(self._pointer(_identity(dataset, source)))
             folder = self.root / "datasets" / target
-            return StoredDataset(folder, label, read_info(folder))
+            return StoredDataset(folder, label, read_info(folder), dataset.markers())
         except (OSError, ValueError, KeyError):
             return None
 
@@ -122,18 +122,20 @@ class Store:
             adata, where=dataset.where, label_key=card.label_key, batch_key=card.batch_key,
             modality=card.modality,
         )  # fmt: skip
-        # Shown under the name of the dataset, so without it.
-        prefix = f"{dataset.where}: "
-        lines = [line.removeprefix(prefix) for line in (*dataset.notes, *report.warnings)]
-        facts = {"card": asdict(card), "warnings": lines}
+        facts: dict[str, Any] = {"card": asdict(card)}
         with writing(self.root / "datasets", self._in_use.declare) as writer:
             facts |= write_dataset(writer, adata, dataset)
             if adata.isbacked:
                 adata.file.close()
+            # Shown under the name of the dataset, so without it.
+            prefix = f"{dataset.where}: "
+            lines = [line.removeprefix(prefix) for line in (*dataset.notes, *report.warnings)]
+            facts["warnings"] = lines
             task = [dataset.card.rare_type, facts["train_digest"]]
             name = digest([LAYOUT, facts["counts_digest"], facts["labels_digest"],
                            facts["batch_digest"], dataset.name, *dataset.notes,
-                           *(task if any(task) else [])])  # fmt: skip
+                           *(task if any(task) else []),
+                           *filter(None, [facts["proteins_digest"]])])  # fmt: skip
             folder = self.root / "datasets" / name
             self._in_use.declare(name)
             with self._locked(name):
@@ -241,6 +243,7 @@ def _identity(dataset: Dataset, source: str) -> dict[str, Any]:
     """Return what decides which copy in the cache is the dataset's."""
     return {
         "layout": LAYOUT,
+        "holds": "proteins",  # copies without them, made by an earlier version, are not found
         "name": dataset.name,
         "params": dataset.params.resolved(),
         "source": source,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.folders import read_info, reader
+from bench.markers import Markers
 from bench.recipe import DatasetInfo
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class StoredDataset:
     label: str
     """Display name."""
     facts: dict[str, Any]
+    markers: Markers | None = None
+    """Marker lists chosen for the dataset; not kept with the counts."""
 
     @property
     def info(self) -> DatasetInfo:
@@ -59,6 +62,11 @@ class StoredDataset:
     def rare_type(self) -> str:
         """The type of a rare-population task; empty if there is none."""
         return str(self.facts["card"].get("rare_type", ""))
+
+    @property
+    def proteins_digest(self) -> str:
+        """Identifies counts and names of the proteins; empty if there are none."""
+        return str(self.facts.get("proteins_digest", ""))
 
     @property
     def n_types(self) -> int:
@@ -150,6 +158,7 @@ def write_dataset(writer: FolderWriter, adata: AnnData, dataset: Dataset) -> dic
         writer.save(name, np.asarray([str(value) for value in values], dtype=np.str_))
     if card.train_key is not None:
         writer.save("train", adata.obs[card.train_key].to_numpy(dtype=bool))
+    has_proteins = _write_proteins(writer, adata, dataset)
     kinds, sizes = np.unique(writer.read("types"), return_counts=True)
     counts = ("data", "indices", "indptr", "cells", "features")
     return {
@@ -160,9 +169,45 @@ def write_dataset(writer: FolderWriter, adata: AnnData, dataset: Dataset) -> dic
         else _array_digest({"batch": writer.read("batch")}),
         "train_digest": "" if card.train_key is None
         else _array_digest({"train": writer.read("train")}),
+        "proteins_digest": "" if not has_proteins
+        else _array_digest({name: writer.read(name) for name in ("proteins", "protein_names")}),
         "types": {str(kind): int(size) for kind, size in zip(kinds, sizes, strict=True)},
         "median_counts": float(np.median(np.concatenate(totals))),
     }  # fmt: skip
+
+
+PROTEINS = "ADT"
+"""Where counts of surface proteins (antibody-derived tags) are: ``obsm["ADT"]``."""
+
+
+def _write_proteins(writer: FolderWriter, adata: AnnData, dataset: Dataset) -> bool:
+    """Write the counts of proteins if there are any; values that are no counts are left out."""
+    import numpy as np
+
+    found = proteins_of(adata)
+    if found is None:
+        return False
+    values, names = found
+    if not (np.isfinite(values).all() and values.min(initial=0) >= 0
+            and np.array_equal(values, np.rint(values))):  # fmt: skip
+        dataset.notes.append(f"obsm['{PROTEINS}'] holds no raw counts and is not used")
+        return False
+    writer.save("proteins", values)
+    writer.save("protein_names", np.asarray(names, dtype=np.str_))
+    return True
+
+
+def proteins_of(adata: AnnData) -> tuple[np.ndarray, tuple[str, ...]] | None:
+    """Return ``obsm["ADT"]`` (cells × proteins, float32) and the names of its columns."""
+    import numpy as np
+
+    if PROTEINS not in adata.obsm:
+        return None
+    table = adata.obsm[PROTEINS]
+    dense = table.toarray() if hasattr(table, "toarray") else table
+    values = np.asarray(dense, dtype=np.float32)
+    columns = getattr(table, "columns", [f"protein{n + 1}" for n in range(values.shape[1])])
+    return values, tuple(str(name) for name in columns)
 
 
 def _array_digest(arrays: dict[str, np.ndarray]) -> str:

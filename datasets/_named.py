@@ -10,6 +10,8 @@ from bench.dataset import Card, Dataset
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from bench.markers import Markers
+
 
 class NamedFile(Dataset):
     """A file whose name, citation, licence and label provenance are known beforehand."""
@@ -22,6 +24,10 @@ class NamedFile(Dataset):
     def where(self) -> str:
         """The path of the file."""
         return self.file.where
+
+    def markers(self) -> Markers | None:
+        """Return the marker lists: of the user, of the known card, else of the literature."""
+        return (None if self.markers_file else self.known.markers) or super().markers()
 
     def fingerprint(self) -> dict[str, Any]:
         """Return path, size and time of the file, and the columns read."""
@@ -44,5 +50,6 @@ class NamedFile(Dataset):
             licence=said.licence or known.licence,
             labels_from=known.labels_from or said.labels_from,
             tags=known.tags,
+            markers=known.markers,
         )
         return adata

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
 
+    from bench.markers import Markers
+
 SMALLEST = 5
 """Cells of the rare type that must be left: below, a score is the luck of single cells."""
 TRAIN_KEY = "bench_train"
@@ -56,6 +58,10 @@ class Planted(Dataset):
     def where(self) -> str:
         """What error messages call the data themselves."""
         return self.inner.where
+
+    def markers(self) -> Markers | None:
+        """Return the marker lists: of the user, else those of the data."""
+        return super().markers() if self.markers_file else self.inner.markers()
 
     def held(self) -> list[Held]:
         """Return where the files lie."""

@@ -102,6 +102,7 @@ def fit(payload: dict[str, Any], line: Line) -> dict[str, Any]:
         name: np.load(path, allow_pickle=False)[cells]
         for name, path in payload["knowledge"].items()
     }
+    said, missing = _said(job, data)
     curves = Curves(_listener(line, judged=bool(job["study"].get("judged"))))
     seen, some = data, payload["train"]
     if some:
@@ -115,7 +116,7 @@ def fit(payload: dict[str, Any], line: Line) -> dict[str, Any]:
         n_clusters=job["n_clusters"],
         device=job["device"],
         threads=job["threads"],
-        knowledge=Knowledge(**known),
+        knowledge=Knowledge(**known, **said),
         report=curves,
         log=lambda text: print(text, flush=True),
         scratch=scratch,
@@ -133,6 +134,8 @@ def fit(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     if some:
         result = _of_all_cells(result, method, seen, data)
         _check(result, data.n_obs, method.name)
+    if missing:
+        result.notes["markers"] = missing
     _write_fit(result, method, data, folder / "artifacts")
     _write_features(data, Path(job["dataset_folder"]), folder / "artifacts")
     np.save(folder / "artifacts" / "cells.npy", cells)
@@ -220,6 +223,23 @@ def _of_all_cells(result: Fit, method: Any, seen: Any, data: Any) -> Fit:
         result, embedding=method.transform(data), labels={}, predictions={}, tables=tables,
         notes=result.notes | {"fitted on": f"{seen.n_obs} of {data.n_obs} cells"},
     )  # fmt: skip
+
+
+def _said(job: dict[str, Any], data: Any) -> tuple[dict[str, Any], str]:
+    """Return the knowledge that is not one value a cell, and which marker genes are missing."""
+    import numpy as np
+
+    from bench.markers import among
+
+    said: dict[str, Any] = {}
+    missing = ""
+    if job["markers"] is not None:
+        lists = {name: tuple(genes) for name, genes in job["markers"].items()}
+        said["markers"], missing = among(lists, data.var_names, job["dataset"])
+    if "proteins" in job["uses"]:
+        names = np.load(Path(job["dataset_folder"]) / "protein_names.npy", allow_pickle=False)
+        said["protein_names"] = tuple(names.tolist())
+    return said, missing
 
 
 def _check(result: Fit, n_cells: int, name: str) -> None:

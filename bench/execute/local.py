@@ -151,7 +151,7 @@ def run_job(
 
 def _knowledge(job: Job) -> dict[str, str]:
     """Return the files that a fit may read beyond the counts, by what it declared."""
-    names = {"labels": "types.npy", "batch": "batch.npy"}
+    names = {"labels": "types.npy", "batch": "batch.npy", "proteins": "proteins.npy"}
     return {use: f"{job.dataset_folder}/{names[use]}" for use in job.uses if use in names}
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.markers import among
 from bench.method import ATAC, Context, DatasetInfo, Fit, Knowledge, Method
 from bench.prepare import describe, prepare
 from bench.progress import Curves
@@ -86,7 +87,10 @@ class Case:
     modality: str
 
     def counts(self, n_cells: int = 60, n_features: int = 80) -> AnnData:
-        """Return simulated counts of three clear types, cells × features, and two batches."""
+        """Return simulated counts of three clear types, two batches and three proteins.
+
+        Every fourth feature, from the first, second or third on, is high in one type.
+        """
         import numpy as np
         import scipy.sparse as sp
         from anndata import AnnData
@@ -106,6 +110,7 @@ class Case:
         adata.var_names = [f"chr1:{s}-{s + 500}" if peaks else f"gene{s // 1000}" for s in starts]
         adata.obs["cell_type"] = [f"type{number}" for number in types]
         adata.obs["batch"] = [f"batch{number}" for number in np.arange(n_cells) // 2 % 2]
+        adata.obsm["ADT"] = rng.poisson(np.where(np.eye(3)[types], 20.0, 2.0)).astype(np.float32)
         return adata
 
     def short(self, **values: Any) -> Method:
@@ -143,6 +148,8 @@ class Case:
         def column(key: str) -> np.ndarray:
             return np.asarray(adata.obs[key], dtype=str)[kept]
 
+        lists = {f"type{number}": tuple(adata.var_names[number::4][:5]) for number in range(2)}
+        markers, _ = among(lists, prepared.var_names, "check") if "markers" in uses else ({}, "")
         with tempfile.TemporaryDirectory() as scratch:
             context = Context(
                 seed=seed,
@@ -152,6 +159,9 @@ class Case:
                 knowledge=Knowledge(
                     batch=column("batch") if "batch" in uses else None,
                     labels=column("cell_type") if "labels" in uses else None,
+                    markers=markers if "markers" in uses else None,
+                    proteins=adata.obsm["ADT"][kept] if "proteins" in uses else None,
+                    protein_names=("cd1", "cd2", "cd3") if "proteins" in uses else None,
                 ),
                 report=report or curves,
                 log=lambda text: None,
