@@ -86,8 +86,8 @@ def add(
     """Load and check a dataset and keep it under a name; what is odd is said.
 
     ``facts`` are fields of the card that the user states: ``summary``, ``reference``,
-    ``licence``, ``organism``, ``labels_from``; ``markers`` its marker lists. Raises ``DataError`` if the data do not pass the
-    checks or cannot be written.
+    ``licence``, ``organism``, ``labels_from``; ``markers`` its marker lists. Raises
+    ``DataError`` if the data do not pass the checks or cannot be written.
     """
     from bench.checks import check_counts
 
