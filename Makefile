@@ -1,6 +1,7 @@
 # make run   set up, run all methods on real data that ships inside scanpy, end with a report
 # make test  set up and run the fast tests; make test-all adds browser, servers and long faults
-.PHONY: setup run test test-all check gate-rates results-rna results-atac results-ablation results-tuning lint constraints clean
+.PHONY: setup run test test-all check gate-rates results-overview results-rna results-atac \
+  results-scsmd results-ablation results-tuning lint constraints clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -32,52 +33,72 @@ check: setup
 gate-rates: setup
 	$(VENV)/bin/python benchmarks/gate.py
 
-# Result tables. They need BENCH_DATA_DIR, print their expected time first, can be interrupted and
-# go on where they were. About 10 minutes and an hour on two cores.
+# Result tables. They need BENCH_DATA_DIR, print their expected time on two free cores first, and
+# go on where they were when interrupted. All but the tuning share one store, so that equal fits are
+# made once; each report is a part of it. Failed jobs (exit 3) are results and stop nothing.
+TABLES := results/tables
+GRID := $(VENV)/bin/bench run --results $(TABLES) --no-report
+REPORT := $(VENV)/bin/bench report --results $(TABLES)
+OR_FAILED := || test $$? -eq 3
+# $(call summary,NAME) puts the report's text into the documentation.
+summary = mkdir -p docs/results && cp $(TABLES)/reports/$(1)/summary.md docs/results/$(1).md
+
 FAMILY := ae,sparse_ae,stacked_ae,vae,scale,nmf,lsnmf,pca,pca_umap,lsi,random,truth
+RNA := cellbench_5cl,pbmc3k,zheng_sorted,baron_mouse
+ATAC := leukemia,schep_celllines,forebrain_half
+MORE_RNA := mouse_bladder,kang_ifnb
+OTHER_LIKELIHOODS := vae[likelihood=gaussian],ae[likelihood=nb]
 PUBLISHED := ae[preset=faithful],sparse_ae[preset=faithful],vae[preset=faithful],nmf[preset=faithful],lsnmf[preset=faithful],scale[preset=faithful]
 
+results-overview: setup
+	@echo "12 methods on 6 RNA sets and 12 on 3 chromatin sets, 3 seeds: about an hour from nothing"
+	$(GRID) -m '$(FAMILY),$(OTHER_LIKELIHOODS)' -d $(RNA),$(MORE_RNA) --seeds 3 $(OR_FAILED)
+	$(GRID) -m '$(FAMILY)' -d $(ATAC) --seeds 3 $(OR_FAILED)
+	$(REPORT) -m '$(FAMILY),$(OTHER_LIKELIHOODS)' -d $(RNA),$(MORE_RNA),$(ATAC) --seeds 3 \
+	  --out $(TABLES)/reports/overview
+	$(call summary,overview)
+
 results-rna: setup
-	$(VENV)/bin/bench run -m '$(FAMILY)' -d cellbench_5cl,pbmc3k,zheng_sorted,baron_mouse \
-	  --seeds 3 --results results/rna --no-report
-	$(VENV)/bin/bench report --results results/rna
-	mkdir -p docs/results
-	cp results/rna/reports/all/summary.md docs/results/rna.md
+	@echo "the family on 4 RNA sets, 3 seeds: about 10 minutes"
+	$(GRID) -m '$(FAMILY)' -d $(RNA) --seeds 3 $(OR_FAILED)
+	$(REPORT) -m '$(FAMILY)' -d $(RNA) --seeds 3 --out $(TABLES)/reports/rna
+	$(call summary,rna)
 
 results-atac: setup
-	$(VENV)/bin/bench run -m '$(FAMILY)' -d leukemia,schep_celllines,forebrain_half,forebrain_half_allpeaks \
-	  --seeds 5 --results results/atac --no-report
-	$(VENV)/bin/bench run -m '$(PUBLISHED)' -d leukemia,schep_celllines,forebrain_half,forebrain_half_allpeaks \
-	  --seeds 2 --results results/atac --no-report
-	$(VENV)/bin/bench run -m 'stacked_ae[preset=faithful]' -d leukemia,schep_celllines,forebrain_half \
-	  --seeds 2 --jobs 1 --results results/atac --no-report
-	$(VENV)/bin/bench report --results results/atac
-	mkdir -p docs/results
-	cp results/atac/reports/all/summary.md docs/results/atac.md
+	@echo "the family, 5 seeds, and the published settings, 2 seeds, on 4 chromatin sets: about 3 hours"
+	$(GRID) -m '$(FAMILY)' -d $(ATAC),forebrain_half_allpeaks --seeds 5 $(OR_FAILED)
+	$(GRID) -m '$(PUBLISHED)' -d $(ATAC),forebrain_half_allpeaks --seeds 2 $(OR_FAILED)
+	$(GRID) -m 'stacked_ae[preset=faithful]' -d $(ATAC) --seeds 2 --jobs 1 $(OR_FAILED)
+	$(REPORT) -m '$(FAMILY),$(PUBLISHED),stacked_ae[preset=faithful]' \
+	  -d $(ATAC),forebrain_half_allpeaks --seeds 5 --out $(TABLES)/reports/atac
+	$(call summary,atac)
 
-# An hour and a half on two cores that are free; most of it the published schedule, once.
+# Most of it is the published schedule, once.
+SCSMD_DATA := cellbench_5cl,cellbench_3cl_batches,teaseq,baron_mouse
+
 results-scsmd: setup
-	$(VENV)/bin/bench run -m 'scsmd,vae,pca' -d cellbench_5cl,cellbench_3cl_batches,teaseq,baron_mouse \
-	  --seeds 3 --results results/scsmd --no-report
-	$(VENV)/bin/bench run -m 'scsmd[preset=faithful]' -d cellbench_5cl,cellbench_3cl_batches,teaseq,baron_mouse \
-	  --seeds 1 --results results/scsmd --no-report
-	$(VENV)/bin/bench report --results results/scsmd
-	mkdir -p docs/results
-	cp results/scsmd/reports/all/summary.md docs/results/scsmd.md
+	@echo "scsmd beside vae and pca on 4 RNA sets, 3 seeds, and as published, one: about 90 minutes"
+	$(GRID) -m 'scsmd,vae,pca,random,truth' -d $(SCSMD_DATA) --seeds 3 $(OR_FAILED)
+	$(GRID) -m 'scsmd[preset=faithful]' -d $(SCSMD_DATA) --seeds 1 $(OR_FAILED)
+	$(REPORT) -m 'scsmd,scsmd[preset=faithful],vae,pca,random,truth' -d $(SCSMD_DATA) --seeds 3 \
+	  --out $(TABLES)/reports/scsmd
+	$(call summary,scsmd)
 
-# What docs/results/README.md says of the reasons; about half an hour.
+# What docs/results/README.md says of the reasons.
+ABLATION_RNA := vae,vae[kl_weight=0.1],$(OTHER_LIKELIHOODS),ae,lsnmf,lsnmf[normalize=false]
+ABLATION_DEPTH := ae,ae[adjust_depth=false],vae,vae[adjust_depth=false],lsnmf,lsnmf[normalize=false]
+ABLATION_LSI := lsi,lsi[idf=false],lsi[drop_first=false],lsi[unit_rows=false],nmf,nmf[tfidf=true],lsnmf,lsnmf[tfidf=true]
+ABLATION_SCALE := vae,vae[prior=learned_gaussian],vae[max_epochs=60],scale,scale[n_components=1],scale[normal_epochs=30],scale[known_k=true]
+
 results-ablation: setup
-	$(VENV)/bin/bench run -m 'vae,vae[kl_weight=0.1],vae[likelihood=gaussian],ae[likelihood=nb],ae,lsnmf,lsnmf[normalize=false]' \
-	  -d baron_mouse,pbmc3k --seeds 3 --results results/ablation --no-report
-	$(VENV)/bin/bench run -m 'ae,ae[adjust_depth=false],vae,vae[adjust_depth=false],scale,scale[known_k=true],lsnmf,lsnmf[normalize=false]' \
-	  -d leukemia --seeds 3 --results results/ablation --no-report
-	$(VENV)/bin/bench run -m 'lsi,lsi[idf=false],lsi[drop_first=false],lsi[unit_rows=false],nmf,nmf[tfidf=true],lsnmf,lsnmf[tfidf=true]' \
-	  -d leukemia,schep_celllines,forebrain_half --seeds 3 --results results/ablation --no-report
-	$(VENV)/bin/bench run -m 'vae,vae[prior=learned_gaussian],vae[max_epochs=60],scale,scale[n_components=1],scale[normal_epochs=30],scale[known_k=true]' \
-	  -d leukemia,schep_celllines,forebrain_half --seeds 3 --results results/ablation --no-report
-	$(VENV)/bin/bench report --results results/ablation --no-umap --no-static
-	mkdir -p docs/results
-	cp results/ablation/reports/all/summary.md docs/results/ablation.md
+	@echo "switches of vae, ae, lsnmf, lsi, nmf and scale on 2 RNA and 3 chromatin sets: about 45 minutes"
+	$(GRID) -m '$(ABLATION_RNA)' -d baron_mouse,pbmc3k --seeds 3 $(OR_FAILED)
+	$(GRID) -m '$(ABLATION_DEPTH)' -d leukemia --seeds 3 $(OR_FAILED)
+	$(GRID) -m '$(ABLATION_LSI)' -d $(ATAC) --seeds 3 $(OR_FAILED)
+	$(GRID) -m '$(ABLATION_SCALE)' -d $(ATAC) --seeds 3 $(OR_FAILED)
+	$(REPORT) -m '$(ABLATION_RNA),$(ABLATION_DEPTH),$(ABLATION_LSI),$(ABLATION_SCALE)' \
+	  -d baron_mouse,pbmc3k,$(ATAC) --seeds 3 --no-umap --no-static --out $(TABLES)/reports/ablation
+	$(call summary,ablation)
 
 # Default against tuned, under each protocol; fits are shared. About 40 minutes on two free cores.
 TUNED := search -m pca,lsi,nmf,lsnmf,ae -d cellbench_5cl,leukemia --trials 20 --seeds 5 \

@@ -207,8 +207,15 @@ def report_command(
     out: Annotated[
         Path | None, typer.Option(help="folder to write \\[results/reports/all]")
     ] = None,
-    methods: Annotated[str | None, typer.Option("--methods", "-m", help="globs")] = None,
-    datasets: Annotated[str | None, typer.Option("--datasets", "-d", help="globs")] = None,
+    methods: Annotated[
+        str | None, typer.Option("--methods", "-m", help="names as shown, or globs")
+    ] = None,
+    datasets: Annotated[
+        str | None, typer.Option("--datasets", "-d", help="names as shown, or globs")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="'3': only seeds 0, 1, 2; '7,11': those two \\[all]")
+    ] = None,
     results: Results = None,
     tracking_uri: Uri = None,
     experiment: Experiment = None,
@@ -226,11 +233,13 @@ def report_command(
 
     console = make_console()
     settings = load_settings(
-        flags(results=results, tracking_uri=tracking_uri, experiment=experiment), config
+        flags(seeds=seeds, results=results, tracking_uri=tracking_uri, experiment=experiment),
+        config,
     )
     if not settings.tracking_uri and not settings.database.is_file():
         raise UsageError(f"{settings.results}: no results there; run 'bench run' first.")
-    table = narrow(frame(Tracker(settings)), methods, datasets)
+    wanted = settings.seeds if seeds is not None else None
+    table = narrow(frame(Tracker(settings)), methods, datasets, wanted, plain(console))
     folder = out or settings.results / "reports" / "all"
     studies = searches(settings, table)
     page = write_report(

@@ -80,7 +80,7 @@ def rescore(
     if not settings.tracking_uri and not settings.database.is_file():
         raise UsageError(f"{settings.results}: no results there; run 'bench run' first.")
     tracker = Tracker(settings)
-    table = narrow(frame(tracker), _all(methods), _all(datasets))
+    table = narrow(frame(tracker), methods, datasets)
     rows = [
         {str(name): value for name, value in row.items()}
         for row in table[table["status"] == "done"].to_dict("records")
@@ -91,10 +91,10 @@ def rescore(
 def choose_metrics(text: str | None, plugins: tuple[str, ...]) -> dict[str, Metric]:
     """Return the metrics that names or globs stand for, ``kmeans/ari`` being ``ari``."""
     known = metrics(plugins)
-    if _all(text) is None:
+    if text is None or text.strip() == "all":
         return known
     found: dict[str, Metric] = {}
-    for part in split(text or ""):
+    for part in split(text):
         name = part.rpartition("/")[2]
         hits = {one: metric for one, metric in known.items() if fnmatchcase(one, name)}
         if not hits:
@@ -293,7 +293,3 @@ def _source_now(result: Result, plugins: tuple[str, ...]) -> str:
 
 def _name(row: dict[str, Any]) -> str:
     return f"{row['method']} · {row['dataset']} · seed {int(row['seed'])}"
-
-
-def _all(text: str | None) -> str | None:
-    return None if text is None or text.strip() == "all" else text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -80,16 +81,35 @@ def searches(settings: Settings, table: pd.DataFrame) -> list[dict[str, Any]]:
     return [found[key] for key in sorted(found)]
 
 
-def narrow(table: pd.DataFrame, methods: str | None, datasets: str | None) -> pd.DataFrame:
-    """Keep rows whose method and dataset match comma-separated names or globs.
+def narrow(
+    table: pd.DataFrame,
+    methods: str | None,
+    datasets: str | None,
+    seeds: Collection[int] | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> pd.DataFrame:
+    """Keep rows whose method and dataset match comma-separated names or globs, and of some seeds.
 
-    Raises ``UsageError`` if nothing is left.
+    A name in full is exact: ``vae`` is not ``vae[preset=faithful]``, ``vae*`` both. ``say`` gets a
+    line that names what matches nothing. Raises ``UsageError`` if nothing is left.
     """
+    absent = []
     for column, text in (("method", methods), ("dataset", datasets)):
         if text is not None and len(table):
-            patterns = split(text)
-            hit = [any(fnmatchcase(str(v), p) or v == p for p in patterns) for v in table[column]]
-            table = table[hit]
+            values = {str(value) for value in table[column]}
+            hits = {part: _matching(part, values) for part in split(text)}
+            absent += [part for part, found in hits.items() if not found]
+            table = table[table[column].isin(set().union(*hits.values()))]
+    if seeds is not None and len(table):
+        table = table[table["seed"].isin(list(seeds))]
     if table.empty:
         raise UsageError("no finished job matches; 'bench report' without -m and -d shows all.")
+    if absent:
+        say(f"no finished job matches: {', '.join(absent)}")
     return table
+
+
+def _matching(part: str, values: set[str]) -> set[str]:
+    """Return the values that a name or glob stands for; a bracket is no set of characters."""
+    pattern = "*" if part == "all" else part.replace("[", "[[]")
+    return {value for value in values if fnmatchcase(value, pattern)}

@@ -1,0 +1,46 @@
+"""A part of the store, chosen by names as they are shown."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from bench.errors import UsageError
+from bench.results import narrow
+
+METHODS = ("vae", "vae[preset=faithful]", "vae[n_latent=16]", "vaep", "nmf")
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    rows = [(m, d, s) for m in METHODS for d in ("one", "two") for s in (0, 1, 7)]
+    return pd.DataFrame(rows, columns=["method", "dataset", "seed"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        ("vae", {"vae"}),
+        ("vae[preset=faithful]", {"vae[preset=faithful]"}),
+        ("nmf,vae[n_latent=16]", {"nmf", "vae[n_latent=16]"}),
+        ("vae[*]", {"vae[preset=faithful]", "vae[n_latent=16]"}),
+        ("vae*", set(METHODS) - {"nmf"}),
+        ("all", set(METHODS)),
+        (None, set(METHODS)),
+    ],
+)
+def test_a_name_is_exact_and_a_glob_is_not(table, asked, kept):
+    assert set(narrow(table, asked, None)["method"]) == kept
+
+
+def test_seeds_and_datasets(table):
+    found = narrow(table, "nmf", "two", (0, 1, 2))
+    assert found[["dataset", "seed"]].to_numpy().tolist() == [["two", 0], ["two", 1]]
+
+
+def test_what_matches_nothing_is_said(table):
+    said: list[str] = []
+    narrow(table, "vae,scale", "one,thr*", say=said.append)
+    assert said == ["no finished job matches: scale, thr*"]
+    with pytest.raises(UsageError, match="no finished job matches"):
+        narrow(table, "vae", "one", (5,))
