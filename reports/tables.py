@@ -218,8 +218,8 @@ def leaderboard(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
 
     The mean is that over datasets of the mean over seeds; ``± 95 %`` is the half width of its
     t-interval over seeds (NaN with one seed). ``rank`` orders the mean ranks over complete blocks;
-    a method that lacks a dataset is not ranked, and ``note`` says why. Controls come last and
-    are never ranked.
+    a method that lacks a dataset on which others have a value has neither mean nor rank, and
+    ``note`` says why. Controls come last and are never ranked.
     """
     import pandas as pd
 
@@ -259,8 +259,10 @@ def _board(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     if len(block) and better is not None:
         ranks = average_ranks(block, higher_is_better=better)
     datasets = [name for name in table["dataset"].unique() if name]
+    valued = table.loc[table[metric].notna(), "dataset"].unique() if metric in table else []
+    expected = list(block.columns) or [str(name) for name in valued]
     rows = [
-        _board_row(str(method), part, metric, ranks, list(block.columns), len(datasets))
+        _board_row(str(method), part, metric, ranks, expected, len(datasets))
         for method, part in table.groupby("method", sort=False)
     ]
     board = pd.DataFrame(rows, columns=[*_BOARD[:2], label(metric), *_BOARD[2:]])
@@ -284,15 +286,17 @@ def _board_row(
     rows: pd.DataFrame,
     metric: str,
     ranks: pd.Series,
-    block: list[str],
+    expected: list[str],
     n_datasets: int,
 ) -> dict[str, Any]:
     values = rows[metric] if metric in rows else rows["seconds"] * math.nan
     parts = {str(d): t_interval(v) for d, v in values.groupby(rows["dataset"], sort=False)}
-    mean, half = mean_of_means(parts.values())
+    having = [name for name, part in parts.items() if part.n]
+    # A mean over fewer datasets than that of others would rest on easier or harder ones.
+    whole = set(expected) <= set(having)
+    mean, half = mean_of_means([parts[name] for name in expected if whole])
     family = rows["family"].iloc[0]
     rank = float(ranks.get(method, math.nan))
-    having = [name for name, part in parts.items() if part.n]
     done = rows[rows["status"] == "done"]
     return {
         "method": method,
@@ -304,7 +308,7 @@ def _board_row(
         "failed jobs": int(rows["status"].isin(FAILED).sum()),
         "median time (s)": done["seconds"].dropna().median(),
         "peak memory (MiB)": done["peak_memory_mb"].dropna().max(),
-        "note": _note(method, rows, family, rank, block, having, metric),
+        "note": _note(method, rows, family, rank, expected, having, metric),
     }
 
 
@@ -313,26 +317,27 @@ def _note(
     rows: pd.DataFrame,
     family: str,
     rank: float,
-    block: list[str],
+    expected: list[str],
     having: list[str],
     metric: str,
 ) -> str:
-    """Return why a method has no rank, or that its rank rests on fewer seeds; else empty."""
+    """Return why a method has no mean or rank, or that they rest on fewer seeds; else empty."""
+    lacking = [name for name in (expected or rows["dataset"].unique()) if name not in having]
     if family == CONTROL:
-        return "control, never ranked"
+        return "control, never ranked" + (f"; lacks {', '.join(lacking)}" if lacking else "")
     if method.endswith(ORACLE):
         return "not ranked: tuned on the labels it is scored on"
     if not math.isnan(rank):
         failed = int(rows["status"].isin(FAILED).sum())
         return f"without {failed} of {len(rows)} jobs, which failed" if failed else ""
-    lacking = [name for name in (block or rows["dataset"].unique()) if name not in having]
     if not lacking:
         return "not ranked: the metric has no better or worse"
     reasons: dict[str, list[str]] = {}
     for name in lacking:
         why = _first_reason(rows[rows["dataset"] == name], metric)
         reasons.setdefault(why, []).append(name)
-    return "not ranked: " + "; ".join(f"{why} ({', '.join(on)})" for why, on in reasons.items())
+    whys = "; ".join(f"{why} ({', '.join(on)})" for why, on in reasons.items())
+    return f"no mean, not ranked: {whys}"
 
 
 def _first_reason(rows: pd.DataFrame, metric: str) -> str:

@@ -167,7 +167,22 @@ def warnings(results: pd.DataFrame, metric: str = MAIN) -> list[str]:
     if len(results) > len(table):
         older = len(results) - len(table)
         found.append(f"{older} older results of jobs that were run again are left out.")
-    return found + _odd_controls(table, metric)
+    return found + _versions(table) + _odd_controls(table, metric)
+
+
+def _versions(table: pd.DataFrame) -> list[str]:
+    """Return which methods were changed between the jobs that are shown."""
+    if "source" not in table:
+        return []
+    done = table[(table["status"] == "done") & table["source"].fillna("").ne("")]
+    number = done.groupby("method_name")["source"].nunique()
+    mixed = sorted(map(str, number.index[number > 1]))
+    if not mixed:
+        return []
+    return [
+        f"Some jobs were run with an older version of the code than others: {', '.join(mixed)}. "
+        "Run the same commands again: only what is outdated is run."
+    ]
 
 
 def _protocols(table: pd.DataFrame) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from scipy import stats
 
 from bench.reports import ranks
 from bench.reports.pairs import choice, pairs, rank_biserial
-from bench.reports.statistics import average_ranks, critical_difference
+from bench.reports.statistics import average_ranks, critical_difference, friedman
 
 
 @pytest.fixture
@@ -118,3 +119,48 @@ def test_two_datasets_have_a_sentence_and_no_diagram(many, n_datasets):
     (found,) = ranks.ranks(few)
     assert found.svg == ""
     assert "no test is made" in found.sentence
+
+
+DEMSAR = """
+C4.5     .763 .599 .954 .628 .882 .936 .661 .583 .775 1.00 .940 .619 .972 .957
+C4.5+m   .768 .591 .971 .661 .888 .931 .668 .583 .838 1.00 .962 .666 .981 .978
+C4.5+cf  .771 .590 .968 .654 .886 .916 .609 .563 .866 1.00 .965 .614 .975 .946
+C4.5+m+cf .798 .569 .967 .657 .898 .931 .685 .625 .875 1.00 .962 .669 .9749 .970
+"""
+"""AUC of four variants of C4.5 on 14 datasets: Demšar 2006, table 6.
+
+.9749 is printed as .975 but ranked behind the other .975, so it was less before rounding.
+"""
+
+
+def test_the_example_of_demsar(make_job):
+    rows = [
+        make_job(line.split()[0], f"d{i}", ari=float(value))
+        for line in DEMSAR.strip().splitlines() for i, value in enumerate(line.split()[1:])
+    ]  # fmt: skip
+    (block,) = ranks.blocks(pd.DataFrame(rows)).values()
+    mean_ranks = average_ranks(block)
+    # As printed: ranks below the table, chi-squared (not corrected for ties) and CD in the text.
+    assert mean_ranks.round(3).tolist() == [3.143, 2.0, 2.893, 1.964]
+    assert 12 * 14 / 20 * ((mean_ranks**2).sum() - 25) == pytest.approx(9.28, abs=0.005)
+    assert friedman(block)[0] == pytest.approx(stats.friedmanchisquare(*block.to_numpy())[0])
+    assert critical_difference(4, 14) == pytest.approx(1.25, abs=0.005)
+    assert critical_difference(4, 14, 0.9) == pytest.approx(1.12, abs=0.005)
+    # Figure 1a of the paper: apart at 10 %, none at 5 %.
+    p = ranks.nemenyi(block)
+    apart = {two for two in combinations(block.index, 2) if p.at[two] < 0.1}
+    assert apart == {("C4.5", "C4.5+m"), ("C4.5", "C4.5+m+cf")}
+    assert (p.to_numpy() > 0.05).all()
+    (found,) = ranks.ranks(pd.DataFrame(rows))
+    for name, rank in mean_ranks.items():
+        assert f"({rank:.2f})" in found.svg
+        assert name in found.svg
+    (bar,) = _bars(ranks.diagram(block))
+    assert bar == pytest.approx((1.964, 3.143), abs=0.001)
+
+
+def _bars(figure) -> list[tuple[float, float]]:
+    """The bars of a diagram: which ranks they join."""
+    (axes,) = figure.axes
+    lines = [line.get_xdata() for line in axes.get_lines() if len(set(line.get_ydata())) == 1]
+    return [(min(x), max(x)) for x in lines]

@@ -51,10 +51,24 @@ def test_controls_are_never_ranked(two_datasets):
 def test_a_method_without_a_dataset_is_shown_unranked_with_the_reason(two_datasets):
     board = leaderboard(two_datasets).set_index("method")
     assert pd.isna(board.at["gone", "rank"])
-    assert board.at["gone", "note"] == "not ranked: timeout: 60 s (b)"
+    assert board.at["gone", "note"] == "no mean, not ranked: timeout: 60 s (b)"
     assert board.at["gone", "datasets"] == "1 of 2"
     assert board.at["gone", "failed jobs"] == 3
     assert list(complete_block(two_datasets).index) == ["good", "bad"]
+
+
+def test_no_mean_over_holes(two_datasets, make_job):
+    alone = [make_job("truth", "c", ari=1.0, family="control")]
+    alone.append(make_job("random", "a", ari=0.1, family="control"))
+    board = leaderboard(pd.concat([two_datasets, pd.DataFrame(alone)])).set_index("method")
+    assert pd.isna(board.at["gone", ARI])
+    assert pd.isna(board.at["gone", "± 95 %"])
+    assert pd.isna(board.at["random", ARI])
+    assert board.at["random", "note"] == "control, never ranked; lacks b"
+    # A dataset on which nobody competes counts for no mean.
+    assert board.at["good", ARI] == pytest.approx(0.81)
+    assert board.at["truth", ARI] == 1
+    assert board.at["good", "datasets"] == "2 of 3"
 
 
 def test_no_complete_block_ranks_nobody(make_job):
@@ -106,7 +120,7 @@ def test_only_failures(make_job, make_left):
 
 def test_only_combinations_that_were_left_out(make_left):
     table = pd.DataFrame([make_left("lsi", "a", reason="made for ATAC")])
-    assert leaderboard(table).at[0, "note"] == "not ranked: skipped: made for ATAC (a)"
+    assert leaderboard(table).at[0, "note"] == "no mean, not ranked: skipped: made for ATAC (a)"
 
 
 def test_a_failed_jobs_time_is_not_a_fits_time(make_job):

@@ -68,3 +68,11 @@ def test_several_datasets_have_a_headline(make_job):
     text = verdict(pd.concat([one, two]))[0].text
     assert "on 2 datasets: vae on 1, pca on 1" in text
     assert "more than seeds explain on 1 of 2" in text
+
+
+def test_jobs_of_several_versions_of_the_code_are_said(make_job):
+    rows = [make_job(m, seed=s, ari=0.5, source=f"{m}1") for m in ("x", "y") for s in (0, 1)]
+    assert not any("older version" in text for text in warnings(pd.DataFrame(rows)))
+    rows[0]["source"] = "x0"
+    (said,) = [text for text in warnings(pd.DataFrame(rows)) if "older version" in text]
+    assert "than others: x." in said
