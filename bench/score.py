@@ -137,7 +137,7 @@ def _rare_metrics(
     """Compute the metrics of the rare type on the reported cells."""
     chosen = [metric for metric in wanted.values() if metric.kind == "rare"]
     if task is None:
-        reason = "the dataset names no rare type (rare_type=TYPE in its brackets)"
+        reason = "no rare type is named (rare_type=TYPE)"
         scores.missing |= {f"embedding/{metric.name}": reason for metric in chosen}
         return
     train = None if task.train is None else task.train[mask]

@@ -15,7 +15,11 @@ CLUSTERING = {
     "accuracy", "ami", "ari", "completeness", "homogeneity", "macro_f1", "n_clusters", "nmi",
     "rare_f1", "silhouette", "v_measure",
 }  # fmt: skip
-EMBEDDING = {"silhouette_types", "knn_purity", "ilisi", "graph_connectivity"}
+RARE = {
+    f"{name}{cells}" for name in ("rare_ap", "rare_auroc", "rare_purity", "isolated_f1")
+    for cells in ("", "_held_out")
+}  # fmt: skip
+EMBEDDING = {"silhouette_types", "knn_purity", "ilisi", "graph_connectivity", *RARE}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +38,8 @@ def test_every_metric_has_a_value_or_a_reason(blobs):
     expected |= {f"embedding/{m}" for m in EMBEDDING}
     assert set(found.values) | set(found.missing) == expected
     assert not set(found.values) & set(found.missing)
-    assert found.missing == {
+    none = {f"embedding/{name}": "no rare type is named (rare_type=TYPE)" for name in RARE}
+    assert found.missing == none | {
         "embedding/ilisi": "no batch is given",
         "embedding/graph_connectivity": "no batch is given",
     }
@@ -52,7 +57,7 @@ def test_every_metric_has_a_value_or_a_reason(blobs):
 def test_batch_metrics_with_a_batch(blobs):
     points, types = blobs
     found = score(points, types, seed=0, batch=np.arange(300) % 2)
-    assert found.missing == {}
+    assert set(found.missing) == {f"embedding/{name}" for name in RARE}
     assert found.values["embedding/ilisi"] > 0.8
     assert found.values["embedding/graph_connectivity"] == pytest.approx(1)
 

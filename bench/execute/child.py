@@ -275,7 +275,7 @@ def _rare_task(job: dict[str, Any], types: Any, truth: Truth, cells: Any) -> Rar
         return None
     rare = np.asarray(types) == facts["rare_type"]
     if truth.train is None:
-        return RareTask(rare, no_held_out="no cells are held out (train=0.7 in the brackets)")
+        return RareTask(rare, no_held_out="no cells are held out (train=0.7)")
     if not facts["fitted_on"]:
         reason = f"{job['method_name']} has no transform and was fitted on all cells"
         return RareTask(rare, no_held_out=reason)

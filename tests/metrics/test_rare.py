@@ -145,7 +145,7 @@ def test_scores_say_why_there_is_no_value():
     none = score(points, types, seed=0, chosen=chosen)
     assert none.values == {}
     assert set(none.missing) == {f"embedding/{name}" for name in chosen}
-    assert "names no rare type" in none.missing["embedding/rare_ap"]
+    assert "no rare type is named" in none.missing["embedding/rare_ap"]
     task = RareTask(types == "a", no_held_out="nmf has no transform")
     some = score(points, types, seed=0, chosen=chosen, rare=task)
     assert {key for key in some.values} == {
