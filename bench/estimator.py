@@ -22,7 +22,8 @@ class Estimator:
     """Wrap a method: ``fit(adata)`` prepares and fits, then see the attributes.
 
     After ``fit``: ``fit_`` (all that the method returned), ``embedding_`` (cells × dimensions),
-    ``labels_`` (the method's own clusterings), ``curves_`` (name → values), ``prepared_``.
+    ``labels_`` (the method's own clusterings), ``curves_`` and ``steps_`` (name → values, and the
+    steps they were reported at), ``prepared_``.
     """
 
     def __init__(self, method: Method) -> None:
@@ -91,7 +92,7 @@ class Estimator:
             self.fit_ = self.method.fit(prepared, context)
         if missing:
             self.fit_.notes["markers"] = missing
-        self.prepared_, self.curves_ = prepared, curves.values
+        self.prepared_, self.curves_, self.steps_ = prepared, curves.values, curves.steps
         self.embedding_, self.labels_ = self.fit_.embedding, self.fit_.labels
         return self
 

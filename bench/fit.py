@@ -124,7 +124,7 @@ def fit_file(
         "scores": scores.values,
     }
     with _replacing(folder) as partial:
-        files = _write(partial, fitted, result, scores, say)
+        files = _write(partial, dataset.name, fitted, result, scores, say)
         kept = pd.DataFrame({"kept": adata.var_names.isin(result.var_names)}, adata.var_names)
         kept.to_csv(partial / "features.csv", index_label="feature")
         files["features.csv"] = f"{kept['kept'].sum()} of {len(kept)} features kept by the method"
@@ -243,9 +243,24 @@ def _annotated(
 
 
 def _write(
-    folder: Path, fitted: Estimator, result: AnnData, scores: Scores, say: Say
+    folder: Path, name: str, fitted: Estimator, result: AnnData, scores: Scores, say: Say
 ) -> dict[str, str]:
     """Write tables, matrices and model; returns file name → what it holds."""
+    files = _write_tables(folder, name, fitted, result, scores)
+    files |= _write_imputed(folder, fitted, result, say)
+    result.write_h5ad(folder / "result.h5ad", compression="gzip")
+    layers = ", ".join(result.layers)
+    files["result.h5ad"] = f"all of it as AnnData (X prepared; layers {layers})"
+    if hasattr(fitted.method, "save"):
+        (folder / "model").mkdir()
+        fitted.method.save(folder / "model")
+        files["model/"] = "the fitted model"
+    return files
+
+
+def _write_tables(
+    folder: Path, name: str, fitted: Estimator, result: AnnData, scores: Scores
+) -> dict[str, str]:
     import pandas as pd
 
     files = {}
@@ -258,28 +273,40 @@ def _write(
     clusters.index = cells
     clusters.to_csv(folder / "clusters.csv")
     files["clusters.csv"] = ", ".join(clusters.columns)
-    for name, table in fitted.fit_.tables.items():
+    for table_name, table in fitted.fit_.tables.items():
         label = str(table.index.name or "feature")
-        table.to_csv(folder / f"{name}.csv", float_format="%.6g", index_label=label)
-        files[f"{name}.csv"] = f"{len(table)} × {table.shape[1]}"
-    if "imputed" in result.layers:
-        imputed = pd.DataFrame(result.layers["imputed"], cells, result.var_names)
-        size = f"{imputed.shape[0]} cells × {imputed.shape[1]} features"
-        if imputed.size <= _LARGEST_TEXT:
-            imputed.to_csv(folder / "imputed.csv.gz", float_format="%.4g")
-            files["imputed.csv.gz"] = f"imputed matrix, {size}"
-        else:
-            say(f"the imputed matrix ({size}) is in result.h5ad only: too large for text")
-    elif not hasattr(fitted.method, "impute"):
-        say(f"{fitted.method.name} does not impute: no imputed matrix")
-    result.write_h5ad(folder / "result.h5ad", compression="gzip")
-    layers = ", ".join(result.layers)
-    files["result.h5ad"] = f"all of it as AnnData (X prepared; layers {layers})"
-    if hasattr(fitted.method, "save"):
-        (folder / "model").mkdir()
-        fitted.method.save(folder / "model")
-        files["model/"] = "the fitted model"
+        table.to_csv(folder / f"{table_name}.csv", float_format="%.6g", index_label=label)
+        files[f"{table_name}.csv"] = f"{len(table)} × {table.shape[1]}"
+    if fitted.curves_:
+        rows = [
+            (curve, step, value)
+            for curve, values in fitted.curves_.items()
+            for step, value in zip(fitted.steps_[curve], values, strict=True)
+        ]
+        curves = pd.DataFrame(rows, columns=["curve", "step", "value"])
+        curves.to_csv(folder / "curves.csv", index=False, float_format="%.6g")
+        files["curves.csv"] = ", ".join(fitted.curves_)
+    if hasattr(fitted.method, "export"):
+        for file, table in fitted.method.export(name, fitted.fit_, cells).items():
+            table.to_csv(folder / file, float_format="%.6g")
+            files[file] = f"{len(table)} × {table.shape[1]}, named as by the original program"
     return files
+
+
+def _write_imputed(folder: Path, fitted: Estimator, result: AnnData, say: Say) -> dict[str, str]:
+    import pandas as pd
+
+    if "imputed" not in result.layers:
+        if not hasattr(fitted.method, "impute"):
+            say(f"{fitted.method.name} does not impute: no imputed matrix")
+        return {}
+    imputed = pd.DataFrame(result.layers["imputed"], result.obs_names, result.var_names)
+    size = f"{imputed.shape[0]} cells × {imputed.shape[1]} features"
+    if imputed.size > _LARGEST_TEXT:
+        say(f"the imputed matrix ({size}) is in result.h5ad only: too large for text")
+        return {}
+    imputed.to_csv(folder / "imputed.csv.gz", float_format="%.4g", index_label="cell")
+    return {"imputed.csv.gz": f"imputed matrix, {size}"}
 
 
 def _picture(folder: Path, result: AnnData, method: str, label_key: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
+    import pandas as pd
     from anndata import AnnData
     from torch import Tensor
 
@@ -190,8 +191,9 @@ class ScSMD(Method):
         """Return the code of each cell, (cells, n_latent), and both clusterings.
 
         Tables: ``memberships`` and ``assignment`` (cells × clusters) and ``centres`` (clusters ×
-        n_latent). Curves: losses, share of changed labels, ``pair_usage`` (entropy of the
-        clusters' sizes, 1: equal).
+        n_latent), all of the end; ``fuzzy`` are the largest memberships before phase 3, in which
+        the centres still move. Curves: losses, share of changed labels, ``pair_usage`` (entropy
+        of the clusters' sizes, 1: equal).
         """
         from ..nn.train import n_parameters, seeded
         from .losses import memberships
@@ -267,6 +269,14 @@ class ScSMD(Method):
         function = count_means if self._models_counts() else reconstructions
         return function(self._network, self._new_cells(data)).cpu().numpy()
 
+    def export(self, name: str, fit: Fit, cells: pd.Index) -> dict[str, pd.DataFrame]:
+        """Return codes and clusters by the file names that the published program writes."""
+        import pandas as pd
+
+        codes = pd.DataFrame(fit.embedding, cells, self._units())
+        clusters = pd.DataFrame(fit.labels, cells)
+        return {f"{name}_uspace.csv": codes, f"{name}_clusters.csv": clusters}
+
     def save(self, path: Path) -> None:
         """Write the weights and what else :meth:`transform` needs into the folder ``path``."""
         import torch
@@ -340,9 +350,12 @@ class ScSMD(Method):
             name: pd.DataFrame(values.cpu().numpy(), cells, clusters)
             for name, values in by_cell.items()
         }
-        units = [f"latent{number + 1}" for number in range(self.params.n_latent)]
         index = pd.Index(clusters, name="cluster")
-        return tables | {"centres": pd.DataFrame(self._centres.cpu().numpy(), index, units)}
+        centres = pd.DataFrame(self._centres.cpu().numpy(), index, self._units())
+        return tables | {"centres": centres}
+
+    def _units(self) -> list[str]:
+        return [f"latent{number + 1}" for number in range(self.params.n_latent)]
 
 
 def _names(labels: Tensor) -> np.ndarray:

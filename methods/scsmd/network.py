@@ -38,12 +38,10 @@ class Normed(nn.Module):
         if self.norm.training:
             normed: Tensor = self.norm(convolution(maps))
             return normed
-        scale, shift = _affine(self.norm)
-        bias = shift if convolution.bias is None else shift + scale * convolution.bias
+        weight, bias = _joined(convolution, *_affine(self.norm))
         return functional.conv2d(
-            maps, convolution.weight * scale[:, None, None, None], bias,
-            stride=convolution.stride, padding=convolution.padding,  # type: ignore[arg-type]
-        )  # fmt: skip
+            maps, weight, bias, stride=convolution.stride, padding=convolution.padding
+        )
 
 
 def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -52,6 +50,12 @@ def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     assert norm.running_var is not None
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
     return scale, norm.bias - scale * norm.running_mean
+
+
+def _joined(convolution: nn.Conv2d, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """Return weights and bias of the convolution whose channels are then scaled and shifted."""
+    bias = shift if convolution.bias is None else shift + scale * convolution.bias
+    return convolution.weight * scale[:, None, None, None], bias
 
 
 class DilatedAttention(nn.Module):
@@ -73,17 +77,15 @@ class DilatedAttention(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return the gated maps."""
-        kernels = [(branch.weight, branch.bias) for branch in self.branches]
-        if not self.norm.training:  # as in Normed
-            scale, shift = (part.chunk(len(kernels)) for part in _affine(self.norm))
-            kernels = [
-                (weight * by[:, None, None, None], bias * by + add)
-                for (weight, bias), by, add in zip(kernels, scale, shift, strict=True)
-            ]
-        rates = [branch.dilation[0] for branch in self.branches]
+        each = [branch for branch in self.branches if isinstance(branch, nn.Conv2d)]
+        if self.norm.training:
+            kernels = [(branch.weight, branch.bias) for branch in each]
+        else:
+            parts = (part.chunk(len(each)) for part in _affine(self.norm))
+            kernels = [_joined(*part) for part in zip(each, *parts, strict=True)]
         branches = [
-            dilated(maps, weight, bias, rate)
-            for (weight, bias), rate in zip(kernels, rates, strict=True)
+            dilated(maps, weight, bias, branch.dilation[0])
+            for (weight, bias), branch in zip(kernels, each, strict=True)
         ]
         joined = torch.cat(branches, dim=1)
         if self.norm.training:
@@ -91,7 +93,7 @@ class DilatedAttention(nn.Module):
         return maps * (1 + torch.sigmoid(self.vote(functional.relu(joined))))
 
 
-def dilated(maps: Tensor, weight: Tensor, bias: Tensor, rate: int) -> Tensor:
+def dilated(maps: Tensor, weight: Tensor, bias: Tensor | None, rate: int) -> Tensor:
     """Return a 3 × 3 convolution of ``maps`` without work for taps that see zeros only."""
     side = max(maps.shape[-2:])
     if rate >= side:

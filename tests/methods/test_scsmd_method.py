@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 from anndata import AnnData
 
 from bench.errors import DataError
 from bench.estimator import Estimator
 from bench.methods.scsmd import DeepScena, ScSMD
+from bench.methods.scsmd.losses import memberships
+from bench.methods.scsmd.phases import assignments
 
 SHORT = {"pretrain_epochs": 2, "max_epochs": 2, "pair_epochs": 2}
 
@@ -26,9 +29,11 @@ def counts(n_cells: int, n_genes: int = 60, n_types: int = 3, seed: int = 0) -> 
     return adata
 
 
-def fitted(data: AnnData, n_clusters: int | None = 3, cls: type = ScSMD, **values) -> Estimator:
+def fitted(
+    data: AnnData, n_clusters: int | None = 3, cls: type = ScSMD, labels=None, **values
+) -> Estimator:
     method = cls(cls.Params.build(SHORT | values, owner=cls.name))
-    return Estimator(method).fit(data, n_clusters=n_clusters)
+    return Estimator(method).fit(data, n_clusters=n_clusters, labels=labels)
 
 
 @pytest.mark.parametrize(
@@ -66,9 +71,58 @@ def test_phases_can_be_left_out():
 
 def test_a_label_depends_on_no_other_cell():
     done = fitted(counts(60))
-    method, prepared = done.method, done.prepared_
-    few = prepared[[7, 30]].copy()
-    np.testing.assert_allclose(method.transform(few), done.embedding_[[7, 30]], atol=1e-4)
+    method, prepared, tables = done.method, done.prepared_, done.fit_.tables
+    for rows in ([7], [7, 30], [30, 2, 59, 7]):
+        codes = torch.from_numpy(method.transform(prepared[rows].copy()))
+        np.testing.assert_allclose(codes, done.embedding_[rows], rtol=1e-3, atol=1e-4)
+        soft = assignments(method._assigner, codes)
+        np.testing.assert_allclose(soft, tables["assignment"].iloc[rows], rtol=1e-2, atol=1e-4)
+        fuzzy = memberships(codes, method._centres, 1.5)
+        np.testing.assert_allclose(fuzzy, tables["memberships"].iloc[rows], rtol=1e-2, atol=1e-4)
+        for found, whole in ((soft, "assignment"), (fuzzy, "memberships")):
+            expected = tables[whole].to_numpy().argmax(axis=1)[rows]
+            np.testing.assert_array_equal(found.argmax(dim=1), expected)
+
+
+class Untouchable:
+    """True types that nobody may look at."""
+
+    def __getattribute__(self, name: str) -> object:
+        raise AssertionError(f"{name} of the labels was used")
+
+
+def test_labels_are_never_seen():
+    data = counts(30)
+    with_types = fitted(data, labels=Untouchable())
+    data.obs["cell_type"] = data.obs["cell_type"].to_numpy()[::-1]
+    np.testing.assert_array_equal(with_types.embedding_, fitted(data).embedding_)
+    del data.obs["cell_type"]
+    np.testing.assert_array_equal(with_types.embedding_, fitted(data).embedding_)
+
+
+def test_without_a_gpu(monkeypatch: pytest.MonkeyPatch):
+    def refused(*args: object, **options: object) -> None:
+        raise AssertionError("CUDA was asked for")
+
+    for name in ("_lazy_init", "current_device", "mem_get_info"):
+        monkeypatch.setattr(torch.cuda, name, refused)
+    done = fitted(counts(20))
+    parts = [*done.method._network.state_dict().values(), done.method._centres]
+    assert {part.device.type for part in parts} == {"cpu"}
+
+
+def test_an_encoder_that_stays_after_the_second_phase():
+    data = counts(45)
+    values = {"batch_size": 20, "encoder_learning_rate": 0.0}
+    still, moving = fitted(data, **values), fitted(data, batch_size=20)
+    alone = fitted(data, **values | {"pair_epochs": 0})
+    np.testing.assert_array_equal(still.embedding_, alone.embedding_)
+    assert not np.array_equal(still.embedding_, moving.embedding_)
+    np.testing.assert_allclose(still.embedding_, moving.embedding_, rtol=0.02, atol=0.05)
+    np.testing.assert_array_equal(still.labels_["fuzzy"], moving.labels_["fuzzy"])
+    np.testing.assert_allclose(
+        still.method.transform(still.prepared_), still.embedding_, rtol=1e-3, atol=1e-4
+    )
 
 
 def test_clusters_without_the_truth():
@@ -82,11 +136,14 @@ def test_clusters_without_the_truth():
     assert four.fit_.notes["clusters"] == "4, as asked"
 
 
-def test_the_types_are_found():
+@pytest.mark.parametrize(("cls", "scale"), [(ScSMD, 1), (DeepScena, 300)])
+def test_the_types_are_found(cls: type, scale: int):
+    """Of molecules, and of reads, which are as many times more."""
     from sklearn.metrics import adjusted_rand_score
 
     data = counts(90)
-    done = fitted(data, batch_size=16, pretrain_epochs=8, max_epochs=3, pair_epochs=6)
+    data.X = data.X * scale
+    done = fitted(data, cls=cls, batch_size=16, pretrain_epochs=8, max_epochs=3, pair_epochs=6)
     for labels in done.labels_.values():
         assert adjusted_rand_score(data.obs["cell_type"], labels) > 0.9
 
