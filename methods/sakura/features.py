@@ -1,0 +1,200 @@
+"""Which features a model reads, and its training rows as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.errors import DataError, UsageError
+from bench.prepare.blocks import row_blocks
+from bench.prepare.moments import Moments, Sums
+from bench.prepare.variable import seurat
+
+from ..nn.batches import Cells
+from .knowledge import ExtraRows, Guidance, Phenotype, Signature
+from .network import Reader, SakuraNetwork
+from .objective import Rows
+from .settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+_LARGEST_TARGET = 10.0
+"""A gene in few cells has a tiny deviation; its scaled value in them stays below about this."""
+
+
+def choose_features(data: AnnData, n_top: int | None, always: Sequence[str]) -> list[str]:
+    """Return the variable features of log-normalised data and ``always``, in the data's order.
+
+    Variability as in ``bench.prepare`` (flavour seurat), over all cells at once.
+    """
+    names = np.asarray(data.var_names)
+    if n_top is None or n_top >= len(names):
+        return [str(name) for name in names]
+    sums = Sums(1, len(names))
+    for _, block in row_blocks(data.X):
+        groups = np.zeros(block.shape[0], dtype=np.int64)
+        sums.add(block, np.expm1(block.data), groups)
+    chosen = seurat(sums, n_top, by_group=False) | np.isin(names, list(always))
+    return [str(name) for name in names[chosen]]
+
+
+def select(data: AnnData, features: Sequence[str]) -> Any:
+    """Return the columns ``features`` of ``data.X``, in their order, CSR or dense float32.
+
+    Raises ``DataError`` if one is missing.
+    """
+    import pandas as pd
+
+    at = pd.Index(data.var_names).get_indexer(list(features))
+    if (at < 0).any():
+        lost = [feature for feature, where in zip(features, at, strict=True) if where < 0]
+        raise DataError(
+            f"the cells lack {len(lost)} of the {len(features)} features that the model reads "
+            f"(the first is '{lost[0]}'); prepare them like the training cells."
+        )
+    matrix = data.X if np.array_equal(at, np.arange(data.n_vars)) else data.X[:, at]
+    return matrix.tocsr() if hasattr(matrix, "tocsr") else np.asarray(matrix)
+
+
+def as_cells(matrix: Any, device: str) -> Cells:
+    """Return rows × features as blocks of tensors."""
+    from anndata import AnnData
+
+    return Cells(AnnData(matrix), counts=False, device=device)
+
+
+def with_extra(matrix: Any, features: Sequence[str], extra: ExtraRows | None) -> Any:
+    """Return the matrix with the extra profiles below; features that they lack are 0 in them."""
+    import pandas as pd
+    import scipy.sparse as sp
+
+    if extra is None:
+        return matrix
+    at = pd.Index(extra.features).get_indexer(list(features))
+    if (at < 0).all():
+        raise DataError("extra_rows: none of their features is among those of the model.")
+    rows = np.where(at >= 0, np.asarray(extra.values, dtype=np.float32)[:, at], np.float32(0))
+    if sp.issparse(matrix):
+        return sp.vstack([matrix, sp.csr_matrix(rows)], format="csr")
+    return np.concatenate([matrix, rows])
+
+
+def read_phenotypes(guidance: Guidance, obs: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return the values of each phenotype from the columns of a table of cells.
+
+    Raises ``UsageError`` that names a column that is missing.
+    """
+    from bench.errors import did_you_mean
+
+    found = {}
+    for one in guidance.phenotypes:
+        for key in one.columns:
+            if key not in obs.columns:
+                hint = did_you_mean(key, [str(column) for column in obs.columns])
+                raise UsageError(
+                    f"phenotype '{one.name}': the cells have no column '{key}'.{hint}"
+                )
+        columns = obs[list(one.columns)]
+        if one.kind == "categorical":
+            found[one.name] = columns.iloc[:, 0].astype(object).to_numpy()
+        else:
+            found[one.name] = columns.to_numpy(dtype=np.float32)
+    return found
+
+
+def class_numbers(one: Phenotype, values: np.ndarray) -> tuple[Tensor, list[str]]:
+    """Return class numbers, -1 where not known, and the names of the classes.
+
+    Raises ``DataError`` if fewer than two classes occur.
+    """
+    import pandas as pd
+
+    table = pd.Series(np.asarray(values, dtype=object))
+    text = table.where(table.isna(), table.astype(str))
+    classes = list(one.classes) or sorted(text.dropna().unique())
+    numbers = np.asarray(pd.Categorical(text, categories=classes).codes, dtype=np.int64)
+    if len(np.unique(numbers[numbers >= 0])) < 2:
+        raise DataError(
+            f"{one._owner}: fewer than two of its classes ({', '.join(classes[:5])}) occur."
+        )
+    return torch.from_numpy(numbers), classes
+
+
+def class_weights(one: Phenotype, numbers: Tensor, classes: Sequence[str]) -> Tensor:
+    """Return the weight of each class, (classes,)."""
+    if isinstance(one.class_weight, Mapping):
+        return torch.tensor([float(one.class_weight.get(name, 1.0)) for name in classes])
+    if one.class_weight is None:
+        return torch.ones(len(classes))
+    sizes = torch.bincount(numbers[numbers >= 0], minlength=len(classes)).float()
+    weights = torch.where(sizes > 0, 1.0 / sizes.clamp_min(1.0), torch.zeros_like(sizes))
+    return weights * sizes.sum() / (weights * sizes).sum()
+
+
+def numbers_of(one: Phenotype, values: np.ndarray, n_cells: int) -> Tensor:
+    """Return numerical values, (cells, columns), NaN where not known."""
+    table = np.asarray(values, dtype=np.float32).reshape(n_cells, -1)
+    if np.isnan(table).any(axis=1).all():
+        raise DataError(f"{one._owner}: no cell has a value in all of its columns.")
+    return torch.from_numpy(table.copy())
+
+
+def set_scales(
+    network: SakuraNetwork, guidance: Guidance, settings: Settings, matrix: Any, rows: np.ndarray
+) -> None:
+    """Set the scaling of the features and of the signatures' targets from the rows that train."""
+    moments = Moments(matrix.shape[1])
+    for _, block in row_blocks(matrix[rows]):
+        moments.add(block)
+    mean = torch.from_numpy(np.asarray(moments.mean, dtype=np.float32))
+    spread = torch.from_numpy(np.asarray(moments.spread(), dtype=np.float32))
+    spread = torch.where(spread > 0, spread, torch.ones_like(spread))
+    if settings.scale:
+        network.scaler.center.copy_(mean)
+        network.scaler.spread.copy_(spread)
+    if settings.scale:
+        return  # The targets are scaled already.
+    largest = torch.from_numpy(np.asarray(matrix[rows].max(axis=0).todense()
+                               if hasattr(matrix, "tocsr") else matrix[rows].max(axis=0),
+                               dtype=np.float32).ravel())  # fmt: skip
+    for guide in guidance.guides:
+        if isinstance(guide, Signature) and guide.scale_targets and guide.binarize is None:
+            reader = network.reader(guide.name)
+            at = reader.columns
+            reader.unit.copy_(torch.maximum(spread[at], largest[at] / _LARGEST_TARGET))
+
+
+def training_rows(
+    network: SakuraNetwork, guidance: Guidance, matrix: Any, n_cells: int,
+    phenotypes: Mapping[str, Tensor], trains: np.ndarray, device: str,
+) -> Rows:  # fmt: skip
+    """Return all rows; numerical phenotypes are scaled by the rows that train."""
+    n_rows = matrix.shape[0]
+    weights = torch.ones(n_rows)
+    if guidance.extra_rows is not None:
+        weights[n_cells:] = guidance.extra_rows.weight
+    values = {}
+    for one in guidance.phenotypes:
+        known = phenotypes[one.name]
+        if one.kind == "numerical" and one.scale_targets:
+            known = _scaled(network.reader(one.name), known, trains)
+        fill = -1 if one.kind == "categorical" else float("nan")
+        extra = torch.full((n_rows - n_cells, *known.shape[1:]), fill, dtype=known.dtype)
+        values[one.name] = torch.cat([known, extra])
+    return Rows(as_cells(matrix, device), weights, values)
+
+
+def _scaled(reader: Reader, values: Tensor, trains: np.ndarray) -> Tensor:
+    whole = values[torch.from_numpy(trains[trains < len(values)])]
+    whole = whole[~torch.isnan(whole).any(dim=1)]
+    if len(whole) > 1:
+        spread = whole.std(dim=0)
+        reader.offset.copy_(whole.mean(dim=0))
+        reader.unit.copy_(torch.where(spread > 0, spread, torch.ones_like(spread)))
+    return (values - reader.offset.cpu()) / reader.unit.cpu()

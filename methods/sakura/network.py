@@ -1,0 +1,233 @@
+"""The network: one encoder, a latent space in parts, a decoder, and heads that read parts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from .knowledge import Guidance, Phenotype, Signature
+from .settings import Detach, Settings
+from .terms import Head, fail
+
+MAIN = "main"
+_OUTPUTS: dict[str, type[nn.Module]] = {
+    "identity": nn.Identity,
+    "relu": nn.ReLU,
+    "sigmoid": nn.Sigmoid,
+    "celu": nn.CELU,
+}
+
+
+class Layout:
+    """Which columns of the whole latent space belong to whom: main first, then own dimensions."""
+
+    def __init__(self, guidance: Guidance, n_latent: int) -> None:
+        widths = {MAIN: n_latent}
+        for guide in guidance.guides:
+            if guide.parts == ("own",):
+                widths[guide.name] = guide.dim or 0
+        self.slices: dict[str, slice] = {}
+        end = 0
+        for name, width in widths.items():
+            self.slices[name] = slice(end, end + width)
+            end += width
+        self.width = end
+        for guide in guidance.guides:
+            self._check(guide)
+
+    def parts(self, guide: Signature | Phenotype) -> tuple[str, ...]:
+        """Return the parts that a guide's head reads, in order."""
+        if guide.parts == ("own",):
+            return (guide.name,)
+        return tuple(self.slices) if guide.parts == ("all",) else guide.parts
+
+    def dim(self, parts: Collection[str]) -> int:
+        """Return the width of several parts together."""
+        return sum(self.slices[p].stop - self.slices[p].start for p in parts)
+
+    def _check(self, guide: Signature | Phenotype) -> None:
+        width = self.dim(self.parts(guide))
+        if guide.dim is not None and guide.dim != width:
+            what = " + ".join(self.parts(guide))
+            fail(guide._owner, f"dim={guide.dim}, but its space ({what}) has {width} dimensions.")
+        check_ring(guide._owner, guide.regularizers, width)
+
+
+def check_ring(owner: str, regularizers: Sequence[object], width: int) -> None:
+    """Raise ``UsageError`` if a ring shall be the prior of other than two dimensions."""
+    for one in regularizers:
+        if getattr(one, "kind", "") == "ring" and width != 2:
+            fail(owner, f"regularizers: a ring has 2 dimensions, the space {width}.")
+
+
+def perceptron(
+    widths: Sequence[int], *, last: nn.Module, dropout_input: float = 0, dropout_hidden: float = 0
+) -> nn.Sequential:
+    """Return linear layers between ``widths`` with CELU after all but the last."""
+    layers: list[nn.Module] = [nn.Dropout(dropout_input)] if dropout_input else []
+    steps = list(pairwise(widths))
+    for number, (n_in, n_out) in enumerate(steps, start=1):
+        layers.append(nn.Linear(n_in, n_out))
+        if number < len(steps):
+            layers.append(nn.CELU())
+            if dropout_hidden:
+                layers.append(nn.Dropout(dropout_hidden))
+    return nn.Sequential(*layers, last)
+
+
+class Scaler(nn.Module):
+    """Zero mean and unit variance of each feature, clipped; as they are if it was not set."""
+
+    center: Tensor
+    spread: Tensor
+
+    def __init__(self, n_features: int, clip: float | None) -> None:
+        super().__init__()
+        self.register_buffer("center", torch.zeros(n_features))
+        self.register_buffer("spread", torch.ones(n_features))
+        self.clip = clip
+
+    def forward(self, values: Tensor) -> Tensor:
+        if self.clip is None:
+            return values
+        return ((values - self.center) / self.spread).clamp(-self.clip, self.clip)
+
+    def restore(self, values: Tensor, columns: Tensor | slice = slice(None)) -> Tensor:
+        """Return scaled values of the features ``columns`` in their own units."""
+        return values * self.spread[columns] + self.center[columns]
+
+
+class Reader(nn.Module):
+    """The head of a guide, and the units of what it predicts."""
+
+    offset: Tensor
+    unit: Tensor
+    columns: Tensor
+
+    def __init__(
+        self, guide: Signature | Phenotype, n_in: int, n_out: int, columns: Tensor
+    ) -> None:
+        super().__init__()
+        self.name = guide.name
+        self.network = _head(guide, n_in, n_out)
+        # Positions of a signature's targets among the modelled features; empty for a phenotype.
+        self.register_buffer("columns", columns)
+        self.register_buffer("offset", torch.zeros(n_out))
+        self.register_buffer("unit", torch.ones(n_out))
+
+    def forward(self, latent: Tensor) -> Tensor:
+        predicted: Tensor = self.network(latent)
+        return predicted
+
+    def restore(self, predicted: Tensor) -> Tensor:
+        """Return predictions without the scaling of their targets."""
+        return predicted * self.unit + self.offset
+
+
+def _head(guide: Signature | Phenotype, n_in: int, n_out: int) -> nn.Module:
+    head: Head = guide.head
+    categorical = isinstance(guide, Phenotype) and guide.kind == "categorical"
+    last: nn.Module
+    if categorical:
+        last = nn.LogSoftmax(dim=1)
+    elif head.output_activation == "softmax":
+        last = nn.Softmax(dim=1)
+    else:
+        last = _OUTPUTS[head.output_activation]()
+    if head.kind == "identity":
+        if n_in != n_out:
+            fail(guide._owner, f"an identity head needs {n_out} dimensions, its space has {n_in}.")
+        return last
+    return perceptron(
+        (n_in, *head.widths, n_out), last=last,
+        dropout_input=head.dropout_input, dropout_hidden=head.dropout_hidden,
+    )  # fmt: skip
+
+
+class SakuraNetwork(nn.Module):
+    """Pre-encoder, one compressor for each part of the latent space, decoder and heads.
+
+    ``modelled``: number of features it is given; ``inputs``: positions of those it may read and
+    reconstructs; ``outputs``: of each guide, the number of its targets and the positions of its
+    genes. Defaults of PyTorch initialise the weights.
+    """
+
+    inputs: Tensor
+
+    def __init__(
+        self, settings: Settings, guidance: Guidance, modelled: int, inputs: Tensor,
+        outputs: Sequence[tuple[int, Tensor]],
+    ) -> None:  # fmt: skip
+        super().__init__()
+        s = settings
+        self.layout = Layout(guidance, s.n_latent)
+        check_ring("settings", s.regularizers, s.n_latent)
+        self.register_buffer("inputs", inputs)
+        self.scaler = Scaler(modelled, s.clip if s.scale else None)
+        dropout = {"dropout_input": s.dropout_input, "dropout_hidden": s.dropout_hidden}
+        widths = (len(inputs), *(s.hidden,) * s.encoder_layers)
+        self.pre_encoder = perceptron(widths, last=nn.CELU(), **dropout)
+        self.compressors = nn.ModuleList(
+            perceptron((s.hidden, part.stop - part.start), last=_OUTPUTS[s.latent_activation]())
+            for part in self.layout.slices.values()
+        )
+        width = s.decoder_hidden or s.hidden
+        widths = (self.layout.width, *(width,) * (s.decoder_layers - 1), len(inputs))
+        self.decoder = perceptron(
+            widths, last=_OUTPUTS[s.output_activation](), dropout_hidden=s.dropout_hidden
+        )
+        self.readers = nn.ModuleList(
+            Reader(guide, self.layout.dim(self.layout.parts(guide)), n_out, columns)
+            for guide, (n_out, columns) in zip(guidance.guides, outputs, strict=True)
+        )
+
+    def encode(
+        self, scaled: Tensor, parts: Collection[str] | None = None, detach: Detach = "none"
+    ) -> dict[str, Tensor]:
+        """Return the latent space of scaled features by part; only ``parts`` are computed.
+
+        ``detach``: no gradient beyond the pre-encoder, or beyond the latent space.
+        """
+        hidden = self.pre_encoder(scaled[:, self.inputs])
+        if detach == "pre_encoder":
+            hidden = hidden.detach()
+        found = {
+            name: compressor(hidden)
+            for name, compressor in zip(self.layout.slices, self.compressors, strict=True)
+            if parts is None or name in parts
+        }
+        if detach == "encoder":
+            found = {name: latent.detach() for name, latent in found.items()}
+        return found
+
+    def decode(self, latents: dict[str, Tensor]) -> Tensor:
+        """Return the reconstruction of the scaled input features, from all parts."""
+        whole = torch.cat([latents[name] for name in self.layout.slices], dim=1)
+        reconstructed: Tensor = self.decoder(whole)
+        return reconstructed
+
+    def reader(self, name: str) -> Reader:
+        """Return the head of a guide."""
+        for reader in self.readers:
+            if isinstance(reader, Reader) and reader.name == name:
+                return reader
+        raise KeyError(name)
+
+    def module(self, name: str) -> nn.Module:
+        """Return a part by name: ``decoder``, ``pre_encoder``, a latent part, or ``head:NAME``.
+
+        Raises ``UsageError`` if there is none.
+        """
+        if name in ("decoder", "pre_encoder"):
+            found: nn.Module = getattr(self, name)
+            return found
+        if name in self.layout.slices:
+            return self.compressors[list(self.layout.slices).index(name)]
+        heads = [str(reader.name) for reader in self.readers]
+        if name.removeprefix("head:") in heads and name.startswith("head:"):
+            return self.reader(name.removeprefix("head:")).network
+        known = ["decoder", "pre_encoder", *self.layout.slices, *(f"head:{h}" for h in heads)]
+        fail("model", f"it has no part '{name}'; it has {', '.join(known)}.")

@@ -1,0 +1,218 @@
+"""The terms of a task on some cells: losses and regularisers, each with its weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..nn.batches import Cells
+from .knowledge import Guidance, Phenotype, Signature
+from .losses import (
+    mixture_prior,
+    per_cell,
+    reverse_gradient,
+    ring_prior,
+    sliced_wasserstein,
+    uniform_prior,
+    weighted_mean,
+)
+from .network import MAIN, SakuraNetwork
+from .settings import Settings, Task
+from .terms import Regularizer
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some cells."""
+
+    raw: Tensor
+    """Cells × modelled features, as prepared."""
+    weights: Tensor
+    """Of each row, (cells,): 1 for a cell."""
+    phenotypes: dict[str, Tensor]
+    """Name → class numbers (cells,), -1 not known, or values (cells, columns), NaN not known."""
+
+
+class Rows:
+    """All training rows, handed out in batches on a device."""
+
+    def __init__(self, cells: Cells, weights: Tensor, phenotypes: dict[str, Tensor]) -> None:
+        self.cells, self.device = cells, cells.device
+        self._weights = weights.to(cells.device)
+        self._phenotypes = {name: v.to(cells.device) for name, v in phenotypes.items()}
+
+    def batch(self, rows: np.ndarray) -> Batch:
+        """Return the rows at integer positions."""
+        at = torch.from_numpy(rows).to(self.device)
+        values = {name: v[at] for name, v in self._phenotypes.items()}
+        return Batch(self.cells.block(rows).inputs, self._weights[at], values)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One loss or regulariser of a batch."""
+
+    owner: str
+    """``main`` or the name of a guide."""
+    name: str
+    weight: float
+    value: Tensor
+
+
+class Objective:
+    """What a model minimises."""
+
+    def __init__(
+        self, network: SakuraNetwork, guidance: Guidance, settings: Settings,
+        class_weights: Mapping[str, Tensor],
+    ) -> None:  # fmt: skip
+        self._network, self._settings, self._guidance = network, settings, guidance
+        self._guides = {guide.name: guide for guide in guidance.guides}
+        self._class_weights = class_weights
+        # Without a gradient on purpose: placed in no state dict.
+        self._offsets: dict[tuple[float, ...], Tensor] = {}
+
+    def terms(self, batch: Batch, task: Task, epochs: Mapping[str, int]) -> list[Term]:
+        """Return the terms of a task whose weight is not 0; ``epochs``: finished ones by owner."""
+        net, found = self._network, list[Term]()
+        scaled = net.scaler(batch.raw)
+        guides = [self._guides[name] for name in task.guides]
+        needed: set[str] | None = None
+        if not task.reconstruct:
+            needed = {part for guide in guides for part in net.layout.parts(guide)}
+        latents = net.encode(scaled, needed, task.detach)
+        if task.reconstruct:
+            found += self._main(batch, scaled, latents, epochs.get(MAIN, 0))
+        for guide in guides:
+            found += self._guide(guide, batch, scaled, latents, epochs.get(guide.name, 0))
+        return found
+
+    def watched(self, batch: Batch, task: Task, epochs: Mapping[str, int]) -> Tensor:
+        """Return the loss of held-out cells that stops training early, a scalar.
+
+        The weights of ``epochs``; without regularisers, which are random, and without terms that
+        the latent space shall not satisfy or does not feel.
+        """
+        total = batch.raw.new_zeros(())
+        for term in self.terms(batch, task, epochs):
+            guide = self._guides.get(term.owner)
+            if term.name.startswith("prior_"):
+                continue
+            if guide is None or (guide.adversarial is None and not guide.detached):
+                total = total + term.weight * term.value
+        return total
+
+    def settled(self, limit: int) -> int:
+        """Return the epoch from which on no weight changes, at most ``limit``."""
+        schedules = [*self._settings.reconstruction.values()]
+        schedules += [one.schedule for one in self._settings.regularizers]
+        for guide in self._guides.values():
+            schedules += [*guide.terms.values(), *(one.schedule for one in guide.regularizers)]
+            schedules += [guide.adversarial] if guide.adversarial else []
+        return max((one.settled(limit) for one in schedules), default=0)
+
+    def _main(
+        self, batch: Batch, scaled: Tensor, latents: dict[str, Tensor], epoch: int
+    ) -> Iterator[Term]:
+        reconstructed = self._network.decode(latents)
+        target = scaled[:, self._network.inputs]
+        for name, schedule in self._settings.reconstruction.items():
+            weight = schedule.at(epoch)
+            if weight:
+                losses = per_cell(name, target, reconstructed)
+                value = weighted_mean(losses, batch.weights, batch.weights)
+                yield Term(MAIN, name, weight, value)
+        yield from self._priors(MAIN, self._settings.regularizers, latents[MAIN], batch, epoch)
+
+    def _guide(
+        self, guide: Signature | Phenotype, batch: Batch, scaled: Tensor,
+        latents: dict[str, Tensor], epoch: int,
+    ) -> Iterator[Term]:  # fmt: skip
+        weights = {name: schedule.at(epoch) for name, schedule in guide.terms.items()}
+        latent = torch.cat([latents[part] for part in self._network.layout.parts(guide)], dim=1)
+        yield from self._priors(guide.name, guide.regularizers, latent, batch, epoch)
+        if not any(weights.values()):
+            return
+        if guide.detached:
+            latent = latent.detach()
+        elif guide.adversarial is not None:
+            latent = reverse_gradient(latent, guide.adversarial.at(epoch))
+        predicted = self._network.reader(guide.name)(latent)
+        target, counted, weighted = self._targets(guide, batch, scaled)
+        for name, weight in weights.items():
+            if weight:
+                value = weighted_mean(per_cell(name, target, predicted), weighted, counted)
+                yield Term(guide.name, name, weight, value)
+
+    def _targets(
+        self, guide: Signature | Phenotype, batch: Batch, scaled: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return targets, weights of the known rows, and these times those of the classes."""
+        if isinstance(guide, Signature):
+            reader = self._network.reader(guide.name)
+            return signature_targets(guide, reader.columns, reader.unit, batch.raw, scaled), (
+                batch.weights
+            ), batch.weights  # fmt: skip
+        values = batch.phenotypes[guide.name]
+        if guide.kind == "categorical":
+            known = values >= 0
+            counted = batch.weights * known
+            classes = torch.where(known, values, torch.zeros_like(values))
+            return classes, counted, counted * self._class_weights[guide.name][classes]
+        known = ~torch.isnan(values).any(dim=1)
+        counted = batch.weights * known
+        return torch.where(known[:, None], values, torch.zeros_like(values)), counted, counted
+
+    def _priors(
+        self, owner: str, regularizers: tuple[Regularizer, ...], latent: Tensor, batch: Batch,
+        epoch: int,
+    ) -> Iterator[Term]:  # fmt: skip
+        for one in regularizers:
+            weight = one.schedule.at(epoch)
+            if weight:
+                labels = batch.phenotypes[one.labels] if one.labels else None
+                value = regularize(one, latent, labels)
+                yield Term(owner, f"prior_{one.kind}", weight, value)
+
+
+def signature_targets(
+    signature: Signature, columns: Tensor, unit: Tensor, raw: Tensor, scaled: Tensor
+) -> Tensor:
+    """Return what a signature's head must predict, (cells, genes).
+
+    Values as the network sees them divided by ``unit``, or, of the prepared values, whether they
+    are above a threshold.
+    """
+    if signature.binarize is None:
+        return scaled[:, columns] / unit
+    above = raw[:, columns] > signature.binarize.threshold
+    chosen = ~above if signature.binarize.inverse else above
+    return chosen.to(raw.dtype) * signature.binarize.scale
+
+
+def regularize(one: Regularizer, latent: Tensor, labels: Tensor | None = None) -> Tensor:
+    """Return the value of a regulariser, a scalar."""
+    n_cells, n_dims = latent.shape
+    norms: dict[str, Callable[[Tensor], Tensor]] = {
+        "l1": lambda z: z.abs().sum(dim=1).mean(),
+        "l2": lambda z: torch.linalg.vector_norm(z, dim=1).mean(),
+    }
+    if one.kind in norms:
+        return norms[one.kind](latent)
+    if one.kind == "ring":
+        prior = ring_prior(n_cells, latent.device)
+    elif one.kind == "uniform":
+        offsets = torch.tensor(one.offsets, device=latent.device) if one.offsets else None
+        prior = uniform_prior(
+            n_cells, n_dims, one.low, one.high, latent.device, offsets=offsets, labels=labels
+        )
+    else:
+        prior = mixture_prior(
+            n_cells, n_dims, one.n_components, one.radial_sd, one.tangential_sd,
+            latent.device, labels=labels,
+        )  # fmt: skip
+    return sliced_wasserstein(latent, prior, one.n_projections)

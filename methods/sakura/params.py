@@ -1,0 +1,245 @@
+"""Parameters of SAKURA and its unguided twin, and the model settings that follow from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from bench.parameters import Parameters, Search
+
+from .terms import Head, Regularizer, Schedule
+
+if TYPE_CHECKING:
+    from .settings import Settings
+
+FAITHFUL: dict[str, Any] = {
+    "n_top_genes": 10_000,
+    "scale": False,
+    "latent_activation": "celu",
+    "output_activation": "relu",
+    "l1_weight": 1.0,
+    "prior": "uniform",
+    "prior_weight": 1e-4,
+    "schedule": "interleave",
+    "optimizer": "rmsprop",
+    "batch_size": 100,
+    "max_epochs": 10_000,
+    "max_ticks": 5000,
+    "train_deciles": 5,
+    "validation": 0.0,
+}
+"""What the published demonstration sets; its 5,000 steps go over all tasks."""
+
+_PRIOR = (("prior", ("uniform", "gaussian_mixture")),)
+_GUIDED = (("markers|proteins|label_share", ("on",)),)
+
+
+class SakuraParameters(Parameters):
+    """Network, reconstruction, prior and training."""
+
+    n_top_genes: Annotated[int, Search(2000, 10_000, log=True)] = Field(
+        2000, ge=10, description="RNA: variable genes; those of marker lists are added"
+    )
+    scale: bool = Field(True, description="features have zero mean and unit variance")
+    n_latent: Annotated[int, Search(10, 100, log=True)] = Field(
+        50, ge=1, le=1024, description="main dimensions of the code, the embedding"
+    )
+    hidden: Annotated[int, Search(64, 512, log=True)] = Field(
+        200, ge=1, description="width of the hidden layers"
+    )
+    encoder_layers: Annotated[int, Search(2, 4)] = Field(
+        2, ge=1, le=10, description="linear layers of the encoder before the code"
+    )
+    decoder_layers: Annotated[int, Search(2, 4)] = Field(
+        3, ge=1, le=10, description="linear layers of the decoder, the output among them"
+    )
+    latent_activation: Annotated[
+        Literal["identity", "celu"], Search(choices=("identity", "celu"))
+    ] = Field("identity", description="of the code; celu bounds it by -1 from below")
+    output_activation: Literal["identity", "relu"] = Field(
+        "identity", description="of the reconstruction; relu needs scale=false"
+    )
+    mse_weight: Annotated[float, Search(0.1, 2.0)] = Field(
+        1.0, ge=0, description="weight of the squared error of reconstruction"
+    )
+    l1_weight: Annotated[float, Search(0.1, 2.0, zero=True)] = Field(
+        0.0, ge=0, description="weight of the absolute error of reconstruction"
+    )
+    prior: Annotated[
+        Literal["none", "uniform", "gaussian_mixture"],
+        Search(choices=("none", "uniform", "gaussian_mixture")),
+    ] = Field("none", description="which distribution the main dimensions are drawn to")
+    prior_bound: float = Field(
+        10.0, gt=0, description="uniform: the coordinates lie between ± this"
+    )
+    prior_components: int = Field(
+        10, ge=1, description="gaussian_mixture: components in each pair of coordinates"
+    )
+    prior_weight: Annotated[float, Search(1e-5, 1.0, log=True, when=_PRIOR)] = Field(
+        1e-3, ge=0, description="weight of the sliced Wasserstein distance to the prior"
+    )
+    prior_growth: Annotated[float, Search(1.0, 1.1, when=_PRIOR)] = Field(
+        1.01, gt=0, description="factor on that weight every epoch"
+    )
+    prior_cap: Annotated[float, Search(0.1, 10.0, log=True, when=_PRIOR)] = Field(
+        1.0, ge=0, description="that weight rises no further"
+    )
+    n_projections: Annotated[int, Search(25, 200, log=True, when=_PRIOR)] = Field(
+        50, ge=1, description="random directions of the sliced Wasserstein distance"
+    )
+    dropout_input: Annotated[float, Search(0.05, 0.5, zero=True)] = Field(
+        0.0, ge=0, lt=1, description="share of inputs set to zero while training"
+    )
+    dropout_hidden: Annotated[float, Search(0.05, 0.5, zero=True)] = Field(
+        0.0, ge=0, lt=1, description="share of hidden units set to zero while training"
+    )
+    schedule: Annotated[
+        Literal["interleave", "sum", "joint"], Search(choices=("interleave", "sum", "joint"))
+    ] = Field(
+        "joint",
+        description="guidance and reconstruction: in turn, summed over two batches, or on one",
+    )
+    optimizer: Annotated[Literal["adam", "rmsprop"], Search(choices=("adam", "rmsprop"))] = Field(
+        "adam", description="adam, or rmsprop as published"
+    )
+    learning_rate: Annotated[float, Search(1e-4, 3e-3, log=True)] = Field(
+        1e-3, gt=0, le=1, description="step size"
+    )
+    alpha: Annotated[float, Search(0.9, 0.99, when=(("optimizer", ("rmsprop",)),))] = Field(
+        0.9, gt=0, lt=1, description="rmsprop: memory of squared gradients"
+    )
+    batch_size: Annotated[int, Search(64, 512, log=True)] = Field(
+        128, ge=1, description="cells per update"
+    )
+    max_epochs: int = Field(
+        100, ge=0, description="passes over the training cells; 0: the untrained twin"
+    )
+    max_ticks: int = Field(0, ge=0, description="updates over all tasks; 0: no bound")
+    train_deciles: int = Field(
+        10, ge=1, le=10, description="tenths of the cells that train; all are embedded"
+    )
+    validation: float = Field(
+        0.1, ge=0, le=0.5, description="share of cells held out to stop early; 0: never"
+    )
+    patience: int = Field(
+        15, ge=1, description="epochs without a better held-out loss before stopping"
+    )
+    presets: ClassVar = {"quick": {"max_epochs": 40}, "faithful": FAITHFUL}
+
+    @model_validator(mode="after")
+    def _output_can_be_negative(self) -> Self:
+        if self.scale and self.output_activation == "relu":
+            raise ValueError(
+                "output_activation=relu cannot reconstruct scaled values: scale=false"
+            )
+        return self
+
+
+class GuidedParameters(SakuraParameters):
+    """Also what guides, where, and how strongly."""
+
+    markers: bool = Field(True, description="guided by the dataset's marker lists")
+    proteins: bool = Field(False, description="guided by surface proteins")
+    label_share: float = Field(
+        0.0, ge=0, le=1, description="share of the cells whose true type guides; 0: none"
+    )
+    batch: Literal["none", "adversarial", "own"] = Field(
+        "none",
+        description="the batch: unused, removed by a reversed gradient, or in own dimensions",
+    )
+    space: Annotated[Literal["main", "own"], Search(choices=("main", "own"), when=_GUIDED)] = (
+        Field("main", description="guidance acts on the main dimensions, or on further ones")
+    )
+    own_dims: Annotated[int, Search(1, 16, log=True, when=(("space", ("own",)),))] = Field(
+        4, ge=1, description="dimensions of each guide with its own"
+    )
+    embedding: Literal["main", "all"] = Field(
+        "main", description="main dimensions, or with those of the guides"
+    )
+    guide_mse: Annotated[float, Search(0.01, 10.0, log=True, when=_GUIDED)] = Field(
+        1.0, ge=0, description="final weight of the guides' squared error (types: of the NLL)"
+    )
+    guide_l1: Annotated[float, Search(0.01, 10.0, log=True, zero=True, when=_GUIDED)] = Field(
+        0.0, ge=0, description="final weight of the guides' absolute error"
+    )
+    guide_cosine: Annotated[float, Search(0.01, 10.0, log=True, zero=True, when=_GUIDED)] = Field(
+        0.0, ge=0, description="final weight of the guides' 1 - cosine"
+    )
+    ramp_start: Annotated[int, Search(0, 50, when=_GUIDED)] = Field(
+        0, ge=0, description="epoch in which guidance begins"
+    )
+    ramp_epochs: Annotated[int, Search(0, 100, when=_GUIDED)] = Field(
+        5, ge=0, description="epochs in which its weights rise to the final ones"
+    )
+    head: Annotated[Literal["linear", "mlp"], Search(choices=("linear", "mlp"), when=_GUIDED)] = (
+        Field("linear", description="what predicts the guides from the code")
+    )
+    head_hidden: Annotated[int, Search(4, 64, log=True, when=(("head", ("mlp",)),))] = Field(
+        5, ge=1, description="mlp: width"
+    )
+    head_layers: Annotated[int, Search(1, 3, when=(("head", ("mlp",)),))] = Field(
+        3, ge=1, le=10, description="mlp: linear layers"
+    )
+    exclude_from_input: bool = Field(
+        False, description="marker genes are neither input nor reconstructed"
+    )
+    adversarial_strength: Annotated[
+        float, Search(0.1, 5.0, zero=True, when=(("batch", ("adversarial",)),))
+    ] = Field(1.0, ge=0, description="factor on the reversed gradient of the batch")
+    presets: ClassVar = {
+        "quick": {"max_epochs": 40},
+        "faithful": FAITHFUL
+        | {
+            "guide_l1": 1.0,
+            "guide_cosine": 1.0,
+            "ramp_start": 50,
+            "ramp_epochs": 100,
+            "head": "mlp",
+        },
+    }
+
+    @model_validator(mode="after")
+    def _guides_have_terms(self) -> Self:
+        if not (self.guide_mse or self.guide_l1 or self.guide_cosine):
+            raise ValueError("guide_mse, guide_l1 and guide_cosine are all 0: nothing guides")
+        return self
+
+
+def settings_of(p: SakuraParameters, *, all_features: bool) -> Settings:
+    """Return the model settings of parameters."""
+    from .settings import Settings
+
+    shared = (
+        "scale", "n_latent", "hidden", "encoder_layers", "decoder_layers", "latent_activation",
+        "output_activation", "dropout_input", "dropout_hidden", "schedule", "optimizer",
+        "learning_rate", "alpha", "batch_size", "max_epochs", "max_ticks", "train_deciles",
+        "validation", "patience",
+    )  # fmt: skip
+    weights = {"mse": p.mse_weight, "l1": p.l1_weight}
+    priors: tuple[Regularizer, ...] = ()
+    if p.prior != "none" and p.prior_weight:
+        weight = Schedule(min(p.prior_weight, p.prior_cap), growth=p.prior_growth, cap=p.prior_cap)
+        priors = (
+            Regularizer(
+                p.prior, weight, low=-p.prior_bound, high=p.prior_bound,
+                n_components=p.prior_components, n_projections=p.n_projections,
+            ),
+        )  # fmt: skip
+    return Settings(
+        n_top_features=None if all_features else p.n_top_genes,
+        reconstruction={name: Schedule(w) for name, w in weights.items() if w},
+        regularizers=priors,
+        **{name: getattr(p, name) for name in shared},
+    )
+
+
+def head_of(p: GuidedParameters) -> Head:
+    """Return the head of every guide."""
+    return Head(p.head, hidden=p.head_hidden, layers=p.head_layers)
+
+
+def terms_of(p: GuidedParameters, *names: str) -> dict[str, Schedule]:
+    """Return the terms ``names`` (of mse, l1, cosine) whose weight is not 0."""
+    final = {name: float(getattr(p, f"guide_{name}")) for name in names}
+    return {n: Schedule.ramp(w, p.ramp_start, p.ramp_epochs) for n, w in final.items() if w}

@@ -1,0 +1,214 @@
+"""Training in steps over one or several tasks, which can be interrupted and resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.method import Reporter
+from bench.seeds import derive
+
+from .network import MAIN, SakuraNetwork
+from .objective import Objective, Rows, Term
+from .settings import Settings, Task
+
+_BETTER = 1e-4
+"""A held-out loss counts as better if it is lower by this share."""
+_WATCH_BATCH = 1024
+
+
+class Stream:
+    """Shuffled passes over some rows, batch by batch."""
+
+    def __init__(self, rows: np.ndarray, batch_size: int, seed: int) -> None:
+        self._rows, self._size = rows, batch_size
+        self._rng = np.random.default_rng(seed)
+        self._order, self._at = self._rng.permutation(rows), 0
+
+    def next(self) -> tuple[np.ndarray, bool]:
+        """Return the next rows, and whether they end a pass."""
+        batch = self._order[self._at : self._at + self._size]
+        self._at += self._size
+        ended = self._at >= len(self._order)
+        if ended:
+            self._order, self._at = self._rng.permutation(self._rows), 0
+        return batch, ended
+
+    def state(self) -> dict[str, Any]:
+        """Return where it stands."""
+        order = torch.from_numpy(self._order.copy())
+        return {"order": order, "at": self._at, "rng": self._rng.bit_generator.state}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        self._order, self._at = state["order"].numpy(), state["at"]
+        self._rng.bit_generator.state = state["rng"]
+
+
+class Trainer:
+    """Minimise the tasks' terms, step by step.
+
+    ``splits`` holds the row numbers of every task's split, ``held_out`` those that stop training
+    early (none: all epochs are run and the last weights stay). An epoch is a pass of the first
+    task. Call :meth:`run` with torch seeded.
+    """
+
+    def __init__(
+        self, network: SakuraNetwork, objective: Objective, rows: Rows, tasks: Sequence[Task],
+        splits: Mapping[str, np.ndarray], held_out: np.ndarray, settings: Settings, seed: int,
+    ) -> None:  # fmt: skip
+        self.network, self.objective, self.rows = network, objective, rows
+        self._tasks, self._settings, self._held_out = tuple(tasks), settings, held_out
+        self._streams = [
+            Stream(splits[task.split], task.batch_size or settings.batch_size,
+                   derive(seed, "batches", task.name))
+            for task in tasks
+        ]  # fmt: skip
+        self.optimizer = _optimizer(network, settings)
+        owners = [MAIN, *(guide for task in tasks for guide in task.guides)]
+        self.epochs = dict.fromkeys(owners, 0)
+        self.tick = self.epoch = self.waited = self.best_epoch = 0
+        self.best = float("inf")
+        self.best_weights: dict[str, Tensor] | None = None
+        self.history: dict[str, list[float]] = {}
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def run(self, report: Reporter, checkpoint: Callable[[], None] = lambda: None) -> None:
+        """Train to the end; ``checkpoint`` is called after every epoch.
+
+        Raises ``Diverged`` through ``report`` if a loss is not finite.
+        """
+        while not self._finished():
+            if self.step():
+                self._end_epoch(report)
+                checkpoint()
+        if self.best_weights is not None:
+            self.network.load_state_dict(self.best_weights)
+
+    def step(self) -> bool:
+        """Make one step; returns whether the first task has finished a pass."""
+        numbers = [self.tick % len(self._tasks)]
+        if self._settings.schedule == "sum":
+            numbers = list(range(len(self._tasks)))
+        self.network.train()
+        terms: list[Term] = []
+        ended = []
+        for number in numbers:
+            task = self._tasks[number]
+            taken, finished = self._streams[number].next()
+            terms += self.objective.terms(self.rows.batch(taken), task, self.epochs)
+            ended += [number] if finished else []
+        # RMSprop keeps idle modules in step: their squared gradients fade. Adam would move them.
+        self.optimizer.zero_grad(set_to_none=not isinstance(self.optimizer, torch.optim.RMSprop))
+        total = sum((term.weight * term.value for term in terms), torch.zeros(()))
+        if total.requires_grad:
+            total.backward()
+        self.optimizer.step()
+        self._note(terms, total)
+        self.tick += 1
+        for number in ended:
+            task = self._tasks[number]
+            for owner in ([MAIN] if task.reconstruct else []) + list(task.guides):
+                self.epochs[owner] += 1
+        return 0 in ended
+
+    def _finished(self) -> bool:
+        s = self._settings
+        if self.epoch >= s.max_epochs or (s.max_ticks and self.tick >= s.max_ticks):
+            return True
+        return len(self._held_out) > 0 and self.waited >= s.patience
+
+    def _end_epoch(self, report: Reporter) -> None:
+        self.epoch += 1
+        values = {name: float(v) / self._counts[name] for name, v in self._sums.items()}
+        self._sums, self._counts = {}, {}
+        if len(self._held_out):
+            values["held_out_loss"] = self.watch()
+            self._keep(values["held_out_loss"])
+        for name, value in values.items():
+            self.history.setdefault(name, []).append(value)
+        curves = {name: value for name, value in values.items() if name.endswith("loss")}
+        report(self.epoch, self._settings.max_epochs, **curves)
+
+    def _keep(self, watched: float) -> None:
+        """Compare only epochs in which all weights are the final ones."""
+        if self.epoch <= self.objective.settled(self._settings.max_epochs):
+            return
+        if watched < self.best - _BETTER * abs(self.best) or not np.isfinite(self.best):
+            self.best, self.best_epoch, self.waited = watched, self.epoch, 0
+            state = self.network.state_dict()
+            self.best_weights = {name: value.detach().clone() for name, value in state.items()}
+        else:
+            self.waited += 1
+
+    def watch(self) -> float:
+        """Return the loss of the held-out cells with the final weights of the terms."""
+        final = dict.fromkeys(self.epochs, self._settings.max_epochs)
+        whole = Task(
+            "watch", reconstruct=True, guides=tuple(name for name in final if name != MAIN)
+        )
+        self.network.eval()
+        total, count = 0.0, 0
+        with torch.no_grad():
+            for start in range(0, len(self._held_out), _WATCH_BATCH):
+                taken = self._held_out[start : start + _WATCH_BATCH]
+                value = self.objective.watched(self.rows.batch(taken), whole, final)
+                total, count = total + float(value) * len(taken), count + len(taken)
+        return total / count
+
+    def _note(self, terms: Sequence[Term], total: Tensor) -> None:
+        sums = {"loss": total.detach()}
+        for term in terms:
+            kind = "reconstruction_loss" if term.owner == MAIN else "guidance_loss"
+            weighted = term.weight * term.value.detach()
+            sums[kind] = sums.get(kind, 0.0) + weighted
+            sums[f"{term.owner}: {term.name}"] = term.value.detach()
+        for name, value in sums.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def state(self) -> dict[str, Any]:
+        """Return all that :meth:`restore` needs to go on as if it had not been interrupted."""
+        cuda = self.rows.device.type == "cuda"
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "streams": [stream.state() for stream in self._streams],
+            "random": torch.get_rng_state(),
+            "cuda_random": torch.cuda.get_rng_state() if cuda else None,
+            "sums": self._sums, "counts": self._counts, "history": self.history,
+            "best_weights": self.best_weights,
+            **{name: getattr(self, name) for name in _COUNTERS},
+        }  # fmt: skip
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from :meth:`state`; torch's random state becomes that of the interruption."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for stream, kept in zip(self._streams, state["streams"], strict=True):
+            stream.restore(kept)
+        torch.set_rng_state(state["random"].cpu())
+        if state["cuda_random"] is not None and self.rows.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_random"].cpu())
+        self._sums, self._counts, self.history = state["sums"], state["counts"], state["history"]
+        self.best_weights = state["best_weights"]
+        for name in _COUNTERS:
+            setattr(self, name, state[name])
+
+
+_COUNTERS = ("tick", "epoch", "waited", "best", "best_epoch", "epochs")
+
+
+def _optimizer(network: SakuraNetwork, settings: Settings) -> torch.optim.Optimizer:
+    moving = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    rate, decay = settings.learning_rate, settings.weight_decay
+    if settings.optimizer == "rmsprop":
+        return torch.optim.RMSprop(
+            moving, lr=rate, alpha=settings.alpha, momentum=settings.momentum, weight_decay=decay
+        )
+    return torch.optim.Adam(moving, lr=rate, weight_decay=decay, fused=True)
