@@ -36,7 +36,7 @@ class SakuraUnguided(Method):
     summary = "autoencoder of SAKURA without knowledge"
     reference = (
         "SAKURA, single-cell data analysis with knowledge inputs from user using regularized "
-        "autoencoders, https://github.com/Yip-Lab/SAKURA"
+        "autoencoders, version 0.1.0, https://yip-sakura.readthedocs.io"
     )
     modalities = frozenset({RNA, ATAC})
     family = "autoencoder"

@@ -91,6 +91,7 @@ class Scaler(nn.Module):
         self.clip = clip
 
     def forward(self, values: Tensor) -> Tensor:
+        """Return scaled values, (cells, features)."""
         if self.clip is None:
             return values
         return ((values - self.center) / self.spread).clamp(-self.clip, self.clip)
@@ -119,6 +120,7 @@ class Reader(nn.Module):
         self.register_buffer("unit", torch.ones(n_out))
 
     def forward(self, latent: Tensor) -> Tensor:
+        """Return predictions in the units of the targets, (cells, outputs)."""
         predicted: Tensor = self.network(latent)
         return predicted
 

@@ -208,6 +208,9 @@ def _optimizer(network: SakuraNetwork, settings: Settings) -> torch.optim.Optimi
     moving = [parameter for parameter in network.parameters() if parameter.requires_grad]
     rate, decay = settings.learning_rate, settings.weight_decay
     if settings.optimizer == "rmsprop":
+        # Idle modules have a gradient of zero from the first step on, also after a resume.
+        for parameter in moving:
+            parameter.grad = torch.zeros_like(parameter)
         return torch.optim.RMSprop(
             moving, lr=rate, alpha=settings.alpha, momentum=settings.momentum, weight_decay=decay
         )

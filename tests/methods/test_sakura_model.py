@@ -1,0 +1,379 @@
+"""The model: latent layout, what each task trains, splits, files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from anndata import AnnData
+
+from bench.errors import DataError, UsageError
+from bench.methods.sakura.features import read_phenotypes
+from bench.methods.sakura.knowledge import ExtraRows, Guidance, Phenotype, Signature
+from bench.methods.sakura.model import Insertion, SakuraModel
+from bench.methods.sakura.settings import Settings, Task
+from bench.methods.sakura.splits import decile_split
+from bench.methods.sakura.terms import Binarize, Head, Regularizer, Schedule
+
+SMALL = Settings(n_top_features=None, hidden=16, n_latent=6, batch_size=32, max_epochs=2)
+
+
+@pytest.fixture(scope="module")
+def cells() -> AnnData:
+    """90 cells × 30 genes, log-normalised, three types in obs."""
+    rng = np.random.default_rng(0)
+    types = np.arange(90) % 3
+    rate = np.full((90, 30), 0.4)
+    for number in range(3):
+        rate[np.ix_(types == number, np.arange(30) % 3 == number)] = 4.0
+    adata = AnnData(sp.csr_matrix(np.log1p(rng.poisson(rate)).astype(np.float32)))
+    adata.var_names = [f"g{i}" for i in range(30)]
+    adata.obs["type"] = [f"t{number}" for number in types]
+    adata.obs["depth"] = rate.sum(axis=1) + rng.normal(size=90)
+    return adata
+
+
+def with_values(cells: AnnData, columns: list[int], value: float) -> AnnData:
+    """Return a copy of the cells with one value in some columns."""
+    dense = cells.X.toarray()
+    dense[:, columns] = value
+    changed = cells.copy()
+    changed.X = sp.csr_matrix(dense)
+    return changed
+
+
+# --- layout and inputs ----------------------------------------------------------------------
+
+
+def test_own_dimensions_follow_the_main_ones(cells: AnnData):
+    guidance = Guidance(
+        (
+            Signature("a", ("g0", "g3"), space="own", dim=2),
+            Signature("b", ("g1",), space=("main", "a"), dim=8),
+            Signature("c", ("g2",), space="all"),
+        ),
+        (Phenotype("type", "categorical", space="own", dim=3),),
+    )
+    model = SakuraModel(SMALL, guidance)
+    model.fit(cells, phenotypes=read_phenotypes(guidance, cells.obs))
+    whole = model.transform(cells, "all")
+    assert whole.shape == (90, 11)
+    np.testing.assert_allclose(model.transform(cells, "a"), whole[:, 6:8])
+    np.testing.assert_allclose(model.transform(cells, "type"), whole[:, 8:])
+    assert model.transform(cells).shape == (90, 6)
+    assert model.predict_signature(cells, "c").shape == (90, 1)
+    chances = model.predict_phenotype(cells, "type")
+    np.testing.assert_allclose(chances.sum(axis=1), 1, rtol=1e-5)
+    assert model.reconstruct(cells).shape == (90, 30)
+    with pytest.raises(UsageError, match="space='b': the model has all, main, a, type"):
+        model.transform(cells, "b")
+    with pytest.raises(UsageError, match="no signature 'x'; it has: a, b, c"):
+        model.predict_signature(cells, "x")
+
+
+def test_a_wrong_width_is_named(cells: AnnData):
+    wide = Guidance((Signature("a", ("g0",), dim=5),))
+    with pytest.raises(UsageError, match=r"signature 'a': dim=5, .*\(main\) has 6 dimensions"):
+        SakuraModel(SMALL, wide).fit(cells)
+    same = Guidance((Signature("a", ("g0",), head=Head("identity")),))
+    with pytest.raises(UsageError, match="identity head needs 1 dimensions, its space has 6"):
+        SakuraModel(SMALL, same).fit(cells)
+    ring = replace(SMALL, regularizers=(Regularizer("ring"),))
+    with pytest.raises(UsageError, match="a ring has 2 dimensions, the space 6"):
+        SakuraModel(ring).fit(cells)
+
+
+def test_excluded_genes_are_neither_input_nor_reconstructed(cells: AnnData):
+    guidance = Guidance((Signature("a", ("g0", "g3"), exclude_from_input=True),))
+    model = SakuraModel(SMALL, guidance).fit(cells)
+    assert len(model.inputs) == 28
+    assert not {"g0", "g3"} & set(model.inputs)
+    assert model.reconstruct(cells).shape == (90, 28)
+    changed = with_values(cells, [0, 3], 7.0)
+    np.testing.assert_array_equal(model.transform(changed), model.transform(cells))
+    np.testing.assert_array_equal(
+        model.predict_signature(changed, "a"), model.predict_signature(cells, "a")
+    )
+
+
+def test_genes_of_signatures_are_read_beside_the_variable_ones(cells: AnnData):
+    flat = with_values(cells, [29], 1.0)
+    settings = replace(SMALL, n_top_features=10)
+    assert "g29" not in SakuraModel(settings).fit(flat).features
+    model = SakuraModel(settings, Guidance((Signature("a", ("g29",)),))).fit(flat)
+    assert "g29" in model.features
+    assert len(model.features) < 15
+
+
+def test_a_celu_code_is_above_minus_one(cells: AnnData):
+    settings = replace(SMALL, latent_activation="celu", max_epochs=5)
+    assert SakuraModel(settings).fit(cells).transform(cells).min() > -1
+
+
+def test_features_are_found_by_name_and_missing_ones_are_named(cells: AnnData):
+    model = SakuraModel(SMALL).fit(cells)
+    mixed = cells[:, ::-1].copy()
+    np.testing.assert_allclose(model.transform(mixed), model.transform(cells), atol=1e-6)
+    with pytest.raises(DataError, match=r"lack 2 of the 30 features .*first is 'g28'"):
+        model.transform(cells[:, :28].copy())
+
+
+# --- what each task trains ------------------------------------------------------------------
+
+
+def moved(model: SakuraModel, before: dict[str, torch.Tensor]) -> set[str]:
+    """Return the modules whose weights changed."""
+    after = model.network.named_parameters()
+    return {name.split(".")[0] for name, value in after if not torch.equal(value, before[name])}
+
+
+def first_ticks(
+    cells: AnnData, settings: Settings, guidance: Guidance, n_ticks: int
+) -> list[set[str]]:
+    """Return what each of the first steps changed."""
+    found: list[set[str]] = []
+    model = SakuraModel(replace(settings, validation=0.0, max_ticks=n_ticks), guidance)
+
+    def watch(rows, splits, held_out, seed, report, checkpoint):
+        from bench.methods.sakura.objective import Objective
+        from bench.methods.sakura.training import Trainer
+
+        weights = {name: w for name, w in model._class_weights.items()}
+        objective = Objective(model.network, guidance, settings, weights)
+        trainer = Trainer(
+            model.network, objective, rows, model._tasks(), splits, held_out, settings, seed
+        )
+        for _ in range(n_ticks):
+            before = {n: v.detach().clone() for n, v in model.network.named_parameters()}
+            trainer.step()
+            found.append(moved(model, before))
+
+    model._train = watch  # type: ignore[method-assign]
+    model.fit(cells, phenotypes=read_phenotypes(guidance, cells.obs))
+    return found
+
+
+ATTACHED = Guidance((Signature("a", ("g0", "g3")),))
+
+
+@pytest.mark.parametrize("optimizer", ["rmsprop", "adam"])
+def test_interleaved_signature_steps_leave_the_decoder(cells: AnnData, optimizer: str):
+    settings = replace(SMALL, schedule="interleave", optimizer=optimizer)
+    ticks = first_ticks(cells, settings, ATTACHED, 4)
+    assert ticks[0] == ticks[2] == {"pre_encoder", "compressors", "decoder"}
+    assert ticks[1] == ticks[3] == {"pre_encoder", "compressors", "readers"}
+
+
+def test_sum_and_joint_train_everything_in_each_step(cells: AnnData):
+    everything = {"pre_encoder", "compressors", "decoder", "readers"}
+    for schedule in ("sum", "joint"):
+        settings = replace(SMALL, schedule=schedule)
+        assert first_ticks(cells, settings, ATTACHED, 2) == [everything] * 2
+
+
+def test_detaching_spares_what_lies_before(cells: AnnData):
+    settings = replace(SMALL, schedule="interleave")
+    for where, expected in (
+        ("pre_encoder", {"compressors", "readers"}),
+        ("encoder", {"readers"}),
+    ):
+        ticks = first_ticks(cells, replace(settings, detach=where), ATTACHED, 2)
+        assert ticks[1] == expected
+    heads_only = Guidance((replace(ATTACHED.signatures[0], detached=True),))
+    assert first_ticks(cells, settings, heads_only, 2)[1] == {"readers"}
+
+
+def test_own_dimensions_leave_the_main_compressor_on_signature_steps(cells: AnnData):
+    guidance = Guidance((Signature("a", ("g0",), space="own", dim=2),))
+    settings = replace(SMALL, n_latent=6, schedule="interleave", tasks=(
+        Task("guidance", guides=("a",)), Task("reconstruction", reconstruct=True),
+    ))  # fmt: skip
+    model = SakuraModel(settings, guidance).fit(cells)
+    before = {n: v.detach().clone() for n, v in model.network.named_parameters()}
+    latents = model.network.encode(torch.zeros(2, 30), {"a"})
+    assert set(latents) == {"a"}
+    latents["a"].sum().backward()
+    assert model.network.compressors[0][0].weight.grad is None
+    assert model.network.compressors[1][0].weight.grad is not None
+    assert moved(model, before) == set()
+
+
+def test_an_adversarial_signature_turns_the_gradient_of_the_code(cells: AnnData):
+    def gradients(adversarial: float | None) -> tuple[torch.Tensor, torch.Tensor]:
+        signature = Signature("a", ("g0", "g3"), adversarial=adversarial)
+        guidance = Guidance((signature,))
+        model = SakuraModel(replace(SMALL, max_epochs=0), guidance).fit(cells)
+        from bench.methods.sakura.objective import Batch, Objective
+
+        batch = Batch(torch.tensor(cells.X.toarray()), torch.ones(90), {})
+        objective = Objective(model.network, guidance, SMALL, {})
+        (term,) = objective.terms(batch, Task("x", guides=("a",)), {})
+        term.value.backward()
+        code = model.network.compressors[0][0].weight.grad
+        head = model.network.reader("a").network[0].weight.grad
+        return code, head
+
+    plain, adversarial = gradients(None), gradients(2.0)
+    torch.testing.assert_close(adversarial[0], -2.0 * plain[0])
+    torch.testing.assert_close(adversarial[1], plain[1])
+
+
+def test_frozen_insertion_keeps_the_decoder(cells: AnnData):
+    trained = SakuraModel(SMALL).fit(cells)
+    insertion = Insertion(trained, "decoder", "decoder", frozen=True)
+    other = SakuraModel(SMALL).fit(cells, seed=1, insertions=[insertion])
+    for ours, theirs in zip(
+        other.network.decoder.parameters(), trained.network.decoder.parameters(), strict=True
+    ):
+        assert torch.equal(ours, theirs)
+    wide = replace(SMALL, n_latent=7)
+    with pytest.raises(UsageError, match="insertion: 'decoder' has layers"):
+        SakuraModel(wide).fit(cells, insertions=[insertion])
+    with pytest.raises(UsageError, match="no part 'head:a'; it has decoder, pre_encoder, main"):
+        SakuraModel(SMALL).fit(cells, insertions=[Insertion(trained, "head:a", "decoder")])
+
+
+# --- phenotypes, rows, splits ---------------------------------------------------------------
+
+
+def test_labels_of_unknown_cells_change_nothing(cells: AnnData):
+    guidance = Guidance(phenotypes=(Phenotype("type", "categorical", class_weight="balanced"),))
+    known = cells.obs["type"].to_numpy(dtype=object).copy()
+    known[30:] = None
+    other = known.copy()
+    other[30:] = np.nan
+    models = [SakuraModel(SMALL, guidance).fit(cells, phenotypes={"type": v})
+              for v in (known, other)]  # fmt: skip
+    np.testing.assert_array_equal(*(model.transform(cells) for model in models))
+    assert models[0].classes == {"type": ["t0", "t1", "t2"]}
+
+
+def test_phenotypes_and_binarised_signatures_are_learned(cells: AnnData):
+    active = Signature(
+        "active", ("g0",), terms={"bce": 1}, binarize=Binarize(1.0),
+        head=Head(output_activation="sigmoid"),
+    )  # fmt: skip
+    depth, kind = Phenotype("depth", "numerical"), Phenotype("type", "categorical")
+    guidance = Guidance((active,), (depth, kind))
+    settings = replace(SMALL, max_epochs=40, learning_rate=5e-3, validation=0.0)
+    model = SakuraModel(settings, guidance)
+    model.fit(cells, phenotypes=read_phenotypes(guidance, cells.obs))
+    found = model.predict_phenotype(cells, "type").argmax(axis=1)
+    assert (found == np.arange(90) % 3).mean() > 0.95
+    depths = model.predict_phenotype(cells, "depth")[:, 0]
+    assert np.corrcoef(depths, cells.obs["depth"])[0, 1] > 0.6
+    chances = model.predict_signature(cells, "active")[:, 0]
+    truth = cells.X.toarray()[:, 0] > 1
+    assert chances[truth].mean() > chances[~truth].mean() + 0.5
+
+
+def test_a_missing_column_and_missing_values_are_named(cells: AnnData):
+    guidance = Guidance(phenotypes=(Phenotype("kind", "categorical", keys=("typ",)),))
+    with pytest.raises(UsageError, match=r"phenotype 'kind': .* no column 'typ'.*'type'"):
+        read_phenotypes(guidance, cells.obs)
+    with pytest.raises(UsageError, match="phenotype 'kind': its values are not given"):
+        SakuraModel(SMALL, guidance).fit(cells)
+    with pytest.raises(DataError, match="fewer than two of its classes"):
+        SakuraModel(SMALL, guidance).fit(cells, phenotypes={"kind": ["a"] * 90})
+
+
+def test_extra_rows_train_but_get_no_embedding(cells: AnnData):
+    values = np.full((2, 29), 3.0, dtype=np.float32)
+    rows = ExtraRows(("b1", "b2"), tuple(f"g{i}" for i in range(1, 30)), values, weight=20.0)
+    plain = SakuraModel(SMALL).fit(cells)
+    model = SakuraModel(SMALL, Guidance(extra_rows=rows)).fit(cells)
+    assert model.transform(cells).shape == (90, 6)
+    assert not np.allclose(model.transform(cells), plain.transform(cells))
+
+
+def test_decile_splits_are_those_of_the_demonstration_and_nested():
+    train, test = decile_split(5673, 5, seed=3407)
+    assert (train.sum(), test.sum()) == (2838, 2835)
+    assert not (train & test).any()
+    more, _ = decile_split(5673, 6, seed=3407)
+    assert (train <= more).all()
+    base = np.arange(100) < 40
+    inside, rest = decile_split(100, 5, seed=0, base=base)
+    assert inside.sum() == rest.sum() == 20
+    assert not (inside | rest)[40:].any()
+
+
+def test_tasks_name_what_exists(cells: AnnData):
+    def fitting(*tasks: Task) -> None:
+        settings = replace(SMALL, schedule="interleave", tasks=tasks)
+        SakuraModel(settings, ATTACHED).fit(cells)
+
+    with pytest.raises(UsageError, match="task 'x': no guide 'b'"):
+        fitting(Task("x", guides=("b",)))
+    with pytest.raises(UsageError, match="task 'x': split='half' is not known"):
+        fitting(Task("x", reconstruct=True, split="half"))
+    with pytest.raises(UsageError, match="trains neither"):
+        fitting(Task("x"))
+
+
+# --- training to the end, files -------------------------------------------------------------
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("schedule", ["interleave", "joint"])
+def test_a_resumed_fit_equals_an_uninterrupted_one(cells: AnnData, tmp_path, schedule: str):
+    settings = replace(
+        SMALL, schedule=schedule, max_epochs=6, dropout_hidden=0.2,
+        regularizers=(Regularizer("uniform", Schedule(0.1)),),
+        optimizer="rmsprop" if schedule == "interleave" else "adam",
+    )  # fmt: skip
+    whole = SakuraModel(settings, ATTACHED).fit(cells, seed=3)
+    file = tmp_path / "fit.pt"
+
+    def stop(step, total=None, /, **values):
+        if step == 4:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        SakuraModel(settings, ATTACHED).fit(cells, seed=3, report=stop, checkpoint=file)
+    resumed = SakuraModel(settings, ATTACHED).fit(cells, seed=3, checkpoint=file)
+    np.testing.assert_array_equal(resumed.transform(cells), whole.transform(cells))
+    assert resumed.history == whole.history
+    with pytest.raises(UsageError, match="other settings"):
+        SakuraModel(replace(settings, hidden=8), ATTACHED).fit(cells, seed=3, checkpoint=file)
+
+
+def test_early_stopping_waits_for_the_ramp_and_keeps_the_best_weights(cells: AnnData):
+    ramp = Guidance((Signature("a", ("g0",), terms={"mse": Schedule.ramp(1.0, 5, 10)}),))
+    settings = replace(SMALL, max_epochs=300, patience=3, learning_rate=2e-2)
+    model = SakuraModel(settings, ramp).fit(cells)
+    assert 15 < model.best_epoch < model.epochs < 300
+    held_out = model.history["held_out_loss"]
+    assert len(held_out) == model.epochs
+    assert "a: mse" in model.history
+
+
+def test_a_saved_model_predicts_as_before(cells: AnnData, tmp_path):
+    guidance = Guidance(
+        (Signature("a", ("g0", "g3"), space="own", dim=2, adversarial=1.0),),
+        (Phenotype("type", "categorical"),),
+        invariant_genes=("g5",),
+    )
+    settings = replace(SMALL, scale=False, output_activation="relu")
+    model = SakuraModel(settings, guidance)
+    model.fit(cells, phenotypes=read_phenotypes(guidance, cells.obs))
+    model.save(tmp_path / "model.pt")
+    loaded = SakuraModel.load(tmp_path / "model.pt")
+    for space in ("main", "all", "a"):
+        np.testing.assert_array_equal(
+            loaded.transform(cells, space), model.transform(cells, space)
+        )
+    np.testing.assert_array_equal(
+        loaded.predict_signature(cells, "a"), model.predict_signature(cells, "a")
+    )
+    np.testing.assert_array_equal(
+        loaded.predict_phenotype(cells, "type"), model.predict_phenotype(cells, "type")
+    )
+    np.testing.assert_array_equal(loaded.reconstruct(cells), model.reconstruct(cells))
+    assert "g5" not in loaded.inputs
