@@ -27,6 +27,10 @@ NOT_RUN = ("skipped", "unavailable", "pruned")
 CONTROL = "control"
 ORACLE = " (oracle ⚠)"
 """End of the names of methods that were tuned on the labels they are scored on."""
+GUIDED = " (guided)"
+"""End of the names of methods that were told something about the types of the cells."""
+TELLING = frozenset({"labels", "markers", "proteins"})
+"""What tells a method about types; a number of clusters and the batches do not."""
 _TEXT = (
     "method", "method_name", "family", "dataset", "modality", "profile", "protocol", "status",
     "reason", "log_tail", "score_key", "uses", "missing", "notes", "artifacts",
@@ -65,6 +69,7 @@ def tidy(results: pd.DataFrame) -> pd.DataFrame:
     table["method"] = _distinct(table, "profile")
     pairs = zip(table["method"], table["protocol"], strict=True)
     table["method"] = [_with_protocol(method, protocol) for method, protocol in pairs]
+    table["method"] = _with_guidance(table)
     table = table.reset_index(drop=True)
     table.attrs["tidy"] = True
     return table
@@ -78,9 +83,23 @@ def _with_protocol(method: str, protocol: str) -> str:
     return method if method.endswith(suffix) else method + suffix
 
 
+def _with_guidance(table: pd.DataFrame) -> pd.Series:
+    """Return the names, marked where any fit of a method was told about types."""
+    told = table["uses"].map(lambda uses: bool(TELLING & set(uses.split(","))))
+    told &= table["family"] != CONTROL
+    guided = table["method"].isin(set(table.loc[told, "method"]))
+    marked = guided & ~table["method"].str.endswith(GUIDED)
+    return table["method"].where(~marked, table["method"] + GUIDED)
+
+
 def competing(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that are compared: no controls, nothing tuned on what it is scored on."""
-    return table[(table["family"] != CONTROL) & ~table["method"].str.endswith(ORACLE)]
+    """Return the rows that are compared: no controls, nothing tuned on what it is scored on.
+
+    Nor guided methods: to be told about types is an advantage over those that were not.
+    """
+    names = table["method"]
+    apart = names.str.endswith(ORACLE) | names.str.endswith(GUIDED)
+    return table[(table["family"] != CONTROL) & ~apart]
 
 
 def _known(table: pd.DataFrame, column: str, by: str) -> pd.Series:
@@ -327,6 +346,9 @@ def _note(
         return "control, never ranked" + (f"; lacks {', '.join(lacking)}" if lacking else "")
     if method.endswith(ORACLE):
         return "not ranked: tuned on the labels it is scored on"
+    if method.endswith(GUIDED):
+        told = {use for uses in rows["uses"] for use in uses.split(",")} & TELLING
+        return f"not ranked: told {' and '.join(sorted(told))}, which the ranked methods were not"
     if not math.isnan(rank):
         failed = int(rows["status"].isin(FAILED).sum())
         return f"without {failed} of {len(rows)} jobs, which failed" if failed else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .names import MAIN, higher_is_better, label
 from .statistics import LEVEL, Interval, difference, t_interval, what_ranks_show
-from .tables import FAILED, ORACLE, competing, complete_block, tidy
+from .tables import FAILED, GUIDED, ORACLE, competing, complete_block, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -186,12 +186,17 @@ def _versions(table: pd.DataFrame) -> list[str]:
 
 
 def _protocols(table: pd.DataFrame) -> list[str]:
-    """Return what the protocols of searches mean for the numbers beside each other."""
+    """Return which numbers must not be read beside each other."""
     found = []
     if table["method"].str.endswith(ORACLE).any():
         found.append(
             f"Rows marked{ORACLE} were tuned on the labels they are scored on: they may be too "
             "good, and are never ranked."
+        )
+    if table["method"].str.endswith(GUIDED).any():
+        found.append(
+            f"Rows marked{GUIDED} were told about types (marker genes, proteins or labels): they "
+            "are never ranked with methods that were not."
         )
     shown = set(table["protocol"]) - {"", "oracle"}
     if "holdout" in shown and len(shown) > 1:
