@@ -1,0 +1,1 @@
+"""scIMTA and the two graph autoencoders it grew from, scMGCA and scTAG."""
