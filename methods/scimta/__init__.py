@@ -1,1 +1,5 @@
 """scIMTA and the two graph autoencoders it grew from, scMGCA and scTAG."""
+
+from .method import ScMGCA
+
+__all__ = ["ScMGCA"]

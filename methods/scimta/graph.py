@@ -38,12 +38,12 @@ class Graph:
 def principal_components(inputs: np.ndarray, n_components: int, seed: int) -> np.ndarray:
     """Return principal component scores, (n, components), float64; 0 components: the inputs.
 
-    At most as many components as rows or columns, minus one.
+    At most as many components as rows or columns, minus one. Equal rows are returned as they are.
     """
     from sklearn.decomposition import PCA
 
     k = min(n_components, min(inputs.shape) - 1)
-    if k < 1:
+    if k < 1 or np.all(inputs == inputs[0]):
         return np.asarray(inputs, dtype=np.float64)
     model = PCA(k, svd_solver="arpack", random_state=seed)
     return np.asarray(model.fit_transform(np.asarray(inputs, dtype=np.float64)))

@@ -1,0 +1,227 @@
+"""scMGCA and scTAG as methods of the harness."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bench.errors import DataError
+from bench.method import RNA, Context, Fit, Method
+from bench.recipe import DatasetInfo, Recipe, log_normalized
+from bench.seeds import derive
+
+from .settings import PUBLISHED, GraphParameters, SurfingParameters
+
+if TYPE_CHECKING:
+    import numpy as np
+    import scipy.sparse as sp
+    from anndata import AnnData
+    from torch import nn
+
+    from .cells import CellModel
+    from .graph import Graph
+    from .training import SelfTraining
+
+
+class GraphAutoencoder(Method):
+    """Base of graph autoencoders of cells with self-trained clusters; see the subclasses."""
+
+    modalities = frozenset({RNA})
+    family = "autoencoder"
+    cost = "heavy"
+    gpu = True
+    conv_hops: ClassVar[int] = 1
+    """Powers of Ã in a graph convolution."""
+
+    class Params(GraphParameters):
+        """Parameters of a graph autoencoder."""
+
+    params: Params
+
+    def uses(self) -> frozenset[str]:
+        """Return the number of types if it is to set the number of clusters."""
+        told = self.params.k_from == "truth" and self.params.n_clusters == 0
+        return frozenset({"n_clusters"}) if told else frozenset()
+
+    def recipe(self, info: DatasetInfo) -> Recipe:
+        """Return scaled log-normalised variable genes; as published without a bound on scores.
+
+        The publication scales cells to the median of their totals, this to their mean.
+        """
+        p = self.params
+        if p.expression_target == "counts":
+            return log_normalized(info, n_top_genes=p.n_top_genes)
+        return Recipe(
+            target_sum=max(info.mean_counts, 1.0), log1p=True, scale=True,
+            n_top_features=p.n_top_genes if info.n_features > p.n_top_genes else None,
+        )  # fmt: skip
+
+    def make_graph(self, adjacency: sp.csr_matrix) -> Graph:
+        """Return what the adjacency decoder explains and the convolutions multiply by."""
+        raise NotImplementedError
+
+    def head(self) -> type[nn.Module]:
+        """Return the class of the count decoder's last layer."""
+        raise NotImplementedError
+
+    def fit(self, data: AnnData, context: Context) -> Fit:
+        """Return the code of each cell, (cells, n_latent), and the clustering ``self_trained``.
+
+        Tables: ``assignment`` (cells × clusters, q) and ``centres`` (clusters × n_latent).
+        """
+        import numpy as np
+
+        from ..nn.train import n_parameters, seeded
+        from .cells import CellModel, CellTensors
+        from .training import SelfTraining, codes_of, pretrain, self_train
+
+        inputs = np.asarray(data.X, dtype=np.float32)
+        graph, notes = self._graph(inputs, context)
+        p = self.params
+        self._names = list(data.obs_names)
+        with seeded(context.seed, "network", device=context.device):
+            cells = CellTensors.of(
+                inputs, data.layers["counts"], graph, p,
+                conv_hops=self.conv_hops, device=context.device,
+            )  # fmt: skip
+            model = CellModel(cells, p, self.head(), conv_hops=self.conv_hops)
+            self._model = model = model.to(context.device)
+            pretrain(model, p, context)
+            codes = codes_of(model)["cells"]
+            labels = self._start(codes.cpu().numpy(), graph, context)
+            clusters = SelfTraining(
+                codes, labels.to(codes.device), p.cluster_weight, trainable=p.train_centres
+            )
+            ended = self_train(model, {"cells": clusters}, p, context)
+        notes |= {"training": ended.note(), "clusters": f"{len(clusters.centres)}, {self._why()}"}
+        notes |= self._graph_quality(model, graph, context)
+        return Fit(
+            embedding=codes_of(model)["cells"].cpu().numpy(),
+            n_parameters=n_parameters(model) + n_parameters(clusters),
+            notes=notes,
+            **self._clusters(model, clusters, data),
+        )
+
+    def impute(self, data: AnnData) -> np.ndarray:
+        """Return the expected counts of the cells of the fit, (cells, genes).
+
+        Raises ``DataError`` for other cells: a code depends on a cell's place in the graph.
+        """
+        if list(data.obs_names) != self._names:
+            raise DataError(
+                f"{self.name}: other cells ({data.n_obs}) than those of the fit "
+                f"({len(self._names)}); their codes come from their graph, so fit them together."
+            )
+        return self._model.expected_counts()
+
+    def _graph(self, inputs: np.ndarray, context: Context) -> tuple[Graph, dict[str, str]]:
+        """Return the cells' graph, and what is worth a note."""
+        from .graph import neighbors, principal_components
+
+        p = self.params
+        points = principal_components(inputs, p.n_components, derive(context.seed, "pca"))
+        adjacency = neighbors(
+            points, p.n_neighbors, metric=p.metric, seed=derive(context.seed, "neighbours"),
+            parity=p.published_graph,
+        )  # fmt: skip
+        graph = self.make_graph(adjacency)
+        notes = {}
+        if p.n_components and points.shape[1] < p.n_components:
+            notes["n_components"] = f"{points.shape[1]}, cells or genes minus one"
+        parts = graph.n_components()
+        if parts > 1:
+            notes["graph"] = f"{parts} parts that no edge connects"
+        return graph, notes
+
+    def _start(self, codes: np.ndarray, graph: Graph, context: Context) -> Any:
+        import torch
+
+        from .start import first_clusters
+
+        p = self.params
+        found = first_clusters(
+            codes, graph.operator, p.n_clusters or context.n_clusters, k_from=p.k_from,
+            start=p.start, seed=context.seed, owner=self.name,
+        )  # fmt: skip
+        return torch.from_numpy(found)
+
+    def _why(self) -> str:
+        if self.params.n_clusters:
+            return "as asked"
+        return {"truth": "the number of true types"}.get(self.params.k_from, self.params.k_from)
+
+    def _graph_quality(self, model: CellModel, graph: Graph, context: Context) -> dict[str, str]:
+        import torch
+
+        from .losses import edge_auroc
+
+        with torch.no_grad():
+            left, right = model.adjacency(model.encode())
+        found = edge_auroc(left, right, graph.target, derive(context.seed, "edges"))
+        return {"adjacency AUROC": f"{found:.3f}"}
+
+    def _clusters(
+        self, model: CellModel, clusters: SelfTraining, data: AnnData
+    ) -> dict[str, dict[str, Any]]:
+        import numpy as np
+        import pandas as pd
+        import torch
+
+        with torch.no_grad():
+            q = clusters.soft(model.encode()).cpu().numpy()
+        centres = clusters.centres.detach().cpu().numpy()
+        names = np.array([f"cluster{number + 1}" for number in range(len(centres))])
+        units = [f"latent{number + 1}" for number in range(self.params.n_latent)]
+        return {
+            "labels": {"self_trained": names[q.argmax(axis=1)]},
+            "tables": {
+                "assignment": pd.DataFrame(q, pd.Index(data.obs_names, name="cell"), names),
+                "centres": pd.DataFrame(centres, pd.Index(names, name="cluster"), units),
+            },
+        }
+
+
+class ScMGCA(GraphAutoencoder):
+    """Graph autoencoder of surfed neighbours (Yu et al. 2023); scIMTA's public code is the same.
+
+    A code per cell from graph convolutions explains the graph and the cell's counts; clusters of
+    the codes then sharpen themselves. All cells are one batch. As in the publication the number
+    of clusters is that of the true types, unless ``k_from`` or ``n_clusters`` say otherwise.
+
+    The default differs in what follows; ``preset=faithful`` restores it. The counts are explained
+    by a multinomial, where the publication takes the logarithm of proportions times z-scores,
+    negative ones included. Edges weigh as much as other pairs in the adjacency loss: the published
+    squared error settles at the all-zero graph. Neighbours are symmetric, steps of the surfer are
+    probabilities, and rows without weight cannot become NaN. KL(P‖Q) instead of its reverse,
+    centres that learn, an end when labels hardly change, labels of the last codes instead of up
+    to nine updates before. Larger steps and fewer of them, 1,000 genes, a smaller decoder.
+
+    Mended in both: no list of names of datasets decides how clusters start, and seeds are used.
+    The declared dropout, which the published program never switches on, is ``input_dropout``.
+    """
+
+    name = "scmgca"
+    summary = "graph autoencoder of surfed neighbours, self-trained clusters"
+    reference = "Yu et al. 2023, Nature Communications 14:400, doi 10.1038/s41467-023-36134-7"
+
+    class Params(SurfingParameters):
+        """Parameters of scMGCA."""
+
+        presets: ClassVar = {
+            "quick": {"pretrain_epochs": 100, "max_epochs": 40},
+            "faithful": PUBLISHED,
+        }
+
+    params: Params
+
+    def make_graph(self, adjacency: sp.csr_matrix) -> Graph:
+        """Return surfed neighbours, weighed by pointwise mutual information."""
+        from .graph import surfing_graph
+
+        p = self.params
+        return surfing_graph(adjacency, hops=p.hops, alpha=p.alpha, parity=p.published_graph)
+
+    def head(self) -> type[nn.Module]:
+        """Return the multinomial."""
+        from .network import MultinomialHead
+
+        return MultinomialHead

@@ -1,0 +1,127 @@
+"""Parameters that the three graph autoencoders share."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from bench.parameters import Layers, Parameters, Search
+
+
+class GraphParameters(Parameters):
+    """Graph, network, losses and training of a graph autoencoder."""
+
+    n_clusters: int = Field(0, ge=0, description="clusters; 0: as k_from says")
+    k_from: Literal["truth", "leiden", "eigengap"] = Field(
+        "truth",
+        description="number of clusters: of true types (uses n_clusters), of Leiden "
+        "communities, or by the largest gap of the neighbour graph's spectrum",
+    )
+    n_top_genes: Annotated[int, Search(300, 3000, log=True)] = Field(
+        1000, ge=10, le=10_000, description="variable genes kept"
+    )
+    n_neighbors: Annotated[int, Search(5, 30)] = Field(
+        15, ge=2, description="neighbours of a cell in the graph, itself included"
+    )
+    metric: Annotated[
+        Literal["euclidean", "cosine", "correlation"],
+        Search(choices=("euclidean", "cosine", "correlation")),
+    ] = Field("euclidean", description="distance between cells")
+    n_components: Annotated[int, Search(20, 100, log=True)] = Field(
+        50, ge=0, description="principal components that neighbours are sought in; 0: genes"
+    )
+    published_graph: bool = Field(
+        False, description="directed neighbours with self-edges, as in the published program"
+    )
+    n_latent: Annotated[int, Search(8, 32, log=True)] = Field(
+        15, ge=1, le=1024, description="dimensions of the code, which is the embedding"
+    )
+    hidden: Annotated[Layers, Search(choices=("", "128", "256-128"))] = Field(
+        (128,), description="widths of the encoder's hidden graph convolutions"
+    )
+    decoder_hidden: Annotated[Layers, Search(choices=("128", "128-256", "128-256-512"))] = Field(
+        (128,), description="widths of the count decoder's hidden layers"
+    )
+    n_adjacency: Annotated[int, Search(16, 64, log=True)] = Field(
+        32, ge=1, le=1024, description="units of the adjacency decoder"
+    )
+    input_dropout: Annotated[float, Search(0.05, 0.4, zero=True)] = Field(
+        0.0, ge=0, lt=1, description="share of inputs set to zero while training"
+    )
+    graph_loss: Literal["balanced", "mse"] = Field(
+        "balanced",
+        description="balanced: edges weigh as much as the other pairs; mse as published, which "
+        "the all-zero graph makes small",
+    )
+    expression_target: Literal["counts", "scores"] = Field(
+        "counts", description="what the count decoder explains; z-scores as published"
+    )
+    adjacency_weight: Annotated[float, Search(0.1, 1.0)] = Field(
+        0.3, ge=0, description="weight of the adjacency decoder's loss"
+    )
+    expression_weight: Annotated[float, Search(0.5, 3.0)] = Field(
+        1.0, ge=0, description="weight of the count decoder's loss"
+    )
+    cluster_weight: Annotated[float, Search(0.1, 3.0, log=True)] = Field(
+        1.5, ge=0, description="weight of the divergence between q and its target"
+    )
+    kl_direction: Literal["pq", "qp"] = Field(
+        "pq", description="KL(P‖Q) as in deep embedded clustering, or KL(Q‖P) as published"
+    )
+    train_centres: bool = Field(True, description="centres move with the gradient")
+    start: Literal["kmeans", "spectral"] = Field(
+        "kmeans", description="first clusters: of the codes, or of the graph's spectrum"
+    )
+    pretrain_epochs: Annotated[int, Search(50, 1000, log=True)] = Field(
+        200, ge=0, description="updates, of all cells at once, before there are clusters"
+    )
+    learning_rate: Annotated[float, Search(1e-4, 1e-2, log=True)] = Field(
+        5e-3, gt=0, le=1, description="step size of Adam before there are clusters"
+    )
+    max_epochs: Annotated[int, Search(50, 500, log=True)] = Field(
+        100, ge=0, description="updates with clusters, at most"
+    )
+    cluster_learning_rate: Annotated[float, Search(1e-5, 1e-2, log=True)] = Field(
+        1e-3, gt=0, le=1, description="step size of Adam with clusters"
+    )
+    update_interval: Annotated[int, Search(1, 20)] = Field(
+        10, ge=1, description="updates between new targets of the clusters"
+    )
+    tolerance: float = Field(
+        1e-3,
+        ge=0,
+        le=1,
+        description="self-training ends below this share of labels changed between two targets; "
+        "0: after all epochs",
+    )
+
+    presets: ClassVar = {}
+
+
+class SurfingParameters(GraphParameters):
+    """Also how a graph is surfed."""
+
+    hops: Annotated[int, Search(1, 3)] = Field(
+        2, ge=1, le=4, description="steps of the random surfer"
+    )
+    alpha: Annotated[float, Search(0.5, 0.99)] = Field(
+        0.98, gt=0, le=1, description="chance that the surfer goes on instead of back to the start"
+    )
+
+
+PUBLISHED = {
+    "n_top_genes": 500,
+    "published_graph": True,
+    "decoder_hidden": "128-256-512",
+    "graph_loss": "mse",
+    "expression_target": "scores",
+    "kl_direction": "qp",
+    "train_centres": False,
+    "pretrain_epochs": 1000,
+    "learning_rate": 1e-4,
+    "max_epochs": 300,
+    "cluster_learning_rate": 5e-4,
+    "tolerance": 0.0,
+}
+"""What the published programs of scMGCA and scTAG have in common."""

@@ -1,0 +1,125 @@
+"""scMGCA and scTAG as methods: clusters, odd sizes, presets, imputation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+from sklearn.metrics import adjusted_rand_score
+
+from bench.errors import DataError
+from bench.estimator import Estimator
+from bench.registry import methods
+
+NAMES = ["scmgca"]
+SHORT = {"pretrain_epochs": 40, "max_epochs": 20}
+
+
+def counts(n_cells: int, n_genes: int = 60, n_types: int = 3, seed: int = 0) -> AnnData:
+    """Return counts with ``n_types`` types of cells, each with its own high genes."""
+    rng = np.random.default_rng(seed)
+    types = np.arange(n_cells) % n_types
+    rate = np.where(types[:, None] == np.arange(n_genes)[None, :] % n_types, 4.0, 0.7)
+    adata = AnnData(sp.csr_matrix(rng.poisson(rate).astype(np.float32)))
+    adata.obs_names = [f"cell{number}" for number in range(n_cells)]
+    adata.var_names = [f"gene{number}" for number in range(n_genes)]
+    adata.obs["cell_type"] = [f"type{number}" for number in types]
+    return adata
+
+
+def fitted(name: str, data: AnnData, n_clusters: int | None = 3, preset="", **values) -> Estimator:
+    cls = methods().get(name)
+    presets = (preset,) if preset else ()
+    params = cls.Params.build(SHORT | values, presets=presets, owner=name)
+    return Estimator(cls(params)).fit(data, n_clusters=n_clusters)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_types_are_found_and_tables_agree(name: str):
+    data = counts(150)
+    done = fitted(name, data)
+    found = done.labels_["self_trained"]
+    assert adjusted_rand_score(data.obs["cell_type"], found) > 0.9
+    table = done.fit_.tables["assignment"]
+    np.testing.assert_allclose(table.sum(axis=1), 1, rtol=1e-5)
+    assert (table.columns.to_numpy()[table.to_numpy().argmax(axis=1)] == found).all()
+    assert done.fit_.tables["centres"].shape == (3, 15)
+    assert float(done.fit_.notes["adjacency AUROC"]) > 0.7
+    # Below log 2, the best that a constant can reach.
+    assert done.curves_["adjacency_loss"][-1] < np.log(2)
+    expected = done.method.impute(done.prepared_)
+    assert expected.shape == data.shape
+    high = np.arange(60)[None, :] % 3 == np.arange(150)[:, None] % 3
+    assert expected[high].mean() > 2 * expected[~high].mean()
+    with pytest.raises(DataError, match="other cells"):
+        done.method.impute(done.prepared_[:10].copy())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("n_cells", "n_genes", "n_clusters", "values"),
+    [(20, 12, 3, {}), (9, 60, 3, {}), (4, 30, 4, {}), (45, 14, 3, {"preset": "faithful"}),
+     (45, 60, 3, {"start": "spectral", "hidden": "", "decoder_hidden": "", "metric": "cosine"}),
+     (45, 60, 3, {"input_dropout": 0.3, "n_components": 0, "update_interval": 1})],
+)  # fmt: skip
+def test_odd_sizes(name: str, n_cells: int, n_genes: int, n_clusters: int, values: dict):
+    done = fitted(name, counts(n_cells, n_genes), n_clusters, **values)
+    assert done.embedding_.shape == (n_cells, 15)
+    assert np.isfinite(done.embedding_).all()
+    assert len(set(done.labels_["self_trained"])) <= n_clusters
+    if "n_components" not in values:
+        assert done.fit_.notes["n_components"].startswith(str(min(n_cells, n_genes) - 1))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_more_clusters_than_cells_are_refused(name: str):
+    with pytest.raises(DataError, match=rf"{name}: n_clusters=30 .* only 20 cells"):
+        fitted(name, counts(20), n_clusters=30)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_unconnected_graph_is_noted(name: str):
+    rng = np.random.default_rng(0)
+    rate = np.kron(np.eye(2), np.full((40, 30), 20.0)) + 0.1
+    data = AnnData(sp.csr_matrix(rng.poisson(rate).astype(np.float32)))
+    done = fitted(name, data, 2, n_neighbors=5)
+    assert done.fit_.notes["graph"].startswith("2 parts")
+    assert adjusted_rand_score(np.repeat([0, 1], 40), done.labels_["self_trained"]) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_clusters_without_the_truth(name: str):
+    cls = methods().get(name)
+    assert cls(cls.Params()).uses() == {"n_clusters"}
+    assert cls(cls.Params(n_clusters=4)).uses() == frozenset()
+    assert cls(cls.Params(k_from="leiden")).uses() == frozenset()
+    done = fitted(name, counts(60), None, k_from="leiden")
+    assert done.fit_.notes["clusters"].endswith("leiden")
+    params = cls.Params.build(SHORT | {"n_clusters": 4}, owner=name)
+    assert Estimator(cls(params)).fit(counts(60)).fit_.notes["clusters"] == "4, as asked"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_self_training_ends_when_labels_settle(name: str):
+    data = counts(150)
+    early = fitted(name, data, max_epochs=100, tolerance=0.01)
+    assert "labels settled" in early.fit_.notes["training"]
+    assert len(early.curves_["loss"]) < 100
+    all_epochs = fitted(name, data, tolerance=0.0)
+    assert len(all_epochs.curves_["loss"]) == SHORT["max_epochs"]
+    twin = fitted(name, data, pretrain_epochs=0, max_epochs=0)
+    assert not twin.curves_
+    assert np.isfinite(twin.embedding_).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_seeds_decide(name: str):
+    cls = methods().get(name)
+    params = cls.Params.build({"pretrain_epochs": 5, "max_epochs": 5}, owner=name)
+    first, again, other = (
+        Estimator(cls(params)).fit(counts(40), n_clusters=3, seed=seed).embedding_
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.allclose(first, other)
