@@ -116,7 +116,10 @@ def _chosen(one: Selected, settings: Settings, say: Say) -> Chosen:
 
     rest, task = split_task(one.values, one.name)
     own = {key: value for key, value in one.values.items() if key not in rest}
-    markers = rest.pop("markers", None)
+    entry = dataset_registry(settings.plugins).entries.get(one.name)
+    # A simulator may have a parameter of that name; its marker file comes by --markers.
+    taken = entry is not None and entry.cls and "markers" in entry.cls.Params.model_fields
+    markers = None if taken else rest.pop("markers", None)
     found = _plain(replace(one, values=rest), settings, say)
     dataset, source = found.dataset, found.source
     if task is not None:

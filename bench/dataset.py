@@ -97,6 +97,8 @@ class Dataset(ABC):
     """Class attributes; an instance whose parameters change the facts sets its own."""
     markers_file: Path | None = None
     """Marker lists of the user, which take the place of all others."""
+    made_markers: Markers | None = None
+    """Lists that ``load`` has made of ``markers()``, to be used in their place."""
 
     class Params(Parameters):
         """No parameters."""

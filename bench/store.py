@@ -26,6 +26,7 @@ from bench.folders import (
     writing,
 )
 from bench.keys import digest, preparation_digest
+from bench.markers import Markers
 from bench.recipe import Recipe
 from bench.stored import StoredDataset, Truth, load_counts, stored_counts, write_dataset
 from bench.usage import InUse, Usage, clean, survey, sweep
@@ -74,7 +75,7 @@ class Store:
         found = self._dataset(dataset, source, label, say)
         for line in memory_lines(found.info):
             say(f"{label}: {line}")
-        return replace(found, markers=dataset.markers())
+        return replace(found, markers=_made(found.facts) or dataset.markers())
 
     def _dataset(
         self, dataset: Dataset, source: str, label: str, say: Callable[[str], None]
@@ -105,7 +106,8 @@ class Store:
         try:
             target = _pointed(self._pointer(_identity(dataset, source)))
             folder = self.root / "datasets" / target
-            return StoredDataset(folder, label, read_info(folder), dataset.markers())
+            facts = read_info(folder)
+            return StoredDataset(folder, label, facts, _made(facts) or dataset.markers())
         except (OSError, ValueError, KeyError):
             return None
 
@@ -131,7 +133,9 @@ class Store:
             prefix = f"{dataset.where}: "
             lines = [line.removeprefix(prefix) for line in (*dataset.notes, *report.warnings)]
             facts["warnings"] = lines
-            task = [dataset.card.rare_type, facts["train_digest"]]
+            made = dataset.made_markers
+            facts["made_markers"] = asdict(made) if made else None
+            task = [dataset.card.rare_type, facts["train_digest"], facts["made_markers"]]
             name = digest([LAYOUT, facts["counts_digest"], facts["labels_digest"],
                            facts["batch_digest"], dataset.name, *dataset.notes,
                            *(task if any(task) else []),
@@ -249,6 +253,15 @@ def _identity(dataset: Dataset, source: str) -> dict[str, Any]:
         "source": source,
         "fingerprint": dataset.fingerprint(),
     }
+
+
+def _made(facts: dict[str, Any]) -> Markers | None:
+    """Return the marker lists that were made when a dataset was loaded, if any were."""
+    made = facts.get("made_markers")
+    if not made:
+        return None
+    lists = {name: tuple(genes) for name, genes in made["lists"].items()}
+    return Markers(lists, made["source"])
 
 
 def _pointed(pointer: Path) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,8 @@ from bench.dataset import Card, Dataset, Held
 from bench.errors import DataError, UsageError, did_you_mean
 from bench.parameters import Parameters
 from bench.seeds import derive
+
+from ._guides import chosen_lists, plain, random_genes, shuffled_genes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +47,12 @@ class Task(Parameters):
     train: float | None = Field(
         None, gt=0, lt=1, description="share of each type's cells for the fit; none: all"
     )
+    signatures: str = Field(
+        "", description="marker lists that guided methods get, separated by +; empty: all"
+    )
+    guide: Literal["true", "random", "shuffled"] = Field(
+        "true", description="control: random genes of like expression, or shuffled values"
+    )
 
 
 class Planted(Dataset):
@@ -53,6 +61,7 @@ class Planted(Dataset):
     def __init__(self, inner: Dataset, task: Task) -> None:
         super().__init__(inner.params)
         self.inner, self.task, self.name = inner, task, inner.name
+        self.guided = bool(task.signatures) or task.guide != "true"
 
     @property
     def where(self) -> str:
@@ -73,7 +82,12 @@ class Planted(Dataset):
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what decides the content of the data, and the task."""
-        return {"of": self.inner.fingerprint(), "task": self.task.resolved()}
+        lists = self.markers() if self.guided else None
+        return {
+            "of": self.inner.fingerprint(),
+            "task": self.task.resolved(),
+            "markers": [lists.lists, lists.source] if lists else None,
+        }
 
     def load(self) -> AnnData:
         """Return counts, labels and batch of the cells that are left, and who is held out.
@@ -98,13 +112,34 @@ class Planted(Dataset):
             )
             adata.obs[TRAIN_KEY] = train
             self.card = replace(self.card, train_key=TRAIN_KEY)
+        return self._guide(adata) if self.guided else adata
+
+    def _guide(self, adata: AnnData) -> AnnData:
+        """Choose the marker lists or put a control in their place; raises ``DataError``."""
+        known = self.markers()
+        if known is None:
+            raise DataError(
+                f"{self.where}: signatures= and guide= need marker lists, the dataset has none; "
+                "give them with --markers FILE."
+            )
+        names, seed = self.task.signatures, self.task.plant_seed
+        lists = chosen_lists(known, names, self.where) if names else known
+        note = ""
+        if self.task.guide != "true" and adata.isbacked:
+            adata = adata.to_memory()
+        if self.task.guide == "random":
+            lists, note = random_genes(adata, lists, known.lists, seed)
+        elif self.task.guide == "shuffled":
+            adata, lists, note = shuffled_genes(adata, lists, seed)
+        self.made_markers = lists
+        self.notes += [note] if note else []
         return adata
 
     def _find(self, types: np.ndarray) -> str:
         """Return the type that is meant; raises ``DataError``."""
         wanted, names = self.task.rare_type, sorted(set(types.tolist()))
         found = [name for name in names if name == wanted]
-        found = found or [name for name in names if _plain(name) == _plain(wanted)]
+        found = found or [name for name in names if plain(name) == plain(wanted)]
         if len(found) == 1:
             return found[0]
         if found:
@@ -157,9 +192,11 @@ def split_task(values: Mapping[str, str], owner: str) -> tuple[dict[str, str], T
     task: Task = Task.build(own, owner=owner)
     if task.prevalence is not None and not task.rare_type:
         raise UsageError(f"{owner}.prevalence={task.prevalence:g}: of which type? Add rare_type=.")
-    if task.prevalence is None and task.train is None and "plant_seed" in own:
+    drawn = task.prevalence is not None or task.train is not None or task.guide != "true"
+    if not drawn and "plant_seed" in own:
         raise UsageError(
-            f"{owner}.plant_seed={task.plant_seed}: nothing is drawn; add prevalence= or train=."
+            f"{owner}.plant_seed={task.plant_seed}: nothing is drawn; add prevalence=, train= or "
+            "guide=."
         )
     return rest, task
 
@@ -178,10 +215,6 @@ def training_cells(types: np.ndarray, share: float, seed: int) -> np.ndarray:
         rng = np.random.default_rng(derive(seed, "train", str(name)))
         mask[rng.choice(cells, wanted, replace=False)] = True
     return mask
-
-
-def _plain(text: str) -> str:
-    return "".join(char for char in text.lower() if char.isalnum())
 
 
 def _up(share: float) -> str:

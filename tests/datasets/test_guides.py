@@ -1,0 +1,115 @@
+"""Marker lists of a task, and the controls that take their place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+
+from bench.choose import choose_one
+from bench.config import load_settings
+from bench.datasets._guides import chosen_lists, random_genes, shuffled_genes
+from bench.errors import DataError
+from bench.markers import Markers
+from bench.store import Store, load_counts
+
+LISTS = Markers({"CD8 naive": ("gene0", "gene1"), "NK": ("gene200", "absent")}, "a paper")
+
+
+@pytest.fixture
+def counts() -> AnnData:
+    rng = np.random.default_rng(0)
+    rate = np.linspace(0.1, 8.0, 300)
+    adata = AnnData(sp.csr_matrix(rng.poisson(rate, size=(80, 300)).astype(np.float32)))
+    adata.var_names = [f"gene{number}" for number in range(300)]
+    adata.obs["cell_type"] = np.repeat(["a", "b"], [20, 60])
+    return adata
+
+
+def test_lists_are_chosen_by_name():
+    assert chosen_lists(LISTS, "cd8_naive", "toy").lists == {"CD8 naive": ("gene0", "gene1")}
+    assert list(chosen_lists(LISTS, "NK+CD8 naive", "toy").lists) == ["NK", "CD8 naive"]
+    with pytest.raises(DataError, match=r"toy: signatures=NC: no marker list 'NC'.*NK"):
+        chosen_lists(LISTS, "NC", "toy")
+
+
+def test_random_genes_match_in_expression_and_are_no_markers(counts):
+    means = np.asarray(counts.X.mean(axis=0)).ravel()
+    spared = LISTS.lists | {"other": ("gene199", "gene201")}
+    swapped, note = random_genes(counts, LISTS, spared, seed=0)
+    assert swapped.lists.keys() == LISTS.lists.keys()
+    assert [len(genes) for genes in swapped.lists.values()] == [2, 1]
+    listed = {gene for genes in spared.values() for gene in genes}
+    rank = np.argsort(np.argsort(means))
+    for name, genes in swapped.lists.items():
+        assert not set(genes) & listed
+        for new, old in zip(genes, LISTS.lists[name], strict=False):
+            numbers = counts.var_names.get_indexer([new, old])
+            assert abs(int(np.diff(rank[numbers])[0])) <= 25
+    assert "3 markers are other genes" in note
+    assert "1 of 4 marker genes are not among the features" in note
+    assert random_genes(counts, LISTS, spared, seed=0)[0] == swapped
+    assert random_genes(counts, LISTS, spared, seed=1)[0] != swapped
+
+
+def test_shuffled_genes_are_copies_that_go_together(counts):
+    wider, lists, _ = shuffled_genes(counts, LISTS, seed=0)
+    assert lists.lists == {
+        "CD8 naive": ("gene0~shuffled", "gene1~shuffled"), "NK": ("gene200~shuffled",)
+    }  # fmt: skip
+    assert (wider[:, counts.var_names].X != counts.X).nnz == 0
+    genes = ["gene0", "gene1", "gene200"]
+    old = counts[:, genes].X.toarray()
+    new = wider[:, [f"{gene}~shuffled" for gene in genes]].X.toarray()
+    assert (old != new).any()
+    # The same cells, in another order.
+    np.testing.assert_array_equal(old[np.lexsort(old.T)], new[np.lexsort(new.T)])
+
+
+def test_what_a_task_makes_of_the_markers_is_kept_with_it(counts, tmp_path: Path):
+    path, markers = tmp_path / "toy.h5ad", tmp_path / "own.yaml"
+    counts.write_h5ad(path)
+    markers.write_text("one: [gene10, gene20]\ntwo: [gene30]\n")
+    settings: Any = load_settings({"cache_dir": tmp_path / "cache", "markers": markers})
+    store = Store(settings.cache_dir)
+
+    def kept(values: str) -> Any:
+        one = choose_one(f"{path}[{values}]", settings, lambda line: None)
+        first = store.dataset(one.dataset, one.source, one.label)
+        again = choose_one(f"{path}[{values}]", settings, lambda line: None)
+        second = store.known(again.dataset, again.source, again.label)
+        assert second is not None
+        assert second.markers == first.markers
+        return first
+
+    assert kept("rare_type=a").markers.lists == {"one": ("gene10", "gene20"), "two": ("gene30",)}
+    one = kept("rare_type=a,signatures=one")
+    assert one.markers.lists == {"one": ("gene10", "gene20")}
+    random = kept("rare_type=a,signatures=one,guide=random")
+    assert random.counts_digest == one.counts_digest
+    assert not set(random.markers.lists["one"]) & {"gene10", "gene20", "gene30"}
+    shuffled = kept("rare_type=a,signatures=one,guide=shuffled")
+    assert shuffled.markers.lists == {"one": ("gene10~shuffled", "gene20~shuffled")}
+    assert load_counts(shuffled.folder).n_vars == 302
+    markers.write_text("one: [gene11]\n")
+    assert kept("rare_type=a,signatures=one").markers.lists == {"one": ("gene11",)}
+
+
+def test_without_lists_there_is_one_line(counts, tmp_path: Path):
+    path = tmp_path / "toy.h5ad"
+    counts.write_h5ad(path)
+    settings: Any = load_settings({"cache_dir": tmp_path / "cache"})
+    one = choose_one(f"{path}[guide=random]", settings, lambda line: None)
+    with pytest.raises(DataError, match="need marker lists, the dataset has none"):
+        Store(settings.cache_dir).dataset(one.dataset, one.source, one.label)
+
+
+def test_a_simulators_own_parameter_named_markers_stays_its_own(tmp_path: Path):
+    settings: Any = load_settings({"cache_dir": tmp_path / "cache"})
+    one = choose_one("sim_rna[markers=0.2]", settings, lambda line: None)
+    assert one.dataset.params.markers == 0.2
+    assert one.label == "sim_rna[markers=0.2]"

@@ -1,0 +1,72 @@
+"""The page of the rare-population task, on a table by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.reports.rare import main, page, tasks
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    rows = []
+    for plant in range(5):
+        for prevalence in ("0.01", "0.05"):
+            for guide in ("", ",guide=random"):
+                dataset = (
+                    f"toy[rare_type=b,prevalence={prevalence},plant_seed={plant},train=0.7,"
+                    f"signatures=B{guide}]"
+                )
+                for method, uses, family, value in (
+                    ("guided", "markers", "autoencoder", 0.9 if not guide else 0.3),
+                    ("guided_not", "", "autoencoder", 0.4),
+                    ("marker_sum", "markers", "control", 0.95 if not guide else 0.01),
+                ):
+                    rows.append({
+                        "method": method, "method_name": method, "uses": uses, "family": family,
+                        "dataset": dataset, "rare_type": "b", "seed": 0, "status": "done",
+                        "artifacts": None, "kmeans/ari": 0.5,
+                        "embedding/rare_ap": value + 0.01 * plant,
+                        "embedding/rare_ap_held_out": value if plant else np.nan,
+                    })  # fmt: skip
+    rows.append(
+        rows[0] | {"dataset": "batches", "rare_type": "", "method": "pca", "kmeans/ari": 0.77}
+    )
+    return pd.DataFrame(rows)
+
+
+def test_tasks_are_read_from_the_names_of_the_datasets(table):
+    found = tasks(table)
+    assert set(found["shown"]) == {
+        "guided · signatures=B", "guided · signatures=B, guide=random", "guided_not",
+        "marker_sum · signatures=B", "marker_sum · signatures=B, guide=random",
+    }  # fmt: skip
+    assert set(found["prevalence"]) == {0.01, 0.05}
+    assert set(found["set"]) == {"toy"}
+    # An unguided method has one row a planting, not one for each control of the markers.
+    assert len(found[found["shown"] == "guided_not"]) == 10
+
+
+def test_the_page_shows_curves_controls_and_paired_differences(table):
+    text = page(table)
+    assert "## toy: b made rare" in text
+    assert "| method | 1 % | 5 % |" in text
+    assert "| marker_sum · signatures=B | 0.970 ± 0.020 | 0.970 ± 0.020 |" in text
+    # Paired: the planting's own level drops out, so the interval is a point.
+    assert "**+0.500 (+0.500 to +0.500)**" in text
+    assert "| guided · signatures=B | guided_not | 1 % |" in text
+    assert "| guided · signatures=B | guided · signatures=B, guide=random | 5 % |" in text
+    assert "| marker_sum · signatures=B | guided" not in text
+    assert "## batches" in text
+    assert "| pca | 0.770 |" in text
+
+
+def test_no_task_is_an_empty_page(table):
+    assert "made rare" not in page(table[table["rare_type"] == ""])
+
+
+def test_wrong_arguments(capsys):
+    assert main([]) == 2
+    assert "RESULTS_FOLDER" in capsys.readouterr().err
