@@ -179,8 +179,8 @@ _KEPT = ("genes", "mean", "scale", "boost", "center", "components")
 
 
 def _all_genes() -> Recipe:
-    """Return the recipe of both: 10,000 counts a cell, log1p, every gene in two cells or more."""
-    return Recipe(min_cells=1, target_sum=1e4, log1p=True)
+    """Return the recipe of both: 10,000 counts a cell, log1p, every gene in more than two cells."""
+    return Recipe(min_cells=2, target_sum=1e4, log1p=True)
 
 
 def _lists(context: Context) -> dict[str, tuple[str, ...]]:
