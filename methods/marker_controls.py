@@ -179,7 +179,7 @@ _KEPT = ("genes", "mean", "scale", "boost", "center", "components")
 
 
 def _all_genes() -> Recipe:
-    """Return the recipe of both: 10,000 counts a cell, log1p, every gene in more than two cells."""
+    """Return the recipe of both: 10,000 counts a cell, log1p, genes in more than two cells."""
     return Recipe(min_cells=2, target_sum=1e4, log1p=True)
 
 
