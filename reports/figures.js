@@ -24,7 +24,7 @@
     for (const select of selects) select.addEventListener("change", () => draw(plot));
   }
 
-  function draw(plot) {
+  function draw(plot, width) {
     const figure = figures.get(plot);
     figure.variants ??= JSON.parse(figure.text.textContent);
     figure.drawn = true;
@@ -39,7 +39,7 @@
     plot.style.height = `${chosen.layout.height}px`;
     // A copy: Plotly writes into what it is given.
     const { data, layout } = structuredClone(chosen);
-    Plotly.react(plot, data, coloured(layout), config);
+    Plotly.react(plot, data, coloured({ ...layout, width }), config);
   }
 
   // What is far below is drawn when it comes near, or the page would take seconds to open.
@@ -53,8 +53,12 @@
   }, { rootMargin: "600px" });
   for (const plot of figures.keys()) watch.observe(plot);
 
+  // Paper is as wide as it is: two strips beside each other, anything else alone.
   addEventListener("beforeprint", () => {
-    for (const [plot, figure] of figures) if (!figure.drawn) draw(plot);
+    for (const plot of figures.keys()) draw(plot, plot.closest(".strips") ? 480 : 960);
+  });
+  addEventListener("afterprint", () => {
+    for (const plot of figures.keys()) draw(plot);
   });
   addEventListener("themechange", () => {
     for (const [plot, figure] of figures) if (figure.drawn) draw(plot);

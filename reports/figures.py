@@ -71,7 +71,10 @@ def drawings(results: pd.DataFrame, metric: str = MAIN) -> dict[str, list[Drawin
     from .quality import quality
 
     table = tidy(results)
-    order = [str(name) for name in leaderboard(table, metric)["method"].drop_duplicates()]
+    board = leaderboard(table, metric)
+    # With several modalities the controls of the first stand before methods for another.
+    board = board.sort_values("family", key=lambda family: family == CONTROL, kind="stable")
+    order = [str(name) for name in board["method"].drop_duplicates()]
     keys = [key for key in metric_columns(table) if table[key].notna().any()]
     if metric not in keys:
         return {"heat": [], "quality": [], "strip": []}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ _OWN_FIRST = ("ari", "nmi")
 _BEFORE_COSTS = 4
 """Metrics left of time and memory, so that a screen shows both kinds."""
 
+_AT_TIMES = {"data": "modality", "protocol": "protocol"}
+"""Columns that a leaderboard has only where there are several, and where their text is from."""
 _DIRECTIONS = {True: "higher is better", False: "lower is better", None: "no better or worse"}
 
 
@@ -109,13 +112,14 @@ def boards(table: pd.DataFrame) -> Choice:
     datasets = [str(name) for name in table["dataset"].unique() if name]
     places = ["all", *datasets] if len(datasets) > 1 else datasets or ["all"]
     sources = {0: table, 1: between_controls(table)}
+    headings = list(leaderboard(table, MAIN).columns)
     grids = {}
     for i, key in enumerate(keys):
         for j, place in enumerate(places):
             for k, source in sources.items():
                 rows = source if place == "all" else source[source["dataset"] == place]
                 if (i, j, k) == (0, 0, 0) or (key in rows and rows[key].notna().any()):
-                    grids[f"{i},{j},{k}"] = board(rows, key)
+                    grids[f"{i},{j},{k}"] = board(rows, key, headings)
     chosen = [("metric", [label(key) for key in keys]), ("on", places), ("scale", list(SCALES))]
     return Choice(chosen, grids)
 
@@ -126,9 +130,13 @@ def filters(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
     return [(heading, sorted(set(table[column]) - {""})) for heading, column in columns.items()]
 
 
-def board(table: pd.DataFrame, metric: str = MAIN) -> Grid:
-    """Return the leaderboard."""
+def board(table: pd.DataFrame, metric: str = MAIN, headings: Sequence[str] = ()) -> Grid:
+    """Return the leaderboard, with all columns of ``headings`` that depend on what is in it."""
     ranking = leaderboard(table, metric)
+    for name, column in _AT_TIMES.items():
+        if name in headings and name not in ranking:
+            own = table.groupby("method")[column].first()
+            ranking.insert(headings.index(name), name, ranking["method"].map(own).fillna(""))
     words = ("data", "method", "family", "protocol", "datasets", "note")
     grid = Grid([Column(str(c), number=c not in words) for c in ranking.columns])
     for row in ranking.to_dict("records"):

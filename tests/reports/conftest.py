@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import re
+import sqlite3
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +132,191 @@ def make_realistic():
 @pytest.fixture
 def make_artifacts():
     return write_artifacts
+
+
+SEEDS = {"one": 3, "two": 3, "three": 2, "four": 2, "five": 2, "six": 2}
+QUALITY = {"pca": 0.6, "vae": 0.7, "nmf": 0.5, "ae": 0.65, "random": 0.0, "truth": 1.0}
+KEYS = ("kmeans/ari", "kmeans/nmi", "leiden/ari", "seconds", "peak_memory_mb")
+EPOCHS = 5
+
+
+def value(rng: np.random.Generator, method: str, dataset: str, key: str) -> float:
+    if key in ("seconds", "peak_memory_mb"):
+        return float(rng.uniform(1, 90))
+    if method == "truth":
+        return 1.0
+    shift = 0 if method == "random" else list(SEEDS).index(dataset) / 100
+    return QUALITY[method] + shift + float(rng.normal()) * 0.03
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory) -> Path:
+    """A store written through MLflow: 6 methods × 6 datasets × 2 or 3 seeds.
+
+    One seed of ``ae`` failed on ``two``, all of ``nmf`` on ``six``. The jobs of ``pca`` and
+    ``vae`` on ``one`` have clusters and a curve.
+    """
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, RunTag
+
+    folder = tmp_path_factory.mktemp("results")
+    client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
+    experiment = client.create_experiment("bench", (folder / "artifacts").as_uri())
+    rng = np.random.default_rng(1)
+    for method in QUALITY:
+        for dataset, seeds in SEEDS.items():
+            for seed in range(seeds):
+                failed = (method, dataset, seed) == ("ae", "two", 1) or (
+                    (method, dataset) == ("nmf", "six")
+                )
+                run = client.create_run(experiment, run_name=method).info.run_id
+                values = {} if failed else {k: value(rng, method, dataset, k) for k in KEYS}
+                metrics = [Metric(k, v, 0, 0) for k, v in values.items()]
+                if dataset == "one" and method in ("pca", "vae"):
+                    metrics += [Metric("epoch/loss", rng.uniform(), 0, i) for i in range(EPOCHS)]
+                    _clusters(folder / "artifacts" / run / "artifacts", rng)
+                tags = _tags(method, dataset, seed, failed=failed)
+                client.log_batch(run, metrics, tags=[RunTag(*one) for one in tags.items()])
+                client.set_terminated(run, "FAILED" if failed else "FINISHED")
+    return folder
+
+
+def _tags(method: str, dataset: str, seed: int, *, failed: bool) -> dict[str, str]:
+    family = "control" if method in ("random", "truth") else "model"
+    end = {"status": "failed", "reason": "broken", "log_tail": f"line 9 of {method}"}
+    return {
+        "kind": "job", "method": method, "method_name": method, "family": family,
+        "dataset": dataset, "modality": "rna", "seed": str(seed), "threads": "1",
+        "protocol": "default", "profile": "default", "n_cells": "40", "n_features": "5",
+        "n_types": "3", "score_key": f"{method}-{dataset}-{seed}", "fit_key": "f",
+        "missing": "{}", "notes": "{}",
+    } | (end if failed else {"status": "done", "reason": ""})  # fmt: skip
+
+
+def _clusters(folder: Path, rng: np.random.Generator) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    types = rng.choice(["B", "T", "NK"], 40, p=[0.5, 0.3, 0.2])
+    clusters = np.where(rng.uniform(size=40) < 0.7, types == "T", rng.integers(4, size=40))
+    pd.DataFrame({"type": types, "kmeans": clusters.astype(int)}).to_parquet(
+        folder / "clusters.parquet"
+    )
+    pd.DataFrame(rng.normal(size=(40, 2))).rename(columns=str).to_parquet(
+        folder / "embedding.parquet"
+    )
+
+
+@pytest.fixture(scope="session")
+def stored(store) -> dict[tuple[str, str, str], dict[int, float]]:
+    """(metric, dataset, method) → seed → value, read with SQL alone."""
+    with sqlite3.connect(store / "mlflow.db") as base:
+        rows = base.execute(
+            "select m.key, d.value, n.value, s.value, m.value from latest_metrics m "
+            "join tags d on d.run_uuid = m.run_uuid and d.key = 'dataset' "
+            "join tags n on n.run_uuid = m.run_uuid and n.key = 'method' "
+            "join tags s on s.run_uuid = m.run_uuid and s.key = 'seed'"
+        )
+        found: dict[tuple[str, str, str], dict[int, float]] = {}
+        for key, dataset, method, seed, number in rows:
+            found.setdefault((key, dataset, method), {})[int(seed)] = number
+    return found
+
+
+@pytest.fixture(scope="session")
+def runs(store) -> dict[tuple[str, str, int], str]:
+    """(method, dataset, seed) → run id, read with SQL alone."""
+    with sqlite3.connect(store / "mlflow.db") as base:
+        rows = base.execute("select value, run_uuid from tags where key = 'score_key'")
+        return {
+            (key.split("-")[0], key.split("-")[1], int(key.split("-")[2])): run
+            for key, run in rows
+        }
+
+
+@pytest.fixture(scope="session")
+def page(store) -> Page:
+    from bench.config import load_settings
+    from bench.report import write_report
+    from bench.reports import published
+    from bench.results import load
+
+    settings = load_settings({"results": store})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(published, "load", lambda: published.Published.model_validate(PAPER))
+        path = write_report(
+            load(store), store / "reports" / "all", settings, lambda text: None, umap=False
+        )
+    return Page(path.read_text(encoding="utf-8"))
+
+
+PAPER = {
+    "verdicts": {"V": "read"},
+    "notes": [],
+    "sets": {"one": {"paper": "One", "n_cells": 40, "n_types": 3}},
+    "sources": {"s": {"citation": "Someone 2020", "where": "there"}},
+    "records": [
+        {
+            "source": "s", "method": "theirs", "ours": "vae", "clustering": "kmeans",
+            "verdict": "V", "n_runs": 3, "k_from_truth": True, "how": "as printed",
+            "values": {"one": {"ari": [0.5, 0.1], "nmi": 0.6}},
+        }
+    ],
+}  # fmt: skip
+
+
+class Page:
+    """The text of a page and what it holds."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def table(self, name: str) -> list[dict[str, list[str]]]:
+        """The rows of a table: heading → text and sort key; a heading again has its number."""
+        parser = _Rows(name)
+        parser.feed(self.text)
+        heads: list[str] = []
+        for text, _ in parser.rows[0]:
+            times = sum(one.split(" #")[0] == text.replace("‑", "-") for one in heads)
+            heads.append(text.replace("‑", "-") + (f" #{times + 1}" if times else ""))
+        return [dict(zip(heads, row, strict=True)) for row in parser.rows[1:] if len(row) > 1]
+
+    def choices(self, name: str) -> dict[str, Any]:
+        """The grids of a table with a choice."""
+        return self._json(f'class="choices" data-for="{name}">')
+
+    def figure(self, name: str) -> dict[str, Any]:
+        """The variants of a figure."""
+        return self._json(f'data-for="plot-{name}">')
+
+    def section(self, name: str) -> str:
+        """The text of a section without tags."""
+        part = self.text.split(f'<section id="{name}"')[1].split("</section>")[0]
+        return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", part))
+
+    def _json(self, start: str) -> dict[str, Any]:
+        return json.loads(self.text.split(start)[1].split("</script>")[0])
+
+
+class _Rows(HTMLParser):
+    def __init__(self, table: str) -> None:
+        super().__init__()
+        self.wanted, self.inside, self.cell = table, False, False
+        self.rows: list[list[list[str]]] = []
+
+    def handle_starttag(self, tag, attrs):
+        named = dict(attrs)
+        if tag == "table":
+            self.inside = named.get("id") == self.wanted
+        elif self.inside and tag == "tr":
+            self.rows.append([])
+        elif self.inside and tag in ("th", "td"):
+            self.rows[-1].append(["", named.get("data-sort", "")])
+            self.cell = True
+
+    def handle_endtag(self, tag):
+        if tag == "table":
+            self.inside = False
+        self.cell = self.cell and tag not in ("th", "td")
+
+    def handle_data(self, data):
+        if self.inside and self.cell:
+            self.rows[-1][-1][0] += data.strip()

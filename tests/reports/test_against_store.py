@@ -1,148 +1,47 @@
-"""Every number of the page, computed a second time from the database that MLflow wrote."""
+"""The tables of the page, computed a second time from the database that MLflow wrote."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
-import sqlite3
-from html.parser import HTMLParser
-from pathlib import Path
+from itertools import combinations
 
 import numpy as np
 import pytest
 from scipy import stats
 
-METHODS = {"pca": 0.6, "vae": 0.7, "nmf": 0.5, "ae": 0.65, "random": 0.0, "truth": 1.0}
-DATASETS = {"one": 0.0, "two": -0.1, "three": 0.05}
-KEYS = ("kmeans/ari", "kmeans/nmi", "leiden/ari", "seconds", "peak_memory_mb")
-
-
-def _value(rng: np.random.Generator, method: str, dataset: str, key: str) -> float:
-    if key in ("seconds", "peak_memory_mb"):
-        return float(rng.uniform(1, 90))
-    if method == "truth":
-        return 1.0
-    shift = 0 if method == "random" else DATASETS[dataset]
-    return METHODS[method] + shift + float(rng.normal()) * 0.03
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory) -> Path:
-    """A store of synthetic fits, written through MLflow: 6 methods × 3 datasets × 3 seeds."""
-    from mlflow import MlflowClient
-    from mlflow.entities import Metric, RunTag
-
-    folder = tmp_path_factory.mktemp("results")
-    client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
-    experiment = client.create_experiment("bench", (folder / "artifacts").as_uri())
-    rng = np.random.default_rng(1)
-    for method in METHODS:
-        family = "control" if method in ("random", "truth") else "model"
-        for dataset in DATASETS:
-            for seed in range(3):
-                failed = (method, dataset, seed) == ("ae", "two", 1)
-                tags = {
-                    "kind": "job", "method": method, "method_name": method, "family": family,
-                    "dataset": dataset, "modality": "rna", "seed": str(seed), "threads": "1",
-                    "protocol": "default", "profile": "default", "n_cells": "9",
-                    "n_features": "5", "n_types": "2", "score_key": f"{method}-{dataset}-{seed}",
-                    "fit_key": "f", "status": "failed" if failed else "done",
-                    "reason": "broken" if failed else "", "missing": "{}", "notes": "{}",
-                }  # fmt: skip
-                run = client.create_run(experiment, run_name=method).info.run_id
-                values = {} if failed else {k: _value(rng, method, dataset, k) for k in KEYS}
-                values |= {"epoch/loss": 0.25} if method == "vae" else {}
-                client.log_batch(
-                    run, [Metric(k, v, 0, 0) for k, v in values.items()],
-                    tags=[RunTag(*one) for one in tags.items()],
-                )  # fmt: skip
-                client.set_terminated(run, "FAILED" if failed else "FINISHED")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def stored(results) -> dict[tuple[str, str, str], dict[int, float]]:
-    """(metric, dataset, method) → seed → value, read with SQL alone."""
-    with sqlite3.connect(results / "mlflow.db") as base:
-        rows = base.execute(
-            "select m.key, d.value, n.value, s.value, m.value from latest_metrics m "
-            "join tags d on d.run_uuid = m.run_uuid and d.key = 'dataset' "
-            "join tags n on n.run_uuid = m.run_uuid and n.key = 'method' "
-            "join tags s on s.run_uuid = m.run_uuid and s.key = 'seed'"
-        )
-        found: dict[tuple[str, str, str], dict[int, float]] = {}
-        for key, dataset, method, seed, value in rows:
-            found.setdefault((key, dataset, method), {})[int(seed)] = value
-    return found
-
-
-@pytest.fixture(scope="module")
-def page(results) -> str:
-    from bench.config import load_settings
-    from bench.report import write_report
-    from bench.results import load
-
-    settings = load_settings({"results": results})
-    path = write_report(
-        load(results), results / "reports" / "all", settings, lambda text: None, umap=False
-    )
-    return path.read_text(encoding="utf-8")
-
-
-class Rows(HTMLParser):
-    """The rows of one table: text and sort key of each cell."""
-
-    def __init__(self, table: str) -> None:
-        super().__init__()
-        self.wanted, self.inside, self.cell = table, False, False
-        self.rows: list[list[list[str]]] = []
-
-    def handle_starttag(self, tag, attrs):
-        named = dict(attrs)
-        if tag == "table":
-            self.inside = named.get("id") == self.wanted
-        elif self.inside and tag == "tr":
-            self.rows.append([])
-        elif self.inside and tag in ("th", "td"):
-            self.rows[-1].append(["", named.get("data-sort", "")])
-            self.cell = True
-
-    def handle_endtag(self, tag):
-        if tag == "table":
-            self.inside = False
-        self.cell = self.cell and tag not in ("th", "td")
-
-    def handle_data(self, data):
-        if self.inside and self.cell:
-            self.rows[-1][-1][0] += data.strip()
-
-
-def table(page: str, name: str) -> list[dict[str, list[str]]]:
-    parser = Rows(name)
-    parser.feed(page)
-    heads = [text.replace("‑", "-") for text, _ in parser.rows[0]]
-    return [dict(zip(heads, row, strict=True)) for row in parser.rows[1:] if len(row) > 1]
-
-
-def choices(page: str, name: str) -> dict:
-    found = re.search(rf'class="choices" data-for="{name}">(.*?)</script>', page, re.DOTALL)
-    return json.loads(found.group(1))
+DATASETS = ("one", "two", "three", "four", "five", "six")
+COMPLETE = ("pca", "vae", "ae")
+"""Methods that compete and have a value on every dataset."""
+ARI, NMI, LEIDEN, SECONDS, MEMORY = (
+    "kmeans/ari", "kmeans/nmi", "leiden/ari", "seconds", "peak_memory_mb"
+)  # fmt: skip
 
 
 def half_width(values: list[float]) -> float:
     return float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
 
 
+def block(stored, key: str) -> np.ndarray:
+    """Means of methods × datasets."""
+    return np.array(
+        [[np.mean(list(stored[key, d, name].values())) for d in DATASETS] for name in COMPLETE]
+    )
+
+
 def test_scores(page, stored):
-    shown = table(page, "score-table")
-    assert len(shown) == 18
-    columns = {"ARI (k-means)": KEYS[0], "NMI (k-means)": KEYS[1], "ARI (Leiden)": KEYS[2]}
-    columns |= {"time (s)": KEYS[3], "peak memory (MiB)": KEYS[4]}
+    shown = page.table("score-table")
+    assert len(shown) == 36
+    columns = {"ARI (k-means)": ARI, "NMI (k-means)": NMI, "ARI (Leiden)": LEIDEN}
+    columns |= {"time (s)": SECONDS, "peak memory (MiB)": MEMORY}
     for row in shown:
+        dataset, method = row["dataset"][0], row["method"][0]
         for heading, key in columns.items():
-            values = list(stored[key, row["dataset"][0], row["method"][0]].values())
+            values = list(stored.get((key, dataset, method), {}).values())
             text, sort = row[heading]
+            if not values:
+                assert (method, dataset, text, sort) == ("nmf", "six", "–", "")
+                continue
             assert float(sort) == pytest.approx(np.mean(values))
             if key.endswith(("ari", "nmi")):
                 mean, _, half = text.partition(" ± ")
@@ -150,71 +49,199 @@ def test_scores(page, stored):
                 assert float(half) == pytest.approx(half_width(values), abs=6e-4)
 
 
-def mean_ranks(stored, key: str) -> dict[str, float]:
-    names = [name for name in METHODS if name not in ("random", "truth")]
-    means = np.array(
-        [[np.mean(list(stored[key, d, name].values())) for d in DATASETS] for name in names]
-    )
-    ranks = stats.rankdata(-means, axis=0).mean(axis=1)
-    return dict(zip(names, ranks, strict=True))
+def test_ranks_and_seeds_of_each_dataset(page, stored):
+    rows = page.table("score-table")
+    for dataset in DATASETS:
+        own = {row["method"][0]: row for row in rows if row["dataset"][0] == dataset}
+        names = [n for n in own if n not in ("random", "truth") and (ARI, dataset, n) in stored]
+        means = [np.mean(list(stored[ARI, dataset, name].values())) for name in names]
+        ranks = dict(zip(names, stats.rankdata(np.negative(means), "min"), strict=True))
+        for name, row in own.items():
+            assert row["rank"][0] == (f"{ranks[name]:.0f}" if name in ranks else "–")
+            done = len(stored.get((ARI, dataset, name), {}))
+            assert row["seeds"][0] == f"{done} of {3 if dataset in ('one', 'two') else 2}"
 
 
-@pytest.mark.parametrize(("number", "key"), [(0, "kmeans/ari"), (1, "kmeans/nmi")])
+@pytest.mark.parametrize(("number", "key"), [(0, ARI), (1, NMI)])
 def test_leaderboard(page, stored, number, key):
-    grid = choices(page, "leaderboard")[f"{number},0,0"]
+    grid = page.choices("leaderboard")[f"{number},0,0"]
     heads = [column["text"] for column in grid["columns"]]
-    ranks = mean_ranks(stored, key)
-    shown = {row[heads.index("method")][0]: row for row in grid["rows"] + grid["controls"]}
-    assert set(shown) == set(METHODS)
+    ranks = dict(
+        zip(COMPLETE, stats.rankdata(-block(stored, key), axis=0).mean(axis=1), strict=True)
+    )
+    rows = [dict(zip(heads, row, strict=False)) for row in grid["rows"] + grid["controls"]]
+    shown = {row["method"][0]: row for row in rows}
+    assert set(shown) == {"pca", "vae", "nmf", "ae", "random", "truth"}
     for name, row in shown.items():
-        parts = [list(stored[key, dataset, name].values()) for dataset in DATASETS]
+        parts = [list(stored.get((key, d, name), {}).values()) for d in DATASETS]
+        cells = [row[heads[2]], row["± 95 %"]]
+        assert row["datasets"][0] == f"{sum(map(bool, parts))} of 6"
+        assert row["failed jobs"][0] == {"nmf": "2", "ae": "1"}.get(name, "0")
+        costs = {
+            one: [v for d in DATASETS for v in stored.get((one, d, name), {}).values()]
+            for one in (SECONDS, MEMORY)
+        }
+        assert float(row["median time (s)"][1]) == pytest.approx(np.median(costs[SECONDS]))
+        assert float(row["peak memory (MiB)"][1]) == pytest.approx(max(costs[MEMORY]))
+        if name == "nmf":  # no mean over the datasets that are left
+            assert [cell[0] for cell in cells] == ["–", "–"]
+            assert row["note"][0] == "no mean, not ranked: failed: broken (six)"
+            continue
         mean = np.mean([np.mean(part) for part in parts])
-        assert float(row[2][1]) == pytest.approx(mean)
+        assert float(cells[0][1]) == pytest.approx(mean)
         variances = [np.var(part, ddof=1) / len(part) for part in parts]
         if name != "truth":
             freedom = sum(variances) ** 2 / sum(
                 v**2 / (len(part) - 1) for v, part in zip(variances, parts, strict=True)
             )
-            half = stats.t.ppf(0.975, freedom) * math.sqrt(sum(variances)) / 3
-            assert float(row[3][1]) == pytest.approx(half)
+            half = stats.t.ppf(0.975, freedom) * math.sqrt(sum(variances)) / 6
+            assert float(cells[1][1]) == pytest.approx(half)
         if name in ranks:
-            assert float(row[heads.index("mean rank")][1]) == pytest.approx(ranks[name])
+            assert float(row["mean rank"][1]) == pytest.approx(ranks[name])
+            place = sorted(ranks.values()).index(ranks[name]) + 1
+            assert row["rank"][0] == str(place)
     if number == 0:
-        first = table(page, "leaderboard")
-        assert [row["method"][0] for row in first] == list(shown)
+        assert [row["method"][0] for row in page.table("leaderboard")] == list(shown)
+
+
+def test_leaderboard_between_the_controls(page, stored):
+    grids = page.choices("leaderboard")
+    for place, chosen in enumerate([DATASETS, *([name] for name in DATASETS)]):
+        grid = grids[f"0,{place},1"]
+        heads = [column["text"] for column in grid["columns"]]
+        for row in grid["rows"] + grid["controls"]:
+            name, scaled = row[heads.index("method")][0], []
+            for dataset in chosen:
+                low, high = (
+                    np.mean(list(stored[ARI, dataset, control].values()))
+                    for control in ("random", "truth")
+                )
+                values = list(stored.get((ARI, dataset, name), {}).values())
+                if values:
+                    scaled.append((np.mean(values) - low) / (high - low))
+            shown = row[2] if len(row) > 2 and len(row[2]) > 1 else ["–"]
+            if len(scaled) == len(chosen):
+                assert float(shown[1]) == pytest.approx(np.mean(scaled), abs=1e-12)
+            else:
+                assert shown[0] == "–"
+
+
+def rank_biserial(deltas: list[float]) -> float:
+    """Kerby 2014: favourable minus unfavourable ranks of the sizes, over all ranks."""
+    order = sorted(deltas, key=abs)
+    signed = [(i + 1) * np.sign(delta) for i, delta in enumerate(order)]
+    return sum(signed) / sum(range(1, len(deltas) + 1))
+
+
+def holm(p: list[float]) -> list[float]:
+    order = np.argsort(p)
+    steps = np.array(p)[order] * np.arange(len(p), 0, -1)
+    found = np.empty(len(p))
+    found[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return found.tolist()
 
 
 def test_pairs_on_one_dataset(page, stored):
-    grids = choices(page, "pair-table")
-    rows = grids["1"]["rows"]
+    rows = page.choices("pair-table")["1"]["rows"]
     assert len(rows) == 6
     for row in rows:
-        one, two = stored[KEYS[0], "one", row[0][0]], stored[KEYS[0], "one", row[1][0]]
+        one, two = stored[ARI, "one", row[0][0]], stored[ARI, "one", row[1][0]]
         deltas = [one[seed] - two[seed] for seed in set(one) & set(two)]
         assert float(row[2][1]) == pytest.approx(np.mean(deltas))
+        # More than 2.5 % of the 27 resamples of three pairs are three times the same one.
+        low, high = re.findall(r"[+-][\d.]+", row[3][0])
+        assert (float(low), float(high)) == pytest.approx((min(deltas), max(deltas)), abs=6e-4)
+        assert float(row[4][1]) == pytest.approx(rank_biserial(deltas))
         assert float(row[6][1]) == pytest.approx(stats.ttest_1samp(deltas, 0).pvalue)
-    p = sorted(float(row[6][1]) for row in rows)
-    holm = np.minimum(np.maximum.accumulate([v * (6 - i) for i, v in enumerate(p)]), 1)
-    assert sorted(float(row[7][1]) for row in rows) == pytest.approx(holm.tolist())
+    p = [float(row[6][1]) for row in rows]
+    assert [float(row[7][1]) for row in rows] == pytest.approx(holm(p))
 
 
-def test_heat_map(page, stored):
-    found = re.search(r'data-for="plot-heat">(.*?)</script>', page, re.DOTALL)
-    figures = json.loads(found.group(1))
-    for key, scaled in (("0,0", False), ("0,1", True)):
-        trace = figures[key]["data"][0]
-        for name, row in zip(trace["y"], trace["z"], strict=True):
-            for dataset, value in zip(trace["x"], row, strict=True):
-                means = {m: np.mean(list(stored[KEYS[0], dataset, m].values())) for m in METHODS}
-                low, high = means["random"], means["truth"]
-                expected = (means[name] - low) / (high - low) if scaled else means[name]
-                assert value == pytest.approx(expected)
+def test_pairs_over_all_datasets(page, stored):
+    rows = page.choices("pair-table")["0"]["rows"]
+    pairs = {frozenset((row[0][0], row[1][0])) for row in rows}
+    assert pairs == {frozenset(two) for two in combinations(COMPLETE, 2)}
+    rng = np.random.default_rng(7)
+    for row in rows:
+        parts = []
+        for dataset in DATASETS:
+            one, two = stored[ARI, dataset, row[0][0]], stored[ARI, dataset, row[1][0]]
+            parts.append(np.array([one[seed] - two[seed] for seed in set(one) & set(two)]))
+        means = [part.mean() for part in parts]
+        assert float(row[2][1]) == pytest.approx(np.mean(means))
+        drawn = [rng.choice(part, (4000, len(part))).mean(axis=1) for part in parts]
+        ends = np.percentile(np.mean(drawn, axis=0), [2.5, 97.5])
+        low, high = re.findall(r"[+-][\d.]+", row[3][0])
+        assert (float(low), float(high)) == pytest.approx(tuple(ends), abs=0.003)
+        assert float(row[4][1]) == pytest.approx(rank_biserial(means))
+        assert row[5][0] == "6"
+        assert float(row[6][1]) == pytest.approx(stats.wilcoxon(means).pvalue)
+    p = [float(row[6][1]) for row in rows]
+    assert [float(row[7][1]) for row in rows] == pytest.approx(holm(p))
 
 
-def test_failures_curves_and_links(page, results):
-    assert "53 jobs done, 1 failed" in page
-    assert 'data-for="plot-curves"' in page
-    with sqlite3.connect(results / "mlflow.db") as base:
-        runs = [run for (run,) in base.execute("select run_uuid from runs")]
-    assert len(runs) == 54
-    assert all(f"/runs/{run}" in page for run in runs)
+def test_what_ranks_show(page, stored):
+    found = stats.friedmanchisquare(*block(stored, ARI))
+    text = page.section("ranks")
+    assert "3 methods on 6 datasets" in text
+    assert f"χ² = {found.statistic:.2f}, p = {found.pvalue:.3f}" in text
+    cd = stats.studentized_range.ppf(0.95, 3, np.inf) / math.sqrt(2) * math.sqrt(12 / 36)
+    assert f"from {cd:.2f} on" in text
+    assert f"critical difference {cd:.2f}" in text
+    ranks = stats.rankdata(-block(stored, ARI), axis=0).mean(axis=1)
+    for name, rank in zip(COMPLETE, ranks, strict=True):
+        assert f"{name} ({rank:.2f})" in text or f"({rank:.2f}) {name}" in text
+
+
+def test_first_sentences(page, stored):
+    text = re.sub(r"<[^>]*>", "", page.text.split('<ul class="verdict">')[1].split("</ul>")[0])
+    for dataset in DATASETS:
+        names = [n for n in ("pca", "vae", "nmf", "ae") if (ARI, dataset, n) in stored]
+        values = {name: list(stored[ARI, dataset, name].values()) for name in names}
+        best = max(names, key=lambda name: np.mean(values[name]))
+        for name in {best, "pca"}:
+            mean, half = np.mean(values[name]), half_width(values[name])
+            assert f"{mean:.3f} ± {half:.3f} ({len(values[name])} seeds)" in text
+        ends = stats.ttest_ind(values[best], values["pca"], equal_var=False)
+        interval = ends.confidence_interval(0.95)
+        if best != "pca":
+            assert f"{interval.low:+.3f} to {interval.high:+.3f}" in text
+
+
+def test_published_minus_ours(page, stored):
+    (row,) = page.table("published-1")
+    for name, key, theirs, column in (
+        ("ARI", ARI, 0.5, "difference"), ("NMI", NMI, 0.6, "difference #2")
+    ):  # fmt: skip
+        values = list(stored[key, "one", "vae"].values())
+        assert float(row[f"{name}, ours"][1]) == pytest.approx(np.mean(values))
+        assert f"± {half_width(values):.3f}" in row[f"{name}, ours"][0]
+        assert float(row[column][1]) == pytest.approx(np.mean(values) - theirs)
+
+
+def test_failures(page, runs):
+    failed = {("ae", "two", 1), ("nmf", "six", 0), ("nmf", "six", 1)}
+    assert f"{len(runs) - 3} jobs done, 3 failed" in page.text
+    text = page.section("failures")
+    for method, dataset, seed in failed:
+        assert f"{method} {dataset} {seed} failed broken end of the log line 9 of {method}" in text
+    assert text.count("broken") == 3
+
+
+def test_every_job_with_its_run(page, stored, runs):
+    rows = page.table("job-table")
+    assert len(rows) == len(runs) == 84
+    left = dict(runs)
+    for row in rows:
+        method, dataset, seed = row["method"][0], row["dataset"][0], int(row["seed"][0])
+        run = left.pop((method, dataset, seed))
+        assert row["MLflow run"] == [run[:8], run]
+        assert f"/runs/{run}" in page.text
+        values = stored.get((ARI, dataset, method), {})
+        if seed in values:
+            assert float(row["ARI (k-means)"][1]) == values[seed]
+            assert float(row["time (s)"][1]) == stored[SECONDS, dataset, method][seed]
+        else:
+            assert row["status"][0] == "failed"
+            assert row["ARI (k-means)"][0] == "–"
+    assert left == {}

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 from bench.reports import build, names, page
+from bench.reports.grid import boards
+from bench.reports.tables import tidy
 
 EVIL = "<script>alert(1)</script>"
 
@@ -165,3 +167,15 @@ def test_markdown_tables_hold_pipes(make_job, tmp_path):
 )
 def test_numbers_as_text(mean, half, digits, text):
     assert names.with_interval(mean, half, digits) == text
+
+
+def test_all_choices_of_a_table_have_its_columns(make_job):
+    rows = [make_job(m, "r", ari=0.5, modality="rna") for m in ("pca", "vae")]
+    rows += [make_job(m, "a", ari=0.5, modality="atac") for m in ("lsi", "vae")]
+    rows += [make_job("nmf", "a", ari=0.4, modality="atac", protocol="holdout")]
+    found = boards(tidy(pd.DataFrame(rows)))
+    heads = [[column.text for column in grid.columns] for grid in found.grids.values()]
+    assert len(heads) == 3
+    assert {len(one) for one in heads} == {13}
+    assert all(one[0] == "data" and "protocol" in one for one in heads)
+    assert {row[0].text for row in found.grids["0,1,0"].rows} == {"rna"}

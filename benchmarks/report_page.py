@@ -1,0 +1,55 @@
+"""How long a finished report takes until a reader can use it.
+
+    python benchmarks/report_page.py [REPORT_FOLDER] [--quick] [--json FILE]
+
+Opens ``report.html`` (default: results/tables/reports/overview) in headless Chromium: seconds from
+the start of loading to the first table sorted by a click, the median of five (one with
+``--quick``) in a fresh context each, and the size of the page in MB. The aims are 2 s and 15 MB.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+from _figures import flags, show
+
+SORTED = "document.querySelector('#score-table th[aria-sort=ascending]') !== null"
+
+
+def main() -> None:
+    folder = Path("results/tables/reports/overview")
+    if len(sys.argv) > 1 and not sys.argv[1].startswith("-"):
+        folder = Path(sys.argv.pop(1))
+    options = flags(__doc__)
+    page = (folder / "report.html").resolve()
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if not page.is_file() or chromium is None:
+        sys.exit(f"needs Chromium and {page}: run make results-overview or name another folder")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        seconds = [first_sort(browser, page) for _ in range(1 if options.quick else 5)]
+        browser.close()
+    figures = {"first_sort_seconds": median(seconds), "page_mb": page.stat().st_size / 1e6}
+    show(figures, options.json)
+
+
+def first_sort(browser, page: Path) -> float:
+    """Return the seconds from the start of loading to a sorted table."""
+    tab = browser.new_context(offline=True, viewport={"width": 1280, "height": 800}).new_page()
+    started = time.perf_counter()
+    tab.goto(page.as_uri(), wait_until="commit")
+    tab.locator("#score-table thead th.number button").first.click()
+    tab.wait_for_function(SORTED)
+    found = time.perf_counter() - started
+    tab.context.close()
+    return found
+
+
+if __name__ == "__main__":
+    main()
