@@ -10,9 +10,9 @@ import typer
 from bench.options import (
     Assign,
     BatchKey,
-    Config,
     Device,
     LabelKey,
+    MarkersFile,
     Plugins,
     ProfileName,
     Threads,
@@ -31,6 +31,7 @@ def fit_command(
     ] = None,
     label_key: LabelKey = None,
     batch_key: BatchKey = None,
+    markers: MarkersFile = None,
     transpose: Annotated[
         bool | None,
         typer.Option("--transpose/--no-transpose", help="features are in rows / cells are"),
@@ -48,7 +49,13 @@ def fit_command(
     threads: Threads = None,
     device: Device = None,
     plugins: Plugins = None,
-    config: Config = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="settings \\[bench.toml], or a .json in the method's own format"),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what --config would train; write nothing")
+    ] = False,
 ) -> None:
     """Fit one method on a file: latent features, imputed matrix, clusters, UMAP picture."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -57,9 +64,10 @@ def fit_command(
     from bench.fit import fit_file
 
     console = make_console()
+    setup = config if config is not None and config.suffix == ".json" else None
     settings = load_settings(
         flags(seeds=f"{seed},", profile=profile, threads=threads, device=device, plugins=plugins),
-        config,
+        None if setup else config,
     )
     reading = flags(
         labels=str(labels) if labels else None, label_key=label_key, batch_key=batch_key,
@@ -77,9 +85,11 @@ def fit_command(
 
         fitted = fit_file(
             method, file, params=reading, assign=assign or (), settings=settings, out=out,
-            n_clusters=n_clusters, impute=impute, umap=umap, say=plain(console),
-            listener=listener,
+            n_clusters=n_clusters, impute=impute, umap=umap, markers=markers,
+            setup=setup, dry_run=dry_run, say=plain(console), listener=listener,
         )  # fmt: skip
+    if fitted is None:
+        return
     say = plain(console)
     say(f"{method} on {file.name}: {fitted.seconds:.1f} s")
     for name in ("kmeans", "leiden"):

@@ -18,6 +18,7 @@ from bench.errors import DataError, UsageError
 from bench.estimator import Estimator
 from bench.execute.child import pin_threads
 from bench.jobs import configure, device_class
+from bench.markers import Markers, read_markers
 from bench.registry import methods as method_registry
 from bench.selectors import select
 
@@ -55,15 +56,21 @@ def fit_file(
     n_clusters: int | None = None,
     impute: bool = True,
     umap: bool = True,
+    markers: Path | None = None,
+    setup: Path | None = None,
+    dry_run: bool = False,
     say: Say = lambda text: None,
     listener: Callable[[int, int | None, dict[str, float]], None] | None = None,
-) -> Fitted:
+) -> Fitted | None:
     """Fit one method, such as ``vae[n_latent=16]``, on the counts in a file.
 
     ``params`` say how to read the file, as in the brackets behind a path of ``bench run``. Labels
     are optional; they colour the picture and are scored, the fit does not see them. ``n_clusters``
     is for methods that use it and for k-means. Everything is written into ``out``
     (default ``<file>_<method>`` in the current folder), which must not hold other things.
+    ``markers`` is a file of marker lists, ``setup`` a configuration file in the method's own
+    format; with ``dry_run`` it is only said what would be trained, nothing is written, and
+    ``None`` returned.
 
     Raises ``UsageError`` and ``DataError``.
     """
@@ -93,6 +100,15 @@ def fit_file(
     if card.modality not in made.modalities:
         able = ", ".join(sorted(made.modalities))
         raise UsageError(f"{made.name} is made for {able}, {path} holds {card.modality}.")
+    if setup is not None:
+        made = _set_up(made, setup, adata, say)
+    if dry_run:
+        if not hasattr(made, "describe"):
+            raise UsageError(f"--dry-run: {made.name} has nothing to set up without --config.")
+        for line in made.describe():
+            say(line)
+        return None
+    lists = _lists(made, markers)
     labels = adata.obs[card.label_key].astype(str).to_numpy() if card.label_key else None
     if n_clusters is None and labels is not None:
         n_clusters = len(set(labels))
@@ -101,7 +117,8 @@ def fit_file(
     started = time.perf_counter()
     fitted = Estimator(made).fit(
         adata, modality=card.modality, seed=settings.seeds[0], n_clusters=n_clusters, batch=batch,
-        device=device_class(settings.device), threads=settings.threads, listener=listener,
+        markers=lists.lists if lists else None, device=device_class(settings.device),
+        threads=settings.threads, listener=listener,
     )  # fmt: skip
     seconds = time.perf_counter() - started
     kept = adata.obs_names.get_indexer(fitted.prepared_.obs_names)
@@ -121,6 +138,8 @@ def fit_file(
         "n_clusters": n_clusters,
         "seconds": seconds,
         "notes": fitted.fit_.notes,
+        "setup": str(setup) if setup else "",
+        "markers": lists.source if lists else "",
         "scores": scores.values,
     }
     with _replacing(folder) as partial:
@@ -149,6 +168,26 @@ def _method(text: str, assign: Sequence[str], settings: Settings) -> Method:
     if "labels" in made.uses():
         raise UsageError(f"{made.name} is a control that copies the labels; there is no fit.")
     return made
+
+
+def _set_up(made: Method, path: Path, adata: AnnData, say: Say) -> Method:
+    """Return the method as a file in its own format asks for it; raises ``UsageError``."""
+    reader: Any = getattr(made, "from_config", None)
+    if reader is None:
+        raise UsageError(f"--config {path}: {made.name} reads no configuration of its own.")
+    ready: Method = reader(path, adata, say)
+    return ready
+
+
+def _lists(made: Method, path: Path | None) -> Markers | None:
+    """Return the marker lists of the user if the method uses any; raises ``UsageError``."""
+    if "markers" not in made.uses():
+        if path is not None:
+            raise UsageError(f"--markers: {made.name} does not use marker lists.")
+        return None
+    if path is None:
+        raise UsageError(f"{made.name} uses marker lists: give them with --markers FILE.")
+    return read_markers(path)
 
 
 def _refuse_foreign(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.errors import DataError
@@ -146,6 +147,19 @@ class Sakura(SakuraUnguided):
         """Parameters of the autoencoder and of its guidance."""
 
     params: Any
+
+    @classmethod
+    def from_config(cls, path: Path, adata: AnnData, say: Callable[[str], None]) -> Sakura:
+        """Return the method as a main configuration of the original asks for it.
+
+        ``say`` hears what is done otherwise here. Raises ``UsageError`` that names file and key.
+        """
+        from .config import ConfiguredSakura, read_setup
+
+        setup = read_setup(path, adata)
+        for line in setup.notes:
+            say(line)
+        return ConfiguredSakura(setup)
 
     def uses(self) -> frozenset[str]:
         """Return what guides, as the parameters say."""

@@ -1,0 +1,75 @@
+"""What a configuration would train, in words; nothing is computed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .knowledge import Phenotype, Signature
+from .terms import Schedule
+
+if TYPE_CHECKING:
+    from .config import Setup
+
+
+def lines(setup: Setup) -> list[str]:
+    """Return the network, each term with its weight over the epochs, splits, tasks and tables."""
+    s, story = setup.settings, setup.story
+    found = [
+        f"network: encoder {s.encoder_layers} × {s.hidden} (CELU), {s.n_latent} main dimensions "
+        f"({s.latent_activation}), decoder {s.decoder_layers} layers of {s.decoder_hidden} "
+        f"({s.output_activation} at the end)",
+        f"reconstruction: {_terms(s.reconstruction)}",
+    ]
+    found += [f"main, {one.kind}: {_weight(one.schedule)}" for one in s.regularizers]
+    for guide in setup.guidance.guides:
+        found.append(f"{_what(guide)}: {_terms(guide.terms)}")
+        found += [
+            f"{guide.name}, {one.kind}: {_weight(one.schedule)}" for one in guide.regularizers
+        ]
+    found += [f"split {name}: {int(mask.sum()):,} cells" for name, mask in setup.splits.items()]
+    for number, task in enumerate(story.tasks):
+        what = (["reconstruction"] if task.reconstruct else []) + list(task.guides)
+        found.append(
+            f"task {task.name}: {', '.join(what)} on split {task.split}, {task.batch_size} cells "
+            f"a batch, {setup.n_batches(number)} batches a pass"
+            + (f", detached from {task.detach}" if task.detach != "none" else "")
+        )
+    length = f"{story.epochs} epochs" if story.epochs else f"{story.ticks:,} ticks"
+    found.append(f"training: {story.schedule}, {length}, rmsprop {s.learning_rate:g}/{s.alpha:g}")
+    found += [
+        f"table {setup.epoch()}_{one.prefix}.csv: {', '.join(one.parts)} of split {one.split}"
+        for one in story.tables
+    ]
+    return found
+
+
+def _what(guide: Signature | Phenotype) -> str:
+    size = (
+        f"{len(guide.targets)} genes" if isinstance(guide, Signature)
+        else f"{len(guide.classes)} classes" if guide.kind == "categorical"
+        else f"{len(guide.columns)} columns"
+    )  # fmt: skip
+    words = [size, f"{guide.head.kind} head on {' + '.join(guide.parts)} ({guide.dim})"]
+    if guide.adversarial is not None:
+        words.append("gradient reversed")
+    if guide.detached:
+        words.append("detached")
+    if isinstance(guide, Signature) and guide.exclude_from_input:
+        words.append("not among the inputs")
+    kind = "signature" if isinstance(guide, Signature) else "phenotype"
+    return f"{kind} {guide.name} ({', '.join(words)})"
+
+
+def _terms(terms: object) -> str:
+    assert isinstance(terms, dict)
+    return "; ".join(f"{name} {_weight(one)}" for name, one in terms.items()) or "no loss"
+
+
+def _weight(one: Schedule) -> str:
+    """Return a weight and how it changes, such as ``0 + 0.01 per epoch from 50, at most 1``."""
+    text = f"{one.weight:g}"
+    if one.step is not None:
+        text += f" + {one.step:g} per epoch from {one.start_epoch}"
+    elif one.growth is not None:
+        text += f" × {one.growth:g} per epoch from {one.start_epoch}"
+    return text if one.cap is None else f"{text}, at most {one.cap:g}"

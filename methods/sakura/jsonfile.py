@@ -1,0 +1,123 @@
+"""A JSON file read key by key, so that every error names the file and the key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from bench.errors import UsageError, did_you_mean
+
+_MISSING: Any = object()
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds; raises ``UsageError``."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}.") from None
+    except ValueError as error:
+        raise UsageError(f"{path}: not valid JSON: {error}.") from None
+
+
+class Section:
+    """One object of a JSON file, with the keys that it may have.
+
+    Numbers and truth values may be written as text ("0.1", "True"), as the original does. Raises
+    ``UsageError`` for a key that is not known.
+    """
+
+    def __init__(
+        self, values: Any, file: Path, where: str = "", known: Collection[str] | None = None
+    ) -> None:
+        self.file, self.where = file, where
+        if not isinstance(values, dict):
+            found = type(values).__name__
+            raise UsageError(f"{file}: {where or 'the file'}: expected an object, found {found}.")
+        self.values = values
+        for key in values if known is not None else ():
+            if key not in known:  # type: ignore[operator]
+                hint = did_you_mean(key, sorted(known))  # type: ignore[arg-type]
+                raise UsageError(f"{file}: {self.path(key)}: unknown key.{hint}")
+
+    def __contains__(self, key: str) -> bool:
+        return self.values.get(key) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values)
+
+    def path(self, key: str) -> str:
+        """Return the place of a key in the file, such as ``cd8.loss.MSE``."""
+        return f"{self.where}.{key}" if self.where else key
+
+    def fail(self, key: str, message: str) -> NoReturn:
+        """Raise ``UsageError`` that names file and key."""
+        raise UsageError(f"{self.file}: {self.path(key)}: {message}")
+
+    def get(self, key: str, default: Any = _MISSING) -> Any:
+        """Return a value; ``null`` counts as not there. Without a default it must be there."""
+        value = self.values.get(key)
+        if value is None and default is _MISSING:
+            self.fail(key, "is missing.")
+        return default if value is None else value
+
+    def section(self, key: str, known: Collection[str] | None = None) -> Section:
+        """Return an object, empty if it is not there."""
+        return Section(self.get(key, {}), self.file, self.path(key), known)
+
+    def text(self, key: str, default: Any = _MISSING) -> str:
+        """Return a text."""
+        value = self.get(key, default)
+        if not isinstance(value, str):
+            self.fail(key, f"expected a text, found {value!r}.")
+        return value
+
+    def choice(self, key: str, options: Collection[str], default: Any = _MISSING) -> str:
+        """Return one of several texts."""
+        value = self.text(key, default)
+        if value not in options:
+            self.fail(key, f"'{value}' is unknown.{did_you_mean(value, sorted(options))}")
+        return value
+
+    def flag(self, key: str, default: bool = False) -> bool:
+        """Return a truth value, written as true, "True" or the like."""
+        value = self.get(key, default)
+        texts = {"true": True, "false": False}
+        if isinstance(value, str) and value.lower() in texts:
+            return texts[value.lower()]
+        if not isinstance(value, bool):
+            self.fail(key, f'expected "True" or "False", found {value!r}.')
+        return value
+
+    def number(self, key: str, default: Any = _MISSING) -> float:
+        """Return a number."""
+        value = self.get(key, default)
+        try:
+            if isinstance(value, bool):
+                raise ValueError
+            return float(value)
+        except (TypeError, ValueError):
+            self.fail(key, f"expected a number, found {value!r}.")
+
+    def integer(self, key: str, default: Any = _MISSING) -> int:
+        """Return a whole number."""
+        value = self.number(key, default)
+        if value != int(value):
+            self.fail(key, f"expected a whole number, found {value:g}.")
+        return int(value)
+
+    def texts(self, key: str, default: Any = _MISSING) -> tuple[str, ...]:
+        """Return a list of texts."""
+        value = self.get(key, default)
+        if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+            self.fail(key, f"expected a list of texts, found {value!r}.")
+        return tuple(value)
+
+    def objects(self, key: str) -> list[Any]:
+        """Return a list, empty if it is not there."""
+        value = self.get(key, [])
+        if not isinstance(value, list):
+            self.fail(key, f"expected a list, found {value!r}.")
+        return list(value)

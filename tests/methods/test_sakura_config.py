@@ -1,0 +1,404 @@
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+
+from bench.errors import UsageError
+from bench.methods.sakura.config import ConfiguredSakura, read_setup
+from bench.methods.sakura.method import Sakura
+
+
+def weights(**more: Any) -> dict[str, Any]:
+    return {"init_weight": 1.0, "progressive_const": 1.0, "progressive_start_epoch": 0} | more
+
+
+def ramp(kind: str) -> dict[str, Any]:
+    return {
+        "type": kind, "init_weight": 0.0, "progressive_const": 0.01, "max_weight": 1.0,
+        "progressive_start_epoch": 50, "progressive_mode": "increment",
+    }  # fmt: skip
+
+
+SIGNATURES = {
+    "cd8": {
+        "signature_list": ["gene1", "gene2"], "signature_lat_dim": 50, "signature_out_dim": 2,
+        "exclude_from_input": "False", "pre_procedure": [],
+        "post_procedure": [{"type": "ToTensor"}], "split": {"type": "none"},
+        "loss": {"MSE": ramp("MSE"), "L1": ramp("L1"), "cos": ramp("Cosine")},
+        "regularization": {"none": {"type": "none"}},
+        "model": {"type": "FCRegressor", "attach": "True", "attach_to": "main_lat"},
+    },
+    "rare": {
+        "signature_list": ["gene5", "gene6", "gene7"], "signature_lat_dim": 1,
+        "signature_out_dim": 3, "exclude_from_input": "True", "pre_procedure": [],
+        "post_procedure": [{"type": "ToTensor"}],
+        "split": {"type": "auto", "base": "overall_train", "train_dec": 8, "seed": 7},
+        "loss": {"regression_MSE": weights(type="L2")},
+        "regularization": {
+            "shape": weights(
+                type="SW2_uniform", SW2_num_projections=25, uniform_low=-10, uniform_high=10,
+                init_weight=0.1, progressive_const=1.02, max_weight=1.0,
+            )
+        },
+        "model": {"type": "LinRegressor"},
+    },
+}  # fmt: skip
+PHENOTYPES = {
+    "state": {
+        "type": "categorical", "pheno_df_key": "state", "order": ["a", "b", "c"],
+        "pheno_lat_dim": 2, "pheno_out_dim": 3, "split": {"type": "none"}, "pre_procedure": [],
+        "post_procedure": [{"type": "ToOrdinal"}, {"type": "ToTensor"}],
+        "model": {"type": "LinClassifier"}, "loss": {"NLL": weights(type="NLL")},
+        "regularization": {},
+    },
+    "age": {
+        "type": "numerical", "pheno_df_keys": ["age"], "pheno_lat_dim": 52, "pheno_out_dim": 1,
+        "split": {"type": "none"}, "pre_procedure": [],
+        "post_procedure": [{"type": "ToTensor", "force_tensor_type": "float"}],
+        "model": {
+            "type": "FCRegressor", "hidden_neurons": 4, "attach": "True",
+            "attach_to": "multiple",
+            "attach_key": [{"type": "main"}, {"type": "pheno", "key": "state"}],
+        },
+        "loss": {"L1": weights(type="L1", enable_GRL="True")}, "regularization": {},
+    },
+}  # fmt: skip
+TASK = {"use_split": "overall_train", "batch_size": 20}
+CONFIG = {
+    "log_path": "./logs", "reproducible": "True", "rnd_seed": 3407, "device": "cpu",
+    "dataset": {
+        "type": "rna_count_sparse", "gene_expr_MM_path": "x.mtx", "expr_mat_pre_slice": "True",
+        "signature_config_path": "./elsewhere/signature_config.json",
+        "pheno_meta_path": "pheno_config.json", "pheno_csv_path": "not_there.csv",
+        "selected_signature": ["cd8", "rare"], "selected_pheno": ["state", "age"],
+    },
+    "overall_train_test_split": {"type": "auto", "train_dec": 5, "seed": 1},
+    "main_latent": {
+        "encoder_neurons": 20, "decoder_neurons": 30, "latent_dim": 50,
+        "loss": {"L2": weights(type="MSE"), "L1": weights(type="L1")},
+        "regularization": {
+            "prior": weights(
+                type="SW2_uniform", init_weight=1e-4, progressive_const=1.01, max_weight=1.0
+            )
+        },
+    },
+    "optimizer": {"type": "RMSProp", "RMSProp_lr": 0.001, "RMSProp_alpha": 0.9},
+    "dump_configs": "True", "dump_splits": "True",
+    "story": [
+        {
+            "action": "train_hybrid", "ticks": 12, "hybrid_mode": "interleave",
+            "split_configs": {
+                "main": TASK | {
+                    "train_main_latent": "True", "train_pheno": "False",
+                    "train_signature": "False",
+                },
+                "guides": TASK | {
+                    "train_main_latent": "False", "train_pheno": "True",
+                    "train_signature": "True",
+                    "selected_signature": {
+                        "cd8": {"loss": "*", "regularization": "*"},
+                        "rare": {"loss": "*", "regularization": "*"},
+                    },
+                },
+            },
+            "perform_test": "True", "test_segment": 5,
+            "tests": [
+                {
+                    "on_split": "overall_test", "make_logs": "True", "dump_latent": "True",
+                    "dump_reconstructed_output": "True", "dump_predicted_phenos": "True",
+                    "dump_predicted_signatures": "True", "latent_prefix": "test",
+                    "dump_pre_encoder_output": "True",
+                }
+            ],
+        }
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def cells() -> AnnData:
+    rng = np.random.default_rng(0)
+    adata = AnnData(sp.csr_matrix(rng.poisson(1.0, (80, 30)).astype(np.float32)))
+    adata.obs_names = [f"cell{n}" for n in range(80)]
+    adata.var_names = [f"gene{n}" for n in range(30)]
+    adata.obs["state"] = np.array(["a", "b", "c", "other"])[np.arange(80) % 4]
+    adata.obs["age"] = rng.normal(size=80)
+    return adata
+
+
+def write(
+    folder: Path, config: Any = None, signatures: Any = None, phenotypes: Any = None
+) -> Path:
+    (folder / "signature_config.json").write_text(json.dumps(signatures or SIGNATURES))
+    (folder / "pheno_config.json").write_text(json.dumps(phenotypes or PHENOTYPES))
+    path = folder / "config.json"
+    path.write_text(json.dumps(config or CONFIG))
+    return path
+
+
+def edited(source: dict[str, Any], place: str, value: Any) -> dict[str, Any]:
+    """Return a copy with one value set, or taken away if it is ``...``."""
+    made = copy.deepcopy(source)
+    *above, last = place.split("/")
+    inner: Any = made
+    for key in above:
+        inner = inner[int(key) if isinstance(inner, list) else key]
+    if value is ...:
+        del inner[last]
+    else:
+        inner[last] = value
+    return made
+
+
+def test_everything_is_translated(tmp_path: Path, cells: AnnData):
+    setup = read_setup(write(tmp_path), cells)
+    cd8, rare = setup.guidance.signatures
+    state, age = setup.guidance.phenotypes
+    assert (cd8.space, cd8.dim, cd8.head.kind, cd8.head.layers) == ("main", 50, "mlp", 3)
+    assert set(cd8.terms) == {"mse", "l1", "cosine"}
+    # Figures of the demonstration: 0 until epoch 49, 0.37 after 86 passes, at most 1.
+    assert [cd8.terms["l1"].at(epoch) for epoch in (49, 86, 400)] == pytest.approx([0, 0.37, 1])
+    assert (rare.space, rare.dim, rare.exclude_from_input) == ("own", 1, True)
+    assert (rare.head.kind, rare.regularizers[0].kind) == ("linear", "uniform")
+    assert rare.regularizers[0].n_projections == 25
+    assert (state.kind, state.classes, state.dim) == ("categorical", ("a", "b", "c"), 2)
+    assert (age.space, age.adversarial.weight) == (("main", "state"), 1.0)
+    s = setup.settings
+    assert (s.n_latent, s.hidden, s.decoder_hidden, s.learning_rate) == (50, 20, 30, 1e-3)
+    assert (s.optimizer, s.latent_activation, s.output_activation) == ("rmsprop", "celu", "relu")
+    assert s.regularizers[0].schedule.at(86) == pytest.approx(1e-4 * 1.01**86)
+    assert (s.schedule, s.max_ticks) == ("interleave", 12)
+    assert [task.name for task in setup.story.tasks] == ["main", "guides"]
+    assert setup.story.tasks[1].guides == ("cd8", "rare", "state", "age")
+    sizes = {name: int(mask.sum()) for name, mask in setup.splits.items()}
+    assert sizes == {
+        "all": 80, "overall_train": 40, "overall_test": 40, "signature_rare_train": 32,
+        "signature_rare_test": 8,
+    }  # fmt: skip
+    assert not (setup.splits["signature_rare_train"] & setup.splits["overall_test"]).any()
+    assert setup.seed == 3407
+
+
+def test_what_is_done_otherwise_is_named(tmp_path: Path, cells: AnnData):
+    notes = read_setup(write(tmp_path), cells).notes
+    for said in ("log_path", "dump_splits", "pheno_csv_path: not_there.csv", "story[0].tests"):
+        assert any(said in line for line in notes), said
+
+
+def test_passes_are_counted_as_in_the_demonstration(tmp_path: Path):
+    many = AnnData(sp.csr_matrix(np.ones((5673, 30), dtype=np.float32)))
+    many.var_names = [f"gene{n}" for n in range(30)]
+    many.obs["state"], many.obs["age"] = "a", 1.0
+    config = edited(CONFIG, "story/0/ticks", 5000)
+    for name in ("main", "guides"):
+        config["story"][0]["split_configs"][name]["batch_size"] = 100
+    setup = read_setup(write(tmp_path, config), many)
+    assert int(setup.splits["overall_train"].sum()) == 2838
+    assert setup.epoch() == 172
+
+
+def test_a_plain_training_becomes_one_task(tmp_path: Path, cells: AnnData):
+    training = {
+        "epochs": 3, "use_split": "all", "train_main_latent": "True", "train_pheno": "False",
+        "train_signature": "True", "detach": "True", "detach_from": "encoder",
+    }  # fmt: skip
+    story = [training]
+    setup = read_setup(write(tmp_path, CONFIG | {"story": story}), cells)
+    (task,) = setup.story.tasks
+    assert (task.reconstruct, task.guides, task.batch_size) == (True, ("cd8", "rare"), 50)
+    assert (task.detach, setup.settings.schedule, setup.settings.max_epochs) == (
+        "encoder", "joint", 3,
+    )  # fmt: skip
+
+
+WRONG = [
+    # file, place, value, what the line says
+    ("config", "optimiser", {}, "config.json: optimiser: unknown key. Did you mean 'optimizer'"),
+    ("config", "main_latent/latent_dims", 2, "config.json: main_latent.latent_dims: unknown key"),
+    ("config", "main_latent/latent_dim", ..., "config.json: main_latent.latent_dim: is missing"),
+    ("config", "main_latent/latent_dim", "many", "main_latent.latent_dim: expected a number"),
+    ("config", "dataset/selected_signature", ["cd4"], "dataset.selected_signature: 'cd4' is not"),
+    ("config", "dataset/signature_config_path", "gone.json", "signature_config_path: no such"),
+    ("config", "optimizer/type", "Adam", "config.json: optimizer.type: 'Adam' is unknown"),
+    ("config", "story/0/split_configs/main/use_split", "overal_train",
+     "story[0].split_configs.main.use_split: no split 'overal_train'. Did you mean"),
+    ("config", "story/0/hybrid_mode", "pattern", "story[0].hybrid_mode: pattern was never"),
+    ("config", "story/0/split_configs/main/train_main_latent", "False", "nothing is trained"),
+    ("config", "story", [{"epochs": 1}, {"epochs": 2}], "config.json: story: 2 trainings"),
+    ("config", "manual_split", "True", "config.json: manual_split_pkl_path: pickle files"),
+    ("config", "overall_train_test_split/train_dec", 11, "train_dec: 11 is not in 1 to 10"),
+    ("signatures", "cd8/signature_list", ["gene1", "Gene22"],
+     "signature_config.json: cd8.signature_list: gene 'Gene22' is not among the 30 features. "
+     "Did you mean 'gene22'?"),
+    ("signatures", "cd8/signature_out_dim", 3,
+     "signature_config.json: cd8.signature_out_dim: 3, but signature_list has 2 genes"),
+    ("signatures", "cd8/signature_lat_dim", 4,
+     "signature_config.json: cd8.signature_lat_dim: 4, but what it is attached to (main) has 50"),
+    ("signatures", "cd8/signature_lst", [], "cd8.signature_lst: unknown key. Did you mean"),
+    ("signatures", "cd8/loss/MSE/type", "MSEE", "cd8.loss.MSE.type: 'MSEE' is unknown"),
+    ("signatures", "cd8/loss/MSE/init_wait", 1, "cd8.loss.MSE.init_wait: unknown key"),
+    ("signatures", "cd8/loss/L1/enable_GRL", "True", "cd8.loss: enable_GRL on some losses only"),
+    ("signatures", "cd8/exclude_from_input", "yes", 'expected "True" or "False", found \'yes\''),
+    ("signatures", "rare/split/base", "train", "rare.split.base: no split 'train'"),
+    ("phenotypes", "state/pheno_df_key", "stat",
+     "pheno_config.json: state.pheno_df_key: no column 'stat'. Did you mean 'state'?"),
+    ("phenotypes", "age/pheno_df_keys", ["age", "weight"],
+     "pheno_config.json: age.pheno_df_keys: no column 'weight'"),
+    ("phenotypes", "state/pheno_out_dim", 4,
+     "pheno_config.json: state.pheno_out_dim: 4, but order has 3 classes"),
+    ("phenotypes", "age/pheno_lat_dim", 50,
+     "pheno_config.json: age.pheno_lat_dim: 50, but what it is attached to (main + state) has 52"),
+    ("phenotypes", "age/model/attach_key", [{"type": "pheno", "key": "cd8"}],
+     "age.model.attach_key: 'cd8' has no dimensions of its own"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "place", "value", "said"), WRONG)
+def test_what_is_wrong_is_one_line_with_file_and_key(
+    tmp_path: Path, cells: AnnData, file: str, place: str, value: Any, said: str
+):
+    sources = {"config": CONFIG, "signatures": SIGNATURES, "phenotypes": PHENOTYPES}
+    path = write(tmp_path, **{file: edited(sources[file], place, value)})
+    with pytest.raises(UsageError) as error:
+        read_setup(path, cells)
+    assert said in str(error.value)
+    assert str(error.value).startswith(str(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_terms_that_never_worked_are_left_out_and_named(tmp_path: Path, cells: AnnData):
+    kl = {"kl": weights(type="KL_gaussian_mixture")}
+    path = write(tmp_path, edited(CONFIG, "main_latent/regularization", kl))
+    setup = read_setup(path, cells)
+    assert setup.settings.regularizers == ()
+    assert any("KL_gaussian_mixture is left out" in line for line in setup.notes)
+
+
+def test_phenotypes_of_a_csv_are_joined_by_cell(tmp_path: Path, cells: AnnData):
+    table = cells.obs[["state", "age"]].iloc[::-1].rename(columns={"state": "given"})
+    table.to_csv(tmp_path / "cells.csv")
+    config = edited(CONFIG, "dataset/pheno_csv_path", "cells.csv")
+    phenotypes = edited(PHENOTYPES, "state/pheno_df_key", "given")
+    setup = read_setup(write(tmp_path, config, phenotypes=phenotypes), cells)
+    assert list(setup.values["state"]) == list(cells.obs["state"])
+    table.iloc[5:].to_csv(tmp_path / "cells.csv")
+    with pytest.raises(UsageError, match=r"cells\.csv: 5 of 80 cells have no row"):
+        read_setup(write(tmp_path, config, phenotypes=phenotypes), cells)
+
+
+def test_splits_of_ones_own_come_as_csv(tmp_path: Path, cells: AnnData):
+    cells.obs.assign(mine=(np.arange(80) < 30).astype(int))[["mine"]].to_csv(tmp_path / "s.csv")
+    more = {"manual_split": "True", "manual_split_pkl_path": "s.csv"}
+    setup = read_setup(write(tmp_path, CONFIG | more), cells)
+    assert int(setup.splits["mine"].sum()) == 30
+
+
+def test_a_configuration_is_trained_and_its_tables_are_named_as_in_the_original(
+    tmp_path: Path, cells: AnnData
+):
+    from bench.estimator import Estimator
+
+    method = Sakura.from_config(write(tmp_path), cells, lambda line: None)
+    assert isinstance(method, ConfiguredSakura)
+    found = Estimator(method).fit(cells, seed=1)
+    assert found.embedding_.shape == (80, 50)
+    ((name, table),) = found.fit_.tables.items()
+    assert name == "6_test"  # 12 ticks, 2 tasks, 2 batches a pass: 3 passes of each
+    parts = list(dict.fromkeys(column.rpartition(".")[0] for column in table.columns))
+    assert parts == [
+        "main", "re_x", "lat_pre", "state", "state.out", "age", "age.out", "cd8", "cd8.out",
+        "rare", "rare.out",
+    ]  # fmt: skip
+    assert list(table.index) == list(cells.obs_names[method.setup.splits["overall_test"]])
+    widths = {part: sum(c.rpartition(".")[0] == part for c in table.columns) for part in parts}
+    # The genes of 'rare' are neither input nor reconstructed; attached heads repeat main.
+    assert (widths["main"], widths["re_x"], widths["cd8"], widths["age"]) == (50, 27, 50, 52)
+    assert np.array_equal(table["cd8.50"], table["main.50"])
+    assert np.exp(table[["state.out.1", "state.out.2", "state.out.3"]]).sum(axis=1).to_numpy() == (
+        pytest.approx(np.ones(40), abs=1e-4)
+    )
+
+
+def test_the_description_says_what_would_be_trained(tmp_path: Path, cells: AnnData):
+    said: list[str] = []
+    lines = "\n".join(Sakura.from_config(write(tmp_path), cells, said.append).describe())
+    assert (
+        "signature cd8 (2 genes, mlp head on main (50)): mse 0 + 0.01 per epoch from 50, at "
+        in lines
+    )
+    assert "signature rare (3 genes, linear head on own (1), not among the inputs)" in lines
+    assert "phenotype age (1 columns, mlp head on main + state (52), gradient reversed)" in lines
+    assert "split overall_train: 40 cells" in lines
+    assert "training: interleave, 12 ticks, rmsprop 0.001/0.9" in lines
+    assert "table 6_test.csv" in lines
+    assert any("log_path" in line for line in said)
+
+
+def invoke(*words: str):
+    from typer.testing import CliRunner
+
+    from bench.cli import app
+
+    return CliRunner().invoke(app, ["fit", "sakura", *words])
+
+
+@pytest.fixture
+def files(tmp_path: Path, cells: AnnData, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    cells.write_h5ad(tmp_path / "x.h5ad")
+    write(tmp_path)
+    return tmp_path
+
+
+def test_a_dry_run_says_what_would_be_trained_and_writes_nothing(files: Path):
+    before = sorted(files.iterdir())
+    outcome = invoke("x.h5ad", "--config", "config.json", "--dry-run")
+    assert outcome.exit_code == 0, outcome.output
+    assert "task guides: cd8, rare, state, age on split overall_train" in outcome.output
+    assert "config.json: log_path: not used" in outcome.output
+    assert sorted(files.iterdir()) == before
+
+
+def test_a_fit_by_configuration_writes_the_tables(files: Path):
+    outcome = invoke("x.h5ad", "--config", "config.json", "--no-umap", "--out", "done")
+    assert outcome.exit_code == 0, outcome.output
+    header = (files / "done" / "6_test.csv").read_text().splitlines()[0].split(",")
+    assert header[:2] == ["cell", "main.1"]
+    assert json.loads((files / "done" / "fit.json").read_text())["setup"] == "config.json"
+
+
+@pytest.mark.parametrize("number", [0, 13, 14, 22])
+def test_the_command_line_ends_with_2_and_one_line(files: Path, number: int, capsys, monkeypatch):
+    from bench.cli import main
+
+    file, place, value, said = WRONG[number]
+    sources = {"config": CONFIG, "signatures": SIGNATURES, "phenotypes": PHENOTYPES}
+    write(files, **{file: edited(sources[file], place, value)})
+    # main() drops the other verbs, for good.
+    monkeypatch.setattr("bench.cli._only", lambda verb: None)
+    monkeypatch.setattr("sys.argv", ["bench", "fit", "sakura", "x.h5ad", "--config",
+                                     "config.json", "--dry-run"])  # fmt: skip
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
+    assert len(lines) == 1
+    assert said in lines[0]
+
+
+def test_marker_lists_are_asked_for_and_read(files: Path):
+    assert "give them with --markers FILE" in str(invoke("x.h5ad").exception)
+    (files / "m.gmt").write_text("one\t\tgene1\tgene2\n")
+    outcome = invoke(
+        "x.h5ad", "--markers", "m.gmt", "--no-umap", "--out", "done", "--set",
+        "sakura.max_epochs=1",
+    )  # fmt: skip
+    assert outcome.exit_code == 0, outcome.output
+    assert json.loads((files / "done" / "fit.json").read_text())["markers"] == "m.gmt"
