@@ -51,7 +51,7 @@ def fit_command(
     plugins: Plugins = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="settings \\[bench.toml], or a .json in the method's own format"),
+        typer.Option(help="settings \\[bench.toml], or the method's own .json or .yaml"),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="say what --config would train; write nothing")
@@ -64,7 +64,8 @@ def fit_command(
     from bench.fit import fit_file
 
     console = make_console()
-    setup = config if config is not None and config.suffix == ".json" else None
+    own = config is not None and config.suffix in (".json", ".yaml", ".yml")
+    setup = config if own else None
     settings = load_settings(
         flags(seeds=f"{seed},", profile=profile, threads=threads, device=device, plugins=plugins),
         None if setup else config,

@@ -144,7 +144,7 @@ class Method(ABC):
     #   transform(data: AnnData) -> np.ndarray     embedding of new cells, prepared alike
     #   impute(data: AnnData) -> np.ndarray        expected value of each entry, cells × features
     #   save(path: Path) / load(path: Path)        the fitted state, in the folder ``path``
-    #   from_config(path: Path, adata, say) -> Method   a class method: made as a configuration
-    #       file in a format of its own asks for; describe() -> list[str] then says what it trains
+    #   from_config(path: Path, adata, say) -> Method   made as a file in a format of its own asks
+    #       for; describe() -> list[str] then says what would be trained
     #   export(name: str, fit: Fit, cells: pd.Index) -> dict[str, pd.DataFrame]
     #       by file name what the original program wrote of a file ``name``; for ``bench fit``

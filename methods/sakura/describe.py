@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .knowledge import Phenotype, Signature
+from .knowledge import Guidance, Phenotype, Signature
 from .terms import Schedule
 
 if TYPE_CHECKING:
@@ -21,11 +21,7 @@ def lines(setup: Setup) -> list[str]:
         f"reconstruction: {_terms(s.reconstruction)}",
     ]
     found += [f"main, {one.kind}: {_weight(one.schedule)}" for one in s.regularizers]
-    for guide in setup.guidance.guides:
-        found.append(f"{_what(guide)}: {_terms(guide.terms)}")
-        found += [
-            f"{guide.name}, {one.kind}: {_weight(one.schedule)}" for one in guide.regularizers
-        ]
+    found += guide_lines(setup.guidance)
     found += [f"split {name}: {int(mask.sum()):,} cells" for name, mask in setup.splits.items()]
     for number, task in enumerate(story.tasks):
         what = (["reconstruction"] if task.reconstruct else []) + list(task.guides)
@@ -43,21 +39,41 @@ def lines(setup: Setup) -> list[str]:
     return found
 
 
+def guide_lines(guidance: Guidance) -> list[str]:
+    """Return each guide with its terms, and how many further rows train."""
+    found = []
+    for guide in guidance.guides:
+        found.append(f"{_what(guide)}: {_terms(guide.terms)}")
+        found += [
+            f"{guide.name}, {one.kind}: {_weight(one.schedule)}" for one in guide.regularizers
+        ]
+    if guidance.extra_rows is not None:
+        rows = guidance.extra_rows
+        found.append(f"further rows: {len(rows.names)}, each with weight {rows.weight:g}")
+    return found
+
+
 def _what(guide: Signature | Phenotype) -> str:
     size = (
         f"{len(guide.targets)} genes" if isinstance(guide, Signature)
         else f"{len(guide.classes)} classes" if guide.kind == "categorical"
         else f"{len(guide.columns)} columns"
     )  # fmt: skip
-    words = [size, f"{guide.head.kind} head on {' + '.join(guide.parts)} ({guide.dim})"]
+    words = [size, f"{guide.head.kind} head on {' + '.join(guide.parts)}{_dim(guide)}"]
     if guide.adversarial is not None:
         words.append("gradient reversed")
     if guide.detached:
         words.append("detached")
     if isinstance(guide, Signature) and guide.exclude_from_input:
         words.append("not among the inputs")
+    if isinstance(guide, Signature) and guide.held_out:
+        words.append(f"{len(guide.held_out)} more held out")
     kind = "signature" if isinstance(guide, Signature) else "phenotype"
     return f"{kind} {guide.name} ({', '.join(words)})"
+
+
+def _dim(guide: Signature | Phenotype) -> str:
+    return f" ({guide.dim})" if guide.dim else ""
 
 
 def _terms(terms: object) -> str:

@@ -148,18 +148,33 @@ class Sakura(SakuraUnguided):
 
     params: Any
 
-    @classmethod
-    def from_config(cls, path: Path, adata: AnnData, say: Callable[[str], None]) -> Sakura:
-        """Return the method as a main configuration of the original asks for it.
+    def from_config(self, path: Path, adata: AnnData, say: Callable[[str], None]) -> Sakura:
+        """Return the method as a file asks for it.
 
-        ``say`` hears what is done otherwise here. Raises ``UsageError`` that names file and key.
+        A ``.json`` is a main configuration of the original, whose settings take the place of the
+        parameters; a ``.yaml`` says what guides, with these parameters. ``say`` hears what is
+        done otherwise here, left out or chosen. Raises ``UsageError`` or ``DataError`` that names
+        file and key.
         """
+        if path.suffix.lower() != ".json":
+            from .knowledge_file import read_knowledge
+
+            found = read_knowledge(path, adata, say)
+            made = Sakura(self.params)
+            made.knows, made.values = found.guidance, found.values  # type: ignore[misc]
+            return made
         from .config import ConfiguredSakura, read_setup
 
         setup = read_setup(path, adata)
         for line in setup.notes:
             say(line)
         return ConfiguredSakura(setup)
+
+    def describe(self) -> list[str]:
+        """Return what guides, a line each; nothing if that comes from a dataset."""
+        from .describe import guide_lines
+
+        return guide_lines(self.knows or Guidance())
 
     def uses(self) -> frozenset[str]:
         """Return what guides, as the parameters say."""

@@ -305,7 +305,7 @@ def test_a_configuration_is_trained_and_its_tables_are_named_as_in_the_original(
 ):
     from bench.estimator import Estimator
 
-    method = Sakura.from_config(write(tmp_path), cells, lambda line: None)
+    method = Sakura(Sakura.Params()).from_config(write(tmp_path), cells, lambda line: None)
     assert isinstance(method, ConfiguredSakura)
     found = Estimator(method).fit(cells, seed=1)
     assert found.embedding_.shape == (80, 50)
@@ -328,7 +328,9 @@ def test_a_configuration_is_trained_and_its_tables_are_named_as_in_the_original(
 
 def test_the_description_says_what_would_be_trained(tmp_path: Path, cells: AnnData):
     said: list[str] = []
-    lines = "\n".join(Sakura.from_config(write(tmp_path), cells, said.append).describe())
+    lines = "\n".join(
+        Sakura(Sakura.Params()).from_config(write(tmp_path), cells, said.append).describe()
+    )
     assert (
         "signature cd8 (2 genes, mlp head on main (50)): mse 0 + 0.01 per epoch from 50, at "
         in lines
