@@ -12,7 +12,7 @@ from bench.errors import DataError
 from bench.estimator import Estimator
 from bench.registry import methods
 
-NAMES = ["scmgca"]
+NAMES = ["scmgca", "sctag"]
 SHORT = {"pretrain_epochs": 40, "max_epochs": 20}
 
 
