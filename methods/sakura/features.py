@@ -51,7 +51,7 @@ def select(data: AnnData, features: Sequence[str]) -> Any:
     """
     import pandas as pd
 
-    at = pd.Index(data.var_names).get_indexer(list(features))
+    at = data.var_names.get_indexer(pd.Index(features))
     if (at < 0).any():
         lost = [feature for feature, where in zip(features, at, strict=True) if where < 0]
         raise DataError(
@@ -76,7 +76,7 @@ def with_extra(matrix: Any, features: Sequence[str], extra: ExtraRows | None) ->
 
     if extra is None:
         return matrix
-    at = pd.Index(extra.features).get_indexer(list(features))
+    at = pd.Index(extra.features).get_indexer(pd.Index(features))
     if (at < 0).all():
         raise DataError("extra_rows: none of their features is among those of the model.")
     rows = np.where(at >= 0, np.asarray(extra.values, dtype=np.float32)[:, at], np.float32(0))
@@ -92,7 +92,7 @@ def read_phenotypes(guidance: Guidance, obs: pd.DataFrame) -> dict[str, np.ndarr
     """
     from bench.errors import did_you_mean
 
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for one in guidance.phenotypes:
         for key in one.columns:
             if key not in obs.columns:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 FAITHFUL: dict[str, Any] = {
     "n_top_genes": 10_000,
-    "scale": False,
     "latent_activation": "celu",
     "output_activation": "relu",
     "l1_weight": 1.0,
@@ -41,7 +40,7 @@ class SakuraParameters(Parameters):
     n_top_genes: Annotated[int, Search(2000, 10_000, log=True)] = Field(
         2000, ge=10, description="RNA: variable genes; those of marker lists are added"
     )
-    scale: bool = Field(True, description="features have zero mean and unit variance")
+    scale: bool = Field(False, description="features have zero mean and unit variance")
     n_latent: Annotated[int, Search(10, 100, log=True)] = Field(
         50, ge=1, le=1024, description="main dimensions of the code, the embedding"
     )
@@ -157,8 +156,8 @@ class GuidedParameters(SakuraParameters):
     embedding: Literal["main", "all"] = Field(
         "main", description="main dimensions, or with those of the guides"
     )
-    guide_mse: Annotated[float, Search(0.01, 10.0, log=True, when=_GUIDED)] = Field(
-        1.0, ge=0, description="final weight of the guides' squared error (types: of the NLL)"
+    guide_mse: Annotated[float, Search(0.001, 10.0, log=True, when=_GUIDED)] = Field(
+        0.01, ge=0, description="final weight of the guides' squared error (types: of the NLL)"
     )
     guide_l1: Annotated[float, Search(0.01, 10.0, log=True, zero=True, when=_GUIDED)] = Field(
         0.0, ge=0, description="final weight of the guides' absolute error"
@@ -191,6 +190,7 @@ class GuidedParameters(SakuraParameters):
         "quick": {"max_epochs": 40},
         "faithful": FAITHFUL
         | {
+            "guide_mse": 1.0,
             "guide_l1": 1.0,
             "guide_cosine": 1.0,
             "ramp_start": 50,

@@ -37,7 +37,7 @@ class Settings:
 
     n_top_features: int | None = 2000
     """Variable features that are modelled, with those of the signatures; ``None``: all."""
-    scale: bool = True
+    scale: bool = False
     """Features have zero mean and unit variance, clipped at ± ``clip``."""
     clip: float = 10.0
     n_latent: int = 50
