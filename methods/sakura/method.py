@@ -135,11 +135,11 @@ class Sakura(SakuraUnguided):
     their own; that is our extension.
 
     The default differs from the published demonstration, which ``preset=faithful`` restores, in
-    what :class:`SakuraUnguided` names and in this: guidance acts from the first epochs and
+    what the method ``sakura_unguided`` names and in this: guidance acts from the first epochs and
     reaches its full weight, where in the demonstration it starts after more than half of the
     steps and ends at 0.37; that weight is 0.01, because from 0.03 on a planted group of 1 % was
-    found at the cost of the other types; both tasks learn on the same cells in one step; heads
-    are linear. In both, targets are scaled, so that no gene outweighs the others.
+    found at the cost of the other types; targets have unit variance, so that no gene outweighs
+    the others; both tasks learn on the same cells in one step; heads are linear.
     """
 
     name = "sakura"
@@ -219,7 +219,7 @@ def guidance_of(
             Signature(
                 f"markers {name}", tuple(dict.fromkeys(genes)), head=head_of(p),
                 terms=terms_of(p, "mse", "l1", "cosine"),
-                exclude_from_input=p.exclude_from_input, **where,
+                exclude_from_input=p.exclude_from_input, scale_targets=p.scale_targets, **where,
             )
             for name, genes in (given.markers or {}).items()
         ]  # fmt: skip
@@ -227,7 +227,14 @@ def guidance_of(
         values["proteins"] = normalized_proteins(given.proteins)
         terms = terms_of(p, "mse", "l1", "cosine")
         phenotypes.append(
-            Phenotype("proteins", "numerical", terms=terms, head=head_of(p), **where)
+            Phenotype(
+                "proteins",
+                "numerical",
+                terms=terms,
+                head=head_of(p),
+                scale_targets=p.scale_targets,
+                **where,
+            )  # fmt: skip
         )
     if p.label_share > 0 and given.labels is not None:
         values["type"] = part_of(given.labels, p.label_share, context.seed)

@@ -180,6 +180,9 @@ class GuidedParameters(SakuraParameters):
     head_layers: Annotated[int, Search(1, 3, when=(("head", ("mlp",)),))] = Field(
         3, ge=1, le=10, description="mlp: linear layers"
     )
+    scale_targets: bool = Field(
+        True, description="marker genes and proteins have unit variance as targets"
+    )
     exclude_from_input: bool = Field(
         False, description="marker genes are neither input nor reconstructed"
     )
@@ -191,6 +194,7 @@ class GuidedParameters(SakuraParameters):
         "faithful": FAITHFUL
         | {
             "guide_mse": 1.0,
+            "scale_targets": False,
             "guide_l1": 1.0,
             "guide_cosine": 1.0,
             "ramp_start": 50,

@@ -91,6 +91,7 @@ def test_the_faithful_preset_is_the_demonstration():
     }  # fmt: skip
     assert terms["mse"].at(49) == 0
     assert head_of(params) == Head("mlp", hidden=5, layers=3)
+    assert not params.scale_targets
 
 
 def test_parameters_that_contradict_each_other_are_named():
