@@ -226,15 +226,9 @@ def guidance_of(
     if p.proteins and given.proteins is not None:
         values["proteins"] = normalized_proteins(given.proteins)
         terms = terms_of(p, "mse", "l1", "cosine")
+        scaled: dict[str, Any] = {"scale_targets": p.scale_targets, **where}
         phenotypes.append(
-            Phenotype(
-                "proteins",
-                "numerical",
-                terms=terms,
-                head=head_of(p),
-                scale_targets=p.scale_targets,
-                **where,
-            )  # fmt: skip
+            Phenotype("proteins", "numerical", terms=terms, head=head_of(p), **scaled)
         )
     if p.label_share > 0 and given.labels is not None:
         values["type"] = part_of(given.labels, p.label_share, context.seed)
