@@ -1,7 +1,7 @@
 # make run   set up, run all methods on real data that ships inside scanpy, end with a report
 # make test  set up and run the fast tests; make test-all adds browser, servers and long faults
 .PHONY: setup run test test-all check gate-rates results-overview results-rna results-atac \
-  results-scsmd results-ablation results-tuning lint constraints clean
+  results-scsmd results-ablation results-tuning results-sakura lint constraints clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -112,6 +112,31 @@ results-tuning: setup
 	$(VENV)/bin/bench report --results results/tuning --no-umap
 	mkdir -p docs/results
 	cp results/tuning/reports/all/summary.md docs/results/tuning.md
+
+# Guided methods: rare types planted at several prevalences, every control, batches, proteins.
+# $(call planted,SET,TYPE,LISTS,PREVALENCES,MORE): each prevalence planted five times.
+, := ,
+planted = $(foreach p,$4,$(foreach s,0 1 2 3 4,$1[rare_type=$2$(,)signatures=$3$(,)prevalence=$p$(,)plant_seed=$s$(,)train=0.7$5]$(,)))
+RARE := $(call planted,baron_mouse,delta,delta,0.005 0.01 0.02 0.05)
+RARE += $(call planted,zheng_sorted,monocytes,cd14_monocyte,0.005 0.01 0.02 0.05)
+RARE += $(call planted,baron_mouse,gamma,gamma,0.01)
+RARE += $(call planted,zheng_sorted,naivecytotoxic,cd8_naive,0.01)
+ALTERED := $(foreach g,random shuffled,$(call planted,baron_mouse,delta,delta,0.01,$(,)guide=$g))
+ALTERED += $(foreach g,random shuffled,$(call planted,zheng_sorted,monocytes,cd14_monocyte,0.01,$(,)guide=$g))
+ALTERED += $(call planted,baron_mouse,delta,beta,0.01)
+ALTERED += $(call planted,zheng_sorted,monocytes,nk,0.01)
+
+results-sakura: setup
+	@echo "rare types with all controls, batches, proteins: about 40 minutes on two free cores"
+	$(VENV)/bin/bench run -m sakura,sakura_unguided,marker_sum,pca_markers,pca -d '$(RARE)' \
+	  --seeds 1 --results results/sakura --no-report
+	$(VENV)/bin/bench run -m sakura,marker_sum -d '$(ALTERED)' \
+	  --seeds 1 --results results/sakura --no-report
+	$(VENV)/bin/bench run -m 'sakura_unguided,sakura[markers=false,batch=adversarial],sakura[markers=false,batch=own],pca' \
+	  -d cellbench_3cl_batches --seeds 5 --results results/sakura --no-report
+	$(VENV)/bin/bench run -m 'sakura_unguided,sakura[markers=false,proteins=true],sakura,marker_sum,pca' -d teaseq \
+	  --seeds 5 --results results/sakura --no-report
+	$(VENV)/bin/python -m bench.reports.rare results/sakura docs/results/sakura.md
 
 lint: setup
 	$(VENV)/bin/ruff check .

@@ -38,12 +38,13 @@ def page(results: pd.DataFrame) -> str:
     done = results[results["status"] == "done"].copy()
     rare = tasks(done)
     parts = ["# Guided methods: rare populations, confounders, proteins", _ABOUT]
-    for (name, kind), rows in rare.groupby(["set", "rare_type"], sort=True):
+    for task, rows in rare.groupby(["set", "rare_type"], sort=True):
+        name, kind = (str(part) for part in task)
         parts += [f"## {name}: {kind} made rare", *_curves(rows), *_all_scores(rows)]
         parts += _differences(rows)
     whole = done[done["rare_type"].fillna("") == ""]
-    for name, rows in whole.groupby("dataset", sort=True):
-        parts += [f"## {name}", _whole(rows)]
+    for dataset, rows in whole.groupby("dataset", sort=True):
+        parts += [f"## {dataset!s}", _whole(rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -73,7 +74,7 @@ def tasks(results: pd.DataFrame) -> pd.DataFrame:
         altered = values.get("guide", "true") != "true"
         if not row.get("rare_type") or "rare_type" not in values or (altered and not guided):
             continue  # a method that does not use the markers has no part in their control
-        how = {key: values[key] for key in ("signatures", "guide") if key in values}
+        how = {key: value for key, value in values.items() if key in _GUIDE}
         own = {key: value for key, value in values.items() if key not in _TASK}
         found.append(
             row
@@ -91,6 +92,7 @@ def tasks(results: pd.DataFrame) -> pd.DataFrame:
     return table.drop_duplicates(keys)  # unguided fits are shared by tasks of other signatures
 
 
+_GUIDE = ("signatures", "guide")
 _TASK = ("rare_type", "prevalence", "plant_seed", "train", "guide", "signatures")
 
 
@@ -107,17 +109,20 @@ def _curves(rows: pd.DataFrame) -> list[str]:
             continue
         lines = [["method", *(_share(level) for level in levels)]]
         for method, own in _ordered(rows, metric):
-            by_level = [own[own["prevalence"].eq(x) | (own["prevalence"].isna() & (x != x))]
-                        for x in levels]  # fmt: skip
-            lines.append([method, *(_mean(cell[metric]) for cell in by_level)])
+            lines.append([method, *(_mean(_at(own, level)[metric]) for level in levels)])
         parts += [f"{label(metric)}, by prevalence:", _table(lines)]
     return parts
+
+
+def _at(rows: pd.DataFrame, level: float) -> pd.DataFrame:
+    """Return the rows of a prevalence, NaN being one."""
+    return rows[rows["prevalence"].isna() if math.isnan(level) else rows["prevalence"] == level]
 
 
 def _all_scores(rows: pd.DataFrame) -> list[str]:
     """Return the table of the other scores at the prevalence with most jobs."""
     level = rows["prevalence"].value_counts(dropna=False, sort=True).index[0]
-    own = rows[rows["prevalence"].eq(level) | (rows["prevalence"].isna() & (level != level))]
+    own = _at(rows, float(level))
     metrics = [name for name in MORE if name in own and own[name].notna().any()]
     lines = [["method", *(label(name) for name in metrics)]]
     for method, cells in _ordered(own, AP[0]):
@@ -135,7 +140,8 @@ def _differences(rows: pd.DataFrame) -> list[str]:
         for other in rows["shown"].unique():
             if other == method:
                 continue
-            for level, cells in rows.groupby("prevalence", dropna=False):
+            for level in sorted(rows["prevalence"].unique()):
+                cells = _at(rows, level)
                 wide = {
                     name: cells.pivot_table(name, ["plant", "seed"], "shown")
                     for name in AP if name in cells
@@ -148,7 +154,7 @@ def _differences(rows: pd.DataFrame) -> list[str]:
                 if any(len(gap) for gap in gaps.values()):
                     pairs = str(max(len(gap) for gap in gaps.values()))
                     shown = [_interval(gaps[name]) if name in gaps else "–" for name in AP]
-                    lines.append([method, other, _share(float(level)), *shown, pairs])
+                    lines.append([method, other, _share(level), *shown, pairs])
     if len(lines) == 1:
         return []
     told = "Difference, guided minus other; **bold**: the 95 % interval excludes zero."

@@ -104,7 +104,7 @@ def fit(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     }
     said, missing = _said(job, data)
     curves = Curves(_listener(line, judged=bool(job["study"].get("judged"))))
-    seen, some = data, payload["train"]
+    seen, some = data, payload.get("train")
     if some:
         train = np.load(some, allow_pickle=False)[cells]
         seen = data[train].copy()
