@@ -170,8 +170,13 @@ def scores(table: pd.DataFrame) -> Grid:
     grid = Grid(_columns(keys, extra, own=own), datasets=list(table["dataset"].unique()))
     values = by_job(found)
     ranks = _ranks(found)
-    for names, jobs in table.groupby(["dataset", "method"], sort=False):
-        dataset, method = map(str, names)
+    groups = {(str(d), str(m)): rows for (d, m), rows in table.groupby(["dataset", "method"])}
+    # By rank within each dataset, whatever was run last.
+    order = {(name, method): rank for (method, name), rank in ranks.items()}
+    for dataset, method in sorted(
+        groups, key=lambda one: (grid.datasets.index(one[0]), order.get(one, math.inf), one[1])
+    ):
+        jobs = groups[dataset, method]
         part = values[method, dataset]
         first = jobs.iloc[0]
         control = first["family"] == CONTROL
