@@ -278,8 +278,8 @@ def _board(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     if len(block) and better is not None:
         ranks = average_ranks(block, higher_is_better=better)
     datasets = [name for name in table["dataset"].unique() if name]
-    valued = table.loc[table[metric].notna(), "dataset"].unique() if metric in table else []
-    expected = list(block.columns) or [str(name) for name in valued]
+    valued = table.loc[table[metric].notna(), "dataset"] if metric in table else pd.Series([])
+    expected = [str(name) for name in block.columns] or [str(name) for name in valued.unique()]
     rows = [
         _board_row(str(method), part, metric, ranks, expected, len(datasets))
         for method, part in table.groupby("method", sort=False)
