@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import numpy as np
     import scipy.sparse as sp
     from anndata import AnnData
-    from torch import nn
+    from torch import Tensor, nn
 
-    from .cells import CellModel
+    from .cells import CellModel, CellTensors
     from .graph import Graph
     from .training import SelfTraining
 
@@ -33,10 +33,7 @@ class GraphAutoencoder(Method):
     cost = "heavy"
     gpu = True
 
-    class Params(GraphParameters):
-        """Parameters of a graph autoencoder."""
-
-    params: Params
+    params: GraphParameters
 
     def uses(self) -> frozenset[str]:
         """Return the number of types if it is to set the number of clusters."""
@@ -68,18 +65,39 @@ class GraphAutoencoder(Method):
         """Return the class of the count decoder's last layer."""
         raise NotImplementedError
 
+    def inputs(self, data: AnnData) -> np.ndarray:
+        """Return what the encoder and the search for neighbours read, (cells, genes), float32."""
+        import numpy as np
+
+        return np.asarray(data.X, dtype=np.float32)
+
+    def build(self, data: AnnData, cells: CellTensors, context: Context) -> CellModel:
+        """Return the untrained network; torch is seeded when this is called."""
+        from .cells import CellModel
+
+        return CellModel(cells, self.params, self.head(), conv_hops=self.conv_hops())
+
+    def views(self, codes: dict[str, Tensor], labels: Tensor) -> dict[str, SelfTraining]:
+        """Return what trains itself, by view: the clusters of the cells, from first ``labels``."""
+        from .training import SelfTraining
+
+        p = self.params
+        return {
+            "cells": SelfTraining(
+                codes["cells"], labels, p.cluster_weight, trainable=p.train_centres
+            )
+        }
+
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return the code of each cell, (cells, n_latent), and the clustering ``self_trained``.
 
         Tables: ``assignment`` (cells × clusters, q) and ``centres`` (clusters × n_latent).
         """
-        import numpy as np
-
         from ..nn.train import n_parameters, seeded
-        from .cells import CellModel, CellTensors
-        from .training import SelfTraining, codes_of, pretrain, self_train
+        from .cells import CellTensors
+        from .training import codes_of, pretrain, self_train
 
-        inputs = np.asarray(data.X, dtype=np.float32)
+        inputs = self.inputs(data)
         graph, notes = self._graph(inputs, context)
         p = self.params
         self._names = list(data.obs_names)
@@ -88,23 +106,45 @@ class GraphAutoencoder(Method):
                 inputs, data.layers["counts"], graph, p,
                 conv_hops=self.conv_hops(), device=context.device,
             )  # fmt: skip
-            model = CellModel(cells, p, self.head(), conv_hops=self.conv_hops())
-            self._model = model = model.to(context.device)
+            self._model = model = self.build(data, cells, context).to(context.device)
             pretrain(model, p, context)
-            codes = codes_of(model)["cells"]
-            labels = self._start(codes.cpu().numpy(), graph, context)
-            clusters = SelfTraining(
-                codes, labels.to(codes.device), p.cluster_weight, trainable=p.train_centres
-            )
-            ended = self_train(model, {"cells": clusters}, p, context)
-        notes |= {"training": ended.note(), "clusters": f"{len(clusters.centres)}, {self._why()}"}
+            codes = codes_of(model)
+            clusters = self.views(codes, self._start(codes["cells"], graph, context))
+            ended = self_train(model, clusters, p, context)
+        k = len(clusters["cells"].centres)
+        notes |= {"training": ended.note(), "clusters": f"{k}, {self._why()}"}
         notes |= self._graph_quality(model, graph, context)
+        found = self.results(model, clusters, data)
         return Fit(
             embedding=codes_of(model)["cells"].cpu().numpy(),
-            n_parameters=n_parameters(model) + n_parameters(clusters),
-            notes=notes,
-            **self._clusters(model, clusters, data),
+            labels=found["labels"],
+            tables=found["tables"],
+            n_parameters=n_parameters(model) + sum(map(n_parameters, clusters.values())),
+            notes=notes | found["notes"],
         )
+
+    def results(
+        self, model: CellModel, clusters: dict[str, SelfTraining], data: AnnData
+    ) -> dict[str, Any]:
+        """Return ``labels``, ``tables`` and further ``notes`` of a fit."""
+        import numpy as np
+        import pandas as pd
+        import torch
+
+        cells = clusters["cells"]
+        with torch.no_grad():
+            q = cells.soft(model.encode()).cpu().numpy()
+        centres = cells.centres.detach().cpu().numpy()
+        names = np.array([f"cluster{number + 1}" for number in range(len(centres))])
+        units = [f"latent{number + 1}" for number in range(self.params.n_latent)]
+        return {
+            "labels": {"self_trained": names[q.argmax(axis=1)]},
+            "tables": {
+                "assignment": pd.DataFrame(q, pd.Index(data.obs_names, name="cell"), names),
+                "centres": pd.DataFrame(centres, pd.Index(names, name="cluster"), units),
+            },
+            "notes": {},
+        }
 
     def impute(self, data: AnnData) -> np.ndarray:
         """Return the expected counts of the cells of the fit, (cells, genes).
@@ -137,17 +177,17 @@ class GraphAutoencoder(Method):
             notes["graph"] = f"{parts} parts that no edge connects"
         return graph, notes
 
-    def _start(self, codes: np.ndarray, graph: Graph, context: Context) -> Any:
+    def _start(self, codes: Tensor, graph: Graph, context: Context) -> Tensor:
         import torch
 
         from .start import first_clusters
 
         p = self.params
         found = first_clusters(
-            codes, graph.operator, p.n_clusters or context.n_clusters, k_from=p.k_from,
-            start=p.start, seed=context.seed, owner=self.name,
+            codes.cpu().numpy(), graph.operator, p.n_clusters or context.n_clusters,
+            k_from=p.k_from, start=p.start, seed=context.seed, owner=self.name,
         )  # fmt: skip
-        return torch.from_numpy(found)
+        return torch.from_numpy(found).to(codes.device)
 
     def _why(self) -> str:
         if self.params.n_clusters:
@@ -163,26 +203,6 @@ class GraphAutoencoder(Method):
             left, right = model.adjacency(model.encode())
         found = edge_auroc(left, right, graph.target, derive(context.seed, "edges"))
         return {"adjacency AUROC": f"{found:.3f}"}
-
-    def _clusters(
-        self, model: CellModel, clusters: SelfTraining, data: AnnData
-    ) -> dict[str, dict[str, Any]]:
-        import numpy as np
-        import pandas as pd
-        import torch
-
-        with torch.no_grad():
-            q = clusters.soft(model.encode()).cpu().numpy()
-        centres = clusters.centres.detach().cpu().numpy()
-        names = np.array([f"cluster{number + 1}" for number in range(len(centres))])
-        units = [f"latent{number + 1}" for number in range(self.params.n_latent)]
-        return {
-            "labels": {"self_trained": names[q.argmax(axis=1)]},
-            "tables": {
-                "assignment": pd.DataFrame(q, pd.Index(data.obs_names, name="cell"), names),
-                "centres": pd.DataFrame(centres, pd.Index(names, name="cluster"), units),
-            },
-        }
 
 
 class ScMGCA(GraphAutoencoder):

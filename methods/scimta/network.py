@@ -219,5 +219,6 @@ class ExpressionDecoder(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         widths = [n_latent, *hidden]
+        self.width = widths[-1]
         self.hidden = multilayer(widths)
-        self.head = head(widths[-1], n_genes, scores=scores)
+        self.head = head(self.width, n_genes, scores=scores)

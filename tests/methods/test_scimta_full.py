@@ -1,0 +1,129 @@
+"""scIMTA as a method: communities, imputation, interpretation, odd data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from anndata import AnnData
+from sklearn.metrics import adjusted_rand_score
+
+from bench.errors import DataError
+from bench.estimator import Estimator
+from bench.methods.scimta import ScIMTA
+from bench.methods.scimta.imputation import Imputation
+from bench.methods.scimta.joint import Restoration
+
+SHORT = {"pretrain_epochs": 60, "max_epochs": 30}
+
+
+def counts(n_cells: int = 150, n_genes: int = 75, seed: int = 0) -> AnnData:
+    """Return counts of three types of cells, each with its own high genes, and quiet genes."""
+    rng = np.random.default_rng(seed)
+    types, kinds = np.arange(n_cells) % 3, np.arange(n_genes) % 5
+    rate = np.where(types[:, None] == kinds[None, :], 4.0, 0.5)
+    adata = AnnData(sp.csr_matrix(rng.poisson(rate).astype(np.float32)))
+    adata.obs["cell_type"] = [f"type{number}" for number in types]
+    return adata
+
+
+def fitted(data: AnnData, n_clusters: int | None = 3, **values) -> Estimator:
+    params = ScIMTA.Params.build(SHORT | values, owner="scimta")
+    return Estimator(ScIMTA(params)).fit(data, n_clusters=n_clusters)
+
+
+@pytest.fixture(scope="module")
+def done() -> Estimator:
+    return fitted(counts())
+
+
+def test_cells_and_genes_are_grouped(done: Estimator):
+    data, tables = counts(), done.fit_.tables
+    assert adjusted_rand_score(data.obs["cell_type"], done.labels_["self_trained"]) > 0.9
+    kinds = np.arange(75) % 5
+    community = tables["genes"]["community"].to_numpy()
+    assert adjusted_rand_score(kinds[kinds < 3], community[kinds < 3]) > 0.9
+    # Two fifths of the genes belong to no type.
+    assert (community[kinds >= 3] == "unassigned").mean() > 0.8
+    assert tables["gene_embedding"].shape == (75, 15)
+    assert done.fit_.notes["communities"].startswith("3 of 3 modules")
+
+
+def test_interpretation_names_the_genes_of_each_type(done: Estimator):
+    table = done.fit_.tables["interpretation"]
+    assert len(table) == 9
+    first = table[table["effect"] > 0].head(3)
+    assert set(first["cluster"]) == {"cluster1", "cluster2", "cluster3"}
+    assert (first["auroc"] > 0.95).all()
+    assert (first["fdr"] < 0.01).all()
+    data, found = counts(), done.labels_["self_trained"]
+    for _, row in first.iterrows():
+        (kind,) = set(data.obs["cell_type"][found == row["cluster"]])
+        assert {int(gene) % 5 for gene in row["genes"].split()[:12]} == {int(kind[-1])}
+    # The model's own score agrees: the largest affinity of a cluster is its own community.
+    best = table.loc[table.groupby("cluster")["affinity"].idxmax()]
+    assert set(zip(best["cluster"], best["community"], strict=True)) == set(
+        zip(first["cluster"], first["community"], strict=True)
+    )
+
+
+def test_imputation_is_a_result(done: Estimator):
+    imputed = done.method.impute(done.prepared_)
+    assert imputed.shape == (150, 75)
+    observed = done.prepared_.X.toarray() > 0
+    assert (imputed[observed] > 0).all()
+    assert (done.method.imputation_.kept_zeros() == (imputed == 0)).all()
+    with pytest.raises(DataError, match="other cells"):
+        done.method.impute(done.prepared_[:5].copy())
+    plain = fitted(counts(), denoiser="none")
+    assert plain.method.imputation_ is None
+    assert "restoration_loss" not in plain.curves_
+    expected = plain.method.impute(plain.prepared_)
+    totals = np.asarray(plain.prepared_.layers["counts"].sum(axis=1)).ravel()
+    np.testing.assert_allclose(expected.sum(axis=1), totals, rtol=1e-3)
+
+
+def test_losses_beat_constants(done: Estimator):
+    curves = done.curves_
+    assert curves["adjacency_loss"][-1] < np.log(2)
+    assert curves["gene_adjacency_loss"][-1] < np.log(2)
+    assert curves["restoration_loss"][-1] < 1
+    assert float(done.fit_.notes["adjacency AUROC"]) > 0.7
+
+
+def test_what_was_filled_in_is_not_punished():
+    values = np.array([[2.0, 0.0, 0.0], [1.0, 3.0, 0.0]], dtype=np.float32)
+    filled = np.array([[2.0, 5.0, 0.0], [1.0, 3.0, 0.0]], dtype=np.float32)
+    torch.manual_seed(0)
+    part = Restoration(values, Imputation(sp.csr_matrix(filled), 1, True), 4, zero_weight=0.1)
+    weights = part.weights / part.weights[0, 0]
+    torch.testing.assert_close(weights, torch.tensor([[1.0, 0.0, 0.1], [1.0, 1.0, 0.1]]))
+    # Gene means explain all but what two cells differ in: the loss of constants is one.
+    assert part(torch.zeros(2, 4)).item() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("n_cells", "n_genes", "values"),
+    [(20, 12, {}), (9, 30, {}), (45, 40, {"couple_genes": False, "decoder_hidden": ""}),
+     (30, 60, {"community_weight": 0.0, "start": "spectral", "published_graph": True})],
+)  # fmt: skip
+def test_odd_sizes(n_cells: int, n_genes: int, values: dict):
+    done = fitted(counts(n_cells, n_genes), **values)
+    assert done.embedding_.shape == (n_cells, 15)
+    assert np.isfinite(done.embedding_).all()
+    assert len(done.fit_.tables["genes"]) == done.prepared_.n_vars
+
+
+def test_genes_without_structure_belong_to_no_community():
+    data = AnnData(sp.csr_matrix(np.random.default_rng(0).poisson(1.0, (80, 30)).astype("f4")))
+    done = fitted(data, 2, min_community=20)
+    assert (done.fit_.tables["genes"]["community"] == "unassigned").all()
+    assert done.fit_.tables["interpretation"].empty
+    assert done.fit_.notes["communities"] == "0 of 0 modules, 0 of 30 genes assigned"
+    assert "genes_divergence" not in done.curves_
+
+
+def test_more_clusters_than_cells_are_refused():
+    with pytest.raises(DataError, match=r"scimta: n_clusters=30 .* only 20 cells"):
+        fitted(counts(20), n_clusters=30)
