@@ -61,7 +61,7 @@ def checked_lists(content: Any, where: str) -> dict[str, tuple[str, ...]]:
         if isinstance(genes, Mapping) and "signature_list" in genes:
             genes = genes["signature_list"]
         if not isinstance(genes, list | tuple) or not genes:
-            raise DataError(f"{where}: {name}: expected a list of genes, found {genes!r}.")
+            raise DataError(f"{where}: {name}: expected a list of genes, found {_short(genes)}.")
         # YAML reads a gene named NO or 1 as something else than text.
         odd = [gene for gene in genes if not isinstance(gene, str) or not gene.strip()]
         if odd:
@@ -98,6 +98,12 @@ def among(
 def union(lists: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     """Return all genes of the lists, sorted, each once."""
     return tuple(sorted({gene for genes in lists.values() for gene in genes}))
+
+
+def _short(value: Any) -> str:
+    """Return a value as it is shown in a line."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"
 
 
 def _parsed(text: str, path: Path) -> Any:

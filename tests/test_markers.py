@@ -34,6 +34,7 @@ def test_all_formats_give_the_same_lists(tmp_path: Path, name: str, text: str):
         ("x.txt", "T", "expected marker lists as one of"),
         ("x.yaml", "T: [NO, CD4]\n", "T: False is no gene name; put it in quotes"),
         ("x.yaml", "T: CD4\n", "T: expected a list of genes, found 'CD4'"),
+        ("x.yaml", "T: {a: " + "x" * 99 + "}", "T: expected a list of genes, found {'a': 'xxx"),
         ("x.yaml", "T: [CD4, CD4]\n", "T: CD4 is there twice"),
         ("x.yaml", "T: [CD4\n", "cannot be read as YAML"),
         ("x.json", "[1]", "expected signatures"),
@@ -49,6 +50,7 @@ def test_an_unusable_file_is_one_line_that_names_it(tmp_path: Path, name, text, 
     assert str(error.value).startswith(str(path))
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < len(str(path)) + 120
 
 
 def test_genes_that_are_no_features_are_counted_and_none_left_is_an_error():

@@ -22,6 +22,11 @@ def read_json(path: Path) -> Any:
         raise UsageError(f"{path}: not valid JSON: {error}.") from None
 
 
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
 class Section:
     """One object of a JSON file, with the keys that it may have.
 
@@ -71,7 +76,7 @@ class Section:
         """Return a text."""
         value = self.get(key, default)
         if not isinstance(value, str):
-            self.fail(key, f"expected a text, found {value!r}.")
+            self.fail(key, f"expected a text, found {_short(value)}.")
         return value
 
     def choice(self, key: str, options: Collection[str], default: Any = _MISSING) -> str:
@@ -88,7 +93,7 @@ class Section:
         if isinstance(value, str) and value.lower() in texts:
             return texts[value.lower()]
         if not isinstance(value, bool):
-            self.fail(key, f'expected "True" or "False", found {value!r}.')
+            self.fail(key, f'expected "True" or "False", found {_short(value)}.')
         return value
 
     def number(self, key: str, default: Any = _MISSING) -> float:
@@ -99,7 +104,7 @@ class Section:
                 raise ValueError
             return float(value)
         except (TypeError, ValueError):
-            self.fail(key, f"expected a number, found {value!r}.")
+            self.fail(key, f"expected a number, found {_short(value)}.")
 
     def integer(self, key: str, default: Any = _MISSING) -> int:
         """Return a whole number."""
@@ -112,12 +117,12 @@ class Section:
         """Return a list of texts."""
         value = self.get(key, default)
         if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
-            self.fail(key, f"expected a list of texts, found {value!r}.")
+            self.fail(key, f"expected a list of texts, found {_short(value)}.")
         return tuple(value)
 
     def objects(self, key: str) -> list[Any]:
         """Return a list, empty if it is not there."""
         value = self.get(key, [])
         if not isinstance(value, list):
-            self.fail(key, f"expected a list, found {value!r}.")
+            self.fail(key, f"expected a list, found {_short(value)}.")
         return list(value)
