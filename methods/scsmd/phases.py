@@ -284,8 +284,9 @@ def pair_phase(
     if learns:
         encoder = list(network.encoder.parameters())
         groups.append({"params": encoder, "lr": params.encoder_learning_rate})
+    else:
+        codes = codes_of(network, cells)
     optimizer = torch.optim.Adam(groups, fused=True)
-    codes = codes_of(network, cells)
     order = np.random.default_rng(derive(context.seed, "batches", "pairs"))
     churn = Churn(cells.n_cells, params.tolerance, cells.device)
     for epoch in range(params.pair_epochs):
