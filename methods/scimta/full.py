@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from .training import SelfTraining
 
 _IMPUTED = (("denoiser", ("alra",)),)
-_SCORE_BOUND = 10.0
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,9 @@ class ScIMTA(GraphAutoencoder):
 
     def recipe(self, info: DatasetInfo) -> Recipe:
         """Return log-normalised variable genes, not scaled: imputation must see zeros."""
-        return log_normalized(info, n_top_genes=self.params.n_top_genes, scale=False)
+        plain = log_normalized(info, n_top_genes=self.params.n_top_genes, scale=False)
+        aware = self.params.batches != "ignored" and plain.n_top_features is not None
+        return replace(plain, batch_aware=aware)
 
     def make_graph(self, adjacency: Any) -> Graph:
         """Return surfed neighbours, weighed by pointwise mutual information."""
@@ -136,14 +137,11 @@ class ScIMTA(GraphAutoencoder):
 
         return MultinomialHead
 
-    def inputs(self, data: AnnData) -> np.ndarray:
-        """Return z-scores of the log-normalised values, clipped at ± 10, (cells, genes)."""
-        import numpy as np
+    def inputs(self, data: AnnData, batch: np.ndarray | None) -> np.ndarray:
+        """Return z-scores of the log-normalised values, within each batch if it is given."""
+        from .cells import scores
 
-        values = self._values(data).astype(np.float64)
-        spread = values.std(axis=0)
-        scores = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-        return np.clip(scores, -_SCORE_BOUND, _SCORE_BOUND).astype(np.float32)
+        return scores(self.values(data), batch, owner=self.name)
 
     def impute(self, data: AnnData) -> np.ndarray:
         """Return the imputed log-normalised values of the cells of the fit, (cells, genes).
@@ -163,7 +161,7 @@ class ScIMTA(GraphAutoencoder):
         self.imputation_ = sides.imputation
         graph = surfing_graph(sides.graph.adjacency, hops=p.hops, alpha=p.alpha)
         genes = GeneTensors.of(sides.graph, graph, device=context.device)
-        return JointModel(cells, genes, p, self._values(data), sides.imputation)
+        return JointModel(cells, genes, p, self.values(data), sides.imputation)
 
     def views(self, codes: dict[str, Tensor], labels: Tensor) -> dict[str, SelfTraining]:
         """Return the clusters of the cells, and of the genes if there are communities."""
@@ -218,13 +216,6 @@ class ScIMTA(GraphAutoencoder):
         )
         found["notes"] |= self._side_notes(community, n_communities)
         return found
-
-    def _values(self, data: AnnData) -> np.ndarray:
-        """Return the log-normalised values, dense, (cells, genes), float32."""
-        import numpy as np
-        import scipy.sparse as sp
-
-        return np.array(data.X.toarray() if sp.issparse(data.X) else data.X, dtype=np.float32)
 
     def _find_sides(self, data: AnnData, context: Context) -> _Sides:
         import numpy as np

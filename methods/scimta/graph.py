@@ -60,11 +60,7 @@ def neighbors(
     than ``k``: all are neighbours.
     """
     n = len(points)
-    rows = np.array(points, dtype=np.float64)
-    if metric == "correlation":
-        rows -= rows.mean(axis=1, keepdims=True)
-    if metric != "euclidean":
-        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    rows = _euclidean(points, metric)
     others = min(k, n) - 1
     if others < 1:
         directed = sp.csr_matrix((n, n))
@@ -75,6 +71,48 @@ def neighbors(
     if parity:
         return sp.csr_matrix(directed + sp.identity(n))
     return sp.csr_matrix(directed.maximum(directed.T))
+
+
+def balanced_neighbors(
+    points: np.ndarray, k: int, batch: np.ndarray, *, metric: str
+) -> sp.csr_matrix:
+    """Return the symmetric binary graph of each node's nearest neighbours in every batch, n × n.
+
+    About ``k`` - 1 neighbours in all, as many in each batch, at least one (Polański et al. 2020,
+    BBKNN, doi 10.1093/bioinformatics/btz625). ``batch``: (n,).
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    n = len(points)
+    rows = _euclidean(points, metric)
+    names = np.unique(batch)
+    each = max(1, round((k - 1) / len(names)))
+    places = []
+    for name in names:
+        members = np.flatnonzero(batch == name)
+        # One more, because a node is its own nearest neighbour; self-edges go below.
+        search = NearestNeighbors(n_neighbors=min(each + 1, len(members)), algorithm="brute")
+        found = members[search.fit(rows[members]).kneighbors(rows, return_distance=False)]
+        own = batch == name
+        places += [(node, other) for node in np.flatnonzero(own) for other in found[node]]
+        outside = np.flatnonzero(~own)
+        places += [(node, other) for node in outside for other in found[node, :each]]
+    i, j = np.array(places).T
+    directed = sp.csr_matrix((np.ones(len(i)), (i, j)), shape=(n, n))
+    both = sp.csr_matrix(directed.maximum(directed.T))
+    both.setdiag(0)
+    both.eliminate_zeros()
+    return both
+
+
+def _euclidean(points: np.ndarray, metric: str) -> np.ndarray:
+    """Return rows whose Euclidean distances order pairs as ``metric`` does."""
+    rows = np.array(points, dtype=np.float64)
+    if metric == "correlation":
+        rows -= rows.mean(axis=1, keepdims=True)
+    if metric != "euclidean":
+        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return rows
 
 
 def surfed(adjacency: sp.csr_matrix, *, hops: int, alpha: float, parity: bool) -> sp.csr_matrix:

@@ -112,7 +112,7 @@ class JointModel(CellModel):
     def forward(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return the codes and the loss terms, see :class:`.training.Model`."""
         z, z_genes = self.encode(), self.encode_genes()
-        hidden = self.decoder.hidden(z)
+        hidden = self.decode(z)
         terms = {
             "adjacency": self.cells.adjacency_loss(*self.adjacency(z)),
             "gene_adjacency": self.genes.adjacency_loss(*self.gene_adjacency(z_genes)),
@@ -136,7 +136,7 @@ class JointModel(CellModel):
         with torch.no_grad():
             z = self.encode()
             mean: Tensor = self.decoder.head.mean(  # type: ignore[operator]
-                self.decoder.hidden(z), self.cells.totals, self.cells.depth,
+                self.decode(z), self.cells.totals, self.cells.depth,
                 self._extra(z, self.encode_genes()),
             )  # fmt: skip
         return mean.cpu().numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -36,16 +37,21 @@ class GraphAutoencoder(Method):
     params: GraphParameters
 
     def uses(self) -> frozenset[str]:
-        """Return the number of types if it is to set the number of clusters."""
+        """Return the number of types if it sets the number of clusters, and the batch if used."""
         told = self.params.k_from == "truth" and self.params.n_clusters == 0
-        return frozenset({"n_clusters"}) if told else frozenset()
+        batch = frozenset({"batch"}) if self.params.batches != "ignored" else frozenset()
+        return batch | ({"n_clusters"} if told else frozenset())
 
     def recipe(self, info: DatasetInfo) -> Recipe:
         """Return scaled log-normalised variable genes; as published without a bound on scores.
 
-        The publication scales cells to the median of their totals, this to their mean.
+        The publication scales cells to the median of their totals, this to their mean. With
+        batches they are scaled later.
         """
         p = self.params
+        if p.batches != "ignored":
+            plain = log_normalized(info, n_top_genes=p.n_top_genes, scale=False)
+            return replace(plain, batch_aware=plain.n_top_features is not None)
         if p.expression_target == "counts":
             return log_normalized(info, n_top_genes=p.n_top_genes)
         return Recipe(
@@ -65,11 +71,25 @@ class GraphAutoencoder(Method):
         """Return the class of the count decoder's last layer."""
         raise NotImplementedError
 
-    def inputs(self, data: AnnData) -> np.ndarray:
-        """Return what the encoder and the search for neighbours read, (cells, genes), float32."""
+    def inputs(self, data: AnnData, batch: np.ndarray | None) -> np.ndarray:
+        """Return what the encoder and the search for neighbours read, (cells, genes), float32.
+
+        Z-scores within each batch, (cells,), if it is given.
+        """
         import numpy as np
 
-        return np.asarray(data.X, dtype=np.float32)
+        from .cells import scores
+
+        if batch is None:
+            return np.asarray(data.X, dtype=np.float32)
+        return scores(self.values(data), batch, owner=self.name)
+
+    def values(self, data: AnnData) -> np.ndarray:
+        """Return the prepared values, dense, (cells, genes), float32."""
+        import numpy as np
+        import scipy.sparse as sp
+
+        return np.array(data.X.toarray() if sp.issparse(data.X) else data.X, dtype=np.float32)
 
     def build(self, data: AnnData, cells: CellTensors, context: Context) -> CellModel:
         """Return the untrained network; torch is seeded when this is called."""
@@ -97,7 +117,8 @@ class GraphAutoencoder(Method):
         from .cells import CellTensors
         from .training import codes_of, pretrain, self_train
 
-        inputs = self.inputs(data)
+        batch = context.knowledge.batch
+        inputs = self.inputs(data, batch)
         graph, notes = self._graph(inputs, context)
         p = self.params
         self._names = list(data.obs_names)
@@ -105,6 +126,7 @@ class GraphAutoencoder(Method):
             cells = CellTensors.of(
                 inputs, data.layers["counts"], graph, p,
                 conv_hops=self.conv_hops(), device=context.device,
+                batch=batch if p.batches == "corrected" else None,
             )  # fmt: skip
             self._model = model = self.build(data, cells, context).to(context.device)
             pretrain(model, p, context)
@@ -160,14 +182,18 @@ class GraphAutoencoder(Method):
 
     def _graph(self, inputs: np.ndarray, context: Context) -> tuple[Graph, dict[str, str]]:
         """Return the cells' graph, and what is worth a note."""
-        from .graph import neighbors, principal_components
+        from .graph import balanced_neighbors, neighbors, principal_components
 
         p = self.params
         points = principal_components(inputs, p.n_components, derive(context.seed, "pca"))
-        adjacency = neighbors(
-            points, p.n_neighbors, metric=p.metric, seed=derive(context.seed, "neighbours"),
-            parity=p.published_graph,
-        )  # fmt: skip
+        batch = context.knowledge.batch
+        if batch is not None and p.batches == "corrected":
+            adjacency = balanced_neighbors(points, p.n_neighbors, batch, metric=p.metric)
+        else:
+            adjacency = neighbors(
+                points, p.n_neighbors, metric=p.metric, seed=derive(context.seed, "neighbours"),
+                parity=p.published_graph,
+            )  # fmt: skip
         graph = self.make_graph(adjacency)
         notes = {}
         if p.n_components and points.shape[1] < p.n_components:

@@ -31,6 +31,11 @@ class GraphParameters(Parameters):
     n_components: Annotated[int, Search(20, 100, log=True)] = Field(
         50, ge=0, description="principal components that neighbours are sought in; 0: genes"
     )
+    batches: Literal["ignored", "scaled", "corrected"] = Field(
+        "ignored",
+        description="scaled as published: variable genes and z-scores batch by batch; corrected: "
+        "also as many neighbours in each batch, and a count decoder told the batch",
+    )
     published_graph: bool = Field(
         False, description="directed neighbours with self-edges, as in the published program"
     )
