@@ -82,7 +82,7 @@ class GraphParameters(Parameters):
         200, ge=0, description="updates, of all cells at once, before there are clusters"
     )
     learning_rate: Annotated[float, Search(1e-4, 1e-2, log=True)] = Field(
-        5e-3, gt=0, le=1, description="step size of Adam before there are clusters"
+        1e-3, gt=0, le=1, description="step size of Adam before there are clusters"
     )
     max_epochs: Annotated[int, Search(50, 500, log=True)] = Field(
         100, ge=0, description="updates with clusters, at most"
