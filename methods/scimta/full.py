@@ -148,8 +148,10 @@ class ScIMTA(GraphAutoencoder):
 
         Expected counts with ``denoiser=none``. Raises ``DataError`` for other cells.
         """
-        expected = super().impute(data)
-        return expected if self.imputation_ is None else self.imputation_.values.toarray()
+        self.check_cells(data)
+        if self.imputation_ is None:
+            return super().impute(data)
+        return self.imputation_.values.toarray()
 
     def build(self, data: AnnData, cells: CellTensors, context: Context) -> JointModel:
         """Return the network of cells and genes."""

@@ -173,12 +173,16 @@ class GraphAutoencoder(Method):
 
         Raises ``DataError`` for other cells: a code depends on a cell's place in the graph.
         """
+        self.check_cells(data)
+        return self._model.expected_counts()
+
+    def check_cells(self, data: AnnData) -> None:
+        """Raise ``DataError`` unless these are the cells of the fit."""
         if list(data.obs_names) != self._names:
             raise DataError(
                 f"{self.name}: other cells ({data.n_obs}) than those of the fit "
                 f"({len(self._names)}); their codes come from their graph, so fit them together."
             )
-        return self._model.expected_counts()
 
     def _graph(self, inputs: np.ndarray, context: Context) -> tuple[Graph, dict[str, str]]:
         """Return the cells' graph, and what is worth a note."""
