@@ -113,7 +113,7 @@ def add_scores(
     console: Console,
 ) -> Rescored:
     """Compute what finished jobs lack and write it to their runs."""
-    from bench.tracking import read_json
+    from bench.tracked import read_json
 
     told = Rescored()
     todo = []
@@ -266,7 +266,7 @@ def _key(row: dict[str, Any], result: Result) -> str:
     Then 'bench run' takes the run for done, as long as the method is the same.
     """
     from bench.jobs import score_key
-    from bench.tracking import read_json
+    from bench.tracked import read_json
 
     stamps = read_json(row["stamps"]) | result.stamps
     wanted = _applicable(metrics(), row["rare_type"])

@@ -22,14 +22,13 @@ from urllib.parse import unquote, urlparse
 from bench.config import Settings
 from bench.errors import StoreError
 from bench.jobs import FAILURES
-from bench.provenance import git_commit, versions
-from bench.split import ORACLE
+from bench.moved import renew_addresses
 from bench.spool import Result
+from bench.tracked import TAG_CHARACTERS, common_tags, cut, job_tags, read_json, row_of
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 _PAGE = 1000
 _BATCH = 900
-_TAG_CHARACTERS = 4000
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,8 @@ class Tracker:
         self.uri = uri
         self.lock = FileLock(_make(settings.results) / ".commit.lock", thread_local=False)
         with self.lock:
+            if local and settings.database.is_file():
+                renew_addresses(settings.database, settings.results)
             self._client = _client(uri)
             self.experiment_id = self._open_experiment(settings, local, create)
 
@@ -143,7 +144,7 @@ class Tracker:
             for run in self._search("tags.kind='session'")
         }
         return [
-            _row(run, self.artifact_folder(run))
+            row_of(run, self.artifact_folder(run))
             | {"command": commands.get(run.data.tags.get("session_id", ""), "")}
             for run in self._jobs()
         ]
@@ -184,11 +185,11 @@ class Tracker:
             run_name=name,
             tags={
                 "kind": "session",
-                "command": command[:_TAG_CHARACTERS],
+                "command": command[:TAG_CHARACTERS],
                 "host": platform.node(),
                 "pid": str(os.getpid()),
                 "mlflow.note.content": f"`{command}`",
-                **_common_tags(),
+                **common_tags(),
                 **tags,
             },
         )
@@ -223,9 +224,9 @@ class Tracker:
             run_id = str(found[0].info.run_id)
             self._client.update_run(run_id, status="RUNNING")
             return run_id
-        whole = {"kind": "study", "study": name, "mlflow.parentRunId": session, **_common_tags()}
+        whole = {"kind": "study", "study": name, "mlflow.parentRunId": session, **common_tags()}
         run = self._client.create_run(
-            self.experiment_id, run_name=f"study {name}", tags=_cut(whole | tags)
+            self.experiment_id, run_name=f"study {name}", tags=cut(whole | tags)
         )
         return str(run.info.run_id)
 
@@ -239,7 +240,7 @@ class Tracker:
         metrics = [Metric(k, float(v), now, 0) for k, v in values.items() if math.isfinite(v)]
         self._client.log_batch(run_id, metrics=metrics)
         if note:
-            self._client.set_tag(run_id, "mlflow.note.content", note[:_TAG_CHARACTERS])
+            self._client.set_tag(run_id, "mlflow.note.content", note[:TAG_CHARACTERS])
         for path in files:
             self._client.log_artifact(run_id, str(path))
         self._client.set_terminated(run_id, status)
@@ -278,7 +279,7 @@ class Tracker:
             self.experiment_id,
             start_time=int(result.started * 1000),
             run_name=job.name,
-            tags=_job_tags(result),
+            tags=job_tags(result),
         )
         run_id = str(run.info.run_id)
         now = int(result.ended * 1000)
@@ -328,17 +329,8 @@ class Tracker:
             self._client.log_batch(
                 run_id,
                 metrics=[Metric(k, float(v), now, 0) for k, v in scores.metrics.items()],
-                tags=[RunTag(k, text[-_TAG_CHARACTERS:]) for k, text in texts.items()],
+                tags=[RunTag(k, text[-TAG_CHARACTERS:]) for k, text in texts.items()],
             )
-
-
-def read_json(text: str | None) -> dict[str, Any]:
-    """Return a tag that holds a JSON object; empty if it is absent or was cut."""
-    try:
-        found = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _client(uri: str) -> Any:
@@ -363,61 +355,6 @@ def _make(folder: Path) -> Path:
     return folder
 
 
-def _common_tags() -> dict[str, str]:
-    return {"git_commit": git_commit(), "versions": json.dumps(versions())}
-
-
-def _job_tags(result: Result) -> dict[str, str]:
-    job = result.job
-    tags = {
-        "kind": "trial" if job.study else "job",
-        "method": job.method,
-        "method_name": job.method_name,
-        "family": job.family,
-        "dataset": job.dataset,
-        "modality": job.facts["modality"],
-        "seed": str(job.seed),
-        "protocol": job.protocol,
-        "profile": job.profile,
-        "status": result.status,
-        "reason": result.reason,
-        "fit_key": job.fit_key,
-        "score_key": job.score_key,
-        "device": job.device,
-        "threads": str(job.threads),
-        "timeout": str(job.timeout),
-        "memory": str(job.memory),
-        "uses": ",".join(job.uses),
-        "n_cells": str(job.facts["n_cells"]),
-        "n_features": str(job.facts["n_features"]),
-        "n_types": str(job.facts["n_types"]),
-        "rare_type": job.facts.get("rare_type", ""),
-        "source": job.facts["source"],
-        "stamps": json.dumps(result.stamps),
-        "missing": json.dumps(result.missing),
-        "notes": json.dumps(result.notes | {k: str(v) for k, v in result.facts.items()}),
-        "mlflow.source.name": "bench",
-        **_common_tags(),
-    }
-    if result.session:
-        tags["mlflow.parentRunId"] = result.session
-        tags["session_id"] = result.session
-    if job.study:
-        tags["mlflow.parentRunId"] = job.study["run"]
-        tags |= {"study": job.study["name"], "trial": str(job.study["trial"]), "part": job.part}
-    if job.protocol == "oracle":
-        tags["watermark"] = ORACLE
-    if result.log_tail:
-        tags["log_tail"] = result.log_tail
-        tags["mlflow.note.content"] = f"{result.status}: {result.reason}"
-    return _cut(tags)
-
-
-def _cut(tags: dict[str, str]) -> dict[str, str]:
-    """Keep the end of long texts; the full ones are in the artifact result.json."""
-    return {name: value[-_TAG_CHARACTERS:] for name, value in tags.items()}
-
-
 def _dataset_input(result: Result) -> Any:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
@@ -439,41 +376,3 @@ def _committed(run: Any) -> Committed:
         run.info.run_id, tags["status"], float(tags["timeout"]), float(tags["memory"]),
         tags.get("reason", ""), dict(run.data.metrics),
     )  # fmt: skip
-
-
-_TEXT = (
-    "session_id", "method", "method_name", "family", "dataset", "modality", "protocol", "profile",
-    "status", "reason", "log_tail", "fit_key", "score_key", "device", "uses", "git_commit",
-    "versions", "missing", "notes", "source", "stamps", "rescored", "rare_type",
-)  # fmt: skip
-_WHOLE = ("seed", "threads", "n_cells", "n_features", "n_types")
-
-
-def _digests(run: Any) -> dict[str, str]:
-    """Return what identifies counts and labels of the run's dataset; empty where not recorded."""
-    inputs = run.inputs.dataset_inputs if run.inputs else []
-    if not inputs:
-        return {"counts_digest": "", "labels_digest": ""}
-    dataset = inputs[0].dataset
-    labels = read_json(dataset.source).get("labels", "")
-    return {"counts_digest": dataset.digest, "labels_digest": str(labels)}
-
-
-def _row(run: Any, folder: str | None) -> dict[str, Any]:
-    tags: dict[str, str] = run.data.tags
-    row: dict[str, Any] = {"run_id": run.info.run_id, "experiment_id": run.info.experiment_id}
-    row |= {name: tags.get(name, "") for name in _TEXT}
-    row |= {name: int(tags[name]) for name in _WHOLE}
-    row["started"] = run.info.start_time
-    row["params"] = json.dumps(
-        {k: v for k, v in run.data.params.items() if not k.startswith("recipe.")}
-    )
-    row["artifacts"] = folder
-    row |= _digests(run)
-    gone = read_json(tags.get("missing"))  # a newer version may not be defined where an older was
-    row |= {
-        name: value
-        for name, value in run.data.metrics.items()
-        if not name.startswith("epoch/") and name not in gone
-    }
-    return row

@@ -8,6 +8,7 @@ import pandas as pd
 import psutil
 import pytest
 
+import bench
 from bench.errors import BenchError
 
 
@@ -193,3 +194,19 @@ def test_a_method_edited_during_the_run_is_not_stored_as_what_it_was(bench_run, 
 
 def test_lines_name_a_method_with_its_parameters(bench_run):
     assert "slow[seconds=0.1] · toy · seed 0  done" in bench_run("slow[seconds=0.1]").text
+
+
+def test_a_moved_results_folder_keeps_its_artifacts(bench_run, flags, capsys):
+    bench_run("noop", seeds=1)
+    old, new = flags["results"], flags["results"].with_name("renamed 100 %")
+    old.rename(new)
+    again = bench_run("noop", seeds=2, results=new)
+    assert "1 jobs to run, 1 in the store" in again.text
+    assert f"{new} was moved or copied" in capsys.readouterr().err
+    table = bench.load_results(new)
+    assert len(table) == 2
+    for folder in table["artifacts"]:
+        assert Path(folder).is_relative_to(new)
+        assert (Path(folder) / "embedding.parquet").is_file()
+    assert not old.exists()
+    assert capsys.readouterr().err == ""
