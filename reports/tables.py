@@ -343,7 +343,7 @@ def _note(
     """Return why a method has no mean or rank, or that they rest on fewer seeds; else empty."""
     lacking = [name for name in (expected or rows["dataset"].unique()) if name not in having]
     if family == CONTROL:
-        return "control, never ranked" + (f"; lacks {', '.join(lacking)}" if lacking else "")
+        return "never ranked" + (f"; lacks {', '.join(lacking)}" if lacking else "")
     if method.endswith(ORACLE):
         return "not ranked: tuned on the labels it is scored on"
     if method.endswith(GUIDED):

@@ -44,7 +44,7 @@ def test_controls_are_never_ranked(two_datasets):
     board = leaderboard(two_datasets).set_index("method")
     assert board.index[-1] == "truth"
     assert pd.isna(board.at["truth", "rank"])
-    assert board.at["truth", "note"] == "control, never ranked"
+    assert board.at["truth", "note"] == "never ranked"
     assert board.at["good", "rank"] == 1
 
 
@@ -64,7 +64,7 @@ def test_no_mean_over_holes(two_datasets, make_job):
     assert pd.isna(board.at["gone", ARI])
     assert pd.isna(board.at["gone", "± 95 %"])
     assert pd.isna(board.at["random", ARI])
-    assert board.at["random", "note"] == "control, never ranked; lacks b"
+    assert board.at["random", "note"] == "never ranked; lacks b"
     # A dataset on which nobody competes counts for no mean.
     assert board.at["good", ARI] == pytest.approx(0.81)
     assert board.at["truth", ARI] == 1
