@@ -391,6 +391,6 @@ def as_text(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
     def one(value: Any) -> str:
         if value is None or value is pd.NA or value != value:
             return "–"
-        return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+        return f"{value:z.{digits}f}" if isinstance(value, float) else str(value)
 
     return table.astype(object).map(one)
