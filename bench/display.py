@@ -109,7 +109,7 @@ class Display:
 def _ari(result: Result) -> str:
     ari = result.metrics.get("kmeans/ari")
     protocol = "" if result.job.protocol == "default" else f", {result.job.protocol}"
-    return "" if ari is None else f", ARI {ari:.3f} (k-means, k from truth{protocol})"
+    return "" if ari is None else f", ARI {ari:z.3f} (k-means, k from truth{protocol})"
 
 
 def duration(seconds: float) -> str:

@@ -179,7 +179,7 @@ def leaderboard_table(results: pd.DataFrame) -> Table:
     from bench.reports.tables import leaderboard
 
     def number(value: Any, digits: int) -> str:
-        return f"{value:.{digits}f}" if value == value and value is not None else "–"
+        return f"{value:z.{digits}f}" if value == value and value is not None else "–"
 
     rows, notes = [], []
     for row in leaderboard(results).astype(object).to_dict("records"):

@@ -17,7 +17,9 @@ from statistics import median
 
 from _figures import flags, show
 
-SORTED = "document.querySelector('#score-table th[aria-sort=ascending]') !== null"
+SORTED = """["ascending", "descending"].includes(
+    document.querySelector('#score-table th.number').getAttribute('aria-sort'))"""
+LONGEST = 30
 
 
 def main() -> None:
@@ -44,8 +46,12 @@ def first_sort(browser, page: Path) -> float:
     tab = browser.new_context(offline=True, viewport={"width": 1280, "height": 800}).new_page()
     started = time.perf_counter()
     tab.goto(page.as_uri(), wait_until="commit")
-    tab.locator("#score-table thead th.number button").first.click()
-    tab.wait_for_function(SORTED)
+    button = tab.locator("#score-table thead th.number button").first
+    button.wait_for()
+    while not tab.evaluate(SORTED):  # a click before the script runs does nothing
+        button.click()
+        if time.perf_counter() - started > LONGEST:
+            sys.exit(f"{page}: the table was not sorted within {LONGEST} s")
     found = time.perf_counter() - started
     tab.context.close()
     return found

@@ -85,16 +85,16 @@ class ScSMD(Method):
         dilations: Annotated[
             Layers, Search(choices=("1-2", "1-2-4", "2-4-6-8"), when=_DILATED)
         ] = Field((2, 4, 6, 8), min_length=1, description="of the gate's branches")
-        batch_size: Annotated[int, Search(64, 1024, log=True)] = Field(
+        batch_size: Annotated[int, Search(32, 1024, log=True)] = Field(
             100, ge=2, description="cells per update"
         )
-        pretrain_epochs: Annotated[int, Search(10, 200, log=True)] = Field(
+        pretrain_epochs: Annotated[int, Search(5, 200, log=True)] = Field(
             20, ge=0, description="passes in phase 1, reconstruction"
         )
         learning_rate: Annotated[float, Search(1e-4, 3e-3, log=True)] = Field(
             1e-3, gt=0, le=1, description="step size of Adam in phase 1"
         )
-        max_epochs: Annotated[int, Search(5, 100, log=True)] = Field(
+        max_epochs: Annotated[int, Search(2, 100, log=True)] = Field(
             20, ge=0, description="passes in phase 2, fuzzy clusters, at most"
         )
         cluster_learning_rate: Annotated[float, Search(1e-5, 1e-3, log=True)] = Field(
