@@ -30,7 +30,7 @@ def as_markdown(
     lines = [f"# {plain(title)}", "", f"{counts(table)}", ""]
     lines += [f"- **Note:** {plain(text)}" for text in warnings(results)]
     for sentence in verdict(table):
-        about = f"**{plain(sentence.dataset)}**: " if sentence.dataset else ""
+        about = f"**{plain(sentence.about)}**: " if sentence.about else ""
         lines.append(f"- {about}{plain(sentence.text)}")
     if studies:
         lines += ["", "## Searches", "", to_markdown(tuning.table(studies)), ""]

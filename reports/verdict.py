@@ -21,10 +21,10 @@ _RANDOM_MOST = 0.05
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence with the dataset it is about, if any."""
+    """A sentence with the dataset or the modality it is about, if any."""
 
     text: str
-    dataset: str = ""
+    about: str = ""
 
 
 def verdict(results: pd.DataFrame, metric: str = MAIN) -> list[Sentence]:
@@ -42,7 +42,7 @@ def verdict(results: pd.DataFrame, metric: str = MAIN) -> list[Sentence]:
         block = complete_block(rows, metric)
         several = table["modality"].replace("", None).nunique() > 1
         text = what_ranks_show(block)
-        sentences.append(Sentence(f"{modality}: {text}" if several else text))
+        sentences.append(Sentence(text, str(modality) if several else ""))
     return sentences
 
 
