@@ -22,9 +22,9 @@ from typing import Any
 from bench.execute.child import main
 
 PRELOAD = (
-    "numpy", "scipy.sparse", "pandas", "anndata", "pyarrow.parquet", "torch", "sklearn.cluster",
-    "sklearn.decomposition", "sklearn.metrics", "sklearn.neighbors", "igraph",
-    "scanpy", "umap", "bench.score", "bench.prepare", "bench.store",
+    "bench.execute.apart", "numpy", "scipy.sparse", "pandas", "anndata", "pyarrow.parquet",
+    "torch", "sklearn.cluster", "sklearn.decomposition", "sklearn.metrics", "sklearn.neighbors",
+    "igraph", "scanpy", "umap", "bench.score", "bench.prepare", "bench.store",
 )  # fmt: skip
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",

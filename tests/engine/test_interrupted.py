@@ -39,6 +39,7 @@ def start(flags: dict[str, Any], methods: str, seeds: int) -> subprocess.Popen[s
         env=os.environ | {MARK: str(flags["results"])},
         # A shell's background job ignores Ctrl-C, and so would all that it starts.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        start_new_session=True,
     )
 
 
@@ -109,16 +110,22 @@ def test_kill_9_leaves_no_process_and_loses_nothing(flags: dict[str, Any], resul
     check_store(results, 10)
 
 
-def test_ctrl_c_keeps_what_is_done_and_says_so(flags: dict[str, Any], results: Path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_or_timeout_keeps_what_is_done_and_says_so(
+    flags: dict[str, Any], results: Path, number: signal.Signals
+):
     driver = start(flags, "slow[seconds=0.4]", 10)
     wait_for_lines(driver, "done", 2)
-    driver.send_signal(signal.SIGINT)
+    # A terminal, timeout and batch systems signal the group, with it the server of the fits.
+    os.killpg(driver.pid, number)
     text, _ = driver.communicate(timeout=20)
     assert driver.returncode == 130, text
     assert "run the same command to go on" in text
     assert "Traceback" not in text
     assert left_of(flags) == []
-    assert 2 <= len(load(results)) < 10
+    table = load(results)
+    assert 2 <= len(table) < 10
+    assert set(table["status"]) == {"done"}, "an interrupted job has no result"
 
 
 def test_two_drivers_on_one_store_double_nothing(flags: dict[str, Any], results: Path):
