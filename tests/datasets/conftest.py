@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from _served import Server
 
+from bench.datasets import _download
 from bench.registry import datasets
 
 
@@ -19,3 +22,18 @@ def loader(tmp_path: Path):
         return cls(built, cache=tmp_path / "cache", offline=True)
 
     return make
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr(_download, "PAUSE", 0.01)
+    for name in ("BENCH_DATA_DIR", "BENCH_MIRROR", "BENCH_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    made = Server()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
