@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from bench.parameters import Parameters
-from bench.recipe import ATAC, MULTIOME, RNA, DatasetInfo, Recipe
+from bench.recipe import ATAC, MULTIOME, RNA, DatasetInfo, PairedInfo, PairedRecipe, Recipe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ATAC", "MULTIOME", "RNA", "USABLE", "Context", "DatasetInfo", "Fit", "Knowledge", "Method",
-    "Recipe",
+    "PairedInfo", "PairedRecipe", "Recipe",
 ]  # fmt: skip
 
 USABLE = frozenset({"n_clusters", "batch", "labels", "markers", "proteins"})
@@ -128,8 +128,11 @@ class Method(ABC):
     def __init__(self, params: Any) -> None:
         self.params = params
 
-    def recipe(self, info: DatasetInfo) -> Recipe:
-        """Return the preparation this method wants; a pure function."""
+    def recipe(self, info: DatasetInfo) -> Recipe | PairedRecipe:
+        """Return the preparation this method wants; a pure function.
+
+        For paired data ``info`` is a ``PairedInfo`` and the answer a ``PairedRecipe``.
+        """
         return Recipe()
 
     def uses(self) -> frozenset[str]:

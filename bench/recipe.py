@@ -85,3 +85,42 @@ def accessible_peaks(*, low: float = 0.01, high: float = 0.9, min_peaks: int = 0
     Source of the two filters: SCALE (Xiong et al. 2019) and Huang et al. 2021.
     """
     return Recipe(min_features=min_peaks, min_cells=low, max_cells=high, binarize=True)
+
+
+# Pairs of recipes: ``bench.keys.preparation_digest`` ends above this line, because a part of
+# paired data is prepared by its own recipe exactly as data of one modality are.
+
+
+@dataclass(frozen=True)
+class PairedInfo(DatasetInfo):
+    """The facts about paired data; counts of genes and of peaks of the same cells.
+
+    ``n_features``, ``mean_counts`` and ``density`` are of both together.
+    """
+
+    parts: dict[str, DatasetInfo]
+    """The facts about each modality, by ``rna`` and ``atac``."""
+
+
+@dataclass(frozen=True)
+class PairedRecipe:
+    """Preparation of both modalities of paired data; cells must be kept by both."""
+
+    rna: Recipe
+    atac: Recipe
+
+    @property
+    def batch_aware(self) -> bool:
+        """True if either part ranks features within each batch."""
+        return self.rna.batch_aware or self.atac.batch_aware
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON types."""
+        return asdict(self)
+
+
+def as_recipe(values: dict[str, Any]) -> Recipe | PairedRecipe:
+    """Return the recipe, of one modality or paired, that ``as_dict`` gave these values of."""
+    if values.keys() == {RNA, ATAC}:
+        return PairedRecipe(**{part: Recipe(**steps) for part, steps in values.items()})
+    return Recipe(**values)

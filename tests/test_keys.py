@@ -65,3 +65,21 @@ def test_digest_ignores_order_and_tells_values_apart():
     assert keys.digest({"a": 1, "b": 2}) == keys.digest({"b": 2, "a": 1})
     assert keys.digest({"a": 1}) != keys.digest({"a": 1.5})
     assert keys.digest(["a", "b"]) != keys.digest(["ab"])
+
+
+def test_pairs_of_recipes_are_no_part_of_the_preparation_of_one_matrix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    source = (keys._FOLDER / "recipe.py").read_text()
+    (tmp_path / "prepare").mkdir()
+    monkeypatch.setattr(keys, "_FOLDER", tmp_path)
+
+    def digest(text: str) -> str:
+        (tmp_path / "recipe.py").write_text(text)
+        keys.preparation_digest.cache_clear()
+        return keys.preparation_digest()
+
+    before = digest(source)
+    assert digest(source + "\nx = 1\n") == before
+    assert digest(source.replace("log1p: bool", "log1p : bool")) != before
+    keys.preparation_digest.cache_clear()
