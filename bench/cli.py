@@ -14,6 +14,7 @@ from bench.cli_compare import compare_command
 from bench.cli_data import data_app
 from bench.cli_fit import fit_command
 from bench.cli_search import finish, search_command
+from bench.cli_ui import ui_command
 from bench.errors import BenchError, UsageError
 from bench.options import (
     AsJson,
@@ -71,6 +72,7 @@ app.add_typer(data_app, name="data")
 app.command("fit")(fit_command)
 app.command("compare")(compare_command)
 app.command("search")(search_command)
+app.command("ui")(ui_command)
 
 
 @app.command("run")
@@ -248,38 +250,6 @@ def report_command(
     console.print(f"report: {page}", markup=False, highlight=False)
 
 
-@app.command("ui")
-def ui_command(
-    results: Results = None,
-    port: Annotated[int, typer.Option(help="port on this machine")] = 5000,
-    config: Config = None,
-) -> None:
-    """Open the MLflow UI on the store."""
-    import subprocess
-
-    from bench.config import load_settings
-
-    settings = load_settings(flags(results=results), config)
-    if settings.tracking_uri:
-        raise UsageError(f"the store is a server already: open {settings.tracking_uri}.")
-    if not settings.database.is_file():
-        raise UsageError(f"{settings.results}: no results there; run 'bench run' first.")
-    make_console().print(
-        f"MLflow UI on http://127.0.0.1:{port} in about 20 seconds (Ctrl-C ends it)"
-    )
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
-        "--backend-store-uri", f"sqlite:///{settings.database.resolve()}",
-        "--artifacts-destination", (settings.results.resolve() / "artifacts").as_uri(),
-        "--serve-artifacts",
-    ]  # fmt: skip
-    try:
-        code = subprocess.run(command, env=_ui_environment()).returncode
-    except KeyboardInterrupt:
-        code = 0
-    raise typer.Exit(code)
-
-
 @app.command("test-method")
 def conformance_command(
     name: Annotated[str, typer.Argument(help="a method, a plugin file, or all")],
@@ -357,12 +327,6 @@ def _list(
         from bench.listing import show
 
         show(content, make_console())
-
-
-def _ui_environment() -> dict[str, str]:
-    import os
-
-    return {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
 def _left_json(plan: Plan) -> list[dict[str, str]]:

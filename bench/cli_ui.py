@@ -1,0 +1,77 @@
+"""The verb ``bench ui``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from bench.errors import UsageError
+from bench.options import Config, Experiment, Results, flags, make_console
+
+
+def ui_command(
+    results: Results = None,
+    experiment: Experiment = None,
+    port: Annotated[int, typer.Option(help="port on this machine")] = 5000,
+    config: Config = None,
+) -> None:
+    """Open the MLflow UI on the store."""
+    import subprocess
+
+    from bench.config import load_settings
+
+    settings = load_settings(flags(results=results, experiment=experiment), config)
+    if settings.tracking_uri:
+        raise UsageError(f"the store is a server already: open {settings.tracking_uri}.")
+    if not settings.database.is_file():
+        raise UsageError(f"{settings.results}: no results there; run 'bench run' first.")
+    root = f"http://127.0.0.1:{port}/"
+    console = make_console()
+    console.print("MLflow UI in about 20 seconds (Ctrl-C ends it); the jobs, the best ARI first:")
+    console.print(root + jobs_page(settings.database, settings.experiment), soft_wrap=True)
+    console.print("Choose the metrics to show under Columns.")
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
+        "--backend-store-uri", f"sqlite:///{settings.database.resolve()}",
+        "--artifacts-destination", (settings.results.resolve() / "artifacts").as_uri(),
+        "--serve-artifacts",
+    ]  # fmt: skip
+    try:
+        environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+        code = subprocess.run(command, env=environment).returncode
+    except KeyboardInterrupt:
+        code = 0
+    raise typer.Exit(code)
+
+
+def jobs_page(database: Path, experiment: str) -> str:
+    """Return the part of the address after the server's that shows the jobs of an experiment.
+
+    MLflow's start page is for traces of language models, and its list of runs begins with
+    sessions. Raises ``UsageError`` if the store has no such experiment or cannot be read.
+    """
+    import sqlite3
+    from contextlib import closing
+
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as store:
+            there = dict(store.execute("SELECT name, experiment_id FROM experiments"))
+    except sqlite3.Error as error:
+        raise UsageError(f"{database}: cannot be read as a store: {error}.") from None
+    if experiment not in there:
+        names = ", ".join(sorted(name for name in there if name != "Default")) or "none"
+        raise UsageError(
+            f"{database}: no experiment '{experiment}'; there are: {names}. Name one of them "
+            "with --experiment."
+        )
+    wanted = {
+        "workflowType": "machine_learning", "searchFilter": "tags.kind = 'job'",
+        "orderByKey": "metrics.`kmeans/ari`", "orderByAsc": "false",
+    }  # fmt: skip
+    query = "&".join(f"{key}={quote(value)}" for key, value in wanted.items())
+    return f"#/experiments/{there[experiment]}/runs?{query}"

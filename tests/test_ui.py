@@ -1,0 +1,37 @@
+"""The address at which ``bench ui`` shows the jobs."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import pytest
+
+from bench.cli_ui import jobs_page
+from bench.errors import UsageError
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "my results #1?.db"
+    with sqlite3.connect(path) as store:
+        store.execute("CREATE TABLE experiments (experiment_id INTEGER, name TEXT)")
+        store.executemany("INSERT INTO experiments VALUES (?, ?)", [(0, "Default"), (7, "bench")])
+    return path
+
+
+def test_the_page_shows_jobs_by_their_score(database: Path):
+    place, query = jobs_page(database, "bench").split("?")
+    assert place == "#/experiments/7/runs"
+    asked = {key: value for key, (value,) in parse_qs(query).items()}
+    assert asked["searchFilter"] == "tags.kind = 'job'"
+    assert asked["orderByKey"] == "metrics.`kmeans/ari`"
+
+
+def test_another_experiment_or_file_is_one_line(database: Path, tmp_path: Path):
+    with pytest.raises(UsageError, match=r"no experiment 'mine'; there are: bench\. Name one"):
+        jobs_page(database, "mine")
+    (tmp_path / "text").write_text("no database, but long enough to be read as one" * 99)
+    with pytest.raises(UsageError, match="cannot be read as a store"):
+        jobs_page(tmp_path / "text", "bench")
