@@ -31,6 +31,8 @@ THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
 )  # fmt: skip
 _POLL_SECONDS = 0.1
+_CHILDREN_SECONDS = 1.0
+"""How often a fit's own children are looked for: that reads every process of the machine."""
 _starting = threading.Lock()
 
 Message = Callable[[str, Any], str | None]
@@ -178,12 +180,17 @@ class _Watch:
         self.pid, self.limits, self.started = pid, limits, started
         self.baseline = 0
         self.peak = 0
+        self._known: list[Any] = []
+        self._looked = -_CHILDREN_SECONDS
 
     def check(self, cancelled: threading.Event | None) -> Outcome | None:
         if cancelled is not None and cancelled.is_set():
             return Outcome("cancelled", "interrupted")
-        if time.monotonic() - self.started > self.limits.seconds:
+        now = time.monotonic()
+        if now - self.started > self.limits.seconds:
             return Outcome("timeout", f"longer than the limit of {self.limits.seconds:g} s")
+        if now - self._looked >= _CHILDREN_SECONDS:
+            self._known, self._looked = self._tree(), now
         resident = sum(self._resident())
         self.peak = max(self.peak, resident)
         if self.baseline and resident - self.baseline > self.limits.memory_gib * 2**30:
@@ -202,7 +209,7 @@ class _Watch:
     def _resident(self) -> Iterator[int]:
         import psutil
 
-        for process in self._tree():
+        for process in self._known:
             with contextlib.suppress(psutil.Error):
                 yield process.memory_info().rss
 
