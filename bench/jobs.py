@@ -14,8 +14,9 @@ from typing import Any
 from bench.config import Settings
 from bench.errors import UsageError
 from bench.keys import digest, preparation_digest, source_digest
-from bench.method import USABLE, Method
+from bench.method import MULTIOME, USABLE, Method
 from bench.metrics import metrics, metrics_version
+from bench.paired import VERSION as PAIRED_VERSION
 from bench.paramsfile import FromFile
 from bench.recipe import Recipe
 from bench.registry import Entry, Registry
@@ -288,7 +289,9 @@ def with_seed(job: Job, seed: int) -> Job:
         "labels": facts["labels_digest"] if "labels" in job.uses else None,
         "batch": facts["batch_digest"] if "batch" in job.uses else None,
     }
-    part = {"fitted_on": facts["fitted_on"]} if facts.get("fitted_on") else {}
+    part: dict[str, Any] = {"fitted_on": facts["fitted_on"]} if facts.get("fitted_on") else {}
+    if facts["modality"] == MULTIOME:
+        part["paired"] = PAIRED_VERSION
     # Only where they are used: the keys of all other fits stay as they were.
     if "markers" in job.uses:
         knowledge["markers"] = job.markers
@@ -328,6 +331,9 @@ def score_key(job: Job, fit_key: str) -> str:
     if job.facts.get("rare_type"):
         rare = {name: metric for name, metric in metrics().items() if metric.kind == "rare"}
         content += [job.facts["rare_type"], job.facts["train_digest"], metrics_version(rare)]
+    if job.facts["modality"] == MULTIOME:
+        both = {name: metric for name, metric in metrics().items() if metric.kind == "paired"}
+        content.append(metrics_version(both))
     if job.part != "report":
         content += [job.part, job.study["name"], job.metrics]
     return digest(content)

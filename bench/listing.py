@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.recipe import MULTIOME
 from bench.registry import datasets, methods
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Row = dict[str, Any]
+_BOTH = (None, MULTIOME)
+"""Modality of a row that has scores of paired data; not named if there is one only."""
 _SUMMARY_WIDTH = 110
 """Narrower terminals show no summaries."""
 
@@ -175,12 +178,21 @@ def conformance(name: str, plugins: tuple[str, ...], console: Console) -> bool:
 
 
 def leaderboard_table(results: pd.DataFrame) -> Table:
-    """Return the leaderboard by k-means ARI as a rich table that fits a narrow terminal."""
+    """Return the leaderboard by k-means ARI as a rich table that fits a narrow terminal.
+
+    Paired data add the mean of two scores of unseen cells.
+    """
+    from bench.reports.names import label
     from bench.reports.tables import leaderboard
 
     def number(value: Any, digits: int) -> str:
         return f"{value:z.{digits}f}" if value == value and value is not None else "–"
 
+    paired = {}
+    for key in ("paired/match_auroc", "paired/translation_auroc_genes"):
+        if key in results and results[key].notna().any():
+            board = leaderboard(results[results[key].notna()], key)
+            paired[label(key)] = dict(zip(board["method"], board[label(key)], strict=True))
     rows, notes = [], []
     for row in leaderboard(results).astype(object).to_dict("records"):
         mean, spread = row["ARI (k-means)"], row["± 95 %"]
@@ -191,6 +203,10 @@ def leaderboard_table(results: pd.DataFrame) -> Table:
                 "method": row["method"],
                 **({"data": row["data"]} if "data" in row else {}),
                 "ARI ± 95 %": number(mean, 3) + (f" ± {spread:.3f}" if spread == spread else ""),
+                **{
+                    name: number(means.get(row["method"]), 3) if row.get("data") in _BOTH else ""
+                    for name, means in paired.items()
+                },
                 "mean rank": number(row["mean rank"], 1),
                 "datasets": row["datasets"],
                 "failed": row["failed jobs"] or "",

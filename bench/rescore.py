@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench.config import Settings, load_settings
 from bench.errors import BenchError, UsageError, did_you_mean
+from bench.method import MULTIOME
 from bench.metrics import Metric, metrics, stamp
+from bench.paired import FOLDER as PAIRED
 from bench.selectors import split
 from bench.spool import Result
 
@@ -120,7 +122,7 @@ def add_scores(
     for row in rows:
         told.fits += 1
         stamps = read_json(row["stamps"])
-        here = _applicable(wanted, row["rare_type"])
+        here = _applicable(wanted, row)
         lacking = [name for name, one in here.items() if stamps.get(name) != stamp(one)]
         if not lacking:
             told.current += 1
@@ -220,6 +222,8 @@ def _score(
     for name in _FILES:
         if (Path(row["artifacts"]) / name).is_file():
             shutil.copy(Path(row["artifacts"]) / name, folder / "artifacts")
+    if (Path(row["artifacts"]) / PAIRED).is_dir():
+        shutil.copytree(Path(row["artifacts"]) / PAIRED, folder / "artifacts" / PAIRED)
     payload = {
         "job": result.job.as_dict(), "cache": str(settings.cache_dir), "folder": str(folder),
         "log": str(folder / "log.txt"), "threads": settings.threads,
@@ -269,15 +273,19 @@ def _key(row: dict[str, Any], result: Result) -> str:
     from bench.tracked import read_json
 
     stamps = read_json(row["stamps"]) | result.stamps
-    wanted = _applicable(metrics(), row["rare_type"])
+    wanted = _applicable(metrics(), row)
     if any(stamps.get(name) != stamp(metric) for name, metric in wanted.items()):
         return str(row["score_key"])
     return score_key(replace(result.job, metrics=None), result.job.fit_key)
 
 
-def _applicable(wanted: dict[str, Metric], rare_type: str) -> dict[str, Metric]:
-    """Return the metrics that a dataset can have: those of a rare type only if it names one."""
-    return {name: one for name, one in wanted.items() if rare_type or one.kind != "rare"}
+def _applicable(wanted: dict[str, Metric], row: dict[str, Any]) -> dict[str, Metric]:
+    """Return the metrics that a dataset can have.
+
+    Those of a rare type only if it names one, those of paired data only if it has both parts.
+    """
+    there = {"rare": bool(row["rare_type"]), "paired": row["modality"] == MULTIOME}
+    return {name: one for name, one in wanted.items() if there.get(one.kind, True)}
 
 
 def _source_now(result: Result, plugins: tuple[str, ...]) -> str:

@@ -7,19 +7,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bench.metrics import Fact, Metric, Missing, RareTask, metrics
+from bench.metrics import Fact, Metric, Missing, PairedTasks, RareTask, metrics
 from bench.seeds import derive
 
 if TYPE_CHECKING:
     import numpy as np
 
-RESERVED = frozenset({"kmeans", "leiden", "embedding"})
+RESERVED = frozenset({"kmeans", "leiden", "embedding", "paired"})
 """First parts of score keys that belong to the harness."""
 
 
 @dataclass
 class Scores:
-    """What scoring one fit gives; keys are ``<clustering>/<metric>`` and ``embedding/<metric>``.
+    """What scoring one fit gives; keys are ``<clustering>/<metric>``, ``embedding/<metric>``.
+
+    And ``paired/<metric>`` for tasks on both parts of unseen cells.
 
     ``values`` holds finite numbers only. A metric is either in ``values`` or in ``missing``.
     """
@@ -43,6 +45,7 @@ def score(
     only: np.ndarray | None = None,
     k: int | None = None,
     rare: RareTask | None = None,
+    paired: PairedTasks | None = None,
     chosen: Mapping[str, Metric] | None = None,
 ) -> Scores:
     """Cluster an embedding and compute all metrics.
@@ -54,7 +57,7 @@ def score(
     types
         True type of each cell, none missing. k-means gets their number ("k from truth").
         ``None``: no label is known; there is no k-means, and only metrics of a clustering on the
-        embedding (kind ``partition``) are computed.
+        embedding (kind ``partition``) and of paired data are computed.
     own_labels
         The method's own clusterings by name. A name of the harness gets the prefix ``own_``.
     seed
@@ -68,6 +71,9 @@ def score(
         Clusters of k-means where ``types`` hides some cells' types (default: count them).
     rare
         The rare type and the held-out cells; without it metrics of a rare type are missing.
+    paired
+        What the method said of unseen cells; ``None``: the data are not paired, and nothing is
+        said of metrics that need such.
     chosen
         Metrics to compute (default: all).
 
@@ -96,11 +102,15 @@ def score(
     }
     wanted = metrics() if chosen is None else chosen
     if types is None:
-        wanted = {name: metric for name, metric in wanted.items() if metric.kind == "partition"}
+        kinds = ("partition", "paired")
+        wanted = {name: metric for name, metric in wanted.items() if metric.kind in kinds}
         true = np.zeros(len(points), dtype=np.int64)  # read by no metric of that kind
     batches = None if batch is None else _labels("batch", batch, len(points))[mask]
     _embedding_metrics(scores, wanted, points[mask], true[mask], batches, seed)
     _rare_metrics(scores, wanted, points, mask, rare, seed)
+    for metric in wanted.values():
+        if metric.kind == "paired" and paired is not None:
+            _compute(scores, f"paired/{metric.name}", metric.function, paired)
     for name, labels in scores.clusters.items():
         _cluster_metrics(scores, wanted, name, points[mask], true[mask], labels[mask], seed)
     return scores

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import tuning
 from .grid import by_job
-from .names import MAIN, label, with_interval
+from .names import FIRST, MAIN, label, with_interval
 from .published import Section, section
 from .tables import as_text, leaderboard, summary, tidy
 from .verdict import counts, verdict, warnings
@@ -15,7 +15,10 @@ from .verdict import counts, verdict, warnings
 if TYPE_CHECKING:
     import pandas as pd
 
-_SHOWN = (MAIN, "kmeans/nmi", "leiden/ari", "seconds", "peak_memory_mb")
+_SHOWN = (
+    MAIN, "kmeans/nmi", "leiden/ari", *(key for key in FIRST if key.startswith("paired/")),
+    "seconds", "peak_memory_mb",
+)  # fmt: skip
 
 
 def as_markdown(

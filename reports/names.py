@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 
 MAIN = "kmeans/ari"
 SCALES = ("raw", "scaled between the controls")
-HARNESS = ("kmeans", "leiden", "embedding")
+HARNESS = ("kmeans", "leiden", "embedding", "paired")
 """First parts of metric keys that are not a method's own clustering."""
 MEASURES = ("seconds", "cpu_seconds", "peak_memory_mb", "n_parameters", "coverage")
 FIRST = (
     "kmeans/ari", "kmeans/nmi", "kmeans/ami", "leiden/ari", "leiden/n_clusters",
     "embedding/silhouette_types", "embedding/knn_purity", "embedding/ilisi",
+    "paired/match_auroc", "paired/match_auroc_hard", "paired/foscttm", "paired/retrieval_top5",
+    "paired/translation_auroc_genes", "paired/recovery_auroc",
 )  # fmt: skip
 """Columns that a page shows at once, in this order; the others on demand."""
 _SHORT = {
@@ -38,6 +40,28 @@ _SHORT = {
     "rare_purity_held_out": "rare-type kNN purity, held out",
     "isolated_f1": "isolated-label F1",
     "isolated_f1_held_out": "isolated-label F1, held out",
+    "match_auroc": "matching AUROC",
+    "match_auroc_easy": "matching AUROC, other type",
+    "match_auroc_hard": "matching AUROC, same type",
+    "match_ap": "matching AUPRC",
+    "match_ap_easy": "matching AUPRC, other type",
+    "match_ap_hard": "matching AUPRC, same type",
+    "match_accuracy": "matching accuracy",
+    "foscttm": "FOSCTTM",
+    "retrieval_top1": "top-1 retrieval",
+    "retrieval_top5": "top-5 retrieval",
+    "retrieval_top10": "top-10 retrieval",
+    "translation_auroc_cells": "translation AUROC per cell",
+    "translation_auroc_cells_baseline": "translation AUROC per cell, detection rate",
+    "translation_auroc_genes": "translation AUROC per gene",
+    "translation_ap_cells": "translation AUPRC per cell",
+    "translation_ap_cells_baseline": "translation AUPRC per cell, detection rate",
+    "translation_ap_genes": "translation AUPRC per gene",
+    "translation_ap_genes_baseline": "translation AUPRC per gene, detection rate",
+    "recovery_auroc": "hidden genes AUROC",
+    "recovery_auroc_baseline": "hidden genes AUROC, detection rate",
+    "recovery_ap": "hidden genes AUPRC",
+    "recovery_ap_baseline": "hidden genes AUPRC, detection rate",
     "v_measure": "V-measure",
     "n_clusters": "clusters",
     "silhouette": "silhouette of clusters",
@@ -71,7 +95,7 @@ def label(key: str) -> str:
         return _MEASURE_LABELS[key]
     clustering, _, name = key.partition("/")
     short = _SHORT.get(name, name.replace("_", " "))
-    if clustering == "embedding":
+    if clustering in ("embedding", "paired"):
         return short
     return f"{short} ({clustering_label(clustering)})"
 

@@ -187,6 +187,10 @@ def check_baseline(
     return Check(compare(baseline, now), environment, elsewhere, costs(baseline, now))
 
 
+_PLACES = {"clustering": "kmeans", "partition": "kmeans", "paired": "paired"}
+"""First part of the keys of a kind of metric, where it is not ``embedding``."""
+
+
 def metric_keys(text: str, plugins: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Return the keys of scores that ``text`` names: ``ari`` is ``kmeans/ari``.
 
@@ -200,7 +204,7 @@ def metric_keys(text: str, plugins: tuple[str, ...] = ()) -> tuple[str, ...]:
             raise UsageError(f"no metric named '{name}'.{did_you_mean(name, list(registered))}")
         if not direction(known):
             raise UsageError(f"metric '{name}' has no better or worse: it cannot be guarded.")
-        default = "kmeans" if known.kind in ("clustering", "partition") else "embedding"
+        default = _PLACES.get(known.kind, "embedding")
         keys.append(f"{place or default}/{name}")
     if not keys:
         raise UsageError("--metrics is empty; name at least one, 'ari' say.")

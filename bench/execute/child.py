@@ -134,6 +134,7 @@ def fit(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     if some:
         result = _of_all_cells(result, method, seen, data)
         _check(result, data.n_obs, method.name)
+        _ask_paired(job, method, data, cells, some, folder / "artifacts")
     if missing:
         result.notes["markers"] = missing
     _write_fit(result, method, data, folder / "artifacts")
@@ -156,6 +157,7 @@ def score(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     import pandas as pd
 
     from bench.metrics import metrics, stamp
+    from bench.paired import answers
     from bench.score import score as compute
     from bench.seeds import derive
     from bench.split import view
@@ -182,6 +184,7 @@ def score(payload: dict[str, Any], line: Line) -> dict[str, Any]:
         only=seen.only,
         k=seen.k,
         rare=_rare_task(job, seen.types, truth, cells),
+        paired=answers(job, artifacts, embedding.index, seen.types),
         chosen=chosen,
     )
     table = pd.DataFrame(index=embedding.index)
@@ -280,6 +283,22 @@ def _rare_task(job: dict[str, Any], types: Any, truth: Truth, cells: Any) -> Rar
         reason = f"{job['method_name']} has no transform and was fitted on all cells"
         return RareTask(rare, no_held_out=reason)
     return RareTask(rare, np.asarray(truth.train)[cells])
+
+
+def _ask_paired(
+    job: dict[str, Any], method: Any, data: Any, cells: np.ndarray, train: str, folder: Path
+) -> None:
+    """Ask a method that was fitted on some cells of paired data about the others."""
+    import numpy as np
+
+    from bench import paired
+    from bench.recipe import MULTIOME
+
+    facts = job["facts"]
+    if facts["modality"] == MULTIOME:
+        seen = np.load(train, allow_pickle=False)
+        questions = paired.Questions(data, cells, seen, facts["counts_digest"])
+        paired.ask(method, questions, folder / paired.FOLDER)
 
 
 def _write_fit(result: Fit, method: Method, data: Any, folder: Path) -> None:

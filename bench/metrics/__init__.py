@@ -14,14 +14,28 @@ from typing import Any
 
 from bench.errors import UsageError
 
-from .base import Fact, Metric, Missing, RareTask, Result
+from .base import (
+    Fact,
+    Metric,
+    Missing,
+    PairedTasks,
+    Pairs,
+    RareTask,
+    Recovery,
+    Result,
+    Translation,
+)
 
 __all__ = [
     "Fact",
     "Metric",
     "Missing",
+    "PairedTasks",
+    "Pairs",
     "RareTask",
+    "Recovery",
     "Result",
+    "Translation",
     "metrics",
     "metrics_version",
     "plugin_metrics",
@@ -68,7 +82,7 @@ def stamp(metric: Metric) -> str:
     """Return the version of a metric's values: its own, and those of the clusterings it uses."""
     from bench.cluster import VERSIONS
 
-    if metric.kind in ("embedding", "batch", "rare"):
+    if metric.kind in ("embedding", "batch", "rare", "paired"):
         return str(metric.version)
     return ".".join(str(number) for number in (metric.version, *VERSIONS.values()))
 
@@ -94,7 +108,7 @@ def metrics_version(chosen: Mapping[str, Metric] | None = None) -> str:
     """Return a short digest of what scores depend on: metrics and clusterings, with versions.
 
     ``chosen`` restricts it to some metrics (default: all that every dataset can have; those of a
-    rare type count where there is one).
+    rare type and of paired data count where there are such).
     """
     import hashlib
 
@@ -102,7 +116,8 @@ def metrics_version(chosen: Mapping[str, Metric] | None = None) -> str:
 
     versions = {f"{name}()": version for name, version in VERSIONS.items()}
     if chosen is None:
-        chosen = {name: metric for name, metric in metrics().items() if metric.kind != "rare"}
+        special = ("rare", "paired")
+        chosen = {name: one for name, one in metrics().items() if one.kind not in special}
     versions |= {metric.name: metric.version for metric in chosen.values()}
     text = ",".join(f"{name}:{version}" for name, version in sorted(versions.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -8,6 +8,7 @@ A metric is a pure function with a name and a version. Where it is computed depe
 ``embedding``   ``function(embedding, true, *, seed)``: the true types on the embedding
 ``batch``       ``function(embedding, true, batch, *, seed)``: mixing of the batches
 ``rare``        ``function(embedding, task, *, seed)``: one rare type (:class:`RareTask`)
+``paired``      ``function(tasks)``: both parts of unseen cells (:class:`PairedTasks`)
 =============  ==========================================================================
 
 ``true``, ``predicted`` and ``batch`` are arrays of codes or names, shape (n_cells,), without gaps;
@@ -18,8 +19,8 @@ reason where the metric is not defined: never a zero or NaN in its place.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 Fact = str | float
 Result = float | tuple[float, dict[str, Fact]]
-Kind = Literal["clustering", "partition", "embedding", "batch", "rare"]
+Kind = Literal["clustering", "partition", "embedding", "batch", "rare", "paired"]
 
 
 class Missing(Exception):
@@ -44,6 +45,57 @@ class RareTask:
     """Mask of the cells that the method was fitted on; ``None``: it was fitted on all."""
     no_held_out: str = ""
     """Why there are no held-out cells, in one line, where ``train`` is ``None``."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Scores of pairs of an RNA and an ATAC profile, one entry a pair."""
+
+    same: np.ndarray
+    """Whether both profiles are of one cell."""
+    score: np.ndarray
+    """How likely the method holds that to be; more is likelier."""
+    hard: np.ndarray | None = None
+    """Whether the two cells are of one type; ``None``: no types are known."""
+    easy: np.ndarray | None = None
+    """Whether they are of two types; neither where a type is hidden."""
+
+
+@dataclass(frozen=True)
+class Translation:
+    """Scores that a gene is detected, cells × genes, from the chromatin of unseen cells."""
+
+    score: np.ndarray
+    detected: np.ndarray
+    """What is true, booleans."""
+    rate: np.ndarray
+    """Share of the training cells in which a gene is detected, shape (n_genes,)."""
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """Detected genes that were hidden from the method, and genes that are not detected."""
+
+    cell: np.ndarray
+    """Number of the cell of each entry."""
+    hidden: np.ndarray
+    """True for a hidden detected gene, false for one that is not detected."""
+    score: np.ndarray
+    rate: np.ndarray
+    """Share of the training cells in which the gene is detected."""
+
+
+@dataclass(frozen=True)
+class PairedTasks:
+    """What a method answered about cells that it was not fitted on; ``None``: nothing."""
+
+    pairs: Pairs | None = None
+    retrieval: np.ndarray | None = None
+    """Score of each RNA profile (row) with each ATAC profile; the diagonal is true."""
+    translation: Translation | None = None
+    recovery: Recovery | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Why a field is ``None``, in one line."""
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,11 @@ def _objective(name: str, protocol: str) -> Objective:
         raise UsageError(f"--objective: no objective '{name}'.{did_you_mean(name, known)}")
     if metric.higher_is_better is None:
         raise UsageError(f"--objective {name}: it has no better or worse.")
+    if metric.kind == "paired":
+        raise UsageError(
+            f"--objective {name}: it is computed on the cells that the report uses too, which "
+            "would be tuning on them; use another."
+        )
     if protocol == "unsupervised" and (metric.kind != "partition" or where == "kmeans"):
         raise UsageError(
             f"--objective {name} needs labels, which --protocol unsupervised does not look at; "

@@ -26,7 +26,7 @@ def test_all_metrics_are_found_and_described():
     assert list(found) == sorted(found)
     for name, metric in found.items():
         assert metric.name == name
-        assert metric.kind in {"clustering", "partition", "embedding", "batch", "rare"}
+        assert metric.kind in {"clustering", "partition", "embedding", "batch", "rare", "paired"}
         assert metric.version >= 1
         assert metric.bounds[0] < metric.bounds[1]
         assert metric.summary
@@ -45,7 +45,9 @@ def test_names_and_versions_import_nothing_heavy():
 
 
 def test_version_digest_follows_names_and_versions():
-    found = {name: metric for name, metric in metrics().items() if metric.kind != "rare"}
+    found = {
+        name: metric for name, metric in metrics().items() if metric.kind not in ("rare", "paired")
+    }
     whole = metrics_version()
     assert whole == metrics_version(found) == metrics_version(dict(reversed(found.items())))
     assert len(whole) == 12

@@ -1,0 +1,64 @@
+"""Detected genes of unseen cells that were hidden, ranked against genes not detected."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ._ranking import areas, mean, precisions
+from .base import Metric, Missing, PairedTasks, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+
+def recovery(
+    tasks: PairedTasks,
+    *,
+    measure: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    baseline: bool = False,
+) -> Result:
+    """Return the mean over cells of how well hidden genes rank above undetected ones.
+
+    Each cell has as many hidden genes as undetected ones, so chance is 0.5 for both measures.
+    ``baseline`` ranks by the detection rate in the training cells. Facts ``cells``, ``hidden``.
+    """
+    import numpy as np
+
+    found = tasks.recovery
+    if found is None:
+        raise Missing(tasks.missing.get("recovery", "no genes were hidden"))
+    score = found.rate if baseline else found.score
+    rows = [np.flatnonzero(found.cell == cell) for cell in np.unique(found.cell)]
+    values = [measure(found.hidden[row][None], score[row][None])[0] for row in rows]
+    value, facts = mean(np.asarray(values), "cells")
+    return value, facts | {"hidden": float(found.hidden.sum())}
+
+
+_ROC = "Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747"
+_PR = "Davis and Goadrich 2006, doi:10.1145/1143844.1143874"
+_WHAT = {
+    "auroc": (partial(recovery, measure=areas), _ROC,
+        "Hidden genes of an unseen cell above undetected ones: AUROC, mean over cells"),
+    "ap": (partial(recovery, measure=precisions), _PR,
+        "Hidden genes of an unseen cell among undetected ones: average precision"),
+    "auroc_baseline": (partial(recovery, measure=areas, baseline=True), _ROC,
+        "The same AUROC for detection rates of the training cells, same genes"),
+    "ap_baseline": (partial(recovery, measure=precisions, baseline=True), _PR,
+        "The same precision for detection rates of the training cells, same genes"),
+}  # fmt: skip
+METRICS = tuple(
+    Metric(
+        name=f"recovery_{name}",
+        kind="paired",
+        version=1,
+        higher_is_better=None if name.endswith("_baseline") else True,
+        bounds=(0.0, 1.0),
+        summary=summary,
+        reference=reference,
+        function=function,
+    )
+    for name, (function, reference, summary) in _WHAT.items()
+)

@@ -1,0 +1,78 @@
+"""Finding a cell's other half among the unseen cells: FOSCTTM and top-k retrieval."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from .base import Metric, Missing, PairedTasks, Result
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def foscttm(tasks: PairedTasks) -> Result:
+    """Return the mean fraction of cells scored closer than the true match; 0 best, 0.5 chance.
+
+    For each cell the share of the n - 1 others whose score is higher (ties count half), averaged
+    over cells and over both directions (RNA asks chromatin, chromatin asks RNA). Liu et al. 2019,
+    there with distances and divided by n. Fact ``cells``.
+    """
+    higher, ties, n_cells = _ranks(tasks)
+    return float(((higher + ties / 2) / (n_cells - 1)).mean()), {"cells": float(n_cells)}
+
+
+def top(tasks: PairedTasks, *, k: int) -> Result:
+    """Return the share of cells whose true match is among the ``k`` best of all cells.
+
+    Averaged over both directions; where scores are tied, the chance of a random order among them.
+    Chance is k / n. Facts ``cells``, ``chance``. Raises ``Missing`` for no more than k cells.
+    """
+    import numpy as np
+
+    higher, ties, n_cells = _ranks(tasks)
+    if n_cells <= k:
+        raise Missing(f"only {n_cells} unseen cells")
+    found = np.clip((k - higher) / (ties + 1), 0.0, 1.0)
+    return float(found.mean()), {"cells": float(n_cells), "chance": k / n_cells}
+
+
+def _ranks(tasks: PairedTasks) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return how many others score higher than the true match, and how many equal, (2, n)."""
+    import numpy as np
+
+    score = tasks.retrieval
+    if score is None:
+        raise Missing(tasks.missing.get("retrieval", "no cells were ranked"))
+    if len(score) < 2:
+        raise Missing(f"only {len(score)} unseen cells")
+    both = np.stack([score, score.T])
+    true = np.diagonal(score)[None, :, None]
+    return (both > true).sum(axis=2), (both == true).sum(axis=2) - 1, len(score)
+
+
+METRICS = (
+    Metric(
+        name="foscttm",
+        kind="paired",
+        version=1,
+        higher_is_better=False,
+        bounds=(0.0, 1.0),
+        summary="Fraction of unseen cells scored closer than the true match (chance 0.5)",
+        reference="Liu et al. 2019, doi:10.4230/LIPIcs.WABI.2019.10",
+        function=foscttm,
+    ),
+    *(
+        Metric(
+            name=f"retrieval_top{k}",
+            kind="paired",
+            version=1,
+            higher_is_better=True,
+            bounds=(0.0, 1.0),
+            summary=f"Unseen cells whose other half is among the {k} best (chance {k} in all)",
+            reference="Liu et al. 2019, doi:10.4230/LIPIcs.WABI.2019.10",
+            function=partial(top, k=k),
+        )
+        for k in (1, 5, 10)
+    ),
+)

@@ -1,0 +1,77 @@
+"""Which genes are detected, told from the chromatin of unseen cells."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from ._ranking import areas, mean, precisions
+from .base import Metric, Missing, PairedTasks, Result, Translation
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Over = Literal["cells", "genes"]
+
+
+def auroc(tasks: PairedTasks, *, over: Over, baseline: bool = False) -> Result:
+    """Return the mean area under the ROC curve, over cells or over genes.
+
+    Over cells: are a cell's detected genes scored above its others? Knowing how often each gene is
+    detected in the training cells goes a long way, which is what ``baseline`` scores, on the same
+    genes. Over genes: are the cells in which a gene is detected scored above the others? Here
+    that baseline is 0.5. Cells or genes with one class only are left out; the rest is the fact.
+    """
+    truth, score = _rankings(tasks, over, baseline)
+    return mean(areas(truth, score), over)
+
+
+def precision(tasks: PairedTasks, *, over: Over, baseline: bool = False) -> Result:
+    """Return the mean average precision, over cells or over genes (see :func:`auroc`)."""
+    truth, score = _rankings(tasks, over, baseline)
+    return mean(precisions(truth, score), over)
+
+
+def _rankings(tasks: PairedTasks, over: Over, baseline: bool) -> tuple[np.ndarray, np.ndarray]:
+    import numpy as np
+
+    found: Translation | None = tasks.translation
+    if found is None:
+        raise Missing(tasks.missing.get("translation", "nothing was translated"))
+    score = np.broadcast_to(found.rate, found.score.shape) if baseline else found.score
+    return (found.detected, score) if over == "cells" else (found.detected.T, score.T)
+
+
+_ROC = "Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747"
+_PR = "Davis and Goadrich 2006, doi:10.1145/1143844.1143874"
+_WHAT = {
+    "auroc_cells": (partial(auroc, over="cells"), _ROC,
+        "Detected genes from chromatin: AUROC in an unseen cell, mean over cells"),
+    "auroc_genes": (partial(auroc, over="genes"), _ROC,
+        "Detected genes from chromatin: AUROC of a gene among unseen cells, mean over genes "
+        "(0.5 without knowledge of the cell)"),
+    "ap_cells": (partial(precision, over="cells"), _PR,
+        "Detected genes from chromatin: average precision in an unseen cell"),
+    "ap_genes": (partial(precision, over="genes"), _PR,
+        "Detected genes from chromatin: average precision of a gene among unseen cells"),
+    "auroc_cells_baseline": (partial(auroc, over="cells", baseline=True), _ROC,
+        "The same AUROC in a cell for detection rates of the training cells, same genes"),
+    "ap_cells_baseline": (partial(precision, over="cells", baseline=True), _PR,
+        "The same precision in a cell for detection rates of the training cells, same genes"),
+    "ap_genes_baseline": (partial(precision, over="genes", baseline=True), _PR,
+        "The same precision of a gene for one score in all cells: its detection rate"),
+}  # fmt: skip
+METRICS = tuple(
+    Metric(
+        name=f"translation_{name}",
+        kind="paired",
+        version=1,
+        # The baseline is a yardstick of the genes a method kept, not a merit of the method.
+        higher_is_better=None if name.endswith("_baseline") else True,
+        bounds=(0.0, 1.0),
+        summary=summary,
+        reference=reference,
+        function=function,
+    )
+    for name, (function, reference, summary) in _WHAT.items()
+)
