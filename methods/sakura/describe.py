@@ -61,7 +61,8 @@ def _what(guide: Signature | Phenotype) -> str:
     )  # fmt: skip
     words = [size, f"{guide.head.kind} head on {' + '.join(guide.parts)}{_dim(guide)}"]
     if guide.adversarial is not None:
-        words.append("gradient reversed")
+        reversed_ = guide.adversary == "reversed"
+        words.append("gradient reversed" if reversed_ else "head confused")
     if guide.detached:
         words.append("detached")
     if isinstance(guide, Signature) and guide.exclude_from_input:

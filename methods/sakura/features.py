@@ -17,7 +17,7 @@ from bench.prepare.variable import seurat
 from ..nn.batches import Cells
 from .knowledge import ExtraRows, Guidance, Phenotype, Signature
 from .network import Reader, SakuraNetwork
-from .objective import Rows
+from .objective import Rows, signature_targets
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _LARGEST_TARGET = 10.0
 """A gene in few cells has a tiny deviation; its scaled value in them stays below about this."""
+_ROWS_OF_COMPONENT = 2000
 
 
 def choose_features(data: AnnData, n_top: int | None, always: Sequence[str]) -> list[str]:
@@ -148,26 +149,67 @@ def numbers_of(one: Phenotype, values: np.ndarray, n_cells: int) -> Tensor:
 def set_scales(
     network: SakuraNetwork, guidance: Guidance, settings: Settings, matrix: Any, rows: np.ndarray
 ) -> None:
-    """Set the scaling of the features and of the signatures' targets from the rows that train."""
+    """Set the scaling of features and of the signatures' targets, and the variances of both.
+
+    All from the rows that train.
+    """
+    trained = matrix[rows]
     moments = Moments(matrix.shape[1])
-    for _, block in row_blocks(matrix[rows]):
+    for _, block in row_blocks(trained):
         moments.add(block)
     mean = torch.from_numpy(np.asarray(moments.mean, dtype=np.float32))
     spread = torch.from_numpy(np.asarray(moments.spread(), dtype=np.float32))
-    spread = torch.where(spread > 0, spread, torch.ones_like(spread))
-    if settings.scale:
+    if settings.scale or settings.center:
         network.scaler.center.copy_(mean)
-        network.scaler.spread.copy_(spread)
     if settings.scale:
-        return  # The targets are scaled already.
-    largest = torch.from_numpy(np.asarray(matrix[rows].max(axis=0).todense()
-                               if hasattr(matrix, "tocsr") else matrix[rows].max(axis=0),
-                               dtype=np.float32).ravel())  # fmt: skip
+        network.scaler.spread.copy_(torch.where(spread > 0, spread, torch.ones_like(spread)))
+    if settings.relative_weights and guidance.guides:
+        network.unit = leading_variance(network, trained)
     for guide in guidance.guides:
-        if isinstance(guide, Signature) and guide.scale_targets and guide.binarize is None:
-            reader = network.reader(guide.name)
-            at = reader.columns
-            reader.unit.copy_(torch.maximum(spread[at], largest[at] / _LARGEST_TARGET))
+        if isinstance(guide, Signature):
+            _set_targets(network, guide, settings, trained, spread)
+
+
+def _set_targets(
+    network: SakuraNetwork, guide: Signature, settings: Settings, trained: Any, spread: Tensor
+) -> None:
+    """Set the units of a signature's targets, and the variance of their mean."""
+    reader = network.reader(guide.name)
+    at = reader.columns.cpu()
+    raw = _dense(trained[:, at.numpy()])
+    # Scaled features are scaled targets already.
+    if not settings.scale and guide.scale_targets and guide.binarize is None:
+        unit = torch.maximum(spread[at], raw.max(dim=0).values / _LARGEST_TARGET)
+        reader.unit.copy_(torch.where(unit > 0, unit, torch.ones_like(unit)))
+    scaler = network.scaler
+    seen = (raw - scaler.center.cpu()[at]) / scaler.spread.cpu()[at]
+    columns = torch.arange(len(at))
+    target = signature_targets(guide, columns, reader.unit.cpu(), raw, seen)
+    variance = float(target.mean(dim=1).var()) if len(target) > 1 else 0.0
+    reader.score_variance.fill_(variance if variance > 0 else 1.0)
+
+
+def _dense(matrix: Any) -> Tensor:
+    values = matrix.toarray() if hasattr(matrix, "toarray") else matrix
+    return torch.from_numpy(np.array(values, dtype=np.float32))
+
+
+def leading_variance(network: SakuraNetwork, matrix: Any) -> float:
+    """Return the variance of the first principal component divided by the number of inputs.
+
+    That is what a code that holds this component takes from the mean squared error. Of at most
+    2,000 rows, evenly spread, by subspace iteration; 1 if nothing varies.
+    """
+    step = -(-matrix.shape[0] // _ROWS_OF_COMPONENT)
+    seen = network.scaler(_dense(matrix[::step]).to(network.inputs.device))[:, network.inputs]
+    seen = seen - seen.mean(dim=0)
+    # A block of directions, so that few steps are enough.
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.randn(seen.shape[1], 8, generator=generator).to(seen.device)
+    for _ in range(8):
+        directions = torch.linalg.qr(seen.T @ (seen @ directions)).Q
+    variance = float(torch.linalg.matrix_norm(seen @ directions, 2)) ** 2 / max(1, len(seen) - 1)
+    return variance / seen.shape[1] if variance > 0 else 1.0
 
 
 def training_rows(

@@ -205,6 +205,7 @@ def _common(guide: Section, kind: str, default: str, known: Sequence[str], say: 
         "dim": guide.integer(f"{kind}_lat_dim"),
         "terms": losses_of(guide, known, say),
         "adversarial": adversarial,
+        "adversary": "reversed",
         "detached": bool(items) and all(stopped) and adversarial is None,
         "scale_targets": False,
     }

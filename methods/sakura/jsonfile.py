@@ -42,9 +42,11 @@ class Section:
             found = type(values).__name__
             raise UsageError(f"{file}: {where or 'the file'}: expected an object, found {found}.")
         self.values = values
-        for key in values if known is not None else ():
-            if key not in known:  # type: ignore[operator]
-                hint = did_you_mean(key, sorted(known))  # type: ignore[arg-type]
+        if known is None:
+            return
+        for key in values:
+            if key not in known:
+                hint = did_you_mean(key, sorted(known))
                 raise UsageError(f"{file}: {self.path(key)}: unknown key.{hint}")
 
     def __contains__(self, key: str) -> bool:

@@ -20,10 +20,15 @@ from .terms import Binarize, Head, Regularizer, Schedule, as_schedule, fail
 if TYPE_CHECKING:
     import numpy as np
 
-SIGNATURE_LOSSES = ("mse", "l1", "cosine", "bce")
+SIGNATURE_LOSSES = ("mse", "l1", "cosine", "score", "bce")
 CATEGORICAL_LOSSES = ("nll",)
 NUMERICAL_LOSSES = ("mse", "l1", "cosine")
 RECONSTRUCTION_LOSSES = ("mse", "l1", "cosine", "l1_norm", "l2_norm")
+Adversary = Literal["reversed", "confused"]
+"""How the latent space forgets. ``reversed``: it feels the head's gradient times minus the
+strength, and so makes the head wrong without a bound (Ganin and Lempitsky 2015). ``confused``: it
+is drawn, with the strength as weight, to where the head says what it would say of any cell, all
+classes alike or the mean (Tzeng et al. 2015, simultaneous deep transfer across domains)."""
 INVARIANT = "invariant_genes"
 """Name of the signature that the invariant genes become."""
 
@@ -33,6 +38,8 @@ class _Guide:
     """What signatures and phenotypes share."""
 
     name: str
+    if TYPE_CHECKING:  # A field of the subclasses, after those of theirs that have no default.
+        space: str | tuple[str, ...]
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -55,6 +62,7 @@ class _Guide:
         object.__setattr__(
             self, "terms", {name: as_schedule(value) for name, value in terms.items()}
         )
+        parts = self.parts
         for name in terms:
             if name not in known:
                 fail(self._owner, f"terms: no loss '{name}'.{did_you_mean(name, list(known))}")
@@ -62,9 +70,9 @@ class _Guide:
             fail(self._owner, f"terms is empty; give at least one of {', '.join(known)}.")
         if dim is not None and dim < 1:
             fail(self._owner, f"dim={dim} is below 1.")
-        if self.space == "own" and dim is None:  # type: ignore[attr-defined]
+        if parts == ("own",) and dim is None:
             fail(self._owner, "space='own' needs dim, the number of its dimensions.")
-        if self.space == () or self.space == "":  # type: ignore[attr-defined]
+        if not any(parts):
             fail(self._owner, "space is empty; give main, own, all or names.")
         if adversarial is not None:
             object.__setattr__(self, "adversarial", as_schedule(adversarial))
@@ -74,8 +82,7 @@ class _Guide:
     @property
     def parts(self) -> tuple[str, ...]:
         """What the head reads: ``own``, ``all``, or ``main`` and names of other own spaces."""
-        space = self.space  # type: ignore[attr-defined]
-        return (space,) if isinstance(space, str) else tuple(space)
+        return (self.space,) if isinstance(self.space, str) else tuple(self.space)
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,8 @@ class Signature(_Guide):
     """Loss → weight; of ``SIGNATURE_LOSSES``. A number stands for a constant weight."""
     regularizers: tuple[Regularizer, ...] = ()
     adversarial: Schedule | None = None
-    """Factor on the reversed gradient that reaches the latent space; ``None``: not reversed."""
+    """Strength with which the latent space is to forget; ``None``: it is to know."""
+    adversary: Adversary = "confused"
     detached: bool = False
     """The head learns but the latent space does not feel it."""
     exclude_from_input: bool = False
@@ -145,6 +153,7 @@ class Phenotype(_Guide):
     """Loss → weight; default ``nll`` or ``mse`` with weight 1."""
     regularizers: tuple[Regularizer, ...] = ()
     adversarial: Schedule | None = None
+    adversary: Adversary = "confused"
     detached: bool = False
     class_weight: Literal["balanced"] | Mapping[str, float] | None = None
     """``balanced``: inverse to the number of cells of the class, 1 on average over the cells."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 _ALL = {"signatures", "marker_lists", "phenotypes", "invariant_genes", "bulk"}
-_WHERE = {"space", "dim", "terms", "adversarial", "detached"}
+_WHERE = {"space", "dim", "terms", "adversarial", "adversary", "detached"}
 _SIGNATURE = _WHERE | {
     "genes", "peaks", "regions", "exclude_from_input", "scale_targets", "hold_out_half",
 }  # fmt: skip
@@ -138,6 +138,8 @@ def _where(one: Section) -> dict[str, Any]:
         found["terms"] = {name: terms.number(name) for name in terms}
     if "adversarial" in one:
         found["adversarial"] = one.number("adversarial")
+    if "adversary" in one:
+        found["adversary"] = one.choice("adversary", ("confused", "reversed"))
     if "detached" in one:
         found["detached"] = one.flag("detached")
     return found

@@ -18,7 +18,8 @@ def per_cell(name: str, target: Tensor, predicted: Tensor) -> Tensor:
     """Return a loss of each cell, (cells,).
 
     ``mse``, ``l1``, ``bce``: mean over the outputs of (t - p)², of |t - p|, of the cross-entropy
-    of probabilities p; ``cosine``: 1 - cos(t, p); ``nll``: -p of the class t, with p log
+    of probabilities p; ``score``: squared difference of the means over the outputs; ``cosine``:
+    1 - cos(t, p); ``nll``: -p of the class t, with p log
     probabilities and t (cells,) integers; ``l1_norm``, ``l2_norm``: norm of p alone.
     """
     if name == "mse":
@@ -27,6 +28,8 @@ def per_cell(name: str, target: Tensor, predicted: Tensor) -> Tensor:
         return (target - predicted).abs().mean(dim=1)
     if name == "cosine":
         return 1 - functional.cosine_similarity(target, predicted, dim=1, eps=1e-8)
+    if name == "score":
+        return (target.mean(dim=1) - predicted.mean(dim=1)).square()
     if name == "bce":
         return functional.binary_cross_entropy(predicted, target, reduction="none").mean(dim=1)
     if name == "nll":

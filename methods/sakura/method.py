@@ -11,7 +11,14 @@ from bench.recipe import DatasetInfo, Recipe
 from bench.seeds import derive
 
 from .knowledge import Guidance, Phenotype, Signature, resolve
-from .params import GuidedParameters, SakuraParameters, head_of, settings_of, terms_of
+from .params import (
+    GuidedParameters,
+    SakuraParameters,
+    head_of,
+    phenotype_terms,
+    settings_of,
+    terms_of,
+)
 from .terms import Head, Schedule
 
 if TYPE_CHECKING:
@@ -27,10 +34,11 @@ class SakuraUnguided(Method):
     """The autoencoder of SAKURA without any knowledge: the twin that shows what guidance adds.
 
     Linear layers with CELU, mean squared error of log-normalised variable genes; the code is the
-    embedding. Genes are not scaled, because that halved the ARI of simulated types. Differences
-    of the default to the published demonstration, which ``preset=faithful`` restores: code and
-    reconstruction are not bounded by an activation, no absolute error, no prior (its weight there
-    is too small to act), Adam, 2,000 genes, all cells train and a tenth stops training early.
+    embedding. Differences of the default to the published demonstration, which
+    ``preset=faithful`` restores: genes are centred (else most of the error is their mean, which
+    takes hundreds of updates to learn), but not scaled; code and reconstruction are not bounded
+    by an activation, no absolute error, no prior (its weight there is too small to act), Adam,
+    2,000 genes, all cells train and a tenth stops training early.
     """
 
     name = "sakura_unguided"
@@ -131,22 +139,26 @@ class Sakura(SakuraUnguided):
     Each marker list is a signature: a head predicts its genes from the code, and its error shapes
     the code beside the reconstruction, so that signals of few cells or genes survive. Proteins
     (log(1 + 10,000 x / depth)) and true types of a share of the cells guide as phenotypes.
-    Batches are removed by a reversed gradient (Ganin and Lempitsky 2015) or kept in dimensions of
-    their own; that is our extension.
+    Batches are removed against an adversary or kept in dimensions of their own; that is our
+    extension.
 
     The default differs from the published demonstration, which ``preset=faithful`` restores, in
     what the method ``sakura_unguided`` names and in this: guidance acts from the first epochs and
     reaches its full weight, where in the demonstration it starts after more than half of the
-    steps and ends at 0.37; that weight is 0.01, because from 0.03 on a planted group of 1 % was
-    found at the cost of the other types; targets have unit variance, so that no gene outweighs
-    the others; both tasks learn on the same cells in one step; heads are linear.
+    steps and ends at 0.37; targets have unit variance, so that no gene outweighs the others; what
+    counts most is the mean of a list's targets (``guide_score``), which its genes tell together
+    with less noise than each alone; weights are relative to the first principal component of the
+    inputs, so that 1 gives a list as much room in the code as the largest difference of the data
+    has, whatever its scale; both tasks learn on the same cells in one step; heads are linear.
+    docs/sakura.md says what this rests on.
     """
 
     name = "sakura"
     summary = "autoencoder guided by marker genes, proteins or labels"
     loss_measures = (
         "n_top_genes", "scale", "mse_weight", "l1_weight", "validation", "markers", "proteins",
-        "label_share", "batch", "guide_mse", "guide_l1", "guide_cosine",
+        "label_share", "batch", "relative_weights", "guide_score", "guide_mse",
+        "guide_phenotypes", "guide_l1", "guide_cosine",
     )  # fmt: skip
 
     class Params(GuidedParameters):
@@ -218,21 +230,21 @@ def guidance_of(
         signatures = [
             Signature(
                 f"markers {name}", tuple(dict.fromkeys(genes)), head=head_of(p),
-                terms=terms_of(p, "mse", "l1", "cosine"),
+                terms=terms_of(p, "score", "mse", "l1", "cosine"),
                 exclude_from_input=p.exclude_from_input, scale_targets=p.scale_targets, **where,
             )
             for name, genes in (given.markers or {}).items()
         ]  # fmt: skip
     if p.proteins and given.proteins is not None:
         values["proteins"] = normalized_proteins(given.proteins)
-        terms = terms_of(p, "mse", "l1", "cosine")
         scaled: dict[str, Any] = {"scale_targets": p.scale_targets, **where}
+        terms = phenotype_terms(p, "mse")
         phenotypes.append(
             Phenotype("proteins", "numerical", terms=terms, head=head_of(p), **scaled)
         )
     if p.label_share > 0 and given.labels is not None:
         values["type"] = part_of(given.labels, p.label_share, context.seed)
-        terms = {"nll": Schedule.ramp(p.guide_mse or 1.0, p.ramp_start, p.ramp_epochs)}
+        terms = phenotype_terms(p, "nll")
         balanced: dict[str, Any] = {"class_weight": "balanced", **where}
         phenotypes.append(
             Phenotype("type", "categorical", terms=terms, head=head_of(p), **balanced)
@@ -255,11 +267,11 @@ def batch_phenotype(p: GuidedParameters) -> Phenotype:
     """Return the batch as a confounder."""
     if p.batch == "own":
         return Phenotype("batch", "categorical", space="own", dim=p.own_dims)
-    strength = Schedule.ramp(p.adversarial_strength, p.ramp_start, p.ramp_epochs)
+    strength = Schedule.ramp(p.adversarial_strength, p.ramp_start, p.adversarial_epochs)
     # A linear adversary is evaded: the code still told simulated batches apart.
     return Phenotype(
-        "batch", "categorical", adversarial=strength, class_weight="balanced",
-        head=Head("mlp", hidden=32, layers=2),
+        "batch", "categorical", adversarial=strength, adversary=p.adversary,
+        class_weight="balanced", head=Head("mlp", hidden=32, layers=2),
     )  # fmt: skip
 
 

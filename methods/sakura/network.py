@@ -79,21 +79,23 @@ def perceptron(
 
 
 class Scaler(nn.Module):
-    """Zero mean and unit variance of each feature, clipped; as they are if it was not set."""
+    """Zero mean of each feature, with ``clip`` also unit variance; not ``moves``: as they are."""
 
     center: Tensor
     spread: Tensor
 
-    def __init__(self, n_features: int, clip: float | None) -> None:
+    def __init__(self, n_features: int, clip: float | None, *, moves: bool) -> None:
         super().__init__()
         self.register_buffer("center", torch.zeros(n_features))
         self.register_buffer("spread", torch.ones(n_features))
-        self.clip = clip
+        self.clip, self.moves = clip, moves
 
     def forward(self, values: Tensor) -> Tensor:
         """Return scaled values, (cells, features)."""
-        if self.clip is None:
+        if not self.moves:
             return values
+        if self.clip is None:
+            return values - self.center
         return ((values - self.center) / self.spread).clamp(-self.clip, self.clip)
 
     def restore(self, values: Tensor, columns: Tensor | slice = slice(None)) -> Tensor:
@@ -107,6 +109,7 @@ class Reader(nn.Module):
     offset: Tensor
     unit: Tensor
     columns: Tensor
+    score_variance: Tensor
 
     def __init__(
         self, guide: Signature | Phenotype, n_in: int, n_out: int, columns: Tensor
@@ -118,6 +121,8 @@ class Reader(nn.Module):
         self.register_buffer("columns", columns)
         self.register_buffer("offset", torch.zeros(n_out))
         self.register_buffer("unit", torch.ones(n_out))
+        # Variance over the cells of the mean target of a signature.
+        self.register_buffer("score_variance", torch.ones(()))
 
     def forward(self, latent: Tensor) -> Tensor:
         """Return predictions in the units of the targets, (cells, outputs)."""
@@ -158,6 +163,9 @@ class SakuraNetwork(nn.Module):
     """
 
     inputs: Tensor
+    unit: float = 1.0
+    """What a weight of 1 of a guide stands for in units of the error of reconstruction; set before
+    training."""
 
     def __init__(
         self, settings: Settings, guidance: Guidance, modelled: int, inputs: Tensor,
@@ -168,7 +176,7 @@ class SakuraNetwork(nn.Module):
         self.layout = Layout(guidance, s.n_latent)
         check_ring("settings", s.regularizers, s.n_latent)
         self.register_buffer("inputs", inputs)
-        self.scaler = Scaler(modelled, s.clip if s.scale else None)
+        self.scaler = Scaler(modelled, s.clip if s.scale else None, moves=s.scale or s.center)
         dropout = {"dropout_input": s.dropout_input, "dropout_hidden": s.dropout_hidden}
         widths = (len(inputs), *(s.hidden,) * s.encoder_layers)
         self.pre_encoder = perceptron(widths, last=nn.CELU(), **dropout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -139,14 +140,34 @@ class Objective:
             return
         if guide.detached:
             latent = latent.detach()
-        elif guide.adversarial is not None:
+        elif guide.adversarial is not None and guide.adversary == "reversed":
             latent = reverse_gradient(latent, guide.adversarial.at(epoch))
-        predicted = self._network.reader(guide.name)(latent)
         target, counted, weighted = self._targets(guide, batch, scaled)
+        if guide.adversarial is not None and guide.adversary == "confused":
+            strength = guide.adversarial.at(epoch)
+            if strength:
+                value = weighted_mean(self._told(guide, latent, target), weighted, counted)
+                yield Term(guide.name, "told", strength * self._network.unit, value)
+            latent = latent.detach()
+        predicted = self._network.reader(guide.name)(latent)
         for name, weight in weights.items():
             if weight:
                 value = weighted_mean(per_cell(name, target, predicted), weighted, counted)
-                yield Term(guide.name, name, weight, value)
+                if name == "score":
+                    value = value / self._network.reader(guide.name).score_variance
+                yield Term(guide.name, name, weight * self._network.unit, value)
+
+    def _told(self, guide: Signature | Phenotype, latent: Tensor, target: Tensor) -> Tensor:
+        """Return how far the head is from knowing nothing, (cells,); it learns nothing by that."""
+        head = self._network.reader(guide.name)
+        learns = [parameter for parameter in head.parameters() if parameter.requires_grad]
+        head.requires_grad_(False)
+        predicted: Tensor = head(latent)
+        for parameter in learns:
+            parameter.requires_grad_(True)
+        if isinstance(guide, Phenotype) and guide.kind == "categorical":
+            return -predicted.mean(dim=1) - math.log(predicted.shape[1])
+        return (predicted - target.mean(dim=0)).square().mean(dim=1)
 
     def _targets(
         self, guide: Signature | Phenotype, batch: Batch, scaled: Tensor

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 FAITHFUL: dict[str, Any] = {
     "n_top_genes": 10_000,
+    "center": False,
     "latent_activation": "celu",
     "output_activation": "relu",
     "l1_weight": 1.0,
@@ -32,6 +33,8 @@ FAITHFUL: dict[str, Any] = {
 
 _PRIOR = (("prior", ("uniform", "gaussian_mixture")),)
 _GUIDED = (("markers|proteins|label_share", ("on",)),)
+_MARKED = (("markers", (True,)),)
+_KNOWN = (("proteins|label_share", ("on",)),)
 
 
 class SakuraParameters(Parameters):
@@ -41,6 +44,7 @@ class SakuraParameters(Parameters):
         2000, ge=10, description="RNA: variable genes; those of marker lists are added"
     )
     scale: bool = Field(False, description="features have zero mean and unit variance")
+    center: bool = Field(True, description="features have zero mean; scale implies it")
     n_latent: Annotated[int, Search(10, 100, log=True)] = Field(
         50, ge=1, le=1024, description="main dimensions of the code, the embedding"
     )
@@ -57,7 +61,7 @@ class SakuraParameters(Parameters):
         Literal["identity", "celu"], Search(choices=("identity", "celu"))
     ] = Field("identity", description="of the code; celu bounds it by -1 from below")
     output_activation: Literal["identity", "relu"] = Field(
-        "identity", description="of the reconstruction; relu needs scale=false"
+        "identity", description="of the reconstruction; relu needs scale=false and center=false"
     )
     mse_weight: Annotated[float, Search(0.1, 2.0)] = Field(
         1.0, ge=0, description="weight of the squared error of reconstruction"
@@ -128,9 +132,10 @@ class SakuraParameters(Parameters):
 
     @model_validator(mode="after")
     def _output_can_be_negative(self) -> Self:
-        if self.scale and self.output_activation == "relu":
+        if (self.scale or self.center) and self.output_activation == "relu":
             raise ValueError(
-                "output_activation=relu cannot reconstruct scaled values: scale=false"
+                "output_activation=relu cannot reconstruct scaled or centred values: scale=false "
+                "and center=false"
             )
         return self
 
@@ -156,8 +161,18 @@ class GuidedParameters(SakuraParameters):
     embedding: Literal["main", "all"] = Field(
         "main", description="main dimensions, or with those of the guides"
     )
-    guide_mse: Annotated[float, Search(0.001, 10.0, log=True, when=_GUIDED)] = Field(
-        0.01, ge=0, description="final weight of the guides' squared error (types: of the NLL)"
+    relative_weights: bool = Field(
+        True,
+        description="a guide's weight of 1 counts its variance like the first principal component",
+    )
+    guide_score: Annotated[float, Search(0.1, 10.0, log=True, zero=True, when=_MARKED)] = Field(
+        1.0, ge=0, description="final weight of the squared error of each list's mean gene"
+    )
+    guide_mse: Annotated[float, Search(0.01, 10.0, log=True, zero=True, when=_MARKED)] = Field(
+        0.1, ge=0, description="final weight of the marker genes' squared error"
+    )
+    guide_phenotypes: Annotated[float, Search(0.1, 10.0, log=True, when=_KNOWN)] = Field(
+        1.0, gt=0, description="final weight of the proteins' squared error, of the types' NLL"
     )
     guide_l1: Annotated[float, Search(0.01, 10.0, log=True, zero=True, when=_GUIDED)] = Field(
         0.0, ge=0, description="final weight of the guides' absolute error"
@@ -186,13 +201,23 @@ class GuidedParameters(SakuraParameters):
     exclude_from_input: bool = Field(
         False, description="marker genes are neither input nor reconstructed"
     )
+    adversary: Literal["confused", "reversed"] = Field(
+        "confused",
+        description="the code is drawn to where the batch cannot be told, or feels a reversed "
+        "gradient",
+    )
     adversarial_strength: Annotated[
-        float, Search(0.1, 5.0, zero=True, when=(("batch", ("adversarial",)),))
-    ] = Field(1.0, ge=0, description="factor on the reversed gradient of the batch")
+        float, Search(0.1, 3.0, log=True, when=(("batch", ("adversarial",)),))
+    ] = Field(1.0, ge=0, description="final weight with which the batch is removed")
+    adversarial_epochs: Annotated[int, Search(0, 50, when=(("batch", ("adversarial",)),))] = Field(
+        10, ge=0, description="epochs in which that weight rises to the final one"
+    )
     presets: ClassVar = {
         "quick": {"max_epochs": 40},
         "faithful": FAITHFUL
         | {
+            "relative_weights": False,
+            "guide_score": 0.0,
             "guide_mse": 1.0,
             "scale_targets": False,
             "guide_l1": 1.0,
@@ -205,8 +230,10 @@ class GuidedParameters(SakuraParameters):
 
     @model_validator(mode="after")
     def _guides_have_terms(self) -> Self:
-        if not (self.guide_mse or self.guide_l1 or self.guide_cosine):
-            raise ValueError("guide_mse, guide_l1 and guide_cosine are all 0: nothing guides")
+        if not (self.guide_score or self.guide_mse or self.guide_l1 or self.guide_cosine):
+            raise ValueError(
+                "guide_score, guide_mse, guide_l1 and guide_cosine are all 0: nothing guides"
+            )
         return self
 
 
@@ -215,10 +242,10 @@ def settings_of(p: SakuraParameters, *, all_features: bool) -> Settings:
     from .settings import Settings
 
     shared = (
-        "scale", "n_latent", "hidden", "encoder_layers", "decoder_layers", "latent_activation",
-        "output_activation", "dropout_input", "dropout_hidden", "schedule", "optimizer",
-        "learning_rate", "alpha", "batch_size", "max_epochs", "max_ticks", "train_deciles",
-        "validation", "patience",
+        "scale", "center", "n_latent", "hidden", "encoder_layers", "decoder_layers",
+        "latent_activation", "output_activation", "dropout_input", "dropout_hidden",
+        "schedule", "optimizer", "learning_rate", "alpha", "batch_size", "max_epochs",
+        "max_ticks", "train_deciles", "validation", "patience",
     )  # fmt: skip
     weights = {"mse": p.mse_weight, "l1": p.l1_weight}
     priors: tuple[Regularizer, ...] = ()
@@ -235,6 +262,7 @@ def settings_of(p: SakuraParameters, *, all_features: bool) -> Settings:
         reconstruction={name: Schedule(w) for name, w in weights.items() if w},
         regularizers=priors,
         **{name: getattr(p, name) for name in shared},
+        relative_weights=isinstance(p, GuidedParameters) and p.relative_weights,
     )
 
 
@@ -244,6 +272,12 @@ def head_of(p: GuidedParameters) -> Head:
 
 
 def terms_of(p: GuidedParameters, *names: str) -> dict[str, Schedule]:
-    """Return the terms ``names`` (of mse, l1, cosine) whose weight is not 0."""
+    """Return the terms ``names`` (of score, mse, l1, cosine) whose weight is not 0."""
     final = {name: float(getattr(p, f"guide_{name}")) for name in names}
     return {n: Schedule.ramp(w, p.ramp_start, p.ramp_epochs) for n, w in final.items() if w}
+
+
+def phenotype_terms(p: GuidedParameters, loss: str) -> dict[str, Schedule]:
+    """Return the terms of proteins (``mse``) or types (``nll``)."""
+    terms = {loss: Schedule.ramp(p.guide_phenotypes, p.ramp_start, p.ramp_epochs)}
+    return terms | (terms_of(p, "l1", "cosine") if loss == "mse" else {})

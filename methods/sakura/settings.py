@@ -40,6 +40,8 @@ class Settings:
     scale: bool = False
     """Features have zero mean and unit variance, clipped at ± ``clip``."""
     clip: float = 10.0
+    center: bool = False
+    """Features have zero mean; ``scale`` implies it."""
     n_latent: int = 50
     hidden: int = 200
     encoder_layers: int = 2
@@ -55,6 +57,9 @@ class Settings:
     reconstruction: Mapping[str, Schedule] = field(default_factory=lambda: {"mse": Schedule()})
     regularizers: tuple[Regularizer, ...] = ()
     """Of the main dimensions."""
+    relative_weights: bool = False
+    """Weights of guides are relative: 1 lets the variance of a target count as much as the first
+    principal component of the inputs."""
     schedule: Literal["interleave", "sum", "joint"] = "joint"
     """interleave: each step trains the next task; sum: each step adds up all tasks, each on cells
     of its own; joint: one task, all terms on the same cells."""
@@ -96,9 +101,9 @@ class Settings:
         for name in ("n_latent", "hidden", "encoder_layers", "decoder_layers", "batch_size"):
             if getattr(self, name) < 1:
                 fail("settings", f"{name}={getattr(self, name)} is below 1.")
-        if self.scale and self.output_activation == "relu":
-            fail("settings", "output_activation='relu' cannot reconstruct scaled values; set "
-                             "scale=False.")  # fmt: skip
+        if (self.scale or self.center) and self.output_activation == "relu":
+            fail("settings", "output_activation='relu' cannot reconstruct scaled or centred "
+                             "values; set scale=False and center=False.")  # fmt: skip
         if not 1 <= self.train_deciles <= 10:
             fail("settings", f"train_deciles={self.train_deciles} is not in 1 to 10.")
         if not 0 <= self.validation < 1:

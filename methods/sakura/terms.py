@@ -119,8 +119,9 @@ class Head:
         """Widths of the hidden layers."""
         if self.kind != "mlp":
             return ()
-        each = isinstance(self.hidden, tuple)
-        return tuple(self.hidden) if each else (self.hidden,) * (self.layers - 1)  # type: ignore[arg-type,return-value]
+        if isinstance(self.hidden, tuple):
+            return self.hidden
+        return (self.hidden,) * (self.layers - 1)
 
 
 @dataclass(frozen=True)

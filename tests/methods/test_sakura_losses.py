@@ -70,6 +70,7 @@ def test_losses_of_cells():
     predicted = torch.tensor([[0.0, 1.0], [0.5, 0.5]])
     assert per_cell("mse", target, predicted).tolist() == [1.0, 0.25]
     assert per_cell("l1", target, predicted).tolist() == [1.0, 0.5]
+    assert per_cell("score", target, predicted).tolist() == [0.0, 0.25]
     # A cell without any expression gives a constant.
     assert per_cell("cosine", target, predicted).tolist() == [1.0, 1.0]
     assert per_cell("l1_norm", target, predicted).tolist() == [1.0, 1.0]

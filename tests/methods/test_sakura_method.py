@@ -91,20 +91,21 @@ def test_the_faithful_preset_is_the_demonstration():
     }  # fmt: skip
     assert terms["mse"].at(49) == 0
     assert head_of(params) == Head("mlp", hidden=5, layers=3)
-    assert not params.scale_targets
+    assert (params.scale_targets, params.relative_weights, params.guide_score) == (False, False, 0)
+    assert not settings.center
 
 
 def test_parameters_that_contradict_each_other_are_named():
     with pytest.raises(UsageError, match="output_activation=relu"):
-        Sakura.Params.build({"output_activation": "relu", "scale": True}, owner="sakura")
+        Sakura.Params.build({"output_activation": "relu", "center": True}, owner="sakura")
     with pytest.raises(UsageError, match="nothing guides"):
-        Sakura.Params.build({"guide_mse": 0.0}, owner="sakura")
+        Sakura.Params.build({"guide_mse": 0.0, "guide_score": 0.0}, owner="sakura")
 
 
 def test_a_planted_rare_group_is_recovered_better_than_without_guidance():
     adata, rare = simulated()
     short = {"max_epochs": 40, "hidden": 64, "n_latent": 20, "n_top_genes": 300}
-    guided, _ = fitted(Sakura, adata, MARKERS, guide_mse=0.1, **short)
+    guided, _ = fitted(Sakura, adata, MARKERS, **short)
     plain, _ = fitted(SakuraUnguided, adata, Knowledge(), **short)
     assert purity(guided.embedding, rare) > purity(plain.embedding, rare) + 0.2
     assert guided.notes["guides"] == "markers rare"
@@ -132,7 +133,7 @@ def test_a_reversed_gradient_makes_batches_harder_to_tell():
     for how in ("none", "adversarial"):
         fit, _ = fitted(
             Sakura, adata, Knowledge(batch=batch), markers=False, batch=how, n_latent=8,
-            max_epochs=40, validation=0.0, batch_size=32, hidden=64, adversarial_strength=5.0,
+            max_epochs=40, validation=0.0, batch_size=32, hidden=64,
         )  # fmt: skip
         scaled = fit.embedding / fit.embedding.std(axis=0)
         told[how] = cross_val_score(LogisticRegression(max_iter=200), scaled, batch, cv=3).mean()

@@ -203,7 +203,7 @@ def test_own_dimensions_leave_the_main_compressor_on_signature_steps(cells: AnnD
 
 def test_an_adversarial_signature_turns_the_gradient_of_the_code(cells: AnnData):
     def gradients(adversarial: float | None) -> tuple[torch.Tensor, torch.Tensor]:
-        signature = Signature("a", ("g0", "g3"), adversarial=adversarial)
+        signature = Signature("a", ("g0", "g3"), adversarial=adversarial, adversary="reversed")
         guidance = Guidance((signature,))
         model = SakuraModel(replace(SMALL, max_epochs=0), guidance).fit(cells)
         from bench.methods.sakura.objective import Batch, Objective
