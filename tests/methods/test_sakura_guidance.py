@@ -14,7 +14,13 @@ from bench.methods.sakura.objective import Batch, Objective, Term
 from bench.methods.sakura.settings import Settings, Task
 
 SETTINGS = Settings(
-    n_top_features=None, n_latent=4, hidden=8, center=True, relative_weights=True, max_epochs=0
+    n_top_features=None,
+    n_latent=4,
+    hidden=8,
+    center=True,
+    relative_weights=True,
+    max_epochs=0,
+    validation=0.0,
 )
 
 
