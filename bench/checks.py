@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import DataError
-from bench.recipe import RNA, DatasetInfo
+from bench.pairs import check_parts
+from bench.recipe import ATAC, MULTIOME, RNA, DatasetInfo
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from anndata import AnnData
+    from mudata import MuData
 
 PEAK = re.compile(r"^(chr)?[0-9A-Za-z.]{1,25}[:_-][0-9]+[-_][0-9]+$")
 """Names of genome intervals: ``chr1:100-200``, ``chr1_100_200``, ``1-100-200``."""
@@ -38,6 +40,32 @@ class Checked:
 
     warnings: list[str] = field(default_factory=list)
     """One line each for what is odd but usable."""
+
+
+def check_data(
+    data: AnnData | MuData,
+    *,
+    where: str,
+    label_key: str,
+    batch_key: str | None,
+    modality: str,
+) -> Checked:
+    """Check a dataset of one modality (see :func:`check_counts`) or paired: each part of it.
+
+    Labels and batch of paired data are those of ``rna``.
+    """
+    if modality != MULTIOME:
+        return check_counts(
+            data, where=where, label_key=label_key, batch_key=batch_key, modality=modality
+        )
+    check_parts(data, where)
+    genes = check_counts(
+        data[RNA], where=where, label_key=label_key, batch_key=batch_key, modality=RNA
+    )
+    peaks = check_counts(
+        data[ATAC], where=f"{where} (atac)", label_key="", batch_key=None, modality=ATAC
+    )
+    return Checked(genes.warnings + peaks.warnings)
 
 
 def check_counts(

@@ -112,7 +112,7 @@ def _is_file(name: str, settings: Settings) -> bool:
 
 def _chosen(one: Selected, settings: Settings, say: Say) -> Chosen:
     """Return what a selector stands for; any dataset takes a rare-population task and markers."""
-    from bench.datasets._planted import Planted, split_task
+    from bench.datasets._planted import Planted, Task, split_task
 
     rest, task = split_task(one.values, one.name)
     own = {key: value for key, value in one.values.items() if key not in rest}
@@ -122,8 +122,8 @@ def _chosen(one: Selected, settings: Settings, say: Say) -> Chosen:
     markers = None if taken else rest.pop("markers", None)
     found = _plain(replace(one, values=rest), settings, say)
     dataset, source = found.dataset, found.source
-    if task is not None:
-        dataset = Planted(dataset, task)
+    if task is not None or dataset.paired:
+        dataset = Planted(dataset, task or Task())
         source += source_digest("bench.datasets._planted")
     if markers or settings.markers:
         dataset.markers_file = Path(markers) if markers else settings.markers

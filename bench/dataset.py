@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bench.markers import Markers, read_markers
 from bench.parameters import Parameters
+from bench.recipe import MULTIOME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from anndata import AnnData
+    from mudata import MuData
 
     from bench.config import Settings
 
@@ -150,6 +152,15 @@ class Dataset(ABC):
         """Return what decides the content besides code and parameters (a file's size and time)."""
         return {}
 
+    @property
+    def paired(self) -> bool:
+        """Whether ``load`` returns both parts of paired data; of a file, whether it may."""
+        return getattr(self, "card", None) is not None and self.card.modality == MULTIOME
+
     @abstractmethod
-    def load(self) -> AnnData:
-        """Return counts (CSR, cells × features) with labels and batch in ``obs``."""
+    def load(self) -> AnnData | MuData:
+        """Return counts (CSR, cells × features) with labels and batch in ``obs``.
+
+        If the card says ``multiome``: a ``MuData`` with ``rna`` and ``atac`` of equal cells in
+        equal order, labels and batch in ``obs`` of ``rna``.
+        """

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Self
 from bench.errors import UsageError
 from bench.markers import among
 from bench.method import RNA, Context, Knowledge, Method
-from bench.prepare import describe, prepare
+from bench.pairs import cells_of, describe_data, prepare_data
 from bench.progress import Curves, Listener
 from bench.stored import proteins_of
 
 if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
+    from mudata import MuData
 
 
 class Estimator:
@@ -31,7 +32,7 @@ class Estimator:
 
     def fit(
         self,
-        adata: AnnData,
+        adata: AnnData | MuData,
         *,
         modality: str = RNA,
         seed: int = 0,
@@ -47,6 +48,8 @@ class Estimator:
     ) -> Self:
         """Fit on ``adata.X`` (counts, cells × features); ``adata`` is not changed.
 
+        Paired data are a ``MuData`` with counts of ``rna`` and ``atac``, as ``prepared_`` then is.
+
         ``listener(step, total, values)`` hears of the progress.
         ``n_clusters``, ``batch``, ``labels``, ``markers`` (signature → genes) and ``proteins``
         (counts, cells × proteins; default: ``obsm["ADT"]``) reach the method only if it declares
@@ -57,14 +60,14 @@ class Estimator:
 
         uses = self.method.uses()
         if proteins is None and "proteins" in uses:
-            proteins, protein_names = proteins_of(adata) or (None, None)
+            proteins, protein_names = proteins_of(cells_of(adata)) or (None, None)
         given = {"n_clusters": n_clusters, "batch": batch, "labels": labels, "markers": markers,
                  "proteins": proteins}  # fmt: skip
         for name in sorted(uses):
             if given[name] is None:
                 raise UsageError(f"{self.method.name} uses {name}: pass {name}=... to fit.")
-        info = describe(adata.X, name="data", modality=modality, has_batch=batch is not None)
-        prepared = prepare(
+        info = describe_data(adata, name="data", modality=modality, has_batch=batch is not None)
+        prepared = prepare_data(
             adata, self.method.recipe(info), None if "batch" not in uses else np.asarray(batch)
         )
         kept = adata.obs_names.get_indexer(prepared.obs_names)
@@ -96,7 +99,7 @@ class Estimator:
         self.embedding_, self.labels_ = self.fit_.embedding, self.fit_.labels
         return self
 
-    def transform(self, prepared: AnnData) -> np.ndarray:
+    def transform(self, prepared: AnnData | MuData) -> np.ndarray:
         """Return the embedding of new cells, prepared like the training cells.
 
         Raises ``UsageError`` if the method has no ``transform``.

@@ -18,7 +18,7 @@ from bench.method import MULTIOME, USABLE, Method
 from bench.metrics import metrics, metrics_version
 from bench.paired import VERSION as PAIRED_VERSION
 from bench.paramsfile import FromFile
-from bench.recipe import Recipe
+from bench.recipe import PairedRecipe, Recipe
 from bench.registry import Entry, Registry
 from bench.selectors import Selected, label
 from bench.split import VERSION as SPLIT_VERSION
@@ -199,8 +199,14 @@ def make_plan(
 def unsuited(one: Configured, dataset: StoredDataset) -> str:
     """Return why a method cannot be run on a dataset; empty if it can."""
     if dataset.info.modality not in one.cls.modalities:
-        able = ", ".join(sorted(one.cls.modalities))
-        return f"made for {able}, the data are {dataset.info.modality}"
+        able, name = ", ".join(sorted(one.cls.modalities)), dataset.info.name
+        if dataset.info.modality == MULTIOME:
+            hint = f"; use '{name}[part={sorted(one.cls.modalities)[-1]}]'"
+        elif one.cls.modalities == {MULTIOME} and "paired" in dataset.facts["card"]["tags"]:
+            hint = f"; use '{name}[part=both]'"
+        else:
+            hint = ""
+        return f"made for {able}, the data are {dataset.info.modality}{hint}"
     if "batch" in one.method.uses() and not dataset.info.has_batch:
         return "needs a batch, the dataset has none (--batch-key)"
     if "proteins" in one.method.uses() and not dataset.proteins_digest:
@@ -223,7 +229,12 @@ def make_job(
     if not uses <= USABLE:
         wrong = ", ".join(sorted(uses - USABLE))
         raise UsageError(f"{one.label}: uses() names {wrong}; known: {', '.join(sorted(USABLE))}.")
-    recipe: Recipe = one.method.recipe(dataset.info)
+    recipe: Recipe | PairedRecipe = one.method.recipe(dataset.info)
+    if isinstance(recipe, PairedRecipe) != (dataset.info.modality == MULTIOME):
+        raise UsageError(
+            f"{one.label}: recipe() gives a {type(recipe).__name__} for {dataset.info.modality} "
+            "data; a PairedRecipe is for paired data, and only for them."
+        )
     if recipe.batch_aware and "batch" not in uses:
         raise UsageError(f"{one.label}: its recipe has batch_aware, but uses() lacks 'batch'.")
     job = Job(

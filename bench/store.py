@@ -27,13 +27,23 @@ from bench.folders import (
 )
 from bench.keys import digest, preparation_digest
 from bench.markers import Markers
-from bench.recipe import Recipe
-from bench.stored import StoredDataset, Truth, load_counts, stored_counts, write_dataset
+from bench.pairs import PARTS, as_text, some_cells, together
+from bench.recipe import PairedRecipe, Recipe
+from bench.stored import (
+    StoredDataset,
+    Truth,
+    load_counts,
+    stored_counts,
+    stored_facts,
+    stored_features,
+    write_dataset,
+)
 from bench.usage import InUse, Usage, clean, survey, sweep
 
 if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
+    from mudata import MuData
 
     from bench.dataset import Dataset
 
@@ -116,11 +126,11 @@ class Store:
 
     def _keep_dataset(self, dataset: Dataset) -> Path:
         """Load, check and write a dataset block by block; returns its folder."""
-        from bench.checks import check_counts
+        from bench.checks import check_data
 
         adata = dataset.load()
         card = dataset.card
-        report = check_counts(
+        report = check_data(
             adata, where=dataset.where, label_key=card.label_key, batch_key=card.batch_key,
             modality=card.modality,
         )  # fmt: skip
@@ -147,23 +157,31 @@ class Store:
                     writer.finish(folder, facts)
         return folder
 
-    def prepared_key(self, dataset: StoredDataset, recipe: Recipe) -> str:
+    def prepared_key(self, dataset: StoredDataset, recipe: Recipe | PairedRecipe) -> str:
         """Return the name of the folder of a dataset prepared by a recipe."""
-        batch = dataset.batch_digest if recipe.batch_aware else None
-        return digest(
-            [LAYOUT, dataset.counts_digest, recipe.as_dict(), preparation_digest(), batch]
-        )
+        return _prepared_key(dataset.facts, recipe)
 
     def prepared_ready(self, key: str) -> bool:
         """Return whether the prepared folder is there and whole; it stays while this lives."""
         self._in_use.declare(key)
-        return intact(self.root / "prepared" / key)
+        folder = self.root / "prepared" / key
+        if not intact(folder):
+            return False
+        parts = read_info(folder).get("parts", {})
+        return all(self.prepared_ready(one) for one in parts.values())
 
-    def prepare(self, folder: Path, recipe: Recipe, key: str) -> None:
+    def prepare(self, folder: Path, recipe: Recipe | PairedRecipe, key: str) -> None:
         """Prepare the dataset in ``folder`` by ``recipe`` unless that is there already.
 
-        Only a recipe that selects features batch by batch sees the batches.
+        Only a recipe that selects features batch by batch sees the batches. Each part of paired
+        data is prepared as it would be alone.
         """
+        if isinstance(recipe, PairedRecipe):
+            self._prepare_pair(folder, recipe, key)
+        else:
+            self._prepare(folder, recipe, key)
+
+    def _prepare(self, folder: Path, recipe: Recipe, key: str, part: str = "") -> None:
         from bench.prepare import carry_out
 
         target = self.root / "prepared" / key
@@ -174,10 +192,10 @@ class Store:
             read, info = reader(folder), read_info(folder)["info"]
             batch = Truth(folder).batch if recipe.batch_aware else None
             with writing(target.parent, self._in_use.declare) as writer:
-                kept = carry_out(stored_counts(folder), recipe, writer, batch)
+                kept = carry_out(stored_counts(folder, part), recipe, writer, batch)
                 writer.save("cells", kept.cells)
                 writer.save("cell_names", read("cells")[kept.cells])
-                writer.save("features", read("features")[kept.features])
+                writer.save("features", stored_features(folder, part)[kept.features])
                 facts = {
                     "name": info["name"],
                     "recipe": recipe.as_dict(),
@@ -185,8 +203,63 @@ class Store:
                 }
                 writer.finish(target, facts)
 
-    def open_prepared(self, key: str) -> tuple[AnnData, np.ndarray]:
-        """Return the prepared data (memory-mapped, read-only) and the indices of its cells."""
+    def _prepare_pair(self, folder: Path, recipe: PairedRecipe, key: str) -> None:
+        """Prepare both parts, and note the cells that both keep and facts about the features."""
+        import numpy as np
+
+        info = read_info(folder)
+        keys = _part_keys(info, recipe)
+        for part in PARTS:
+            self._prepare(folder, getattr(recipe, part), keys[part], part)
+        target = self.root / "prepared" / key
+        self._in_use.declare(key)
+        with self._locked(key):
+            if intact(target):
+                return
+            read = {part: reader(target.with_name(keys[part])) for part in PARTS}
+            cells = np.intersect1d(read[PARTS[0]]("cells"), read[PARTS[1]]("cells"))
+            if not len(cells):
+                raise DataError(
+                    "the filters leave no cell in both parts: "
+                    f"min_features={recipe.rna.min_features} (rna), "
+                    f"{recipe.atac.min_features} (atac); loosen them."
+                )
+            with writing(target.parent, self._in_use.declare) as writer:
+                writer.save("cells", cells)
+                known = {}
+                for part in PARTS:
+                    kept = np.isin(stored_features(folder, part), read[part]("features"))
+                    facts = stored_facts(folder, part)
+                    known[part] = list(facts)
+                    for name, values in facts.items():
+                        writer.save(f"{part}_{name}", values[kept])
+                writer.finish(target, {
+                    "name": info["info"]["name"], "recipe": recipe.as_dict(), "parts": keys,
+                    "feature_facts": known,
+                })  # fmt: skip
+
+    def open_prepared(self, key: str) -> tuple[AnnData | MuData, np.ndarray]:
+        """Return the prepared data (memory-mapped, read-only) and the indices of its cells.
+
+        Of paired data the cells that both parts kept, with the facts about the features.
+        """
+        import numpy as np
+
+        folder = self.root / "prepared" / key
+        read, info = reader(folder), read_info(folder)
+        if "parts" not in info:
+            return self._open(key)
+        cells, opened = np.array(read("cells")), []
+        for part in PARTS:
+            data, own = self._open(info["parts"][part])
+            if len(own) != len(cells):
+                data = some_cells(data, np.searchsorted(own, cells))
+            for name in info["feature_facts"][part]:
+                data.var[name] = as_text(np.array(read(f"{part}_{name}")))
+            opened.append(data)
+        return together(*opened), cells
+
+    def _open(self, key: str) -> tuple[AnnData, np.ndarray]:
         import numpy as np
         import pandas as pd
         import scipy.sparse as sp
@@ -241,6 +314,19 @@ class Store:
 
         with FileLock(self.root / "locks" / f"{name}.lock"):
             yield
+
+
+def _prepared_key(facts: dict[str, Any], recipe: Recipe | PairedRecipe, part: str = "") -> str:
+    """Return the key of a dataset, or of a part of it, prepared by a recipe."""
+    if isinstance(recipe, PairedRecipe):
+        return digest([LAYOUT, "pair", _part_keys(facts, recipe), facts["counts_digest"]])
+    counts = facts["part_digests"][part] if part else facts["counts_digest"]
+    batch = facts["batch_digest"] if recipe.batch_aware else None
+    return digest([LAYOUT, counts, recipe.as_dict(), preparation_digest(), batch])
+
+
+def _part_keys(facts: dict[str, Any], recipe: PairedRecipe) -> dict[str, str]:
+    return {part: _prepared_key(facts, getattr(recipe, part), part) for part in PARTS}
 
 
 def _identity(dataset: Dataset, source: str) -> dict[str, Any]:

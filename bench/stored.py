@@ -9,13 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.folders import read_info, reader
+from bench.keys import digest
 from bench.markers import Markers
-from bench.recipe import DatasetInfo
+from bench.pairs import (
+    PARTS,
+    as_text,
+    cells_of,
+    feature_facts,
+    info_of,
+    is_paired,
+    paired_info,
+    together,
+)
+from bench.recipe import MULTIOME, DatasetInfo
 
 if TYPE_CHECKING:
     import numpy as np
     import scipy.sparse as sp
     from anndata import AnnData
+    from mudata import MuData
 
     from bench.dataset import Dataset
     from bench.folders import FolderWriter
@@ -35,8 +47,8 @@ class StoredDataset:
 
     @property
     def info(self) -> DatasetInfo:
-        """The facts that a recipe may depend on."""
-        return DatasetInfo(**self.facts["info"])
+        """The facts that a recipe may depend on; a ``PairedInfo`` for paired data."""
+        return info_of(self.facts["info"])
 
     @property
     def counts_digest(self) -> str:
@@ -96,74 +108,88 @@ class Truth:
         return reader(self.folder)("train") if (self.folder / "train.npy").is_file() else None
 
 
-def load_counts(folder: Path) -> AnnData:
+def load_counts(folder: Path) -> AnnData | MuData:
     """Return the counts of a stored dataset, without labels, memory-mapped and read-only."""
+    if "parts" in read_info(folder)["info"]:
+        return together(*(_load_part(folder, part) for part in PARTS))
+    return _load_part(folder)
+
+
+def _load_part(folder: Path, part: str = "") -> AnnData:
     import pandas as pd
     import scipy.sparse as sp
     from anndata import AnnData
 
-    read, counts = reader(folder), stored_counts(folder)
+    counts = stored_counts(folder, part)
+    facts = {name: as_text(values) for name, values in stored_facts(folder, part).items()}
     matrix = sp.csr_matrix(
         (counts.data, counts.indices, counts.indptr), shape=counts.shape, copy=False
     )
     return AnnData(
         X=matrix,
-        obs=pd.DataFrame(index=read("cells").tolist()),
-        var=pd.DataFrame(index=read("features").tolist()),
+        obs=pd.DataFrame(index=reader(folder)("cells").tolist()),
+        var=pd.DataFrame(facts, index=stored_features(folder, part).tolist()),
     )
 
 
-def stored_counts(folder: Path) -> Csr:
-    """Return the counts of a stored dataset, memory-mapped, for a pass over blocks."""
+def stored_counts(folder: Path, part: str = "") -> Csr:
+    """Return the counts of a stored dataset, memory-mapped, for a pass over blocks.
+
+    ``part`` names one of the parts of paired data.
+    """
     from bench.prepare.blocks import Csr
 
     read, info = reader(folder), read_info(folder)["info"]
-    shape = (info["n_cells"], info["n_features"])
-    return Csr(read("data"), read("indices"), read("indptr"), shape)
+    shape = (info["n_cells"], (info["parts"][part] if part else info)["n_features"])
+    data, indices, indptr = (read(_file(part, name)) for name in ("data", "indices", "indptr"))
+    return Csr(data, indices, indptr, shape)
 
 
-def write_dataset(writer: FolderWriter, adata: AnnData, dataset: Dataset) -> dict[str, Any]:
+def stored_features(folder: Path, part: str = "") -> np.ndarray:
+    """Return the names of the features of a stored dataset, or of one part of it."""
+    names, info = reader(folder)("features"), read_info(folder)["info"]
+    if not part:
+        return names
+    n_genes = info["parts"][PARTS[0]]["n_features"]
+    return names[:n_genes] if part == PARTS[0] else names[n_genes:]
+
+
+def stored_facts(folder: Path, part: str = "") -> dict[str, np.ndarray]:
+    """Return the facts about the features of a part (see ``bench.pairs.FACTS``); else nothing."""
+    read = reader(folder)
+    known = read_info(folder).get("feature_facts", {}).get(part, ())
+    return {name: read(_file(part, name)) for name in known}
+
+
+def _file(part: str, name: str) -> str:
+    return f"{part}_{name}" if part else name
+
+
+def write_dataset(
+    writer: FolderWriter, data: AnnData | MuData, dataset: Dataset
+) -> dict[str, Any]:
     """Write counts, names, and apart from them types and batch, in one pass over the counts.
 
-    Returns the facts about the content, with digests.
+    Of paired data each part has files of its own. Returns the facts about the content, with
+    digests.
     """
     import numpy as np
 
-    from bench.prepare import describe
-    from bench.prepare.blocks import index_type, parts
-
     card = dataset.card
-    matrix = parts(adata.X) or adata.X  # turned only once if it is stored by columns
-    columns, end = index_type(matrix), 0
-    writer.append("indptr", np.zeros(1, dtype=np.int64))
-    totals: list[np.ndarray] = []
-
-    def write(block: sp.csr_matrix) -> None:
-        nonlocal end
-        writer.append("data", block.data)
-        writer.append("indices", block.indices.astype(columns))
-        writer.append("indptr", block.indptr[1:].astype(np.int64) + end)
-        end += block.nnz
-        totals.append(np.asarray(block.sum(axis=1, dtype=np.float64)).ravel())
-
-    info = describe(
-        matrix, name=dataset.name, modality=card.modality, has_batch=card.batch_key is not None,
-        each=write,
-    )  # fmt: skip
-    texts = {"cells": adata.obs_names, "features": adata.var_names}
-    texts["types"] = adata.obs[card.label_key]
+    adata = cells_of(data)
+    parts = {part: data[part] for part in PARTS} if is_paired(data) else {"": data}
+    names = [str(name) for one in parts.values() for name in one.var_names]
+    texts = {"cells": adata.obs_names, "features": names, "types": adata.obs[card.label_key]}
     if card.batch_key is not None:
         texts["batch"] = adata.obs[card.batch_key]
     for name, values in texts.items():
         writer.save(name, np.asarray([str(value) for value in values], dtype=np.str_))
     if card.train_key is not None:
         writer.save("train", adata.obs[card.train_key].to_numpy(dtype=bool))
+    about = _write_parts(writer, parts, dataset)
     has_proteins = _write_proteins(writer, adata, dataset)
     kinds, sizes = np.unique(writer.read("types"), return_counts=True)
-    counts = ("data", "indices", "indptr", "cells", "features")
-    return {
-        "info": asdict(info),
-        "counts_digest": _array_digest({name: writer.read(name) for name in counts}),
+    return about | {
         "labels_digest": _array_digest({"types": writer.read("types")}),
         "batch_digest": "" if card.batch_key is None
         else _array_digest({"batch": writer.read("batch")}),
@@ -172,8 +198,76 @@ def write_dataset(writer: FolderWriter, adata: AnnData, dataset: Dataset) -> dic
         "proteins_digest": "" if not has_proteins
         else _array_digest({name: writer.read(name) for name in ("proteins", "protein_names")}),
         "types": {str(kind): int(size) for kind, size in zip(kinds, sizes, strict=True)},
-        "median_counts": float(np.median(np.concatenate(totals))),
     }  # fmt: skip
+
+
+def _write_parts(
+    writer: FolderWriter, parts: dict[str, AnnData], dataset: Dataset
+) -> dict[str, Any]:
+    """Write the counts of each part, and what is known of the features of paired data.
+
+    A part of paired data has the digest that its counts would have alone, so that the same matrix
+    is prepared once.
+    """
+    import numpy as np
+
+    infos, digests, known, first = {}, {}, {}, 0
+    totals = np.zeros(next(iter(parts.values())).n_obs)
+    for part, adata in parts.items():
+        infos[part], sums = _write_counts(writer, adata, part, dataset)
+        totals += sums
+        arrays = {name: writer.read(_file(part, name)) for name in ("data", "indices", "indptr")}
+        arrays["cells"] = writer.read("cells")
+        arrays["features"] = writer.read("features")[first : first + adata.n_vars]
+        first += adata.n_vars
+        digests[part] = _array_digest(arrays)
+        if part:
+            facts = feature_facts(adata.var, part, dataset.where)
+            for name, values in facts.items():
+                writer.save(_file(part, name), values)
+            known[part] = list(facts)
+    about: dict[str, Any] = {"median_counts": float(np.median(totals))}
+    if "" in parts:
+        return about | {"info": asdict(infos[""]), "counts_digest": digests[""]}
+    files = [_file(part, name) for part, names in known.items() for name in names]
+    facts_digest = _array_digest({name: writer.read(name) for name in files})
+    return about | {
+        "info": asdict(paired_info(infos, dataset.name, MULTIOME)),
+        "counts_digest": digest([*digests.values(), facts_digest]),
+        "part_digests": digests,
+        "feature_facts": known,
+    }
+
+
+def _write_counts(
+    writer: FolderWriter, adata: AnnData, part: str, dataset: Dataset
+) -> tuple[DatasetInfo, np.ndarray]:
+    """Write one matrix; returns the facts about it and the total of each cell."""
+    import numpy as np
+
+    from bench.prepare import describe
+    from bench.prepare.blocks import index_type, parts
+
+    matrix = parts(adata.X) or adata.X  # turned only once if it is stored by columns
+    columns, end = index_type(matrix), 0
+    data, indices, indptr = (_file(part, name) for name in ("data", "indices", "indptr"))
+    writer.append(indptr, np.zeros(1, dtype=np.int64))
+    totals: list[np.ndarray] = []
+
+    def write(block: sp.csr_matrix) -> None:
+        nonlocal end
+        writer.append(data, block.data)
+        writer.append(indices, block.indices.astype(columns))
+        writer.append(indptr, block.indptr[1:].astype(np.int64) + end)
+        end += block.nnz
+        totals.append(np.asarray(block.sum(axis=1, dtype=np.float64)).ravel())
+
+    card = dataset.card
+    info = describe(
+        matrix, name=dataset.name, modality=part or card.modality,
+        has_batch=card.batch_key is not None, each=write,
+    )  # fmt: skip
+    return info, np.concatenate(totals)
 
 
 PROTEINS = "ADT"

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from bench.dataset import Card, Dataset, Held
 from bench.errors import DataError, UsageError, did_you_mean
+from bench.pairs import cells_of, is_paired, some_cells
 from bench.parameters import Parameters
 from bench.seeds import derive
 
@@ -24,12 +25,15 @@ from ._guides import chosen_lists, plain, random_genes, shuffled_genes
 if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
+    from mudata import MuData
 
     from bench.markers import Markers
 
 SMALLEST = 5
 """Cells of the rare type that must be left: below, a score is the luck of single cells."""
 TRAIN_KEY = "bench_train"
+PAIRED_TRAIN = 0.8
+"""Share of the cells of paired data for the fit, unless told: pairs are matched on the others."""
 
 
 class Task(Parameters):
@@ -45,8 +49,9 @@ class Task(Parameters):
         0, ge=0, description="which of its cells are kept, and which cells are held out"
     )
     train: float | None = Field(
-        None, gt=0, lt=1, description="share of each type's cells for the fit; none: all"
-    )
+        None, ge=0, lt=1, description="share of each type's cells for the fit; 0: all; none: all, "
+        "of paired data 0.8",
+    )  # fmt: skip
     signatures: str = Field(
         "", description="marker lists that guided methods get, separated by +; empty: all"
     )
@@ -62,6 +67,11 @@ class Planted(Dataset):
         super().__init__(inner.params)
         self.inner, self.task, self.name = inner, task, inner.name
         self.guided = bool(task.signatures) or task.guide != "true"
+
+    @property
+    def paired(self) -> bool:
+        """Whether the data are, or may be, paired."""
+        return self.inner.paired
 
     @property
     def where(self) -> str:
@@ -89,33 +99,39 @@ class Planted(Dataset):
             "markers": [lists.lists, lists.source] if lists else None,
         }
 
-    def load(self) -> AnnData:
+    def load(self) -> AnnData | MuData:
         """Return counts, labels and batch of the cells that are left, and who is held out.
 
         Raises ``DataError`` if there is no such type, or too few cells for the prevalence.
         """
-        adata = self.inner.load()
+        data = self.inner.load()
         self.card: Card = self.inner.card
         self.notes = [*self.inner.notes]
-        types = adata.obs[self.card.label_key].astype(str).to_numpy()
+        train_share = self.task.train
+        if train_share is None and is_paired(data):
+            train_share = PAIRED_TRAIN
+        if not self.task.rare_type and not train_share and not self.guided:
+            return data
+        types = cells_of(data).obs[self.card.label_key].astype(str).to_numpy()
         if self.task.rare_type:
             rare = self._find(types)
             self.card = replace(self.card, rare_type=rare)
             if self.task.prevalence is not None:
                 kept = self._thin(types, rare, self.task.prevalence)
-                chosen = adata[kept]
-                adata, types = chosen.to_memory() if adata.isbacked else chosen.copy(), types[kept]
-        if self.task.train is not None:
-            train = training_cells(types, self.task.train, self.task.plant_seed)
+                data, types = some_cells(data, kept), types[kept]
+        if train_share:
+            train = training_cells(types, train_share, self.task.plant_seed)
             self.notes.append(
                 f"{train.sum()} of {len(train)} cells are for the fit, {(~train).sum()} held out"
             )
-            adata.obs[TRAIN_KEY] = train
+            cells_of(data).obs[TRAIN_KEY] = train
             self.card = replace(self.card, train_key=TRAIN_KEY)
-        return self._guide(adata) if self.guided else adata
+        return self._guide(data) if self.guided else data
 
-    def _guide(self, adata: AnnData) -> AnnData:
+    def _guide(self, adata: Any) -> AnnData:
         """Choose the marker lists or put a control in their place; raises ``DataError``."""
+        if is_paired(adata):
+            raise DataError(f"{self.where}: signatures= and guide= are for part=rna only.")
         known = self.markers()
         if known is None:
             raise DataError(
@@ -192,7 +208,7 @@ def split_task(values: Mapping[str, str], owner: str) -> tuple[dict[str, str], T
     task: Task = Task.build(own, owner=owner)
     if task.prevalence is not None and not task.rare_type:
         raise UsageError(f"{owner}.prevalence={task.prevalence:g}: of which type? Add rare_type=.")
-    drawn = task.prevalence is not None or task.train is not None or task.guide != "true"
+    drawn = task.prevalence is not None or bool(task.train) or task.guide != "true"
     if not drawn and "plant_seed" in own:
         raise UsageError(
             f"{owner}.plant_seed={task.plant_seed}: nothing is drawn; add prevalence=, train= or "

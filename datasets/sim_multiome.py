@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from bench.dataset import Card, Dataset
-from bench.recipe import ATAC, RNA
+from bench.pairs import together
+from bench.recipe import ATAC, MULTIOME, RNA
 
 from . import _simulate_features as sim
 from ._simulate import SimulationParameters, card_of, populate, stream
@@ -19,37 +20,43 @@ if TYPE_CHECKING:
     import pandas as pd
     import scipy.sparse as sp
     from anndata import AnnData
+    from mudata import MuData
 
 _CHROMOSOMES = 5
 _GAP = (10_000, 70_000)
 """Smallest and largest distance between neighbouring genes, in base pairs."""
 _SLOT, _WIDTH = 1000, 500
 """Peaks of 500 base pairs lie on a grid of 1,000, so that they cannot overlap."""
+_WINDOW, _MOTIF = 256, 12
+"""Bases of the simulated DNA of a peak, and of the motif of a type."""
 
 
 class SimMultiome(Dataset):
-    """Genes (``part=rna``) and peaks (``part=atac``) of the same cells.
+    """Genes and peaks of the same cells, together or one part (``part=rna``, ``part=atac``).
 
     Under one seed both parts have the same cells, types, batches and module activities; depths,
     batch effects and counts are drawn for each. Counts follow ``sim_rna`` and ``sim_atac``.
 
-    A share of the genes is linked to one to ``max_links`` peaks each, all on the gene's chromosome
-    with their centre within ``link_distance`` of its start. The log expression of a linked gene
-    follows the mean log accessibility of its peaks, times ``link_effect``: the effects of types on
-    the gene are those on its peaks, and in each cell a normal deviation of a peak's log
-    accessibility (``link_spread``) shows in both parts. Most peaks near a gene are not linked to
-    it, so distance alone does not give the links. The links are in ``uns["truth"]["links"]``
+    A share of the genes is linked to ``min_links`` to ``max_links`` peaks each, all on the gene's
+    chromosome with their centre within ``link_distance`` of its start. The log expression of a
+    linked gene follows the mean log accessibility of its peaks, times ``link_effect``: the effects
+    of types on the gene are those on its peaks, and in each cell a normal deviation of a peak's
+    log accessibility (``link_spread``) shows in both parts. Most peaks near a gene are not linked
+    to it, so distance alone does not give the links. The links are in ``uns["truth"]["links"]``
     (gene, peak, distance from the gene's start, effect on the log scale), positions and effects in
-    ``var`` and ``varm``; methods in a run are not given them.
+    ``var`` and ``varm``; methods in a run are not given them. Paired methods are given chromosome,
+    strand (drawn, without effect) and start of genes and the place of peaks, and with ``sequence``
+    the DNA of each peak, random but for linked peaks: these hold the motif of the type that they
+    mark most (``uns["truth"]["motifs"]``).
     """
 
     name = "sim_multiome"
     card = Card(
-        modality=RNA,
-        summary="simulated genes or peaks (part=atac) of the same cells, 6 types of 3 % to 30 %",
+        modality=MULTIOME,
+        summary="simulated genes and peaks of the same cells, 6 types of 3 % to 30 %",
         label_key="cell_type",
         n_cells=600,
-        n_features=1000,
+        n_features=4000,
         n_types=6,
         organism="none",
         reference="counts after Splatter (Zappia, Phipson and Oshlack 2017, Genome Biology "
@@ -68,9 +75,14 @@ class SimMultiome(Dataset):
             "easy": {"separation": 1.5, "rna_depth": 5000.0, "atac_depth": 3000.0},
             "hard": {"separation": 0.7, "rna_depth": 1000.0, "atac_depth": 300.0, "n_types": 10,
                      "rare": 0.01, "n_rare": 3, "n_cells": 1500},
+            # Two links of every gene, to be found again: 3 % of the matrix of peaks is not zero.
+            "links": {"n_cells": 500, "n_genes": 300, "n_peaks": 3000, "linked": 1.0,
+                      "min_links": 2, "max_links": 2, "atac_depth": 90.0, "link_spread": 1.0},
         }  # fmt: skip
 
-        part: Literal["rna", "atac"] = Field("rna", description="genes or peaks of the cells")
+        part: Literal["both", "rna", "atac"] = Field(
+            "both", description="genes and peaks of the cells, or one of them"
+        )
         n_genes: int = Field(1000, ge=20, le=100_000, description="genes")
         n_peaks: int = Field(
             3000, ge=20, le=500_000, description="peaks; at most 10 times the number of genes"
@@ -83,7 +95,8 @@ class SimMultiome(Dataset):
         dispersion_df: float = Field(
             60.0, ge=0, description="degrees of freedom of its spread among genes; 0: no spread"
         )
-        linked: float = Field(0.5, gt=0, lt=1, description="share of genes with linked peaks")
+        linked: float = Field(0.5, gt=0, le=1, description="share of genes with linked peaks")
+        min_links: int = Field(1, ge=1, le=20, description="fewest peaks linked to one gene")
         max_links: int = Field(3, ge=1, le=20, description="most peaks linked to one gene")
         link_distance: int = Field(
             100_000, ge=20_000, description="largest distance of a linked peak, base pairs"
@@ -95,6 +108,9 @@ class SimMultiome(Dataset):
             0.5, ge=0, le=3, description="standard deviation of a linked peak's log accessibility "
             "among the cells of a type",
         )  # fmt: skip
+        sequence: bool = Field(
+            False, description="part=both: give each peak 256 bases of DNA, with motifs if linked"
+        )
 
         @property
         def n_linked(self) -> int:
@@ -108,6 +124,8 @@ class SimMultiome(Dataset):
                     f"n_peaks={self.n_peaks} do not fit around n_genes={self.n_genes}; at most 10 "
                     "times as many"
                 )
+            if self.min_links > self.max_links:
+                raise ValueError(f"min_links={self.min_links} is above max_links={self.max_links}")
             return {
                 "n_genes without links": self.n_genes - self.n_linked,
                 "n_peaks without links": max(0, self.n_peaks - self.max_links * self.n_linked),
@@ -117,17 +135,21 @@ class SimMultiome(Dataset):
 
     def __init__(self, params: Any = None) -> None:
         super().__init__(params)
-        p, atac = self.params, self.params.part == "atac"
-        card = replace(type(self).card, modality=ATAC if atac else RNA)
-        if atac:
-            card = replace(
-                card, summary=card.summary.replace("genes or peaks (part=atac)", "peaks")
-            )
-        self.card = card_of(card, p, p.n_peaks if atac else p.n_genes)
+        p = self.params
+        card, n_features = type(self).card, p.n_genes + p.n_peaks
+        if p.part == "rna":
+            summary = card.summary.replace("genes and peaks", "genes")
+            card, n_features = replace(card, modality=RNA, summary=summary), p.n_genes
+        elif p.part == "atac":
+            summary = card.summary.replace("genes and peaks", "peaks")
+            card, n_features = replace(card, modality=ATAC, summary=summary), p.n_peaks
+        self.card = card_of(card, p, n_features)
 
-    def load(self) -> AnnData:
-        """Return the counts of the part with ``obs["cell_type"]`` and the truth."""
+    def load(self) -> AnnData | MuData:
+        """Return the counts of the part, or both, with ``obs["cell_type"]`` and the truth."""
         experiment = _Experiment(self.params)
+        if self.params.part == "both":
+            return experiment.both()
         return experiment.peaks() if self.params.part == "atac" else experiment.genes()
 
 
@@ -231,6 +253,42 @@ class _Experiment:
         adata.var["dispersion"] = dispersion
         return self._with_links(adata, table, linked)
 
+    def both(self) -> MuData:
+        """Return both parts, with the positions that paired methods may see."""
+        import numpy as np
+
+        p, genes, peaks = self.params, self.genes(), self.peaks()
+        for part in (genes, peaks):
+            part.var["chrom"] = part.var["chromosome"]
+        genes.var["tss"] = genes.var["start"]
+        genes.var["strand"] = np.where(stream(p, "strands").random(p.n_genes) < 0.5, "+", "-")
+        truth = {"links": genes.uns["truth"]["links"]}
+        if p.sequence:
+            peaks.var["sequence"], truth["motifs"] = self._sequences()
+        data = together(genes, peaks)
+        data.uns["truth"] = truth
+        return data
+
+    def _sequences(self) -> tuple[list[str], dict[str, str]]:
+        """Return the DNA of each peak, and the motif of each type.
+
+        A linked peak holds the motif of the type with the largest effect on it, if there is one.
+        """
+        import numpy as np
+
+        p, effects = self.params, np.abs(self.open.by_type)
+        rng = stream(p, "sequences")
+        letters = np.frombuffer(b"ACGT", dtype="S1")
+        motifs = letters[rng.integers(0, 4, (p.n_types, _MOTIF))]
+        bases = letters[rng.integers(0, 4, (p.n_peaks, _WINDOW))]
+        for peak in self.linked_peaks:
+            if effects[:, peak].any():
+                place = rng.integers(0, _WINDOW - _MOTIF + 1)
+                bases[peak, place : place + _MOTIF] = motifs[effects[:, peak].argmax()]
+        names = {f"type{number + 1}": motif.tobytes().decode()
+                 for number, motif in enumerate(motifs)}  # fmt: skip
+        return [row.tobytes().decode() for row in bases], names
+
     def _with_links(self, adata: AnnData, table: pd.DataFrame, linked: np.ndarray) -> AnnData:
         """Add positions, which features are linked, and the table of links by name."""
         import numpy as np
@@ -291,7 +349,7 @@ def _link(p: SimMultiome.Params, genes: pd.DataFrame, peaks: pd.DataFrame) -> pd
         numbers, centre = centres[chromosome]
         low = np.searchsorted(centre, start - p.link_distance)
         high = np.searchsorted(centre, start + p.link_distance, side="right")
-        wanted = min(int(rng.integers(1, p.max_links + 1)), high - low)
+        wanted = min(int(rng.integers(p.min_links, p.max_links + 1)), high - low)
         for place in np.sort(rng.choice(high - low, wanted, replace=False)) + low:
             rows.append((gene, numbers[place], centre[place] - start, p.link_effect / wanted))
     return pd.DataFrame(rows, columns=["gene", "peak", "distance", "effect"])

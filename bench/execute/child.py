@@ -73,11 +73,11 @@ def main(function: str, payload: dict[str, Any], connection: Connection) -> None
 
 def prepare(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     """Carry out a recipe on a stored dataset."""
-    from bench.recipe import Recipe
+    from bench.recipe import as_recipe
     from bench.store import Store
 
     Store(Path(payload["cache"])).prepare(
-        Path(payload["dataset_folder"]), Recipe(**payload["recipe"]), payload["prepared_key"]
+        Path(payload["dataset_folder"]), as_recipe(payload["recipe"]), payload["prepared_key"]
     )
     return {}
 
@@ -89,6 +89,7 @@ def fit(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     from bench.errors import UsageError
     from bench.keys import source_digest
     from bench.method import Context, Knowledge
+    from bench.pairs import some_cells
     from bench.progress import Curves
     from bench.registry import resolve
     from bench.seeds import derive
@@ -107,7 +108,7 @@ def fit(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     seen, some = data, payload.get("train")
     if some:
         train = np.load(some, allow_pickle=False)[cells]
-        seen = data[train].copy()
+        seen = some_cells(data, train)
         known = {name: values[train] for name, values in known.items()}
     scratch = folder / "scratch"
     scratch.mkdir()

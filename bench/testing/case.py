@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.markers import among
-from bench.method import ATAC, Context, DatasetInfo, Fit, Knowledge, Method
-from bench.prepare import describe, prepare
+from bench.method import ATAC, MULTIOME, RNA, Context, DatasetInfo, Fit, Knowledge, Method
+from bench.pairs import cells_of, describe_data, prepare_data, together
 from bench.progress import Curves
 
 if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
+    from mudata import MuData
 
     from bench.method import Reporter
 
@@ -75,7 +76,7 @@ class Ran:
 
     method: Method
     fit: Fit
-    prepared: AnnData
+    prepared: Any
     curves: Curves
 
 
@@ -86,32 +87,16 @@ class Case:
     cls: type[Method]
     modality: str
 
-    def counts(self, n_cells: int = 60, n_features: int = 80) -> AnnData:
+    def counts(self, n_cells: int = 60, n_features: int = 80) -> Any:
         """Return simulated counts of three clear types, two batches and three proteins.
 
-        Every fourth feature, from the first, second or third on, is high in one type.
+        Every fourth feature, from the first, second or third on, is high in one type. Paired data
+        have twice as many peaks as genes: genes lie 2,000 bases apart on two chromosomes, and
+        two peaks beside each.
         """
-        import numpy as np
-        import scipy.sparse as sp
-        from anndata import AnnData
-
-        rng = np.random.default_rng(0)
-        types = np.arange(n_cells) % 3
-        rate = np.full((n_cells, n_features), 0.3)
-        for number in range(3):
-            rate[np.ix_(types == number, np.arange(n_features) % 4 == number)] = 4.0
-        if self.modality == ATAC:
-            rate *= 0.4
-        rate *= rng.lognormal(0.0, 0.3, n_cells)[:, None]
-        adata = AnnData(sp.csr_matrix(rng.poisson(rate).astype(np.float32)))
-        adata.obs_names = [f"cell{number}" for number in range(n_cells)]
-        starts = np.arange(n_features) * 1000
-        peaks = self.modality == ATAC
-        adata.var_names = [f"chr1:{s}-{s + 500}" if peaks else f"gene{s // 1000}" for s in starts]
-        adata.obs["cell_type"] = [f"type{number}" for number in types]
-        adata.obs["batch"] = [f"batch{number}" for number in np.arange(n_cells) // 2 % 2]
-        adata.obsm["ADT"] = rng.poisson(np.where(np.eye(3)[types], 20.0, 2.0)).astype(np.float32)
-        return adata
+        if self.modality != MULTIOME:
+            return _counts(self.modality, n_cells, n_features)
+        return _paired_counts(n_cells, n_features)
 
     def short(self, **values: Any) -> Method:
         """Return the method with parameters that make a fit short."""
@@ -119,28 +104,29 @@ class Case:
         cut = {name: value for name, value in _SHORT.items() if name in fields}
         return self.cls(self.cls.Params.build(cut | values, owner=self.cls.name))
 
-    def info(self, adata: AnnData) -> DatasetInfo:
+    def info(self, data: Any) -> DatasetInfo:
         """Return the facts about counts that a recipe may use."""
-        import scipy.sparse as sp
+        return describe_data(data, name="check", modality=self.modality, has_batch=True)
 
-        return describe(
-            sp.csr_matrix(adata.X), name="check", modality=self.modality, has_batch=True
-        )
+    def prepared(self, method: Method, data: Any) -> Any:
+        """Return the data as the harness prepares them for the method."""
+        return prepare_data(data, method.recipe(self.info(data)))
 
     def ran(
         self,
         method: Method,
-        adata: AnnData,
+        data: Any,
         *,
         seed: int = 0,
         report: Reporter | None = None,
-        prepared: AnnData | None = None,
+        prepared: Any = None,
     ) -> Ran:
         """Prepare and fit as the harness does, in this process."""
         import numpy as np
 
         if prepared is None:
-            prepared = prepare(adata, method.recipe(self.info(adata)))
+            prepared = self.prepared(method, data)
+        adata = cells_of(data)
         kept = adata.obs_names.get_indexer(prepared.obs_names)
         uses = method.uses()
         curves = Curves()
@@ -169,3 +155,47 @@ class Case:
             )
             fit = method.fit(prepared, context)
         return Ran(method, fit, prepared, curves)
+
+
+def _counts(modality: str, n_cells: int, n_features: int) -> AnnData:
+    import numpy as np
+    import scipy.sparse as sp
+    from anndata import AnnData
+
+    rng = np.random.default_rng(0)
+    types = np.arange(n_cells) % 3
+    rate = np.full((n_cells, n_features), 0.3)
+    for number in range(3):
+        rate[np.ix_(types == number, np.arange(n_features) % 4 == number)] = 4.0
+    if modality == ATAC:
+        rate *= 0.4
+    rate *= rng.lognormal(0.0, 0.3, n_cells)[:, None]
+    adata = AnnData(sp.csr_matrix(rng.poisson(rate).astype(np.float32)))
+    adata.obs_names = [f"cell{number}" for number in range(n_cells)]
+    starts = np.arange(n_features) * 1000
+    peaks = modality == ATAC
+    adata.var_names = [f"chr1:{s}-{s + 500}" if peaks else f"gene{s // 1000}" for s in starts]
+    adata.obs["cell_type"] = [f"type{number}" for number in types]
+    adata.obs["batch"] = [f"batch{number}" for number in np.arange(n_cells) // 2 % 2]
+    adata.obsm["ADT"] = rng.poisson(np.where(np.eye(3)[types], 20.0, 2.0)).astype(np.float32)
+    return adata
+
+
+def _paired_counts(n_cells: int, n_genes: int) -> MuData:
+    """Return genes and peaks of the same cells, placed on two chromosomes, with DNA."""
+    import numpy as np
+
+    rna, atac = _counts(RNA, n_cells, n_genes), _counts(ATAC, n_cells, 2 * n_genes)
+    # Types are assigned by the number of a cell, so both parts agree; batches too.
+    half = n_genes // 2
+    home = np.arange(n_genes) // half
+    rna.var["chrom"] = [f"chr{number + 1}" for number in home]
+    rna.var["tss"] = np.arange(n_genes) % half * 2000 + 1000
+    rna.var["strand"] = np.where(np.arange(n_genes) % 2, "-", "+")
+    atac.var["chrom"] = rna.var["chrom"].to_numpy().repeat(2)
+    atac.var["start"] = (np.arange(2 * n_genes) % (2 * half)) * 1000 + 200
+    atac.var["end"] = atac.var["start"] + 500
+    atac.var_names = [f"{row.chrom}:{row.start}-{row.end}" for row in atac.var.itertuples()]
+    letters = np.random.default_rng(1).choice(list("ACGT"), (2 * n_genes, 32))
+    atac.var["sequence"] = ["".join(row) for row in letters]
+    return together(rna, atac)

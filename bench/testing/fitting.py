@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import Pruned
-from bench.prepare import prepare
+from bench.pairs import cells_of, parts_of, some_cells
 
 from .case import Case, Ran, checks
 
@@ -65,8 +65,10 @@ def _global_state_untouched(case: Case) -> None:
         numpy_state = repr(np.random.get_state())  # noqa: NPY002
         return random.getstate(), numpy_state, torch.get_rng_state().numpy().tobytes()
 
+    method, data = case.short(), case.counts()
+    prepared = case.prepared(method, data)
     before = states()
-    case.ran(case.short(), case.counts())
+    case.ran(method, data, prepared=prepared)
     for name, then, now in zip(("random", "numpy", "torch"), before, states(), strict=True):
         assert then == now, f"the global state of {name} changed"
 
@@ -77,28 +79,31 @@ def _input_unchanged(case: Case) -> None:
 
     adata = case.counts()
     method = case.short()
-    prepared = prepare(adata, method.recipe(case.info(adata)))
+    prepared = case.prepared(method, adata)
     whole = [
         part
-        for matrix in (prepared.X, prepared.layers["counts"])
+        for data in parts_of(prepared)
+        for matrix in (data.X, data.layers["counts"])
         for part in (
             (matrix,) if isinstance(matrix, np.ndarray) else (matrix.data, matrix.indices)
         )
     ]
     before = [part.copy() for part in whole]
-    columns = list(prepared.obs.columns)
+    columns = [list(data.obs.columns) for data in parts_of(prepared)]
     case.ran(method, adata, prepared=prepared)
     assert all(np.array_equal(a, b) for a, b in zip(whole, before, strict=True)), (
         "a matrix changed"
     )
-    assert list(prepared.obs.columns) == columns, "obs has new columns"
+    now = [list(data.obs.columns) for data in parts_of(prepared)]
+    assert now == columns, "obs has new columns"
 
 
 @check("Counts given dense lead to the same embedding as counts given sparse.")
 def _sparse_equals_dense(case: Case) -> None:
     sparse = case.counts()
-    dense = sparse.copy()
-    dense.X = sparse.X.toarray()
+    dense = some_cells(sparse, slice(None))
+    for part in parts_of(dense):
+        part.X = part.X.toarray()
     one, other = case.ran(case.short(), sparse), case.ran(case.short(), dense)
     assert _same(one.fit.embedding, other.fit.embedding), "the embeddings differ"
 
@@ -108,8 +113,9 @@ def _labels_unreachable(case: Case) -> None:
     if "labels" in case.short().uses():
         return
     adata = case.counts()
-    permuted = adata.copy()
-    permuted.obs["cell_type"] = list(adata.obs["cell_type"])[::-1]
+    permuted = some_cells(adata, slice(None))
+    for part in parts_of(permuted):
+        part.obs["cell_type"] = list(part.obs["cell_type"])[::-1]
     one, other = case.ran(case.short(), adata), case.ran(case.short(), permuted)
     assert _same(one.fit.embedding, other.fit.embedding), "permuted labels change the embedding"
     for name, labels in one.fit.labels.items():
@@ -122,10 +128,11 @@ def _odd_data(case: Case) -> None:
     import numpy as np
 
     adata = case.counts()
-    dense = adata.X.toarray()
-    dense[:, 0] = 1.0
-    dense[5, :] = 0.0
-    adata.X = dense.astype(np.float32)
+    for part in parts_of(adata):
+        dense = part.X.toarray()
+        dense[:, 0] = 1.0
+        dense[5, :] = 0.0
+        part.X = dense.astype(np.float32)
     _finite(case.ran(case.short(), adata))
     _finite(case.ran(case.short(), case.counts(n_cells=12, n_features=24)))
 
@@ -181,7 +188,7 @@ def _new_cells_consistent(case: Case) -> None:
     transform = _optional(done.method).transform
     whole = transform(done.prepared)
     assert _same(whole, done.fit.embedding), "the training cells are embedded otherwise"
-    few = transform(done.prepared[10:20].copy())
+    few = transform(some_cells(done.prepared, slice(10, 20)))
     assert _same(few, whole[10:20]), "a cell's embedding depends on the cells around it"
 
 
@@ -209,5 +216,5 @@ def _beats_the_negative_control(case: Case) -> None:
     done = case.ran(case.cls(case.cls.Params()), adata)
     kept = adata.obs_names.get_indexer(done.prepared.obs_names)
     found = kmeans(done.fit.embedding, 3, seed=0)
-    agreement = adjusted_rand_score(adata.obs["cell_type"].to_numpy()[kept], found)
+    agreement = adjusted_rand_score(cells_of(adata).obs["cell_type"].to_numpy()[kept], found)
     assert agreement > 0.3, f"ARI {agreement:.2f} on three clear types"

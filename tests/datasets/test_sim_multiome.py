@@ -176,7 +176,8 @@ def test_depths_are_those_of_the_parts():
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"part": "both"}, "sim_multiome.part='both'"),
+        ({"part": "none"}, "sim_multiome.part='none'"),
+        ({"min_links": 4}, "min_links=4 is above max_links=3"),
         ({"n_genes": 50, "n_peaks": 501}, "n_peaks=501 do not fit around n_genes=50"),
         ({"n_modules": 30}, "n_genes without links is 500"),
     ],

@@ -1,0 +1,262 @@
+"""Paired data: genes and peaks of the same cells, as a ``MuData`` with ``rna`` and ``atac``.
+
+Facts of features that a method may see (``FACTS``) travel in ``var`` of each part; nothing else
+of ``var`` does.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import DataError, UsageError
+from bench.recipe import ATAC, MULTIOME, RNA, DatasetInfo, PairedInfo, PairedRecipe, Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from anndata import AnnData
+    from mudata import MuData
+
+PARTS = (RNA, ATAC)
+"""Names of the modalities, in their order."""
+FACTS = {
+    RNA: {"chrom": "text", "strand": "text", "tss": "number"},
+    ATAC: {"chrom": "text", "start": "number", "end": "number", "sequence": "bases"},
+}
+"""Columns of ``var`` that reach a method. Genes: chromosome (empty: unknown), strand (``+``,
+``-``, ``.``) and TSS (0-based, -1: unknown). Peaks: chromosome, start and end (0-based, the end
+not included), and DNA of a fixed window, in capitals."""
+_INTERVAL = re.compile(r"^(.+)[:_-](\d+)[-_](\d+)$")
+_BARE = re.compile(r"^(\d{1,2}[LR]?|[IVX]+|[XYWZM])$")
+
+
+def chromosome(name: str) -> str:
+    """Return the name of a chromosome in UCSC's spelling: ``1`` is ``chr1``, ``MT`` ``chrM``.
+
+    Names of scaffolds stay as they are.
+    """
+    bare = re.sub(r"^chr", "", name.strip(), flags=re.IGNORECASE)
+    if bare in ("MT", "M"):
+        return "chrM"
+    named = name.strip()[:3].lower() == "chr"
+    return f"chr{bare}" if named or _BARE.match(bare) else bare
+
+
+def interval(name: str) -> tuple[str, int, int] | None:
+    """Return chromosome, start and end that a peak's name says, ``None`` if it says none.
+
+    Understood are ``chr1:100-200``, ``chr1_100_200``, ``1-100-200`` and their mixtures; a
+    chromosome may itself hold ``_``, ``.`` or ``-``. An interval must not be empty.
+    """
+    match = _INTERVAL.match(name)
+    if match is None or int(match[2]) >= int(match[3]):
+        return None
+    return chromosome(match[1]), int(match[2]), int(match[3])
+
+
+def peak_sites(names: Iterable[Any]) -> tuple[pd.DataFrame, list[str]]:
+    """Return ``chrom``, ``start`` and ``end`` by peak name, and the names that say none."""
+    import pandas as pd
+
+    texts = [str(name) for name in names]
+    found = [interval(text) for text in texts]
+    bad = [text for text, one in zip(texts, found, strict=True) if one is None]
+    rows = [one or ("", -1, -1) for one in found]
+    return pd.DataFrame(rows, index=texts, columns=["chrom", "start", "end"]), bad
+
+
+def together(rna: AnnData, atac: AnnData) -> MuData:
+    """Return both parts as one object, cells in the order of ``rna``; columns stay with the parts.
+
+    Raises ``DataError`` if the cells are not the same in the same order.
+    """
+    import mudata
+
+    check_cells(rna, atac, "paired data")
+    with warnings.catch_warnings(), mudata.set_options(pull_on_update=False):
+        warnings.simplefilter("ignore")
+        return mudata.MuData({RNA: rna, ATAC: atac})
+
+
+def some_cells(data: AnnData | MuData, rows: np.ndarray | slice) -> Any:
+    """Return the cells of a mask, slice or row numbers, copied; of both parts if paired."""
+    if is_paired(data):
+        return together(*(data[part][rows].copy() for part in PARTS))
+    chosen = data[rows]
+    return chosen.to_memory() if chosen.isbacked else chosen.copy()
+
+
+def is_paired(data: Any) -> bool:
+    """Return whether data are a ``MuData``."""
+    return hasattr(data, "mod")
+
+
+def cells_of(data: AnnData | MuData) -> AnnData:
+    """Return what holds the columns of cells: the genes of paired data, else the data."""
+    found: AnnData = data[RNA] if is_paired(data) else data
+    return found
+
+
+def parts_of(data: AnnData | MuData) -> list[AnnData]:
+    """Return both parts of paired data, else the data alone."""
+    return [data[part] for part in PARTS] if is_paired(data) else [cells_of(data)]
+
+
+def check_parts(data: Any, where: str) -> None:
+    """Raise ``DataError`` unless data are genes and peaks of the same cells in the same order."""
+    there = sorted(data.mod) if is_paired(data) else []
+    if there != sorted(PARTS):
+        held = f"the modalities {', '.join(there)}" if there else "one matrix"
+        raise DataError(
+            f"{where}: holds {held}; paired data are a MuData with exactly 'rna' and 'atac'."
+        )
+    check_cells(data[RNA], data[ATAC], where)
+
+
+def check_cells(rna: AnnData, atac: AnnData, where: str) -> None:
+    """Raise ``DataError`` unless both parts have the same cells in the same order."""
+    import numpy as np
+
+    one, other = rna.obs_names, atac.obs_names
+    if one.equals(other):
+        return
+    lost = [name for mine, theirs in ((one, other), (other, one))
+            for name in mine[~mine.isin(theirs)]]  # fmt: skip
+    if lost:
+        raise DataError(
+            f"{where}: barcodes of rna ({len(one)} cells) and atac ({len(other)} cells) are not "
+            f"equal: {len(lost)} are in one of them only, the first is '{lost[0]}'; keep the "
+            "cells of both, in one order."
+        )
+    shared = min(len(one), len(other))
+    apart = np.flatnonzero(one[:shared] != other[:shared])
+    first = f"'{one[apart[0]]}' and '{other[apart[0]]}'" if len(apart) else "repeated barcodes"
+    raise DataError(
+        f"{where}: the cells of rna and atac are in another order: {len(apart)} places differ, "
+        f"first {first}; bring them into one order, for example atac = atac[rna.obs_names]."
+    )
+
+
+def info_of(values: Mapping[str, Any]) -> DatasetInfo:
+    """Return the facts about a dataset, of paired data with their parts, from plain values."""
+    own = dict(values)
+    parts = own.pop("parts", None)
+    if parts is None:
+        return DatasetInfo(**own)
+    return PairedInfo(**own, parts={name: DatasetInfo(**part) for name, part in parts.items()})
+
+
+def paired_info(parts: Mapping[str, DatasetInfo], name: str, modality: str) -> PairedInfo:
+    """Return the facts about both parts together."""
+    ones = list(parts.values())
+    n_features = sum(one.n_features for one in ones)
+    stored = sum(one.density * one.n_features for one in ones)
+    return PairedInfo(
+        name=name,
+        modality=modality,
+        n_cells=ones[0].n_cells,
+        n_features=n_features,
+        binary=all(one.binary for one in ones),
+        integer=all(one.integer for one in ones),
+        has_batch=ones[0].has_batch,
+        mean_counts=sum(one.mean_counts for one in ones),
+        density=stored / n_features,
+        parts=dict(parts),
+    )
+
+
+def describe_data(
+    data: AnnData | MuData, *, name: str, modality: str, has_batch: bool
+) -> DatasetInfo:
+    """Return the facts about data in memory that recipes may use."""
+    from bench.prepare import describe
+
+    if not is_paired(data):
+        return describe(cells_of(data).X, name=name, modality=modality, has_batch=has_batch)
+    infos = {
+        part: describe(data[part].X, name=name, modality=part, has_batch=has_batch)
+        for part in PARTS
+    }
+    return paired_info(infos, name, MULTIOME)
+
+
+def prepare_data(
+    data: AnnData | MuData,
+    recipe: Recipe | PairedRecipe,
+    batch: np.ndarray | None = None,
+    where: str = "data",
+) -> Any:
+    """Return data in memory as a method gets them; of paired data the cells that both parts keep.
+
+    Raises ``DataError`` and ``UsageError`` as ``bench.prepare.prepare``, and ``UsageError`` if a
+    recipe of one matrix is given for paired data.
+    """
+    from bench.prepare import prepare
+
+    if not isinstance(recipe, PairedRecipe):
+        if is_paired(data):
+            raise UsageError("recipe() gives no PairedRecipe for paired data.")
+        return prepare(cells_of(data), recipe, batch)
+    parts = {part: prepare(data[part], getattr(recipe, part), batch) for part in PARTS}
+    both = parts[RNA].obs_names[parts[RNA].obs_names.isin(parts[ATAC].obs_names)]
+    if not len(both):
+        raise DataError(f"{where}: the filters leave no cell in both parts; loosen them.")
+    for part, prepared in parts.items():
+        facts = feature_facts(data[part].var, part, where)
+        kept = data[part].var_names.get_indexer(prepared.var_names)
+        for name, values in facts.items():
+            prepared.var[name] = as_text(values[kept])
+    return together(*(one if one.n_obs == len(both) else one[both].copy()
+                      for one in parts.values()))  # fmt: skip
+
+
+def as_text(values: np.ndarray) -> np.ndarray:
+    """Return bases, kept as one byte each, as text."""
+    return values.astype("U") if values.dtype.kind == "S" else values
+
+
+def feature_facts(var: pd.DataFrame, part: str, where: str) -> dict[str, np.ndarray]:
+    """Return the facts of a part's features that are known, each (features,), in plain types.
+
+    Positions of peaks that ``var`` does not say are taken from the names, if all say them.
+    Raises ``DataError`` for a column that is not what ``FACTS`` says.
+    """
+    table = var
+    if part == ATAC and not {"chrom", "start", "end"} <= set(var.columns):
+        sites, bad = peak_sites(var.index)
+        if not bad:
+            table = var.drop(columns=["chrom", "start", "end"], errors="ignore").join(sites)
+    return {
+        name: _plain(table[name], kind, f"{where}: var['{name}'] of {part}")
+        for name, kind in FACTS[part].items()
+        if name in table
+    }
+
+
+def _plain(column: pd.Series, kind: str, what: str) -> np.ndarray:
+    import numpy as np
+    import pandas as pd
+
+    if kind == "number":
+        numbers = pd.to_numeric(column, errors="coerce").fillna(-1).to_numpy(dtype=float)
+        if (numbers != np.rint(numbers)).any():
+            raise DataError(f"{what} has values that are no positions; expected whole numbers.")
+        return numbers.astype(np.int64)
+    text = column.astype(object).where(column.notna(), "").astype(str)
+    if kind == "bases":
+        windows = text.str.upper()
+        widths = windows.str.len().unique()
+        if len(widths) != 1 or widths[0] == 0 or not all(map(str.isascii, windows)):
+            raise DataError(
+                f"{what} has texts of {len(widths)} lengths ({', '.join(map(str, widths[:3]))}); "
+                "expected DNA of one window: bench data annotate --genome FASTA."
+            )
+        return windows.to_numpy().astype(np.bytes_)
+    if column.name == "chrom":
+        names = {name: chromosome(name) for name in text.unique()}
+        return text.map(names).to_numpy().astype(np.str_)
+    signs = text.where(text.isin(["+", "-"]), ".")
+    return signs.to_numpy().astype(np.str_)
