@@ -19,7 +19,7 @@ RARE = {
     f"{name}{cells}" for name in ("rare_ap", "rare_auroc", "rare_purity", "isolated_f1")
     for cells in ("", "_held_out")
 }  # fmt: skip
-EMBEDDING = {"silhouette_types", "knn_purity", "ilisi", "graph_connectivity", *RARE}
+EMBEDDING = {"silhouette_types", "knn_purity", "ilisi", "kbet", "graph_connectivity", *RARE}
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +41,7 @@ def test_every_metric_has_a_value_or_a_reason(blobs):
     none = {f"embedding/{name}": "no rare type is named (rare_type=TYPE)" for name in RARE}
     assert found.missing == none | {
         "embedding/ilisi": "no batch is given",
+        "embedding/kbet": "no batch is given",
         "embedding/graph_connectivity": "no batch is given",
     }
     assert all(isinstance(v, float) and np.isfinite(v) for v in found.values.values())
@@ -59,6 +60,7 @@ def test_batch_metrics_with_a_batch(blobs):
     found = score(points, types, seed=0, batch=np.arange(300) % 2)
     assert set(found.missing) == {f"embedding/{name}" for name in RARE}
     assert found.values["embedding/ilisi"] > 0.8
+    assert found.values["embedding/kbet"] > 0.8
     assert found.values["embedding/graph_connectivity"] == pytest.approx(1)
 
 

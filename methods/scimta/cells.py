@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.errors import DataError
-
 from .graph import Graph
+from .inputs import Inputs
 from .losses import AdjacencyLoss
 from .network import AdjacencyDecoder, ExpressionDecoder, GraphEncoder, Propagation
 
@@ -21,15 +20,25 @@ if TYPE_CHECKING:
     from .settings import GraphParameters
 
 _LOWEST_DEPTH = 0.01
-_SCORE_BOUND = 10.0
+
+
+class Restored(Protocol):
+    """What a reconstruction of values is held to, see :class:`.joint.RestorationTargets`."""
+
+    def rows(self, chosen: np.ndarray | slice) -> tuple[np.ndarray, np.ndarray]:
+        """Return values and weights of some cells, (cells, genes) each, float32."""
 
 
 @dataclass(frozen=True)
 class CellTensors:
-    """What training reads and never changes."""
+    """What a step of training reads of its cells and never changes."""
 
-    powers: Tensor
-    """[X | ÃX | …], (cells, (hops + 1) genes): constant, so found once."""
+    rows: np.ndarray | slice
+    """Which cells these are."""
+    inputs: Tensor
+    """(cells, genes), or with ``known_powers`` [X | ÃX | …], (cells, (hops + 1) genes)."""
+    known_powers: bool
+    """Of cells that come again and again the powers are found once."""
     propagate: Propagation
     adjacency_loss: AdjacencyLoss
     targets: Tensor
@@ -40,54 +49,70 @@ class CellTensors:
     """Total counts of a cell, (cells, 1)."""
     batch: Tensor
     """One column a batch that the count decoder is told of, (cells, batches); 0 columns: none."""
+    restored: tuple[Tensor, Tensor] | None
+    """Values and weights of :class:`Restored`."""
 
-    @classmethod
-    def of(
-        cls, inputs: np.ndarray, counts: sp.csr_matrix, graph: Graph, params: GraphParameters,
+
+class CellData:
+    """All cells of a fit; tensors are made of all or of some of them.
+
+    ``counts``: cells × genes. ``batch``: name of each cell's, which the count decoder is told of.
+    """
+
+    def __init__(
+        self, inputs: Inputs, counts: sp.csr_matrix, graph: Graph, params: GraphParameters,
         *, conv_hops: int, device: str, batch: np.ndarray | None = None,
-    ) -> CellTensors:  # fmt: skip
-        """Put inputs (cells × genes), counts and graph on the device.
-
-        ``batch``: name of each cell's, which the count decoder is told of.
-        """
-        propagate = Propagation(graph.operator, device)
-        # A copy, because prepared matrices are mapped read-only.
-        x = torch.from_numpy(np.array(inputs, dtype=np.float32)).to(device)
-        dense = np.asarray(counts.toarray(), dtype=np.float32)
-        totals = dense.sum(axis=1, keepdims=True)
+    ) -> None:  # fmt: skip
+        self.inputs, self.counts, self.graph, self.device = inputs, counts, graph, device
+        self.n_cells, self.n_genes = counts.shape
+        self.restored: Restored | None = None
+        """Set by methods that reconstruct values, too."""
+        self._scores = params.expression_target == "scores"
+        self._balanced = params.graph_loss == "balanced"
+        self._conv_hops = conv_hops
+        totals = np.asarray(counts.sum(axis=1), dtype=np.float32).reshape(-1, 1)
         middle = float(np.median(totals[totals > 0])) if totals.any() else 1.0
-        return cls(
-            powers=propagate.powers(x, conv_hops),
+        self._totals, self._depth = totals, np.maximum(totals / middle, _LOWEST_DEPTH)
+        self._batch = _indicators(batch, self.n_cells)
+
+    @property
+    def n_batches(self) -> int:
+        """Number of batches that the count decoder is told of."""
+        return int(self._batch.shape[1])
+
+    def tensors(self, rows: np.ndarray | None = None) -> CellTensors:
+        """Return the tensors of some cells and the graph between them; default: of all."""
+        graph = self.graph if rows is None else self.graph.part(rows)
+        chosen = slice(None) if rows is None else rows
+        propagate = Propagation(graph.operator, self.device)
+        # A copy, because prepared matrices are mapped read-only.
+        x = torch.from_numpy(np.array(self.inputs.rows(chosen))).to(self.device)
+        totals, depth, batch = self.known(chosen)
+        restored = None
+        if self.restored is not None:
+            values, weights = map(torch.from_numpy, self.restored.rows(chosen))
+            restored = values.to(self.device), weights.to(self.device)
+        return CellTensors(
+            rows=chosen,
+            inputs=propagate.powers(x, self._conv_hops) if rows is None else x,
+            known_powers=rows is None,
             propagate=propagate,
             adjacency_loss=AdjacencyLoss(
-                graph.target, balanced=params.graph_loss == "balanced", device=device
+                graph.target, balanced=self._balanced, device=self.device
             ),
-            targets=x if params.expression_target == "scores"
-            else torch.from_numpy(dense).to(device),
-            depth=torch.from_numpy(np.maximum(totals / middle, _LOWEST_DEPTH)).to(device),
-            totals=torch.from_numpy(totals).to(device),
-            batch=torch.from_numpy(_indicators(batch, len(dense))).to(device),
+            targets=x if self._scores else self._tensor(self.counts[chosen].toarray()),
+            depth=depth, totals=totals, batch=batch, restored=restored,
         )  # fmt: skip
 
+    def known(self, chosen: np.ndarray | slice) -> tuple[Tensor, Tensor, Tensor]:
+        """Return totals, depth and batch indicators of some cells."""
+        return (
+            self._tensor(self._totals[chosen]), self._tensor(self._depth[chosen]),
+            self._tensor(self._batch[chosen]),
+        )  # fmt: skip
 
-def scores(values: np.ndarray, batch: np.ndarray | None, *, owner: str) -> np.ndarray:
-    """Return z-scores of each gene, clipped at ± 10, (cells, genes), float32.
-
-    Within each batch if one is given. Raises ``DataError`` if a batch has a single cell.
-    """
-    found = np.empty(values.shape, dtype=np.float32)
-    groups = np.zeros(len(values)) if batch is None else batch
-    for name in np.unique(groups):
-        rows = groups == name
-        if batch is not None and rows.sum() == 1:
-            raise DataError(
-                f"{owner}: batch '{name}' has 1 cell, at least 2 are needed to scale its genes; "
-                "leave this cell out or set batches=ignored."
-            )
-        part = values[rows].astype(np.float64)
-        spread = part.std(axis=0)
-        found[rows] = (part - part.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    return np.clip(found, -_SCORE_BOUND, _SCORE_BOUND)
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(self.device)
 
 
 def _indicators(batch: np.ndarray | None, n_cells: int) -> np.ndarray:
@@ -99,50 +124,51 @@ def _indicators(batch: np.ndarray | None, n_cells: int) -> np.ndarray:
 class CellModel(nn.Module):
     """Graph encoder with two decoders: of the graph, and of the cells' counts."""
 
+    cells: CellTensors
+    """The cells of the present step."""
+
     def __init__(
-        self, cells: CellTensors, params: GraphParameters, head: type[nn.Module], *, conv_hops: int
+        self, cells: CellData, params: GraphParameters, head: type[nn.Module], *, conv_hops: int
     ) -> None:
         super().__init__()
-        self.cells = cells
         self.weights = {
             "adjacency": params.adjacency_weight,
             "expression": params.expression_weight,
         }
-        n_genes = cells.targets.shape[1]
         self.encoder = GraphEncoder(
-            n_genes, params.hidden, params.n_latent, hops=conv_hops, dropout=params.input_dropout
-        )
+            cells.n_genes, params.hidden, params.n_latent, hops=conv_hops,
+            dropout=params.input_dropout,
+        )  # fmt: skip
         self.adjacency = AdjacencyDecoder(params.n_latent, params.n_adjacency)
         self.decoder = ExpressionDecoder(
-            params.n_latent + cells.batch.shape[1], params.decoder_hidden, head, n_genes,
+            params.n_latent + cells.n_batches, params.decoder_hidden, head, cells.n_genes,
             scores=params.expression_target == "scores",
         )  # fmt: skip
 
     def encode(self) -> Tensor:
-        """Return the code of each cell, (cells, n_latent)."""
-        code: Tensor = self.encoder(self.cells.powers, self.cells.propagate)
+        """Return the code of each cell of the step, (cells, n_latent)."""
+        here = self.cells
+        encode = self.encoder if here.known_powers else self.encoder.of_inputs
+        code: Tensor = encode(here.inputs, here.propagate)
         return code
 
-    def decode(self, codes: Tensor) -> Tensor:
+    def decode(self, codes: Tensor, batch: Tensor) -> Tensor:
         """Return the count decoder's last hidden layer, (cells, width); told the batch if any."""
-        hidden: Tensor = self.decoder.hidden(torch.cat([codes, self.cells.batch], dim=1))
+        hidden: Tensor = self.decoder.hidden(torch.cat([codes, batch], dim=1))
         return hidden
 
     def forward(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return the codes and the loss terms, see :class:`.training.Model`."""
-        z = self.encode()
+        """Return the codes and the loss terms, see :mod:`.training`."""
+        z, here = self.encode(), self.cells
         terms = {
-            "adjacency": self.cells.adjacency_loss(*self.adjacency(z)),
-            "expression": self.decoder.head(self.decode(z), self.cells.targets, self.cells.depth),
+            "adjacency": here.adjacency_loss(*self.adjacency(z)),
+            "expression": self.decoder.head(self.decode(z, here.batch), here.targets, here.depth),
         }
         return {"cells": z}, terms
 
-    def expected_counts(self) -> np.ndarray:
-        """Return the expected counts of each entry, (cells, genes), float32."""
-        self.eval()
-        with torch.no_grad():
-            hidden = self.decode(self.encode())
-            mean: Tensor = self.decoder.head.mean(  # type: ignore[operator]
-                hidden, self.cells.totals, self.cells.depth
-            )
-        return mean.cpu().numpy()
+    def expected(self, codes: Tensor, totals: Tensor, depth: Tensor, batch: Tensor) -> Tensor:
+        """Return the expected counts of cells with these codes, (cells, genes)."""
+        mean: Tensor = self.decoder.head.mean(  # type: ignore[operator]
+            self.decode(codes, batch), totals, depth
+        )
+        return mean

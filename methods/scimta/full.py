@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from torch import Tensor, nn
 
-    from .cells import CellTensors
+    from .cells import CellData
     from .genes import GeneGraph
     from .graph import Graph
     from .imputation import Imputation
     from .joint import JointModel
     from .training import SelfTraining
 
+_GENE_CELLS = 25_000
+"""The gene graph, communities and their interpretation are of up to so many cells."""
 _IMPUTED = (("denoiser", ("alra",)),)
 
 
@@ -35,6 +37,8 @@ _IMPUTED = (("denoiser", ("alra",)),)
 class _Sides:
     """What is found before training: residuals, gene graph, first communities, imputation."""
 
+    cells: np.ndarray
+    """Which cells the residuals are of: all, or a random part."""
     residuals: np.ndarray
     graph: GeneGraph
     modules: np.ndarray
@@ -137,12 +141,6 @@ class ScIMTA(GraphAutoencoder):
 
         return MultinomialHead
 
-    def inputs(self, data: AnnData, batch: np.ndarray | None) -> np.ndarray:
-        """Return z-scores of the log-normalised values, within each batch if it is given."""
-        from .cells import scores
-
-        return scores(self.values(data), batch, owner=self.name)
-
     def impute(self, data: AnnData) -> np.ndarray:
         """Return the imputed log-normalised values of the cells of the fit, (cells, genes).
 
@@ -151,19 +149,25 @@ class ScIMTA(GraphAutoencoder):
         self.check_cells(data)
         if self.imputation_ is None:
             return super().impute(data)
-        return self.imputation_.values.toarray()
+        return self.imputation_.rows(slice(None))
 
-    def build(self, data: AnnData, cells: CellTensors, context: Context) -> JointModel:
+    def build(self, data: AnnData, cells: CellData, context: Context) -> JointModel:
         """Return the network of cells and genes."""
         from .graph import surfing_graph
-        from .joint import GeneTensors, JointModel
+        from .joint import GeneTensors, JointModel, RestorationTargets
 
         p = self.params
         self._sides = sides = self._find_sides(data, context)
         self.imputation_ = sides.imputation
         graph = surfing_graph(sides.graph.adjacency, hops=p.hops, alpha=p.alpha)
         genes = GeneTensors.of(sides.graph, graph, device=context.device)
-        return JointModel(cells, genes, p, self.values(data), sides.imputation)
+        restored = None
+        if sides.imputation is not None:
+            restored = RestorationTargets(
+                sides.imputation.observed, sides.imputation, p.zero_weight
+            )
+            cells.restored = restored
+        return JointModel(cells, genes, p, restored)
 
     def views(self, codes: dict[str, Tensor], labels: Tensor) -> dict[str, SelfTraining]:
         """Return the clusters of the cells, and of the genes if there are communities."""
@@ -185,8 +189,9 @@ class ScIMTA(GraphAutoencoder):
         return found
 
     def results(
-        self, model: Any, clusters: dict[str, SelfTraining], data: AnnData
-    ) -> dict[str, Any]:
+        self, model: Any, codes: dict[str, Tensor], clusters: dict[str, SelfTraining],
+        data: AnnData,
+    ) -> dict[str, Any]:  # fmt: skip
         """Return also the tables ``genes``, ``gene_embedding`` and ``interpretation``.
 
         ``genes``: community, its share q, membership (correlation with the community's eigengene)
@@ -198,13 +203,12 @@ class ScIMTA(GraphAutoencoder):
 
         from .interpret import eigengenes, interpretation
 
-        found = super().results(model, clusters, data)
-        with torch.no_grad():
-            codes = model.encode_genes()
+        found = super().results(model, codes, clusters, data)
+        genes = codes["genes"]
         names = pd.Index(data.var_names, name="gene")
         units = [f"latent{number + 1}" for number in range(self.params.n_latent)]
-        found["tables"]["gene_embedding"] = pd.DataFrame(codes.cpu().numpy(), names, units)
-        community, table = self._communities(codes, clusters.get("genes"), names)
+        found["tables"]["gene_embedding"] = pd.DataFrame(genes.cpu().numpy(), names, units)
+        community, table = self._communities(genes, clusters.get("genes"), names)
         found["tables"]["genes"] = table
         n_communities = len(clusters["genes"].centres) if "genes" in clusters else 0
         eigen = eigengenes(self._sides.residuals, community, n_communities)
@@ -212,7 +216,7 @@ class ScIMTA(GraphAutoencoder):
         if n_communities:
             with torch.no_grad():
                 affinity = model.affinity(clusters["cells"].centres, clusters["genes"].centres)
-        of_cell = found["tables"]["assignment"].to_numpy().argmax(axis=1)
+        of_cell = found["tables"]["assignment"].to_numpy().argmax(axis=1)[self._sides.cells]
         found["tables"]["interpretation"] = interpretation(
             eigen, of_cell, affinity.cpu().numpy(), table
         )
@@ -227,8 +231,12 @@ class ScIMTA(GraphAutoencoder):
         from .imputation import low_rank_imputation
 
         p = self.params
-        depth = np.asarray(data.obs["size_factor"], dtype=np.float64)
-        residuals = pearson_residuals(sp.csr_matrix(data.layers["counts"]), depth)
+        cells = np.arange(data.n_obs)
+        if len(cells) > _GENE_CELLS:
+            random = np.random.default_rng(derive(context.seed, "cells of gene graph"))
+            cells = np.sort(random.permutation(len(cells))[:_GENE_CELLS])
+        depth = np.asarray(data.obs["size_factor"], dtype=np.float64)[cells]
+        residuals = pearson_residuals(sp.csr_matrix(data.layers["counts"])[cells], depth)
         graph = gene_graph(
             residuals, k=p.gene_neighbors, power=p.gene_power, max_rank=p.gene_rank,
             seed=context.seed,
@@ -243,7 +251,7 @@ class ScIMTA(GraphAutoencoder):
                 sp.csr_matrix(data.X), seed=context.seed, quantile=p.alra_quantile,
                 threshold=p.alra_threshold,
             )  # fmt: skip
-        return _Sides(residuals, graph, first, imputation)
+        return _Sides(cells, residuals, graph, first, imputation)
 
     def _communities(
         self, codes: Tensor, training: SelfTraining | None, names: pd.Index
@@ -286,6 +294,8 @@ class ScIMTA(GraphAutoencoder):
             f"modules, {assigned} of {len(community)} genes assigned",
             "gene components": str(self._sides.graph.rank),
         }
+        if len(self._sides.cells) < len(self._names):
+            notes["gene graph"] = f"of {len(self._sides.cells)} random cells"
         found = self._sides.imputation
         if found is not None:
             how = "by the gap of singular values" if found.by_gap else "no gap, a guess"

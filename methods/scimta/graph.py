@@ -1,4 +1,4 @@
-"""Neighbour graphs and what networks are trained on: exact, and sparse throughout.
+"""Neighbour graphs and what networks are trained on: sparse throughout.
 
 A graph of n nodes passes three steps: neighbours, random surfing with positive pointwise mutual
 information (Cao, Lu and Xu 2016, deep neural networks for graph representations), and the
@@ -9,11 +9,17 @@ program; its graphs are directed, keep self-edges and surf without normalising r
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
 
 from bench.cluster import nearest_neighbors
+
+_ROWS = 8192
+"""Rows of a surfed graph that are made at a time."""
+_FEW = 5000
+"""Among up to so many points neighbours are always sought exactly."""
 
 
 @dataclass(frozen=True)
@@ -22,17 +28,42 @@ class Graph:
 
     target: sp.csr_matrix
     """Weights in [0, 1], n × n, float32."""
-    operator: sp.csr_matrix
-    """Normalised adjacency Ã, n × n, float32."""
+    self_loops: bool
+    """Whether the convolution adds an edge of each node to itself."""
+
+    @cached_property
+    def operator(self) -> sp.csr_matrix:
+        """Normalised adjacency Ã, n × n, float32."""
+        found = sp.csr_matrix(
+            normalized(self.target, self_loops=self.self_loops), dtype=np.float32
+        )
+        found.sort_indices()
+        return found
 
     @property
     def n_nodes(self) -> int:
         """Number of nodes."""
         return int(self.target.shape[0])
 
-    def n_components(self) -> int:
-        """Return the number of parts that no edge connects."""
-        return int(sp.csgraph.connected_components(self.operator, directed=False)[0])
+    def part(self, nodes: np.ndarray) -> Graph:
+        """Return the graph of some nodes: the edges between them, its Ã normalised anew."""
+        target = sp.csr_matrix(self.target[nodes][:, nodes])
+        target.sort_indices()
+        return Graph(target, self.self_loops)
+
+    def propagate(self, values: np.ndarray) -> np.ndarray:
+        """Return Ã values, (n, columns), without holding Ã."""
+        root = _inverse_root(_row_sums(self.target) + self.self_loops).astype(np.float32)[:, None]
+        product = self.target @ (root * values)
+        if self.self_loops:
+            product += root * values
+        product *= root
+        return product
+
+
+def n_parts(adjacency: sp.csr_matrix) -> int:
+    """Return the number of parts that no edge connects."""
+    return int(sp.csgraph.connected_components(adjacency, directed=False)[0])
 
 
 def principal_components(inputs: np.ndarray, n_components: int, seed: int) -> np.ndarray:
@@ -50,14 +81,16 @@ def principal_components(inputs: np.ndarray, n_components: int, seed: int) -> np
 
 
 def neighbors(
-    points: np.ndarray, k: int, *, metric: str, seed: int, parity: bool = False
-) -> sp.csr_matrix:
+    points: np.ndarray, k: int, *, metric: str, seed: int, parity: bool = False,
+    approximate: bool = False,
+) -> sp.csr_matrix:  # fmt: skip
     """Return the binary neighbour graph, n × n, each node counted among its ``k`` neighbours.
 
     ``metric``: ``euclidean``, ``cosine`` or ``correlation``; the latter two are Euclidean between
     rows of unit length, centred before for ``correlation``. The default joins both directions
     and has no self-edges; ``parity`` is directed with self-edges, k entries a row. Fewer nodes
-    than ``k``: all are neighbours.
+    than ``k``: all are neighbours. ``approximate``: see :mod:`.search`; small
+    sets are searched exactly all the same.
     """
     n = len(points)
     rows = _euclidean(points, metric)
@@ -65,17 +98,22 @@ def neighbors(
     if others < 1:
         directed = sp.csr_matrix((n, n))
     else:
-        found, _ = nearest_neighbors(rows, others, seed=seed)
-        places = (np.repeat(np.arange(n), others), found.ravel())
-        directed = sp.csr_matrix((np.ones(found.size), places), shape=(n, n))
+        if approximate and n > _FEW:
+            from .search import nearest
+
+            found = nearest(rows, rows, others + 1, seed=seed)
+        else:
+            found, _ = nearest_neighbors(rows, others, seed=seed)
+        directed = _edges(np.arange(n), found, n)
     if parity:
         return sp.csr_matrix(directed + sp.identity(n))
     return sp.csr_matrix(directed.maximum(directed.T))
 
 
 def balanced_neighbors(
-    points: np.ndarray, k: int, batch: np.ndarray, *, metric: str
-) -> sp.csr_matrix:
+    points: np.ndarray, k: int, batch: np.ndarray, *, metric: str, seed: int = 0,
+    approximate: bool = False,
+) -> sp.csr_matrix:  # fmt: skip
     """Return the symmetric binary graph of each node's nearest neighbours in every batch, n × n.
 
     About ``k`` - 1 neighbours in all, as many in each batch, at least one (Polański et al. 2020,
@@ -87,22 +125,37 @@ def balanced_neighbors(
     rows = _euclidean(points, metric)
     names = np.unique(batch)
     each = max(1, round((k - 1) / len(names)))
-    places = []
+    directed = sp.csr_matrix((n, n))
     for name in names:
-        members = np.flatnonzero(batch == name)
+        members, outside = np.flatnonzero(batch == name), np.flatnonzero(batch != name)
         # One more, because a node is its own nearest neighbour; self-edges go below.
-        search = NearestNeighbors(n_neighbors=min(each + 1, len(members)), algorithm="brute")
-        found = members[search.fit(rows[members]).kneighbors(rows, return_distance=False)]
-        own = batch == name
-        places += [(node, other) for node in np.flatnonzero(own) for other in found[node]]
-        outside = np.flatnonzero(~own)
-        places += [(node, other) for node in outside for other in found[node, :each]]
-    i, j = np.array(places).T
-    directed = sp.csr_matrix((np.ones(len(i)), (i, j)), shape=(n, n))
+        most = min(each + 1, len(members))
+        if approximate and len(members) > _FEW:
+            from .search import nearest
+
+            own = nearest(rows[members], rows[members], most, seed=seed)
+            across = nearest(rows[members], rows[outside], each, seed=seed)
+        else:
+            search = NearestNeighbors(n_neighbors=most, algorithm="brute").fit(rows[members])
+            own, across = (
+                search.kneighbors(rows[part], return_distance=False) if len(part)
+                else np.zeros((0, most), dtype=np.int64)
+                for part in (members, outside)
+            )  # fmt: skip
+        directed = directed + _edges(members, np.where(own < 0, -1, members[own]), n)
+        across = across[:, :each]
+        directed = directed + _edges(outside, np.where(across < 0, -1, members[across]), n)
     both = sp.csr_matrix(directed.maximum(directed.T))
-    both.setdiag(0)
-    both.eliminate_zeros()
+    both.data[:] = 1.0
     return both
+
+
+def _edges(nodes: np.ndarray, found: np.ndarray, n: int) -> sp.csr_matrix:
+    """Return edges from ``nodes`` to what was ``found`` for each, (nodes, k); no self-edges."""
+    start, end = np.repeat(nodes, found.shape[1]), found.ravel()
+    proper = (start != end) & (end >= 0)
+    ones = np.ones(np.count_nonzero(proper), dtype=np.float32)
+    return sp.csr_matrix((ones, (start[proper], end[proper])), shape=(n, n))
 
 
 def _euclidean(points: np.ndarray, metric: str) -> np.ndarray:
@@ -115,17 +168,16 @@ def _euclidean(points: np.ndarray, metric: str) -> np.ndarray:
     return rows
 
 
-def surfed(adjacency: sp.csr_matrix, *, hops: int, alpha: float, parity: bool) -> sp.csr_matrix:
-    """Return Σ_t P_t with P_t = α P_(t-1) A + (1 - α) I and P_0 = I, for t = 1 … ``hops``.
+def surfed(adjacency: sp.csr_matrix, *, hops: int, alpha: float) -> sp.csr_matrix:
+    """Return Σ_t P_t with P_t = α P_(t-1) A + (1 - α) I and P_0 = I, for t = 1 … ``hops``."""
+    one = sp.identity(adjacency.shape[0], format="csr")
+    return _walks(one, adjacency, hops, alpha)
 
-    A is row-normalised (a probability of steps) unless ``parity``.
-    """
-    n = adjacency.shape[0]
-    one = sp.identity(n, format="csr")
-    step = adjacency if parity else sp.diags(_inverse(_row_sums(adjacency))) @ adjacency
-    walk, total = one, sp.csr_matrix((n, n))
+
+def _walks(start: sp.csr_matrix, step: sp.csr_matrix, hops: int, alpha: float) -> sp.csr_matrix:
+    walk, total = start, sp.csr_matrix(start.shape)
     for _ in range(hops):
-        walk = alpha * (walk @ step) + (1 - alpha) * one
+        walk = alpha * (walk @ step) + (1 - alpha) * start
         total = total + walk
     return sp.csr_matrix(total)
 
@@ -144,19 +196,57 @@ def mutual_information(walks: sp.csr_matrix) -> sp.csr_matrix:
     return sp.csr_matrix((weight[kept], (i[kept], j[kept])), shape=walks.shape)
 
 
-def scaled(weights: sp.csr_matrix, *, parity: bool) -> sp.csr_matrix:
-    """Return the weights scaled into [0, 1]; rows without weight stay empty.
+def row_scaled(weights: sp.csr_matrix) -> sp.csr_matrix:
+    """Return each row divided by its largest weight; rows without weight stay empty."""
+    return sp.csr_matrix(sp.diags(_inverse(_row_max(weights))) @ weights)
 
-    Default: made symmetric, no self-edges, W_ij / √(m_i m_j) with m the largest weight of a row,
-    which keeps the symmetry. ``parity``: each row by its largest weight.
+
+def symmetric_information(
+    adjacency: sp.csr_matrix, *, hops: int, alpha: float, dtype: type = np.float32
+) -> sp.csr_matrix:
+    """Return the surfed graph's mutual information, symmetric, within [0, 1], no self-edges.
+
+    ``adjacency`` A is symmetric and becomes a probability of steps S = D⁻¹ A. With M of
+    :func:`surfed` and W of :func:`mutual_information` this is V_ij / √(m_i m_j), V = (W + Wᵀ) / 2
+    without its diagonal, m the largest weight of a row. Exact, and without a second matrix of its
+    size: the sums of M need vectors only, because M is a polynomial in S, and M_ji = M_ij d_i /
+    d_j, because A is symmetric, so that rows are made block by block.
     """
-    if parity:
-        return sp.csr_matrix(sp.diags(_inverse(_row_max(weights))) @ weights)
-    both = sp.csr_matrix((weights + weights.T) / 2)
-    both.setdiag(0)
-    both.eliminate_zeros()
-    root = sp.diags(np.sqrt(_inverse(_row_max(both))))
-    return sp.csr_matrix(root @ both @ root)
+    n = adjacency.shape[0]
+    degree = _row_sums(adjacency)
+    step = sp.csr_matrix(sp.diags(_inverse(degree)) @ adjacency)
+    rows, columns = _sums(step, hops, alpha), _sums(sp.csr_matrix(step.T), hops, alpha)
+    whole, parts = rows.sum(), []
+    for start in range(0, n, _ROWS):
+        size = min(_ROWS, n - start)
+        chosen = sp.eye(size, n, k=start, format="csr")
+        found = _walks(chosen, step, hops, alpha).tocoo()
+        proper = (found.data > 0) & (found.row + start != found.col)
+        i, j, value = found.row[proper], found.col[proper], found.data[proper]
+        ahead = np.log(value * whole / (rows[i + start] * columns[j]))
+        returned = value * degree[i + start] / degree[j]
+        back = np.log(returned * whole / (rows[j] * columns[i + start]))
+        weight = (np.maximum(ahead, 0) + np.maximum(back, 0)) / 2
+        kept = weight > 0
+        places = (i[kept], j[kept].astype(np.int32))
+        parts.append(sp.csr_matrix((weight[kept].astype(dtype), places), shape=(size, n)))
+    found = parts[0] if len(parts) == 1 else sp.vstack(parts, format="csr")
+    root = np.sqrt(_inverse(_row_max(found)))
+    for start in range(0, n, _ROWS):
+        ends = found.indptr[start : start + _ROWS + 1]
+        here = slice(ends[0], ends[-1])
+        found.data[here] *= np.repeat(root[start : start + _ROWS], np.diff(ends)).astype(dtype)
+        found.data[here] *= root[found.indices[here]].astype(dtype)
+    return found
+
+
+def _sums(step: sp.csr_matrix, hops: int, alpha: float) -> np.ndarray:
+    """Return the row sums of M for steps S, its column sums for Sᵀ."""
+    walk, total = np.ones(step.shape[0]), np.zeros(step.shape[0])
+    for _ in range(hops):
+        walk = alpha * (step @ walk) + (1 - alpha)
+        total += walk
+    return total
 
 
 def normalized(adjacency: sp.csr_matrix, *, self_loops: bool) -> sp.csr_matrix:
@@ -165,7 +255,7 @@ def normalized(adjacency: sp.csr_matrix, *, self_loops: bool) -> sp.csr_matrix:
     Source: Kipf and Welling 2017, eq. 2. A node without edges keeps an empty row.
     """
     whole = adjacency + sp.identity(adjacency.shape[0]) if self_loops else adjacency
-    root = sp.diags(np.sqrt(_inverse(_row_sums(whole))))
+    root = sp.diags(_inverse_root(_row_sums(whole)))
     return sp.csr_matrix(root @ whole @ root)
 
 
@@ -173,25 +263,25 @@ def surfing_graph(
     adjacency: sp.csr_matrix, *, hops: int, alpha: float, parity: bool = False
 ) -> Graph:
     """Return the graph of scMGCA: surfed, weighed by mutual information, with self-loops in Ã."""
-    weights = mutual_information(surfed(adjacency, hops=hops, alpha=alpha, parity=parity))
-    target = scaled(weights, parity=parity)
-    return _graph(target, normalized(target, self_loops=True))
+    if not parity:
+        return _graph(symmetric_information(adjacency, hops=hops, alpha=alpha), self_loops=True)
+    weights = mutual_information(surfed(adjacency, hops=hops, alpha=alpha))
+    return _graph(row_scaled(weights), self_loops=True)
 
 
 def plain_graph(adjacency: sp.csr_matrix) -> Graph:
     """Return the graph of scTAG: the neighbours themselves, no loops added to Ã."""
-    return _graph(adjacency, normalized(adjacency, self_loops=False))
+    return _graph(adjacency, self_loops=False)
 
 
-def _graph(target: sp.csr_matrix, operator: sp.csr_matrix) -> Graph:
-    parts = [sp.csr_matrix(part, dtype=np.float32) for part in (target, operator)]
-    for part in parts:
-        part.sort_indices()
-    return Graph(*parts)
+def _graph(target: sp.csr_matrix, *, self_loops: bool) -> Graph:
+    target = sp.csr_matrix(target, dtype=np.float32)
+    target.sort_indices()
+    return Graph(target, self_loops)
 
 
 def _row_sums(matrix: sp.csr_matrix) -> np.ndarray:
-    return np.asarray(matrix.sum(axis=1)).ravel()
+    return np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
 
 
 def _row_max(matrix: sp.csr_matrix) -> np.ndarray:
@@ -201,3 +291,7 @@ def _row_max(matrix: sp.csr_matrix) -> np.ndarray:
 def _inverse(values: np.ndarray) -> np.ndarray:
     """Return 1 / values, and 0 where a value is 0."""
     return np.divide(1.0, values, out=np.zeros_like(values, dtype=np.float64), where=values != 0)
+
+
+def _inverse_root(values: np.ndarray) -> np.ndarray:
+    return np.sqrt(_inverse(values))

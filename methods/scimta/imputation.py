@@ -8,6 +8,7 @@ tell how far its zeros reach.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,25 +19,55 @@ _MOST = 100
 """Singular values that the rank is sought among."""
 _NOISE_FROM = 79
 """The gaps from this one on, counted from 1, are those of noise."""
-_BLOCK = 256
-"""Genes whose low-rank values are held at a time."""
+_ENTRIES = 2**25
+"""Low-rank values of whole genes that are held at a time."""
+_ROWS = 4096
+"""Cells that are dense at a time."""
+_MANY_CELLS = 25_000
 
 
 @dataclass(frozen=True)
 class Imputation:
-    """Log-normalised values with technical zeros filled in."""
+    """Log-normalised values with technical zeros filled in, made block by block when asked for."""
 
-    values: sp.csr_matrix
-    """Cells × genes, float32; a zero that is left counts as biological."""
-    rank: int
+    observed: sp.csr_matrix
+    """Log-normalised values, cells × genes."""
+    left: np.ndarray
+    """Low-rank scores of the cells, (cells, rank)."""
+    right: np.ndarray
+    """Loadings of the genes, (rank, genes)."""
+    limit: np.ndarray
+    """Low-rank values up to this count as zero, (genes,)."""
+    slope: np.ndarray
+    """With ``shift`` turns low-rank values into those with the observed moments, (genes,)."""
+    shift: np.ndarray
     by_gap: bool
     """Whether a gap between singular values showed the rank; else it is a guess."""
 
+    @property
+    def rank(self) -> int:
+        """Components of the low rank."""
+        return len(self.right)
+
+    def rows(self, chosen: np.ndarray | slice) -> np.ndarray:
+        """Return the imputed values of some cells, dense, float32; zeros count as biological."""
+        observed = self.observed[chosen].toarray()
+        low_rank = self.left[chosen] @ self.right
+        filled = np.maximum(low_rank * self.slope + self.shift, 0.0)
+        filled[low_rank <= self.limit] = 0.0
+        return np.where((observed > 0) & (filled == 0), observed, filled).astype(np.float32)
+
+    @property
+    def values(self) -> sp.csr_matrix:
+        """Imputed values, cells × genes, float32; a zero that is left counts as biological."""
+        starts = range(0, self.observed.shape[0], _ROWS)
+        return sp.csr_matrix(
+            sp.vstack([sp.csr_matrix(self.rows(slice(one, one + _ROWS))) for one in starts])
+        )
+
     def kept_zeros(self) -> np.ndarray:
         """Return where a zero counts as biological, (cells, genes), booleans."""
-        zeros = np.ones(self.values.shape, dtype=bool)
-        zeros[self.values.nonzero()] = False
-        return zeros
+        return self.rows(slice(None)) == 0
 
 
 def low_rank_imputation(
@@ -47,23 +78,31 @@ def low_rank_imputation(
     A gene's entries of the low-rank matrix up to |its ``quantile``| become 0, the others get mean
     and standard deviation of what was observed above zero, and observations that became 0 are put
     back. ``threshold``: standard deviations that the last gap between singular values lies above
-    those of noise.
+    those of noise. Above 25,000 cells the products of genes stand for the values: they have the
+    same singular values and loadings.
     """
     from sklearn.utils.extmath import randomized_svd
 
-    values = sp.csr_matrix(values, dtype=np.float64)
-    rank, by_gap = find_rank(values, seed=seed, threshold=threshold)
-    left, strengths, right = randomized_svd(
-        values, rank, n_iter=10, random_state=derive(seed, "imputation")
-    )
-    scaled = left * strengths
-    columns = values.tocsc()
-    blocks = []
-    for start in range(0, values.shape[1], _BLOCK):
-        observed = columns[:, start : start + _BLOCK].toarray()
-        low_rank = scaled @ right[:, start : start + _BLOCK]
-        blocks.append(sp.csc_matrix(_filled(low_rank, observed, quantile), dtype=np.float32))
-    return Imputation(sp.csr_matrix(sp.hstack(blocks)), rank, by_gap)
+    values = sp.csr_matrix(values)
+    if values.shape[0] > _MANY_CELLS:
+        core: Any = _root_of_products(values)
+    else:
+        values = core = values.astype(np.float64)
+    rank, by_gap = find_rank(core, seed=seed, threshold=threshold)
+    right = randomized_svd(core, rank, n_iter=10, random_state=derive(seed, "imputation"))[2]
+    left = np.asarray(values @ right.T)
+    limit, slope, shift = _rules(values, left, right, quantile)
+    return Imputation(values, left, right, limit, slope, shift, by_gap)
+
+
+def _root_of_products(values: sp.csr_matrix) -> np.ndarray:
+    """Return S Vᵀ of the decomposition U S Vᵀ, (genes, genes), from its products V S² Vᵀ."""
+    products = np.zeros((values.shape[1], values.shape[1]))
+    for start in range(0, values.shape[0], _ROWS):
+        block = values[start : start + _ROWS].toarray().astype(np.float32)
+        products += block.T @ block
+    squares, vectors = np.linalg.eigh(products)
+    return np.sqrt(np.maximum(squares, 0.0))[:, None] * vectors.T
 
 
 def find_rank(values: sp.csr_matrix, *, seed: int, threshold: float) -> tuple[int, bool]:
@@ -90,18 +129,24 @@ def find_rank(values: sp.csr_matrix, *, seed: int, threshold: float) -> tuple[in
     return max(1, min(20, most // 4)), False
 
 
-def _filled(low_rank: np.ndarray, observed: np.ndarray, quantile: float) -> np.ndarray:
-    """Return imputed values of some genes, (cells, genes)."""
-    limit = np.abs(np.quantile(low_rank, quantile, axis=0))
-    alive = low_rank > limit
-    seen = observed > 0
-    mean, spread = _moments(low_rank, alive)
-    wanted, wanted_spread = _moments(observed, seen)
-    known = (spread > 0) & (wanted_spread > 0)
-    slope = np.divide(wanted_spread, spread, out=np.ones_like(spread), where=known)
-    shift = np.where(known, wanted - mean * slope, 0.0)
-    filled = np.where(alive, np.maximum(low_rank * slope + shift, 0.0), 0.0)
-    return np.where(seen & (filled == 0), observed, filled)
+def _rules(
+    values: sp.csr_matrix, left: np.ndarray, right: np.ndarray, quantile: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return limit, slope and shift of each gene, see :class:`Imputation`."""
+    columns = values.tocsc()
+    found = []
+    size = max(1, _ENTRIES // max(values.shape[0], 1))
+    for start in range(0, values.shape[1], size):
+        observed = columns[:, start : start + size].toarray()
+        low_rank = left @ right[:, start : start + size]
+        limit = np.abs(np.quantile(low_rank, quantile, axis=0))
+        mean, spread = _moments(low_rank, low_rank > limit)
+        wanted, wanted_spread = _moments(observed, observed > 0)
+        known = (spread > 0) & (wanted_spread > 0)
+        slope = np.divide(wanted_spread, spread, out=np.ones_like(spread), where=known)
+        found.append((limit, slope, np.where(known, wanted - mean * slope, 0.0)))
+    limits, slopes, shifts = (np.concatenate(part) for part in zip(*found, strict=True))
+    return limits, slopes, shifts
 
 
 def _moments(values: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

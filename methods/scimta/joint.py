@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
 from ..nn.blocks import linear
-from .cells import CellModel, CellTensors
+from .cells import CellData, CellModel
 from .genes import GeneGraph
 from .graph import Graph
 from .imputation import Imputation
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from .full import ScIMTA
 
 _GENE_HIDDEN = (64,)
+_ROWS = 4096
+"""Cells that are dense at a time."""
 
 
 @dataclass(frozen=True)
@@ -43,34 +46,51 @@ class GeneTensors:
         )
 
 
-class Restoration(nn.Module):
-    """Reconstruction of log-normalised values that does not punish what was filled in.
+class RestorationTargets:
+    """Log-normalised values and how much their reconstruction counts.
 
-    The weighted mean squared error over the entries: weight 1 where something was observed,
-    ``zero_weight`` where a zero counts as biological, 0 where it was imputed; divided by that of
-    the best constant of each gene.
+    Weight 1 where something was observed, ``zero_weight`` where a zero counts as biological, 0
+    where it was imputed; divided so that the best constant of each gene has loss 1.
     """
 
-    def __init__(
-        self, values: np.ndarray, imputation: Imputation, n_in: int, zero_weight: float
-    ) -> None:
-        super().__init__()
-        weights = (values > 0) + zero_weight * imputation.kept_zeros() * (values == 0)
-        weights = weights.astype(np.float32)
-        total = np.maximum(weights.sum(axis=0), 1e-12)
-        mean = (weights * values).sum(axis=0) / total
-        constant = float((weights * (values - mean) ** 2).sum())
-        self.register_buffer("values", torch.from_numpy(values), persistent=False)
-        self.register_buffer("weights", torch.from_numpy(weights / max(constant, 1e-12)),
-                             persistent=False)  # fmt: skip
-        self.restore = linear(n_in, values.shape[1])
-        with torch.no_grad():
-            self.restore.bias.copy_(torch.from_numpy(mean.astype(np.float32)))
+    def __init__(self, values: sp.csr_matrix, imputation: Imputation, zero_weight: float) -> None:
+        self._values, self._imputation, self._zero_weight = values, imputation, zero_weight
+        n_cells, n_genes = values.shape
+        self._scale = 1.0
+        total, sums, squares = np.zeros((3, n_genes))
+        for start in range(0, n_cells, _ROWS):
+            block, weights = self._block(slice(start, start + _ROWS))
+            total += weights.sum(axis=0, dtype=np.float64)
+            sums += (weights * block).sum(axis=0, dtype=np.float64)
+            squares += (weights * block * block).sum(axis=0, dtype=np.float64)
+        self.means = (sums / np.maximum(total, 1e-12)).astype(np.float32)
+        constant = float((squares - sums**2 / np.maximum(total, 1e-12)).sum())
+        self._scale = 1.0 / max(constant, 1e-12)
 
-    def forward(self, hidden: Tensor) -> Tensor:
+    def rows(self, chosen: np.ndarray | slice) -> tuple[np.ndarray, np.ndarray]:
+        """Return values and weights of some cells; their loss estimates that of all."""
+        values, weights = self._block(chosen)
+        weights *= self._scale * self._values.shape[0] / max(len(values), 1)
+        return values, weights
+
+    def _block(self, chosen: np.ndarray | slice) -> tuple[np.ndarray, np.ndarray]:
+        values = self._values[chosen].toarray().astype(np.float32)
+        biological = (self._imputation.rows(chosen) == 0) & (values == 0)
+        return values, (values > 0) + np.float32(self._zero_weight) * biological
+
+
+class Restoration(nn.Module):
+    """Reconstruction of log-normalised values that does not punish what was filled in."""
+
+    def __init__(self, means: np.ndarray, n_in: int) -> None:
+        super().__init__()
+        self.restore = linear(n_in, len(means))
+        with torch.no_grad():
+            self.restore.bias.copy_(torch.from_numpy(means))
+
+    def forward(self, hidden: Tensor, values: Tensor, weights: Tensor) -> Tensor:
         """Return the loss, 1 for constants, a scalar."""
-        error = (self.restore(hidden) - self.values).square()
-        return (self.weights * error).sum()
+        return (weights * (self.restore(hidden) - values).square()).sum()
 
 
 class JointModel(CellModel):
@@ -82,8 +102,8 @@ class JointModel(CellModel):
     """
 
     def __init__(
-        self, cells: CellTensors, genes: GeneTensors, params: ScIMTA.Params,
-        values: np.ndarray, imputation: Imputation | None,
+        self, cells: CellData, genes: GeneTensors, params: ScIMTA.Params,
+        restored: RestorationTargets | None,
     ) -> None:  # fmt: skip
         super().__init__(cells, params, MultinomialHead, conv_hops=1)
         self.genes = genes
@@ -95,13 +115,12 @@ class JointModel(CellModel):
             self.coupling = nn.Parameter(torch.empty(params.n_latent, params.n_latent))
             nn.init.xavier_uniform_(self.coupling)
         self.restoration = (
-            None if imputation is None
-            else Restoration(values, imputation, self.decoder.width, params.zero_weight)
-        )  # fmt: skip
+            None if restored is None else Restoration(restored.means, self.decoder.width)
+        )
         gamma = params.gamma
         self.weights = {
             "adjacency": gamma / float(np.log(2)), "gene_adjacency": gamma / float(np.log(2)),
-            "expression": (1 - gamma) / _constant_loss(cells.targets), "restoration": 1 - gamma,
+            "expression": (1 - gamma) / _constant_loss(cells.counts), "restoration": 1 - gamma,
         }  # fmt: skip
 
     def encode_genes(self) -> Tensor:
@@ -110,18 +129,19 @@ class JointModel(CellModel):
         return code
 
     def forward(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return the codes and the loss terms, see :class:`.training.Model`."""
-        z, z_genes = self.encode(), self.encode_genes()
-        hidden = self.decode(z)
+        """Return the codes and the loss terms, see :mod:`.training`."""
+        z, z_genes, here = self.encode(), self.encode_genes(), self.cells
+        hidden = self.decode(z, here.batch)
         terms = {
-            "adjacency": self.cells.adjacency_loss(*self.adjacency(z)),
+            "adjacency": here.adjacency_loss(*self.adjacency(z)),
             "gene_adjacency": self.genes.adjacency_loss(*self.gene_adjacency(z_genes)),
             "expression": self.decoder.head(
-                hidden, self.cells.targets, self.cells.depth, self._extra(z, z_genes)
+                hidden, here.targets, here.depth, self._extra(z, z_genes)
             ),
         }
         if self.restoration is not None:
-            terms["restoration"] = self.restoration(hidden)
+            assert here.restored is not None
+            terms["restoration"] = self.restoration(hidden, *here.restored)
         return {"cells": z, "genes": z_genes}, terms
 
     def affinity(self, cells: Tensor, genes: Tensor) -> Tensor:
@@ -130,23 +150,20 @@ class JointModel(CellModel):
             return torch.zeros(len(cells), len(genes), device=cells.device)
         return cells @ self.coupling @ genes.T
 
-    def expected_counts(self) -> np.ndarray:
-        """Return the expected counts of each entry, (cells, genes), float32."""
-        self.eval()
-        with torch.no_grad():
-            z = self.encode()
-            mean: Tensor = self.decoder.head.mean(  # type: ignore[operator]
-                self.decode(z), self.cells.totals, self.cells.depth,
-                self._extra(z, self.encode_genes()),
-            )  # fmt: skip
-        return mean.cpu().numpy()
+    def expected(self, codes: Tensor, totals: Tensor, depth: Tensor, batch: Tensor) -> Tensor:
+        """Return the expected counts of cells with these codes, (cells, genes)."""
+        mean: Tensor = self.decoder.head.mean(  # type: ignore[operator]
+            self.decode(codes, batch), totals, depth, self._extra(codes, self.encode_genes())
+        )
+        return mean
 
     def _extra(self, z: Tensor, z_genes: Tensor) -> Tensor | None:
         return None if self.coupling is None else self.affinity(z, z_genes)
 
 
-def _constant_loss(counts: Tensor) -> float:
+def _constant_loss(counts: sp.csr_matrix) -> float:
     """Return the multinomial's loss for the best proportions that are equal in all cells."""
-    shares = counts / counts.sum(dim=1, keepdim=True).clamp_min(1.0)
-    mean = shares.mean(dim=0)
-    return max(float(-torch.xlogy(mean, mean / mean.sum().clamp_min(1e-12)).sum()), 1e-6)
+    totals = np.maximum(np.asarray(counts.sum(axis=1), dtype=np.float64).ravel(), 1.0)
+    mean = (counts.T @ (1.0 / totals)) / len(totals)
+    mean = mean[mean > 0]
+    return max(float(-(mean * np.log(mean / mean.sum())).sum()), 1e-6) if len(mean) else 1e-6

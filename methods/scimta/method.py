@@ -21,9 +21,14 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from torch import Tensor, nn
 
-    from .cells import CellModel, CellTensors
+    from .batches import Batches
+    from .cells import CellData, CellModel
     from .graph import Graph
+    from .inputs import Inputs
     from .training import SelfTraining
+
+_START_CELLS = 100_000
+"""First clusters are sought among up to so many cells; the others join the nearest."""
 
 
 class GraphAutoencoder(Method):
@@ -46,12 +51,13 @@ class GraphAutoencoder(Method):
         """Return scaled log-normalised variable genes; as published without a bound on scores.
 
         The publication scales cells to the median of their totals, this to their mean. With
-        batches they are scaled later.
+        batches, or too many cells for one step, they are scaled later.
         """
         p = self.params
-        if p.batches != "ignored":
+        if p.batches != "ignored" or info.n_cells > p.minibatch_above:
             plain = log_normalized(info, n_top_genes=p.n_top_genes, scale=False)
-            return replace(plain, batch_aware=plain.n_top_features is not None)
+            aware = p.batches != "ignored" and plain.n_top_features is not None
+            return replace(plain, batch_aware=aware)
         if p.expression_target == "counts":
             return log_normalized(info, n_top_genes=p.n_top_genes)
         return Recipe(
@@ -71,27 +77,27 @@ class GraphAutoencoder(Method):
         """Return the class of the count decoder's last layer."""
         raise NotImplementedError
 
-    def inputs(self, data: AnnData, batch: np.ndarray | None) -> np.ndarray:
-        """Return what the encoder and the search for neighbours read, (cells, genes), float32.
+    def inputs(self, data: AnnData, batch: np.ndarray | None) -> Inputs:
+        """Return what the encoder and the search for neighbours read, cells × genes.
 
         Z-scores within each batch, (cells,), if it is given.
         """
         import numpy as np
-
-        from .cells import scores
-
-        if batch is None:
-            return np.asarray(data.X, dtype=np.float32)
-        return scores(self.values(data), batch, owner=self.name)
-
-    def values(self, data: AnnData) -> np.ndarray:
-        """Return the prepared values, dense, (cells, genes), float32."""
-        import numpy as np
         import scipy.sparse as sp
 
-        return np.array(data.X.toarray() if sp.issparse(data.X) else data.X, dtype=np.float32)
+        from .inputs import DenseInputs, SparseInputs, scores
 
-    def build(self, data: AnnData, cells: CellTensors, context: Context) -> CellModel:
+        if not sp.issparse(data.X):
+            return DenseInputs(np.asarray(data.X, dtype=np.float32))
+        if self.in_parts(data.n_obs):
+            return SparseInputs.of(sp.csr_matrix(data.X), batch, owner=self.name)
+        return DenseInputs(scores(data.X.toarray(), batch, owner=self.name))
+
+    def in_parts(self, n_cells: int) -> bool:
+        """Return whether there are too many cells for one step."""
+        return n_cells > self.params.minibatch_above
+
+    def build(self, data: AnnData, cells: CellData, context: Context) -> CellModel:
         """Return the untrained network; torch is seeded when this is called."""
         from .cells import CellModel
 
@@ -113,32 +119,37 @@ class GraphAutoencoder(Method):
 
         Tables: ``assignment`` (cells × clusters, q) and ``centres`` (clusters × n_latent).
         """
+        import scipy.sparse as sp
+
         from ..nn.train import n_parameters, seeded
-        from .cells import CellTensors
+        from .cells import CellData
         from .training import codes_of, pretrain, self_train
 
-        batch = context.knowledge.batch
+        p, batch = self.params, context.knowledge.batch
+        self._check(data, context)
         inputs = self.inputs(data, batch)
-        graph, notes = self._graph(inputs, context)
-        p = self.params
+        points = self.points(inputs, context)
+        graph, notes = self.cell_graph(points, context)
         self._names = list(data.obs_names)
         with seeded(context.seed, "network", device=context.device):
-            cells = CellTensors.of(
-                inputs, data.layers["counts"], graph, p,
+            cells = CellData(
+                inputs, sp.csr_matrix(data.layers["counts"]), graph, p,
                 conv_hops=self.conv_hops(), device=context.device,
                 batch=batch if p.batches == "corrected" else None,
             )  # fmt: skip
             self._model = model = self.build(data, cells, context).to(context.device)
-            pretrain(model, p, context)
-            codes = codes_of(model)
-            clusters = self.views(codes, self._start(codes["cells"], graph, context))
-            ended = self_train(model, clusters, p, context)
+            self._batches, told = self.make_batches(cells, points, context)
+            pretrain(model, self._batches, p, context)
+            codes = codes_of(model, self._batches)
+            clusters = self.views(codes, self.first_labels(codes["cells"], graph, context))
+            ended = self_train(model, self._batches, clusters, p, context)
+        codes = codes_of(model, self._batches)
         k = len(clusters["cells"].centres)
-        notes |= {"training": ended.note(), "clusters": f"{k}, {self._why()}"}
-        notes |= self._graph_quality(model, graph, context)
-        found = self.results(model, clusters, data)
+        notes |= told | {"training": ended.note(), "clusters": f"{k}, {self._why()}"}
+        notes |= self._graph_quality(model, codes["cells"], graph, context)
+        found = self.results(model, codes, clusters, data)
         return Fit(
-            embedding=codes_of(model)["cells"].cpu().numpy(),
+            embedding=codes["cells"].cpu().numpy(),
             labels=found["labels"],
             tables=found["tables"],
             n_parameters=n_parameters(model) + sum(map(n_parameters, clusters.values())),
@@ -146,8 +157,9 @@ class GraphAutoencoder(Method):
         )
 
     def results(
-        self, model: CellModel, clusters: dict[str, SelfTraining], data: AnnData
-    ) -> dict[str, Any]:
+        self, model: CellModel, codes: dict[str, Tensor], clusters: dict[str, SelfTraining],
+        data: AnnData,
+    ) -> dict[str, Any]:  # fmt: skip
         """Return ``labels``, ``tables`` and further ``notes`` of a fit."""
         import numpy as np
         import pandas as pd
@@ -155,7 +167,7 @@ class GraphAutoencoder(Method):
 
         cells = clusters["cells"]
         with torch.no_grad():
-            q = cells.soft(model.encode()).cpu().numpy()
+            q = cells.soft(codes["cells"]).cpu().numpy()
         centres = cells.centres.detach().cpu().numpy()
         names = np.array([f"cluster{number + 1}" for number in range(len(centres))])
         units = [f"latent{number + 1}" for number in range(self.params.n_latent)]
@@ -174,7 +186,7 @@ class GraphAutoencoder(Method):
         Raises ``DataError`` for other cells: a code depends on a cell's place in the graph.
         """
         self.check_cells(data)
-        return self._model.expected_counts()
+        return self._batches.expected_counts(self._model)
 
     def check_cells(self, data: AnnData) -> None:
         """Raise ``DataError`` unless these are the cells of the fit."""
@@ -184,38 +196,85 @@ class GraphAutoencoder(Method):
                 f"({len(self._names)}); their codes come from their graph, so fit them together."
             )
 
-    def _graph(self, inputs: np.ndarray, context: Context) -> tuple[Graph, dict[str, str]]:
+    def _check(self, data: AnnData, context: Context) -> None:
+        """Raise ``DataError`` for what cannot be asked of these cells."""
+        p, k = self.params, self.params.n_clusters or context.n_clusters
+        if k is not None and k > data.n_obs:
+            raise DataError(
+                f"{self.name}: n_clusters={k} clusters asked for, but there are only "
+                f"{data.n_obs} cells; ask for fewer clusters."
+            )
+        if self.in_parts(data.n_obs) and p.start == "spectral":
+            raise DataError(
+                f"{self.name}: start=spectral needs one step of all cells, but {data.n_obs} are "
+                f"more than minibatch_above={p.minibatch_above}; use start=kmeans or raise it."
+            )
+
+    def points(self, inputs: Inputs, context: Context) -> np.ndarray:
+        """Return the coordinates that neighbours are sought in, (cells, dimensions)."""
+        from .graph import principal_components
+        from .inputs import principal_components as components_of_many
+
+        k = self.params.n_components
+        if k and self.in_parts(inputs.shape[0]):
+            return components_of_many(inputs, k)
+        return principal_components(inputs.rows(slice(None)), k, derive(context.seed, "pca"))
+
+    def cell_graph(self, points: np.ndarray, context: Context) -> tuple[Graph, dict[str, str]]:
         """Return the cells' graph, and what is worth a note."""
-        from .graph import balanced_neighbors, neighbors, principal_components
+        from .graph import balanced_neighbors, n_parts, neighbors
 
         p = self.params
-        points = principal_components(inputs, p.n_components, derive(context.seed, "pca"))
         batch = context.knowledge.batch
+        many = self.in_parts(len(points))
+        how: dict[str, Any] = {
+            "metric": p.metric, "seed": derive(context.seed, "neighbours"), "approximate": many,
+        }  # fmt: skip
         if batch is not None and p.batches == "corrected":
-            adjacency = balanced_neighbors(points, p.n_neighbors, batch, metric=p.metric)
+            adjacency = balanced_neighbors(points, p.n_neighbors, batch, **how)
         else:
-            adjacency = neighbors(
-                points, p.n_neighbors, metric=p.metric, seed=derive(context.seed, "neighbours"),
-                parity=p.published_graph,
-            )  # fmt: skip
-        graph = self.make_graph(adjacency)
+            adjacency = neighbors(points, p.n_neighbors, parity=p.published_graph, **how)
         notes = {}
+        if many:
+            notes["neighbours"] = "approximate, by inverted lists"
         if p.n_components and points.shape[1] < p.n_components:
             notes["n_components"] = f"{points.shape[1]}, cells or genes minus one"
-        parts = graph.n_components()
+        parts = n_parts(adjacency)
         if parts > 1:
             notes["graph"] = f"{parts} parts that no edge connects"
-        return graph, notes
+        return self.make_graph(adjacency), notes
 
-    def _start(self, codes: Tensor, graph: Graph, context: Context) -> Tensor:
+    def make_batches(
+        self, cells: CellData, points: np.ndarray, context: Context
+    ) -> tuple[Batches, dict[str, str]]:
+        """Return what each step sees, and a note if that is not all cells."""
+        from .batches import Batches, edges_within, partition
+
+        p, n = self.params, cells.n_cells
+        if not self.in_parts(n):
+            return Batches(cells), {}
+        n_parts = max(p.merged_parts, round(n / p.batch_cells * p.merged_parts))
+        parts = partition(points, n_parts)
+        within = edges_within(cells.graph.target, parts)
+        found = Batches(
+            cells, parts, merged=p.merged_parts, seed=derive(context.seed, "merged parts")
+        )
+        steps = -(-len(parts) // p.merged_parts)
+        return found, {
+            "batches": f"{steps} steps an epoch, each of {p.merged_parts} of {len(parts)} parts "
+            f"of about {n // len(parts)} cells; {within:.0%} of the edges lie within parts"
+        }
+
+    def first_labels(self, codes: Tensor, graph: Graph, context: Context) -> Tensor:
+        """Return the first cluster of each cell, (cells,), from its code."""
         import torch
 
         from .start import first_clusters
 
         p = self.params
         found = first_clusters(
-            codes.cpu().numpy(), graph.operator, p.n_clusters or context.n_clusters,
-            k_from=p.k_from, start=p.start, seed=context.seed, owner=self.name,
+            codes.cpu().numpy(), graph, p.n_clusters or context.n_clusters,
+            k_from=p.k_from, start=p.start, seed=context.seed, most=_START_CELLS,
         )  # fmt: skip
         return torch.from_numpy(found).to(codes.device)
 
@@ -224,13 +283,15 @@ class GraphAutoencoder(Method):
             return "as asked"
         return {"truth": "the number of true types"}.get(self.params.k_from, self.params.k_from)
 
-    def _graph_quality(self, model: CellModel, graph: Graph, context: Context) -> dict[str, str]:
+    def _graph_quality(
+        self, model: CellModel, codes: Tensor, graph: Graph, context: Context
+    ) -> dict[str, str]:
         import torch
 
         from .losses import edge_auroc
 
         with torch.no_grad():
-            left, right = model.adjacency(model.encode())
+            left, right = model.adjacency(codes)
         found = edge_auroc(left, right, graph.target, derive(context.seed, "edges"))
         return {"adjacency AUROC": f"{found:.3f}"}
 
@@ -239,8 +300,9 @@ class ScMGCA(GraphAutoencoder):
     """Graph autoencoder of surfed neighbours (Yu et al. 2023); scIMTA's public code is the same.
 
     A code per cell from graph convolutions explains the graph and the cell's counts; clusters of
-    the codes then sharpen themselves. All cells are one batch. As in the publication the number
-    of clusters is that of the true types, unless ``k_from`` or ``n_clusters`` say otherwise.
+    the codes then sharpen themselves. A step of training sees all cells, above ``minibatch_above``
+    parts of the graph that are merged at random. As in the publication the number of clusters is
+    that of the true types, unless ``k_from`` or ``n_clusters`` say otherwise.
 
     The default differs in what follows; ``preset=faithful`` restores it. The counts are explained
     by a multinomial, where the publication takes the logarithm of proportions times z-scores,

@@ -105,10 +105,17 @@ class GraphEncoder(nn.Module):
 
     def forward(self, powers: Tensor, propagate: Propagation) -> Tensor:
         """Return the code of each node; ``powers`` of the inputs are constant."""
-        first, *rest = self.layers
         dropped = functional.dropout(powers, self.dropout, self.training)
-        values = first.of_powers(dropped)  # type: ignore[operator]
-        for layer in rest:
+        values: Tensor = self.layers[0].of_powers(dropped)  # type: ignore[operator]
+        return self._further(values, propagate)
+
+    def of_inputs(self, inputs: Tensor, propagate: Propagation) -> Tensor:
+        """Return the same from the inputs, cheaper for cells that are seen once."""
+        dropped = functional.dropout(inputs, self.dropout, self.training)
+        return self._further(self.layers[0](dropped, propagate), propagate)
+
+    def _further(self, values: Tensor, propagate: Propagation) -> Tensor:
+        for layer in self.layers[1:]:
             values = layer(functional.relu(values), propagate)
         return values
 

@@ -79,19 +79,22 @@ class GraphParameters(Parameters):
         "kmeans", description="first clusters: of the codes, or of the graph's spectrum"
     )
     pretrain_epochs: Annotated[int, Search(50, 1000, log=True)] = Field(
-        200, ge=0, description="updates, of all cells at once, before there are clusters"
+        200,
+        ge=0,
+        description="passes over all cells, of one update unless in parts, before there are "
+        "clusters",
     )
     learning_rate: Annotated[float, Search(1e-4, 1e-2, log=True)] = Field(
         1e-3, gt=0, le=1, description="step size of Adam before there are clusters"
     )
     max_epochs: Annotated[int, Search(50, 500, log=True)] = Field(
-        100, ge=0, description="updates with clusters, at most"
+        100, ge=0, description="passes over all cells with clusters, at most"
     )
     cluster_learning_rate: Annotated[float, Search(1e-5, 1e-2, log=True)] = Field(
         1e-3, gt=0, le=1, description="step size of Adam with clusters"
     )
     update_interval: Annotated[int, Search(1, 20)] = Field(
-        10, ge=1, description="updates between new targets of the clusters"
+        10, ge=1, description="passes between new targets of the clusters, one if in parts"
     )
     tolerance: float = Field(
         1e-3,
@@ -99,6 +102,17 @@ class GraphParameters(Parameters):
         le=1,
         description="self-training ends below this share of labels changed between two targets; "
         "0: after all epochs",
+    )
+
+    minibatch_above: int = Field(
+        25_000,
+        ge=1,
+        description="cells above which a step of training sees parts of the graph, not all "
+        "cells, and neighbours are approximate",
+    )
+    batch_cells: int = Field(2000, ge=50, le=100_000, description="cells of such a step, about")
+    merged_parts: int = Field(
+        5, ge=1, le=100, description="parts of the graph that are merged at random for a step"
     )
 
     presets: ClassVar = {}

@@ -2,34 +2,53 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import scipy.sparse as sp
 
-from bench.errors import DataError
 from bench.seeds import derive
 
 from ..scsmd.start import start_labels
 
+if TYPE_CHECKING:
+    from .graph import Graph
+
+_ROWS = 8192
+
 
 def first_clusters(
-    codes: np.ndarray, operator: sp.csr_matrix, k: int | None, *, k_from: str, start: str,
-    seed: int, owner: str,
+    codes: np.ndarray, graph: Graph, k: int | None, *, k_from: str, start: str, seed: int,
+    most: int,
 ) -> np.ndarray:  # fmt: skip
     """Return a label 0 … K - 1 of each cell, every one of them in use, (cells,).
 
     ``start``: ``kmeans`` of the codes, or ``spectral`` clusters of the symmetric part of Ã (Yu and
-    Shi 2003). ``k``: their number; ``None``: as ``k_from`` says. Raises ``DataError`` if more
-    clusters are asked for than there are cells.
+    Shi 2003). ``k``: their number; ``None``: as ``k_from`` says. Sought among ``most`` random
+    cells if there are more; the others get the label of the nearest mean.
     """
-    if k is not None and k > len(codes):
-        raise DataError(
-            f"{owner}: n_clusters={k} clusters asked for, but there are only {len(codes)} cells; "
-            "ask for fewer clusters."
-        )
+    if len(codes) > most:
+        chosen = np.random.default_rng(derive(seed, "start")).permutation(len(codes))[:most]
+        some = start_labels(codes[chosen], k_from, k, derive(seed, "centres"))
+        return nearest_mean(codes, codes[chosen], some)
     found = start_labels(codes, k_from, k, derive(seed, "centres"))
     if start == "kmeans":
         return found
-    return _spectral(operator, int(found.max()) + 1, derive(seed, "spectral"))
+    return _spectral(graph.operator, int(found.max()) + 1, derive(seed, "spectral"))
+
+
+def nearest_mean(codes: np.ndarray, some: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the label whose mean is nearest, numbered 0 …, of each code, (cells,).
+
+    The means are those of ``some`` codes with ``labels``.
+    """
+    means = np.stack([some[labels == k].mean(axis=0) for k in range(int(labels.max()) + 1)])
+    norms = (means**2).sum(axis=1)
+    found = np.empty(len(codes), dtype=np.int64)
+    for first in range(0, len(codes), _ROWS):
+        part = codes[first : first + _ROWS]
+        found[first : first + _ROWS] = (norms - 2 * part @ means.T).argmin(axis=1)
+    return np.unique(found, return_inverse=True)[1]
 
 
 def _spectral(operator: sp.csr_matrix, k: int, seed: int) -> np.ndarray:

@@ -1,14 +1,16 @@
-"""Two phases, each with one step an epoch for all nodes: explain the data, then sharpen clusters.
+"""Two phases: explain the data, then sharpen clusters.
 
 A model is a module whose call returns its codes by view (``cells``, ``genes``) and its loss terms
-by name, the weighted sum of which is minimised.
+by name, the weighted sum of which is minimised, for the cells it has been given last.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,17 +19,9 @@ from bench.method import Context
 from .losses import cluster_loss, sharpened, soft_assignment
 
 if TYPE_CHECKING:
+    from .batches import Batches
+    from .cells import CellModel
     from .settings import GraphParameters
-
-
-class Model(Protocol):
-    """What is trained."""
-
-    weights: dict[str, float]
-    """Of the loss terms."""
-
-    def __call__(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return the codes of each view, (nodes, n_latent), and the loss terms, scalars."""
 
 
 class SelfTraining(nn.Module):
@@ -62,10 +56,12 @@ class SelfTraining(nn.Module):
             self._target, self._labels = sharpened(q), labels
         return changed
 
-    def loss(self, codes: Tensor, direction: str) -> Tensor:
-        """Return the divergence from the target of the last refresh."""
+    def loss(
+        self, codes: Tensor, direction: str, rows: np.ndarray | slice = slice(None)
+    ) -> Tensor:
+        """Return the divergence from the target of the last refresh; ``codes`` are of ``rows``."""
         assert self._target is not None
-        return cluster_loss(self.soft(codes), self._target, direction)
+        return cluster_loss(self.soft(codes), self._target[rows], direction)
 
     def _taking_part(self, codes: Tensor) -> Tensor:
         return codes if self.members is None else codes[self.members]
@@ -85,61 +81,95 @@ class Ended:
         return f"{self.epochs} epochs of self-training, {why}"
 
 
-def pretrain(model: nn.Module, params: GraphParameters, context: Context) -> None:
+def pretrain(
+    model: CellModel, batches: Batches, params: GraphParameters, context: Context
+) -> None:
     """Minimise the loss terms with Adam, without clusters."""
     optimizer = _adam(model.parameters(), params.learning_rate)
-    model.train()
     for epoch in range(1, params.pretrain_epochs + 1):
-        _, terms = model()
-        loss = _weighted(model, terms)
-        _step(optimizer, loss)
-        context.report(
-            epoch, params.pretrain_epochs, pretrain_loss=loss.item(),
-            **{f"pretrain_{name}_loss": term.item() for name, term in terms.items()},
-        )  # fmt: skip
+        means = _Means()
+        model.train()
+        for model.cells in batches.epoch():
+            _, terms = model()
+            loss = weighted(model, terms)
+            _step(optimizer, loss)
+            means.add(pretrain_loss=loss, **{f"pretrain_{k}_loss": v for k, v in terms.items()})
+        context.report(epoch, params.pretrain_epochs, **means.values())
 
 
 def self_train(
-    model: nn.Module, clusters: dict[str, SelfTraining], params: GraphParameters, context: Context
-) -> Ended:
+    model: CellModel, batches: Batches, clusters: dict[str, SelfTraining],
+    params: GraphParameters, context: Context,
+) -> Ended:  # fmt: skip
     """Minimise the loss terms and the divergences of ``clusters`` (by view) with Adam.
 
-    Targets are set anew every ``update_interval`` epochs; the phase ends there when at most the
-    share ``tolerance`` of the labels of each view has changed since the last time.
+    Targets are set anew every ``update_interval`` epochs (every epoch if it has several steps);
+    the phase ends there when at most the share ``tolerance`` of the labels of each view has
+    changed since the last time.
     """
     moving = [*model.parameters(), *(p for one in clusters.values() for p in one.parameters())]
     optimizer = _adam((p for p in moving if p.requires_grad), params.cluster_learning_rate)
-    model.train()
+    interval = params.update_interval if batches.parts is None else 1
     for epoch in range(1, params.max_epochs + 1):
-        codes, terms = model()
-        values: dict[str, float] = {}
-        if (epoch - 1) % params.update_interval == 0:
+        shares: dict[str, float] = {}
+        if (epoch - 1) % interval == 0:
+            codes = codes_of(model, batches)
             changed = {name: one.refresh(codes[name]) for name, one in clusters.items()}
-            values = {f"{name}_changed": share for name, share in changed.items()}
+            shares = {f"{name}_changed": share for name, share in changed.items()}
             if epoch > 1 and params.tolerance and max(changed.values()) <= params.tolerance:
                 return Ended(epoch - 1, settled=True)
-        loss = _weighted(model, terms)
-        for name, one in clusters.items():
-            divergence = one.loss(codes[name], params.kl_direction)
-            loss = loss + one.weight * divergence
-            values[f"{name}_divergence"] = divergence.item()
-        _step(optimizer, loss)
-        values |= {f"{name}_loss": term.item() for name, term in terms.items()}
-        context.report(epoch, params.max_epochs, loss=loss.item(), **values)
+        means = _Means()
+        model.train()
+        for model.cells in batches.epoch():
+            codes, terms = model()
+            divergences = {
+                name: one.loss(
+                    codes[name], params.kl_direction,
+                    model.cells.rows if name == "cells" else slice(None),
+                )
+                for name, one in clusters.items()
+            }  # fmt: skip
+            loss = weighted(model, terms)
+            for name, one in clusters.items():
+                loss = loss + one.weight * divergences[name]
+            _step(optimizer, loss)
+            means.add(
+                loss=loss, **{f"{name}_divergence": one for name, one in divergences.items()},
+                **{f"{name}_loss": term for name, term in terms.items()},
+            )  # fmt: skip
+        context.report(epoch, params.max_epochs, **means.values(), **shares)
     return Ended(params.max_epochs, settled=False)
 
 
-def codes_of(model: nn.Module) -> dict[str, Tensor]:
+def codes_of(model: CellModel, batches: Batches) -> dict[str, Tensor]:
     """Return the codes of each view with the model in evaluation mode, without gradient."""
-    model.eval()
-    with torch.no_grad():
-        codes, _ = model()
-    return codes
+    found = {"cells": batches.codes(model)}
+    encode_genes = getattr(model, "encode_genes", None)
+    if encode_genes is not None:
+        with torch.no_grad():
+            found["genes"] = encode_genes()
+    return found
 
 
-def _weighted(model: nn.Module, terms: dict[str, Tensor]) -> Tensor:
-    weights: dict[str, float] = model.weights  # type: ignore[assignment]
-    return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+def weighted(model: CellModel, terms: dict[str, Tensor]) -> Tensor:
+    """Return the weighted sum of the loss terms."""
+    return torch.stack([model.weights[name] * term for name, term in terms.items()]).sum()
+
+
+class _Means:
+    """Means of the values of an epoch's steps."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = defaultdict(float)
+        self._steps = 0
+
+    def add(self, **values: Tensor) -> None:
+        self._steps += 1
+        for name, value in values.items():
+            self._sums[name] += value.item()
+
+    def values(self) -> dict[str, float]:
+        return {name: total / self._steps for name, total in self._sums.items()}
 
 
 def _adam(parameters: object, rate: float) -> torch.optim.Optimizer:

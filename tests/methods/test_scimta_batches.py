@@ -11,8 +11,8 @@ from sklearn.neighbors import NearestNeighbors
 
 from bench.errors import DataError
 from bench.estimator import Estimator
-from bench.methods.scimta.cells import scores
 from bench.methods.scimta.graph import balanced_neighbors
+from bench.methods.scimta.inputs import scores
 from bench.recipe import RNA, DatasetInfo
 from bench.registry import methods
 

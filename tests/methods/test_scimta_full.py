@@ -13,7 +13,7 @@ from bench.errors import DataError
 from bench.estimator import Estimator
 from bench.methods.scimta import ScIMTA
 from bench.methods.scimta.imputation import Imputation
-from bench.methods.scimta.joint import Restoration
+from bench.methods.scimta.joint import Restoration, RestorationTargets
 
 SHORT = {"pretrain_epochs": 60, "max_epochs": 30}
 
@@ -94,13 +94,20 @@ def test_losses_beat_constants(done: Estimator):
 
 def test_what_was_filled_in_is_not_punished():
     values = np.array([[2.0, 0.0, 0.0], [1.0, 3.0, 0.0]], dtype=np.float32)
-    filled = np.array([[2.0, 5.0, 0.0], [1.0, 3.0, 0.0]], dtype=np.float32)
-    torch.manual_seed(0)
-    part = Restoration(values, Imputation(sp.csr_matrix(filled), 1, True), 4, zero_weight=0.1)
-    weights = part.weights / part.weights[0, 0]
-    torch.testing.assert_close(weights, torch.tensor([[1.0, 0.0, 0.1], [1.0, 1.0, 0.1]]))
+    low_rank = np.array([[2.0, 5.0, 0.0], [1.0, 3.0, 0.0]])
+    none = np.zeros(3)
+    filled = Imputation(sp.csr_matrix(values), np.eye(2), low_rank, none, none + 1, none, True)
+    targets = RestorationTargets(sp.csr_matrix(values), filled, zero_weight=0.1)
+    found, weights = targets.rows(slice(None))
+    np.testing.assert_array_equal(found, values)
+    np.testing.assert_allclose(weights / weights[0, 0], [[1, 0, 0.1], [1, 1, 0.1]], rtol=1e-6)
     # Gene means explain all but what two cells differ in: the loss of constants is one.
-    assert part(torch.zeros(2, 4)).item() == pytest.approx(1.0)
+    torch.manual_seed(0)
+    part = Restoration(targets.means, 4)
+    tensors = torch.from_numpy(found), torch.from_numpy(weights)
+    assert part(torch.zeros(2, 4), *tensors).item() == pytest.approx(1.0)
+    # The loss of one cell stands for all.
+    np.testing.assert_allclose(targets.rows(np.array([1]))[1], 2 * weights[1:])
 
 
 @pytest.mark.parametrize(

@@ -49,13 +49,17 @@ def dense_target(a: np.ndarray, hops: int, alpha: float, *, parity: bool) -> np.
 
 @pytest.mark.parametrize("parity", [False, True])
 @pytest.mark.parametrize("hops", [1, 2, 3])
-def test_sparse_equals_dense(points: np.ndarray, hops: int, parity: bool):
+def test_sparse_equals_dense(points: np.ndarray, monkeypatch, hops: int, parity: bool):
     sparse = graph.neighbors(points, 15, metric="euclidean", seed=0, parity=parity)
     dense = dense_neighbors(points, 15, parity=parity)
     np.testing.assert_array_equal(sparse.toarray(), dense)
 
-    walks = graph.surfed(sparse, hops=hops, alpha=0.98, parity=parity)
-    found = graph.scaled(graph.mutual_information(walks), parity=parity)
+    monkeypatch.setattr(graph, "_ROWS", 40)  # two blocks of rows and a smaller one
+    if parity:
+        walks = graph.surfed(sparse, hops=hops, alpha=0.98)
+        found = graph.row_scaled(graph.mutual_information(walks))
+    else:
+        found = graph.symmetric_information(sparse, hops=hops, alpha=0.98, dtype=np.float64)
     expected = dense_target(dense, hops, 0.98, parity=parity)
     np.testing.assert_allclose(found.toarray(), expected, atol=1e-12, rtol=0)
     assert found.nnz < 90 * 90
@@ -71,7 +75,7 @@ def test_two_hops_of_the_publication_in_one_formula(points: np.ndarray):
     assert (a.diagonal() == 1).all()
     assert (np.asarray(a.sum(axis=1)) == 15).all()
     expected = 0.9604 * (a @ a) + 0.9996 * a + 0.04 * sp.identity(90)
-    found = graph.surfed(a, hops=2, alpha=0.98, parity=True)
+    found = graph.surfed(a, hops=2, alpha=0.98)
     np.testing.assert_allclose(found.toarray(), expected.toarray(), atol=1e-12)
 
 
@@ -104,7 +108,7 @@ def test_other_metrics(points: np.ndarray, metric: str):
 def test_unconnected_parts_and_lonely_nodes():
     apart = sp.block_diag([np.ones((4, 4)) - np.eye(4), np.ones((5, 5)) - np.eye(5), [[0.0]]])
     found = graph.surfing_graph(sp.csr_matrix(apart), hops=2, alpha=0.98)
-    assert found.n_components() == 3
+    assert graph.n_parts(sp.csr_matrix(apart)) == 3
     assert np.isfinite(found.target.data).all()
     assert found.target[9].nnz == 0
     assert found.operator[9, 9] == 1
@@ -122,3 +126,30 @@ def test_components_are_bounded_by_the_data():
     few = np.random.default_rng(0).normal(size=(12, 5))
     assert graph.principal_components(few, 50, 0).shape == (12, 4)
     np.testing.assert_array_equal(graph.principal_components(few, 0, 0), few)
+
+
+def test_weighted_graphs_are_surfed_alike():
+    rng = np.random.default_rng(0)
+    weights = np.triu(rng.random((40, 40)) * (rng.random((40, 40)) < 0.2), 1)
+    weights += weights.T
+    found = graph.symmetric_information(
+        sp.csr_matrix(weights), hops=2, alpha=0.9, dtype=np.float64
+    )
+    expected = dense_target(weights, 2, 0.9, parity=False)
+    np.testing.assert_allclose(found.toarray(), expected, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("loops", [True, False])
+def test_propagation_without_the_operator(points: np.ndarray, loops: bool):
+    adjacency = graph.neighbors(points, 10, metric="euclidean", seed=0)
+    whole = graph.Graph(sp.csr_matrix(adjacency, dtype=np.float32), loops)
+    values = np.random.default_rng(0).normal(size=(90, 3)).astype(np.float32)
+    np.testing.assert_allclose(whole.propagate(values), whole.operator @ values, atol=1e-5)
+    # Of some nodes: the edges between them, with degrees of their own.
+    nodes = np.arange(5, 60)
+    part = adjacency[nodes][:, nodes]
+    np.testing.assert_array_equal(whole.part(nodes).target.toarray(), part.toarray())
+    np.testing.assert_allclose(
+        whole.part(nodes).operator.toarray(),
+        graph.normalized(part, self_loops=loops).toarray(), atol=1e-6,
+    )  # fmt: skip

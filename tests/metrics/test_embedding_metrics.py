@@ -9,6 +9,7 @@ from bench.metrics import Missing
 from bench.metrics import silhouette as silhouette_module
 from bench.metrics.graph_connectivity import graph_connectivity
 from bench.metrics.ilisi import ilisi
+from bench.metrics.kbet import kbet
 from bench.metrics.knn_purity import knn_purity
 from bench.metrics.silhouette import silhouette
 from bench.metrics.silhouette_types import silhouette_types
@@ -155,7 +156,28 @@ def test_graph_connectivity_counts_the_largest_piece(rng):
     assert graph_connectivity(points, types, place, seed=0) == pytest.approx((0.5 + 0.6) / 2)
 
 
-@pytest.mark.parametrize("function", [ilisi, graph_connectivity])
+def test_kbet_by_hand():
+    # Four far groups of ten cells, 9, 8, 2 and 1 of the first batch: neighbourhoods of ten cells
+    # (40 / 2 / 4 = 5, at least 10) are the groups. Expected 5 and 5: chi-square 6.4 for 9 and 1,
+    # chance 0.011, rejected; 3.6 for 8 and 2, chance 0.058, not rejected.
+    batch = np.concatenate([np.arange(10) >= first for first in (9, 8, 2, 1)]).astype(int)
+    points = np.column_stack((np.arange(40) // 10 * 1000.0, np.arange(40) % 10))
+    value, facts = kbet(points, batch, batch, seed=0)
+    assert value == 0.5
+    assert facts == {"batches": 2.0, "neighbours": 10.0}
+
+
+def test_kbet_is_zero_for_separate_and_near_one_for_mixed_batches(rng):
+    batch = np.repeat(["a", "b", "c"], [500, 300, 100])
+    points = rng.normal(size=(900, 4))
+    apart = points + 1000 * np.unique(batch, return_inverse=True)[1][:, None]
+    assert kbet(apart, batch, batch, seed=0)[0] == 0
+    mixed, facts = kbet(points, batch, batch, seed=0)
+    assert mixed > 0.9
+    assert facts["neighbours"] == 70  # of 75
+
+
+@pytest.mark.parametrize("function", [ilisi, kbet, graph_connectivity])
 def test_batch_metrics_missing(function, rng):
     points, types, two = rng.normal(size=(20, 2)), np.arange(20) % 2, np.arange(20) // 10
     with pytest.raises(Missing, match="one batch"):

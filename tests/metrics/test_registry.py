@@ -15,8 +15,8 @@ from bench.metrics import Metric, metrics, metrics_version
 
 KNOWN = {
     "accuracy", "ami", "ari", "completeness", "graph_connectivity", "homogeneity", "ilisi",
-    "knn_purity", "macro_f1", "n_clusters", "nmi", "rare_f1", "silhouette", "silhouette_types",
-    "v_measure",
+    "kbet", "knn_purity", "macro_f1", "n_clusters", "nmi", "rare_f1", "silhouette",
+    "silhouette_types", "v_measure",
 }  # fmt: skip
 
 

@@ -1,0 +1,64 @@
+"""Whether the batches near a cell are those of the whole data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._contingency import codes
+from .base import Metric, Missing, Result
+
+if TYPE_CHECKING:
+    import numpy as np
+
+FEWEST, MOST = 10, 70
+ALPHA = 0.05
+
+
+def kbet(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> Result:
+    """Return 1 - the share of cells whose neighbourhood has other batches than the data.
+
+    The neighbourhood of a cell is itself and its nearest others, k in all: a quarter of the mean
+    size of a batch, within 10 … 70 as in scIB (Luecken et al. 2022). It is rejected if Pearson's
+    χ² = Σ_b (n_b - k f_b)² / (k f_b), f_b the share of batch b in the data, has a chance below
+    0.05 under batches - 1 degrees of freedom (Büttner et al. 2019). Every cell is tested.
+    Even perfect mixing is rejected in a few per cent of the cells. The types are not used: unequal
+    types in the batches lower it. Facts: ``batches``, ``neighbours`` (k).
+
+    Raises ``Missing`` for one batch, fewer than 10 cells or equal points only.
+    """
+    import numpy as np
+    from scipy.stats import chi2
+
+    from bench.cluster import nearest_neighbors
+
+    batches = codes(batch)
+    sizes = np.bincount(batches)
+    if len(sizes) < 2:
+        raise Missing("only one batch")
+    if len(batches) < FEWEST:
+        raise Missing(f"fewer than {FEWEST} cells")
+    if np.all(embedding == embedding[0]):
+        raise Missing("all points of the embedding are equal")
+    k = min(max(FEWEST, int(sizes.mean() / 4)), MOST)
+    others, _ = nearest_neighbors(embedding, k - 1, seed=seed)
+    near = batches[np.column_stack((np.arange(len(batches)), others))]
+    expected = k * sizes / len(batches)
+    statistic = sum(
+        ((near == number).sum(axis=1) - expected[number]) ** 2 / expected[number]
+        for number in range(len(sizes))
+    )
+    rejected = chi2.sf(statistic, len(sizes) - 1) < ALPHA
+    found = 1.0 - float(np.mean(rejected))
+    return found, {"batches": float(len(sizes)), "neighbours": float(k)}
+
+
+METRIC = Metric(
+    name="kbet",
+    kind="batch",
+    version=1,
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    summary="Share of cells with the data's mix of batches near them",
+    reference="Büttner et al. 2019, doi:10.1038/s41592-018-0254-1",
+    function=kbet,
+)

@@ -1,0 +1,170 @@
+"""What encoders read: z-scores of the genes, dense, or folded into a sparse matrix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import scipy.sparse as sp
+
+from bench.errors import DataError
+
+_SCORE_BOUND = 10.0
+_ROWS = 4096
+"""Cells that are dense at a time."""
+
+
+class Inputs(Protocol):
+    """A matrix of cells × genes."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Cells and genes."""
+
+    def rows(self, chosen: np.ndarray | slice) -> np.ndarray:
+        """Return some cells, dense, float32."""
+
+    def times(self, weight: np.ndarray) -> np.ndarray:
+        """Return the product with ``weight``, (genes, m), float32."""
+
+
+@dataclass(frozen=True)
+class DenseInputs:
+    """A matrix that is held whole."""
+
+    values: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Cells and genes."""
+        return self.values.shape
+
+    def rows(self, chosen: np.ndarray | slice) -> np.ndarray:
+        """Return some cells, dense, float32."""
+        return np.asarray(self.values[chosen], dtype=np.float32)
+
+    def times(self, weight: np.ndarray) -> np.ndarray:
+        """Return the product with ``weight``, (genes, m), float32."""
+        product: np.ndarray = self.values @ weight.astype(np.float32)
+        return product
+
+
+@dataclass(frozen=True)
+class SparseInputs:
+    """Z-scores as what a zero becomes in each batch, plus a sparse rest."""
+
+    rest: sp.csr_matrix
+    """The scores minus those of a zero, cells × genes, float32."""
+    of_zero: np.ndarray
+    """Scores of a zero, (batches, genes), float32."""
+    group: np.ndarray
+    """Number of the batch of each cell, (cells,)."""
+
+    @classmethod
+    def of(cls, values: sp.csr_matrix, batch: np.ndarray | None, *, owner: str) -> SparseInputs:
+        """Return the scores of :func:`scores` of sparse values; they are never dense."""
+        means, spreads, group = _moments(values, batch, owner)
+        of_zero = _bounded(-means / spreads)
+        data = np.empty(values.nnz, dtype=np.float32)
+        for start in range(0, values.shape[0], 10 * _ROWS):
+            ends = values.indptr[start : start + 10 * _ROWS + 1]
+            here = slice(ends[0], ends[-1])
+            g = np.repeat(group[start : start + 10 * _ROWS], np.diff(ends))
+            j = values.indices[here]
+            data[here] = (
+                _bounded((values.data[here] - means[g, j]) / spreads[g, j]) - of_zero[g, j]
+            )
+        rest = sp.csr_matrix((data, values.indices, values.indptr), shape=values.shape)
+        return cls(rest, of_zero.astype(np.float32), group)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Cells and genes."""
+        return self.rest.shape
+
+    def rows(self, chosen: np.ndarray | slice) -> np.ndarray:
+        """Return some cells, dense, float32."""
+        found: np.ndarray = self.rest[chosen].toarray()
+        found += self.of_zero[self.group[chosen]]
+        return found
+
+    def times(self, weight: np.ndarray) -> np.ndarray:
+        """Return the product with ``weight``, (genes, m), float32."""
+        weight = weight.astype(np.float32)
+        product: np.ndarray = self.rest @ weight
+        product += (self.of_zero @ weight)[self.group]
+        return product
+
+
+def scores(values: np.ndarray, batch: np.ndarray | None, *, owner: str) -> np.ndarray:
+    """Return z-scores of each gene, clipped at ± 10, (cells, genes), float32.
+
+    Within each batch if one is given. Raises ``DataError`` if a batch has a single cell.
+    """
+    means, spreads, group = _moments(values, batch, owner)
+    found = np.empty(values.shape, dtype=np.float32)
+    for number in range(len(means)):
+        rows = group == number
+        found[rows] = _bounded((values[rows] - means[number]) / spreads[number])
+    return found
+
+
+def principal_components(inputs: Inputs, n_components: int) -> np.ndarray:
+    """Return principal component scores of many cells, (cells, components), float32.
+
+    From the covariance of the genes, summed over blocks of cells, so that nothing dense is held
+    but genes × genes. At most as many components as cells or genes, minus one.
+    """
+    n, genes = inputs.shape
+    total, products = np.zeros(genes), np.zeros((genes, genes))
+    for start in range(0, n, _ROWS):
+        block = inputs.rows(slice(start, start + _ROWS))
+        total += block.sum(axis=0, dtype=np.float64)
+        products += block.T @ block
+    mean = total / n
+    vectors = np.linalg.eigh(products / n - np.outer(mean, mean))[1]
+    axes = vectors[:, : -1 - min(n_components, n - 1, genes - 1) : -1]
+    # The sign of an eigenvector is arbitrary.
+    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
+    found = inputs.times(axes)
+    found -= (mean @ axes).astype(np.float32)
+    return found
+
+
+def _moments(
+    values: Any, batch: np.ndarray | None, owner: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return means and deviations, (batches, genes), 1 for none, and each cell's batch number."""
+    n = values.shape[0]
+    names, group = np.zeros(1), np.zeros(n, dtype=np.int64)
+    if batch is not None:
+        names, group = np.unique(batch, return_inverse=True)
+    sizes = np.bincount(group, minlength=len(names))
+    if batch is not None and sizes.min() == 1:
+        raise DataError(
+            f"{owner}: batch '{names[sizes.argmin()]}' has 1 cell, at least 2 are needed to scale "
+            "its genes; leave this cell out or set batches=ignored."
+        )
+    members = sp.csr_matrix((np.ones(n), (group, np.arange(n))), shape=(len(names), n))
+    means = _dense(members @ values) / sizes[:, None]
+    if sp.issparse(values):
+        squares = sp.csr_matrix(
+            (np.square(values.data, dtype=np.float64), values.indices, values.indptr),
+            shape=values.shape,
+        )
+        variance = np.maximum(_dense(members @ squares) / sizes[:, None] - means**2, 0.0)
+    else:
+        parts = [values[group == number] for number in range(len(names))]
+        variance = np.stack([part.var(axis=0, dtype=np.float64) for part in parts])
+    # What is left of equal values is rounding.
+    spreads = np.sqrt(np.where(variance <= 1e-12 * means**2, 0.0, variance))
+    return means, np.where(spreads > 0, spreads, 1.0), group
+
+
+def _dense(matrix: Any) -> np.ndarray:
+    return matrix.toarray() if sp.issparse(matrix) else np.asarray(matrix, dtype=np.float64)
+
+
+def _bounded(values: np.ndarray) -> np.ndarray:
+    return np.clip(values, -_SCORE_BOUND, _SCORE_BOUND)
