@@ -1,0 +1,63 @@
+"""PCA of the genes and LSI of the peaks: what simple baselines of paired data start from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.recipe import PairedInfo, PairedRecipe, Recipe
+
+from .lsi import LSI
+from .pca import PrincipalComponents
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from mudata import MuData
+
+    from bench.method import Context
+
+
+class Halves:
+    """The two baselines of one modality, ``pca`` and ``lsi``, as halves of a paired one."""
+
+    def __init__(self, n_components: int, n_top_genes: int) -> None:
+        genes = PrincipalComponents.Params(n_components=n_components, n_top_genes=n_top_genes)
+        self.rna = PrincipalComponents(genes)
+        self.atac = LSI(LSI.Params(n_components=n_components))
+
+    def recipe(self, info: PairedInfo) -> PairedRecipe:
+        """Return the preparation that each half has alone."""
+        rna, atac = self.rna.recipe(info.parts["rna"]), self.atac.recipe(info.parts["atac"])
+        assert isinstance(rna, Recipe)
+        assert isinstance(atac, Recipe)
+        return PairedRecipe(rna=rna, atac=atac)
+
+    def fit(self, data: MuData, context: Context) -> tuple[np.ndarray, np.ndarray, int]:
+        """Return the scores of genes and peaks (cells × components), and the numbers learned."""
+        rna = self.rna.fit(data["rna"], context)
+        atac = self.atac.fit(data["atac"], context)
+        n_parameters = (rna.n_parameters or 0) + (atac.n_parameters or 0)
+        return rna.embedding, atac.embedding, n_parameters
+
+    def transform(self, data: MuData) -> tuple[np.ndarray, np.ndarray]:
+        """Return the scores of new cells, prepared alike."""
+        return self.rna.transform(data["rna"]), self.atac.transform(data["atac"])
+
+    def save(self, path: Path) -> None:
+        """Write both halves into the folder ``path``."""
+        self.rna.save(path)
+        self.atac.save(path)
+
+    def load(self, path: Path) -> None:
+        """Read what :meth:`save` wrote."""
+        self.rna.load(path)
+        self.atac.load(path)
+
+
+def unit_variance(scores: np.ndarray) -> float:
+    """Return the factor that brings the total variance of a block of columns to one."""
+    import numpy as np
+
+    total = float(np.var(scores, axis=0, dtype=np.float64).sum())
+    return 1.0 / np.sqrt(total) if total > 0 else 1.0

@@ -1,0 +1,195 @@
+"""Baselines of paired data against the mathematics, and beside each other."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from bench.method import Context, Knowledge
+from bench.methods.cca import CCA, canonical, regression
+from bench.methods.detection_rate import DetectionRate
+from bench.methods.pca_lsi import JointPCALSI
+from bench.prepare import describe, prepare
+from bench.progress import Curves
+
+BASELINES = (JointPCALSI, CCA, DetectionRate)
+
+
+@pytest.fixture(scope="module")
+def sim():
+    """Return counts of both parts of 240 simulated cells of four clear types."""
+    from bench.datasets.sim_multiome import SimMultiome
+
+    size = {
+        "n_cells": 300, "n_genes": 200, "n_peaks": 600, "n_types": 4, "separation": 1.5,
+        "rna_depth": 300.0, "atac_depth": 3000.0, "link_spread": 1.0, "linked": 0.9,
+    }  # fmt: skip
+    return {part: SimMultiome.configured(size | {"part": part}).load() for part in ("rna", "atac")}
+
+
+def prepared(method, counts):
+    """Return what the method is given, as MuData."""
+    from mudata import MuData
+
+    parts = {
+        part: describe(adata.X, name="sim", modality=part, has_batch=False)
+        for part, adata in counts.items()
+    }
+    recipe = method.recipe(SimpleNamespace(parts=parts))
+    return MuData({part: prepare(counts[part], getattr(recipe, part)) for part in counts})
+
+
+def fitted(cls, counts, tmp_path, n_train=225, **params):
+    method = cls(cls.Params.build({"n_components": 10} | params if cls is not DetectionRate
+                                  else params, owner=cls.name))  # fmt: skip
+    data = prepared(method, counts)
+    context = Context(
+        seed=0, n_clusters=None, device="cpu", threads=1, knowledge=Knowledge(), report=Curves(),
+        log=print, scratch=tmp_path,
+    )  # fmt: skip
+    train = data[np.arange(n_train)].copy()
+    return method, method.fit(train, context), data, train
+
+
+def test_canonical_correlations_are_those_of_scikit_learn():
+    from sklearn.cross_decomposition import CCA as Reference
+
+    rng = np.random.default_rng(0)
+    shared = rng.standard_normal((300, 3))
+    x = shared @ rng.standard_normal((3, 6)) + rng.standard_normal((300, 6))
+    y = shared @ rng.standard_normal((3, 4)) + rng.standard_normal((300, 4))
+    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
+    found = canonical(x, y, 3, ridge=0.0)
+    theirs = Reference(n_components=3, scale=False, max_iter=2000, tol=1e-10).fit(x, y)
+    ours = x @ found.first, y @ found.second
+    for mine, other in zip(ours, theirs.transform(x, y), strict=True):
+        for number in range(3):
+            same = np.corrcoef(mine[:, number], other[:, number])[0, 1]
+            assert abs(same) == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(ours[0].T @ ours[0] / 300, np.eye(3), atol=1e-9)
+    np.testing.assert_allclose(ours[0].T @ ours[1] / 300, np.diag(found.correlation), atol=1e-9)
+
+
+def test_canonical_correlations_are_invariant_and_a_ridge_shrinks_them():
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((100, 5))
+    y = x[:, :4] @ rng.standard_normal((4, 4)) + rng.standard_normal((100, 4))
+    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
+    plain = canonical(x, y, 4, ridge=0.0)
+    turned = canonical(x @ rng.standard_normal((5, 5)), 7 * y, 4, ridge=0.0)
+    np.testing.assert_allclose(turned.correlation, plain.correlation, atol=1e-9)
+    swapped = canonical(y, x, 4, ridge=0.0)
+    np.testing.assert_allclose(swapped.correlation, plain.correlation, atol=1e-9)
+    assert (canonical(x, y, 4, ridge=1.0).correlation < plain.correlation).all()
+    # A column without variance changes nothing; an empty block breaks nothing.
+    wider = canonical(np.hstack([x, np.zeros((100, 1))]), y, 4, ridge=0.0)
+    np.testing.assert_allclose(wider.correlation, plain.correlation, atol=1e-9)
+    assert (canonical(0 * x, y, 4, ridge=0.1).correlation == 0).all()
+
+
+def test_regression_is_ridge_regression():
+    import scipy.sparse as sp
+    from sklearn.linear_model import Ridge
+
+    rng = np.random.default_rng(2)
+    scores = rng.standard_normal((80, 5))
+    scores -= scores.mean(axis=0)
+    detected = sp.csr_matrix(rng.random((80, 7)) < 0.4).astype(float)
+    alpha = 0.3 * (scores**2).sum(axis=0).mean()
+    theirs = Ridge(alpha=alpha).fit(scores, detected.toarray())
+    np.testing.assert_allclose(regression(scores, detected, 0.3), theirs.coef_.T, atol=1e-8)
+    np.testing.assert_allclose(theirs.intercept_, detected.toarray().mean(axis=0), atol=1e-8)
+
+
+@pytest.mark.parametrize("cls", BASELINES, ids=lambda cls: cls.name)
+def test_new_cells_and_a_loaded_method(cls, sim, tmp_path):
+    method, fit, data, train = fitted(cls, sim, tmp_path)
+    assert np.isfinite(fit.embedding).all()
+    np.testing.assert_allclose(method.transform(train), fit.embedding, atol=1e-4)
+    whole = method.transform(data)
+    few = method.transform(data[np.array([250, 7, 30])].copy())
+    np.testing.assert_allclose(few, whole[[250, 7, 30]], atol=1e-4)
+    method.save(tmp_path)
+    other = cls(method.params)
+    other.load(tmp_path)
+    np.testing.assert_allclose(other.transform(data), whole, atol=1e-5)
+    if hasattr(cls, "match"):
+        pairs = np.array([0, 5, 9]), np.array([0, 9, 5])
+        both = data["atac"], data["rna"]
+        for one, two in (
+            (other.match(data, *pairs), method.match(data, *pairs)),
+            (other.translate(*both), method.translate(*both)),
+        ):
+            np.testing.assert_allclose(one, two, atol=1e-5)
+
+
+def test_both_modalities_weigh_the_same(sim, tmp_path):
+    _, fit, *_ = fitted(JointPCALSI, sim, tmp_path)
+    variance = fit.embedding.var(axis=0)
+    assert variance[:10].sum() == pytest.approx(1.0, abs=1e-4)
+    assert variance[10:].sum() == pytest.approx(1.0, abs=1e-4)
+
+
+def test_cca_matches_and_translates_unseen_cells_better_than_depth_and_rate(sim, tmp_path):
+    from bench.metrics import metrics
+    from bench.paired import Questions, answers, ask
+
+    train = np.arange(300) < 225
+    scores = {}
+    for cls in (CCA, DetectionRate):
+        method, _, data, _ = fitted(cls, sim, tmp_path)
+        folder = tmp_path / cls.name
+        ask(method, Questions(data, np.arange(300), train, "sim"), folder / "paired")
+        job = {"method_name": cls.name, "facts": {"modality": "multiome"}}
+        types = sim["rna"].obs["cell_type"].to_numpy(str)
+        found = answers(job, folder, data.obs_names, types)
+        assert found.missing == {}
+        scores[cls.name] = {
+            name: one.function(found)[0]
+            for name, one in metrics().items() if one.kind == "paired"
+        }  # fmt: skip
+    cca, rate = scores["cca"], scores["detection_rate"]
+    assert cca["match_auroc_easy"] > 0.85 > 0.65 > rate["match_auroc_easy"]
+    assert cca["foscttm"] < 0.3 < rate["foscttm"]
+    assert cca["translation_auroc_genes"] > 0.52
+    assert cca["translation_auroc_cells"] > rate["translation_auroc_cells"]
+    # The control is the baseline that stands beside every method.
+    assert rate["translation_auroc_genes"] == 0.5
+    for name in ("translation_auroc_cells", "translation_ap_genes", "recovery_auroc"):
+        assert rate[name] == pytest.approx(rate[f"{name}_baseline"], abs=1e-6)
+
+
+def test_the_graph_is_embedded_and_clustered_as_two_blocks():
+    import scipy.sparse as sp
+
+    from bench.methods.wnn import eigenmap, graph_leiden
+
+    block = np.ones((10, 10)) - np.eye(10)
+    graph = np.zeros((20, 20))
+    graph[:10, :10] = graph[10:, 10:] = block
+    graph[0, 10] = graph[10, 0] = 0.1
+    graph = sp.csr_matrix(graph)
+    points, labels = eigenmap(graph, 3, 0), graph_leiden(graph, 1.0, 0)
+    # The second eigenvector of the normalised Laplacian has one sign in each block.
+    dense = graph.toarray()
+    root = np.diag(1 / np.sqrt(dense.sum(axis=0)))
+    fiedler = root @ np.linalg.eigh(np.eye(20) - root @ dense @ root)[1][:, 1]
+    assert abs(np.corrcoef(points[:, 0], fiedler)[0, 1]) == pytest.approx(1.0, abs=1e-4)
+    assert len(set(labels[:10])) == 1 == len(set(labels[10:]))
+    assert labels[0] != labels[10]
+
+
+@pytest.mark.slow
+def test_wnn_finds_simulated_types(sim, tmp_path):
+    from sklearn.metrics import adjusted_rand_score
+
+    from bench.cluster import kmeans
+    from bench.methods.wnn import WNN
+
+    _, fit, _, _ = fitted(WNN, sim, tmp_path, n_train=300)
+    types = sim["rna"].obs["cell_type"].to_numpy(str)
+    assert adjusted_rand_score(types, kmeans(fit.embedding, 4, seed=0)) > 0.8
+    weights = fit.tables["modality_weights"]
+    np.testing.assert_allclose(weights.sum(axis=1), 1.0, atol=1e-6)
