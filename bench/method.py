@@ -133,7 +133,7 @@ class Method(ABC):
 
         For paired data ``info`` is a ``PairedInfo`` and the answer a ``PairedRecipe``.
         """
-        return Recipe()
+        return PairedRecipe(Recipe(), Recipe()) if isinstance(info, PairedInfo) else Recipe()
 
     def uses(self) -> frozenset[str]:
         """Return what it uses beyond counts, a subset of ``USABLE``; a pure function."""

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.metrics import PairedTasks, Pairs, Recovery, Translation
+from bench.pairs import PARTS, together
 from bench.recipe import MULTIOME
 from bench.seeds import derive
 
@@ -285,14 +286,13 @@ def _matched(
 ) -> np.ndarray:
     """Return the method's score of pairs of rows, asked in two unrelated orders."""
     import numpy as np
-    from mudata import MuData
 
     rows = np.unique(np.concatenate([rna, atac]))
-    orders = [questions.rng("order", purpose, part).permutation(rows) for part in ("rna", "atac")]
-    data = MuData({
-        part: _neutral(questions.data[part], order)
-        for part, order in zip(("rna", "atac"), orders, strict=True)
-    })  # fmt: skip
+    orders = [questions.rng("order", purpose, part).permutation(rows) for part in PARTS]
+    data = together(
+        *(_neutral(questions.data[part], order)
+          for part, order in zip(PARTS, orders, strict=True))
+    )  # fmt: skip
     places = [np.argsort(order) for order in orders]
     asked = [
         place[np.searchsorted(rows, one)] for place, one in zip(places, (rna, atac), strict=True)

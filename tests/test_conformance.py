@@ -19,7 +19,12 @@ from bench.recipe import Recipe, log_normalized
 from bench.registry import methods
 from bench.testing import CHECKS, Check, Excepted, check_method, run_check
 
-NAMES = [entry.name for entry in methods() if not entry.unavailable]
+SLOW = {"wnn"}
+"""Methods whose libraries compile for a minute in each process."""
+NAMES = [
+    pytest.param(entry.name, marks=[pytest.mark.slow] if entry.name in SLOW else [])
+    for entry in methods() if not entry.unavailable
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=str)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
@@ -11,7 +9,7 @@ from bench.method import Context, Knowledge
 from bench.methods.cca import CCA, canonical, regression
 from bench.methods.detection_rate import DetectionRate
 from bench.methods.pca_lsi import JointPCALSI
-from bench.prepare import describe, prepare
+from bench.pairs import describe_data, prepare_data, some_cells, together
 from bench.progress import Curves
 
 BASELINES = (JointPCALSI, CCA, DetectionRate)
@@ -30,15 +28,10 @@ def sim():
 
 
 def prepared(method, counts):
-    """Return what the method is given, as MuData."""
-    from mudata import MuData
-
-    parts = {
-        part: describe(adata.X, name="sim", modality=part, has_batch=False)
-        for part, adata in counts.items()
-    }
-    recipe = method.recipe(SimpleNamespace(parts=parts))
-    return MuData({part: prepare(counts[part], getattr(recipe, part)) for part in counts})
+    """Return what the method is given."""
+    data = together(**counts)
+    info = describe_data(data, name="sim", modality="multiome", has_batch=False)
+    return prepare_data(data, method.recipe(info))
 
 
 def fitted(cls, counts, tmp_path, n_train=225, **params):
@@ -49,7 +42,7 @@ def fitted(cls, counts, tmp_path, n_train=225, **params):
         seed=0, n_clusters=None, device="cpu", threads=1, knowledge=Knowledge(), report=Curves(),
         log=print, scratch=tmp_path,
     )  # fmt: skip
-    train = data[np.arange(n_train)].copy()
+    train = some_cells(data, slice(n_train))
     return method, method.fit(train, context), data, train
 
 
@@ -109,7 +102,7 @@ def test_new_cells_and_a_loaded_method(cls, sim, tmp_path):
     assert np.isfinite(fit.embedding).all()
     np.testing.assert_allclose(method.transform(train), fit.embedding, atol=1e-4)
     whole = method.transform(data)
-    few = method.transform(data[np.array([250, 7, 30])].copy())
+    few = method.transform(some_cells(data, np.array([250, 7, 30])))
     np.testing.assert_allclose(few, whole[[250, 7, 30]], atol=1e-4)
     method.save(tmp_path)
     other = cls(method.params)
