@@ -118,19 +118,19 @@ class CCA(Method):
 
     params: Params
 
-    def __init__(self, params: Params) -> None:
-        super().__init__(params)
-        self._halves = Halves(params.n_components, params.n_top_genes)
-
     def recipe(self, info: PairedInfo) -> PairedRecipe:  # type: ignore[override]
         """Return variable genes as for ``pca`` and peaks as for ``lsi``."""
-        return self._halves.recipe(info)
+        return self._new_halves().recipe(info)
+
+    def _new_halves(self) -> Halves:
+        return Halves(self.params.n_components, self.params.n_top_genes)
 
     def fit(self, data: MuData, context: Context) -> Fit:
         """Return the mean of the two weighted variates of each cell, (cells, n_canonical)."""
         import numpy as np
         import pandas as pd
 
+        self._halves = self._new_halves()
         rna, atac, n_parameters = self._halves.fit(data, context)
         self._state = {
             "rna_mean": rna.mean(axis=0, dtype=np.float64),
@@ -208,6 +208,7 @@ class CCA(Method):
         """Read what :meth:`save` wrote."""
         import numpy as np
 
+        self._halves = self._new_halves()
         self._halves.load(path)
         with np.load(path / "cca.npz") as kept:
             self._state = {name: kept[name] for name in kept.files}

@@ -46,16 +46,16 @@ class JointPCALSI(Method):
 
     params: Params
 
-    def __init__(self, params: Params) -> None:
-        super().__init__(params)
-        self._halves = Halves(params.n_components, params.n_top_genes)
-
     def recipe(self, info: PairedInfo) -> PairedRecipe:  # type: ignore[override]
         """Return variable genes as for ``pca`` and peaks as for ``lsi``."""
-        return self._halves.recipe(info)
+        return self._new_halves().recipe(info)
+
+    def _new_halves(self) -> Halves:
+        return Halves(self.params.n_components, self.params.n_top_genes)
 
     def fit(self, data: MuData, context: Context) -> Fit:
         """Return both blocks, (cells, components of genes + components of peaks)."""
+        self._halves = self._new_halves()
         rna, atac, n_parameters = self._halves.fit(data, context)
         self._weights = (unit_variance(rna), unit_variance(atac))
         return Fit(self._joined(rna, atac), n_parameters=n_parameters + 2)
@@ -81,6 +81,7 @@ class JointPCALSI(Method):
         """Read what :meth:`save` wrote."""
         import numpy as np
 
+        self._halves = self._new_halves()
         self._halves.load(path)
         rna, atac = np.load(path / "weights.npy").tolist()
         self._weights = (rna, atac)

@@ -62,16 +62,16 @@ class WNN(Method):
 
     def recipe(self, info: PairedInfo) -> PairedRecipe:  # type: ignore[override]
         """Return variable genes as for ``pca`` and peaks as for ``lsi``."""
-        return self._halves().recipe(info)
+        return self._new_halves().recipe(info)
 
-    def _halves(self) -> Halves:
+    def _new_halves(self) -> Halves:
         return Halves(self.params.n_components, self.params.n_top_genes)
 
     def fit(self, data: MuData, context: Context) -> Fit:
         """Return the eigenvectors, (cells, n_eigenvectors), and the clusters of the graph."""
         import pandas as pd
 
-        rna, atac, n_parameters = self._halves().fit(data, context)
+        rna, atac, n_parameters = self._new_halves().fit(data, context)
         graph, weights = self._graph({"rna": rna, "atac": atac}, context.seed)
         embedding = eigenmap(graph, self.params.n_eigenvectors, derive(context.seed, "eigenmap"))
         labels = graph_leiden(graph, self.params.resolution, derive(context.seed, "leiden"))
@@ -97,7 +97,7 @@ class WNN(Method):
 
         state = derive(seed, "wnn")
         n_cells = len(scores["rna"])
-        k = min(self.params.n_neighbors, n_cells - 1)
+        k = min(self.params.n_neighbors, max(2, n_cells // 3))
         parts = {part: AnnData(normalize(block)) for part, block in scores.items()}
         for adata in parts.values():
             sc.pp.neighbors(adata, n_neighbors=k, use_rep="X", random_state=state)

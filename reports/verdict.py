@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.recipe import MULTIOME
+
 from .names import MAIN, higher_is_better, label
 from .statistics import LEVEL, Interval, difference, t_interval, what_ranks_show
 from .tables import FAILED, GUIDED, ORACLE, competing, complete_block, tidy
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BASELINES = ("pca", "lsi")
+PAIRED_BASELINES = ("pca_lsi",)
 _TRUTH_LEAST = 0.99
 _RANDOM_MOST = 0.05
 
@@ -77,7 +80,7 @@ def _overall(table: pd.DataFrame, metric: str) -> str:
 
 
 def _baselines(rows: pd.DataFrame) -> set[str]:
-    return set(rows.loc[rows["method_name"].isin(BASELINES), "method"])
+    return set(rows.loc[rows["method_name"].isin(BASELINES + PAIRED_BASELINES), "method"])
 
 
 def _of_dataset(rows: pd.DataFrame, metric: str) -> str:
@@ -95,7 +98,8 @@ def _of_dataset(rows: pd.DataFrame, metric: str) -> str:
     simple = _baselines(rows)
     baselines = [name for name in ordered if name in simple]
     if not baselines:
-        return f"{text}. No simple baseline ({' or '.join(BASELINES)}) was run beside it."
+        expected = PAIRED_BASELINES if (rows["modality"] == MULTIOME).any() else BASELINES
+        return f"{text}. No simple baseline ({' or '.join(expected)}) was run beside it."
     if best in baselines:
         rest = [method for method in others if method not in baselines]
         if not rest:
