@@ -144,8 +144,8 @@ results-tuning: setup
 # $(call planted,SET,TYPE,LISTS,PREVALENCES,MORE): each prevalence planted five times.
 , := ,
 planted = $(foreach p,$4,$(foreach s,0 1 2 3 4,$1[rare_type=$2$(,)signatures=$3$(,)prevalence=$p$(,)plant_seed=$s$(,)train=0.7$5]$(,)))
-RARE := $(call planted,baron_mouse,delta,delta,0.005 0.01 0.02 0.05)
-RARE += $(call planted,zheng_sorted,monocytes,cd14_monocyte,0.005 0.01 0.02 0.05)
+RARE := $(call planted,baron_mouse,delta,delta,0.005 0.01 0.05)
+RARE += $(call planted,zheng_sorted,monocytes,cd14_monocyte,0.005 0.01 0.05)
 RARE += $(call planted,baron_mouse,gamma,gamma,0.01)
 RARE += $(call planted,zheng_sorted,naivecytotoxic,cd8_naive,0.01)
 ALTERED := $(foreach g,random shuffled,$(call planted,baron_mouse,delta,delta,0.01,$(,)guide=$g))

@@ -315,12 +315,9 @@ def _settings(config: Section, latent: Section, setup: Setup) -> Settings:
     out = encoder.integer("pre_encoder_out_dim", hidden)
     if out != hidden:
         say(f"{config.file}: pre_encoder_config.pre_encoder_out_dim: all layers have {hidden}")
-    activation = decoder.choice(
-        "output_activation_function", ("relu", "softmax", "identity"), "relu"
-    )
-    if activation == "softmax":
+    asked = decoder.choice("output_activation_function", ("relu", "softmax", "identity"), "relu")
+    if asked == "softmax":
         say(f"{config.file}: main_latent.decoder_config: softmax is not possible, relu is taken")
-        activation = "relu"
     ticks = story.ticks // (1 if story.schedule == "sum" else len(story.tasks))
     epochs = story.epochs or ticks // setup.n_batches(0) + 1
     return Settings(
@@ -328,15 +325,16 @@ def _settings(config: Section, latent: Section, setup: Setup) -> Settings:
         encoder_layers=encoder.integer("hidden_layers", 2),
         decoder_hidden=_width(decoder, "hidden_neurons", latent.integer("decoder_neurons"), say),
         decoder_layers=decoder.integer("hidden_layers", 3),
-        latent_activation="celu", output_activation=activation,  # type: ignore[arg-type]
+        latent_activation="celu",
+        output_activation="identity" if asked == "identity" else "relu",
         reconstruction=losses_of(latent, RECONSTRUCTION_LOSSES, say),
-        regularizers=regularizers_of(latent, say), schedule=story.schedule,  # type: ignore[arg-type]
+        regularizers=regularizers_of(latent, say), schedule=story.schedule,
         tasks=story.tasks, optimizer="rmsprop",
         learning_rate=optimizer.number("RMSProp_lr"), alpha=optimizer.number("RMSProp_alpha"),
         weight_decay=optimizer.number("RMSProp_weight_decay", 0.0),
         momentum=optimizer.number("RMSProp_momentum", 0.0),
         max_epochs=epochs, max_ticks=story.ticks, validation=0.0,
-        **dropout_of(encoder),  # type: ignore[arg-type]
+        **dropout_of(encoder),
     )  # fmt: skip
 
 

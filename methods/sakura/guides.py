@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from bench.errors import UsageError, did_you_mean
 
 from .jsonfile import Section
 from .knowledge import Phenotype, Signature
-from .terms import Binarize, Head, Regularizer, Schedule
+from .terms import Activation, Binarize, Head, HeadKind, Regularizer, Schedule
 
 Say = Callable[[str], None]
 _LOSSES = {
@@ -23,10 +23,11 @@ _PRIORS = {
     "L1_regularization": "l1", "L2_regularization": "l2",
 }  # fmt: skip
 _NO_PRIORS = ("KL_gaussian_mixture", "euclidean_anchor", "L0_regularization", "SW2")
-_HEADS = {
+_HEADS: dict[str, HeadKind] = {
     "LinRegressor": "linear", "LinClassifier": "linear", "FCRegressor": "mlp",
     "FCClassifier": "mlp", "bypass": "identity", "Identity": "identity", "identity": "identity",
 }  # fmt: skip
+_ACTIVATIONS: tuple[Activation, ...] = ("identity", "relu", "sigmoid", "softmax")
 _WEIGHT = {
     "type", "init_weight", "progressive_const", "progressive_start_epoch", "progressive_mode",
     "max_weight", "min_weight", "enable_GRL", "enable_GNL", "remarks",
@@ -135,13 +136,21 @@ def regularizers_of(guide: Section, say: Say, labels: str = "") -> tuple[Regular
     return tuple(found)
 
 
-def dropout_of(model: Section) -> dict[str, float]:
+class Dropout(TypedDict):
+    """Shares of values that are dropped."""
+
+    dropout_input: float
+    dropout_hidden: float
+
+
+def dropout_of(model: Section) -> Dropout:
     """Return the shares that are dropped; without the master switch nothing is."""
-    found = {}
-    for name in ("dropout_input", "dropout_hidden"):
-        if model.flag("dropout") and model.flag(name):
-            found[name] = model.number(f"{name}_p", 0.5)
-    return found
+
+    def share(name: str) -> float:
+        on = model.flag("dropout") and model.flag(name)
+        return model.number(f"{name}_p", 0.5) if on else 0.0
+
+    return {"dropout_input": share("dropout_input"), "dropout_hidden": share("dropout_hidden")}
 
 
 def _head(guide: Section, default: str, say: Say) -> tuple[Head, Section]:
@@ -150,16 +159,14 @@ def _head(guide: Section, default: str, say: Say) -> tuple[Head, Section]:
         say(f"{guide.file}: {guide.where}: no model is given: {default} is taken")
     kind = _HEADS[model.choice("type", _HEADS, default)]
     hidden = model.get("hidden_neurons", 5)
-    activation = model.choice(
-        "output_activation_function", ("identity", "relu", "sigmoid", "softmax"), "identity"
-    )
+    activation = model.choice("output_activation_function", _ACTIVATIONS, "identity")
     width = tuple(hidden) if isinstance(hidden, list) else model.integer("hidden_neurons", 5)
     try:
         if kind != "mlp":
-            return Head(kind, output_activation=activation), model  # type: ignore[arg-type]
+            return Head(kind, output_activation=activation), model
         return Head(
             "mlp", hidden=width, layers=model.integer("hidden_layers", 3),
-            output_activation=activation, **dropout_of(model),  # type: ignore[arg-type]
+            output_activation=activation, **dropout_of(model),
         ), model  # fmt: skip
     except UsageError as error:
         raise UsageError(f"{model.file}: {model.where}: {error}") from None

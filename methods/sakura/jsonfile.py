@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from bench.errors import UsageError, did_you_mean
 
 _MISSING: Any = object()
+Option = TypeVar("Option", bound=str)
 
 
 def read_json(path: Path) -> Any:
@@ -81,12 +82,13 @@ class Section:
             self.fail(key, f"expected a text, found {_short(value)}.")
         return value
 
-    def choice(self, key: str, options: Collection[str], default: Any = _MISSING) -> str:
+    def choice(self, key: str, options: Collection[Option], default: Any = _MISSING) -> Option:
         """Return one of several texts."""
         value = self.text(key, default)
-        if value not in options:
-            self.fail(key, f"'{value}' is unknown.{did_you_mean(value, sorted(options))}")
-        return value
+        for option in options:
+            if option == value:
+                return option
+        self.fail(key, f"'{value}' is unknown.{did_you_mean(value, sorted(options))}")
 
     def flag(self, key: str, default: bool = False) -> bool:
         """Return a truth value, written as true, "True" or the like."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.errors import DataError
@@ -58,9 +59,9 @@ class SakuraUnguided(Method):
         """Parameters of the autoencoder."""
 
     params: Any
-    knows: ClassVar[Guidance | None] = None
+    knows: Guidance | None = None
     """What guides, if it does not come from the dataset."""
-    values: ClassVar[dict[str, Any]] = {}
+    values: Mapping[str, Any] = MappingProxyType({})
     """Of the phenotypes in ``knows``: name → values of the cells."""
 
     def recipe(self, info: DatasetInfo) -> Recipe:
@@ -179,7 +180,7 @@ class Sakura(SakuraUnguided):
 
             found = read_knowledge(path, adata, say)
             made = Sakura(self.params)
-            made.knows, made.values = found.guidance, found.values  # type: ignore[misc]
+            made.knows, made.values = found.guidance, found.values
             return made
         from .config import ConfiguredSakura, read_setup
 

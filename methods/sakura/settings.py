@@ -12,6 +12,7 @@ from .knowledge import RECONSTRUCTION_LOSSES
 from .terms import Regularizer, Schedule, as_schedule, fail
 
 Detach = Literal["none", "pre_encoder", "encoder"]
+Order = Literal["interleave", "sum", "joint"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Settings:
     relative_weights: bool = False
     """Weights of guides are relative: 1 lets the variance of a target count as much as the first
     principal component of the inputs."""
-    schedule: Literal["interleave", "sum", "joint"] = "joint"
+    schedule: Order = "joint"
     """interleave: each step trains the next task; sum: each step adds up all tasks, each on cells
     of its own; joint: one task, all terms on the same cells."""
     tasks: tuple[Task, ...] = ()

@@ -9,10 +9,12 @@ from typing import Any
 from bench.errors import did_you_mean
 
 from .jsonfile import Section
-from .settings import Task
+from .settings import Detach, Order, Task
 
 Say = Callable[[str], None]
 _TRAINING = ("train", "train_hybrid", "train_hybrid_fastload")
+_MODES: tuple[Order, ...] = ("interleave", "sum")
+_DETACHED: tuple[Detach, ...] = ("pre_encoder", "encoder")
 _LOGS = {
     "make_logs", "log_prefix", "log_loss_groups", "save_raw_loss", "remark", "remarks",
     "test_every_epoch", "test_on_segment", "test_segment", "perform_test", "tests",
@@ -57,7 +59,7 @@ class Story:
     """One training and the tables after it."""
 
     tasks: tuple[Task, ...]
-    schedule: str
+    schedule: Order
     epochs: int
     """0: bounded by ``ticks``."""
     ticks: int
@@ -99,9 +101,9 @@ def read_story(
     if not hybrid:
         task = _task("train", item, guides, splits, say)
         return Story((task,), "joint", item.integer("epochs"), 0, kept)
-    mode = item.choice("hybrid_mode", ("interleave", "sum", "pattern"), "interleave")
-    if mode == "pattern":
+    if item.get("hybrid_mode", "") == "pattern":
         item.fail("hybrid_mode", "pattern was never written; expected interleave or sum.")
+    mode = item.choice("hybrid_mode", _MODES, "interleave")
     if item.text("prog_loss_weight_mode", "epoch_end") != "epoch_end":
         say(f"{item.file}: {item.path('prog_loss_weight_mode')}: weights change at the end of "
             "each pass")  # fmt: skip
@@ -133,15 +135,14 @@ def _task(
         for kind in ("signature", "pheno")
         for guide in _chosen(item, kind, guides[kind], say)
     ]
+    detach: Detach = "none"
     if item.flag("detach") or "detach_from" in item:
-        detach = item.choice("detach_from", ("pre_encoder", "encoder"), "pre_encoder")
-        detach = detach if item.flag("detach") else "none"
-    else:
-        detach = "none"
+        asked = item.choice("detach_from", _DETACHED, "pre_encoder")
+        detach = asked if item.flag("detach") else "none"
     task = Task(
         name, reconstruct=item.flag("train_main_latent"), guides=tuple(chosen),
         split=_split(item, "use_split", splits), batch_size=item.integer("batch_size", 50),
-        detach=detach,  # type: ignore[arg-type]
+        detach=detach,
     )  # fmt: skip
     if not task.reconstruct and not task.guides:
         raise_at = "train_main_latent"

@@ -8,6 +8,8 @@ from typing import Literal, NoReturn
 
 from bench.errors import UsageError, did_you_mean
 
+HeadKind = Literal["linear", "mlp", "identity"]
+Activation = Literal["identity", "relu", "sigmoid", "softmax"]
 REGULARIZERS = ("uniform", "gaussian_mixture", "ring", "l1", "l2")
 
 
@@ -87,12 +89,12 @@ class Schedule:
 class Head:
     """The network that predicts targets from a part of the latent space."""
 
-    kind: Literal["linear", "mlp", "identity"] = "linear"
+    kind: HeadKind = "linear"
     hidden: int | tuple[int, ...] = 5
     """mlp: width of all hidden layers, or of each of them."""
     layers: int = 3
     """mlp: linear layers, the output among them."""
-    output_activation: Literal["identity", "relu", "sigmoid", "softmax"] = "identity"
+    output_activation: Activation = "identity"
     """Of a signature or numerical phenotype; a categorical one has a log-softmax."""
     dropout_input: float = 0.0
     dropout_hidden: float = 0.0

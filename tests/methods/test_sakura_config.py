@@ -15,111 +15,19 @@ from bench.methods.sakura.config import ConfiguredSakura, read_setup
 from bench.methods.sakura.method import Sakura
 
 
+def configuration(name: str) -> dict[str, Any]:
+    """Return a file of the kind that the original reads."""
+    found: dict[str, Any] = json.loads((FILES / f"{name}.json").read_text())
+    return found
+
+
+FILES = Path(__file__).parent / "sakura_files"
+CONFIG, SIGNATURES = configuration("config"), configuration("signature_config")
+PHENOTYPES = configuration("pheno_config")
+
+
 def weights(**more: Any) -> dict[str, Any]:
     return {"init_weight": 1.0, "progressive_const": 1.0, "progressive_start_epoch": 0} | more
-
-
-def ramp(kind: str) -> dict[str, Any]:
-    return {
-        "type": kind, "init_weight": 0.0, "progressive_const": 0.01, "max_weight": 1.0,
-        "progressive_start_epoch": 50, "progressive_mode": "increment",
-    }  # fmt: skip
-
-
-SIGNATURES = {
-    "cd8": {
-        "signature_list": ["gene1", "gene2"], "signature_lat_dim": 50, "signature_out_dim": 2,
-        "exclude_from_input": "False", "pre_procedure": [],
-        "post_procedure": [{"type": "ToTensor"}], "split": {"type": "none"},
-        "loss": {"MSE": ramp("MSE"), "L1": ramp("L1"), "cos": ramp("Cosine")},
-        "regularization": {"none": {"type": "none"}},
-        "model": {"type": "FCRegressor", "attach": "True", "attach_to": "main_lat"},
-    },
-    "rare": {
-        "signature_list": ["gene5", "gene6", "gene7"], "signature_lat_dim": 1,
-        "signature_out_dim": 3, "exclude_from_input": "True", "pre_procedure": [],
-        "post_procedure": [{"type": "ToTensor"}],
-        "split": {"type": "auto", "base": "overall_train", "train_dec": 8, "seed": 7},
-        "loss": {"regression_MSE": weights(type="L2")},
-        "regularization": {
-            "shape": weights(
-                type="SW2_uniform", SW2_num_projections=25, uniform_low=-10, uniform_high=10,
-                init_weight=0.1, progressive_const=1.02, max_weight=1.0,
-            )
-        },
-        "model": {"type": "LinRegressor"},
-    },
-}  # fmt: skip
-PHENOTYPES = {
-    "state": {
-        "type": "categorical", "pheno_df_key": "state", "order": ["a", "b", "c"],
-        "pheno_lat_dim": 2, "pheno_out_dim": 3, "split": {"type": "none"}, "pre_procedure": [],
-        "post_procedure": [{"type": "ToOrdinal"}, {"type": "ToTensor"}],
-        "model": {"type": "LinClassifier"}, "loss": {"NLL": weights(type="NLL")},
-        "regularization": {},
-    },
-    "age": {
-        "type": "numerical", "pheno_df_keys": ["age"], "pheno_lat_dim": 52, "pheno_out_dim": 1,
-        "split": {"type": "none"}, "pre_procedure": [],
-        "post_procedure": [{"type": "ToTensor", "force_tensor_type": "float"}],
-        "model": {
-            "type": "FCRegressor", "hidden_neurons": 4, "attach": "True",
-            "attach_to": "multiple",
-            "attach_key": [{"type": "main"}, {"type": "pheno", "key": "state"}],
-        },
-        "loss": {"L1": weights(type="L1", enable_GRL="True")}, "regularization": {},
-    },
-}  # fmt: skip
-TASK = {"use_split": "overall_train", "batch_size": 20}
-CONFIG = {
-    "log_path": "./logs", "reproducible": "True", "rnd_seed": 3407, "device": "cpu",
-    "dataset": {
-        "type": "rna_count_sparse", "gene_expr_MM_path": "x.mtx", "expr_mat_pre_slice": "True",
-        "signature_config_path": "./elsewhere/signature_config.json",
-        "pheno_meta_path": "pheno_config.json", "pheno_csv_path": "not_there.csv",
-        "selected_signature": ["cd8", "rare"], "selected_pheno": ["state", "age"],
-    },
-    "overall_train_test_split": {"type": "auto", "train_dec": 5, "seed": 1},
-    "main_latent": {
-        "encoder_neurons": 20, "decoder_neurons": 30, "latent_dim": 50,
-        "loss": {"L2": weights(type="MSE"), "L1": weights(type="L1")},
-        "regularization": {
-            "prior": weights(
-                type="SW2_uniform", init_weight=1e-4, progressive_const=1.01, max_weight=1.0
-            )
-        },
-    },
-    "optimizer": {"type": "RMSProp", "RMSProp_lr": 0.001, "RMSProp_alpha": 0.9},
-    "dump_configs": "True", "dump_splits": "True",
-    "story": [
-        {
-            "action": "train_hybrid", "ticks": 12, "hybrid_mode": "interleave",
-            "split_configs": {
-                "main": TASK | {
-                    "train_main_latent": "True", "train_pheno": "False",
-                    "train_signature": "False",
-                },
-                "guides": TASK | {
-                    "train_main_latent": "False", "train_pheno": "True",
-                    "train_signature": "True",
-                    "selected_signature": {
-                        "cd8": {"loss": "*", "regularization": "*"},
-                        "rare": {"loss": "*", "regularization": "*"},
-                    },
-                },
-            },
-            "perform_test": "True", "test_segment": 5,
-            "tests": [
-                {
-                    "on_split": "overall_test", "make_logs": "True", "dump_latent": "True",
-                    "dump_reconstructed_output": "True", "dump_predicted_phenos": "True",
-                    "dump_predicted_signatures": "True", "latent_prefix": "test",
-                    "dump_pre_encoder_output": "True",
-                }
-            ],
-        }
-    ],
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -341,66 +249,3 @@ def test_the_description_says_what_would_be_trained(tmp_path: Path, cells: AnnDa
     assert "training: interleave, 12 ticks, rmsprop 0.001/0.9" in lines
     assert "table 6_test.csv" in lines
     assert any("log_path" in line for line in said)
-
-
-def invoke(*words: str):
-    from typer.testing import CliRunner
-
-    from bench.cli import app
-
-    return CliRunner().invoke(app, ["fit", "sakura", *words])
-
-
-@pytest.fixture
-def files(tmp_path: Path, cells: AnnData, monkeypatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    cells.write_h5ad(tmp_path / "x.h5ad")
-    write(tmp_path)
-    return tmp_path
-
-
-def test_a_dry_run_says_what_would_be_trained_and_writes_nothing(files: Path):
-    before = sorted(files.iterdir())
-    outcome = invoke("x.h5ad", "--config", "config.json", "--dry-run")
-    assert outcome.exit_code == 0, outcome.output
-    assert "task guides: cd8, rare, state, age on split overall_train" in outcome.output
-    assert "config.json: log_path: not used" in outcome.output
-    assert sorted(files.iterdir()) == before
-
-
-def test_a_fit_by_configuration_writes_the_tables(files: Path):
-    outcome = invoke("x.h5ad", "--config", "config.json", "--no-umap", "--out", "done")
-    assert outcome.exit_code == 0, outcome.output
-    header = (files / "done" / "6_test.csv").read_text().splitlines()[0].split(",")
-    assert header[:2] == ["cell", "main.1"]
-    assert json.loads((files / "done" / "fit.json").read_text())["setup"] == "config.json"
-
-
-@pytest.mark.parametrize("number", [0, 13, 14, 22])
-def test_the_command_line_ends_with_2_and_one_line(files: Path, number: int, capsys, monkeypatch):
-    from bench.cli import main
-
-    file, place, value, said = WRONG[number]
-    sources = {"config": CONFIG, "signatures": SIGNATURES, "phenotypes": PHENOTYPES}
-    write(files, **{file: edited(sources[file], place, value)})
-    # main() drops the other verbs, for good.
-    monkeypatch.setattr("bench.cli._only", lambda verb: None)
-    monkeypatch.setattr("sys.argv", ["bench", "fit", "sakura", "x.h5ad", "--config",
-                                     "config.json", "--dry-run"])  # fmt: skip
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
-    assert len(lines) == 1
-    assert said in lines[0]
-
-
-def test_marker_lists_are_asked_for_and_read(files: Path):
-    assert "give them with --markers FILE" in str(invoke("x.h5ad").exception)
-    (files / "m.gmt").write_text("one\t\tgene1\tgene2\n")
-    outcome = invoke(
-        "x.h5ad", "--markers", "m.gmt", "--no-umap", "--out", "done", "--set",
-        "sakura.max_epochs=1",
-    )  # fmt: skip
-    assert outcome.exit_code == 0, outcome.output
-    assert json.loads((files / "done" / "fit.json").read_text())["markers"] == "m.gmt"

@@ -1,0 +1,106 @@
+"""A configuration of the original, and marker lists, on the command line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+
+FILES = Path(__file__).parent / "sakura_files"
+
+
+@pytest.fixture
+def cells() -> AnnData:
+    rng = np.random.default_rng(0)
+    adata = AnnData(sp.csr_matrix(rng.poisson(1.0, (80, 30)).astype(np.float32)))
+    adata.obs_names = [f"cell{n}" for n in range(80)]
+    adata.var_names = [f"gene{n}" for n in range(30)]
+    adata.obs["state"] = np.array(["a", "b", "c", "other"])[np.arange(80) % 4]
+    adata.obs["age"] = rng.normal(size=80)
+    return adata
+
+
+def invoke(*words: str):
+    from typer.testing import CliRunner
+
+    from bench.cli import app
+
+    return CliRunner().invoke(app, ["fit", "sakura", *words])
+
+
+@pytest.fixture
+def files(tmp_path: Path, cells: AnnData, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    cells.write_h5ad(tmp_path / "x.h5ad")
+    shutil.copytree(FILES, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def test_a_dry_run_says_what_would_be_trained_and_writes_nothing(files: Path):
+    before = sorted(files.iterdir())
+    outcome = invoke("x.h5ad", "--config", "config.json", "--dry-run")
+    assert outcome.exit_code == 0, outcome.output
+    assert "task guides: cd8, rare, state, age on split overall_train" in outcome.output
+    assert "config.json: log_path: not used" in outcome.output
+    assert sorted(files.iterdir()) == before
+
+
+def test_a_fit_by_configuration_writes_the_tables(files: Path):
+    outcome = invoke("x.h5ad", "--config", "config.json", "--no-umap", "--out", "done")
+    assert outcome.exit_code == 0, outcome.output
+    header = (files / "done" / "6_test.csv").read_text().splitlines()[0].split(",")
+    assert header[:2] == ["cell", "main.1"]
+    assert json.loads((files / "done" / "fit.json").read_text())["setup"] == "config.json"
+
+
+WRONG = [
+    # file, key, value, what the line says
+    ("config", "optimiser", {}, "config.json: optimiser: unknown key. Did you mean 'optimizer'"),
+    ("signature_config", "signature_list", ["gene1", "Gene22"],
+     "signature_config.json: cd8.signature_list: gene 'Gene22' is not among the 30 features. "
+     "Did you mean 'gene22'?"),
+    ("signature_config", "signature_out_dim", 3,
+     "signature_config.json: cd8.signature_out_dim: 3, but signature_list has 2 genes"),
+    ("pheno_config", "pheno_df_key", "stat",
+     "pheno_config.json: state.pheno_df_key: no column 'stat'. Did you mean 'state'?"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "key", "value", "said"), WRONG)
+def test_the_command_line_ends_with_2_and_one_line(
+    files: Path, file: str, key: str, value: Any, said: str, capsys, monkeypatch
+):
+    from bench.cli import main
+
+    path = files / f"{file}.json"
+    content = json.loads(path.read_text())
+    changed = content if file == "config" else next(iter(content.values()))
+    changed[key] = value
+    path.write_text(json.dumps(content))
+    # main() drops the other verbs, for good.
+    monkeypatch.setattr("bench.cli._only", lambda verb: None)
+    monkeypatch.setattr("sys.argv", ["bench", "fit", "sakura", "x.h5ad", "--config",
+                                     "config.json", "--dry-run"])  # fmt: skip
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
+    assert len(lines) == 1
+    assert said in lines[0]
+
+
+def test_marker_lists_are_asked_for_and_read(files: Path):
+    assert "give them with --markers FILE" in str(invoke("x.h5ad").exception)
+    (files / "m.gmt").write_text("one\t\tgene1\tgene2\n")
+    outcome = invoke(
+        "x.h5ad", "--markers", "m.gmt", "--no-umap", "--out", "done", "--set",
+        "sakura.max_epochs=1",
+    )  # fmt: skip
+    assert outcome.exit_code == 0, outcome.output
+    assert json.loads((files / "done" / "fit.json").read_text())["markers"] == "m.gmt"
