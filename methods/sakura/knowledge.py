@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from bench.errors import UsageError, did_you_mean
@@ -38,8 +38,22 @@ class _Guide:
     """What signatures and phenotypes share."""
 
     name: str
-    if TYPE_CHECKING:  # A field of the subclasses, after those of theirs that have no default.
-        space: str | tuple[str, ...]
+    _: KW_ONLY
+    space: str | tuple[str, ...] = "main"
+    """What the head reads: ``main``, ``own`` (``dim`` new dimensions), ``all``, the name of
+    another signature or phenotype with own dimensions, or several of these."""
+    dim: int | None = None
+    """own: number of dimensions; else, if given, it must be the width of ``space``."""
+    regularizers: tuple[Regularizer, ...] = ()
+    adversarial: Schedule | None = None
+    """Strength with which the latent space is to forget; ``None``: it is to know."""
+    adversary: Adversary = "confused"
+    detached: bool = False
+    """The head learns but the latent space does not feel it."""
+    scale_targets: bool = True
+    """Signature: divide each target by its standard deviation, so that no gene outweighs the
+    others; numerical phenotype: zero mean and unit variance of each column."""
+    head: Head = field(default_factory=Head)
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -90,27 +104,13 @@ class Signature(_Guide):
     """Genes (or peaks) whose values the latent space shall tell, or shall not (adversarial)."""
 
     genes: tuple[str, ...]
-    space: str | tuple[str, ...] = "main"
-    """What the head reads: ``main``, ``own`` (``dim`` new dimensions), ``all``, the name of
-    another signature or phenotype with own dimensions, or several of these."""
-    dim: int | None = None
-    """own: number of dimensions; else, if given, it must be the width of ``space``."""
     terms: Mapping[str, Schedule] = field(default_factory=lambda: {"mse": Schedule()})
     """Loss → weight; of ``SIGNATURE_LOSSES``. A number stands for a constant weight."""
-    regularizers: tuple[Regularizer, ...] = ()
-    adversarial: Schedule | None = None
-    """Strength with which the latent space is to forget; ``None``: it is to know."""
-    adversary: Adversary = "confused"
-    detached: bool = False
-    """The head learns but the latent space does not feel it."""
     exclude_from_input: bool = False
     """The genes are neither input nor reconstructed; the head must infer them."""
     binarize: Binarize | None = None
-    scale_targets: bool = True
-    """Divide each target by its standard deviation, so that no gene outweighs the others."""
     held_out: tuple[str, ...] = ()
     """Those of ``genes`` that the head does not see: half of a list scores the other half."""
-    head: Head = field(default_factory=Head)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -147,19 +147,10 @@ class Phenotype(_Guide):
     classes: tuple[str, ...] = ()
     """categorical: the classes in order; empty: those that occur, sorted. Cells of other classes
     count as not known."""
-    space: str | tuple[str, ...] = "main"
-    dim: int | None = None
     terms: Mapping[str, Schedule] = field(default_factory=dict)
     """Loss → weight; default ``nll`` or ``mse`` with weight 1."""
-    regularizers: tuple[Regularizer, ...] = ()
-    adversarial: Schedule | None = None
-    adversary: Adversary = "confused"
-    detached: bool = False
     class_weight: Literal["balanced"] | Mapping[str, float] | None = None
     """``balanced``: inverse to the number of cells of the class, 1 on average over the cells."""
-    scale_targets: bool = True
-    """numerical: zero mean and unit variance of each column."""
-    head: Head = field(default_factory=Head)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -26,6 +26,7 @@ from .guides import unknown_gene
 from .jsonfile import Section
 from .knowledge import ExtraRows, Guidance, Phenotype, Signature
 from .sources import held_out_half, peaks_in, read_bulk
+from .terms import Schedule
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 _ALL = {"signatures", "marker_lists", "phenotypes", "invariant_genes", "bulk"}
+_TERMS = {"score": Schedule(1.0), "mse": Schedule(0.1)}
+"""Of a signature whose ``terms`` are not given: the defaults of the method."""
 _WHERE = {"space", "dim", "terms", "adversarial", "adversary", "detached"}
 _SIGNATURE = _WHERE | {
     "genes", "peaks", "regions", "exclude_from_input", "scale_targets", "hold_out_half",
@@ -65,7 +68,7 @@ def read_knowledge(path: Path, adata: AnnData, say: Say) -> Knowledge:
         lists = read_markers(_beside(whole, "marker_lists")).lists
         for name, genes in lists.items():
             unknown_gene(whole, "marker_lists", genes, frozenset(features))
-            signatures.append(Signature(name, genes))
+            signatures.append(Signature(name, genes, terms=_TERMS))
     phenotypes = [
         _phenotype(str(name), whole.section("phenotypes").section(name, _PHENOTYPE))
         for name in whole.section("phenotypes")
@@ -98,7 +101,7 @@ def _signatures(name: str, one: Section, features: list[str], say: Say) -> list[
     else:
         lists = {name: one.texts(key)}
         unknown_gene(one, key, lists[name], frozenset(features))
-    more: dict[str, Any] = _where(one)
+    more: dict[str, Any] = {"terms": _TERMS} | _where(one)
     for key in ("exclude_from_input", "scale_targets"):
         if key in one:
             more[key] = one.flag(key)
