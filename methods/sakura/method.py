@@ -140,8 +140,8 @@ class Sakura(SakuraUnguided):
     Each marker list is a signature: a head predicts its genes from the code, and its error shapes
     the code beside the reconstruction, so that signals of few cells or genes survive. Proteins
     (log(1 + 10,000 x / depth)) and true types of a share of the cells guide as phenotypes.
-    Batches are removed against an adversary (which worked on simulations and harmed one real set,
-    docs/sakura.md) or kept in dimensions of their own; that is our extension.
+    Batches are removed against an adversary or kept in dimensions of their own; that is our
+    extension.
 
     The default differs from the published demonstration, which ``preset=faithful`` restores, in
     what the method ``sakura_unguided`` names and in this: guidance acts from the first epochs and

@@ -94,6 +94,8 @@ class SakuraModel:
         with seeded(seed, "network", device=device):
             self.network = self._build().to(device)
             self._insert(insertions)
+            for name in self.settings.frozen:
+                self.network.module(name).requires_grad_(False)
             rows_of, held_out = self._rows(masks, seed, extra)
             trains = rows_of["train"]
             set_scales(self.network, self.guidance, self.settings, matrix, trains)

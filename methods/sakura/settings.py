@@ -68,6 +68,9 @@ class Settings:
     """Empty: reconstruction, and all heads (joint: both in one)."""
     detach: Detach = "none"
     """Of the heads' task, if ``tasks`` is empty."""
+    frozen: tuple[str, ...] = ()
+    """Parts of the network that do not learn: ``pre_encoder``, ``decoder``, a latent part
+    (``main``, a guide's name), ``head:NAME``."""
     batch_size: int = 128
     optimizer: Literal["adam", "rmsprop"] = "adam"
     learning_rate: float = 1e-3

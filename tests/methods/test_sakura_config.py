@@ -100,6 +100,14 @@ def test_what_is_done_otherwise_is_named(tmp_path: Path, cells: AnnData):
         assert any(said in line for line in notes), said
 
 
+def test_excluded_parts_do_not_learn(tmp_path: Path, cells: AnnData):
+    excludes = [{"type": "decoder"}, {"type": "signature_regressors", "name": "cd8"},
+                {"type": "pheno_latent_compressors"}]  # fmt: skip
+    config = edited(CONFIG, "optimizer/excludes", excludes)
+    setup = read_setup(write(tmp_path, config), cells)
+    assert setup.settings.frozen == ("decoder", "head:cd8", "state")
+
+
 def test_passes_are_counted_as_in_the_demonstration(tmp_path: Path):
     many = AnnData(sp.csr_matrix(np.ones((5673, 30), dtype=np.float32)))
     many.var_names = [f"gene{n}" for n in range(30)]
@@ -137,6 +145,10 @@ WRONG = [
     ("config", "optimizer/type", "Adam", "config.json: optimizer.type: 'Adam' is unknown"),
     ("config", "story/0/split_configs/main/use_split", "overal_train",
      "story[0].split_configs.main.use_split: no split 'overal_train'. Did you mean"),
+    ("config", "optimizer/excludes", [{"type": "decoders"}],
+     "optimizer.excludes[0].type: 'decoders' is unknown. Did you mean 'decoder'"),
+    ("config", "optimizer/excludes", [{"type": "pheno_models", "name": "sate"}],
+     "optimizer.excludes[0].name: 'sate' is unknown. Did you mean 'state'"),
     ("config", "story/0/hybrid_mode", "pattern", "story[0].hybrid_mode: pattern was never"),
     ("config", "story/0/split_configs/main/train_main_latent", "False", "nothing is trained"),
     ("config", "story", [{"epochs": 1}, {"epochs": 2}], "config.json: story: 2 trainings"),

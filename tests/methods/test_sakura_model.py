@@ -221,6 +221,14 @@ def test_an_adversarial_signature_turns_the_gradient_of_the_code(cells: AnnData)
     torch.testing.assert_close(adversarial[1], plain[1])
 
 
+def test_frozen_parts_stay_as_they_were_drawn(cells: AnnData):
+    frozen = replace(SMALL, frozen=("decoder",))
+    first = SakuraModel(replace(frozen, max_epochs=0)).fit(cells).network
+    trained = SakuraModel(frozen).fit(cells).network
+    assert torch.equal(trained.decoder[0].weight, first.decoder[0].weight)
+    assert not torch.equal(trained.pre_encoder[0].weight, first.pre_encoder[0].weight)
+
+
 def test_frozen_insertion_keeps_the_decoder(cells: AnnData):
     trained = SakuraModel(SMALL).fit(cells)
     insertion = Insertion(trained, "decoder", "decoder", frozen=True)
