@@ -18,7 +18,14 @@ from bench.method import Context, Fit
 from bench.recipe import DatasetInfo, Recipe
 
 from .features import read_phenotypes
-from .guides import dropout_of, losses_of, phenotype_of, regularizers_of, signature_of
+from .guides import (
+    dropout_of,
+    excluded_parts,
+    losses_of,
+    phenotype_of,
+    regularizers_of,
+    signature_of,
+)
 from .jsonfile import Section, read_json
 from .knowledge import RECONSTRUCTION_LOSSES, Guidance, Phenotype, Signature
 from .method import Sakura
@@ -327,39 +334,13 @@ def _settings(config: Section, latent: Section, setup: Setup) -> Settings:
         output_activation="identity" if asked == "identity" else "relu",
         reconstruction=losses_of(latent, RECONSTRUCTION_LOSSES, say),
         regularizers=regularizers_of(latent, say), schedule=story.schedule,
-        tasks=story.tasks, optimizer="rmsprop", frozen=_excluded(optimizer, setup.guidance),
+        tasks=story.tasks, optimizer="rmsprop", frozen=excluded_parts(optimizer, setup.guidance),
         learning_rate=optimizer.number("RMSProp_lr"), alpha=optimizer.number("RMSProp_alpha"),
         weight_decay=optimizer.number("RMSProp_weight_decay", 0.0),
         momentum=optimizer.number("RMSProp_momentum", 0.0),
         max_epochs=epochs, max_ticks=story.ticks, validation=0.0,
         **dropout_of(encoder),
     )  # fmt: skip
-
-
-def _excluded(optimizer: Section, guidance: Guidance) -> tuple[str, ...]:
-    """Return the parts that the optimiser leaves as they are; without a name: all of a type."""
-    own = {one.name for one in guidance.guides if one.parts == ("own",)}
-    signatures = [one.name for one in guidance.signatures]
-    phenotypes = [one.name for one in guidance.phenotypes]
-    parts = {
-        "pre_encoder": {"": "pre_encoder"},
-        "main_latent_compressor": {"": "main"},
-        "decoder": {"": "decoder"},
-        "signature_latent_compressors": {name: name for name in signatures if name in own},
-        "signature_regressors": {name: f"head:{name}" for name in signatures},
-        "pheno_latent_compressors": {name: name for name in phenotypes if name in own},
-        "pheno_models": {name: f"head:{name}" for name in phenotypes},
-    }
-    found: list[str] = []
-    for number, values in enumerate(optimizer.objects("excludes")):
-        where = f"{optimizer.path('excludes')}[{number}]"
-        item = Section(values, optimizer.file, where, ("type", "name", "remarks"))
-        named = parts[item.choice("type", parts)]
-        if "name" in item and "" not in named:
-            found.append(named[item.choice("name", named)])
-        else:
-            found += named.values()
-    return tuple(dict.fromkeys(found))
 
 
 def _width(section: Section, key: str, default: int, say: Say) -> int:

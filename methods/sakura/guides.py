@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from bench.errors import UsageError, did_you_mean
 
 from .jsonfile import Section
-from .knowledge import Phenotype, Signature
+from .knowledge import Guidance, Phenotype, Signature
 from .terms import Activation, Binarize, Head, HeadKind, Regularizer, Schedule
 
 Say = Callable[[str], None]
@@ -298,3 +298,29 @@ def _made(guide: Section, cls: Any, name: str, **values: Any) -> Any:
         return cls(name, **values)
     except UsageError as error:
         raise UsageError(f"{guide.file}: {guide.where}: {error}") from None
+
+
+def excluded_parts(optimizer: Section, guidance: Guidance) -> tuple[str, ...]:
+    """Return the parts that the optimiser leaves as they are; without a name: all of a type."""
+    own = {one.name for one in guidance.guides if one.parts == ("own",)}
+    signatures = [one.name for one in guidance.signatures]
+    phenotypes = [one.name for one in guidance.phenotypes]
+    parts = {
+        "pre_encoder": {"": "pre_encoder"},
+        "main_latent_compressor": {"": "main"},
+        "decoder": {"": "decoder"},
+        "signature_latent_compressors": {name: name for name in signatures if name in own},
+        "signature_regressors": {name: f"head:{name}" for name in signatures},
+        "pheno_latent_compressors": {name: name for name in phenotypes if name in own},
+        "pheno_models": {name: f"head:{name}" for name in phenotypes},
+    }
+    found: list[str] = []
+    for number, values in enumerate(optimizer.objects("excludes")):
+        where = f"{optimizer.path('excludes')}[{number}]"
+        item = Section(values, optimizer.file, where, ("type", "name", "remarks"))
+        named = parts[item.choice("type", parts)]
+        if "name" in item and "" not in named:
+            found.append(named[item.choice("name", named)])
+        else:
+            found += named.values()
+    return tuple(dict.fromkeys(found))
