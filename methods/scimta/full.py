@@ -196,11 +196,12 @@ class ScIMTA(GraphAutoencoder):
 
         ``genes``: community, its share q, membership (correlation with the community's eigengene)
         and residual variance of each gene. ``interpretation``: see
-        :func:`.interpret.interpretation`.
+        :func:`.interpret.interpretation`. With ``keep_graphs`` also ``gene_graph``.
         """
         import pandas as pd
         import torch
 
+        from .graph import edges
         from .interpret import eigengenes, interpretation
 
         found = super().results(model, codes, clusters, data)
@@ -210,6 +211,8 @@ class ScIMTA(GraphAutoencoder):
         found["tables"]["gene_embedding"] = pd.DataFrame(genes.cpu().numpy(), names, units)
         community, table = self._communities(genes, clusters.get("genes"), names)
         found["tables"]["genes"] = table
+        if self.params.keep_graphs:
+            found["tables"]["gene_graph"] = edges(self._sides.graph.adjacency)
         n_communities = len(clusters["genes"].centres) if "genes" in clusters else 0
         eigen = eigengenes(self._sides.residuals, community, n_communities)
         affinity = torch.zeros(len(clusters["cells"].centres), n_communities)

@@ -10,11 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 
 from bench.cluster import nearest_neighbors
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _ROWS = 8192
 """Rows of a surfed graph that are made at a time."""
@@ -59,6 +63,18 @@ class Graph:
             product += root * values
         product *= root
         return product
+
+
+def edges(target: sp.csr_matrix) -> pd.DataFrame:
+    """Return one row an edge: the numbers (0 …) of both nodes, ``first`` < ``second``, ``weight``.
+
+    Of a directed graph every edge, in its direction.
+    """
+    import pandas as pd
+
+    symmetric = abs(target - target.T).max() < 1e-6  # but for rounding
+    found = (sp.triu(target, k=1) if symmetric else target).tocoo()
+    return pd.DataFrame({"first": found.row, "second": found.col, "weight": found.data})
 
 
 def n_parts(adjacency: sp.csr_matrix) -> int:

@@ -117,7 +117,8 @@ class GraphAutoencoder(Method):
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return the code of each cell, (cells, n_latent), and the clustering ``self_trained``.
 
-        Tables: ``assignment`` (cells × clusters, q) and ``centres`` (clusters × n_latent).
+        Tables: ``assignment`` (cells × clusters, q) and ``centres`` (clusters × n_latent); with
+        ``keep_graphs`` also ``cell_graph`` (see :func:`.graph.edges`).
         """
         import scipy.sparse as sp
 
@@ -129,7 +130,8 @@ class GraphAutoencoder(Method):
         self._check(data, context)
         inputs = self.inputs(data, batch)
         points = self.points(inputs, context)
-        graph, notes = self.cell_graph(points, context)
+        self._graph, notes = self.cell_graph(points, context)
+        graph = self._graph
         self._names = list(data.obs_names)
         with seeded(context.seed, "network", device=context.device):
             cells = CellData(
@@ -145,7 +147,7 @@ class GraphAutoencoder(Method):
             ended = self_train(model, self._batches, clusters, p, context)
         codes = codes_of(model, self._batches)
         k = len(clusters["cells"].centres)
-        notes |= told | {"training": ended.note(), "clusters": f"{k}, {self._why()}"}
+        notes |= told | {"training": ended.note(), "clusters": self._about_clusters(k, context)}
         notes |= self._graph_quality(model, codes["cells"], graph, context)
         found = self.results(model, codes, clusters, data)
         return Fit(
@@ -165,6 +167,8 @@ class GraphAutoencoder(Method):
         import pandas as pd
         import torch
 
+        from .graph import edges
+
         cells = clusters["cells"]
         with torch.no_grad():
             q = cells.soft(codes["cells"]).cpu().numpy()
@@ -176,7 +180,8 @@ class GraphAutoencoder(Method):
             "tables": {
                 "assignment": pd.DataFrame(q, pd.Index(data.obs_names, name="cell"), names),
                 "centres": pd.DataFrame(centres, pd.Index(names, name="cluster"), units),
-            },
+            }
+            | ({"cell_graph": edges(self._graph.target)} if self.params.keep_graphs else {}),
             "notes": {},
         }
 
@@ -278,10 +283,14 @@ class GraphAutoencoder(Method):
         )  # fmt: skip
         return torch.from_numpy(found).to(codes.device)
 
-    def _why(self) -> str:
-        if self.params.n_clusters:
-            return "as asked"
-        return {"truth": "the number of true types"}.get(self.params.k_from, self.params.k_from)
+    def _about_clusters(self, found: int, context: Context) -> str:
+        p = self.params
+        asked = p.n_clusters or context.n_clusters
+        why = "as asked" if p.n_clusters else p.k_from
+        why = "the number of true types" if why == "truth" else why
+        if asked and found < asked:
+            return f"{found}; {asked} ({why}) are more than the codes have apart"
+        return f"{found}, {why}"
 
     def _graph_quality(
         self, model: CellModel, codes: Tensor, graph: Graph, context: Context

@@ -114,6 +114,9 @@ class GraphParameters(Parameters):
     merged_parts: int = Field(
         5, ge=1, le=100, description="parts of the graph that are merged at random for a step"
     )
+    keep_graphs: bool = Field(
+        False, description="also return the graphs that were learned from, as lists of edges"
+    )
 
     presets: ClassVar = {}
 

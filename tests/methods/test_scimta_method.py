@@ -81,6 +81,39 @@ def test_more_clusters_than_cells_are_refused(name: str):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_fewer_clusters_than_asked_are_said(name: str, monkeypatch):
+    from bench.methods.scimta import start
+
+    # Two codes cannot be split into five clusters.
+    two = np.repeat([[0.0, 1.0], [1.0, 0.0]], 20, axis=0)
+    found = start.first_clusters(
+        two, None, 5, k_from="truth", start="kmeans", seed=0, most=1000
+    )  # fmt: skip
+    assert sorted(set(found)) == [0, 1]
+    monkeypatch.setattr(start, "first_clusters", lambda *_, **__: found)
+    done = fitted(name, counts(40, 30), n_clusters=5, pretrain_epochs=2, max_epochs=2)
+    assert done.fit_.notes["clusters"] == (
+        "2; 5 (the number of true types) are more than the codes have apart"
+    )
+    assert len(set(done.labels_["self_trained"])) <= 2
+
+
+@pytest.mark.parametrize("name", [*NAMES, "scimta"])
+def test_graphs_on_demand(name: str):
+    data, short = counts(40, 30), {"pretrain_epochs": 1, "max_epochs": 0}
+    assert "cell_graph" not in fitted(name, data, **short).fit_.tables
+    done = fitted(name, data, keep_graphs=True, **short)
+    table = done.fit_.tables["cell_graph"]
+    assert list(table.columns) == ["first", "second", "weight"]
+    assert (table["first"] < table["second"]).all()
+    assert table["weight"].between(0, 1 + 1e-6).all()
+    assert ("gene_graph" in done.fit_.tables) == (name == "scimta")
+    directed = fitted(name, data, keep_graphs=True, published_graph=True, **short)
+    both = directed.fit_.tables["cell_graph"]
+    assert (both["first"] > both["second"]).any()
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_an_unconnected_graph_is_noted(name: str):
     rng = np.random.default_rng(0)
     rate = np.kron(np.eye(2), np.full((40, 30), 20.0)) + 0.1
