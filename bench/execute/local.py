@@ -171,6 +171,8 @@ def _take_fit(result: Result, outcome: Outcome) -> None:
     loss = held_out_loss(result.curves)
     if loss is not None:
         result.measures["held_out_loss"] = loss
+    if "stability" in result.curves:
+        result.measures["stability"] = float(result.curves["stability"][1][-1])
 
 
 def _take_stored(result: Result, stored: Result) -> None:

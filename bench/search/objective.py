@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     from bench.search.space import Space
 
 _MEASURES = {
-    "loss": ("held_out_loss", "loss on held-out cells"),
-    "seconds": ("seconds", "seconds of the fit"),
-    "memory": ("peak_memory_mb", "peak memory in MiB"),
+    "loss": ("held_out_loss", False),
+    "stability": ("stability", True),
+    "seconds": ("seconds", False),
+    "memory": ("peak_memory_mb", False),
 }
-SHORT = ("ari", "nmi", "silhouette", *_MEASURES)
+"""Name → key among the measures of a job, and whether higher is better."""
+THINNED = ("loss", "stability")
+"""What the name ``thinned`` stands for: loss on held-out counts and agreement over seeds."""
+SHORT = ("ari", "nmi", "silhouette", *_MEASURES, "thinned")
 DEFAULT = {"holdout": "ari", "oracle": "ari", "unsupervised": "silhouette"}
 
 
@@ -52,11 +56,14 @@ class Objective:
 def parse_objectives(text: str, protocol: str) -> tuple[Objective, ...]:
     """Return the objectives named in ``text``, separated by commas; empty: the protocol's own.
 
-    A name is one of ``ari``, ``nmi``, ``silhouette``, ``loss``, ``seconds``, ``memory``, or the
-    full key of a metric such as ``leiden/ari``. Short names of metrics mean k-means with k from
-    truth, under ``unsupervised`` Leiden. Raises ``UsageError``.
+    A name is one of ``ari``, ``nmi``, ``silhouette``, ``loss``, ``stability``, ``seconds``,
+    ``memory``, or the full key of a metric such as ``leiden/ari``; ``thinned`` alone is
+    ``loss,stability``, whose best trial is that of the best mean rank. Short names of metrics
+    mean k-means with k from truth, under ``unsupervised`` Leiden. Raises ``UsageError``.
     """
     names = [part.strip() for part in text.split(",") if part.strip()] or [DEFAULT[protocol]]
+    if names == ["thinned"]:
+        names = list(THINNED)
     found = tuple(_objective(name, protocol) for name in names)
     keys = [one.key for one in found]
     if len(set(keys)) < len(keys):
@@ -66,7 +73,7 @@ def parse_objectives(text: str, protocol: str) -> tuple[Objective, ...]:
 
 def _objective(name: str, protocol: str) -> Objective:
     if name in _MEASURES:
-        return Objective(name, _MEASURES[name][0], maximize=False)
+        return Objective(name, *_MEASURES[name])
     clustering = "leiden" if protocol == "unsupervised" else "kmeans"
     key = name if "/" in name else f"{clustering}/{name}"
     where, _, metric_name = key.partition("/")
@@ -93,6 +100,11 @@ def _objective(name: str, protocol: str) -> Objective:
     return Objective(name, key, maximize=metric.higher_is_better)
 
 
+def by_rank(objectives: Sequence[Objective]) -> bool:
+    """Return whether the best trial is that of the best mean rank, see ``THINNED``."""
+    return tuple(one.name for one in objectives) == THINNED
+
+
 def values_of(objectives: Sequence[Objective], found: Mapping[str, float]) -> list[float] | str:
     """Return the values of the objectives, or why there are none.
 
@@ -108,7 +120,12 @@ def check_method(
     objectives: Sequence[Objective], method: Method, space: Space, info: DatasetInfo
 ) -> None:
     """Raise ``UsageError`` if a method cannot give an objective, or not a comparable one."""
-    if not any(one.name == "loss" for one in objectives):
+    if any(one.name == "stability" for one in objectives) and "held_out" not in space.base:
+        raise UsageError(
+            f"--objective stability: {space.owner} does not compare fits of several seeds; use "
+            "another objective for it."
+        )
+    if not any(one.name in THINNED for one in objectives):
         return
     measures = method.loss_measures
     if measures is None:
@@ -120,6 +137,11 @@ def check_method(
         raise UsageError(
             f"--objective loss: {space.owner} holds no cells out with validation=0; set it to a "
             "share such as 0.1."
+        )
+    if not space.base.get("held_out", True):
+        raise UsageError(
+            f"--objective {THINNED[0]} or {THINNED[1]}: {space.owner} holds no counts out with "
+            "held_out=0; set it to a share such as 0.2."
         )
     for dimension in space.dimensions:
         if dimension.name in measures or _changes_recipe(dimension.name, method, space, info):

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.search.objective import by_rank
+
 if TYPE_CHECKING:
     from bench.search.objective import Objective
     from bench.search.study import Trial
@@ -16,10 +18,23 @@ def best(trials: Sequence[Trial], objectives: Sequence[Objective]) -> Trial | No
     """Return the finished trial with the best value of the first objective.
 
     Of equals the best in the next objective, then the earliest. With several objectives it is
-    one of the Pareto front.
+    one of the Pareto front. Where :func:`.objective.by_rank` says so, that with the best mean of
+    its ranks in all objectives, equals sharing theirs.
     """
     done = [trial for trial in trials if trial.status == "done" and trial.values]
-    return min(done, key=lambda t: (_losses(t, objectives), t.number), default=None)
+    losses = {trial.number: _losses(trial, objectives) for trial in done}
+    order = dict(losses)
+    if by_rank(objectives):
+        columns = list(zip(*losses.values(), strict=True))
+        for number, mine in losses.items():
+            ranks = [_rank(value, column) for value, column in zip(mine, columns, strict=True)]
+            order[number] = (sum(ranks), *mine)
+    return min(done, key=lambda t: (order[t.number], t.number), default=None)
+
+
+def _rank(value: float, among: Sequence[float]) -> float:
+    """Return the place of a value, 1 for the lowest; equals share the mean of their places."""
+    return sum(one < value for one in among) + (sum(one == value for one in among) + 1) / 2
 
 
 def pareto(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[Trial]:

@@ -75,6 +75,11 @@ class CellData:
         self._totals, self._depth = totals, np.maximum(totals / middle, _LOWEST_DEPTH)
         self._batch = _indicators(batch, self.n_cells)
 
+    def gene_means(self) -> Tensor:
+        """Return the mean count of each gene at median depth, (genes,)."""
+        means = self.counts.T @ (1.0 / self._depth.astype(np.float64)) / self.n_cells
+        return torch.from_numpy(means.ravel().astype(np.float32))
+
     @property
     def n_batches(self) -> int:
         """Number of batches that the count decoder is told of."""
@@ -144,6 +149,8 @@ class CellModel(nn.Module):
             params.n_latent + cells.n_batches, params.decoder_hidden, head, cells.n_genes,
             scores=params.expression_target == "scores",
         )  # fmt: skip
+        if params.expression_target == "counts":
+            self.decoder.head.start_at(cells.gene_means())  # type: ignore[operator]
 
     def encode(self) -> Tensor:
         """Return the code of each cell of the step, (cells, n_latent)."""

@@ -38,6 +38,7 @@ class GraphAutoencoder(Method):
     family = "autoencoder"
     cost = "heavy"
     gpu = True
+    loss_measures = ("held_out", "n_top_genes", "batches", "expression_target")
 
     params: GraphParameters
 
@@ -51,10 +52,10 @@ class GraphAutoencoder(Method):
         """Return scaled log-normalised variable genes; as published without a bound on scores.
 
         The publication scales cells to the median of their totals, this to their mean. With
-        batches, or too many cells for one step, they are scaled later.
+        batches, held-out counts or too many cells for one step they are scaled later.
         """
         p = self.params
-        if p.batches != "ignored" or info.n_cells > p.minibatch_above:
+        if p.batches != "ignored" or p.held_out or info.n_cells > p.minibatch_above:
             plain = log_normalized(info, n_top_genes=p.n_top_genes, scale=False)
             aware = p.batches != "ignored" and plain.n_top_features is not None
             return replace(plain, batch_aware=aware)
@@ -118,8 +119,17 @@ class GraphAutoencoder(Method):
         """Return the code of each cell, (cells, n_latent), and the clustering ``self_trained``.
 
         Tables: ``assignment`` (cells × clusters, q) and ``centres`` (clusters × n_latent); with
-        ``keep_graphs`` also ``cell_graph`` (see :func:`.graph.edges`).
+        ``keep_graphs`` also ``cell_graph`` (see :func:`.graph.edges`). With ``held_out`` see
+        :func:`.thinning.fit_thinned`.
         """
+        if self.params.held_out:
+            from .thinning import fit_thinned
+
+            return fit_thinned(self, data, context)
+        return self.fit_once(data, context)
+
+    def fit_once(self, data: AnnData, context: Context) -> Fit:
+        """Return the fit of all counts of ``data``."""
         import scipy.sparse as sp
 
         from ..nn.train import n_parameters, seeded
@@ -191,6 +201,10 @@ class GraphAutoencoder(Method):
         Raises ``DataError`` for other cells: a code depends on a cell's place in the graph.
         """
         self.check_cells(data)
+        return self.expected_counts()
+
+    def expected_counts(self) -> np.ndarray:
+        """Return the expected counts of the last fit, (cells, genes), float32."""
         return self._batches.expected_counts(self._model)
 
     def check_cells(self, data: AnnData) -> None:

@@ -147,6 +147,11 @@ class MultinomialHead(nn.Module):
         self.logits = linear(n_in, n_genes)
         self.scores = scores
 
+    def start_at(self, means: Tensor) -> None:
+        """Let the gene means, (genes,), be the first prediction for every cell."""
+        with torch.no_grad():
+            self.logits.bias.copy_(means.clamp_min(1e-6).log())
+
     def forward(
         self, hidden: Tensor, targets: Tensor, depth: Tensor, extra: Tensor | None = None
     ) -> Tensor:
@@ -182,6 +187,11 @@ class ZeroInflatedHead(nn.Module):
         self.dispersion = linear(n_in, n_genes)
         self.inflation = linear(n_in, n_genes)
         self.scores = scores
+
+    def start_at(self, means: Tensor) -> None:
+        """Let the gene means, (genes,), be the first mean of every cell at median depth."""
+        with torch.no_grad():
+            self.log_mean.bias.copy_(means.clamp_min(1e-6).log())
 
     def forward(self, hidden: Tensor, targets: Tensor, depth: Tensor) -> Tensor:
         """Return the loss, a scalar."""

@@ -114,6 +114,13 @@ class GraphParameters(Parameters):
     merged_parts: int = Field(
         5, ge=1, le=100, description="parts of the graph that are merged at random for a step"
     )
+    held_out: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="share of the counts that is held out; above 0, for a search without labels: "
+        "three fits, of which held_out_loss and stability are reported",
+    )
     keep_graphs: bool = Field(
         False, description="also return the graphs that were learned from, as lists of edges"
     )

@@ -13,7 +13,8 @@ from bench.parameters import Parameters, Search
 from bench.search.objective import parse_objectives
 from bench.search.samplers import check_pruner, check_sampler
 from bench.search.space import Space, make_space
-from bench.search.study import Study, UsedUp
+from bench.search.study import Study, Trial, UsedUp
+from bench.search.winner import best
 
 
 class Params(Parameters):
@@ -258,3 +259,18 @@ def test_objectives_by_protocol():
     assert [(o.key, o.maximize) for o in several] == [
         ("kmeans/nmi", True), ("seconds", False), ("held_out_loss", False)
     ]  # fmt: skip
+    both = parse_objectives("thinned", "unsupervised")
+    assert [(o.key, o.maximize) for o in both] == [("held_out_loss", False), ("stability", True)]
+
+
+def test_thinned_counts_and_stability_are_ranked():
+    """Lowest loss is least stable; the second best in both has the best mean rank."""
+    trials = [
+        Trial(number, {}, "done", values)
+        for number, values in enumerate([(1.0, 0.2), (3.0, 0.9), (1.1, 0.8), (1.1, 0.7)])
+    ]
+    both = parse_objectives("thinned", "unsupervised")
+    # Ranks of the losses 1, 4, 2.5, 2.5, of the stabilities 4, 1, 2, 3.
+    assert best(trials, both).number == 2
+    assert best(trials, parse_objectives("loss,seconds", "unsupervised")).number == 0
+    assert best([], both) is None
