@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from bench.dataset import Card, Dataset
 from bench.errors import DataError, UsageError
 from bench.markers import Markers, among
+from bench.pairs import is_paired
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,6 +93,11 @@ def add(
     from bench.checks import check_counts
 
     adata = source.load()
+    if is_paired(adata):
+        raise UsageError(
+            f"{origin}: paired data are not kept under a name; use the path, or add one part of "
+            "it with --part rna."
+        )
     said = source.card
     checked = check_counts(
         adata, where=source.where, label_key=said.label_key, batch_key=said.batch_key,

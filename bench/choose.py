@@ -241,7 +241,7 @@ def _file(
     keys = {"label_key": settings.label_key, "batch_key": settings.batch_key}
     given = {**(known or {}), **{key: v for key, v in keys.items() if v}, **one.values}
     file = FileDataset.from_path(path, FileDataset.Params.build(given, owner=one.name))
-    shown = {key: v for key, v in one.values.items() if key not in ("labels", "transpose")}
+    shown = {key: v for key, v in one.values.items() if key not in ("labels", "transpose", "atac")}
     source = source_digest("bench.datasets.files")
     return Chosen(file, source, label(file.name, shown), label(one.name, one.values))
 

@@ -21,7 +21,7 @@ from bench.options import (
 )
 
 data_app = typer.Typer(
-    help="Fetch, verify, add and show the files of datasets.", no_args_is_help=True
+    help="Fetch, verify, add, annotate and show the files of datasets.", no_args_is_help=True
 )
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAMES", help="names, 'tag:atac', all")]
 
@@ -123,6 +123,34 @@ def add_command(
     )
     if not one.card.licence or not one.card.reference:
         say(f"{name}: reports will have no citation or licence; add them with --replace")
+
+
+@data_app.command("annotate")
+def annotate_command(
+    files: Annotated[
+        list[Path], typer.Argument(help="paired .h5mu, or two .h5ad: genes, then peaks")
+    ],
+    out: Annotated[Path, typer.Option(help=".h5mu file to write")],
+    tss: Annotated[
+        Path | None, typer.Option(help="genes: GTF, or BED with one TSS a line; may be .gz")
+    ] = None,
+    genome: Annotated[
+        Path | None, typer.Option(help="FASTA of the genome; its index .fai is made if missing")
+    ] = None,
+    window: Annotated[str, typer.Option(help="DNA of a peak: around its centre, or its start")] = (
+        "centre"
+    ),
+    width: Annotated[int, typer.Option(min=1, max=100_000, help="bases of each peak")] = 256,
+) -> None:
+    """Add places of genes and peaks, DNA of peaks and variability of genes to paired data."""
+    from bench.datasets._annotate import Window, annotate
+
+    if window not in ("centre", "start"):
+        raise UsageError(f"--window {window}: expected centre or start.")
+    say = plain(make_console())
+    made = annotate(files, tss=tss, genome=genome, window=Window(window, width), out=out, say=say)
+    genes, peaks = (made[part].n_vars for part in ("rna", "atac"))
+    say(f"{out}: {made.n_obs} cells, {genes} genes, {peaks} peaks")
 
 
 @data_app.command("remove")

@@ -37,7 +37,12 @@ def fit_command(
         typer.Option("--transpose/--no-transpose", help="features are in rows / cells are"),
     ] = None,
     modality: Annotated[str | None, typer.Option(help="rna or atac [by the features]")] = None,
-    part: Annotated[str | None, typer.Option(help="part of an .h5mu or 10x file")] = None,
+    part: Annotated[
+        str | None, typer.Option(help="part of an .h5mu or 10x file, or both [rna with atac]")
+    ] = None,
+    atac: Annotated[
+        Path | None, typer.Option(help="second file: peaks of the same cells, for paired methods")
+    ] = None,
     assign: Assign = None,
     seed: Annotated[int, typer.Option(min=0, help="everything random follows from it")] = 0,
     n_clusters: Annotated[
@@ -72,7 +77,7 @@ def fit_command(
     )
     reading = flags(
         labels=str(labels) if labels else None, label_key=label_key, batch_key=batch_key,
-        transpose=transpose, modality=modality, part=part,
+        transpose=transpose, modality=modality, part=part, atac=str(atac) if atac else None,
     )  # fmt: skip
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(

@@ -12,19 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.checks import check_counts
+from bench.checks import check_data
 from bench.config import Settings, default_cache
 from bench.errors import DataError, UsageError
 from bench.estimator import Estimator
 from bench.execute.child import pin_threads
 from bench.jobs import configure, device_class
 from bench.markers import Markers, read_markers
+from bench.pairs import cells_of, is_paired, some_cells, write_pair
 from bench.registry import methods as method_registry
 from bench.selectors import select
 
 if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
+    from mudata import MuData
 
     from bench.method import Method
     from bench.score import Scores
@@ -91,7 +93,7 @@ def fit_file(
     card = dataset.card
     for note in dataset.notes:
         say(note)
-    checked = check_counts(
+    checked = check_data(
         adata, where=dataset.where, label_key=card.label_key, batch_key=card.batch_key,
         modality=card.modality,
     )  # fmt: skip
@@ -99,7 +101,8 @@ def fit_file(
         say(line)
     if card.modality not in made.modalities:
         able = ", ".join(sorted(made.modalities))
-        raise UsageError(f"{made.name} is made for {able}, {path} holds {card.modality}.")
+        hint = "; take one part with --part" if is_paired(adata) else ""
+        raise UsageError(f"{made.name} is made for {able}, {path} holds {card.modality}{hint}.")
     if setup is not None:
         made = _set_up(made, setup, adata, say)
     if dry_run:
@@ -109,11 +112,12 @@ def fit_file(
             say(line)
         return None
     lists = _lists(made, markers)
-    labels = adata.obs[card.label_key].astype(str).to_numpy() if card.label_key else None
+    obs = cells_of(adata).obs
+    labels = obs[card.label_key].astype(str).to_numpy() if card.label_key else None
     if n_clusters is None and labels is not None:
         n_clusters = len(set(labels))
         say(f"clusters: {n_clusters}, the number of types in '{card.label_key}'")
-    batch = adata.obs[card.batch_key].astype(str).to_numpy() if card.batch_key else None
+    batch = obs[card.batch_key].astype(str).to_numpy() if card.batch_key else None
     started = time.perf_counter()
     fitted = Estimator(made).fit(
         adata, modality=card.modality, seed=settings.seeds[0], n_clusters=n_clusters, batch=batch,
@@ -258,15 +262,19 @@ def _score(
 
 
 def _annotated(
-    fitted: Estimator, scores: Scores, adata: AnnData, label_key: str, *, impute: bool
-) -> AnnData:
-    """Return the prepared data with embedding, clusters, columns of the file, imputed layers."""
+    fitted: Estimator, scores: Scores, adata: AnnData | MuData, label_key: str, *, impute: bool
+) -> Any:
+    """Return the prepared data with embedding, clusters, columns of the file, imputed layers.
+
+    Paired data come as a ``MuData``, whose ``obsm`` and ``obs`` hold what is of the cells.
+    """
     import numpy as np
 
-    result = fitted.prepared_.copy()
+    result = some_cells(fitted.prepared_, slice(None))
     result.obsm[f"X_{fitted.method.name}"] = np.asarray(fitted.embedding_, dtype=np.float32)
-    for column in adata.obs.columns:
-        result.obs[column] = adata.obs[column].reindex(result.obs_names)
+    known = cells_of(adata).obs
+    for column in known.columns:
+        result.obs[column] = known[column].reindex(result.obs_names)
     for name, labels in scores.clusters.items():
         result.obs[name if name != label_key else f"{name}_found"] = np.asarray(labels).astype(str)
     for name, table in fitted.fit_.tables.items():
@@ -274,6 +282,8 @@ def _annotated(
             result.varm[name] = table
         elif len(table) == result.n_obs and table.index.equals(result.obs_names):
             result.obsm[name] = table.copy()  # AnnData renames its index
+    if is_paired(result):
+        return result
     if impute and hasattr(fitted.method, "impute"):
         result.layers["imputed"] = fitted.method.impute(fitted.prepared_)
     if impute and hasattr(fitted.method, "impute_binary"):
@@ -282,14 +292,18 @@ def _annotated(
 
 
 def _write(
-    folder: Path, name: str, fitted: Estimator, result: AnnData, scores: Scores, say: Say
+    folder: Path, name: str, fitted: Estimator, result: Any, scores: Scores, say: Say
 ) -> dict[str, str]:
     """Write tables, matrices and model; returns file name → what it holds."""
     files = _write_tables(folder, name, fitted, result, scores)
-    files |= _write_imputed(folder, fitted, result, say)
-    result.write_h5ad(folder / "result.h5ad", compression="gzip")
-    layers = ", ".join(result.layers)
-    files["result.h5ad"] = f"all of it as AnnData (X prepared; layers {layers})"
+    if is_paired(result):
+        write_pair(result, folder / "result.h5mu")
+        files["result.h5mu"] = "all of it as MuData (X prepared; layers counts)"
+    else:
+        files |= _write_imputed(folder, fitted, result, say)
+        result.write_h5ad(folder / "result.h5ad", compression="gzip")
+        layers = ", ".join(result.layers)
+        files["result.h5ad"] = f"all of it as AnnData (X prepared; layers {layers})"
     if hasattr(fitted.method, "save"):
         (folder / "model").mkdir()
         fitted.method.save(folder / "model")
@@ -298,7 +312,7 @@ def _write(
 
 
 def _write_tables(
-    folder: Path, name: str, fitted: Estimator, result: AnnData, scores: Scores
+    folder: Path, name: str, fitted: Estimator, result: Any, scores: Scores
 ) -> dict[str, str]:
     import pandas as pd
 

@@ -15,6 +15,8 @@ from bench.errors import DataError, UsageError
 from bench.recipe import ATAC, MULTIOME, RNA, DatasetInfo, PairedInfo, PairedRecipe, Recipe
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import pandas as pd
     from anndata import AnnData
@@ -87,6 +89,16 @@ def some_cells(data: AnnData | MuData, rows: np.ndarray | slice) -> Any:
         return together(*(data[part][rows].copy() for part in PARTS))
     chosen = data[rows]
     return chosen.to_memory() if chosen.isbacked else chosen.copy()
+
+
+def write_pair(data: MuData, path: Path) -> None:
+    """Write paired data as ``.h5mu``; raises ``DataError`` if the disk refuses."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # mudata announces changes of its defaults
+        try:
+            data.write_h5mu(path, compression="gzip")
+        except OSError as error:
+            raise DataError(f"{path}: cannot be written: {error.strerror or error}.") from None
 
 
 def is_paired(data: Any) -> bool:

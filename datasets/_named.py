@@ -9,6 +9,7 @@ from bench.dataset import Card, Dataset
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from mudata import MuData
 
     from bench.markers import Markers
 
@@ -33,7 +34,12 @@ class NamedFile(Dataset):
         """Return path, size and time of the file, and the columns read."""
         return self.file.fingerprint()
 
-    def load(self) -> AnnData:
+    @property
+    def paired(self) -> bool:
+        """Whether the file may hold paired data."""
+        return self.file.paired
+
+    def load(self) -> AnnData | MuData:
         """Return counts, labels and batch; what the file does not say is taken from ``known``.
 
         Raises ``DataError`` if the file cannot be read or a column is not there.

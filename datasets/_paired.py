@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from bench.pairs import PARTS, check_cells, together
 from bench.parameters import Parameters
-from bench.recipe import ATAC, RNA
+from bench.recipe import MULTIOME
 
 from ._published import Published
+from ._tss import place_genes, read_tss
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from anndata import AnnData
+    from mudata import MuData
 
-    from bench.dataset import RemoteFile
+    from bench.dataset import Card, RemoteFile
 
 Part = Literal["rna", "atac"]
 
@@ -33,7 +36,7 @@ class Measured:
 
 
 class Paired(Published):
-    """A set of which one part is used at a time; the card follows the part.
+    """A set used whole or one part at a time; the card follows the part.
 
     Both parts have the same cells in the same order, so that they can be put together.
     """
@@ -41,25 +44,51 @@ class Paired(Published):
     class Params(Parameters):
         """Which part is used."""
 
-        part: Part = Field("rna", description="expression (rna) or chromatin (atac) of the cells")
+        part: Literal["both", "rna", "atac"] = Field(
+            "both", description="expression (rna), chromatin (atac) or both of the cells"
+        )
 
     params: Params
     parts: ClassVar[dict[str, Measured]]
+    positions: ClassVar[tuple[RemoteFile, ...]] = ()
+    """Where the genes lie, if there is a file: a table of TSS, needed for both parts together."""
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if "parts" in vars(cls):
+            cls.card = _card(cls, "both")
 
     def __init__(self, params: Any = None, *args: Any, **settings: Any) -> None:
         super().__init__(params, *args, **settings)
-        part = self.params.part
-        self.card = replace(
-            type(self).card,
-            modality=ATAC if part == "atac" else RNA,
-            n_features=self.parts[part].n_features,
-            files=self.parts[part].files,
-        )
+        self.card = _card(type(self), self.params.part)
 
-    def read(self, files: dict[str, Path]) -> AnnData:
-        """Return the chosen part; raises ``DataError``."""
-        return self.read_part(files, self.params.part)
+    def read(self, files: dict[str, Path]) -> AnnData | MuData:
+        """Return the chosen part, or both; raises ``DataError``."""
+        if self.params.part != "both":
+            return self.read_part(files, self.params.part)
+        rna, atac = self.read_part(files, "rna"), self.read_part(files, "atac")
+        notes = [line for one in (rna, atac) for line in one.uns.pop("bench_notes", [])]
+        check_cells(rna, atac, self.name)
+        for file in self.positions:
+            notes.append(place_genes(rna, read_tss(files[file.name]), self.name))
+        data = together(rna, atac)
+        data.uns["bench_notes"] = list(dict.fromkeys(notes))
+        return data
 
     @abstractmethod
     def read_part(self, files: dict[str, Path], part: Part) -> AnnData:
         """Return one part: counts (CSR, cells × features) with labels in ``obs``."""
+
+
+def _card(cls: type[Paired], part: str) -> Card:
+    """Return the card of a part, or of both."""
+    if part != "both":
+        one = cls.parts[part]
+        return replace(cls.card, modality=part, n_features=one.n_features, files=one.files)
+    files = [file for name in PARTS for file in cls.parts[name].files]
+    return replace(
+        cls.card,
+        modality=MULTIOME,
+        n_features=sum(cls.parts[name].n_features for name in PARTS),
+        files=tuple(dict.fromkeys([*files, *cls.positions])),
+    )

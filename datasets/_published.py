@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from anndata import AnnData
+    from mudata import MuData
 
     from bench.config import Settings
 
@@ -65,7 +66,7 @@ class Published(Dataset):
             mirror=self.mirror, offline=self.offline, say=self.say,
         )  # fmt: skip
 
-    def load(self) -> AnnData:
+    def load(self) -> AnnData | MuData:
         """Fetch what is missing and return counts (cells × features) with labels in ``obs``.
 
         Raises ``DataError`` if a file can neither be found nor fetched, or is not what it was.
@@ -79,5 +80,5 @@ class Published(Dataset):
         return extract(archive, self.cache / "extracted" / self.name / archive.name)
 
     @abstractmethod
-    def read(self, files: dict[str, Path]) -> AnnData:
+    def read(self, files: dict[str, Path]) -> AnnData | MuData:
         """Return the data out of the files, given by their names on the card."""

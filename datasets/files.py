@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,14 +13,16 @@ from bench.checks import PEAK
 from bench.dataset import Card, Dataset
 from bench.errors import DataError, UsageError
 from bench.keys import digest
+from bench.pairs import PARTS, check_cells, together
 from bench.parameters import Parameters
-from bench.recipe import ATAC, RNA
+from bench.recipe import ATAC, MULTIOME, RNA
 
 from . import formats
 from ._labelled import peak_names
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from mudata import MuData
 
 LABEL_GUESSES = (
     "cell_type", "celltype", "cell_types", "CellType", "cell_ontology_class", "label", "labels",
@@ -49,7 +52,11 @@ class FileDataset(Dataset):
             None, description="what the counts are (else by the file or its feature names)"
         )
         part: str | None = Field(
-            None, description="modality of an .h5mu, or rna, atac, protein of a 10x file"
+            None, description="modality of an .h5mu (both: rna with atac, the default where these "
+            "two are all it holds), or rna, atac, protein of a 10x file",
+        )  # fmt: skip
+        atac: str | None = Field(
+            None, description="second file with the peaks of the same cells; the first has genes"
         )
 
     params: Params
@@ -87,7 +94,18 @@ class FileDataset(Dataset):
             if not labels.is_file():
                 raise UsageError(f"{self.path}: labels={labels}: no such file.")
             found.append(labels)
+        if self.params.atac:
+            peaks = Path(self.params.atac).expanduser()
+            if not peaks.exists():
+                raise UsageError(f"{self.path}: atac={peaks}: no such file.")
+            found += formats.files_of(peaks)
         return found
+
+    @property
+    def paired(self) -> bool:
+        """Whether the file may hold both parts of paired data; only reading it tells."""
+        part, packed = self.params.part, self.path.suffix.lower() == ".h5mu"
+        return bool(self.params.atac) or part == "both" or (part is None and packed)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the path, and a digest of path, size and time of every file that is read."""
@@ -95,21 +113,47 @@ class FileDataset(Dataset):
         files = [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
         return {"path": str(self.path.resolve()), "files": digest(files)}
 
-    def load(self) -> AnnData:
-        """Return counts, labels and batch; sets ``card`` from what the file says.
+    def load(self) -> AnnData | MuData:
+        """Return counts, labels and batch, of both parts if the file is of paired data.
+
+        Sets ``card`` from what the file says.
 
         What was decided or dropped on the way goes to ``notes``. Raises ``DataError`` if a file
         cannot be read, no barcode matches, or a column is not there.
         """
         self.notes = []
+        pair = self.paired and (
+            self.params.part == "both" or bool(self.params.atac)
+            or set(formats.modalities(self.path)) == set(PARTS)
+        )  # fmt: skip
+        if not pair:
+            return self._complete(self._read(self.path, self.params.part))
+        if self.params.transpose is not None or self.params.modality:
+            raise UsageError(f"{self.path}: transpose= and modality= are for a single part.")
+        first = None if self.params.atac else RNA
+        rna = self._read(self.path, first)
+        atac = self._read(Path(self.params.atac or self.path).expanduser(), first and ATAC)
+        check_cells(rna, atac, str(self.path))
+        rna = self._complete(rna, RNA)
+        if rna.n_obs < atac.n_obs:  # those without a label were dropped, which was said
+            atac = atac[rna.obs_names].copy()
+        atac.var_names = peak_names(atac.var_names)
+        self.card = replace(self.card, modality=MULTIOME)
+        return together(rna, atac)
+
+    def _read(self, path: Path, part: str | None) -> AnnData:
         params = self.params
-        adata = formats.read(
-            self.path,
+        return formats.read(
+            path,
             transpose=params.transpose,
-            part=params.part,
+            part=part,
             obs_columns=[key for key in (params.label_key, params.batch_key) if key],
             say=self._note,
         )
+
+    def _complete(self, adata: AnnData, modality: str | None = None) -> AnnData:
+        """Join the labels, find the columns, and set ``card``."""
+        params = self.params
         label_key, labels_from = params.label_key, "the file"
         if params.labels:
             path = Path(params.labels).expanduser()
@@ -122,7 +166,7 @@ class FileDataset(Dataset):
             batch_key = self._column(adata, params.batch_key, "batch")
         elif "batch" in adata.obs and adata.obs["batch"].nunique() > 1:
             batch_key = "batch"
-        modality = params.modality or modality_of(adata)
+        modality = modality or params.modality or modality_of(adata)
         if modality == ATAC:
             adata.var_names = peak_names(adata.var_names)
         self.card = Card(
@@ -191,9 +235,9 @@ def looks_like_data(name: str) -> bool:
 
 
 def find_local(name: str) -> Path | None:
-    """Return ``<BENCH_DATA_DIR>/<name>.h5ad`` if it is there."""
+    """Return ``<name>.h5ad``, else ``<name>.h5mu`` in ``BENCH_DATA_DIR`` if it is there."""
     folder = os.environ.get("BENCH_DATA_DIR")
     if not folder or "/" in name:
         return None
-    path = Path(folder).expanduser() / f"{name}.h5ad"
-    return path if path.is_file() else None
+    paths = [Path(folder).expanduser() / f"{name}{suffix}" for suffix in (".h5ad", ".h5mu")]
+    return next((path for path in paths if path.is_file()), None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import UsageError
 
-from .annotated import no_part, read_h5mu, read_zarr, to_csr
+from .annotated import modalities, no_part, read_h5mu, read_zarr, to_csr
 from .hdf import read_10x_h5, read_hdf, read_loom, read_xy_h5
 from .labels import join_labels, read_labels
 from .lines import Say, silent
@@ -26,6 +26,7 @@ __all__ = [
     "is_folder",
     "join_labels",
     "known",
+    "modalities",
     "read",
     "read_10x_h5",
     "read_10x_mtx",

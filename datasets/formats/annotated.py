@@ -77,6 +77,18 @@ def read_h5mu(path: Path, *, part: str | None = None) -> AnnData:
     return adata
 
 
+def modalities(path: Path) -> list[str]:
+    """Return the modalities in an ``.h5mu`` file; raises ``DataError`` if it is none."""
+    import h5py
+
+    def names(one: Path) -> list[str]:
+        with h5py.File(one, "r") as file:
+            return sorted(file["mod"])
+
+    found: list[str] = guard(path, names, ".h5mu file")
+    return found
+
+
 def to_csr(adata: AnnData) -> AnnData:
     """Make X CSR where it holds numbers; other values are left for the checks to name."""
     import numpy as np

@@ -1,0 +1,218 @@
+"""``bench data annotate`` on small files whose answers are worked out by hand."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+from typer.testing import CliRunner
+
+from bench.cli import app
+from bench.datasets._annotate import Window, annotate
+from bench.datasets._tss import read_tss
+from bench.errors import DataError, UsageError
+from bench.pairs import together, write_pair
+
+GENES = ["ABC1", "DEF2", "GHI3", "JKL4", "MNO5", "LOST6"]
+PEAKS = ["chr1:10-14", "1-20-26", "chr2_0_4"]
+BED = """chr1\t100\t101\tABC1\t.\t+\tprotein_coding
+chr1\t90\t91\tABC1\t.\t+\tprotein_coding
+chr2\t500\t501\tDEF2\t.\t-\tprotein_coding
+chr2\t700\t701\tDEF2\t.\t-\tprotein_coding
+1\t5\t6\tGHI3\t.\t+\tlincRNA
+chrX\t10\t11\tJKL4\t.\t+\tprotein_coding
+chrY\t10\t11\tJKL4\t.\t+\tprotein_coding
+chrY\t30\t31\tJKL4\t.\t+\tprotein_coding
+chr3\t1\t2\tMNO5\t.\t+\tprotein_coding
+"""
+GTF = "#!genome\n" + "".join(
+    f'1\tx\t{kind}\t{start}\t{end}\t.\t{strand}\t.\tgene_id "{name}.3"; gene_name "{symbol}";\n'
+    for kind, start, end, strand, name, symbol in [
+        ("gene", 1, 900, "+", "ENSG00000000001", "ABC1"),
+        ("transcript", 91, 200, "+", "ENSG00000000001", "ABC1"),
+        ("transcript", 101, 900, "+", "ENSG00000000001", "ABC1"),
+        ("transcript", 400, 501, "-", "ENSG00000000002", "DEF2"),
+        ("transcript", 400, 701, "-", "ENSG00000000002", "DEF2"),
+    ]
+)
+#         0         1         2         3
+#         0123456789012345678901234567890123456789
+CHR1 = "AAAACCCCGGGGTTTTacgtACGTACGTAAAACCCCGGGG"
+CHR2 = "ACGTACGTAC"
+
+
+def pair(genes: list[str] = GENES, peaks: list[str] = PEAKS):
+    rng = np.random.default_rng(0)
+
+    def counts(names: list[str]) -> AnnData:
+        adata = AnnData(sp.csr_matrix(rng.poisson(2.0, (12, len(names))).astype(np.float32)))
+        adata.obs_names = [f"cell{n}" for n in range(12)]
+        adata.var_names = names
+        return adata
+
+    return counts(genes), counts(peaks)
+
+
+@pytest.fixture
+def files(tmp_path: Path):
+    rna, atac = pair()
+    rna.write_h5ad(tmp_path / "rna.h5ad")
+    atac.write_h5ad(tmp_path / "atac.h5ad")
+    write_pair(together(rna, atac), tmp_path / "pair.h5mu")
+    (tmp_path / "tss.bed").write_text(BED)
+    (tmp_path / "genome.fa").write_text(f">chr1 first\n{CHR1[:30]}\n{CHR1[30:]}\n>2\n{CHR2}\n")
+    return tmp_path
+
+
+def run(folder: Path, *names: str, said: list[str] | None = None, **values):
+    lines = [] if said is None else said
+    settings = {"tss": None, "genome": None, "window": Window(width=8), "out": folder / "out.h5mu"}
+    paths = [folder / name for name in names or ("pair.h5mu",)]
+    return annotate(paths, say=lines.append, **settings | values)
+
+
+@pytest.mark.parametrize("names", [("pair.h5mu",), ("rna.h5ad", "atac.h5ad")])
+def test_everything_is_found_by_name(files: Path, names: tuple[str, ...]):
+    said: list[str] = []
+    run(files, *names, tss=files / "tss.bed", genome=files / "genome.fa", said=said)
+    import mudata
+
+    made = mudata.read_h5mu(files / "out.h5mu")
+    genes, peaks = made["rna"].var, made["atac"].var
+    assert list(genes["chrom"]) == ["chr1", "chr2", "chr1", "chrY", "chr3", ""]
+    assert list(genes["strand"]) == ["+", "-", "+", "+", "+", "."]
+    assert list(genes["tss"]) == [90, 700, 5, 10, 1, -1]
+    assert list(peaks["chrom"]) == ["chr1", "chr1", "chr2"]
+    assert list(peaks["start"]) == [10, 20, 0]
+    assert list(peaks["end"]) == [14, 26, 4]
+    # centres 12, 23 and 2: bases 8 to 15, 19 to 26, and -2 to 5
+    assert list(peaks["sequence"]) == [CHR1[8:16].upper(), CHR1[19:27].upper(), "NN" + CHR2[:6]]
+    assert any("5 of 6 genes found" in line and "1 are not there (first 'LOST6')" in line
+               for line in said)  # fmt: skip
+    assert any(line.startswith("1 windows reach beyond") for line in said)
+    assert any(line.startswith("1 genes of") for line in said)
+
+
+def test_the_window_may_begin_at_the_start(files: Path):
+    made = run(files, genome=files / "genome.fa", window=Window("start", 5))
+    assert list(made["atac"].var["sequence"]) == ["GGTTT", "ACGTA", "ACGTA"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_gtf_counts_from_one(files: Path, packed: bool):
+    path = files / ("x.gtf.gz" if packed else "x.gtf")
+    path.write_bytes(gzip.compress(GTF.encode()) if packed else GTF.encode())
+    found = read_tss(path)
+    assert found.find("ABC1") == ("chr1", "+", 90)
+    assert found.find("DEF2") == ("chr1", "-", 700)
+    assert found.find("ENSG00000000002.17") == ("chr1", "-", 700)
+    assert found.find("GHI3") is None
+
+
+def test_statistics_of_variable_genes_are_those_of_the_counts(files: Path):
+    rng = np.random.default_rng(1)
+    rate = rng.gamma(0.5, 4.0, 200)
+    rna = AnnData(sp.csr_matrix(rng.poisson(rate, (80, 200)).astype(np.float32)))
+    rna.var_names = [f"G{n}A" for n in range(200)]
+    atac = AnnData(sp.csr_matrix(np.ones((80, 3), dtype=np.float32)))
+    atac.var_names = PEAKS
+    write_pair(together(rna, atac), files / "pair.h5mu")
+    made = run(files)
+    dense = rna.X.toarray()
+    np.testing.assert_allclose(made["rna"].var["means"], dense.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(made["rna"].var["variances"], dense.var(axis=0, ddof=1), rtol=1e-5)
+    assert (made["rna"].var["variances_norm"] >= 0).all()
+
+
+# Each missing piece is one line.
+
+
+def fails(folder: Path, match: str, *names: str, kind=DataError, **values):
+    with pytest.raises(kind, match=match) as caught:
+        run(folder, *names, **values)
+    assert "\n" not in str(caught.value)
+
+
+def with_pair(folder: Path, **values) -> Path:
+    write_pair(together(*pair(**values)), folder / "pair.h5mu")
+    return folder
+
+
+def test_peaks_whose_names_say_no_place(files: Path):
+    with_pair(files, peaks=["chr1:1-5", "peak2", "peak3"])
+    fails(files, "no columns chrom, start, end .* 2 of 3 peak names .*first 'peak2'")
+
+
+def test_unequal_barcodes(files: Path):
+    _, atac = pair()
+    atac.obs_names = ["other" if n == 4 else name for n, name in enumerate(atac.obs_names)]
+    atac.write_h5ad(files / "atac.h5ad")
+    fails(files, "2 are in one of them only, the first is 'cell4'", "rna.h5ad", "atac.h5ad")
+
+
+def test_a_contig_that_is_not_in_the_genome(files: Path):
+    with_pair(files, peaks=["chr1:1-5", "chr9:1-5", "chr9:7-9"])
+    fails(files, r"no contig 'chr9' \(2 of 3 peaks", genome=files / "genome.fa")
+
+
+def test_peaks_beyond_the_end_of_the_genome(files: Path):
+    with_pair(files, peaks=["chr1:1-5", "chr2:1-11", "chr1:7-9"])
+    fails(files, "1 of 3 peaks end beyond .*first 'chr2:1-11': chr2 has 10 bases",
+          genome=files / "genome.fa")  # fmt: skip
+
+
+def test_an_index_that_cannot_be_written(files: Path, monkeypatch: pytest.MonkeyPatch):
+    import pyfaidx
+
+    def refuse(self, *given, **more):
+        raise OSError(13, "Permission denied")
+
+    monkeypatch.setattr(pyfaidx.Faidx, "build_index", refuse)
+    fails(files, r"genome.fa.fai cannot be made .*samtools faidx", genome=files / "genome.fa")
+
+
+def test_a_gene_table_of_another_organism(files: Path):
+    with_pair(files, genes=["Abcd", "Defg", "Ghij", "Klmn", "Opqr"])
+    fails(files, "spelled like those of mouse .*'Abcd'.* of human", tss=files / "tss.bed")
+
+
+def test_no_gene_is_in_the_table(files: Path):
+    with_pair(files, genes=["QQQ1", "RRR2"])
+    fails(files, "none of 2 genes .*'QQQ1'", tss=files / "tss.bed")
+
+
+def test_an_annotation_of_another_genome(files: Path):
+    with_pair(files, peaks=["scaffold7:1-5", "scaffold8:1-5"])
+    fails(files, "no chromosome of the peaks .*scaffold7.* another genome", tss=files / "tss.bed")
+
+
+def test_an_empty_cell_is_said(files: Path):
+    rna, atac = pair()
+    atac.X = sp.csr_matrix(np.vstack([np.zeros((1, 3)), np.ones((11, 3))]).astype(np.float32))
+    write_pair(together(rna, atac), files / "pair.h5mu")
+    said: list[str] = []
+    run(files, said=said)
+    assert any("(atac): 1 cells have no counts at all" in line for line in said)
+
+
+@pytest.mark.parametrize("text", ["chr1\t5\tx\n", "chr1\t5\tnine\tABC1\t.\t+\n", ""])
+def test_a_table_that_is_none(files: Path, text: str):
+    (files / "tss.bed").write_text(text)
+    fails(files, "tss.bed: (line 1: expected chromosome|no gene)", tss=files / "tss.bed")
+
+
+def test_the_name_of_the_result(files: Path):
+    fails(files, "ends in .h5mu", kind=UsageError, out=files / "out.h5ad")
+
+
+def test_the_command_writes_the_file(files: Path):
+    given = ["data", "annotate", str(files / "rna.h5ad"), str(files / "atac.h5ad"), "--tss",
+             str(files / "tss.bed"), "--out", str(files / "made.h5mu")]  # fmt: skip
+    ended = CliRunner().invoke(app, given)
+    assert ended.exit_code == 0, ended.output
+    assert (files / "made.h5mu").is_file()
+    assert "12 cells, 6 genes, 3 peaks" in ended.output.replace("\n", " ")
