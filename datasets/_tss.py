@@ -54,7 +54,7 @@ def read_tss(path: Path) -> Annotation:
     for name, found in places.items():
         home, starts = max(found.items(), key=lambda one: len(one[1]))
         genes[name] = (*home, max(starts) if home[1] == "-" else min(starts))
-    return Annotation(str(path), genes, sum(len(found) > 1 for found in places.values()))
+    return Annotation(path.name, genes, sum(len(found) > 1 for found in places.values()))
 
 
 def place_genes(rna: AnnData, annotation: Annotation, where: str) -> str:
