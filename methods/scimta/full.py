@@ -18,6 +18,7 @@ from .settings import SurfingParameters
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    import scipy.sparse as sp
     from anndata import AnnData
     from torch import Tensor, nn
 
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
 _GENE_CELLS = 25_000
 """The gene graph, communities and their interpretation are of up to so many cells."""
-_IMPUTED = (("denoiser", ("alra",)),)
+_IMPUTED = (("denoiser", ("alra", "deep")),)
+_BY_RANK = (("denoiser", ("alra",)),)
+_DEEP = (("denoiser", ("deep",)),)
 
 
 @dataclass(frozen=True)
@@ -99,11 +102,21 @@ class ScIMTA(GraphAutoencoder):
         min_membership: float = Field(
             0.1, ge=0, le=1, description="correlation with the community's eigengene, at least"
         )
-        denoiser: Literal["alra", "none"] = Field("alra", description="imputation")
+        denoiser: Literal["alra", "deep", "none"] = Field(
+            "alra",
+            description="imputation: low rank, or a Gaussian variational autoencoder under the "
+            "same thresholds",
+        )
+        denoiser_epochs: int = Field(
+            60, ge=1, le=1000, description="passes over all cells, denoiser=deep only"
+        )
+        beta: Annotated[float, Search(1e-3, 1.0, log=True, when=_DEEP)] = Field(
+            0.1, ge=0, description="weight of the divergence of the codes, denoiser=deep only"
+        )
         alra_quantile: Annotated[float, Search(1e-4, 1e-2, log=True, when=_IMPUTED)] = Field(
             1e-3, gt=0, lt=0.5, description="of a gene's low-rank values; tells its zeros' reach"
         )
-        alra_threshold: Annotated[float, Search(3.0, 8.0, when=_IMPUTED)] = Field(
+        alra_threshold: Annotated[float, Search(3.0, 8.0, when=_BY_RANK)] = Field(
             6.0, gt=0, description="standard deviations of the gap that shows the rank"
         )
         zero_weight: Annotated[float, Search(0.01, 1.0, log=True, zero=True, when=_IMPUTED)] = (
@@ -231,7 +244,6 @@ class ScIMTA(GraphAutoencoder):
         import scipy.sparse as sp
 
         from .genes import gene_graph, modules, pearson_residuals
-        from .imputation import low_rank_imputation
 
         p = self.params
         cells = np.arange(data.n_obs)
@@ -248,13 +260,24 @@ class ScIMTA(GraphAutoencoder):
             graph.adjacency, resolution=p.gene_resolution, smallest=p.min_community,
             seed=derive(context.seed, "gene modules"),
         )  # fmt: skip
-        imputation = None
-        if p.denoiser == "alra":
-            imputation = low_rank_imputation(
-                sp.csr_matrix(data.X), seed=context.seed, quantile=p.alra_quantile,
-                threshold=p.alra_threshold,
-            )  # fmt: skip
+        imputation = self._imputation(sp.csr_matrix(data.X), context)
         return _Sides(cells, residuals, graph, first, imputation)
+
+    def _imputation(self, values: sp.csr_matrix, context: Context) -> Imputation | None:
+        from .deep import deep_imputation
+        from .imputation import low_rank_imputation
+
+        p = self.params
+        if p.denoiser == "alra":
+            return low_rank_imputation(
+                values, seed=context.seed, quantile=p.alra_quantile, threshold=p.alra_threshold
+            )
+        if p.denoiser == "deep":
+            return deep_imputation(
+                values, context, epochs=p.denoiser_epochs, beta=p.beta,
+                quantile=p.alra_quantile,
+            )  # fmt: skip
+        return None
 
     def _communities(
         self, codes: Tensor, training: SelfTraining | None, names: pd.Index
@@ -300,7 +323,7 @@ class ScIMTA(GraphAutoencoder):
         if len(self._sides.cells) < len(self._names):
             notes["gene graph"] = f"of {len(self._sides.cells)} random cells"
         found = self._sides.imputation
-        if found is not None:
+        if found is not None and self.params.denoiser == "alra":
             how = "by the gap of singular values" if found.by_gap else "no gap, a guess"
             notes["imputation rank"] = f"{found.rank}, {how}"
         return notes

@@ -57,6 +57,16 @@ class Imputation:
         filled[low_rank <= self.limit] = 0.0
         return np.where((observed > 0) & (filled == 0), observed, filled).astype(np.float32)
 
+    def expected(self, chosen: np.ndarray | slice) -> np.ndarray:
+        """Return expected log-normalised values of some cells, dense, float32.
+
+        The low-rank values, negative ones 0. Imputed entries of :meth:`rows` have the moments of
+        what was observed above zero, as published: what a gene is where it is seen. These are
+        nearer to the mean of repeated measurements.
+        """
+        found: np.ndarray = np.maximum(self.left[chosen] @ self.right, 0.0)
+        return found.astype(np.float32)
+
     @property
     def values(self) -> sp.csr_matrix:
         """Imputed values, cells × genes, float32; a zero that is left counts as biological."""
@@ -91,7 +101,7 @@ def low_rank_imputation(
     rank, by_gap = find_rank(core, seed=seed, threshold=threshold)
     right = randomized_svd(core, rank, n_iter=10, random_state=derive(seed, "imputation"))[2]
     left = np.asarray(values @ right.T)
-    limit, slope, shift = _rules(values, left, right, quantile)
+    limit, slope, shift = rules(values, left, right, quantile)
     return Imputation(values, left, right, limit, slope, shift, by_gap)
 
 
@@ -129,7 +139,7 @@ def find_rank(values: sp.csr_matrix, *, seed: int, threshold: float) -> tuple[in
     return max(1, min(20, most // 4)), False
 
 
-def _rules(
+def rules(
     values: sp.csr_matrix, left: np.ndarray, right: np.ndarray, quantile: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return limit, slope and shift of each gene, see :class:`Imputation`."""

@@ -300,8 +300,8 @@ class GraphAutoencoder(Method):
     def _about_clusters(self, found: int, context: Context) -> str:
         p = self.params
         asked = p.n_clusters or context.n_clusters
-        why = "as asked" if p.n_clusters else p.k_from
-        why = "the number of true types" if why == "truth" else why
+        why = "the number of true types" if p.k_from == "truth" else p.k_from
+        why = "as asked" if p.n_clusters else why
         if asked and found < asked:
             return f"{found}; {asked} ({why}) are more than the codes have apart"
         return f"{found}, {why}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -11,9 +13,12 @@ from sklearn.metrics import adjusted_rand_score
 
 from bench.errors import DataError
 from bench.estimator import Estimator
+from bench.method import Context, Knowledge
 from bench.methods.scimta import ScIMTA
+from bench.methods.scimta.deep import deep_imputation
 from bench.methods.scimta.imputation import Imputation
 from bench.methods.scimta.joint import Restoration, RestorationTargets
+from bench.progress import Curves
 
 SHORT = {"pretrain_epochs": 60, "max_epochs": 30}
 
@@ -82,6 +87,43 @@ def test_imputation_is_a_result(done: Estimator):
     expected = plain.method.impute(plain.prepared_)
     totals = np.asarray(plain.prepared_.layers["counts"].sum(axis=1)).ravel()
     np.testing.assert_allclose(expected.sum(axis=1), totals, rtol=1e-3)
+
+
+def test_the_deep_denoiser_keeps_true_zeros():
+    """Half of a type's profile is truly zero; dropouts come from few counts a cell."""
+    rng = np.random.default_rng(0)
+    profile = rng.gamma(2.0, 1.0, (3, 200)) * (rng.random((3, 200)) < 0.5)
+    rate = 300 * (profile / profile.sum(axis=1, keepdims=True))[np.arange(600) % 3]
+    seen = rng.poisson(rate)
+    values = sp.csr_matrix(np.log1p(seen / seen.sum(axis=1, keepdims=True) * 1e4))
+    curves = Curves()
+    told = Context(
+        seed=0, n_clusters=None, device="cpu", threads=1, knowledge=Knowledge(), report=curves,
+        log=print, scratch=Path(),
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        found = deep_imputation(values, told, epochs=50, beta=0.1, quantile=1e-3)
+    imputed = found.rows(slice(None))
+    assert (imputed[rate == 0] == 0).mean() > 0.95
+    assert (imputed[(rate > 0) & (seen == 0)] > 0).mean() > 0.8
+    assert (imputed[seen > 0] > 0).all()
+    losses = curves.values["denoiser_loss"]
+    assert len(losses) == 50
+    assert losses[-1] < losses[0]
+    # Linear and of both signs: what the thresholds rest on.
+    low = (found.left @ found.right)[rate == 0]
+    assert 0.2 < (low < 0).mean() < 0.8
+
+
+def test_the_deep_denoiser_in_a_fit():
+    short = {"pretrain_epochs": 2, "max_epochs": 2, "denoiser_epochs": 2}
+    done = fitted(counts(), denoiser="deep", **short)
+    observed = done.prepared_.X.toarray() > 0
+    assert (done.method.impute(done.prepared_)[observed] > 0).all()
+    assert len(done.curves_["denoiser_loss"]) == 2
+    assert "restoration_loss" in done.curves_
+    assert "imputation rank" not in done.fit_.notes
 
 
 def test_losses_beat_constants(done: Estimator):
