@@ -67,6 +67,8 @@ class Planted(Dataset):
         super().__init__(inner.params)
         self.inner, self.task, self.name = inner, task, inner.name
         self.guided = bool(task.signatures) or task.guide != "true"
+        if hasattr(inner, "card"):  # that of a file is known once it has been read
+            self.card: Card = inner.card
 
     @property
     def paired(self) -> bool:
@@ -105,7 +107,7 @@ class Planted(Dataset):
         Raises ``DataError`` if there is no such type, or too few cells for the prevalence.
         """
         data = self.inner.load()
-        self.card: Card = self.inner.card
+        self.card = self.inner.card
         self.notes = [*self.inner.notes]
         train_share = self.task.train
         if train_share is None and is_paired(data):
