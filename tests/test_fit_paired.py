@@ -1,0 +1,53 @@
+"""``bench fit`` on two parts of the same cells: from one file or two, to one ``.h5mu``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mudata
+import numpy as np
+import pytest
+from mudata import MuData
+from typer.testing import CliRunner
+
+from bench.cli import app
+from bench.datasets.sim_multiome import SimMultiome
+
+
+@pytest.fixture(scope="module")
+def pair() -> MuData:
+    params = SimMultiome.Params(n_cells=80, n_genes=60, n_peaks=200)
+    return SimMultiome(params).load()
+
+
+def fit(*words: str | Path) -> None:
+    done = CliRunner().invoke(app, ["fit", "pca_lsi", *map(str, words), "--no-umap"])
+    assert done.exit_code == 0, done.output
+
+
+def test_one_file_or_two_give_the_same_embedding(pair: MuData, tmp_path: Path):
+    pair.write(tmp_path / "both.h5mu")
+    for name in ("rna", "atac"):
+        pair[name].write(tmp_path / f"{name}.h5ad")
+    fit(tmp_path / "both.h5mu", "--out", tmp_path / "one")
+    fit(tmp_path / "rna.h5ad", "--atac", tmp_path / "atac.h5ad", "--out", tmp_path / "two")
+    one, two = (mudata.read_h5mu(tmp_path / name / "result.h5mu") for name in ("one", "two"))
+    assert list(one.obs_names) == list(pair.obs_names)
+    (key,) = one.obsm.keys() - {"rna", "atac"}
+    np.testing.assert_array_equal(one.obsm[key], two.obsm[key])
+    counts = one["atac"].layers["counts"]
+    there = [list(pair["atac"].var_names).index(peak) for peak in one["atac"].var_names]
+    np.testing.assert_array_equal(counts.toarray(), pair["atac"].X[:, there].toarray())
+
+
+def test_unequal_cells_are_one_line(pair: MuData, tmp_path: Path):
+    pair["rna"].write(tmp_path / "rna.h5ad")
+    peaks = pair["atac"].copy()
+    peaks.obs_names = [f"other{name}" for name in peaks.obs_names]
+    peaks.write(tmp_path / "atac.h5ad")
+    words = ["fit", "pca_lsi", tmp_path / "rna.h5ad", "--atac", tmp_path / "atac.h5ad"]
+    done = CliRunner().invoke(app, [*map(str, words), "--out", str(tmp_path / "out")])
+    assert done.exit_code != 0
+    assert "80" in str(done.exception)
+    assert "\n" not in str(done.exception)
+    assert not (tmp_path / "out").exists()
