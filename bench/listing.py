@@ -182,6 +182,8 @@ def leaderboard_table(results: pd.DataFrame) -> Table:
 
     Paired data add the mean of two scores of unseen cells.
     """
+    from rich.text import Text
+
     from bench.reports.names import label
     from bench.reports.tables import leaderboard
 
@@ -216,7 +218,8 @@ def leaderboard_table(results: pd.DataFrame) -> Table:
         if row["note"] and row["family"] != "control":
             notes.append(f"{row['method']}: {row['note']}")
     table = _table(rows)
-    table.caption, table.caption_justify = "\n".join(notes), "left"
+    # As text: brackets of names would be read as rich's own markup.
+    table.caption, table.caption_justify = Text("\n".join(notes), style="table.caption"), "left"
     return table
 
 

@@ -236,3 +236,18 @@ def test_a_card_imports_nothing_heavy(name: str):
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ran.stdout.strip() == "[]", ran.stderr + ran.stdout
+
+
+def test_brackets_of_names_stay_in_the_notes_of_the_leaderboard(monkeypatch: pytest.MonkeyPatch):
+    import pandas as pd
+
+    from bench.listing import leaderboard_table
+
+    board = {
+        "rank": None, "method": "pca", "ARI (k-means)": None, "± 95 %": None, "mean rank": None,
+        "datasets": "0 of 1", "failed jobs": 0, "median time (s)": None, "family": "baseline",
+        "note": "skipped: use 'sim_multiome[part=rna]'",
+    }  # fmt: skip
+    monkeypatch.setattr("bench.reports.tables.leaderboard", lambda table: pd.DataFrame([board]))
+    caption = leaderboard_table(pd.DataFrame()).caption
+    assert str(caption) == "pca: skipped: use 'sim_multiome[part=rna]'"
