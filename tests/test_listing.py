@@ -243,9 +243,10 @@ def test_brackets_of_names_stay_in_the_notes_of_the_leaderboard(monkeypatch: pyt
 
     from bench.listing import leaderboard_table
 
+    nan = float("nan")
     board = {
-        "rank": None, "method": "pca", "ARI (k-means)": None, "± 95 %": None, "mean rank": None,
-        "datasets": "0 of 1", "failed jobs": 0, "median time (s)": None, "family": "baseline",
+        "rank": None, "method": "pca", "ARI (k-means)": nan, "± 95 %": nan, "mean rank": nan,
+        "datasets": "0 of 1", "failed jobs": 0, "median time (s)": nan, "family": "baseline",
         "note": "skipped: use 'sim_multiome[part=rna]'",
     }  # fmt: skip
     monkeypatch.setattr("bench.reports.tables.leaderboard", lambda table: pd.DataFrame([board]))
