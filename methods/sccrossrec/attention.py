@@ -1,0 +1,174 @@
+"""Top-k attention of genes to peaks, exact, without a tensor of size genes × peaks.
+
+Which peaks a gene selects is found without gradients, one chromosome at a time; the scores of the
+selected pairs alone are then computed again with gradients.
+
+In the published form the scores of all pairs are multiplied by the mask of equal chromosomes, so
+that a pair across chromosomes has score 0 and sigmoid 0.5: such pairs fill slots for which a
+chromosome has no positive score, share in the softmax, and get weight 0 by the threshold. Here
+they are slots without a peak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Extra = Callable[[Tensor, Tensor], Tensor]
+"""From the numbers of some genes and peaks of the graph to what is added to their scores,
+(genes, peaks); minus infinity where they cannot attend."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How scores become weights; see the parameters of the same names."""
+
+    top_k: int = 10
+    threshold: float = 0.8
+    sigmoid: bool = True
+    """Softmax of sigmoids, cut at the threshold; False: softmax of scores / √width."""
+    fill: bool = True
+    """Pairs across chromosomes have score 0 (``multiply``); False: they are no candidates."""
+
+
+@dataclass(frozen=True)
+class Selected:
+    """What each gene selects."""
+
+    peak: Tensor
+    """Genes × slots; -1: no peak in this slot."""
+    filled: Tensor
+    """Genes × slots: True for a pair across chromosomes, of score 0."""
+    extra: Tensor
+    """Genes × slots: what is added to the score."""
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Weights of the selected pairs, genes × slots; 0 where a slot has no peak."""
+
+    weight: Tensor
+    peak: Tensor
+
+    def to_genes(self, values: Tensor) -> Tensor:
+        """Return A · values, (genes, width), for values of peaks."""
+        taken = values[self.peak.clamp(min=0)]
+        return (self.weight.unsqueeze(2) * taken).sum(dim=1)
+
+    def to_peaks(self, values: Tensor, n_peaks: int) -> Tensor:
+        """Return Aᵀ · values, (peaks, width), for values of genes."""
+        spread = (self.weight.unsqueeze(2) * values.unsqueeze(1)).flatten(0, 1)
+        into = values.new_zeros(n_peaks, values.shape[1])
+        return into.index_add(0, self.peak.clamp(min=0).flatten(), spread)
+
+    def on_peaks(self, of_genes: Tensor, n_peaks: int) -> Tensor:
+        """Return Aᵀ · of_genes, (peaks,), for one number a gene."""
+        spread = (self.weight * of_genes.unsqueeze(1)).flatten()
+        into = of_genes.new_zeros(n_peaks)
+        return into.index_add(0, self.peak.clamp(min=0).flatten(), spread)
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    gene_chrom: Tensor,
+    peak_chrom: Tensor,
+    rules: Rules,
+    extra: Extra | None = None,
+) -> Attention:
+    """Return the attention of each gene (rows of ``query``) to the peaks (rows of ``key``).
+
+    ``gene_chrom``, ``peak_chrom``: codes, -1 for unknown, which pairs with nothing. Of equal
+    scores the peaks that come first are selected.
+    """
+    with torch.no_grad():
+        chosen = _select(query, key, gene_chrom, peak_chrom, rules, extra)
+    real = chosen.peak >= 0
+    # Only real pairs are computed: many slots of a small graph have no peak.
+    gene, slot = real.nonzero(as_tuple=True)
+    pairs = (query[gene] * key[chosen.peak[gene, slot]]).sum(dim=1) * _scale(query, rules)
+    score = torch.where(chosen.filled, 0.0, -torch.inf).to(query.dtype)
+    score = score.index_put((gene, slot), pairs + chosen.extra[gene, slot])
+    if rules.sigmoid:
+        share = torch.sigmoid(score)
+        exponent = torch.where(real | chosen.filled, share, -torch.inf)
+        weight = _softmax(exponent) * ((share > rules.threshold) & real)
+    else:
+        weight = _softmax(score)
+    return Attention(weight, chosen.peak)
+
+
+def _softmax(score: Tensor) -> Tensor:
+    """Return the softmax of each row; zeros for a row without candidates, with zero gradient."""
+    none = torch.isneginf(score).all(dim=1, keepdim=True)
+    return torch.softmax(score.masked_fill(none, 0.0), dim=1).masked_fill(none, 0.0)
+
+
+def _scale(query: Tensor, rules: Rules) -> float:
+    return 1.0 if rules.sigmoid else query.shape[1] ** -0.5
+
+
+def _select(
+    query: Tensor, key: Tensor, gene_chrom: Tensor, peak_chrom: Tensor, rules: Rules,
+    extra: Extra | None,
+) -> Selected:  # fmt: skip
+    n_genes, n_peaks = len(query), len(key)
+    slots = min(rules.top_k, n_peaks)
+    best = query.new_full((n_genes, slots), -torch.inf)
+    peak = torch.full((n_genes, slots), -1, device=query.device)
+    added = torch.zeros_like(best)
+    within = torch.zeros(n_genes, dtype=torch.long, device=query.device)
+    for chromosome in torch.unique(gene_chrom):
+        rows = (gene_chrom == chromosome).nonzero().flatten()
+        columns = (peak_chrom == chromosome).nonzero().flatten()
+        if chromosome < 0 or not len(columns):
+            continue
+        within[rows] = len(columns)
+        score = (query[rows] @ key[columns].T).mul_(_scale(query, rules))
+        bonus = None if extra is None else extra(rows, columns)
+        if bonus is not None:
+            score += bonus
+        if rules.sigmoid:
+            # Of the sigmoids, as published: large scores of float32 tie at 1.
+            score = torch.where(torch.isneginf(score), score, torch.sigmoid(score))
+        width = min(slots, len(columns))
+        value, place = _top(score, width)
+        best[rows, :width] = value
+        peak[rows, :width] = torch.where(torch.isneginf(value), -1, columns[place])
+        if bonus is not None:
+            added[rows, :width] = bonus.gather(1, place)
+    filled = torch.zeros_like(best, dtype=torch.bool)
+    if rules.fill:
+        best, peak, filled, added = _fill(best, peak, added, n_peaks - within)
+    return Selected(peak, filled, added.masked_fill(peak < 0, 0.0))
+
+
+def _top(score: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Return the largest ``width`` values of each row, of equal ones the first columns."""
+    value, place = torch.topk(score, width, dim=1)
+    last = value[:, -1:]
+    tied = ((score >= last).sum(dim=1) > width) & ~torch.isneginf(last[:, 0])
+    if tied.any():
+        order = torch.argsort(score[tied], dim=1, descending=True, stable=True)[:, :width]
+        place[tied] = order
+        value[tied] = score[tied].gather(1, order)
+    return value, place
+
+
+def _fill(
+    best: Tensor, peak: Tensor, added: Tensor, outside: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the slots of best sigmoids among own peaks and the 0.5 of ``outside`` others."""
+    slots = best.shape[1]
+    numbers = torch.arange(slots, device=best.device)
+    half = torch.where(numbers < outside.unsqueeze(1), 0.5, -torch.inf).to(best.dtype)
+    both = torch.cat([best, half], dim=1)
+    value, place = torch.topk(both, slots, dim=1)
+    own = place < slots
+    at = place.clamp(max=slots - 1)
+    peak = torch.where(own & ~torch.isneginf(value), peak.gather(1, at), -1)
+    filled = ~own & ~torch.isneginf(value)
+    return value, peak, filled, added.gather(1, at)

@@ -1,0 +1,238 @@
+"""Which open peaks explain the expression of a gene: gates of pairs, learned from both parts.
+
+The expression of gene g in cell i, standardised over the training cells, is modelled as
+
+    z_ig = Σ_f u_if W_fg + β Σ_p b_gp (x_ip - f_p) + noise of variance σ²_g
+
+with u the components of the chromatin (so that what cell types share is not taken for a link), x
+the binary peaks and f their mean, and b_gp in {0, 1} for each candidate pair. The prior log odds
+of b depend on the distance from the gene's start only. The posterior q(b_gp = 1) = sigmoid(S_gp)
+is found by variational Bayes (mean field): S is the prior log odds plus
+
+    [β C_gp + β² q_gp n_p - β² n_p / 2] / σ²_g,
+
+C the sum over cells of x - f times the residual, n_p the sum of (x - f)². S is the score of the
+attention, Σ_p sigmoid(S_gp) (x - f)_p the soft count of open linked peaks. β, W, σ² and the prior
+are estimated between passes (empirical Bayes); the prior is learned across genes, never given.
+
+One β for all pairs, positive: a peak that silences a gene is not found.
+Source: spike-and-slab variational inference as in Titsias and Lázaro-Gredilla 2011 (NeurIPS 24),
+with one shared slab.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import scipy.sparse as sp
+
+from .graph import Candidates
+
+EDGES = (5e3, 1e4, 2.5e4, 5e4, 1e5, 2.5e5, 5e5, 1e6)
+"""Bounds of the classes of distance, base pairs."""
+_BLOCK = 512
+_CLIP = 5.0
+
+
+@dataclass
+class Expression:
+    """Standardised log expression of all genes in a block of cells."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(cls, matrix: sp.csr_matrix) -> Expression:
+        """Return the standardisation of these cells."""
+        mean = np.asarray(matrix.mean(axis=0)).ravel()
+        square = np.asarray(matrix.multiply(matrix).mean(axis=0)).ravel()
+        spread = np.sqrt(np.maximum(square - mean**2, 0.0))
+        return cls(mean, np.where(spread > 1e-6, spread, np.inf))
+
+    def __call__(self, matrix: sp.csr_matrix) -> np.ndarray:
+        """Return (cells, genes), clipped; 0 for a gene that does not vary."""
+        dense = (matrix.toarray() - self.mean) / self.scale
+        return np.clip(dense, -_CLIP, _CLIP)
+
+
+@dataclass
+class Links:
+    """The fitted gates, and what predicts expression from open peaks."""
+
+    pairs: Candidates
+    share: np.ndarray
+    """f, mean of each peak over the training cells."""
+    score: np.ndarray
+    """S of each pair."""
+    factors: np.ndarray
+    """W, components × genes."""
+    effect: float
+    """β."""
+    noise: np.ndarray
+    """σ² of each gene."""
+    prior: np.ndarray
+    """Share of linked pairs in each class of distance."""
+    curve: list[float] = field(default_factory=list)
+    """Mean squared residual after each pass."""
+
+    @property
+    def gate(self) -> np.ndarray:
+        """Posterior probability that a pair is linked."""
+        return _sigmoid(self.score)
+
+    def matrix(self) -> sp.csr_matrix:
+        """Return the gates, genes × peaks, sparse."""
+        return self.pairs.matrix(self.gate, len(self.share))
+
+    def soft_count(self, peaks: sp.csr_matrix, gates: sp.csr_matrix | None = None) -> np.ndarray:
+        """Return Σ_p gate_gp (x_ip - f_p), (cells, genes)."""
+        gates = self.matrix() if gates is None else gates
+        return (peaks @ gates.T).toarray() - gates @ self.share
+
+    def predict(self, peaks: sp.csr_matrix, components: np.ndarray) -> np.ndarray:
+        """Return the expected standardised expression, (cells, genes)."""
+        return components @ self.factors + self.effect * self.soft_count(peaks)
+
+    def evidence(self, z: np.ndarray, expected: np.ndarray) -> np.ndarray:
+        """Return the log likelihood ratio of each row pair against expectation 0, (pairs,)."""
+        return ((z * expected - 0.5 * expected**2) / self.noise).sum(axis=1)
+
+
+def learn(
+    pairs: Candidates, z_of: Expression, rna: sp.csr_matrix, peaks: sp.csr_matrix,
+    components: np.ndarray, n_passes: int, report: object = None,
+) -> Links:  # fmt: skip
+    """Return the gates of ``pairs`` after ``n_passes`` passes over the cells.
+
+    ``rna``: log-normalised expression, ``peaks``: 0/1, both CSR; ``components``: cells × factors.
+    ``report(pass, loss)`` is called after each pass.
+    """
+    n_cells, n_genes = rna.shape
+    share = np.asarray(peaks.mean(axis=0)).ravel()
+    size = n_cells * share * (1 - share)
+    kind = _classes(pairs)
+    genes = pairs.gene
+    per_gene = max(1.0, len(pairs) / max(1, len(np.unique(genes))))
+    # Two links a gene to begin with, whatever the distance; both are learned from then on.
+    prior = np.full(len(EDGES) + 2, min(0.2, 2 / per_gene))
+    state = Links(
+        pairs, share, _logit(prior)[kind], np.zeros((components.shape[1], n_genes)), 0.3,
+        np.ones(n_genes), prior,
+    )  # fmt: skip
+    for number in range(n_passes):
+        sums = _pass(state, z_of, rna, peaks, components)
+        _update(state, sums, size[pairs.peak], kind, n_cells, first=number == 0)
+        state.curve.append(float(sums.squares.sum() / (n_cells * n_genes)))
+        if callable(report):
+            report(number + 1, state.curve[-1])
+    return state
+
+
+@dataclass
+class _Sums:
+    """What a pass over the cells adds up, with the gates of before."""
+
+    cross: np.ndarray
+    """C: centred peak times residual, of each pair."""
+    squares: np.ndarray
+    """Squared residuals of each gene."""
+    explained: np.ndarray
+    """Of each gene: soft count times the residual without the gates."""
+    counted: np.ndarray
+    """Of each gene: squared soft count."""
+    factor_cross: np.ndarray
+    """Components × genes: component times the residual without the components."""
+    factor_square: np.ndarray
+    """Components × components."""
+
+
+def _pass(
+    state: Links, z_of: Expression, rna: sp.csr_matrix, peaks: sp.csr_matrix,
+    components: np.ndarray,
+) -> _Sums:  # fmt: skip
+    n_genes, n_factors = rna.shape[1], components.shape[1]
+    gates = state.matrix()
+    sums = _Sums(
+        np.zeros(len(state.pairs)), np.zeros(n_genes), np.zeros(n_genes), np.zeros(n_genes),
+        np.zeros((n_factors, n_genes)), np.zeros((n_factors, n_factors)),
+    )  # fmt: skip
+    total = np.zeros(n_genes)
+    for start in range(0, rna.shape[0], _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        x, u, z = peaks[rows], components[rows], z_of(rna[rows])
+        counted = state.soft_count(x, gates)
+        without_gates = z - u @ state.factors
+        residual = without_gates - state.effect * counted
+        sums.squares += (residual**2).sum(axis=0)
+        sums.explained += (counted * without_gates).sum(axis=0)
+        sums.counted += (counted**2).sum(axis=0)
+        sums.factor_cross += u.T @ (z - state.effect * counted)
+        sums.factor_square += u.T @ u
+        total += residual.sum(axis=0)
+        sums.cross += _at_pairs(state.pairs, x, residual)
+    sums.cross -= state.share[state.pairs.peak] * total[state.pairs.gene]
+    return sums
+
+
+def _at_pairs(pairs: Candidates, peaks: sp.csr_matrix, residual: np.ndarray) -> np.ndarray:
+    """Return Σ_i residual_ig x_ip of each pair; only cells where the peak is open count."""
+    columns = sp.csc_matrix(peaks)
+    out = np.zeros(len(pairs))
+    for gene, (low, high) in enumerate(zip(pairs.start[:-1], pairs.start[1:], strict=True)):
+        if high > low:
+            # Σ over open cells, of this gene's peaks only.
+            out[low:high] = columns[:, pairs.peak[low:high]].T @ residual[:, gene]
+    return out
+
+
+def _update(
+    state: Links, sums: _Sums, size: np.ndarray, kind: np.ndarray, n_cells: int, *, first: bool
+) -> None:
+    """Set gates, prior, noise, effect and factors from the sums of a pass."""
+    gate, gene = state.gate, state.pairs.gene
+    noise = state.noise[gene]
+    beta = state.effect
+    found = (beta * (sums.cross + beta * gate * size) - 0.5 * beta**2 * size) / noise
+    target = _logit(state.prior)[kind] + found
+    # Half steps: gates of correlated peaks would swing against each other.
+    state.score = target if first else 0.5 * state.score + 0.5 * target
+    new = state.gate
+    for number in range(len(state.prior)):
+        here = kind == number
+        if here.any():
+            # One linked pair in a hundred is worth as much as two pairs of data.
+            state.prior[number] = (new[here].sum() + 0.02) / (here.sum() + 2.0)
+    spread = np.bincount(gene, gate * (1 - gate) * size, len(state.noise))
+    state.noise = np.maximum((sums.squares + beta**2 * spread) / n_cells, 0.05)
+    weight = 1 / state.noise
+    power = ((sums.counted + spread) * weight).sum()
+    if power > 0:
+        state.effect = float(np.clip((sums.explained * weight).sum() / power, 0.05, 3.0))
+    if len(sums.factor_square):
+        state.factors = _ridge(sums.factor_square, sums.factor_cross, state)
+
+
+def _ridge(square: np.ndarray, cross: np.ndarray, state: Links) -> np.ndarray:
+    """Return the posterior mean of W; its prior variance is that of the present W and 1e-3."""
+    variance = (state.factors**2).mean() + 1e-3
+    penalty = float(np.median(state.noise)) / variance
+    factors: np.ndarray = np.linalg.solve(square + penalty * np.eye(len(square)), cross)
+    return factors
+
+
+def _classes(pairs: Candidates) -> np.ndarray:
+    """Return the class of distance of each pair; one more for pairs without distance."""
+    if pairs.distance is None:
+        return np.full(len(pairs), len(EDGES) + 1)
+    kind = np.searchsorted(EDGES, pairs.distance, side="right")
+    return np.where(pairs.distance < 0, len(EDGES) + 1, kind)
+
+
+def _sigmoid(score: np.ndarray) -> np.ndarray:
+    return 0.5 * (1 + np.tanh(0.5 * score))
+
+
+def _logit(share: np.ndarray) -> np.ndarray:
+    bounded = np.clip(share, 1e-6, 1 - 1e-6)
+    return np.log(bounded / (1 - bounded))

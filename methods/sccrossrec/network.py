@@ -1,0 +1,208 @@
+"""The published network on one graph: node features, attention, pools, matching, translation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .attention import Attention, Extra, Rules, attend
+
+_CHUNK = 2**22
+"""Scores of the translation that are held at once."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes of one graph: genes of one cell and peaks of the same or another cell."""
+
+    genes: Tensor
+    expression: Tensor
+    gene_share: Tensor
+    """Weight of each gene in the pool, sums to one."""
+    peaks: Tensor
+    openness: Tensor
+    peak_share: Tensor
+    extra: Extra | None = None
+    """What is added to the scores, by position in ``genes`` and ``peaks``."""
+
+
+class SequenceEncoder(nn.Module):
+    """Bases → 32 numbers: a convolution of 64 motifs of 15 bases, maximum over positions."""
+
+    width = 32
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.motifs = nn.Conv1d(4, 64, 15)
+        self.out = nn.Linear(64, self.width)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Return (peaks, 32) of codes (peaks, bases): A 0, C 1, G 2, T 3, other 4."""
+        bases = functional.one_hot(codes.long(), 5)[..., :4].to(self.out.weight.dtype)
+        maps = functional.relu(self.motifs(bases.transpose(1, 2)))
+        return self.out(maps.amax(dim=2))
+
+
+class Nodes(nn.Module):
+    """Embedding and static features of one kind of node → three linear maps of width ``hidden``.
+
+    The value of a node in a cell enters as a term of rank one, so that everything else is
+    computed once for all cells of a step.
+    """
+
+    def __init__(
+        self, static: Tensor, codes: Tensor | None, id_dim: int, hidden: int, *, sparse: bool
+    ) -> None:
+        super().__init__()
+        self.register_buffer("static", static)
+        self.register_buffer("codes", codes)
+        self.table = nn.Embedding(len(static), id_dim, sparse=sparse)
+        self.sequence = None if codes is None else SequenceEncoder()
+        width = id_dim + static.shape[1] + (0 if codes is None else SequenceEncoder.width)
+        self.maps = nn.Linear(width, 3 * hidden)
+        bound = (width + 1) ** -0.5
+        self.value = nn.Parameter(torch.empty(3 * hidden).uniform_(-bound, bound))
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        """Return the maps without the value, (nodes, 3 · hidden)."""
+        static: Any = self.static
+        parts = [self.table(nodes), static[nodes]]
+        if self.sequence is not None:
+            codes: Any = self.codes
+            parts.append(self.sequence(codes[nodes]))
+        return self.maps(torch.cat(parts, dim=1))
+
+
+class Network(nn.Module):
+    """Attention between genes and peaks, mean pools of both, a matching head.
+
+    Queries, keys and values are linear maps; the update of a node is a linear map of what it
+    attends to and of itself. Published switches for more heads and layers do nothing and are left
+    out. Pools are taken before the (linear) update, which gives the same.
+    """
+
+    def __init__(
+        self, genes: Nodes, peaks: Nodes, hidden: int, dropout: float, rules: Rules,
+        gene_chrom: Tensor, peak_chrom: Tensor,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.genes, self.peaks, self.rules, self.hidden = genes, peaks, rules, hidden
+        self.register_buffer("gene_chrom", gene_chrom)
+        self.register_buffer("peak_chrom", peak_chrom)
+        self.gene_update = nn.Linear(2 * hidden, hidden)
+        self.peak_update = nn.Linear(2 * hidden, hidden)
+        self.head = nn.Sequential(
+            nn.Linear(2 * hidden, 128), nn.ReLU(), nn.Dropout(dropout),
+            nn.Linear(128, 64), nn.ReLU(), nn.Dropout(dropout), nn.Linear(64, 2),
+        )  # fmt: skip
+
+    def attention(self, graph: Graph, gene_maps: Tensor, peak_maps: Tensor) -> Attention:
+        """Return the weights of the pairs of a graph; maps with the value of each node."""
+        h = self.hidden
+        gene_chrom: Any = self.gene_chrom
+        peak_chrom: Any = self.peak_chrom
+        return attend(
+            gene_maps[:, :h], peak_maps[:, :h], gene_chrom[graph.genes],
+            peak_chrom[graph.peaks], self.rules, graph.extra,
+        )  # fmt: skip
+
+    def with_values(
+        self, graph: Graph, gene_maps: Tensor, peak_maps: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the maps of the nodes of a graph, with their values."""
+        return (
+            gene_maps + graph.expression.unsqueeze(1) * self.genes.value,
+            peak_maps + graph.openness.unsqueeze(1) * self.peaks.value,
+        )
+
+    def pools(self, graph: Graph, gene_maps: Tensor, peak_maps: Tensor) -> Tensor:
+        """Return the pooled genes and the pooled peaks, (2 · hidden,); zeros without nodes."""
+        h, n_peaks = self.hidden, len(graph.peaks)
+        if not len(graph.genes) or not n_peaks:
+            return gene_maps.new_zeros(2 * h)
+        genes, peaks = self.with_values(graph, gene_maps, peak_maps)
+        found = self.attention(graph, genes, peaks)
+        on_peaks = found.on_peaks(graph.gene_share, n_peaks)
+        on_genes = (found.weight * graph.peak_share[found.peak.clamp(min=0)]).sum(dim=1)
+        heard = on_peaks @ peaks[:, h : 2 * h]
+        told = on_genes @ genes[:, h : 2 * h]
+        return torch.cat(
+            [
+                self.gene_update(torch.cat([heard, graph.gene_share @ genes[:, 2 * h :]])),
+                self.peak_update(torch.cat([told, graph.peak_share @ peaks[:, 2 * h :]])),
+            ]
+        )
+
+    def forward(self, graphs: list[Graph]) -> tuple[Tensor, Tensor]:
+        """Return pools (graphs, 2 · hidden) and logits (graphs, 2) of several graphs.
+
+        Maps are computed once for the nodes that occur in any of them.
+        """
+        gene, of_gene = torch.unique(torch.cat([g.genes for g in graphs]), return_inverse=True)
+        peak, of_peak = torch.unique(torch.cat([g.peaks for g in graphs]), return_inverse=True)
+        gene_maps, peak_maps = self.genes(gene), self.peaks(peak)
+        gene_at = of_gene.split([len(g.genes) for g in graphs])
+        peak_at = of_peak.split([len(g.peaks) for g in graphs])
+        pools = torch.stack([
+            self.pools(graph, gene_maps[rows], peak_maps[columns])
+            for graph, rows, columns in zip(graphs, gene_at, peak_at, strict=True)
+        ])  # fmt: skip
+        return pools, self.head(pools)
+
+    def translation_queries(self) -> Tensor:
+        """Return a query of every gene, (genes, hidden): value 1, static features cut to integers.
+
+        As published: the numbers after the decimal point of means and variances are lost.
+        """
+        genes, h = self.genes, self.hidden
+        static: Any = genes.static
+        inputs = torch.cat([genes.table.weight, static.trunc()], dim=1)
+        return inputs @ genes.maps.weight[:h].T + genes.maps.bias[:h] + genes.value[:h]
+
+    def translate(self, graph: Graph, *, hard: bool, threshold: float) -> Tensor:
+        """Return one number a gene, (genes,), from the open peaks of a cell.
+
+        ``hard``: 1 if more than ``threshold`` peaks have a sigmoid above 0.8, with straight-through
+        gradients; else the sum of the sigmoids.
+        """
+        keys = self.peaks(graph.peaks)[:, : self.hidden]
+        keys = keys + graph.openness.unsqueeze(1) * self.peaks.value[: self.hidden]
+        limit = self.rules.threshold if hard else None
+        count: Tensor = _Count.apply(self.translation_queries(), keys, limit)  # type: ignore[no-untyped-call]
+        if not hard:
+            return count
+        # The value of the step, the gradient of the count.
+        return count + ((count > threshold).to(count.dtype) - count).detach()
+
+
+class _Count(torch.autograd.Function):
+    """Σ over keys of [sigmoid(q · k) > limit], or of the sigmoid; backward as of the sigmoid.
+
+    Scores are computed in chunks of queries, forward and again backward, and only for queries
+    that have a gradient.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, limit: float | None) -> Tensor:
+        ctx.save_for_backward(query, key)
+        parts = []
+        for rows in query.split(max(1, _CHUNK // max(1, len(key)))):
+            share = torch.sigmoid(rows @ key.T)
+            parts.append((share if limit is None else (share > limit).to(share.dtype)).sum(dim=1))
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+        query, key = ctx.saved_tensors
+        for_query, for_key = torch.zeros_like(query), torch.zeros_like(key)
+        wanted = grad.nonzero().flatten()
+        for rows in wanted.split(max(1, _CHUNK // max(1, len(key)))):
+            share = torch.sigmoid(query[rows] @ key.T)
+            slope = share * (1 - share) * grad[rows].unsqueeze(1)
+            for_query[rows] = slope @ key
+            for_key += slope.T @ query[rows]
+        return for_query, for_key, None
