@@ -67,11 +67,11 @@ def _directions(rows: sp.csr_matrix, n: int, seed: int) -> np.ndarray:
     return fitted.components_.T
 
 
-def svd_start(matrix: sp.csr_matrix, width: int, seed: int) -> np.ndarray:
-    """Return a first embedding, (features, width): loadings of unit scale, then small noise."""
+def svd_start(matrix: sp.csr_matrix, width: int, n: int, seed: int) -> np.ndarray:
+    """Return a first embedding, (features, width): ``n`` loadings of unit scale, small noise."""
     rng = np.random.default_rng(seed)
-    table = rng.normal(0.0, 0.1, (matrix.shape[1], width))
-    found = _directions(matrix, min(width, 50), seed)
+    table = rng.normal(0.0, 0.01, (matrix.shape[1], width))
+    found = _directions(matrix, min(width, n), seed)
     if found.size:
         table[:, : found.shape[1]] = found / max(found.std(), 1e-9)
     return table.astype(np.float32)
@@ -142,6 +142,14 @@ def stored_scores(matrix: sp.csr_matrix) -> sp.csr_matrix:
 def values(part: AnnData) -> sp.csr_matrix:
     """Return the prepared matrix of a modality."""
     return csr(part.X)
+
+
+def relative(part: AnnData) -> sp.csr_matrix:
+    """Return log(1 + counts / size factor): the logarithm bends at one count of a median cell."""
+    counts = csr(part.layers["counts"])
+    size = np.asarray(part.obs["size_factor"], dtype=np.float64)
+    scaled = sp.diags_array(1 / np.where(size > 0, size, 1.0)).tocsr() @ counts
+    return sp.csr_matrix(scaled.log1p(), dtype=np.float32)
 
 
 def opened(part: AnnData) -> sp.csr_matrix:

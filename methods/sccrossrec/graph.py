@@ -128,7 +128,9 @@ def candidates(sites: Sites, distance: int | None) -> Candidates:
     for gene, c in enumerate(sites.gene_chrom):
         peaks = on.get(c, none)
         if near:
-            assert sites.tss is not None and sites.centre is not None and distance is not None
+            assert sites.tss is not None
+            assert sites.centre is not None
+            assert distance is not None
             start = sites.tss[gene]
             low, high = np.searchsorted(sites.centre[peaks], [start - distance, start + distance])
             while high < len(peaks) and sites.centre[peaks[high]] == start + distance:
@@ -139,7 +141,8 @@ def candidates(sites: Sites, distance: int | None) -> Candidates:
     peak = np.concatenate(chosen).astype(np.int64) if chosen else none
     apart = None
     if sites.measured:
-        assert sites.tss is not None and sites.centre is not None
+        assert sites.tss is not None
+        assert sites.centre is not None
         gene = np.repeat(np.arange(len(chosen)), np.diff(starts))
         apart = np.where(sites.tss[gene] >= 0, np.abs(sites.centre[peak] - sites.tss[gene]), -1)
     return Candidates(starts, peak, apart)

@@ -2,18 +2,19 @@
 
 The expression of gene g in cell i, standardised over the training cells, is modelled as
 
-    z_ig = Σ_f u_if W_fg + β Σ_p b_gp (x_ip - f_p) + noise of variance σ²_g
+    z_ig = Σ_f u_if W_fg + β Σ_p b_gp (x_ip - d_i f_p) + noise of variance σ²_g
 
 with u the components of the chromatin (so that what cell types share is not taken for a link), x
-the binary peaks and f their mean, and b_gp in {0, 1} for each candidate pair. The prior log odds
+the binary peaks, f their mean, d the depth of the cell relative to the mean, and b_gp in {0, 1}
+for each candidate pair. The prior log odds
 of b depend on the distance from the gene's start only. The posterior q(b_gp = 1) = sigmoid(S_gp)
 is found by variational Bayes (mean field): S is the prior log odds plus
 
     [β C_gp + β² q_gp n_p - β² n_p / 2] / σ²_g,
 
-C the sum over cells of x - f times the residual, n_p the sum of (x - f)². S is the score of the
-attention, Σ_p sigmoid(S_gp) (x - f)_p the soft count of open linked peaks. β, W, σ² and the prior
-are estimated between passes (empirical Bayes); the prior is learned across genes, never given.
+C the sum over cells of x - d f times the residual, n_p the sum of (x - f)². S is the score of the
+attention, Σ_p sigmoid(S_gp) (x - d f)_p the soft count of open linked peaks. β, W, σ² and the
+prior are estimated between passes (empirical Bayes); the prior is learned across genes, not given.
 
 One β for all pairs, positive: a peak that silences a gene is not found.
 Source: spike-and-slab variational inference as in Titsias and Lázaro-Gredilla 2011 (NeurIPS 24),
@@ -86,9 +87,13 @@ class Links:
         return self.pairs.matrix(self.gate, len(self.share))
 
     def soft_count(self, peaks: sp.csr_matrix, gates: sp.csr_matrix | None = None) -> np.ndarray:
-        """Return Σ_p gate_gp (x_ip - f_p), (cells, genes)."""
+        """Return Σ_p gate_gp (x_ip - d_i f_p), (cells, genes)."""
         gates = self.matrix() if gates is None else gates
-        return (peaks @ gates.T).toarray() - gates @ self.share
+        return (peaks @ gates.T).toarray() - np.outer(self.depth(peaks), gates @ self.share)
+
+    def depth(self, peaks: sp.csr_matrix) -> np.ndarray:
+        """Return the number of open peaks of each cell over the mean of the training cells."""
+        return np.asarray(peaks.sum(axis=1)).ravel() / max(self.share.sum(), 1e-9)
 
     def predict(self, peaks: sp.csr_matrix, components: np.ndarray) -> np.ndarray:
         """Return the expected standardised expression, (cells, genes)."""
@@ -169,7 +174,7 @@ def _pass(
         sums.counted += (counted**2).sum(axis=0)
         sums.factor_cross += u.T @ (z - state.effect * counted)
         sums.factor_square += u.T @ u
-        total += residual.sum(axis=0)
+        total += state.depth(x) @ residual
         sums.cross += _at_pairs(state.pairs, x, residual)
     sums.cross -= state.share[state.pairs.peak] * total[state.pairs.gene]
     return sums

@@ -15,7 +15,7 @@ from bench.seeds import derive
 
 from . import features, training
 from .attention import Rules
-from .cells import Cells, Chromatin, opened, stored_scores, svd_start, values
+from .cells import Cells, Chromatin, opened, relative, stored_scores, svd_start, values
 from .graph import Candidates, Sites, candidates, sites_of
 from .links import Expression, Links, learn
 from .negatives import wrong_pairs
@@ -58,10 +58,8 @@ class Model:
 
     def embed(self, data: MuData) -> np.ndarray:
         """Return pooled genes and pooled peaks of each cell's own pair, (cells, 2 · hidden)."""
-        own = np.repeat(np.arange(data.n_obs)[:, None], 2, axis=1)
-        return training.pools_of(
-            self.network, self.cells(values(data["rna"]), values(data["atac"])), own
-        )
+        cells = self.cells(values(data["rna"]), values(data["atac"]))
+        return training.pools_of(self.network, cells, _own(np.arange(data.n_obs)))
 
     def match(self, data: MuData, rna_cells: np.ndarray, atac_cells: np.ndarray) -> np.ndarray:
         """Return the log odds that RNA and ATAC are of one cell, (pairs,)."""
@@ -71,7 +69,7 @@ class Model:
             cells = self.cells(values(data["rna"]), values(data["atac"]))
             score += self.blend[1] * _log_odds(training.logits_of(self.network, cells, pairs))
         if self.blend[2]:
-            rna, peaks = values(data["rna"]), opened(data["atac"])
+            rna, peaks = relative(data["rna"]), opened(data["atac"])
             score += self.blend[2] * self.evidence(rna, peaks, pairs)
         return score
 
@@ -136,8 +134,8 @@ class Model:
                 "pair_start": one.pairs.start, "pair_peak": one.pairs.peak,
                 "pair_distance": one.pairs.distance, "share": one.share, "score": one.score,
                 "factors": one.factors, "noise": one.noise, "prior": one.prior,
-                "effect": np.array(one.effect),
             }  # fmt: skip
+            kept["effect"] = one.effect
         kept["arrays"] = {
             name: torch.from_numpy(np.ascontiguousarray(one))
             for name, one in arrays.items() if one is not None
@@ -156,7 +154,7 @@ class Model:
         if "score" in a:
             pairs = Candidates(a["pair_start"], a["pair_peak"], a.get("pair_distance"))
             links = Links(
-                pairs, a["share"], a["score"], a["factors"], float(a["effect"]), a["noise"],
+                pairs, a["share"], a["score"], a["factors"], kept["effect"], a["noise"],
                 a["prior"],
             )  # fmt: skip
         weights = kept["network"]
@@ -178,24 +176,24 @@ def fit_model(data: MuData, p: CrossParameters, context: Context) -> Model:
     from ..nn.train import seeded
 
     sites = sites_of(data)
-    rna, peaks = values(data["rna"]), opened(data["atac"])
+    rna, peaks = relative(data["rna"]), opened(data["atac"])
     chromatin = Chromatin.of(peaks, max(_LSI, p.n_factors), derive(context.seed, "lsi"))
     inside, held_out = training.split(data.n_obs, p.validation, context.seed)
     expression = Expression.of(rna)
     rate = np.asarray((rna > 0).mean(axis=0), dtype=np.float64).ravel()
     with seeded(context.seed, "network", device=context.device):
-        model = Model(
-            p, sites, _start(data, sites, p, context), chromatin, expression, None, rate,
-            device=context.device,
-        )  # fmt: skip
+        network = _start(data, sites, chromatin, p, context)
+        model = Model(p, sites, network, chromatin, expression, None, rate, device=context.device)
         if p.links == "evidence":
             model = replace(model, links=_learned(model, rna, peaks, inside, context))
         wrong = _wrong(p, chromatin(peaks), context)
-        cells = model.cells(rna, values(data["atac"]))
+        cells = model.cells(values(data["rna"]), values(data["atac"]))
+        if p.normalize:
+            model.network.standardise(training.pools_of(model.network, cells, _own(inside)))
         done = training.train(model.network, cells, inside, held_out, wrong, p, context)
         model.trained = done.note()
         if p.links == "evidence":
-            _calibrate(model, cells, peaks, held_out if len(held_out) else inside)
+            _calibrate(model, cells, rna, peaks, held_out if len(held_out) else inside)
             if len(held_out):
                 everyone = np.arange(data.n_obs)
                 model.links = _learned(model, rna, peaks, everyone, context, said=False)
@@ -219,6 +217,11 @@ def _learned(
     )  # fmt: skip
 
 
+def _own(cells: np.ndarray) -> np.ndarray:
+    """Return the right pair of each cell, (cells, 2)."""
+    return np.column_stack([cells, cells])
+
+
 def _wrong(p: CrossParameters, components: np.ndarray, context: Context) -> training.Wrong:
     labels = context.knowledge.labels if p.neg_mode.startswith("label") else None
 
@@ -230,14 +233,16 @@ def _wrong(p: CrossParameters, components: np.ndarray, context: Context) -> trai
     return wrong
 
 
-def _calibrate(model: Model, cells: Cells, peaks: sp.csr_matrix, held_out: np.ndarray) -> None:
+def _calibrate(
+    model: Model, cells: Cells, rna: sp.csr_matrix, peaks: sp.csr_matrix, held_out: np.ndarray
+) -> None:
     """Set how network and evidence share in the matching, and the slope of the translation."""
     assert model.links is not None
     n = len(held_out)
     shifts = [0, *range(1, min(n, 5))]
     pairs = np.concatenate([np.column_stack([held_out, np.roll(held_out, s)]) for s in shifts])
     right = np.repeat([1.0] + [0.0] * (len(shifts) - 1), n)
-    found = model.evidence(cells.rna, peaks, pairs)
+    found = model.evidence(rna, peaks, pairs)
     model.blend = np.array([0.0, 0.0, 1.0])
     if len(shifts) > 1 and found.std() > 0:
         alone, base = _logistic(found[:, None], right)
@@ -247,7 +252,7 @@ def _calibrate(model: Model, cells: Cells, peaks: sp.csr_matrix, held_out: np.nd
         if loss < (1 - _LESS) * base and (both[1:] > 0).all():
             model.blend = both
     expected = model.links.predict(peaks[held_out], model.chromatin(peaks[held_out]))
-    detected = (cells.rna[held_out] > 0).toarray()
+    detected = (rna[held_out] > 0).toarray()
     model.slope = _slope(_logit(model.rate) + 0 * expected, expected, detected)
 
 
@@ -276,7 +281,9 @@ def _slope(offset: np.ndarray, expected: np.ndarray, detected: np.ndarray) -> fl
     return max(slope, 1e-3)
 
 
-def _start(data: MuData, sites: Sites, p: CrossParameters, context: Context) -> Network:
+def _start(
+    data: MuData, sites: Sites, chromatin: Chromatin, p: CrossParameters, context: Context
+) -> Network:
     """Return the untrained network; torch is seeded when this is called."""
     gene_static = features.gene_features(data, sites, scaled=p.normalize)
     peak_static = features.peak_features(sites)
@@ -290,9 +297,11 @@ def _start(data: MuData, sites: Sites, p: CrossParameters, context: Context) -> 
         p, sites, torch.from_numpy(gene_static), torch.from_numpy(peak_static), codes
     )
     if p.id_start == "svd":
-        for nodes, part in ((network.genes, "rna"), (network.peaks, "atac")):
-            table = svd_start(values(data[part]), p.id_dim, derive(context.seed, "svd", part))
-            nodes.table.weight.data.copy_(torch.from_numpy(table))
+        peaks = chromatin.weighted(opened(data["atac"]))
+        for nodes, matrix in ((network.genes, values(data["rna"])), (network.peaks, peaks)):
+            seed = derive(context.seed, "svd", str(matrix.shape[1]))
+            nodes.start_from(torch.from_numpy(svd_start(matrix, p.id_dim, _LSI, seed)))
+        network.start_without_neighbours()
     return network.to(context.device)
 
 

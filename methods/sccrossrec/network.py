@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -67,6 +68,14 @@ class Nodes(nn.Module):
         bound = (width + 1) ** -0.5
         self.value = nn.Parameter(torch.empty(3 * hidden).uniform_(-bound, bound))
 
+    def start_from(self, table: Tensor) -> None:
+        """Set the embedding; a node's map of itself starts from it alone."""
+        own = self.maps.weight.shape[0] // 3 * 2
+        with torch.no_grad():
+            self.table.weight.copy_(table)
+            self.maps.weight[own:, table.shape[1] :] = 0.0
+            self.value[own:] = 0.0
+
     def forward(self, nodes: Tensor) -> Tensor:
         """Return the maps without the value, (nodes, 3 · hidden)."""
         static: Any = self.static
@@ -93,12 +102,31 @@ class Network(nn.Module):
         self.genes, self.peaks, self.rules, self.hidden = genes, peaks, rules, hidden
         self.register_buffer("gene_chrom", gene_chrom)
         self.register_buffer("peak_chrom", peak_chrom)
+        self.register_buffer("pool_mean", torch.zeros(2 * hidden))
+        self.register_buffer("pool_scale", torch.ones(2 * hidden))
         self.gene_update = nn.Linear(2 * hidden, hidden)
         self.peak_update = nn.Linear(2 * hidden, hidden)
         self.head = nn.Sequential(
             nn.Linear(2 * hidden, 128), nn.ReLU(), nn.Dropout(dropout),
             nn.Linear(128, 64), nn.ReLU(), nn.Dropout(dropout), nn.Linear(64, 2),
         )  # fmt: skip
+
+    def standardise(self, pools: np.ndarray) -> None:
+        """Subtract from all pools the mean of these, (cells, 2 · hidden), and divide by their sd.
+
+        What cells share would else hide how they differ.
+        """
+        mean: Any = self.pool_mean
+        scale: Any = self.pool_scale
+        spread = torch.from_numpy(pools.std(axis=0))
+        mean.copy_(torch.from_numpy(pools.mean(axis=0)))
+        scale.copy_(torch.where(spread > 1e-8, spread, 1.0))
+
+    def start_without_neighbours(self) -> None:
+        """Let updates start from the nodes themselves; what they attend to is noise at first."""
+        with torch.no_grad():
+            for update in (self.gene_update, self.peak_update):
+                update.weight[:, : self.hidden] = 0.0
 
     def attention(self, graph: Graph, gene_maps: Tensor, peak_maps: Tensor) -> Attention:
         """Return the weights of the pairs of a graph; maps with the value of each node."""
@@ -151,6 +179,9 @@ class Network(nn.Module):
             self.pools(graph, gene_maps[rows], peak_maps[columns])
             for graph, rows, columns in zip(graphs, gene_at, peak_at, strict=True)
         ])  # fmt: skip
+        mean: Any = self.pool_mean
+        scale: Any = self.pool_scale
+        pools = (pools - mean) / scale
         return pools, self.head(pools)
 
     def translation_queries(self) -> Tensor:
@@ -166,8 +197,8 @@ class Network(nn.Module):
     def translate(self, graph: Graph, *, hard: bool, threshold: float) -> Tensor:
         """Return one number a gene, (genes,), from the open peaks of a cell.
 
-        ``hard``: 1 if more than ``threshold`` peaks have a sigmoid above 0.8, with straight-through
-        gradients; else the sum of the sigmoids.
+        ``hard``: 1 if more than ``threshold`` peaks have a sigmoid above the edge threshold, with
+        straight-through gradients; else the sum of the sigmoids.
         """
         keys = self.peaks(graph.peaks)[:, : self.hidden]
         keys = keys + graph.openness.unsqueeze(1) * self.peaks.value[: self.hidden]

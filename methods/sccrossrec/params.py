@@ -32,8 +32,8 @@ class CrossParameters(Parameters):
         description="evidence: gates of pairs learned from the expression that open peaks explain "
         "in the same cell; they steer the attention, the matching and the translation",
     )
-    link_passes: Annotated[int, Search(5, 40, log=True)] = Field(
-        20, ge=0, le=1000, description="passes over the cells that learn the gates"
+    link_passes: Annotated[int, Search(5, 100, log=True)] = Field(
+        40, ge=0, le=1000, description="passes over the cells that learn the gates"
     )
     n_factors: Annotated[int, Search(2, 30, log=True)] = Field(
         10, ge=0, le=200, description="components of the chromatin that explain expression "
@@ -107,7 +107,7 @@ class CrossParameters(Parameters):
     )
 
     presets: ClassVar = {
-        "quick": {"id_dim": 32, "hidden": 32, "max_epochs": 3, "link_passes": 15},
+        "quick": {"id_dim": 32, "hidden": 32, "max_epochs": 3, "link_passes": 20},
         "faithful": {
             "normalize": False,
             "mask_mode": "multiply",

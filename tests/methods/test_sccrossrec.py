@@ -1,0 +1,260 @@
+"""scCrossRec: graph, gates, negatives, translation, and the method on small paired data."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+from bench.errors import DataError, UsageError
+from bench.method import MULTIOME
+from bench.methods.sccrossrec import ScCrossRec, features
+from bench.methods.sccrossrec.graph import Sites, candidates, sites_of
+from bench.methods.sccrossrec.links import Expression, _pass, learn
+from bench.methods.sccrossrec.negatives import wrong_pairs
+from bench.methods.sccrossrec.network import _Count
+from bench.testing.case import Case, Ran
+
+CASE = Case(ScCrossRec, MULTIOME)
+SHORT = {"max_epochs": 1, "link_passes": 3, "id_dim": 8, "hidden": 8, "dna": "none"}
+
+
+def small():
+    """Return 30 cells of paired counts with positions."""
+    return CASE.counts(n_cells=30, n_features=24)
+
+
+@cache
+def fitted(preset: str = "", **values) -> Ran:
+    """Return one short fit; not to be changed."""
+    presets = (preset,) if preset else ()
+    method = ScCrossRec(ScCrossRec.Params.build(SHORT | values, presets=presets, owner="test"))
+    return CASE.ran(method, small())
+
+
+# Graph.
+
+
+def test_candidates_are_the_pairs_within_the_distance():
+    rng = np.random.default_rng(0)
+    sites = Sites(("a", "b"), rng.integers(-1, 2, 20), rng.integers(-1, 2, 60),
+                  np.where(rng.random(20) < 0.2, -1, rng.integers(0, 10_000, 20)),
+                  rng.integers(0, 10_000, 60))  # fmt: skip
+    near = (sites.gene_chrom[:, None] == sites.peak_chrom) & (sites.gene_chrom >= 0)[:, None]
+    apart = np.abs(sites.centre[None, :] - sites.tss[:, None])
+    whole = candidates(sites, None)
+    np.testing.assert_array_equal(whole.matrix(np.ones(len(whole)), 60).toarray(), near)
+    some = candidates(sites, 1500)
+    within = near & (apart <= 1500) & (sites.tss >= 0)[:, None]
+    np.testing.assert_array_equal(some.matrix(np.ones(len(some)), 60).toarray(), within)
+    np.testing.assert_array_equal(some.distance, apart[some.gene, some.peak])
+
+
+def test_without_chromosomes_one_line():
+    data = small()
+    del data["atac"].var["chrom"]
+    with pytest.raises(DataError, match=r"atac.var has no column 'chrom'.*bench data annotate"):
+        sites_of(data)
+    data = small()
+    data["rna"].var["chrom"] = "chrX"
+    with pytest.raises(DataError, match="no chromosome has both genes and peaks"):
+        sites_of(data)
+
+
+def test_a_required_sequence_that_is_missing_is_one_line():
+    var = small()["atac"].var.drop(columns="sequence")
+    assert features.sequences(var, "auto") is None
+    with pytest.raises(DataError, match=r"no column 'sequence'.*bench data annotate"):
+        features.sequences(var, "required")
+
+
+def test_sequences_as_numbers():
+    codes = features.ordinal(["ATGCN", "A" * 300])
+    assert codes.shape == (2, 256)
+    np.testing.assert_allclose(codes[0, :6], [0.25, 0.5, 0.75, 1.0, 0.0, 0.0])
+    assert (codes[1] == 0.25).all()
+    middle = features.central(["C" * 10 + "G" * 256 + "T" * 10])
+    assert (middle == 2).all()
+
+
+def test_few_peaks_and_empty_cells_are_said():
+    data = small()
+    counts = data["atac"].X.toarray()
+    counts[3] = 0
+    data["atac"].X = sp.csr_matrix(counts)
+    method = ScCrossRec(ScCrossRec.Params.build(SHORT | {"top_k": 30}, owner="test"))
+    ran = CASE.ran(method, data)
+    assert "1 of 30 cells have no peaks (first: cell3)" in ran.fit.notes["cells"]
+    assert "fewer than top_k=30 peaks on chr1: 24" in ran.fit.notes["chromosomes"]
+    assert np.isfinite(ran.fit.embedding).all()
+
+
+# Gates of pairs.
+
+
+def linked(n_cells: int = 400, seed: int = 0):
+    """Return expression, peaks, positions and the planted links of 40 genes and 400 peaks."""
+    rng = np.random.default_rng(seed)
+    centre = np.sort(rng.integers(0, 2_000_000, 400))
+    tss = np.sort(rng.integers(100_000, 1_900_000, 40))
+    sites = Sites(("a",), np.zeros(40, int), np.zeros(400, int), tss, centre)
+    truth = np.zeros((40, 400), bool)
+    for gene in range(40):
+        near = np.flatnonzero(np.abs(centre - tss[gene]) < 60_000)
+        truth[gene, rng.choice(near, 2, replace=False)] = True
+    peaks = (rng.random((n_cells, 400)) < rng.uniform(0.02, 0.1, 400)).astype(np.float32)
+    rna = np.maximum(2 + 0.8 * peaks @ truth.T + rng.normal(0, 1, (n_cells, 40)), 0)
+    return sp.csr_matrix(rna, dtype=np.float32), sp.csr_matrix(peaks), sites, truth
+
+
+def test_planted_links_are_found():
+    from sklearn.metrics import average_precision_score
+
+    rna, peaks, sites, truth = linked()
+    found = learn(candidates(sites, None), Expression.of(rna), rna, peaks, np.zeros((400, 0)), 20)
+    z = Expression.of(rna)(rna)
+    x = peaks.toarray() - peaks.toarray().mean(axis=0)
+    correlation = (z.T @ x) / np.sqrt((x**2).sum(axis=0) + 1e-9)
+    gates = average_precision_score(truth.ravel(), found.matrix().toarray().ravel())
+    plain = average_precision_score(truth.ravel(), correlation.ravel())
+    assert gates > 1.3 * plain > 5 * truth.mean()
+    # The prior falls with the distance, which nothing but the cells has said.
+    assert found.prior[3] > 3 * found.prior[6]
+
+
+def test_evidence_of_a_pair_is_what_the_formula_says():
+    rna, peaks, sites, _ = linked(60)
+    pairs = candidates(sites, 200_000)
+    one = learn(pairs, Expression.of(rna), rna, peaks, np.zeros((60, 0)), 2)
+    z_of = Expression.of(rna)
+    sums = _pass(one, z_of, rna, peaks, np.zeros((60, 0)))
+    x, gates = peaks.toarray(), one.matrix().toarray()
+    depth = x.sum(axis=1) / x.sum(axis=1).mean()
+    centred = x - np.outer(depth, x.mean(axis=0))
+    residual = z_of(rna) - one.effect * centred @ gates.T
+    cross = residual.T @ centred
+    np.testing.assert_allclose(sums.cross, cross[pairs.gene, pairs.peak], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(sums.squares, (residual**2).sum(axis=0), rtol=1e-5)
+
+
+# Wrong pairs.
+
+
+@pytest.mark.parametrize("mode", ["random_cell", "lsi_far", "label_easy", "label_hard"])
+def test_wrong_pairs_stay_among_the_cells_and_follow_the_rule(mode: str):
+    cells = np.arange(5, 45)
+    labels = np.arange(50) % 3
+    codes = np.arange(50.0)[:, None]
+    rng = np.random.default_rng(0)
+    pairs = wrong_pairs(cells, mode, 3, rng, components=codes, labels=labels)
+    assert pairs.shape == (120, 2)
+    assert set(pairs.ravel()) <= set(cells)
+    assert (pairs[:, 0] != pairs[:, 1]).all()
+    same = labels[pairs[:, 0]] == labels[pairs[:, 1]]
+    if mode.startswith("label"):
+        assert same.all() if mode == "label_hard" else not same.any()
+    if mode == "lsi_far":
+        assert np.abs(pairs[:, 0] - pairs[:, 1]).min() >= 10
+    assert len(wrong_pairs(cells[:1], mode, 1, rng)) == 0
+
+
+# Translation.
+
+
+def test_the_count_equals_the_dense_one_with_straight_through_gradients(monkeypatch):
+    monkeypatch.setattr("bench.methods.sccrossrec.network._CHUNK", 40)
+    torch.manual_seed(0)
+    made = torch.randn(13, 4), torch.randn(9, 4), torch.randn(13)
+    for limit in (0.8, None):
+        q, k = (one.clone().requires_grad_() for one in made[:2])
+        slope = made[2].clone()
+        slope[::3] = 0
+        count = _Count.apply(q, k, limit)
+        (count * slope).sum().backward()
+        p, o = (one.clone().requires_grad_() for one in made[:2])
+        share = torch.sigmoid(p @ o.T)
+        hard = share if limit is None else share + ((share > limit).float() - share).detach()
+        (hard.sum(dim=1) * slope).sum().backward()
+        torch.testing.assert_close(count, hard.sum(dim=1))
+        torch.testing.assert_close(q.grad, p.grad)
+        torch.testing.assert_close(k.grad, o.grad)
+
+
+# The method.
+
+
+@pytest.mark.parametrize("preset", ["", "faithful"])
+def test_everything_a_fit_is_asked_for(preset: str, tmp_path):
+    ran = fitted(preset)
+    method, data = ran.method, ran.prepared
+    assert ran.fit.embedding.shape == (30, 16)
+    np.testing.assert_allclose(method.transform(data), ran.fit.embedding, rtol=1e-4, atol=1e-5)
+    rna, atac = np.array([0, 1, 2, 2]), np.array([0, 1, 5, 2])
+    matched = method.match(data, rna, atac)
+    translated = method.translate(data["atac"], data["rna"])
+    assert matched.shape == (4,)
+    assert translated.shape == (30, data["rna"].n_vars)
+    assert np.isfinite(translated).all()
+    links = method.links(data)
+    assert list(links.columns) == ["gene", "peak", "weight"]
+    chrom = data["rna"].var["chrom"].loc[links["gene"]].to_numpy()
+    assert (chrom == data["atac"].var["chrom"].loc[links["peak"]].to_numpy()).all()
+    method.save(tmp_path)
+    again = ScCrossRec(method.params)
+    again.load(tmp_path)
+    np.testing.assert_allclose(again.match(data, rna, atac), matched, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(again.translate(data["atac"]), translated, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(again.transform(data), ran.fit.embedding, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"links": "none"}, {"links": "none", "mask_mode": "neg_inf", "alpha_translation": 0.0},
+        {"mask_mode": "neg_inf", "neg_mode": "lsi_far", "neg_ratio": 2},
+        {"attn_norm": "faithful_sigmoid", "id_start": "normal"}, {"validation": 0.0},
+        {"dna": "required", "dna_encoder": "ordinal256"}, {"dna": "required"},
+    ],
+)  # fmt: skip
+def test_other_settings(values: dict):
+    ran = fitted(**values)
+    assert np.isfinite(ran.fit.embedding).all()
+    scores = ran.method.match(ran.prepared, np.arange(4), np.arange(4))
+    assert np.isfinite(scores).all()
+
+
+def test_labels_reach_the_fit_only_where_declared():
+    data = small()
+    other = small()
+    types = data["rna"].obs["cell_type"].to_numpy()
+    for part in ("rna", "atac"):
+        other[part].obs["cell_type"] = np.sort(types)
+    for mode, told in (("random_cell", False), ("label_easy", True)):
+        method = ScCrossRec(ScCrossRec.Params.build(SHORT | {"neg_mode": mode}, owner="test"))
+        assert method.uses() == (frozenset({"labels"}) if told else frozenset())
+        found = [CASE.ran(method, one).fit.embedding for one in (data, other)]
+        assert np.array_equal(*found) != told
+    assert fitted().prepared["rna"].obs.columns.tolist() == ["size_factor"]
+
+
+def test_other_features_are_refused():
+    ran = fitted()
+    with pytest.raises(DataError, match="other atac features"):
+        ran.method.translate(ran.prepared["atac"][:, ::-1].copy())
+
+
+def test_settings_that_contradict_each_other():
+    with pytest.raises(UsageError, match="mask_mode=multiply only works with"):
+        ScCrossRec.Params.build({"mask_mode": "multiply"}, owner="sccrossrec")
+
+
+def test_faithful_is_what_was_published():
+    p = ScCrossRec.Params.build(presets=("faithful",), owner="sccrossrec")
+    assert (p.attn_norm, p.mask_mode, p.top_k) == ("faithful_sigmoid", "multiply", 10)
+    assert (p.edge_threshold, p.on_count_threshold, p.alpha_translation) == (0.8, 9, 1)
+    assert (p.id_dim, p.hidden, p.dropout) == (256, 128, 0.1)
+    assert (p.learning_rate, p.weight_decay, p.max_epochs, p.accumulate) == (5e-4, 1e-5, 99, 1)
+    assert (p.links, p.neg_ratio, p.sparse) == ("none", 1, False)
