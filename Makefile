@@ -20,11 +20,14 @@ $(STAMP): pyproject.toml constraints.txt
 run: setup
 	$(VENV)/bin/bench run --methods all --datasets 'pbmc68k,sim_rna' --profile quick --seeds 3
 
+# A process for each core; the tests of one file stay together.
+PYTEST := $(VENV)/bin/python -m pytest -n auto --dist loadfile
+
 test: setup
-	$(VENV)/bin/python -m pytest
+	$(PYTEST)
 
 test-all: setup
-	$(VENV)/bin/python -m pytest -m ''
+	$(PYTEST) -m ''
 
 # Compares with the committed baseline (docs/ci.md); under three minutes on two cores.
 check: setup
