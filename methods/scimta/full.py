@@ -146,7 +146,10 @@ class ScIMTA(GraphAutoencoder):
         from .graph import surfing_graph
 
         p = self.params
-        return surfing_graph(adjacency, hops=p.hops, alpha=p.alpha, parity=p.published_graph)
+        most = p.n_neighbors**2 if self.in_parts(adjacency.shape[0]) else None
+        return surfing_graph(
+            adjacency, hops=p.hops, alpha=p.alpha, parity=p.published_graph, most=most
+        )
 
     def head(self) -> type[nn.Module]:
         """Return the multinomial."""

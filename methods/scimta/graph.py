@@ -218,34 +218,29 @@ def row_scaled(weights: sp.csr_matrix) -> sp.csr_matrix:
 
 
 def symmetric_information(
-    adjacency: sp.csr_matrix, *, hops: int, alpha: float, dtype: type = np.float32
-) -> sp.csr_matrix:
+    adjacency: sp.csr_matrix, *, hops: int, alpha: float, most: int | None = None,
+    dtype: type = np.float32,
+) -> sp.csr_matrix:  # fmt: skip
     """Return the surfed graph's mutual information, symmetric, within [0, 1], no self-edges.
 
     ``adjacency`` A is symmetric and becomes a probability of steps S = D⁻¹ A. With M of
     :func:`surfed` and W of :func:`mutual_information` this is V_ij / √(m_i m_j), V = (W + Wᵀ) / 2
-    without its diagonal, m the largest weight of a row. Exact, and without a second matrix of its
-    size: the sums of M need vectors only, because M is a polynomial in S, and M_ji = M_ij d_i /
-    d_j, because A is symmetric, so that rows are made block by block.
+    without its diagonal, m the largest weight of a row. Without a second matrix of its size: the
+    sums of M need vectors only, because M is a polynomial in S, and M_ji = M_ij d_i / d_j, because
+    A is symmetric, so that rows are made block by block.
+
+    Exact if ``most`` is ``None``. Else an entry stays if it is among the ``most`` largest of both
+    its row and its column (equals of the last included), or an edge of A: nodes that are near to
+    very many others would fill the matrix. Rows are then made twice.
     """
-    n = adjacency.shape[0]
-    degree = _row_sums(adjacency)
-    step = sp.csr_matrix(sp.diags(_inverse(degree)) @ adjacency)
-    rows, columns = _sums(step, hops, alpha), _sums(sp.csr_matrix(step.T), hops, alpha)
-    whole, parts = rows.sum(), []
+    rows = _InformationRows(adjacency, hops, alpha)
+    n, parts = adjacency.shape[0], []
+    limits = None if most is None else rows.limits(most)
     for start in range(0, n, _ROWS):
-        size = min(_ROWS, n - start)
-        chosen = sp.eye(size, n, k=start, format="csr")
-        found = _walks(chosen, step, hops, alpha).tocoo()
-        proper = (found.data > 0) & (found.row + start != found.col)
-        i, j, value = found.row[proper], found.col[proper], found.data[proper]
-        ahead = np.log(value * whole / (rows[i + start] * columns[j]))
-        returned = value * degree[i + start] / degree[j]
-        back = np.log(returned * whole / (rows[j] * columns[i + start]))
-        weight = (np.maximum(ahead, 0) + np.maximum(back, 0)) / 2
-        kept = weight > 0
-        places = (i[kept], j[kept].astype(np.int32))
-        parts.append(sp.csr_matrix((weight[kept].astype(dtype), places), shape=(size, n)))
+        part = rows.block(start)
+        if limits is not None:
+            part = _pruned(part, limits, start, adjacency)
+        parts.append(part.astype(dtype))
     found = parts[0] if len(parts) == 1 else sp.vstack(parts, format="csr")
     root = np.sqrt(_inverse(_row_max(found)))
     for start in range(0, n, _ROWS):
@@ -254,6 +249,57 @@ def symmetric_information(
         found.data[here] *= np.repeat(root[start : start + _ROWS], np.diff(ends)).astype(dtype)
         found.data[here] *= root[found.indices[here]].astype(dtype)
     return found
+
+
+class _InformationRows:
+    """Makes the rows of V of :func:`symmetric_information`."""
+
+    def __init__(self, adjacency: sp.csr_matrix, hops: int, alpha: float) -> None:
+        self._hops, self._alpha, self._n = hops, alpha, adjacency.shape[0]
+        self._degree = _row_sums(adjacency)
+        self._step = sp.csr_matrix(sp.diags(_inverse(self._degree)) @ adjacency)
+        self._rows = _sums(self._step, hops, alpha)
+        self._columns = _sums(sp.csr_matrix(self._step.T), hops, alpha)
+
+    def block(self, start: int) -> sp.csr_matrix:
+        """Return up to ``_ROWS`` rows from ``start`` on, float64."""
+        size = min(_ROWS, self._n - start)
+        chosen = sp.eye(size, self._n, k=start, format="csr")
+        found = _walks(chosen, self._step, self._hops, self._alpha).tocoo()
+        proper = (found.data > 0) & (found.row + start != found.col)
+        i, j, value = found.row[proper], found.col[proper], found.data[proper]
+        value *= self._rows.sum()
+        ahead = np.log(value / (self._rows[i + start] * self._columns[j]))
+        value *= self._degree[i + start] / self._degree[j]
+        back = np.log(value / (self._rows[j] * self._columns[i + start]))
+        weight = (np.maximum(ahead, 0) + np.maximum(back, 0)) / 2
+        kept = weight > 0
+        places = (i[kept], j[kept].astype(np.int32))
+        return sp.csr_matrix((weight[kept], places), shape=(size, self._n))
+
+    def limits(self, most: int) -> np.ndarray:
+        """Return the ``most``-th largest weight of each row, 0 if it has fewer, (n,)."""
+        found = np.zeros(self._n)
+        for start in range(0, self._n, _ROWS):
+            part = self.block(start)
+            for row in np.flatnonzero(np.diff(part.indptr) > most):
+                weights = part.data[part.indptr[row] : part.indptr[row + 1]]
+                found[start + row] = np.partition(weights, -most)[-most]
+        return found
+
+
+def _pruned(
+    part: sp.csr_matrix, limits: np.ndarray, start: int, adjacency: sp.csr_matrix
+) -> sp.csr_matrix:
+    """Return the entries that reach both limits, and those of edges."""
+    size = part.shape[0]
+    own = np.repeat(limits[start : start + size], np.diff(part.indptr))
+    # Both ends find the same weight but for rounding.
+    low = part.data < np.maximum(own, limits[part.indices]) * (1 - 1e-9)
+    edges_only = part.multiply(adjacency[start : start + size] != 0)
+    part.data[low] = 0.0
+    part.eliminate_zeros()
+    return sp.csr_matrix(part.maximum(edges_only))
 
 
 def _sums(step: sp.csr_matrix, hops: int, alpha: float) -> np.ndarray:
@@ -276,11 +322,16 @@ def normalized(adjacency: sp.csr_matrix, *, self_loops: bool) -> sp.csr_matrix:
 
 
 def surfing_graph(
-    adjacency: sp.csr_matrix, *, hops: int, alpha: float, parity: bool = False
-) -> Graph:
-    """Return the graph of scMGCA: surfed, weighed by mutual information, with self-loops in Ã."""
+    adjacency: sp.csr_matrix, *, hops: int, alpha: float, parity: bool = False,
+    most: int | None = None,
+) -> Graph:  # fmt: skip
+    """Return the graph of scMGCA: surfed, weighed by mutual information, with self-loops in Ã.
+
+    ``most``: see :func:`symmetric_information`.
+    """
     if not parity:
-        return _graph(symmetric_information(adjacency, hops=hops, alpha=alpha), self_loops=True)
+        found = symmetric_information(adjacency, hops=hops, alpha=alpha, most=most)
+        return _graph(found, self_loops=True)
     weights = mutual_information(surfed(adjacency, hops=hops, alpha=alpha))
     return _graph(row_scaled(weights), self_loops=True)
 

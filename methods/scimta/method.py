@@ -300,7 +300,7 @@ class GraphAutoencoder(Method):
     def _about_clusters(self, found: int, context: Context) -> str:
         p = self.params
         asked = p.n_clusters or context.n_clusters
-        why = "the number of true types" if p.k_from == "truth" else p.k_from
+        why: str = "the number of true types" if p.k_from == "truth" else p.k_from
         why = "as asked" if p.n_clusters else why
         if asked and found < asked:
             return f"{found}; {asked} ({why}) are more than the codes have apart"
@@ -358,7 +358,10 @@ class ScMGCA(GraphAutoencoder):
         from .graph import surfing_graph
 
         p = self.params
-        return surfing_graph(adjacency, hops=p.hops, alpha=p.alpha, parity=p.published_graph)
+        most = p.n_neighbors**2 if self.in_parts(adjacency.shape[0]) else None
+        return surfing_graph(
+            adjacency, hops=p.hops, alpha=p.alpha, parity=p.published_graph, most=most
+        )
 
     def head(self) -> type[nn.Module]:
         """Return the multinomial."""

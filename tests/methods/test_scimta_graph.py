@@ -139,6 +139,23 @@ def test_weighted_graphs_are_surfed_alike():
     np.testing.assert_allclose(found.toarray(), expected, atol=1e-12, rtol=0)
 
 
+def test_the_largest_weights_stay(points: np.ndarray, monkeypatch):
+    monkeypatch.setattr(graph, "_ROWS", 40)
+    adjacency = graph.neighbors(points, 5, metric="euclidean", seed=0)
+    how = {"hops": 2, "alpha": 0.98, "dtype": np.float64}
+    rows = graph._InformationRows(adjacency, 2, 0.98)
+    whole = np.vstack([rows.block(start).toarray() for start in (0, 40, 80)])
+    limits = np.sort(whole, axis=1)[:, -12] * (1 - 1e-9)
+    stay = (whole >= np.maximum(limits[:, None], limits)) | (adjacency.toarray() > 0)
+    found = graph.symmetric_information(adjacency, most=12, **how)
+    np.testing.assert_array_equal(found.toarray() > 0, stay & (whole > 0))
+    assert (found.nnz, (abs(found - found.T) > 1e-12).nnz) < ((whole > 0).sum(), 1)
+    assert (found.toarray()[adjacency.toarray() * whole > 0] > 0).all()
+    every = graph.symmetric_information(adjacency, most=90, **how)
+    exact = graph.symmetric_information(adjacency, **how)
+    np.testing.assert_array_equal(every.toarray(), exact.toarray())
+
+
 @pytest.mark.parametrize("loops", [True, False])
 def test_propagation_without_the_operator(points: np.ndarray, loops: bool):
     adjacency = graph.neighbors(points, 10, metric="euclidean", seed=0)
