@@ -143,8 +143,8 @@ def candidates(sites: Sites, distance: int | None) -> Candidates:
     if sites.measured:
         assert sites.tss is not None
         assert sites.centre is not None
-        gene = np.repeat(np.arange(len(chosen)), np.diff(starts))
-        apart = np.where(sites.tss[gene] >= 0, np.abs(sites.centre[peak] - sites.tss[gene]), -1)
+        of = np.repeat(np.arange(len(chosen)), np.diff(starts))
+        apart = np.where(sites.tss[of] >= 0, np.abs(sites.centre[peak] - sites.tss[of]), -1)
     return Candidates(starts, peak, apart)
 
 

