@@ -1,0 +1,180 @@
+"""scCrossRec: the exact sparse attention step against the dense one, and an epoch at full size.
+
+    python benchmarks/sccrossrec.py [--quick] [--json FILE]
+
+``step``: one published matching step (scores, ten largest sigmoids, weights, both aggregations,
+backward) on 1,600 genes × 9,000 peaks of 20 chromosomes, one thread; the dense one is written from
+the publication. The differences are the largest absolute ones; the mebibytes are the peak of
+resident memory of a process of its own, above its start, at least 1. ``epoch`` is one epoch of the
+default at 3,000 genes × 30,000 peaks × 10,000 cells: the pass that learns the gates is of all
+cells, the updates of the network are timed on a sample and multiplied to all cells. Seconds are
+CPU seconds.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from _figures import Clock, context, flags, show
+from torch import Tensor
+
+from bench.methods.sccrossrec.attention import Rules, attend
+from bench.methods.sccrossrec.cells import Cells, Chromatin, stored_scores
+from bench.methods.sccrossrec.graph import Sites, candidates
+from bench.methods.sccrossrec.links import Expression, learn
+from bench.methods.sccrossrec.network import Network, Nodes
+from bench.methods.sccrossrec.params import CrossParameters
+from bench.methods.sccrossrec.training import train
+
+N_CHROMOSOMES, HIDDEN = 20, 128
+RULES = Rules()
+Made = tuple[list[Tensor], list[Tensor]]
+
+
+def main() -> None:
+    options = flags(__doc__)
+    torch.set_num_threads(1)
+    size = (400, 2000) if options.quick else (1600, 9000)
+    figures = compared(*size)
+    for name, step in (("sparse", sparse_step), ("dense", dense_step)):
+        figures[f"step_{name}_s"], figures[f"step_{name}_mib"] = apart(timed, step, *size)
+    figures["step_ratio"] = figures["step_dense_s"] / figures["step_sparse_s"]
+    figures["step_memory_ratio"] = figures["step_dense_mib"] / figures["step_sparse_mib"]
+    whole = (300, 3000, 1000, 40) if options.quick else (3000, 30_000, 10_000, 64)
+    names = ("epoch_links_pass_s", "epoch_network_s", "epoch_peak_mib")
+    seconds_links, seconds_network, peak = apart(epoch, *whole)
+    figures |= dict(zip(names, (seconds_links, seconds_network, peak), strict=True))
+    show(figures, options.json)
+
+
+def made(n_genes: int, n_peaks: int) -> Made:
+    """Return queries, keys, values of peaks and genes, and codes of chromosomes."""
+    make = torch.Generator().manual_seed(0)
+    tables = [
+        torch.randn(n, HIDDEN, generator=make) * 0.4 for n in (n_genes, n_peaks, n_peaks, n_genes)
+    ]
+    return tables, [torch.randint(N_CHROMOSOMES, (n,), generator=make) for n in (n_genes, n_peaks)]
+
+
+def sparse_step(tables: list[Tensor], codes: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return A · Va and Aᵀ · Vr as the method computes them."""
+    q, k, va, vr = tables
+    found = attend(q, k, codes[0], codes[1], RULES)
+    return found.to_genes(va), found.to_peaks(vr, len(k))
+
+
+def dense_step(tables: list[Tensor], codes: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the same from tensors of size genes × peaks."""
+    q, k, va, vr = tables
+    share = torch.sigmoid((q @ k.T) * (codes[0][:, None] == codes[1]))
+    value, place = torch.topk(share, RULES.top_k, dim=1)
+    weight = torch.zeros_like(share).scatter(1, place, torch.softmax(value, dim=1))
+    weight = weight * (share > RULES.threshold)
+    return weight @ va, weight.T @ vr
+
+
+def gradients(step: Callable[..., tuple[Tensor, Tensor]], given: Made) -> list[Tensor]:
+    """Return outputs and gradients of a step."""
+    tables = [one.clone().requires_grad_() for one in given[0]]
+    genes, peaks = step(tables, given[1])
+    (genes.square().sum() + peaks.square().sum()).backward()
+    return [genes.detach(), peaks.detach(), *(t.grad for t in tables if t.grad is not None)]
+
+
+def compared(n_genes: int, n_peaks: int) -> dict[str, float]:
+    """Return the largest differences between both forms."""
+    given = made(n_genes, n_peaks)
+    pairs = list(zip(*(gradients(one, given) for one in (sparse_step, dense_step)), strict=True))
+    apart = [float((one - other).abs().max()) for one, other in pairs]
+    return {"step_output_difference": max(apart[:2]), "step_gradient_difference": max(apart[2:])}
+
+
+def timed(step: Callable[..., tuple[Tensor, Tensor]], n_genes: int, n_peaks: int) -> list[float]:
+    """Return CPU seconds of a step with its gradients, best of three, and the peak in MiB."""
+    given = made(n_genes, n_peaks)
+    gradients(step, made(50, 100))
+    before, best = resident(), np.inf
+    for _ in range(3):
+        started = time.process_time()
+        gradients(step, given)
+        best = min(best, time.process_time() - started)
+    return [float(best), max(1.0, resident() - before)]
+
+
+def epoch(n_genes: int, n_peaks: int, n_cells: int, n_sampled: int) -> list[float]:
+    """Return CPU seconds of a pass over the links and of an epoch of the network, and the peak.
+
+    Both matrices of all cells are in memory; 3 % of the peaks and 30 % of the genes are not zero.
+    """
+    rng = np.random.default_rng(0)
+    rna = sp.random(n_cells, n_genes, 0.3, "csr", np.float32, rng=rng)
+    peaks = sp.random(n_cells, n_peaks, 0.03, "csr", np.float32, rng=rng)
+    peaks.data[:] = 1
+    gene, peak = rng.integers(0, N_CHROMOSOMES, n_genes), rng.integers(0, N_CHROMOSOMES, n_peaks)
+    length = 130_000_000 * n_peaks // 30_000
+    sites = Sites(
+        tuple(str(n) for n in range(N_CHROMOSOMES)), gene, peak,
+        rng.integers(0, length, n_genes), rng.integers(0, length, n_peaks),
+    )  # fmt: skip
+    p = CrossParameters(max_epochs=1)
+    chromatin, expression = Chromatin.of(peaks, 10, 0), Expression.of(rna)
+    pairs, components = candidates(sites, p.distance_kb * 1000), chromatin(peaks)
+    started = time.process_time()
+    links = learn(pairs, expression, rna, peaks, components, 1)
+    seconds_links = time.process_time() - started
+    nodes = [
+        Nodes(torch.zeros(n, N_CHROMOSOMES + extra), None, p.id_dim, p.hidden, sparse=True)
+        for n, extra in ((n_genes, 4), (n_peaks, 0))
+    ]
+    rules = Rules(p.top_k, p.edge_threshold, sigmoid=False, fill=False)
+    network = Network(
+        nodes[0], nodes[1], p.hidden, p.dropout, rules, torch.from_numpy(gene),
+        torch.from_numpy(peak),
+    )  # fmt: skip
+    cells = Cells(
+        rna, peaks, by_value=True, idf=chromatin.idf, device="cpu",
+        scores=stored_scores(links.pairs.matrix(links.score, n_peaks)),
+    )  # fmt: skip
+
+    def wrong(some: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return np.column_stack([some, np.roll(some, 1)])
+
+    started = time.process_time()
+    none = np.empty(0, np.int64)
+    train(network, cells, np.arange(n_sampled), none, wrong, p, context(Clock()))
+    seconds = (time.process_time() - started) * n_cells / n_sampled
+    return [seconds_links, seconds, resident()]
+
+
+def resident() -> float:
+    """Return the largest resident memory of this process so far, MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def apart(function: Callable[..., list[float]], *given: object) -> list[float]:
+    """Return what a function returns in a process of its own."""
+    here, there = multiprocessing.get_context("spawn").Pipe()
+    process = multiprocessing.get_context("spawn").Process(
+        target=_told, args=(there, function, given)
+    )
+    process.start()
+    there.close()
+    found: list[float] = here.recv()
+    process.join()
+    return found
+
+
+def _told(line: Connection, function: Callable[..., list[float]], given: tuple) -> None:
+    torch.set_num_threads(1)
+    line.send(function(*given))
+
+
+if __name__ == "__main__":
+    main()
