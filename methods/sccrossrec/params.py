@@ -84,7 +84,7 @@ class CrossParameters(Parameters):
         1, ge=1, le=50, description="wrong pairs for each right one"
     )
     learning_rate: Annotated[float, Search(1e-5, 2e-3, log=True)] = Field(
-        1e-3, gt=0, le=1, description="step size of Adam"
+        1e-4, gt=0, le=1, description="step size of Adam"
     )
     weight_decay: Annotated[float, Search(1e-6, 1e-4, log=True, zero=True)] = Field(
         1e-5, ge=0, description="L2 penalty; not of embeddings with sparse gradients"
