@@ -56,8 +56,9 @@ class ScIMTA(GraphAutoencoder):
     Every part the abstract and figure leave open is filled by a published technique: a gene graph
     of correlated Pearson residuals; a graph autoencoder of the genes whose codes meet those of the
     cells in the counts' likelihood; communities of genes that sharpen themselves as the cells'
-    clusters do, with genes that belong to none; ALRA for the imputation. The objective is
-    γ (cell graph + gene graph) + (1 - γ) (counts + restored values) plus both divergences.
+    clusters do, with genes that belong to none; ALRA for the imputation, or an autoencoder under
+    its thresholds. The objective is γ (cell graph + gene graph) + (1 - γ) (counts + restored
+    values) plus both divergences.
 
     The imputation neither reaches the graphs nor the encoder: it is a result, and tells which
     zeros the reconstruction of log values must not be held to. Genes without a correlation beyond

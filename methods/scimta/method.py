@@ -332,8 +332,9 @@ class ScMGCA(GraphAutoencoder):
     negative ones included. Edges weigh as much as other pairs in the adjacency loss: the published
     squared error settles at the all-zero graph. Neighbours are symmetric, steps of the surfer are
     probabilities, and rows without weight cannot become NaN. KL(P‖Q) instead of its reverse,
-    centres that learn, an end when labels hardly change, labels of the last codes instead of up
-    to nine updates before. Larger steps and fewer of them, 1,000 genes, a smaller decoder.
+    centres that learn, a count decoder that starts at the gene means, an end when labels hardly
+    change, labels of the last codes instead of up to nine updates before. Larger steps and fewer
+    of them, 1,000 genes, a smaller decoder.
 
     Mended in both: no list of names of datasets decides how clusters start, and seeds are used.
     The declared dropout, which the published program never switches on, is ``input_dropout``.
