@@ -83,7 +83,7 @@ SCSMD_DATA := cellbench_5cl,cellbench_3cl_batches,teaseq,baron_mouse
 results-scsmd: setup
 	@echo "scsmd beside vae and pca on 4 RNA sets, 3 seeds, and as published, one: about 90 minutes"
 	$(GRID) -m 'scsmd,vae,pca,random,truth' -d $(SCSMD_DATA) --seeds 3 $(OR_FAILED)
-	$(GRID) -m 'scsmd[preset=faithful]' -d $(SCSMD_DATA) --seeds 1 $(OR_FAILED)
+	$(GRID) -m 'scsmd[preset=faithful]' -d $(SCSMD_DATA) --seeds 1 --timeout 7200 $(OR_FAILED)
 	$(REPORT) -m 'scsmd,scsmd[preset=faithful],vae,pca,random,truth' -d $(SCSMD_DATA) --seeds 3 \
 	  --out $(TABLES)/reports/scsmd
 	$(call summary,scsmd)

@@ -57,7 +57,8 @@ def frame(tracker: Tracker, plan: Plan | None = None) -> pd.DataFrame:
             if "all" not in (left.method, left.dataset):
                 shown = {"method_name": left.method.partition("[")[0], **asdict(left)}
                 rows.append(shown)
-    table = pd.DataFrame(rows)
+    # A run that was interrupted before its first result has these columns, too.
+    table = pd.DataFrame(rows, columns=None if rows else ["method", "dataset", "seed", "status"])
     if "started" in table:
         table["started"] = pd.to_datetime(table["started"], unit="ms", utc=True)
     for column in ("seconds", "cpu_seconds", "peak_memory_mb", "n_parameters", "coverage"):

@@ -82,7 +82,7 @@ class ScCrossRec(Method):
         """Return labels if wrong pairs are chosen by them."""
         return frozenset({"labels"} if self.params.neg_mode.startswith("label") else ())
 
-    def recipe(self, info: DatasetInfo) -> PairedRecipe:  # type: ignore[override]
+    def recipe(self, info: DatasetInfo) -> PairedRecipe:
         """Return variable genes, log-normalised, and variable peaks, binary; or counts of both."""
         p, parts = self.params, cast(PairedInfo, info).parts
         genes, peaks = parts["rna"].n_features, parts["atac"].n_features
@@ -98,7 +98,7 @@ class ScCrossRec(Method):
             atac=Recipe(min_cells=2, binarize=True, n_top_features=n_peaks),
         )
 
-    def fit(self, data: MuData, context: Context) -> Fit:  # type: ignore[override]
+    def fit(self, data: MuData, context: Context) -> Fit:
         """Return pooled genes and pooled peaks of each cell, (cells, 2 · hidden).
 
         Table ``links``: the strongest pairs, gene, peak and weight. Curves: ``links_residual``,
@@ -145,7 +145,7 @@ class ScCrossRec(Method):
         return notes
 
     def _with_sequence(self, model: Model) -> bool:
-        width = model.network.peaks.static.shape[1]  # type: ignore[union-attr]
+        width = model.network.peaks.static.shape[1]
         return model.network.peaks.sequence is not None or width > len(model.sites.names)
 
     def transform(self, data: MuData) -> np.ndarray:

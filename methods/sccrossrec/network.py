@@ -55,6 +55,10 @@ class Nodes(nn.Module):
     computed once for all cells of a step.
     """
 
+    static: Tensor
+    codes: Tensor | None
+    sequence: SequenceEncoder | None
+
     def __init__(
         self, static: Tensor, codes: Tensor | None, id_dim: int, hidden: int, *, sparse: bool
     ) -> None:
@@ -93,6 +97,13 @@ class Network(nn.Module):
     attends to and of itself. Published switches for more heads and layers do nothing and are left
     out. Pools are taken before the (linear) update, which gives the same.
     """
+
+    gene_chrom: Tensor
+    peak_chrom: Tensor
+    pool_mean: Tensor
+    pool_scale: Tensor
+    genes: Nodes
+    peaks: Nodes
 
     def __init__(
         self, genes: Nodes, peaks: Nodes, hidden: int, dropout: float, rules: Rules,
@@ -203,7 +214,7 @@ class Network(nn.Module):
         keys = self.peaks(graph.peaks)[:, : self.hidden]
         keys = keys + graph.openness.unsqueeze(1) * self.peaks.value[: self.hidden]
         limit = self.rules.threshold if hard else None
-        count: Tensor = _Count.apply(self.translation_queries(), keys, limit)  # type: ignore[no-untyped-call]
+        count: Tensor = _Count.apply(self.translation_queries(), keys, limit)
         if not hard:
             return count
         # The value of the step, the gradient of the count.
@@ -227,7 +238,7 @@ class _Count(torch.autograd.Function):
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         query, key = ctx.saved_tensors
         for_query, for_key = torch.zeros_like(query), torch.zeros_like(key)
         wanted = grad.nonzero().flatten()

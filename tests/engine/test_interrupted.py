@@ -128,6 +128,21 @@ def test_ctrl_c_or_timeout_keeps_what_is_done_and_says_so(
     assert set(table["status"]) == {"done"}, "an interrupted job has no result"
 
 
+def test_interrupted_before_the_first_result(flags: dict[str, Any], results: Path):
+    driver = start(flags, "slow[seconds=60]", 1)
+    deadline = time.monotonic() + 60
+    while not list((results / "spool").glob("*/artifacts/config.json")):
+        assert time.monotonic() < deadline, "no fit has begun"
+        time.sleep(0.1)
+    os.killpg(driver.pid, signal.SIGTERM)
+    text, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 130, text
+    assert "interrupted: 0 jobs are kept" in text
+    assert "Traceback" not in text
+    assert left_of(flags) == []
+    assert load(results).empty
+
+
 def test_two_drivers_on_one_store_double_nothing(flags: dict[str, Any], results: Path):
     drivers = [start(flags, "slow[seconds=0.2]", 8) for _ in range(2)]
     texts = [driver.communicate(timeout=120)[0] for driver in drivers]
