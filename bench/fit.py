@@ -16,7 +16,7 @@ from bench.checks import check_data
 from bench.config import Settings, default_cache
 from bench.errors import DataError, UsageError
 from bench.estimator import Estimator
-from bench.execute.child import pin_threads
+from bench.execute.entry import pin_threads
 from bench.jobs import configure, device_class
 from bench.markers import Markers, read_markers
 from bench.pairs import cells_of, is_paired, some_cells, write_pair

@@ -19,12 +19,13 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from bench.execute.child import main
+from bench.execute.entry import main
 
 PRELOAD = (
     "bench.execute.apart", "numpy", "scipy.sparse", "pandas", "anndata", "pyarrow.parquet",
     "torch", "sklearn.cluster", "sklearn.decomposition", "sklearn.metrics", "sklearn.neighbors",
-    "igraph", "scanpy", "umap", "bench.score", "bench.prepare", "bench.store",
+    "igraph", "scanpy", "umap", "bench.execute.child", "bench.score", "bench.prepare",
+    "bench.store",
 )  # fmt: skip
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",

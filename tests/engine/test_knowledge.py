@@ -56,6 +56,7 @@ def test_lists_of_the_user_take_the_place_of_the_known_ones(guided_run, tmp_path
 
 def job(**more) -> Job:
     facts = {
+        "modality": "rna",
         "counts_digest": "c", "labels_digest": "l", "batch_digest": "b", "proteins_digest": "p",
         "version": 1, "source": "s",
     }  # fmt: skip
