@@ -13,6 +13,7 @@ from bench import cli_gate, cli_score
 from bench.cli_compare import compare_command
 from bench.cli_data import data_app
 from bench.cli_fit import fit_command
+from bench.cli_regulate import regulate_command
 from bench.cli_search import finish, search_command
 from bench.cli_ui import ui_command
 from bench.errors import BenchError, UsageError
@@ -70,6 +71,7 @@ cli_gate.mount(app)
 cli_score.mount(app)
 app.add_typer(data_app, name="data")
 app.command("fit")(fit_command)
+app.command("regulate")(regulate_command)
 app.command("compare")(compare_command)
 app.command("search")(search_command)
 app.command("ui")(ui_command)

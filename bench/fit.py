@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.checks import check_data
 from bench.config import Settings, default_cache
-from bench.errors import DataError, UsageError
+from bench.errors import UsageError
 from bench.estimator import Estimator
 from bench.execute.entry import pin_threads
 from bench.jobs import configure, device_class
 from bench.markers import Markers, read_markers
+from bench.outfolder import refuse_foreign, replacing
 from bench.pairs import cells_of, is_paired, some_cells, write_pair
 from bench.registry import methods as method_registry
 from bench.selectors import select
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from bench.score import Scores
 
 Say = Callable[[str], None]
+_NOTE = "fit.json"
 _LARGEST_TEXT = 20_000_000
 """Entries of an imputed matrix that is still written as text, some 100 MB."""
 
@@ -88,7 +88,7 @@ def fit_file(
         path, FileDataset.Params.build(params or {}, owner=str(path)), labels_needed=False
     )
     folder = out or Path(f"{dataset.name}_{made.name}")
-    _refuse_foreign(folder)
+    refuse_foreign(folder, _NOTE)
     adata = dataset.load()
     card = dataset.card
     for note in dataset.notes:
@@ -146,7 +146,7 @@ def fit_file(
         "markers": lists.source if lists else "",
         "scores": scores.values,
     }
-    with _replacing(folder) as partial:
+    with replacing(folder, _NOTE) as partial:
         files = _write(partial, dataset.name, fitted, result, scores, say)
         kept = pd.DataFrame({"kept": adata.var_names.isin(result.var_names)}, adata.var_names)
         kept.to_csv(partial / "features.csv", index_label="feature")
@@ -155,9 +155,9 @@ def fit_file(
             say("drawing the UMAP")
             os.environ.setdefault("NUMBA_CACHE_DIR", str(default_cache() / "numba"))
             files |= _picture(partial, result, made.name, card.label_key)
-        files["fit.json"] = "parameters, seed, scores"
+        files[_NOTE] = "parameters, seed, scores"
         content = about | {"files": sorted(files)}
-        (partial / "fit.json").write_text(json.dumps(content, indent=1, default=str) + "\n")
+        (partial / _NOTE).write_text(json.dumps(content, indent=1, default=str) + "\n")
     return Fitted(folder, files, scores, seconds)
 
 
@@ -192,50 +192,6 @@ def _lists(made: Method, path: Path | None) -> Markers | None:
     if path is None:
         raise UsageError(f"{made.name} uses marker lists: give them with --markers FILE.")
     return read_markers(path)
-
-
-def _refuse_foreign(folder: Path) -> None:
-    """Results may be replaced by newer ones; a folder with other things is not touched."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder}: a file of that name is there; choose another with --out.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "fit.json").is_file():
-        raise UsageError(
-            f"{folder}: the folder holds other things; choose another or an empty one with --out."
-        )
-
-
-@contextlib.contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
-    """Give a folder to write into; at the end its files replace those of an earlier fit."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
-        yield partial
-        folder.mkdir(exist_ok=True)
-        for name in _earlier(folder):
-            _remove(folder / name)
-        for path in sorted(partial.iterdir()):
-            _remove(folder / path.name)
-            path.rename(folder / path.name)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot write there: {error.strerror or error}.") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _earlier(folder: Path) -> list[str]:
-    try:
-        return [Path(name).name for name in json.loads((folder / "fit.json").read_text())["files"]]
-    except (OSError, ValueError, KeyError):
-        return []
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _score(

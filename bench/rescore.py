@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.execute.process import Outcome
+    from bench.jobs import Job
     from bench.run import RunOutcome
     from bench.tracking import Tracker
 
@@ -194,6 +195,15 @@ def _stored(row: dict[str, Any], lacking: list[str], settings: Settings) -> Resu
     if not folder or not (Path(folder) / "embedding.parquet").is_file():
         raise UsageError("its embedding is not on this machine; score it where it was fitted.")
     job = Result.read(Path(folder)).job
+    place = str(dataset_folder(job, settings))
+    return Result(replace(job, dataset_folder=place, metrics=tuple(lacking)), "done")
+
+
+def dataset_folder(job: Job, settings: Settings) -> Path:
+    """Return the cached dataset of a finished job, also of a cache that was moved.
+
+    Raises ``UsageError`` if it is no longer there.
+    """
     place = Path(job.dataset_folder)
     if not place.is_dir():
         place = settings.cache_dir / "datasets" / place.name
@@ -202,9 +212,7 @@ def _stored(row: dict[str, Any], lacking: list[str], settings: Settings) -> Resu
             f"the dataset is no longer in the cache; 'bench plan -m random -d {job.dataset}' "
             "puts it back."
         )
-    return Result(
-        replace(job, dataset_folder=str(place), metrics=tuple(lacking)), "done"
-    )  # fmt: skip
+    return place
 
 
 def _score(

@@ -1,0 +1,61 @@
+"""Folders of results of one verb: replaced by newer results, never mixed with other things."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.errors import DataError, UsageError
+
+
+def refuse_foreign(folder: Path, note: str) -> None:
+    """Raise ``UsageError`` for a folder with other things; results may be replaced by newer ones.
+
+    What a verb wrote is known by the file ``note``, JSON with the list ``files``.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: a file of that name is there; choose another with --out.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / note).is_file():
+        raise UsageError(
+            f"{folder}: the folder holds other things; choose another or an empty one with --out."
+        )
+
+
+@contextlib.contextmanager
+def replacing(folder: Path, note: str) -> Iterator[Path]:
+    """Give a folder to write into; at the end its files replace those that ``note`` lists.
+
+    Raises ``DataError`` if the disk refuses.
+    """
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        folder.mkdir(exist_ok=True)
+        for name in _earlier(folder, note):
+            _remove(folder / name)
+        for path in sorted(partial.iterdir()):
+            _remove(folder / path.name)
+            path.rename(folder / path.name)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot write there: {error.strerror or error}.") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _earlier(folder: Path, note: str) -> list[str]:
+    try:
+        return [Path(name).name for name in json.loads((folder / note).read_text())["files"]]
+    except (OSError, ValueError, KeyError):
+        return []
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
