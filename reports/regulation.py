@@ -80,7 +80,7 @@ def draw_locus(table: pd.DataFrame, gene: str, sites: Sites, path: Path) -> dict
     scale = plt.Normalize(0, float(links["weight"].max()))
     colours = plt.get_cmap("viridis_r")
     for end, weight in sorted(zip(ends, links["weight"], strict=True), key=lambda one: one[1]):
-        x, y = _arc(start, end)
+        x, y = _arc(start, end, reach)
         axis.plot(x, y, color=colours(scale(weight)), linewidth=1 + 2.5 * scale(weight))
     _peaks_and_genes(axis, gene, place, sites, set(links["peak"]), start, reach)
     bar = figure.colorbar(plt.cm.ScalarMappable(scale, colours), ax=axis, pad=0.01)
@@ -127,13 +127,14 @@ def _bar(left: float, wide: float, colour: str) -> Any:
     return Rectangle((left, -0.06), wide, 0.06, color=colour, linewidth=0)
 
 
-def _arc(start: float, end: float) -> tuple[Any, Any]:
+def _arc(start: float, end: float, reach: float) -> tuple[Any, Any]:
     """Return half an ellipse; nearer links are lower, but never flat."""
     import numpy as np
 
     angle = np.linspace(0, np.pi, 60)
     middle, half = (start + end) / 2, (end - start) / 2
-    return middle - half * np.cos(angle), np.sin(angle)
+    height = 0.3 + 0.7 * abs(end - start) / reach
+    return middle - half * np.cos(angle), height * np.sin(angle)
 
 
 def _along(chrom: pd.Series, place: pd.Series) -> Any:

@@ -1,0 +1,324 @@
+"""``bench regulate``: distances, bound peaks, maps, files, and the planted links."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from bench.binding import (
+    Intervals,
+    bound_scores,
+    check_genome,
+    overlapping,
+    permuted,
+    read_binding,
+)
+from bench.errors import DataError, UsageError
+from bench.kept import Kept, open_run, other_cells
+from bench.linkage import Sites, near_shares, signed_distance, together
+from bench.regulate import ALL, Asked, file_names, regulate
+
+CHROMOSOMES = np.array(["chr1", "chr2", "chrX"])
+
+
+def intervals(rng: np.random.Generator, number: int, width: int) -> pd.DataFrame:
+    start = rng.integers(0, 5000, number)
+    chrom, end = rng.choice(CHROMOSOMES, number), start + rng.integers(1, width, number)
+    signal = np.where(rng.random(number) < 0.2, np.nan, rng.random(number))
+    return pd.DataFrame({"chrom": chrom, "start": start, "end": end, "signal": signal})
+
+
+# Bound peaks.
+
+
+@pytest.mark.parametrize("width", [2, 30, 2000])
+def test_overlaps_are_those_of_a_loop(width: int):
+    rng = np.random.default_rng(width)
+    peaks, factor = intervals(rng, 120, 40), intervals(rng, 60, width)
+    bound, signal = overlapping(peaks, factor)
+    for number, peak in enumerate(peaks.itertuples()):
+        hits = [one.signal for one in factor.itertuples() if one.chrom == peak.chrom
+                and one.start < peak.end and peak.start < one.end]  # fmt: skip
+        assert bound[number] == bool(hits)
+        known = [one for one in hits if not np.isnan(one)]
+        np.testing.assert_equal(signal[number], max(known, default=np.nan))
+    assert 0 < bound.sum() < len(peaks)
+
+
+def test_intervals_that_only_touch_do_not_overlap():
+    peaks = pd.DataFrame({"chrom": ["chr1"] * 2, "start": [100, 200], "end": [200, 300]})
+    one = pd.DataFrame({"chrom": ["chr1"], "start": [200], "end": [201], "signal": [1.0]})
+    assert overlapping(peaks, one)[0].tolist() == [False, True]
+
+
+def test_areas_are_those_of_scikit_learn():
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    rng = np.random.default_rng(0)
+    bound, weight, opened = rng.random(300) < 0.2, rng.integers(0, 9, 300) * 1.0, rng.random(300)
+    weight += 3 * bound
+    chrom = rng.choice(CHROMOSOMES, 300)
+    found = bound_scores(bound, weight, weight, opened, chrom, seed=3)
+    assert found["auroc"] == pytest.approx(roc_auc_score(bound, weight))
+    assert found["auprc"] == pytest.approx(average_precision_score(bound, weight))
+    assert found["auroc_accessibility"] == pytest.approx(roc_auc_score(bound, opened))
+    assert abs(found["auroc_permuted"] - 0.5) < 0.1 < found["auroc"] - 0.5
+    assert found["signal_correlation"] == pytest.approx(1.0)
+    assert found == bound_scores(bound, weight, weight, opened, chrom, seed=3)
+
+
+def test_permutations_stay_within_chromosomes():
+    rng = np.random.default_rng(0)
+    chrom, values = rng.choice(CHROMOSOMES, 90), rng.random(90)
+    dealt = permuted(values, chrom, rng)
+    assert (dealt != values).sum() > 60
+    for name in CHROMOSOMES:
+        here = chrom == name
+        np.testing.assert_array_equal(np.sort(dealt[here]), np.sort(values[here]))
+
+
+def test_bed_and_narrowpeak(tmp_path: Path):
+    narrow = tmp_path / "CTCF.narrowPeak.gz"
+    with gzip.open(narrow, "wt") as stream:
+        stream.write("track name=x\n1\t10\t20\t.\t500\t.\t7.5\t-1\t-1\t4\n")
+    found = read_binding(narrow)
+    assert (found.factor, *found.table.iloc[0]) == ("CTCF", "chr1", 10, 20, 7.5)
+    plain = tmp_path / "GATA1.bed"
+    plain.write_text("chr1\t10\t20\tx\t3\nchrX\t5\t6\n")
+    np.testing.assert_array_equal(read_binding(plain).table["signal"], [3.0, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("chr1\t10\n", "line 1: expected chromosome, start and end"),
+        ("chr1\t1\t2\nchr1\tx\t3\n", "line 2: expected chromosome, start and end"),
+        ("chr1\t20\t20\n", "line 1: the interval 20-20 is empty"),
+        ("# nothing\n", "no interval in it"),
+    ],
+)
+def test_wrong_files_are_one_line(text: str, said: str, tmp_path: Path):
+    (tmp_path / "f.bed").write_text(text)
+    with pytest.raises(DataError, match=said):
+        read_binding(tmp_path / "f.bed")
+    with pytest.raises(UsageError, match="no such file"):
+        read_binding(tmp_path / "none.bed")
+
+
+def test_another_genome_is_said():
+    rng = np.random.default_rng(0)
+    peaks = intervals(rng, 200, 40)
+
+    def check(table: pd.DataFrame) -> str:
+        one = Intervals("f", "f.bed", table)
+        return check_genome(peaks, one, overlapping(peaks, table)[0])
+
+    with pytest.raises(DataError, match=r"none of its chromosomes \(chrIV\) has a peak"):
+        check(peaks.assign(chrom="chrIV"))
+    with pytest.raises(DataError, match="none of 200 intervals overlaps"):
+        check(peaks.assign(start=peaks["start"] + 10**6, end=peaks["end"] + 10**6))
+    assert check(peaks[:20]) == ""
+    by_chance = pd.concat([peaks[:20], peaks[:30].assign(
+        start=peaks["start"] - 10**6, end=peaks["end"] - 10**6)])  # fmt: skip
+    assert "same genome assembly?" in check(by_chance)
+
+
+# Links.
+
+
+def test_distance_is_positive_downstream():
+    tss, centre = np.array([100, 100, 100, -1]), np.array([150, 150, 150, 150])
+    found = signed_distance(tss, centre, np.array(["+", "-", ".", "+"]))
+    np.testing.assert_array_equal(found, [50, -50, 50, np.nan])
+
+
+def test_together_is_the_share_of_cells_with_both():
+    rng = np.random.default_rng(0)
+    genes, peaks = rng.poisson(0.5, (50, 7)), rng.poisson(0.5, (50, 9))
+    rows, columns = rng.integers(0, 7, 40), rng.integers(0, 9, 40)
+    found = together(sp.csr_matrix(genes), sp.csr_matrix(peaks), rows, columns)
+    expected = ((genes[:, rows] > 0) & (peaks[:, columns] > 0)).mean(axis=0)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_near_shares_count_every_pair_of_a_chromosome():
+    rng = np.random.default_rng(1)
+    genes = pd.DataFrame({"chrom": rng.choice(CHROMOSOMES, 30), "strand": "+",
+                          "tss": rng.integers(-1, 3_000_000, 30)})  # fmt: skip
+    start = rng.integers(0, 3_000_000, 80)
+    peaks = pd.DataFrame({"chrom": rng.choice(CHROMOSOMES, 80), "start": start, "end": start + 2})
+    table = pd.DataFrame({"distance": [-5.0, 2e5, 2e6, np.nan], "weight": [6.0, 1, 1, 9]})
+    found = near_shares(table, Sites(genes, peaks))
+    apart = np.abs(genes["tss"].to_numpy()[:, None] - (start + 1))
+    same = genes["chrom"].to_numpy()[:, None] == peaks["chrom"].to_numpy()
+    same &= genes["tss"].to_numpy()[:, None] >= 0
+    assert found["pairs_100kb"] == pytest.approx((apart[same] <= 100_000).mean())
+    assert found["pairs_1000kb"] == pytest.approx((apart[same] <= 1_000_000).mean())
+    assert (found["links_100kb"], found["weight_1000kb"]) == (1 / 3, 7 / 8)
+
+
+def test_names_of_files_differ():
+    assert file_names([ALL, "B cell", "B/cell", "all", "β"]) == {
+        ALL: "all", "B cell": "B_cell", "B/cell": "B_cell_2", "all": "all_2", "β": "β",
+    }  # fmt: skip
+
+
+# The verb.
+
+
+class Planted:
+    """A method whose links are known; ``mean``: the share of the cells, else always the same."""
+
+    name = "planted"
+
+    def __init__(self, *, mean: bool) -> None:
+        self.mean = mean
+
+    def links(self, data) -> pd.DataFrame:
+        genes, peaks = data["rna"], data["atac"]
+        rows = np.repeat(np.arange(genes.n_vars), 3)
+        columns = (2 * rows + np.tile(range(3), genes.n_vars)) % peaks.n_vars
+        both = ((genes.layers["counts"].toarray()[:, rows] > 0)
+                & (peaks.layers["counts"].toarray()[:, columns] > 0))  # fmt: skip
+        weight = (rows + 1.0) * (both.mean(axis=0) if self.mean else both.any(axis=0))
+        table = pd.DataFrame({"gene": genes.var_names[rows], "peak": peaks.var_names[columns],
+                              "weight": weight})  # fmt: skip
+        return table[table["weight"] > 0]
+
+
+def planted(*, mean: bool = False) -> Kept:
+    from bench.method import MULTIOME
+    from bench.methods.pca_lsi import JointPCALSI
+    from bench.pairs import prepare_data
+    from bench.recipe import PairedRecipe, Recipe
+    from bench.testing.case import Case
+
+    counts = Case(JointPCALSI, MULTIOME).counts(n_cells=30, n_features=24)
+    recipe = PairedRecipe(Recipe(min_cells=1), Recipe(min_cells=1))
+    data = prepare_data(counts, recipe)
+    types = counts["rna"].obs["cell_type"].astype(str).to_numpy()
+    return Kept("planted · x · seed 0", Planted(mean=mean), data, recipe, types)
+
+
+@pytest.mark.parametrize("mean", [False, True])
+def test_the_map_of_a_type_is_the_mean_of_its_cells(mean: bool, tmp_path: Path):
+    from bench.pairs import some_cells
+
+    kept = planted(mean=mean)
+    name = sorted(set(kept.types))[0]
+    bed = tmp_path / "TF.bed"
+    sites = Sites.of(kept.data)
+    sites.peaks.iloc[::3].to_csv(bed, sep="\t", header=False, index=False)
+    lines: list[str] = []
+    asked = Asked(cell_types=(name,), binding=(bed,), n_cells=5, figures=False)
+    done = regulate(kept, asked, tmp_path / "out", lines.append)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(done.files)
+    found = sp.load_npz(tmp_path / "out" / f"map_{done.names[name]}.npz")
+    rows = np.flatnonzero(kept.types == name)
+    single = [kept.method.links(some_cells(kept.data, np.array([row]))) for row in rows]
+    sums = pd.concat(single).groupby(["gene", "peak"])["weight"].sum() / len(rows)
+    for (gene, peak), value in sums.items():
+        place = sites.genes.index.get_loc(gene), sites.peaks.index.get_loc(peak)
+        assert found[place] == pytest.approx(value, rel=1e-5)
+    assert found.sum() == pytest.approx(sums.sum(), rel=1e-5)
+    about = json.loads((tmp_path / "out" / "regulate.json").read_text())
+    assert about["weights"] == ("mean over the cells" if mean else "the same in each cell")
+    assert len(done.binding) == (2 if mean else 4)
+    assert (done.binding["bound"] > 0).all()
+    cells = pd.read_csv(tmp_path / "out" / "cells.csv.gz")
+    assert cells["cell"].nunique() == 5
+    assert set(cells["type"]) == {name}
+    assert "types group cells after the fit, which did not see them" in lines
+
+
+def test_figures_are_drawn(tmp_path: Path):
+    kept = planted()
+    one = str(kept.types[0])
+    asked = Asked(cell_types=(one,), n_cells=2, top=30)
+    done = regulate(kept, asked, tmp_path / "out", lambda text: None)
+    for name in ("cell.png", "cell.svg", "locus.png"):
+        assert (tmp_path / "out" / name).stat().st_size > 5000
+        assert name in done.files
+
+
+def test_what_cannot_be_is_one_line(tmp_path: Path):
+    kept, out = planted(), tmp_path / "out"
+
+    def asking(**values) -> None:
+        regulate(kept, Asked(**values), out, lambda text: None)
+
+    with pytest.raises(UsageError, match="no type 'typ'"):
+        asking(cell_types=("typ",))
+    with pytest.raises(UsageError, match=r"--gene nobody: not among the \d+ genes"):
+        asking(gene="nobody")
+    with pytest.raises(DataError, match="lists no link"):
+        asking(tss_window=0)
+    (tmp_path / "f.bed").write_text("chr1\t1\t2\n")
+    with pytest.raises(UsageError, match="two files of the name 'f'"):
+        asking(binding=(tmp_path / "f.bed", tmp_path / "f.bed"))
+    out.mkdir()
+    (out / "mine.txt").write_text("x")
+    with pytest.raises(UsageError, match="holds other things"):
+        asking()
+    from bench.config import Settings
+
+    with pytest.raises(UsageError, match="no finished fit"):
+        open_run(out, Settings(), say=print)
+
+
+def test_other_cells_need_the_features_of_the_fit(tmp_path: Path):
+    from bench.pairs import some_cells, write_pair
+
+    kept = planted()
+    counts = some_cells(kept.data, slice(None))
+    for part in ("rna", "atac"):
+        counts[part].X = counts[part].layers["counts"].copy()
+        del counts[part].layers["counts"]
+    new = some_cells(counts, np.arange(12))
+    write_pair(new, tmp_path / "new.h5mu")
+    other = other_cells(kept, tmp_path / "new.h5mu", {}, lambda text: None)
+    for part in ("rna", "atac"):
+        assert list(other.data[part].var_names) == list(kept.data[part].var_names)
+        one, two = (each.data[part].layers["counts"].toarray() for each in (other, kept))
+        np.testing.assert_array_equal(one, two[:12])
+    from bench.pairs import together as pair
+
+    write_pair(pair(new["rna"][:, 3:].copy(), new["atac"].copy()), tmp_path / "few.h5mu")
+    with pytest.raises(DataError, match="3 of 24 rna features of the fit are not there"):
+        other_cells(kept, tmp_path / "few.h5mu", {}, lambda text: None)
+
+
+@pytest.mark.slow
+def test_planted_links_come_back(tmp_path: Path):
+    from sklearn.metrics import average_precision_score
+    from typer.testing import CliRunner
+
+    from bench.cli import app
+    from bench.datasets.sim_multiome import SimMultiome
+    from bench.pairs import write_pair
+
+    data = SimMultiome(SimMultiome.Params.build(presets=("links",), owner="test")).load()
+    truth = data.uns.pop("truth")["links"]
+    for part in ("rna", "atac"):
+        data[part].uns.clear()
+        data[part].varm.clear()
+    write_pair(data, tmp_path / "sim.h5mu")
+    fit = ["fit", "sccrossrec", tmp_path / "sim.h5mu", "--profile", "quick", "--no-umap",
+           "--out", tmp_path / "fit"]  # fmt: skip
+    ask = ["regulate", tmp_path / "fit", "--out", tmp_path / "out", "--cell-types", "type1",
+           "--top", "1000000"]  # fmt: skip
+    for words in (fit, ask):
+        done = CliRunner().invoke(app, [str(word) for word in words])
+        assert done.exit_code == 0, (done.output, done.exception)
+    table = pd.read_csv(tmp_path / "out" / "links.csv.gz")
+    real = set(zip(truth["gene"], truth["peak"], strict=True))
+    right = [pair in real for pair in zip(table["gene"], table["peak"], strict=True)]
+    assert average_precision_score(right, table["weight"]) > 5 * np.mean(right)
+    near = json.loads((tmp_path / "out" / "regulate.json").read_text())["shares"]
+    assert near["weight_100kb"] > near["pairs_100kb"]
