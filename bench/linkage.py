@@ -81,6 +81,8 @@ def together(
     on = sp.csc_matrix(genes > 0, dtype=np.float32)
     opened = sp.csc_matrix(peaks > 0, dtype=np.float32)
     found = np.zeros(len(rows))
+    if not len(rows):
+        return found
     order = np.argsort(rows, kind="stable")
     names, first = np.unique(rows[order], return_index=True)
     # Gene by gene, and of each only its own peaks: nothing of the size genes × peaks.
