@@ -294,6 +294,45 @@ def test_other_cells_need_the_features_of_the_fit(tmp_path: Path):
         other_cells(kept, tmp_path / "few.h5mu", {}, lambda text: None)
 
 
+def test_a_fit_on_a_file(tmp_path: Path):
+    from typer.testing import CliRunner
+
+    from bench.cli import app
+    from bench.datasets.sim_multiome import SimMultiome
+    from bench.pairs import write_pair
+
+    data = SimMultiome(SimMultiome.Params(n_cells=60, n_genes=40, n_peaks=120)).load()
+    data.uns.clear()
+    for part in ("rna", "atac"):
+        data[part].uns.clear()
+        data[part].varm.clear()
+    write_pair(data, tmp_path / "sim.h5mu")
+
+    def ask(*words: str | Path) -> object:
+        done = CliRunner().invoke(app, [str(word) for word in words])
+        return done.exception or done.output
+
+    short = ["max_epochs=1", "link_passes=3", "id_dim=8", "hidden=8"]
+    sets = [word for one in short for word in ("--set", f"sccrossrec.{one}")]
+    words = [tmp_path / "sim.h5mu", "--no-umap", "--out"]
+    ask("fit", "sccrossrec", *words, tmp_path / "fit", *sets)
+    ask("fit", "pca_lsi", *words, tmp_path / "other")
+    out = ["--out", tmp_path / "out", "--no-figures", "--top", "50", "--cells", "3"]
+    said = ask("regulate", tmp_path / "fit", *out, "--cell-types", "type1,type2")
+    assert "within 100 kb" in str(said), said
+    table = pd.read_csv(tmp_path / "out" / "links_type2.csv.gz")
+    assert 0 < len(table) <= 50
+    assert table["per_cell"].is_monotonic_decreasing
+    assert sp.load_npz(tmp_path / "out" / "map_type1.npz").shape[0] <= 40
+    here = ask("regulate", tmp_path / "fit", *out, "--data", tmp_path / "sim.h5mu")
+    assert "on sim.h5mu: 60 cells" in str(here), here
+    wrong = ask("regulate", tmp_path / "other", *out)
+    assert isinstance(wrong, UsageError)
+    assert "pca_lsi gives no links" in str(wrong)
+    wrong = ask("regulate", tmp_path / "fit", *out, "--label-key", "kind")
+    assert "no column 'kind' in obs; pass --label-key with one of" in str(wrong)
+
+
 @pytest.mark.slow
 def test_planted_links_come_back(tmp_path: Path):
     from sklearn.metrics import average_precision_score
