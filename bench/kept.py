@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -148,12 +149,17 @@ def _of_fit(folder: Path, settings: Settings, label_key: str | None) -> Kept:
     from bench.recipe import MULTIOME
     from bench.registry import methods
 
-    about = json.loads((folder / "fit.json").read_text())
+    try:
+        about = json.loads((folder / "fit.json").read_text())
+    except ValueError as error:
+        raise DataError(f"{folder / 'fit.json'}: not what 'bench fit' wrote: {error}.") from None
     name = f"{about['method']} · {about['file']} · seed {about['seed']}"
     if not (folder / "result.h5mu").is_file():
         raise UsageError(f"{folder}: no result.h5mu; links need a fit on paired data.")
     method = _loaded(methods(settings.plugins).get(about["method"]), about["params"], folder, name)
-    data = mudata.read_h5mu(folder / "result.h5mu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # mudata announces changes of its defaults
+        data = mudata.read_h5mu(folder / "result.h5mu")
     obs = data.obs
     key = label_key or (DEFAULT_LABEL_KEY if DEFAULT_LABEL_KEY in obs else None)
     if key is not None and key not in obs:
@@ -177,7 +183,13 @@ def _loaded(cls: type[Method], params: dict[str, Any], folder: Path, name: str) 
     if not (folder / MODEL).is_dir():
         raise UsageError(f"{folder}: holds no model; fit again with this version.")
     method: Any = cls(cls.Params.build(params, owner=cls.name))
-    method.load(folder / MODEL)
+    try:
+        method.load(folder / MODEL)
+    except Exception as error:  # whatever a method meets in files that are not of this version
+        raise DataError(
+            f"{folder / MODEL}: cannot be read by the present {cls.name} "
+            f"({' '.join(str(error).split())[:150]}); fit again."
+        ) from None
     made: Method = method
     return made
 

@@ -331,6 +331,11 @@ def test_a_fit_on_a_file(tmp_path: Path):
     assert "pca_lsi gives no links" in str(wrong)
     wrong = ask("regulate", tmp_path / "fit", *out, "--label-key", "kind")
     assert "no column 'kind' in obs; pass --label-key with one of" in str(wrong)
+    (tmp_path / "fit" / "model" / "model.pt").write_text("x")
+    wrong = ask("regulate", tmp_path / "fit", *out)
+    assert isinstance(wrong, DataError)
+    assert "cannot be read by the present sccrossrec" in str(wrong)
+    assert "\n" not in str(wrong)
 
 
 @pytest.mark.slow
