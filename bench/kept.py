@@ -16,6 +16,7 @@ from bench.recipe import PairedRecipe, Recipe, as_recipe
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from anndata import AnnData
     from mudata import MuData
 
@@ -36,7 +37,7 @@ class Kept:
     data: MuData
     recipe: PairedRecipe
     types: np.ndarray | None = None
-    """Type of each cell, if known; text."""
+    """Type of each cell as text, empty where it has none; ``None`` if no cell has one."""
 
 
 def open_run(
@@ -170,9 +171,7 @@ def _of_fit(folder: Path, settings: Settings, label_key: str | None) -> Kept:
     info = describe_data(data, name=name, modality=MULTIOME, has_batch=False)
     recipe = method.recipe(info)
     assert isinstance(recipe, PairedRecipe)
-    return Kept(
-        name, method, data, recipe, None if key is None else obs[key].astype(str).to_numpy()
-    )
+    return Kept(name, method, data, recipe, None if key is None else _as_types(obs[key]))
 
 
 def _loaded(cls: type[Method], params: dict[str, Any], folder: Path, name: str) -> Method:
@@ -218,12 +217,18 @@ def other_cells(kept: Kept, path: Path, reading: dict[str, Any], say: Say) -> Ke
         for part in PARTS
     ]
     key = dataset.card.label_key
-    types = counts["rna"].obs[key].astype(str) if key else None
+    types = counts["rna"].obs[key] if key else None
     data = together(*parts)
     return replace(
         kept, name=f"{kept.name}, on {path.name}", data=data,
-        types=None if types is None else types.loc[data.obs_names].to_numpy(),
+        types=None if types is None else _as_types(types.loc[data.obs_names]),
     )  # fmt: skip
+
+
+def _as_types(column: pd.Series) -> np.ndarray:
+    """Return types as text, empty where there is none."""
+    types: np.ndarray = column.astype(object).where(column.notna(), "").astype(str).to_numpy()
+    return types
 
 
 def _loose(recipe: Recipe) -> Recipe:

@@ -265,7 +265,10 @@ def _chosen_types(kept: Kept, wanted: tuple[str, ...], say: Say) -> list[str]:
             )
         say("no types: only links over all cells")
         return []
-    known = [str(name) for name in np.unique(kept.types)]
+    known = [str(name) for name in np.unique(kept.types) if name]
+    without = int((kept.types == "").sum())
+    if without:
+        say(f"{without} of {len(kept.types)} cells have no type and are in no type's map")
     for name in wanted:
         if name not in known:
             raise UsageError(f"--cell-types: no type '{name}'.{did_you_mean(name, known)}")

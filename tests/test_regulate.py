@@ -247,6 +247,16 @@ def test_figures_are_drawn(tmp_path: Path):
         assert name in done.files
 
 
+def test_cells_without_a_type_are_counted(tmp_path: Path):
+    kept, lines = planted(), []
+    kept.types[:4] = ""
+    done = regulate(kept, Asked(figures=False, n_cells=2), tmp_path / "out", lines.append)
+    assert "4 of 30 cells have no type and are in no type's map" in lines
+    about = json.loads((tmp_path / "out" / "regulate.json").read_text())
+    assert about["cells"]["all"] == 30 == 4 + sum(about["cells"].values()) - 30
+    assert len(done.names) == 1 + len(set(kept.types) - {""})
+
+
 def test_what_cannot_be_is_one_line(tmp_path: Path):
     kept, out = planted(), tmp_path / "out"
 
