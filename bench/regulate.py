@@ -132,7 +132,7 @@ def regulate(kept: Kept, asked: Asked, out: Path, say: Say) -> Regulated:
             done.binding.to_csv(partial / "binding.csv", index=False, float_format="%.5g")
             done.files["binding.csv"] = "how links rank bound peaks, beside two controls"
         if asked.figures:
-            _draw(partial, maps, cells, sites, asked, done)
+            _draw(partial, maps, cells, sites, asked, done, say)
         done.files[NOTE] = "what was asked, shares of near links"
         about = {
             "run": kept.name,
@@ -331,7 +331,7 @@ def _write_maps(folder: Path, maps: dict[str, Links], sites: Sites, done: Regula
 
 def _draw(
     folder: Path, maps: dict[str, Links], cells: pd.DataFrame, sites: Sites, asked: Asked,
-    done: Regulated,
+    done: Regulated, say: Say,
 ) -> None:  # fmt: skip
     """Draw the map of the cell with the most links, of types, and the locus of one gene."""
     from bench.reports.regulation import draw_locus, draw_map
@@ -349,4 +349,9 @@ def _draw(
     table = table[table["distance"].notna()]
     if len(table):
         gene = asked.gene or str(table.groupby("gene")["weight"].sum().idxmax())
-        done.files |= draw_locus(table[table["gene"] == gene], gene, sites, folder / "locus")
+        drawn = draw_locus(table[table["gene"] == gene], gene, sites, folder / "locus")
+        if not drawn:
+            say(f"{gene} has no link with a distance on these cells: its locus is not drawn")
+        done.files |= drawn
+    if len(largest) < len(maps) - 1:
+        say(f"maps of the {len(largest)} largest of {len(maps) - 1} types are drawn")
