@@ -105,6 +105,8 @@ class ScCrossRec(Method):
         then ``loss`` and, of held-out cells, loss and accuracy of the matching.
         Raises ``DataError`` where chromosomes, or a required sequence, are missing.
         """
+        import torch
+
         from ..nn.train import n_parameters
         from .graph import check_cells
         from .model import fit_model
@@ -115,7 +117,13 @@ class ScCrossRec(Method):
             notes["cells"] = empty
             context.log(f"sccrossrec: {empty}")
         self._features = {part: list(data[part].var_names) for part in ("rna", "atac")}
-        self._model = model = fit_model(data, self.params, context)
+        # Sums over scattered indices on several threads come out in the order of the threads.
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            self._model = model = fit_model(data, self.params, context)
+        finally:
+            torch.set_num_threads(threads)
         short = model.sites.short(self.params.top_k)
         if short:
             notes["chromosomes"] = (

@@ -161,7 +161,10 @@ def test_a_file_of_knowledge_guides_a_fit(folder: Path, cells: AnnData):
     assert found.fit_.notes["guides"] == "rare, T, invariant_genes, donor"
     assert "g9" not in method.model.inputs
     lines = method.describe()
-    assert "signature rare (2 genes, linear head on own (2), 2 more held out): mse 1" in lines
+    assert (
+        "signature rare (2 genes, linear head on own (2), 2 more held out): score 1; mse 0.1"
+        in lines
+    )
     assert "further rows: 1, each with weight 5" in lines
 
 
