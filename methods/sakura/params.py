@@ -165,10 +165,10 @@ class GuidedParameters(SakuraParameters):
         True,
         description="a guide's weight of 1 counts its variance like the first principal component",
     )
-    guide_score: Annotated[float, Search(0.1, 10.0, log=True, when=_MARKED)] = Field(
+    guide_score: Annotated[float, Search(0.1, 10.0, log=True, zero=True, when=_MARKED)] = Field(
         1.0, ge=0, description="final weight of the squared error of each list's mean gene"
     )
-    guide_mse: Annotated[float, Search(0.01, 10.0, log=True, zero=True, when=_MARKED)] = Field(
+    guide_mse: Annotated[float, Search(0.01, 10.0, log=True, when=_MARKED)] = Field(
         0.1, ge=0, description="final weight of the marker genes' squared error"
     )
     guide_phenotypes: Annotated[float, Search(0.1, 10.0, log=True, when=_KNOWN)] = Field(
