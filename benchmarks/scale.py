@@ -145,7 +145,7 @@ def fit(method: Any, counts: sp.csr_matrix, threads: int, run: Stages) -> np.nda
         )
         print(json.dumps(notes), flush=True)
         run("train", lambda: train(method, model, batches, graph, told))
-        return run("embed", lambda: codes_of(model, batches)["cells"]).numpy()  # type: ignore[no-any-return]
+        return run("embed", lambda: codes_of(model, batches)["cells"]).numpy()
 
 
 def train(method: Any, model: Any, batches: Any, graph: Any, told: Any) -> None:

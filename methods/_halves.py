@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from bench.recipe import PairedInfo, PairedRecipe, Recipe
+from bench.recipe import DatasetInfo, PairedInfo, PairedRecipe, Recipe
 
 from .lsi import LSI
 from .pca import PrincipalComponents
@@ -26,9 +26,10 @@ class Halves:
         self.rna = PrincipalComponents(genes)
         self.atac = LSI(LSI.Params(n_components=n_components))
 
-    def recipe(self, info: PairedInfo) -> PairedRecipe:
+    def recipe(self, info: DatasetInfo) -> PairedRecipe:
         """Return the preparation that each half has alone."""
-        rna, atac = self.rna.recipe(info.parts["rna"]), self.atac.recipe(info.parts["atac"])
+        parts = cast(PairedInfo, info).parts
+        rna, atac = self.rna.recipe(parts["rna"]), self.atac.recipe(parts["atac"])
         assert isinstance(rna, Recipe)
         assert isinstance(atac, Recipe)
         return PairedRecipe(rna=rna, atac=atac)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from bench.recipe import PairedInfo, PairedRecipe
+    from bench.recipe import DatasetInfo, PairedRecipe
 
 
 class Canonical(NamedTuple):
@@ -118,7 +118,7 @@ class CCA(Method):
 
     params: Params
 
-    def recipe(self, info: PairedInfo) -> PairedRecipe:  # type: ignore[override]
+    def recipe(self, info: DatasetInfo) -> PairedRecipe:
         """Return variable genes as for ``pca`` and peaks as for ``lsi``."""
         return self._new_halves().recipe(info)
 

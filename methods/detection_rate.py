@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from bench.recipe import PairedInfo, PairedRecipe
+    from bench.recipe import DatasetInfo, PairedRecipe
 
 
 class DetectionRate(Method):
@@ -39,7 +39,7 @@ class DetectionRate(Method):
 
     params: Params
 
-    def recipe(self, info: PairedInfo) -> PairedRecipe:  # type: ignore[override]
+    def recipe(self, info: DatasetInfo) -> PairedRecipe:
         """Return variable genes as for ``pca`` and peaks as for ``lsi``."""
         return Halves(50, 2000).recipe(info)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from mudata import MuData
 
-    from bench.recipe import PairedInfo, PairedRecipe
+    from bench.recipe import DatasetInfo, PairedRecipe
 
 
 class JointPCALSI(Method):
@@ -46,7 +46,7 @@ class JointPCALSI(Method):
 
     params: Params
 
-    def recipe(self, info: PairedInfo) -> PairedRecipe:  # type: ignore[override]
+    def recipe(self, info: DatasetInfo) -> PairedRecipe:
         """Return variable genes as for ``pca`` and peaks as for ``lsi``."""
         return self._new_halves().recipe(info)
 

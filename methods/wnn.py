@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from mudata import MuData
 
-    from bench.recipe import PairedInfo, PairedRecipe
+    from bench.recipe import DatasetInfo, PairedRecipe
 
 
 _SMALLEST_GAP = 1e-3
@@ -67,7 +67,7 @@ class WNN(Method):
 
     params: Params
 
-    def recipe(self, info: PairedInfo) -> PairedRecipe:  # type: ignore[override]
+    def recipe(self, info: DatasetInfo) -> PairedRecipe:
         """Return variable genes as for ``pca`` and peaks as for ``lsi``."""
         return self._new_halves().recipe(info)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
     from .cells import CellData, CellModel, CellTensors
-    from .network import GraphEncoder
+    from .network import GraphConvolution, GraphEncoder
 
 _ROWS = 8192
 """Cells that are dense at a time."""
@@ -113,13 +113,13 @@ def encode_all(encoder: GraphEncoder, cells: CellData) -> np.ndarray:
     inputs are never dense.
     """
     values: np.ndarray | None = None
-    for layer in encoder.layers:
-        weights = [one.detach().cpu().numpy() for one in layer.weight]  # type: ignore[union-attr]
+    for layer in cast("Iterable[GraphConvolution]", encoder.layers):
+        weights = [one.detach().cpu().numpy() for one in layer.weight]
         times = cells.inputs.times if values is None else np.maximum(values, 0.0).__matmul__
         total = times(weights[-1])
         for weight in reversed(weights[:-1]):
             total = cells.graph.propagate(total)
             total += times(weight)
-        values = total + layer.bias.detach().cpu().numpy()  # type: ignore[operator]
+        values = total + layer.bias.detach().cpu().numpy()
     assert values is not None
     return values

@@ -150,6 +150,7 @@ class CellModel(nn.Module):
             scores=params.expression_target == "scores",
         )  # fmt: skip
         if params.expression_target == "counts":
+            # Heads differ in class; what they share beyond a module is not declared.
             self.decoder.head.start_at(cells.gene_means())  # type: ignore[operator]
 
     def encode(self) -> Tensor:
@@ -175,6 +176,7 @@ class CellModel(nn.Module):
 
     def expected(self, codes: Tensor, totals: Tensor, depth: Tensor, batch: Tensor) -> Tensor:
         """Return the expected counts of cells with these codes, (cells, genes)."""
+        # Heads differ in class; what they share beyond a module is not declared.
         mean: Tensor = self.decoder.head.mean(  # type: ignore[operator]
             self.decode(codes, batch), totals, depth
         )

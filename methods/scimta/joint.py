@@ -152,6 +152,7 @@ class JointModel(CellModel):
 
     def expected(self, codes: Tensor, totals: Tensor, depth: Tensor, batch: Tensor) -> Tensor:
         """Return the expected counts of cells with these codes, (cells, genes)."""
+        # Heads differ in class; what they share beyond a module is not declared.
         mean: Tensor = self.decoder.head.mean(  # type: ignore[operator]
             self.decode(codes, batch), totals, depth, self._extra(codes, self.encode_genes())
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -106,7 +107,8 @@ class GraphEncoder(nn.Module):
     def forward(self, powers: Tensor, propagate: Propagation) -> Tensor:
         """Return the code of each node; ``powers`` of the inputs are constant."""
         dropped = functional.dropout(powers, self.dropout, self.training)
-        values: Tensor = self.layers[0].of_powers(dropped)  # type: ignore[operator]
+        # A list of modules tells nothing of their kind to the type checker.
+        values = cast(GraphConvolution, self.layers[0]).of_powers(dropped)
         return self._further(values, propagate)
 
     def of_inputs(self, inputs: Tensor, propagate: Propagation) -> Tensor:
