@@ -12,7 +12,7 @@ from bench.parameters import Search
 from bench.recipe import DatasetInfo, Recipe, log_normalized
 from bench.seeds import derive
 
-from .method import GraphAutoencoder
+from .base import GraphAutoencoder
 from .settings import SurfingParameters
 
 if TYPE_CHECKING:

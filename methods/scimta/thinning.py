@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from bench.method import Context, Fit
 
-    from .method import GraphAutoencoder
+    from .base import GraphAutoencoder
 
 N_FITS = 3
 """Fits whose clusters are compared."""
