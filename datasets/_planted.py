@@ -52,6 +52,10 @@ class Task(Parameters):
         None, ge=0, lt=1, description="share of each type's cells for the fit; 0: all; none: all, "
         "of paired data 0.8",
     )  # fmt: skip
+    thin: float | None = Field(
+        None, gt=0, lt=1, description="share of the molecules that are kept, drawn at random: "
+        "shallower sequencing; none: all",
+    )  # fmt: skip
     signatures: str = Field(
         "", description="marker lists that guided methods get, separated by +; empty: all"
     )
@@ -95,9 +99,10 @@ class Planted(Dataset):
     def fingerprint(self) -> dict[str, Any]:
         """Return what decides the content of the data, and the task."""
         lists = self.markers() if self.guided else None
+        task = {key: value for key, value in self.task.resolved().items() if value is not None}
         return {
             "of": self.inner.fingerprint(),
-            "task": self.task.resolved(),
+            "task": task,
             "markers": [lists.lists, lists.source] if lists else None,
         }
 
@@ -109,6 +114,8 @@ class Planted(Dataset):
         data = self.inner.load()
         self.card = self.inner.card
         self.notes = [*self.inner.notes]
+        if self.task.thin is not None:
+            data = self._thinned(data, self.task.thin)
         train_share = self.task.train
         if train_share is None and is_paired(data):
             train_share = PAIRED_TRAIN
@@ -119,7 +126,7 @@ class Planted(Dataset):
             rare = self._find(types)
             self.card = replace(self.card, rare_type=rare)
             if self.task.prevalence is not None:
-                kept = self._thin(types, rare, self.task.prevalence)
+                kept = self._keep(types, rare, self.task.prevalence)
                 data, types = some_cells(data, kept), types[kept]
         if train_share:
             train = training_cells(types, train_share, self.task.plant_seed)
@@ -129,6 +136,29 @@ class Planted(Dataset):
             cells_of(data).obs[TRAIN_KEY] = train
             self.card = replace(self.card, train_key=TRAIN_KEY)
         return self._guide(data) if self.guided else data
+
+    def _thinned(self, adata: Any, share: float) -> AnnData:
+        """Return the data with each molecule kept with chance ``share``; raises ``DataError``."""
+        import numpy as np
+        import scipy.sparse as sp
+
+        if is_paired(adata):
+            raise DataError(f"{self.where}: thin= is for one modality; add part=rna or part=atac.")
+        adata = adata.to_memory() if adata.isbacked else adata.copy()
+        counts = sp.csr_matrix(adata.X)
+        if np.any(counts.data < 0) or np.any(counts.data != np.round(counts.data)):
+            raise DataError(
+                f"{self.where}: thin={share:g} needs counts in X; it holds values that are not "
+                "whole numbers."
+            )
+        before = counts.sum()
+        rng = np.random.default_rng(derive(self.task.plant_seed, "thin"))
+        kept = rng.binomial(counts.data.astype(np.int64), share).astype(np.float32)
+        counts = sp.csr_matrix((kept, counts.indices, counts.indptr), counts.shape)
+        counts.eliminate_zeros()
+        adata.X = counts
+        self.notes.append(f"{counts.sum() / before:.1%} of the molecules are kept")
+        return adata
 
     def _guide(self, adata: Any) -> AnnData:
         """Choose the marker lists or put a control in their place; raises ``DataError``."""
@@ -170,7 +200,7 @@ class Planted(Dataset):
             f"{did_you_mean(wanted, names)}"
         )
 
-    def _thin(self, types: np.ndarray, rare: str, prevalence: float) -> np.ndarray:
+    def _keep(self, types: np.ndarray, rare: str, prevalence: float) -> np.ndarray:
         """Return the indices of the cells that are left; raises ``DataError``.
 
         A lower prevalence keeps some of the cells that a higher one keeps.
@@ -210,11 +240,12 @@ def split_task(values: Mapping[str, str], owner: str) -> tuple[dict[str, str], T
     task: Task = Task.build(own, owner=owner)
     if task.prevalence is not None and not task.rare_type:
         raise UsageError(f"{owner}.prevalence={task.prevalence:g}: of which type? Add rare_type=.")
-    drawn = task.prevalence is not None or bool(task.train) or task.guide != "true"
+    drawn = task.prevalence is not None or task.thin is not None
+    drawn = drawn or bool(task.train) or task.guide != "true"
     if not drawn and "plant_seed" in own:
         raise UsageError(
-            f"{owner}.plant_seed={task.plant_seed}: nothing is drawn; add prevalence=, train= or "
-            "guide=."
+            f"{owner}.plant_seed={task.plant_seed}: nothing is drawn; add prevalence=, train=, "
+            "thin= or guide=."
         )
     return rest, task
 

@@ -99,6 +99,29 @@ def test_the_bounds_that_are_named_are_possible(stored, file: Path):
         assert stored(f"{file}[rare_type=b,prevalence={prevalence}]").rare_type == "b"
 
 
+def test_thinned_counts_are_binomial_and_the_same_for_equal_seeds(stored, file: Path):
+    whole = load_counts(stored(str(file)).folder).to_memory()
+    thin = load_counts(stored(f"{file}[thin=0.3]").folder).to_memory()
+    assert list(thin.obs_names) == list(whole.obs_names)
+    left, all_ = thin.X.toarray(), whole.X.toarray()
+    assert np.all(left <= all_)
+    assert np.array_equal(left, np.round(left))
+    total = all_.sum()  # five standard deviations of a binomial of all molecules
+    assert abs(left.sum() - 0.3 * total) < 5 * np.sqrt(0.21 * total)
+    same = stored(f"{file}[thin=0.3,plant_seed=0]")
+    assert same.counts_digest == stored(f"{file}[thin=0.3]").counts_digest
+    assert same.counts_digest != stored(f"{file}[thin=0.3,plant_seed=1]").counts_digest
+
+
+def test_only_counts_are_thinned(stored, tmp_path: Path, toy_counts):
+    adata = toy_counts.copy()
+    adata.X = adata.X * 0.5
+    adata.obs["cell_type"] = "a"
+    adata.write_h5ad(tmp_path / "half.h5ad")
+    with pytest.raises(DataError, match="not whole numbers|raw counts|integer"):
+        stored(f"{tmp_path / 'half.h5ad'}[thin=0.5]")
+
+
 def test_training_cells_hold_every_type_on_both_sides():
     types = np.repeat(["a", "b", "c", "d"], [100, 5, 2, 1])
     train = training_cells(types, 0.7, seed=0)
