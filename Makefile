@@ -159,12 +159,22 @@ ALTERED += $(foreach g,random shuffled,$(call planted,zheng_sorted,monocytes,cd1
 ALTERED += $(call planted,baron_mouse,delta,beta,0.01)
 ALTERED += $(call planted,zheng_sorted,monocytes,nk,0.01)
 
+# Why guidance gains where it does: the size of the code and the depth of sequencing.
+GUIDED_ABLATION := sakura[n_latent=2],sakura_unguided[n_latent=2],sakura[n_latent=5],sakura_unguided[n_latent=5]
+WEAKER := sakura[guide_score=0.1],sakura[guide_score=0.3]
+
 results-sakura: setup
-	@echo "rare types with all controls, batches, proteins: about 40 minutes on two free cores"
+	@echo "rare types with all controls, ablation, batches, proteins: about 45 minutes on two free cores"
 	$(VENV)/bin/bench run -m sakura,sakura_unguided,marker_sum,pca_markers,pca -d '$(RARE)' \
 	  --seeds 1 --results results/sakura --no-report
 	$(VENV)/bin/bench run -m sakura,marker_sum -d '$(ALTERED)' \
 	  --seeds 1 --results results/sakura --no-report
+	$(VENV)/bin/bench run -m '$(GUIDED_ABLATION),$(WEAKER)' --seeds 1 --results results/sakura --no-report \
+	  -d '$(call planted,baron_mouse,delta,delta,0.01) $(call planted,baron_mouse,gamma,gamma,0.01)'
+	$(VENV)/bin/bench run -m '$(GUIDED_ABLATION),sakura,sakura_unguided,marker_sum,pca' --seeds 1 \
+	  --results results/sakura --no-report -d '$(call planted,baron_mouse,delta,delta,0.01,$(,)thin=0.1)'
+	$(VENV)/bin/bench run -m '$(WEAKER)' --seeds 1 --results results/sakura --no-report \
+	  -d '$(call planted,zheng_sorted,naivecytotoxic,cd8_naive,0.01)'
 	$(VENV)/bin/bench run -m 'sakura_unguided,sakura[markers=false,batch=adversarial],sakura[markers=false,batch=own],pca' \
 	  -d cellbench_3cl_batches --seeds 5 --results results/sakura --no-report
 	$(VENV)/bin/bench run -m 'sakura_unguided,sakura[markers=false,proteins=true],sakura,marker_sum,pca' -d teaseq \

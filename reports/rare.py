@@ -131,34 +131,40 @@ def _all_scores(rows: pd.DataFrame) -> list[str]:
 
 
 def _differences(rows: pd.DataFrame) -> list[str]:
-    """Return the table of guided minus every other method, paired by planting and seed."""
-    import pandas as pd
-
-    fair = rows[rows["guided"] & ~rows["control"] & (rows["family"] != "control")]
+    """Return the table of guided minus every comparable method, paired by planting and seed."""
     lines = [["method", "against", "prevalence", *(label(name) for name in AP), "pairs"]]
-    for method in fair["shown"].unique():
-        for other in rows["shown"].unique():
-            if other == method:
-                continue
-            for level in sorted(rows["prevalence"].unique()):
-                cells = _at(rows, level)
-                wide = {
-                    name: cells.pivot_table(name, ["plant", "seed"], "shown")
-                    for name in AP if name in cells
-                }  # fmt: skip
-                gaps = {
-                    name: (table[method] - table[other]).dropna()
-                    if {method, other} <= set(table) else pd.Series(dtype=float)
-                    for name, table in wide.items()
-                }  # fmt: skip
-                if any(len(gap) for gap in gaps.values()):
-                    pairs = str(max(len(gap) for gap in gaps.values()))
-                    shown = [_interval(gaps[name]) if name in gaps else "–" for name in AP]
-                    lines.append([method, other, _share(level), *shown, pairs])
+    for method, other in _comparable(rows):
+        for level in sorted(rows["prevalence"].unique()):
+            gaps = [_gaps(_at(rows, level), name, method, other) for name in AP]
+            if any(map(len, gaps)):
+                pairs = str(max(map(len, gaps)))
+                lines.append([method, other, _share(level), *map(_interval, gaps), pairs])
     if len(lines) == 1:
         return []
     told = "Difference, guided minus other; **bold**: the 95 % interval excludes zero."
     return [told, _table(lines)]
+
+
+def _comparable(rows: pd.DataFrame) -> Iterable[tuple[str, str]]:
+    """Return pairs of a guided method and another of the same parameters, guidance apart."""
+    fair = rows[rows["guided"] & ~rows["control"] & (rows["family"] != "control")]
+    names = rows.drop_duplicates("shown").set_index("shown")["method"].astype(str).to_dict()
+    values = {str(shown): parse_one(method).values for shown, method in names.items()}
+    for mine in map(str, fair["shown"].unique()):
+        wanted = {key: v for key, v in values[mine].items() if not key.startswith("guide_")}
+        yield from ((mine, other) for other in values if other != mine and values[other] == wanted)
+
+
+def _gaps(cells: pd.DataFrame, metric: str, method: str, other: str) -> pd.Series:
+    """Return the differences of a metric at equal planting and seed; empty without pairs."""
+    import pandas as pd
+
+    if metric not in cells:
+        return pd.Series(dtype=float)
+    table = cells.pivot_table(metric, ["plant", "seed"], "shown")
+    if not {method, other} <= set(table):
+        return pd.Series(dtype=float)
+    return (table[method] - table[other]).dropna()
 
 
 def _whole(rows: pd.DataFrame) -> str:

@@ -63,6 +63,19 @@ def test_the_page_shows_curves_controls_and_paired_differences(table):
     assert "| pca | 0.770 |" in text
 
 
+def test_variants_are_compared_with_others_of_the_same_parameters(table):
+    small = table[table["method"].isin(["guided", "guided_not"])].copy()
+    small["method"] += "[n_latent=2]"
+    weak = table[table["method"] == "guided"].assign(method="guided[guide_score=0.1]")
+    text = page(pd.concat([table, small, weak]))
+    row = "| guided[n_latent=2] · signatures=B | {} | 1 % |"
+    assert row.format("guided_not[n_latent=2]") in text
+    assert row.format("guided_not") not in text
+    assert "| guided · signatures=B | guided_not[n_latent=2] |" not in text
+    # What guides is no parameter of the twin.
+    assert "| guided[guide_score=0.1] · signatures=B | guided_not | 1 % |" in text
+
+
 def test_no_task_is_an_empty_page(table):
     assert "made rare" not in page(table[table["rare_type"] == ""])
 
