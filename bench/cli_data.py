@@ -21,7 +21,7 @@ from bench.options import (
 )
 
 data_app = typer.Typer(
-    help="Fetch, verify, add, annotate and show the files of datasets.", no_args_is_help=True
+    help="Fetch, verify, add, annotate, join and show the files of datasets.", no_args_is_help=True
 )
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAMES", help="names, 'tag:atac', all")]
 
@@ -151,6 +151,43 @@ def annotate_command(
     made = annotate(files, tss=tss, genome=genome, window=Window(window, width), out=out, say=say)
     genes, peaks = (made[part].n_vars for part in ("rna", "atac"))
     say(f"{out}: {made.n_obs} cells, {genes} genes, {peaks} peaks")
+
+
+@data_app.command("join")
+def join_command(
+    first: Annotated[str, typer.Argument(help="file or name of a dataset, one species")],
+    second: Annotated[str, typer.Argument(help="the other; genes get its names")],
+    orthologs: Annotated[
+        Path, typer.Option(help="table with a header line: genes of the first, of the second")
+    ],
+    out: Annotated[Path, typer.Option(help=".h5ad file to write")],
+    names: Annotated[str, typer.Option(help="of the species, for the column 'species'")] = (
+        "first,second"
+    ),
+    columns: Annotated[
+        str | None, typer.Option(help="two columns of the table, by name [the first two]")
+    ] = None,
+    cache_dir: Cache = None,
+    plugins: Plugins = None,
+    config: Config = None,
+) -> None:
+    """Join two species over their one-to-one orthologous genes."""
+    from bench.config import load_settings
+    from bench.datasets._species import join_datasets
+
+    settings = load_settings(flags(cache_dir=cache_dir, plugins=plugins), config)
+    say = plain(make_console())
+    joined = join_datasets(
+        first, second, orthologs=orthologs, out=out, names=_two(names),
+        columns=_two(columns or ""), settings=settings, say=say,
+    )  # fmt: skip
+    sizes = joined.obs["species"].astype(str).value_counts(sort=False)
+    cells = ", ".join(f"{size:,} cells of {name}" for name, size in sizes.items())
+    say(f"{out}: {joined.n_vars:,} genes, {cells}")
+
+
+def _two(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",")) if text else ()
 
 
 @data_app.command("remove")

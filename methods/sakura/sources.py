@@ -1,4 +1,4 @@
-"""Knowledge in files: orthologous genes, bulk profiles, regions, halves of a marker list."""
+"""Knowledge in files: bulk profiles, regions, halves of a marker list."""
 
 from __future__ import annotations
 
@@ -21,66 +21,6 @@ Say = Callable[[str], None]
 _PEAK = re.compile(r"^(?P<chrom>[0-9A-Za-z.]+)[:_-](?P<start>[0-9]+)[-_](?P<end>[0-9]+)$")
 
 
-def read_orthologs(path: Path, say: Say) -> dict[str, str]:
-    """Return gene of the first species → gene of the second, of those that are one to one.
-
-    The file is tab-separated with a header line; the first two columns name the genes, such as
-    an export of Ensembl's BioMart. Genes with several partners, and rows with a gap, are left out
-    and counted. Raises ``DataError`` or ``UsageError``.
-    """
-    table = _table(path)
-    if table.shape[1] < 2:
-        raise DataError(f"{path}: {table.shape[1]} column; expected two, tab-separated: one gene "
-                        "of each species.")  # fmt: skip
-    pairs = table.iloc[:, :2].copy()
-    pairs.columns = ["first", "second"]
-    whole = pairs.dropna().drop_duplicates()
-    single = ~whole.duplicated("first", keep=False) & ~whole.duplicated("second", keep=False)
-    kept = whole[single]
-    if kept.empty:
-        raise DataError(f"{path}: no pair of genes is one to one (of {len(whole)} pairs).")
-    gaps = len(pairs) - len(pairs.dropna())
-    say(
-        f"{path.name}: {len(kept):,} genes are one to one; {int((~single).sum()):,} pairs with "
-        f"several partners and {gaps:,} rows with a gap are left out"
-    )
-    return dict(zip(kept["first"], kept["second"], strict=True))
-
-
-def join_species(
-    first: AnnData, second: AnnData, orthologs: dict[str, str], say: Say,
-    names: tuple[str, str] = ("first", "second"), key: str = "species",
-) -> AnnData:  # fmt: skip
-    """Return the cells of both over the shared genes, named as in the second species.
-
-    ``obs[key]`` says which species a cell is of; columns that both have stay. Genes without a
-    partner in the other matrix are counted and said. Raises ``DataError`` if none is shared.
-    """
-    import anndata
-    import pandas as pd
-
-    here, there = set(first.var_names), set(second.var_names)
-    pairs = {a: b for a, b in orthologs.items() if a in here and b in there}
-    if not pairs:
-        raise DataError(
-            f"no gene is shared: {len(here):,} genes of {names[0]} (such as '{first.var_names[0]}'"
-            f"), {len(there):,} of {names[1]} (such as '{second.var_names[0]}'), "
-            f"{len(orthologs):,} pairs in the table; expected their names in its two columns."
-        )
-    say(
-        f"{len(pairs):,} orthologous genes are shared; left out: {len(here) - len(pairs):,} genes "
-        f"of {names[0]}, {len(there) - len(pairs):,} of {names[1]}"
-    )
-    left = first[:, list(pairs)].copy()
-    left.var_names = pd.Index(list(pairs.values()))
-    right = second[:, list(pairs.values())].copy()
-    joined = anndata.concat(
-        {names[0]: left, names[1]: right}, label=key, index_unique="-", join="inner"
-    )
-    joined.obs[key] = joined.obs[key].astype(str)
-    return joined
-
-
 def read_bulk(
     path: Path, features: Sequence[str], say: Say, weight: float = 1.0, target_sum: float = 1e4
 ) -> ExtraRows:
@@ -93,7 +33,7 @@ def read_bulk(
     import numpy as np
     import pandas as pd
 
-    table = _table(path, index=True)
+    table = _table(path)
     counts = table.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
     if not np.isfinite(counts).all() or (counts < 0).any():
         raise DataError(
@@ -174,11 +114,11 @@ def half_scores(data: AnnData, held_out: dict[str, tuple[str, ...]]) -> np.ndarr
     return np.column_stack(means)
 
 
-def _table(path: Path, *, index: bool = False) -> pd.DataFrame:
+def _table(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        return pd.read_csv(path, sep="\t", dtype=str, index_col=0 if index else None)
+        return pd.read_csv(path, sep="\t", dtype=str, index_col=0)
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file.") from None
     except (OSError, ValueError) as error:

@@ -13,10 +13,8 @@ from bench.methods.sakura.method import Sakura
 from bench.methods.sakura.sources import (
     half_scores,
     held_out_half,
-    join_species,
     peaks_in,
     read_bulk,
-    read_orthologs,
 )
 
 
@@ -26,30 +24,6 @@ def counts(genes: list[str], n_cells: int = 4, *, first: float = 1.0) -> AnnData
     adata.obs_names = [f"cell{n}" for n in range(n_cells)]
     adata.var_names = genes
     return adata
-
-
-def test_only_one_to_one_orthologs_join_two_species(tmp_path: Path):
-    path = tmp_path / "map.tsv"
-    path.write_text(
-        "mouse\thuman\nGcg\tGCG\nIns1\tINS\nIns2\tINS\nSst\tSST\nXy\t\nGcg\tGCG\nLone\tLONE\n"
-    )
-    said: list[str] = []
-    orthologs = read_orthologs(path, said.append)
-    assert orthologs == {"Gcg": "GCG", "Sst": "SST", "Lone": "LONE"}
-    assert "3 genes are one to one; 2 pairs with several partners and 1 rows with a gap" in said[0]
-    mouse, human = counts(["Gcg", "Ins1", "Sst"]), counts(["SST", "OTHER", "GCG"], first=100)
-    mouse.obs["batch"], human.obs["batch"] = "m", "h"
-    joined = join_species(mouse, human, orthologs, said.append, ("mouse", "human"))
-    assert list(joined.var_names) == ["GCG", "SST"]
-    assert list(joined.obs["species"]) == ["mouse"] * 4 + ["human"] * 4
-    assert joined.obs_names.is_unique
-    assert list(joined.obs["batch"]) == ["m"] * 4 + ["h"] * 4
-    dense = joined.X.toarray()
-    assert np.array_equal(dense[:4, 0], mouse[:, "Gcg"].X.toarray().ravel())
-    assert np.array_equal(dense[4:, 1], human[:, "SST"].X.toarray().ravel())
-    assert "2 orthologous genes are shared; left out: 1 genes of mouse, 1 of human" in said[1]
-    with pytest.raises(BenchError, match="no gene is shared"):
-        join_species(human, mouse, orthologs, said.append)
 
 
 def test_bulk_profiles_are_normalised_over_all_their_genes(tmp_path: Path):
