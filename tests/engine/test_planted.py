@@ -118,7 +118,7 @@ def test_only_counts_are_thinned(stored, tmp_path: Path, toy_counts):
     adata.X = adata.X * 0.5
     adata.obs["cell_type"] = "a"
     adata.write_h5ad(tmp_path / "half.h5ad")
-    with pytest.raises(DataError, match="not whole numbers|raw counts|integer"):
+    with pytest.raises(DataError, match=r"not whole numbers|raw counts|integer"):
         stored(f"{tmp_path / 'half.h5ad'}[thin=0.5]")
 
 
