@@ -50,6 +50,9 @@ def fit_command(
     ] = None,
     impute: Annotated[bool, typer.Option(help="write the imputed matrix")] = True,
     umap: Annotated[bool, typer.Option(help="draw the UMAP picture")] = True,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="go on with the interrupted fit of this --out")
+    ] = False,
     profile: ProfileName = None,
     threads: Threads = None,
     device: Device = None,
@@ -92,7 +95,7 @@ def fit_command(
         fitted = fit_file(
             method, file, params=reading, assign=assign or (), settings=settings, out=out,
             n_clusters=n_clusters, impute=impute, umap=umap, markers=markers,
-            setup=setup, dry_run=dry_run, say=plain(console), listener=listener,
+            setup=setup, dry_run=dry_run, resume=resume, say=plain(console), listener=listener,
         )  # fmt: skip
     if fitted is None:
         return

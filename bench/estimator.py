@@ -45,12 +45,14 @@ class Estimator:
         device: str = "cpu",
         threads: int = 1,
         listener: Listener | None = None,
+        checkpoints: Path | None = None,
     ) -> Self:
         """Fit on ``adata.X`` (counts, cells × features); ``adata`` is not changed.
 
         Paired data are a ``MuData`` with counts of ``rna`` and ``atac``, as ``prepared_`` then is.
 
-        ``listener(step, total, values)`` hears of the progress.
+        ``listener(step, total, values)`` hears of the progress; ``checkpoints`` is a folder for
+        the state of a method that ``resumes``.
         ``n_clusters``, ``batch``, ``labels``, ``markers`` (signature → genes) and ``proteins``
         (counts, cells × proteins; default: ``obsm["ADT"]``) reach the method only if it declares
         their use. Raises ``UsageError`` if it declares one that is not given, ``DataError`` if no
@@ -91,6 +93,7 @@ class Estimator:
                 report=curves,
                 log=lambda text: None,
                 scratch=Path(scratch),
+                checkpoints=checkpoints,
             )
             self.fit_ = self.method.fit(prepared, context)
         if missing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -16,6 +17,7 @@ from bench.errors import UsageError
 from bench.estimator import Estimator
 from bench.execute.entry import pin_threads
 from bench.jobs import configure, device_class
+from bench.keys import source_digest
 from bench.markers import Markers, read_markers
 from bench.outfolder import refuse_foreign, replacing
 from bench.pairs import cells_of, is_paired, some_cells, write_pair
@@ -24,6 +26,7 @@ from bench.selectors import select
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from anndata import AnnData
     from mudata import MuData
 
@@ -61,6 +64,7 @@ def fit_file(
     markers: Path | None = None,
     setup: Path | None = None,
     dry_run: bool = False,
+    resume: bool = False,
     say: Say = lambda text: None,
     listener: Callable[[int, int | None, dict[str, float]], None] | None = None,
 ) -> Fitted | None:
@@ -72,12 +76,11 @@ def fit_file(
     (default ``<file>_<method>`` in the current folder), which must not hold other things.
     ``markers`` is a file of marker lists, ``setup`` a configuration file in the method's own
     format; with ``dry_run`` it is only said what would be trained, nothing is written, and
-    ``None`` returned.
+    ``None`` returned. ``resume`` goes on with an interrupted fit of the same arguments, for
+    methods that keep their state.
 
     Raises ``UsageError`` and ``DataError``.
     """
-    import pandas as pd
-
     from bench.datasets.files import FileDataset
 
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -89,6 +92,8 @@ def fit_file(
     )
     folder = out or Path(f"{dataset.name}_{made.name}")
     refuse_foreign(folder, _NOTE)
+    if resume and not made.resumes:
+        raise UsageError(f"--resume: {made.name} keeps no state while it fits; leave it out.")
     adata = dataset.load()
     card = dataset.card
     for note in dataset.notes:
@@ -118,21 +123,6 @@ def fit_file(
         n_clusters = len(set(labels))
         say(f"clusters: {n_clusters}, the number of types in '{card.label_key}'")
     batch = obs[card.batch_key].astype(str).to_numpy() if card.batch_key else None
-    started = time.perf_counter()
-    fitted = Estimator(made).fit(
-        adata, modality=card.modality, seed=settings.seeds[0], n_clusters=n_clusters, batch=batch,
-        markers=lists.lists if lists else None, device=device_class(settings.device),
-        threads=settings.threads, listener=listener,
-    )  # fmt: skip
-    seconds = time.perf_counter() - started
-    kept = adata.obs_names.get_indexer(fitted.prepared_.obs_names)
-    if len(kept) < adata.n_obs:
-        say(f"{adata.n_obs - len(kept)} of {adata.n_obs} cells were filtered by the method")
-    scores = _score(
-        fitted, None if labels is None else labels[kept], None if batch is None else batch[kept],
-        n_clusters, settings.seeds[0],
-    )  # fmt: skip
-    result = _annotated(fitted, scores, adata, card.label_key, impute=impute)
     about = {
         "method": made.name,
         "params": made.params.resolved(),
@@ -140,25 +130,76 @@ def fit_file(
         "modality": card.modality,
         "seed": settings.seeds[0],
         "n_clusters": n_clusters,
-        "seconds": seconds,
-        "notes": fitted.fit_.notes,
         "setup": str(setup) if setup else "",
         "markers": lists.source if lists else "",
-        "scores": scores.values,
     }
+    decides = about | {
+        "contents of the file": dataset.fingerprint()["files"],
+        "setup": setup.read_text() if setup else "",
+        "markers": lists.lists if lists else None,
+        "device": device_class(settings.device), "threads": settings.threads,
+        "code": source_digest(type(made).__module__),
+    }  # fmt: skip
+    with _checkpoints(made, folder, decides, resume=resume, say=say) as checkpoints:
+        started = time.perf_counter()
+        fitted = Estimator(made).fit(
+            adata, modality=card.modality, seed=settings.seeds[0], n_clusters=n_clusters,
+            batch=batch, markers=lists.lists if lists else None,
+            device=device_class(settings.device), threads=settings.threads, listener=listener,
+            checkpoints=checkpoints,
+        )  # fmt: skip
+        seconds = time.perf_counter() - started
+        kept = adata.obs_names.get_indexer(fitted.prepared_.obs_names)
+        if len(kept) < adata.n_obs:
+            say(f"{adata.n_obs - len(kept)} of {adata.n_obs} cells were filtered by the method")
+        scores = _score(
+            fitted, None if labels is None else labels[kept],
+            None if batch is None else batch[kept], n_clusters, settings.seeds[0],
+        )  # fmt: skip
+        about |= {"seconds": seconds, "resumed": resume, "scores": scores.values}
+        result = _annotated(fitted, scores, adata, card.label_key, impute=impute)
+        files = _finish(
+            folder, about, fitted, result, scores, adata.var_names, say,
+            label_key=card.label_key if umap else None, name=dataset.name,
+        )  # fmt: skip
+    return Fitted(folder, files, scores, seconds)
+
+
+def _finish(
+    folder: Path, about: dict[str, Any], fitted: Estimator, result: Any, scores: Scores,
+    features: pd.Index, say: Say, *, name: str, label_key: str | None,
+) -> dict[str, str]:  # fmt: skip
+    """Write everything and put it in the place of earlier results; ``label_key``: of the picture.
+
+    Without one nothing is drawn.
+    """
+    import pandas as pd
+
+    method = fitted.method.name
     with replacing(folder, _NOTE) as partial:
-        files = _write(partial, dataset.name, fitted, result, scores, say)
-        kept = pd.DataFrame({"kept": adata.var_names.isin(result.var_names)}, adata.var_names)
+        files = _write(partial, name, fitted, result, scores, say)
+        kept = pd.DataFrame({"kept": features.isin(result.var_names)}, features)
         kept.to_csv(partial / "features.csv", index_label="feature")
         files["features.csv"] = f"{kept['kept'].sum()} of {len(kept)} features kept by the method"
-        if umap:
+        if label_key is not None:
             say("drawing the UMAP")
             os.environ.setdefault("NUMBA_CACHE_DIR", str(default_cache() / "numba"))
-            files |= _picture(partial, result, made.name, card.label_key)
+            files |= _picture(partial, result, method, label_key)
         files[_NOTE] = "parameters, seed, scores"
-        content = about | {"files": sorted(files)}
+        content = about | {"notes": fitted.fit_.notes, "files": sorted(files)}
         (partial / _NOTE).write_text(json.dumps(content, indent=1, default=str) + "\n")
-    return Fitted(folder, files, scores, seconds)
+    return files
+
+
+def _checkpoints(
+    made: Method, out: Path, decides: dict[str, Any], *, resume: bool, say: Say
+) -> contextlib.AbstractContextManager[Path | None]:
+    """Return the folder for the state of the fit; none for a method that keeps no state."""
+    from bench.resume import checkpoints
+
+    if made.resumes:
+        return checkpoints(out, decides, resume=resume, say=say)
+    return contextlib.nullcontext()
 
 
 def _method(text: str, assign: Sequence[str], settings: Settings) -> Method:

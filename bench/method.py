@@ -71,6 +71,9 @@ class Context:
     log: Callable[[str], None]
     scratch: Path
     """An empty folder of this job, deleted afterwards."""
+    checkpoints: Path | None = None
+    """A folder that outlives an interrupted fit; a method that ``resumes`` goes on from the state
+    that it left there and then fits as if nothing had happened. ``None``: no state is kept."""
 
 
 @dataclass
@@ -112,6 +115,8 @@ class Method(ABC):
     """Raised when results change for a reason that the source digest does not show."""
     gpu: ClassVar[bool] = False
     """True if ``context.device`` makes a difference."""
+    resumes: ClassVar[bool] = False
+    """True if it keeps its state in ``context.checkpoints`` while it fits."""
     loss_measures: ClassVar[tuple[str, ...] | None] = None
     """Parameters that change what the reported ``held_out_loss`` measures (its likelihood, its
     cells): a search for the lowest loss keeps them fixed. ``None``: reports no such loss."""

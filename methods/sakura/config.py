@@ -28,7 +28,7 @@ from .guides import (
 )
 from .jsonfile import Section, read_json
 from .knowledge import RECONSTRUCTION_LOSSES, Guidance, Phenotype, Signature
-from .method import Sakura
+from .method import Sakura, checkpoint_of
 from .settings import Settings
 from .splits import decile_split
 from .story import Story, read_story
@@ -376,7 +376,7 @@ class ConfiguredSakura(Sakura):
         self._model = SakuraModel(setup.settings, setup.guidance)
         self._model.fit(
             data, seed=context.seed, device=context.device, report=context.report,
-            phenotypes=setup.values, splits=setup.splits,
+            phenotypes=setup.values, splits=setup.splits, checkpoint=checkpoint_of(context),
         )  # fmt: skip
         tables = {
             f"{setup.epoch()}_{one.prefix}": cell_table(

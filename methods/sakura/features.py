@@ -146,6 +146,16 @@ def numbers_of(one: Phenotype, values: np.ndarray, n_cells: int) -> Tensor:
     return torch.from_numpy(table.copy())
 
 
+def digest_of(splits: Mapping[str, np.ndarray], rows: Rows) -> str:
+    """Return a digest of what is known of the rows: splits, weights and phenotypes."""
+    import hashlib
+
+    whole = hashlib.sha256()
+    for name, values in [*splits.items(), *rows.known.items()]:
+        whole.update(f"{name} {values.shape}\0".encode() + np.ascontiguousarray(values).tobytes())
+    return whole.hexdigest()
+
+
 def set_scales(
     network: SakuraNetwork, guidance: Guidance, settings: Settings, matrix: Any, rows: np.ndarray
 ) -> None:

@@ -51,6 +51,7 @@ class SakuraUnguided(Method):
     modalities = frozenset({RNA, ATAC})
     family = "autoencoder"
     gpu = True
+    resumes = True
     loss_measures: ClassVar[tuple[str, ...] | None] = (
         "n_top_genes", "scale", "mse_weight", "l1_weight", "validation",
     )  # fmt: skip
@@ -82,7 +83,7 @@ class SakuraUnguided(Method):
         self._model = SakuraModel(settings, guidance)
         self._model.fit(
             data, seed=context.seed, device=context.device, report=context.report,
-            phenotypes=values,
+            phenotypes=values, checkpoint=checkpoint_of(context),
         )  # fmt: skip
         for line in notes:
             context.log(line)
@@ -124,6 +125,11 @@ class SakuraUnguided(Method):
         self, data: AnnData, context: Context
     ) -> tuple[Guidance, dict[str, np.ndarray], list[str]]:
         return self.knows or Guidance(), dict(self.values), []
+
+
+def checkpoint_of(context: Context) -> Path | None:
+    """Return the file in which the state of the training is kept, if it is."""
+    return context.checkpoints and context.checkpoints / "training.pt"
 
 
 def log_normalized(data: AnnData) -> bool:

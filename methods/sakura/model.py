@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from .features import (
     choose_features,
     class_numbers,
     class_weights,
+    digest_of,
     numbers_of,
     select,
     set_scales,
@@ -38,6 +41,9 @@ from .training import Trainer
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+SECONDS_APART = 20.0
+"""Between two checkpoints, at least."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ class SakuraModel:
 
         ``phenotypes``: name → values, (cells,) or (cells, columns). ``splits``: name → mask of
         cells, for tasks that name it; ``train`` overrides that of the settings. ``checkpoint``: a
-        file written after each epoch, from which an interrupted fit goes on.
+        file written while it trains, from which an interrupted fit goes on.
         Raises ``UsageError`` for what does not fit the data.
         """
         resolve(self.guidance, list(data.var_names))
@@ -114,18 +120,23 @@ class SakuraModel:
         trainer = Trainer(
             self.network, objective, rows, self._tasks(), splits, held_out, self.settings, seed
         )
+        cells = digest_of(splits, rows) if checkpoint is not None else ""
         if checkpoint is not None and checkpoint.exists():
             kept = torch.load(checkpoint, weights_only=True, map_location=rows.device)
-            if kept["model"] != self._plain() or kept["seed"] != seed:
+            if kept["model"] != self._plain() or kept["seed"] != seed or kept["cells"] != cells:
                 raise UsageError(
-                    f"{checkpoint}: written by a fit with other settings, knowledge, features or "
-                    "seed; remove it or give another file."
+                    f"{checkpoint}: written by a fit with other settings, knowledge, features, "
+                    "cells or seed; remove it or give another file."
                 )
             trainer.restore(kept)
+        written = -math.inf
 
         def write() -> None:
-            if checkpoint is not None:
-                whole = {"model": self._plain(), "seed": seed, **trainer.state()}
+            nonlocal written
+            # Small models take less time for an epoch than a disk for its checkpoint.
+            if checkpoint is not None and time.monotonic() - written >= SECONDS_APART:
+                written = time.monotonic()
+                whole = {"model": self._plain(), "seed": seed, "cells": cells, **trainer.state()}
                 part = checkpoint.with_name(checkpoint.name + ".part")
                 torch.save(whole, part)
                 part.replace(checkpoint)

@@ -46,6 +46,12 @@ class Rows:
         self._weights = weights.to(cells.device)
         self._phenotypes = {name: v.to(cells.device) for name, v in phenotypes.items()}
 
+    @property
+    def known(self) -> dict[str, np.ndarray]:
+        """Weights of the rows and values of the phenotypes, by name."""
+        values = {"": self._weights, **self._phenotypes}
+        return {name: value.cpu().numpy() for name, value in values.items()}
+
     def batch(self, rows: np.ndarray) -> Batch:
         """Return the rows at integer positions."""
         at = torch.from_numpy(rows).to(self.device)

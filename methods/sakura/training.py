@@ -75,14 +75,18 @@ class Trainer:
         self.best = float("inf")
         self.best_weights: dict[str, Tensor] | None = None
         self.history: dict[str, list[float]] = {}
+        self.reported: list[dict[str, float]] = []
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
     def run(self, report: Reporter, checkpoint: Callable[[], None] = lambda: None) -> None:
         """Train to the end; ``checkpoint`` is called after every epoch.
 
-        Raises ``Diverged`` through ``report`` if a loss is not finite.
+        After :meth:`restore` the epochs before are reported again. Raises ``Diverged`` through
+        ``report`` if a loss is not finite.
         """
+        for epoch, values in enumerate(self.reported, start=1):
+            report(epoch, self._settings.max_epochs, **values)
         while not self._finished():
             if self.step():
                 self._end_epoch(report)
@@ -133,6 +137,7 @@ class Trainer:
         for name, value in values.items():
             self.history.setdefault(name, []).append(value)
         curves = {name: value for name, value in values.items() if name.endswith("loss")}
+        self.reported.append(curves)
         report(self.epoch, self._settings.max_epochs, **curves)
 
     def _keep(self, watched: float) -> None:
@@ -182,7 +187,7 @@ class Trainer:
             "random": torch.get_rng_state(),
             "cuda_random": torch.cuda.get_rng_state() if cuda else None,
             "sums": self._sums, "counts": self._counts, "history": self.history,
-            "best_weights": self.best_weights,
+            "best_weights": self.best_weights, "reported": self.reported,
             **{name: getattr(self, name) for name in _COUNTERS},
         }  # fmt: skip
 
@@ -196,7 +201,7 @@ class Trainer:
         if state["cuda_random"] is not None and self.rows.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda_random"].cpu())
         self._sums, self._counts, self.history = state["sums"], state["counts"], state["history"]
-        self.best_weights = state["best_weights"]
+        self.best_weights, self.reported = state["best_weights"], state["reported"]
         for name in _COUNTERS:
             setattr(self, name, state[name])
 

@@ -104,3 +104,70 @@ def test_marker_lists_are_asked_for_and_read(files: Path):
     )  # fmt: skip
     assert outcome.exit_code == 0, outcome.output
     assert json.loads((files / "done" / "fit.json").read_text())["markers"] == "m.gmt"
+
+
+# --- interrupted fits ------------------------------------------------------------------------
+
+
+def test_an_interrupted_fit_goes_on_and_ends_like_an_uninterrupted_one(files: Path, monkeypatch):
+    from bench.methods.sakura.training import Trainer
+
+    words = ["x.h5ad", "--config", "config.json", "--no-umap", "--no-impute", "--out"]
+    assert invoke(*words, "whole").exit_code == 0
+    end = Trainer._end_epoch
+
+    def interrupted(trainer: Trainer, report: Any) -> None:
+        if trainer.epoch == 2:
+            raise KeyboardInterrupt
+        end(trainer, report)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_end_epoch", interrupted)
+        ended = invoke(*words, "done")
+    assert ended.exit_code != 0
+    assert "done: interrupted; the same command with --resume goes on" in ended.output
+    assert [path.name for path in files.glob("*done*")] == [".done.checkpoint"]
+    other = invoke(*words, "done", "--resume", "--seed", "5").exception
+    assert "--resume: the interrupted fit had another seed; repeat its command" in str(other)
+    outcome = invoke(*words, "done", "--resume")
+    assert outcome.exit_code == 0, outcome.output
+    assert "going on where the fit was interrupted" in outcome.output
+    for name in ("latent.csv", "6_test.csv", "curves.csv"):
+        assert (files / "done" / name).read_text() == (files / "whole" / name).read_text()
+    assert json.loads((files / "done" / "fit.json").read_text())["resumed"]
+    assert not (files / ".done.checkpoint").exists()
+
+
+def test_a_method_without_state_cannot_resume(files: Path):
+    from typer.testing import CliRunner
+
+    from bench.cli import app
+
+    outcome = CliRunner().invoke(app, ["fit", "pca", "x.h5ad", "--resume"])
+    assert "--resume: pca keeps no state while it fits" in str(outcome.exception)
+
+
+def test_an_interruption_keeps_only_what_can_be_resumed(tmp_path: Path):
+    from bench.resume import checkpoints
+
+    said: list[str] = []
+    out, about = tmp_path / "out", {"seed": 0, "params": {"a": (1, 2)}}
+
+    def interrupted(state: bool) -> None:
+        with checkpoints(out, about, resume=False, say=said.append) as kept:
+            if state:
+                (kept / "state").write_text("x")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(state=False)
+    assert (list(tmp_path.iterdir()), said) == ([], [])
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(state=True)
+    assert said.pop() == f"{out}: interrupted; the same command with --resume goes on"
+    with checkpoints(out, about, resume=True) as kept:
+        assert (kept / "state").read_text() == "x"
+    assert not (tmp_path / ".out.checkpoint").exists()
+    with checkpoints(out, about, resume=True, say=said.append) as kept:
+        assert not (kept / "state").exists()
+    assert said.pop() == f"--resume: no interrupted fit of {out}: this one starts at the beginning"

@@ -17,6 +17,7 @@ from bench.methods.sakura.model import Insertion, SakuraModel
 from bench.methods.sakura.settings import Settings, Task
 from bench.methods.sakura.splits import decile_split
 from bench.methods.sakura.terms import Binarize, Head, Regularizer, Schedule
+from bench.progress import Curves
 
 SMALL = Settings(n_top_features=None, hidden=16, n_latent=6, batch_size=32, max_epochs=2)
 
@@ -330,13 +331,17 @@ class Interrupted(Exception):
 
 
 @pytest.mark.parametrize("schedule", ["interleave", "joint"])
-def test_a_resumed_fit_equals_an_uninterrupted_one(cells: AnnData, tmp_path, schedule: str):
+def test_a_resumed_fit_equals_an_uninterrupted_one(
+    cells: AnnData, tmp_path, schedule: str, monkeypatch
+):
+    monkeypatch.setattr("bench.methods.sakura.model.SECONDS_APART", 0.0)
     settings = replace(
         SMALL, schedule=schedule, max_epochs=6, dropout_hidden=0.2,
         regularizers=(Regularizer("uniform", Schedule(0.1)),),
         optimizer="rmsprop" if schedule == "interleave" else "adam",
     )  # fmt: skip
-    whole = SakuraModel(settings, ATTACHED).fit(cells, seed=3)
+    curves, again = Curves(), Curves()
+    whole = SakuraModel(settings, ATTACHED).fit(cells, seed=3, report=curves)
     file = tmp_path / "fit.pt"
 
     def stop(step, total=None, /, **values):
@@ -345,9 +350,14 @@ def test_a_resumed_fit_equals_an_uninterrupted_one(cells: AnnData, tmp_path, sch
 
     with pytest.raises(Interrupted):
         SakuraModel(settings, ATTACHED).fit(cells, seed=3, report=stop, checkpoint=file)
-    resumed = SakuraModel(settings, ATTACHED).fit(cells, seed=3, checkpoint=file)
+    assert torch.load(file, weights_only=True)["epoch"] == 3
+    resumed = SakuraModel(settings, ATTACHED).fit(cells, seed=3, report=again, checkpoint=file)
     np.testing.assert_array_equal(resumed.transform(cells), whole.transform(cells))
     assert resumed.history == whole.history
+    assert (again.values, again.steps) == (curves.values, curves.steps)
+    other = {"train": np.arange(90) < 50}
+    with pytest.raises(UsageError, match="other settings, knowledge, features, cells or seed"):
+        SakuraModel(settings, ATTACHED).fit(cells, seed=3, checkpoint=file, splits=other)
     with pytest.raises(UsageError, match="other settings"):
         SakuraModel(replace(settings, hidden=8), ATTACHED).fit(cells, seed=3, checkpoint=file)
 
