@@ -36,3 +36,31 @@ def toy_counts():
     adata.var_names = [f"gene{i}" for i in range(40)]
     adata.obs["cell_type"] = types
     return adata
+
+
+@pytest.fixture
+def in_memory():
+    """A class of datasets: ``in_memory(adata)`` hands out copies and counts its ``loads``."""
+    from bench.dataset import Card, Dataset
+
+    class Memory(Dataset):
+        name = "memory"
+        card = Card("rna", "in memory", label_key="cell_type")
+
+        def __init__(self, adata) -> None:
+            super().__init__()
+            self.adata, self.loads = adata, 0
+
+        def load(self):
+            self.loads += 1
+            return self.adata.copy()
+
+    return Memory
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    """A store of data in an empty folder."""
+    from bench.store import Store
+
+    return Store(tmp_path / "cache")
