@@ -7,6 +7,7 @@ What cannot be done here is named line by line; what is wrong is one line with f
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,24 +15,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
-from bench.method import Context, Fit
-from bench.recipe import DatasetInfo, Recipe
 
 from .features import read_phenotypes
 from .guides import (
+    TermNames,
     dropout_of,
     excluded_parts,
     losses_of,
     phenotype_of,
     regularizers_of,
     signature_of,
+    term_names,
 )
 from .jsonfile import Section, read_json
 from .knowledge import RECONSTRUCTION_LOSSES, Guidance, Phenotype, Signature
-from .method import Sakura, checkpoint_of
-from .settings import Settings
+from .settings import Settings, Stage, Task
 from .splits import decile_split
-from .story import Story, read_story
+from .story import Table, Training, own_ticks, read_story
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,25 +76,37 @@ class Setup:
     """Phenotype → values of the cells."""
     splits: dict[str, np.ndarray]
     """Split → mask of the cells."""
-    story: Story
-    cells: list[str]
-    seed: int | None
+    story: tuple[Training, ...]
     notes: list[str] = field(default_factory=list)
     """One line for each thing that is done otherwise or not at all."""
 
-    def epoch(self) -> int:
-        """Return the original's epoch counter at the end: passes over the cells of all tasks."""
-        if self.story.epochs:
-            return self.story.epochs
-        shared = 1 if self.story.schedule == "sum" else len(self.story.tasks)
-        return sum(
-            self.story.ticks // shared // self.n_batches(number)
-            for number in range(len(self.story.tasks))
+    def epoch(self, number: int) -> int:
+        """Return the original's epoch counter after a training, counted from 0.
+
+        These are the passes over the cells of all tasks, in this training and those before.
+        """
+        return sum(self._passes(one) for one in self.story[: number + 1])
+
+    def tables(self) -> list[tuple[int, str, Table]]:
+        """Return number of the training, name and content of each table, in their order."""
+        found: dict[str, tuple[int, str, Table]] = {}
+        for number, training in enumerate(self.story):
+            for one in training.tables:
+                plain = name = f"{self.epoch(number)}_{one.prefix}"
+                for again in itertools.count(2):
+                    if name not in found:
+                        break
+                    name = f"{plain}_{again}"
+                found[name] = (number, name, one)
+        return list(found.values())
+
+    def _passes(self, training: Training) -> int:
+        return training.epochs or sum(
+            own_ticks(training) // self.n_batches(task) for task in training.tasks
         )
 
-    def n_batches(self, number: int) -> int:
+    def n_batches(self, task: Task) -> int:
         """Return the batches in a pass over the cells of a task."""
-        task = self.story.tasks[number]
         n_cells = int(self.splits[task.split].sum())
         return max(1, math.ceil(n_cells / (task.batch_size or self.settings.batch_size)))
 
@@ -120,23 +132,27 @@ def read_setup(path: Path, adata: AnnData) -> Setup:
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
     splits = _splits(config, data, adata.obs_names, notes.append)
-    names = {"signature": tuple(s.name for s in signatures),
-             "pheno": tuple(p.name for p in phenotypes)}  # fmt: skip
-    story = read_story(config, names, splits, notes.append)
-    for task in story.tasks:
+    known = {"signature": _terms_of(data, "signature", signatures),
+             "pheno": _terms_of(data, "pheno", phenotypes)}  # fmt: skip
+    story = read_story(config, known, splits, notes.append)
+    for task in (task for training in story for task in training.tasks):
         if not splits[task.split].any():
             config.fail("story", f"the split '{task.split}' of '{task.name}' has no cell.")
     setup = Setup(
         settings=Settings(), guidance=guidance, values=read_phenotypes(guidance, table),
-        splits=splits, story=story, cells=[str(name) for name in adata.obs_names],
-        seed=config.integer("rnd_seed") if "rnd_seed" in config else None, notes=notes,
+        splits=splits, story=story, notes=notes,
     )  # fmt: skip
     setup.settings = _settings(config, latent, setup)
+    for number, name, one in setup.tables():
+        if name != (plain := f"{setup.epoch(number)}_{one.prefix}"):
+            notes.append(f"{path}: story: a second table {plain}.csv is called {name}.csv")
     return setup
 
 
 def _unused(config: Section, say: Say) -> None:
     """Name the keys that are known and do nothing here."""
+    if "rnd_seed" in config:
+        say(f"{config.file}: rnd_seed: not used; give --seed {config.integer('rnd_seed')}")
     if "log_path" in config:
         say(f"{config.file}: log_path: not used; results go to --out")
     if str(config.get("device", "cpu")) != "cpu":
@@ -190,6 +206,17 @@ def _phenotypes(data: Section, table: pd.DataFrame, say: Say) -> list[Phenotype]
         _among(data, "selected_pheno", name, config)
     columns = [str(column) for column in table.columns]
     return [phenotype_of(name, config, columns, say) for name in selected]
+
+
+def _terms_of(
+    data: Section, kind: str, guides: Sequence[Signature | Phenotype]
+) -> dict[str, TermNames]:
+    """Return how the losses and regularisers of each guide are called in its file and here."""
+    path = _guide_file(data, kind) if guides else None
+    if path is None:
+        return {}
+    config = Section(read_json(path), path)
+    return {one.name: term_names(config.section(one.name), one) for one in guides}
 
 
 def _among(data: Section, key: str, name: str, config: Section) -> None:
@@ -309,7 +336,7 @@ def _manual(config: Section, cells: Any) -> dict[str, np.ndarray]:
 
 def _settings(config: Section, latent: Section, setup: Setup) -> Settings:
     """Return network and training; what has no counterpart is noted."""
-    say, story = setup.notes.append, setup.story
+    say = setup.notes.append
     decoder = latent.section("decoder_config", _LAYERS)
     encoder = config.section("pre_encoder_config", _LAYERS)
     optimizer = config.section("optimizer", _OPTIMIZER)
@@ -323,8 +350,13 @@ def _settings(config: Section, latent: Section, setup: Setup) -> Settings:
     asked = decoder.choice("output_activation_function", ("relu", "softmax", "identity"), "relu")
     if asked == "softmax":
         say(f"{config.file}: main_latent.decoder_config: softmax is not possible, relu is taken")
-    ticks = story.ticks // (1 if story.schedule == "sum" else len(story.tasks))
-    epochs = story.epochs or ticks // setup.n_batches(0) + 1
+    stages = tuple(
+        Stage(
+            one.tasks, one.schedule,
+            one.epochs or own_ticks(one) // setup.n_batches(one.tasks[0]) + 1, one.ticks,
+        )
+        for one in setup.story
+    )  # fmt: skip
     return Settings(
         n_top_features=None, scale=False, n_latent=latent.integer("latent_dim"), hidden=hidden,
         encoder_layers=encoder.integer("hidden_layers", 2),
@@ -333,13 +365,12 @@ def _settings(config: Section, latent: Section, setup: Setup) -> Settings:
         latent_activation="celu",
         output_activation="identity" if asked == "identity" else "relu",
         reconstruction=losses_of(latent, RECONSTRUCTION_LOSSES, say),
-        regularizers=regularizers_of(latent, say), schedule=story.schedule,
-        tasks=story.tasks, optimizer="rmsprop", frozen=excluded_parts(optimizer, setup.guidance),
+        regularizers=regularizers_of(latent, say), stages=stages,
+        optimizer="rmsprop", frozen=excluded_parts(optimizer, setup.guidance),
         learning_rate=optimizer.number("RMSProp_lr"), alpha=optimizer.number("RMSProp_alpha"),
         weight_decay=optimizer.number("RMSProp_weight_decay", 0.0),
         momentum=optimizer.number("RMSProp_momentum", 0.0),
-        max_epochs=epochs, max_ticks=story.ticks, validation=0.0,
-        **dropout_of(encoder),
+        validation=0.0, **dropout_of(encoder),
     )  # fmt: skip
 
 
@@ -350,47 +381,3 @@ def _width(section: Section, key: str, default: int, say: Say) -> int:
     if len(set(values)) > 1:
         say(f"{section.file}: {section.path(key)}: all hidden layers have {values[0]}")
     return int(values[0])
-
-
-class ConfiguredSakura(Sakura):
-    """SAKURA as a configuration of the original asks for it."""
-
-    def __init__(self, setup: Setup) -> None:
-        super().__init__(Sakura.Params())
-        self.setup = setup
-
-    def recipe(self, info: DatasetInfo) -> Recipe:
-        """Return log-normalised counts of all genes; the tutorial of the original does that."""
-        return Recipe(target_sum=1e4, log1p=True)
-
-    def uses(self) -> frozenset[str]:
-        """Return nothing: what guides is in the configuration."""
-        return frozenset()
-
-    def fit(self, data: AnnData, context: Context) -> Fit:
-        """Return the main dimensions of each cell, and the tables that the story asks for."""
-        from .model import SakuraModel
-        from .tables import cell_table
-
-        setup = self.setup
-        self._model = SakuraModel(setup.settings, setup.guidance)
-        self._model.fit(
-            data, seed=context.seed, device=context.device, report=context.report,
-            phenotypes=setup.values, splits=setup.splits, checkpoint=checkpoint_of(context),
-        )  # fmt: skip
-        tables = {
-            f"{setup.epoch()}_{one.prefix}": cell_table(
-                self._model, data[setup.splits[one.split]], one
-            )
-            for one in setup.story.tables
-        }
-        return Fit(
-            self.transform(data), tables=tables, n_parameters=self._model.n_parameters,
-            notes={"guides": ", ".join(one.name for one in setup.guidance.guides)},
-        )  # fmt: skip
-
-    def describe(self) -> list[str]:
-        """Return what would be trained, a line each: network, terms, splits, tasks, tables."""
-        from .describe import lines
-
-        return lines(self.setup)

@@ -9,11 +9,12 @@ from .terms import Schedule
 
 if TYPE_CHECKING:
     from .config import Setup
+    from .story import Training
 
 
 def lines(setup: Setup) -> list[str]:
     """Return the network, each term with its weight over the epochs, splits, tasks and tables."""
-    s, story = setup.settings, setup.story
+    s = setup.settings
     found = [
         f"network: encoder {s.encoder_layers} × {s.hidden} (CELU), {s.n_latent} main dimensions "
         f"({s.latent_activation}), decoder {s.decoder_layers} layers of {s.decoder_hidden} "
@@ -23,18 +24,34 @@ def lines(setup: Setup) -> list[str]:
     found += [f"main, {one.kind}: {_weight(one.schedule)}" for one in s.regularizers]
     found += guide_lines(setup.guidance)
     found += [f"split {name}: {int(mask.sum()):,} cells" for name, mask in setup.splits.items()]
-    for number, task in enumerate(story.tasks):
-        what = (["reconstruction"] if task.reconstruct else []) + list(task.guides)
+    for number, training in enumerate(setup.story):
+        found += _training(setup, training, number)
+    return found
+
+
+def _training(setup: Setup, training: Training, number: int) -> list[str]:
+    """Return the tasks of a training, its length and the tables after it."""
+    s, several = setup.settings, len(setup.story) > 1
+    stage = f"stage {number + 1}, " if several else ""
+    found = []
+    for task in training.tasks:
+        what = ["reconstruction"] if task.reconstruct else []
+        for guide in task.guides:
+            part = f" ({', '.join(task.terms[guide])})" if guide in task.terms else ""
+            what.append(guide + part)
         found.append(
-            f"task {task.name}: {', '.join(what)} on split {task.split}, {task.batch_size} cells "
-            f"a batch, {setup.n_batches(number)} batches a pass"
+            f"{stage}task {task.name}: {', '.join(what)} on split {task.split}, "
+            f"{task.batch_size} cells a batch, {setup.n_batches(task)} batches a pass"
             + (f", detached from {task.detach}" if task.detach != "none" else "")
         )
-    length = f"{story.epochs} epochs" if story.epochs else f"{story.ticks:,} ticks"
-    found.append(f"training: {story.schedule}, {length}, rmsprop {s.learning_rate:g}/{s.alpha:g}")
+    length = f"{training.epochs} epochs" if training.epochs else f"{training.ticks:,} ticks"
+    rest = f"{length}, rmsprop {s.learning_rate:g}/{s.alpha:g}"
+    rest += ", goes on from stage " + str(number) if number else ""
+    found.append(f"{stage}training: {training.schedule}, {rest}")
     found += [
-        f"table {setup.epoch()}_{one.prefix}.csv: {', '.join(one.parts)} of split {one.split}"
-        for one in story.tables
+        f"{stage}table {name}.csv: {', '.join(one.parts)} of split {one.split}"
+        for after, name, one in setup.tables()
+        if after == number
     ]
     return found
 

@@ -12,6 +12,8 @@ from .knowledge import Guidance, Phenotype, Signature
 from .terms import Activation, Binarize, Head, HeadKind, Regularizer, Schedule
 
 Say = Callable[[str], None]
+TermNames = dict[str, dict[str, str]]
+"""``loss`` and ``regularization`` → name in the file → name of the term."""
 _LOSSES = {
     "MSE": "mse", "L2": "mse", "L1": "l1", "Cosine": "cosine", "BCE": "bce", "NLL": "nll",
     "L1_norm": "l1_norm", "L2_norm": "l2_norm",
@@ -141,6 +143,20 @@ class Dropout(TypedDict):
 
     dropout_input: float
     dropout_hidden: float
+
+
+def term_names(guide: Section, made: Signature | Phenotype) -> TermNames:
+    """Return how each loss and regulariser of a guide in a file is called here, "" if left out."""
+    losses, priors = guide.section("loss"), guide.section("regularization")
+    loss = {name: _LOSSES[losses.section(name).text("type")] for name in losses}
+    kinds = {name: _PRIORS.get(priors.section(name).text("type"), "") for name in priors}
+    there = {one.kind for one in made.regularizers}
+    return {
+        "loss": {name: kind if kind in made.terms else "" for name, kind in loss.items()},
+        "regularization": {
+            name: f"prior_{kind}" if kind in there else "" for name, kind in kinds.items()
+        },
+    }
 
 
 def dropout_of(model: Section) -> Dropout:

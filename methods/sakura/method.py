@@ -188,7 +188,8 @@ class Sakura(SakuraUnguided):
             made = Sakura(self.params)
             made.knows, made.values = found.guidance, found.values
             return made
-        from .config import ConfiguredSakura, read_setup
+        from .config import read_setup
+        from .configured import ConfiguredSakura
 
         setup = read_setup(path, adata)
         for line in setup.notes:

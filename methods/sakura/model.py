@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,16 +33,13 @@ from .features import (
 from .knowledge import Guidance, Phenotype, Signature, resolve
 from .network import SakuraNetwork
 from .objective import Objective
-from .settings import Settings
+from .settings import Settings, Stage
 from .splits import decile_split
+from .stages import CheckpointFile, train
 from .terms import fail
-from .training import Trainer
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-SECONDS_APART = 20.0
-"""Between two checkpoints, at least."""
 
 
 @dataclass(frozen=True)
@@ -117,35 +113,28 @@ class SakuraModel:
     ) -> None:  # fmt: skip
         weights = {name: w.to(rows.device) for name, w in self._class_weights.items()}
         objective = Objective(self.network, self.guidance, self.settings, weights)
-        trainer = Trainer(
-            self.network, objective, rows, self._tasks(), splits, held_out, self.settings, seed
-        )
-        cells = digest_of(splits, rows) if checkpoint is not None else ""
-        if checkpoint is not None and checkpoint.exists():
-            kept = torch.load(checkpoint, weights_only=True, map_location=rows.device)
-            if kept["model"] != self._plain() or kept["seed"] != seed or kept["cells"] != cells:
-                raise UsageError(
-                    f"{checkpoint}: written by a fit with other settings, knowledge, features, "
-                    "cells or seed; remove it or give another file."
-                )
-            trainer.restore(kept)
-        written = -math.inf
-
-        def write() -> None:
-            nonlocal written
-            # Small models take less time for an epoch than a disk for its checkpoint.
-            if checkpoint is not None and time.monotonic() - written >= SECONDS_APART:
-                written = time.monotonic()
-                whole = {"model": self._plain(), "seed": seed, "cells": cells, **trainer.state()}
-                part = checkpoint.with_name(checkpoint.name + ".part")
-                torch.save(whole, part)
-                part.replace(checkpoint)
-
-        trainer.run(report, write)
+        file = CheckpointFile(checkpoint, {
+            "model": self._plain(), "seed": seed,
+            "cells": digest_of(splits, rows) if checkpoint is not None else "",
+        })  # fmt: skip
+        last, self._ends = train(
+            self.network, objective, rows, splits, held_out, self.settings, self._stages(), seed,
+            report, file,
+        )  # fmt: skip
         self.network.eval()
-        self.history, self.epochs = trainer.history, trainer.epoch
+        self.history, self.epochs = last.history, len(last.reported)
         # Without early stopping the last weights are the ones that stay.
-        self.best_epoch = trainer.best_epoch or trainer.epoch
+        self.best_epoch = last.best_epoch or self.epochs
+
+    @contextmanager
+    def as_after(self, stage: int) -> Iterator[None]:
+        """Give the network the weights that it had after a stage, counted from 0, for a while."""
+        now = {name: value.clone() for name, value in self.network.state_dict().items()}
+        self.network.load_state_dict([*self._ends, now][stage])
+        try:
+            yield
+        finally:
+            self.network.load_state_dict(now)
 
     @property
     def n_parameters(self) -> int:
@@ -241,8 +230,8 @@ class SakuraModel:
             "classes": self.classes, "widths": self._widths,
         }  # fmt: skip
 
-    def _tasks(self) -> tuple[Any, ...]:
-        return self.settings.resolved_tasks(tuple(one.name for one in self.guidance.guides))
+    def _stages(self) -> tuple[Stage, ...]:
+        return self.settings.resolved_stages(tuple(one.name for one in self.guidance.guides))
 
     def _build(self) -> SakuraNetwork:
         at = {name: number for number, name in enumerate(self.features)}
@@ -307,7 +296,7 @@ class SakuraModel:
         train, test = decile_split(n_cells, self.settings.train_deciles, seed)
         own = {"all": np.ones(n_cells, dtype=bool), "train": train, "test": test}
         self.masks = own | {name: np.asarray(mask, dtype=bool) for name, mask in given.items()}
-        for task in self._tasks():
+        for task in (task for stage in self._stages() for task in stage.tasks):
             if task.split not in self.masks:
                 fail(f"task '{task.name}'", f"split='{task.split}' is not known; there are "
                                             f"{', '.join(self.masks)}.")  # fmt: skip

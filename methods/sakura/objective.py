@@ -95,8 +95,16 @@ class Objective:
         if task.reconstruct:
             found += self._main(batch, scaled, latents, epochs.get(MAIN, 0))
         for guide in guides:
-            found += self._guide(guide, batch, scaled, latents, epochs.get(guide.name, 0))
+            chosen = task.terms.get(guide.name, self.names(guide.name))
+            counts = {name: epochs.get(f"{guide.name}: {name}", epochs.get(guide.name, 0))
+                      for name in chosen}  # fmt: skip
+            found += self._guide(guide, batch, scaled, latents, counts, epochs.get(guide.name, 0))
         return found
+
+    def names(self, guide: str) -> tuple[str, ...]:
+        """Return the terms of a guide: its losses, and ``prior_KIND`` of its regularisers."""
+        one = self._guides[guide]
+        return (*one.terms, *dict.fromkeys(f"prior_{prior.kind}" for prior in one.regularizers))
 
     def watched(self, batch: Batch, task: Task, epochs: Mapping[str, int]) -> Tensor:
         """Return the loss of held-out cells that stops training early, a scalar.
@@ -132,15 +140,22 @@ class Objective:
                 losses = per_cell(name, target, reconstructed)
                 value = weighted_mean(losses, batch.weights, batch.weights)
                 yield Term(MAIN, name, weight, value)
-        yield from self._priors(MAIN, self._settings.regularizers, latents[MAIN], batch, epoch)
+        priors = self._settings.regularizers
+        counts = {f"prior_{one.kind}": epoch for one in priors}
+        yield from self._priors(MAIN, priors, latents[MAIN], batch, counts)
 
     def _guide(
         self, guide: Signature | Phenotype, batch: Batch, scaled: Tensor,
-        latents: dict[str, Tensor], epoch: int,
+        latents: dict[str, Tensor], counts: Mapping[str, int], epoch: int,
     ) -> Iterator[Term]:  # fmt: skip
-        weights = {name: schedule.at(epoch) for name, schedule in guide.terms.items()}
+        """Yield the terms in ``counts``, which are the finished epochs of each."""
+        weights = {
+            name: schedule.at(counts[name])
+            for name, schedule in guide.terms.items()
+            if name in counts
+        }
         latent = torch.cat([latents[part] for part in self._network.layout.parts(guide)], dim=1)
-        yield from self._priors(guide.name, guide.regularizers, latent, batch, epoch)
+        yield from self._priors(guide.name, guide.regularizers, latent, batch, counts)
         if not any(weights.values()):
             return
         if guide.detached:
@@ -212,14 +227,15 @@ class Objective:
 
     def _priors(
         self, owner: str, regularizers: tuple[Regularizer, ...], latent: Tensor, batch: Batch,
-        epoch: int,
+        counts: Mapping[str, int],
     ) -> Iterator[Term]:  # fmt: skip
         for one in regularizers:
-            weight = one.schedule.at(epoch)
+            name = f"prior_{one.kind}"
+            weight = one.schedule.at(counts[name]) if name in counts else 0.0
             if weight:
                 labels = batch.phenotypes[one.labels] if one.labels else None
                 value = regularize(one, latent, labels)
-                yield Term(owner, f"prior_{one.kind}", weight, value)
+                yield Term(owner, name, weight, value)
 
 
 def signature_targets(

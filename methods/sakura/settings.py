@@ -30,6 +30,21 @@ class Task:
     """``None``: that of the settings."""
     detach: Detach = "none"
     """``pre_encoder``: its weights stay in this task; ``encoder``: the compressors' as well."""
+    terms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Guide → those of its terms that are trained (losses by name, regularisers as
+    ``prior_KIND``); guides that are not in it: all."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One of several trainings in a row."""
+
+    tasks: tuple[Task, ...]
+    schedule: Order = "joint"
+    max_epochs: int = 1
+    """Passes of the first task."""
+    max_ticks: int = 0
+    """Steps over all tasks; 0: no bound."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +98,10 @@ class Settings:
     """Passes of the first task."""
     max_ticks: int = 0
     """Steps over all tasks; 0: no bound."""
+    stages: tuple[Stage, ...] = ()
+    """Trainings in a row, each of which goes on with the network, the optimiser and the weights
+    of the terms that the one before leaves; empty: one, of ``tasks``, ``schedule``,
+    ``max_epochs`` and ``max_ticks``."""
     train_deciles: int = 10
     """Tenths of the cells that train."""
     validation: float = 0.1
@@ -114,8 +133,20 @@ class Settings:
             fail("settings", f"validation={self.validation} is not in [0, 1).")
         if self.max_epochs < 0 or self.max_ticks < 0:
             fail("settings", "max_epochs and max_ticks cannot be negative.")
-        if self.tasks and self.schedule == "joint" and len(self.tasks) > 1:
-            fail("settings", "schedule='joint' has one task; use interleave or sum for several.")
+        for tasks, order in ((self.tasks, self.schedule), *((s.tasks, s.schedule) for s in
+                             self.stages)):  # fmt: skip
+            if order == "joint" and len(tasks) > 1:
+                fail("settings", "schedule='joint' has one task; use interleave or sum for "
+                                 "several.")  # fmt: skip
+        if self.stages and self.validation:
+            fail("settings", "stages have fixed lengths; set validation=0.")
+
+    def resolved_stages(self, guides: tuple[str, ...]) -> tuple[Stage, ...]:
+        """Return the trainings; a task without anything to train is an error."""
+        for stage in self.stages:
+            _check(stage.tasks, guides)
+        tasks = self.resolved_tasks(guides)
+        return self.stages or (Stage(tasks, self.schedule, self.max_epochs, self.max_ticks),)
 
     def resolved_tasks(self, guides: tuple[str, ...]) -> tuple[Task, ...]:
         """Return the tasks; a task without anything to train is an error."""
@@ -126,11 +157,15 @@ class Settings:
                 return (Task("all", reconstruct=True, guides=guides),)
             heads = Task("guidance", guides=guides, detach=self.detach)
             return (Task("reconstruction", reconstruct=True), heads)
-        for task in self.tasks:
-            if not (task.reconstruct or task.guides):
-                fail(f"task '{task.name}'", "it trains neither reconstruction nor a guide.")
-            for name in task.guides:
-                if name not in guides:
-                    hint = did_you_mean(name, list(guides))
-                    fail(f"task '{task.name}'", f"no guide '{name}'.{hint}")
+        _check(self.tasks, guides)
         return self.tasks
+
+
+def _check(tasks: tuple[Task, ...], guides: tuple[str, ...]) -> None:
+    for task in tasks:
+        if not (task.reconstruct or task.guides):
+            fail(f"task '{task.name}'", "it trains neither reconstruction nor a guide.")
+        for name in (*task.guides, *task.terms):
+            if name not in guides:
+                hint = did_you_mean(name, list(guides))
+                fail(f"task '{task.name}'", f"no guide '{name}'.{hint}")

@@ -1,17 +1,20 @@
-"""The original's ``story``: which training it asks for, and which tables at its end."""
+"""The original's ``story``: the trainings it asks for in a row, and the tables after each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.errors import did_you_mean
 
+from .guides import TermNames
 from .jsonfile import Section
 from .settings import Detach, Order, Task
 
 Say = Callable[[str], None]
+Guides = Mapping[str, Mapping[str, TermNames]]
+"""``signature`` and ``pheno`` → name → its losses and regularisers."""
 _TRAINING = ("train", "train_hybrid", "train_hybrid_fastload")
 _MODES: tuple[Order, ...] = ("interleave", "sum")
 _DETACHED: tuple[Detach, ...] = ("pre_encoder", "encoder")
@@ -44,7 +47,7 @@ _TEST = {*_DUMPS, "action", "on_split", "latent_prefix", "make_logs", "log_prefi
 
 @dataclass(frozen=True)
 class Table:
-    """One table to write at the end: the cells of a split, and what of them."""
+    """One table to write after a training: the cells of a split, and what of them."""
 
     split: str
     prefix: str
@@ -55,7 +58,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Story:
+class Training:
     """One training and the tables after it."""
 
     tasks: tuple[Task, ...]
@@ -67,32 +70,35 @@ class Story:
 
 
 def read_story(
-    config: Section, guides: dict[str, tuple[str, ...]], splits: Collection[str], say: Say
-) -> Story:
-    """Return the training of a story; ``guides``: names of ``signature`` and ``pheno``.
+    config: Section, guides: Guides, splits: Collection[str], say: Say
+) -> tuple[Training, ...]:
+    """Return the trainings of a story in their order; ``say`` hears what is done otherwise.
 
-    Raises ``UsageError`` for what is not known, and for several trainings in a row, which would
-    end in another model.
+    Raises ``UsageError`` for what is not known, and for a story that trains nothing.
     """
-    trainings: list[Section] = []
-    tests: list[Section] = []
+    found: list[Training] = []
     for number, values in enumerate(config.objects("story")):
         item = Section(values, config.file, f"story[{number}]")
-        action = item.choice("action", (*_TRAINING, "test"), "train")
-        (tests if action == "test" else trainings).append(item)
-    if len(trainings) != 1:
-        config.fail(
-            "story",
-            f"{len(trainings)} trainings; expected one (several parts of one training: an action "
-            "train_hybrid with split_configs).",
-        )
-    item = trainings[0]
+        if item.choice("action", (*_TRAINING, "test"), "train") != "test":
+            found.append(_training(item, guides, splits, say))
+            continue
+        table = _table(item, splits, say)
+        if not found:
+            say(f"{item.file}: {item.where}: a test before any training: left out")
+        elif table is not None:
+            found[-1] = replace(found[-1], tables=(*found[-1].tables, table))
+    if not found:
+        config.fail("story", "it has no training; expected at least one.")
+    return tuple(found)
+
+
+def _training(item: Section, guides: Guides, splits: Collection[str], say: Say) -> Training:
     hybrid = item.choice("action", _TRAINING, "train") != "train"
     fast = _FAST if item.get("action", "") == "train_hybrid_fastload" else set()
     known = _HYBRID | fast if hybrid else _TRAIN
     item = Section(item.values, item.file, item.where, known)
     _ignored(item, say)
-    tests += [
+    tests = [
         Section(values, item.file, f"{item.path('tests')}[{number}]")
         for number, values in enumerate(item.objects("tests"))
     ]
@@ -100,7 +106,7 @@ def read_story(
     kept = tuple(table for table in tables if table is not None)
     if not hybrid:
         task = _task("train", item, guides, splits, say)
-        return Story((task,), "joint", item.integer("epochs"), 0, kept)
+        return Training((task,), "joint", _length(item, "epochs"), 0, kept)
     if item.get("hybrid_mode", "") == "pattern":
         item.fail("hybrid_mode", "pattern was never written; expected interleave or sum.")
     mode = item.choice("hybrid_mode", _MODES, "interleave")
@@ -113,7 +119,19 @@ def read_story(
     )
     if not tasks:
         item.fail("split_configs", "is empty; expected at least one.")
-    return Story(tasks, mode, 0, item.integer("ticks", 50_000), kept)
+    return Training(tasks, mode, 0, _length(item, "ticks", 50_000), kept)
+
+
+def own_ticks(training: Training) -> int:
+    """Return how many of a training's ticks train each of its tasks."""
+    return training.ticks // (1 if training.schedule == "sum" else len(training.tasks))
+
+
+def _length(item: Section, key: str, *default: int) -> int:
+    found = item.integer(key, *default)
+    if found < 1:
+        item.fail(key, f"{found} is below 1.")
+    return found
 
 
 def _ignored(item: Section, say: Say) -> None:
@@ -121,20 +139,16 @@ def _ignored(item: Section, say: Say) -> None:
     if any(key.startswith("checkpoint") or key == "perform_checkpoint" for key in item):
         say(f"{item.file}: {item.where}: no checkpoint is written; the fitted model is")
     if item.objects("tests"):
-        say(f"{item.file}: {item.path('tests')}: at the end of the training only")
+        say(f"{item.file}: {item.path('tests')}: at the end of this training only")
     fast = sorted(_FAST & set(item))
     if fast:
         say(f"{item.file}: {item.where}: {', '.join(fast)}: cells are read from memory here")
 
 
-def _task(
-    name: str, item: Section, guides: dict[str, tuple[str, ...]], splits: Collection[str], say: Say
-) -> Task:
-    chosen = [
-        guide
-        for kind in ("signature", "pheno")
-        for guide in _chosen(item, kind, guides[kind], say)
-    ]
+def _task(name: str, item: Section, guides: Guides, splits: Collection[str], say: Say) -> Task:
+    chosen: dict[str, tuple[str, ...] | None] = {}
+    for kind in ("signature", "pheno"):
+        chosen |= _chosen(item, kind, guides[kind], say)
     detach: Detach = "none"
     if item.flag("detach") or "detach_from" in item:
         asked = item.choice("detach_from", _DETACHED, "pre_encoder")
@@ -142,7 +156,7 @@ def _task(
     task = Task(
         name, reconstruct=item.flag("train_main_latent"), guides=tuple(chosen),
         split=_split(item, "use_split", splits), batch_size=item.integer("batch_size", 50),
-        detach=detach,
+        detach=detach, terms={guide: part for guide, part in chosen.items() if part is not None},
     )  # fmt: skip
     if not task.reconstruct and not task.guides:
         raise_at = "train_main_latent"
@@ -150,29 +164,47 @@ def _task(
     return task
 
 
-def _chosen(item: Section, kind: str, names: tuple[str, ...], say: Say) -> list[str]:
-    """Return the guides of one kind that a task trains."""
+def _chosen(
+    item: Section, kind: str, known: Mapping[str, TermNames], say: Say
+) -> dict[str, tuple[str, ...] | None]:
+    """Return the guides of one kind that a task trains, each with its terms (``None``: all)."""
     key = f"selected_{kind}"
     if not item.flag(f"train_{kind}"):
         if key in item:
             say(f"{item.file}: {item.path(key)}: ignored, train_{kind} is off")
-        return []
+        return {}
     if key not in item:
-        return list(names)
-    found = []
+        return dict.fromkeys(known)
+    found: dict[str, tuple[str, ...] | None] = {}
     for name in item.section(key):
-        if name not in names:
-            hint = did_you_mean(name, list(names))
+        if name not in known:
+            hint = did_you_mean(name, list(known))
             item.section(key).fail(name, f"is not among dataset.selected_{kind}.{hint}")
-        terms = item.section(key).section(name, ("loss", "regularization"))
-        if terms.get("loss", "*") == []:
-            say(f"{item.file}: {terms.where}: regularised alone is not possible; left out")
-            continue
-        for part in ("loss", "regularization"):
-            if terms.get(part, "*") != "*":
-                say(f"{item.file}: {terms.path(part)}: all of its terms are trained")
-        found.append(name)
+        asked = item.section(key).section(name, ("loss", "regularization"))
+        terms = _terms(asked, known[name], say)
+        if terms:
+            every = {term for part in known[name].values() for term in part.values() if term}
+            found[name] = None if set(terms) == every else terms
+        else:
+            say(f"{item.file}: {asked.where}: nothing of it is trained; left out")
     return found
+
+
+def _terms(asked: Section, known: TermNames, say: Say) -> tuple[str, ...]:
+    """Return the terms of a guide that are asked for, by our names."""
+    found: list[str] = []
+    for part, names in known.items():
+        wanted = tuple(names) if asked.get(part, "*") == "*" else asked.texts(part)
+        for name in wanted:
+            if name not in names:
+                asked.fail(part, f"no '{name}'.{did_you_mean(name, list(names))}")
+        chosen = [names[name] for name in wanted if names[name]]
+        for name, term in names.items():
+            if term in chosen and name not in wanted:
+                say(f"{asked.file}: {asked.path(part)}: '{name}' is trained too: it is of the "
+                    "same kind as another")  # fmt: skip
+        found += chosen
+    return tuple(dict.fromkeys(found))
 
 
 def _split(item: Section, key: str, splits: Collection[str]) -> str:

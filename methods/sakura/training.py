@@ -15,6 +15,7 @@ from bench.seeds import derive
 from .network import MAIN, SakuraNetwork
 from .objective import Objective, Rows, Term
 from .settings import Settings, Task
+from .terms import fail
 
 _BETTER = 1e-4
 """A held-out loss counts as better if it is lower by this share."""
@@ -69,8 +70,9 @@ class Trainer:
             for task in tasks
         ]  # fmt: skip
         self.optimizer = _optimizer(network, settings)
-        owners = [MAIN, *(guide for task in tasks for guide in task.guides)]
-        self.epochs = dict.fromkeys(owners, 0)
+        self.total = settings.max_epochs
+        """Epochs of all trainings in a row, for the progress."""
+        self._count({})
         self.tick = self.epoch = self.waited = self.best_epoch = 0
         self.best = float("inf")
         self.best_weights: dict[str, Tensor] | None = None
@@ -82,11 +84,8 @@ class Trainer:
     def run(self, report: Reporter, checkpoint: Callable[[], None] = lambda: None) -> None:
         """Train to the end; ``checkpoint`` is called after every epoch.
 
-        After :meth:`restore` the epochs before are reported again. Raises ``Diverged`` through
-        ``report`` if a loss is not finite.
+        Raises ``Diverged`` through ``report`` if a loss is not finite.
         """
-        for epoch, values in enumerate(self.reported, start=1):
-            report(epoch, self._settings.max_epochs, **values)
         while not self._finished():
             if self.step():
                 self._end_epoch(report)
@@ -119,7 +118,30 @@ class Trainer:
             task = self._tasks[number]
             for owner in ([MAIN] if task.reconstruct else []) + list(task.guides):
                 self.epochs[owner] += 1
+            for guide in task.guides:
+                for name in task.terms.get(guide, self.objective.names(guide)):
+                    if f"{guide}: {name}" in self.epochs:
+                        self.epochs[f"{guide}: {name}"] += 1
         return 0 in ended
+
+    def follow(self, previous: Trainer) -> None:
+        """Go on where an earlier training of the same network ended, with tasks of its own."""
+        self.optimizer = previous.optimizer
+        self.history, self.reported = previous.history, previous.reported
+        self._count(previous.epochs)
+
+    def _count(self, before: Mapping[str, int]) -> None:
+        """Count the passes of each owner, and of each term of a guide that is trained in part."""
+        owners = [MAIN, *(guide for task in self._tasks for guide in task.guides)]
+        self.epochs = dict.fromkeys(owners, 0) | dict(before)
+        for task in self._tasks:
+            for guide, chosen in task.terms.items():
+                known = self.objective.names(guide)
+                for name in chosen:
+                    if name not in known:
+                        fail(f"task '{task.name}'", f"guide '{guide}' has no term '{name}'.")
+                for name in known:
+                    self.epochs.setdefault(f"{guide}: {name}", self.epochs[guide])
 
     def _finished(self) -> bool:
         s = self._settings
@@ -138,7 +160,7 @@ class Trainer:
             self.history.setdefault(name, []).append(value)
         curves = {name: value for name, value in values.items() if name.endswith("loss")}
         self.reported.append(curves)
-        report(self.epoch, self._settings.max_epochs, **curves)
+        report(len(self.reported), self.total, **curves)
 
     def _keep(self, watched: float) -> None:
         """Compare only epochs in which all weights are the final ones."""
@@ -154,9 +176,9 @@ class Trainer:
     def watch(self) -> float:
         """Return the loss of the held-out cells with the final weights of the terms."""
         final = dict.fromkeys(self.epochs, self._settings.max_epochs)
-        whole = Task(
-            "watch", reconstruct=True, guides=tuple(name for name in final if name != MAIN)
-        )
+        guides = dict.fromkeys(guide for task in self._tasks for guide in task.guides)
+        chosen = {guide: names for task in self._tasks for guide, names in task.terms.items()}
+        whole = Task("watch", reconstruct=True, guides=tuple(guides), terms=chosen)
         self.network.eval()
         total, count = 0.0, 0
         with torch.no_grad():
@@ -190,6 +212,11 @@ class Trainer:
             "best_weights": self.best_weights, "reported": self.reported,
             **{name: getattr(self, name) for name in _COUNTERS},
         }  # fmt: skip
+
+    def report_again(self, report: Reporter) -> None:
+        """Report the epochs before an interruption."""
+        for epoch, values in enumerate(self.reported, start=1):
+            report(epoch, self.total, **values)
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from :meth:`state`; torch's random state becomes that of the interruption."""

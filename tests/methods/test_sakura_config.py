@@ -11,7 +11,8 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from bench.errors import UsageError
-from bench.methods.sakura.config import ConfiguredSakura, read_setup
+from bench.methods.sakura.config import read_setup
+from bench.methods.sakura.configured import ConfiguredSakura
 from bench.methods.sakura.method import Sakura
 
 
@@ -82,21 +83,29 @@ def test_everything_is_translated(tmp_path: Path, cells: AnnData):
     assert (s.n_latent, s.hidden, s.decoder_hidden, s.learning_rate) == (50, 20, 30, 1e-3)
     assert (s.optimizer, s.latent_activation, s.output_activation) == ("rmsprop", "celu", "relu")
     assert s.regularizers[0].schedule.at(86) == pytest.approx(1e-4 * 1.01**86)
-    assert (s.schedule, s.max_ticks) == ("interleave", 12)
-    assert [task.name for task in setup.story.tasks] == ["main", "guides"]
-    assert setup.story.tasks[1].guides == ("cd8", "rare", "state", "age")
+    (stage,), (training,) = s.stages, setup.story
+    assert (stage.schedule, stage.max_ticks) == ("interleave", 12)
+    assert [task.name for task in stage.tasks] == ["main", "guides"]
+    assert stage.tasks[1].guides == ("cd8", "rare", "state", "age")
+    assert stage.tasks[1].terms == {}
+    assert len(training.tables) == 1
     sizes = {name: int(mask.sum()) for name, mask in setup.splits.items()}
     assert sizes == {
         "all": 80, "overall_train": 40, "overall_test": 40, "signature_rare_train": 32,
         "signature_rare_test": 8,
     }  # fmt: skip
     assert not (setup.splits["signature_rare_train"] & setup.splits["overall_test"]).any()
-    assert setup.seed == 3407
 
 
 def test_what_is_done_otherwise_is_named(tmp_path: Path, cells: AnnData):
     notes = read_setup(write(tmp_path), cells).notes
-    for said in ("log_path", "dump_splits", "pheno_csv_path: not_there.csv", "story[0].tests"):
+    for said in (
+        "give --seed 3407",
+        "log_path",
+        "dump_splits",
+        "pheno_csv_path: not_there.csv",
+        "story[0].tests",
+    ):
         assert any(said in line for line in notes), said
 
 
@@ -117,7 +126,7 @@ def test_passes_are_counted_as_in_the_demonstration(tmp_path: Path):
         config["story"][0]["split_configs"][name]["batch_size"] = 100
     setup = read_setup(write(tmp_path, config), many)
     assert int(setup.splits["overall_train"].sum()) == 2838
-    assert setup.epoch() == 172
+    assert setup.epoch(0) == 172
 
 
 def test_a_plain_training_becomes_one_task(tmp_path: Path, cells: AnnData):
@@ -127,11 +136,10 @@ def test_a_plain_training_becomes_one_task(tmp_path: Path, cells: AnnData):
     }  # fmt: skip
     story = [training]
     setup = read_setup(write(tmp_path, CONFIG | {"story": story}), cells)
-    (task,) = setup.story.tasks
+    (stage,) = setup.settings.stages
+    (task,) = stage.tasks
     assert (task.reconstruct, task.guides, task.batch_size) == (True, ("cd8", "rare"), 50)
-    assert (task.detach, setup.settings.schedule, setup.settings.max_epochs) == (
-        "encoder", "joint", 3,
-    )  # fmt: skip
+    assert (task.detach, stage.schedule, stage.max_epochs) == ("encoder", "joint", 3)
 
 
 WRONG = [
@@ -151,7 +159,10 @@ WRONG = [
      "optimizer.excludes[0].name: 'sate' is unknown. Did you mean 'state'"),
     ("config", "story/0/hybrid_mode", "pattern", "story[0].hybrid_mode: pattern was never"),
     ("config", "story/0/split_configs/main/train_main_latent", "False", "nothing is trained"),
-    ("config", "story", [{"epochs": 1}, {"epochs": 2}], "config.json: story: 2 trainings"),
+    ("config", "story", [], "config.json: story: it has no training"),
+    ("config", "story/0/ticks", 0, "config.json: story[0].ticks: 0 is below 1"),
+    ("config", "story/0/split_configs/guides/selected_signature/cd8/loss", ["MSEE"],
+     "story[0].split_configs.guides.selected_signature.cd8.loss: no 'MSEE'. Did you mean 'MSE'"),
     ("config", "manual_split", "True", "config.json: manual_split_pkl_path: pickle files"),
     ("config", "overall_train_test_split/train_dec", 11, "train_dec: 11 is not in 1 to 10"),
     ("signatures", "cd8/signature_list", ["gene1", "Gene22"],

@@ -145,7 +145,14 @@ def first_ticks(
         weights = {name: w for name, w in model._class_weights.items()}
         objective = Objective(model.network, guidance, settings, weights)
         trainer = Trainer(
-            model.network, objective, rows, model._tasks(), splits, held_out, settings, seed
+            model.network,
+            objective,
+            rows,
+            model._stages()[0].tasks,
+            splits,
+            held_out,
+            settings,
+            seed,
         )
         for _ in range(n_ticks):
             before = {n: v.detach().clone() for n, v in model.network.named_parameters()}
@@ -334,7 +341,7 @@ class Interrupted(Exception):
 def test_a_resumed_fit_equals_an_uninterrupted_one(
     cells: AnnData, tmp_path, schedule: str, monkeypatch
 ):
-    monkeypatch.setattr("bench.methods.sakura.model.SECONDS_APART", 0.0)
+    monkeypatch.setattr("bench.methods.sakura.stages.SECONDS_APART", 0.0)
     settings = replace(
         SMALL, schedule=schedule, max_epochs=6, dropout_hidden=0.2,
         regularizers=(Regularizer("uniform", Schedule(0.1)),),

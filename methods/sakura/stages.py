@@ -1,0 +1,97 @@
+"""Trainings in a row on one network, and the file from which an interrupted one goes on."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.errors import UsageError
+from bench.method import Reporter
+from bench.seeds import derive
+
+from .network import SakuraNetwork
+from .objective import Objective, Rows
+from .settings import Settings, Stage
+from .training import Trainer
+
+SECONDS_APART = 20.0
+"""Between two checkpoints, at least: small models take less time for an epoch than a disk for
+its checkpoint."""
+Weights = dict[str, Tensor]
+
+
+class CheckpointFile:
+    """The state of a training in a file, or nowhere; ``facts`` say of which fit it is."""
+
+    def __init__(self, path: Path | None, facts: Mapping[str, Any]) -> None:
+        self._path, self._facts = path, dict(facts)
+        self._written = -math.inf
+
+    def read(self, device: torch.device) -> dict[str, Any] | None:
+        """Return the state, ``None`` if there is none; raises ``UsageError`` for another fit's."""
+        if self._path is None or not self._path.exists():
+            return None
+        kept: dict[str, Any] = torch.load(self._path, weights_only=True, map_location=device)
+        if any(kept[name] != value for name, value in self._facts.items()):
+            raise UsageError(
+                f"{self._path}: written by a fit with other settings, knowledge, features, cells "
+                "or seed; remove it or give another file."
+            )
+        return kept
+
+    def write(self, trainer: Trainer, stage: int, ends: Sequence[Weights]) -> None:
+        """Write the state unless that was done just before."""
+        if self._path is None or time.monotonic() - self._written < SECONDS_APART:
+            return
+        self._written = time.monotonic()
+        whole = {**self._facts, "stage": stage, "ends": list(ends), **trainer.state()}
+        part = self._path.with_name(self._path.name + ".part")
+        torch.save(whole, part)
+        part.replace(self._path)
+
+
+def train(
+    network: SakuraNetwork, objective: Objective, rows: Rows,
+    splits: Mapping[str, np.ndarray], held_out: np.ndarray, settings: Settings,
+    stages: Sequence[Stage], seed: int, report: Reporter, file: CheckpointFile,
+) -> tuple[Trainer, list[Weights]]:  # fmt: skip
+    """Train stage by stage; returns the last training, and the weights after each one before.
+
+    Each stage has cells in an order of its own and goes on with the optimiser and the weights of
+    the terms. Call it with torch seeded.
+    """
+    kept = file.read(rows.device)
+    done = kept["stage"] if kept is not None else 0
+    ends: list[Weights] = kept["ends"] if kept is not None else []
+    last: Trainer | None = None
+    for number, stage in enumerate(stages):
+        own = replace(
+            settings, schedule=stage.schedule, max_epochs=stage.max_epochs,
+            max_ticks=stage.max_ticks, tasks=(), stages=(),
+        )  # fmt: skip
+        trainer = Trainer(
+            network, objective, rows, stage.tasks, splits, held_out, own,
+            derive(seed, "stage", str(number)) if number else seed,
+        )  # fmt: skip
+        trainer.total = sum(one.max_epochs for one in stages)
+        if last is not None:
+            trainer.follow(last)
+            if number > done:
+                ends.append({n: value.clone() for n, value in network.state_dict().items()})
+        last = trainer
+        if number < done:
+            continue
+        if kept is not None and number == done:
+            trainer.restore(kept)
+            trainer.report_again(report)
+        trainer.run(report, lambda one=trainer, n=number: file.write(one, n, ends))  # type: ignore[misc]
+    assert last is not None
+    return last, ends
