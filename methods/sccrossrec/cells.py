@@ -152,6 +152,12 @@ def relative(part: AnnData) -> sp.csr_matrix:
     return sp.csr_matrix(scaled.log1p(), dtype=np.float32)
 
 
+def fragments(part: AnnData) -> sp.csr_matrix:
+    """Return the fragments in each peak, at most two: one of each copy of the chromosome."""
+    peaks = csr(part.layers["counts"])
+    return sp.csr_matrix((np.minimum(peaks.data, 2), peaks.indices, peaks.indptr), peaks.shape)
+
+
 def opened(part: AnnData) -> sp.csr_matrix:
     """Return which peaks are open in each cell, 0/1."""
     peaks = csr(part.layers["counts"])

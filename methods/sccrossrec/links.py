@@ -2,15 +2,17 @@
 
 The expression of gene g in cell i, standardised over the training cells, is modelled as
 
-    z_ig = Σ_f u_if W_fg + β Σ_p b_gp (x_ip - d_i f_p) + noise of variance σ²_g
+    z_ig = Σ_f u_if W_fg + β_g Σ_p b_gp (x_ip - d_i f_p) + noise of variance σ²_g
 
-with u the components of the chromatin (so that what cell types share is not taken for a link), x
-the binary peaks, f their mean, d the depth of the cell relative to the mean, and b_gp in {0, 1}
-for each candidate pair. The prior log odds
-of b depend on the distance from the gene's start only. The posterior q(b_gp = 1) = sigmoid(S_gp)
+with u the states of the cell (:mod:`.states`; so that what cell types share is not taken for a
+link), x the fragments in a peak, at most two, f their mean, d the depth of the cell relative to
+the mean, and b_gp in {0, 1} for each candidate pair. A link adds the same to the log rate of any
+gene; how far z follows the log rate is the gene's own: β_g = β s_g, s the mean slope of z
+(:class:`Expression`), small where counts are few. The prior log odds of b depend on the distance
+from the gene's start only. The posterior q(b_gp = 1) = sigmoid(S_gp)
 is found by variational Bayes (mean field): S is the prior log odds plus
 
-    [β C_gp + β² q_gp n_p - β² n_p / 2] / σ²_g,
+    [β_g C_gp + β_g² q_gp n_p - β_g² n_p / 2] / σ²_g,
 
 C the sum over cells of x - d f times the residual, n_p the sum of (x - f)². S is the score of the
 attention, Σ_p sigmoid(S_gp) (x - d f)_p the soft count of open linked peaks. β, W, σ² and the
@@ -42,14 +44,23 @@ class Expression:
 
     mean: np.ndarray
     scale: np.ndarray
+    slope: np.ndarray
+    """How far the standardised value follows the log rate, relative to the mean gene."""
 
     @classmethod
     def of(cls, matrix: sp.csr_matrix) -> Expression:
-        """Return the standardisation of these cells."""
+        """Return the standardisation of these cells, given log(1 + x).
+
+        The derivative of log(1 + x) by log x is x / (1 + x) = 1 - exp(-log(1 + x)).
+        """
         mean = np.asarray(matrix.mean(axis=0)).ravel()
         square = np.asarray(matrix.multiply(matrix).mean(axis=0)).ravel()
         spread = np.sqrt(np.maximum(square - mean**2, 0.0))
-        return cls(mean, np.where(spread > 1e-6, spread, np.inf))
+        scale = np.where(spread > 1e-6, spread, np.inf)
+        bent = matrix.copy()
+        bent.data = -np.expm1(-bent.data)
+        slope = np.asarray(bent.mean(axis=0)).ravel() / scale
+        return cls(mean, scale, slope / max(float(slope.mean()), 1e-9))
 
     def __call__(self, matrix: sp.csr_matrix) -> np.ndarray:
         """Return (cells, genes), clipped; 0 for a gene that does not vary."""
@@ -68,8 +79,8 @@ class Links:
     """S of each pair."""
     factors: np.ndarray
     """W, components × genes."""
-    effect: float
-    """β."""
+    effect: np.ndarray
+    """β of each gene."""
     noise: np.ndarray
     """σ² of each gene."""
     prior: np.ndarray
@@ -110,24 +121,25 @@ def learn(
 ) -> Links:  # fmt: skip
     """Return the gates of ``pairs`` after ``n_passes`` passes over the cells.
 
-    ``rna``: log-normalised expression, ``peaks``: 0/1, both CSR; ``components``: cells × factors.
+    ``rna``: log-normalised expression, ``peaks``: fragments, at most two, both CSR;
+    ``components``: cells × factors.
     ``report(pass, loss)`` is called after each pass.
     """
     n_cells, n_genes = rna.shape
     share = np.asarray(peaks.mean(axis=0)).ravel()
-    size = n_cells * share * (1 - share)
+    size = np.asarray(peaks.multiply(peaks).sum(axis=0)).ravel() - n_cells * share**2
     kind = _classes(pairs)
     genes = pairs.gene
     per_gene = max(1.0, len(pairs) / max(1, len(np.unique(genes))))
     # Two links a gene to begin with, whatever the distance; both are learned from then on.
     prior = np.full(len(EDGES) + 2, min(0.2, 2 / per_gene))
     state = Links(
-        pairs, share, _logit(prior)[kind], np.zeros((components.shape[1], n_genes)), 0.3,
-        np.ones(n_genes), prior,
+        pairs, share, _logit(prior)[kind], np.zeros((components.shape[1], n_genes)),
+        0.3 * z_of.slope, np.ones(n_genes), prior,
     )  # fmt: skip
     for number in range(n_passes):
         sums = _pass(state, z_of, rna, peaks, components)
-        _update(state, sums, size[pairs.peak], kind, n_cells, first=number == 0)
+        _update(state, sums, z_of.slope, size[pairs.peak], kind, n_cells, first=number == 0)
         state.curve.append(float(sums.squares.sum() / (n_cells * n_genes)))
         if callable(report):
             report(number + 1, state.curve[-1])
@@ -192,12 +204,12 @@ def _at_pairs(pairs: Candidates, peaks: sp.csr_matrix, residual: np.ndarray) -> 
 
 
 def _update(
-    state: Links, sums: _Sums, size: np.ndarray, kind: np.ndarray, n_cells: int, *, first: bool
-) -> None:
+    state: Links, sums: _Sums, slope: np.ndarray, size: np.ndarray, kind: np.ndarray,
+    n_cells: int, *, first: bool,
+) -> None:  # fmt: skip
     """Set gates, prior, noise, effect and factors from the sums of a pass."""
     gate, gene = state.gate, state.pairs.gene
-    noise = state.noise[gene]
-    beta = state.effect
+    noise, beta = state.noise[gene], state.effect[gene]
     found = (beta * (sums.cross + beta * gate * size) - 0.5 * beta**2 * size) / noise
     target = _logit(state.prior)[kind] + found
     # Half steps: gates of correlated peaks would swing against each other.
@@ -209,11 +221,11 @@ def _update(
             # One linked pair in a hundred is worth as much as two pairs of data.
             state.prior[number] = (new[here].sum() + 0.02) / (here.sum() + 2.0)
     spread = np.bincount(gene, gate * (1 - gate) * size, len(state.noise))
-    state.noise = np.maximum((sums.squares + beta**2 * spread) / n_cells, 0.05)
-    weight = 1 / state.noise
-    power = ((sums.counted + spread) * weight).sum()
+    state.noise = np.maximum((sums.squares + state.effect**2 * spread) / n_cells, 0.05)
+    weight = slope / state.noise
+    power = ((sums.counted + spread) * slope * weight).sum()
     if power > 0:
-        state.effect = float(np.clip((sums.explained * weight).sum() / power, 0.05, 3.0))
+        state.effect = np.clip((sums.explained * weight).sum() / power, 0.05, 3.0) * slope
     if len(sums.factor_square):
         state.factors = _ridge(sums.factor_square, sums.factor_cross, state)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,21 +14,29 @@ from torch import Tensor
 from bench.method import Context
 from bench.seeds import derive
 
-from . import features, training
+from . import calibration, features, states, training
 from .attention import Rules
-from .cells import Cells, Chromatin, opened, relative, stored_scores, svd_start, values
-from .graph import Candidates, Sites, candidates, sites_of
-from .links import Expression, Links, learn
+from .cells import (
+    Cells,
+    Chromatin,
+    fragments,
+    opened,
+    relative,
+    stored_scores,
+    svd_start,
+    values,
+)
+from .evidence import Evidence, Profiles, Settings
+from .graph import Sites, candidates, csr, sites_of
 from .negatives import wrong_pairs
 from .network import Network, Nodes
 from .params import CrossParameters
 
 if TYPE_CHECKING:
+    from anndata import AnnData
     from mudata import MuData
 
 _LSI = 10
-_LESS = 0.01
-"""The network takes part in the matching if the held-out loss falls by this share."""
 
 
 @dataclass
@@ -38,14 +47,13 @@ class Model:
     sites: Sites
     network: Network
     chromatin: Chromatin
-    expression: Expression
-    links: Links | None
+    evidence: Evidence | None
     rate: np.ndarray
     """Share of the training cells in which each gene is detected."""
     blend: np.ndarray = field(default_factory=lambda: np.array([0.0, 1.0, 0.0]))
     """Constant, weight of the network's logit and of the evidence in the matching score."""
-    slope: float = 1.0
-    """Log odds of detection per standard deviation of expected expression."""
+    slopes: np.ndarray = field(default_factory=lambda: np.array([1.0, 0.0]))
+    """Log odds of detection per unit of expected expression, and of the chromatin's log depth."""
     trained: str = ""
     device: str = "cpu"
 
@@ -53,11 +61,13 @@ class Model:
         """Return cells with the scores that steer the attention."""
         return Cells(
             rna, peaks, by_value=self.params.normalize, idf=self.chromatin.idf,
-            device=self.device, scores=_scores(self.params, self.sites, self.links),
+            device=self.device, scores=_scores(self.params, self.sites, self.evidence),
         )  # fmt: skip
 
     def embed(self, data: MuData) -> np.ndarray:
-        """Return pooled genes and pooled peaks of each cell's own pair, (cells, 2 · hidden)."""
+        """Return where each cell lies among the states, or its pooled genes and pooled peaks."""
+        if self.evidence is not None and self.params.embedding == "states":
+            return self.evidence.coordinates(profiles(data["rna"], data["atac"]))
         cells = self.cells(values(data["rna"]), values(data["atac"]))
         return training.pools_of(self.network, cells, _own(np.arange(data.n_obs)))
 
@@ -68,32 +78,25 @@ class Model:
         if self.blend[1]:
             cells = self.cells(values(data["rna"]), values(data["atac"]))
             score += self.blend[1] * _log_odds(training.logits_of(self.network, cells, pairs))
-        if self.blend[2]:
-            rna, peaks = relative(data["rna"]), opened(data["atac"])
-            score += self.blend[2] * self.evidence(rna, peaks, pairs)
+        if self.evidence is not None:
+            score += self.blend[2] * self.evidence(profiles(data["rna"], data["atac"]), pairs)
         return score
 
-    def evidence(self, rna: sp.csr_matrix, peaks: sp.csr_matrix, pairs: np.ndarray) -> np.ndarray:
-        """Return how much better each RNA is explained by the peaks, log likelihood ratio."""
-        assert self.links is not None
-        expected = self.links.predict(peaks, self.chromatin(peaks))
-        out = np.empty(len(pairs))
-        for start in range(0, len(pairs), 1024):
-            rows = pairs[start : start + 1024]
-            z = self.expression(rna[rows[:, 0]])
-            out[start : start + 1024] = self.links.evidence(z, expected[rows[:, 1]])
-        return out
-
-    def translate(self, peaks: sp.csr_matrix, stored: sp.csr_matrix) -> np.ndarray:
+    def translate(self, atac: AnnData, rna: AnnData | None = None) -> np.ndarray:
         """Return log odds that each gene is detected, (cells, genes).
 
-        Without links the published soft count of open peaks; ``stored`` are its values.
+        Without links the published soft count of open peaks, which ``rna`` does not change.
         """
-        if self.links is not None:
-            expected = self.links.predict(peaks, self.chromatin(peaks))
-            return _logit(self.rate) + self.slope * expected
+        if self.evidence is not None:
+            peaks = fragments(atac)
+            counts = None if rna is None else csr(rna.layers["counts"])
+            expected = self.evidence.expected(peaks, counts)
+            return calibration.detection(
+                self.rate, self.slopes, expected, self.evidence.links.depth(peaks)
+            )
+        peaks = values(atac)
         genes = sp.csr_matrix((peaks.shape[0], len(self.rate)), dtype=np.float32)
-        cells = self.cells(genes, stored)
+        cells = self.cells(genes, peaks)
         with torch.no_grad():
             rows = [
                 self.network.translate(cells.graph(cell, cell), hard=False, threshold=0.0)
@@ -108,10 +111,10 @@ class Model:
         peak is open; without, the sum of the attention over the cells, divided by their number.
         """
         rna, peaks = values(data["rna"]), values(data["atac"])
-        if self.links is not None:
+        if self.evidence is not None:
             seen = np.asarray((peaks > 0).sum(axis=0)).ravel() > 0
             on = np.asarray((rna > 0).sum(axis=0)).ravel() > 0
-            gates = self.links.matrix()
+            gates = self.evidence.links.matrix()
             return sp.csr_matrix(sp.diags_array(on * 1.0) @ gates @ sp.diags_array(seen * 1.0))
         return _summed_attention(self.network, self.cells(rna, peaks))
 
@@ -119,27 +122,17 @@ class Model:
         """Return everything as tensors, numbers and strings."""
         kept: dict[str, Any] = {
             "network": {name: one.cpu() for name, one in self.network.state_dict().items()},
-            "chromosomes": list(self.sites.names), "slope": self.slope, "trained": self.trained,
+            "chromosomes": list(self.sites.names), "trained": self.trained,
         }  # fmt: skip
         arrays = {
             "gene_chrom": self.sites.gene_chrom, "peak_chrom": self.sites.peak_chrom,
             "tss": self.sites.tss, "centre": self.sites.centre, "idf": self.chromatin.idf,
             "lsi_mean": self.chromatin.mean, "loadings": self.chromatin.loadings,
-            "mean": self.expression.mean, "scale": self.expression.scale, "rate": self.rate,
-            "blend": self.blend,
+            "rate": self.rate, "blend": self.blend, "slopes": self.slopes,
         }  # fmt: skip
-        if self.links is not None:
-            one = self.links
-            arrays |= {
-                "pair_start": one.pairs.start, "pair_peak": one.pairs.peak,
-                "pair_distance": one.pairs.distance, "share": one.share, "score": one.score,
-                "factors": one.factors, "noise": one.noise, "prior": one.prior,
-            }  # fmt: skip
-            kept["effect"] = one.effect
-        kept["arrays"] = {
-            name: torch.from_numpy(np.ascontiguousarray(one))
-            for name, one in arrays.items() if one is not None
-        }  # fmt: skip
+        kept["arrays"] = _tensors(arrays)
+        if self.evidence is not None:
+            kept["evidence"] = _tensors(self.evidence.state())
         return kept
 
     @classmethod
@@ -150,13 +143,10 @@ class Model:
             tuple(kept["chromosomes"]), a["gene_chrom"], a["peak_chrom"], a.get("tss"),
             a.get("centre"),
         )  # fmt: skip
-        links = None
-        if "score" in a:
-            pairs = Candidates(a["pair_start"], a["pair_peak"], a.get("pair_distance"))
-            links = Links(
-                pairs, a["share"], a["score"], a["factors"], kept["effect"], a["noise"],
-                a["prior"],
-            )  # fmt: skip
+        evidence = None
+        if "evidence" in kept:
+            known = {name: one.numpy() for name, one in kept["evidence"].items()}
+            evidence = Evidence.from_state(known)
         weights = kept["network"]
         network = _network(
             params, sites, weights["genes.static"], weights["peaks.static"],
@@ -166,8 +156,8 @@ class Model:
         network.eval()
         chromatin = Chromatin(a["idf"], a["lsi_mean"], a["loadings"])
         return cls(
-            params, sites, network, chromatin, Expression(a["mean"], a["scale"]), links,
-            a["rate"], a["blend"], kept["slope"], kept["trained"],
+            params, sites, network, chromatin, evidence, a["rate"], a["blend"], a["slopes"],
+            kept["trained"],
         )  # fmt: skip
 
 
@@ -176,45 +166,51 @@ def fit_model(data: MuData, p: CrossParameters, context: Context) -> Model:
     from ..nn.train import seeded
 
     sites = sites_of(data)
-    rna, peaks = relative(data["rna"]), opened(data["atac"])
-    chromatin = Chromatin.of(peaks, max(_LSI, p.n_factors), derive(context.seed, "lsi"))
+    peaks = opened(data["atac"])
+    chromatin = Chromatin.of(peaks, _LSI, derive(context.seed, "lsi"))
     inside, held_out = training.split(data.n_obs, p.validation, context.seed)
-    expression = Expression.of(rna)
-    rate = np.asarray((rna > 0).mean(axis=0), dtype=np.float64).ravel()
+    rate = np.asarray((csr(data["rna"].layers["counts"]) > 0).mean(axis=0), np.float64).ravel()
+    wrong = _wrong(p, chromatin(peaks), context)
     with seeded(context.seed, "network", device=context.device):
         network = _start(data, sites, chromatin, p, context)
-        model = Model(p, sites, network, chromatin, expression, None, rate, device=context.device)
+        model = Model(p, sites, network, chromatin, None, rate, device=context.device)
+        known = profiles(data["rna"], data["atac"])
+        settings = _settings(sites, data.n_obs, p, context)
         if p.links == "evidence":
-            model = replace(model, links=_learned(model, rna, peaks, inside, context))
-        wrong = _wrong(p, chromatin(peaks), context)
+            # The network is steered, and compared, with what other cells than the held-out say.
+            model.evidence = Evidence.of(known[inside], settings, _reporter(p, context))
+            rng = np.random.default_rng(derive(context.seed, "folds"))
+            model.evidence.weigh(known, settings, wrong, rng)
         cells = model.cells(values(data["rna"]), values(data["atac"]))
         if p.normalize:
-            model.network.standardise(training.pools_of(model.network, cells, _own(inside)))
+            some = inside[:: max(1, len(inside) // p.epoch_cells)]
+            model.network.standardise(training.pools_of(model.network, cells, _own(some)))
         done = training.train(model.network, cells, inside, held_out, wrong, p, context)
         model.trained = done.note()
-        if p.links == "evidence":
-            _calibrate(model, cells, rna, peaks, held_out if len(held_out) else inside)
+        if model.evidence is not None:
+            _calibrate(model, cells, known, held_out, context.seed)
             if len(held_out):
-                everyone = np.arange(data.n_obs)
-                model.links = _learned(model, rna, peaks, everyone, context, said=False)
+                weights = model.evidence.weights
+                model.evidence = Evidence.of(known, settings)
+                model.evidence.weights = weights
     return model
 
 
-def _learned(
-    model: Model, rna: sp.csr_matrix, peaks: sp.csr_matrix, cells: np.ndarray, context: Context,
-    *, said: bool = True,
-) -> Links:  # fmt: skip
-    """Return the gates learned from some cells."""
-    p = model.params
+def profiles(rna: AnnData, atac: AnnData) -> Profiles:
+    """Return what the evidence sees of cells."""
+    return Profiles(csr(rna.layers["counts"]), relative(rna), fragments(atac))
+
+
+def _settings(sites: Sites, n_cells: int, p: CrossParameters, context: Context) -> Settings:
     reach = p.distance_kb * 1000 if p.mask_mode == "distance_kb" else None
+    seed = derive(context.seed, "states")
+    return Settings(
+        candidates(sites, reach), states.sizes(p.n_states, n_cells), p.link_passes, seed
+    )
 
-    def report(number: int, loss: float) -> None:
-        context.report(number, p.link_passes, links_residual=loss)
 
-    return learn(
-        candidates(model.sites, reach), model.expression, rna[cells], peaks[cells],
-        model.chromatin(peaks[cells])[:, : p.n_factors], p.link_passes, report if said else None,
-    )  # fmt: skip
+def _reporter(p: CrossParameters, context: Context) -> Callable[[int, float], None]:
+    return lambda number, loss: context.report(number, p.link_passes, links_residual=loss)
 
 
 def _own(cells: np.ndarray) -> np.ndarray:
@@ -234,51 +230,27 @@ def _wrong(p: CrossParameters, components: np.ndarray, context: Context) -> trai
 
 
 def _calibrate(
-    model: Model, cells: Cells, rna: sp.csr_matrix, peaks: sp.csr_matrix, held_out: np.ndarray
+    model: Model, cells: Cells, known: Profiles, held_out: np.ndarray, seed: int
 ) -> None:
-    """Set how network and evidence share in the matching, and the slope of the translation."""
-    assert model.links is not None
-    n = len(held_out)
-    shifts = [0, *range(1, min(n, 5))]
-    pairs = np.concatenate([np.column_stack([held_out, np.roll(held_out, s)]) for s in shifts])
-    right = np.repeat([1.0] + [0.0] * (len(shifts) - 1), n)
-    found = model.evidence(rna, peaks, pairs)
+    """Set the share of the network in the matching, and the slopes of the translation.
+
+    Without held-out cells the network has no share: nothing says that it helps.
+    """
+    assert model.evidence is not None
     model.blend = np.array([0.0, 0.0, 1.0])
-    if len(shifts) > 1 and found.std() > 0:
-        alone, base = _logistic(found[:, None], right)
-        model.blend = np.array([alone[0], 0.0, alone[1]])
-        network = _log_odds(training.logits_of(model.network, cells, pairs))
-        both, loss = _logistic(np.column_stack([network, found]), right)
-        if loss < (1 - _LESS) * base and (both[1:] > 0).all():
-            model.blend = both
-    expected = model.links.predict(peaks[held_out], model.chromatin(peaks[held_out]))
-    detected = (rna[held_out] > 0).toarray()
-    model.slope = _slope(_logit(model.rate) + 0 * expected, expected, detected)
-
-
-def _logistic(inputs: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return constant and weights of a balanced logistic regression, and its loss."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import log_loss
-
-    spread = np.where(inputs.std(axis=0) > 0, inputs.std(axis=0), 1.0)
-    fitted = LogisticRegression(class_weight="balanced").fit(inputs / spread, right)
-    weights = np.concatenate([fitted.intercept_, fitted.coef_[0] / spread])
-    weight = np.where(right > 0, 1 / right.mean(), 1 / (1 - right.mean()))
-    loss = log_loss(right, fitted.predict_proba(inputs / spread)[:, 1], sample_weight=weight)
-    return weights, float(loss)
-
-
-def _slope(offset: np.ndarray, expected: np.ndarray, detected: np.ndarray) -> float:
-    """Return the slope of a logistic regression with known offsets, by Newton's method."""
-    slope = 0.0
-    for _ in range(20):
-        share = 0.5 * (1 + np.tanh(0.5 * (offset + slope * expected)))
-        curvature = (share * (1 - share) * expected**2).sum()
-        if curvature < 1e-9:
-            return max(slope, 1e-3)
-        slope += float(np.clip(((detected - share) * expected).sum() / curvature, -1.0, 1.0))
-    return max(slope, 1e-3)
+    if len(held_out) < 2:
+        return
+    rng = np.random.default_rng(derive(seed, "blend"))
+    pairs = np.concatenate([_own(held_out), wrong_pairs(held_out, "random_cell", 5, rng)])
+    model.blend = calibration.blend(
+        _log_odds(training.logits_of(model.network, cells, pairs)), model.evidence(known, pairs),
+        np.arange(len(pairs)) < len(held_out),
+    )  # fmt: skip
+    these = known[held_out]
+    model.slopes = calibration.slopes(
+        model.rate, model.evidence.expected(these.fragments),
+        model.evidence.links.depth(these.fragments), (these.counts > 0).toarray(),
+    )  # fmt: skip
 
 
 def _start(
@@ -321,15 +293,26 @@ def _network(
     )  # fmt: skip
 
 
-def _scores(p: CrossParameters, sites: Sites, links: Links | None) -> sp.csr_matrix | None:
+def _scores(
+    p: CrossParameters, sites: Sites, evidence: Evidence | None
+) -> sp.csr_matrix | None:  # fmt: skip
     """Return what is added to scores of pairs; ``None`` if chromosomes alone decide."""
     n_peaks = len(sites.peak_chrom)
-    if links is not None:
+    if evidence is not None:
+        links = evidence.links
         return stored_scores(links.pairs.matrix(links.score, n_peaks))
     if p.mask_mode == "distance_kb" and sites.measured:
         pairs = candidates(sites, p.distance_kb * 1000)
         return stored_scores(pairs.matrix(np.zeros(len(pairs)), n_peaks))
     return None
+
+
+def _tensors(arrays: Mapping[str, np.ndarray | None]) -> dict[str, Tensor]:
+    """Return arrays that there are as tensors."""
+    return {
+        name: torch.from_numpy(np.ascontiguousarray(one))
+        for name, one in arrays.items() if one is not None
+    }  # fmt: skip
 
 
 def _summed_attention(network: Network, cells: Cells) -> sp.csr_matrix:
@@ -354,8 +337,3 @@ def _summed_attention(network: Network, cells: Cells) -> sp.csr_matrix:
 def _log_odds(logits: Tensor) -> np.ndarray:
     odds: np.ndarray = (logits[:, 1] - logits[:, 0]).cpu().numpy().astype(np.float64)
     return odds
-
-
-def _logit(share: np.ndarray) -> np.ndarray:
-    bounded = np.clip(share, 1e-3, 1 - 1e-3)
-    return np.log(bounded / (1 - bounded))

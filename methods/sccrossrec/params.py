@@ -35,10 +35,15 @@ class CrossParameters(Parameters):
     link_passes: Annotated[int, Search(5, 100, log=True)] = Field(
         40, ge=0, le=1000, description="passes over the cells that learn the gates"
     )
-    n_factors: Annotated[int, Search(2, 30, log=True)] = Field(
-        10, ge=0, le=200, description="components of the chromatin that explain expression "
-        "beside the gates"
+    n_states: Annotated[int, Search(4, 64, log=True)] = Field(
+        16, ge=2, le=64, description="links=evidence: states of the largest of several mixtures "
+        "that say what the parts of a cell share; those that do not help get no weight",
     )  # fmt: skip
+    embedding: Literal["states", "pools"] = Field(
+        "states",
+        description="embedding of cells: probabilities of the states (links=evidence), or, as "
+        "published, pooled genes and peaks of the network",
+    )
     attn_norm: Literal["faithful_sigmoid", "scaled_softmax"] = Field(
         "scaled_softmax", description="how the top_k scores of a gene become weights"
     )
@@ -96,8 +101,12 @@ class CrossParameters(Parameters):
         8, ge=1, le=1024, description="graphs, that is pairs of cells, per update"
     )
     max_epochs: Annotated[int, Search(3, 99, log=True)] = Field(
-        10, ge=0, description="passes of the network over the training cells"
+        10, ge=0, description="passes of the network over the cells of an epoch"
     )
+    epoch_cells: int = Field(
+        500, ge=2, description="cells drawn for an epoch, if there are more: bounds the time of a "
+        "fit whatever the number of cells",
+    )  # fmt: skip
     patience: int = Field(
         3, ge=0, description="epochs without a better score of held-out cells before stopping; "
         "0: never stop"
@@ -112,6 +121,7 @@ class CrossParameters(Parameters):
             "normalize": False,
             "mask_mode": "multiply",
             "links": "none",
+            "embedding": "pools",
             "attn_norm": "faithful_sigmoid",
             "id_dim": 256,
             "id_start": "normal",
@@ -121,6 +131,7 @@ class CrossParameters(Parameters):
             "sparse_gradients": False,
             "accumulate": 1,
             "max_epochs": 99,
+            "epoch_cells": 1_000_000,
             "patience": 0,
         },
     }

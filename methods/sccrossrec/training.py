@@ -18,6 +18,8 @@ from .network import Network
 from .params import CrossParameters
 
 _EVALUATED = 16
+_HELD_OUT = 200
+"""Most cells that are held out: enough to choose an epoch, and asked after each."""
 
 Wrong = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 """From cells to (pairs, 2): RNA of one, ATAC of another of them."""
@@ -38,7 +40,7 @@ class Trained:
 def split(n_cells: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return training and held-out cells, both sorted; wrong pairs never cross the two."""
     mixed = np.random.default_rng(derive(seed, "held-out")).permutation(n_cells)
-    n_held_out = round(share * n_cells)
+    n_held_out = min(round(share * n_cells), _HELD_OUT)
     n_held_out = n_held_out if n_held_out >= 2 else 0
     return np.sort(mixed[n_held_out:]), np.sort(mixed[:n_held_out])
 
@@ -59,7 +61,8 @@ def train(
     best, best_epoch, best_state, epoch = -np.inf, 0, _copy(network), 0
     for epoch in range(1, p.max_epochs + 1):
         network.train()
-        pairs = order.permutation(_labelled(training, wrong, order))
+        some = np.sort(order.choice(training, min(p.epoch_cells, len(training)), replace=False))
+        pairs = order.permutation(_labelled(some, wrong, order))
         total = 0.0
         for group in _groups(pairs, p.accumulate):
             loss = _loss(network, cells, group, p, translated=translated)

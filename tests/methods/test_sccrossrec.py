@@ -134,7 +134,7 @@ def test_evidence_of_a_pair_is_what_the_formula_says():
     x, gates = peaks.toarray(), one.matrix().toarray()
     depth = x.sum(axis=1) / x.sum(axis=1).mean()
     centred = x - np.outer(depth, x.mean(axis=0))
-    residual = z_of(rna) - one.effect * centred @ gates.T
+    residual = z_of(rna) - one.effect * (centred @ gates.T)
     cross = residual.T @ centred
     np.testing.assert_allclose(sums.cross, cross[pairs.gene, pairs.peak], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(sums.squares, (residual**2).sum(axis=0), rtol=1e-5)
@@ -190,7 +190,8 @@ def test_the_count_equals_the_dense_one_with_straight_through_gradients(monkeypa
 def test_everything_a_fit_is_asked_for(preset: str, tmp_path):
     ran = fitted(preset)
     method, data = ran.method, ran.prepared
-    assert ran.fit.embedding.shape == (30, 16)
+    # Mixtures of two and of three states; pools of genes and of peaks.
+    assert ran.fit.embedding.shape == (30, 16 if preset else 5)
     np.testing.assert_allclose(method.transform(data), ran.fit.embedding, rtol=1e-4, atol=1e-5)
     rna, atac = np.array([0, 1, 2, 2]), np.array([0, 1, 5, 2])
     matched = method.match(data, rna, atac)
@@ -206,7 +207,8 @@ def test_everything_a_fit_is_asked_for(preset: str, tmp_path):
     again = ScCrossRec(method.params)
     again.load(tmp_path)
     np.testing.assert_allclose(again.match(data, rna, atac), matched, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(again.translate(data["atac"]), translated, rtol=1e-4, atol=1e-5)
+    completed = again.translate(data["atac"], data["rna"])
+    np.testing.assert_allclose(completed, translated, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(again.transform(data), ran.fit.embedding, rtol=1e-4, atol=1e-5)
 
 
@@ -232,8 +234,9 @@ def test_labels_reach_the_fit_only_where_declared():
     types = data["rna"].obs["cell_type"].to_numpy()
     for part in ("rna", "atac"):
         other[part].obs["cell_type"] = np.sort(types)
+    values = SHORT | {"embedding": "pools"}
     for mode, told in (("random_cell", False), ("label_easy", True)):
-        method = ScCrossRec(ScCrossRec.Params.build(SHORT | {"neg_mode": mode}, owner="test"))
+        method = ScCrossRec(ScCrossRec.Params.build(values | {"neg_mode": mode}, owner="test"))
         assert method.uses() == (frozenset({"labels"}) if told else frozenset())
         found = [CASE.ran(method, one).fit.embedding for one in (data, other)]
         assert np.array_equal(*found) != told

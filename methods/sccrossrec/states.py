@@ -1,0 +1,148 @@
+"""States that both parts of a cell share: mixtures of profiles, and what they say of a pair.
+
+A state t has a profile of the genes and one of the peaks, π_tg and π_tp, each with sum one over
+its part. The counts c of a cell with depth d (its total) are taken as Poisson with mean d π_t, so
+
+    log p(c | t) = Σ_g ω_g (c_g log π_tg - d π_tg) + a term without t,
+
+ω_g the inverse of the gene's variance over that of Poisson counts (quasi-likelihood, Wedderburn
+1974, doi:10.1093/biomet/61.3.439); ω = 1 for peaks. Both parts are independent given the state.
+Profiles are shrunk to that of all cells by a gamma prior. Fitted by EM (Dempster, Laird and Rubin
+1977) on both parts at once: too few fragments are in a cell to find its type in its chromatin
+alone, but genes and peaks together tell it. That RNA r and chromatin a come from one cell is worth
+
+    log Σ_t π_t p(r|t) p(a|t) - log Σ_t π_t p(r|t) - log Σ_t π_t p(a|t).
+
+How many states there are is not known: mixtures of several sizes stand side by side, and what
+each says is weighted by the matching (:mod:`.evidence`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+SIZES = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+_SHAPE = 20.0
+"""Of the gamma prior: the log of a profile differs from that of all cells by about 0.2."""
+_ITERATIONS = 30
+_COMPONENTS = 8
+_TOLERANCE = 1e-5
+
+
+@dataclass
+class Mixture:
+    """A fitted mixture; ``weight`` is ω."""
+
+    genes: np.ndarray
+    """Profiles, states × genes."""
+    peaks: np.ndarray
+    """Profiles, states × peaks."""
+    weight: np.ndarray
+    log_share: np.ndarray
+    """Log of the share of each state."""
+
+    def of_rna(self, counts: sp.csr_matrix) -> np.ndarray:
+        """Return log p(r | t) but for a constant of each cell, (cells, states)."""
+        return _log_likelihood(counts, self.genes, self.weight)
+
+    def of_atac(self, fragments: sp.csr_matrix) -> np.ndarray:
+        """Return log p(a | t) but for a constant of each cell, (cells, states)."""
+        return _log_likelihood(fragments, self.peaks, np.ones(self.peaks.shape[1]))
+
+    def posterior(self, log_likelihood: np.ndarray) -> np.ndarray:
+        """Return the probabilities of the states, (cells, states), less their shares."""
+        joint = log_likelihood + self.log_share
+        return np.exp(joint - _log_sum(joint)[:, None]) - np.exp(self.log_share)
+
+    def evidence(self, rna: np.ndarray, atac: np.ndarray) -> np.ndarray:
+        """Return the log ratio of each row's RNA and chromatin being of one cell, (pairs,)."""
+        share = self.log_share
+        return _log_sum(rna + atac + share) - _log_sum(rna + share) - _log_sum(atac + share)
+
+
+def sizes(largest: int, n_cells: int) -> list[int]:
+    """Return the numbers of states that are fitted: at least ten cells a state."""
+    return [size for size in SIZES if size <= min(largest, max(2, n_cells // 10))]
+
+
+def precision(counts: sp.csr_matrix) -> np.ndarray:
+    """Return ω of each gene: 1 over its variance relative to Poisson counts, at most 1.
+
+    Mean of the squared Pearson residuals under means that follow the depth alone.
+    """
+    depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
+    share = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel() / max(depth.sum(), 1.0)
+    inverse = sp.diags_array(1 / np.where(depth > 0, depth, 1.0)).tocsr()
+    # Σ (c - d f)² / (d f) = Σ c² / (d f) - 2 Σ c + Σ d f, without a dense matrix.
+    squares = np.asarray((inverse @ counts.multiply(counts)).sum(axis=0)).ravel()
+    safe = np.where(share > 0, share, 1.0)
+    excess = squares / safe - depth.sum() * share
+    return 1 / np.maximum(1.0, excess / max(1, counts.shape[0]))
+
+
+def fit(
+    counts: sp.csr_matrix, fragments: sp.csr_matrix, weight: np.ndarray, size: int, seed: int
+) -> Mixture:
+    """Return a mixture of ``size`` states, of counts (cells × genes) and fragments (× peaks)."""
+    from sklearn.cluster import KMeans
+
+    scores = _scores(counts, seed)
+    size = min(size, len(np.unique(scores, axis=0)))
+    found = KMeans(size, n_init=10, random_state=seed % 2**32).fit_predict(scores)
+    share = np.eye(size)[found]
+    ones = np.ones(fragments.shape[1])
+    before = -np.inf
+    for _ in range(_ITERATIONS):
+        mixture = Mixture(
+            _profiles(counts, share, weight), _profiles(fragments, share, ones), weight,
+            np.log((share.sum(axis=0) + 1) / (len(share) + size)),
+        )  # fmt: skip
+        joint = mixture.of_rna(counts) + mixture.of_atac(fragments) + mixture.log_share
+        total = _log_sum(joint)
+        share = np.exp(joint - total[:, None])
+        reached = float(total.mean())
+        if abs(reached - before) < _TOLERANCE * abs(reached):
+            break
+        before = reached
+    return mixture
+
+
+def _scores(counts: sp.csr_matrix, seed: int) -> np.ndarray:
+    """Return principal scores of log expression, from which states start, (cells, 8)."""
+    from sklearn.decomposition import TruncatedSVD
+
+    depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
+    middle = np.median(depth[depth > 0]) if (depth > 0).any() else 1.0
+    scaled = sp.diags_array(middle / np.where(depth > 0, depth, 1.0)).tocsr() @ counts
+    n = min(_COMPONENTS + 1, min(counts.shape) - 1)
+    scores: np.ndarray = TruncatedSVD(max(1, n), random_state=seed % 2**32).fit_transform(
+        sp.csr_matrix(scaled.log1p())
+    )
+    scores = scores - scores.mean(axis=0)
+    # What all cells share is the first direction; it is left to the depth.
+    return scores[:, 1:] if scores.shape[1] > 1 else scores
+
+
+def _profiles(counts: sp.csr_matrix, share: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return profiles, states × features: posterior means with the prior of ``_SHAPE``."""
+    depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
+    overall = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel() + 0.1
+    overall /= overall.sum()
+    found = (counts.T @ share).T * weight
+    expected = (share * depth[:, None]).sum(axis=0)[:, None] * weight
+    profiles = (found + _SHAPE) / (expected + _SHAPE / overall)
+    return profiles / profiles.sum(axis=1, keepdims=True)
+
+
+def _log_likelihood(counts: sp.csr_matrix, profiles: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
+    return counts @ (np.log(profiles) * weight).T - np.outer(depth, profiles @ weight)
+
+
+def _log_sum(values: np.ndarray) -> np.ndarray:
+    top = values.max(axis=1)
+    total: np.ndarray = top + np.log(np.exp(values - top[:, None]).sum(axis=1))
+    return total

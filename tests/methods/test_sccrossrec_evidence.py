@@ -1,0 +1,138 @@
+"""scCrossRec: states, the weight of evidence, and what must come back from a simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+from bench.method import MULTIOME
+from bench.methods.cca import CCA
+from bench.methods.sccrossrec import ScCrossRec, calibration, evidence, states
+from bench.pairs import some_cells
+from bench.testing.case import Case
+
+
+def counts(seed: int = 0, n_cells: int = 200):
+    """Return counts of 60 genes and 400 peaks of cells in three states, and the states."""
+    rng = np.random.default_rng(seed)
+    kind = np.arange(n_cells) % 3
+    parts = []
+    for n, depth in ((60, 300.0), (400, 100.0)):
+        profile = rng.gamma(1.0, 1.0, n) * np.exp(rng.normal(0, 0.8, (3, n)))
+        profile /= profile.sum(axis=1, keepdims=True)
+        size = depth * rng.lognormal(0, 0.4, n_cells)
+        parts.append(sp.csr_matrix(rng.poisson(profile[kind] * size[:, None]).astype(float)))
+    return *parts, kind
+
+
+def test_states_come_back_and_tell_pairs():
+    from sklearn.metrics import adjusted_rand_score
+
+    rna, atac, kind = counts()
+    made = states.fit(rna[:150], atac[:150], np.ones(60), 3, seed=0)
+    both = made.of_rna(rna) + made.of_atac(atac)
+    assert adjusted_rand_score(kind, (both + made.log_share).argmax(axis=1)) > 0.95
+    np.testing.assert_allclose(made.genes.sum(axis=1), 1.0)
+    unseen = np.arange(150, 200)
+    first, second = made.of_rna(rna[unseen]), made.of_atac(atac[unseen])
+    same = kind[unseen] == np.roll(kind[unseen], 1)
+    assert not same.any()
+    right, wrong = made.evidence(first, second), made.evidence(first, np.roll(second, 1, axis=0))
+    assert np.mean(right > wrong) > 0.95
+
+
+def test_the_ratio_of_a_pair_is_that_of_the_formula():
+    rna, atac, _ = counts(1, 30)
+    made = states.fit(rna, atac, states.precision(rna), 3, seed=0)
+    first, second = made.of_rna(rna), made.of_atac(atac)
+    row = np.log(made.genes) * made.weight @ rna[4].toarray()[0]
+    depth = rna[4].sum() * (made.genes * made.weight).sum(axis=1)
+    np.testing.assert_allclose(first[4], row - depth)
+    share, r, a = (
+        np.exp(made.log_share),
+        np.exp(first[4] - first[4].max()),
+        np.exp(second[4] - second[4].max()),
+    )
+    wanted = np.log((share * r * a).sum()) - np.log((share * r).sum() * (share * a).sum())
+    np.testing.assert_allclose(made.evidence(first, second)[4], wanted)
+
+
+def test_precision_is_low_where_counts_vary_more_than_poisson():
+    rng = np.random.default_rng(0)
+    mean = np.full((400, 20), 5.0)
+    mean[:, 10:] *= rng.gamma(2.0, 0.5, (400, 10))
+    found = states.precision(sp.csr_matrix(rng.poisson(mean).astype(float)))
+    assert found[:10].min() > 0.7 > 0.5 > found[10:].max()
+
+
+def test_weights_are_those_of_the_true_log_odds_and_never_negative():
+    rng = np.random.default_rng(0)
+    right = np.arange(4000) % 2 == 0
+    useful = rng.normal(np.where(right, 1.0, -1.0), 1.0)
+    said = np.column_stack([useful, -useful + 2 * rng.normal(size=4000), rng.normal(size=4000)])
+    found = evidence.weigh(said, right)
+    np.testing.assert_allclose(found[1], 2.0, rtol=0.15)
+    assert found[2] == 0
+    assert abs(found[3]) < 0.1
+
+
+def test_the_network_takes_part_only_where_it_helps():
+    rng = np.random.default_rng(0)
+    right = np.arange(200) < 50
+    known = rng.normal(np.where(right, 1.0, 0.0), 1.0)
+    noise, helps = rng.normal(size=200), rng.normal(np.where(right, 1.5, 0.0), 1.0)
+    np.testing.assert_array_equal(calibration.blend(noise, known, right), [0, 0, 1])
+    assert (calibration.blend(helps, known, right)[1:] > 0).all()
+
+
+def test_slopes_of_detection_come_back():
+    rng = np.random.default_rng(0)
+    rate, depth = rng.uniform(0.2, 0.8, 30), rng.lognormal(0, 0.5, 300)
+    expected = rng.normal(0, 0.5, (300, 30))
+    odds = calibration.detection(rate, np.array([0.8, 0.5]), expected, depth)
+    detected = rng.random((300, 30)) < 1 / (1 + np.exp(-odds))
+    found = calibration.slopes(rate, expected, depth, detected)
+    np.testing.assert_allclose(found, [0.8, 0.5], atol=0.1)
+
+
+def test_planted_links_and_pairs_of_unseen_cells_come_back():
+    """On ``sim_multiome[preset=links]``; the network, of no use there, is not trained."""
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    from bench.datasets._planted import training_cells
+    from bench.datasets.sim_multiome import SimMultiome
+
+    data = SimMultiome(SimMultiome.Params.build(presets=("links",), owner="test")).load()
+    seen = training_cells(data["rna"].obs["cell_type"].to_numpy(), 0.8, 0)
+    n = int((~seen).sum())
+    pairs = np.repeat(np.arange(n), n), np.tile(np.arange(n), n)
+    reached = {}
+    for cls, values in ((ScCrossRec, {"max_epochs": 0}), (CCA, {})):
+        case, method = Case(cls, MULTIOME), cls(cls.Params.build(values, owner="test"))
+        whole = case.prepared(method, data)
+        train, unseen = (some_cells(whole, np.flatnonzero(one)) for one in (seen, ~seen))
+        case.ran(method, train, prepared=train)
+        reached[cls.name] = roc_auc_score(pairs[0] == pairs[1], method.match(unseen, *pairs))
+        if cls is ScCrossRec:
+            gates, fitted = method._model.regulation(train).toarray(), train
+    assert reached["sccrossrec"] > 0.8
+    assert reached["sccrossrec"] > reached["cca"] + 0.05
+    truth = np.zeros(gates.shape, dtype=bool)
+    links = data.uns["truth"]["links"]
+    names = [fitted[part].var_names for part in ("rna", "atac")]
+    places = [
+        one.get_indexer(links[key]) for one, key in zip(names, ("gene", "peak"), strict=True)
+    ]
+    there = (places[0] >= 0) & (places[1] >= 0)
+    truth[places[0][there], places[1][there]] = True
+    found = average_precision_score(truth.ravel(), gates.ravel())
+    z = fitted["rna"].X.toarray()
+    x = fitted["atac"].X.toarray()
+    z, x = (one - one.mean(axis=0) for one in (z, x))
+    plain = (z.T @ x) / np.maximum(np.outer(*(np.linalg.norm(one, axis=0) for one in (z, x))), 1e-9)
+    near = gates > 0
+    correlated = average_precision_score(truth[near], plain[near])
+    assert found > 5 * truth.mean()
+    assert average_precision_score(truth[near], gates[near]) > max(
+        correlated, 5 * truth[near].mean()
+    )
