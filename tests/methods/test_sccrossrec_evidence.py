@@ -129,7 +129,8 @@ def test_planted_links_and_pairs_of_unseen_cells_come_back():
     z = fitted["rna"].X.toarray()
     x = fitted["atac"].X.toarray()
     z, x = (one - one.mean(axis=0) for one in (z, x))
-    plain = (z.T @ x) / np.maximum(np.outer(*(np.linalg.norm(one, axis=0) for one in (z, x))), 1e-9)
+    size = np.outer(np.linalg.norm(z, axis=0), np.linalg.norm(x, axis=0))
+    plain = (z.T @ x) / np.maximum(size, 1e-9)
     near = gates > 0
     correlated = average_precision_score(truth[near], plain[near])
     assert found > 5 * truth.mean()
