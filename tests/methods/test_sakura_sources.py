@@ -163,3 +163,13 @@ def test_what_is_wrong_in_it_is_one_line(
         read_knowledge(path, cells, lambda line: None)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_width_that_does_not_fit_is_one_line_with_the_file(folder: Path, cells: AnnData):
+    path = folder / "k.yaml"
+    path.write_text(path.read_text().replace("space: own, dim: 2", "space: main, dim: 2"))
+    with pytest.raises(BenchError) as error:
+        Sakura(Sakura.Params(n_latent=4)).from_config(path, cells, lambda line: None)
+    said = "k.yaml: signature 'rare': dim=2, but its space (main) has 4 dimensions."
+    assert str(error.value).endswith(said)
+    assert "\n" not in str(error.value)
