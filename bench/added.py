@@ -1,5 +1,7 @@
 """Datasets that a user added by ``bench data add``: ``<cache>/data/NAME.h5ad`` and its facts.
 
+Paired data are a ``NAME.h5mu``.
+
 The facts lie beside the file as JSON, so that lists need not open it; a file without them is not
 finished and does not count.
 """
@@ -19,13 +21,16 @@ from typing import TYPE_CHECKING, Any
 from bench.dataset import Card, Dataset
 from bench.errors import DataError, UsageError
 from bench.markers import Markers, among
-from bench.pairs import is_paired
+from bench.pairs import cells_of, is_paired, parts_of, together, write_pair
+from bench.recipe import MULTIOME
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
+    from mudata import MuData
 
 Say = Callable[[str], None]
+_SUFFIXES = (".h5ad", ".h5mu")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
@@ -46,7 +51,6 @@ def added(cache: Path) -> dict[str, Added]:
     """Return the added datasets by name."""
     found = {}
     for facts in sorted((cache / "data").glob("*.json")):
-        path = facts.with_suffix(".h5ad")
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             values = json.loads(facts.read_text())
             known = {field.name for field in fields(Card)} - {"files"}
@@ -56,6 +60,7 @@ def added(cache: Path) -> dict[str, Added]:
                 **{**given, "tags": tuple(given["tags"])},
                 markers=Markers(**markers) if markers else None,
             )
+            path = facts.with_suffix(_suffix(card))
             if path.is_file():
                 one = Added(path.stem, path, card, values["origin"], values["sha256"])
                 found[one.name] = one
@@ -90,17 +95,12 @@ def add(
     ``licence``, ``organism``, ``labels_from``; ``markers`` its marker lists. Raises
     ``DataError`` if the data do not pass the checks or cannot be written.
     """
-    from bench.checks import check_counts
+    from bench.checks import check_data
 
-    adata = source.load()
-    if is_paired(adata):
-        raise UsageError(
-            f"{origin}: paired data are not kept under a name; use the path, or add one part of "
-            "it with --part rna."
-        )
-    said = source.card
-    checked = check_counts(
-        adata, where=source.where, label_key=said.label_key, batch_key=said.batch_key,
+    data = source.load()
+    adata, said = cells_of(data), source.card
+    checked = check_data(
+        data, where=source.where, label_key=said.label_key, batch_key=said.batch_key,
         modality=said.modality,
     )  # fmt: skip
     for line in [*source.notes, *checked.warnings]:
@@ -109,7 +109,7 @@ def add(
     values |= {
         "summary": facts.get("summary") or f"added from {origin.name}",
         "n_cells": adata.n_obs,
-        "n_features": adata.n_vars,
+        "n_features": sum(part.n_vars for part in parts_of(data)),
         "n_types": int(adata.obs[said.label_key].astype(str).nunique()),
         "tags": ("added",),
         "files": (),
@@ -120,17 +120,20 @@ def add(
         _, missing = among(markers.lists, adata.var_names, markers.source)
         if missing:
             say(f"{name}: {missing}")
-    path = cache / "data" / f"{name}.h5ad"
+    path = cache / "data" / f"{name}{_suffix(card)}"
     with _writing(path):
-        partial = path.with_name(f".{name}.{os.getpid()}.h5ad")
+        partial = path.with_name(f".{name}.{os.getpid()}{path.suffix}")
         try:
-            _portable(adata, card, say).write_h5ad(partial, compression="gzip")
+            _write(data, card, say, partial)
             with partial.open("rb") as stream:
                 sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
             one = Added(name, path, card, str(origin.resolve()), sha256)
             _facts_file(path).unlink(missing_ok=True)  # without it the data do not count
             partial.replace(path)
             _write_facts(one)
+            for suffix in _SUFFIXES:  # what a replaced dataset of the other kind left
+                if suffix != path.suffix:
+                    path.with_suffix(suffix).unlink(missing_ok=True)
         finally:
             partial.unlink(missing_ok=True)
     return one
@@ -151,6 +154,17 @@ def remove(name: str, cache: Path) -> Added:
     return own[name]
 
 
+def _suffix(card: Card) -> str:
+    return _SUFFIXES[card.modality == MULTIOME]
+
+
+def _write(data: AnnData | MuData, card: Card, say: Say, path: Path) -> None:
+    if is_paired(data):
+        write_pair(together(*(_portable(part, card, say) for part in parts_of(data))), path)
+    else:
+        _portable(cells_of(data), card, say).write_h5ad(path, compression="gzip")
+
+
 def _portable(adata: AnnData, card: Card, say: Say) -> AnnData:
     """Return counts, the columns of cells and features, and the facts, as .h5ad can hold them."""
     import numpy as np
@@ -164,9 +178,10 @@ def _portable(adata: AnnData, card: Card, say: Say) -> AnnData:
         sp.csr_matrix(adata.X, dtype=np.float32),
         obs=_columns(adata.obs), var=_columns(adata.var), obsm=dict(adata.obsm),
     )  # fmt: skip
-    for key in filter(None, (card.label_key, card.batch_key)):
+    for key in {card.label_key, card.batch_key} & set(kept.obs):
         kept.obs[key] = kept.obs[key].astype(str).astype("category")
-    facts = {"modality": card.modality, "source": card.reference, "licence": card.licence,
+    modality = "" if card.modality == MULTIOME else card.modality  # a part is not both
+    facts = {"modality": modality, "source": card.reference, "licence": card.licence,
              "organism": card.organism}  # fmt: skip
     kept.uns.update({key: value for key, value in facts.items() if value})
     return kept

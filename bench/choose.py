@@ -13,6 +13,7 @@ from bench.config import Settings
 from bench.dataset import Card, Dataset, Held
 from bench.errors import UsageError
 from bench.keys import source_digest
+from bench.recipe import MULTIOME
 from bench.registry import datasets as dataset_registry
 from bench.selectors import Selected, label, select
 
@@ -224,7 +225,9 @@ def _added(own: Added, one: Selected, settings: Settings) -> Chosen:
     from bench.datasets._named import NamedFile
 
     card = own.card
-    known = {"label_key": card.label_key, "batch_key": card.batch_key, "modality": card.modality}
+    known = {"label_key": card.label_key, "batch_key": card.batch_key}
+    if card.modality != MULTIOME:
+        known["modality"] = card.modality
     file = _file(own.path, one, settings, known)
     return replace(file, dataset=NamedFile(file.dataset, one.name, card))
 

@@ -87,6 +87,9 @@ def add_command(
     ] = None,
     modality: Annotated[str | None, typer.Option(help="rna or atac")] = None,
     part: Annotated[str | None, typer.Option(help="modality of an .h5mu or 10x file")] = None,
+    atac: Annotated[
+        Path | None, typer.Option(help="peaks of the same cells: keeps both as paired data")
+    ] = None,
     summary: Annotated[str, typer.Option(help="one line for lists")] = "",
     citation: Annotated[str, typer.Option(help="with DOI")] = "",
     licence: Annotated[str, typer.Option(help="of the data")] = "",
@@ -110,6 +113,7 @@ def add_command(
     given = flags(
         labels=str(labels) if labels else None, label_key=label_key, batch_key=batch_key,
         transpose=transpose, modality=modality, part=part,
+        atac=str(atac) if atac else None,
     )  # fmt: skip
     source = FileDataset.from_path(file, FileDataset.Params.build(given, owner=str(file)))
     facts = {"summary": summary, "reference": citation, "licence": licence,

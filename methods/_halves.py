@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
+from pydantic import Field
+
+from bench.method import MULTIOME, Method
+from bench.parameters import Parameters, Search
 from bench.recipe import DatasetInfo, PairedInfo, PairedRecipe, Recipe
 
 from .lsi import LSI
@@ -54,6 +58,31 @@ class Halves:
         """Read what :meth:`save` wrote."""
         self.rna.load(path)
         self.atac.load(path)
+
+
+class PairedBaseline(Method):
+    """A baseline of paired data that starts from the two halves."""
+
+    modalities = frozenset({MULTIOME})
+    family = "baseline"
+
+    class Params(Parameters):
+        """Parameters of both halves."""
+
+        n_components: Annotated[int, Search(10, 100, log=True)] = Field(
+            50, ge=1, description="components kept of each modality"
+        )
+        n_top_genes: int = Field(2000, ge=10, description="variable genes kept")
+
+    params: Params
+
+    def recipe(self, info: DatasetInfo) -> PairedRecipe:
+        """Return variable genes as for ``pca`` and peaks as for ``lsi``."""
+        return self.new_halves().recipe(info)
+
+    def new_halves(self) -> Halves:
+        """Return both halves, not fitted."""
+        return Halves(self.params.n_components, self.params.n_top_genes)
 
 
 def unit_variance(scores: np.ndarray) -> float:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from pydantic import Field
 
-from bench.method import MULTIOME, Context, Fit, Method
-from bench.parameters import Parameters, Search
+from bench.method import Context, Fit
+from bench.parameters import Search
 
-from ._halves import Halves, unit_variance
+from ._halves import PairedBaseline, unit_variance
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
     from mudata import MuData
-
-    from bench.recipe import DatasetInfo, PairedRecipe
 
 
 class Canonical(NamedTuple):
@@ -75,7 +73,7 @@ def regression(scores: np.ndarray, detected: np.ndarray, ridge: float) -> np.nda
     return np.linalg.solve(gram, np.asarray((detected.T @ scores).T))
 
 
-class CCA(Method):
+class CCA(PairedBaseline):
     """Canonical correlation analysis of the scores of ``pca`` (genes) and ``lsi`` (peaks).
 
     ``match``: cosine of a cell's RNA and another's chromatin in the space of the canonical
@@ -93,15 +91,10 @@ class CCA(Method):
         "Hotelling 1936, Biometrika 28:321, doi 10.1093/biomet/28.3-4.321; for cells: Stuart et "
         "al. 2019, Cell 177:1888, doi 10.1016/j.cell.2019.05.031"
     )
-    modalities = frozenset({MULTIOME})
-    family = "baseline"
 
-    class Params(Parameters):
+    class Params(PairedBaseline.Params):
         """Parameters of the analysis."""
 
-        n_components: Annotated[int, Search(10, 100, log=True)] = Field(
-            50, ge=1, description="components of each modality that the analysis starts from"
-        )
         n_canonical: Annotated[int, Search(5, 50, log=True)] = Field(
             20, ge=1, description="pairs of canonical variates kept"
         )
@@ -114,23 +107,15 @@ class CCA(Method):
         weighted: bool = Field(
             True, description="weight variates by the root of their correlation"
         )
-        n_top_genes: int = Field(2000, ge=10, description="variable genes kept")
 
     params: Params
-
-    def recipe(self, info: DatasetInfo) -> PairedRecipe:
-        """Return variable genes as for ``pca`` and peaks as for ``lsi``."""
-        return self._new_halves().recipe(info)
-
-    def _new_halves(self) -> Halves:
-        return Halves(self.params.n_components, self.params.n_top_genes)
 
     def fit(self, data: MuData, context: Context) -> Fit:
         """Return the mean of the two weighted variates of each cell, (cells, n_canonical)."""
         import numpy as np
         import pandas as pd
 
-        self._halves = self._new_halves()
+        self._halves = self.new_halves()
         rna, atac, n_parameters = self._halves.fit(data, context)
         self._state = {
             "rna_mean": rna.mean(axis=0, dtype=np.float64),
@@ -208,7 +193,7 @@ class CCA(Method):
         """Read what :meth:`save` wrote."""
         import numpy as np
 
-        self._halves = self._new_halves()
+        self._halves = self.new_halves()
         self._halves.load(path)
         with np.load(path / "cca.npz") as kept:
             self._state = {name: kept[name] for name in kept.files}

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from pydantic import Field
+from bench.method import Context, Fit
 
-from bench.method import MULTIOME, Context, Fit, Method
-from bench.parameters import Parameters, Search
-
-from ._halves import Halves, unit_variance
+from ._halves import PairedBaseline, unit_variance
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,10 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from mudata import MuData
 
-    from bench.recipe import DatasetInfo, PairedRecipe
 
-
-class JointPCALSI(Method):
+class JointPCALSI(PairedBaseline):
     """The scores of ``pca`` and of ``lsi`` side by side, each block with a total variance of one.
 
     Both modalities so have the same weight in distances between cells, whatever their units and
@@ -33,29 +28,10 @@ class JointPCALSI(Method):
         "Luecken and Theis 2019, doi 10.15252/msb.20188746; Cusanovich et al. 2018, "
         "doi 10.1016/j.cell.2018.06.052; side by side: our own scheme"
     )
-    modalities = frozenset({MULTIOME})
-    family = "baseline"
-
-    class Params(Parameters):
-        """Parameters of the decompositions."""
-
-        n_components: Annotated[int, Search(10, 100, log=True)] = Field(
-            50, ge=1, description="components kept of each modality"
-        )
-        n_top_genes: int = Field(2000, ge=10, description="variable genes kept")
-
-    params: Params
-
-    def recipe(self, info: DatasetInfo) -> PairedRecipe:
-        """Return variable genes as for ``pca`` and peaks as for ``lsi``."""
-        return self._new_halves().recipe(info)
-
-    def _new_halves(self) -> Halves:
-        return Halves(self.params.n_components, self.params.n_top_genes)
 
     def fit(self, data: MuData, context: Context) -> Fit:
         """Return both blocks, (cells, components of genes + components of peaks)."""
-        self._halves = self._new_halves()
+        self._halves = self.new_halves()
         rna, atac, n_parameters = self._halves.fit(data, context)
         self._weights = (unit_variance(rna), unit_variance(atac))
         return Fit(self._joined(rna, atac), n_parameters=n_parameters + 2)
@@ -81,7 +57,7 @@ class JointPCALSI(Method):
         """Read what :meth:`save` wrote."""
         import numpy as np
 
-        self._halves = self._new_halves()
+        self._halves = self.new_halves()
         self._halves.load(path)
         rna, atac = np.load(path / "weights.npy").tolist()
         self._weights = (rna, atac)

@@ -8,25 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from bench.method import MULTIOME, Context, Fit, Method
-from bench.parameters import Parameters, Search
+from bench.method import Context, Fit
+from bench.parameters import Search
 from bench.seeds import derive
 
-from ._halves import Halves
+from ._halves import PairedBaseline
 
 if TYPE_CHECKING:
     import numpy as np
     import scipy.sparse as sp
     from mudata import MuData
 
-    from bench.recipe import DatasetInfo, PairedRecipe
-
 
 _SMALLEST_GAP = 1e-3
 """Smallest eigenvalue of the Laplacian that is told from zero."""
 
 
-class WNN(Method):
+class WNN(PairedBaseline):
     """The weighted-nearest-neighbour graph, embedded by the eigenvectors of its Laplacian.
 
     Scores of ``pca`` and ``lsi``, each cell's scaled to length one, give a neighbour graph of each
@@ -45,17 +43,12 @@ class WNN(Method):
         "Hao et al. 2021, Cell 184:3573, doi 10.1016/j.cell.2021.04.048; muon: Bredikhin, Kats "
         "and Stegle 2022, Genome Biology 23:42, doi 10.1186/s13059-021-02577-8"
     )
-    modalities = frozenset({MULTIOME})
-    family = "baseline"
     requires = ("muon",)
     install = "pip install muon"
 
-    class Params(Parameters):
+    class Params(PairedBaseline.Params):
         """Parameters of the graph and of its embedding."""
 
-        n_components: Annotated[int, Search(10, 100, log=True)] = Field(
-            50, ge=1, description="components kept of each modality"
-        )
         n_neighbors: Annotated[int, Search(10, 50, log=True)] = Field(
             20, ge=2, description="neighbours of a cell, in each modality and in both"
         )
@@ -63,22 +56,14 @@ class WNN(Method):
             20, ge=1, description="dimensions of the embedding"
         )
         resolution: float = Field(1.0, gt=0, description="of Leiden on the graph")
-        n_top_genes: int = Field(2000, ge=10, description="variable genes kept")
 
     params: Params
-
-    def recipe(self, info: DatasetInfo) -> PairedRecipe:
-        """Return variable genes as for ``pca`` and peaks as for ``lsi``."""
-        return self._new_halves().recipe(info)
-
-    def _new_halves(self) -> Halves:
-        return Halves(self.params.n_components, self.params.n_top_genes)
 
     def fit(self, data: MuData, context: Context) -> Fit:
         """Return the eigenvectors, (cells, n_eigenvectors), and the clusters of the graph."""
         import pandas as pd
 
-        rna, atac, n_parameters = self._new_halves().fit(data, context)
+        rna, atac, n_parameters = self.new_halves().fit(data, context)
         graph, weights = self._graph({"rna": rna, "atac": atac}, context.seed)
         embedding = eigenmap(graph, self.params.n_eigenvectors, derive(context.seed, "eigenmap"))
         labels = graph_leiden(graph, self.params.resolution, derive(context.seed, "leiden"))

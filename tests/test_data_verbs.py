@@ -305,6 +305,34 @@ def test_what_is_added_equals_the_file(
     assert read.obsm["ADT"].shape == (60, 3)
 
 
+def test_paired_data_from_two_files_and_from_one(world: World, keep: Callable[..., Any]):
+    from bench.datasets.sim_multiome import SimMultiome
+    from bench.pairs import write_pair
+
+    data = SimMultiome(SimMultiome.Params(n_cells=40, n_genes=30, n_peaks=60)).load()
+    paths = {part: world.root / f"{part}.h5ad" for part in ("rna", "atac")}
+    for part, path in paths.items():
+        data[part].uns.clear()
+        data[part].varm.clear()
+        data[part].write_h5ad(path)
+    write_pair(data, world.root / "pair.h5mu")
+    kept = keep("two", paths["rna"], atac=str(paths["atac"]))
+    assert kept.path.suffix == ".h5mu"
+    assert (kept.card.modality, kept.card.n_features) == ("multiome", 90)
+    keep("one", world.root / "pair.h5mu")
+    for path in [*paths.values(), world.root / "pair.h5mu"]:
+        path.unlink()
+    for name in ("two", "one"):
+        read = world.one(name).dataset.load()
+        for part in ("rna", "atac"):
+            assert (read[part].X != data[part].X).nnz == 0
+            assert list(read[part].var["chrom"]) == list(data[part].var["chrom"])
+        assert list(read["rna"].obs["cell_type"]) == list(data["rna"].obs["cell_type"])
+    # A dataset of one matrix in its place leaves no file of the other kind.
+    keep("two")
+    assert [path.name for path in kept.path.parent.glob("two.*")] == ["two.h5ad", "two.json"]
+
+
 def test_data_that_fail_a_check_are_not_added(
     world: World, keep: Callable[..., Any], toy_counts: AnnData
 ):

@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .base import Missing
+from .base import Metric, Missing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     import numpy as np
+
+ROC = "Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747"
+PR = "Davis and Goadrich 2006, doi:10.1145/1143844.1143874"
+
+
+def ranking_metrics(
+    task: str, what: Mapping[str, tuple[Callable[..., Any], str, str]]
+) -> tuple[Metric, ...]:
+    """Return the metrics of a task of paired data, by name: function, reference and summary.
+
+    One that ends in ``_baseline`` is a yardstick of the genes that a method kept, not a merit.
+    """
+    return tuple(
+        Metric(
+            name=f"{task}_{name}",
+            kind="paired",
+            version=1,
+            higher_is_better=None if name.endswith("_baseline") else True,
+            bounds=(0.0, 1.0),
+            summary=summary,
+            reference=reference,
+            function=function,
+        )
+        for name, (function, reference, summary) in what.items()
+    )
 
 
 def areas(truth: np.ndarray, score: np.ndarray) -> np.ndarray:

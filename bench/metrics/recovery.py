@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ._ranking import areas, mean, precisions
-from .base import Metric, Missing, PairedTasks, Result
+from ._ranking import PR, ROC, areas, mean, precisions, ranking_metrics
+from .base import Missing, PairedTasks, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,28 +37,13 @@ def recovery(
     return value, facts | {"hidden": float(found.hidden.sum())}
 
 
-_ROC = "Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747"
-_PR = "Davis and Goadrich 2006, doi:10.1145/1143844.1143874"
-_WHAT = {
-    "auroc": (partial(recovery, measure=areas), _ROC,
+METRICS = ranking_metrics("recovery", {
+    "auroc": (partial(recovery, measure=areas), ROC,
         "Hidden genes of an unseen cell above undetected ones: AUROC, mean over cells"),
-    "ap": (partial(recovery, measure=precisions), _PR,
+    "ap": (partial(recovery, measure=precisions), PR,
         "Hidden genes of an unseen cell among undetected ones: average precision"),
-    "auroc_baseline": (partial(recovery, measure=areas, baseline=True), _ROC,
+    "auroc_baseline": (partial(recovery, measure=areas, baseline=True), ROC,
         "The same AUROC for detection rates of the training cells, same genes"),
-    "ap_baseline": (partial(recovery, measure=precisions, baseline=True), _PR,
+    "ap_baseline": (partial(recovery, measure=precisions, baseline=True), PR,
         "The same precision for detection rates of the training cells, same genes"),
-}  # fmt: skip
-METRICS = tuple(
-    Metric(
-        name=f"recovery_{name}",
-        kind="paired",
-        version=1,
-        higher_is_better=None if name.endswith("_baseline") else True,
-        bounds=(0.0, 1.0),
-        summary=summary,
-        reference=reference,
-        function=function,
-    )
-    for name, (function, reference, summary) in _WHAT.items()
-)
+})  # fmt: skip

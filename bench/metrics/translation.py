@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from ._ranking import areas, mean, precisions
-from .base import Metric, Missing, PairedTasks, Result, Translation
+from ._ranking import PR, ROC, areas, mean, precisions, ranking_metrics
+from .base import Missing, PairedTasks, Result, Translation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,36 +42,20 @@ def _rankings(tasks: PairedTasks, over: Over, baseline: bool) -> tuple[np.ndarra
     return (found.detected, score) if over == "cells" else (found.detected.T, score.T)
 
 
-_ROC = "Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747"
-_PR = "Davis and Goadrich 2006, doi:10.1145/1143844.1143874"
-_WHAT = {
-    "auroc_cells": (partial(auroc, over="cells"), _ROC,
+METRICS = ranking_metrics("translation", {
+    "auroc_cells": (partial(auroc, over="cells"), ROC,
         "Detected genes from chromatin: AUROC in an unseen cell, mean over cells"),
-    "auroc_genes": (partial(auroc, over="genes"), _ROC,
+    "auroc_genes": (partial(auroc, over="genes"), ROC,
         "Detected genes from chromatin: AUROC of a gene among unseen cells, mean over genes "
         "(0.5 without knowledge of the cell)"),
-    "ap_cells": (partial(precision, over="cells"), _PR,
+    "ap_cells": (partial(precision, over="cells"), PR,
         "Detected genes from chromatin: average precision in an unseen cell"),
-    "ap_genes": (partial(precision, over="genes"), _PR,
+    "ap_genes": (partial(precision, over="genes"), PR,
         "Detected genes from chromatin: average precision of a gene among unseen cells"),
-    "auroc_cells_baseline": (partial(auroc, over="cells", baseline=True), _ROC,
+    "auroc_cells_baseline": (partial(auroc, over="cells", baseline=True), ROC,
         "The same AUROC in a cell for detection rates of the training cells, same genes"),
-    "ap_cells_baseline": (partial(precision, over="cells", baseline=True), _PR,
+    "ap_cells_baseline": (partial(precision, over="cells", baseline=True), PR,
         "The same precision in a cell for detection rates of the training cells, same genes"),
-    "ap_genes_baseline": (partial(precision, over="genes", baseline=True), _PR,
+    "ap_genes_baseline": (partial(precision, over="genes", baseline=True), PR,
         "The same precision of a gene for one score in all cells: its detection rate"),
-}  # fmt: skip
-METRICS = tuple(
-    Metric(
-        name=f"translation_{name}",
-        kind="paired",
-        version=1,
-        # The baseline is a yardstick of the genes a method kept, not a merit of the method.
-        higher_is_better=None if name.endswith("_baseline") else True,
-        bounds=(0.0, 1.0),
-        summary=summary,
-        reference=reference,
-        function=function,
-    )
-    for name, (function, reference, summary) in _WHAT.items()
-)
+})  # fmt: skip
