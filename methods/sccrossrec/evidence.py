@@ -29,6 +29,7 @@ _WEIGHED = 2000
 """Most cells that learn and are asked in the folds."""
 _BLOCK = 1024
 _PENALTY = 1e-3
+_AXES = 20
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class Evidence:
     links: Links
     weights: np.ndarray
     """Constant, one weight a mixture, that of the links."""
+    depths: np.ndarray
+    """Mean counts of genes and mean fragments of a cell."""
 
     @classmethod
     def of(
@@ -86,7 +89,13 @@ class Evidence:
             settings.pairs, expression, profiles.relative, profiles.fragments, known,
             settings.n_passes, report,
         )  # fmt: skip
-        return cls(mixtures, expression, links, np.array([0.0] + [1.0] * (len(mixtures) + 1)))
+        depths = [
+            float(one.sum()) / len(profiles) for one in (profiles.counts, profiles.fragments)
+        ]
+        return cls(
+            mixtures, expression, links, np.array([0.0] + [1.0] * (len(mixtures) + 1)),
+            np.array(depths),
+        )  # fmt: skip
 
     def __call__(self, profiles: Profiles, pairs: np.ndarray) -> np.ndarray:
         """Return the weighed log ratio of pairs (RNA row, ATAC row), (pairs,)."""
@@ -113,19 +122,43 @@ class Evidence:
         return np.column_stack([*found, said])
 
     def coordinates(self, profiles: Profiles) -> np.ndarray:
-        """Return the probabilities of the states of each cell, (cells, states of all mixtures).
+        """Return what the states say of each cell's profile, in principal axes, (cells, axes).
 
-        Both parts speak. Each mixture is scaled by the root of its weight, so that distances
-        between cells follow what predicts which profiles belong together.
+        The posterior mean of the log profile of both parts, mean over the mixtures by their
+        weights; a feature counts by the root of its information, the expected number of counts
+        times ω. Distances so follow what predicts which profiles belong together, and a type that
+        a large mixture splits stays in one place if the halves are alike.
         """
-        weights = np.sqrt(self.weights[1:-1])
-        if not weights.any():
-            weights = np.ones_like(weights)
-        found = [
-            weight * one.posterior(one.of_rna(profiles.counts) + one.of_atac(profiles.fragments))
-            for weight, one in zip(weights, self.mixtures, strict=True)
+        known = [
+            one.posterior(one.of_rna(profiles.counts) + one.of_atac(profiles.fragments))
+            for one in self.mixtures
         ]
-        return np.column_stack(found).astype(np.float32)
+        return (np.column_stack(known) @ self._places()).astype(np.float32)
+
+    def _places(self) -> np.ndarray:
+        """Return where the states of all mixtures lie in their principal axes, states × axes."""
+        weights = self.weights[1:-1] if self.weights[1:-1].any() else np.ones(len(self.mixtures))
+        logs, shares = [], []
+        for weight, one in zip(weights / weights.sum(), self.mixtures, strict=True):
+            parts = [
+                np.log(profile) * np.sqrt(worth * profile.mean(axis=0) * depth)
+                for profile, worth, depth in zip(
+                    (one.genes, one.peaks), (one.weight, 1.0), self.depths, strict=True
+                )
+            ]
+            share = np.exp(one.log_share)
+            joined = np.column_stack(parts)
+            logs.append(weight * (joined - share @ joined))
+            shares.append(share)
+        rows = np.concatenate(logs)
+        root = np.sqrt(np.concatenate(shares))[:, None]
+        _, size, axes = np.linalg.svd(root * rows, full_matrices=False)
+        kept = size > 1e-6 * max(float(size[0]), 1e-12)
+        found = (rows @ axes[kept].T)[:, :_AXES]
+        # An axis has no sign of its own: its largest entry is positive.
+        peak = np.abs(found).argmax(axis=0)
+        found *= np.where(found[peak, np.arange(found.shape[1])] < 0, -1.0, 1.0)
+        return found
 
     def expected(
         self, fragments: sp.csr_matrix, counts: sp.csr_matrix | None = None
@@ -152,7 +185,7 @@ class Evidence:
         one = self.links
         kept: dict[str, np.ndarray | None] = {
             "mean": self.expression.mean, "scale": self.expression.scale,
-            "slope": self.expression.slope, "weights": self.weights,
+            "slope": self.expression.slope, "weights": self.weights, "depths": self.depths,
             "pair_start": one.pairs.start, "pair_peak": one.pairs.peak,
             "pair_distance": one.pairs.distance, "share": one.share, "score": one.score,
             "factors": one.factors, "effect": one.effect, "noise": one.noise, "prior": one.prior,
@@ -176,7 +209,8 @@ class Evidence:
             Candidates(a["pair_start"], a["pair_peak"], a.get("pair_distance")), a["share"],
             a["score"], a["factors"], a["effect"], a["noise"], a["prior"],
         )  # fmt: skip
-        return cls(mixtures, Expression(a["mean"], a["scale"], a["slope"]), links, a["weights"])
+        expression = Expression(a["mean"], a["scale"], a["slope"])
+        return cls(mixtures, expression, links, a["weights"], a["depths"])
 
     def weigh(
         self, profiles: Profiles, settings: Settings,

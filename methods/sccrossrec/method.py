@@ -51,9 +51,9 @@ class ScCrossRec(Method):
     attention, a masked softmax without threshold. The matching weighs what states and links say
     on cells left out in turn (:mod:`.evidence`); the network joins where held-out cells say that
     it helps, which on the simulation it does not. The translation is the expected expression,
-    with slopes calibrated on held-out cells. The embedding is the probability of each state: the
-    pools of the network hardly move from random maps of a few loadings, which clustered worse
-    than PCA (``embedding=pools`` gives them). Links are the gates: they do not
+    with slopes calibrated on held-out cells. The embedding is the profile that the states
+    expect: the pools of the network hardly move from random maps of a few loadings, which
+    clustered worse than PCA (``embedding=pools`` gives them). Links are the gates: they do not
     grow with how often a peak is open. One positive effect for all: silencers are not found.
     Sizes of mixtures, shrinkage and what counts as a fragment were chosen on draws 10 to 12 of
     ``sim_multiome[preset=links]``; reported are others.
@@ -104,7 +104,7 @@ class ScCrossRec(Method):
         )
 
     def fit(self, data: MuData, context: Context) -> Fit:
-        """Return the probabilities of states, or the pools of each cell, (cells, dimensions).
+        """Return the place of each cell among the states, or its pools, (cells, dimensions).
 
         Table ``links``: the strongest pairs, gene, peak and weight. Curves: ``links_residual``,
         then ``loss`` and, of held-out cells, loss and accuracy of the matching.

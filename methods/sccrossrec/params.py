@@ -41,7 +41,7 @@ class CrossParameters(Parameters):
     )  # fmt: skip
     embedding: Literal["states", "pools"] = Field(
         "states",
-        description="embedding of cells: probabilities of the states (links=evidence), or, as "
+        description="embedding of cells: their profile as the states say (links=evidence), or, as "
         "published, pooled genes and peaks of the network",
     )
     attn_norm: Literal["faithful_sigmoid", "scaled_softmax"] = Field(

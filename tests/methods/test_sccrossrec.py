@@ -190,8 +190,8 @@ def test_the_count_equals_the_dense_one_with_straight_through_gradients(monkeypa
 def test_everything_a_fit_is_asked_for(preset: str, tmp_path):
     ran = fitted(preset)
     method, data = ran.method, ran.prepared
-    # Mixtures of two and of three states; pools of genes and of peaks.
-    assert ran.fit.embedding.shape == (30, 16 if preset else 5)
+    # Mixtures of two and of three states lie in three axes; pools of genes and of peaks.
+    assert ran.fit.embedding.shape == (30, 16 if preset else 3)
     np.testing.assert_allclose(method.transform(data), ran.fit.embedding, rtol=1e-4, atol=1e-5)
     rna, atac = np.array([0, 1, 2, 2]), np.array([0, 1, 5, 2])
     matched = method.match(data, rna, atac)
