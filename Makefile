@@ -106,13 +106,13 @@ results-scimta: setup
 
 # Genes and peaks of the same cells; the tasks on unseen cells are in docs/paired.md. The published
 # settings take 99 passes over the cells one by one: on the simulation only, once. A fit of sccrossrec
-# takes a minute of CPU on the simulation, about 4 on scicar_a549 (its links and states 1.5, measured; its
-# network by extrapolation); wnn compiles for a minute in each process; the rest takes seconds.
+# takes a minute of CPU on the simulation, 4 to 6 on scicar_a549 (states and links 1.3, measured; the
+# network from a short epoch); wnn compiles for a minute in each process; the rest takes seconds.
 PAIRED := sccrossrec,cca,pca_lsi,wnn,detection_rate,random,truth
 PAIRED_DATA := pairedtag,scicar_a549,sim_multiome[preset=links]
 
 results-multiome: setup
-	@echo "sccrossrec and the paired baselines on 2 measured sets and a simulation, 3 seeds: about 50 minutes"
+	@echo "sccrossrec and the paired baselines on 2 measured sets and a simulation, 3 seeds: about an hour"
 	$(GRID) -m '$(PAIRED)' -d '$(PAIRED_DATA)' --seeds 3 $(OR_FAILED)
 	$(GRID) -m 'sccrossrec[preset=faithful]' -d 'sim_multiome[preset=links]' --seeds 1 $(OR_FAILED)
 	$(REPORT) -m '$(PAIRED),sccrossrec[preset=faithful]' -d '$(PAIRED_DATA)' --seeds 3 \

@@ -104,7 +104,7 @@ class CrossParameters(Parameters):
         10, ge=0, description="passes of the network over the cells of an epoch"
     )
     epoch_cells: int = Field(
-        500, ge=2, description="cells drawn for an epoch, if there are more: bounds the time of a "
+        300, ge=2, description="cells drawn for an epoch, if there are more: bounds the time of a "
         "fit whatever the number of cells",
     )  # fmt: skip
     patience: int = Field(
