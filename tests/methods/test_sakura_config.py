@@ -31,17 +31,6 @@ def weights(**more: Any) -> dict[str, Any]:
     return {"init_weight": 1.0, "progressive_const": 1.0, "progressive_start_epoch": 0} | more
 
 
-@pytest.fixture
-def cells() -> AnnData:
-    rng = np.random.default_rng(0)
-    adata = AnnData(sp.csr_matrix(rng.poisson(1.0, (80, 30)).astype(np.float32)))
-    adata.obs_names = [f"cell{n}" for n in range(80)]
-    adata.var_names = [f"gene{n}" for n in range(30)]
-    adata.obs["state"] = np.array(["a", "b", "c", "other"])[np.arange(80) % 4]
-    adata.obs["age"] = rng.normal(size=80)
-    return adata
-
-
 def write(
     folder: Path, config: Any = None, signatures: Any = None, phenotypes: Any = None
 ) -> Path:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 import torch
 from anndata import AnnData
 
@@ -41,17 +40,6 @@ SETTINGS = Settings(
     n_top_features=None, hidden=16, n_latent=6, batch_size=32, validation=0.0,
     optimizer="rmsprop", dropout_hidden=0.1, stages=(FIRST, SECOND, THIRD),
 )  # fmt: skip
-
-
-@pytest.fixture
-def cells() -> AnnData:
-    rng = np.random.default_rng(0)
-    adata = AnnData(sp.csr_matrix(rng.poisson(1.0, (80, 30)).astype(np.float32)))
-    adata.obs_names = [f"cell{n}" for n in range(80)]
-    adata.var_names = [f"gene{n}" for n in range(30)]
-    adata.obs["state"] = np.array(["a", "b", "c", "other"])[np.arange(80) % 4]
-    adata.obs["age"] = rng.normal(size=80)
-    return adata
 
 
 def fitted(cells: AnnData, settings: Settings = SETTINGS, **more: Any) -> SakuraModel:
