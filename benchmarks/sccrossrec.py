@@ -6,9 +6,10 @@
 backward) on 1,600 genes × 9,000 peaks of 20 chromosomes, one thread; the dense one is written from
 the publication. The differences are the largest absolute ones; the mebibytes are the peak of
 resident memory of a process of its own, above its start, at least 1. ``epoch`` is one epoch of the
-default at 3,000 genes × 30,000 peaks × 10,000 cells: the pass that learns the gates is of all
-cells, the updates of the network are timed on a sample and multiplied to all cells. Seconds are
-CPU seconds.
+network at 3,000 genes × 30,000 peaks × 10,000 cells: the updates are timed on a sample and
+multiplied to all cells (the default takes ``epoch_cells`` of them an epoch). ``states`` are all
+mixtures of the default, ``links_pass`` one pass that learns the gates, both of all cells. Seconds
+are CPU seconds.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import torch
 from _figures import Clock, context, flags, show
 from torch import Tensor
 
+from bench.methods.sccrossrec import states
 from bench.methods.sccrossrec.attention import Rules, attend
 from bench.methods.sccrossrec.cells import Cells, Chromatin, stored_scores
 from bench.methods.sccrossrec.graph import Sites, candidates
@@ -50,9 +52,8 @@ def main() -> None:
     # Last, because a process starts with the peak memory of the one that started it.
     figures |= compared(*size)
     whole = (300, 3000, 1000, 40) if options.quick else (3000, 30_000, 10_000, 64)
-    names = ("epoch_links_pass_s", "epoch_network_s", "epoch_peak_mib")
-    seconds_links, seconds_network, peak = apart(epoch, *whole)
-    figures |= dict(zip(names, (seconds_links, seconds_network, peak), strict=True))
+    names = ("states_s", "links_pass_s", "epoch_network_s", "peak_mib")
+    figures |= dict(zip(names, apart(epoch, *whole), strict=True))
     show(figures, options.json)
 
 
@@ -111,7 +112,7 @@ def timed(step: Callable[..., tuple[Tensor, Tensor]], n_genes: int, n_peaks: int
 
 
 def epoch(n_genes: int, n_peaks: int, n_cells: int, n_sampled: int) -> list[float]:
-    """Return CPU seconds of a pass over the links and of an epoch of the network, and the peak.
+    """Return CPU seconds of states, a pass over the links and an epoch, and the peak in MiB.
 
     Both matrices of all cells are in memory; 3 % of the peaks and 30 % of the genes are not zero.
     """
@@ -125,9 +126,14 @@ def epoch(n_genes: int, n_peaks: int, n_cells: int, n_sampled: int) -> list[floa
         tuple(str(n) for n in range(N_CHROMOSOMES)), gene, peak,
         rng.integers(0, length, n_genes), rng.integers(0, length, n_peaks),
     )  # fmt: skip
-    p = CrossParameters(max_epochs=1)
+    p = CrossParameters(max_epochs=1, epoch_cells=n_sampled)
     chromatin, expression = Chromatin.of(peaks, 10, 0), Expression.of(rna)
     pairs, components = candidates(sites, p.distance_kb * 1000), chromatin(peaks)
+    started = time.process_time()
+    weight = states.precision(rna)
+    for size in states.sizes(p.n_states, n_cells):
+        states.fit(rna, peaks, weight, size, 0)
+    seconds_states = time.process_time() - started
     started = time.process_time()
     links = learn(pairs, expression, rna, peaks, components, 1)
     seconds_links = time.process_time() - started
@@ -152,7 +158,7 @@ def epoch(n_genes: int, n_peaks: int, n_cells: int, n_sampled: int) -> list[floa
     none = np.empty(0, np.int64)
     train(network, cells, np.arange(n_sampled), none, wrong, p, context(Clock()))
     seconds = (time.process_time() - started) * n_cells / n_sampled
-    return [seconds_links, seconds, resident()]
+    return [seconds_states, seconds_links, seconds, resident()]
 
 
 def resident() -> float:
