@@ -89,7 +89,7 @@ results-scsmd: setup
 	$(call summary,scsmd)
 
 # The batch sets are scored with iLISI, kBET and graph connectivity too; stored fits of scsmd are
-# shown. CPU minutes: 34 for the four sets, 4 and 5 for batches and ablation, 25 for the 12,261
+# shown. CPU minutes: 34 for the four sets, 4 and 5 for batches and ablation, 20 for the 12,261
 # cells of kang_donors, of which one seed has to do.
 SCIMTA := scmgca,sctag,scimta
 SCIMTA_DATA := cellbench_5cl,teaseq,zheng_sorted,baron_mouse
