@@ -164,14 +164,27 @@ def warnings(results: pd.DataFrame, metric: str = MAIN) -> list[str]:
         )
     if (table["status"] == "done").any():
         seeds = table[table["status"] == "done"].groupby(["method", "dataset"])["seed"].nunique()
-        single = sorted({str(key[0]) for key in seeds.index[seeds < 2]})
-        if single:
-            found.append(f"One seed only, so without an interval: {', '.join(single)}.")
+        found += _single(seeds)
     found += _protocols(table)
     if len(results) > len(table):
         older = len(results) - len(table)
         found.append(f"{older} older results of jobs that were run again are left out.")
     return found + _versions(table) + _odd_controls(table, metric)
+
+
+def _single(seeds: pd.Series) -> list[str]:
+    """Return who has one seed, from the number of seeds by method and dataset."""
+    alone = seeds[seeds < 2]
+    more = set(seeds[seeds > 1].index.get_level_values("method"))
+    found = []
+    everywhere = sorted(set(alone.index.get_level_values("method")) - more)
+    if everywhere:
+        found.append(f"One seed only, so without an interval: {', '.join(everywhere)}.")
+    for dataset, own in alone.groupby(level="dataset"):
+        names = sorted(set(own.index.get_level_values("method")) & more)
+        if names:
+            found.append(f"One seed only on {dataset}: {', '.join(names)}.")
+    return found
 
 
 def _versions(table: pd.DataFrame) -> list[str]:

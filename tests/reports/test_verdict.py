@@ -44,7 +44,13 @@ def test_one_seed_is_said(make_job):
     text = verdict(table)[0].text
     assert "0.800 (one seed, no interval)" in text
     assert "(one seed: no interval)" in text
-    assert any("One seed only" in line for line in warnings(table))
+    assert "One seed only, so without an interval: pca, vae." in warnings(table)
+    # Where there are more seeds on another dataset, it is said on which there is one.
+    more = [make_job("pca", dataset="large", ari=0.6, seed=seed) for seed in range(2)]
+    both = warnings(pd.concat([table, pd.DataFrame(more)]))
+    (name,) = set(table["dataset"])
+    assert "One seed only, so without an interval: vae." in both
+    assert f"One seed only on {name}: pca." in both
 
 
 def test_counts_and_the_quick_profile(make_job, make_left):
