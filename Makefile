@@ -169,7 +169,7 @@ GUIDED_ABLATION := sakura[n_latent=2],sakura_unguided[n_latent=2],sakura[n_laten
 WEAKER := sakura[guide_score=0.1],sakura[guide_score=0.3]
 
 results-sakura: setup
-	@echo "rare types with all controls, ablation, batches, proteins: about 50 minutes on two free cores"
+	@echo "rare types with all controls, ablation, batches, proteins: about 40 minutes on two free cores"
 	$(VENV)/bin/bench run -m sakura,sakura_unguided,marker_sum,pca_markers,pca -d '$(RARE)' \
 	  --seeds 1 --results results/sakura --no-report
 	$(VENV)/bin/bench run -m sakura,marker_sum -d '$(ALTERED)' \
