@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,6 @@ def train(
         if kept is not None and number == done:
             trainer.restore(kept)
             trainer.report_again(report)
-        trainer.run(report, lambda one=trainer, n=number: file.write(one, n, ends))  # type: ignore[misc]
+        trainer.run(report, partial(file.write, trainer, number, ends))
     assert last is not None
     return last, ends
