@@ -1,0 +1,35 @@
+"""The process of a fit: what it sets for the libraries in it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+_PAGES_OF_THE_SECOND = """
+import resource, sys
+import numpy as np
+from bench.execute.entry import keep_large_blocks
+if sys.argv[1] == "kept":
+    keep_large_blocks()
+block = np.ones(12_500_000)
+del block
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+block = np.ones(12_500_000)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux") or "CS_GNU_LIBC_VERSION" not in os.confstr_names,
+    reason="concerns the allocator of glibc",
+)
+def test_a_freed_block_of_100_mb_is_used_again_without_new_pages():
+    def new_pages(setting: str) -> int:
+        # One page size, whatever the machine does with large ones.
+        environment = os.environ | {"NUMPY_MADVISE_HUGEPAGE": "0"}
+        command = [sys.executable, "-c", _PAGES_OF_THE_SECOND, setting]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return int(done.stdout)
+
+    assert new_pages("kept") < 100 < new_pages("as found")
