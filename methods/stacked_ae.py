@@ -100,7 +100,7 @@ class StackedAE(NetworkMethod):
 
     def train(self, model: Network, cells: Cells, context: Context) -> Trained:
         """Pretrain layer by layer, then fine-tune."""
-        from .nn.stacked import StackedAutoencoder, pretrain
+        from .nn.stacked import StackedAutoencoder, fine_tune_last, pretrain
         from .nn.train import Schedule, train
 
         assert isinstance(model, StackedAutoencoder)
@@ -111,7 +111,7 @@ class StackedAE(NetworkMethod):
             optimizer=self.params.optimizer,
         )
         pretrain(model, cells, schedule, context, chain=self.params.pretrain == "chain")
-        if self.params.fine_tune == "last":
-            model.freeze_all_but_last()
         schedule = Schedule.of(self.params, optimizer=self.params.optimizer)
+        if self.params.fine_tune == "last":
+            return fine_tune_last(model, cells, schedule, context)
         return train(model, model.objective, cells, schedule, context)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -13,9 +12,10 @@ from bench.method import Context
 
 from .batches import Block, Cells
 from .blocks import ACTIVATIONS
+from .layerwise import LastLayer, OtherInputs, PublishedLayer, train_layer
 from .likelihoods import Likelihood
 from .models import Model, Network
-from .train import Schedule, encode, train
+from .train import Schedule, Trained, encode, train
 
 
 class StackedAutoencoder(Network):
@@ -59,19 +59,18 @@ class StackedAutoencoder(Network):
 
     def decode(self, code: Tensor) -> Tensor:
         """Return the output of the last decoder layer, (cells, P)."""
+        decoded: Tensor = self.decoders[0](self.before_last(code))
+        return decoded
+
+    def before_last(self, code: Tensor) -> Tensor:
+        """Return what the last decoder layer sees, (cells, units)."""
         for level in reversed(range(1, len(self.decoders))):
             code = functional.relu(self.decoders[level](code))
-        decoded: Tensor = self.decoders[0](code)
-        return decoded
+        return code
 
     def objective(self, block: Block, update: int | None) -> dict[str, Tensor]:
         """Return the mean reconstruction loss of a cell."""
         return {"loss": self.likelihood(self.decode(self.embed(block)), block).mean()}
-
-    def freeze_all_but_last(self) -> None:
-        """Let only the layer before the output move, as the published program does by mistake."""
-        self.encoders.requires_grad_(False)
-        self.decoders[1:].requires_grad_(False)
 
 
 class _Layer(Model):
@@ -99,23 +98,6 @@ class _Layer(Model):
         return {"loss": (decoded - block.targets).square().sum(dim=1).mean()}
 
 
-class _PublishedLayer(Model):
-    """One layer with ReLU and a sigmoid decoder that is thrown away, by mean squared error."""
-
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        assert isinstance(layer, nn.Linear)
-        self.layer = layer
-        self.back = nn.Linear(layer.out_features, layer.in_features).to(layer.weight.device)
-
-    def embed(self, block: Block) -> Tensor:
-        return functional.relu(self.layer(block.inputs))
-
-    def objective(self, block: Block, update: int | None) -> dict[str, Tensor]:
-        rebuilt = torch.sigmoid(self.back(self.embed(block)))
-        return {"loss": functional.mse_loss(rebuilt, block.targets)}
-
-
 def pretrain(
     stack: StackedAutoencoder, cells: Cells, schedule: Schedule, context: Context, *, chain: bool
 ) -> None:
@@ -124,10 +106,27 @@ def pretrain(
     ``chain=False``: encoder layers with the mirrored decoder layers. ``chain=True``: every layer,
     also of the decoder, as published. Codes are computed once per layer.
     """
-    layers: list[Model] = [_Layer(stack, level) for level in range(len(stack.encoders))]
     if chain:
         everything = [*stack.encoders, *reversed(stack.decoders)]
-        layers = [_PublishedLayer(layer) for layer in everything]
-    for number, layer in enumerate(layers, start=1):
-        train(layer, layer.objective, cells, schedule, context, stage=f"layer{number}")
-        cells = cells.recoded(encode(layer, layer.embed, cells))
+        published = [PublishedLayer(layer) for layer in everything if isinstance(layer, nn.Linear)]
+        for number, layer in enumerate(published, start=1):
+            train_layer(layer, cells, schedule, context, stage=f"layer{number}")
+            cells = cells.recoded(encode(layer, layer.embed, cells))
+        return
+    for level in range(len(stack.encoders)):
+        one = _Layer(stack, level)
+        train(one, one.objective, cells, schedule, context, stage=f"layer{level + 1}")
+        cells = cells.recoded(encode(one, one.embed, cells))
+
+
+def fine_tune_last(
+    stack: StackedAutoencoder, cells: Cells, schedule: Schedule, context: Context
+) -> Trained:
+    """Train the layer before the output only, as the published program does by mistake.
+
+    What the other layers make of the cells is computed once, without dropout.
+    """
+    assert isinstance(stack.decoders[0], nn.Linear)
+    hidden = encode(stack, lambda block: stack.before_last(stack.embed(block)), cells)
+    last = LastLayer(stack.decoders[0], stack.likelihood)
+    return train_layer(last, OtherInputs(cells, hidden), schedule, context)

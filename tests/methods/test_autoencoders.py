@@ -14,6 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 from bench.errors import DataError
 from bench.estimator import Estimator
 from bench.method import ATAC, RNA
+from bench.methods.nn import layerwise
 from bench.methods.nn.stacked import StackedAutoencoder
 from bench.registry import methods
 from bench.seeds import derive
@@ -195,6 +196,33 @@ def test_published_stack_moves_only_its_last_layer(toy_peaks: AnnData):
         for a, b in zip(one.decoders[1:], more.decoders[1:], strict=True)
     )
     assert not torch.equal(one.decoders[0].bias, more.decoders[0].bias)
+
+
+def test_layers_trained_in_the_span_of_their_inputs_are_the_same(toy_peaks: AnnData, monkeypatch):
+    """Eight cells span at most eight dimensions; plain gradient descent never leaves them."""
+    few = toy_peaks[:8].copy()
+    used: list[bool] = []
+    rule = layerwise._spans_less
+
+    def layers() -> tuple[StackedAutoencoder, dict[str, list[float]]]:
+        fitted = estimator(
+            "stacked_ae", "faithful", hidden="24-20", n_latent=4, min_peaks=0, low=0, high=1,
+            pretrain_epochs=20, max_epochs=5, batch_size=3, learning_rate=0.05,
+            pretrain_learning_rate=0.3,
+        ).fit(few, modality=ATAC)  # fmt: skip
+        return fitted.method._model, fitted.curves_
+
+    monkeypatch.setattr(layerwise, "_spans_less", lambda *a: used.append(rule(*a)) or used[-1])
+    span, curves = layers()
+    # The layers of the chain and the last again; four inputs are too few to be worth it.
+    assert used == [True, True, True, False, True, True, True]
+    monkeypatch.setattr(layerwise, "_spans_less", lambda *_: False)
+    direct, expected = layers()
+    for name, values in expected.items():
+        np.testing.assert_allclose(curves[name], values, rtol=1e-4, err_msg=name)
+    for first, second in zip(span.parameters(), direct.parameters(), strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-5)
+    assert curves["layer1_loss"][0] - curves["layer1_loss"][-1] > 1e-3  # they did move
 
 
 def test_sound_stack_moves_every_layer(toy_counts: AnnData):

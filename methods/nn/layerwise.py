@@ -1,0 +1,108 @@
+"""Training one linear layer on inputs that never change."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bench.method import Context
+
+from .batches import Block, Cells
+from .likelihoods import Likelihood
+from .models import Model
+from .train import Schedule, Trained, train
+
+_SPAN_BYTES = 2**29
+"""Inputs larger than this are not gathered to find the space they span."""
+
+
+class OneLayer(Model):
+    """A model whose first step is the linear ``layer``; nothing before it is trained."""
+
+    layer: nn.Linear
+
+
+class PublishedLayer(OneLayer):
+    """One layer with ReLU and a sigmoid decoder that is thrown away, by mean squared error."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        self.layer = layer
+        self.back = nn.Linear(layer.out_features, layer.in_features).to(layer.weight.device)
+
+    def embed(self, block: Block) -> Tensor:
+        """Return the layer's output, (cells, units)."""
+        return functional.relu(self.layer(block.inputs))
+
+    def objective(self, block: Block, update: int | None) -> dict[str, Tensor]:
+        """Return the mean squared error."""
+        rebuilt = torch.sigmoid(self.back(self.embed(block)))
+        return {"loss": functional.mse_loss(rebuilt, block.targets)}
+
+
+class LastLayer(OneLayer):
+    """The layer before the output, which explains the data through the likelihood."""
+
+    def __init__(self, layer: nn.Linear, likelihood: Likelihood) -> None:
+        super().__init__()
+        self.layer, self.likelihood = layer, likelihood
+
+    def embed(self, block: Block) -> Tensor:
+        """Return the decoder's output, (cells, P)."""
+        decoded: Tensor = self.layer(block.inputs)
+        return decoded
+
+    def objective(self, block: Block, update: int | None) -> dict[str, Tensor]:
+        """Return the mean reconstruction loss of a cell."""
+        return {"loss": self.likelihood(self.embed(block), block).mean()}
+
+
+class OtherInputs(Cells):
+    """The same cells and targets with other inputs (cells × units), not divided by depth."""
+
+    def __init__(self, cells: Cells, inputs: np.ndarray) -> None:
+        vars(self).update(vars(cells))
+        self.n_features = inputs.shape[1]
+        self._targets = cells._inputs if cells._targets is None else cells._targets
+        self._inputs, self._divide = self._hold(inputs), False
+
+
+def train_layer(
+    model: OneLayer, cells: Cells, schedule: Schedule, context: Context, *, stage: str = ""
+) -> Trained:
+    """Train ``model``, in the space that the inputs of ``cells`` span where that is smaller.
+
+    Plain gradient descent adds multiples of inputs to the rows of the weights, so it never leaves
+    that space and takes the same steps in any orthonormal basis of it: 1,000 cells of 10,000
+    peaks need 1,000 weights a unit. Other optimisers and weight decay are trained as they are.
+    """
+    layer = model.layer
+    inputs = _inputs(cells) if _spans_less(cells, layer, schedule) else None
+    if inputs is None:
+        return train(model, model.objective, cells, schedule, context, stage=stage)
+    basis, triangle = torch.linalg.qr(inputs.T)
+    with torch.no_grad():
+        start = layer.weight @ basis
+        model.layer = nn.Linear(basis.shape[1], layer.out_features, device=layer.weight.device)
+        model.layer.weight.copy_(start)
+        model.layer.bias.copy_(layer.bias)
+    coordinates = OtherInputs(cells, triangle.T.cpu().numpy())
+    trained = train(model, model.objective, coordinates, schedule, context, stage=stage)
+    with torch.no_grad():
+        layer.weight += (model.layer.weight - start) @ basis.T
+        layer.bias.copy_(model.layer.bias)
+    model.layer = layer
+    return trained
+
+
+def _spans_less(cells: Cells, layer: nn.Linear, schedule: Schedule) -> bool:
+    plain = schedule.optimizer == "sgd" and not schedule.weight_decay
+    bytes_of_inputs = 4 * cells.n_cells * layer.in_features
+    return plain and 2 * cells.n_cells <= layer.in_features and bytes_of_inputs <= _SPAN_BYTES
+
+
+def _inputs(cells: Cells) -> Tensor:
+    """Return the inputs of all cells, (cells, features)."""
+    return torch.cat([block.inputs for block in cells.blocks(np.arange(cells.n_cells), 1024)])
