@@ -15,6 +15,7 @@ from bench.errors import DataError
 from bench.estimator import Estimator
 from bench.method import ATAC, RNA
 from bench.methods.nn import layerwise
+from bench.methods.nn.batches import Block
 from bench.methods.nn.stacked import StackedAutoencoder
 from bench.registry import methods
 from bench.seeds import derive
@@ -225,6 +226,23 @@ def test_layers_trained_in_the_span_of_their_inputs_are_the_same(toy_peaks: AnnD
     assert curves["layer1_loss"][0] - curves["layer1_loss"][-1] > 1e-3  # they did move
 
 
+def test_the_thrown_away_decoder_is_the_published_one_beside_its_zeros():
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model = layerwise.PublishedLayer(torch.nn.Linear(7, 5))
+        x = torch.rand(4, 7)
+    block = Block(x, x, torch.ones(4, 1))
+    code = torch.clamp(x @ model.layer.weight.T + model.layer.bias, min=0)
+    weight, bias = model.back.weight[:, :5], model.back.bias
+    expected = ((1 / (1 + torch.exp(-(code @ weight.T + bias))) - x) ** 2).mean()
+    loss = model.objective(block, 0)["loss"]
+    torch.testing.assert_close(loss, expected)
+    loss.backward()
+    assert model.back.weight.shape == (7, 16)
+    assert model.back.weight.grad[:, :5].any()
+    assert not model.back.weight.grad[:, 5:].any()
+
+
 def test_sound_stack_moves_every_layer(toy_counts: AnnData):
     fitted = estimator(
         "stacked_ae", hidden="16-8", n_latent=3, pretrain_epochs=2, max_epochs=10, n_top_genes=30
@@ -241,9 +259,6 @@ def test_sound_stack_moves_every_layer(toy_counts: AnnData):
 
 def test_held_out_cells_are_judged_without_the_sparsity_penalty():
     """Fitted to the training cells the penalty grows on others: it stopped training at once."""
-    import torch
-
-    from bench.methods.nn.batches import Block
     from bench.methods.nn.likelihoods import Gaussian
     from bench.methods.nn.models import SparseAutoencoder
 
