@@ -19,6 +19,7 @@ from _figures import Clock, context, flags, show
 from anndata import AnnData
 
 from bench.datasets.sim_atac import SimATAC
+from bench.execute.entry import keep_large_blocks
 from bench.prepare import prepare
 from bench.recipe import Recipe
 from bench.registry import methods
@@ -34,6 +35,7 @@ MODELS = {
 
 def main() -> None:
     options = flags(__doc__)
+    keep_large_blocks()  # as the process of a fit does
     torch.set_num_threads(1)
     n_cells, n_features = (512, 3000) if options.quick else (2088, 11285)
     params = SimATAC.Params(n_cells=n_cells, n_features=n_features, depth=0.035 * n_features)

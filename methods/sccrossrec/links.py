@@ -34,7 +34,7 @@ from .graph import Candidates
 
 EDGES = (5e3, 1e4, 2.5e4, 5e4, 1e5, 2.5e5, 5e5, 1e6)
 """Bounds of the classes of distance, base pairs."""
-_BLOCK = 512
+_BLOCK, _PAIR_BLOCK = 512, 2**18
 _CLIP = 5.0
 
 
@@ -196,10 +196,12 @@ def _at_pairs(pairs: Candidates, peaks: sp.csr_matrix, residual: np.ndarray) -> 
     """Return Σ_i residual_ig x_ip of each pair; only cells where the peak is open count."""
     columns = sp.csc_matrix(peaks)
     out = np.zeros(len(pairs))
-    for gene, (low, high) in enumerate(zip(pairs.start[:-1], pairs.start[1:], strict=True)):
-        if high > low:
-            # Σ over open cells, of this gene's peaks only.
-            out[low:high] = columns[:, pairs.peak[low:high]].T @ residual[:, gene]
+    for start in range(0, len(pairs), _PAIR_BLOCK):
+        here = slice(start, start + _PAIR_BLOCK)
+        opened = columns[:, pairs.peak[here]]
+        n_open = np.diff(opened.indptr)
+        terms = opened.data * residual[opened.indices, np.repeat(pairs.gene[here], n_open)]
+        out[here] = np.bincount(np.repeat(np.arange(len(n_open)), n_open), terms, len(n_open))
     return out
 
 
