@@ -94,7 +94,7 @@ def test_real_drop_seq_of_cellbench(data_dir, tmp_path):
     other.obs_names = other.obs_names.str.replace("^[a-z]+_", "", regex=True)
     same = other[adata.obs_names]
     assert list(same.obs["cell_type"]) == list(adata.obs["cell_line_demuxlet"])
-    genes = [gene for gene in other.var_names if gene in set(adata.var_names)]
+    genes = other.var_names.intersection(adata.var_names)
     assert len(genes) > 15000
     assert (adata[:, genes].X != same[:, genes].X).nnz == 0
 

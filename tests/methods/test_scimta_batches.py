@@ -17,6 +17,11 @@ from bench.recipe import RNA, DatasetInfo
 from bench.registry import methods
 
 NAMES = ["scmgca", "sctag", "scimta"]
+JOINT_FIRST = [
+    "scimta",
+    *(pytest.param(n, marks=pytest.mark.slow) for n in NAMES if n != "scimta"),
+]
+"""The other two, which share most code with it, take part in `make test-all`."""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +42,7 @@ def mixing(embedding: np.ndarray, batch: np.ndarray) -> float:
     return float((batch[near] != batch[:, None]).mean())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", JOINT_FIRST)
 def test_batches_are_mixed_and_types_kept(name: str, two_batches):
     data, types, batch = two_batches
     cls = methods().get(name)

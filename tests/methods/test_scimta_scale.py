@@ -31,6 +31,11 @@ from bench.progress import Curves
 from bench.registry import methods
 
 NAMES = ["scmgca", "sctag", "scimta"]
+JOINT_FIRST = [
+    "scimta",
+    *(pytest.param(n, marks=pytest.mark.slow) for n in NAMES if n != "scimta"),
+]
+"""The other two, which share most code with it, take part in `make test-all`."""
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +169,7 @@ def test_codes_of_all_cells_by_layers(values: sp.csr_matrix, hidden, make):
     np.testing.assert_allclose(encode_all(encoder, cells), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", JOINT_FIRST)
 def test_parts_find_about_the_clusters_of_all_cells(name: str, simulated: AnnData, monkeypatch):
     monkeypatch.setattr(full, "_GENE_CELLS", 300)
     short = {"n_top_genes": 200, "pretrain_epochs": 20, "max_epochs": 10}
