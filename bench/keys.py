@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.util
 import json
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import bench
+from bench.cluster import VERSIONS
 
 _FOLDER = Path(bench.__file__).parent
-_PACKAGES = (["bench", "methods"], ["bench", "datasets"])
+_PACKAGES = ("bench.methods", "bench.datasets")
+_SEVERAL = (*_PACKAGES, "bench.methods.nn")
+_FIRST_CLUSTERINGS = {"kmeans": 1, "leiden": 1}
+"""Methods that cluster with ours have keys without these versions, so that old keys hold."""
 _PAIRS = b"\n\n# Pairs of recipes"
 
 
@@ -30,25 +35,31 @@ def digest(value: Any) -> str:
 def source_digest(origin: str) -> str:
     """Return a digest of a module's source and of the modules beside it that it imports.
 
-    ``origin`` is a module name or the path of a plugin file. Imports inside functions count.
+    ``origin`` is a module name or the path of a plugin file. Imports inside functions count. An
+    installed package that brings a method counts as far as it is imported, like ours; of a plugin
+    file the modules and packages in its folder.
     """
     files: dict[str, bytes] = {}
+    places = _places(origin)
     if origin.endswith(".py"):
-        start = Path(origin)
-        files["plugin"] = start.read_bytes()
-        todo = _imports(files["plugin"], "")
+        files["plugin"] = Path(origin).read_bytes()
+        named = _imports(files["plugin"], "")
     else:
-        todo = {origin}
+        named = {origin}
+    todo = set(named)
     while todo:
         name = todo.pop()
-        for module, path in _files(name):
+        for module, path in _files(name, places, whole=name == origin):
             if module not in files:
                 files[module] = path.read_bytes()
                 package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-                todo |= _imports(files[module], package) - files.keys()
+                named |= _imports(files[module], package)
+                todo |= named - files.keys()
     whole = hashlib.sha256()
     for module in sorted(files):
         whole.update(module.encode() + b"\0" + files[module] + b"\0")
+    if "bench.cluster" in named and VERSIONS != _FIRST_CLUSTERINGS:
+        whole.update(json.dumps(VERSIONS, sort_keys=True).encode())
     return whole.hexdigest()[:24]
 
 
@@ -63,18 +74,40 @@ def preparation_digest() -> str:
     return hashlib.sha256(b"\0".join([recipe, *rest])).hexdigest()[:24]
 
 
-def _files(module: str) -> list[tuple[str, Path]]:
-    """Return the source files of a module of methods or datasets; a folder counts whole."""
-    parts = module.split(".")
-    if parts[:2] not in _PACKAGES:
+def _places(origin: str) -> dict[str, Path]:
+    """Return the packages and modules whose source counts, with their folder or file."""
+    places = {name: _FOLDER / name.partition(".")[2] for name in _PACKAGES}
+    if origin.endswith(".py"):
+        folder = Path(origin).parent
+        found = [*folder.glob("*.py"), *(path.parent for path in folder.glob("*/__init__.py"))]
+        return {path.stem: path for path in found if path.stem != "bench"} | places
+    top = origin.partition(".")[0]
+    spec = importlib.util.find_spec(top) if top != "bench" else None
+    if spec is not None and spec.submodule_search_locations:
+        places[top] = Path(next(iter(spec.submodule_search_locations)))
+    elif spec is not None and spec.origin:
+        places[top] = Path(spec.origin)
+    return places
+
+
+def _files(module: str, places: dict[str, Path], *, whole: bool) -> list[tuple[str, Path]]:
+    """Return the source files of a module.
+
+    A folder of our methods and datasets counts whole, and so does the package that an entry point
+    names; of other packages, which hold more than one method, what stands in ``__init__.py``.
+    """
+    home = next((name for name in places if (module + ".").startswith(name + ".")), None)
+    if home is None:
         return []
-    base = _FOLDER.joinpath(*parts[1:])
+    base = places[home].joinpath(*module.removeprefix(home).split(".")[1:])
+    if base.suffix == ".py" and base.is_file():
+        return [(module, base)]
     if base.with_suffix(".py").is_file():
         return [(module, base.with_suffix(".py"))]
     if not base.is_dir():
         return []
-    shared = module in ("bench.methods", "bench.methods.nn", "bench.datasets")
-    found = [base / "__init__.py"] if shared else sorted(base.rglob("*.py"))
+    several = module in _SEVERAL or not (whole or home in _PACKAGES)
+    found = [base / "__init__.py"] if several else sorted(base.rglob("*.py"))
     return [
         (".".join([module, *path.relative_to(base).with_suffix("").parts])
          .removesuffix(".__init__"), path)
@@ -84,7 +117,7 @@ def _files(module: str) -> list[tuple[str, Path]]:
 
 
 def _imports(source: bytes, package: str) -> set[str]:
-    """Return the modules of methods and datasets that a source imports, or their attributes."""
+    """Return the modules that a source imports, or their attributes."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -96,4 +129,4 @@ def _imports(source: bytes, package: str) -> set[str]:
                 above = parts[: len(parts) - node.level + 1]
                 base = ".".join([*above, *filter(None, [node.module])])
             found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
-    return {name for name in found if name.split(".")[:2] in _PACKAGES}
+    return found

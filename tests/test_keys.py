@@ -61,6 +61,69 @@ def test_a_plugin_file_counts_with_what_it_imports(tree: Path, tmp_path: Path):
     assert keys.source_digest(str(plugin)) != before
 
 
+def test_an_installed_package_counts_as_far_as_it_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    package = tmp_path / "mylab_of_tests"
+    (package / "tools").mkdir(parents=True)
+    for name, text in {
+        "__init__.py": "",
+        "one.py": "def fit():\n    from .tools.steps import x\n",
+        "two.py": "",
+        "tools/__init__.py": "",
+        "tools/steps.py": "import mylab_of_tests.tools.far\n",
+        "tools/far.py": "",
+        "tools/other.py": "",
+    }.items():
+        (package / name).write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def of(name: str) -> str:
+        keys.source_digest.cache_clear()
+        return keys.source_digest(f"mylab_of_tests.{name}")
+
+    for edited, changed in {
+        "one.py": True, "two.py": False, "tools/steps.py": True, "tools/far.py": True,
+        "tools/other.py": False,
+    }.items():  # fmt: skip
+        before, whole = of("one"), of("tools")
+        with (package / edited).open("a") as stream:
+            stream.write("y = 2\n")
+        assert (of("one") != before) == changed, edited
+        assert (of("tools") != whole) == edited.startswith("tools/"), edited
+
+
+def test_modules_beside_a_plugin_count_if_it_imports_them(tmp_path: Path):
+    plugin = tmp_path / "mine.py"
+    plugin.write_text("import helper\nimport bench.method\n")
+    for name in ("helper.py", "other.py", "bench.py"):
+        (tmp_path / name).write_text("")
+    found = []
+    for edited in ("helper.py", "other.py", "bench.py"):
+        before = keys.source_digest(str(plugin))
+        (tmp_path / edited).write_text("x = 1\n")
+        keys.source_digest.cache_clear()
+        found.append(keys.source_digest(str(plugin)) != before)
+    assert found == [True, False, False]
+
+
+def test_other_clusterings_change_the_methods_that_use_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    files = {}
+    for name, text in {"with": "from bench import cluster\n", "without": "import numpy\n"}.items():
+        files[name] = tmp_path / f"{name}.py"
+        files[name].write_text(text)
+    before = {name: keys.source_digest(str(path)) for name, path in files.items()}
+    monkeypatch.setattr(keys, "VERSIONS", {"kmeans": 1, "leiden": 2})
+    keys.source_digest.cache_clear()
+    after = {name: keys.source_digest(str(path)) for name, path in files.items()}
+    keys.source_digest.cache_clear()
+    assert {name: before[name] != after[name] for name in files} == {
+        "with": True, "without": False,
+    }  # fmt: skip
+
+
 def test_digest_ignores_order_and_tells_values_apart():
     assert keys.digest({"a": 1, "b": 2}) == keys.digest({"b": 2, "a": 1})
     assert keys.digest({"a": 1}) != keys.digest({"a": 1.5})
