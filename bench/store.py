@@ -146,7 +146,7 @@ class Store:
             made = dataset.made_markers
             facts["made_markers"] = asdict(made) if made else None
             task = [dataset.card.rare_type, facts["train_digest"], facts["made_markers"]]
-            name = digest([LAYOUT, facts["counts_digest"], facts["labels_digest"],
+            name = digest([LAYOUT, facts["info"], facts["counts_digest"], facts["labels_digest"],
                            facts["batch_digest"], dataset.name, *dataset.notes,
                            *(task if any(task) else []),
                            *filter(None, [facts["proteins_digest"]])])  # fmt: skip

@@ -41,6 +41,15 @@ def test_other_code_or_content_is_loaded_again(store: Store, toy_counts, in_memo
     assert other.labels_digest == first.labels_digest
 
 
+def test_equal_counts_of_another_modality_are_another_dataset(store: Store, toy_counts, in_memory):
+    first = store.dataset(in_memory(toy_counts), "code", "memory")
+    other = in_memory(toy_counts)
+    other.card = Card("atac", "in memory", label_key="cell_type")
+    second = store.dataset(other, "edited", "memory")
+    assert [one.info.modality for one in (first, second)] == ["rna", "atac"]
+    assert first.info.modality == store.dataset(in_memory(toy_counts), "code", "m").info.modality
+
+
 def test_what_is_in_the_cache_is_known_without_loading(store: Store, toy_counts, in_memory):
     dataset = in_memory(toy_counts)
     assert store.known(dataset, "code", "memory") is None
