@@ -147,9 +147,9 @@ class _Search:
     def run(self, *, report: bool, umap: bool) -> SearchOutcome:
         """Run studies, then the report jobs, and write what came of it."""
         if self.options.protocol == "holdout":
-            for dataset in {
-                spec.dataset.folder: spec.dataset for spec in self.layout.specs
-            }.values():
+            searched = [spec.dataset for spec in self.layout.specs]
+            fixed = [dataset for _, dataset in self.layout.plain]
+            for dataset in {one.folder: one for one in (*searched, *fixed)}.values():
                 types = Truth(dataset.folder).types
                 make_split(self.store.root, dataset.folder, types, dataset.counts_digest)
         self.driver.open()

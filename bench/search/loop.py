@@ -97,8 +97,7 @@ class Loop:
         fitted = self._fits.get(job.fit_key)
         broken = {} if fitted else self._driver.prepare(self._executor, [job])
         if broken:
-            reason = broken[job.prepared_key]
-            self._end(job, self._driver.spool_failure(job, reason))
+            self._end(job, self._driver.not_prepared(job, broken[job.prepared_key]))
         else:
             self._executor.submit(job, fitted=fitted)
 
@@ -108,10 +107,14 @@ class Loop:
         """Commit a finished trial, then tell the study."""
         self._running.pop(job.study["trial"])
         result = self._driver.take(job, folder, self._display)
-        if result is None:  # cancelled: the trial stays open for the next command
+        if result is not None:
+            self._tell(job, result.status, result.metrics | result.measures, result.reason)
+            return
+        taken = self._driver.tracker.find(job.score_key)
+        if taken is None:  # cancelled: the trial stays open for the next command
             raise KeyboardInterrupt
-        values = result.metrics | result.measures
-        self._tell(job, result.status, values, result.reason)
+        # Another driver that starts now has committed it.
+        self._tell(job, taken.status, taken.values, taken.reason)
 
     def _tell(self, job: Job, status: str, found: Mapping[str, float], reason: str) -> None:
         values: list[float] | None = None

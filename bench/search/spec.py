@@ -11,7 +11,7 @@ from typing import Any
 from bench.config import Settings
 from bench.errors import UsageError
 from bench.jobs import Configured, Job, make_job
-from bench.keys import digest, source_digest
+from bench.keys import digest, preparation_digest, source_digest
 from bench.metrics import metrics, metrics_version
 from bench.search.objective import Objective, check_method, parse_objectives
 from bench.search.samplers import check_pruner, check_sampler
@@ -87,12 +87,22 @@ class Spec:
             "base": self.space.base,
             "space": [repr(dimension) for dimension in self.space.dimensions],
             "data": [self.dataset.counts_digest, labels],
+            "task": self._task(),
             "protocol": [o.protocol, VERSION],
             "objectives": [one.key for one in o.objectives],
             "metrics": metrics_version(self._metrics()),
             "search": [o.sampler, o.pruner, o.seed],
             "fits": [self.settings.threads, self.settings.device],
         }
+
+    def _task(self) -> list[Any]:
+        """Return what a fit or its scores may know of the dataset beyond counts and types."""
+        data, markers = self.dataset, self.dataset.markers
+        lists = {name: list(genes) for name, genes in markers.lists.items()} if markers else {}
+        return [
+            preparation_digest(), data.batch_digest, data.proteins_digest, data.rare_type,
+            data.train_digest, lists,
+        ]  # fmt: skip
 
     def _metrics(self) -> dict[str, Any]:
         names = {one.metric for one in self.options.objectives if one.metric}

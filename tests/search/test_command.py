@@ -287,6 +287,11 @@ def test_several_objectives_give_a_front(go):
 def test_a_method_without_parameters_to_search_is_scored_beside(go):
     outcome = go("tunable,rigid", trials=2)
     assert set(outcome.run.results["method"]) == {"tunable", "tunable·tuned", "rigid"}
+    # Also on a dataset on which nothing is searched.
+    results = go("tunable,rigid", "blobs,blob_peaks", trials=2, results="both").run.results
+    there = results[results["dataset"] == "blob_peaks"].set_index("method")["status"]
+    assert there["rigid"].tolist() == ["done", "done"]
+    assert set(there.drop("rigid")) == {"skipped"}
     with pytest.raises(UsageError, match="nothing to search"):
         go("rigid", trials=2)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -54,6 +55,31 @@ def test_the_default_comes_first_and_nothing_is_repeated(tmp_path):
         params = run(held, 25)
     assert params[0] == Params().resolved()
     assert len({str(one) for one in params}) == 25
+
+
+def test_what_a_fit_or_its_scores_may_know_makes_another_study(store, toy_counts, in_memory):
+    """Trials of one study are ranked together: all of them must rest on the same inputs."""
+    from bench.config import load_settings
+    from bench.jobs import configure
+    from bench.markers import Markers
+    from bench.registry import methods
+    from bench.search.spec import Options, make_spec
+    from bench.selectors import Selected
+
+    settings = load_settings({})
+    (one,), _ = configure([Selected("pca", {}, True)], methods(), settings, [])
+    data = store.dataset(in_memory(toy_counts), "code", "memory")
+    facts = data.facts
+    others = [
+        replace(data, markers=Markers({"a": ("g1",)}, "here")),
+        replace(data, markers=Markers({"a": ("g2",)}, "here")),
+        *(replace(data, facts=facts | {name: "another"})
+          for name in ("batch_digest", "proteins_digest", "train_digest")),
+        replace(data, facts=facts | {"card": facts["card"] | {"rare_type": "a"}}),
+    ]  # fmt: skip
+    names = [make_spec(one, each, Options(trials=2), settings).name for each in (data, *others)]
+    assert len(set(names)) == len(names)
+    assert make_spec(one, data, Options(trials=3), settings).name == names[0]
 
 
 def test_a_resumed_study_goes_on_as_an_uninterrupted_one(tmp_path):

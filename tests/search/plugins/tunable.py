@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from bench.dataset import Card, Dataset
-from bench.method import RNA, Fit, Method
+from bench.method import ATAC, RNA, Fit, Method
 from bench.parameters import Parameters, Search
 
 
@@ -52,6 +52,7 @@ class Tunable(Method):
 class Rigid(Tunable):
     name = "rigid"
     summary = "nothing to search"
+    modalities = frozenset({RNA, ATAC})
     loss_measures = None
 
     class Params(Parameters):
@@ -98,3 +99,8 @@ class Blobs(Dataset):
             kinds[report] = rng.permutation(kinds[report])
         adata.obs["cell_type"] = kinds
         return adata
+
+
+class BlobPeaks(Blobs):
+    name = "blob_peaks"
+    card = Card("atac", "the same as peaks", label_key="cell_type")
