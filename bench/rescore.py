@@ -237,9 +237,8 @@ def _score(
         "log": str(folder / "log.txt"), "threads": settings.threads,
         "plugins": list(settings.plugins),
     }  # fmt: skip
-    return run_limited(
-        "score", payload, Limits(SCORE_SECONDS, settings.memory), cancelled=cancelled
-    )
+    limits = Limits(max(SCORE_SECONDS, settings.timeout), settings.memory)
+    return run_limited("score", payload, limits, cancelled=cancelled)
 
 
 def _take(

@@ -6,10 +6,9 @@ configuration → plan → preparation → jobs → commit → table and report.
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import sys
-import time
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,16 +21,19 @@ from rich.console import Console
 from bench.config import Settings, load_settings
 from bench.display import Display, duration
 from bench.jobs import FAILURES, Job, Plan, write_plan
-from bench.metrics import plugin_metrics
+from bench.metrics import plugin_metrics, stamp
 from bench.plan import Say, build_plan, expected_seconds
 from bench.rescore import add_to_run
-from bench.spool import Result, Spool
+from bench.spool import Refused, Result, Spool
 from bench.store import Store
 
 if TYPE_CHECKING:
+    from threading import Event
+
     import pandas as pd
 
     from bench.execute.local import LocalExecutor
+    from bench.execute.process import Outcome
     from bench.tracking import Committed
 
 _OTHER_DRIVER_SECONDS = 1.0
@@ -134,10 +136,15 @@ class Driver:
         return self.outcome
 
     def _commit_waiting(self) -> None:
+        say = sayer(self.console)
         self.spool.sweep()
         for folder in self.spool.waiting():
-            if self.tracker.commit(folder):
-                self.console.print(f"committed a result of an interrupted run: {folder.name}")
+            try:
+                if self.tracker.commit(folder):
+                    say(f"committed a result of an interrupted run: {folder.name}")
+            except Refused as error:
+                kept = self.spool.set_aside(folder)
+                say(f"not fit for the store, kept in {kept}: {error}")
 
     def _todo(self, known: dict[str, Committed]) -> list[Job]:
         """Return the jobs to run, each key once."""
@@ -199,12 +206,10 @@ class Driver:
 
     def _end_session(self, status: str) -> None:
         counts = Counter(c.status for c in self.tracker.committed().values())
-        path = self.settings.results / f".plan-{os.getpid()}.json"
-        write_plan(self.plan, path)
-        renamed = path.with_name("plan.json")
-        path.replace(renamed)
-        self.tracker.end_session(self._session, status, counts, renamed)
-        renamed.unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(prefix="bench-plan-") as folder:
+            path = Path(folder) / "plan.json"
+            write_plan(self.plan, path)
+            self.tracker.end_session(self._session, status, counts, path)
 
     def _execute(self, todo: list[Job]) -> None:
         from bench.execute.local import LocalExecutor
@@ -230,7 +235,7 @@ class Driver:
         broken = self.prepare(executor, [job for job in todo if job.fit_key not in fits])
         for job in todo:
             if job.prepared_key in broken:
-                self.take(job, self.spool_failure(job, broken[job.prepared_key]), display)
+                self.take(job, self.not_prepared(job, broken[job.prepared_key]), display)
             else:
                 executor.submit(job, partial(self._claim, job), fits.get(job.fit_key))
         elsewhere: list[Job] = []
@@ -240,12 +245,13 @@ class Driver:
             else:
                 self.take(job, folder, display)
         for job in elsewhere:
-            executor.submit(job, partial(self._claim, job, wait=True))
+            claim = partial(self._claim, job, wait=executor.cancelled)
+            executor.submit(job, claim, fits.get(job.fit_key))
         for job, folder in executor.as_completed():
             self.take(job, folder, display)
 
-    def prepare(self, executor: LocalExecutor, todo: list[Job]) -> dict[str, str]:
-        """Prepare each recipe once; returns prepared key → reason for those that failed."""
+    def prepare(self, executor: LocalExecutor, todo: list[Job]) -> dict[str, Outcome]:
+        """Prepare each recipe once; returns prepared key → how it ended for those that failed."""
         needed = {job.prepared_key: job for job in todo}
         missing = [j for key, j in needed.items() if not self.store.prepared_ready(key)]
         broken = {}
@@ -253,26 +259,29 @@ class Driver:
             if ended.status == "cancelled":
                 raise KeyboardInterrupt
             if ended.status != "done":
-                broken[job.prepared_key] = f"preparation: {ended.reason}"
+                broken[job.prepared_key] = ended
         return broken
 
-    def spool_failure(self, job: Job, reason: str) -> Path:
-        """Write the result of a job that could not start; returns its folder in the spool."""
-        work = self.spool.work_folder(job)
-        now = time.time()
-        return self.spool.finish(work, Result(job, "failed", reason, started=now, ended=now))
+    def not_prepared(self, job: Job, ended: Outcome) -> Path:
+        """Write the result of a job whose preparation failed; returns its folder in the spool."""
+        return self.spool.failed(job, f"preparation: {ended.reason}", ended.status)
 
-    def _claim(self, job: Job, *, wait: bool = False) -> bool:
-        """Lock a job against other drivers; false if one has it or has done it meanwhile."""
+    def _claim(self, job: Job, *, wait: Event | None = None) -> bool:
+        """Lock a job against other drivers; false if one has it or has done it meanwhile.
+
+        ``wait``: until the other has done it, or this event is set.
+        """
         from filelock import FileLock, Timeout
 
         folder = self.settings.results / "locks"
         folder.mkdir(exist_ok=True)
         lock = FileLock(folder / f"{job.score_key}.lock", thread_local=False)
-        try:
-            lock.acquire(timeout=-1 if wait else 0, poll_interval=_OTHER_DRIVER_SECONDS)
-        except Timeout:
-            return False
+        while not lock.is_locked:
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                if wait is None or wait.wait(_OTHER_DRIVER_SECONDS):
+                    return False
         self._locks[job.score_key] = lock
         before = self.tracker.find(job.score_key)
         return self._wanted(job, {job.score_key: before} if before else {})
@@ -284,16 +293,26 @@ class Driver:
             # Another driver that starts now may take it for the rest of an interrupted run and
             # commit it first.
             with contextlib.suppress(FileNotFoundError):
-                result = Result.read(folder)
-                result.session = self._session
-                result.write(folder)
-            self.tracker.commit(folder)
+                result = self._commit(job, folder)
             self.outcome.fitted += 1
         lock = self._locks.pop(job.score_key, None)
         if lock is not None:
             lock.release()
         display.ended(job, result)
         return result
+
+    def _commit(self, job: Job, folder: Path) -> Result:
+        """Write a finished job into the store; one that it refuses counts as failed."""
+        try:
+            result = Result.read(folder)
+            result.session = self._session
+            result.write(folder)
+            self.tracker.commit(folder)
+            return result
+        except Refused as error:
+            kept = self.spool.set_aside(folder)
+            reason = f"its result cannot be stored, it is kept in {kept}: {error}"
+            return self._commit(job, self.spool.failed(job, reason))
 
 
 def sayer(console: Console) -> Say:
@@ -317,10 +336,12 @@ def make_report(
     from bench.report import write_report
 
     assert outcome.results is not None
-    keys = sorted({job.score_key for job in outcome.plan.jobs})
+    jobs = [[job.score_key, job.method, job.dataset, job.profile] for job in outcome.plan.jobs]
     left = [[one.method, one.dataset] for one in outcome.plan.left]
     searched = [[one["study"], one["trials"]] for one in studies]
-    folder = settings.results / "reports" / digest([keys, left, *searched])[:8]
+    scored = {name: stamp(one) for name, one in plugin_metrics(settings.plugins).items()}
+    shown = [sorted(jobs), left, searched, scored, umap]
+    folder = settings.results / "reports" / digest(shown)[:8]
     page = folder / "report.html"
     if page.is_file() and not outcome.fitted:
         return page

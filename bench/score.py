@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bench.metrics import Fact, Metric, Missing, PairedTasks, RareTask, metrics
+from bench.progress import key_part
 from bench.seeds import derive
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def score(
         scores.facts |= {"kmeans/k": float(k), "types": float(len(np.unique(true[mask])))}
     scores.clusters["leiden"] = cluster.leiden(points, derive(seed, "score", "leiden"))
     for name, labels in (own_labels or {}).items():
-        key = _own_name(name, scores.clusters)
+        key = key_part(name, {*RESERVED, *scores.clusters})
         scores.clusters[key] = _labels(f"labels '{name}'", labels, len(points))
     scores.facts |= {
         "leiden/n_neighbors": float(cluster.N_NEIGHBORS),
@@ -186,6 +186,9 @@ def _compute(
 
     try:
         result = function(*args, **kw)
+        number, facts = result if isinstance(result, tuple) else (result, {})
+        value = float(number)
+        facts = {f"{key}/{name}": _fact(content) for name, content in facts.items()}
     except Missing as reason:
         scores.missing[key] = str(reason)
         return
@@ -194,12 +197,15 @@ def _compute(
     except Exception as error:  # a faulty third-party metric must not cost the other scores
         scores.missing[key] = f"{type(error).__name__}: {error}".splitlines()[0]
         return
-    value, facts = result if isinstance(result, tuple) else (result, {})
     if not math.isfinite(value):
         scores.missing[key] = f"the metric returned {value}"
         return
-    scores.values[key] = float(value)
-    scores.facts |= {f"{key}/{fact}": content for fact, content in facts.items()}
+    scores.values[key] = value
+    scores.facts |= facts
+
+
+def _fact(content: Any) -> Fact:
+    return content if isinstance(content, str) else float(content)
 
 
 def _points(embedding: Any) -> np.ndarray:
@@ -245,11 +251,3 @@ def _mask(only: np.ndarray | None, n_cells: int) -> np.ndarray:
     if mask.dtype != bool or mask.shape != (n_cells,) or not mask.any():
         raise ValueError(f"only: expected {n_cells} booleans, at least one of them true")
     return mask
-
-
-def _own_name(name: str, taken: Mapping[str, Any]) -> str:
-    """Return a name for a method's own clustering that fits into a key and is free."""
-    key = re.sub(r"[^\w.-]+", "_", name) or "own"
-    while key in RESERVED or key in taken:
-        key = f"own_{key}"
-    return key

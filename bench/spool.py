@@ -6,14 +6,25 @@ under a temporary name and renamed. Whatever lies here is committed on the next 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import platform
 import shutil
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.errors import DataError
 from bench.jobs import Job
+
+SCORING = "scoring: "
+"""Begins the reason of a job whose fit is done and kept, and whose scores failed."""
+
+
+class Refused(DataError):
+    """A result that cannot be read, or that the store does not take."""
 
 
 @dataclass
@@ -42,15 +53,28 @@ class Result:
     """Seconds of each process, for ``benchmarks/overhead.py``."""
 
     def write(self, folder: Path) -> None:
-        """Write ``result.json``."""
-        content = asdict(self)
-        (folder / "result.json").write_text(json.dumps(content, indent=1))
+        """Write ``result.json``, whole or not at all."""
+        text = json.dumps(asdict(self), indent=1, default=_plain)
+        partial = folder / f".result.{os.getpid()}.json"
+        partial.write_text(text)
+        partial.replace(folder / "result.json")
 
     @classmethod
     def read(cls, folder: Path) -> Result:
-        """Inverse of :meth:`write`."""
-        content = json.loads((folder / "result.json").read_text())
-        return cls(**{**content, "job": Job.from_dict(content["job"])})
+        """Inverse of :meth:`write`; raises ``Refused`` for a file that is none of its kind."""
+        path = folder / "result.json"
+        try:
+            content = json.loads(path.read_text())
+            return cls(**{**content, "job": Job.from_dict(content["job"])})
+        except (ValueError, KeyError, TypeError) as error:
+            raise Refused(f"{path} cannot be read: {type(error).__name__}: {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    """Return a NumPy number as one of Python."""
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"a {type(value).__name__} cannot be kept; expected a number or text")
 
 
 class Spool:
@@ -62,7 +86,7 @@ class Spool:
 
     def work_folder(self, job: Job) -> Path:
         """Return a fresh folder to compute in; its name shows the process that owns it."""
-        folder = self.root / f".{job.score_key}.{os.getpid()}"
+        folder = self.root / f".{job.score_key}.{platform.node()}.{os.getpid()}"
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "artifacts").mkdir(parents=True)
         return folder
@@ -76,16 +100,37 @@ class Spool:
         work.rename(target)
         return target
 
+    def failed(
+        self, job: Job, reason: str, status: str = "failed", *, started: float | None = None
+    ) -> Path:
+        """Make a waiting result of a job that came to nothing; returns its folder."""
+        now = time.time()
+        result = Result(job, status, reason, started=started or now, ended=now)
+        return self.finish(self.work_folder(job), result)
+
     def waiting(self) -> list[Path]:
         """Return the folders of results to commit, oldest first."""
-        found = [p for p in self.root.iterdir() if not p.name.startswith(".")]
-        return sorted(found, key=lambda path: path.stat().st_mtime)
+        found = []
+        for path in self.root.iterdir():
+            if not path.name.startswith("."):
+                with contextlib.suppress(FileNotFoundError):  # another driver commits it
+                    found.append((path.stat().st_mtime, path))
+        return [path for _, path in sorted(found)]
+
+    def set_aside(self, folder: Path) -> Path:
+        """Move a result that cannot be committed out of the way; returns where it is kept."""
+        target = self.root.with_name("refused") / f"{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        target.parent.mkdir(exist_ok=True)
+        shutil.rmtree(target, ignore_errors=True)
+        return folder.rename(target)
 
     def sweep(self) -> None:
-        """Remove work folders whose process is gone."""
+        """Remove work folders of this machine whose process is gone."""
         import psutil
 
         for path in self.root.glob(".*"):
-            owner = path.name.rpartition(".")[2]
-            if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            named, _, owner = path.name.rpartition(".")
+            host = named.split(".", 2)[2:]  # none in a folder of an earlier version
+            here = host in ([], [platform.node()])
+            if here and owner.isdigit() and not psutil.pid_exists(int(owner)):
                 shutil.rmtree(path, ignore_errors=True)

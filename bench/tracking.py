@@ -23,7 +23,8 @@ from bench.config import Settings
 from bench.errors import StoreError
 from bench.jobs import FAILURES
 from bench.moved import renew_addresses
-from bench.spool import Result
+from bench.progress import key_part
+from bench.spool import SCORING, Refused, Result
 from bench.tracked import TAG_CHARACTERS, common_tags, cut, job_tags, read_json, row_of
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -121,12 +122,16 @@ class Tracker:
         return {run.data.tags["score_key"]: _committed(run) for run in self._jobs()}
 
     def fits(self) -> dict[str, Path]:
-        """Return the artifact folders of finished fits on this machine, by fit key."""
+        """Return the artifact folders of finished fits on this machine, by fit key.
+
+        Those whose scores failed are among them: a fit is not repeated for that.
+        """
         found = {}
         for run in self._jobs(trials=True):
-            folder = self.artifact_folder(run)
-            if run.data.tags["status"] == "done" and folder is not None:
-                found[run.data.tags["fit_key"]] = Path(folder)
+            folder, tags = self.artifact_folder(run), run.data.tags
+            fitted = tags["status"] == "done" or tags.get("reason", "").startswith(SCORING)
+            if fitted and folder is not None:
+                found[tags["fit_key"]] = Path(folder)
         return found
 
     def find(self, score_key: str) -> Committed | None:
@@ -250,26 +255,44 @@ class Tracker:
     def commit(self, folder: Path) -> str | None:
         """Write a spooled result into the store and remove it from the spool.
 
-        Returns the run's id, or ``None`` if another driver has committed it already.
+        Returns the run's id, or ``None`` if another driver has committed it already. Raises
+        ``Refused`` for a result that cannot be read or that MLflow takes for wrong.
         """
         with self.lock:
             if not folder.is_dir():
                 return None
-            result = Result.read(folder)
+            try:
+                result = Result.read(folder)
+            except FileNotFoundError as error:
+                raise Refused(f"{folder} is no result: {error.strerror}: result.json") from None
             key = result.job.score_key
-            for broken in self._search(
-                f"tags.score_key = '{key}' and attributes.status = 'RUNNING'"
-            ):
-                self._client.delete_run(broken.info.run_id)
+            self._drop_begun(key)
             before = self.find(key)
             if before is not None and before.status == "done":
                 shutil.rmtree(folder)
                 return None
-            run_id = self._write(result, folder)
+            run_id = self._write_or_refuse(result, folder)
             if before is not None:
                 self._client.set_tag(before.run_id, "superseded_by", run_id)
             shutil.rmtree(folder)
             return run_id
+
+    def _write_or_refuse(self, result: Result, folder: Path) -> str:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._write(result, folder)
+        except MlflowException as error:
+            if error.error_code != "INVALID_PARAMETER_VALUE":
+                raise
+            self._drop_begun(result.job.score_key)
+            raise Refused(" ".join(str(error).split())[:500]) from None
+
+    def _drop_begun(self, score_key: str) -> None:
+        """Delete what a killed driver has begun to write."""
+        begun = f"tags.score_key = '{score_key}' and attributes.status = 'RUNNING'"
+        for run in self._search(begun):
+            self._client.delete_run(run.info.run_id)
 
     def _write(self, result: Result, folder: Path) -> str:
         from mlflow.entities import Metric, Param
@@ -285,9 +308,11 @@ class Tracker:
         now = int(result.ended * 1000)
         values = result.measures | result.metrics
         metrics = [Metric(k, float(v), now, 0) for k, v in values.items() if math.isfinite(v)]
+        taken: set[str] = set()
         for name, (steps, curve) in result.curves.items():
+            taken.add(key := key_part(name, taken, other="curve"))
             metrics += [
-                Metric(f"epoch/{name}", float(value), now, int(step))
+                Metric(f"epoch/{key}", float(value), now, int(step))
                 for step, value in zip(steps, curve, strict=True)
             ]
         params = [Param(name, str(value)) for name, value in job.params.items()]

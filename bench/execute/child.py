@@ -96,8 +96,8 @@ def fit(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     return {
         "seconds": seconds,
         "cpu_seconds": cpu_seconds,
-        "n_parameters": result.n_parameters,
-        "notes": dict(result.notes),
+        "n_parameters": None if result.n_parameters is None else int(result.n_parameters),
+        "notes": {str(name): str(text) for name, text in result.notes.items()},
         "curves": {
             name: [curves.steps[name], values] for name, values in curves.values.items()
         },

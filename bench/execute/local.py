@@ -14,13 +14,14 @@ from typing import Any
 from bench.execute.process import Limits, Outcome, run_limited, warm_up
 from bench.jobs import Job
 from bench.progress import held_out_loss
-from bench.spool import Result, Spool
+from bench.spool import SCORING, Result, Spool
 
 SCORE_SECONDS = 1800.0
-"""Limit of a score process."""
+"""Limit of a score process, unless a fit may take longer."""
 PREPARE_SECONDS = 7200.0
-"""Limit of a preparation."""
+"""Limit of a preparation, likewise."""
 _LOG_CHARACTERS = 3600
+_HEARD_SECONDS = 2.0
 
 Progress = Callable[[Job, dict[str, Any]], str | None]
 """Hears the news of a running job; a text it returns stops the job as ``pruned``."""
@@ -75,6 +76,11 @@ class LocalExecutor:
             for future in ended:
                 yield self._futures.pop(future), future.result()
 
+    @property
+    def cancelled(self) -> threading.Event:
+        """Set once :meth:`cancel` was called."""
+        return self._cancelled
+
     def cancel(self) -> None:
         """Drop what is queued and end what runs."""
         self._cancelled.set()
@@ -89,16 +95,24 @@ class LocalExecutor:
             "cache": str(self._cache), "dataset_folder": job.dataset_folder, "recipe": job.recipe,
             "prepared_key": job.prepared_key, "threads": job.threads,
         }  # fmt: skip
-        limits = Limits(PREPARE_SECONDS, job.memory)
+        limits = Limits(max(PREPARE_SECONDS, job.timeout), job.memory)
         return run_limited("prepare", payload, limits, cancelled=self._cancelled)
 
     def _run(self, job: Job, before: Callable[[], bool], fitted: Path | None) -> Path | None:
         if self._cancelled.is_set() or not before():
             return None
-        return run_job(
-            job, self._cache, self._spool, cancelled=self._cancelled, fitted=fitted,
-            on_progress=lambda news: self._progress(job, news),
-        )  # fmt: skip
+        started = time.time()
+        try:
+            return run_job(
+                job, self._cache, self._spool, cancelled=self._cancelled, fitted=fitted,
+                on_progress=lambda news: self._progress(job, news),
+            )  # fmt: skip
+        except Exception as error:  # nothing that comes of one job may end the others
+            # A signal to the whole group can end the server of processes before it is heard here.
+            if self._cancelled.wait(_HEARD_SECONDS):
+                return None
+            reason = f"{type(error).__name__}: {error}"
+            return self._spool.failed(job, reason, started=started)
 
 
 def run_job(
@@ -138,7 +152,7 @@ def run_job(
         _take_fit(result, ended)
     if ended.status == "done":
         payload.pop("knowledge")
-        limits = Limits(SCORE_SECONDS, job.memory)
+        limits = Limits(max(SCORE_SECONDS, job.timeout), job.memory)
         ended = run_limited("score", payload, limits, cancelled=cancelled)
         _take_score(result, ended)
     if ended.status == "cancelled":
@@ -185,7 +199,7 @@ def _take_score(result: Result, outcome: Outcome) -> None:
     result.stages["score process"] = outcome.seconds
     if outcome.status != "done":
         result.status = outcome.status
-        result.reason = f"scoring: {outcome.reason}"
+        result.reason = f"{SCORING}{outcome.reason}"
         return
     value = outcome.value
     result.metrics, result.missing = value["metrics"], value["missing"]

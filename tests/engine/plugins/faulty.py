@@ -118,6 +118,22 @@ class WrongShape(Noop):
         return Fit(np.zeros((3, 2)))
 
 
+class OddNames(Noop):
+    """Sound, but its names are none that MLflow takes, and its numbers are NumPy's."""
+
+    name = "odd_names"
+
+    def fit(self, data, context):
+        import numpy as np
+
+        context.report(1, 1, **{"CD4+ (naive): loss": 0.5, "a/../b": 1.0, "a+..+b": 2.0})
+        fit = super().fit(data, context)
+        fit.n_parameters = np.prod((3, 4))
+        fit.notes = {"chosen": np.int64(3)}
+        fit.labels = {"k=5 (auto)": np.arange(data.n_obs) % 5}
+        return fit
+
+
 class Told(Noop):
     """Says what it was told, as its embedding."""
 

@@ -1,0 +1,183 @@
+"""Results that the store does not take, and jobs that end outside their fit."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from bench.execute.process import Outcome, run_limited
+from bench.spool import Refused, Result, Spool
+from bench.tracking import Tracker
+
+
+def statuses(outcome: Any) -> dict[str, str]:
+    return dict(zip(outcome.results["method"], outcome.results["status"], strict=True))
+
+
+@pytest.fixture
+def ends(monkeypatch: pytest.MonkeyPatch):
+    """Let the processes of one kind end as told, the others as they do."""
+
+    def let(kind: str, outcome: Outcome) -> None:
+        def limited(function: str, *args: Any, **more: Any) -> Outcome:
+            return outcome if function == kind else run_limited(function, *args, **more)
+
+        monkeypatch.setattr("bench.execute.local.run_limited", limited)
+
+    return let
+
+
+def test_names_that_mlflow_refuses_are_kept_in_another_form(bench_run, flags):
+    from bench.config import load_settings
+
+    outcome = bench_run("odd_names,noop")
+    assert statuses(outcome) == {"odd_names": "done", "noop": "done"}
+    row = outcome.results.set_index("method").loc["odd_names"]
+    assert row["n_parameters"] == 12
+    assert json.loads(row["notes"])["chosen"] == "3"
+    assert row["k_5_auto_/n_clusters"] == 5
+    curves = Tracker(load_settings({"results": flags["results"]})).curves([row["run_id"]])
+    found = {one["name"]: one["value"] for one in curves}
+    assert found.pop("loss") == 1
+    assert found == {"CD4_naive_loss": 0.5, "a_.._b": 1.0, "curve_a_.._b": 2.0}
+    kept = json.loads((Path(row["artifacts"]) / "result.json").read_text())
+    assert set(kept["curves"]) == {"CD4+ (naive): loss", "a/../b", "a+..+b", "loss"}
+
+
+def test_what_lies_unreadable_in_the_spool_is_set_aside(bench_run, flags):
+    left, empty = (flags["results"] / "spool" / name for name in ("0123", "4567"))
+    for folder in (left, empty):
+        folder.mkdir(parents=True)
+    (left / "result.json").write_text('{"job": ')
+    outcome = bench_run("noop")
+    assert statuses(outcome) == {"noop": "done"}
+    assert outcome.text.count("not fit for the store, kept in") == 2
+    assert not left.exists()
+    kept, other = sorted((flags["results"] / "refused").iterdir())
+    assert (kept / "result.json").read_text() == '{"job": '
+    assert list(other.iterdir()) == []
+
+
+def test_a_result_that_mlflow_takes_for_wrong_fails_its_job_only(
+    bench_run, flags, monkeypatch: pytest.MonkeyPatch
+):
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+
+    write = Tracker._write
+
+    def refuse(self: Tracker, result: Result, folder: Path) -> str:
+        run = write(self, result, folder)
+        if result.job.method == "noop" and result.status == "done":
+            self._client.update_run(run, status="RUNNING")  # as one that was half written
+            raise MlflowException("no such value", INVALID_PARAMETER_VALUE)
+        return run
+
+    monkeypatch.setattr(Tracker, "_write", refuse)
+    outcome = bench_run("noop,told")
+    assert statuses(outcome) == {"noop": "failed", "told": "done"}
+    reason = outcome.results.set_index("method")["reason"]["noop"]
+    assert "cannot be stored" in reason
+    assert "no such value" in reason
+    (kept,) = (flags["results"] / "refused").iterdir()
+    assert (kept / "artifacts" / "embedding.parquet").is_file()
+    assert len(outcome.results) == 2
+
+
+def test_a_fit_whose_scores_failed_is_not_repeated(bench_run, ends):
+    ends("score", Outcome("timeout", "longer than the limit"))
+    first = bench_run("slow[seconds=1]").results.iloc[0]
+    assert (first["status"], first["reason"]) == ("timeout", "scoring: longer than the limit")
+    assert first["seconds"] >= 1
+    ends("fit", Outcome("failed", "fitted again"))
+    again = bench_run("slow[seconds=1]", retry="timeout").results.iloc[0]
+    assert again["status"] == "done"
+    assert again["seconds"] == first["seconds"]
+
+
+def test_a_preparation_out_of_memory_is_no_other_failure(bench_run, ends, cache):
+    from shutil import rmtree
+
+    rmtree(cache / "prepared")
+    ends("prepare", Outcome("oom", "more than the limit"))
+    row = bench_run("noop").results.iloc[0]
+    assert (row["status"], row["reason"]) == ("oom", "preparation: more than the limit")
+
+
+def test_an_error_of_the_harness_in_one_job_spares_the_others(
+    bench_run, monkeypatch: pytest.MonkeyPatch
+):
+    from bench.execute import local
+
+    take = local._take_fit
+
+    def fails(result: Result, ended: Outcome) -> None:
+        if result.job.method == "noop":
+            raise RuntimeError("a bug")
+        take(result, ended)
+
+    monkeypatch.setattr(local, "_take_fit", fails)
+    outcome = bench_run("noop,told")
+    assert statuses(outcome) == {"noop": "failed", "told": "done"}
+    assert outcome.results.set_index("method")["reason"]["noop"] == "RuntimeError: a bug"
+
+
+def test_the_spool_leaves_what_others_are_at(tmp_path: Path):
+    spool = Spool(tmp_path / "spool")
+    gone = 2**22 + 1  # above the largest process number
+    for name in (f".1.elsewhere.{gone}", f".2.{gone}"):
+        (spool.root / name).mkdir()
+    spool.sweep()
+    assert [path.name for path in spool.root.iterdir()] == [f".1.elsewhere.{gone}"]
+    (spool.root / "result.json").write_text("{")
+    with pytest.raises(Refused, match=r"result\.json cannot be read: JSONDecodeError"):
+        Result.read(spool.root)
+
+
+def test_an_interrupt_ends_the_wait_for_another_driver(bench_run, flags):
+    from rich.console import Console
+
+    from bench.config import load_settings
+    from bench.jobs import Plan
+    from bench.run import Driver
+    from bench.store import Store
+
+    bench_run("noop")
+    settings = load_settings({key: flags[key] for key in ("results", "cache_dir")})
+    driver = Driver(settings, Store(settings.cache_dir), Plan(), Console())
+    driver.open()
+    job = Result.read(Path(driver.tracker.rows()[0]["artifacts"])).job
+    stop, answers = threading.Event(), []
+    with FileLock(settings.results / "locks" / f"{job.score_key}.lock", thread_local=False):
+        assert not driver._claim(job)
+        waits = threading.Thread(target=lambda: answers.append(driver._claim(job, wait=stop)))
+        waits.start()
+        time.sleep(0.2)
+        assert waits.is_alive()
+        stop.set()
+        waits.join(30)
+    assert answers == [False]
+
+
+def test_a_page_shows_what_was_asked_for(bench_run, monkeypatch: pytest.MonkeyPatch):
+    """The same fits under another profile, name or with a metric of a plugin: another page."""
+    written: list[Path] = []
+
+    def write(table: Any, folder: Path, *args: Any, **more: Any) -> None:
+        folder.mkdir(parents=True)
+        (folder / "report.html").write_text("")
+        written.append(folder)
+
+    monkeypatch.setattr("bench.report.write_report", write)
+    bench_run("slow[seconds=0]", report=True)
+    bench_run("slow[seconds=0]", report=True)
+    assert len(written) == 1
+    bench_run("slow[seconds=0]", report=True, profile="quick")
+    bench_run("slow[seconds=0.0]", report=True)
+    assert len(set(written)) == 3
