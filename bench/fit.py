@@ -300,7 +300,7 @@ def _write(
         files["result.h5ad"] = f"all of it as AnnData (X prepared; layers {layers})"
     if hasattr(fitted.method, "save"):
         (folder / "model").mkdir()
-        fitted.method.save(folder / "model")
+        fitted.save(folder / "model")
         files["model/"] = "the fitted model"
     return files
 
