@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -10,20 +13,10 @@ __all__ = ["estimator", "load_results", "run"]
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.estimator import Estimator
+    from bench.estimator import estimator
     from bench.run import run
 
-
-def estimator(name: str, **params: Any) -> Estimator:
-    """Return a method as a plain estimator: ``bench.estimator("vae", n_latent=16).fit(adata)``.
-
-    Raises ``UsageError`` for an unknown name or parameter.
-    """
-    from bench.estimator import Estimator
-    from bench.registry import methods
-
-    cls = methods().get(name)
-    return Estimator(cls(cls.Params.build(params, owner=name)))
+_NAMED_LIKE_THEIR_MODULE = ("estimator", "run")
 
 
 def load_results(results: str = "results", **options: Any) -> pd.DataFrame:
@@ -34,8 +27,25 @@ def load_results(results: str = "results", **options: Any) -> pd.DataFrame:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "run":
-        from bench.run import run
-
-        return run
+    if name in _NAMED_LIKE_THEIR_MODULE:
+        return getattr(import_module(f"bench.{name}"), name)
     raise AttributeError(f"module 'bench' has no attribute '{name}'")
+
+
+class _Callable(ModuleType):
+    """A module that is called like the function of its name."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return getattr(self, self.__name__.rpartition(".")[2])(*args, **options)
+
+
+class _Package(ModuleType):
+    """Keeps ``bench.run(...)`` working: importing a module puts it in its function's place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _NAMED_LIKE_THEIR_MODULE and isinstance(value, ModuleType):
+            value.__class__ = _Callable
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from bench.errors import UsageError
+from bench.errors import DataError, UsageError
 from bench.markers import among
 from bench.method import RNA, Context, Knowledge, Method
-from bench.pairs import cells_of, describe_data, prepare_data
+from bench.pairs import PARTS, cells_of, describe_data, is_paired, prepare_data
 from bench.progress import Curves, Listener
 from bench.stored import proteins_of
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from anndata import AnnData
     from mudata import MuData
+
+_FEATURES = "features.json"
+_SHOWN = 3
+
+
+def estimator(name: str, **params: Any) -> Estimator:
+    """Return a method as a plain estimator: ``bench.estimator("vae", n_latent=16).fit(adata)``.
+
+    Raises ``UsageError`` for an unknown name or parameter.
+    """
+    from bench.registry import methods
+
+    cls = methods().get(name)
+    return Estimator(cls(cls.Params.build(params, owner=name)))
 
 
 class Estimator:
@@ -29,6 +45,8 @@ class Estimator:
 
     def __init__(self, method: Method) -> None:
         self.method = method
+        self._features: dict[str, list[str]] | None = None
+        """Features of the training cells by part (``""`` if there is one matrix), if known."""
 
     def fit(
         self,
@@ -100,14 +118,102 @@ class Estimator:
             self.fit_.notes["markers"] = missing
         self.prepared_, self.curves_, self.steps_ = prepared, curves.values, curves.steps
         self.embedding_, self.labels_ = self.fit_.embedding, self.fit_.labels
+        self._features = {part: list(names) for part, names in _features(prepared).items()}
         return self
 
     def transform(self, prepared: AnnData | MuData) -> np.ndarray:
         """Return the embedding of new cells, prepared like the training cells.
 
-        Raises ``UsageError`` if the method has no ``transform``.
+        Raises ``UsageError`` if the method has no ``transform``, and ``DataError`` if the cells
+        have other features than the training cells, or the same in another order.
         """
-        function: Any = getattr(self.method, "transform", None)
+        function = self._function("transform", "embed new cells")
+        self._check_features(prepared)
+        embedding: np.ndarray = function(prepared)
+        return embedding
+
+    def impute(self, prepared: AnnData) -> np.ndarray:
+        """Return the expected value of each entry, (cells, features), of cells prepared alike.
+
+        Raises ``UsageError`` if the method has no ``impute``, and ``DataError`` as
+        :meth:`transform`.
+        """
+        function = self._function("impute", "impute")
+        self._check_features(prepared)
+        imputed: np.ndarray = function(prepared)
+        return imputed
+
+    def save(self, path: Path) -> None:
+        """Write the fitted method and the names of its features into the folder ``path``.
+
+        Raises ``UsageError`` if the method has no ``save``.
+        """
+        self._function("save", "be saved")(path)
+        (path / _FEATURES).write_text(json.dumps(self._features) + "\n")
+
+    def load(self, path: Path) -> Self:
+        """Read what :meth:`save` wrote; the parameters must be the same.
+
+        What the method's own ``save`` wrote has no names of features: new cells are then checked
+        only if the method does so itself. Raises ``UsageError`` if the method has no ``load``.
+        """
+        self._function("load", "be loaded")(path)
+        names = path / _FEATURES
+        self._features = json.loads(names.read_text()) if names.is_file() else None
+        return self
+
+    def _function(self, name: str, what: str) -> Any:
+        """Return a function that not every method has; raises ``UsageError`` if it is missing."""
+        function: Any = getattr(self.method, name, None)
         if function is None:
-            raise UsageError(f"{self.method.name} cannot embed new cells: it has no transform.")
-        return function(prepared)
+            raise UsageError(f"{self.method.name} cannot {what}: it has no {name}.")
+        return function
+
+    def _check_features(self, data: AnnData | MuData) -> None:
+        """Raise ``DataError`` unless the cells have the features of the training cells."""
+        if self._features is None:
+            return
+        given = _features(data)
+        if given.keys() != self._features.keys():
+            kinds = ["paired data" if len(one) > 1 else "one matrix"
+                     for one in (given, self._features)]  # fmt: skip
+            raise DataError(
+                f"{self.method.name}: the new cells are {kinds[0]}, the training cells were "
+                f"{kinds[1]}; give the same."
+            )
+        for part, known in self._features.items():
+            if list(given[part]) != known:
+                other = f"other {part} features" if part else "other features"
+                raise DataError(
+                    f"{self.method.name}: the new cells have {other} ({len(given[part])}) than "
+                    f"the training cells ({len(known)}): {_difference(given[part], known)}; "
+                    "select and order them alike."
+                )
+
+
+def _features(data: AnnData | MuData) -> dict[str, pd.Index]:
+    """Return the names of the features by part, ``""`` for a single matrix."""
+    if is_paired(data):
+        return {part: data[part].var_names for part in PARTS}
+    return {"": cells_of(data).var_names}
+
+
+def _difference(given: pd.Index, known: list[str]) -> str:
+    """Return how two lists of features differ: by their names, else by their order."""
+    have, wanted = set(given), set(known)
+    missing = [name for name in known if name not in have]
+    new = [name for name in given if name not in wanted]
+    if missing or new:
+        parts = [f"{len(names)} are {how} ({_some(names)})"
+                 for names, how in ((missing, "missing"), (new, "new")) if names]  # fmt: skip
+        return ", ".join(parts)
+    apart = [pair for pair in zip(given, known, strict=False) if pair[0] != pair[1]]
+    if not apart:
+        return "some stand there more than once"
+    first = f"'{apart[0][0]}' in place of '{apart[0][1]}'"
+    return f"the same in another order, {len(apart)} places differ, first {first}"
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:_SHOWN])
+    return shown + (", ..." if len(names) > _SHOWN else "")

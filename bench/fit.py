@@ -159,7 +159,7 @@ def fit_file(
         about |= {"seconds": seconds, "resumed": resume, "scores": scores.values}
         result = _annotated(fitted, scores, adata, card.label_key, impute=impute)
         files = _finish(
-            folder, about, fitted, result, scores, adata.var_names, say,
+            folder, about, fitted, result, scores, adata, say,
             label_key=card.label_key if umap else None, name=dataset.name,
         )  # fmt: skip
     return Fitted(folder, files, scores, seconds)
@@ -167,24 +167,21 @@ def fit_file(
 
 def _finish(
     folder: Path, about: dict[str, Any], fitted: Estimator, result: Any, scores: Scores,
-    features: pd.Index, say: Say, *, name: str, label_key: str | None,
+    adata: AnnData | MuData, say: Say, *, name: str, label_key: str | None,
 ) -> dict[str, str]:  # fmt: skip
     """Write everything and put it in the place of earlier results; ``label_key``: of the picture.
 
     Without one nothing is drawn.
     """
-    import pandas as pd
-
     method = fitted.method.name
     with replacing(folder, _NOTE) as partial:
         files = _write(partial, name, fitted, result, scores, say)
-        kept = pd.DataFrame({"kept": features.isin(result.var_names)}, features)
-        kept.to_csv(partial / "features.csv", index_label="feature")
-        files["features.csv"] = f"{kept['kept'].sum()} of {len(kept)} features kept by the method"
+        files |= _write_kept(partial, "feature", adata.var_names, result.var_names)
+        files |= _write_kept(partial, "cell", adata.obs_names, result.obs_names)
         if label_key is not None:
             say("drawing the UMAP")
             os.environ.setdefault("NUMBA_CACHE_DIR", str(default_cache() / "numba"))
-            files |= _picture(partial, result, method, label_key)
+            files |= _picture(partial, result, method, label_key, say)
         files[_NOTE] = "parameters, seed, scores"
         content = about | {"notes": fitted.fit_.notes, "files": sorted(files)}
         (partial / _NOTE).write_text(json.dumps(content, indent=1, default=str) + "\n")
@@ -303,7 +300,7 @@ def _write(
         files["result.h5ad"] = f"all of it as AnnData (X prepared; layers {layers})"
     if hasattr(fitted.method, "save"):
         (folder / "model").mkdir()
-        fitted.method.save(folder / "model")
+        fitted.save(folder / "model")
         files["model/"] = "the fitted model"
     return files
 
@@ -343,6 +340,15 @@ def _write_tables(
     return files
 
 
+def _write_kept(folder: Path, what: str, given: pd.Index, kept: pd.Index) -> dict[str, str]:
+    """Write which features or cells of the file the method kept, ``features.csv`` or the like."""
+    import pandas as pd
+
+    table = pd.DataFrame({"kept": given.isin(kept)}, given)
+    table.to_csv(folder / f"{what}s.csv", index_label=what)
+    return {f"{what}s.csv": f"{table['kept'].sum()} of {len(table)} {what}s kept by the method"}
+
+
 def _write_imputed(folder: Path, fitted: Estimator, result: AnnData, say: Say) -> dict[str, str]:
     import pandas as pd
 
@@ -359,11 +365,21 @@ def _write_imputed(folder: Path, fitted: Estimator, result: AnnData, say: Say) -
     return {"imputed.csv.gz": f"imputed matrix, {size}"}
 
 
-def _picture(folder: Path, result: AnnData, method: str, label_key: str) -> dict[str, str]:
-    """Draw the cells by type (if known) and by cluster; a picture is never a reason to fail."""
+def _picture(
+    folder: Path, result: AnnData, method: str, label_key: str, say: Say
+) -> dict[str, str]:
+    """Draw the cells by type (if known) and by cluster.
+
+    A picture is never a reason to fail: where there is none, such as of cells that are all at one
+    point, it is said why.
+    """
     from bench.reports.picture import draw
 
     columns = [name for name in (label_key, "leiden", "kmeans") if name and name in result.obs]
     panels = {name: result.obs[name].astype(str).to_numpy() for name in columns[:2]}
-    names = draw(result.obsm[f"X_{method}"], panels, folder / "umap", title=method)
+    try:
+        names = draw(result.obsm[f"X_{method}"], panels, folder / "umap", title=method)
+    except ValueError as error:
+        say(f"no picture: {' '.join(str(error).split())}")
+        return {}
     return dict.fromkeys(names, "cells coloured by " + " and ".join(panels))

@@ -166,14 +166,17 @@ def conformance(name: str, plugins: tuple[str, ...], console: Console) -> bool:
     ] or [registry.entry(name)]
     good = True
     for entry in wanted:
-        passed = 0
+        passed = without = 0
         for finding in findings(registry.get(entry.name)):
             passed += finding.status == "passed"
+            without += finding.status == "not applicable"
             if finding.status != "passed":
                 text = f"{entry.name}: {finding.check} {finding.status}: {finding.reason}"
                 console.print(text, markup=False, highlight=False)
             good &= finding.status != "failed"
-        console.print(f"{entry.name}: {passed} of {len(CHECKS)} checks passed", highlight=False)
+        rest = f", {without} not applicable" if without else ""
+        text = f"{entry.name}: {passed} of {len(CHECKS)} checks passed{rest}"
+        console.print(text, highlight=False)
     return good
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -13,11 +13,11 @@ from pydantic import Field
 
 from bench.errors import Pruned
 from bench.listing import conformance
-from bench.method import RNA, Fit, Method
+from bench.method import ATAC, RNA, Fit, Method
 from bench.parameters import Parameters, Search
 from bench.recipe import Recipe, log_normalized
 from bench.registry import methods
-from bench.testing import CHECKS, Check, Excepted, check_method, run_check
+from bench.testing import CHECKS, Check, NotApplicable, check_method, run_check
 
 SLOW = {"wnn"}
 """Methods whose libraries compile for a minute in each process."""
@@ -30,8 +30,7 @@ NAMES = [
 @pytest.mark.parametrize("check", CHECKS, ids=str)
 @pytest.mark.parametrize("name", NAMES)
 def test_methods_conform(name: str, check: Check):
-    with contextlib.suppress(Excepted):
-        run_check(methods().get(name), check)
+    run_check(methods().get(name), check)
 
 
 class Sound(Method):
@@ -220,6 +219,15 @@ def stops_when_pruned(cls: Any) -> None:
 
 
 def new_cells_consistent(cls: Any) -> None:
+    def fit(self: Any, data: Any, context: Any) -> Fit:
+        done = Sound.fit(self, data, context)
+        done.embedding[0] *= 2
+        return done
+
+    cls.fit = fit
+
+
+def new_cells_independent(cls: Any) -> None:
     def transform(self: Any, data: Any) -> Any:
         embedding = Sound.transform(self, data)
         return embedding / np.abs(embedding).max()
@@ -242,11 +250,140 @@ def beats_the_negative_control(cls: Any) -> None:
     cls.transform = transform
 
 
+BY_NAME = {check.name: check for check in CHECKS}
 FAULTS = {
     name: value
     for name, value in globals().items()
     if callable(value) and name in {check.name for check in CHECKS}
 }
+
+
+def passes(cls: type[Method], name: str) -> bool:
+    """Return whether a check passes; a check that does not apply would skip the test instead."""
+    try:
+        run_check(cls, BY_NAME[name])
+    except NotApplicable:
+        return False
+    return True
+
+
+def obs_value(data: Any) -> None:
+    data.obs.loc[data.obs_names[3], "size_factor"] = 9.0
+
+
+def obs_column(data: Any) -> None:
+    data.obs["mine"] = 1
+
+
+def var_column(data: Any) -> None:
+    data.var["mine"] = 1
+
+
+def var_names(data: Any) -> None:
+    data.var_names = [f"{name}x" for name in data.var_names]
+
+
+def new_layer(data: Any) -> None:
+    data.layers["mine"] = data.X.copy()
+
+
+def lost_layer(data: Any) -> None:
+    del data.layers["counts"]
+
+
+def row_pointers(data: Any) -> None:
+    data.X.indptr[1] = data.X.indptr[2]
+
+
+def other_matrix(data: Any) -> None:
+    data.X = data.X * 2
+
+
+def new_embedding(data: Any) -> None:
+    data.obsm["mine"] = np.ones((data.n_obs, 2))
+
+
+def unstructured(data: Any) -> None:
+    data.uns["mine"] = 1
+
+
+WRITES = [
+    obs_value, obs_column, var_column, var_names, new_layer, lost_layer, row_pointers,
+    other_matrix, new_embedding, unstructured,
+]  # fmt: skip
+"""What a fit may do to its data, one change each."""
+
+
+@pytest.mark.parametrize("change", WRITES)
+def test_every_change_of_the_data_is_seen(change: Any):
+    class Writes(Sound):
+        def fit(self, data, context):
+            done = Sound.fit(self, data, context)
+            change(data)
+            return done
+
+    with pytest.raises(AssertionError, match=r"changed|is new|is gone"):
+        run_check(Writes, BY_NAME["input_unchanged"])
+
+
+@pytest.mark.parametrize(("step", "found"), [(3, True), (4, False)])
+def test_a_default_beside_the_grid_cannot_be_proposed(step: int, found: bool):
+    class Gridded(Sound):
+        class Params(Sound.Params):
+            @classmethod
+            def search_space(cls):
+                return {"n_components": Search(2, 40, step=step)}
+
+    check = BY_NAME["search_holds_the_default_and_presets"]
+    if found:  # 2 + 6 × 3
+        assert passes(Gridded, check.name)
+    else:
+        with pytest.raises(AssertionError, match=r"n_components=20 of the default .* step 4"):
+            run_check(Gridded, check)
+
+
+class Iterating(Sound):
+    """The sound method with iterations instead of epochs."""
+
+    name = "iterating"
+
+    class Params(Parameters):
+        n_components: int = Field(20, ge=1, description="dimensions")
+        max_iter: int = Field(9, ge=1, description="iterations")
+
+    def fit(self, data, context):
+        self.axes = self.draw(np.random.default_rng(context.seed), data.n_vars)
+        for number in range(self.params.max_iter):
+            self.tell(context, number)
+        return Fit(self.transform(data))
+
+    def tell(self, context, epoch):
+        context.report(epoch + 1, self.params.max_iter, loss=1.0)
+
+
+@pytest.mark.parametrize("name", ["reports_progress", "stops_when_pruned"])
+def test_iterations_count_like_epochs_if_any_is_reported(name: str):
+    assert passes(Iterating, name)
+    faults = {
+        "reports_progress": lambda self, context, n: n or Iterating.tell(self, context, n),
+        "stops_when_pruned": swallow,
+    }
+    planted = type("Planted", (Iterating,), {"tell": faults[name]})
+    with pytest.raises(AssertionError, match=r"fewer than 3 reports with max_iter|went on after"):
+        run_check(planted, BY_NAME[name])
+    silent = type("Silent", (Iterating,), {"tell": lambda self, context, number: None})
+    with pytest.raises(NotApplicable, match="nothing is reported"):
+        run_check(silent, BY_NAME[name])
+    epochs = type("Epochs", (Sound,), {"tell": lambda self, context, number: None})
+    with pytest.raises(AssertionError, match=r"fewer than 3 reports|went on after"):
+        run_check(epochs, BY_NAME[name])
+
+
+def swallow(self: Any, context: Any, number: int) -> None:
+    try:
+        Iterating.tell(self, context, number)
+    except Pruned:
+        pass
 
 
 def test_every_check_has_a_planted_fault():
@@ -255,6 +392,27 @@ def test_every_check_has_a_planted_fault():
 
 def test_the_sound_method_passes():
     assert {finding.status for finding in check_method(Sound)} == {"passed"}
+
+
+def test_what_does_not_apply_is_not_passed():
+    class Bare(Method):
+        name, summary, reference, family = "bare", "counts", "none", "baseline"
+        modalities = frozenset({RNA})
+
+        def fit(self, data, context):
+            return Fit(data.layers["counts"].toarray())
+
+    statuses = {finding.check: finding.status for finding in check_method(Bare)}
+    without = {name for name, status in statuses.items() if status == "not applicable"}
+    assert without == {
+        "presets_valid", "search_holds_the_default_and_presets", "search_within_the_bounds",
+        "clusters_as_asked", "reports_progress", "stops_when_pruned", "new_cells_consistent",
+        "new_cells_independent", "save_and_load",
+    }  # fmt: skip
+    assert {statuses[name] for name in statuses.keys() - without} == {"passed"}
+    Bare.exceptions = {"save_and_load": "it cannot"}
+    with pytest.raises(AssertionError, match=r"does not apply .* exception is declared"):
+        run_check(Bare, BY_NAME["save_and_load"])
 
 
 @pytest.mark.parametrize("name", [check.name for check in CHECKS])
@@ -271,6 +429,8 @@ ALSO = {
     "seed_decides": {"sparse_equals_dense", "labels_unreachable"},
     # Both look at the embedding in the same way.
     "output_finite": {"odd_data"},
+    # What may not be proposed cannot hold the default.
+    "search_within_the_bounds": {"search_holds_the_default_and_presets"},
     # A constructor that sets more than its parameters is also found by the check of purity.
     "parameters_stored": {"declarations_pure"},
 }
@@ -290,6 +450,60 @@ def test_a_declared_exception_is_kept_and_must_be_needed():
     assert by_name["described"].reason == "it has no words"
 
 
+@pytest.mark.parametrize("error", [ValueError, AssertionError])
+def test_a_declared_exception_does_not_excuse_a_crash(error: type[Exception]):
+    class Crashes(Sound):
+        name = "crashes"
+        exceptions: ClassVar = {"new_cells_consistent": "it is a step behind"}
+
+        def transform(self, data):
+            if sys._getframe(1).f_code.co_name != "fit":
+                raise error("broken")
+            return Sound.transform(self, data)
+
+    by_name = {finding.check: finding for finding in check_method(Crashes)}
+    for name in ("new_cells_consistent", "new_cells_independent"):
+        assert by_name[name].status == "failed"
+        assert by_name[name].reason == f"{error.__name__}: broken"
+
+
+def test_a_declared_exception_of_one_modality_does_not_hide_a_crash_on_the_other():
+    class Crashes(Sound):
+        name = "crashes"
+        modalities = frozenset({RNA, ATAC})
+        exceptions: ClassVar = {"beats_the_negative_control": "it is noise"}
+
+        def recipe(self, info):
+            return Recipe() if info.modality == ATAC else Sound.recipe(self, info)
+
+        def transform(self, data):
+            if data.var_names[0].startswith("gene"):
+                raise ValueError("no genes")
+            return np.tile([[1.0], [-1.0]], (data.n_obs, 1))[: data.n_obs]
+
+    by_name = {finding.check: finding for finding in check_method(Crashes)}
+    assert by_name["beats_the_negative_control"].reason == "ValueError: no genes"
+
+
+def test_pytest_shows_skips_with_their_reasons(tmp_path: Path):
+    (tmp_path / "test_mine.py").write_text(
+        "import pytest\n"
+        "import bench.testing\n"
+        "from bench.registry import methods\n"
+        "CHECKS = [one for one in bench.testing.CHECKS\n"
+        "          if one.name in ('described', 'save_and_load', 'beats_the_negative_control')]\n"
+        "@pytest.mark.parametrize('check', CHECKS, ids=str)\n"
+        "def test_random(check):\n"
+        "    bench.testing.run_check(methods().get('random'), check)\n"
+    )
+    words = ["-m", "pytest", "-rs", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", "."]
+    ran = subprocess.run([sys.executable, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout
+    assert "1 passed, 2 skipped" in ran.stdout
+    assert "it has no save" in ran.stdout
+    assert "it is the negative control" in ran.stdout
+
+
 def test_command_checks_a_plugin_file(tmp_path: Path):
     from rich.console import Console
 
@@ -307,4 +521,5 @@ def test_command_checks_a_plugin_file(tmp_path: Path):
     assert not conformance(str(plugin), (str(plugin),), console)
     text = console.export_text()
     assert "mine: beats_the_negative_control failed: ARI" in text
-    assert f"of {len(CHECKS)} checks passed" in text
+    assert "mine: save_and_load not applicable: it has no save" in text
+    assert f"mine: {len(CHECKS) - 10} of {len(CHECKS)} checks passed, 9 not applicable" in text

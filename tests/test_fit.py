@@ -139,14 +139,18 @@ def test_a_folder_with_other_things_is_not_touched(text: Path, tmp_path: Path):
     assert [one.name for one in out.iterdir()] == ["chapter.txt"]
 
 
+def write_peaks(counts: np.ndarray, folder: Path) -> None:
+    """Write cells × peaks as a Matrix Market folder."""
+    scipy.io.mmwrite(folder / "matrix.mtx", sp.coo_matrix(counts.T))
+    (folder / "barcodes.tsv").write_text("".join(f"cell{i}\n" for i in range(len(counts))))
+    (folder / "peaks.bed").write_text(
+        "".join(f"chr1\t{i * 1000}\t{i * 1000 + 500}\n" for i in range(counts.shape[1]))
+    )
+
+
 def test_chromatin_from_matrix_market_with_binary_imputation(tmp_path: Path):
     rng = np.random.default_rng(0)
-    counts = (rng.random((50, 80)) < 0.3).astype(int)
-    scipy.io.mmwrite(tmp_path / "matrix.mtx", sp.coo_matrix(counts.T))
-    (tmp_path / "barcodes.tsv").write_text("".join(f"cell{i}\n" for i in range(50)))
-    (tmp_path / "peaks.bed").write_text(
-        "".join(f"chr1\t{i * 1000}\t{i * 1000 + 500}\n" for i in range(80))
-    )
+    write_peaks((rng.random((50, 80)) < 0.3).astype(int), tmp_path)
     scale = "scale[n_components=2,max_epochs=3,normal_epochs=2,hidden=8,n_latent=2]"
     fit(tmp_path / "matrix.mtx", tmp_path / "out", scale)
     result = read_h5ad(tmp_path / "out" / "result.h5ad")
@@ -160,6 +164,22 @@ def test_chromatin_from_matrix_market_with_binary_imputation(tmp_path: Path):
     )
     np.testing.assert_array_equal(result.layers["imputed_binary"], on)
     assert 0 <= expected.min() <= expected.max() <= 1
+
+
+def test_which_cells_the_method_kept_is_written(tmp_path: Path):
+    counts = (np.random.default_rng(0).random((50, 80)) < 0.3).astype(int)
+    counts[[3, 20]] = 0
+    counts[[3, 20], :5] = 1
+    write_peaks(counts, tmp_path)
+    said: list[str] = []
+    ae = "ae[min_peaks=10,max_epochs=1,hidden=8,n_latent=2]"
+    fitted = fit(tmp_path / "matrix.mtx", tmp_path / "out", ae, say=said.append)
+    kept = pd.read_csv(tmp_path / "out" / "cells.csv", index_col="cell")["kept"]
+    assert list(kept.index) == [f"cell{i}" for i in range(50)]
+    assert list(kept.index[~kept]) == ["cell3", "cell20"]
+    assert list(pd.read_csv(tmp_path / "out" / "latent.csv")["cell"]) == list(kept.index[kept])
+    assert fitted.files["cells.csv"] == "48 of 50 cells kept by the method"
+    assert "2 of 50 cells were filtered by the method" in said
 
 
 @pytest.mark.parametrize(
@@ -201,6 +221,67 @@ def test_through_the_command_line_with_a_picture(text: Path, types: Path, tmp_pa
     svg = (out / "umap.svg").read_text()
     assert "<svg" in svg
     assert (out / "latent.csv").is_file()
+
+
+CONSTANT = """
+import numpy as np
+from bench.method import RNA, Fit, Method
+
+class Constant(Method):
+    name, summary, reference, family = "constant", "one point", "none", "control"
+    modalities = frozenset({RNA})
+
+    def fit(self, data, context):
+        return Fit(np.ones((data.n_obs, 3), dtype=np.float32))
+"""
+
+
+def test_a_constant_embedding_has_no_picture_and_all_else(text: Path, types: Path, tmp_path: Path):
+    (tmp_path / "constant.py").write_text(CONSTANT)
+    out = tmp_path / "out"
+    ran = CliRunner().invoke(
+        app,
+        ["fit", "constant", str(text), "--labels", str(types), "--transpose", "--out", str(out),
+         "--plugin", str(tmp_path / "constant.py")],
+    )  # fmt: skip
+    assert ran.exit_code == 0, ran.output
+    assert "no picture: all cells are at one point of the embedding\n" in ran.output
+    note = json.loads((out / "fit.json").read_text())
+    assert set(note["files"]) == {"latent.csv", "clusters.csv", "features.csv", "cells.csv",
+                                  "result.h5ad", "fit.json"}  # fmt: skip
+    assert set(note["files"]) == {path.name for path in out.iterdir()}
+    assert note["scores"]["kmeans/ari"] == 0
+
+
+def test_an_autoencoder_through_the_command_line(text: Path, types: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    ran = CliRunner().invoke(
+        app,
+        ["fit", "ae", str(text), "--labels", str(types), "--transpose", "--out", str(out),
+         "--set", "ae.max_epochs=3", "--set", "ae.hidden=8", "--set", "ae.n_latent=2"],
+    )  # fmt: skip
+    assert ran.exit_code == 0, ran.output
+    for words in ("clusters: 3, the number of types", "kmeans: ARI", "leiden: ARI", "umap.png"):
+        assert words in ran.output
+    cells = [f"cell{i}" for i in range(60)]
+    latent = pd.read_csv(out / "latent.csv", index_col="cell")
+    assert list(latent.index) == cells
+    assert list(latent.columns) == ["latent1", "latent2"]
+    result = read_h5ad(out / "result.h5ad")
+    np.testing.assert_allclose(result.obsm["X_ae"], latent, rtol=1e-4, atol=1e-5)
+    truth = pd.read_csv(types, sep="\t", index_col=0)["cell_type"].reindex(cells)
+    assert list(result.obs["cell_type"]) == list(truth)
+    imputed = pd.read_csv(out / "imputed.csv.gz", index_col="cell")
+    assert imputed.shape == result.shape
+    curves = pd.read_csv(out / "curves.csv")
+    assert list(curves.loc[curves["curve"] == "loss", "step"]) == [1, 2, 3]
+    assert (out / "model" / "network.pt").is_file()
+    assert (out / "umap.png").read_bytes().startswith(b"\x89PNG")
+    # The types colour the picture: each stands in its legend with its number of cells.
+    svg = (out / "umap.svg").read_text()
+    for name in "abc":
+        assert f"<!-- {name} (20) -->" in svg
+    assert json.loads((out / "fit.json").read_text())["params"]["max_epochs"] == 3
 
 
 def test_tables_of_cells_are_named_by_them(text: Path, tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import unittest
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ class Finding:
 
     check: str
     status: str
-    """``passed``, ``failed`` or ``excepted``."""
+    """``passed``, ``failed``, ``excepted`` or ``not applicable``."""
     reason: str = ""
 
 
@@ -52,8 +53,12 @@ class Check:
         return self.name
 
 
-class Excepted(Exception):
-    """A check failed as the method declares; the message is the reason."""
+class Excepted(unittest.SkipTest):
+    """A check failed as the method declares; the message is the reason. pytest shows a skip."""
+
+
+class NotApplicable(unittest.SkipTest):
+    """There is nothing to check, as the message says; pytest shows a skip."""
 
 
 def checks() -> tuple[list[Check], Callable[[str], Callable[..., Any]]]:

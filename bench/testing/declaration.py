@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from bench.errors import UsageError
 from bench.method import ATAC, MULTIOME, RNA, USABLE
-from bench.parameters import Search
+from bench.search.space import Space, make_space
 
-from .case import Case, checks
+from .case import Case, NotApplicable, checks
 
 CHECKS, check = checks()
 
@@ -44,6 +42,8 @@ def _parameters_stored(case: Case) -> None:
 
 @check("Every preset can be built and sets something.")
 def _presets_valid(case: Case) -> None:
+    if not case.cls.Params.presets:
+        raise NotApplicable("it has no presets")
     for preset in case.cls.Params.presets:
         assert (
             case.cls.Params.build(presets=(preset,), owner=case.cls.name) != case.cls.Params()
@@ -52,28 +52,36 @@ def _presets_valid(case: Case) -> None:
 
 @check("The default and every preset can be proposed to a search.")
 def _search_holds_the_default_and_presets(case: Case) -> None:
+    space = _space(case)
     for preset in ((), *((name,) for name in case.cls.Params.presets)):
+        whose = f"preset {preset[0]}" if preset else "the default"
         values = case.cls.Params.build(presets=preset, owner=case.cls.name).resolved()
-        for name, search in case.cls.Params.search_space().items():
-            whose = f"preset {preset[0]}" if preset else "the default"
-            assert _within(values[name], search), (
-                f"{name}={values[name]!r} of {whose} lies outside its search range "
-                f"{search.describe()}"
+        # Each parameter by itself, also where its condition does not hold.
+        for one in space.dimensions:
+            assert one.encode(values[one.name]) is not None, (
+                f"{one.name}={values[one.name]!r} of {whose} lies outside its search range "
+                f"{one.search.describe()}"
+                + (f", step {one.search.step:g}" if one.search.step else "")
             )
+        assert space.encode(values) is not None, f"{whose} lies outside the search space"
 
 
-def _within(value: Any, search: Search) -> bool:
-    if search.choices is not None:
-        return value in search.choices
-    if search.zero and value == 0:
-        return True
-    return (
-        search.low is not None and search.high is not None and search.low <= value <= search.high
-    )
+def _space(case: Case) -> Space:
+    """Return what a search of the method would draw from."""
+    params = case.cls.Params
+    if not params.search_space():
+        raise NotApplicable("no parameter has a search range")
+    base = params.build(owner=case.cls.name).resolved()
+    try:
+        return make_space(case.cls.name, params, base, modality=case.modality)
+    except UsageError as error:
+        raise AssertionError(str(error)) from None
 
 
 @check("Both ends of every search range are valid values.")
 def _search_within_the_bounds(case: Case) -> None:
+    if not case.cls.Params.search_space():
+        raise NotApplicable("no parameter has a search range")
     for name, search in case.cls.Params.search_space().items():
         ends = search.choices if search.choices is not None else (search.low, search.high)
         for value in ends:

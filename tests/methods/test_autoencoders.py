@@ -14,7 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 from bench.errors import DataError
 from bench.estimator import Estimator
 from bench.method import ATAC, RNA
-from bench.methods.nn import layerwise
+from bench.methods.nn import layerwise, stacked
 from bench.methods.nn.batches import Block
 from bench.methods.nn.stacked import StackedAutoencoder
 from bench.registry import methods
@@ -243,18 +243,54 @@ def test_the_thrown_away_decoder_is_the_published_one_beside_its_zeros():
     assert not model.back.weight.grad[:, 5:].any()
 
 
-def test_sound_stack_moves_every_layer(toy_counts: AnnData):
-    fitted = estimator(
-        "stacked_ae", hidden="16-8", n_latent=3, pretrain_epochs=2, max_epochs=10, n_top_genes=30
-    ).fit(toy_counts)
+def moved_by_fine_tuning(
+    data: AnnData, monkeypatch: pytest.MonkeyPatch, **params: object
+) -> tuple[set[str], Estimator]:
+    """Return the layers whose weights are not those that pretraining left, and the fit."""
+    between: list[dict[str, torch.Tensor]] = []
+    pretrain = stacked.pretrain
+
+    def kept(stack: StackedAutoencoder, *args: object, **options: object) -> None:
+        pretrain(stack, *args, **options)
+        between.append({name: value.clone() for name, value in stack.state_dict().items()})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stacked, "pretrain", kept)
+        fitted = estimator(
+            "stacked_ae", hidden="16-8", n_latent=3, pretrain_epochs=2, max_epochs=10,
+            n_top_genes=30, **params,
+        ).fit(data)  # fmt: skip
+    (before,) = between
+    after = fitted.method._model.state_dict()
+    moved = {
+        name.removesuffix(".weight")
+        for name in before
+        if name.endswith(".weight") and not torch.allclose(before[name], after[name])
+    }
+    return moved, fitted
+
+
+def test_fine_tuning_moves_every_layer(toy_counts: AnnData, monkeypatch: pytest.MonkeyPatch):
+    moved, fitted = moved_by_fine_tuning(toy_counts, monkeypatch)
+    assert moved == {f"{half}.{level}" for half in ("encoders", "decoders") for level in range(3)}
     assert {"layer1_loss", "layer2_loss", "layer3_loss", "loss"} <= set(fitted.curves_)
     # Pretraining helps: fine-tuning starts below where the first layer started.
     assert fitted.curves_["loss"][0] < fitted.curves_["layer1_loss"][0]
+    # What the test compares with is what pretraining left: the published way moves one layer.
+    moved, _ = moved_by_fine_tuning(toy_counts, monkeypatch, fine_tune="last")
+    assert moved == {"decoders.0"}
+
+
+def test_pretraining_moves_every_layer(toy_counts: AnnData):
+    fitted = estimator(
+        "stacked_ae", hidden="16-8", n_latent=3, pretrain_epochs=2, max_epochs=1, n_top_genes=30,
+        fine_tune="last",
+    ).fit(toy_counts)  # fmt: skip
     with torch.random.fork_rng():
         torch.manual_seed(derive(0, "network"))
-        fresh = fitted.method._make()
-    for new, old in zip(fresh.encoders, fitted.method._model.encoders, strict=True):
-        assert not torch.allclose(new.weight, old.weight.cpu())
+        fresh = fitted.method._make().state_dict()
+    for name, value in fitted.method._model.state_dict().items():
+        assert not torch.allclose(fresh[name], value), name
 
 
 def test_held_out_cells_are_judged_without_the_sparsity_penalty():

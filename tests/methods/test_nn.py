@@ -238,6 +238,26 @@ def test_early_stopping_keeps_the_best_weights(prepared: AnnData):
     assert min(held_out) > (1 - 1e-3) * held_out[trained.best_epoch - 1]
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "warmup", "expected"), [(90, 0, 4), (90, 10, 13), (30, 10, 6), (90, 1, 4)]
+)
+def test_early_stopping_waits_for_the_warm_up(
+    prepared: AnnData, batch_size: int, warmup: int, expected: int
+):
+    """Nothing gets better after epoch 1; three epochs count once ``warmup`` updates are over."""
+    network = small_autoencoder(prepared.n_vars)
+    curves = Curves()
+
+    def objective(block: Block, update: int | None) -> dict[str, torch.Tensor]:
+        return {"loss": network.objective(block, update)["loss"] * 0 + 1}
+
+    cells = Cells(prepared, counts=False, device="cpu")
+    schedule = Schedule(99, batch_size, 0.01, patience=3, validation=0.0, warmup=warmup)
+    trained = train(network, objective, cells, schedule, context_of(0, curves))
+    assert (trained.epochs, trained.best_epoch) == (expected, 1)
+    assert len(curves.values["loss"]) == expected
+
+
 def test_no_epoch_leaves_the_first_weights(prepared: AnnData):
     with seeded(0, "network"):
         untouched = small_autoencoder(prepared.n_vars)
