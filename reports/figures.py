@@ -118,7 +118,7 @@ def _heat_of(table: pd.DataFrame, key: str, order: list[str], *, scaled: bool = 
     values = means.to_numpy(dtype=float)
     competing = values[[name not in controls for name in order]]
     low, high = between(competing if np.isfinite(competing).any() else values)
-    down = higher_is_better(key) is False and not scaled
+    down = higher_is_better(key, table) is False
     digits = 2 if scaled else 1 if "n_clusters" in key else 3
     name = f"{label(key)}, scaled" if scaled else label(key)
     rows = [plain(one) for one in order]

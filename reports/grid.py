@@ -106,7 +106,7 @@ def _cell_json(cell: Cell) -> list[str]:
 
 def boards(table: pd.DataFrame) -> Choice:
     """Return the leaderboards by metric, by dataset or over all, raw or between the controls."""
-    ranked = [key for key in metric_columns(table) if higher_is_better(key) is not None]
+    ranked = [key for key in metric_columns(table) if higher_is_better(key, table) is not None]
     keys = [key for key in ranked if not is_own(key)] or [MAIN]
     keys.sort(key=lambda key: key != MAIN)
     datasets = [str(name) for name in table["dataset"].unique() if name]
@@ -316,7 +316,7 @@ def jobs(table: pd.DataFrame) -> Grid:
 
 
 def definitions(table: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """Return (name, meaning, source) of each metric that the page shows."""
+    """Return (name, meaning, source) of each metric that the page shows, as far as known."""
     shown = {key.partition("/")[2] for key in metric_columns(table)}
     found = []
     for name, metric in known_metrics().items():
@@ -327,4 +327,10 @@ def definitions(table: pd.DataFrame) -> list[tuple[str, str, str]]:
             meaning = f"{metric.summary}; {bounds}, {direction}."
             heading = label(f"embedding/{name}")
             found.append((heading, meaning, metric.reference))
+    for key in metric_columns(table):
+        name = key.partition("/")[2]
+        if name not in known_metrics() and name in shown:
+            shown.remove(name)
+            direction = _DIRECTIONS[higher_is_better(key, table)]
+            found.append((label(f"embedding/{name}"), f"Not built in; {direction}.", ""))
     return found

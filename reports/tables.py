@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .names import (
     MAIN,
     MEASURES,
+    SCALED,
     higher_is_better,
     is_own,
     label,
@@ -202,7 +203,8 @@ def dataset_means(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
 def between_controls(results: pd.DataFrame) -> pd.DataFrame:
     """Return the table with each metric scaled on its dataset: ``random`` is 0, ``truth`` is 1.
 
-    The controls' means over seeds are the ends of the scale. A metric is missing where a control
+    The controls' means over seeds are the ends of the scale, so that more is better in all of it.
+    A metric is missing where a control
     has no value, where both are equal, or where it has no better or worse.
     """
     table = tidy(results).copy()
@@ -213,8 +215,9 @@ def between_controls(results: pd.DataFrame) -> pd.DataFrame:
             for control in ("random", "truth")
         )
         span = (high - low).where((high - low).abs() > _SAME)
-        better = higher_is_better(key) is not None
+        better = higher_is_better(key, table) is not None
         table[key] = (table[key] - low) / span if better else math.nan
+    table.attrs[SCALED] = True
     return table
 
 
@@ -274,7 +277,7 @@ def _board(table: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     block = complete_block(table, metric)
     ranks = pd.Series(dtype=float)
-    better = higher_is_better(metric)
+    better = higher_is_better(metric, table)
     if len(block) and better is not None:
         ranks = average_ranks(block, higher_is_better=better)
     datasets = [name for name in table["dataset"].unique() if name]

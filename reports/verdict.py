@@ -51,7 +51,7 @@ def verdict(results: pd.DataFrame, metric: str = MAIN) -> list[Sentence]:
 
 def _overall(table: pd.DataFrame, metric: str) -> str:
     """Return how often each method is best and how often a baseline is clearly beaten."""
-    sign = -1 if higher_is_better(metric) is False else 1
+    sign = -1 if higher_is_better(metric, table) is False else 1
     wins: Counter[str] = Counter()
     clear = compared = 0
     for _, rows in competing(table).groupby("dataset", sort=False):
@@ -90,7 +90,7 @@ def _of_dataset(rows: pd.DataFrame, metric: str) -> str:
         return f"no method that may be ranked has a value of {name}."
     if not found:
         return f"no method has a value of {name}."
-    sign = -1 if higher_is_better(metric) is False else 1
+    sign = -1 if higher_is_better(metric, rows) is False else 1
     ordered = sorted(found, key=lambda method: -sign * found[method].mean)
     best, others = ordered[0], ordered[1:]
     extreme = "lowest" if sign < 0 else "highest"
