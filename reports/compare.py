@@ -111,7 +111,8 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("A", "B"
     Jobs pair if both are done and their datasets have the same digests; of each method and
     dataset the mean paired difference is taken per metric, over seeds. All else is listed.
     """
-    one, two = tidy(a), tidy(b)
+    # Jobs pair by the digests of their data, so that here no version needs a name of its own.
+    one, two = (table.assign(dataset=table["dataset_name"]) for table in (tidy(a), tidy(b)))
     left, right = _jobs(one), _jobs(two)
     reasons = {
         key: _reason(left.get(key), right.get(key)) for key in dict.fromkeys([*left, *right])

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .names import MAIN, SCALES, higher_is_better, label, metric_columns
-from .tables import CONTROL, between_controls, competing, dataset_means, leaderboard, tidy
+from .scaled import between_controls
+from .tables import CONTROL, competing, dataset_means, leaderboard, tidy
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,7 +20,8 @@ from .names import (
     number_text,
     with_interval,
 )
-from .tables import CONTROL, FAILED, NOT_RUN, between_controls, competing, leaderboard, summary
+from .scaled import between_controls
+from .tables import CONTROL, FAILED, NOT_RUN, competing, leaderboard, summary
 
 if TYPE_CHECKING:
     import pandas as pd

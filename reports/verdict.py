@@ -12,6 +12,7 @@ from bench.recipe import MULTIOME
 from .names import MAIN, higher_is_better, label
 from .statistics import LEVEL, Interval, difference, t_interval, what_ranks_show
 from .tables import FAILED, GUIDED, ORACLE, competing, complete_block, tidy
+from .versions import current, several
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +55,9 @@ def _overall(table: pd.DataFrame, metric: str) -> str:
     sign = -1 if higher_is_better(metric, table) is False else 1
     wins: Counter[str] = Counter()
     clear = compared = 0
-    for _, rows in competing(table).groupby("dataset", sort=False):
+    fair = competing(table)
+    for name in current(table["dataset"].unique()):
+        rows = fair[fair["dataset"] == name]
         found = _intervals(rows, metric)
         if not found:
             continue
@@ -169,7 +172,7 @@ def warnings(results: pd.DataFrame, metric: str = MAIN) -> list[str]:
     if len(results) > len(table):
         older = len(results) - len(table)
         found.append(f"{older} older results of jobs that were run again are left out.")
-    return found + _versions(table) + _odd_controls(table, metric)
+    return found + _other_data(table) + _versions(table) + _odd_controls(table, metric)
 
 
 def _single(seeds: pd.Series) -> list[str]:
@@ -185,6 +188,19 @@ def _single(seeds: pd.Series) -> list[str]:
         if names:
             found.append(f"One seed only on {dataset}: {', '.join(names)}.")
     return found
+
+
+def _other_data(table: pd.DataFrame) -> list[str]:
+    """Return of which datasets there are results of several versions."""
+    number = several(table)
+    if not number:
+        return []
+    which = ", ".join(f"{name} ({n})" for name, n in number.items())
+    return [
+        f"Results of several versions of the data are in the table: {which}. The newest has the "
+        "plain name, and nothing is compared across versions; running the older ones again mends "
+        "it."
+    ]
 
 
 def _versions(table: pd.DataFrame) -> list[str]:

@@ -14,7 +14,8 @@ from bench.reports.grid import boards, definitions
 from bench.reports.names import higher_is_better
 from bench.reports.pairs import pairs
 from bench.reports.quality import quality
-from bench.reports.tables import between_controls, leaderboard, tidy
+from bench.reports.scaled import between_controls
+from bench.reports.tables import leaderboard, tidy
 from bench.reports.verdict import verdict
 
 LOSS = "embedding/loss"
