@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .names import MAIN, SCALES, higher_is_better, label, metric_columns
 from .scaled import between_controls
-from .tables import CONTROL, competing, dataset_means, leaderboard, tidy
+from .tables import CONTROL, competing_by_dataset, dataset_means, leaderboard, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +82,7 @@ def drawings(results: pd.DataFrame, metric: str = MAIN) -> dict[str, list[Drawin
     datasets = [d for d in table["dataset"].unique() if _values(table, d, metric).notna().any()]
     return {
         "heat": [_heat(table, [metric, *(k for k in keys if k != metric)], order)],
-        "quality": quality(competing(table), datasets, metric),
+        "quality": quality(competing_by_dataset(table), datasets, metric),
         "strip": [_strip(table, name, metric, order, i) for i, name in enumerate(datasets)],
     }
 

@@ -21,7 +21,7 @@ from .names import (
     with_interval,
 )
 from .scaled import between_controls
-from .tables import CONTROL, FAILED, NOT_RUN, competing, leaderboard, summary
+from .tables import CONTROL, FAILED, NOT_RUN, competing_by_dataset, leaderboard, summary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -238,8 +238,7 @@ def _uses(uses: str, status: str) -> str:
 
 def _ranks(found: pd.DataFrame) -> dict[tuple[str, str], float]:
     """Return the rank of each method on each dataset, controls left out."""
-    rows = competing(found)
-    rows = rows[(rows["metric"] == MAIN) & (rows["n"] > 0)]
+    rows = competing_by_dataset(found[(found["metric"] == MAIN) & (found["n"] > 0)])
     ranks = rows.groupby("dataset")["mean"].rank(
         ascending=higher_is_better(MAIN) is False, method="min"
     )

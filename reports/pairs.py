@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .grid import Cell, Choice, Column, Grid
 from .names import MAIN, higher_is_better, label
 from .statistics import LEVEL, WILCOXON_PAIRS
-from .tables import competing, complete_block, tidy
+from .tables import competing_by_dataset, complete_block, tidy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +41,8 @@ def pairs(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
     if metric not in table or better is None:
         return pd.DataFrame(columns=list(_COLUMNS))
     sign = 1 if better else -1
-    compared = competing(table)
+    valued = table[table[metric].notna()]
+    compared = competing_by_dataset(table)
     compared = compared[compared[metric].notna()]
     parts = []
     for dataset, rows in compared.groupby("dataset", sort=False):
@@ -53,7 +54,7 @@ def pairs(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
         block = complete_block(own, metric)
         if block.shape[1] > 1:
             by_seed = {
-                str(d): compared[compared["dataset"] == d].pivot_table(metric, "method", "seed")
+                str(d): valued[valued["dataset"] == d].pivot_table(metric, "method", "seed")
                 for d in block.columns
             }
             name = f"{ALL} ({modality})" if len(modalities) > 1 else ALL

@@ -11,7 +11,15 @@ from bench.recipe import MULTIOME
 
 from .names import MAIN, higher_is_better, label
 from .statistics import LEVEL, Interval, difference, t_interval, what_ranks_show
-from .tables import FAILED, GUIDED, ORACLE, competing, complete_block, tidy
+from .tables import (
+    FAILED,
+    GUIDED,
+    ORACLE,
+    competing,
+    competing_by_dataset,
+    complete_block,
+    tidy,
+)
 from .versions import current, several
 
 if TYPE_CHECKING:
@@ -55,7 +63,7 @@ def _overall(table: pd.DataFrame, metric: str) -> str:
     sign = -1 if higher_is_better(metric, table) is False else 1
     wins: Counter[str] = Counter()
     clear = compared = 0
-    fair = competing(table)
+    fair = competing_by_dataset(table)
     for name in current(table["dataset"].unique()):
         rows = fair[fair["dataset"] == name]
         found = _intervals(rows, metric)
@@ -235,7 +243,8 @@ def _protocols(table: pd.DataFrame) -> list[str]:
     if "holdout" in shown and len(shown) > 1:
         found.append(
             "Rows under holdout are scored on the report cells (80 %), the others on all cells: "
-            "they compare with rows of the same protocol only."
+            "they compare with rows of the same cells only. Where both have values, the kind with "
+            "more methods is ranked and tested."
         )
     return found
 
