@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from .fair import CONTROL
 from .names import MAIN, higher_is_better, is_own, label, metric_columns
-from .tables import CONTROL, tidy
+from .tables import tidy
 
 if TYPE_CHECKING:
     import numpy as np

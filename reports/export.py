@@ -6,20 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .fair import CONTROL, competing, competing_by_dataset
 from .figures import between
 from .names import MAIN, clustering_label, label, number_text
 from .pairs import pairs
 from .quality import COSTS, front, points
-from .tables import (
-    CONTROL,
-    as_text,
-    competing,
-    competing_by_dataset,
-    dataset_means,
-    leaderboard,
-    summary,
-    tidy,
-)
+from .tables import as_text, dataset_means, leaderboard, summary, tidy
 
 if TYPE_CHECKING:
     import pandas as pd

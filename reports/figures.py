@@ -9,9 +9,10 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .fair import CONTROL, competing_by_dataset
 from .names import MAIN, SCALES, higher_is_better, label, metric_columns
 from .scaled import between_controls
-from .tables import CONTROL, competing_by_dataset, dataset_means, leaderboard, tidy
+from .tables import dataset_means, leaderboard, tidy
 
 if TYPE_CHECKING:
     import pandas as pd

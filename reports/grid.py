@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .fair import CONTROL, FAILED, NOT_RUN, competing_by_dataset
 from .names import (
     FIRST,
     MAIN,
@@ -21,7 +22,7 @@ from .names import (
     with_interval,
 )
 from .scaled import between_controls
-from .tables import CONTROL, FAILED, NOT_RUN, competing_by_dataset, leaderboard, summary
+from .tables import leaderboard, summary
 
 if TYPE_CHECKING:
     import pandas as pd

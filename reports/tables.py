@@ -8,6 +8,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from .fair import (
+    CONTROL,
+    FAILED,
+    GUIDED,
+    NOT_RUN,
+    ORACLE,
+    TELLING,
+    competing,
+    of_other_cells,
+)
 from .names import (
     MAIN,
     MEASURES,
@@ -23,17 +33,6 @@ from .versions import OTHER, apart, current
 if TYPE_CHECKING:
     import pandas as pd
 
-FAILED = ("failed", "timeout", "oom", "diverged")
-NOT_RUN = ("skipped", "unavailable", "pruned")
-CONTROL = "control"
-ORACLE = " (oracle ⚠)"
-"""End of the names of methods that were tuned on the labels they are scored on."""
-HELD = " (holdout)"
-"""End of the names of methods that are scored on the report cells only."""
-GUIDED = " (guided)"
-"""End of the names of methods that were told something about the types of the cells."""
-TELLING = frozenset({"labels", "markers", "proteins"})
-"""What tells a method about types; a number of clusters and the batches do not."""
 _TEXT = (
     "method", "method_name", "family", "dataset", "modality", "profile", "protocol", "status",
     "reason", "log_tail", "score_key", "uses", "missing", "notes", "artifacts",
@@ -97,46 +96,6 @@ def _with_guidance(table: pd.DataFrame) -> pd.Series:
     guided = table["method"].isin(set(table.loc[told, "method"]))
     marked = guided & ~table["method"].str.endswith(GUIDED)
     return table["method"].where(~marked, table["method"] + GUIDED)
-
-
-def competing(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that are compared: no controls, nothing tuned on what it is scored on.
-
-    Nor guided methods: to be told about types is an advantage over those that were not. Where some
-    methods are scored on the report cells (holdout) and some on all, the kind with more methods
-    is compared; of as many of both, those scored on all.
-    """
-    fair = _unaided(table)
-    held = fair["method"].str.endswith(HELD)
-    ran = ~fair["status"].isin(NOT_RUN) if "status" in fair else ~held | held
-    some, all_cells = (fair.loc[one & ran, "method"].nunique() for one in (held, ~held))
-    return fair[held if some > all_cells else ~held]
-
-
-def competing_by_dataset(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that are compared on their own dataset."""
-    fair = {
-        (dataset, method)
-        for dataset, rows in table.groupby("dataset", sort=False)
-        for method in competing(rows)["method"].unique()
-    }
-    places = zip(table["dataset"], table["method"], strict=True)
-    return table[[place in fair for place in places]]
-
-
-def _unaided(table: pd.DataFrame) -> pd.DataFrame:
-    names = table["method"]
-    apart = names.str.endswith(ORACLE) | names.str.endswith(GUIDED)
-    return table[(table["family"] != CONTROL) & ~apart]
-
-
-def _of_other_cells(table: pd.DataFrame) -> dict[str, str]:
-    """Return why methods are not compared that are scored on other cells than the ranked ones."""
-    done = _unaided(table[table["status"] == "done"])
-    apart = set(done["method"]) - set(competing(table)["method"])
-    held = "not ranked: protocol holdout scores 80 % of the cells, the ranked methods all"
-    all_cells = "not ranked: scored on all cells, the ranked methods (holdout) on 80 %"
-    return {name: held if name.endswith(HELD) else all_cells for name in map(str, apart)}
 
 
 def _known(table: pd.DataFrame, column: str, by: str) -> pd.Series:
@@ -306,7 +265,7 @@ def _board(table: pd.DataFrame, metric: str) -> pd.DataFrame:
         for method, part in table.groupby("method", sort=False)
     ]
     board = pd.DataFrame(rows, columns=[*_BOARD[:2], label(metric), *_BOARD[2:]])
-    other_cells = board["method"].map(_of_other_cells(table))
+    other_cells = board["method"].map(of_other_cells(table))
     board["note"] = board["note"].where(other_cells.isna(), other_cells)
     board["rank"] = board["mean rank"].rank(method="min").astype("Int64")
     control = board["family"] == CONTROL

@@ -9,17 +9,10 @@ from typing import TYPE_CHECKING
 
 from bench.recipe import MULTIOME
 
+from .fair import FAILED, GUIDED, ORACLE, competing, competing_by_dataset
 from .names import MAIN, higher_is_better, label
 from .statistics import LEVEL, Interval, difference, t_interval, what_ranks_show
-from .tables import (
-    FAILED,
-    GUIDED,
-    ORACLE,
-    competing,
-    competing_by_dataset,
-    complete_block,
-    tidy,
-)
+from .tables import complete_block, tidy
 from .versions import current, several
 
 if TYPE_CHECKING:
