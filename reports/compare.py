@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from .fair import CONTROL
 from .names import MAIN, higher_is_better, is_own, label, metric_columns
-from .tables import CONTROL, tidy
+from .tables import tidy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +49,7 @@ class Difference:
     difference: float
     low: float
     high: float
+    higher_is_better: bool | None
 
     @property
     def verdict(self) -> str:
@@ -62,10 +64,9 @@ class Difference:
             return "one pair"
         if self.low <= 0 <= self.high:
             return "unclear"
-        better = higher_is_better(self.metric)
-        if better is None:
+        if self.higher_is_better is None:
             return "changed"
-        return "better" if (self.difference > 0) == better else "worse"
+        return "better" if (self.difference > 0) == self.higher_is_better else "worse"
 
 
 @dataclass(frozen=True)
@@ -111,16 +112,20 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("A", "B"
     Jobs pair if both are done and their datasets have the same digests; of each method and
     dataset the mean paired difference is taken per metric, over seeds. All else is listed.
     """
-    one, two = tidy(a), tidy(b)
+    # Jobs pair by the digests of their data, so that here no version needs a name of its own.
+    one, two = (table.assign(dataset=table["dataset_name"]) for table in (tidy(a), tidy(b)))
     left, right = _jobs(one), _jobs(two)
     reasons = {
         key: _reason(left.get(key), right.get(key)) for key in dict.fromkeys([*left, *right])
     }
     keys = [key for key, reason in reasons.items() if not reason]
-    metrics = dict.fromkeys([*metric_columns(one), *metric_columns(two), *COSTS])
+    metrics = {
+        key: higher_is_better(key, one) if key in one else higher_is_better(key, two)
+        for key in dict.fromkeys([*metric_columns(one), *metric_columns(two), *COSTS])
+    }
     return Comparison(
         *names,
-        differences=list(_differences(keys, left, right, list(metrics))),
+        differences=list(_differences(keys, left, right, metrics)),
         unpaired=_unpaired([(key, reason) for key, reason in reasons.items() if reason]),
         conditions=_conditions(one, two),
         n_pairs=len(keys),
@@ -191,14 +196,18 @@ def _unpaired(apart: list[tuple[Key, str]]) -> list[Unpaired]:
 
 
 def _differences(
-    keys: list[Key], left: dict[Key, Job], right: dict[Key, Job], metrics: list[str]
+    keys: list[Key],
+    left: dict[Key, Job],
+    right: dict[Key, Job],
+    metrics: dict[str, bool | None],
 ) -> Iterator[Difference]:
+    """Yield the differences; ``metrics`` says of each whether more is better."""
     groups: dict[tuple[str, str, str], list[Key]] = {}
     for key in keys:
         groups.setdefault((key[0], key[1], key[3]), []).append(key)
     for (method, dataset, protocol), members in groups.items():
         family = left[members[0]]["family"]
-        for metric in metrics:
+        for metric, better in metrics.items():
             values = [(_number(left[key], metric), _number(right[key], metric)) for key in members]
             both = [(x, y) for x, y in values if not (math.isnan(x) or math.isnan(y))]
             if not both or (is_own(metric) and family == CONTROL):
@@ -208,8 +217,9 @@ def _differences(
             deltas = [y - x for x, y in both]
             mean, low, high = bootstrap(deltas)
             yield Difference(
-                method, dataset, protocol, family, metric, n, mean_a, mean_b, mean, low, high
-            )
+                method, dataset, protocol, family, metric, n, mean_a, mean_b, mean, low, high,
+                better,
+            )  # fmt: skip
 
 
 def bootstrap(values: Iterable[float]) -> tuple[float, float, float]:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .compare import COSTS, Comparison, Difference, cautions, sentences, signed
+from .fair import CONTROL
 from .grid import Cell, Column, Grid, definitions
 from .markdown import plain, to_markdown
 from .names import FIRST, MAIN, is_own, label, number_text
-from .tables import CONTROL
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .fair import CONTROL, competing, competing_by_dataset
 from .figures import between
 from .names import MAIN, clustering_label, label, number_text
 from .pairs import pairs
 from .quality import COSTS, front, points
-from .tables import CONTROL, as_text, competing, dataset_means, leaderboard, summary, tidy
+from .tables import as_text, dataset_means, leaderboard, summary, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,7 +147,7 @@ def _heat(table: pd.DataFrame) -> Figure:
 def _quality(table: pd.DataFrame, cost: str) -> Figure:
     import seaborn as sns
 
-    rows = competing(table)
+    rows = competing_by_dataset(table)
     found = {name: points(part, MAIN, cost) for name, part in rows.groupby("dataset", sort=False)}
     found = {name: part for name, part in found.items() if len(part)}
     families = sorted(set(rows["family"]))

@@ -9,8 +9,10 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .fair import CONTROL, competing_by_dataset
 from .names import MAIN, SCALES, higher_is_better, label, metric_columns
-from .tables import CONTROL, between_controls, competing, dataset_means, leaderboard, tidy
+from .scaled import between_controls
+from .tables import dataset_means, leaderboard, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +83,7 @@ def drawings(results: pd.DataFrame, metric: str = MAIN) -> dict[str, list[Drawin
     datasets = [d for d in table["dataset"].unique() if _values(table, d, metric).notna().any()]
     return {
         "heat": [_heat(table, [metric, *(k for k in keys if k != metric)], order)],
-        "quality": quality(competing(table), datasets, metric),
+        "quality": quality(competing_by_dataset(table), datasets, metric),
         "strip": [_strip(table, name, metric, order, i) for i, name in enumerate(datasets)],
     }
 
@@ -118,7 +120,7 @@ def _heat_of(table: pd.DataFrame, key: str, order: list[str], *, scaled: bool = 
     values = means.to_numpy(dtype=float)
     competing = values[[name not in controls for name in order]]
     low, high = between(competing if np.isfinite(competing).any() else values)
-    down = higher_is_better(key) is False and not scaled
+    down = higher_is_better(key, table) is False
     digits = 2 if scaled else 1 if "n_clusters" in key else 3
     name = f"{label(key)}, scaled" if scaled else label(key)
     rows = [plain(one) for one in order]

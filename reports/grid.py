@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .fair import CONTROL, FAILED, NOT_RUN, competing_by_dataset
 from .names import (
     FIRST,
     MAIN,
@@ -20,7 +21,8 @@ from .names import (
     number_text,
     with_interval,
 )
-from .tables import CONTROL, FAILED, NOT_RUN, between_controls, competing, leaderboard, summary
+from .scaled import between_controls
+from .tables import leaderboard, summary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,7 +108,7 @@ def _cell_json(cell: Cell) -> list[str]:
 
 def boards(table: pd.DataFrame) -> Choice:
     """Return the leaderboards by metric, by dataset or over all, raw or between the controls."""
-    ranked = [key for key in metric_columns(table) if higher_is_better(key) is not None]
+    ranked = [key for key in metric_columns(table) if higher_is_better(key, table) is not None]
     keys = [key for key in ranked if not is_own(key)] or [MAIN]
     keys.sort(key=lambda key: key != MAIN)
     datasets = [str(name) for name in table["dataset"].unique() if name]
@@ -237,8 +239,7 @@ def _uses(uses: str, status: str) -> str:
 
 def _ranks(found: pd.DataFrame) -> dict[tuple[str, str], float]:
     """Return the rank of each method on each dataset, controls left out."""
-    rows = competing(found)
-    rows = rows[(rows["metric"] == MAIN) & (rows["n"] > 0)]
+    rows = competing_by_dataset(found[(found["metric"] == MAIN) & (found["n"] > 0)])
     ranks = rows.groupby("dataset")["mean"].rank(
         ascending=higher_is_better(MAIN) is False, method="min"
     )
@@ -316,7 +317,7 @@ def jobs(table: pd.DataFrame) -> Grid:
 
 
 def definitions(table: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """Return (name, meaning, source) of each metric that the page shows."""
+    """Return (name, meaning, source) of each metric that the page shows, as far as known."""
     shown = {key.partition("/")[2] for key in metric_columns(table)}
     found = []
     for name, metric in known_metrics().items():
@@ -327,4 +328,10 @@ def definitions(table: pd.DataFrame) -> list[tuple[str, str, str]]:
             meaning = f"{metric.summary}; {bounds}, {direction}."
             heading = label(f"embedding/{name}")
             found.append((heading, meaning, metric.reference))
+    for key in metric_columns(table):
+        name = key.partition("/")[2]
+        if name not in known_metrics() and name in shown:
+            shown.remove(name)
+            direction = _DIRECTIONS[higher_is_better(key, table)]
+            found.append((label(f"embedding/{name}"), f"Not built in; {direction}.", ""))
     return found

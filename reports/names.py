@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 MAIN = "kmeans/ari"
 SCALES = ("raw", "scaled between the controls")
+SCALED = "scaled"
+"""Attribute of a table whose metrics lie between the controls."""
+STAMPS = "stamps"
+"""Column with the versions of a job's metrics, as JSON."""
 HARNESS = ("kmeans", "leiden", "embedding", "paired")
 """First parts of metric keys that are not a method's own clustering."""
 MEASURES = ("seconds", "cpu_seconds", "peak_memory_mb", "n_parameters", "coverage")
@@ -80,13 +84,13 @@ _CLUSTERINGS = {"kmeans": "k-means", "leiden": "Leiden"}
 
 @cache
 def known_metrics() -> dict[str, Metric]:
-    """Return the registered metrics by name; empty if a third-party one breaks the registry."""
-    from bench.metrics import metrics
+    """Return the registered metrics by name; the built-in ones if one of others cannot load."""
+    from bench.metrics import built_in, metrics
 
     try:
         return metrics()
     except Exception:  # a report of stored numbers must not need a working plug-in
-        return {}
+        return built_in()
 
 
 def label(key: str) -> str:
@@ -105,12 +109,32 @@ def clustering_label(name: str) -> str:
     return _CLUSTERINGS.get(name, f"own: {name}")
 
 
-def higher_is_better(key: str) -> bool | None:
-    """Return whether more is better; ``None`` for a description."""
+def higher_is_better(key: str, results: pd.DataFrame | None = None) -> bool | None:
+    """Return whether more is better; ``None`` for a description and for what nothing says of.
+
+    ``results`` is the table that the values are from: of metrics that are not registered, such as
+    those of a plugin, only its stamps know. In a table between the controls more is better.
+    """
     if key in MEASURES:
         return True if key == "coverage" else None if key == "n_parameters" else False
-    metric = known_metrics().get(key.partition("/")[2])
-    return True if metric is None else metric.higher_is_better
+    name = key.partition("/")[2]
+    metric = known_metrics().get(name)
+    better = _stored_direction(name, results) if metric is None else metric.higher_is_better
+    scaled = results is not None and bool(results.attrs.get(SCALED))
+    return True if scaled and better is not None else better
+
+
+def _stored_direction(name: str, results: pd.DataFrame | None) -> bool | None:
+    """Return what the stamps of a table say of a metric, of the first job that has it."""
+    from bench.metrics import direction
+
+    if results is None or STAMPS not in results:
+        return None
+    for text in results[STAMPS].dropna().unique():
+        found = texts(text).get(name, "")
+        if ":" in found:
+            return direction(found)
+    return None
 
 
 def metric_columns(results: pd.DataFrame) -> list[str]:
@@ -131,6 +155,11 @@ def is_own(key: str) -> bool:
 
 def missing_reasons(text: Any) -> dict[str, str]:
     """Return why metrics of a job are missing, from the stored JSON; empty if there is none."""
+    return texts(text)
+
+
+def texts(text: Any) -> dict[str, str]:
+    """Return the texts of a stored JSON object; empty if there is none."""
     if not isinstance(text, str) or not text:
         return {}
     try:

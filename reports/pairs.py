@@ -6,10 +6,11 @@ import math
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+from .fair import competing_by_dataset
 from .grid import Cell, Choice, Column, Grid
 from .names import MAIN, higher_is_better, label
 from .statistics import LEVEL, WILCOXON_PAIRS
-from .tables import competing, complete_block, tidy
+from .tables import complete_block, tidy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,37 +38,42 @@ def pairs(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
     import pandas as pd
 
     table = tidy(results)
-    if metric not in table or higher_is_better(metric) is None:
+    better = higher_is_better(metric, table)
+    if metric not in table or better is None:
         return pd.DataFrame(columns=list(_COLUMNS))
-    compared = competing(table)
+    sign = 1 if better else -1
+    valued = table[table[metric].notna()]
+    compared = competing_by_dataset(table)
     compared = compared[compared[metric].notna()]
     parts = []
     for dataset, rows in compared.groupby("dataset", sort=False):
         seeds = rows.pivot_table(metric, "method", "seed", "mean")
-        parts.append(_compare({str(dataset): seeds}, list(seeds.index), str(dataset), metric))
+        parts.append(_compare({str(dataset): seeds}, list(seeds.index), str(dataset), sign))
     modalities = [name for name in compared["modality"].unique() if name] or [""]
     for modality in modalities:
         own = table[table["modality"] == modality] if modality else table
         block = complete_block(own, metric)
         if block.shape[1] > 1:
             by_seed = {
-                str(d): compared[compared["dataset"] == d].pivot_table(metric, "method", "seed")
+                str(d): valued[valued["dataset"] == d].pivot_table(metric, "method", "seed")
                 for d in block.columns
             }
             name = f"{ALL} ({modality})" if len(modalities) > 1 else ALL
-            parts.append(_compare(by_seed, list(block.index), name, metric))
+            parts.append(_compare(by_seed, list(block.index), name, sign))
     found = [part for part in parts if len(part)]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(_COLUMNS))
 
 
 def _compare(
-    by_seed: dict[str, pd.DataFrame], methods: list[str], on: str, metric: str
+    by_seed: dict[str, pd.DataFrame], methods: list[str], on: str, sign: int
 ) -> pd.DataFrame:
-    """Return the rows of one dataset or of several; tables are methods × seeds."""
+    """Return the rows of one dataset or of several; tables are methods × seeds.
+
+    ``sign`` is -1 where less is better.
+    """
     import numpy as np
     import pandas as pd
 
-    sign = -1 if higher_is_better(metric) is False else 1
     means = {m: np.mean([table.loc[m].mean() for table in by_seed.values()]) for m in methods}
     ordered = sorted(methods, key=lambda method: -sign * means[method])
     found, rows = [], []

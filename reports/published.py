@@ -13,6 +13,7 @@ from .grid import Cell, Column, Grid
 from .names import HARNESS, is_own, label, with_interval
 from .statistics import Interval, t_interval
 from .tables import tidy
+from .versions import OTHER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -180,7 +181,12 @@ def section(results: pd.DataFrame) -> Section:
 
 
 def _set_name(dataset: str, known: Published) -> str:
-    """Return the set of that very name, or else the one without parameters."""
+    """Return the set of that very name, or else the one without parameters.
+
+    Empty for older data of a dataset: what papers used is looked for in the newest.
+    """
+    if OTHER in dataset:
+        return ""
     return dataset if dataset in known.sets else dataset.partition("[")[0]
 
 

@@ -37,7 +37,8 @@ def quality(table: pd.DataFrame, datasets: list[str], metric: str) -> list[Drawi
             x_range = _log_range(table, metric, cost)
             found = points(table[table["dataset"] == dataset], metric, cost)
             if not found.empty:
-                figures[f"{i},{j}"] = _figure(found, families, metric, cost, x_range)
+                best = front(found, higher_is_better(metric, table) is not False)
+                figures[f"{i},{j}"] = _figure(found, best, families, metric, cost, x_range)
     if not figures:
         return []
     costs = [name for name, _, _ in COSTS.values()]
@@ -53,13 +54,18 @@ def quality(table: pd.DataFrame, datasets: list[str], metric: str) -> list[Drawi
 
 
 def _figure(
-    found: pd.DataFrame, families: list[str], metric: str, cost: str, x_range: list[float]
+    found: pd.DataFrame,
+    best: pd.DataFrame,
+    families: list[str],
+    metric: str,
+    cost: str,
+    x_range: list[float],
 ) -> Figure:
+    """Return the points with their front ``best``."""
     import plotly.graph_objects as go
 
     _, title, unit = COSTS[cost]
     figure = go.Figure()
-    best = front(found, higher_is_better(metric) is not False)
     figure.add_trace(
         go.Scatter(
             x=best["cost"].tolist(), y=best["mean"].tolist(), mode="lines", hoverinfo="skip",

@@ -36,10 +36,11 @@ class Ranks:
 
 def ranks(results: pd.DataFrame, metric: str = MAIN) -> list[Ranks]:
     """Return sentence and diagram by modality."""
+    better = higher_is_better(metric, results)
     return [
         Ranks(modality, what_ranks_show(block), _svg(figure, modality) if figure else "")
         for modality, block in blocks(results, metric).items()
-        for figure in [diagram(block, metric)]
+        for figure in [None if better is None else diagram(block, metric, higher=better)]
     ]
 
 
@@ -69,16 +70,18 @@ def nemenyi(block: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
-def diagram(block: pd.DataFrame, metric: str = MAIN) -> Figure | None:
-    """Return the diagram of Demšar (2006), best on the left; ``None`` if it would mean nothing."""
-    better = higher_is_better(metric)
-    if better is None or not means_something(block):
+def diagram(block: pd.DataFrame, metric: str = MAIN, *, higher: bool = True) -> Figure | None:
+    """Return the diagram of Demšar (2006), best on the left; ``None`` if it would mean nothing.
+
+    ``higher`` says whether more is better.
+    """
+    if not means_something(block):
         return None
     import scikit_posthocs
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    mean_ranks = average_ranks(block, higher_is_better=better)
+    mean_ranks = average_ranks(block, higher_is_better=higher)
     figure = Figure(figsize=(8.5, 1.4 + 0.2 * len(block)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()

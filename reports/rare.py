@@ -31,11 +31,12 @@ MORE = (
 WHOLE = ("kmeans/ari", "kmeans/nmi", "leiden/ari", "embedding/knn_purity", "embedding/ilisi")
 BATCH = "silhouette of batches"
 _CELLS = 5000
+_JOB = ("method", "dataset", "profile", "protocol", "seed")
 
 
 def page(results: pd.DataFrame) -> str:
     """Return the page of all finished jobs of a results table (``bench.load_results``)."""
-    done = results[results["status"] == "done"].copy()
+    done = _oldest_first(results[results["status"] == "done"])
     rare = tasks(done)
     parts = ["# Guided methods: rare populations, confounders, proteins", _ABOUT]
     for task, rows in rare.groupby(["set", "rare_type"], sort=True):
@@ -43,6 +44,8 @@ def page(results: pd.DataFrame) -> str:
         parts += [f"## {name}: {kind} made rare", *_curves(rows), *_all_scores(rows)]
         parts += _differences(rows)
     whole = done[done["rare_type"].fillna("") == ""]
+    job = [name for name in _JOB if name in whole]
+    whole = whole.drop_duplicates(job, keep="last")
     for dataset, rows in whole.groupby("dataset", sort=True):
         parts += [f"## {dataset!s}", _whole(rows)]
     return "\n\n".join(parts) + "\n"
@@ -63,12 +66,12 @@ def tasks(results: pd.DataFrame) -> pd.DataFrame:
     """Return the jobs of rare-population tasks with the task's parameters as columns.
 
     ``set``, ``rare_type``, ``prevalence`` (NaN: as it is), ``plant``, and ``shown``: the method,
-    with what the task does to its markers.
+    with what the task does to its markers. Of several results of one job the newest stays.
     """
     import pandas as pd
 
     found = []
-    for row in results.to_dict("records"):
+    for row in _oldest_first(results).to_dict("records"):
         one = parse_one(str(row["dataset"]))
         values, guided = one.values, "markers" in str(row["uses"]).split(",")
         altered = values.get("guide", "true") != "true"
@@ -89,7 +92,15 @@ def tasks(results: pd.DataFrame) -> pd.DataFrame:
         )
     keys = ["set", "rare_type", "prevalence", "plant", "seed", "shown"]
     table = pd.DataFrame(found, columns=None if found else [*keys, "guided", "control"])
-    return table.drop_duplicates(keys)  # unguided fits are shared by tasks of other signatures
+    # Unguided fits are shared by tasks of other signatures.
+    return table.drop_duplicates(keys, keep="last")
+
+
+def _oldest_first(results: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows by the time they were started, if the table has it."""
+    if "started" not in results:
+        return results
+    return results.sort_values("started", kind="stable", na_position="first")
 
 
 _GUIDE = ("signatures", "guide")

@@ -8,6 +8,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from .fair import (
+    CONTROL,
+    FAILED,
+    GUIDED,
+    NOT_RUN,
+    ORACLE,
+    TELLING,
+    competing,
+    of_other_cells,
+)
 from .names import (
     MAIN,
     MEASURES,
@@ -18,25 +28,15 @@ from .names import (
     missing_reasons,
 )
 from .statistics import average_ranks, mean_of_means, t_interval
+from .versions import OTHER, apart, current
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FAILED = ("failed", "timeout", "oom", "diverged")
-NOT_RUN = ("skipped", "unavailable", "pruned")
-CONTROL = "control"
-ORACLE = " (oracle ⚠)"
-"""End of the names of methods that were tuned on the labels they are scored on."""
-GUIDED = " (guided)"
-"""End of the names of methods that were told something about the types of the cells."""
-TELLING = frozenset({"labels", "markers", "proteins"})
-"""What tells a method about types; a number of clusters and the batches do not."""
 _TEXT = (
     "method", "method_name", "family", "dataset", "modality", "profile", "protocol", "status",
     "reason", "log_tail", "score_key", "uses", "missing", "notes", "artifacts",
 )  # fmt: skip
-_SAME = 1e-9
-"""Controls closer than this frame no scale."""
 _JOB = ("method", "dataset", "profile", "protocol", "seed")
 
 
@@ -45,7 +45,9 @@ def tidy(results: pd.DataFrame) -> pd.DataFrame:
 
     Of several results of one job (method, dataset, profile, protocol, seed) the newest stays.
     Where a method was run under several profiles, its name says which; under the protocol of a
-    search it always does. A table that is tidy already, or a part of one, is returned as it is.
+    search it always does. Of different data of one name the newest keeps it, what is of older data
+    gets another one (``dataset_name`` has the plain one), so that nothing is compared across. A
+    table that is tidy already, or a part of one, is returned as it is.
     """
     import pandas as pd
 
@@ -63,7 +65,11 @@ def tidy(results: pd.DataFrame) -> pd.DataFrame:
         table[column] = pd.to_numeric(values, errors="coerce")
     if "started" in table:
         table = table.sort_values("started", kind="stable", na_position="first")
-    table = table.drop_duplicates(list(_JOB), keep="last").sort_index()
+    table = table.drop_duplicates(list(_JOB), keep="last")
+    if "dataset_name" not in table:
+        table["dataset_name"] = table["dataset"]
+    table["dataset"] = apart(table)
+    table = table.sort_index()
     table["family"] = _known(table, "family", "method_name")
     table["modality"] = _known(table, "modality", "dataset")
     table["method"] = _distinct(table, "profile")
@@ -90,16 +96,6 @@ def _with_guidance(table: pd.DataFrame) -> pd.Series:
     guided = table["method"].isin(set(table.loc[told, "method"]))
     marked = guided & ~table["method"].str.endswith(GUIDED)
     return table["method"].where(~marked, table["method"] + GUIDED)
-
-
-def competing(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that are compared: no controls, nothing tuned on what it is scored on.
-
-    Nor guided methods: to be told about types is an advantage over those that were not.
-    """
-    names = table["method"]
-    apart = names.str.endswith(ORACLE) | names.str.endswith(GUIDED)
-    return table[(table["family"] != CONTROL) & ~apart]
 
 
 def _known(table: pd.DataFrame, column: str, by: str) -> pd.Series:
@@ -199,33 +195,16 @@ def dataset_means(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
     return means.reindex(index=methods, columns=datasets)
 
 
-def between_controls(results: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with each metric scaled on its dataset: ``random`` is 0, ``truth`` is 1.
-
-    The controls' means over seeds are the ends of the scale. A metric is missing where a control
-    has no value, where both are equal, or where it has no better or worse.
-    """
-    table = tidy(results).copy()
-    for key in metric_columns(table):
-        name = table["method_name"]
-        low, high = (
-            table["dataset"].map(table[name == control].groupby("dataset")[key].mean())
-            for control in ("random", "truth")
-        )
-        span = (high - low).where((high - low).abs() > _SAME)
-        better = higher_is_better(key) is not None
-        table[key] = (table[key] - low) / span if better else math.nan
-    return table
-
-
 def complete_block(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
     """Return methods × datasets of means that ranks are made of: no control, no gap.
 
     The datasets are those on which any method has a value; a method that lacks one of them is
-    left out, since its rank would rest on easier or harder data than that of the others.
+    left out, since its rank would rest on easier or harder data than that of the others. Older
+    data of a dataset count only where there are no newer ones.
     """
     table = tidy(results)
     means = dataset_means(table, metric).reindex(index=competing(table)["method"].unique())
+    means = means[current(means.columns)]
     means = means.dropna(axis=1, how="all")
     return means.dropna(axis=0) if means.shape[1] else means.iloc[:0]
 
@@ -274,17 +253,20 @@ def _board(table: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     block = complete_block(table, metric)
     ranks = pd.Series(dtype=float)
-    better = higher_is_better(metric)
+    better = higher_is_better(metric, table)
     if len(block) and better is not None:
         ranks = average_ranks(block, higher_is_better=better)
-    datasets = [name for name in table["dataset"].unique() if name]
+    datasets = current(name for name in table["dataset"].unique() if name)
     valued = table.loc[table[metric].notna(), "dataset"] if metric in table else pd.Series([])
-    expected = [str(name) for name in block.columns] or [str(name) for name in valued.unique()]
+    expected = [str(name) for name in block.columns]
+    expected = expected or [str(name) for name in valued.unique() if name in datasets]
     rows = [
-        _board_row(str(method), part, metric, ranks, expected, len(datasets))
+        _board_row(str(method), part, metric, ranks, expected, datasets)
         for method, part in table.groupby("method", sort=False)
     ]
     board = pd.DataFrame(rows, columns=[*_BOARD[:2], label(metric), *_BOARD[2:]])
+    other_cells = board["method"].map(of_other_cells(table))
+    board["note"] = board["note"].where(other_cells.isna(), other_cells)
     board["rank"] = board["mean rank"].rank(method="min").astype("Int64")
     control = board["family"] == CONTROL
     # Without a rank the mean decides, downwards unless less is better.
@@ -306,25 +288,26 @@ def _board_row(
     metric: str,
     ranks: pd.Series,
     expected: list[str],
-    n_datasets: int,
+    datasets: list[str],
 ) -> dict[str, Any]:
-    values = rows[metric] if metric in rows else rows["seconds"] * math.nan
-    parts = {str(d): t_interval(v) for d, v in values.groupby(rows["dataset"], sort=False)}
+    own = rows[rows["dataset"].isin(["", *datasets])]
+    values = own[metric] if metric in own else own["seconds"] * math.nan
+    parts = {str(d): t_interval(v) for d, v in values.groupby(own["dataset"], sort=False)}
     having = [name for name, part in parts.items() if part.n]
     # A mean over fewer datasets than that of others would rest on easier or harder ones.
     whole = set(expected) <= set(having)
     mean, half = mean_of_means([parts[name] for name in expected if whole])
     family = rows["family"].iloc[0]
     rank = float(ranks.get(method, math.nan))
-    done = rows[rows["status"] == "done"]
+    done = own[own["status"] == "done"]
     return {
         "method": method,
         "family": family,
         label(metric): mean,
         "± 95 %": half,
         "mean rank": rank,
-        "datasets": f"{len(having)} of {n_datasets}",
-        "failed jobs": int(rows["status"].isin(FAILED).sum()),
+        "datasets": f"{len(having)} of {len(datasets)}",
+        "failed jobs": int(own["status"].isin(FAILED).sum()),
         "median time (s)": done["seconds"].dropna().median(),
         "peak memory (MiB)": done["peak_memory_mb"].dropna().max(),
         "note": _note(method, rows, family, rank, expected, having, metric),
@@ -341,7 +324,8 @@ def _note(
     metric: str,
 ) -> str:
     """Return why a method has no mean or rank, or that they rest on fewer seeds; else empty."""
-    lacking = [name for name in (expected or rows["dataset"].unique()) if name not in having]
+    mine = current(rows["dataset"].unique())
+    lacking = [name for name in (expected or mine) if name not in having]
     if family == CONTROL:
         return "never ranked" + (f"; lacks {', '.join(lacking)}" if lacking else "")
     if method.endswith(ORACLE):
@@ -350,22 +334,26 @@ def _note(
         told = {use for uses in rows["uses"] for use in uses.split(",")} & TELLING
         return f"not ranked: told {' and '.join(sorted(told))}, which the ranked methods were not"
     if not math.isnan(rank):
-        failed = int(rows["status"].isin(FAILED).sum())
-        return f"without {failed} of {len(rows)} jobs, which failed" if failed else ""
+        own = rows[rows["dataset"].isin(mine)]
+        failed = int(own["status"].isin(FAILED).sum())
+        return f"without {failed} of {len(own)} jobs, which failed" if failed else ""
     if not lacking:
         return "not ranked: the metric has no better or worse"
     reasons: dict[str, list[str]] = {}
     for name in lacking:
-        why = _first_reason(rows[rows["dataset"] == name], metric)
+        why = _first_reason(rows, name, metric)
         reasons.setdefault(why, []).append(name)
     whys = "; ".join(f"{why} ({', '.join(on)})" for why, on in reasons.items())
     return f"no mean, not ranked: {whys}"
 
 
-def _first_reason(rows: pd.DataFrame, metric: str) -> str:
-    if rows.empty:
-        return "not run"
-    job = {str(key): value for key, value in rows.iloc[0].items()}
+def _first_reason(rows: pd.DataFrame, dataset: str, metric: str) -> str:
+    """Return why a method has no value on a dataset."""
+    own = rows[rows["dataset"] == dataset]
+    if own.empty:
+        older = rows["dataset"].str.startswith(dataset + OTHER).any()
+        return "run on older data only" if older else "not run"
+    job = {str(key): value for key, value in own.iloc[0].items()}
     return _why(job, metric, missing_reasons(job["missing"]))
 
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from bench.recipe import MULTIOME
 
+from .fair import FAILED, GUIDED, ORACLE, competing, competing_by_dataset
 from .names import MAIN, higher_is_better, label
 from .statistics import LEVEL, Interval, difference, t_interval, what_ranks_show
-from .tables import FAILED, GUIDED, ORACLE, competing, complete_block, tidy
+from .tables import complete_block, tidy
+from .versions import current, several
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,10 +53,12 @@ def verdict(results: pd.DataFrame, metric: str = MAIN) -> list[Sentence]:
 
 def _overall(table: pd.DataFrame, metric: str) -> str:
     """Return how often each method is best and how often a baseline is clearly beaten."""
-    sign = -1 if higher_is_better(metric) is False else 1
+    sign = -1 if higher_is_better(metric, table) is False else 1
     wins: Counter[str] = Counter()
     clear = compared = 0
-    for _, rows in competing(table).groupby("dataset", sort=False):
+    fair = competing_by_dataset(table)
+    for name in current(table["dataset"].unique()):
+        rows = fair[fair["dataset"] == name]
         found = _intervals(rows, metric)
         if not found:
             continue
@@ -90,7 +94,7 @@ def _of_dataset(rows: pd.DataFrame, metric: str) -> str:
         return f"no method that may be ranked has a value of {name}."
     if not found:
         return f"no method has a value of {name}."
-    sign = -1 if higher_is_better(metric) is False else 1
+    sign = -1 if higher_is_better(metric, rows) is False else 1
     ordered = sorted(found, key=lambda method: -sign * found[method].mean)
     best, others = ordered[0], ordered[1:]
     extreme = "lowest" if sign < 0 else "highest"
@@ -169,7 +173,7 @@ def warnings(results: pd.DataFrame, metric: str = MAIN) -> list[str]:
     if len(results) > len(table):
         older = len(results) - len(table)
         found.append(f"{older} older results of jobs that were run again are left out.")
-    return found + _versions(table) + _odd_controls(table, metric)
+    return found + _other_data(table) + _versions(table) + _odd_controls(table, metric)
 
 
 def _single(seeds: pd.Series) -> list[str]:
@@ -185,6 +189,19 @@ def _single(seeds: pd.Series) -> list[str]:
         if names:
             found.append(f"One seed only on {dataset}: {', '.join(names)}.")
     return found
+
+
+def _other_data(table: pd.DataFrame) -> list[str]:
+    """Return of which datasets there are results of several versions."""
+    number = several(table)
+    if not number:
+        return []
+    which = ", ".join(f"{name} ({n})" for name, n in number.items())
+    return [
+        f"Results of several versions of the data are in the table: {which}. The newest has the "
+        "plain name, and nothing is compared across versions; running the older ones again mends "
+        "it."
+    ]
 
 
 def _versions(table: pd.DataFrame) -> list[str]:
@@ -219,7 +236,8 @@ def _protocols(table: pd.DataFrame) -> list[str]:
     if "holdout" in shown and len(shown) > 1:
         found.append(
             "Rows under holdout are scored on the report cells (80 %), the others on all cells: "
-            "they compare with rows of the same protocol only."
+            "they compare with rows of the same cells only. Where both have values, the kind with "
+            "more methods is ranked and tested."
         )
     return found
 

@@ -9,6 +9,7 @@ start with an underscore.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,31 @@ __all__ = [
     "Recovery",
     "Result",
     "Translation",
+    "built_in",
+    "direction",
     "metrics",
     "metrics_version",
     "plugin_metrics",
     "stamp",
 ]
+
+
+_DIRECTIONS = {True: "higher", False: "lower", None: "none"}
+"""What the stamp of a metric that is not built in says of what is better."""
+
+
+@cache
+def built_in() -> dict[str, Metric]:
+    """Return the metrics of this package by name."""
+    import importlib
+    import pkgutil
+
+    found: dict[str, Metric] = {}
+    for module in pkgutil.iter_modules(__path__):
+        if module.name != "base" and not module.name.startswith("_"):
+            target = importlib.import_module(f"{__name__}.{module.name}")
+            _register(found, target, f"bench/metrics/{module.name}.py")
+    return found
 
 
 def metrics(plugins: tuple[str, ...] = ()) -> dict[str, Metric]:
@@ -49,15 +70,9 @@ def metrics(plugins: tuple[str, ...] = ()) -> dict[str, Metric]:
     ``plugins`` are files that may define further ones. Raises ``UsageError`` if a module defines
     no metric or two metrics share a name.
     """
-    import importlib
-    import pkgutil
     from importlib.metadata import entry_points
 
-    found: dict[str, Metric] = {}
-    for module in pkgutil.iter_modules(__path__):
-        if module.name != "base" and not module.name.startswith("_"):
-            target = importlib.import_module(f"{__name__}.{module.name}")
-            _register(found, target, f"bench/metrics/{module.name}.py")
+    found = dict(built_in())
     for point in entry_points(group="bench.metrics"):
         _register(found, point.load(), f"entry point '{point.name}' of bench.metrics")
     for name, metric in plugin_metrics(plugins).items():
@@ -79,12 +94,25 @@ def plugin_metrics(plugins: tuple[str, ...]) -> dict[str, Metric]:
 
 
 def stamp(metric: Metric) -> str:
-    """Return the version of a metric's values: its own, and those of the clusterings it uses."""
+    """Return the version of a metric's values: its own, and those of the clusterings it uses.
+
+    That of a metric that is not built in also says what is better, ``1:lower`` say: a report of
+    stored scores does not load the plugin.
+    """
     from bench.cluster import VERSIONS
 
-    if metric.kind in ("embedding", "batch", "rare", "paired"):
-        return str(metric.version)
-    return ".".join(str(number) for number in (metric.version, *VERSIONS.values()))
+    alone = metric.kind in ("embedding", "batch", "rare", "paired")
+    numbers = (metric.version, *(() if alone else VERSIONS.values()))
+    text = ".".join(map(str, numbers))
+    if metric.name in built_in():
+        return text
+    return f"{text}:{_DIRECTIONS[metric.higher_is_better]}"
+
+
+def direction(stamp: str) -> bool | None:
+    """Return what a stamp says of ``higher_is_better``; ``None`` also where it says nothing."""
+    word = stamp.partition(":")[2]
+    return next((better for better, name in _DIRECTIONS.items() if name == word), None)
 
 
 def _register(found: dict[str, Metric], target: Any, where: str) -> None:

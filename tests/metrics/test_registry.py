@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from bench.errors import UsageError
-from bench.metrics import Metric, metrics, metrics_version
+from bench.metrics import Metric, built_in, direction, metrics, metrics_version, stamp
 
 KNOWN = {
     "accuracy", "ami", "ari", "completeness", "graph_connectivity", "homogeneity", "ilisi",
@@ -62,6 +62,16 @@ def test_version_digest_follows_the_clusterings(monkeypatch):
     before = metrics_version()
     monkeypatch.setitem(cluster.VERSIONS, "leiden", cluster.VERSIONS["leiden"] + 1)
     assert metrics_version() != before
+
+
+def test_the_stamp_of_a_metric_that_is_not_built_in_says_what_is_better():
+    for metric in built_in().values():
+        assert all(part.isdigit() for part in stamp(metric).split("."))
+        assert direction(stamp(metric)) is None
+    for better, word in ((True, "higher"), (False, "lower"), (None, "none")):
+        other = replace(example("other"), higher_is_better=better)
+        assert stamp(other) == f"{stamp(metrics()['ari'])}:{word}"
+        assert direction(stamp(other)) is better
 
 
 def plug_in(monkeypatch, target):

@@ -8,7 +8,7 @@ import pytest
 
 from bench.reports.figures import drawings
 from bench.reports.quality import front, points
-from bench.reports.tables import between_controls
+from bench.reports.scaled import between_controls
 
 
 def content(drawing) -> dict:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from bench.reports.tables import competing, complete_block, dataset_means, leaderboard, tidy
+from bench.reports.fair import competing
+from bench.reports.tables import complete_block, dataset_means, leaderboard, tidy
 
 
 def job(method: str, dataset: str, ari: float | None = None, **more) -> dict:

@@ -76,6 +76,14 @@ def test_variants_are_compared_with_others_of_the_same_parameters(table):
     assert "| guided[guide_score=0.1] · signatures=B | guided_not | 1 % |" in text
 
 
+def test_of_results_of_one_job_the_newest_is_shown(table):
+    times = pd.to_datetime(["2024-01-01", "2024-01-02"], utc=True)
+    old, new = table.assign(started=times[0]), table.assign(started=times[1])
+    old["embedding/rare_ap"], old["kmeans/ari"] = 0.111, 0.222
+    for both in (pd.concat([old, new]), pd.concat([new, old])):
+        assert page(both) == page(table)
+
+
 def test_no_task_is_an_empty_page(table):
     assert "made rare" not in page(table[table["rare_type"] == ""])
 

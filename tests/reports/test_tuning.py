@@ -7,8 +7,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bench.reports.fair import ORACLE, competing_by_dataset
+from bench.reports.grid import scores
 from bench.reports.markdown import as_markdown
-from bench.reports.tables import ORACLE, leaderboard, tidy
+from bench.reports.pairs import pairs
+from bench.reports.scaled import between_controls
+from bench.reports.tables import leaderboard, tidy
 from bench.reports.tuning import optimism, panels, sentences, table
 from bench.reports.verdict import verdict, warnings
 
@@ -68,6 +72,69 @@ def test_a_table_of_oracle_alone_ranks_nothing(results):
     alone = results[results["protocol"] == "oracle"]
     assert leaderboard(alone)["rank"].isna().all()
     assert "no method that may be ranked" in verdict(alone)[0].text
+
+
+@pytest.fixture
+def run_and_search() -> pd.DataFrame:
+    """A search of one method beside a run of three, which scores all cells."""
+    ran = {"pca": 0.3, "nmf": 0.45, "ae": 0.4}
+    return pd.DataFrame(rows("default", ran) + rows("holdout", {"nmf": 0.5, "nmf·tuned": 0.6}))
+
+
+def test_what_is_scored_on_other_cells_is_not_ranked(run_and_search):
+    board = leaderboard(run_and_search).set_index("method")
+    assert board["rank"].dropna().to_dict() == {"nmf": 1, "ae": 2, "pca": 3}
+    held = "not ranked: protocol holdout scores 80 % of the cells, the ranked methods all"
+    assert set(board.loc[["nmf (holdout)", "nmf·tuned (holdout)"], "note"]) == {held}
+    assert board.at["nmf·tuned (holdout)", "ARI (k-means)"] == pytest.approx(0.605)
+    ranks = {row[0].text: row[3].text for row in scores(tidy(run_and_search)).rows}
+    assert ranks == {
+        "nmf": "1", "ae": "2", "pca": "3", "nmf (holdout)": "–", "nmf·tuned (holdout)": "–"
+    }  # fmt: skip
+
+
+def test_what_is_scored_on_other_cells_is_not_tested(run_and_search):
+    found = pairs(run_and_search)
+    assert set(found["method"]) | set(found["against"]) == {"pca", "nmf", "ae"}
+    assert verdict(run_and_search)[0].text.startswith("nmf has the highest")
+    assert any("rows of the same cells only" in text for text in warnings(run_and_search))
+
+
+def test_the_kind_with_more_methods_is_ranked_on_each_dataset(run_and_search):
+    more = rows("holdout", {"nmf": 0.2, "nmf·tuned": 0.3}) + rows("default", {"pca": 0.9})
+    both = pd.concat([run_and_search, pd.DataFrame(more).assign(dataset="e")])
+    fair = competing_by_dataset(tidy(both)).groupby("dataset")["method"].unique()
+    assert set(fair["d"]) == {"pca", "nmf", "ae"}
+    assert set(fair["e"]) == {"nmf (holdout)", "nmf·tuned (holdout)"}
+    own = tidy(both)
+    board = leaderboard(own[own["dataset"] == "e"]).set_index("method")
+    assert board["rank"].dropna().to_dict() == {"nmf·tuned (holdout)": 1, "nmf (holdout)": 2}
+    assert board.at["pca", "note"] == (
+        "not ranked: scored on all cells, the ranked methods (holdout) on 80 %"
+    )
+    found = pairs(both)
+    assert set(found.loc[found["on"] == "e", "method"]) == {"nmf·tuned (holdout)"}
+
+
+def test_tuned_and_default_without_labels_are_scored_on_the_same_cells():
+    both = rows("default", {"nmf": 0.5, "pca": 0.4}) + rows("unsupervised", {"nmf·tuned": 0.6})
+    board = leaderboard(pd.DataFrame(both))
+    assert board["method"].tolist() == ["nmf·tuned (unsupervised)", "nmf", "pca"]
+    assert board["rank"].tolist() == [1, 2, 3]
+
+
+def test_controls_of_the_same_cells_frame_the_scale(run_and_search):
+    ends = {"truth": 1.0, "random": 0.0}
+    controls = rows("default", ends) + rows("holdout", {"truth": 0.8, "random": 0.4})
+    frame = pd.DataFrame(controls).assign(family="control")
+    frame["kmeans/ari"] -= frame["seed"] / 100
+    scaled = between_controls(pd.concat([run_and_search, frame]))
+    means = scaled.groupby("method")["kmeans/ari"].mean()
+    assert means["nmf"] == pytest.approx(0.455)
+    assert means["nmf·tuned (holdout)"] == pytest.approx((0.605 - 0.4) / 0.4)
+    alone = between_controls(pd.concat([run_and_search, frame[frame["protocol"] == "default"]]))
+    means = alone.groupby("method")["kmeans/ari"].mean()
+    assert means["nmf·tuned (holdout)"] == pytest.approx(0.605)
 
 
 def test_the_optimism_of_oracle_is_stated(results):

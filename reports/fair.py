@@ -1,0 +1,60 @@
+"""Who is compared with whom: by family, by what methods were told, by the scored cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FAILED = ("failed", "timeout", "oom", "diverged")
+NOT_RUN = ("skipped", "unavailable", "pruned")
+CONTROL = "control"
+ORACLE = " (oracle ⚠)"
+"""End of the names of methods that were tuned on the labels they are scored on."""
+HELD = " (holdout)"
+"""End of the names of methods that are scored on the report cells only."""
+GUIDED = " (guided)"
+"""End of the names of methods that were told something about the types of the cells."""
+TELLING = frozenset({"labels", "markers", "proteins"})
+"""What tells a method about types; a number of clusters and the batches do not."""
+
+
+def competing(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that are compared: no controls, nothing tuned on what it is scored on.
+
+    Nor guided methods: to be told about types is an advantage over those that were not. Where some
+    methods are scored on the report cells (holdout) and some on all, the kind with more methods
+    is compared; of as many of both, those scored on all.
+    """
+    fair = _unaided(table)
+    held = fair["method"].str.endswith(HELD)
+    ran = ~fair["status"].isin(NOT_RUN) if "status" in fair else ~held | held
+    some, all_cells = (fair.loc[one & ran, "method"].nunique() for one in (held, ~held))
+    return fair[held if some > all_cells else ~held]
+
+
+def competing_by_dataset(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that are compared on their own dataset."""
+    fair = {
+        (dataset, method)
+        for dataset, rows in table.groupby("dataset", sort=False)
+        for method in competing(rows)["method"].unique()
+    }
+    places = zip(table["dataset"], table["method"], strict=True)
+    return table[[place in fair for place in places]]
+
+
+def _unaided(table: pd.DataFrame) -> pd.DataFrame:
+    names = table["method"]
+    apart = names.str.endswith(ORACLE) | names.str.endswith(GUIDED)
+    return table[(table["family"] != CONTROL) & ~apart]
+
+
+def of_other_cells(table: pd.DataFrame) -> dict[str, str]:
+    """Return why methods are not compared that are scored on other cells than the ranked ones."""
+    done = _unaided(table[table["status"] == "done"])
+    apart = set(done["method"]) - set(competing(table)["method"])
+    held = "not ranked: protocol holdout scores 80 % of the cells, the ranked methods all"
+    all_cells = "not ranked: scored on all cells, the ranked methods (holdout) on 80 %"
+    return {name: held if name.endswith(HELD) else all_cells for name in map(str, apart)}

@@ -1,0 +1,100 @@
+"""Metrics where less is better: those of plugins, known from the stamps, and between controls."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from bench.metrics import built_in
+from bench.reports import names
+from bench.reports.compare import compare
+from bench.reports.grid import boards, definitions
+from bench.reports.names import higher_is_better
+from bench.reports.pairs import pairs
+from bench.reports.quality import quality
+from bench.reports.scaled import between_controls
+from bench.reports.tables import leaderboard, tidy
+from bench.reports.verdict import verdict
+
+LOSS = "embedding/loss"
+VALUES = {"good": 0.2, "bad": 0.6, "random": 1.0, "truth": 0.0}
+"""Less is better; the truth has the least."""
+
+
+@pytest.fixture
+def results(make_job) -> pd.DataFrame:
+    return pd.DataFrame(
+        make_job(
+            method, dataset, seed, stamps=json.dumps({"ari": "1.2", "loss": "1:lower"}),
+            family="control" if method in ("random", "truth") else "x",
+            **{LOSS: value + seed / 100 * (method == "good")},
+        )
+        for method, value in VALUES.items() for dataset in "ab" for seed in range(3)
+    )  # fmt: skip
+
+
+def test_the_stamps_of_a_table_say_what_is_better(results):
+    assert higher_is_better(LOSS, results) is False
+    assert higher_is_better("kmeans/ari", results) is True
+    none = results.assign(stamps=json.dumps({"loss": "1:none"}))
+    assert higher_is_better(LOSS, none) is None
+
+
+@pytest.mark.parametrize("stamps", [None, "", "{}", '{"loss": "1"}', "cut"])
+def test_what_nothing_says_of_is_not_ranked(results, stamps):
+    results["stamps"] = stamps
+    assert higher_is_better(LOSS, results) is None
+    board = leaderboard(results, LOSS)
+    assert board["rank"].isna().all()
+    assert board["note"].iloc[0] == "not ranked: the metric has no better or worse"
+
+
+def test_less_is_better_in_ranks_pairs_verdict_and_front(results):
+    board = leaderboard(results, LOSS)
+    assert board["method"].tolist()[:2] == ["good", "bad"]
+    assert board["rank"].tolist()[:2] == [1, 2]
+    found = pairs(results, LOSS)
+    assert set(found["method"]) == {"good"}
+    assert set(found["effect"]) == {1.0}
+    assert "good has the lowest mean loss" in verdict(results, LOSS)[1].text
+    assert "good on 2" in verdict(results, LOSS)[0].text
+    assert ("loss", "Not built in; lower is better.", "") in definitions(tidy(results))
+    (drawing,) = quality(tidy(results), ["a"], LOSS)
+    assert json.loads(drawing.json)["data"][0]["y"] == [0.0]
+
+
+def test_between_the_controls_more_is_better(results):
+    scaled = between_controls(results)
+    means = scaled.groupby("method")[LOSS].mean().to_dict()
+    assert means == pytest.approx({"good": 0.79, "bad": 0.4, "random": 0.0, "truth": 1.0})
+    for table in (scaled, scaled[scaled["dataset"] == "a"]):
+        board = leaderboard(table, LOSS)
+        assert board["method"].tolist() == ["good", "bad", "truth", "random"]
+        assert board["rank"].tolist()[:2] == [1, 2]
+    places = boards(tidy(results))
+    metric = places.selectors[0][1].index("loss")
+    for scale in "01":
+        rows = places.grids[f"{metric},0,{scale}"].rows
+        assert [row[1].text for row in rows] == ["good", "bad"]
+
+
+def test_a_built_in_metric_where_less_is_better(results):
+    table = results.rename(columns={LOSS: "paired/foscttm"})
+    for one in (table, between_controls(table)):
+        assert leaderboard(one, "paired/foscttm")["method"].tolist()[:2] == ["good", "bad"]
+
+
+def test_a_smaller_loss_is_better_in_a_comparison(results):
+    other = results.assign(**{LOSS: results[LOSS] - 0.1})
+    assert {one.verdict for one in compare(results, other).of(LOSS)} == {"better"}
+    assert {one.verdict for one in compare(other, results).of(LOSS)} == {"worse"}
+
+
+def test_a_broken_plugin_leaves_the_built_in_metrics(monkeypatch):
+    def broken():
+        raise ImportError("no such module")
+
+    monkeypatch.setattr("bench.metrics.metrics", broken)
+    assert names.known_metrics.__wrapped__() == built_in()
