@@ -218,7 +218,8 @@ def report_command(
         str | None, typer.Option("--datasets", "-d", help="names as shown, or globs")
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="'3': only seeds 0, 1, 2; '7,11': those two \\[all]")
+        str | None,
+        typer.Option(help="'3': only 0, 1, 2; '7,11': those two; '7,': only 7 \\[all]"),
     ] = None,
     results: Results = None,
     tracking_uri: Uri = None,
