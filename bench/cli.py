@@ -34,7 +34,6 @@ from bench.options import (
     ParamsFiles,
     Plugins,
     ProfileName,
-    Protocol,
     Results,
     Retry,
     Seeds,
@@ -86,7 +85,9 @@ def run_command(
     tune: Annotated[
         int | None, typer.Option(help="search that many configurations of each first")
     ] = None,
-    protocol: Protocol = "holdout",
+    protocol: Annotated[
+        str | None, typer.Option(help="with --tune, whose labels choose; see bench search")
+    ] = None,
     seeds: Seeds = None,
     profile: ProfileName = None,
     results: Results = None,
@@ -117,11 +118,21 @@ def run_command(
         experiment=experiment, assign=assign, params=params, config=config,
     )  # fmt: skip
     given |= {"report": report, "umap": umap, "console": console}
+    if tune is None and protocol is not None:
+        raise UsageError(
+            f"--protocol {protocol}: says whose labels choose among searched configurations; it "
+            "needs --tune."
+        )
     if tune is not None:
         from bench.search.command import search
 
         found = search(
-            methods, datasets, trials=tune, protocol=protocol, fit_timeout=timeout, **given
+            methods,
+            datasets,
+            trials=tune,
+            protocol=protocol or "holdout",
+            fit_timeout=timeout,
+            **given,
         )
         finish(found, console, as_json=as_json)
     from bench.run import run
