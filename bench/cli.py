@@ -34,7 +34,6 @@ from bench.options import (
     ParamsFiles,
     Plugins,
     ProfileName,
-    Protocol,
     Results,
     Retry,
     Seeds,
@@ -86,7 +85,9 @@ def run_command(
     tune: Annotated[
         int | None, typer.Option(help="search that many configurations of each first")
     ] = None,
-    protocol: Protocol = "holdout",
+    protocol: Annotated[
+        str | None, typer.Option(help="with --tune, whose labels choose; see bench search")
+    ] = None,
     seeds: Seeds = None,
     profile: ProfileName = None,
     results: Results = None,
@@ -117,11 +118,21 @@ def run_command(
         experiment=experiment, assign=assign, params=params, config=config,
     )  # fmt: skip
     given |= {"report": report, "umap": umap, "console": console}
+    if tune is None and protocol is not None:
+        raise UsageError(
+            f"--protocol {protocol}: says whose labels choose among searched configurations; it "
+            "needs --tune."
+        )
     if tune is not None:
         from bench.search.command import search
 
         found = search(
-            methods, datasets, trials=tune, protocol=protocol, fit_timeout=timeout, **given
+            methods,
+            datasets,
+            trials=tune,
+            protocol=protocol or "holdout",
+            fit_timeout=timeout,
+            **given,
         )
         finish(found, console, as_json=as_json)
     from bench.run import run
@@ -218,7 +229,8 @@ def report_command(
         str | None, typer.Option("--datasets", "-d", help="names as shown, or globs")
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="'3': only seeds 0, 1, 2; '7,11': those two \\[all]")
+        str | None,
+        typer.Option(help="'3': only 0, 1, 2; '7,11': those two; '7,': only 7 \\[all]"),
     ] = None,
     results: Results = None,
     tracking_uri: Uri = None,

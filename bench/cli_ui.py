@@ -10,14 +10,14 @@ from urllib.parse import quote
 
 import typer
 
-from bench.errors import UsageError
+from bench.errors import StoreError, UsageError
 from bench.options import Config, Experiment, Results, flags, make_console
 
 
 def ui_command(
     results: Results = None,
     experiment: Experiment = None,
-    port: Annotated[int, typer.Option(help="port on this machine")] = 5000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="port on this machine")] = 5000,
     config: Config = None,
 ) -> None:
     """Open the MLflow UI on the store."""
@@ -30,10 +30,12 @@ def ui_command(
         raise UsageError(f"the store is a server already: open {settings.tracking_uri}.")
     if not settings.database.is_file():
         raise UsageError(f"{settings.results}: no results there; run 'bench run' first.")
+    page = jobs_page(settings.database, settings.experiment)
+    check_port(port)
     root = f"http://127.0.0.1:{port}/"
     console = make_console()
     console.print("MLflow UI in about 20 seconds (Ctrl-C ends it); the jobs, the best ARI first:")
-    console.print(root + jobs_page(settings.database, settings.experiment), soft_wrap=True)
+    console.print(root + page, soft_wrap=True)
     console.print("Choose the metrics to show under Columns.")
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
@@ -45,8 +47,25 @@ def ui_command(
         environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
         code = subprocess.run(command, env=environment).returncode
     except KeyboardInterrupt:
-        code = 0
-    raise typer.Exit(code)
+        raise typer.Exit(0) from None
+    # MLflow ends with 0 even if its server could not start.
+    raise StoreError(f"the MLflow server ended by itself (code {code}); its lines above say why.")
+
+
+def check_port(port: int) -> None:
+    """Raise ``UsageError`` if no server can listen on this port of this machine."""
+    import errno
+    import socket
+
+    with socket.socket() as probe:
+        # As servers do: a connection that was closed just now does not keep the port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            used = error.errno == errno.EADDRINUSE
+            reason = "is in use" if used else f"cannot be opened ({error.strerror})"
+            raise UsageError(f"port {port} {reason}; choose another with --port.") from None
 
 
 def jobs_page(database: Path, experiment: str) -> str:

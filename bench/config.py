@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from bench.errors import UsageError, did_you_mean
 
 Profile = Literal["quick", "default", "faithful"]
+_MOST_SEEDS = 10_000
+"""A larger number is a seed that was meant as one, such as a date."""
 
 
 class Settings(BaseModel):
@@ -53,6 +55,11 @@ class Settings(BaseModel):
     def _seeds(cls, value: object) -> object:
         return parse_seeds(value) if isinstance(value, (str, int)) else value
 
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        return _checked(value)
+
     @field_validator("plugins", mode="before")
     @classmethod
     def _plugins(cls, value: object) -> object:
@@ -72,12 +79,23 @@ def parse_seeds(value: str | int) -> tuple[int, ...]:
     except ValueError:
         raise ValueError(f"'{text}' is neither a number of seeds nor a list like 7,11") from None
     if "," in text:
-        if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
-            raise ValueError("seeds must be distinct and not negative")
-        return tuple(numbers)
+        return _checked(tuple(numbers))
     if len(numbers) != 1 or numbers[0] < 1:
         raise ValueError("give a number of seeds of at least 1, or a list like 7,11")
+    if numbers[0] > _MOST_SEEDS:
+        raise ValueError(
+            f"that would be {numbers[0]} seeds, at most {_MOST_SEEDS} are possible; for the one "
+            f"seed write '{numbers[0]},'"
+        )
     return tuple(range(numbers[0]))
+
+
+def _checked(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if not seeds:
+        raise ValueError("no seed; give a number of seeds, or a list like 7,11")
+    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise ValueError("seeds must be distinct and not negative")
+    return seeds
 
 
 def load_settings(flags: dict[str, Any], file: Path | None = None) -> Settings:
@@ -110,9 +128,16 @@ def load_settings(flags: dict[str, Any], file: Path | None = None) -> Settings:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"{path}: no such configuration file.") from None
+    except IsADirectoryError:
+        raise UsageError(f"{path}: a folder; expected a file such as bench.toml.") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UsageError(f"{path}: line {line} is not UTF-8; save the file as UTF-8.") from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: not valid TOML: {error}.") from None
 

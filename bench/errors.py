@@ -34,10 +34,15 @@ class Pruned(Exception):
 
 
 def did_you_mean(name: str, known: list[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for a close match, else the sorted list of known names."""
+    """Return ``" Did you mean 'x'?"`` for a close match, else the sorted list of known names.
+
+    Upper and lower case count as the same.
+    """
     import difflib
 
-    close = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
+    folded = {one.casefold(): one for one in known}
+    found = difflib.get_close_matches(name.casefold(), folded, n=2, cutoff=0.6)
+    close = [folded[one] for one in found]
     if close:
         return " Did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
     return " Known: " + ", ".join(sorted(known)) + "." if known else ""

@@ -6,6 +6,7 @@ Planning is light: nothing heavy is imported once the datasets are in the cache.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,9 @@ from bench.selectors import Selected, label
 from bench.split import VERSION as SPLIT_VERSION
 from bench.store import Store, StoredDataset
 
+_DRIVER = Path("/dev/nvidiactl")
+_OTHER_DRIVERS = tuple(map(Path, ("/dev/dxg", "/dev/nvhost-ctrl-gpu", "/dev/kfd")))
+"""Windows' Linux, Jetson, ROCm: taken only where ``cuda`` is asked for."""
 TERMINAL = ("done", "failed", "timeout", "oom", "diverged", "pruned")
 """How a job that ran can end."""
 FAILURES = ("failed", "timeout", "oom", "diverged")
@@ -183,6 +187,7 @@ def make_plan(
 ) -> Plan:
     """Return the grid of jobs; a method that cannot be applied to a modality is left out."""
     plan = Plan()
+    device_class(settings.device)  # also where no method would use it
     for dataset in datasets:
         for one in configured:
             reason = unsuited(one, dataset)
@@ -351,13 +356,30 @@ def score_key(job: Job, fit_key: str) -> str:
 
 
 def device_class(wanted: str) -> str:
-    """Return ``cuda`` or ``cpu``; ``auto`` takes a GPU if driver and PyTorch build have one."""
-    if wanted != "auto":
-        return wanted
+    """Return ``cuda`` or ``cpu``; ``auto`` takes a GPU if driver and PyTorch build have one.
+
+    Raises ``UsageError`` if ``cuda`` is asked for and there is none.
+    """
+    if wanted == "cpu":
+        return "cpu"
+    reason = _no_gpu((_DRIVER, *_OTHER_DRIVERS) if wanted == "cuda" else (_DRIVER,))
+    if reason and wanted == "cuda":
+        raise UsageError(f"--device cuda: no usable GPU: {reason}; use --device auto or cpu.")
+    return "cpu" if reason else "cuda"
+
+
+def _no_gpu(drivers: tuple[Path, ...]) -> str:
+    """Return why no GPU can be used, empty if one can; does not import PyTorch."""
     from importlib.metadata import version
 
-    cpu_build = version("torch").endswith("+cpu")
-    return "cuda" if Path("/dev/nvidiactl").exists() and not cpu_build else "cpu"
+    if version("torch").endswith("+cpu"):
+        return f"PyTorch {version('torch')} is built without CUDA"
+    if not any(driver.exists() for driver in drivers):
+        return f"no driver of one here (no {_DRIVER})"
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and visible.strip() in ("", "-1"):
+        return f"CUDA_VISIBLE_DEVICES='{visible}' hides all"
+    return ""
 
 
 def write_plan(plan: Plan, path: Path) -> None:

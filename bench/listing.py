@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import UsageError
 from bench.recipe import MULTIOME
 from bench.registry import datasets, methods
 
@@ -163,7 +164,10 @@ def conformance(name: str, plugins: tuple[str, ...], console: Console) -> bool:
         entry
         for entry in registry
         if (name == "all" and not entry.unavailable) or entry.origin == origin
-    ] or [registry.entry(name)]
+    ]
+    if not wanted and name.endswith(".py"):
+        raise UsageError(f"{name} defines no method; expected a subclass of Method with a name.")
+    wanted = wanted or [registry.entry(name)]
     good = True
     for entry in wanted:
         passed = without = 0

@@ -20,8 +20,9 @@ def renew_addresses(database: Path, results: Path) -> None:
     """Let the experiments and runs in ``database`` name the artifacts of this results folder.
 
     Writes a line to standard error for each address that was another. Raises ``StoreError`` if the
-    database cannot be read or written.
+    database cannot be read or written, or is empty although there are artifacts.
     """
+    _refuse_empty(database, results)
     here = (results.resolve() / "artifacts").as_uri()
     try:
         with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
@@ -34,6 +35,19 @@ def renew_addresses(database: Path, results: Path) -> None:
                 )
     except sqlite3.Error as error:
         raise StoreError(f"{database}: cannot be used as a store: {error}.") from None
+
+
+def _refuse_empty(database: Path, results: Path) -> None:
+    """Raise ``StoreError`` for a file without content where a store has been.
+
+    MLflow would make a new store of it, and the artifacts would belong to nothing.
+    """
+    folder = results / "artifacts"
+    if database.stat().st_size == 0 and folder.is_dir() and any(folder.iterdir()):
+        raise StoreError(
+            f"{database}: empty, but {folder} holds results; put a copy of the database in its "
+            "place, or remove it to begin a new store."
+        )
 
 
 def _others(connection: sqlite3.Connection, here: str) -> list[str]:

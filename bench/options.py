@@ -31,7 +31,9 @@ Protocol = Annotated[
     str,
     typer.Option(help="whose labels choose: holdout (a fifth of the cells), unsupervised, oracle"),
 ]
-Seeds = Annotated[str | None, typer.Option(help="'3': seeds 0, 1, 2; '7,11': those two")]
+Seeds = Annotated[
+    str | None, typer.Option(help="'3': 0, 1 and 2; '7,11': those two; '7,': only 7")
+]
 ProfileName = Annotated[str | None, typer.Option("--profile", help="quick, default or faithful")]
 Results = Annotated[Path | None, typer.Option(help="folder of store and reports \\[results]")]
 Cache = Annotated[Path | None, typer.Option(help="folder of prepared data")]

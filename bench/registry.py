@@ -93,7 +93,10 @@ def resolve(origin: str, name: str) -> type[Method]:
 
 @cache
 def load_plugin(path: str) -> ModuleType:
-    """Import a plugin file; raises ``UsageError`` that names the file and line."""
+    """Import a plugin file.
+
+    Raises ``UsageError`` that names the file if it cannot be imported or defines nothing.
+    """
     file = Path(path).resolve()
     if not file.is_file():
         raise UsageError(f"plugin {path}: no such file.")
@@ -107,6 +110,12 @@ def load_plugin(path: str) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         raise UsageError(f"plugin {path} cannot be imported: {error!r}") from error
+    classes = [*_classes(module, Method), *_classes(module, Dataset)]
+    if not classes and not hasattr(module, "METRIC") and not hasattr(module, "METRICS"):
+        raise UsageError(
+            f"plugin {path} defines no method, dataset or metric; expected a complete subclass of "
+            "Method or Dataset with a name, or METRIC."
+        )
     return module
 
 

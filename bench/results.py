@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.config import Settings, load_settings
-from bench.errors import UsageError
+from bench.errors import UsageError, did_you_mean
 from bench.selectors import split
 
 if TYPE_CHECKING:
@@ -29,11 +29,16 @@ def load(results: str | Path = "results", **options: Any) -> pd.DataFrame:
     ``n_parameters``, ``coverage`` and one column a metric, ``kmeans/ari`` and so on; missing
     values are NaN. ``counts_digest`` and ``labels_digest`` identify the dataset's content,
     ``source`` the method's code. ``artifacts`` is the local folder with ``embedding.parquet`` and
-    ``clusters.parquet``.
+    ``clusters.parquet``. Raises ``UsageError`` if there is no store.
     """
     from bench.tracking import Tracker
 
     settings: Settings = load_settings({"results": Path(results), **options})
+    if not settings.tracking_uri and not settings.database.is_file():
+        raise UsageError(
+            f"{settings.results}: no results there (no {settings.database.name}); give the folder "
+            "that 'bench run --results' was given."
+        )
     return frame(Tracker(settings))
 
 
@@ -94,17 +99,20 @@ def narrow(
     A name in full is exact: ``vae`` is not ``vae[preset=faithful]``, ``vae*`` both. ``say`` gets a
     line that names what matches nothing. Raises ``UsageError`` if nothing is left.
     """
-    absent = []
+    absent, hint = [], ""
     for column, text in (("method", methods), ("dataset", datasets)):
         if text is not None and len(table):
             values = {str(value) for value in table[column]}
             hits = {part: _matching(part, values) for part in split(text)}
             absent += [part for part, found in hits.items() if not found]
+            if absent and not any(hits.values()):
+                hint = f" '{absent[-1]}'.{did_you_mean(absent[-1], sorted(values))}"
             table = table[table[column].isin(set().union(*hits.values()))]
     if seeds is not None and len(table):
         table = table[table["seed"].isin(list(seeds))]
     if table.empty:
-        raise UsageError("no finished job matches; 'bench report' without -m and -d shows all.")
+        hint = hint or "; 'bench report' without -m and -d shows all."
+        raise UsageError(f"no finished job matches{hint}")
     if absent:
         say(f"no finished job matches: {', '.join(absent)}")
     return table

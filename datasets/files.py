@@ -210,7 +210,8 @@ class FileDataset(Dataset):
         if not guesses and not others:
             raise DataError(
                 f"{self.path}: no column '{key}', the cells have none at all; give them in a "
-                f"second file: '{self.path.name}[labels=FILE,{what}_key=COLUMN]'."
+                f"second file: '{self.path.name}[labels=FILE,{what}_key=COLUMN]' "
+                f"(bench fit: --labels FILE --{what}-key COLUMN)."
             )
         there = ", ".join([*guesses, *others])
         raise DataError(

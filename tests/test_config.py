@@ -39,6 +39,26 @@ def test_wrong_seeds_are_refused(text: str):
         load_settings({"seeds": text})
 
 
+@pytest.mark.parametrize("many", ["20260101", "9" * 20, 10_001])
+def test_one_large_seed_is_not_taken_as_a_number_of_seeds(many: str | int):
+    with pytest.raises(UsageError, match=rf"would be {many} seeds.* the one seed write '{many},'"):
+        load_settings({"seeds": many})
+    assert parse_seeds(f"{many},") == (int(many),)
+
+
+@pytest.mark.parametrize("seeds", [[], [1, 1], [-1], (), ["x"]])
+def test_lists_of_seeds_are_checked_like_text(
+    seeds: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with pytest.raises(UsageError, match=r"--seeds=.*seed|--seeds='x'"):
+        load_settings({"seeds": seeds})
+    file = tmp_path / "bench.toml"
+    file.write_text(f"seeds = {list(seeds)}\n")
+    with pytest.raises(UsageError, match=r"bench\.toml: seeds="):
+        load_settings({}, file)
+    assert load_settings({"seeds": [11, 7]}).seeds == (11, 7)
+
+
 def test_errors_name_source_and_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     file = tmp_path / "bench.toml"
     file.write_text("job = 2\n")
@@ -49,6 +69,11 @@ def test_errors_name_source_and_key(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         load_settings({}, file)
     with pytest.raises(UsageError, match="no such configuration file"):
         load_settings({}, tmp_path / "none.toml")
+    file.write_bytes(b'jobs = 1\nexperiment = "M\xfcnchen"\n')
+    with pytest.raises(UsageError, match="line 2 is not UTF-8"):
+        load_settings({}, file)
+    with pytest.raises(UsageError, match="a folder; expected a file"):
+        load_settings({}, tmp_path)
     monkeypatch.setenv("BENCH_TIMEOUT", "soon")
     with pytest.raises(UsageError, match="BENCH_TIMEOUT: timeout='soon'"):
         load_settings({})

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pydantic import Field
 
-from bench.errors import Pruned
+from bench.errors import Pruned, UsageError
 from bench.listing import conformance
 from bench.method import ATAC, RNA, Fit, Method
 from bench.parameters import Parameters, Search
@@ -523,3 +523,15 @@ def test_command_checks_a_plugin_file(tmp_path: Path):
     assert "mine: beats_the_negative_control failed: ARI" in text
     assert "mine: save_and_load not applicable: it has no save" in text
     assert f"mine: {len(CHECKS) - 10} of {len(CHECKS)} checks passed, 9 not applicable" in text
+
+
+def test_a_plugin_file_without_a_method_is_said(tmp_path: Path):
+    from rich.console import Console
+
+    none, only = tmp_path / "none.py", tmp_path / "only.py"
+    none.write_text("from bench.method import Method\nvalue = 1\n")
+    with pytest.raises(UsageError, match=r"none\.py defines no method, dataset or metric"):
+        methods((str(none),))
+    only.write_text("METRICS = ()\n")
+    with pytest.raises(UsageError, match=r"only\.py defines no method; expected a subclass"):
+        conformance(str(only), (str(only),), Console())

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from bench.errors import UsageError
-from bench.results import narrow
+from bench.results import load, narrow
 
 METHODS = ("vae", "vae[preset=faithful]", "vae[n_latent=16]", "vaep", "nmf")
 
@@ -42,5 +42,15 @@ def test_what_matches_nothing_is_said(table):
     said: list[str] = []
     narrow(table, "vae,scale", "one,thr*", say=said.append)
     assert said == ["no finished job matches: scale, thr*"]
-    with pytest.raises(UsageError, match="no finished job matches"):
-        narrow(table, "vae", "one", (5,))
+    with pytest.raises(UsageError, match="no finished job matches; 'bench report' without"):
+        narrow(table, "vae,scale", "one", (5,))
+    with pytest.raises(UsageError, match=r"matches 'NMFF'\. Did you mean 'nmf'"):
+        narrow(table, "NMFF", None)
+    with pytest.raises(UsageError, match=r"matches 'three'\. Known: one, two"):
+        narrow(table, None, "three")
+
+
+def test_a_folder_without_a_store_is_said_and_nothing_is_made(tmp_path):
+    with pytest.raises(UsageError, match=r"nope: no results there \(no mlflow\.db\)"):
+        load(tmp_path / "nope")
+    assert not list(tmp_path.iterdir())

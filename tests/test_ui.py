@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
+import subprocess
 from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
 
-from bench.cli_ui import jobs_page
-from bench.errors import UsageError
+from bench.cli_ui import check_port, jobs_page, ui_command
+from bench.errors import StoreError, UsageError
 
 
 @pytest.fixture
@@ -35,3 +37,25 @@ def test_another_experiment_or_file_is_one_line(database: Path, tmp_path: Path):
     (tmp_path / "text").write_text("no database, but long enough to be read as one" * 99)
     with pytest.raises(UsageError, match="cannot be read as a store"):
         jobs_page(tmp_path / "text", "bench")
+
+
+def test_a_port_in_use_is_one_line():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        with pytest.raises(UsageError, match=f"port {port} is in use; choose another with --port"):
+            check_port(port)
+    check_port(port)
+
+
+@pytest.mark.parametrize("code", [0, 1, -9])
+def test_a_server_that_ends_by_itself_is_an_error(
+    code: int, database: Path, monkeypatch: pytest.MonkeyPatch
+):
+    database.rename(database.with_name("mlflow.db"))
+    monkeypatch.setattr("bench.cli_ui.check_port", lambda port: None)
+    ended = subprocess.CompletedProcess([], code)
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: ended)
+    with pytest.raises(StoreError, match=rf"ended by itself \(code {code}\)"):
+        ui_command(database.parent)

@@ -11,6 +11,7 @@ from bench.errors import DataError
 from .assemble import assemble
 from .guard import require
 from .lines import NUMBER, Say, rows, silent
+from .orientation import instead
 from .text import Orientation
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def read_market(
         if orientation == "auto":
             say(
                 f"{matrix}: as many cells as features: assumed features in rows, as 10x writes "
-                "them; if that is wrong, pass transpose=false"
+                f"them; if that is wrong, {instead(False)}"
             )
     elif orientation != "auto" and in_rows != (orientation == "genes"):
         side = "features" if in_rows else "cells"

@@ -38,6 +38,13 @@ class Decision:
     """False if it is an assumption."""
 
 
+def instead(features_in_rows: bool) -> str:
+    """Return what a user passes to have the features in rows, or the cells."""
+    if features_in_rows:
+        return "pass transpose=true (bench fit: --transpose)"
+    return "pass transpose=false (bench fit: --no-transpose)"
+
+
 def decide(
     rows: Sequence[str],
     columns: Sequence[str],

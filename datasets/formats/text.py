@@ -16,7 +16,8 @@ from bench.errors import DataError
 from .assemble import assemble
 from .guard import require
 from .lines import NUMBER, Rows, Say, rows, silent
-from .orientation import Decision, decide
+from .metadata import is_metadata
+from .orientation import Decision, decide, instead
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -26,17 +27,10 @@ Orientation = Literal["auto", "cells", "genes"]
 _ZEROS = frozenset(["0", "0.0", "0.00", "0.000"])
 _MISSING = frozenset(["", "NA", "NaN", "nan", "N/A", "null", "None"])
 _HEAD = 50
+_SHOWN = 8
 _LARGEST = 3e38
 """Of 32 bits; not below it is also NaN."""
 _EVERY = 256
-_METADATA = frozenset(
-    [
-        "barcode", "barcodes", "batch", "cell_type", "celltype", "cell_types", "cluster",
-        "clusters", "assigned_cluster", "donor", "label", "labels", "leiden", "louvain", "sample",
-        "chr", "chrom", "chromosome", "start", "end", "strand",
-    ]
-)  # fmt: skip
-"""Columns that describe cells or features even where they hold numbers."""
 
 
 @dataclass
@@ -65,8 +59,9 @@ def read_text(
     a header with one name fewer than there are columns (R) is understood. ``orientation`` says
     what is in rows: ``cells``, ``genes`` (any features), or ``auto``, which looks at names,
     columns of text and totals and says through ``say`` what it found. Columns of text, those
-    named in ``obs_columns`` and those with a usual name of metadata go to ``obs`` if cells are in
-    rows, else to ``var``; one that is not there is no error here. The dense matrix is never in
+    named in ``obs_columns`` and those with a usual name of metadata, which is said where they
+    hold numbers, go to ``obs`` if cells are in rows, else to ``var``; one that is not there is no
+    error here. The dense matrix is never in
     memory: 8 bytes for each count above zero.
 
     Raises ``DataError`` with the line for anything that is no table of counts, and if the counts
@@ -79,14 +74,15 @@ def read_text(
         table = _read(path, reader, frozenset(obs_columns))
     _name_rows(path, table, frozenset(obs_columns), say)
     decision = _decide(path, table, orientation, obs_columns, say)
+    _say_metadata(path, table, frozenset(obs_columns), say)
     extra = pd.DataFrame(table.extra, index=pd.Index(table.rows, dtype=object), dtype=object)
     other = pd.DataFrame(index=pd.Index(table.columns, dtype=object))
     if decision.features_in_rows:
         counts, obs, var = table.matrix.T.tocsr(), other, extra
-        hint = "if the header holds features, pass transpose=false"
+        hint = f"if the header holds features, {instead(False)}"
     else:
         counts, obs, var = table.matrix, extra, other
-        hint = "if the first column holds features, pass transpose=true"
+        hint = f"if the first column holds features, {instead(True)}"
     return assemble(path, counts, obs, var, say, hint=hint)
 
 
@@ -99,7 +95,7 @@ def _name_rows(path: Path, table: _Table, wanted: frozenset[str], say: Say) -> N
         say(f"{path}: rows are named by their first three columns, as in {table.rows[0]}")
     elif len(set(table.rows)) == len(table.rows):
         return
-    elif table.corner in wanted or table.corner.lower() in _METADATA:
+    elif table.corner in wanted or is_metadata(table.corner):
         table.extra = {table.corner: table.rows, **table.extra}
         table.rows = [f"cell{number}" for number in range(1, len(table.rows) + 1)]
         say(f"{path}: the first column, '{table.corner}', holds no names; cells are numbered")
@@ -107,6 +103,23 @@ def _name_rows(path: Path, table: _Table, wanted: frozenset[str], say: Say) -> N
         raise DataError(
             f"{path}: the first column ('{table.corner}') holds numbers that repeat "
             f"({', '.join(table.rows[:3])}, ...), not names; expected names of rows; add them."
+        )
+
+
+def _say_metadata(path: Path, table: _Table, wanted: frozenset[str], say: Say) -> None:
+    """Say which columns of numbers were taken as metadata, for their names only."""
+    taken = [
+        f"'{name}'"
+        for name, values in table.extra.items()
+        if name not in wanted
+        and is_metadata(name)
+        and all(NUMBER.match(value) or value in _MISSING for value in values[:_HEAD])
+    ]
+    if taken:
+        shown = ", ".join(taken[:_SHOWN]) + (", ..." if len(taken) > _SHOWN else "")
+        say(
+            f"{path}: read as metadata by name, not as counts: {shown}; rename a column that "
+            "holds counts"
         )
 
 
@@ -121,9 +134,9 @@ def _decide(
     else:
         decision = decide(table.rows, table.columns, list(table.extra), table.matrix)
     layout = "features in rows" if decision.features_in_rows else "cells in rows"
-    force = "false" if decision.features_in_rows else "true"
+    other = instead(not decision.features_in_rows)
     word = "read with" if decision.sure else "assumed"
-    say(f"{path}: {word} {layout} ({decision.reason}); if that is wrong, pass transpose={force}")
+    say(f"{path}: {word} {layout} ({decision.reason}); if that is wrong, {other}")
     return decision
 
 
@@ -234,7 +247,7 @@ def _text_columns(header: list[str], head: list[list[str]], wanted: frozenset[st
     for i, name in enumerate(header[1:], start=1):
         values = [fields[i] for fields in head if i < len(fields)]
         text = sum(not NUMBER.match(value) and value not in _MISSING for value in values)
-        if name in wanted or name.lower() in _METADATA or text > len(values) / 2:
+        if name in wanted or is_metadata(name) or text > len(values) / 2:
             found.append(i)
     return found
 
@@ -245,7 +258,8 @@ def _bad_cell(
     if len(numeric) > 1 and not any(NUMBER.match(fields[i]) for i in numeric):
         return DataError(
             f"{path}: line {line} ('{fields[0]}') holds text ('{fields[numeric[0]]}', ...) where "
-            "counts are expected; labels of cells in a row go to a second file (labels=FILE)."
+            "counts are expected; labels of cells in a row go to a second file (labels=FILE; "
+            "bench fit: --labels FILE)."
         )
     for i in numeric:
         if not NUMBER.match(fields[i]):

@@ -126,7 +126,10 @@ def test_no_columns_at_all(saved):
         adata.obs = adata.obs[[]]
 
     line = failure(saved(change))
-    assert line.endswith("second file: 'toy.h5ad[labels=FILE,label_key=COLUMN]'.")
+    assert line.endswith(
+        "second file: 'toy.h5ad[labels=FILE,label_key=COLUMN]' "
+        "(bench fit: --labels FILE --label-key COLUMN)."
+    )
 
 
 @pytest.mark.parametrize(
@@ -238,7 +241,7 @@ def test_text_with_labels_in_a_second_file(table: Path, toy_counts: AnnData):
     assert (adata.X != toy_counts.X).nnz == 0
     assert dataset.notes == [
         "read with features in rows (rows are named like numbered features); if that is wrong, "
-        "pass transpose=false"
+        "pass transpose=false (bench fit: --no-transpose)"
     ]
     with pytest.raises(DataError, match="no column 'kind' in obs; pass --label-key with one of: "):
         load(table, labels=labels, label_key="kind")

@@ -85,7 +85,7 @@ def test_text_with_genes_in_rows(tmp_path: Path, counts: AnnData, how: str, r_st
     adata = formats.read(pack(tmp_path / "x.tsv", text, how), say=said.append)
     check(adata, counts, obs=False)
     assert "features in rows" in said[0]
-    assert said[0].endswith("pass transpose=false")
+    assert said[0].endswith("pass transpose=false (bench fit: --no-transpose)")
 
 
 def test_spaces_as_r_writes_them(tmp_path: Path, counts: AnnData):

@@ -144,7 +144,8 @@ def test_names_of_features_decide(tmp_path: Path, what: str, in_rows: bool):
     side = "rows" if in_rows else "columns"
     assert f"read with {'features' if in_rows else 'cells'} in rows ({side} are named like {what}"\
         in said  # fmt: skip
-    assert said.endswith(f"pass transpose={'false' if in_rows else 'true'}")
+    flag = "false (bench fit: --no-transpose)" if in_rows else "true (bench fit: --transpose)"
+    assert said.endswith(f"pass transpose={flag}")
 
 
 @pytest.mark.parametrize("cells", [BARCODES, ["cell1", "cell2"], ["CELL_000001", "CELL_000002"]])
@@ -173,6 +174,28 @@ def test_metadata_in_numbers_is_no_count(tmp_path: Path):
     assert list(adata.var_names) == ["Aa"]
     assert adata.obs["cluster"].tolist() == ["1", "2"]
     assert adata.obs["plate"].tolist() == ["7", "8"]
+
+
+SEURAT = "orig.ident,nCount_RNA,nFeature_RNA,percent.mt,RNA_snn_res.0.8,seurat_clusters,S.Score"
+SCANPY = "n_genes,n_counts,n_genes_by_counts,log1p_total_counts,pct_counts_mt,leiden_0.5"
+OTHERS = "cluster_id,annotation,subclass,sample_id,doublet_score,CellType,nUMI,UMAP_1"
+
+
+@pytest.mark.parametrize("header", [SEURAT, SCANPY, OTHERS])
+def test_metadata_of_programs_is_no_count_and_is_said(tmp_path: Path, header: str):
+    names = header.split(",")
+    genes = ["Actb", "y", "w", "PC", "N", "Plat"]
+    path = tmp_path / "x.csv"
+    values = [",".join(["x"] + ["1"] * len(names) + ["2"] * len(genes))] * 3
+    rows = [row.replace("x", f"cell{i}", 1) for i, row in enumerate(values)]
+    path.write_text("\n".join([",".join(["", *names, *genes]), *rows]))
+    said: list[str] = []
+    adata = read(path, obs_columns=names[:1], say=said.append)
+    assert list(adata.var_names) == genes
+    assert list(adata.obs) == names
+    (line,) = [one for one in said if "as metadata by name" in one]
+    assert f"not as counts: '{names[1]}', '{names[2]}'" in line
+    assert f"'{names[0]}'" not in line
 
 
 def test_totals_decide_last(tmp_path: Path):

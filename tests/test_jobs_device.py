@@ -1,0 +1,50 @@
+"""A GPU that is asked for and not there is said before anything is planned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import jobs
+from bench.config import Settings
+from bench.errors import UsageError
+from bench.store import Store
+
+
+@pytest.fixture
+def with_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with a driver and a PyTorch built for it; returns the driver's file."""
+    driver = tmp_path / "nvidiactl"
+    driver.touch()
+    monkeypatch.setattr(jobs, "_DRIVER", driver)
+    monkeypatch.setattr(jobs, "_OTHER_DRIVERS", (tmp_path / "dxg",))
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "2.13.0")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return driver
+
+
+def test_a_gpu_is_taken(with_gpu: Path):
+    assert [jobs.device_class(one) for one in ("auto", "cuda", "cpu")] == ["cuda", "cuda", "cpu"]
+
+
+def test_other_drivers_only_where_asked_for(with_gpu: Path):
+    with_gpu.rename(with_gpu.with_name("dxg"))
+    assert [jobs.device_class(one) for one in ("auto", "cuda")] == ["cpu", "cuda"]
+
+
+@pytest.mark.parametrize("lacking", ["driver", "build", "visible"])
+def test_without_a_gpu_cuda_is_refused(
+    lacking: str, with_gpu: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    said = {"driver": "no driver", "build": "built without CUDA", "visible": "hides all"}[lacking]
+    if lacking == "driver":
+        with_gpu.unlink()
+    elif lacking == "build":
+        monkeypatch.setattr("importlib.metadata.version", lambda name: "2.13.0+cpu")
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert [jobs.device_class(one) for one in ("auto", "cpu")] == ["cpu", "cpu"]
+    line = rf"--device cuda: no usable GPU: .*{said}.*; use --device auto or cpu"
+    with pytest.raises(UsageError, match=line):
+        jobs.make_plan([], [], Settings(device="cuda"), Store(tmp_path))

@@ -1,0 +1,21 @@
+"""A database without content beside artifacts is no new store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.errors import StoreError
+from bench.moved import renew_addresses
+
+
+def test_an_empty_database_beside_artifacts_is_refused(tmp_path: Path):
+    database = tmp_path / "mlflow.db"
+    database.touch()
+    renew_addresses(database, tmp_path)
+    (tmp_path / "artifacts").mkdir()
+    renew_addresses(database, tmp_path)
+    (tmp_path / "artifacts" / "1").mkdir()
+    with pytest.raises(StoreError, match=r"mlflow\.db: empty, but .*artifacts holds results"):
+        renew_addresses(database, tmp_path)
