@@ -25,6 +25,12 @@ class StoreError(BenchError):
     """The results folder or the tracking server cannot be used."""
 
 
+class MethodError(BenchError):
+    """A method failed on data that the harness had found sound."""
+
+    exit_code = 3
+
+
 class Diverged(Exception):
     """Raised inside a fit when a loss is not finite; ends the job with status ``diverged``."""
 

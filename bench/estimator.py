@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from bench.errors import DataError, UsageError
+from bench.execute.child import check_result
 from bench.markers import among
 from bench.method import RNA, Context, Knowledge, Method
 from bench.pairs import PARTS, cells_of, describe_data, is_paired, prepare_data
@@ -114,6 +115,7 @@ class Estimator:
                 checkpoints=checkpoints,
             )
             self.fit_ = self.method.fit(prepared, context)
+        check_result(self.fit_, prepared.n_obs, self.method.name)
         if missing:
             self.fit_.notes["markers"] = missing
         self.prepared_, self.curves_, self.steps_ = prepared, curves.values, curves.steps

@@ -525,6 +525,17 @@ def test_command_checks_a_plugin_file(tmp_path: Path):
     assert f"mine: {len(CHECKS) - 10} of {len(CHECKS)} checks passed, 9 not applicable" in text
 
 
+def test_the_method_of_the_readme_passes(tmp_path: Path):
+    from rich.console import Console
+
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    plugin = tmp_path / "my_method.py"
+    plugin.write_text(readme.partition("```python\n")[2].partition("```")[0])
+    console = Console(record=True, width=200)
+    assert conformance(str(plugin), (str(plugin),), console), console.export_text()
+    assert "svd: " in console.export_text()
+
+
 def test_a_plugin_file_without_a_method_is_said(tmp_path: Path):
     from rich.console import Console
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from bench.cli import app
 from bench.config import load_settings
-from bench.errors import DataError, UsageError
+from bench.errors import DataError, MethodError, UsageError
 from bench.estimator import Estimator
 from bench.fit import Fitted, fit_file
 from bench.registry import methods
@@ -292,3 +292,33 @@ def test_tables_of_cells_are_named_by_them(text: Path, tmp_path: Path):
     assert list(written.index) == list(result.obs_names)
     np.testing.assert_allclose(result.obsm["memberships"], written, rtol=1e-4)
     assert pd.read_csv(tmp_path / "out" / "centres.csv", index_col="cluster").shape == (3, 10)
+
+
+def test_a_method_that_fails_is_one_line_and_writes_nothing(text: Path, tmp_path: Path):
+    plugin = tmp_path / "breaks.py"
+    plugin.write_text(
+        "from bench.method import Fit, Method, RNA\n"
+        "from bench.parameters import Parameters\n"
+        "class Breaks(Method):\n"
+        "    name, summary, reference, family = 'breaks', 'fails', 'none', 'baseline'\n"
+        "    modalities = frozenset({RNA})\n"
+        "    class Params(Parameters):\n"
+        "        how: str = 'raise'\n"
+        "    def fit(self, data, context):\n"
+        "        if self.params.how == 'raise':\n"
+        "            raise RuntimeError('not\\ntoday')\n"
+        "        return [1.0] if self.params.how == 'list' else Fit(data.X.toarray()[:-1])\n"
+    )
+    out = tmp_path / "out"
+    said = {}
+    for how in ("raise", "list", "short"):
+        words = ["fit", f"breaks[how={how}]", str(text), "--transpose", "--out", str(out)]
+        done = CliRunner().invoke(app, [*words, "--no-umap", "--plugin", str(plugin)])
+        assert isinstance(done.exception, MethodError), done.output
+        assert not out.exists()
+        said[how] = str(done.exception)
+    assert (
+        said["raise"] == f"breaks failed on {text}: RuntimeError: not today (breaks.py, line 10)"
+    )
+    assert "breaks.fit returned a list; expected Fit(embedding)" in said["list"]
+    assert "shape (59, 40); expected (60, d ≥ 1)" in said["short"]

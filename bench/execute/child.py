@@ -83,10 +83,10 @@ def fit(payload: dict[str, Any], line: Line) -> dict[str, Any]:
         raise UsageError(
             f"the source of {method.name} was edited during the run; run the same command again"
         )
-    _check(result, seen.n_obs, method.name)
+    check_result(result, seen.n_obs, method.name)
     if some:
         result = _of_all_cells(result, method, seen, data)
-        _check(result, data.n_obs, method.name)
+        check_result(result, data.n_obs, method.name)
         _ask_paired(job, method, data, cells, some, folder / "artifacts")
     if missing:
         result.notes["markers"] = missing
@@ -198,10 +198,14 @@ def _said(job: dict[str, Any], data: Any) -> tuple[dict[str, Any], str]:
     return said, missing
 
 
-def _check(result: Fit, n_cells: int, name: str) -> None:
+def check_result(result: Any, n_cells: int, name: str) -> None:
     """Raise for a result that breaks the contract; not finite means diverged."""
     import numpy as np
 
+    from bench.method import Fit
+
+    if not isinstance(result, Fit):
+        raise TypeError(f"{name}.fit returned a {type(result).__name__}; expected Fit(embedding)")
     embedding = np.asarray(result.embedding)
     if embedding.ndim != 2 or embedding.shape[0] != n_cells or embedding.shape[1] < 1:
         raise ValueError(
