@@ -267,8 +267,9 @@ def _odd_labels(where: str, types: pd.Series) -> list[str]:
     if len(rare):
         shown = ", ".join(f"'{name}' {size}" for name, size in rare.iloc[:_SHOWN].items())
         more = ", ..." if len(rare) > _SHOWN else ""
+        have = "1 type has" if len(rare) == 1 else f"{len(rare)} types have"
         lines.append(
-            f"{where}: {len(rare)} types have fewer than {_RARE} cells ({shown}{more}); scores "
+            f"{where}: {have} fewer than {_RARE} cells ({shown}{more}); scores "
             "of single types rest on very few cells."
         )
     if len({str(name).strip() for name in types.index}) < len(types):

@@ -383,8 +383,9 @@ def _show_plan(rows: list[dict[str, Any]], plan: Plan, seconds: float, console: 
             f"{left.status}: {left.method} × {left.dataset}: {left.reason}", markup=False
         )
     todo = sum(row["state"] != "done" for row in rows)
+    jobs = sum(row["jobs"] for row in rows)
     console.print(
-        f"{sum(row['jobs'] for row in rows)} jobs; about {duration(seconds)} to go"
+        f"{jobs} {'job' if jobs == 1 else 'jobs'}; about {duration(seconds)} to go"
         if todo
         else "everything is done"
     )

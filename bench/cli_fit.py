@@ -70,7 +70,6 @@ def fit_command(
 
     from bench.config import load_settings
     from bench.fit import fit_file
-    from bench.jobs import device_class
 
     console = make_console()
     own = config is not None and config.suffix in (".json", ".yaml", ".yml")
@@ -79,7 +78,6 @@ def fit_command(
         flags(seeds=f"{seed},", profile=profile, threads=threads, device=device, plugins=plugins),
         None if setup else config,
     )
-    device_class(settings.device)  # before the file is read
     reading = flags(
         labels=str(labels) if labels else None, label_key=label_key, batch_key=batch_key,
         transpose=transpose, modality=modality, part=part, atac=str(atac) if atac else None,

@@ -135,8 +135,9 @@ def configure(
     """Resolve parameters: defaults < profile < presets < ``--params`` < ``--set`` < brackets.
 
     ``assignments`` are texts such as ``vae.learning_rate=3e-4``, ``files`` what parameter files
-    say by method. Raises ``UsageError``.
+    say by method. Raises ``UsageError``, also if a GPU is asked for and there is none.
     """
+    device_class(settings.device)
     given = _assignments(assignments, {one.name for one in selected}, registry)
     configured, left = [], []
     for one in selected:
@@ -187,7 +188,6 @@ def make_plan(
 ) -> Plan:
     """Return the grid of jobs; a method that cannot be applied to a modality is left out."""
     plan = Plan()
-    device_class(settings.device)  # also where no method would use it
     for dataset in datasets:
         for one in configured:
             reason = unsuited(one, dataset)

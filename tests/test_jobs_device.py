@@ -9,7 +9,7 @@ import pytest
 from bench import jobs
 from bench.config import Settings
 from bench.errors import UsageError
-from bench.store import Store
+from bench.registry import Registry
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_other_drivers_only_where_asked_for(with_gpu: Path):
 
 @pytest.mark.parametrize("lacking", ["driver", "build", "visible"])
 def test_without_a_gpu_cuda_is_refused(
-    lacking: str, with_gpu: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lacking: str, with_gpu: Path, monkeypatch: pytest.MonkeyPatch
 ):
     said = {"driver": "no driver", "build": "built without CUDA", "visible": "hides all"}[lacking]
     if lacking == "driver":
@@ -47,4 +47,4 @@ def test_without_a_gpu_cuda_is_refused(
     assert [jobs.device_class(one) for one in ("auto", "cpu")] == ["cpu", "cpu"]
     line = rf"--device cuda: no usable GPU: .*{said}.*; use --device auto or cpu"
     with pytest.raises(UsageError, match=line):
-        jobs.make_plan([], [], Settings(device="cuda"), Store(tmp_path))
+        jobs.configure([], Registry("method", []), Settings(device="cuda"), [])
