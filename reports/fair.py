@@ -36,13 +36,16 @@ def competing(table: pd.DataFrame) -> pd.DataFrame:
 
 def competing_by_dataset(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that are compared on their own dataset."""
+    import numpy as np
+
     fair = {
         (dataset, method)
         for dataset, rows in table.groupby("dataset", sort=False)
         for method in competing(rows)["method"].unique()
     }
     places = zip(table["dataset"], table["method"], strict=True)
-    return table[[place in fair for place in places]]
+    # As an array: an empty list would choose no column instead of no row.
+    return table[np.array([place in fair for place in places], dtype=bool)]
 
 
 def _unaided(table: pd.DataFrame) -> pd.DataFrame:

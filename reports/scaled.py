@@ -19,8 +19,8 @@ def between_controls(results: pd.DataFrame) -> pd.DataFrame:
     """Return the table with each metric scaled on its dataset: ``random`` is 0, ``truth`` is 1.
 
     The controls' means over seeds are the ends of the scale, so that more is better in all of it.
-    Where there are controls of the same cells (holdout or all) only they count. A metric is missing
-    where a control has no value, where both are equal, or where it has no better or worse.
+    Where there are controls of the same cells (holdout or all) only they count. A metric is
+    missing where a control has no value, where both are equal, or where it has no better or worse.
     """
     table = tidy(results).copy()
     for key in metric_columns(table):

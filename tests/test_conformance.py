@@ -530,7 +530,8 @@ def test_the_method_of_the_readme_passes(tmp_path: Path):
 
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     plugin = tmp_path / "my_method.py"
-    plugin.write_text(readme.partition("```python\n")[2].partition("```")[0])
+    block = readme.partition("## Your own method")[2].partition("```python\n")[2]
+    plugin.write_text(block.partition("```")[0])
     console = Console(record=True, width=200)
     assert conformance(str(plugin), (str(plugin),), console), console.export_text()
     assert "svd: " in console.export_text()
