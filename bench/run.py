@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from bench.tracking import Committed
 
 _OTHER_DRIVER_SECONDS = 1.0
+_REFUSED = "its result cannot be stored"
 
 
 @dataclass
@@ -303,6 +304,7 @@ class Driver:
 
     def _commit(self, job: Job, folder: Path) -> Result:
         """Write a finished job into the store; one that it refuses counts as failed."""
+        result = None
         try:
             result = Result.read(folder)
             result.session = self._session
@@ -311,7 +313,9 @@ class Driver:
             return result
         except Refused as error:
             kept = self.spool.set_aside(folder)
-            reason = f"its result cannot be stored, it is kept in {kept}: {error}"
+            if result is not None and result.reason.startswith(_REFUSED):
+                raise  # it is the job itself that the store refuses, not what came of it
+            reason = f"{_REFUSED}, it is kept in {kept}: {error}"
             return self._commit(job, self.spool.failed(job, reason))
 
 

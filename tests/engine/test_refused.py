@@ -181,3 +181,18 @@ def test_a_page_shows_what_was_asked_for(bench_run, monkeypatch: pytest.MonkeyPa
     bench_run("slow[seconds=0]", report=True, profile="quick")
     bench_run("slow[seconds=0.0]", report=True)
     assert len(set(written)) == 3
+
+
+def test_a_job_that_the_store_refuses_whatever_comes_of_it_ends_the_run(
+    bench_run, flags, monkeypatch: pytest.MonkeyPatch
+):
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+
+    def refuse(self: Tracker, result: Result, folder: Path) -> str:
+        raise MlflowException("no such job", INVALID_PARAMETER_VALUE)
+
+    monkeypatch.setattr(Tracker, "_write", refuse)
+    with pytest.raises(Refused, match="no such job"):
+        bench_run("noop")
+    assert not list((flags["results"] / "spool").iterdir())
