@@ -15,6 +15,7 @@ from bench.cli_data import data_app
 from bench.cli_fit import fit_command
 from bench.cli_regulate import regulate_command
 from bench.cli_search import finish, search_command
+from bench.cli_transform import transform_command
 from bench.cli_ui import ui_command
 from bench.errors import BenchError, UsageError
 from bench.options import (
@@ -70,6 +71,7 @@ cli_gate.mount(app)
 cli_score.mount(app)
 app.add_typer(data_app, name="data")
 app.command("fit")(fit_command)
+app.command("transform")(transform_command)
 app.command("regulate")(regulate_command)
 app.command("compare")(compare_command)
 app.command("search")(search_command)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -12,6 +11,7 @@ from bench.execute.child import check_result
 from bench.markers import among
 from bench.method import RNA, Context, Knowledge, Method
 from bench.pairs import PARTS, cells_of, describe_data, is_paired, prepare_data
+from bench.preparation import Preparation
 from bench.progress import Curves, Listener
 from bench.stored import proteins_of
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-_FEATURES = "features.json"
 _SHOWN = 3
 
 
@@ -41,13 +40,12 @@ class Estimator:
 
     After ``fit``: ``fit_`` (all that the method returned), ``embedding_`` (cells × dimensions),
     ``labels_`` (the method's own clusterings), ``curves_`` and ``steps_`` (name → values, and the
-    steps they were reported at), ``prepared_``.
+    steps they were reported at), ``prepared_``, ``preparation_`` (what new cells are prepared by).
     """
 
     def __init__(self, method: Method) -> None:
         self.method = method
-        self._features: dict[str, list[str]] | None = None
-        """Features of the training cells by part (``""`` if there is one matrix), if known."""
+        self.preparation_: Preparation | None = None
 
     def fit(
         self,
@@ -88,9 +86,8 @@ class Estimator:
             if given[name] is None:
                 raise UsageError(f"{self.method.name} uses {name}: pass {name}=... to fit.")
         info = describe_data(adata, name="data", modality=modality, has_batch=batch is not None)
-        prepared = prepare_data(
-            adata, self.method.recipe(info), None if "batch" not in uses else np.asarray(batch)
-        )
+        recipe = self.method.recipe(info)
+        prepared = prepare_data(adata, recipe, None if "batch" not in uses else np.asarray(batch))
         kept = adata.obs_names.get_indexer(prepared.obs_names)
         lists, missing = None, ""
         if "markers" in uses and markers is not None:
@@ -120,11 +117,26 @@ class Estimator:
             self.fit_.notes["markers"] = missing
         self.prepared_, self.curves_, self.steps_ = prepared, curves.values, curves.steps
         self.embedding_, self.labels_ = self.fit_.embedding, self.fit_.labels
-        self._features = {part: list(names) for part, names in _features(prepared).items()}
+        if any(hasattr(self.method, name) for name in ("transform", "impute", "save")):
+            self.preparation_ = Preparation.of(adata, recipe, prepared)
         return self
 
+    def prepare(self, adata: AnnData | MuData, *, fill_missing: bool = False) -> Any:
+        """Return new cells (counts) as the method gets them, by statistics of the training cells.
+
+        Features go by name, in any order, peaks also by coordinates; ``fill_missing`` takes those
+        that are missing as zero. Raises ``DataError`` if any is missing otherwise, and
+        ``UsageError`` if nothing is known of the training cells.
+        """
+        if self.preparation_ is None:
+            raise UsageError(
+                f"{self.method.name}: nothing is known of the preparation of the training cells; "
+                "fit, or load what save() wrote."
+            )
+        return self.preparation_.apply(adata, fill_missing=fill_missing)
+
     def transform(self, prepared: AnnData | MuData) -> np.ndarray:
-        """Return the embedding of new cells, prepared like the training cells.
+        """Return the embedding of new cells, prepared like the training cells (:meth:`prepare`).
 
         Raises ``UsageError`` if the method has no ``transform``, and ``DataError`` if the cells
         have other features than the training cells, or the same in another order.
@@ -146,22 +158,22 @@ class Estimator:
         return imputed
 
     def save(self, path: Path) -> None:
-        """Write the fitted method and the names of its features into the folder ``path``.
+        """Write the fitted method and the preparation of new cells into the folder ``path``.
 
         Raises ``UsageError`` if the method has no ``save``.
         """
         self._function("save", "be saved")(path)
-        (path / _FEATURES).write_text(json.dumps(self._features) + "\n")
+        if self.preparation_ is not None:
+            self.preparation_.save(path)
 
     def load(self, path: Path) -> Self:
         """Read what :meth:`save` wrote; the parameters must be the same.
 
-        What the method's own ``save`` wrote has no names of features: new cells are then checked
-        only if the method does so itself. Raises ``UsageError`` if the method has no ``load``.
+        What the method's own ``save`` wrote has no preparation: new cells are then checked only if
+        the method does so itself. Raises ``UsageError`` if the method has no ``load``.
         """
         self._function("load", "be loaded")(path)
-        names = path / _FEATURES
-        self._features = json.loads(names.read_text()) if names.is_file() else None
+        self.preparation_ = Preparation.load(path)
         return self
 
     def _function(self, name: str, what: str) -> Any:
@@ -173,17 +185,17 @@ class Estimator:
 
     def _check_features(self, data: AnnData | MuData) -> None:
         """Raise ``DataError`` unless the cells have the features of the training cells."""
-        if self._features is None:
+        if self.preparation_ is None:
             return
         given = _features(data)
-        if given.keys() != self._features.keys():
-            kinds = ["paired data" if len(one) > 1 else "one matrix"
-                     for one in (given, self._features)]  # fmt: skip
+        wanted = {part: one.features for part, one in self.preparation_.parts.items()}
+        if given.keys() != wanted.keys():
+            kinds = ["paired data" if len(one) > 1 else "one matrix" for one in (given, wanted)]
             raise DataError(
                 f"{self.method.name}: the new cells are {kinds[0]}, the training cells were "
                 f"{kinds[1]}; give the same."
             )
-        for part, known in self._features.items():
+        for part, known in wanted.items():
             if list(given[part]) != known:
                 other = f"other {part} features" if part else "other features"
                 raise DataError(

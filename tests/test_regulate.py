@@ -196,6 +196,7 @@ def planted(*, mean: bool = False) -> Kept:
     from bench.method import MULTIOME
     from bench.methods.pca_lsi import JointPCALSI
     from bench.pairs import prepare_data
+    from bench.preparation import Preparation
     from bench.recipe import PairedRecipe, Recipe
     from bench.testing.case import Case
 
@@ -203,7 +204,8 @@ def planted(*, mean: bool = False) -> Kept:
     recipe = PairedRecipe(Recipe(min_cells=1), Recipe(min_cells=1))
     data = prepare_data(counts, recipe)
     types = counts["rna"].obs["cell_type"].astype(str).to_numpy()
-    return Kept("planted · x · seed 0", Planted(mean=mean), data, recipe, types)
+    preparation = Preparation.of(counts, recipe, data)
+    return Kept("planted · x · seed 0", Planted(mean=mean), data, lambda: preparation, types)
 
 
 @pytest.mark.parametrize("mean", [False, True])
@@ -300,7 +302,9 @@ def test_other_cells_need_the_features_of_the_fit(tmp_path: Path):
     from bench.pairs import together as pair
 
     write_pair(pair(new["rna"][:, 3:].copy(), new["atac"].copy()), tmp_path / "few.h5mu")
-    with pytest.raises(DataError, match="3 of 24 rna features of the fit are not there"):
+    with pytest.raises(
+        DataError, match=r"few\.h5mu, rna: 3 of 24 features of the fit are not there"
+    ):
         other_cells(kept, tmp_path / "few.h5mu", {}, lambda text: None)
 
 

@@ -1,0 +1,243 @@
+"""The kept model of a finished fit, a job of the store or a ``bench fit``, opened again."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.config import Settings
+from bench.errors import BenchError, DataError, UsageError
+from bench.preparation import Preparation
+from bench.recipe import as_recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from bench.jobs import Job
+    from bench.method import Method
+
+Say = Callable[[str], None]
+FOLDER = "model"
+
+
+class Model(ABC):
+    """A method in the state of its fit, and how its cells were prepared."""
+
+    name: str
+    """``method · dataset · seed``."""
+    method: Method
+
+    @property
+    @abstractmethod
+    def preparation(self) -> Preparation:
+        """By what new cells are prepared; raises ``DataError`` and ``UsageError``."""
+
+    @abstractmethod
+    def cells(self, label_key: str | None) -> tuple[Any, np.ndarray | None]:
+        """Return the cells of the fit, prepared, and the type of each (empty: none), if known.
+
+        Raises ``DataError`` and ``UsageError``.
+        """
+
+
+def open_model(
+    run: Path,
+    settings: Settings,
+    *,
+    methods: str | None = None,
+    datasets: str | None = None,
+    seed: int | None = None,
+    needs: str,
+    lacking: str,
+    say: Say,
+) -> Model:
+    """Return the model that ``run`` names: a job's artifacts, a ``bench fit`` or a results folder.
+
+    In a results folder ``methods``, ``datasets`` (names or globs) and ``seed`` must select one
+    finished job. ``needs`` is a function that the method must have, ``lacking`` what to say of one
+    that has not. Raises ``UsageError`` and ``DataError``.
+    """
+    jobs = [one for one in (run, run / "artifacts") if (one / "result.json").is_file()]
+    if (run / "fit.json").is_file():
+        return FitModel(run, settings, needs, lacking)
+    if jobs:
+        return JobModel(jobs[0], settings, needs, lacking, say)
+    if settings.tracking_uri or (run / "mlflow.db").is_file():
+        chosen = settings.model_copy(update={"results": run})
+        folder = _selected(chosen, methods, datasets, seed, say)
+        return JobModel(folder, settings, needs, lacking, say)
+    raise UsageError(
+        f"{run}: no finished fit; expected a results folder (mlflow.db), the artifacts of a "
+        "job (result.json) or what 'bench fit' wrote (fit.json)."
+    )
+
+
+class FitModel(Model):
+    """What ``bench fit`` wrote."""
+
+    def __init__(self, folder: Path, settings: Settings, needs: str, lacking: str) -> None:
+        from bench.registry import methods
+
+        self.folder = folder
+        try:
+            about = json.loads((folder / "fit.json").read_text())
+        except ValueError as error:
+            raise DataError(
+                f"{folder / 'fit.json'}: not what 'bench fit' wrote: {error}."
+            ) from None
+        self.name = f"{about['method']} · {about['file']} · seed {about['seed']}"
+        cls = methods(settings.plugins).get(about["method"])
+        self.method = _loaded(cls, about["params"], folder, self.name, needs, lacking)
+
+    @property
+    def preparation(self) -> Preparation:
+        """What the fit kept."""
+        found = Preparation.load(self.folder / FOLDER)
+        if found is None:
+            raise UsageError(
+                f"{self.folder}: of an earlier version, which did not keep how cells were "
+                "prepared; fit again."
+            )
+        return found
+
+    def cells(self, label_key: str | None) -> tuple[Any, np.ndarray | None]:
+        """Read ``result.h5ad`` or ``result.h5mu``; types are those of the column."""
+        import anndata
+        import mudata
+
+        from bench.datasets.files import DEFAULT_LABEL_KEY
+
+        path = self.folder / "result.h5mu"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # mudata announces changes of its defaults
+            if path.is_file():
+                data: Any = mudata.read_h5mu(path)
+            else:
+                path = self.folder / "result.h5ad"
+                data = anndata.read_h5ad(path)
+        obs = data.obs
+        key = label_key or (DEFAULT_LABEL_KEY if DEFAULT_LABEL_KEY in obs else None)
+        if key is not None and key not in obs:
+            raise DataError(
+                f"{path}: no column '{key}' in obs; pass --label-key with one of: "
+                f"{', '.join(map(str, obs.columns))}."
+            )
+        return data, None if key is None else as_types(obs[key])
+
+
+class JobModel(Model):
+    """A finished job of the store; its dataset must still be in the cache."""
+
+    def __init__(
+        self, folder: Path, settings: Settings, needs: str, lacking: str, say: Say
+    ) -> None:
+        from bench.keys import source_digest
+        from bench.registry import resolve
+        from bench.spool import Result
+
+        job = Result.read(folder).job
+        self.job: Job = job
+        self.name, self._settings, self._say = job.name, settings, say
+        try:
+            cls = resolve(job.origin, job.method_name)
+            changed = source_digest(job.origin) != job.facts["source"]
+        except (BenchError, ImportError, OSError, AttributeError) as error:
+            raise UsageError(f"{job.name}: the method cannot be imported: {error}.") from None
+        if changed:
+            say(f"{job.method_name}: its source changed since this fit")
+        self.method = _loaded(cls, job.params, folder, job.name, needs, lacking)
+
+    @property
+    def preparation(self) -> Preparation:
+        """Learned anew from the dataset in the cache."""
+        from bench.stored import load_counts
+
+        counts = load_counts(self._place)
+        return Preparation.of(counts, as_recipe(self.job.recipe), self._prepared[0])
+
+    def cells(self, label_key: str | None) -> tuple[Any, np.ndarray | None]:
+        """Open the prepared data in the cache; types are those of the dataset."""
+        from bench.stored import Truth
+
+        data, cells = self._prepared
+        types = Truth(self._place).types
+        return data, None if types is None else types[cells].astype(str)
+
+    @cached_property
+    def _place(self) -> Path:
+        from bench.rescore import dataset_folder
+
+        return dataset_folder(self.job, self._settings)
+
+    @cached_property
+    def _prepared(self) -> tuple[Any, np.ndarray]:
+        """The prepared data and the numbers of their cells; made again if they are gone."""
+        from bench.folders import read_info
+        from bench.store import Store
+        from bench.stored import StoredDataset
+
+        job, store, key = self.job, Store(self._settings.cache_dir), self.job.prepared_key
+        if not store.prepared_ready(key):
+            recipe, info = as_recipe(job.recipe), read_info(self._place)
+            key = store.prepared_key(StoredDataset(self._place, job.dataset, info), recipe)
+            if key != job.prepared_key:
+                self._say(
+                    "the preparation of data changed since this fit; made in the present way"
+                )
+            store.prepare(self._place, recipe, key)
+        return store.open_prepared(key)
+
+
+def as_types(column: pd.Series) -> np.ndarray:
+    """Return types as text, empty where there is none."""
+    types: np.ndarray = column.astype(object).where(column.notna(), "").astype(str).to_numpy()
+    return types
+
+
+def _selected(
+    settings: Settings, methods: str | None, datasets: str | None, seed: int | None, say: Say
+) -> Path:
+    """Return the artifacts of the one finished job that the names select."""
+    from bench.results import frame, narrow
+    from bench.tracking import Tracker
+
+    seeds: Sequence[int] | None = None if seed is None else [seed]
+    table = narrow(frame(Tracker(settings)), methods, datasets, seeds, say)
+    table = table[table["status"] == "done"]
+    names = [f"{row.method} · {row.dataset} · seed {row.seed:.0f}" for row in table.itertuples()]
+    if len(names) != 1:
+        shown = "; ".join(names[:4]) + ("; …" if len(names) > 4 else "")
+        raise UsageError(
+            f"{settings.results}: {len(names)} finished jobs match{': ' if names else ''}{shown}; "
+            "choose one with -m, -d and --seed."
+        )
+    folder = table["artifacts"].iloc[0]
+    if not folder:
+        raise UsageError(f"{names[0]}: its artifacts are not on this machine.")
+    return Path(folder)
+
+
+def _loaded(
+    cls: type[Method], params: dict[str, Any], folder: Path, name: str, needs: str, lacking: str
+) -> Method:
+    """Return the method in the state of its fit."""
+    if not all(hasattr(cls, hook) for hook in (needs, "load")):
+        raise UsageError(f"{name}: {cls.name} {lacking}.")
+    if not (folder / FOLDER).is_dir():
+        raise UsageError(f"{folder}: holds no model; fit again with this version.")
+    method: Any = cls(cls.Params.build(params, owner=cls.name))
+    try:
+        method.load(folder / FOLDER)
+    except Exception as error:  # whatever a method meets in files that are not of this version
+        raise DataError(
+            f"{folder / FOLDER}: cannot be read by the present {cls.name} "
+            f"({' '.join(str(error).split())[:150]}); fit again."
+        ) from None
+    made: Method = method
+    return made

@@ -1,0 +1,137 @@
+"""New cells through the kept model of a finished fit: their embedding, prepared as the fit was."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.checks import check_data
+from bench.config import Settings
+from bench.errors import UsageError
+from bench.execute.entry import pin_threads
+from bench.model import Model
+from bench.outfolder import refuse_foreign, replacing
+from bench.pairs import cells_of, is_paired, write_pair
+
+if TYPE_CHECKING:
+    from bench.score import Scores
+
+Say = Callable[[str], None]
+NOTE = "transform.json"
+
+
+@dataclass
+class Transformed:
+    """What :func:`transform_file` made."""
+
+    folder: Path
+    scores: Scores
+    seconds: float
+    files: dict[str, str] = field(default_factory=dict)
+    """File name → what it holds."""
+
+
+def transform_file(
+    model: Model,
+    path: Path,
+    *,
+    params: dict[str, Any],
+    settings: Settings,
+    out: Path | None = None,
+    fill_missing: bool = False,
+    say: Say = lambda text: None,
+) -> Transformed:
+    """Embed the cells of a file by a model that is not fitted further.
+
+    ``params`` say how to read the file, as in the brackets behind a path of ``bench run``. Labels
+    are optional; they are scored, with k-means told their number. Everything is written into
+    ``out`` (default ``<file>_in_<method>`` in the current folder), which must not hold other
+    things. ``fill_missing`` takes features of the fit that the file lacks as zero.
+
+    Raises ``UsageError`` and ``DataError``.
+    """
+    import numpy as np
+
+    from bench.datasets.files import FileDataset
+    from bench.score import score
+    from bench.seeds import derive
+
+    pin_threads(settings.threads)
+    method: Any = model.method
+    dataset = FileDataset.from_path(
+        path, FileDataset.Params.build(params, owner=str(path)), labels_needed=False
+    )
+    folder = out or Path(f"{dataset.name}_in_{method.name}")
+    refuse_foreign(folder, NOTE)
+    adata = dataset.load()
+    card = dataset.card
+    for note in dataset.notes:
+        say(note)
+    if card.modality not in method.modalities:
+        raise UsageError(f"{path}: holds {card.modality}, {model.name} was fitted on other data.")
+    checked = check_data(
+        adata, where=dataset.where, label_key=card.label_key, batch_key=card.batch_key,
+        modality=card.modality,
+    )  # fmt: skip
+    for line in checked.warnings:
+        say(line)
+    started = time.perf_counter()
+    prepared = model.preparation.apply(adata, where=str(path), fill_missing=fill_missing, say=say)
+    embedding = np.asarray(method.transform(prepared))
+    seconds = time.perf_counter() - started
+    obs = cells_of(adata).obs
+    labels = obs[card.label_key].astype(str).to_numpy() if card.label_key else None
+    batch = obs[card.batch_key].astype(str).to_numpy() if card.batch_key else None
+    k = None if labels is None else len(set(labels))
+    scores = score(embedding, labels, own_labels={}, seed=derive(0, "score"), batch=batch, k=k)
+    done = Transformed(folder, scores, seconds)
+    result = _annotated(prepared, embedding, scores, obs, method.name, card.label_key)
+    about = {
+        "run": model.name, "method": method.name, "params": method.params.resolved(),
+        "file": str(path), "cells": len(embedding), "seconds": seconds, "scores": scores.values,
+    }  # fmt: skip
+    with replacing(folder, NOTE) as partial:
+        _write(partial, result, embedding, done)
+        about["files"] = sorted(done.files)
+        (partial / NOTE).write_text(json.dumps(about, indent=1, default=str) + "\n")
+    return done
+
+
+def _annotated(
+    prepared: Any, embedding: Any, scores: Scores, obs: Any, method: str, label_key: str
+) -> Any:
+    """Return the prepared cells with embedding, clusters and the columns of the file."""
+    import numpy as np
+
+    prepared.obsm[f"X_{method}"] = np.asarray(embedding, dtype=np.float32)
+    for column in obs.columns:
+        prepared.obs[column] = obs[column]
+    for name, found in scores.clusters.items():
+        prepared.obs[name if name != label_key else f"{name}_found"] = np.asarray(found).astype(
+            str
+        )
+    return prepared
+
+
+def _write(folder: Path, result: Any, embedding: Any, done: Transformed) -> None:
+    import pandas as pd
+
+    cells = pd.Index(result.obs_names, name="cell")
+    columns = [f"latent{number + 1}" for number in range(embedding.shape[1])]
+    latent = pd.DataFrame(embedding, index=cells, columns=columns)
+    latent.to_csv(folder / "latent.csv", float_format="%.6g")
+    done.files["latent.csv"] = f"latent features, {len(latent)} cells × {len(columns)}"
+    clusters = pd.DataFrame(done.scores.clusters, index=cells)
+    clusters.to_csv(folder / "clusters.csv")
+    done.files["clusters.csv"] = ", ".join(clusters.columns) + ", of these cells alone"
+    if is_paired(result):
+        write_pair(result, folder / "result.h5mu")
+        done.files["result.h5mu"] = "all of it as MuData (X prepared; layers counts)"
+    else:
+        result.write_h5ad(folder / "result.h5ad", compression="gzip")
+        done.files["result.h5ad"] = "all of it as AnnData (X prepared; layers counts)"
+    done.files[NOTE] = "fit, parameters, scores"

@@ -1,0 +1,226 @@
+"""New cells are prepared by what the preparation learned from the cells of the fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.errors import DataError, UsageError
+from bench.estimator import estimator
+from bench.pairs import prepare_data, together
+from bench.preparation import Preparation
+from bench.recipe import PairedRecipe, Recipe, accessible_peaks, log_normalized
+
+RECIPES = [
+    Recipe(),
+    Recipe(min_features=3, min_cells=2, max_cells=0.8),
+    Recipe(binarize=True, tfidf=True),
+    Recipe(target_sum=1e4, log1p=True, n_top_features=12),
+    Recipe(min_cells=2, target_sum=100, log1p=True, n_top_features=12, scale=True, max_value=1.5),
+    Recipe(max_abs=True),
+    Recipe(log1p=True, max_abs=True, scale=True),
+]
+
+
+def counts(n_cells: int = 40, n_features: int = 25, seed: int = 0) -> AnnData:
+    rng = np.random.default_rng(seed)
+    matrix = rng.poisson(rng.gamma(1.0, 1.0, (1, n_features)), (n_cells, n_features))
+    matrix[:, 0] = 0  # nowhere detected
+    matrix[0, 1] = 1
+    return AnnData(
+        sp.csr_matrix(matrix, dtype=np.float32),
+        obs=pd.DataFrame(index=[f"cell{i}" for i in range(n_cells)]),
+        var=pd.DataFrame(index=[f"g{i}" for i in range(n_features)]),
+    )
+
+
+def dense(matrix: Any) -> np.ndarray:
+    return matrix.toarray() if sp.issparse(matrix) else np.asarray(matrix)
+
+
+def same(one: AnnData, other: AnnData) -> None:
+    assert list(one.obs_names) == list(other.obs_names)
+    assert list(one.var_names) == list(other.var_names)
+    assert sp.issparse(one.X) == sp.issparse(other.X)
+    np.testing.assert_allclose(dense(one.X), dense(other.X), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(dense(one.layers["counts"]), dense(other.layers["counts"]))
+    np.testing.assert_allclose(one.obs["size_factor"], other.obs["size_factor"], rtol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(RECIPES), st.integers(0, 99), st.booleans())
+def test_the_cells_of_the_fit_come_out_as_they_were(recipe: Recipe, seed: int, as_dense: bool):
+    """In any order of cells and features, beside features that the fit has not seen."""
+    data = counts(seed=seed)
+    prepared = prepare_data(data, recipe)
+    preparation = Preparation.of(data, recipe, prepared)
+    kept = data[prepared.obs_names].copy()
+    same(preparation.apply(kept), prepared)
+    rng = np.random.default_rng(seed)
+    mixed = kept[rng.permutation(kept.n_obs)][:, rng.permutation(kept.n_vars)].copy()
+    more = counts(kept.n_obs, 3, seed)
+    names = [*mixed.var_names, "x", "y", "z"]
+    wide = AnnData(sp.hstack([mixed.X, more.X]).tocsr(), obs=mixed.obs)
+    wide.var_names = names
+    if as_dense:
+        wide.X = wide.X.toarray()
+    again = preparation.apply(wide)
+    same(again[prepared.obs_names].copy(), prepared)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_new_cells_change_nothing_for_each_other(recipe: Recipe):
+    data, new = counts(), counts(15, seed=7)
+    preparation = Preparation.of(data, recipe, prepare_data(data, recipe))
+    together_, alone = preparation.apply(new), preparation.apply(new[3:4].copy())
+    same(alone, together_[3:4].copy())
+
+
+def test_by_hand(tmp_path: Path):
+    """Depth over all that the filters left, mean and deviation of the two cells of the fit."""
+    data = AnnData(np.array([[1.0, 3.0, 0.0], [3.0, 1.0, 0.0]], dtype=np.float32))
+    recipe = Recipe(target_sum=8, scale=True)
+    preparation = Preparation.of(data, recipe, prepare_data(data, recipe))
+    new = AnnData(np.array([[1.0, 1.0, 9.0]], dtype=np.float32))
+    preparation.save(tmp_path)
+    loaded = Preparation.load(tmp_path)
+    assert loaded is not None
+    for one in (preparation, loaded):
+        made = one.apply(new)
+        # The third feature passed no filter. 8 counts: 4, 4; the cells of the fit had 2, 6 and
+        # 6, 2: mean 4, deviation sqrt(8).
+        np.testing.assert_allclose(made.X, [[0.0, 0.0]], atol=1e-6)
+        far = one.apply(AnnData(np.array([[3.0, 0.0, 0.0]], dtype=np.float32)))
+        np.testing.assert_allclose(far.X, [[4 / 8**0.5, -4 / 8**0.5]], rtol=1e-6)
+        assert far.obs["size_factor"].tolist() == [0.75]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_saved_and_read(tmp_path: Path, recipe: Recipe):
+    data = counts()
+    preparation = Preparation.of(data, recipe, prepare_data(data, recipe))
+    preparation.save(tmp_path)
+    again = Preparation.load(tmp_path)
+    assert again is not None
+    assert again.parts[""].recipe == recipe
+    same(again.apply(counts(9, seed=3)), preparation.apply(counts(9, seed=3)))
+
+
+def test_a_damaged_file_is_named(tmp_path: Path):
+    assert Preparation.load(tmp_path) is None
+    (tmp_path / "preparation.npz").write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(DataError, match=r"preparation\.npz: cannot be read .*fit again"):
+        Preparation.load(tmp_path)
+
+
+def test_missing_features_are_refused_or_said():
+    data = counts()
+    preparation = Preparation.of(data, Recipe(), prepare_data(data, Recipe()))
+    short = data[:, [name for name in data.var_names if name not in ("g4", "g9")]].copy()
+    with pytest.raises(
+        DataError, match=r"2 of 22 features .* not there \('g4', 'g9'\); count.*fill_missing"
+    ):
+        preparation.apply(short)
+    said: list[str] = []
+    filled = preparation.apply(short, where="new.h5ad", fill_missing=True, say=said.append)
+    assert said == ["new.h5ad: 2 of 22 features of the fit are taken as zero ('g4', 'g9')"]
+    zeroed = data.to_df()
+    zeroed[["g4", "g9"]] = 0
+    same(filled, preparation.apply(AnnData(zeroed)))
+    other = data.copy()
+    other.var_names = [f"ENSG{i}" for i in range(data.n_vars)]
+    for fill in (False, True):
+        with pytest.raises(DataError, match=r"22 of 22 features .* another genome"):
+            preparation.apply(other, fill_missing=fill)
+
+
+def test_names_that_stand_there_twice():
+    data = counts()
+    double = data.copy()
+    double.var_names = ["g5" if name == "g6" else name for name in data.var_names]
+    preparation = Preparation.of(data, Recipe(), prepare_data(data, Recipe()))
+    with pytest.raises(DataError, match="data: names of features stand there more than once"):
+        preparation.apply(double)
+    unclear = Preparation.of(double, Recipe(), prepare_data(double, Recipe()))
+    with pytest.raises(DataError, match="the fit: names of features stand there more than once"):
+        unclear.apply(data)
+
+
+def test_poor_cells_are_kept_and_said():
+    data = counts()
+    recipe = Recipe(min_features=8)
+    preparation = Preparation.of(data, recipe, prepare_data(data, recipe))
+    new = AnnData(counts(5).to_df())
+    new.X[2] = 0
+    said: list[str] = []
+    made = preparation.apply(new, say=said.append)
+    assert made.n_obs == 5
+    assert made.obs["size_factor"].iloc[2] == 0
+    assert said == ["data: 1 of 5 cells have fewer than 8 detected features; the fit left such "
+                    "cells out"]  # fmt: skip
+
+
+def test_peaks_also_go_by_coordinates():
+    data = counts()
+    data.var_names = [f"chr1:{100 * i}-{100 * i + 50}" for i in range(data.n_vars)]
+    recipe = accessible_peaks()
+    preparation = Preparation.of(data, recipe, prepare_data(data, recipe))
+    other = data.copy()
+    other.var_names = [f"1_{100 * i}_{100 * i + 50}" for i in range(data.n_vars)]
+    same(preparation.apply(other), preparation.apply(data))
+
+
+def test_paired_data_keep_the_facts_of_features(tmp_path: Path):
+    rna, atac = counts(30, 20), counts(30, 22, seed=1)
+    rna.var["chrom"] = "chr1"
+    rna.var["tss"] = np.arange(20)
+    atac.var_names = [f"chr2:{100 * i}-{100 * i + 50}" for i in range(22)]
+    pair = together(rna, atac)
+    recipe = PairedRecipe(log_normalized_of(rna), accessible_peaks())
+    prepared = prepare_data(pair, recipe)
+    preparation = Preparation.of(pair, recipe, prepared)
+    preparation.save(tmp_path)
+    loaded = Preparation.load(tmp_path)
+    assert loaded is not None
+    for one in (preparation, loaded):
+        made = one.apply(pair)
+        for part in ("rna", "atac"):
+            same(made[part][prepared.obs_names].copy(), prepared[part])
+            pd.testing.assert_frame_equal(
+                made[part].var, prepared[part].var, check_dtype=False, check_names=False
+            )
+    with pytest.raises(DataError, match="holds one matrix, the fit was on paired data"):
+        preparation.apply(rna)
+
+
+def log_normalized_of(data: AnnData) -> Recipe:
+    from bench.pairs import describe_data
+
+    info = describe_data(data, name="", modality="rna", has_batch=False)
+    return replace(log_normalized(info), n_top_features=10)
+
+
+def test_the_estimator_embeds_new_counts(tmp_path: Path):
+    """The cells of the fit, as new ones, get their embedding; also after saving and loading."""
+    data = counts(60, 40)
+    fitted = estimator("pca", n_components=5).fit(data)
+    mixed = data[:, ::-1].copy()
+    np.testing.assert_allclose(
+        fitted.transform(fitted.prepare(mixed)), fitted.embedding_, rtol=1e-3, atol=1e-4
+    )
+    fitted.save(tmp_path)
+    again = estimator("pca", n_components=5).load(tmp_path)
+    np.testing.assert_allclose(
+        again.transform(again.prepare(mixed)), fitted.embedding_, rtol=1e-3, atol=1e-4
+    )
+    with pytest.raises(UsageError, match="pca: nothing is known of the preparation"):
+        estimator("pca").prepare(data)

@@ -1,0 +1,133 @@
+"""``bench transform``: new cells through the model of a finished fit, from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from bench.cli import app
+from bench.errors import BenchError, DataError, UsageError
+
+
+def bench(*words: str | Path) -> str:
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    if isinstance(done.exception, BenchError):
+        raise done.exception
+    assert done.exit_code == 0, (done.output, done.exception)
+    return done.output
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cells in two files, the second with its features in another order and one more."""
+    from bench.datasets.sim_rna import SimRNA
+
+    folder = tmp_path_factory.mktemp("files")
+    data = SimRNA(SimRNA.Params(n_cells=90, n_features=60)).load()
+    data.uns.clear()
+    data[:60].copy().write_h5ad(folder / "old.h5ad")
+    mixed = data[40:, ::-1].copy()
+    more = anndata.AnnData(np.ones((mixed.n_obs, 1), dtype=np.float32))
+    more.obs_names, more.var_names = mixed.obs_names, ["unknown"]
+    new = anndata.concat([mixed, more], axis=1, merge="first")
+    new.write_h5ad(folder / "new.h5ad")
+    bench("fit", "pca", folder / "old.h5ad", "--no-umap", "--out", folder / "fit",
+          "--set", "pca.n_components=5")  # fmt: skip
+    return folder
+
+
+def latent(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "latent.csv", index_col="cell")
+
+
+def test_cells_of_the_fit_get_their_place_again(files: Path, tmp_path: Path):
+    said = bench("transform", files / "fit", files / "new.h5ad", "--out", tmp_path / "out")
+    old, new = latent(files / "fit"), latent(tmp_path / "out")
+    shared = old.index.intersection(new.index)
+    assert (len(shared), len(new)) == (20, 50)
+    np.testing.assert_allclose(new.loc[shared], old.loc[shared], rtol=1e-3, atol=1e-4)
+    assert "kmeans: ARI" in said
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == ["clusters.csv", "latent.csv", "result.h5ad", "transform.json"]
+    result = anndata.read_h5ad(tmp_path / "out" / "result.h5ad")
+    np.testing.assert_allclose(result.obsm["X_pca"], new, rtol=1e-4, atol=1e-4)
+    assert "unknown" not in result.var_names
+    about = json.loads((tmp_path / "out" / "transform.json").read_text())
+    assert about["cells"] == 50
+    assert sorted(about["files"]) == written
+
+
+def test_a_job_of_the_store(files: Path, tmp_path: Path):
+    results, cache = tmp_path / "results", tmp_path / "cache"
+    bench("run", "-m", "pca[n_components=5],random", "-d", files / "old.h5ad", "--seeds", "1",
+          "--results", results, "--cache-dir", cache, "--no-report")  # fmt: skip
+    words = [results, files / "new.h5ad", "--cache-dir", cache, "--out", tmp_path / "out"]
+    bench("transform", *words, "-m", "pca[n_components=5]")
+    old, new = latent(files / "fit"), latent(tmp_path / "out")
+    shared = old.index.intersection(new.index)
+    # Components are the same up to their sign.
+    np.testing.assert_allclose(new.loc[shared].abs(), old.loc[shared].abs(), rtol=1e-2, atol=1e-3)
+    with pytest.raises(UsageError, match=r"2 finished jobs match: .*choose one with -m, -d and"):
+        bench("transform", *words)
+    with pytest.raises(UsageError, match="random embeds no new cells; fit them together"):
+        bench("transform", *words, "-m", "random")
+
+
+def test_what_cannot_be_is_one_line(files: Path, tmp_path: Path):
+    new, out = files / "new.h5ad", ["--out", tmp_path / "out"]
+    with pytest.raises(UsageError, match="no finished fit"):
+        bench("transform", tmp_path, new, *out)
+    few = anndata.read_h5ad(new)[:, 5:].copy()
+    few.write_h5ad(tmp_path / "few.h5ad")
+    with pytest.raises(DataError, match=r"few\.h5ad: \d of \d+ features of the fit are not there"):
+        bench("transform", files / "fit", tmp_path / "few.h5ad", *out)
+    assert not (tmp_path / "out").exists()
+    said = bench("transform", files / "fit", tmp_path / "few.h5ad", "--fill-missing", *out)
+    assert "features of the fit are taken as zero" in said
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("x")
+    with pytest.raises(UsageError, match="the folder holds other things"):
+        bench("transform", files / "fit", new, "--out", tmp_path / "mine")
+    peaks = few.copy()
+    peaks.var_names = [f"chr1:{100 * i}-{100 * i + 50}" for i in range(peaks.n_vars)]
+    peaks.write_h5ad(tmp_path / "peaks.h5ad")
+    with pytest.raises(DataError, match=r"peaks\.h5ad: .* named otherwise\?"):
+        bench("transform", files / "fit", tmp_path / "peaks.h5ad", *out)
+
+
+def test_a_fit_of_an_earlier_version(files: Path, tmp_path: Path):
+    import shutil
+
+    shutil.copytree(files / "fit", tmp_path / "fit")
+    (tmp_path / "fit" / "model" / "preparation.npz").unlink()
+    with pytest.raises(UsageError, match="did not keep how cells were prepared; fit again"):
+        bench("transform", tmp_path / "fit", files / "new.h5ad", "--out", tmp_path / "out")
+
+
+def test_paired_cells(tmp_path: Path):
+    from bench.datasets.sim_multiome import SimMultiome
+    from bench.pairs import some_cells, write_pair
+
+    data = SimMultiome(SimMultiome.Params(n_cells=60, n_genes=40, n_peaks=120)).load()
+    data.uns.clear()
+    for part in ("rna", "atac"):
+        data[part].uns.clear()
+        data[part].varm.clear()
+    write_pair(data, tmp_path / "all.h5mu")
+    write_pair(some_cells(data, slice(10, 40)), tmp_path / "some.h5mu")
+    bench("fit", "pca_lsi", tmp_path / "all.h5mu", "--no-umap", "--out", tmp_path / "fit")
+    bench("transform", tmp_path / "fit", tmp_path / "some.h5mu", "--out", tmp_path / "out")
+    assert (tmp_path / "out" / "result.h5mu").is_file()
+    old, new = latent(tmp_path / "fit"), latent(tmp_path / "out")
+    assert len(new) == 30
+    np.testing.assert_allclose(new, old.loc[new.index], rtol=1e-2, atol=1e-3)
+    (tmp_path / "genes").mkdir()
+    data["rna"].write_h5ad(tmp_path / "genes.h5ad")
+    with pytest.raises(UsageError, match=r"genes\.h5ad: holds rna, .* fitted on other data"):
+        bench("transform", tmp_path / "fit", tmp_path / "genes.h5ad", "--out", tmp_path / "o")
