@@ -18,6 +18,7 @@ from bench.config import Settings, default_cache
 from bench.errors import BenchError, MethodError, UsageError
 from bench.estimator import Estimator
 from bench.execute.entry import pin_threads
+from bench.execute.process import THREAD_VARIABLES
 from bench.jobs import configure, device_class
 from bench.keys import source_digest
 from bench.markers import Markers, read_markers
@@ -85,7 +86,7 @@ def fit_file(
     """
     from bench.datasets.files import FileDataset
 
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    for name in THREAD_VARIABLES:
         os.environ.setdefault(name, str(settings.threads))  # for what is not loaded yet
     pin_threads(settings.threads)
     made = _method(method, assign, settings)

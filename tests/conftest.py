@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-# Before numpy and torch are imported: threads only get in each other's way on small data.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+# Before numpy and torch are imported: threads only get in each other's way on small data. Numba
+# counts too: after a UMAP its number is that of every library of the process.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 
