@@ -19,17 +19,25 @@ from bench.errors import BenchError, MethodError, UsageError
 from bench.estimator import Estimator
 from bench.execute.entry import pin_threads
 from bench.execute.process import THREAD_VARIABLES
+from bench.fitfiles import (
+    draw_picture,
+    write_embedding,
+    write_imputed,
+    write_kept,
+    write_result,
+    write_tables,
+)
 from bench.jobs import configure, device_class
 from bench.keys import source_digest
 from bench.markers import Markers, read_markers
+from bench.model import FOLDER as MODEL
 from bench.outfolder import refuse_foreign, replacing
-from bench.pairs import cells_of, is_paired, some_cells, write_pair
+from bench.pairs import cells_of, is_paired, some_cells
 from bench.registry import methods as method_registry
 from bench.selectors import select
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
     from anndata import AnnData
     from mudata import MuData
 
@@ -38,8 +46,6 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 _NOTE = "fit.json"
-_LARGEST_TEXT = 20_000_000
-"""Entries of an imputed matrix that is still written as text, some 100 MB."""
 
 
 @dataclass
@@ -197,13 +203,21 @@ def _finish(
     """
     method = fitted.method.name
     with replacing(folder, _NOTE) as partial:
-        files = _write(partial, name, fitted, result, scores, say)
-        files |= _write_kept(partial, "feature", adata.var_names, result.var_names)
-        files |= _write_kept(partial, "cell", adata.obs_names, result.obs_names)
+        files = write_embedding(partial, fitted.embedding_, scores.clusters, result.obs_names)
+        files |= write_tables(partial, name, fitted, result.obs_names)
+        if not is_paired(result):
+            files |= write_imputed(partial, fitted, result, say)
+        files |= write_result(partial, result)
+        if hasattr(fitted.method, "save"):
+            (partial / MODEL).mkdir()
+            fitted.save(partial / MODEL)
+            files[f"{MODEL}/"] = "the fitted model"
+        files |= write_kept(partial, "feature", adata.var_names, result.var_names)
+        files |= write_kept(partial, "cell", adata.obs_names, result.obs_names)
         if label_key is not None:
             say("drawing the UMAP")
             os.environ.setdefault("NUMBA_CACHE_DIR", str(default_cache() / "numba"))
-            files |= _picture(partial, result, method, label_key, say)
+            files |= draw_picture(partial, result, method, label_key, say)
         files[_NOTE] = "parameters, seed, scores"
         content = about | {"notes": fitted.fit_.notes, "files": sorted(files)}
         (partial / _NOTE).write_text(json.dumps(content, indent=1, default=str) + "\n")
@@ -305,103 +319,3 @@ def _annotated(
     if impute and hasattr(fitted.method, "impute_binary"):
         result.layers["imputed_binary"] = fitted.method.impute_binary(fitted.prepared_)
     return result
-
-
-def _write(
-    folder: Path, name: str, fitted: Estimator, result: Any, scores: Scores, say: Say
-) -> dict[str, str]:
-    """Write tables, matrices and model; returns file name → what it holds."""
-    files = _write_tables(folder, name, fitted, result, scores)
-    if is_paired(result):
-        write_pair(result, folder / "result.h5mu")
-        files["result.h5mu"] = "all of it as MuData (X prepared; layers counts)"
-    else:
-        files |= _write_imputed(folder, fitted, result, say)
-        result.write_h5ad(folder / "result.h5ad", compression="gzip")
-        layers = ", ".join(result.layers)
-        files["result.h5ad"] = f"all of it as AnnData (X prepared; layers {layers})"
-    if hasattr(fitted.method, "save"):
-        (folder / "model").mkdir()
-        fitted.save(folder / "model")
-        files["model/"] = "the fitted model"
-    return files
-
-
-def _write_tables(
-    folder: Path, name: str, fitted: Estimator, result: Any, scores: Scores
-) -> dict[str, str]:
-    import pandas as pd
-
-    files = {}
-    cells = pd.Index(result.obs_names, name="cell")
-    embedding = pd.DataFrame(fitted.embedding_, index=cells)
-    embedding.columns = [f"latent{number + 1}" for number in range(embedding.shape[1])]
-    embedding.to_csv(folder / "latent.csv", float_format="%.6g")
-    files["latent.csv"] = f"latent features, {embedding.shape[0]} cells × {embedding.shape[1]}"
-    clusters = pd.DataFrame({name: labels for name, labels in scores.clusters.items()})
-    clusters.index = cells
-    clusters.to_csv(folder / "clusters.csv")
-    files["clusters.csv"] = ", ".join(clusters.columns)
-    for table_name, table in fitted.fit_.tables.items():
-        label = str(table.index.name or "feature")
-        table.to_csv(folder / f"{table_name}.csv", float_format="%.6g", index_label=label)
-        files[f"{table_name}.csv"] = f"{len(table)} × {table.shape[1]}"
-    if fitted.curves_:
-        rows = [
-            (curve, step, value)
-            for curve, values in fitted.curves_.items()
-            for step, value in zip(fitted.steps_[curve], values, strict=True)
-        ]
-        curves = pd.DataFrame(rows, columns=["curve", "step", "value"])
-        curves.to_csv(folder / "curves.csv", index=False, float_format="%.6g")
-        files["curves.csv"] = ", ".join(fitted.curves_)
-    if hasattr(fitted.method, "export"):
-        for file, table in fitted.method.export(name, fitted.fit_, cells).items():
-            table.to_csv(folder / file, float_format="%.6g")
-            files[file] = f"{len(table)} × {table.shape[1]}, named as by the original program"
-    return files
-
-
-def _write_kept(folder: Path, what: str, given: pd.Index, kept: pd.Index) -> dict[str, str]:
-    """Write which features or cells of the file the method kept, ``features.csv`` or the like."""
-    import pandas as pd
-
-    table = pd.DataFrame({"kept": given.isin(kept)}, given)
-    table.to_csv(folder / f"{what}s.csv", index_label=what)
-    return {f"{what}s.csv": f"{table['kept'].sum()} of {len(table)} {what}s kept by the method"}
-
-
-def _write_imputed(folder: Path, fitted: Estimator, result: AnnData, say: Say) -> dict[str, str]:
-    import pandas as pd
-
-    if "imputed" not in result.layers:
-        if not hasattr(fitted.method, "impute"):
-            say(f"{fitted.method.name} does not impute: no imputed matrix")
-        return {}
-    imputed = pd.DataFrame(result.layers["imputed"], result.obs_names, result.var_names)
-    size = f"{imputed.shape[0]} cells × {imputed.shape[1]} features"
-    if imputed.size > _LARGEST_TEXT:
-        say(f"the imputed matrix ({size}) is in result.h5ad only: too large for text")
-        return {}
-    imputed.to_csv(folder / "imputed.csv.gz", float_format="%.4g", index_label="cell")
-    return {"imputed.csv.gz": f"imputed matrix, {size}"}
-
-
-def _picture(
-    folder: Path, result: AnnData, method: str, label_key: str, say: Say
-) -> dict[str, str]:
-    """Draw the cells by type (if known) and by cluster.
-
-    A picture is never a reason to fail: where there is none, such as of cells that are all at one
-    point, it is said why.
-    """
-    from bench.reports.picture import draw
-
-    columns = [name for name in (label_key, "leiden", "kmeans") if name and name in result.obs]
-    panels = {name: result.obs[name].astype(str).to_numpy() for name in columns[:2]}
-    try:
-        names = draw(result.obsm[f"X_{method}"], panels, folder / "umap", title=method)
-    except ValueError as error:
-        say(f"no picture: {' '.join(str(error).split())}")
-        return {}
-    return dict.fromkeys(names, "cells coloured by " + " and ".join(panels))

@@ -13,9 +13,10 @@ from bench.checks import check_data
 from bench.config import Settings
 from bench.errors import UsageError
 from bench.execute.entry import pin_threads
+from bench.fitfiles import write_embedding, write_result
 from bench.model import Model
 from bench.outfolder import refuse_foreign, replacing
-from bench.pairs import cells_of, is_paired, write_pair
+from bench.pairs import cells_of
 
 if TYPE_CHECKING:
     from bench.score import Scores
@@ -95,7 +96,9 @@ def transform_file(
         "file": str(path), "cells": len(embedding), "seconds": seconds, "scores": scores.values,
     }  # fmt: skip
     with replacing(folder, NOTE) as partial:
-        _write(partial, result, embedding, done)
+        done.files |= write_embedding(partial, embedding, scores.clusters, result.obs_names)
+        done.files["clusters.csv"] += ", of these cells alone"
+        done.files |= write_result(partial, result) | {NOTE: "fit, parameters, scores"}
         about["files"] = sorted(done.files)
         (partial / NOTE).write_text(json.dumps(about, indent=1, default=str) + "\n")
     return done
@@ -115,23 +118,3 @@ def _annotated(
             str
         )
     return prepared
-
-
-def _write(folder: Path, result: Any, embedding: Any, done: Transformed) -> None:
-    import pandas as pd
-
-    cells = pd.Index(result.obs_names, name="cell")
-    columns = [f"latent{number + 1}" for number in range(embedding.shape[1])]
-    latent = pd.DataFrame(embedding, index=cells, columns=columns)
-    latent.to_csv(folder / "latent.csv", float_format="%.6g")
-    done.files["latent.csv"] = f"latent features, {len(latent)} cells × {len(columns)}"
-    clusters = pd.DataFrame(done.scores.clusters, index=cells)
-    clusters.to_csv(folder / "clusters.csv")
-    done.files["clusters.csv"] = ", ".join(clusters.columns) + ", of these cells alone"
-    if is_paired(result):
-        write_pair(result, folder / "result.h5mu")
-        done.files["result.h5mu"] = "all of it as MuData (X prepared; layers counts)"
-    else:
-        result.write_h5ad(folder / "result.h5ad", compression="gzip")
-        done.files["result.h5ad"] = "all of it as AnnData (X prepared; layers counts)"
-    done.files[NOTE] = "fit, parameters, scores"
