@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.jobs import Plan
+    from bench.plan import Expected
     from bench.run import RunOutcome
 
 app = typer.Typer(
@@ -187,11 +188,12 @@ def plan_command(
     )  # fmt: skip
     store = Store(settings.cache_dir)
     plan = build_plan(methods, datasets, assign or (), settings, store, plain(console))
-    rows, seconds = preview(plan, settings)
+    rows, time = preview(plan, settings)
     if as_json:
-        print_json({"jobs": rows, "left": _left_json(plan), "expected_seconds": seconds})
+        print_json({"jobs": rows, "left": _left_json(plan), "expected_seconds": time.seconds,
+                    "without_earlier_run": time.guessed})  # fmt: skip
         return
-    _show_plan(rows, plan, seconds, console)
+    _show_plan(rows, plan, time, console)
 
 
 @app.command("methods")
@@ -375,8 +377,7 @@ def _show_outcome(outcome: RunOutcome, console: Console) -> None:
         console.print(f"report: {outcome.report}", markup=False, highlight=False)
 
 
-def _show_plan(rows: list[dict[str, Any]], plan: Plan, seconds: float, console: Console) -> None:
-    from bench.display import duration
+def _show_plan(rows: list[dict[str, Any]], plan: Plan, time: Expected, console: Console) -> None:
     from bench.listing import show
 
     show(rows, console)
@@ -387,9 +388,7 @@ def _show_plan(rows: list[dict[str, Any]], plan: Plan, seconds: float, console: 
     todo = sum(row["state"] != "done" for row in rows)
     jobs = sum(row["jobs"] for row in rows)
     console.print(
-        f"{jobs} {'job' if jobs == 1 else 'jobs'}; about {duration(seconds)} to go"
-        if todo
-        else "everything is done"
+        f"{jobs} {'job' if jobs == 1 else 'jobs'}; to go: {time}" if todo else "everything is done"
     )
 
 

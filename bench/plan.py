@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.choose import choose_datasets
 from bench.config import Settings
+from bench.display import duration
 from bench.jobs import Configured, Job, Left, Plan, configure, make_plan
 from bench.paramsfile import read_params
 from bench.registry import methods as method_registry
@@ -82,7 +84,23 @@ def method_tags(plugins: tuple[str, ...]) -> Callable[[str], frozenset[str]]:
     return tags
 
 
-def expected_seconds(todo: Sequence[Job], tracker: Tracker | None, settings: Settings) -> float:
+@dataclass(frozen=True)
+class Expected:
+    """The wall time to expect."""
+
+    seconds: float
+    guessed: int
+    """Jobs of methods without an earlier run: only their declared cost is known."""
+
+    def __str__(self) -> str:
+        said = f"about {duration(self.seconds)}"
+        if self.guessed:
+            has = "job has" if self.guessed == 1 else "jobs have"
+            said += f" (a guess: {self.guessed} {has} no earlier run to go by)"
+        return said
+
+
+def expected(todo: Sequence[Job], tracker: Tracker | None, settings: Settings) -> Expected:
     """Return the wall time to expect: earlier runs of the method scaled by cells, else its cost.
 
     Each job costs its median time on the same dataset, or on any other per cell, or the prior of
@@ -95,7 +113,7 @@ def expected_seconds(todo: Sequence[Job], tracker: Tracker | None, settings: Set
             rates.setdefault(row["method"], []).append(row["seconds"] / row["n_cells"])
             exact.setdefault((row["method"], row["dataset"]), []).append(row["seconds"])
     registry = method_registry(settings.plugins)
-    total = 0.0
+    total, guessed = 0.0, 0
     for job in todo:
         if (job.method, job.dataset) in exact:
             total += _median(exact[job.method, job.dataset])
@@ -103,11 +121,12 @@ def expected_seconds(todo: Sequence[Job], tracker: Tracker | None, settings: Set
             total += _median(rates[job.method]) * job.facts["n_cells"]
         else:
             total += _COST_SECONDS[registry.get(job.method_name).cost]
-    return total / min(settings.jobs, max(1, len(todo)))
+            guessed += 1
+    return Expected(total / min(settings.jobs, max(1, len(todo))), guessed)
 
 
-def preview(plan: Plan, settings: Settings) -> tuple[list[dict[str, Any]], float]:
-    """Return one row per method × dataset with how many jobs are done, and the seconds to go."""
+def preview(plan: Plan, settings: Settings) -> tuple[list[dict[str, Any]], Expected]:
+    """Return one row per method × dataset with how many jobs are done, and the time to go."""
     from bench.tracking import Tracker
 
     exists = bool(settings.tracking_uri) or settings.database.is_file()
@@ -126,7 +145,7 @@ def preview(plan: Plan, settings: Settings) -> tuple[list[dict[str, Any]], float
         else:
             todo.append(job)
         row["state"] = "done" if row["in store"] == row["jobs"] else "to do"
-    return list(rows.values()), expected_seconds(todo, tracker, settings)
+    return list(rows.values()), expected(todo, tracker, settings)
 
 
 def _median(values: list[float]) -> float:

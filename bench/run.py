@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from bench.config import Settings, load_settings
-from bench.display import Display, duration
+from bench.display import Display
 from bench.jobs import FAILURES, Job, Plan, write_plan
 from bench.metrics import plugin_metrics, stamp
-from bench.plan import Say, build_plan, expected_seconds
+from bench.plan import Say, build_plan, expected
 from bench.rescore import add_to_run
 from bench.spool import Refused, Result, Spool
 from bench.store import Store
@@ -170,10 +170,10 @@ class Driver:
         if not todo:
             say(f"nothing to fit: all {len(stored)} jobs are in the store")
         else:
-            seconds = expected_seconds(todo, self.tracker, self.settings)
+            time = expected(todo, self.tracker, self.settings)
             say(
-                f"{len(todo)} jobs to run, {self.outcome.reused} in the store; "
-                f"{self.settings.jobs} at a time, about {duration(seconds)}"
+                f"{len(todo)} {'job' if len(todo) == 1 else 'jobs'} to run, "
+                f"{self.outcome.reused} in the store; {self.settings.jobs} at a time, {time}"
             )
         if failed and self.settings.retry == "none":
             say(f"{failed} of the stored jobs failed; --retry all runs them again")
@@ -215,9 +215,9 @@ class Driver:
     def _execute(self, todo: list[Job]) -> None:
         from bench.execute.local import LocalExecutor
 
-        expected = expected_seconds(todo, self.tracker, self.settings)
+        seconds = expected(todo, self.tracker, self.settings).seconds
         fits = self.tracker.fits()
-        with Display(self.console, len(todo), self.settings.jobs, expected) as display:
+        with Display(self.console, len(todo), self.settings.jobs, seconds) as display:
             executor = LocalExecutor(
                 self.settings.jobs, self.settings.threads, self.store.root, self.spool,
                 display.news,

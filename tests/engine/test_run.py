@@ -196,12 +196,20 @@ def test_lines_name_a_method_with_its_parameters(bench_run):
     assert "slow[seconds=0.1] · toy · seed 0  done" in bench_run("slow[seconds=0.1]").text
 
 
+def test_the_expected_time_says_where_it_is_a_guess(bench_run):
+    first = bench_run("noop", seeds=1)
+    assert "about 10 s (a guess: 1 job has no earlier run to go by)" in first.text
+    again = bench_run("noop,slow[seconds=0.1]", seeds=2)
+    assert "(a guess: 2 jobs have no earlier run to go by)" in again.text
+    assert "guess" not in bench_run("noop", seeds=3).text
+
+
 def test_a_moved_results_folder_keeps_its_artifacts(bench_run, flags, capsys):
     bench_run("noop", seeds=1)
     old, new = flags["results"], flags["results"].with_name("renamed 100 %")
     old.rename(new)
     again = bench_run("noop", seeds=2, results=new)
-    assert "1 jobs to run, 1 in the store" in again.text
+    assert "1 job to run, 1 in the store" in again.text
     assert f"{new} was moved or copied" in capsys.readouterr().err
     table = bench.load_results(new)
     assert len(table) == 2
