@@ -87,9 +87,9 @@ def check_counts(
     _check_names(adata.var_names, "feature", where, "adata.var_names_make_unique()")
     _check_orientation(adata, where)
     _check_values(adata, where)
-    types = _check_labels(adata, where, label_key) if label_key else None
+    types = check_labels(adata, where, label_key) if label_key else None
     if batch_key is not None:
-        _no_gaps(adata, where, batch_key, "batch")
+        check_batch(adata, where, batch_key)
     lines = _odd_counts(adata, where)
     if types is not None:
         lines = _odd_labels(where, types) + lines
@@ -227,8 +227,11 @@ def _elsewhere(adata: AnnData) -> str:
     return " No layer holds whole numbers: save the file with counts in X."
 
 
-def _check_labels(adata: AnnData, where: str, label_key: str) -> pd.Series:
-    """Return the number of cells of each type, largest first."""
+def check_labels(adata: AnnData, where: str, label_key: str) -> pd.Series:
+    """Return the number of cells of each type, largest first.
+
+    Raises ``DataError`` for labels that no clustering can be compared with.
+    """
     if label_key not in adata.obs:
         there = ", ".join(map(str, adata.obs.columns)) or "none"
         raise DataError(f"{where}: no column '{label_key}' in obs; columns there: {there}.")
@@ -245,6 +248,11 @@ def _check_labels(adata: AnnData, where: str, label_key: str) -> pd.Series:
             f"least {_MIN_CELLS} cells and more cells than types (a column of identifiers?)."
         )
     return sizes
+
+
+def check_batch(adata: AnnData, where: str, batch_key: str) -> None:
+    """Raise ``DataError`` if the batch of any cell is not known."""
+    _no_gaps(adata, where, batch_key, "batch")
 
 
 def _no_gaps(adata: AnnData, where: str, key: str, what: str) -> pd.Series:

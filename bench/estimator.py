@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import tempfile
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from bench.errors import DataError, UsageError
+from bench.errors import BenchError, DataError, MethodError, UsageError
 from bench.execute.child import check_result
 from bench.markers import among
 from bench.method import RNA, Context, Knowledge, Method
@@ -203,6 +207,27 @@ class Estimator:
                     f"the training cells ({len(known)}): {_difference(given[part], known)}; "
                     "select and order them alike."
                 )
+
+
+@contextlib.contextmanager
+def on_file(made: Method, path: Path) -> Iterator[None]:
+    """Turn what a method raises into one line with file and place; the cause stays attached.
+
+    Raises ``MethodError``.
+    """
+    try:
+        yield
+    except BenchError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        own = getattr(sys.modules[type(made).__module__], "__file__", "")
+        last = next(one for one in frames if one.filename == own or one is frames[-1])
+        what = " ".join(str(error).split())[:500]
+        raise MethodError(
+            f"{made.name} failed on {path}: {type(error).__name__}: {what} "
+            f"({Path(last.filename).name}, line {last.lineno})"
+        ) from error
 
 
 def _features(data: AnnData | MuData) -> dict[str, pd.Index]:

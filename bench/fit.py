@@ -5,18 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.checks import check_data
 from bench.config import Settings, default_cache
-from bench.errors import BenchError, MethodError, UsageError
-from bench.estimator import Estimator
+from bench.errors import UsageError
+from bench.estimator import Estimator, on_file
 from bench.execute.entry import pin_threads
 from bench.execute.process import THREAD_VARIABLES
 from bench.fitfiles import (
@@ -151,7 +149,7 @@ def fit_file(
     }  # fmt: skip
     with _checkpoints(made, folder, decides, resume=resume, say=say) as checkpoints:
         started = time.perf_counter()
-        with _said_of(made, path):
+        with on_file(made, path):
             fitted = Estimator(made).fit(
                 adata, modality=card.modality, seed=settings.seeds[0], n_clusters=n_clusters,
                 batch=batch, markers=lists.lists if lists else None,
@@ -173,24 +171,6 @@ def fit_file(
             label_key=card.label_key if umap else None, name=dataset.name,
         )  # fmt: skip
     return Fitted(folder, files, scores, seconds)
-
-
-@contextlib.contextmanager
-def _said_of(made: Method, path: Path) -> Iterator[None]:
-    """Turn what a method raises into one line with the place; the cause stays attached."""
-    try:
-        yield
-    except BenchError:
-        raise
-    except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        own = getattr(sys.modules[type(made).__module__], "__file__", "")
-        last = next(one for one in frames if one.filename == own or one is frames[-1])
-        what = " ".join(str(error).split())[:500]
-        raise MethodError(
-            f"{made.name} failed on {path}: {type(error).__name__}: {what} "
-            f"({Path(last.filename).name}, line {last.lineno})"
-        ) from error
 
 
 def _finish(

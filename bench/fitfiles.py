@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import DataError
 from bench.estimator import Estimator
 from bench.pairs import is_paired, write_pair
 
@@ -41,11 +42,17 @@ def write_embedding(
 
 
 def write_result(folder: Path, result: Any) -> dict[str, str]:
-    """Write the annotated data, ``result.h5ad`` or ``result.h5mu``."""
+    """Write the annotated data, ``result.h5ad`` or ``result.h5mu``; raises ``DataError``."""
     if is_paired(result):
         write_pair(result, folder / "result.h5mu")
         return {"result.h5mu": "all of it as MuData (X prepared; layers counts)"}
-    result.write_h5ad(folder / "result.h5ad", compression="gzip")
+    try:
+        result.write_h5ad(folder / "result.h5ad", compression="gzip")
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"result.h5ad cannot hold the columns of the cells: {' '.join(str(error).split())}; "
+            "rename or drop the column it names."
+        ) from None
     layers = ", ".join(result.layers)
     return {"result.h5ad": f"all of it as AnnData (X prepared; layers {layers})"}
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,11 +65,12 @@ def open_model(
     that has not. Raises ``UsageError`` and ``DataError``.
     """
     jobs = [one for one in (run, run / "artifacts") if (one / "result.json").is_file()]
+    store = bool(settings.tracking_uri) or (run / "mlflow.db").is_file()
     if (run / "fit.json").is_file():
         return FitModel(run, settings, needs, lacking)
     if jobs:
         return JobModel(jobs[0], settings, needs, lacking, say)
-    if settings.tracking_uri or (run / "mlflow.db").is_file():
+    if run.is_dir() and store:
         chosen = settings.model_copy(update={"results": run})
         folder = _selected(chosen, methods, datasets, seed, say)
         return JobModel(folder, settings, needs, lacking, say)
@@ -87,13 +89,15 @@ class FitModel(Model):
         self.folder = folder
         try:
             about = json.loads((folder / "fit.json").read_text())
-        except ValueError as error:
+            name, params = str(about["method"]), dict(about["params"])
+            self.name = f"{name} · {about['file']} · seed {about['seed']}"
+        except (ValueError, KeyError, TypeError) as error:
             raise DataError(
-                f"{folder / 'fit.json'}: not what 'bench fit' wrote: {error}."
+                f"{folder / 'fit.json'}: not what 'bench fit' wrote "
+                f"({type(error).__name__}: {error}); fit again."
             ) from None
-        self.name = f"{about['method']} · {about['file']} · seed {about['seed']}"
-        cls = methods(settings.plugins).get(about["method"])
-        self.method = _loaded(cls, about["params"], folder, self.name, needs, lacking)
+        cls = methods(settings.plugins).get(name)
+        self.method = _loaded(cls, params, folder, self.name, needs, lacking)
 
     @property
     def preparation(self) -> Preparation:
@@ -146,7 +150,7 @@ class JobModel(Model):
         self.name, self._settings, self._say = job.name, settings, say
         try:
             cls = resolve(job.origin, job.method_name)
-            changed = source_digest(job.origin) != job.facts["source"]
+            changed = source_digest(job.origin) != job.facts.get("source")
         except (BenchError, ImportError, OSError, AttributeError) as error:
             raise UsageError(f"{job.name}: the method cannot be imported: {error}.") from None
         if changed:
@@ -158,16 +162,29 @@ class JobModel(Model):
         """Learned anew from the dataset in the cache."""
         from bench.stored import load_counts
 
-        counts = load_counts(self._place)
-        return Preparation.of(counts, as_recipe(self.job.recipe), self._prepared[0])
+        with self._dataset_needed():
+            counts = load_counts(self._place)
+            return Preparation.of(counts, as_recipe(self.job.recipe), self._prepared[0])
 
     def cells(self, label_key: str | None) -> tuple[Any, np.ndarray | None]:
         """Open the prepared data in the cache; types are those of the dataset."""
         from bench.stored import Truth
 
-        data, cells = self._prepared
-        types = Truth(self._place).types
+        with self._dataset_needed():
+            data, cells = self._prepared
+            types = Truth(self._place).types
         return data, None if types is None else types[cells].astype(str)
+
+    @contextlib.contextmanager
+    def _dataset_needed(self) -> Iterator[None]:
+        """Say what brings damaged data in the cache back; this verb does not make them."""
+        try:
+            yield
+        except DataError as error:
+            raise DataError(
+                f"{self.name}: {str(error).split(';')[0]}; 'bench plan -m random -d "
+                f"{self.job.dataset}' puts the dataset back."
+            ) from None
 
     @cached_property
     def _place(self) -> Path:

@@ -18,7 +18,7 @@ def refuse_foreign(folder: Path, note: str) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: a file of that name is there; choose another with --out.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / note).is_file():
+    if folder.is_dir() and any(folder.iterdir()) and _earlier(folder, note) is None:
         raise UsageError(
             f"{folder}: the folder holds other things; choose another or an empty one with --out."
         )
@@ -30,13 +30,14 @@ def replacing(folder: Path, note: str) -> Iterator[Path]:
 
     Raises ``DataError`` if the disk refuses.
     """
+    folder = folder.absolute()
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
         yield partial
         folder.mkdir(exist_ok=True)
-        for name in _earlier(folder, note):
+        for name in _earlier(folder, note) or []:
             _remove(folder / name)
         for path in sorted(partial.iterdir()):
             _remove(folder / path.name)
@@ -47,11 +48,12 @@ def replacing(folder: Path, note: str) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _earlier(folder: Path, note: str) -> list[str]:
+def _earlier(folder: Path, note: str) -> list[str] | None:
+    """Return the files of earlier results, ``None`` if the note is not one of ours."""
     try:
         return [Path(name).name for name in json.loads((folder / note).read_text())["files"]]
-    except (OSError, ValueError, KeyError):
-        return []
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _remove(path: Path) -> None:

@@ -96,6 +96,8 @@ class Learned:
         from bench.prepare.blocks import row_blocks
         from bench.prepare.passes import Transform
 
+        if not counts.n_obs:
+            raise DataError(f"{where}: holds no cells.")
         chosen = self._choice(counts.var_names, where, fill, say)
         transform = Transform(self.recipe, self.n_cells, self.seen)
         raw, matrix, totals, poor = [], [], [], 0
@@ -119,6 +121,18 @@ class Learned:
         )
         prepared.layers["counts"] = sp.csr_matrix(sp.vstack(raw))
         return prepared
+
+    def check(self) -> None:
+        """Raise ``ValueError`` if the arrays do not fit together, as of a damaged file."""
+        n_features = len(self.columns)
+        scaled = n_features if self.recipe.scale else 0
+        lengths = (len(self.factor), len(self.mean), len(self.divisor), len(self.seen))
+        if lengths != (n_features, scaled, scaled, len(self.counted)):
+            raise ValueError("arrays of other lengths")
+        if n_features and not 0 <= self.columns.min() <= self.columns.max() < len(self.counted):
+            raise ValueError("columns that are not there")
+        if n_features and list(self.counted[self.columns]) != self.features:
+            raise ValueError("features of other names")
 
     def _choice(self, names: pd.Index, where: str, fill: bool | None, say: Say) -> Any:
         """Return a matrix that takes the columns of the file to the counted features."""
@@ -245,6 +259,7 @@ class Preparation:
                     var = pd.DataFrame(facts, index=file[f"{part}/features"])
                     recipe = Recipe(**about.pop("recipe"))
                     found[part] = Learned(recipe=recipe, var=var, **about, **own)
+                    found[part].check()
         except Exception as error:  # whatever a damaged archive makes of itself
             raise DataError(
                 f"{folder / FILE}: cannot be read ({type(error).__name__}); fit again."
@@ -253,13 +268,20 @@ class Preparation:
 
 
 def places(wanted: Sequence[str], there: Sequence[str]) -> list[int]:
-    """Return the number of each wanted feature, -1 if missing; peaks also go by coordinates."""
-    numbers: dict[Any, int] = {}
+    """Return the number of each wanted feature, -1 if missing; peaks also go by coordinates.
+
+    None is given twice, so that of two names for one interval the second is missing.
+    """
+    numbers = {name: number for number, name in enumerate(there)}
+    found = [numbers.get(name, -1) for name in wanted]
+    taken = set(found)
+    free: dict[Any, int] = {}
     for number, name in enumerate(there):
-        numbers.setdefault(interval(name) or name, number)
-    for number, name in enumerate(there):
-        numbers[name] = number
-    return [numbers.get(name, numbers.get(interval(name) or name, -1)) for name in wanted]
+        if number not in taken:
+            free.setdefault(interval(name), number)
+    free.pop(None, None)
+    return [number if number >= 0 else free.pop(interval(name), -1)
+            for name, number in zip(wanted, found, strict=True)]  # fmt: skip
 
 
 def _some(names: Sequence[str]) -> str:

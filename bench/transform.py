@@ -9,16 +9,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.checks import check_data
+from bench.checks import check_batch, check_data, check_labels
 from bench.config import Settings
-from bench.errors import UsageError
+from bench.errors import DataError, UsageError
+from bench.estimator import on_file
+from bench.execute.child import check_result
 from bench.execute.entry import pin_threads
 from bench.fitfiles import write_embedding, write_result
+from bench.method import Fit
 from bench.model import Model
 from bench.outfolder import refuse_foreign, replacing
 from bench.pairs import cells_of
 
 if TYPE_CHECKING:
+    import numpy as np
+    from anndata import AnnData
+
     from bench.score import Scores
 
 Say = Callable[[str], None]
@@ -53,7 +59,7 @@ def transform_file(
     ``out`` (default ``<file>_in_<method>`` in the current folder), which must not hold other
     things. ``fill_missing`` takes features of the fit that the file lacks as zero.
 
-    Raises ``UsageError`` and ``DataError``.
+    Raises ``UsageError``, ``DataError`` and ``MethodError``.
     """
     import numpy as np
 
@@ -75,22 +81,23 @@ def transform_file(
     if card.modality not in method.modalities:
         raise UsageError(f"{path}: holds {card.modality}, {model.name} was fitted on other data.")
     checked = check_data(
-        adata, where=dataset.where, label_key=card.label_key, batch_key=card.batch_key,
-        modality=card.modality,
-    )  # fmt: skip
+        adata, where=dataset.where, label_key="", batch_key=None, modality=card.modality
+    )
     for line in checked.warnings:
         say(line)
     started = time.perf_counter()
     prepared = model.preparation.apply(adata, where=str(path), fill_missing=fill_missing, say=say)
-    embedding = np.asarray(method.transform(prepared))
+    with on_file(method, path):
+        embedding = np.asarray(method.transform(prepared))
+        check_result(Fit(embedding), adata.n_obs, f"{method.name}.transform")
     seconds = time.perf_counter() - started
-    obs = cells_of(adata).obs
-    labels = obs[card.label_key].astype(str).to_numpy() if card.label_key else None
-    batch = obs[card.batch_key].astype(str).to_numpy() if card.batch_key else None
+    cells = cells_of(adata)
+    labels = _column(cells, dataset.where, card.label_key, check_labels, say)
+    batch = _column(cells, dataset.where, card.batch_key, check_batch, say)
     k = None if labels is None else len(set(labels))
     scores = score(embedding, labels, own_labels={}, seed=derive(0, "score"), batch=batch, k=k)
     done = Transformed(folder, scores, seconds)
-    result = _annotated(prepared, embedding, scores, obs, method.name, card.label_key)
+    result = _annotated(prepared, embedding, scores, cells.obs, method.name, card.label_key)
     about = {
         "run": model.name, "method": method.name, "params": method.params.resolved(),
         "file": str(path), "cells": len(embedding), "seconds": seconds, "scores": scores.values,
@@ -102,6 +109,25 @@ def transform_file(
         about["files"] = sorted(done.files)
         (partial / NOTE).write_text(json.dumps(about, indent=1, default=str) + "\n")
     return done
+
+
+def _column(
+    cells: AnnData,
+    where: str,
+    key: str | None,
+    check: Callable[[AnnData, str, str], Any],
+    say: Say,
+) -> np.ndarray | None:
+    """Return a column to score by; one that cannot serve is said, since cells do not need it."""
+    if not key:
+        return None
+    try:
+        check(cells, where, key)
+    except DataError as error:
+        say(f"no scores by '{key}': {error}")
+        return None
+    values: np.ndarray = cells.obs[key].astype(str).to_numpy()
+    return values
 
 
 def _annotated(

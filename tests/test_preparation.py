@@ -120,6 +120,14 @@ def test_a_damaged_file_is_named(tmp_path: Path):
     (tmp_path / "preparation.npz").write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(DataError, match=r"preparation\.npz: cannot be read .*fit again"):
         Preparation.load(tmp_path)
+    data = counts()
+    Preparation.of(data, Recipe(), prepare_data(data, Recipe())).save(tmp_path)
+    with np.load(tmp_path / "preparation.npz") as file:
+        arrays = dict(file)
+    arrays["/columns"] = arrays["/columns"][:5]
+    np.savez(tmp_path / "preparation.npz", **arrays)
+    with pytest.raises(DataError, match=r"cannot be read \(ValueError\); fit again"):
+        Preparation.load(tmp_path)
 
 
 def test_missing_features_are_refused_or_said():
@@ -143,16 +151,38 @@ def test_missing_features_are_refused_or_said():
             preparation.apply(other, fill_missing=fill)
 
 
-def test_names_that_stand_there_twice():
+@pytest.mark.parametrize("recipe", [Recipe(), Recipe(max_abs=True), Recipe(scale=True)])
+def test_names_that_stand_there_twice(recipe: Recipe):
+    """A fit works with them, new cells cannot."""
     data = counts()
     double = data.copy()
     double.var_names = ["g5" if name == "g6" else name for name in data.var_names]
-    preparation = Preparation.of(data, Recipe(), prepare_data(data, Recipe()))
+    preparation = Preparation.of(data, recipe, prepare_data(data, recipe))
     with pytest.raises(DataError, match="data: names of features stand there more than once"):
         preparation.apply(double)
-    unclear = Preparation.of(double, Recipe(), prepare_data(double, Recipe()))
+    unclear = Preparation.of(double, recipe, prepare_data(double, recipe))
     with pytest.raises(DataError, match="the fit: names of features stand there more than once"):
         unclear.apply(data)
+
+
+def test_a_block_without_values(monkeypatch: pytest.MonkeyPatch):
+    """The last cells have counts in features only that the filter or the selection left out."""
+    monkeypatch.setattr("bench.prepare.blocks.ENTRIES", 100)
+    matrix = counts().to_df()
+    matrix.iloc[-8:] = 0
+    matrix.iloc[-1, 0] = 5
+    data = AnnData(matrix)
+    for recipe in RECIPES:
+        prepared = prepare_data(data, recipe)
+        preparation = Preparation.of(data, recipe, prepared)
+        same(preparation.apply(data[prepared.obs_names].copy()), prepared)
+
+
+def test_no_cells():
+    data = counts()
+    preparation = Preparation.of(data, Recipe(), prepare_data(data, Recipe()))
+    with pytest.raises(DataError, match=r"^data: holds no cells\.$"):
+        preparation.apply(data[:0].copy())
 
 
 def test_poor_cells_are_kept_and_said():
@@ -177,6 +207,19 @@ def test_peaks_also_go_by_coordinates():
     other = data.copy()
     other.var_names = [f"1_{100 * i}_{100 * i + 50}" for i in range(data.n_vars)]
     same(preparation.apply(other), preparation.apply(data))
+
+
+def test_one_column_is_not_two_features():
+    """Of two names for one interval in the fit, a file with one of them has one."""
+    data = counts(30, 4)
+    data.var_names = ["chr1:5-9", "chr1:100-150", "1_100_150", "chr1:300-350"]
+    preparation = Preparation.of(data, Recipe(), prepare_data(data, Recipe()))
+    short = data[:, [0, 1, 3]].copy()
+    with pytest.raises(DataError, match=r"1 of 2 features .* not there \('1_100_150'\)"):
+        preparation.apply(short)
+    filled = preparation.apply(short, fill_missing=True)
+    assert filled[:, "1_100_150"].X.sum() == 0
+    np.testing.assert_array_equal(dense(filled[:, "chr1:100-150"].X), dense(short.X)[:, [1]])
 
 
 def test_paired_data_keep_the_facts_of_features(tmp_path: Path):

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.cli import app
-from bench.errors import BenchError, DataError, UsageError
+from bench.errors import BenchError, DataError, MethodError, UsageError
 
 
 def bench(*words: str | Path) -> str:
@@ -77,6 +77,10 @@ def test_a_job_of_the_store(files: Path, tmp_path: Path):
         bench("transform", *words)
     with pytest.raises(UsageError, match="random embeds no new cells; fit them together"):
         bench("transform", *words, "-m", "random")
+    for data in (cache / "datasets").glob("*/data.npy"):
+        data.write_bytes(data.read_bytes()[:-100])
+    with pytest.raises(DataError, match="'bench plan -m random -d old' puts the dataset back"):
+        bench("transform", *words, "-m", "pca[n_components=5]")
 
 
 def test_what_cannot_be_is_one_line(files: Path, tmp_path: Path):
@@ -131,3 +135,88 @@ def test_paired_cells(tmp_path: Path):
     data["rna"].write_h5ad(tmp_path / "genes.h5ad")
     with pytest.raises(UsageError, match=r"genes\.h5ad: holds rna, .* fitted on other data"):
         bench("transform", tmp_path / "fit", tmp_path / "genes.h5ad", "--out", tmp_path / "o")
+
+
+def test_labels_that_cannot_be_compared_cost_the_scores_only(files: Path, tmp_path: Path):
+    cells = anndata.read_h5ad(files / "new.h5ad")[:12].copy()
+    cells.obs["batch"] = pd.Series(["a", None] * 6, index=cells.obs_names, dtype="object")
+    cells.obs["cell_type"] = "one"
+    cells.write_h5ad(tmp_path / "one.h5ad")
+    out = tmp_path / "out"
+    said = bench("transform", files / "fit", tmp_path / "one.h5ad", "--batch-key", "batch",
+                 "--out", out)  # fmt: skip
+    assert "no scores by 'cell_type': " in said
+    assert "has one type only" in said
+    assert "no scores by 'batch': " in said
+    assert "ARI" not in said
+    assert len(latent(out)) == 12
+
+
+PLUGIN = """
+import numpy as np
+from bench.methods.pca import PrincipalComponents
+
+class Bad(PrincipalComponents):
+    name = "bad_{name}"
+    summary = "bad"
+    def transform(self, data):
+        {body}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "said"),
+    [
+        ("raises", "raise RuntimeError('boom')", r"RuntimeError: boom \(bad\.py, line 9\)"),
+        ("nan", "return np.full((data.n_obs, 2), np.nan)", "embedding of 50 of 50 cells is not"),
+        ("vector", "return np.zeros(data.n_obs)", r"an embedding of shape \(50,\)"),
+        ("short", "return np.zeros((data.n_obs - 1, 2))", r"shape \(49, 2\); expected \(50"),
+    ],
+)
+def test_a_bad_transform_is_one_line(files: Path, tmp_path: Path, name: str, body: str, said: str):
+    plugin = tmp_path / "bad.py"
+    plugin.write_text(PLUGIN.format(name=name, body=body))
+    fit = ["--plugin", plugin, "--out", tmp_path / "fit"]
+    bench("fit", f"bad_{name}", files / "old.h5ad", "--no-umap", *fit)
+    with pytest.raises(MethodError, match=rf"bad_{name} failed on .*new\.h5ad: .*{said}"):
+        bench("transform", tmp_path / "fit", files / "new.h5ad", "--plugin", plugin,
+              "--out", tmp_path / "out")  # fmt: skip
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("note", ["[1, 2]", "{}", '{"method": "pca"}', "{"])
+def test_a_damaged_note_is_one_line(files: Path, tmp_path: Path, note: str):
+    (tmp_path / "fit.json").write_text(note)
+    with pytest.raises(DataError, match=r"fit\.json: not what 'bench fit' wrote .*; fit again"):
+        bench("transform", tmp_path, files / "new.h5ad", "--out", tmp_path / "out")
+
+
+def test_the_folder_of_the_user(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The present folder may be written into; a note of the same name is not taken for ours."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    bench("transform", files / "fit", files / "new.h5ad", "--out", ".")
+    assert len(latent(tmp_path / "here")) == 50
+    bench("transform", files / "fit", files / "new.h5ad", "--out", ".")
+    (tmp_path / "mine").mkdir()
+    for foreign in ("[1, 2]", '{"files": null}', "{}"):
+        (tmp_path / "mine" / "transform.json").write_text(foreign)
+        with pytest.raises(UsageError, match="the folder holds other things"):
+            bench("transform", files / "fit", files / "new.h5ad", "--out", tmp_path / "mine")
+
+
+def test_columns_that_h5ad_cannot_hold(files: Path, tmp_path: Path):
+    names = anndata.read_h5ad(files / "new.h5ad").obs_names
+    table = pd.DataFrame({"_index": 1, "type": ["a", "b"] * 25}, index=names)
+    table.to_csv(tmp_path / "labels.csv", index_label="cell")
+    with pytest.raises(DataError, match=r"result\.h5ad cannot hold .*_index.*; rename or drop"):
+        bench("transform", files / "fit", files / "new.h5ad", "--labels", tmp_path / "labels.csv",
+              "--label-key", "type", "--out", tmp_path / "out")  # fmt: skip
+
+
+def test_a_wrong_run_makes_no_folder(files: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("BENCH_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
+    for run in (tmp_path / "typo", files / "old.h5ad"):
+        with pytest.raises(UsageError, match="no finished fit"):
+            bench("transform", run, files / "new.h5ad", "--out", tmp_path / "out")
+    assert not (tmp_path / "typo").exists()

@@ -66,7 +66,8 @@ class Moments:
         stored = np.bincount(block.indices, minlength=size)
         mean = np.bincount(block.indices, values, minlength=size) / n
         off = values - mean[block.indices]
-        deviations = np.bincount(block.indices, off * off, minlength=size)
+        # Without any value the counts are whole numbers, which take no fractions.
+        deviations = np.bincount(block.indices, off * off, minlength=size).astype(np.float64)
         deviations += (n - stored) * mean**2
         total, change = self.cells + n, mean - self.mean
         self._deviations += deviations + change**2 * (self.cells * n / total)
