@@ -379,12 +379,11 @@ def _show_outcome(outcome: RunOutcome, console: Console) -> None:
 
 def _show_plan(rows: list[dict[str, Any]], plan: Plan, time: Expected, console: Console) -> None:
     from bench.listing import show
+    from bench.plan import left_lines
 
     show(rows, console)
-    for left in plan.left:
-        console.print(
-            f"{left.status}: {left.method} × {left.dataset}: {left.reason}", markup=False
-        )
+    for line in left_lines(plan.left):
+        console.print(line, markup=False, highlight=False)
     todo = sum(row["state"] != "done" for row in rows)
     jobs = sum(row["jobs"] for row in rows)
     console.print(

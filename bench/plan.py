@@ -73,6 +73,20 @@ def ready_datasets(
     return stored, absent
 
 
+def left_lines(left: Sequence[Left]) -> list[str]:
+    """Return what is not run and why, methods with the same reason and datasets in one line."""
+    datasets: dict[tuple[str, str, str], list[str]] = {}
+    for one in left:
+        datasets.setdefault((one.status, one.reason, one.method), []).append(one.dataset)
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for (status, reason, method), names in datasets.items():
+        alike.setdefault((status, reason, ", ".join(names)), []).append(method)
+    return [
+        f"{status}: {', '.join(methods)} × {names}: {reason}"
+        for (status, reason, names), methods in alike.items()
+    ]
+
+
 def method_tags(plugins: tuple[str, ...]) -> Callable[[str], frozenset[str]]:
     """Return the function that gives a method's tags: family, cost, modalities."""
     registry = method_registry(plugins)

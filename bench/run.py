@@ -22,7 +22,7 @@ from bench.config import Settings, load_settings
 from bench.display import Display
 from bench.jobs import FAILURES, Job, Plan, write_plan
 from bench.metrics import plugin_metrics, stamp
-from bench.plan import Say, build_plan, expected
+from bench.plan import Say, build_plan, expected, left_lines
 from bench.rescore import add_to_run
 from bench.spool import Refused, Result, Spool
 from bench.store import Store
@@ -163,8 +163,8 @@ class Driver:
 
     def _announce(self, todo: list[Job], known: dict[str, Committed]) -> None:
         say = sayer(self.console)
-        for left in self.plan.left:
-            say(f"{left.status}: {left.method} × {left.dataset}: {left.reason}")
+        for line in left_lines(self.plan.left):
+            say(line)
         stored = [known[j.score_key].status for j in self.plan.jobs if j.score_key in known]
         failed = sum(status in FAILURES for status in stored)
         if not todo:

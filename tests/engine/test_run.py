@@ -196,6 +196,24 @@ def test_lines_name_a_method_with_its_parameters(bench_run):
     assert "slow[seconds=0.1] · toy · seed 0  done" in bench_run("slow[seconds=0.1]").text
 
 
+def test_what_is_left_out_is_said_once_a_reason():
+    from bench.jobs import Left
+    from bench.plan import left_lines
+
+    left = [
+        Left(method, data, "skipped", "made for atac") for data in "xy" for method in ("a", "b")
+    ]
+    left += [Left("c", "x", "skipped", "made for atac"), Left("a", "z", "skipped", "no markers")]
+    left += [Left("d", "all", "unavailable", "needs torch")]
+    assert left_lines(left) == [
+        "skipped: a, b × x, y: made for atac",
+        "skipped: c × x: made for atac",
+        "skipped: a × z: no markers",
+        "unavailable: d × all: needs torch",
+    ]
+    assert left_lines([]) == []
+
+
 def test_the_expected_time_says_where_it_is_a_guess(bench_run):
     first = bench_run("noop", seeds=1)
     assert "about 10 s (a guess: 1 job has no earlier run to go by)" in first.text
