@@ -10,14 +10,22 @@ import typer
 from bench.errors import UsageError
 from bench.options import (
     AsJson,
+    BatchKey,
     Cache,
     Config,
+    LabelKey,
+    LabelsFile,
     MarkersFile,
+    ModalityName,
+    Part,
+    PeaksFile,
     Plugins,
+    Transposed,
     flags,
     make_console,
     plain,
     print_json,
+    reading,
 )
 
 data_app = typer.Typer(
@@ -76,20 +84,13 @@ def verify_command(
 def add_command(
     name: Annotated[str, typer.Argument(help="what it is called in --datasets")],
     file: Annotated[Path, typer.Argument(help="file or folder of counts in any format")],
-    labels: Annotated[
-        Path | None, typer.Option(help="second file with columns of cells, joined by barcode")
-    ] = None,
-    label_key: Annotated[str | None, typer.Option(help="column of the true types")] = None,
-    batch_key: Annotated[str | None, typer.Option(help="column of the batches")] = None,
-    transpose: Annotated[
-        bool | None,
-        typer.Option("--transpose/--no-transpose", help="text: features (cells) are in rows"),
-    ] = None,
-    modality: Annotated[str | None, typer.Option(help="rna or atac")] = None,
-    part: Annotated[str | None, typer.Option(help="modality of an .h5mu or 10x file")] = None,
-    atac: Annotated[
-        Path | None, typer.Option(help="peaks of the same cells: keeps both as paired data")
-    ] = None,
+    labels: LabelsFile = None,
+    label_key: LabelKey = None,
+    batch_key: BatchKey = None,
+    transpose: Transposed = None,
+    modality: ModalityName = None,
+    part: Part = None,
+    atac: PeaksFile = None,
     summary: Annotated[str, typer.Option(help="one line for lists")] = "",
     citation: Annotated[str, typer.Option(help="with DOI")] = "",
     licence: Annotated[str, typer.Option(help="of the data")] = "",
@@ -110,12 +111,11 @@ def add_command(
 
     settings = load_settings(flags(cache_dir=cache_dir, plugins=plugins), config)
     refuse_name(name, settings, replace=replace)
-    given = flags(
-        labels=str(labels) if labels else None, label_key=label_key, batch_key=batch_key,
-        transpose=transpose, modality=modality, part=part,
-        atac=str(atac) if atac else None,
+    how = reading(
+        labels=labels, label_key=label_key, batch_key=batch_key, transpose=transpose,
+        modality=modality, part=part, atac=atac,
     )  # fmt: skip
-    source = FileDataset.from_path(file, FileDataset.Params.build(given, owner=str(file)))
+    source = FileDataset.from_path(file, FileDataset.Params.build(how, owner=str(file)))
     facts = {"summary": summary, "reference": citation, "licence": licence,
              "organism": organism, "labels_from": labels_from}  # fmt: skip
     say = plain(make_console())
@@ -169,7 +169,7 @@ def join_command(
         "first,second"
     ),
     columns: Annotated[
-        str | None, typer.Option(help="two columns of the table, by name [the first two]")
+        str | None, typer.Option(help="two columns of the table, by name \\[the first two]")
     ] = None,
     cache_dir: Cache = None,
     plugins: Plugins = None,

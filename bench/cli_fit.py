@@ -12,41 +12,39 @@ from bench.options import (
     BatchKey,
     Device,
     LabelKey,
+    LabelsFile,
     MarkersFile,
+    ModalityName,
+    Part,
+    PeaksFile,
     Plugins,
     ProfileName,
     Threads,
+    Transposed,
     flags,
     make_console,
     plain,
+    reading,
+    said_scores,
 )
 
 
 def fit_command(
-    method: Annotated[str, typer.Argument(help="such as vae or 'vae[n_latent=16]'")],
+    method: Annotated[str, typer.Argument(help="such as vae or 'vae\\[n_latent=16]'")],
     file: Annotated[Path, typer.Argument(help="counts: .h5ad, .csv, .txt, .mtx, 10x, ...")],
     out: Annotated[Path | None, typer.Option(help="folder to write [<file>_<method>]")] = None,
-    labels: Annotated[
-        Path | None, typer.Option(help="second file with types, joined by barcode")
-    ] = None,
+    labels: LabelsFile = None,
     label_key: LabelKey = None,
     batch_key: BatchKey = None,
     markers: MarkersFile = None,
-    transpose: Annotated[
-        bool | None,
-        typer.Option("--transpose/--no-transpose", help="features are in rows / cells are"),
-    ] = None,
-    modality: Annotated[str | None, typer.Option(help="rna or atac [by the features]")] = None,
-    part: Annotated[
-        str | None, typer.Option(help="part of an .h5mu or 10x file, or both [rna with atac]")
-    ] = None,
-    atac: Annotated[
-        Path | None, typer.Option(help="second file: peaks of the same cells, for paired methods")
-    ] = None,
+    transpose: Transposed = None,
+    modality: ModalityName = None,
+    part: Part = None,
+    atac: PeaksFile = None,
     assign: Assign = None,
     seed: Annotated[int, typer.Option(min=0, help="everything random follows from it")] = 0,
     n_clusters: Annotated[
-        int | None, typer.Option(min=1, help="clusters of k-means [number of types]")
+        int | None, typer.Option(min=1, help="clusters of k-means \\[number of types]")
     ] = None,
     impute: Annotated[bool, typer.Option(help="write the imputed matrix")] = True,
     umap: Annotated[bool, typer.Option(help="draw the UMAP picture")] = True,
@@ -78,9 +76,9 @@ def fit_command(
         flags(seeds=f"{seed},", profile=profile, threads=threads, device=device, plugins=plugins),
         None if setup else config,
     )
-    reading = flags(
-        labels=str(labels) if labels else None, label_key=label_key, batch_key=batch_key,
-        transpose=transpose, modality=modality, part=part, atac=str(atac) if atac else None,
+    how = reading(
+        labels=labels, label_key=label_key, batch_key=batch_key, transpose=transpose,
+        modality=modality, part=part, atac=atac,
     )  # fmt: skip
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(
@@ -93,7 +91,7 @@ def fit_command(
             progress.update(task, completed=step, total=total, description=f"{method}  {shown}")
 
         fitted = fit_file(
-            method, file, params=reading, assign=assign or (), settings=settings, out=out,
+            method, file, params=how, assign=assign or (), settings=settings, out=out,
             n_clusters=n_clusters, impute=impute, umap=umap, markers=markers,
             setup=setup, dry_run=dry_run, resume=resume, say=plain(console), listener=listener,
         )  # fmt: skip
@@ -101,9 +99,7 @@ def fit_command(
         return
     say = plain(console)
     say(f"{method} on {file.name}: {fitted.seconds:.1f} s")
-    for name in ("kmeans", "leiden"):
-        ari, nmi = (fitted.scores.values.get(f"{name}/{metric}") for metric in ("ari", "nmi"))
-        if ari is not None and nmi is not None:
-            say(f"  {name}: ARI {ari:.3f}, NMI {nmi:.3f}")
+    for line in said_scores(fitted.scores.values):
+        say(line)
     for name, what in fitted.files.items():
         say(f"  {fitted.folder / name}  {what}")

@@ -27,7 +27,7 @@ from bench.options import (
 def score_command(
     methods: Annotated[str | None, typer.Option("--methods", "-m", help="globs")] = None,
     datasets: Annotated[str | None, typer.Option("--datasets", "-d", help="globs")] = None,
-    metrics: Annotated[str | None, typer.Option(help="names or globs [all]")] = None,
+    metrics: Annotated[str | None, typer.Option(help="names or globs \\[all]")] = None,
     plugins: Annotated[
         list[str] | None, typer.Option("--plugin", help="file with metrics of yours")
     ] = None,

@@ -14,13 +14,20 @@ from bench.options import (
     Config,
     Experiment,
     LabelKey,
+    LabelsFile,
+    ModalityName,
+    Part,
+    PeaksFile,
     Plugins,
     Threads,
+    Transposed,
     Uri,
     flags,
     make_console,
     plain,
     print_json,
+    reading,
+    said_scores,
 )
 
 
@@ -38,22 +45,13 @@ def transform_command(
         str | None, typer.Option("--datasets", "-d", help="of a results folder: name, or glob")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="of a results folder: seed")] = None,
-    labels: Annotated[
-        Path | None, typer.Option(help="second file with types, joined by barcode")
-    ] = None,
+    labels: LabelsFile = None,
     label_key: LabelKey = None,
     batch_key: BatchKey = None,
-    transpose: Annotated[
-        bool | None,
-        typer.Option("--transpose/--no-transpose", help="features are in rows / cells are"),
-    ] = None,
-    modality: Annotated[str | None, typer.Option(help="rna or atac [by the features]")] = None,
-    part: Annotated[
-        str | None, typer.Option(help="part of an .h5mu or 10x file, or both [rna with atac]")
-    ] = None,
-    atac: Annotated[
-        Path | None, typer.Option(help="second file: peaks of the same cells, for paired methods")
-    ] = None,
+    transpose: Transposed = None,
+    modality: ModalityName = None,
+    part: Part = None,
+    atac: PeaksFile = None,
     fill_missing: Annotated[
         bool, typer.Option("--fill-missing", help="take features that the file lacks as zero")
     ] = False,
@@ -77,25 +75,23 @@ def transform_command(
               experiment=experiment),
         config,
     )  # fmt: skip
-    reading = flags(
-        labels=str(labels) if labels else None, label_key=label_key, batch_key=batch_key,
-        transpose=transpose, modality=modality, part=part, atac=str(atac) if atac else None,
+    how = reading(
+        labels=labels, label_key=label_key, batch_key=batch_key, transpose=transpose,
+        modality=modality, part=part, atac=atac,
     )  # fmt: skip
     model = open_model(
         run, settings, methods=methods, datasets=datasets, seed=seed, say=say,
         needs="transform", lacking="embeds no new cells; fit them together with the others",
     )  # fmt: skip
     done = transform_file(
-        model, file, params=reading, settings=settings, out=out, fill_missing=fill_missing, say=say
+        model, file, params=how, settings=settings, out=out, fill_missing=fill_missing, say=say
     )
     if as_json:
         print_json({"run": model.name, "folder": done.folder, "scores": done.scores.values,
                     "files": done.files})  # fmt: skip
         return
     say(f"{model.name}, on {file.name}: {done.seconds:.1f} s")
-    for name in ("kmeans", "leiden"):
-        ari, nmi = (done.scores.values.get(f"{name}/{metric}") for metric in ("ari", "nmi"))
-        if ari is not None and nmi is not None:
-            say(f"  {name}: ARI {ari:.3f}, NMI {nmi:.3f}")
+    for line in said_scores(done.scores.values):
+        say(line)
     for name, what in done.files.items():
         say(f"  {done.folder / name}  {what}")

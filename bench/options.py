@@ -50,6 +50,25 @@ Plugins = Annotated[
 ]
 LabelKey = Annotated[str | None, typer.Option(help="column of the true types in files")]
 BatchKey = Annotated[str | None, typer.Option(help="column of the batch in files")]
+# How a file is read, as in the brackets behind a path.
+LabelsFile = Annotated[
+    Path | None, typer.Option("--labels", help="second file with types, joined by barcode")
+]
+Transposed = Annotated[
+    bool | None,
+    typer.Option("--transpose/--no-transpose", help="features are in rows / cells are"),
+]
+ModalityName = Annotated[
+    str | None, typer.Option("--modality", help="rna or atac \\[by the features]")
+]
+Part = Annotated[
+    str | None,
+    typer.Option("--part", help="part of an .h5mu or 10x file, or both \\[rna with atac]"),
+]
+PeaksFile = Annotated[
+    Path | None,
+    typer.Option("--atac", help="second file: peaks of the same cells, for paired methods"),
+]
 MarkersFile = Annotated[
     Path | None, typer.Option("--markers", help="marker lists: .yaml, .json or .gmt")
 ]
@@ -68,6 +87,27 @@ def flags(**values: Any) -> dict[str, Any]:
     if "plugins" in given:
         given["plugins"] = tuple(given["plugins"])
     return given
+
+
+def reading(
+    *, labels: Path | None, label_key: str | None, batch_key: str | None, transpose: bool | None,
+    modality: str | None, part: str | None, atac: Path | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Return the parameters that say how a file is read."""
+    return flags(
+        labels=str(labels) if labels else None, label_key=label_key, batch_key=batch_key,
+        transpose=transpose, modality=modality, part=part, atac=str(atac) if atac else None,
+    )  # fmt: skip
+
+
+def said_scores(scores: dict[str, float]) -> list[str]:
+    """Return ARI and NMI of the usual clusterings, a line each, if there are any."""
+    lines = []
+    for name in ("kmeans", "leiden"):
+        ari, nmi = (scores.get(f"{name}/{metric}") for metric in ("ari", "nmi"))
+        if ari is not None and nmi is not None:
+            lines.append(f"  {name}: ARI {ari:.3f}, NMI {nmi:.3f}")
+    return lines
 
 
 def make_console(*, stderr: bool = False) -> Console:

@@ -144,3 +144,22 @@ def test_bad_data_are_one_line_and_leave_nothing(fault: str, part: str, tmp_path
     assert not (tmp_path / "results").exists()
     kept = [p for p in cache.rglob("*") if p.is_file() and p.suffix != ".lock"]
     assert kept == []
+
+
+def test_no_help_loses_what_stands_in_brackets():
+    """Rich takes ``[word]`` for markup and shows nothing."""
+    import re
+
+    import typer
+
+    from bench.cli import app
+
+    def options(command: typer.core.TyperCommand | typer.core.TyperGroup):
+        yield from ((command.name, one.name, getattr(one, "help", "")) for one in command.params)
+        for below in getattr(command, "commands", {}).values():
+            yield from options(below)
+
+    found = list(options(typer.main.get_command(app)))
+    assert len(found) > 100
+    lost = [one for one in found if re.search(r"(?<!\\)\[[a-z]", one[2] or "")]
+    assert lost == []
