@@ -152,7 +152,7 @@ class Learned:
             if len(lost) > len(found) / 2:
                 hint = "are these cells of another genome, or their features named otherwise?"
             elif fill is not None:
-                hint += ", or take these as zero (fill_missing)"
+                hint += ", or take these as zero (--fill-missing, in Python fill_missing=True)"
             raise DataError(
                 f"{where}: {len(lost)} of {len(found)} features of the fit are not there "
                 f"({_some(lost)}); {hint}{'' if hint.endswith('?') else '.'}"
