@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import DataError
+from bench.errors import SHOWN, DataError, some
 from bench.pairs import check_parts
 from bench.recipe import ATAC, MULTIOME, RNA, DatasetInfo
 
@@ -30,7 +30,6 @@ _NO_TYPE = frozenset(["nan", "na", "n/a", "none", "null", "unknown", "unassigned
 _MIN_CELLS = 10
 _RARE = 5
 _SCALED_GENES = 2000
-_SHOWN = 3
 _SAMPLE = 200
 
 
@@ -111,7 +110,7 @@ def _check_names(names: pd.Index, what: str, where: str, fix: str) -> None:
     if not text.is_unique:
         twice = list(dict.fromkeys(text[text.duplicated()]))
         raise DataError(
-            f"{where}: {len(twice)} {what} names occur more than once ({_some(twice)}); make them "
+            f"{where}: {len(twice)} {what} names occur more than once ({some(twice)}); make them "
             f"unique, for example with {fix}."
         )
 
@@ -122,12 +121,12 @@ def _check_orientation(adata: AnnData, where: str) -> None:
     swapped = ""
     for pattern, what in ((GENE_ID, "genes"), (PEAK, "genome intervals")):
         if _share(pattern, cells) > 0.9 and _share(pattern, features) < 0.1:
-            swapped = f"cells are named like {what} ({_some(list(cells))})"
+            swapped = f"cells are named like {what} ({some(list(cells))})"
     if _share(BARCODE, features) > 0.9 and _share(BARCODE, cells) < 0.1:
-        swapped = f"features are named like cell barcodes ({_some(list(features))})"
+        swapped = f"features are named like cell barcodes ({some(list(features))})"
     genes = sorted(COMMON_GENES & {str(name).upper() for name in adata.obs_names})
     if len(genes) >= 3 and not COMMON_GENES & {str(name).upper() for name in adata.var_names}:
-        swapped = f"cells are named like genes ({_some(genes)})"
+        swapped = f"cells are named like genes ({some(genes)})"
     if swapped:
         raise DataError(
             f"{where}: {swapped}: the matrix looks transposed; expected cells × features, pass "
@@ -273,8 +272,8 @@ def _odd_labels(where: str, types: pd.Series) -> list[str]:
     lines = []
     rare = types[types < _RARE].sort_index().sort_values(kind="stable")
     if len(rare):
-        shown = ", ".join(f"'{name}' {size}" for name, size in rare.iloc[:_SHOWN].items())
-        more = ", ..." if len(rare) > _SHOWN else ""
+        shown = ", ".join(f"'{name}' {size}" for name, size in rare.iloc[:SHOWN].items())
+        more = ", ..." if len(rare) > SHOWN else ""
         have = "1 type has" if len(rare) == 1 else f"{len(rare)} types have"
         lines.append(
             f"{where}: {have} fewer than {_RARE} cells ({shown}{more}); scores "
@@ -332,8 +331,3 @@ def _odd_batches(adata: AnnData, where: str, label_key: str, batch_key: str) -> 
             "type cannot be told apart."
         )
     return lines
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:_SHOWN])
-    return shown + (", ..." if len(names) > _SHOWN else "")

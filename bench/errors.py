@@ -6,6 +6,8 @@ suggests the fix. The command line prints it without a traceback and exits with 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class BenchError(Exception):
     """Base of all errors raised on purpose by the harness."""
@@ -37,6 +39,16 @@ class Diverged(Exception):
 
 class Pruned(Exception):
     """Raised by ``context.report`` when the search has stopped this trial."""
+
+
+SHOWN = 3
+"""Names that a message gives at most."""
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first names in quotes, with dots if there are more."""
+    shown = ", ".join(f"'{name}'" for name in names[:SHOWN])
+    return shown + (", ..." if len(names) > SHOWN else "")
 
 
 def did_you_mean(name: str, known: list[str]) -> str:

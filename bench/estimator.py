@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from bench.errors import BenchError, DataError, MethodError, UsageError
+from bench.errors import BenchError, DataError, MethodError, UsageError, some
 from bench.execute.child import check_result
 from bench.markers import among
 from bench.method import RNA, Context, Knowledge, Method
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
     from mudata import MuData
-
-_SHOWN = 3
 
 
 def estimator(name: str, **params: Any) -> Estimator:
@@ -243,7 +241,7 @@ def _difference(given: pd.Index, known: list[str]) -> str:
     missing = [name for name in known if name not in have]
     new = [name for name in given if name not in wanted]
     if missing or new:
-        parts = [f"{len(names)} are {how} ({_some(names)})"
+        parts = [f"{len(names)} are {how} ({some(names)})"
                  for names, how in ((missing, "missing"), (new, "new")) if names]  # fmt: skip
         return ", ".join(parts)
     apart = [pair for pair in zip(given, known, strict=False) if pair[0] != pair[1]]
@@ -251,8 +249,3 @@ def _difference(given: pd.Index, known: list[str]) -> str:
         return "some stand there more than once"
     first = f"'{apart[0][0]}' in place of '{apart[0][1]}'"
     return f"the same in another order, {len(apart)} places differ, first {first}"
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:_SHOWN])
-    return shown + (", ..." if len(names) > _SHOWN else "")

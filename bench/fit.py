@@ -18,6 +18,7 @@ from bench.estimator import Estimator, on_file
 from bench.execute.entry import pin_threads
 from bench.execute.process import THREAD_VARIABLES
 from bench.fitfiles import (
+    annotate,
     draw_picture,
     write_embedding,
     write_imputed,
@@ -278,15 +279,9 @@ def _annotated(
 
     Paired data come as a ``MuData``, whose ``obsm`` and ``obs`` hold what is of the cells.
     """
-    import numpy as np
-
     result = some_cells(fitted.prepared_, slice(None))
-    result.obsm[f"X_{fitted.method.name}"] = np.asarray(fitted.embedding_, dtype=np.float32)
     known = cells_of(adata).obs
-    for column in known.columns:
-        result.obs[column] = known[column].reindex(result.obs_names)
-    for name, labels in scores.clusters.items():
-        result.obs[name if name != label_key else f"{name}_found"] = np.asarray(labels).astype(str)
+    annotate(result, fitted.method.name, fitted.embedding_, scores, known, label_key)
     for name, table in fitted.fit_.tables.items():
         if len(table) == result.n_vars and table.index.equals(result.var_names):
             result.varm[name] = table

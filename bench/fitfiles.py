@@ -1,6 +1,6 @@
 """The files that ``bench fit`` and ``bench transform`` write into a folder.
 
-Each function returns file name → what it holds.
+Each function that writes returns file name → what it holds.
 """
 
 from __future__ import annotations
@@ -18,9 +18,28 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
+    from bench.score import Scores
+
 Say = Callable[[str], None]
 _LARGEST_TEXT = 20_000_000
 """Entries of an imputed matrix that is still written as text, some 100 MB."""
+
+
+def annotate(
+    result: Any, method: str, embedding: np.ndarray, scores: Scores, known: pd.DataFrame,
+    label_key: str,
+) -> None:  # fmt: skip
+    """Put embedding, columns of the file and clusters to the prepared cells.
+
+    Clusters named like the column of the true types get another name.
+    """
+    import numpy as np
+
+    result.obsm[f"X_{method}"] = np.asarray(embedding, dtype=np.float32)
+    for column in known.columns:
+        result.obs[column] = known[column].reindex(result.obs_names)
+    for name, labels in scores.clusters.items():
+        result.obs[name if name != label_key else f"{name}_found"] = np.asarray(labels).astype(str)
 
 
 def write_embedding(

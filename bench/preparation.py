@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import DataError
+from bench.errors import DataError, some
 from bench.pairs import PARTS, cells_of, check_parts, interval, is_paired, parts_of, together
 from bench.recipe import PairedRecipe, Recipe
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 FILE = "preparation.npz"
 _ARRAYS = ("counted", "columns", "seen", "factor", "mean", "divisor")
-_SHOWN = 3
 Say = Callable[[str], None]
 
 
@@ -155,11 +154,11 @@ class Learned:
                 hint += ", or take these as zero (--fill-missing, in Python fill_missing=True)"
             raise DataError(
                 f"{where}: {len(lost)} of {len(found)} features of the fit are not there "
-                f"({_some(lost)}); {hint}{'' if hint.endswith('?') else '.'}"
+                f"({some(lost)}); {hint}{'' if hint.endswith('?') else '.'}"
             )
         if len(lost):
             say(f"{where}: {len(lost)} of {len(found)} features of the fit are taken as zero "
-                f"({_some(lost)})")  # fmt: skip
+                f"({some(lost)})")  # fmt: skip
         known = np.flatnonzero(found >= 0)
         ones = np.ones(len(known), dtype=np.float32)
         return sp.csr_matrix((ones, (found[known], known)), shape=(len(names), len(found)))
@@ -282,11 +281,6 @@ def places(wanted: Sequence[str], there: Sequence[str]) -> list[int]:
     free.pop(None, None)
     return [number if number >= 0 else free.pop(interval(name), -1)
             for name, number in zip(wanted, found, strict=True)]  # fmt: skip
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:_SHOWN])
-    return shown + (", ..." if len(names) > _SHOWN else "")
 
 
 def _with(block: Any, values: np.ndarray) -> Any:

@@ -15,7 +15,7 @@ from bench.errors import DataError, UsageError
 from bench.estimator import on_file
 from bench.execute.child import check_result
 from bench.execute.entry import pin_threads
-from bench.fitfiles import write_embedding, write_result
+from bench.fitfiles import annotate, write_embedding, write_result
 from bench.method import Fit
 from bench.model import Model
 from bench.outfolder import refuse_foreign, replacing
@@ -97,15 +97,15 @@ def transform_file(
     k = None if labels is None else len(set(labels))
     scores = score(embedding, labels, own_labels={}, seed=derive(0, "score"), batch=batch, k=k)
     done = Transformed(folder, scores, seconds)
-    result = _annotated(prepared, embedding, scores, cells.obs, method.name, card.label_key)
+    annotate(prepared, method.name, embedding, scores, cells.obs, card.label_key)
     about = {
         "run": model.name, "method": method.name, "params": method.params.resolved(),
         "file": str(path), "cells": len(embedding), "seconds": seconds, "scores": scores.values,
     }  # fmt: skip
     with replacing(folder, NOTE) as partial:
-        done.files |= write_embedding(partial, embedding, scores.clusters, result.obs_names)
+        done.files |= write_embedding(partial, embedding, scores.clusters, prepared.obs_names)
         done.files["clusters.csv"] += ", of these cells alone"
-        done.files |= write_result(partial, result) | {NOTE: "fit, parameters, scores"}
+        done.files |= write_result(partial, prepared) | {NOTE: "fit, parameters, scores"}
         about["files"] = sorted(done.files)
         (partial / NOTE).write_text(json.dumps(about, indent=1, default=str) + "\n")
     return done
@@ -128,19 +128,3 @@ def _column(
         return None
     values: np.ndarray = cells.obs[key].astype(str).to_numpy()
     return values
-
-
-def _annotated(
-    prepared: Any, embedding: Any, scores: Scores, obs: Any, method: str, label_key: str
-) -> Any:
-    """Return the prepared cells with embedding, clusters and the columns of the file."""
-    import numpy as np
-
-    prepared.obsm[f"X_{method}"] = np.asarray(embedding, dtype=np.float32)
-    for column in obs.columns:
-        prepared.obs[column] = obs[column]
-    for name, found in scores.clusters.items():
-        prepared.obs[name if name != label_key else f"{name}_found"] = np.asarray(found).astype(
-            str
-        )
-    return prepared
