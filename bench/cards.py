@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench.added import added
 from bench.choose import Chosen, choose_one, size_text
-from bench.config import Settings, load_settings
 from bench.registry import datasets
 from bench.selectors import parse_one
+from bench.settings import Settings, load_settings
 from bench.store import Store, StoredDataset
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _marker_rows(markers: Markers | None) -> list[Row]:
 
 
 def _file_row(held: Held) -> Row:
-    from bench.datasets.fetch import human
+    from bench.messages import human
 
     file = held.file
     return {

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import SHOWN, DataError, some
+from bench.errors import DataError
+from bench.messages import SHOWN, some
 from bench.pairs import check_parts
 from bench.recipe import ATAC, MULTIOME, RNA, DatasetInfo
 

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.added import Added, added
-from bench.config import Settings
 from bench.dataset import Card, Dataset, Held
+from bench.digests import source_digest
 from bench.errors import UsageError
-from bench.keys import source_digest
 from bench.recipe import MULTIOME
 from bench.registry import datasets as dataset_registry
 from bench.selectors import Selected, label, select
+from bench.settings import Settings
 
 if TYPE_CHECKING:
-    from bench.jobs import Left
+    from bench.selectors import Left
     from bench.store import Store
 
 Say = Callable[[str], None]
@@ -66,7 +66,7 @@ def choose_datasets(
     the user, ``<name>.h5ad`` in ``BENCH_DATA_DIR``, a file added by ``bench data add``, earlier
     downloads. Only a name given in full is fetched. Raises ``UsageError``.
     """
-    from bench.jobs import Left
+    from bench.selectors import Left
 
     registered = dataset_registry(settings.plugins).entries
     found: list[Chosen] = []
@@ -203,7 +203,7 @@ def absent(one: Chosen, store: Store) -> str:
 
 def size_text(held: list[Held]) -> str:
     """Return `` (about 12 MB)`` for the files that are missing; empty if a size is unknown."""
-    from bench.datasets.fetch import human
+    from bench.messages import human
 
     sizes = [one.file.size or one.file.about for one in held if one.path is None]
     known = [size for size in sizes if size is not None]

@@ -172,8 +172,8 @@ def plan_command(
     as_json: AsJson = False,
 ) -> None:
     """Show what a run would do, what is done already, and the expected time."""
-    from bench.config import load_settings
     from bench.plan import build_plan, preview
+    from bench.settings import load_settings
     from bench.store import Store
 
     console = make_console(stderr=as_json)
@@ -246,9 +246,9 @@ def report_command(
     ] = True,
 ) -> None:
     """Write the report of everything in the store, or of a part of it."""
-    from bench.config import load_settings
     from bench.report import write_report
     from bench.results import frame, narrow, searches
+    from bench.settings import load_settings
     from bench.tracking import Tracker
 
     console = make_console()
@@ -285,10 +285,10 @@ def conformance_command(
 @app.command("doctor")
 def doctor_command() -> None:
     """Show versions, machine, folders and what is unavailable."""
-    from bench.config import load_settings
     from bench.jobs import device_class
     from bench.provenance import git_commit, machine, versions
     from bench.registry import datasets, methods
+    from bench.settings import load_settings
 
     settings = load_settings({})
     lines = {

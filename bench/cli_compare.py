@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
-    from bench.config import Settings
     from bench.reports.compare import Comparison
+    from bench.settings import Settings
 
 _SIDE = "results folder; with --results or --tracking-uri an experiment of that store"
 
@@ -69,7 +69,7 @@ def compare_command(
 
 def _settings(side: str, results: Path | None, uri: str | None, config: Path | None) -> Settings:
     """Return where one side lies; raises ``UsageError`` if there is no store."""
-    from bench.config import load_settings
+    from bench.settings import load_settings
 
     if results is None and uri is None:
         settings = load_settings(flags(results=Path(side)), config)

@@ -47,8 +47,8 @@ def fetch_command(
     as_json: AsJson = False,
 ) -> None:
     """Fetch the original files and check them; exit 2 if one is missing."""
-    from bench.config import load_settings
     from bench.data import fetch
+    from bench.settings import load_settings
 
     settings = load_settings(
         flags(cache_dir=cache_dir, plugins=plugins, mirror=mirror, offline=offline or None), config
@@ -70,8 +70,8 @@ def verify_command(
     as_json: AsJson = False,
 ) -> None:
     """Compare the files that are here with their checksums; exit 1 if one is damaged."""
-    from bench.config import load_settings
     from bench.data import verify
+    from bench.settings import load_settings
 
     settings = load_settings(flags(cache_dir=cache_dir, plugins=plugins), config)
     rows = verify(",".join(names) if names else None, settings)
@@ -104,10 +104,10 @@ def add_command(
 ) -> None:
     """Check a file of yours and keep it as a dataset with a name."""
     from bench.added import add
-    from bench.config import load_settings
     from bench.data import refuse_name
     from bench.datasets.files import FileDataset
     from bench.markers import read_markers
+    from bench.settings import load_settings
 
     settings = load_settings(flags(cache_dir=cache_dir, plugins=plugins), config)
     refuse_name(name, settings, replace=replace)
@@ -176,8 +176,8 @@ def join_command(
     config: Config = None,
 ) -> None:
     """Join two species over their one-to-one orthologous genes."""
-    from bench.config import load_settings
     from bench.datasets._species import join_datasets
+    from bench.settings import load_settings
 
     settings = load_settings(flags(cache_dir=cache_dir, plugins=plugins), config)
     say = plain(make_console())
@@ -202,7 +202,7 @@ def remove_command(
 ) -> None:
     """Remove a dataset that was added; results stay."""
     from bench.added import remove
-    from bench.config import load_settings
+    from bench.settings import load_settings
 
     one = remove(name, load_settings(flags(cache_dir=cache_dir), config).cache_dir)
     plain(make_console())(f"{name}: removed ({one.path}); {one.origin} is untouched")
@@ -217,8 +217,8 @@ def where_command(
     as_json: AsJson = False,
 ) -> None:
     """Show where the files of datasets are, and what a name stands for."""
-    from bench.config import load_settings
     from bench.data import where
+    from bench.settings import load_settings
 
     settings = load_settings(flags(cache_dir=cache_dir, plugins=plugins), config)
     rows = where(name, settings)
@@ -239,8 +239,8 @@ def clean_command(
     as_json: AsJson = False,
 ) -> None:
     """Bound the cache: the least recently used copies go first."""
-    from bench.config import load_settings
     from bench.data import clean
+    from bench.settings import load_settings
 
     settings = load_settings(flags(cache_dir=cache_dir), config)
     rows = clean(settings, max_bytes=_bytes(max_size), everything=everything, downloads=downloads)
@@ -270,8 +270,8 @@ def _show(rows: list[dict[str, Any]], columns: tuple[str, ...], *, as_json: bool
         return
     if not rows:
         return
-    from bench.datasets.fetch import human
     from bench.listing import show
+    from bench.messages import human
 
     def text(row: dict[str, Any], column: str) -> str:
         value = row.get(column, "")

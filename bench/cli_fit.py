@@ -66,8 +66,8 @@ def fit_command(
     """Fit one method on a file: latent features, imputed matrix, clusters, UMAP picture."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from bench.config import load_settings
     from bench.fit import fit_file
+    from bench.settings import load_settings
 
     console = make_console()
     own = config is not None and config.suffix in (".json", ".yaml", ".yml")

@@ -62,10 +62,10 @@ def regulate_command(
     as_json: AsJson = False,
 ) -> None:
     """Which peaks regulate which genes, by a finished fit: links, maps, bound peaks."""
-    from bench.config import load_settings
     from bench.errors import UsageError
     from bench.kept import open_run, other_cells
     from bench.regulate import Asked, regulate
+    from bench.settings import load_settings
 
     console = make_console(stderr=as_json)
     say = plain(console)

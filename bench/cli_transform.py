@@ -64,8 +64,8 @@ def transform_command(
     as_json: AsJson = False,
 ) -> None:
     """Embed new cells by the model of a finished fit, prepared as its cells were."""
-    from bench.config import load_settings
     from bench.model import open_model
+    from bench.settings import load_settings
     from bench.transform import transform_file
 
     console = make_console(stderr=as_json)

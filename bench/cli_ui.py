@@ -23,7 +23,7 @@ def ui_command(
     """Open the MLflow UI on the store."""
     import subprocess
 
-    from bench.config import load_settings
+    from bench.settings import load_settings
 
     settings = load_settings(flags(results=results, experiment=experiment), config)
     if settings.tracking_uri:

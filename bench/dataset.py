@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from bench.config import Settings
+    from bench.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.jobs import Job
+from bench.messages import duration
 from bench.spool import Result
 
 STYLES = {"done": "green", "pruned": "dim", "skipped": "dim", "unavailable": "dim"}
@@ -110,10 +111,3 @@ def _ari(result: Result) -> str:
     ari = result.metrics.get("kmeans/ari")
     protocol = "" if result.job.protocol == "default" else f", {result.job.protocol}"
     return "" if ari is None else f", ARI {ari:z.3f} (k-means, k from truth{protocol})"
-
-
-def duration(seconds: float) -> str:
-    """Return ``45 s``, ``12 min`` or ``3.5 h``."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -6,8 +6,6 @@ suggests the fix. The command line prints it without a traceback and exits with 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 
 class BenchError(Exception):
     """Base of all errors raised on purpose by the harness."""
@@ -39,28 +37,3 @@ class Diverged(Exception):
 
 class Pruned(Exception):
     """Raised by ``context.report`` when the search has stopped this trial."""
-
-
-SHOWN = 3
-"""Names that a message gives at most."""
-
-
-def some(names: Sequence[str]) -> str:
-    """Return the first names in quotes, with dots if there are more."""
-    shown = ", ".join(f"'{name}'" for name in names[:SHOWN])
-    return shown + (", ..." if len(names) > SHOWN else "")
-
-
-def did_you_mean(name: str, known: list[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for a close match, else the sorted list of known names.
-
-    Upper and lower case count as the same.
-    """
-    import difflib
-
-    folded = {one.casefold(): one for one in known}
-    found = difflib.get_close_matches(name.casefold(), folded, n=2, cutoff=0.6)
-    close = [folded[one] for one in found]
-    if close:
-        return " Did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
-    return " Known: " + ", ".join(sorted(known)) + "." if known else ""

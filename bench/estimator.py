@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from bench.errors import BenchError, DataError, MethodError, UsageError, some
+from bench.errors import BenchError, DataError, MethodError, UsageError
 from bench.execute.child import check_result
 from bench.markers import among
+from bench.messages import some
 from bench.method import RNA, Context, Knowledge, Method
 from bench.pairs import PARTS, cells_of, describe_data, is_paired, prepare_data
 from bench.preparation import Preparation

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.checks import check_data
-from bench.config import Settings, default_cache
+from bench.digests import source_digest
 from bench.errors import UsageError
 from bench.estimator import Estimator, on_file
 from bench.execute.entry import pin_threads
@@ -27,13 +27,13 @@ from bench.fitfiles import (
     write_tables,
 )
 from bench.jobs import configure, device_class
-from bench.keys import source_digest
 from bench.markers import Markers, read_markers
 from bench.model import FOLDER as MODEL
 from bench.outfolder import refuse_foreign, replacing
 from bench.pairs import cells_of, is_paired, some_cells
 from bench.registry import methods as method_registry
 from bench.selectors import select
+from bench.settings import Settings, default_cache
 
 if TYPE_CHECKING:
     import numpy as np

@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from bench.digests import digest
 from bench.errors import DataError
-from bench.keys import digest
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,16 +12,16 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.config import Settings
+from bench.digests import digest, preparation_digest, source_digest
 from bench.errors import UsageError
-from bench.keys import digest, preparation_digest, source_digest
 from bench.method import MULTIOME, USABLE, Method
 from bench.metrics import metrics, metrics_version
 from bench.paired import VERSION as PAIRED_VERSION
 from bench.paramsfile import FromFile
 from bench.recipe import PairedRecipe, Recipe
 from bench.registry import Entry, Registry
-from bench.selectors import Selected, label
+from bench.selectors import Left, Selected, label
+from bench.settings import Settings
 from bench.split import VERSION as SPLIT_VERSION
 from bench.store import Store, StoredDataset
 
@@ -92,17 +92,6 @@ class Job:
     def name(self) -> str:
         """Short name for progress and logs."""
         return f"{self.method} · {self.dataset} · seed {self.seed}"
-
-
-@dataclass(frozen=True)
-class Left:
-    """A combination that is not run, and why."""
-
-    method: str
-    dataset: str
-    status: str
-    """``skipped`` or ``unavailable``."""
-    reason: str
 
 
 @dataclass

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.config import Settings
 from bench.errors import DataError, UsageError
 from bench.model import as_types, open_model
 from bench.pairs import is_paired
 from bench.preparation import Preparation
+from bench.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np

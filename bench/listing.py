@@ -68,9 +68,9 @@ def method_card(name: str, plugins: tuple[str, ...] = ()) -> Row:
 def dataset_table(plugins: tuple[str, ...] = ()) -> list[Row]:
     """Return one row a dataset, with where its data are."""
     from bench.added import added
-    from bench.config import load_settings
     from bench.data import place
-    from bench.datasets.fetch import human
+    from bench.messages import human
+    from bench.settings import load_settings
 
     settings = load_settings({"plugins": plugins} if plugins else {})
     registered, own = datasets(settings.plugins).entries, added(settings.cache_dir)

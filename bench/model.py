@@ -11,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.config import Settings
 from bench.errors import BenchError, DataError, UsageError
 from bench.preparation import Preparation
 from bench.recipe import as_recipe
+from bench.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,7 +141,7 @@ class JobModel(Model):
     def __init__(
         self, folder: Path, settings: Settings, needs: str, lacking: str, say: Say
     ) -> None:
-        from bench.keys import source_digest
+        from bench.digests import source_digest
         from bench.registry import resolve
         from bench.spool import Result
 

@@ -26,7 +26,8 @@ from pydantic import (
     ValidationError,
 )
 
-from bench.errors import UsageError, did_you_mean
+from bench.errors import UsageError
+from bench.messages import did_you_mean
 
 
 @dataclass(frozen=True)

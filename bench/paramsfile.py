@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import UsageError, did_you_mean
-from bench.keys import digest
-from bench.yamlfile import read_yaml
+from bench.digests import digest
+from bench.errors import UsageError
+from bench.messages import did_you_mean
+from bench.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     from bench.method import Method

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.choose import choose_datasets
-from bench.config import Settings
-from bench.display import duration
-from bench.jobs import Configured, Job, Left, Plan, configure, make_plan
+from bench.jobs import Configured, Job, Plan, configure, make_plan
+from bench.messages import duration
 from bench.paramsfile import read_params
 from bench.registry import methods as method_registry
-from bench.selectors import select
+from bench.selectors import Left, select
+from bench.settings import Settings
 from bench.store import Store, StoredDataset
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import DataError, some
+from bench.errors import DataError
+from bench.messages import some
 from bench.pairs import PARTS, cells_of, check_parts, interval, is_paired, parts_of, together
 from bench.recipe import PairedRecipe, Recipe
 

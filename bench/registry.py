@@ -18,7 +18,8 @@ from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from bench.dataset import Dataset
-from bench.errors import UsageError, did_you_mean
+from bench.errors import UsageError
+from bench.messages import did_you_mean
 from bench.method import Method
 
 Kind = TypeVar("Kind", Method, Dataset)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bench
-from bench.config import Settings
 from bench.provenance import git_commit, machine, versions
+from bench.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd

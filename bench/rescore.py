@@ -18,12 +18,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.config import Settings, load_settings
-from bench.errors import BenchError, UsageError, did_you_mean
+from bench.errors import BenchError, UsageError
+from bench.messages import did_you_mean
 from bench.method import MULTIOME
 from bench.metrics import Metric, metrics, stamp
 from bench.paired import FOLDER as PAIRED
 from bench.selectors import split
+from bench.settings import Settings, load_settings
 from bench.spool import Result
 
 if TYPE_CHECKING:
@@ -297,7 +298,7 @@ def _applicable(wanted: dict[str, Metric], row: dict[str, Any]) -> dict[str, Met
 
 def _source_now(result: Result, plugins: tuple[str, ...]) -> str:
     """Return the digest of the method's present source, or why there is none."""
-    from bench.keys import source_digest
+    from bench.digests import source_digest
     from bench.registry import methods as registry
 
     try:

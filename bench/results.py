@@ -9,9 +9,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.config import Settings, load_settings
-from bench.errors import UsageError, did_you_mean
+from bench.errors import UsageError
+from bench.messages import did_you_mean
 from bench.selectors import split
+from bench.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     import pandas as pd

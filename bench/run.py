@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from bench.config import Settings, load_settings
 from bench.display import Display
 from bench.jobs import FAILURES, Job, Plan, write_plan
 from bench.metrics import plugin_metrics, stamp
 from bench.plan import Say, build_plan, expected, left_lines
 from bench.rescore import add_to_run
+from bench.settings import Settings, load_settings
 from bench.spool import Refused, Result, Spool
 from bench.store import Store
 
@@ -78,7 +78,7 @@ def run(
     ``methods`` and ``datasets`` are selectors (``"all"``, ``"vae,tag:baseline"``), ``assign``
     holds texts such as ``"vae.n_latent=16"``, ``params`` files of parameters by method, such as
     the ``best.yaml`` of a search, ``flags`` are fields of
-    :class:`bench.config.Settings`. Jobs that are done are not repeated. Raises ``BenchError``
+    :class:`bench.settings.Settings`. Jobs that are done are not repeated. Raises ``BenchError``
     for wrong usage or input; a job that fails is a result, not an error.
     """
     console = console or Console()
@@ -336,7 +336,7 @@ def make_report(
 
     ``studies`` are summaries of the searches behind the run's tuned configurations.
     """
-    from bench.keys import digest
+    from bench.digests import digest
     from bench.report import write_report
 
     assert outcome.results is not None

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from bench.errors import UsageError, did_you_mean
+from bench.errors import UsageError
+from bench.messages import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -122,3 +123,14 @@ def label(name: str, values: dict[str, str]) -> str:
     if not values:
         return name
     return name + "[" + ",".join(f"{key}={value}" for key, value in values.items()) + "]"
+
+
+@dataclass(frozen=True)
+class Left:
+    """A combination that is not run, and why."""
+
+    method: str
+    dataset: str
+    status: str
+    """``skipped`` or ``unavailable``."""
+    reason: str

@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.digests import digest, preparation_digest
 from bench.errors import DataError
 from bench.folders import (
     LAYOUT,
@@ -25,7 +26,6 @@ from bench.folders import (
     write_whole,
     writing,
 )
-from bench.keys import digest, preparation_digest
 from bench.markers import Markers
 from bench.pairs import PARTS, as_text, some_cells, together
 from bench.recipe import PairedRecipe, Recipe

@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.digests import digest
 from bench.folders import read_info, reader
-from bench.keys import digest
 from bench.markers import Markers
 from bench.pairs import (
     PARTS,

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.checks import check_batch, check_data, check_labels
-from bench.config import Settings
 from bench.errors import DataError, UsageError
 from bench.estimator import on_file
 from bench.execute.child import check_result
@@ -20,6 +19,7 @@ from bench.method import Fit
 from bench.model import Model
 from bench.outfolder import refuse_foreign, replacing
 from bench.pairs import cells_of
+from bench.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np

@@ -23,7 +23,7 @@ from _figures import flags, show
 from bench.baseline.compare import Finding, Now, Seen, compare
 from bench.baseline.entries import known_data, make_entries
 from bench.baseline.file import FORMAT, Baseline, Data, Entry, GateSettings
-from bench.config import load_settings
+from bench.settings import load_settings
 
 if TYPE_CHECKING:
     import numpy as np

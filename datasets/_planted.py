@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from bench.dataset import Card, Dataset, Held
-from bench.errors import DataError, UsageError, did_you_mean
+from bench.errors import DataError, UsageError
+from bench.messages import did_you_mean
 from bench.pairs import cells_of, is_paired, some_cells
 from bench.parameters import Parameters
 from bench.seeds import derive

@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from bench.config import default_cache
 from bench.dataset import Dataset, Held
+from bench.settings import default_cache
 
 from .fetch import Say, extract, find, obtain, quiet
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from bench.config import Settings
+    from bench.settings import Settings
 
 
 class Published(Dataset):

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.checks import check_counts
-from bench.errors import DataError, UsageError, did_you_mean
+from bench.errors import DataError, UsageError
+from bench.messages import did_you_mean
 from bench.pairs import is_paired
 from bench.recipe import RNA
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-    from bench.config import Settings
     from bench.dataset import Card
+    from bench.settings import Settings
 
 Say = Callable[[str], None]
 SPECIES = "species"

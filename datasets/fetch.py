@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from bench.dataset import Held, RemoteFile
 from bench.errors import DataError, UsageError
+from bench.messages import human
 
 from ._archive import extract as extract
 from ._download import Unavailable, download
@@ -136,16 +137,6 @@ def drop_folder(owner: str, cache: Path) -> Path:
         if os.access(folder if folder.is_dir() else root, os.W_OK):
             return folder
     return downloads(owner, cache)
-
-
-def human(size: float | None) -> str:
-    """Return ``about 4.5 MB``; an empty text for an unknown size."""
-    if size is None:
-        return ""
-    power = next((p for p in (3, 2, 1) if size >= 1000**p), 0)
-    number = size / 1000**power
-    text = f"{number:.1f}" if power and number < 9.95 else f"{number:.0f}"
-    return f"about {text} {('bytes', 'kB', 'MB', 'GB')[power]}"
 
 
 def file_digest(path: Path, kind: str = "sha256") -> str:

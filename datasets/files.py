@@ -11,8 +11,8 @@ from pydantic import Field
 
 from bench.checks import PEAK
 from bench.dataset import Card, Dataset
+from bench.digests import digest
 from bench.errors import DataError, UsageError
-from bench.keys import digest
 from bench.pairs import PARTS, check_cells, together
 from bench.parameters import Parameters
 from bench.recipe import ATAC, MULTIOME, RNA

@@ -159,7 +159,7 @@ def _listen(process: subprocess.Popen[str], answers: queue.Queue[str]) -> None:
 
 def _environment() -> dict[str, str]:
     """Return the environment of the drawing process: compiled code is kept between reports."""
-    from bench.config import default_cache
+    from bench.settings import default_cache
 
     kept = os.environ.get("NUMBA_CACHE_DIR") or str(default_cache() / "numba")
     with suppress(OSError):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.config import Settings, load_settings, parse_seeds
 from bench.errors import UsageError
+from bench.settings import Settings, load_settings, parse_seeds
 
 
 def test_later_sources_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -19,10 +19,10 @@ from anndata import AnnData
 from bench import data
 from bench.added import add, added, remove
 from bench.choose import Chosen, choose_datasets
-from bench.config import Settings, load_settings
 from bench.datasets.files import FileDataset
 from bench.errors import DataError, UsageError
-from bench.jobs import Left
+from bench.selectors import Left
+from bench.settings import Settings, load_settings
 from bench.store import Store
 
 PLUGIN = """

@@ -15,11 +15,11 @@ from sklearn.metrics import adjusted_rand_score
 from typer.testing import CliRunner
 
 from bench.cli import app
-from bench.config import load_settings
 from bench.errors import DataError, MethodError, UsageError
 from bench.estimator import Estimator
 from bench.fit import Fitted, fit_file
 from bench.registry import methods
+from bench.settings import load_settings
 
 NMF = "nmf[n_components=3,max_iter=20]"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from bench import jobs
-from bench.config import Settings
 from bench.errors import UsageError
 from bench.registry import Registry
+from bench.settings import Settings
 
 
 @pytest.fixture

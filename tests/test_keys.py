@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import keys
+from bench import digests as keys
 
 
 @pytest.fixture

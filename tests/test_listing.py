@@ -11,10 +11,10 @@ from rich.console import Console
 
 from bench.cards import dataset_card, prose
 from bench.choose import choose_one
-from bench.config import load_settings
 from bench.errors import UsageError
 from bench.listing import show
 from bench.registry import datasets
+from bench.settings import load_settings
 from bench.store import Store
 
 

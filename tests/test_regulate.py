@@ -278,7 +278,7 @@ def test_what_cannot_be_is_one_line(tmp_path: Path):
     (out / "mine.txt").write_text("x")
     with pytest.raises(UsageError, match="holds other things"):
         asking()
-    from bench.config import Settings
+    from bench.settings import Settings
 
     with pytest.raises(UsageError, match="no finished fit"):
         open_run(out, Settings(), say=print)

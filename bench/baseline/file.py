@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bench.config import Profile
 from bench.errors import DataError
+from bench.settings import Profile
 
 FORMAT = 1
 """Raised when the file changes its meaning; older files are refused with the way out."""

@@ -38,8 +38,8 @@ def fit(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     """Fit a method without labels and write its artifacts into ``payload["folder"]``."""
     import numpy as np
 
+    from bench.digests import source_digest
     from bench.errors import UsageError
-    from bench.keys import source_digest
     from bench.method import Context, Knowledge
     from bench.pairs import some_cells
     from bench.progress import Curves

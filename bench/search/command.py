@@ -9,9 +9,8 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.config import Settings, load_settings
 from bench.errors import UsageError
-from bench.jobs import Configured, Job, Left, Plan, make_job, unsuited, with_seed
+from bench.jobs import Configured, Job, Plan, make_job, unsuited, with_seed
 from bench.plan import choose_methods, ready_datasets
 from bench.run import Driver, RunOutcome, make_report, sayer
 from bench.search.figures import figures
@@ -20,6 +19,8 @@ from bench.search.spacefile import Changes, read_space
 from bench.search.spec import SEED, Options, Spec, knows_too_much, make_spec
 from bench.search.study import Study
 from bench.search.summary import Tuned, summarize, write_best, write_files
+from bench.selectors import Left
+from bench.settings import Settings, load_settings
 from bench.split import make_split
 from bench.store import Store, StoredDataset, Truth
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
-from bench.errors import UsageError, did_you_mean
+from bench.errors import UsageError
+from bench.messages import did_you_mean
 from bench.search.space import Space
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.errors import UsageError, did_you_mean
+from bench.errors import UsageError
+from bench.messages import did_you_mean
 from bench.parameters import Parameters, Search
-from bench.yamlfile import read_yaml
+from bench.yaml_file import read_yaml
 
 Conditions = tuple[tuple[str, tuple[Any, ...]], ...]
 _RANGE = ("low", "high", "log", "step", "zero", "choices", "when")

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.config import Settings
+from bench.digests import digest, preparation_digest, source_digest
 from bench.errors import UsageError
 from bench.jobs import Configured, Job, make_job
-from bench.keys import digest, preparation_digest, source_digest
 from bench.metrics import metrics, metrics_version
 from bench.search.objective import Objective, check_method, parse_objectives
 from bench.search.samplers import check_pruner, check_sampler
 from bench.search.space import Space, make_space
 from bench.search.spacefile import Changes
 from bench.search.study import Trial
+from bench.settings import Settings
 from bench.split import PROTOCOLS, VERSION
 from bench.store import Store, StoredDataset
 
@@ -42,7 +42,7 @@ class Options:
     objectives: tuple[Objective, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
-        from bench.errors import did_you_mean
+        from bench.messages import did_you_mean
 
         if self.trials is None and self.timeout is None:
             raise UsageError("give a budget: --trials, --timeout, or both.")

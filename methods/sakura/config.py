@@ -220,7 +220,7 @@ def _terms_of(
 
 
 def _among(data: Section, key: str, name: str, config: Section) -> None:
-    from bench.errors import did_you_mean
+    from bench.messages import did_you_mean
 
     if name not in config.values:
         hint = did_you_mean(name, list(config.values))

@@ -91,7 +91,7 @@ def read_phenotypes(guidance: Guidance, obs: pd.DataFrame) -> dict[str, np.ndarr
 
     Raises ``UsageError`` that names a column that is missing.
     """
-    from bench.errors import did_you_mean
+    from bench.messages import did_you_mean
 
     found: dict[str, np.ndarray] = {}
     for one in guidance.phenotypes:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypedDict
 
-from bench.errors import UsageError, did_you_mean
+from bench.errors import UsageError
+from bench.messages import did_you_mean
 
 from .jsonfile import Section
 from .knowledge import Guidance, Phenotype, Signature

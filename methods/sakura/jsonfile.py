@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from bench.errors import UsageError, did_you_mean
+from bench.errors import UsageError
+from bench.messages import did_you_mean
 
 _MISSING: Any = object()
 Option = TypeVar("Option", bound=str)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
 from bench.markers import read_markers
-from bench.yamlfile import read_yaml
+from bench.yaml_file import read_yaml
 
 from .features import read_phenotypes
 from .guides import unknown_gene

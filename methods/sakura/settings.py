@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal, get_args, get_type_hints
 
-from bench.errors import did_you_mean
+from bench.messages import did_you_mean
 
 from .knowledge import RECONSTRUCTION_LOSSES
 from .terms import Regularizer, Schedule, as_schedule, fail

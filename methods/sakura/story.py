@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.errors import did_you_mean
+from bench.messages import did_you_mean
 
 from .guides import TermNames
 from .jsonfile import Section

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, NoReturn
 
-from bench.errors import UsageError, did_you_mean
+from bench.errors import UsageError
+from bench.messages import did_you_mean
 
 HeadKind = Literal["linear", "mlp", "identity"]
 Activation = Literal["identity", "relu", "sigmoid", "softmax"]

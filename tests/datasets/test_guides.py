@@ -11,10 +11,10 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from bench.choose import choose_one
-from bench.config import load_settings
 from bench.datasets._guides import chosen_lists, random_genes, shuffled_genes
 from bench.errors import DataError
 from bench.markers import Markers
+from bench.settings import load_settings
 from bench.store import Store, load_counts
 
 LISTS = Markers({"CD8 naive": ("gene0", "gene1"), "NK": ("gene200", "absent")}, "a paper")

@@ -9,13 +9,13 @@ import pytest
 
 from bench.checks import check_data
 from bench.choose import choose_one
-from bench.config import load_settings
 from bench.datasets.files import FileDataset
 from bench.datasets.glue_sets import PbmcMultiome
 from bench.datasets.sim_multiome import SimMultiome
 from bench.errors import DataError, UsageError
 from bench.pairs import together, write_pair
 from bench.registry import datasets
+from bench.settings import load_settings
 
 SMALL = {"n_cells": 40, "rare": 0.1, "n_genes": 30, "n_peaks": 50, "n_types": 3}
 

@@ -9,8 +9,9 @@ import pytest
 from _served import CONTENT, SHA256, Server, failure, get, remote
 
 from bench.datasets import fetch
-from bench.datasets.fetch import human, locate
+from bench.datasets.fetch import locate
 from bench.errors import UsageError
+from bench.messages import human
 
 
 def test_order_of_places(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

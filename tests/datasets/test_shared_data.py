@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.config import load_settings
 from bench.plan import ready_datasets
+from bench.settings import load_settings
 from bench.store import Store
 
 ROW = re.compile(r"^\| (\w+) \| (\d+) × (\d+)[^|]*\| (\d+)", re.MULTILINE)

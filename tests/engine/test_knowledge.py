@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.digests import digest, preparation_digest
 from bench.jobs import Job, with_seed
-from bench.keys import digest, preparation_digest
 
 GUIDED = Path(__file__).parent / "plugins" / "guided.py"
 

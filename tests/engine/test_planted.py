@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from bench.choose import choose_one
-from bench.config import load_settings
 from bench.datasets._planted import Planted, Task, training_cells
 from bench.errors import DataError, UsageError
+from bench.settings import load_settings
 from bench.store import Store, Truth, load_counts
 
 SIM = "sim_rna[n_cells=300,n_features=120,n_types=4"

@@ -34,7 +34,7 @@ def ends(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_names_that_mlflow_refuses_are_kept_in_another_form(bench_run, flags):
-    from bench.config import load_settings
+    from bench.settings import load_settings
 
     outcome = bench_run("odd_names,noop")
     assert statuses(outcome) == {"odd_names": "done", "noop": "done"}
@@ -143,9 +143,9 @@ def test_the_spool_leaves_what_others_are_at(tmp_path: Path):
 def test_an_interrupt_ends_the_wait_for_another_driver(bench_run, flags):
     from rich.console import Console
 
-    from bench.config import load_settings
     from bench.jobs import Plan
     from bench.run import Driver
+    from bench.settings import load_settings
     from bench.store import Store
 
     bench_run("noop")

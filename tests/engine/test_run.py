@@ -159,7 +159,8 @@ def test_an_edited_method_is_fitted_again(bench_run, flags, tmp_path):
     text = (Path(flags["plugins"][0])).read_text()
     plugin.write_text(text)
     first = bench_run("noop", plugins=(str(plugin), flags["plugins"][1]))
-    from bench import keys, registry
+    from bench import digests as keys
+    from bench import registry
 
     plugin.write_text(text + "\n# edited\n")
     for cached in (keys.source_digest, registry.methods, registry.load_plugin):
@@ -197,8 +198,8 @@ def test_lines_name_a_method_with_its_parameters(bench_run):
 
 
 def test_what_is_left_out_is_said_once_a_reason():
-    from bench.jobs import Left
     from bench.plan import left_lines
+    from bench.selectors import Left
 
     left = [
         Left(method, data, "skipped", "made for atac") for data in "xy" for method in ("a", "b")

@@ -52,7 +52,8 @@ def steady(tmp_path: Path) -> Path:
 @pytest.fixture
 def edit(steady: Path) -> Callable[[str, str], None]:
     """Replace text in the plugin, and forget what this process has read of it."""
-    from bench import keys, registry
+    from bench import digests as keys
+    from bench import registry
 
     def go(old: str, new: str) -> None:
         assert old in steady.read_text()

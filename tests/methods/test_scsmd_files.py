@@ -12,8 +12,8 @@ import scipy.io
 import scipy.sparse as sp
 from anndata import AnnData, read_h5ad
 
-from bench.config import load_settings
 from bench.fit import Fitted, fit_file
+from bench.settings import load_settings
 
 SHORT = "deepscena[pretrain_epochs=2,max_epochs=2,pair_epochs=2,batch_size=16,n_top_genes=50]"
 BARCODES = [f"AACGT{'ACGT'[i % 4]}{'ACGT'[i // 4 % 4]}{'ACGT'[i // 16]}-1" for i in range(40)]

@@ -234,10 +234,10 @@ def runs(store) -> dict[tuple[str, str, int], str]:
 
 @pytest.fixture(scope="session")
 def page(store) -> Page:
-    from bench.config import load_settings
     from bench.report import write_report
     from bench.reports import published
     from bench.results import load
+    from bench.settings import load_settings
 
     settings = load_settings({"results": store})
     with pytest.MonkeyPatch.context() as patch:

@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.cli import app
-from bench.config import load_settings
 from bench.errors import BenchError
 from bench.reports import compare_page
 from bench.reports.compare import bootstrap, cautions, compare, sentences, signed
+from bench.settings import load_settings
 from bench.tracking import Tracker
 
 DIGESTS = {"counts_digest": "c1", "labels_digest": "l1"}

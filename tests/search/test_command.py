@@ -77,8 +77,8 @@ def trials_of(outcome: Any) -> list[list[str]]:
 
 
 def test_a_search_says_what_it_gained_and_exports_it(go, flags):
-    from bench.config import load_settings
     from bench.run import run
+    from bench.settings import load_settings
 
     outcome = go(trials=5)
     study = outcome.studies[0]
@@ -120,8 +120,8 @@ def test_the_same_command_again_runs_nothing_and_more_trials_only_the_rest(go):
 
 def test_permuted_labels_of_report_cells_change_no_choice(go, flags, cache, monkeypatch):
     """The two datasets have the same counts and split; the report cells' labels differ."""
-    from bench.config import load_settings
     from bench.plan import ready_datasets
+    from bench.settings import load_settings
     from bench.split import split_file
     from bench.store import Store
 

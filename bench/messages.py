@@ -1,0 +1,46 @@
+"""messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+SHOWN = 3
+"""Names that a message gives at most."""
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first names in quotes, with dots if there are more."""
+    shown = ", ".join(f"'{name}'" for name in names[:SHOWN])
+    return shown + (", ..." if len(names) > SHOWN else "")
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for a close match, else the sorted list of known names.
+
+    Upper and lower case count as the same.
+    """
+    import difflib
+
+    folded = {one.casefold(): one for one in known}
+    found = difflib.get_close_matches(name.casefold(), folded, n=2, cutoff=0.6)
+    close = [folded[one] for one in found]
+    if close:
+        return " Did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
+    return " Known: " + ", ".join(sorted(known)) + "." if known else ""
+
+
+def duration(seconds: float) -> str:
+    """Return ``45 s``, ``12 min`` or ``3.5 h``."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def human(size: float | None) -> str:
+    """Return ``about 4.5 MB``; an empty text for an unknown size."""
+    if size is None:
+        return ""
+    power = next((p for p in (3, 2, 1) if size >= 1000**p), 0)
+    number = size / 1000**power
+    text = f"{number:.1f}" if power and number < 9.95 else f"{number:.0f}"
+    return f"about {text} {('bytes', 'kB', 'MB', 'GB')[power]}"
