@@ -13,7 +13,7 @@ __all__ = ["estimator", "load_results", "run"]
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.estimator import estimator
+    from bench.apply.estimator import estimator
     from bench.run import run
 
 _NAMED_LIKE_THEIR_MODULE = ("estimator", "run")

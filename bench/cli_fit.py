@@ -66,7 +66,7 @@ def fit_command(
     """Fit one method on a file: latent features, imputed matrix, clusters, UMAP picture."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from bench.fit import fit_file
+    from bench.apply.fit_file import fit_file
     from bench.settings import load_settings
 
     console = make_console()

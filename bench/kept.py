@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.apply.saved_model import as_types, open_model
 from bench.errors import DataError, UsageError
-from bench.model import as_types, open_model
 from bench.pairs import is_paired
 from bench.preparation import Preparation
 from bench.settings import Settings
@@ -46,7 +46,7 @@ def open_run(
     label_key: str | None = None,
     say: Say,
 ) -> Kept:
-    """Return the fit that ``run`` names, as :func:`bench.model.open_model` finds it.
+    """Return the fit that ``run`` names, as :func:`bench.apply.saved_model.open_model` finds it.
 
     ``label_key`` is for a ``bench fit``; types of a job are those of its dataset. Raises
     ``UsageError`` and ``DataError``.

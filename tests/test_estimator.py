@@ -11,9 +11,9 @@ import pytest
 from anndata import AnnData
 
 import bench
+from bench.apply.estimator import Estimator
 from bench.datasets.sim_multiome import SimMultiome
 from bench.errors import DataError, UsageError
-from bench.estimator import Estimator
 from bench.method import ATAC, MULTIOME, RNA
 
 SHORT = {

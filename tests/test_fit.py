@@ -14,10 +14,10 @@ from anndata import AnnData, read_h5ad
 from sklearn.metrics import adjusted_rand_score
 from typer.testing import CliRunner
 
+from bench.apply.estimator import Estimator
+from bench.apply.fit_file import Fitted, fit_file
 from bench.cli import app
 from bench.errors import DataError, MethodError, UsageError
-from bench.estimator import Estimator
-from bench.fit import Fitted, fit_file
 from bench.registry import methods
 from bench.settings import load_settings
 

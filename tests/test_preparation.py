@@ -14,8 +14,8 @@ from anndata import AnnData
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.apply.estimator import estimator
 from bench.errors import DataError, UsageError
-from bench.estimator import estimator
 from bench.pairs import prepare_data, together
 from bench.preparation import Preparation
 from bench.recipe import PairedRecipe, Recipe, accessible_peaks, log_normalized

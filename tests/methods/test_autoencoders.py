@@ -11,8 +11,8 @@ from anndata import AnnData
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
+from bench.apply.estimator import Estimator
 from bench.errors import DataError
-from bench.estimator import Estimator
 from bench.method import ATAC, RNA
 from bench.methods.nn import layerwise, stacked
 from bench.methods.nn.batches import Block

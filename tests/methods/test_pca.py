@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from bench.estimator import Estimator
+from bench.apply.estimator import Estimator
 from bench.method import ATAC, RNA
 from bench.registry import methods
 

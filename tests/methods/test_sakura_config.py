@@ -223,7 +223,7 @@ def test_splits_of_ones_own_come_as_csv(tmp_path: Path, cells: AnnData):
 def test_a_configuration_is_trained_and_its_tables_are_named_as_in_the_original(
     tmp_path: Path, cells: AnnData
 ):
-    from bench.estimator import Estimator
+    from bench.apply.estimator import Estimator
 
     method = Sakura(Sakura.Params()).from_config(write(tmp_path), cells, lambda line: None)
     assert isinstance(method, ConfiguredSakura)

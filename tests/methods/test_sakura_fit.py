@@ -135,7 +135,7 @@ def test_a_method_without_state_cannot_resume(files: Path):
 
 
 def test_an_interruption_keeps_only_what_can_be_resumed(tmp_path: Path):
-    from bench.resume import checkpoints
+    from bench.apply.checkpoints import checkpoints
 
     said: list[str] = []
     out, about = tmp_path / "out", {"seed": 0, "params": {"a": (1, 2)}}

@@ -126,7 +126,7 @@ def test_a_file_of_knowledge_is_read(folder: Path, cells: AnnData):
 
 
 def test_a_file_of_knowledge_guides_a_fit(folder: Path, cells: AnnData):
-    from bench.estimator import Estimator
+    from bench.apply.estimator import Estimator
 
     params = Sakura.Params(max_epochs=2, n_latent=4, hidden=8, embedding="all")
     method = Sakura(params).from_config(folder / "k.yaml", cells, lambda line: None)

@@ -180,7 +180,7 @@ def test_the_description_shows_the_stages(config: Path, cells: AnnData):
 
 
 def test_each_training_has_its_tables(config: Path, cells: AnnData):
-    from bench.estimator import Estimator
+    from bench.apply.estimator import Estimator
 
     method = Sakura(Sakura.Params()).from_config(config, cells, lambda line: None)
     found = Estimator(method).fit(cells, seed=1)

@@ -8,7 +8,7 @@ import torch
 from anndata import AnnData
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
 
-from bench.estimator import Estimator
+from bench.apply.estimator import Estimator
 from bench.method import ATAC
 from bench.methods.nn.batches import Block
 from bench.methods.nn.likelihoods import Bernoulli

@@ -9,8 +9,8 @@ from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 
+from bench.apply.estimator import Estimator
 from bench.errors import DataError
-from bench.estimator import Estimator
 from bench.methods.scimta.graph import balanced_neighbors
 from bench.methods.scimta.inputs import scores
 from bench.recipe import RNA, DatasetInfo

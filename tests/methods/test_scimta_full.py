@@ -11,8 +11,8 @@ import torch
 from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score
 
+from bench.apply.estimator import Estimator
 from bench.errors import DataError
-from bench.estimator import Estimator
 from bench.method import Context, Knowledge
 from bench.methods.scimta import ScIMTA
 from bench.methods.scimta.deep import deep_imputation

@@ -10,8 +10,8 @@ import scipy.sparse as sp
 from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score
 
+from bench.apply.estimator import Estimator
 from bench.errors import DataError
-from bench.estimator import Estimator
 from bench.registry import methods
 
 NAMES = ["scmgca", "sctag"]

@@ -7,8 +7,8 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
+from bench.apply.estimator import Estimator
 from bench.errors import DataError, UsageError
-from bench.estimator import Estimator
 from bench.methods.scimta.thinning import held_out_loss, thin
 from bench.prepare import describe, prepare
 from bench.registry import methods

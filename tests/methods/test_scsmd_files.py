@@ -12,7 +12,7 @@ import scipy.io
 import scipy.sparse as sp
 from anndata import AnnData, read_h5ad
 
-from bench.fit import Fitted, fit_file
+from bench.apply.fit_file import Fitted, fit_file
 from bench.settings import load_settings
 
 SHORT = "deepscena[pretrain_epochs=2,max_epochs=2,pair_epochs=2,batch_size=16,n_top_genes=50]"

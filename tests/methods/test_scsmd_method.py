@@ -8,8 +8,8 @@ import scipy.sparse as sp
 import torch
 from anndata import AnnData
 
+from bench.apply.estimator import Estimator
 from bench.errors import DataError
-from bench.estimator import Estimator
 from bench.methods.scsmd import DeepScena, ScSMD
 from bench.methods.scsmd.losses import memberships
 from bench.methods.scsmd.phases import assignments

@@ -9,17 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.apply.estimator import on_file
 from bench.checks import check_batch, check_data, check_labels
 from bench.errors import DataError, UsageError
-from bench.estimator import on_file
 from bench.execute.child import check_result
 from bench.execute.entry import pin_threads
-from bench.fitfiles import annotate, write_embedding, write_result
 from bench.method import Fit
-from bench.model import Model
-from bench.outfolder import refuse_foreign, replacing
 from bench.pairs import cells_of
 from bench.settings import Settings
+
+from .output_files import annotate, write_embedding, write_result
+from .output_folder import refuse_foreign, replacing
+from .saved_model import Model
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.apply.estimator import Estimator
 from bench.errors import DataError
-from bench.estimator import Estimator
 from bench.pairs import is_paired, write_pair
 
 if TYPE_CHECKING:

@@ -11,13 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.apply.estimator import Estimator, on_file
 from bench.checks import check_data
 from bench.digests import source_digest
 from bench.errors import UsageError
-from bench.estimator import Estimator, on_file
 from bench.execute.entry import pin_threads
 from bench.execute.process import THREAD_VARIABLES
-from bench.fitfiles import (
+from bench.jobs import configure, device_class
+from bench.markers import Markers, read_markers
+from bench.pairs import cells_of, is_paired, some_cells
+from bench.registry import methods as method_registry
+from bench.selectors import select
+from bench.settings import Settings, default_cache
+
+from .output_files import (
     annotate,
     draw_picture,
     write_embedding,
@@ -26,14 +33,8 @@ from bench.fitfiles import (
     write_result,
     write_tables,
 )
-from bench.jobs import configure, device_class
-from bench.markers import Markers, read_markers
-from bench.model import FOLDER as MODEL
-from bench.outfolder import refuse_foreign, replacing
-from bench.pairs import cells_of, is_paired, some_cells
-from bench.registry import methods as method_registry
-from bench.selectors import select
-from bench.settings import Settings, default_cache
+from .output_folder import refuse_foreign, replacing
+from .saved_model import FOLDER as MODEL
 
 if TYPE_CHECKING:
     import numpy as np
@@ -209,7 +210,7 @@ def _checkpoints(
     made: Method, out: Path, decides: dict[str, Any], *, resume: bool, say: Say
 ) -> contextlib.AbstractContextManager[Path | None]:
     """Return the folder for the state of the fit; none for a method that keeps no state."""
-    from bench.resume import checkpoints
+    from .checkpoints import checkpoints
 
     if made.resumes:
         return checkpoints(out, decides, resume=resume, say=say)
