@@ -132,7 +132,7 @@ def check_command(
     as_json: AsJson = False,
 ) -> None:
     """Run what is missing and compare with a baseline: exit 1 regression, 3 incomplete."""
-    from bench.baseline import output
+    from bench.baseline import console as output
     from bench.baseline.gate import check_baseline
 
     console = make_console(stderr=as_json)

@@ -5,7 +5,7 @@
 Fits a pool of 40 seeds a method (20 and no networks with ``--quick``) into the folder
 ``gate-pool`` of the results; what is there already is not fitted again. Then draws baselines and
 checks from disjoint seeds of the pool, 2,000 times for each number of seeds, and has
-``bench.baseline.compare`` judge them as in another environment. About 40 minutes on two cores (5
+``bench.baseline.verdicts`` judge them as in another environment. About 40 minutes on two cores (5
 with ``--quick``), of which one is the drawing.
 
 ``alarm_check_5``: part of the checks of unchanged code, 5 seeds a method, with any alarm;
@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 
 from _figures import flags, show
 
-from bench.baseline.compare import Finding, Now, Seen, compare
+from bench.baseline.baseline_file import FORMAT, Baseline, Data, Entry, GateSettings
 from bench.baseline.entries import known_data, make_entries
-from bench.baseline.file import FORMAT, Baseline, Data, Entry, GateSettings
+from bench.baseline.verdicts import Finding, Now, Seen, compare
 from bench.settings import load_settings
 
 if TYPE_CHECKING:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
-from bench.baseline.compare import EXACT, TORCH, Now, Seen
-from bench.baseline.file import Baseline, Data, Entry
 from bench.errors import UsageError
 from bench.selectors import parse_one, split
+
+from .baseline_file import Baseline, Data, Entry
+from .verdicts import EXACT, TORCH, Now, Seen
 
 if TYPE_CHECKING:
     from bench.run import RunOutcome

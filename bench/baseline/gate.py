@@ -10,16 +10,17 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.baseline.compare import Finding, Now, Seen, compare, direction, exit_code
 from bench.baseline.entries import changes, costs, known_data, make_entries, seen_jobs
 from bench.baseline.environment import differences, fingerprint, key, store_name
-from bench.baseline.file import FORMAT, Baseline, Data, GateSettings, Reason, read, write
 from bench.errors import BenchError, UsageError
 from bench.jobs import device_class
 from bench.messages import did_you_mean
 from bench.metrics import metrics
 from bench.selectors import split
 from bench.settings import Settings, load_settings
+
+from .baseline_file import FORMAT, Baseline, Data, GateSettings, Reason, read, write
+from .verdicts import Finding, Now, Seen, compare, direction, exit_code
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from bench.baseline.baseline_file import Baseline, read, write
 from bench.baseline.environment import differences, fingerprint, key, store_name
-from bench.baseline.file import Baseline, read, write
 from bench.errors import DataError
 
 CONTENT = {

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.baseline.compare import Finding, Now, Seen, compare, exit_code, seed_limit
-from bench.baseline.file import Baseline
+from bench.baseline.baseline_file import Baseline
+from bench.baseline.verdicts import Finding, Now, Seen, compare, exit_code, seed_limit
 
 SEEDS = (0, 1, 2, 3, 4)
 DATA = {"select": "toy", "n_cells": 9, "n_features": 5, "n_types": 3, "counts": "c", "labels": "l"}

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from bench.baseline.compare import Finding
-from bench.baseline.file import read
+from bench.baseline.baseline_file import read
+from bench.baseline.console import as_json, junit, markdown
 from bench.baseline.gate import (
     Check,
     _with_controls,
@@ -21,7 +21,7 @@ from bench.baseline.gate import (
     update_baseline,
     write_baseline,
 )
-from bench.baseline.output import as_json, junit, markdown
+from bench.baseline.verdicts import Finding
 from bench.errors import UsageError
 
 

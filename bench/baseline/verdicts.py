@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bench.metrics import Metric, metrics
 
 if TYPE_CHECKING:
-    from bench.baseline.file import Baseline, Data, Entry
+    from .baseline_file import Baseline, Data, Entry
 
 ALPHA = 0.01
 """Chance that a check of unchanged code in another environment raises any alarm."""

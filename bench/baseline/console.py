@@ -6,13 +6,14 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from bench.baseline.compare import BAD, INCOMPLETE
+from .verdicts import BAD, INCOMPLETE
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from bench.baseline.compare import Finding
     from bench.baseline.gate import Check
+
+    from .verdicts import Finding
 
 _WORDS = {
     0: "passed: nothing is worse than in the baseline",
