@@ -12,7 +12,7 @@ HEAVY = {"numpy", "scipy", "pandas", "torch", "sklearn", "anndata", "scanpy", "m
 
 def bench(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "bench.cli", *words], capture_output=True, text=True, cwd=cwd
+        [sys.executable, "-m", "bench.cli.main", *words], capture_output=True, text=True, cwd=cwd
     )
 
 
@@ -21,7 +21,7 @@ def test_listing_imports_nothing_heavy(words: list[str]):
     code = (
         "import sys, runpy\n"
         f"sys.argv = ['bench', *{words!r}]\n"
-        "try:\n    runpy.run_module('bench.cli', run_name='__main__')\n"
+        "try:\n    runpy.run_module('bench.cli.main', run_name='__main__')\n"
         "except SystemExit as end:\n    assert not end.code, end.code\n"
         f"print('HEAVY', sorted({HEAVY!r} & set(sys.modules)))\n"
     )
@@ -152,7 +152,7 @@ def test_no_help_loses_what_stands_in_brackets():
 
     import typer
 
-    from bench.cli import app
+    from bench.cli.main import app
 
     def options(command: typer.core.TyperCommand | typer.core.TyperGroup):
         yield from ((command.name, one.name, getattr(one, "help", "")) for one in command.params)

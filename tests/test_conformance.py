@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from pydantic import Field
 
+from bench.cli.test_method import conformance
 from bench.errors import Pruned, UsageError
-from bench.listing import conformance
 from bench.method import ATAC, RNA, Fit, Method
 from bench.parameters import Parameters, Search
 from bench.recipe import Recipe, log_normalized

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from bench.apply.estimator import Estimator
 from bench.apply.fit_file import Fitted, fit_file
-from bench.cli import app
+from bench.cli.main import app
 from bench.errors import DataError, MethodError, UsageError
 from bench.registry import methods
 from bench.settings import load_settings

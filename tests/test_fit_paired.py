@@ -10,7 +10,7 @@ import pytest
 from mudata import MuData
 from typer.testing import CliRunner
 
-from bench.cli import app
+from bench.cli.main import app
 from bench.datasets.sim_multiome import SimMultiome
 
 

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from bench.cards import dataset_card, prose
 from bench.choose import choose_one
+from bench.cli.tables import show
 from bench.errors import UsageError
-from bench.listing import show
 from bench.registry import datasets
 from bench.settings import load_settings
 from bench.store import Store
@@ -212,7 +212,7 @@ def test_prose_joins_lines_but_not_lists():
 def test_the_command_prints_the_same_as_json_and_as_text(toy_file: Path):
     def bench(*words: str) -> str:
         ran = subprocess.run(
-            [sys.executable, "-m", "bench.cli", *words], capture_output=True, text=True
+            [sys.executable, "-m", "bench.cli.main", *words], capture_output=True, text=True
         )
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
@@ -241,7 +241,7 @@ def test_a_card_imports_nothing_heavy(name: str):
 def test_brackets_of_names_stay_in_the_notes_of_the_leaderboard(monkeypatch: pytest.MonkeyPatch):
     import pandas as pd
 
-    from bench.listing import leaderboard_table
+    from bench.cli.tables import leaderboard_table
 
     nan = float("nan")
     board = {

@@ -103,7 +103,7 @@ def test_most_genes_of_the_lists_are_in_the_real_data(data_dir: Path, name: str)
 def test_an_added_dataset_keeps_its_lists(tmp_path: Path, toy_counts, monkeypatch):
     from typer.testing import CliRunner
 
-    from bench.cli import app
+    from bench.cli.main import app
 
     monkeypatch.setenv("BENCH_CACHE_DIR", str(tmp_path / "cache"))
     toy_counts.write_h5ad(tmp_path / "x.h5ad")

@@ -311,7 +311,7 @@ def test_other_cells_need_the_features_of_the_fit(tmp_path: Path):
 def test_a_fit_on_a_file(tmp_path: Path):
     from typer.testing import CliRunner
 
-    from bench.cli import app
+    from bench.cli.main import app
     from bench.datasets.sim_multiome import SimMultiome
     from bench.pairs import write_pair
 
@@ -357,7 +357,7 @@ def test_planted_links_come_back(tmp_path: Path):
     from sklearn.metrics import average_precision_score
     from typer.testing import CliRunner
 
-    from bench.cli import app
+    from bench.cli.main import app
     from bench.datasets.sim_multiome import SimMultiome
     from bench.pairs import write_pair
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from bench.cli_ui import check_port, jobs_page, ui_command
+from bench.cli.ui import check_port, jobs_page, ui_command
 from bench.errors import StoreError, UsageError
 
 
@@ -54,7 +54,7 @@ def test_a_server_that_ends_by_itself_is_an_error(
     code: int, database: Path, monkeypatch: pytest.MonkeyPatch
 ):
     database.rename(database.with_name("mlflow.db"))
-    monkeypatch.setattr("bench.cli_ui.check_port", lambda port: None)
+    monkeypatch.setattr("bench.cli.ui.check_port", lambda port: None)
     ended = subprocess.CompletedProcess([], code)
     monkeypatch.setattr("subprocess.run", lambda *_, **__: ended)
     with pytest.raises(StoreError, match=rf"ended by itself \(code {code}\)"):

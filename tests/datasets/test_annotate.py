@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from typer.testing import CliRunner
 
-from bench.cli import app
+from bench.cli.main import app
 from bench.datasets._annotate import Window, annotate
 from bench.datasets._tss import read_tss
 from bench.errors import DataError, UsageError

@@ -43,7 +43,7 @@ def files(tmp_path: Path, monkeypatch) -> Path:
 
 
 def join(*words: str, first: str = "mouse.h5ad", second: str = "human.h5ad") -> Any:
-    from bench.cli import app
+    from bench.cli.main import app
 
     given = ["data", "join", first, second, "--orthologs", "map.tsv", "--out", "both.h5ad"]
     return CliRunner().invoke(app, [*given, *words])

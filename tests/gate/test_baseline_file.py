@@ -64,7 +64,7 @@ def test_a_wrong_file_is_one_line(tmp_path: Path, old: str, new: str, part: str)
 
 
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path):
-    from bench.cli import app
+    from bench.cli.main import app
 
     ran = CliRunner().invoke(app, ["check", str(tmp_path / "no.yaml")])
     assert isinstance(ran.exception, DataError)

@@ -16,7 +16,7 @@ FILES = Path(__file__).parent / "sakura_files"
 def invoke(*words: str):
     from typer.testing import CliRunner
 
-    from bench.cli import app
+    from bench.cli.main import app
 
     return CliRunner().invoke(app, ["fit", "sakura", *words])
 
@@ -63,7 +63,7 @@ WRONG = [
 def test_the_command_line_ends_with_2_and_one_line(
     files: Path, file: str, key: str, value: Any, said: str, capsys, monkeypatch
 ):
-    from bench.cli import main
+    from bench.cli.main import main
 
     path = files / f"{file}.json"
     content = json.loads(path.read_text())
@@ -71,7 +71,7 @@ def test_the_command_line_ends_with_2_and_one_line(
     changed[key] = value
     path.write_text(json.dumps(content))
     # main() drops the other verbs, for good.
-    monkeypatch.setattr("bench.cli._only", lambda verb: None)
+    monkeypatch.setattr("bench.cli.main._only", lambda verb: None)
     monkeypatch.setattr("sys.argv", ["bench", "fit", "sakura", "x.h5ad", "--config",
                                      "config.json", "--dry-run"])  # fmt: skip
     with pytest.raises(SystemExit) as ended:
@@ -128,7 +128,7 @@ def test_an_interrupted_fit_goes_on_and_ends_like_an_uninterrupted_one(files: Pa
 def test_a_method_without_state_cannot_resume(files: Path):
     from typer.testing import CliRunner
 
-    from bench.cli import app
+    from bench.cli.main import app
 
     outcome = CliRunner().invoke(app, ["fit", "pca", "x.h5ad", "--resume"])
     assert "--resume: pca keeps no state while it fits" in str(outcome.exception)

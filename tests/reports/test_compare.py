@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from bench.cli import app
+from bench.cli.main import app
 from bench.errors import BenchError
 from bench.reports import compare_page
 from bench.reports.compare import bootstrap, cautions, compare, sentences, signed
@@ -205,7 +205,7 @@ def stores(jobs, tmp_path, monkeypatch):
         name = settings.results.name
         return pd.DataFrame(content[settings.experiment if name == "both" else name])
 
-    monkeypatch.setattr("bench.cli_compare._table", table)
+    monkeypatch.setattr("bench.cli.compare._table", table)
     return tmp_path
 
 

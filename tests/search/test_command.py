@@ -225,7 +225,7 @@ def test_the_tree_in_mlflow_and_the_artifacts_of_a_study(go, flags):
 @pytest.mark.slow
 def test_a_search_that_is_killed_goes_on_where_it_was(go, flags):
     given = flags()
-    words = [sys.executable, "-m", "bench.cli", "search", "-m", "tunable[pause=0.05]"]
+    words = [sys.executable, "-m", "bench.cli.main", "search", "-m", "tunable[pause=0.05]"]
     words += ["-d", "blobs", "--trials", "9", "--seeds", "1", "--jobs", "2", "--no-report"]
     words += ["--results", str(given["results"]), "--cache-dir", str(given["cache_dir"])]
     words += ["--plugin", str(PLUGIN)]
@@ -322,7 +322,7 @@ def test_a_timeout_ends_a_search(go):
 def test_run_tune_is_a_search(flags, monkeypatch, capsys):
     from typer.testing import CliRunner
 
-    from bench.cli import app
+    from bench.cli.main import app
 
     given = flags()
     ran = CliRunner().invoke(

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.errors import UsageError
-from bench.options import (
+from bench.cli.options import (
     AsJson,
     BatchKey,
     Cache,
@@ -27,6 +26,7 @@ from bench.options import (
     print_json,
     reading,
 )
+from bench.errors import UsageError
 
 data_app = typer.Typer(
     help="Fetch, verify, add, annotate, join and show the files of datasets.", no_args_is_help=True
@@ -270,8 +270,9 @@ def _show(rows: list[dict[str, Any]], columns: tuple[str, ...], *, as_json: bool
         return
     if not rows:
         return
-    from bench.listing import show
     from bench.messages import human
+
+    from .tables import show
 
     def text(row: dict[str, Any], column: str) -> str:
         value = row.get(column, "")

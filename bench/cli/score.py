@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.options import (
+from bench.cli.options import (
     AsJson,
     Cache,
     Config,

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.errors import DataError
-from bench.options import (
+from bench.cli.options import (
     AsJson,
     Assign,
     BatchKey,
@@ -32,6 +31,7 @@ from bench.options import (
     plain,
     print_json,
 )
+from bench.errors import DataError
 
 if TYPE_CHECKING:
     from rich.console import Console

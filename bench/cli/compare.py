@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import bench
+from bench.cli.options import AsJson, Config, Results, Uri, flags, make_console, plain, print_json
 from bench.errors import DataError, UsageError
-from bench.options import AsJson, Config, Results, Uri, flags, make_console, plain, print_json
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import typer
 
+from bench.cli.options import Config, Experiment, Results, flags, make_console
 from bench.errors import StoreError, UsageError
-from bench.options import Config, Experiment, Results, flags, make_console
 
 
 def ui_command(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.options import (
+from bench.cli.options import (
     AsJson,
     Assign,
     BatchKey,

@@ -1,0 +1,78 @@
+"""The command line: thin verbs over the Python API."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from bench.errors import BenchError
+
+from . import baseline as cli_gate
+from . import score as cli_score
+from .compare import compare_command
+from .data import data_app
+from .fit import fit_command
+from .regulate import regulate_command
+from .search import search_command
+from .transform import transform_command
+from .ui import ui_command
+
+if TYPE_CHECKING:
+    pass
+
+app = typer.Typer(
+    name="bench",
+    help="Benchmark single-cell representation methods: fair, resumable, tracked in MLflow.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+@app.callback()
+def _program() -> None:
+    """Keep the verb a word of its own, also where it is the only one."""
+
+
+cli_gate.mount(app)
+cli_score.mount(app)
+app.add_typer(data_app, name="data")
+app.command("fit")(fit_command)
+app.command("transform")(transform_command)
+app.command("regulate")(regulate_command)
+app.command("compare")(compare_command)
+app.command("search")(search_command)
+app.command("ui")(ui_command)
+
+
+def main() -> None:
+    """Run the command line; errors on purpose end in one line and their exit code."""
+    import signal
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        _only(sys.argv[1:2])
+        app(standalone_mode=True)
+    except BenchError as error:
+        typer.echo(f"bench: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("bench: interrupted", err=True)
+        sys.exit(130)
+
+
+def _only(verb: list[str]) -> None:
+    """Leave out the other verbs: Typer would build the options of all of them at every start."""
+    commands = [one for one in app.registered_commands if [one.name] == verb]
+    groups = [one for one in app.registered_groups if [one.name] == verb]
+    if commands or groups:
+        app.registered_commands, app.registered_groups = commands, groups
+
+
+if __name__ == "__main__":
+    main()
