@@ -18,11 +18,11 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.dataset import Card, Dataset
+from bench.contract.dataset import Card, Dataset
+from bench.contract.markers import Markers, among
+from bench.contract.multiome import cells_of, is_paired, parts_of, together, write_pair
+from bench.contract.recipe import MULTIOME
 from bench.errors import DataError, UsageError
-from bench.markers import Markers, among
-from bench.pairs import cells_of, is_paired, parts_of, together, write_pair
-from bench.recipe import MULTIOME
 
 if TYPE_CHECKING:
     import pandas as pd

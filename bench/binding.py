@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.genome import chromosome
 from bench.errors import DataError, UsageError
-from bench.pairs import chromosome
 
 if TYPE_CHECKING:
     import numpy as np

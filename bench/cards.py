@@ -21,8 +21,8 @@ from bench.settings import Settings, load_settings
 from bench.store import Store, StoredDataset
 
 if TYPE_CHECKING:
-    from bench.dataset import Dataset, Held
-    from bench.markers import Markers
+    from bench.contract.dataset import Dataset, Held
+    from bench.contract.markers import Markers
 
 Row = dict[str, Any]
 _NAMES = {

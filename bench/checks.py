@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.multiome import check_parts
+from bench.contract.recipe import ATAC, MULTIOME, RNA, DatasetInfo
 from bench.errors import DataError
 from bench.messages import SHOWN, some
-from bench.pairs import check_parts
-from bench.recipe import ATAC, MULTIOME, RNA, DatasetInfo
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.added import Added, added
-from bench.dataset import Card, Dataset, Held
+from bench.contract.dataset import Card, Dataset, Held
+from bench.contract.recipe import MULTIOME
 from bench.digests import source_digest
 from bench.errors import UsageError
-from bench.recipe import MULTIOME
 from bench.registry import datasets as dataset_registry
 from bench.selectors import Selected, label, select
 from bench.settings import Settings

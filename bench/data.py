@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.added import added, check_name
 from bench.choose import dataset_names, dataset_tags, named, standing
-from bench.dataset import Dataset, Held
+from bench.contract.dataset import Dataset, Held
 from bench.errors import DataError
 from bench.registry import datasets as dataset_registry
 from bench.selectors import Selected, select

@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bench.contract.method import MULTIOME, USABLE, Method
+from bench.contract.recipe import PairedRecipe, Recipe
 from bench.digests import digest, preparation_digest, source_digest
 from bench.errors import UsageError
-from bench.method import MULTIOME, USABLE, Method
 from bench.metrics import metrics, metrics_version
 from bench.paired import VERSION as PAIRED_VERSION
 from bench.paramsfile import FromFile
-from bench.recipe import PairedRecipe, Recipe
 from bench.registry import Entry, Registry
 from bench.selectors import Left, Selected, label
 from bench.settings import Settings

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.apply.saved_model import as_types, open_model
+from bench.contract.multiome import is_paired
 from bench.errors import DataError, UsageError
-from bench.pairs import is_paired
 from bench.preparation import Preparation
 from bench.settings import Settings
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from mudata import MuData
 
-    from bench.method import Method
+    from bench.contract.method import Method
 
 Say = Callable[[str], None]
 

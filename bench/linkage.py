@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.contract.genome import peak_sites
 from bench.errors import DataError
-from bench.pairs import peak_sites
 
 if TYPE_CHECKING:
     import numpy as np

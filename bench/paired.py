@@ -23,9 +23,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.multiome import PARTS, together
+from bench.contract.recipe import MULTIOME
 from bench.metrics import PairedTasks, Pairs, Recovery, Translation
-from bench.pairs import PARTS, together
-from bench.recipe import MULTIOME
 from bench.seeds import derive
 
 if TYPE_CHECKING:

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.genome import interval
+from bench.contract.multiome import PARTS, cells_of, check_parts, is_paired, parts_of, together
+from bench.contract.recipe import PairedRecipe, Recipe
 from bench.errors import DataError
 from bench.messages import some
-from bench.pairs import PARTS, cells_of, check_parts, interval, is_paired, parts_of, together
-from bench.recipe import PairedRecipe, Recipe
 
 if TYPE_CHECKING:
     import numpy as np

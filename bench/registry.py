@@ -17,10 +17,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
-from bench.dataset import Dataset
+from bench.contract.dataset import Dataset
+from bench.contract.method import Method
 from bench.errors import UsageError
 from bench.messages import did_you_mean
-from bench.method import Method
 
 Kind = TypeVar("Kind", Method, Dataset)
 

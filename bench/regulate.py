@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from bench.apply.output_folder import refuse_foreign, replacing
 from bench.binding import Intervals, bound_scores, check_genome, overlapping, read_binding
+from bench.contract.multiome import some_cells
 from bench.errors import DataError, UsageError
 from bench.kept import Kept
 from bench.linkage import NEAR, Links, Sites, near_shares, signed_distance, together
 from bench.messages import did_you_mean
-from bench.pairs import some_cells
 from bench.seeds import derive
 
 if TYPE_CHECKING:

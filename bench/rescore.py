@@ -18,9 +18,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.method import MULTIOME
 from bench.errors import BenchError, UsageError
 from bench.messages import did_you_mean
-from bench.method import MULTIOME
 from bench.metrics import Metric, metrics, stamp
 from bench.paired import FOLDER as PAIRED
 from bench.selectors import split

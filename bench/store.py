@@ -14,6 +14,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.markers import Markers
+from bench.contract.multiome import PARTS, as_text, some_cells, together
+from bench.contract.recipe import PairedRecipe, Recipe
 from bench.digests import digest, preparation_digest
 from bench.errors import DataError
 from bench.folders import (
@@ -26,9 +29,6 @@ from bench.folders import (
     write_whole,
     writing,
 )
-from bench.markers import Markers
-from bench.pairs import PARTS, as_text, some_cells, together
-from bench.recipe import PairedRecipe, Recipe
 from bench.stored import (
     StoredDataset,
     Truth,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from bench.dataset import Dataset
+    from bench.contract.dataset import Dataset
 
 __all__ = ["Store", "StoredDataset", "Truth", "load_counts"]
 

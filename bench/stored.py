@@ -8,20 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.markers import Markers
+from bench.contract.multiome import PARTS, as_text, cells_of, feature_facts, is_paired, together
+from bench.contract.proteins import PROTEINS, proteins_of
+from bench.contract.recipe import MULTIOME, DatasetInfo, info_of, paired_info
 from bench.digests import digest
 from bench.folders import read_info, reader
-from bench.markers import Markers
-from bench.pairs import (
-    PARTS,
-    as_text,
-    cells_of,
-    feature_facts,
-    info_of,
-    is_paired,
-    paired_info,
-    together,
-)
-from bench.recipe import MULTIOME, DatasetInfo
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +21,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from bench.dataset import Dataset
+    from bench.contract.dataset import Dataset
     from bench.folders import FolderWriter
     from bench.prepare.blocks import Csr
 
@@ -155,7 +147,7 @@ def stored_features(folder: Path, part: str = "") -> np.ndarray:
 
 
 def stored_facts(folder: Path, part: str = "") -> dict[str, np.ndarray]:
-    """Return the facts about the features of a part (see ``bench.pairs.FACTS``); else nothing."""
+    """Return the facts about the features of a part (see ``bench.contract.multiome.FACTS``); else nothing."""
     read = reader(folder)
     known = read_info(folder).get("feature_facts", {}).get(part, ())
     return {name: read(_file(part, name)) for name in known}
@@ -270,10 +262,6 @@ def _write_counts(
     return info, np.concatenate(totals)
 
 
-PROTEINS = "ADT"
-"""Where counts of surface proteins (antibody-derived tags) are: ``obsm["ADT"]``."""
-
-
 def _write_proteins(writer: FolderWriter, adata: AnnData, dataset: Dataset) -> bool:
     """Write the counts of proteins if there are any; values that are no counts are left out."""
     import numpy as np
@@ -289,19 +277,6 @@ def _write_proteins(writer: FolderWriter, adata: AnnData, dataset: Dataset) -> b
     writer.save("proteins", values)
     writer.save("protein_names", np.asarray(names, dtype=np.str_))
     return True
-
-
-def proteins_of(adata: AnnData) -> tuple[np.ndarray, tuple[str, ...]] | None:
-    """Return ``obsm["ADT"]`` (cells × proteins, float32) and the names of its columns."""
-    import numpy as np
-
-    if PROTEINS not in adata.obsm:
-        return None
-    table = adata.obsm[PROTEINS]
-    dense = table.toarray() if hasattr(table, "toarray") else table
-    values = np.asarray(dense, dtype=np.float32)
-    columns = getattr(table, "columns", [f"protein{n + 1}" for n in range(values.shape[1])])
-    return values, tuple(str(name) for name in columns)
 
 
 def _array_digest(arrays: dict[str, np.ndarray]) -> str:

@@ -7,7 +7,7 @@ import json
 import time
 from pathlib import Path
 
-from bench.method import Context, Knowledge
+from bench.contract.method import Context, Knowledge
 from bench.progress import Curves
 
 

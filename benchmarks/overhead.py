@@ -22,7 +22,7 @@ from bench.run import run
 from bench.tracking import Tracker
 
 PLUGIN = """
-from bench.method import ATAC, RNA, Fit, Method
+from bench.contract.method import ATAC, RNA, Fit, Method
 
 class Nothing(Method):
     name = "nothing"

@@ -20,13 +20,13 @@ import torch
 from _figures import Clock, context, flags, show
 from torch import nn
 
+from bench.contract.recipe import Recipe
 from bench.datasets.sim_atac import SimATAC
 from bench.methods.nn.batches import Cells
 from bench.methods.nn.likelihoods import Bernoulli
 from bench.methods.nn.models import Autoencoder
 from bench.methods.nn.train import Schedule, seeded, train
 from bench.prepare import prepare
-from bench.recipe import Recipe
 
 HIDDEN, N_LATENT = (1024, 128), 10
 

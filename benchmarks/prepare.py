@@ -28,11 +28,11 @@ from pathlib import Path
 import numpy as np
 from _figures import show
 
+from bench.contract.recipe import Recipe
 from bench.folders import load_array, writing
 from bench.prepare import carry_out
 from bench.prepare.blocks import Csr
 from bench.prepare.passes import Filtered, variable_features
-from bench.recipe import Recipe
 
 N_GENES, DENSITY, N_TYPES, BLOCK, DISTINCT = 28_000, 0.03, 8, 10_000, 5
 LARGEST_IN_MEMORY = 100_000

@@ -18,10 +18,10 @@ import torch
 from _figures import Clock, context, flags, show
 from anndata import AnnData
 
+from bench.contract.recipe import Recipe
 from bench.datasets.sim_atac import SimATAC
 from bench.execute.entry import keep_large_blocks
 from bench.prepare import prepare
-from bench.recipe import Recipe
 from bench.registry import methods
 
 MODELS = {

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.checks import check_counts
+from bench.contract.genome import chromosome, peak_sites
+from bench.contract.multiome import together, write_pair
+from bench.contract.recipe import ATAC, RNA
 from bench.errors import DataError, UsageError
-from bench.pairs import chromosome, peak_sites, together, write_pair
-from bench.recipe import ATAC, RNA
 
 from .files import FileDataset
 

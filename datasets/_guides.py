@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bench.contract.markers import Markers, among, union
 from bench.errors import DataError
-from bench.markers import Markers, among, union
 from bench.messages import did_you_mean
 from bench.seeds import derive
 

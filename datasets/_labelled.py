@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import DataError
@@ -38,19 +38,6 @@ def column(frame: pd.DataFrame, key: str, where: str) -> np.ndarray:
     values = frame[key]
     text = values.astype(str).to_numpy(dtype=object)
     return np.where(values.isna().to_numpy(), "", text)
-
-
-def peak_names(names: Iterable[Any]) -> list[str]:
-    """Return genome intervals as ``chr1:100-200``; a name that is none stays as it is."""
-    return [_peak(str(name)) for name in names]
-
-
-def _peak(name: str) -> str:
-    match = _INTERVAL.match(name)
-    if match is None:
-        return name
-    chromosome, start, end = match.groups()
-    return f"{'chr' if _BARE.match(chromosome) else ''}{chromosome}:{start}-{end}"
 
 
 def assemble(

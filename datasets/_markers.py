@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench.markers import Markers, checked_lists
+from bench.contract.markers import Markers, checked_lists
 
 _FILE = Path(__file__).with_name("markers.yaml")
 

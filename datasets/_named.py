@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bench.dataset import Card, Dataset
+from bench.contract.dataset import Card, Dataset
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from bench.markers import Markers
+    from bench.contract.markers import Markers
 
 
 class NamedFile(Dataset):

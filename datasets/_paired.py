@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from bench.pairs import PARTS, check_cells, together
-from bench.parameters import Parameters
-from bench.recipe import MULTIOME
+from bench.contract.multiome import PARTS, check_cells, together
+from bench.contract.parameters import Parameters
+from bench.contract.recipe import MULTIOME
 
 from ._published import Published
 from ._tss import place_genes, read_tss
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from bench.dataset import Card, RemoteFile
+    from bench.contract.dataset import Card, RemoteFile
 
 Part = Literal["rna", "atac"]
 

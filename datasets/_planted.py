@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from bench.dataset import Card, Dataset, Held
+from bench.contract.dataset import Card, Dataset, Held
+from bench.contract.multiome import cells_of, is_paired, some_cells
+from bench.contract.parameters import Parameters
 from bench.errors import DataError, UsageError
 from bench.messages import did_you_mean
-from bench.pairs import cells_of, is_paired, some_cells
-from bench.parameters import Parameters
 from bench.seeds import derive
 
 from ._guides import chosen_lists, plain, random_genes, shuffled_genes
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from bench.markers import Markers
+    from bench.contract.markers import Markers
 
 SMALLEST = 5
 """Cells of the rare type that must be left: below, a score is the luck of single cells."""

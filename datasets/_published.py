@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from bench.dataset import Dataset, Held
+from bench.contract.dataset import Dataset, Held
 from bench.settings import default_cache
 
 from .fetch import Say, extract, find, obtain, quiet

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.dataset import RemoteFile
+from bench.contract.dataset import RemoteFile
 from bench.errors import DataError
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
-from bench.dataset import Card
-from bench.parameters import Parameters
+from bench.contract.dataset import Card
+from bench.contract.parameters import Parameters
 from bench.seeds import derive
 
 if TYPE_CHECKING:

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.checks import check_counts
+from bench.contract.multiome import is_paired
+from bench.contract.recipe import RNA
 from bench.errors import DataError, UsageError
 from bench.messages import did_you_mean
-from bench.pairs import is_paired
-from bench.recipe import RNA
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-    from bench.dataset import Card
+    from bench.contract.dataset import Card
     from bench.settings import Settings
 
 Say = Callable[[str], None]

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.genome import chromosome
 from bench.errors import DataError
-from bench.pairs import chromosome
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from bench.dataset import Card, RemoteFile
+from bench.contract.dataset import Card, RemoteFile
+from bench.contract.parameters import Parameters
+from bench.contract.recipe import RNA
 from bench.errors import DataError
-from bench.parameters import Parameters
-from bench.recipe import RNA
 
 from ._published import Published
 from ._rna import (

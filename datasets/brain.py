@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from bench.dataset import Card, RemoteFile
-from bench.parameters import Parameters
-from bench.recipe import RNA
+from bench.contract.dataset import Card, RemoteFile
+from bench.contract.parameters import Parameters
+from bench.contract.recipe import RNA
 
 from ._published import Published
 from ._rna import GEO_LICENCE, geo, join, keep_cells, keep_labelled, need, read_annotated

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from bench.dataset import Card
+from bench.contract.dataset import Card
+from bench.contract.recipe import RNA
 from bench.errors import DataError
-from bench.recipe import RNA
 
 from ._published import Published
 from ._rna import TENX_LICENCE, find_member, tenx

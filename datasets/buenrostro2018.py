@@ -5,9 +5,9 @@ from __future__ import annotations
 import gzip
 from typing import TYPE_CHECKING
 
-from bench.dataset import Card, RemoteFile
+from bench.contract.dataset import Card, RemoteFile
+from bench.contract.recipe import ATAC
 from bench.errors import DataError
-from bench.recipe import ATAC
 
 from ._labelled import assemble, column
 from ._published import Published

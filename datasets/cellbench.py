@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from bench.dataset import Card, RemoteFile
-from bench.parameters import Parameters
-from bench.recipe import RNA
+from bench.contract.dataset import Card, RemoteFile
+from bench.contract.parameters import Parameters
+from bench.contract.recipe import RNA
 
 from ._published import Published
 from ._rna import drop_spikes, join, keep_cells, keep_labelled, need, stack

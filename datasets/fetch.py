@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from bench.dataset import Held, RemoteFile
+from bench.contract.dataset import Held, RemoteFile
 from bench.errors import DataError, UsageError
 from bench.messages import human
 

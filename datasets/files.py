@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from bench.checks import PEAK
-from bench.dataset import Card, Dataset
+from bench.contract.dataset import Card, Dataset
+from bench.contract.genome import peak_names
+from bench.contract.multiome import PARTS, check_cells, together
+from bench.contract.parameters import Parameters
+from bench.contract.recipe import ATAC, MULTIOME, RNA
 from bench.digests import digest
 from bench.errors import DataError, UsageError
-from bench.pairs import PARTS, check_cells, together
-from bench.parameters import Parameters
-from bench.recipe import ATAC, MULTIOME, RNA
 
 from . import formats
-from ._labelled import peak_names
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from bench.dataset import Card, RemoteFile
-from bench.recipe import RNA
+from bench.contract.dataset import Card, RemoteFile
+from bench.contract.genome import peak_names
+from bench.contract.recipe import RNA
 
-from ._labelled import assemble, column, peak_names, raw
+from ._labelled import assemble, column, raw
 from ._paired import Measured, Paired, Part
 from .formats import read
 

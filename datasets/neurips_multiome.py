@@ -8,11 +8,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from bench.dataset import Card, RemoteFile
+from bench.contract.dataset import Card, RemoteFile
+from bench.contract.genome import peak_names
+from bench.contract.recipe import RNA
 from bench.errors import DataError
-from bench.recipe import RNA
 
-from ._labelled import assemble, column, peak_names
+from ._labelled import assemble, column
 from ._paired import Measured, Paired, Part
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.dataset import Card, Dataset
+from bench.contract.dataset import Card, Dataset
+from bench.contract.recipe import RNA
 from bench.errors import DataError
-from bench.recipe import RNA
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from bench.dataset import Card, RemoteFile
+from bench.contract.dataset import Card, RemoteFile
+from bench.contract.recipe import RNA
 from bench.errors import DataError
-from bench.recipe import RNA
 
 from ._labelled import assemble, column
 from ._paired import Measured, Paired, Part

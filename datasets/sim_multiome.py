@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from bench.dataset import Card, Dataset
-from bench.pairs import together
-from bench.recipe import ATAC, MULTIOME, RNA
+from bench.contract.dataset import Card, Dataset
+from bench.contract.multiome import together
+from bench.contract.recipe import ATAC, MULTIOME, RNA
 
 from . import _simulate_features as sim
 from ._simulate import SimulationParameters, card_of, populate, stream

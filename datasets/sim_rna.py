@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from bench.dataset import Card, Dataset
-from bench.recipe import RNA
+from bench.contract.dataset import Card, Dataset
+from bench.contract.recipe import RNA
 
 from . import _simulate_features as sim
 from ._simulate import SimulationParameters, card_of, populate, stream

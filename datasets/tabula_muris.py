@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench.dataset import Card, RemoteFile
+from bench.contract.dataset import Card, RemoteFile
+from bench.contract.recipe import RNA
 from bench.errors import DataError
-from bench.recipe import RNA
 
 from ._published import Published
 from ._rna import drop_spikes, join, keep_labelled, stack

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from pydantic import Field
 
-from bench.method import MULTIOME, Method
-from bench.parameters import Parameters, Search
-from bench.recipe import DatasetInfo, PairedInfo, PairedRecipe, Recipe
+from bench.contract.method import MULTIOME, Method
+from bench.contract.parameters import Parameters, Search
+from bench.contract.recipe import DatasetInfo, PairedInfo, PairedRecipe, Recipe
 
 from .lsi import LSI
 from .pca import PrincipalComponents
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from mudata import MuData
 
-    from bench.method import Context
+    from bench.contract.method import Context
 
 
 class Halves:

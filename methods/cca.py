@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from pydantic import Field
 
-from bench.method import Context, Fit
-from bench.parameters import Search
+from bench.contract.method import Context, Fit
+from bench.contract.parameters import Search
 
 from ._halves import PairedBaseline, unit_variance
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from bench.method import ATAC, MULTIOME, RNA, Context, Fit, Method
-from bench.parameters import Parameters
+from bench.contract.method import ATAC, MULTIOME, RNA, Context, Fit, Method
+from bench.contract.parameters import Parameters
 from bench.seeds import derive
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from bench.method import MULTIOME, Context, Fit, Method
-from bench.parameters import Parameters
+from bench.contract.method import MULTIOME, Context, Fit, Method
+from bench.contract.parameters import Parameters
 
 from ._halves import Halves
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from bench.recipe import DatasetInfo, PairedRecipe
+    from bench.contract.recipe import DatasetInfo, PairedRecipe
 
 
 class DetectionRate(Method):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from bench.method import Context, Fit
-from bench.parameters import Search
+from bench.contract.method import Context, Fit
+from bench.contract.parameters import Search
 from bench.seeds import derive
 
 from ._factors import Factorization, FactorParameters, finish, start
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from anndata import AnnData
 
-    from bench.method import Reporter
+    from bench.contract.method import Reporter
 
 _SUFFICIENT_DECREASE = 0.01
 """σ of Lin 2007, equation 13."""

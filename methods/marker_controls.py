@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from bench.method import RNA, Context, Fit, Method
-from bench.parameters import Parameters, Search
-from bench.recipe import DatasetInfo, Recipe
+from bench.contract.method import RNA, Context, Fit, Method
+from bench.contract.parameters import Parameters, Search
+from bench.contract.recipe import DatasetInfo, Recipe
 
 from .pca import decompose
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from bench.method import Context, Fit
-from bench.parameters import Search
+from bench.contract.method import Context, Fit
+from bench.contract.parameters import Search
 from bench.seeds import derive
 
 from ._factors import Factorization, FactorParameters, finish, start

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from bench.method import ATAC, RNA, Context, Fit, Method
-from bench.parameters import Parameters, Search
-from bench.recipe import DatasetInfo, Recipe, accessible_peaks, log_normalized
+from bench.contract.method import ATAC, RNA, Context, Fit, Method
+from bench.contract.parameters import Parameters, Search
+from bench.contract.recipe import DatasetInfo, Recipe, accessible_peaks, log_normalized
 from bench.seeds import derive
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from bench.method import ATAC, RNA, Context, Fit, Method
-from bench.parameters import Search
-from bench.recipe import DatasetInfo, Recipe
+from bench.contract.method import ATAC, RNA, Context, Fit, Method
+from bench.contract.parameters import Search
+from bench.contract.recipe import DatasetInfo, Recipe
 from bench.seeds import derive
 
 from .pca import PrincipalComponents, decompose

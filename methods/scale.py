@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from bench.method import ATAC, Context, Fit
-from bench.parameters import Search
+from bench.contract.method import ATAC, Context, Fit
+from bench.contract.parameters import Search
 from bench.seeds import derive
 
 from .nn.base import NetworkMethod

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from bench.method import Context, Fit
-from bench.parameters import Search
+from bench.contract.method import Context, Fit
+from bench.contract.parameters import Search
 from bench.seeds import derive
 
 from ._halves import PairedBaseline

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.recipe import MULTIOME
+from bench.contract.recipe import MULTIOME
 
 from .fair import FAILED, GUIDED, ORACLE, competing, competing_by_dataset
 from .names import MAIN, higher_is_better, label

@@ -42,7 +42,7 @@ def toy_counts():
 @pytest.fixture
 def in_memory():
     """A class of datasets: ``in_memory(adata)`` hands out copies and counts its ``loads``."""
-    from bench.dataset import Card, Dataset
+    from bench.contract.dataset import Card, Dataset
 
     class Memory(Dataset):
         name = "memory"

@@ -12,9 +12,9 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from bench.checks import check_counts, memory_lines
+from bench.contract.recipe import RNA, DatasetInfo
 from bench.errors import DataError
 from bench.prepare import blocks
-from bench.recipe import RNA, DatasetInfo
 
 FORMS = {"csr": sp.csr_matrix, "csc": sp.csc_matrix, "dense": lambda x: np.asarray(x.toarray())}
 

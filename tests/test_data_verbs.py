@@ -26,7 +26,7 @@ from bench.settings import Settings, load_settings
 from bench.store import Store
 
 PLUGIN = """
-from bench.dataset import Card, RemoteFile
+from bench.contract.dataset import Card, RemoteFile
 from bench.datasets._published import Published
 
 
@@ -306,8 +306,8 @@ def test_what_is_added_equals_the_file(
 
 
 def test_paired_data_from_two_files_and_from_one(world: World, keep: Callable[..., Any]):
+    from bench.contract.multiome import write_pair
     from bench.datasets.sim_multiome import SimMultiome
-    from bench.pairs import write_pair
 
     data = SimMultiome(SimMultiome.Params(n_cells=40, n_genes=30, n_peaks=60)).load()
     paths = {part: world.root / f"{part}.h5ad" for part in ("rna", "atac")}

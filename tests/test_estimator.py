@@ -12,9 +12,9 @@ from anndata import AnnData
 
 import bench
 from bench.apply.estimator import Estimator
+from bench.contract.method import ATAC, MULTIOME, RNA
 from bench.datasets.sim_multiome import SimMultiome
 from bench.errors import DataError, UsageError
-from bench.method import ATAC, MULTIOME, RNA
 
 SHORT = {
     "ae": {"max_epochs": 1, "hidden": "8", "n_latent": 2},
@@ -115,7 +115,7 @@ def test_paired_data_are_checked_part_by_part():
     np.testing.assert_array_equal(model.transform(prepared), model.method.transform(prepared))
     with pytest.raises(DataError, match="new cells are one matrix, the training cells were pair"):
         model.transform(prepared["rna"].copy())
-    from bench.pairs import together
+    from bench.contract.multiome import together
 
     swapped = together(prepared["rna"].copy(), reordered(prepared["atac"]))
     with pytest.raises(DataError, match=r"other atac features .*2 places differ"):

@@ -95,7 +95,7 @@ def test_an_installed_package_counts_as_far_as_it_is_imported(
 
 def test_modules_beside_a_plugin_count_if_it_imports_them(tmp_path: Path):
     plugin = tmp_path / "mine.py"
-    plugin.write_text("import helper\nimport bench.method\n")
+    plugin.write_text("import helper\nimport bench.contract.method\n")
     for name in ("helper.py", "other.py", "bench.py"):
         (tmp_path / name).write_text("")
     found = []

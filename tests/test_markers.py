@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from bench.cards import dataset_card
+from bench.contract.markers import among, read_markers
 from bench.datasets import _markers
 from bench.errors import BenchError
-from bench.markers import among, read_markers
 from bench.registry import datasets
 
 

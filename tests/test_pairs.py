@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from mudata import MuData
 
 from bench.checks import check_data
+from bench.contract.genome import chromosome, interval, peak_sites
+from bench.contract.multiome import FACTS, PARTS, feature_facts, together
+from bench.contract.recipe import PairedInfo, PairedRecipe, Recipe, as_recipe
 from bench.datasets._planted import Planted, Task
 from bench.datasets.sim_multiome import SimMultiome
 from bench.errors import DataError
-from bench.pairs import FACTS, PARTS, chromosome, feature_facts, interval, peak_sites, together
-from bench.recipe import PairedInfo, PairedRecipe, Recipe, as_recipe
 from bench.store import Store, Truth, load_counts
 
 SMALL = {"n_cells": 60, "rare": 0.1, "n_genes": 50, "n_peaks": 120, "n_types": 3}

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from bench import registry
+from bench.contract.parameters import Layers, Parameters, Search
 from bench.errors import UsageError
-from bench.parameters import Layers, Parameters, Search
 
 
 class Toy(Parameters):

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.apply.estimator import estimator
+from bench.contract.multiome import prepare_data, together
+from bench.contract.recipe import PairedRecipe, Recipe, accessible_peaks, log_normalized
 from bench.errors import DataError, UsageError
-from bench.pairs import prepare_data, together
 from bench.preparation import Preparation
-from bench.recipe import PairedRecipe, Recipe, accessible_peaks, log_normalized
 
 RECIPES = [
     Recipe(),
@@ -246,7 +246,7 @@ def test_paired_data_keep_the_facts_of_features(tmp_path: Path):
 
 
 def log_normalized_of(data: AnnData) -> Recipe:
-    from bench.pairs import describe_data
+    from bench.contract.multiome import describe_data
 
     info = describe_data(data, name="", modality="rna", has_batch=False)
     return replace(log_normalized(info), n_top_features=10)

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from bench.contract.recipe import ATAC, RNA, Recipe, accessible_peaks, log_normalized
 from bench.errors import DataError, UsageError
 from bench.prepare import describe, prepare
-from bench.recipe import ATAC, RNA, Recipe, accessible_peaks, log_normalized
 
 pytestmark = pytest.mark.filterwarnings("ignore:Some cells have zero counts")
 

@@ -14,9 +14,9 @@ from anndata import AnnData
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.contract.recipe import RNA, Recipe
 from bench.errors import DataError, UsageError
 from bench.prepare import blocks, describe, passes, prepare
-from bench.recipe import RNA, Recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

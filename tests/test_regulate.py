@@ -193,11 +193,11 @@ class Planted:
 
 
 def planted(*, mean: bool = False) -> Kept:
-    from bench.method import MULTIOME
+    from bench.contract.method import MULTIOME
+    from bench.contract.multiome import prepare_data
+    from bench.contract.recipe import PairedRecipe, Recipe
     from bench.methods.pca_lsi import JointPCALSI
-    from bench.pairs import prepare_data
     from bench.preparation import Preparation
-    from bench.recipe import PairedRecipe, Recipe
     from bench.testing.case import Case
 
     counts = Case(JointPCALSI, MULTIOME).counts(n_cells=30, n_features=24)
@@ -210,7 +210,7 @@ def planted(*, mean: bool = False) -> Kept:
 
 @pytest.mark.parametrize("mean", [False, True])
 def test_the_map_of_a_type_is_the_mean_of_its_cells(mean: bool, tmp_path: Path):
-    from bench.pairs import some_cells
+    from bench.contract.multiome import some_cells
 
     kept = planted(mean=mean)
     name = sorted(set(kept.types))[0]
@@ -285,7 +285,7 @@ def test_what_cannot_be_is_one_line(tmp_path: Path):
 
 
 def test_other_cells_need_the_features_of_the_fit(tmp_path: Path):
-    from bench.pairs import some_cells, write_pair
+    from bench.contract.multiome import some_cells, write_pair
 
     kept = planted()
     counts = some_cells(kept.data, slice(None))
@@ -299,7 +299,7 @@ def test_other_cells_need_the_features_of_the_fit(tmp_path: Path):
         assert list(other.data[part].var_names) == list(kept.data[part].var_names)
         one, two = (each.data[part].layers["counts"].toarray() for each in (other, kept))
         np.testing.assert_array_equal(one, two[:12])
-    from bench.pairs import together as pair
+    from bench.contract.multiome import together as pair
 
     write_pair(pair(new["rna"][:, 3:].copy(), new["atac"].copy()), tmp_path / "few.h5mu")
     with pytest.raises(
@@ -312,8 +312,8 @@ def test_a_fit_on_a_file(tmp_path: Path):
     from typer.testing import CliRunner
 
     from bench.cli.main import app
+    from bench.contract.multiome import write_pair
     from bench.datasets.sim_multiome import SimMultiome
-    from bench.pairs import write_pair
 
     data = SimMultiome(SimMultiome.Params(n_cells=60, n_genes=40, n_peaks=120)).load()
     data.uns.clear()
@@ -358,8 +358,8 @@ def test_planted_links_come_back(tmp_path: Path):
     from typer.testing import CliRunner
 
     from bench.cli.main import app
+    from bench.contract.multiome import write_pair
     from bench.datasets.sim_multiome import SimMultiome
-    from bench.pairs import write_pair
 
     data = SimMultiome(SimMultiome.Params.build(presets=("links",), owner="test")).load()
     truth = data.uns.pop("truth")["links"]

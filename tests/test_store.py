@@ -8,10 +8,10 @@ import anndata
 import numpy as np
 import pytest
 
-from bench.dataset import Card, Dataset
+from bench.contract.dataset import Card, Dataset
+from bench.contract.recipe import Recipe
 from bench.errors import DataError, UsageError
 from bench.prepare import blocks, prepare
-from bench.recipe import Recipe
 from bench.store import Store, Truth, load_counts
 
 
@@ -135,7 +135,7 @@ def test_two_processes_prepare_the_same_at_once(store: Store, toy_counts, in_mem
     key = store.prepared_key(stored, recipe)
     code = (
         "from pathlib import Path\n"
-        "from bench.recipe import Recipe\n"
+        "from bench.contract.recipe import Recipe\n"
         "from bench.store import Store\n"
         f"Store(Path({str(store.root)!r})).prepare("
         f"Path({str(stored.folder)!r}), Recipe(**{recipe.as_dict()!r}), {key!r})"

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from bench import folders
+from bench.contract.recipe import Recipe
 from bench.digests import digest
 from bench.errors import DataError
-from bench.recipe import Recipe
 from bench.store import Store
 
 # What is there, and what may go.
@@ -184,7 +184,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from bench import store
-from bench.recipe import Recipe
+from bench.contract.recipe import Recipe
 import bench.prepare
 
 carry_out = bench.prepare.carry_out

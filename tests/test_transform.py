@@ -115,8 +115,8 @@ def test_a_fit_of_an_earlier_version(files: Path, tmp_path: Path):
 
 
 def test_paired_cells(tmp_path: Path):
+    from bench.contract.multiome import some_cells, write_pair
     from bench.datasets.sim_multiome import SimMultiome
-    from bench.pairs import some_cells, write_pair
 
     data = SimMultiome(SimMultiome.Params(n_cells=60, n_genes=40, n_peaks=120)).load()
     data.uns.clear()

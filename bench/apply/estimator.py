@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from bench.contract.markers import among
+from bench.contract.method import RNA, Context, Knowledge, Method
+from bench.contract.multiome import PARTS, cells_of, describe_data, is_paired, prepare_data
+from bench.contract.proteins import proteins_of
 from bench.errors import BenchError, DataError, MethodError, UsageError
 from bench.execute.child import check_result
-from bench.markers import among
 from bench.messages import some
-from bench.method import RNA, Context, Knowledge, Method
-from bench.pairs import PARTS, cells_of, describe_data, is_paired, prepare_data
 from bench.preparation import Preparation
 from bench.progress import Curves, Listener
-from bench.stored import proteins_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from bench.apply.estimator import Estimator, on_file
 from bench.checks import check_data
+from bench.contract.markers import Markers, read_markers
+from bench.contract.multiome import cells_of, is_paired, some_cells
 from bench.digests import source_digest
 from bench.errors import UsageError
 from bench.execute.entry import pin_threads
 from bench.execute.process import THREAD_VARIABLES
 from bench.jobs import configure, device_class
-from bench.markers import Markers, read_markers
-from bench.pairs import cells_of, is_paired, some_cells
 from bench.registry import methods as method_registry
 from bench.selectors import select
 from bench.settings import Settings, default_cache
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from bench.method import Method
+    from bench.contract.method import Method
     from bench.score import Scores
 
 Say = Callable[[str], None]

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.apply.estimator import Estimator
+from bench.contract.multiome import is_paired, write_pair
 from bench.errors import DataError
-from bench.pairs import is_paired, write_pair
 
 if TYPE_CHECKING:
     import numpy as np

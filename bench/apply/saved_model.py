@@ -11,17 +11,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.recipe import as_recipe
 from bench.errors import BenchError, DataError, UsageError
 from bench.preparation import Preparation
-from bench.recipe import as_recipe
 from bench.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from bench.contract.method import Method
     from bench.jobs import Job
-    from bench.method import Method
 
 Say = Callable[[str], None]
 FOLDER = "model"

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from bench.apply.estimator import on_file
 from bench.checks import check_batch, check_data, check_labels
+from bench.contract.method import Fit
+from bench.contract.multiome import cells_of
 from bench.errors import DataError, UsageError
 from bench.execute.child import check_result
 from bench.execute.entry import pin_threads
-from bench.method import Fit
-from bench.pairs import cells_of
 from bench.settings import Settings
 
 from .output_files import annotate, write_embedding, write_result

@@ -104,9 +104,9 @@ def add_command(
 ) -> None:
     """Check a file of yours and keep it as a dataset with a name."""
     from bench.added import add
+    from bench.contract.markers import read_markers
     from bench.data import refuse_name
     from bench.datasets.files import FileDataset
-    from bench.markers import read_markers
     from bench.settings import load_settings
 
     settings = load_settings(flags(cache_dir=cache_dir, plugins=plugins), config)

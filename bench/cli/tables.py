@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.recipe import MULTIOME
+from bench.contract.recipe import MULTIOME
 from bench.registry import datasets, methods
 
 if TYPE_CHECKING:

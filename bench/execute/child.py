@@ -14,8 +14,8 @@ from bench.errors import Diverged, Pruned
 if TYPE_CHECKING:
     import numpy as np
 
+    from bench.contract.method import Fit, Method
     from bench.execute.entry import Line
-    from bench.method import Fit, Method
     from bench.metrics import RareTask
     from bench.progress import Listener
     from bench.stored import Truth
@@ -25,7 +25,7 @@ _NEWS_SECONDS = 0.1
 
 def prepare(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     """Carry out a recipe on a stored dataset."""
-    from bench.recipe import as_recipe
+    from bench.contract.recipe import as_recipe
     from bench.store import Store
 
     Store(Path(payload["cache"])).prepare(
@@ -38,10 +38,10 @@ def fit(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     """Fit a method without labels and write its artifacts into ``payload["folder"]``."""
     import numpy as np
 
+    from bench.contract.method import Context, Knowledge
+    from bench.contract.multiome import some_cells
     from bench.digests import source_digest
     from bench.errors import UsageError
-    from bench.method import Context, Knowledge
-    from bench.pairs import some_cells
     from bench.progress import Curves
     from bench.registry import resolve
     from bench.seeds import derive
@@ -185,7 +185,7 @@ def _said(job: dict[str, Any], data: Any) -> tuple[dict[str, Any], str]:
     """Return the knowledge that is not one value a cell, and which marker genes are missing."""
     import numpy as np
 
-    from bench.markers import among
+    from bench.contract.markers import among
 
     said: dict[str, Any] = {}
     missing = ""
@@ -202,7 +202,7 @@ def check_result(result: Any, n_cells: int, name: str) -> None:
     """Raise for a result that breaks the contract; not finite means diverged."""
     import numpy as np
 
-    from bench.method import Fit
+    from bench.contract.method import Fit
 
     if not isinstance(result, Fit):
         raise TypeError(f"{name}.fit returned a {type(result).__name__}; expected Fit(embedding)")
@@ -249,7 +249,7 @@ def _ask_paired(
     import numpy as np
 
     from bench import paired
-    from bench.recipe import MULTIOME
+    from bench.contract.recipe import MULTIOME
 
     facts = job["facts"]
     if facts["modality"] == MULTIOME:

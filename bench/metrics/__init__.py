@@ -13,9 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench.errors import UsageError
-
-from .base import (
+from bench.contract.metric import (
     Fact,
     Metric,
     Missing,
@@ -26,6 +24,7 @@ from .base import (
     Result,
     Translation,
 )
+from bench.errors import UsageError
 
 __all__ = [
     "Fact",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .base import Missing
+from bench.contract.metric import Missing
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .base import Metric, Missing
+from bench.contract.metric import Metric, Missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import Missing, RareTask
+from bench.contract.metric import Missing, RareTask
 
 if TYPE_CHECKING:
     import numpy as np

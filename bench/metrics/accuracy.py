@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.contract.metric import Metric
+
 from ._contingency import contingency, matched
-from .base import Metric
 
 
 def accuracy(true: Any, predicted: Any) -> float:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.contract.metric import Metric, Missing, RareTask, Result
+
 from ._contingency import contingency, f1_table
 from ._rare import held_out
-from .base import Metric, Missing, RareTask, Result
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.metric import Metric, Missing, Result
+
 from ._contingency import codes
-from .base import Metric, Missing, Result
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.contract.metric import Metric
+
 from ._contingency import contingency, f1_table, matched
-from .base import Metric
 
 
 def macro_f1(true: Any, predicted: Any) -> float:

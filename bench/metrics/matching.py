@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from bench.contract.metric import Metric, Missing, PairedTasks, Pairs, Result
+
 from ._ranking import areas, precisions
-from .base import Metric, Missing, PairedTasks, Pairs, Result
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.contract.metric import Metric, RareTask, Result
+
 from ._rare import held_out, votes
-from .base import Metric, RareTask, Result
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.contract.metric import Metric, Missing, Result
+
 from ._contingency import contingency, f1_table
-from .base import Metric, Missing, Result
 
 MAX_SHARE = 0.05
 MIN_CELLS = 2

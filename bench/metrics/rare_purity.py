@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.contract.metric import Metric, RareTask
+
 from ._rare import held_out, purity
-from .base import Metric, RareTask
 
 if TYPE_CHECKING:
     import numpy as np

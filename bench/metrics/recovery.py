@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from bench.contract.metric import Missing, PairedTasks, Result
+
 from ._ranking import PR, ROC, areas, mean, precisions, ranking_metrics
-from .base import Missing, PairedTasks, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable

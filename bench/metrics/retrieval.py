@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .base import Metric, Missing, PairedTasks, Result
+from bench.contract.metric import Metric, Missing, PairedTasks, Result
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .base import Metric, Result
+from bench.contract.metric import Metric, Result
+
 from .silhouette import silhouette
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from bench.contract.metric import Missing, PairedTasks, Result, Translation
+
 from ._ranking import PR, ROC, areas, mean, precisions, ranking_metrics
-from .base import Missing, PairedTasks, Result, Translation
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.contract.metric import Metric
+
 from ._contingency import comparable
-from .base import Metric
 
 
 def v_measure(true: Any, predicted: Any) -> float:

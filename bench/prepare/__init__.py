@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from anndata import AnnData
 
-    from bench.recipe import DatasetInfo, Recipe
+    from bench.contract.recipe import DatasetInfo, Recipe
 
 __all__ = ["carry_out", "describe", "prepare"]
 
@@ -36,7 +36,7 @@ def describe(
     """
     import numpy as np
 
-    from bench.recipe import DatasetInfo
+    from bench.contract.recipe import DatasetInfo
 
     from .blocks import row_blocks
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     import scipy.sparse as sp
 
-    from bench.recipe import Recipe
+    from bench.contract.recipe import Recipe
 
 
 class Arrays(Protocol):

@@ -11,8 +11,8 @@ from bench.messages import did_you_mean
 from bench.metrics import metrics
 
 if TYPE_CHECKING:
-    from bench.method import Method
-    from bench.recipe import DatasetInfo
+    from bench.contract.method import Method
+    from bench.contract.recipe import DatasetInfo
     from bench.search.space import Space
 
 _MEASURES = {

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from bench.contract.parameters import Parameters, Search
 from bench.errors import UsageError
 from bench.messages import did_you_mean
-from bench.parameters import Parameters, Search
 
 SWITCH = ".on"
 _GRID_MOST = 100_000

@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.method import Method
+from bench.contract.method import Method
 
 from . import declaration, fitting
 from .case import Case, Check, Excepted, Finding, NotApplicable

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.markers import among
-from bench.method import ATAC, MULTIOME, RNA, Context, DatasetInfo, Fit, Knowledge, Method
-from bench.pairs import cells_of, describe_data, prepare_data, together
+from bench.contract.markers import among
+from bench.contract.method import ATAC, MULTIOME, RNA, Context, DatasetInfo, Fit, Knowledge, Method
+from bench.contract.multiome import cells_of, describe_data, prepare_data, together
 from bench.progress import Curves
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from bench.method import Reporter
+    from bench.contract.method import Reporter
 
 _SHORT = {
     "max_epochs": 2,

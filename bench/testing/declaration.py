@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bench.contract.method import ATAC, MULTIOME, RNA, USABLE
 from bench.errors import UsageError
-from bench.method import ATAC, MULTIOME, RNA, USABLE
 from bench.search.space import Space, make_space
 
 from .case import Case, NotApplicable, checks

@@ -7,15 +7,15 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.multiome import cells_of, is_paired, parts_of, some_cells
 from bench.errors import Pruned
-from bench.pairs import cells_of, is_paired, parts_of, some_cells
 
 from .case import Case, NotApplicable, Ran, checks
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from bench.method import Method
+    from bench.contract.method import Method
 
 CHECKS, check = checks()
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from bench.contract.method import ATAC, RNA, Context, Fit, Method
+from bench.contract.recipe import DatasetInfo, Recipe, accessible_peaks, log_normalized
 from bench.errors import DataError
-from bench.method import ATAC, RNA, Context, Fit, Method
-from bench.recipe import DatasetInfo, Recipe, accessible_peaks, log_normalized
 
 from .settings import NetworkParameters
 

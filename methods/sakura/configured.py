@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.method import Context, Fit
-from bench.recipe import DatasetInfo, Recipe
+from bench.contract.method import Context, Fit
+from bench.contract.recipe import DatasetInfo, Recipe
 
 from .method import Sakura, checkpoint_of
 

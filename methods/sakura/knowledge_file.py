@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.markers import read_markers
 from bench.errors import UsageError
-from bench.markers import read_markers
 from bench.yaml_file import read_yaml
 
 from .features import read_phenotypes

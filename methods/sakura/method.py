@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from bench.contract.method import ATAC, RNA, Context, Fit, Method
+from bench.contract.recipe import DatasetInfo, Recipe
 from bench.errors import DataError, UsageError
-from bench.method import ATAC, RNA, Context, Fit, Method
-from bench.recipe import DatasetInfo, Recipe
 from bench.seeds import derive
 
 from .knowledge import Guidance, Phenotype, Signature, resolve

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench.contract.method import Reporter
 from bench.errors import DataError, UsageError
-from bench.method import Reporter
 from bench.seeds import derive
 
 from ..nn.batches import Block

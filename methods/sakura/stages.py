@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.contract.method import Reporter
 from bench.errors import UsageError
-from bench.method import Reporter
 from bench.seeds import derive
 
 from .network import SakuraNetwork

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.method import Reporter
+from bench.contract.method import Reporter
 from bench.seeds import derive
 
 from .network import MAIN, SakuraNetwork

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from bench.contract.method import MULTIOME, Context, DatasetInfo, Fit, Method
+from bench.contract.recipe import PairedInfo, PairedRecipe, Recipe
 from bench.errors import DataError
-from bench.method import MULTIOME, Context, DatasetInfo, Fit, Method
-from bench.recipe import PairedInfo, PairedRecipe, Recipe
 
 from .params import CrossParameters
 

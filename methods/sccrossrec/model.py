@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from bench.method import Context
+from bench.contract.method import Context
 from bench.seeds import derive
 
 from . import calibration, features, states, training

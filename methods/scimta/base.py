@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.method import RNA, Context, Fit, Method
+from bench.contract.recipe import DatasetInfo, Recipe, log_normalized
 from bench.errors import DataError
-from bench.method import RNA, Context, Fit, Method
-from bench.recipe import DatasetInfo, Recipe, log_normalized
 from bench.seeds import derive
 
 from .settings import GraphParameters

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from bench.method import Context
-from bench.parameters import Search
-from bench.recipe import DatasetInfo, Recipe, log_normalized
+from bench.contract.method import Context
+from bench.contract.parameters import Search
+from bench.contract.recipe import DatasetInfo, Recipe, log_normalized
 from bench.seeds import derive
 
 from .base import GraphAutoencoder

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from bench.parameters import Search
+from bench.contract.parameters import Search
 
 from .base import GraphAutoencoder
 from .settings import PUBLISHED, GraphParameters, SurfingParameters

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from anndata import AnnData
 
-    from bench.method import Context, Fit
+    from bench.contract.method import Context, Fit
 
     from .base import GraphAutoencoder
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from bench.contract.method import RNA, Context, Fit, Method
+from bench.contract.parameters import Layers, Parameters, Search
+from bench.contract.recipe import DatasetInfo, Recipe
 from bench.errors import DataError
-from bench.method import RNA, Context, Fit, Method
-from bench.parameters import Layers, Parameters, Search
-from bench.recipe import DatasetInfo, Recipe
 from bench.seeds import derive
 
 if TYPE_CHECKING:

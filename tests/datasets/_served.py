@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.dataset import RemoteFile
+from bench.contract.dataset import RemoteFile
 from bench.datasets.fetch import obtain
 from bench.errors import DataError
 

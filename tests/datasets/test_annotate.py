@@ -12,10 +12,10 @@ from anndata import AnnData
 from typer.testing import CliRunner
 
 from bench.cli.main import app
+from bench.contract.multiome import together, write_pair
 from bench.datasets._annotate import Window, annotate
 from bench.datasets._tss import read_tss
 from bench.errors import DataError, UsageError
-from bench.pairs import together, write_pair
 
 GENES = ["ABC1", "DEF2", "GHI3", "JKL4", "MNO5", "LOST6"]
 PEAKS = ["chr1:10-14", "1-20-26", "chr2_0_4"]

@@ -11,9 +11,9 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from bench.choose import choose_one
+from bench.contract.markers import Markers
 from bench.datasets._guides import chosen_lists, random_genes, shuffled_genes
 from bench.errors import DataError
-from bench.markers import Markers
 from bench.settings import load_settings
 from bench.store import Store, load_counts
 

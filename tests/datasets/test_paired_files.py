@@ -9,11 +9,11 @@ import pytest
 
 from bench.checks import check_data
 from bench.choose import choose_one
+from bench.contract.multiome import together, write_pair
 from bench.datasets.files import FileDataset
 from bench.datasets.glue_sets import PbmcMultiome
 from bench.datasets.sim_multiome import SimMultiome
 from bench.errors import DataError, UsageError
-from bench.pairs import together, write_pair
 from bench.registry import datasets
 from bench.settings import load_settings
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.contract.recipe import RNA
 from bench.datasets._published import Published
-from bench.recipe import RNA
 from bench.registry import datasets
 
 _MODULES = (

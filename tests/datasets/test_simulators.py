@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.checks import check_counts
+from bench.contract.recipe import Recipe
 from bench.datasets._simulate import SimulationParameters, type_shares, type_sizes
 from bench.datasets._simulate_features import draw_sparse
 from bench.datasets.sim_atac import SimATAC
 from bench.datasets.sim_rna import SimRNA
 from bench.errors import UsageError
 from bench.prepare import prepare
-from bench.recipe import Recipe
 
 BOTH = pytest.mark.parametrize("cls", [SimRNA, SimATAC], ids=["rna", "atac"])
 

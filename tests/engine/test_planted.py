@@ -184,7 +184,7 @@ def test_a_run_scores_held_out_cells_of_methods_with_transform(settings, file: P
 
 
 def test_the_task_keeps_what_the_data_say(toy_counts):
-    from bench.dataset import Card, Dataset
+    from bench.contract.dataset import Card, Dataset
 
     class Memory(Dataset):
         name = "memory"

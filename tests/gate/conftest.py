@@ -9,7 +9,7 @@ import pytest
 
 TOY = Path(__file__).parents[1] / "engine" / "plugins" / "toy.py"
 STEADY = """
-from bench.method import Fit, Method, RNA
+from bench.contract.method import Fit, Method, RNA
 
 
 class Steady(Method):

@@ -11,8 +11,8 @@ import scipy.stats
 import torch
 from anndata import AnnData
 
+from bench.contract.method import Context, Knowledge
 from bench.errors import Diverged
-from bench.method import Context, Knowledge
 from bench.methods.nn.batches import Block, Cells
 from bench.methods.nn.likelihoods import Bernoulli, Gaussian, NegativeBinomial, make_likelihood
 from bench.methods.nn.losses import gaussian_kl, softmax_sparsity, sparsity

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.method import Context, Knowledge
+from bench.contract.method import Context, Knowledge
+from bench.contract.multiome import describe_data, prepare_data, some_cells, together
 from bench.methods.cca import CCA, canonical, regression
 from bench.methods.detection_rate import DetectionRate
 from bench.methods.pca_lsi import JointPCALSI
-from bench.pairs import describe_data, prepare_data, some_cells, together
 from bench.progress import Curves
 
 BASELINES = (JointPCALSI, CCA, DetectionRate)

@@ -11,8 +11,8 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
+from bench.contract.method import RNA, Context, Fit, Knowledge
 from bench.errors import DataError, UsageError
-from bench.method import RNA, Context, Fit, Knowledge
 from bench.methods.sakura import Sakura, SakuraUnguided
 from bench.methods.sakura.method import normalized_proteins, part_of
 from bench.methods.sakura.params import head_of, settings_of, terms_of

@@ -9,8 +9,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
+from bench.contract.method import MULTIOME
 from bench.errors import DataError, UsageError
-from bench.method import MULTIOME
 from bench.methods.sccrossrec import ScCrossRec, features
 from bench.methods.sccrossrec.graph import Sites, candidates, sites_of
 from bench.methods.sccrossrec.links import Expression, _pass, learn

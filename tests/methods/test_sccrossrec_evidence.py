@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from bench.method import MULTIOME
+from bench.contract.method import MULTIOME
+from bench.contract.multiome import some_cells
 from bench.methods.cca import CCA
 from bench.methods.sccrossrec import ScCrossRec, calibration, evidence, states
-from bench.pairs import some_cells
 from bench.testing.case import Case
 
 

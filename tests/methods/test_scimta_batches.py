@@ -10,10 +10,10 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 
 from bench.apply.estimator import Estimator
+from bench.contract.recipe import RNA, DatasetInfo
 from bench.errors import DataError
 from bench.methods.scimta.graph import balanced_neighbors
 from bench.methods.scimta.inputs import scores
-from bench.recipe import RNA, DatasetInfo
 from bench.registry import methods
 
 NAMES = ["scmgca", "sctag", "scimta"]

@@ -12,8 +12,8 @@ from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score
 
 from bench.apply.estimator import Estimator
+from bench.contract.method import Context, Knowledge
 from bench.errors import DataError
-from bench.method import Context, Knowledge
 from bench.methods.scimta import ScIMTA
 from bench.methods.scimta.deep import deep_imputation
 from bench.methods.scimta.imputation import Imputation

@@ -11,9 +11,9 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
 from bench.apply.estimator import Estimator
+from bench.contract.method import Context, Knowledge
 from bench.datasets.sim_rna import SimRNA
 from bench.errors import DataError
-from bench.method import Context, Knowledge
 from bench.methods.scimta import full, imputation
 from bench.methods.scimta.batches import Batches, edges_within, encode_all, partition
 from bench.methods.scimta.cells import CellData

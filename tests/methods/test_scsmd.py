@@ -356,7 +356,7 @@ def test_joint_moves_as_sequential(frozen: bool):
 def context():
     from pathlib import Path
 
-    from bench.method import Context, Knowledge
+    from bench.contract.method import Context, Knowledge
     from bench.progress import Curves
 
     return Context(

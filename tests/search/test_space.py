@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field, model_validator
 
+from bench.contract.parameters import Layers, Parameters, Search
 from bench.errors import UsageError
-from bench.parameters import Layers, Parameters, Search
 from bench.registry import methods
 from bench.search.space import Space, make_space
 from bench.search.spacefile import read_space

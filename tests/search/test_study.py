@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
+from bench.contract.parameters import Parameters, Search
 from bench.errors import UsageError
-from bench.parameters import Parameters, Search
 from bench.search.objective import parse_objectives
 from bench.search.samplers import check_pruner, check_sampler
 from bench.search.space import Space, make_space
@@ -59,8 +59,8 @@ def test_the_default_comes_first_and_nothing_is_repeated(tmp_path):
 
 def test_what_a_fit_or_its_scores_may_know_makes_another_study(store, toy_counts, in_memory):
     """Trials of one study are ranked together: all of them must rest on the same inputs."""
+    from bench.contract.markers import Markers
     from bench.jobs import configure
-    from bench.markers import Markers
     from bench.registry import methods
     from bench.search.spec import Options, make_spec
     from bench.selectors import Selected

@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
-from bench.method import ATAC, RNA, Fit, Method
-from bench.parameters import Parameters
+from bench.contract.method import ATAC, RNA, Fit, Method
+from bench.contract.parameters import Parameters
 
 
 class Noop(Method):

@@ -4,10 +4,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from bench.dataset import Card, Dataset
-from bench.markers import Markers
-from bench.method import RNA, Fit, Method
-from bench.parameters import Parameters
+from bench.contract.dataset import Card, Dataset
+from bench.contract.markers import Markers
+from bench.contract.method import RNA, Fit, Method
+from bench.contract.parameters import Parameters
 
 
 class Guided(Method):

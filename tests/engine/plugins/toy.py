@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
-from bench.dataset import Card, Dataset
-from bench.parameters import Parameters
+from bench.contract.dataset import Card, Dataset
+from bench.contract.parameters import Parameters
 
 
 class Toy(Dataset):

@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bench.dataset import Card, Dataset
-from bench.method import ATAC, RNA, Fit, Method
-from bench.parameters import Parameters, Search
+from bench.contract.dataset import Card, Dataset
+from bench.contract.method import ATAC, RNA, Fit, Method
+from bench.contract.parameters import Parameters, Search
 
 
 class Tunable(Method):

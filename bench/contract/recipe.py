@@ -6,6 +6,7 @@ The steps run in the order of the fields; ``bench.prepare`` carries them out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -124,3 +125,31 @@ def as_recipe(values: dict[str, Any]) -> Recipe | PairedRecipe:
     if values.keys() == {RNA, ATAC}:
         return PairedRecipe(**{part: Recipe(**steps) for part, steps in values.items()})
     return Recipe(**values)
+
+
+def info_of(values: Mapping[str, Any]) -> DatasetInfo:
+    """Return the facts about a dataset, of paired data with their parts, from plain values."""
+    own = dict(values)
+    parts = own.pop("parts", None)
+    if parts is None:
+        return DatasetInfo(**own)
+    return PairedInfo(**own, parts={name: DatasetInfo(**part) for name, part in parts.items()})
+
+
+def paired_info(parts: Mapping[str, DatasetInfo], name: str, modality: str) -> PairedInfo:
+    """Return the facts about both parts together."""
+    ones = list(parts.values())
+    n_features = sum(one.n_features for one in ones)
+    stored = sum(one.density * one.n_features for one in ones)
+    return PairedInfo(
+        name=name,
+        modality=modality,
+        n_cells=ones[0].n_cells,
+        n_features=n_features,
+        binary=all(one.binary for one in ones),
+        integer=all(one.integer for one in ones),
+        has_batch=ones[0].has_batch,
+        mean_counts=sum(one.mean_counts for one in ones),
+        density=stored / n_features,
+        parts=dict(parts),
+    )

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from bench.markers import Markers, read_markers
-from bench.parameters import Parameters
-from bench.recipe import MULTIOME
+from .markers import Markers, read_markers
+from .parameters import Parameters
+from .recipe import MULTIOME
 
 if TYPE_CHECKING:
     from collections.abc import Callable

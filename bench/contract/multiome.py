@@ -6,13 +6,20 @@ of ``var`` does.
 
 from __future__ import annotations
 
-import re
 import warnings
-from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.genome import chromosome, peak_sites
+from bench.contract.recipe import (
+    ATAC,
+    MULTIOME,
+    RNA,
+    DatasetInfo,
+    PairedRecipe,
+    Recipe,
+    paired_info,
+)
 from bench.errors import DataError, UsageError
-from bench.recipe import ATAC, MULTIOME, RNA, DatasetInfo, PairedInfo, PairedRecipe, Recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,43 +38,6 @@ FACTS = {
 """Columns of ``var`` that reach a method. Genes: chromosome (empty: unknown), strand (``+``,
 ``-``, ``.``) and TSS (0-based, -1: unknown). Peaks: chromosome, start and end (0-based, the end
 not included), and DNA of a fixed window, in capitals."""
-_INTERVAL = re.compile(r"^(.+)[:_-](\d+)[-_](\d+)$")
-_BARE = re.compile(r"^(\d{1,2}[LR]?|[IVX]+|[XYWZM])$")
-
-
-def chromosome(name: str) -> str:
-    """Return the name of a chromosome in UCSC's spelling: ``1`` is ``chr1``, ``MT`` ``chrM``.
-
-    Names of scaffolds stay as they are.
-    """
-    bare = re.sub(r"^chr", "", name.strip(), flags=re.IGNORECASE)
-    if bare in ("MT", "M"):
-        return "chrM"
-    named = name.strip()[:3].lower() == "chr"
-    return f"chr{bare}" if named or _BARE.match(bare) else bare
-
-
-def interval(name: str) -> tuple[str, int, int] | None:
-    """Return chromosome, start and end that a peak's name says, ``None`` if it says none.
-
-    Understood are ``chr1:100-200``, ``chr1_100_200``, ``1-100-200`` and their mixtures; a
-    chromosome may itself hold ``_``, ``.`` or ``-``. An interval must not be empty.
-    """
-    match = _INTERVAL.match(name)
-    if match is None or int(match[2]) >= int(match[3]):
-        return None
-    return chromosome(match[1]), int(match[2]), int(match[3])
-
-
-def peak_sites(names: Iterable[Any]) -> tuple[pd.DataFrame, list[str]]:
-    """Return ``chrom``, ``start`` and ``end`` by peak name, and the names that say none."""
-    import pandas as pd
-
-    texts = [str(name) for name in names]
-    found = [interval(text) for text in texts]
-    bad = [text for text, one in zip(texts, found, strict=True) if one is None]
-    rows = [one or ("", -1, -1) for one in found]
-    return pd.DataFrame(rows, index=texts, columns=["chrom", "start", "end"]), bad
 
 
 def together(rna: AnnData, atac: AnnData) -> MuData:
@@ -149,34 +119,6 @@ def check_cells(rna: AnnData, atac: AnnData, where: str) -> None:
     raise DataError(
         f"{where}: the cells of rna and atac are in another order: {len(apart)} places differ, "
         f"first {first}; bring them into one order, for example atac = atac[rna.obs_names]."
-    )
-
-
-def info_of(values: Mapping[str, Any]) -> DatasetInfo:
-    """Return the facts about a dataset, of paired data with their parts, from plain values."""
-    own = dict(values)
-    parts = own.pop("parts", None)
-    if parts is None:
-        return DatasetInfo(**own)
-    return PairedInfo(**own, parts={name: DatasetInfo(**part) for name, part in parts.items()})
-
-
-def paired_info(parts: Mapping[str, DatasetInfo], name: str, modality: str) -> PairedInfo:
-    """Return the facts about both parts together."""
-    ones = list(parts.values())
-    n_features = sum(one.n_features for one in ones)
-    stored = sum(one.density * one.n_features for one in ones)
-    return PairedInfo(
-        name=name,
-        modality=modality,
-        n_cells=ones[0].n_cells,
-        n_features=n_features,
-        binary=all(one.binary for one in ones),
-        integer=all(one.integer for one in ones),
-        has_batch=ones[0].has_batch,
-        mean_counts=sum(one.mean_counts for one in ones),
-        density=stored / n_features,
-        parts=dict(parts),
     )
 
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from bench.parameters import Parameters
-from bench.recipe import ATAC, MULTIOME, RNA, DatasetInfo, PairedInfo, PairedRecipe, Recipe
+from .parameters import Parameters
+from .recipe import ATAC, MULTIOME, RNA, DatasetInfo, PairedInfo, PairedRecipe, Recipe
 
 if TYPE_CHECKING:
     import numpy as np
