@@ -68,7 +68,7 @@ def other_cells(kept: Kept, path: Path, reading: dict[str, Any], say: Say) -> Ke
     cell is filtered. ``reading`` are parameters of the file, as in the brackets behind a path.
     Raises ``DataError``.
     """
-    from bench.datasets.files import FileDataset
+    from bench.data.file_dataset import FileDataset
 
     dataset = FileDataset.from_path(
         path, FileDataset.Params.build(reading, owner=str(path)), labels_needed=False

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.choose import choose_datasets
+from bench.data.resolve import choose_datasets
 from bench.jobs import Configured, Job, Plan, configure, make_plan
 from bench.messages import duration
 from bench.paramsfile import read_params

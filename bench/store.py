@@ -80,7 +80,7 @@ class Store:
         ``source`` identifies the loader's code; ``say`` also hears if its memory will not do.
         Raises ``DataError`` with one clear line.
         """
-        from bench.checks import memory_lines
+        from bench.data.checks import memory_lines
 
         found = self._dataset(dataset, source, label, say)
         for line in memory_lines(found.info):
@@ -126,7 +126,7 @@ class Store:
 
     def _keep_dataset(self, dataset: Dataset) -> Path:
         """Load, check and write a dataset block by block; returns its folder."""
-        from bench.checks import check_data
+        from bench.data.checks import check_data
 
         adata = dataset.load()
         card = dataset.card

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.checks import check_counts
 from bench.contract.genome import chromosome, peak_sites
 from bench.contract.multiome import together, write_pair
 from bench.contract.recipe import ATAC, RNA
+from bench.data.checks import check_counts
+from bench.data.file_dataset import FileDataset
 from bench.errors import DataError, UsageError
-
-from .files import FileDataset
 
 if TYPE_CHECKING:
     import pandas as pd

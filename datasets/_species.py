@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.checks import check_counts
 from bench.contract.multiome import is_paired
 from bench.contract.recipe import RNA
+from bench.data.checks import check_counts
 from bench.errors import DataError, UsageError
 from bench.messages import did_you_mean
 
@@ -159,9 +159,8 @@ def _nothing_shared(
 
 def _load(text: str, settings: Settings, say: Say) -> tuple[AnnData, Card]:
     """Return checked counts and their card; the cells need no types."""
-    from bench.choose import choose_one
-
-    from .files import FileDataset
+    from bench.data.file_dataset import FileDataset
+    from bench.data.resolve import choose_one
 
     dataset = choose_one(text, settings, say).dataset
     if isinstance(dataset, FileDataset):

@@ -11,8 +11,8 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from bench.checks import check_counts, memory_lines
 from bench.contract.recipe import RNA, DatasetInfo
+from bench.data.checks import check_counts, memory_lines
 from bench.errors import DataError
 from bench.prepare import blocks
 

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from anndata import AnnData
 
-from bench import data
-from bench.added import add, added, remove
-from bench.choose import Chosen, choose_datasets
-from bench.datasets.files import FileDataset
+from bench.data import manage as data
+from bench.data.file_dataset import FileDataset
+from bench.data.resolve import Chosen, choose_datasets
+from bench.data.user_datasets import add, added, remove
 from bench.errors import DataError, UsageError
 from bench.selectors import Left
 from bench.settings import Settings, load_settings

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench.cards import dataset_card, prose
-from bench.choose import choose_one
 from bench.cli.tables import show
+from bench.data.card import dataset_card, prose
+from bench.data.resolve import choose_one
 from bench.errors import UsageError
 from bench.registry import datasets
 from bench.settings import load_settings
@@ -229,7 +229,7 @@ def test_the_command_prints_the_same_as_json_and_as_text(toy_file: Path):
 def test_a_card_imports_nothing_heavy(name: str):
     keep("sim_rna")
     code = (
-        "import sys\nfrom bench.cards import dataset_card\n"
+        "import sys\nfrom bench.data.card import dataset_card\n"
         f"card = dataset_card({name!r})\nassert card['state']\n"
         "heavy = {'numpy', 'scipy', 'pandas', 'anndata', 'h5py', 'pooch', 'requests', 'sklearn'}\n"
         "print(sorted(heavy & set(sys.modules)))"

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench.cards import dataset_card
 from bench.contract.markers import among, read_markers
-from bench.datasets import _markers
+from bench.data import known_markers as _markers
+from bench.data.card import dataset_card
 from bench.errors import BenchError
 from bench.registry import datasets
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mudata import MuData
 
-from bench.checks import check_data
 from bench.contract.genome import chromosome, interval, peak_sites
 from bench.contract.multiome import FACTS, PARTS, feature_facts, together
 from bench.contract.recipe import PairedInfo, PairedRecipe, Recipe, as_recipe
-from bench.datasets._planted import Planted, Task
+from bench.data.checks import check_data
+from bench.data.rare_population import Planted, Task
 from bench.datasets.sim_multiome import SimMultiome
 from bench.errors import DataError
 from bench.store import Store, Truth, load_counts

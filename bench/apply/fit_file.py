@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.apply.estimator import Estimator, on_file
-from bench.checks import check_data
 from bench.contract.markers import Markers, read_markers
 from bench.contract.multiome import cells_of, is_paired, some_cells
+from bench.data.checks import check_data
 from bench.digests import source_digest
 from bench.errors import UsageError
 from bench.execute.entry import pin_threads
@@ -90,7 +90,7 @@ def fit_file(
 
     Raises ``UsageError`` and ``DataError``.
     """
-    from bench.datasets.files import FileDataset
+    from bench.data.file_dataset import FileDataset
 
     for name in THREAD_VARIABLES:
         os.environ.setdefault(name, str(settings.threads))  # for what is not loaded yet

@@ -115,7 +115,7 @@ class FitModel(Model):
         import anndata
         import mudata
 
-        from bench.datasets.files import DEFAULT_LABEL_KEY
+        from bench.data.file_dataset import DEFAULT_LABEL_KEY
 
         path = self.folder / "result.h5mu"
         with warnings.catch_warnings():

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.apply.estimator import on_file
-from bench.checks import check_batch, check_data, check_labels
 from bench.contract.method import Fit
 from bench.contract.multiome import cells_of
+from bench.data.checks import check_batch, check_data, check_labels
 from bench.errors import DataError, UsageError
 from bench.execute.child import check_result
 from bench.execute.entry import pin_threads
@@ -64,7 +64,7 @@ def transform_file(
     """
     import numpy as np
 
-    from bench.datasets.files import FileDataset
+    from bench.data.file_dataset import FileDataset
     from bench.score import score
     from bench.seeds import derive
 

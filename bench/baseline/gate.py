@@ -250,7 +250,7 @@ def _run(
 
 def _dataset_selectors(text: str, settings: Settings) -> dict[str, str]:
     """Return how to select each dataset again, by its display name."""
-    from bench.choose import choose_datasets
+    from bench.data.resolve import choose_datasets
     from bench.store import Store
 
     found, _ = choose_datasets(text, settings, Store(settings.cache_dir), lambda line: None)
@@ -259,7 +259,7 @@ def _dataset_selectors(text: str, settings: Settings) -> dict[str, str]:
 
 def _gone(baseline: Baseline, settings: Settings, console: Console) -> dict[str, str]:
     """Return the methods and datasets that cannot be used here, with the reason."""
-    from bench.choose import choose_datasets
+    from bench.data.resolve import choose_datasets
     from bench.jobs import configure
     from bench.plan import method_tags
     from bench.registry import methods as registry

@@ -47,7 +47,7 @@ def fetch_command(
     as_json: AsJson = False,
 ) -> None:
     """Fetch the original files and check them; exit 2 if one is missing."""
-    from bench.data import fetch
+    from bench.data.manage import fetch
     from bench.settings import load_settings
 
     settings = load_settings(
@@ -70,7 +70,7 @@ def verify_command(
     as_json: AsJson = False,
 ) -> None:
     """Compare the files that are here with their checksums; exit 1 if one is damaged."""
-    from bench.data import verify
+    from bench.data.manage import verify
     from bench.settings import load_settings
 
     settings = load_settings(flags(cache_dir=cache_dir, plugins=plugins), config)
@@ -103,10 +103,10 @@ def add_command(
     config: Config = None,
 ) -> None:
     """Check a file of yours and keep it as a dataset with a name."""
-    from bench.added import add
     from bench.contract.markers import read_markers
-    from bench.data import refuse_name
-    from bench.datasets.files import FileDataset
+    from bench.data.file_dataset import FileDataset
+    from bench.data.manage import refuse_name
+    from bench.data.user_datasets import add
     from bench.settings import load_settings
 
     settings = load_settings(flags(cache_dir=cache_dir, plugins=plugins), config)
@@ -201,7 +201,7 @@ def remove_command(
     config: Config = None,
 ) -> None:
     """Remove a dataset that was added; results stay."""
-    from bench.added import remove
+    from bench.data.user_datasets import remove
     from bench.settings import load_settings
 
     one = remove(name, load_settings(flags(cache_dir=cache_dir), config).cache_dir)
@@ -217,7 +217,7 @@ def where_command(
     as_json: AsJson = False,
 ) -> None:
     """Show where the files of datasets are, and what a name stands for."""
-    from bench.data import where
+    from bench.data.manage import where
     from bench.settings import load_settings
 
     settings = load_settings(flags(cache_dir=cache_dir, plugins=plugins), config)
@@ -239,7 +239,7 @@ def clean_command(
     as_json: AsJson = False,
 ) -> None:
     """Bound the cache: the least recently used copies go first."""
-    from bench.data import clean
+    from bench.data.manage import clean
     from bench.settings import load_settings
 
     settings = load_settings(flags(cache_dir=cache_dir), config)

@@ -29,7 +29,7 @@ def datasets_command(
     as_json: AsJson = False,
 ) -> None:
     """List the datasets, or show one: what it is, its labels, its citation."""
-    from bench.cards import dataset_card
+    from bench.data.card import dataset_card
 
     from .tables import dataset_table
 

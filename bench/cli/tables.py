@@ -42,7 +42,7 @@ def method_table(plugins: tuple[str, ...] = ()) -> list[Row]:
 
 def method_card(name: str, plugins: tuple[str, ...] = ()) -> Row:
     """Return all facts about one method."""
-    from bench.cards import preset_rows, prose
+    from bench.data.card import preset_rows, prose
 
     entry = methods(plugins).entry(name)
     cls = methods(plugins).get(name)
@@ -65,8 +65,8 @@ def method_card(name: str, plugins: tuple[str, ...] = ()) -> Row:
 
 def dataset_table(plugins: tuple[str, ...] = ()) -> list[Row]:
     """Return one row a dataset, with where its data are."""
-    from bench.added import added
-    from bench.data import place
+    from bench.data.manage import place
+    from bench.data.user_datasets import added
     from bench.messages import human
     from bench.settings import load_settings
 

@@ -123,7 +123,7 @@ class Dataset(ABC):
 
     def markers(self) -> Markers | None:
         """Return the marker lists: of ``markers_file``, of the card, else of the literature."""
-        from bench.datasets._markers import listed
+        from bench.data.known_markers import listed
 
         if self.markers_file is not None:
             return read_markers(self.markers_file)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.checks import BARCODE, COMMON_GENES, GENE_ID, PEAK
+from bench.data.checks import BARCODE, COMMON_GENES, GENE_ID, PEAK
 
 if TYPE_CHECKING:
     import scipy.sparse as sp

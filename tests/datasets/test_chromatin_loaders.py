@@ -11,8 +11,8 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData, read_h5ad
 
-from bench.checks import check_counts
 from bench.contract.genome import peak_names
+from bench.data.checks import check_counts
 from bench.datasets import scale_sets
 from bench.datasets.buenrostro2018 import Buenrostro2018
 from bench.errors import DataError

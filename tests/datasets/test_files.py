@@ -13,8 +13,8 @@ import scipy.io
 import scipy.sparse as sp
 from anndata import AnnData
 
-from bench.checks import check_counts
-from bench.datasets.files import FileDataset, find_local, looks_like_data, modality_of
+from bench.data.checks import check_counts
+from bench.data.file_dataset import FileDataset, find_local, looks_like_data, modality_of
 from bench.errors import DataError, UsageError
 from bench.store import Store
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from anndata import AnnData, read_h5ad
 
-from bench.datasets.files import FileDataset
+from bench.data.file_dataset import FileDataset
 from bench.datasets.formats import read
 
 

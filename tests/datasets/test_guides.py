@@ -10,9 +10,9 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from bench.choose import choose_one
 from bench.contract.markers import Markers
-from bench.datasets._guides import chosen_lists, random_genes, shuffled_genes
+from bench.data.marker_guides import chosen_lists, random_genes, shuffled_genes
+from bench.data.resolve import choose_one
 from bench.errors import DataError
 from bench.settings import load_settings
 from bench.store import Store, load_counts

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.checks import check_data
-from bench.choose import choose_one
 from bench.contract.multiome import together, write_pair
-from bench.datasets.files import FileDataset
+from bench.data.checks import check_data
+from bench.data.file_dataset import FileDataset
+from bench.data.resolve import choose_one
 from bench.datasets.glue_sets import PbmcMultiome
 from bench.datasets.sim_multiome import SimMultiome
 from bench.errors import DataError, UsageError

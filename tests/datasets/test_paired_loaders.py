@@ -14,7 +14,7 @@ import scipy.io
 import scipy.sparse as sp
 from anndata import AnnData
 
-from bench.checks import check_counts
+from bench.data.checks import check_counts
 from bench.datasets.citeseq_cbmc import CiteseqCbmc
 from bench.datasets.glue_sets import PbmcMultiome, SnareSeq
 from bench.datasets.issaac import Issaac

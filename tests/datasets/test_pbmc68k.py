@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from bench.checks import check_counts
+from bench.data.checks import check_counts
 from bench.datasets.pbmc68k import Pbmc68k
 from bench.errors import DataError
 

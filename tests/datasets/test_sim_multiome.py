@@ -6,7 +6,7 @@ import anndata
 import numpy as np
 import pytest
 
-from bench.checks import check_counts
+from bench.data.checks import check_counts
 from bench.datasets.sim_multiome import SimMultiome
 from bench.errors import UsageError
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.choose import choose_one
-from bench.datasets._planted import Planted, Task, training_cells
+from bench.data.rare_population import Planted, Task, training_cells
+from bench.data.resolve import choose_one
 from bench.errors import DataError, UsageError
 from bench.settings import load_settings
 from bench.store import Store, Truth, load_counts

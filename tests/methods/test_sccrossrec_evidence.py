@@ -99,7 +99,7 @@ def test_planted_links_and_pairs_of_unseen_cells_come_back():
     """On ``sim_multiome[preset=links]``; the network, of no use there, is not trained."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
-    from bench.datasets._planted import training_cells
+    from bench.data.rare_population import training_cells
     from bench.datasets.sim_multiome import SimMultiome
 
     data = SimMultiome(SimMultiome.Params.build(presets=("links",), owner="test")).load()

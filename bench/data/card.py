@@ -13,8 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.added import added
-from bench.choose import Chosen, choose_one, size_text
+from bench.data.resolve import Chosen, choose_one, size_text
+from bench.data.user_datasets import added
 from bench.registry import datasets
 from bench.selectors import parse_one
 from bench.settings import Settings, load_settings
@@ -124,7 +124,7 @@ def _facts_of(dataset: Dataset, stored: StoredDataset | None, notes: list[str]) 
     path = Path(dataset.where)
     if path.suffix != ".h5ad" or not path.is_file():
         return facts
-    from bench.datasets._peek import peek
+    from .peek import peek
 
     notes.append(f"not in the cache yet: labels and depth were read from {path}")
     file: Any = getattr(dataset, "file", dataset)

@@ -95,7 +95,7 @@ def add(
     ``licence``, ``organism``, ``labels_from``; ``markers`` its marker lists. Raises
     ``DataError`` if the data do not pass the checks or cannot be written.
     """
-    from bench.checks import check_data
+    from .checks import check_data
 
     data = source.load()
     adata, said = cells_of(data), source.card

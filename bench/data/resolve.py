@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.added import Added, added
 from bench.contract.dataset import Card, Dataset, Held
 from bench.contract.recipe import MULTIOME
+from bench.data.user_datasets import Added, added
 from bench.digests import source_digest
 from bench.errors import UsageError
 from bench.registry import datasets as dataset_registry
@@ -102,7 +102,7 @@ def _selected(text: str, settings: Settings) -> list[Selected]:
 
 def _is_file(name: str, settings: Settings) -> bool:
     """Return whether a name stands for a path, not for a registered or added dataset."""
-    from bench.datasets.files import find_local, looks_like_data
+    from .file_dataset import find_local, looks_like_data
 
     if name in dataset_registry(settings.plugins).entries:
         return False
@@ -113,7 +113,7 @@ def _is_file(name: str, settings: Settings) -> bool:
 
 def _chosen(one: Selected, settings: Settings, say: Say) -> Chosen:
     """Return what a selector stands for; any dataset takes a rare-population task and markers."""
-    from bench.datasets._planted import Planted, Task, split_task
+    from .rare_population import Planted, Task, split_task
 
     rest, task = split_task(one.values, one.name)
     own = {key: value for key, value in one.values.items() if key not in rest}
@@ -125,7 +125,7 @@ def _chosen(one: Selected, settings: Settings, say: Say) -> Chosen:
     dataset, source = found.dataset, found.source
     if task is not None or dataset.paired:
         dataset = Planted(dataset, task or Task())
-        source += source_digest("bench.datasets._planted")
+        source += source_digest("bench.data.rare_population")
     if markers or settings.markers:
         dataset.markers_file = Path(markers) if markers else settings.markers
         dataset.markers()  # a file that cannot be used is said before anything is loaded
@@ -140,7 +140,7 @@ def _with(text: str, values: dict[str, str]) -> str:
 
 
 def _plain(one: Selected, settings: Settings, say: Say) -> Chosen:
-    from bench.datasets.files import find_local
+    from .file_dataset import find_local
 
     if not _is_file(one.name, settings):
         return named(one, settings, say)
@@ -149,7 +149,7 @@ def _plain(one: Selected, settings: Settings, say: Say) -> Chosen:
 
 def named(one: Selected, settings: Settings, say: Say) -> Chosen:
     """Return what a registered or added name stands for; raises ``UsageError``."""
-    from bench.datasets.files import find_local
+    from .file_dataset import find_local
 
     registry = dataset_registry(settings.plugins)
     own = added(settings.cache_dir).get(one.name)
@@ -179,7 +179,7 @@ def standing(name: str, held: list[Held], is_added: bool) -> str:
     ``ready`` (needs no file), ``local`` (original files of the user), ``stand-in``
     (``<name>.h5ad`` of the user), ``added``, ``downloaded`` or ``to fetch``, the first that holds.
     """
-    from bench.datasets.files import find_local
+    from .file_dataset import find_local
 
     kinds = {one.kind for one in held}
     if kinds <= {"local", "mirror"}:
@@ -212,7 +212,7 @@ def size_text(held: list[Held]) -> str:
 
 def _stand_in(path: Path, one: Selected, card: Card, source: str, settings: Settings) -> Chosen:
     """Return a file under the name of a registered dataset, whose card is known."""
-    from bench.datasets._named import NamedFile
+    from .named_file import NamedFile
 
     file = _file(path, one, settings)
     return replace(
@@ -222,7 +222,7 @@ def _stand_in(path: Path, one: Selected, card: Card, source: str, settings: Sett
 
 def _added(own: Added, one: Selected, settings: Settings) -> Chosen:
     """Return a file that was added under a name."""
-    from bench.datasets._named import NamedFile
+    from .named_file import NamedFile
 
     card = own.card
     known = {"label_key": card.label_key, "batch_key": card.batch_key}
@@ -239,13 +239,13 @@ def _file(
 
     The display name shows what tells apart two views of one file, not how the file is laid out.
     """
-    from bench.datasets.files import FileDataset
+    from .file_dataset import FileDataset
 
     keys = {"label_key": settings.label_key, "batch_key": settings.batch_key}
     given = {**(known or {}), **{key: v for key, v in keys.items() if v}, **one.values}
     file = FileDataset.from_path(path, FileDataset.Params.build(given, owner=one.name))
     shown = {key: v for key, v in one.values.items() if key not in ("labels", "transpose", "atac")}
-    source = source_digest("bench.datasets.files")
+    source = source_digest("bench.data.file_dataset")
     return Chosen(file, source, label(file.name, shown), label(one.name, one.values))
 
 

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.added import added, check_name
-from bench.choose import dataset_names, dataset_tags, named, standing
 from bench.contract.dataset import Dataset, Held
 from bench.errors import DataError
 from bench.registry import datasets as dataset_registry
 from bench.selectors import Selected, select
 from bench.settings import Settings
+
+from .resolve import dataset_names, dataset_tags, named, standing
+from .user_datasets import added, check_name
 
 if TYPE_CHECKING:
     from bench.usage import Usage
@@ -87,14 +88,15 @@ def verify(text: str | None, settings: Settings) -> list[Row]:
 def where(name: str | None, settings: Settings) -> list[Row]:
     """Return where the data of all datasets are, or each file of one dataset.
 
-    One row a dataset has ``state`` (see :func:`bench.choose.standing`), ``bytes`` and ``path``;
+    One row a dataset has ``state`` (see :func:`bench.data.resolve.standing`), ``bytes`` and ``path``;
     rows of one dataset are its files, what stands in for them, and the copies in the cache.
     """
     if name is None:
         rows = [{"dataset": one} | place(one, settings) for one in dataset_names(settings)]
         return sorted(rows, key=lambda row: str(row["dataset"]))
-    from bench.datasets.files import find_local
     from bench.store import Store
+
+    from .file_dataset import find_local
 
     (one,) = _select(name, settings)
     target = named(one, settings, lambda line: None).dataset
@@ -114,7 +116,7 @@ def where(name: str | None, settings: Settings) -> list[Row]:
 
 def place(name: str, settings: Settings) -> Row:
     """Return ``state``, ``bytes`` and ``path`` of a dataset; cheap, no file is opened."""
-    from bench.datasets.files import find_local
+    from .file_dataset import find_local
 
     own = added(settings.cache_dir).get(name)
     registry = dataset_registry(settings.plugins)
@@ -138,8 +140,8 @@ def place(name: str, settings: Settings) -> Row:
 
 
 def refuse_name(name: str, settings: Settings, *, replace: bool) -> None:
-    """Refuse a name for :func:`bench.added.add` that is in use; raises ``UsageError``."""
-    from bench.datasets.files import find_local
+    """Refuse a name for :func:`bench.data.user_datasets.add` that is in use; raises ``UsageError``."""
+    from .file_dataset import find_local
 
     own, local = added(settings.cache_dir).get(name), find_local(name)
     taken = f"added from {own.origin}" if own else f"the file {local}" if local else ""

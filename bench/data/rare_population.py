@@ -21,7 +21,7 @@ from bench.errors import DataError, UsageError
 from bench.messages import did_you_mean
 from bench.seeds import derive
 
-from ._guides import chosen_lists, plain, random_genes, shuffled_genes
+from .marker_guides import chosen_lists, plain, random_genes, shuffled_genes
 
 if TYPE_CHECKING:
     import numpy as np

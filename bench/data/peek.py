@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .files import DEFAULT_LABEL_KEY, modality_of
+from bench.data.file_dataset import DEFAULT_LABEL_KEY, modality_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
