@@ -14,6 +14,7 @@ from typing import Any
 
 from bench.contract.method import MULTIOME, USABLE, Method
 from bench.contract.recipe import PairedRecipe, Recipe
+from bench.data.cache.data_cache import Store, StoredDataset
 from bench.digests import digest, preparation_digest, source_digest
 from bench.errors import UsageError
 from bench.metrics import metrics, metrics_version
@@ -23,7 +24,6 @@ from bench.registry import Entry, Registry
 from bench.selectors import Left, Selected, label
 from bench.settings import Settings
 from bench.split import VERSION as SPLIT_VERSION
-from bench.store import Store, StoredDataset
 
 _DRIVER = Path("/dev/nvidiactl")
 _OTHER_DRIVERS = tuple(map(Path, ("/dev/dxg", "/dev/nvhost-ctrl-gpu", "/dev/kfd")))

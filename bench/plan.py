@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.data.cache.data_cache import Store, StoredDataset
 from bench.data.resolve import choose_datasets
 from bench.jobs import Configured, Job, Plan, configure, make_plan
 from bench.messages import duration
@@ -14,7 +15,6 @@ from bench.paramsfile import read_params
 from bench.registry import methods as method_registry
 from bench.selectors import Left, select
 from bench.settings import Settings
-from bench.store import Store, StoredDataset
 
 if TYPE_CHECKING:
     from bench.tracking import Tracker

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from bench.data.cache.data_cache import Store
 from bench.display import Display
 from bench.jobs import FAILURES, Job, Plan, write_plan
 from bench.metrics import plugin_metrics, stamp
@@ -25,7 +26,6 @@ from bench.plan import Say, build_plan, expected, left_lines
 from bench.rescore import add_to_run
 from bench.settings import Settings, load_settings
 from bench.spool import Refused, Result, Spool
-from bench.store import Store
 
 if TYPE_CHECKING:
     from threading import Event

@@ -29,7 +29,7 @@ import numpy as np
 from _figures import show
 
 from bench.contract.recipe import Recipe
-from bench.folders import load_array, writing
+from bench.data.cache.array_folder import load_array, writing
 from bench.prepare import carry_out
 from bench.prepare.blocks import Csr
 from bench.prepare.passes import Filtered, variable_features

@@ -62,6 +62,6 @@ def in_memory():
 @pytest.fixture
 def store(tmp_path: Path):
     """A store of data in an empty folder."""
-    from bench.store import Store
+    from bench.data.cache.data_cache import Store
 
     return Store(tmp_path / "cache")

@@ -17,13 +17,13 @@ import pytest
 from anndata import AnnData
 
 from bench.data import manage as data
+from bench.data.cache.data_cache import Store
 from bench.data.file_dataset import FileDataset
 from bench.data.resolve import Chosen, choose_datasets
 from bench.data.user_datasets import add, added, remove
 from bench.errors import DataError, UsageError
 from bench.selectors import Left
 from bench.settings import Settings, load_settings
-from bench.store import Store
 
 PLUGIN = """
 from bench.contract.dataset import Card, RemoteFile

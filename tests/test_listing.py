@@ -10,12 +10,12 @@ import pytest
 from rich.console import Console
 
 from bench.cli.tables import show
+from bench.data.cache.data_cache import Store
 from bench.data.card import dataset_card, prose
 from bench.data.resolve import choose_one
 from bench.errors import UsageError
 from bench.registry import datasets
 from bench.settings import load_settings
-from bench.store import Store
 
 
 @pytest.fixture(autouse=True)

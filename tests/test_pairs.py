@@ -13,11 +13,11 @@ from mudata import MuData
 from bench.contract.genome import chromosome, interval, peak_sites
 from bench.contract.multiome import FACTS, PARTS, feature_facts, together
 from bench.contract.recipe import PairedInfo, PairedRecipe, Recipe, as_recipe
+from bench.data.cache.data_cache import Store, Truth, load_counts
 from bench.data.checks import check_data
 from bench.data.rare_population import Planted, Task
 from bench.datasets.sim_multiome import SimMultiome
 from bench.errors import DataError
-from bench.store import Store, Truth, load_counts
 
 SMALL = {"n_cells": 60, "rare": 0.1, "n_genes": 50, "n_peaks": 120, "n_types": 3}
 RECIPE = PairedRecipe(

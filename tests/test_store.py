@@ -10,9 +10,9 @@ import pytest
 
 from bench.contract.dataset import Card, Dataset
 from bench.contract.recipe import Recipe
+from bench.data.cache.data_cache import Store, Truth, load_counts
 from bench.errors import DataError, UsageError
 from bench.prepare import blocks, prepare
-from bench.store import Store, Truth, load_counts
 
 
 def test_counts_and_labels_come_back_and_loading_happens_once(store: Store, toy_counts, in_memory):
@@ -136,7 +136,7 @@ def test_two_processes_prepare_the_same_at_once(store: Store, toy_counts, in_mem
     code = (
         "from pathlib import Path\n"
         "from bench.contract.recipe import Recipe\n"
-        "from bench.store import Store\n"
+        "from bench.data.cache.data_cache import Store\n"
         f"Store(Path({str(store.root)!r})).prepare("
         f"Path({str(stored.folder)!r}), Recipe(**{recipe.as_dict()!r}), {key!r})"
     )

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import folders
 from bench.contract.recipe import Recipe
+from bench.data.cache import array_folder as folders
+from bench.data.cache.data_cache import Store
 from bench.digests import digest
 from bench.errors import DataError
-from bench.store import Store
 
 # What is there, and what may go.
 
@@ -71,7 +71,7 @@ def test_clean_removes_the_least_recently_used_until_it_fits(tmp_path: Path, fil
 HOLD = """
 import sys, time
 from pathlib import Path
-from bench.store import Store
+from bench.data.cache.data_cache import Store
 store = Store(Path(sys.argv[1]))
 print(store.prepared_ready(sys.argv[2]), flush=True)
 time.sleep(60)

@@ -160,7 +160,7 @@ class JobModel(Model):
     @property
     def preparation(self) -> Preparation:
         """Learned anew from the dataset in the cache."""
-        from bench.stored import load_counts
+        from bench.data.cache.cached_dataset import load_counts
 
         with self._dataset_needed():
             counts = load_counts(self._place)
@@ -168,7 +168,7 @@ class JobModel(Model):
 
     def cells(self, label_key: str | None) -> tuple[Any, np.ndarray | None]:
         """Open the prepared data in the cache; types are those of the dataset."""
-        from bench.stored import Truth
+        from bench.data.cache.cached_dataset import Truth
 
         with self._dataset_needed():
             data, cells = self._prepared
@@ -195,9 +195,9 @@ class JobModel(Model):
     @cached_property
     def _prepared(self) -> tuple[Any, np.ndarray]:
         """The prepared data and the numbers of their cells; made again if they are gone."""
-        from bench.folders import read_info
-        from bench.store import Store
-        from bench.stored import StoredDataset
+        from bench.data.cache.array_folder import read_info
+        from bench.data.cache.cached_dataset import StoredDataset
+        from bench.data.cache.data_cache import Store
 
         job, store, key = self.job, Store(self._settings.cache_dir), self.job.prepared_key
         if not store.prepared_ready(key):

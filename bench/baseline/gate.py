@@ -250,8 +250,8 @@ def _run(
 
 def _dataset_selectors(text: str, settings: Settings) -> dict[str, str]:
     """Return how to select each dataset again, by its display name."""
+    from bench.data.cache.data_cache import Store
     from bench.data.resolve import choose_datasets
-    from bench.store import Store
 
     found, _ = choose_datasets(text, settings, Store(settings.cache_dir), lambda line: None)
     return {one.label: one.selector for one in found}
@@ -259,12 +259,12 @@ def _dataset_selectors(text: str, settings: Settings) -> dict[str, str]:
 
 def _gone(baseline: Baseline, settings: Settings, console: Console) -> dict[str, str]:
     """Return the methods and datasets that cannot be used here, with the reason."""
+    from bench.data.cache.data_cache import Store
     from bench.data.resolve import choose_datasets
     from bench.jobs import configure
     from bench.plan import method_tags
     from bench.registry import methods as registry
     from bench.selectors import select
-    from bench.store import Store
 
     store, known = Store(settings.cache_dir), registry(settings.plugins)
     gone: dict[str, str] = {}

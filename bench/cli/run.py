@@ -141,9 +141,9 @@ def plan_command(
     as_json: AsJson = False,
 ) -> None:
     """Show what a run would do, what is done already, and the expected time."""
+    from bench.data.cache.data_cache import Store
     from bench.plan import build_plan, preview
     from bench.settings import load_settings
-    from bench.store import Store
 
     console = make_console(stderr=as_json)
     settings = load_settings(

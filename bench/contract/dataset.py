@@ -1,7 +1,7 @@
 """What a dataset is: typed metadata that costs nothing to read, and a loader.
 
 One file in ``datasets/`` with a concrete subclass registers it. ``load`` returns cells × features
-with counts in ``X`` and labels in ``obs[card.label_key]``; ``bench.store`` checks and keeps it.
+with counts in ``X`` and labels in ``obs[card.label_key]``; ``bench.data.cache.data_cache`` checks and keeps it.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from bench.data.user_datasets import added
 from bench.registry import datasets
 from bench.selectors import parse_one
 from bench.settings import Settings, load_settings
-from bench.store import Store, StoredDataset
+
+from .cache.data_cache import Store, StoredDataset
 
 if TYPE_CHECKING:
     from bench.contract.dataset import Dataset, Held

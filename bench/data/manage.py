@@ -17,7 +17,7 @@ from .resolve import dataset_names, dataset_tags, named, standing
 from .user_datasets import added, check_name
 
 if TYPE_CHECKING:
-    from bench.usage import Usage
+    from .cache.cleanup import Usage
 
 Say = Callable[[str], None]
 Row = dict[str, Any]
@@ -60,7 +60,8 @@ def verify(text: str | None, settings: Settings) -> list[Row]:
     and copies in the cache count too.
     """
     from bench.datasets.fetch import file_digest, noted, problem
-    from bench.store import Store
+
+    from .cache.data_cache import Store
 
     rows = []
     names = {one.name for one in _select(text or "all", settings)}
@@ -94,8 +95,7 @@ def where(name: str | None, settings: Settings) -> list[Row]:
     if name is None:
         rows = [{"dataset": one} | place(one, settings) for one in dataset_names(settings)]
         return sorted(rows, key=lambda row: str(row["dataset"]))
-    from bench.store import Store
-
+    from .cache.data_cache import Store
     from .file_dataset import find_local
 
     (one,) = _select(name, settings)
@@ -162,7 +162,7 @@ def clean(
     ``everything`` removes all copies, ``downloads`` what was fetched and unpacked too. Datasets
     added by ``bench data add`` and what a running process needs stay.
     """
-    from bench.store import Store
+    from .cache.data_cache import Store
 
     gone = Store(settings.cache_dir).clean(max_bytes, everything=everything)
     rows = [_copy_row(one, "removed") for one in gone]

@@ -19,7 +19,8 @@ from bench.settings import Settings
 
 if TYPE_CHECKING:
     from bench.selectors import Left
-    from bench.store import Store
+
+    from .cache.data_cache import Store
 
 Say = Callable[[str], None]
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from bench.contract.method import Fit, Method
+    from bench.data.cache.cached_dataset import Truth
     from bench.execute.entry import Line
     from bench.metrics import RareTask
     from bench.progress import Listener
-    from bench.stored import Truth
 
 _NEWS_SECONDS = 0.1
 
@@ -26,7 +26,7 @@ _NEWS_SECONDS = 0.1
 def prepare(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     """Carry out a recipe on a stored dataset."""
     from bench.contract.recipe import as_recipe
-    from bench.store import Store
+    from bench.data.cache.data_cache import Store
 
     Store(Path(payload["cache"])).prepare(
         Path(payload["dataset_folder"]), as_recipe(payload["recipe"]), payload["prepared_key"]
@@ -40,12 +40,12 @@ def fit(payload: dict[str, Any], line: Line) -> dict[str, Any]:
 
     from bench.contract.method import Context, Knowledge
     from bench.contract.multiome import some_cells
+    from bench.data.cache.data_cache import Store
     from bench.digests import source_digest
     from bench.errors import UsageError
     from bench.progress import Curves
     from bench.registry import resolve
     from bench.seeds import derive
-    from bench.store import Store
 
     job, folder = payload["job"], Path(payload["folder"])
     cls = resolve(job["origin"], job["method_name"])
@@ -109,12 +109,12 @@ def score(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     import numpy as np
     import pandas as pd
 
+    from bench.data.cache.data_cache import Truth
     from bench.metrics import metrics, stamp
     from bench.paired import answers
     from bench.score import score as compute
     from bench.seeds import derive
     from bench.split import view
-    from bench.store import Truth
 
     job, folder = payload["job"], Path(payload["folder"])
     chosen = metrics(tuple(payload.get("plugins", ())))
@@ -289,7 +289,7 @@ def _write_features(data: Any, dataset_folder: Path, folder: Path) -> None:
     """Write ``features.parquet``: every feature of the dataset, and whether the method saw it."""
     import pandas as pd
 
-    from bench.folders import reader
+    from bench.data.cache.array_folder import reader
 
     every = pd.Index(reader(dataset_folder)("features").tolist(), name="feature")
     pd.DataFrame({"kept": every.isin(data.var_names)}, index=every).to_parquet(

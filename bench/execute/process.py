@@ -25,7 +25,7 @@ PRELOAD = (
     "bench.execute.apart", "numpy", "scipy.sparse", "pandas", "anndata", "pyarrow.parquet",
     "torch", "sklearn.cluster", "sklearn.decomposition", "sklearn.metrics", "sklearn.neighbors",
     "igraph", "scanpy", "umap", "bench.execute.child", "bench.score", "bench.prepare",
-    "bench.store",
+    "bench.data.cache.data_cache",
 )  # fmt: skip
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Arrays(Protocol):
-    """Where results go: in memory, or a folder on the disk (``bench.folders.FolderWriter``)."""
+    """Where results go: in memory, or a folder on the disk (``bench.data.cache.array_folder.FolderWriter``)."""
 
     def append(self, name: str, part: np.ndarray) -> None:
         """Add rows to an array that grows along its first axis."""

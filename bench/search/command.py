@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from bench.data.cache.data_cache import Store, StoredDataset, Truth
 from bench.errors import UsageError
 from bench.jobs import Configured, Job, Plan, make_job, unsuited, with_seed
 from bench.plan import choose_methods, ready_datasets
@@ -22,7 +23,6 @@ from bench.search.summary import Tuned, summarize, write_best, write_files
 from bench.selectors import Left
 from bench.settings import Settings, load_settings
 from bench.split import make_split
-from bench.store import Store, StoredDataset, Truth
 
 
 @dataclass

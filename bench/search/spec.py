@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.data.cache.data_cache import Store, StoredDataset
 from bench.digests import digest, preparation_digest, source_digest
 from bench.errors import UsageError
 from bench.jobs import Configured, Job, make_job
@@ -19,7 +20,6 @@ from bench.search.spacefile import Changes
 from bench.search.study import Trial
 from bench.settings import Settings
 from bench.split import PROTOCOLS, VERSION
-from bench.store import Store, StoredDataset
 
 SEED = 1000
 """Seed of the fits of trials; report seeds begin at 0."""

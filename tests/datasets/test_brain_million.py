@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from bench.data.cache.data_cache import Store
 from bench.datasets.brain_million import BrainMillion
 from bench.errors import DataError
-from bench.store import Store
 
 
 def clusters_archive(path: Path, folder: Path, text: str) -> None:

@@ -216,7 +216,7 @@ def test_what_was_left_out_is_said_once_under_the_name_of_the_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Through the store, with the file in a folder of the user named like the set."""
-    from bench.store import Store
+    from bench.data.cache.data_cache import Store
 
     (tmp_path / "gm12878_hl").mkdir()
     labels = ["GM12878"] * 6 + ["HL60"] * 6 + ["Mixed"]

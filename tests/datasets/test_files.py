@@ -13,10 +13,10 @@ import scipy.io
 import scipy.sparse as sp
 from anndata import AnnData
 
+from bench.data.cache.data_cache import Store
 from bench.data.checks import check_counts
 from bench.data.file_dataset import FileDataset, find_local, looks_like_data, modality_of
 from bench.errors import DataError, UsageError
-from bench.store import Store
 
 
 @pytest.fixture

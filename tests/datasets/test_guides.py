@@ -11,11 +11,11 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from bench.contract.markers import Markers
+from bench.data.cache.data_cache import Store, load_counts
 from bench.data.marker_guides import chosen_lists, random_genes, shuffled_genes
 from bench.data.resolve import choose_one
 from bench.errors import DataError
 from bench.settings import load_settings
-from bench.store import Store, load_counts
 
 LISTS = Markers({"CD8 naive": ("gene0", "gene1"), "NK": ("gene200", "absent")}, "a paper")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.data.cache.data_cache import Store
 from bench.plan import ready_datasets
 from bench.settings import load_settings
-from bench.store import Store
 
 ROW = re.compile(r"^\| (\w+) \| (\d+) × (\d+)[^|]*\| (\d+)", re.MULTILINE)
 

@@ -9,9 +9,9 @@ import anndata
 import numpy as np
 import pytest
 
+from bench.data.cache.data_cache import Store, Truth, load_counts
 from bench.datasets.sim_atac import SimATAC
 from bench.datasets.sim_rna import SimRNA
-from bench.store import Store, Truth, load_counts
 
 BOTH = pytest.mark.parametrize("cls", [SimRNA, SimATAC], ids=["rna", "atac"])
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.data.cache.data_cache import Store, Truth, load_counts
 from bench.data.rare_population import Planted, Task, training_cells
 from bench.data.resolve import choose_one
 from bench.errors import DataError, UsageError
 from bench.settings import load_settings
-from bench.store import Store, Truth, load_counts
 
 SIM = "sim_rna[n_cells=300,n_features=120,n_types=4"
 

@@ -143,10 +143,10 @@ def test_the_spool_leaves_what_others_are_at(tmp_path: Path):
 def test_an_interrupt_ends_the_wait_for_another_driver(bench_run, flags):
     from rich.console import Console
 
+    from bench.data.cache.data_cache import Store
     from bench.jobs import Plan
     from bench.run import Driver
     from bench.settings import load_settings
-    from bench.store import Store
 
     bench_run("noop")
     settings = load_settings({key: flags[key] for key in ("results", "cache_dir")})

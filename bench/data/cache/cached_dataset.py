@@ -13,7 +13,8 @@ from bench.contract.multiome import PARTS, as_text, cells_of, feature_facts, is_
 from bench.contract.proteins import PROTEINS, proteins_of
 from bench.contract.recipe import MULTIOME, DatasetInfo, info_of, paired_info
 from bench.digests import digest
-from bench.folders import read_info, reader
+
+from .array_folder import read_info, reader
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from mudata import MuData
 
     from bench.contract.dataset import Dataset
-    from bench.folders import FolderWriter
     from bench.prepare.blocks import Csr
+
+    from .array_folder import FolderWriter
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from bench.folders import LAYOUT, last_used, read_info, remove_folder, telling
+from bench.data.cache.array_folder import LAYOUT, last_used, read_info, remove_folder, telling
 
 KINDS = ("datasets", "prepared")
 """The folders of the cache that hold folders of arrays."""

@@ -2,7 +2,7 @@
 
 ``<cache>/datasets/<digest>/`` holds counts and names, and in a file of its own the labels, which
 only the score process opens. ``<cache>/prepared/<key>/`` holds one recipe's result. Folders are
-written and verified by ``bench.folders``; one that is damaged is removed and made again.
+written and verified by ``bench.data.cache.array_folder``; one that is damaged is removed and made again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from bench.contract.multiome import PARTS, as_text, some_cells, together
 from bench.contract.recipe import PairedRecipe, Recipe
 from bench.digests import digest, preparation_digest
 from bench.errors import DataError
-from bench.folders import (
+
+from .array_folder import (
     LAYOUT,
     intact,
     mark_used,
@@ -29,7 +30,7 @@ from bench.folders import (
     write_whole,
     writing,
 )
-from bench.stored import (
+from .cached_dataset import (
     StoredDataset,
     Truth,
     load_counts,
@@ -38,7 +39,7 @@ from bench.stored import (
     stored_features,
     write_dataset,
 )
-from bench.usage import InUse, Usage, clean, survey, sweep
+from .cleanup import InUse, Usage, clean, survey, sweep
 
 if TYPE_CHECKING:
     import numpy as np
