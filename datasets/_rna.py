@@ -62,7 +62,7 @@ def keep_cells(adata: AnnData, kept: np.ndarray, why: str) -> AnnData:
 
 def join(adata: AnnData, table: pd.DataFrame, where: str, say: Callable[[str], None]) -> AnnData:
     """Join metadata by barcode; how many cells are not in ``table`` becomes a note."""
-    from .formats import join_labels
+    from bench.data.formats import join_labels
 
     joined = join_labels(adata, table, where=where, say=say)
     lost = adata.n_obs - joined.n_obs

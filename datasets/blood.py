@@ -42,7 +42,7 @@ class _TenX(Published):
 
     def matrix(self, archive: Path) -> AnnData:
         """Return cells × genes of the one matrix in the archive, genes named by their symbol."""
-        from .formats import read_10x_mtx
+        from bench.data.formats import read_10x_mtx
 
         folders = {path.parent for path in self.unpack(archive) if path.name == "matrix.mtx"}
         if len(folders) != 1:
@@ -92,7 +92,7 @@ class Pbmc3k(_TenX):
         """Return the UMI counts (2,638 × 32,738) with the tutorial's ``obs["louvain"]``."""
         import warnings
 
-        from .formats import read
+        from bench.data.formats import read
 
         archive, processed = files.values()
         adata = self.matrix(archive)
@@ -149,7 +149,7 @@ class Pbmc4k(_TenX):
 
     def read(self, files: dict[str, Path]) -> AnnData:
         """Return the UMI counts (4,340 × 33,694) with the clusters."""
-        from .formats import read_labels
+        from bench.data.formats import read_labels
 
         archive, analysis = files.values()
         clusters = find_member(self.unpack(analysis), analysis, "graphclust/clusters.csv")
@@ -265,7 +265,7 @@ class Kang(Published):
 
     def read(self, files: dict[str, Path]) -> AnnData:
         """Return the UMI counts over 35,635 genes."""
-        from .formats import read_labels, read_market
+        from bench.data.formats import read_labels, read_market
 
         *runs, genes, facts = files.values()
         table = read_labels(facts)

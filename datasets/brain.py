@@ -154,7 +154,7 @@ class Bhattacherjee(Published):
 
     def read(self, files: dict[str, Path]) -> AnnData:
         """Return the counts of the cells asked for."""
-        from .formats import read_labels, read_text
+        from bench.data.formats import read_labels, read_text
 
         matrix, facts = files.values()
         adata = read_text(matrix, orientation="genes", say=self.say)

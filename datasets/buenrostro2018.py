@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from bench.contract.dataset import Card, RemoteFile
 from bench.contract.recipe import ATAC
+from bench.data.formats import read_labels
 from bench.errors import DataError
 
 from ._labelled import assemble, column
 from ._published import Published
-from .formats import read_labels
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -106,7 +106,7 @@ class CellBench(Published):
 
     def read(self, files: dict[str, Path]) -> AnnData:
         """Return the counts of the runs over the genes (Ensembl ids) that all have."""
-        from .formats import read_labels, read_text
+        from bench.data.formats import read_labels, read_text
 
         parts = {}
         paths = list(files.values())

@@ -70,7 +70,7 @@ class _XY(Published):
 
     def read(self, files: dict[str, Path]) -> AnnData:
         """Return the counts with the labels, whose numbers have no names."""
-        from .formats import read_xy_h5
+        from bench.data.formats import read_xy_h5
 
         (path,) = files.values()
         return read_xy_h5(path, say=self.say)

@@ -44,7 +44,7 @@ _HUMAN = tuple(
 
 def _read_baron(files: dict[str, Path], say: Callable[[str], None]) -> AnnData:
     """Read tables of cells × genes with the columns id, barcode and assigned_cluster first."""
-    from .formats import read_text
+    from bench.data.formats import read_text
 
     parts = {}
     for name, path in files.items():
@@ -148,7 +148,7 @@ def _read_muraro(files: dict[str, Path], say: Callable[[str], None]) -> AnnData:
     """Read genes × cells (tabs, whatever the name says), and types by the names of the cells."""
     import numpy as np
 
-    from .formats import read_labels, read_text
+    from bench.data.formats import read_labels, read_text
 
     matrix, types = files.values()
     adata = read_text(matrix, orientation="genes", sep="\t", say=say)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from bench.contract.dataset import Card, RemoteFile
 from bench.contract.recipe import RNA
+from bench.data.formats import read_labels, read_market, read_text
 from bench.errors import DataError
 
 from ._labelled import assemble, column
 from ._paired import Measured, Paired, Part
-from .formats import read_labels, read_market, read_text
 
 if TYPE_CHECKING:
     from pathlib import Path

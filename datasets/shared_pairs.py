@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 from bench.contract.dataset import Card, RemoteFile
 from bench.contract.genome import peak_names
 from bench.contract.recipe import RNA
+from bench.data.formats import read
 
 from ._labelled import assemble, column, raw
 from ._paired import Measured, Paired, Part
-from .formats import read
 
 if TYPE_CHECKING:
     from pathlib import Path

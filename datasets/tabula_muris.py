@@ -114,7 +114,7 @@ class QuakeLimbMuscle(_Tissue):
 
     def read(self, files: dict[str, Path]) -> AnnData:
         """Return the UMI counts of the annotated cells."""
-        from .formats import read_10x_mtx
+        from bench.data.formats import read_10x_mtx
 
         archive, annotation = files.values()
         start = f"{self.tissue}-"
@@ -157,7 +157,7 @@ class QuakeDiaphragm(_Tissue):
 
     def read(self, files: dict[str, Path]) -> AnnData:
         """Return the reads of the annotated cells (870 × 23,341)."""
-        from .formats import read_text
+        from bench.data.formats import read_text
 
         archive, annotation = files.values()
         wanted = f"FACS/{self.tissue}-counts.csv"

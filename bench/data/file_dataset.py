@@ -15,9 +15,10 @@ from bench.contract.multiome import PARTS, check_cells, together
 from bench.contract.parameters import Parameters
 from bench.contract.recipe import ATAC, MULTIOME, RNA
 from bench.data.checks import PEAK
-from bench.datasets import formats
 from bench.digests import digest
 from bench.errors import DataError, UsageError
+
+from . import formats
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -15,7 +15,7 @@ import scipy.io
 import scipy.sparse as sp
 from anndata import AnnData
 
-from bench.datasets import formats
+from bench.data import formats
 
 Write = Callable[[AnnData, Path], Path]
 

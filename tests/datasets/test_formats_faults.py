@@ -14,7 +14,7 @@ import scipy.io
 import scipy.sparse as sp
 from anndata import AnnData
 
-from bench.datasets import formats
+from bench.data import formats
 from bench.errors import DataError, UsageError
 
 

@@ -12,7 +12,7 @@ from anndata import AnnData
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.datasets.formats import join_labels, read_labels
+from bench.data.formats import join_labels, read_labels
 from bench.errors import DataError
 
 NAMES = st.lists(st.text("ACGT-1 x", min_size=1, max_size=5), min_size=1, max_size=9, unique=True)

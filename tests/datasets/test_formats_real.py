@@ -9,7 +9,7 @@ import pytest
 from anndata import AnnData, read_h5ad
 
 from bench.data.file_dataset import FileDataset
-from bench.datasets.formats import read
+from bench.data.formats import read
 
 
 @pytest.fixture

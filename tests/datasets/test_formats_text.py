@@ -16,7 +16,7 @@ from anndata import AnnData
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from bench.datasets.formats import read, read_text
+from bench.data.formats import read, read_text
 from bench.errors import DataError
 
 QUICK = settings(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from bench.errors import DataError
 
 from .assemble import assemble
-from .guard import require
-from .lines import NUMBER, Say, rows, silent
+from .delimited import NUMBER, Say, rows, silent
+from .memory_guard import require
 from .orientation import instead
 from .text import Orientation
 

@@ -11,11 +11,11 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from bench.data.formats.assemble import assemble
+from bench.data.formats.delimited import NUMBER, Rows, Say, rows, silent
 from bench.errors import DataError
 
-from .assemble import assemble
-from .guard import require
-from .lines import NUMBER, Rows, Say, rows, silent
+from .memory_guard import require
 from .metadata import is_metadata
 from .orientation import Decision, decide, instead
 

@@ -7,13 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.data.formats.matrix_market import (
+    find_matrix,
+    find_names,
+    pick_features,
+    read_10x_mtx,
+    read_market,
+)
 from bench.errors import UsageError
 
 from .annotated import modalities, no_part, read_h5mu, read_zarr, to_csr
-from .hdf import read_10x_h5, read_hdf, read_loom, read_xy_h5
+from .delimited import Say, silent
+from .hdf5 import read_10x_h5, read_hdf, read_loom, read_xy_h5
 from .labels import join_labels, read_labels
-from .lines import Say, silent
-from .market import find_matrix, find_names, pick_features, read_10x_mtx, read_market
 from .text import Orientation, read_text
 
 if TYPE_CHECKING:

@@ -6,13 +6,12 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.data.formats.annotated import no_part, read_h5ad, read_h5mu, to_csr
+from bench.data.formats.assemble import assemble, unique_features
+from bench.data.formats.delimited import Say, silent
+from bench.data.formats.matrix_market import pick_features
+from bench.data.formats.memory_guard import guard, require, require_arrays
 from bench.errors import DataError
-
-from .annotated import no_part, read_h5ad, read_h5mu, to_csr
-from .assemble import assemble, unique_features
-from .guard import guard, require, require_arrays
-from .lines import Say, silent
-from .market import pick_features
 
 if TYPE_CHECKING:
     import scipy.sparse as sp

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.data.formats.delimited import Say, rows, silent
 from bench.errors import DataError
-
-from .lines import Say, rows, silent
 
 if TYPE_CHECKING:
     import pandas as pd

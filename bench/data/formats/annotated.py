@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import DataError
 
-from .guard import guard, require_arrays
+from .memory_guard import guard, require_arrays
 
 if TYPE_CHECKING:
     import pandas as pd

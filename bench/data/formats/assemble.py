@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import DataError
 
-from .lines import Say
+from .delimited import Say
 
 if TYPE_CHECKING:
     import pandas as pd
