@@ -6,9 +6,8 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from bench.contract.dataset import Dataset, Held
+from bench.data.remote.fetch import Say, extract, find, obtain, quiet
 from bench.settings import default_cache
-
-from .fetch import Say, extract, find, obtain, quiet
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -30,7 +30,7 @@ def fetch(text: str, settings: Settings, say: Say) -> tuple[list[Row], list[str]
     and one line for each thing that is missing. With ``settings.offline`` nothing is fetched. The
     path of a missing file is where to put it.
     """
-    from bench.datasets.fetch import drop_folder
+    from .remote.fetch import drop_folder
 
     rows: list[Row] = []
     problems: list[str] = []
@@ -59,9 +59,8 @@ def verify(text: str | None, settings: Settings) -> list[Row]:
     ``outdated`` (a copy that is never used), and a ``note``. Files added by ``bench data add``
     and copies in the cache count too.
     """
-    from bench.datasets.fetch import file_digest, noted, problem
-
     from .cache.data_cache import Store
+    from .remote.fetch import file_digest, noted, problem
 
     rows = []
     names = {one.name for one in _select(text or "all", settings)}

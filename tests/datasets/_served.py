@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bench.contract.dataset import RemoteFile
-from bench.datasets.fetch import obtain
+from bench.data.remote.fetch import obtain
 from bench.errors import DataError
 
 CONTENT = bytes(range(256)) * 4000

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from _served import Server
 
-from bench.datasets import _download
+from bench.data.remote import download as _download
 from bench.registry import datasets
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench.datasets.fetch import extract
+from bench.data.remote.fetch import extract
 from bench.errors import DataError
 
 

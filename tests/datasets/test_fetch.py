@@ -16,8 +16,8 @@ import pytest
 from _served import CONTENT, MD5, SHA256, Server, failure, get, leftovers, remote
 
 from bench.contract.dataset import RemoteFile
-from bench.datasets import _download
-from bench.datasets.fetch import locate
+from bench.data.remote import download as _download
+from bench.data.remote.fetch import locate
 
 
 @pytest.mark.parametrize("checksum", [SHA256, MD5])
@@ -221,7 +221,7 @@ FETCHER = """
 import sys
 from pathlib import Path
 from bench.contract.dataset import RemoteFile
-from bench.datasets.fetch import obtain
+from bench.data.remote.fetch import obtain
 file = RemoteFile("set.csv.gz", sys.argv[1] + "/set.csv.gz", sys.argv[3])
 say = lambda text: print(text, flush=True)
 print(len(obtain("toy", [file], Path(sys.argv[2]), say=say)["set.csv.gz"].read_bytes()))

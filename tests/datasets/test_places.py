@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from _served import CONTENT, SHA256, Server, failure, get, remote
 
-from bench.datasets import fetch
-from bench.datasets.fetch import locate
+from bench.data.remote import fetch
+from bench.data.remote.fetch import locate
 from bench.errors import UsageError
 from bench.messages import human
 

@@ -19,8 +19,8 @@ from bench.contract.dataset import Held, RemoteFile
 from bench.errors import DataError, UsageError
 from bench.messages import human
 
-from ._archive import extract as extract
-from ._download import Unavailable, download
+from .archive import extract as extract
+from .download import Unavailable, download
 
 Say = Callable[[str], None]
 
