@@ -11,9 +11,9 @@ from pydantic import Field
 from bench.contract.multiome import PARTS, check_cells, together
 from bench.contract.parameters import Parameters
 from bench.contract.recipe import MULTIOME
+from bench.data.tools.gene_positions import place_genes, read_tss
 
 from ._published import Published
-from ._tss import place_genes, read_tss
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -147,7 +147,7 @@ def annotate_command(
     width: Annotated[int, typer.Option(min=1, max=100_000, help="bases of each peak")] = 256,
 ) -> None:
     """Add places of genes and peaks, DNA of peaks and variability of genes to paired data."""
-    from bench.datasets._annotate import Window, annotate
+    from bench.data.tools.annotate import Window, annotate
 
     if window not in ("centre", "start"):
         raise UsageError(f"--window {window}: expected centre or start.")
@@ -176,7 +176,7 @@ def join_command(
     config: Config = None,
 ) -> None:
     """Join two species over their one-to-one orthologous genes."""
-    from bench.datasets._species import join_datasets
+    from bench.data.tools.join_species import join_datasets
     from bench.settings import load_settings
 
     settings = load_settings(flags(cache_dir=cache_dir, plugins=plugins), config)

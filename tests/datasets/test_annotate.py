@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from bench.cli.main import app
 from bench.contract.multiome import together, write_pair
-from bench.datasets._annotate import Window, annotate
-from bench.datasets._tss import read_tss
+from bench.data.tools.annotate import Window, annotate
+from bench.data.tools.gene_positions import read_tss
 from bench.errors import DataError, UsageError
 
 GENES = ["ABC1", "DEF2", "GHI3", "JKL4", "MNO5", "LOST6"]

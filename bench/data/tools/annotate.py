@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from ._tss import Annotation
+    from .gene_positions import Annotation
 
 Say = Callable[[str], None]
 _TOP_GENES = 2000
@@ -56,7 +56,7 @@ def annotate(
     as they are in the file. ``say`` hears what was found and what was not. Raises ``UsageError``
     and ``DataError``, one line each.
     """
-    from ._tss import place_genes, read_tss
+    from .gene_positions import place_genes, read_tss
 
     if not 1 <= len(files) <= 2:
         raise UsageError(f"{len(files)} files: expected one .h5mu, or two .h5ad (genes, peaks).")
