@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bench.apply.estimator import estimator
-    from bench.run import run
+    from bench.execute.driver import run
 
 _NAMED_LIKE_THEIR_MODULE = ("estimator", "run")
 

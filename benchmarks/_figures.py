@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from bench.contract.method import Context, Knowledge
-from bench.progress import Curves
+from bench.execute.curves import Curves
 
 
 class Clock(Curves):

@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def fit_pool(grid: tuple[tuple[str, str], ...], size: int) -> Pool:
-    from bench.run import run
+    from bench.execute.driver import run
 
     settings = load_settings({})
     pool = Pool([], {})

@@ -18,7 +18,7 @@ from pathlib import Path
 from _figures import flags, show
 from rich.console import Console
 
-from bench.run import run
+from bench.execute.driver import run
 from bench.tracking import Tracker
 
 PLUGIN = """

@@ -20,7 +20,7 @@ from anndata import AnnData
 
 from bench.contract.recipe import Recipe
 from bench.datasets.sim_atac import SimATAC
-from bench.execute.entry import keep_large_blocks
+from bench.execute.threads import keep_large_blocks
 from bench.prepare import prepare
 from bench.registry import methods
 

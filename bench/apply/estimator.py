@@ -15,10 +15,10 @@ from bench.contract.method import RNA, Context, Knowledge, Method
 from bench.contract.multiome import PARTS, cells_of, describe_data, is_paired, prepare_data
 from bench.contract.proteins import proteins_of
 from bench.errors import BenchError, DataError, MethodError, UsageError
-from bench.execute.child import check_result
+from bench.execute.curves import Curves, Listener
+from bench.execute.fitting import check_result
 from bench.messages import some
 from bench.preparation import Preparation
-from bench.progress import Curves, Listener
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,8 +17,7 @@ from bench.contract.multiome import cells_of, is_paired, some_cells
 from bench.data.checks import check_data
 from bench.digests import source_digest
 from bench.errors import UsageError
-from bench.execute.entry import pin_threads
-from bench.execute.process import THREAD_VARIABLES
+from bench.execute.threads import THREAD_VARIABLES, pin_threads
 from bench.jobs import configure, device_class
 from bench.registry import methods as method_registry
 from bench.selectors import select

@@ -188,7 +188,7 @@ class JobModel(Model):
 
     @cached_property
     def _place(self) -> Path:
-        from bench.rescore import dataset_folder
+        from bench.execute.rescore import dataset_folder
 
         return dataset_folder(self.job, self._settings)
 

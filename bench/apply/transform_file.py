@@ -14,8 +14,8 @@ from bench.contract.method import Fit
 from bench.contract.multiome import cells_of
 from bench.data.checks import check_batch, check_data, check_labels
 from bench.errors import DataError, UsageError
-from bench.execute.child import check_result
-from bench.execute.entry import pin_threads
+from bench.execute.fitting import check_result
+from bench.execute.threads import pin_threads
 from bench.settings import Settings
 
 from .output_files import annotate, write_embedding, write_result

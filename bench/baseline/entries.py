@@ -13,7 +13,7 @@ from .baseline_file import Baseline, Data, Entry
 from .verdicts import EXACT, TORCH, Now, Seen
 
 if TYPE_CHECKING:
-    from bench.run import RunOutcome
+    from bench.execute.outcome import RunOutcome
     from bench.settings import Settings
 
 

@@ -25,7 +25,7 @@ from .verdicts import Finding, Now, Seen, compare, direction, exit_code
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.run import RunOutcome
+    from bench.execute.outcome import RunOutcome
 
 CONTROLS = ("random", "truth")
 METRICS = "ari,nmi"
@@ -240,7 +240,7 @@ def _run(
     methods: str, datasets: str, settings: Settings, console: Console,
     assign: Sequence[str] = (),
 ) -> tuple[RunOutcome, dict[str, str]]:  # fmt: skip
-    from bench.run import run
+    from bench.execute.driver import run
 
     outcome = run(
         methods, datasets, assign=assign, report=False, console=console, **settings.model_dump()

@@ -43,9 +43,9 @@ from .search import finish
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bench.execute.outcome import RunOutcome
+    from bench.execute.time_estimate import Expected
     from bench.jobs import Plan
-    from bench.plan import Expected
-    from bench.run import RunOutcome
 
 
 @app.command("run")
@@ -107,7 +107,7 @@ def run_command(
             **given,
         )
         finish(found, console, as_json=as_json)
-    from bench.run import run
+    from bench.execute.driver import run
 
     outcome = run(methods, datasets, timeout=timeout, **given)
     if as_json:
@@ -142,7 +142,8 @@ def plan_command(
 ) -> None:
     """Show what a run would do, what is done already, and the expected time."""
     from bench.data.cache.data_cache import Store
-    from bench.plan import build_plan, preview
+    from bench.execute.time_estimate import preview
+    from bench.plan import build_plan
     from bench.settings import load_settings
 
     console = make_console(stderr=as_json)

@@ -42,7 +42,7 @@ def score_command(
     as_json: AsJson = False,
 ) -> None:
     """Compute metrics that finished fits lack or have in an older version; fits nothing."""
-    from bench.rescore import rescore
+    from bench.execute.rescore import rescore
 
     console = make_console(stderr=as_json)
     told = rescore(

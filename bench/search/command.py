@@ -11,9 +11,11 @@ from rich.console import Console
 
 from bench.data.cache.data_cache import Store, StoredDataset, Truth
 from bench.errors import UsageError
+from bench.execute.driver import Driver, sayer
+from bench.execute.outcome import RunOutcome
+from bench.execute.report import make_report
 from bench.jobs import Configured, Job, Plan, make_job, unsuited, with_seed
 from bench.plan import choose_methods, ready_datasets
-from bench.run import Driver, RunOutcome, make_report, sayer
 from bench.search.figures import figures
 from bench.search.loop import Loop
 from bench.search.spacefile import Changes, read_space
@@ -79,7 +81,7 @@ def search(
     ``trials`` (in all) and ``timeout`` (seconds, counted anew by each command) are the budget of
     one study. ``protocol``, ``objective``, ``sampler``, ``pruner``, ``space`` (a file),
     ``storage`` and ``search_seed`` are those of the command line, ``fit_timeout`` limits one fit,
-    the rest is as in :func:`bench.run.run`; ``seeds`` are the report seeds. What is done is not
+    the rest is as in :func:`bench.execute.driver.run`; ``seeds`` are the report seeds. What is done is not
     repeated. Raises ``BenchError`` for wrong usage or input; a trial that fails is a result.
     """
     options = Options(

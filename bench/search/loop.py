@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.display import Display
-from bench.execute.local import LocalExecutor
+from bench.execute.driver import Driver
+from bench.execute.local_executor import LocalExecutor
+from bench.execute.progress_bar import Display
 from bench.jobs import Job
-from bench.run import Driver
 from bench.search.objective import values_of
 from bench.search.spec import Spec
 from bench.search.study import Study, Trial, UsedUp

@@ -53,7 +53,7 @@ def bench_run(flags: dict[str, Any]) -> Callable[..., Any]:
     """Run with these settings; the outcome has what was printed as ``text``."""
     from rich.console import Console
 
-    from bench.run import run
+    from bench.execute.driver import run
 
     def go(methods: str, datasets: str = "toy", **more: Any) -> Any:
         stream = StringIO()

@@ -9,7 +9,7 @@ import pytest
 _PAGES_OF_THE_SECOND = """
 import resource, sys
 import numpy as np
-from bench.execute.entry import keep_large_blocks
+from bench.execute.child_process import keep_large_blocks
 if sys.argv[1] == "kept":
     keep_large_blocks()
 block = np.ones(12_500_000)

@@ -186,7 +186,7 @@ def test_a_script_without_a_main_guard_works(flags: dict[str, Any], tmp_path: Pa
 
 def test_a_result_that_another_driver_committed_first_is_no_error(bench_run, monkeypatch):
     """A driver that starts commits what lies in the spool, also what a live one has just put."""
-    from bench.run import Driver
+    from bench.execute.driver import Driver
     from bench.tracking import Tracker
 
     take = Driver.take

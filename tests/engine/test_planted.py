@@ -163,7 +163,7 @@ def test_keys_of_ordinary_datasets_know_nothing_of_the_task(stored, settings, fi
 def test_a_run_scores_held_out_cells_of_methods_with_transform(settings, file: Path):
     from rich.console import Console
 
-    from bench.run import run
+    from bench.execute.driver import run
 
     console = Console(file=StringIO(), width=200)
     outcome = run(

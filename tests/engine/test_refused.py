@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from bench.execute.process import Outcome, run_limited
+from bench.execute.limited_process import Outcome, run_limited
 from bench.spool import Refused, Result, Spool
 from bench.tracking import Tracker
 
@@ -28,7 +28,7 @@ def ends(monkeypatch: pytest.MonkeyPatch):
         def limited(function: str, *args: Any, **more: Any) -> Outcome:
             return outcome if function == kind else run_limited(function, *args, **more)
 
-        monkeypatch.setattr("bench.execute.local.run_limited", limited)
+        monkeypatch.setattr("bench.execute.local_executor.run_limited", limited)
 
     return let
 
@@ -113,7 +113,7 @@ def test_a_preparation_out_of_memory_is_no_other_failure(bench_run, ends, cache)
 def test_an_error_of_the_harness_in_one_job_spares_the_others(
     bench_run, monkeypatch: pytest.MonkeyPatch
 ):
-    from bench.execute import local
+    from bench.execute import local_executor as local
 
     take = local._take_fit
 
@@ -144,8 +144,8 @@ def test_an_interrupt_ends_the_wait_for_another_driver(bench_run, flags):
     from rich.console import Console
 
     from bench.data.cache.data_cache import Store
+    from bench.execute.driver import Driver
     from bench.jobs import Plan
-    from bench.run import Driver
     from bench.settings import load_settings
 
     bench_run("noop")

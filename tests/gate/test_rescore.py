@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from bench.errors import UsageError
+from bench.execute.driver import run
+from bench.execute.rescore import choose_metrics, rescore
 from bench.metrics import metrics, stamp
-from bench.rescore import choose_metrics, rescore
 from bench.results import load
-from bench.run import run
 
 PURITY = """
 from bench.metrics import Metric
@@ -95,7 +95,7 @@ def test_only_what_lacks_the_present_version_is_computed(
     first = run("steady", "toy", seeds=1, report=False, console=console, **stored)
     newer = metrics()
     newer["ari"] = replace(newer["ari"], version=newer["ari"].version + 1)
-    for place in ("bench.rescore.metrics", "bench.metrics.metrics"):
+    for place in ("bench.execute.rescore.metrics", "bench.metrics.metrics"):
         monkeypatch.setattr(place, lambda plugins=(): newer)
     told = rescore(console=console, **only(stored))
     # The process computes with the old code, so the version it returns is the old one.
@@ -114,7 +114,7 @@ def test_scores_of_an_older_version_become_the_present_key(
     """A store whose metrics were of other versions: scoring again makes a run find them."""
     with monkeypatch.context() as old:
         old.setattr("bench.jobs.metrics_version", lambda: "older")
-        old.setattr("bench.execute.local._take_score", _without_stamps())
+        old.setattr("bench.execute.local_executor._take_score", _without_stamps())
         first = run("steady", "toy", seeds=1, report=False, console=console, **stored)
     told = rescore(console=console, **only(stored))
     assert told.added["kmeans/ari"] == 1
@@ -125,7 +125,7 @@ def test_scores_of_an_older_version_become_the_present_key(
 
 
 def _without_stamps() -> Callable[..., None]:
-    from bench.execute import local
+    from bench.execute import local_executor as local
 
     take = local._take_score
 

@@ -12,10 +12,10 @@ from scipy.optimize import nnls
 
 from bench.apply.estimator import Estimator
 from bench.contract.method import ATAC
+from bench.execute.curves import Curves
 from bench.methods._factors import start
 from bench.methods._nimfa import factorize as nimfa_factorize
 from bench.methods.lsnmf import LSNMF, factorize, solve
-from bench.progress import Curves
 
 PUBLISHED = {
     "init": "random_vcol",

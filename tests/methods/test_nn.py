@@ -13,12 +13,12 @@ from anndata import AnnData
 
 from bench.contract.method import Context, Knowledge
 from bench.errors import Diverged
+from bench.execute.curves import Curves
 from bench.methods.nn.batches import Block, Cells
 from bench.methods.nn.likelihoods import Bernoulli, Gaussian, NegativeBinomial, make_likelihood
 from bench.methods.nn.losses import gaussian_kl, softmax_sparsity, sparsity
 from bench.methods.nn.models import Autoencoder, Model, VariationalAutoencoder
 from bench.methods.nn.train import Schedule, encode, seeded, train
-from bench.progress import Curves
 
 
 def block_of(targets: np.ndarray, depth: float = 1.0) -> Block:

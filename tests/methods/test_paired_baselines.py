@@ -7,10 +7,10 @@ import pytest
 
 from bench.contract.method import Context, Knowledge
 from bench.contract.multiome import describe_data, prepare_data, some_cells, together
+from bench.execute.curves import Curves
 from bench.methods.cca import CCA, canonical, regression
 from bench.methods.detection_rate import DetectionRate
 from bench.methods.pca_lsi import JointPCALSI
-from bench.progress import Curves
 
 BASELINES = (JointPCALSI, CCA, DetectionRate)
 

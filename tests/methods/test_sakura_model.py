@@ -11,13 +11,13 @@ import torch
 from anndata import AnnData
 
 from bench.errors import DataError, UsageError
+from bench.execute.curves import Curves
 from bench.methods.sakura.features import read_phenotypes
 from bench.methods.sakura.knowledge import ExtraRows, Guidance, Phenotype, Signature
 from bench.methods.sakura.model import Insertion, SakuraModel
 from bench.methods.sakura.settings import Settings, Task
 from bench.methods.sakura.splits import decile_split
 from bench.methods.sakura.terms import Binarize, Head, Regularizer, Schedule
-from bench.progress import Curves
 
 SMALL = Settings(n_top_features=None, hidden=16, n_latent=6, batch_size=32, max_epochs=2)
 

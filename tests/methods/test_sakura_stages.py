@@ -14,13 +14,13 @@ import torch
 from anndata import AnnData
 
 from bench.errors import UsageError
+from bench.execute.curves import Curves
 from bench.methods.sakura.config import read_setup
 from bench.methods.sakura.knowledge import Guidance, Signature
 from bench.methods.sakura.method import Sakura
 from bench.methods.sakura.model import SakuraModel
 from bench.methods.sakura.settings import Settings, Stage, Task
 from bench.methods.sakura.terms import Regularizer, Schedule
-from bench.progress import Curves
 
 FILES = Path(__file__).parent / "sakura_files"
 GUIDED = Guidance((

@@ -14,11 +14,11 @@ from sklearn.metrics import adjusted_rand_score
 from bench.apply.estimator import Estimator
 from bench.contract.method import Context, Knowledge
 from bench.errors import DataError
+from bench.execute.curves import Curves
 from bench.methods.scimta import ScIMTA
 from bench.methods.scimta.deep import deep_imputation
 from bench.methods.scimta.imputation import Imputation
 from bench.methods.scimta.joint import Restoration, RestorationTargets
-from bench.progress import Curves
 
 SHORT = {"pretrain_epochs": 60, "max_epochs": 30}
 

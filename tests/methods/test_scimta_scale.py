@@ -14,6 +14,7 @@ from bench.apply.estimator import Estimator
 from bench.contract.method import Context, Knowledge
 from bench.datasets.sim_rna import SimRNA
 from bench.errors import DataError
+from bench.execute.curves import Curves
 from bench.methods.scimta import full, imputation
 from bench.methods.scimta.batches import Batches, edges_within, encode_all, partition
 from bench.methods.scimta.cells import CellData
@@ -27,7 +28,6 @@ from bench.methods.scimta.inputs import (
 )
 from bench.methods.scimta.training import weighted
 from bench.prepare import describe, prepare
-from bench.progress import Curves
 from bench.registry import methods
 
 NAMES = ["scmgca", "sctag", "scimta"]

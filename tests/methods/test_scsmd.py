@@ -357,7 +357,7 @@ def context():
     from pathlib import Path
 
     from bench.contract.method import Context, Knowledge
-    from bench.progress import Curves
+    from bench.execute.curves import Curves
 
     return Context(
         seed=0, n_clusters=None, device="cpu", threads=1, knowledge=Knowledge(), report=Curves(),

@@ -77,7 +77,7 @@ def trials_of(outcome: Any) -> list[list[str]]:
 
 
 def test_a_search_says_what_it_gained_and_exports_it(go, flags):
-    from bench.run import run
+    from bench.execute.driver import run
     from bench.settings import load_settings
 
     outcome = go(trials=5)

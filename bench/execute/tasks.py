@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import Diverged, Pruned
+from bench.errors import Pruned
+
+from .artifacts import _write_features, _write_fit
+from .fitting import check_result
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from bench.contract.method import Fit, Method
+    from bench.contract.method import Fit
     from bench.data.cache.cached_dataset import Truth
-    from bench.execute.entry import Line
     from bench.metrics import RareTask
-    from bench.progress import Listener
+
+    from .channel import Line
+    from .curves import Listener
 
 _NEWS_SECONDS = 0.1
 
@@ -43,9 +46,10 @@ def fit(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     from bench.data.cache.data_cache import Store
     from bench.digests import source_digest
     from bench.errors import UsageError
-    from bench.progress import Curves
     from bench.registry import resolve
     from bench.seeds import derive
+
+    from .curves import Curves
 
     job, folder = payload["job"], Path(payload["folder"])
     cls = resolve(job["origin"], job["method_name"])
@@ -198,32 +202,6 @@ def _said(job: dict[str, Any], data: Any) -> tuple[dict[str, Any], str]:
     return said, missing
 
 
-def check_result(result: Any, n_cells: int, name: str) -> None:
-    """Raise for a result that breaks the contract; not finite means diverged."""
-    import numpy as np
-
-    from bench.contract.method import Fit
-
-    if not isinstance(result, Fit):
-        raise TypeError(f"{name}.fit returned a {type(result).__name__}; expected Fit(embedding)")
-    embedding = np.asarray(result.embedding)
-    if embedding.ndim != 2 or embedding.shape[0] != n_cells or embedding.shape[1] < 1:
-        raise ValueError(
-            f"{name} returned an embedding of shape {embedding.shape}; expected ({n_cells}, d ≥ 1)"
-        )
-    if not np.issubdtype(embedding.dtype, np.number):
-        raise ValueError(f"{name} returned an embedding of type {embedding.dtype}, not numbers")
-    bad = int((~np.isfinite(embedding)).any(axis=1).sum())
-    if bad:
-        raise Diverged(f"the embedding of {bad} of {n_cells} cells is not finite")
-    for key, labels in result.labels.items():
-        if np.shape(labels) != (n_cells,):
-            raise ValueError(
-                f"{name} returned labels '{key}' of shape {np.shape(labels)}; "
-                f"expected ({n_cells},)"
-            )
-
-
 def _rare_task(job: dict[str, Any], types: Any, truth: Truth, cells: Any) -> RareTask | None:
     """Return where the rare type is and which cells the fit has not seen, if the dataset asks."""
     import numpy as np
@@ -256,52 +234,6 @@ def _ask_paired(
         seen = np.load(train, allow_pickle=False)
         questions = paired.Questions(data, cells, seen, facts["counts_digest"])
         paired.ask(method, questions, folder / paired.FOLDER)
-
-
-def _write_fit(result: Fit, method: Method, data: Any, folder: Path) -> None:
-    import numpy as np
-    import pandas as pd
-
-    folder.mkdir(exist_ok=True)
-    embedding = np.asarray(result.embedding, dtype=np.float32)
-    columns = [f"z{i}" for i in range(embedding.shape[1])]
-    index = pd.Index(data.obs_names, name="cell")
-    pd.DataFrame(embedding, index=index, columns=columns).to_parquet(folder / "embedding.parquet")
-    if result.labels:
-        own = {name: _plain(labels) for name, labels in result.labels.items()}
-        pd.DataFrame(own, index=index).to_parquet(folder / "labels.parquet")
-    if result.history:
-        longest = {name: pd.Series(values) for name, values in result.history.items()}
-        pd.DataFrame(longest).to_csv(folder / "history.csv", index_label="step")
-    for name, table in result.tables.items():
-        (folder / "tables").mkdir(exist_ok=True)
-        table.to_parquet(folder / "tables" / f"{name}.parquet")
-    save = getattr(method, "save", None)
-    if save is not None:
-        (folder / "model").mkdir(exist_ok=True)
-        save(folder / "model")
-        (folder / "model" / "params.json").write_text(
-            json.dumps({"method": method.name, "params": method.params.resolved()}, indent=1)
-        )
-
-
-def _write_features(data: Any, dataset_folder: Path, folder: Path) -> None:
-    """Write ``features.parquet``: every feature of the dataset, and whether the method saw it."""
-    import pandas as pd
-
-    from bench.data.cache.array_folder import reader
-
-    every = pd.Index(reader(dataset_folder)("features").tolist(), name="feature")
-    pd.DataFrame({"kept": every.isin(data.var_names)}, index=every).to_parquet(
-        folder / "features.parquet"
-    )
-
-
-def _plain(labels: Any) -> np.ndarray:
-    import numpy as np
-
-    values = np.asarray(labels)
-    return values.astype(str) if values.dtype.kind in "OUS" else values
 
 
 def _listener(line: Line, *, judged: bool) -> Listener:

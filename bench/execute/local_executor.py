@@ -11,10 +11,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_c
 from pathlib import Path
 from typing import Any
 
-from bench.execute.process import Limits, Outcome, run_limited, warm_up
 from bench.jobs import Job
-from bench.progress import held_out_loss
 from bench.spool import SCORING, Result, Spool
+
+from .curves import held_out_loss
+from .limited_process import Limits, Outcome, run_limited, warm_up
 
 SCORE_SECONDS = 1800.0
 """Limit of a score process, unless a fit may take longer."""

@@ -1,7 +1,7 @@
 """One limited process: forked from a preloaded server, watched, measured, always ended.
 
 The server is :mod:`multiprocessing.forkserver`; its preload only imports. What runs in a child is
-a function of :mod:`bench.execute.child`, named by a string.
+a function of :mod:`bench.execute.tasks`, named by a string.
 """
 
 from __future__ import annotations
@@ -19,17 +19,14 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from bench.execute.entry import main
+from .child_process import main
+from .threads import THREAD_VARIABLES
 
 PRELOAD = (
-    "bench.execute.apart", "numpy", "scipy.sparse", "pandas", "anndata", "pyarrow.parquet",
+    "bench.execute.own_process_group", "numpy", "scipy.sparse", "pandas", "anndata", "pyarrow.parquet",
     "torch", "sklearn.cluster", "sklearn.decomposition", "sklearn.metrics", "sklearn.neighbors",
-    "igraph", "scanpy", "umap", "bench.execute.child", "bench.score", "bench.prepare",
+    "igraph", "scanpy", "umap", "bench.execute.tasks", "bench.score", "bench.prepare",
     "bench.data.cache.data_cache",
-)  # fmt: skip
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
-    "NUMBA_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
 )  # fmt: skip
 _POLL_SECONDS = 0.1
 _CHILDREN_SECONDS = 1.0

@@ -6,7 +6,6 @@ through one pipe, and ends with its parent.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
@@ -18,24 +17,8 @@ from typing import Any
 
 from bench.errors import BenchError, Diverged, Pruned
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
-
-
-class Line:
-    """The child's end of the pipe to its driver."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection, self._lock = connection, threading.Lock()
-
-    def send(self, kind: str, value: Any) -> None:
-        """Tell the driver something; methods may report from several threads."""
-        with self._lock:
-            self._connection.send((kind, value))
-
-    def stop(self) -> str:
-        """Return why the driver wants this fit to stop; empty if it does not."""
-        with self._lock:
-            return str(self._connection.recv()) if self._connection.poll() else ""
+from .channel import Line
+from .threads import keep_large_blocks, pin_threads
 
 
 def main(function: str, payload: dict[str, Any], connection: Connection) -> None:
@@ -49,7 +32,7 @@ def main(function: str, payload: dict[str, Any], connection: Connection) -> None
     start = _resident()
     line.send("started", {"rss": start})
     try:
-        from bench.execute.child import FUNCTIONS
+        from .tasks import FUNCTIONS
 
         value = FUNCTIONS[function](payload, line)
         value["peak_bytes"] = _peak_resident() - start
@@ -103,33 +86,6 @@ def _redirect(log: str | None) -> None:
     sys.stdout = open(1, "w", buffering=1, closefd=False)
     sys.stderr = open(2, "w", buffering=1, closefd=False)
     faulthandler.enable(sys.stderr)
-
-
-def pin_threads(threads: int) -> None:
-    """Limit the libraries that the server has loaded already."""
-    with contextlib.suppress(ImportError):
-        from threadpoolctl import threadpool_limits
-
-        threadpool_limits(threads)
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(threads)
-
-
-def keep_large_blocks() -> None:
-    """Let the allocator keep freed blocks of up to half a GiB for the next request.
-
-    glibc gives every block above 32 MiB back at once and asks the system for new pages the next
-    time: an update of a wide network spends a third of its time on that. At most two GiB stay.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    import ctypes
-
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 2**29)
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _resident() -> int:

@@ -30,9 +30,8 @@ from bench.spool import Result
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.execute.process import Outcome
+    from bench.execute.limited_process import Outcome
     from bench.jobs import Job
-    from bench.run import RunOutcome
     from bench.tracking import Tracker
 
 _FILES = ("embedding.parquet", "cells.npy", "labels.parquet")
@@ -138,25 +137,6 @@ def add_scores(
     return told
 
 
-def add_to_run(
-    outcome: RunOutcome, wanted: dict[str, Metric], settings: Settings, console: Console
-) -> None:
-    """Add metrics of plugins to the finished jobs of a run and to its table."""
-    from bench.results import frame
-    from bench.tracking import Tracker
-
-    tracker = Tracker(settings)
-    assert outcome.results is not None
-    rows = [
-        {str(name): value for name, value in row.items()}
-        for row in outcome.results.to_dict("records")
-        if row["status"] == "done"
-    ]
-    for text in add_scores(rows, wanted, settings, tracker, console).problems:
-        console.print(f"not scored: {text}", markup=False, highlight=False)
-    outcome.results = frame(tracker, outcome.plan)
-
-
 def _score_all(
     todo: list[tuple[dict[str, Any], Result]],
     settings: Settings,
@@ -165,7 +145,7 @@ def _score_all(
     console: Console,
 ) -> None:
     """Score in limited processes, several at a time; write each as it ends."""
-    from bench.execute.process import warm_up
+    from bench.execute.limited_process import warm_up
 
     warm_up(settings.threads)
     cancelled = threading.Event()
@@ -223,8 +203,8 @@ def _score(
     scratch: Path,
     cancelled: threading.Event,
 ) -> Outcome:
-    from bench.execute.local import SCORE_SECONDS
-    from bench.execute.process import Limits, run_limited
+    from bench.execute.limited_process import Limits, run_limited
+    from bench.execute.local_executor import SCORE_SECONDS
 
     folder = scratch / row["run_id"]
     (folder / "artifacts").mkdir(parents=True)

@@ -11,7 +11,6 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,46 +18,28 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from bench.data.cache.data_cache import Store
-from bench.display import Display
+from bench.execute.outcome import RunOutcome
+from bench.execute.report import make_report
+from bench.execute.time_estimate import expected
 from bench.jobs import FAILURES, Job, Plan, write_plan
-from bench.metrics import plugin_metrics, stamp
-from bench.plan import Say, build_plan, expected, left_lines
-from bench.rescore import add_to_run
+from bench.metrics import Metric, plugin_metrics
+from bench.plan import Say, build_plan, left_lines
 from bench.settings import Settings, load_settings
 from bench.spool import Refused, Result, Spool
+
+from .progress_bar import Display
+from .rescore import add_scores
 
 if TYPE_CHECKING:
     from threading import Event
 
-    import pandas as pd
-
-    from bench.execute.local import LocalExecutor
-    from bench.execute.process import Outcome
     from bench.tracking import Committed
+
+    from .limited_process import Outcome
+    from .local_executor import LocalExecutor
 
 _OTHER_DRIVER_SECONDS = 1.0
 _REFUSED = "its result cannot be stored"
-
-
-@dataclass
-class RunOutcome:
-    """What a run came to."""
-
-    plan: Plan
-    fitted: int = 0
-    reused: int = 0
-    counts: Counter[str] = field(default_factory=Counter)
-    """Jobs of the plan by status, stored ones included."""
-    results: pd.DataFrame | None = None
-    report: Path | None = None
-    interrupted: bool = False
-
-    @property
-    def exit_code(self) -> int:
-        """130 interrupted, 3 if a job failed, else 0."""
-        if self.interrupted:
-            return 130
-        return 3 if any(self.counts[status] for status in FAILURES) else 0
 
 
 def run(
@@ -110,7 +91,7 @@ class Driver:
 
     def open(self) -> None:
         """Open the store and commit what an interrupted run has left."""
-        from bench.execute.process import warm_up
+        from .limited_process import warm_up
 
         if not self.settings.tracking_uri and not self.settings.database.exists():
             # Nothing can be done yet: load the libraries while the store is being made.
@@ -213,7 +194,7 @@ class Driver:
             self.tracker.end_session(self._session, status, counts, path)
 
     def _execute(self, todo: list[Job]) -> None:
-        from bench.execute.local import LocalExecutor
+        from .local_executor import LocalExecutor
 
         seconds = expected(todo, self.tracker, self.settings).seconds
         fits = self.tracker.fits()
@@ -324,30 +305,20 @@ def sayer(console: Console) -> Say:
     return lambda text: console.print(text, markup=False, highlight=False)
 
 
-def make_report(
-    outcome: RunOutcome,
-    settings: Settings,
-    console: Console,
-    *,
-    umap: bool,
-    studies: Sequence[dict[str, Any]] = (),
-) -> Path | None:
-    """Write the report of a run unless the same one is there already; returns its path.
+def add_to_run(
+    outcome: RunOutcome, wanted: dict[str, Metric], settings: Settings, console: Console
+) -> None:
+    """Add metrics of plugins to the finished jobs of a run and to its table."""
+    from bench.results import frame
+    from bench.tracking import Tracker
 
-    ``studies`` are summaries of the searches behind the run's tuned configurations.
-    """
-    from bench.digests import digest
-    from bench.report import write_report
-
+    tracker = Tracker(settings)
     assert outcome.results is not None
-    jobs = [[job.score_key, job.method, job.dataset, job.profile] for job in outcome.plan.jobs]
-    left = [[one.method, one.dataset] for one in outcome.plan.left]
-    searched = [[one["study"], one["trials"]] for one in studies]
-    scored = {name: stamp(one) for name, one in plugin_metrics(settings.plugins).items()}
-    shown = [sorted(jobs), left, searched, scored, umap]
-    folder = settings.results / "reports" / digest(shown)[:8]
-    page = folder / "report.html"
-    if page.is_file() and not outcome.fitted:
-        return page
-    write_report(outcome.results, folder, settings, sayer(console), umap=umap, studies=studies)
-    return page
+    rows = [
+        {str(name): value for name, value in row.items()}
+        for row in outcome.results.to_dict("records")
+        if row["status"] == "done"
+    ]
+    for text in add_scores(rows, wanted, settings, tracker, console).problems:
+        console.print(f"not scored: {text}", markup=False, highlight=False)
+    outcome.results = frame(tracker, outcome.plan)

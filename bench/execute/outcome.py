@@ -1,0 +1,34 @@
+"""outcome."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.jobs import FAILURES, Plan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass
+class RunOutcome:
+    """What a run came to."""
+
+    plan: Plan
+    fitted: int = 0
+    reused: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    """Jobs of the plan by status, stored ones included."""
+    results: pd.DataFrame | None = None
+    report: Path | None = None
+    interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """130 interrupted, 3 if a job failed, else 0."""
+        if self.interrupted:
+            return 130
+        return 3 if any(self.counts[status] for status in FAILURES) else 0

@@ -1,0 +1,41 @@
+"""threads."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+
+
+def pin_threads(threads: int) -> None:
+    """Limit the libraries that the server has loaded already."""
+    with contextlib.suppress(ImportError):
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(threads)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(threads)
+
+
+def keep_large_blocks() -> None:
+    """Let the allocator keep freed blocks of up to half a GiB for the next request.
+
+    glibc gives every block above 32 MiB back at once and asks the system for new pages the next
+    time: an update of a wide network spends a third of its time on that. At most two GiB stay.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 2**29)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+)  # fmt: skip
