@@ -17,7 +17,7 @@ from bench.settings import Settings, load_settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.jobs import Plan
+    from bench.plan.job import Plan
     from bench.tracking import Tracker
 
 

@@ -97,7 +97,7 @@ def make_split(cache: Path, dataset_folder: Path, types: np.ndarray, identity: s
 def view(job: dict[str, Any], types: np.ndarray, cells: np.ndarray, cache: Path) -> View:
     """Return what the scorer of a job may see.
 
-    ``job`` holds the fields of ``bench.jobs.Job``, ``types`` the true type of each cell of the
+    ``job`` holds the fields of ``bench.plan.grid.Job``, ``types`` the true type of each cell of the
     dataset, ``cells`` the indices of the cells that the fit kept.
     """
     import numpy as np

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import DataError
-from bench.jobs import Job
+from bench.plan.job import Job
 
 SCORING = "scoring: "
 """Begins the reason of a job whose fit is done and kept, and whose scores failed."""

@@ -21,8 +21,8 @@ from urllib.parse import unquote, urlparse
 
 from bench.errors import StoreError
 from bench.execute.curves import key_part
-from bench.jobs import FAILURES
 from bench.moved import renew_addresses
+from bench.plan.job import FAILURES
 from bench.settings import Settings
 from bench.spool import SCORING, Refused, Result
 from bench.tracked import TAG_CHARACTERS, common_tags, cut, job_tags, read_json, row_of

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import jobs
 from bench.errors import UsageError
+from bench.plan.build import grid as jobs
 from bench.registry import Registry
 from bench.settings import Settings
 

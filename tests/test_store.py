@@ -216,8 +216,9 @@ def test_batches_reach_only_recipes_that_ask_for_them(store: Store, toy_counts, 
 def test_a_method_whose_recipe_needs_the_batch_must_say_that_it_uses_it(
     store, toy_counts, in_memory
 ):
-    from bench.jobs import Configured, make_job
     from bench.methods.pca import PrincipalComponents
+    from bench.plan.grid import make_job
+    from bench.plan.methods import Configured
     from bench.settings import Settings
 
     class Sly(PrincipalComponents):

@@ -18,7 +18,8 @@ from bench.data.checks import check_data
 from bench.digests import source_digest
 from bench.errors import UsageError
 from bench.execute.threads import THREAD_VARIABLES, pin_threads
-from bench.jobs import configure, device_class
+from bench.plan.device import device_class
+from bench.plan.methods import configure
 from bench.registry import methods as method_registry
 from bench.selectors import select
 from bench.settings import Settings, default_cache

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bench.contract.method import Method
-    from bench.jobs import Job
+    from bench.plan.job import Job
 
 Say = Callable[[str], None]
 FOLDER = "model"
@@ -188,7 +188,7 @@ class JobModel(Model):
 
     @cached_property
     def _place(self) -> Path:
-        from bench.execute.rescore import dataset_folder
+        from bench.plan.job import dataset_folder
 
         return dataset_folder(self.job, self._settings)
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from bench.baseline.entries import changes, costs, known_data, make_entries, seen_jobs
 from bench.baseline.environment import differences, fingerprint, key, store_name
 from bench.errors import BenchError, UsageError
-from bench.jobs import device_class
 from bench.messages import did_you_mean
 from bench.metrics import metrics
+from bench.plan.device import device_class
 from bench.selectors import split
 from bench.settings import Settings, load_settings
 
@@ -261,8 +261,8 @@ def _gone(baseline: Baseline, settings: Settings, console: Console) -> dict[str,
     """Return the methods and datasets that cannot be used here, with the reason."""
     from bench.data.cache.data_cache import Store
     from bench.data.resolve import choose_datasets
-    from bench.jobs import configure
-    from bench.plan import method_tags
+    from bench.plan.build import method_tags
+    from bench.plan.methods import configure
     from bench.registry import methods as registry
     from bench.selectors import select
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from bench.execute.outcome import RunOutcome
     from bench.execute.time_estimate import Expected
-    from bench.jobs import Plan
+    from bench.plan.job import Plan
 
 
 @app.command("run")
@@ -143,7 +143,7 @@ def plan_command(
     """Show what a run would do, what is done already, and the expected time."""
     from bench.data.cache.data_cache import Store
     from bench.execute.time_estimate import preview
-    from bench.plan import build_plan
+    from bench.plan.build import build_plan
     from bench.settings import load_settings
 
     console = make_console(stderr=as_json)
@@ -197,7 +197,7 @@ def _show_outcome(outcome: RunOutcome, console: Console) -> None:
 
 
 def _show_plan(rows: list[dict[str, Any]], plan: Plan, time: Expected, console: Console) -> None:
-    from bench.plan import left_lines
+    from bench.plan.build import left_lines
 
     from .tables import show
 

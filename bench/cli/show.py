@@ -39,7 +39,7 @@ def datasets_command(
 @app.command("doctor")
 def doctor_command() -> None:
     """Show versions, machine, folders and what is unavailable."""
-    from bench.jobs import device_class
+    from bench.plan.device import device_class
     from bench.provenance import git_commit, machine, versions
     from bench.registry import datasets, methods
     from bench.settings import load_settings

@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_c
 from pathlib import Path
 from typing import Any
 
-from bench.jobs import Job
+from bench.plan.job import Job
 from bench.spool import SCORING, Result, Spool
 
 from .curves import held_out_loss

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.jobs import FAILURES, Plan
+from bench.plan.job import FAILURES, Plan
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench.jobs import Job
 from bench.messages import duration
+from bench.plan.job import Job
 from bench.spool import Result
 
 STYLES = {"done": "green", "pruned": "dim", "skipped": "dim", "unavailable": "dim"}

@@ -23,6 +23,7 @@ from bench.errors import BenchError, UsageError
 from bench.messages import did_you_mean
 from bench.metrics import Metric, metrics, stamp
 from bench.paired import FOLDER as PAIRED
+from bench.plan.job import dataset_folder
 from bench.selectors import split
 from bench.settings import Settings, load_settings
 from bench.spool import Result
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.execute.limited_process import Outcome
-    from bench.jobs import Job
     from bench.tracking import Tracker
 
 _FILES = ("embedding.parquet", "cells.npy", "labels.parquet")
@@ -180,22 +180,6 @@ def _stored(row: dict[str, Any], lacking: list[str], settings: Settings) -> Resu
     return Result(replace(job, dataset_folder=place, metrics=tuple(lacking)), "done")
 
 
-def dataset_folder(job: Job, settings: Settings) -> Path:
-    """Return the cached dataset of a finished job, also of a cache that was moved.
-
-    Raises ``UsageError`` if it is no longer there.
-    """
-    place = Path(job.dataset_folder)
-    if not place.is_dir():
-        place = settings.cache_dir / "datasets" / place.name
-    if not (place / "types.npy").is_file():
-        raise UsageError(
-            f"the dataset is no longer in the cache; 'bench plan -m random -d {job.dataset}' "
-            "puts it back."
-        )
-    return place
-
-
 def _score(
     row: dict[str, Any],
     result: Result,
@@ -257,7 +241,7 @@ def _key(row: dict[str, Any], result: Result) -> str:
 
     Then 'bench run' takes the run for done, as long as the method is the same.
     """
-    from bench.jobs import score_key
+    from bench.plan.job import score_key
     from bench.tracked import read_json
 
     stamps = read_json(row["stamps"]) | result.stamps

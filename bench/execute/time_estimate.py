@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.jobs import Job, Plan
 from bench.messages import duration
+from bench.plan.job import Job, Plan
 from bench.registry import methods as method_registry
 from bench.settings import Settings
 

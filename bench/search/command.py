@@ -14,8 +14,10 @@ from bench.errors import UsageError
 from bench.execute.driver import Driver, sayer
 from bench.execute.outcome import RunOutcome
 from bench.execute.report import make_report
-from bench.jobs import Configured, Job, Plan, make_job, unsuited, with_seed
-from bench.plan import choose_methods, ready_datasets
+from bench.plan.build import choose_methods, ready_datasets
+from bench.plan.grid import make_job, unsuited
+from bench.plan.job import Job, Plan, with_seed
+from bench.plan.methods import Configured
 from bench.search.figures import figures
 from bench.search.loop import Loop
 from bench.search.spacefile import Changes, read_space

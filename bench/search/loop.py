@@ -11,7 +11,7 @@ from typing import Any
 from bench.execute.driver import Driver
 from bench.execute.local_executor import LocalExecutor
 from bench.execute.progress_bar import Display
-from bench.jobs import Job
+from bench.plan.job import Job
 from bench.search.objective import values_of
 from bench.search.spec import Spec
 from bench.search.study import Study, Trial, UsedUp

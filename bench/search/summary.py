@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.metrics import metrics
-from bench.paramsfile import write_params
+from bench.plan.parameter_files import write_params
 from bench.search.spec import Spec
 from bench.search.study import Trial
 from bench.search.winner import Gain, best, gain, pareto, statement

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.data.cache.data_cache import Store
-from bench.plan import ready_datasets
+from bench.plan.build import ready_datasets
 from bench.settings import load_settings
 
 ROW = re.compile(r"^\| (\w+) \| (\d+) × (\d+)[^|]*\| (\d+)", re.MULTILINE)

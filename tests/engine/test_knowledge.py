@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.digests import digest, preparation_digest
-from bench.jobs import Job, with_seed
+from bench.plan.job import Job, with_seed
 
 GUIDED = Path(__file__).parent / "plugins" / "guided.py"
 

@@ -139,8 +139,8 @@ def test_a_split_changes_what_a_fit_is_about_but_not_the_counts(stored, file: Pa
 
 
 def test_keys_of_ordinary_datasets_know_nothing_of_the_task(stored, settings, file: Path):
-    from bench.jobs import make_plan
-    from bench.plan import choose_methods
+    from bench.plan.build import choose_methods
+    from bench.plan.grid import make_plan
 
     configured, _ = choose_methods("pca,pca_umap", [], settings, lambda line: None)
     store = Store(settings.cache_dir)

@@ -145,7 +145,7 @@ def test_an_interrupt_ends_the_wait_for_another_driver(bench_run, flags):
 
     from bench.data.cache.data_cache import Store
     from bench.execute.driver import Driver
-    from bench.jobs import Plan
+    from bench.plan.job import Plan
     from bench.settings import load_settings
 
     bench_run("noop")

@@ -144,7 +144,7 @@ def test_a_failing_preparation_fails_its_jobs_only(bench_run, flags, monkeypatch
 
 def test_scores_are_computed_anew_without_a_fit(bench_run, monkeypatch):
     first = bench_run("slow[seconds=2]")
-    monkeypatch.setattr("bench.jobs.metrics_version", lambda: "another")
+    monkeypatch.setattr("bench.plan.grid.metrics_version", lambda: "another")
     again = bench_run("slow[seconds=2]")
     assert again.fitted == 1
     assert list(again.results["fit_key"]) == list(first.results["fit_key"])
@@ -198,7 +198,7 @@ def test_lines_name_a_method_with_its_parameters(bench_run):
 
 
 def test_what_is_left_out_is_said_once_a_reason():
-    from bench.plan import left_lines
+    from bench.plan.build import left_lines
     from bench.selectors import Left
 
     left = [

@@ -113,7 +113,7 @@ def test_scores_of_an_older_version_become_the_present_key(
 ):
     """A store whose metrics were of other versions: scoring again makes a run find them."""
     with monkeypatch.context() as old:
-        old.setattr("bench.jobs.metrics_version", lambda: "older")
+        old.setattr("bench.plan.grid.metrics_version", lambda: "older")
         old.setattr("bench.execute.local_executor._take_score", _without_stamps())
         first = run("steady", "toy", seeds=1, report=False, console=console, **stored)
     told = rescore(console=console, **only(stored))

@@ -121,7 +121,7 @@ def test_the_same_command_again_runs_nothing_and_more_trials_only_the_rest(go):
 def test_permuted_labels_of_report_cells_change_no_choice(go, flags, cache, monkeypatch):
     """The two datasets have the same counts and split; the report cells' labels differ."""
     from bench.data.cache.data_cache import Store
-    from bench.plan import ready_datasets
+    from bench.plan.build import ready_datasets
     from bench.settings import load_settings
     from bench.split import split_file
 

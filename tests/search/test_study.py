@@ -60,7 +60,7 @@ def test_the_default_comes_first_and_nothing_is_repeated(tmp_path):
 def test_what_a_fit_or_its_scores_may_know_makes_another_study(store, toy_counts, in_memory):
     """Trials of one study are ranked together: all of them must rest on the same inputs."""
     from bench.contract.markers import Markers
-    from bench.jobs import configure
+    from bench.plan.methods import configure
     from bench.registry import methods
     from bench.search.spec import Options, make_spec
     from bench.selectors import Selected

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 from bench.data.cache.data_cache import Store, StoredDataset
 from bench.data.resolve import choose_datasets
-from bench.jobs import Configured, Plan, configure, make_plan
-from bench.paramsfile import read_params
 from bench.registry import methods as method_registry
 from bench.selectors import Left, select
 from bench.settings import Settings
+
+from .grid import make_plan
+from .job import Plan
+from .methods import Configured, configure
+from .parameter_files import read_params
 
 if TYPE_CHECKING:
     pass
@@ -47,7 +50,7 @@ def choose_methods(
 ) -> tuple[list[Configured], list[Left]]:
     """Return the selected methods with their parameters, and those that are unavailable.
 
-    ``params`` are files of parameters by method (see ``bench.paramsfile``).
+    ``params`` are files of parameters by method (see ``bench.plan.parameter_files``).
     """
     registry = method_registry(settings.plugins)
     chosen = select(methods, registry.entries, method_tags(settings.plugins), noun="method")
