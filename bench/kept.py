@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bench.apply.saved_model import as_types, open_model
 from bench.contract.multiome import is_paired
 from bench.errors import DataError, UsageError
-from bench.preparation import Preparation
+from bench.prepare.new_cells import Preparation
 from bench.settings import Settings
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from bench.contract.recipe import Recipe
 from bench.data.cache.array_folder import load_array, writing
 from bench.prepare import carry_out
 from bench.prepare.blocks import Csr
-from bench.prepare.passes import Filtered, variable_features
+from bench.prepare.pipeline import Filtered, variable_features
 
 N_GENES, DENSITY, N_TYPES, BLOCK, DISTINCT = 28_000, 0.03, 8, 10_000, 5
 LARGEST_IN_MEMORY = 100_000

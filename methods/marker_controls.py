@@ -203,7 +203,7 @@ def _variable(data: AnnData, n_top: int) -> np.ndarray:
     import scipy.sparse as sp
 
     from bench.prepare.moments import Sums
-    from bench.prepare.variable import seurat
+    from bench.prepare.variable_features import seurat
 
     if data.n_vars <= n_top:
         return np.ones(data.n_vars, dtype=bool)

@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.apply.estimator import estimator
-from bench.contract.multiome import prepare_data, together
+from bench.contract.multiome import together
 from bench.contract.recipe import PairedRecipe, Recipe, accessible_peaks, log_normalized
 from bench.errors import DataError, UsageError
-from bench.preparation import Preparation
+from bench.prepare.multiome import prepare_data
+from bench.prepare.new_cells import Preparation
 
 RECIPES = [
     Recipe(),
@@ -246,7 +247,7 @@ def test_paired_data_keep_the_facts_of_features(tmp_path: Path):
 
 
 def log_normalized_of(data: AnnData) -> Recipe:
-    from bench.contract.multiome import describe_data
+    from bench.prepare.multiome import describe_data
 
     info = describe_data(data, name="", modality="rna", has_batch=False)
     return replace(log_normalized(info), n_top_features=10)

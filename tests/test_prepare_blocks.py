@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from bench.contract.recipe import RNA, Recipe
 from bench.errors import DataError, UsageError
-from bench.prepare import blocks, describe, passes, prepare
+from bench.prepare import blocks, describe, prepare
+from bench.prepare import pipeline as passes
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -194,10 +194,10 @@ class Planted:
 
 def planted(*, mean: bool = False) -> Kept:
     from bench.contract.method import MULTIOME
-    from bench.contract.multiome import prepare_data
     from bench.contract.recipe import PairedRecipe, Recipe
     from bench.methods.pca_lsi import JointPCALSI
-    from bench.preparation import Preparation
+    from bench.prepare.multiome import prepare_data
+    from bench.prepare.new_cells import Preparation
     from bench.testing.case import Case
 
     counts = Case(JointPCALSI, MULTIOME).counts(n_cells=30, n_features=24)

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bench.contract.markers import among
 from bench.contract.method import RNA, Context, Knowledge, Method
-from bench.contract.multiome import PARTS, cells_of, describe_data, is_paired, prepare_data
+from bench.contract.multiome import PARTS, cells_of, is_paired
 from bench.contract.proteins import proteins_of
 from bench.errors import BenchError, DataError, MethodError, UsageError
 from bench.execute.curves import Curves, Listener
 from bench.execute.fitting import check_result
 from bench.messages import some
-from bench.preparation import Preparation
+from bench.prepare.multiome import describe_data, prepare_data
+from bench.prepare.new_cells import Preparation
 
 if TYPE_CHECKING:
     import numpy as np

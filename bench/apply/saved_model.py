@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.contract.recipe import as_recipe
 from bench.errors import BenchError, DataError, UsageError
-from bench.preparation import Preparation
+from bench.prepare.new_cells import Preparation
 from bench.settings import Settings
 
 if TYPE_CHECKING:

@@ -12,14 +12,9 @@ from typing import TYPE_CHECKING, Any
 from bench.contract.genome import chromosome, peak_sites
 from bench.contract.recipe import (
     ATAC,
-    MULTIOME,
     RNA,
-    DatasetInfo,
-    PairedRecipe,
-    Recipe,
-    paired_info,
 )
-from bench.errors import DataError, UsageError
+from bench.errors import DataError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,51 +115,6 @@ def check_cells(rna: AnnData, atac: AnnData, where: str) -> None:
         f"{where}: the cells of rna and atac are in another order: {len(apart)} places differ, "
         f"first {first}; bring them into one order, for example atac = atac[rna.obs_names]."
     )
-
-
-def describe_data(
-    data: AnnData | MuData, *, name: str, modality: str, has_batch: bool
-) -> DatasetInfo:
-    """Return the facts about data in memory that recipes may use."""
-    from bench.prepare import describe
-
-    if not is_paired(data):
-        return describe(cells_of(data).X, name=name, modality=modality, has_batch=has_batch)
-    infos = {
-        part: describe(data[part].X, name=name, modality=part, has_batch=has_batch)
-        for part in PARTS
-    }
-    return paired_info(infos, name, MULTIOME)
-
-
-def prepare_data(
-    data: AnnData | MuData,
-    recipe: Recipe | PairedRecipe,
-    batch: np.ndarray | None = None,
-    where: str = "data",
-) -> Any:
-    """Return data in memory as a method gets them; of paired data the cells that both parts keep.
-
-    Raises ``DataError`` and ``UsageError`` as ``bench.prepare.prepare``, and ``UsageError`` if a
-    recipe of one matrix is given for paired data.
-    """
-    from bench.prepare import prepare
-
-    if not isinstance(recipe, PairedRecipe):
-        if is_paired(data):
-            raise UsageError("recipe() gives no PairedRecipe for paired data.")
-        return prepare(cells_of(data), recipe, batch)
-    parts = {part: prepare(data[part], getattr(recipe, part), batch) for part in PARTS}
-    both = parts[RNA].obs_names[parts[RNA].obs_names.isin(parts[ATAC].obs_names)]
-    if not len(both):
-        raise DataError(f"{where}: the filters leave no cell in both parts; loosen them.")
-    for part, prepared in parts.items():
-        facts = feature_facts(data[part].var, part, where)
-        kept = data[part].var_names.get_indexer(prepared.var_names)
-        for name, values in facts.items():
-            prepared.var[name] = as_text(values[kept])
-    return together(*(one if one.n_obs == len(both) else one[both].copy()
-                      for one in parts.values()))  # fmt: skip
 
 
 def as_text(values: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .passes import carry_out
+from .pipeline import carry_out
 
 if TYPE_CHECKING:
     import numpy as np

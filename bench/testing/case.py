@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench.contract.markers import among
 from bench.contract.method import ATAC, MULTIOME, RNA, Context, DatasetInfo, Fit, Knowledge, Method
-from bench.contract.multiome import cells_of, describe_data, prepare_data, together
+from bench.contract.multiome import cells_of, together
 from bench.execute.curves import Curves
+from bench.prepare.multiome import describe_data, prepare_data
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ from torch import Tensor
 from bench.errors import DataError, UsageError
 from bench.prepare.blocks import row_blocks
 from bench.prepare.moments import Moments, Sums
-from bench.prepare.variable import seurat
+from bench.prepare.variable_features import seurat
 
 from ..nn.batches import Cells
 from .knowledge import ExtraRows, Guidance, Phenotype, Signature

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from bench.contract.method import Context, Knowledge
-from bench.contract.multiome import describe_data, prepare_data, some_cells, together
+from bench.contract.multiome import some_cells, together
 from bench.execute.curves import Curves
 from bench.methods.cca import CCA, canonical, regression
 from bench.methods.detection_rate import DetectionRate
 from bench.methods.pca_lsi import JointPCALSI
+from bench.prepare.multiome import describe_data, prepare_data
 
 BASELINES = (JointPCALSI, CCA, DetectionRate)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from bench.prepare.passes import Filtered
+    from bench.prepare.pipeline import Filtered
 
 FILE = "preparation.npz"
 _ARRAYS = ("counted", "columns", "seen", "factor", "mean", "divisor")
@@ -66,7 +66,7 @@ class Learned:
         """Go over the counts of the fit again; ``prepared`` is what the recipe made of them."""
         import numpy as np
 
-        from bench.prepare.passes import Filtered
+        from bench.prepare.pipeline import Filtered
 
         source = Filtered(counts.X, recipe, None)
         counted = counts.var_names[source.features]
@@ -95,7 +95,7 @@ class Learned:
         from anndata import AnnData
 
         from bench.prepare.blocks import row_blocks
-        from bench.prepare.passes import Transform
+        from bench.prepare.pipeline import Transform
 
         if not counts.n_obs:
             raise DataError(f"{where}: holds no cells.")

@@ -16,7 +16,7 @@ from bench.errors import DataError, UsageError
 
 from .blocks import ENTRIES, Csr, index_type, parts, release, row_blocks
 from .moments import Moments, Sums
-from .variable import seurat, seurat_v3
+from .variable_features import seurat, seurat_v3
 
 if TYPE_CHECKING:
     import numpy as np
