@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from bench.binding import (
+from bench.errors import DataError, UsageError
+from bench.regulation.binding import (
     Intervals,
     bound_scores,
     check_genome,
@@ -19,10 +20,9 @@ from bench.binding import (
     permuted,
     read_binding,
 )
-from bench.errors import DataError, UsageError
-from bench.kept import Kept, open_run, other_cells
-from bench.linkage import Sites, near_shares, signed_distance, together
-from bench.regulate import ALL, Asked, file_names, regulate
+from bench.regulation.fitted_multiome import Kept, open_run, other_cells
+from bench.regulation.links import Sites, near_shares, signed_distance, together
+from bench.regulation.regulate import ALL, Asked, file_names, regulate
 
 CHROMOSOMES = np.array(["chr1", "chr2", "chrX"])
 

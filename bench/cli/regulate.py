@@ -63,8 +63,8 @@ def regulate_command(
 ) -> None:
     """Which peaks regulate which genes, by a finished fit: links, maps, bound peaks."""
     from bench.errors import UsageError
-    from bench.kept import open_run, other_cells
-    from bench.regulate import Asked, regulate
+    from bench.regulation.fitted_multiome import open_run, other_cells
+    from bench.regulation.regulate import Asked, regulate
     from bench.settings import load_settings
 
     console = make_console(stderr=as_json)

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.apply.output_folder import refuse_foreign, replacing
-from bench.binding import Intervals, bound_scores, check_genome, overlapping, read_binding
 from bench.contract.multiome import some_cells
 from bench.errors import DataError, UsageError
-from bench.kept import Kept
-from bench.linkage import NEAR, Links, Sites, near_shares, signed_distance, together
 from bench.messages import did_you_mean
 from bench.seeds import derive
+
+from .binding import Intervals, bound_scores, check_genome, overlapping, read_binding
+from .fitted_multiome import Kept
+from .links import NEAR, Links, Sites, near_shares, signed_distance, together
 
 if TYPE_CHECKING:
     import numpy as np
@@ -335,7 +336,7 @@ def _draw(
     done: Regulated, say: Say,
 ) -> None:  # fmt: skip
     """Draw the map of the cell with the most links, of types, and the locus of one gene."""
-    from bench.reports.regulation import draw_locus, draw_map
+    from .figures import draw_locus, draw_map
 
     if len(cells):
         name = cells["cell"].value_counts().index[0]

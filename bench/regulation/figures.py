@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.linkage import Sites
+    from bench.regulation.links import Sites
 
 GENES, PEAKS = 25, 40
 """Most rows and columns of a heat map."""
