@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import bench
-from bench.cluster import VERSIONS
+from bench.scoring.clustering import VERSIONS
 
 _FOLDER = Path(bench.__file__).parent
 _PACKAGES = ("bench.methods", "bench.datasets")
@@ -58,7 +58,7 @@ def source_digest(origin: str) -> str:
     whole = hashlib.sha256()
     for module in sorted(files):
         whole.update(module.encode() + b"\0" + files[module] + b"\0")
-    if "bench.cluster" in named and VERSIONS != _FIRST_CLUSTERINGS:
+    if "bench.scoring.clustering" in named and VERSIONS != _FIRST_CLUSTERINGS:
         whole.update(json.dumps(VERSIONS, sort_keys=True).encode())
     return whole.hexdigest()[:24]
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from bench.provenance import git_commit, versions
-from bench.split import ORACLE
+from bench.scoring.holdout import ORACLE
 from bench.spool import Result
 
 TAG_CHARACTERS = 4000

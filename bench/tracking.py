@@ -20,9 +20,9 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from bench.errors import StoreError
-from bench.execute.curves import key_part
 from bench.moved import renew_addresses
 from bench.plan.job import FAILURES
+from bench.scoring.score_names import key_part
 from bench.settings import Settings
 from bench.spool import SCORING, Refused, Result
 from bench.tracked import TAG_CHARACTERS, common_tags, cut, job_tags, read_json, row_of

@@ -27,13 +27,13 @@ from _figures import Clock, context, show
 from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score
 
-from bench.cluster import kmeans, leiden
 from bench.methods.nn.train import seeded
 from bench.methods.scimta.cells import CellData
 from bench.methods.scimta.start import nearest_mean
 from bench.methods.scimta.training import codes_of, pretrain, self_train
 from bench.prepare import describe, prepare
 from bench.registry import methods
+from bench.scoring.clustering import kmeans, leiden
 
 N_GENES, N_TYPES, BLOCK, COUNTS = 1000, 20, 10_000, 75.0
 CLUSTERED = 100_000

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score, homogeneity_score
 
-from bench.cluster import connectivities, kmeans, leiden, nearest_neighbors
+from bench.scoring.clustering import connectivities, kmeans, leiden, nearest_neighbors
 
 
 @pytest.fixture(scope="module")

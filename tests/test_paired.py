@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from bench import paired
 from bench.contract.multiome import some_cells, together
 from bench.contract.recipe import MULTIOME, Recipe
 from bench.metrics import metrics
 from bench.prepare import prepare
+from bench.scoring import unseen_cells as paired
 
 N, GENES = 60, 30
 RECIPES = {"sparse": Recipe(), "scaled": Recipe(target_sum=1e4, log1p=True, scale=True)}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.metrics import Missing, metrics
-from bench.score import score
+from bench.scoring.scorer import score
 
 CLUSTERING = {
     "accuracy", "ami", "ari", "completeness", "homogeneity", "macro_f1", "n_clusters", "nmi",

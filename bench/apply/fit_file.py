@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
     from bench.contract.method import Method
-    from bench.score import Scores
+    from bench.scoring.scorer import Scores
 
 Say = Callable[[str], None]
 _NOTE = "fit.json"
@@ -258,8 +258,8 @@ def _score(
     seed: int,
 ) -> Scores:
     """Return the clusterings, with k-means if a number is known, and scores if there are types."""
-    from bench import cluster
-    from bench.score import score
+    from bench.scoring import clustering as cluster
+    from bench.scoring.scorer import score
     from bench.seeds import derive
 
     scores = score(

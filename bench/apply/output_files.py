@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-    from bench.score import Scores
+    from bench.scoring.scorer import Scores
 
 Say = Callable[[str], None]
 _LARGEST_TEXT = 20_000_000

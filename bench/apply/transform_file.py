@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
 
-    from bench.score import Scores
+    from bench.scoring.scorer import Scores
 
 Say = Callable[[str], None]
 NOTE = "transform.json"
@@ -65,7 +65,7 @@ def transform_file(
     import numpy as np
 
     from bench.data.file_dataset import FileDataset
-    from bench.score import score
+    from bench.scoring.scorer import score
     from bench.seeds import derive
 
     pin_threads(settings.threads)

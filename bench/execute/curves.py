@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from bench.errors import Diverged
-
-_KEY_CHARACTERS = 150
 
 Listener = Callable[[int, int | None, dict[str, float]], None]
 
@@ -35,18 +32,6 @@ class Curves:
             self.values.setdefault(name, []).append(value)
         if self._listener is not None:
             self._listener(int(step), total, plain)
-
-
-def key_part(name: str, taken: Container[str] = (), *, other: str = "own") -> str:
-    """Return a method's own name as part of a key of the store, free and without signs it refuses.
-
-    ``CD4+ (naive): loss`` becomes ``CD4_naive_loss``. ``other`` stands before a name that is
-    ``taken``, and for one of which nothing is left.
-    """
-    key = re.sub(r"[^\w.-]+", "_", name)[:_KEY_CHARACTERS].strip(".") or other
-    while key in taken:
-        key = f"{other}_{key}"
-    return key
 
 
 def held_out_loss(curves: Mapping[str, Sequence[Sequence[float]]]) -> float | None:

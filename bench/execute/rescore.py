@@ -22,8 +22,8 @@ from bench.contract.method import MULTIOME
 from bench.errors import BenchError, UsageError
 from bench.messages import did_you_mean
 from bench.metrics import Metric, metrics, stamp
-from bench.paired import FOLDER as PAIRED
 from bench.plan.job import dataset_folder
+from bench.scoring.unseen_cells import FOLDER as PAIRED
 from bench.selectors import split
 from bench.settings import Settings, load_settings
 from bench.spool import Result

@@ -115,10 +115,10 @@ def score(payload: dict[str, Any], line: Line) -> dict[str, Any]:
 
     from bench.data.cache.data_cache import Truth
     from bench.metrics import metrics, stamp
-    from bench.paired import answers
-    from bench.score import score as compute
+    from bench.scoring.holdout import view
+    from bench.scoring.scorer import score as compute
+    from bench.scoring.unseen_cells import answers
     from bench.seeds import derive
-    from bench.split import view
 
     job, folder = payload["job"], Path(payload["folder"])
     chosen = metrics(tuple(payload.get("plugins", ())))
@@ -226,8 +226,8 @@ def _ask_paired(
     """Ask a method that was fitted on some cells of paired data about the others."""
     import numpy as np
 
-    from bench import paired
     from bench.contract.recipe import MULTIOME
+    from bench.scoring import unseen_cells as paired
 
     facts = job["facts"]
     if facts["modality"] == MULTIOME:

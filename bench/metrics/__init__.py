@@ -98,7 +98,7 @@ def stamp(metric: Metric) -> str:
     That of a metric that is not built in also says what is better, ``1:lower`` say: a report of
     stored scores does not load the plugin.
     """
-    from bench.cluster import VERSIONS
+    from bench.scoring.clustering import VERSIONS
 
     alone = metric.kind in ("embedding", "batch", "rare", "paired")
     numbers = (metric.version, *(() if alone else VERSIONS.values()))
@@ -139,7 +139,7 @@ def metrics_version(chosen: Mapping[str, Metric] | None = None) -> str:
     """
     import hashlib
 
-    from bench.cluster import VERSIONS
+    from bench.scoring.clustering import VERSIONS
 
     versions = {f"{name}()": version for name, version in VERSIONS.items()}
     if chosen is None:

@@ -35,7 +35,7 @@ def votes(
     """
     import numpy as np
 
-    from bench.cluster import nearest_neighbors
+    from bench.scoring.clustering import nearest_neighbors
 
     every = np.ones(len(rare), dtype=bool)
     asked, voting = (every, every) if train is None else (~train, train)

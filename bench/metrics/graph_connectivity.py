@@ -23,7 +23,7 @@ def graph_connectivity(embedding: np.ndarray, true: Any, batch: Any, *, seed: in
     import numpy as np
     from scipy.sparse.csgraph import connected_components
 
-    from bench.cluster import connectivities
+    from bench.scoring.clustering import connectivities
 
     if len(np.unique(codes(batch))) < 2:
         raise Missing("only one batch")

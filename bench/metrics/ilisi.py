@@ -27,7 +27,7 @@ def ilisi(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> Result:
     """
     import numpy as np
 
-    from bench.cluster import nearest_neighbors
+    from bench.scoring.clustering import nearest_neighbors
 
     batches = codes(batch)
     n_batches = len(np.unique(batches))

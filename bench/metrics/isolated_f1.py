@@ -49,7 +49,7 @@ def _best(
     """Choose clustering and cluster by F1 over some cells and return F1 over others."""
     import numpy as np
 
-    from bench.cluster import leiden_grid
+    from bench.scoring.clustering import leiden_grid
 
     reports = chooses if reports is None else reports
     if not (rare[chooses].any() and rare[reports].any()):

@@ -30,7 +30,7 @@ def kbet(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> Result:
     import numpy as np
     from scipy.stats import chi2
 
-    from bench.cluster import nearest_neighbors
+    from bench.scoring.clustering import nearest_neighbors
 
     batches = codes(batch)
     sizes = np.bincount(batches)

@@ -26,7 +26,7 @@ def knn_purity(embedding: np.ndarray, true: Any, *, seed: int) -> Result:
     """
     import numpy as np
 
-    from bench.cluster import nearest_neighbors
+    from bench.scoring.clustering import nearest_neighbors
 
     labels = codes(true)
     sizes = np.bincount(labels)

@@ -26,7 +26,7 @@ def silhouette(embedding: np.ndarray, predicted: Any, *, seed: int) -> Result:
     """
     import numpy as np
 
-    from bench.cluster import bounded
+    from bench.scoring.clustering import bounded
 
     points, labels = np.asarray(embedding, dtype=np.float64), codes(predicted)
     if len(points) != len(labels):

@@ -11,10 +11,10 @@ from bench.contract.method import MULTIOME
 from bench.digests import digest, preparation_digest
 from bench.errors import UsageError
 from bench.metrics import metrics, metrics_version
-from bench.paired import VERSION as PAIRED_VERSION
+from bench.scoring.holdout import VERSION as SPLIT_VERSION
+from bench.scoring.unseen_cells import VERSION as PAIRED_VERSION
 from bench.selectors import Left
 from bench.settings import Settings
-from bench.split import VERSION as SPLIT_VERSION
 
 TERMINAL = ("done", "failed", "timeout", "oom", "diverged", "pruned")
 """How a job that ran can end."""
@@ -53,7 +53,7 @@ class Job:
     facts: dict[str, Any] = field(default_factory=dict)
     """Facts about the dataset for tracking: cells, features, types, digests, modality."""
     part: str = "report"
-    """``report``, or ``tuning`` for the trials of a search (see ``bench.split``)."""
+    """``report``, or ``tuning`` for the trials of a search (see ``bench.scoring.holdout``)."""
     study: dict[str, Any] = field(default_factory=dict)
     """Of a trial: ``name`` of its study, ``trial`` (its number), ``run`` of the study in MLflow,
     ``judged`` if the search hears of every report and may stop it."""

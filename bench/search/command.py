@@ -18,6 +18,7 @@ from bench.plan.build import choose_methods, ready_datasets
 from bench.plan.grid import make_job, unsuited
 from bench.plan.job import Job, Plan, with_seed
 from bench.plan.methods import Configured
+from bench.scoring.holdout import make_split
 from bench.search.figures import figures
 from bench.search.loop import Loop
 from bench.search.spacefile import Changes, read_space
@@ -26,7 +27,6 @@ from bench.search.study import Study
 from bench.search.summary import Tuned, summarize, write_best, write_files
 from bench.selectors import Left
 from bench.settings import Settings, load_settings
-from bench.split import make_split
 
 
 @dataclass
@@ -204,7 +204,7 @@ class _Search:
         )
 
     def _tags(self, spec: Spec) -> dict[str, str]:
-        from bench.split import ORACLE
+        from bench.scoring.holdout import ORACLE
 
         tags = {
             "method": spec.one.label,

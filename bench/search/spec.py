@@ -15,13 +15,13 @@ from bench.metrics import metrics, metrics_version
 from bench.plan.grid import make_job
 from bench.plan.job import Job
 from bench.plan.methods import Configured
+from bench.scoring.holdout import PROTOCOLS, VERSION
 from bench.search.objective import Objective, check_method, parse_objectives
 from bench.search.samplers import check_pruner, check_sampler
 from bench.search.space import Space, make_space
 from bench.search.spacefile import Changes
 from bench.search.study import Trial
 from bench.settings import Settings
-from bench.split import PROTOCOLS, VERSION
 
 SEED = 1000
 """Seed of the fits of trials; report seeds begin at 0."""

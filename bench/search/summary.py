@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench.metrics import metrics
 from bench.plan.parameter_files import write_params
+from bench.scoring.holdout import ORACLE
 from bench.search.spec import Spec
 from bench.search.study import Trial
 from bench.search.winner import Gain, best, gain, pareto, statement
-from bench.split import ORACLE
 
 if TYPE_CHECKING:
     import pandas as pd

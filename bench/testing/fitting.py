@@ -271,7 +271,7 @@ def _save_and_load(case: Case) -> None:
 def _beats_the_negative_control(case: Case) -> None:
     from sklearn.metrics import adjusted_rand_score
 
-    from bench.cluster import kmeans
+    from bench.scoring.clustering import kmeans
 
     adata = case.counts(n_cells=120)
     done = case.ran(case.cls(case.cls.Params()), adata)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
-from bench.cluster import nearest_neighbors
+from bench.scoring.clustering import nearest_neighbors
 
 if TYPE_CHECKING:
     import pandas as pd

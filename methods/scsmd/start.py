@@ -18,7 +18,7 @@ def start_labels(codes: np.ndarray, k_from: str, k: int | None, seed: int) -> np
     """
     import numpy as np
 
-    from bench.cluster import kmeans, leiden
+    from bench.scoring.clustering import kmeans, leiden
 
     if k is None and k_from == "leiden":
         found = leiden(codes, seed)
@@ -37,7 +37,7 @@ def eigengap(codes: np.ndarray, seed: int) -> int:
     import scipy.sparse as sp
     from scipy.sparse.linalg import eigsh
 
-    from bench.cluster import connectivities
+    from bench.scoring.clustering import connectivities
 
     n_cells = len(codes)
     if n_cells < 5 or np.all(codes == codes[0]):

@@ -171,7 +171,7 @@ def test_metrics_are_chosen_by_name_key_or_glob():
 
 
 def test_a_stamp_holds_the_clusterings_that_a_metric_uses(monkeypatch: pytest.MonkeyPatch):
-    from bench import cluster
+    from bench.scoring import clustering as cluster
 
     ari, purity = metrics()["ari"], metrics()["knn_purity"]
     before = stamp(ari), stamp(purity)

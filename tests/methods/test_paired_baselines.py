@@ -128,7 +128,7 @@ def test_both_modalities_weigh_the_same(sim, tmp_path):
 
 def test_cca_matches_and_translates_unseen_cells_better_than_depth_and_rate(sim, tmp_path):
     from bench.metrics import metrics
-    from bench.paired import Questions, answers, ask
+    from bench.scoring.unseen_cells import Questions, answers, ask
 
     train = np.arange(300) < 225
     scores = {}
@@ -187,8 +187,8 @@ def test_the_graph_is_embedded_and_clustered_as_two_blocks():
 def test_wnn_finds_simulated_types(sim, tmp_path):
     from sklearn.metrics import adjusted_rand_score
 
-    from bench.cluster import kmeans
     from bench.methods.wnn import WNN
+    from bench.scoring.clustering import kmeans
 
     _, fit, _, _ = fitted(WNN, sim, tmp_path, n_train=300)
     types = sim["rna"].obs["cell_type"].to_numpy(str)

@@ -16,7 +16,7 @@ from bench.metrics import (
     metrics_version,
 )
 from bench.metrics._ranking import areas, precisions
-from bench.score import score
+from bench.scoring.scorer import score
 
 PAIRED = {name: one for name, one in metrics().items() if one.kind == "paired"}
 

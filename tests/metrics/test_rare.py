@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.cluster import leiden, leiden_grid, nearest_neighbors
 from bench.metrics import Missing, RareTask, metrics
 from bench.metrics import _rare as shared
 from bench.metrics.isolated_f1 import RESOLUTIONS, isolated_f1, isolated_f1_held_out
 from bench.metrics.rare_ap import rare_ap, rare_ap_held_out
 from bench.metrics.rare_auroc import rare_auroc
 from bench.metrics.rare_purity import rare_purity, rare_purity_held_out
-from bench.score import score
+from bench.scoring.clustering import leiden, leiden_grid, nearest_neighbors
+from bench.scoring.scorer import score
 
 LINE = np.array([0.0, 1.0, 2.1, 3.3, 10.0, 11.0, 12.1, 13.3])[:, None]
 """Two groups of four points with distinct distances."""

@@ -57,7 +57,7 @@ def test_version_digest_follows_names_and_versions():
 
 
 def test_version_digest_follows_the_clusterings(monkeypatch):
-    from bench import cluster
+    from bench.scoring import clustering as cluster
 
     before = metrics_version()
     monkeypatch.setitem(cluster.VERSIONS, "leiden", cluster.VERSIONS["leiden"] + 1)

@@ -122,8 +122,8 @@ def test_permuted_labels_of_report_cells_change_no_choice(go, flags, cache, monk
     """The two datasets have the same counts and split; the report cells' labels differ."""
     from bench.data.cache.data_cache import Store
     from bench.plan.build import ready_datasets
+    from bench.scoring.holdout import split_file
     from bench.settings import load_settings
-    from bench.split import split_file
 
     def folder(selector: str) -> Path:
         settings = load_settings(flags("plain") | {"plugins": (str(PLUGIN),)})

@@ -10,8 +10,8 @@ import pytest
 
 from bench.errors import UsageError
 from bench.metrics import metrics
-from bench.score import score
-from bench.split import make_split, split_file, tuning_cells, view
+from bench.scoring.holdout import make_split, split_file, tuning_cells, view
+from bench.scoring.scorer import score
 
 
 @pytest.fixture

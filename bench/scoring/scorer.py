@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bench.execute.curves import key_part
 from bench.metrics import Fact, Metric, Missing, PairedTasks, RareTask, metrics
+from bench.scoring.score_names import key_part
 from bench.seeds import derive
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def score(
     """
     import numpy as np
 
-    from bench import cluster
+    from . import clustering as cluster
 
     points = _points(embedding)
     mask = _mask(only, len(points))
