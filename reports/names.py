@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.metrics import Metric
+    from bench.scoring.metrics import Metric
 
 MAIN = "kmeans/ari"
 SCALES = ("raw", "scaled between the controls")
@@ -85,7 +85,7 @@ _CLUSTERINGS = {"kmeans": "k-means", "leiden": "Leiden"}
 @cache
 def known_metrics() -> dict[str, Metric]:
     """Return the registered metrics by name; the built-in ones if one of others cannot load."""
-    from bench.metrics import built_in, metrics
+    from bench.scoring.metrics import built_in, metrics
 
     try:
         return metrics()
@@ -126,7 +126,7 @@ def higher_is_better(key: str, results: pd.DataFrame | None = None) -> bool | No
 
 def _stored_direction(name: str, results: pd.DataFrame | None) -> bool | None:
     """Return what the stamps of a table say of a metric, of the first job that has it."""
-    from bench.metrics import direction
+    from bench.scoring.metrics import direction
 
     if results is None or STAMPS not in results:
         return None

@@ -12,9 +12,9 @@ import scipy.sparse as sp
 
 from bench.contract.multiome import some_cells, together
 from bench.contract.recipe import MULTIOME, Recipe
-from bench.metrics import metrics
 from bench.prepare import prepare
 from bench.scoring import unseen_cells as paired
+from bench.scoring.metrics import metrics
 
 N, GENES = 60, 30
 RECIPES = {"sparse": Recipe(), "scaled": Recipe(target_sum=1e4, log1p=True, scale=True)}

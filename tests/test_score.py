@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.metrics import Missing, metrics
+from bench.scoring.metrics import Missing, metrics
 from bench.scoring.scorer import score
 
 CLUSTERING = {

@@ -14,8 +14,8 @@ from bench.baseline.entries import changes, costs, known_data, make_entries, see
 from bench.baseline.environment import differences, fingerprint, key, store_name
 from bench.errors import BenchError, UsageError
 from bench.messages import did_you_mean
-from bench.metrics import metrics
 from bench.plan.device import device_class
+from bench.scoring.metrics import metrics
 from bench.selectors import split
 from bench.settings import Settings, load_settings
 

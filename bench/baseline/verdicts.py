@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bench.metrics import Metric, metrics
+from bench.scoring.metrics import Metric, metrics
 
 if TYPE_CHECKING:
     from .baseline_file import Baseline, Data, Entry

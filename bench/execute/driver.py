@@ -21,9 +21,9 @@ from bench.data.cache.data_cache import Store
 from bench.execute.outcome import RunOutcome
 from bench.execute.report import make_report
 from bench.execute.time_estimate import expected
-from bench.metrics import Metric, plugin_metrics
 from bench.plan.build import Say, build_plan, left_lines
 from bench.plan.job import FAILURES, Job, Plan, write_plan
+from bench.scoring.metrics import Metric, plugin_metrics
 from bench.settings import Settings, load_settings
 from bench.spool import Refused, Result, Spool
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.metrics import plugin_metrics, stamp
+from bench.scoring.metrics import plugin_metrics, stamp
 from bench.settings import Settings
 
 from .driver import sayer

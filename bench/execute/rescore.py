@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from bench.contract.method import MULTIOME
 from bench.errors import BenchError, UsageError
 from bench.messages import did_you_mean
-from bench.metrics import Metric, metrics, stamp
 from bench.plan.job import dataset_folder
+from bench.scoring.metrics import Metric, metrics, stamp
 from bench.scoring.unseen_cells import FOLDER as PAIRED
 from bench.selectors import split
 from bench.settings import Settings, load_settings

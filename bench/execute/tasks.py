@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from bench.contract.method import Fit
     from bench.data.cache.cached_dataset import Truth
-    from bench.metrics import RareTask
+    from bench.scoring.metrics import RareTask
 
     from .channel import Line
     from .curves import Listener
@@ -114,8 +114,8 @@ def score(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     import pandas as pd
 
     from bench.data.cache.data_cache import Truth
-    from bench.metrics import metrics, stamp
     from bench.scoring.holdout import view
+    from bench.scoring.metrics import metrics, stamp
     from bench.scoring.scorer import score as compute
     from bench.scoring.unseen_cells import answers
     from bench.seeds import derive
@@ -206,7 +206,7 @@ def _rare_task(job: dict[str, Any], types: Any, truth: Truth, cells: Any) -> Rar
     """Return where the rare type is and which cells the fit has not seen, if the dataset asks."""
     import numpy as np
 
-    from bench.metrics import RareTask
+    from bench.scoring.metrics import RareTask
 
     facts = job["facts"]
     if types is None or not facts.get("rare_type"):

@@ -10,8 +10,8 @@ from typing import Any
 from bench.contract.method import MULTIOME
 from bench.digests import digest, preparation_digest
 from bench.errors import UsageError
-from bench.metrics import metrics, metrics_version
 from bench.scoring.holdout import VERSION as SPLIT_VERSION
+from bench.scoring.metrics import metrics, metrics_version
 from bench.scoring.unseen_cells import VERSION as PAIRED_VERSION
 from bench.selectors import Left
 from bench.settings import Settings

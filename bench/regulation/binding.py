@@ -176,7 +176,7 @@ def bound_scores(
     import numpy as np
     from scipy.stats import spearmanr
 
-    from bench.metrics._ranking import areas, precisions
+    from bench.scoring.metrics._ranking import areas, precisions
 
     rng = np.random.default_rng(seed)
     shuffled = [permuted(weight, chrom, rng) for _ in range(PERMUTATIONS)]

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bench.metrics import Fact, Metric, Missing, PairedTasks, RareTask, metrics
 from bench.scoring.score_names import key_part
 from bench.seeds import derive
+
+from .metrics import Fact, Metric, Missing, PairedTasks, RareTask, metrics
 
 if TYPE_CHECKING:
     import numpy as np

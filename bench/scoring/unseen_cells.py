@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench.contract.multiome import PARTS, together
 from bench.contract.recipe import MULTIOME
-from bench.metrics import PairedTasks, Pairs, Recovery, Translation
 from bench.seeds import derive
+
+from .metrics import PairedTasks, Pairs, Recovery, Translation
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import UsageError
 from bench.messages import did_you_mean
-from bench.metrics import metrics
+from bench.scoring.metrics import metrics
 
 if TYPE_CHECKING:
     from bench.contract.method import Method

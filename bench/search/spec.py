@@ -11,11 +11,11 @@ from typing import Any
 from bench.data.cache.data_cache import Store, StoredDataset
 from bench.digests import digest, preparation_digest, source_digest
 from bench.errors import UsageError
-from bench.metrics import metrics, metrics_version
 from bench.plan.grid import make_job
 from bench.plan.job import Job
 from bench.plan.methods import Configured
 from bench.scoring.holdout import PROTOCOLS, VERSION
+from bench.scoring.metrics import metrics, metrics_version
 from bench.search.objective import Objective, check_method, parse_objectives
 from bench.search.samplers import check_pruner, check_sampler
 from bench.search.space import Space, make_space

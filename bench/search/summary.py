@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.metrics import metrics
 from bench.plan.parameter_files import write_params
 from bench.scoring.holdout import ORACLE
+from bench.scoring.metrics import metrics
 from bench.search.spec import Spec
 from bench.search.study import Trial
 from bench.search.winner import Gain, best, gain, pareto, statement

@@ -15,8 +15,8 @@ import pytest
 from bench.errors import UsageError
 from bench.execute.driver import run
 from bench.execute.rescore import choose_metrics, rescore
-from bench.metrics import metrics, stamp
 from bench.results import load
+from bench.scoring.metrics import metrics, stamp
 
 PURITY = """
 from bench.metrics import Metric
@@ -95,7 +95,7 @@ def test_only_what_lacks_the_present_version_is_computed(
     first = run("steady", "toy", seeds=1, report=False, console=console, **stored)
     newer = metrics()
     newer["ari"] = replace(newer["ari"], version=newer["ari"].version + 1)
-    for place in ("bench.execute.rescore.metrics", "bench.metrics.metrics"):
+    for place in ("bench.execute.rescore.metrics", "bench.scoring.metrics.metrics"):
         monkeypatch.setattr(place, lambda plugins=(): newer)
     told = rescore(console=console, **only(stored))
     # The process computes with the old code, so the version it returns is the old one.

@@ -11,8 +11,8 @@ from anndata import AnnData
 
 from bench.contract.method import Context, Knowledge
 from bench.methods.marker_controls import MarkerPca, MarkerSum
-from bench.metrics import RareTask
-from bench.metrics.rare_ap import rare_ap
+from bench.scoring.metrics import RareTask
+from bench.scoring.metrics.rare_ap import rare_ap
 
 RARE = {"rare": ("gene0", "gene1", "gene2")}
 

@@ -127,7 +127,7 @@ def test_both_modalities_weigh_the_same(sim, tmp_path):
 
 
 def test_cca_matches_and_translates_unseen_cells_better_than_depth_and_rate(sim, tmp_path):
-    from bench.metrics import metrics
+    from bench.scoring.metrics import metrics
     from bench.scoring.unseen_cells import Questions, answers, ask
 
     train = np.arange(300) < 225

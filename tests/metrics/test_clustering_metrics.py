@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.metrics import Missing, metrics
-from bench.metrics.accuracy import accuracy
-from bench.metrics.macro_f1 import macro_f1
-from bench.metrics.n_clusters import n_clusters
-from bench.metrics.rare_f1 import rare_f1
+from bench.scoring.metrics import Missing, metrics
+from bench.scoring.metrics.accuracy import accuracy
+from bench.scoring.metrics.macro_f1 import macro_f1
+from bench.scoring.metrics.n_clusters import n_clusters
+from bench.scoring.metrics.rare_f1 import rare_f1
 
 AGREEMENT = ["ari", "nmi", "ami", "homogeneity", "completeness", "v_measure"]
 MATCHING = ["accuracy", "macro_f1"]

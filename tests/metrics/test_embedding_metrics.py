@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.metrics import Missing
-from bench.metrics import silhouette as silhouette_module
-from bench.metrics.graph_connectivity import graph_connectivity
-from bench.metrics.ilisi import ilisi
-from bench.metrics.kbet import kbet
-from bench.metrics.knn_purity import knn_purity
-from bench.metrics.silhouette import silhouette
-from bench.metrics.silhouette_types import silhouette_types
+from bench.scoring.metrics import Missing
+from bench.scoring.metrics import silhouette as silhouette_module
+from bench.scoring.metrics.graph_connectivity import graph_connectivity
+from bench.scoring.metrics.ilisi import ilisi
+from bench.scoring.metrics.kbet import kbet
+from bench.scoring.metrics.knn_purity import knn_purity
+from bench.scoring.metrics.silhouette import silhouette
+from bench.scoring.metrics.silhouette_types import silhouette_types
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_silhouette_missing(points, labels, reason):
 
 
 def test_knn_purity_by_hand(monkeypatch):
-    from bench.metrics import knn_purity as module
+    from bench.scoring.metrics import knn_purity as module
 
     monkeypatch.setattr(module, "N_NEIGHBORS", 2)
     # On a line a 0, a 1, b 2.1, b 3.3, b 4.6. Two neighbours each; type a has one other cell.

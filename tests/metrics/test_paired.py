@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from bench.metrics import (
+from bench.scoring.metrics import (
     Missing,
     PairedTasks,
     Pairs,
@@ -15,7 +15,7 @@ from bench.metrics import (
     metrics,
     metrics_version,
 )
-from bench.metrics._ranking import areas, precisions
+from bench.scoring.metrics._ranking import areas, precisions
 from bench.scoring.scorer import score
 
 PAIRED = {name: one for name, one in metrics().items() if one.kind == "paired"}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.metrics import Missing, RareTask, metrics
-from bench.metrics import _rare as shared
-from bench.metrics.isolated_f1 import RESOLUTIONS, isolated_f1, isolated_f1_held_out
-from bench.metrics.rare_ap import rare_ap, rare_ap_held_out
-from bench.metrics.rare_auroc import rare_auroc
-from bench.metrics.rare_purity import rare_purity, rare_purity_held_out
 from bench.scoring.clustering import leiden, leiden_grid, nearest_neighbors
+from bench.scoring.metrics import Missing, RareTask, metrics
+from bench.scoring.metrics import _rare as shared
+from bench.scoring.metrics.isolated_f1 import RESOLUTIONS, isolated_f1, isolated_f1_held_out
+from bench.scoring.metrics.rare_ap import rare_ap, rare_ap_held_out
+from bench.scoring.metrics.rare_auroc import rare_auroc
+from bench.scoring.metrics.rare_purity import rare_purity, rare_purity_held_out
 from bench.scoring.scorer import score
 
 LINE = np.array([0.0, 1.0, 2.1, 3.3, 10.0, 11.0, 12.1, 13.3])[:, None]

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from bench.errors import UsageError
-from bench.metrics import Metric, built_in, direction, metrics, metrics_version, stamp
+from bench.scoring.metrics import Metric, built_in, direction, metrics, metrics_version, stamp
 
 KNOWN = {
     "accuracy", "ami", "ari", "completeness", "graph_connectivity", "homogeneity", "ilisi",

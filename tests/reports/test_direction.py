@@ -7,7 +7,6 @@ import json
 import pandas as pd
 import pytest
 
-from bench.metrics import built_in
 from bench.reports import names
 from bench.reports.compare import compare
 from bench.reports.grid import boards, definitions
@@ -17,6 +16,7 @@ from bench.reports.quality import quality
 from bench.reports.scaled import between_controls
 from bench.reports.tables import leaderboard, tidy
 from bench.reports.verdict import verdict
+from bench.scoring.metrics import built_in
 
 LOSS = "embedding/loss"
 VALUES = {"good": 0.2, "bad": 0.6, "random": 1.0, "truth": 0.0}
@@ -96,5 +96,5 @@ def test_a_broken_plugin_leaves_the_built_in_metrics(monkeypatch):
     def broken():
         raise ImportError("no such module")
 
-    monkeypatch.setattr("bench.metrics.metrics", broken)
+    monkeypatch.setattr("bench.scoring.metrics.metrics", broken)
     assert names.known_metrics.__wrapped__() == built_in()

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from bench.errors import UsageError
-from bench.metrics import metrics
 from bench.scoring.holdout import make_split, split_file, tuning_cells, view
+from bench.scoring.metrics import metrics
 from bench.scoring.scorer import score
 
 

@@ -6,8 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from bench.contract.metric import Metric, Missing, PairedTasks, Pairs, Result
-
-from ._ranking import areas, precisions
+from bench.scoring.metrics._ranking import areas, precisions
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.contract.metric import Metric, Missing, Result
-
-from ._contingency import codes
+from bench.scoring.metrics._contingency import codes
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,8 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bench.contract.metric import Missing, PairedTasks, Result
-
-from ._ranking import PR, ROC, areas, mean, precisions, ranking_metrics
+from bench.scoring.metrics._ranking import PR, ROC, areas, mean, precisions, ranking_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bench.contract.metric import Metric
-
-from ._contingency import comparable
+from bench.scoring.metrics._contingency import comparable
 
 
 def homogeneity(true: Any, predicted: Any) -> float:

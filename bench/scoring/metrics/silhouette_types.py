@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.contract.metric import Metric, Result
-
-from .silhouette import silhouette
+from bench.scoring.metrics.silhouette import silhouette
 
 if TYPE_CHECKING:
     import numpy as np

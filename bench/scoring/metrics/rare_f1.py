@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bench.contract.metric import Metric, Missing, Result
-
-from ._contingency import contingency, f1_table
+from bench.scoring.metrics._contingency import contingency, f1_table
 
 MAX_SHARE = 0.05
 MIN_CELLS = 2

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.contract.metric import Metric, RareTask, Result
-
-from ._rare import held_out, votes
+from bench.scoring.metrics._rare import held_out, votes
 
 if TYPE_CHECKING:
     import numpy as np
