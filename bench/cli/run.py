@@ -96,7 +96,7 @@ def run_command(
             "needs --tune."
         )
     if tune is not None:
-        from bench.search.command import search
+        from bench.tuning.search import search
 
         found = search(
             methods,

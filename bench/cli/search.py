@@ -37,7 +37,7 @@ from bench.cli.options import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.search.command import SearchOutcome
+    from bench.tuning.search import SearchOutcome
 
 Objective = Annotated[
     str,
@@ -91,7 +91,7 @@ def search_command(
     as_json: AsJson = False,
 ) -> None:
     """Search hyperparameters; winners and defaults are then scored on --seeds."""
-    from bench.search.command import search
+    from bench.tuning.search import search
 
     console = make_console(stderr=as_json)
     outcome = search(

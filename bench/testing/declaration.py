@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.contract.method import ATAC, MULTIOME, RNA, USABLE
 from bench.errors import UsageError
-from bench.search.space import Space, make_space
+from bench.tuning.space import Space, make_space
 
 from .case import Case, NotApplicable, checks
 

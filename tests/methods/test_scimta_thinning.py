@@ -12,8 +12,8 @@ from bench.errors import DataError, UsageError
 from bench.methods.scimta.thinning import held_out_loss, thin
 from bench.prepare import describe, prepare
 from bench.registry import methods
-from bench.search.objective import check_method, parse_objectives
-from bench.search.space import make_space
+from bench.tuning.objective import check_method, parse_objectives
+from bench.tuning.space import make_space
 
 NAMES = ["scmgca", "sctag", "scimta"]
 JOINT_FIRST = [

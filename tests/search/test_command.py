@@ -19,8 +19,8 @@ import pytest
 from rich.console import Console
 
 from bench.errors import UsageError
-from bench.search.command import search
 from bench.tracking import Tracker
+from bench.tuning.search import search
 
 PLUGIN = Path(__file__).parent / "plugins" / "tunable.py"
 

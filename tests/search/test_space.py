@@ -12,8 +12,8 @@ from pydantic import Field, model_validator
 from bench.contract.parameters import Layers, Parameters, Search
 from bench.errors import UsageError
 from bench.registry import methods
-from bench.search.space import Space, make_space
-from bench.search.spacefile import read_space
+from bench.tuning.space import Space, make_space
+from bench.tuning.space_file import read_space
 
 
 class Params(Parameters):

@@ -11,11 +11,11 @@ from pydantic import Field
 
 from bench.contract.parameters import Parameters, Search
 from bench.errors import UsageError
-from bench.search.objective import parse_objectives
-from bench.search.samplers import check_pruner, check_sampler
-from bench.search.space import Space, make_space
-from bench.search.study import Study, Trial, UsedUp
-from bench.search.winner import best
+from bench.tuning.objective import parse_objectives
+from bench.tuning.samplers import check_pruner, check_sampler
+from bench.tuning.space import Space, make_space
+from bench.tuning.study import Study, Trial, UsedUp
+from bench.tuning.winner import best
 
 
 class Params(Parameters):
@@ -62,9 +62,9 @@ def test_what_a_fit_or_its_scores_may_know_makes_another_study(store, toy_counts
     from bench.contract.markers import Markers
     from bench.plan.methods import configure
     from bench.registry import methods
-    from bench.search.spec import Options, make_spec
     from bench.selectors import Selected
     from bench.settings import load_settings
+    from bench.tuning.study_spec import Options, make_spec
 
     settings = load_settings({})
     (one,), _ = configure([Selected("pca", {}, True)], methods(), settings, [])

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.search.objective import by_rank
+from bench.tuning.objective import by_rank
 
 if TYPE_CHECKING:
-    from bench.search.objective import Objective
-    from bench.search.study import Trial
+    from bench.tuning.objective import Objective
+    from bench.tuning.study import Trial
 
 
 def best(trials: Sequence[Trial], objectives: Sequence[Objective]) -> Trial | None:

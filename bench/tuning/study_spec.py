@@ -16,12 +16,13 @@ from bench.plan.job import Job
 from bench.plan.methods import Configured
 from bench.scoring.holdout import PROTOCOLS, VERSION
 from bench.scoring.metrics import metrics, metrics_version
-from bench.search.objective import Objective, check_method, parse_objectives
-from bench.search.samplers import check_pruner, check_sampler
-from bench.search.space import Space, make_space
-from bench.search.spacefile import Changes
-from bench.search.study import Trial
 from bench.settings import Settings
+
+from .objective import Objective, check_method, parse_objectives
+from .samplers import check_pruner, check_sampler
+from .space import Space, make_space
+from .space_file import Changes
+from .study import Trial
 
 SEED = 1000
 """Seed of the fits of trials; report seeds begin at 0."""

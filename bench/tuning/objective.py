@@ -13,7 +13,8 @@ from bench.scoring.metrics import metrics
 if TYPE_CHECKING:
     from bench.contract.method import Method
     from bench.contract.recipe import DatasetInfo
-    from bench.search.space import Space
+
+    from .space import Space
 
 _MEASURES = {
     "loss": ("held_out_loss", False),

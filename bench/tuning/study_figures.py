@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.search.objective import Objective
+from .objective import Objective
 
 if TYPE_CHECKING:
     import optuna

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import StoreError, UsageError
-from bench.search.claim import Claim
-from bench.search.objective import Objective
-from bench.search.samplers import make_pruner, make_sampler
-from bench.search.space import Space
 from bench.seeds import derive
+from bench.tuning.objective import Objective
+from bench.tuning.samplers import make_pruner, make_sampler
+from bench.tuning.space import Space
+from bench.tuning.study_lock import Claim
 
 if TYPE_CHECKING:
     import optuna

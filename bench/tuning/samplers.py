@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from bench.errors import UsageError
 from bench.messages import did_you_mean
-from bench.search.space import Space
+
+from .space import Space
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner

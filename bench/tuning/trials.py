@@ -12,11 +12,12 @@ from bench.execute.driver import Driver
 from bench.execute.local_executor import LocalExecutor
 from bench.execute.progress_bar import Display
 from bench.plan.job import Job
-from bench.search.objective import values_of
-from bench.search.spec import Spec
-from bench.search.study import Study, Trial, UsedUp
-from bench.search.winner import best
 from bench.spool import Result
+
+from .objective import values_of
+from .study import Study, Trial, UsedUp
+from .study_spec import Spec
+from .winner import best
 
 
 class Loop:

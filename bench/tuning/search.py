@@ -19,14 +19,15 @@ from bench.plan.grid import make_job, unsuited
 from bench.plan.job import Job, Plan, with_seed
 from bench.plan.methods import Configured
 from bench.scoring.holdout import make_split
-from bench.search.figures import figures
-from bench.search.loop import Loop
-from bench.search.spacefile import Changes, read_space
-from bench.search.spec import SEED, Options, Spec, knows_too_much, make_spec
-from bench.search.study import Study
-from bench.search.summary import Tuned, summarize, write_best, write_files
 from bench.selectors import Left
 from bench.settings import Settings, load_settings
+
+from .space_file import Changes, read_space
+from .study import Study
+from .study_figures import figures
+from .study_spec import SEED, Options, Spec, knows_too_much, make_spec
+from .summary import Tuned, summarize, write_best, write_files
+from .trials import Loop
 
 
 @dataclass

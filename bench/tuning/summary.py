@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from bench.plan.parameter_files import write_params
 from bench.scoring.holdout import ORACLE
 from bench.scoring.metrics import metrics
-from bench.search.spec import Spec
-from bench.search.study import Trial
-from bench.search.winner import Gain, best, gain, pareto, statement
+from bench.tuning.study import Trial
+from bench.tuning.study_spec import Spec
+from bench.tuning.winner import Gain, best, gain, pareto, statement
 
 if TYPE_CHECKING:
     import pandas as pd
