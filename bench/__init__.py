@@ -20,8 +20,8 @@ _NAMED_LIKE_THEIR_MODULE = ("estimator", "run")
 
 
 def load_results(results: str = "results", **options: Any) -> pd.DataFrame:
-    """Return all finished jobs of a results folder, one row a job (see ``bench.results``)."""
-    from bench.results import load
+    """Return all finished jobs of a results folder, one row a job (see ``bench.store.results_table``)."""
+    from bench.store.results_table import load
 
     return load(results, **options)
 

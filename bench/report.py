@@ -70,7 +70,7 @@ def curves(results: pd.DataFrame, settings: Settings) -> pd.DataFrame | None:
     import pandas as pd
 
     from bench.reports.curves import wanted
-    from bench.tracking import Tracker
+    from bench.store.mlflow_store import Tracker
 
     runs = wanted(results)
     return pd.DataFrame(Tracker(settings).curves(runs)) if runs else None

@@ -19,7 +19,7 @@ from _figures import flags, show
 from rich.console import Console
 
 from bench.execute.driver import run
-from bench.tracking import Tracker
+from bench.store.mlflow_store import Tracker
 
 PLUGIN = """
 from bench.contract.method import ATAC, RNA, Fit, Method

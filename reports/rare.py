@@ -248,7 +248,7 @@ def _table(lines: list[list[str]]) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the page; returns the exit code."""
-    from bench.results import load
+    from bench.store.results_table import load
 
     if len(arguments) != 2:
         print("expected: python -m bench.reports.rare RESULTS_FOLDER FILE.md", file=sys.stderr)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import StoreError
-from bench.moved import renew_addresses
+from bench.store.relocate import renew_addresses
 
 
 def test_an_empty_database_beside_artifacts_is_refused(tmp_path: Path):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from bench.errors import UsageError
-from bench.results import load, narrow
+from bench.store.results_table import load, narrow
 
 METHODS = ("vae", "vae[preset=faithful]", "vae[n_latent=16]", "vaep", "nmf")
 

@@ -143,7 +143,7 @@ class JobModel(Model):
     ) -> None:
         from bench.digests import source_digest
         from bench.registry import resolve
-        from bench.spool import Result
+        from bench.store.result import Result
 
         job = Result.read(folder).job
         self.job: Job = job
@@ -221,8 +221,8 @@ def _selected(
     settings: Settings, methods: str | None, datasets: str | None, seed: int | None, say: Say
 ) -> Path:
     """Return the artifacts of the one finished job that the names select."""
-    from bench.results import frame, narrow
-    from bench.tracking import Tracker
+    from bench.store.mlflow_store import Tracker
+    from bench.store.results_table import frame, narrow
 
     seeds: Sequence[int] | None = None if seed is None else [seed]
     table = narrow(frame(Tracker(settings)), methods, datasets, seeds, say)

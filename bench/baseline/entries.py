@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def seen_jobs(outcome: RunOutcome) -> dict[tuple[str, str, str, int], Seen]:
     """Return the finished jobs of a run by method, dataset, protocol and seed."""
-    from bench.tracked import read_json
+    from bench.store.run_tags import read_json
 
     assert outcome.results is not None
     found = {}

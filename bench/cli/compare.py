@@ -40,7 +40,7 @@ def compare_command(
     """Compare two experiments job by job: what changed from A to B, and by how much."""
     from bench.report import command_line
     from bench.reports import compare, compare_page
-    from bench.results import narrow
+    from bench.store.results_table import narrow
 
     sides = [_settings(one, results, tracking_uri, config) for one in (a, b)]
     first, second = (narrow(_table(side), methods, datasets) for side in sides)
@@ -87,8 +87,8 @@ def _settings(side: str, results: Path | None, uri: str | None, config: Path | N
 
 
 def _table(settings: Settings) -> pd.DataFrame:
-    from bench.results import frame
-    from bench.tracking import Tracker
+    from bench.store.mlflow_store import Tracker
+    from bench.store.results_table import frame
 
     return frame(Tracker(settings, create=False))
 

@@ -39,9 +39,9 @@ def report_command(
 ) -> None:
     """Write the report of everything in the store, or of a part of it."""
     from bench.report import write_report
-    from bench.results import frame, narrow, searches
     from bench.settings import load_settings
-    from bench.tracking import Tracker
+    from bench.store.mlflow_store import Tracker
+    from bench.store.results_table import frame, narrow, searches
 
     console = make_console()
     settings = load_settings(

@@ -25,7 +25,8 @@ from bench.plan.build import Say, build_plan, left_lines
 from bench.plan.job import FAILURES, Job, Plan, write_plan
 from bench.scoring.metrics import Metric, plugin_metrics
 from bench.settings import Settings, load_settings
-from bench.spool import Refused, Result, Spool
+from bench.store.result import Refused, Result
+from bench.store.spool import Spool
 
 from .progress_bar import Display
 from .rescore import add_scores
@@ -33,7 +34,7 @@ from .rescore import add_scores
 if TYPE_CHECKING:
     from threading import Event
 
-    from bench.tracking import Committed
+    from bench.store.mlflow_store import Committed
 
     from .limited_process import Outcome
     from .local_executor import LocalExecutor
@@ -96,7 +97,7 @@ class Driver:
         if not self.settings.tracking_uri and not self.settings.database.exists():
             # Nothing can be done yet: load the libraries while the store is being made.
             warm_up(self.settings.threads)
-        from bench.tracking import Tracker
+        from bench.store.mlflow_store import Tracker
 
         self.tracker = Tracker(self.settings)
         self.spool = Spool(self.settings.results / "spool")
@@ -104,7 +105,7 @@ class Driver:
 
     def run_plan(self) -> RunOutcome:
         """Run what is missing of the plan, and return the outcome."""
-        from bench.results import frame
+        from bench.store.results_table import frame
 
         known = self.tracker.committed()
         todo = self._todo(known)
@@ -309,8 +310,8 @@ def add_to_run(
     outcome: RunOutcome, wanted: dict[str, Metric], settings: Settings, console: Console
 ) -> None:
     """Add metrics of plugins to the finished jobs of a run and to its table."""
-    from bench.results import frame
-    from bench.tracking import Tracker
+    from bench.store.mlflow_store import Tracker
+    from bench.store.results_table import frame
 
     tracker = Tracker(settings)
     assert outcome.results is not None

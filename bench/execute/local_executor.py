@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.plan.job import Job
-from bench.spool import SCORING, Result, Spool
+from bench.store.result import SCORING, Result
+from bench.store.spool import Spool
 
 from .curves import held_out_loss
 from .limited_process import Limits, Outcome, run_limited, warm_up

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bench.messages import duration
 from bench.plan.job import Job
-from bench.spool import Result
+from bench.store.result import Result
 
 STYLES = {"done": "green", "pruned": "dim", "skipped": "dim", "unavailable": "dim"}
 

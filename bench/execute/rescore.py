@@ -26,13 +26,13 @@ from bench.scoring.metrics import Metric, metrics, stamp
 from bench.scoring.unseen_cells import FOLDER as PAIRED
 from bench.selectors import split
 from bench.settings import Settings, load_settings
-from bench.spool import Result
+from bench.store.result import Result
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.execute.limited_process import Outcome
-    from bench.tracking import Tracker
+    from bench.store.mlflow_store import Tracker
 
 _FILES = ("embedding.parquet", "cells.npy", "labels.parquet")
 
@@ -75,8 +75,8 @@ def rescore(
     globs of metrics (default: all, those of plugins among them). Raises ``UsageError`` if nothing
     matches.
     """
-    from bench.results import frame, narrow
-    from bench.tracking import Tracker
+    from bench.store.mlflow_store import Tracker
+    from bench.store.results_table import frame, narrow
 
     settings = load_settings(flags, config)
     wanted = choose_metrics(chosen, settings.plugins)
@@ -116,7 +116,7 @@ def add_scores(
     console: Console,
 ) -> Rescored:
     """Compute what finished jobs lack and write it to their runs."""
-    from bench.tracked import read_json
+    from bench.store.run_tags import read_json
 
     told = Rescored()
     todo = []
@@ -242,7 +242,7 @@ def _key(row: dict[str, Any], result: Result) -> str:
     Then 'bench run' takes the run for done, as long as the method is the same.
     """
     from bench.plan.job import score_key
-    from bench.tracked import read_json
+    from bench.store.run_tags import read_json
 
     stamps = read_json(row["stamps"]) | result.stamps
     wanted = _applicable(metrics(), row)

@@ -12,7 +12,7 @@ from bench.registry import methods as method_registry
 from bench.settings import Settings
 
 if TYPE_CHECKING:
-    from bench.tracking import Tracker
+    from bench.store.mlflow_store import Tracker
 
 
 _COST_SECONDS = {"light": 10.0, "heavy": 60.0}
@@ -61,7 +61,7 @@ def expected(todo: Sequence[Job], tracker: Tracker | None, settings: Settings) -
 
 def preview(plan: Plan, settings: Settings) -> tuple[list[dict[str, Any]], Expected]:
     """Return one row per method × dataset with how many jobs are done, and the time to go."""
-    from bench.tracking import Tracker
+    from bench.store.mlflow_store import Tracker
 
     exists = bool(settings.tracking_uri) or settings.database.is_file()
     tracker = Tracker(settings) if exists else None

@@ -12,7 +12,7 @@ from bench.execute.driver import Driver
 from bench.execute.local_executor import LocalExecutor
 from bench.execute.progress_bar import Display
 from bench.plan.job import Job
-from bench.spool import Result
+from bench.store.result import Result
 
 from .objective import values_of
 from .study import Study, Trial, UsedUp

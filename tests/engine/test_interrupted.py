@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from bench.results import load
+from bench.store.results_table import load
 
 MARK = "BENCH_TEST_DRIVER"
 """Environment variable by which the processes of one test are known."""
@@ -162,7 +162,7 @@ def test_a_half_written_commit_is_done_again(flags, results, bench_run, monkeypa
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("bench.tracking._dataset_input", die)
+        patch.setattr("bench.store.mlflow_store._dataset_input", die)
         with pytest.raises(Killed):
             bench_run("noop")
     assert len(load(results)) == 0
@@ -187,7 +187,7 @@ def test_a_script_without_a_main_guard_works(flags: dict[str, Any], tmp_path: Pa
 def test_a_result_that_another_driver_committed_first_is_no_error(bench_run, monkeypatch):
     """A driver that starts commits what lies in the spool, also what a live one has just put."""
     from bench.execute.driver import Driver
-    from bench.tracking import Tracker
+    from bench.store.mlflow_store import Tracker
 
     take = Driver.take
 

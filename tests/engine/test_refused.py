@@ -12,8 +12,9 @@ import pytest
 from filelock import FileLock
 
 from bench.execute.limited_process import Outcome, run_limited
-from bench.spool import Refused, Result, Spool
-from bench.tracking import Tracker
+from bench.store.mlflow_store import Tracker
+from bench.store.result import Refused, Result
+from bench.store.spool import Spool
 
 
 def statuses(outcome: Any) -> dict[str, str]:

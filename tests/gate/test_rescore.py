@@ -15,8 +15,8 @@ import pytest
 from bench.errors import UsageError
 from bench.execute.driver import run
 from bench.execute.rescore import choose_metrics, rescore
-from bench.results import load
 from bench.scoring.metrics import metrics, stamp
+from bench.store.results_table import load
 
 PURITY = """
 from bench.metrics import Metric

@@ -236,8 +236,8 @@ def runs(store) -> dict[tuple[str, str, int], str]:
 def page(store) -> Page:
     from bench.report import write_report
     from bench.reports import published
-    from bench.results import load
     from bench.settings import load_settings
+    from bench.store.results_table import load
 
     settings = load_settings({"results": store})
     with pytest.MonkeyPatch.context() as patch:

@@ -14,7 +14,7 @@ from bench.errors import BenchError
 from bench.reports import compare_page
 from bench.reports.compare import bootstrap, cautions, compare, sentences, signed
 from bench.settings import load_settings
-from bench.tracking import Tracker
+from bench.store.mlflow_store import Tracker
 
 DIGESTS = {"counts_digest": "c1", "labels_digest": "l1"}
 

@@ -19,7 +19,7 @@ import pytest
 from rich.console import Console
 
 from bench.errors import UsageError
-from bench.tracking import Tracker
+from bench.store.mlflow_store import Tracker
 from bench.tuning.search import search
 
 PLUGIN = Path(__file__).parent / "plugins" / "tunable.py"
@@ -216,7 +216,7 @@ def test_the_tree_in_mlflow_and_the_artifacts_of_a_study(go, flags):
     names = {one.path for one in client.list_artifacts(study.info.run_id)}
     assert names == {"study.json", "trials.csv", "best.yaml", "figures.html"}
     assert study.data.metrics["gain/kmeans_ari"] == outcome.studies[0]["gains"][0]["gain"]
-    from bench.results import load
+    from bench.store.results_table import load
 
     # Trials are no results: no table of results holds them.
     assert set(load(flags()["results"])["method"]) == {"tunable", "tunable·tuned"}

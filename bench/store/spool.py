@@ -7,74 +7,14 @@ under a temporary name and renamed. Whatever lies here is committed on the next 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import platform
 import shutil
 import time
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from bench.errors import DataError
 from bench.plan.job import Job
-
-SCORING = "scoring: "
-"""Begins the reason of a job whose fit is done and kept, and whose scores failed."""
-
-
-class Refused(DataError):
-    """A result that cannot be read, or that the store does not take."""
-
-
-@dataclass
-class Result:
-    """How a job ended, with everything that is tracked except its artifacts."""
-
-    job: Job
-    status: str
-    reason: str = ""
-    session: str = ""
-    started: float = 0.0
-    """Seconds since the epoch."""
-    ended: float = 0.0
-    measures: dict[str, float] = field(default_factory=dict)
-    """Seconds, CPU seconds, peak memory, parameters, coverage."""
-    metrics: dict[str, float] = field(default_factory=dict)
-    missing: dict[str, str] = field(default_factory=dict)
-    curves: dict[str, list[list[float]]] = field(default_factory=dict)
-    """Name → steps and values."""
-    notes: dict[str, str] = field(default_factory=dict)
-    stamps: dict[str, str] = field(default_factory=dict)
-    """Metric → version of its values (``bench.scoring.metrics.stamp``)."""
-    facts: dict[str, Any] = field(default_factory=dict)
-    log_tail: str = ""
-    stages: dict[str, float] = field(default_factory=dict)
-    """Seconds of each process, for ``benchmarks/overhead.py``."""
-
-    def write(self, folder: Path) -> None:
-        """Write ``result.json``, whole or not at all."""
-        text = json.dumps(asdict(self), indent=1, default=_plain)
-        partial = folder / f".result.{os.getpid()}.json"
-        partial.write_text(text)
-        partial.replace(folder / "result.json")
-
-    @classmethod
-    def read(cls, folder: Path) -> Result:
-        """Inverse of :meth:`write`; raises ``Refused`` for a file that is none of its kind."""
-        path = folder / "result.json"
-        try:
-            content = json.loads(path.read_text())
-            return cls(**{**content, "job": Job.from_dict(content["job"])})
-        except (ValueError, KeyError, TypeError) as error:
-            raise Refused(f"{path} cannot be read: {type(error).__name__}: {error}") from None
-
-
-def _plain(value: Any) -> Any:
-    """Return a NumPy number as one of Python."""
-    if hasattr(value, "item"):
-        return value.item()
-    raise TypeError(f"a {type(value).__name__} cannot be kept; expected a number or text")
+from bench.store.result import Result
 
 
 class Spool:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bench.plan.job import Plan
-    from bench.tracking import Tracker
+    from bench.store.mlflow_store import Tracker
 
 
 def load(results: str | Path = "results", **options: Any) -> pd.DataFrame:
@@ -32,7 +32,7 @@ def load(results: str | Path = "results", **options: Any) -> pd.DataFrame:
     ``source`` the method's code. ``artifacts`` is the local folder with ``embedding.parquet`` and
     ``clusters.parquet``. Raises ``UsageError`` if there is no store.
     """
-    from bench.tracking import Tracker
+    from bench.store.mlflow_store import Tracker
 
     settings: Settings = load_settings({"results": Path(results), **options})
     if not settings.tracking_uri and not settings.database.is_file():

@@ -20,12 +20,13 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from bench.errors import StoreError
-from bench.moved import renew_addresses
 from bench.plan.job import FAILURES
 from bench.scoring.score_names import key_part
 from bench.settings import Settings
-from bench.spool import SCORING, Refused, Result
-from bench.tracked import TAG_CHARACTERS, common_tags, cut, job_tags, read_json, row_of
+from bench.store.result import SCORING, Refused, Result
+
+from .relocate import renew_addresses
+from .run_tags import TAG_CHARACTERS, common_tags, cut, job_tags, read_json, row_of
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 _PAGE = 1000
@@ -143,7 +144,7 @@ class Tracker:
         return _committed(runs[-1]) if runs else None
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one flat dictionary per finished job (see ``bench.results``)."""
+        """Return one flat dictionary per finished job (see ``bench.store.results_table``)."""
         commands = {
             run.info.run_id: run.data.tags["command"]
             for run in self._search("tags.kind='session'")

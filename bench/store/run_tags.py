@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.provenance import git_commit, versions
 from bench.scoring.holdout import ORACLE
-from bench.spool import Result
+from bench.store.result import Result
 
 TAG_CHARACTERS = 4000
 _TEXT = (
