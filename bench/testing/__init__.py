@@ -17,7 +17,8 @@ from pathlib import Path
 
 from bench.contract.method import Method
 
-from . import declaration, fitting
+from . import declaration_checks as declaration
+from . import fitting_checks as fitting
 from .case import Case, Check, Excepted, Finding, NotApplicable
 
 __all__ = [
