@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ._simulate import Population, SimulationParameters, stream
+from ._simulate_cells import Population, SimulationParameters, stream
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,7 +14,7 @@ from bench.contract.recipe import RNA
 from bench.errors import DataError
 
 from ._published import Published
-from ._rna import (
+from ._rna_tables import (
     GEO_LICENCE,
     TENX_LICENCE,
     find_member,

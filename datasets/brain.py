@@ -12,7 +12,7 @@ from bench.contract.parameters import Parameters
 from bench.contract.recipe import RNA
 
 from ._published import Published
-from ._rna import GEO_LICENCE, geo, join, keep_cells, keep_labelled, need, read_annotated
+from ._rna_tables import GEO_LICENCE, geo, join, keep_cells, keep_labelled, need, read_annotated
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from bench.contract.recipe import RNA
 from bench.errors import DataError
 
 from ._published import Published
-from ._rna import TENX_LICENCE, find_member, tenx
+from ._rna_tables import TENX_LICENCE, find_member, tenx
 
 if TYPE_CHECKING:
     from pathlib import Path

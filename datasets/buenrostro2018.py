@@ -10,7 +10,7 @@ from bench.contract.recipe import ATAC
 from bench.data.formats import read_labels
 from bench.errors import DataError
 
-from ._labelled import assemble, column
+from ._chromatin import assemble, column
 from ._published import Published
 
 if TYPE_CHECKING:

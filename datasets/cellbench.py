@@ -12,7 +12,7 @@ from bench.contract.parameters import Parameters
 from bench.contract.recipe import RNA
 
 from ._published import Published
-from ._rna import drop_spikes, join, keep_cells, keep_labelled, need, stack
+from ._rna_tables import drop_spikes, join, keep_cells, keep_labelled, need, stack
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from bench.contract.dataset import Card, RemoteFile
 from bench.contract.recipe import RNA
 from bench.errors import DataError
 
-from ._labelled import assemble
+from ._chromatin import assemble
 from ._published import Published
 
 if TYPE_CHECKING:

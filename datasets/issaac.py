@@ -9,7 +9,7 @@ from bench.contract.genome import peak_names
 from bench.contract.recipe import RNA
 from bench.data.formats import read
 
-from ._labelled import assemble, column, raw
+from ._chromatin import assemble, column, raw
 from ._paired import Measured, Paired, Part
 
 if TYPE_CHECKING:

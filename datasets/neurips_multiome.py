@@ -13,7 +13,7 @@ from bench.contract.genome import peak_names
 from bench.contract.recipe import RNA
 from bench.errors import DataError
 
-from ._labelled import assemble, column
+from ._chromatin import assemble, column
 from ._paired import Measured, Paired, Part
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from bench.contract.recipe import RNA
 from bench.errors import DataError
 
 from ._published import Published
-from ._rna import (
+from ._rna_tables import (
     GEO_LICENCE,
     GeneRows,
     drop_spikes,

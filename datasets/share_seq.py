@@ -9,7 +9,7 @@ from bench.contract.recipe import RNA
 from bench.data.formats import read_labels, read_market, read_text
 from bench.errors import DataError
 
-from ._labelled import assemble, column
+from ._chromatin import assemble, column
 from ._paired import Measured, Paired, Part
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from bench.contract.dataset import Card, Dataset
 from bench.contract.recipe import ATAC
 
 from . import _simulate_features as sim
-from ._simulate import SimulationParameters, card_of, populate, stream
+from ._simulate_cells import SimulationParameters, card_of, populate, stream
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -13,7 +13,7 @@ from bench.contract.multiome import together
 from bench.contract.recipe import ATAC, MULTIOME, RNA
 
 from . import _simulate_features as sim
-from ._simulate import SimulationParameters, card_of, populate, stream
+from ._simulate_cells import SimulationParameters, card_of, populate, stream
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,7 +15,7 @@ from bench.contract.recipe import RNA
 from bench.errors import DataError
 
 from ._published import Published
-from ._rna import drop_spikes, join, keep_labelled, stack
+from ._rna_tables import drop_spikes, join, keep_labelled, stack
 
 if TYPE_CHECKING:
     import pandas as pd

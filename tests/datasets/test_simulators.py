@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bench.contract.recipe import Recipe
 from bench.data.checks import check_counts
-from bench.datasets._simulate import SimulationParameters, type_shares, type_sizes
+from bench.datasets._simulate_cells import SimulationParameters, type_shares, type_sizes
 from bench.datasets._simulate_features import draw_sparse
 from bench.datasets.sim_atac import SimATAC
 from bench.datasets.sim_rna import SimRNA
