@@ -9,7 +9,7 @@ from pydantic import Field
 from bench.contract.method import Context, Fit
 from bench.contract.parameters import Search
 
-from ._halves import PairedBaseline, unit_variance
+from ._paired_baseline import PairedBaseline, unit_variance
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from bench.contract.method import MULTIOME, Context, Fit, Method
 from bench.contract.parameters import Parameters
 
-from ._halves import Halves
+from ._paired_baseline import Halves
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench.contract.method import Context, Fit
 
-from ._halves import PairedBaseline, unit_variance
+from ._paired_baseline import PairedBaseline, unit_variance
 
 if TYPE_CHECKING:
     from pathlib import Path

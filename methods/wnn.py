@@ -12,7 +12,7 @@ from bench.contract.method import Context, Fit
 from bench.contract.parameters import Search
 from bench.seeds import derive
 
-from ._halves import PairedBaseline
+from ._paired_baseline import PairedBaseline
 
 if TYPE_CHECKING:
     import numpy as np
