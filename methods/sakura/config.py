@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
 
+from .config_section import Section, read_json
 from .features import read_phenotypes
+from .guidance import RECONSTRUCTION_LOSSES, Guidance, Phenotype, Signature
 from .guides import (
     TermNames,
     dropout_of,
@@ -27,11 +29,9 @@ from .guides import (
     signature_of,
     term_names,
 )
-from .jsonfile import Section, read_json
-from .knowledge import RECONSTRUCTION_LOSSES, Guidance, Phenotype, Signature
-from .settings import Settings, Stage, Task
-from .splits import decile_split
+from .model_settings import Settings, Stage, Task
 from .story import Table, Training, own_ticks, read_story
+from .training import decile_split
 
 if TYPE_CHECKING:
     import numpy as np

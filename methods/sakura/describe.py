@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .knowledge import Guidance, Phenotype, Signature
-from .terms import Schedule
+from .guidance import Guidance, Phenotype, Signature
+from .loss_terms import Schedule
 
 if TYPE_CHECKING:
     from .config import Setup

@@ -15,10 +15,10 @@ from bench.prepare.moments import Moments, Sums
 from bench.prepare.variable_features import seurat
 
 from ..nn.batches import Cells
-from .knowledge import ExtraRows, Guidance, Phenotype, Signature
+from .guidance import ExtraRows, Guidance, Phenotype, Signature
+from .model_settings import Settings
 from .network import Reader, SakuraNetwork
 from .objective import Rows, signature_targets
-from .settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd

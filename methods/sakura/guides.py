@@ -8,9 +8,9 @@ from typing import Any, TypedDict
 from bench.errors import UsageError
 from bench.messages import did_you_mean
 
-from .jsonfile import Section
-from .knowledge import Guidance, Phenotype, Signature
-from .terms import Activation, Binarize, Head, HeadKind, Regularizer, Schedule
+from .config_section import Section, unknown_gene
+from .guidance import Guidance, Phenotype, Signature
+from .loss_terms import Activation, Binarize, Head, HeadKind, Regularizer, Schedule
 
 Say = Callable[[str], None]
 TermNames = dict[str, dict[str, str]]
@@ -266,21 +266,6 @@ def signature_of(name: str, config: Section, features: Collection[str], say: Say
         guide, Signature, name, genes=genes, exclude_from_input=guide.flag("exclude_from_input"),
         binarize=_procedure(guide, say), regularizers=regularizers_of(guide, say), **values,
     )  # fmt: skip
-
-
-def unknown_gene(
-    guide: Section, key: str, genes: Sequence[str], features: Collection[str]
-) -> None:
-    """Raise ``UsageError`` for the first gene that is not among the features."""
-    import difflib
-
-    known = features if isinstance(features, set | frozenset) else set(features)
-    for gene in genes:
-        if gene not in known:
-            folded = {name.casefold(): name for name in known}
-            near = difflib.get_close_matches(gene.casefold(), folded, n=1, cutoff=0.75)
-            hint = f" Did you mean '{folded[near[0]]}'?" if near else ""
-            guide.fail(key, f"gene '{gene}' is not among the {len(known):,} features.{hint}")
 
 
 def phenotype_of(name: str, config: Section, columns: Sequence[str], say: Say) -> Phenotype:

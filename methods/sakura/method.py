@@ -8,26 +8,24 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.contract.method import ATAC, RNA, Context, Fit, Method
 from bench.contract.recipe import DatasetInfo, Recipe
-from bench.errors import DataError, UsageError
-from bench.seeds import derive
+from bench.errors import UsageError
 
-from .knowledge import Guidance, Phenotype, Signature, resolve
+from .dataset_guidance import guidance_of
+from .guidance import Guidance
 from .params import (
     GuidedParameters,
     SakuraParameters,
-    head_of,
-    phenotype_terms,
     settings_of,
-    terms_of,
 )
-from .terms import Head, Schedule
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
+    import pandas as pd
     from anndata import AnnData
 
+    from .config import Setup
     from .model import SakuraModel
 
 
@@ -187,7 +185,7 @@ class Sakura(SakuraUnguided):
         file and key.
         """
         if path.suffix.lower() != ".json":
-            from .knowledge_file import read_knowledge
+            from .guidance_file import read_knowledge
             from .network import Layout
 
             found = read_knowledge(path, adata, say)
@@ -199,7 +197,8 @@ class Sakura(SakuraUnguided):
             made.knows, made.values = found.guidance, found.values
             return made
         from .config import read_setup
-        from .configured import ConfiguredSakura
+
+        pass
 
         setup = read_setup(path, adata)
         for line in setup.notes:
@@ -231,83 +230,43 @@ class Sakura(SakuraUnguided):
         return guidance_of(self.params, data, context)
 
 
-def guidance_of(
-    p: GuidedParameters, data: AnnData, context: Context
-) -> tuple[Guidance, dict[str, np.ndarray], list[str]]:
-    """Return knowledge, values of its phenotypes, and what was left out, from the dataset's own.
+class ConfiguredSakura(Sakura):
+    """SAKURA as a configuration of the original asks for it."""
 
-    Marker genes that the preparation removed are left out and named. Raises ``DataError`` if the
-    dataset has nothing of what the parameters ask for.
-    """
-    where: dict[str, Any] = {"space": p.space, "dim": p.own_dims if p.space == "own" else None}
-    signatures: list[Signature] = []
-    phenotypes: list[Phenotype] = []
-    values: dict[str, np.ndarray] = {}
-    given = context.knowledge
-    if p.markers:
-        signatures = [
-            Signature(
-                f"markers {name}", tuple(dict.fromkeys(genes)), head=head_of(p),
-                terms=terms_of(p, "score", "mse", "l1", "cosine"),
-                exclude_from_input=p.exclude_from_input, scale_targets=p.scale_targets, **where,
-            )
-            for name, genes in (given.markers or {}).items()
-        ]  # fmt: skip
-    if p.proteins and given.proteins is not None:
-        values["proteins"] = normalized_proteins(given.proteins)
-        scaled: dict[str, Any] = {"scale_targets": p.scale_targets, **where}
-        terms = phenotype_terms(p, "mse")
-        phenotypes.append(
-            Phenotype("proteins", "numerical", terms=terms, head=head_of(p), **scaled)
-        )
-    if p.label_share > 0 and given.labels is not None:
-        values["type"] = part_of(given.labels, p.label_share, context.seed)
-        terms = phenotype_terms(p, "nll")
-        balanced: dict[str, Any] = {"class_weight": "balanced", **where}
-        phenotypes.append(
-            Phenotype("type", "categorical", terms=terms, head=head_of(p), **balanced)
-        )
-    if p.batch != "none" and given.batch is not None:
-        values["batch"] = given.batch
-        phenotypes.append(batch_phenotype(p))
-    guidance, notes = resolve(
-        Guidance(tuple(signatures), tuple(phenotypes)), list(data.var_names), missing="drop"
-    )
-    if p.markers and not guidance.signatures:
-        raise DataError(
-            f"sakura: none of the {len(signatures)} marker lists of the dataset has a gene among "
-            f"the {data.n_vars:,} features; give lists with these names, or set markers=false."
-        )
-    return guidance, values, notes
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(Sakura.Params())
+        self.setup = setup
 
+    def recipe(self, info: DatasetInfo) -> Recipe:
+        """Return log-normalised counts of all genes; the tutorial of the original does that."""
+        return Recipe(target_sum=1e4, log1p=True)
 
-def batch_phenotype(p: GuidedParameters) -> Phenotype:
-    """Return the batch as a confounder."""
-    if p.batch == "own":
-        return Phenotype("batch", "categorical", space="own", dim=p.own_dims)
-    strength = Schedule.ramp(p.adversarial_strength, p.ramp_start, p.adversarial_epochs)
-    # A linear adversary is evaded: the code still told simulated batches apart.
-    return Phenotype(
-        "batch", "categorical", adversarial=strength, adversary=p.adversary,
-        class_weight="balanced", head=Head("mlp", hidden=32, layers=2),
-    )  # fmt: skip
+    def uses(self) -> frozenset[str]:
+        """Return nothing: what guides is in the configuration."""
+        return frozenset()
 
+    def fit(self, data: AnnData, context: Context) -> Fit:
+        """Return the main dimensions of each cell, and the tables that the story asks for."""
+        from .model import SakuraModel
+        from .tables import cell_table
 
-def normalized_proteins(counts: np.ndarray) -> np.ndarray:
-    """Return log(1 + 10,000 x / depth of the cell), (cells, proteins); NaN for an empty cell."""
-    import numpy as np
+        setup = self.setup
+        self._model = SakuraModel(setup.settings, setup.guidance)
+        self._model.fit(
+            data, seed=context.seed, device=context.device, report=context.report,
+            phenotypes=setup.values, splits=setup.splits, checkpoint=checkpoint_of(context),
+        )  # fmt: skip
+        tables: dict[str, pd.DataFrame] = {}
+        for number, name, one in setup.tables():
+            with self._model.as_after(number):
+                tables[name] = cell_table(self._model, data[setup.splits[one.split]], one)
+        return Fit(
+            self.transform(data), tables=tables, n_parameters=self._model.n_parameters,
+            notes={"guides": ", ".join(one.name for one in setup.guidance.guides)},
+        )  # fmt: skip
 
-    depth = counts.sum(axis=1, keepdims=True).astype(np.float64)
-    shares = counts / np.where(depth > 0, depth, np.nan)
-    return np.log1p(1e4 * shares).astype(np.float32)
+    def describe(self) -> list[str]:
+        """Return what would be trained, a line each: network, terms, splits, tasks, tables."""
+        from .describe import lines
 
-
-def part_of(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Return the labels of a random share of the cells, ``None`` for the others."""
-    import numpy as np
-
-    n_known = round(share * len(labels))
-    order = np.random.default_rng(derive(seed, "labelled")).permutation(len(labels))
-    known = np.full(len(labels), None, dtype=object)
-    known[order[:n_known]] = np.asarray(labels, dtype=object)[order[:n_known]]
-    return known
+        return lines(self.setup)

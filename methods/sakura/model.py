@@ -18,6 +18,7 @@ from bench.seeds import derive
 
 from ..nn.batches import Block
 from ..nn.train import encode, n_parameters, seeded
+from .checkpoints import CheckpointFile, train
 from .features import (
     as_cells,
     choose_features,
@@ -30,13 +31,12 @@ from .features import (
     training_rows,
     with_extra,
 )
-from .knowledge import Guidance, Phenotype, Signature, resolve
+from .guidance import Guidance, Phenotype, Signature, resolve
+from .loss_terms import fail
+from .model_settings import Settings, Stage
 from .network import SakuraNetwork
 from .objective import Objective
-from .settings import Settings, Stage
-from .splits import decile_split
-from .stages import CheckpointFile, train
-from .terms import fail
+from .training import decile_split
 
 if TYPE_CHECKING:
     from anndata import AnnData

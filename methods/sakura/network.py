@@ -8,9 +8,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from .knowledge import Guidance, Phenotype, Signature
-from .settings import Detach, Settings
-from .terms import Head, fail
+from .guidance import Guidance, Phenotype, Signature
+from .loss_terms import Head, fail
+from .model_settings import Detach, Settings
 
 MAIN = "main"
 _OUTPUTS: dict[str, type[nn.Module]] = {

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ..nn.batches import Cells
-from .knowledge import Guidance, Phenotype, Signature
+from .guidance import Guidance, Phenotype, Signature
+from .loss_terms import Regularizer
 from .losses import (
     mixture_prior,
     per_cell,
@@ -21,9 +22,8 @@ from .losses import (
     uniform_prior,
     weighted_mean,
 )
+from .model_settings import Settings, Task
 from .network import MAIN, SakuraNetwork
-from .settings import Settings, Task
-from .terms import Regularizer
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from pydantic import Field, model_validator
 
 from bench.contract.parameters import Parameters, Search
 
-from .terms import Head, Regularizer, Schedule
+from .loss_terms import Head, Regularizer, Schedule
 
 if TYPE_CHECKING:
-    from .settings import Settings
+    from .model_settings import Settings
 
 FAITHFUL: dict[str, Any] = {
     "n_top_genes": 10_000,
@@ -239,7 +239,7 @@ class GuidedParameters(SakuraParameters):
 
 def settings_of(p: SakuraParameters, *, all_features: bool) -> Settings:
     """Return the model settings of parameters."""
-    from .settings import Settings
+    from .model_settings import Settings
 
     shared = (
         "scale", "center", "n_latent", "hidden", "encoder_layers", "decoder_layers",

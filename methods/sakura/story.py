@@ -8,9 +8,9 @@ from typing import Any
 
 from bench.messages import did_you_mean
 
+from .config_section import Section
 from .guides import TermNames
-from .jsonfile import Section
-from .settings import Detach, Order, Task
+from .model_settings import Detach, Order, Task
 
 Say = Callable[[str], None]
 Guides = Mapping[str, Mapping[str, TermNames]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .knowledge import Guidance, Phenotype, Signature
+from .guidance import Guidance, Phenotype, Signature
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,8 +12,7 @@ from anndata import AnnData
 
 from bench.errors import UsageError
 from bench.methods.sakura.config import read_setup
-from bench.methods.sakura.configured import ConfiguredSakura
-from bench.methods.sakura.method import Sakura
+from bench.methods.sakura.method import ConfiguredSakura, Sakura
 
 
 def configuration(name: str) -> dict[str, Any]:

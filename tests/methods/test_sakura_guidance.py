@@ -8,10 +8,10 @@ import scipy.sparse as sp
 import torch
 from anndata import AnnData
 
-from bench.methods.sakura.knowledge import Guidance, Phenotype, Signature
+from bench.methods.sakura.guidance import Guidance, Phenotype, Signature
 from bench.methods.sakura.model import SakuraModel
+from bench.methods.sakura.model_settings import Settings, Task
 from bench.methods.sakura.objective import Batch, Objective, Term
-from bench.methods.sakura.settings import Settings, Task
 
 SETTINGS = Settings(
     n_top_features=None,

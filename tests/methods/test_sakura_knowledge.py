@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bench.errors import UsageError
-from bench.methods.sakura.knowledge import INVARIANT, Guidance, Phenotype, Signature, resolve
-from bench.methods.sakura.terms import Head, Regularizer, Schedule
+from bench.methods.sakura.guidance import INVARIANT, Guidance, Phenotype, Signature, resolve
+from bench.methods.sakura.loss_terms import Head, Regularizer, Schedule
 
 
 def test_a_weight_rises_as_in_the_demonstration():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from bench.methods.sakura.loss_terms import Regularizer
 from bench.methods.sakura.losses import (
     mixture_prior,
     per_cell,
@@ -16,7 +17,6 @@ from bench.methods.sakura.losses import (
     weighted_mean,
 )
 from bench.methods.sakura.objective import regularize
-from bench.methods.sakura.terms import Regularizer
 
 CPU = torch.device("cpu")
 

@@ -14,9 +14,9 @@ from anndata import AnnData
 from bench.contract.method import RNA, Context, Fit, Knowledge
 from bench.errors import DataError, UsageError
 from bench.methods.sakura import Sakura, SakuraUnguided
-from bench.methods.sakura.method import normalized_proteins, part_of
+from bench.methods.sakura.dataset_guidance import normalized_proteins, part_of
+from bench.methods.sakura.loss_terms import Head
 from bench.methods.sakura.params import head_of, settings_of, terms_of
-from bench.methods.sakura.terms import Head
 from bench.prepare import describe, prepare
 
 
@@ -128,11 +128,11 @@ def test_the_adversary_of_a_batch_turns_the_gradient_of_the_code():
     """The sign flips before the code, at the strength of the parameters; the head still learns."""
     import torch
 
-    from bench.methods.sakura.knowledge import Guidance
-    from bench.methods.sakura.method import batch_phenotype
+    from bench.methods.sakura.dataset_guidance import batch_phenotype
+    from bench.methods.sakura.guidance import Guidance
     from bench.methods.sakura.model import SakuraModel
+    from bench.methods.sakura.model_settings import Settings, Task
     from bench.methods.sakura.objective import Batch, Objective
-    from bench.methods.sakura.settings import Settings, Task
 
     values = {"batch": "adversarial", "adversary": "reversed", "adversarial_strength": 2.0,
               "adversarial_epochs": 0}  # fmt: skip

@@ -13,11 +13,11 @@ from anndata import AnnData
 from bench.errors import DataError, UsageError
 from bench.execute.curves import Curves
 from bench.methods.sakura.features import read_phenotypes
-from bench.methods.sakura.knowledge import ExtraRows, Guidance, Phenotype, Signature
+from bench.methods.sakura.guidance import ExtraRows, Guidance, Phenotype, Signature
+from bench.methods.sakura.loss_terms import Binarize, Head, Regularizer, Schedule
 from bench.methods.sakura.model import Insertion, SakuraModel
-from bench.methods.sakura.settings import Settings, Task
-from bench.methods.sakura.splits import decile_split
-from bench.methods.sakura.terms import Binarize, Head, Regularizer, Schedule
+from bench.methods.sakura.model_settings import Settings, Task
+from bench.methods.sakura.training import decile_split
 
 SMALL = Settings(n_top_features=None, hidden=16, n_latent=6, batch_size=32, max_epochs=2)
 
@@ -341,7 +341,7 @@ class Interrupted(Exception):
 def test_a_resumed_fit_equals_an_uninterrupted_one(
     cells: AnnData, tmp_path, schedule: str, monkeypatch
 ):
-    monkeypatch.setattr("bench.methods.sakura.stages.SECONDS_APART", 0.0)
+    monkeypatch.setattr("bench.methods.sakura.checkpoints.SECONDS_APART", 0.0)
     settings = replace(
         SMALL, schedule=schedule, max_epochs=6, dropout_hidden=0.2,
         regularizers=(Regularizer("uniform", Schedule(0.1)),),

@@ -8,14 +8,9 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from bench.errors import BenchError
-from bench.methods.sakura.knowledge_file import read_knowledge
+from bench.methods.sakura.guidance_file import read_knowledge
+from bench.methods.sakura.guidance_sources import half_scores, held_out_half, peaks_in, read_bulk
 from bench.methods.sakura.method import Sakura
-from bench.methods.sakura.sources import (
-    half_scores,
-    held_out_half,
-    peaks_in,
-    read_bulk,
-)
 
 
 def counts(genes: list[str], n_cells: int = 4, *, first: float = 1.0) -> AnnData:

@@ -16,11 +16,11 @@ from anndata import AnnData
 from bench.errors import UsageError
 from bench.execute.curves import Curves
 from bench.methods.sakura.config import read_setup
-from bench.methods.sakura.knowledge import Guidance, Signature
+from bench.methods.sakura.guidance import Guidance, Signature
+from bench.methods.sakura.loss_terms import Regularizer, Schedule
 from bench.methods.sakura.method import Sakura
 from bench.methods.sakura.model import SakuraModel
-from bench.methods.sakura.settings import Settings, Stage, Task
-from bench.methods.sakura.terms import Regularizer, Schedule
+from bench.methods.sakura.model_settings import Settings, Stage, Task
 
 FILES = Path(__file__).parent / "sakura_files"
 GUIDED = Guidance((
@@ -68,7 +68,7 @@ def test_each_stage_goes_on_with_what_the_one_before_leaves(cells: AnnData):
 
 
 def test_terms_count_the_passes_in_which_they_are_trained(cells: AnnData, tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.methods.sakura.stages.SECONDS_APART", 0.0)
+    monkeypatch.setattr("bench.methods.sakura.checkpoints.SECONDS_APART", 0.0)
     model = fitted(cells, checkpoint=tmp_path / "fit.pt")
     assert {name for name in model.history if name.startswith("a: ")} == {
         "a: mse", "a: l1", "a: prior_uniform",
@@ -85,7 +85,7 @@ def test_terms_count_the_passes_in_which_they_are_trained(cells: AnnData, tmp_pa
 def test_an_interruption_in_any_stage_changes_nothing(
     cells: AnnData, tmp_path, monkeypatch, epoch: int
 ):
-    monkeypatch.setattr("bench.methods.sakura.stages.SECONDS_APART", 0.0)
+    monkeypatch.setattr("bench.methods.sakura.checkpoints.SECONDS_APART", 0.0)
     curves, again = Curves(), Curves()
     whole = fitted(cells, report=curves)
 

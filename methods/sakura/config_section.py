@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -131,3 +131,18 @@ class Section:
         if not isinstance(value, list):
             self.fail(key, f"expected a list, found {_short(value)}.")
         return list(value)
+
+
+def unknown_gene(
+    guide: Section, key: str, genes: Sequence[str], features: Collection[str]
+) -> None:
+    """Raise ``UsageError`` for the first gene that is not among the features."""
+    import difflib
+
+    known = features if isinstance(features, set | frozenset) else set(features)
+    for gene in genes:
+        if gene not in known:
+            folded = {name.casefold(): name for name in known}
+            near = difflib.get_close_matches(gene.casefold(), folded, n=1, cutoff=0.75)
+            hint = f" Did you mean '{folded[near[0]]}'?" if near else ""
+            guide.fail(key, f"gene '{gene}' is not among the {len(known):,} features.{hint}")

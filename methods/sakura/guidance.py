@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from bench.errors import UsageError
 from bench.messages import did_you_mean
 
-from .terms import Binarize, Head, Regularizer, Schedule, as_schedule, fail
+from .loss_terms import Binarize, Head, Regularizer, Schedule, as_schedule, fail
 
 if TYPE_CHECKING:
     import numpy as np

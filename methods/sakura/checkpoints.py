@@ -18,9 +18,9 @@ from bench.contract.method import Reporter
 from bench.errors import UsageError
 from bench.seeds import derive
 
+from .model_settings import Settings, Stage
 from .network import SakuraNetwork
 from .objective import Objective, Rows
-from .settings import Settings, Stage
 from .training import Trainer
 
 SECONDS_APART = 20.0

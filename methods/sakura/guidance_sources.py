@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench.errors import DataError, UsageError
 from bench.seeds import derive
 
-from .knowledge import ExtraRows
+from .guidance import ExtraRows
 
 if TYPE_CHECKING:
     import numpy as np

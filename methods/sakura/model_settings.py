@@ -8,8 +8,8 @@ from typing import Literal, get_args, get_type_hints
 
 from bench.messages import did_you_mean
 
-from .knowledge import RECONSTRUCTION_LOSSES
-from .terms import Regularizer, Schedule, as_schedule, fail
+from .guidance import RECONSTRUCTION_LOSSES
+from .loss_terms import Regularizer, Schedule, as_schedule, fail
 
 Detach = Literal["none", "pre_encoder", "encoder"]
 Order = Literal["interleave", "sum", "joint"]

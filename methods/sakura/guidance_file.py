@@ -21,12 +21,11 @@ from bench.contract.markers import read_markers
 from bench.errors import UsageError
 from bench.yaml_file import read_yaml
 
+from .config_section import Section, unknown_gene
 from .features import read_phenotypes
-from .guides import unknown_gene
-from .jsonfile import Section
-from .knowledge import ExtraRows, Guidance, Phenotype, Signature
-from .sources import held_out_half, peaks_in, read_bulk
-from .terms import Schedule
+from .guidance import ExtraRows, Guidance, Phenotype, Signature
+from .guidance_sources import held_out_half, peaks_in, read_bulk
+from .loss_terms import Schedule
 
 if TYPE_CHECKING:
     import numpy as np
