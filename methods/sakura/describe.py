@@ -8,8 +8,8 @@ from .guidance import Guidance, Phenotype, Signature
 from .loss_terms import Schedule
 
 if TYPE_CHECKING:
-    from .config import Setup
-    from .story import Training
+    from .original_config.main_config import Setup
+    from .original_config.story import Training
 
 
 def lines(setup: Setup) -> list[str]:

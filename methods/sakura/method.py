@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-    from .config import Setup
     from .model import SakuraModel
+    from .original_config.main_config import Setup
 
 
 class SakuraUnguided(Method):
@@ -196,7 +196,7 @@ class Sakura(SakuraUnguided):
             made = Sakura(self.params)
             made.knows, made.values = found.guidance, found.values
             return made
-        from .config import read_setup
+        from .original_config.main_config import read_setup
 
         pass
 
@@ -248,7 +248,7 @@ class ConfiguredSakura(Sakura):
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return the main dimensions of each cell, and the tables that the story asks for."""
         from .model import SakuraModel
-        from .tables import cell_table
+        from .original_config.tables import cell_table
 
         setup = self.setup
         self._model = SakuraModel(setup.settings, setup.guidance)

@@ -11,8 +11,8 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from bench.errors import UsageError
-from bench.methods.sakura.config import read_setup
 from bench.methods.sakura.method import ConfiguredSakura, Sakura
+from bench.methods.sakura.original_config.main_config import read_setup
 
 
 def configuration(name: str) -> dict[str, Any]:

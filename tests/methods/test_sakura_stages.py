@@ -15,12 +15,12 @@ from anndata import AnnData
 
 from bench.errors import UsageError
 from bench.execute.curves import Curves
-from bench.methods.sakura.config import read_setup
 from bench.methods.sakura.guidance import Guidance, Signature
 from bench.methods.sakura.loss_terms import Regularizer, Schedule
 from bench.methods.sakura.method import Sakura
 from bench.methods.sakura.model import SakuraModel
 from bench.methods.sakura.model_settings import Settings, Stage, Task
+from bench.methods.sakura.original_config.main_config import read_setup
 
 FILES = Path(__file__).parent / "sakura_files"
 GUIDED = Guidance((

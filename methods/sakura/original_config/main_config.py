@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
 
-from .config_section import Section, read_json
-from .features import read_phenotypes
-from .guidance import RECONSTRUCTION_LOSSES, Guidance, Phenotype, Signature
-from .guides import (
+from ..config_section import Section, read_json
+from ..features import read_phenotypes
+from ..guidance import RECONSTRUCTION_LOSSES, Guidance, Phenotype, Signature
+from ..model_settings import Settings, Stage, Task
+from ..training import decile_split
+from .guide_configs import (
     TermNames,
     dropout_of,
     excluded_parts,
@@ -29,9 +31,7 @@ from .guides import (
     signature_of,
     term_names,
 )
-from .model_settings import Settings, Stage, Task
 from .story import Table, Training, own_ticks, read_story
-from .training import decile_split
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .guidance import Guidance, Phenotype, Signature
+from ..guidance import Guidance, Phenotype, Signature
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from anndata import AnnData
 
-    from .model import SakuraModel
+    from ..model import SakuraModel
     from .story import Table
 
 

@@ -8,9 +8,9 @@ from typing import Any, TypedDict
 from bench.errors import UsageError
 from bench.messages import did_you_mean
 
-from .config_section import Section, unknown_gene
-from .guidance import Guidance, Phenotype, Signature
-from .loss_terms import Activation, Binarize, Head, HeadKind, Regularizer, Schedule
+from ..config_section import Section, unknown_gene
+from ..guidance import Guidance, Phenotype, Signature
+from ..loss_terms import Activation, Binarize, Head, HeadKind, Regularizer, Schedule
 
 Say = Callable[[str], None]
 TermNames = dict[str, dict[str, str]]

@@ -8,9 +8,9 @@ from typing import Any
 
 from bench.messages import did_you_mean
 
-from .config_section import Section
-from .guides import TermNames
-from .model_settings import Detach, Order, Task
+from ..config_section import Section
+from ..model_settings import Detach, Order, Task
+from .guide_configs import TermNames
 
 Say = Callable[[str], None]
 Guides = Mapping[str, Mapping[str, TermNames]]
