@@ -26,11 +26,11 @@ import torch
 from _figures import Clock, context, flags, show
 from torch import Tensor
 
-from bench.methods.sccrossrec import states
+from bench.methods.sccrossrec import state_mixture as states
 from bench.methods.sccrossrec.attention import Rules, attend
-from bench.methods.sccrossrec.cells import Cells, Chromatin, stored_scores
-from bench.methods.sccrossrec.graph import Sites, candidates
-from bench.methods.sccrossrec.links import Expression, learn
+from bench.methods.sccrossrec.cell_graphs import Cells, Chromatin, stored_scores
+from bench.methods.sccrossrec.gate_links import Expression, learn
+from bench.methods.sccrossrec.genome_sites import Sites, candidates
 from bench.methods.sccrossrec.network import Network, Nodes
 from bench.methods.sccrossrec.params import CrossParameters
 from bench.methods.sccrossrec.training import train

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from . import states
-from .graph import Candidates
-from .links import Expression, Links, learn
-from .states import Mixture
+from . import state_mixture as states
+from .gate_links import Expression, Links, learn
+from .genome_sites import Candidates
+from .state_mixture import Mixture
 
 _FOLDS = 4
 _WRONG = 5

@@ -113,7 +113,7 @@ class ScCrossRec(Method):
         import torch
 
         from ..nn.train import n_parameters
-        from .graph import check_cells
+        from .genome_sites import check_cells
         from .model import fit_model
 
         notes = {}

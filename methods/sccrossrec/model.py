@@ -14,9 +14,11 @@ from torch import Tensor
 from bench.contract.method import Context
 from bench.seeds import derive
 
-from . import calibration, features, states, training
+from . import calibration, training
+from . import node_features as features
+from . import state_mixture as states
 from .attention import Rules
-from .cells import (
+from .cell_graphs import (
     Cells,
     Chromatin,
     fragments,
@@ -27,7 +29,7 @@ from .cells import (
     values,
 )
 from .evidence import Evidence, Profiles, Settings
-from .graph import Sites, candidates, csr, sites_of
+from .genome_sites import Sites, candidates, csr, sites_of
 from .negatives import wrong_pairs
 from .network import Network, Nodes
 from .params import CrossParameters

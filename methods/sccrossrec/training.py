@@ -13,7 +13,7 @@ from torch.nn import functional
 from bench.contract.method import Context
 from bench.seeds import derive
 
-from .cells import Cells
+from .cell_graphs import Cells
 from .network import Network
 from .params import CrossParameters
 

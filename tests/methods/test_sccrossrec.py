@@ -11,9 +11,10 @@ import torch
 
 from bench.contract.method import MULTIOME
 from bench.errors import DataError, UsageError
-from bench.methods.sccrossrec import ScCrossRec, features
-from bench.methods.sccrossrec.graph import Sites, candidates, sites_of
-from bench.methods.sccrossrec.links import Expression, _pass, learn
+from bench.methods.sccrossrec import ScCrossRec
+from bench.methods.sccrossrec import node_features as features
+from bench.methods.sccrossrec.gate_links import Expression, _pass, learn
+from bench.methods.sccrossrec.genome_sites import Sites, candidates, sites_of
 from bench.methods.sccrossrec.negatives import wrong_pairs
 from bench.methods.sccrossrec.network import _Count
 from bench.testing.case import Case, Ran

@@ -8,7 +8,8 @@ import scipy.sparse as sp
 from bench.contract.method import MULTIOME
 from bench.contract.multiome import some_cells
 from bench.methods.cca import CCA
-from bench.methods.sccrossrec import ScCrossRec, calibration, evidence, states
+from bench.methods.sccrossrec import ScCrossRec, calibration, evidence
+from bench.methods.sccrossrec import state_mixture as states
 from bench.testing.case import Case
 
 

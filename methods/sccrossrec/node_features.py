@@ -8,7 +8,7 @@ import numpy as np
 
 from bench.errors import DataError
 
-from .graph import Sites, csr
+from .genome_sites import Sites, csr
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse as sp
 
-from .graph import Candidates
+from .genome_sites import Candidates
 
 EDGES = (5e3, 1e4, 2.5e4, 5e4, 1e5, 2.5e5, 5e5, 1e6)
 """Bounds of the classes of distance, base pairs."""

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from .graph import csr
+from .genome_sites import csr
 from .network import Graph
 
 if TYPE_CHECKING:
