@@ -28,8 +28,8 @@ from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score
 
 from bench.methods.nn.train import seeded
-from bench.methods.scimta.cells import CellData
-from bench.methods.scimta.start import nearest_mean
+from bench.methods.scimta.cell_model import CellData
+from bench.methods.scimta.initial_clusters import nearest_mean
 from bench.methods.scimta.training import codes_of, pretrain, self_train
 from bench.prepare import describe, prepare
 from bench.registry import methods

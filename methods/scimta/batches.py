@@ -12,7 +12,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-    from .cells import CellData, CellModel, CellTensors
+    from .cell_model import CellData, CellModel, CellTensors
     from .network import GraphConvolution, GraphEncoder
 
 _ROWS = 8192

@@ -20,8 +20,8 @@ from .losses import cluster_loss, sharpened, soft_assignment
 
 if TYPE_CHECKING:
     from .batches import Batches
-    from .cells import CellModel
-    from .settings import GraphParameters
+    from .cell_model import CellModel
+    from .params import GraphParameters
 
 
 class SelfTraining(nn.Module):

@@ -12,8 +12,8 @@ from sklearn.neighbors import NearestNeighbors
 from bench.apply.estimator import Estimator
 from bench.contract.recipe import RNA, DatasetInfo
 from bench.errors import DataError
-from bench.methods.scimta.graph import balanced_neighbors
-from bench.methods.scimta.inputs import scores
+from bench.methods.scimta.cell_graph import balanced_neighbors
+from bench.methods.scimta.encoder_inputs import scores
 from bench.registry import methods
 
 NAMES = ["scmgca", "sctag", "scimta"]

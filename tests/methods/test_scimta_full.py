@@ -16,9 +16,9 @@ from bench.contract.method import Context, Knowledge
 from bench.errors import DataError
 from bench.execute.curves import Curves
 from bench.methods.scimta import ScIMTA
-from bench.methods.scimta.deep import deep_imputation
+from bench.methods.scimta.denoiser import deep_imputation
 from bench.methods.scimta.imputation import Imputation
-from bench.methods.scimta.joint import Restoration, RestorationTargets
+from bench.methods.scimta.joint_model import Restoration, RestorationTargets
 
 SHORT = {"pretrain_epochs": 60, "max_epochs": 30}
 

@@ -12,8 +12,9 @@ from scipy import stats
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from bench.methods.scimta import genes, interpret
-from bench.methods.scimta.graph import neighbors, principal_components
+from bench.methods.scimta import gene_graph as genes
+from bench.methods.scimta import interpret
+from bench.methods.scimta.cell_graph import neighbors, principal_components
 from bench.methods.scimta.imputation import find_rank, low_rank_imputation
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from bench.methods.scimta import graph
+from bench.methods.scimta import cell_graph as graph
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from scipy import stats
 from torch.nn import functional
 
 from bench.methods.scimta import losses
-from bench.methods.scimta.graph import neighbors, surfing_graph
+from bench.methods.scimta.cell_graph import neighbors, surfing_graph
 from bench.methods.scimta.losses import AdjacencyLoss
 from bench.methods.scimta.network import (
     GraphConvolution,

@@ -82,7 +82,7 @@ def test_more_clusters_than_cells_are_refused(name: str):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_fewer_clusters_than_asked_are_said(name: str, monkeypatch):
-    from bench.methods.scimta import start
+    from bench.methods.scimta import initial_clusters as start
 
     # Two codes cannot be split into five clusters.
     two = np.repeat([[0.0, 1.0], [1.0, 0.0]], 20, axis=0)

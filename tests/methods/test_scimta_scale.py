@@ -15,17 +15,18 @@ from bench.contract.method import Context, Knowledge
 from bench.datasets.sim_rna import SimRNA
 from bench.errors import DataError
 from bench.execute.curves import Curves
-from bench.methods.scimta import full, imputation
+from bench.methods.scimta import imputation
+from bench.methods.scimta import scimta as full
 from bench.methods.scimta.batches import Batches, edges_within, encode_all, partition
-from bench.methods.scimta.cells import CellData
-from bench.methods.scimta.graph import neighbors, plain_graph, surfing_graph
-from bench.methods.scimta.imputation import low_rank_imputation
-from bench.methods.scimta.inputs import (
+from bench.methods.scimta.cell_graph import neighbors, plain_graph, surfing_graph
+from bench.methods.scimta.cell_model import CellData
+from bench.methods.scimta.encoder_inputs import (
     DenseInputs,
     SparseInputs,
     principal_components,
     scores,
 )
+from bench.methods.scimta.imputation import low_rank_imputation
 from bench.methods.scimta.training import weighted
 from bench.prepare import describe, prepare
 from bench.registry import methods
@@ -157,7 +158,7 @@ def test_all_parts_merged_are_the_step_of_all_cells(name: str, simulated: AnnDat
 @pytest.mark.parametrize("make", [plain_graph, lambda a: surfing_graph(a, hops=2, alpha=0.9)])
 def test_codes_of_all_cells_by_layers(values: sp.csr_matrix, hidden, make):
     from bench.methods.scimta.network import GraphEncoder
-    from bench.methods.scimta.settings import GraphParameters
+    from bench.methods.scimta.params import GraphParameters
 
     inputs = SparseInputs.of(values, None, owner="scmgca")
     graph = make(neighbors(inputs.rows(slice(None)), 8, metric="euclidean", seed=0))
@@ -195,7 +196,8 @@ def test_spectral_start_needs_all_cells(simulated: AnnData):
 
 
 def test_inverted_lists_find_almost_all_neighbours(monkeypatch):
-    from bench.methods.scimta import graph, search
+    from bench.methods.scimta import approximate_neighbors as search
+    from bench.methods.scimta import cell_graph as graph
 
     monkeypatch.setattr(graph, "_FEW", 100)
     monkeypatch.setattr(search, "_LIST", 40)

@@ -9,7 +9,7 @@ from anndata import AnnData
 
 from bench.apply.estimator import Estimator
 from bench.errors import DataError, UsageError
-from bench.methods.scimta.thinning import held_out_loss, thin
+from bench.methods.scimta.count_thinning import held_out_loss, thin
 from bench.prepare import describe, prepare
 from bench.registry import methods
 from bench.tuning.objective import check_method, parse_objectives

@@ -6,9 +6,8 @@ Poisson counts both parts are independent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bench.errors import DataError
 from bench.seeds import derive
@@ -17,13 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
     import scipy.sparse as sp
     from anndata import AnnData
-
-    from bench.contract.method import Context, Fit
-
-    from .base import GraphAutoencoder
-
-N_FITS = 3
-"""Fits whose clusters are compared."""
 
 
 @dataclass(frozen=True)
@@ -74,44 +66,7 @@ def held_out_loss(expected: np.ndarray, held_out: sp.csr_matrix) -> float:
     return float(-(found.data * np.log(share)).sum() / max(found.data.sum(), 1.0))
 
 
-def fit_thinned(method: GraphAutoencoder, data: AnnData, context: Context) -> Fit:
-    """Return the fit of what is left, and report ``held_out_loss`` and ``stability``.
-
-    The mean of three fits with seeds of their own, and the mean ARI of their clusterings; the fit
-    that is returned is the first.
-    """
-    import numpy as np
-    from sklearn.metrics import adjusted_rand_score
-
-    thinned = thin(data, method.params.held_out, context.seed, owner=method.name)
-    losses, labels, first = [], [], None
-    for number in range(N_FITS):
-        one: Any = method if number == 0 else type(method)(method.params)
-        told = context
-        if number:
-            told = replace(
-                context, seed=derive(context.seed, "stability", str(number)), report=_unheard
-            )
-        done = one.fit_once(thinned.data, told)
-        losses.append(held_out_loss(one.expected_counts(), thinned.held_out))
-        labels.append(done.labels["self_trained"])
-        first = first or done
-    assert first is not None
-    pairs = [adjusted_rand_score(a, b) for a, b in combinations(labels, 2)]
-    loss, stability = float(np.mean(losses)), float(np.mean(pairs))
-    context.report(1, 1, held_out_loss=loss, stability=stability)
-    first.notes["held out"] = (
-        f"{method.params.held_out:g} of the counts; {loss:.4f} nats a count, clusters of "
-        f"{N_FITS} seeds agree with ARI {stability:.3f}"
-    )
-    return first
-
-
 def _row_sums(matrix: sp.csr_matrix) -> np.ndarray:
     import numpy as np
 
     return np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
-
-
-def _unheard(step: int, total: int | None = None, /, **values: float) -> None:
-    """Take the reports of a fit that only its clusters are wanted of."""

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from ..nn.blocks import linear
-from .cells import CellData, CellModel
-from .genes import GeneGraph
-from .graph import Graph
+from .cell_graph import Graph
+from .cell_model import CellData, CellModel
+from .gene_graph import GeneGraph
 from .imputation import Imputation
 from .losses import AdjacencyLoss
 from .network import AdjacencyDecoder, GraphEncoder, MultinomialHead, Propagation
 
 if TYPE_CHECKING:
-    from .full import ScIMTA
+    from .scimta import ScIMTA
 
 _GENE_HIDDEN = (64,)
 _ROWS = 4096

@@ -12,8 +12,8 @@ from bench.contract.parameters import Search
 from bench.contract.recipe import DatasetInfo, Recipe, log_normalized
 from bench.seeds import derive
 
-from .base import GraphAutoencoder
-from .settings import SurfingParameters
+from .graph_autoencoder import GraphAutoencoder
+from .params import SurfingParameters
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from torch import Tensor, nn
 
-    from .cells import CellData
-    from .genes import GeneGraph
-    from .graph import Graph
+    from .cell_graph import Graph
+    from .cell_model import CellData
+    from .gene_graph import GeneGraph
     from .imputation import Imputation
-    from .joint import JointModel
+    from .joint_model import JointModel
     from .training import SelfTraining
 
 _GENE_CELLS = 25_000
@@ -144,7 +144,7 @@ class ScIMTA(GraphAutoencoder):
 
     def make_graph(self, adjacency: Any) -> Graph:
         """Return surfed neighbours, weighed by pointwise mutual information."""
-        from .graph import surfing_graph
+        from .cell_graph import surfing_graph
 
         p = self.params
         most = p.n_neighbors**2 if self.in_parts(adjacency.shape[0]) else None
@@ -170,8 +170,8 @@ class ScIMTA(GraphAutoencoder):
 
     def build(self, data: AnnData, cells: CellData, context: Context) -> JointModel:
         """Return the network of cells and genes."""
-        from .graph import surfing_graph
-        from .joint import GeneTensors, JointModel, RestorationTargets
+        from .cell_graph import surfing_graph
+        from .joint_model import GeneTensors, JointModel, RestorationTargets
 
         p = self.params
         self._sides = sides = self._find_sides(data, context)
@@ -218,7 +218,7 @@ class ScIMTA(GraphAutoencoder):
         import pandas as pd
         import torch
 
-        from .graph import edges
+        from .cell_graph import edges
         from .interpret import eigengenes, interpretation
 
         found = super().results(model, codes, clusters, data)
@@ -247,7 +247,7 @@ class ScIMTA(GraphAutoencoder):
         import numpy as np
         import scipy.sparse as sp
 
-        from .genes import gene_graph, modules, pearson_residuals
+        from .gene_graph import gene_graph, modules, pearson_residuals
 
         p = self.params
         cells = np.arange(data.n_obs)
@@ -268,7 +268,7 @@ class ScIMTA(GraphAutoencoder):
         return _Sides(cells, residuals, graph, first, imputation)
 
     def _imputation(self, values: sp.csr_matrix, context: Context) -> Imputation | None:
-        from .deep import deep_imputation
+        from .denoiser import deep_imputation
         from .imputation import low_rank_imputation
 
         p = self.params

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from bench.contract.method import RNA, Context, Fit, Method
@@ -10,7 +11,8 @@ from bench.contract.recipe import DatasetInfo, Recipe, log_normalized
 from bench.errors import DataError
 from bench.seeds import derive
 
-from .settings import GraphParameters
+from .count_thinning import held_out_loss, thin
+from .params import GraphParameters
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from .batches import Batches
-    from .cells import CellData, CellModel
-    from .graph import Graph
-    from .inputs import Inputs
+    from .cell_graph import Graph
+    from .cell_model import CellData, CellModel
+    from .encoder_inputs import Inputs
     from .training import SelfTraining
 
 _START_CELLS = 100_000
@@ -83,7 +85,7 @@ class GraphAutoencoder(Method):
         import numpy as np
         import scipy.sparse as sp
 
-        from .inputs import DenseInputs, SparseInputs, scores
+        from .encoder_inputs import DenseInputs, SparseInputs, scores
 
         if not sp.issparse(data.X):
             return DenseInputs(np.asarray(data.X, dtype=np.float32))
@@ -97,7 +99,7 @@ class GraphAutoencoder(Method):
 
     def build(self, data: AnnData, cells: CellData, context: Context) -> CellModel:
         """Return the untrained network; torch is seeded when this is called."""
-        from .cells import CellModel
+        from .cell_model import CellModel
 
         return CellModel(cells, self.params, self.head(), conv_hops=self.conv_hops())
 
@@ -120,7 +122,7 @@ class GraphAutoencoder(Method):
         :func:`.thinning.fit_thinned`.
         """
         if self.params.held_out:
-            from .thinning import fit_thinned
+            pass
 
             return fit_thinned(self, data, context)
         return self.fit_once(data, context)
@@ -130,7 +132,7 @@ class GraphAutoencoder(Method):
         import scipy.sparse as sp
 
         from ..nn.train import n_parameters, seeded
-        from .cells import CellData
+        from .cell_model import CellData
         from .training import codes_of, pretrain, self_train
 
         p, batch = self.params, context.knowledge.batch
@@ -174,7 +176,7 @@ class GraphAutoencoder(Method):
         import pandas as pd
         import torch
 
-        from .graph import edges
+        from .cell_graph import edges
 
         cells = clusters["cells"]
         with torch.no_grad():
@@ -228,8 +230,8 @@ class GraphAutoencoder(Method):
 
     def points(self, inputs: Inputs, context: Context) -> np.ndarray:
         """Return the coordinates that neighbours are sought in, (cells, dimensions)."""
-        from .graph import principal_components
-        from .inputs import principal_components as components_of_many
+        from .cell_graph import principal_components
+        from .encoder_inputs import principal_components as components_of_many
 
         k = self.params.n_components
         if k and self.in_parts(inputs.shape[0]):
@@ -238,7 +240,7 @@ class GraphAutoencoder(Method):
 
     def cell_graph(self, points: np.ndarray, context: Context) -> tuple[Graph, dict[str, str]]:
         """Return the cells' graph, and what is worth a note."""
-        from .graph import balanced_neighbors, n_parts, neighbors
+        from .cell_graph import balanced_neighbors, n_parts, neighbors
 
         p = self.params
         batch = context.knowledge.batch
@@ -285,7 +287,7 @@ class GraphAutoencoder(Method):
         """Return the first cluster of each cell, (cells,), from its code."""
         import torch
 
-        from .start import first_clusters
+        from .initial_clusters import first_clusters
 
         p = self.params
         found = first_clusters(
@@ -314,3 +316,44 @@ class GraphAutoencoder(Method):
             left, right = model.adjacency(codes)
         found = edge_auroc(left, right, graph.target, derive(context.seed, "edges"))
         return {"adjacency AUROC": f"{found:.3f}"}
+
+
+N_FITS = 3
+"""Fits whose clusters are compared."""
+
+
+def fit_thinned(method: GraphAutoencoder, data: AnnData, context: Context) -> Fit:
+    """Return the fit of what is left, and report ``held_out_loss`` and ``stability``.
+
+    The mean of three fits with seeds of their own, and the mean ARI of their clusterings; the fit
+    that is returned is the first.
+    """
+    import numpy as np
+    from sklearn.metrics import adjusted_rand_score
+
+    thinned = thin(data, method.params.held_out, context.seed, owner=method.name)
+    losses, labels, first = [], [], None
+    for number in range(N_FITS):
+        one: Any = method if number == 0 else type(method)(method.params)
+        told = context
+        if number:
+            told = replace(
+                context, seed=derive(context.seed, "stability", str(number)), report=_unheard
+            )
+        done = one.fit_once(thinned.data, told)
+        losses.append(held_out_loss(one.expected_counts(), thinned.held_out))
+        labels.append(done.labels["self_trained"])
+        first = first or done
+    assert first is not None
+    pairs = [adjusted_rand_score(a, b) for a, b in combinations(labels, 2)]
+    loss, stability = float(np.mean(losses)), float(np.mean(pairs))
+    context.report(1, 1, held_out_loss=loss, stability=stability)
+    first.notes["held out"] = (
+        f"{method.params.held_out:g} of the counts; {loss:.4f} nats a count, clusters of "
+        f"{N_FITS} seeds agree with ARI {stability:.3f}"
+    )
+    return first
+
+
+def _unheard(step: int, total: int | None = None, /, **values: float) -> None:
+    """Take the reports of a fit that only its clusters are wanted of."""

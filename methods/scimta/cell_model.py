@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .graph import Graph
-from .inputs import Inputs
+from .cell_graph import Graph
+from .encoder_inputs import Inputs
 from .losses import AdjacencyLoss
 from .network import AdjacencyDecoder, ExpressionDecoder, GraphEncoder, Propagation
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-    from .settings import GraphParameters
+    from .params import GraphParameters
 
 _LOWEST_DEPTH = 0.01
 

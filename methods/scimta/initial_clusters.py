@@ -12,7 +12,7 @@ from bench.seeds import derive
 from ..scsmd.start import start_labels
 
 if TYPE_CHECKING:
-    from .graph import Graph
+    from .cell_graph import Graph
 
 _ROWS = 8192
 

@@ -115,7 +115,7 @@ def neighbors(
         directed = sp.csr_matrix((n, n))
     else:
         if approximate and n > _FEW:
-            from .search import nearest
+            from .approximate_neighbors import nearest
 
             found = nearest(rows, rows, others + 1, seed=seed)
         else:
@@ -147,7 +147,7 @@ def balanced_neighbors(
         # One more, because a node is its own nearest neighbour; self-edges go below.
         most = min(each + 1, len(members))
         if approximate and len(members) > _FEW:
-            from .search import nearest
+            from .approximate_neighbors import nearest
 
             own = nearest(rows[members], rows[members], most, seed=seed)
             across = nearest(rows[members], rows[outside], each, seed=seed)

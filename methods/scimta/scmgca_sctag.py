@@ -8,14 +8,14 @@ from pydantic import Field
 
 from bench.contract.parameters import Search
 
-from .base import GraphAutoencoder
-from .settings import PUBLISHED, GraphParameters, SurfingParameters
+from .graph_autoencoder import GraphAutoencoder
+from .params import PUBLISHED, GraphParameters, SurfingParameters
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
     from torch import nn
 
-    from .graph import Graph
+    from .cell_graph import Graph
 
 
 class ScMGCA(GraphAutoencoder):
@@ -55,7 +55,7 @@ class ScMGCA(GraphAutoencoder):
 
     def make_graph(self, adjacency: sp.csr_matrix) -> Graph:
         """Return surfed neighbours, weighed by pointwise mutual information."""
-        from .graph import surfing_graph
+        from .cell_graph import surfing_graph
 
         p = self.params
         most = p.n_neighbors**2 if self.in_parts(adjacency.shape[0]) else None
@@ -106,7 +106,7 @@ class ScTAG(GraphAutoencoder):
 
     def make_graph(self, adjacency: sp.csr_matrix) -> Graph:
         """Return the neighbours themselves."""
-        from .graph import plain_graph
+        from .cell_graph import plain_graph
 
         return plain_graph(adjacency)
 
