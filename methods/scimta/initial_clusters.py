@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from bench.seeds import derive
 
-from ..scsmd.start import start_labels
+from ..scsmd.initial_clusters import start_labels
 
 if TYPE_CHECKING:
     from .cell_graph import Graph

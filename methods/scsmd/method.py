@@ -222,6 +222,7 @@ class ScSMD(Method):
 
     def _train(self, cells: Cells, context: Context) -> tuple[Tensor, Tensor]:
         """Run the phases; return the codes and the most likely clusters after the second."""
+        from .initial_clusters import start_labels
         from .losses import memberships
         from .phases import (
             cluster_phase,
@@ -231,7 +232,6 @@ class ScSMD(Method):
             pretrain,
             settle_norms,
         )  # fmt: skip
-        from .start import start_labels
 
         p = self.params
         self._network = network = self._make_network(context.device)

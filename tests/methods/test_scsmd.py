@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from bench.methods.nn.batches import Cells
 from bench.methods.scsmd import ScSMD
+from bench.methods.scsmd.initial_clusters import eigengap, start_labels
 from bench.methods.scsmd.losses import (
     cluster_losses,
     fuzzy_centres,
@@ -42,7 +43,6 @@ from bench.methods.scsmd.phases import (
     settle_norms,
     training_mode,
 )
-from bench.methods.scsmd.start import eigengap, start_labels
 
 
 def counts(n_cells: int, n_genes: int = 60, n_types: int = 3, seed: int = 0) -> AnnData:
