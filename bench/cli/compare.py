@@ -38,8 +38,8 @@ def compare_command(
     as_json: AsJson = False,
 ) -> None:
     """Compare two experiments job by job: what changed from A to B, and by how much."""
-    from bench.report import command_line
     from bench.reports import compare, compare_page
+    from bench.reports.write import command_line
     from bench.store.results_table import narrow
 
     sides = [_settings(one, results, tracking_uri, config) for one in (a, b)]

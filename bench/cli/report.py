@@ -38,7 +38,7 @@ def report_command(
     ] = True,
 ) -> None:
     """Write the report of everything in the store, or of a part of it."""
-    from bench.report import write_report
+    from bench.reports.write import write_report
     from bench.settings import load_settings
     from bench.store.mlflow_store import Tracker
     from bench.store.results_table import frame, narrow, searches

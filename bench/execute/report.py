@@ -28,7 +28,7 @@ def make_report(
     ``studies`` are summaries of the searches behind the run's tuned configurations.
     """
     from bench.digests import digest
-    from bench.report import write_report
+    from bench.reports.write import write_report
 
     assert outcome.results is not None
     jobs = [[job.score_key, job.method, job.dataset, job.profile] for job in outcome.plan.jobs]

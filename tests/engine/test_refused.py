@@ -175,7 +175,7 @@ def test_a_page_shows_what_was_asked_for(bench_run, monkeypatch: pytest.MonkeyPa
         (folder / "report.html").write_text("")
         written.append(folder)
 
-    monkeypatch.setattr("bench.report.write_report", write)
+    monkeypatch.setattr("bench.reports.write.write_report", write)
     bench_run("slow[seconds=0]", report=True)
     bench_run("slow[seconds=0]", report=True)
     assert len(written) == 1

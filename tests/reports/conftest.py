@@ -234,8 +234,8 @@ def runs(store) -> dict[tuple[str, str, int], str]:
 
 @pytest.fixture(scope="session")
 def page(store) -> Page:
-    from bench.report import write_report
     from bench.reports import published
+    from bench.reports.write import write_report
     from bench.settings import load_settings
     from bench.store.results_table import load
 
