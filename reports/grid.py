@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .fair import CONTROL, FAILED, NOT_RUN, competing_by_dataset
+from .figures.colour_scale import between_controls
 from .names import (
     FIRST,
     MAIN,
@@ -21,7 +22,6 @@ from .names import (
     number_text,
     with_interval,
 )
-from .scaled import between_controls
 from .tables import leaderboard, summary
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .figures import Drawing
+from .figures.drawing import Drawing
 from .names import MAIN, label
 
 if TYPE_CHECKING:

@@ -69,8 +69,9 @@ def curves(results: pd.DataFrame, settings: Settings) -> pd.DataFrame | None:
     """Return the training curves that the page shows; ``None`` if there are no stored runs."""
     import pandas as pd
 
-    from bench.reports.curves import wanted
     from bench.store.mlflow_store import Tracker
+
+    from .figures.training_curves import wanted
 
     runs = wanted(results)
     return pd.DataFrame(Tracker(settings).curves(runs)) if runs else None

@@ -136,7 +136,7 @@ def draw_picture(
     A picture is never a reason to fail: where there is none, such as of cells that are all at one
     point, it is said why.
     """
-    from bench.reports.picture import draw
+    from bench.reports.figures.static_umap import draw
 
     columns = [name for name in (label_key, "leiden", "kmeans") if name and name in result.obs]
     panels = {name: result.obs[name].astype(str).to_numpy() for name in columns[:2]}

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.reports.figures import drawings
-from bench.reports.quality import front, points
-from bench.reports.scaled import between_controls
+from bench.reports.figures.colour_scale import between_controls
+from bench.reports.figures.cost_quality import front, points
+from bench.reports.figures.interactive import drawings
 
 
 def content(drawing) -> dict:

@@ -131,7 +131,7 @@ def test_a_second_report_replaces_the_first(make_job, tmp_path):
 
 
 def test_umap_that_breaks_does_not_break_the_report(make_job, tmp_path, monkeypatch):
-    from bench.reports import umaps
+    from bench.reports.figures.interactive import umaps
 
     def broken(*args):
         raise RuntimeError("no numba")

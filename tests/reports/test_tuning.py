@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from bench.reports.fair import ORACLE, competing_by_dataset
+from bench.reports.figures.colour_scale import between_controls
 from bench.reports.grid import scores
 from bench.reports.markdown import as_markdown
 from bench.reports.pairs import pairs
-from bench.reports.scaled import between_controls
 from bench.reports.tables import leaderboard, tidy
 from bench.reports.tuning import optimism, panels, sentences, table
 from bench.reports.verdict import verdict, warnings

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.reports import panels, umaps
+from bench.reports.figures.interactive import umap_panels as panels
+from bench.reports.figures.interactive import umaps
 
 
 def job_table(make_job, make_artifacts, folder, dims=2, seeds=3):

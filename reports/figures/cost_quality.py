@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from .figures import Drawing, lay_out, plain, short, variants
-from .names import higher_is_better, label
-from .statistics import t_interval
+from ..names import higher_is_better, label
+from ..statistics import t_interval
+from .drawing import Drawing, lay_out, plain, short, variants
 
 if TYPE_CHECKING:
     import pandas as pd

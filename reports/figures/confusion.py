@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .fair import CONTROL
-from .figures import ROW, SCALE, Drawing, categories, lay_out, plain, variants
-from .names import clustering_label
+from ..fair import CONTROL
+from ..names import clustering_label
+from .drawing import ROW, SCALE, Drawing, categories, lay_out, plain, variants
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,7 +1,7 @@
 """UMAP of each method × dataset, for the median seed, drawn once and kept.
 
 UMAP compiles for some 20 s in a fresh process, so all panels of a report are computed by one
-process, ``python -m bench.reports.umaps``, which reads a JSON object a line and answers alike.
+process, ``python -m bench.reports.figures.umaps``, which reads a JSON object a line and answers alike.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .names import MAIN, label
+from ..names import MAIN, label
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,7 +119,7 @@ def caption() -> str:
 def _compute(todo: list[Panel], folder: Path) -> None:
     """Have the drawing process answer one panel after the other; end it if it hangs."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.reports.umaps"], stdin=subprocess.PIPE,
+        [sys.executable, "-m", "bench.reports.figures.umaps"], stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=_environment(),
     )  # fmt: skip
     answers: queue.Queue[str] = queue.Queue()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .figures import Drawing, lay_out, plain, variants
-from .tables import tidy
+from ..tables import tidy
+from .drawing import Drawing, lay_out, plain, variants
 from .umaps import median_row
 
 if TYPE_CHECKING:
