@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .page import build
+from .page.report_page import build
 
 __all__ = ["build"]

@@ -38,7 +38,8 @@ def compare_command(
     as_json: AsJson = False,
 ) -> None:
     """Compare two experiments job by job: what changed from A to B, and by how much."""
-    from bench.reports import compare, compare_page
+    from bench.reports import compare
+    from bench.reports.page.report_page import compare_page
     from bench.reports.write import command_line
     from bench.store.results_table import narrow
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.reports import build, names, page
-from bench.reports.grid import boards
+from bench.reports import build, names
+from bench.reports.page.report_page import report_page as page
+from bench.reports.page.score_grid import boards
 from bench.reports.tables import tidy
 
 EVIL = "<script>alert(1)</script>"

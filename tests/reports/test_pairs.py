@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from bench.reports.figures.interactive import rank_diagram as ranks
-from bench.reports.pairs import choice, pairs, rank_biserial
+from bench.reports.page.pairwise_section import choice, pairs, rank_biserial
 from bench.reports.statistics import average_ranks, critical_difference, friedman
 
 

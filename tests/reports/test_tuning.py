@@ -9,11 +9,11 @@ import pytest
 
 from bench.reports.fair import ORACLE, competing_by_dataset
 from bench.reports.figures.colour_scale import between_controls
-from bench.reports.grid import scores
-from bench.reports.markdown import as_markdown
-from bench.reports.pairs import pairs
+from bench.reports.page.markdown import as_markdown
+from bench.reports.page.pairwise_section import pairs
+from bench.reports.page.score_grid import scores
+from bench.reports.page.tuning_section import optimism, panels, sentences, table
 from bench.reports.tables import leaderboard, tidy
-from bench.reports.tuning import optimism, panels, sentences, table
 from bench.reports.verdict import verdict, warnings
 
 

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from bench.reports.compare import compare
-from bench.reports.markdown import as_markdown
 from bench.reports.names import MAIN
-from bench.reports.pairs import pairs
+from bench.reports.page.markdown import as_markdown
+from bench.reports.page.pairwise_section import pairs
 from bench.reports.tables import complete_block, leaderboard, tidy
 from bench.reports.verdict import verdict, warnings
 from bench.reports.versions import current

@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .fair import CONTROL, competing, competing_by_dataset
-from .figures.cost_quality import COSTS, front, points
-from .figures.drawing import between
-from .names import MAIN, clustering_label, label, number_text
-from .pairs import pairs
-from .tables import as_text, dataset_means, leaderboard, summary, tidy
+from ..fair import CONTROL, competing, competing_by_dataset
+from ..figures.cost_quality import COSTS, front, points
+from ..figures.drawing import between
+from ..names import MAIN, clustering_label, label, number_text
+from ..tables import as_text, dataset_means, leaderboard, summary, tidy
+from .pairwise_section import pairs
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from .figures.umaps import Panel
+    from ..figures.umaps import Panel
 
 ENDINGS = ("svg", "png", "pdf")
 _ACROSS = 3
@@ -83,7 +83,7 @@ def _figures(
     coordinates: dict[str, pd.DataFrame],
     curves: pd.DataFrame | None,
 ) -> Iterator[tuple[str, Figure]]:
-    from .figures.rank_diagram import blocks, diagram
+    from ..figures.rank_diagram import blocks, diagram
 
     if MAIN not in table or not table[MAIN].notna().any():
         return
@@ -207,7 +207,7 @@ def _clusters(table: pd.DataFrame, panels: list[Panel]) -> Figure:
     import pandas as pd
     import seaborn as sns
 
-    from .figures.confusion import counts
+    from ..figures.confusion import counts
 
     controls = set(table.loc[table["family"] == CONTROL, "method"])
     shown = [panel for panel in panels if panel.method not in controls] or panels
@@ -229,7 +229,7 @@ def _clusters(table: pd.DataFrame, panels: list[Panel]) -> Figure:
 
 
 def _umaps(panels: list[Panel], coordinates: dict[str, pd.DataFrame]) -> Figure:
-    from .figures.umap_panels import colours
+    from ..figures.umap_panels import colours
 
     types = sorted({str(one) for p in panels for one in coordinates[p.key]["type"]})
     palette = dict(zip(types, colours(len(types)), strict=True))

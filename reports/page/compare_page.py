@@ -7,17 +7,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .compare import COSTS, Comparison, Difference, cautions, sentences, signed
-from .fair import CONTROL
-from .grid import Cell, Column, Grid, definitions
+from ..compare import COSTS, Comparison, Difference, cautions, sentences, signed
+from ..fair import CONTROL
+from ..names import FIRST, MAIN, is_own, label, number_text
 from .markdown import plain, to_markdown
-from .names import FIRST, MAIN, is_own, label, number_text
+from .score_grid import Cell, Column, Grid, definitions
 
 if TYPE_CHECKING:
     import pandas as pd
     from plotly.graph_objects import Figure
 
-    from .figures.drawing import Drawing
+    from ..figures.drawing import Drawing
 
 COLOURS = {
     "better": "#009E73", "worse": "#D55E00", "changed": "#0072B2", "unclear": "#8a8a8a",
@@ -38,7 +38,7 @@ def write(
 
     Raises ``OSError`` if the folder cannot be written.
     """
-    from .page import render, replace
+    from .report_page import render, replace
 
     folder.mkdir(parents=True, exist_ok=True)
     table = as_table(found)
@@ -181,7 +181,7 @@ def unpaired_rows(found: Comparison) -> list[dict[str, str]]:
 
 def drawing(found: Comparison, metric: str) -> list[Drawing]:
     """Return the differences of each dataset and metric with their intervals; empty without."""
-    from .figures.drawing import variants
+    from ..figures.drawing import variants
 
     metrics = [key for key in _metrics(found, metric) if key == metric or key in FIRST]
     datasets = list(dict.fromkeys(one.dataset for one in found.of(metric)))
@@ -206,7 +206,7 @@ def drawing(found: Comparison, metric: str) -> list[Drawing]:
 def _figure(ones: list[Difference], metric: str) -> Figure:
     import plotly.graph_objects as go
 
-    from .figures.drawing import ROW, categories, lay_out, plain
+    from ..figures.drawing import ROW, categories, lay_out, plain
 
     ones = sorted(ones, key=lambda one: -one.difference)
     figure = go.Figure()

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from .grid import Cell, Column, Grid
-from .names import HARNESS, is_own, label, with_interval
-from .statistics import Interval, t_interval
-from .tables import tidy
-from .versions import OTHER
+from ..names import HARNESS, is_own, label, with_interval
+from ..statistics import Interval, t_interval
+from ..tables import tidy
+from ..versions import OTHER
+from .score_grid import Cell, Column, Grid
 
 if TYPE_CHECKING:
     import pandas as pd

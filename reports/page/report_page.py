@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .figures.drawing import Drawing
-    from .figures.umap_panels import Group
+    from ..figures.drawing import Drawing
+    from ..figures.umap_panels import Group
 
 _HERE = Path(__file__).parent
 
@@ -42,10 +42,10 @@ def build(
     """
     if results.empty:
         raise ValueError("there are no results to report")
-    from . import export
-    from .figures import umaps
+    from ..figures import umaps
+    from ..tables import scores_long, tidy
+    from . import static_export as export
     from .markdown import as_markdown
-    from .tables import scores_long, tidy
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,8 +85,8 @@ def _pictures(
     """Return the UMAP panels, or why there are none, and the coordinates by score key."""
     if not umap:
         return [], "UMAPs were turned off for this report (--no-umap).", {}
-    from .figures import umap_panels as panels
-    from .figures import umaps
+    from ..figures import umap_panels as panels
+    from ..figures import umaps
 
     try:
         wanted = umaps.choose(table)
@@ -108,12 +108,16 @@ def _render(
     *,
     static: bool,
 ) -> str:
-    from . import grid, names, pairs, published, tables, tuning, verdict
-    from .figures import interactive as figures
-    from .figures import rank_diagram as ranks
-    from .figures import training_curves as training
-    from .figures import umap_panels as panels
-    from .figures import umaps
+    from .. import names, tables, verdict
+    from ..figures import interactive as figures
+    from ..figures import rank_diagram as ranks
+    from ..figures import training_curves as training
+    from ..figures import umap_panels as panels
+    from ..figures import umaps
+    from . import pairwise_section as pairs
+    from . import published_section as published
+    from . import score_grid as grid
+    from . import tuning_section as tuning
 
     table = tables.tidy(results)
     drawn = figures.drawings(table)
@@ -153,7 +157,7 @@ def _render(
 
 def _confusion(table: pd.DataFrame) -> list[Drawing]:
     """Return the figure of clusters and types; none if the artifacts cannot be read."""
-    from .figures import confusion, umaps
+    from ..figures import confusion, umaps
 
     try:
         return confusion.confusion(table, umaps.choose(table))

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .figures.drawing import Drawing
-from .names import MAIN, label
+from ..figures.drawing import Drawing
+from ..names import MAIN, label
 
 if TYPE_CHECKING:
     import pandas as pd

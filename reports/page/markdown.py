@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import tuning
-from .grid import by_job
-from .names import FIRST, MAIN, label, with_interval
-from .published import Section, section
-from .tables import as_text, leaderboard, summary, tidy
-from .verdict import counts, verdict, warnings
+from ..names import FIRST, MAIN, label, with_interval
+from ..tables import as_text, leaderboard, summary, tidy
+from ..verdict import counts, verdict, warnings
+from . import tuning_section as tuning
+from .published_section import Section, section
+from .score_grid import by_job
 
 if TYPE_CHECKING:
     import pandas as pd

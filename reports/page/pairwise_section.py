@@ -6,11 +6,11 @@ import math
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from .fair import competing_by_dataset
-from .grid import Cell, Choice, Column, Grid
-from .names import MAIN, higher_is_better, label
-from .statistics import LEVEL, WILCOXON_PAIRS
-from .tables import complete_block, tidy
+from ..fair import competing_by_dataset
+from ..names import MAIN, higher_is_better, label
+from ..statistics import LEVEL, WILCOXON_PAIRS
+from ..tables import complete_block, tidy
+from .score_grid import Cell, Choice, Column, Grid
 
 if TYPE_CHECKING:
     import numpy as np
