@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
-    from bench.reports.compare import Comparison
+    from bench.reports.tables.compare import Comparison
     from bench.settings import Settings
 
 _SIDE = "results folder; with --results or --tracking-uri an experiment of that store"
@@ -38,8 +38,8 @@ def compare_command(
     as_json: AsJson = False,
 ) -> None:
     """Compare two experiments job by job: what changed from A to B, and by how much."""
-    from bench.reports import compare
     from bench.reports.page.report_page import compare_page
+    from bench.reports.tables.leaderboard import compare
     from bench.reports.write import command_line
     from bench.store.results_table import narrow
 
@@ -109,8 +109,8 @@ def _shown(found: Comparison, metric: str) -> Table:
     from rich import box
     from rich.table import Table
 
-    from bench.reports.compare import signed
-    from bench.reports.names import label
+    from bench.reports.tables.compare import signed
+    from bench.reports.tables.labels import label
 
     table = Table(box=box.SIMPLE, title=f"{label(metric)}: B − A", title_justify="left")
     for name in ("method", "dataset"):

@@ -156,8 +156,8 @@ def leaderboard_table(results: pd.DataFrame) -> Table:
     """
     from rich.text import Text
 
-    from bench.reports.names import label
-    from bench.reports.tables import leaderboard
+    from bench.reports.tables.labels import label
+    from bench.reports.tables.leaderboard import leaderboard
 
     def number(value: Any, digits: int) -> str:
         return f"{value:z.{digits}f}" if value == value and value is not None else "–"

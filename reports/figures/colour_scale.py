@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ..names import SCALED, higher_is_better, metric_columns
-from ..tables import tidy
+from ..tables.labels import SCALED, higher_is_better, metric_columns
+from ..tables.leaderboard import tidy
 
 if TYPE_CHECKING:
     import pandas as pd

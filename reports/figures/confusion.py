@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..fair import CONTROL
-from ..names import clustering_label
+from ..tables.eligible import CONTROL
+from ..tables.labels import clustering_label
 from .drawing import ROW, SCALE, Drawing, categories, lay_out, plain, variants
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from ..names import higher_is_better, label
-from ..statistics import t_interval
+from ..tables.labels import higher_is_better, label
+from ..tables.statistics import t_interval
 from .drawing import Drawing, lay_out, plain, short, variants
 
 if TYPE_CHECKING:

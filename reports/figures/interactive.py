@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..fair import CONTROL, competing_by_dataset
-from ..names import MAIN, SCALES, higher_is_better, label, metric_columns
-from ..tables import dataset_means, leaderboard, tidy
+from ..tables import leaderboard
+from ..tables.eligible import CONTROL, competing_by_dataset
+from ..tables.labels import MAIN, SCALES, higher_is_better, label, metric_columns
+from ..tables.leaderboard import dataset_means, tidy
 from .colour_scale import between_controls
 from .drawing import ROW, SCALE, Drawing, _json, between, categories, lay_out, plain, variants
 

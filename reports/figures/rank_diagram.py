@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from ..names import MAIN, higher_is_better, label
-from ..statistics import (
+from ..tables.labels import MAIN, higher_is_better, label
+from ..tables.leaderboard import complete_block, tidy
+from ..tables.statistics import (
     FRIEDMAN_DATASETS,
     LEVEL,
     average_ranks,
     critical_difference,
     what_ranks_show,
 )
-from ..tables import complete_block, tidy
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..tables import tidy
+from ..tables.leaderboard import tidy
 from .drawing import Drawing, lay_out, plain, variants
 from .umaps import median_row
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..names import clustering_label, number_text
+from ..tables.labels import clustering_label, number_text
 from .umaps import shown_cells
 
 if TYPE_CHECKING:

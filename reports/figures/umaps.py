@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..names import MAIN, label
+from ..tables.labels import MAIN, label
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..compare import COSTS, Comparison, Difference, cautions, sentences, signed
-from ..fair import CONTROL
-from ..names import FIRST, MAIN, is_own, label, number_text
+from ..tables.compare import COSTS, Comparison, Difference, cautions, sentences, signed
+from ..tables.eligible import CONTROL
+from ..tables.labels import FIRST, MAIN, is_own, label, number_text
 from .markdown import plain, to_markdown
 from .score_grid import Cell, Column, Grid, definitions
 

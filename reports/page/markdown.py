@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..names import FIRST, MAIN, label, with_interval
-from ..tables import as_text, leaderboard, summary, tidy
-from ..verdict import counts, verdict, warnings
+from ..tables import leaderboard
+from ..tables.labels import FIRST, MAIN, label, with_interval
+from ..tables.leaderboard import as_text, summary, tidy
+from ..tables.verdict import counts, verdict, warnings
 from . import tuning_section as tuning
 from .published_section import Section, section
 from .score_grid import by_job

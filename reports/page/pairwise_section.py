@@ -6,10 +6,10 @@ import math
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from ..fair import competing_by_dataset
-from ..names import MAIN, higher_is_better, label
-from ..statistics import LEVEL, WILCOXON_PAIRS
-from ..tables import complete_block, tidy
+from ..tables.eligible import competing_by_dataset
+from ..tables.labels import MAIN, higher_is_better, label
+from ..tables.leaderboard import complete_block, tidy
+from ..tables.statistics import LEVEL, WILCOXON_PAIRS
 from .score_grid import Cell, Choice, Column, Grid
 
 if TYPE_CHECKING:

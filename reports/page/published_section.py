@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..names import HARNESS, is_own, label, with_interval
-from ..statistics import Interval, t_interval
-from ..tables import tidy
-from ..versions import OTHER
+from ..tables.data_versions import OTHER
+from ..tables.labels import HARNESS, is_own, label, with_interval
+from ..tables.leaderboard import tidy
+from ..tables.statistics import Interval, t_interval
 from .score_grid import Cell, Column, Grid
 
 if TYPE_CHECKING:

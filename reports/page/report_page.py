@@ -43,7 +43,7 @@ def build(
     if results.empty:
         raise ValueError("there are no results to report")
     from ..figures import umaps
-    from ..tables import scores_long, tidy
+    from ..tables.leaderboard import scores_long, tidy
     from . import static_export as export
     from .markdown import as_markdown
 
@@ -108,12 +108,14 @@ def _render(
     *,
     static: bool,
 ) -> str:
-    from .. import names, tables, verdict
     from ..figures import interactive as figures
     from ..figures import rank_diagram as ranks
     from ..figures import training_curves as training
     from ..figures import umap_panels as panels
     from ..figures import umaps
+    from ..tables import labels as names
+    from ..tables import leaderboard as tables
+    from ..tables import verdict
     from . import pairwise_section as pairs
     from . import published_section as published
     from . import score_grid as grid

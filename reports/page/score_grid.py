@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..fair import CONTROL, FAILED, NOT_RUN, competing_by_dataset
 from ..figures.colour_scale import between_controls
-from ..names import (
+from ..tables import leaderboard
+from ..tables.eligible import CONTROL, FAILED, NOT_RUN, competing_by_dataset
+from ..tables.labels import (
     FIRST,
     MAIN,
     SCALES,
@@ -22,7 +23,7 @@ from ..names import (
     number_text,
     with_interval,
 )
-from ..tables import leaderboard, summary
+from ..tables.leaderboard import summary
 
 if TYPE_CHECKING:
     import pandas as pd

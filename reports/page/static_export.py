@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..fair import CONTROL, competing, competing_by_dataset
 from ..figures.cost_quality import COSTS, front, points
 from ..figures.drawing import between
-from ..names import MAIN, clustering_label, label, number_text
-from ..tables import as_text, dataset_means, leaderboard, summary, tidy
+from ..tables import leaderboard
+from ..tables.eligible import CONTROL, competing, competing_by_dataset
+from ..tables.labels import MAIN, clustering_label, label, number_text
+from ..tables.leaderboard import as_text, dataset_means, summary, tidy
 from .pairwise_section import pairs
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..figures.drawing import Drawing
-from ..names import MAIN, label
+from ..tables.labels import MAIN, label
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -81,7 +81,7 @@ def test_points_of_quality_against_cost(results, cost):
 
 def test_leaderboards_by_metric_dataset_and_scale(results):
     from bench.reports.page.score_grid import boards
-    from bench.reports.tables import leaderboard, tidy
+    from bench.reports.tables.leaderboard import leaderboard, tidy
 
     found = boards(tidy(results))
     metrics, places, scales = (options for _, options in found.selectors)

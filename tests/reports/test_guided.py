@@ -3,8 +3,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from bench.reports.fair import competing
-from bench.reports.tables import complete_block, dataset_means, leaderboard, tidy
+from bench.reports.tables.eligible import competing
+from bench.reports.tables.leaderboard import complete_block, dataset_means, leaderboard, tidy
 
 
 def job(method: str, dataset: str, ari: float | None = None, **more) -> dict:

@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix
 
 from bench.reports.figures.interactive import confusion, umaps
 from bench.reports.figures.interactive import training_curves as curves
-from bench.reports.tables import tidy
+from bench.reports.tables.leaderboard import tidy
 
 
 def test_counts_are_those_of_scikit_learn():

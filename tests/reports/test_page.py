@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.reports import build, names
+from bench.reports import build
 from bench.reports.page.report_page import report_page as page
 from bench.reports.page.score_grid import boards
-from bench.reports.tables import tidy
+from bench.reports.tables.leaderboard import labels as names
+from bench.reports.tables.leaderboard import tidy
 
 EVIL = "<script>alert(1)</script>"
 

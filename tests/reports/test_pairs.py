@@ -12,7 +12,7 @@ from scipy import stats
 
 from bench.reports.figures.interactive import rank_diagram as ranks
 from bench.reports.page.pairwise_section import choice, pairs, rank_biserial
-from bench.reports.statistics import average_ranks, critical_difference, friedman
+from bench.reports.tables.statistics import average_ranks, critical_difference, friedman
 
 
 @pytest.fixture

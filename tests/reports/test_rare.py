@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.reports.rare import main, page, tasks
+from bench.reports.tables.rare import main, page, tasks
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bench.reports.statistics import (
+from bench.reports.tables.statistics import (
     average_ranks,
     critical_difference,
     difference,

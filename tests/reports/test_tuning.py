@@ -7,14 +7,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.reports.fair import ORACLE, competing_by_dataset
 from bench.reports.figures.colour_scale import between_controls
 from bench.reports.page.markdown import as_markdown
 from bench.reports.page.pairwise_section import pairs
 from bench.reports.page.score_grid import scores
 from bench.reports.page.tuning_section import optimism, panels, sentences, table
-from bench.reports.tables import leaderboard, tidy
-from bench.reports.verdict import verdict, warnings
+from bench.reports.tables.eligible import ORACLE, competing_by_dataset
+from bench.reports.tables.leaderboard import leaderboard, tidy
+from bench.reports.tables.verdict import verdict, warnings
 
 
 def rows(protocol: str, scores: dict[str, float]) -> list[dict[str, Any]]:

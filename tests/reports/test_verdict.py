@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.reports.verdict import counts, verdict, warnings
+from bench.reports.tables.verdict import counts, verdict, warnings
 
 
 def rows(make_job, **scores):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from bench.reports.compare import compare
-from bench.reports.names import MAIN
 from bench.reports.page.markdown import as_markdown
 from bench.reports.page.pairwise_section import pairs
-from bench.reports.tables import complete_block, leaderboard, tidy
-from bench.reports.verdict import verdict, warnings
-from bench.reports.versions import current
+from bench.reports.tables.compare import compare
+from bench.reports.tables.data_versions import current
+from bench.reports.tables.labels import MAIN
+from bench.reports.tables.leaderboard import complete_block, leaderboard, tidy
+from bench.reports.tables.verdict import verdict, warnings
 
 OLD = "leukemia (other data: aaaaaa)"
 

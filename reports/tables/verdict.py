@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from bench.contract.recipe import MULTIOME
 
-from .fair import FAILED, GUIDED, ORACLE, competing, competing_by_dataset
-from .names import MAIN, higher_is_better, label
+from .data_versions import current, several
+from .eligible import FAILED, GUIDED, ORACLE, competing, competing_by_dataset
+from .labels import MAIN, higher_is_better, label
+from .leaderboard import complete_block, tidy
 from .statistics import LEVEL, Interval, difference, t_interval, what_ranks_show
-from .tables import complete_block, tidy
-from .versions import current, several
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,6 +1,6 @@
 """The rare-population task as a page in Markdown: curves, controls, guided against its twin.
 
-    python -m bench.reports.rare results/sakura docs/results/sakura.md
+    python -m bench.reports.tables.rare results/sakura docs/results/sakura.md
 
 Everything is read from the store. Replicates are plantings (``plant_seed``) and seeds of the fit;
 intervals are 95 % t-intervals over them, those of a difference over pairs of equal replicate.
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from bench.selectors import label as written
 from bench.selectors import parse_one
 
-from .names import label
+from .labels import label
 from .statistics import t_interval
 
 if TYPE_CHECKING:
@@ -251,7 +251,9 @@ def main(arguments: list[str]) -> int:
     from bench.store.results_table import load
 
     if len(arguments) != 2:
-        print("expected: python -m bench.reports.rare RESULTS_FOLDER FILE.md", file=sys.stderr)
+        print(
+            "expected: python -m bench.reports.tables.rare RESULTS_FOLDER FILE.md", file=sys.stderr
+        )
         return 2
     target = Path(arguments[1])
     target.parent.mkdir(parents=True, exist_ok=True)

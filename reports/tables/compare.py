@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from .fair import CONTROL
-from .names import MAIN, higher_is_better, is_own, label, metric_columns
-from .tables import tidy
+from .eligible import CONTROL
+from .labels import MAIN, higher_is_better, is_own, label, metric_columns
+from .leaderboard import tidy
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,17 +8,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from .fair import (
-    CONTROL,
-    FAILED,
-    GUIDED,
-    NOT_RUN,
-    ORACLE,
-    TELLING,
-    competing,
-    of_other_cells,
-)
-from .names import (
+from .data_versions import OTHER, apart, current
+from .eligible import CONTROL, FAILED, GUIDED, NOT_RUN, ORACLE, TELLING, competing, of_other_cells
+from .labels import (
     MAIN,
     MEASURES,
     higher_is_better,
@@ -28,7 +20,6 @@ from .names import (
     missing_reasons,
 )
 from .statistics import average_ranks, mean_of_means, t_interval
-from .versions import OTHER, apart, current
 
 if TYPE_CHECKING:
     import pandas as pd
