@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from bench.errors import UsageError
-from bench.store.results_table import load, narrow
+from bench.store.results_table import load_results, narrow
 
 METHODS = ("vae", "vae[preset=faithful]", "vae[n_latent=16]", "vaep", "nmf")
 
@@ -52,5 +52,5 @@ def test_what_matches_nothing_is_said(table):
 
 def test_a_folder_without_a_store_is_said_and_nothing_is_made(tmp_path):
     with pytest.raises(UsageError, match=r"nope: no results there \(no mlflow\.db\)"):
-        load(tmp_path / "nope")
+        load_results(tmp_path / "nope")
     assert not list(tmp_path.iterdir())

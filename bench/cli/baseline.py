@@ -157,11 +157,6 @@ def check_command(
     raise typer.Exit(check.exit_code)
 
 
-def mount(app: typer.Typer) -> None:
-    """Add the verbs to the command line."""
-    app.add_typer(baseline_app, name="baseline")
-    app.command("check")(check_command)
-
 
 def _show_written(written: Written, path: Path, console: Console) -> None:
     say: Any = plain(console)

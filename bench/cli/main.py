@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import typer
 
 from bench.errors import BenchError
 
-from . import baseline as cli_gate
-from . import score as cli_score
+from .baseline import baseline_app, check_command
 from .compare import compare_command
 from .data import data_app
 from .fit import fit_command
 from .regulate import regulate_command
+from .report import report_command
+from .run import plan_command, run_command
+from .score import score_command
 from .search import search_command
+from .show import datasets_command, doctor_command, methods_command
+from .test_method import conformance_command
 from .transform import transform_command
 from .ui import ui_command
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     name="bench",
@@ -36,15 +36,23 @@ def _program() -> None:
     """Keep the verb a word of its own, also where it is the only one."""
 
 
-cli_gate.mount(app)
-cli_score.mount(app)
-app.add_typer(data_app, name="data")
+app.command("run")(run_command)
+app.command("plan")(plan_command)
+app.command("report")(report_command)
 app.command("fit")(fit_command)
+app.command("search")(search_command)
+app.command("score")(score_command)
+app.command("compare")(compare_command)
 app.command("transform")(transform_command)
 app.command("regulate")(regulate_command)
-app.command("compare")(compare_command)
-app.command("search")(search_command)
+app.command("methods")(methods_command)
+app.command("datasets")(datasets_command)
+app.add_typer(data_app, name="data")
+app.command("test-method")(conformance_command)
+app.add_typer(baseline_app, name="baseline")
+app.command("check")(check_command)
 app.command("ui")(ui_command)
+app.command("doctor")(doctor_command)
 
 
 def main() -> None:
@@ -73,6 +81,3 @@ def _only(verb: list[str]) -> None:
     if commands or groups:
         app.registered_commands, app.registered_groups = commands, groups
 
-
-if __name__ == "__main__":
-    main()

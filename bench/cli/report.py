@@ -9,11 +9,9 @@ import typer
 
 from bench.errors import UsageError
 
-from .main import app
 from .options import Config, Experiment, Results, Uri, flags, make_console, plain
 
 
-@app.command("report")
 def report_command(
     out: Annotated[
         Path | None, typer.Option(help="folder to write \\[results/reports/all]")

@@ -9,7 +9,6 @@ import typer
 
 from bench.errors import UsageError
 
-from .main import app
 from .options import (
     AsJson,
     Assign,
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
     from bench.plan.job import Plan
 
 
-@app.command("run")
 def run_command(
     methods: Methods,
     datasets: Datasets,
@@ -117,7 +115,6 @@ def run_command(
     raise typer.Exit(outcome.exit_code)
 
 
-@app.command("plan")
 def plan_command(
     methods: Methods,
     datasets: Datasets,

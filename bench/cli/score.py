@@ -42,10 +42,10 @@ def score_command(
     as_json: AsJson = False,
 ) -> None:
     """Compute metrics that finished fits lack or have in an older version; fits nothing."""
-    from bench.execute.rescore import rescore
+    from bench.execute.rescore import score
 
     console = make_console(stderr=as_json)
-    told = rescore(
+    told = score(
         methods, datasets, metrics, config=config, console=console,
         **flags(
             results=results, cache_dir=cache_dir, jobs=jobs, threads=threads, memory=memory,
@@ -67,8 +67,3 @@ def score_command(
     scored = told.fits - told.current - len(told.problems)
     say(f"{told.fits} finished fits: {scored} scored now, {told.current} had it all")
     raise typer.Exit(told.exit_code)
-
-
-def mount(app: typer.Typer) -> None:
-    """Add the verb to the command line."""
-    app.command("score")(score_command)

@@ -6,11 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from .main import app
 from .options import AsJson, Plugins, make_console, print_json
 
 
-@app.command("methods")
 def methods_command(
     name: Annotated[str | None, typer.Argument(help="show one method in full")] = None,
     plugins: Plugins = None,
@@ -22,7 +20,6 @@ def methods_command(
     _list(name, plugins, as_json, method_card, method_table)
 
 
-@app.command("datasets")
 def datasets_command(
     name: Annotated[str | None, typer.Argument(help="show one dataset in full")] = None,
     plugins: Plugins = None,
@@ -36,7 +33,6 @@ def datasets_command(
     _list(name, plugins, as_json, dataset_card, dataset_table)
 
 
-@app.command("doctor")
 def doctor_command() -> None:
     """Show versions, machine, folders and what is unavailable."""
     from bench.plan.device import device_class

@@ -38,7 +38,7 @@ _FILES = ("embedding.parquet", "cells.npy", "labels.parquet")
 
 
 @dataclass
-class Rescored:
+class RescoreSummary:
     """What scoring again came to."""
 
     fits: int = 0
@@ -60,7 +60,7 @@ class Rescored:
         return 3 if self.problems else 0
 
 
-def rescore(
+def score(
     methods: str | None = None,
     datasets: str | None = None,
     chosen: str | None = None,
@@ -68,7 +68,7 @@ def rescore(
     config: Path | None = None,
     console: Console,
     **flags: Any,
-) -> Rescored:
+) -> RescoreSummary:
     """Compute metrics that finished fits lack, or have in an older version.
 
     ``methods`` and ``datasets`` are names or globs of what is in the store, ``chosen`` names or
@@ -114,11 +114,11 @@ def add_scores(
     settings: Settings,
     tracker: Tracker,
     console: Console,
-) -> Rescored:
+) -> RescoreSummary:
     """Compute what finished jobs lack and write it to their runs."""
     from bench.store.run_tags import read_json
 
-    told = Rescored()
+    told = RescoreSummary()
     todo = []
     for row in rows:
         told.fits += 1
@@ -141,7 +141,7 @@ def _score_all(
     todo: list[tuple[dict[str, Any], Result]],
     settings: Settings,
     tracker: Tracker,
-    told: Rescored,
+    told: RescoreSummary,
     console: Console,
 ) -> None:
     """Score in limited processes, several at a time; write each as it ends."""
@@ -212,7 +212,7 @@ def _take(
     ended: Outcome,
     scratch: Path,
     tracker: Tracker,
-    told: Rescored,
+    told: RescoreSummary,
     settings: Settings,
 ) -> str:
     """Write what a score process returned; returns what to say about it."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bench.store.mlflow_store import Tracker
 
 
-def load(results: str | Path = "results", **options: Any) -> pd.DataFrame:
+def load_results(results: str | Path = "results", **options: Any) -> pd.DataFrame:
     """Return all finished jobs of a results folder, one row a job.
 
     ``options`` are further settings, such as ``experiment`` or ``tracking_uri``. Columns: keys,

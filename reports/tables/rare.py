@@ -248,7 +248,7 @@ def _table(lines: list[list[str]]) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the page; returns the exit code."""
-    from bench.store.results_table import load
+    from bench.store.results_table import load_results
 
     if len(arguments) != 2:
         print(
@@ -257,7 +257,7 @@ def main(arguments: list[str]) -> int:
         return 2
     target = Path(arguments[1])
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(page(load(arguments[0])), encoding="utf-8")
+    target.write_text(page(load_results(arguments[0])), encoding="utf-8")
     print(target)
     return 0
 

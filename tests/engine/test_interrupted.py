@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from bench.store.results_table import load
+from bench.store.results_table import load_results
 
 MARK = "BENCH_TEST_DRIVER"
 """Environment variable by which the processes of one test are known."""
@@ -88,7 +88,7 @@ def check_store(results: Path, jobs: int) -> None:
     assert {r.info.status for r in mine} == {"FINISHED"}
     # A result that a killed driver left in the spool belongs to no session.
     assert all(r.data.tags.get("mlflow.parentRunId", "") in {*sessions, ""} for r in mine)
-    table = load(results)
+    table = load_results(results)
     assert len(table) == jobs
     assert all((Path(folder) / "embedding.parquet").is_file() for folder in table["artifacts"])
 
@@ -100,7 +100,7 @@ def test_kill_9_leaves_no_process_and_loses_nothing(flags: dict[str, Any], resul
     driver.wait()
     assert all_end(flags)
 
-    finished = len(load(results))
+    finished = len(load_results(results))
     assert 3 <= finished < 10
     again = subprocess.run(command(flags, "slow[seconds=0.4]", 10), capture_output=True, text=True)
     assert again.returncode == 0, again.stdout + again.stderr
@@ -123,7 +123,7 @@ def test_ctrl_c_or_timeout_keeps_what_is_done_and_says_so(
     assert "run the same command to go on" in text
     assert "Traceback" not in text
     assert left_of(flags) == []
-    table = load(results)
+    table = load_results(results)
     assert 2 <= len(table) < 10
     assert set(table["status"]) == {"done"}, "an interrupted job has no result"
 
@@ -140,7 +140,7 @@ def test_interrupted_before_the_first_result(flags: dict[str, Any], results: Pat
     assert "interrupted: 0 jobs are kept" in text
     assert "Traceback" not in text
     assert left_of(flags) == []
-    assert load(results).empty
+    assert load_results(results).empty
 
 
 def test_two_drivers_on_one_store_double_nothing(flags: dict[str, Any], results: Path):
@@ -165,7 +165,7 @@ def test_a_half_written_commit_is_done_again(flags, results, bench_run, monkeypa
         patch.setattr("bench.store.mlflow_store._dataset_input", die)
         with pytest.raises(Killed):
             bench_run("noop")
-    assert len(load(results)) == 0
+    assert len(load_results(results)) == 0
     assert [p.name for p in (results / "spool").iterdir() if not p.name.startswith(".")]
     again = bench_run("noop")
     assert "committed a result of an interrupted run" in again.text

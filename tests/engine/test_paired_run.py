@@ -16,7 +16,7 @@ def test_a_run_asks_about_unseen_cells(results: Path, tmp_path: Path):
 
     from bench.cli.tables import leaderboard_table
     from bench.execute.driver import run
-    from bench.execute.rescore import rescore
+    from bench.execute.rescore import score
 
     console = Console(file=StringIO(), width=200)
     settings = {"results": results, "cache_dir": tmp_path / "cache"}
@@ -41,7 +41,7 @@ def test_a_run_asks_about_unseen_cells(results: Path, tmp_path: Path):
     assert "120 of 150 cells" in rows["notes"]["cca"][0]
     assert tables[0]["same"].sum() == 30 == (~tables[0]["same"]).sum()
     # Where nothing has changed, nothing is scored again.
-    again = rescore(None, None, "foscttm", console=console, **settings)
+    again = score(None, None, "foscttm", console=console, **settings)
     assert (again.fits, again.current, again.problems) == (6, 6, [])
     stream = StringIO()
     Console(file=stream, width=200).print(leaderboard_table(outcome.results))

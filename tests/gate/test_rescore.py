@@ -14,9 +14,9 @@ import pytest
 
 from bench.errors import UsageError
 from bench.execute.driver import run
-from bench.execute.rescore import choose_metrics, rescore
+from bench.execute.rescore import choose_metrics, score
 from bench.scoring.metrics import metrics, stamp
-from bench.store.results_table import load
+from bench.store.results_table import load_results
 
 PURITY = """
 from bench.metrics import Metric
@@ -66,11 +66,11 @@ def test_a_new_metric_is_added_to_fits_whose_source_has_changed(
     plugin.write_text(PURITY)
 
     settings = only(stored, str(plugin), str(steady))
-    told = rescore("steady", None, "purity", console=console, **settings)
+    told = score("steady", None, "purity", console=console, **settings)
     assert (told.fits, told.current, told.exit_code) == (2, 0, 0)
     assert told.added == {"kmeans/purity": 2, "leiden/purity": 2}
     assert told.changed == {"steady": 2}
-    after = load(stored["results"]).set_index(["method", "seed"]).sort_index()
+    after = load_results(stored["results"]).set_index(["method", "seed"]).sort_index()
     assert len(after) == 4
     assert after["kmeans/purity"]["steady"].between(0.34, 1.0).all()
     assert after["kmeans/purity"]["random"].isna().all()
@@ -79,7 +79,7 @@ def test_a_new_metric_is_added_to_fits_whose_source_has_changed(
     assert after["score_key"].equals(before["score_key"])
     note = json.loads(after["rescored"]["steady", 0])
     assert note["source of the fit"] == before["source"]["steady", 0] != note["source then"]
-    again = rescore("steady", None, "purity", console=console, **settings)
+    again = score("steady", None, "purity", console=console, **settings)
     assert (again.fits, again.current, again.added) == (2, 2, {})
 
     # A run with the plugin adds the metric to what it finds in the store.
@@ -97,12 +97,12 @@ def test_only_what_lacks_the_present_version_is_computed(
     newer["ari"] = replace(newer["ari"], version=newer["ari"].version + 1)
     for place in ("bench.execute.rescore.metrics", "bench.scoring.metrics.metrics"):
         monkeypatch.setattr(place, lambda plugins=(): newer)
-    told = rescore(console=console, **only(stored))
+    told = score(console=console, **only(stored))
     # The process computes with the old code, so the version it returns is the old one.
     assert told.added["kmeans/ari"] == 1
     assert set(told.added) == {"kmeans/ari", "leiden/ari"}
     monkeypatch.undo()
-    assert rescore(console=console, **only(stored)).current == 1
+    assert score(console=console, **only(stored)).current == 1
     again = run("steady", "toy", seeds=1, report=False, console=console, **stored)
     assert again.fitted == 0
     assert list(again.results["run_id"]) == list(first.results["run_id"])
@@ -116,7 +116,7 @@ def test_scores_of_an_older_version_become_the_present_key(
         old.setattr("bench.plan.grid.metrics_version", lambda: "older")
         old.setattr("bench.execute.local_executor._take_score", _without_stamps())
         first = run("steady", "toy", seeds=1, report=False, console=console, **stored)
-    told = rescore(console=console, **only(stored))
+    told = score(console=console, **only(stored))
     assert told.added["kmeans/ari"] == 1
     again = run("steady", "toy", seeds=1, report=False, console=console, **stored)
     assert (again.fitted, again.reused) == (0, 1)
@@ -143,24 +143,24 @@ def test_what_cannot_be_scored_is_said(
     plugin = tmp_path / "purity.py"
     plugin.write_text(PURITY)
     settings = only(stored, str(plugin))
-    row = load(stored["results"]).iloc[0]
+    row = load_results(stored["results"]).iloc[0]
     folder = Path(
         json.loads((Path(row["artifacts"]) / "config.json").read_text())["dataset_folder"]
     )
     away = folder.rename(folder.with_name("away"))
     try:
-        lost = rescore(None, "all", "purity", console=console, **settings)
+        lost = score(None, "all", "purity", console=console, **settings)
     finally:
         away.rename(folder)
     assert lost.exit_code == 3
     assert "'bench plan -m random -d toy' puts it back" in lost.problems[0]
     (Path(row["artifacts"]) / "embedding.parquet").unlink()
-    gone = rescore(None, None, "purity", console=console, **settings)
+    gone = score(None, None, "purity", console=console, **settings)
     assert gone.exit_code == 3
     (line,) = gone.problems
     assert line.startswith("steady · toy · seed 0: its embedding is not on this machine")
     with pytest.raises(UsageError, match="no finished job matches"):
-        rescore("vae", None, None, console=console, **settings)
+        score("vae", None, None, console=console, **settings)
 
 
 def test_metrics_are_chosen_by_name_key_or_glob():

@@ -237,13 +237,13 @@ def page(store) -> Page:
     from bench.reports.page.report_page import published_section as published
     from bench.reports.write import write_report
     from bench.settings import load_settings
-    from bench.store.results_table import load
+    from bench.store.results_table import load_results
 
     settings = load_settings({"results": store})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(published, "load", lambda: published.Published.model_validate(PAPER))
         path = write_report(
-            load(store), store / "reports" / "all", settings, lambda text: None, umap=False
+            load_results(store), store / "reports" / "all", settings, lambda text: None, umap=False
         )
     return Page(path.read_text(encoding="utf-8"))
 

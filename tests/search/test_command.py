@@ -216,10 +216,10 @@ def test_the_tree_in_mlflow_and_the_artifacts_of_a_study(go, flags):
     names = {one.path for one in client.list_artifacts(study.info.run_id)}
     assert names == {"study.json", "trials.csv", "best.yaml", "figures.html"}
     assert study.data.metrics["gain/kmeans_ari"] == outcome.studies[0]["gains"][0]["gain"]
-    from bench.store.results_table import load
+    from bench.store.results_table import load_results
 
     # Trials are no results: no table of results holds them.
-    assert set(load(flags()["results"])["method"]) == {"tunable", "tunable·tuned"}
+    assert set(load_results(flags()["results"])["method"]) == {"tunable", "tunable·tuned"}
 
 
 @pytest.mark.slow
