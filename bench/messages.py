@@ -1,8 +1,14 @@
-"""messages."""
+"""Wording that messages share, and notes of readers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+logger = logging.getLogger(__name__)
+_notes: ContextVar[list[str] | None] = ContextVar("notes", default=None)
 
 SHOWN = 3
 """Names that a message gives at most."""
@@ -44,3 +50,23 @@ def human(size: float | None) -> str:
     number = size / 1000**power
     text = f"{number:.1f}" if power and number < 9.95 else f"{number:.0f}"
     return f"about {text} {('bytes', 'kB', 'MB', 'GB')[power]}"
+
+
+def note(text: str) -> None:
+    """Log what a reader assumed or left out; :func:`recorded_notes` collects it instead."""
+    lines = _notes.get()
+    if lines is None:
+        logger.info(text)
+    else:
+        lines.append(text)
+
+
+@contextmanager
+def recorded_notes() -> Iterator[list[str]]:
+    """Collect the notes of the code inside in a list, whatever the level of the log."""
+    lines: list[str] = []
+    token = _notes.set(lines)
+    try:
+        yield lines
+    finally:
+        _notes.reset(token)

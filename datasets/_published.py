@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from bench.contract.dataset import Dataset, Held
-from bench.data.remote.fetch import Say, extract, find, obtain, quiet
+from bench.data.remote.fetch import extract, find, obtain
 from bench.settings import default_cache
 
 if TYPE_CHECKING:
@@ -31,16 +31,15 @@ class Published(Dataset):
         *,
         mirror: str | None = None,
         offline: bool | None = None,
-        say: Say = quiet,
     ) -> None:
         super().__init__(params)
         self.cache = cache or default_cache()
-        self.mirror, self.offline, self.say = mirror, offline, say
+        self.mirror, self.offline = mirror, offline
 
-    def settle(self, settings: Settings, say: Say) -> None:
+    def settle(self, settings: Settings) -> None:
         """Take cache folder, mirror and whether the network may be used."""
         self.cache, self.mirror = settings.cache_dir, settings.mirror
-        self.offline, self.say = settings.offline, say
+        self.offline = settings.offline
 
     def held(self) -> list[Held]:
         """Return where each file of the card lies."""
@@ -62,8 +61,7 @@ class Published(Dataset):
         """Fetch the files that are missing and return all by name; raises ``DataError``."""
         return obtain(
             self.name, self.card.files, self.cache,
-            mirror=self.mirror, offline=self.offline, say=self.say,
-        )  # fmt: skip
+            mirror=self.mirror, offline=self.offline)  # fmt: skip
 
     def load(self) -> AnnData | MuData:
         """Fetch what is missing and return counts (cells × features) with labels in ``obs``.

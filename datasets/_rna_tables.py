@@ -6,7 +6,7 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,11 +60,11 @@ def keep_cells(adata: AnnData, kept: np.ndarray, why: str) -> AnnData:
     return rest
 
 
-def join(adata: AnnData, table: pd.DataFrame, where: str, say: Callable[[str], None]) -> AnnData:
+def join(adata: AnnData, table: pd.DataFrame, where: str) -> AnnData:
     """Join metadata by barcode; how many cells are not in ``table`` becomes a note."""
     from bench.data.formats import join_labels
 
-    joined = join_labels(adata, table, where=where, say=say)
+    joined = join_labels(adata, table, where=where)
     lost = adata.n_obs - joined.n_obs
     if lost:
         note(joined, f"{lost} of {adata.n_obs} cells dropped: not in the authors' annotation")

@@ -49,7 +49,7 @@ class _TenX(Published):
             raise DataError(
                 f"{archive}: {len(folders)} files matrix.mtx, expected one; fetch it again."
             )
-        return read_10x_mtx(folders.pop(), say=self.say)
+        return read_10x_mtx(folders.pop())
 
 
 class Pbmc3k(_TenX):
@@ -98,7 +98,7 @@ class Pbmc3k(_TenX):
         adata = self.matrix(archive)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # written by an early anndata
-            tutorial = read(processed, say=self.say)
+            tutorial = read(processed)
         need(tutorial, processed, "louvain")
         types = tutorial.obs["louvain"].astype(str)
         adata.obs["louvain"] = types.reindex(adata.obs_names).to_numpy()
@@ -154,7 +154,7 @@ class Pbmc4k(_TenX):
         archive, analysis = files.values()
         clusters = find_member(self.unpack(analysis), analysis, "graphclust/clusters.csv")
         table = read_labels(clusters)
-        adata = join(self.matrix(archive), table, self.name, self.say)
+        adata = join(self.matrix(archive), table, self.name)
         need(adata, clusters, "Cluster")
         return keep_labelled(adata, "Cluster")
 
@@ -274,7 +274,7 @@ class Kang(Published):
             ("ctrl", "stim"), runs[::2], runs[1::2], strict=True
         ):
             if self.params.condition in ("both", condition):
-                part = read_market(matrix, barcodes, genes, orientation="genes", say=self.say)
+                part = read_market(matrix, barcodes, genes, orientation="genes")
                 parts[condition] = self._annotated(part, table, condition, facts)
         whole = stack(parts, "condition")
         donor = whole.obs["ind"] if len(parts) == 1 else whole.obs["condition"]
@@ -285,7 +285,7 @@ class Kang(Published):
         """Join the cells of one run, whose barcodes the table makes unique by a further 1."""
         own = table[table["stim"] == condition].copy()
         own.index = [re.sub(r"^([ACGT]+-1)1$", r"\1", barcode) for barcode in own.index]
-        part = join(part, own, f"{self.name} ({condition})", self.say)
+        part = join(part, own, f"{self.name} ({condition})")
         need(part, facts, "cell", "multiplets", "ind")
         singlet = (part.obs["multiplets"] == "singlet").to_numpy()
         part = keep_cells(part, singlet, "no singlet by demuxlet")

@@ -157,8 +157,8 @@ class Bhattacherjee(Published):
         from bench.data.formats import read_labels, read_text
 
         matrix, facts = files.values()
-        adata = read_text(matrix, orientation="genes", say=self.say)
-        adata = join(adata, read_labels(facts), self.name, self.say)
+        adata = read_text(matrix, orientation="genes")
+        adata = join(adata, read_labels(facts), self.name)
         need(adata, facts, "CellType", "L2_clusters", "DevStage", "Sample")
         if self.params.stage != "all":
             stage = adata.obs["DevStage"].astype(str).str.lower()

@@ -112,8 +112,8 @@ class CellBench(Published):
         paths = list(files.values())
         for counts, metadata in zip(paths[::2], paths[1::2], strict=True):
             run = counts.name.removeprefix("sc_").removesuffix(".count.csv.gz")
-            part = read_text(counts, orientation="genes", say=self.say)
-            part = join(part, read_labels(metadata), self.name, self.say)
+            part = read_text(counts, orientation="genes")
+            part = join(part, read_labels(metadata), self.name)
             need(part, metadata, "cell_line_demuxlet", "demuxlet_cls")
             single = (part.obs["demuxlet_cls"] == "SNG").to_numpy()
             part = keep_cells(part, single, "no singlet by demuxlet")

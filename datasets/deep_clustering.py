@@ -73,7 +73,7 @@ class _XY(Published):
         from bench.data.formats import read_xy_h5
 
         (path,) = files.values()
-        return read_xy_h5(path, say=self.say)
+        return read_xy_h5(path)
 
 
 class Pbmc10x4k(_XY):

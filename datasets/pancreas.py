@@ -23,7 +23,6 @@ from ._rna_tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     import numpy as np
@@ -42,15 +41,13 @@ _HUMAN = tuple(
 )  # fmt: skip
 
 
-def _read_baron(files: dict[str, Path], say: Callable[[str], None]) -> AnnData:
+def _read_baron(files: dict[str, Path]) -> AnnData:
     """Read tables of cells × genes with the columns id, barcode and assigned_cluster first."""
     from bench.data.formats import read_text
 
     parts = {}
     for name, path in files.items():
-        part = read_text(
-            path, orientation="cells", obs_columns=("barcode", "assigned_cluster"), say=say
-        )
+        part = read_text(path, orientation="cells", obs_columns=("barcode", "assigned_cluster"))
         need(part, path, "assigned_cluster")
         parts[name.split("_")[1]] = part
     return keep_labelled(stack(parts, "donor"), "assigned_cluster")
@@ -85,7 +82,7 @@ class Baron(Published):
 
     def read(self, files: dict[str, Path]) -> AnnData:
         """Return the UMI counts (8,569 × 20,125)."""
-        return _read_baron(files, self.say)
+        return _read_baron(files)
 
 
 class BaronMouse(Published):
@@ -128,7 +125,7 @@ class BaronMouse(Published):
 
     def read(self, files: dict[str, Path]) -> AnnData:
         """Return the UMI counts (1,886 × 14,878)."""
-        return _read_baron(files, self.say)
+        return _read_baron(files)
 
 
 _MURARO_FILES = (
@@ -144,14 +141,14 @@ _MURARO_FILES = (
 )  # fmt: skip
 
 
-def _read_muraro(files: dict[str, Path], say: Callable[[str], None]) -> AnnData:
+def _read_muraro(files: dict[str, Path]) -> AnnData:
     """Read genes × cells (tabs, whatever the name says), and types by the names of the cells."""
     import numpy as np
 
     from bench.data.formats import read_labels, read_text
 
     matrix, types = files.values()
-    adata = read_text(matrix, orientation="genes", sep="\t", say=say)
+    adata = read_text(matrix, orientation="genes", sep="\t")
     adata.X.data = umis(adata.X.data, matrix)
     adata = drop_spikes(adata)
     symbols = adata.var_names.str.split("__").str[0]
@@ -165,7 +162,7 @@ def _read_muraro(files: dict[str, Path], say: Callable[[str], None]) -> AnnData:
             f"{types}: {table.shape[1]} columns beside the names of the cells, expected one."
         )
     table.columns = ["cell_type"]
-    adata = join(adata, table, "muraro", say)
+    adata = join(adata, table, "muraro")
     adata.obs["donor"] = adata.obs_names.str.split("-").str[0]
     return keep_labelled(adata, "cell_type", no_type=("unclear",))
 
@@ -230,7 +227,7 @@ class Muraro(Published):
 
     def read(self, files: dict[str, Path]) -> AnnData:
         """Return the UMI counts (2,122 × 19,059)."""
-        return _read_muraro(files, self.say)
+        return _read_muraro(files)
 
 
 _SEGERSTOLPE = "https://www.ebi.ac.uk/biostudies/files/E-MTAB-5061/"
@@ -315,11 +312,11 @@ class Pancreas(Published):
         def of(group: tuple[RemoteFile, ...]) -> dict[str, Path]:
             return {file.name: files[file.name] for file in group}
 
-        baron = _read_baron(of(_HUMAN), self.say)
+        baron = _read_baron(of(_HUMAN))
         baron.obs["cell_type"] = baron.obs["assigned_cluster"]
         parts = {
             "inDrop": baron,
-            "CEL-Seq2": _read_muraro(of(_MURARO_FILES), self.say),
+            "CEL-Seq2": _read_muraro(of(_MURARO_FILES)),
             "Smart-seq2": _read_segerstolpe(of(_SEGERSTOLPE_FILES)),
         }
         whole = stack(parts, "protocol")

@@ -58,7 +58,7 @@ class _Tissue(Published):
 
     def labelled(self, adata: AnnData, annotation: Path) -> AnnData:
         """Return the annotated cells, without spike-ins."""
-        adata = join(adata, self.annotation(annotation), self.name, self.say)
+        adata = join(adata, self.annotation(annotation), self.name)
         return keep_labelled(drop_spikes(adata), "cell_ontology_class", no_type=("unknown",))
 
 
@@ -123,7 +123,7 @@ class QuakeLimbMuscle(_Tissue):
             paths = unzip(archive, Path(folder), lambda name: name.startswith(start))
             parts = {}
             for run in sorted({path.parent for path in paths}):
-                part = read_10x_mtx(run, say=self.say)
+                part = read_10x_mtx(run)
                 channel = run.name.removeprefix(start)
                 # The annotation calls "AAAC…-1" of a channel "10X_P7_14_AAAC…".
                 barcodes = part.obs_names.str.removesuffix("-1")
@@ -164,5 +164,5 @@ class QuakeDiaphragm(_Tissue):
         self.cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.cache) as folder:
             (table,) = unzip(archive, Path(folder), lambda name: name == wanted)
-            adata = read_text(table, orientation="genes", say=self.say)
+            adata = read_text(table, orientation="genes")
         return self.labelled(adata, annotation)

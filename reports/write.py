@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,6 @@ def write_report(
     results: pd.DataFrame,
     folder: Path,
     settings: Settings,
-    say: Callable[[str], None],
     *,
     umap: bool = True,
     static: bool = False,
@@ -42,7 +41,6 @@ def write_report(
         command=commands(results),
         provenance=provenance(results, settings),
         umap=umap,
-        progress=say,
         studies=studies,
         curves=curves(results, settings),
         static=static,

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from bench.errors import DataError, UsageError
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 _ABOUT = "about.json"
 
 
 @contextlib.contextmanager
-def checkpoints(
-    out: Path, about: dict[str, Any], *, resume: bool, say: Say = lambda text: None
-) -> Iterator[Path]:
+def checkpoints(out: Path, about: dict[str, Any], *, resume: bool) -> Iterator[Path]:
     """Give the folder of the checkpoints of a fit that writes to ``out``, hidden beside it.
 
     It is removed at the end and stays after an interruption. ``about`` is all that decides the
@@ -29,12 +28,12 @@ def checkpoints(
     plain = json.loads(json.dumps(about, default=str))
     left = _read(folder)
     if resume and left is None:
-        say(f"--resume: no interrupted fit of {out}: this one starts at the beginning")
+        logger.info(f"--resume: no interrupted fit of {out}: this one starts at the beginning")
     elif resume:
         _same(folder, left or {}, plain)
-        say(f"{out}: going on where the fit was interrupted")
+        logger.info(f"{out}: going on where the fit was interrupted")
     elif left is not None:
-        say(f"{out}: a fit was interrupted there; this one starts anew (--resume goes on)")
+        logger.info(f"{out}: a fit was interrupted there; this one starts anew (--resume goes on)")
     try:
         if not resume or left is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -49,7 +48,7 @@ def checkpoints(
         if [path.name for path in folder.iterdir()] == [_ABOUT]:
             shutil.rmtree(folder, ignore_errors=True)
         elif isinstance(error, KeyboardInterrupt):
-            say(f"{out}: interrupted; the same command with --resume goes on")
+            logger.info(f"{out}: interrupted; the same command with --resume goes on")
         raise
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from bench.contract.method import Method
     from bench.scoring.scorer import Scores
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 _NOTE = "fit.json"
 
 
@@ -74,7 +75,6 @@ def fit_file(
     setup: Path | None = None,
     dry_run: bool = False,
     resume: bool = False,
-    say: Say = lambda text: None,
     listener: Callable[[int, int | None, dict[str, float]], None] | None = None,
 ) -> Fitted | None:
     """Fit one method, such as ``vae[n_latent=16]``, on the counts in a file.
@@ -106,31 +106,31 @@ def fit_file(
     adata = dataset.load()
     card = dataset.card
     for note in dataset.notes:
-        say(note)
+        logger.info(note)
     checked = check_data(
         adata, where=dataset.where, label_key=card.label_key, batch_key=card.batch_key,
         modality=card.modality,
     )  # fmt: skip
     for line in checked.warnings:
-        say(line)
+        logger.info(line)
     if card.modality not in made.modalities:
         able = ", ".join(sorted(made.modalities))
         hint = "; take one part with --part" if is_paired(adata) else ""
         raise UsageError(f"{made.name} is made for {able}, {path} holds {card.modality}{hint}.")
     if setup is not None:
-        made = _set_up(made, setup, adata, say)
+        made = _set_up(made, setup, adata)
     if dry_run:
         if not hasattr(made, "describe"):
             raise UsageError(f"--dry-run: {made.name} has nothing to set up without --config.")
         for line in made.describe():
-            say(line)
+            logger.info(line)
         return None
     lists = _lists(made, markers)
     obs = cells_of(adata).obs
     labels = obs[card.label_key].astype(str).to_numpy() if card.label_key else None
     if n_clusters is None and labels is not None:
         n_clusters = len(set(labels))
-        say(f"clusters: {n_clusters}, the number of types in '{card.label_key}'")
+        logger.info(f"clusters: {n_clusters}, the number of types in '{card.label_key}'")
     batch = obs[card.batch_key].astype(str).to_numpy() if card.batch_key else None
     about = {
         "method": made.name,
@@ -149,7 +149,7 @@ def fit_file(
         "device": device_class(settings.device), "threads": settings.threads,
         "code": source_digest(type(made).__module__),
     }  # fmt: skip
-    with _checkpoints(made, folder, decides, resume=resume, say=say) as checkpoints:
+    with _checkpoints(made, folder, decides, resume=resume) as checkpoints:
         started = time.perf_counter()
         with on_file(made, path):
             fitted = Estimator(made).fit(
@@ -161,7 +161,9 @@ def fit_file(
         seconds = time.perf_counter() - started
         kept = adata.obs_names.get_indexer(fitted.prepared_.obs_names)
         if len(kept) < adata.n_obs:
-            say(f"{adata.n_obs - len(kept)} of {adata.n_obs} cells were filtered by the method")
+            logger.info(
+                f"{adata.n_obs - len(kept)} of {adata.n_obs} cells were filtered by the method"
+            )
         scores = _score(
             fitted, None if labels is None else labels[kept],
             None if batch is None else batch[kept], n_clusters, settings.seeds[0],
@@ -169,16 +171,13 @@ def fit_file(
         about |= {"seconds": seconds, "resumed": resume, "scores": scores.values}
         result = _annotated(fitted, scores, adata, card.label_key, impute=impute)
         files = _finish(
-            folder, about, fitted, result, scores, adata, say,
-            label_key=card.label_key if umap else None, name=dataset.name,
-        )  # fmt: skip
+            folder, about, fitted, result, scores, adata, label_key=card.label_key if umap else None, name=dataset.name)  # fmt: skip
     return Fitted(folder, files, scores, seconds)
 
 
 def _finish(
     folder: Path, about: dict[str, Any], fitted: Estimator, result: Any, scores: Scores,
-    adata: AnnData | MuData, say: Say, *, name: str, label_key: str | None,
-) -> dict[str, str]:  # fmt: skip
+    adata: AnnData | MuData, *, name: str, label_key: str | None) -> dict[str, str]:  # fmt: skip
     """Write everything and put it in the place of earlier results; ``label_key``: of the picture.
 
     Without one nothing is drawn.
@@ -188,7 +187,7 @@ def _finish(
         files = write_embedding(partial, fitted.embedding_, scores.clusters, result.obs_names)
         files |= write_tables(partial, name, fitted, result.obs_names)
         if not is_paired(result):
-            files |= write_imputed(partial, fitted, result, say)
+            files |= write_imputed(partial, fitted, result)
         files |= write_result(partial, result)
         if hasattr(fitted.method, "save"):
             (partial / MODEL).mkdir()
@@ -197,9 +196,9 @@ def _finish(
         files |= write_kept(partial, "feature", adata.var_names, result.var_names)
         files |= write_kept(partial, "cell", adata.obs_names, result.obs_names)
         if label_key is not None:
-            say("drawing the UMAP")
+            logger.info("drawing the UMAP")
             os.environ.setdefault("NUMBA_CACHE_DIR", str(default_cache() / "numba"))
-            files |= draw_picture(partial, result, method, label_key, say)
+            files |= draw_picture(partial, result, method, label_key)
         files[_NOTE] = "parameters, seed, scores"
         content = about | {"notes": fitted.fit_.notes, "files": sorted(files)}
         (partial / _NOTE).write_text(json.dumps(content, indent=1, default=str) + "\n")
@@ -207,13 +206,13 @@ def _finish(
 
 
 def _checkpoints(
-    made: Method, out: Path, decides: dict[str, Any], *, resume: bool, say: Say
+    made: Method, out: Path, decides: dict[str, Any], *, resume: bool
 ) -> contextlib.AbstractContextManager[Path | None]:
     """Return the folder for the state of the fit; none for a method that keeps no state."""
     from .checkpoints import checkpoints
 
     if made.resumes:
-        return checkpoints(out, decides, resume=resume, say=say)
+        return checkpoints(out, decides, resume=resume)
     return contextlib.nullcontext()
 
 
@@ -230,12 +229,12 @@ def _method(text: str, assign: Sequence[str], settings: Settings) -> Method:
     return made
 
 
-def _set_up(made: Method, path: Path, adata: AnnData, say: Say) -> Method:
+def _set_up(made: Method, path: Path, adata: AnnData) -> Method:
     """Return the method as a file in its own format asks for it; raises ``UsageError``."""
     reader: Any = getattr(made, "from_config", None)
     if reader is None:
         raise UsageError(f"--config {path}: {made.name} reads no configuration of its own.")
-    ready: Method = reader(path, adata, say)
+    ready: Method = reader(path, adata)
     return ready
 
 

@@ -5,7 +5,7 @@ Each function that writes returns file name → what it holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from bench.scoring.scorer import Scores
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 _LARGEST_TEXT = 20_000_000
 """Entries of an imputed matrix that is still written as text, some 100 MB."""
 
@@ -111,26 +111,24 @@ def write_kept(folder: Path, what: str, given: pd.Index, kept: pd.Index) -> dict
     return {f"{what}s.csv": f"{table['kept'].sum()} of {len(table)} {what}s kept by the method"}
 
 
-def write_imputed(folder: Path, fitted: Estimator, result: AnnData, say: Say) -> dict[str, str]:
+def write_imputed(folder: Path, fitted: Estimator, result: AnnData) -> dict[str, str]:
     """Write the imputed matrix as text, if there is one and it is not too large."""
     import pandas as pd
 
     if "imputed" not in result.layers:
         if not hasattr(fitted.method, "impute"):
-            say(f"{fitted.method.name} does not impute: no imputed matrix")
+            logger.info(f"{fitted.method.name} does not impute: no imputed matrix")
         return {}
     imputed = pd.DataFrame(result.layers["imputed"], result.obs_names, result.var_names)
     size = f"{imputed.shape[0]} cells × {imputed.shape[1]} features"
     if imputed.size > _LARGEST_TEXT:
-        say(f"the imputed matrix ({size}) is in result.h5ad only: too large for text")
+        logger.info(f"the imputed matrix ({size}) is in result.h5ad only: too large for text")
         return {}
     imputed.to_csv(folder / "imputed.csv.gz", float_format="%.4g", index_label="cell")
     return {"imputed.csv.gz": f"imputed matrix, {size}"}
 
 
-def draw_picture(
-    folder: Path, result: AnnData, method: str, label_key: str, say: Say
-) -> dict[str, str]:
+def draw_picture(folder: Path, result: AnnData, method: str, label_key: str) -> dict[str, str]:
     """Draw the cells by type (if known) and by cluster.
 
     A picture is never a reason to fail: where there is none, such as of cells that are all at one
@@ -143,6 +141,6 @@ def draw_picture(
     try:
         names = draw(result.obsm[f"X_{method}"], panels, folder / "umap", title=method)
     except ValueError as error:
-        say(f"no picture: {' '.join(str(error).split())}")
+        logger.info(f"no picture: {' '.join(str(error).split())}")
         return {}
     return dict.fromkeys(names, "cells coloured by " + " and ".join(panels))

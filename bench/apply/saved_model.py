@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from bench.contract.method import Method
     from bench.plan.job import Job
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 FOLDER = "model"
 
 
@@ -56,7 +57,6 @@ def open_model(
     seed: int | None = None,
     needs: str,
     lacking: str,
-    say: Say,
 ) -> Model:
     """Return the model that ``run`` names: a job's artifacts, a ``bench fit`` or a results folder.
 
@@ -69,11 +69,11 @@ def open_model(
     if (run / "fit.json").is_file():
         return FitModel(run, settings, needs, lacking)
     if jobs:
-        return JobModel(jobs[0], settings, needs, lacking, say)
+        return JobModel(jobs[0], settings, needs, lacking)
     if run.is_dir() and store:
         chosen = settings.model_copy(update={"results": run})
-        folder = _selected(chosen, methods, datasets, seed, say)
-        return JobModel(folder, settings, needs, lacking, say)
+        folder = _selected(chosen, methods, datasets, seed)
+        return JobModel(folder, settings, needs, lacking)
     raise UsageError(
         f"{run}: no finished fit; expected a results folder (mlflow.db), the artifacts of a "
         "job (result.json) or what 'bench fit' wrote (fit.json)."
@@ -138,23 +138,21 @@ class FitModel(Model):
 class JobModel(Model):
     """A finished job of the store; its dataset must still be in the cache."""
 
-    def __init__(
-        self, folder: Path, settings: Settings, needs: str, lacking: str, say: Say
-    ) -> None:
+    def __init__(self, folder: Path, settings: Settings, needs: str, lacking: str) -> None:
         from bench.digests import source_digest
         from bench.registry import resolve
         from bench.store.result import Result
 
         job = Result.read(folder).job
         self.job: Job = job
-        self.name, self._settings, self._say = job.name, settings, say
+        self.name, self._settings = job.name, settings
         try:
             cls = resolve(job.origin, job.method_name)
             changed = source_digest(job.origin) != job.facts.get("source")
         except (BenchError, ImportError, OSError, AttributeError) as error:
             raise UsageError(f"{job.name}: the method cannot be imported: {error}.") from None
         if changed:
-            say(f"{job.method_name}: its source changed since this fit")
+            logger.info(f"{job.method_name}: its source changed since this fit")
         self.method = _loaded(cls, job.params, folder, job.name, needs, lacking)
 
     @property
@@ -204,7 +202,7 @@ class JobModel(Model):
             recipe, info = as_recipe(job.recipe), read_info(self._place)
             key = store.prepared_key(StoredDataset(self._place, job.dataset, info), recipe)
             if key != job.prepared_key:
-                self._say(
+                logger.info(
                     "the preparation of data changed since this fit; made in the present way"
                 )
             store.prepare(self._place, recipe, key)
@@ -218,14 +216,14 @@ def as_types(column: pd.Series) -> np.ndarray:
 
 
 def _selected(
-    settings: Settings, methods: str | None, datasets: str | None, seed: int | None, say: Say
+    settings: Settings, methods: str | None, datasets: str | None, seed: int | None
 ) -> Path:
     """Return the artifacts of the one finished job that the names select."""
     from bench.store.mlflow_store import Tracker
     from bench.store.results_table import frame, narrow
 
     seeds: Sequence[int] | None = None if seed is None else [seed]
-    table = narrow(frame(Tracker(settings)), methods, datasets, seeds, say)
+    table = narrow(frame(Tracker(settings)), methods, datasets, seeds)
     table = table[table["status"] == "done"]
     names = [f"{row.method} · {row.dataset} · seed {row.seed:.0f}" for row in table.itertuples()]
     if len(names) != 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from bench.scoring.scorer import Scores
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 NOTE = "transform.json"
 
 
@@ -51,7 +52,6 @@ def transform_file(
     settings: Settings,
     out: Path | None = None,
     fill_missing: bool = False,
-    say: Say = lambda text: None,
 ) -> Transformed:
     """Embed the cells of a file by a model that is not fitted further.
 
@@ -78,23 +78,23 @@ def transform_file(
     adata = dataset.load()
     card = dataset.card
     for note in dataset.notes:
-        say(note)
+        logger.info(note)
     if card.modality not in method.modalities:
         raise UsageError(f"{path}: holds {card.modality}, {model.name} was fitted on other data.")
     checked = check_data(
         adata, where=dataset.where, label_key="", batch_key=None, modality=card.modality
     )
     for line in checked.warnings:
-        say(line)
+        logger.info(line)
     started = time.perf_counter()
-    prepared = model.preparation.apply(adata, where=str(path), fill_missing=fill_missing, say=say)
+    prepared = model.preparation.apply(adata, where=str(path), fill_missing=fill_missing)
     with on_file(method, path):
         embedding = np.asarray(method.transform(prepared))
         check_result(Fit(embedding), adata.n_obs, f"{method.name}.transform")
     seconds = time.perf_counter() - started
     cells = cells_of(adata)
-    labels = _column(cells, dataset.where, card.label_key, check_labels, say)
-    batch = _column(cells, dataset.where, card.batch_key, check_batch, say)
+    labels = _column(cells, dataset.where, card.label_key, check_labels)
+    batch = _column(cells, dataset.where, card.batch_key, check_batch)
     k = None if labels is None else len(set(labels))
     scores = score(embedding, labels, own_labels={}, seed=derive(0, "score"), batch=batch, k=k)
     done = Transformed(folder, scores, seconds)
@@ -113,11 +113,7 @@ def transform_file(
 
 
 def _column(
-    cells: AnnData,
-    where: str,
-    key: str | None,
-    check: Callable[[AnnData, str, str], Any],
-    say: Say,
+    cells: AnnData, where: str, key: str | None, check: Callable[[AnnData, str, str], Any]
 ) -> np.ndarray | None:
     """Return a column to score by; one that cannot serve is said, since cells do not need it."""
     if not key:
@@ -125,7 +121,7 @@ def _column(
     try:
         check(cells, where, key)
     except DataError as error:
-        say(f"no scores by '{key}': {error}")
+        logger.info(f"no scores by '{key}': {error}")
         return None
     values: np.ndarray = cells.obs[key].astype(str).to_numpy()
     return values

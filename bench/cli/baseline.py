@@ -157,7 +157,6 @@ def check_command(
     raise typer.Exit(check.exit_code)
 
 
-
 def _show_written(written: Written, path: Path, console: Console) -> None:
     say: Any = plain(console)
     for line in written.left_out:

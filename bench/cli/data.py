@@ -53,7 +53,7 @@ def fetch_command(
     settings = load_settings(
         flags(cache_dir=cache_dir, plugins=plugins, mirror=mirror, offline=offline or None), config
     )
-    rows, problems = fetch(",".join(names), settings, plain(make_console(stderr=as_json)))
+    rows, problems = fetch(",".join(names), settings)
     _show(rows, ("dataset", "file", "state", "bytes"), as_json=as_json)
     for line in problems:
         typer.echo(f"bench: {line}", err=True)
@@ -120,7 +120,7 @@ def add_command(
              "organism": organism, "labels_from": labels_from}  # fmt: skip
     say = plain(make_console())
     lists = read_markers(markers) if markers else None
-    one = add(name, source, file, settings.cache_dir, say, facts, lists)
+    one = add(name, source, file, settings.cache_dir, facts, lists)
     say(
         f"{name}: {one.card.n_cells} cells × {one.card.n_features} features, {one.card.n_types} "
         f"types in '{one.card.label_key}', {one.card.modality}; now in '--datasets {name}'"
@@ -152,7 +152,7 @@ def annotate_command(
     if window not in ("centre", "start"):
         raise UsageError(f"--window {window}: expected centre or start.")
     say = plain(make_console())
-    made = annotate(files, tss=tss, genome=genome, window=Window(window, width), out=out, say=say)
+    made = annotate(files, tss=tss, genome=genome, window=Window(window, width), out=out)
     genes, peaks = (made[part].n_vars for part in ("rna", "atac"))
     say(f"{out}: {made.n_obs} cells, {genes} genes, {peaks} peaks")
 
@@ -183,8 +183,7 @@ def join_command(
     say = plain(make_console())
     joined = join_datasets(
         first, second, orthologs=orthologs, out=out, names=_two(names),
-        columns=_two(columns or ""), settings=settings, say=say,
-    )  # fmt: skip
+        columns=_two(columns or ""), settings=settings)  # fmt: skip
     sizes = joined.obs["species"].astype(str).value_counts(sort=False)
     cells = ", ".join(f"{size:,} cells of {name}" for name, size in sizes.items())
     say(f"{out}: {joined.n_vars:,} genes, {cells}")

@@ -93,8 +93,7 @@ def fit_command(
         fitted = fit_file(
             method, file, params=how, assign=assign or (), settings=settings, out=out,
             n_clusters=n_clusters, impute=impute, umap=umap, markers=markers,
-            setup=setup, dry_run=dry_run, resume=resume, say=plain(console), listener=listener,
-        )  # fmt: skip
+            setup=setup, dry_run=dry_run, resume=resume, listener=listener)  # fmt: skip
     if fitted is None:
         return
     say = plain(console)

@@ -12,6 +12,7 @@ from .baseline import baseline_app, check_command
 from .compare import compare_command
 from .data import data_app
 from .fit import fit_command
+from .options import show_log
 from .regulate import regulate_command
 from .report import report_command
 from .run import plan_command, run_command
@@ -33,7 +34,8 @@ app = typer.Typer(
 
 @app.callback()
 def _program() -> None:
-    """Keep the verb a word of its own, also where it is the only one."""
+    """Print the log of the package on stderr; a result goes to stdout."""
+    show_log()
 
 
 app.command("run")(run_command)
@@ -80,4 +82,3 @@ def _only(verb: list[str]) -> None:
     groups = [one for one in app.registered_groups if [one.name] == verb]
     if commands or groups:
         app.registered_commands, app.registered_groups = commands, groups
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -120,6 +121,26 @@ def make_console(*, stderr: bool = False) -> Console:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _FILE_WIDTH
     return console
+
+
+class _ConsoleHandler(logging.Handler):
+    """Prints each message as it is; a progress bar on the same terminal stays whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._console = make_console(stderr=True)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one message."""
+        self._console.print(record.getMessage(), markup=False, highlight=False)
+
+
+def show_log() -> None:
+    """Print what the logger ``bench`` gets, from ``INFO`` on, on stderr."""
+    logger = logging.getLogger("bench")
+    logger.setLevel(logging.INFO)
+    if not any(isinstance(handler, _ConsoleHandler) for handler in logger.handlers):
+        logger.addHandler(_ConsoleHandler())
 
 
 def plain(console: Console) -> Any:

@@ -75,11 +75,11 @@ def regulate_command(
         config,
     )  # fmt: skip
     kept = open_run(
-        run, settings, methods=methods, datasets=datasets, seed=seed, label_key=label_key, say=say
+        run, settings, methods=methods, datasets=datasets, seed=seed, label_key=label_key
     )
     if data is not None:
         reading = flags(atac=str(atac) if atac else None, label_key=label_key)
-        kept = other_cells(kept, data, reading, say)
+        kept = other_cells(kept, data, reading)
     elif atac is not None:
         raise UsageError("--atac is the second file of --data; give both.")
     asked = Asked(
@@ -89,7 +89,7 @@ def regulate_command(
         n_cells=cells, top=top, gene=gene, figures=figures,
     )  # fmt: skip
     say(f"{kept.name}: {kept.data.n_obs} cells")
-    done = regulate(kept, asked, out, say)
+    done = regulate(kept, asked, out)
     table = done.binding
     if as_json:
         rows = [] if table is None else table.to_dict("records")

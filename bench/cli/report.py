@@ -9,7 +9,7 @@ import typer
 
 from bench.errors import UsageError
 
-from .options import Config, Experiment, Results, Uri, flags, make_console, plain
+from .options import Config, Experiment, Results, Uri, flags, make_console
 
 
 def report_command(
@@ -49,10 +49,8 @@ def report_command(
     if not settings.tracking_uri and not settings.database.is_file():
         raise UsageError(f"{settings.results}: no results there; run 'bench run' first.")
     wanted = settings.seeds if seeds is not None else None
-    table = narrow(frame(Tracker(settings)), methods, datasets, wanted, plain(console))
+    table = narrow(frame(Tracker(settings)), methods, datasets, wanted)
     folder = out or settings.results / "reports" / "all"
     studies = searches(settings, table)
-    page = write_report(
-        table, folder, settings, plain(console), umap=umap, studies=studies, static=static
-    )
+    page = write_report(table, folder, settings, umap=umap, studies=studies, static=static)
     console.print(f"report: {page}", markup=False, highlight=False)

@@ -34,7 +34,6 @@ from .options import (
     Uri,
     flags,
     make_console,
-    plain,
     print_json,
 )
 from .search import finish
@@ -154,7 +153,7 @@ def plan_command(
         config,
     )  # fmt: skip
     store = Store(settings.cache_dir)
-    plan = build_plan(methods, datasets, assign or (), settings, store, plain(console))
+    plan = build_plan(methods, datasets, assign or (), settings, store)
     rows, time = preview(plan, settings)
     if as_json:
         print_json({"jobs": rows, "left": _left_json(plan), "expected_seconds": time.seconds,

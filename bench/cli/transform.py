@@ -80,11 +80,9 @@ def transform_command(
         modality=modality, part=part, atac=atac,
     )  # fmt: skip
     model = open_model(
-        run, settings, methods=methods, datasets=datasets, seed=seed, say=say,
-        needs="transform", lacking="embeds no new cells; fit them together with the others",
-    )  # fmt: skip
+        run, settings, methods=methods, datasets=datasets, seed=seed, needs="transform", lacking="embeds no new cells; fit them together with the others")  # fmt: skip
     done = transform_file(
-        model, file, params=how, settings=settings, out=out, fill_missing=fill_missing, say=say
+        model, file, params=how, settings=settings, out=out, fill_missing=fill_missing
     )
     if as_json:
         print_json({"run": model.name, "folder": done.folder, "scores": done.scores.values,

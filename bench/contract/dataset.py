@@ -16,7 +16,6 @@ from .parameters import Parameters
 from .recipe import MULTIOME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from anndata import AnnData
@@ -136,7 +135,7 @@ class Dataset(ABC):
         return self.name
 
     def settle(  # noqa: B027 - most datasets need nothing
-        self, settings: Settings, say: Callable[[str], None]
+        self, settings: Settings
     ) -> None:
         """Take what the user has set (cache folder, mirror); nothing if no file is fetched."""
 

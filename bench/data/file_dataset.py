@@ -17,6 +17,7 @@ from bench.contract.recipe import ATAC, MULTIOME, RNA
 from bench.data.checks import PEAK
 from bench.digests import digest
 from bench.errors import DataError, UsageError
+from bench.messages import note, recorded_notes
 
 from . import formats
 
@@ -121,7 +122,12 @@ class FileDataset(Dataset):
         What was decided or dropped on the way goes to ``notes``. Raises ``DataError`` if a file
         cannot be read, no barcode matches, or a column is not there.
         """
-        self.notes = []
+        with recorded_notes() as notes:
+            adata = self._load()
+        self.notes = [text.removeprefix(f"{self.path}: ") for text in notes]
+        return adata
+
+    def _load(self) -> AnnData | MuData:
         pair = self.paired and (
             self.params.part == "both" or bool(self.params.atac)
             or set(formats.modalities(self.path)) == set(PARTS)
@@ -148,7 +154,6 @@ class FileDataset(Dataset):
             transpose=params.transpose,
             part=part,
             obs_columns=[key for key in (params.label_key, params.batch_key) if key],
-            say=self._note,
         )
 
     def _complete(self, adata: AnnData, modality: str | None = None) -> AnnData:
@@ -181,21 +186,18 @@ class FileDataset(Dataset):
         )
         return adata
 
-    def _note(self, text: str) -> None:
-        self.notes.append(text.removeprefix(f"{self.path}: "))
-
     def _join(self, adata: AnnData, path: Path) -> tuple[AnnData, str | None]:
         """Add the columns of the second file; cells without a label there are dropped."""
         table = formats.read_table(path)
         key = self.params.label_key
         if key is None and DEFAULT_LABEL_KEY not in table and len(table.columns) == 1:
             key = str(table.columns[0])
-        adata = formats.join_labels(adata, table, where=str(path), say=self._note)
+        adata = formats.join_labels(adata, table, where=str(path))
         shown = key or DEFAULT_LABEL_KEY
         if shown in table:
             unlabelled = adata.obs[shown].isna().to_numpy()
             if unlabelled.any():
-                self._note(
+                note(
                     f"{path}: {unlabelled.sum()} of {adata.n_obs} cells have no value in column "
                     f"'{shown}' and were dropped"
                 )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +19,11 @@ from .user_datasets import added, check_name
 if TYPE_CHECKING:
     from .cache.cleanup import Usage
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 Row = dict[str, Any]
 
 
-def fetch(text: str, settings: Settings, say: Say) -> tuple[list[Row], list[str]]:
+def fetch(text: str, settings: Settings) -> tuple[list[Row], list[str]]:
     """Fetch the original files of the selected datasets.
 
     Returns one row a file (``dataset``, ``file``, ``state``, ``bytes``, ``path``, ``address``)
@@ -34,9 +34,9 @@ def fetch(text: str, settings: Settings, say: Say) -> tuple[list[Row], list[str]
 
     rows: list[Row] = []
     problems: list[str] = []
-    for dataset in _registered(text, settings, say):
+    for dataset in _registered(text, settings):
         if not dataset.held():
-            say(f"{dataset.name}: needs no file")
+            logger.info(f"{dataset.name}: needs no file")
         try:
             if not settings.offline:
                 dataset.fetch()
@@ -193,7 +193,7 @@ def _select(text: str, settings: Settings) -> list[Selected]:
     return select(text, dataset_names(settings), dataset_tags(settings), noun="dataset")
 
 
-def _registered(text: str, settings: Settings, say: Say) -> list[Dataset]:
+def _registered(text: str, settings: Settings) -> list[Dataset]:
     """Return the selected datasets that have a loader; raises ``UsageError``."""
     registry = dataset_registry(settings.plugins)
     found = []
@@ -201,7 +201,7 @@ def _registered(text: str, settings: Settings, say: Say) -> list[Dataset]:
         entry = registry.entries.get(one.name)
         if entry is not None and (one.explicit or not entry.unavailable):
             dataset = registry.get(one.name).configured(one.values)
-            dataset.settle(settings, say)
+            dataset.settle(settings)
             found.append(dataset)
     return found
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from bench.data.file_dataset import DEFAULT_LABEL_KEY, modality_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 _ENTRIES = 20_000_000
 """Largest number of stored values that is summed up for a card: 80 MB."""
 
 
-def peek(path: Path, label_key: str | None, say: Callable[[str], None]) -> dict[str, Any]:
+def peek(path: Path, label_key: str | None) -> dict[str, Any]:
     """Return sizes, label counts, depth and provenance of a file, as far as it has them.
 
     Keys: ``n_cells``, ``n_features``, ``modality``, ``reference``, ``licence``, ``organism``;
@@ -24,14 +26,14 @@ def peek(path: Path, label_key: str | None, say: Callable[[str], None]) -> dict[
     file that cannot be read says so and is empty.
     """
     try:
-        return _peek(path, label_key or DEFAULT_LABEL_KEY, say)
+        return _peek(path, label_key or DEFAULT_LABEL_KEY)
     except Exception as error:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        say(f"{path}: not a readable .h5ad file: {text}")
+        logger.info(f"{path}: not a readable .h5ad file: {text}")
         return {}
 
 
-def _peek(path: Path, label_key: str, say: Callable[[str], None]) -> dict[str, Any]:
+def _peek(path: Path, label_key: str) -> dict[str, Any]:
     import h5py
     from anndata import AnnData
     from anndata.io import read_elem
@@ -57,7 +59,7 @@ def _peek(path: Path, label_key: str, say: Callable[[str], None]) -> dict[str, A
     }
     if label_key not in obs:
         there = ", ".join(map(str, obs.columns)) or "none"
-        say(f"no column '{label_key}' in obs; name one as [label_key=…]: {there}")
+        logger.info(f"no column '{label_key}' in obs; name one as [label_key=…]: {there}")
         return found
     sizes = obs[label_key].value_counts()
     types = {str(name): int(size) for name, size in sizes.items() if size}

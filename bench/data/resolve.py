@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from .cache.data_cache import Store
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def dataset_tags(settings: Settings) -> Callable[[str], frozenset[str]]:
 
 
 def choose_datasets(
-    text: str, settings: Settings, store: Store, say: Say
+    text: str, settings: Settings, store: Store
 ) -> tuple[list[Chosen], list[Left]]:
     """Return the datasets that a selector stands for, and those left out with the reason.
 
@@ -76,7 +77,7 @@ def choose_datasets(
         if one.name in registered and registered[one.name].unavailable and not one.explicit:
             left.append(Left("all", one.name, "unavailable", registered[one.name].unavailable))
             continue
-        made = _chosen(one, settings, say)
+        made = _chosen(one, settings)
         if not one.explicit and (wanted := absent(made, store)):
             left.append(Left("all", made.label, "skipped", wanted))
             continue
@@ -85,13 +86,13 @@ def choose_datasets(
     return found, left
 
 
-def choose_one(text: str, settings: Settings, say: Say) -> Chosen:
+def choose_one(text: str, settings: Settings) -> Chosen:
     """Return the dataset that a name or path stands for; raises ``UsageError``."""
     selected = _selected(text, settings)
     if len(selected) > 1:
         names = ", ".join(one.name for one in selected)
         raise UsageError(f"'{text}' stands for {len(selected)} datasets; name one: {names}.")
-    return _chosen(selected[0], settings, say)
+    return _chosen(selected[0], settings)
 
 
 def _selected(text: str, settings: Settings) -> list[Selected]:
@@ -112,7 +113,7 @@ def _is_file(name: str, settings: Settings) -> bool:
     return name not in dataset_names(settings) and ("/" in name or looks_like_data(name))
 
 
-def _chosen(one: Selected, settings: Settings, say: Say) -> Chosen:
+def _chosen(one: Selected, settings: Settings) -> Chosen:
     """Return what a selector stands for; any dataset takes a rare-population task and markers."""
     from .rare_population import Planted, Task, split_task
 
@@ -122,7 +123,7 @@ def _chosen(one: Selected, settings: Settings, say: Say) -> Chosen:
     # A simulator may have a parameter of that name; its marker file comes by --markers.
     taken = entry is not None and entry.cls and "markers" in entry.cls.Params.model_fields
     markers = None if taken else rest.pop("markers", None)
-    found = _plain(replace(one, values=rest), settings, say)
+    found = _plain(replace(one, values=rest), settings)
     dataset, source = found.dataset, found.source
     if task is not None or dataset.paired:
         dataset = Planted(dataset, task or Task())
@@ -140,15 +141,15 @@ def _with(text: str, values: dict[str, str]) -> str:
     return f"{text[:-1]},{more[1:]}" if more and text.endswith("]") else text + more
 
 
-def _plain(one: Selected, settings: Settings, say: Say) -> Chosen:
+def _plain(one: Selected, settings: Settings) -> Chosen:
     from .file_dataset import find_local
 
     if not _is_file(one.name, settings):
-        return named(one, settings, say)
+        return named(one, settings)
     return _file(find_local(one.name) or Path(one.name).expanduser(), one, settings)
 
 
-def named(one: Selected, settings: Settings, say: Say) -> Chosen:
+def named(one: Selected, settings: Settings) -> Chosen:
     """Return what a registered or added name stands for; raises ``UsageError``."""
     from .file_dataset import find_local
 
@@ -158,17 +159,17 @@ def named(one: Selected, settings: Settings, say: Say) -> Chosen:
         return _added(own, one, settings)
     cls = registry.get(one.name)
     dataset = cls.configured(one.values)
-    dataset.settle(settings, say)
+    dataset.settle(settings)
     source = source_digest(registry.entry(one.name).origin)
     state = "" if one.values else standing(one.name, dataset.held(), own is not None)
     path = find_local(one.name)
     if state == "stand-in" and path is not None:
         here = all(held.path is not None for held in dataset.held())
         why = "comes before the downloads" if here else "stands in for the original files"
-        say(f"{one.name}: reading {path}, which {why}")
+        logger.info(f"{one.name}: reading {path}, which {why}")
         return _stand_in(path, one, cls.card, source, settings)
     if state == "added" and own is not None:
-        say(f"{one.name}: reading the file added under this name ({own.origin})")
+        logger.info(f"{one.name}: reading the file added under this name ({own.origin})")
         return _added(own, one, settings)
     text = label(one.name, one.values)
     return Chosen(dataset, source, text, text)

@@ -11,9 +11,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 _SUFFIXES = (".h5ad", ".h5mu")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -85,7 +86,6 @@ def add(
     source: Dataset,
     origin: Path,
     cache: Path,
-    say: Say,
     facts: dict[str, str],
     markers: Markers | None = None,
 ) -> Added:
@@ -104,7 +104,7 @@ def add(
         modality=said.modality,
     )  # fmt: skip
     for line in [*source.notes, *checked.warnings]:
-        say(f"{name}: {line.removeprefix(f'{source.where}: ')}")
+        logger.info(f"{name}: {line.removeprefix(f'{source.where}: ')}")
     values = asdict(said) | {key: value for key, value in facts.items() if value}
     values |= {
         "summary": facts.get("summary") or f"added from {origin.name}",
@@ -119,12 +119,12 @@ def add(
     if markers is not None:
         _, missing = among(markers.lists, adata.var_names, markers.source)
         if missing:
-            say(f"{name}: {missing}")
+            logger.info(f"{name}: {missing}")
     path = cache / "data" / f"{name}{_suffix(card)}"
     with _writing(path):
         partial = path.with_name(f".{name}.{os.getpid()}{path.suffix}")
         try:
-            _write(data, card, say, partial)
+            _write(data, card, partial)
             with partial.open("rb") as stream:
                 sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
             one = Added(name, path, card, str(origin.resolve()), sha256)
@@ -158,14 +158,14 @@ def _suffix(card: Card) -> str:
     return _SUFFIXES[card.modality == MULTIOME]
 
 
-def _write(data: AnnData | MuData, card: Card, say: Say, path: Path) -> None:
+def _write(data: AnnData | MuData, card: Card, path: Path) -> None:
     if is_paired(data):
-        write_pair(together(*(_portable(part, card, say) for part in parts_of(data))), path)
+        write_pair(together(*(_portable(part, card) for part in parts_of(data))), path)
     else:
-        _portable(cells_of(data), card, say).write_h5ad(path, compression="gzip")
+        _portable(cells_of(data), card).write_h5ad(path, compression="gzip")
 
 
-def _portable(adata: AnnData, card: Card, say: Say) -> AnnData:
+def _portable(adata: AnnData, card: Card) -> AnnData:
     """Return counts, the columns of cells and features, and the facts, as .h5ad can hold them."""
     import numpy as np
     import scipy.sparse as sp
@@ -173,7 +173,7 @@ def _portable(adata: AnnData, card: Card, say: Say) -> AnnData:
 
     left = [f"layers['{key}']" for key in adata.layers] + ["raw"] * (adata.raw is not None)
     if left:
-        say(f"not kept: {', '.join(left)}; X holds the counts")
+        logger.info(f"not kept: {', '.join(left)}; X holds the counts")
     kept = AnnData(
         sp.csr_matrix(adata.X, dtype=np.float32),
         obs=_columns(adata.obs), var=_columns(adata.var), obsm=dict(adata.obsm),

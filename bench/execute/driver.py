@@ -6,6 +6,7 @@ configuration → plan → preparation → jobs → commit → table and report.
 from __future__ import annotations
 
 import contextlib
+import logging
 import shlex
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from bench.data.cache.data_cache import Store
 from bench.execute.outcome import RunOutcome
 from bench.execute.report import make_report
 from bench.execute.time_estimate import expected
-from bench.plan.build import Say, build_plan, left_lines
+from bench.plan.build import build_plan, left_lines
 from bench.plan.job import FAILURES, Job, Plan, write_plan
 from bench.scoring.metrics import Metric, plugin_metrics
 from bench.settings import Settings, load_settings
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
     from .limited_process import Outcome
     from .local_executor import LocalExecutor
+
+logger = logging.getLogger(__name__)
 
 _OTHER_DRIVER_SECONDS = 1.0
 _REFUSED = "its result cannot be stored"
@@ -66,7 +69,7 @@ def run(
     console = console or Console()
     settings = load_settings(flags, config)
     store = Store(settings.cache_dir)
-    plan = build_plan(methods, datasets, assign, settings, store, sayer(console), params)
+    plan = build_plan(methods, datasets, assign, settings, store, params)
     outcome = Driver(settings, store, plan, console).run()
     extra = plugin_metrics(settings.plugins)
     if extra and not outcome.interrupted:
@@ -119,15 +122,14 @@ class Driver:
         return self.outcome
 
     def _commit_waiting(self) -> None:
-        say = sayer(self.console)
         self.spool.sweep()
         for folder in self.spool.waiting():
             try:
                 if self.tracker.commit(folder):
-                    say(f"committed a result of an interrupted run: {folder.name}")
+                    logger.info(f"committed a result of an interrupted run: {folder.name}")
             except Refused as error:
                 kept = self.spool.set_aside(folder)
-                say(f"not fit for the store, kept in {kept}: {error}")
+                logger.info(f"not fit for the store, kept in {kept}: {error}")
 
     def _todo(self, known: dict[str, Committed]) -> list[Job]:
         """Return the jobs to run, each key once."""
@@ -144,21 +146,20 @@ class Driver:
         return raised or self.settings.retry in (before.status, "all")
 
     def _announce(self, todo: list[Job], known: dict[str, Committed]) -> None:
-        say = sayer(self.console)
         for line in left_lines(self.plan.left):
-            say(line)
+            logger.info(line)
         stored = [known[j.score_key].status for j in self.plan.jobs if j.score_key in known]
         failed = sum(status in FAILURES for status in stored)
         if not todo:
-            say(f"nothing to fit: all {len(stored)} jobs are in the store")
+            logger.info(f"nothing to fit: all {len(stored)} jobs are in the store")
         else:
             time = expected(todo, self.tracker, self.settings)
-            say(
+            logger.info(
                 f"{len(todo)} {'job' if len(todo) == 1 else 'jobs'} to run, "
                 f"{self.outcome.reused} in the store; {self.settings.jobs} at a time, {time}"
             )
         if failed and self.settings.retry == "none":
-            say(f"{failed} of the stored jobs failed; --retry all runs them again")
+            logger.info(f"{failed} of the stored jobs failed; --retry all runs them again")
 
     @contextlib.contextmanager
     def session(self) -> Iterator[str]:
@@ -299,11 +300,6 @@ class Driver:
                 raise  # it is the job itself that the store refuses, not what came of it
             reason = f"{_REFUSED}, it is kept in {kept}: {error}"
             return self._commit(job, self.spool.failed(job, reason))
-
-
-def sayer(console: Console) -> Say:
-    """Return what prints a line as it is."""
-    return lambda text: console.print(text, markup=False, highlight=False)
 
 
 def add_to_run(

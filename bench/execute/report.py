@@ -11,7 +11,6 @@ from rich.console import Console
 from bench.scoring.metrics import plugin_metrics, stamp
 from bench.settings import Settings
 
-from .driver import sayer
 from .outcome import RunOutcome
 
 
@@ -40,5 +39,5 @@ def make_report(
     page = folder / "report.html"
     if page.is_file() and not outcome.fitted:
         return page
-    write_report(outcome.results, folder, settings, sayer(console), umap=umap, studies=studies)
+    write_report(outcome.results, folder, settings, umap=umap, studies=studies)
     return page

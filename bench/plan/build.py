@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from .parameter_files import read_params
 if TYPE_CHECKING:
     pass
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 """Where lines for the user go."""
 
 
@@ -30,23 +31,18 @@ def build_plan(
     assign: Sequence[str],
     settings: Settings,
     store: Store,
-    say: Say,
     params: Sequence[Path] = (),
 ) -> Plan:
     """Resolve selectors and parameters, make the datasets ready, and lay out the jobs."""
-    configured, left = choose_methods(methods, assign, settings, say, params)
-    stored, absent = ready_datasets(datasets, settings, store, say)
+    configured, left = choose_methods(methods, assign, settings, params)
+    stored, absent = ready_datasets(datasets, settings, store)
     plan = make_plan(configured, stored, settings, store)
     plan.left += left + absent
     return plan
 
 
 def choose_methods(
-    methods: str,
-    assign: Sequence[str],
-    settings: Settings,
-    say: Say,
-    params: Sequence[Path] = (),
+    methods: str, assign: Sequence[str], settings: Settings, params: Sequence[Path] = ()
 ) -> tuple[list[Configured], list[Left]]:
     """Return the selected methods with their parameters, and those that are unavailable.
 
@@ -57,19 +53,19 @@ def choose_methods(
     files = read_params(params, {entry.name: entry.cls for entry in registry if entry.cls})
     for name, file in files.items():
         if name not in {one.name for one in chosen}:
-            say(f"{file.path}: {name} is not selected; its parameters are not used")
+            logger.info(f"{file.path}: {name} is not selected; its parameters are not used")
     return configure(chosen, registry, settings, list(assign), files)
 
 
 def ready_datasets(
-    datasets: str, settings: Settings, store: Store, say: Say
+    datasets: str, settings: Settings, store: Store
 ) -> tuple[list[StoredDataset], list[Left]]:
     """Return the selected datasets, loaded, checked and kept, and those that are absent."""
-    found, absent = choose_datasets(datasets, settings, store, say)
-    stored = [store.dataset(one.dataset, one.source, one.label, say) for one in found]
+    found, absent = choose_datasets(datasets, settings, store)
+    stored = [store.dataset(one.dataset, one.source, one.label) for one in found]
     for one in stored:
         for warning in one.facts["warnings"]:
-            say(f"{one.label}: {warning}")
+            logger.info(f"{one.label}: {warning}")
     return stored, absent
 
 

@@ -8,7 +8,8 @@ filtered, and none of them changes what becomes of another.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 
     from bench.prepare.pipeline import Filtered
 
+logger = logging.getLogger(__name__)
+
 FILE = "preparation.npz"
 _ARRAYS = ("counted", "columns", "seen", "factor", "mean", "divisor")
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Learned:
             factor=factor, mean=mean, divisor=divisor, var=prepared.var.copy(),
         )  # fmt: skip
 
-    def apply(self, counts: AnnData, where: str, fill: bool | None, say: Say) -> AnnData:
+    def apply(self, counts: AnnData, where: str, fill: bool | None) -> AnnData:
         """Return new cells as the method gets them, in their order.
 
         Features go by name, peaks also by coordinates; others of the file are not looked at. With
@@ -99,7 +101,7 @@ class Learned:
 
         if not counts.n_obs:
             raise DataError(f"{where}: holds no cells.")
-        chosen = self._choice(counts.var_names, where, fill, say)
+        chosen = self._choice(counts.var_names, where, fill)
         transform = Transform(self.recipe, self.n_cells, self.seen)
         raw, matrix, totals, poor = [], [], [], 0
         for _, block in row_blocks(counts.X):
@@ -110,7 +112,7 @@ class Learned:
             raw.append(mine[:, self.columns])
             matrix.append(self._rescaled(_with(mine, transform(mine))[:, self.columns]))
         if poor:
-            say(
+            logger.info(
                 f"{where}: {poor} of {counts.n_obs} cells have fewer than "
                 f"{self.recipe.min_features} detected features; the fit left such cells out"
             )
@@ -135,7 +137,7 @@ class Learned:
         if n_features and list(self.counted[self.columns]) != self.features:
             raise ValueError("features of other names")
 
-    def _choice(self, names: pd.Index, where: str, fill: bool | None, say: Say) -> Any:
+    def _choice(self, names: pd.Index, where: str, fill: bool | None) -> Any:
         """Return a matrix that takes the columns of the file to the counted features."""
         import numpy as np
         import scipy.sparse as sp
@@ -159,7 +161,7 @@ class Learned:
                 f"({some(lost)}); {hint}{'' if hint.endswith('?') else '.'}"
             )
         if len(lost):
-            say(f"{where}: {len(lost)} of {len(found)} features of the fit are taken as zero "
+            logger.info(f"{where}: {len(lost)} of {len(found)} features of the fit are taken as zero "
                 f"({some(lost)})")  # fmt: skip
         known = np.flatnonzero(found >= 0)
         ones = np.ones(len(known), dtype=np.float32)
@@ -198,12 +200,7 @@ class Preparation:
                     for part in PARTS})  # fmt: skip
 
     def apply(
-        self,
-        counts: AnnData | MuData,
-        *,
-        where: str = "data",
-        fill_missing: bool | None = False,
-        say: Say = lambda text: None,
+        self, counts: AnnData | MuData, *, where: str = "data", fill_missing: bool | None = False
     ) -> Any:
         """Return new cells (counts) prepared like the cells of the fit; see :meth:`Learned.apply`.
 
@@ -218,7 +215,7 @@ class Preparation:
         if is_paired(counts):
             check_parts(counts, where)
         made = [
-            learned.apply(one, f"{where}, {part}" if part else where, fill_missing, say)
+            learned.apply(one, f"{where}, {part}" if part else where, fill_missing)
             for (part, learned), one in zip(self.parts.items(), parts_of(counts), strict=True)
         ]
         return made[0] if len(made) == 1 else together(made[0], made[1])

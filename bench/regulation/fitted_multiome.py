@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from bench.contract.method import Method
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -44,7 +45,6 @@ def open_run(
     datasets: str | None = None,
     seed: int | None = None,
     label_key: str | None = None,
-    say: Say,
 ) -> Kept:
     """Return the fit that ``run`` names, as :func:`bench.apply.saved_model.open_model` finds it.
 
@@ -52,16 +52,14 @@ def open_run(
     ``UsageError`` and ``DataError``.
     """
     model = open_model(
-        run, settings, methods=methods, datasets=datasets, seed=seed, say=say,
-        needs="links", lacking="gives no links between peaks and genes",
-    )  # fmt: skip
+        run, settings, methods=methods, datasets=datasets, seed=seed, needs="links", lacking="gives no links between peaks and genes")  # fmt: skip
     data, types = model.cells(label_key)
     if not is_paired(data):
         raise UsageError(f"{model.name}: data of one part; links need genes and peaks of a cell.")
     return Kept(model.name, model.method, data, lambda: model.preparation, types)
 
 
-def other_cells(kept: Kept, path: Path, reading: dict[str, Any], say: Say) -> Kept:
+def other_cells(kept: Kept, path: Path, reading: dict[str, Any]) -> Kept:
     """Return the fit with the cells of another file, prepared like those of the fit.
 
     The features of the fit must all be there, genes by name, peaks by name or coordinates; no
@@ -75,10 +73,10 @@ def other_cells(kept: Kept, path: Path, reading: dict[str, Any], say: Say) -> Ke
     )
     counts: Any = dataset.load()
     for note in dataset.notes:
-        say(note)
+        logger.info(note)
     if not is_paired(counts):
         raise DataError(f"{path}: holds one part; give both (.h5mu), or the peaks with --atac.")
-    data = kept.preparation().apply(counts, where=str(path), fill_missing=None, say=say)
+    data = kept.preparation().apply(counts, where=str(path), fill_missing=None)
     key = dataset.card.label_key
     types = as_types(counts["rna"].obs[key]) if key else None
     return replace(kept, name=f"{kept.name}, on {path.name}", data=data, types=types)

@@ -10,8 +10,9 @@ cells that have both: the map of a type then differs from type to type.
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from anndata import AnnData
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 NOTE = "regulate.json"
 ALL = ""
 """Key of all cells among the types."""
@@ -95,13 +96,13 @@ class Regulated:
         return said + [f"  {self.folder / name}  {what}" for name, what in self.files.items()]
 
 
-def regulate(kept: Kept, asked: Asked, out: Path, say: Say) -> Regulated:
+def regulate(kept: Kept, asked: Asked, out: Path) -> Regulated:
     """Write links, maps, links of single cells, areas of bound peaks and figures into ``out``.
 
     Types only group cells here, after the fit. Raises ``UsageError`` and ``DataError``.
     """
     refuse_foreign(out, NOTE)
-    types = _chosen_types(kept, asked.cell_types, say)
+    types = _chosen_types(kept, asked.cell_types)
     sites = Sites.of(kept.data)
     if asked.gene is not None and asked.gene not in sites.genes.index:
         raise UsageError(
@@ -109,7 +110,9 @@ def regulate(kept: Kept, asked: Asked, out: Path, say: Say) -> Regulated:
             f"{did_you_mean(asked.gene, list(sites.genes.index[:2000]))}"
         )
     if not sites.measured:
-        say("no distances: TSS of genes are not known; add them with 'bench data annotate'")
+        logger.info(
+            "no distances: TSS of genes are not known; add them with 'bench data annotate'"
+        )
         if asked.tss_window is not None:
             raise DataError(f"{kept.name}: no TSS is known, which --tss-window needs.")
     factors = [read_binding(path) for path in asked.binding]
@@ -117,7 +120,7 @@ def regulate(kept: Kept, asked: Asked, out: Path, say: Say) -> Regulated:
     for one in factors:  # a wrong genome is said before anything is computed
         warning = check_genome(sites.peaks, one, overlapping(sites.peaks, one.table)[0])
         if warning:
-            say(warning)
+            logger.info(warning)
     work = _Work(kept, asked, sites)
     maps, cells = work.maps(types)
     if maps[ALL].table.empty:
@@ -134,7 +137,7 @@ def regulate(kept: Kept, asked: Asked, out: Path, say: Say) -> Regulated:
             done.binding.to_csv(partial / "binding.csv", index=False, float_format="%.5g")
             done.files["binding.csv"] = "how links rank bound peaks, beside two controls"
         if asked.figures:
-            _draw(partial, maps, cells, sites, asked, done, say)
+            _draw(partial, maps, cells, sites, asked, done)
         done.files[NOTE] = "what was asked, shares of near links"
         about = {
             "run": kept.name,
@@ -256,7 +259,7 @@ def _same_in_each_cell(table: pd.DataFrame, cells: pd.DataFrame) -> bool:
     return len(joined) > 0 and np.allclose(joined["weight"], joined["weight_all"], rtol=1e-4)
 
 
-def _chosen_types(kept: Kept, wanted: tuple[str, ...], say: Say) -> list[str]:
+def _chosen_types(kept: Kept, wanted: tuple[str, ...]) -> list[str]:
     """Return the types that get a map of their own; raises ``UsageError`` for an unknown one."""
     import numpy as np
 
@@ -265,16 +268,16 @@ def _chosen_types(kept: Kept, wanted: tuple[str, ...], say: Say) -> list[str]:
             raise UsageError(
                 "--cell-types: the cells have no types; name their column by --label-key."
             )
-        say("no types: only links over all cells")
+        logger.info("no types: only links over all cells")
         return []
     known = [str(name) for name in np.unique(kept.types) if name]
     without = int((kept.types == "").sum())
     if without:
-        say(f"{without} of {len(kept.types)} cells have no type and are in no type's map")
+        logger.info(f"{without} of {len(kept.types)} cells have no type and are in no type's map")
     for name in wanted:
         if name not in known:
             raise UsageError(f"--cell-types: no type '{name}'.{did_you_mean(name, known)}")
-    say("types group cells after the fit, which did not see them")
+    logger.info("types group cells after the fit, which did not see them")
     return list(wanted) or known
 
 
@@ -333,8 +336,7 @@ def _write_maps(folder: Path, maps: dict[str, Links], sites: Sites, done: Regula
 
 def _draw(
     folder: Path, maps: dict[str, Links], cells: pd.DataFrame, sites: Sites, asked: Asked,
-    done: Regulated, say: Say,
-) -> None:  # fmt: skip
+    done: Regulated) -> None:  # fmt: skip
     """Draw the map of the cell with the most links, of types, and the locus of one gene."""
     from .figures import draw_locus, draw_map
 
@@ -353,7 +355,9 @@ def _draw(
         gene = asked.gene or str(table.groupby("gene")["weight"].sum().idxmax())
         drawn = draw_locus(table[table["gene"] == gene], gene, sites, folder / "locus")
         if not drawn:
-            say(f"{gene} has no link with a distance on these cells: its locus is not drawn")
+            logger.info(
+                f"{gene} has no link with a distance on these cells: its locus is not drawn"
+            )
         done.files |= drawn
     if len(largest) < len(maps) - 1:
-        say(f"maps of the {len(largest)} largest of {len(maps) - 1} types are drawn")
+        logger.info(f"maps of the {len(largest)} largest of {len(maps) - 1} types are drawn")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+import logging
+from collections.abc import Collection
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from bench.plan.job import Plan
     from bench.store.mlflow_store import Tracker
+
+logger = logging.getLogger(__name__)
 
 
 def load_results(results: str | Path = "results", **options: Any) -> pd.DataFrame:
@@ -93,7 +96,6 @@ def narrow(
     methods: str | None,
     datasets: str | None,
     seeds: Collection[int] | None = None,
-    say: Callable[[str], None] = lambda text: None,
 ) -> pd.DataFrame:
     """Keep rows whose method and dataset match comma-separated names or globs, and of some seeds.
 
@@ -115,7 +117,7 @@ def narrow(
         hint = hint or "; 'bench report' without -m and -d shows all."
         raise UsageError(f"no finished job matches{hint}")
     if absent:
-        say(f"no finished job matches: {', '.join(absent)}")
+        logger.info(f"no finished job matches: {', '.join(absent)}")
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from bench.data.cache.data_cache import Store, StoredDataset, Truth
 from bench.errors import UsageError
-from bench.execute.driver import Driver, sayer
+from bench.execute.driver import Driver
 from bench.execute.outcome import RunOutcome
 from bench.execute.report import make_report
 from bench.plan.build import choose_methods, ready_datasets
@@ -28,6 +29,8 @@ from .study_figures import figures
 from .study_spec import SEED, Options, Spec, knows_too_much, make_spec
 from .summary import Tuned, summarize, write_best, write_files
 from .trials import Loop
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -99,8 +102,8 @@ def search(
             "must be judged by seeds it was not chosen by."
         )
     store = Store(settings.cache_dir)
-    configured, left = choose_methods(methods, assign, settings, sayer(console), params)
-    stored, absent = ready_datasets(datasets, settings, store, sayer(console))
+    configured, left = choose_methods(methods, assign, settings, params)
+    stored, absent = ready_datasets(datasets, settings, store)
     layout = _lay_out(configured, stored, options, settings, space)
     layout.left += left + absent
     return _Search(settings, store, layout, options, console).run(report=report, umap=umap)
@@ -147,7 +150,7 @@ class _Search:
         self, settings: Settings, store: Store, layout: _Layout, options: Options, console: Console
     ) -> None:
         self.settings, self.store, self.layout = settings, store, layout
-        self.options, self.console, self.say = options, console, sayer(console)
+        self.options, self.console = options, console
         self.driver = Driver(settings, store, Plan(), console)
 
     def run(self, *, report: bool, umap: bool) -> SearchOutcome:
@@ -164,7 +167,7 @@ class _Search:
             tuned = [self._tune(spec, session) for spec in self.layout.specs]
             plan = self._report_plan(tuned)
             self.driver.plan = self.driver.outcome.plan = plan
-            self.say("the winners and the defaults on the report seeds:")
+            logger.info("the winners and the defaults on the report seeds:")
             self.driver.run_plan()
             outcome.studies = [self._conclude(one) for one in tuned]
             outcome.best = write_best(tuned, self.settings.results / "studies")
@@ -191,14 +194,14 @@ class _Search:
                 self.driver.tracker.close_study(run, "KILLED", {}, "", [])
                 raise
             if loop.note:
-                self.say(f"{spec.one.label} · {spec.dataset.label}: {loop.note}")
+                logger.info(f"{spec.one.label} · {spec.dataset.label}: {loop.note}")
             return Tuned(
                 spec, run, study.trials(), figures(study.optuna_study, objectives), loop.note
             )
 
     def _announce(self, spec: Spec, known: int) -> None:
         goal = "" if self.options.trials is None else f" of {self.options.trials}"
-        self.say(
+        logger.info(
             f"study {spec.name}: {known}{goal} trials known; {spec.options.protocol}, "
             f"{', '.join(one.describe() for one in spec.options.objectives)}, "
             f"{self.options.sampler} over {len(spec.space.dimensions)} parameters"

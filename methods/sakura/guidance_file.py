@@ -12,7 +12,7 @@ bulk: {file: bulk.tsv, weight: 5}
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 _ALL = {"signatures", "marker_lists", "phenotypes", "invariant_genes", "bulk"}
 _TERMS = {"score": Schedule(1.0), "mse": Schedule(0.1)}
 """Of a signature whose ``terms`` are not given: the defaults of the method."""
@@ -51,7 +51,7 @@ class Knowledge:
     """Phenotype → values of the cells."""
 
 
-def read_knowledge(path: Path, adata: AnnData, say: Say) -> Knowledge:
+def read_knowledge(path: Path, adata: AnnData) -> Knowledge:
     """Return what a file of knowledge says of these data (cells × features, with ``obs``).
 
     Raises ``UsageError`` or ``DataError`` that names file and key: an unknown key, gene or
@@ -62,7 +62,7 @@ def read_knowledge(path: Path, adata: AnnData, say: Say) -> Knowledge:
     signatures: list[Signature] = []
     for name in whole.section("signatures"):
         one = whole.section("signatures").section(name, _SIGNATURE)
-        signatures += _signatures(str(name), one, features, say)
+        signatures += _signatures(str(name), one, features)
     if "marker_lists" in whole:
         lists = read_markers(_beside(whole, "marker_lists")).lists
         for name, genes in lists.items():
@@ -77,14 +77,14 @@ def read_knowledge(path: Path, adata: AnnData, say: Say) -> Knowledge:
     try:
         guidance = Guidance(
             tuple(signatures), tuple(phenotypes), invariant_genes=invariant,
-            extra_rows=_bulk(whole, features, say),
+            extra_rows=_bulk(whole, features),
         )  # fmt: skip
         return Knowledge(guidance, read_phenotypes(guidance, adata.obs))
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
 
 
-def _signatures(name: str, one: Section, features: list[str], say: Say) -> list[Signature]:
+def _signatures(name: str, one: Section, features: list[str]) -> list[Signature]:
     """Return the signature, or one for each name of the regions in a BED file."""
     given = [key for key in ("genes", "peaks", "regions") if key in one]
     if len(given) != 1:
@@ -94,7 +94,7 @@ def _signatures(name: str, one: Section, features: list[str], say: Say) -> list[
         )
     (key,) = given
     if key == "regions":
-        sets = peaks_in(_beside(one, key), features, say)
+        sets = peaks_in(_beside(one, key), features)
         single = len(sets) == 1
         lists = {name if single else f"{name} {part}": genes for part, genes in sets.items()}
     else:
@@ -109,7 +109,7 @@ def _signatures(name: str, one: Section, features: list[str], say: Say) -> list[
         half: tuple[str, ...] = ()
         if "hold_out_half" in one:
             half = held_out_half(label, genes, one.integer("hold_out_half"))
-            say(f"signature '{label}': {len(half)} of {len(genes)} are held out: "
+            logger.info(f"signature '{label}': {len(half)} of {len(genes)} are held out: "
                 f"{', '.join(half)}")  # fmt: skip
         made.append(_made(one, Signature, label, genes=genes, held_out=half, **more))
     return made
@@ -147,11 +147,11 @@ def _where(one: Section) -> dict[str, Any]:
     return found
 
 
-def _bulk(whole: Section, features: list[str], say: Say) -> ExtraRows | None:
+def _bulk(whole: Section, features: list[str]) -> ExtraRows | None:
     if "bulk" not in whole:
         return None
     one = whole.section("bulk", ("file", "weight"))
-    return read_bulk(_beside(one, "file"), features, say, one.number("weight", 1.0))
+    return read_bulk(_beside(one, "file"), features, one.number("weight", 1.0))
 
 
 def _beside(one: Section, key: str) -> Path:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 _PEAK = re.compile(r"^(?P<chrom>[0-9A-Za-z.]+)[:_-](?P<start>[0-9]+)[-_](?P<end>[0-9]+)$")
 
 
 def read_bulk(
-    path: Path, features: Sequence[str], say: Say, weight: float = 1.0, target_sum: float = 1e4
+    path: Path, features: Sequence[str], weight: float = 1.0, target_sum: float = 1e4
 ) -> ExtraRows:
     """Return bulk profiles as rows that train with the cells, log(1 + x · target / depth).
 
@@ -52,13 +53,15 @@ def read_bulk(
             f"{path}: none of its {len(table):,} genes (such as '{table.index[0]}') is among the "
             f"{len(features):,} features (such as '{features[0]}')."
         )
-    say(f"{path.name}: {table.shape[1]} profiles, {int(known.sum()):,} of {len(table):,} genes")
+    logger.info(
+        f"{path.name}: {table.shape[1]} profiles, {int(known.sum()):,} of {len(table):,} genes"
+    )
     values = np.log1p(counts * target_sum / depth)[known].T.astype(np.float32)
     genes = tuple(str(name) for name in table.index[known])
     return ExtraRows(tuple(str(name) for name in table.columns), genes, values, weight)
 
 
-def peaks_in(path: Path, peaks: Sequence[str], say: Say) -> dict[str, tuple[str, ...]]:
+def peaks_in(path: Path, peaks: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Return the peaks that overlap the regions of a BED file, by the regions' names.
 
     Coordinates of BED are half-open from 0; peaks are named ``chr1:100-200`` (or with ``-`` or
@@ -82,7 +85,7 @@ def peaks_in(path: Path, peaks: Sequence[str], say: Say) -> dict[str, tuple[str,
             f"{len(regions):,} regions; expected the same genome and names of chromosomes."
         )
     gone = [name for name in found if name not in kept]
-    say(
+    logger.info(
         f"{path.name}: {len(kept)} sets of peaks, {sum(map(len, kept.values())):,} peaks"
         + (f"; without a peak: {', '.join(gone)}" if gone else "")
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from .model import SakuraModel
     from .original_config.main_config import Setup
+
+logger = logging.getLogger(__name__)
 
 
 class SakuraUnguided(Method):
@@ -176,7 +179,7 @@ class Sakura(SakuraUnguided):
 
     params: Any
 
-    def from_config(self, path: Path, adata: AnnData, say: Callable[[str], None]) -> Sakura:
+    def from_config(self, path: Path, adata: AnnData) -> Sakura:
         """Return the method as a file asks for it.
 
         A ``.json`` is a main configuration of the original, whose settings take the place of the
@@ -188,7 +191,7 @@ class Sakura(SakuraUnguided):
             from .guidance_file import read_knowledge
             from .network import Layout
 
-            found = read_knowledge(path, adata, say)
+            found = read_knowledge(path, adata)
             try:
                 Layout(found.guidance, self.params.n_latent)
             except UsageError as error:
@@ -202,7 +205,7 @@ class Sakura(SakuraUnguided):
 
         setup = read_setup(path, adata)
         for line in setup.notes:
-            say(line)
+            logger.info(line)
         return ConfiguredSakura(setup)
 
     def describe(self) -> list[str]:

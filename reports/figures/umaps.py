@@ -7,13 +7,13 @@ process, ``python -m bench.reports.figures.umaps``, which reads a JSON object a 
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,8 @@ from ..tables.labels import MAIN, label
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+logger = logging.getLogger(__name__)
 
 N_NEIGHBORS = 15
 MAX_CELLS = 3000
@@ -72,9 +74,7 @@ def median_row(rows: pd.DataFrame, metric: str = MAIN) -> Any:
     return ordered.iloc[(len(ordered) - 1) // 2]
 
 
-def draw(
-    panels: list[Panel], folder: Path, progress: Callable[[str], None]
-) -> dict[str, pd.DataFrame]:
+def draw(panels: list[Panel], folder: Path) -> dict[str, pd.DataFrame]:
     """Return coordinates (x, y, type) by score key; each is computed once and kept in ``folder``.
 
     A panel that cannot be drawn gets the reason in ``missing``; nothing is raised for it.
@@ -84,7 +84,7 @@ def draw(
     wanted = [panel for panel in panels if not panel.missing]
     todo = [panel for panel in wanted if not (folder / f"{panel.key}.parquet").is_file()]
     if todo:
-        progress(f"UMAP: {len(todo)} panels to compute, {len(wanted) - len(todo)} kept")
+        logger.info(f"UMAP: {len(todo)} panels to compute, {len(wanted) - len(todo)} kept")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             _compute(todo, folder)

@@ -24,7 +24,6 @@ def build(
     command: str,
     provenance: dict[str, str],
     umap: bool = True,
-    progress: Callable[[str], None] = print,
     studies: Sequence[Mapping[str, Any]] = (),
     curves: pd.DataFrame | None = None,
     static: bool = False,
@@ -55,12 +54,10 @@ def build(
     replace(folder / "scores.parquet", lambda path: long.to_parquet(path))
     text = as_markdown(results, title=title, command=command, studies=studies)
     replace(folder / "summary.md", lambda path: path.write_text(text, encoding="utf-8"))
-    groups, why, drawn = _pictures(table, folder.parent / "umaps", umap, progress)
+    groups, why, drawn = _pictures(table, folder.parent / "umaps", umap)
     if static:
         export.write_tables(table, folder / "tables")
-        export.write_figures(
-            table, folder / "figures", umaps.choose(table), drawn, progress, curves
-        )
+        export.write_figures(table, folder / "figures", umaps.choose(table), drawn, curves)
     page = _render(
         results, title, command, provenance, groups, why, studies, curves, static=static
     )
@@ -80,7 +77,7 @@ def replace(target: Path, write: Callable[[Path], Any]) -> None:
 
 
 def _pictures(
-    table: pd.DataFrame, kept: Path, umap: bool, progress: Callable[[str], None]
+    table: pd.DataFrame, kept: Path, umap: bool
 ) -> tuple[list[Group], str, dict[str, pd.DataFrame]]:
     """Return the UMAP panels, or why there are none, and the coordinates by score key."""
     if not umap:
@@ -90,7 +87,7 @@ def _pictures(
 
     try:
         wanted = umaps.choose(table)
-        drawn = umaps.draw(wanted, kept, progress)
+        drawn = umaps.draw(wanted, kept)
         return panels.groups(wanted, drawn), "", drawn
     except Exception as error:  # a report without pictures is better than no report
         return [], f"UMAPs could not be drawn: {type(error).__name__}: {error}", {}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..figures.umaps import Panel
+
+logger = logging.getLogger(__name__)
 
 ENDINGS = ("svg", "png", "pdf")
 _ACROSS = 3
@@ -61,7 +64,6 @@ def write_figures(
     folder: Path,
     panels: list[Panel],
     coordinates: dict[str, pd.DataFrame],
-    progress: Callable[[str], None],
     curves: pd.DataFrame | None = None,
 ) -> list[str]:
     """Write the static twins of the page's figures as SVG, PNG and PDF; returns their names."""
@@ -71,7 +73,7 @@ def write_figures(
     written = []
     with mpl.rc_context({"svg.fonttype": "none", "pdf.fonttype": 42, "font.size": 9}):
         for name, figure in _figures(tidy(table), panels, coordinates, curves):
-            progress(f"figure: {name}")
+            logger.info(f"figure: {name}")
             for ending in ENDINGS:
                 figure.savefig(folder / f"{name}.{ending}", dpi=150, bbox_inches="tight")
             written.append(name)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
     from bench.contract.dataset import Dataset
 
+logger = logging.getLogger(__name__)
+
 __all__ = ["Store", "StoredDataset", "Truth", "load_counts"]
 
 MAX_BYTES = 20 * 2**30
@@ -69,13 +72,7 @@ class Store:
                 f"cache folder {root} cannot be used: {error.strerror}; set BENCH_CACHE_DIR."
             ) from None
 
-    def dataset(
-        self,
-        dataset: Dataset,
-        source: str,
-        label: str,
-        say: Callable[[str], None] = lambda t: None,
-    ) -> StoredDataset:
+    def dataset(self, dataset: Dataset, source: str, label: str) -> StoredDataset:
         """Return the dataset from the cache; load, check and keep it first if it is not there.
 
         ``source`` identifies the loader's code; ``say`` also hears if its memory will not do.
@@ -83,14 +80,12 @@ class Store:
         """
         from bench.data.checks import memory_lines
 
-        found = self._dataset(dataset, source, label, say)
+        found = self._dataset(dataset, source, label)
         for line in memory_lines(found.info):
-            say(f"{label}: {line}")
+            logger.info(f"{label}: {line}")
         return replace(found, markers=_made(found.facts) or dataset.markers())
 
-    def _dataset(
-        self, dataset: Dataset, source: str, label: str, say: Callable[[str], None]
-    ) -> StoredDataset:
+    def _dataset(self, dataset: Dataset, source: str, label: str) -> StoredDataset:
         identity = _identity(dataset, source)
         pointer = self._pointer(identity)
         with self._locked(pointer.stem):
@@ -101,8 +96,8 @@ class Store:
                     mark_used(folder)
                     return StoredDataset(folder, label, read_info(folder))
                 if folder.exists():
-                    say(f"{label}: the cached copy is damaged; making it anew")
-            say(f"{label}: loading and checking")
+                    logger.info(f"{label}: the cached copy is damaged; making it anew")
+            logger.info(f"{label}: loading and checking")
             folder = self._keep_dataset(dataset)
             with telling(pointer.parent):
                 write_whole(pointer, json.dumps({"folder": folder.name, "of": identity}, indent=1))

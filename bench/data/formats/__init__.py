@@ -15,9 +15,9 @@ from bench.data.formats.matrix_market import (
     read_market,
 )
 from bench.errors import UsageError
+from bench.messages import note
 
 from .annotated import modalities, no_part, read_h5mu, read_zarr, to_csr
-from .delimited import Say, silent
 from .hdf5 import read_10x_h5, read_hdf, read_loom, read_xy_h5
 from .labels import join_labels, read_labels
 from .text import Orientation, read_text
@@ -25,6 +25,7 @@ from .text import Orientation, read_text
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
+
 
 __all__ = [
     "display_name",
@@ -98,7 +99,6 @@ def read(
     transpose: bool | None = None,
     part: str | None = None,
     obs_columns: Sequence[str] = (),
-    say: Say = silent,
 ) -> AnnData:
     """Return the counts at a path, cells × features, X as CSR, whatever the format.
 
@@ -119,18 +119,18 @@ def read(
     is_text, is_market = bool(_TEXT.search(path.name)), bool(_MARKET.search(path.name))
     if path.is_file() and is_text:
         no_part(path, part)
-        return read_text(path, orientation=orientation, obs_columns=obs_columns, say=say)
+        return read_text(path, orientation=orientation, obs_columns=obs_columns)
     if path.is_file() and is_market:
-        adata = read_market(*files, orientation=orientation, say=say)
-        return pick_features(adata, part, path, say)
+        adata = read_market(*files, orientation=orientation)
+        return pick_features(adata, part, path)
     if path.is_dir() and not _is_zarr(path):
-        adata = read_10x_mtx(path, part=part, say=say)
+        adata = read_10x_mtx(path, part=part)
     elif path.is_dir():
         adata = read_zarr(path, part=part)
     else:
-        adata = read_hdf(path, part=part, say=say)
+        adata = read_hdf(path, part=part)
     if transpose:
-        say(f"{path}: cells and features swapped, as told")
+        note(f"{path}: cells and features swapped, as told")
         adata = to_csr(adata.T)
     return adata
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import DataError
-
-from .delimited import Say
+from bench.messages import note
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def assemble(
-    path: Path, counts: sp.csr_matrix, obs: pd.DataFrame, var: pd.DataFrame, say: Say, *, hint: str
+    path: Path, counts: sp.csr_matrix, obs: pd.DataFrame, var: pd.DataFrame, *, hint: str
 ) -> AnnData:
     """Return counts (CSR, cells × features) with their tables.
 
@@ -35,17 +34,17 @@ def assemble(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of names that are not unique, dealt with below
         adata = AnnData(counts, obs=obs, var=var)
-    unique_features(path, adata, say)
+    unique_features(path, adata)
     return adata
 
 
-def unique_features(path: Path, adata: AnnData, say: Say) -> None:
+def unique_features(path: Path, adata: AnnData) -> None:
     """Make feature names unique by a suffix and say how many were not."""
     names = adata.var_names
     twice = names[names.duplicated()].unique()
     if len(twice):
         shown = ", ".join(f"'{name}'" for name in twice[:3]) + (", ..." if len(twice) > 3 else "")
-        say(
+        note(
             f"{path}: {len(twice)} feature names occur more than once ({shown}); the later ones "
             "got a suffix (-1, -2, ...)"
         )

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from bench.data.formats.annotated import no_part, read_h5ad, read_h5mu, to_csr
 from bench.data.formats.assemble import assemble, unique_features
-from bench.data.formats.delimited import Say, silent
 from bench.data.formats.matrix_market import pick_features
 from bench.data.formats.memory_guard import guard, require, require_arrays
 from bench.errors import DataError
+from bench.messages import note
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
     from anndata import AnnData
+
 
 _BLOCK = 1 << 26
 """Bytes of a dense matrix read at once."""
@@ -24,7 +25,7 @@ _FEATURE_NAMES = ("Gene", "var_names", "gene_names", "genes", "features", "Acces
 _GENE_IDS = ("Accession", "gene_ids", "gene_id")
 
 
-def read_hdf(path: Path, *, part: str | None = None, say: Say = silent) -> AnnData:
+def read_hdf(path: Path, *, part: str | None = None) -> AnnData:
     """Return the counts (cells × features) of an HDF5 file of any known layout.
 
     Raises ``DataError`` if it is none of h5ad, h5mu, loom, 10x and X with Y.
@@ -33,11 +34,11 @@ def read_hdf(path: Path, *, part: str | None = None, say: Say = silent) -> AnnDa
     if kind == "h5mu":
         return read_h5mu(path, part=part)
     if kind == "10x":
-        return read_10x_h5(path, part=part, say=say)
+        return read_10x_h5(path, part=part)
     no_part(path, part)
     if kind == "h5ad":
         return read_h5ad(path)
-    return read_loom(path, say=say) if kind == "loom" else read_xy_h5(path, say=say)
+    return read_loom(path) if kind == "loom" else read_xy_h5(path)
 
 
 def _kind(path: Path) -> str:
@@ -64,7 +65,7 @@ def _kind(path: Path) -> str:
     )
 
 
-def read_10x_h5(path: Path, *, part: str | None = None, say: Say = silent) -> AnnData:
+def read_10x_h5(path: Path, *, part: str | None = None) -> AnnData:
     """Return counts (CSR float32, cells × features) of a Cell Ranger ``.h5``, version 2 or 3.
 
     Names, ``var["gene_ids"]``, ``var["feature_types"]`` and ``part`` as for the folder
@@ -80,12 +81,12 @@ def read_10x_h5(path: Path, *, part: str | None = None, say: Say = silent) -> An
             warnings.simplefilter("ignore")  # names that are not unique are dealt with below
             return sc.read_10x_h5(one, gex_only=False)
 
-    adata = to_csr(pick_features(guard(path, read, "10x .h5 file"), part, path, say))
-    unique_features(path, adata, say)
+    adata = to_csr(pick_features(guard(path, read, "10x .h5 file"), part, path))
+    unique_features(path, adata)
     return adata
 
 
-def read_loom(path: Path, *, say: Say = silent) -> AnnData:
+def read_loom(path: Path) -> AnnData:
     """Return a loom file: ``/matrix`` is features × cells, read in blocks into CSR float32.
 
     Names come from the attributes CellID and Gene (or usual others), identifiers of genes go to
@@ -95,10 +96,10 @@ def read_loom(path: Path, *, say: Say = silent) -> AnnData:
 
     def read(one: Path) -> AnnData:
         with h5py.File(one, "r") as file:
-            obs = _attributes(one, file["col_attrs"], _CELL_NAMES, "cell", say)
-            var = _attributes(one, file["row_attrs"], _FEATURE_NAMES, "feature", say)
+            obs = _attributes(one, file["col_attrs"], _CELL_NAMES, "cell")
+            var = _attributes(one, file["row_attrs"], _FEATURE_NAMES, "feature")
             counts = _sparse(one, file["matrix"]).T.tocsr()
-            adata = assemble(one, counts, obs, var, say, hint="rename them in col_attrs")
+            adata = assemble(one, counts, obs, var, hint="rename them in col_attrs")
             for name, layer in file.get("layers", {}).items():
                 adata.layers[name] = _sparse(one, layer).T.tocsr()
         return adata
@@ -107,7 +108,7 @@ def read_loom(path: Path, *, say: Say = silent) -> AnnData:
     return adata
 
 
-def read_xy_h5(path: Path, *, say: Say = silent) -> AnnData:
+def read_xy_h5(path: Path) -> AnnData:
     """Return counts ``X`` (cells × features) and labels ``Y`` of an ``.h5`` of clustering papers.
 
     Labels go to ``obs["cell_type"]`` as text, whole numbers without a point. Names come from
@@ -130,24 +131,24 @@ def read_xy_h5(path: Path, *, say: Say = silent) -> AnnData:
             counts = _sparse(one, matrix)
             if matrix.shape[0] != len(labels):
                 counts = counts.T.tocsr()
-                say(f"{one}: X has cells in columns (Y has {len(labels)} labels); turned")
+                note(f"{one}: X has cells in columns (Y has {len(labels)} labels); turned")
             cells = _names(file, _CELL_NAMES, counts.shape[0], "cell")
             features = _names(file, _FEATURE_NAMES, counts.shape[1], "feature")
         obs = pd.DataFrame({"cell_type": labels}, index=cells)
         var = pd.DataFrame(index=features)
-        return assemble(one, counts, obs, var, say, hint="rename them in the file")
+        return assemble(one, counts, obs, var, hint="rename them in the file")
 
     adata: AnnData = guard(path, read, ".h5 file with X and Y")
     return adata
 
 
-def _attributes(path: Path, group: Any, names: tuple[str, ...], what: str, say: Say) -> Any:
+def _attributes(path: Path, group: Any, names: tuple[str, ...], what: str) -> Any:
     import pandas as pd
 
     values = {name: one[()] for name, one in group.items()}
     wide = [name for name, one in values.items() if one.ndim != 1]
     if wide:
-        say(f"{path}: {len(wide)} attributes of more than one column were left out ({wide[0]})")
+        note(f"{path}: {len(wide)} attributes of more than one column were left out ({wide[0]})")
     columns = {
         name: _as_text(one) if one.dtype.kind in "OSU" else one
         for name, one in values.items()

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data.formats.delimited import Say, rows, silent
+from bench.data.formats.delimited import rows
 from bench.errors import DataError
+from bench.messages import note
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
+
 
 _MISSING = ["", "NA", "NaN", "nan"]
 _NAMES = ("barcode", "barcodes", "cell", "cells", "cell_id", "cellid", "cell_barcode")
@@ -58,7 +60,7 @@ def read_labels(path: Path) -> pd.DataFrame:
     return table.drop(columns=header[place]) if header[place] else table.iloc[:, 1:]
 
 
-def join_labels(adata: AnnData, table: pd.DataFrame, *, where: str, say: Say = silent) -> AnnData:
+def join_labels(adata: AnnData, table: pd.DataFrame, *, where: str) -> AnnData:
     """Return the cells of ``adata`` that are in ``table`` (index = barcodes) with its columns.
 
     Never by position. How many are unmatched on either side is said, with the first names.
@@ -71,7 +73,7 @@ def join_labels(adata: AnnData, table: pd.DataFrame, *, where: str, say: Say = s
             f"{where}: the first line starts with '{table.index.name}', the name of a cell; "
             "expected a header line such as barcode,cell_type; add one."
         )
-    table = _keyed(cells, table, where, say)
+    table = _keyed(cells, table, where)
     known = cells.isin(table.index)
     if not known.any():
         raise DataError(f"{where}: {_no_match(cells, table)}")
@@ -84,12 +86,12 @@ def join_labels(adata: AnnData, table: pd.DataFrame, *, where: str, say: Say = s
     without = cells[~known]
     unused = table.index.difference(cells, sort=False)
     if len(without):
-        say(
+        note(
             f"{where}: {len(without)} of {len(cells)} cells are not in it and were dropped "
             f"({_some(without)})"
         )
     if len(unused):
-        say(
+        note(
             f"{where}: {len(unused)} of {len(table)} barcodes in it are not in the counts "
             f"({_some(unused)})"
         )
@@ -100,7 +102,7 @@ def join_labels(adata: AnnData, table: pd.DataFrame, *, where: str, say: Say = s
     return joined
 
 
-def _keyed(cells: pd.Index, table: pd.DataFrame, where: str, say: Say) -> pd.DataFrame:
+def _keyed(cells: pd.Index, table: pd.DataFrame, where: str) -> pd.DataFrame:
     """Return the table with the column as index that holds the names of the cells."""
     table = table.set_axis(table.index.astype(str))
     if cells.isin(table.index).any():
@@ -109,7 +111,7 @@ def _keyed(cells: pd.Index, table: pd.DataFrame, where: str, say: Say) -> pd.Dat
     best = max(hits, key=lambda name: hits[name], default=None)
     if best is None or not hits[best]:
         return table
-    say(f"{where}: joined by its column '{best}'")
+    note(f"{where}: joined by its column '{best}'")
     return table.drop(columns=best).set_axis(table[best].astype(str))
 
 

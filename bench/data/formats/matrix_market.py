@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import DataError
+from bench.messages import note
 
 from .assemble import assemble
-from .delimited import NUMBER, Say, rows, silent
+from .delimited import NUMBER, rows
 from .memory_guard import require
 from .orientation import instead
 from .text import Orientation
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from anndata import AnnData
 
+
 _MATRIX = re.compile(r"\.mtx(\.gz|\.bz2)?$", re.IGNORECASE)
 _BARCODES = ("barcode", "cell", "colname")
 _FEATURES = ("feature", "gene", "peak", "region", "rowname")
@@ -27,7 +29,7 @@ TYPES = {"rna": "Gene Expression", "atac": "Peaks", "protein": "Antibody Capture
 """Parts of a 10x file with several kinds of features."""
 
 
-def read_10x_mtx(folder: Path, *, part: str | None = None, say: Say = silent) -> AnnData:
+def read_10x_mtx(folder: Path, *, part: str | None = None) -> AnnData:
     """Return counts (CSR float32, cells × features) of a folder written by Cell Ranger.
 
     Version 2 (``genes.tsv``) and 3 (``features.tsv.gz``), compressed or not, with or without a
@@ -37,8 +39,8 @@ def read_10x_mtx(folder: Path, *, part: str | None = None, say: Say = silent) ->
     Raises ``DataError`` for a folder without exactly one matrix and the names for it.
     """
     matrix, barcodes, features = find_names(find_matrix(Path(folder)))
-    adata = read_market(matrix, barcodes, features, orientation="genes", say=say)
-    return pick_features(adata, part, matrix.parent, say)
+    adata = read_market(matrix, barcodes, features, orientation="genes")
+    return pick_features(adata, part, matrix.parent)
 
 
 def find_matrix(folder: Path) -> Path:
@@ -94,12 +96,7 @@ def _beside(matrix: Path, files: list[Path], prefix: str, words: tuple[str, ...]
 
 
 def read_market(
-    matrix: Path,
-    barcodes: Path,
-    features: Path,
-    *,
-    orientation: Orientation = "auto",
-    say: Say = silent,
+    matrix: Path, barcodes: Path, features: Path, *, orientation: Orientation = "auto"
 ) -> AnnData:
     """Return counts (CSR float32, cells × features) of a MatrixMarket file and its names.
 
@@ -129,13 +126,13 @@ def read_market(
     if len(layouts) == 2:
         in_rows = orientation != "cells"
         if orientation == "auto":
-            say(
+            note(
                 f"{matrix}: as many cells as features: assumed features in rows, as 10x writes "
                 f"them; if that is wrong, {instead(False)}"
             )
     elif orientation != "auto" and in_rows != (orientation == "genes"):
         side = "features" if in_rows else "cells"
-        say(f"{matrix}: {side} in rows, by the number of names, not as told")
+        note(f"{matrix}: {side} in rows, by the number of names, not as told")
     cell_rows = cell_rows[-counts.shape[1 if in_rows else 0] :]
     feature_rows = feature_rows[-counts.shape[0 if in_rows else 1] :]
     var = _describe(feature_rows)
@@ -145,19 +142,18 @@ def read_market(
         (counts.T if in_rows else counts).tocsr(),
         obs,
         var,
-        say,
         hint=f"look at {Path(barcodes).name}",
     )
 
 
-def pick_features(adata: AnnData, part: str | None, where: Path, say: Say) -> AnnData:
+def pick_features(adata: AnnData, part: str | None, where: Path) -> AnnData:
     """Return the features of one kind of a 10x file that holds several."""
     kinds = list(dict.fromkeys(adata.var.get("feature_types", [])))
     if part is None:
         if len(kinds) < 2:
             return adata
         part = "rna" if TYPES["rna"] in kinds else str(kinds[0])
-        say(
+        note(
             f"{where}: holds {', '.join(kinds)}; took {TYPES.get(part, part)}; for another pass "
             "part=atac or part=protein"
         )

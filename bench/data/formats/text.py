@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bench.data.formats.assemble import assemble
-from bench.data.formats.delimited import NUMBER, Rows, Say, rows, silent
+from bench.data.formats.delimited import NUMBER, Rows, rows
 from bench.errors import DataError
+from bench.messages import note
 
 from .memory_guard import require
 from .metadata import is_metadata
@@ -22,6 +23,7 @@ from .orientation import Decision, decide, instead
 if TYPE_CHECKING:
     import scipy.sparse as sp
     from anndata import AnnData
+
 
 Orientation = Literal["auto", "cells", "genes"]
 _ZEROS = frozenset(["0", "0.0", "0.00", "0.000"])
@@ -51,7 +53,6 @@ def read_text(
     orientation: Orientation = "auto",
     obs_columns: Sequence[str] = (),
     sep: str | None = None,
-    say: Say = silent,
 ) -> AnnData:
     """Return counts (CSR float32, cells × features) out of a delimited text with a header line.
 
@@ -72,9 +73,9 @@ def read_text(
     path = Path(path)
     with rows(path, sep) as reader:
         table = _read(path, reader, frozenset(obs_columns))
-    _name_rows(path, table, frozenset(obs_columns), say)
-    decision = _decide(path, table, orientation, obs_columns, say)
-    _say_metadata(path, table, frozenset(obs_columns), say)
+    _name_rows(path, table, frozenset(obs_columns))
+    decision = _decide(path, table, orientation, obs_columns)
+    _say_metadata(path, table, frozenset(obs_columns))
     extra = pd.DataFrame(table.extra, index=pd.Index(table.rows, dtype=object), dtype=object)
     other = pd.DataFrame(index=pd.Index(table.columns, dtype=object))
     if decision.features_in_rows:
@@ -83,22 +84,22 @@ def read_text(
     else:
         counts, obs, var = table.matrix, extra, other
         hint = f"if the first column holds features, {instead(True)}"
-    return assemble(path, counts, obs, var, say, hint=hint)
+    return assemble(path, counts, obs, var, hint=hint)
 
 
-def _name_rows(path: Path, table: _Table, wanted: frozenset[str], say: Say) -> None:
+def _name_rows(path: Path, table: _Table, wanted: frozenset[str]) -> None:
     """Name the rows of tables whose first column is no name: intervals, labels, counts."""
     lower = {name.lower(): name for name in table.extra}
     if table.corner.lower() in ("chr", "chrom", "chromosome") and {"start", "end"} <= set(lower):
         start, end = table.extra.pop(lower["start"]), table.extra.pop(lower["end"])
         table.rows = [f"{c}:{s}-{e}" for c, s, e in zip(table.rows, start, end, strict=True)]
-        say(f"{path}: rows are named by their first three columns, as in {table.rows[0]}")
+        note(f"{path}: rows are named by their first three columns, as in {table.rows[0]}")
     elif len(set(table.rows)) == len(table.rows):
         return
     elif table.corner in wanted or is_metadata(table.corner):
         table.extra = {table.corner: table.rows, **table.extra}
         table.rows = [f"cell{number}" for number in range(1, len(table.rows) + 1)]
-        say(f"{path}: the first column, '{table.corner}', holds no names; cells are numbered")
+        note(f"{path}: the first column, '{table.corner}', holds no names; cells are numbered")
     elif all(NUMBER.match(name) for name in table.rows):
         raise DataError(
             f"{path}: the first column ('{table.corner}') holds numbers that repeat "
@@ -106,7 +107,7 @@ def _name_rows(path: Path, table: _Table, wanted: frozenset[str], say: Say) -> N
         )
 
 
-def _say_metadata(path: Path, table: _Table, wanted: frozenset[str], say: Say) -> None:
+def _say_metadata(path: Path, table: _Table, wanted: frozenset[str]) -> None:
     """Say which columns of numbers were taken as metadata, for their names only."""
     taken = [
         f"'{name}'"
@@ -117,14 +118,14 @@ def _say_metadata(path: Path, table: _Table, wanted: frozenset[str], say: Say) -
     ]
     if taken:
         shown = ", ".join(taken[:_SHOWN]) + (", ..." if len(taken) > _SHOWN else "")
-        say(
+        note(
             f"{path}: read as metadata by name, not as counts: {shown}; rename a column that "
             "holds counts"
         )
 
 
 def _decide(
-    path: Path, table: _Table, orientation: Orientation, obs_columns: Sequence[str], say: Say
+    path: Path, table: _Table, orientation: Orientation, obs_columns: Sequence[str]
 ) -> Decision:
     if orientation != "auto":
         return Decision(orientation == "genes", "as told")
@@ -136,7 +137,7 @@ def _decide(
     layout = "features in rows" if decision.features_in_rows else "cells in rows"
     other = instead(not decision.features_in_rows)
     word = "read with" if decision.sure else "assumed"
-    say(f"{path}: {word} {layout} ({decision.reason}); if that is wrong, {other}")
+    note(f"{path}: {word} {layout} ({decision.reason}); if that is wrong, {other}")
     return decision
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 from bench.errors import DataError
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 ATTEMPTS = 4
 PAUSE = 1.0
@@ -36,7 +36,7 @@ class _Broken(Exception):
     """An attempt failed in a way that may pass."""
 
 
-def download(url: str, part: Path, owner: str, say: Say) -> bool:
+def download(url: str, part: Path, owner: str) -> bool:
     """Fetch ``url`` into ``part``; return whether bytes of an earlier attempt were kept.
 
     What ``part`` holds is kept if the server confirms that its file is still the same. Raises
@@ -46,7 +46,7 @@ def download(url: str, part: Path, owner: str, say: Say) -> bool:
         raise Unavailable("only https:// and http:// addresses can be fetched")
     resumed = False
     for attempt in range(1, ATTEMPTS + 1):
-        transfer = _Transfer(url, part, owner, say)
+        transfer = _Transfer(url, part, owner)
         try:
             transfer.run()
             return resumed or transfer.offset > 0
@@ -54,7 +54,7 @@ def download(url: str, part: Path, owner: str, say: Say) -> bool:
             if attempt == ATTEMPTS:
                 raise Unavailable(f"{error}; {ATTEMPTS} attempts") from None
             pause = PAUSE * 2 ** (attempt - 1)
-            say(f"{owner}: {error}; attempt {attempt + 1} of {ATTEMPTS} in {pause:g} s")
+            logger.info(f"{owner}: {error}; attempt {attempt + 1} of {ATTEMPTS} in {pause:g} s")
             time.sleep(pause)
         except OSError as error:
             raise _disk(error, transfer) from None
@@ -65,15 +65,15 @@ def download(url: str, part: Path, owner: str, say: Say) -> bool:
 class _Transfer:
     """One request and its answer."""
 
-    def __init__(self, url: str, part: Path, owner: str, say: Say) -> None:
-        self.url, self.part, self.owner, self.say = url, part, owner, say
+    def __init__(self, url: str, part: Path, owner: str) -> None:
+        self.url, self.part, self.owner = url, part, owner
         self.tag = part.with_suffix(".tag")
         """Remembers which version of the file (ETag or date) the bytes in ``part`` are from."""
         self.offset = 0
         """Bytes of an earlier attempt that stay."""
         self.total: int | None = None
         self.stream: IO[bytes]
-        self._progress = _Progress(part.name[1:].removesuffix(".part"), owner, say)
+        self._progress = _Progress(part.name[1:].removesuffix(".part"), owner)
 
     def run(self) -> None:
         """Send the request; raises ``_Broken``, ``Unavailable`` or ``OSError`` (disk)."""
@@ -137,7 +137,7 @@ class _Transfer:
         self.tag.write_text(version or response.headers.get("Last-Modified", ""))
         self._room()
         if self.offset:
-            self.say(f"{self.owner}: going on after {self.offset:,} bytes")
+            logger.info(f"{self.owner}: going on after {self.offset:,} bytes")
         self._progress.start(self.offset, self.total)
 
     def _room(self) -> None:
@@ -167,8 +167,8 @@ class _Transfer:
 class _Progress:
     """A line that updates on a terminal, else a line now and then."""
 
-    def __init__(self, name: str, owner: str, say: Say) -> None:
-        self.name, self.owner, self.say = name, owner, say
+    def __init__(self, name: str, owner: str) -> None:
+        self.name, self.owner = name, owner
         self._bar: Any = None
         self._task: Any = None
         self._total: int | None = None
@@ -215,7 +215,7 @@ class _Progress:
         share = (
             f" of {self._total / 1e6:.0f} MB ({count / self._total:.0%})" if self._total else " MB"
         )
-        self.say(f"{self.owner}: {self.name}: {count / 1e6:.0f}{share}")
+        logger.info(f"{self.owner}: {self.name}: {count / 1e6:.0f}{share}")
 
 
 def _reason(error: Any) -> Exception:

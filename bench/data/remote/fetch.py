@@ -9,8 +9,9 @@ download, which every later use must match.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -22,7 +23,7 @@ from bench.messages import human
 from .archive import extract as extract
 from .download import Unavailable, download
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
 def quiet(text: str) -> None:
@@ -99,7 +100,6 @@ def obtain(
     *,
     mirror: str | None = None,
     offline: bool | None = None,
-    say: Say = quiet,
 ) -> dict[str, Path]:
     """Return the path of each file by its name, after fetching those that lie nowhere.
 
@@ -110,7 +110,7 @@ def obtain(
     found: dict[str, Path] = {}
     missing: list[RemoteFile] = []
     for file in files:
-        path = _usable(owner, file, cache, mirror, say)
+        path = _usable(owner, file, cache, mirror)
         if path is None:
             missing.append(file)
         else:
@@ -119,7 +119,7 @@ def obtain(
         raise _unreachable(owner, missing, cache, "offline is set")
     for number, file in enumerate(missing):
         try:
-            found[file.name] = _fetch(owner, file, cache, mirror, say)
+            found[file.name] = _fetch(owner, file, cache, mirror)
         except Unavailable as error:
             raise _unreachable(owner, missing[number:], cache, str(error)) from None
     return {file.name: found[file.name] for file in files}
@@ -145,9 +145,7 @@ def file_digest(path: Path, kind: str = "sha256") -> str:
         return hashlib.file_digest(stream, kind).hexdigest()
 
 
-def _usable(
-    owner: str, file: RemoteFile, cache: Path, mirror: str | None, say: Say
-) -> Path | None:
+def _usable(owner: str, file: RemoteFile, cache: Path, mirror: str | None) -> Path | None:
     """Return a file that is there and whole; ``None`` if it has to be fetched."""
     held = find(owner, file, cache, mirror)
     path = held.path
@@ -157,7 +155,7 @@ def _usable(
     if not wrong:
         return path
     if held.kind == "download":
-        say(f"{owner}: {path} {wrong}: damaged since it was downloaded, fetching it again")
+        logger.info(f"{owner}: {path} {wrong}: damaged since it was downloaded, fetching it again")
         return None
     raise DataError(
         f"{owner}: {path} {wrong}: not the published file, or an incomplete copy; replace it by "
@@ -165,7 +163,7 @@ def _usable(
     )
 
 
-def _fetch(owner: str, file: RemoteFile, cache: Path, mirror: str | None, say: Say) -> Path:
+def _fetch(owner: str, file: RemoteFile, cache: Path, mirror: str | None) -> Path:
     """Download one file, from the mirror first; one process at a time does it.
 
     Raises ``Unavailable`` with the reason if no server gives it, ``DataError`` for a disk.
@@ -173,9 +171,9 @@ def _fetch(owner: str, file: RemoteFile, cache: Path, mirror: str | None, say: S
     target = downloads(owner, cache) / file.name
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(target, owner, say):
+        with _alone(target, owner):
             if not target.is_file() or problem(file, target):
-                _from_servers(owner, file, target, _mirror(mirror), say)
+                _from_servers(owner, file, target, _mirror(mirror))
     except OSError as error:
         raise DataError(
             f"{owner}: cannot write {file.name} to {target.parent}: {error.strerror or error}; "
@@ -185,7 +183,7 @@ def _fetch(owner: str, file: RemoteFile, cache: Path, mirror: str | None, say: S
 
 
 @contextmanager
-def _alone(target: Path, owner: str, say: Say) -> Iterator[None]:
+def _alone(target: Path, owner: str) -> Iterator[None]:
     """Hold the lock of one file; say so if another process has it."""
     from filelock import FileLock, Timeout
 
@@ -193,7 +191,7 @@ def _alone(target: Path, owner: str, say: Say) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        say(f"{owner}: another process fetches {target.name}; waiting for it")
+        logger.info(f"{owner}: another process fetches {target.name}; waiting for it")
         lock.acquire()
     try:
         yield
@@ -201,7 +199,7 @@ def _alone(target: Path, owner: str, say: Say) -> Iterator[None]:
         lock.release()
 
 
-def _from_servers(owner: str, file: RemoteFile, target: Path, mirror: str, say: Say) -> None:
+def _from_servers(owner: str, file: RemoteFile, target: Path, mirror: str) -> None:
     addresses = [file.url] if file.url else []
     if mirror and _is_url(mirror):
         addresses.insert(0, f"{mirror.rstrip('/')}/{owner}/{quote(file.name)}")
@@ -209,14 +207,14 @@ def _from_servers(owner: str, file: RemoteFile, target: Path, mirror: str, say: 
         raise Unavailable("no address serves the file itself, only a person can download it there")
     part = target.with_name(f".{file.name}.part")
     for number, address in enumerate(addresses):
-        say(f"{owner}: fetching {_sized(file)} from {address}")
+        logger.info(f"{owner}: fetching {_sized(file)} from {address}")
         try:
-            resumed = download(address, part, owner, say)
+            resumed = download(address, part, owner)
             wrong = _differs(file, part, target)
             if wrong and resumed:
-                say(f"{owner}: {file.name} {wrong}; fetching it again from the start")
+                logger.info(f"{owner}: {file.name} {wrong}; fetching it again from the start")
                 part.unlink()
-                download(address, part, owner, say)
+                download(address, part, owner)
                 wrong = _differs(file, part, target)
             if wrong:
                 part.unlink()
@@ -224,10 +222,10 @@ def _from_servers(owner: str, file: RemoteFile, target: Path, mirror: str, say: 
         except Unavailable as error:
             if number + 1 == len(addresses):
                 raise
-            say(f"{owner}: not from the mirror ({error})")
+            logger.info(f"{owner}: not from the mirror ({error})")
             continue
         break
-    _settle(owner, file, part, target, say)
+    _settle(owner, file, part, target)
 
 
 def _differs(file: RemoteFile, part: Path, target: Path) -> str:
@@ -243,19 +241,19 @@ def _differs(file: RemoteFile, part: Path, target: Path) -> str:
     return ""
 
 
-def _settle(owner: str, file: RemoteFile, part: Path, target: Path, say: Say) -> None:
+def _settle(owner: str, file: RemoteFile, part: Path, target: Path) -> None:
     """Note the digest where none is published, then give the file its name."""
     if not file.checksum and not noted(target):
         digest = file_digest(part)
         partial = part.with_suffix(".note")
         partial.write_text(f"{digest}  {file.name}\n")
         partial.replace(_note(target))
-        say(
+        logger.info(
             f"{owner}: no checksum of {file.name} is published; its sha256 {digest[:12]}… is "
             f"noted in {_note(target).name} and compared from now on"
         )
     part.replace(target)
-    say(f"{owner}: {file.name} is there ({target.stat().st_size:,} bytes)")
+    logger.info(f"{owner}: {file.name} is there ({target.stat().st_size:,} bytes)")
 
 
 def _unreachable(owner: str, files: list[RemoteFile], cache: Path, reason: str) -> DataError:

@@ -5,7 +5,8 @@ Everything is found by name, nothing by the position of a line in a file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from .gene_positions import Annotation
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 _TOP_GENES = 2000
 
 
@@ -42,13 +43,7 @@ class Window:
 
 
 def annotate(
-    files: Sequence[Path],
-    *,
-    tss: Path | None,
-    genome: Path | None,
-    window: Window,
-    out: Path,
-    say: Say,
+    files: Sequence[Path], *, tss: Path | None, genome: Path | None, window: Window, out: Path
 ) -> MuData:
     """Write the paired data in one ``.h5mu`` or two ``.h5ad`` files, annotated, to ``out``.
 
@@ -68,7 +63,7 @@ def annotate(
     )
     data: Any = dataset.load()
     for note in dataset.notes:
-        say(note)
+        logger.info(note)
     where = str(files[0])
     rna, atac = data[RNA], data[ATAC]
     for part, adata in ((RNA, rna), (ATAC, atac)):
@@ -76,18 +71,18 @@ def annotate(
             adata, where=f"{where} ({part})", label_key="", batch_key=None, modality=part
         )
         for line in checked.warnings:
-            say(line)
+            logger.info(line)
     place_peaks(atac, where)
     if tss is not None:
         annotation = read_tss(tss)
-        say(place_genes(rna, annotation, where))
+        logger.info(place_genes(rna, annotation, where))
         if annotation.moved:
-            say(f"{annotation.moved} genes of {tss} are in more than one place: the one with the "
+            logger.info(f"{annotation.moved} genes of {tss} are in more than one place: the one with the "
                 "most transcripts is taken")  # fmt: skip
-        _same_genome(atac, annotation, where, say)
+        _same_genome(atac, annotation, where)
     if genome is not None:
-        add_sequence(atac, genome, window, where, say)
-    add_variability(rna, say)
+        add_sequence(atac, genome, window, where)
+    add_variability(rna)
     made = together(rna, atac)
     write_pair(made, out)
     return made
@@ -113,7 +108,7 @@ def place_peaks(atac: AnnData, where: str) -> None:
         atac.var[name] = sites[name].to_numpy()
 
 
-def _same_genome(atac: AnnData, annotation: Annotation, where: str, say: Say) -> None:
+def _same_genome(atac: AnnData, annotation: Annotation, where: str) -> None:
     """Compare the chromosomes of peaks with those of the genes; raises ``DataError``."""
     there = {place[0] for place in annotation.genes.values()}
     chroms = atac.var["chrom"].astype(str)
@@ -124,11 +119,11 @@ def _same_genome(atac: AnnData, annotation: Annotation, where: str, say: Say) ->
             f"{annotation.where}: the annotation is of another genome."
         )
     if len(strange):
-        say(f"{len(strange)} of {len(chroms)} peaks are on chromosomes without a gene in "
+        logger.info(f"{len(strange)} of {len(chroms)} peaks are on chromosomes without a gene in "
             f"{annotation.where} (first '{strange.iloc[0]}')")  # fmt: skip
 
 
-def add_sequence(atac: AnnData, genome: Path, window: Window, where: str, say: Say) -> None:
+def add_sequence(atac: AnnData, genome: Path, window: Window, where: str) -> None:
     """Set ``sequence``: the bases of each peak's window in an indexed FASTA, in capitals.
 
     What a window has beyond the ends of its contig is ``N``, and counted. Raises ``DataError`` if
@@ -149,9 +144,9 @@ def add_sequence(atac: AnnData, genome: Path, window: Window, where: str, say: S
             padded += len(text) < window.width
             bases.append(whole.ljust(window.width, "N"))
     atac.var["sequence"] = bases
-    say(f"{len(bases)} peaks: {window.width} bases ({window.place}) of each from {genome}")
+    logger.info(f"{len(bases)} peaks: {window.width} bases ({window.place}) of each from {genome}")
     if padded:
-        say(f"{padded} windows reach beyond the end of their contig and are filled with N")
+        logger.info(f"{padded} windows reach beyond the end of their contig and are filled with N")
 
 
 def _open(genome: Path) -> Any:
@@ -194,7 +189,7 @@ def _check_contigs(
         )
 
 
-def add_variability(rna: AnnData, say: Say) -> None:
+def add_variability(rna: AnnData) -> None:
     """Set ``means``, ``variances`` and ``variances_norm`` of each gene (seurat_v3, on counts).
 
     Source: Stuart et al. 2019, as in ``scanpy.pp.highly_variable_genes``.
@@ -207,7 +202,7 @@ def add_variability(rna: AnnData, say: Say) -> None:
         )
     except (ValueError, ImportError) as error:
         text = " ".join(str(error).split())
-        say(f"no variable-gene statistics: {text or 'too few genes'}")
+        logger.info(f"no variable-gene statistics: {text or 'too few genes'}")
         return
     for name in ("means", "variances", "variances_norm"):
         rna.var[name] = table[name].to_numpy()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from bench.contract.dataset import Card
     from bench.settings import Settings
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 SPECIES = "species"
 """Column of ``obs`` that says of which species a cell is."""
 _LABEL, _BATCH = "cell_type", "batch"
@@ -35,7 +36,6 @@ def join_datasets(
     names: Sequence[str],
     columns: Sequence[str] = (),
     settings: Settings,
-    say: Say,
 ) -> AnnData:
     """Write the cells of two datasets (names or paths) over their orthologous genes to ``out``.
 
@@ -50,11 +50,11 @@ def join_datasets(
         raise UsageError(
             f"--names {','.join(names)}: expected two different names, such as mouse,human."
         )
-    pairs = read_orthologs(orthologs, say, columns)
-    one, one_card = _load(first, settings, say)
-    other, other_card = _load(second, settings, say)
+    pairs = read_orthologs(orthologs, columns)
+    one, one_card = _load(first, settings)
+    other, other_card = _load(second, settings)
     _same_columns((one, other), (one_card, other_card))
-    joined = join_species(one, other, pairs, say, (names[0], names[1]), where=str(orthologs))
+    joined = join_species(one, other, pairs, (names[0], names[1]), where=str(orthologs))
     for column in joined.obs.columns:
         if joined.obs[column].dtype.kind not in "biuf":
             joined.obs[column] = _as_text(joined.obs[column])
@@ -71,7 +71,7 @@ def join_datasets(
     return joined
 
 
-def read_orthologs(path: Path, say: Say, columns: Sequence[str] = ()) -> dict[str, str]:
+def read_orthologs(path: Path, columns: Sequence[str] = ()) -> dict[str, str]:
     """Return gene of the first species → gene of the second, of those that are one to one.
 
     The file has a header line and is tab-separated (``.csv``: by commas), such as an export of
@@ -96,7 +96,7 @@ def read_orthologs(path: Path, say: Say, columns: Sequence[str] = ()) -> dict[st
             "with several partners)."
         )
     gaps = len(pairs) - len(pairs.dropna())
-    say(
+    logger.info(
         f"{path.name}: {len(kept):,} genes are one to one; {int((~single).sum()):,} pairs with "
         f"several partners and {gaps:,} rows with a gap are left out"
     )
@@ -104,9 +104,7 @@ def read_orthologs(path: Path, say: Say, columns: Sequence[str] = ()) -> dict[st
 
 
 def join_species(
-    first: AnnData, second: AnnData, orthologs: dict[str, str], say: Say,
-    names: tuple[str, str] = ("first", "second"), where: str = "the table",
-) -> AnnData:  # fmt: skip
+    first: AnnData, second: AnnData, orthologs: dict[str, str], names: tuple[str, str] = ("first", "second"), where: str = "the table") -> AnnData:  # fmt: skip
     """Return the cells of both over the shared genes, named as in the second species.
 
     ``obs["species"]`` says which species a cell is of, and the names of the cells end in it;
@@ -120,7 +118,7 @@ def join_species(
     pairs = {a: b for a, b in orthologs.items() if a in here and b in there}
     if not pairs:
         raise DataError(_nothing_shared(first, second, orthologs, names, where))
-    say(
+    logger.info(
         f"{len(pairs):,} orthologous genes are shared; left out: {len(here) - len(pairs):,} genes "
         f"of {names[0]}, {len(there) - len(pairs):,} of {names[1]}"
     )
@@ -130,9 +128,9 @@ def join_species(
     for name, part, other in ((names[0], left, right), (names[1], right, left)):
         own = [str(column) for column in part.obs if column not in other.obs]
         if own:
-            say(f"columns of {name} alone are left out: {', '.join(own)}")
+            logger.info(f"columns of {name} alone are left out: {', '.join(own)}")
     if SPECIES in left.obs and SPECIES in right.obs:
-        say(f"the column '{SPECIES}' of both is replaced")
+        logger.info(f"the column '{SPECIES}' of both is replaced")
     joined = anndata.concat(
         {names[0]: left, names[1]: right}, label=SPECIES, index_unique="-", join="inner"
     )
@@ -157,12 +155,12 @@ def _nothing_shared(
     )
 
 
-def _load(text: str, settings: Settings, say: Say) -> tuple[AnnData, Card]:
+def _load(text: str, settings: Settings) -> tuple[AnnData, Card]:
     """Return checked counts and their card; the cells need no types."""
     from bench.data.file_dataset import FileDataset
     from bench.data.resolve import choose_one
 
-    dataset = choose_one(text, settings, say).dataset
+    dataset = choose_one(text, settings).dataset
     if isinstance(dataset, FileDataset):
         dataset.labels_needed = False
     adata = dataset.load()
@@ -176,7 +174,7 @@ def _load(text: str, settings: Settings, say: Say) -> tuple[AnnData, Card]:
         modality=card.modality,
     )  # fmt: skip
     for line in [*dataset.notes, *checked.warnings]:
-        say(line)
+        logger.info(line)
     return adata, card
 
 

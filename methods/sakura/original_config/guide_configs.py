@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import logging
+from collections.abc import Collection, Sequence
 from typing import Any, TypedDict
 
 from bench.errors import UsageError
@@ -12,7 +13,7 @@ from ..config_section import Section, unknown_gene
 from ..guidance import Guidance, Phenotype, Signature
 from ..loss_terms import Activation, Binarize, Head, HeadKind, Regularizer, Schedule
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 TermNames = dict[str, dict[str, str]]
 """``loss`` and ``regularization`` → name in the file → name of the term."""
 _LOSSES = {
@@ -64,7 +65,7 @@ _STEPS = {
 }
 
 
-def schedule_of(item: Section, say: Say) -> Schedule:
+def schedule_of(item: Section) -> Schedule:
     """Return the weight of one loss or regulariser."""
     weight = item.number("init_weight")
     const = item.number("progressive_const", 1.0)
@@ -76,7 +77,7 @@ def schedule_of(item: Section, say: Say) -> Schedule:
     if added:
         bounds["step"] = const
     elif const != 1.0 and weight == 0 and not bounds["floor"]:
-        say(f"{item.file}: {item.where}: a factor leaves its weight of 0 at 0")
+        logger.info(f"{item.file}: {item.where}: a factor leaves its weight of 0 at 0")
     elif const != 1.0:
         bounds["growth"] = const
     try:
@@ -85,23 +86,23 @@ def schedule_of(item: Section, say: Say) -> Schedule:
         raise UsageError(f"{item.file}: {item.where}: {error}") from None
 
 
-def losses_of(guide: Section, known: Collection[str], say: Say) -> dict[str, Schedule]:
+def losses_of(guide: Section, known: Collection[str]) -> dict[str, Schedule]:
     """Return the terms by loss; a loss that is made for other targets is named and left out."""
     terms: dict[str, Schedule] = {}
     for name in guide.section("loss"):
         item = guide.section("loss").section(name, _WEIGHT)
         kind = _LOSSES[item.choice("type", _LOSSES)]
         if kind not in known:
-            say(f"{item.file}: {item.where}: {item.text('type')} is left out: it cannot be "
+            logger.info(f"{item.file}: {item.where}: {item.text('type')} is left out: it cannot be "
                 f"computed here (possible: {', '.join(known)})")  # fmt: skip
             continue
         if kind in terms:
             item.fail("type", f"a second loss of type {item.text('type')}; join their weights.")
-        terms[kind] = schedule_of(item, say)
+        terms[kind] = schedule_of(item)
     return terms
 
 
-def regularizers_of(guide: Section, say: Say, labels: str = "") -> tuple[Regularizer, ...]:
+def regularizers_of(guide: Section, labels: str = "") -> tuple[Regularizer, ...]:
     """Return the regularisers; ``labels``: the phenotype that a labelled prior follows."""
     found = []
     for name in guide.section("regularization"):
@@ -110,13 +111,15 @@ def regularizers_of(guide: Section, say: Say, labels: str = "") -> tuple[Regular
         if kind == "none":
             continue
         if kind in _NO_PRIORS:
-            say(f"{item.file}: {item.where}: {kind} is left out: it never worked in the original")
+            logger.info(
+                f"{item.file}: {item.where}: {kind} is left out: it never worked in the original"
+            )
             continue
         if item.flag("enable_GRL") or item.flag("enable_GNL"):
-            say(f"{item.file}: {item.where}: enable_GRL and enable_GNL act on losses only")
+            logger.info(f"{item.file}: {item.where}: enable_GRL and enable_GNL act on losses only")
         labelled = kind.endswith("_supervised") and bool(labels)
         if kind.endswith("_supervised") and not labels:
-            say(f"{item.file}: {item.where}: no categorical phenotype says the labels of {kind}: "
+            logger.info(f"{item.file}: {item.where}: no categorical phenotype says the labels of {kind}: "
                 "taken without labels")  # fmt: skip
         more: dict[str, Any] = {"labels": labels} if labelled else {}
         if labelled and "uniform_label_offsets" in item:
@@ -133,7 +136,7 @@ def regularizers_of(guide: Section, say: Say, labels: str = "") -> tuple[Regular
             more["high"] = item.number("uniform_high", 10.0)
         more["n_projections"] = item.integer("SW2_num_projections", 50)
         try:
-            found.append(Regularizer(_PRIORS[kind], schedule_of(item, say), **more))
+            found.append(Regularizer(_PRIORS[kind], schedule_of(item), **more))
         except UsageError as error:
             raise UsageError(f"{item.file}: {item.where}: {error}") from None
     return tuple(found)
@@ -170,10 +173,10 @@ def dropout_of(model: Section) -> Dropout:
     return {"dropout_input": share("dropout_input"), "dropout_hidden": share("dropout_hidden")}
 
 
-def _head(guide: Section, default: str, say: Say) -> tuple[Head, Section]:
+def _head(guide: Section, default: str) -> tuple[Head, Section]:
     model = guide.section("model", _MODEL)
     if "model" not in guide:
-        say(f"{guide.file}: {guide.where}: no model is given: {default} is taken")
+        logger.info(f"{guide.file}: {guide.where}: no model is given: {default} is taken")
     kind = _HEADS[model.choice("type", _HEADS, default)]
     hidden = model.get("hidden_neurons", 5)
     activation = model.choice("output_activation_function", _ACTIVATIONS, "identity")
@@ -209,13 +212,15 @@ def _space(model: Section) -> str | tuple[str, ...]:
     return tuple(parts)
 
 
-def _common(guide: Section, kind: str, default: str, known: Sequence[str], say: Say) -> Any:
+def _common(guide: Section, kind: str, default: str, known: Sequence[str]) -> Any:
     """Return what signatures and phenotypes share, as keyword arguments."""
-    head, model = _head(guide, default, say)
+    head, model = _head(guide, default)
     if "encoder_config" in guide:
-        say(f"{guide.file}: {guide.path('encoder_config')}: own dimensions have one layer here")
+        logger.info(
+            f"{guide.file}: {guide.path('encoder_config')}: own dimensions have one layer here"
+        )
     if guide.objects("pre_procedure"):
-        say(f"{guide.file}: {guide.path('pre_procedure')}: ignored, as in the original")
+        logger.info(f"{guide.file}: {guide.path('pre_procedure')}: ignored, as in the original")
     items = [guide.section("loss").section(name, _WEIGHT) for name in guide.section("loss")]
     reversed_ = [item.flag("enable_GRL") for item in items]
     stopped = [item.flag("enable_GNL") for item in items]
@@ -227,7 +232,7 @@ def _common(guide: Section, kind: str, default: str, known: Sequence[str], say: 
         "head": head,
         "space": _space(model),
         "dim": guide.integer(f"{kind}_lat_dim"),
-        "terms": losses_of(guide, known, say),
+        "terms": losses_of(guide, known),
         "adversarial": adversarial,
         "adversary": "reversed",
         "detached": bool(items) and all(stopped) and adversarial is None,
@@ -235,7 +240,7 @@ def _common(guide: Section, kind: str, default: str, known: Sequence[str], say: 
     }
 
 
-def _procedure(guide: Section, say: Say) -> Binarize | None:
+def _procedure(guide: Section) -> Binarize | None:
     """Return the binarisation of the targets, if one is asked for."""
     found = None
     for number, values in enumerate(guide.objects("post_procedure")):
@@ -249,11 +254,13 @@ def _procedure(guide: Section, say: Say) -> Binarize | None:
                 step.number("scale_factor", 1.0),
             )  # fmt: skip
         elif kind == "ToKBins":
-            say(f"{step.file}: {where}: ToKBins is left out: the original cuts every batch anew")
+            logger.info(
+                f"{step.file}: {where}: ToKBins is left out: the original cuts every batch anew"
+            )
     return found
 
 
-def signature_of(name: str, config: Section, features: Collection[str], say: Say) -> Signature:
+def signature_of(name: str, config: Section, features: Collection[str]) -> Signature:
     """Return one signature; raises ``UsageError`` for an unknown gene or a wrong width."""
     guide = config.section(name, SIGNATURE_KEYS)
     genes = guide.texts("signature_list")
@@ -261,14 +268,14 @@ def signature_of(name: str, config: Section, features: Collection[str], say: Say
     if width != len(genes):
         guide.fail("signature_out_dim", f"{width}, but signature_list has {len(genes)} genes.")
     unknown_gene(guide, "signature_list", genes, features)
-    values = _common(guide, "signature", "FCRegressor", ("mse", "l1", "cosine", "bce"), say)
+    values = _common(guide, "signature", "FCRegressor", ("mse", "l1", "cosine", "bce"))
     return _made(
         guide, Signature, name, genes=genes, exclude_from_input=guide.flag("exclude_from_input"),
-        binarize=_procedure(guide, say), regularizers=regularizers_of(guide, say), **values,
+        binarize=_procedure(guide), regularizers=regularizers_of(guide), **values,
     )  # fmt: skip
 
 
-def phenotype_of(name: str, config: Section, columns: Sequence[str], say: Say) -> Phenotype:
+def phenotype_of(name: str, config: Section, columns: Sequence[str]) -> Phenotype:
     """Return one phenotype; raises ``UsageError`` for a missing column or a wrong width."""
     guide = config.section(name, PHENOTYPE_KEYS)
     categorical = guide.choice("type", ("categorical", "numerical")) == "categorical"
@@ -286,12 +293,14 @@ def phenotype_of(name: str, config: Section, columns: Sequence[str], say: Say) -
         guide.fail("pheno_out_dim", f"{width}, but {what}.")
     default = "FCClassifier" if categorical else "FCRegressor"
     known = ("nll",) if categorical else ("mse", "l1", "cosine")
-    if _procedure(guide, say) is not None:
-        say(f"{guide.file}: {guide.path('post_procedure')}: ToBinary is left out of phenotypes")
+    if _procedure(guide) is not None:
+        logger.info(
+            f"{guide.file}: {guide.path('post_procedure')}: ToBinary is left out of phenotypes"
+        )
     return _made(
         guide, Phenotype, name, kind="categorical" if categorical else "numerical", keys=keys,
-        classes=classes, regularizers=regularizers_of(guide, say, name if categorical else ""),
-        **_common(guide, "pheno", default, known, say),
+        classes=classes, regularizers=regularizers_of(guide, name if categorical else ""),
+        **_common(guide, "pheno", default, known),
     )  # fmt: skip
 
 

@@ -8,8 +8,9 @@ What cannot be done here is named line by line; what is wrong is one line with f
 from __future__ import annotations
 
 import itertools
+import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 _MAIN = {
     "remarks", "log_path", "reproducible", "rnd_seed", "dataset", "device", "manual_split",
     "manual_split_pkl_path", "overall_train_test_split", "main_latent", "pre_encoder_config",
@@ -149,17 +150,17 @@ def read_setup(path: Path, adata: AnnData) -> Setup:
     return setup
 
 
-def _unused(config: Section, say: Say) -> None:
+def _unused(config: Section) -> None:
     """Name the keys that are known and do nothing here."""
     if "rnd_seed" in config:
-        say(f"{config.file}: rnd_seed: not used; give --seed {config.integer('rnd_seed')}")
+        logger.info(f"{config.file}: rnd_seed: not used; give --seed {config.integer('rnd_seed')}")
     if "log_path" in config:
-        say(f"{config.file}: log_path: not used; results go to --out")
+        logger.info(f"{config.file}: log_path: not used; results go to --out")
     if str(config.get("device", "cpu")) != "cpu":
-        say(f"{config.file}: device: not used; --device says where it runs")
+        logger.info(f"{config.file}: device: not used; --device says where it runs")
     for key in ("dump_configs", "dump_splits"):
         if config.flag(key):
-            say(f"{config.file}: {key}: not used; fit.json says what was done")
+            logger.info(f"{config.file}: {key}: not used; fit.json says what was done")
 
 
 def _beside(section: Section, key: str) -> Path | None:
@@ -180,7 +181,7 @@ def _guide_file(data: Section, kind: str) -> Path | None:
     return _beside(data, "pheno_meta_path") or _beside(data, "pheno_config_path")
 
 
-def _signatures(data: Section, features: Sequence[str], say: Say) -> list[Signature]:
+def _signatures(data: Section, features: Sequence[str]) -> list[Signature]:
     selected = data.texts("selected_signature", ())
     path = _guide_file(data, "signature") if selected else None
     if selected and path is None:
@@ -191,10 +192,10 @@ def _signatures(data: Section, features: Sequence[str], say: Say) -> list[Signat
     for name in selected:
         _among(data, "selected_signature", name, config)
     known = frozenset(features)
-    return [signature_of(name, config, known, say) for name in selected]
+    return [signature_of(name, config, known) for name in selected]
 
 
-def _phenotypes(data: Section, table: pd.DataFrame, say: Say) -> list[Phenotype]:
+def _phenotypes(data: Section, table: pd.DataFrame) -> list[Phenotype]:
     selected = data.texts("selected_pheno", ())
     if not selected:
         return []
@@ -205,7 +206,7 @@ def _phenotypes(data: Section, table: pd.DataFrame, say: Say) -> list[Phenotype]
     for name in selected:
         _among(data, "selected_pheno", name, config)
     columns = [str(column) for column in table.columns]
-    return [phenotype_of(name, config, columns, say) for name in selected]
+    return [phenotype_of(name, config, columns) for name in selected]
 
 
 def _terms_of(
@@ -227,7 +228,7 @@ def _among(data: Section, key: str, name: str, config: Section) -> None:
         data.fail(key, f"'{name}' is not in {config.file}.{hint}")
 
 
-def _cells_table(data: Section, adata: AnnData, say: Say) -> pd.DataFrame:
+def _cells_table(data: Section, adata: AnnData) -> pd.DataFrame:
     """Return the columns of the cells: of the data, and of ``pheno_csv_path`` if it is there."""
     import pandas as pd
 
@@ -238,7 +239,7 @@ def _cells_table(data: Section, adata: AnnData, say: Say) -> pd.DataFrame:
     beside = [data.file.parent / named, data.file.parent / Path(named).name, Path(named)]
     path = next((one for one in beside if one.is_file()), None)
     if path is None:
-        say(f"{data.file}: {data.path('pheno_csv_path')}: {named} is not there: the columns of "
+        logger.info(f"{data.file}: {data.path('pheno_csv_path')}: {named} is not there: the columns of "
             "the data themselves are taken")  # fmt: skip
         return table
     try:
@@ -284,7 +285,7 @@ def _check_widths(
             )
 
 
-def _splits(config: Section, data: Section, cells: Any, say: Say) -> dict[str, np.ndarray]:
+def _splits(config: Section, data: Section, cells: Any) -> dict[str, np.ndarray]:
     """Return the masks of all splits; they are drawn anew, with the sizes of the original."""
     import numpy as np
 
@@ -313,7 +314,7 @@ def _splits(config: Section, data: Section, cells: Any, say: Say) -> dict[str, n
         masks = decile_split(len(cells), tenths, section.integer("seed", 0), found[base])
         found[f"{name}_train"], found[f"{name}_test"] = masks
     if len(found) > 1:
-        say(f"{config.file}: splits have the sizes of the original, not its cells")
+        logger.info(f"{config.file}: splits have the sizes of the original, not its cells")
     return found
 
 
@@ -336,20 +337,25 @@ def _manual(config: Section, cells: Any) -> dict[str, np.ndarray]:
 
 def _settings(config: Section, latent: Section, setup: Setup) -> Settings:
     """Return network and training; what has no counterpart is noted."""
-    say = setup.notes.append
     decoder = latent.section("decoder_config", _LAYERS)
     encoder = config.section("pre_encoder_config", _LAYERS)
     optimizer = config.section("optimizer", _OPTIMIZER)
     if "encoder_config" in latent:
-        say(f"{config.file}: main_latent.encoder_config: the main dimensions have one layer here")
+        logger.info(
+            f"{config.file}: main_latent.encoder_config: the main dimensions have one layer here"
+        )
     optimizer.choice("type", ("RMSProp",), "RMSProp")
-    hidden = _width(encoder, "hidden_neurons", latent.integer("encoder_neurons"), say)
+    hidden = _width(encoder, "hidden_neurons", latent.integer("encoder_neurons"))
     out = encoder.integer("pre_encoder_out_dim", hidden)
     if out != hidden:
-        say(f"{config.file}: pre_encoder_config.pre_encoder_out_dim: all layers have {hidden}")
+        logger.info(
+            f"{config.file}: pre_encoder_config.pre_encoder_out_dim: all layers have {hidden}"
+        )
     asked = decoder.choice("output_activation_function", ("relu", "softmax", "identity"), "relu")
     if asked == "softmax":
-        say(f"{config.file}: main_latent.decoder_config: softmax is not possible, relu is taken")
+        logger.info(
+            f"{config.file}: main_latent.decoder_config: softmax is not possible, relu is taken"
+        )
     stages = tuple(
         Stage(
             one.tasks, one.schedule,
@@ -360,12 +366,12 @@ def _settings(config: Section, latent: Section, setup: Setup) -> Settings:
     return Settings(
         n_top_features=None, scale=False, n_latent=latent.integer("latent_dim"), hidden=hidden,
         encoder_layers=encoder.integer("hidden_layers", 2),
-        decoder_hidden=_width(decoder, "hidden_neurons", latent.integer("decoder_neurons"), say),
+        decoder_hidden=_width(decoder, "hidden_neurons", latent.integer("decoder_neurons")),
         decoder_layers=decoder.integer("hidden_layers", 3),
         latent_activation="celu",
         output_activation="identity" if asked == "identity" else "relu",
-        reconstruction=losses_of(latent, RECONSTRUCTION_LOSSES, say),
-        regularizers=regularizers_of(latent, say), stages=stages,
+        reconstruction=losses_of(latent, RECONSTRUCTION_LOSSES),
+        regularizers=regularizers_of(latent), stages=stages,
         optimizer="rmsprop", frozen=excluded_parts(optimizer, setup.guidance),
         learning_rate=optimizer.number("RMSProp_lr"), alpha=optimizer.number("RMSProp_alpha"),
         weight_decay=optimizer.number("RMSProp_weight_decay", 0.0),
@@ -374,10 +380,10 @@ def _settings(config: Section, latent: Section, setup: Setup) -> Settings:
     )  # fmt: skip
 
 
-def _width(section: Section, key: str, default: int, say: Say) -> int:
+def _width(section: Section, key: str, default: int) -> int:
     values = section.get(key, default)
     if not isinstance(values, list):
         return section.integer(key, default)
     if len(set(values)) > 1:
-        say(f"{section.file}: {section.path(key)}: all hidden layers have {values[0]}")
+        logger.info(f"{section.file}: {section.path(key)}: all hidden layers have {values[0]}")
     return int(values[0])

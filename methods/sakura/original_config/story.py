@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import logging
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from ..config_section import Section
 from ..model_settings import Detach, Order, Task
 from .guide_configs import TermNames
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 Guides = Mapping[str, Mapping[str, TermNames]]
 """``signature`` and ``pheno`` → name → its losses and regularisers."""
 _TRAINING = ("train", "train_hybrid", "train_hybrid_fastload")
@@ -69,9 +70,7 @@ class Training:
     tables: tuple[Table, ...]
 
 
-def read_story(
-    config: Section, guides: Guides, splits: Collection[str], say: Say
-) -> tuple[Training, ...]:
+def read_story(config: Section, guides: Guides, splits: Collection[str]) -> tuple[Training, ...]:
     """Return the trainings of a story in their order; ``say`` hears what is done otherwise.
 
     Raises ``UsageError`` for what is not known, and for a story that trains nothing.
@@ -80,11 +79,11 @@ def read_story(
     for number, values in enumerate(config.objects("story")):
         item = Section(values, config.file, f"story[{number}]")
         if item.choice("action", (*_TRAINING, "test"), "train") != "test":
-            found.append(_training(item, guides, splits, say))
+            found.append(_training(item, guides, splits))
             continue
-        table = _table(item, splits, say)
+        table = _table(item, splits)
         if not found:
-            say(f"{item.file}: {item.where}: a test before any training: left out")
+            logger.info(f"{item.file}: {item.where}: a test before any training: left out")
         elif table is not None:
             found[-1] = replace(found[-1], tables=(*found[-1].tables, table))
     if not found:
@@ -92,31 +91,29 @@ def read_story(
     return tuple(found)
 
 
-def _training(item: Section, guides: Guides, splits: Collection[str], say: Say) -> Training:
+def _training(item: Section, guides: Guides, splits: Collection[str]) -> Training:
     hybrid = item.choice("action", _TRAINING, "train") != "train"
     fast = _FAST if item.get("action", "") == "train_hybrid_fastload" else set()
     known = _HYBRID | fast if hybrid else _TRAIN
     item = Section(item.values, item.file, item.where, known)
-    _ignored(item, say)
+    _ignored(item)
     tests = [
         Section(values, item.file, f"{item.path('tests')}[{number}]")
         for number, values in enumerate(item.objects("tests"))
     ]
-    tables = [_table(one, splits, say) for one in tests]
+    tables = [_table(one, splits) for one in tests]
     kept = tuple(table for table in tables if table is not None)
     if not hybrid:
-        task = _task("train", item, guides, splits, say)
+        task = _task("train", item, guides, splits)
         return Training((task,), "joint", _length(item, "epochs"), 0, kept)
     if item.get("hybrid_mode", "") == "pattern":
         item.fail("hybrid_mode", "pattern was never written; expected interleave or sum.")
     mode = item.choice("hybrid_mode", _MODES, "interleave")
     if item.text("prog_loss_weight_mode", "epoch_end") != "epoch_end":
-        say(f"{item.file}: {item.path('prog_loss_weight_mode')}: weights change at the end of "
+        logger.info(f"{item.file}: {item.path('prog_loss_weight_mode')}: weights change at the end of "
             "each pass")  # fmt: skip
     configs = item.section("split_configs")
-    tasks = tuple(
-        _task(name, configs.section(name, _TASK), guides, splits, say) for name in configs
-    )
+    tasks = tuple(_task(name, configs.section(name, _TASK), guides, splits) for name in configs)
     if not tasks:
         item.fail("split_configs", "is empty; expected at least one.")
     return Training(tasks, mode, 0, _length(item, "ticks", 50_000), kept)
@@ -134,21 +131,23 @@ def _length(item: Section, key: str, *default: int) -> int:
     return found
 
 
-def _ignored(item: Section, say: Say) -> None:
+def _ignored(item: Section) -> None:
     """Say which keys ask for what is done otherwise here."""
     if any(key.startswith("checkpoint") or key == "perform_checkpoint" for key in item):
-        say(f"{item.file}: {item.where}: no checkpoint is written; the fitted model is")
+        logger.info(f"{item.file}: {item.where}: no checkpoint is written; the fitted model is")
     if item.objects("tests"):
-        say(f"{item.file}: {item.path('tests')}: at the end of this training only")
+        logger.info(f"{item.file}: {item.path('tests')}: at the end of this training only")
     fast = sorted(_FAST & set(item))
     if fast:
-        say(f"{item.file}: {item.where}: {', '.join(fast)}: cells are read from memory here")
+        logger.info(
+            f"{item.file}: {item.where}: {', '.join(fast)}: cells are read from memory here"
+        )
 
 
-def _task(name: str, item: Section, guides: Guides, splits: Collection[str], say: Say) -> Task:
+def _task(name: str, item: Section, guides: Guides, splits: Collection[str]) -> Task:
     chosen: dict[str, tuple[str, ...] | None] = {}
     for kind in ("signature", "pheno"):
-        chosen |= _chosen(item, kind, guides[kind], say)
+        chosen |= _chosen(item, kind, guides[kind])
     detach: Detach = "none"
     if item.flag("detach") or "detach_from" in item:
         asked = item.choice("detach_from", _DETACHED, "pre_encoder")
@@ -165,13 +164,13 @@ def _task(name: str, item: Section, guides: Guides, splits: Collection[str], say
 
 
 def _chosen(
-    item: Section, kind: str, known: Mapping[str, TermNames], say: Say
+    item: Section, kind: str, known: Mapping[str, TermNames]
 ) -> dict[str, tuple[str, ...] | None]:
     """Return the guides of one kind that a task trains, each with its terms (``None``: all)."""
     key = f"selected_{kind}"
     if not item.flag(f"train_{kind}"):
         if key in item:
-            say(f"{item.file}: {item.path(key)}: ignored, train_{kind} is off")
+            logger.info(f"{item.file}: {item.path(key)}: ignored, train_{kind} is off")
         return {}
     if key not in item:
         return dict.fromkeys(known)
@@ -181,16 +180,16 @@ def _chosen(
             hint = did_you_mean(name, list(known))
             item.section(key).fail(name, f"is not among dataset.selected_{kind}.{hint}")
         asked = item.section(key).section(name, ("loss", "regularization"))
-        terms = _terms(asked, known[name], say)
+        terms = _terms(asked, known[name])
         if terms:
             every = {term for part in known[name].values() for term in part.values() if term}
             found[name] = None if set(terms) == every else terms
         else:
-            say(f"{item.file}: {asked.where}: nothing of it is trained; left out")
+            logger.info(f"{item.file}: {asked.where}: nothing of it is trained; left out")
     return found
 
 
-def _terms(asked: Section, known: TermNames, say: Say) -> tuple[str, ...]:
+def _terms(asked: Section, known: TermNames) -> tuple[str, ...]:
     """Return the terms of a guide that are asked for, by our names."""
     found: list[str] = []
     for part, names in known.items():
@@ -201,7 +200,7 @@ def _terms(asked: Section, known: TermNames, say: Say) -> tuple[str, ...]:
         chosen = [names[name] for name in wanted if names[name]]
         for name, term in names.items():
             if term in chosen and name not in wanted:
-                say(f"{asked.file}: {asked.path(part)}: '{name}' is trained too: it is of the "
+                logger.info(f"{asked.file}: {asked.path(part)}: '{name}' is trained too: it is of the "
                     "same kind as another")  # fmt: skip
         found += chosen
     return tuple(dict.fromkeys(found))
@@ -214,12 +213,12 @@ def _split(item: Section, key: str, splits: Collection[str]) -> str:
     return name
 
 
-def _table(item: Section, splits: Collection[str], say: Say) -> Table | None:
+def _table(item: Section, splits: Collection[str]) -> Table | None:
     item = Section(item.values, item.file, item.where, _TEST)
     parts = tuple(part for key, part in _DUMPS.items() if item.flag(key))
     split = _split(item, "on_split", splits)
     if item.text("compression", "none") != "none":
-        say(f"{item.file}: {item.path('compression')}: tables are plain CSV")
+        logger.info(f"{item.file}: {item.path('compression')}: tables are plain CSV")
     naming: Any = item.choice("reconstructed_output_naming", ("dimid", "genenames"), "dimid")
     prefix = item.text("latent_prefix", "")
     return Table(split, prefix, parts, naming == "genenames") if parts else None
