@@ -14,15 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import bench
-from bench.scoring.clustering import VERSIONS
+from bench.versions import CLUSTERINGS
 
-_FOLDER = Path(bench.__file__).parent
-_PACKAGES = ("bench.methods", "bench.datasets")
+_FOLDER = Path(__file__).parent
+_PACKAGES = ("bench.methods", "bench.datasets", "bench.data")
 _SEVERAL = (*_PACKAGES, "bench.methods.nn")
-_FIRST_CLUSTERINGS = {"kmeans": 1, "leiden": 1}
-"""Methods that cluster with ours have keys without these versions, so that old keys hold."""
-_PAIRS = b"\n\n# Pairs of recipes"
 
 
 def digest(value: Any) -> str:
@@ -58,20 +54,9 @@ def source_digest(origin: str) -> str:
     whole = hashlib.sha256()
     for module in sorted(files):
         whole.update(module.encode() + b"\0" + files[module] + b"\0")
-    if "bench.scoring.clustering" in named and VERSIONS != _FIRST_CLUSTERINGS:
-        whole.update(json.dumps(VERSIONS, sort_keys=True).encode())
+    if "bench.scoring.clustering" in named:
+        whole.update(json.dumps(CLUSTERINGS, sort_keys=True).encode())
     return whole.hexdigest()[:24]
-
-
-@cache
-def preparation_digest() -> str:
-    """Return a digest of the code that prepares a matrix.
-
-    Pairs of recipes only name what is done to each part, so a change to them refits nothing.
-    """
-    recipe = (_FOLDER / "recipe.py").read_bytes().partition(_PAIRS)[0]
-    rest = [path.read_bytes() for path in sorted((_FOLDER / "prepare").glob("*.py"))]
-    return hashlib.sha256(b"\0".join([recipe, *rest])).hexdigest()[:24]
 
 
 def _places(origin: str) -> dict[str, Path]:

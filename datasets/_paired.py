@@ -11,7 +11,6 @@ from pydantic import Field
 from bench.contract.multiome import PARTS, check_cells, together
 from bench.contract.parameters import Parameters
 from bench.contract.recipe import MULTIOME
-from bench.data.tools.gene_positions import place_genes, read_tss
 
 from ._published import Published
 
@@ -64,6 +63,8 @@ class Paired(Published):
 
     def read(self, files: dict[str, Path]) -> AnnData | MuData:
         """Return the chosen part, or both; raises ``DataError``."""
+        from bench.data.tools.gene_positions import place_genes, read_tss
+
         if self.params.part != "both":
             return self.read_part(files, self.params.part)
         rna, atac = self.read_part(files, "rna"), self.read_part(files, "atac")

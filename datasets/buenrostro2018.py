@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from bench.contract.dataset import Card, RemoteFile
 from bench.contract.recipe import ATAC
-from bench.data.formats import read_labels
 from bench.errors import DataError
 
 from ._chromatin import assemble, column
@@ -69,6 +68,8 @@ class Buenrostro2018(Published):
     def read(self, files: dict[str, Path]) -> AnnData:
         """Return the fragments in peaks (CSR) with ``obs["cell_type"]``; raises ``DataError``."""
         import pandas as pd
+
+        from bench.data.formats import read_labels
 
         bed = pd.read_csv(files[_PEAKS], sep="\t", header=None, usecols=[0, 1, 2])
         peaks = [f"{chromosome}:{start}-{end}" for chromosome, start, end in bed.to_numpy()]

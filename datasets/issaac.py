@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 from bench.contract.dataset import Card, RemoteFile
 from bench.contract.genome import peak_names
 from bench.contract.recipe import RNA
-from bench.data.formats import read
 
 from ._chromatin import assemble, column, raw
 from ._paired import Measured, Paired, Part
@@ -55,6 +54,8 @@ class Issaac(Paired):
 
     def read_part(self, files: dict[str, Path], part: Part) -> AnnData:
         """Return one part (CSR) with ``obs["cell_type"]``; raises ``DataError``."""
+        from bench.data.formats import read
+
         path = files[_RNA if part == "rna" else _ATAC]
         where = f"{self.name}: {path}"
         source = read(path)

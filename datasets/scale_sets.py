@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 from bench.contract.dataset import Card, RemoteFile
 from bench.contract.genome import peak_names
 from bench.contract.recipe import ATAC
-from bench.data.formats import read
 
 from ._chromatin import assemble, column, raw
 from ._published import Published
@@ -68,6 +67,8 @@ class ScaleSet(Published):
 
     def read(self, files: dict[str, Path]) -> AnnData:
         """Return the matrix (CSR) with ``obs["cell_type"]``; raises ``DataError``."""
+        from bench.data.formats import read
+
         (path,) = files.values()
         source = read(path)
         return assemble(

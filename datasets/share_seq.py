@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from bench.contract.dataset import Card, RemoteFile
 from bench.contract.recipe import RNA
-from bench.data.formats import read_labels, read_market, read_text
 from bench.errors import DataError
 
 from ._chromatin import assemble, column
@@ -68,6 +67,8 @@ class ShareSeq(Paired):
 
     def read_part(self, files: dict[str, Path], part: Part) -> AnnData:
         """Return one part (CSR) with ``obs["cell_type"]``; raises ``DataError``."""
+        from bench.data.formats import read_labels, read_market, read_text
+
         where = f"{self.name}: {files[_LABELS]}"
         table = read_labels(files[_LABELS])
         barcodes = [_barcode(name) for name in column(table, "rna.bc", where)]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 from bench.contract.dataset import Card, RemoteFile
 from bench.contract.genome import peak_names
 from bench.contract.recipe import RNA
-from bench.data.formats import read
 
 from ._chromatin import assemble, column, raw
 from ._paired import Measured, Paired, Part
@@ -31,6 +30,8 @@ class SharedPair(Paired):
 
     def read_part(self, files: dict[str, Path], part: Part) -> AnnData:
         """Return one part (CSR) with ``obs["cell_type"]``; raises ``DataError``."""
+        from bench.data.formats import read
+
         (path,) = (files[file.name] for file in self.parts[part].files)
         source = read(path)
         names = source.var_names

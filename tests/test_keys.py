@@ -115,7 +115,7 @@ def test_other_clusterings_change_the_methods_that_use_them(
         files[name] = tmp_path / f"{name}.py"
         files[name].write_text(text)
     before = {name: keys.source_digest(str(path)) for name, path in files.items()}
-    monkeypatch.setattr(keys, "VERSIONS", {"kmeans": 1, "leiden": 2})
+    monkeypatch.setattr(keys, "CLUSTERINGS", {"kmeans": 1, "leiden": 2})
     keys.source_digest.cache_clear()
     after = {name: keys.source_digest(str(path)) for name, path in files.items()}
     keys.source_digest.cache_clear()

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from bench.contract.dataset import Card, Dataset
-from bench.contract.genome import peak_names
+from bench.contract.genome import interval, peak_names
 from bench.contract.multiome import PARTS, check_cells, together
 from bench.contract.parameters import Parameters
 from bench.contract.recipe import ATAC, MULTIOME, RNA
-from bench.data.checks import PEAK
 from bench.digests import digest
 from bench.errors import DataError, UsageError
 from bench.messages import note, recorded_notes
 
-from . import formats
+from .file_names import display_name, files_of, is_folder, known
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -78,7 +77,7 @@ class FileDataset(Dataset):
         no known format, and ``DataError`` for a matrix without names beside it.
         """
         made = cls(path, params or cls.Params(), labels_needed=labels_needed)
-        made.name = formats.display_name(path)
+        made.name = display_name(path)
         made.files()
         return made
 
@@ -89,7 +88,7 @@ class FileDataset(Dataset):
 
     def files(self) -> list[Path]:
         """Return every file that is read."""
-        found = formats.files_of(self.path)
+        found = files_of(self.path)
         if self.params.labels:
             labels = Path(self.params.labels).expanduser()
             if not labels.is_file():
@@ -99,7 +98,7 @@ class FileDataset(Dataset):
             peaks = Path(self.params.atac).expanduser()
             if not peaks.exists():
                 raise UsageError(f"{self.path}: atac={peaks}: no such file.")
-            found += formats.files_of(peaks)
+            found += files_of(peaks)
         return found
 
     @property
@@ -128,6 +127,8 @@ class FileDataset(Dataset):
         return adata
 
     def _load(self) -> AnnData | MuData:
+        from . import formats
+
         pair = self.paired and (
             self.params.part == "both" or bool(self.params.atac)
             or set(formats.modalities(self.path)) == set(PARTS)
@@ -148,6 +149,8 @@ class FileDataset(Dataset):
         return together(rna, atac)
 
     def _read(self, path: Path, part: str | None) -> AnnData:
+        from . import formats
+
         params = self.params
         return formats.read(
             path,
@@ -188,6 +191,8 @@ class FileDataset(Dataset):
 
     def _join(self, adata: AnnData, path: Path) -> tuple[AnnData, str | None]:
         """Add the columns of the second file; cells without a label there are dropped."""
+        from . import formats
+
         table = formats.read_table(path)
         key = self.params.label_key
         if key is None and DEFAULT_LABEL_KEY not in table and len(table.columns) == 1:
@@ -229,12 +234,12 @@ def modality_of(adata: AnnData) -> str:
     if said:
         return RNA
     names = list(adata.var_names[:200])
-    return ATAC if sum(bool(PEAK.match(name)) for name in names) > len(names) / 2 else RNA
+    return ATAC if sum(interval(name) is not None for name in names) > len(names) / 2 else RNA
 
 
 def looks_like_data(name: str) -> bool:
     """Return whether a name ends like a file of counts, or is a folder that holds a matrix."""
-    return formats.known(name) or formats.is_folder(Path(name))
+    return known(name) or is_folder(Path(name))
 
 
 def find_local(name: str) -> Path | None:

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.contract.method import MULTIOME
-from bench.digests import digest, preparation_digest
+from bench.digests import digest
 from bench.errors import UsageError
-from bench.scoring.holdout import VERSION as SPLIT_VERSION
-from bench.scoring.metrics import metrics, metrics_version
-from bench.scoring.unseen_cells import VERSION as PAIRED_VERSION
 from bench.selectors import Left
 from bench.settings import Settings
+from bench.versions import HOLDOUT, PREPARATION, UNSEEN_CELLS
 
 TERMINAL = ("done", "failed", "timeout", "oom", "diverged", "pruned")
 """How a job that ran can end."""
@@ -102,7 +100,7 @@ def with_seed(job: Job, seed: int) -> Job:
     }
     part: dict[str, Any] = {"fitted_on": facts["fitted_on"]} if facts.get("fitted_on") else {}
     if facts["modality"] == MULTIOME:
-        part["paired"] = PAIRED_VERSION
+        part["paired"] = UNSEEN_CELLS
     # Only where they are used: the keys of all other fits stay as they were.
     if "markers" in job.uses:
         knowledge["markers"] = job.markers
@@ -116,7 +114,7 @@ def with_seed(job: Job, seed: int) -> Job:
             "source": facts["source"],
             "params": job.params,
             "recipe": job.recipe,
-            "preparation": preparation_digest(),
+            "preparation": PREPARATION,
             "counts": facts["counts_digest"],
             "seed": seed,
             "threads": job.threads,
@@ -136,9 +134,11 @@ def score_key(job: Job, fit_key: str) -> str:
     labels: str | None = job.facts["labels_digest"]
     if job.protocol == "unsupervised" and job.part == "tuning":
         labels = None
+    from bench.scoring.metrics import metrics, metrics_version
+
     content = [fit_key, labels, job.facts["batch_digest"], job.protocol, metrics_version()]
     if job.protocol == "holdout":
-        content.append(SPLIT_VERSION)
+        content.append(HOLDOUT)
     if job.facts.get("rare_type"):
         rare = {name: metric for name, metric in metrics().items() if metric.kind == "rare"}
         content += [job.facts["rare_type"], job.facts["train_digest"], metrics_version(rare)]

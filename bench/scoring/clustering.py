@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     import numpy as np
     import scipy.sparse as sp
 
-VERSIONS = {"kmeans": 1, "leiden": 1}
-"""Raised when labels change; part of every score key."""
 
 N_NEIGHBORS = 15
 RESOLUTION = 1.0

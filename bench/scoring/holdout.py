@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
 from bench.seeds import derive
+from bench.versions import HOLDOUT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 PROTOCOLS = ("holdout", "unsupervised", "oracle")
 ORACLE = "oracle: tuned on the labels it is scored on, so it may be too good"
 """Stands wherever a number of this protocol is shown."""
-VERSION = 1
-"""Raised when the split changes; part of the score keys under ``holdout``."""
 SHARE = 0.2
 """Share of each type's cells whose labels choose."""
 SMALLEST = 5
@@ -61,14 +60,14 @@ def tuning_cells(types: Any, identity: str) -> np.ndarray:
     for name in np.unique(names):
         cells = np.flatnonzero(names == name)
         if len(cells) >= SMALLEST:
-            rng = np.random.default_rng(derive(VERSION, "split", identity, name))
+            rng = np.random.default_rng(derive(HOLDOUT, "split", identity, name))
             mask[rng.choice(cells, max(1, round(SHARE * len(cells))), replace=False)] = True
     return mask
 
 
 def split_file(cache: Path, dataset_folder: Path) -> Path:
     """Return where the split of a stored dataset is kept."""
-    return cache / "splits" / f"{dataset_folder.name}.v{VERSION}.npy"
+    return cache / "splits" / f"{dataset_folder.name}.v{HOLDOUT}.npy"
 
 
 def make_split(cache: Path, dataset_folder: Path, types: np.ndarray, identity: str) -> Path:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from bench.contract.multiome import PARTS, together
 from bench.contract.recipe import MULTIOME
 from bench.seeds import derive
+from bench.versions import UNSEEN_CELLS
 
 from .metrics import PairedTasks, Pairs, Recovery, Translation
 
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-VERSION = 1
-"""Raised when the questions change; paired fits are then made again."""
 FOLDER = "paired"
 TASKS = ("pairs", "retrieval", "translation", "recovery")
 N_RETRIEVAL = 100
@@ -71,7 +70,7 @@ class Questions:
         """Return the generator of a purpose."""
         import numpy as np
 
-        return np.random.default_rng(derive(VERSION, "paired", self.identity, *purpose))
+        return np.random.default_rng(derive(UNSEEN_CELLS, "paired", self.identity, *purpose))
 
     @cached_property
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:

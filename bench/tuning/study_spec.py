@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.cache.data_cache import Store, StoredDataset
-from bench.digests import digest, preparation_digest, source_digest
+from bench.digests import digest, source_digest
 from bench.errors import UsageError
 from bench.plan.grid import make_job
 from bench.plan.job import Job
 from bench.plan.methods import Configured
-from bench.scoring.holdout import PROTOCOLS, VERSION
+from bench.scoring.holdout import PROTOCOLS
 from bench.scoring.metrics import metrics, metrics_version
 from bench.settings import Settings
+from bench.versions import HOLDOUT, PREPARATION
 
 from .objective import Objective, check_method, parse_objectives
 from .samplers import check_pruner, check_sampler
@@ -91,7 +92,7 @@ class Spec:
             "space": [repr(dimension) for dimension in self.space.dimensions],
             "data": [self.dataset.counts_digest, labels],
             "task": self._task(),
-            "protocol": [o.protocol, VERSION],
+            "protocol": [o.protocol, HOLDOUT],
             "objectives": [one.key for one in o.objectives],
             "metrics": metrics_version(self._metrics()),
             "search": [o.sampler, o.pruner, o.seed],
@@ -103,7 +104,7 @@ class Spec:
         data, markers = self.dataset, self.dataset.markers
         lists = {name: list(genes) for name, genes in markers.lists.items()} if markers else {}
         return [
-            preparation_digest(), data.batch_digest, data.proteins_digest, data.rare_type,
+            PREPARATION, data.batch_digest, data.proteins_digest, data.rare_type,
             data.train_digest, lists,
         ]  # fmt: skip
 

@@ -11,7 +11,6 @@ from bench.contract.method import ATAC, RNA, Context, Fit, Method
 from bench.contract.recipe import DatasetInfo, Recipe
 from bench.errors import UsageError
 
-from .dataset_guidance import guidance_of
 from .guidance import Guidance
 from .params import (
     GuidedParameters,
@@ -228,6 +227,8 @@ class Sakura(SakuraUnguided):
     def _guidance(
         self, data: AnnData, context: Context
     ) -> tuple[Guidance, dict[str, np.ndarray], list[str]]:
+        from .dataset_guidance import guidance_of
+
         if self.knows is not None:
             return super()._guidance(data, context)
         return guidance_of(self.params, data, context)

@@ -11,7 +11,6 @@ from bench.contract.recipe import DatasetInfo, Recipe, log_normalized
 from bench.errors import DataError
 from bench.seeds import derive
 
-from .count_thinning import held_out_loss, thin
 from .params import GraphParameters
 
 if TYPE_CHECKING:
@@ -330,6 +329,8 @@ def fit_thinned(method: GraphAutoencoder, data: AnnData, context: Context) -> Fi
     """
     import numpy as np
     from sklearn.metrics import adjusted_rand_score
+
+    from .count_thinning import held_out_loss, thin
 
     thinned = thin(data, method.params.held_out, context.seed, owner=method.name)
     losses, labels, first = [], [], None

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.digests import digest, preparation_digest
+from bench.digests import digest
 from bench.plan.job import Job, with_seed
+from bench.versions import PREPARATION
 
 GUIDED = Path(__file__).parent / "plugins" / "guided.py"
 
@@ -70,7 +71,7 @@ def job(**more) -> Job:
 def test_fit_keys_of_methods_without_this_knowledge_are_what_they_were():
     before = {
         "method": "pca", "version": 1, "source": "s", "params": {"n": 1},
-        "recipe": {"log1p": True}, "preparation": preparation_digest(), "counts": "c", "seed": 0,
+        "recipe": {"log1p": True}, "preparation": PREPARATION, "counts": "c", "seed": 0,
         "threads": 1, "device": "cpu",
         "knowledge": {"n_clusters": None, "labels": None, "batch": None},
     }  # fmt: skip

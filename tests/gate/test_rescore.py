@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bench import versions
+
 import json
 import shutil
 from collections.abc import Callable
@@ -171,10 +173,9 @@ def test_metrics_are_chosen_by_name_key_or_glob():
 
 
 def test_a_stamp_holds_the_clusterings_that_a_metric_uses(monkeypatch: pytest.MonkeyPatch):
-    from bench.scoring import clustering as cluster
 
     ari, purity = metrics()["ari"], metrics()["knn_purity"]
     before = stamp(ari), stamp(purity)
-    monkeypatch.setitem(cluster.VERSIONS, "leiden", cluster.VERSIONS["leiden"] + 1)
+    monkeypatch.setitem(versions.CLUSTERINGS, "leiden", versions.CLUSTERINGS["leiden"] + 1)
     assert stamp(ari) != before[0]
     assert stamp(purity) == before[1]

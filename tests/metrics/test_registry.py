@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bench import versions
+
 import subprocess
 import sys
 from dataclasses import replace
@@ -57,10 +59,9 @@ def test_version_digest_follows_names_and_versions():
 
 
 def test_version_digest_follows_the_clusterings(monkeypatch):
-    from bench.scoring import clustering as cluster
 
     before = metrics_version()
-    monkeypatch.setitem(cluster.VERSIONS, "leiden", cluster.VERSIONS["leiden"] + 1)
+    monkeypatch.setitem(versions.CLUSTERINGS, "leiden", versions.CLUSTERINGS["leiden"] + 1)
     assert metrics_version() != before
 
 

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from bench.contract.markers import Markers
 from bench.contract.multiome import PARTS, as_text, some_cells, together
 from bench.contract.recipe import PairedRecipe, Recipe
-from bench.digests import digest, preparation_digest
+from bench.digests import digest
 from bench.errors import DataError
+from bench.versions import PREPARATION
 
 from .array_folder import (
     LAYOUT,
@@ -318,7 +319,7 @@ def _prepared_key(facts: dict[str, Any], recipe: Recipe | PairedRecipe, part: st
         return digest([LAYOUT, "pair", _part_keys(facts, recipe), facts["counts_digest"]])
     counts = facts["part_digests"][part] if part else facts["counts_digest"]
     batch = facts["batch_digest"] if recipe.batch_aware else None
-    return digest([LAYOUT, counts, recipe.as_dict(), preparation_digest(), batch])
+    return digest([LAYOUT, counts, recipe.as_dict(), PREPARATION, batch])
 
 
 def _part_keys(facts: dict[str, Any], recipe: PairedRecipe) -> dict[str, str]:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data.formats.matrix_market import (
-    find_matrix,
-    find_names,
-    pick_features,
-    read_10x_mtx,
-    read_market,
-)
-from bench.errors import UsageError
 from bench.messages import note
 
+from ..file_names import MARKET, TEXT, files_of, is_zarr
 from .annotated import modalities, no_part, read_h5mu, read_zarr, to_csr
 from .hdf5 import read_10x_h5, read_hdf, read_loom, read_xy_h5
 from .labels import join_labels, read_labels
+from .matrix_market import pick_features, read_10x_mtx, read_market
 from .text import Orientation, read_text
 
 if TYPE_CHECKING:
@@ -28,11 +21,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
-    "display_name",
-    "files_of",
-    "is_folder",
     "join_labels",
-    "known",
     "modalities",
     "read",
     "read_10x_h5",
@@ -45,52 +34,6 @@ __all__ = [
     "read_text",
     "read_xy_h5",
 ]
-
-_PACKED = r"(\.(gz|zip|bz2|xz))?$"
-_HDF = re.compile(r"\.(h5ad|h5mu|loom|h5|hdf5)$", re.IGNORECASE)
-_TEXT = re.compile(r"\.(csv|tsv|txt|tab)" + _PACKED + r"|\.zip$", re.IGNORECASE)
-_MARKET = re.compile(r"\.mtx(\.gz|\.bz2)?$", re.IGNORECASE)
-_ZARR = re.compile(r"\.zarr$", re.IGNORECASE)
-EXPECTED = (
-    ".h5ad, .h5mu, .loom, .zarr, .h5 (10x, or X and Y), .mtx, .csv, .tsv, .txt (also .gz, .zip), "
-    "or a folder with a 10x matrix"
-)
-
-
-def known(name: str) -> bool:
-    """Return whether a name ends like a file that :func:`read` understands."""
-    return any(pattern.search(name) for pattern in (_HDF, _TEXT, _MARKET, _ZARR))
-
-
-def is_folder(path: Path) -> bool:
-    """Return whether a path is a folder with a 10x matrix or in zarr format."""
-    return path.is_dir() and (
-        _is_zarr(path) or any(_MARKET.search(one.name) for one in path.iterdir())
-    )
-
-
-def display_name(path: Path) -> str:
-    """Return the name of the data in a path: ``x`` for ``x.csv.gz``."""
-    name = Path(path).name
-    for pattern in (_HDF, _TEXT, _MARKET, _ZARR):
-        name = pattern.sub("", name) or name
-    return name
-
-
-def files_of(path: Path) -> list[Path]:
-    """Return every file that :func:`read` opens for a path; raises ``UsageError``, ``DataError``.
-
-    ``UsageError`` if there is nothing at the path or its name is of no known format.
-    """
-    if path.is_dir():
-        if _is_zarr(path):
-            return sorted(one for one in path.rglob("*") if one.is_file())
-        return list(find_names(find_matrix(path)))
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file or folder; expected {EXPECTED}.")
-    if not known(path.name):
-        raise UsageError(f"{path}: a file of no known format; expected {EXPECTED}.")
-    return list(find_names(path)) if _MARKET.search(path.name) else [path]
 
 
 def read(
@@ -116,14 +59,14 @@ def read(
     orientation: Orientation = "auto"
     if transpose is not None:
         orientation = "genes" if transpose else "cells"
-    is_text, is_market = bool(_TEXT.search(path.name)), bool(_MARKET.search(path.name))
+    is_text, is_market = bool(TEXT.search(path.name)), bool(MARKET.search(path.name))
     if path.is_file() and is_text:
         no_part(path, part)
         return read_text(path, orientation=orientation, obs_columns=obs_columns)
     if path.is_file() and is_market:
         adata = read_market(*files, orientation=orientation)
         return pick_features(adata, part, path)
-    if path.is_dir() and not _is_zarr(path):
+    if path.is_dir() and not is_zarr(path):
         adata = read_10x_mtx(path, part=part)
     elif path.is_dir():
         adata = read_zarr(path, part=part)
@@ -137,8 +80,4 @@ def read(
 
 def read_table(path: Path) -> pd.DataFrame:
     """Return the table of cells of a second file: delimited text, or ``obs`` of any format."""
-    return read_labels(path) if _TEXT.search(path.name) else read(path).obs
-
-
-def _is_zarr(path: Path) -> bool:
-    return any((path / name).exists() for name in (".zgroup", ".zattrs", "zarr.json"))
+    return read_labels(path) if TEXT.search(path.name) else read(path).obs

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import DataError
 from bench.messages import note
 
+from ..file_names import find_matrix, find_names
 from .assemble import assemble
 from .delimited import NUMBER, rows
 from .memory_guard import require
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-_MATRIX = re.compile(r"\.mtx(\.gz|\.bz2)?$", re.IGNORECASE)
-_BARCODES = ("barcode", "cell", "colname")
-_FEATURES = ("feature", "gene", "peak", "region", "rowname")
-_NAMES_END = re.compile(r"\.(tsv|txt|csv|bed)(\.gz)?$", re.IGNORECASE)
 TYPES = {"rna": "Gene Expression", "atac": "Peaks", "protein": "Antibody Capture"}
 """Parts of a 10x file with several kinds of features."""
 
@@ -41,58 +37,6 @@ def read_10x_mtx(folder: Path, *, part: str | None = None) -> AnnData:
     matrix, barcodes, features = find_names(find_matrix(Path(folder)))
     adata = read_market(matrix, barcodes, features, orientation="genes")
     return pick_features(adata, part, matrix.parent)
-
-
-def find_matrix(folder: Path) -> Path:
-    """Return the one ``.mtx`` file of a folder; raises ``DataError`` if there is not one."""
-    found = sorted(path for path in folder.iterdir() if _MATRIX.search(path.name))
-    if len(found) != 1:
-        below = sorted({path.parent.name for path in folder.glob("*/*.mtx*")})
-        hint = f"; look in {', '.join(below)}" if below else ""
-        raise DataError(
-            f"{folder}: {len(found)} files that end in .mtx or .mtx.gz; expected one, with "
-            f"barcodes.tsv and features.tsv (or genes.tsv) beside it{hint}."
-        )
-    return found[0]
-
-
-def find_names(matrix: Path) -> tuple[Path, Path, Path]:
-    """Return the matrix with the files of barcodes and features beside it.
-
-    Raises ``DataError`` if there is not exactly one of each.
-    """
-    stem = _MATRIX.sub("", matrix.name)
-    prefix = re.sub(r"(matrix|counts?)$", "", stem, flags=re.IGNORECASE)
-    files = [path for path in sorted(matrix.parent.iterdir()) if _NAMES_END.search(path.name)]
-    return (
-        matrix,
-        _beside(matrix, files, prefix, _BARCODES),
-        _beside(matrix, files, prefix, _FEATURES),
-    )
-
-
-def _beside(matrix: Path, files: list[Path], prefix: str, words: tuple[str, ...]) -> Path:
-    """Return the file whose name holds the first word that any holds, with the prefix if any."""
-    for start in dict.fromkeys([prefix, ""]):
-        for word in words:
-            fitting = [
-                path
-                for path in files
-                if path.name.startswith(start) and word in path.name[len(start) :].lower()
-            ]
-            if len(fitting) == 1:
-                return fitting[0]
-            if fitting:
-                there = ", ".join(path.name for path in fitting)
-                raise DataError(
-                    f"{matrix}: {len(fitting)} files of {words[0]}s beside it ({there}); expected "
-                    "one; move the others away."
-                )
-    there = ", ".join(path.name for path in files) or "none"
-    raise DataError(
-        f"{matrix}: no file of {words[0]}s beside it (text files there: {there}); expected "
-        f"{prefix}{words[0]}s.tsv, plain or .gz."
-    )
 
 
 def read_market(

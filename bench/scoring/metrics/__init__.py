@@ -25,6 +25,7 @@ from bench.contract.metric import (
     Translation,
 )
 from bench.errors import UsageError
+from bench.versions import CLUSTERINGS
 
 __all__ = [
     "Fact",
@@ -98,10 +99,8 @@ def stamp(metric: Metric) -> str:
     That of a metric that is not built in also says what is better, ``1:lower`` say: a report of
     stored scores does not load the plugin.
     """
-    from bench.scoring.clustering import VERSIONS
-
     alone = metric.kind in ("embedding", "batch", "rare", "paired")
-    numbers = (metric.version, *(() if alone else VERSIONS.values()))
+    numbers = (metric.version, *(() if alone else CLUSTERINGS.values()))
     text = ".".join(map(str, numbers))
     if metric.name in built_in():
         return text
@@ -139,9 +138,7 @@ def metrics_version(chosen: Mapping[str, Metric] | None = None) -> str:
     """
     import hashlib
 
-    from bench.scoring.clustering import VERSIONS
-
-    versions = {f"{name}()": version for name, version in VERSIONS.items()}
+    versions = {f"{name}()": version for name, version in CLUSTERINGS.items()}
     if chosen is None:
         special = ("rare", "paired")
         chosen = {name: one for name, one in metrics().items() if one.kind not in special}
