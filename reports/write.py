@@ -11,9 +11,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 import bench
 from bench.provenance import git_commit, machine, versions
+from bench.reports.page.report_page import build
 from bench.settings import Settings
+from bench.store.mlflow_store import Tracker
+
+from .figures.training_curves import wanted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,8 +38,6 @@ def write_report(
 
     ``studies`` are summaries of searches, as in the ``study.json`` of each.
     """
-    from bench.reports import build
-
     return build(
         results.assign(run_url=run_urls(results, settings)),
         folder,
@@ -65,12 +69,6 @@ def run_urls(results: pd.DataFrame, settings: Settings) -> list[str]:
 
 def curves(results: pd.DataFrame, settings: Settings) -> pd.DataFrame | None:
     """Return the training curves that the page shows; ``None`` if there are no stored runs."""
-    import pandas as pd
-
-    from bench.store.mlflow_store import Tracker
-
-    from .figures.training_curves import wanted
-
     runs = wanted(results)
     return pd.DataFrame(Tracker(settings).curves(runs)) if runs else None
 

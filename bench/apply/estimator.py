@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from bench.contract.markers import among
 from bench.contract.method import RNA, Context, Knowledge, Method
 from bench.contract.multiome import PARTS, cells_of, is_paired
@@ -20,6 +22,7 @@ from bench.execute.fitting import check_result
 from bench.messages import some
 from bench.prepare.multiome import describe_data, prepare_data
 from bench.prepare.new_cells import Preparation
+from bench.registry import methods
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,8 +36,6 @@ def estimator(name: str, **params: Any) -> Estimator:
 
     Raises ``UsageError`` for an unknown name or parameter.
     """
-    from bench.registry import methods
-
     cls = methods().get(name)
     return Estimator(cls(cls.Params.build(params, owner=name)))
 
@@ -79,8 +80,6 @@ class Estimator:
         their use. Raises ``UsageError`` if it declares one that is not given, ``DataError`` if no
         marker gene is among the features.
         """
-        import numpy as np
-
         uses = self.method.uses()
         if proteins is None and "proteins" in uses:
             proteins, protein_names = proteins_of(cells_of(adata)) or (None, None)

@@ -16,15 +16,20 @@ from bench.apply.estimator import Estimator, on_file
 from bench.contract.markers import Markers, read_markers
 from bench.contract.multiome import cells_of, is_paired, some_cells
 from bench.data.checks import check_data
+from bench.data.file_dataset import FileDataset
 from bench.digests import source_digest
 from bench.errors import UsageError
 from bench.execute.threads import THREAD_VARIABLES, pin_threads
 from bench.plan.device import device_class
 from bench.plan.methods import configure
 from bench.registry import methods as method_registry
+from bench.scoring import clustering as cluster
+from bench.scoring.scorer import score
+from bench.seeds import derive
 from bench.selectors import select
 from bench.settings import Settings, default_cache
 
+from .checkpoints import checkpoints
 from .output_files import (
     annotate,
     draw_picture,
@@ -90,8 +95,6 @@ def fit_file(
 
     Raises ``UsageError`` and ``DataError``.
     """
-    from bench.data.file_dataset import FileDataset
-
     for name in THREAD_VARIABLES:
         os.environ.setdefault(name, str(settings.threads))  # for what is not loaded yet
     pin_threads(settings.threads)
@@ -209,8 +212,6 @@ def _checkpoints(
     made: Method, out: Path, decides: dict[str, Any], *, resume: bool
 ) -> contextlib.AbstractContextManager[Path | None]:
     """Return the folder for the state of the fit; none for a method that keeps no state."""
-    from .checkpoints import checkpoints
-
     if made.resumes:
         return checkpoints(out, decides, resume=resume)
     return contextlib.nullcontext()
@@ -257,10 +258,6 @@ def _score(
     seed: int,
 ) -> Scores:
     """Return the clusterings, with k-means if a number is known, and scores if there are types."""
-    from bench.scoring import clustering as cluster
-    from bench.scoring.scorer import score
-    from bench.seeds import derive
-
     scores = score(
         fitted.embedding_, labels, own_labels=fitted.labels_, seed=derive(seed, "score"),
         batch=batch,

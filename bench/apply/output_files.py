@@ -9,9 +9,13 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+
 from bench.apply.estimator import Estimator
 from bench.contract.multiome import is_paired, write_pair
 from bench.errors import DataError
+from bench.reports.figures.static_umap import draw
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,8 +37,6 @@ def annotate(
 
     Clusters named like the column of the true types get another name.
     """
-    import numpy as np
-
     result.obsm[f"X_{method}"] = np.asarray(embedding, dtype=np.float32)
     for column in known.columns:
         result.obs[column] = known[column].reindex(result.obs_names)
@@ -46,8 +48,6 @@ def write_embedding(
     folder: Path, embedding: np.ndarray, clusters: dict[str, np.ndarray], names: pd.Index
 ) -> dict[str, str]:
     """Write ``latent.csv`` and ``clusters.csv``, a row a cell."""
-    import pandas as pd
-
     cells = pd.Index(names, name="cell")
     latent = pd.DataFrame(embedding, index=cells)
     latent.columns = [f"latent{number + 1}" for number in range(latent.shape[1])]
@@ -78,8 +78,6 @@ def write_result(folder: Path, result: Any) -> dict[str, str]:
 
 def write_tables(folder: Path, name: str, fitted: Estimator, cells: pd.Index) -> dict[str, str]:
     """Write the tables and curves of the fit, and those named as by the original program."""
-    import pandas as pd
-
     files = {}
     for table_name, table in fitted.fit_.tables.items():
         label = str(table.index.name or "feature")
@@ -104,8 +102,6 @@ def write_tables(folder: Path, name: str, fitted: Estimator, cells: pd.Index) ->
 
 def write_kept(folder: Path, what: str, given: pd.Index, kept: pd.Index) -> dict[str, str]:
     """Write which features or cells of the file the method kept, ``features.csv`` or the like."""
-    import pandas as pd
-
     table = pd.DataFrame({"kept": given.isin(kept)}, given)
     table.to_csv(folder / f"{what}s.csv", index_label=what)
     return {f"{what}s.csv": f"{table['kept'].sum()} of {len(table)} {what}s kept by the method"}
@@ -113,8 +109,6 @@ def write_kept(folder: Path, what: str, given: pd.Index, kept: pd.Index) -> dict
 
 def write_imputed(folder: Path, fitted: Estimator, result: AnnData) -> dict[str, str]:
     """Write the imputed matrix as text, if there is one and it is not too large."""
-    import pandas as pd
-
     if "imputed" not in result.layers:
         if not hasattr(fitted.method, "impute"):
             logger.info(f"{fitted.method.name} does not impute: no imputed matrix")
@@ -134,8 +128,6 @@ def draw_picture(folder: Path, result: AnnData, method: str, label_key: str) -> 
     A picture is never a reason to fail: where there is none, such as of cells that are all at one
     point, it is said why.
     """
-    from bench.reports.figures.static_umap import draw
-
     columns = [name for name in (label_key, "leiden", "kmeans") if name and name in result.obs]
     panels = {name: result.obs[name].astype(str).to_numpy() for name in columns[:2]}
     try:

@@ -12,10 +12,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anndata
+import mudata
+
 from bench.contract.recipe import as_recipe
+from bench.data.cache.array_folder import read_info
+from bench.data.cache.cached_dataset import StoredDataset, Truth, load_counts
+from bench.data.cache.data_cache import Store
+from bench.data.file_dataset import DEFAULT_LABEL_KEY
+from bench.digests import source_digest
 from bench.errors import BenchError, DataError, UsageError
+from bench.plan.job import dataset_folder
 from bench.prepare.new_cells import Preparation
+from bench.registry import methods, resolve
 from bench.settings import Settings
+from bench.store.mlflow_store import Tracker
+from bench.store.result import Result
+from bench.store.results_table import frame, narrow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,8 +97,6 @@ class FitModel(Model):
     """What ``bench fit`` wrote."""
 
     def __init__(self, folder: Path, settings: Settings, needs: str, lacking: str) -> None:
-        from bench.registry import methods
-
         self.folder = folder
         try:
             about = json.loads((folder / "fit.json").read_text())
@@ -112,11 +123,6 @@ class FitModel(Model):
 
     def cells(self, label_key: str | None) -> tuple[Any, np.ndarray | None]:
         """Read ``result.h5ad`` or ``result.h5mu``; types are those of the column."""
-        import anndata
-        import mudata
-
-        from bench.data.file_dataset import DEFAULT_LABEL_KEY
-
         path = self.folder / "result.h5mu"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # mudata announces changes of its defaults
@@ -139,10 +145,6 @@ class JobModel(Model):
     """A finished job of the store; its dataset must still be in the cache."""
 
     def __init__(self, folder: Path, settings: Settings, needs: str, lacking: str) -> None:
-        from bench.digests import source_digest
-        from bench.registry import resolve
-        from bench.store.result import Result
-
         job = Result.read(folder).job
         self.job: Job = job
         self.name, self._settings = job.name, settings
@@ -158,16 +160,12 @@ class JobModel(Model):
     @property
     def preparation(self) -> Preparation:
         """Learned anew from the dataset in the cache."""
-        from bench.data.cache.cached_dataset import load_counts
-
         with self._dataset_needed():
             counts = load_counts(self._place)
             return Preparation.of(counts, as_recipe(self.job.recipe), self._prepared[0])
 
     def cells(self, label_key: str | None) -> tuple[Any, np.ndarray | None]:
         """Open the prepared data in the cache; types are those of the dataset."""
-        from bench.data.cache.cached_dataset import Truth
-
         with self._dataset_needed():
             data, cells = self._prepared
             types = Truth(self._place).types
@@ -186,17 +184,11 @@ class JobModel(Model):
 
     @cached_property
     def _place(self) -> Path:
-        from bench.plan.job import dataset_folder
-
         return dataset_folder(self.job, self._settings)
 
     @cached_property
     def _prepared(self) -> tuple[Any, np.ndarray]:
         """The prepared data and the numbers of their cells; made again if they are gone."""
-        from bench.data.cache.array_folder import read_info
-        from bench.data.cache.cached_dataset import StoredDataset
-        from bench.data.cache.data_cache import Store
-
         job, store, key = self.job, Store(self._settings.cache_dir), self.job.prepared_key
         if not store.prepared_ready(key):
             recipe, info = as_recipe(job.recipe), read_info(self._place)
@@ -219,9 +211,6 @@ def _selected(
     settings: Settings, methods: str | None, datasets: str | None, seed: int | None
 ) -> Path:
     """Return the artifacts of the one finished job that the names select."""
-    from bench.store.mlflow_store import Tracker
-    from bench.store.results_table import frame, narrow
-
     seeds: Sequence[int] | None = None if seed is None else [seed]
     table = narrow(frame(Tracker(settings)), methods, datasets, seeds)
     table = table[table["status"] == "done"]

@@ -10,13 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench.apply.estimator import on_file
 from bench.contract.method import Fit
 from bench.contract.multiome import cells_of
 from bench.data.checks import check_batch, check_data, check_labels
+from bench.data.file_dataset import FileDataset
 from bench.errors import DataError, UsageError
 from bench.execute.fitting import check_result
 from bench.execute.threads import pin_threads
+from bench.scoring.scorer import score
+from bench.seeds import derive
 from bench.settings import Settings
 
 from .output_files import annotate, write_embedding, write_result
@@ -62,12 +67,6 @@ def transform_file(
 
     Raises ``UsageError``, ``DataError`` and ``MethodError``.
     """
-    import numpy as np
-
-    from bench.data.file_dataset import FileDataset
-    from bench.scoring.scorer import score
-    from bench.seeds import derive
-
     pin_threads(settings.threads)
     method: Any = model.method
     dataset = FileDataset.from_path(

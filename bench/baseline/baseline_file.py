@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bench.errors import DataError
@@ -120,8 +121,6 @@ class Baseline(_Part):
 
 def read(path: Path) -> Baseline:
     """Return the baseline in ``path``; raises ``DataError`` that names the line or the field."""
-    import yaml
-
     try:
         content = yaml.safe_load(path.read_text())
     except FileNotFoundError:
@@ -153,8 +152,6 @@ def read(path: Path) -> Baseline:
 
 def write(baseline: Baseline, path: Path) -> None:
     """Write the file whole, or not at all; raises ``DataError`` if that is not possible."""
-    import yaml
-
     content: dict[str, Any] = baseline.model_dump(mode="json", exclude_defaults=True)
     for entry in content["entries"]:
         entry["values"] = {

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as tree
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
 
 from .verdicts import BAD, INCOMPLETE
 
@@ -59,10 +64,6 @@ def as_json(check: Check) -> dict[str, Any]:
 
 def table(check: Check, *, everything: bool = False) -> Table:
     """Return the findings that are not a plain pass as a rich table."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
     styles = {"regression": "red", "failed": "red", "missing": "yellow", "improved": "green"}
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in _HEAD:
@@ -92,8 +93,6 @@ def markdown(check: Check) -> str:
 
 def junit(check: Check) -> str:
     """Return the check as JUnit XML: a regression is a failure, what is incomplete an error."""
-    from xml.etree import ElementTree as tree
-
     suite = tree.Element(
         "testsuite",
         name="bench check",

@@ -7,7 +7,9 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
+from bench.registry import methods as registry
 from bench.selectors import parse_one, split
+from bench.store.run_tags import read_json
 
 from .baseline_file import Baseline, Data, Entry
 from .verdicts import EXACT, TORCH, Now, Seen
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
 
 def seen_jobs(outcome: RunOutcome) -> dict[tuple[str, str, str, int], Seen]:
     """Return the finished jobs of a run by method, dataset, protocol and seed."""
-    from bench.store.run_tags import read_json
-
     assert outcome.results is not None
     found = {}
     for row in outcome.results.to_dict("records"):
@@ -40,8 +40,6 @@ def make_entries(
     outcome: RunOutcome, keys: Sequence[str], environment: str, settings: Settings
 ) -> tuple[list[Entry], list[str]]:
     """Return the entries of a run, and lines on what is left out."""
-    from bench.registry import methods as registry
-
     seen = seen_jobs(outcome)
     groups: dict[tuple[str, str, str], list[Any]] = {}
     for job in outcome.plan.jobs:

@@ -12,11 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from bench.baseline.entries import changes, costs, known_data, make_entries, seen_jobs
 from bench.baseline.environment import differences, fingerprint, key, store_name
+from bench.data.cache.data_cache import Store
+from bench.data.resolve import choose_datasets
 from bench.errors import BenchError, UsageError
+from bench.execute.driver import run
 from bench.messages import did_you_mean
+from bench.plan.build import method_tags
 from bench.plan.device import device_class
+from bench.plan.methods import configure
+from bench.registry import methods as registry
 from bench.scoring.metrics import metrics
-from bench.selectors import split
+from bench.selectors import select, split
 from bench.settings import Settings, load_settings
 
 from .baseline_file import FORMAT, Baseline, Data, GateSettings, Reason, read, write
@@ -240,8 +246,6 @@ def _run(
     methods: str, datasets: str, settings: Settings, console: Console,
     assign: Sequence[str] = (),
 ) -> tuple[RunOutcome, dict[str, str]]:  # fmt: skip
-    from bench.execute.driver import run
-
     outcome = run(
         methods, datasets, assign=assign, report=False, console=console, **settings.model_dump()
     )  # fmt: skip
@@ -250,22 +254,12 @@ def _run(
 
 def _dataset_selectors(text: str, settings: Settings) -> dict[str, str]:
     """Return how to select each dataset again, by its display name."""
-    from bench.data.cache.data_cache import Store
-    from bench.data.resolve import choose_datasets
-
     found, _ = choose_datasets(text, settings, Store(settings.cache_dir), lambda line: None)
     return {one.label: one.selector for one in found}
 
 
 def _gone(baseline: Baseline, settings: Settings, console: Console) -> dict[str, str]:
     """Return the methods and datasets that cannot be used here, with the reason."""
-    from bench.data.cache.data_cache import Store
-    from bench.data.resolve import choose_datasets
-    from bench.plan.build import method_tags
-    from bench.plan.methods import configure
-    from bench.registry import methods as registry
-    from bench.selectors import select
-
     store, known = Store(settings.cache_dir), registry(settings.plugins)
     gone: dict[str, str] = {}
     for label, data in baseline.datasets.items():

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from scipy.stats import t
+
 from bench.scoring.metrics import Metric, metrics
 
 if TYPE_CHECKING:
@@ -107,8 +109,6 @@ def seed_limit(
     Student's one-sided two-sample test: t(1 - alpha, n + m - 2) · s · √(1/n + 1/m) with the pooled
     standard deviation s, never below ``floor``. Needs three values in all.
     """
-    from scipy.stats import t
-
     n, m = len(before), len(now)
     spread = math.sqrt((_squares(before) + _squares(now)) / (n + m - 2))
     quantile = float(t.ppf(1.0 - alpha, n + m - 2))

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from bench.data.resolve import Chosen, choose_one, size_text
 from bench.data.user_datasets import added
+from bench.messages import human
 from bench.registry import datasets
 from bench.selectors import parse_one
 from bench.settings import Settings, load_settings
 
 from .cache.data_cache import Store, StoredDataset
+from .peek import peek
 
 if TYPE_CHECKING:
     from bench.contract.dataset import Dataset, Held
@@ -125,8 +127,6 @@ def _facts_of(dataset: Dataset, stored: StoredDataset | None, notes: list[str]) 
     path = Path(dataset.where)
     if path.suffix != ".h5ad" or not path.is_file():
         return facts
-    from .peek import peek
-
     notes.append(f"not in the cache yet: labels and depth were read from {path}")
     file: Any = getattr(dataset, "file", dataset)
     said = peek(path, file.params.label_key, notes.append)
@@ -158,8 +158,6 @@ def _marker_rows(markers: Markers | None) -> list[Row]:
 
 
 def _file_row(held: Held) -> Row:
-    from bench.messages import human
-
     file = held.file
     return {
         "file": file.name,

@@ -6,10 +6,14 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import psutil
+
 from bench.contract.multiome import check_parts
 from bench.contract.recipe import ATAC, MULTIOME, RNA, DatasetInfo
 from bench.errors import DataError
 from bench.messages import SHOWN, some
+from bench.prepare.blocks import row_blocks, stored_values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,8 +106,6 @@ def check_counts(
 
 
 def _check_names(names: pd.Index, what: str, where: str, fix: str) -> None:
-    import numpy as np
-
     text = names.astype(str)
     empty = int(np.sum(text.str.strip() == "") + np.sum(names.isna()))
     if empty:
@@ -140,8 +142,6 @@ def _share(pattern: re.Pattern[str], names: pd.Index) -> float:
 
 
 def _check_values(adata: AnnData, where: str) -> None:
-    from bench.prepare.blocks import stored_values
-
     if adata.X is None:
         raise DataError(f"{where}: X is missing; expected raw counts.{_elsewhere(adata)}")
     kind = adata.X.dtype.kind
@@ -185,8 +185,6 @@ class _Values:
     """True if one is not zero."""
 
     def add(self, values: np.ndarray) -> None:
-        import numpy as np
-
         if not values.size:
             return
         self.any = self.any or bool(np.any(values))
@@ -209,7 +207,6 @@ class _Values:
 
 def _elsewhere(adata: AnnData) -> str:
     """Say where else in the file whole numbers are."""
-    from bench.prepare.blocks import stored_values
 
     def whole(matrix: Any) -> bool:
         found = _Values()
@@ -290,10 +287,6 @@ def _odd_labels(where: str, types: pd.Series) -> list[str]:
 
 
 def _odd_counts(adata: AnnData, where: str) -> list[str]:
-    import numpy as np
-
-    from bench.prepare.blocks import row_blocks
-
     empty = 0
     for _, block in row_blocks(adata.X):
         empty += int(np.count_nonzero(np.diff(block.indptr) == 0))
@@ -305,8 +298,6 @@ def memory_lines(info: DatasetInfo) -> list[str]:
 
     A standard recipe keeps at most 2,000 genes, dense float32; counts take 8 bytes a value.
     """
-    import psutil
-
     genes = min(info.n_features, _SCALED_GENES)
     scaled = 4 * info.n_cells * genes
     counts = 8 * info.density * info.n_cells * info.n_features

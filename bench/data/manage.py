@@ -7,12 +7,17 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
+
 from bench.contract.dataset import Dataset, Held
 from bench.errors import DataError
 from bench.registry import datasets as dataset_registry
 from bench.selectors import Selected, select
 from bench.settings import Settings
 
+from .cache.data_cache import Store
+from .file_dataset import find_local
+from .remote.fetch import drop_folder, file_digest, noted, problem
 from .resolve import dataset_names, dataset_tags, named, standing
 from .user_datasets import added, check_name
 
@@ -30,8 +35,6 @@ def fetch(text: str, settings: Settings) -> tuple[list[Row], list[str]]:
     and one line for each thing that is missing. With ``settings.offline`` nothing is fetched. The
     path of a missing file is where to put it.
     """
-    from .remote.fetch import drop_folder
-
     rows: list[Row] = []
     problems: list[str] = []
     for dataset in _registered(text, settings):
@@ -59,9 +62,6 @@ def verify(text: str | None, settings: Settings) -> list[Row]:
     ``outdated`` (a copy that is never used), and a ``note``. Files added by ``bench data add``
     and copies in the cache count too.
     """
-    from .cache.data_cache import Store
-    from .remote.fetch import file_digest, noted, problem
-
     rows = []
     names = {one.name for one in _select(text or "all", settings)}
     for dataset in _registered(text or "all", settings, lambda line: None):
@@ -94,9 +94,6 @@ def where(name: str | None, settings: Settings) -> list[Row]:
     if name is None:
         rows = [{"dataset": one} | place(one, settings) for one in dataset_names(settings)]
         return sorted(rows, key=lambda row: str(row["dataset"]))
-    from .cache.data_cache import Store
-    from .file_dataset import find_local
-
     (one,) = _select(name, settings)
     target = named(one, settings, lambda line: None).dataset
     rows = []
@@ -115,8 +112,6 @@ def where(name: str | None, settings: Settings) -> list[Row]:
 
 def place(name: str, settings: Settings) -> Row:
     """Return ``state``, ``bytes`` and ``path`` of a dataset; cheap, no file is opened."""
-    from .file_dataset import find_local
-
     own = added(settings.cache_dir).get(name)
     registry = dataset_registry(settings.plugins)
     held: list[Held] = []
@@ -140,8 +135,6 @@ def place(name: str, settings: Settings) -> Row:
 
 def refuse_name(name: str, settings: Settings, *, replace: bool) -> None:
     """Refuse a name for :func:`bench.data.user_datasets.add` that is in use; raises ``UsageError``."""
-    from .file_dataset import find_local
-
     own, local = added(settings.cache_dir).get(name), find_local(name)
     taken = f"added from {own.origin}" if own else f"the file {local}" if local else ""
     if name in dataset_registry(settings.plugins).entries:
@@ -161,8 +154,6 @@ def clean(
     ``everything`` removes all copies, ``downloads`` what was fetched and unpacked too. Datasets
     added by ``bench data add`` and what a running process needs stay.
     """
-    from .cache.data_cache import Store
-
     gone = Store(settings.cache_dir).clean(max_bytes, everything=everything)
     rows = [_copy_row(one, "removed") for one in gone]
     for kind in ("downloads", "extracted") if downloads else ():
@@ -178,8 +169,6 @@ def clean(
 
 def _busy(folder: Path) -> bool:
     """Return whether a process fetches into the folder or unpacks there."""
-    from filelock import FileLock, Timeout
-
     for path in folder.glob(".*.lock"):
         try:
             with FileLock(path, timeout=0):

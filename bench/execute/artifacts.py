@@ -6,6 +6,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+
+from bench.data.cache.array_folder import reader
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -13,9 +18,6 @@ if TYPE_CHECKING:
 
 
 def _write_fit(result: Fit, method: Method, data: Any, folder: Path) -> None:
-    import numpy as np
-    import pandas as pd
-
     folder.mkdir(exist_ok=True)
     embedding = np.asarray(result.embedding, dtype=np.float32)
     columns = [f"z{i}" for i in range(embedding.shape[1])]
@@ -41,10 +43,6 @@ def _write_fit(result: Fit, method: Method, data: Any, folder: Path) -> None:
 
 def _write_features(data: Any, dataset_folder: Path, folder: Path) -> None:
     """Write ``features.parquet``: every feature of the dataset, and whether the method saw it."""
-    import pandas as pd
-
-    from bench.data.cache.array_folder import reader
-
     every = pd.Index(reader(dataset_folder)("features").tolist(), name="feature")
     pd.DataFrame({"kept": every.isin(data.var_names)}, index=every).to_parquet(
         folder / "features.parquet"
@@ -52,7 +50,5 @@ def _write_features(data: Any, dataset_folder: Path, folder: Path) -> None:
 
 
 def _plain(labels: Any) -> np.ndarray:
-    import numpy as np
-
     values = np.asarray(labels)
     return values.astype(str) if values.dtype.kind in "OUS" else values

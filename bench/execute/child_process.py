@@ -6,7 +6,9 @@ through one pipe, and ends with its parent.
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import resource
 import signal
 import sys
 import threading
@@ -14,6 +16,8 @@ import traceback
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from typing import Any
+
+import psutil
 
 from bench.errors import BenchError, Diverged, Pruned
 
@@ -77,8 +81,6 @@ def _end_with_parent() -> None:
 
 def _redirect(log: str | None) -> None:
     """Send everything printed, also by C code, to the log file."""
-    import faulthandler
-
     target = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(target, 1)
     os.dup2(target, 2)
@@ -89,12 +91,8 @@ def _redirect(log: str | None) -> None:
 
 
 def _resident() -> int:
-    import psutil
-
     return int(psutil.Process().memory_info().rss)
 
 
 def _peak_resident() -> int:
-    import resource
-
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
 from rich.console import Console
 
 from bench.data.cache.data_cache import Store
@@ -27,8 +28,11 @@ from bench.plan.job import FAILURES, Job, Plan, write_plan
 from bench.scoring.metrics import Metric, plugin_metrics
 from bench.settings import Settings, load_settings
 from bench.store.result import Refused, Result
+from bench.store.results_table import frame
 from bench.store.spool import Spool
 
+from .limited_process import warm_up
+from .local_executor import LocalExecutor
 from .progress_bar import Display
 from .rescore import add_scores
 
@@ -95,8 +99,6 @@ class Driver:
 
     def open(self) -> None:
         """Open the store and commit what an interrupted run has left."""
-        from .limited_process import warm_up
-
         if not self.settings.tracking_uri and not self.settings.database.exists():
             # Nothing can be done yet: load the libraries while the store is being made.
             warm_up(self.settings.threads)
@@ -108,8 +110,6 @@ class Driver:
 
     def run_plan(self) -> RunOutcome:
         """Run what is missing of the plan, and return the outcome."""
-        from bench.store.results_table import frame
-
         known = self.tracker.committed()
         todo = self._todo(known)
         self.outcome.reused = len({job.score_key for job in self.plan.jobs}) - len(todo)
@@ -196,8 +196,6 @@ class Driver:
             self.tracker.end_session(self._session, status, counts, path)
 
     def _execute(self, todo: list[Job]) -> None:
-        from .local_executor import LocalExecutor
-
         seconds = expected(todo, self.tracker, self.settings).seconds
         fits = self.tracker.fits()
         with Display(self.console, len(todo), self.settings.jobs, seconds) as display:
@@ -255,8 +253,6 @@ class Driver:
 
         ``wait``: until the other has done it, or this event is set.
         """
-        from filelock import FileLock, Timeout
-
         folder = self.settings.results / "locks"
         folder.mkdir(exist_ok=True)
         lock = FileLock(folder / f"{job.score_key}.lock", thread_local=False)
@@ -307,7 +303,6 @@ def add_to_run(
 ) -> None:
     """Add metrics of plugins to the finished jobs of a run and to its table."""
     from bench.store.mlflow_store import Tracker
-    from bench.store.results_table import frame
 
     tracker = Tracker(settings)
     assert outcome.results is not None

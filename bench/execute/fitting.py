@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from bench.contract.method import Fit
 from bench.errors import Diverged
 
 if TYPE_CHECKING:
@@ -12,10 +15,6 @@ if TYPE_CHECKING:
 
 def check_result(result: Any, n_cells: int, name: str) -> None:
     """Raise for a result that breaks the contract; not finite means diverged."""
-    import numpy as np
-
-    from bench.contract.method import Fit
-
     if not isinstance(result, Fit):
         raise TypeError(f"{name}.fit returned a {type(result).__name__}; expected Fit(embedding)")
     embedding = np.asarray(result.embedding)

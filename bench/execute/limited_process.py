@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+import psutil
+
 from .child_process import main
 from .threads import THREAD_VARIABLES
 
@@ -196,8 +198,6 @@ class _Watch:
         return None
 
     def _tree(self) -> list[Any]:
-        import psutil
-
         try:
             process = psutil.Process(self.pid)
             return [process, *process.children(recursive=True)]
@@ -205,16 +205,12 @@ class _Watch:
             return []
 
     def _resident(self) -> Iterator[int]:
-        import psutil
-
         for process in self._known:
             with contextlib.suppress(psutil.Error):
                 yield process.memory_info().rss
 
     def kill(self) -> None:
         """End the process, its group and whatever it has started."""
-        import psutil
-
         tree = self._tree()
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)

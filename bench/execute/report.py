@@ -8,6 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
+from bench.digests import digest
+from bench.reports.write import write_report
 from bench.scoring.metrics import plugin_metrics, stamp
 from bench.settings import Settings
 
@@ -26,9 +28,6 @@ def make_report(
 
     ``studies`` are summaries of the searches behind the run's tuned configurations.
     """
-    from bench.digests import digest
-    from bench.reports.write import write_report
-
     assert outcome.results is not None
     jobs = [[job.score_key, job.method, job.dataset, job.profile] for job in outcome.plan.jobs]
     left = [[one.method, one.dataset] for one in outcome.plan.left]

@@ -19,14 +19,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.contract.method import MULTIOME
+from bench.digests import source_digest
 from bench.errors import BenchError, UsageError
+from bench.execute.limited_process import Limits, run_limited, warm_up
+from bench.execute.local_executor import SCORE_SECONDS
 from bench.messages import did_you_mean
-from bench.plan.job import dataset_folder
+from bench.plan.job import dataset_folder, score_key
+from bench.registry import methods as registry
 from bench.scoring.metrics import Metric, metrics, stamp
 from bench.scoring.unseen_cells import FOLDER as PAIRED
 from bench.selectors import split
 from bench.settings import Settings, load_settings
 from bench.store.result import Result
+from bench.store.results_table import frame, narrow
+from bench.store.run_tags import read_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,7 +82,6 @@ def score(
     matches.
     """
     from bench.store.mlflow_store import Tracker
-    from bench.store.results_table import frame, narrow
 
     settings = load_settings(flags, config)
     wanted = choose_metrics(chosen, settings.plugins)
@@ -116,8 +121,6 @@ def add_scores(
     console: Console,
 ) -> RescoreSummary:
     """Compute what finished jobs lack and write it to their runs."""
-    from bench.store.run_tags import read_json
-
     told = RescoreSummary()
     todo = []
     for row in rows:
@@ -145,8 +148,6 @@ def _score_all(
     console: Console,
 ) -> None:
     """Score in limited processes, several at a time; write each as it ends."""
-    from bench.execute.limited_process import warm_up
-
     warm_up(settings.threads)
     cancelled = threading.Event()
     with (
@@ -187,9 +188,6 @@ def _score(
     scratch: Path,
     cancelled: threading.Event,
 ) -> Outcome:
-    from bench.execute.limited_process import Limits, run_limited
-    from bench.execute.local_executor import SCORE_SECONDS
-
     folder = scratch / row["run_id"]
     (folder / "artifacts").mkdir(parents=True)
     for name in _FILES:
@@ -241,9 +239,6 @@ def _key(row: dict[str, Any], result: Result) -> str:
 
     Then 'bench run' takes the run for done, as long as the method is the same.
     """
-    from bench.plan.job import score_key
-    from bench.store.run_tags import read_json
-
     stamps = read_json(row["stamps"]) | result.stamps
     wanted = _applicable(metrics(), row)
     if any(stamps.get(name) != stamp(metric) for name, metric in wanted.items()):
@@ -262,9 +257,6 @@ def _applicable(wanted: dict[str, Metric], row: dict[str, Any]) -> dict[str, Met
 
 def _source_now(result: Result, plugins: tuple[str, ...]) -> str:
     """Return the digest of the method's present source, or why there is none."""
-    from bench.digests import source_digest
-    from bench.registry import methods as registry
-
     try:
         return source_digest(registry(plugins).entry(result.job.method_name).origin)
     except (BenchError, OSError):

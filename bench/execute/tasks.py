@@ -5,12 +5,29 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import Pruned
+import numpy as np
+import pandas as pd
+
+from bench.contract.markers import among
+from bench.contract.method import Context, Knowledge
+from bench.contract.multiome import some_cells
+from bench.contract.recipe import MULTIOME, as_recipe
+from bench.data.cache.data_cache import Store, Truth
+from bench.digests import source_digest
+from bench.errors import Pruned, UsageError
+from bench.registry import resolve
+from bench.scoring import unseen_cells as paired
+from bench.scoring.holdout import view
+from bench.scoring.metrics import RareTask, metrics, stamp
+from bench.scoring.unseen_cells import answers
+from bench.seeds import derive
 
 from .artifacts import _write_features, _write_fit
+from .curves import Curves
 from .fitting import check_result
 
 if TYPE_CHECKING:
@@ -28,9 +45,6 @@ _NEWS_SECONDS = 0.1
 
 def prepare(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     """Carry out a recipe on a stored dataset."""
-    from bench.contract.recipe import as_recipe
-    from bench.data.cache.data_cache import Store
-
     Store(Path(payload["cache"])).prepare(
         Path(payload["dataset_folder"]), as_recipe(payload["recipe"]), payload["prepared_key"]
     )
@@ -39,18 +53,6 @@ def prepare(payload: dict[str, Any], line: Line) -> dict[str, Any]:
 
 def fit(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     """Fit a method without labels and write its artifacts into ``payload["folder"]``."""
-    import numpy as np
-
-    from bench.contract.method import Context, Knowledge
-    from bench.contract.multiome import some_cells
-    from bench.data.cache.data_cache import Store
-    from bench.digests import source_digest
-    from bench.errors import UsageError
-    from bench.registry import resolve
-    from bench.seeds import derive
-
-    from .curves import Curves
-
     job, folder = payload["job"], Path(payload["folder"])
     cls = resolve(job["origin"], job["method_name"])
     method = cls(cls.Params.build(job["params"], owner=job["method_name"]))
@@ -110,15 +112,7 @@ def fit(payload: dict[str, Any], line: Line) -> dict[str, Any]:
 
 def score(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     """Score a fit's artifacts against the labels; adds ``clusters.parquet``."""
-    import numpy as np
-    import pandas as pd
-
-    from bench.data.cache.data_cache import Truth
-    from bench.scoring.holdout import view
-    from bench.scoring.metrics import metrics, stamp
     from bench.scoring.scorer import score as compute
-    from bench.scoring.unseen_cells import answers
-    from bench.seeds import derive
 
     job, folder = payload["job"], Path(payload["folder"])
     chosen = metrics(tuple(payload.get("plugins", ())))
@@ -173,8 +167,6 @@ def _of_all_cells(result: Fit, method: Any, seen: Any, data: Any) -> Fit:
 
     What the method says of its training cells alone is left out: clusterings, tables of cells.
     """
-    from dataclasses import replace
-
     tables = {
         name: table for name, table in result.tables.items()
         if not table.index.equals(seen.obs_names)
@@ -187,10 +179,6 @@ def _of_all_cells(result: Fit, method: Any, seen: Any, data: Any) -> Fit:
 
 def _said(job: dict[str, Any], data: Any) -> tuple[dict[str, Any], str]:
     """Return the knowledge that is not one value a cell, and which marker genes are missing."""
-    import numpy as np
-
-    from bench.contract.markers import among
-
     said: dict[str, Any] = {}
     missing = ""
     if job["markers"] is not None:
@@ -204,10 +192,6 @@ def _said(job: dict[str, Any], data: Any) -> tuple[dict[str, Any], str]:
 
 def _rare_task(job: dict[str, Any], types: Any, truth: Truth, cells: Any) -> RareTask | None:
     """Return where the rare type is and which cells the fit has not seen, if the dataset asks."""
-    import numpy as np
-
-    from bench.scoring.metrics import RareTask
-
     facts = job["facts"]
     if types is None or not facts.get("rare_type"):
         return None
@@ -224,11 +208,6 @@ def _ask_paired(
     job: dict[str, Any], method: Any, data: Any, cells: np.ndarray, train: str, folder: Path
 ) -> None:
     """Ask a method that was fitted on some cells of paired data about the others."""
-    import numpy as np
-
-    from bench.contract.recipe import MULTIOME
-    from bench.scoring import unseen_cells as paired
-
     facts = job["facts"]
     if facts["modality"] == MULTIOME:
         seen = np.load(train, allow_pickle=False)

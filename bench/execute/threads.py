@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import sys
+
+from threadpoolctl import threadpool_limits
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
@@ -11,8 +14,6 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 def pin_threads(threads: int) -> None:
     """Limit the libraries that the server has loaded already."""
     with contextlib.suppress(ImportError):
-        from threadpoolctl import threadpool_limits
-
         threadpool_limits(threads)
     torch = sys.modules.get("torch")
     if torch is not None:
@@ -27,8 +28,6 @@ def keep_large_blocks() -> None:
     """
     if not sys.platform.startswith("linux"):
         return
-    import ctypes
-
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, 2**29)

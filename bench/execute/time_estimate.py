@@ -10,6 +10,7 @@ from bench.messages import duration
 from bench.plan.job import Job, Plan
 from bench.registry import methods as method_registry
 from bench.settings import Settings
+from bench.store.mlflow_store import Tracker
 
 if TYPE_CHECKING:
     from bench.store.mlflow_store import Tracker
@@ -61,8 +62,6 @@ def expected(todo: Sequence[Job], tracker: Tracker | None, settings: Settings) -
 
 def preview(plan: Plan, settings: Settings) -> tuple[list[dict[str, Any]], Expected]:
     """Return one row per method × dataset with how many jobs are done, and the time to go."""
-    from bench.store.mlflow_store import Tracker
-
     exists = bool(settings.tracking_uri) or settings.database.is_file()
     tracker = Tracker(settings) if exists else None
     known = tracker.committed() if tracker else {}

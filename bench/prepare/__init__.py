@@ -10,6 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
+from bench.contract.recipe import DatasetInfo
+
+from .blocks import row_blocks
 from .pipeline import carry_out
 
 if TYPE_CHECKING:
@@ -34,12 +42,6 @@ def describe(
 
     ``each`` gets every block of cells, so that one pass serves both.
     """
-    import numpy as np
-
-    from bench.contract.recipe import DatasetInfo
-
-    from .blocks import row_blocks
-
     n_cells, n_features = counts.shape
     total, stored, binary, integer = 0.0, 0, True, True
     for _, block in row_blocks(counts):
@@ -73,10 +75,6 @@ def prepare(counts: AnnData, recipe: Recipe, batch: np.ndarray | None = None) ->
     Raises ``DataError`` if no cell or no feature is left, ``UsageError`` if the recipe needs a
     package that is not installed, or a batch that is not given.
     """
-    import pandas as pd
-    import scipy.sparse as sp
-    from anndata import AnnData
-
     out = MemoryArrays()
     kept = carry_out(counts.X, recipe, out, batch)
     shape = (len(kept.cells), len(kept.features))
@@ -114,8 +112,6 @@ class MemoryArrays:
 
     def read(self, name: str) -> np.ndarray:
         """Return an array."""
-        import numpy as np
-
         found = self._parts[name]
         if len(found) > 1:
             found[:] = [np.concatenate(found)]

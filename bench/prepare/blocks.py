@@ -7,6 +7,10 @@ import mmap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+import psutil
+import scipy.sparse as sp
+
 from bench.errors import DataError
 
 if TYPE_CHECKING:
@@ -38,9 +42,6 @@ def row_blocks(matrix: Any, *, rows: int = ROWS) -> Iterator[tuple[int, sp.csr_m
     without duplicates or stored zeros, and may be changed. Raises ``DataError`` for a CSC matrix
     on disk that does not fit into memory.
     """
-    import numpy as np
-    import scipy.sparse as sp
-
     found = parts(matrix)
     if found is None:
         n_rows, n_columns = matrix.shape
@@ -60,9 +61,6 @@ def stored_values(matrix: Any) -> Iterator[np.ndarray]:
 
     They have the type of the matrix and whatever order is the fastest.
     """
-    import numpy as np
-    import scipy.sparse as sp
-
     if sp.issparse(matrix) or isinstance(matrix, Csr) or hasattr(matrix, "group"):
         data = matrix.group["data"] if hasattr(matrix, "group") else matrix.data
         for start in range(0, data.shape[0], ENTRIES):
@@ -76,8 +74,6 @@ def stored_values(matrix: Any) -> Iterator[np.ndarray]:
 
 def parts(matrix: Any) -> Csr | None:
     """Return the parts of a sparse matrix, in memory or on disk, by rows; ``None`` if dense."""
-    import scipy.sparse as sp
-
     if isinstance(matrix, Csr):
         return matrix
     if not sp.issparse(matrix):
@@ -93,8 +89,6 @@ def parts(matrix: Any) -> Csr | None:
 
 def index_type(matrix: Any) -> type[np.signedinteger[Any]]:
     """Return the type of column indices with which SciPy maps this matrix without copying."""
-    import numpy as np
-
     found = parts(matrix)
     n_values = int(found.indptr[-1]) if found is not None else math.prod(matrix.shape)
     return np.int32 if n_values <= INT32_VALUES else np.int64
@@ -102,16 +96,11 @@ def index_type(matrix: Any) -> type[np.signedinteger[Any]]:
 
 def on_disk(matrix: Any) -> bool:
     """Return whether the values are in a file that must be read piece by piece."""
-    import numpy as np
-    import scipy.sparse as sp
-
     return not (isinstance(matrix, (Csr, np.ndarray)) or sp.issparse(matrix))
 
 
 def _into_memory(matrix: Any) -> sp.csc_matrix:
     """Read a matrix stored by columns, whose rows cannot be had without reading all of it."""
-    import psutil
-
     values = matrix.group["data"].shape[0]
     # Once by columns and once by rows.
     needed, there = 2 * values * 12, psutil.virtual_memory().available
@@ -126,8 +115,6 @@ def _into_memory(matrix: Any) -> sp.csc_matrix:
 
 def _borders(indptr: np.ndarray, rows: int) -> Iterator[tuple[int, int]]:
     """Yield first and last + 1 row of blocks of about ``ENTRIES`` values, one row at least."""
-    import numpy as np
-
     n_rows, start = len(indptr) - 1, 0
     while start < n_rows:
         fit = int(np.searchsorted(indptr, int(indptr[start]) + ENTRIES, side="right")) - 1
@@ -137,9 +124,6 @@ def _borders(indptr: np.ndarray, rows: int) -> Iterator[tuple[int, int]]:
 
 
 def _block(matrix: Csr, start: int, stop: int) -> sp.csr_matrix:
-    import numpy as np
-    import scipy.sparse as sp
-
     low, high = int(matrix.indptr[start]), int(matrix.indptr[stop])
     small = np.int32 if high - low <= INT32_VALUES else np.int64
     block = sp.csr_matrix(
@@ -158,8 +142,6 @@ def _block(matrix: Csr, start: int, stop: int) -> sp.csr_matrix:
 
 def release(array: Any) -> None:
     """Give the memory of a mapped file back: what was read of it is not read again soon."""
-    import numpy as np
-
     while isinstance(array, np.ndarray):
         array = array.base
     if isinstance(array, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):

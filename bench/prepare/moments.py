@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     import numpy as np
     import scipy.sparse as sp
@@ -16,16 +18,12 @@ class Sums:
     """
 
     def __init__(self, n_groups: int, n_features: int) -> None:
-        import numpy as np
-
         self.cells = np.zeros(n_groups, dtype=np.int64)
         self.sum = np.zeros((n_groups, n_features))
         self.squares = np.zeros((n_groups, n_features))
 
     def add(self, block: sp.csr_matrix, values: np.ndarray, groups: np.ndarray) -> None:
         """Add cells: ``values`` stand where ``block`` has its; ``groups`` is one number a cell."""
-        import numpy as np
-
         n_groups, n_features = self.sum.shape
         where = block.indices.astype(np.int64)
         if n_groups > 1:
@@ -36,8 +34,6 @@ class Sums:
 
     def mean_and_variance(self) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and variance (n - 1; n for a single cell), each (groups, features)."""
-        import numpy as np
-
         n = self.cells[:, None]
         mean = self.sum / n
         variance = (self.squares / n - mean**2) * np.where(n > 1, n / np.maximum(n - 1, 1), 1.0)
@@ -51,16 +47,12 @@ class Moments:
     """
 
     def __init__(self, n_features: int) -> None:
-        import numpy as np
-
         self.cells = 0
         self.mean = np.zeros(n_features)
         self._deviations = np.zeros(n_features)
 
     def add(self, block: sp.csr_matrix) -> None:
         """Add cells."""
-        import numpy as np
-
         n, size = block.shape[0], len(self.mean)
         values = block.data.astype(np.float64)
         stored = np.bincount(block.indices, minlength=size)
@@ -76,8 +68,6 @@ class Moments:
 
     def spread(self) -> np.ndarray:
         """Return the standard deviation (n - 1); one for a single cell."""
-        import numpy as np
-
         if self.cells < 2:
             return np.ones_like(self.mean)
         return np.sqrt(self._deviations / (self.cells - 1))

@@ -15,6 +15,7 @@ from bench.contract.recipe import (
     paired_info,
 )
 from bench.errors import DataError, UsageError
+from bench.prepare import describe, prepare
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,8 +27,6 @@ def describe_data(
     data: AnnData | MuData, *, name: str, modality: str, has_batch: bool
 ) -> DatasetInfo:
     """Return the facts about data in memory that recipes may use."""
-    from bench.prepare import describe
-
     if not is_paired(data):
         return describe(cells_of(data).X, name=name, modality=modality, has_batch=has_batch)
     infos = {
@@ -48,8 +47,6 @@ def prepare_data(
     Raises ``DataError`` and ``UsageError`` as ``bench.prepare.prepare``, and ``UsageError`` if a
     recipe of one matrix is given for paired data.
     """
-    from bench.prepare import prepare
-
     if not isinstance(recipe, PairedRecipe):
         if is_paired(data):
             raise UsageError("recipe() gives no PairedRecipe for paired data.")

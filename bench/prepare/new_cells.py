@@ -14,11 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
 from bench.contract.genome import interval
 from bench.contract.multiome import PARTS, cells_of, check_parts, is_paired, parts_of, together
 from bench.contract.recipe import PairedRecipe, Recipe
 from bench.errors import DataError
 from bench.messages import some
+from bench.prepare.blocks import row_blocks
+from bench.prepare.moments import Moments
+from bench.prepare.pipeline import Filtered, Transform
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,10 +74,6 @@ class Learned:
     @classmethod
     def of(cls, counts: AnnData, recipe: Recipe, prepared: AnnData) -> Learned:
         """Go over the counts of the fit again; ``prepared`` is what the recipe made of them."""
-        import numpy as np
-
-        from bench.prepare.pipeline import Filtered
-
         source = Filtered(counts.X, recipe, None)
         counted = counts.var_names[source.features]
         columns = np.zeros(0, dtype=np.int64)  # names that stand there twice tell no place
@@ -91,14 +95,6 @@ class Learned:
         ``fill`` features that the file lacks are taken as zero; ``None`` does not even offer it.
         Raises ``DataError``.
         """
-        import numpy as np
-        import pandas as pd
-        import scipy.sparse as sp
-        from anndata import AnnData
-
-        from bench.prepare.blocks import row_blocks
-        from bench.prepare.pipeline import Transform
-
         if not counts.n_obs:
             raise DataError(f"{where}: holds no cells.")
         chosen = self._choice(counts.var_names, where, fill)
@@ -139,9 +135,6 @@ class Learned:
 
     def _choice(self, names: pd.Index, where: str, fill: bool | None) -> Any:
         """Return a matrix that takes the columns of the file to the counted features."""
-        import numpy as np
-        import scipy.sparse as sp
-
         if not names.is_unique or len(set(self.counted)) < len(self.counted):
             whose = "the fit" if names.is_unique else where
             raise DataError(
@@ -169,8 +162,6 @@ class Learned:
 
     def _rescaled(self, block: Any) -> Any:
         """Return transformed values of a block of cells divided and centred."""
-        import numpy as np
-
         block.data *= self.factor[block.indices]
         if not self.recipe.scale:
             return block
@@ -222,8 +213,6 @@ class Preparation:
 
     def save(self, folder: Path) -> None:
         """Write the file ``preparation.npz`` into a folder."""
-        import numpy as np
-
         arrays: dict[str, Any] = {}
         for part, one in self.parts.items():
             about = {"recipe": one.recipe.as_dict(), "n_cells": one.n_cells, "median": one.median}
@@ -241,9 +230,6 @@ class Preparation:
 
         Raises ``DataError`` for a file that cannot be read.
         """
-        import numpy as np
-        import pandas as pd
-
         if not (folder / FILE).is_file():
             return None
         try:
@@ -284,8 +270,6 @@ def places(wanted: Sequence[str], there: Sequence[str]) -> list[int]:
 
 def _with(block: Any, values: np.ndarray) -> Any:
     """Return other values at the same places."""
-    import scipy.sparse as sp
-
     return sp.csr_matrix((values, block.indices, block.indptr), shape=block.shape)
 
 
@@ -299,8 +283,6 @@ def _totals(
     source: Filtered, recipe: Recipe, columns: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return totals of cells, cells of each counted feature, factors of the method's features."""
-    import numpy as np
-
     totals, seen = [], np.zeros(len(source.features), dtype=np.int64)
     for counts, _ in source.counts():
         totals.append(np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel())
@@ -318,10 +300,6 @@ def _moments(
     source: Filtered, recipe: Recipe, columns: np.ndarray, factor: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return means and divisors of the method's features, empty if the recipe does not scale."""
-    import numpy as np
-
-    from bench.prepare.moments import Moments
-
     if not recipe.scale:
         return np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.float32)
     moments = Moments(len(columns))

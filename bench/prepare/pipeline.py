@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from bench.errors import DataError, UsageError
 
 from .blocks import ENTRIES, Csr, index_type, parts, release, row_blocks
@@ -84,8 +86,6 @@ class Filtered:
     """The matrix after the filters; each iteration is a pass over it."""
 
     def __init__(self, matrix: Any, recipe: Recipe, batch: np.ndarray | None) -> None:
-        import numpy as np
-
         found = parts(matrix)
         self._matrix = matrix if found is None else found
         self._recipe = recipe
@@ -106,8 +106,6 @@ class Filtered:
 
     def _count(self) -> None:
         """Note which cells stay, and in how many of them each feature is detected."""
-        import numpy as np
-
         n_cells, n_features = self._matrix.shape
         self._keep = np.zeros(n_cells, dtype=bool)
         self._seen = np.zeros(n_features, dtype=np.int64)
@@ -129,8 +127,6 @@ class Filtered:
 
     def counts(self) -> Iterator[tuple[sp.csr_matrix, np.ndarray]]:
         """Yield (counts of kept cells and features, number of the batch of each cell)."""
-        import numpy as np
-
         done = 0
         every = len(self.features) == self._matrix.shape[1]
         for start, block in row_blocks(self._matrix):
@@ -158,8 +154,6 @@ class Transform:
 
     def __call__(self, counts: sp.csr_matrix) -> np.ndarray:
         """Return the new values of the stored ones, float32."""
-        import numpy as np
-
         lengths = np.diff(counts.indptr)
         values = counts.data.copy()
         if self.recipe.binarize:
@@ -180,8 +174,6 @@ class Transform:
 
 def _row_sums(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
     """Return the sum of each row in double precision."""
-    import numpy as np
-
     sums = np.zeros(len(indptr) - 1)
     filled = np.diff(indptr) > 0
     if len(values):
@@ -191,8 +183,6 @@ def _row_sums(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
 
 def variable_features(source: Filtered, recipe: Recipe) -> np.ndarray | None:
     """Return a mask of the highly variable among the kept features; ``None`` for all."""
-    import numpy as np
-
     n_features = len(source.features)
     if recipe.n_top_features is None or recipe.n_top_features >= n_features:
         return None
@@ -208,8 +198,6 @@ def variable_features(source: Filtered, recipe: Recipe) -> np.ndarray | None:
 
 def _write(source: Filtered, recipe: Recipe, chosen: np.ndarray | None, out: Arrays) -> None:
     """Write counts, transformed values and size factors of the chosen features."""
-    import numpy as np
-
     totals = np.zeros(len(source.cells))
     done, end = 0, 0
     out.append("indptr", np.zeros(1, dtype=np.int64))
@@ -235,8 +223,6 @@ def _write(source: Filtered, recipe: Recipe, chosen: np.ndarray | None, out: Arr
 
 def _rescale(out: Arrays, recipe: Recipe, kept: Kept) -> None:
     """Turn the transformed values ``x`` into ``dense``, or into ``data`` if only by max_abs."""
-    import numpy as np
-
     shape = (len(kept.cells), len(kept.features))
     source = Csr(out.read("x"), out.read("indices"), out.read("indptr"), shape)
     factor = np.ones(shape[1], dtype=np.float32)
@@ -263,8 +249,6 @@ def _pieces(source: Csr) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 def _scale(source: Csr, factor: np.ndarray, max_value: float | None, out: Arrays) -> None:
     """Write ``dense``: zero mean and unit variance; features without variance become zero."""
-    import numpy as np
-
     moments = Moments(source.shape[1])
     for _, block in row_blocks(source):
         block.data *= factor[block.indices]

@@ -11,6 +11,9 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+
 from bench.errors import DataError, UsageError
 
 from .moments import Sums
@@ -37,9 +40,6 @@ def seurat(sums: Sums, n_top: int, *, by_group: bool) -> np.ndarray:
     they are ranked by the number of groups that would keep them, then by mean dispersion, and
     groups of a single cell, which have no dispersion, do not count.
     """
-    import numpy as np
-    import pandas as pd
-
     means, variances = sums.mean_and_variance()
     if not by_group:
         normalized = _dispersions(means[0], variances[0])
@@ -61,9 +61,6 @@ def seurat(sums: Sums, n_top: int, *, by_group: bool) -> np.ndarray:
 
 def _dispersions(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
     """Return log(variance / mean), standardised within bins of log(1 + mean)."""
-    import numpy as np
-    import pandas as pd
-
     mean = np.where(mean == 0, 1e-12, mean)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = variance / mean
@@ -79,8 +76,6 @@ def _dispersions(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
 
 def _highest(values: np.ndarray, n_top: int) -> np.ndarray:
     """Return a mask of the values from the ``n_top``-th highest on; NaN is none of them."""
-    import numpy as np
-
     known = np.sort(values[~np.isnan(values)])
     if not len(known):
         return np.zeros(len(values), dtype=bool)
@@ -95,9 +90,6 @@ def seurat_v3(sums: Sums, counts: Counts, n_top: int) -> np.ndarray:
     among the ``n_top``. Groups of a single cell have no variance and do not count.
     Raises ``UsageError`` if scikit-misc is missing, ``DataError`` if the curve cannot be fitted.
     """
-    import numpy as np
-    import pandas as pd
-
     groups = np.flatnonzero(sums.cells > 1)
     if not len(groups):
         raise DataError("flavor='seurat_v3' needs at least two cells (of one batch).")
@@ -122,8 +114,6 @@ def seurat_v3(sums: Sums, counts: Counts, n_top: int) -> np.ndarray:
 
 def _expected_spread(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
     """Return the standard deviation that the mean lets expect: loess of the logarithms."""
-    import numpy as np
-
     try:
         from skmisc.loess import loess
     except ImportError:
@@ -154,8 +144,6 @@ def _expected_spread(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
 
 def _clipped_sums(counts: Counts, highest: np.ndarray) -> Sums:
     """Return the sums of the counts after clipping at ``highest``, (groups, features)."""
-    import numpy as np
-
     sums = Sums(*highest.shape)
     for block, groups in counts():
         rows = np.repeat(groups, np.diff(block.indptr))

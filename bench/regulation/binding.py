@@ -13,8 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
 from bench.contract.genome import chromosome
 from bench.errors import DataError, UsageError
+from bench.scoring.metrics._ranking import areas, precisions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,8 +55,6 @@ def read_binding(path: Path) -> Intervals:
     The signal is ``signalValue`` of files with at least 9 fields, else the score (field 5), where
     these are numbers. Raises ``UsageError`` and ``DataError`` with one line.
     """
-    import pandas as pd
-
     if not path.is_file():
         raise UsageError(f"--binding {path}: no such file.")
     rows = []
@@ -92,8 +95,6 @@ def overlapping(peaks: pd.DataFrame, intervals: pd.DataFrame) -> tuple[np.ndarra
     Both tables have ``chrom``, ``start``, ``end`` (half-open). The signal is NaN where no interval
     with a signal overlaps.
     """
-    import numpy as np
-
     bound, signal = np.zeros(len(peaks), dtype=bool), np.full(len(peaks), -np.inf)
     groups = {chrom: rows for chrom, rows in intervals.groupby("chrom")}
     places = peaks["chrom"].to_numpy()
@@ -150,8 +151,6 @@ def check_genome(peaks: pd.DataFrame, intervals: Intervals, bound: np.ndarray) -
 
 def permuted(values: np.ndarray, chrom: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return one value a peak dealt out anew among the peaks of each chromosome."""
-    import numpy as np
-
     out = np.empty_like(values)
     for name in np.unique(chrom.astype(str)):
         here = np.flatnonzero(chrom == name)
@@ -173,11 +172,6 @@ def bound_scores(
     of the weight permuted within chromosomes (mean of 20); ``base_rate`` is the AUPRC of chance.
     ``signal_correlation``: Spearman's of weight and signal among bound peaks, NaN if unknown.
     """
-    import numpy as np
-    from scipy.stats import spearmanr
-
-    from bench.scoring.metrics._ranking import areas, precisions
-
     rng = np.random.default_rng(seed)
     shuffled = [permuted(weight, chrom, rng) for _ in range(PERMUTATIONS)]
     scores = np.stack([weight, accessibility, *shuffled])

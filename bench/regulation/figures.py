@@ -5,6 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.patches import Rectangle
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -23,9 +30,6 @@ def draw_map(
     ``table`` has ``gene``, ``peak`` and the value ``column``. Returns file name → what it shows;
     nothing is drawn without a link.
     """
-    import numpy as np
-    import seaborn as sns
-
     strong = table[table[column] > 0]
     genes = strong.groupby("gene")[column].max().nlargest(GENES).index
     shown = strong[strong["gene"].isin(genes)]
@@ -65,9 +69,6 @@ def draw_locus(table: pd.DataFrame, gene: str, sites: Sites, path: Path) -> dict
     ``table`` has the gene's ``peak`` and ``weight``. Returns file name → what it shows; nothing is
     drawn for a gene without links.
     """
-    import numpy as np
-    import pandas as pd
-
     if table.empty:
         return {}
     links = table.nlargest(_ARCS, "weight")
@@ -122,15 +123,11 @@ def _peaks_and_genes(
 
 
 def _bar(left: float, wide: float, colour: str) -> Any:
-    from matplotlib.patches import Rectangle
-
     return Rectangle((left, -0.06), wide, 0.06, color=colour, linewidth=0)
 
 
 def _arc(start: float, end: float, reach: float) -> tuple[Any, Any]:
     """Return half an ellipse; nearer links are lower, but never flat."""
-    import numpy as np
-
     angle = np.linspace(0, np.pi, 60)
     middle, half = (start + end) / 2, (end - start) / 2
     height = 0.3 + 0.7 * abs(end - start) / reach
@@ -139,8 +136,6 @@ def _arc(start: float, end: float, reach: float) -> tuple[Any, Any]:
 
 def _along(chrom: pd.Series, place: pd.Series) -> Any:
     """Return the order along the genome; chromosomes by number where they have one."""
-    import numpy as np
-
     bare = chrom.astype(str).str.removeprefix("chr")
     number = np.array([int(name) if name.isdigit() else 1000 for name in bare])
     names = np.unique(bare.to_numpy().astype(str), return_inverse=True)[1]
@@ -148,11 +143,7 @@ def _along(chrom: pd.Series, place: pd.Series) -> Any:
 
 
 def _pyplot() -> Any:
-    import matplotlib
-
     matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     return plt
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.apply.saved_model import as_types, open_model
 from bench.contract.multiome import is_paired
+from bench.data.file_dataset import FileDataset
 from bench.errors import DataError, UsageError
 from bench.prepare.new_cells import Preparation
 from bench.settings import Settings
@@ -66,8 +67,6 @@ def other_cells(kept: Kept, path: Path, reading: dict[str, Any]) -> Kept:
     cell is filtered. ``reading`` are parameters of the file, as in the brackets behind a path.
     Raises ``DataError``.
     """
-    from bench.data.file_dataset import FileDataset
-
     dataset = FileDataset.from_path(
         path, FileDataset.Params.build(reading, owner=str(path)), labels_needed=False
     )

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+import scipy.sparse as sp
+
 from bench.contract.genome import peak_sites
 from bench.errors import DataError
 
@@ -62,8 +65,6 @@ def signed_distance(tss: np.ndarray, centre: np.ndarray, strand: np.ndarray) -> 
     Positive: downstream, in the direction in which the gene is read; with an unknown strand, along
     the chromosome.
     """
-    import numpy as np
-
     apart = np.where(np.asarray(strand) == "-", -1, 1) * (centre - tss).astype(float)
     return np.where(np.asarray(tss) >= 0, apart, np.nan)
 
@@ -75,9 +76,6 @@ def together(
 
     Matrices are cells × features; what counts is that a value is above zero.
     """
-    import numpy as np
-    import scipy.sparse as sp
-
     on = sp.csc_matrix(genes > 0, dtype=np.float32)
     opened = sp.csc_matrix(peaks > 0, dtype=np.float32)
     found = np.zeros(len(rows))
@@ -98,8 +96,6 @@ def near_shares(table: pd.DataFrame, sites: Sites) -> dict[str, float]:
     ``links``: by number, ``weight``: by weight, ``pairs``: of all genes and peaks on one
     chromosome, linked or not. Empty if no distance is known.
     """
-    import numpy as np
-
     apart = table["distance"].abs().to_numpy()
     known = ~np.isnan(apart)
     if not known.any():
@@ -117,8 +113,6 @@ def near_shares(table: pd.DataFrame, sites: Sites) -> dict[str, float]:
 
 def _near_pairs(sites: Sites) -> list[float]:
     """Return the share of the pairs on one chromosome that are near, counted gene by gene."""
-    import numpy as np
-
     total, near = 0, np.zeros(len(NEAR))
     genes, centre, chrom = sites.genes, sites.centre, sites.peaks["chrom"].to_numpy()
     for name in np.unique(chrom.astype(str)):

@@ -17,6 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
 from bench.apply.output_folder import refuse_foreign, replacing
 from bench.contract.multiome import some_cells
 from bench.errors import DataError, UsageError
@@ -24,6 +28,7 @@ from bench.messages import did_you_mean
 from bench.seeds import derive
 
 from .binding import Intervals, bound_scores, check_genome, overlapping, read_binding
+from .figures import draw_locus, draw_map
 from .fitted_multiome import Kept
 from .links import NEAR, Links, Sites, near_shares, signed_distance, together
 
@@ -162,8 +167,6 @@ class _Work:
 
     def maps(self, types: Sequence[str]) -> tuple[dict[str, Links], pd.DataFrame]:
         """Return the links of all cells and of each type, by name, and those of single cells."""
-        import numpy as np
-
         every = np.arange(self.kept.data.n_obs)
         table = self._links(every)
         cells = self._single(types)
@@ -190,9 +193,6 @@ class _Work:
 
     def _single(self, types: Sequence[str]) -> pd.DataFrame:
         """Return the links of a seeded choice of cells, in the order of the data."""
-        import numpy as np
-        import pandas as pd
-
         among = np.arange(self.kept.data.n_obs)
         if self.kept.types is not None:
             among = among[np.isin(self.kept.types, types)]
@@ -209,8 +209,6 @@ class _Work:
 
     def _described(self, table: pd.DataFrame, rows: np.ndarray) -> Links:
         """Add how often both are there, and the mean weight in a cell."""
-        import numpy as np
-
         data = self.kept.data
         genes, peaks = (_counts(data[part])[rows] for part in ("rna", "atac"))
         table["together"] = together(
@@ -223,8 +221,6 @@ class _Work:
 
     def bound(self, factors: Sequence[Intervals], maps: dict[str, Links]) -> pd.DataFrame:
         """Return one row a factor, set of cells and kind of weight, with the areas."""
-        import pandas as pd
-
         peaks = self.sites.peaks
         known = (peaks["chrom"] != "").to_numpy()
         chrom = peaks["chrom"].to_numpy().astype(str)[known]
@@ -246,23 +242,17 @@ class _Work:
 
 def _counts(part: AnnData) -> sp.csr_matrix:
     """Return counts, cells × features, sparse."""
-    import scipy.sparse as sp
-
     return sp.csr_matrix(part.layers["counts"] if "counts" in part.layers else part.X)
 
 
 def _same_in_each_cell(table: pd.DataFrame, cells: pd.DataFrame) -> bool:
     """Return whether each pair has in every single cell the weight that it has over all cells."""
-    import numpy as np
-
     joined = cells.merge(table, on=["gene", "peak"], how="left", suffixes=("", "_all"))
     return len(joined) > 0 and np.allclose(joined["weight"], joined["weight_all"], rtol=1e-4)
 
 
 def _chosen_types(kept: Kept, wanted: tuple[str, ...]) -> list[str]:
     """Return the types that get a map of their own; raises ``UsageError`` for an unknown one."""
-    import numpy as np
-
     if kept.types is None:
         if wanted:
             raise UsageError(
@@ -316,9 +306,6 @@ def _write_links(folder: Path, maps: dict[str, Links], top: int, done: Regulated
 
 def _write_maps(folder: Path, maps: dict[str, Links], sites: Sites, done: Regulated) -> None:
     """Write gene × peak matrices of ``per_cell``, and the names of their rows and columns."""
-    import pandas as pd
-    import scipy.sparse as sp
-
     shape = (len(sites.genes), len(sites.peaks))
     for name, one in maps.items():
         rows = sites.genes.index.get_indexer(pd.Index(one.table["gene"]))
@@ -338,8 +325,6 @@ def _draw(
     folder: Path, maps: dict[str, Links], cells: pd.DataFrame, sites: Sites, asked: Asked,
     done: Regulated) -> None:  # fmt: skip
     """Draw the map of the cell with the most links, of types, and the locus of one gene."""
-    from .figures import draw_locus, draw_map
-
     if len(cells):
         name = cells["cell"].value_counts().index[0]
         one = cells[cells["cell"] == name]

@@ -9,7 +9,16 @@ number changes no clustering here; it is done to keep sums finite.)
 
 from __future__ import annotations
 
+import random
+import warnings
 from typing import TYPE_CHECKING
+
+import igraph
+import numpy as np
+import scipy.sparse as sp
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neighbors import NearestNeighbors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,12 +38,6 @@ def kmeans(embedding: np.ndarray, k: int, seed: int) -> np.ndarray:
     Arthur and Vassilvitskii 2007; Lloyd's iterations in float32. There are fewer than ``k``
     clusters if the embedding has fewer distinct points.
     """
-    import warnings
-
-    import numpy as np
-    from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
-
     points = bounded(embedding).astype(np.float32)
     k = max(1, min(k, len(points)))
     if k == 1 or np.all(points == points[0]):
@@ -68,10 +71,6 @@ def leiden_grid(
     n_neighbors: int = N_NEIGHBORS,
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Give each resolution with the labels of :func:`leiden` there, of one graph for all."""
-    import igraph
-    import numpy as np
-    import scipy.sparse as sp
-
     n_cells = len(embedding)
     if n_cells < 3 or np.all(embedding == embedding[0]):
         # Equal points have no neighbourhoods: any split would be an accident of the seed.
@@ -87,11 +86,6 @@ def _communities(
     graph: igraph.Graph, weights: np.ndarray, resolution: float, seed: int
 ) -> np.ndarray:
     """Return the communities of a graph, numbered from the largest down, shape (n_cells,)."""
-    import random
-
-    import igraph
-    import numpy as np
-
     igraph.set_random_number_generator(random.Random(seed))
     try:
         found = graph.community_leiden(
@@ -119,9 +113,6 @@ def connectivities(
     five cell lines, .46 instead of .51 on forebrain), none is better throughout, and these
     weights are what the field runs.
     """
-    import numpy as np
-    import scipy.sparse as sp
-
     n_cells = len(embedding)
     k = min(n_neighbors, n_cells) - 1
     indices, distances = nearest_neighbors(embedding, k, seed=seed)
@@ -136,8 +127,6 @@ def connectivities(
 
 def _membership(distances: np.ndarray, target: float) -> np.ndarray:
     """Return the weights of the neighbours, same shape as ``distances`` (cells × k)."""
-    import numpy as np
-
     nearest = np.where(distances > 0, distances, np.inf).min(axis=1)
     beyond = np.maximum(distances - np.where(np.isfinite(nearest), nearest, 0.0)[:, None], 0.0)
     low, high = np.zeros(len(distances)), np.full(len(distances), np.inf)
@@ -165,9 +154,6 @@ def nearest_neighbors(
     centring. Ties go to a random cell by ``seed``: in the order of the file, which is often
     sorted by type, equal points would find their own type by accident.
     """
-    import numpy as np
-    from sklearn.neighbors import NearestNeighbors
-
     points = bounded(embedding)
     order = np.random.default_rng(seed).permutation(len(points))
     model = NearestNeighbors(n_neighbors=k, algorithm="brute")
@@ -185,8 +171,6 @@ def nearest_neighbors(
 
 def bounded(embedding: np.ndarray) -> np.ndarray:
     """Return the points moved to mean 0 and divided by their largest coordinate, float64."""
-    import numpy as np
-
     points = np.array(embedding, dtype=np.float64)
     points /= np.abs(points).max() or 1.0  # first, so that the mean cannot overflow
     points -= points.mean(axis=0)

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench.errors import UsageError
 from bench.seeds import derive
 from bench.versions import HOLDOUT
@@ -53,8 +55,6 @@ def tuning_cells(types: Any, identity: str) -> np.ndarray:
     A fifth (rounded) of the cells of each type with at least 5 cells, drawn by a seed made of
     ``identity`` (the digest of the counts) and the type: the split depends on the dataset only.
     """
-    import numpy as np
-
     names = np.asarray(types).astype(str)
     mask = np.zeros(len(names), dtype=bool)
     for name in np.unique(names):
@@ -77,8 +77,6 @@ def make_split(cache: Path, dataset_folder: Path, types: np.ndarray, identity: s
 
     Raises ``UsageError`` if fewer than two types are large enough to tune on.
     """
-    import numpy as np
-
     path = split_file(cache, dataset_folder)
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,8 +97,6 @@ def view(job: dict[str, Any], types: np.ndarray, cells: np.ndarray, cache: Path)
     ``job`` holds the fields of ``bench.plan.grid.Job``, ``types`` the true type of each cell of the
     dataset, ``cells`` the indices of the cells that the fit kept.
     """
-    import numpy as np
-
     protocol, tuning = job["protocol"], job["part"] == "tuning"
     if protocol == "unsupervised" and tuning:
         return View(None)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+
 from bench.scoring.score_names import key_part
 from bench.seeds import derive
 
+from . import clustering as cluster
 from .metrics import Fact, Metric, Missing, PairedTasks, RareTask, metrics
 
 if TYPE_CHECKING:
@@ -80,10 +85,6 @@ def score(
 
     Raises ``ValueError`` if the embedding is not finite or if lengths differ.
     """
-    import numpy as np
-
-    from . import clustering as cluster
-
     points = _points(embedding)
     mask = _mask(only, len(points))
     scores = Scores()
@@ -183,8 +184,6 @@ def _compute(
     scores: Scores, key: str, function: Callable[..., Any], *args: Any, **kw: Any
 ) -> None:
     """Store a value with its facts, or the reason why there is none."""
-    import math
-
     try:
         result = function(*args, **kw)
         number, facts = result if isinstance(result, tuple) else (result, {})
@@ -211,8 +210,6 @@ def _fact(content: Any) -> Fact:
 
 def _points(embedding: Any) -> np.ndarray:
     """Return the embedding as cells × dimensions, float64, or raise ``ValueError``."""
-    import numpy as np
-
     points = np.asarray(embedding, dtype=np.float64)
     if points.ndim == 1:
         points = points[:, None]
@@ -227,9 +224,6 @@ def _points(embedding: Any) -> np.ndarray:
 
 def _labels(what: str, labels: Any, n_cells: int) -> np.ndarray:
     """Return labels as integers or strings, shape (n_cells,), or raise ``ValueError``."""
-    import numpy as np
-    import pandas as pd
-
     values = np.asarray(labels)
     if values.shape != (n_cells,):
         raise ValueError(f"{what}: shape {values.shape}, but the embedding has {n_cells} cells")
@@ -244,8 +238,6 @@ def _labels(what: str, labels: Any, n_cells: int) -> np.ndarray:
 
 def _mask(only: np.ndarray | None, n_cells: int) -> np.ndarray:
     """Return the mask of reported cells, all of them by default."""
-    import numpy as np
-
     if only is None:
         return np.ones(n_cells, dtype=bool)
     mask = np.asarray(only)

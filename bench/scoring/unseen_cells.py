@@ -17,11 +17,16 @@ together cannot be read from numbers or names. The answers are files in ``artifa
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
 
 from bench.contract.multiome import PARTS, together
 from bench.contract.recipe import MULTIOME
@@ -68,8 +73,6 @@ class Questions:
 
     def rng(self, *purpose: str) -> np.random.Generator:
         """Return the generator of a purpose."""
-        import numpy as np
-
         return np.random.default_rng(derive(UNSEEN_CELLS, "paired", self.identity, *purpose))
 
     @cached_property
@@ -79,8 +82,6 @@ class Questions:
         Every unseen cell is in one true pair, and its RNA in one pair with another cell's ATAC;
         both are left out where the preparation has dropped one of the two cells.
         """
-        import numpy as np
-
         unseen = np.flatnonzero(~self.train)
         n = len(unseen)
         if n < 2:
@@ -93,8 +94,6 @@ class Questions:
 
     def sample(self, purpose: str, size: int) -> np.ndarray:
         """Return rows of ``data`` of at most ``size`` unseen cells, in the order of the data."""
-        import numpy as np
-
         unseen = np.flatnonzero(~self.train)
         if len(unseen) > size:
             unseen = np.sort(self.rng(purpose).choice(unseen, size, replace=False))
@@ -105,8 +104,6 @@ class Questions:
 
     def _rows(self, numbers: np.ndarray) -> np.ndarray:
         """Return the row of ``data`` of each cell of the dataset; -1 where it is left out."""
-        import numpy as np
-
         place = np.full(len(self.train), -1)
         place[self.cells] = np.arange(len(self.cells))
         return place[numbers]
@@ -120,8 +117,6 @@ class Questions:
     @cached_property
     def rate(self) -> np.ndarray:
         """Share of the training cells in which each gene is detected."""
-        import numpy as np
-
         seen = np.flatnonzero(self.train[self.cells])
         return np.asarray(self.detected[seen].mean(axis=0)).ravel().astype(np.float32)
 
@@ -148,9 +143,6 @@ def ask(method: Any, questions: Questions, folder: Path) -> None:
 
 
 def _ask_pairs(method: Any, questions: Questions, folder: Path) -> None:
-    import numpy as np
-    import pandas as pd
-
     match = _hook(method, "match")
     rna, atac = questions.pairs
     score = _matched(match, questions, rna, atac, "pairs")
@@ -162,9 +154,6 @@ def _ask_pairs(method: Any, questions: Questions, folder: Path) -> None:
 
 
 def _ask_retrieval(method: Any, questions: Questions, folder: Path) -> None:
-    import numpy as np
-    import pandas as pd
-
     match = _hook(method, "match")
     rows = questions.sample("retrieval", questions.n_retrieval)
     rna, atac = np.repeat(rows, len(rows)), np.tile(rows, len(rows))
@@ -175,8 +164,6 @@ def _ask_retrieval(method: Any, questions: Questions, folder: Path) -> None:
 
 
 def _ask_translation(method: Any, questions: Questions, folder: Path) -> None:
-    import numpy as np
-
     translate = _hook(method, "translate")
     rows = questions.sample("translation", questions.n_translated)
     atac = _neutral(questions.data["atac"], rows)
@@ -190,9 +177,6 @@ def _ask_translation(method: Any, questions: Questions, folder: Path) -> None:
 
 
 def _ask_recovery(method: Any, questions: Questions, folder: Path) -> None:
-    import numpy as np
-    import pandas as pd
-
     translate = _hook(method, "translate")
     rows = questions.sample("translation", questions.n_translated)
     blank = zero_values(questions.data["rna"])
@@ -218,8 +202,6 @@ def _hide(
 
     A tenth of the detected genes of each cell (at least one), and as many undetected ones.
     """
-    import numpy as np
-
     entries: list[np.ndarray] = []
     for number, row in enumerate(rows):
         here = questions.detected[row].toarray().ravel()
@@ -239,9 +221,6 @@ def zero_values(data: AnnData) -> np.ndarray:
     Scaling moves it away from zero, but to the same value in every cell. NaN where a scaled
     feature is detected in every cell looked at, so that the value is not seen.
     """
-    import numpy as np
-    import scipy.sparse as sp
-
     if sp.issparse(data.X):
         return np.zeros(data.n_vars, dtype=np.float32)
     data = data[:_LOOKED_AT]
@@ -263,8 +242,6 @@ def _set_zero(data: AnnData, cells: np.ndarray, genes: np.ndarray, blank: np.nda
     ``size_factor`` and the depth in ``X`` stay those of the whole profile: the method is told
     that the counts are there, not of which genes they are.
     """
-    import numpy as np
-    import scipy.sparse as sp
 
     def without(matrix: Any) -> Any:
         gone = sp.csr_matrix((np.ones(len(cells)), (cells, genes)), shape=matrix.shape)
@@ -285,8 +262,6 @@ def _matched(
     match: Any, questions: Questions, rna: np.ndarray, atac: np.ndarray, purpose: str
 ) -> np.ndarray:
     """Return the method's score of pairs of rows, asked in two unrelated orders."""
-    import numpy as np
-
     rows = np.unique(np.concatenate([rna, atac]))
     orders = [questions.rng("order", purpose, part).permutation(rows) for part in PARTS]
     data = together(
@@ -317,10 +292,6 @@ def _hook(method: Any, name: str) -> Any:
 
 def _answer(name: str, hook: Any, shape: tuple[int, ...], *given: Any) -> np.ndarray:
     """Return what a hook says, checked; a fault of the method is a reason, not the job's end."""
-    import traceback
-
-    import numpy as np
-
     try:
         found = np.asarray(hook(*given), dtype=np.float64)
     except MemoryError:
@@ -344,9 +315,6 @@ def answers(
 
     ``types`` has the type of each of ``cells``, empty where it is hidden from the scorer.
     """
-    import numpy as np
-    import pandas as pd
-
     facts, where = job["facts"], folder / FOLDER
     if facts["modality"] != MULTIOME:
         return None
@@ -372,9 +340,6 @@ def answers(
 
 def _with_types(table: pd.DataFrame, cells: pd.Index, types: np.ndarray | None) -> Pairs:
     """Return the pairs with easy (two types) and hard (one type) ones told apart."""
-    import numpy as np
-    import pandas as pd
-
     same, score = table["same"].to_numpy(), table["score"].to_numpy(np.float64)
     if types is None:
         return Pairs(same, score)

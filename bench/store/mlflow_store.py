@@ -19,6 +19,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
+import psutil
+from filelock import FileLock
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+
 from bench.errors import StoreError
 from bench.plan.job import FAILURES
 from bench.scoring.score_names import key_part
@@ -50,8 +55,6 @@ class Tracker:
     """Read and write one experiment; ``create=False`` raises ``StoreError`` if there is none."""
 
     def __init__(self, settings: Settings, *, create: bool = True) -> None:
-        from filelock import FileLock
-
         self._settings = settings
         local = not settings.tracking_uri
         if local:
@@ -203,8 +206,6 @@ class Tracker:
 
     def end_session(self, session: str, status: str, counts: dict[str, int], plan: Path) -> None:
         """Close a session with the counts of how its jobs ended."""
-        from mlflow.entities import Metric
-
         now = int(time.time() * 1000)
         metrics = [Metric(f"jobs/{name}", float(n), now, 0) for name, n in counts.items()]
         self._client.log_batch(session, metrics=metrics)
@@ -213,8 +214,6 @@ class Tracker:
         self._client.set_terminated(session, status)
 
     def _end_dead_sessions(self) -> None:
-        import psutil
-
         for run in self._search("tags.kind = 'session' and attributes.status = 'RUNNING'"):
             tags = run.data.tags
             if tags.get("host") == platform.node() and not psutil.pid_exists(int(tags["pid"])):
@@ -240,8 +239,6 @@ class Tracker:
         self, run_id: str, status: str, values: dict[str, float], note: str, files: list[Path]
     ) -> None:
         """End a study's run for now, with what it came to and its files."""
-        from mlflow.entities import Metric
-
         now = int(time.time() * 1000)
         metrics = [Metric(k, float(v), now, 0) for k, v in values.items() if math.isfinite(v)]
         self._client.log_batch(run_id, metrics=metrics)
@@ -279,8 +276,6 @@ class Tracker:
             return run_id
 
     def _write_or_refuse(self, result: Result, folder: Path) -> str:
-        from mlflow.exceptions import MlflowException
-
         try:
             return self._write(result, folder)
         except MlflowException as error:
@@ -296,8 +291,6 @@ class Tracker:
             self._client.delete_run(run.info.run_id)
 
     def _write(self, result: Result, folder: Path) -> str:
-        from mlflow.entities import Metric, Param
-
         job = result.job
         run = self._client.create_run(
             self.experiment_id,
@@ -336,8 +329,6 @@ class Tracker:
         ``scores`` holds what was computed now. ``files`` is the folder with ``clusters.parquet``;
         ``note`` is kept in a tag.
         """
-        from mlflow.entities import Metric, RunTag
-
         now = int(time.time() * 1000)
         with self.lock:
             run = self._client.get_run(run_id)
@@ -382,8 +373,6 @@ def _make(folder: Path) -> Path:
 
 
 def _dataset_input(result: Result) -> Any:
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
     job = result.job
     facts = {name: job.facts[name] for name in ("modality", "n_cells", "n_features", "n_types")}
     dataset = Dataset(

@@ -10,10 +10,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from bench.errors import UsageError
 from bench.messages import did_you_mean
 from bench.selectors import split
 from bench.settings import Settings, load_settings
+from bench.store.mlflow_store import Tracker
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,8 +38,6 @@ def load_results(results: str | Path = "results", **options: Any) -> pd.DataFram
     ``source`` the method's code. ``artifacts`` is the local folder with ``embedding.parquet`` and
     ``clusters.parquet``. Raises ``UsageError`` if there is no store.
     """
-    from bench.store.mlflow_store import Tracker
-
     settings: Settings = load_settings({"results": Path(results), **options})
     if not settings.tracking_uri and not settings.database.is_file():
         raise UsageError(
@@ -52,8 +53,6 @@ def frame(tracker: Tracker, plan: Plan | None = None) -> pd.DataFrame:
     With a plan, display names and profile are those of the plan: the same fit may have been
     committed under another name, ``vae`` and ``vae[n_latent=10]`` say.
     """
-    import pandas as pd
-
     rows = tracker.rows()
     if plan is not None:
         stored = {row["score_key"]: row for row in rows}

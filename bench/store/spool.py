@@ -13,6 +13,8 @@ import shutil
 import time
 from pathlib import Path
 
+import psutil
+
 from bench.plan.job import Job
 from bench.store.result import Result
 
@@ -66,8 +68,6 @@ class Spool:
 
     def sweep(self) -> None:
         """Remove work folders of this machine whose process is gone."""
-        import psutil
-
         for path in self.root.glob(".*"):
             named, _, owner = path.name.rpartition(".")
             host = named.split(".", 2)[2:]  # none in a folder of an earlier version

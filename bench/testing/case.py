@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+
 from bench.contract.markers import among
 from bench.contract.method import ATAC, MULTIOME, RNA, Context, DatasetInfo, Fit, Knowledge, Method
 from bench.contract.multiome import cells_of, together
@@ -128,8 +132,6 @@ class Case:
         prepared: Any = None,
     ) -> Ran:
         """Prepare and fit as the harness does, in this process."""
-        import numpy as np
-
         if prepared is None:
             prepared = self.prepared(method, data)
         adata = cells_of(data)
@@ -164,10 +166,6 @@ class Case:
 
 
 def _counts(modality: str, n_cells: int, n_features: int) -> AnnData:
-    import numpy as np
-    import scipy.sparse as sp
-    from anndata import AnnData
-
     rng = np.random.default_rng(0)
     types = np.arange(n_cells) % 3
     rate = np.full((n_cells, n_features), 0.3)
@@ -189,8 +187,6 @@ def _counts(modality: str, n_cells: int, n_features: int) -> AnnData:
 
 def _paired_counts(n_cells: int, n_genes: int) -> MuData:
     """Return genes and peaks of the same cells, placed on two chromosomes, with DNA."""
-    import numpy as np
-
     rna, atac = _counts(RNA, n_cells, n_genes), _counts(ATAC, n_cells, 2 * n_genes)
     # Types are assigned by the number of a cell, so both parts agree; batches too.
     half = n_genes // 2

@@ -7,8 +7,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
+from sklearn.metrics import adjusted_rand_score
+
 from bench.contract.multiome import cells_of, is_paired, parts_of, some_cells
 from bench.errors import Pruned
+from bench.scoring.clustering import kmeans
 
 from .case import Case, NotApplicable, Ran, checks
 
@@ -21,14 +26,10 @@ CHECKS, check = checks()
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:
-    import numpy as np
-
     return one.shape == other.shape and bool(np.allclose(one, other, rtol=1e-3, atol=1e-4))
 
 
 def _finite(result: Ran) -> None:
-    import numpy as np
-
     embedding = np.asarray(result.fit.embedding)
     assert embedding.ndim == 2, f"the embedding has {embedding.ndim} dimensions, expected 2"
     n_cells = result.prepared.n_obs
@@ -46,17 +47,12 @@ def _output_finite(case: Case) -> None:
 
 @check("The same seed gives the same embedding; 0 is a valid seed.")
 def _seed_decides(case: Case) -> None:
-    import numpy as np
-
     first, again = (case.ran(case.short(), case.counts(), seed=0) for _ in range(2))
     assert np.array_equal(first.fit.embedding, again.fit.embedding), "two fits with seed 0 differ"
 
 
 @check("A fit neither seeds nor draws from the global random states.")
 def _global_state_untouched(case: Case) -> None:
-    import numpy as np
-    import torch
-
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 - the global state is what is checked
     torch.manual_seed(0)
@@ -75,8 +71,6 @@ def _global_state_untouched(case: Case) -> None:
 
 @check("A fit does not write into the data it is given.")
 def _input_unchanged(case: Case) -> None:
-    import numpy as np
-
     data = case.counts()
     method = case.short()
     prepared = case.prepared(method, data)
@@ -96,8 +90,6 @@ def _input_unchanged(case: Case) -> None:
 
 def _arrays(data: Any) -> dict[str, np.ndarray]:
     """Return all that a method is given by name, not copied: matrices, tables, their names."""
-    import numpy as np
-
     found: dict[str, np.ndarray] = {}
 
     def add(name: str, value: Any) -> None:
@@ -152,8 +144,6 @@ def _labels_unreachable(case: Case) -> None:
 
 @check("A feature that never varies, a cell without counts and very few cells are survived.")
 def _odd_data(case: Case) -> None:
-    import numpy as np
-
     adata = case.counts()
     for part in parts_of(adata):
         dense = part.X.toarray()
@@ -269,10 +259,6 @@ def _save_and_load(case: Case) -> None:
 
 @check("With its default parameters it separates three clear types better than noise.")
 def _beats_the_negative_control(case: Case) -> None:
-    from sklearn.metrics import adjusted_rand_score
-
-    from bench.scoring.clustering import kmeans
-
     adata = case.counts(n_cells=120)
     done = case.ran(case.cls(case.cls.Params()), adata)
     kept = adata.obs_names.get_indexer(done.prepared.obs_names)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
+
+import optuna.pruners as pruners
+import optuna.samplers as samplers
 
 from bench.errors import UsageError
 from bench.messages import did_you_mean
@@ -43,8 +47,6 @@ def check_sampler(name: str, space: Space, n_objectives: int) -> None:
 
 
 def _need_cmaes(where: str) -> None:
-    from importlib.util import find_spec
-
     if find_spec("cmaes") is None:
         raise UsageError(f"{where} needs a package that is not installed: pip install cmaes.")
 
@@ -62,8 +64,6 @@ def check_pruner(name: str, n_objectives: int) -> None:
 
 def make_sampler(name: str, seed: int) -> BaseSampler:
     """Return a sampler; the grid is enqueued by the study, so that its sampler never draws."""
-    import optuna.samplers as samplers
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # options that Optuna calls experimental
         if name == "tpe":
@@ -85,8 +85,6 @@ def make_pruner(name: str) -> BasePruner:
     same step, from the fifth finished trial and the fifth step on. Hyperband: successive halving
     by 3 from 5 steps on (Li et al. 2018, JMLR 18:185).
     """
-    import optuna.pruners as pruners
-
     if name == "median":
         return pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=5)
     if name == "hyperband":

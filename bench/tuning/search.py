@@ -19,7 +19,7 @@ from bench.plan.build import choose_methods, ready_datasets
 from bench.plan.grid import make_job, unsuited
 from bench.plan.job import Job, Plan, with_seed
 from bench.plan.methods import Configured
-from bench.scoring.holdout import make_split
+from bench.scoring.holdout import ORACLE, make_split
 from bench.selectors import Left
 from bench.settings import Settings, load_settings
 
@@ -208,8 +208,6 @@ class _Search:
         )
 
     def _tags(self, spec: Spec) -> dict[str, str]:
-        from bench.scoring.holdout import ORACLE
-
         tags = {
             "method": spec.one.label,
             "method_name": spec.one.cls.name,

@@ -11,7 +11,9 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
+
+from pydantic import TypeAdapter, ValidationError
 
 from bench.contract.parameters import Parameters, Search
 from bench.errors import UsageError
@@ -279,8 +281,6 @@ def _checked(owner: str, params: type[Parameters], dimension: Dimension) -> Dime
 
 def _valid(owner: str, params: type[Parameters], name: str, value: Any) -> Any:
     """Return a value as resolved; raises ``UsageError`` if the declaration refuses it as such."""
-    from pydantic import TypeAdapter, ValidationError
-
     field = params.model_fields[name]
     annotated: Any = field.annotation
     for extra in field.metadata:
@@ -294,8 +294,6 @@ def _valid(owner: str, params: type[Parameters], name: str, value: Any) -> Any:
 
 
 def _annotate(annotated: Any, extra: Any) -> Any:
-    from typing import Annotated
-
     return Annotated[annotated, extra]
 
 

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 
 from bench.errors import StoreError, UsageError
 from bench.seeds import derive
@@ -87,8 +93,6 @@ class Study:
         self._claim.release()
 
     def _open(self) -> optuna.Study:
-        import optuna
-
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         directions = ["maximize" if one.maximize else "minimize" for one in self.objectives]
         with _reaching(self._url, self.folder):
@@ -119,8 +123,6 @@ class Study:
 
     def recover(self) -> list[Trial]:
         """Return trials that a killed driver left running; incomplete draws are closed."""
-        from optuna.trial import TrialState
-
         with self._lock:
             left = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             for one in left:
@@ -191,8 +193,6 @@ class Study:
         return Trial(number, params, "running")
 
     def _skip(self, number: int, reason: str) -> None:
-        from optuna.trial import TrialState
-
         self._study._storage.set_trial_user_attr(self._id(number), _SKIPPED, reason)
         self._study.tell(number, state=TrialState.FAIL)
 
@@ -205,8 +205,6 @@ class Study:
         seconds: float | None = None,
     ) -> None:
         """Record how a trial ended; ``values`` only if it is done."""
-        from optuna.trial import TrialState
-
         facts = {"status": status, "values": values, "reason": reason, "seconds": seconds}
         with self._lock:
             trial_id = self._id(number)
@@ -261,13 +259,8 @@ def _identity(params: dict[str, Any]) -> str:
 
 
 def _storage(url: str, folder: Path) -> Any:
-    import optuna
-
     if url:
         return optuna.storages.RDBStorage(url)
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
     path = folder / "study.journal"
     _mend(path)
     return JournalStorage(JournalFileBackend(str(path.resolve())))
@@ -311,6 +304,4 @@ def _line(error: Exception) -> str:
 
 def _hidden(url: str) -> str:
     """Return a URL without its password."""
-    import re
-
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)

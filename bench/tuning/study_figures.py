@@ -6,6 +6,9 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import optuna.visualization as draw
+from optuna.trial import TrialState
+
 from .objective import Objective
 
 if TYPE_CHECKING:
@@ -37,9 +40,6 @@ def figures(study: optuna.Study, objectives: Sequence[Objective]) -> list[dict[s
 def _wanted(
     study: optuna.Study, objectives: Sequence[Objective]
 ) -> Iterator[tuple[str, str, int, Callable[[], Figure]]]:
-    import optuna.visualization as draw
-    from optuna.trial import TrialState
-
     done = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
     names = [one.name for one in objectives]
     if not done:

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
+
 from bench.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -31,8 +33,6 @@ class Claim:
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        from filelock import FileLock, Timeout
-
         self._name = name
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None

@@ -11,6 +11,7 @@ from typing import Any
 from bench.data.cache.data_cache import Store, StoredDataset
 from bench.digests import digest, source_digest
 from bench.errors import UsageError
+from bench.messages import did_you_mean
 from bench.plan.grid import make_job
 from bench.plan.job import Job
 from bench.plan.methods import Configured
@@ -46,8 +47,6 @@ class Options:
     objectives: tuple[Objective, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
-        from bench.messages import did_you_mean
-
         if self.trials is None and self.timeout is None:
             raise UsageError("give a budget: --trials, --timeout, or both.")
         if self.trials is not None and self.trials < 1:

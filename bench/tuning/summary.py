@@ -8,8 +8,11 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import plotly.io
 
 from bench.plan.parameter_files import write_params
 from bench.scoring.holdout import ORACLE
@@ -208,10 +211,6 @@ def _write_trials(path: Path, spec: Spec, trials: Sequence[Trial]) -> None:
 
 def _write_figures(path: Path, summary: dict[str, Any]) -> None:
     """Write one page that works offline."""
-    from html import escape
-
-    import plotly.io
-
     parts = [f"<h1>{escape(summary['study'])}</h1><p>{escape(summary['statement'])}</p>"]
     parts += [f"<p><strong>{escape(summary['watermark'])}</strong></p>"] * bool(
         summary["watermark"]

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from scipy.stats import t
+
 from bench.tuning.objective import by_rank
 
 if TYPE_CHECKING:
@@ -104,8 +106,6 @@ def gain(
     mean = sum(differences) / n
     half = math.nan
     if n > 1:
-        from scipy.stats import t
-
         spread = math.sqrt(sum((d - mean) ** 2 for d in differences) / (n - 1))
         half = float(t.ppf(0.975, n - 1)) * spread / math.sqrt(n)
     return Gain(

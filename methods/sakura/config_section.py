@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -137,8 +138,6 @@ def unknown_gene(
     guide: Section, key: str, genes: Sequence[str], features: Collection[str]
 ) -> None:
     """Raise ``UsageError`` for the first gene that is not among the features."""
-    import difflib
-
     known = features if isinstance(features, set | frozenset) else set(features)
     for gene in genes:
         if gene not in known:

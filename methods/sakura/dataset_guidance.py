@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench.contract.method import Context
 from bench.errors import DataError
 from bench.seeds import derive
@@ -81,8 +83,6 @@ def batch_phenotype(p: GuidedParameters) -> Phenotype:
 
 def normalized_proteins(counts: np.ndarray) -> np.ndarray:
     """Return log(1 + 10,000 x / depth of the cell), (cells, proteins); NaN for an empty cell."""
-    import numpy as np
-
     depth = counts.sum(axis=1, keepdims=True).astype(np.float64)
     shares = counts / np.where(depth > 0, depth, np.nan)
     return np.log1p(1e4 * shares).astype(np.float32)
@@ -90,8 +90,6 @@ def normalized_proteins(counts: np.ndarray) -> np.ndarray:
 
 def part_of(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
     """Return the labels of a random share of the cells, ``None`` for the others."""
-    import numpy as np
-
     n_known = round(share * len(labels))
     order = np.random.default_rng(derive(seed, "labelled")).permutation(len(labels))
     known = np.full(len(labels), None, dtype=object)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+import scipy.sparse as sp
 import torch
+from anndata import AnnData
 from torch import Tensor
 
 from bench.errors import DataError, UsageError
+from bench.messages import did_you_mean
 from bench.prepare.blocks import row_blocks
 from bench.prepare.moments import Moments, Sums
 from bench.prepare.variable_features import seurat
@@ -50,8 +55,6 @@ def select(data: AnnData, features: Sequence[str]) -> Any:
 
     Raises ``DataError`` if one is missing.
     """
-    import pandas as pd
-
     at = data.var_names.get_indexer(pd.Index(features))
     if (at < 0).any():
         lost = [feature for feature, where in zip(features, at, strict=True) if where < 0]
@@ -65,16 +68,11 @@ def select(data: AnnData, features: Sequence[str]) -> Any:
 
 def as_cells(matrix: Any, device: str) -> Cells:
     """Return rows × features as blocks of tensors."""
-    from anndata import AnnData
-
     return Cells(AnnData(matrix), counts=False, device=device)
 
 
 def with_extra(matrix: Any, features: Sequence[str], extra: ExtraRows | None) -> Any:
     """Return the matrix with the extra profiles below; features that they lack are 0 in them."""
-    import pandas as pd
-    import scipy.sparse as sp
-
     if extra is None:
         return matrix
     at = pd.Index(extra.features).get_indexer(pd.Index(features))
@@ -91,8 +89,6 @@ def read_phenotypes(guidance: Guidance, obs: pd.DataFrame) -> dict[str, np.ndarr
 
     Raises ``UsageError`` that names a column that is missing.
     """
-    from bench.messages import did_you_mean
-
     found: dict[str, np.ndarray] = {}
     for one in guidance.phenotypes:
         for key in one.columns:
@@ -114,8 +110,6 @@ def class_numbers(one: Phenotype, values: np.ndarray) -> tuple[Tensor, list[str]
 
     Raises ``DataError`` if fewer than two classes occur.
     """
-    import pandas as pd
-
     table = pd.Series(np.asarray(values, dtype=object))
     text = table.where(table.isna(), table.astype(str))
     classes = list(one.classes) or sorted(text.dropna().unique())
@@ -148,8 +142,6 @@ def numbers_of(one: Phenotype, values: np.ndarray, n_cells: int) -> Tensor:
 
 def digest_of(splits: Mapping[str, np.ndarray], rows: Rows) -> str:
     """Return a digest of what is known of the rows: splits, weights and phenotypes."""
-    import hashlib
-
     whole = hashlib.sha256()
     for name, values in [*splits.items(), *rows.known.items()]:
         whole.update(f"{name} {values.shape}\0".encode() + np.ascontiguousarray(values).tobytes())

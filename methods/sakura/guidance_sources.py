@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+
 from bench.errors import DataError, UsageError
 from bench.seeds import derive
 
@@ -31,9 +34,6 @@ def read_bulk(
     all genes of the file. Genes that are no features are counted and left out. Raises
     ``DataError`` for values that are no counts, or if no gene is a feature.
     """
-    import numpy as np
-    import pandas as pd
-
     table = _table(path)
     counts = table.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
     if not np.isfinite(counts).all() or (counts < 0).any():
@@ -98,8 +98,6 @@ def held_out_half(name: str, genes: Sequence[str], seed: int) -> tuple[str, ...]
     The choice depends on the name of the list and the seed. Raises ``UsageError`` for a list of
     one gene.
     """
-    import numpy as np
-
     if len(genes) < 2:
         raise UsageError(f"signature '{name}': a list of {len(genes)} gene has no two halves.")
     order = np.random.default_rng(derive(seed, "half", name)).permutation(len(genes))
@@ -109,8 +107,6 @@ def held_out_half(name: str, genes: Sequence[str], seed: int) -> tuple[str, ...]
 
 def half_scores(data: AnnData, held_out: dict[str, tuple[str, ...]]) -> np.ndarray:
     """Return the mean of each list's held-out genes in ``data.X``, (cells, lists)."""
-    import numpy as np
-
     names = list(data.var_names)
     columns = [[names.index(gene) for gene in genes] for genes in held_out.values()]
     means = [np.asarray(data.X[:, one].mean(axis=1)).ravel() for one in columns]
@@ -118,8 +114,6 @@ def half_scores(data: AnnData, held_out: dict[str, tuple[str, ...]]) -> np.ndarr
 
 
 def _table(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
     try:
         return pd.read_csv(path, sep="\t", dtype=str, index_col=0)
     except FileNotFoundError:

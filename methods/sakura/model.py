@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from bench.contract.method import Reporter
@@ -199,8 +200,6 @@ class SakuraModel:
     @classmethod
     def load(cls, path: Path) -> SakuraModel:
         """Return a model that :meth:`save` wrote, on the CPU."""
-        from pydantic import TypeAdapter
-
         kept = torch.load(path, weights_only=True, map_location="cpu")
         plain = kept["model"]
         knows = plain["guidance"]

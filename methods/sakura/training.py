@@ -254,8 +254,6 @@ N_BINS = 10
 
 def decile_bins(n_cells: int, seed: int, base: np.ndarray | None = None) -> np.ndarray:
     """Return a number 1 … 10 of each cell, balanced and shuffled; 0 outside the mask ``base``."""
-    import numpy as np
-
     inside = np.ones(n_cells, dtype=bool) if base is None else np.asarray(base, dtype=bool)
     numbers = np.arange(np.count_nonzero(inside)) % N_BINS + 1
     bins = np.zeros(n_cells, dtype=np.int64)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 
 _SHALLOW = 0.05
 """Smallest relative depth whose logarithm is taken."""
@@ -24,9 +26,6 @@ def blend(network: np.ndarray, evidence: np.ndarray, right: np.ndarray) -> np.nd
 
 def _logistic(inputs: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, float]:
     """Return constant and weights of a logistic regression, and its log likelihood."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import log_loss
-
     spread = inputs.std(axis=0)
     spread = np.where(spread > 0, spread, 1.0)
     fitted = LogisticRegression().fit(inputs / spread, right)

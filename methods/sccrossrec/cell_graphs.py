@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 import torch
+from sklearn.decomposition import TruncatedSVD
 from torch import Tensor
 
 from .genome_sites import csr
@@ -58,8 +59,6 @@ class Chromatin:
 
 
 def _directions(rows: sp.csr_matrix, n: int, seed: int) -> np.ndarray:
-    from sklearn.decomposition import TruncatedSVD
-
     n = min(n, min(rows.shape) - 1)
     if n < 1:
         return np.zeros((rows.shape[1], 0))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.optimize import minimize
 
 from . import state_mixture as states
 from .gate_links import Expression, Links, learn
@@ -235,8 +236,6 @@ class Evidence:
 
 def weigh(said: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Return a constant and weights of at least 0, by logistic regression of equal classes."""
-    from scipy.optimize import minimize
-
     scale = np.maximum(said.std(axis=0), 1e-9)
     inputs = np.column_stack([np.ones(len(said)), said / scale])
     sign = np.where(right, 1.0, -1.0)

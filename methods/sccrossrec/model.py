@@ -14,6 +14,7 @@ from torch import Tensor
 from bench.contract.method import Context
 from bench.seeds import derive
 
+from ..nn.train import seeded
 from . import calibration, training
 from . import node_features as features
 from . import state_mixture as states
@@ -165,8 +166,6 @@ class Model:
 
 def fit_model(data: MuData, p: CrossParameters, context: Context) -> Model:
     """Return the model fitted on all cells of ``data``."""
-    from ..nn.train import seeded
-
     sites = sites_of(data)
     peaks = opened(data["atac"])
     chromatin = Chromatin.of(peaks, _LSI, derive(context.seed, "lsi"))

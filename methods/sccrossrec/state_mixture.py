@@ -23,6 +23,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.cluster import KMeans
+from sklearn.decomposition import TruncatedSVD
 
 SIZES = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 _SHAPE = 20.0
@@ -87,8 +89,6 @@ def fit(
     counts: sp.csr_matrix, fragments: sp.csr_matrix, weight: np.ndarray, size: int, seed: int
 ) -> Mixture:
     """Return a mixture of ``size`` states, of counts (cells × genes) and fragments (× peaks)."""
-    from sklearn.cluster import KMeans
-
     scores = _scores(counts, seed)
     size = min(size, len(np.unique(scores, axis=0)))
     found = KMeans(size, n_init=10, random_state=seed % 2**32).fit_predict(scores)
@@ -112,8 +112,6 @@ def fit(
 
 def _scores(counts: sp.csr_matrix, seed: int) -> np.ndarray:
     """Return principal scores of log expression, from which states start, (cells, 8)."""
-    from sklearn.decomposition import TruncatedSVD
-
     depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
     middle = np.median(depth[depth > 0]) if (depth > 0).any() else 1.0
     scaled = sp.diags_array(middle / np.where(depth > 0, depth, 1.0)).tocsr() @ counts

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from sklearn.cluster import KMeans
 from torch import Tensor
 
 _LIST = 500
@@ -50,8 +51,6 @@ def nearest(
 
 def _centres(points: Tensor, seed: int) -> Tensor:
     """Return the centres of about one list for every 500 points."""
-    from sklearn.cluster import KMeans
-
     n_lists = max(1, round(len(points) / _LIST))
     order = np.random.default_rng(seed).permutation(len(points))[: _TRAINED * n_lists]
     model = KMeans(n_lists, init="random", n_init=1, max_iter=10, random_state=seed % 2**32)

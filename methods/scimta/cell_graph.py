@@ -13,9 +13,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
 
 from bench.scoring.clustering import nearest_neighbors
+
+from .approximate_neighbors import nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,8 +75,6 @@ def edges(target: sp.csr_matrix) -> pd.DataFrame:
 
     Of a directed graph every edge, in its direction.
     """
-    import pandas as pd
-
     symmetric = abs(target - target.T).max() < 1e-6  # but for rounding
     found = (sp.triu(target, k=1) if symmetric else target).tocoo()
     return pd.DataFrame({"first": found.row, "second": found.col, "weight": found.data})
@@ -87,8 +90,6 @@ def principal_components(inputs: np.ndarray, n_components: int, seed: int) -> np
 
     At most as many components as rows or columns, minus one. Equal rows are returned as they are.
     """
-    from sklearn.decomposition import PCA
-
     k = min(n_components, min(inputs.shape) - 1)
     if k < 1 or np.all(inputs == inputs[0]):
         return np.asarray(inputs, dtype=np.float64)
@@ -115,8 +116,6 @@ def neighbors(
         directed = sp.csr_matrix((n, n))
     else:
         if approximate and n > _FEW:
-            from .approximate_neighbors import nearest
-
             found = nearest(rows, rows, others + 1, seed=seed)
         else:
             found, _ = nearest_neighbors(rows, others, seed=seed)
@@ -135,8 +134,6 @@ def balanced_neighbors(
     About ``k`` - 1 neighbours in all, as many in each batch, at least one (Polański et al. 2020,
     BBKNN, doi 10.1093/bioinformatics/btz625). ``batch``: (n,).
     """
-    from sklearn.neighbors import NearestNeighbors
-
     n = len(points)
     rows = _euclidean(points, metric)
     names = np.unique(batch)
@@ -147,8 +144,6 @@ def balanced_neighbors(
         # One more, because a node is its own nearest neighbour; self-edges go below.
         most = min(each + 1, len(members))
         if approximate and len(members) > _FEW:
-            from .approximate_neighbors import nearest
-
             own = nearest(rows[members], rows[members], most, seed=seed)
             across = nearest(rows[members], rows[outside], each, seed=seed)
         else:

@@ -9,6 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+
 from bench.errors import DataError
 from bench.seeds import derive
 
@@ -32,10 +36,6 @@ def thin(data: AnnData, share: float, seed: int, *, owner: str) -> Thinned:
 
     ``data`` has sparse log-normalised ``X``. Raises ``DataError`` if counts are not whole.
     """
-    import numpy as np
-    import scipy.sparse as sp
-    from anndata import AnnData
-
     counts, values = sp.csr_matrix(data.layers["counts"]), sp.csr_matrix(data.X)
     if (counts.data != np.rint(counts.data)).any():
         raise DataError(
@@ -58,8 +58,6 @@ def thin(data: AnnData, share: float, seed: int, *, owner: str) -> Thinned:
 
 def held_out_loss(expected: np.ndarray, held_out: sp.csr_matrix) -> float:
     """Return the nats of a held-out count under each cell's expected proportions of genes."""
-    import numpy as np
-
     totals = np.maximum(expected.sum(axis=1, dtype=np.float64), 1e-12)
     found = held_out.tocoo()
     share = np.maximum(expected[found.row, found.col] / totals[found.row], 1e-12)
@@ -67,6 +65,4 @@ def held_out_loss(expected: np.ndarray, held_out: sp.csr_matrix) -> float:
 
 
 def _row_sums(matrix: sp.csr_matrix) -> np.ndarray:
-    import numpy as np
-
     return np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 
+import igraph
 import numpy as np
 import scipy.sparse as sp
+from sklearn.utils.extmath import randomized_svd
 
 from bench.seeds import derive
 
@@ -82,10 +85,6 @@ def modules(
 
     Of none are genes without edges and those in communities of fewer than ``smallest`` genes.
     """
-    import random
-
-    import igraph
-
     upper = sp.triu(adjacency, k=1).tocoo()
     graph = igraph.Graph(n=adjacency.shape[0], edges=np.column_stack((upper.row, upper.col)))
     igraph.set_random_number_generator(random.Random(seed))
@@ -107,8 +106,6 @@ def modules(
 
 def _components(matrix: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return unit scores of the cells, (cells, k), and singular values."""
-    from sklearn.utils.extmath import randomized_svd
-
     scores, strengths, _ = randomized_svd(
         matrix, k, n_iter=7, random_state=derive(seed, "gene components")
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.utils.extmath import randomized_svd
 
 from bench.seeds import derive
 
@@ -91,8 +92,6 @@ def low_rank_imputation(
     those of noise. Above 25,000 cells the products of genes stand for the values: they have the
     same singular values and loadings.
     """
-    from sklearn.utils.extmath import randomized_svd
-
     values = sp.csr_matrix(values)
     if values.shape[0] > _MANY_CELLS:
         core: Any = _root_of_products(values)
@@ -123,8 +122,6 @@ def find_rank(values: sp.csr_matrix, *, seed: int, threshold: float) -> tuple[in
     have fewer: the last fifth of the gaps is noise. Without such a gap a quarter of the singular
     values, at most 20.
     """
-    from sklearn.utils.extmath import randomized_svd
-
     most = min(_MOST, min(values.shape) - 1)
     if most < 2:
         return 1, False

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.cluster import SpectralClustering
 
 from bench.seeds import derive
 
@@ -52,10 +54,6 @@ def nearest_mean(codes: np.ndarray, some: np.ndarray, labels: np.ndarray) -> np.
 
 
 def _spectral(operator: sp.csr_matrix, k: int, seed: int) -> np.ndarray:
-    import warnings
-
-    from sklearn.cluster import SpectralClustering
-
     if k < 2 or k >= operator.shape[0] - 1:
         return np.arange(operator.shape[0]) % k
     symmetric = sp.csr_matrix((operator + operator.T) / 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from scipy.stats import false_discovery_control, mannwhitneyu
 
 UNASSIGNED = "unassigned"
 _TOP_GENES = 20
@@ -53,8 +54,6 @@ def interpretation(
     ``cluster_of_cell``: a number 0 … K - 1; ``affinity``: (K, communities). Clusters of no cell or
     all cells are left out.
     """
-    from scipy.stats import false_discovery_control, mannwhitneyu
-
     top = _top_genes(genes)
     rows = []
     for cluster in range(len(affinity)):

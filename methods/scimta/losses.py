@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 import torch
+from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional
 
@@ -121,8 +122,6 @@ def edge_auroc(left: Tensor, right: Tensor, target: sp.csr_matrix, seed: int) ->
 
     From up to 20,000 random edges and as many random pairs without edge; i = j is left out.
     """
-    from sklearn.metrics import roc_auc_score
-
     rng = np.random.default_rng(seed)
     n = target.shape[0]
     if not target.nnz:

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import eigsh
+
+from bench.scoring.clustering import connectivities, kmeans, leiden
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -16,10 +22,6 @@ def start_labels(codes: np.ndarray, k_from: str, k: int | None, seed: int) -> np
 
     K-means with ``k`` if it is given, or with what the spectrum says, else Leiden communities.
     """
-    import numpy as np
-
-    from bench.scoring.clustering import kmeans, leiden
-
     if k is None and k_from == "leiden":
         found = leiden(codes, seed)
     else:
@@ -33,12 +35,6 @@ def eigengap(codes: np.ndarray, seed: int) -> int:
     Of the normalised Laplacian of the neighbour graph, among the first 50. Source: von Luxburg
     2007, a tutorial on spectral clustering, section 8.3.
     """
-    import numpy as np
-    import scipy.sparse as sp
-    from scipy.sparse.linalg import eigsh
-
-    from bench.scoring.clustering import connectivities
-
     n_cells = len(codes)
     if n_cells < 5 or np.all(codes == codes[0]):
         return 1

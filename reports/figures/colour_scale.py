@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from ..tables.labels import SCALED, higher_is_better, metric_columns
 from ..tables.leaderboard import tidy
 
@@ -34,8 +36,6 @@ def between_controls(results: pd.DataFrame) -> pd.DataFrame:
 
 def _end(table: pd.DataFrame, control: str, key: str) -> pd.Series:
     """Return the mean of a control for each row: of the same dataset and, if it can be, cells."""
-    import pandas as pd
-
     held = (table["protocol"] == "holdout").rename("held")
     rows = table[table["method_name"] == control]
     of_cells = rows.groupby(["dataset", held])[key].mean().to_dict()

@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+import plotly.graph_objects as go
+from scipy.optimize import linear_sum_assignment
+
 from ..tables.eligible import CONTROL
 from ..tables.labels import clustering_label
 from .drawing import ROW, SCALE, Drawing, categories, lay_out, plain, variants
@@ -21,8 +25,6 @@ def confusion(table: pd.DataFrame, panels: list[Panel]) -> list[Drawing]:
 
     ``panels`` name the job of each method and dataset (see ``umaps.choose``).
     """
-    import pandas as pd
-
     controls = set(table.loc[table["family"] == CONTROL, "method"])
     wanted = [panel for panel in panels if not panel.missing and panel.method not in controls]
     datasets = list(dict.fromkeys(panel.dataset for panel in wanted))
@@ -60,9 +62,6 @@ def counts(types: pd.Series, clusters: pd.Series) -> pd.DataFrame:
 
     Types run from the most to the fewest cells; clusters without a type of their own come last.
     """
-    import pandas as pd
-    from scipy.optimize import linear_sum_assignment
-
     found = pd.crosstab(types.astype(str).to_numpy(), clusters.astype(str).to_numpy())
     found = found.loc[found.sum(axis=1).sort_values(ascending=False, kind="stable").index]
     rows, columns = linear_sum_assignment(found.to_numpy(), maximize=True)
@@ -72,8 +71,6 @@ def counts(types: pd.Series, clusters: pd.Series) -> pd.DataFrame:
 
 
 def _figure(found: pd.DataFrame, key: tuple[str, str, str]) -> Figure:
-    import plotly.graph_objects as go
-
     sizes = found.sum(axis=1)
     share = found.div(sizes, axis=0) * 100
     rows = [f"{name} ({size:,})" for name, size in zip(found.index, sizes, strict=True)]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+import plotly.graph_objects as go
+
 from ..tables.labels import higher_is_better, label
 from ..tables.statistics import t_interval
 from .drawing import Drawing, lay_out, plain, short, variants
@@ -62,8 +65,6 @@ def _figure(
     x_range: list[float],
 ) -> Figure:
     """Return the points with their front ``best``."""
-    import plotly.graph_objects as go
-
     _, title, unit = COSTS[cost]
     figure = go.Figure()
     figure.add_trace(
@@ -116,8 +117,6 @@ def front(found: pd.DataFrame, higher: bool = True) -> pd.DataFrame:
 
 def points(rows: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
     """Return one row a method: family, mean, half width over seeds and median cost."""
-    import pandas as pd
-
     kept = rows[rows[metric].notna() & (rows["status"] == "done") & (rows[cost] > 0)]
     found = []
     for method, part in kept.groupby("method"):

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
@@ -64,8 +66,6 @@ def variants(
 
 def between(values: Any) -> tuple[float, float]:
     """Return smallest and largest value; a scale of one value would have no colours."""
-    import numpy as np
-
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     return (low, high) if low < high else (low - 0.5, high + 0.5)
 

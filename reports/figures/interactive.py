@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+import plotly.graph_objects as go
+
 from ..tables import leaderboard
 from ..tables.eligible import CONTROL, competing_by_dataset
 from ..tables.labels import MAIN, SCALES, higher_is_better, label, metric_columns
 from ..tables.leaderboard import dataset_means, tidy
 from .colour_scale import between_controls
+from .cost_quality import quality
 from .drawing import ROW, SCALE, Drawing, _json, between, categories, lay_out, plain, variants
 
 if TYPE_CHECKING:
@@ -21,8 +25,6 @@ if TYPE_CHECKING:
 
 def drawings(results: pd.DataFrame, metric: str = MAIN) -> dict[str, list[Drawing]]:
     """Return the figures by section, ``heat``, ``quality`` and ``strip``; without data none."""
-    from .cost_quality import quality
-
     table = tidy(results)
     board = leaderboard(table, metric)
     # With several modalities the controls of the first stand before methods for another.
@@ -63,9 +65,6 @@ def _heat(table: pd.DataFrame, keys: list[str], order: list[str]) -> Drawing:
 
 
 def _heat_of(table: pd.DataFrame, key: str, order: list[str], *, scaled: bool = False) -> Figure:
-    import numpy as np
-    import plotly.graph_objects as go
-
     controls = set(table.loc[table["family"] == CONTROL, "method"])
     means = dataset_means(table, key).reindex(index=order)
     values = means.to_numpy(dtype=float)
@@ -101,8 +100,6 @@ def _strip(
     table: pd.DataFrame, dataset: str, metric: str, order: list[str], number: int
 ) -> Drawing:
     """Return all seeds of each method on one dataset, and their mean as a bar."""
-    import plotly.graph_objects as go
-
     rows = table[(table["dataset"] == dataset) & table[metric].notna()]
     present = [name for name in order if name in set(rows["method"])]
     figure = go.Figure()

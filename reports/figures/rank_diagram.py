@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING
 
+import matplotlib as mpl
+import scikit_posthocs
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
 from ..tables.labels import MAIN, higher_is_better, label
 from ..tables.leaderboard import complete_block, tidy
 from ..tables.statistics import (
@@ -63,8 +68,6 @@ def means_something(block: pd.DataFrame) -> bool:
 
 def nemenyi(block: pd.DataFrame) -> pd.DataFrame:
     """Return p of each two methods after Nemenyi (scikit-posthocs), methods × methods."""
-    import scikit_posthocs
-
     found = scikit_posthocs.posthoc_nemenyi_friedman(block.to_numpy().T)
     found.index = found.columns = block.index
     return found
@@ -77,10 +80,6 @@ def diagram(block: pd.DataFrame, metric: str = MAIN, *, higher: bool = True) -> 
     """
     if not means_something(block):
         return None
-    import scikit_posthocs
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     mean_ranks = average_ranks(block, higher_is_better=higher)
     figure = Figure(figsize=(8.5, 1.4 + 0.2 * len(block)), layout="constrained")
     FigureCanvasAgg(figure)
@@ -99,8 +98,6 @@ def diagram(block: pd.DataFrame, metric: str = MAIN, *, higher: bool = True) -> 
 
 def _svg(figure: Figure, name: str) -> str:
     """Return a figure as SVG for a page: text as text, ink in the colour of the page's text."""
-    import matplotlib as mpl
-
     stream = StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"ranks{name}"}):
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})

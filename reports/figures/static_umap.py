@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+
 from .umaps import N_NEIGHBORS, SEED, points_in_plane, shown_cells
 
 if TYPE_CHECKING:
@@ -22,13 +27,7 @@ def draw(
     dimensions; ``panels`` maps a heading to the class of each cell. Above 3,000 cells a seeded
     sample is shown. Raises ``ValueError`` if all cells are at one point.
     """
-    import matplotlib
-
     matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-    import numpy as np
-    import seaborn as sns
-
     cells = shown_cells(len(embedding))
     plane = points_in_plane(np.asarray(embedding, dtype=np.float32)[cells])
     how = f"UMAP, {N_NEIGHBORS} neighbours" if embedding.shape[1] > 2 else "the embedding itself"
@@ -66,8 +65,6 @@ def draw(
 
 def _order(classes: np.ndarray) -> list[str]:
     """Return the classes, numbers by value, names from the largest down."""
-    import numpy as np
-
     names, sizes = np.unique(classes, return_counts=True)
     if all(str(name).isdigit() for name in names):
         return sorted((str(name) for name in names), key=int)

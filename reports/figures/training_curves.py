@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+import plotly.graph_objects as go
+
 from ..tables.leaderboard import tidy
 from .drawing import Drawing, lay_out, plain, variants
 from .umaps import median_row
@@ -54,8 +57,6 @@ def drawing(results: pd.DataFrame, curves: pd.DataFrame | None) -> list[Drawing]
 
 def thinned(rows: pd.DataFrame) -> pd.DataFrame:
     """Return at most 300 points of a curve, first and last among them, none averaged."""
-    import numpy as np
-
     ordered = rows.sort_values("step", kind="stable")
     if len(ordered) <= MAX_POINTS:
         return ordered
@@ -63,8 +64,6 @@ def thinned(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _figure(rows: pd.DataFrame) -> Figure:
-    import plotly.graph_objects as go
-
     figure = go.Figure()
     names = sorted(rows["name"].unique(), key=lambda name: (name not in _FIRST, name))
     shown = [name for name in names if name in _FIRST] or names[:1]

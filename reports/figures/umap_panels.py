@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+
 from ..tables.labels import clustering_label, number_text
 from .umaps import shown_cells
 
@@ -102,8 +105,6 @@ def colourings(found: list[Group]) -> list[str]:
 
 def _cells(panel: Panel, table: pd.DataFrame) -> pd.DataFrame:
     """Return the drawn cells with all that clusters.parquet knows of them, as text."""
-    import pandas as pd
-
     table = table.assign(type=table["type"].astype(str))
     path = Path(panel.source) / "clusters.parquet"
     if not path.is_file():
@@ -147,8 +148,6 @@ def _by_size(values: pd.Series) -> list[str]:
 
 def _whole(values: pd.Series) -> str:
     """Return positions as whole numbers from 0 to 65,535."""
-    import numpy as np
-
     points = values.to_numpy(dtype=float)
     span = np.ptp(points) or 1.0
     return _base64(((points - points.min()) / span * _STEPS).round().astype("<u2"))

@@ -14,10 +14,17 @@ import queue
 import subprocess
 import sys
 import threading
+import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from sklearn.neighbors import NearestNeighbors
+
+from bench.settings import default_cache
 
 from ..tables.labels import MAIN, label
 
@@ -79,8 +86,6 @@ def draw(panels: list[Panel], folder: Path) -> dict[str, pd.DataFrame]:
 
     A panel that cannot be drawn gets the reason in ``missing``; nothing is raised for it.
     """
-    import pandas as pd
-
     wanted = [panel for panel in panels if not panel.missing]
     todo = [panel for panel in wanted if not (folder / f"{panel.key}.parquet").is_file()]
     if todo:
@@ -159,8 +164,6 @@ def _listen(process: subprocess.Popen[str], answers: queue.Queue[str]) -> None:
 
 def _environment() -> dict[str, str]:
     """Return the environment of the drawing process: compiled code is kept between reports."""
-    from bench.settings import default_cache
-
     kept = os.environ.get("NUMBA_CACHE_DIR") or str(default_cache() / "numba")
     with suppress(OSError):
         Path(kept).mkdir(parents=True, exist_ok=True)
@@ -184,9 +187,6 @@ def serve() -> None:
 
 
 def _make(source: Path, target: Path) -> None:
-    import numpy as np
-    import pandas as pd
-
     embedding = pd.read_parquet(source / "embedding.parquet")
     types = pd.read_parquet(source / "clusters.parquet")["type"].astype(str).to_numpy()
     if len(types) != len(embedding):
@@ -204,8 +204,6 @@ def _make(source: Path, target: Path) -> None:
 
 def shown_cells(n: int) -> np.ndarray:
     """Return the numbers of the cells that are drawn, a seeded sample of many."""
-    import numpy as np
-
     cells = np.arange(n)
     if n <= MAX_CELLS:
         return cells
@@ -217,8 +215,6 @@ def points_in_plane(points: np.ndarray) -> np.ndarray:
 
     Raises ``ValueError`` if all cells are at one point, as after a posterior collapse.
     """
-    import numpy as np
-
     if (points == points[0]).all():
         raise ValueError("all cells are at one point of the embedding")
 
@@ -232,11 +228,6 @@ def points_in_plane(points: np.ndarray) -> np.ndarray:
 
 def _umap(points: np.ndarray) -> np.ndarray:
     """Return the UMAP from exact neighbours, which spares compiling the approximate search."""
-    import warnings
-
-    import numpy as np
-    from sklearn.neighbors import NearestNeighbors
-
     n_neighbors = min(N_NEIGHBORS, len(points) - 1)
     search = NearestNeighbors(n_neighbors=n_neighbors).fit(points)
     distances, indices = search.kneighbors(points)

@@ -7,10 +7,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+import plotly.graph_objects as go
+
+from ..figures.drawing import ROW, categories, lay_out, plain, variants
 from ..tables.compare import COSTS, Comparison, Difference, cautions, sentences, signed
 from ..tables.eligible import CONTROL
 from ..tables.labels import FIRST, MAIN, is_own, label, number_text
-from .markdown import plain, to_markdown
+from .markdown import escape_markdown, to_markdown
+from .report_page import render, replace
 from .score_grid import Cell, Column, Grid, definitions
 
 if TYPE_CHECKING:
@@ -38,8 +43,6 @@ def write(
 
     Raises ``OSError`` if the folder cannot be written.
     """
-    from .report_page import render, replace
-
     folder.mkdir(parents=True, exist_ok=True)
     table = as_table(found)
     replace(folder / "differences.csv", lambda path: table.to_csv(path, index=False))
@@ -68,8 +71,6 @@ def write(
 
 def as_table(found: Comparison) -> pd.DataFrame:
     """Return one row per method, dataset, protocol and metric, with the verdict."""
-    import pandas as pd
-
     columns = [*Difference.__dataclass_fields__, "verdict"]
     rows = [asdict(one) | {"verdict": one.verdict} for one in found.differences]
     return pd.DataFrame(rows, columns=columns)
@@ -147,13 +148,11 @@ def _delta(one: Difference | None) -> Cell:
 
 def as_markdown(found: Comparison, *, metric: str = MAIN, command: str) -> str:
     """Return the comparison as Markdown, for an issue or a pull request."""
-    import pandas as pd
-
-    lines = [f"# {plain(found.b)} against {plain(found.a)}", ""]
+    lines = [f"# {escape_markdown(found.b)} against {escape_markdown(found.a)}", ""]
     lines += [f"{found.n_pairs} pairs of jobs; differences are B − A.", ""]
-    lines += [f"- A: {plain(found.a)}", f"- B: {plain(found.b)}"]
-    lines += [f"- **Note:** {plain(text)}" for text in cautions(found)]
-    lines += [f"- {plain(text)}" for text in sentences(found, metric)]
+    lines += [f"- A: {escape_markdown(found.a)}", f"- B: {escape_markdown(found.b)}"]
+    lines += [f"- **Note:** {escape_markdown(text)}" for text in cautions(found)]
+    lines += [f"- {escape_markdown(text)}" for text in sentences(found, metric)]
     if found.differences:
         table = grid(found, metric)
         kept = [i for i, column in enumerate(table.columns) if not column.extra]
@@ -181,8 +180,6 @@ def unpaired_rows(found: Comparison) -> list[dict[str, str]]:
 
 def drawing(found: Comparison, metric: str) -> list[Drawing]:
     """Return the differences of each dataset and metric with their intervals; empty without."""
-    from ..figures.drawing import variants
-
     metrics = [key for key in _metrics(found, metric) if key == metric or key in FIRST]
     datasets = list(dict.fromkeys(one.dataset for one in found.of(metric)))
     figures = {}
@@ -204,10 +201,6 @@ def drawing(found: Comparison, metric: str) -> list[Drawing]:
 
 
 def _figure(ones: list[Difference], metric: str) -> Figure:
-    import plotly.graph_objects as go
-
-    from ..figures.drawing import ROW, categories, lay_out, plain
-
     ones = sorted(ones, key=lambda one: -one.difference)
     figure = go.Figure()
     for verdict in [name for name in COLOURS if any(one.verdict == name for one in ones)]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from ..tables import leaderboard
 from ..tables.labels import FIRST, MAIN, label, with_interval
 from ..tables.leaderboard import as_text, summary, tidy
@@ -31,14 +33,14 @@ def as_markdown(
 ) -> str:
     """Return verdict, searches, leaderboard and scores as Markdown."""
     table = tidy(results)
-    lines = [f"# {plain(title)}", "", f"{counts(table)}", ""]
-    lines += [f"- **Note:** {plain(text)}" for text in warnings(results)]
+    lines = [f"# {escape_markdown(title)}", "", f"{counts(table)}", ""]
+    lines += [f"- **Note:** {escape_markdown(text)}" for text in warnings(results)]
     for sentence in verdict(table):
-        about = f"**{plain(sentence.about)}**: " if sentence.about else ""
-        lines.append(f"- {about}{plain(sentence.text)}")
+        about = f"**{escape_markdown(sentence.about)}**: " if sentence.about else ""
+        lines.append(f"- {about}{escape_markdown(sentence.text)}")
     if studies:
         lines += ["", "## Searches", "", to_markdown(tuning.table(studies)), ""]
-        lines += [f"- {plain(text)}" for text in tuning.sentences(studies)]
+        lines += [f"- {escape_markdown(text)}" for text in tuning.sentences(studies)]
         optimism = tuning.optimism(studies)
         if len(optimism):
             lines += ["", "### Optimism of oracle", "", tuning.optimism_text(optimism), ""]
@@ -58,8 +60,6 @@ def as_markdown(
 
 def _wide(table: pd.DataFrame) -> pd.DataFrame:
     """Return methods × datasets as rows, the main metrics as columns of text."""
-    import pandas as pd
-
     rows = []
     for (method, dataset), values in sorted(
         by_job(summary(table)).items(), key=lambda item: list(table["dataset"]).index(item[0][1])
@@ -75,8 +75,6 @@ def _wide(table: pd.DataFrame) -> pd.DataFrame:
 
 def published_lines(found: Section) -> list[str]:
     """Return the published figures beside ours; nothing without any."""
-    import pandas as pd
-
     if not found.blocks:
         return []
     lines = ["## Published figures beside ours", ""]
@@ -84,12 +82,12 @@ def published_lines(found: Section) -> list[str]:
         "± is the standard deviation over runs for published figures, the 95 % t-interval over"
     ]
     lines += ["seeds for ours; the difference is ours minus published.", ""]
-    lines += [f"- {plain(text)}" for text in found.notes]
+    lines += [f"- {escape_markdown(text)}" for text in found.notes]
     for block in found.blocks:
-        note = f" Note: {plain(block.note)}." if block.note else ""
+        note = f" Note: {escape_markdown(block.note)}." if block.note else ""
         lines += [
             "",
-            f"### {plain(block.dataset)}",
+            f"### {escape_markdown(block.dataset)}",
             "",
             f"In papers: {block.paper}.{note}",
             "",
@@ -98,9 +96,9 @@ def published_lines(found: Section) -> list[str]:
         rows = [[cell.text for cell in row] for row in cells]
         heads = [column.text for column in block.grid.columns]
         lines += [to_markdown(pd.DataFrame(rows, columns=heads)), ""]
-        lines += [f"{n}. {plain(text)}" for n, text in enumerate(block.remarks, 1)]
-    lines += ["", *(f"- {word}: {plain(meaning)}" for word, meaning in found.flags.items())]
-    lines += [f"- [{n}] {plain(one.citation)}: {plain(one.where)}" for n, one in found.sources]
+        lines += [f"{n}. {escape_markdown(text)}" for n, text in enumerate(block.remarks, 1)]
+    lines += ["", *(f"- {word}: {escape_markdown(meaning)}" for word, meaning in found.flags.items())]
+    lines += [f"- [{n}] {escape_markdown(one.citation)}: {escape_markdown(one.where)}" for n, one in found.sources]
     return [*lines, ""]
 
 
@@ -108,14 +106,14 @@ def to_markdown(table: pd.DataFrame) -> str:
     """Return a table in Markdown; pipes and line ends in texts cannot break it."""
     text = as_text(table)
     lines = [
-        "| " + " | ".join(plain(str(c)) for c in text.columns) + " |",
+        "| " + " | ".join(escape_markdown(str(c)) for c in text.columns) + " |",
         "|" + " --- |" * len(text.columns),
     ]
-    lines += ["| " + " | ".join(plain(v) for v in row) + " |" for row in text.to_numpy()]
+    lines += ["| " + " | ".join(escape_markdown(v) for v in row) + " |" for row in text.to_numpy()]
     return "\n".join(lines)
 
 
-def plain(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Return a text that Markdown shows as it is, in one line."""
     escaped = " ".join(str(text).split()).replace("\\", "\\\\").replace("|", "\\|")
     return escaped.replace("<", "&lt;").replace(">", "&gt;")

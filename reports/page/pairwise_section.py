@@ -6,6 +6,11 @@ import math
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+from scipy.stats import bootstrap, rankdata, ttest_1samp, wilcoxon
+from statsmodels.stats.multitest import multipletests
+
 from ..tables.eligible import competing_by_dataset
 from ..tables.labels import MAIN, higher_is_better, label
 from ..tables.leaderboard import complete_block, tidy
@@ -35,8 +40,6 @@ def pairs(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
     matched-pairs rank-biserial correlation (Kerby 2014): 1 if the method is better in every pair,
     −1 if worse. What cannot be computed is NaN and ``why`` says the reason.
     """
-    import pandas as pd
-
     table = tidy(results)
     better = higher_is_better(metric, table)
     if metric not in table or better is None:
@@ -71,9 +74,6 @@ def _compare(
 
     ``sign`` is -1 where less is better.
     """
-    import numpy as np
-    import pandas as pd
-
     means = {m: np.mean([table.loc[m].mean() for table in by_seed.values()]) for m in methods}
     ordered = sorted(methods, key=lambda method: -sign * means[method])
     found, rows = [], []
@@ -93,8 +93,6 @@ def _compare(
 
 def _row(deltas: list[np.ndarray], sign: int) -> dict[str, Any]:
     """Return difference, effect and p; one array of paired differences a dataset."""
-    import numpy as np
-
     if any(len(one) == 0 for one in deltas):
         nothing = dict.fromkeys(("difference", "effect", "p"), math.nan)
         return nothing | {"pairs": 0, "why": "no seed in common"}
@@ -113,8 +111,6 @@ def _intervals(found: list[list[np.ndarray]]) -> list[tuple[float, float]]:
     NaN if a dataset has fewer than two pairs of seeds. Pairs with as many seeds are resampled
     together, which takes milliseconds instead of seconds.
     """
-    import numpy as np
-
     alike: dict[tuple[int, ...], list[int]] = {}
     for number, deltas in enumerate(found):
         alike.setdefault(tuple(len(one) for one in deltas), []).append(number)
@@ -129,9 +125,6 @@ def _intervals(found: list[list[np.ndarray]]) -> list[tuple[float, float]]:
 
 def _bootstrap(stacked: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return the ends for arrays of pairs × seeds, one a dataset."""
-    import numpy as np
-    from scipy.stats import bootstrap
-
     found = bootstrap(
         stacked, lambda *parts, axis: np.mean([part.mean(axis=axis) for part in parts], axis=0),
         n_resamples=RESAMPLES, confidence_level=LEVEL, method="percentile", vectorized=True,
@@ -142,16 +135,11 @@ def _bootstrap(stacked: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 def rank_biserial(deltas: np.ndarray) -> float:
     """Return (ranks of positive − ranks of negative differences) / all; zeros share evenly."""
-    import numpy as np
-    from scipy.stats import rankdata
-
     ranks = rankdata(np.abs(deltas))
     return float((ranks * np.sign(deltas)).sum() / ranks.sum())
 
 
 def _p_seeds(deltas: np.ndarray) -> tuple[float, str]:
-    from scipy.stats import ttest_1samp
-
     if len(deltas) < _T_SEEDS:
         return math.nan, f"fewer than {_T_SEEDS} seeds in common"
     if (deltas == deltas[0]).all():
@@ -160,8 +148,6 @@ def _p_seeds(deltas: np.ndarray) -> tuple[float, str]:
 
 
 def _p_datasets(deltas: np.ndarray) -> tuple[float, str]:
-    from scipy.stats import wilcoxon
-
     if len(deltas) < WILCOXON_PAIRS:
         why = f"{len(deltas)} datasets; with fewer than {WILCOXON_PAIRS} no p can be below 0.05"
         return math.nan, why
@@ -172,8 +158,6 @@ def _p_datasets(deltas: np.ndarray) -> tuple[float, str]:
 
 def _holm(p: pd.Series) -> pd.Series:
     """Return Holm's adjusted p; what has none counts for nothing."""
-    from statsmodels.stats.multitest import multipletests
-
     adjusted = p.copy()
     known = p.notna()
     if known.any():

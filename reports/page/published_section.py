@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..tables.data_versions import OTHER
@@ -122,8 +123,6 @@ class Published(_Entry):
 @cache
 def load() -> Published:
     """Return the figures of ``published.yaml``; raises ``ValueError`` if the file is wrong."""
-    import yaml
-
     path = Path(__file__).with_name("published.yaml")
     return Published.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
 

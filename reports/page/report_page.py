@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -166,8 +169,6 @@ def _confusion(table: pd.DataFrame) -> list[Drawing]:
 
 def render(template: str, *, figures: bool, **values: Any) -> str:
     """Return a page from a template that extends ``base.html.j2``, with all it needs inlined."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     environment = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
@@ -182,6 +183,4 @@ def render(template: str, *, figures: bool, **values: Any) -> str:
 
 
 def _plotly() -> str:
-    from plotly.offline import get_plotlyjs
-
     return str(get_plotlyjs())

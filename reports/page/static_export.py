@@ -7,12 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import matplotlib as mpl
+import pandas as pd
+import seaborn as sns
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ..figures.confusion import counts
 from ..figures.cost_quality import COSTS, front, points
 from ..figures.drawing import between
+from ..figures.rank_diagram import blocks, diagram
+from ..figures.umap_panels import colours
 from ..tables import leaderboard
 from ..tables.eligible import CONTROL, competing, competing_by_dataset
 from ..tables.labels import MAIN, clustering_label, label, number_text
 from ..tables.leaderboard import as_text, dataset_means, summary, tidy
+from .markdown import to_markdown
 from .pairwise_section import pairs
 
 if TYPE_CHECKING:
@@ -29,8 +39,6 @@ _ACROSS = 3
 
 def write_tables(results: pd.DataFrame, folder: Path) -> list[str]:
     """Write leaderboard, summary and pairs as CSV, Parquet, Markdown and LaTeX; returns names."""
-    from .markdown import to_markdown
-
     folder.mkdir(parents=True, exist_ok=True)
     found = {
         "leaderboard": leaderboard(results),
@@ -67,8 +75,6 @@ def write_figures(
     curves: pd.DataFrame | None = None,
 ) -> list[str]:
     """Write the static twins of the page's figures as SVG, PNG and PDF; returns their names."""
-    import matplotlib as mpl
-
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     with mpl.rc_context({"svg.fonttype": "none", "pdf.fonttype": 42, "font.size": 9}):
@@ -86,8 +92,6 @@ def _figures(
     coordinates: dict[str, pd.DataFrame],
     curves: pd.DataFrame | None,
 ) -> Iterator[tuple[str, Figure]]:
-    from ..figures.rank_diagram import blocks, diagram
-
     if MAIN not in table or not table[MAIN].notna().any():
         return
     yield "scores", _heat(table)
@@ -118,9 +122,6 @@ def _file(name: str) -> str:
 
 def _grid(n: int, width: float = 3.6, height: float = 3.2) -> tuple[Figure, list]:
     """Return a figure with ``n`` axes in rows of three; no window is ever opened."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     across = min(n, _ACROSS)
     down = -(-n // across)
     figure = Figure(figsize=(width * across, height * down), layout="constrained")
@@ -132,8 +133,6 @@ def _grid(n: int, width: float = 3.6, height: float = 3.2) -> tuple[Figure, list
 
 
 def _heat(table: pd.DataFrame) -> Figure:
-    import seaborn as sns
-
     order = leaderboard(table)["method"].drop_duplicates()
     means = dataset_means(table).reindex(index=order).astype(float)
     rows, columns = means.shape
@@ -148,8 +147,6 @@ def _heat(table: pd.DataFrame) -> Figure:
 
 
 def _quality(table: pd.DataFrame, cost: str) -> Figure:
-    import seaborn as sns
-
     rows = competing_by_dataset(table)
     found = {name: points(part, MAIN, cost) for name, part in rows.groupby("dataset", sort=False)}
     found = {name: part for name, part in found.items() if len(part)}
@@ -177,8 +174,6 @@ def _quality(table: pd.DataFrame, cost: str) -> Figure:
 
 
 def _seeds(table: pd.DataFrame) -> Figure:
-    import seaborn as sns
-
     order = list(leaderboard(table)["method"].drop_duplicates())
     datasets = [d for d, rows in table.groupby("dataset", sort=False) if rows[MAIN].notna().any()]
     figure, axes = _grid(len(datasets), height=0.9 + 0.25 * len(order))
@@ -193,8 +188,6 @@ def _seeds(table: pd.DataFrame) -> Figure:
 
 
 def _training(rows: pd.DataFrame) -> Figure:
-    import seaborn as sns
-
     methods = list(rows.groupby("method", sort=False))
     figure, axes = _grid(len(methods), height=2.6)
     for axis, (method, part) in zip(axes, methods, strict=True):
@@ -207,11 +200,6 @@ def _training(rows: pd.DataFrame) -> Figure:
 
 
 def _clusters(table: pd.DataFrame, panels: list[Panel]) -> Figure:
-    import pandas as pd
-    import seaborn as sns
-
-    from ..figures.confusion import counts
-
     controls = set(table.loc[table["family"] == CONTROL, "method"])
     shown = [panel for panel in panels if panel.method not in controls] or panels
     figure, axes = _grid(len(shown), height=3.4)
@@ -232,8 +220,6 @@ def _clusters(table: pd.DataFrame, panels: list[Panel]) -> Figure:
 
 
 def _umaps(panels: list[Panel], coordinates: dict[str, pd.DataFrame]) -> Figure:
-    from ..figures.umap_panels import colours
-
     types = sorted({str(one) for p in panels for one in coordinates[p.key]["type"]})
     palette = dict(zip(types, colours(len(types)), strict=True))
     figure, axes = _grid(len(panels), 2.8, 2.9)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from ..figures.drawing import Drawing
 from ..tables.labels import MAIN, label
 
@@ -82,8 +84,6 @@ def _value(value: Any) -> str:
 
 def table(studies: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return one row a study and metric: default, tuned, gain with its 95 % interval."""
-    import pandas as pd
-
     rows = []
     for study in studies:
         for one in study["gains"]:
@@ -114,8 +114,6 @@ def optimism(studies: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     ``gain``: its gain over the default on the same cells, which does not depend on what cells are
     easier. Of the ARI of k-means; empty unless both protocols were run.
     """
-    import pandas as pd
-
     found: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
     for study in studies:
         for one in study["gains"]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .eligible import CONTROL
 from .labels import MAIN, higher_is_better, is_own, label, metric_columns
 from .leaderboard import tidy
@@ -228,8 +230,6 @@ def bootstrap(values: Iterable[float]) -> tuple[float, float, float]:
     The interval is NaN with fewer than two values. The draws are seeded: equal values give equal
     intervals.
     """
-    import numpy as np
-
     found = np.asarray(list(values), dtype=float)
     mean = float(found.mean())
     if len(found) < 2:
@@ -243,8 +243,6 @@ def bootstrap(values: Iterable[float]) -> tuple[float, float, float]:
 @cache
 def _draws(n: int) -> np.ndarray:
     """Return which of ``n`` values each draw takes, (draws, n)."""
-    import numpy as np
-
     return np.random.default_rng(n).integers(n, size=(_DRAWS, n))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -36,8 +38,6 @@ def competing(table: pd.DataFrame) -> pd.DataFrame:
 
 def competing_by_dataset(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that are compared on their own dataset."""
-    import numpy as np
-
     fair = {
         (dataset, method)
         for dataset, rows in table.groupby("dataset", sort=False)

@@ -6,6 +6,8 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from bench.scoring.metrics import built_in, direction, metrics
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -85,8 +87,6 @@ _CLUSTERINGS = {"kmeans": "k-means", "leiden": "Leiden"}
 @cache
 def known_metrics() -> dict[str, Metric]:
     """Return the registered metrics by name; the built-in ones if one of others cannot load."""
-    from bench.scoring.metrics import built_in, metrics
-
     try:
         return metrics()
     except Exception:  # a report of stored numbers must not need a working plug-in
@@ -126,8 +126,6 @@ def higher_is_better(key: str, results: pd.DataFrame | None = None) -> bool | No
 
 def _stored_direction(name: str, results: pd.DataFrame | None) -> bool | None:
     """Return what the stamps of a table say of a metric, of the first job that has it."""
-    from bench.scoring.metrics import direction
-
     if results is None or STAMPS not in results:
         return None
     for text in results[STAMPS].dropna().unique():

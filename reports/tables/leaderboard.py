@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from .data_versions import OTHER, apart, current
 from .eligible import CONTROL, FAILED, GUIDED, NOT_RUN, ORACLE, TELLING, competing, of_other_cells
 from .labels import (
@@ -40,8 +42,6 @@ def tidy(results: pd.DataFrame) -> pd.DataFrame:
     gets another one (``dataset_name`` has the plain one), so that nothing is compared across. A
     table that is tidy already, or a part of one, is returned as it is.
     """
-    import pandas as pd
-
     if results.attrs.get("tidy"):
         return results
 
@@ -111,8 +111,6 @@ def scores_long(results: pd.DataFrame) -> pd.DataFrame:
 
     A method's own clusterings have rows only where that method made them.
     """
-    import pandas as pd
-
     table = tidy(results)
     shared = [key for key in metric_columns(table) if not is_own(key)]
     own = [key for key in metric_columns(table) if is_own(key)]
@@ -158,8 +156,6 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
 
     ``half_width`` is NaN with one seed, ``mean`` with none; ``reason`` says why values lack.
     """
-    import pandas as pd
-
     long = scores_long(results)
     rows = []
     keys = ["method", "family", "dataset", "metric"]
@@ -210,8 +206,6 @@ def leaderboard(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
     a method that lacks a dataset on which others have a value has neither mean nor rank, and
     ``note`` says why. Controls come last and are never ranked.
     """
-    import pandas as pd
-
     table = tidy(results)
     groups = [name for name in table["modality"].unique() if name] or [""]
     parts = []
@@ -240,8 +234,6 @@ def _of(table: pd.DataFrame, modality: str) -> pd.DataFrame:
 
 
 def _board(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    import pandas as pd
-
     block = complete_block(table, metric)
     ranks = pd.Series(dtype=float)
     better = higher_is_better(metric, table)
@@ -365,7 +357,6 @@ def not_run(results: pd.DataFrame) -> pd.DataFrame:
 
 def as_text(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
     """Return a table as strings: rounded, ``–`` where a value is missing."""
-    import pandas as pd
 
     def one(value: Any) -> str:
         if value is None or value is pd.NA or value != value:

@@ -14,8 +14,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+from sklearn.metrics import silhouette_score
+
 from bench.selectors import label as written
 from bench.selectors import parse_one
+from bench.store.results_table import load_results
 
 from .labels import label
 from .statistics import t_interval
@@ -68,8 +72,6 @@ def tasks(results: pd.DataFrame) -> pd.DataFrame:
     ``set``, ``rare_type``, ``prevalence`` (NaN: as it is), ``plant``, and ``shown``: the method,
     with what the task does to its markers. Of several results of one job the newest stays.
     """
-    import pandas as pd
-
     found = []
     for row in _oldest_first(results).to_dict("records"):
         one = parse_one(str(row["dataset"]))
@@ -168,8 +170,6 @@ def _comparable(rows: pd.DataFrame) -> Iterable[tuple[str, str]]:
 
 def _gaps(cells: pd.DataFrame, metric: str, method: str, other: str) -> pd.Series:
     """Return the differences of a metric at equal planting and seed; empty without pairs."""
-    import pandas as pd
-
     if metric not in cells:
         return pd.Series(dtype=float)
     table = cells.pivot_table(metric, ["plant", "seed"], "shown")
@@ -195,9 +195,6 @@ def _batch_silhouette(folder: str | None) -> float:
     Near zero or below where batches mix; Rousseeuw 1987, doi:10.1016/0377-0427(87)90125-7. Above
     5,000 cells of a seeded sample of that size.
     """
-    import pandas as pd
-    from sklearn.metrics import silhouette_score
-
     if not folder or not (Path(folder) / "clusters.parquet").is_file():
         return math.nan
     cells = pd.read_parquet(Path(folder) / "clusters.parquet")
@@ -248,8 +245,6 @@ def _table(lines: list[list[str]]) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the page; returns the exit code."""
-    from bench.store.results_table import load_results
-
     if len(arguments) != 2:
         print(
             "expected: python -m bench.reports.tables.rare RESULTS_FOLDER FILE.md", file=sys.stderr

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from scipy.stats import friedmanchisquare, studentized_range, t, wilcoxon
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -29,9 +32,6 @@ class Interval:
 
 def t_interval(values: Iterable[float], level: float = LEVEL) -> Interval:
     """Return mean, sample standard deviation and Student's t-interval of the finite values."""
-    import numpy as np
-    from scipy.stats import t
-
     found = np.asarray([v for v in values if math.isfinite(v)], dtype=float)
     n = len(found)
     if n == 0:
@@ -50,8 +50,6 @@ def mean_of_means(parts: Iterable[Interval], level: float = LEVEL) -> tuple[floa
     seeds, not with other datasets. Variances s²/n add up, the degrees of freedom are those of
     Welch and Satterthwaite (Satterthwaite 1946). The half width is NaN if a dataset has one seed.
     """
-    from scipy.stats import t
-
     parts = [part for part in parts if part.n]
     if not parts:
         return math.nan, math.nan
@@ -68,8 +66,6 @@ def mean_of_means(parts: Iterable[Interval], level: float = LEVEL) -> tuple[floa
 
 def difference(a: Interval, b: Interval, level: float = LEVEL) -> tuple[float, float]:
     """Return the difference of two means and the half width of Welch's t-interval (NaN: n = 1)."""
-    from scipy.stats import t
-
     delta = a.mean - b.mean
     if min(a.n, b.n) < 2:
         return delta, math.nan
@@ -106,8 +102,6 @@ def friedman(scores: pd.DataFrame) -> tuple[float, float] | None:
 
     ``None`` with fewer than three methods or datasets, or if all ranks are tied (Friedman 1937).
     """
-    from scipy.stats import friedmanchisquare
-
     tied = (scores.nunique() == 1).all()
     if min(scores.shape) < FRIEDMAN_DATASETS or tied:
         return None
@@ -117,8 +111,6 @@ def friedman(scores: pd.DataFrame) -> tuple[float, float] | None:
 
 def critical_difference(n_methods: int, n_datasets: int, level: float = LEVEL) -> float:
     """Return Nemenyi's critical difference of mean ranks (Demšar 2006, section 3.2.2)."""
-    from scipy.stats import studentized_range
-
     # Above a few thousand degrees of freedom the distribution no longer changes.
     q = float(studentized_range.ppf(level, n_methods, 10_000)) / math.sqrt(2)
     return q * math.sqrt(n_methods * (n_methods + 1) / (6 * n_datasets))
@@ -152,8 +144,6 @@ def what_ranks_show(scores: pd.DataFrame) -> str:
 
 
 def _two_methods(scores: pd.DataFrame) -> str:
-    from scipy.stats import wilcoxon
-
     n = scores.shape[1]
     if n < WILCOXON_PAIRS:
         return f"A Wilcoxon test needs {WILCOXON_PAIRS} datasets to show anything: none is made."

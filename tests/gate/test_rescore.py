@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from bench import versions
-
 import json
 import shutil
 from collections.abc import Callable
@@ -14,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from bench import versions
 from bench.errors import UsageError
 from bench.execute.driver import run
 from bench.execute.rescore import choose_metrics, score

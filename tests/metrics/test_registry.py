@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from bench import versions
-
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from bench import versions
 from bench.errors import UsageError
 from bench.scoring.metrics import Metric, built_in, direction, metrics, metrics_version, stamp
 

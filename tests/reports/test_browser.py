@@ -26,7 +26,7 @@ def browser():
 
 @pytest.fixture
 def report(make_realistic, tmp_path) -> Path:
-    from bench.reports import build
+    from bench.reports.page.report_page import build
 
     results = make_realistic(tmp_path / "artifacts", dims=2)
     return build(

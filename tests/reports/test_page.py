@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.reports import build
+from bench.reports.page.report_page import build
 from bench.reports.page.report_page import report_page as page
 from bench.reports.page.score_grid import boards
 from bench.reports.tables.leaderboard import labels as names

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from bench.registry import datasets
-from bench.reports import build
+from bench.reports.page.report_page import build
 from bench.reports.page.markdown import as_markdown
 from bench.reports.page.published_section import Published, section
 from bench.reports.page.report_page import published_section as published

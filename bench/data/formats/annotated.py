@@ -6,6 +6,13 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anndata
+import h5py
+import mudata
+import numpy as np
+import scipy.sparse as sp
+from anndata.io import read_elem
+
 from bench.errors import DataError
 
 from .memory_guard import guard, require_arrays
@@ -17,8 +24,6 @@ if TYPE_CHECKING:
 
 def read_h5ad(path: Path) -> AnnData:
     """Return an ``.h5ad`` file as it is, counts as CSR; raises ``DataError``."""
-    import anndata
-    import h5py
 
     def read(one: Path) -> AnnData:
         with h5py.File(one, "r") as file:
@@ -34,7 +39,6 @@ def read_zarr(path: Path, *, part: str | None = None) -> AnnData:
 
     Raises ``DataError`` as :func:`read_h5mu` does.
     """
-    import anndata
     import zarr
 
     def read(one: Path) -> AnnData:
@@ -58,8 +62,6 @@ def read_h5mu(path: Path, *, part: str | None = None) -> AnnData:
     ``part`` names the modality; it may be left out if there is one only. Raises ``DataError``
     for a name that is not there, or if there are several and none is named.
     """
-    import h5py
-    from anndata.io import read_elem
 
     def read(one: Path) -> AnnData:
         with h5py.File(one, "r") as file:
@@ -68,8 +70,6 @@ def read_h5mu(path: Path, *, part: str | None = None) -> AnnData:
             shared = read_elem(file["obs"])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # mudata announces changes of its defaults
-            import mudata
-
             adata = mudata.read_h5ad(one, mod=chosen)
         return _with_shared(to_csr(adata), shared)
 
@@ -79,7 +79,6 @@ def read_h5mu(path: Path, *, part: str | None = None) -> AnnData:
 
 def modalities(path: Path) -> list[str]:
     """Return the modalities in an ``.h5mu`` file; raises ``DataError`` if it is none."""
-    import h5py
 
     def names(one: Path) -> list[str]:
         with h5py.File(one, "r") as file:
@@ -91,9 +90,6 @@ def modalities(path: Path) -> list[str]:
 
 def to_csr(adata: AnnData) -> AnnData:
     """Make X CSR where it holds numbers; other values are left for the checks to name."""
-    import numpy as np
-    import scipy.sparse as sp
-
     matrix: Any = adata.X
     if sp.issparse(matrix):
         adata.X = sp.csr_matrix(matrix)

@@ -6,6 +6,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anndata import AnnData
+
 from bench.errors import DataError
 from bench.messages import note
 
@@ -23,8 +25,6 @@ def assemble(
     Feature names that occur more than once get a suffix, which is said. Raises ``DataError`` for
     names of cells that do; ``hint`` then says what to do.
     """
-    from anndata import AnnData
-
     twice = obs.index[obs.index.duplicated()].unique()
     if len(twice):
         raise DataError(

@@ -6,6 +6,12 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
+import numpy as np
+import pandas as pd
+import scanpy as sc
+import scipy.sparse as sp
+
 from bench.data.formats.annotated import no_part, read_h5ad, read_h5mu, to_csr
 from bench.data.formats.assemble import assemble, unique_features
 from bench.data.formats.matrix_market import pick_features
@@ -42,8 +48,6 @@ def read_hdf(path: Path, *, part: str | None = None) -> AnnData:
 
 
 def _kind(path: Path) -> str:
-    import h5py
-
     if path.suffix == ".h5ad":
         return "h5ad"
     with h5py.File(path, "r") as file:
@@ -71,8 +75,6 @@ def read_10x_h5(path: Path, *, part: str | None = None) -> AnnData:
     Names, ``var["gene_ids"]``, ``var["feature_types"]`` and ``part`` as for the folder
     (:func:`read_10x_mtx`). Raises ``DataError`` if it cannot be read.
     """
-    import h5py
-    import scanpy as sc
 
     def read(one: Path) -> AnnData:
         with h5py.File(one, "r") as file:
@@ -92,7 +94,6 @@ def read_loom(path: Path) -> AnnData:
     Names come from the attributes CellID and Gene (or usual others), identifiers of genes go to
     ``var["gene_ids"]``, other attributes of one dimension to ``obs`` and ``var``.
     """
-    import h5py
 
     def read(one: Path) -> AnnData:
         with h5py.File(one, "r") as file:
@@ -116,8 +117,6 @@ def read_xy_h5(path: Path) -> AnnData:
     are numbered from 1. ``X`` is turned if only its second axis is as long as ``Y``, which is
     said. Raises ``DataError`` if neither is.
     """
-    import h5py
-    import pandas as pd
 
     def read(one: Path) -> AnnData:
         with h5py.File(one, "r") as file:
@@ -143,8 +142,6 @@ def read_xy_h5(path: Path) -> AnnData:
 
 
 def _attributes(path: Path, group: Any, names: tuple[str, ...], what: str) -> Any:
-    import pandas as pd
-
     values = {name: one[()] for name, one in group.items()}
     wide = [name for name, one in values.items() if one.ndim != 1]
     if wide:
@@ -185,9 +182,6 @@ def _as_text(values: Any) -> list[str]:
 
 def _sparse(path: Path, dataset: Any) -> sp.csr_matrix:
     """Read a dense dataset in blocks of rows into CSR float32."""
-    import numpy as np
-    import scipy.sparse as sp
-
     height, width = dataset.shape
     step = max(1, _BLOCK // max(1, width * dataset.dtype.itemsize))
     blocks = []

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from bench.data.formats.delimited import rows
 from bench.errors import DataError
 from bench.messages import note
@@ -27,8 +29,6 @@ def read_labels(path: Path) -> pd.DataFrame:
     another one is called barcode, cell or cell_id. Empty fields, NA and NaN become missing.
     Raises ``DataError`` with the line for a ragged table, one column only, or no rows.
     """
-    import pandas as pd
-
     path = Path(path)
     with rows(path) as reader:
         lines = list(reader)

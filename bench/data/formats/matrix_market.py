@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+import scipy.io
+import scipy.sparse as sp
+
 from bench.errors import DataError
 from bench.messages import note
 
@@ -49,8 +54,6 @@ def read_market(
     which also says whether features are in rows; a square one is taken as ``orientation`` says,
     else features in rows. Raises ``DataError`` if sizes do not fit or a file cannot be read.
     """
-    import pandas as pd
-
     counts = _read_matrix(Path(matrix))
     cell_rows, feature_rows = _read_names(Path(barcodes)), _read_names(Path(features))
     cells_fit = _fits(len(cell_rows), counts.shape)
@@ -116,10 +119,6 @@ def _fits(lines: int, shape: tuple[int, int]) -> tuple[bool, bool]:
 
 
 def _read_matrix(path: Path) -> sp.coo_matrix:
-    import numpy as np
-    import scipy.io
-    import scipy.sparse as sp
-
     try:
         _, _, entries, layout, _, _ = scipy.io.mminfo(path)
         # Row, column and value of each entry as read, then the compressed matrix.
@@ -148,8 +147,6 @@ def _read_names(path: Path) -> list[list[str]]:
 
 def _describe(lines: list[list[str]]) -> pd.DataFrame:
     """Return the table of features: names as index, what else the file says as columns."""
-    import pandas as pd
-
     width = min((len(fields) for fields in lines), default=1)
     if width >= 3 and all(NUMBER.match(value) for value in lines[0][1:3]):
         return pd.DataFrame(index=[f"{chrom}:{start}-{end}" for chrom, start, end, *_ in lines])

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from bench.errors import DataError
 
 
@@ -43,8 +45,6 @@ def _bytes(group: Any) -> float:
 
 def require(path: Path, needed: float) -> None:
     """Raise ``DataError`` if ``needed`` bytes are more than the machine has available."""
-    import psutil
-
     available = psutil.virtual_memory().available
     if needed > available:
         raise DataError(

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bench.data.checks import BARCODE, COMMON_GENES, GENE_ID, PEAK
 
 if TYPE_CHECKING:
@@ -104,8 +106,6 @@ def _share(patterns: Sequence[re.Pattern[str]], names: Sequence[str]) -> float:
 
 
 def _by_totals(matrix: sp.csr_matrix | None) -> Decision:
-    import numpy as np
-
     if matrix is not None and min(matrix.shape) >= 10:
         spread = []
         for axis in (1, 0):

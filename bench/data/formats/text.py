@@ -11,6 +11,10 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
 from bench.data.formats.assemble import assemble
 from bench.data.formats.delimited import NUMBER, Rows, rows
 from bench.errors import DataError
@@ -68,8 +72,6 @@ def read_text(
     Raises ``DataError`` with the line for anything that is no table of counts, and if the counts
     need more memory than there is.
     """
-    import pandas as pd
-
     path = Path(path)
     with rows(path, sep) as reader:
         table = _read(path, reader, frozenset(obs_columns))
@@ -195,9 +197,6 @@ def _read(path: Path, reader: Rows, wanted: frozenset[str]) -> _Table:
 def _matrix(
     data: array[float], indices: array[int], ends: array[int], width: int
 ) -> sp.csr_matrix:
-    import numpy as np
-    import scipy.sparse as sp
-
     arrays = (
         np.frombuffer(data, dtype=np.float32),
         np.frombuffer(indices, dtype=np.int32),

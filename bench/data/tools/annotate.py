@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyfaidx
+import scanpy
+
 from bench.contract.genome import chromosome, peak_sites
 from bench.contract.multiome import together, write_pair
 from bench.contract.recipe import ATAC, RNA
 from bench.data.checks import check_counts
 from bench.data.file_dataset import FileDataset
 from bench.errors import DataError, UsageError
+
+from .gene_positions import place_genes, read_tss
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,8 +56,6 @@ def annotate(
     as they are in the file. ``say`` hears what was found and what was not. Raises ``UsageError``
     and ``DataError``, one line each.
     """
-    from .gene_positions import place_genes, read_tss
-
     if not 1 <= len(files) <= 2:
         raise UsageError(f"{len(files)} files: expected one .h5mu, or two .h5ad (genes, peaks).")
     if out.suffix != ".h5mu":
@@ -151,8 +154,6 @@ def add_sequence(atac: AnnData, genome: Path, window: Window, where: str) -> Non
 
 def _open(genome: Path) -> Any:
     """Return the FASTA with its index, which is made if it is not there."""
-    import pyfaidx
-
     if not genome.is_file():
         raise UsageError(f"--genome {genome}: no such file.")
     index = genome.with_name(f"{genome.name}.fai")
@@ -194,8 +195,6 @@ def add_variability(rna: AnnData) -> None:
 
     Source: Stuart et al. 2019, as in ``scanpy.pp.highly_variable_genes``.
     """
-    import scanpy
-
     try:
         table = scanpy.pp.highly_variable_genes(
             rna, flavor="seurat_v3", n_top_genes=min(_TOP_GENES, rna.n_vars), inplace=False

@@ -8,9 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anndata
+import pandas as pd
+
 from bench.contract.multiome import is_paired
 from bench.contract.recipe import RNA
 from bench.data.checks import check_counts
+from bench.data.file_dataset import FileDataset
+from bench.data.resolve import choose_one
 from bench.errors import DataError, UsageError
 from bench.messages import did_you_mean
 
@@ -111,9 +116,6 @@ def join_species(
     columns that both have stay. Genes without a partner in the other matrix are counted and said.
     Raises ``DataError`` if none is shared.
     """
-    import anndata
-    import pandas as pd
-
     here, there = set(first.var_names), set(second.var_names)
     pairs = {a: b for a, b in orthologs.items() if a in here and b in there}
     if not pairs:
@@ -157,9 +159,6 @@ def _nothing_shared(
 
 def _load(text: str, settings: Settings) -> tuple[AnnData, Card]:
     """Return checked counts and their card; the cells need no types."""
-    from bench.data.file_dataset import FileDataset
-    from bench.data.resolve import choose_one
-
     dataset = choose_one(text, settings).dataset
     if isinstance(dataset, FileDataset):
         dataset.labels_needed = False
@@ -205,8 +204,6 @@ def _as_text(column: pd.Series) -> pd.Series:
 
 
 def _table(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
     separator = "," if path.suffix == ".csv" else "\t"
     try:
         table = pd.read_csv(path, sep=separator, dtype=str, skipinitialspace=True)

@@ -8,8 +8,12 @@ start with an underscore.
 
 from __future__ import annotations
 
+import hashlib
+import importlib
+import pkgutil
 from collections.abc import Mapping
 from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +29,7 @@ from bench.contract.metric import (
     Translation,
 )
 from bench.errors import UsageError
+from bench.registry import load_plugin
 from bench.versions import CLUSTERINGS
 
 __all__ = [
@@ -53,9 +58,6 @@ _DIRECTIONS = {True: "higher", False: "lower", None: "none"}
 @cache
 def built_in() -> dict[str, Metric]:
     """Return the metrics of this package by name."""
-    import importlib
-    import pkgutil
-
     found: dict[str, Metric] = {}
     for module in pkgutil.iter_modules(__path__):
         if module.name != "base" and not module.name.startswith("_"):
@@ -70,8 +72,6 @@ def metrics(plugins: tuple[str, ...] = ()) -> dict[str, Metric]:
     ``plugins`` are files that may define further ones. Raises ``UsageError`` if a module defines
     no metric or two metrics share a name.
     """
-    from importlib.metadata import entry_points
-
     found = dict(built_in())
     for point in entry_points(group="bench.metrics"):
         _register(found, point.load(), f"entry point '{point.name}' of bench.metrics")
@@ -82,8 +82,6 @@ def metrics(plugins: tuple[str, ...] = ()) -> dict[str, Metric]:
 
 def plugin_metrics(plugins: tuple[str, ...]) -> dict[str, Metric]:
     """Return the metrics that plugin files define, by name."""
-    from bench.registry import load_plugin
-
     found: dict[str, Metric] = {}
     for path in plugins:
         # By the full path, as the registry does: the module is then loaded once.
@@ -136,8 +134,6 @@ def metrics_version(chosen: Mapping[str, Metric] | None = None) -> str:
     ``chosen`` restricts it to some metrics (default: all that every dataset can have; those of a
     rare type and of paired data count where there are such).
     """
-    import hashlib
-
     versions = {f"{name}()": version for name, version in CLUSTERINGS.items()}
     if chosen is None:
         special = ("rare", "paired")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
 from bench.contract.metric import Missing
 
 if TYPE_CHECKING:
@@ -12,8 +15,6 @@ if TYPE_CHECKING:
 
 def codes(labels: Any) -> np.ndarray:
     """Return labels as codes 0 … n_labels - 1, shape (n_cells,), numbered in sorted order."""
-    import numpy as np
-
     labels = np.asarray(labels)
     if labels.dtype == object:
         labels = labels.astype(str)
@@ -25,8 +26,6 @@ def contingency(true: Any, predicted: Any) -> np.ndarray:
 
     Raises ``Missing`` without cells and ``ValueError`` if the lengths differ.
     """
-    import numpy as np
-
     rows, columns = codes(true), codes(predicted)
     if len(rows) != len(columns):
         raise ValueError(f"{len(rows)} true labels, but {len(columns)} predicted ones")
@@ -61,8 +60,6 @@ def matched(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     taken, so that scores do not depend on the names or the order of the clusters: F1 values of a
     matching sum to at most the number of pairs, and one cell more outweighs that.
     """
-    from scipy.optimize import linear_sum_assignment
-
     weight = table * float(min(table.shape) + 1) + f1_table(table)
     rows, columns = linear_sum_assignment(weight, maximize=True)
     return rows, columns

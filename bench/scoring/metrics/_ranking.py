@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from scipy.stats import rankdata
+
 from bench.contract.metric import Metric, Missing
 
 if TYPE_CHECKING:
@@ -43,9 +46,6 @@ def areas(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
     By the rank sum of Mann and Whitney 1947; ties count half. ``truth`` holds booleans, both are
     rankings × items.
     """
-    import numpy as np
-    from scipy.stats import rankdata
-
     truth = np.asarray(truth, dtype=bool)
     positives = truth.sum(axis=1).astype(np.float64)
     negatives = truth.shape[1] - positives
@@ -61,8 +61,6 @@ def precisions(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
     AP = Σ (R_n - R_n-1) P_n over the distinct scores, from the largest down; items of equal score
     count together, as in scikit-learn's ``average_precision_score``.
     """
-    import numpy as np
-
     truth, score = np.asarray(truth, dtype=bool), np.asarray(score)
     found = np.full(len(truth), np.nan)
     totals = truth.sum(axis=1)
@@ -80,8 +78,6 @@ def mean(values: np.ndarray, of: str) -> tuple[float, dict[str, str | float]]:
 
     Raises ``Missing`` if none has.
     """
-    import numpy as np
-
     there = values[~np.isnan(values)]
     if not len(there):
         raise Missing(f"none of the {len(values)} {of} has both classes")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bench.contract.metric import Missing, RareTask
+from bench.scoring.clustering import nearest_neighbors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,10 +36,6 @@ def votes(
     Raises ``Missing`` if the cells that are asked, or those that vote, are all rare or none is, or
     if all points are equal.
     """
-    import numpy as np
-
-    from bench.scoring.clustering import nearest_neighbors
-
     every = np.ones(len(rare), dtype=bool)
     asked, voting = (every, every) if train is None else (~train, train)
     for what, cells in (("asked", asked), ("voting", voting)):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklearn.metrics import adjusted_mutual_info_score
+
 from bench.contract.metric import Metric
 from bench.scoring.metrics._contingency import comparable
 
@@ -14,8 +16,6 @@ def ami(true: Any, predicted: Any) -> float:
     AMI_sum of Vinh, Epps and Bailey 2010, equation 3 and table 2 (arithmetic mean).
     Raises ``Missing`` if all cells have the same true type.
     """
-    from sklearn.metrics import adjusted_mutual_info_score
-
     return float(adjusted_mutual_info_score(*comparable(true, predicted)))
 
 

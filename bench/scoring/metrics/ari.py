@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklearn.metrics import adjusted_rand_score
+
 from bench.contract.metric import Metric
 
 from ._contingency import comparable
@@ -15,8 +17,6 @@ def ari(true: Any, predicted: Any) -> float:
     (RI - E[RI]) / (max RI - E[RI]) over pairs of cells, Hubert and Arabie 1985, equation 5.
     Raises ``Missing`` if all cells have the same true type.
     """
-    from sklearn.metrics import adjusted_rand_score
-
     return float(adjusted_rand_score(*comparable(true, predicted)))
 
 

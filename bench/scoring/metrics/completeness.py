@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklearn.metrics import completeness_score
+
 from bench.contract.metric import Metric
 
 from ._contingency import comparable
@@ -15,8 +17,6 @@ def completeness(true: Any, predicted: Any) -> float:
     Rosenberg and Hirschberg 2007, equation 2. A single cluster is perfectly complete.
     Raises ``Missing`` if all cells have the same true type.
     """
-    from sklearn.metrics import completeness_score
-
     return float(completeness_score(*comparable(true, predicted)))
 
 

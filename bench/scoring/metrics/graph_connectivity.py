@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from scipy.sparse.csgraph import connected_components
+
 from bench.contract.metric import Metric, Missing
+from bench.scoring.clustering import connectivities
 from bench.scoring.metrics._contingency import codes
 
 if TYPE_CHECKING:
@@ -19,11 +23,6 @@ def graph_connectivity(embedding: np.ndarray, true: Any, batch: Any, *, seed: in
 
     Raises ``Missing`` for one batch, fewer than 3 cells or equal points only.
     """
-    import numpy as np
-    from scipy.sparse.csgraph import connected_components
-
-    from bench.scoring.clustering import connectivities
-
     if len(np.unique(codes(batch))) < 2:
         raise Missing("only one batch")
     if len(embedding) < 3:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklearn.metrics import homogeneity_score
+
 from bench.contract.metric import Metric
 from bench.scoring.metrics._contingency import comparable
 
@@ -14,8 +16,6 @@ def homogeneity(true: Any, predicted: Any) -> float:
     Rosenberg and Hirschberg 2007, equation 1. One cluster a cell is perfectly homogeneous.
     Raises ``Missing`` if all cells have the same true type.
     """
-    from sklearn.metrics import homogeneity_score
-
     return float(homogeneity_score(*comparable(true, predicted)))
 
 

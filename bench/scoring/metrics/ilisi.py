@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench.contract.metric import Metric, Missing, Result
+from bench.scoring.clustering import nearest_neighbors
 from bench.scoring.metrics._contingency import codes
 
 if TYPE_CHECKING:
@@ -24,10 +27,6 @@ def ilisi(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> Result:
 
     Raises ``Missing`` for one batch, fewer than 10 cells or equal points only.
     """
-    import numpy as np
-
-    from bench.scoring.clustering import nearest_neighbors
-
     batches = codes(batch)
     n_batches = len(np.unique(batches))
     if n_batches < 2:
@@ -48,8 +47,6 @@ def ilisi(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> Result:
 
 def _weights(distances: np.ndarray, entropy: float) -> np.ndarray:
     """Return exp(-beta d) / sum per row, beta by bisection so that each row has that entropy."""
-    import numpy as np
-
     # In units of the row's mean: the scale of the embedding cannot run the search out of range.
     mean = distances.mean(axis=1, keepdims=True)
     relative = distances / np.where(mean > 0, mean, 1.0)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bench.contract.metric import Metric, Missing, RareTask, Result
+from bench.scoring.clustering import leiden_grid
 
 from ._contingency import contingency, f1_table
 from ._rare import held_out
@@ -26,8 +29,6 @@ def isolated_f1(embedding: np.ndarray, task: RareTask, *, seed: int) -> Result:
 
     Raises ``Missing`` without cells of the type, and for equal points only.
     """
-    import numpy as np
-
     return _best(embedding, task.rare, np.ones(len(task.rare), dtype=bool), seed)
 
 
@@ -47,10 +48,6 @@ def _best(
     reports: np.ndarray | None = None,
 ) -> Result:
     """Choose clustering and cluster by F1 over some cells and return F1 over others."""
-    import numpy as np
-
-    from bench.scoring.clustering import leiden_grid
-
     reports = chooses if reports is None else reports
     if not (rare[chooses].any() and rare[reports].any()):
         raise Missing("no cells of the rare type")

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from scipy.stats import chi2
+
 from bench.contract.metric import Metric, Missing, Result
+from bench.scoring.clustering import nearest_neighbors
 from bench.scoring.metrics._contingency import codes
 
 if TYPE_CHECKING:
@@ -26,11 +30,6 @@ def kbet(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> Result:
 
     Raises ``Missing`` for one batch, fewer than 10 cells or equal points only.
     """
-    import numpy as np
-    from scipy.stats import chi2
-
-    from bench.scoring.clustering import nearest_neighbors
-
     batches = codes(batch)
     sizes = np.bincount(batches)
     if len(sizes) < 2:

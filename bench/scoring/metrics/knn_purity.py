@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench.contract.metric import Metric, Missing, Result
+from bench.scoring.clustering import nearest_neighbors
 from bench.scoring.metrics._contingency import codes
 
 if TYPE_CHECKING:
@@ -23,10 +26,6 @@ def knn_purity(embedding: np.ndarray, true: Any, *, seed: int) -> Result:
 
     Raises ``Missing`` for equal points only, one type, or single cells only.
     """
-    import numpy as np
-
-    from bench.scoring.clustering import nearest_neighbors
-
     labels = codes(true)
     sizes = np.bincount(labels)
     if len(sizes) < 2:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from bench.contract.metric import Metric, Missing, PairedTasks, Pairs, Result
 from bench.scoring.metrics._ranking import areas, precisions
 
@@ -40,8 +42,6 @@ def match_accuracy(tasks: PairedTasks) -> Result:
     true: the same rule for every method, whatever the scale of its scores, and nothing is learned
     from labels. A score equal to the median counts half; constant scores give 0.5.
     """
-    import numpy as np
-
     same, score = _kept(tasks, "all")
     middle = np.median(score)
     called = np.where(score == middle, 0.5, score > middle)

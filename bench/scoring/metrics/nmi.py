@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklearn.metrics import normalized_mutual_info_score
+
 from bench.contract.metric import Metric
 
 from ._contingency import comparable
@@ -16,8 +18,6 @@ def nmi(true: Any, predicted: Any) -> float:
     number of clusters.
     Raises ``Missing`` if all cells have the same true type.
     """
-    from sklearn.metrics import normalized_mutual_info_score
-
     return float(normalized_mutual_info_score(*comparable(true, predicted)))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sklearn.metrics import average_precision_score
+
 from bench.contract.metric import Metric, RareTask, Result
 from bench.scoring.metrics._rare import held_out, votes
 
@@ -29,8 +31,6 @@ def rare_ap_held_out(embedding: np.ndarray, task: RareTask, *, seed: int) -> Res
 def _precision(
     embedding: np.ndarray, rare: np.ndarray, train: np.ndarray | None, seed: int
 ) -> Result:
-    from sklearn.metrics import average_precision_score
-
     neighbours, truly = votes(embedding, rare, train, seed=seed)
     value = average_precision_score(truly, neighbours.mean(axis=1))
     return float(value), {"cells": float(truly.sum()), "prevalence": float(truly.mean())}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sklearn.metrics import roc_auc_score
+
 from bench.contract.metric import Metric, RareTask
 
 from ._rare import held_out, votes
@@ -27,8 +29,6 @@ def rare_auroc_held_out(embedding: np.ndarray, task: RareTask, *, seed: int) -> 
 
 
 def _area(embedding: np.ndarray, rare: np.ndarray, train: np.ndarray | None, seed: int) -> float:
-    from sklearn.metrics import roc_auc_score
-
     neighbours, truly = votes(embedding, rare, train, seed=seed)
     return float(roc_auc_score(truly, neighbours.mean(axis=1)))
 

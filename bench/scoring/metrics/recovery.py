@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bench.contract.metric import Missing, PairedTasks, Result
 from bench.scoring.metrics._ranking import PR, ROC, areas, mean, precisions, ranking_metrics
 
@@ -25,8 +27,6 @@ def recovery(
     Each cell has as many hidden genes as undetected ones, so chance is 0.5 for both measures.
     ``baseline`` ranks by the detection rate in the training cells. Facts ``cells``, ``hidden``.
     """
-    import numpy as np
-
     found = tasks.recovery
     if found is None:
         raise Missing(tasks.missing.get("recovery", "no genes were hidden"))

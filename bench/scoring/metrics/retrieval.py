@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bench.contract.metric import Metric, Missing, PairedTasks, Result
 
 if TYPE_CHECKING:
@@ -28,8 +30,6 @@ def top(tasks: PairedTasks, *, k: int) -> Result:
     Averaged over both directions; where scores are tied, the chance of a random order among them.
     Chance is k / n. Facts ``cells``, ``chance``. Raises ``Missing`` for no more than k cells.
     """
-    import numpy as np
-
     higher, ties, n_cells = _ranks(tasks)
     if n_cells <= k:
         raise Missing(f"only {n_cells} unseen cells")
@@ -39,8 +39,6 @@ def top(tasks: PairedTasks, *, k: int) -> Result:
 
 def _ranks(tasks: PairedTasks) -> tuple[np.ndarray, np.ndarray, int]:
     """Return how many others score higher than the true match, and how many equal, (2, n)."""
-    import numpy as np
-
     score = tasks.retrieval
     if score is None:
         raise Missing(tasks.missing.get("retrieval", "no cells were ranked"))

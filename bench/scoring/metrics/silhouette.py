@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench.contract.metric import Metric, Missing, Result
+from bench.scoring.clustering import bounded
 from bench.scoring.metrics._contingency import codes
 
 if TYPE_CHECKING:
@@ -23,10 +26,6 @@ def silhouette(embedding: np.ndarray, predicted: Any, *, seed: int) -> Result:
 
     Raises ``Missing`` for one cluster, clusters of one cell only, or equal points only.
     """
-    import numpy as np
-
-    from bench.scoring.clustering import bounded
-
     points, labels = np.asarray(embedding, dtype=np.float64), codes(predicted)
     if len(points) != len(labels):
         raise ValueError(f"{len(points)} cells in the embedding, but {len(labels)} labels")
@@ -51,8 +50,6 @@ def _widths(points: np.ndarray, labels: np.ndarray, sizes: np.ndarray) -> np.nda
     Distances are |x|² + |y|² - 2 x·y, their sums per cluster one product with the indicator
     matrix: both are matrix products, ten times faster than loops over cells.
     """
-    import numpy as np
-
     n_cells = len(points)
     member = np.zeros((n_cells, len(sizes)))
     member[np.arange(n_cells), labels] = 1.0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from bench.contract.metric import Missing, PairedTasks, Result, Translation
 
 from ._ranking import PR, ROC, areas, mean, precisions, ranking_metrics
@@ -34,8 +36,6 @@ def precision(tasks: PairedTasks, *, over: Over, baseline: bool = False) -> Resu
 
 
 def _rankings(tasks: PairedTasks, over: Over, baseline: bool) -> tuple[np.ndarray, np.ndarray]:
-    import numpy as np
-
     found: Translation | None = tasks.translation
     if found is None:
         raise Missing(tasks.missing.get("translation", "nothing was translated"))

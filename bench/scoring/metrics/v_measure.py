@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklearn.metrics import v_measure_score
+
 from bench.contract.metric import Metric
 from bench.scoring.metrics._contingency import comparable
 
@@ -15,8 +17,6 @@ def v_measure(true: Any, predicted: Any) -> float:
     because papers report either.
     Raises ``Missing`` if all cells have the same true type.
     """
-    from sklearn.metrics import v_measure_score
-
     return float(v_measure_score(*comparable(true, predicted)))
 
 

@@ -15,7 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+
 from bench.errors import UsageError
+from bench.messages import did_you_mean
 
 from ..config_section import Section, read_json
 from ..features import read_phenotypes
@@ -221,8 +225,6 @@ def _terms_of(
 
 
 def _among(data: Section, key: str, name: str, config: Section) -> None:
-    from bench.messages import did_you_mean
-
     if name not in config.values:
         hint = did_you_mean(name, list(config.values))
         data.fail(key, f"'{name}' is not in {config.file}.{hint}")
@@ -230,8 +232,6 @@ def _among(data: Section, key: str, name: str, config: Section) -> None:
 
 def _cells_table(data: Section, adata: AnnData) -> pd.DataFrame:
     """Return the columns of the cells: of the data, and of ``pheno_csv_path`` if it is there."""
-    import pandas as pd
-
     table = adata.obs
     named = data.get("pheno_csv_path", "")
     if not named:
@@ -287,8 +287,6 @@ def _check_widths(
 
 def _splits(config: Section, data: Section, cells: Any) -> dict[str, np.ndarray]:
     """Return the masks of all splits; they are drawn anew, with the sizes of the original."""
-    import numpy as np
-
     found = {"all": np.ones(len(cells), dtype=bool)}
     if config.flag("manual_split"):
         found |= _manual(config, cells)
@@ -320,8 +318,6 @@ def _splits(config: Section, data: Section, cells: Any) -> dict[str, np.ndarray]
 
 def _manual(config: Section, cells: Any) -> dict[str, np.ndarray]:
     """Return the splits of a CSV table: cells in rows, one column of 0 and 1 a split."""
-    import pandas as pd
-
     key = "manual_split_pkl_path"
     path = _beside(config, key)
     if path is None or path.suffix == ".pkl":

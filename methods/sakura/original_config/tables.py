@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+
 from ..guidance import Guidance, Phenotype, Signature
 
 if TYPE_CHECKING:
@@ -24,9 +27,6 @@ def cell_table(model: SakuraModel, data: AnnData, wanted: Table) -> pd.DataFrame
     it is attached to. Numbers start at 1. Predicted classes are logarithms of probabilities, as
     there.
     """
-    import numpy as np
-    import pandas as pd
-
     columns: dict[str, np.ndarray] = {}
 
     def add(prefix: str, values: np.ndarray) -> None:
@@ -62,8 +62,6 @@ def _ordered(guidance: Guidance) -> list[Signature | Phenotype]:
 
 
 def _predicted(model: SakuraModel, data: AnnData, guide: Signature | Phenotype) -> np.ndarray:
-    import numpy as np
-
     if isinstance(guide, Signature):
         return model.predict_signature(data, guide.name)
     values = model.predict_phenotype(data, guide.name)
