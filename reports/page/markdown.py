@@ -97,8 +97,14 @@ def published_lines(found: Section) -> list[str]:
         heads = [column.text for column in block.grid.columns]
         lines += [to_markdown(pd.DataFrame(rows, columns=heads)), ""]
         lines += [f"{n}. {escape_markdown(text)}" for n, text in enumerate(block.remarks, 1)]
-    lines += ["", *(f"- {word}: {escape_markdown(meaning)}" for word, meaning in found.flags.items())]
-    lines += [f"- [{n}] {escape_markdown(one.citation)}: {escape_markdown(one.where)}" for n, one in found.sources]
+    lines += [
+        "",
+        *(f"- {word}: {escape_markdown(meaning)}" for word, meaning in found.flags.items()),
+    ]
+    lines += [
+        f"- [{n}] {escape_markdown(one.citation)}: {escape_markdown(one.where)}"
+        for n, one in found.sources
+    ]
     return [*lines, ""]
 
 

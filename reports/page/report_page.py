@@ -10,6 +10,22 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
+from ..figures import confusion, umaps
+from ..figures import interactive as figures
+from ..figures import rank_diagram as ranks
+from ..figures import training_curves as training
+from ..figures import umap_panels as panels
+from ..tables import labels as names
+from ..tables import leaderboard as tables
+from ..tables import verdict
+from ..tables.leaderboard import scores_long, tidy
+from . import pairwise_section as pairs
+from . import published_section as published
+from . import score_grid as grid
+from . import static_export as export
+from . import tuning_section as tuning
+from .markdown import as_markdown
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -44,11 +60,6 @@ def build(
     """
     if results.empty:
         raise ValueError("there are no results to report")
-    from ..figures import umaps
-    from ..tables.leaderboard import scores_long, tidy
-    from . import static_export as export
-    from .markdown import as_markdown
-
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     table = tidy(results)
@@ -85,9 +96,6 @@ def _pictures(
     """Return the UMAP panels, or why there are none, and the coordinates by score key."""
     if not umap:
         return [], "UMAPs were turned off for this report (--no-umap).", {}
-    from ..figures import umap_panels as panels
-    from ..figures import umaps
-
     try:
         wanted = umaps.choose(table)
         drawn = umaps.draw(wanted, kept)
@@ -108,19 +116,6 @@ def _render(
     *,
     static: bool,
 ) -> str:
-    from ..figures import interactive as figures
-    from ..figures import rank_diagram as ranks
-    from ..figures import training_curves as training
-    from ..figures import umap_panels as panels
-    from ..figures import umaps
-    from ..tables import labels as names
-    from ..tables import leaderboard as tables
-    from ..tables import verdict
-    from . import pairwise_section as pairs
-    from . import published_section as published
-    from . import score_grid as grid
-    from . import tuning_section as tuning
-
     table = tables.tidy(results)
     drawn = figures.drawings(table)
     drawn["curves"] = training.drawing(table, curves)
@@ -159,8 +154,6 @@ def _render(
 
 def _confusion(table: pd.DataFrame) -> list[Drawing]:
     """Return the figure of clusters and types; none if the artifacts cannot be read."""
-    from ..figures import confusion, umaps
-
     try:
         return confusion.confusion(table, umaps.choose(table))
     except Exception:  # a report without this figure is better than no report
