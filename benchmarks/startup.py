@@ -15,9 +15,9 @@ from _figures import flags, show
 
 COMMANDS = {
     "interpreter": ["-c", "import typer, pydantic"],
-    "help": ["-m", "bench.cli.main", "--help"],
-    "methods": ["-m", "bench.cli.main", "methods"],
-    "datasets": ["-m", "bench.cli.main", "datasets"],
+    "help": ["-m", "bench", "--help"],
+    "methods": ["-m", "bench", "methods"],
+    "datasets": ["-m", "bench", "datasets"],
 }
 
 

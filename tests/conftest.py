@@ -65,3 +65,47 @@ def store(tmp_path: Path):
     from bench.data.cache.data_cache import Store
 
     return Store(tmp_path / "cache")
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with its schema and nothing else: making one takes seconds."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for prepared data."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def loader(tmp_path: Path):
+    """Make the loader of a set, with a cache of its own."""
+    from bench.registry import datasets
+
+    def make(name: str, **params: str):
+        cls = datasets().get(name)
+        built = cls.Params.build(params, owner=name)
+        return cls(built, cache=tmp_path / "cache", offline=True)
+
+    return make
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch):
+    """A web server that serves, breaks off and delays as a test asks."""
+    from _served import Server
+
+    from bench.data.remote import download
+
+    monkeypatch.setattr(download, "PAUSE", 0.01)
+    for name in ("BENCH_DATA_DIR", "BENCH_MIRROR", "BENCH_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    made = Server()
+    yield made
+    made.close()

@@ -38,8 +38,8 @@ def compare_command(
     as_json: AsJson = False,
 ) -> None:
     """Compare two experiments job by job: what changed from A to B, and by how much."""
-    from bench.reports.page.report_page import compare_page
-    from bench.reports.tables.leaderboard import compare
+    from bench.reports.page import compare_page
+    from bench.reports.tables import compare
     from bench.reports.write import command_line
     from bench.store.results_table import narrow
 

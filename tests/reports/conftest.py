@@ -234,7 +234,7 @@ def runs(store) -> dict[tuple[str, str, int], str]:
 
 @pytest.fixture(scope="session")
 def page(store) -> Page:
-    from bench.reports.page.report_page import published_section as published
+    from bench.reports.page import published_section as published
     from bench.reports.write import write_report
     from bench.settings import load_settings
     from bench.store.results_table import load_results

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from bench.cli.main import app
 from bench.errors import BenchError
-from bench.reports.page.report_page import compare_page
+from bench.reports.page import compare_page
 from bench.reports.tables.compare import bootstrap, cautions, compare, sentences, signed
 from bench.settings import load_settings
 from bench.store.mlflow_store import Tracker

@@ -11,9 +11,9 @@ from bench.reports.figures.colour_scale import between_controls
 from bench.reports.figures.cost_quality import quality
 from bench.reports.page.pairwise_section import pairs
 from bench.reports.page.score_grid import boards, definitions
+from bench.reports.tables import labels as names
 from bench.reports.tables.compare import compare
 from bench.reports.tables.labels import higher_is_better
-from bench.reports.tables.leaderboard import labels as names
 from bench.reports.tables.leaderboard import leaderboard, tidy
 from bench.reports.tables.verdict import verdict
 from bench.scoring.metrics import built_in

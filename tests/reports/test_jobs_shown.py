@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from bench.reports.figures.interactive import confusion, umaps
-from bench.reports.figures.interactive import training_curves as curves
+from bench.reports.figures import confusion, umaps
+from bench.reports.figures import training_curves as curves
 from bench.reports.tables.leaderboard import tidy
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bench.reports.page import report_page as page
 from bench.reports.page.report_page import build
-from bench.reports.page.report_page import report_page as page
 from bench.reports.page.score_grid import boards
-from bench.reports.tables.leaderboard import labels as names
+from bench.reports.tables import labels as names
 from bench.reports.tables.leaderboard import tidy
 
 EVIL = "<script>alert(1)</script>"
@@ -133,7 +133,7 @@ def test_a_second_report_replaces_the_first(make_job, tmp_path):
 
 
 def test_umap_that_breaks_does_not_break_the_report(make_job, tmp_path, monkeypatch):
-    from bench.reports.figures.interactive import umaps
+    from bench.reports.figures import umaps
 
     def broken(*args):
         raise RuntimeError("no numba")

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bench.reports.figures.interactive import rank_diagram as ranks
+from bench.reports.figures import rank_diagram as ranks
 from bench.reports.page.pairwise_section import choice, pairs, rank_biserial
 from bench.reports.tables.statistics import average_ranks, critical_difference, friedman
 

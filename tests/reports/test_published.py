@@ -7,10 +7,10 @@ import pytest
 from pydantic import ValidationError
 
 from bench.registry import datasets
+from bench.reports.page import published_section as published
 from bench.reports.page.markdown import as_markdown
 from bench.reports.page.published_section import Published, section
 from bench.reports.page.report_page import build
-from bench.reports.page.report_page import published_section as published
 
 CARDS = {entry.name: entry.cls.card for entry in datasets() if entry.cls is not None}
 

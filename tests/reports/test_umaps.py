@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.reports.figures.interactive import umap_panels as panels
-from bench.reports.figures.interactive import umaps
+from bench.reports.figures import umap_panels as panels
+from bench.reports.figures import umaps
 
 
 def job_table(make_job, make_artifacts, folder, dims=2, seeds=3):

@@ -103,7 +103,7 @@ class World:
             "BENCH_CACHE_DIR": str(self.settings.cache_dir), **environment,
         }  # fmt: skip
         return subprocess.run(
-            [sys.executable, "-m", "bench.cli.main", *words],
+            [sys.executable, "-m", "bench", *words],
             capture_output=True, text=True, cwd=self.root, env=env,
         )  # fmt: skip
 

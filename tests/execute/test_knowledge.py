@@ -9,7 +9,7 @@ from bench.digests import digest
 from bench.plan.job import Job, with_seed
 from bench.versions import PREPARATION
 
-GUIDED = Path(__file__).parent / "plugins" / "guided.py"
+GUIDED = Path(__file__).parents[1] / "plugins" / "guided.py"
 
 
 @pytest.fixture

@@ -22,21 +22,7 @@ from bench.errors import UsageError
 from bench.store.mlflow_store import Tracker
 from bench.tuning.search import search
 
-PLUGIN = Path(__file__).parent / "plugins" / "tunable.py"
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from mlflow import MlflowClient
-
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
-
-
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+PLUGIN = Path(__file__).parents[1] / "plugins" / "tunable.py"
 
 
 @pytest.fixture
@@ -225,7 +211,7 @@ def test_the_tree_in_mlflow_and_the_artifacts_of_a_study(go, flags):
 @pytest.mark.slow
 def test_a_search_that_is_killed_goes_on_where_it_was(go, flags):
     given = flags()
-    words = [sys.executable, "-m", "bench.cli.main", "search", "-m", "tunable[pause=0.05]"]
+    words = [sys.executable, "-m", "bench", "search", "-m", "tunable[pause=0.05]"]
     words += ["-d", "blobs", "--trials", "9", "--seeds", "1", "--jobs", "2", "--no-report"]
     words += ["--results", str(given["results"]), "--cache-dir", str(given["cache_dir"])]
     words += ["--plugin", str(PLUGIN)]

@@ -311,7 +311,7 @@ def test_what_looks_like_data(name: str, expected: bool):
 
 
 def command(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    call = [sys.executable, "-m", "bench.cli.main", *words, "--cache-dir", str(cwd / "cache")]
+    call = [sys.executable, "-m", "bench", *words, "--cache-dir", str(cwd / "cache")]
     return subprocess.run(call, capture_output=True, text=True, cwd=cwd)
 
 

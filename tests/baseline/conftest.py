@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-TOY = Path(__file__).parents[1] / "engine" / "plugins" / "toy.py"
+TOY = Path(__file__).parents[1] / "plugins" / "toy.py"
 STEADY = """
 from bench.contract.method import Fit, Method, RNA
 
@@ -24,21 +24,6 @@ class Steady(Method):
         noise = np.random.default_rng(context.seed).normal(size=means.shape)
         return Fit(means + 0.8 * noise)
 """
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with its schema and nothing else: making one takes seconds."""
-    from mlflow import MlflowClient
-
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
-
-
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture

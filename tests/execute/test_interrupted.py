@@ -22,7 +22,7 @@ MARK = "BENCH_TEST_DRIVER"
 
 
 def command(flags: dict[str, Any], methods: str, seeds: int) -> list[str]:
-    words = [sys.executable, "-m", "bench.cli.main", "run", "-m", methods, "-d", "toy"]
+    words = [sys.executable, "-m", "bench", "run", "-m", methods, "-d", "toy"]
     words += ["--results", str(flags["results"]), "--cache-dir", str(flags["cache_dir"])]
     words += ["--seeds", str(seeds), "--jobs", "2", "--no-report"]
     for plugin in flags["plugins"]:

@@ -212,7 +212,7 @@ def test_prose_joins_lines_but_not_lists():
 def test_the_command_prints_the_same_as_json_and_as_text(toy_file: Path):
     def bench(*words: str) -> str:
         ran = subprocess.run(
-            [sys.executable, "-m", "bench.cli.main", *words], capture_output=True, text=True
+            [sys.executable, "-m", "bench", *words], capture_output=True, text=True
         )
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
@@ -249,6 +249,8 @@ def test_brackets_of_names_stay_in_the_notes_of_the_leaderboard(monkeypatch: pyt
         "datasets": "0 of 1", "failed jobs": 0, "median time (s)": nan, "family": "baseline",
         "note": "skipped: use 'sim_multiome[part=rna]'",
     }  # fmt: skip
-    monkeypatch.setattr("bench.reports.tables.leaderboard", lambda table: pd.DataFrame([board]))
+    monkeypatch.setattr(
+        "bench.reports.tables.leaderboard.leaderboard", lambda table: pd.DataFrame([board])
+    )
     caption = leaderboard_table(pd.DataFrame()).caption
     assert str(caption) == "pca: skipped: use 'sim_multiome[part=rna]'"

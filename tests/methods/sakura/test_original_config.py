@@ -21,7 +21,7 @@ def configuration(name: str) -> dict[str, Any]:
     return found
 
 
-FILES = Path(__file__).parent / "sakura_files"
+FILES = Path(__file__).parent / "files"
 CONFIG, SIGNATURES = configuration("config"), configuration("signature_config")
 PHENOTYPES = configuration("pheno_config")
 

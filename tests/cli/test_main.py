@@ -12,7 +12,7 @@ HEAVY = {"numpy", "scipy", "pandas", "torch", "sklearn", "anndata", "scanpy", "m
 
 def bench(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "bench.cli.main", *words], capture_output=True, text=True, cwd=cwd
+        [sys.executable, "-m", "bench", *words], capture_output=True, text=True, cwd=cwd
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from anndata import AnnData
 
-FILES = Path(__file__).parent / "sakura_files"
+FILES = Path(__file__).parent / "files"
 
 
 def invoke(*words: str):

@@ -187,7 +187,7 @@ def test_a_method_edited_during_the_run_is_not_stored_as_what_it_was(bench_run, 
         "            file.write('# changed\\n')\n"
         "        return Fit(data.X.toarray()[:, :3])\n"
     )
-    toy = str(Path(__file__).parent / "plugins" / "toy.py")
+    toy = str(Path(__file__).parents[1] / "plugins" / "toy.py")
     outcome = bench_run("edits", plugins=(str(plugin), toy))
     assert by_method(outcome)["status"]["edits"] == "failed"
     assert "edited during the run" in by_method(outcome)["reason"]["edits"]

@@ -22,7 +22,7 @@ from bench.methods.sakura.model import SakuraModel
 from bench.methods.sakura.model_settings import Settings, Stage, Task
 from bench.methods.sakura.original_config.main_config import read_setup
 
-FILES = Path(__file__).parent / "sakura_files"
+FILES = Path(__file__).parent / "files"
 GUIDED = Guidance((
     Signature(
         "a", ("gene0", "gene3"), terms={"mse": Schedule(1.0, step=0.5), "l1": Schedule(1.0)},

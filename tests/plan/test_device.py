@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import UsageError
-from bench.plan.build import grid as jobs
+from bench.plan import device, methods
 from bench.registry import Registry
 from bench.settings import Settings
 
@@ -17,20 +17,20 @@ def with_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine with a driver and a PyTorch built for it; returns the driver's file."""
     driver = tmp_path / "nvidiactl"
     driver.touch()
-    monkeypatch.setattr(jobs, "_DRIVER", driver)
-    monkeypatch.setattr(jobs, "_OTHER_DRIVERS", (tmp_path / "dxg",))
+    monkeypatch.setattr(device, "_DRIVER", driver)
+    monkeypatch.setattr(device, "_OTHER_DRIVERS", (tmp_path / "dxg",))
     monkeypatch.setattr("importlib.metadata.version", lambda name: "2.13.0")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return driver
 
 
 def test_a_gpu_is_taken(with_gpu: Path):
-    assert [jobs.device_class(one) for one in ("auto", "cuda", "cpu")] == ["cuda", "cuda", "cpu"]
+    assert [device.device_class(one) for one in ("auto", "cuda", "cpu")] == ["cuda", "cuda", "cpu"]
 
 
 def test_other_drivers_only_where_asked_for(with_gpu: Path):
     with_gpu.rename(with_gpu.with_name("dxg"))
-    assert [jobs.device_class(one) for one in ("auto", "cuda")] == ["cpu", "cuda"]
+    assert [device.device_class(one) for one in ("auto", "cuda")] == ["cpu", "cuda"]
 
 
 @pytest.mark.parametrize("lacking", ["driver", "build", "visible"])
@@ -44,7 +44,7 @@ def test_without_a_gpu_cuda_is_refused(
         monkeypatch.setattr("importlib.metadata.version", lambda name: "2.13.0+cpu")
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert [jobs.device_class(one) for one in ("auto", "cpu")] == ["cpu", "cpu"]
+    assert [device.device_class(one) for one in ("auto", "cpu")] == ["cpu", "cpu"]
     line = rf"--device cuda: no usable GPU: .*{said}.*; use --device auto or cpu"
     with pytest.raises(UsageError, match=line):
-        jobs.configure([], Registry("method", []), Settings(device="cuda"), [])
+        methods.configure([], Registry("method", []), Settings(device="cuda"), [])
