@@ -8,9 +8,22 @@ from __future__ import annotations
 
 
 class BenchError(Exception):
-    """Base of all errors raised on purpose by the harness."""
+    """Base of all errors raised on purpose by the harness.
+
+    Parameters
+    ----------
+    message
+        One line for the user.
+    code
+        A short name of the fault, ``"transposed"`` say, for programs and tests; the wording of the
+        message may change, the code does not.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class UsageError(BenchError):
