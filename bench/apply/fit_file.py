@@ -19,6 +19,7 @@ from bench.data.checks import check_data
 from bench.data.file_dataset import FileDataset
 from bench.digests import source_digest
 from bench.errors import UsageError
+from bench.execute.output_folder import refuse_foreign, replacing
 from bench.execute.threads import THREAD_VARIABLES, pin_threads
 from bench.plan.device import device_class
 from bench.plan.methods import configure
@@ -28,6 +29,7 @@ from bench.scoring.scorer import score
 from bench.seeds import derive
 from bench.selectors import select
 from bench.settings import Settings, default_cache
+from bench.store.saved_model import FOLDER as MODEL
 
 from .checkpoints import checkpoints
 from .output_files import (
@@ -39,8 +41,6 @@ from .output_files import (
     write_result,
     write_tables,
 )
-from .output_folder import refuse_foreign, replacing
-from .saved_model import FOLDER as MODEL
 
 if TYPE_CHECKING:
     import numpy as np

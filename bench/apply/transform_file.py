@@ -19,14 +19,14 @@ from bench.data.checks import check_batch, check_data, check_labels
 from bench.data.file_dataset import FileDataset
 from bench.errors import DataError, UsageError
 from bench.execute.fitting import check_result
+from bench.execute.output_folder import refuse_foreign, replacing
 from bench.execute.threads import pin_threads
 from bench.scoring.scorer import score
 from bench.seeds import derive
 from bench.settings import Settings
+from bench.store.saved_model import Model
 
 from .output_files import annotate, write_embedding, write_result
-from .output_folder import refuse_foreign, replacing
-from .saved_model import Model
 
 if TYPE_CHECKING:
     import numpy as np

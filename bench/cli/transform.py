@@ -64,9 +64,9 @@ def transform_command(
     as_json: AsJson = False,
 ) -> None:
     """Embed new cells by the model of a finished fit, prepared as its cells were."""
-    from bench.apply.saved_model import open_model
     from bench.apply.transform_file import transform_file
     from bench.settings import load_settings
+    from bench.store.saved_model import open_model
 
     console = make_console(stderr=as_json)
     say = plain(console)

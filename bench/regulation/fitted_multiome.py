@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.apply.saved_model import as_types, open_model
 from bench.contract.multiome import is_paired
 from bench.data.file_dataset import FileDataset
 from bench.errors import DataError, UsageError
 from bench.prepare.new_cells import Preparation
 from bench.settings import Settings
+from bench.store.saved_model import as_types, open_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +47,7 @@ def open_run(
     seed: int | None = None,
     label_key: str | None = None,
 ) -> Kept:
-    """Return the fit that ``run`` names, as :func:`bench.apply.saved_model.open_model` finds it.
+    """Return the fit that ``run`` names, as :func:`bench.store.saved_model.open_model` finds it.
 
     ``label_key`` is for a ``bench fit``; types of a job are those of its dataset. Raises
     ``UsageError`` and ``DataError``.

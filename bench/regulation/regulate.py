@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from bench.apply.output_folder import refuse_foreign, replacing
 from bench.contract.multiome import some_cells
 from bench.errors import DataError, UsageError
+from bench.execute.output_folder import refuse_foreign, replacing
 from bench.messages import did_you_mean
 from bench.seeds import derive
 
