@@ -9,7 +9,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -20,9 +20,6 @@ from bench.settings import Settings
 from bench.store.mlflow_store import Tracker
 
 from .figures.training_curves import wanted
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def write_report(

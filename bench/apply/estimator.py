@@ -19,13 +19,12 @@ from bench.contract.proteins import proteins_of
 from bench.errors import BenchError, DataError, MethodError, UsageError
 from bench.execute.curves import Curves, Listener
 from bench.execute.fitting import check_result
-from bench.messages import some
+from bench.messages import quote_names
 from bench.prepare.multiome import describe_data, prepare_data
 from bench.prepare.new_cells import Preparation
 from bench.registry import methods
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from anndata import AnnData
     from mudata import MuData
@@ -242,7 +241,7 @@ def _difference(given: pd.Index, known: list[str]) -> str:
     missing = [name for name in known if name not in have]
     new = [name for name in given if name not in wanted]
     if missing or new:
-        parts = [f"{len(names)} are {how} ({some(names)})"
+        parts = [f"{len(names)} are {how} ({quote_names(names)})"
                  for names, how in ((missing, "missing"), (new, "new")) if names]  # fmt: skip
         return ", ".join(parts)
     apart = [pair for pair in zip(given, known, strict=False) if pair[0] != pair[1]]

@@ -18,8 +18,6 @@ from bench.errors import DataError
 from bench.reports.figures.static_umap import draw
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
     from anndata import AnnData
 
     from bench.scoring.scorer import Scores

@@ -22,14 +22,13 @@ from bench.execute.fitting import check_result
 from bench.execute.output_folder import refuse_foreign, replacing
 from bench.execute.threads import pin_threads
 from bench.scoring.scorer import score
-from bench.seeds import derive
+from bench.seeds import derive_seed
 from bench.settings import Settings
 from bench.store.saved_model import Model
 
 from .output_files import annotate, write_embedding, write_result
 
 if TYPE_CHECKING:
-    import numpy as np
     from anndata import AnnData
 
     from bench.scoring.scorer import Scores
@@ -95,7 +94,7 @@ def transform_file(
     labels = _column(cells, dataset.where, card.label_key, check_labels)
     batch = _column(cells, dataset.where, card.batch_key, check_batch)
     k = None if labels is None else len(set(labels))
-    scores = score(embedding, labels, own_labels={}, seed=derive(0, "score"), batch=batch, k=k)
+    scores = score(embedding, labels, own_labels={}, seed=derive_seed(0, "score"), batch=batch, k=k)
     done = Transformed(folder, scores, seconds)
     annotate(prepared, method.name, embedding, scores, cells.obs, card.label_key)
     about = {

@@ -14,8 +14,6 @@ from rich.text import Text
 from .verdicts import BAD, INCOMPLETE
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from bench.baseline.gate import Check
 
     from .verdicts import Finding

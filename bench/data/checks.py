@@ -12,11 +12,10 @@ import psutil
 from bench.contract.multiome import check_parts
 from bench.contract.recipe import ATAC, MULTIOME, RNA, DatasetInfo
 from bench.errors import DataError
-from bench.messages import SHOWN, some
+from bench.messages import MAX_NAMES, quote_names
 from bench.prepare.blocks import row_blocks, stored_values
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from anndata import AnnData
     from mudata import MuData
@@ -113,7 +112,7 @@ def _check_names(names: pd.Index, what: str, where: str, fix: str) -> None:
     if not text.is_unique:
         twice = list(dict.fromkeys(text[text.duplicated()]))
         raise DataError(
-            f"{where}: {len(twice)} {what} names occur more than once ({some(twice)}); make them "
+            f"{where}: {len(twice)} {what} names occur more than once ({quote_names(twice)}); make them "
             f"unique, for example with {fix}."
         )
 
@@ -124,12 +123,12 @@ def _check_orientation(adata: AnnData, where: str) -> None:
     swapped = ""
     for pattern, what in ((GENE_ID, "genes"), (PEAK, "genome intervals")):
         if _share(pattern, cells) > 0.9 and _share(pattern, features) < 0.1:
-            swapped = f"cells are named like {what} ({some(list(cells))})"
+            swapped = f"cells are named like {what} ({quote_names(list(cells))})"
     if _share(BARCODE, features) > 0.9 and _share(BARCODE, cells) < 0.1:
-        swapped = f"features are named like cell barcodes ({some(list(features))})"
+        swapped = f"features are named like cell barcodes ({quote_names(list(features))})"
     genes = sorted(COMMON_GENES & {str(name).upper() for name in adata.obs_names})
     if len(genes) >= 3 and not COMMON_GENES & {str(name).upper() for name in adata.var_names}:
-        swapped = f"cells are named like genes ({some(genes)})"
+        swapped = f"cells are named like genes ({quote_names(genes)})"
     if swapped:
         raise DataError(
             f"{where}: {swapped}: the matrix looks transposed; expected cells × features, pass "
@@ -270,8 +269,8 @@ def _odd_labels(where: str, types: pd.Series) -> list[str]:
     lines = []
     rare = types[types < _RARE].sort_index().sort_values(kind="stable")
     if len(rare):
-        shown = ", ".join(f"'{name}' {size}" for name, size in rare.iloc[:SHOWN].items())
-        more = ", ..." if len(rare) > SHOWN else ""
+        shown = ", ".join(f"'{name}' {size}" for name, size in rare.iloc[:MAX_NAMES].items())
+        more = ", ..." if len(rare) > MAX_NAMES else ""
         have = "1 type has" if len(rare) == 1 else f"{len(rare)} types have"
         lines.append(
             f"{where}: {have} fewer than {_RARE} cells ({shown}{more}); scores "

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bench.data.cache.array_folder import reader
+from bench.data.cache.array_folder import open_arrays
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from bench.contract.method import Fit, Method
 
 
@@ -43,7 +41,7 @@ def _write_fit(result: Fit, method: Method, data: Any, folder: Path) -> None:
 
 def _write_features(data: Any, dataset_folder: Path, folder: Path) -> None:
     """Write ``features.parquet``: every feature of the dataset, and whether the method saw it."""
-    every = pd.Index(reader(dataset_folder)("features").tolist(), name="feature")
+    every = pd.Index(open_arrays(dataset_folder)("features").tolist(), name="feature")
     pd.DataFrame({"kept": every.isin(data.var_names)}, index=every).to_parquet(
         folder / "features.parquet"
     )

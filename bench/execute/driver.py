@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from bench.data.cache.data_cache import Store
+from bench.data.cache.data_cache import DataCache
 from bench.execute.outcome import RunOutcome
 from bench.execute.report import make_report
 from bench.execute.time_estimate import expected
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from bench.store.mlflow_store import Committed
 
     from .limited_process import Outcome
-    from .local_executor import LocalExecutor
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +71,7 @@ def run(
     """
     console = console or Console()
     settings = load_settings(flags, config)
-    store = Store(settings.cache_dir)
+    store = DataCache(settings.cache_dir)
     plan = build_plan(methods, datasets, assign, settings, store, params)
     outcome = Driver(settings, store, plan, console).run()
     extra = plugin_metrics(settings.plugins)
@@ -86,7 +85,7 @@ def run(
 class Driver:
     """Carries out one plan against one store."""
 
-    def __init__(self, settings: Settings, store: Store, plan: Plan, console: Console) -> None:
+    def __init__(self, settings: Settings, store: DataCache, plan: Plan, console: Console) -> None:
         self.settings, self.store, self.plan, self.console = settings, store, plan, console
         self.outcome = RunOutcome(plan)
         self._locks: dict[str, Any] = {}

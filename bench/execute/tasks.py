@@ -16,7 +16,8 @@ from bench.contract.markers import among
 from bench.contract.method import Context, Knowledge
 from bench.contract.multiome import some_cells
 from bench.contract.recipe import MULTIOME, as_recipe
-from bench.data.cache.data_cache import Store, Truth
+from bench.data.cache.cached_dataset import CellLabels
+from bench.data.cache.data_cache import CellLabels, DataCache
 from bench.digests import source_digest
 from bench.errors import Pruned, UsageError
 from bench.registry import resolve
@@ -24,18 +25,14 @@ from bench.scoring import unseen_cells as paired
 from bench.scoring.holdout import view
 from bench.scoring.metrics import RareTask, metrics, stamp
 from bench.scoring.unseen_cells import answers
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 from .artifacts import _write_features, _write_fit
 from .curves import Curves
 from .fitting import check_result
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from bench.contract.method import Fit
-    from bench.data.cache.cached_dataset import Truth
-    from bench.scoring.metrics import RareTask
 
     from .channel import Line
     from .curves import Listener
@@ -45,7 +42,7 @@ _NEWS_SECONDS = 0.1
 
 def prepare(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     """Carry out a recipe on a stored dataset."""
-    Store(Path(payload["cache"])).prepare(
+    DataCache(Path(payload["cache"])).prepare(
         Path(payload["dataset_folder"]), as_recipe(payload["recipe"]), payload["prepared_key"]
     )
     return {}
@@ -56,7 +53,7 @@ def fit(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     job, folder = payload["job"], Path(payload["folder"])
     cls = resolve(job["origin"], job["method_name"])
     method = cls(cls.Params.build(job["params"], owner=job["method_name"]))
-    data, cells = Store(Path(payload["cache"])).open_prepared(job["prepared_key"])
+    data, cells = DataCache(Path(payload["cache"])).open_prepared(job["prepared_key"])
     known = {
         name: np.load(path, allow_pickle=False)[cells]
         for name, path in payload["knowledge"].items()
@@ -71,7 +68,7 @@ def fit(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     scratch = folder / "scratch"
     scratch.mkdir()
     context = Context(
-        seed=derive(job["seed"], "fit"),
+        seed=derive_seed(job["seed"], "fit"),
         n_clusters=job["n_clusters"],
         device=job["device"],
         threads=job["threads"],
@@ -121,7 +118,7 @@ def score(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     artifacts = folder / "artifacts"
     embedding = pd.read_parquet(artifacts / "embedding.parquet")
     cells = np.load(artifacts / "cells.npy")
-    truth = Truth(Path(job["dataset_folder"]))
+    truth = CellLabels(Path(job["dataset_folder"]))
     seen = view(job, truth.types, cells, Path(payload["cache"]))
     batch = None if truth.batch is None else np.asarray(truth.batch)[cells]
     own_file = artifacts / "labels.parquet"
@@ -130,7 +127,7 @@ def score(payload: dict[str, Any], line: Line) -> dict[str, Any]:
         embedding.to_numpy(dtype=np.float64),
         seen.types,
         own_labels={str(name): own[name].to_numpy() for name in own.columns},
-        seed=derive(job["seed"], "score"),
+        seed=derive_seed(job["seed"], "score"),
         batch=batch,
         only=seen.only,
         k=seen.k,
@@ -190,7 +187,7 @@ def _said(job: dict[str, Any], data: Any) -> tuple[dict[str, Any], str]:
     return said, missing
 
 
-def _rare_task(job: dict[str, Any], types: Any, truth: Truth, cells: Any) -> RareTask | None:
+def _rare_task(job: dict[str, Any], types: Any, truth: CellLabels, cells: Any) -> RareTask | None:
     """Return where the rare type is and which cells the fit has not seen, if the dataset asks."""
     facts = job["facts"]
     if types is None or not facts.get("rare_type"):

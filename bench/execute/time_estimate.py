@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bench.messages import duration
+from bench.messages import format_duration
 from bench.plan.job import Job, Plan
 from bench.registry import methods as method_registry
 from bench.settings import Settings
 from bench.store.mlflow_store import Tracker
-
-if TYPE_CHECKING:
-    from bench.store.mlflow_store import Tracker
-
 
 _COST_SECONDS = {"light": 10.0, "heavy": 60.0}
 
@@ -28,7 +24,7 @@ class Expected:
     """Jobs of methods without an earlier run: only their declared cost is known."""
 
     def __str__(self) -> str:
-        said = f"about {duration(self.seconds)}"
+        said = f"about {format_duration(self.seconds)}"
         if self.guessed:
             has = "job has" if self.guessed == 1 else "jobs have"
             said += f" (a guess: {self.guessed} {has} no earlier run to go by)"

@@ -21,11 +21,7 @@ from .blocks import row_blocks
 from .pipeline import carry_out
 
 if TYPE_CHECKING:
-    import numpy as np
-    import scipy.sparse as sp
-    from anndata import AnnData
-
-    from bench.contract.recipe import DatasetInfo, Recipe
+    from bench.contract.recipe import Recipe
 
 __all__ = ["carry_out", "describe", "prepare"]
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 import math
 import mmap
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
 import scipy.sparse as sp
 
 from bench.errors import DataError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import scipy.sparse as sp
 
 ENTRIES = 1 << 22
 """Stored values of a block, or all values of a dense one."""

@@ -23,18 +23,14 @@ from bench.contract.genome import interval
 from bench.contract.multiome import PARTS, cells_of, check_parts, is_paired, parts_of, together
 from bench.contract.recipe import PairedRecipe, Recipe
 from bench.errors import DataError
-from bench.messages import some
+from bench.messages import quote_names
 from bench.prepare.blocks import row_blocks
 from bench.prepare.moments import Moments
 from bench.prepare.pipeline import Filtered, Transform
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from anndata import AnnData
     from mudata import MuData
 
-    from bench.prepare.pipeline import Filtered
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +39,7 @@ _ARRAYS = ("counted", "columns", "seen", "factor", "mean", "divisor")
 
 
 @dataclass(frozen=True)
-class Learned:
+class FittedPreparation:
     """What the preparation of one matrix learned."""
 
     recipe: Recipe
@@ -72,7 +68,7 @@ class Learned:
         return [str(name) for name in self.var.index]
 
     @classmethod
-    def of(cls, counts: AnnData, recipe: Recipe, prepared: AnnData) -> Learned:
+    def of(cls, counts: AnnData, recipe: Recipe, prepared: AnnData) -> FittedPreparation:
         """Go over the counts of the fit again; ``prepared`` is what the recipe made of them."""
         source = Filtered(counts.X, recipe, None)
         counted = counts.var_names[source.features]
@@ -151,11 +147,11 @@ class Learned:
                 hint += ", or take these as zero (--fill-missing, in Python fill_missing=True)"
             raise DataError(
                 f"{where}: {len(lost)} of {len(found)} features of the fit are not there "
-                f"({some(lost)}); {hint}{'' if hint.endswith('?') else '.'}"
+                f"({quote_names(lost)}); {hint}{'' if hint.endswith('?') else '.'}"
             )
         if len(lost):
             logger.info(f"{where}: {len(lost)} of {len(found)} features of the fit are taken as zero "
-                f"({some(lost)})")  # fmt: skip
+                f"({quote_names(lost)})")  # fmt: skip
         known = np.flatnonzero(found >= 0)
         ones = np.ones(len(known), dtype=np.float32)
         return sp.csr_matrix((ones, (found[known], known)), shape=(len(names), len(found)))
@@ -177,7 +173,7 @@ class Learned:
 class Preparation:
     """What a preparation learned, by part: ``""`` for one matrix, else ``rna`` and ``atac``."""
 
-    parts: dict[str, Learned]
+    parts: dict[str, FittedPreparation]
 
     @classmethod
     def of(
@@ -185,9 +181,9 @@ class Preparation:
     ) -> Preparation:
         """Return what ``prepared`` was made with; see :meth:`Learned.of`."""
         if not isinstance(recipe, PairedRecipe):
-            return cls({"": Learned.of(cells_of(counts), recipe, cells_of(prepared))})
+            return cls({"": FittedPreparation.of(cells_of(counts), recipe, cells_of(prepared))})
         pairs: Any = (counts, prepared)
-        return cls({part: Learned.of(pairs[0][part], getattr(recipe, part), pairs[1][part])
+        return cls({part: FittedPreparation.of(pairs[0][part], getattr(recipe, part), pairs[1][part])
                     for part in PARTS})  # fmt: skip
 
     def apply(
@@ -242,7 +238,7 @@ class Preparation:
                              if name.startswith(f"{part}/var/")}  # fmt: skip
                     var = pd.DataFrame(facts, index=file[f"{part}/features"])
                     recipe = Recipe(**about.pop("recipe"))
-                    found[part] = Learned(recipe=recipe, var=var, **about, **own)
+                    found[part] = FittedPreparation(recipe=recipe, var=var, **about, **own)
                     found[part].check()
         except Exception as error:  # whatever a damaged archive makes of itself
             raise DataError(

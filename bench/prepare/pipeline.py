@@ -21,7 +21,6 @@ from .moments import Moments, Sums
 from .variable_features import seurat, seurat_v3
 
 if TYPE_CHECKING:
-    import numpy as np
     import scipy.sparse as sp
 
     from bench.contract.recipe import Recipe

@@ -19,7 +19,6 @@ from bench.errors import DataError, UsageError
 from .moments import Sums
 
 if TYPE_CHECKING:
-    import numpy as np
     import scipy.sparse as sp
 
 N_BINS = 20

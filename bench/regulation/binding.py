@@ -11,7 +11,7 @@ import gzip
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,10 +20,6 @@ from scipy.stats import spearmanr
 from bench.contract.genome import chromosome
 from bench.errors import DataError, UsageError
 from bench.scoring.metrics._ranking import areas, precisions
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 PERMUTATIONS = 20
 SHIFT = 1_000_000

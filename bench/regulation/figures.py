@@ -13,8 +13,6 @@ import seaborn as sns
 from matplotlib.patches import Rectangle
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bench.regulation.links import Sites
 
 GENES, PEAKS = 25, 40

@@ -12,9 +12,7 @@ from bench.contract.genome import peak_sites
 from bench.errors import DataError
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
-    import scipy.sparse as sp
     from mudata import MuData
 
 NEAR = (100_000, 1_000_000)

@@ -25,7 +25,7 @@ from bench.contract.multiome import some_cells
 from bench.errors import DataError, UsageError
 from bench.execute.output_folder import refuse_foreign, replacing
 from bench.messages import did_you_mean
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 from .binding import Intervals, bound_scores, check_genome, overlapping, read_binding
 from .figures import draw_locus, draw_map
@@ -33,9 +33,6 @@ from .fitted_multiome import Kept
 from .links import NEAR, Links, Sites, near_shares, signed_distance, together
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    import scipy.sparse as sp
     from anndata import AnnData
 
 logger = logging.getLogger(__name__)
@@ -196,7 +193,7 @@ class _Work:
         among = np.arange(self.kept.data.n_obs)
         if self.kept.types is not None:
             among = among[np.isin(self.kept.types, types)]
-        rng = np.random.default_rng(derive(0, "regulate", "cells"))
+        rng = np.random.default_rng(derive_seed(0, "regulate", "cells"))
         chosen = np.sort(rng.permutation(among)[: self.asked.n_cells])
         tables = []
         for row in chosen:
@@ -232,7 +229,7 @@ class _Work:
                 for kind in kinds:
                     areas = bound_scores(
                         bound, signal, one.sums(kind, peaks.index)[known],
-                        one.accessibility[known], chrom, derive(0, "regulate", factor.factor),
+                        one.accessibility[known], chrom, derive_seed(0, "regulate", factor.factor),
                     )  # fmt: skip
                     about = {"factor": factor.factor, "cells": name or "all", "weight": kind}
                     sizes = {"peaks": int(known.sum()), "bound": int(bound.sum())}

@@ -23,10 +23,6 @@ from sklearn.neighbors import NearestNeighbors
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import igraph
-    import numpy as np
-    import scipy.sparse as sp
-
 
 N_NEIGHBORS = 15
 RESOLUTION = 1.0

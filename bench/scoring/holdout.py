@@ -17,16 +17,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bench.errors import UsageError
-from bench.seeds import derive
+from bench.seeds import derive_seed
 from bench.versions import HOLDOUT
-
-if TYPE_CHECKING:
-    import numpy as np
 
 PROTOCOLS = ("holdout", "unsupervised", "oracle")
 ORACLE = "oracle: tuned on the labels it is scored on, so it may be too good"
@@ -60,7 +57,7 @@ def tuning_cells(types: Any, identity: str) -> np.ndarray:
     for name in np.unique(names):
         cells = np.flatnonzero(names == name)
         if len(cells) >= SMALLEST:
-            rng = np.random.default_rng(derive(HOLDOUT, "split", identity, name))
+            rng = np.random.default_rng(derive_seed(HOLDOUT, "split", identity, name))
             mask[rng.choice(cells, max(1, round(SHARE * len(cells))), replace=False)] = True
     return mask
 

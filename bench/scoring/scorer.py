@@ -5,19 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bench.scoring.score_names import key_part
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 from . import clustering as cluster
 from .metrics import Fact, Metric, Missing, PairedTasks, RareTask, metrics
-
-if TYPE_CHECKING:
-    import numpy as np
 
 RESERVED = frozenset({"kmeans", "leiden", "embedding", "paired"})
 """First parts of score keys that belong to the harness."""
@@ -91,9 +88,9 @@ def score(
     if types is not None:
         true = _labels("types", types, len(points))
         k = k or len(np.unique(true))
-        scores.clusters["kmeans"] = cluster.kmeans(points, k, derive(seed, "score", "kmeans"))
+        scores.clusters["kmeans"] = cluster.kmeans(points, k, derive_seed(seed, "score", "kmeans"))
         scores.facts |= {"kmeans/k": float(k), "types": float(len(np.unique(true[mask])))}
-    scores.clusters["leiden"] = cluster.leiden(points, derive(seed, "score", "leiden"))
+    scores.clusters["leiden"] = cluster.leiden(points, derive_seed(seed, "score", "leiden"))
     for name, labels in (own_labels or {}).items():
         key = key_part(name, {*RESERVED, *scores.clusters})
         scores.clusters[key] = _labels(f"labels '{name}'", labels, len(points))
@@ -129,7 +126,7 @@ def _embedding_metrics(
     """Compute the metrics of the embedding itself."""
     for metric in wanted.values():
         key = f"embedding/{metric.name}"
-        own_seed = derive(seed, "score", metric.name)
+        own_seed = derive_seed(seed, "score", metric.name)
         if metric.kind == "embedding":
             _compute(scores, key, metric.function, points, true, seed=own_seed)
         elif metric.kind == "batch" and batch is None:
@@ -155,7 +152,7 @@ def _rare_metrics(
     train = None if task.train is None else task.train[mask]
     shown = RareTask(task.rare[mask], train, task.no_held_out)
     for metric in chosen:
-        own_seed = derive(seed, "score", metric.name.removesuffix("_held_out"))
+        own_seed = derive_seed(seed, "score", metric.name.removesuffix("_held_out"))
         _compute(
             scores, f"embedding/{metric.name}", metric.function, points[mask], shown, seed=own_seed
         )
@@ -176,7 +173,7 @@ def _cluster_metrics(
         if metric.kind == "clustering":
             _compute(scores, key, metric.function, true, labels)
         elif metric.kind == "partition":
-            own_seed = derive(seed, "score", metric.name)
+            own_seed = derive_seed(seed, "score", metric.name)
             _compute(scores, key, metric.function, points, labels, seed=own_seed)
 
 

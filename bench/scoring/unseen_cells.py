@@ -30,14 +30,12 @@ import scipy.sparse as sp
 
 from bench.contract.multiome import PARTS, together
 from bench.contract.recipe import MULTIOME
-from bench.seeds import derive
+from bench.seeds import derive_seed
 from bench.versions import UNSEEN_CELLS
 
 from .metrics import PairedTasks, Pairs, Recovery, Translation
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
     from anndata import AnnData
     from mudata import MuData
 
@@ -73,7 +71,7 @@ class Questions:
 
     def rng(self, *purpose: str) -> np.random.Generator:
         """Return the generator of a purpose."""
-        return np.random.default_rng(derive(UNSEEN_CELLS, "paired", self.identity, *purpose))
+        return np.random.default_rng(derive_seed(UNSEEN_CELLS, "paired", self.identity, *purpose))
 
     @cached_property
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:

@@ -14,15 +14,12 @@ import pandas as pd
 
 from bench.errors import UsageError
 from bench.messages import did_you_mean
-from bench.selectors import split
+from bench.selectors import split_selectors
 from bench.settings import Settings, load_settings
 from bench.store.mlflow_store import Tracker
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bench.plan.job import Plan
-    from bench.store.mlflow_store import Tracker
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +102,7 @@ def narrow(
     for column, text in (("method", methods), ("dataset", datasets)):
         if text is not None and len(table):
             values = {str(value) for value in table[column]}
-            hits = {part: _matching(part, values) for part in split(text)}
+            hits = {part: _matching(part, values) for part in split_selectors(text)}
             absent += [part for part, found in hits.items() if not found]
             if absent and not any(hits.values()):
                 hint = f" '{absent[-1]}'.{did_you_mean(absent[-1], sorted(values))}"

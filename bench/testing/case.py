@@ -20,8 +20,6 @@ from bench.execute.curves import Curves
 from bench.prepare.multiome import describe_data, prepare_data
 
 if TYPE_CHECKING:
-    import numpy as np
-    from anndata import AnnData
     from mudata import MuData
 
     from bench.contract.method import Reporter

@@ -18,8 +18,6 @@ from bench.scoring.clustering import kmeans
 from .case import Case, NotApplicable, Ran, checks
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from bench.contract.method import Method
 
 CHECKS, check = checks()

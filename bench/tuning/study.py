@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import optuna
 from optuna.storages import JournalStorage
@@ -28,9 +28,6 @@ from bench.tuning.objective import Objective
 from bench.tuning.samplers import make_pruner, make_sampler
 from bench.tuning.space import Space
 from bench.tuning.study_lock import Claim
-
-if TYPE_CHECKING:
-    import optuna
 
 _TRIES = 200
 """Draws in a row that may repeat an earlier configuration before the space counts as used up."""

@@ -15,7 +15,6 @@ from .loss_terms import Head, Schedule
 from .params import GuidedParameters, head_of, phenotype_terms, terms_of
 
 if TYPE_CHECKING:
-    import numpy as np
     from anndata import AnnData
 
 

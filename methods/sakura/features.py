@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,10 +24,6 @@ from .guidance import ExtraRows, Guidance, Phenotype, Signature
 from .model_settings import Settings
 from .network import Reader, SakuraNetwork
 from .objective import Rows, signature_targets
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from anndata import AnnData
 
 _LARGEST_TARGET = 10.0
 """A gene in few cells has a tiny deviation; its scaled value in them stays below about this."""

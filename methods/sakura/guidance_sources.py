@@ -17,8 +17,6 @@ from bench.seeds import derive
 from .guidance import ExtraRows
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
     from anndata import AnnData
 
 logger = logging.getLogger(__name__)

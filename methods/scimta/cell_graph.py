@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -21,9 +20,6 @@ from sklearn.neighbors import NearestNeighbors
 from bench.scoring.clustering import nearest_neighbors
 
 from .approximate_neighbors import nearest
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _ROWS = 8192
 """Rows of a surfed graph that are made at a time."""

@@ -7,7 +7,6 @@ Poisson counts both parts are independent.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,11 +14,6 @@ from anndata import AnnData
 
 from bench.errors import DataError
 from bench.seeds import derive
-
-if TYPE_CHECKING:
-    import numpy as np
-    import scipy.sparse as sp
-    from anndata import AnnData
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import eigsh
 
 from bench.scoring.clustering import connectivities, kmeans, leiden
-
-if TYPE_CHECKING:
-    import numpy as np
 
 _MOST = 50
 """Clusters that the spectrum is searched for, at most."""

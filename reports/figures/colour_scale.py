@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from ..tables.labels import SCALED, higher_is_better, metric_columns
 from ..tables.leaderboard import tidy
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _SAME = 1e-9
 """Controls closer than this frame no scale."""

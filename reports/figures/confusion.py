@@ -14,7 +14,6 @@ from ..tables.labels import clustering_label
 from .drawing import ROW, SCALE, Drawing, categories, lay_out, plain, variants
 
 if TYPE_CHECKING:
-    import pandas as pd
     from plotly.graph_objects import Figure
 
     from .umaps import Panel

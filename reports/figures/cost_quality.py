@@ -13,7 +13,6 @@ from ..tables.statistics import t_interval
 from .drawing import Drawing, lay_out, plain, short, variants
 
 if TYPE_CHECKING:
-    import pandas as pd
     from plotly.graph_objects import Figure
 
 # Okabe and Ito's colours without yellow and black, which vanish on white or on black.

@@ -24,7 +24,6 @@ from ..tables.statistics import (
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
 _INK = "#000000"
 

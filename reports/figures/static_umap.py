@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -11,9 +10,6 @@ import numpy as np
 import seaborn as sns
 
 from .umaps import N_NEIGHBORS, SEED, points_in_plane, shown_cells
-
-if TYPE_CHECKING:
-    import numpy as np
 
 _LEGEND_ROWS = 18
 

@@ -19,9 +19,6 @@ from ..tables.labels import clustering_label, number_text
 from .umaps import shown_cells
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
     from .umaps import Panel
 
 _STEPS = 65535

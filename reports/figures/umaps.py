@@ -18,7 +18,7 @@ import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,10 +27,6 @@ from sklearn.neighbors import NearestNeighbors
 from bench.settings import default_cache
 
 from ..tables.labels import MAIN, label
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 logger = logging.getLogger(__name__)
 

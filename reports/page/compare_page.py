@@ -19,7 +19,6 @@ from .report_page import render, replace
 from .score_grid import Cell, Column, Grid, definitions
 
 if TYPE_CHECKING:
-    import pandas as pd
     from plotly.graph_objects import Figure
 
     from ..figures.drawing import Drawing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -14,9 +14,6 @@ from ..tables.verdict import counts, verdict, warnings
 from . import tuning_section as tuning
 from .published_section import Section, section
 from .score_grid import by_job
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _SHOWN = (
     MAIN, "kmeans/nmi", "leiden/ari", *(key for key in FIRST if key.startswith("paired/")),

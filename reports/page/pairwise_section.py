@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,10 +16,6 @@ from ..tables.labels import MAIN, higher_is_better, label
 from ..tables.leaderboard import complete_block, tidy
 from ..tables.statistics import LEVEL, WILCOXON_PAIRS
 from .score_grid import Cell, Choice, Column, Grid
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 ALL = "all datasets"
 RESAMPLES = 999

@@ -26,9 +26,6 @@ from .markdown import to_markdown
 from .pairwise_section import pairs
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
-
     from ..figures.umaps import Panel
 
 logger = logging.getLogger(__name__)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from ..figures.drawing import Drawing
 from ..tables.labels import MAIN, label
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass

@@ -16,7 +16,6 @@ from .labels import MAIN, higher_is_better, is_own, label, metric_columns
 from .leaderboard import tidy
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
 COSTS = ("seconds", "peak_memory_mb")

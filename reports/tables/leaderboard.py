@@ -6,7 +6,7 @@ Missing values stay missing and carry a reason; nothing is filled with zero.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -22,9 +22,6 @@ from .labels import (
     missing_reasons,
 )
 from .statistics import average_ranks, mean_of_means, t_interval
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _TEXT = (
     "method", "method_name", "family", "dataset", "modality", "profile", "protocol", "status",

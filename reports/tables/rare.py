@@ -12,20 +12,16 @@ import math
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from sklearn.metrics import silhouette_score
 
-from bench.selectors import label as written
-from bench.selectors import parse_one
+from bench.selectors import parse_selector
+from bench.selectors import selector_label as written
 from bench.store.results_table import load_results
 
 from .labels import label
 from .statistics import t_interval
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 AP = ("embedding/rare_ap", "embedding/rare_ap_held_out")
 MORE = (
@@ -74,7 +70,7 @@ def tasks(results: pd.DataFrame) -> pd.DataFrame:
     """
     found = []
     for row in _oldest_first(results).to_dict("records"):
-        one = parse_one(str(row["dataset"]))
+        one = parse_selector(str(row["dataset"]))
         values, guided = one.values, "markers" in str(row["uses"]).split(",")
         altered = values.get("guide", "true") != "true"
         if not row.get("rare_type") or "rare_type" not in values or (altered and not guided):
@@ -162,7 +158,7 @@ def _comparable(rows: pd.DataFrame) -> Iterable[tuple[str, str]]:
     """Return pairs of a guided method and another of the same parameters, guidance apart."""
     fair = rows[rows["guided"] & ~rows["control"] & (rows["family"] != "control")]
     names = rows.drop_duplicates("shown").set_index("shown")["method"].astype(str).to_dict()
-    values = {str(shown): parse_one(method).values for shown, method in names.items()}
+    values = {str(shown): parse_selector(method).values for shown, method in names.items()}
     for mine in map(str, fair["shown"].unique()):
         wanted = {key: v for key, v in values[mine].items() if not key.startswith("guide_")}
         yield from ((mine, other) for other in values if other != mine and values[other] == wanted)

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 from anndata import AnnData
 
 from bench.errors import DataError
-from bench.messages import note
+from bench.messages import log_note
 
 if TYPE_CHECKING:
     import pandas as pd
     import scipy.sparse as sp
-    from anndata import AnnData
 
 
 def assemble(
@@ -44,7 +43,7 @@ def unique_features(path: Path, adata: AnnData) -> None:
     twice = names[names.duplicated()].unique()
     if len(twice):
         shown = ", ".join(f"'{name}'" for name in twice[:3]) + (", ..." if len(twice) > 3 else "")
-        note(
+        log_note(
             f"{path}: {len(twice)} feature names occur more than once ({shown}); the later ones "
             "got a suffix (-1, -2, ...)"
         )

@@ -17,10 +17,9 @@ from bench.data.formats.assemble import assemble, unique_features
 from bench.data.formats.matrix_market import pick_features
 from bench.data.formats.memory_guard import guard, require, require_arrays
 from bench.errors import DataError
-from bench.messages import note
+from bench.messages import log_note
 
 if TYPE_CHECKING:
-    import scipy.sparse as sp
     from anndata import AnnData
 
 
@@ -130,7 +129,7 @@ def read_xy_h5(path: Path) -> AnnData:
             counts = _sparse(one, matrix)
             if matrix.shape[0] != len(labels):
                 counts = counts.T.tocsr()
-                note(f"{one}: X has cells in columns (Y has {len(labels)} labels); turned")
+                log_note(f"{one}: X has cells in columns (Y has {len(labels)} labels); turned")
             cells = _names(file, _CELL_NAMES, counts.shape[0], "cell")
             features = _names(file, _FEATURE_NAMES, counts.shape[1], "feature")
         obs = pd.DataFrame({"cell_type": labels}, index=cells)
@@ -145,7 +144,9 @@ def _attributes(path: Path, group: Any, names: tuple[str, ...], what: str) -> An
     values = {name: one[()] for name, one in group.items()}
     wide = [name for name, one in values.items() if one.ndim != 1]
     if wide:
-        note(f"{path}: {len(wide)} attributes of more than one column were left out ({wide[0]})")
+        log_note(
+            f"{path}: {len(wide)} attributes of more than one column were left out ({wide[0]})"
+        )
     columns = {
         name: _as_text(one) if one.dtype.kind in "OSU" else one
         for name, one in values.items()

@@ -9,10 +9,9 @@ import pandas as pd
 
 from bench.data.formats.delimited import rows
 from bench.errors import DataError
-from bench.messages import note
+from bench.messages import log_note
 
 if TYPE_CHECKING:
-    import pandas as pd
     from anndata import AnnData
 
 
@@ -86,12 +85,12 @@ def join_labels(adata: AnnData, table: pd.DataFrame, *, where: str) -> AnnData:
     without = cells[~known]
     unused = table.index.difference(cells, sort=False)
     if len(without):
-        note(
+        log_note(
             f"{where}: {len(without)} of {len(cells)} cells are not in it and were dropped "
             f"({_some(without)})"
         )
     if len(unused):
-        note(
+        log_note(
             f"{where}: {len(unused)} of {len(table)} barcodes in it are not in the counts "
             f"({_some(unused)})"
         )
@@ -111,7 +110,7 @@ def _keyed(cells: pd.Index, table: pd.DataFrame, where: str) -> pd.DataFrame:
     best = max(hits, key=lambda name: hits[name], default=None)
     if best is None or not hits[best]:
         return table
-    note(f"{where}: joined by its column '{best}'")
+    log_note(f"{where}: joined by its column '{best}'")
     return table.drop(columns=best).set_axis(table[best].astype(str))
 
 

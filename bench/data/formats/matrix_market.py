@@ -11,7 +11,7 @@ import scipy.io
 import scipy.sparse as sp
 
 from bench.errors import DataError
-from bench.messages import note
+from bench.messages import log_note
 
 from ..file_names import find_matrix, find_names
 from .assemble import assemble
@@ -21,8 +21,6 @@ from .orientation import instead
 from .text import Orientation
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import scipy.sparse as sp
     from anndata import AnnData
 
 
@@ -73,13 +71,13 @@ def read_market(
     if len(layouts) == 2:
         in_rows = orientation != "cells"
         if orientation == "auto":
-            note(
+            log_note(
                 f"{matrix}: as many cells as features: assumed features in rows, as 10x writes "
                 f"them; if that is wrong, {instead(False)}"
             )
     elif orientation != "auto" and in_rows != (orientation == "genes"):
         side = "features" if in_rows else "cells"
-        note(f"{matrix}: {side} in rows, by the number of names, not as told")
+        log_note(f"{matrix}: {side} in rows, by the number of names, not as told")
     cell_rows = cell_rows[-counts.shape[1 if in_rows else 0] :]
     feature_rows = feature_rows[-counts.shape[0 if in_rows else 1] :]
     var = _describe(feature_rows)
@@ -100,7 +98,7 @@ def pick_features(adata: AnnData, part: str | None, where: Path) -> AnnData:
         if len(kinds) < 2:
             return adata
         part = "rna" if TYPES["rna"] in kinds else str(kinds[0])
-        note(
+        log_note(
             f"{where}: holds {', '.join(kinds)}; took {TYPES.get(part, part)}; for another pass "
             "part=atac or part=protein"
         )

@@ -18,14 +18,13 @@ import scipy.sparse as sp
 from bench.data.formats.assemble import assemble
 from bench.data.formats.delimited import NUMBER, Rows, rows
 from bench.errors import DataError
-from bench.messages import note
+from bench.messages import log_note
 
 from .memory_guard import require
 from .metadata import is_metadata
 from .orientation import Decision, decide, instead
 
 if TYPE_CHECKING:
-    import scipy.sparse as sp
     from anndata import AnnData
 
 
@@ -95,13 +94,13 @@ def _name_rows(path: Path, table: _Table, wanted: frozenset[str]) -> None:
     if table.corner.lower() in ("chr", "chrom", "chromosome") and {"start", "end"} <= set(lower):
         start, end = table.extra.pop(lower["start"]), table.extra.pop(lower["end"])
         table.rows = [f"{c}:{s}-{e}" for c, s, e in zip(table.rows, start, end, strict=True)]
-        note(f"{path}: rows are named by their first three columns, as in {table.rows[0]}")
+        log_note(f"{path}: rows are named by their first three columns, as in {table.rows[0]}")
     elif len(set(table.rows)) == len(table.rows):
         return
     elif table.corner in wanted or is_metadata(table.corner):
         table.extra = {table.corner: table.rows, **table.extra}
         table.rows = [f"cell{number}" for number in range(1, len(table.rows) + 1)]
-        note(f"{path}: the first column, '{table.corner}', holds no names; cells are numbered")
+        log_note(f"{path}: the first column, '{table.corner}', holds no names; cells are numbered")
     elif all(NUMBER.match(name) for name in table.rows):
         raise DataError(
             f"{path}: the first column ('{table.corner}') holds numbers that repeat "
@@ -120,7 +119,7 @@ def _say_metadata(path: Path, table: _Table, wanted: frozenset[str]) -> None:
     ]
     if taken:
         shown = ", ".join(taken[:_SHOWN]) + (", ..." if len(taken) > _SHOWN else "")
-        note(
+        log_note(
             f"{path}: read as metadata by name, not as counts: {shown}; rename a column that "
             "holds counts"
         )
@@ -139,7 +138,7 @@ def _decide(
     layout = "features in rows" if decision.features_in_rows else "cells in rows"
     other = instead(not decision.features_in_rows)
     word = "read with" if decision.sure else "assumed"
-    note(f"{path}: {word} {layout} ({decision.reason}); if that is wrong, {other}")
+    log_note(f"{path}: {word} {layout} ({decision.reason}); if that is wrong, {other}")
     return decision
 
 

@@ -20,7 +20,6 @@ from bench.errors import DataError, UsageError
 from bench.messages import did_you_mean
 
 if TYPE_CHECKING:
-    import pandas as pd
     from anndata import AnnData
 
     from bench.contract.dataset import Card

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from bench.contract.metric import Missing
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def codes(labels: Any) -> np.ndarray:

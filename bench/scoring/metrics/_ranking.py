@@ -12,7 +12,6 @@ from bench.contract.metric import Metric, Missing
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import numpy as np
 
 ROC = "Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747"
 PR = "Davis and Goadrich 2006, doi:10.1145/1143844.1143874"

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from bench.contract.metric import Missing, RareTask
 from bench.scoring.clustering import nearest_neighbors
-
-if TYPE_CHECKING:
-    import numpy as np
 
 N_NEIGHBORS = 15
 

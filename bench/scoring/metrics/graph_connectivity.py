@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy.sparse.csgraph import connected_components
@@ -10,9 +10,6 @@ from scipy.sparse.csgraph import connected_components
 from bench.contract.metric import Metric, Missing
 from bench.scoring.clustering import connectivities
 from bench.scoring.metrics._contingency import codes
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def graph_connectivity(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> float:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bench.contract.metric import Metric, Missing, Result
 from bench.scoring.clustering import nearest_neighbors
 from bench.scoring.metrics._contingency import codes
-
-if TYPE_CHECKING:
-    import numpy as np
 
 PERPLEXITY = 30
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from bench.contract.metric import Metric, Missing, RareTask, Result
@@ -11,9 +9,6 @@ from bench.scoring.clustering import leiden_grid
 
 from ._contingency import contingency, f1_table
 from ._rare import held_out
-
-if TYPE_CHECKING:
-    import numpy as np
 
 RESOLUTIONS = tuple(round(0.2 * step, 1) for step in range(1, 11))
 """0.2, 0.4 … 2.0."""

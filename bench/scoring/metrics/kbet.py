@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy.stats import chi2
@@ -10,9 +10,6 @@ from scipy.stats import chi2
 from bench.contract.metric import Metric, Missing, Result
 from bench.scoring.clustering import nearest_neighbors
 from bench.scoring.metrics._contingency import codes
-
-if TYPE_CHECKING:
-    import numpy as np
 
 FEWEST, MOST = 10, 70
 ALPHA = 0.05

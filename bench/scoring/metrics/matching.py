@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from bench.contract.metric import Metric, Missing, PairedTasks, Pairs, Result
 from bench.scoring.metrics._ranking import areas, precisions
-
-if TYPE_CHECKING:
-    import numpy as np
 
 Negatives = Literal["all", "easy", "hard"]
 _LACK: dict[Negatives, str] = {

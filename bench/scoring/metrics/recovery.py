@@ -13,8 +13,6 @@ from bench.scoring.metrics._ranking import PR, ROC, areas, mean, precisions, ran
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
-
 
 def recovery(
     tasks: PairedTasks,

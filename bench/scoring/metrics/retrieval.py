@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.contract.metric import Metric, Missing, PairedTasks, Result
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def foscttm(tasks: PairedTasks) -> Result:

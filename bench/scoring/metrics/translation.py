@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from bench.contract.metric import Missing, PairedTasks, Result, Translation
 
 from ._ranking import PR, ROC, areas, mean, precisions, ranking_metrics
-
-if TYPE_CHECKING:
-    import numpy as np
 
 Over = Literal["cells", "genes"]
 

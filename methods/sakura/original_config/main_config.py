@@ -39,8 +39,6 @@ from .guide_configs import (
 from .story import Table, Training, own_ticks, read_story
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
     from anndata import AnnData
 
 logger = logging.getLogger(__name__)

@@ -10,8 +10,6 @@ import pandas as pd
 from ..guidance import Guidance, Phenotype, Signature
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
     from anndata import AnnData
 
     from ..model import SakuraModel
