@@ -10,14 +10,14 @@ from contextvars import ContextVar
 logger = logging.getLogger(__name__)
 _notes: ContextVar[list[str] | None] = ContextVar("notes", default=None)
 
-SHOWN = 3
+MAX_NAMES = 3
 """Names that a message gives at most."""
 
 
-def some(names: Sequence[str]) -> str:
+def quote_names(names: Sequence[str]) -> str:
     """Return the first names in quotes, with dots if there are more."""
-    shown = ", ".join(f"'{name}'" for name in names[:SHOWN])
-    return shown + (", ..." if len(names) > SHOWN else "")
+    shown = ", ".join(f"'{name}'" for name in names[:MAX_NAMES])
+    return shown + (", ..." if len(names) > MAX_NAMES else "")
 
 
 def did_you_mean(name: str, known: list[str]) -> str:
@@ -35,14 +35,14 @@ def did_you_mean(name: str, known: list[str]) -> str:
     return " Known: " + ", ".join(sorted(known)) + "." if known else ""
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return ``45 s``, ``12 min`` or ``3.5 h``."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def human(size: float | None) -> str:
+def format_size(size: float | None) -> str:
     """Return ``about 4.5 MB``; an empty text for an unknown size."""
     if size is None:
         return ""
@@ -52,8 +52,8 @@ def human(size: float | None) -> str:
     return f"about {text} {('bytes', 'kB', 'MB', 'GB')[power]}"
 
 
-def note(text: str) -> None:
-    """Log what a reader assumed or left out; :func:`recorded_notes` collects it instead."""
+def log_note(text: str) -> None:
+    """Log what a reader assumed or left out; :func:`collect_notes` collects it instead."""
     lines = _notes.get()
     if lines is None:
         logger.info(text)
@@ -62,7 +62,7 @@ def note(text: str) -> None:
 
 
 @contextmanager
-def recorded_notes() -> Iterator[list[str]]:
+def collect_notes() -> Iterator[list[str]]:
     """Collect the notes of the code inside in a list, whatever the level of the log."""
     lines: list[str] = []
     token = _notes.set(lines)

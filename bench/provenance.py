@@ -18,7 +18,7 @@ PACKAGES = (
 
 
 @cache
-def versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     """Return the version of Python and of the packages that make results."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
@@ -53,7 +53,7 @@ def _git(folder: Path, *words: str) -> str:
 
 
 @cache
-def machine() -> str:
+def describe_machine() -> str:
     """Return processor, usable cores and memory in one line."""
     import psutil
 

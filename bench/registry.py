@@ -26,7 +26,7 @@ Kind = TypeVar("Kind", Method, Dataset)
 
 
 @dataclass(frozen=True)
-class Entry(Generic[Kind]):
+class RegistryEntry(Generic[Kind]):
     """One registered class, or the reason why it cannot be used."""
 
     name: str
@@ -39,9 +39,9 @@ class Entry(Generic[Kind]):
 class Registry(Generic[Kind]):
     """Entries by name; built by :func:`methods` and :func:`datasets`."""
 
-    def __init__(self, noun: str, entries: list[Entry[Kind]]) -> None:
+    def __init__(self, noun: str, entries: list[RegistryEntry[Kind]]) -> None:
         self.noun = noun
-        self.entries: dict[str, Entry[Kind]] = {}
+        self.entries: dict[str, RegistryEntry[Kind]] = {}
         for entry in entries:
             other = self.entries.get(entry.name)
             if other is not None:
@@ -54,7 +54,7 @@ class Registry(Generic[Kind]):
     def __iter__(self) -> Any:
         return iter(sorted(self.entries.values(), key=lambda entry: entry.name))
 
-    def entry(self, name: str) -> Entry[Kind]:
+    def entry(self, name: str) -> RegistryEntry[Kind]:
         """Return the entry, available or not; raises ``UsageError`` for an unknown name."""
         if name not in self.entries:
             hint = did_you_mean(name, list(self.entries))
@@ -83,7 +83,7 @@ def datasets(plugins: tuple[str, ...] = ()) -> Registry[Dataset]:
     return Registry("dataset", _collect(Dataset, "bench.datasets", plugins))
 
 
-def resolve(origin: str, name: str) -> type[Method]:
+def import_method(origin: str, name: str) -> type[Method]:
     """Import one method by its entry's origin and name, as a worker process does."""
     module = load_plugin(origin) if origin.endswith(".py") else importlib.import_module(origin)
     for cls in _classes(module, Method):
@@ -120,8 +120,8 @@ def load_plugin(path: str) -> ModuleType:
     return module
 
 
-def _collect(base: Any, package: str, plugins: tuple[str, ...]) -> list[Entry[Any]]:
-    entries: list[Entry[Any]] = []
+def _collect(base: Any, package: str, plugins: tuple[str, ...]) -> list[RegistryEntry[Any]]:
+    entries: list[RegistryEntry[Any]] = []
     folder = importlib.import_module(package)
     for found in pkgutil.iter_modules(folder.__path__):
         if not found.name.startswith("_"):
@@ -133,27 +133,27 @@ def _collect(base: Any, package: str, plugins: tuple[str, ...]) -> list[Entry[An
     return entries
 
 
-def _from_module(base: Any, origin: str, name: str) -> list[Entry[Any]]:
+def _from_module(base: Any, origin: str, name: str) -> list[RegistryEntry[Any]]:
     try:
         module = importlib.import_module(origin)
     except ImportError as error:
-        return [Entry(name, origin, None, f"its import fails: {error}.")]
+        return [RegistryEntry(name, origin, None, f"its import fails: {error}.")]
     return [_entry(cls, origin) for cls in _classes(module, base)]
 
 
-def _from_entry_points(base: Any, group: str) -> list[Entry[Any]]:
+def _from_entry_points(base: Any, group: str) -> list[RegistryEntry[Any]]:
     from importlib.metadata import entry_points
 
-    entries: list[Entry[Any]] = []
+    entries: list[RegistryEntry[Any]] = []
     for point in entry_points(group=group):
         try:
             cls = point.load()
         except ImportError as error:
-            entries.append(Entry(point.name, point.module, None, f"its import fails: {error}."))
+            entries.append(RegistryEntry(point.name, point.module, None, f"its import fails: {error}."))
             continue
         if not (inspect.isclass(cls) and issubclass(cls, base)):
             reason = f"entry point {point.value} is not a {base.__name__} class."
-            entries.append(Entry(point.name, point.module, None, reason))
+            entries.append(RegistryEntry(point.name, point.module, None, reason))
             continue
         entries.append(_entry(cls, point.module))
     return entries
@@ -172,7 +172,7 @@ def _classes(module: ModuleType, base: Any) -> list[Any]:
     ]
 
 
-def _entry(cls: Any, origin: str) -> Entry[Any]:
+def _entry(cls: Any, origin: str) -> RegistryEntry[Any]:
     missing = [
         package
         for package in getattr(cls, "requires", ())
@@ -182,4 +182,4 @@ def _entry(cls: Any, origin: str) -> Entry[Any]:
     if missing:
         how = getattr(cls, "install", "") or "pip install " + " ".join(missing)
         reason = f"{', '.join(missing)} not installed: {how}"
-    return Entry(cls.name, origin, cls, reason)
+    return RegistryEntry(cls.name, origin, cls, reason)

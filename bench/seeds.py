@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 
 
-def derive(seed: int, *path: str) -> int:
+def derive_seed(seed: int, *path: str) -> int:
     """Return a 31-bit seed for a named purpose, independent for each path.
 
     Uses ``numpy.random.SeedSequence`` with the CRC-32 of each name as spawn key.

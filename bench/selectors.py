@@ -15,7 +15,7 @@ from bench.messages import did_you_mean
 
 
 @dataclass(frozen=True)
-class Selected:
+class Selection:
     """One name with the values given in brackets, as text."""
 
     name: str
@@ -24,7 +24,7 @@ class Selected:
     """True if named in full, not matched by a pattern."""
 
 
-def split(text: str) -> list[str]:
+def split_selectors(text: str) -> list[str]:
     """Split at commas outside square brackets; empty parts are dropped.
 
     Raises ``UsageError`` for unbalanced brackets.
@@ -43,11 +43,11 @@ def split(text: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def parse_one(text: str) -> Selected:
+def parse_selector(text: str) -> Selection:
     """Parse ``name`` or ``name[key=value,key=value]``."""
     name, bracket, rest = text.partition("[")
     if not bracket:
-        return Selected(text, explicit=True)
+        return Selection(text, explicit=True)
     if not rest.endswith("]") or not name:
         raise UsageError(f"'{text}': expected name[key=value,…].")
     values: dict[str, str] = {}
@@ -58,33 +58,33 @@ def parse_one(text: str) -> Selected:
         if key.strip() in values:
             raise UsageError(f"'{text}': '{key.strip()}' is given twice.")
         values[key.strip()] = value.strip()
-    return Selected(name.strip(), values, explicit=True)
+    return Selection(name.strip(), values, explicit=True)
 
 
-def select(
+def select_names(
     text: str,
     names: Iterable[str],
     tags: Callable[[str], frozenset[str]],
     *,
     noun: str,
     is_path: Callable[[str], bool] = lambda name: False,
-) -> list[Selected]:
+) -> list[Selection]:
     """Return what ``text`` selects out of ``names``.
 
     ``tags(name)`` gives the tags of a name. A text for which ``is_path`` holds is taken as it
     is. Raises ``UsageError`` for a name, glob or tag that matches nothing.
     """
     known = sorted(names)
-    chosen: dict[tuple[str, tuple[tuple[str, str], ...]], Selected] = {}
+    chosen: dict[tuple[str, tuple[tuple[str, str], ...]], Selection] = {}
     excluded: set[str] = set()
-    parts = split(text)
+    parts = split_selectors(text)
     if parts and all(part.startswith("not:") for part in parts):
         parts.insert(0, "all")
     for part in parts:
         if part.startswith("not:"):
             excluded |= {found.name for found in _match(part[4:], known, tags, noun)}
             continue
-        one = parse_one(part)
+        one = parse_selector(part)
         for found in [one] if is_path(one.name) else _match(part, known, tags, noun):
             key = (found.name, tuple(sorted(found.values.items())))
             if key not in chosen or found.explicit:
@@ -97,28 +97,28 @@ def select(
 
 def _match(
     part: str, known: list[str], tags: Callable[[str], frozenset[str]], noun: str
-) -> list[Selected]:
+) -> list[Selection]:
     if part == "all":
-        return [Selected(name) for name in known]
+        return [Selection(name) for name in known]
     if part.startswith("tag:"):
         tag = part[4:]
-        found = [Selected(name) for name in known if tag in tags(name)]
+        found = [Selection(name) for name in known if tag in tags(name)]
         if not found:
             every = sorted(frozenset().union(*(tags(name) for name in known)))
             raise UsageError(f"no {noun} has the tag '{tag}'.{did_you_mean(tag, every)}")
         return found
-    one = parse_one(part)
+    one = parse_selector(part)
     if any(char in one.name for char in "*?"):
         matches = [name for name in known if fnmatchcase(name, one.name)]
         if not matches:
             raise UsageError(f"no {noun} matches '{one.name}'. Known: {', '.join(known)}.")
-        return [Selected(name, one.values) for name in matches]
+        return [Selection(name, one.values) for name in matches]
     if one.name not in known:
         raise UsageError(f"no {noun} named '{one.name}'.{did_you_mean(one.name, known)}")
     return [one]
 
 
-def label(name: str, values: dict[str, str]) -> str:
+def selector_label(name: str, values: dict[str, str]) -> str:
     """Return the display name: ``vae`` or ``vae[n_latent=16]``."""
     if not values:
         return name
@@ -126,7 +126,7 @@ def label(name: str, values: dict[str, str]) -> str:
 
 
 @dataclass(frozen=True)
-class Left:
+class Exclusion:
     """A combination that is not run, and why."""
 
     method: str

@@ -24,7 +24,7 @@ class Settings(BaseModel):
 
     results: Path = Path("results")
     """Folder of the MLflow store, artifacts, spool and reports."""
-    cache_dir: Path = Field(default_factory=lambda: default_cache())
+    cache_dir: Path = Field(default_factory=lambda: default_cache_dir())
     """Folder of prepared data and downloads."""
     mirror: str = ""
     """Folder or https address that has ``<dataset>/<file>``; comes before the original address."""
@@ -143,7 +143,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: not valid TOML: {error}.") from None
 
 
-def default_cache() -> Path:
+def default_cache_dir() -> Path:
     """Return ``BENCH_CACHE_DIR``, else the user's cache folder for this program."""
     if os.environ.get("BENCH_CACHE_DIR"):
         return Path(os.environ["BENCH_CACHE_DIR"])

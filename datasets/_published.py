@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.dataset import Dataset, Held
-from bench.data.remote.fetch import extract, find, obtain
-from bench.settings import default_cache
+from bench.contract.dataset import Dataset, FileLocation
+from bench.data.remote.fetch import extract, get_files, locate_file
+from bench.settings import default_cache_dir
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ class Published(Dataset):
         offline: bool | None = None,
     ) -> None:
         super().__init__(params)
-        self.cache = cache or default_cache()
+        self.cache = cache or default_cache_dir()
         self.mirror, self.offline = mirror, offline
 
     def settle(self, settings: Settings) -> None:
@@ -41,9 +41,9 @@ class Published(Dataset):
         self.cache, self.mirror = settings.cache_dir, settings.mirror
         self.offline = settings.offline
 
-    def held(self) -> list[Held]:
+    def held(self) -> list[FileLocation]:
         """Return where each file of the card lies."""
-        return [find(self.name, file, self.cache, self.mirror) for file in self.card.files]
+        return [locate_file(self.name, file, self.cache, self.mirror) for file in self.card.files]
 
     def fingerprint(self) -> dict[str, Any]:
         """Return size and time of the files that lie in a folder of the user.
@@ -59,7 +59,7 @@ class Published(Dataset):
 
     def fetch(self) -> dict[str, Path]:
         """Fetch the files that are missing and return all by name; raises ``DataError``."""
-        return obtain(
+        return get_files(
             self.name, self.card.files, self.cache,
             mirror=self.mirror, offline=self.offline)  # fmt: skip
 

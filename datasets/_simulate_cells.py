@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from bench.contract.dataset import Card
 from bench.contract.parameters import Parameters
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,7 +107,7 @@ def stream(params: SimulationParameters, purpose: str) -> np.random.Generator:
     """Return the generator of one purpose, independent of those of all others."""
     import numpy as np
 
-    return np.random.default_rng(derive(params.seed, "simulation", purpose))
+    return np.random.default_rng(derive_seed(params.seed, "simulation", purpose))
 
 
 def populate(params: SimulationParameters, part: str = "") -> Population:

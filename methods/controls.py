@@ -8,7 +8,7 @@ from pydantic import Field
 
 from bench.contract.method import ATAC, MULTIOME, RNA, Context, Fit, Method
 from bench.contract.parameters import Parameters
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -35,7 +35,7 @@ class Random(Method):
         """Return standard normal numbers, (cells, n_components)."""
         import numpy as np
 
-        rng = np.random.default_rng(derive(context.seed, "random"))
+        rng = np.random.default_rng(derive_seed(context.seed, "random"))
         return Fit(rng.standard_normal((data.n_obs, self.params.n_components)))
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from bench.contract.method import ATAC, Context, Fit, Method
 from bench.contract.parameters import Parameters, Search
 from bench.contract.recipe import DatasetInfo, Recipe
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +61,7 @@ class LSI(Method):
         first = int(self.params.drop_first)
         n_components = min(self.params.n_components + first, min(data.shape) - 1)
         model = TruncatedSVD(
-            n_components, algorithm="arpack", random_state=derive(context.seed, "lsi")
+            n_components, algorithm="arpack", random_state=derive_seed(context.seed, "lsi")
         )
         model.fit(data.X)
         self._components = model.components_[first:]

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from bench.contract.method import Context, Fit
 from bench.contract.parameters import Search
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 from ._factors import Factorization, FactorParameters, finish, start
 
@@ -94,7 +94,7 @@ class LSNMF(Factorization):
         """Return W, (cells, n_components), rows of unit length unless ``normalize`` is off."""
         p = self.params
         rank = min(p.n_components, *data.shape)
-        w, h = start(data.X, rank, p.init, derive(context.seed, "lsnmf"))
+        w, h = start(data.X, rank, p.init, derive_seed(context.seed, "lsnmf"))
         if p.solver == "nimfa":
             from ._nimfa import factorize as reference
 

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from bench.contract.method import Context, Fit
 from bench.contract.parameters import Search
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 from ._factors import Factorization, FactorParameters, finish, start
 
@@ -105,7 +105,7 @@ class NMF(Factorization):
 
         p = self.params
         n_components = min(p.n_components, *values.shape)
-        seed = derive(seed, "nmf")
+        seed = derive_seed(seed, "nmf")
         if p.solver == "nimfa":
             from ._nimfa import factorize
 

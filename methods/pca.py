@@ -10,7 +10,7 @@ from pydantic import Field
 from bench.contract.method import ATAC, RNA, Context, Fit, Method
 from bench.contract.parameters import Parameters, Search
 from bench.contract.recipe import DatasetInfo, Recipe, accessible_peaks, log_normalized
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,6 +102,6 @@ def decompose(
     model = PCA(
         min(n_components, min(data.shape) - 1),
         svd_solver="arpack",
-        random_state=derive(seed, "pca"),
+        random_state=derive_seed(seed, "pca"),
     )
     return model, np.asarray(model.fit_transform(data.X), dtype=np.float32)

@@ -9,7 +9,7 @@ from pydantic import Field
 from bench.contract.method import ATAC, RNA, Context, Fit, Method
 from bench.contract.parameters import Search
 from bench.contract.recipe import DatasetInfo, Recipe
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 from .pca import PrincipalComponents, decompose
 
@@ -64,7 +64,7 @@ class PCAUMAP(Method):
             min_dist=self.params.min_dist,
             # Exact neighbours; umap-learn would compile its own search for a minute.
             precomputed_knn=(indices, distances.astype(np.float32)),
-            random_state=derive(context.seed, "umap"),
+            random_state=derive_seed(context.seed, "umap"),
             n_jobs=1,
         )
         with warnings.catch_warnings():

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from bench.contract.method import ATAC, Context, Fit
 from bench.contract.parameters import Search
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 from .nn.base import NetworkMethod
 from .nn.settings import HUANG
@@ -130,7 +130,7 @@ class SCALE(NetworkMethod):
         means = encode(model, model.embed, cells)
         mixture = GaussianMixture(
             self._fitted["n_components"], covariance_type="diag", n_init=5, reg_covar=1e-4,
-            random_state=derive(context.seed, "mixture"),
+            random_state=derive_seed(context.seed, "mixture"),
         ).fit(means)  # fmt: skip
         shares = mixture.predict_proba(means)
         within = shares.T @ encode(model, model.variance, cells)

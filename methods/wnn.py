@@ -10,7 +10,7 @@ from pydantic import Field
 
 from bench.contract.method import Context, Fit
 from bench.contract.parameters import Search
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 from ._paired_baseline import PairedBaseline
 
@@ -65,8 +65,8 @@ class WNN(PairedBaseline):
 
         rna, atac, n_parameters = self.new_halves().fit(data, context)
         graph, weights = self._graph({"rna": rna, "atac": atac}, context.seed)
-        embedding = eigenmap(graph, self.params.n_eigenvectors, derive(context.seed, "eigenmap"))
-        labels = graph_leiden(graph, self.params.resolution, derive(context.seed, "leiden"))
+        embedding = eigenmap(graph, self.params.n_eigenvectors, derive_seed(context.seed, "eigenmap"))
+        labels = graph_leiden(graph, self.params.resolution, derive_seed(context.seed, "leiden"))
         return Fit(
             embedding,
             labels={"wnn_leiden": labels},
@@ -87,7 +87,7 @@ class WNN(PairedBaseline):
         from mudata import MuData
         from sklearn.preprocessing import normalize
 
-        state = derive(seed, "wnn")
+        state = derive_seed(seed, "wnn")
         n_cells = len(scores["rna"])
         k = min(self.params.n_neighbors, max(2, n_cells // 3))
         parts = {part: AnnData(normalize(block)) for part, block in scores.items()}

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 import bench
-from bench.provenance import git_commit, machine, versions
+from bench.provenance import describe_machine, git_commit, package_versions
 from bench.reports.page.report_page import build
 from bench.settings import Settings
 from bench.store.mlflow_store import Tracker
@@ -88,13 +88,13 @@ def provenance(results: pd.DataFrame, settings: Settings) -> dict[str, str]:
     lines = {
         "aebench": bench.__version__,
         "git commit": git_commit() or "unknown (not a checkout)",
-        "machine": machine(),
+        "machine": describe_machine(),
         "threads per job": ", ".join(map(str, threads)),
         "jobs at a time": str(settings.jobs),
         "limits per job": f"{settings.timeout:g} s, {settings.memory:g} GiB",
         "store": settings.tracking_uri or str(settings.database),
         "clusterings": "k-means with k = number of true types; Leiden at resolution 1.0",
-        "versions": ", ".join(f"{name} {number}" for name, number in versions().items()),
+        "versions": ", ".join(f"{name} {number}" for name, number in package_versions().items()),
     }
     for name, rows in results.groupby("dataset"):
         first = rows.dropna(subset=["n_cells"]) if "n_cells" in rows else rows.iloc[:0]

@@ -5,14 +5,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import UsageError
-from bench.selectors import Selected, label, parse_one, select, split
+from bench.selectors import (
+    Selection,
+    parse_selector,
+    select_names,
+    selector_label,
+    split_selectors,
+)
 
 NAMES = ["ae", "nmf", "pca", "vae"]
 TAGS = {"ae": {"deep"}, "vae": {"deep"}, "nmf": {"linear"}, "pca": {"linear"}}
 
 
 def pick(text: str) -> list[str]:
-    return [s.name for s in select(text, NAMES, lambda n: frozenset(TAGS[n]), noun="method")]
+    return [s.name for s in select_names(text, NAMES, lambda n: frozenset(TAGS[n]), noun="method")]
 
 
 def test_names_keep_their_order_and_globs_sort():
@@ -29,16 +35,16 @@ def test_tags_and_exclusion():
 
 @pytest.mark.parametrize("text", ["vae,all", "all,vae", "*ae,vae", "vae,tag:deep"])
 def test_a_name_given_in_full_stays_so(text: str):
-    chosen = select(text, NAMES, lambda n: frozenset(TAGS[n]), noun="method")
+    chosen = select_names(text, NAMES, lambda n: frozenset(TAGS[n]), noun="method")
     assert [s.name for s in chosen if s.explicit] == ["vae"]
 
 
 def test_brackets_hold_commas_and_make_another_selection():
-    chosen = select(
+    chosen = select_names(
         "vae[n_latent=16,preset=faithful],vae", NAMES, lambda n: frozenset(), noun="method"
     )
     assert [s.values for s in chosen] == [{"n_latent": "16", "preset": "faithful"}, {}]
-    assert label(chosen[0].name, chosen[0].values) == "vae[n_latent=16,preset=faithful]"
+    assert selector_label(chosen[0].name, chosen[0].values) == "vae[n_latent=16,preset=faithful]"
 
 
 def test_nothing_is_selected_twice():
@@ -73,13 +79,13 @@ word = st.text("abcxyz_019.-*", min_size=1, max_size=8)
 
 @given(st.dictionaries(word, word, max_size=4), word)
 def test_label_and_parse_are_inverse(values: dict[str, str], name: str):
-    assert parse_one(label(name, values)) == Selected(name, values, explicit=True)
+    assert parse_selector(selector_label(name, values)) == Selection(name, values, explicit=True)
 
 
 @given(st.text(max_size=40))
 def test_split_either_raises_or_loses_nothing_but_space(text: str):
     try:
-        parts = split(text)
+        parts = split_selectors(text)
     except UsageError:
         return
     kept = "".join(text.split()).replace(",", "")

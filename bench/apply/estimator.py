@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from bench.contract.markers import among
+from bench.contract.markers import keep_known_genes
 from bench.contract.method import RNA, Context, Knowledge, Method
 from bench.contract.multiome import PARTS, cells_of, is_paired
-from bench.contract.proteins import proteins_of
+from bench.contract.proteins import protein_counts
 from bench.errors import BenchError, DataError, MethodError, UsageError
 from bench.execute.curves import Curves, Listener
 from bench.execute.fitting import check_result
@@ -81,7 +81,7 @@ class Estimator:
         """
         uses = self.method.uses()
         if proteins is None and "proteins" in uses:
-            proteins, protein_names = proteins_of(cells_of(adata)) or (None, None)
+            proteins, protein_names = protein_counts(cells_of(adata)) or (None, None)
         given = {"n_clusters": n_clusters, "batch": batch, "labels": labels, "markers": markers,
                  "proteins": proteins}  # fmt: skip
         for name in sorted(uses):
@@ -93,7 +93,7 @@ class Estimator:
         kept = adata.obs_names.get_indexer(prepared.obs_names)
         lists, missing = None, ""
         if "markers" in uses and markers is not None:
-            lists, missing = among(markers, prepared.var_names, self.method.name)
+            lists, missing = keep_known_genes(markers, prepared.var_names, self.method.name)
         curves = Curves(listener)
         with tempfile.TemporaryDirectory() as scratch:
             context = Context(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.apply.estimator import Estimator, on_file
 from bench.contract.markers import Markers, read_markers
-from bench.contract.multiome import cells_of, is_paired, some_cells
+from bench.contract.multiome import cells_of, is_paired, select_cells
 from bench.data.checks import check_data
 from bench.data.file_dataset import FileDataset
 from bench.digests import source_digest
@@ -26,9 +26,9 @@ from bench.plan.methods import configure
 from bench.registry import methods as method_registry
 from bench.scoring import clustering as cluster
 from bench.scoring.scorer import score
-from bench.seeds import derive
-from bench.selectors import select
-from bench.settings import Settings, default_cache
+from bench.seeds import derive_seed
+from bench.selectors import select_names
+from bench.settings import Settings, default_cache_dir
 from bench.store.saved_model import FOLDER as MODEL
 
 from .checkpoints import checkpoints
@@ -200,7 +200,7 @@ def _finish(
         files |= write_kept(partial, "cell", adata.obs_names, result.obs_names)
         if label_key is not None:
             logger.info("drawing the UMAP")
-            os.environ.setdefault("NUMBA_CACHE_DIR", str(default_cache() / "numba"))
+            os.environ.setdefault("NUMBA_CACHE_DIR", str(default_cache_dir() / "numba"))
             files |= draw_picture(partial, result, method, label_key)
         files[_NOTE] = "parameters, seed, scores"
         content = about | {"notes": fitted.fit_.notes, "files": sorted(files)}
@@ -219,7 +219,7 @@ def _checkpoints(
 
 def _method(text: str, assign: Sequence[str], settings: Settings) -> Method:
     registry = method_registry(settings.plugins)
-    chosen = select(text, registry.entries, lambda name: frozenset(), noun="method")
+    chosen = select_names(text, registry.entries, lambda name: frozenset(), noun="method")
     if len(chosen) != 1:
         raise UsageError(f"'{text}' selects {len(chosen)} methods; bench fit takes one.")
     registry.get(chosen[0].name)
@@ -259,13 +259,13 @@ def _score(
 ) -> Scores:
     """Return the clusterings, with k-means if a number is known, and scores if there are types."""
     scores = score(
-        fitted.embedding_, labels, own_labels=fitted.labels_, seed=derive(seed, "score"),
+        fitted.embedding_, labels, own_labels=fitted.labels_, seed=derive_seed(seed, "score"),
         batch=batch,
         k=n_clusters if labels is not None else None,
     )  # fmt: skip
     if labels is None and n_clusters is not None:
         points = fitted.embedding_
-        scores.clusters["kmeans"] = cluster.kmeans(points, n_clusters, derive(seed, "kmeans"))
+        scores.clusters["kmeans"] = cluster.kmeans(points, n_clusters, derive_seed(seed, "kmeans"))
     return scores
 
 
@@ -276,7 +276,7 @@ def _annotated(
 
     Paired data come as a ``MuData``, whose ``obsm`` and ``obs`` hold what is of the cells.
     """
-    result = some_cells(fitted.prepared_, slice(None))
+    result = select_cells(fitted.prepared_, slice(None))
     known = cells_of(adata).obs
     annotate(result, fitted.method.name, fitted.embedding_, scores, known, label_key)
     for name, table in fitted.fit_.tables.items():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
 from bench.registry import methods as registry
-from bench.selectors import parse_one, split
+from bench.selectors import parse_selector, split_selectors
 from bench.store.run_tags import read_json
 
 from .baseline_file import Baseline, Data, Entry
@@ -77,8 +77,8 @@ def _unfit(method: str, done: dict[int, Seen], keys: Sequence[str]) -> str:
                 why = one.missing.get(metric, "not among the scores")
                 return f"seed {seed}: no {metric}: {why}"
     try:
-        [part] = split(method)
-        parse_one(part)
+        [part] = split_selectors(method)
+        parse_selector(part)
     except (UsageError, ValueError):
         return "its name cannot be selected again: a value holds a comma or bracket"
     return ""

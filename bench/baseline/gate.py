@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.baseline.entries import changes, costs, known_data, make_entries, seen_jobs
 from bench.baseline.environment import differences, fingerprint, key, store_name
-from bench.data.cache.data_cache import Store
+from bench.data.cache.data_cache import DataCache
 from bench.data.resolve import choose_datasets
 from bench.errors import BenchError, UsageError
 from bench.execute.driver import run
@@ -22,7 +22,7 @@ from bench.plan.device import device_class
 from bench.plan.methods import configure
 from bench.registry import methods as registry
 from bench.scoring.metrics import metrics
-from bench.selectors import select, split
+from bench.selectors import select_names, split_selectors
 from bench.settings import Settings, load_settings
 
 from .baseline_file import FORMAT, Baseline, Data, GateSettings, Reason, read, write
@@ -128,7 +128,7 @@ def update_baseline(
     if not reason.strip():
         raise UsageError('--reason is empty; say why the results may change: --reason "…".')
     old = read(path)
-    names = tuple(dict.fromkeys(name for part in split(only) for name in _matching(old, part)))
+    names = tuple(dict.fromkeys(name for part in split_selectors(only) for name in _matching(old, part)))
     settings = _gate_settings(old, flags, config)
     selectors = {label: data.select for label, data in old.datasets.items()}
     outcome, environment = _run(
@@ -205,7 +205,7 @@ def metric_keys(text: str, plugins: tuple[str, ...] = ()) -> tuple[str, ...]:
     Raises ``UsageError`` for an unknown metric or one that has no better or worse.
     """
     keys, registered = [], metrics(plugins)
-    for part in split(text):
+    for part in split_selectors(text):
         place, _, name = part.rpartition("/")
         known = registered.get(name)
         if known is None:
@@ -221,7 +221,7 @@ def metric_keys(text: str, plugins: tuple[str, ...] = ()) -> tuple[str, ...]:
 
 def _with_controls(methods: str) -> str:
     """Return the selector with both controls, which cannot be excluded."""
-    given = split(methods)
+    given = split_selectors(methods)
     parts = [part for part in given if part.removeprefix("not:") not in CONTROLS]
     if all(part.startswith("not:") for part in given):
         parts.insert(0, "all")
@@ -254,13 +254,13 @@ def _run(
 
 def _dataset_selectors(text: str, settings: Settings) -> dict[str, str]:
     """Return how to select each dataset again, by its display name."""
-    found, _ = choose_datasets(text, settings, Store(settings.cache_dir), lambda line: None)
+    found, _ = choose_datasets(text, settings, DataCache(settings.cache_dir), lambda line: None)
     return {one.label: one.selector for one in found}
 
 
 def _gone(baseline: Baseline, settings: Settings, console: Console) -> dict[str, str]:
     """Return the methods and datasets that cannot be used here, with the reason."""
-    store, known = Store(settings.cache_dir), registry(settings.plugins)
+    store, known = DataCache(settings.cache_dir), registry(settings.plugins)
     gone: dict[str, str] = {}
     for label, data in baseline.datasets.items():
         try:
@@ -270,7 +270,7 @@ def _gone(baseline: Baseline, settings: Settings, console: Console) -> dict[str,
             gone[label] = str(error)
     for name in baseline.methods:
         try:
-            chosen = select(name, known.entries, method_tags(settings.plugins), noun="method")
+            chosen = select_names(name, known.entries, method_tags(settings.plugins), noun="method")
             configure(chosen, known, settings, [])
         except BenchError as error:
             gone[name] = str(error)

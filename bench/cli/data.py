@@ -269,14 +269,14 @@ def _show(rows: list[dict[str, Any]], columns: tuple[str, ...], *, as_json: bool
         return
     if not rows:
         return
-    from bench.messages import human
+    from bench.messages import format_size
 
     from .tables import show
 
     def text(row: dict[str, Any], column: str) -> str:
         value = row.get(column, "")
         if column == "bytes":
-            return human(value).removeprefix("about ")
+            return format_size(value).removeprefix("about ")
         return "" if value is None else str(value)
 
     shown = [

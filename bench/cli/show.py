@@ -36,19 +36,19 @@ def datasets_command(
 def doctor_command() -> None:
     """Show versions, machine, folders and what is unavailable."""
     from bench.plan.device import device_class
-    from bench.provenance import git_commit, machine, versions
+    from bench.provenance import describe_machine, git_commit, package_versions
     from bench.registry import datasets, methods
     from bench.settings import load_settings
 
     settings = load_settings({})
     lines = {
-        "machine": machine(),
+        "machine": describe_machine(),
         "device": device_class("auto"),
         "git commit": git_commit() or "not a checkout",
         "results": str(settings.results.resolve()),
         "cache": str(settings.cache_dir),
         "limits": f"{settings.timeout:g} s, {settings.memory:g} GiB a job",
-        **versions(),
+        **package_versions(),
     }
     for entry in [*methods(), *datasets()]:
         if entry.unavailable:

@@ -67,7 +67,7 @@ def dataset_table(plugins: tuple[str, ...] = ()) -> list[Row]:
     """Return one row a dataset, with where its data are."""
     from bench.data.manage import place
     from bench.data.user_datasets import added
-    from bench.messages import human
+    from bench.messages import format_size
     from bench.settings import load_settings
 
     settings = load_settings({"plugins": plugins} if plugins else {})
@@ -80,7 +80,7 @@ def dataset_table(plugins: tuple[str, ...] = ()) -> list[Row]:
             continue
         card = entry.cls.card if entry is not None and entry.cls else own[name].card
         at = place(name, settings)
-        size = f" ({human(at['bytes'])})" if at["state"] == "to fetch" and at["bytes"] else ""
+        size = f" ({format_size(at['bytes'])})" if at["state"] == "to fetch" and at["bytes"] else ""
         rows.append(
             {
                 "dataset": name,

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from bench.data.resolve import Chosen, choose_one, size_text
 from bench.data.user_datasets import added
-from bench.messages import human
+from bench.messages import format_size
 from bench.registry import datasets
-from bench.selectors import parse_one
+from bench.selectors import parse_selector
 from bench.settings import Settings, load_settings
 
-from .cache.data_cache import Store, StoredDataset
+from .cache.data_cache import CachedDataset, DataCache
 from .peek import peek
 
 if TYPE_CHECKING:
-    from bench.contract.dataset import Dataset, Held
+    from bench.contract.dataset import Dataset, FileLocation
     from bench.contract.markers import Markers
 
 Row = dict[str, Any]
@@ -94,19 +94,19 @@ def _loader(chosen: Chosen, text: str, settings: Settings) -> Dataset:
     entry = datasets(settings.plugins).entries.get(chosen.dataset.name)
     if entry is None or entry.cls is None or isinstance(chosen.dataset, entry.cls):
         return chosen.dataset
-    loader = entry.cls.configured(parse_one(text).values)
+    loader = entry.cls.configured(parse_selector(text).values)
     loader.settle(settings, lambda _: None)
     return loader
 
 
-def _known(chosen: Chosen, settings: Settings) -> StoredDataset | None:
+def _known(chosen: Chosen, settings: Settings) -> CachedDataset | None:
     """Return the copy in the cache; a cache folder is not made for a card."""
     if not settings.cache_dir.is_dir():
         return None
-    return Store(settings.cache_dir).known(chosen.dataset, chosen.source, chosen.label)
+    return DataCache(settings.cache_dir).known(chosen.dataset, chosen.source, chosen.label)
 
 
-def _facts_of(dataset: Dataset, stored: StoredDataset | None, notes: list[str]) -> Row:
+def _facts_of(dataset: Dataset, stored: CachedDataset | None, notes: list[str]) -> Row:
     """Return facts under the names of a card, with ``types`` and depth where they are known."""
     if stored is not None:
         info = stored.facts["info"]
@@ -157,18 +157,18 @@ def _marker_rows(markers: Markers | None) -> list[Row]:
     return [{"signature": name, "genes": ", ".join(genes)} for name, genes in lists.items()]
 
 
-def _file_row(held: Held) -> Row:
+def _file_row(held: FileLocation) -> Row:
     file = held.file
     return {
         "file": file.name,
-        "size": human(file.size or file.about) or "not stated",
+        "size": format_size(file.size or file.about) or "not stated",
         "from": file.source + ("" if file.url else " (by hand)"),
         "checksum": file.checksum or "none published",
         "here": str(held.path or "no"),
     }
 
 
-def _state(dataset: Dataset, stored: StoredDataset | None, settings: Settings) -> str:
+def _state(dataset: Dataset, stored: CachedDataset | None, settings: Settings) -> str:
     """Return where the data are, or how to get them."""
     held, path = dataset.held(), Path(dataset.where)
     own = added(settings.cache_dir).get(dataset.name)

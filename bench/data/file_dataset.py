@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from bench.contract.dataset import Card, Dataset
-from bench.contract.genome import interval, peak_names
-from bench.contract.multiome import PARTS, check_cells, together
+from bench.contract.genome import format_peak_names, parse_interval
+from bench.contract.multiome import PARTS, check_cells, pair_data
 from bench.contract.parameters import Parameters
 from bench.contract.recipe import ATAC, MULTIOME, RNA
 from bench.digests import digest
 from bench.errors import DataError, UsageError
-from bench.messages import note, recorded_notes
+from bench.messages import collect_notes, log_note
 
 from .file_names import display_name, files_of, is_folder, known
 
@@ -121,7 +121,7 @@ class FileDataset(Dataset):
         What was decided or dropped on the way goes to ``notes``. Raises ``DataError`` if a file
         cannot be read, no barcode matches, or a column is not there.
         """
-        with recorded_notes() as notes:
+        with collect_notes() as notes:
             adata = self._load()
         self.notes = [text.removeprefix(f"{self.path}: ") for text in notes]
         return adata
@@ -144,9 +144,9 @@ class FileDataset(Dataset):
         rna = self._complete(rna, RNA)
         if rna.n_obs < atac.n_obs:  # those without a label were dropped, which was said
             atac = atac[rna.obs_names].copy()
-        atac.var_names = peak_names(atac.var_names)
+        atac.var_names = format_peak_names(atac.var_names)
         self.card = replace(self.card, modality=MULTIOME)
-        return together(rna, atac)
+        return pair_data(rna, atac)
 
     def _read(self, path: Path, part: str | None) -> AnnData:
         from . import formats
@@ -176,7 +176,7 @@ class FileDataset(Dataset):
             batch_key = "batch"
         modality = modality or params.modality or modality_of(adata)
         if modality == ATAC:
-            adata.var_names = peak_names(adata.var_names)
+            adata.var_names = format_peak_names(adata.var_names)
         self.card = Card(
             modality=modality,
             summary=f"file {self.path.name}",
@@ -202,7 +202,7 @@ class FileDataset(Dataset):
         if shown in table:
             unlabelled = adata.obs[shown].isna().to_numpy()
             if unlabelled.any():
-                note(
+                log_note(
                     f"{path}: {unlabelled.sum()} of {adata.n_obs} cells have no value in column "
                     f"'{shown}' and were dropped"
                 )
@@ -234,7 +234,7 @@ def modality_of(adata: AnnData) -> str:
     if said:
         return RNA
     names = list(adata.var_names[:200])
-    return ATAC if sum(interval(name) is not None for name in names) > len(names) / 2 else RNA
+    return ATAC if sum(parse_interval(name) is not None for name in names) > len(names) / 2 else RNA
 
 
 def looks_like_data(name: str) -> bool:

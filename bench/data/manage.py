@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from bench.contract.dataset import Dataset, Held
+from bench.contract.dataset import Dataset, FileLocation
 from bench.errors import DataError
 from bench.registry import datasets as dataset_registry
-from bench.selectors import Selected, select
+from bench.selectors import Selection, select_names
 from bench.settings import Settings
 
-from .cache.data_cache import Store
+from .cache.data_cache import DataCache
 from .file_dataset import find_local
-from .remote.fetch import drop_folder, file_digest, noted, problem
+from .remote.fetch import file_digest, find_fault, manual_folder, recorded_checksum
 from .resolve import dataset_names, dataset_tags, named, standing
 from .user_datasets import added, check_name
 
 if TYPE_CHECKING:
-    from .cache.cleanup import Usage
+    from .cache.cleanup import CacheEntry
 
 logger = logging.getLogger(__name__)
 Row = dict[str, Any]
@@ -48,7 +48,7 @@ def fetch(text: str, settings: Settings) -> tuple[list[Row], list[str]]:
         for held in dataset.held():
             row = _file_row(dataset.name, held)
             if held.path is None:
-                row["path"] = drop_folder(dataset.name, settings.cache_dir) / held.file.name
+                row["path"] = manual_folder(dataset.name, settings.cache_dir) / held.file.name
                 if settings.offline:
                     problems.append(_put_there(row))
             rows.append(row)
@@ -68,8 +68,8 @@ def verify(text: str | None, settings: Settings) -> list[Row]:
         for held in dataset.held():
             row = _file_row(dataset.name, held) | {"note": ""}
             if held.path is not None:
-                row["note"] = problem(held.file, held.path)
-                unknown = not held.file.checksum and not noted(held.path)
+                row["note"] = find_fault(held.file, held.path)
+                unknown = not held.file.checksum and not recorded_checksum(held.path)
                 row["state"] = "damaged" if row["note"] else "no checksum" if unknown else "ok"
             if text or held.path is not None:
                 rows.append(row)
@@ -79,7 +79,7 @@ def verify(text: str | None, settings: Settings) -> list[Row]:
             note = "" if same else "changed since it was added; add it again with --replace"
             state = "ok" if same else "damaged"
             rows.append(_row(own.name, own.path, state) | {"note": note})
-    for usage, good in Store(settings.cache_dir).verify():
+    for usage, good in DataCache(settings.cache_dir).verify():
         if usage.name in names or not text:
             rows.append(_copy_row(usage, _copy_state(usage, good)))
     return rows
@@ -104,7 +104,7 @@ def where(name: str | None, settings: Settings) -> list[Row]:
         rows.append(_row(one.name, local, "stand-in"))
     if own is not None:
         rows.append(_row(one.name, own.path, "added") | {"address": own.origin})
-    for usage in Store(settings.cache_dir).usage():
+    for usage in DataCache(settings.cache_dir).usage():
         if usage.name == target.name:
             rows.append(_copy_row(usage, "cached"))
     return rows
@@ -114,7 +114,7 @@ def place(name: str, settings: Settings) -> Row:
     """Return ``state``, ``bytes`` and ``path`` of a dataset; cheap, no file is opened."""
     own = added(settings.cache_dir).get(name)
     registry = dataset_registry(settings.plugins)
-    held: list[Held] = []
+    held: list[FileLocation] = []
     state, path = "added", own.path if own else None
     if name in registry.entries:
         entry = registry.entry(name)
@@ -154,7 +154,7 @@ def clean(
     ``everything`` removes all copies, ``downloads`` what was fetched and unpacked too. Datasets
     added by ``bench data add`` and what a running process needs stay.
     """
-    gone = Store(settings.cache_dir).clean(max_bytes, everything=everything)
+    gone = DataCache(settings.cache_dir).clean(max_bytes, everything=everything)
     rows = [_copy_row(one, "removed") for one in gone]
     for kind in ("downloads", "extracted") if downloads else ():
         for folder in sorted((settings.cache_dir / kind).glob("*")):
@@ -178,8 +178,8 @@ def _busy(folder: Path) -> bool:
     return False
 
 
-def _select(text: str, settings: Settings) -> list[Selected]:
-    return select(text, dataset_names(settings), dataset_tags(settings), noun="dataset")
+def _select(text: str, settings: Settings) -> list[Selection]:
+    return select_names(text, dataset_names(settings), dataset_tags(settings), noun="dataset")
 
 
 def _registered(text: str, settings: Settings) -> list[Dataset]:
@@ -195,7 +195,7 @@ def _registered(text: str, settings: Settings) -> list[Dataset]:
     return found
 
 
-def _size(held: Held) -> int | None:
+def _size(held: FileLocation) -> int | None:
     return held.path.stat().st_size if held.path else held.file.size or held.file.about
 
 
@@ -204,17 +204,17 @@ def _row(name: str, path: Path, state: str) -> Row:
     return {"dataset": name, "file": path.name, "state": state, "bytes": size, "path": path}
 
 
-def _copy_row(usage: Usage, state: str) -> Row:
+def _copy_row(usage: CacheEntry, state: str) -> Row:
     note = "never used; 'bench data clean' removes it" if usage.kind == "unusable" else ""
     row = _row(usage.name, usage.folder, state)
     return row | {"file": f"copy ({usage.kind})", "bytes": usage.bytes, "note": note}
 
 
-def _copy_state(usage: Usage, good: bool) -> str:
+def _copy_state(usage: CacheEntry, good: bool) -> str:
     return "outdated" if usage.kind == "unusable" else "ok" if good else "damaged"
 
 
-def _file_row(name: str, held: Held) -> Row:
+def _file_row(name: str, held: FileLocation) -> Row:
     return {
         "dataset": name,
         "file": held.file.name,

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bench.contract.markers import Markers, among, union
+from bench.contract.markers import Markers, all_genes, keep_known_genes
 from bench.errors import DataError
 from bench.messages import did_you_mean
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -50,15 +50,15 @@ def random_genes(
     """
     import numpy as np
 
-    lists, missing = among(markers.lists, adata.var_names, markers.source)
+    lists, missing = keep_known_genes(markers.lists, adata.var_names, markers.source)
     means = np.asarray(adata.X.mean(axis=0)).ravel()
     order = np.argsort(means, kind="stable")
     names = adata.var_names.to_numpy()[order]
     position = {name: place for place, name in enumerate(names)}
-    taken = set(union(spared)) | set(union(lists))
-    rng = np.random.default_rng(derive(seed, "random genes"))
+    taken = set(all_genes(spared)) | set(all_genes(lists))
+    rng = np.random.default_rng(derive_seed(seed, "random genes"))
     drawn: dict[str, str] = {}
-    for gene in union(lists):
+    for gene in all_genes(lists):
         near = names[max(0, position[gene] - WINDOW) : position[gene] + WINDOW + 1]
         free = [name for name in near if name not in taken]
         if not free:
@@ -82,10 +82,10 @@ def shuffled_genes(adata: AnnData, markers: Markers, seed: int) -> tuple[AnnData
     import scipy.sparse as sp
     from anndata import AnnData
 
-    lists, missing = among(markers.lists, adata.var_names, markers.source)
-    genes = list(union(lists))
+    lists, missing = keep_known_genes(markers.lists, adata.var_names, markers.source)
+    genes = list(all_genes(lists))
     values = sp.csr_matrix(adata.X)
-    dealt = np.random.default_rng(derive(seed, "shuffled genes")).permutation(adata.n_obs)
+    dealt = np.random.default_rng(derive_seed(seed, "shuffled genes")).permutation(adata.n_obs)
     copies = values[dealt][:, adata.var_names.get_indexer(genes)]
     names = [*adata.var_names, *(f"{gene}{SUFFIX}" for gene in genes)]
     wider = AnnData(

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from bench.contract.dataset import Card, Dataset, Held
-from bench.contract.multiome import cells_of, is_paired, some_cells
+from bench.contract.dataset import Card, Dataset, FileLocation
+from bench.contract.multiome import cells_of, is_paired, select_cells
 from bench.contract.parameters import Parameters
 from bench.errors import DataError, UsageError
 from bench.messages import did_you_mean
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 from .marker_guides import chosen_lists, plain, random_genes, shuffled_genes
 
@@ -89,7 +89,7 @@ class Planted(Dataset):
         """Return the marker lists: of the user, else those of the data."""
         return super().markers() if self.markers_file else self.inner.markers()
 
-    def held(self) -> list[Held]:
+    def held(self) -> list[FileLocation]:
         """Return where the files lie."""
         return self.inner.held()
 
@@ -128,7 +128,7 @@ class Planted(Dataset):
             self.card = replace(self.card, rare_type=rare)
             if self.task.prevalence is not None:
                 kept = self._keep(types, rare, self.task.prevalence)
-                data, types = some_cells(data, kept), types[kept]
+                data, types = select_cells(data, kept), types[kept]
         if train_share:
             train = training_cells(types, train_share, self.task.plant_seed)
             self.notes.append(
@@ -153,7 +153,7 @@ class Planted(Dataset):
                 "whole numbers."
             )
         before = counts.sum()
-        rng = np.random.default_rng(derive(self.task.plant_seed, "thin"))
+        rng = np.random.default_rng(derive_seed(self.task.plant_seed, "thin"))
         kept = rng.binomial(counts.data.astype(np.int64), share).astype(np.float32)
         counts = sp.csr_matrix((kept, counts.indices, counts.indptr), counts.shape)
         counts.eliminate_zeros()
@@ -220,7 +220,7 @@ class Planted(Dataset):
                 f"{self.where}: prevalence={prevalence:g} of '{rare}' beside {others} other cells "
                 f"takes {wanted} cells, there are {len(cells)}; {possible}."
             )
-        rng = np.random.default_rng(derive(self.task.plant_seed, "plant", rare))
+        rng = np.random.default_rng(derive_seed(self.task.plant_seed, "plant", rare))
         left = rng.permutation(cells)[:wanted]
         self.notes.append(
             f"{wanted} of {len(cells)} cells of '{rare}' are kept: {prevalence:g} of the "
@@ -262,7 +262,7 @@ def training_cells(types: np.ndarray, share: float, seed: int) -> np.ndarray:
     for name in np.unique(types):
         cells = np.flatnonzero(types == name)
         wanted = min(max(1, round(share * len(cells))), max(1, len(cells) - 1))
-        rng = np.random.default_rng(derive(seed, "train", str(name)))
+        rng = np.random.default_rng(derive_seed(seed, "train", str(name)))
         mask[rng.choice(cells, wanted, replace=False)] = True
     return mask
 

@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.dataset import Card, Dataset, Held
+from bench.contract.dataset import Card, Dataset, FileLocation
 from bench.contract.recipe import MULTIOME
 from bench.data.user_datasets import Added, added
 from bench.digests import source_digest
 from bench.errors import UsageError
 from bench.registry import datasets as dataset_registry
-from bench.selectors import Selected, label, select
+from bench.selectors import Selection, select_names, selector_label
 from bench.settings import Settings
 
 if TYPE_CHECKING:
-    from bench.selectors import Left
+    from bench.selectors import Exclusion
 
-    from .cache.data_cache import Store
+    from .cache.data_cache import DataCache
 
 logger = logging.getLogger(__name__)
 
@@ -60,26 +60,26 @@ def dataset_tags(settings: Settings) -> Callable[[str], frozenset[str]]:
 
 
 def choose_datasets(
-    text: str, settings: Settings, store: Store
-) -> tuple[list[Chosen], list[Left]]:
+    text: str, settings: Settings, store: DataCache
+) -> tuple[list[Chosen], list[Exclusion]]:
     """Return the datasets that a selector stands for, and those left out with the reason.
 
     A selector that is a path loads that file. A name stands for the first of: original files of
     the user, ``<name>.h5ad`` in ``BENCH_DATA_DIR``, a file added by ``bench data add``, earlier
     downloads. Only a name given in full is fetched. Raises ``UsageError``.
     """
-    from bench.selectors import Left
+    from bench.selectors import Exclusion
 
     registered = dataset_registry(settings.plugins).entries
     found: list[Chosen] = []
-    left: list[Left] = []
+    left: list[Exclusion] = []
     for one in _selected(text, settings):
         if one.name in registered and registered[one.name].unavailable and not one.explicit:
-            left.append(Left("all", one.name, "unavailable", registered[one.name].unavailable))
+            left.append(Exclusion("all", one.name, "unavailable", registered[one.name].unavailable))
             continue
         made = _chosen(one, settings)
         if not one.explicit and (wanted := absent(made, store)):
-            left.append(Left("all", made.label, "skipped", wanted))
+            left.append(Exclusion("all", made.label, "skipped", wanted))
             continue
         found.append(made)
     _check(found, left)
@@ -95,8 +95,8 @@ def choose_one(text: str, settings: Settings) -> Chosen:
     return _chosen(selected[0], settings)
 
 
-def _selected(text: str, settings: Settings) -> list[Selected]:
-    return select(
+def _selected(text: str, settings: Settings) -> list[Selection]:
+    return select_names(
         text, dataset_names(settings), dataset_tags(settings), noun="dataset",
         is_path=lambda name: _is_file(name, settings),
     )  # fmt: skip
@@ -113,7 +113,7 @@ def _is_file(name: str, settings: Settings) -> bool:
     return name not in dataset_names(settings) and ("/" in name or looks_like_data(name))
 
 
-def _chosen(one: Selected, settings: Settings) -> Chosen:
+def _chosen(one: Selection, settings: Settings) -> Chosen:
     """Return what a selector stands for; any dataset takes a rare-population task and markers."""
     from .rare_population import Planted, Task, split_task
 
@@ -137,11 +137,11 @@ def _chosen(one: Selected, settings: Settings) -> Chosen:
 
 def _with(text: str, values: dict[str, str]) -> str:
     """Return a display name with further values in its brackets."""
-    more = label("", values)
+    more = selector_label("", values)
     return f"{text[:-1]},{more[1:]}" if more and text.endswith("]") else text + more
 
 
-def _plain(one: Selected, settings: Settings) -> Chosen:
+def _plain(one: Selection, settings: Settings) -> Chosen:
     from .file_dataset import find_local
 
     if not _is_file(one.name, settings):
@@ -149,7 +149,7 @@ def _plain(one: Selected, settings: Settings) -> Chosen:
     return _file(find_local(one.name) or Path(one.name).expanduser(), one, settings)
 
 
-def named(one: Selected, settings: Settings) -> Chosen:
+def named(one: Selection, settings: Settings) -> Chosen:
     """Return what a registered or added name stands for; raises ``UsageError``."""
     from .file_dataset import find_local
 
@@ -171,11 +171,11 @@ def named(one: Selected, settings: Settings) -> Chosen:
     if state == "added" and own is not None:
         logger.info(f"{one.name}: reading the file added under this name ({own.origin})")
         return _added(own, one, settings)
-    text = label(one.name, one.values)
+    text = selector_label(one.name, one.values)
     return Chosen(dataset, source, text, text)
 
 
-def standing(name: str, held: list[Held], is_added: bool) -> str:
+def standing(name: str, held: list[FileLocation], is_added: bool) -> str:
     """Return what the name of a registered dataset stands for.
 
     ``ready`` (needs no file), ``local`` (original files of the user), ``stand-in``
@@ -193,7 +193,7 @@ def standing(name: str, held: list[Held], is_added: bool) -> str:
     return "to fetch" if "missing" in kinds else "downloaded"
 
 
-def absent(one: Chosen, store: Store) -> str:
+def absent(one: Chosen, store: DataCache) -> str:
     """Return how to get a dataset that would have to be fetched; empty if it is here."""
     held = one.dataset.held()
     if all(file.path is not None for file in held) or store.known(
@@ -203,16 +203,16 @@ def absent(one: Chosen, store: Store) -> str:
     return f"not fetched: bench data fetch {one.dataset.name}{size_text(held)}"
 
 
-def size_text(held: list[Held]) -> str:
+def size_text(held: list[FileLocation]) -> str:
     """Return `` (about 12 MB)`` for the files that are missing; empty if a size is unknown."""
-    from bench.messages import human
+    from bench.messages import format_size
 
     sizes = [one.file.size or one.file.about for one in held if one.path is None]
     known = [size for size in sizes if size is not None]
-    return f" ({human(sum(known))})" if known and len(known) == len(sizes) else ""
+    return f" ({format_size(sum(known))})" if known and len(known) == len(sizes) else ""
 
 
-def _stand_in(path: Path, one: Selected, card: Card, source: str, settings: Settings) -> Chosen:
+def _stand_in(path: Path, one: Selection, card: Card, source: str, settings: Settings) -> Chosen:
     """Return a file under the name of a registered dataset, whose card is known."""
     from .named_file import NamedFile
 
@@ -222,7 +222,7 @@ def _stand_in(path: Path, one: Selected, card: Card, source: str, settings: Sett
     )
 
 
-def _added(own: Added, one: Selected, settings: Settings) -> Chosen:
+def _added(own: Added, one: Selection, settings: Settings) -> Chosen:
     """Return a file that was added under a name."""
     from .named_file import NamedFile
 
@@ -235,7 +235,7 @@ def _added(own: Added, one: Selected, settings: Settings) -> Chosen:
 
 
 def _file(
-    path: Path, one: Selected, settings: Settings, known: Mapping[str, Any] | None = None
+    path: Path, one: Selection, settings: Settings, known: Mapping[str, Any] | None = None
 ) -> Chosen:
     """Return the dataset of a path; what its brackets leave open comes from the settings.
 
@@ -248,10 +248,10 @@ def _file(
     file = FileDataset.from_path(path, FileDataset.Params.build(given, owner=one.name))
     shown = {key: v for key, v in one.values.items() if key not in ("labels", "transpose", "atac")}
     source = source_digest("bench.data.file_dataset")
-    return Chosen(file, source, label(file.name, shown), label(one.name, one.values))
+    return Chosen(file, source, selector_label(file.name, shown), selector_label(one.name, one.values))
 
 
-def _check(found: list[Chosen], left: list[Left]) -> None:
+def _check(found: list[Chosen], left: list[Exclusion]) -> None:
     if not found:
         reasons = "; ".join(f"{one.dataset}: {one.reason}" for one in left)
         raise UsageError(f"none of the selected datasets is here ({reasons}).")

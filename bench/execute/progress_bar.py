@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench.messages import duration
+from bench.messages import format_duration
 from bench.plan.job import Job
 from bench.store.result import Result
 
@@ -104,7 +104,7 @@ class Display:
             left = self._expected
         else:
             return ""
-        return f"about {duration(left)} left"
+        return f"about {format_duration(left)} left"
 
 
 def _ari(result: Result) -> str:

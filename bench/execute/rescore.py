@@ -28,7 +28,7 @@ from bench.plan.job import dataset_folder, score_key
 from bench.registry import methods as registry
 from bench.scoring.metrics import Metric, metrics, stamp
 from bench.scoring.unseen_cells import FOLDER as PAIRED
-from bench.selectors import split
+from bench.selectors import split_selectors
 from bench.settings import Settings, load_settings
 from bench.store.result import Result
 from bench.store.results_table import frame, narrow
@@ -102,7 +102,7 @@ def choose_metrics(text: str | None, plugins: tuple[str, ...]) -> dict[str, Metr
     if text is None or text.strip() == "all":
         return known
     found: dict[str, Metric] = {}
-    for part in split(text):
+    for part in split_selectors(text):
         name = part.rpartition("/")[2]
         hits = {one: metric for one, metric in known.items() if fnmatchcase(one, name)}
         if not hits:

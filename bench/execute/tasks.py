@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bench.contract.markers import among
+from bench.contract.markers import keep_known_genes
 from bench.contract.method import Context, Knowledge
-from bench.contract.multiome import some_cells
-from bench.contract.recipe import MULTIOME, as_recipe
+from bench.contract.multiome import select_cells
+from bench.contract.recipe import MULTIOME, recipe_from_dict
 from bench.data.cache.cached_dataset import CellLabels
 from bench.data.cache.data_cache import CellLabels, DataCache
 from bench.digests import source_digest
 from bench.errors import Pruned, UsageError
-from bench.registry import resolve
+from bench.registry import import_method
 from bench.scoring import unseen_cells as paired
 from bench.scoring.holdout import view
 from bench.scoring.metrics import RareTask, metrics, stamp
@@ -43,7 +43,7 @@ _NEWS_SECONDS = 0.1
 def prepare(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     """Carry out a recipe on a stored dataset."""
     DataCache(Path(payload["cache"])).prepare(
-        Path(payload["dataset_folder"]), as_recipe(payload["recipe"]), payload["prepared_key"]
+        Path(payload["dataset_folder"]), recipe_from_dict(payload["recipe"]), payload["prepared_key"]
     )
     return {}
 
@@ -51,7 +51,7 @@ def prepare(payload: dict[str, Any], line: Line) -> dict[str, Any]:
 def fit(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     """Fit a method without labels and write its artifacts into ``payload["folder"]``."""
     job, folder = payload["job"], Path(payload["folder"])
-    cls = resolve(job["origin"], job["method_name"])
+    cls = import_method(job["origin"], job["method_name"])
     method = cls(cls.Params.build(job["params"], owner=job["method_name"]))
     data, cells = DataCache(Path(payload["cache"])).open_prepared(job["prepared_key"])
     known = {
@@ -63,7 +63,7 @@ def fit(payload: dict[str, Any], line: Line) -> dict[str, Any]:
     seen, some = data, payload.get("train")
     if some:
         train = np.load(some, allow_pickle=False)[cells]
-        seen = some_cells(data, train)
+        seen = select_cells(data, train)
         known = {name: values[train] for name, values in known.items()}
     scratch = folder / "scratch"
     scratch.mkdir()
@@ -180,7 +180,7 @@ def _said(job: dict[str, Any], data: Any) -> tuple[dict[str, Any], str]:
     missing = ""
     if job["markers"] is not None:
         lists = {name: tuple(genes) for name, genes in job["markers"].items()}
-        said["markers"], missing = among(lists, data.var_names, job["dataset"])
+        said["markers"], missing = keep_known_genes(lists, data.var_names, job["dataset"])
     if "proteins" in job["uses"]:
         names = np.load(Path(job["dataset_folder"]) / "protein_names.npy", allow_pickle=False)
         said["protein_names"] = tuple(names.tolist())

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data.cache.data_cache import Store, StoredDataset
+from bench.data.cache.data_cache import CachedDataset, DataCache
 from bench.data.resolve import choose_datasets
 from bench.registry import methods as method_registry
-from bench.selectors import Left, select
+from bench.selectors import Exclusion, select_names
 from bench.settings import Settings
 
 from .grid import make_plan
@@ -30,7 +30,7 @@ def build_plan(
     datasets: str,
     assign: Sequence[str],
     settings: Settings,
-    store: Store,
+    store: DataCache,
     params: Sequence[Path] = (),
 ) -> Plan:
     """Resolve selectors and parameters, make the datasets ready, and lay out the jobs."""
@@ -43,13 +43,13 @@ def build_plan(
 
 def choose_methods(
     methods: str, assign: Sequence[str], settings: Settings, params: Sequence[Path] = ()
-) -> tuple[list[Configured], list[Left]]:
+) -> tuple[list[Configured], list[Exclusion]]:
     """Return the selected methods with their parameters, and those that are unavailable.
 
     ``params`` are files of parameters by method (see ``bench.plan.parameter_files``).
     """
     registry = method_registry(settings.plugins)
-    chosen = select(methods, registry.entries, method_tags(settings.plugins), noun="method")
+    chosen = select_names(methods, registry.entries, method_tags(settings.plugins), noun="method")
     files = read_params(params, {entry.name: entry.cls for entry in registry if entry.cls})
     for name, file in files.items():
         if name not in {one.name for one in chosen}:
@@ -58,8 +58,8 @@ def choose_methods(
 
 
 def ready_datasets(
-    datasets: str, settings: Settings, store: Store
-) -> tuple[list[StoredDataset], list[Left]]:
+    datasets: str, settings: Settings, store: DataCache
+) -> tuple[list[CachedDataset], list[Exclusion]]:
     """Return the selected datasets, loaded, checked and kept, and those that are absent."""
     found, absent = choose_datasets(datasets, settings, store)
     stored = [store.dataset(one.dataset, one.source, one.label) for one in found]
@@ -69,7 +69,7 @@ def ready_datasets(
     return stored, absent
 
 
-def left_lines(left: Sequence[Left]) -> list[str]:
+def left_lines(left: Sequence[Exclusion]) -> list[str]:
     """Return what is not run and why, methods with the same reason and datasets in one line."""
     datasets: dict[tuple[str, str, str], list[str]] = {}
     for one in left:

@@ -10,21 +10,21 @@ from typing import Any
 
 from bench.contract.method import MULTIOME, USABLE, Method
 from bench.contract.recipe import PairedRecipe, Recipe
-from bench.data.cache.data_cache import Store, StoredDataset
+from bench.data.cache.data_cache import CachedDataset, DataCache
 from bench.digests import source_digest
 from bench.errors import UsageError
 from bench.plan.device import device_class
 from bench.plan.job import Job, Plan, with_seed
 from bench.plan.methods import Configured
-from bench.selectors import Left
+from bench.selectors import Exclusion
 from bench.settings import Settings
 
 
 def make_plan(
     configured: list[Configured],
-    datasets: list[StoredDataset],
+    datasets: list[CachedDataset],
     settings: Settings,
-    store: Store,
+    store: DataCache,
 ) -> Plan:
     """Return the grid of jobs; a method that cannot be applied to a modality is left out."""
     plan = Plan()
@@ -32,7 +32,7 @@ def make_plan(
         for one in configured:
             reason = unsuited(one, dataset)
             if reason:
-                plan.left.append(Left(one.label, dataset.label, "skipped", reason))
+                plan.left.append(Exclusion(one.label, dataset.label, "skipped", reason))
                 continue
             first = make_job(one, dataset, settings.seeds[0], settings, store)
             heavy_once = settings.profile == "quick" and one.cls.cost == "heavy"
@@ -41,7 +41,7 @@ def make_plan(
     return plan
 
 
-def unsuited(one: Configured, dataset: StoredDataset) -> str:
+def unsuited(one: Configured, dataset: CachedDataset) -> str:
     """Return why a method cannot be run on a dataset; empty if it can."""
     if dataset.info.modality not in one.cls.modalities:
         able, name = ", ".join(sorted(one.cls.modalities)), dataset.info.name
@@ -63,10 +63,10 @@ def unsuited(one: Configured, dataset: StoredDataset) -> str:
 
 def make_job(
     one: Configured,
-    dataset: StoredDataset,
+    dataset: CachedDataset,
     seed: int,
     settings: Settings,
-    store: Store,
+    store: DataCache,
     **more: Any,
 ) -> Job:
     """Return one job with its keys; ``more`` holds fields such as ``protocol``."""
@@ -123,7 +123,7 @@ def make_job(
     return with_seed(replace(job, **more), seed)
 
 
-def _task(cls: type[Method], dataset: StoredDataset) -> dict[str, str]:
+def _task(cls: type[Method], dataset: CachedDataset) -> dict[str, str]:
     """Return what a rare-population task adds to the facts; nothing for other datasets.
 
     A method that cannot embed new cells is fitted on all of them: ``fitted_on`` stays empty.

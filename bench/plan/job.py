@@ -10,7 +10,7 @@ from typing import Any
 from bench.contract.method import MULTIOME
 from bench.digests import digest
 from bench.errors import UsageError
-from bench.selectors import Left
+from bench.selectors import Exclusion
 from bench.settings import Settings
 from bench.versions import HOLDOUT, PREPARATION, UNSEEN_CELLS
 
@@ -87,7 +87,7 @@ class Plan:
     """All jobs of one command, and the combinations left out."""
 
     jobs: list[Job] = field(default_factory=list)
-    left: list[Left] = field(default_factory=list)
+    left: list[Exclusion] = field(default_factory=list)
 
 
 def with_seed(job: Job, seed: int) -> Job:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from bench.contract.method import Method
 from bench.errors import UsageError
-from bench.registry import Entry, Registry
-from bench.selectors import Left, Selected, label
+from bench.registry import Registry, RegistryEntry
+from bench.selectors import Exclusion, Selection, selector_label
 from bench.settings import Settings
 
 from .device import device_class
@@ -28,12 +28,12 @@ class Configured:
 
 
 def configure(
-    selected: list[Selected],
+    selected: list[Selection],
     registry: Registry[Method],
     settings: Settings,
     assignments: list[str],
     files: Mapping[str, FromFile] | None = None,
-) -> tuple[list[Configured], list[Left]]:
+) -> tuple[list[Configured], list[Exclusion]]:
     """Resolve parameters: defaults < profile < presets < ``--params`` < ``--set`` < brackets.
 
     ``assignments`` are texts such as ``vae.learning_rate=3e-4``, ``files`` what parameter files
@@ -43,15 +43,15 @@ def configure(
     given = _assignments(assignments, {one.name for one in selected}, registry)
     configured, left = [], []
     for one in selected:
-        entry: Entry[Method] = registry.entry(one.name)
+        entry: RegistryEntry[Method] = registry.entry(one.name)
         if entry.cls is None or entry.unavailable:
             if one.explicit:
                 registry.get(one.name)
-            left.append(Left(one.name, "all", "unavailable", entry.unavailable))
+            left.append(Exclusion(one.name, "all", "unavailable", entry.unavailable))
             continue
         values = given.get(one.name, {}) | one.values
         file = (files or {}).get(one.name)
-        shown = label(one.name, ({"params": file.name} if file else {}) | values)
+        shown = selector_label(one.name, ({"params": file.name} if file else {}) | values)
         presets: list[str] = (
             [settings.profile] if settings.profile in entry.cls.Params.presets else []
         )

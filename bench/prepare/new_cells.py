@@ -19,14 +19,14 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from bench.contract.genome import interval
-from bench.contract.multiome import PARTS, cells_of, check_parts, is_paired, parts_of, together
+from bench.contract.genome import parse_interval
+from bench.contract.multiome import PARTS, cells_of, check_parts, is_paired, matrices_of, pair_data
 from bench.contract.recipe import PairedRecipe, Recipe
 from bench.errors import DataError
 from bench.messages import quote_names
 from bench.prepare.blocks import row_blocks
-from bench.prepare.moments import Moments
-from bench.prepare.pipeline import Filtered, Transform
+from bench.prepare.moments import FeatureMoments
+from bench.prepare.pipeline import BlockTransform, FilteredCounts
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -70,7 +70,7 @@ class FittedPreparation:
     @classmethod
     def of(cls, counts: AnnData, recipe: Recipe, prepared: AnnData) -> FittedPreparation:
         """Go over the counts of the fit again; ``prepared`` is what the recipe made of them."""
-        source = Filtered(counts.X, recipe, None)
+        source = FilteredCounts(counts.X, recipe, None)
         counted = counts.var_names[source.features]
         columns = np.zeros(0, dtype=np.int64)  # names that stand there twice tell no place
         if counted.is_unique:
@@ -94,7 +94,7 @@ class FittedPreparation:
         if not counts.n_obs:
             raise DataError(f"{where}: holds no cells.")
         chosen = self._choice(counts.var_names, where, fill)
-        transform = Transform(self.recipe, self.n_cells, self.seen)
+        transform = BlockTransform(self.recipe, self.n_cells, self.seen)
         raw, matrix, totals, poor = [], [], [], 0
         for _, block in row_blocks(counts.X):
             mine = sp.csr_matrix(block @ chosen)
@@ -203,9 +203,9 @@ class Preparation:
             check_parts(counts, where)
         made = [
             learned.apply(one, f"{where}, {part}" if part else where, fill_missing)
-            for (part, learned), one in zip(self.parts.items(), parts_of(counts), strict=True)
+            for (part, learned), one in zip(self.parts.items(), matrices_of(counts), strict=True)
         ]
-        return made[0] if len(made) == 1 else together(made[0], made[1])
+        return made[0] if len(made) == 1 else pair_data(made[0], made[1])
 
     def save(self, folder: Path) -> None:
         """Write the file ``preparation.npz`` into a folder."""
@@ -258,9 +258,9 @@ def places(wanted: Sequence[str], there: Sequence[str]) -> list[int]:
     free: dict[Any, int] = {}
     for number, name in enumerate(there):
         if number not in taken:
-            free.setdefault(interval(name), number)
+            free.setdefault(parse_interval(name), number)
     free.pop(None, None)
-    return [number if number >= 0 else free.pop(interval(name), -1)
+    return [number if number >= 0 else free.pop(parse_interval(name), -1)
             for name, number in zip(wanted, found, strict=True)]  # fmt: skip
 
 
@@ -269,14 +269,14 @@ def _with(block: Any, values: np.ndarray) -> Any:
     return sp.csr_matrix((values, block.indices, block.indptr), shape=block.shape)
 
 
-def _selected(source: Filtered, columns: np.ndarray) -> Iterator[Any]:
+def _selected(source: FilteredCounts, columns: np.ndarray) -> Iterator[Any]:
     """Yield the transformed values of the method's features, block by block."""
     for counts, values, _ in source:
         yield _with(counts, values)[:, columns]
 
 
 def _totals(
-    source: Filtered, recipe: Recipe, columns: np.ndarray
+    source: FilteredCounts, recipe: Recipe, columns: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return totals of cells, cells of each counted feature, factors of the method's features."""
     totals, seen = [], np.zeros(len(source.features), dtype=np.int64)
@@ -293,12 +293,12 @@ def _totals(
 
 
 def _moments(
-    source: Filtered, recipe: Recipe, columns: np.ndarray, factor: np.ndarray
+    source: FilteredCounts, recipe: Recipe, columns: np.ndarray, factor: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return means and divisors of the method's features, empty if the recipe does not scale."""
     if not recipe.scale:
         return np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.float32)
-    moments = Moments(len(columns))
+    moments = FeatureMoments(len(columns))
     for block in _selected(source, columns):
         block.data *= factor[block.indices]
         moments.add(block)

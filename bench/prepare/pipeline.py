@@ -16,8 +16,8 @@ import numpy as np
 
 from bench.errors import DataError, UsageError
 
-from .blocks import ENTRIES, Csr, index_type, parts, release, row_blocks
-from .moments import Moments, Sums
+from .blocks import ENTRIES, Csr, csr_parts, index_type, release_pages, row_blocks
+from .moments import FeatureMoments, FeatureSums
 from .variable_features import seurat, seurat_v3
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Arrays(Protocol):
 
 
 @dataclass(frozen=True)
-class Kept:
+class Selection:
     """What the filters and the selection left."""
 
     cells: np.ndarray
@@ -49,7 +49,7 @@ class Kept:
     """Column numbers, int64, ascending."""
 
 
-def carry_out(matrix: Any, recipe: Recipe, out: Arrays, batch: np.ndarray | None = None) -> Kept:
+def apply_recipe(matrix: Any, recipe: Recipe, out: Arrays, batch: np.ndarray | None = None) -> Selection:
     """Prepare a matrix of counts (cells × features; anything :func:`row_blocks` takes).
 
     Writes ``counts_data``, ``indices`` and ``indptr`` (CSR float32: the counts of the kept cells
@@ -64,16 +64,16 @@ def carry_out(matrix: Any, recipe: Recipe, out: Arrays, batch: np.ndarray | None
             "the recipe selects features batch by batch, but there is no batch: declare 'batch' "
             "in uses() and give the batch of each cell."
         )
-    source = Filtered(matrix, recipe, batch if recipe.batch_aware else None)
+    source = FilteredCounts(matrix, recipe, batch if recipe.batch_aware else None)
     chosen = variable_features(source, recipe)
     _write(source, recipe, chosen, out)
-    kept = Kept(source.cells, source.features if chosen is None else source.features[chosen])
+    kept = Selection(source.cells, source.features if chosen is None else source.features[chosen])
     if recipe.max_abs or recipe.scale:
         _rescale(out, recipe, kept)
     return kept
 
 
-def transforms(recipe: Recipe) -> bool:
+def changes_values(recipe: Recipe) -> bool:
     """Return whether the recipe changes any value of the counts it keeps."""
     return (
         recipe.binarize or recipe.tfidf or recipe.log1p or recipe.max_abs or recipe.scale
@@ -81,11 +81,11 @@ def transforms(recipe: Recipe) -> bool:
     )  # fmt: skip
 
 
-class Filtered:
+class FilteredCounts:
     """The matrix after the filters; each iteration is a pass over it."""
 
     def __init__(self, matrix: Any, recipe: Recipe, batch: np.ndarray | None) -> None:
-        found = parts(matrix)
+        found = csr_parts(matrix)
         self._matrix = matrix if found is None else found
         self._recipe = recipe
         self.index_type = index_type(self._matrix)
@@ -101,7 +101,7 @@ class Filtered:
         self.groups = np.zeros(len(self.cells), dtype=np.int64)
         if batch is not None:
             self.groups = np.unique(np.asarray(batch)[self.cells], return_inverse=True)[1]
-        self._transform = Transform(recipe, len(self.cells), self._seen[self.features])
+        self._transform = BlockTransform(recipe, len(self.cells), self._seen[self.features])
 
     def _count(self) -> None:
         """Note which cells stay, and in how many of them each feature is detected."""
@@ -144,7 +144,7 @@ class Filtered:
             yield block, self._transform(block), groups
 
 
-class Transform:
+class BlockTransform:
     """Binarise, weight and normalise the values of one block; each cell by itself."""
 
     def __init__(self, recipe: Recipe, n_cells: int, seen: np.ndarray) -> None:
@@ -180,12 +180,12 @@ def _row_sums(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
     return sums
 
 
-def variable_features(source: Filtered, recipe: Recipe) -> np.ndarray | None:
+def variable_features(source: FilteredCounts, recipe: Recipe) -> np.ndarray | None:
     """Return a mask of the highly variable among the kept features; ``None`` for all."""
     n_features = len(source.features)
     if recipe.n_top_features is None or recipe.n_top_features >= n_features:
         return None
-    sums = Sums(int(source.groups.max()) + 1, n_features)
+    sums = FeatureSums(int(source.groups.max()) + 1, n_features)
     if recipe.flavor == "seurat_v3":
         for block, groups in source.counts():
             sums.add(block, block.data, groups)
@@ -195,7 +195,7 @@ def variable_features(source: Filtered, recipe: Recipe) -> np.ndarray | None:
     return seurat(sums, recipe.n_top_features, by_group=recipe.batch_aware)
 
 
-def _write(source: Filtered, recipe: Recipe, chosen: np.ndarray | None, out: Arrays) -> None:
+def _write(source: FilteredCounts, recipe: Recipe, chosen: np.ndarray | None, out: Arrays) -> None:
     """Write counts, transformed values and size factors of the chosen features."""
     totals = np.zeros(len(source.cells))
     done, end = 0, 0
@@ -213,14 +213,14 @@ def _write(source: Filtered, recipe: Recipe, chosen: np.ndarray | None, out: Arr
         out.append("counts_data", raw)
         out.append("indices", indices.astype(source.index_type))
         out.append("indptr", indptr[1:].astype(np.int64) + end)
-        if transforms(recipe):
+        if changes_values(recipe):
             out.append("x" if recipe.max_abs or recipe.scale else "data", values)
         end += int(indptr[-1])
     median = np.median(totals[totals > 0]) if np.any(totals > 0) else 1.0
     out.append("size_factor", (totals / median).astype(np.float32))
 
 
-def _rescale(out: Arrays, recipe: Recipe, kept: Kept) -> None:
+def _rescale(out: Arrays, recipe: Recipe, kept: Selection) -> None:
     """Turn the transformed values ``x`` into ``dense``, or into ``data`` if only by max_abs."""
     shape = (len(kept.cells), len(kept.features))
     source = Csr(out.read("x"), out.read("indices"), out.read("indptr"), shape)
@@ -243,12 +243,12 @@ def _pieces(source: Csr) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for start in range(0, len(source.data), ENTRIES):
         yield source.data[start : start + ENTRIES], source.indices[start : start + ENTRIES]
         for array in (source.data, source.indices):
-            release(array)
+            release_pages(array)
 
 
 def _scale(source: Csr, factor: np.ndarray, max_value: float | None, out: Arrays) -> None:
     """Write ``dense``: zero mean and unit variance; features without variance become zero."""
-    moments = Moments(source.shape[1])
+    moments = FeatureMoments(source.shape[1])
     for _, block in row_blocks(source):
         block.data *= factor[block.indices]
         moments.add(block)

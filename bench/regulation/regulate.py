@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from bench.contract.multiome import some_cells
+from bench.contract.multiome import select_cells
 from bench.errors import DataError, UsageError
 from bench.execute.output_folder import refuse_foreign, replacing
 from bench.messages import did_you_mean
@@ -177,7 +177,7 @@ class _Work:
     def _links(self, rows: np.ndarray) -> pd.DataFrame:
         """Return gene, peak, weight and distance of the pairs that the method lists."""
         method: Any = self.kept.method
-        table = method.links(some_cells(self.kept.data, rows)).reset_index(drop=True)
+        table = method.links(select_cells(self.kept.data, rows)).reset_index(drop=True)
         genes = self.sites.genes.loc[table["gene"]]
         peak = self.sites.peaks.index.get_indexer(table["peak"])
         table["distance"] = signed_distance(

@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from bench.contract.multiome import PARTS, together
+from bench.contract.multiome import PARTS, pair_data
 from bench.contract.recipe import MULTIOME
 from bench.seeds import derive_seed
 from bench.versions import UNSEEN_CELLS
@@ -262,7 +262,7 @@ def _matched(
     """Return the method's score of pairs of rows, asked in two unrelated orders."""
     rows = np.unique(np.concatenate([rna, atac]))
     orders = [questions.rng("order", purpose, part).permutation(rows) for part in PARTS]
-    data = together(
+    data = pair_data(
         *(_neutral(questions.data[part], order)
           for part, order in zip(PARTS, orders, strict=True))
     )  # fmt: skip

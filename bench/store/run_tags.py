@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from bench.provenance import git_commit, versions
+from bench.provenance import git_commit, package_versions
 from bench.scoring.holdout import ORACLE
 from bench.store.result import Result
 
@@ -29,7 +29,7 @@ def read_json(text: str | None) -> dict[str, Any]:
 
 def common_tags() -> dict[str, str]:
     """Return what every run carries: the commit and the versions of libraries."""
-    return {"git_commit": git_commit(), "versions": json.dumps(versions())}
+    return {"git_commit": git_commit(), "versions": json.dumps(package_versions())}
 
 
 def job_tags(result: Result) -> dict[str, str]:

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 import anndata
 import mudata
 
-from bench.contract.recipe import as_recipe
+from bench.contract.recipe import recipe_from_dict
 from bench.data.cache.array_folder import read_info
-from bench.data.cache.cached_dataset import StoredDataset, Truth, load_counts
-from bench.data.cache.data_cache import Store
+from bench.data.cache.cached_dataset import CachedDataset, CellLabels, load_counts
+from bench.data.cache.data_cache import DataCache
 from bench.data.file_dataset import DEFAULT_LABEL_KEY
 from bench.digests import source_digest
 from bench.errors import BenchError, DataError, UsageError
 from bench.plan.job import dataset_folder
 from bench.prepare.new_cells import Preparation
-from bench.registry import methods, resolve
+from bench.registry import import_method, methods
 from bench.settings import Settings
 from bench.store.mlflow_store import Tracker
 from bench.store.result import Result
@@ -149,7 +149,7 @@ class JobModel(Model):
         self.job: Job = job
         self.name, self._settings = job.name, settings
         try:
-            cls = resolve(job.origin, job.method_name)
+            cls = import_method(job.origin, job.method_name)
             changed = source_digest(job.origin) != job.facts.get("source")
         except (BenchError, ImportError, OSError, AttributeError) as error:
             raise UsageError(f"{job.name}: the method cannot be imported: {error}.") from None
@@ -162,13 +162,13 @@ class JobModel(Model):
         """Learned anew from the dataset in the cache."""
         with self._dataset_needed():
             counts = load_counts(self._place)
-            return Preparation.of(counts, as_recipe(self.job.recipe), self._prepared[0])
+            return Preparation.of(counts, recipe_from_dict(self.job.recipe), self._prepared[0])
 
     def cells(self, label_key: str | None) -> tuple[Any, np.ndarray | None]:
         """Open the prepared data in the cache; types are those of the dataset."""
         with self._dataset_needed():
             data, cells = self._prepared
-            types = Truth(self._place).types
+            types = CellLabels(self._place).types
         return data, None if types is None else types[cells].astype(str)
 
     @contextlib.contextmanager
@@ -189,10 +189,10 @@ class JobModel(Model):
     @cached_property
     def _prepared(self) -> tuple[Any, np.ndarray]:
         """The prepared data and the numbers of their cells; made again if they are gone."""
-        job, store, key = self.job, Store(self._settings.cache_dir), self.job.prepared_key
+        job, store, key = self.job, DataCache(self._settings.cache_dir), self.job.prepared_key
         if not store.prepared_ready(key):
-            recipe, info = as_recipe(job.recipe), read_info(self._place)
-            key = store.prepared_key(StoredDataset(self._place, job.dataset, info), recipe)
+            recipe, info = recipe_from_dict(job.recipe), read_info(self._place)
+            key = store.prepared_key(CachedDataset(self._place, job.dataset, info), recipe)
             if key != job.prepared_key:
                 logger.info(
                     "the preparation of data changed since this fit; made in the present way"

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.data.cache.data_cache import Store, StoredDataset, Truth
+from bench.data.cache.data_cache import CachedDataset, CellLabels, DataCache
 from bench.errors import UsageError
 from bench.execute.driver import Driver
 from bench.execute.outcome import RunOutcome
@@ -20,7 +20,7 @@ from bench.plan.grid import make_job, unsuited
 from bench.plan.job import Job, Plan, with_seed
 from bench.plan.methods import Configured
 from bench.scoring.holdout import ORACLE, make_split
-from bench.selectors import Left
+from bench.selectors import Exclusion
 from bench.settings import Settings, load_settings
 
 from .space_file import Changes, read_space
@@ -55,9 +55,9 @@ class _Layout:
     """What there is to do."""
 
     specs: list[Spec] = field(default_factory=list)
-    plain: list[tuple[Configured, StoredDataset]] = field(default_factory=list)
+    plain: list[tuple[Configured, CachedDataset]] = field(default_factory=list)
     """Methods with nothing to search; they are scored beside the others."""
-    left: list[Left] = field(default_factory=list)
+    left: list[Exclusion] = field(default_factory=list)
 
 
 def search(
@@ -101,7 +101,7 @@ def search(
             f"--search-seed {options.seed} is also one of the report --seeds; a configuration "
             "must be judged by seeds it was not chosen by."
         )
-    store = Store(settings.cache_dir)
+    store = DataCache(settings.cache_dir)
     configured, left = choose_methods(methods, assign, settings, params)
     stored, absent = ready_datasets(datasets, settings, store)
     layout = _lay_out(configured, stored, options, settings, space)
@@ -111,7 +111,7 @@ def search(
 
 def _lay_out(
     configured: list[Configured],
-    stored: list[StoredDataset],
+    stored: list[CachedDataset],
     options: Options,
     settings: Settings,
     space: Path | None,
@@ -128,7 +128,7 @@ def _lay_out(
             if hidden and options.protocol == "unsupervised":
                 reason = reason or f"uses {hidden}, which --protocol unsupervised does not show"
             if reason:
-                layout.left.append(Left(one.label, dataset.label, "skipped", reason))
+                layout.left.append(Exclusion(one.label, dataset.label, "skipped", reason))
                 continue
             spec = make_spec(one, dataset, options, settings, changes.get(one.cls.name))
             if not spec.space.dimensions:
@@ -147,7 +147,7 @@ class _Search:
     """Carries out the studies of one command."""
 
     def __init__(
-        self, settings: Settings, store: Store, layout: _Layout, options: Options, console: Console
+        self, settings: Settings, store: DataCache, layout: _Layout, options: Options, console: Console
     ) -> None:
         self.settings, self.store, self.layout = settings, store, layout
         self.options, self.console = options, console
@@ -159,7 +159,7 @@ class _Search:
             searched = [spec.dataset for spec in self.layout.specs]
             fixed = [dataset for _, dataset in self.layout.plain]
             for dataset in {one.folder: one for one in (*searched, *fixed)}.values():
-                types = Truth(dataset.folder).types
+                types = CellLabels(dataset.folder).types
                 make_split(self.store.root, dataset.folder, types, dataset.counts_digest)
         self.driver.open()
         outcome = SearchOutcome(self.driver.outcome)
@@ -232,7 +232,7 @@ class _Search:
             plan.jobs += self._jobs(method, dataset)
         return plan
 
-    def _jobs(self, one: Configured, dataset: StoredDataset) -> list[Job]:
+    def _jobs(self, one: Configured, dataset: CachedDataset) -> list[Job]:
         seeds = self.settings.seeds
         first = make_job(
             one, dataset, seeds[0], self.settings, self.store, protocol=self.options.protocol

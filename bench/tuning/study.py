@@ -23,7 +23,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from bench.errors import StoreError, UsageError
-from bench.seeds import derive
+from bench.seeds import derive_seed
 from bench.tuning.objective import Objective
 from bench.tuning.samplers import make_pruner, make_sampler
 from bench.tuning.space import Space
@@ -155,7 +155,7 @@ class Study:
         # A sampler made anew for every draw, from a seed that depends on how many there were:
         # a resumed study goes on as an uninterrupted one would, and repeats nothing.
         drawn = len(self._study.get_trials(deepcopy=False))
-        self._study.sampler = make_sampler(sampler, derive(self._seed, "sampler", str(drawn)))
+        self._study.sampler = make_sampler(sampler, derive_seed(self._seed, "sampler", str(drawn)))
         trial = self._study.ask()
         try:
             return trial.number, self.space.draw(trial)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.contract.method import Context
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 from .batches import Block, Cells
 from .settings import NetworkParameters
@@ -81,7 +81,7 @@ def seeded(seed: int, *path: str, device: str = "cpu") -> Iterator[None]:
     """Seed torch inside the block only; the global state is restored afterwards."""
     devices = [torch.cuda.current_device()] if device.startswith("cuda") else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(derive(seed, *path))
+        torch.manual_seed(derive_seed(seed, *path))
         yield
 
 
@@ -103,7 +103,7 @@ def train(
     Raises ``Diverged`` (through ``context.report``) if a loss is not finite.
     """
     training, held_out = _split(cells.n_cells, schedule.validation, context.seed)
-    order = np.random.default_rng(derive(context.seed, "batches", stage))
+    order = np.random.default_rng(derive_seed(context.seed, "batches", stage))
     optimizer = _optimizer(network, schedule)
     best, best_epoch, best_state = float("inf"), 0, _copy(network)
     update = waited = epoch = 0
@@ -172,7 +172,7 @@ class _Sums:
 
 def _split(n_cells: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return training and held-out positions, both sorted."""
-    rng = np.random.default_rng(derive(seed, "held-out"))
+    rng = np.random.default_rng(derive_seed(seed, "held-out"))
     n_held_out = round(share * n_cells)
     mixed = rng.permutation(n_cells)
     return np.sort(mixed[n_held_out:]), np.sort(mixed[:n_held_out])

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.contract.method import Reporter
 from bench.errors import UsageError
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 from .model_settings import Settings, Stage
 from .network import SakuraNetwork
@@ -80,7 +80,7 @@ def train(
         )  # fmt: skip
         trainer = Trainer(
             network, objective, rows, stage.tasks, splits, held_out, own,
-            derive(seed, "stage", str(number)) if number else seed,
+            derive_seed(seed, "stage", str(number)) if number else seed,
         )  # fmt: skip
         trainer.total = sum(one.max_epochs for one in stages)
         if last is not None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from bench.contract.method import Context
 from bench.errors import DataError
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 from .guidance import Guidance, Phenotype, Signature, resolve
 from .loss_terms import Head, Schedule
@@ -90,7 +90,7 @@ def normalized_proteins(counts: np.ndarray) -> np.ndarray:
 def part_of(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
     """Return the labels of a random share of the cells, ``None`` for the others."""
     n_known = round(share * len(labels))
-    order = np.random.default_rng(derive(seed, "labelled")).permutation(len(labels))
+    order = np.random.default_rng(derive_seed(seed, "labelled")).permutation(len(labels))
     known = np.full(len(labels), None, dtype=object)
     known[order[:n_known]] = np.asarray(labels, dtype=object)[order[:n_known]]
     return known

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bench.errors import DataError, UsageError
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 from .guidance import ExtraRows
 
@@ -98,7 +98,7 @@ def held_out_half(name: str, genes: Sequence[str], seed: int) -> tuple[str, ...]
     """
     if len(genes) < 2:
         raise UsageError(f"signature '{name}': a list of {len(genes)} gene has no two halves.")
-    order = np.random.default_rng(derive(seed, "half", name)).permutation(len(genes))
+    order = np.random.default_rng(derive_seed(seed, "half", name)).permutation(len(genes))
     chosen = set(order[: len(genes) // 2].tolist())
     return tuple(gene for number, gene in enumerate(genes) if number in chosen)
 

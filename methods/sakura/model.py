@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bench.contract.method import Reporter
 from bench.errors import DataError, UsageError
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 from ..nn.batches import Block
 from ..nn.train import encode, n_parameters, seeded
@@ -307,7 +307,7 @@ class SakuraModel:
         self, masks: Mapping[str, np.ndarray], seed: int, extra: np.ndarray
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Return the row numbers of every split, extra rows among them, and those held out."""
-        rng = np.random.default_rng(derive(seed, "held-out"))
+        rng = np.random.default_rng(derive_seed(seed, "held-out"))
         trains = np.flatnonzero(masks["train"])
         n_held_out = min(round(self.settings.validation * len(trains)), len(trains) - 1)
         held_out = np.sort(rng.permutation(trains)[:n_held_out])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bench.contract.method import Reporter
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 from .loss_terms import fail
 from .model_settings import Settings, Task
@@ -66,7 +66,7 @@ class Trainer:
         self._tasks, self._settings, self._held_out = tuple(tasks), settings, held_out
         self._streams = [
             Stream(splits[task.split], task.batch_size or settings.batch_size,
-                   derive(seed, "batches", task.name))
+                   derive_seed(seed, "batches", task.name))
             for task in tasks
         ]  # fmt: skip
         self.optimizer = _optimizer(network, settings)
@@ -257,7 +257,7 @@ def decile_bins(n_cells: int, seed: int, base: np.ndarray | None = None) -> np.n
     inside = np.ones(n_cells, dtype=bool) if base is None else np.asarray(base, dtype=bool)
     numbers = np.arange(np.count_nonzero(inside)) % N_BINS + 1
     bins = np.zeros(n_cells, dtype=np.int64)
-    bins[inside] = np.random.default_rng(derive(seed, "deciles")).permutation(numbers)
+    bins[inside] = np.random.default_rng(derive_seed(seed, "deciles")).permutation(numbers)
     return bins
 
 

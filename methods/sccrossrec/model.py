@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.contract.method import Context
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 from ..nn.train import seeded
 from . import calibration, training
@@ -168,7 +168,7 @@ def fit_model(data: MuData, p: CrossParameters, context: Context) -> Model:
     """Return the model fitted on all cells of ``data``."""
     sites = sites_of(data)
     peaks = opened(data["atac"])
-    chromatin = Chromatin.of(peaks, _LSI, derive(context.seed, "lsi"))
+    chromatin = Chromatin.of(peaks, _LSI, derive_seed(context.seed, "lsi"))
     inside, held_out = training.split(data.n_obs, p.validation, context.seed)
     rate = np.asarray((csr(data["rna"].layers["counts"]) > 0).mean(axis=0), np.float64).ravel()
     wrong = _wrong(p, chromatin(peaks), context)
@@ -180,7 +180,7 @@ def fit_model(data: MuData, p: CrossParameters, context: Context) -> Model:
         if p.links == "evidence":
             # The network is steered, and compared, with what other cells than the held-out say.
             model.evidence = Evidence.of(known[inside], settings, _reporter(p, context))
-            rng = np.random.default_rng(derive(context.seed, "folds"))
+            rng = np.random.default_rng(derive_seed(context.seed, "folds"))
             model.evidence.weigh(known, settings, wrong, rng)
         cells = model.cells(values(data["rna"]), values(data["atac"]))
         if p.normalize:
@@ -204,7 +204,7 @@ def profiles(rna: AnnData, atac: AnnData) -> Profiles:
 
 def _settings(sites: Sites, n_cells: int, p: CrossParameters, context: Context) -> Settings:
     reach = p.distance_kb * 1000 if p.mask_mode == "distance_kb" else None
-    seed = derive(context.seed, "states")
+    seed = derive_seed(context.seed, "states")
     return Settings(
         candidates(sites, reach), states.sizes(p.n_states, n_cells), p.link_passes, seed
     )
@@ -241,7 +241,7 @@ def _calibrate(
     model.blend = np.array([0.0, 0.0, 1.0])
     if len(held_out) < 2:
         return
-    rng = np.random.default_rng(derive(seed, "blend"))
+    rng = np.random.default_rng(derive_seed(seed, "blend"))
     pairs = np.concatenate([_own(held_out), wrong_pairs(held_out, "random_cell", 5, rng)])
     model.blend = calibration.blend(
         _log_odds(training.logits_of(model.network, cells, pairs)), model.evidence(known, pairs),
@@ -272,7 +272,7 @@ def _start(
     if p.id_start == "svd":
         peaks = chromatin.weighted(opened(data["atac"]))
         for nodes, matrix in ((network.genes, values(data["rna"])), (network.peaks, peaks)):
-            seed = derive(context.seed, "svd", str(matrix.shape[1]))
+            seed = derive_seed(context.seed, "svd", str(matrix.shape[1]))
             nodes.start_from(torch.from_numpy(svd_start(matrix, p.id_dim, _LSI, seed)))
         network.start_without_neighbours()
     return network.to(context.device)

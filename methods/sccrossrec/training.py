@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.contract.method import Context
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 from .cell_graphs import Cells
 from .network import Network
@@ -39,7 +39,7 @@ class Trained:
 
 def split(n_cells: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return training and held-out cells, both sorted; wrong pairs never cross the two."""
-    mixed = np.random.default_rng(derive(seed, "held-out")).permutation(n_cells)
+    mixed = np.random.default_rng(derive_seed(seed, "held-out")).permutation(n_cells)
     n_held_out = min(round(share * n_cells), _HELD_OUT)
     n_held_out = n_held_out if n_held_out >= 2 else 0
     return np.sort(mixed[n_held_out:]), np.sort(mixed[:n_held_out])
@@ -54,8 +54,8 @@ def train(
     The weights of the best epoch stay: highest accuracy minus mean absolute error of translation
     on the held-out cells as published, without translation their lowest cross entropy.
     """
-    order = np.random.default_rng(derive(context.seed, "pairs"))
-    fixed = _labelled(held_out, wrong, np.random.default_rng(derive(context.seed, "held-out")))
+    order = np.random.default_rng(derive_seed(context.seed, "pairs"))
+    fixed = _labelled(held_out, wrong, np.random.default_rng(derive_seed(context.seed, "held-out")))
     translated = p.translates
     step = _stepper(network, p)
     best, best_epoch, best_state, epoch = -np.inf, 0, _copy(network), 0

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from bench.errors import DataError
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def thin(data: AnnData, share: float, seed: int, *, owner: str) -> Thinned:
             f"{owner}: held_out needs whole counts, but there are others such as "
             f"{counts.data[counts.data != np.rint(counts.data)][0]:g}; use held_out=0."
         )
-    rng = np.random.default_rng(derive(seed, "held-out counts"))
+    rng = np.random.default_rng(derive_seed(seed, "held-out counts"))
     rest = counts.copy()
     rest.data = rng.binomial(counts.data.astype(np.int64), 1.0 - share).astype(np.float32)
     held_out = sp.csr_matrix(counts - rest)

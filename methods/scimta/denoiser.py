@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.contract.method import Context
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 from ..nn.blocks import linear, multilayer
 from .imputation import Imputation, rules
@@ -86,7 +86,7 @@ def deep_imputation(
     model = Denoiser(*(torch.from_numpy(one.astype(np.float32)) for one in (means, spreads)))
     model.to(context.device)
     optimizer = torch.optim.Adam(model.parameters(), lr=_RATE)
-    random = np.random.default_rng(derive(context.seed, "denoiser"))
+    random = np.random.default_rng(derive_seed(context.seed, "denoiser"))
     found: Imputation | None = None
     for epoch in range(1, epochs + 1):
         total = 0.0

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.extmath import randomized_svd
 
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 _BLOCK = 512
 """Genes whose correlations with all others are held at a time."""
@@ -58,7 +58,7 @@ def gene_graph(
     projected on the same components, reach with their strongest partner among the real ones.
     Weights: Zhang and Horvath 2005, signed.
     """
-    rng = np.random.default_rng(derive(seed, "permuted genes"))
+    rng = np.random.default_rng(derive_seed(seed, "permuted genes"))
     centred = residuals - residuals.mean(axis=0)
     norms = np.maximum(np.linalg.norm(centred, axis=0), 1e-12)
     most = max(1, min(max_rank, min(centred.shape) - 1))
@@ -107,7 +107,7 @@ def modules(
 def _components(matrix: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return unit scores of the cells, (cells, k), and singular values."""
     scores, strengths, _ = randomized_svd(
-        matrix, k, n_iter=7, random_state=derive(seed, "gene components")
+        matrix, k, n_iter=7, random_state=derive_seed(seed, "gene components")
     )
     return scores, strengths
 

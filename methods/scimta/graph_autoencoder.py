@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bench.contract.method import RNA, Context, Fit, Method
 from bench.contract.recipe import DatasetInfo, Recipe, log_normalized
 from bench.errors import DataError
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 from .params import GraphParameters
 
@@ -235,7 +235,7 @@ class GraphAutoencoder(Method):
         k = self.params.n_components
         if k and self.in_parts(inputs.shape[0]):
             return components_of_many(inputs, k)
-        return principal_components(inputs.rows(slice(None)), k, derive(context.seed, "pca"))
+        return principal_components(inputs.rows(slice(None)), k, derive_seed(context.seed, "pca"))
 
     def cell_graph(self, points: np.ndarray, context: Context) -> tuple[Graph, dict[str, str]]:
         """Return the cells' graph, and what is worth a note."""
@@ -245,7 +245,7 @@ class GraphAutoencoder(Method):
         batch = context.knowledge.batch
         many = self.in_parts(len(points))
         how: dict[str, Any] = {
-            "metric": p.metric, "seed": derive(context.seed, "neighbours"), "approximate": many,
+            "metric": p.metric, "seed": derive_seed(context.seed, "neighbours"), "approximate": many,
         }  # fmt: skip
         if batch is not None and p.batches == "corrected":
             adjacency = balanced_neighbors(points, p.n_neighbors, batch, **how)
@@ -274,7 +274,7 @@ class GraphAutoencoder(Method):
         parts = partition(points, n_parts)
         within = edges_within(cells.graph.target, parts)
         found = Batches(
-            cells, parts, merged=p.merged_parts, seed=derive(context.seed, "merged parts")
+            cells, parts, merged=p.merged_parts, seed=derive_seed(context.seed, "merged parts")
         )
         steps = -(-len(parts) // p.merged_parts)
         return found, {
@@ -313,7 +313,7 @@ class GraphAutoencoder(Method):
 
         with torch.no_grad():
             left, right = model.adjacency(codes)
-        found = edge_auroc(left, right, graph.target, derive(context.seed, "edges"))
+        found = edge_auroc(left, right, graph.target, derive_seed(context.seed, "edges"))
         return {"adjacency AUROC": f"{found:.3f}"}
 
 
@@ -339,7 +339,7 @@ def fit_thinned(method: GraphAutoencoder, data: AnnData, context: Context) -> Fi
         told = context
         if number:
             told = replace(
-                context, seed=derive(context.seed, "stability", str(number)), report=_unheard
+                context, seed=derive_seed(context.seed, "stability", str(number)), report=_unheard
             )
         done = one.fit_once(thinned.data, told)
         losses.append(held_out_loss(one.expected_counts(), thinned.held_out))

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.extmath import randomized_svd
 
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 _MOST = 100
 """Singular values that the rank is sought among."""
@@ -98,7 +98,7 @@ def low_rank_imputation(
     else:
         values = core = values.astype(np.float64)
     rank, by_gap = find_rank(core, seed=seed, threshold=threshold)
-    right = randomized_svd(core, rank, n_iter=10, random_state=derive(seed, "imputation"))[2]
+    right = randomized_svd(core, rank, n_iter=10, random_state=derive_seed(seed, "imputation"))[2]
     left = np.asarray(values @ right.T)
     limit, slope, shift = rules(values, left, right, quantile)
     return Imputation(values, left, right, limit, slope, shift, by_gap)
@@ -125,7 +125,7 @@ def find_rank(values: sp.csr_matrix, *, seed: int, threshold: float) -> tuple[in
     most = min(_MOST, min(values.shape) - 1)
     if most < 2:
         return 1, False
-    strengths = randomized_svd(values, most, n_iter=2, random_state=derive(seed, "rank"))[1]
+    strengths = randomized_svd(values, most, n_iter=2, random_state=derive_seed(seed, "rank"))[1]
     gaps = -np.diff(strengths)
     first = _NOISE_FROM - 1 if most == _MOST else int(np.floor(0.8 * len(gaps)))
     noise = gaps[first:]

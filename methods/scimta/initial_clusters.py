@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.cluster import SpectralClustering
 
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 from ..scsmd.initial_clusters import start_labels
 
@@ -30,13 +30,13 @@ def first_clusters(
     cells if there are more; the others get the label of the nearest mean.
     """
     if len(codes) > most:
-        chosen = np.random.default_rng(derive(seed, "start")).permutation(len(codes))[:most]
-        some = start_labels(codes[chosen], k_from, k, derive(seed, "centres"))
+        chosen = np.random.default_rng(derive_seed(seed, "start")).permutation(len(codes))[:most]
+        some = start_labels(codes[chosen], k_from, k, derive_seed(seed, "centres"))
         return nearest_mean(codes, codes[chosen], some)
-    found = start_labels(codes, k_from, k, derive(seed, "centres"))
+    found = start_labels(codes, k_from, k, derive_seed(seed, "centres"))
     if start == "kmeans":
         return found
-    return _spectral(graph.operator, int(found.max()) + 1, derive(seed, "spectral"))
+    return _spectral(graph.operator, int(found.max()) + 1, derive_seed(seed, "spectral"))
 
 
 def nearest_mean(codes: np.ndarray, some: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from pydantic import Field
 from bench.contract.method import Context
 from bench.contract.parameters import Search
 from bench.contract.recipe import DatasetInfo, Recipe, log_normalized
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 from .graph_autoencoder import GraphAutoencoder
 from .params import SurfingParameters
@@ -252,7 +252,7 @@ class ScIMTA(GraphAutoencoder):
         p = self.params
         cells = np.arange(data.n_obs)
         if len(cells) > _GENE_CELLS:
-            random = np.random.default_rng(derive(context.seed, "cells of gene graph"))
+            random = np.random.default_rng(derive_seed(context.seed, "cells of gene graph"))
             cells = np.sort(random.permutation(len(cells))[:_GENE_CELLS])
         depth = np.asarray(data.obs["size_factor"], dtype=np.float64)[cells]
         residuals = pearson_residuals(sp.csr_matrix(data.layers["counts"])[cells], depth)
@@ -262,7 +262,7 @@ class ScIMTA(GraphAutoencoder):
         )  # fmt: skip
         first = modules(
             graph.adjacency, resolution=p.gene_resolution, smallest=p.min_community,
-            seed=derive(context.seed, "gene modules"),
+            seed=derive_seed(context.seed, "gene modules"),
         )  # fmt: skip
         imputation = self._imputation(sp.csr_matrix(data.X), context)
         return _Sides(cells, residuals, graph, first, imputation)

@@ -10,7 +10,7 @@ from bench.contract.method import RNA, Context, Fit, Method
 from bench.contract.parameters import Layers, Parameters, Search
 from bench.contract.recipe import DatasetInfo, Recipe
 from bench.errors import DataError
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -243,7 +243,7 @@ class ScSMD(Method):
             )  # fmt: skip
         codes = codes_of(network, cells)
         k = p.n_clusters or context.n_clusters
-        start = start_labels(codes.cpu().numpy(), p.k_from, k, derive(context.seed, "centres"))
+        start = start_labels(codes.cpu().numpy(), p.k_from, k, derive_seed(context.seed, "centres"))
         centres = cluster_phase(network, cells, one_hot_means(codes, start), p, context)
         fuzzy = memberships(codes_of(network, cells), centres, p.fuzziness).argmax(dim=1)
         self._fitted["n_clusters"] = len(centres)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.contract.method import Context
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 from ..nn.batches import Block, Cells
 from .losses import (
@@ -165,7 +165,7 @@ def pretrain(
         head.requires_grad_(counts)
     moving = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(moving, lr=params.learning_rate, fused=True)
-    order = np.random.default_rng(derive(context.seed, "batches", "pretrain"))
+    order = np.random.default_rng(derive_seed(context.seed, "batches", "pretrain"))
     for epoch in range(1, params.pretrain_epochs + 1):
         network.train()
         total = torch.zeros((), device=cells.device)
@@ -214,7 +214,7 @@ def cluster_phase(
     if joint:
         rate, momentum = joint_step(rate, momentum, n_clusters)
     optimizer = torch.optim.SGD(network.parameters(), lr=rate, momentum=momentum)
-    order = np.random.default_rng(derive(context.seed, "batches", "cluster"))
+    order = np.random.default_rng(derive_seed(context.seed, "batches", "cluster"))
     churn = Churn(cells.n_cells, params.tolerance, cells.device)
     for epoch in range(1, params.max_epochs + 1):
         if (epoch - 1) % params.centre_interval == 0:
@@ -287,7 +287,7 @@ def pair_phase(
     else:
         codes = codes_of(network, cells)
     optimizer = torch.optim.Adam(groups, fused=True)
-    order = np.random.default_rng(derive(context.seed, "batches", "pairs"))
+    order = np.random.default_rng(derive_seed(context.seed, "batches", "pairs"))
     churn = Churn(cells.n_cells, params.tolerance, cells.device)
     for epoch in range(params.pair_epochs):
         by_memberships = epoch <= params.trust_epochs

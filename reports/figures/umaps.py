@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 from sklearn.neighbors import NearestNeighbors
 
-from bench.settings import default_cache
+from bench.settings import default_cache_dir
 
 from ..tables.labels import MAIN, label
 
@@ -160,7 +160,7 @@ def _listen(process: subprocess.Popen[str], answers: queue.Queue[str]) -> None:
 
 def _environment() -> dict[str, str]:
     """Return the environment of the drawing process: compiled code is kept between reports."""
-    kept = os.environ.get("NUMBA_CACHE_DIR") or str(default_cache() / "numba")
+    kept = os.environ.get("NUMBA_CACHE_DIR") or str(default_cache_dir() / "numba")
     with suppress(OSError):
         Path(kept).mkdir(parents=True, exist_ok=True)
     return {**os.environ, "NUMBA_CACHE_DIR": kept, "PYTHONUNBUFFERED": "1"}

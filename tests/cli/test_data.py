@@ -17,12 +17,12 @@ import pytest
 from anndata import AnnData
 
 from bench.data import manage as data
-from bench.data.cache.data_cache import Store
+from bench.data.cache.data_cache import DataCache
 from bench.data.file_dataset import FileDataset
 from bench.data.resolve import Chosen, choose_datasets
 from bench.data.user_datasets import add, added, remove
 from bench.errors import DataError, UsageError
-from bench.selectors import Left
+from bench.selectors import Exclusion
 from bench.settings import Settings, load_settings
 
 PLUGIN = """
@@ -86,10 +86,10 @@ class World:
         self.settings = load_settings(
             {"plugins": (str(self.plugin),), "cache_dir": root / "cache", "mirror": ""}
         )
-        self.store = Store(self.settings.cache_dir)
+        self.store = DataCache(self.settings.cache_dir)
         self.downloaded = root / "cache" / "downloads" / "toy_set" / "toy_counts.h5ad"
 
-    def choose(self, text: str, **values: Any) -> tuple[list[Chosen], list[Left]]:
+    def choose(self, text: str, **values: Any) -> tuple[list[Chosen], list[Exclusion]]:
         settings = self.settings.model_copy(update=values)
         return choose_datasets(text, settings, self.store, self.said.append)
 
@@ -139,7 +139,7 @@ def test_patterns_fetch_nothing_and_say_how(world: World):
     assert [one.label for one in found] == ["sim_rna"]
     size = world.original.stat().st_size / 1000
     assert left == [
-        Left("all", "toy_set", "skipped",
+        Exclusion("all", "toy_set", "skipped",
              f"not fetched: bench data fetch toy_set (about {size:.0f} kB)")
     ]  # fmt: skip
     assert world.requests == []
@@ -410,7 +410,7 @@ def test_clean(world: World, keep: Callable[..., Any]):
     keep("mine")
     for name in ("toy_set", "mine"):
         one = world.one(name)
-        Store(world.settings.cache_dir).dataset(one.dataset, one.source, one.label)
+        DataCache(world.settings.cache_dir).dataset(one.dataset, one.source, one.label)
     states = [row["state"] for row in data.where("toy_set", world.settings)]
     assert states == ["download", "cached"]
     del world.store

@@ -199,13 +199,13 @@ def test_lines_name_a_method_with_its_parameters(bench_run):
 
 def test_what_is_left_out_is_said_once_a_reason():
     from bench.plan.build import left_lines
-    from bench.selectors import Left
+    from bench.selectors import Exclusion
 
     left = [
-        Left(method, data, "skipped", "made for atac") for data in "xy" for method in ("a", "b")
+        Exclusion(method, data, "skipped", "made for atac") for data in "xy" for method in ("a", "b")
     ]
-    left += [Left("c", "x", "skipped", "made for atac"), Left("a", "z", "skipped", "no markers")]
-    left += [Left("d", "all", "unavailable", "needs torch")]
+    left += [Exclusion("c", "x", "skipped", "made for atac"), Exclusion("a", "z", "skipped", "no markers")]
+    left += [Exclusion("d", "all", "unavailable", "needs torch")]
     assert left_lines(left) == [
         "skipped: a, b × x, y: made for atac",
         "skipped: c × x: made for atac",

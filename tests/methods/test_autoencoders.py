@@ -18,7 +18,7 @@ from bench.methods.nn import layerwise, stacked
 from bench.methods.nn.batches import Block
 from bench.methods.nn.stacked import StackedAutoencoder
 from bench.registry import methods
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 NAMES = ["ae", "sparse_ae", "stacked_ae", "vae"]
 SMALL = {"hidden": "16", "n_latent": 5, "max_epochs": 60, "batch_size": 16, "n_top_genes": 30}
@@ -287,7 +287,7 @@ def test_pretraining_moves_every_layer(toy_counts: AnnData):
         fine_tune="last",
     ).fit(toy_counts)  # fmt: skip
     with torch.random.fork_rng():
-        torch.manual_seed(derive(0, "network"))
+        torch.manual_seed(derive_seed(0, "network"))
         fresh = fitted.method._make().state_dict()
     for name, value in fitted.method._model.state_dict().items():
         assert not torch.allclose(fresh[name], value), name

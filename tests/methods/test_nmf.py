@@ -20,7 +20,7 @@ from bench.errors import UsageError
 from bench.methods._factors import project, scale_free, start
 from bench.methods._nimfa import factorize
 from bench.registry import methods
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 
 def estimator(name: str, *presets: str, **params: object) -> Estimator:
@@ -59,7 +59,7 @@ def test_is_scikit_learns(params: dict[str, object], toy_counts: AnnData):
         alpha_W=params.get("alpha_w", 0.0),
         alpha_H=params.get("alpha_h", 0.0),
         l1_ratio=params.get("l1_ratio", 0.0),
-        random_state=derive(4, "nmf"),
+        random_state=derive_seed(4, "nmf"),
     )
     np.testing.assert_allclose(fitted.embedding_, model.fit_transform(fitted.prepared_.X))
     loadings = fitted.fit_.tables["loadings"]
@@ -167,7 +167,7 @@ def test_fewer_components_than_asked(name: str, toy_counts: AnnData):
 def test_faithful_preset_is_the_published_call(toy_counts: AnnData):
     """NMF(n_components=20, init='nndsvda', solver='mu') on all peaks, W as it comes."""
     fitted = estimator("nmf", "faithful").fit(toy_counts, modality=ATAC)
-    model = NMF(20, init="nndsvda", solver="mu", random_state=derive(0, "nmf"))
+    model = NMF(20, init="nndsvda", solver="mu", random_state=derive_seed(0, "nmf"))
     binary = sp.csr_matrix((toy_counts.X > 0).astype(np.float32))
     np.testing.assert_allclose(fitted.embedding_, model.fit_transform(binary), rtol=1e-5)
 

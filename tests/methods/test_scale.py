@@ -14,7 +14,7 @@ from bench.methods.nn.batches import Block
 from bench.methods.nn.likelihoods import Bernoulli
 from bench.methods.nn.mixture import MixtureAutoencoder
 from bench.methods.scale import SCALE, binarized, specificity
-from bench.seeds import derive
+from bench.seeds import derive_seed
 
 
 def mixture(k: int = 4, d: int = 3) -> MixtureAutoencoder:
@@ -174,7 +174,7 @@ def test_mixture_is_fitted_on_posteriors_and_seeded(toy_counts: AnnData):
     fitted = Estimator(SCALE(SCALE.Params.build(values, owner="scale")))
     fitted.fit(toy_counts, modality=ATAC, seed=4)
     expected = GaussianMixture(
-        3, covariance_type="diag", n_init=5, reg_covar=1e-4, random_state=derive(4, "mixture")
+        3, covariance_type="diag", n_init=5, reg_covar=1e-4, random_state=derive_seed(4, "mixture")
     ).fit(fitted.embedding_)
     model = fitted.method._model
     np.testing.assert_allclose(model.means.detach(), expected.means_, rtol=1e-3, atol=1e-4)

@@ -62,12 +62,12 @@ def test_what_a_fit_or_its_scores_may_know_makes_another_study(store, toy_counts
     from bench.contract.markers import Markers
     from bench.plan.methods import configure
     from bench.registry import methods
-    from bench.selectors import Selected
+    from bench.selectors import Selection
     from bench.settings import load_settings
     from bench.tuning.study_spec import Options, make_spec
 
     settings = load_settings({})
-    (one,), _ = configure([Selected("pca", {}, True)], methods(), settings, [])
+    (one,), _ = configure([Selection("pca", {}, True)], methods(), settings, [])
     data = store.dataset(in_memory(toy_counts), "code", "memory")
     facts = data.facts
     others = [

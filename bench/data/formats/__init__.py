@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.messages import note
+from bench.messages import log_note
 
 from ..file_names import MARKET, TEXT, files_of, is_zarr
 from .annotated import modalities, no_part, read_h5mu, read_zarr, to_csr
@@ -73,7 +73,7 @@ def read(
     else:
         adata = read_hdf(path, part=part)
     if transpose:
-        note(f"{path}: cells and features swapped, as told")
+        log_note(f"{path}: cells and features swapped, as told")
         adata = to_csr(adata.T)
     return adata
 

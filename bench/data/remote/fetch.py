@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from bench.contract.dataset import Held, RemoteFile
+from bench.contract.dataset import FileLocation, RemoteFile
 from bench.errors import DataError, UsageError
-from bench.messages import human
+from bench.messages import format_size
 
 from .archive import extract as extract
-from .download import Unavailable, download
+from .download import DownloadFailed, download
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def quiet(text: str) -> None:
     """Say nothing."""
 
 
-def places(owner: str, cache: Path, mirror: str | None = None) -> Iterator[tuple[str, Path]]:
+def list_places(owner: str, cache: Path, mirror: str | None = None) -> Iterator[tuple[str, Path]]:
     """Yield (kind, folder) where the files of dataset ``owner`` may lie, first choice first.
 
     Kinds are ``local`` (``BENCH_DATA_DIR``), ``mirror`` and ``download``. ``mirror=None`` reads
@@ -52,28 +52,28 @@ def places(owner: str, cache: Path, mirror: str | None = None) -> Iterator[tuple
             )
         yield "mirror", root / owner
         yield "mirror", root
-    yield "download", downloads(owner, cache)
+    yield "download", download_folder(owner, cache)
 
 
-def downloads(owner: str, cache: Path) -> Path:
+def download_folder(owner: str, cache: Path) -> Path:
     """Return the folder of what was downloaded for a dataset."""
     return cache / "downloads" / owner
 
 
 def locate(owner: str, file: RemoteFile, cache: Path, mirror: str | None = None) -> Path | None:
     """Return where a file of dataset ``owner`` lies, or ``None``; its content is not read."""
-    return find(owner, file, cache, mirror).path
+    return locate_file(owner, file, cache, mirror).path
 
 
-def find(owner: str, file: RemoteFile, cache: Path, mirror: str | None = None) -> Held:
+def locate_file(owner: str, file: RemoteFile, cache: Path, mirror: str | None = None) -> FileLocation:
     """Return the kind of place (see :func:`places`) that holds a file, and its path."""
-    for kind, folder in places(owner, cache, mirror):
+    for kind, folder in list_places(owner, cache, mirror):
         if (folder / file.name).is_file():
-            return Held(file, kind, folder / file.name)
-    return Held(file, "missing", None)
+            return FileLocation(file, kind, folder / file.name)
+    return FileLocation(file, "missing", None)
 
 
-def problem(file: RemoteFile, path: Path) -> str:
+def find_fault(file: RemoteFile, path: Path) -> str:
     """Return what is wrong with the content of a file, or an empty text.
 
     Compared are the size and the checksum on the card, or the digest noted at the first download;
@@ -82,7 +82,7 @@ def problem(file: RemoteFile, path: Path) -> str:
     size = path.stat().st_size
     if file.size is not None and size != file.size:
         return f"has {size:,} bytes, expected {file.size:,}"
-    wanted = file.checksum or noted(path)
+    wanted = file.checksum or recorded_checksum(path)
     if not wanted:
         with path.open("rb") as stream:
             head = stream.read(200).lstrip().lower()
@@ -93,7 +93,7 @@ def problem(file: RemoteFile, path: Path) -> str:
     return "" if found == value.lower() else f"has {kind} {found}, expected {value.lower()}"
 
 
-def obtain(
+def get_files(
     owner: str,
     files: Sequence[RemoteFile],
     cache: Path,
@@ -120,12 +120,12 @@ def obtain(
     for number, file in enumerate(missing):
         try:
             found[file.name] = _fetch(owner, file, cache, mirror)
-        except Unavailable as error:
+        except DownloadFailed as error:
             raise _unreachable(owner, missing[number:], cache, str(error)) from None
     return {file.name: found[file.name] for file in files}
 
 
-def drop_folder(owner: str, cache: Path) -> Path:
+def manual_folder(owner: str, cache: Path) -> Path:
     """Return the folder into which a user should put the files of a dataset.
 
     ``BENCH_DATA_DIR/<owner>`` if that can be written, else the download folder.
@@ -136,7 +136,7 @@ def drop_folder(owner: str, cache: Path) -> Path:
         folder = root / owner
         if os.access(folder if folder.is_dir() else root, os.W_OK):
             return folder
-    return downloads(owner, cache)
+    return download_folder(owner, cache)
 
 
 def file_digest(path: Path, kind: str = "sha256") -> str:
@@ -147,11 +147,11 @@ def file_digest(path: Path, kind: str = "sha256") -> str:
 
 def _usable(owner: str, file: RemoteFile, cache: Path, mirror: str | None) -> Path | None:
     """Return a file that is there and whole; ``None`` if it has to be fetched."""
-    held = find(owner, file, cache, mirror)
+    held = locate_file(owner, file, cache, mirror)
     path = held.path
     if path is None:
         return None
-    wrong = problem(file, path)
+    wrong = find_fault(file, path)
     if not wrong:
         return path
     if held.kind == "download":
@@ -166,13 +166,13 @@ def _usable(owner: str, file: RemoteFile, cache: Path, mirror: str | None) -> Pa
 def _fetch(owner: str, file: RemoteFile, cache: Path, mirror: str | None) -> Path:
     """Download one file, from the mirror first; one process at a time does it.
 
-    Raises ``Unavailable`` with the reason if no server gives it, ``DataError`` for a disk.
+    Raises ``DownloadFailed`` with the reason if no server gives it, ``DataError`` for a disk.
     """
-    target = downloads(owner, cache) / file.name
+    target = download_folder(owner, cache) / file.name
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _alone(target, owner):
-            if not target.is_file() or problem(file, target):
+            if not target.is_file() or find_fault(file, target):
                 _from_servers(owner, file, target, _mirror(mirror))
     except OSError as error:
         raise DataError(
@@ -204,7 +204,7 @@ def _from_servers(owner: str, file: RemoteFile, target: Path, mirror: str) -> No
     if mirror and _is_url(mirror):
         addresses.insert(0, f"{mirror.rstrip('/')}/{owner}/{quote(file.name)}")
     if not addresses:
-        raise Unavailable("no address serves the file itself, only a person can download it there")
+        raise DownloadFailed("no address serves the file itself, only a person can download it there")
     part = target.with_name(f".{file.name}.part")
     for number, address in enumerate(addresses):
         logger.info(f"{owner}: fetching {_sized(file)} from {address}")
@@ -218,8 +218,8 @@ def _from_servers(owner: str, file: RemoteFile, target: Path, mirror: str) -> No
                 wrong = _differs(file, part, target)
             if wrong:
                 part.unlink()
-                raise Unavailable(f"what it sends {wrong}")
-        except Unavailable as error:
+                raise DownloadFailed(f"what it sends {wrong}")
+        except DownloadFailed as error:
             if number + 1 == len(addresses):
                 raise
             logger.info(f"{owner}: not from the mirror ({error})")
@@ -230,9 +230,9 @@ def _from_servers(owner: str, file: RemoteFile, target: Path, mirror: str) -> No
 
 def _differs(file: RemoteFile, part: Path, target: Path) -> str:
     """Return how a download differs from the card or from what was once noted."""
-    if wrong := problem(file, part):
+    if wrong := find_fault(file, part):
         return wrong
-    before = "" if file.checksum else noted(target)
+    before = "" if file.checksum else recorded_checksum(target)
     if before and before != f"sha256:{(found := file_digest(part))}":
         return (
             f"has sha256 {found}, the first download had {before[7:]}; remove {_note(target)} if "
@@ -243,7 +243,7 @@ def _differs(file: RemoteFile, part: Path, target: Path) -> str:
 
 def _settle(owner: str, file: RemoteFile, part: Path, target: Path) -> None:
     """Note the digest where none is published, then give the file its name."""
-    if not file.checksum and not noted(target):
+    if not file.checksum and not recorded_checksum(target):
         digest = file_digest(part)
         partial = part.with_suffix(".note")
         partial.write_text(f"{digest}  {file.name}\n")
@@ -261,13 +261,13 @@ def _unreachable(owner: str, files: list[RemoteFile], cache: Path, reason: str) 
     what = " and ".join(["it", *(f"{_sized(one)} from {one.source}" for one in others)])
     return DataError(
         f"{owner}: {_sized(first)} cannot be fetched from {first.source} ({reason}); download "
-        f"{what} elsewhere and put {'them' if others else 'it'} into {drop_folder(owner, cache)}, "
+        f"{what} elsewhere and put {'them' if others else 'it'} into {manual_folder(owner, cache)}, "
         "then run again."
     )
 
 
 def _sized(file: RemoteFile) -> str:
-    size = human(file.size or file.about)
+    size = format_size(file.size or file.about)
     return f"{file.name} ({size})" if size else file.name
 
 
@@ -275,7 +275,7 @@ def _note(path: Path) -> Path:
     return path.with_name(f"{path.name}.sha256")
 
 
-def noted(path: Path) -> str:
+def recorded_checksum(path: Path) -> str:
     """Return ``sha256:…`` as noted beside a file, in the format of ``sha256sum``."""
     try:
         words = _note(path).read_text().split()

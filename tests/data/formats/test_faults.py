@@ -16,6 +16,7 @@ from anndata import AnnData
 
 from bench.data import formats
 from bench.errors import DataError, UsageError
+from bench.messages import collect_notes
 
 
 def failure(path: Path, **options: object) -> str:
@@ -52,10 +53,10 @@ THREE = ["ENSG1\tCD3\tGene Expression", "chr1:1-9\tchr1:1-9\tPeaks", "P1\tCD3\tA
 )
 def test_kinds_of_features(tmp_path: Path, part: str | None, names: list[str]):
     folder = folder_of(tmp_path / "f", np.arange(1, 7).reshape(3, 2), ["a", "b"], THREE)
-    said: list[str] = []
-    adata = formats.read(folder, part=part, say=said.append)
+    with collect_notes() as notes:
+        adata = formats.read(folder, part=part)
     assert list(adata.var_names) == names
-    assert any("holds Gene Expression, Peaks, Antibody Capture" in line for line in said) is (
+    assert any("holds Gene Expression, Peaks, Antibody Capture" in line for line in notes) is (
         part is None
     )
     assert "no features of the kind 'Multiplexing'" in failure(folder, part="Multiplexing")
@@ -100,9 +101,9 @@ def test_a_square_matrix_is_taken_as_10x_writes_it(tmp_path: Path):
     matrix = np.array([[1, 2], [0, 3]])
     folder = folder_of(tmp_path / "f", matrix, ["a", "b"], ["x", "y"])
     path = folder / "matrix.mtx"
-    said: list[str] = []
-    np.testing.assert_array_equal(formats.read(path, say=said.append).X.toarray(), matrix.T)
-    assert "as many cells as features: assumed features in rows" in said[0]
+    with collect_notes() as notes:
+        np.testing.assert_array_equal(formats.read(path).X.toarray(), matrix.T)
+    assert "as many cells as features: assumed features in rows" in notes[0]
     adata = formats.read(path, transpose=False)
     np.testing.assert_array_equal(adata.X.toarray(), matrix)
 
@@ -110,12 +111,12 @@ def test_a_square_matrix_is_taken_as_10x_writes_it(tmp_path: Path):
 def test_features_that_occur_twice_keep_their_identifiers(tmp_path: Path):
     features = ["ENSG1\tAa\tGene Expression", "ENSG2\tAa\tGene Expression"]
     folder = folder_of(tmp_path / "f", np.ones((2, 3), int), ["a", "b", "c"], features)
-    said: list[str] = []
-    adata = formats.read(folder, say=said.append)
+    with collect_notes() as notes:
+        adata = formats.read(folder)
     assert list(adata.var_names) == ["Aa", "Aa-1"]
     assert list(adata.var["gene_ids"]) == ["ENSG1", "ENSG2"]
-    assert len(said) == 1
-    assert "1 feature names occur more than once ('Aa')" in said[0]
+    assert len(notes) == 1
+    assert "1 feature names occur more than once ('Aa')" in notes[0]
 
 
 def test_barcodes_that_occur_twice(tmp_path: Path):
@@ -140,10 +141,10 @@ def test_names_as_r_writes_them(tmp_path: Path):
 
 def test_sizes_outrule_what_was_told(tmp_path: Path):
     folder = folder_of(tmp_path / "f", np.ones((2, 3), int), ["a", "b", "c"], ["x", "y"])
-    said: list[str] = []
-    adata = formats.read(folder / "matrix.mtx", transpose=False, say=said.append)
+    with collect_notes() as notes:
+        adata = formats.read(folder / "matrix.mtx", transpose=False)
     assert adata.shape == (3, 2)
-    assert said == [
+    assert notes == [
         f"{folder / 'matrix.mtx'}: features in rows, by the number of names, not as told"
     ]
 
@@ -228,11 +229,11 @@ def test_no_hdf5_at_all(tmp_path: Path, name: str):
 
 def test_x_with_cells_in_columns_is_turned(tmp_path: Path):
     path = hdf(tmp_path / "x.h5", X=np.arange(6).reshape(2, 3), Y=np.array([0, 1, 1]))
-    said: list[str] = []
-    adata = formats.read(path, say=said.append)
+    with collect_notes() as notes:
+        adata = formats.read(path)
     np.testing.assert_array_equal(adata.X.toarray(), np.arange(6).reshape(2, 3).T)
     assert adata.obs["cell_type"].tolist() == ["0", "1", "1"]
-    assert "X has cells in columns" in said[0]
+    assert "X has cells in columns" in notes[0]
     path = hdf(tmp_path / "y.h5", X=np.ones((2, 3)), Y=np.ones(5))
     assert "X is 2 × 3, Y has 5 labels; expected X with one row for each" in failure(path)
 
@@ -248,9 +249,9 @@ def test_loom_without_names_or_with_wide_attributes(tmp_path: Path):
     assert "no names of cells; expected the attribute CellID; there: n." in failure(path)
     cells = {"col_attrs__CellID": np.array([b"a", b"b", b"c"])}
     path = hdf(tmp_path / "y.loom", **names, **cells, col_attrs__pca=np.ones((3, 2)))
-    said: list[str] = []
-    assert formats.read(path, say=said.append).shape == (3, 2)
-    assert "1 attributes of more than one column were left out (pca)" in said[0]
+    with collect_notes() as notes:
+        assert formats.read(path).shape == (3, 2)
+    assert "1 attributes of more than one column were left out (pca)" in notes[0]
 
 
 def test_zarr_folders_that_hold_nothing(tmp_path: Path):
@@ -264,12 +265,12 @@ def test_zarr_folders_that_hold_nothing(tmp_path: Path):
 def test_transpose_swaps_what_has_a_fixed_layout(tmp_path: Path, toy_counts: AnnData):
     path = tmp_path / "x.h5ad"
     toy_counts.T.write_h5ad(path)
-    said: list[str] = []
-    adata = formats.read(path, transpose=True, say=said.append)
+    with collect_notes() as notes:
+        adata = formats.read(path, transpose=True)
     assert list(adata.obs_names) == list(toy_counts.obs_names)
     assert adata.X.format == "csr"
     np.testing.assert_array_equal(adata.X.toarray(), toy_counts.X.toarray())
-    assert "swapped, as told" in said[0]
+    assert "swapped, as told" in notes[0]
 
 
 # Memory, paths.

@@ -16,6 +16,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from bench.data import formats
+from bench.messages import collect_notes
 
 Write = Callable[[AnnData, Path], Path]
 
@@ -68,11 +69,11 @@ def pack(path: Path, text: str, how: str) -> Path:
 @pytest.mark.parametrize(("sep", "suffix"), [(",", "csv"), ("\t", "tsv"), (";", "txt")])
 def test_text_with_cells_in_rows(tmp_path: Path, counts: AnnData, sep: str, suffix: str, how: str):
     text = frame(counts, with_obs=True).to_csv(sep=sep)
-    said: list[str] = []
-    adata = formats.read(pack(tmp_path / f"x.{suffix}", text, how), say=said.append)
+    with collect_notes() as notes:
+        adata = formats.read(pack(tmp_path / f"x.{suffix}", text, how))
     check(adata, counts, obs=True)
-    assert len(said) == 1
-    assert "read with cells in rows (columns are named like numbered features)" in said[0]
+    assert len(notes) == 1
+    assert "read with cells in rows (columns are named like numbered features)" in notes[0]
 
 
 @pytest.mark.parametrize("how", ["", "gz", "zip"])
@@ -81,11 +82,11 @@ def test_text_with_genes_in_rows(tmp_path: Path, counts: AnnData, how: str, r_st
     text = frame(counts).T.to_csv(sep="\t")
     if r_style:
         text = text.removeprefix("\t")
-    said: list[str] = []
-    adata = formats.read(pack(tmp_path / "x.tsv", text, how), say=said.append)
+    with collect_notes() as notes:
+        adata = formats.read(pack(tmp_path / "x.tsv", text, how))
     check(adata, counts, obs=False)
-    assert "features in rows" in said[0]
-    assert said[0].endswith("pass transpose=false (bench fit: --no-transpose)")
+    assert "features in rows" in notes[0]
+    assert notes[0].endswith("pass transpose=false (bench fit: --no-transpose)")
 
 
 def test_spaces_as_r_writes_them(tmp_path: Path, counts: AnnData):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from bench.data.formats import join_labels, read_labels
 from bench.errors import DataError
+from bench.messages import collect_notes
 
 NAMES = st.lists(st.text("ACGT-1 x", min_size=1, max_size=5), min_size=1, max_size=9, unique=True)
 
@@ -34,13 +35,14 @@ def test_every_cell_gets_its_own_label(names: list[str], others: list[str], seed
     types = {name: f"type of {name}" for name in others}
     order = list(types.items())
     random.Random(seed).shuffle(order)
-    said: list[str] = []
     both = [name for name in names if name in types]
     if not both:
         with pytest.raises(DataError, match="none of its"):
-            join_labels(cells(names), table(types), where="t.csv", say=said.append)
+            with collect_notes() as notes:
+                join_labels(cells(names), table(types), where="t.csv")
         return
-    joined = join_labels(cells(names), table(dict(order)), where="t.csv", say=said.append)
+    with collect_notes() as notes:
+        joined = join_labels(cells(names), table(dict(order)), where="t.csv")
     assert list(joined.obs_names) == both
     assert joined.obs["type"].tolist() == [types[name] for name in both]
     expected = []
@@ -48,16 +50,16 @@ def test_every_cell_gets_its_own_label(names: list[str], others: list[str], seed
         expected.append(f"t.csv: {len(names) - len(both)} of {len(names)} cells are not in it")
     if len(both) < len(types):
         expected.append(f"t.csv: {len(types) - len(both)} of {len(types)} barcodes in it are not")
-    assert len(said) == len(expected)
-    assert all(line.startswith(start) for line, start in zip(said, expected, strict=True))
+    assert len(notes) == len(expected)
+    assert all(line.startswith(start) for line, start in zip(notes, expected, strict=True))
 
 
 def test_unmatched_barcodes_are_named_on_both_sides():
-    said: list[str] = []
     types = table({"b": "1", "y": "2", "a": "3"})
-    joined = join_labels(cells(["a", "b", "c", "d"]), types, where="t.csv", say=said.append)
+    with collect_notes() as notes:
+        joined = join_labels(cells(["a", "b", "c", "d"]), types, where="t.csv")
     assert joined.obs["type"].tolist() == ["3", "1"]
-    assert said == [
+    assert notes == [
         "t.csv: 2 of 4 cells are not in it and were dropped ('c', 'd')",
         "t.csv: 1 of 3 barcodes in it are not in the counts ('y')",
     ]
@@ -65,10 +67,10 @@ def test_unmatched_barcodes_are_named_on_both_sides():
 
 def test_a_column_of_barcodes_that_is_not_the_first():
     types = table({"1": "x", "2": "y"}).assign(code=["b", "a"])
-    said: list[str] = []
-    joined = join_labels(cells(["a", "b"]), types, where="t.csv", say=said.append)
+    with collect_notes() as notes:
+        joined = join_labels(cells(["a", "b"]), types, where="t.csv")
     assert joined.obs["type"].tolist() == ["y", "x"]
-    assert said == ["t.csv: joined by its column 'code'"]
+    assert notes == ["t.csv: joined by its column 'code'"]
 
 
 @pytest.mark.parametrize(

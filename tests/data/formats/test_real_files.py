@@ -10,6 +10,7 @@ from anndata import AnnData, read_h5ad
 
 from bench.data.file_dataset import FileDataset
 from bench.data.formats import read
+from bench.messages import collect_notes
 
 
 @pytest.fixture
@@ -43,9 +44,9 @@ def test_pancreas_of_two_mice(original: Path, data_dir: Path):
         assert same.all()
         assert dataset.card.modality == "rna"
     # Without the name of the label column, the names of the genes say what lies in rows.
-    said: list[str] = []
-    assert read(path, say=said.append).shape == adata.shape
-    assert "read with cells in rows (columns are named like" in said[0]
+    with collect_notes() as notes:
+        assert read(path).shape == adata.shape
+    assert "read with cells in rows (columns are named like" in notes[0]
 
 
 def test_cell_lines_with_genes_in_rows(original: Path, data_dir: Path):

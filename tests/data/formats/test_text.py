@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from bench.data.formats import read, read_text
 from bench.errors import DataError
+from bench.messages import collect_notes
 
 QUICK = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -114,15 +115,15 @@ BARCODES = ["AAACCTGAGAAACC-1", "TTTGGTCAGGGTTT-1", "GGGTTTCACAAACC-1", "CCCAAAT
 
 
 def decided(tmp_path: Path, rows: list[str], columns: list[str], values=None) -> tuple[bool, str]:
-    """Return whether features were taken to be in rows, and what was said."""
+    """Return whether features were taken to be in rows, and the note."""
     if values is None:
         values = np.arange(len(rows) * len(columns)).reshape(len(rows), len(columns))
     path = tmp_path / "x.csv"
     path.write_text(as_text(rows, columns, np.asarray(values)))
-    said: list[str] = []
-    adata = read(path, say=said.append)
-    assert len(said) == 1
-    return list(adata.var_names) == rows, said[0]
+    with collect_notes() as notes:
+        adata = read(path)
+    assert len(notes) == 1
+    return list(adata.var_names) == rows, notes[0]
 
 
 FEATURES = {
@@ -139,13 +140,13 @@ FEATURES = {
 def test_names_of_features_decide(tmp_path: Path, what: str, in_rows: bool):
     names, others = FEATURES[what], ["p one", "p two", "p three", "p four", "p five"]
     rows, columns = (names, others) if in_rows else (others, names)
-    found, said = decided(tmp_path, rows, columns)
+    found, notes = decided(tmp_path, rows, columns)
     assert found is in_rows
     side = "rows" if in_rows else "columns"
     assert f"read with {'features' if in_rows else 'cells'} in rows ({side} are named like {what}"\
-        in said  # fmt: skip
+        in notes  # fmt: skip
     flag = "false (bench fit: --no-transpose)" if in_rows else "true (bench fit: --transpose)"
-    assert said.endswith(f"pass transpose={flag}")
+    assert notes.endswith(f"pass transpose={flag}")
 
 
 @pytest.mark.parametrize("cells", [BARCODES, ["cell1", "cell2"], ["CELL_000001", "CELL_000002"]])
@@ -189,11 +190,11 @@ def test_metadata_of_programs_is_no_count_and_is_said(tmp_path: Path, header: st
     values = [",".join(["x"] + ["1"] * len(names) + ["2"] * len(genes))] * 3
     rows = [row.replace("x", f"cell{i}", 1) for i, row in enumerate(values)]
     path.write_text("\n".join([",".join(["", *names, *genes]), *rows]))
-    said: list[str] = []
-    adata = read(path, obs_columns=names[:1], say=said.append)
+    with collect_notes() as notes:
+        adata = read(path, obs_columns=names[:1])
     assert list(adata.var_names) == genes
     assert list(adata.obs) == names
-    (line,) = [one for one in said if "as metadata by name" in one]
+    (line,) = [one for one in notes if "as metadata by name" in one]
     assert f"not as counts: '{names[1]}', '{names[2]}'" in line
     assert f"'{names[0]}'" not in line
 
@@ -202,40 +203,40 @@ def test_totals_decide_last(tmp_path: Path):
     rng = np.random.default_rng(0)
     counts = rng.poisson(np.exp(rng.normal(0, 2, 40))[:, None] * np.ones(30))
     genes, cells = [f"{i}z" for i in range(40)], [f"{i}q" for i in range(30)]
-    found, said = decided(tmp_path, genes, cells, counts)
+    found, notes = decided(tmp_path, genes, cells, counts)
     assert found
-    assert "assumed features in rows (totals of rows differ more" in said
-    found, said = decided(tmp_path, cells, genes, counts.T)
+    assert "assumed features in rows (totals of rows differ more" in notes
+    found, notes = decided(tmp_path, cells, genes, counts.T)
     assert not found
-    assert "assumed cells in rows (totals of columns differ more" in said
+    assert "assumed cells in rows (totals of columns differ more" in notes
 
 
 def test_nothing_tells(tmp_path: Path):
-    found, said = decided(tmp_path, ["q", "r"], ["s", "t"])
+    found, notes = decided(tmp_path, ["q", "r"], ["s", "t"])
     assert found
-    assert "assumed features in rows (nothing in the names tells" in said
+    assert "assumed features in rows (nothing in the names tells" in notes
 
 
 @pytest.mark.parametrize("transpose", [True, False])
 def test_transpose_forces(tmp_path: Path, transpose: bool):
     path = tmp_path / "x.csv"
     path.write_text(as_text(["gene1", "gene2"], BARCODES, np.ones((2, 4), int)))
-    said: list[str] = []
-    adata = read(path, transpose=transpose, say=said.append)
+    with collect_notes() as notes:
+        adata = read(path, transpose=transpose)
     assert adata.shape == ((4, 2) if transpose else (2, 4))
-    assert said == []
+    assert notes == []
 
 
-# What is repaired is said.
+# Repairs are noted.
 
 
 def test_features_that_occur_twice(tmp_path: Path):
     path = tmp_path / "x.csv"
     path.write_text(as_text(["c1", "c2"], ["Aa", "Bb", "Aa"], np.ones((2, 3), int)))
-    said: list[str] = []
-    adata = read(path, transpose=False, say=said.append)
+    with collect_notes() as notes:
+        adata = read(path, transpose=False)
     assert list(adata.var_names) == ["Aa", "Bb", "Aa-1"]
-    assert "1 feature names occur more than once ('Aa')" in said[0]
+    assert "1 feature names occur more than once ('Aa')" in notes[0]
 
 
 def test_intervals_in_three_columns(tmp_path: Path):
@@ -249,11 +250,11 @@ def test_intervals_in_three_columns(tmp_path: Path):
 def test_labels_in_the_first_column(tmp_path: Path):
     path = tmp_path / "x.csv"
     path.write_text("cell_type,Aa,Bb\nbeta,1,2\nbeta,0,3\ndelta,1,1\n")
-    said: list[str] = []
-    adata = read(path, say=said.append)
+    with collect_notes() as notes:
+        adata = read(path)
     assert adata.obs["cell_type"].tolist() == ["beta", "beta", "delta"]
     assert list(adata.obs_names) == ["cell1", "cell2", "cell3"]
-    assert "the first column, 'cell_type', holds no names; cells are numbered" in said[0]
+    assert "the first column, 'cell_type', holds no names; cells are numbered" in notes[0]
 
 
 # What is wrong.

@@ -11,7 +11,7 @@ from _served import CONTENT, SHA256, Server, failure, get, remote
 from bench.data.remote import fetch
 from bench.data.remote.fetch import locate
 from bench.errors import UsageError
-from bench.messages import human
+from bench.messages import format_size
 
 
 def test_order_of_places(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -88,4 +88,4 @@ def test_a_mirror_that_is_nothing(server: Server, tmp_path: Path, said: list[str
     ],
 )  # fmt: skip
 def test_sizes_for_people(size: int | None, text: str):
-    assert human(size) == text
+    assert format_size(size) == text
