@@ -13,9 +13,9 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
-from bench.contract.markers import among
+from bench.contract.markers import keep_known_genes
 from bench.contract.method import ATAC, MULTIOME, RNA, Context, DatasetInfo, Fit, Knowledge, Method
-from bench.contract.multiome import cells_of, together
+from bench.contract.multiome import cells_of, pair_data
 from bench.execute.curves import Curves
 from bench.prepare.multiome import describe_data, prepare_data
 
@@ -141,7 +141,9 @@ class Case:
             return np.asarray(adata.obs[key], dtype=str)[kept]
 
         lists = {f"type{number}": tuple(adata.var_names[number::4][:5]) for number in range(2)}
-        markers, _ = among(lists, prepared.var_names, "check") if "markers" in uses else ({}, "")
+        markers, _ = (
+            keep_known_genes(lists, prepared.var_names, "check") if "markers" in uses else ({}, "")
+        )
         with tempfile.TemporaryDirectory() as scratch:
             context = Context(
                 seed=seed,
@@ -198,4 +200,4 @@ def _paired_counts(n_cells: int, n_genes: int) -> MuData:
     atac.var_names = [f"{row.chrom}:{row.start}-{row.end}" for row in atac.var.itertuples()]
     letters = np.random.default_rng(1).choice(list("ACGT"), (2 * n_genes, 32))
     atac.var["sequence"] = ["".join(row) for row in letters]
-    return together(rna, atac)
+    return pair_data(rna, atac)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench.contract.method import ATAC, MULTIOME, RNA, USABLE
+from bench.contract.method import ATAC, MULTIOME, OPTIONAL_INPUTS, RNA
 from bench.errors import UsageError
-from bench.tuning.space import Space, make_space
+from bench.plan.search_space import Space, make_space
 
 from .case import Case, NotApplicable, checks
 
@@ -104,5 +104,5 @@ def _declarations_pure(case: Case) -> None:
     one, other = case.cls(case.cls.Params()), case.cls(case.cls.Params())
     assert one.recipe(info) == other.recipe(info) == one.recipe(info), "recipe() changes"
     assert one.uses() == other.uses(), "uses() changes"
-    assert one.uses() <= USABLE, f"uses() names {sorted(one.uses() - USABLE)}"
+    assert one.uses() <= OPTIONAL_INPUTS, f"uses() names {sorted(one.uses() - OPTIONAL_INPUTS)}"
     assert set(vars(one)) == {"params"}, "recipe() or uses() sets attributes"

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from sklearn.metrics import adjusted_rand_score
 
-from bench.contract.multiome import cells_of, is_paired, parts_of, some_cells
+from bench.contract.multiome import cells_of, is_paired, matrices_of, select_cells
 from bench.errors import Pruned
 from bench.scoring.clustering import kmeans
 
@@ -101,7 +101,7 @@ def _arrays(data: Any) -> dict[str, np.ndarray]:
         else:
             found[name] = np.asarray(value)
 
-    parts = {f"{number}." if number else "": part for number, part in enumerate(parts_of(data))}
+    parts = {f"{number}." if number else "": part for number, part in enumerate(matrices_of(data))}
     if is_paired(data):
         parts["pair."] = data
     for where, part in parts.items():
@@ -118,8 +118,8 @@ def _arrays(data: Any) -> dict[str, np.ndarray]:
 @check("Counts given dense lead to the same embedding as counts given sparse.")
 def _sparse_equals_dense(case: Case) -> None:
     sparse = case.counts()
-    dense = some_cells(sparse, slice(None))
-    for part in parts_of(dense):
+    dense = select_cells(sparse, slice(None))
+    for part in matrices_of(dense):
         part.X = part.X.toarray()
     one, other = case.ran(case.short(), sparse), case.ran(case.short(), dense)
     assert _same(one.fit.embedding, other.fit.embedding), "the embeddings differ"
@@ -130,8 +130,8 @@ def _labels_unreachable(case: Case) -> None:
     if "labels" in case.short().uses():
         raise NotApplicable("labels are a declared input")
     adata = case.counts()
-    permuted = some_cells(adata, slice(None))
-    for part in parts_of(permuted):
+    permuted = select_cells(adata, slice(None))
+    for part in matrices_of(permuted):
         part.obs["cell_type"] = list(part.obs["cell_type"])[::-1]
     one, other = case.ran(case.short(), adata), case.ran(case.short(), permuted)
     assert _same(one.fit.embedding, other.fit.embedding), "permuted labels change the embedding"
@@ -143,7 +143,7 @@ def _labels_unreachable(case: Case) -> None:
 @check("A feature that never varies, a cell without counts and very few cells are survived.")
 def _odd_data(case: Case) -> None:
     adata = case.counts()
-    for part in parts_of(adata):
+    for part in matrices_of(adata):
         dense = part.X.toarray()
         dense[:, 0] = 1.0
         dense[5, :] = 0.0
@@ -228,7 +228,7 @@ def _new_cells_consistent(case: Case) -> None:
 @check("transform() gives a new cell the same embedding whatever cells are around it.")
 def _new_cells_independent(case: Case) -> None:
     done, transform = _with_transform(case)
-    few = transform(some_cells(done.prepared, slice(10, 20)))
+    few = transform(select_cells(done.prepared, slice(10, 20)))
     assert _same(few, transform(done.prepared)[10:20]), (
         "a cell's embedding depends on the cells around it"
     )

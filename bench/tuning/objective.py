@@ -13,8 +13,7 @@ from bench.scoring.metrics import metrics
 if TYPE_CHECKING:
     from bench.contract.method import Method
     from bench.contract.recipe import DatasetInfo
-
-    from .space import Space
+    from bench.plan.search_space import Space
 
 _MEASURES = {
     "loss": ("held_out_loss", False),

@@ -11,8 +11,7 @@ import optuna.samplers as samplers
 
 from bench.errors import UsageError
 from bench.messages import did_you_mean
-
-from .space import Space
+from bench.plan.search_space import Space
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner

@@ -10,7 +10,8 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.data.cache.data_cache import CachedDataset, CellLabels, DataCache
+from bench.data.cache.cached_dataset import CachedDataset, CellLabels
+from bench.data.cache.data_cache import DataCache
 from bench.errors import UsageError
 from bench.execute.driver import Driver
 from bench.execute.outcome import RunOutcome
@@ -147,7 +148,12 @@ class _Search:
     """Carries out the studies of one command."""
 
     def __init__(
-        self, settings: Settings, store: DataCache, layout: _Layout, options: Options, console: Console
+        self,
+        settings: Settings,
+        store: DataCache,
+        layout: _Layout,
+        options: Options,
+        console: Console,
     ) -> None:
         self.settings, self.store, self.layout = settings, store, layout
         self.options, self.console = options, console

@@ -23,10 +23,10 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from bench.errors import StoreError, UsageError
+from bench.plan.search_space import Space
 from bench.seeds import derive_seed
 from bench.tuning.objective import Objective
 from bench.tuning.samplers import make_pruner, make_sampler
-from bench.tuning.space import Space
 from bench.tuning.study_lock import Claim
 
 _TRIES = 200

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.data.cache.data_cache import Store, StoredDataset
+from bench.data.cache.cached_dataset import CachedDataset
+from bench.data.cache.data_cache import DataCache
 from bench.digests import digest, source_digest
 from bench.errors import UsageError
 from bench.messages import did_you_mean
 from bench.plan.grid import make_job
 from bench.plan.job import Job
 from bench.plan.methods import Configured
+from bench.plan.search_space import Space, make_space
 from bench.scoring.holdout import PROTOCOLS
 from bench.scoring.metrics import metrics, metrics_version
 from bench.settings import Settings
@@ -22,7 +24,6 @@ from bench.versions import HOLDOUT, PREPARATION
 
 from .objective import Objective, check_method, parse_objectives
 from .samplers import check_pruner, check_sampler
-from .space import Space, make_space
 from .space_file import Changes
 from .study import Trial
 
@@ -68,7 +69,7 @@ class Spec:
 
     one: Configured
     """The method with its default configuration."""
-    dataset: StoredDataset
+    dataset: CachedDataset
     space: Space
     options: Options
     settings: Settings
@@ -116,7 +117,7 @@ class Spec:
         """Where the study and what it came to are kept."""
         return self.settings.results / "studies" / self.name
 
-    def job(self, trial: Trial, run: str, store: Store) -> Job:
+    def job(self, trial: Trial, run: str, store: DataCache) -> Job:
         """Return the job of a trial; ``run`` is the run of the study in MLflow."""
         return make_job(
             self.configured(trial.params, f"{self.one.label}·trial {trial.number}"),
@@ -144,7 +145,7 @@ class Spec:
 
 def make_spec(
     one: Configured,
-    dataset: StoredDataset,
+    dataset: CachedDataset,
     options: Options,
     settings: Settings,
     changes: Changes | None = None,

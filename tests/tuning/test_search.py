@@ -106,14 +106,14 @@ def test_the_same_command_again_runs_nothing_and_more_trials_only_the_rest(go):
 
 def test_permuted_labels_of_report_cells_change_no_choice(go, flags, cache, monkeypatch):
     """The two datasets have the same counts and split; the report cells' labels differ."""
-    from bench.data.cache.data_cache import Store
+    from bench.data.cache.data_cache import DataCache
     from bench.plan.build import ready_datasets
     from bench.scoring.holdout import split_file
     from bench.settings import load_settings
 
     def folder(selector: str) -> Path:
         settings = load_settings(flags("plain") | {"plugins": (str(PLUGIN),)})
-        stored, _ = ready_datasets(selector, settings, Store(cache), lambda text: None)
+        stored, _ = ready_datasets(selector, settings, DataCache(cache), lambda text: None)
         return stored[0].folder
 
     plain = go(trials=4, results="plain")

@@ -11,9 +11,9 @@ from pydantic import Field
 
 from bench.contract.parameters import Parameters, Search
 from bench.errors import UsageError
+from bench.plan.search_space import Space, make_space
 from bench.tuning.objective import parse_objectives
 from bench.tuning.samplers import check_pruner, check_sampler
-from bench.tuning.space import Space, make_space
 from bench.tuning.study import Study, Trial, UsedUp
 from bench.tuning.winner import best
 

@@ -13,7 +13,7 @@ from bench.methods.scimta.count_thinning import held_out_loss, thin
 from bench.prepare import describe, prepare
 from bench.registry import methods
 from bench.tuning.objective import check_method, parse_objectives
-from bench.tuning.space import make_space
+from bench.plan.search_space import make_space
 
 NAMES = ["scmgca", "sctag", "scimta"]
 JOINT_FIRST = [

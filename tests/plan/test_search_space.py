@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 
 from bench.contract.parameters import Layers, Parameters, Search
 from bench.errors import UsageError
+from bench.plan.search_space import Space, make_space
 from bench.registry import methods
-from bench.tuning.space import Space, make_space
 from bench.tuning.space_file import read_space
 
 
