@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.contract.method import Reporter
+from bench.contract import Reporter
 from bench.errors import UsageError
 from bench.seeds import derive_seed
 

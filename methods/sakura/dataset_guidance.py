@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.contract.method import Context
+from bench.contract import Context
 from bench.errors import DataError
 from bench.seeds import derive_seed
 

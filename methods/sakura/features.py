@@ -16,7 +16,7 @@ from torch import Tensor
 from bench.errors import DataError, UsageError
 from bench.messages import did_you_mean
 from bench.prepare.blocks import row_blocks
-from bench.prepare.moments import Moments, Sums
+from bench.prepare.moments import FeatureMoments, FeatureSums
 from bench.prepare.variable_features import seurat
 
 from ..nn.batches import Cells
@@ -38,7 +38,7 @@ def choose_features(data: AnnData, n_top: int | None, always: Sequence[str]) -> 
     names = np.asarray(data.var_names)
     if n_top is None or n_top >= len(names):
         return [str(name) for name in names]
-    sums = Sums(1, len(names))
+    sums = FeatureSums(1, len(names))
     for _, block in row_blocks(data.X):
         groups = np.zeros(block.shape[0], dtype=np.int64)
         sums.add(block, np.expm1(block.data), groups)
@@ -152,7 +152,7 @@ def set_scales(
     All from the rows that train.
     """
     trained = matrix[rows]
-    moments = Moments(matrix.shape[1])
+    moments = FeatureMoments(matrix.shape[1])
     for _, block in row_blocks(trained):
         moments.add(block)
     mean = torch.from_numpy(np.asarray(moments.mean, dtype=np.float32))

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.markers import read_markers
+from bench.contract import read_markers
 from bench.errors import UsageError
 from bench.yaml_file import read_yaml
 

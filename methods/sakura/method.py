@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench.contract.method import ATAC, RNA, Context, Fit, Method
-from bench.contract.recipe import DatasetInfo, Recipe
+from bench.contract import ATAC, RNA, Context, DatasetInfo, Fit, Method, Recipe
 from bench.errors import UsageError
 
 from .guidance import Guidance
@@ -94,10 +93,7 @@ class SakuraUnguided(Method):
             found["guides"] = ", ".join(one.name for one in guidance.guides)
         if notes:
             found["left_out"] = " ".join(notes)
-        history = {name: curve for name, curve in model.history.items() if ": " in name}
-        return Fit(
-            self.transform(data), history=history, n_parameters=model.n_parameters, notes=found
-        )
+        return Fit(self.transform(data), n_parameters=model.n_parameters, notes=found)
 
     def transform(self, data: AnnData) -> np.ndarray:
         """Return the code of new cells, prepared like the training cells, (cells, dims).
@@ -200,12 +196,7 @@ class Sakura(SakuraUnguided):
             return made
         from .original_config.main_config import read_setup
 
-        pass
-
-        setup = read_setup(path, adata)
-        for line in setup.notes:
-            logger.info(line)
-        return ConfiguredSakura(setup)
+        return ConfiguredSakura(read_setup(path, adata))
 
     def describe(self) -> list[str]:
         """Return what guides, a line each; nothing if that comes from a dataset."""

@@ -13,7 +13,7 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from bench.contract.method import Reporter
+from bench.contract import Reporter
 from bench.errors import DataError, UsageError
 from bench.seeds import derive_seed
 

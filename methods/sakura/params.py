@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from bench.contract.parameters import Parameters, Search
+from bench.contract import Parameters, Search
 
 from .loss_terms import Head, Regularizer, Schedule
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.contract.method import Reporter
+from bench.contract import Reporter
 from bench.seeds import derive_seed
 
 from .loss_terms import fail

@@ -11,7 +11,7 @@ import itertools
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,8 +80,6 @@ class Setup:
     splits: dict[str, np.ndarray]
     """Split → mask of the cells."""
     story: tuple[Training, ...]
-    notes: list[str] = field(default_factory=list)
-    """One line for each thing that is done otherwise or not at all."""
 
     def epoch(self, number: int) -> int:
         """Return the original's epoch counter after a training, counted from 0.
@@ -120,35 +118,34 @@ def read_setup(path: Path, adata: AnnData) -> Setup:
     Raises ``UsageError`` that names file and key: an unknown key, gene, column, split or name, a
     width that does not fit, a value of the wrong kind.
     """
-    notes: list[str] = []
     config = Section(read_json(path), path, "", _MAIN)
-    _unused(config, notes.append)
+    _unused(config)
     data = config.section("dataset", _DATASET)
     features = [str(name) for name in adata.var_names]
-    signatures = _signatures(data, features, notes.append)
-    table = _cells_table(data, adata, notes.append)
-    phenotypes = _phenotypes(data, table, notes.append)
+    signatures = _signatures(data, features)
+    table = _cells_table(data, adata)
+    phenotypes = _phenotypes(data, table)
     latent = config.section("main_latent", _LATENT)
     _check_widths(data, latent.integer("latent_dim"), signatures, phenotypes)
     try:
         guidance = Guidance(tuple(signatures), tuple(phenotypes))
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
-    splits = _splits(config, data, adata.obs_names, notes.append)
+    splits = _splits(config, data, adata.obs_names)
     known = {"signature": _terms_of(data, "signature", signatures),
              "pheno": _terms_of(data, "pheno", phenotypes)}  # fmt: skip
-    story = read_story(config, known, splits, notes.append)
+    story = read_story(config, known, splits)
     for task in (task for training in story for task in training.tasks):
         if not splits[task.split].any():
             config.fail("story", f"the split '{task.split}' of '{task.name}' has no cell.")
     setup = Setup(
         settings=Settings(), guidance=guidance, values=read_phenotypes(guidance, table),
-        splits=splits, story=story, notes=notes,
+        splits=splits, story=story,
     )  # fmt: skip
     setup.settings = _settings(config, latent, setup)
     for number, name, one in setup.tables():
         if name != (plain := f"{setup.epoch(number)}_{one.prefix}"):
-            notes.append(f"{path}: story: a second table {plain}.csv is called {name}.csv")
+            logger.info(f"{path}: story: a second table {plain}.csv is called {name}.csv")
     return setup
 
 

@@ -143,7 +143,8 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_story_of_several_trainings_is_translated(config: Path, cells: AnnData):
+def test_a_story_of_several_trainings_is_translated(config: Path, cells: AnnData, caplog):
+    caplog.set_level("INFO", logger="bench")
     setup = read_setup(config, cells)
     first, second = setup.settings.stages
     assert (first.schedule, first.max_epochs, first.max_ticks) == ("joint", 2, 0)
@@ -160,11 +161,11 @@ def test_a_story_of_several_trainings_is_translated(config: Path, cells: AnnData
         "story: a second table 6_guided.csv is called 6_guided_2.csv",
         "story[1].tests: at the end of this training only",
     ):
-        assert any(line.startswith(f"{config}: {said}") for line in setup.notes), said
+        assert f"{config}: {said}" in caplog.text
 
 
 def test_the_description_shows_the_stages(config: Path, cells: AnnData):
-    lines = Sakura(Sakura.Params()).from_config(config, cells, lambda line: None).describe()
+    lines = Sakura(Sakura.Params()).from_config(config, cells).describe()
     shown = [line for line in lines if line.startswith("stage ")]
     assert shown == [
         "stage 1, task train: reconstruction on split overall_train, 50 cells a batch, 1 batches "
@@ -182,7 +183,7 @@ def test_the_description_shows_the_stages(config: Path, cells: AnnData):
 def test_each_training_has_its_tables(config: Path, cells: AnnData):
     from bench.apply.estimator import Estimator
 
-    method = Sakura(Sakura.Params()).from_config(config, cells, lambda line: None)
+    method = Sakura(Sakura.Params()).from_config(config, cells)
     found = Estimator(method).fit(cells, seed=1)
     plain, guided, again = found.fit_.tables.values()
     assert guided.equals(again)

@@ -21,14 +21,14 @@ def counts(genes: list[str], n_cells: int = 4, *, first: float = 1.0) -> AnnData
     return adata
 
 
-def test_bulk_profiles_are_normalised_over_all_their_genes(tmp_path: Path):
+def test_bulk_profiles_are_normalised_over_all_their_genes(tmp_path: Path, caplog):
+    caplog.set_level("INFO", logger="bench")
     path = tmp_path / "bulk.tsv"
     path.write_text("gene\tliver\tlung\nA\t1\t0\nB\t3\t5\nC\t6\t5\n")
-    said: list[str] = []
-    rows = read_bulk(path, ["C", "A", "Z"], said.append, weight=2.0, target_sum=10)
+    rows = read_bulk(path, ["C", "A", "Z"], weight=2.0, target_sum=10)
     assert (rows.names, rows.features, rows.weight) == (("liver", "lung"), ("A", "C"), 2.0)
     assert rows.values == pytest.approx(np.log1p([[1, 6], [0, 5]]), rel=1e-6)
-    assert said == ["bulk.tsv: 2 profiles, 2 of 3 genes"]
+    assert "bulk.tsv: 2 profiles, 2 of 3 genes" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -45,25 +45,25 @@ def test_a_bulk_table_that_cannot_be_used_is_one_line(tmp_path: Path, text: str,
     path = tmp_path / "bulk.tsv"
     path.write_text(text)
     with pytest.raises(BenchError, match=said):
-        read_bulk(path, ["A"], lambda line: None)
+        read_bulk(path, ["A"])
 
 
-def test_peaks_are_found_by_half_open_overlap(tmp_path: Path):
+def test_peaks_are_found_by_half_open_overlap(tmp_path: Path, caplog):
+    caplog.set_level("INFO", logger="bench")
     path = tmp_path / "set.bed"
     path.write_text("#x\nchr1\t100\t200\tone\nchr2\t0\t50\ttwo\nchr3\t1\t2\tthree\n")
     peaks = ["chr1:200-300", "chr1_150_160", "1-90-101", "chr2-50-60", "chr2:49-60", "chr1:1-100"]
-    said: list[str] = []
-    found = peaks_in(path, peaks, said.append)
+    found = peaks_in(path, peaks)
     assert found == {"one": ("chr1_150_160", "1-90-101"), "two": ("chr2:49-60",)}
-    assert said == ["set.bed: 2 sets of peaks, 3 peaks; without a peak: three"]
+    assert "set.bed: 2 sets of peaks, 3 peaks; without a peak: three" in caplog.text
     path.write_text("chr9\t1\t2\n")
     with pytest.raises(BenchError, match="none of the 6 peaks"):
-        peaks_in(path, peaks, said.append)
+        peaks_in(path, peaks)
     with pytest.raises(BenchError, match="feature 'CD4' is no interval"):
-        peaks_in(path, ["CD4"], said.append)
+        peaks_in(path, ["CD4"])
     path.write_text("chr9 1 2\n")
     with pytest.raises(BenchError, match="line 1: expected chromosome, start and end"):
-        peaks_in(path, peaks, said.append)
+        peaks_in(path, peaks)
 
 
 def test_halves_are_disjoint_and_seeded():
@@ -106,9 +106,9 @@ def cells() -> AnnData:
     return adata
 
 
-def test_a_file_of_knowledge_is_read(folder: Path, cells: AnnData):
-    said: list[str] = []
-    found = read_knowledge(folder / "k.yaml", cells, said.append)
+def test_a_file_of_knowledge_is_read(folder: Path, cells: AnnData, caplog):
+    caplog.set_level("INFO", logger="bench")
+    found = read_knowledge(folder / "k.yaml", cells)
     rare, lists = found.guidance.signatures
     assert (rare.space, rare.dim, len(rare.held_out), len(rare.targets)) == ("own", 2, 2, 2)
     assert (lists.name, lists.genes) == ("T", ("g3", "g4"))
@@ -117,14 +117,14 @@ def test_a_file_of_knowledge_is_read(folder: Path, cells: AnnData):
     assert found.guidance.invariant_genes == ("g9",)
     assert found.guidance.extra_rows.weight == 5
     assert list(found.values["donor"][:2]) == ["x", "y"]
-    assert any("signature 'rare': 2 of 4 are held out" in line for line in said)
+    assert "signature 'rare': 2 of 4 are held out" in caplog.text
 
 
 def test_a_file_of_knowledge_guides_a_fit(folder: Path, cells: AnnData):
     from bench.apply.estimator import Estimator
 
     params = Sakura.Params(max_epochs=2, n_latent=4, hidden=8, embedding="all")
-    method = Sakura(params).from_config(folder / "k.yaml", cells, lambda line: None)
+    method = Sakura(params).from_config(folder / "k.yaml", cells)
     found = Estimator(method).fit(cells)
     assert found.embedding_.shape == (60, 6)
     assert found.fit_.notes["guides"] == "rare, T, invariant_genes, donor"
@@ -155,7 +155,7 @@ def test_what_is_wrong_in_it_is_one_line(
     path = folder / "k.yaml"
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(BenchError) as error:
-        read_knowledge(path, cells, lambda line: None)
+        read_knowledge(path, cells)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -164,7 +164,7 @@ def test_a_width_that_does_not_fit_is_one_line_with_the_file(folder: Path, cells
     path = folder / "k.yaml"
     path.write_text(path.read_text().replace("space: own, dim: 2", "space: main, dim: 2"))
     with pytest.raises(BenchError) as error:
-        Sakura(Sakura.Params(n_latent=4)).from_config(path, cells, lambda line: None)
+        Sakura(Sakura.Params(n_latent=4)).from_config(path, cells)
     said = "k.yaml: signature 'rare': dim=2, but its space (main) has 4 dimensions."
     assert str(error.value).endswith(said)
     assert "\n" not in str(error.value)

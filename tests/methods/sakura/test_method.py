@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from bench.contract.method import RNA, Context, Fit, Knowledge
+from bench.contract import RNA, Context, Fit, Knowledge
 from bench.errors import DataError, UsageError
 from bench.methods.sakura import Sakura, SakuraUnguided
 from bench.methods.sakura.dataset_guidance import normalized_proteins, part_of
