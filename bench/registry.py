@@ -17,8 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
-from bench.contract.dataset import Dataset
-from bench.contract.method import Method
+from bench.contract import Dataset, Method
 from bench.errors import UsageError
 from bench.messages import did_you_mean
 

@@ -7,7 +7,7 @@ import json
 import time
 from pathlib import Path
 
-from bench.contract.method import Context, Knowledge
+from bench.contract import Context, Knowledge
 from bench.execute.curves import Curves
 
 

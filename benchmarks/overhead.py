@@ -22,7 +22,7 @@ from bench.execute.driver import run
 from bench.store.mlflow_store import Tracker
 
 PLUGIN = """
-from bench.contract.method import ATAC, RNA, Fit, Method
+from bench.contract import ATAC, RNA, Fit, Method
 
 class Nothing(Method):
     name = "nothing"

@@ -20,7 +20,7 @@ import torch
 from _figures import Clock, context, flags, show
 from torch import nn
 
-from bench.contract.recipe import Recipe
+from bench.contract import Recipe
 from bench.datasets.sim_atac import SimATAC
 from bench.methods.nn.batches import Cells
 from bench.methods.nn.likelihoods import Bernoulli

@@ -28,11 +28,11 @@ from pathlib import Path
 import numpy as np
 from _figures import show
 
-from bench.contract.recipe import Recipe
-from bench.data.cache.array_folder import load_array, writing
-from bench.prepare import carry_out
+from bench.contract import Recipe
+from bench.data.cache.array_folder import load_array, new_array_folder
+from bench.prepare import apply_recipe
 from bench.prepare.blocks import Csr
-from bench.prepare.pipeline import Filtered, variable_features
+from bench.prepare.pipeline import FilteredCounts, variable_features
 
 N_GENES, DENSITY, N_TYPES, BLOCK, DISTINCT = 28_000, 0.03, 8, 10_000, 5
 LARGEST_IN_MEMORY = 100_000
@@ -106,7 +106,7 @@ def generate(n_cells: int, folder: Path) -> None:
         dense = np.mean(1 - np.exp(-depth * shares))
         low, high = (depth, high) if dense < DENSITY else (low, depth)
     sums = np.cumsum(shares, axis=1)
-    with writing(folder) as writer:
+    with new_array_folder(folder) as writer:
         writer.append("indptr", np.zeros(1, dtype=np.int64))
         drawn: list[tuple[np.ndarray, ...]] = []
         end = 0
@@ -166,22 +166,22 @@ def peak_memory() -> float:
 
 
 def filters(counts: Csr, folder: Path) -> None:
-    Filtered(counts, RECIPE, None)
+    FilteredCounts(counts, RECIPE, None)
 
 
 def normalisation(counts: Csr, folder: Path) -> None:
-    for _block, values, _groups in Filtered(counts, RECIPE, None):
+    for _block, values, _groups in FilteredCounts(counts, RECIPE, None):
         assert np.isfinite(values[-1])
 
 
 def variable(counts: Csr, folder: Path) -> None:
-    chosen = variable_features(Filtered(counts, RECIPE, None), RECIPE)
+    chosen = variable_features(FilteredCounts(counts, RECIPE, None), RECIPE)
     assert chosen is not None
 
 
 def matrix(counts: Csr, folder: Path) -> None:
-    with writing(folder) as writer:
-        kept = carry_out(counts, RECIPE, writer)
+    with new_array_folder(folder) as writer:
+        kept = apply_recipe(counts, RECIPE, writer)
         writer.save("cells", kept.cells)
         writer.finish(folder / "prepared", {})
 

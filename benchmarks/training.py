@@ -18,7 +18,7 @@ import torch
 from _figures import Clock, context, flags, show
 from anndata import AnnData
 
-from bench.contract.recipe import Recipe
+from bench.contract import Recipe
 from bench.datasets.sim_atac import SimATAC
 from bench.execute.threads import keep_large_blocks
 from bench.prepare import prepare

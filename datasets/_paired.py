@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from bench.contract.multiome import PARTS, check_cells, together
-from bench.contract.parameters import Parameters
-from bench.contract.recipe import MULTIOME
+from bench.contract import MULTIOME, PARTS, Parameters, check_cells, pair_data
 
 from ._published import Published
 
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from bench.contract.dataset import Card, RemoteFile
+    from bench.contract import Card, RemoteFile
 
 Part = Literal["rna", "atac"]
 
@@ -72,7 +70,7 @@ class Paired(Published):
         check_cells(rna, atac, self.name)
         for file in self.positions:
             notes.append(place_genes(rna, read_tss(files[file.name]), self.name))
-        data = together(rna, atac)
+        data = pair_data(rna, atac)
         data.uns["bench_notes"] = list(dict.fromkeys(notes))
         return data
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.dataset import Dataset, FileLocation
+from bench.contract import Dataset, FileLocation
 from bench.data.remote.fetch import extract, get_files, locate_file
 from bench.settings import default_cache_dir
 
@@ -36,12 +36,12 @@ class Published(Dataset):
         self.cache = cache or default_cache_dir()
         self.mirror, self.offline = mirror, offline
 
-    def settle(self, settings: Settings) -> None:
+    def configure(self, settings: Settings) -> None:
         """Take cache folder, mirror and whether the network may be used."""
         self.cache, self.mirror = settings.cache_dir, settings.mirror
         self.offline = settings.offline
 
-    def held(self) -> list[FileLocation]:
+    def file_locations(self) -> list[FileLocation]:
         """Return where each file of the card lies."""
         return [locate_file(self.name, file, self.cache, self.mirror) for file in self.card.files]
 
@@ -51,7 +51,7 @@ class Published(Dataset):
         Downloads do not count: their content is fixed by the card or by the noted digest.
         """
         found: dict[str, Any] = {}
-        for held in self.held():
+        for held in self.file_locations():
             if held.path is not None and held.kind != "download":
                 stat = held.path.stat()
                 found[held.file.name] = [str(held.path), stat.st_size, stat.st_mtime_ns]

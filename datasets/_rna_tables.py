@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.dataset import RemoteFile
+from bench.contract import RemoteFile
 from bench.errors import DataError
 
 if TYPE_CHECKING:

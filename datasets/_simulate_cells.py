@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
-from bench.contract.dataset import Card
-from bench.contract.parameters import Parameters
+from bench.contract import Card, Parameters
 from bench.seeds import derive_seed
 
 if TYPE_CHECKING:

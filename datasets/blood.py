@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from bench.contract.dataset import Card, RemoteFile
-from bench.contract.parameters import Parameters
-from bench.contract.recipe import RNA
+from bench.contract import RNA, Card, Parameters, RemoteFile
 from bench.errors import DataError
 
 from ._published import Published
@@ -92,13 +90,13 @@ class Pbmc3k(_TenX):
         """Return the UMI counts (2,638 × 32,738) with the tutorial's ``obs["louvain"]``."""
         import warnings
 
-        from bench.data.formats import read
+        from bench.data.formats import read_counts
 
         archive, processed = files.values()
         adata = self.matrix(archive)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # written by an early anndata
-            tutorial = read(processed)
+            tutorial = read_counts(processed)
         need(tutorial, processed, "louvain")
         types = tutorial.obs["louvain"].astype(str)
         adata.obs["louvain"] = types.reindex(adata.obs_names).to_numpy()

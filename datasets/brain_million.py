@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.dataset import Card
-from bench.contract.recipe import RNA
+from bench.contract import RNA, Card
 from bench.errors import DataError
 
 from ._published import Published

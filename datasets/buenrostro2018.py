@@ -5,8 +5,7 @@ from __future__ import annotations
 import gzip
 from typing import TYPE_CHECKING
 
-from bench.contract.dataset import Card, RemoteFile
-from bench.contract.recipe import ATAC
+from bench.contract import ATAC, Card, RemoteFile
 from bench.errors import DataError
 
 from ._chromatin import assemble, column

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from bench.contract.dataset import Card, RemoteFile
-from bench.contract.parameters import Parameters
-from bench.contract.recipe import RNA
+from bench.contract import RNA, Card, Parameters, RemoteFile
 
 from ._published import Published
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from bench.contract.dataset import Card, RemoteFile
-from bench.contract.genome import peak_names
-from bench.contract.recipe import RNA
+from bench.contract import RNA, Card, RemoteFile, format_peak_names
 
 from ._chromatin import assemble, column, raw
 from ._paired import Measured, Paired, Part
@@ -54,16 +52,16 @@ class Issaac(Paired):
 
     def read_part(self, files: dict[str, Path], part: Part) -> AnnData:
         """Return one part (CSR) with ``obs["cell_type"]``; raises ``DataError``."""
-        from bench.data.formats import read
+        from bench.data.formats import read_counts
 
         path = files[_RNA if part == "rna" else _ATAC]
         where = f"{self.name}: {path}"
-        source = read(path)
+        source = read_counts(path)
         names = column(source.var, "gene" if part == "rna" else "peak", where)
         return assemble(
             raw(source),
             cells=list(column(source.obs, "cell", where)),
-            features=list(names) if part == "rna" else peak_names(names),
+            features=list(names) if part == "rna" else format_peak_names(names),
             labels=column(source.obs, "cell_type", where),
             label_key=self.card.label_key,
             where=self.name,

@@ -8,9 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from bench.contract.dataset import Card, RemoteFile
-from bench.contract.genome import peak_names
-from bench.contract.recipe import RNA
+from bench.contract import RNA, Card, RemoteFile, format_peak_names
 from bench.errors import DataError
 
 from ._chromatin import assemble, column
@@ -78,7 +76,7 @@ class NeuripsMultiome(Paired):
         return assemble(
             counts,
             cells=list(obs.index),
-            features=peak_names(names) if part == "atac" else list(names),
+            features=format_peak_names(names) if part == "atac" else list(names),
             labels=column(obs, "cell_type", where),
             label_key=self.card.label_key,
             batch=("batch", column(obs, "batch", where)),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.contract.dataset import Card, RemoteFile
-from bench.contract.recipe import RNA
+from bench.contract import RNA, Card, RemoteFile
 from bench.errors import DataError
 
 from ._published import Published

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from bench.contract.dataset import Card, RemoteFile
-from bench.contract.genome import peak_names
-from bench.contract.recipe import ATAC
+from bench.contract import ATAC, Card, RemoteFile, format_peak_names
 
 from ._chromatin import assemble, column, raw
 from ._published import Published
@@ -67,14 +65,14 @@ class ScaleSet(Published):
 
     def read(self, files: dict[str, Path]) -> AnnData:
         """Return the matrix (CSR) with ``obs["cell_type"]``; raises ``DataError``."""
-        from bench.data.formats import read
+        from bench.data.formats import read_counts
 
         (path,) = files.values()
-        source = read(path)
+        source = read_counts(path)
         return assemble(
             raw(source),
             cells=list(source.obs_names),
-            features=peak_names(source.var_names),
+            features=format_peak_names(source.var_names),
             labels=column(source.obs, "celltype", f"{self.name}: {path}"),
             label_key=self.card.label_key,
             without=self.without,

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from bench.contract.dataset import Card, RemoteFile
-from bench.contract.genome import peak_names
-from bench.contract.recipe import RNA
+from bench.contract import RNA, Card, RemoteFile, format_peak_names
 
 from ._chromatin import assemble, column, raw
 from ._paired import Measured, Paired, Part
@@ -30,15 +28,15 @@ class SharedPair(Paired):
 
     def read_part(self, files: dict[str, Path], part: Part) -> AnnData:
         """Return one part (CSR) with ``obs["cell_type"]``; raises ``DataError``."""
-        from bench.data.formats import read
+        from bench.data.formats import read_counts
 
         (path,) = (files[file.name] for file in self.parts[part].files)
-        source = read(path)
+        source = read_counts(path)
         names = source.var_names
         return assemble(
             raw(source),
             cells=list(source.obs_names),
-            features=peak_names(names) if part == "atac" else list(names),
+            features=format_peak_names(names) if part == "atac" else list(names),
             labels=column(source.obs, "cell_type", f"{self.name}: {path}"),
             label_key=self.card.label_key,
             where=self.name,

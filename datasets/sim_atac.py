@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from bench.contract.dataset import Card, Dataset
-from bench.contract.recipe import ATAC
+from bench.contract import ATAC, Card, Dataset
 
 from . import _simulate_features as sim
 from ._simulate_cells import SimulationParameters, card_of, populate, stream

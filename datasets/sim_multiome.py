@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from bench.contract.dataset import Card, Dataset
-from bench.contract.multiome import together
-from bench.contract.recipe import ATAC, MULTIOME, RNA
+from bench.contract import ATAC, MULTIOME, RNA, Card, Dataset, pair_data
 
 from . import _simulate_features as sim
 from ._simulate_cells import SimulationParameters, card_of, populate, stream
@@ -265,7 +263,7 @@ class _Experiment:
         truth = {"links": genes.uns["truth"]["links"]}
         if p.sequence:
             peaks.var["sequence"], truth["motifs"] = self._sequences()
-        data = together(genes, peaks)
+        data = pair_data(genes, peaks)
         data.uns["truth"] = truth
         return data
 

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench.contract.dataset import Card, RemoteFile
-from bench.contract.recipe import RNA
+from bench.contract import RNA, Card, RemoteFile
 from bench.errors import DataError
 
 from ._published import Published

@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from bench.contract.method import ATAC, RNA, Fit, Method
-from bench.contract.parameters import Parameters, Search
-from bench.contract.recipe import DatasetInfo, Recipe, accessible_peaks, log_normalized
+from bench.contract import (
+    ATAC,
+    RNA,
+    DatasetInfo,
+    Fit,
+    Method,
+    Parameters,
+    Recipe,
+    Search,
+    accessible_peaks,
+    log_normalized,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

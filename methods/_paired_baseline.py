@@ -6,9 +6,16 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from pydantic import Field
 
-from bench.contract.method import MULTIOME, Method
-from bench.contract.parameters import Parameters, Search
-from bench.contract.recipe import DatasetInfo, PairedInfo, PairedRecipe, Recipe
+from bench.contract import (
+    MULTIOME,
+    DatasetInfo,
+    Method,
+    PairedInfo,
+    PairedRecipe,
+    Parameters,
+    Recipe,
+    Search,
+)
 
 from .lsi import LSI
 from .pca import PrincipalComponents
@@ -19,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from mudata import MuData
 
-    from bench.contract.method import Context
+    from bench.contract import Context
 
 
 class Halves:

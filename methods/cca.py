@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from pydantic import Field
 
-from bench.contract.method import Context, Fit
-from bench.contract.parameters import Search
+from bench.contract import Context, Fit, Search
 
 from ._paired_baseline import PairedBaseline, unit_variance
 

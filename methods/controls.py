@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from bench.contract.method import ATAC, MULTIOME, RNA, Context, Fit, Method
-from bench.contract.parameters import Parameters
+from bench.contract import ATAC, MULTIOME, RNA, Context, Fit, Method, Parameters
 from bench.seeds import derive_seed
 
 if TYPE_CHECKING:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from bench.contract.method import MULTIOME, Context, Fit, Method
-from bench.contract.parameters import Parameters
+from bench.contract import MULTIOME, Context, Fit, Method, Parameters
 
 from ._paired_baseline import Halves
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from bench.contract.recipe import DatasetInfo, PairedRecipe
+    from bench.contract import DatasetInfo, PairedRecipe
 
 
 class DetectionRate(Method):

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from bench.contract.method import ATAC, Context, Fit, Method
-from bench.contract.parameters import Parameters, Search
-from bench.contract.recipe import DatasetInfo, Recipe
+from bench.contract import ATAC, Context, DatasetInfo, Fit, Method, Parameters, Recipe, Search
 from bench.seeds import derive_seed
 
 if TYPE_CHECKING:

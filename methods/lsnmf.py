@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from bench.contract.method import Context, Fit
-from bench.contract.parameters import Search
+from bench.contract import Context, Fit, Search
 from bench.seeds import derive_seed
 
 from ._factors import Factorization, FactorParameters, finish, start
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from anndata import AnnData
 
-    from bench.contract.method import Reporter
+    from bench.contract import Reporter
 
 _SUFFICIENT_DECREASE = 0.01
 """σ of Lin 2007, equation 13."""

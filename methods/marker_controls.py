@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from bench.contract.method import RNA, Context, Fit, Method
-from bench.contract.parameters import Parameters, Search
-from bench.contract.recipe import DatasetInfo, Recipe
+from bench.contract import RNA, Context, DatasetInfo, Fit, Method, Parameters, Recipe, Search
 
 from .pca import decompose
 
@@ -202,12 +200,12 @@ def _variable(data: AnnData, n_top: int) -> np.ndarray:
     import numpy as np
     import scipy.sparse as sp
 
-    from bench.prepare.moments import Sums
+    from bench.prepare.moments import FeatureSums
     from bench.prepare.variable_features import seurat
 
     if data.n_vars <= n_top:
         return np.ones(data.n_vars, dtype=bool)
     block = sp.csr_matrix(data.X)
-    sums = Sums(1, data.n_vars)
+    sums = FeatureSums(1, data.n_vars)
     sums.add(block, np.expm1(block.data), np.zeros(data.n_obs, dtype=np.int64))
     return seurat(sums, n_top, by_group=False)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from bench.contract.method import Context, Fit
-from bench.contract.parameters import Search
+from bench.contract import Context, Fit, Search
 from bench.seeds import derive_seed
 
 from ._factors import Factorization, FactorParameters, finish, start

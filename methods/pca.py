@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from bench.contract.method import ATAC, RNA, Context, Fit, Method
-from bench.contract.parameters import Parameters, Search
-from bench.contract.recipe import DatasetInfo, Recipe, accessible_peaks, log_normalized
+from bench.contract import (
+    ATAC,
+    RNA,
+    Context,
+    DatasetInfo,
+    Fit,
+    Method,
+    Parameters,
+    Recipe,
+    Search,
+    accessible_peaks,
+    log_normalized,
+)
 from bench.seeds import derive_seed
 
 if TYPE_CHECKING:

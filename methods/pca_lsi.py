@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.contract.method import Context, Fit
+from bench.contract import Context, Fit
 
 from ._paired_baseline import PairedBaseline, unit_variance
 

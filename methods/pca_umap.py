@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from bench.contract.method import ATAC, RNA, Context, Fit, Method
-from bench.contract.parameters import Search
-from bench.contract.recipe import DatasetInfo, Recipe
+from bench.contract import ATAC, RNA, Context, DatasetInfo, Fit, Method, Recipe, Search
 from bench.seeds import derive_seed
 
 from .pca import PrincipalComponents, decompose

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from bench.contract.method import ATAC, Context, Fit
-from bench.contract.parameters import Search
+from bench.contract import ATAC, Context, Fit, Search
 from bench.seeds import derive_seed
 
 from .nn.base import NetworkMethod

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from bench.contract.parameters import Layers, Search
+from bench.contract import Layers, Search
 
 from .nn.base import NetworkMethod
 from .nn.settings import HUANG

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from bench.contract.method import Context
-from bench.contract.parameters import Layers, Search
+from bench.contract import Context, Layers, Search
 
 from .nn.base import NetworkMethod
 from .nn.settings import HUANG

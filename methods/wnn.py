@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from bench.contract.method import Context, Fit
-from bench.contract.parameters import Search
+from bench.contract import Context, Fit, Search
 from bench.seeds import derive_seed
 
 from ._paired_baseline import PairedBaseline

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from bench.contract.dataset import RemoteFile
-from bench.data.remote.fetch import obtain
+from bench.contract import RemoteFile
+from bench.data.remote.fetch import get_files
 from bench.errors import DataError
 
 CONTENT = bytes(range(256)) * 4000
@@ -85,7 +85,7 @@ def remote(server: Server, checksum: str = SHA256, **values: Any) -> RemoteFile:
 
 
 def get(server: Server, cache: Path, said: list[str], *files: RemoteFile, **values: Any) -> Path:
-    found = obtain("toy", files or [remote(server)], cache, say=said.append, **values)
+    found = get_files("toy", files or [remote(server)], cache, say=said.append, **values)
     return found["set.csv.gz"]
 
 

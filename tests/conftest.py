@@ -42,7 +42,7 @@ def toy_counts():
 @pytest.fixture
 def in_memory():
     """A class of datasets: ``in_memory(adata)`` hands out copies and counts its ``loads``."""
-    from bench.contract.dataset import Card, Dataset
+    from bench.contract import Card, Dataset
 
     class Memory(Dataset):
         name = "memory"
@@ -62,9 +62,9 @@ def in_memory():
 @pytest.fixture
 def store(tmp_path: Path):
     """A store of data in an empty folder."""
-    from bench.data.cache.data_cache import Store
+    from bench.data.cache.data_cache import DataCache
 
-    return Store(tmp_path / "cache")
+    return DataCache(tmp_path / "cache")
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from bench.contract.markers import keep_known_genes
-from bench.contract.method import RNA, Context, Knowledge, Method
-from bench.contract.multiome import PARTS, cells_of, is_paired
-from bench.contract.proteins import protein_counts
+from bench.contract import (
+    PARTS,
+    RNA,
+    Context,
+    Knowledge,
+    Method,
+    cells_of,
+    is_paired,
+    keep_known_genes,
+    protein_counts,
+)
 from bench.errors import BenchError, DataError, MethodError, UsageError
 from bench.execute.curves import Curves, Listener
 from bench.execute.fitting import check_result

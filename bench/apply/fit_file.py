@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.apply.estimator import Estimator, on_file
-from bench.contract.markers import Markers, read_markers
-from bench.contract.multiome import cells_of, is_paired, select_cells
+from bench.contract import Markers, cells_of, is_paired, read_markers, select_cells
 from bench.data.checks import check_data
 from bench.data.file_dataset import FileDataset
 from bench.digests import source_digest
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from bench.contract.method import Method
+    from bench.contract import Method
     from bench.scoring.scorer import Scores
 
 logger = logging.getLogger(__name__)

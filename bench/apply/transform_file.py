@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.apply.estimator import on_file
-from bench.contract.method import Fit
-from bench.contract.multiome import cells_of
+from bench.contract import Fit, cells_of
 from bench.data.checks import check_batch, check_data, check_labels
 from bench.data.file_dataset import FileDataset
 from bench.errors import DataError, UsageError

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bench.baseline.entries import changes, costs, known_data, make_entries, seen_jobs
 from bench.baseline.environment import differences, fingerprint, key, store_name
 from bench.data.cache.data_cache import DataCache
-from bench.data.resolve import choose_datasets
+from bench.data.resolve import resolve_datasets
 from bench.errors import BenchError, UsageError
 from bench.execute.driver import run
 from bench.messages import did_you_mean
@@ -254,7 +254,7 @@ def _run(
 
 def _dataset_selectors(text: str, settings: Settings) -> dict[str, str]:
     """Return how to select each dataset again, by its display name."""
-    found, _ = choose_datasets(text, settings, DataCache(settings.cache_dir), lambda line: None)
+    found, _ = resolve_datasets(text, settings, DataCache(settings.cache_dir), lambda line: None)
     return {one.label: one.selector for one in found}
 
 
@@ -264,7 +264,7 @@ def _gone(baseline: Baseline, settings: Settings, console: Console) -> dict[str,
     gone: dict[str, str] = {}
     for label, data in baseline.datasets.items():
         try:
-            for one in choose_datasets(data.select, settings, store, lambda line: None)[0]:
+            for one in resolve_datasets(data.select, settings, store, lambda line: None)[0]:
                 store.dataset(one.dataset, one.source, one.label)
         except BenchError as error:
             gone[label] = str(error)

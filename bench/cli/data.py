@@ -1,4 +1,4 @@
-"""Verbs for the files of datasets: ``bench data fetch``, ``verify``, ``add``, ``where``, …."""
+"""Verbs for the files of datasets: ``bench data fetch``, ``verify_files``, ``add_dataset``, ``locate_files``, …."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def fetch_command(
     as_json: AsJson = False,
 ) -> None:
     """Fetch the original files and check them; exit 2 if one is missing."""
-    from bench.data.manage import fetch
+    from bench.data.manage import fetch_files
     from bench.settings import load_settings
 
     settings = load_settings(
         flags(cache_dir=cache_dir, plugins=plugins, mirror=mirror, offline=offline or None), config
     )
-    rows, problems = fetch(",".join(names), settings)
+    rows, problems = fetch_files(",".join(names), settings)
     _show(rows, ("dataset", "file", "state", "bytes"), as_json=as_json)
     for line in problems:
         typer.echo(f"bench: {line}", err=True)
@@ -70,11 +70,11 @@ def verify_command(
     as_json: AsJson = False,
 ) -> None:
     """Compare the files that are here with their checksums; exit 1 if one is damaged."""
-    from bench.data.manage import verify
+    from bench.data.manage import verify_files
     from bench.settings import load_settings
 
     settings = load_settings(flags(cache_dir=cache_dir, plugins=plugins), config)
-    rows = verify(",".join(names) if names else None, settings)
+    rows = verify_files(",".join(names) if names else None, settings)
     _show(rows, ("dataset", "file", "state", "bytes", "note"), as_json=as_json)
     if any(row["state"] == "damaged" for row in rows):
         raise typer.Exit(1)
@@ -103,14 +103,14 @@ def add_command(
     config: Config = None,
 ) -> None:
     """Check a file of yours and keep it as a dataset with a name."""
-    from bench.contract.markers import read_markers
+    from bench.contract import read_markers
     from bench.data.file_dataset import FileDataset
-    from bench.data.manage import refuse_name
-    from bench.data.user_datasets import add
+    from bench.data.manage import check_new_name
+    from bench.data.user_datasets import add_dataset
     from bench.settings import load_settings
 
     settings = load_settings(flags(cache_dir=cache_dir, plugins=plugins), config)
-    refuse_name(name, settings, replace=replace)
+    check_new_name(name, settings, replace=replace)
     how = reading(
         labels=labels, label_key=label_key, batch_key=batch_key, transpose=transpose,
         modality=modality, part=part, atac=atac,
@@ -120,7 +120,7 @@ def add_command(
              "organism": organism, "labels_from": labels_from}  # fmt: skip
     say = plain(make_console())
     lists = read_markers(markers) if markers else None
-    one = add(name, source, file, settings.cache_dir, facts, lists)
+    one = add_dataset(name, source, file, settings.cache_dir, facts, lists)
     say(
         f"{name}: {one.card.n_cells} cells × {one.card.n_features} features, {one.card.n_types} "
         f"types in '{one.card.label_key}', {one.card.modality}; now in '--datasets {name}'"
@@ -200,10 +200,10 @@ def remove_command(
     config: Config = None,
 ) -> None:
     """Remove a dataset that was added; results stay."""
-    from bench.data.user_datasets import remove
+    from bench.data.user_datasets import remove_dataset
     from bench.settings import load_settings
 
-    one = remove(name, load_settings(flags(cache_dir=cache_dir), config).cache_dir)
+    one = remove_dataset(name, load_settings(flags(cache_dir=cache_dir), config).cache_dir)
     plain(make_console())(f"{name}: removed ({one.path}); {one.origin} is untouched")
 
 
@@ -216,11 +216,11 @@ def where_command(
     as_json: AsJson = False,
 ) -> None:
     """Show where the files of datasets are, and what a name stands for."""
-    from bench.data.manage import where
+    from bench.data.manage import locate_files
     from bench.settings import load_settings
 
     settings = load_settings(flags(cache_dir=cache_dir, plugins=plugins), config)
-    rows = where(name, settings)
+    rows = locate_files(name, settings)
     columns = ("dataset", "file", "state", "bytes", "path") if name else (
         "dataset", "state", "bytes", "path")  # fmt: skip
     _show(rows, columns, as_json=as_json)
@@ -238,11 +238,11 @@ def clean_command(
     as_json: AsJson = False,
 ) -> None:
     """Bound the cache: the least recently used copies go first."""
-    from bench.data.manage import clean
+    from bench.data.manage import clean_cache
     from bench.settings import load_settings
 
     settings = load_settings(flags(cache_dir=cache_dir), config)
-    rows = clean(settings, max_bytes=_bytes(max_size), everything=everything, downloads=downloads)
+    rows = clean_cache(settings, max_bytes=_bytes(max_size), everything=everything, downloads=downloads)
     _show(rows, ("dataset", "file", "bytes"), as_json=as_json)
     if not as_json:
         total = sum(row["bytes"] for row in rows)

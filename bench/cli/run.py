@@ -137,7 +137,7 @@ def plan_command(
     as_json: AsJson = False,
 ) -> None:
     """Show what a run would do, what is done already, and the expected time."""
-    from bench.data.cache.data_cache import Store
+    from bench.data.cache.data_cache import DataCache
     from bench.execute.time_estimate import preview
     from bench.plan.build import build_plan
     from bench.settings import load_settings
@@ -152,7 +152,7 @@ def plan_command(
         ),
         config,
     )  # fmt: skip
-    store = Store(settings.cache_dir)
+    store = DataCache(settings.cache_dir)
     plan = build_plan(methods, datasets, assign or (), settings, store)
     rows, time = preview(plan, settings)
     if as_json:

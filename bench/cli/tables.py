@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.recipe import MULTIOME
+from bench.contract import MULTIOME
 from bench.registry import datasets, methods
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ def method_table(plugins: tuple[str, ...] = ()) -> list[Row]:
 
 def method_card(name: str, plugins: tuple[str, ...] = ()) -> Row:
     """Return all facts about one method."""
-    from bench.data.card import preset_rows, prose
+    from bench.data.card import preset_rows, plain_docstring
 
     entry = methods(plugins).entry(name)
     cls = methods(plugins).get(name)
     return {
         "method": name,
         "summary": cls.summary,
-        "description": prose(cls.__doc__),
+        "description": plain_docstring(cls.__doc__),
         "family": cls.family,
         "data": ", ".join(sorted(cls.modalities)),
         "uses": ", ".join(sorted(cls(cls.Params()).uses())) or "counts only",
@@ -65,13 +65,13 @@ def method_card(name: str, plugins: tuple[str, ...] = ()) -> Row:
 
 def dataset_table(plugins: tuple[str, ...] = ()) -> list[Row]:
     """Return one row a dataset, with where its data are."""
-    from bench.data.manage import place
-    from bench.data.user_datasets import added
+    from bench.data.manage import dataset_location
+    from bench.data.user_datasets import user_datasets
     from bench.messages import format_size
     from bench.settings import load_settings
 
     settings = load_settings({"plugins": plugins} if plugins else {})
-    registered, own = datasets(settings.plugins).entries, added(settings.cache_dir)
+    registered, own = datasets(settings.plugins).entries, user_datasets(settings.cache_dir)
     rows: list[Row] = []
     for name in sorted({*registered, *own}):
         entry = registered.get(name)
@@ -79,7 +79,7 @@ def dataset_table(plugins: tuple[str, ...] = ()) -> list[Row]:
             rows.append({"dataset": name, "summary": f"unavailable: {entry.unavailable}"})
             continue
         card = entry.cls.card if entry is not None and entry.cls else own[name].card
-        at = place(name, settings)
+        at = dataset_location(name, settings)
         size = f" ({format_size(at['bytes'])})" if at["state"] == "to fetch" and at["bytes"] else ""
         rows.append(
             {

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from .markers import Markers, read_markers
+from .markers import Markers
 from .parameters import Parameters
 from .recipe import MULTIOME
 
@@ -48,7 +48,7 @@ class RemoteFile:
 
 
 @dataclass(frozen=True)
-class Held:
+class FileLocation:
     """Where one of the files that a dataset is read from lies."""
 
     file: RemoteFile
@@ -98,7 +98,7 @@ class Dataset(ABC):
     """Class attributes; an instance whose parameters change the facts sets its own."""
     markers_file: Path | None = None
     """Marker lists of the user, which take the place of all others."""
-    made_markers: Markers | None = None
+    replacement_markers: Markers | None = None
     """Lists that ``load`` has made of ``markers()``, to be used in their place."""
 
     class Params(Parameters):
@@ -110,7 +110,7 @@ class Dataset(ABC):
         """One line for each decision of ``load`` that a user should know; shown as warnings."""
 
     @classmethod
-    def configured(cls, values: Mapping[str, Any]) -> Self:
+    def from_values(cls, values: Mapping[str, Any]) -> Self:
         """Return the dataset with the parameters of a selector's brackets.
 
         ``preset`` names one of ``Params.presets``, which the other values override. Raises
@@ -120,26 +120,22 @@ class Dataset(ABC):
         presets = (str(rest.pop("preset")),) if "preset" in rest else ()
         return cls(cls.Params.build(rest, presets=presets, owner=cls.name))
 
-    def markers(self) -> Markers | None:
-        """Return the marker lists: of ``markers_file``, of the card, else of the literature."""
-        from bench.data.known_markers import listed
-
-        if self.markers_file is not None:
-            return read_markers(self.markers_file)
+    def own_markers(self) -> Markers | None:
+        """Return the marker lists that come with the data, ``None`` if there are none."""
         card: Card | None = getattr(self, "card", None)
-        return card.markers if card is not None and card.markers else listed(self.name)
+        return card.markers if card is not None else None
 
     @property
     def where(self) -> str:
         """What error messages call it: its name, or the path of its file."""
         return self.name
 
-    def settle(  # noqa: B027 - most datasets need nothing
+    def configure(  # noqa: B027 - most datasets need nothing
         self, settings: Settings
     ) -> None:
         """Take what the user has set (cache folder, mirror); nothing if no file is fetched."""
 
-    def held(self) -> list[Held]:
+    def file_locations(self) -> list[FileLocation]:
         """Return where the files to be fetched lie; empty for data that need no network."""
         return []
 

@@ -16,7 +16,7 @@ _INTERVAL = re.compile(r"^(.+)[:_-](\d+)[-_](\d+)$")
 _BARE = re.compile(r"^(\d{1,2}[LR]?|[IVX]+|[XYWZM])$")
 
 
-def chromosome(name: str) -> str:
+def ucsc_chromosome(name: str) -> str:
     """Return the name of a chromosome in UCSC's spelling: ``1`` is ``chr1``, ``MT`` ``chrM``.
 
     Names of scaffolds stay as they are.
@@ -28,7 +28,7 @@ def chromosome(name: str) -> str:
     return f"chr{bare}" if named or _BARE.match(bare) else bare
 
 
-def interval(name: str) -> tuple[str, int, int] | None:
+def parse_interval(name: str) -> tuple[str, int, int] | None:
     """Return chromosome, start and end that a peak's name says, ``None`` if it says none.
 
     Understood are ``chr1:100-200``, ``chr1_100_200``, ``1-100-200`` and their mixtures; a
@@ -37,21 +37,21 @@ def interval(name: str) -> tuple[str, int, int] | None:
     match = _INTERVAL.match(name)
     if match is None or int(match[2]) >= int(match[3]):
         return None
-    return chromosome(match[1]), int(match[2]), int(match[3])
+    return ucsc_chromosome(match[1]), int(match[2]), int(match[3])
 
 
-def peak_sites(names: Iterable[Any]) -> tuple[pd.DataFrame, list[str]]:
+def peak_intervals(names: Iterable[Any]) -> tuple[pd.DataFrame, list[str]]:
     """Return ``chrom``, ``start`` and ``end`` by peak name, and the names that say none."""
     import pandas as pd
 
     texts = [str(name) for name in names]
-    found = [interval(text) for text in texts]
+    found = [parse_interval(text) for text in texts]
     bad = [text for text, one in zip(texts, found, strict=True) if one is None]
     rows = [one or ("", -1, -1) for one in found]
     return pd.DataFrame(rows, index=texts, columns=["chrom", "start", "end"]), bad
 
 
-def peak_names(names: Iterable[Any]) -> list[str]:
+def format_peak_names(names: Iterable[Any]) -> list[str]:
     """Return genome intervals as ``chr1:100-200``; a name that is none stays as it is."""
     return [_peak(str(name)) for name in names]
 
@@ -60,5 +60,5 @@ def _peak(name: str) -> str:
     match = _INTERVAL.match(name)
     if match is None:
         return name
-    chromosome, start, end = match.groups()
-    return f"{'chr' if _BARE.match(chromosome) else ''}{chromosome}:{start}-{end}"
+    ucsc_chromosome, start, end = match.groups()
+    return f"{'chr' if _BARE.match(ucsc_chromosome) else ''}{ucsc_chromosome}:{start}-{end}"

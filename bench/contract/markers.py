@@ -49,10 +49,10 @@ def read_markers(path: Path) -> Markers:
     source = path.name
     if isinstance(content, dict) and set(content) <= {"source", "lists"} and "lists" in content:
         source, content = str(content.get("source", source)), content["lists"]
-    return Markers(checked_lists(content, str(path)), source)
+    return Markers(check_marker_lists(content, str(path)), source)
 
 
-def checked_lists(content: Any, where: str) -> dict[str, tuple[str, ...]]:
+def check_marker_lists(content: Any, where: str) -> dict[str, tuple[str, ...]]:
     """Return lists by name from plain values; raises ``DataError`` that names the list."""
     if not isinstance(content, Mapping) or not content:
         raise DataError(f"{where}: expected signatures, each a name with a list of genes.")
@@ -73,7 +73,7 @@ def checked_lists(content: Any, where: str) -> dict[str, tuple[str, ...]]:
     return lists
 
 
-def among(
+def keep_known_genes(
     lists: Mapping[str, tuple[str, ...]], features: Iterable[str], where: str
 ) -> tuple[dict[str, tuple[str, ...]], str]:
     """Return the lists without genes that are no features, and one line on what is missing.
@@ -82,7 +82,7 @@ def among(
     """
     there = set(features)
     kept = {name: tuple(gene for gene in genes if gene in there) for name, genes in lists.items()}
-    total, left = len(union(lists)), len(union(kept))
+    total, left = len(all_genes(lists)), len(all_genes(kept))
     if not left:
         raise DataError(
             f"{where}: none of the {total} marker genes is among the {len(there)} features; "
@@ -95,7 +95,7 @@ def among(
     return {name: genes for name, genes in kept.items() if genes}, line
 
 
-def union(lists: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+def all_genes(lists: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     """Return all genes of the lists, sorted, each once."""
     return tuple(sorted({gene for genes in lists.values() for gene in genes}))
 
@@ -130,4 +130,4 @@ def _gmt(text: str, path: Path) -> dict[str, tuple[str, ...]]:
         if name in lists:
             raise DataError(f"{path}: line {number}: a second signature named '{name}'.")
         lists[name] = genes
-    return checked_lists(lists, str(path))
+    return check_marker_lists(lists, str(path))

@@ -16,19 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from .parameters import Parameters
-from .recipe import ATAC, MULTIOME, RNA, DatasetInfo, PairedInfo, PairedRecipe, Recipe
+from .recipe import DatasetInfo, PairedInfo, PairedRecipe, Recipe
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from anndata import AnnData
 
-__all__ = [
-    "ATAC", "MULTIOME", "RNA", "USABLE", "Context", "DatasetInfo", "Fit", "Knowledge", "Method",
-    "PairedInfo", "PairedRecipe", "Recipe",
-]  # fmt: skip
 
-USABLE = frozenset({"n_clusters", "batch", "labels", "markers", "proteins"})
+OPTIONAL_INPUTS = frozenset({"n_clusters", "batch", "labels", "markers", "proteins"})
 """What a method may declare in ``uses()`` beyond the counts."""
 
 
@@ -84,11 +80,6 @@ class Fit:
     """Cells × dimensions, finite."""
     labels: dict[str, np.ndarray] = field(default_factory=dict)
     """The method's own clusterings by name, each of shape (n_cells,)."""
-    predictions: dict[str, np.ndarray] = field(default_factory=dict)
-    reconstruction: np.ndarray | None = None
-    """Expected value of ``X`` or of the counts, cells × features, if cheap to keep."""
-    history: dict[str, list[float]] | None = None
-    """Curves that were not sent through ``context.report``."""
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     """Further results worth keeping, such as factor loadings."""
     n_parameters: int | None = None
@@ -141,7 +132,7 @@ class Method(ABC):
         return PairedRecipe(Recipe(), Recipe()) if isinstance(info, PairedInfo) else Recipe()
 
     def uses(self) -> frozenset[str]:
-        """Return what it uses beyond counts, a subset of ``USABLE``; a pure function."""
+        """Return what it uses beyond counts, a subset of ``OPTIONAL_INPUTS``; a pure function."""
         return frozenset()
 
     @abstractmethod

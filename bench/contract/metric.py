@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import numpy as np
 
-Fact = str | float
-Result = float | tuple[float, dict[str, Fact]]
+MetricFact = str | float
+MetricResult = float | tuple[float, dict[str, MetricFact]]
 Kind = Literal["clustering", "partition", "embedding", "batch", "rare", "paired"]
 
 
-class Missing(Exception):
+class UndefinedMetric(Exception):
     """Raised by a metric that is not defined for its input; the message is the reason."""
 
 
@@ -115,4 +115,4 @@ class Metric:
     """One line for tables."""
     reference: str
     """Citation with DOI."""
-    function: Callable[..., Result]
+    function: Callable[..., MetricResult]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.genome import chromosome, peak_sites
+from bench.contract.genome import peak_intervals, ucsc_chromosome
 from bench.contract.recipe import (
     ATAC,
     RNA,
@@ -35,7 +35,7 @@ FACTS = {
 not included), and DNA of a fixed window, in capitals."""
 
 
-def together(rna: AnnData, atac: AnnData) -> MuData:
+def pair_data(rna: AnnData, atac: AnnData) -> MuData:
     """Return both parts as one object, cells in the order of ``rna``; columns stay with the parts.
 
     Raises ``DataError`` if the cells are not the same in the same order.
@@ -48,10 +48,10 @@ def together(rna: AnnData, atac: AnnData) -> MuData:
         return mudata.MuData({RNA: rna, ATAC: atac})
 
 
-def some_cells(data: AnnData | MuData, rows: np.ndarray | slice) -> Any:
+def select_cells(data: AnnData | MuData, rows: np.ndarray | slice) -> Any:
     """Return the cells of a mask, slice or row numbers, copied; of both parts if paired."""
     if is_paired(data):
-        return together(*(data[part][rows].copy() for part in PARTS))
+        return pair_data(*(data[part][rows].copy() for part in PARTS))
     chosen = data[rows]
     return chosen.to_memory() if chosen.isbacked else chosen.copy()
 
@@ -77,7 +77,7 @@ def cells_of(data: AnnData | MuData) -> AnnData:
     return found
 
 
-def parts_of(data: AnnData | MuData) -> list[AnnData]:
+def matrices_of(data: AnnData | MuData) -> list[AnnData]:
     """Return both parts of paired data, else the data alone."""
     return [data[part] for part in PARTS] if is_paired(data) else [cells_of(data)]
 
@@ -117,12 +117,12 @@ def check_cells(rna: AnnData, atac: AnnData, where: str) -> None:
     )
 
 
-def as_text(values: np.ndarray) -> np.ndarray:
+def decode_bases(values: np.ndarray) -> np.ndarray:
     """Return bases, kept as one byte each, as text."""
     return values.astype("U") if values.dtype.kind == "S" else values
 
 
-def feature_facts(var: pd.DataFrame, part: str, where: str) -> dict[str, np.ndarray]:
+def read_feature_columns(var: pd.DataFrame, part: str, where: str) -> dict[str, np.ndarray]:
     """Return the facts of a part's features that are known, each (features,), in plain types.
 
     Positions of peaks that ``var`` does not say are taken from the names, if all say them.
@@ -130,7 +130,7 @@ def feature_facts(var: pd.DataFrame, part: str, where: str) -> dict[str, np.ndar
     """
     table = var
     if part == ATAC and not {"chrom", "start", "end"} <= set(var.columns):
-        sites, bad = peak_sites(var.index)
+        sites, bad = peak_intervals(var.index)
         if not bad:
             table = var.drop(columns=["chrom", "start", "end"], errors="ignore").join(sites)
     return {
@@ -160,7 +160,7 @@ def _plain(column: pd.Series, kind: str, what: str) -> np.ndarray:
             )
         return windows.to_numpy().astype(np.bytes_)
     if column.name == "chrom":
-        names = {name: chromosome(name) for name in text.unique()}
+        names = {name: ucsc_chromosome(name) for name in text.unique()}
         return text.map(names).to_numpy().astype(np.str_)
     signs = text.where(text.isin(["+", "-"]), ".")
     return signs.to_numpy().astype(np.str_)

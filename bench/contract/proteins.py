@@ -13,7 +13,7 @@ PROTEINS = "ADT"
 """Where counts of surface proteins (antibody-derived tags) are: ``obsm["ADT"]``."""
 
 
-def proteins_of(adata: AnnData) -> tuple[np.ndarray, tuple[str, ...]] | None:
+def protein_counts(adata: AnnData) -> tuple[np.ndarray, tuple[str, ...]] | None:
     """Return ``obsm["ADT"]`` (cells × proteins, float32) and the names of its columns."""
     import numpy as np
 

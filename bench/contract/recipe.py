@@ -120,14 +120,14 @@ class PairedRecipe:
         return asdict(self)
 
 
-def as_recipe(values: dict[str, Any]) -> Recipe | PairedRecipe:
+def recipe_from_dict(values: dict[str, Any]) -> Recipe | PairedRecipe:
     """Return the recipe, of one modality or paired, that ``as_dict`` gave these values of."""
     if values.keys() == {RNA, ATAC}:
         return PairedRecipe(**{part: Recipe(**steps) for part, steps in values.items()})
     return Recipe(**values)
 
 
-def info_of(values: Mapping[str, Any]) -> DatasetInfo:
+def dataset_info_from_dict(values: Mapping[str, Any]) -> DatasetInfo:
     """Return the facts about a dataset, of paired data with their parts, from plain values."""
     own = dict(values)
     parts = own.pop("parts", None)
@@ -136,7 +136,7 @@ def info_of(values: Mapping[str, Any]) -> DatasetInfo:
     return PairedInfo(**own, parts={name: DatasetInfo(**part) for name, part in parts.items()})
 
 
-def paired_info(parts: Mapping[str, DatasetInfo], name: str, modality: str) -> PairedInfo:
+def combine_infos(parts: Mapping[str, DatasetInfo], name: str, modality: str) -> PairedInfo:
     """Return the facts about both parts together."""
     ones = list(parts.values())
     n_features = sum(one.n_features for one in ones)

@@ -13,19 +13,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.data.resolve import Chosen, choose_one, size_text
-from bench.data.user_datasets import added
+from bench.data.resolve import ResolvedDataset, download_size, resolve_dataset
+from bench.data.user_datasets import user_datasets
 from bench.messages import format_size
 from bench.registry import datasets
 from bench.selectors import parse_selector
 from bench.settings import Settings, load_settings
 
 from .cache.data_cache import CachedDataset, DataCache
-from .peek import peek
+from .known_markers import dataset_markers
+from .peek import summarize_h5ad
 
 if TYPE_CHECKING:
-    from bench.contract.dataset import Dataset, FileLocation
-    from bench.contract.markers import Markers
+    from bench.contract import Dataset, FileLocation, Markers
 
 Row = dict[str, Any]
 _NAMES = {
@@ -48,7 +48,7 @@ def dataset_card(text: str, plugins: tuple[str, ...] = ()) -> Row:
     """
     settings = load_settings({"plugins": plugins} if plugins else {})
     notes: list[str] = []
-    chosen = choose_one(text, settings, notes.append)
+    chosen = resolve_dataset(text, settings, notes.append)
     loader, stored = _loader(chosen, text, settings), _known(chosen, settings)
     facts = _facts_of(chosen.dataset, stored, notes)
     types, said = facts.get("types", {}), facts.get("said", {})
@@ -57,7 +57,7 @@ def dataset_card(text: str, plugins: tuple[str, ...] = ()) -> Row:
     facts["description"] = _description(loader)
     facts["state"] = _state(chosen.dataset, stored, settings)
     facts["notes"] = notes
-    markers = chosen.dataset.markers()
+    markers = dataset_markers(chosen.dataset)
     card = {
         "dataset": chosen.label,
         **{name: facts[key] for key, name in _NAMES.items() if key in facts},
@@ -65,14 +65,14 @@ def dataset_card(text: str, plugins: tuple[str, ...] = ()) -> Row:
         "marker_lists_from": markers.source if markers else "",
         "marker_lists": _marker_rows(markers),
         "the_file_says": [{"key": key, "text": text} for key, text in said.items()],
-        "files": [_file_row(held) for held in loader.held()],
+        "files": [_file_row(held) for held in loader.file_locations()],
         "parameters": loader.Params.describe(),
         "presets": preset_rows(loader.Params.presets),
     }
     return {key: value for key, value in card.items() if value not in ("", None, [])}
 
 
-def prose(docstring: str | None) -> str:
+def plain_docstring(docstring: str | None) -> str:
     """Return a docstring for people: each paragraph on one line, lists as they are, no quotes."""
     parts = inspect.cleandoc(docstring or "").replace("``", "").split("\n\n")
     return "\n\n".join(
@@ -89,17 +89,17 @@ def preset_rows(presets: Mapping[str, Mapping[str, Any]]) -> list[Row]:
     ]
 
 
-def _loader(chosen: Chosen, text: str, settings: Settings) -> Dataset:
+def _loader(chosen: ResolvedDataset, text: str, settings: Settings) -> Dataset:
     """Return what describes a dataset: the registered loader, also where a file stands in."""
     entry = datasets(settings.plugins).entries.get(chosen.dataset.name)
     if entry is None or entry.cls is None or isinstance(chosen.dataset, entry.cls):
         return chosen.dataset
-    loader = entry.cls.configured(parse_selector(text).values)
-    loader.settle(settings, lambda _: None)
+    loader = entry.cls.from_values(parse_selector(text).values)
+    loader.configure(settings)
     return loader
 
 
-def _known(chosen: Chosen, settings: Settings) -> CachedDataset | None:
+def _known(chosen: ResolvedDataset, settings: Settings) -> CachedDataset | None:
     """Return the copy in the cache; a cache folder is not made for a card."""
     if not settings.cache_dir.is_dir():
         return None
@@ -129,7 +129,7 @@ def _facts_of(dataset: Dataset, stored: CachedDataset | None, notes: list[str]) 
         return facts
     notes.append(f"not in the cache yet: labels and depth were read from {path}")
     file: Any = getattr(dataset, "file", dataset)
-    said = peek(path, file.params.label_key, notes.append)
+    said = summarize_h5ad(path, file.params.label_key, notes.append)
     return {**said, **facts, **{key: said[key] for key in _OF_THE_FILE & said.keys()}}
 
 
@@ -170,12 +170,12 @@ def _file_row(held: FileLocation) -> Row:
 
 def _state(dataset: Dataset, stored: CachedDataset | None, settings: Settings) -> str:
     """Return where the data are, or how to get them."""
-    held, path = dataset.held(), Path(dataset.where)
-    own = added(settings.cache_dir).get(dataset.name)
+    held, path = dataset.file_locations(), Path(dataset.where)
+    own = user_datasets(settings.cache_dir).get(dataset.name)
     if stored is not None:
         return f"cached in {stored.folder}"
     if any(one.path is None for one in held):
-        return f"to fetch{size_text(held)}: bench data fetch {dataset.name}"
+        return f"to fetch{download_size(held)}: bench data fetch {dataset.name}"
     if held:
         kinds = {"local": "found", "mirror": "found in the mirror", "download": "downloaded"}
         return f"{kinds[held[0].kind]}: {', '.join(str(one.path) for one in held)}"
@@ -186,4 +186,4 @@ def _state(dataset: Dataset, stored: CachedDataset | None, settings: Settings) -
 
 def _description(dataset: Dataset) -> str:
     """Return the text of a loader's class; a file has no text of its own."""
-    return prose(type(dataset).__doc__) if hasattr(type(dataset), "card") else ""
+    return plain_docstring(type(dataset).__doc__) if hasattr(type(dataset), "card") else ""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 
+from bench.contract import ATAC, MULTIOME, RNA, DatasetInfo
 from bench.contract.multiome import check_parts
-from bench.contract.recipe import ATAC, MULTIOME, RNA, DatasetInfo
 from bench.errors import DataError
 from bench.messages import MAX_NAMES, quote_names
 from bench.prepare.blocks import row_blocks, stored_values
@@ -38,7 +38,7 @@ _SAMPLE = 200
 
 
 @dataclass
-class Checked:
+class CheckReport:
     """A dataset that passed."""
 
     warnings: list[str] = field(default_factory=list)
@@ -52,7 +52,7 @@ def check_data(
     label_key: str,
     batch_key: str | None,
     modality: str,
-) -> Checked:
+) -> CheckReport:
     """Check a dataset of one modality (see :func:`check_counts`) or paired: each part of it.
 
     Labels and batch of paired data are those of ``rna``.
@@ -68,12 +68,12 @@ def check_data(
     peaks = check_counts(
         data[ATAC], where=f"{where} (atac)", label_key="", batch_key=None, modality=ATAC
     )
-    return Checked(genes.warnings + peaks.warnings)
+    return CheckReport(genes.warnings + peaks.warnings)
 
 
 def check_counts(
     adata: AnnData, *, where: str, label_key: str, batch_key: str | None, modality: str
-) -> Checked:
+) -> CheckReport:
     """Check counts (cells × features), names, labels and batch of one dataset.
 
     ``where`` is the dataset's name or file, for messages; an empty ``label_key`` means that the
@@ -101,7 +101,7 @@ def check_counts(
     peaks = _share(PEAK, adata.var_names[:_SAMPLE])
     if modality == RNA and peaks > 0.9:
         lines.append(f"{where}: features are named like genome intervals, but modality is rna.")
-    return Checked(lines)
+    return CheckReport(lines)
 
 
 def _check_names(names: pd.Index, what: str, where: str, fix: str) -> None:
@@ -292,7 +292,7 @@ def _odd_counts(adata: AnnData, where: str) -> list[str]:
     return [f"{where}: {empty} cells have no counts at all."] if empty else []
 
 
-def memory_lines(info: DatasetInfo) -> list[str]:
+def memory_warnings(info: DatasetInfo) -> list[str]:
     """Return a line if a scaled matrix and the counts of a dataset exceed the available memory.
 
     A standard recipe keeps at most 2,000 genes, dense float32; counts take 8 bytes a value.

@@ -9,16 +9,24 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from bench.contract.dataset import Card, Dataset
-from bench.contract.genome import format_peak_names, parse_interval
-from bench.contract.multiome import PARTS, check_cells, pair_data
-from bench.contract.parameters import Parameters
-from bench.contract.recipe import ATAC, MULTIOME, RNA
+from bench.contract import (
+    ATAC,
+    MULTIOME,
+    PARTS,
+    RNA,
+    Card,
+    Dataset,
+    Parameters,
+    check_cells,
+    format_peak_names,
+    pair_data,
+    parse_interval,
+)
 from bench.digests import digest
 from bench.errors import DataError, UsageError
 from bench.messages import collect_notes, log_note
 
-from .file_names import display_name, files_of, is_folder, known
+from .file_names import display_name, has_known_suffix, is_matrix_folder, list_files
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -88,7 +96,7 @@ class FileDataset(Dataset):
 
     def files(self) -> list[Path]:
         """Return every file that is read."""
-        found = files_of(self.path)
+        found = list_files(self.path)
         if self.params.labels:
             labels = Path(self.params.labels).expanduser()
             if not labels.is_file():
@@ -98,7 +106,7 @@ class FileDataset(Dataset):
             peaks = Path(self.params.atac).expanduser()
             if not peaks.exists():
                 raise UsageError(f"{self.path}: atac={peaks}: no such file.")
-            found += files_of(peaks)
+            found += list_files(peaks)
         return found
 
     @property
@@ -131,7 +139,7 @@ class FileDataset(Dataset):
 
         pair = self.paired and (
             self.params.part == "both" or bool(self.params.atac)
-            or set(formats.modalities(self.path)) == set(PARTS)
+            or set(formats.list_modalities(self.path)) == set(PARTS)
         )  # fmt: skip
         if not pair:
             return self._complete(self._read(self.path, self.params.part))
@@ -152,7 +160,7 @@ class FileDataset(Dataset):
         from . import formats
 
         params = self.params
-        return formats.read(
+        return formats.read_counts(
             path,
             transpose=params.transpose,
             part=part,
@@ -174,7 +182,7 @@ class FileDataset(Dataset):
             batch_key = self._column(adata, params.batch_key, "batch")
         elif "batch" in adata.obs and adata.obs["batch"].nunique() > 1:
             batch_key = "batch"
-        modality = modality or params.modality or modality_of(adata)
+        modality = modality or params.modality or guess_modality(adata)
         if modality == ATAC:
             adata.var_names = format_peak_names(adata.var_names)
         self.card = Card(
@@ -193,7 +201,7 @@ class FileDataset(Dataset):
         """Add the columns of the second file; cells without a label there are dropped."""
         from . import formats
 
-        table = formats.read_table(path)
+        table = formats.read_cell_table(path)
         key = self.params.label_key
         if key is None and DEFAULT_LABEL_KEY not in table and len(table.columns) == 1:
             key = str(table.columns[0])
@@ -226,7 +234,7 @@ class FileDataset(Dataset):
         )
 
 
-def modality_of(adata: AnnData) -> str:
+def guess_modality(adata: AnnData) -> str:
     """Return what ``uns["modality"]`` says, else ``atac`` if most features are intervals."""
     said = str(adata.uns.get("modality", "")).lower()
     if "atac" in said or "chromatin" in said:
@@ -234,15 +242,17 @@ def modality_of(adata: AnnData) -> str:
     if said:
         return RNA
     names = list(adata.var_names[:200])
-    return ATAC if sum(parse_interval(name) is not None for name in names) > len(names) / 2 else RNA
+    return (
+        ATAC if sum(parse_interval(name) is not None for name in names) > len(names) / 2 else RNA
+    )
 
 
-def looks_like_data(name: str) -> bool:
+def is_data_path(name: str) -> bool:
     """Return whether a name ends like a file of counts, or is a folder that holds a matrix."""
-    return known(name) or is_folder(Path(name))
+    return has_known_suffix(name) or is_matrix_folder(Path(name))
 
 
-def find_local(name: str) -> Path | None:
+def find_named_file(name: str) -> Path | None:
     """Return ``<name>.h5ad``, else ``<name>.h5mu`` in ``BENCH_DATA_DIR`` if it is there."""
     folder = os.environ.get("BENCH_DATA_DIR")
     if not folder or "/" in name:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from bench.contract.dataset import Dataset, FileLocation
+from bench.contract import Dataset, FileLocation
 from bench.errors import DataError
 from bench.registry import datasets as dataset_registry
 from bench.selectors import Selection, select_names
 from bench.settings import Settings
 
 from .cache.data_cache import DataCache
-from .file_dataset import find_local
+from .file_dataset import find_named_file
 from .remote.fetch import file_digest, find_fault, manual_folder, recorded_checksum
-from .resolve import dataset_names, dataset_tags, named, standing
-from .user_datasets import added, check_name
+from .resolve import dataset_names, dataset_source, dataset_tags, resolve_name
+from .user_datasets import check_name, user_datasets
 
 if TYPE_CHECKING:
     from .cache.cleanup import CacheEntry
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 Row = dict[str, Any]
 
 
-def fetch(text: str, settings: Settings) -> tuple[list[Row], list[str]]:
+def fetch_files(text: str, settings: Settings) -> tuple[list[Row], list[str]]:
     """Fetch the original files of the selected datasets.
 
     Returns one row a file (``dataset``, ``file``, ``state``, ``bytes``, ``path``, ``address``)
@@ -38,14 +38,14 @@ def fetch(text: str, settings: Settings) -> tuple[list[Row], list[str]]:
     rows: list[Row] = []
     problems: list[str] = []
     for dataset in _registered(text, settings):
-        if not dataset.held():
+        if not dataset.file_locations():
             logger.info(f"{dataset.name}: needs no file")
         try:
             if not settings.offline:
                 dataset.fetch()
         except DataError as error:
             problems.append(str(error))
-        for held in dataset.held():
+        for held in dataset.file_locations():
             row = _file_row(dataset.name, held)
             if held.path is None:
                 row["path"] = manual_folder(dataset.name, settings.cache_dir) / held.file.name
@@ -55,7 +55,7 @@ def fetch(text: str, settings: Settings) -> tuple[list[Row], list[str]]:
     return rows, problems
 
 
-def verify(text: str | None, settings: Settings) -> list[Row]:
+def verify_files(text: str | None, settings: Settings) -> list[Row]:
     """Compare files with their checksums: of the selected datasets, else of all that are here.
 
     Returns one row a file with ``state`` ``ok``, ``damaged``, ``missing``, ``no checksum`` or
@@ -65,7 +65,7 @@ def verify(text: str | None, settings: Settings) -> list[Row]:
     rows = []
     names = {one.name for one in _select(text or "all", settings)}
     for dataset in _registered(text or "all", settings, lambda line: None):
-        for held in dataset.held():
+        for held in dataset.file_locations():
             row = _file_row(dataset.name, held) | {"note": ""}
             if held.path is not None:
                 row["note"] = find_fault(held.file, held.path)
@@ -73,7 +73,7 @@ def verify(text: str | None, settings: Settings) -> list[Row]:
                 row["state"] = "damaged" if row["note"] else "no checksum" if unknown else "ok"
             if text or held.path is not None:
                 rows.append(row)
-    for own in added(settings.cache_dir).values():
+    for own in user_datasets(settings.cache_dir).values():
         if own.name in names:
             same = file_digest(own.path) == own.sha256
             note = "" if same else "changed since it was added; add it again with --replace"
@@ -85,21 +85,23 @@ def verify(text: str | None, settings: Settings) -> list[Row]:
     return rows
 
 
-def where(name: str | None, settings: Settings) -> list[Row]:
+def locate_files(name: str | None, settings: Settings) -> list[Row]:
     """Return where the data of all datasets are, or each file of one dataset.
 
-    One row a dataset has ``state`` (see :func:`bench.data.resolve.standing`), ``bytes`` and ``path``;
+    One row a dataset has ``state`` (see :func:`bench.data.resolve.dataset_source`), ``bytes`` and ``path``;
     rows of one dataset are its files, what stands in for them, and the copies in the cache.
     """
     if name is None:
-        rows = [{"dataset": one} | place(one, settings) for one in dataset_names(settings)]
+        rows = [
+            {"dataset": one} | dataset_location(one, settings) for one in dataset_names(settings)
+        ]
         return sorted(rows, key=lambda row: str(row["dataset"]))
     (one,) = _select(name, settings)
-    target = named(one, settings, lambda line: None).dataset
+    target = resolve_name(one, settings, lambda line: None).dataset
     rows = []
     for dataset in _registered(name, settings, lambda line: None):
-        rows += [_file_row(dataset.name, held) for held in dataset.held()]
-    local, own = find_local(one.name), added(settings.cache_dir).get(one.name)
+        rows += [_file_row(dataset.name, held) for held in dataset.file_locations()]
+    local, own = find_named_file(one.name), user_datasets(settings.cache_dir).get(one.name)
     if local is not None:
         rows.append(_row(one.name, local, "stand-in"))
     if own is not None:
@@ -110,9 +112,9 @@ def where(name: str | None, settings: Settings) -> list[Row]:
     return rows
 
 
-def place(name: str, settings: Settings) -> Row:
+def dataset_location(name: str, settings: Settings) -> Row:
     """Return ``state``, ``bytes`` and ``path`` of a dataset; cheap, no file is opened."""
-    own = added(settings.cache_dir).get(name)
+    own = user_datasets(settings.cache_dir).get(name)
     registry = dataset_registry(settings.plugins)
     held: list[FileLocation] = []
     state, path = "added", own.path if own else None
@@ -121,10 +123,10 @@ def place(name: str, settings: Settings) -> Row:
         if entry.cls is None or entry.unavailable:
             return {"state": "unavailable", "bytes": None, "path": ""}
         dataset = entry.cls()
-        dataset.settle(settings, lambda line: None)
-        held = dataset.held()
-        state = standing(name, held, own is not None)
-        path = find_local(name) if state == "stand-in" else path if state == "added" else None
+        dataset.configure(settings)
+        held = dataset.file_locations()
+        state = dataset_source(name, held, own is not None)
+        path = find_named_file(name) if state == "stand-in" else path if state == "added" else None
     if path is not None:
         return {"state": state, "bytes": path.stat().st_size, "path": str(path)}
     sizes = [_size(one) for one in held]
@@ -133,16 +135,16 @@ def place(name: str, settings: Settings) -> Row:
     return {"state": state, "bytes": total, "path": there[0] if there else ""}
 
 
-def refuse_name(name: str, settings: Settings, *, replace: bool) -> None:
-    """Refuse a name for :func:`bench.data.user_datasets.add` that is in use; raises ``UsageError``."""
-    own, local = added(settings.cache_dir).get(name), find_local(name)
+def check_new_name(name: str, settings: Settings, *, replace: bool) -> None:
+    """Refuse a name for :func:`bench.data.user_datasets.add_dataset` that is in use; raises ``UsageError``."""
+    own, local = user_datasets(settings.cache_dir).get(name), find_named_file(name)
     taken = f"added from {own.origin}" if own else f"the file {local}" if local else ""
     if name in dataset_registry(settings.plugins).entries:
         taken = "a dataset of this program or a plugin, see 'bench datasets'"
     check_name(name, taken, replace=replace)
 
 
-def clean(
+def clean_cache(
     settings: Settings,
     *,
     max_bytes: int,
@@ -189,8 +191,8 @@ def _registered(text: str, settings: Settings) -> list[Dataset]:
     for one in _select(text, settings):
         entry = registry.entries.get(one.name)
         if entry is not None and (one.explicit or not entry.unavailable):
-            dataset = registry.get(one.name).configured(one.values)
-            dataset.settle(settings)
+            dataset = registry.get(one.name).from_values(one.values)
+            dataset.configure(settings)
             found.append(dataset)
     return found
 

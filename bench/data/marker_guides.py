@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bench.contract.markers import Markers, all_genes, keep_known_genes
+from bench.contract import Markers, all_genes, keep_known_genes
 from bench.errors import DataError
 from bench.messages import did_you_mean
 from bench.seeds import derive_seed
@@ -19,16 +19,16 @@ WINDOW = 25
 SUFFIX = "~shuffled"
 
 
-def plain(text: str) -> str:
+def normalize_name(text: str) -> str:
     """Return a name without what may differ between spellings."""
     return "".join(char for char in text.lower() if char.isalnum())
 
 
-def chosen_lists(markers: Markers, names: str, where: str) -> Markers:
+def select_lists(markers: Markers, names: str, where: str) -> Markers:
     """Return the lists named in ``names``, separated by ``+``; raises ``DataError``."""
     lists = {}
     for name in filter(None, (part.strip() for part in names.split("+"))):
-        found = [one for one in markers.lists if plain(one) == plain(name)]
+        found = [one for one in markers.lists if normalize_name(one) == normalize_name(name)]
         if not found:
             known = list(markers.lists)
             raise DataError(
@@ -40,7 +40,7 @@ def chosen_lists(markers: Markers, names: str, where: str) -> Markers:
     return replace(markers, lists=lists)
 
 
-def random_genes(
+def draw_random_genes(
     adata: AnnData, markers: Markers, spared: Mapping[str, tuple[str, ...]], seed: int
 ) -> tuple[Markers, str]:
     """Return lists of other genes of like mean expression, and one line on what was done.
@@ -70,7 +70,9 @@ def random_genes(
     return Markers(swapped, f"random genes in place of {markers.source}"), _join(note, missing)
 
 
-def shuffled_genes(adata: AnnData, markers: Markers, seed: int) -> tuple[AnnData, Markers, str]:
+def add_shuffled_genes(
+    adata: AnnData, markers: Markers, seed: int
+) -> tuple[AnnData, Markers, str]:
     """Return the data with shuffled copies of the markers, the lists of the copies, and a line.
 
     The copies are further features, ``GENE~shuffled``: the counts of all markers of a cell are

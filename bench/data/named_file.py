@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.dataset import Card, Dataset
+from bench.contract import Card, Dataset
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from bench.contract.markers import Markers
+    from bench.contract import Markers
 
 
 class NamedFile(Dataset):
@@ -26,9 +26,9 @@ class NamedFile(Dataset):
         """The path of the file."""
         return self.file.where
 
-    def markers(self) -> Markers | None:
-        """Return the marker lists: of the user, of the known card, else of the literature."""
-        return (None if self.markers_file else self.known.markers) or super().markers()
+    def own_markers(self) -> Markers | None:
+        """Return the marker lists of the known card."""
+        return self.known.markers
 
     def fingerprint(self) -> dict[str, Any]:
         """Return path, size and time of the file, and the columns read."""

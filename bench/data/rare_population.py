@@ -14,30 +14,37 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from bench.contract.dataset import Card, Dataset, FileLocation
-from bench.contract.multiome import cells_of, is_paired, select_cells
-from bench.contract.parameters import Parameters
+from bench.contract import (
+    Card,
+    Dataset,
+    FileLocation,
+    Parameters,
+    cells_of,
+    is_paired,
+    select_cells,
+)
 from bench.errors import DataError, UsageError
 from bench.messages import did_you_mean
 from bench.seeds import derive_seed
 
-from .marker_guides import chosen_lists, plain, random_genes, shuffled_genes
+from .known_markers import dataset_markers
+from .marker_guides import add_shuffled_genes, draw_random_genes, normalize_name, select_lists
 
 if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
     from mudata import MuData
 
-    from bench.contract.markers import Markers
+    from bench.contract import Markers
 
-SMALLEST = 5
+MIN_RARE_CELLS = 5
 """Cells of the rare type that must be left: below, a score is the luck of single cells."""
 TRAIN_KEY = "bench_train"
-PAIRED_TRAIN = 0.8
+PAIRED_TRAIN_SHARE = 0.8
 """Share of the cells of paired data for the fit, unless told: pairs are matched on the others."""
 
 
-class Task(Parameters):
+class RarePopulationTask(Parameters):
     """What makes a dataset a rare-population task."""
 
     rare_type: str = Field(
@@ -65,10 +72,10 @@ class Task(Parameters):
     )
 
 
-class Planted(Dataset):
+class RarePopulation(Dataset):
     """A dataset with the cells of one type down-sampled and a part of the cells held out."""
 
-    def __init__(self, inner: Dataset, task: Task) -> None:
+    def __init__(self, inner: Dataset, task: RarePopulationTask) -> None:
         super().__init__(inner.params)
         self.inner, self.task, self.name = inner, task, inner.name
         self.guided = bool(task.signatures) or task.guide != "true"
@@ -85,13 +92,13 @@ class Planted(Dataset):
         """What error messages call the data themselves."""
         return self.inner.where
 
-    def markers(self) -> Markers | None:
-        """Return the marker lists: of the user, else those of the data."""
-        return super().markers() if self.markers_file else self.inner.markers()
+    def own_markers(self) -> Markers | None:
+        """Return the marker lists that come with the data."""
+        return self.inner.own_markers()
 
-    def held(self) -> list[FileLocation]:
+    def file_locations(self) -> list[FileLocation]:
         """Return where the files lie."""
-        return self.inner.held()
+        return self.inner.file_locations()
 
     def fetch(self) -> dict[str, Path]:
         """Fetch the files that are missing."""
@@ -99,7 +106,7 @@ class Planted(Dataset):
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what decides the content of the data, and the task."""
-        lists = self.markers() if self.guided else None
+        lists = dataset_markers(self) if self.guided else None
         task = {key: value for key, value in self.task.resolved().items() if value is not None}
         return {
             "of": self.inner.fingerprint(),
@@ -119,7 +126,7 @@ class Planted(Dataset):
             data = self._thinned(data, self.task.thin)
         train_share = self.task.train
         if train_share is None and is_paired(data):
-            train_share = PAIRED_TRAIN
+            train_share = PAIRED_TRAIN_SHARE
         if not self.task.rare_type and not train_share and not self.guided:
             return data
         types = cells_of(data).obs[self.card.label_key].astype(str).to_numpy()
@@ -130,7 +137,7 @@ class Planted(Dataset):
                 kept = self._keep(types, rare, self.task.prevalence)
                 data, types = select_cells(data, kept), types[kept]
         if train_share:
-            train = training_cells(types, train_share, self.task.plant_seed)
+            train = draw_training_cells(types, train_share, self.task.plant_seed)
             self.notes.append(
                 f"{train.sum()} of {len(train)} cells are for the fit, {(~train).sum()} held out"
             )
@@ -165,22 +172,22 @@ class Planted(Dataset):
         """Choose the marker lists or put a control in their place; raises ``DataError``."""
         if is_paired(adata):
             raise DataError(f"{self.where}: signatures= and guide= are for part=rna only.")
-        known = self.markers()
+        known = dataset_markers(self)
         if known is None:
             raise DataError(
                 f"{self.where}: signatures= and guide= need marker lists, the dataset has none; "
                 "give them with --markers FILE."
             )
         names, seed = self.task.signatures, self.task.plant_seed
-        lists = chosen_lists(known, names, self.where) if names else known
+        lists = select_lists(known, names, self.where) if names else known
         note = ""
         if self.task.guide != "true" and adata.isbacked:
             adata = adata.to_memory()
         if self.task.guide == "random":
-            lists, note = random_genes(adata, lists, known.lists, seed)
+            lists, note = draw_random_genes(adata, lists, known.lists, seed)
         elif self.task.guide == "shuffled":
-            adata, lists, note = shuffled_genes(adata, lists, seed)
-        self.made_markers = lists
+            adata, lists, note = add_shuffled_genes(adata, lists, seed)
+        self.replacement_markers = lists
         self.notes += [note] if note else []
         return adata
 
@@ -188,7 +195,7 @@ class Planted(Dataset):
         """Return the type that is meant; raises ``DataError``."""
         wanted, names = self.task.rare_type, sorted(set(types.tolist()))
         found = [name for name in names if name == wanted]
-        found = found or [name for name in names if plain(name) == plain(wanted)]
+        found = found or [name for name in names if normalize_name(name) == normalize_name(wanted)]
         if len(found) == 1:
             return found[0]
         if found:
@@ -210,11 +217,11 @@ class Planted(Dataset):
 
         cells, others = np.flatnonzero(types == rare), int(np.sum(types != rare))
         wanted = round(others * prevalence / (1.0 - prevalence))
-        if not SMALLEST <= wanted <= len(cells):
-            low, high = SMALLEST / (SMALLEST + others), len(cells) / len(types)
+        if not MIN_RARE_CELLS <= wanted <= len(cells):
+            low, high = MIN_RARE_CELLS / (MIN_RARE_CELLS + others), len(cells) / len(types)
             possible = (
-                f"possible is {_up(low)} to {_down(high)}" if len(cells) >= SMALLEST
-                else f"it has only {len(cells)} cells, too few for any (at least {SMALLEST})"
+                f"possible is {_up(low)} to {_down(high)}" if len(cells) >= MIN_RARE_CELLS
+                else f"it has only {len(cells)} cells, too few for any (at least {MIN_RARE_CELLS})"
             )  # fmt: skip
             raise DataError(
                 f"{self.where}: prevalence={prevalence:g} of '{rare}' beside {others} other cells "
@@ -229,16 +236,18 @@ class Planted(Dataset):
         return np.sort(np.concatenate([np.flatnonzero(types != rare), left]))
 
 
-def split_task(values: Mapping[str, str], owner: str) -> tuple[dict[str, str], Task | None]:
+def split_task(
+    values: Mapping[str, str], owner: str
+) -> tuple[dict[str, str], RarePopulationTask | None]:
     """Return a selector's values without those of the task, and the task if there is one.
 
     Raises ``UsageError`` for a value that is not valid or that does nothing alone.
     """
-    own = {key: value for key, value in values.items() if key in Task.model_fields}
+    own = {key: value for key, value in values.items() if key in RarePopulationTask.model_fields}
     rest = {key: value for key, value in values.items() if key not in own}
     if not own:
         return rest, None
-    task: Task = Task.build(own, owner=owner)
+    task: RarePopulationTask = RarePopulationTask.build(own, owner=owner)
     if task.prevalence is not None and not task.rare_type:
         raise UsageError(f"{owner}.prevalence={task.prevalence:g}: of which type? Add rare_type=.")
     drawn = task.prevalence is not None or task.thin is not None
@@ -251,7 +260,7 @@ def split_task(values: Mapping[str, str], owner: str) -> tuple[dict[str, str], T
     return rest, task
 
 
-def training_cells(types: np.ndarray, share: float, seed: int) -> np.ndarray:
+def draw_training_cells(types: np.ndarray, share: float, seed: int) -> np.ndarray:
     """Return the mask of the cells for the fit, shape (n_cells,): ``share`` of each type.
 
     A type with two cells or more has at least one on either side; a single cell is for the fit.

@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.dataset import Card, Dataset, FileLocation
-from bench.contract.recipe import MULTIOME
-from bench.data.user_datasets import Added, added
+from bench.contract import MULTIOME, Card, Dataset, FileLocation
+from bench.data.user_datasets import UserDataset, user_datasets
 from bench.digests import source_digest
 from bench.errors import UsageError
 from bench.registry import datasets as dataset_registry
 from bench.selectors import Selection, select_names, selector_label
 from bench.settings import Settings
+
+from .known_markers import dataset_markers
 
 if TYPE_CHECKING:
     from bench.selectors import Exclusion
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ResolvedDataset:
     """A dataset of the plan."""
 
     dataset: Dataset
@@ -42,12 +43,15 @@ class Chosen:
 def dataset_names(settings: Settings) -> list[str]:
     """Return all names: registered and added."""
     registered = dataset_registry(settings.plugins).entries
-    return [*registered, *(name for name in added(settings.cache_dir) if name not in registered)]
+    return [
+        *registered,
+        *(name for name in user_datasets(settings.cache_dir) if name not in registered),
+    ]
 
 
 def dataset_tags(settings: Settings) -> Callable[[str], frozenset[str]]:
     """Return the function that gives a dataset's tags: modality, organism, own tags."""
-    registry, own = dataset_registry(settings.plugins), added(settings.cache_dir)
+    registry, own = dataset_registry(settings.plugins), user_datasets(settings.cache_dir)
 
     def tags(name: str) -> frozenset[str]:
         cls = registry.entries[name].cls if name in registry.entries else None
@@ -59,9 +63,9 @@ def dataset_tags(settings: Settings) -> Callable[[str], frozenset[str]]:
     return tags
 
 
-def choose_datasets(
+def resolve_datasets(
     text: str, settings: Settings, store: DataCache
-) -> tuple[list[Chosen], list[Exclusion]]:
+) -> tuple[list[ResolvedDataset], list[Exclusion]]:
     """Return the datasets that a selector stands for, and those left out with the reason.
 
     A selector that is a path loads that file. A name stands for the first of: original files of
@@ -71,14 +75,16 @@ def choose_datasets(
     from bench.selectors import Exclusion
 
     registered = dataset_registry(settings.plugins).entries
-    found: list[Chosen] = []
+    found: list[ResolvedDataset] = []
     left: list[Exclusion] = []
     for one in _selected(text, settings):
         if one.name in registered and registered[one.name].unavailable and not one.explicit:
-            left.append(Exclusion("all", one.name, "unavailable", registered[one.name].unavailable))
+            left.append(
+                Exclusion("all", one.name, "unavailable", registered[one.name].unavailable)
+            )
             continue
         made = _chosen(one, settings)
-        if not one.explicit and (wanted := absent(made, store)):
+        if not one.explicit and (wanted := fetch_hint(made, store)):
             left.append(Exclusion("all", made.label, "skipped", wanted))
             continue
         found.append(made)
@@ -86,7 +92,7 @@ def choose_datasets(
     return found, left
 
 
-def choose_one(text: str, settings: Settings) -> Chosen:
+def resolve_dataset(text: str, settings: Settings) -> ResolvedDataset:
     """Return the dataset that a name or path stands for; raises ``UsageError``."""
     selected = _selected(text, settings)
     if len(selected) > 1:
@@ -104,18 +110,18 @@ def _selected(text: str, settings: Settings) -> list[Selection]:
 
 def _is_file(name: str, settings: Settings) -> bool:
     """Return whether a name stands for a path, not for a registered or added dataset."""
-    from .file_dataset import find_local, looks_like_data
+    from .file_dataset import find_named_file, is_data_path
 
     if name in dataset_registry(settings.plugins).entries:
         return False
-    if find_local(name) is not None:
+    if find_named_file(name) is not None:
         return True
-    return name not in dataset_names(settings) and ("/" in name or looks_like_data(name))
+    return name not in dataset_names(settings) and ("/" in name or is_data_path(name))
 
 
-def _chosen(one: Selection, settings: Settings) -> Chosen:
+def _chosen(one: Selection, settings: Settings) -> ResolvedDataset:
     """Return what a selector stands for; any dataset takes a rare-population task and markers."""
-    from .rare_population import Planted, Task, split_task
+    from .rare_population import RarePopulation, RarePopulationTask, split_task
 
     rest, task = split_task(one.values, one.name)
     own = {key: value for key, value in one.values.items() if key not in rest}
@@ -126,13 +132,13 @@ def _chosen(one: Selection, settings: Settings) -> Chosen:
     found = _plain(replace(one, values=rest), settings)
     dataset, source = found.dataset, found.source
     if task is not None or dataset.paired:
-        dataset = Planted(dataset, task or Task())
+        dataset = RarePopulation(dataset, task or RarePopulationTask())
         source += source_digest("bench.data.rare_population")
     if markers or settings.markers:
         dataset.markers_file = Path(markers) if markers else settings.markers
-        dataset.markers()  # a file that cannot be used is said before anything is loaded
+        dataset_markers(dataset)  # a file that cannot be used is said before anything is loaded
     own |= {"markers": markers} if markers else {}
-    return Chosen(dataset, source, _with(found.label, own), _with(found.selector, own))
+    return ResolvedDataset(dataset, source, _with(found.label, own), _with(found.selector, own))
 
 
 def _with(text: str, values: dict[str, str]) -> str:
@@ -141,30 +147,32 @@ def _with(text: str, values: dict[str, str]) -> str:
     return f"{text[:-1]},{more[1:]}" if more and text.endswith("]") else text + more
 
 
-def _plain(one: Selection, settings: Settings) -> Chosen:
-    from .file_dataset import find_local
+def _plain(one: Selection, settings: Settings) -> ResolvedDataset:
+    from .file_dataset import find_named_file
 
     if not _is_file(one.name, settings):
-        return named(one, settings)
-    return _file(find_local(one.name) or Path(one.name).expanduser(), one, settings)
+        return resolve_name(one, settings)
+    return _file(find_named_file(one.name) or Path(one.name).expanduser(), one, settings)
 
 
-def named(one: Selection, settings: Settings) -> Chosen:
+def resolve_name(one: Selection, settings: Settings) -> ResolvedDataset:
     """Return what a registered or added name stands for; raises ``UsageError``."""
-    from .file_dataset import find_local
+    from .file_dataset import find_named_file
 
     registry = dataset_registry(settings.plugins)
-    own = added(settings.cache_dir).get(one.name)
+    own = user_datasets(settings.cache_dir).get(one.name)
     if one.name not in registry.entries and own is not None:
         return _added(own, one, settings)
     cls = registry.get(one.name)
-    dataset = cls.configured(one.values)
-    dataset.settle(settings)
+    dataset = cls.from_values(one.values)
+    dataset.configure(settings)
     source = source_digest(registry.entry(one.name).origin)
-    state = "" if one.values else standing(one.name, dataset.held(), own is not None)
-    path = find_local(one.name)
+    state = (
+        "" if one.values else dataset_source(one.name, dataset.file_locations(), own is not None)
+    )
+    path = find_named_file(one.name)
     if state == "stand-in" and path is not None:
-        here = all(held.path is not None for held in dataset.held())
+        here = all(held.path is not None for held in dataset.file_locations())
         why = "comes before the downloads" if here else "stands in for the original files"
         logger.info(f"{one.name}: reading {path}, which {why}")
         return _stand_in(path, one, cls.card, source, settings)
@@ -172,38 +180,38 @@ def named(one: Selection, settings: Settings) -> Chosen:
         logger.info(f"{one.name}: reading the file added under this name ({own.origin})")
         return _added(own, one, settings)
     text = selector_label(one.name, one.values)
-    return Chosen(dataset, source, text, text)
+    return ResolvedDataset(dataset, source, text, text)
 
 
-def standing(name: str, held: list[FileLocation], is_added: bool) -> str:
+def dataset_source(name: str, held: list[FileLocation], is_added: bool) -> str:
     """Return what the name of a registered dataset stands for.
 
     ``ready`` (needs no file), ``local`` (original files of the user), ``stand-in``
-    (``<name>.h5ad`` of the user), ``added``, ``downloaded`` or ``to fetch``, the first that holds.
+    (``<name>.h5ad`` of the user), ``user_datasets``, ``downloaded`` or ``to fetch``, the first that holds.
     """
-    from .file_dataset import find_local
+    from .file_dataset import find_named_file
 
     kinds = {one.kind for one in held}
     if kinds <= {"local", "mirror"}:
         return "local" if held else "ready"
-    if find_local(name) is not None:
+    if find_named_file(name) is not None:
         return "stand-in"
     if is_added:
         return "added"
     return "to fetch" if "missing" in kinds else "downloaded"
 
 
-def absent(one: Chosen, store: DataCache) -> str:
+def fetch_hint(one: ResolvedDataset, store: DataCache) -> str:
     """Return how to get a dataset that would have to be fetched; empty if it is here."""
-    held = one.dataset.held()
+    held = one.dataset.file_locations()
     if all(file.path is not None for file in held) or store.known(
         one.dataset, one.source, one.label
     ):
         return ""
-    return f"not fetched: bench data fetch {one.dataset.name}{size_text(held)}"
+    return f"not fetched: bench data fetch {one.dataset.name}{download_size(held)}"
 
 
-def size_text(held: list[FileLocation]) -> str:
+def download_size(held: list[FileLocation]) -> str:
     """Return `` (about 12 MB)`` for the files that are missing; empty if a size is unknown."""
     from bench.messages import format_size
 
@@ -212,7 +220,9 @@ def size_text(held: list[FileLocation]) -> str:
     return f" ({format_size(sum(known))})" if known and len(known) == len(sizes) else ""
 
 
-def _stand_in(path: Path, one: Selection, card: Card, source: str, settings: Settings) -> Chosen:
+def _stand_in(
+    path: Path, one: Selection, card: Card, source: str, settings: Settings
+) -> ResolvedDataset:
     """Return a file under the name of a registered dataset, whose card is known."""
     from .named_file import NamedFile
 
@@ -222,7 +232,7 @@ def _stand_in(path: Path, one: Selection, card: Card, source: str, settings: Set
     )
 
 
-def _added(own: Added, one: Selection, settings: Settings) -> Chosen:
+def _added(own: UserDataset, one: Selection, settings: Settings) -> ResolvedDataset:
     """Return a file that was added under a name."""
     from .named_file import NamedFile
 
@@ -236,7 +246,7 @@ def _added(own: Added, one: Selection, settings: Settings) -> Chosen:
 
 def _file(
     path: Path, one: Selection, settings: Settings, known: Mapping[str, Any] | None = None
-) -> Chosen:
+) -> ResolvedDataset:
     """Return the dataset of a path; what its brackets leave open comes from the settings.
 
     The display name shows what tells apart two views of one file, not how the file is laid out.
@@ -248,10 +258,12 @@ def _file(
     file = FileDataset.from_path(path, FileDataset.Params.build(given, owner=one.name))
     shown = {key: v for key, v in one.values.items() if key not in ("labels", "transpose", "atac")}
     source = source_digest("bench.data.file_dataset")
-    return Chosen(file, source, selector_label(file.name, shown), selector_label(one.name, one.values))
+    return ResolvedDataset(
+        file, source, selector_label(file.name, shown), selector_label(one.name, one.values)
+    )
 
 
-def _check(found: list[Chosen], left: list[Exclusion]) -> None:
+def _check(found: list[ResolvedDataset], left: list[Exclusion]) -> None:
     if not found:
         reasons = "; ".join(f"{one.dataset}: {one.reason}" for one in left)
         raise UsageError(f"none of the selected datasets is here ({reasons}).")

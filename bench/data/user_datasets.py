@@ -19,10 +19,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.dataset import Card, Dataset
-from bench.contract.markers import Markers, among
-from bench.contract.multiome import cells_of, is_paired, parts_of, together, write_pair
-from bench.contract.recipe import MULTIOME
+from bench.contract import MULTIOME, Card, Dataset, Markers, keep_known_genes
+from bench.contract.multiome import cells_of, is_paired, matrices_of, pair_data, write_pair
 from bench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +34,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True)
-class Added:
+class UserDataset:
     """One added dataset."""
 
     name: str
@@ -48,7 +46,7 @@ class Added:
     """Of the file in the cache."""
 
 
-def added(cache: Path) -> dict[str, Added]:
+def user_datasets(cache: Path) -> dict[str, UserDataset]:
     """Return the added datasets by name."""
     found = {}
     for facts in sorted((cache / "data").glob("*.json")):
@@ -63,7 +61,7 @@ def added(cache: Path) -> dict[str, Added]:
             )
             path = facts.with_suffix(_suffix(card))
             if path.is_file():
-                one = Added(path.stem, path, card, values["origin"], values["sha256"])
+                one = UserDataset(path.stem, path, card, values["origin"], values["sha256"])
                 found[one.name] = one
     return found
 
@@ -81,14 +79,14 @@ def check_name(name: str, taken: str, *, replace: bool) -> None:
         raise UsageError(f"the name '{name}' is in use ({taken}); choose another or --replace.")
 
 
-def add(
+def add_dataset(
     name: str,
     source: Dataset,
     origin: Path,
     cache: Path,
     facts: dict[str, str],
     markers: Markers | None = None,
-) -> Added:
+) -> UserDataset:
     """Load and check a dataset and keep it under a name; what is odd is said.
 
     ``facts`` are fields of the card that the user states: ``summary``, ``reference``,
@@ -109,7 +107,7 @@ def add(
     values |= {
         "summary": facts.get("summary") or f"added from {origin.name}",
         "n_cells": adata.n_obs,
-        "n_features": sum(part.n_vars for part in parts_of(data)),
+        "n_features": sum(part.n_vars for part in matrices_of(data)),
         "n_types": int(adata.obs[said.label_key].astype(str).nunique()),
         "tags": ("added",),
         "files": (),
@@ -117,7 +115,7 @@ def add(
     }
     card = Card(**values)
     if markers is not None:
-        _, missing = among(markers.lists, adata.var_names, markers.source)
+        _, missing = keep_known_genes(markers.lists, adata.var_names, markers.source)
         if missing:
             logger.info(f"{name}: {missing}")
     path = cache / "data" / f"{name}{_suffix(card)}"
@@ -127,7 +125,7 @@ def add(
             _write(data, card, partial)
             with partial.open("rb") as stream:
                 sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-            one = Added(name, path, card, str(origin.resolve()), sha256)
+            one = UserDataset(name, path, card, str(origin.resolve()), sha256)
             _facts_file(path).unlink(missing_ok=True)  # without it the data do not count
             partial.replace(path)
             _write_facts(one)
@@ -139,9 +137,9 @@ def add(
     return one
 
 
-def remove(name: str, cache: Path) -> Added:
+def remove_dataset(name: str, cache: Path) -> UserDataset:
     """Remove an added dataset and return what it was; raises ``UsageError`` for other names."""
-    own = added(cache)
+    own = user_datasets(cache)
     if name not in own:
         names = ", ".join(sorted(own)) or "none"
         raise UsageError(
@@ -160,7 +158,7 @@ def _suffix(card: Card) -> str:
 
 def _write(data: AnnData | MuData, card: Card, path: Path) -> None:
     if is_paired(data):
-        write_pair(together(*(_portable(part, card) for part in parts_of(data))), path)
+        write_pair(pair_data(*(_portable(part, card) for part in matrices_of(data))), path)
     else:
         _portable(cells_of(data), card).write_h5ad(path, compression="gzip")
 
@@ -215,7 +213,7 @@ def _facts_file(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def _write_facts(one: Added) -> None:
+def _write_facts(one: UserDataset) -> None:
     card: dict[str, Any] = asdict(one.card)
     del card["files"]
     content = {"card": card, "origin": one.origin, "sha256": one.sha256}

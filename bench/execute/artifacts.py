@@ -12,7 +12,7 @@ import pandas as pd
 from bench.data.cache.array_folder import open_arrays
 
 if TYPE_CHECKING:
-    from bench.contract.method import Fit, Method
+    from bench.contract import Fit, Method
 
 
 def _write_fit(result: Fit, method: Method, data: Any, folder: Path) -> None:
@@ -24,9 +24,6 @@ def _write_fit(result: Fit, method: Method, data: Any, folder: Path) -> None:
     if result.labels:
         own = {name: _plain(labels) for name, labels in result.labels.items()}
         pd.DataFrame(own, index=index).to_parquet(folder / "labels.parquet")
-    if result.history:
-        longest = {name: pd.Series(values) for name, values in result.history.items()}
-        pd.DataFrame(longest).to_csv(folder / "history.csv", index_label="step")
     for name, table in result.tables.items():
         (folder / "tables").mkdir(exist_ok=True)
         table.to_parquet(folder / "tables" / f"{name}.parquet")

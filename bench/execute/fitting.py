@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.contract.method import Fit
+from bench.contract import Fit
 from bench.errors import Diverged
 
 if TYPE_CHECKING:

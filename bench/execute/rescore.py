@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.method import MULTIOME
+from bench.contract import MULTIOME
 from bench.digests import source_digest
 from bench.errors import BenchError, UsageError
 from bench.execute.limited_process import Limits, run_limited, warm_up

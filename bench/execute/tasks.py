@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bench.contract.markers import keep_known_genes
-from bench.contract.method import Context, Knowledge
-from bench.contract.multiome import select_cells
+from bench.contract import Context, Knowledge, keep_known_genes, select_cells
 from bench.contract.recipe import MULTIOME, recipe_from_dict
 from bench.data.cache.cached_dataset import CellLabels
-from bench.data.cache.data_cache import CellLabels, DataCache
+from bench.data.cache.data_cache import DataCache
 from bench.digests import source_digest
 from bench.errors import Pruned, UsageError
 from bench.registry import import_method
@@ -32,7 +30,7 @@ from .curves import Curves
 from .fitting import check_result
 
 if TYPE_CHECKING:
-    from bench.contract.method import Fit
+    from bench.contract import Fit
 
     from .channel import Line
     from .curves import Listener
@@ -169,7 +167,7 @@ def _of_all_cells(result: Fit, method: Any, seen: Any, data: Any) -> Fit:
         if not table.index.equals(seen.obs_names)
     }  # fmt: skip
     return replace(
-        result, embedding=method.transform(data), labels={}, predictions={}, tables=tables,
+        result, embedding=method.transform(data), labels={}, tables=tables,
         notes=result.notes | {"fitted on": f"{seen.n_obs} of {data.n_obs} cells"},
     )  # fmt: skip
 

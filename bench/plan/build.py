@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data.cache.data_cache import CachedDataset, DataCache
-from bench.data.resolve import choose_datasets
+from bench.data.cache.cached_dataset import CachedDataset
+from bench.data.cache.data_cache import DataCache
+from bench.data.resolve import resolve_datasets
 from bench.registry import methods as method_registry
 from bench.selectors import Exclusion, select_names
 from bench.settings import Settings
@@ -61,7 +62,7 @@ def ready_datasets(
     datasets: str, settings: Settings, store: DataCache
 ) -> tuple[list[CachedDataset], list[Exclusion]]:
     """Return the selected datasets, loaded, checked and kept, and those that are absent."""
-    found, absent = choose_datasets(datasets, settings, store)
+    found, absent = resolve_datasets(datasets, settings, store)
     stored = [store.dataset(one.dataset, one.source, one.label) for one in found]
     for one in stored:
         for warning in one.facts["warnings"]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from bench.contract.method import MULTIOME, USABLE, Method
-from bench.contract.recipe import PairedRecipe, Recipe
-from bench.data.cache.data_cache import CachedDataset, DataCache
+from bench.contract import MULTIOME, OPTIONAL_INPUTS, Method, PairedRecipe, Recipe
+from bench.data.cache.cached_dataset import CachedDataset
+from bench.data.cache.data_cache import DataCache
 from bench.digests import source_digest
 from bench.errors import UsageError
 from bench.plan.device import device_class
@@ -71,9 +71,9 @@ def make_job(
 ) -> Job:
     """Return one job with its keys; ``more`` holds fields such as ``protocol``."""
     uses = one.method.uses()
-    if not uses <= USABLE:
-        wrong = ", ".join(sorted(uses - USABLE))
-        raise UsageError(f"{one.label}: uses() names {wrong}; known: {', '.join(sorted(USABLE))}.")
+    if not uses <= OPTIONAL_INPUTS:
+        wrong = ", ".join(sorted(uses - OPTIONAL_INPUTS))
+        raise UsageError(f"{one.label}: uses() names {wrong}; known: {', '.join(sorted(OPTIONAL_INPUTS))}.")
     recipe: Recipe | PairedRecipe = one.method.recipe(dataset.info)
     if isinstance(recipe, PairedRecipe) != (dataset.info.modality == MULTIOME):
         raise UsageError(

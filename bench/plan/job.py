@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.contract.method import MULTIOME
+from bench.contract import MULTIOME
 from bench.digests import digest
 from bench.errors import UsageError
 from bench.selectors import Exclusion

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.contract.method import Method
+from bench.contract import Method
 from bench.errors import UsageError
 from bench.registry import Registry, RegistryEntry
 from bench.selectors import Exclusion, Selection, selector_label

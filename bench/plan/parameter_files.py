@@ -18,7 +18,7 @@ from bench.messages import did_you_mean
 from bench.yaml_file import read_yaml
 
 if TYPE_CHECKING:
-    from bench.contract.method import Method
+    from bench.contract import Method
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
-from bench.contract.parameters import Parameters, Search
+from bench.contract import Parameters, Search
 from bench.errors import UsageError
 from bench.messages import did_you_mean
 

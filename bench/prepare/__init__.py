@@ -15,15 +15,15 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from bench.contract.recipe import DatasetInfo
+from bench.contract import DatasetInfo
 
 from .blocks import row_blocks
-from .pipeline import carry_out
+from .pipeline import apply_recipe
 
 if TYPE_CHECKING:
-    from bench.contract.recipe import Recipe
+    from bench.contract import Recipe
 
-__all__ = ["carry_out", "describe", "prepare"]
+__all__ = ["apply_recipe", "describe", "prepare"]
 
 
 def describe(
@@ -72,7 +72,7 @@ def prepare(counts: AnnData, recipe: Recipe, batch: np.ndarray | None = None) ->
     package that is not installed, or a batch that is not given.
     """
     out = MemoryArrays()
-    kept = carry_out(counts.X, recipe, out, batch)
+    kept = apply_recipe(counts.X, recipe, out, batch)
     shape = (len(kept.cells), len(kept.features))
     pattern = (out.read("indices"), out.read("indptr"))
     raw = sp.csr_matrix((out.read("counts_data"), *pattern), shape=shape)

@@ -38,7 +38,7 @@ def row_blocks(matrix: Any, *, rows: int = ROWS) -> Iterator[tuple[int, sp.csr_m
     without duplicates or stored zeros, and may be changed. Raises ``DataError`` for a CSC matrix
     on disk that does not fit into memory.
     """
-    found = parts(matrix)
+    found = csr_parts(matrix)
     if found is None:
         n_rows, n_columns = matrix.shape
         step = max(1, min(rows, ENTRIES // max(n_columns, 1)))
@@ -49,7 +49,7 @@ def row_blocks(matrix: Any, *, rows: int = ROWS) -> Iterator[tuple[int, sp.csr_m
     for start, stop in _borders(found.indptr, rows):
         yield start, _block(found, start, stop)
         for array in (found.data, found.indices):
-            release(array)
+            release_pages(array)
 
 
 def stored_values(matrix: Any) -> Iterator[np.ndarray]:
@@ -61,19 +61,19 @@ def stored_values(matrix: Any) -> Iterator[np.ndarray]:
         data = matrix.group["data"] if hasattr(matrix, "group") else matrix.data
         for start in range(0, data.shape[0], ENTRIES):
             yield np.asarray(data[start : start + ENTRIES])
-            release(data)
+            release_pages(data)
         return
     step = max(1, ENTRIES // max(matrix.shape[1], 1))
     for start in range(0, matrix.shape[0], step):
         yield np.asarray(matrix[start : start + step]).ravel()
 
 
-def parts(matrix: Any) -> Csr | None:
+def csr_parts(matrix: Any) -> Csr | None:
     """Return the parts of a sparse matrix, in memory or on disk, by rows; ``None`` if dense."""
     if isinstance(matrix, Csr):
         return matrix
     if not sp.issparse(matrix):
-        if not on_disk(matrix) or not hasattr(matrix, "group"):
+        if not is_on_disk(matrix) or not hasattr(matrix, "group"):
             return None
         if matrix.format == "csr":
             group = matrix.group
@@ -85,12 +85,12 @@ def parts(matrix: Any) -> Csr | None:
 
 def index_type(matrix: Any) -> type[np.signedinteger[Any]]:
     """Return the type of column indices with which SciPy maps this matrix without copying."""
-    found = parts(matrix)
+    found = csr_parts(matrix)
     n_values = int(found.indptr[-1]) if found is not None else math.prod(matrix.shape)
     return np.int32 if n_values <= INT32_VALUES else np.int64
 
 
-def on_disk(matrix: Any) -> bool:
+def is_on_disk(matrix: Any) -> bool:
     """Return whether the values are in a file that must be read piece by piece."""
     return not (isinstance(matrix, (Csr, np.ndarray)) or sp.issparse(matrix))
 
@@ -136,7 +136,7 @@ def _block(matrix: Csr, start: int, stop: int) -> sp.csr_matrix:
     return block
 
 
-def release(array: Any) -> None:
+def release_pages(array: Any) -> None:
     """Give the memory of a mapped file back: what was read of it is not read again soon."""
     while isinstance(array, np.ndarray):
         array = array.base

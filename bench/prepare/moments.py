@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
 
-class Sums:
+class FeatureSums:
     """Sum and sum of squares of each feature in each group of cells, shape (groups, features).
 
     Squares have the precision of the values and are summed in double precision, as in scanpy.
@@ -39,7 +39,7 @@ class Sums:
         return mean, variance
 
 
-class Moments:
+class FeatureMoments:
     """Mean and sum of squared deviations of each feature, merged block by block.
 
     Source: Chan, Golub & LeVeque 1979, equation 2.1; exact for features that do not vary.

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.multiome import PARTS, as_text, cells_of, feature_facts, is_paired, together
+from bench.contract.multiome import (
+    PARTS,
+    cells_of,
+    decode_bases,
+    is_paired,
+    pair_data,
+    read_feature_columns,
+)
 from bench.contract.recipe import (
     ATAC,
     MULTIOME,
@@ -12,7 +19,7 @@ from bench.contract.recipe import (
     DatasetInfo,
     PairedRecipe,
     Recipe,
-    paired_info,
+    combine_infos,
 )
 from bench.errors import DataError, UsageError
 from bench.prepare import describe, prepare
@@ -33,7 +40,7 @@ def describe_data(
         part: describe(data[part].X, name=name, modality=part, has_batch=has_batch)
         for part in PARTS
     }
-    return paired_info(infos, name, MULTIOME)
+    return combine_infos(infos, name, MULTIOME)
 
 
 def prepare_data(
@@ -56,9 +63,9 @@ def prepare_data(
     if not len(both):
         raise DataError(f"{where}: the filters leave no cell in both parts; loosen them.")
     for part, prepared in parts.items():
-        facts = feature_facts(data[part].var, part, where)
+        facts = read_feature_columns(data[part].var, part, where)
         kept = data[part].var_names.get_indexer(prepared.var_names)
         for name, values in facts.items():
-            prepared.var[name] = as_text(values[kept])
-    return together(*(one if one.n_obs == len(both) else one[both].copy()
+            prepared.var[name] = decode_bases(values[kept])
+    return pair_data(*(one if one.n_obs == len(both) else one[both].copy()
                       for one in parts.values()))  # fmt: skip

@@ -19,9 +19,8 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from bench.contract.genome import parse_interval
+from bench.contract import PairedRecipe, Recipe, parse_interval
 from bench.contract.multiome import PARTS, cells_of, check_parts, is_paired, matrices_of, pair_data
-from bench.contract.recipe import PairedRecipe, Recipe
 from bench.errors import DataError
 from bench.messages import quote_names
 from bench.prepare.blocks import row_blocks

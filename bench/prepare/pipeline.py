@@ -23,7 +23,7 @@ from .variable_features import seurat, seurat_v3
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-    from bench.contract.recipe import Recipe
+    from bench.contract import Recipe
 
 
 class Arrays(Protocol):
@@ -40,7 +40,7 @@ class Arrays(Protocol):
 
 
 @dataclass(frozen=True)
-class Selection:
+class MatrixSubset:
     """What the filters and the selection left."""
 
     cells: np.ndarray
@@ -49,7 +49,7 @@ class Selection:
     """Column numbers, int64, ascending."""
 
 
-def apply_recipe(matrix: Any, recipe: Recipe, out: Arrays, batch: np.ndarray | None = None) -> Selection:
+def apply_recipe(matrix: Any, recipe: Recipe, out: Arrays, batch: np.ndarray | None = None) -> MatrixSubset:
     """Prepare a matrix of counts (cells × features; anything :func:`row_blocks` takes).
 
     Writes ``counts_data``, ``indices`` and ``indptr`` (CSR float32: the counts of the kept cells
@@ -67,7 +67,7 @@ def apply_recipe(matrix: Any, recipe: Recipe, out: Arrays, batch: np.ndarray | N
     source = FilteredCounts(matrix, recipe, batch if recipe.batch_aware else None)
     chosen = variable_features(source, recipe)
     _write(source, recipe, chosen, out)
-    kept = Selection(source.cells, source.features if chosen is None else source.features[chosen])
+    kept = MatrixSubset(source.cells, source.features if chosen is None else source.features[chosen])
     if recipe.max_abs or recipe.scale:
         _rescale(out, recipe, kept)
     return kept
@@ -220,7 +220,7 @@ def _write(source: FilteredCounts, recipe: Recipe, chosen: np.ndarray | None, ou
     out.append("size_factor", (totals / median).astype(np.float32))
 
 
-def _rescale(out: Arrays, recipe: Recipe, kept: Selection) -> None:
+def _rescale(out: Arrays, recipe: Recipe, kept: MatrixSubset) -> None:
     """Turn the transformed values ``x`` into ``dense``, or into ``data`` if only by max_abs."""
     shape = (len(kept.cells), len(kept.features))
     source = Csr(out.read("x"), out.read("indices"), out.read("indptr"), shape)

@@ -16,7 +16,7 @@ import pandas as pd
 
 from bench.errors import DataError, UsageError
 
-from .moments import Sums
+from .moments import FeatureSums
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -31,7 +31,7 @@ Counts = Callable[[], Iterator[tuple["sp.csr_matrix", "np.ndarray"]]]
 """Makes one more pass over (block of counts, number of the group of each cell)."""
 
 
-def seurat(sums: Sums, n_top: int, *, by_group: bool) -> np.ndarray:
+def seurat(sums: FeatureSums, n_top: int, *, by_group: bool) -> np.ndarray:
     """Return a mask of features by dispersion within bins of the mean.
 
     ``sums`` are those of the depth-normalised values without logarithm. Features from the
@@ -81,7 +81,7 @@ def _highest(values: np.ndarray, n_top: int) -> np.ndarray:
     return np.nan_to_num(values, nan=-np.inf) >= known[-min(n_top, len(known))]
 
 
-def seurat_v3(sums: Sums, counts: Counts, n_top: int) -> np.ndarray:
+def seurat_v3(sums: FeatureSums, counts: Counts, n_top: int) -> np.ndarray:
     """Return a mask of the ``n_top`` features with the highest standardised variance.
 
     ``sums`` are those of the counts, ``counts`` is used for the variance after clipping. Several
@@ -141,9 +141,9 @@ def _expected_spread(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
     return np.sqrt(10**expected)
 
 
-def _clipped_sums(counts: Counts, highest: np.ndarray) -> Sums:
+def _clipped_sums(counts: Counts, highest: np.ndarray) -> FeatureSums:
     """Return the sums of the counts after clipping at ``highest``, (groups, features)."""
-    sums = Sums(*highest.shape)
+    sums = FeatureSums(*highest.shape)
     for block, groups in counts():
         rows = np.repeat(groups, np.diff(block.indptr))
         sums.add(block, np.minimum(block.data, highest[rows, block.indices]), groups)

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from bench.contract.genome import chromosome
+from bench.contract import ucsc_chromosome
 from bench.errors import DataError, UsageError
 from bench.scoring.metrics._ranking import areas, precisions
 
@@ -82,7 +82,7 @@ def _row(fields: list[str], where: str) -> tuple[str, int, int, float]:
         signal = float(fields[field])
     except (IndexError, ValueError):
         signal = float("nan")
-    return chromosome(fields[0]), start, end, signal
+    return ucsc_chromosome(fields[0]), start, end, signal
 
 
 def overlapping(peaks: pd.DataFrame, intervals: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

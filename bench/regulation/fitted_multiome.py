@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.multiome import is_paired
+from bench.contract import is_paired
 from bench.data.file_dataset import FileDataset
 from bench.errors import DataError, UsageError
 from bench.prepare.new_cells import Preparation
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from mudata import MuData
 
-    from bench.contract.method import Method
+    from bench.contract import Method
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
-from bench.contract.genome import peak_sites
+from bench.contract import peak_intervals
 from bench.errors import DataError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Sites:
             if name not in genes:
                 genes[name] = unknown
         if not {"chrom", "start", "end"} <= set(peaks.columns):
-            peaks, bad = peak_sites(peaks.index)
+            peaks, bad = peak_intervals(peaks.index)
             if bad:
                 raise DataError(
                     f"{len(bad)} peaks have no place (first '{bad[0]}'): expected names such as "

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from bench.contract.multiome import select_cells
+from bench.contract import select_cells
 from bench.errors import DataError, UsageError
 from bench.execute.output_folder import refuse_foreign, replacing
 from bench.messages import did_you_mean

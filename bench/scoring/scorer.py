@@ -14,7 +14,7 @@ from bench.scoring.score_names import key_part
 from bench.seeds import derive_seed
 
 from . import clustering as cluster
-from .metrics import Fact, Metric, Missing, PairedTasks, RareTask, metrics
+from .metrics import Fact, Metric, PairedTasks, RareTask, UndefinedMetric, metrics
 
 RESERVED = frozenset({"kmeans", "leiden", "embedding", "paired"})
 """First parts of score keys that belong to the harness."""
@@ -186,7 +186,7 @@ def _compute(
         number, facts = result if isinstance(result, tuple) else (result, {})
         value = float(number)
         facts = {f"{key}/{name}": _fact(content) for name, content in facts.items()}
-    except Missing as reason:
+    except UndefinedMetric as reason:
         scores.missing[key] = str(reason)
         return
     except MemoryError:

@@ -28,8 +28,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from bench.contract.multiome import PARTS, pair_data
-from bench.contract.recipe import MULTIOME
+from bench.contract import MULTIOME, PARTS, pair_data
 from bench.seeds import derive_seed
 from bench.versions import UNSEEN_CELLS
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from bench.contract.method import Method
+    from bench.contract import Method
     from bench.plan.job import Job
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.contract.method import Method
+from bench.contract import Method
 
 from . import declaration_checks as declaration
 from . import fitting_checks as fitting

@@ -13,16 +13,26 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
-from bench.contract.markers import keep_known_genes
-from bench.contract.method import ATAC, MULTIOME, RNA, Context, DatasetInfo, Fit, Knowledge, Method
-from bench.contract.multiome import cells_of, pair_data
+from bench.contract import (
+    ATAC,
+    MULTIOME,
+    RNA,
+    Context,
+    DatasetInfo,
+    Fit,
+    Knowledge,
+    Method,
+    cells_of,
+    keep_known_genes,
+    pair_data,
+)
 from bench.execute.curves import Curves
 from bench.prepare.multiome import describe_data, prepare_data
 
 if TYPE_CHECKING:
     from mudata import MuData
 
-    from bench.contract.method import Reporter
+    from bench.contract import Reporter
 
 _SHORT = {
     "max_epochs": 2,

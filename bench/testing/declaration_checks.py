@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.contract.method import ATAC, MULTIOME, OPTIONAL_INPUTS, RNA
+from bench.contract import ATAC, MULTIOME, OPTIONAL_INPUTS, RNA
 from bench.errors import UsageError
 from bench.plan.search_space import Space, make_space
 

@@ -18,7 +18,7 @@ from bench.scoring.clustering import kmeans
 from .case import Case, NotApplicable, Ran, checks
 
 if TYPE_CHECKING:
-    from bench.contract.method import Method
+    from bench.contract import Method
 
 CHECKS, check = checks()
 

@@ -11,8 +11,7 @@ from bench.messages import did_you_mean
 from bench.scoring.metrics import metrics
 
 if TYPE_CHECKING:
-    from bench.contract.method import Method
-    from bench.contract.recipe import DatasetInfo
+    from bench.contract import DatasetInfo, Method
     from bench.plan.search_space import Space
 
 _MEASURES = {

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.contract.parameters import Parameters, Search
+from bench.contract import Parameters, Search
 from bench.errors import UsageError
 from bench.messages import did_you_mean
 from bench.yaml_file import read_yaml

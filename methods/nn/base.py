@@ -5,8 +5,17 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench.contract.method import ATAC, RNA, Context, Fit, Method
-from bench.contract.recipe import DatasetInfo, Recipe, accessible_peaks, log_normalized
+from bench.contract import (
+    ATAC,
+    RNA,
+    Context,
+    DatasetInfo,
+    Fit,
+    Method,
+    Recipe,
+    accessible_peaks,
+    log_normalized,
+)
 from bench.errors import DataError
 
 from .settings import NetworkParameters

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.contract.method import Context
+from bench.contract import Context
 
 from .batches import Block, Cells
 from .likelihoods import Likelihood

@@ -8,7 +8,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.contract.method import Context
+from bench.contract import Context
 
 from .batches import Block, Cells
 from .blocks import ACTIVATIONS

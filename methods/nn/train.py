@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.contract.method import Context
+from bench.contract import Context
 from bench.seeds import derive_seed
 
 from .batches import Block, Cells

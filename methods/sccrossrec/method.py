@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from bench.contract.method import MULTIOME, Context, DatasetInfo, Fit, Method
-from bench.contract.recipe import PairedInfo, PairedRecipe, Recipe
+from bench.contract import (
+    MULTIOME,
+    Context,
+    DatasetInfo,
+    Fit,
+    Method,
+    PairedInfo,
+    PairedRecipe,
+    Recipe,
+)
 from bench.errors import DataError
 
 from .params import CrossParameters

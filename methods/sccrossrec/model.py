@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from bench.contract.method import Context
+from bench.contract import Context
 from bench.seeds import derive_seed
 
 from ..nn.train import seeded

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from bench.contract.parameters import Parameters, Search
+from bench.contract import Parameters, Search
 
 
 class CrossParameters(Parameters):

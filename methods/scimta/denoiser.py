@@ -13,7 +13,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
-from bench.contract.method import Context
+from bench.contract import Context
 from bench.seeds import derive_seed
 
 from ..nn.blocks import linear, multilayer

@@ -6,8 +6,7 @@ from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.method import RNA, Context, Fit, Method
-from bench.contract.recipe import DatasetInfo, Recipe, log_normalized
+from bench.contract import RNA, Context, DatasetInfo, Fit, Method, Recipe, log_normalized
 from bench.errors import DataError
 from bench.seeds import derive_seed
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from bench.contract.parameters import Layers, Parameters, Search
+from bench.contract import Layers, Parameters, Search
 
 
 class GraphParameters(Parameters):

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from bench.contract.method import Context
-from bench.contract.parameters import Search
-from bench.contract.recipe import DatasetInfo, Recipe, log_normalized
+from bench.contract import Context, DatasetInfo, Recipe, Search, log_normalized
 from bench.seeds import derive_seed
 
 from .graph_autoencoder import GraphAutoencoder

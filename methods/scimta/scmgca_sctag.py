@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from bench.contract.parameters import Search
+from bench.contract import Search
 
 from .graph_autoencoder import GraphAutoencoder
 from .params import PUBLISHED, GraphParameters, SurfingParameters

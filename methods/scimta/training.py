@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.contract.method import Context
+from bench.contract import Context
 
 from .losses import cluster_loss, sharpened, soft_assignment
 

@@ -6,9 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from bench.contract.method import RNA, Context, Fit, Method
-from bench.contract.parameters import Layers, Parameters, Search
-from bench.contract.recipe import DatasetInfo, Recipe
+from bench.contract import (
+    RNA,
+    Context,
+    DatasetInfo,
+    Fit,
+    Layers,
+    Method,
+    Parameters,
+    Recipe,
+    Search,
+)
 from bench.errors import DataError
 from bench.seeds import derive_seed
 

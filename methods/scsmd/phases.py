@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.contract.method import Context
+from bench.contract import Context
 from bench.seeds import derive_seed
 
 from ..nn.batches import Block, Cells

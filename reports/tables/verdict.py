@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.contract.recipe import MULTIOME
+from bench.contract import MULTIOME
 
 from .data_versions import current, several
 from .eligible import FAILED, GUIDED, ORACLE, competing, competing_by_dataset

@@ -12,7 +12,7 @@ from anndata import AnnData
 
 import bench
 from bench.apply.estimator import Estimator
-from bench.contract.method import ATAC, MULTIOME, RNA
+from bench.contract import ATAC, MULTIOME, RNA
 from bench.datasets.sim_multiome import SimMultiome
 from bench.errors import DataError, UsageError
 
@@ -115,9 +115,9 @@ def test_paired_data_are_checked_part_by_part():
     np.testing.assert_array_equal(model.transform(prepared), model.method.transform(prepared))
     with pytest.raises(DataError, match="new cells are one matrix, the training cells were pair"):
         model.transform(prepared["rna"].copy())
-    from bench.contract.multiome import together
+    from bench.contract import pair_data
 
-    swapped = together(prepared["rna"].copy(), reordered(prepared["atac"]))
+    swapped = pair_data(prepared["rna"].copy(), reordered(prepared["atac"]))
     with pytest.raises(DataError, match=r"other atac features .*2 places differ"):
         model.transform(swapped)
 

@@ -225,7 +225,7 @@ def test_through_the_command_line_with_a_picture(text: Path, types: Path, tmp_pa
 
 CONSTANT = """
 import numpy as np
-from bench.contract.method import RNA, Fit, Method
+from bench.contract import RNA, Fit, Method
 
 class Constant(Method):
     name, summary, reference, family = "constant", "one point", "none", "control"
@@ -297,8 +297,8 @@ def test_tables_of_cells_are_named_by_them(text: Path, tmp_path: Path):
 def test_a_method_that_fails_is_one_line_and_writes_nothing(text: Path, tmp_path: Path):
     plugin = tmp_path / "breaks.py"
     plugin.write_text(
-        "from bench.contract.method import Fit, Method, RNA\n"
-        "from bench.contract.parameters import Parameters\n"
+        "from bench.contract import Fit, Method, RNA\n"
+        "from bench.contract import Parameters\n"
         "class Breaks(Method):\n"
         "    name, summary, reference, family = 'breaks', 'fails', 'none', 'baseline'\n"
         "    modalities = frozenset({RNA})\n"

@@ -115,7 +115,7 @@ def test_a_fit_of_an_earlier_version(files: Path, tmp_path: Path):
 
 
 def test_paired_cells(tmp_path: Path):
-    from bench.contract.multiome import some_cells, write_pair
+    from bench.contract.multiome import select_cells, write_pair
     from bench.datasets.sim_multiome import SimMultiome
 
     data = SimMultiome(SimMultiome.Params(n_cells=60, n_genes=40, n_peaks=120)).load()
@@ -124,7 +124,7 @@ def test_paired_cells(tmp_path: Path):
         data[part].uns.clear()
         data[part].varm.clear()
     write_pair(data, tmp_path / "all.h5mu")
-    write_pair(some_cells(data, slice(10, 40)), tmp_path / "some.h5mu")
+    write_pair(select_cells(data, slice(10, 40)), tmp_path / "some.h5mu")
     bench("fit", "pca_lsi", tmp_path / "all.h5mu", "--no-umap", "--out", tmp_path / "fit")
     bench("transform", tmp_path / "fit", tmp_path / "some.h5mu", "--out", tmp_path / "out")
     assert (tmp_path / "out" / "result.h5mu").is_file()

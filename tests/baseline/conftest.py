@@ -9,7 +9,7 @@ import pytest
 
 TOY = Path(__file__).parents[1] / "plugins" / "toy.py"
 STEADY = """
-from bench.contract.method import Fit, Method, RNA
+from bench.contract import Fit, Method, RNA
 
 
 class Steady(Method):

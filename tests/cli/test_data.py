@@ -19,14 +19,14 @@ from anndata import AnnData
 from bench.data import manage as data
 from bench.data.cache.data_cache import DataCache
 from bench.data.file_dataset import FileDataset
-from bench.data.resolve import Chosen, choose_datasets
-from bench.data.user_datasets import add, added, remove
+from bench.data.resolve import ResolvedDataset, resolve_datasets
+from bench.data.user_datasets import add_dataset, remove_dataset, user_datasets
 from bench.errors import DataError, UsageError
 from bench.selectors import Exclusion
 from bench.settings import Settings, load_settings
 
 PLUGIN = """
-from bench.contract.dataset import Card, RemoteFile
+from bench.contract import Card, RemoteFile
 from bench.datasets._published import Published
 
 
@@ -89,11 +89,11 @@ class World:
         self.store = DataCache(self.settings.cache_dir)
         self.downloaded = root / "cache" / "downloads" / "toy_set" / "toy_counts.h5ad"
 
-    def choose(self, text: str, **values: Any) -> tuple[list[Chosen], list[Exclusion]]:
+    def choose(self, text: str, **values: Any) -> tuple[list[ResolvedDataset], list[Exclusion]]:
         settings = self.settings.model_copy(update=values)
-        return choose_datasets(text, settings, self.store, self.said.append)
+        return resolve_datasets(text, settings, self.store, self.said.append)
 
-    def one(self, text: str = "toy_set", **values: Any) -> Chosen:
+    def one(self, text: str = "toy_set", **values: Any) -> ResolvedDataset:
         (found,), _ = self.choose(text, **values)
         return found
 
@@ -126,7 +126,7 @@ def keep(world: World) -> Callable[..., Any]:
         facts = {key: values.pop(key) for key in ("reference", "licence") if key in values}
         origin = path or world.original
         source = FileDataset.from_path(origin, FileDataset.Params(**values))
-        return add(name, source, origin, world.settings.cache_dir, world.said.append, facts)
+        return add_dataset(name, source, origin, world.settings.cache_dir, world.said.append, facts)
 
     return run
 
@@ -174,7 +174,7 @@ def test_order_of_what_a_name_stands_for(
     world: World, keep: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("BENCH_DATA_DIR", str(world.data))
-    data.fetch("toy_set", world.settings, world.said.append)
+    data.fetch_files("toy_set", world.settings, world.said.append)
     keep("toy_set", licence="MIT")
     shutil.copy(world.original, world.data / "toy_set.h5ad")
     shutil.copy(world.original, world.data / "toy_counts.h5ad")
@@ -186,7 +186,7 @@ def test_order_of_what_a_name_stands_for(
         world.downloaded,
         None,
     ):
-        seen.append(data.place("toy_set", world.settings)["state"])
+        seen.append(data.dataset_location("toy_set", world.settings)["state"])
         if gone is not None:
             gone.unlink()
     assert seen == ["local", "stand-in", "added", "downloaded", "to fetch"]
@@ -215,7 +215,7 @@ def test_mirror_and_cache_come_from_the_settings(world: World):
     shutil.copy(world.original, world.mirror / "toy_set")
     one = world.one(mirror=str(world.mirror), offline=True)
     assert one.dataset.load().n_obs == 60
-    assert data.place("toy_set", world.settings)["state"] == "to fetch"
+    assert data.dataset_location("toy_set", world.settings)["state"] == "to fetch"
 
 
 # The verbs.
@@ -255,7 +255,7 @@ def test_fetch_verify_where(world: World):
 
 def test_fetch_goes_on_after_a_dataset_that_cannot_be_had(world: World):
     world.original.unlink()
-    rows, problems = data.fetch("toy_set,sim_rna", world.settings, world.said.append)
+    rows, problems = data.fetch_files("toy_set,sim_rna", world.settings, world.said.append)
     assert [(row["dataset"], row["state"]) for row in rows] == [("toy_set", "missing")]
     assert len(problems) == 1
     assert "HTTP 404" in problems[0]
@@ -342,7 +342,7 @@ def test_data_that_fail_a_check_are_not_added(
     logged.write_h5ad(path)
     with pytest.raises(DataError, match="not whole numbers"):
         keep("log", path)
-    assert added(world.settings.cache_dir) == {}
+    assert user_datasets(world.settings.cache_dir) == {}
     assert not list(world.settings.cache_dir.glob("data/*"))
 
 
@@ -385,25 +385,25 @@ def test_names_that_are_refused(
     shutil.copy(world.original, world.data / "there.h5ad")
     keep("mine")
     with pytest.raises(UsageError, match=reason):
-        data.refuse_name(name, world.settings, replace=False)
+        data.check_new_name(name, world.settings, replace=False)
     if "cannot" not in reason:
-        data.refuse_name(name, world.settings, replace=True)
+        data.check_new_name(name, world.settings, replace=True)
 
 
 def test_verify_remove_and_unfinished_sets(world: World, keep: Callable[..., Any]):
     one = keep("mine")
-    assert [row["state"] for row in data.verify("mine", world.settings)] == ["ok"]
+    assert [row["state"] for row in data.verify_files("mine", world.settings)] == ["ok"]
     one.path.write_bytes(one.path.read_bytes() + b"x")
-    assert [row["state"] for row in data.verify("mine", world.settings)] == ["damaged"]
+    assert [row["state"] for row in data.verify_files("mine", world.settings)] == ["damaged"]
     with pytest.raises(
         UsageError, match=r"no dataset was added under the name 'toy_set' \(added: mine"
     ):
-        remove("toy_set", world.settings.cache_dir)
-    remove("mine", world.settings.cache_dir)
-    assert added(world.settings.cache_dir) == {}
+        remove_dataset("toy_set", world.settings.cache_dir)
+    remove_dataset("mine", world.settings.cache_dir)
+    assert user_datasets(world.settings.cache_dir) == {}
     assert world.original.is_file()
     one.path.with_suffix(".json").write_text("{")
-    assert added(world.settings.cache_dir) == {}
+    assert user_datasets(world.settings.cache_dir) == {}
 
 
 def test_clean(world: World, keep: Callable[..., Any]):
@@ -411,26 +411,26 @@ def test_clean(world: World, keep: Callable[..., Any]):
     for name in ("toy_set", "mine"):
         one = world.one(name)
         DataCache(world.settings.cache_dir).dataset(one.dataset, one.source, one.label)
-    states = [row["state"] for row in data.where("toy_set", world.settings)]
+    states = [row["state"] for row in data.locate_files("toy_set", world.settings)]
     assert states == ["download", "cached"]
     del world.store
-    assert data.clean(world.settings, max_bytes=10**9) == []
-    gone = data.clean(world.settings, max_bytes=0, everything=True)
+    assert data.clean_cache(world.settings, max_bytes=10**9) == []
+    gone = data.clean_cache(world.settings, max_bytes=0, everything=True)
     assert {row["dataset"] for row in gone} == {"toy_set", "mine"}
     assert world.downloaded.is_file()
-    data.clean(world.settings, max_bytes=10**9, downloads=True)
+    data.clean_cache(world.settings, max_bytes=10**9, downloads=True)
     assert not world.downloaded.exists()
-    assert list(added(world.settings.cache_dir)) == ["mine"]
+    assert list(user_datasets(world.settings.cache_dir)) == ["mine"]
 
 
 def test_clean_leaves_what_another_process_fetches(world: World):
     from filelock import FileLock
 
-    data.fetch("toy_set", world.settings, world.said.append)
+    data.fetch_files("toy_set", world.settings, world.said.append)
     with FileLock(world.downloaded.with_name(".toy_counts.h5ad.lock")):
-        assert data.clean(world.settings, max_bytes=0, downloads=True) == []
+        assert data.clean_cache(world.settings, max_bytes=0, downloads=True) == []
     assert world.downloaded.is_file()
-    data.clean(world.settings, max_bytes=0, downloads=True)
+    data.clean_cache(world.settings, max_bytes=0, downloads=True)
     assert not world.downloaded.exists()
 
 

@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from bench.cli.tables import show
-from bench.data.cache.data_cache import Store
-from bench.data.card import dataset_card, prose
-from bench.data.resolve import choose_one
+from bench.data.cache.data_cache import DataCache
+from bench.data.card import dataset_card, plain_docstring
+from bench.data.resolve import resolve_dataset
 from bench.errors import UsageError
 from bench.registry import datasets
 from bench.settings import load_settings
@@ -37,8 +37,8 @@ def printed(content, width: int = 80) -> str:
 
 def keep(name: str) -> None:
     settings = load_settings({})
-    chosen = choose_one(name, settings, print)
-    Store(settings.cache_dir).dataset(chosen.dataset, chosen.source, chosen.label)
+    chosen = resolve_dataset(name, settings, print)
+    DataCache(settings.cache_dir).dataset(chosen.dataset, chosen.source, chosen.label)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_file_in_the_place_of_the_original_is_found(own_folders: Path, toy_cou
     assert card["state"] == f"found: {path}"
     assert card["cells"] == 60  # of the file
     assert card["citation"] == entry.cls.card.reference  # known beforehand
-    assert card["description"] == prose(entry.cls.__doc__)
+    assert card["description"] == plain_docstring(entry.cls.__doc__)
     assert any("stands in for the original files" in note for note in card["notes"])
     assert card["files"][0]["here"] == "no"
 
@@ -206,7 +206,7 @@ def test_empty_columns_are_not_shown():
 
 
 def test_prose_joins_lines_but_not_lists():
-    assert prose("One ``x``\n    two.\n\n    * a\n    * b\n    ") == "One x two.\n\n* a\n* b"
+    assert plain_docstring("One ``x``\n    two.\n\n    * a\n    * b\n    ") == "One x two.\n\n* a\n* b"
 
 
 def test_the_command_prints_the_same_as_json_and_as_text(toy_file: Path):

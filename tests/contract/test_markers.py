@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench.contract.markers import among, read_markers
+from bench.contract import keep_known_genes, read_markers
 from bench.data import known_markers as _markers
 from bench.data.card import dataset_card
 from bench.errors import BenchError
@@ -54,22 +54,22 @@ def test_an_unusable_file_is_one_line_that_names_it(tmp_path: Path, name, text, 
 
 
 def test_genes_that_are_no_features_are_counted_and_none_left_is_an_error():
-    kept, line = among({"T": ("A", "B"), "U": ("C",)}, ["A", "X"], "data")
+    kept, line = keep_known_genes({"T": ("A", "B"), "U": ("C",)}, ["A", "X"], "data")
     assert kept == {"T": ("A",)}
     assert line == "2 of 3 marker genes are not among the features; left out whole: U"
-    assert among({"T": ("A",)}, ["A"], "data") == ({"T": ("A",)}, "")
+    assert keep_known_genes({"T": ("A",)}, ["A"], "data") == ({"T": ("A",)}, "")
     with pytest.raises(BenchError, match="none of the 1 marker genes is among the 1 features"):
-        among({"T": ("A",)}, ["a"], "data")
+        keep_known_genes({"T": ("A",)}, ["a"], "data")
 
 
 def test_every_list_kept_with_the_datasets_has_a_doi_and_valid_genes():
     content = yaml.safe_load(_markers._FILE.read_text())
     assert set(content["datasets"].values()) == set(content["sets"])
     for name in content["datasets"]:
-        found = _markers.listed(name)
+        found = _markers.literature_markers(name)
         assert "doi 10." in found.source
         assert all(found.lists.values())
-    assert _markers.listed("no such dataset") is None
+    assert _markers.literature_markers("no such dataset") is None
 
 
 def test_no_list_is_used_on_the_data_it_comes_from():
@@ -77,7 +77,7 @@ def test_no_list_is_used_on_the_data_it_comes_from():
     for name in _markers._content()["datasets"]:
         entry = registered.get(name)
         if entry is not None and entry.cls is not None:
-            first_author = _markers.listed(name).source.split(" et al")[0]
+            first_author = _markers.literature_markers(name).source.split(" et al")[0]
             assert first_author not in entry.cls.card.reference
 
 
@@ -93,9 +93,9 @@ def test_the_card_of_a_dataset_shows_its_lists():
 def test_most_genes_of_the_lists_are_in_the_real_data(data_dir: Path, name: str):
     import anndata
 
-    found = _markers.listed(name)
+    found = _markers.literature_markers(name)
     features = anndata.read_h5ad(data_dir / f"{name}.h5ad", backed="r").var_names
-    kept, _ = among(found.lists, features, name)
+    kept, _ = keep_known_genes(found.lists, features, name)
     genes = {gene for one in found.lists.values() for gene in one}
     assert len({gene for one in kept.values() for gene in one}) > 0.6 * len(genes)
 

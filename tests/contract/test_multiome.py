@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mudata import MuData
 
-from bench.contract.genome import chromosome, interval, peak_sites
-from bench.contract.multiome import FACTS, PARTS, feature_facts, together
-from bench.contract.recipe import PairedInfo, PairedRecipe, Recipe, as_recipe
-from bench.data.cache.data_cache import Store, Truth, load_counts
+from bench.contract import parse_interval, peak_intervals, ucsc_chromosome
+from bench.contract.multiome import FACTS, PARTS, pair_data, read_feature_columns
+from bench.contract.recipe import PairedInfo, PairedRecipe, Recipe, recipe_from_dict
+from bench.data.cache.cached_dataset import CellLabels, load_counts
+from bench.data.cache.data_cache import DataCache
 from bench.data.checks import check_data
-from bench.data.rare_population import Planted, Task
+from bench.data.rare_population import RarePopulation, RarePopulationTask
 from bench.datasets.sim_multiome import SimMultiome
 from bench.errors import DataError
 
@@ -27,19 +28,19 @@ RECIPE = PairedRecipe(
 
 
 def sim(**values) -> SimMultiome:
-    return SimMultiome.configured(SMALL | values)
+    return SimMultiome.from_values(SMALL | values)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "cache")
+def store(tmp_path: Path) -> DataCache:
+    return DataCache(tmp_path / "cache")
 
 
 def dense(matrix) -> np.ndarray:
     return matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
 
 
-def test_both_parts_come_back_with_what_is_known_of_their_features(store: Store):
+def test_both_parts_come_back_with_what_is_known_of_their_features(store: DataCache):
     data = sim(sequence=True).load()
     kept = store.dataset(sim(sequence=True), "code", "sim")
     back = load_counts(kept.folder)
@@ -50,7 +51,7 @@ def test_both_parts_come_back_with_what_is_known_of_their_features(store: Store)
         assert list(back[part].var.columns) == list(FACTS[part])
         for name in FACTS[part]:
             assert list(back[part].var[name]) == list(data[part].var[name])
-    assert list(Truth(kept.folder).types) == list(data["rna"].obs["cell_type"])
+    assert list(CellLabels(kept.folder).types) == list(data["rna"].obs["cell_type"])
     assert isinstance(kept.info, PairedInfo)
     assert kept.info.n_features == 170
     assert {part: one.n_features for part, one in kept.info.parts.items()} == {
@@ -58,11 +59,11 @@ def test_both_parts_come_back_with_what_is_known_of_their_features(store: Store)
     }  # fmt: skip
 
 
-def test_parts_are_prepared_as_they_would_be_alone_and_share_the_result(store: Store):
+def test_parts_are_prepared_as_they_would_be_alone_and_share_the_result(store: DataCache):
     pair = store.dataset(sim(), "code", "sim")
     key = store.prepared_key(pair, RECIPE)
     assert not store.prepared_ready(key)
-    store.prepare(pair.folder, as_recipe(RECIPE.as_dict()), key)
+    store.prepare(pair.folder, recipe_from_dict(RECIPE.as_dict()), key)
     assert store.prepared_ready(key)
     data, cells = store.open_prepared(key)
     assert list(cells) == list(range(60))
@@ -78,8 +79,8 @@ def test_parts_are_prepared_as_they_would_be_alone_and_share_the_result(store: S
         assert list(data[part].var_names) == list(single.var_names)
 
 
-def test_a_fit_sees_counts_and_listed_facts_only(store: Store):
-    pair = store.dataset(Planted(sim(n_batches=2, n_modules=1), Task()), "code", "sim")
+def test_a_fit_sees_counts_and_listed_facts_only(store: DataCache):
+    pair = store.dataset(RarePopulation(sim(n_batches=2, n_modules=1), RarePopulationTask()), "code", "sim")
     key = store.prepared_key(pair, RECIPE)
     store.prepare(pair.folder, RECIPE, key)
     data, _ = store.open_prepared(key)
@@ -100,7 +101,7 @@ def test_a_fit_sees_counts_and_listed_facts_only(store: Store):
         assert not one.varm
 
 
-def test_cells_must_be_kept_by_both_parts(store: Store):
+def test_cells_must_be_kept_by_both_parts(store: DataCache):
     pair = store.dataset(sim(atac_depth=20.0), "code", "sim")
     data = sim(atac_depth=20.0).load()
     detected = {part: np.diff(data[part].X.indptr) for part in PARTS}
@@ -120,7 +121,7 @@ def test_cells_must_be_kept_by_both_parts(store: Store):
         )
 
 
-def test_positions_count_for_pairs_and_not_for_their_parts(store: Store):
+def test_positions_count_for_pairs_and_not_for_their_parts(store: DataCache):
     class Moved(SimMultiome):
         def load(self):
             data = super().load()
@@ -128,7 +129,7 @@ def test_positions_count_for_pairs_and_not_for_their_parts(store: Store):
             return data
 
     one = store.dataset(sim(), "code", "sim")
-    other = store.dataset(Moved.configured(SMALL), "other", "sim")
+    other = store.dataset(Moved.from_values(SMALL), "other", "sim")
     assert one.counts_digest != other.counts_digest
     assert one.facts["part_digests"] == other.facts["part_digests"]
     for part in PARTS:
@@ -136,12 +137,12 @@ def test_positions_count_for_pairs_and_not_for_their_parts(store: Store):
         assert one.facts["part_digests"][part] == alone.counts_digest
 
 
-def test_some_cells_of_paired_data_are_held_out_unless_told(store: Store):
-    kept = store.dataset(Planted(sim(), Task()), "code", "sim")
-    assert Truth(kept.folder).train.mean() == pytest.approx(0.8, abs=0.02)
-    every = store.dataset(Planted(sim(), Task(train=0.0)), "code", "sim")
-    assert (every.train_digest, Truth(every.folder).train) == ("", None)
-    single = store.dataset(Planted(sim(part="rna"), Task()), "code", "sim")
+def test_some_cells_of_paired_data_are_held_out_unless_told(store: DataCache):
+    kept = store.dataset(RarePopulation(sim(), RarePopulationTask()), "code", "sim")
+    assert CellLabels(kept.folder).train.mean() == pytest.approx(0.8, abs=0.02)
+    every = store.dataset(RarePopulation(sim(), RarePopulationTask(train=0.0)), "code", "sim")
+    assert (every.train_digest, CellLabels(every.folder).train) == ("", None)
+    single = store.dataset(RarePopulation(sim(part="rna"), RarePopulationTask()), "code", "sim")
     assert single.train_digest == ""
 
 
@@ -158,13 +159,13 @@ def test_unequal_barcodes_are_counted_and_named():
     atac.obs_names = [f"x{name}" if n in (3, 7) else name
                       for n, name in enumerate(atac.obs_names)]  # fmt: skip
     with pytest.raises(DataError, match="4 are in one of them only, the first is 'cell4'"):
-        together(rna, atac)
+        pair_data(rna, atac)
 
 
 def test_another_order_is_not_repaired_silently():
     rna, atac = parts()
     with pytest.raises(DataError, match=r"60 places differ.*atac\[rna.obs_names\]"):
-        together(rna, atac[::-1].copy())
+        pair_data(rna, atac[::-1].copy())
 
 
 def test_an_empty_cell_is_said():
@@ -172,7 +173,7 @@ def test_an_empty_cell_is_said():
     values = atac.X.toarray()
     values[5] = 0
     atac.X = values
-    data = together(rna, atac)
+    data = pair_data(rna, atac)
     checked = check_data(
         data, where="x", label_key="cell_type", batch_key=None, modality="multiome"
     )
@@ -189,18 +190,18 @@ def test_other_modalities_are_refused():
 def test_places_of_peaks_come_from_names_if_nothing_else_says_them():
     _, atac = parts()
     said = atac.var[["chrom", "start", "end"]]
-    facts = feature_facts(atac.var.drop(columns=["chrom", "start", "end"]), "atac", "x")
+    facts = read_feature_columns(atac.var.drop(columns=["chrom", "start", "end"]), "atac", "x")
     for name in said:
         assert list(facts[name]) == list(said[name])
     atac.var_names = [f"peak{n}" for n in range(atac.n_vars)]
-    assert feature_facts(atac.var[[]], "atac", "x") == {}
+    assert read_feature_columns(atac.var[[]], "atac", "x") == {}
 
 
 def test_sequences_of_different_lengths_are_refused():
     _, atac = parts(sequence=True)
     atac.var.iloc[0, atac.var.columns.get_loc("sequence")] = "ACGT"
     with pytest.raises(DataError, match="texts of 2 lengths"):
-        feature_facts(atac.var, "atac", "x")
+        read_feature_columns(atac.var, "atac", "x")
 
 
 # Names of peaks.
@@ -224,7 +225,7 @@ def test_sequences_of_different_lengths_are_refused():
     ],
 )
 def test_names_of_peaks(name: str, expected):
-    assert interval(name) == expected
+    assert parse_interval(name) == expected
 
 
 @given(
@@ -235,17 +236,17 @@ def test_names_of_peaks(name: str, expected):
 )
 def test_any_place_is_read_back_from_its_name(home: str, start: int, width: int, marks: str):
     name = f"{home}{marks[0]}{start}{marks[1]}{start + width}"
-    assert interval(name) == (chromosome(home), start, start + width)
+    assert parse_interval(name) == (ucsc_chromosome(home), start, start + width)
 
 
 @given(st.text(max_size=30))
 def test_any_text_is_a_name_or_none(text: str):
-    found = interval(text)
-    sites, bad = peak_sites([text])
+    found = parse_interval(text)
+    sites, bad = peak_intervals([text])
     assert (bad == [text]) == (found is None)
     assert found is None or (found[1] < found[2] and tuple(sites.iloc[0]) == found)
 
 
 def test_the_names_of_chromosomes_agree_whatever_their_spelling():
-    assert {chromosome(name) for name in ("MT", "M", "chrM", "chrMT")} == {"chrM"}
-    assert chromosome(chromosome("7")) == "chr7"
+    assert {ucsc_chromosome(name) for name in ("MT", "M", "chrM", "chrMT")} == {"chrM"}
+    assert ucsc_chromosome(ucsc_chromosome("7")) == "chr7"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from bench import registry
-from bench.contract.parameters import Layers, Parameters, Search
+from bench.contract import Layers, Parameters, Search
 from bench.errors import UsageError
 
 

@@ -11,8 +11,8 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from bench.contract.recipe import RNA, DatasetInfo
-from bench.data.checks import check_counts, memory_lines
+from bench.contract import RNA, DatasetInfo
+from bench.data.checks import check_counts, memory_warnings
 from bench.errors import DataError
 from bench.prepare import blocks
 
@@ -272,7 +272,7 @@ def test_memory_that_will_not_do_is_a_line(monkeypatch: pytest.MonkeyPatch):
     info = DatasetInfo("x", RNA, 10**6, 28_000, False, True, False, 1000.0, 0.03)
     there = psutil.virtual_memory()
     monkeypatch.setattr(psutil, "virtual_memory", lambda: there._replace(available=10 * 2**30))
-    (line,) = memory_lines(info)
+    (line,) = memory_warnings(info)
     assert "7.5 GiB of memory as a scaled matrix of 2000 features and 6.3 GiB as counts" in line
     assert "10.0 GiB are available" in line
-    assert memory_lines(replace(info, n_cells=10**5)) == []
+    assert memory_warnings(replace(info, n_cells=10**5)) == []

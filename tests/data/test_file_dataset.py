@@ -13,9 +13,9 @@ import scipy.io
 import scipy.sparse as sp
 from anndata import AnnData
 
-from bench.data.cache.data_cache import Store
+from bench.data.cache.data_cache import DataCache
 from bench.data.checks import check_counts
-from bench.data.file_dataset import FileDataset, find_local, looks_like_data, modality_of
+from bench.data.file_dataset import FileDataset, find_named_file, guess_modality, is_data_path
 from bench.errors import DataError, UsageError
 
 
@@ -178,7 +178,7 @@ def test_modality(toy_counts: AnnData, said: str, names: str, expected: str):
     adata.var_names = [names.format(number + 1) for number in range(adata.n_vars)]
     if said:
         adata.uns["modality"] = said
-    assert modality_of(adata) == expected
+    assert guess_modality(adata) == expected
 
 
 def test_log_normalised_values_are_not_replaced_silently(saved):
@@ -274,7 +274,7 @@ def test_cells_that_are_dropped_are_counted(table: Path):
 def test_the_notes_are_kept_with_the_data(table: Path, tmp_path: Path):
     labels = str(table.with_name("types.csv"))
     params = FileDataset.Params(labels=labels, label_key="type")
-    store = Store(tmp_path / "cache")
+    store = DataCache(tmp_path / "cache")
     for _ in range(2):
         facts = store.dataset(FileDataset.from_path(table, params), "s", "toy").facts
         assert "read with features in rows" in facts["warnings"][0]
@@ -307,7 +307,7 @@ def test_the_fingerprint_of_a_folder_covers_its_files(tmp_path: Path):
     [("x.csv.gz", True), ("x.h5mu", True), ("x.zarr", True), ("baron", False), ("*", False)],
 )
 def test_what_looks_like_data(name: str, expected: bool):
-    assert looks_like_data(name) is expected
+    assert is_data_path(name) is expected
 
 
 def command(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -351,16 +351,16 @@ def test_bad_input_is_one_line_and_exit_2(table: Path, brackets: str, part: str)
 def test_find_local(saved, monkeypatch: pytest.MonkeyPatch):
     path = saved()
     monkeypatch.setenv("BENCH_DATA_DIR", str(path.parent))
-    assert find_local("toy") == path
-    assert find_local("none") is None
-    assert find_local(f"../{path.parent.name}/toy") is None
+    assert find_named_file("toy") == path
+    assert find_named_file("none") is None
+    assert find_named_file(f"../{path.parent.name}/toy") is None
     monkeypatch.setenv("HOME", str(path.parent.parent))
     monkeypatch.setenv("BENCH_DATA_DIR", f"~/{path.parent.name}")
-    assert find_local("toy") == path
+    assert find_named_file("toy") == path
     monkeypatch.setenv("BENCH_DATA_DIR", "")
-    assert find_local("toy") is None
+    assert find_named_file("toy") is None
     monkeypatch.delenv("BENCH_DATA_DIR")
-    assert find_local("toy") is None
+    assert find_named_file("toy") is None
 
 
 REAL = {
@@ -386,7 +386,7 @@ def facts_of(path: Path) -> tuple[str, str | None, int]:
 
 @pytest.mark.parametrize("name", REAL)
 def test_real_files(data_dir: Path, name: str):
-    path = find_local(name)
+    path = find_named_file(name)
     if path is None:
         pytest.skip(f"no {name}.h5ad in BENCH_DATA_DIR")
     assert facts_of(path) == REAL[name]

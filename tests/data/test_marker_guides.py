@@ -10,10 +10,11 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from bench.contract.markers import Markers
-from bench.data.cache.data_cache import Store, load_counts
-from bench.data.marker_guides import chosen_lists, random_genes, shuffled_genes
-from bench.data.resolve import choose_one
+from bench.contract import Markers
+from bench.data.cache.cached_dataset import load_counts
+from bench.data.cache.data_cache import DataCache
+from bench.data.marker_guides import add_shuffled_genes, draw_random_genes, select_lists
+from bench.data.resolve import resolve_dataset
 from bench.errors import DataError
 from bench.settings import load_settings
 
@@ -31,16 +32,16 @@ def counts() -> AnnData:
 
 
 def test_lists_are_chosen_by_name():
-    assert chosen_lists(LISTS, "cd8_naive", "toy").lists == {"CD8 naive": ("gene0", "gene1")}
-    assert list(chosen_lists(LISTS, "NK+CD8 naive", "toy").lists) == ["NK", "CD8 naive"]
+    assert select_lists(LISTS, "cd8_naive", "toy").lists == {"CD8 naive": ("gene0", "gene1")}
+    assert list(select_lists(LISTS, "NK+CD8 naive", "toy").lists) == ["NK", "CD8 naive"]
     with pytest.raises(DataError, match=r"toy: signatures=NC: no marker list 'NC'.*NK"):
-        chosen_lists(LISTS, "NC", "toy")
+        select_lists(LISTS, "NC", "toy")
 
 
 def test_random_genes_match_in_expression_and_are_no_markers(counts):
     means = np.asarray(counts.X.mean(axis=0)).ravel()
     spared = LISTS.lists | {"other": ("gene199", "gene201")}
-    swapped, note = random_genes(counts, LISTS, spared, seed=0)
+    swapped, note = draw_random_genes(counts, LISTS, spared, seed=0)
     assert swapped.lists.keys() == LISTS.lists.keys()
     assert [len(genes) for genes in swapped.lists.values()] == [2, 1]
     listed = {gene for genes in spared.values() for gene in genes}
@@ -52,12 +53,12 @@ def test_random_genes_match_in_expression_and_are_no_markers(counts):
             assert abs(int(np.diff(rank[numbers])[0])) <= 25
     assert "3 markers are other genes" in note
     assert "1 of 4 marker genes are not among the features" in note
-    assert random_genes(counts, LISTS, spared, seed=0)[0] == swapped
-    assert random_genes(counts, LISTS, spared, seed=1)[0] != swapped
+    assert draw_random_genes(counts, LISTS, spared, seed=0)[0] == swapped
+    assert draw_random_genes(counts, LISTS, spared, seed=1)[0] != swapped
 
 
 def test_shuffled_genes_are_copies_that_go_together(counts):
-    wider, lists, _ = shuffled_genes(counts, LISTS, seed=0)
+    wider, lists, _ = add_shuffled_genes(counts, LISTS, seed=0)
     assert lists.lists == {
         "CD8 naive": ("gene0~shuffled", "gene1~shuffled"), "NK": ("gene200~shuffled",)
     }  # fmt: skip
@@ -75,12 +76,12 @@ def test_what_a_task_makes_of_the_markers_is_kept_with_it(counts, tmp_path: Path
     counts.write_h5ad(path)
     markers.write_text("one: [gene10, gene20]\ntwo: [gene30]\n")
     settings: Any = load_settings({"cache_dir": tmp_path / "cache", "markers": markers})
-    store = Store(settings.cache_dir)
+    store = DataCache(settings.cache_dir)
 
     def kept(values: str) -> Any:
-        one = choose_one(f"{path}[{values}]", settings, lambda line: None)
+        one = resolve_dataset(f"{path}[{values}]", settings)
         first = store.dataset(one.dataset, one.source, one.label)
-        again = choose_one(f"{path}[{values}]", settings, lambda line: None)
+        again = resolve_dataset(f"{path}[{values}]", settings)
         second = store.known(again.dataset, again.source, again.label)
         assert second is not None
         assert second.markers == first.markers
@@ -103,13 +104,13 @@ def test_without_lists_there_is_one_line(counts, tmp_path: Path):
     path = tmp_path / "toy.h5ad"
     counts.write_h5ad(path)
     settings: Any = load_settings({"cache_dir": tmp_path / "cache"})
-    one = choose_one(f"{path}[guide=random]", settings, lambda line: None)
+    one = resolve_dataset(f"{path}[guide=random]", settings)
     with pytest.raises(DataError, match="need marker lists, the dataset has none"):
-        Store(settings.cache_dir).dataset(one.dataset, one.source, one.label)
+        DataCache(settings.cache_dir).dataset(one.dataset, one.source, one.label)
 
 
 def test_a_simulators_own_parameter_named_markers_stays_its_own(tmp_path: Path):
     settings: Any = load_settings({"cache_dir": tmp_path / "cache"})
-    one = choose_one("sim_rna[markers=0.2]", settings, lambda line: None)
+    one = resolve_dataset("sim_rna[markers=0.2]", settings)
     assert one.dataset.params.markers == 0.2
     assert one.label == "sim_rna[markers=0.2]"

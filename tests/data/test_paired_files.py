@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.contract.multiome import together, write_pair
+from bench.contract.multiome import pair_data, write_pair
 from bench.data.checks import check_data
 from bench.data.file_dataset import FileDataset
-from bench.data.resolve import choose_one
+from bench.data.resolve import resolve_dataset
 from bench.datasets.glue_sets import PbmcMultiome
 from bench.datasets.sim_multiome import SimMultiome
 from bench.errors import DataError, UsageError
@@ -22,7 +22,7 @@ SMALL = {"n_cells": 40, "rare": 0.1, "n_genes": 30, "n_peaks": 50, "n_types": 3}
 
 @pytest.fixture(scope="module")
 def pair():
-    return SimMultiome.configured(SMALL).load()
+    return SimMultiome.from_values(SMALL).load()
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def folder(tmp_path: Path, pair) -> Path:
         one = pair[part].copy()
         del one.uns["truth"]
         one.write_h5ad(tmp_path / f"{part}.h5ad")
-    write_pair(together(pair["rna"].copy(), pair["atac"].copy()), tmp_path / "pair.h5mu")
+    write_pair(pair_data(pair["rna"].copy(), pair["atac"].copy()), tmp_path / "pair.h5mu")
     return tmp_path
 
 
@@ -83,10 +83,10 @@ def test_files_whose_cells_differ_are_refused(folder: Path, pair):
 
 
 def test_cells_of_a_paired_selector_are_held_out(folder: Path):
-    chosen = choose_one(str(folder / "pair.h5mu"), load_settings({}), lambda text: None)
+    chosen = resolve_dataset(str(folder / "pair.h5mu"), load_settings({}))
     data = chosen.dataset.load()
     assert data["rna"].obs[chosen.dataset.card.train_key].mean() == pytest.approx(0.8, abs=0.05)
-    whole = choose_one(f"{folder / 'pair.h5mu'}[train=0]", load_settings({}), lambda text: None)
+    whole = resolve_dataset(f"{folder / 'pair.h5mu'}[train=0]", load_settings({}))
     whole.dataset.load()
     assert whole.dataset.card.train_key is None
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from bench.data.cache.data_cache import Store
+from bench.data.cache.data_cache import DataCache
 from bench.datasets.brain_million import BrainMillion
 from bench.errors import DataError
 
@@ -95,7 +95,7 @@ def test_brain_1m_refuses_another_layout(million):
 def test_brain_1m_is_kept_by_the_store(million, tmp_path, monkeypatch):
     dataset, files, wanted, cells = million
     monkeypatch.setattr("bench.datasets._published.obtain", lambda *_, **__: files)
-    stored = Store(tmp_path / "store").dataset(dataset, "source", "brain_1m")
+    stored = DataCache(tmp_path / "store").dataset(dataset, "source", "brain_1m")
     kept = [np.load(stored.folder / f"{name}.npy") for name in ("data", "indices", "indptr")]
     matrix = sp.csr_matrix(tuple(kept), wanted.shape)
     np.testing.assert_array_equal(matrix.toarray(), wanted.toarray())

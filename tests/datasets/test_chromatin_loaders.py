@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData, read_h5ad
 
-from bench.contract.genome import peak_names
+from bench.contract import format_peak_names
 from bench.data.checks import check_counts
 from bench.datasets import scale_sets
 from bench.datasets.buenrostro2018 import Buenrostro2018
@@ -137,7 +137,7 @@ def test_leukemia_is_read_as_the_real_set(data_dir: Path, tmp_path: Path):
     ],
 )
 def test_peaks_are_named_in_one_way(found: str, wanted: str):
-    assert peak_names([found]) == [wanted]
+    assert format_peak_names([found]) == [wanted]
 
 
 @pytest.mark.parametrize("cls", [*SCALE, Buenrostro2018])
@@ -216,14 +216,14 @@ def test_what_was_left_out_is_said_once_under_the_name_of_the_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Through the store, with the file in a folder of the user named like the set."""
-    from bench.data.cache.data_cache import Store
+    from bench.data.cache.data_cache import DataCache
 
     (tmp_path / "gm12878_hl").mkdir()
     labels = ["GM12878"] * 6 + ["HL60"] * 6 + ["Mixed"]
     scale_file(tmp_path / "gm12878_hl", labels, "GM12878vsHL.h5ad")
     monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path))
     dataset = scale_sets.Gm12878Hl(scale_sets.Gm12878Hl.Params(), tmp_path / "cache")
-    stored = Store(tmp_path / "cache").dataset(dataset, "source", "gm12878_hl")
+    stored = DataCache(tmp_path / "cache").dataset(dataset, "source", "gm12878_hl")
     assert stored.facts["warnings"][0] == "cells left out: 1 (1 with 'Mixed')."
     assert stored.facts["types"] == {"GM12878": 6, "HL60": 6}
     assert stored.info.n_cells == 12

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.contract.recipe import RNA
+from bench.contract import RNA
 from bench.datasets._published import Published
 from bench.registry import datasets
 

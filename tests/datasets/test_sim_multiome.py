@@ -15,7 +15,7 @@ from bench.errors import UsageError
 def both(**values):
     """Genes and peaks of one experiment; not to be changed."""
     return tuple(
-        SimMultiome.configured(values | {"part": part}).load() for part in ("rna", "atac")
+        SimMultiome.from_values(values | {"part": part}).load() for part in ("rna", "atac")
     )
 
 
@@ -24,7 +24,7 @@ SMALL = {"n_cells": 100, "rare": 0.08, "n_genes": 200, "n_peaks": 600}
 
 @pytest.mark.parametrize("part", ["rna", "atac"])
 def test_counts_are_valid_and_as_the_card_says(part: str):
-    dataset = SimMultiome.configured({"part": part, **SMALL})
+    dataset = SimMultiome.from_values({"part": part, **SMALL})
     adata = dataset.load()
     card = dataset.card
     assert card.modality == part
@@ -184,7 +184,7 @@ def test_depths_are_those_of_the_parts():
 )
 def test_wrong_parameters_are_one_line(values: dict, said: str):
     with pytest.raises(UsageError, match=said) as caught:
-        SimMultiome.configured(values)
+        SimMultiome.from_values(values)
     assert "\n" not in str(caught.value)
 
 

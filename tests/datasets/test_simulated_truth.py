@@ -9,7 +9,8 @@ import anndata
 import numpy as np
 import pytest
 
-from bench.data.cache.data_cache import Store, Truth, load_counts
+from bench.data.cache.cached_dataset import CellLabels, load_counts
+from bench.data.cache.data_cache import DataCache
 from bench.datasets.sim_atac import SimATAC
 from bench.datasets.sim_rna import SimRNA
 
@@ -17,7 +18,7 @@ BOTH = pytest.mark.parametrize("cls", [SimRNA, SimATAC], ids=["rna", "atac"])
 
 
 def simulated(cls, **values):
-    return cls.configured(values).load()
+    return cls.from_values(values).load()
 
 
 def correlations(adata, columns) -> np.ndarray:
@@ -46,7 +47,7 @@ def test_rare_types_have_exactly_their_share(cls, n_cells: int, rare: float, n_r
 
 @BOTH
 def test_cards_say_the_share_of_the_largest_type(cls):
-    dataset = cls.configured({"n_types": 8, "n_rare": 3, "rare": 0.02, "n_cells": 1000})
+    dataset = cls.from_values({"n_types": 8, "n_rare": 3, "rare": 0.02, "n_cells": 1000})
     sizes = dataset.load().obs["cell_type"].value_counts()
     assert f"8 types of 2 % to {sizes.iloc[0] / 10:.0f} %" in dataset.card.summary
 
@@ -168,15 +169,15 @@ def test_the_activity_is_that_of_the_counts(cls):
 
 @BOTH
 def test_methods_get_counts_and_names_only(cls, tmp_path: Path):
-    dataset = cls.configured({"n_modules": 2, "n_batches": 2, "n_cells": 100})
-    stored = Store(tmp_path).dataset(dataset, "code", cls.name)
+    dataset = cls.from_values({"n_modules": 2, "n_batches": 2, "n_cells": 100})
+    stored = DataCache(tmp_path).dataset(dataset, "code", cls.name)
     seen = load_counts(stored.folder)
     assert seen.obs.columns.empty
     assert seen.var.columns.empty
     assert not any(map(len, (seen.uns, seen.varm, seen.obsm, seen.layers)))
     kept = {path.stem for path in stored.folder.glob("*.npy")}
     assert kept == {"data", "indices", "indptr", "cells", "features", "types", "batch"}
-    truth = Truth(stored.folder)
+    truth = CellLabels(stored.folder)
     assert len(set(truth.types)) == 6
     assert truth.batch is not None
 

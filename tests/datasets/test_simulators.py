@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.contract.recipe import Recipe
+from bench.contract import Recipe
 from bench.data.checks import check_counts
 from bench.datasets._simulate_cells import SimulationParameters, type_shares, type_sizes
 from bench.datasets._simulate_features import draw_sparse
@@ -296,7 +296,7 @@ def test_the_default_is_neither_trivial_nor_hopeless(cls, seed: int):
 def test_presets_are_ordered_by_difficulty(cls):
     found = {}
     for preset in ("easy", "hard"):
-        dataset = cls.configured({"preset": preset, "seed": "1"})
+        dataset = cls.from_values({"preset": preset, "seed": "1"})
         found[preset] = agreement(dataset.load(), n_types=dataset.params.n_types)
     middle = agreement(simulated(cls, seed=1))
     assert found["easy"] > max(middle, 0.95)
@@ -305,10 +305,10 @@ def test_presets_are_ordered_by_difficulty(cls):
 
 @BOTH
 def test_values_override_the_preset_and_unknown_ones_are_refused(cls):
-    params = cls.configured({"preset": "batches", "n_batches": "3"}).params
+    params = cls.from_values({"preset": "batches", "n_batches": "3"}).params
     assert (params.n_batches, params.confounding) == (3, 0.3)
     with pytest.raises(UsageError, match=rf"^{cls.name}: no preset 'hrad'. Did you mean 'hard'"):
-        cls.configured({"preset": "hrad"})
+        cls.from_values({"preset": "hrad"})
 
 
 @BOTH

@@ -131,7 +131,7 @@ def test_unavailable_and_unsuited_methods_are_left_out_with_a_reason(bench_run):
 
 def test_a_failing_preparation_fails_its_jobs_only(bench_run, flags, monkeypatch):
     """A recipe whose filters leave nothing is a result with its reason."""
-    from bench.contract.recipe import Recipe
+    from bench.contract import Recipe
     from bench.registry import methods
 
     cls = methods(flags["plugins"]).get("noop")
@@ -178,7 +178,7 @@ def test_a_run_leaves_the_environment_as_it_was(bench_run):
 def test_a_method_edited_during_the_run_is_not_stored_as_what_it_was(bench_run, tmp_path: Path):
     plugin = tmp_path / "edits.py"
     plugin.write_text(
-        "from bench.contract.method import Fit, Method, RNA\n"
+        "from bench.contract import Fit, Method, RNA\n"
         "class Edits(Method):\n"
         "    name, summary, reference, family = 'edits', 'edits itself', 'none', 'baseline'\n"
         "    modalities = frozenset({RNA})\n"

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.data.cache.data_cache import Store, Truth, load_counts
-from bench.data.rare_population import Planted, Task, training_cells
-from bench.data.resolve import choose_one
+from bench.data.cache.cached_dataset import CellLabels, load_counts
+from bench.data.cache.data_cache import DataCache
+from bench.data.rare_population import RarePopulation, RarePopulationTask, draw_training_cells
+from bench.data.resolve import resolve_dataset
 from bench.errors import DataError, UsageError
 from bench.settings import load_settings
 
@@ -26,10 +27,10 @@ def settings(tmp_path: Path, results: Path) -> Any:
 @pytest.fixture
 def stored(settings: Any):
     """Return the function that keeps a dataset of a selector."""
-    store = Store(settings.cache_dir)
+    store = DataCache(settings.cache_dir)
 
     def keep(text: str) -> Any:
-        one = choose_one(text, settings, lambda line: None)
+        one = resolve_dataset(text, settings, lambda line: None)
         return store.dataset(one.dataset, one.source, one.label)
 
     return keep
@@ -124,18 +125,18 @@ def test_only_counts_are_thinned(stored, tmp_path: Path, toy_counts):
 
 def test_training_cells_hold_every_type_on_both_sides():
     types = np.repeat(["a", "b", "c", "d"], [100, 5, 2, 1])
-    train = training_cells(types, 0.7, seed=0)
+    train = draw_training_cells(types, 0.7, seed=0)
     assert [int(train[types == name].sum()) for name in "abcd"] == [70, 4, 1, 1]
-    assert (training_cells(types, 0.7, seed=0) == train).all()
-    assert (training_cells(types, 0.7, seed=1) != train).any()
+    assert (draw_training_cells(types, 0.7, seed=0) == train).all()
+    assert (draw_training_cells(types, 0.7, seed=1) != train).any()
 
 
 def test_a_split_changes_what_a_fit_is_about_but_not_the_counts(stored, file: Path):
     plain, split = stored(str(file)), stored(f"{file}[train=0.7]")
     assert split.counts_digest == plain.counts_digest
     assert split.folder != plain.folder
-    assert (plain.train_digest, Truth(plain.folder).train) == ("", None)
-    assert Truth(split.folder).train.sum() == 42
+    assert (plain.train_digest, CellLabels(plain.folder).train) == ("", None)
+    assert CellLabels(split.folder).train.sum() == 42
 
 
 def test_keys_of_ordinary_datasets_know_nothing_of_the_task(stored, settings, file: Path):
@@ -143,7 +144,7 @@ def test_keys_of_ordinary_datasets_know_nothing_of_the_task(stored, settings, fi
     from bench.plan.grid import make_plan
 
     configured, _ = choose_methods("pca,pca_umap", [], settings, lambda line: None)
-    store = Store(settings.cache_dir)
+    store = DataCache(settings.cache_dir)
 
     def jobs(text: str) -> dict[str, Any]:
         plan = make_plan(configured, [stored(text)], settings, store)
@@ -184,7 +185,7 @@ def test_a_run_scores_held_out_cells_of_methods_with_transform(settings, file: P
 
 
 def test_the_task_keeps_what_the_data_say(toy_counts):
-    from bench.contract.dataset import Card, Dataset
+    from bench.contract import Card, Dataset
 
     class Memory(Dataset):
         name = "memory"
@@ -194,7 +195,7 @@ def test_the_task_keeps_what_the_data_say(toy_counts):
             self.notes = ["read"]
             return toy_counts.copy()
 
-    planted = Planted(Memory(), Task(rare_type="a", prevalence=0.15, train=0.5))
+    planted = RarePopulation(Memory(), RarePopulationTask(rare_type="a", prevalence=0.15, train=0.5))
     adata = planted.load()
     assert planted.card.organism == "human"
     assert (planted.card.rare_type, planted.card.train_key) == ("a", "bench_train")

@@ -144,14 +144,14 @@ def test_the_spool_leaves_what_others_are_at(tmp_path: Path):
 def test_an_interrupt_ends_the_wait_for_another_driver(bench_run, flags):
     from rich.console import Console
 
-    from bench.data.cache.data_cache import Store
+    from bench.data.cache.data_cache import DataCache
     from bench.execute.driver import Driver
     from bench.plan.job import Plan
     from bench.settings import load_settings
 
     bench_run("noop")
     settings = load_settings({key: flags[key] for key in ("results", "cache_dir")})
-    driver = Driver(settings, Store(settings.cache_dir), Plan(), Console())
+    driver = Driver(settings, DataCache(settings.cache_dir), Plan(), Console())
     driver.open()
     job = Result.read(Path(driver.tracker.rows()[0]["artifacts"])).job
     stop, answers = threading.Event(), []

@@ -12,7 +12,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from bench.apply.estimator import Estimator
-from bench.contract.method import ATAC, RNA
+from bench.contract import ATAC, RNA
 from bench.errors import DataError
 from bench.methods.nn import layerwise, stacked
 from bench.methods.nn.batches import Block

@@ -10,7 +10,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from bench.apply.estimator import Estimator
-from bench.contract.method import ATAC, RNA
+from bench.contract import ATAC, RNA
 from bench.registry import methods
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")

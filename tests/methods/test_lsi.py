@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from bench.apply.estimator import Estimator
-from bench.contract.method import ATAC
+from bench.contract import ATAC
 from bench.registry import methods
 
 

@@ -11,7 +11,7 @@ from anndata import AnnData
 from scipy.optimize import nnls
 
 from bench.apply.estimator import Estimator
-from bench.contract.method import ATAC
+from bench.contract import ATAC
 from bench.execute.curves import Curves
 from bench.methods._factors import start
 from bench.methods._nimfa import factorize as nimfa_factorize

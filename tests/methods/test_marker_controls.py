@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from bench.contract.method import Context, Knowledge
+from bench.contract import Context, Knowledge
 from bench.methods.marker_controls import MarkerPca, MarkerSum
 from bench.scoring.metrics import RareTask
 from bench.scoring.metrics.rare_ap import rare_ap

@@ -15,7 +15,7 @@ from sklearn.decomposition import NMF
 from sklearn.metrics import adjusted_rand_score
 
 from bench.apply.estimator import Estimator
-from bench.contract.method import ATAC, RNA
+from bench.contract import ATAC, RNA
 from bench.errors import UsageError
 from bench.methods._factors import project, scale_free, start
 from bench.methods._nimfa import factorize

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.contract.method import Context, Knowledge
-from bench.contract.multiome import some_cells, together
+from bench.contract import Context, Knowledge, pair_data, select_cells
 from bench.execute.curves import Curves
 from bench.methods.cca import CCA, canonical, regression
 from bench.methods.detection_rate import DetectionRate
@@ -25,12 +24,12 @@ def sim():
         "n_cells": 300, "n_genes": 200, "n_peaks": 600, "n_types": 4, "separation": 1.5,
         "rna_depth": 300.0, "atac_depth": 3000.0, "link_spread": 1.0, "linked": 0.9,
     }  # fmt: skip
-    return {part: SimMultiome.configured(size | {"part": part}).load() for part in ("rna", "atac")}
+    return {part: SimMultiome.from_values(size | {"part": part}).load() for part in ("rna", "atac")}
 
 
 def prepared(method, counts):
     """Return what the method is given."""
-    data = together(**counts)
+    data = pair_data(**counts)
     info = describe_data(data, name="sim", modality="multiome", has_batch=False)
     return prepare_data(data, method.recipe(info))
 
@@ -43,7 +42,7 @@ def fitted(cls, counts, tmp_path, n_train=225, **params):
         seed=0, n_clusters=None, device="cpu", threads=1, knowledge=Knowledge(), report=Curves(),
         log=print, scratch=tmp_path,
     )  # fmt: skip
-    train = some_cells(data, slice(n_train))
+    train = select_cells(data, slice(n_train))
     return method, method.fit(train, context), data, train
 
 
@@ -103,7 +102,7 @@ def test_new_cells_and_a_loaded_method(cls, sim, tmp_path):
     assert np.isfinite(fit.embedding).all()
     np.testing.assert_allclose(method.transform(train), fit.embedding, atol=1e-4)
     whole = method.transform(data)
-    few = method.transform(some_cells(data, np.array([250, 7, 30])))
+    few = method.transform(select_cells(data, np.array([250, 7, 30])))
     np.testing.assert_allclose(few, whole[[250, 7, 30]], atol=1e-4)
     method.save(tmp_path)
     other = cls(method.params)

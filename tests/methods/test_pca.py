@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from bench.apply.estimator import Estimator
-from bench.contract.method import ATAC, RNA
+from bench.contract import ATAC, RNA
 from bench.registry import methods
 
 

@@ -9,7 +9,7 @@ from anndata import AnnData
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
 
 from bench.apply.estimator import Estimator
-from bench.contract.method import ATAC
+from bench.contract import ATAC
 from bench.methods.nn.batches import Block
 from bench.methods.nn.likelihoods import Bernoulli
 from bench.methods.nn.mixture import MixtureAutoencoder

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field, model_validator
 
-from bench.contract.parameters import Layers, Parameters, Search
+from bench.contract import Layers, Parameters, Search
 from bench.errors import UsageError
 from bench.plan.search_space import Space, make_space
 from bench.registry import methods

@@ -2,8 +2,7 @@
 
 from pydantic import Field
 
-from bench.contract.method import ATAC, RNA, Fit, Method
-from bench.contract.parameters import Parameters
+from bench.contract import ATAC, RNA, Fit, Method, Parameters
 
 
 class Noop(Method):

@@ -4,10 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from bench.contract.dataset import Card, Dataset
-from bench.contract.markers import Markers
-from bench.contract.method import RNA, Fit, Method
-from bench.contract.parameters import Parameters
+from bench.contract import RNA, Card, Dataset, Fit, Markers, Method, Parameters
 
 
 class Guided(Method):

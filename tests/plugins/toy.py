@@ -2,8 +2,7 @@
 
 from pydantic import Field
 
-from bench.contract.dataset import Card, Dataset
-from bench.contract.parameters import Parameters
+from bench.contract import Card, Dataset, Parameters
 
 
 class Toy(Dataset):

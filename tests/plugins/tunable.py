@@ -4,9 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bench.contract.dataset import Card, Dataset
-from bench.contract.method import ATAC, RNA, Fit, Method
-from bench.contract.parameters import Parameters, Search
+from bench.contract import ATAC, RNA, Card, Dataset, Fit, Method, Parameters, Search
 
 
 class Tunable(Method):

@@ -14,7 +14,7 @@ from anndata import AnnData
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.contract.recipe import RNA, Recipe
+from bench.contract import RNA, Recipe
 from bench.errors import DataError, UsageError
 from bench.prepare import blocks, describe, prepare
 from bench.prepare import pipeline as passes
@@ -99,7 +99,7 @@ def passes_of(matrix: object, recipe: Recipe):
     from bench.prepare import MemoryArrays
 
     out = MemoryArrays()
-    passes.carry_out(matrix, recipe, out)
+    passes.apply_recipe(matrix, recipe, out)
     return out
 
 
@@ -136,7 +136,7 @@ def test_what_was_read_of_a_mapped_file_leaves_memory(tmp_path: Path):
     before = process.memory_info().rss
     assert mapped[:].sum() == 1 << 24
     assert process.memory_info().rss - before > 1 << 25
-    blocks.release(mapped[10:])
+    blocks.release_pages(mapped[10:])
     assert process.memory_info().rss - before < 1 << 25
     assert mapped[5] == 1
 

@@ -15,8 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.apply.estimator import estimator
-from bench.contract.multiome import together
-from bench.contract.recipe import PairedRecipe, Recipe, accessible_peaks, log_normalized
+from bench.contract import PairedRecipe, Recipe, accessible_peaks, log_normalized, pair_data
 from bench.errors import DataError, UsageError
 from bench.prepare.multiome import prepare_data
 from bench.prepare.new_cells import Preparation
@@ -228,7 +227,7 @@ def test_paired_data_keep_the_facts_of_features(tmp_path: Path):
     rna.var["chrom"] = "chr1"
     rna.var["tss"] = np.arange(20)
     atac.var_names = [f"chr2:{100 * i}-{100 * i + 50}" for i in range(22)]
-    pair = together(rna, atac)
+    pair = pair_data(rna, atac)
     recipe = PairedRecipe(log_normalized_of(rna), accessible_peaks())
     prepared = prepare_data(pair, recipe)
     preparation = Preparation.of(pair, recipe, prepared)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from bench.contract.recipe import ATAC, RNA, Recipe, accessible_peaks, log_normalized
+from bench.contract import ATAC, RNA, Recipe, accessible_peaks, log_normalized
 from bench.errors import DataError, UsageError
 from bench.prepare import describe, prepare
 

@@ -193,8 +193,7 @@ class Planted:
 
 
 def planted(*, mean: bool = False) -> Kept:
-    from bench.contract.method import MULTIOME
-    from bench.contract.recipe import PairedRecipe, Recipe
+    from bench.contract import MULTIOME, PairedRecipe, Recipe
     from bench.methods.pca_lsi import JointPCALSI
     from bench.prepare.multiome import prepare_data
     from bench.prepare.new_cells import Preparation
@@ -210,7 +209,7 @@ def planted(*, mean: bool = False) -> Kept:
 
 @pytest.mark.parametrize("mean", [False, True])
 def test_the_map_of_a_type_is_the_mean_of_its_cells(mean: bool, tmp_path: Path):
-    from bench.contract.multiome import some_cells
+    from bench.contract import select_cells
 
     kept = planted(mean=mean)
     name = sorted(set(kept.types))[0]
@@ -223,7 +222,7 @@ def test_the_map_of_a_type_is_the_mean_of_its_cells(mean: bool, tmp_path: Path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(done.files)
     found = sp.load_npz(tmp_path / "out" / f"map_{done.names[name]}.npz")
     rows = np.flatnonzero(kept.types == name)
-    single = [kept.method.links(some_cells(kept.data, np.array([row]))) for row in rows]
+    single = [kept.method.links(select_cells(kept.data, np.array([row]))) for row in rows]
     sums = pd.concat(single).groupby(["gene", "peak"])["weight"].sum() / len(rows)
     for (gene, peak), value in sums.items():
         place = sites.genes.index.get_loc(gene), sites.peaks.index.get_loc(peak)
@@ -285,21 +284,21 @@ def test_what_cannot_be_is_one_line(tmp_path: Path):
 
 
 def test_other_cells_need_the_features_of_the_fit(tmp_path: Path):
-    from bench.contract.multiome import some_cells, write_pair
+    from bench.contract.multiome import select_cells, write_pair
 
     kept = planted()
-    counts = some_cells(kept.data, slice(None))
+    counts = select_cells(kept.data, slice(None))
     for part in ("rna", "atac"):
         counts[part].X = counts[part].layers["counts"].copy()
         del counts[part].layers["counts"]
-    new = some_cells(counts, np.arange(12))
+    new = select_cells(counts, np.arange(12))
     write_pair(new, tmp_path / "new.h5mu")
     other = other_cells(kept, tmp_path / "new.h5mu", {}, lambda text: None)
     for part in ("rna", "atac"):
         assert list(other.data[part].var_names) == list(kept.data[part].var_names)
         one, two = (each.data[part].layers["counts"].toarray() for each in (other, kept))
         np.testing.assert_array_equal(one, two[:12])
-    from bench.contract.multiome import together as pair
+    from bench.contract import pair_data as pair
 
     write_pair(pair(new["rna"][:, 3:].copy(), new["atac"].copy()), tmp_path / "few.h5mu")
     with pytest.raises(

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.scoring.metrics import Missing, metrics
+from bench.scoring.metrics import UndefinedMetric, metrics
 from bench.scoring.scorer import score
 
 CLUSTERING = {
@@ -181,7 +181,7 @@ def test_faulty_metrics_lose_only_their_own_value(blobs):
         raise TypeError("no\nsuch thing")
 
     def undefined(true, predicted):
-        raise Missing("for a reason")
+        raise UndefinedMetric("for a reason")
 
     ari = metrics()["ari"]
     chosen = {

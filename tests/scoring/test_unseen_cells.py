@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from bench.contract.multiome import some_cells, together
-from bench.contract.recipe import MULTIOME, Recipe
+from bench.contract import MULTIOME, Recipe, pair_data, select_cells
 from bench.prepare import prepare
 from bench.scoring import unseen_cells as paired
 from bench.scoring.metrics import metrics
@@ -33,7 +32,7 @@ def mudata(recipe: Recipe = RECIPES["sparse"]):
         adata.obs_names = [f"cell{number}" for number in range(N)]
         adata.var_names = [f"{part}{number}" for number in range(size)]
         parts[part] = prepare(adata, recipe if part == "rna" else Recipe())
-    return together(**parts)
+    return pair_data(**parts)
 
 
 def questions(data=None, cells=None, **more) -> paired.Questions:
@@ -106,7 +105,7 @@ def test_questions_depend_on_the_dataset_only_and_dropped_cells_leave_both_pairs
     assert (rna[20:] != atac[20:]).all()
     assert set(rna) == set(range(0, N, 3))
     kept = np.arange(1, N)  # the preparation drops cell 0, which is unseen
-    less = questions(some_cells(mudata(), kept), kept)
+    less = questions(select_cells(mudata(), kept), kept)
     pairs = {(kept[a], kept[b]) for a, b in zip(*less.pairs, strict=True)}
     partner = {a for a, b in zip(rna[20:], atac[20:], strict=True) if b == 0}
     expected = {(a, b) for a, b in zip(*one, strict=True) if a not in {0} | partner}

@@ -12,9 +12,7 @@ import pytest
 from pydantic import Field
 
 from bench.cli.test_method import conformance
-from bench.contract.method import ATAC, RNA, Fit, Method
-from bench.contract.parameters import Parameters, Search
-from bench.contract.recipe import Recipe, log_normalized
+from bench.contract import ATAC, RNA, Fit, Method, Parameters, Recipe, Search, log_normalized
 from bench.errors import Pruned, UsageError
 from bench.registry import methods
 from bench.testing import CHECKS, Check, NotApplicable, check_method, run_check
@@ -510,7 +508,7 @@ def test_command_checks_a_plugin_file(tmp_path: Path):
     plugin = tmp_path / "mine.py"
     plugin.write_text(
         "import numpy as np\n"
-        "from bench.contract.method import Fit, Method, RNA\n"
+        "from bench.contract import Fit, Method, RNA\n"
         "class Mine(Method):\n"
         "    name, summary, reference, family = 'mine', 'zeros', 'none', 'baseline'\n"
         "    modalities = frozenset({RNA})\n"
@@ -541,7 +539,7 @@ def test_a_plugin_file_without_a_method_is_said(tmp_path: Path):
     from rich.console import Console
 
     none, only = tmp_path / "none.py", tmp_path / "only.py"
-    none.write_text("from bench.contract.method import Method\nvalue = 1\n")
+    none.write_text("from bench.contract import Method\nvalue = 1\n")
     with pytest.raises(UsageError, match=r"none\.py defines no method, dataset or metric"):
         methods((str(none),))
     only.write_text("METRICS = ()\n")

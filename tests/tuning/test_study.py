@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
-from bench.contract.parameters import Parameters, Search
+from bench.contract import Parameters, Search
 from bench.errors import UsageError
 from bench.plan.search_space import Space, make_space
 from bench.tuning.objective import parse_objectives
@@ -59,7 +59,7 @@ def test_the_default_comes_first_and_nothing_is_repeated(tmp_path):
 
 def test_what_a_fit_or_its_scores_may_know_makes_another_study(store, toy_counts, in_memory):
     """Trials of one study are ranked together: all of them must rest on the same inputs."""
-    from bench.contract.markers import Markers
+    from bench.contract import Markers
     from bench.plan.methods import configure
     from bench.registry import methods
     from bench.selectors import Selection

@@ -104,11 +104,11 @@ class FolderWriter:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _telling(self) -> contextlib.AbstractContextManager[None]:
-        return telling(self.path.parent)
+        return disk_errors_as_data_errors(self.path.parent)
 
 
 @contextlib.contextmanager
-def writing(
+def new_array_folder(
     parent: Path, declare: Callable[[str], None] = lambda name: None
 ) -> Iterator[FolderWriter]:
     """Give a new folder below ``parent``; unless it is finished, nothing of it stays.
@@ -117,7 +117,7 @@ def writing(
     """
     path = parent / f".{secrets.token_hex(8)}"
     declare(path.name)
-    with telling(parent):
+    with disk_errors_as_data_errors(parent):
         path.mkdir()
     writer = FolderWriter(path)
     try:
@@ -127,7 +127,7 @@ def writing(
 
 
 @contextlib.contextmanager
-def telling(folder: Path) -> Iterator[None]:
+def disk_errors_as_data_errors(folder: Path) -> Iterator[None]:
     """Turn what the disk refuses, for example when it is full, into a ``DataError``."""
     try:
         yield
@@ -170,9 +170,9 @@ def load_array(folder: Path, name: str) -> np.ndarray:
     return array
 
 
-def reader(folder: Path) -> Callable[[str], np.ndarray]:
+def open_arrays(folder: Path) -> Callable[[str], np.ndarray]:
     """Return the function that gives an array by its name; raises ``DataError`` if damaged."""
-    if not intact(folder):
+    if not is_intact(folder):
         raise DataError(
             f"the cached data in {folder} are damaged or gone; run the same command again, it "
             "makes them anew."
@@ -181,7 +181,7 @@ def reader(folder: Path) -> Callable[[str], np.ndarray]:
     return lambda name: load_array(folder, name)
 
 
-def intact(folder: Path, *, read_all: bool = False) -> bool:
+def is_intact(folder: Path, *, read_all: bool = False) -> bool:
     """Return whether the folder holds exactly what was written.
 
     The bytes are read if ``read_all``, if they were not since the machine started, or if a
@@ -217,7 +217,7 @@ def _note_verified(folder: Path, names: list[str]) -> None:
     notes.pop(_boot(), None)
     notes = dict(list(notes.items())[-_NOTES + 1 :]) | {_boot(): _stats(folder, names)}
     with contextlib.suppress(OSError):  # a read-only cache is checked each time
-        write_whole(folder / _VERIFIED, json.dumps(notes))
+        write_text_atomically(folder / _VERIFIED, json.dumps(notes))
 
 
 def _read_notes(folder: Path) -> dict[str, Any]:
@@ -243,7 +243,7 @@ def _file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=12)).hexdigest()
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_text_atomically(path: Path, text: str) -> None:
     """Write a text file under a temporary name and rename it."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -260,7 +260,7 @@ def mark_used(folder: Path) -> None:
         (folder / _USED).touch()
 
 
-def last_used(folder: Path) -> float:
+def last_use_time(folder: Path) -> float:
     """Return when the folder was last used, in seconds since 1970."""
     path = folder / _USED
     return (path if path.exists() else folder).stat().st_mtime

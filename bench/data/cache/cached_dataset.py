@@ -8,13 +8,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.markers import Markers
-from bench.contract.multiome import PARTS, as_text, cells_of, feature_facts, is_paired, together
-from bench.contract.proteins import PROTEINS, proteins_of
-from bench.contract.recipe import MULTIOME, DatasetInfo, info_of, paired_info
+from bench.contract import PROTEINS, Markers, protein_counts
+from bench.contract.multiome import (
+    PARTS,
+    cells_of,
+    decode_bases,
+    is_paired,
+    pair_data,
+    read_feature_columns,
+)
+from bench.contract.recipe import MULTIOME, DatasetInfo, combine_infos, dataset_info_from_dict
 from bench.digests import digest
 
-from .array_folder import read_info, reader
+from .array_folder import open_arrays, read_info
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,14 +28,14 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from bench.contract.dataset import Dataset
+    from bench.contract import Dataset
     from bench.prepare.blocks import Csr
 
     from .array_folder import FolderWriter
 
 
 @dataclass(frozen=True)
-class StoredDataset:
+class CachedDataset:
     """A checked dataset in the cache; reading ``info`` needs no heavy import."""
 
     folder: Path
@@ -42,7 +48,7 @@ class StoredDataset:
     @property
     def info(self) -> DatasetInfo:
         """The facts that a recipe may depend on; a ``PairedInfo`` for paired data."""
-        return info_of(self.facts["info"])
+        return dataset_info_from_dict(self.facts["info"])
 
     @property
     def counts_digest(self) -> str:
@@ -81,7 +87,7 @@ class StoredDataset:
 
 
 @dataclass(frozen=True)
-class Truth:
+class CellLabels:
     """What the scorer knows of a dataset's cells."""
 
     folder: Path
@@ -89,23 +95,23 @@ class Truth:
     @cached_property
     def types(self) -> np.ndarray:
         """True type of each cell."""
-        return reader(self.folder)("types")
+        return open_arrays(self.folder)("types")
 
     @cached_property
     def batch(self) -> np.ndarray | None:
         """Batch of each cell, if there is one."""
-        return reader(self.folder)("batch") if (self.folder / "batch.npy").is_file() else None
+        return open_arrays(self.folder)("batch") if (self.folder / "batch.npy").is_file() else None
 
     @cached_property
     def train(self) -> np.ndarray | None:
         """Mask of the cells that a fit may see, if some are held out."""
-        return reader(self.folder)("train") if (self.folder / "train.npy").is_file() else None
+        return open_arrays(self.folder)("train") if (self.folder / "train.npy").is_file() else None
 
 
 def load_counts(folder: Path) -> AnnData | MuData:
     """Return the counts of a stored dataset, without labels, memory-mapped and read-only."""
     if "parts" in read_info(folder)["info"]:
-        return together(*(_load_part(folder, part) for part in PARTS))
+        return pair_data(*(_load_part(folder, part) for part in PARTS))
     return _load_part(folder)
 
 
@@ -114,43 +120,43 @@ def _load_part(folder: Path, part: str = "") -> AnnData:
     import scipy.sparse as sp
     from anndata import AnnData
 
-    counts = stored_counts(folder, part)
-    facts = {name: as_text(values) for name, values in stored_facts(folder, part).items()}
+    counts = read_counts(folder, part)
+    facts = {name: decode_bases(values) for name, values in read_feature_facts(folder, part).items()}
     matrix = sp.csr_matrix(
         (counts.data, counts.indices, counts.indptr), shape=counts.shape, copy=False
     )
     return AnnData(
         X=matrix,
-        obs=pd.DataFrame(index=reader(folder)("cells").tolist()),
-        var=pd.DataFrame(facts, index=stored_features(folder, part).tolist()),
+        obs=pd.DataFrame(index=open_arrays(folder)("cells").tolist()),
+        var=pd.DataFrame(facts, index=read_features(folder, part).tolist()),
     )
 
 
-def stored_counts(folder: Path, part: str = "") -> Csr:
+def read_counts(folder: Path, part: str = "") -> Csr:
     """Return the counts of a stored dataset, memory-mapped, for a pass over blocks.
 
     ``part`` names one of the parts of paired data.
     """
     from bench.prepare.blocks import Csr
 
-    read, info = reader(folder), read_info(folder)["info"]
+    read, info = open_arrays(folder), read_info(folder)["info"]
     shape = (info["n_cells"], (info["parts"][part] if part else info)["n_features"])
     data, indices, indptr = (read(_file(part, name)) for name in ("data", "indices", "indptr"))
     return Csr(data, indices, indptr, shape)
 
 
-def stored_features(folder: Path, part: str = "") -> np.ndarray:
+def read_features(folder: Path, part: str = "") -> np.ndarray:
     """Return the names of the features of a stored dataset, or of one part of it."""
-    names, info = reader(folder)("features"), read_info(folder)["info"]
+    names, info = open_arrays(folder)("features"), read_info(folder)["info"]
     if not part:
         return names
     n_genes = info["parts"][PARTS[0]]["n_features"]
     return names[:n_genes] if part == PARTS[0] else names[n_genes:]
 
 
-def stored_facts(folder: Path, part: str = "") -> dict[str, np.ndarray]:
+def read_feature_facts(folder: Path, part: str = "") -> dict[str, np.ndarray]:
     """Return the facts about the features of a part (see ``bench.contract.multiome.FACTS``); else nothing."""
-    read = reader(folder)
+    read = open_arrays(folder)
     known = read_info(folder).get("feature_facts", {}).get(part, ())
     return {name: read(_file(part, name)) for name in known}
 
@@ -171,8 +177,8 @@ def write_dataset(
 
     card = dataset.card
     adata = cells_of(data)
-    parts = {part: data[part] for part in PARTS} if is_paired(data) else {"": data}
-    names = [str(name) for one in parts.values() for name in one.var_names]
+    matrices = {part: data[part] for part in PARTS} if is_paired(data) else {"": data}
+    names = [str(name) for one in matrices.values() for name in one.var_names]
     texts = {"cells": adata.obs_names, "features": names, "types": adata.obs[card.label_key]}
     if card.batch_key is not None:
         texts["batch"] = adata.obs[card.batch_key]
@@ -180,7 +186,7 @@ def write_dataset(
         writer.save(name, np.asarray([str(value) for value in values], dtype=np.str_))
     if card.train_key is not None:
         writer.save("train", adata.obs[card.train_key].to_numpy(dtype=bool))
-    about = _write_parts(writer, parts, dataset)
+    about = _write_parts(writer, matrices, dataset)
     has_proteins = _write_proteins(writer, adata, dataset)
     kinds, sizes = np.unique(writer.read("types"), return_counts=True)
     return about | {
@@ -196,7 +202,7 @@ def write_dataset(
 
 
 def _write_parts(
-    writer: FolderWriter, parts: dict[str, AnnData], dataset: Dataset
+    writer: FolderWriter, matrices: dict[str, AnnData], dataset: Dataset
 ) -> dict[str, Any]:
     """Write the counts of each part, and what is known of the features of paired data.
 
@@ -206,8 +212,8 @@ def _write_parts(
     import numpy as np
 
     infos, digests, known, first = {}, {}, {}, 0
-    totals = np.zeros(next(iter(parts.values())).n_obs)
-    for part, adata in parts.items():
+    totals = np.zeros(next(iter(matrices.values())).n_obs)
+    for part, adata in matrices.items():
         infos[part], sums = _write_counts(writer, adata, part, dataset)
         totals += sums
         arrays = {name: writer.read(_file(part, name)) for name in ("data", "indices", "indptr")}
@@ -216,17 +222,17 @@ def _write_parts(
         first += adata.n_vars
         digests[part] = _array_digest(arrays)
         if part:
-            facts = feature_facts(adata.var, part, dataset.where)
+            facts = read_feature_columns(adata.var, part, dataset.where)
             for name, values in facts.items():
                 writer.save(_file(part, name), values)
             known[part] = list(facts)
     about: dict[str, Any] = {"median_counts": float(np.median(totals))}
-    if "" in parts:
+    if "" in matrices:
         return about | {"info": asdict(infos[""]), "counts_digest": digests[""]}
     files = [_file(part, name) for part, names in known.items() for name in names]
     facts_digest = _array_digest({name: writer.read(name) for name in files})
     return about | {
-        "info": asdict(paired_info(infos, dataset.name, MULTIOME)),
+        "info": asdict(combine_infos(infos, dataset.name, MULTIOME)),
         "counts_digest": digest([*digests.values(), facts_digest]),
         "part_digests": digests,
         "feature_facts": known,
@@ -240,9 +246,9 @@ def _write_counts(
     import numpy as np
 
     from bench.prepare import describe
-    from bench.prepare.blocks import index_type, parts
+    from bench.prepare.blocks import csr_parts, index_type
 
-    matrix = parts(adata.X) or adata.X  # turned only once if it is stored by columns
+    matrix = csr_parts(adata.X) or adata.X  # turned only once if it is stored by columns
     columns, end = index_type(matrix), 0
     data, indices, indptr = (_file(part, name) for name in ("data", "indices", "indptr"))
     writer.append(indptr, np.zeros(1, dtype=np.int64))
@@ -268,7 +274,7 @@ def _write_proteins(writer: FolderWriter, adata: AnnData, dataset: Dataset) -> b
     """Write the counts of proteins if there are any; values that are no counts are left out."""
     import numpy as np
 
-    found = proteins_of(adata)
+    found = protein_counts(adata)
     if found is None:
         return False
     values, names = found
@@ -285,7 +291,7 @@ def _array_digest(arrays: dict[str, np.ndarray]) -> str:
     """Return what identifies the values; types of integers and of text make no difference."""
     import numpy as np
 
-    from bench.prepare.blocks import ENTRIES, release
+    from bench.prepare.blocks import ENTRIES, release_pages
 
     whole = hashlib.blake2b(digest_size=12)
     for name in sorted(arrays):
@@ -299,5 +305,5 @@ def _array_digest(arrays: dict[str, np.ndarray]) -> str:
             if array.dtype.kind in "iu":
                 piece = piece.astype(np.int64)
             whole.update(np.ascontiguousarray(piece).data)
-            release(array)
+            release_pages(array)
     return whole.hexdigest()

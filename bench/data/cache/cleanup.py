@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from bench.data.cache.array_folder import LAYOUT, last_used, read_info, remove_folder, telling
+from bench.data.cache.array_folder import (
+    LAYOUT,
+    disk_errors_as_data_errors,
+    last_use_time,
+    read_info,
+    remove_folder,
+)
 
 KINDS = ("datasets", "prepared")
 """The folders of the cache that hold folders of arrays."""
@@ -20,7 +26,7 @@ LEFTOVER_SECONDS = 86400.0
 
 
 @dataclass(frozen=True)
-class Usage:
+class CacheEntry:
     """One folder of the cache."""
 
     name: str
@@ -35,7 +41,7 @@ class Usage:
     """True if a running process needs it."""
 
 
-class InUse:
+class FoldersInUse:
     """The names of folders that running processes need: one locked file a process.
 
     The system releases the lock however a process ends, so a name never outlives its process.
@@ -50,7 +56,7 @@ class InUse:
         """Keep a folder from being removed while this object lives."""
         if name in self._declared:
             return
-        with telling(self._root), self.settled():
+        with disk_errors_as_data_errors(self._root), self.settled():
             if self._own is None:
                 path = self._folder / f"{os.getpid()}-{secrets.token_hex(4)}"
                 self._own = path.open("w")
@@ -92,7 +98,7 @@ def _declared(path: Path) -> list[str] | None:
         return None
 
 
-def survey(root: Path, in_use: InUse) -> list[Usage]:
+def list_entries(root: Path, in_use: FoldersInUse) -> list[CacheEntry]:
     """Return all folders of arrays in the cache, the last used first."""
     busy = in_use.names()
     found = []
@@ -103,26 +109,26 @@ def survey(root: Path, in_use: InUse) -> list[Usage]:
     return sorted(found, key=lambda one: -one.used)
 
 
-def _look(folder: Path, kind: str, busy: bool) -> Usage:
+def _look(folder: Path, kind: str, busy: bool) -> CacheEntry:
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    used = last_used(folder)
+    used = last_use_time(folder)
     try:
         info = read_info(folder)
         if info["layout"] == LAYOUT and kind == "datasets":
-            return Usage(info["info"]["name"], "dataset", folder, size, used, busy)
+            return CacheEntry(info["info"]["name"], "dataset", folder, size, used, busy)
         if info["layout"] == LAYOUT:
-            return Usage(info["name"], "prepared", folder, size, used, busy)
+            return CacheEntry(info["name"], "prepared", folder, size, used, busy)
     except (OSError, ValueError, KeyError):
         pass
-    return Usage(folder.name, "unusable", folder, size, used, busy)
+    return CacheEntry(folder.name, "unusable", folder, size, used, busy)
 
 
-def clean(root: Path, in_use: InUse, max_bytes: int) -> list[Usage]:
+def remove_entries(root: Path, in_use: FoldersInUse, max_bytes: int) -> list[CacheEntry]:
     """Remove what is unusable, then the least recently used, until ``max_bytes`` are left."""
     removed = []
     with in_use.settled():
         in_use.forget()
-        there = survey(root, in_use)
+        there = list_entries(root, in_use)
         total = sum(one.bytes for one in there)
         for one in sorted(there, key=lambda one: (one.kind != "unusable", one.used)):
             if not one.busy and (one.kind == "unusable" or total > max_bytes):
@@ -132,7 +138,7 @@ def clean(root: Path, in_use: InUse, max_bytes: int) -> list[Usage]:
     return removed
 
 
-def sweep(root: Path, in_use: InUse) -> None:
+def remove_leftovers(root: Path, in_use: FoldersInUse) -> None:
     """Remove what killed processes left: their lists, and unfinished folders after a day."""
     oldest = time.time() - LEFTOVER_SECONDS
     with in_use.settled():

@@ -15,50 +15,48 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.markers import Markers
-from bench.contract.multiome import PARTS, as_text, some_cells, together
-from bench.contract.recipe import PairedRecipe, Recipe
+from bench.contract import Markers, PairedRecipe, Recipe
+from bench.contract.multiome import PARTS, decode_bases, pair_data, select_cells
+from bench.data.known_markers import dataset_markers
 from bench.digests import digest
 from bench.errors import DataError
 from bench.versions import PREPARATION
 
 from .array_folder import (
     LAYOUT,
-    intact,
+    disk_errors_as_data_errors,
+    is_intact,
     mark_used,
+    new_array_folder,
+    open_arrays,
     read_info,
-    reader,
-    telling,
-    write_whole,
-    writing,
+    write_text_atomically,
 )
 from .cached_dataset import (
-    StoredDataset,
-    Truth,
-    load_counts,
-    stored_counts,
-    stored_facts,
-    stored_features,
+    CachedDataset,
+    CellLabels,
+    read_counts,
+    read_feature_facts,
+    read_features,
     write_dataset,
 )
-from .cleanup import InUse, Usage, clean, survey, sweep
+from .cleanup import CacheEntry, FoldersInUse, list_entries, remove_entries, remove_leftovers
 
 if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
     from mudata import MuData
 
-    from bench.contract.dataset import Dataset
+    from bench.contract import Dataset
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["Store", "StoredDataset", "Truth", "load_counts"]
 
 MAX_BYTES = 20 * 2**30
-"""What ``clean`` leaves unless told otherwise."""
+"""What ``remove_entries`` leaves unless told otherwise."""
 
 
-class Store:
+class DataCache:
     """Access to one cache folder."""
 
     def __init__(self, root: Path) -> None:
@@ -66,45 +64,45 @@ class Store:
         try:
             for name in ("datasets", "prepared", "pointers", "locks", "users"):
                 (root / name).mkdir(parents=True, exist_ok=True)
-            self._in_use = InUse(root)
-            sweep(root, self._in_use)
+            self._in_use = FoldersInUse(root)
+            remove_leftovers(root, self._in_use)
         except OSError as error:
             raise DataError(
                 f"cache folder {root} cannot be used: {error.strerror}; set BENCH_CACHE_DIR."
             ) from None
 
-    def dataset(self, dataset: Dataset, source: str, label: str) -> StoredDataset:
+    def dataset(self, dataset: Dataset, source: str, label: str) -> CachedDataset:
         """Return the dataset from the cache; load, check and keep it first if it is not there.
 
         ``source`` identifies the loader's code; ``say`` also hears if its memory will not do.
         Raises ``DataError`` with one clear line.
         """
-        from bench.data.checks import memory_lines
+        from bench.data.checks import memory_warnings
 
         found = self._dataset(dataset, source, label)
-        for line in memory_lines(found.info):
+        for line in memory_warnings(found.info):
             logger.info(f"{label}: {line}")
-        return replace(found, markers=_made(found.facts) or dataset.markers())
+        return replace(found, markers=_made(found.facts) or dataset_markers(dataset))
 
-    def _dataset(self, dataset: Dataset, source: str, label: str) -> StoredDataset:
+    def _dataset(self, dataset: Dataset, source: str, label: str) -> CachedDataset:
         identity = _identity(dataset, source)
         pointer = self._pointer(identity)
         with self._locked(pointer.stem):
             if pointer.is_file():
                 folder = self.root / "datasets" / _pointed(pointer)
                 self._in_use.declare(folder.name)
-                if intact(folder):
+                if is_intact(folder):
                     mark_used(folder)
-                    return StoredDataset(folder, label, read_info(folder))
+                    return CachedDataset(folder, label, read_info(folder))
                 if folder.exists():
                     logger.info(f"{label}: the cached copy is damaged; making it anew")
             logger.info(f"{label}: loading and checking")
             folder = self._keep_dataset(dataset)
-            with telling(pointer.parent):
-                write_whole(pointer, json.dumps({"folder": folder.name, "of": identity}, indent=1))
-        return StoredDataset(folder, label, read_info(folder))
+            with disk_errors_as_data_errors(pointer.parent):
+                write_text_atomically(pointer, json.dumps({"folder": folder.name, "of": identity}, indent=1))
+        return CachedDataset(folder, label, read_info(folder))
 
-    def known(self, dataset: Dataset, source: str, label: str) -> StoredDataset | None:
+    def known(self, dataset: Dataset, source: str, label: str) -> CachedDataset | None:
         """Return the dataset if it is in the cache, else ``None``; nothing is loaded or verified.
 
         For listings, which read facts only and must import nothing heavy; counts come from
@@ -114,7 +112,7 @@ class Store:
             target = _pointed(self._pointer(_identity(dataset, source)))
             folder = self.root / "datasets" / target
             facts = read_info(folder)
-            return StoredDataset(folder, label, facts, _made(facts) or dataset.markers())
+            return CachedDataset(folder, label, facts, _made(facts) or dataset_markers(dataset))
         except (OSError, ValueError, KeyError):
             return None
 
@@ -132,7 +130,7 @@ class Store:
             modality=card.modality,
         )  # fmt: skip
         facts: dict[str, Any] = {"card": asdict(card)}
-        with writing(self.root / "datasets", self._in_use.declare) as writer:
+        with new_array_folder(self.root / "datasets", self._in_use.declare) as writer:
             facts |= write_dataset(writer, adata, dataset)
             if adata.isbacked:
                 adata.file.close()
@@ -140,9 +138,9 @@ class Store:
             prefix = f"{dataset.where}: "
             lines = [line.removeprefix(prefix) for line in (*dataset.notes, *report.warnings)]
             facts["warnings"] = lines
-            made = dataset.made_markers
-            facts["made_markers"] = asdict(made) if made else None
-            task = [dataset.card.rare_type, facts["train_digest"], facts["made_markers"]]
+            made = dataset.replacement_markers
+            facts["replacement_markers"] = asdict(made) if made else None
+            task = [dataset.card.rare_type, facts["train_digest"], facts["replacement_markers"]]
             name = digest([LAYOUT, facts["info"], facts["counts_digest"], facts["labels_digest"],
                            facts["batch_digest"], dataset.name, *dataset.notes,
                            *(task if any(task) else []),
@@ -150,11 +148,11 @@ class Store:
             folder = self.root / "datasets" / name
             self._in_use.declare(name)
             with self._locked(name):
-                if not intact(folder):
+                if not is_intact(folder):
                     writer.finish(folder, facts)
         return folder
 
-    def prepared_key(self, dataset: StoredDataset, recipe: Recipe | PairedRecipe) -> str:
+    def prepared_key(self, dataset: CachedDataset, recipe: Recipe | PairedRecipe) -> str:
         """Return the name of the folder of a dataset prepared by a recipe."""
         return _prepared_key(dataset.facts, recipe)
 
@@ -162,7 +160,7 @@ class Store:
         """Return whether the prepared folder is there and whole; it stays while this lives."""
         self._in_use.declare(key)
         folder = self.root / "prepared" / key
-        if not intact(folder):
+        if not is_intact(folder):
             return False
         parts = read_info(folder).get("parts", {})
         return all(self.prepared_ready(one) for one in parts.values())
@@ -179,20 +177,20 @@ class Store:
             self._prepare(folder, recipe, key)
 
     def _prepare(self, folder: Path, recipe: Recipe, key: str, part: str = "") -> None:
-        from bench.prepare import carry_out
+        from bench.prepare import apply_recipe
 
         target = self.root / "prepared" / key
         self._in_use.declare(key)
         with self._locked(key):
-            if intact(target):
+            if is_intact(target):
                 return
-            read, info = reader(folder), read_info(folder)["info"]
-            batch = Truth(folder).batch if recipe.batch_aware else None
-            with writing(target.parent, self._in_use.declare) as writer:
-                kept = carry_out(stored_counts(folder, part), recipe, writer, batch)
+            read, info = open_arrays(folder), read_info(folder)["info"]
+            batch = CellLabels(folder).batch if recipe.batch_aware else None
+            with new_array_folder(target.parent, self._in_use.declare) as writer:
+                kept = apply_recipe(read_counts(folder, part), recipe, writer, batch)
                 writer.save("cells", kept.cells)
                 writer.save("cell_names", read("cells")[kept.cells])
-                writer.save("features", stored_features(folder, part)[kept.features])
+                writer.save("features", read_features(folder, part)[kept.features])
                 facts = {
                     "name": info["name"],
                     "recipe": recipe.as_dict(),
@@ -211,9 +209,9 @@ class Store:
         target = self.root / "prepared" / key
         self._in_use.declare(key)
         with self._locked(key):
-            if intact(target):
+            if is_intact(target):
                 return
-            read = {part: reader(target.with_name(keys[part])) for part in PARTS}
+            read = {part: open_arrays(target.with_name(keys[part])) for part in PARTS}
             cells = np.intersect1d(read[PARTS[0]]("cells"), read[PARTS[1]]("cells"))
             if not len(cells):
                 raise DataError(
@@ -221,12 +219,12 @@ class Store:
                     f"min_features={recipe.rna.min_features} (rna), "
                     f"{recipe.atac.min_features} (atac); loosen them."
                 )
-            with writing(target.parent, self._in_use.declare) as writer:
+            with new_array_folder(target.parent, self._in_use.declare) as writer:
                 writer.save("cells", cells)
                 known = {}
                 for part in PARTS:
-                    kept = np.isin(stored_features(folder, part), read[part]("features"))
-                    facts = stored_facts(folder, part)
+                    kept = np.isin(read_features(folder, part), read[part]("features"))
+                    facts = read_feature_facts(folder, part)
                     known[part] = list(facts)
                     for name, values in facts.items():
                         writer.save(f"{part}_{name}", values[kept])
@@ -243,18 +241,18 @@ class Store:
         import numpy as np
 
         folder = self.root / "prepared" / key
-        read, info = reader(folder), read_info(folder)
+        read, info = open_arrays(folder), read_info(folder)
         if "parts" not in info:
             return self._open(key)
         cells, opened = np.array(read("cells")), []
         for part in PARTS:
             data, own = self._open(info["parts"][part])
             if len(own) != len(cells):
-                data = some_cells(data, np.searchsorted(own, cells))
+                data = select_cells(data, np.searchsorted(own, cells))
             for name in info["feature_facts"][part]:
-                data.var[name] = as_text(np.array(read(f"{part}_{name}")))
+                data.var[name] = decode_bases(np.array(read(f"{part}_{name}")))
             opened.append(data)
-        return together(*opened), cells
+        return pair_data(*opened), cells
 
     def _open(self, key: str) -> tuple[AnnData, np.ndarray]:
         import numpy as np
@@ -263,7 +261,7 @@ class Store:
         from anndata import AnnData
 
         folder = self.root / "prepared" / key
-        read = reader(folder)
+        read = open_arrays(folder)
         shape = tuple(read_info(folder)["shape"])
         pattern = (read("indices"), read("indptr"))
         counts = sp.csr_matrix((read("counts_data"), *pattern), shape=shape, copy=False)
@@ -284,26 +282,26 @@ class Store:
         data.layers["counts"] = counts
         return data, np.array(read("cells"))
 
-    def usage(self) -> list[Usage]:
+    def usage(self) -> list[CacheEntry]:
         """Return what is in the cache, the last used first; downloads and added data are not."""
-        return survey(self.root, self._in_use)
+        return list_entries(self.root, self._in_use)
 
-    def clean(self, max_bytes: int = MAX_BYTES, *, everything: bool = False) -> list[Usage]:
+    def clean(self, max_bytes: int = MAX_BYTES, *, everything: bool = False) -> list[CacheEntry]:
         """Remove the least recently used until ``max_bytes`` are left; returns what went.
 
         Damaged, unfinished and outdated folders go first, and always; with ``everything`` all
         goes. What a running process needs stays.
         """
-        removed = clean(self.root, self._in_use, 0 if everything else max_bytes)
+        removed = remove_entries(self.root, self._in_use, 0 if everything else max_bytes)
         for pointer in (self.root / "pointers").glob("*.json"):
             if not (self.root / "datasets" / _pointed(pointer)).is_dir():
                 pointer.unlink(missing_ok=True)
         return removed
 
-    def verify(self) -> list[tuple[Usage, bool]]:
+    def verify(self) -> list[tuple[CacheEntry, bool]]:
         """Read all bytes in the cache; returns for each folder whether it is what was written."""
         there = [one for one in self.usage() if not one.folder.name.startswith(".")]
-        return [(one, intact(one.folder, read_all=True)) for one in there]
+        return [(one, is_intact(one.folder, read_all=True)) for one in there]
 
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:
@@ -340,7 +338,7 @@ def _identity(dataset: Dataset, source: str) -> dict[str, Any]:
 
 def _made(facts: dict[str, Any]) -> Markers | None:
     """Return the marker lists that were made when a dataset was loaded, if any were."""
-    made = facts.get("made_markers")
+    made = facts.get("replacement_markers")
     if not made:
         return None
     lists = {name: tuple(genes) for name, genes in made["lists"].items()}

@@ -28,7 +28,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _AGAIN = (408, 429, 500, 502, 503, 504)
 
 
-class Unavailable(Exception):
+class DownloadFailed(Exception):
     """No server gives the file; the text is a reason of a few words."""
 
 
@@ -40,10 +40,10 @@ def download(url: str, part: Path, owner: str) -> bool:
     """Fetch ``url`` into ``part``; return whether bytes of an earlier attempt were kept.
 
     What ``part`` holds is kept if the server confirms that its file is still the same. Raises
-    ``Unavailable`` with a short reason, and ``DataError`` if the disk is full.
+    ``DownloadFailed`` with a short reason, and ``DataError`` if the disk is full.
     """
     if not url.startswith(("https://", "http://")):
-        raise Unavailable("only https:// and http:// addresses can be fetched")
+        raise DownloadFailed("only https:// and http:// addresses can be fetched")
     resumed = False
     for attempt in range(1, ATTEMPTS + 1):
         transfer = _Transfer(url, part, owner)
@@ -52,7 +52,7 @@ def download(url: str, part: Path, owner: str) -> bool:
             return resumed or transfer.offset > 0
         except _Broken as error:
             if attempt == ATTEMPTS:
-                raise Unavailable(f"{error}; {ATTEMPTS} attempts") from None
+                raise DownloadFailed(f"{error}; {ATTEMPTS} attempts") from None
             pause = PAUSE * 2 ** (attempt - 1)
             logger.info(f"{owner}: {error}; attempt {attempt + 1} of {ATTEMPTS} in {pause:g} s")
             time.sleep(pause)
@@ -76,7 +76,7 @@ class _Transfer:
         self._progress = _Progress(part.name[1:].removesuffix(".part"), owner)
 
     def run(self) -> None:
-        """Send the request; raises ``_Broken``, ``Unavailable`` or ``OSError`` (disk)."""
+        """Send the request; raises ``_Broken``, ``DownloadFailed`` or ``OSError`` (disk)."""
         import pooch
         import requests
 
@@ -161,7 +161,7 @@ class _Transfer:
         text = f"HTTP {status} {response.reason}"
         if status in _AGAIN:
             raise _Broken(text)
-        raise Unavailable(text)
+        raise DownloadFailed(text)
 
 
 class _Progress:
@@ -226,7 +226,7 @@ def _reason(error: Any) -> Exception:
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
         return _Broken(f"no answer within {TIMEOUT[1]:g} s")
     if isinstance(error, requests.exceptions.SSLError):
-        return Unavailable(f"no secure connection: {_innermost(error)}")
+        return DownloadFailed(f"no secure connection: {_innermost(error)}")
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return _Broken("the connection broke off")
     if isinstance(error, requests.ConnectionError):
@@ -234,7 +234,7 @@ def _reason(error: Any) -> Exception:
         if isinstance(cause, NameResolutionError):
             return _Broken("host name not resolved: no network?")
         return _Broken(f"no connection: {_innermost(error)}")
-    return Unavailable(_innermost(error))
+    return DownloadFailed(_innermost(error))
 
 
 def _innermost(error: BaseException) -> str:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from bench.contract.dataset import FileLocation, RemoteFile
+from bench.contract import FileLocation, RemoteFile
 from bench.errors import DataError, UsageError
 from bench.messages import format_size
 

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pyfaidx
 import scanpy
 
-from bench.contract.genome import chromosome, peak_sites
-from bench.contract.multiome import together, write_pair
-from bench.contract.recipe import ATAC, RNA
+from bench.contract import ATAC, RNA, peak_intervals, ucsc_chromosome
+from bench.contract.multiome import pair_data, write_pair
 from bench.data.checks import check_counts
 from bench.data.file_dataset import FileDataset
 from bench.errors import DataError, UsageError
@@ -86,7 +85,7 @@ def annotate(
     if genome is not None:
         add_sequence(atac, genome, window, where)
     add_variability(rna)
-    made = together(rna, atac)
+    made = pair_data(rna, atac)
     write_pair(made, out)
     return made
 
@@ -98,9 +97,9 @@ def place_peaks(atac: AnnData, where: str) -> None:
     whose name says no place.
     """
     if {"chrom", "start", "end"} <= set(atac.var.columns):
-        atac.var["chrom"] = [chromosome(str(name)) for name in atac.var["chrom"]]
+        atac.var["chrom"] = [ucsc_chromosome(str(name)) for name in atac.var["chrom"]]
         return
-    sites, bad = peak_sites(atac.var_names)
+    sites, bad = peak_intervals(atac.var_names)
     if bad:
         raise DataError(
             f"{where}: no columns chrom, start, end in var of atac, and {len(bad)} of "
@@ -134,7 +133,7 @@ def add_sequence(atac: AnnData, genome: Path, window: Window, where: str) -> Non
     """
     fasta = _open(genome)
     with fasta:
-        contigs = {chromosome(name): name for name in fasta.keys()}
+        contigs = {ucsc_chromosome(name): name for name in fasta.keys()}
         sites = atac.var[["chrom", "start", "end"]]
         _check_contigs(sites, contigs, fasta, genome, where)
         bases, padded = [], 0

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.genome import chromosome
+from bench.contract import ucsc_chromosome
 from bench.errors import DataError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def read_tss(path: Path) -> Annotation:
     places: dict[str, dict[tuple[str, str], list[int]]] = {}
     for names, chrom, strand, tss in lines:
         for name in names:
-            places.setdefault(name, {}).setdefault((chromosome(chrom), strand), []).append(tss)
+            places.setdefault(name, {}).setdefault((ucsc_chromosome(chrom), strand), []).append(tss)
     if not places:
         raise DataError(f"{path}: no gene in it; expected a BED of TSS, or a GTF.")
     genes = {}

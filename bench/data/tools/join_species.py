@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING
 import anndata
 import pandas as pd
 
-from bench.contract.multiome import is_paired
-from bench.contract.recipe import RNA
+from bench.contract import RNA, is_paired
 from bench.data.checks import check_counts
 from bench.data.file_dataset import FileDataset
-from bench.data.resolve import choose_one
+from bench.data.resolve import resolve_dataset
 from bench.errors import DataError, UsageError
 from bench.messages import did_you_mean
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from bench.contract.dataset import Card
+    from bench.contract import Card
     from bench.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -158,7 +157,7 @@ def _nothing_shared(
 
 def _load(text: str, settings: Settings) -> tuple[AnnData, Card]:
     """Return checked counts and their card; the cells need no types."""
-    dataset = choose_one(text, settings).dataset
+    dataset = resolve_dataset(text, settings).dataset
     if isinstance(dataset, FileDataset):
         dataset.labels_needed = False
     adata = dataset.load()

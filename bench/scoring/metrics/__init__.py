@@ -18,29 +18,29 @@ from pathlib import Path
 from typing import Any
 
 from bench.contract.metric import (
-    Fact,
     Metric,
-    Missing,
+    MetricFact,
+    MetricResult,
     PairedTasks,
     Pairs,
     RareTask,
     Recovery,
-    Result,
     Translation,
+    UndefinedMetric,
 )
 from bench.errors import UsageError
 from bench.registry import load_plugin
 from bench.versions import CLUSTERINGS
 
 __all__ = [
-    "Fact",
+    "MetricFact",
     "Metric",
-    "Missing",
+    "UndefinedMetric",
     "PairedTasks",
     "Pairs",
     "RareTask",
     "Recovery",
-    "Result",
+    "MetricResult",
     "Translation",
     "built_in",
     "direction",

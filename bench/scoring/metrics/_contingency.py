@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from bench.contract.metric import Missing
+from bench.contract import UndefinedMetric
 
 
 def codes(labels: Any) -> np.ndarray:
@@ -21,20 +21,20 @@ def codes(labels: Any) -> np.ndarray:
 def contingency(true: Any, predicted: Any) -> np.ndarray:
     """Return the number of cells of each type (rows) in each cluster (columns), int64.
 
-    Raises ``Missing`` without cells and ``ValueError`` if the lengths differ.
+    Raises ``UndefinedMetric`` without cells and ``ValueError`` if the lengths differ.
     """
     rows, columns = codes(true), codes(predicted)
     if len(rows) != len(columns):
         raise ValueError(f"{len(rows)} true labels, but {len(columns)} predicted ones")
     if not len(rows):
-        raise Missing("no cells")
+        raise UndefinedMetric("no cells")
     n_rows, n_columns = rows.max() + 1, columns.max() + 1
     table = np.bincount(rows * n_columns + columns, minlength=n_rows * n_columns)
     return table.reshape(n_rows, n_columns)
 
 
 def comparable(true: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return both labelings as codes; ``Missing`` if there is nothing to tell apart.
+    """Return both labelings as codes; ``UndefinedMetric`` if there is nothing to tell apart.
 
     With a single true type every chance-corrected or entropy-based score is 0/0; libraries fill
     in 0 or 1 by convention, which would read as a result.
@@ -43,9 +43,9 @@ def comparable(true: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
     if len(rows) != len(columns):
         raise ValueError(f"{len(rows)} true labels, but {len(columns)} predicted ones")
     if not len(rows):
-        raise Missing("no cells")
+        raise UndefinedMetric("no cells")
     if rows.max() == 0:
-        raise Missing("all cells have the same true type")
+        raise UndefinedMetric("all cells have the same true type")
     return rows, columns
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import rankdata
 
-from bench.contract.metric import Metric, Missing
+from bench.contract import Metric, UndefinedMetric
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -75,9 +75,9 @@ def precisions(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
 def mean(values: np.ndarray, of: str) -> tuple[float, dict[str, str | float]]:
     """Return the mean of the rankings that have both classes, with their number as fact ``of``.
 
-    Raises ``Missing`` if none has.
+    Raises ``UndefinedMetric`` if none has.
     """
     there = values[~np.isnan(values)]
     if not len(there):
-        raise Missing(f"none of the {len(values)} {of} has both classes")
+        raise UndefinedMetric(f"none of the {len(values)} {of} has both classes")
     return float(there.mean()), {of: float(len(there))}

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.contract.metric import Missing, RareTask
+from bench.contract import RareTask, UndefinedMetric
 from bench.scoring.clustering import nearest_neighbors
 
 N_NEIGHBORS = 15
 
 
 def held_out(task: RareTask) -> np.ndarray:
-    """Return the training mask of a task; raises ``Missing`` if no cell is held out."""
+    """Return the training mask of a task; raises ``UndefinedMetric`` if no cell is held out."""
     if task.train is None:
-        raise Missing(task.no_held_out or "no cells are held out")
+        raise UndefinedMetric(task.no_held_out or "no cells are held out")
     return task.train
 
 
@@ -28,7 +28,7 @@ def votes(
     an annotated reference. There are fewer than 15 if there are fewer cells. Ties are broken at
     random by ``seed``.
 
-    Raises ``Missing`` if the cells that are asked, or those that vote, are all rare or none is, or
+    Raises ``UndefinedMetric`` if the cells that are asked, or those that vote, are all rare or none is, or
     if all points are equal.
     """
     every = np.ones(len(rare), dtype=bool)
@@ -36,9 +36,9 @@ def votes(
     for what, cells in (("asked", asked), ("voting", voting)):
         found = int(rare[cells].sum())
         if found in (0, int(cells.sum())):
-            raise Missing(f"{found} of the {int(cells.sum())} {what} cells are of the rare type")
+            raise UndefinedMetric(f"{found} of the {int(cells.sum())} {what} cells are of the rare type")
     if np.all(embedding == embedding[0]):
-        raise Missing("all points of the embedding are equal")
+        raise UndefinedMetric("all points of the embedding are equal")
     if train is None:
         k = min(N_NEIGHBORS, len(rare) - 1)
         return rare[nearest_neighbors(embedding, k, seed=seed)[0]], rare
@@ -58,5 +58,5 @@ def purity(
     neighbours, truly = votes(embedding, rare, train, seed=seed)
     there = int(rare.sum()) - 1 if train is None else int(rare[train].sum())
     if there < 1:
-        raise Missing("the rare type has a single cell")
+        raise UndefinedMetric("the rare type has a single cell")
     return float(neighbours[truly][:, :there].mean())

@@ -6,7 +6,7 @@ from typing import Any
 
 from sklearn.metrics import adjusted_rand_score
 
-from bench.contract.metric import Metric
+from bench.contract import Metric
 
 from ._contingency import comparable
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
-from bench.contract.metric import Metric, Missing
+from bench.contract import Metric, UndefinedMetric
 from bench.scoring.clustering import connectivities
 from bench.scoring.metrics._contingency import codes
 
@@ -18,14 +18,14 @@ def graph_connectivity(embedding: np.ndarray, true: Any, batch: Any, *, seed: in
     The components are those of the 15-neighbour graph restricted to the cells of a type (Luecken
     et al. 2022, graph connectivity). The batches decide only that it is of interest.
 
-    Raises ``Missing`` for one batch, fewer than 3 cells or equal points only.
+    Raises ``UndefinedMetric`` for one batch, fewer than 3 cells or equal points only.
     """
     if len(np.unique(codes(batch))) < 2:
-        raise Missing("only one batch")
+        raise UndefinedMetric("only one batch")
     if len(embedding) < 3:
-        raise Missing("fewer than 3 cells")
+        raise UndefinedMetric("fewer than 3 cells")
     if np.all(embedding == embedding[0]):
-        raise Missing("all points of the embedding are equal")
+        raise UndefinedMetric("all points of the embedding are equal")
     graph, labels = connectivities(embedding, seed=seed), codes(true)
     shares = []
     for number in range(labels.max() + 1):

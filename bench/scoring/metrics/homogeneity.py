@@ -6,7 +6,7 @@ from typing import Any
 
 from sklearn.metrics import homogeneity_score
 
-from bench.contract.metric import Metric
+from bench.contract import Metric
 from bench.scoring.metrics._contingency import comparable
 
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from bench.contract.metric import Metric, Missing, Result
+from bench.contract import Metric, MetricResult, UndefinedMetric
 from bench.scoring.clustering import nearest_neighbors
 from bench.scoring.metrics._contingency import codes
 
 PERPLEXITY = 30
 
 
-def ilisi(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> Result:
+def ilisi(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> MetricResult:
     """Return the median over cells of (LISI - 1) / (number of batches - 1).
 
     LISI = 1 / Σ_b p_b², p_b the weight of batch b among the 89 nearest other cells under a kernel
@@ -22,16 +22,16 @@ def ilisi(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> Result:
     perfect mixing stays below 1 (about 0.85 for three equal batches), as the neighbours are a
     sample. The types are not used: unequal types in the batches lower it. Fact: ``batches``.
 
-    Raises ``Missing`` for one batch, fewer than 10 cells or equal points only.
+    Raises ``UndefinedMetric`` for one batch, fewer than 10 cells or equal points only.
     """
     batches = codes(batch)
     n_batches = len(np.unique(batches))
     if n_batches < 2:
-        raise Missing("only one batch")
+        raise UndefinedMetric("only one batch")
     if len(batches) < 10:
-        raise Missing("fewer than 10 cells")
+        raise UndefinedMetric("fewer than 10 cells")
     if np.all(embedding == embedding[0]):
-        raise Missing("all points of the embedding are equal")
+        raise UndefinedMetric("all points of the embedding are equal")
     size = min(3 * PERPLEXITY, len(batches))
     indices, distances = nearest_neighbors(embedding, size - 1, seed=seed)
     weights = _weights(distances, np.log(size / 3))

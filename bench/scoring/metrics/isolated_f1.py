@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.contract.metric import Metric, Missing, RareTask, Result
+from bench.contract import Metric, MetricResult, RareTask, UndefinedMetric
 from bench.scoring.clustering import leiden_grid
 
 from ._contingency import contingency, f1_table
@@ -14,7 +14,7 @@ RESOLUTIONS = tuple(round(0.2 * step, 1) for step in range(1, 11))
 """0.2, 0.4 … 2.0."""
 
 
-def isolated_f1(embedding: np.ndarray, task: RareTask, *, seed: int) -> Result:
+def isolated_f1(embedding: np.ndarray, task: RareTask, *, seed: int) -> MetricResult:
     """Return the best F1 of the rare type with any Leiden cluster at resolutions 0.2 … 2.0.
 
     The isolated-label F1 of Luecken et al. 2022, which takes the resolution that serves the label
@@ -22,12 +22,12 @@ def isolated_f1(embedding: np.ndarray, task: RareTask, *, seed: int) -> Result:
     it optimistic for all methods alike; ``rare_f1`` has no such choice. Fact ``resolution`` is
     the lowest that reaches it.
 
-    Raises ``Missing`` without cells of the type, and for equal points only.
+    Raises ``UndefinedMetric`` without cells of the type, and for equal points only.
     """
     return _best(embedding, task.rare, np.ones(len(task.rare), dtype=bool), seed)
 
 
-def isolated_f1_held_out(embedding: np.ndarray, task: RareTask, *, seed: int) -> Result:
+def isolated_f1_held_out(embedding: np.ndarray, task: RareTask, *, seed: int) -> MetricResult:
     """Return the same with F1 counted over held-out cells; all cells are clustered.
 
     Resolution and cluster are chosen on the training cells.
@@ -41,13 +41,13 @@ def _best(
     chooses: np.ndarray,
     seed: int,
     reports: np.ndarray | None = None,
-) -> Result:
+) -> MetricResult:
     """Choose clustering and cluster by F1 over some cells and return F1 over others."""
     reports = chooses if reports is None else reports
     if not (rare[chooses].any() and rare[reports].any()):
-        raise Missing("no cells of the rare type")
+        raise UndefinedMetric("no cells of the rare type")
     if np.all(embedding == embedding[0]):
-        raise Missing("all points of the embedding are equal")
+        raise UndefinedMetric("all points of the embedding are equal")
     found = (-1.0, 0.0, 0.0)
     for resolution, labels in leiden_grid(embedding, seed, RESOLUTIONS):
         f1 = f1_table(contingency(rare[chooses], labels[chooses]))[-1]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import chi2
 
-from bench.contract.metric import Metric, Missing, Result
+from bench.contract import Metric, MetricResult, UndefinedMetric
 from bench.scoring.clustering import nearest_neighbors
 from bench.scoring.metrics._contingency import codes
 
@@ -15,7 +15,7 @@ FEWEST, MOST = 10, 70
 ALPHA = 0.05
 
 
-def kbet(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> Result:
+def kbet(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> MetricResult:
     """Return 1 - the share of cells whose neighbourhood has other batches than the data.
 
     The neighbourhood of a cell is itself and its nearest others, k in all: a quarter of the mean
@@ -25,16 +25,16 @@ def kbet(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> Result:
     Even perfect mixing is rejected in a few per cent of the cells. The types are not used: unequal
     types in the batches lower it. Facts: ``batches``, ``neighbours`` (k).
 
-    Raises ``Missing`` for one batch, fewer than 10 cells or equal points only.
+    Raises ``UndefinedMetric`` for one batch, fewer than 10 cells or equal points only.
     """
     batches = codes(batch)
     sizes = np.bincount(batches)
     if len(sizes) < 2:
-        raise Missing("only one batch")
+        raise UndefinedMetric("only one batch")
     if len(batches) < FEWEST:
-        raise Missing(f"fewer than {FEWEST} cells")
+        raise UndefinedMetric(f"fewer than {FEWEST} cells")
     if np.all(embedding == embedding[0]):
-        raise Missing("all points of the embedding are equal")
+        raise UndefinedMetric("all points of the embedding are equal")
     k = min(max(FEWEST, int(sizes.mean() / 4)), MOST)
     others, _ = nearest_neighbors(embedding, k - 1, seed=seed)
     near = batches[np.column_stack((np.arange(len(batches)), others))]

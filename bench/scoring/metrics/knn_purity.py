@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from bench.contract.metric import Metric, Missing, Result
+from bench.contract import Metric, MetricResult, UndefinedMetric
 from bench.scoring.clustering import nearest_neighbors
 from bench.scoring.metrics._contingency import codes
 
 N_NEIGHBORS = 15
 
 
-def knn_purity(embedding: np.ndarray, true: Any, *, seed: int) -> Result:
+def knn_purity(embedding: np.ndarray, true: Any, *, seed: int) -> MetricResult:
     """Return the mean over types of the share of near neighbours with the same type.
 
     Of a cell whose type has m cells the min(15, m - 1) nearest other cells (Euclidean) are asked,
@@ -21,17 +21,17 @@ def knn_purity(embedding: np.ndarray, true: Any, *, seed: int) -> Result:
     neighbour to find and is left out. The mean is taken over the cells of a type, then over
     types. Ties are broken at random by ``seed``. Facts: ``types``, the number averaged over.
 
-    Raises ``Missing`` for equal points only, one type, or single cells only.
+    Raises ``UndefinedMetric`` for equal points only, one type, or single cells only.
     """
     labels = codes(true)
     sizes = np.bincount(labels)
     if len(sizes) < 2:
-        raise Missing("all cells have the same true type")
+        raise UndefinedMetric("all cells have the same true type")
     counted = np.flatnonzero(sizes > 1)
     if not len(counted):
-        raise Missing("every type has a single cell")
+        raise UndefinedMetric("every type has a single cell")
     if np.all(embedding == embedding[0]):
-        raise Missing("all points of the embedding are equal")
+        raise UndefinedMetric("all points of the embedding are equal")
     indices, _ = nearest_neighbors(embedding, min(N_NEIGHBORS, len(labels) - 1), seed=seed)
     asked = np.minimum(N_NEIGHBORS, sizes[labels] - 1)
     same = labels[indices] == labels[:, None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.contract.metric import Metric
+from bench.contract import Metric
 
 from ._contingency import contingency, f1_table, matched
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from bench.contract.metric import Metric, Missing, PairedTasks, Pairs, Result
+from bench.contract import Metric, MetricResult, PairedTasks, Pairs, UndefinedMetric
 from bench.scoring.metrics._ranking import areas, precisions
 
 Negatives = Literal["all", "easy", "hard"]
@@ -16,7 +16,7 @@ _LACK: dict[Negatives, str] = {
 }  # fmt: skip
 
 
-def match_auroc(tasks: PairedTasks, *, against: Negatives = "all") -> Result:
+def match_auroc(tasks: PairedTasks, *, against: Negatives = "all") -> MetricResult:
     """Return the chance that a true pair scores above a false one; ties count half.
 
     ``against`` keeps the false pairs of two types (``easy``) or of one type (``hard``).
@@ -26,13 +26,13 @@ def match_auroc(tasks: PairedTasks, *, against: Negatives = "all") -> Result:
     return float(areas(same[None], score[None])[0]), _facts(same)
 
 
-def match_ap(tasks: PairedTasks, *, against: Negatives = "all") -> Result:
+def match_ap(tasks: PairedTasks, *, against: Negatives = "all") -> MetricResult:
     """Return the average precision of the true pairs; chance is the fact ``prevalence``."""
     same, score = _kept(tasks, against)
     return float(precisions(same[None], score[None])[0]), _facts(same)
 
 
-def match_accuracy(tasks: PairedTasks) -> Result:
+def match_accuracy(tasks: PairedTasks) -> MetricResult:
     """Return the share of pairs on the right side of the median score.
 
     There are as many false pairs as true ones, so a pair above the median of all scores is called
@@ -49,7 +49,7 @@ def _kept(tasks: PairedTasks, against: Negatives) -> tuple[np.ndarray, np.ndarra
     """Return whether each kept pair is true, and its score."""
     pairs = tasks.pairs
     if pairs is None:
-        raise Missing(tasks.missing.get("pairs", "no pairs were scored"))
+        raise UndefinedMetric(tasks.missing.get("pairs", "no pairs were scored"))
     kept = pairs.same | _wanted(pairs, against)
     same = pairs.same[kept]
     if same.all() or not same.any():
@@ -58,7 +58,7 @@ def _kept(tasks: PairedTasks, against: Negatives) -> tuple[np.ndarray, np.ndarra
             "easy": "false pair of two types",
             "hard": "false pair of one type",
         }
-        raise Missing(f"no {'true' if not same.any() else kind[against]} pair among unseen cells")
+        raise UndefinedMetric(f"no {'true' if not same.any() else kind[against]} pair among unseen cells")
     return same, pairs.score[kept]
 
 
@@ -68,7 +68,7 @@ def _wanted(pairs: Pairs, against: Negatives) -> np.ndarray:
         return ~pairs.same
     kind = pairs.easy if against == "easy" else pairs.hard
     if kind is None:
-        raise Missing("the types of the cells are not known")
+        raise UndefinedMetric("the types of the cells are not known")
     return ~pairs.same & kind
 
 

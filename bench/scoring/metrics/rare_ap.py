@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from sklearn.metrics import average_precision_score
 
-from bench.contract.metric import Metric, RareTask, Result
+from bench.contract import Metric, MetricResult, RareTask
 from bench.scoring.metrics._rare import held_out, votes
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-def rare_ap(embedding: np.ndarray, task: RareTask, *, seed: int) -> Result:
+def rare_ap(embedding: np.ndarray, task: RareTask, *, seed: int) -> MetricResult:
     """Return the average precision of the share of rare cells among the 15 nearest others.
 
     AP = Σ (R_n - R_n-1) P_n over the distinct shares, from the largest down (scikit-learn's
@@ -23,14 +23,14 @@ def rare_ap(embedding: np.ndarray, task: RareTask, *, seed: int) -> Result:
     return _precision(embedding, task.rare, None, seed)
 
 
-def rare_ap_held_out(embedding: np.ndarray, task: RareTask, *, seed: int) -> Result:
+def rare_ap_held_out(embedding: np.ndarray, task: RareTask, *, seed: int) -> MetricResult:
     """Return the same for held-out cells, whose neighbours are the training cells."""
     return _precision(embedding, task.rare, held_out(task), seed)
 
 
 def _precision(
     embedding: np.ndarray, rare: np.ndarray, train: np.ndarray | None, seed: int
-) -> Result:
+) -> MetricResult:
     neighbours, truly = votes(embedding, rare, train, seed=seed)
     value = average_precision_score(truly, neighbours.mean(axis=1))
     return float(value), {"cells": float(truly.sum()), "prevalence": float(truly.mean())}

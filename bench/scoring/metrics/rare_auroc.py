@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sklearn.metrics import roc_auc_score
 
-from bench.contract.metric import Metric, RareTask
+from bench.contract import Metric, RareTask
 
 from ._rare import held_out, votes
 

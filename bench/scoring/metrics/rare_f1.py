@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.contract.metric import Metric, Missing, Result
+from bench.contract import Metric, MetricResult, UndefinedMetric
 from bench.scoring.metrics._contingency import contingency, f1_table
 
 MAX_SHARE = 0.05
 MIN_CELLS = 2
 
 
-def rare_f1(true: Any, predicted: Any) -> Result:
+def rare_f1(true: Any, predicted: Any) -> MetricResult:
     """Return the mean over rare types of the F1 with the best cluster; fact ``types``.
 
     A type is rare with at least 2 and less than 5 % of the cells. Each takes the cluster with its
@@ -19,13 +19,13 @@ def rare_f1(true: Any, predicted: Any) -> Result:
     rare type is not pushed aside by a large one in the matching. Not corrected for chance: a
     type merged into a large cluster scores 2 |T| / (|T| + |C|), close to 0.
 
-    Raises ``Missing`` if there is no such type.
+    Raises ``UndefinedMetric`` if there is no such type.
     """
     table = contingency(true, predicted)
     sizes = table.sum(axis=1)
     rare = (sizes >= MIN_CELLS) & (sizes < MAX_SHARE * sizes.sum())
     if not rare.any():
-        raise Missing("no type has at least 2 and less than 5 % of the cells")
+        raise UndefinedMetric("no type has at least 2 and less than 5 % of the cells")
     return float(f1_table(table)[rare].max(axis=1).mean()), {"types": float(rare.sum())}
 
 

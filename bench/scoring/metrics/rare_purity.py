@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.contract.metric import Metric, RareTask
+from bench.contract import Metric, RareTask
 
 from ._rare import held_out, purity
 

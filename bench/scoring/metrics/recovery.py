@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.contract.metric import Missing, PairedTasks, Result
+from bench.contract import MetricResult, PairedTasks, UndefinedMetric
 from bench.scoring.metrics._ranking import PR, ROC, areas, mean, precisions, ranking_metrics
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def recovery(
     *,
     measure: Callable[[np.ndarray, np.ndarray], np.ndarray],
     baseline: bool = False,
-) -> Result:
+) -> MetricResult:
     """Return the mean over cells of how well hidden genes rank above undetected ones.
 
     Each cell has as many hidden genes as undetected ones, so chance is 0.5 for both measures.
@@ -27,7 +27,7 @@ def recovery(
     """
     found = tasks.recovery
     if found is None:
-        raise Missing(tasks.missing.get("recovery", "no genes were hidden"))
+        raise UndefinedMetric(tasks.missing.get("recovery", "no genes were hidden"))
     score = found.rate if baseline else found.score
     rows = [np.flatnonzero(found.cell == cell) for cell in np.unique(found.cell)]
     values = [measure(found.hidden[row][None], score[row][None])[0] for row in rows]

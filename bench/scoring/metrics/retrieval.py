@@ -6,10 +6,10 @@ from functools import partial
 
 import numpy as np
 
-from bench.contract.metric import Metric, Missing, PairedTasks, Result
+from bench.contract import Metric, MetricResult, PairedTasks, UndefinedMetric
 
 
-def foscttm(tasks: PairedTasks) -> Result:
+def foscttm(tasks: PairedTasks) -> MetricResult:
     """Return the mean fraction of cells scored closer than the true match; 0 best, 0.5 chance.
 
     For each cell the share of the n - 1 others whose score is higher (ties count half), averaged
@@ -20,15 +20,15 @@ def foscttm(tasks: PairedTasks) -> Result:
     return float(((higher + ties / 2) / (n_cells - 1)).mean()), {"cells": float(n_cells)}
 
 
-def top(tasks: PairedTasks, *, k: int) -> Result:
+def top(tasks: PairedTasks, *, k: int) -> MetricResult:
     """Return the share of cells whose true match is among the ``k`` best of all cells.
 
     Averaged over both directions; where scores are tied, the chance of a random order among them.
-    Chance is k / n. Facts ``cells``, ``chance``. Raises ``Missing`` for no more than k cells.
+    Chance is k / n. Facts ``cells``, ``chance``. Raises ``UndefinedMetric`` for no more than k cells.
     """
     higher, ties, n_cells = _ranks(tasks)
     if n_cells <= k:
-        raise Missing(f"only {n_cells} unseen cells")
+        raise UndefinedMetric(f"only {n_cells} unseen cells")
     found = np.clip((k - higher) / (ties + 1), 0.0, 1.0)
     return float(found.mean()), {"cells": float(n_cells), "chance": k / n_cells}
 
@@ -37,9 +37,9 @@ def _ranks(tasks: PairedTasks) -> tuple[np.ndarray, np.ndarray, int]:
     """Return how many others score higher than the true match, and how many equal, (2, n)."""
     score = tasks.retrieval
     if score is None:
-        raise Missing(tasks.missing.get("retrieval", "no cells were ranked"))
+        raise UndefinedMetric(tasks.missing.get("retrieval", "no cells were ranked"))
     if len(score) < 2:
-        raise Missing(f"only {len(score)} unseen cells")
+        raise UndefinedMetric(f"only {len(score)} unseen cells")
     both = np.stack([score, score.T])
     true = np.diagonal(score)[None, :, None]
     return (both > true).sum(axis=2), (both == true).sum(axis=2) - 1, len(score)

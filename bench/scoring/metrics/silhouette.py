@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.contract.metric import Metric, Missing, Result
+from bench.contract import Metric, MetricResult, UndefinedMetric
 from bench.scoring.clustering import bounded
 from bench.scoring.metrics._contingency import codes
 
@@ -14,14 +14,14 @@ MAX_CELLS = 10_000
 _BLOCK = 512
 
 
-def silhouette(embedding: np.ndarray, predicted: Any, *, seed: int) -> Result:
+def silhouette(embedding: np.ndarray, predicted: Any, *, seed: int) -> MetricResult:
     """Return the mean over cells of (b - a) / max(a, b); fact ``cells``.
 
     a is the mean Euclidean distance to the other cells of the own cluster, b the smallest mean
     distance to another cluster; a cell alone in its cluster scores 0 (Rousseeuw 1987). Above
     10,000 cells it is the mean within a sample of 10,000 drawn with ``seed``.
 
-    Raises ``Missing`` for one cluster, clusters of one cell only, or equal points only.
+    Raises ``UndefinedMetric`` for one cluster, clusters of one cell only, or equal points only.
     """
     points, labels = np.asarray(embedding, dtype=np.float64), codes(predicted)
     if len(points) != len(labels):
@@ -32,11 +32,11 @@ def silhouette(embedding: np.ndarray, predicted: Any, *, seed: int) -> Result:
         points, labels = points[sample], codes(labels[sample])
     sizes = np.bincount(labels)
     if len(sizes) < 2:
-        raise Missing("only one label among the cells")
+        raise UndefinedMetric("only one label among the cells")
     if len(sizes) == len(labels):
-        raise Missing("every cell has a label of its own")
+        raise UndefinedMetric("every cell has a label of its own")
     if np.all(points == points[0]):
-        raise Missing("all points of the embedding are equal")
+        raise UndefinedMetric("all points of the embedding are equal")
     value = _widths(bounded(points), labels, sizes).mean()
     return float(value), {"cells": float(len(labels))}
 

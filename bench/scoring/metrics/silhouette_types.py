@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.metric import Metric, Result
+from bench.contract import Metric, MetricResult
 from bench.scoring.metrics.silhouette import silhouette
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-def silhouette_types(embedding: np.ndarray, true: Any, *, seed: int) -> Result:
+def silhouette_types(embedding: np.ndarray, true: Any, *, seed: int) -> MetricResult:
     """Return the mean silhouette of the true types; fact ``cells`` (see ``silhouette``).
 
     It does not track clustering quality: measured here, UMAP raised it on 29 of 30 datasets and

@@ -7,14 +7,14 @@ from typing import Literal
 
 import numpy as np
 
-from bench.contract.metric import Missing, PairedTasks, Result, Translation
+from bench.contract import MetricResult, PairedTasks, Translation, UndefinedMetric
 
 from ._ranking import PR, ROC, areas, mean, precisions, ranking_metrics
 
 Over = Literal["cells", "genes"]
 
 
-def auroc(tasks: PairedTasks, *, over: Over, baseline: bool = False) -> Result:
+def auroc(tasks: PairedTasks, *, over: Over, baseline: bool = False) -> MetricResult:
     """Return the mean area under the ROC curve, over cells or over genes.
 
     Over cells: are a cell's detected genes scored above its others? Knowing how often each gene is
@@ -26,7 +26,7 @@ def auroc(tasks: PairedTasks, *, over: Over, baseline: bool = False) -> Result:
     return mean(areas(truth, score), over)
 
 
-def precision(tasks: PairedTasks, *, over: Over, baseline: bool = False) -> Result:
+def precision(tasks: PairedTasks, *, over: Over, baseline: bool = False) -> MetricResult:
     """Return the mean average precision, over cells or over genes (see :func:`auroc`)."""
     truth, score = _rankings(tasks, over, baseline)
     return mean(precisions(truth, score), over)
@@ -35,7 +35,7 @@ def precision(tasks: PairedTasks, *, over: Over, baseline: bool = False) -> Resu
 def _rankings(tasks: PairedTasks, over: Over, baseline: bool) -> tuple[np.ndarray, np.ndarray]:
     found: Translation | None = tasks.translation
     if found is None:
-        raise Missing(tasks.missing.get("translation", "nothing was translated"))
+        raise UndefinedMetric(tasks.missing.get("translation", "nothing was translated"))
     score = np.broadcast_to(found.rate, found.score.shape) if baseline else found.score
     return (found.detected, score) if over == "cells" else (found.detected.T, score.T)
 

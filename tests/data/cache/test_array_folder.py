@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.contract.recipe import Recipe
+from bench.contract import Recipe
 from bench.data.cache import array_folder as folders
-from bench.data.cache.data_cache import Store
+from bench.data.cache.data_cache import DataCache
 from bench.digests import digest
 from bench.errors import DataError
 
@@ -23,10 +23,10 @@ from bench.errors import DataError
 
 
 @pytest.fixture
-def filled(toy_counts, in_memory) -> Callable[[Store], dict[str, Path]]:
+def filled(toy_counts, in_memory) -> Callable[[DataCache], dict[str, Path]]:
     """Fill a store with one dataset and two preparations, used in this order."""
 
-    def fill(store: Store) -> dict[str, Path]:
+    def fill(store: DataCache) -> dict[str, Path]:
         folder = store.dataset(in_memory(toy_counts), "code", "memory").folder
         there = {"dataset": folder}
         for name, recipe in (("raw", Recipe()), ("log", Recipe(log1p=True))):
@@ -41,7 +41,7 @@ def filled(toy_counts, in_memory) -> Callable[[Store], dict[str, Path]]:
     return fill
 
 
-def test_usage_names_everything_and_the_last_used_first(store: Store, filled):
+def test_usage_names_everything_and_the_last_used_first(store: DataCache, filled):
     there = filled(store)
     usage = store.usage()
     assert [one.folder for one in usage] == [there["log"], there["raw"], there["dataset"]]
@@ -56,8 +56,8 @@ def test_usage_names_everything_and_the_last_used_first(store: Store, filled):
 
 
 def test_clean_removes_the_least_recently_used_until_it_fits(tmp_path: Path, filled):
-    there = filled(Store(tmp_path))
-    store = Store(tmp_path)
+    there = filled(DataCache(tmp_path))
+    store = DataCache(tmp_path)
     sizes = {one.folder: one.bytes for one in store.usage()}
     assert store.clean(sum(sizes.values())) == []
     removed = store.clean(sum(sizes.values()) - 1)
@@ -71,16 +71,16 @@ def test_clean_removes_the_least_recently_used_until_it_fits(tmp_path: Path, fil
 HOLD = """
 import sys, time
 from pathlib import Path
-from bench.data.cache.data_cache import Store
-store = Store(Path(sys.argv[1]))
+from bench.data.cache.data_cache import DataCache
+store = DataCache(Path(sys.argv[1]))
 print(store.prepared_ready(sys.argv[2]), flush=True)
 time.sleep(60)
 """
 
 
 def test_what_a_running_process_needs_stays_until_it_is_killed(tmp_path: Path, filled):
-    there = filled(Store(tmp_path))
-    store = Store(tmp_path)
+    there = filled(DataCache(tmp_path))
+    store = DataCache(tmp_path)
     command = [sys.executable, "-c", HOLD, str(tmp_path), there["raw"].name]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
@@ -90,14 +90,14 @@ def test_what_a_running_process_needs_stays_until_it_is_killed(tmp_path: Path, f
         holder.kill()
     assert {one.folder for one in removed} == {there["dataset"], there["log"]}
     assert store.prepared_ready(there["raw"].name)
-    other = Store(tmp_path)
+    other = DataCache(tmp_path)
     del store
     assert [one.folder for one in other.clean(everything=True)] == [there["raw"]]
     assert list((tmp_path / "users").iterdir()) == []
 
 
 def test_what_another_version_or_a_killed_writer_left_is_no_data_and_goes(tmp_path: Path, filled):
-    key = filled(Store(tmp_path))["raw"].name
+    key = filled(DataCache(tmp_path))["raw"].name
     info = tmp_path / "prepared" / key / "info.json"
     facts = json.loads(info.read_text())
     del facts["check"]
@@ -106,7 +106,7 @@ def test_what_another_version_or_a_killed_writer_left_is_no_data_and_goes(tmp_pa
     partial = tmp_path / "prepared" / ".0123456789abcdef"
     partial.mkdir()
     (partial / "data.npy").write_text("half")
-    store = Store(tmp_path)
+    store = DataCache(tmp_path)
     assert partial.exists()  # perhaps of a writer on another machine
     assert {one.name for one in store.usage() if one.kind == "unusable"} == {key, partial.name}
     with pytest.raises(DataError, match="run the same command again"):
@@ -115,12 +115,12 @@ def test_what_another_version_or_a_killed_writer_left_is_no_data_and_goes(tmp_pa
 
 
 def test_leftovers_older_than_a_day_go_at_start(tmp_path: Path):
-    Store(tmp_path)
+    DataCache(tmp_path)
     old, new = (tmp_path / "prepared" / name for name in (".old", ".new"))
     for folder in (old, new):
         folder.mkdir()
     os.utime(old, (0, 0))
-    Store(tmp_path)
+    DataCache(tmp_path)
     assert (old.exists(), new.exists()) == (False, True)
 
 
@@ -128,7 +128,7 @@ def test_leftovers_older_than_a_day_go_at_start(tmp_path: Path):
 
 
 def test_a_byte_that_the_disk_lost_is_found_after_a_restart(
-    store: Store, filled, monkeypatch: pytest.MonkeyPatch
+    store: DataCache, filled, monkeypatch: pytest.MonkeyPatch
 ):
     """Nothing shows it but the bytes: they are read once after each start of the machine."""
     raw = filled(store)["raw"]
@@ -137,12 +137,12 @@ def test_a_byte_that_the_disk_lost_is_found_after_a_restart(
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(bytes(content))
-    assert not folders.intact(raw)
+    assert not folders.is_intact(raw)
     # As if the file system had not noticed:
     rotten[folders._boot()] = folders._stats(raw, list(json.loads(
         (raw / "info.json").read_text())["files"]))  # fmt: skip
     (raw / "verified.json").write_text(json.dumps(rotten))
-    assert folders.intact(raw)
+    assert folders.is_intact(raw)
     assert [whole for one, whole in store.verify() if one.folder == raw] == [False]
     monkeypatch.setattr(folders, "_boot", lambda: "after a restart")
     assert not store.prepared_ready(raw.name)
@@ -150,16 +150,16 @@ def test_a_byte_that_the_disk_lost_is_found_after_a_restart(
         store.open_prepared(raw.name)
 
 
-def test_a_changed_fact_is_damage(store: Store, filled):
+def test_a_changed_fact_is_damage(store: DataCache, filled):
     raw = filled(store)["raw"]
     text = (raw / "info.json").read_text()
     (raw / "info.json").write_text(text.replace('"log1p": false', '"log1p": true'))
-    assert not folders.intact(raw)
+    assert not folders.is_intact(raw)
 
 
 @pytest.mark.parametrize("largest", [100, 2000, 6000])
 def test_a_disk_that_takes_no_more_is_one_line_and_leaves_nothing(
-    store: Store, toy_counts, largest: int, in_memory
+    store: DataCache, toy_counts, largest: int, in_memory
 ):
     """A limit on the size of files stands for a full disk: it ends a write in the middle."""
     stored = store.dataset(in_memory(toy_counts), "code", "memory")
@@ -184,23 +184,23 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from bench import store
-from bench.contract.recipe import Recipe
+from bench.contract import Recipe
 import bench.prepare
 
-carry_out = bench.prepare.carry_out
+apply_recipe = bench.prepare.apply_recipe
 
 def slow(*given):
-    carry_out(*given)
+    apply_recipe(*given)
     print("written", flush=True)
     time.sleep(60)
 
-bench.prepare.carry_out = slow
+bench.prepare.apply_recipe = slow
 root, folder, key = sys.argv[1:]
-store.Store(Path(root)).prepare(Path(folder), Recipe(), key)
+data_cache.DataCache(Path(root)).prepare(Path(folder), Recipe(), key)
 """
 
 
-def test_what_a_killed_writer_wrote_is_never_used(store: Store, toy_counts, in_memory):
+def test_what_a_killed_writer_wrote_is_never_used(store: DataCache, toy_counts, in_memory):
     stored = store.dataset(in_memory(toy_counts), "code", "memory")
     key = store.prepared_key(stored, Recipe())
     command = [sys.executable, "-c", KILLED, str(store.root), str(stored.folder), key]
@@ -218,7 +218,7 @@ def test_what_a_killed_writer_wrote_is_never_used(store: Store, toy_counts, in_m
 
 def test_arrays_grow_row_by_row(tmp_path: Path):
     rows = np.arange(12, dtype=np.float32).reshape(6, 2)
-    with folders.writing(tmp_path) as writer:
+    with folders.new_array_folder(tmp_path) as writer:
         for part in np.split(rows, [1, 1, 4]):
             writer.append("rows", part)
         np.testing.assert_array_equal(writer.read("rows"), rows)
@@ -226,5 +226,5 @@ def test_arrays_grow_row_by_row(tmp_path: Path):
         writer.drop("gone")
         writer.finish(tmp_path / "done", {})
     assert sorted(folders.read_info(tmp_path / "done")["files"]) == ["rows.npy"]
-    np.testing.assert_array_equal(folders.reader(tmp_path / "done")("rows"), rows)
+    np.testing.assert_array_equal(folders.open_arrays(tmp_path / "done")("rows"), rows)
     assert [path.name for path in tmp_path.iterdir()] == ["done"]

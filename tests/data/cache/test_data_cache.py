@@ -8,14 +8,14 @@ import anndata
 import numpy as np
 import pytest
 
-from bench.contract.dataset import Card, Dataset
-from bench.contract.recipe import Recipe
-from bench.data.cache.data_cache import Store, Truth, load_counts
+from bench.contract import Card, Dataset, Recipe
+from bench.data.cache.cached_dataset import CellLabels, load_counts
+from bench.data.cache.data_cache import DataCache
 from bench.errors import DataError, UsageError
 from bench.prepare import blocks, prepare
 
 
-def test_counts_and_labels_come_back_and_loading_happens_once(store: Store, toy_counts, in_memory):
+def test_counts_and_labels_come_back_and_loading_happens_once(store: DataCache, toy_counts, in_memory):
     dataset = in_memory(toy_counts)
     first = store.dataset(dataset, "code", "memory")
     again = store.dataset(dataset, "code", "memory")
@@ -25,11 +25,11 @@ def test_counts_and_labels_come_back_and_loading_happens_once(store: Store, toy_
     assert (counts.X != toy_counts.X).nnz == 0
     assert list(counts.obs_names) == list(toy_counts.obs_names)
     assert counts.obs.columns.empty
-    assert list(Truth(first.folder).types) == list(toy_counts.obs["cell_type"])
+    assert list(CellLabels(first.folder).types) == list(toy_counts.obs["cell_type"])
     assert first.facts["types"] == {"a": 20, "b": 20, "c": 20}
 
 
-def test_other_code_or_content_is_loaded_again(store: Store, toy_counts, in_memory):
+def test_other_code_or_content_is_loaded_again(store: DataCache, toy_counts, in_memory):
     dataset = in_memory(toy_counts)
     first = store.dataset(dataset, "code", "memory")
     assert store.dataset(dataset, "edited", "memory").folder == first.folder
@@ -41,7 +41,7 @@ def test_other_code_or_content_is_loaded_again(store: Store, toy_counts, in_memo
     assert other.labels_digest == first.labels_digest
 
 
-def test_equal_counts_of_another_modality_are_another_dataset(store: Store, toy_counts, in_memory):
+def test_equal_counts_of_another_modality_are_another_dataset(store: DataCache, toy_counts, in_memory):
     first = store.dataset(in_memory(toy_counts), "code", "memory")
     other = in_memory(toy_counts)
     other.card = Card("atac", "in memory", label_key="cell_type")
@@ -50,7 +50,7 @@ def test_equal_counts_of_another_modality_are_another_dataset(store: Store, toy_
     assert first.info.modality == store.dataset(in_memory(toy_counts), "code", "m").info.modality
 
 
-def test_what_is_in_the_cache_is_known_without_loading(store: Store, toy_counts, in_memory):
+def test_what_is_in_the_cache_is_known_without_loading(store: DataCache, toy_counts, in_memory):
     dataset = in_memory(toy_counts)
     assert store.known(dataset, "code", "memory") is None
     kept = store.dataset(dataset, "code", "memory")
@@ -61,7 +61,7 @@ def test_what_is_in_the_cache_is_known_without_loading(store: Store, toy_counts,
     assert store.known(dataset, "code", "memory") is None
 
 
-def test_labels_are_no_part_of_the_counts_digest(store: Store, toy_counts, in_memory):
+def test_labels_are_no_part_of_the_counts_digest(store: DataCache, toy_counts, in_memory):
     first = store.dataset(in_memory(toy_counts), "one", "memory")
     permuted = toy_counts.copy()
     permuted.obs["cell_type"] = permuted.obs["cell_type"].to_numpy()[::-1]
@@ -72,7 +72,7 @@ def test_labels_are_no_part_of_the_counts_digest(store: Store, toy_counts, in_me
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "info"])
-def test_a_damaged_copy_is_never_used(store: Store, toy_counts, damage: str, in_memory):
+def test_a_damaged_copy_is_never_used(store: DataCache, toy_counts, damage: str, in_memory):
     dataset = in_memory(toy_counts)
     folder = store.dataset(dataset, "code", "memory").folder
     file = folder / "data.npy"
@@ -103,7 +103,7 @@ RECIPES = [
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=["raw", "tfidf", "scaled", "filtered"])
 def test_prepared_data_equal_a_direct_preparation(
-    store: Store, toy_counts, recipe: Recipe, in_memory
+    store: DataCache, toy_counts, recipe: Recipe, in_memory
 ):
     stored = store.dataset(in_memory(toy_counts), "code", "memory")
     key = store.prepared_key(stored, recipe)
@@ -120,7 +120,7 @@ def test_prepared_data_equal_a_direct_preparation(
     assert list(toy_counts.obs_names[cells]) == list(data.obs_names) == list(direct.obs_names)
 
 
-def test_prepared_data_cannot_be_changed_by_a_method(store: Store, toy_counts, in_memory):
+def test_prepared_data_cannot_be_changed_by_a_method(store: DataCache, toy_counts, in_memory):
     stored = store.dataset(in_memory(toy_counts), "code", "memory")
     key = store.prepared_key(stored, Recipe())
     store.prepare(stored.folder, Recipe(), key)
@@ -129,15 +129,15 @@ def test_prepared_data_cannot_be_changed_by_a_method(store: Store, toy_counts, i
         data.X.data[0] = 5
 
 
-def test_two_processes_prepare_the_same_at_once(store: Store, toy_counts, in_memory):
+def test_two_processes_prepare_the_same_at_once(store: DataCache, toy_counts, in_memory):
     recipe = Recipe(target_sum=1e4, log1p=True)
     stored = store.dataset(in_memory(toy_counts), "code", "memory")
     key = store.prepared_key(stored, recipe)
     code = (
         "from pathlib import Path\n"
-        "from bench.contract.recipe import Recipe\n"
-        "from bench.data.cache.data_cache import Store\n"
-        f"Store(Path({str(store.root)!r})).prepare("
+        "from bench.contract import Recipe\n"
+        "from bench.data.cache.data_cache import DataCache\n"
+        f"DataCache(Path({str(store.root)!r})).prepare("
         f"Path({str(stored.folder)!r}), Recipe(**{recipe.as_dict()!r}), {key!r})"
     )
     both = [subprocess.Popen([sys.executable, "-c", code]) for _ in "ab"]
@@ -150,7 +150,7 @@ def test_a_cache_folder_that_cannot_be_made_is_one_line(tmp_path: Path):
     blocked = tmp_path / "file"
     blocked.write_text("")
     with pytest.raises(DataError, match="BENCH_CACHE_DIR"):
-        Store(blocked / "cache")
+        DataCache(blocked / "cache")
 
 
 class Backed(Dataset):
@@ -169,7 +169,7 @@ class Backed(Dataset):
 
 @pytest.mark.parametrize("form", ["csr", "dense", "csc"])
 def test_a_backed_dataset_is_kept_like_one_in_memory(
-    store: Store, toy_counts, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch, in_memory
+    store: DataCache, toy_counts, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch, in_memory
 ):
     expected = store.dataset(in_memory(toy_counts), "code", "memory")
     adata = toy_counts.copy()
@@ -182,7 +182,7 @@ def test_a_backed_dataset_is_kept_like_one_in_memory(
     assert load_counts(kept.folder).X.indices.dtype == np.int32
 
 
-def test_what_a_loader_notes_is_kept_with_the_warnings(store: Store, toy_counts, in_memory):
+def test_what_a_loader_notes_is_kept_with_the_warnings(store: DataCache, toy_counts, in_memory):
     adata = toy_counts.copy()
     adata.X = adata.X.multiply(np.arange(60)[:, None] > 0).tocsr()
     dataset = in_memory(adata)
@@ -193,7 +193,7 @@ def test_what_a_loader_notes_is_kept_with_the_warnings(store: Store, toy_counts,
     ]  # fmt: skip
 
 
-def test_batches_reach_only_recipes_that_ask_for_them(store: Store, toy_counts, in_memory):
+def test_batches_reach_only_recipes_that_ask_for_them(store: DataCache, toy_counts, in_memory):
     adata = toy_counts.copy()
     adata.obs["donor"] = ["x", "y"] * 30
     dataset = in_memory(adata)

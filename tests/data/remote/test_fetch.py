@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from _served import CONTENT, MD5, SHA256, Server, failure, get, leftovers, remote
 
-from bench.contract.dataset import RemoteFile
+from bench.contract import RemoteFile
 from bench.data.remote import download as _download
 from bench.data.remote.fetch import locate
 
@@ -220,7 +220,7 @@ def test_a_cache_that_cannot_be_written(server: Server, tmp_path: Path, said: li
 FETCHER = """
 import sys
 from pathlib import Path
-from bench.contract.dataset import RemoteFile
+from bench.contract import RemoteFile
 from bench.data.remote.fetch import obtain
 file = RemoteFile("set.csv.gz", sys.argv[1] + "/set.csv.gz", sys.argv[3])
 say = lambda text: print(text, flush=True)

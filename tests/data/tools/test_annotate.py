@@ -12,7 +12,7 @@ from anndata import AnnData
 from typer.testing import CliRunner
 
 from bench.cli.main import app
-from bench.contract.multiome import together, write_pair
+from bench.contract.multiome import pair_data, write_pair
 from bench.data.tools.annotate import Window, annotate
 from bench.data.tools.gene_positions import read_tss
 from bench.errors import DataError, UsageError
@@ -62,7 +62,7 @@ def files(tmp_path: Path):
     rna, atac = pair()
     rna.write_h5ad(tmp_path / "rna.h5ad")
     atac.write_h5ad(tmp_path / "atac.h5ad")
-    write_pair(together(rna, atac), tmp_path / "pair.h5mu")
+    write_pair(pair_data(rna, atac), tmp_path / "pair.h5mu")
     (tmp_path / "tss.bed").write_text(BED)
     (tmp_path / "genome.fa").write_text(f">chr1 first\n{CHR1[:30]}\n{CHR1[30:]}\n>2\n{CHR2}\n")
     return tmp_path
@@ -120,7 +120,7 @@ def test_statistics_of_variable_genes_are_those_of_the_counts(files: Path):
     rna.var_names = [f"G{n}A" for n in range(200)]
     atac = AnnData(sp.csr_matrix(np.ones((80, 3), dtype=np.float32)))
     atac.var_names = PEAKS
-    write_pair(together(rna, atac), files / "pair.h5mu")
+    write_pair(pair_data(rna, atac), files / "pair.h5mu")
     made = run(files)
     dense = rna.X.toarray()
     np.testing.assert_allclose(made["rna"].var["means"], dense.mean(axis=0), rtol=1e-5)
@@ -138,7 +138,7 @@ def fails(folder: Path, match: str, *names: str, kind=DataError, **values):
 
 
 def with_pair(folder: Path, **values) -> Path:
-    write_pair(together(*pair(**values)), folder / "pair.h5mu")
+    write_pair(pair_data(*pair(**values)), folder / "pair.h5mu")
     return folder
 
 
@@ -193,7 +193,7 @@ def test_an_annotation_of_another_genome(files: Path):
 def test_an_empty_cell_is_said(files: Path):
     rna, atac = pair()
     atac.X = sp.csr_matrix(np.vstack([np.zeros((1, 3)), np.ones((11, 3))]).astype(np.float32))
-    write_pair(together(rna, atac), files / "pair.h5mu")
+    write_pair(pair_data(rna, atac), files / "pair.h5mu")
     said: list[str] = []
     run(files, said=said)
     assert any("(atac): 1 cells have no counts at all" in line for line in said)

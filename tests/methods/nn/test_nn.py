@@ -11,7 +11,7 @@ import scipy.stats
 import torch
 from anndata import AnnData
 
-from bench.contract.method import Context, Knowledge
+from bench.contract import Context, Knowledge
 from bench.errors import Diverged
 from bench.execute.curves import Curves
 from bench.methods.nn.batches import Block, Cells

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from bench.contract.method import MULTIOME
-from bench.contract.multiome import some_cells
+from bench.contract import MULTIOME, select_cells
 from bench.methods.cca import CCA
 from bench.methods.sccrossrec import ScCrossRec, calibration, evidence
 from bench.methods.sccrossrec import state_mixture as states
@@ -100,18 +99,18 @@ def test_planted_links_and_pairs_of_unseen_cells_come_back():
     """On ``sim_multiome[preset=links]``; the network, of no use there, is not trained."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
-    from bench.data.rare_population import training_cells
+    from bench.data.rare_population import draw_training_cells
     from bench.datasets.sim_multiome import SimMultiome
 
     data = SimMultiome(SimMultiome.Params.build(presets=("links",), owner="test")).load()
-    seen = training_cells(data["rna"].obs["cell_type"].to_numpy(), 0.8, 0)
+    seen = draw_training_cells(data["rna"].obs["cell_type"].to_numpy(), 0.8, 0)
     n = int((~seen).sum())
     pairs = np.repeat(np.arange(n), n), np.tile(np.arange(n), n)
     reached = {}
     for cls, values in ((ScCrossRec, {"max_epochs": 0}), (CCA, {})):
         case, method = Case(cls, MULTIOME), cls(cls.Params.build(values, owner="test"))
         whole = case.prepared(method, data)
-        train, unseen = (some_cells(whole, np.flatnonzero(one)) for one in (seen, ~seen))
+        train, unseen = (select_cells(whole, np.flatnonzero(one)) for one in (seen, ~seen))
         case.ran(method, train, prepared=train)
         reached[cls.name] = roc_auc_score(pairs[0] == pairs[1], method.match(unseen, *pairs))
         if cls is ScCrossRec:

@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from bench.contract.method import MULTIOME
+from bench.contract import MULTIOME
 from bench.errors import DataError, UsageError
 from bench.methods.sccrossrec import ScCrossRec
 from bench.methods.sccrossrec import node_features as features

@@ -10,7 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 
 from bench.apply.estimator import Estimator
-from bench.contract.recipe import RNA, DatasetInfo
+from bench.contract import RNA, DatasetInfo
 from bench.errors import DataError
 from bench.methods.scimta.cell_graph import balanced_neighbors
 from bench.methods.scimta.encoder_inputs import scores

@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
 from bench.apply.estimator import Estimator
-from bench.contract.method import Context, Knowledge
+from bench.contract import Context, Knowledge
 from bench.datasets.sim_rna import SimRNA
 from bench.errors import DataError
 from bench.execute.curves import Curves

@@ -12,7 +12,7 @@ from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score
 
 from bench.apply.estimator import Estimator
-from bench.contract.method import Context, Knowledge
+from bench.contract import Context, Knowledge
 from bench.errors import DataError
 from bench.execute.curves import Curves
 from bench.methods.scimta import ScIMTA

@@ -356,7 +356,7 @@ def test_joint_moves_as_sequential(frozen: bool):
 def context():
     from pathlib import Path
 
-    from bench.contract.method import Context, Knowledge
+    from bench.contract import Context, Knowledge
     from bench.execute.curves import Curves
 
     return Context(

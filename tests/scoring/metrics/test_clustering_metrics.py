@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.scoring.metrics import Missing, metrics
+from bench.scoring.metrics import UndefinedMetric, metrics
 from bench.scoring.metrics.accuracy import accuracy
 from bench.scoring.metrics.macro_f1 import macro_f1
 from bench.scoring.metrics.n_clusters import n_clusters
@@ -150,7 +150,7 @@ def test_random_is_about_zero(name):
 
 @pytest.mark.parametrize("name", AGREEMENT)
 def test_one_type_is_missing_with_a_reason(name):
-    with pytest.raises(Missing, match="same true type"):
+    with pytest.raises(UndefinedMetric, match="same true type"):
         ALL[name].function([1, 1, 1, 1], [0, 0, 1, 1])
 
 
@@ -161,7 +161,7 @@ def test_one_cluster_is_worth_nothing(name):
 
 @pytest.mark.parametrize("name", [*AGREEMENT, *MATCHING, "n_clusters", "rare_f1"])
 def test_no_cells_and_unequal_lengths(name):
-    with pytest.raises(Missing):
+    with pytest.raises(UndefinedMetric):
         ALL[name].function(np.array([], dtype=int), np.array([], dtype=int))
     with pytest.raises(ValueError, match="3"):
         ALL[name].function([0, 1, 1], [0, 1])
@@ -179,5 +179,5 @@ def test_rare_types_can_share_a_cluster_and_five_percent_is_not_rare():
     true = ["big"] * 92 + ["r1"] * 4 + ["r2"] * 4
     merged = [0] * 92 + [1] * 8
     assert rare_f1(true, merged) == (pytest.approx(2 * 4 / 12), {"types": 2.0})
-    with pytest.raises(Missing, match="5 %"):
+    with pytest.raises(UndefinedMetric, match="5 %"):
         rare_f1(["a"] * 95 + ["b"] * 5, [0] * 100)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.scoring.metrics import Missing
+from bench.scoring.metrics import UndefinedMetric
 from bench.scoring.metrics import silhouette as silhouette_module
 from bench.scoring.metrics.graph_connectivity import graph_connectivity
 from bench.scoring.metrics.ilisi import ilisi
@@ -68,7 +68,7 @@ def test_silhouette_of_many_cells_uses_a_recorded_seeded_sample(rng, monkeypatch
     ],
 )
 def test_silhouette_missing(points, labels, reason):
-    with pytest.raises(Missing, match=reason):
+    with pytest.raises(UndefinedMetric, match=reason):
         silhouette(points, labels, seed=0)
 
 
@@ -110,7 +110,7 @@ def test_knn_purity_gains_nothing_from_the_order_of_the_file():
     ],
 )
 def test_knn_purity_missing(points, types, reason):
-    with pytest.raises(Missing, match=reason):
+    with pytest.raises(UndefinedMetric, match=reason):
         knn_purity(points, types, seed=0)
 
 
@@ -180,9 +180,9 @@ def test_kbet_is_zero_for_separate_and_near_one_for_mixed_batches(rng):
 @pytest.mark.parametrize("function", [ilisi, kbet, graph_connectivity])
 def test_batch_metrics_missing(function, rng):
     points, types, two = rng.normal(size=(20, 2)), np.arange(20) % 2, np.arange(20) // 10
-    with pytest.raises(Missing, match="one batch"):
+    with pytest.raises(UndefinedMetric, match="one batch"):
         function(points, types, np.zeros(20), seed=0)
-    with pytest.raises(Missing, match="equal"):
+    with pytest.raises(UndefinedMetric, match="equal"):
         function(np.ones((20, 2)), types, two, seed=0)
-    with pytest.raises(Missing, match="fewer than"):
+    with pytest.raises(UndefinedMetric, match="fewer than"):
         function(points[9:11], types[9:11], two[9:11], seed=0)

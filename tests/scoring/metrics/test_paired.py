@@ -7,11 +7,11 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from bench.scoring.metrics import (
-    Missing,
     PairedTasks,
     Pairs,
     Recovery,
     Translation,
+    UndefinedMetric,
     metrics,
     metrics_version,
 )
@@ -78,7 +78,7 @@ def test_what_cannot_be_told_apart_is_missing_with_a_reason():
         ("translation_auroc_genes", PairedTasks(), "nothing was translated"),
         ("recovery_ap", PairedTasks(), "no genes were hidden"),
     ):
-        with pytest.raises(Missing, match=reason):
+        with pytest.raises(UndefinedMetric, match=reason):
             value(name, tasks)
 
 

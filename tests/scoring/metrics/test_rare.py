@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.scoring.clustering import leiden, leiden_grid, nearest_neighbors
-from bench.scoring.metrics import Missing, RareTask, metrics
+from bench.scoring.metrics import RareTask, UndefinedMetric, metrics
 from bench.scoring.metrics import _rare as shared
 from bench.scoring.metrics.isolated_f1 import RESOLUTIONS, isolated_f1, isolated_f1_held_out
 from bench.scoring.metrics.rare_ap import rare_ap, rare_ap_held_out
@@ -130,11 +130,11 @@ def test_isolated_f1_takes_the_best_cluster_of_the_grid():
 )
 def test_missing_cells_have_a_reason(rare, train, reason):
     function = rare_ap if train is None else rare_ap_held_out
-    with pytest.raises(Missing, match=reason):
+    with pytest.raises(UndefinedMetric, match=reason):
         function(LINE, RareTask(rare, train), seed=0)
-    with pytest.raises(Missing, match="all points of the embedding are equal"):
+    with pytest.raises(UndefinedMetric, match="all points of the embedding are equal"):
         rare_ap(np.ones((8, 2)), RareTask(np.arange(8) < 2), seed=0)
-    with pytest.raises(Missing, match="a single cell"):
+    with pytest.raises(UndefinedMetric, match="a single cell"):
         rare_purity(LINE, RareTask(np.arange(8) < 1), seed=0)
 
 
