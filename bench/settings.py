@@ -1,154 +1,42 @@
-"""Settings: defaults < file (``bench.toml``) < environment ``BENCH_*`` < flags; same names."""
+"""Settings: flags, then environment ``BENCH_*``, then ``bench.toml``, then defaults."""
 
 from __future__ import annotations
 
 import os
 import tomllib
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+import platformdirs
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from bench.errors import UsageError
 from bench.messages import did_you_mean
 
 Profile = Literal["quick", "default", "faithful"]
-_MOST_SEEDS = 10_000
-"""A larger number is a seed that was meant as one, such as a date."""
+
+_DEFAULT_FILE = Path("bench.toml")
+_MAX_SEEDS = 10_000
+"""A larger number is a seed, such as a date, and not a number of seeds."""
+_file: ContextVar[Path] = ContextVar("file", default=_DEFAULT_FILE)
 
 
-class Settings(BaseModel):
-    """Everything that a run can be told, besides methods and datasets."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    results: Path = Path("results")
-    """Folder of the MLflow store, artifacts, spool and reports."""
-    cache_dir: Path = Field(default_factory=lambda: default_cache_dir())
-    """Folder of prepared data and downloads."""
-    mirror: str = ""
-    """Folder or https address that has ``<dataset>/<file>``; comes before the original address."""
-    offline: bool = False
-    """Never fetch a file."""
-    tracking_uri: str = ""
-    """MLflow server; empty: SQLite in the results folder."""
-    experiment: str = "bench"
-    seeds: tuple[int, ...] = (0, 1, 2)
-    profile: Profile = "default"
-    jobs: int = Field(default_factory=lambda: max(1, usable_cores()), ge=1)
-    """Processes at the same time."""
-    threads: int = Field(1, ge=1)
-    """Threads of each process; part of the key of a fit."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    timeout: float = Field(3600.0, gt=0)
-    """Seconds one fit may take."""
-    memory: float = Field(default_factory=lambda: default_memory(), gt=0)
-    """GiB one fit may hold in memory beyond the loaded libraries."""
-    retry: Literal["none", "failed", "timeout", "oom", "all"] = "none"
-    plugins: tuple[str, ...] = ()
-    label_key: str | None = None
-    batch_key: str | None = None
-    markers: Path | None = None
-    """File of marker lists, in place of those known for the datasets."""
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _seeds(cls, value: object) -> object:
-        return parse_seeds(value) if isinstance(value, (str, int)) else value
-
-    @field_validator("seeds")
-    @classmethod
-    def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return _checked(value)
-
-    @field_validator("plugins", mode="before")
-    @classmethod
-    def _plugins(cls, value: object) -> object:
-        return tuple(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
-
-    @property
-    def database(self) -> Path:
-        """The SQLite file of the default store."""
-        return self.results / "mlflow.db"
-
-
-def parse_seeds(value: str | int) -> tuple[int, ...]:
-    """``3`` means three seeds (0, 1, 2); ``7,11`` those two; ``7,`` the one seed 7."""
-    text = str(value).strip()
-    try:
-        numbers = [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise ValueError(f"'{text}' is neither a number of seeds nor a list like 7,11") from None
-    if "," in text:
-        return _checked(tuple(numbers))
-    if len(numbers) != 1 or numbers[0] < 1:
-        raise ValueError("give a number of seeds of at least 1, or a list like 7,11")
-    if numbers[0] > _MOST_SEEDS:
-        raise ValueError(
-            f"that would be {numbers[0]} seeds, at most {_MOST_SEEDS} are possible; for the one "
-            f"seed write '{numbers[0]},'"
-        )
-    return tuple(range(numbers[0]))
-
-
-def _checked(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    if not seeds:
-        raise ValueError("no seed; give a number of seeds, or a list like 7,11")
-    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise ValueError("seeds must be distinct and not negative")
-    return seeds
-
-
-def load_settings(flags: dict[str, Any], file: Path | None = None) -> Settings:
-    """Merge defaults, file, environment and flags (``None`` means not given).
-
-    Raises ``UsageError`` that names the source and the key.
-    """
-    merged: dict[str, tuple[Any, str]] = {}
-    path = file or Path("bench.toml")
-    if file is not None or path.is_file():
-        merged |= {key: (value, f"{path}: ") for key, value in _read(path).items()}
-    for key in Settings.model_fields:
-        variable = "BENCH_" + key.upper()
-        if os.environ.get(variable):
-            merged[key] = (os.environ[variable], f"{variable}: ")
-    merged |= {key: (value, "") for key, value in flags.items() if value is not None}
-    try:
-        return Settings.model_validate({key: value for key, (value, _) in merged.items()})
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0])
-        source = merged[key][1] if key in merged else ""
-        if first["type"] == "extra_forbidden":
-            hint = did_you_mean(key, list(Settings.model_fields))
-            raise UsageError(f"{source}no setting named '{key}'.{hint}") from None
-        flag = key.replace("_", "-") if source else "--" + key.replace("_", "-")
-        message = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{source}{flag}={first['input']!r}: {message}.") from None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such configuration file.") from None
-    except IsADirectoryError:
-        raise UsageError(f"{path}: a folder; expected a file such as bench.toml.") from None
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise UsageError(f"{path}: line {line} is not UTF-8; save the file as UTF-8.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path}: not valid TOML: {error}.") from None
+def split_commas(text: str) -> list[str]:
+    """Return the parts of a comma list without spaces around them and without empty ones."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def default_cache_dir() -> Path:
     """Return ``BENCH_CACHE_DIR``, else the user's cache folder for this program."""
-    if os.environ.get("BENCH_CACHE_DIR"):
-        return Path(os.environ["BENCH_CACHE_DIR"])
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "aebench"
+    return Path(os.environ.get("BENCH_CACHE_DIR") or platformdirs.user_cache_path("aebench"))
 
 
 def usable_cores() -> int:
@@ -161,4 +49,159 @@ def usable_cores() -> int:
 def default_memory() -> float:
     """Return 80 % of the machine's memory in GiB, shared by as many jobs as there are cores."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return round(0.8 * total / max(1, usable_cores()), 1)
+    return round(0.8 * total / usable_cores(), 1)
+
+
+class Settings(BaseSettings):
+    """Settings of a run, besides its methods and datasets."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="BENCH_", env_ignore_empty=True
+    )
+
+    seeds: Annotated[tuple[int, ...], NoDecode] = Field(
+        (0, 1, 2), description="'3' is 0, 1 and 2; '7,11' those two; '7,' only 7"
+    )
+    profile: Profile = Field("default", description="size of the fits")
+    results: Path = Field(Path("results"), description="folder of the store and the reports")
+    cache_dir: Path = Field(
+        default_factory=default_cache_dir, description="folder of prepared data and downloads"
+    )
+    mirror: str = Field(
+        "", description="folder or https address with <dataset>/<file>, tried before the original"
+    )
+    offline: bool = Field(False, description="fetch no file")
+    tracking_uri: str = Field(
+        "", description="address of an MLflow server, in place of SQLite in the results folder"
+    )
+    experiment: str = Field("bench", description="MLflow experiment")
+    jobs: int = Field(default_factory=usable_cores, ge=1, description="processes at a time")
+    threads: int = Field(1, ge=1, description="threads of each process; results may depend on it")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where networks train")
+    timeout: float = Field(3600.0, gt=0, description="seconds that one fit may take")
+    memory: float = Field(
+        default_factory=default_memory, gt=0,
+        description="GiB that one fit may use, beyond the loaded libraries",
+    )  # fmt: skip
+    retry: Literal["none", "failed", "timeout", "oom", "all"] = Field(
+        "none", description="stored failures to run again"
+    )
+    plugins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Python file with own methods, datasets or metrics"
+    )
+    label_key: str | None = Field(None, description="column of the cell types in files")
+    batch_key: str | None = Field(None, description="column of the batches in files")
+    markers: Path | None = Field(
+        None, description="marker lists (.yaml, .json, .gmt) in place of those of the datasets"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources, the strongest first; defaults come last by themselves."""
+        file = InitSettingsSource(settings_cls, _read_toml(_file.get()))
+        return init_settings, env_settings, file
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _parse_seeds(cls, value: object) -> object:
+        return parse_seeds(value) if isinstance(value, (str, int)) else value
+
+    @field_validator("seeds")
+    @classmethod
+    def _check_seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value:
+            raise ValueError("no seed; give a number of seeds, or a list like 7,11")
+        if min(value) < 0 or len(set(value)) < len(value):
+            raise ValueError("seeds must be distinct and not negative")
+        return value
+
+    @field_validator("plugins", mode="before")
+    @classmethod
+    def _parse_plugins(cls, value: object) -> object:
+        return tuple(split_commas(value)) if isinstance(value, str) else value
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file of the default store."""
+        return self.results / "mlflow.db"
+
+
+def parse_seeds(value: str | int) -> tuple[int, ...]:
+    """Return the seeds of ``3`` (0, 1, 2), of ``7,11`` (those two) or of ``7,`` (only 7)."""
+    text = str(value).strip()
+    try:
+        numbers = [int(part) for part in split_commas(text)]
+    except ValueError:
+        raise ValueError(f"'{text}' is neither a number of seeds nor a list like 7,11") from None
+    if "," in text:
+        return tuple(numbers)
+    if len(numbers) != 1 or numbers[0] < 1:
+        raise ValueError("give a number of seeds of at least 1, or a list like 7,11")
+    if numbers[0] > _MAX_SEEDS:
+        raise ValueError(
+            f"that would be {numbers[0]} seeds, at most {_MAX_SEEDS} are possible; for the one "
+            f"seed write '{numbers[0]},'"
+        )
+    return tuple(range(numbers[0]))
+
+
+def load_settings(flags: dict[str, Any], file: Path | None = None) -> Settings:
+    """Return the settings of flags (``None``: not given), environment, file and defaults.
+
+    ``file`` is the settings file in place of ``bench.toml``. Raises ``UsageError`` that names the
+    source and the key of a wrong value.
+    """
+    if file is not None and not file.exists():
+        raise UsageError(f"{file}: no such configuration file.", code="missing_file")
+    given = {name: value for name, value in flags.items() if value is not None}
+    token = _file.set(file or _DEFAULT_FILE)
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise _explain(error, given, file or _DEFAULT_FILE) from None
+    finally:
+        _file.reset(token)
+
+
+def _explain(error: ValidationError, flags: dict[str, Any], file: Path) -> UsageError:
+    """Return the first fault of the settings as an error that names its source."""
+    first = error.errors()[0]
+    key = str(first["loc"][0])
+    variable = "BENCH_" + key.upper()
+    flag = key.replace("_", "-")
+    if key in flags:
+        source, flag = "", f"--{flag}"
+    else:
+        source = f"{variable if os.environ.get(variable) else file}: "
+    if first["type"] == "extra_forbidden":
+        hint = did_you_mean(key, list(Settings.model_fields))
+        return UsageError(f"{source}no setting named '{key}'.{hint}", code="unknown_name")
+    message = first["msg"].removeprefix("Value error, ")
+    return UsageError(f"{source}{flag}={first['input']!r}: {message}.", code="invalid_value")
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except IsADirectoryError:
+        raise UsageError(
+            f"{path}: a folder; expected a file such as bench.toml.", code="not_a_file"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}.", code="unreadable") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UsageError(
+            f"{path}: line {line} is not UTF-8; save the file as UTF-8.", code="not_utf8"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: not valid TOML: {error}.", code="invalid_toml") from None

@@ -1,29 +1,85 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench.errors import UsageError
-from bench.settings import Settings, load_settings, parse_seeds
+from bench.settings import Settings, default_cache_dir, load_settings, parse_seeds
+
+# Of each setting: TOML, text in the environment, value of a flag; then what the three mean.
+VALUES: dict[str, tuple[str, str, Any, tuple[Any, Any, Any]]] = {
+    "seeds": ("[7, 11]", "4", "5,", ((7, 11), (0, 1, 2, 3), (5,))),
+    "profile": ("'quick'", "faithful", "default", ("quick", "faithful", "default")),
+    "results": ("'a'", "b", Path("c"), (Path("a"), Path("b"), Path("c"))),
+    "cache_dir": ("'a'", "b", Path("c"), (Path("a"), Path("b"), Path("c"))),
+    "mirror": ("'a'", "b", "c", ("a", "b", "c")),
+    "offline": ("true", "0", True, (True, False, True)),
+    "tracking_uri": ("'a'", "b", "c", ("a", "b", "c")),
+    "experiment": ("'a'", "b", "c", ("a", "b", "c")),
+    "jobs": ("91", "92", 93, (91, 92, 93)),
+    "threads": ("2", "3", 4, (2, 3, 4)),
+    "device": ("'cpu'", "cuda", "auto", ("cpu", "cuda", "auto")),
+    "timeout": ("1", "2.5", 3, (1.0, 2.5, 3.0)),
+    "memory": ("1", "2.5", 3, (1.0, 2.5, 3.0)),
+    "retry": ("'failed'", "oom", "all", ("failed", "oom", "all")),
+    "plugins": ("['a.py', 'b.py']", "b.py, c.py", ("c.py",),
+                (("a.py", "b.py"), ("b.py", "c.py"), ("c.py",))),
+    "label_key": ("'a'", "b", "c", ("a", "b", "c")),
+    "batch_key": ("'a'", "b", "c", ("a", "b", "c")),
+    "markers": ("'a'", "b", Path("c"), (Path("a"), Path("b"), Path("c"))),
+}  # fmt: skip
 
 
-def test_later_sources_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    file = tmp_path / "bench.toml"
-    file.write_text('seeds = 5\nprofile = "quick"\njobs = 1\n')
-    monkeypatch.setenv("BENCH_PROFILE", "faithful")
-    monkeypatch.setenv("BENCH_JOBS", "3")
-    settings = load_settings({"jobs": 4, "threads": None}, file)
-    assert settings.seeds == (0, 1, 2, 3, 4)
-    assert settings.profile == "faithful"
-    assert settings.jobs == 4
-    assert settings.threads == Settings().threads
-
-
-def test_bench_toml_of_the_current_folder_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture(autouse=True)
+def no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a file nor the environment holds a setting."""
     monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("BENCH_")]:
+        monkeypatch.delenv(name)
+
+
+def test_every_setting_has_values_here_and_a_description():
+    assert set(VALUES) == set(Settings.model_fields)
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_flags_come_before_the_environment_before_the_file_before_defaults(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    in_file, in_environment, flag, meanings = VALUES[name]
+    default = Settings.model_fields[name].get_default(call_default_factory=True)
+    file = tmp_path / "mine.toml"
+    file.write_text(f"{name} = {in_file}\n")
+
+    assert getattr(load_settings({}), name) == default
+    of_file = getattr(load_settings({}, file), name)
+    monkeypatch.setenv("BENCH_" + name.upper(), in_environment)
+    of_environment = getattr(load_settings({name: None}, file), name)
+    of_flag = getattr(load_settings({name: flag}, file), name)
+    assert (of_file, of_environment, of_flag) == meanings
+
+
+def test_bench_toml_of_the_current_folder_is_read():
     Path("bench.toml").write_text('experiment = "mine"\n')
     assert load_settings({}).experiment == "mine"
+
+
+def test_an_empty_variable_counts_as_none(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("BENCH_JOBS", "")
+    assert load_settings({}).jobs == Settings.model_fields["jobs"].get_default(
+        call_default_factory=True
+    )
+
+
+def test_the_cache_is_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_cache_dir() == tmp_path / "aebench"
+    monkeypatch.setenv("BENCH_CACHE_DIR", "elsewhere")
+    assert default_cache_dir() == Path("elsewhere")
 
 
 @pytest.mark.parametrize(
@@ -33,47 +89,54 @@ def test_seeds(text: str, seeds: tuple[int, ...]):
     assert parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "1,1", "1,-2", "x", "", "1.5", ","])
-def test_wrong_seeds_are_refused(text: str):
-    with pytest.raises(UsageError, match="seeds"):
-        load_settings({"seeds": text})
-
-
-@pytest.mark.parametrize("many", ["20260101", "9" * 20, 10_001])
-def test_one_large_seed_is_not_taken_as_a_number_of_seeds(many: str | int):
-    with pytest.raises(UsageError, match=rf"would be {many} seeds.* the one seed write '{many},'"):
-        load_settings({"seeds": many})
-    assert parse_seeds(f"{many},") == (int(many),)
-
-
-@pytest.mark.parametrize("seeds", [[], [1, 1], [-1], (), ["x"]])
-def test_lists_of_seeds_are_checked_like_text(
-    seeds: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    with pytest.raises(UsageError, match=r"--seeds=.*seed|--seeds='x'"):
-        load_settings({"seeds": seeds})
-    file = tmp_path / "bench.toml"
-    file.write_text(f"seeds = {list(seeds)}\n")
-    with pytest.raises(UsageError, match=r"bench\.toml: seeds="):
+@pytest.mark.parametrize(
+    "value",
+    ["0", "-1", "1,1", "1,-2", "x", "", "1.5", ",", "20260101", "9" * 20, 10_001]
+    + [[], [1, 1], [-1], (), ["x"]],
+)
+def test_wrong_seeds_are_refused(value: object, tmp_path: Path):
+    with pytest.raises(UsageError, match="seeds=") as error:
+        load_settings({"seeds": value})
+    assert error.value.code == "invalid_value"
+    file = tmp_path / "mine.toml"
+    file.write_text(f"seeds = {list(value) if isinstance(value, tuple) else value!r}\n")
+    with pytest.raises(UsageError, match=r"mine\.toml: seeds="):
         load_settings({}, file)
+
+
+def test_lists_of_seeds_and_large_seeds():
     assert load_settings({"seeds": [11, 7]}).seeds == (11, 7)
+    assert parse_seeds("20260101,") == (20260101,)
 
 
-def test_errors_name_source_and_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    file = tmp_path / "bench.toml"
-    file.write_text("job = 2\n")
-    with pytest.raises(UsageError, match=r"bench.toml: no setting named 'job'.*'jobs'"):
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"job = 2\n", "unknown_name"),
+        (b"jobs = 0\n", "invalid_value"),
+        (b"jobs = \n", "invalid_toml"),
+        (b'jobs = 1\nexperiment = "M\xfcnchen"\n', "not_utf8"),
+    ],
+)
+def test_faults_of_a_file_name_it(content: bytes, code: str, tmp_path: Path):
+    file = tmp_path / "mine.toml"
+    file.write_bytes(content)
+    with pytest.raises(UsageError, match=r"mine\.toml: ") as error:
         load_settings({}, file)
-    file.write_text("jobs = \n")
-    with pytest.raises(UsageError, match="not valid TOML"):
-        load_settings({}, file)
-    with pytest.raises(UsageError, match="no such configuration file"):
-        load_settings({}, tmp_path / "none.toml")
-    file.write_bytes(b'jobs = 1\nexperiment = "M\xfcnchen"\n')
-    with pytest.raises(UsageError, match="line 2 is not UTF-8"):
-        load_settings({}, file)
-    with pytest.raises(UsageError, match="a folder; expected a file"):
-        load_settings({}, tmp_path)
+    assert error.value.code == code
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path):
+    for path, code in ((tmp_path / "none.toml", "missing_file"), (tmp_path, "not_a_file")):
+        with pytest.raises(UsageError) as error:
+            load_settings({}, path)
+        assert error.value.code == code
+
+
+def test_faults_of_flags_and_of_the_environment_name_them(monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(UsageError, match="no setting named 'job'.*'jobs'") as error:
+        load_settings({"job": 2})
+    assert error.value.code == "unknown_name"
     monkeypatch.setenv("BENCH_TIMEOUT", "soon")
     with pytest.raises(UsageError, match="BENCH_TIMEOUT: timeout='soon'"):
         load_settings({})
