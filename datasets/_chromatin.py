@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,9 +14,6 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from anndata import AnnData
 
-_INTERVAL = re.compile(r"^(.+)[:_-](\d+)[-_](\d+)$")
-"""Names of genome intervals; a chromosome may itself hold ``_``, as in ``chr1_random_100_200``."""
-_BARE = re.compile(r"^(\d{1,2}|[XYM]|MT)$")
 _MISSING = frozenset(["", "nan", "NA", "None", "<NA>"])
 _SHOWN = 12
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from bench.contract import parse_interval, ucsc_chromosome
 from bench.errors import DataError, UsageError
 from bench.seeds import derive_seed
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 logger = logging.getLogger(__name__)
-_PEAK = re.compile(r"^(?P<chrom>[0-9A-Za-z.]+)[:_-](?P<start>[0-9]+)[-_](?P<end>[0-9]+)$")
 
 
 def read_bulk(
@@ -136,7 +135,7 @@ def _read_bed(path: Path) -> list[tuple[str, str, int, int]]:
                 f"{path}: line {number}: expected chromosome, start and end, tab-separated."
             )
         name = parts[3] if len(parts) > 3 and parts[3] else path.stem
-        found.append((name, _chrom(parts[0]), int(parts[1]), int(parts[2])))
+        found.append((name, ucsc_chromosome(parts[0]), int(parts[1]), int(parts[2])))
     if not found:
         raise DataError(f"{path}: no region in it.")
     return found
@@ -145,15 +144,10 @@ def _read_bed(path: Path) -> list[tuple[str, str, int, int]]:
 def _placed(peaks: Sequence[str], path: Path) -> list[tuple[str, int, int]]:
     found = []
     for peak in peaks:
-        match = _PEAK.match(peak)
-        if match is None:
+        interval = parse_interval(peak)
+        if interval is None:
             raise DataError(
                 f"{path}: feature '{peak}' is no interval; expected names such as chr1:100-200."
             )
-        found.append((_chrom(match["chrom"]), int(match["start"]), int(match["end"])))
+        found.append(interval)
     return found
-
-
-def _chrom(name: str) -> str:
-    """Return a chromosome's name without ``chr``, which some tools leave out."""
-    return name.removeprefix("chr")
