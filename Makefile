@@ -181,7 +181,7 @@ results-sakura: setup
 	  -d cellbench_3cl_batches --seeds 5 --results results/sakura --no-report
 	$(VENV)/bin/bench run -m 'sakura_unguided,sakura[markers=false,proteins=true],sakura,marker_sum,pca' -d teaseq \
 	  --seeds 5 --results results/sakura --no-report
-	$(VENV)/bin/python -m bench.reports.tables.rare results/sakura docs/results/sakura.md
+	$(VENV)/bin/python benchmarks/rare_types.py results/sakura docs/results/sakura.md
 
 lint: setup
 	$(VENV)/bin/ruff check .

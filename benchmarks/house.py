@@ -23,7 +23,9 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 def sources(root: Path, folder: str) -> list[Path]:
     """Return the Python files of a folder; links inside ``bench/`` are not followed."""
-    files = [p for p in (root / folder).rglob("*.py") if not any(q.is_symlink() for q in p.parents)]
+    files = [
+        p for p in (root / folder).rglob("*.py") if not any(q.is_symlink() for q in p.parents)
+    ]
     return [path for path in files if path.is_file()]
 
 

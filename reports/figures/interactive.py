@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
-from ..tables import leaderboard
 from ..tables.eligible import CONTROL, competing_by_dataset
 from ..tables.labels import MAIN, SCALES, higher_is_better, label, metric_columns
-from ..tables.leaderboard import dataset_means, tidy
+from ..tables.leaderboard import dataset_means, leaderboard, tidy
 from .colour_scale import between_controls
 from .cost_quality import quality
 from .drawing import ROW, SCALE, Drawing, _json, between, categories, lay_out, plain, variants

@@ -7,9 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from ..tables import leaderboard
 from ..tables.labels import FIRST, MAIN, label, with_interval
-from ..tables.leaderboard import as_text, summary, tidy
+from ..tables.leaderboard import as_text, leaderboard, summary, tidy
 from ..tables.verdict import counts, verdict, warnings
 from . import tuning_section as tuning
 from .published_section import Section, section

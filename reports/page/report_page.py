@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ..figures.drawing import Drawing
     from ..figures.umap_panels import Group
 
-_HERE = Path(__file__).parent
+_TEMPLATES = Path(__file__).with_name("templates")
 
 
 def build(
@@ -142,7 +142,7 @@ def _render(
         studies=searched,
         groups=groups,
         colourings=panels.colourings(groups),
-        cells_script=(_HERE / "cells.js").read_text(encoding="utf-8") if groups else "",
+        cells_script=(_TEMPLATES / "cells.js").read_text(encoding="utf-8") if groups else "",
         no_pictures=why,
         caption=umaps.caption(),
         main=names.label(names.MAIN),
@@ -163,14 +163,14 @@ def _confusion(table: pd.DataFrame) -> list[Drawing]:
 def render(template: str, *, figures: bool, **values: Any) -> str:
     """Return a page from a template that extends ``base.html.j2``, with all it needs inlined."""
     environment = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined,
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     return environment.get_template(template).render(
         plotly=_plotly() if figures else "",
-        css=(_HERE / "page.css").read_text(encoding="utf-8"),
-        script=(_HERE / "page.js").read_text(encoding="utf-8"),
-        figures_script=(_HERE / "figures.js").read_text(encoding="utf-8"),
+        css=(_TEMPLATES / "page.css").read_text(encoding="utf-8"),
+        script=(_TEMPLATES / "page.js").read_text(encoding="utf-8"),
+        figures_script=(_TEMPLATES / "figures.js").read_text(encoding="utf-8"),
         **values,
     )
 

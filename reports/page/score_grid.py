@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..figures.colour_scale import between_controls
-from ..tables import leaderboard
 from ..tables.eligible import CONTROL, FAILED, NOT_RUN, competing_by_dataset
 from ..tables.labels import (
     FIRST,
@@ -23,7 +22,7 @@ from ..tables.labels import (
     number_text,
     with_interval,
 )
-from ..tables.leaderboard import summary
+from ..tables.leaderboard import leaderboard, summary
 
 if TYPE_CHECKING:
     import pandas as pd

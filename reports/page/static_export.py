@@ -18,10 +18,9 @@ from ..figures.cost_quality import COSTS, front, points
 from ..figures.drawing import between
 from ..figures.rank_diagram import blocks, diagram
 from ..figures.umap_panels import colours
-from ..tables import leaderboard
 from ..tables.eligible import CONTROL, competing, competing_by_dataset
 from ..tables.labels import MAIN, clustering_label, label, number_text
-from ..tables.leaderboard import as_text, dataset_means, summary, tidy
+from ..tables.leaderboard import as_text, dataset_means, leaderboard, summary, tidy
 from .markdown import to_markdown
 from .pairwise_section import pairs
 

@@ -242,9 +242,7 @@ def page(store) -> Page:
     settings = load_settings({"results": store})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(published, "load", lambda: published.Published.model_validate(PAPER))
-        path = write_report(
-            load_results(store), store / "reports" / "all", settings, lambda text: None, umap=False
-        )
+        path = write_report(load_results(store), store / "reports" / "all", settings, umap=False)
     return Page(path.read_text(encoding="utf-8"))
 
 

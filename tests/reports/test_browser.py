@@ -31,7 +31,7 @@ def report(make_realistic, tmp_path) -> Path:
     results = make_realistic(tmp_path / "artifacts", dims=2)
     return build(
         results, tmp_path / "reports" / "r", title="Test", command="bench run",
-        provenance={"aebench": "0"}, progress=lambda text: None,
+        provenance={"aebench": "0"},
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ EVIL = "<script>alert(1)</script>"
 
 def make(results: pd.DataFrame, folder: Path, **more) -> str:
     options = {"title": "t", "command": "bench run", "provenance": {}, "umap": False} | more
-    return build(results, folder, **options, progress=lambda text: None).read_text()
+    return build(results, folder, **options).read_text()
 
 
 def without_libraries(text: str) -> str:

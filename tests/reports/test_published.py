@@ -199,7 +199,7 @@ def test_without_a_match_nothing_shows(known, ours, make_job, tmp_path):
     assert "Published" not in as_markdown(elsewhere, title="t", command="c")
     page = build(
         elsewhere, tmp_path, title="t", command="c", provenance={}, umap=False,
-        progress=lambda text: None,
+
     ).read_text()  # fmt: skip
     assert 'id="published"' not in page
 
@@ -208,7 +208,7 @@ def test_the_page_and_its_markdown_show_the_same(known, ours, tmp_path):
     known(warning="Take care | <b>.")
     page = build(
         pd.DataFrame(ours()), tmp_path, title="t", command="c", provenance={}, umap=False,
-        progress=lambda text: None,
+
     ).read_text()  # fmt: skip
     assert "Published figures beside ours" in page
     assert "+0.110</td>" in page

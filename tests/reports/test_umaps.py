@@ -29,20 +29,17 @@ def test_missing_artifacts_are_said_and_start_no_process(make_job, tmp_path, mon
     table = pd.DataFrame([make_job("x", ari=0.5, artifacts=str(tmp_path / "gone"))])
     monkeypatch.setattr(umaps.subprocess, "Popen", None)
     (panel,) = chosen = umaps.choose(table)
-    assert umaps.draw(chosen, tmp_path / "umaps", print) == {}
+    assert umaps.draw(chosen, tmp_path / "umaps") == {}
     assert "not on this machine" in panel.missing
 
 
 def test_two_dimensions_are_drawn_once_and_kept(make_job, make_artifacts, tmp_path, monkeypatch):
-    said: list[str] = []
     chosen = umaps.choose(job_table(make_job, make_artifacts, tmp_path))
-    found = umaps.draw(chosen, tmp_path / "umaps", said.append)
+    found = umaps.draw(chosen, tmp_path / "umaps")
     assert found["vae-a-1"].columns.tolist() == ["x", "y", "type", "n_dims"]
-    assert len(said) == 1
     monkeypatch.setattr(umaps.subprocess, "Popen", None)
-    again = umaps.draw(chosen, tmp_path / "umaps", said.append)
+    again = umaps.draw(chosen, tmp_path / "umaps")
     pd.testing.assert_frame_equal(again["vae-a-1"], found["vae-a-1"])
-    assert len(said) == 1
 
 
 def test_a_broken_embedding_costs_one_panel(make_job, make_artifacts, tmp_path):
@@ -50,7 +47,7 @@ def test_a_broken_embedding_costs_one_panel(make_job, make_artifacts, tmp_path):
     table["method"] = ["good", "broken"]
     (tmp_path / "art1" / "embedding.parquet").write_bytes(b"nothing")
     chosen = umaps.choose(table)
-    found = umaps.draw(chosen, tmp_path / "umaps", lambda text: None)
+    found = umaps.draw(chosen, tmp_path / "umaps")
     assert list(found) == ["vae-a-0"]
     assert [bool(panel.missing) for panel in chosen] == [False, True]
 
@@ -58,7 +55,7 @@ def test_a_broken_embedding_costs_one_panel(make_job, make_artifacts, tmp_path):
 def test_a_drawing_process_that_dies_is_a_reason(make_job, make_artifacts, tmp_path, monkeypatch):
     chosen = umaps.choose(job_table(make_job, make_artifacts, tmp_path))
     monkeypatch.setattr(umaps.sys, "executable", "/bin/false")
-    assert umaps.draw(chosen, tmp_path / "umaps", lambda text: None) == {}
+    assert umaps.draw(chosen, tmp_path / "umaps") == {}
     assert "ended with code 1" in chosen[0].missing
 
 
@@ -112,7 +109,7 @@ def test_cells_carry_their_clusters_and_batch(make_job, make_artifacts, tmp_path
     known["batch"] = ["one", "two"] * 20
     known.to_parquet(path)
     chosen = umaps.choose(results)
-    found = panels.groups(chosen, umaps.draw(chosen, tmp_path / "umaps", lambda text: None))
+    found = panels.groups(chosen, umaps.draw(chosen, tmp_path / "umaps"))
     assert panels.colourings(found) == ["type", "k-means cluster", "batch"]
     shown = json.loads(found[0].pictures[0].points)
     by = shown["by"]["k-means cluster"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-
-from bench.reports.tables.rare import main, page, tasks
+from rare_types import main, page, tasks
 
 
 @pytest.fixture

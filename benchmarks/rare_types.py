@@ -1,6 +1,6 @@
 """The rare-population task as a page in Markdown: curves, controls, guided against its twin.
 
-    python -m bench.reports.tables.rare results/sakura docs/results/sakura.md
+    python benchmarks/rare_types.py results/sakura docs/results/sakura.md
 
 Everything is read from the store. Replicates are plantings (``plant_seed``) and seeds of the fit;
 intervals are 95 % t-intervals over them, those of a difference over pairs of equal replicate.
@@ -16,12 +16,11 @@ from pathlib import Path
 import pandas as pd
 from sklearn.metrics import silhouette_score
 
+from bench.reports.tables.labels import label
+from bench.reports.tables.statistics import t_interval
 from bench.selectors import parse_selector
 from bench.selectors import selector_label as written
 from bench.store.results_table import load_results
-
-from .labels import label
-from .statistics import t_interval
 
 AP = ("embedding/rare_ap", "embedding/rare_ap_held_out")
 MORE = (
@@ -242,9 +241,7 @@ def _table(lines: list[list[str]]) -> str:
 def main(arguments: list[str]) -> int:
     """Write the page; returns the exit code."""
     if len(arguments) != 2:
-        print(
-            "expected: python -m bench.reports.tables.rare RESULTS_FOLDER FILE.md", file=sys.stderr
-        )
+        print("expected: python benchmarks/rare_types.py RESULTS_FOLDER FILE.md", file=sys.stderr)
         return 2
     target = Path(arguments[1])
     target.parent.mkdir(parents=True, exist_ok=True)
