@@ -1,8 +1,7 @@
-"""Do links rank the peaks that a transcription factor binds? Peaks of ChIP in BED files.
+"""Peaks bound by a transcription factor (ChIP, in BED files), and how links rank them.
 
-Peaks meet intervals by coordinates. Regions that are open in many cells are bound more often, and
-more often linked, so the areas of the links stand beside those of accessibility alone and of the
-same weights dealt out anew among the peaks of each chromosome.
+Regions that are open in many cells are bound and linked more often. So the areas of the links
+stand beside those of accessibility alone and of link weights permuted within each chromosome.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import gzip
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,64 +18,72 @@ from scipy.stats import spearmanr
 
 from bench.contract import ucsc_chromosome
 from bench.errors import DataError, UsageError
+from bench.messages import quote_names
 from bench.scoring.metrics._ranking import areas, precisions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PERMUTATIONS = 20
 SHIFT = 1_000_000
-"""Base pairs by which intervals are moved to see how many peaks they would meet by chance."""
+"""Base pairs by which intervals are shifted to count chance overlaps."""
 _NARROW_FIELDS, _SIGNAL, _SCORE = 9, 6, 4
-"""Fields of a broadPeak or narrowPeak file, at least; their ``signalValue``; a BED's ``score``."""
-_ENDING = re.compile(r"(\.(bed|narrowpeak|broadpeak|txt|gz))+$", re.IGNORECASE)
+"""Fewest fields of a broadPeak or narrowPeak file; their ``signalValue``; a BED's ``score``."""
+_SUFFIXES = re.compile(r"(\.(bed|narrowpeak|broadpeak|txt|gz))+$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Intervals:
-    """Intervals of one factor."""
+class BindingIntervals:
+    """Binding intervals of one transcription factor."""
 
     factor: str
-    """Name of the file without its ending."""
-    where: str
+    """File name without its suffixes."""
+    path: str
     table: pd.DataFrame
-    """``chrom``, ``start``, ``end`` (0-based, half-open) and ``signal``, NaN where unknown."""
-
-    def moved(self, by: int) -> Intervals:
-        """Return the intervals ``by`` base pairs further on."""
-        table = self.table.assign(start=self.table["start"] + by, end=self.table["end"] + by)
-        return Intervals(self.factor, self.where, table)
+    """``chrom``, ``start``, ``end`` (0-based, half-open) and ``signal`` (NaN: unknown)."""
 
 
-def read_binding(path: Path) -> Intervals:
-    """Return the intervals of a BED, narrowPeak or broadPeak file, plain or gzip.
+def read_binding(path: Path) -> BindingIntervals:
+    """Read the intervals of a BED, narrowPeak or broadPeak file, plain or gzip.
 
-    The signal is ``signalValue`` of files with at least 9 fields, else the score (field 5), where
-    these are numbers. Raises ``UsageError`` and ``DataError`` with one line.
+    The signal is ``signalValue`` of files with at least 9 fields, else the score (field 5).
     """
     if not path.is_file():
-        raise UsageError(f"--binding {path}: no such file.")
-    rows = []
+        raise UsageError(f"--binding {path}: no such file.", code="missing_file")
     try:
-        opened: Any = gzip.open if path.suffix.lower() == ".gz" else open
-        with opened(path, "rt", encoding="utf-8") as stream:
-            for number, line in enumerate(stream, start=1):
-                if line.strip() and not line.startswith(("#", "track", "browser")):
-                    rows.append(_row(line.rstrip("\n").split("\t"), f"{path}: line {number}"))
+        rows = list(_read_rows(path))
     except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as text ({error}).") from None
+        raise DataError(f"{path}: cannot be read as text ({error}).", code="unreadable") from None
     if not rows:
-        raise DataError(f"{path}: no interval in it; expected BED: chromosome, start, end (tabs).")
+        raise DataError(
+            f"{path}: no interval in it; expected BED: chromosome, start, end (tabs).",
+            code="empty_file",
+        )
     table = pd.DataFrame(rows, columns=["chrom", "start", "end", "signal"])
-    return Intervals(_ENDING.sub("", path.name), str(path), table)
+    return BindingIntervals(_SUFFIXES.sub("", path.name), str(path), table)
 
 
-def _row(fields: list[str], where: str) -> tuple[str, int, int, float]:
+def _read_rows(path: Path) -> Iterator[tuple[str, int, int, float]]:
+    open_text: Any = gzip.open if path.suffix.lower() == ".gz" else open
+    with open_text(path, "rt", encoding="utf-8") as stream:
+        for number, line in enumerate(stream, start=1):
+            if line.strip() and not line.startswith(("#", "track", "browser")):
+                yield _parse_row(line.rstrip("\n").split("\t"), f"{path}: line {number}")
+
+
+def _parse_row(fields: list[str], where: str) -> tuple[str, int, int, float]:
     if len(fields) < 3 or not (fields[1].isdigit() and fields[2].isdigit()):
         raise DataError(
             f"{where}: expected chromosome, start and end (BED, tabs), found "
-            f"'{' '.join(fields[:3])}'."
+            f"'{' '.join(fields[:3])}'.",
+            code="not_bed",
         )
     start, end = int(fields[1]), int(fields[2])
     if start >= end:
-        raise DataError(f"{where}: the interval {start}-{end} is empty; expected start < end.")
+        raise DataError(
+            f"{where}: the interval {start}-{end} is empty; expected start < end.",
+            code="empty_interval",
+        )
     field = _SIGNAL if len(fields) >= _NARROW_FIELDS else _SCORE
     try:
         signal = float(fields[field])
@@ -85,76 +92,82 @@ def _row(fields: list[str], where: str) -> tuple[str, int, int, float]:
     return ucsc_chromosome(fields[0]), start, end, signal
 
 
-def overlapping(peaks: pd.DataFrame, intervals: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Return which peaks share a base with any interval, and the largest signal of those.
+def find_bound_peaks(
+    peaks: pd.DataFrame, intervals: pd.DataFrame
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return which peaks overlap an interval, and the largest signal of those intervals.
 
     Both tables have ``chrom``, ``start``, ``end`` (half-open). The signal is NaN where no interval
     with a signal overlaps.
     """
     bound, signal = np.zeros(len(peaks), dtype=bool), np.full(len(peaks), -np.inf)
-    groups = {chrom: rows for chrom, rows in intervals.groupby("chrom")}
-    places = peaks["chrom"].to_numpy()
-    for chrom in np.unique(places.astype(str)):
-        if chrom not in groups:
-            continue
-        here = np.flatnonzero(places == chrom)
-        rows = groups[chrom].sort_values("start", kind="stable")
+    chrom = peaks["chrom"].to_numpy()
+    for name, rows in intervals.groupby("chrom"):
+        rows = rows.sort_values("start", kind="stable")
         start, end = rows["start"].to_numpy(), rows["end"].to_numpy()
-        low = peaks["start"].to_numpy()[here]
-        high = peaks["end"].to_numpy()[here]
-        # An interval that starts further to the left than the longest is long cannot reach.
+        on_chrom = np.flatnonzero(chrom == name)
+        low = peaks["start"].to_numpy()[on_chrom]
+        high = peaks["end"].to_numpy()[on_chrom]
+        # No interval that starts further to the left than the longest is long can overlap.
         first = np.searchsorted(start, low - (end - start).max(), side="left")
         number = np.searchsorted(start, high, side="left") - first
-        peak = np.repeat(np.arange(len(here)), number)
+        peak = np.repeat(np.arange(len(on_chrom)), number)
         offset = np.arange(len(peak)) - np.repeat(np.cumsum(number) - number, number)
-        one = np.repeat(first, number) + offset
-        meets = end[one] > low[peak]
-        bound[here[peak[meets]]] = True
-        values = rows["signal"].to_numpy()[one[meets]]
-        known = ~np.isnan(values)
-        np.maximum.at(signal, here[peak[meets]][known], values[known])
+        interval = np.repeat(first, number) + offset
+        overlap = end[interval] > low[peak]
+        peak, values = on_chrom[peak[overlap]], rows["signal"].to_numpy()[interval[overlap]]
+        bound[peak] = True
+        measured = ~np.isnan(values)
+        np.maximum.at(signal, peak[measured], values[measured])
     return bound, np.where(np.isneginf(signal), np.nan, signal)
 
 
-def check_genome(peaks: pd.DataFrame, intervals: Intervals, bound: np.ndarray) -> str:
-    """Return a warning if intervals meet the peaks hardly more often than by chance, else ``""``.
+def check_genome(peaks: pd.DataFrame, intervals: BindingIntervals, bound: np.ndarray) -> str:
+    """Return a warning if hardly more peaks are bound than by chance, else ``""``.
 
-    Raises ``DataError`` if none meets a peak, or all do.
+    Raises ``DataError`` if no peak is bound, or all are.
     """
-    mine, theirs = set(peaks["chrom"]) - {""}, set(intervals.table["chrom"])
-    if not mine & theirs:
+    peak_chroms, chroms = set(peaks["chrom"]) - {""}, set(intervals.table["chrom"])
+    if not peak_chroms & chroms:
         raise DataError(
-            f"{intervals.where}: none of its chromosomes ({_some(theirs)}) has a peak (peaks: "
-            f"{_some(mine)}); give binding of the same genome."
+            f"{intervals.path}: none of its chromosomes ({quote_names(sorted(chroms))}) has a "
+            f"peak (peaks: {quote_names(sorted(peak_chroms))}); give binding of the same genome.",
+            code="other_genome",
         )
     if not bound.any():
         raise DataError(
-            f"{intervals.where}: none of {len(intervals.table)} intervals overlaps any of "
-            f"{len(peaks)} peaks; give binding of the same genome assembly."
+            f"{intervals.path}: none of {len(intervals.table)} intervals overlaps any of "
+            f"{len(peaks)} peaks; give binding of the same genome assembly.",
+            code="no_bound_peaks",
         )
     if bound.all():
         raise DataError(
-            f"{intervals.where}: all {len(peaks)} peaks are bound; there is nothing to rank."
+            f"{intervals.path}: all {len(peaks)} peaks are bound; there is nothing to rank.",
+            code="all_peaks_bound",
         )
-    chance = int(overlapping(peaks, intervals.moved(SHIFT).table)[0].sum())
+    table = intervals.table
+    shifted = table.assign(start=table["start"] + SHIFT, end=table["end"] + SHIFT)
+    chance = int(find_bound_peaks(peaks, shifted)[0].sum())
     if bound.sum() <= 1.5 * chance:
         return (
-            f"{intervals.where}: {bound.sum()} peaks are bound, {chance} after moving the "
-            "intervals by 1 Mb: is it the same genome assembly?"
+            f"{intervals.path}: {bound.sum()} peaks are bound, and {chance} with the intervals "
+            "shifted by 1 Mb: is it the same genome assembly?"
         )
     return ""
 
 
-def permuted(values: np.ndarray, chrom: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return one value a peak dealt out anew among the peaks of each chromosome."""
+def permute_within_chromosomes(
+    values: np.ndarray, chrom: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Permute peak values within each chromosome."""
     out = np.empty_like(values)
     for name in np.unique(chrom.astype(str)):
-        here = np.flatnonzero(chrom == name)
-        out[here] = values[rng.permutation(here)]
+        peaks = np.flatnonzero(chrom == name)
+        out[peaks] = values[rng.permutation(peaks)]
     return out
 
 
-def bound_scores(
+def score_bound_peaks(
     bound: np.ndarray,
     signal: np.ndarray,
     weight: np.ndarray,
@@ -162,28 +175,25 @@ def bound_scores(
     chrom: np.ndarray,
     seed: int,
 ) -> dict[str, float]:
-    """Return how well the summed weight of each peak ranks bound peaks, beside two controls.
+    """Score how the summed link weight of each peak ranks bound peaks, beside two controls.
 
-    All arrays are (peaks,). ``auroc`` and ``auprc`` of the weight, of ``accessibility`` alone and
-    of the weight permuted within chromosomes (mean of 20); ``base_rate`` is the AUPRC of chance.
-    ``signal_correlation``: Spearman's of weight and signal among bound peaks, NaN if unknown.
+    All arrays are (peaks,). ``auroc`` and ``auprc`` are of the weight, of ``accessibility`` alone
+    and of the weight permuted within chromosomes (mean of 20); ``base_rate`` is the AUPRC of
+    chance. ``signal_correlation`` is Spearman's of weight and signal among bound peaks, NaN if
+    unknown.
     """
     rng = np.random.default_rng(seed)
-    shuffled = [permuted(weight, chrom, rng) for _ in range(PERMUTATIONS)]
-    scores = np.stack([weight, accessibility, *shuffled])
-    truth = np.broadcast_to(bound, scores.shape)
-    found: dict[str, float] = {}
-    for name, values in (("auroc", areas(truth, scores)), ("auprc", precisions(truth, scores))):
-        found[name] = float(values[0])
-        found[f"{name}_accessibility"] = float(values[1])
-        found[f"{name}_permuted"] = float(values[2:].mean())
-    found["base_rate"] = float(bound.mean())
-    known = bound & ~np.isnan(signal)
-    varies = known.sum() > 2 and np.ptp(signal[known]) > 0 and np.ptp(weight[known]) > 0
-    rho = spearmanr(weight[known], signal[known]).statistic if varies else float("nan")
-    found["signal_correlation"] = float(rho)
-    return found
-
-
-def _some(names: set[str]) -> str:
-    return ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")
+    permuted = [permute_within_chromosomes(weight, chrom, rng) for _ in range(PERMUTATIONS)]
+    ranked = np.stack([weight, accessibility, *permuted])
+    truth = np.broadcast_to(bound, ranked.shape)
+    scores: dict[str, float] = {}
+    for name, values in (("auroc", areas(truth, ranked)), ("auprc", precisions(truth, ranked))):
+        scores[name] = float(values[0])
+        scores[f"{name}_accessibility"] = float(values[1])
+        scores[f"{name}_permuted"] = float(values[2:].mean())
+    scores["base_rate"] = float(bound.mean())
+    measured = bound & ~np.isnan(signal)
+    varies = measured.sum() > 2 and np.ptp(signal[measured]) > 0 and np.ptp(weight[measured]) > 0
+    rho = spearmanr(weight[measured], signal[measured]).statistic if varies else float("nan")
+    scores["signal_correlation"] = float(rho)
+    return scores

@@ -1,4 +1,4 @@
-"""Figures of links between peaks and genes: a map as a heat map, the links of one locus."""
+"""Figures of links between peaks and genes: a heat map, and the links of one locus as arcs."""
 
 from __future__ import annotations
 
@@ -13,118 +13,125 @@ import seaborn as sns
 from matplotlib.patches import Rectangle
 
 if TYPE_CHECKING:
-    from bench.regulation.links import Sites
+    from .links import FeaturePositions
 
-GENES, PEAKS = 25, 40
-"""Most rows and columns of a heat map."""
-_ARCS = 30
+MAX_GENES, MAX_PEAKS = 25, 40
+"""Largest numbers of rows and columns of a heat map."""
+_MAX_ARCS = 30
+_GENE_COLOUR = "#c0392b"
 
 
 def draw_map(
-    table: pd.DataFrame, column: str, sites: Sites, path: Path, title: str
+    table: pd.DataFrame, column: str, positions: FeaturePositions, path: Path, title: str
 ) -> dict[str, str]:
-    """Draw the top genes by the top peaks linked to them, both in genomic order, as PNG and SVG.
+    """Draw the top genes by the top peaks linked to them, in genomic order, as PNG and SVG.
 
-    ``table`` has ``gene``, ``peak`` and the value ``column``. Returns file name → what it shows;
-    nothing is drawn without a link.
+    ``table`` has ``gene``, ``peak`` and the value ``column``. Returns file name → title; nothing
+    is drawn without a link.
     """
-    strong = table[table[column] > 0]
-    genes = strong.groupby("gene")[column].max().nlargest(GENES).index
-    shown = strong[strong["gene"].isin(genes)]
-    peaks = shown.groupby("peak")[column].max().nlargest(PEAKS).index
-    shown = shown[shown["peak"].isin(peaks)]
-    if shown.empty:
+    links = table[table[column] > 0]
+    genes = links.groupby("gene")[column].max().nlargest(MAX_GENES).index
+    links = links[links["gene"].isin(genes)]
+    peaks = links.groupby("peak")[column].max().nlargest(MAX_PEAKS).index
+    links = links[links["peak"].isin(peaks)]
+    if links.empty:
         return {}
-    gene_at, peak_at = sites.genes.loc[genes], sites.peaks.loc[peaks]
-    rows = gene_at.iloc[_along(gene_at["chrom"], gene_at["tss"])].index
-    columns = peak_at.iloc[_along(peak_at["chrom"], peak_at["start"])].index
-    wide = shown.pivot_table(index="gene", columns="peak", values=column, aggfunc="max")
-    wide = wide.reindex(index=rows, columns=columns)
-    plt = _pyplot()
+    rows = _genomic_order(positions.genes.loc[genes], "tss")
+    columns = _genomic_order(positions.peaks.loc[peaks], "start")
+    wide = links.pivot_table(index="gene", columns="peak", values=column, aggfunc="max")
+    wide = wide.reindex(index=rows.index, columns=columns.index)
     width, height = 3.2 + 0.2 * len(columns), 2.6 + 0.2 * len(rows)
-    figure, axis = plt.subplots(figsize=(max(6.0, width), height), layout="constrained")
+    figure, axis = _new_figure(max(6.0, width), height)
     sns.heatmap(
         wide.fillna(0.0), ax=axis, cmap="viridis", vmin=0.0, xticklabels=True, yticklabels=True,
         cbar_kws={"label": "weight" if column == "weight" else "mean weight in a cell"},
     )  # fmt: skip
-    chrom = sites.genes.loc[rows, "chrom"].to_numpy()
-    axis.set_yticklabels(
-        [f"{gene} ({where or '?'})" for gene, where in zip(rows, chrom, strict=True)]
-    )
+    axis.set_yticklabels([f"{gene} ({chrom or '?'})" for gene, chrom in rows["chrom"].items()])
     axis.tick_params(axis="both", labelsize=7, length=2)
     axis.set(xlabel="peak, in genomic order", ylabel="gene, in genomic order")
-    edges = np.flatnonzero(sites.peaks.loc[columns, "chrom"].ne(
-        sites.peaks.loc[columns, "chrom"].shift()).to_numpy())[1:]  # fmt: skip
-    axis.vlines(edges, 0, len(rows), colors="white", linewidth=0.8)
-    axis.set_title(f"{title}\n{len(rows)} genes and {len(columns)} peaks with the largest weights",
-                   fontsize=10)  # fmt: skip
-    return _saved(figure, path, title)
+    borders = np.flatnonzero(columns["chrom"].ne(columns["chrom"].shift()).to_numpy())[1:]
+    axis.vlines(borders, 0, len(rows), colors="white", linewidth=0.8)
+    axis.set_title(
+        f"{title}\n{len(rows)} genes and {len(columns)} peaks with the largest weights",
+        fontsize=10,
+    )
+    return _save(figure, path, title)
 
 
-def draw_locus(table: pd.DataFrame, gene: str, sites: Sites, path: Path) -> dict[str, str]:
-    """Draw the links of one gene as arcs from its start to its peaks, x in kb.
+def draw_locus(
+    table: pd.DataFrame, gene: str, positions: FeaturePositions, path: Path
+) -> dict[str, str]:
+    """Draw the links of one gene as arcs from its TSS to its peaks, x in kb.
 
-    ``table`` has the gene's ``peak`` and ``weight``. Returns file name → what it shows; nothing is
-    drawn for a gene without links.
+    ``table`` has the gene's ``peak`` and ``weight``. Returns file name → title; nothing is drawn
+    for a gene without links.
     """
     if table.empty:
         return {}
-    links = table.nlargest(_ARCS, "weight")
-    place: Any = sites.genes.loc[gene]
-    number = sites.peaks.index.get_indexer(pd.Index(links["peak"]))
-    start, ends = float(place["tss"]) / 1e3, sites.centre[number] / 1e3
-    reach = max(20.0, 1.15 * float(np.abs(ends - start).max()))
-    plt = _pyplot()
-    figure, axis = plt.subplots(figsize=(10, 4.2), layout="constrained")
+    links = table.nlargest(_MAX_ARCS, "weight")
+    site: Any = positions.genes.loc[gene]
+    number = positions.peaks.index.get_indexer(pd.Index(links["peak"]))
+    tss, ends = float(site["tss"]) / 1e3, positions.peak_centres[number] / 1e3
+    reach = max(20.0, 1.15 * float(np.abs(ends - tss).max()))
+    figure, axis = _new_figure(10, 4.2)
     scale = plt.Normalize(0, float(links["weight"].max()))
     colours = plt.get_cmap("viridis_r")
-    for end, weight in sorted(zip(ends, links["weight"], strict=True), key=lambda one: one[1]):
-        x, y = _arc(start, end, reach)
+    for end, weight in sorted(zip(ends, links["weight"], strict=True), key=lambda arc: arc[1]):
+        x, y = _arc(tss, end, reach)
         axis.plot(x, y, color=colours(scale(weight)), linewidth=1 + 2.5 * scale(weight))
-    _peaks_and_genes(axis, gene, place, sites, set(links["peak"]), start, reach)
+    _draw_peaks(axis, site["chrom"], positions, set(links["peak"]), tss, reach)
+    _draw_genes(axis, gene, positions, tss, reach)
     bar = figure.colorbar(plt.cm.ScalarMappable(scale, colours), ax=axis, pad=0.01)
     bar.set_label("weight")
-    axis.set(xlim=(start - reach, start + reach), ylim=(-0.32, 1.08), yticks=[],
-             xlabel=f"{place['chrom']}, kb")  # fmt: skip
+    axis.set(
+        xlim=(tss - reach, tss + reach), ylim=(-0.32, 1.08), yticks=[],
+        xlabel=f"{site['chrom']}, kb",
+    )  # fmt: skip
     axis.spines[["left", "right", "top"]].set_visible(False)
     axis.ticklabel_format(axis="x", style="plain", useOffset=False)
-    few = f"{len(links)} of {len(table)}" if len(links) < len(table) else str(len(links))
-    axis.set_title(f"{gene}: {few} links from its start to peaks", fontsize=10)
-    return _saved(figure, path, f"links of {gene}")
+    number_shown = f"{len(links)} of {len(table)}" if len(links) < len(table) else len(links)
+    axis.set_title(f"{gene}: {number_shown} links from its start to peaks", fontsize=10)
+    return _save(figure, path, f"links of {gene}")
 
 
-def _peaks_and_genes(
-    axis: Any, gene: str, place: Any, sites: Sites, linked: set[str], start: float,
+def _draw_peaks(
+    axis: Any, chrom: str, positions: FeaturePositions, linked: set[str], tss: float,
     reach: float,
 ) -> None:  # fmt: skip
-    """Draw all peaks in the window as bars, linked ones darker, the genes' starts as arrows."""
-    peaks = sites.peaks[sites.peaks["chrom"] == place["chrom"]]
-    middle = (peaks["start"] + peaks["end"]) / 2e3
-    near = peaks[(middle - start).abs() <= reach]
-    for one in near.itertuples():
-        wide = max((one.end - one.start) / 1e3, reach / 400)
-        colour = "#333333" if one.Index in linked else "#c8c8c8"
-        axis.add_patch(_bar((one.start + one.end) / 2e3 - wide / 2, wide, colour))
-    genes = sites.genes[(sites.genes["chrom"] == place["chrom"]) & (sites.genes["tss"] >= 0)]
-    others = genes[((genes["tss"] / 1e3 - start).abs() <= reach) & (genes.index != gene)]
+    """Draw all peaks in the window as bars, linked ones darker."""
+    peaks = positions.peaks[positions.peaks["chrom"] == chrom]
+    centres = (peaks["start"] + peaks["end"]) / 2e3
+    for peak in peaks[(centres - tss).abs() <= reach].itertuples():
+        width = max((peak.end - peak.start) / 1e3, reach / 400)
+        corner = ((peak.start + peak.end) / 2e3 - width / 2, -0.06)
+        colour = "#333333" if peak.Index in linked else "#c8c8c8"
+        axis.add_patch(Rectangle(corner, width, 0.06, color=colour, linewidth=0))
+    axis.text(tss - reach, -0.03, "peaks", ha="right", va="center", fontsize=8, color="#555555")
+
+
+def _draw_genes(
+    axis: Any, gene: str, positions: FeaturePositions, tss: float, reach: float
+) -> None:
+    """Draw the TSS of all genes in the window as ticks, that of ``gene`` as an arrow."""
+    site: Any = positions.genes.loc[gene]
+    genes = positions.genes
+    genes = genes[(genes["chrom"] == site["chrom"]) & (genes["tss"] >= 0)]
+    others = genes[((genes["tss"] / 1e3 - tss).abs() <= reach) & (genes.index != gene)]
     axis.plot(others["tss"] / 1e3, [-0.14] * len(others), "|", color="#999999", markersize=9)
-    sign = -1 if place["strand"] == "-" else 1
+    sign = -1 if site["strand"] == "-" else 1
     axis.annotate(
-        "", (start + sign * reach / 14, -0.14), (start, -0.14),
-        arrowprops={"arrowstyle": "->" if place["strand"] in "+-" else "-", "color": "#c0392b"},
+        "", (tss + sign * reach / 14, -0.14), (tss, -0.14),
+        arrowprops={"arrowstyle": "->" if site["strand"] in "+-" else "-", "color": _GENE_COLOUR},
     )  # fmt: skip
-    axis.plot([start], [-0.14], "|", color="#c0392b", markersize=11, markeredgewidth=2)
-    axis.text(start, -0.24, gene, ha="center", va="top", color="#c0392b", fontsize=9)
-    edge = start - reach
-    for height, text in ((-0.03, "peaks"), (-0.14, "starts of genes")):
-        axis.text(edge, height, text, ha="right", va="center", fontsize=8, color="#555555")
+    axis.plot([tss], [-0.14], "|", color=_GENE_COLOUR, markersize=11, markeredgewidth=2)
+    axis.text(tss, -0.24, gene, ha="center", va="top", color=_GENE_COLOUR, fontsize=9)
+    axis.text(
+        tss - reach, -0.14, "starts of genes", ha="right", va="center", fontsize=8,
+        color="#555555",
+    )  # fmt: skip
 
 
-def _bar(left: float, wide: float, colour: str) -> Any:
-    return Rectangle((left, -0.06), wide, 0.06, color=colour, linewidth=0)
-
-
-def _arc(start: float, end: float, reach: float) -> tuple[Any, Any]:
+def _arc(start: float, end: float, reach: float) -> tuple[np.ndarray, np.ndarray]:
     """Return half an ellipse; nearer links are lower, but never flat."""
     angle = np.linspace(0, np.pi, 60)
     middle, half = (start + end) / 2, (end - start) / 2
@@ -132,24 +139,24 @@ def _arc(start: float, end: float, reach: float) -> tuple[Any, Any]:
     return middle - half * np.cos(angle), height * np.sin(angle)
 
 
-def _along(chrom: pd.Series, place: pd.Series) -> Any:
-    """Return the order along the genome; chromosomes by number where they have one."""
-    bare = chrom.astype(str).str.removeprefix("chr")
-    number = np.array([int(name) if name.isdigit() else 1000 for name in bare])
-    names = np.unique(bare.to_numpy().astype(str), return_inverse=True)[1]
-    return np.lexsort((place.to_numpy(), names, number))
+def _genomic_order(features: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Sort by chromosome (numbered ones first, by number) and by the position in ``column``."""
+    name = features["chrom"].astype(str).str.removeprefix("chr")
+    number = np.array([int(one) if one.isdigit() else 1000 for one in name])
+    code = np.unique(name.to_numpy().astype(str), return_inverse=True)[1]
+    return features.iloc[np.lexsort((features[column].to_numpy(), code, number))]
 
 
-def _pyplot() -> Any:
+def _new_figure(width: float, height: float) -> tuple[Any, Any]:
     matplotlib.use("Agg")
-    return plt
+    return plt.subplots(figsize=(width, height), layout="constrained")
 
 
-def _saved(figure: Any, path: Path, what: str) -> dict[str, str]:
-    written = {}
-    for ending in ("png", "svg"):
-        file = path.with_name(f"{path.name}.{ending}")
+def _save(figure: Any, path: Path, title: str) -> dict[str, str]:
+    files = {}
+    for suffix in ("png", "svg"):
+        file = path.with_name(f"{path.name}.{suffix}")
         figure.savefig(file, dpi=150)
-        written[file.name] = what
-    _pyplot().close(figure)
-    return written
+        files[file.name] = title
+    plt.close(figure)
+    return files

@@ -1,4 +1,4 @@
-"""A finished fit on paired data, opened again together with prepared cells: its own, or others."""
+"""A fitted method on paired data with its prepared cells."""
 
 from __future__ import annotations
 
@@ -8,37 +8,35 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.contract import is_paired
+from bench.contract import Method, is_paired
 from bench.data.file_dataset import FileDataset
 from bench.errors import DataError, UsageError
 from bench.prepare.new_cells import Preparation
 from bench.settings import Settings
-from bench.store.saved_model import as_types, open_model
+from bench.store.saved_model import open_model, types_as_text
 
 if TYPE_CHECKING:
     import numpy as np
     from mudata import MuData
 
-    from bench.contract import Method
-
 logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Kept:
-    """A method that was fitted, and cells prepared as it wants them."""
+class FittedMultiome:
+    """A fitted method with its prepared cells."""
 
     name: str
     """``method · dataset · seed``."""
     method: Method
     data: MuData
     preparation: Callable[[], Preparation]
-    """Gives by what other cells are prepared."""
+    """Returns the preparation of the fit, for other cells."""
     types: np.ndarray | None = None
-    """Type of each cell as text, empty where it has none; ``None`` if no cell has one."""
+    """Type of each cell as text (empty: none); ``None`` if no cell has one."""
 
 
-def open_run(
+def load_fitted_multiome(
     run: Path,
     settings: Settings,
     *,
@@ -46,26 +44,29 @@ def open_run(
     datasets: str | None = None,
     seed: int | None = None,
     label_key: str | None = None,
-) -> Kept:
-    """Return the fit that ``run`` names, as :func:`bench.store.saved_model.open_model` finds it.
+) -> FittedMultiome:
+    """Load the fit at ``run`` with its cells; see :func:`bench.store.saved_model.open_model`.
 
-    ``label_key`` is for a ``bench fit``; types of a job are those of its dataset. Raises
-    ``UsageError`` and ``DataError``.
+    ``label_key`` is for the cells of ``bench fit``; a job has the types of its dataset.
     """
     model = open_model(
-        run, settings, methods=methods, datasets=datasets, seed=seed, needs="links", lacking="gives no links between peaks and genes")  # fmt: skip
+        run, settings, methods=methods, datasets=datasets, seed=seed, needs="links",
+        lacking="gives no links between peaks and genes",
+    )  # fmt: skip
     data, types = model.cells(label_key)
     if not is_paired(data):
-        raise UsageError(f"{model.name}: data of one part; links need genes and peaks of a cell.")
-    return Kept(model.name, model.method, data, lambda: model.preparation, types)
+        raise UsageError(
+            f"{model.name}: data of one part; links need genes and peaks of the same cells.",
+            code="not_paired",
+        )
+    return FittedMultiome(model.name, model.method, data, lambda: model.preparation, types)
 
 
-def other_cells(kept: Kept, path: Path, reading: dict[str, Any]) -> Kept:
-    """Return the fit with the cells of another file, prepared like those of the fit.
+def replace_cells(fitted: FittedMultiome, path: Path, reading: dict[str, Any]) -> FittedMultiome:
+    """Return the fit with the cells of a file, prepared like those of the fit.
 
-    The features of the fit must all be there, genes by name, peaks by name or coordinates; no
-    cell is filtered. ``reading`` are parameters of the file, as in the brackets behind a path.
-    Raises ``DataError``.
+    The file must have all features of the fit: genes by name, peaks by name or coordinates. No
+    cell is filtered. ``reading`` are the file's parameters, as in brackets behind a path.
     """
     dataset = FileDataset.from_path(
         path, FileDataset.Params.build(reading, owner=str(path)), labels_needed=False
@@ -74,8 +75,11 @@ def other_cells(kept: Kept, path: Path, reading: dict[str, Any]) -> Kept:
     for note in dataset.notes:
         logger.info(note)
     if not is_paired(counts):
-        raise DataError(f"{path}: holds one part; give both (.h5mu), or the peaks with --atac.")
-    data = kept.preparation().apply(counts, where=str(path), fill_missing=None)
+        raise DataError(
+            f"{path}: holds one part; give both (.h5mu), or the peaks with --atac.",
+            code="not_paired",
+        )
+    data = fitted.preparation().apply(counts, where=str(path), fill_missing=None)
     key = dataset.card.label_key
-    types = as_types(counts["rna"].obs[key]) if key else None
-    return replace(kept, name=f"{kept.name}, on {path.name}", data=data, types=types)
+    types = types_as_text(counts["rna"].obs[key]) if key else None
+    return replace(fitted, name=f"{fitted.name}, on {path.name}", data=data, types=types)

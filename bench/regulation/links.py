@@ -1,4 +1,4 @@
-"""Links between peaks and genes, and where both lie: distances, shares, sums."""
+"""Positions of genes and peaks, and what follows from them about links: distances and shares."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from mudata import MuData
 
-NEAR = (100_000, 1_000_000)
-"""Distances from the start of a gene within which links are counted, base pairs."""
+NEAR_DISTANCES = (100_000, 1_000_000)
+"""Distances from a gene's TSS within which links are counted, base pairs."""
 
 
 @dataclass(frozen=True)
-class Sites:
-    """Where the genes and peaks of the fit lie, by name."""
+class FeaturePositions:
+    """Positions of the fit's genes and peaks, by name."""
 
     genes: pd.DataFrame
     """``chrom``, ``strand`` and ``tss`` (-1: unknown)."""
@@ -29,103 +29,36 @@ class Sites:
     """``chrom``, ``start``, ``end``."""
 
     @classmethod
-    def of(cls, data: MuData) -> Sites:
-        """Return what ``var`` says; peaks also by their names. Raises ``DataError``."""
+    def of(cls, data: MuData) -> FeaturePositions:
+        """Read the positions from ``var``, or from the names of the peaks."""
         genes, peaks = data["rna"].var.copy(), data["atac"].var
         for name, unknown in (("chrom", ""), ("strand", "."), ("tss", -1)):
             if name not in genes:
                 genes[name] = unknown
         if not {"chrom", "start", "end"} <= set(peaks.columns):
-            peaks, bad = peak_intervals(peaks.index)
-            if bad:
+            peaks, unparsed = peak_intervals(peaks.index)
+            if unparsed:
                 raise DataError(
-                    f"{len(bad)} peaks have no place (first '{bad[0]}'): expected names such as "
-                    "chr1:100-200; add places with 'bench data annotate'."
+                    f"{len(unparsed)} peaks have no position (first '{unparsed[0]}'): expected "
+                    "names such as chr1:100-200; add positions with 'bench data annotate'.",
+                    code="missing_positions",
                 )
-        columns = ["chrom", "strand", "tss"]
-        return cls(genes[columns], peaks[["chrom", "start", "end"]])
+        return cls(genes[["chrom", "strand", "tss"]], peaks[["chrom", "start", "end"]])
 
     @property
-    def measured(self) -> bool:
-        """True if the start of any gene is known."""
+    def has_tss(self) -> bool:
+        """True if the TSS of any gene is known."""
         return bool((self.genes["tss"] >= 0).any())
 
     @property
-    def centre(self) -> np.ndarray:
-        """Centre of each peak."""
+    def peak_centres(self) -> np.ndarray:
+        """Centre of each peak, base pairs."""
         centres: np.ndarray = ((self.peaks["start"] + self.peaks["end"]) // 2).to_numpy()
         return centres
 
 
-def signed_distance(tss: np.ndarray, centre: np.ndarray, strand: np.ndarray) -> np.ndarray:
-    """Return base pairs from each start to the peak's centre, NaN where ``tss`` is negative.
-
-    Positive: downstream, in the direction in which the gene is read; with an unknown strand, along
-    the chromosome.
-    """
-    apart = np.where(np.asarray(strand) == "-", -1, 1) * (centre - tss).astype(float)
-    return np.where(np.asarray(tss) >= 0, apart, np.nan)
-
-
-def together(
-    genes: sp.csr_matrix, peaks: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray
-) -> np.ndarray:
-    """Return the share of cells in which gene ``rows[i]`` and peak ``columns[i]`` are both there.
-
-    Matrices are cells × features; what counts is that a value is above zero.
-    """
-    on = sp.csc_matrix(genes > 0, dtype=np.float32)
-    opened = sp.csc_matrix(peaks > 0, dtype=np.float32)
-    found = np.zeros(len(rows))
-    if not len(rows):
-        return found
-    order = np.argsort(rows, kind="stable")
-    names, first = np.unique(rows[order], return_index=True)
-    # Gene by gene, and of each only its own peaks: nothing of the size genes × peaks.
-    for gene, places in zip(names, np.split(order, first[1:]), strict=True):
-        cells = on[:, [gene]].toarray().ravel()
-        found[places] = opened[:, columns[places]].T @ cells
-    return found / max(1, genes.shape[0])
-
-
-def near_shares(table: pd.DataFrame, sites: Sites) -> dict[str, float]:
-    """Return the share of links with a distance that lie within 100 kb and 1 Mb, and of all pairs.
-
-    ``links``: by number, ``weight``: by weight, ``pairs``: of all genes and peaks on one
-    chromosome, linked or not. Empty if no distance is known.
-    """
-    apart = table["distance"].abs().to_numpy()
-    known = ~np.isnan(apart)
-    if not known.any():
-        return {}
-    weight = table["weight"].to_numpy()[known]
-    every = _near_pairs(sites)
-    shares = {}
-    for limit, among in zip(NEAR, every, strict=True):
-        near = apart[known] <= limit
-        shares[f"links_{limit // 1000}kb"] = float(near.mean())
-        shares[f"weight_{limit // 1000}kb"] = float(weight[near].sum() / weight.sum())
-        shares[f"pairs_{limit // 1000}kb"] = among
-    return shares
-
-
-def _near_pairs(sites: Sites) -> list[float]:
-    """Return the share of the pairs on one chromosome that are near, counted gene by gene."""
-    total, near = 0, np.zeros(len(NEAR))
-    genes, centre, chrom = sites.genes, sites.centre, sites.peaks["chrom"].to_numpy()
-    for name in np.unique(chrom.astype(str)):
-        starts = genes["tss"].to_numpy()[(genes["chrom"] == name) & (genes["tss"] >= 0)]
-        places = np.sort(centre[chrom == name])
-        total += len(starts) * len(places)
-        for number, limit in enumerate(NEAR):
-            low = np.searchsorted(places, starts - limit, side="left")
-            high = np.searchsorted(places, starts + limit, side="right")
-            near[number] += (high - low).sum()
-    return [float(value / max(1, total)) for value in near]
-
-
 @dataclass
-class Links:
+class LinkTable:
     """The links of a set of cells."""
 
     table: pd.DataFrame
@@ -134,6 +67,72 @@ class Links:
     """Share of these cells in which each peak is open."""
     n_cells: int
 
-    def sums(self, column: str, peaks: pd.Index) -> np.ndarray:
-        """Return the sum over genes of a column, of every peak."""
+    def sum_by_peak(self, column: str, peaks: pd.Index) -> np.ndarray:
+        """Return the sum of a column over the genes of each peak."""
         return self.table.groupby("peak")[column].sum().reindex(peaks, fill_value=0).to_numpy()
+
+
+def signed_distance(tss: np.ndarray, centre: np.ndarray, strand: np.ndarray) -> np.ndarray:
+    """Return base pairs from each TSS to the peak's centre, NaN where ``tss`` is negative.
+
+    Positive: downstream, in the direction of transcription; with an unknown strand, along the
+    chromosome.
+    """
+    distance = np.where(np.asarray(strand) == "-", -1, 1) * (centre - tss).astype(float)
+    return np.where(np.asarray(tss) >= 0, distance, np.nan)
+
+
+def codetection_rate(
+    genes: sp.csr_matrix, peaks: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray
+) -> np.ndarray:
+    """Return the share of cells with gene ``rows[i]`` and peak ``columns[i]`` both nonzero.
+
+    Both matrices are cells × features.
+    """
+    detected = sp.csc_matrix(genes > 0, dtype=np.float32)
+    opened = sp.csc_matrix(peaks > 0, dtype=np.float32)
+    rate = np.zeros(len(rows))
+    if not len(rows):
+        return rate
+    order = np.argsort(rows, kind="stable")
+    names, first = np.unique(rows[order], return_index=True)
+    # Gene by gene, and only the peaks of that gene: no array of the size genes × peaks.
+    for gene, pairs in zip(names, np.split(order, first[1:]), strict=True):
+        cells = detected[:, [gene]].toarray().ravel()
+        rate[pairs] = opened[:, columns[pairs]].T @ cells
+    return rate / max(1, genes.shape[0])
+
+
+def near_tss_shares(table: pd.DataFrame, positions: FeaturePositions) -> dict[str, float]:
+    """Return the shares of links and of all pairs within 100 kb and 1 Mb of the gene's TSS.
+
+    ``links``: by number, ``weight``: by weight, ``pairs``: of all genes and peaks on one
+    chromosome, linked or not. Links without a distance do not count; empty if none has one.
+    """
+    distance = table["distance"].abs().to_numpy()
+    measured = ~np.isnan(distance)
+    if not measured.any():
+        return {}
+    weight = table["weight"].to_numpy()[measured]
+    shares = {}
+    for limit, of_pairs in zip(NEAR_DISTANCES, _near_pair_shares(positions), strict=True):
+        near = distance[measured] <= limit
+        shares[f"links_{limit // 1000}kb"] = float(near.mean())
+        shares[f"weight_{limit // 1000}kb"] = float(weight[near].sum() / weight.sum())
+        shares[f"pairs_{limit // 1000}kb"] = of_pairs
+    return shares
+
+
+def _near_pair_shares(positions: FeaturePositions) -> list[float]:
+    """Return the share of the pairs on one chromosome within each of ``NEAR_DISTANCES``."""
+    total, near = 0, np.zeros(len(NEAR_DISTANCES))
+    genes, chrom = positions.genes, positions.peaks["chrom"].to_numpy()
+    for name in np.unique(chrom.astype(str)):
+        tss = genes["tss"].to_numpy()[(genes["chrom"] == name) & (genes["tss"] >= 0)]
+        centres = np.sort(positions.peak_centres[chrom == name])
+        total += len(tss) * len(centres)
+        for number, limit in enumerate(NEAR_DISTANCES):
+            low = np.searchsorted(centres, tss - limit, side="left")
+            high = np.searchsorted(centres, tss + limit, side="right")
+            near[number] += (high - low).sum()
+    return [float(value / max(1, total)) for value in near]

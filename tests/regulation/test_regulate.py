@@ -5,24 +5,30 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from bench.errors import DataError, UsageError
+from bench.errors import BenchError, DataError, UsageError
 from bench.regulation.binding import (
-    Intervals,
-    bound_scores,
+    BindingIntervals,
+    score_bound_peaks,
     check_genome,
-    overlapping,
-    permuted,
+    find_bound_peaks,
+    permute_within_chromosomes,
     read_binding,
 )
-from bench.regulation.fitted_multiome import Kept, open_run, other_cells
-from bench.regulation.links import Sites, near_shares, signed_distance, together
-from bench.regulation.regulate import ALL, Asked, file_names, regulate
+from bench.regulation.fitted_multiome import FittedMultiome, load_fitted_multiome, replace_cells
+from bench.regulation.links import (
+    FeaturePositions,
+    near_tss_shares,
+    signed_distance,
+    codetection_rate,
+)
+from bench.regulation.regulate import ALL_CELLS, RegulateOptions, file_names, regulate
 
 CHROMOSOMES = np.array(["chr1", "chr2", "chrX"])
 
@@ -38,10 +44,10 @@ def intervals(rng: np.random.Generator, number: int, width: int) -> pd.DataFrame
 
 
 @pytest.mark.parametrize("width", [2, 30, 2000])
-def test_overlaps_are_those_of_a_loop(width: int):
+def test_bound_peaks_equal_those_of_a_plain_loop(width: int):
     rng = np.random.default_rng(width)
     peaks, factor = intervals(rng, 120, 40), intervals(rng, 60, width)
-    bound, signal = overlapping(peaks, factor)
+    bound, signal = find_bound_peaks(peaks, factor)
     for number, peak in enumerate(peaks.itertuples()):
         hits = [one.signal for one in factor.itertuples() if one.chrom == peak.chrom
                 and one.start < peak.end and peak.start < one.end]  # fmt: skip
@@ -54,29 +60,29 @@ def test_overlaps_are_those_of_a_loop(width: int):
 def test_intervals_that_only_touch_do_not_overlap():
     peaks = pd.DataFrame({"chrom": ["chr1"] * 2, "start": [100, 200], "end": [200, 300]})
     one = pd.DataFrame({"chrom": ["chr1"], "start": [200], "end": [201], "signal": [1.0]})
-    assert overlapping(peaks, one)[0].tolist() == [False, True]
+    assert find_bound_peaks(peaks, one)[0].tolist() == [False, True]
 
 
-def test_areas_are_those_of_scikit_learn():
+def test_areas_equal_those_of_scikit_learn():
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     rng = np.random.default_rng(0)
     bound, weight, opened = rng.random(300) < 0.2, rng.integers(0, 9, 300) * 1.0, rng.random(300)
     weight += 3 * bound
     chrom = rng.choice(CHROMOSOMES, 300)
-    found = bound_scores(bound, weight, weight, opened, chrom, seed=3)
+    found = score_bound_peaks(bound, weight, weight, opened, chrom, seed=3)
     assert found["auroc"] == pytest.approx(roc_auc_score(bound, weight))
     assert found["auprc"] == pytest.approx(average_precision_score(bound, weight))
     assert found["auroc_accessibility"] == pytest.approx(roc_auc_score(bound, opened))
     assert abs(found["auroc_permuted"] - 0.5) < 0.1 < found["auroc"] - 0.5
     assert found["signal_correlation"] == pytest.approx(1.0)
-    assert found == bound_scores(bound, weight, weight, opened, chrom, seed=3)
+    assert found == score_bound_peaks(bound, weight, weight, opened, chrom, seed=3)
 
 
 def test_permutations_stay_within_chromosomes():
     rng = np.random.default_rng(0)
     chrom, values = rng.choice(CHROMOSOMES, 90), rng.random(90)
-    dealt = permuted(values, chrom, rng)
+    dealt = permute_within_chromosomes(values, chrom, rng)
     assert (dealt != values).sum() > 60
     for name in CHROMOSOMES:
         here = chrom == name
@@ -95,34 +101,37 @@ def test_bed_and_narrowpeak(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "code"),
     [
-        ("chr1\t10\n", "line 1: expected chromosome, start and end"),
-        ("chr1\t1\t2\nchr1\tx\t3\n", "line 2: expected chromosome, start and end"),
-        ("chr1\t20\t20\n", "line 1: the interval 20-20 is empty"),
-        ("# nothing\n", "no interval in it"),
+        ("chr1\t10\n", "not_bed"),
+        ("chr1\t1\t2\nchr1\tx\t3\n", "not_bed"),
+        ("chr1\t20\t20\n", "empty_interval"),
+        ("# nothing\n", "empty_file"),
     ],
 )
-def test_wrong_files_are_one_line(text: str, said: str, tmp_path: Path):
+def test_wrong_bed_files_raise(text: str, code: str, tmp_path: Path):
     (tmp_path / "f.bed").write_text(text)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError) as error:
         read_binding(tmp_path / "f.bed")
-    with pytest.raises(UsageError, match="no such file"):
-        read_binding(tmp_path / "none.bed")
+    assert error.value.code == code
 
 
-def test_another_genome_is_said():
+def test_binding_of_another_genome_raises_or_warns():
     rng = np.random.default_rng(0)
     peaks = intervals(rng, 200, 40)
 
     def check(table: pd.DataFrame) -> str:
-        one = Intervals("f", "f.bed", table)
-        return check_genome(peaks, one, overlapping(peaks, table)[0])
+        one = BindingIntervals("f", "f.bed", table)
+        return check_genome(peaks, one, find_bound_peaks(peaks, table)[0])
 
-    with pytest.raises(DataError, match=r"none of its chromosomes \(chrIV\) has a peak"):
-        check(peaks.assign(chrom="chrIV"))
-    with pytest.raises(DataError, match="none of 200 intervals overlaps"):
-        check(peaks.assign(start=peaks["start"] + 10**6, end=peaks["end"] + 10**6))
+    for table, code in (
+        (peaks.assign(chrom="chrIV"), "other_genome"),
+        (peaks.assign(start=peaks["start"] + 10**6, end=peaks["end"] + 10**6), "no_bound_peaks"),
+        (peaks, "all_peaks_bound"),
+    ):
+        with pytest.raises(DataError) as error:
+            check(table)
+        assert error.value.code == code
     assert check(peaks[:20]) == ""
     by_chance = pd.concat([peaks[:20], peaks[:30].assign(
         start=peaks["start"] - 10**6, end=peaks["end"] - 10**6)])  # fmt: skip
@@ -138,23 +147,23 @@ def test_distance_is_positive_downstream():
     np.testing.assert_array_equal(found, [50, -50, 50, np.nan])
 
 
-def test_together_is_the_share_of_cells_with_both():
+def test_codetection_is_the_share_of_cells_with_both():
     rng = np.random.default_rng(0)
     genes, peaks = rng.poisson(0.5, (50, 7)), rng.poisson(0.5, (50, 9))
     rows, columns = rng.integers(0, 7, 40), rng.integers(0, 9, 40)
-    found = together(sp.csr_matrix(genes), sp.csr_matrix(peaks), rows, columns)
+    found = codetection_rate(sp.csr_matrix(genes), sp.csr_matrix(peaks), rows, columns)
     expected = ((genes[:, rows] > 0) & (peaks[:, columns] > 0)).mean(axis=0)
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_near_shares_count_every_pair_of_a_chromosome():
+def test_near_shares_count_every_pair_on_a_chromosome():
     rng = np.random.default_rng(1)
     genes = pd.DataFrame({"chrom": rng.choice(CHROMOSOMES, 30), "strand": "+",
                           "tss": rng.integers(-1, 3_000_000, 30)})  # fmt: skip
     start = rng.integers(0, 3_000_000, 80)
     peaks = pd.DataFrame({"chrom": rng.choice(CHROMOSOMES, 80), "start": start, "end": start + 2})
     table = pd.DataFrame({"distance": [-5.0, 2e5, 2e6, np.nan], "weight": [6.0, 1, 1, 9]})
-    found = near_shares(table, Sites(genes, peaks))
+    found = near_tss_shares(table, FeaturePositions(genes, peaks))
     apart = np.abs(genes["tss"].to_numpy()[:, None] - (start + 1))
     same = genes["chrom"].to_numpy()[:, None] == peaks["chrom"].to_numpy()
     same &= genes["tss"].to_numpy()[:, None] >= 0
@@ -163,9 +172,9 @@ def test_near_shares_count_every_pair_of_a_chromosome():
     assert (found["links_100kb"], found["weight_1000kb"]) == (1 / 3, 7 / 8)
 
 
-def test_names_of_files_differ():
-    assert file_names([ALL, "B cell", "B/cell", "all", "β"]) == {
-        ALL: "all", "B cell": "B_cell", "B/cell": "B_cell_2", "all": "all_2", "β": "β",
+def test_file_names_differ():
+    assert file_names([ALL_CELLS, "B cell", "B/cell", "all", "β"]) == {
+        ALL_CELLS: "all", "B cell": "B_cell", "B/cell": "B_cell_2", "all": "all_2", "β": "β",
     }  # fmt: skip
 
 
@@ -192,7 +201,8 @@ class Planted:
         return table[table["weight"] > 0]
 
 
-def planted(*, mean: bool = False) -> Kept:
+def planted(*, mean: bool = False) -> FittedMultiome:
+    """Return a fit on 30 cells whose method has known links."""
     from bench.contract import MULTIOME, PairedRecipe, Recipe
     from bench.methods.pca_lsi import JointPCALSI
     from bench.prepare.multiome import prepare_data
@@ -204,21 +214,23 @@ def planted(*, mean: bool = False) -> Kept:
     data = prepare_data(counts, recipe)
     types = counts["rna"].obs["cell_type"].astype(str).to_numpy()
     preparation = Preparation.of(counts, recipe, data)
-    return Kept("planted · x · seed 0", Planted(mean=mean), data, lambda: preparation, types)
+    return FittedMultiome(
+        "planted · x · seed 0", Planted(mean=mean), data, lambda: preparation, types
+    )
 
 
 @pytest.mark.parametrize("mean", [False, True])
-def test_the_map_of_a_type_is_the_mean_of_its_cells(mean: bool, tmp_path: Path):
+def test_the_map_of_a_type_is_the_mean_of_its_cells(mean: bool, tmp_path: Path, caplog):
     from bench.contract import select_cells
 
     kept = planted(mean=mean)
+    caplog.set_level("INFO", logger="bench")
     name = sorted(set(kept.types))[0]
     bed = tmp_path / "TF.bed"
-    sites = Sites.of(kept.data)
+    sites = FeaturePositions.of(kept.data)
     sites.peaks.iloc[::3].to_csv(bed, sep="\t", header=False, index=False)
-    lines: list[str] = []
-    asked = Asked(cell_types=(name,), binding=(bed,), n_cells=5, figures=False)
-    done = regulate(kept, asked, tmp_path / "out", lines.append)
+    asked = RegulateOptions(cell_types=(name,), binding=(bed,), n_cells=5, figures=False)
+    done = regulate(kept, asked, tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(done.files)
     found = sp.load_npz(tmp_path / "out" / f"map_{done.names[name]}.npz")
     rows = np.flatnonzero(kept.types == name)
@@ -235,52 +247,45 @@ def test_the_map_of_a_type_is_the_mean_of_its_cells(mean: bool, tmp_path: Path):
     cells = pd.read_csv(tmp_path / "out" / "cells.csv.gz")
     assert cells["cell"].nunique() == 5
     assert set(cells["type"]) == {name}
-    assert "types group cells after the fit, which did not see them" in lines
+    assert "cell types only group cells here; the fit did not see them" in caplog.messages
 
 
 def test_figures_are_drawn(tmp_path: Path):
     kept = planted()
     one = str(kept.types[0])
-    asked = Asked(cell_types=(one,), n_cells=2, top=30)
-    done = regulate(kept, asked, tmp_path / "out", lambda text: None)
+    asked = RegulateOptions(cell_types=(one,), n_cells=2, top=30)
+    done = regulate(kept, asked, tmp_path / "out")
     for name in ("cell.png", "cell.svg", "locus.png"):
         assert (tmp_path / "out" / name).stat().st_size > 5000
         assert name in done.files
 
 
-def test_cells_without_a_type_are_counted(tmp_path: Path):
-    kept, lines = planted(), []
+def test_cells_without_a_type_are_counted(tmp_path: Path, caplog):
+    kept = planted()
+    caplog.set_level("INFO", logger="bench")
     kept.types[:4] = ""
-    done = regulate(kept, Asked(figures=False, n_cells=2), tmp_path / "out", lines.append)
-    assert "4 of 30 cells have no type and are in no type's map" in lines
+    done = regulate(kept, RegulateOptions(figures=False, n_cells=2), tmp_path / "out")
+    assert "4 of 30 cells have no type and are in no type's map" in caplog.messages
     about = json.loads((tmp_path / "out" / "regulate.json").read_text())
     assert about["cells"]["all"] == 30 == 4 + sum(about["cells"].values()) - 30
     assert len(done.names) == 1 + len(set(kept.types) - {""})
 
 
-def test_what_cannot_be_is_one_line(tmp_path: Path):
+def test_wrong_options_raise_their_code(tmp_path: Path):
     kept, out = planted(), tmp_path / "out"
 
-    def asking(**values) -> None:
-        regulate(kept, Asked(**values), out, lambda text: None)
-
-    with pytest.raises(UsageError, match="no type 'typ'"):
-        asking(cell_types=("typ",))
-    with pytest.raises(UsageError, match=r"--gene nobody: not among the \d+ genes"):
-        asking(gene="nobody")
-    with pytest.raises(DataError, match="lists no link"):
-        asking(tss_window=0)
-    (tmp_path / "f.bed").write_text("chr1\t1\t2\n")
-    with pytest.raises(UsageError, match="two files of the name 'f'"):
-        asking(binding=(tmp_path / "f.bed", tmp_path / "f.bed"))
-    out.mkdir()
-    (out / "mine.txt").write_text("x")
-    with pytest.raises(UsageError, match="holds other things"):
-        asking()
-    from bench.settings import Settings
-
-    with pytest.raises(UsageError, match="no finished fit"):
-        open_run(out, Settings(), say=print)
+    bed = tmp_path / "f.bed"
+    bed.write_text("chr1\t1\t2\n")
+    for values, code in (
+        ({"cell_types": ("typ",)}, "unknown_name"),
+        ({"gene": "nobody"}, "unknown_name"),
+        ({"tss_window": 0}, "no_links"),
+        ({"binding": (bed, bed)}, "duplicate_names"),
+        ({"binding": (tmp_path / "none.bed",)}, "missing_file"),
+    ):
+        with pytest.raises(BenchError) as error:
+            regulate(kept, RegulateOptions(**values), out)
+        assert error.value.code == code
 
 
 def test_other_cells_need_the_features_of_the_fit(tmp_path: Path):
@@ -293,7 +298,7 @@ def test_other_cells_need_the_features_of_the_fit(tmp_path: Path):
         del counts[part].layers["counts"]
     new = select_cells(counts, np.arange(12))
     write_pair(new, tmp_path / "new.h5mu")
-    other = other_cells(kept, tmp_path / "new.h5mu", {}, lambda text: None)
+    other = replace_cells(kept, tmp_path / "new.h5mu", {})
     for part in ("rna", "atac"):
         assert list(other.data[part].var_names) == list(kept.data[part].var_names)
         one, two = (each.data[part].layers["counts"].toarray() for each in (other, kept))
@@ -301,13 +306,11 @@ def test_other_cells_need_the_features_of_the_fit(tmp_path: Path):
     from bench.contract import pair_data as pair
 
     write_pair(pair(new["rna"][:, 3:].copy(), new["atac"].copy()), tmp_path / "few.h5mu")
-    with pytest.raises(
-        DataError, match=r"few\.h5mu, rna: 3 of 24 features of the fit are not there"
-    ):
-        other_cells(kept, tmp_path / "few.h5mu", {}, lambda text: None)
+    with pytest.raises(DataError, match=r"few\.h5mu, rna: 3 of 24 features of the fit"):
+        replace_cells(kept, tmp_path / "few.h5mu", {})
 
 
-def test_a_fit_on_a_file(tmp_path: Path):
+def test_regulate_after_bench_fit(tmp_path: Path):
     from typer.testing import CliRunner
 
     from bench.cli.main import app
@@ -321,34 +324,31 @@ def test_a_fit_on_a_file(tmp_path: Path):
         data[part].varm.clear()
     write_pair(data, tmp_path / "sim.h5mu")
 
-    def ask(*words: str | Path) -> object:
-        done = CliRunner().invoke(app, [str(word) for word in words])
-        return done.exception or done.output
+    def invoke(*words: str | Path) -> Any:
+        result = CliRunner().invoke(app, [str(word) for word in words])
+        return result.exception or result.output
 
     short = ["max_epochs=1", "link_passes=3", "id_dim=8", "hidden=8"]
     sets = [word for one in short for word in ("--set", f"sccrossrec.{one}")]
     words = [tmp_path / "sim.h5mu", "--no-umap", "--out"]
-    ask("fit", "sccrossrec", *words, tmp_path / "fit", *sets)
-    ask("fit", "pca_lsi", *words, tmp_path / "other")
+    invoke("fit", "sccrossrec", *words, tmp_path / "fit", *sets)
+    invoke("fit", "pca_lsi", *words, tmp_path / "other")
     out = ["--out", tmp_path / "out", "--no-figures", "--top", "50", "--cells", "3"]
-    said = ask("regulate", tmp_path / "fit", *out, "--cell-types", "type1,type2")
-    assert "within 100 kb" in str(said), said
+    output = invoke("regulate", tmp_path / "fit", *out, "--cell-types", "type1,type2")
+    assert "within 100 kb" in str(output), output
     table = pd.read_csv(tmp_path / "out" / "links_type2.csv.gz")
     assert 0 < len(table) <= 50
     assert table["per_cell"].is_monotonic_decreasing
     assert sp.load_npz(tmp_path / "out" / "map_type1.npz").shape[0] <= 40
-    here = ask("regulate", tmp_path / "fit", *out, "--data", tmp_path / "sim.h5mu")
-    assert "on sim.h5mu: 60 cells" in str(here), here
-    wrong = ask("regulate", tmp_path / "other", *out)
-    assert isinstance(wrong, UsageError)
-    assert "pca_lsi gives no links" in str(wrong)
-    wrong = ask("regulate", tmp_path / "fit", *out, "--label-key", "kind")
-    assert "no column 'kind' in obs; pass --label-key with one of" in str(wrong)
+    output = invoke("regulate", tmp_path / "fit", *out, "--data", tmp_path / "sim.h5mu")
+    assert "on sim.h5mu: 60 cells" in str(output), output
+    assert isinstance(invoke("regulate", tmp_path / "other", *out), UsageError)
+    error = invoke("regulate", tmp_path / "fit", *out, "--label-key", "kind")
+    assert error.code == "missing_column"
     (tmp_path / "fit" / "model" / "model.pt").write_text("x")
-    wrong = ask("regulate", tmp_path / "fit", *out)
-    assert isinstance(wrong, DataError)
-    assert "cannot be read by the present sccrossrec" in str(wrong)
-    assert "\n" not in str(wrong)
+    error = invoke("regulate", tmp_path / "fit", *out)
+    assert isinstance(error, DataError)
+    assert "\n" not in str(error)
 
 
 @pytest.mark.slow

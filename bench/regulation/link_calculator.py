@@ -1,0 +1,113 @@
+"""Link tables of sets of cells and of single cells, computed by a fitted method.
+
+``weight`` is what the method's ``links`` returns for a set of cells. ``per_cell`` is the mean over
+these cells of the links of each single cell, whose gene is detected and whose peak is open there.
+A method whose weights are such a mean already has one number for both. A method with constant
+weights (the same in every cell) has ``per_cell`` = ``weight`` × ``together``, the share of cells
+with both detected, so that the map of each type differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from bench.contract import select_cells
+from bench.seeds import derive_seed
+
+from .fitted_multiome import FittedMultiome
+from .links import FeaturePositions, LinkTable, codetection_rate, signed_distance
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+ALL_CELLS = ""
+"""Key of all cells among the cell types."""
+
+
+@dataclass
+class LinkCalculator:
+    """Computes link tables of a fitted method."""
+
+    fitted: FittedMultiome
+    positions: FeaturePositions
+    types: Sequence[str]
+    """Cell types with a table of their own."""
+    tss_window: int | None = None
+    """Largest distance of a peak from the gene's TSS, base pairs; ``None``: any."""
+    n_cells: int = 20
+    """Number of single cells."""
+
+    @cached_property
+    def constant(self) -> bool:
+        """True if each pair has the same weight in all cells that have both features."""
+        joined = self.single_cells.merge(
+            self._all_links, on=["gene", "peak"], how="left", suffixes=("", "_all")
+        )
+        return len(joined) > 0 and np.allclose(joined["weight"], joined["weight_all"], rtol=1e-4)
+
+    @cached_property
+    def single_cells(self) -> pd.DataFrame:
+        """Links of a seeded choice of single cells, in the order of the data."""
+        data, types = self.fitted.data, self.fitted.types
+        candidates = np.arange(data.n_obs)
+        if types is not None:
+            candidates = candidates[np.isin(types, self.types)]
+        rng = np.random.default_rng(derive_seed(0, "regulate", "cells"))
+        chosen = np.sort(rng.permutation(candidates)[: self.n_cells])
+        tables = []
+        for row in chosen:
+            table = self._links(np.array([row])).sort_values("weight", ascending=False)
+            table.insert(0, "cell", data.obs_names[row])
+            if types is not None:
+                table.insert(1, "type", types[row])
+            tables.append(table)
+        return pd.concat(tables, ignore_index=True)
+
+    def tables(self) -> dict[str, LinkTable]:
+        """Return the links of all cells (``ALL_CELLS``) and of each cell type."""
+        every = np.arange(self.fitted.data.n_obs)
+        tables = {ALL_CELLS: self._table(self._all_links.copy(), every)}
+        for name in self.types:
+            rows = np.flatnonzero(self.fitted.types == name)
+            tables[name] = self._table(self._links(rows), rows)
+        return tables
+
+    @cached_property
+    def _all_links(self) -> pd.DataFrame:
+        return self._links(np.arange(self.fitted.data.n_obs))
+
+    def _links(self, rows: np.ndarray) -> pd.DataFrame:
+        """Return gene, peak, weight and signed distance of the links of some cells."""
+        method: Any = self.fitted.method
+        table = method.links(select_cells(self.fitted.data, rows)).reset_index(drop=True)
+        genes = self.positions.genes.loc[table["gene"]]
+        peak = self.positions.peaks.index.get_indexer(table["peak"])
+        table["distance"] = signed_distance(
+            genes["tss"].to_numpy(), self.positions.peak_centres[peak], genes["strand"].to_numpy()
+        )
+        if self.tss_window is None:
+            return table
+        return table[table["distance"].abs() <= self.tss_window].reset_index(drop=True)
+
+    def _table(self, table: pd.DataFrame, rows: np.ndarray) -> LinkTable:
+        """Add ``together`` and ``per_cell`` to the links of some cells."""
+        data = self.fitted.data
+        genes, peaks = (_counts(data[part])[rows] for part in ("rna", "atac"))
+        table["together"] = codetection_rate(
+            genes, peaks, data["rna"].var_names.get_indexer(table["gene"]),
+            data["atac"].var_names.get_indexer(table["peak"]),
+        )  # fmt: skip
+        table["per_cell"] = table["weight"] * (table["together"] if self.constant else 1.0)
+        accessibility = np.asarray((peaks > 0).mean(axis=0)).ravel()
+        return LinkTable(table, accessibility, len(rows))
+
+
+def _counts(part: AnnData) -> sp.csr_matrix:
+    return sp.csr_matrix(part.layers["counts"] if "counts" in part.layers else part.X)
