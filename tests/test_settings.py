@@ -91,9 +91,9 @@ def test_seeds(text: str, seeds: tuple[int, ...]):
 
 @pytest.mark.parametrize(
     "value",
-    ["0", "-1", "1,1", "1,-2", "x", "", "1.5", ",", "20260101", "9" * 20, 10_001]
-    + [[], [1, 1], [-1], (), ["x"]],
-)
+    ["0", "-1", "1,1", "1,-2", "x", "", "1.5", ",", "20260101", "9" * 20, 10_001,
+     [], [1, 1], [-1], (), ["x"]],
+)  # fmt: skip
 def test_wrong_seeds_are_refused(value: object, tmp_path: Path):
     with pytest.raises(UsageError, match="seeds=") as error:
         load_settings({"seeds": value})
@@ -134,7 +134,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path):
 
 
 def test_faults_of_flags_and_of_the_environment_name_them(monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(UsageError, match="no setting named 'job'.*'jobs'") as error:
+    with pytest.raises(UsageError, match=r"no setting named 'job'.*'jobs'") as error:
         load_settings({"job": 2})
     assert error.value.code == "unknown_name"
     monkeypatch.setenv("BENCH_TIMEOUT", "soon")

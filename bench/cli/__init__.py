@@ -1,1 +1,1 @@
-"""cli."""
+"""The command line: one module a verb or family of verbs."""

@@ -1,4 +1,4 @@
-"""Verbs for the files of datasets: ``bench data fetch``, ``verify_files``, ``add_dataset``, ``locate_files``, …."""
+"""Verbs for the files of datasets: ``bench data fetch``, ``verify``, ``add``, …."""
 
 from __future__ import annotations
 
@@ -7,54 +7,35 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.cli.options import (
-    AsJson,
-    BatchKey,
-    Cache,
-    Config,
-    LabelKey,
-    LabelsFile,
-    MarkersFile,
-    ModalityName,
-    Part,
-    PeaksFile,
-    Plugins,
-    Transposed,
-    flags,
-    make_console,
-    plain,
-    print_json,
-    reading,
-)
 from bench.errors import UsageError
+from bench.messages import format_size
+from bench.settings import Settings, split_commas
+
+from .completion import complete_choices, complete_datasets
+from .options import AsJson, verb
+from .output import make_console, print_json
+from .tables import show
 
 data_app = typer.Typer(
-    help="Fetch, verify, add, annotate, join and show the files of datasets.", no_args_is_help=True
+    help="Fetch, verify, add, annotate, join and clean up datasets.", no_args_is_help=True
 )
-Names = Annotated[list[str] | None, typer.Argument(metavar="NAMES", help="names, 'tag:atac', all")]
+_NAMES = typer.Argument(
+    metavar="NAMES", autocompletion=complete_datasets, help="names, 'tag:atac', all"
+)
+_WINDOWS = ("centre", "start")
+_SIZE_UNITS = {"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 
 
 @data_app.command("fetch")
+@verb("offline", "mirror", "cache_dir", "plugins")
 def fetch_command(
-    names: Annotated[list[str], typer.Argument(metavar="NAMES", help="names, 'tag:atac', all")],
-    offline: Annotated[
-        bool, typer.Option("--offline", help="fetch nothing: say which file to put where")
-    ] = False,
-    mirror: Annotated[str | None, typer.Option(help="folder or address to try first")] = None,
-    cache_dir: Cache = None,
-    plugins: Plugins = None,
-    config: Config = None,
-    as_json: AsJson = False,
+    names: Annotated[list[str], _NAMES], as_json: AsJson = False, *, settings: Settings
 ) -> None:
     """Fetch the original files and check them; exit 2 if one is missing."""
     from bench.data.manage import fetch_files
-    from bench.settings import load_settings
 
-    settings = load_settings(
-        flags(cache_dir=cache_dir, plugins=plugins, mirror=mirror, offline=offline or None), config
-    )
     rows, problems = fetch_files(",".join(names), settings)
-    _show(rows, ("dataset", "file", "state", "bytes"), as_json=as_json)
+    _print_rows(rows, ("dataset", "file", "state", "bytes"), as_json=as_json)
     for line in problems:
         typer.echo(f"bench: {line}", err=True)
     if problems:
@@ -62,225 +43,228 @@ def fetch_command(
 
 
 @data_app.command("verify")
+@verb("cache_dir", "plugins")
 def verify_command(
-    names: Names = None,
-    cache_dir: Cache = None,
-    plugins: Plugins = None,
-    config: Config = None,
+    names: Annotated[list[str] | None, _NAMES] = None,
     as_json: AsJson = False,
+    *,
+    settings: Settings,
 ) -> None:
-    """Compare the files that are here with their checksums; exit 1 if one is damaged."""
+    """Compare local files with their checksums; exit 1 if one is damaged."""
     from bench.data.manage import verify_files
-    from bench.settings import load_settings
 
-    settings = load_settings(flags(cache_dir=cache_dir, plugins=plugins), config)
     rows = verify_files(",".join(names) if names else None, settings)
-    _show(rows, ("dataset", "file", "state", "bytes", "note"), as_json=as_json)
+    _print_rows(rows, ("dataset", "file", "state", "bytes", "note"), as_json=as_json)
     if any(row["state"] == "damaged" for row in rows):
         raise typer.Exit(1)
 
 
 @data_app.command("add")
+@verb("markers", "cache_dir", "plugins", file=True)
 def add_command(
-    name: Annotated[str, typer.Argument(help="what it is called in --datasets")],
-    file: Annotated[Path, typer.Argument(help="file or folder of counts in any format")],
-    labels: LabelsFile = None,
-    label_key: LabelKey = None,
-    batch_key: BatchKey = None,
-    transpose: Transposed = None,
-    modality: ModalityName = None,
-    part: Part = None,
-    atac: PeaksFile = None,
-    summary: Annotated[str, typer.Option(help="one line for lists")] = "",
-    citation: Annotated[str, typer.Option(help="with DOI")] = "",
-    licence: Annotated[str, typer.Option(help="of the data")] = "",
-    organism: Annotated[str, typer.Option(help="human, mouse, …")] = "",
-    labels_from: Annotated[str, typer.Option(help="how the labels were obtained")] = "",
-    replace: Annotated[bool, typer.Option("--replace", help="take a name that is in use")] = False,
-    markers: MarkersFile = None,
-    cache_dir: Cache = None,
-    plugins: Plugins = None,
-    config: Config = None,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="name for --datasets")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="file or folder of counts in any format")
+    ],
+    summary: Annotated[str, typer.Option(metavar="TEXT", help="one line for lists")] = "",
+    citation: Annotated[str, typer.Option(metavar="TEXT", help="with DOI")] = "",
+    licence: Annotated[str, typer.Option(metavar="NAME", help="licence of the data")] = "",
+    organism: Annotated[str, typer.Option(metavar="NAME", help="human, mouse, …")] = "",
+    labels_from: Annotated[
+        str, typer.Option(metavar="TEXT", help="origin of the labels, such as sorting")
+    ] = "",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="replace a dataset of this name")
+    ] = False,
+    *,
+    settings: Settings,
+    reading: dict[str, Any],
 ) -> None:
-    """Check a file of yours and keep it as a dataset with a name."""
+    """Check a file and keep it as a dataset with a name."""
     from bench.contract import read_markers
     from bench.data.file_dataset import FileDataset
     from bench.data.manage import check_new_name
     from bench.data.user_datasets import add_dataset
-    from bench.settings import load_settings
 
-    settings = load_settings(flags(cache_dir=cache_dir, plugins=plugins), config)
     check_new_name(name, settings, replace=replace)
-    how = reading(
-        labels=labels, label_key=label_key, batch_key=batch_key, transpose=transpose,
-        modality=modality, part=part, atac=atac,
-    )  # fmt: skip
-    source = FileDataset.from_path(file, FileDataset.Params.build(how, owner=str(file)))
+    source = FileDataset.from_path(file, FileDataset.Params.build(reading, owner=str(file)))
     facts = {"summary": summary, "reference": citation, "licence": licence,
              "organism": organism, "labels_from": labels_from}  # fmt: skip
-    say = plain(make_console())
-    lists = read_markers(markers) if markers else None
-    one = add_dataset(name, source, file, settings.cache_dir, facts, lists)
-    say(
-        f"{name}: {one.card.n_cells} cells × {one.card.n_features} features, {one.card.n_types} "
-        f"types in '{one.card.label_key}', {one.card.modality}; now in '--datasets {name}'"
+    lists = read_markers(settings.markers) if settings.markers else None
+    card = add_dataset(name, source, file, settings.cache_dir, facts, lists).card
+    typer.echo(
+        f"{name}: {card.n_cells} cells × {card.n_features} features, {card.n_types} "
+        f"types in '{card.label_key}', {card.modality}; now in '--datasets {name}'"
     )
-    if not one.card.licence or not one.card.reference:
-        say(f"{name}: reports will have no citation or licence; add them with --replace")
+    if not card.licence or not card.reference:
+        typer.echo(f"{name}: reports will have no citation or licence; add them with --replace")
 
 
 @data_app.command("annotate")
+@verb()
 def annotate_command(
     files: Annotated[
-        list[Path], typer.Argument(help="paired .h5mu, or two .h5ad: genes, then peaks")
+        list[Path],
+        typer.Argument(metavar="FILES", help="paired .h5mu, or two .h5ad: genes, then peaks"),
     ],
-    out: Annotated[Path, typer.Option(help=".h5mu file to write")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help=".h5mu file to write")],
     tss: Annotated[
-        Path | None, typer.Option(help="genes: GTF, or BED with one TSS a line; may be .gz")
+        Path | None,
+        typer.Option(metavar="FILE", help="GTF, or BED with a TSS a line; may be .gz"),
     ] = None,
     genome: Annotated[
-        Path | None, typer.Option(help="FASTA of the genome; its index .fai is made if missing")
+        Path | None,
+        typer.Option(metavar="FILE", help="FASTA of the genome; a missing .fai is written"),
     ] = None,
-    window: Annotated[str, typer.Option(help="DNA of a peak: around its centre, or its start")] = (
-        "centre"
-    ),
-    width: Annotated[int, typer.Option(min=1, max=100_000, help="bases of each peak")] = 256,
+    window: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=complete_choices(_WINDOWS),
+            help="DNA of a peak: around its centre, or from its start (start)",
+        ),
+    ] = "centre",
+    width: Annotated[
+        int, typer.Option(metavar="N", min=1, max=100_000, help="bases of each peak")
+    ] = 256,
 ) -> None:
     """Add places of genes and peaks, DNA of peaks and variability of genes to paired data."""
     from bench.data.tools.annotate import Window, annotate
 
     if window not in ("centre", "start"):
-        raise UsageError(f"--window {window}: expected centre or start.")
-    say = plain(make_console())
-    made = annotate(files, tss=tss, genome=genome, window=Window(window, width), out=out)
-    genes, peaks = (made[part].n_vars for part in ("rna", "atac"))
-    say(f"{out}: {made.n_obs} cells, {genes} genes, {peaks} peaks")
+        raise UsageError(f"--window {window}: expected centre or start.", code="invalid_value")
+    cells = annotate(files, tss=tss, genome=genome, window=Window(window, width), out=out)
+    genes, peaks = (cells[part].n_vars for part in ("rna", "atac"))
+    typer.echo(f"{out}: {cells.n_obs} cells, {genes} genes, {peaks} peaks")
 
 
 @data_app.command("join")
+@verb("cache_dir", "plugins")
 def join_command(
-    first: Annotated[str, typer.Argument(help="file or name of a dataset, one species")],
-    second: Annotated[str, typer.Argument(help="the other; genes get its names")],
-    orthologs: Annotated[
-        Path, typer.Option(help="table with a header line: genes of the first, of the second")
+    first: Annotated[str, typer.Argument(metavar="FIRST", help="file or dataset, one species")],
+    second: Annotated[
+        str, typer.Argument(metavar="SECOND", help="file or dataset, the other species")
     ],
-    out: Annotated[Path, typer.Option(help=".h5ad file to write")],
-    names: Annotated[str, typer.Option(help="of the species, for the column 'species'")] = (
-        "first,second"
-    ),
+    orthologs: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE", help="table with a header: genes of the first, of the second"
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help=".h5ad file to write")],
+    names: Annotated[
+        str, typer.Option(metavar="NAMES", help="values of the column 'species'")
+    ] = "first,second",
     columns: Annotated[
-        str | None, typer.Option(help="two columns of the table, by name \\[the first two]")
+        str | None,
+        typer.Option(
+            metavar="NAMES", show_default="the first two", help="two columns of the table"
+        ),
     ] = None,
-    cache_dir: Cache = None,
-    plugins: Plugins = None,
-    config: Config = None,
+    *,
+    settings: Settings,
 ) -> None:
     """Join two species over their one-to-one orthologous genes."""
     from bench.data.tools.join_species import join_datasets
-    from bench.settings import load_settings
 
-    settings = load_settings(flags(cache_dir=cache_dir, plugins=plugins), config)
-    say = plain(make_console())
     joined = join_datasets(
-        first, second, orthologs=orthologs, out=out, names=_two(names),
-        columns=_two(columns or ""), settings=settings)  # fmt: skip
+        first, second, orthologs=orthologs, out=out, names=tuple(split_commas(names)),
+        columns=tuple(split_commas(columns or "")), settings=settings)  # fmt: skip
     sizes = joined.obs["species"].astype(str).value_counts(sort=False)
     cells = ", ".join(f"{size:,} cells of {name}" for name, size in sizes.items())
-    say(f"{out}: {joined.n_vars:,} genes, {cells}")
-
-
-def _two(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",")) if text else ()
+    typer.echo(f"{out}: {joined.n_vars:,} genes, {cells}")
 
 
 @data_app.command("remove")
+@verb("cache_dir")
 def remove_command(
-    name: Annotated[str, typer.Argument(help="a dataset added by 'bench data add'")],
-    cache_dir: Cache = None,
-    config: Config = None,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="a dataset of 'bench data add'")],
+    *,
+    settings: Settings,
 ) -> None:
     """Remove a dataset that was added; results stay."""
     from bench.data.user_datasets import remove_dataset
-    from bench.settings import load_settings
 
-    one = remove_dataset(name, load_settings(flags(cache_dir=cache_dir), config).cache_dir)
-    plain(make_console())(f"{name}: removed ({one.path}); {one.origin} is untouched")
+    removed = remove_dataset(name, settings.cache_dir)
+    typer.echo(f"{name}: removed ({removed.path}); {removed.origin} is untouched")
 
 
 @data_app.command("where")
+@verb("cache_dir", "plugins")
 def where_command(
-    name: Annotated[str | None, typer.Argument(help="show each file of one dataset")] = None,
-    cache_dir: Cache = None,
-    plugins: Plugins = None,
-    config: Config = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME", autocompletion=complete_datasets, help="show each file of one dataset"
+        ),
+    ] = None,
     as_json: AsJson = False,
+    *,
+    settings: Settings,
 ) -> None:
-    """Show where the files of datasets are, and what a name stands for."""
+    """Show the paths of the files of datasets."""
     from bench.data.manage import locate_files
-    from bench.settings import load_settings
 
-    settings = load_settings(flags(cache_dir=cache_dir, plugins=plugins), config)
     rows = locate_files(name, settings)
     columns = ("dataset", "file", "state", "bytes", "path") if name else (
         "dataset", "state", "bytes", "path")  # fmt: skip
-    _show(rows, columns, as_json=as_json)
+    _print_rows(rows, columns, as_json=as_json)
 
 
 @data_app.command("clean")
+@verb("cache_dir")
 def clean_command(
-    max_size: Annotated[str, typer.Option(help="what may stay: '20GB', '500MB'")] = "20GB",
+    max_size: Annotated[
+        str, typer.Option(metavar="SIZE", help="size to shrink to, such as 500MB")
+    ] = "20GB",
     everything: Annotated[bool, typer.Option("--all", help="remove all copies")] = False,
     downloads: Annotated[
-        bool, typer.Option("--downloads", help="remove what was fetched and unpacked too")
+        bool, typer.Option("--downloads", help="also remove downloaded and unpacked files")
     ] = False,
-    cache_dir: Cache = None,
-    config: Config = None,
     as_json: AsJson = False,
+    *,
+    settings: Settings,
 ) -> None:
-    """Bound the cache: the least recently used copies go first."""
+    """Shrink the cache: the least recently used copies are removed first."""
     from bench.data.manage import clean_cache
-    from bench.settings import load_settings
 
-    settings = load_settings(flags(cache_dir=cache_dir), config)
-    rows = clean_cache(settings, max_bytes=_bytes(max_size), everything=everything, downloads=downloads)
-    _show(rows, ("dataset", "file", "bytes"), as_json=as_json)
+    rows = clean_cache(
+        settings, max_bytes=_parse_size(max_size), everything=everything, downloads=downloads
+    )
+    _print_rows(rows, ("dataset", "file", "bytes"), as_json=as_json)
     if not as_json:
         total = sum(row["bytes"] for row in rows)
-        plain(make_console())(f"{len(rows)} folders removed, {total:,} bytes")
+        typer.echo(f"{len(rows)} folders removed, {total:,} bytes")
 
 
-def _bytes(text: str) -> int:
-    units = {"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
+def _parse_size(text: str) -> int:
+    """Return the bytes of a text such as ``20GB``."""
     number, unit = text.strip()[:-2], text.strip()[-2:].upper()
     try:
-        value = float(number) * units[unit]
+        size = float(number) * _SIZE_UNITS[unit]
+        if 0 <= size < float("inf"):
+            return int(size)
     except (ValueError, KeyError):
-        raise UsageError(
-            f"--max-size={text}: expected a size such as '20GB' or '500MB'."
-        ) from None
-    if not 0 <= value < float("inf"):
-        raise UsageError(f"--max-size={text}: expected a size such as '20GB' or '500MB'.")
-    return int(value)
+        pass
+    raise UsageError(
+        f"--max-size={text}: expected a size such as '20GB' or '500MB'.", code="invalid_value"
+    )
 
 
-def _show(rows: list[dict[str, Any]], columns: tuple[str, ...], *, as_json: bool) -> None:
+def _print_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], *, as_json: bool) -> None:
+    """Print rows of files as JSON or as a table of some columns."""
     if as_json:
         print_json(rows)
-        return
-    if not rows:
-        return
-    from bench.messages import format_size
+    elif rows:
+        show([_as_text(row, columns) for row in rows], make_console())
 
-    from .tables import show
 
-    def text(row: dict[str, Any], column: str) -> str:
-        value = row.get(column, "")
+def _as_text(row: dict[str, Any], columns: tuple[str, ...]) -> dict[str, str]:
+    texts = {}
+    for column in columns:
+        value = row.get(column)
         if column == "bytes":
-            return format_size(value).removeprefix("about ")
-        return "" if value is None else str(value)
-
-    shown = [
-        {("size" if column == "bytes" else column): text(row, column) for column in columns}
-        for row in rows
-    ]
-    show(shown, make_console())
+            texts["size"] = format_size(value).removeprefix("about ")
+        else:
+            texts[column] = "" if value is None else str(value)
+    return texts

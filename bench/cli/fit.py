@@ -1,85 +1,73 @@
-"""``bench fit``: one method on one file."""
+"""The verb ``bench fit``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from bench.cli.options import (
-    Assign,
-    BatchKey,
-    Device,
-    LabelKey,
-    LabelsFile,
-    MarkersFile,
-    ModalityName,
-    Part,
-    PeaksFile,
-    Plugins,
-    ProfileName,
-    Threads,
-    Transposed,
-    flags,
-    make_console,
-    plain,
-    reading,
-    said_scores,
-)
+from bench.settings import load_settings
+
+from .completion import complete_methods
+from .options import Assign, verb
+from .output import print_scores, progress_console
 
 
+@verb("profile", "threads", "device", "plugins", "markers", file=True)
 def fit_command(
-    method: Annotated[str, typer.Argument(help="such as vae or 'vae\\[n_latent=16]'")],
-    file: Annotated[Path, typer.Argument(help="counts: .h5ad, .csv, .txt, .mtx, 10x, ...")],
-    out: Annotated[Path | None, typer.Option(help="folder to write [<file>_<method>]")] = None,
-    labels: LabelsFile = None,
-    label_key: LabelKey = None,
-    batch_key: BatchKey = None,
-    markers: MarkersFile = None,
-    transpose: Transposed = None,
-    modality: ModalityName = None,
-    part: Part = None,
-    atac: PeaksFile = None,
+    method: Annotated[
+        str,
+        typer.Argument(
+            metavar="METHOD",
+            autocompletion=complete_methods,
+            help="such as vae or 'vae\\[n_latent=16]'",
+        ),
+    ],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="counts: .h5ad, .csv, .txt, .mtx, 10x, …")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", show_default="FILE_METHOD", help="folder to write"),
+    ] = None,
     assign: Assign = None,
-    seed: Annotated[int, typer.Option(min=0, help="everything random follows from it")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="seed of the fit")] = 0,
     n_clusters: Annotated[
-        int | None, typer.Option(min=1, help="clusters of k-means \\[number of types]")
+        int | None,
+        typer.Option(
+            metavar="N", min=1, show_default="number of types", help="clusters of k-means"
+        ),
     ] = None,
     impute: Annotated[bool, typer.Option(help="write the imputed matrix")] = True,
-    umap: Annotated[bool, typer.Option(help="draw the UMAP picture")] = True,
+    umap: Annotated[bool, typer.Option(help="draw the UMAP")] = True,
     resume: Annotated[
         bool, typer.Option("--resume", help="go on with the interrupted fit of this --out")
     ] = False,
-    profile: ProfileName = None,
-    threads: Threads = None,
-    device: Device = None,
-    plugins: Plugins = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="settings \\[bench.toml], or the method's own .json or .yaml"),
+        typer.Option(
+            metavar="FILE",
+            show_default="bench.toml",
+            help="settings, or the method's own .json or .yaml",
+        ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="say what --config would train; write nothing")
+        bool, typer.Option("--dry-run", help="print what --config would train; write nothing")
     ] = False,
+    *,
+    flags: dict[str, Any],
+    reading: dict[str, Any],
 ) -> None:
-    """Fit one method on a file: latent features, imputed matrix, clusters, UMAP picture."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
+    """Fit one method on one file: latent features, imputed matrix, clusters, UMAP."""
     from bench.apply.fit_file import fit_file
-    from bench.settings import load_settings
 
-    console = make_console()
     own = config is not None and config.suffix in (".json", ".yaml", ".yml")
     setup = config if own else None
-    settings = load_settings(
-        flags(seeds=f"{seed},", profile=profile, threads=threads, device=device, plugins=plugins),
-        None if setup else config,
-    )
-    how = reading(
-        labels=labels, label_key=label_key, batch_key=batch_key, transpose=transpose,
-        modality=modality, part=part, atac=atac,
-    )  # fmt: skip
+    markers = flags.pop("markers", None)
+    settings = load_settings(flags | {"seeds": f"{seed},"}, None if own else config)
+    console = progress_console()
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
@@ -91,14 +79,12 @@ def fit_command(
             progress.update(task, completed=step, total=total, description=f"{method}  {shown}")
 
         fitted = fit_file(
-            method, file, params=how, assign=assign or (), settings=settings, out=out,
+            method, file, params=reading, assign=assign or (), settings=settings, out=out,
             n_clusters=n_clusters, impute=impute, umap=umap, markers=markers,
             setup=setup, dry_run=dry_run, resume=resume, listener=listener)  # fmt: skip
     if fitted is None:
         return
-    say = plain(console)
-    say(f"{method} on {file.name}: {fitted.seconds:.1f} s")
-    for line in said_scores(fitted.scores.values):
-        say(line)
-    for name, what in fitted.files.items():
-        say(f"  {fitted.folder / name}  {what}")
+    typer.echo(f"{method} on {file.name}: {fitted.seconds:.1f} s")
+    print_scores(fitted.scores.values)
+    for name, text in fitted.files.items():
+        typer.echo(f"  {fitted.folder / name}  {text}")

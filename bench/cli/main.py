@@ -1,84 +1,154 @@
-"""The command line: thin verbs over the Python API."""
+"""The command ``bench``: verbs whose modules are imported when they are called."""
 
 from __future__ import annotations
 
-import sys
+import signal
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
 
+from bench._version import __version__
 from bench.errors import BenchError
 
-from .baseline import baseline_app, check_command
-from .compare import compare_command
-from .data import data_app
-from .fit import fit_command
-from .options import show_log
-from .regulate import regulate_command
-from .report import report_command
-from .run import plan_command, run_command
-from .score import score_command
-from .search import search_command
-from .show import datasets_command, doctor_command, methods_command
-from .test_method import conformance_command
-from .transform import transform_command
-from .ui import ui_command
+# Name → module and function, or Typer app, and the line in the list of verbs.
+VERBS = {
+    "Benchmark": {
+        "run": ("run:run_command", "Run methods × datasets × seeds; finished jobs are kept."),
+        "plan": ("run:plan_command", "Show the jobs of a run and the time they will take."),
+        "report": ("report:report_command", "Write the report of the store or of a part of it."),
+        "fit": ("fit:fit_command", "Fit one method on one file."),
+    },
+    "Tune and evaluate": {
+        "search": ("search:search_command", "Search hyperparameters, then score the best."),
+        "score": ("score:score_command", "Add missing metrics to finished fits."),
+        "compare": ("compare:compare_command", "Compare two experiments job by job."),
+        "transform": ("transform:transform_command", "Embed new cells with a finished fit."),
+        "regulate": ("regulate:regulate_command", "Link peaks to genes with a finished fit."),
+        "ui": ("ui:ui_command", "Open the MLflow UI on the store."),
+    },
+    "Methods and data": {
+        "methods": ("show:methods_command", "List the methods, or show one."),
+        "datasets": ("show:datasets_command", "List the datasets, or show one."),
+        "data": ("data:data_app", "Fetch, verify, add, annotate, join and clean up datasets."),
+        "new": ("new:new_app", "Write the file of a new method, dataset or metric."),
+        "test-method": ("test_method:test_method_command", "Check a method against the contract."),
+        "doctor": ("show:doctor_command", "Show versions, machine, folders and what is missing."),
+    },
+    "Regression check": {
+        "baseline": ("baseline:baseline_app", "Write or update a baseline of results."),
+        "check": ("baseline:check_command", "Compare results with a baseline."),
+    },
+}
+
+
+class _FlagHelp:
+    """Shows no type behind an option that takes no value."""
+
+    def get_params(self, ctx: Any) -> Any:
+        params = super().get_params(ctx)  # type: ignore[misc]
+        for param in params:
+            if getattr(param, "is_flag", False):
+                param.metavar = ""
+        return params
+
+
+class FlagCommand(_FlagHelp, TyperCommand):
+    """Command of one verb."""
+
+
+class FlagGroup(_FlagHelp, TyperGroup):
+    """Group of related verbs, such as ``bench data``."""
+
+
+class VerbGroup(FlagGroup):
+    """Group of verbs that imports the module of the called one only."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the called verb with its options."""
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, load_verb(str(name)), rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a verb; an error for the user is one line and its exit code."""
+        try:
+            return super().invoke(ctx)
+        except BenchError as error:
+            typer.echo(f"bench: {error}", err=True)
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt:
+            typer.echo("bench: interrupted", err=True)
+            raise typer.Exit(130) from None
+
 
 app = typer.Typer(
     name="bench",
+    cls=VerbGroup,
     help="Benchmark single-cell representation methods: fair, resumable, tracked in MLflow.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 
 
+def load_verb(name: str) -> Any:
+    """Import a verb and return its command."""
+    target = next(verbs[name][0] for verbs in VERBS.values() if name in verbs)
+    module, _, attribute = target.partition(":")
+    group = getattr(import_module(f"bench.cli.{module}"), attribute)
+    if not isinstance(group, typer.Typer):
+        function, group = group, typer.Typer(add_completion=False)
+        group.command(name)(function)
+    group.info.cls = FlagGroup
+    for registered in group.registered_commands:
+        registered.cls = FlagCommand
+    return get_command(group)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
 @app.callback()
-def _program() -> None:
-    """Print the log of the package on stderr; a result goes to stdout."""
-    show_log()
+def _program(
+    ctx: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version."
+        ),
+    ] = False,
+) -> None:
+    from .output import show_log
+
+    ctx.call_on_close(show_log())
 
 
-app.command("run")(run_command)
-app.command("plan")(plan_command)
-app.command("report")(report_command)
-app.command("fit")(fit_command)
-app.command("search")(search_command)
-app.command("score")(score_command)
-app.command("compare")(compare_command)
-app.command("transform")(transform_command)
-app.command("regulate")(regulate_command)
-app.command("methods")(methods_command)
-app.command("datasets")(datasets_command)
-app.add_typer(data_app, name="data")
-app.command("test-method")(conformance_command)
-app.add_typer(baseline_app, name="baseline")
-app.command("check")(check_command)
-app.command("ui")(ui_command)
-app.command("doctor")(doctor_command)
+def _list_verbs() -> None:
+    """Give the list of verbs its lines; :class:`VerbGroup` puts the command in their place."""
+
+    def stub() -> None: ...
+
+    for panel, verbs in VERBS.items():
+        for name, (_, text) in verbs.items():
+            app.command(name, help=text, rich_help_panel=panel)(stub)
+
+
+_list_verbs()
 
 
 def main() -> None:
-    """Run the command line; errors on purpose end in one line and their exit code."""
-    import signal
+    """Run the command line; the signal to terminate counts as an interrupt."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
-    try:
-        _only(sys.argv[1:2])
-        app(standalone_mode=True)
-    except BenchError as error:
-        typer.echo(f"bench: {error}", err=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("bench: interrupted", err=True)
-        sys.exit(130)
+    app(prog_name="bench")
 
 
-def _only(verb: list[str]) -> None:
-    """Leave out the other verbs: Typer would build the options of all of them at every start."""
-    commands = [one for one in app.registered_commands if [one.name] == verb]
-    groups = [one for one in app.registered_groups if [one.name] == verb]
-    if commands or groups:
-        app.registered_commands, app.registered_groups = commands, groups
+if __name__ == "__main__":
+    main()

@@ -1,153 +1,201 @@
-"""What the verbs of the command line share: their options, and how they print."""
+"""Options of the verbs: those of settings and files are built from their fields."""
 
 from __future__ import annotations
 
-import json
-import logging
+import functools
+import inspect
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
+from pydantic.fields import FieldInfo
+from rich.markup import escape
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from bench.settings import Settings, load_settings
+
+from .completion import complete_choices, complete_datasets, complete_methods
+
+PROTOCOLS = ("holdout", "unsupervised", "oracle")
+Verb = Callable[..., None]
 
 Methods = Annotated[
-    str, typer.Option("--methods", "-m", help="'all', 'vae,tag:baseline', 'vae\\[n_latent=16]'")
-]
+    str,
+    typer.Option(
+        "--methods", "-m", metavar="NAMES", autocompletion=complete_methods,
+        help=escape("'all', 'vae,tag:baseline', 'vae[n_latent=16]'"),
+    ),
+]  # fmt: skip
 Datasets = Annotated[
     str,
     typer.Option(
-        "--datasets", "-d", help="names, 'tag:atac', or paths, as in 'x.csv\\[labels=y.csv]'"
+        "--datasets", "-d", metavar="NAMES", autocompletion=complete_datasets,
+        help=escape("names, 'tag:atac', or paths, as in 'x.csv[labels=y.csv]'"),
     ),
+]  # fmt: skip
+StoredMethods = Annotated[
+    str | None,
+    typer.Option(
+        "--methods", "-m", metavar="NAMES", autocompletion=complete_methods,
+        help="methods in the store, by name or glob",
+    ),
+]  # fmt: skip
+StoredDatasets = Annotated[
+    str | None,
+    typer.Option(
+        "--datasets", "-d", metavar="NAMES", autocompletion=complete_datasets,
+        help="datasets in the store, by name or glob",
+    ),
+]  # fmt: skip
+StoredSeed = Annotated[
+    int | None, typer.Option("--seed", metavar="N", min=0, help="seed of the fit in the store")
 ]
 Assign = Annotated[
-    list[str] | None, typer.Option("--set", help="method.parameter=value; may be repeated")
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="METHOD.PARAMETER=VALUE; repeatable"),
 ]
 ParamsFiles = Annotated[
     list[Path] | None,
-    typer.Option("--params", help="YAML file of parameters, such as best.yaml of a search"),
+    typer.Option("--params", metavar="FILE", help="parameters, as best.yaml of a search"),
 ]
 Protocol = Annotated[
-    str,
-    typer.Option(help="whose labels choose: holdout (a fifth of the cells), unsupervised, oracle"),
-]
-Seeds = Annotated[
-    str | None, typer.Option(help="'3': 0, 1 and 2; '7,11': those two; '7,': only 7")
-]
-ProfileName = Annotated[str | None, typer.Option("--profile", help="quick, default or faithful")]
-Results = Annotated[Path | None, typer.Option(help="folder of store and reports \\[results]")]
-Cache = Annotated[Path | None, typer.Option(help="folder of prepared data")]
-Jobs = Annotated[int | None, typer.Option("--jobs", "-j", help="processes at a time")]
-Threads = Annotated[int | None, typer.Option(help="threads of each process [1]")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda")]
-Timeout = Annotated[float | None, typer.Option(help="seconds a fit may take [3600]")]
-Memory = Annotated[float | None, typer.Option(help="GiB a fit may use beyond the libraries")]
-Retry = Annotated[
-    str | None, typer.Option(help="run stored failures again: failed, timeout, oom or all")
-]
-Plugins = Annotated[
-    list[str] | None, typer.Option("--plugin", help="file with methods or datasets of yours")
-]
-LabelKey = Annotated[str | None, typer.Option(help="column of the true types in files")]
-BatchKey = Annotated[str | None, typer.Option(help="column of the batch in files")]
-# How a file is read, as in the brackets behind a path.
-LabelsFile = Annotated[
-    Path | None, typer.Option("--labels", help="second file with types, joined by barcode")
-]
-Transposed = Annotated[
-    bool | None,
-    typer.Option("--transpose/--no-transpose", help="features are in rows / cells are"),
-]
-ModalityName = Annotated[
-    str | None, typer.Option("--modality", help="rna or atac \\[by the features]")
-]
-Part = Annotated[
     str | None,
-    typer.Option("--part", help="part of an .h5mu or 10x file, or both \\[rna with atac]"),
-]
-PeaksFile = Annotated[
-    Path | None,
-    typer.Option("--atac", help="second file: peaks of the same cells, for paired methods"),
-]
-MarkersFile = Annotated[
-    Path | None, typer.Option("--markers", help="marker lists: .yaml, .json or .gmt")
-]
-Uri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow server [SQLite]")]
-Experiment = Annotated[str | None, typer.Option(help="MLflow experiment \\[bench]")]
-Config = Annotated[Path | None, typer.Option(help="settings file \\[bench.toml]")]
+    typer.Option(
+        metavar="NAME", autocompletion=complete_choices(PROTOCOLS), show_default="holdout",
+        help="labels that choose: holdout (of a fifth of the cells), unsupervised or oracle (all)",
+    ),
+]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for programs")]
+Report = Annotated[bool, typer.Option("--report/--no-report", help="write the HTML report")]
+Umap = Annotated[bool, typer.Option("--umap/--no-umap", help="draw UMAPs")]
 
-_FILE_WIDTH = 160
-"""Columns of a table that is not printed to a terminal."""
-
-
-def flags(**values: Any) -> dict[str, Any]:
-    """Drop what was not given."""
-    given = {name: value for name, value in values.items() if value is not None}
-    if "plugins" in given:
-        given["plugins"] = tuple(given["plugins"])
-    return given
-
-
-def reading(
-    *, labels: Path | None, label_key: str | None, batch_key: str | None, transpose: bool | None,
-    modality: str | None, part: str | None, atac: Path | None,
-) -> dict[str, Any]:  # fmt: skip
-    """Return the parameters that say how a file is read."""
-    return flags(
-        labels=str(labels) if labels else None, label_key=label_key, batch_key=batch_key,
-        transpose=transpose, modality=modality, part=part, atac=str(atac) if atac else None,
-    )  # fmt: skip
+_NAMES = {"jobs": ("--jobs", "-j"), "plugins": ("--plugin",),
+          "transpose": ("--transpose/--no-transpose",)}  # fmt: skip
+_METAVARS = {
+    "seeds": "SEEDS", "results": "FOLDER", "cache_dir": "FOLDER", "mirror": "ADDRESS",
+    "tracking_uri": "ADDRESS", "timeout": "SECONDS", "memory": "GIB", "plugins": "FILE",
+    "label_key": "COLUMN", "batch_key": "COLUMN", "markers": "FILE", "labels": "FILE",
+    "atac": "FILE",
+}  # fmt: skip
+_MACHINE_DEFAULTS = {
+    "cache_dir": "the user's cache folder", "jobs": "one a core", "memory": "80 % / cores",
+}  # fmt: skip
 
 
-def said_scores(scores: dict[str, float]) -> list[str]:
-    """Return ARI and NMI of the usual clusterings, a line each, if there are any."""
-    lines = []
-    for name in ("kmeans", "leiden"):
-        ari, nmi = (scores.get(f"{name}/{metric}") for metric in ("ari", "nmi"))
-        if ari is not None and nmi is not None:
-            lines.append(f"  {name}: ARI {ari:.3f}, NMI {nmi:.3f}")
-    return lines
+def verb(*settings: str, file: bool = False) -> Callable[[Verb], Verb]:
+    """Add options of settings to a function, which gets their values in one argument.
+
+    A parameter ``settings`` of the function gets the loaded settings. A parameter ``flags`` gets
+    only the values that the user typed, with the path of ``--config`` among them.
+
+    Parameters
+    ----------
+    settings
+        Fields of :class:`Settings` that become options.
+    file
+        Whether there are options for reading a data file; the function gets those that the user
+        typed as ``reading``.
+    """
+
+    def decorate(function: Verb) -> Verb:
+        own = inspect.signature(function, eval_str=True).parameters
+        files = _file_options() if file else []
+        options = [one for name, one in own.items() if name not in _BUILT]
+        options += files
+        options += [
+            _build_option(name, Settings.model_fields[name], "Settings") for name in settings
+        ]
+        reads_config = "config" not in own and ("settings" in own or "flags" in own)
+        if reads_config:
+            options.append(_keyword("config", Path | None, _CONFIG, None))
+        context = inspect.Parameter("ctx", _KEYWORD, annotation=typer.Context)
+
+        @functools.wraps(function)
+        def call(ctx: typer.Context, **values: Any) -> None:
+            flags = _take_typed(ctx, values, settings)
+            if reads_config:
+                config = values.pop("config")
+                if "settings" in own:
+                    values["settings"] = load_settings(flags, config)
+                elif config is not None:
+                    flags["config"] = config
+            if "flags" in own:
+                values["flags"] = flags
+            if file:
+                values["reading"] = _take_typed(ctx, values, [one.name for one in files])
+            function(**values)
+
+        parameters = [context, *(one.replace(kind=_KEYWORD) for one in options)]
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        call.__annotations__ = {one.name: one.annotation for one in parameters}
+        return call
+
+    return decorate
 
 
-def make_console(*, stderr: bool = False) -> Console:
-    """Return a console that leaves long lines whole; files and pipes get wide tables."""
-    import os
-
-    from rich.console import Console
-
-    console = Console(stderr=stderr, soft_wrap=True)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = _FILE_WIDTH
-    return console
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+_BUILT = ("settings", "flags", "reading")
+"""Parameters of a verb that :func:`verb` fills."""
+_CONFIG = typer.Option(
+    "--config", metavar="FILE", show_default="bench.toml", help="settings file",
+    rich_help_panel="Settings",
+)  # fmt: skip
 
 
-class _ConsoleHandler(logging.Handler):
-    """Prints each message as it is; a progress bar on the same terminal stays whole."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._console = make_console(stderr=True)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print one message."""
-        self._console.print(record.getMessage(), markup=False, highlight=False)
-
-
-def show_log() -> None:
-    """Print what the logger ``bench`` gets, from ``INFO`` on, on stderr."""
-    logger = logging.getLogger("bench")
-    logger.setLevel(logging.INFO)
-    if not any(isinstance(handler, _ConsoleHandler) for handler in logger.handlers):
-        logger.addHandler(_ConsoleHandler())
+def _take_typed(
+    ctx: typer.Context, values: dict[str, Any], names: Iterable[str]
+) -> dict[str, Any]:
+    """Move values out of ``values`` and return those that the user typed."""
+    typed = {}
+    for name in names:
+        value = values.pop(name)
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            typed[name] = tuple(value) if isinstance(value, list) else value
+    return typed
 
 
-def plain(console: Console) -> Any:
-    """Return a function that prints a line as it is."""
-    return lambda text: console.print(text, markup=False, highlight=False)
+def _file_options() -> list[inspect.Parameter]:
+    from bench.data.file_dataset import FileDataset
+
+    return [
+        _build_option(name, field, "Reading of the file")
+        for name, field in FileDataset.Params.model_fields.items()
+    ]
 
 
-def print_json(value: Any) -> None:
-    """Print JSON to stdout."""
-    typer.echo(json.dumps(value, indent=1, default=str))
+def _build_option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
+    """Return the option of a field: its description is the help, its default is shown."""
+    kind, choices = _kind(name, field.annotation)
+    default = None if name in _MACHINE_DEFAULTS else field.default
+    if name == "seeds":
+        default = ",".join(map(str, field.default))
+    text = field.description or ""
+    if choices:
+        text += f": {', '.join(choices[:-1])} or {choices[-1]}"
+    info = typer.Option(
+        *_NAMES.get(name, ("--" + name.replace("_", "-"),)),
+        metavar=_METAVARS.get(name, "N" if kind is int else "NAME"),
+        help=escape(text),
+        show_default=_MACHINE_DEFAULTS.get(name, default not in (None, "", (), False)),
+        autocompletion=complete_choices(choices) if choices else None,
+        rich_help_panel=panel,
+    )
+    return _keyword(name, kind | None, info, default or None)
+
+
+def _kind(name: str, annotation: Any) -> tuple[Any, tuple[str, ...]]:
+    """Return the type of an option's value and the words it may take."""
+    if name == "plugins":
+        return list[str], ()
+    members = [one for one in get_args(annotation) if one is not NoneType]
+    if NoneType in get_args(annotation):
+        annotation = members[0]
+    if get_origin(annotation) is Literal:
+        return str, get_args(annotation)
+    return (annotation if annotation in (bool, int, float, Path) else str), ()
+
+
+def _keyword(name: str, kind: Any, info: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, _KEYWORD, default=default, annotation=Annotated[kind, info])

@@ -1,4 +1,4 @@
-"""run."""
+"""The verbs ``bench run`` and ``bench plan``."""
 
 from __future__ import annotations
 
@@ -8,167 +8,106 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.errors import UsageError
+from bench.settings import Settings
 
-from .options import (
-    AsJson,
-    Assign,
-    BatchKey,
-    Cache,
-    Config,
-    Datasets,
-    Device,
-    Experiment,
-    Jobs,
-    LabelKey,
-    MarkersFile,
-    Memory,
-    Methods,
-    ParamsFiles,
-    Plugins,
-    ProfileName,
-    Results,
-    Retry,
-    Seeds,
-    Threads,
-    Timeout,
-    Uri,
-    flags,
-    make_console,
-    print_json,
-)
-from .search import finish
+from .options import AsJson, Assign, Datasets, Methods, ParamsFiles, Protocol, Report, Umap, verb
+from .output import make_console, print_json, progress_console
+from .search import finish_search
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from bench.execute.outcome import RunOutcome
-    from bench.execute.time_estimate import Expected
+    from bench.execute.time_estimate import TimeEstimate
     from bench.plan.job import Plan
 
+_SETTINGS = (
+    "seeds", "profile", "results", "cache_dir", "jobs", "threads", "device", "timeout", "memory",
+    "retry", "plugins", "label_key", "batch_key", "markers", "tracking_uri", "experiment",
+)  # fmt: skip
 
+
+@verb(*_SETTINGS)
 def run_command(
     methods: Methods,
     datasets: Datasets,
     assign: Assign = None,
     params: ParamsFiles = None,
     tune: Annotated[
-        int | None, typer.Option(help="search that many configurations of each first")
+        int | None,
+        typer.Option(metavar="N", help="search that many configurations of each method first"),
     ] = None,
-    protocol: Annotated[
-        str | None, typer.Option(help="with --tune, whose labels choose; see bench search")
-    ] = None,
-    seeds: Seeds = None,
-    profile: ProfileName = None,
-    results: Results = None,
-    cache_dir: Cache = None,
-    jobs: Jobs = None,
-    threads: Threads = None,
-    device: Device = None,
-    timeout: Timeout = None,
-    memory: Memory = None,
-    retry: Retry = None,
-    plugins: Plugins = None,
-    label_key: LabelKey = None,
-    batch_key: BatchKey = None,
-    markers: MarkersFile = None,
-    tracking_uri: Uri = None,
-    experiment: Experiment = None,
-    config: Config = None,
-    report: Annotated[bool, typer.Option(help="write the HTML report at the end")] = True,
-    umap: Annotated[bool, typer.Option(help="draw UMAPs in the report")] = True,
+    protocol: Protocol = None,
+    report: Report = True,
+    umap: Umap = True,
     as_json: AsJson = False,
+    *,
+    flags: dict[str, Any],
 ) -> None:
-    """Run methods × datasets × seeds; what is done is not repeated."""
-    console = make_console(stderr=as_json)
-    given = flags(
-        seeds=seeds, profile=profile, results=results, cache_dir=cache_dir, jobs=jobs,
-        threads=threads, device=device, memory=memory, retry=retry, plugins=plugins,
-        label_key=label_key, batch_key=batch_key, markers=markers, tracking_uri=tracking_uri,
-        experiment=experiment, assign=assign, params=params, config=config,
-    )  # fmt: skip
-    given |= {"report": report, "umap": umap, "console": console}
+    """Run methods × datasets × seeds; finished jobs are kept.
+
+    Progress goes to stderr, the leaderboard to stdout.
+    """
     if tune is None and protocol is not None:
         raise UsageError(
-            f"--protocol {protocol}: says whose labels choose among searched configurations; it "
-            "needs --tune."
+            f"--protocol {protocol}: chooses the labels of a search; it needs --tune.",
+            code="option_needs_another",
         )
+    flags |= {
+        "assign": assign or (), "params": params or (), "report": report, "umap": umap,
+        "console": progress_console(),
+    }  # fmt: skip
     if tune is not None:
         from bench.tuning.search import search
 
-        found = search(
-            methods,
-            datasets,
-            trials=tune,
-            protocol=protocol or "holdout",
-            fit_timeout=timeout,
-            **given,
-        )
-        finish(found, console, as_json=as_json)
+        fit_timeout = flags.pop("timeout", None)
+        outcome = search(
+            methods, datasets, trials=tune, protocol=protocol or "holdout",
+            fit_timeout=fit_timeout, **flags,
+        )  # fmt: skip
+        finish_search(outcome, as_json=as_json)
+
     from bench.execute.driver import run
 
-    outcome = run(methods, datasets, timeout=timeout, **given)
+    finished = run(methods, datasets, **flags)
     if as_json:
-        print_json(_outcome_json(outcome))
+        print_json(_outcome_as_json(finished))
     else:
-        _show_outcome(outcome, console)
-    raise typer.Exit(outcome.exit_code)
+        _print_outcome(finished)
+    raise typer.Exit(finished.exit_code)
 
 
+@verb(*_SETTINGS)
 def plan_command(
     methods: Methods,
     datasets: Datasets,
     assign: Assign = None,
     params: ParamsFiles = None,
-    seeds: Seeds = None,
-    profile: ProfileName = None,
-    results: Results = None,
-    cache_dir: Cache = None,
-    jobs: Jobs = None,
-    threads: Threads = None,
-    device: Device = None,
-    retry: Retry = None,
-    plugins: Plugins = None,
-    label_key: LabelKey = None,
-    batch_key: BatchKey = None,
-    markers: MarkersFile = None,
-    tracking_uri: Uri = None,
-    experiment: Experiment = None,
-    config: Config = None,
     as_json: AsJson = False,
+    *,
+    settings: Settings,
 ) -> None:
-    """Show what a run would do, what is done already, and the expected time."""
+    """Show the jobs of a run and the time they will take."""
     from bench.data.cache.data_cache import DataCache
-    from bench.execute.time_estimate import preview
+    from bench.execute.time_estimate import summarize_plan
     from bench.plan.build import build_plan
-    from bench.settings import load_settings
 
-    console = make_console(stderr=as_json)
-    settings = load_settings(
-        flags(
-            seeds=seeds, profile=profile, results=results, cache_dir=cache_dir, jobs=jobs,
-            threads=threads, device=device, retry=retry, plugins=plugins, label_key=label_key,
-            batch_key=batch_key, markers=markers, tracking_uri=tracking_uri,
-            experiment=experiment,
-        ),
-        config,
-    )  # fmt: skip
-    store = DataCache(settings.cache_dir)
-    plan = build_plan(methods, datasets, assign or (), settings, store)
-    rows, time = preview(plan, settings)
+    cache = DataCache(settings.cache_dir)
+    plan = build_plan(methods, datasets, assign or (), settings, cache, params or ())
+    rows, time = summarize_plan(plan, settings)
     if as_json:
-        print_json({"jobs": rows, "left": _left_json(plan), "expected_seconds": time.seconds,
+        print_json({"jobs": rows, "left": _exclusions_as_json(plan),
+                    "expected_seconds": time.seconds,
                     "without_earlier_run": time.guessed})  # fmt: skip
         return
-    _show_plan(rows, plan, time, console)
+    _print_plan(rows, plan, time)
 
 
-def _left_json(plan: Plan) -> list[dict[str, str]]:
+def _exclusions_as_json(plan: Plan) -> list[dict[str, str]]:
     from dataclasses import asdict
 
-    return [asdict(one) for one in plan.left]
+    return [asdict(one) for one in plan.excluded]
 
 
-def _outcome_json(outcome: RunOutcome) -> dict[str, Any]:
+def _outcome_as_json(outcome: RunOutcome) -> dict[str, Any]:
     table = outcome.results
     rows = [] if table is None else json.loads(table.to_json(orient="records"))
     return {
@@ -181,27 +120,27 @@ def _outcome_json(outcome: RunOutcome) -> dict[str, Any]:
     }
 
 
-def _show_outcome(outcome: RunOutcome, console: Console) -> None:
+def _print_outcome(outcome: RunOutcome) -> None:
     from .tables import leaderboard_table
 
     if outcome.results is not None and (outcome.results["status"] == "done").any():
-        console.print(leaderboard_table(outcome.results))
+        make_console().print(leaderboard_table(outcome.results))
     counts = ", ".join(f"{number} {status}" for status, number in sorted(outcome.counts.items()))
-    console.print(f"{outcome.fitted} fitted now, {outcome.reused} from the store: {counts}")
+    typer.echo(f"{outcome.fitted} fitted now, {outcome.reused} from the store: {counts}")
     if outcome.report is not None:
-        console.print(f"report: {outcome.report}", markup=False, highlight=False)
+        typer.echo(f"report: {outcome.report}")
 
 
-def _show_plan(rows: list[dict[str, Any]], plan: Plan, time: Expected, console: Console) -> None:
-    from bench.plan.build import left_lines
+def _print_plan(rows: list[dict[str, Any]], plan: Plan, time: TimeEstimate) -> None:
+    from bench.plan.build import exclusion_lines
 
     from .tables import show
 
-    show(rows, console)
-    for line in left_lines(plan.left):
-        console.print(line, markup=False, highlight=False)
+    show(rows, make_console())
+    for line in exclusion_lines(plan.excluded):
+        typer.echo(line)
     todo = sum(row["state"] != "done" for row in rows)
     jobs = sum(row["jobs"] for row in rows)
-    console.print(
+    typer.echo(
         f"{jobs} {'job' if jobs == 1 else 'jobs'}; to go: {time}" if todo else "everything is done"
     )

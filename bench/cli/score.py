@@ -3,67 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from bench.cli.options import (
-    AsJson,
-    Cache,
-    Config,
-    Experiment,
-    Jobs,
-    Memory,
-    Results,
-    Threads,
-    Uri,
-    flags,
-    make_console,
-    plain,
-    print_json,
-)
+from .options import AsJson, StoredDatasets, StoredMethods, verb
+from .output import print_json, progress_console
 
 
+@verb("results", "cache_dir", "jobs", "threads", "memory", "plugins", "tracking_uri", "experiment")
 def score_command(
-    methods: Annotated[str | None, typer.Option("--methods", "-m", help="globs")] = None,
-    datasets: Annotated[str | None, typer.Option("--datasets", "-d", help="globs")] = None,
-    metrics: Annotated[str | None, typer.Option(help="names or globs \\[all]")] = None,
-    plugins: Annotated[
-        list[str] | None, typer.Option("--plugin", help="file with metrics of yours")
+    methods: StoredMethods = None,
+    datasets: StoredDatasets = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", show_default="all", help="metrics, by name or glob"),
     ] = None,
-    results: Results = None,
-    cache_dir: Cache = None,
-    jobs: Jobs = None,
-    threads: Threads = None,
-    memory: Memory = None,
-    tracking_uri: Uri = None,
-    experiment: Experiment = None,
-    config: Config = None,
     as_json: AsJson = False,
+    *,
+    flags: dict[str, Any],
 ) -> None:
-    """Compute metrics that finished fits lack or have in an older version; fits nothing."""
+    """Add missing metrics to finished fits, and those of an older version; fit nothing."""
     from bench.execute.rescore import score
 
-    console = make_console(stderr=as_json)
-    told = score(
-        methods, datasets, metrics, config=config, console=console,
-        **flags(
-            results=results, cache_dir=cache_dir, jobs=jobs, threads=threads, memory=memory,
-            plugins=plugins, tracking_uri=tracking_uri, experiment=experiment,
-        ),
-    )  # fmt: skip
+    summary = score(methods, datasets, metrics, console=progress_console(), **flags)
     if as_json:
-        print_json(asdict(told) | {"exit_code": told.exit_code})
-        raise typer.Exit(told.exit_code)
-    say = plain(console)
-    for key, number in sorted(told.added.items()):
-        say(f"added {key} to {number} fits")
-    for text, number in sorted(told.missing.items()):
-        say(f"missing in {number} fits: {text}")
-    for name, number in sorted(told.changed.items()):
-        say(f"{name}: its source changed since {number} of these fits; scored as they are")
-    for text in told.problems:
-        say(f"not scored: {text}")
-    scored = told.fits - told.current - len(told.problems)
-    say(f"{told.fits} finished fits: {scored} scored now, {told.current} had it all")
-    raise typer.Exit(told.exit_code)
+        print_json(asdict(summary) | {"exit_code": summary.exit_code})
+        raise typer.Exit(summary.exit_code)
+    for key, number in sorted(summary.added.items()):
+        typer.echo(f"added {key} to {number} fits")
+    for text, number in sorted(summary.missing.items()):
+        typer.echo(f"missing in {number} fits: {text}")
+    for name, number in sorted(summary.changed.items()):
+        typer.echo(f"{name}: its source changed since {number} of these fits; scored as they are")
+    for text in summary.problems:
+        typer.echo(f"not scored: {text}")
+    scored = summary.fits - summary.current - len(summary.problems)
+    typer.echo(f"{summary.fits} finished fits: {scored} scored now, {summary.current} had it all")
+    raise typer.Exit(summary.exit_code)

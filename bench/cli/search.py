@@ -3,134 +3,130 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from bench.cli.options import (
+from .completion import complete_choices
+from .options import (
     AsJson,
     Assign,
-    BatchKey,
-    Cache,
-    Config,
     Datasets,
-    Device,
-    Experiment,
-    Jobs,
-    LabelKey,
-    Memory,
     Methods,
     ParamsFiles,
-    Plugins,
-    ProfileName,
     Protocol,
-    Results,
-    Retry,
-    Seeds,
-    Threads,
-    Uri,
-    flags,
-    make_console,
-    print_json,
+    Report,
+    Umap,
+    verb,
 )
+from .output import print_json, progress_console
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from bench.tuning.search import SearchOutcome
 
-Objective = Annotated[
-    str,
-    typer.Option(
-        help="ari, nmi, silhouette, loss, seconds, memory, or a key such as leiden/ari; several "
-        "with commas \\[ari; unsupervised: silhouette]"
-    ),
-]
+_SAMPLERS = ("tpe", "random", "cmaes", "gp", "grid")
+_PRUNERS = ("none", "median", "hyperband")
 
 
+@verb(
+    "seeds", "profile", "results", "cache_dir", "jobs", "threads", "device", "memory", "retry",
+    "plugins", "label_key", "batch_key", "tracking_uri", "experiment",
+)  # fmt: skip
 def search_command(
     methods: Methods,
     datasets: Datasets,
     trials: Annotated[
-        int | None, typer.Option(help="configurations of each study, in all; the default is one")
+        int | None,
+        typer.Option(metavar="N", help="configurations of each study; the default is one of them"),
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option(help="seconds after which a study begins no further trial")
+        float | None,
+        typer.Option(metavar="SECONDS", help="time after which a study begins no further trial"),
     ] = None,
-    protocol: Protocol = "holdout",
-    objective: Objective = "",
-    sampler: Annotated[str, typer.Option(help="tpe, random, cmaes, gp or grid")] = "tpe",
-    pruner: Annotated[str, typer.Option(help="none, median or hyperband, by the loss")] = "none",
+    protocol: Protocol = None,
+    objective: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            show_default="ari; unsupervised: silhouette",
+            help="ari, nmi, silhouette, loss, seconds, memory, or a key such as leiden/ari",
+        ),
+    ] = "",
+    sampler: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=complete_choices(_SAMPLERS),
+            help="way to choose configurations: tpe, random, cmaes, gp or grid",
+        ),
+    ] = "tpe",
+    pruner: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=complete_choices(_PRUNERS),
+            help="way to stop trials with a high loss: none, median or hyperband",
+        ),
+    ] = "none",
     space: Annotated[
-        Path | None, typer.Option(help="YAML file that narrows, extends or fixes parameters")
+        Path | None,
+        typer.Option(metavar="FILE", help="YAML that narrows, extends or fixes parameters"),
     ] = None,
     storage: Annotated[
-        str, typer.Option(help="database of the studies \\[a journal in results/studies]")
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            show_default="a journal in results/studies",
+            help="database of the studies",
+        ),
     ] = "",
-    search_seed: Annotated[int, typer.Option(help="seed of sampler and trials")] = 1000,
-    fit_timeout: Annotated[float | None, typer.Option(help="seconds one fit may take")] = None,
+    search_seed: Annotated[
+        int, typer.Option(metavar="N", help="seed of the sampler and the trials")
+    ] = 1000,
+    fit_timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="time that one fit may take")
+    ] = None,
     assign: Assign = None,
     params: ParamsFiles = None,
-    seeds: Seeds = None,
-    profile: ProfileName = None,
-    results: Results = None,
-    cache_dir: Cache = None,
-    jobs: Jobs = None,
-    threads: Threads = None,
-    device: Device = None,
-    memory: Memory = None,
-    retry: Retry = None,
-    plugins: Plugins = None,
-    label_key: LabelKey = None,
-    batch_key: BatchKey = None,
-    tracking_uri: Uri = None,
-    experiment: Experiment = None,
-    config: Config = None,
-    report: Annotated[bool, typer.Option(help="write the HTML report at the end")] = True,
-    umap: Annotated[bool, typer.Option(help="draw UMAPs in the report")] = True,
+    report: Report = True,
+    umap: Umap = True,
     as_json: AsJson = False,
+    *,
+    flags: dict[str, Any],
 ) -> None:
-    """Search hyperparameters; winners and defaults are then scored on --seeds."""
+    """Search hyperparameters, then score the best and the default on --seeds."""
     from bench.tuning.search import search
 
-    console = make_console(stderr=as_json)
     outcome = search(
-        methods, datasets, trials=trials, timeout=timeout, protocol=protocol, objective=objective,
-        sampler=sampler, pruner=pruner, space=space, storage=storage, search_seed=search_seed,
-        fit_timeout=fit_timeout, assign=assign or (), params=params or (), config=config,
-        report=report, umap=umap, console=console,
-        **flags(
-            seeds=seeds, profile=profile, results=results, cache_dir=cache_dir, jobs=jobs,
-            threads=threads, device=device, memory=memory, retry=retry, plugins=plugins,
-            label_key=label_key, batch_key=batch_key, tracking_uri=tracking_uri,
-            experiment=experiment,
-        ),
+        methods, datasets, trials=trials, timeout=timeout, protocol=protocol or "holdout",
+        objective=objective, sampler=sampler, pruner=pruner, space=space, storage=storage,
+        search_seed=search_seed, fit_timeout=fit_timeout, assign=assign or (),
+        params=params or (), report=report, umap=umap, console=progress_console(), **flags,
     )  # fmt: skip
-    finish(outcome, console, as_json=as_json)
+    finish_search(outcome, as_json=as_json)
 
 
-def finish(outcome: SearchOutcome, console: Console, *, as_json: bool) -> None:
-    """Show what a search came to, and exit."""
+def finish_search(outcome: SearchOutcome, *, as_json: bool) -> NoReturn:
+    """Print the results of a search and exit."""
     if as_json:
         print_json(_as_json(outcome))
     elif not outcome.run.interrupted:
-        show(outcome, console)
+        _print_studies(outcome)
     raise typer.Exit(outcome.exit_code)
 
 
-def show(outcome: SearchOutcome, console: Console) -> None:
-    """Print one block a study, and where the files are."""
-    for one in outcome.studies:
-        lines = [f"{one['method']} · {one['dataset']}: {one['statement']}"]
-        if one["watermark"]:
-            lines.append(f"  {one['watermark']}")
-        lines += [f"  {name}: {old} → {new}" for name, (old, new) in one["changed"].items()]
-        for line in lines:
-            console.print(line, markup=False, highlight=False)
+def _print_studies(outcome: SearchOutcome) -> None:
+    """Print one block a study, and the paths of the files."""
+    for study in outcome.studies:
+        typer.echo(f"{study['method']} · {study['dataset']}: {study['statement']}")
+        if study["watermark"]:
+            typer.echo(f"  {study['watermark']}")
+        for name, (old, new) in study["changed"].items():
+            typer.echo(f"  {name}: {old} → {new}")
     for path in outcome.best:
-        console.print(f"best parameters: bench run --params {path}", markup=False, highlight=False)
+        typer.echo(f"best parameters: bench run --params {path}")
     if outcome.run.report is not None:
-        console.print(f"report: {outcome.run.report}", markup=False, highlight=False)
+        typer.echo(f"report: {outcome.run.report}")
 
 
 def _as_json(outcome: SearchOutcome) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""show."""
+"""The verbs ``bench methods``, ``bench datasets`` and ``bench doctor``."""
 
 from __future__ import annotations
 
@@ -6,44 +6,55 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import AsJson, Plugins, make_console, print_json
+from bench.data.card import dataset_card
+from bench.settings import Settings
+
+from .completion import complete_datasets, complete_methods
+from .options import AsJson, verb
+from .output import make_console, print_json
+from .tables import dataset_table, method_card, method_table, show
 
 
+@verb("plugins")
 def methods_command(
-    name: Annotated[str | None, typer.Argument(help="show one method in full")] = None,
-    plugins: Plugins = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", autocompletion=complete_methods, help="show one in full"),
+    ] = None,
     as_json: AsJson = False,
+    *,
+    settings: Settings,
 ) -> None:
     """List the methods, or show one: parameters, bounds, search ranges, what it uses."""
-    from .tables import method_card, method_table
+    plugins = settings.plugins
+    _print(method_card(name, plugins) if name else method_table(plugins), as_json=as_json)
 
-    _list(name, plugins, as_json, method_card, method_table)
 
-
+@verb("plugins")
 def datasets_command(
-    name: Annotated[str | None, typer.Argument(help="show one dataset in full")] = None,
-    plugins: Plugins = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", autocompletion=complete_datasets, help="show one in full"),
+    ] = None,
     as_json: AsJson = False,
+    *,
+    settings: Settings,
 ) -> None:
     """List the datasets, or show one: what it is, its labels, its citation."""
-    from bench.data.card import dataset_card
-
-    from .tables import dataset_table
-
-    _list(name, plugins, as_json, dataset_card, dataset_table)
+    plugins = settings.plugins
+    _print(dataset_card(name, plugins) if name else dataset_table(settings), as_json=as_json)
 
 
-def doctor_command() -> None:
+@verb()
+def doctor_command(*, settings: Settings) -> None:
     """Show versions, machine, folders and what is unavailable."""
-    from bench.plan.device import device_class
+    from bench.plan.device import resolve_device
     from bench.provenance import describe_machine, git_commit, package_versions
     from bench.registry import datasets, methods
-    from bench.settings import load_settings
 
-    settings = load_settings({})
     lines = {
         "machine": describe_machine(),
-        "device": device_class("auto"),
+        "device": resolve_device("auto"),
         "git commit": git_commit() or "not a checkout",
         "results": str(settings.results.resolve()),
         "cache": str(settings.cache_dir),
@@ -57,14 +68,8 @@ def doctor_command() -> None:
         typer.echo(f"{name:24s} {value}")
 
 
-def _list(
-    name: str | None, plugins: list[str] | None, as_json: bool, card: Any, table: Any
-) -> None:
-    files = tuple(plugins or ())
-    content = card(name, files) if name else table(files)
+def _print(content: Any, *, as_json: bool) -> None:
     if as_json:
         print_json(content)
     else:
-        from .tables import show
-
         show(content, make_console())

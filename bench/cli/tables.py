@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from bench.settings import Settings
+
 Row = dict[str, Any]
 _BOTH = (None, MULTIOME)
 """Modality of a row that has scores of paired data; not named if there is one only."""
@@ -42,7 +44,7 @@ def method_table(plugins: tuple[str, ...] = ()) -> list[Row]:
 
 def method_card(name: str, plugins: tuple[str, ...] = ()) -> Row:
     """Return all facts about one method."""
-    from bench.data.card import preset_rows, plain_docstring
+    from bench.data.card import plain_docstring, preset_rows
 
     entry = methods(plugins).entry(name)
     cls = methods(plugins).get(name)
@@ -63,14 +65,12 @@ def method_card(name: str, plugins: tuple[str, ...] = ()) -> Row:
     }
 
 
-def dataset_table(plugins: tuple[str, ...] = ()) -> list[Row]:
+def dataset_table(settings: Settings) -> list[Row]:
     """Return one row a dataset, with where its data are."""
     from bench.data.manage import dataset_location
     from bench.data.user_datasets import user_datasets
     from bench.messages import format_size
-    from bench.settings import load_settings
 
-    settings = load_settings({"plugins": plugins} if plugins else {})
     registered, own = datasets(settings.plugins).entries, user_datasets(settings.cache_dir)
     rows: list[Row] = []
     for name in sorted({*registered, *own}):
@@ -80,7 +80,9 @@ def dataset_table(plugins: tuple[str, ...] = ()) -> list[Row]:
             continue
         card = entry.cls.card if entry is not None and entry.cls else own[name].card
         at = dataset_location(name, settings)
-        size = f" ({format_size(at['bytes'])})" if at["state"] == "to fetch" and at["bytes"] else ""
+        size = (
+            f" ({format_size(at['bytes'])})" if at["state"] == "to fetch" and at["bytes"] else ""
+        )
         rows.append(
             {
                 "dataset": name,

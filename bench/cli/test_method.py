@@ -1,23 +1,41 @@
-"""test_method."""
+"""The verb ``bench test-method``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from bench.errors import UsageError
 from bench.registry import methods
+from bench.settings import Settings
 
-from .options import Plugins, make_console
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from .completion import complete_methods
+from .options import verb
 
 
-def conformance(name: str, plugins: tuple[str, ...], console: Console) -> bool:
-    """Print the findings of one method, of a plugin file's methods or of ``all``.
+@verb("plugins")
+def test_method_command(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="METHOD", autocompletion=complete_methods, help="a method, its file, or all"
+        ),
+    ],
+    *,
+    settings: Settings,
+) -> None:
+    """Check a method against the contract; exit 1 if a check fails."""
+    plugins = settings.plugins
+    if name.endswith(".py") and name not in plugins:
+        plugins = (*plugins, name)
+    if not check_methods(name, plugins):
+        raise typer.Exit(1)
+
+
+def check_methods(name: str, plugins: tuple[str, ...]) -> bool:
+    """Print the findings of a method, of a plugin file's methods or of ``all``.
 
     Returns whether no check failed.
     """
@@ -25,36 +43,27 @@ def conformance(name: str, plugins: tuple[str, ...], console: Console) -> bool:
 
     registry = methods(plugins)
     origin = str(Path(name).resolve())
-    wanted = [
+    entries = [
         entry
         for entry in registry
         if (name == "all" and not entry.unavailable) or entry.origin == origin
     ]
-    if not wanted and name.endswith(".py"):
-        raise UsageError(f"{name} defines no method; expected a subclass of Method with a name.")
-    wanted = wanted or [registry.entry(name)]
+    if not entries and name.endswith(".py"):
+        raise UsageError(
+            f"{name} defines no method; expected a subclass of Method with a name.",
+            code="empty_plugin",
+        )
     good = True
-    for entry in wanted:
-        passed = without = 0
-        for finding in findings(registry.get(entry.name)):
-            passed += finding.status == "passed"
-            without += finding.status == "not applicable"
+    for entry in entries or [registry.entry(name)]:
+        results = list(findings(registry.get(entry.name)))
+        for finding in results:
             if finding.status != "passed":
-                text = f"{entry.name}: {finding.check} {finding.status}: {finding.reason}"
-                console.print(text, markup=False, highlight=False)
-            good &= finding.status != "failed"
-        rest = f", {without} not applicable" if without else ""
-        text = f"{entry.name}: {passed} of {len(CHECKS)} checks passed{rest}"
-        console.print(text, highlight=False)
+                typer.echo(f"{entry.name}: {finding.check} {finding.status}: {finding.reason}")
+        count = {
+            status: sum(one.status == status for one in results)
+            for status in ("passed", "failed", "not applicable")
+        }
+        rest = f", {count['not applicable']} not applicable" if count["not applicable"] else ""
+        typer.echo(f"{entry.name}: {count['passed']} of {len(CHECKS)} checks passed{rest}")
+        good = good and not count["failed"]
     return good
-
-
-def conformance_command(
-    name: Annotated[str, typer.Argument(help="a method, a plugin file, or all")],
-    plugins: Plugins = None,
-) -> None:
-    """Check that a method keeps the contract; exit 1 if a check fails."""
-    if name.endswith(".py"):
-        plugins, name = [*(plugins or []), name], name
-    if not conformance(name, tuple(map(str, plugins or ())), make_console()):
-        raise typer.Exit(1)

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
+import sqlite3
+import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
 import typer
 
-from bench.cli.options import Config, Experiment, Results, flags, make_console
 from bench.errors import StoreError, UsageError
+from bench.settings import Settings
+
+from .options import verb
 
 
+@verb("results", "experiment")
 def ui_command(
-    results: Results = None,
-    experiment: Experiment = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="port on this machine")] = 5000,
-    config: Config = None,
+    port: Annotated[
+        int, typer.Option(metavar="N", min=1, max=65535, help="port on this machine")
+    ] = 5000,
+    *,
+    settings: Settings,
 ) -> None:
     """Open the MLflow UI on the store."""
-    import subprocess
-
-    from bench.settings import load_settings
-
-    settings = load_settings(flags(results=results, experiment=experiment), config)
     if settings.tracking_uri:
         raise UsageError(f"the store is a server already: open {settings.tracking_uri}.")
     if not settings.database.is_file():
@@ -33,10 +37,9 @@ def ui_command(
     page = jobs_page(settings.database, settings.experiment)
     check_port(port)
     root = f"http://127.0.0.1:{port}/"
-    console = make_console()
-    console.print("MLflow UI in about 20 seconds (Ctrl-C ends it); the jobs, the best ARI first:")
-    console.print(root + page, soft_wrap=True)
-    console.print("Choose the metrics to show under Columns.")
+    typer.echo("MLflow UI in about 20 seconds (Ctrl-C ends it); the jobs, the best ARI first:")
+    typer.echo(root + page)
+    typer.echo("Choose the metrics to show under Columns.")
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
         "--backend-store-uri", f"sqlite:///{settings.database.resolve()}",
@@ -54,9 +57,6 @@ def ui_command(
 
 def check_port(port: int) -> None:
     """Raise ``UsageError`` if no server can listen on this port of this machine."""
-    import errno
-    import socket
-
     with socket.socket() as probe:
         # As servers do: a connection that was closed just now does not keep the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -74,9 +74,6 @@ def jobs_page(database: Path, experiment: str) -> str:
     MLflow's start page is for traces of language models, and its list of runs begins with
     sessions. Raises ``UsageError`` if the store has no such experiment or cannot be read.
     """
-    import sqlite3
-    from contextlib import closing
-
     try:
         with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as store:
             there = dict(store.execute("SELECT name, experiment_id FROM experiments"))

@@ -1,0 +1,65 @@
+"""Printing of the command line: results on stdout, log and progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import typer
+from rich.console import Console
+
+_FILE_WIDTH = 160
+"""Columns of a table that is not printed to a terminal."""
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """Return a console that leaves long lines whole; files and pipes get wide tables."""
+    console = Console(stderr=stderr, soft_wrap=True)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _FILE_WIDTH
+    return console
+
+
+@cache
+def progress_console() -> Console:
+    """Return the console on stderr that the log and progress bars share."""
+    return make_console(stderr=True)
+
+
+class ConsoleHandler(logging.Handler):
+    """Handler that prints messages on stderr, above a progress bar if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one message."""
+        progress_console().print(record.getMessage(), markup=False, highlight=False)
+
+
+def show_log() -> Callable[[], None]:
+    """Print the log of ``bench`` from ``INFO`` on; returns a function that ends it."""
+    logger = logging.getLogger("bench")
+    level, handler = logger.level, ConsoleHandler()
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+
+    def hide_log() -> None:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+    return hide_log
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON on stdout."""
+    typer.echo(json.dumps(value, indent=1, default=str))
+
+
+def print_scores(scores: dict[str, float]) -> None:
+    """Print ARI and NMI of each clustering that has both."""
+    for name in ("kmeans", "leiden"):
+        ari, nmi = (scores.get(f"{name}/{metric}") for metric in ("ari", "nmi"))
+        if ari is not None and nmi is not None:
+            typer.echo(f"  {name}: ARI {ari:.3f}, NMI {nmi:.3f}")
