@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from bench.contract import MULTIOME, PARTS, Parameters, check_cells, pair_data
+from bench.contract import Parameters
 
 from ._published import Published
 
@@ -18,22 +17,11 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from bench.contract import Card, RemoteFile
-
 Part = Literal["rna", "atac"]
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What the card says of one of the two parts."""
-
-    n_features: int
-    files: tuple[RemoteFile, ...]
-    """What has to be fetched for this part alone."""
-
-
 class Paired(Published):
-    """A set used whole or one part at a time; the card follows the part.
+    """A set used whole or one part at a time; ``variants`` hold the facts of each part.
 
     Both parts have the same cells in the same order, so that they can be put together.
     """
@@ -46,48 +34,27 @@ class Paired(Published):
         )
 
     params: Params
-    parts: ClassVar[dict[str, Measured]]
-    positions: ClassVar[tuple[RemoteFile, ...]] = ()
-    """Where the genes lie, if there is a file: a table of TSS, needed for both parts together."""
-
-    def __init_subclass__(cls, **more: Any) -> None:
-        super().__init_subclass__(**more)
-        if "parts" in vars(cls):
-            cls.card = _card(cls, "both")
-
-    def __init__(self, params: Any = None, *args: Any, **settings: Any) -> None:
-        super().__init__(params, *args, **settings)
-        self.card = _card(type(self), self.params.part)
+    positions: ClassVar[str] = ""
+    """Name of the file with the TSS of the genes, if both parts together need one."""
 
     def read(self, files: dict[str, Path]) -> AnnData | MuData:
         """Return the chosen part, or both; raises ``DataError``."""
-        from bench.data.tools.gene_positions import place_genes, read_tss
-
         if self.params.part != "both":
             return self.read_part(files, self.params.part)
-        rna, atac = self.read_part(files, "rna"), self.read_part(files, "atac")
-        notes = [line for one in (rna, atac) for line in one.uns.pop("bench_notes", [])]
-        check_cells(rna, atac, self.name)
-        for file in self.positions:
-            notes.append(place_genes(rna, read_tss(files[file.name]), self.name))
-        data = pair_data(rna, atac)
-        data.uns["bench_notes"] = list(dict.fromkeys(notes))
-        return data
+        from ._paired_parts import pair_parts
+
+        return pair_parts(
+            self.read_part(files, "rna"),
+            self.read_part(files, "atac"),
+            files[self.positions] if self.positions else None,
+            self.name,
+        )
+
+    def part_file(self, files: dict[str, Path], part: Part) -> Path:
+        """Return the one file of a part."""
+        (file,) = self.variants["part"][part]["files"]
+        return files[file.name]
 
     @abstractmethod
     def read_part(self, files: dict[str, Path], part: Part) -> AnnData:
         """Return one part: counts (CSR, cells × features) with labels in ``obs``."""
-
-
-def _card(cls: type[Paired], part: str) -> Card:
-    """Return the card of a part, or of both."""
-    if part != "both":
-        one = cls.parts[part]
-        return replace(cls.card, modality=part, n_features=one.n_features, files=one.files)
-    files = [file for name in PARTS for file in cls.parts[name].files]
-    return replace(
-        cls.card,
-        modality=MULTIOME,
-        n_features=sum(cls.parts[name].n_features for name in PARTS),
-        files=tuple(dict.fromkeys([*files, *cls.positions])),
-    )

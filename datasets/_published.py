@@ -1,12 +1,16 @@
-"""Base of the sets that are read from files their authors published."""
+"""Base of the datasets that are read from files their authors published."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.contract import Dataset, FileLocation
-from bench.data.remote.fetch import extract, get_files, locate_file
+from bench.data.remote.archive import extract
+from bench.data.remote.local_files import locate_file
+from bench.digests import digest
 from bench.settings import default_cache_dir
 
 if TYPE_CHECKING:
@@ -21,8 +25,11 @@ if TYPE_CHECKING:
 class Published(Dataset):
     """A dataset whose ``card.files`` are looked for locally, else fetched, then read.
 
-    Lines that ``read`` leaves in ``uns["bench_notes"]`` (cells dropped, say) are shown to users.
+    Notes that ``read`` leaves in ``uns["bench_notes"]`` (cells dropped, say) are shown to users.
     """
+
+    variants: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {}
+    """Facts of the card that a parameter changes: parameter, its value, field of the card."""
 
     def __init__(
         self,
@@ -30,11 +37,13 @@ class Published(Dataset):
         cache: Path | None = None,
         *,
         mirror: str | None = None,
-        offline: bool | None = None,
+        offline: bool = False,
     ) -> None:
         super().__init__(params)
         self.cache = cache or default_cache_dir()
         self.mirror, self.offline = mirror, offline
+        for parameter, choices in self.variants.items():
+            self.card = replace(self.card, **choices.get(getattr(self.params, parameter), {}))
 
     def configure(self, settings: Settings) -> None:
         """Take cache folder, mirror and whether the network may be used."""
@@ -46,19 +55,25 @@ class Published(Dataset):
         return [locate_file(self.name, file, self.cache, self.mirror) for file in self.card.files]
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return size and time of the files that lie in a folder of the user.
+        """Return the card's digest, and size and time of the files in a folder of the user.
 
         Downloads do not count: their content is fixed by the card or by the noted digest.
         """
-        found: dict[str, Any] = {}
-        for held in self.file_locations():
-            if held.path is not None and held.kind != "download":
-                stat = held.path.stat()
-                found[held.file.name] = [str(held.path), stat.st_size, stat.st_mtime_ns]
-        return found
+        local = {
+            location.file.name: location.path
+            for location in self.file_locations()
+            if location.path is not None and location.kind != "download"
+        }
+        stats = {name: path.stat() for name, path in local.items()}
+        return {"card": digest(asdict(self.card))} | {
+            name: [str(local[name]), stat.st_size, stat.st_mtime_ns]
+            for name, stat in stats.items()
+        }
 
     def fetch(self) -> dict[str, Path]:
         """Fetch the files that are missing and return all by name; raises ``DataError``."""
+        from bench.data.remote.fetch import get_files
+
         return get_files(
             self.name, self.card.files, self.cache,
             mirror=self.mirror, offline=self.offline)  # fmt: skip
@@ -68,9 +83,9 @@ class Published(Dataset):
 
         Raises ``DataError`` if a file can neither be found nor fetched, or is not what it was.
         """
-        adata = self.read(self.fetch())
-        self.notes = [str(line) for line in adata.uns.pop("bench_notes", [])]
-        return adata
+        data = self.read(self.fetch())
+        self.notes = [str(line) for line in data.uns.pop("bench_notes", [])]
+        return data
 
     def unpack(self, archive: Path) -> list[Path]:
         """Return the files in a tar or zip archive, unpacked in the cache folder."""

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 from typing import TYPE_CHECKING
 
 from bench.contract import ATAC, Card, RemoteFile
-from bench.errors import DataError
 
-from ._chromatin import assemble, column
 from ._published import Published
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import scipy.sparse as sp
     from anndata import AnnData
 
 _GEO = "https://ftp.ncbi.nlm.nih.gov/geo/series/GSE96nnn/GSE96769/suppl/"
@@ -66,57 +62,6 @@ class Buenrostro2018(Published):
 
     def read(self, files: dict[str, Path]) -> AnnData:
         """Return the fragments in peaks (CSR) with ``obs["cell_type"]``; raises ``DataError``."""
-        import pandas as pd
+        from ._buenrostro2018 import read_files
 
-        from bench.data.formats import read_labels
-
-        bed = pd.read_csv(files[_PEAKS], sep="\t", header=None, usecols=[0, 1, 2])
-        peaks = [f"{chromosome}:{start}-{end}" for chromosome, start, end in bed.to_numpy()]
-        cells, counts = _triplets(files[_COUNTS], len(peaks))
-        table = read_labels(files[_LABELS])
-        known = pd.Series(column(table, "label", f"{self.name}: {files[_LABELS]}"), table.index)
-        labels = known.reindex(cells).fillna("")
-        if not (labels != "").any():
-            raise DataError(
-                f"{self.name}: none of the {len(known)} cells of {files[_LABELS]} (such as "
-                f"{known.index[0]}) is in {files[_COUNTS]} (such as {cells[0]}); expected the "
-                "files of GSE96769 and of the benchmark, fetch them again."
-            )
-        return assemble(
-            counts,
-            cells=cells,
-            features=peaks,
-            labels=labels.to_numpy(),
-            label_key=self.card.label_key,
-            where=self.name,
-        )
-
-
-def _triplets(path: Path, n_peaks: int) -> tuple[list[str], sp.csr_matrix]:
-    """Return cell names and counts (cells × peaks) of a file of peak, cell and count.
-
-    The first line is ``#``, a tab and the names joined by ``;``; numbers start at 1. Raises
-    ``DataError`` for another first line, or a number beyond the names or peaks.
-    """
-    import numpy as np
-    import pandas as pd
-    import scipy.sparse as sp
-
-    with gzip.open(path, "rt") as stream:
-        mark, _, names = stream.readline().rstrip("\n").partition("\t")
-        if not mark.startswith("#") or ";" not in names:
-            raise DataError(
-                f"{path}: line 1 starts with '{(mark + ' ' + names)[:40]}'; expected '#', a tab "
-                "and the names of the cells joined by ';'; fetch the file again."
-            )
-        cells = names.split(";")
-        table = pd.read_csv(stream, sep="\t", header=None, dtype=np.int32)
-    peak, cell, count = (table[number].to_numpy() for number in range(3))
-    for what, found, limit in (("peak", peak, n_peaks), ("cell", cell, len(cells))):
-        if len(found) and not (found.min() >= 1 and found.max() <= limit):
-            raise DataError(
-                f"{path}: {what} numbers from {found.min()} to {found.max()}; expected 1 to "
-                f"{limit}: the files do not belong together, fetch them again."
-            )
-    shape = (len(cells), n_peaks)
-    return cells, sp.csr_matrix((count.astype(np.float32), (cell - 1, peak - 1)), shape=shape)
+        return read_files(files[_COUNTS], files[_PEAKS], files[_LABELS])

@@ -10,7 +10,6 @@ from pydantic import Field, model_validator
 from bench.contract import RNA, Card, Parameters, RemoteFile
 
 from ._published import Published
-from ._rna_tables import drop_spikes, join, keep_cells, keep_labelled, need, stack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,16 +103,6 @@ class CellBench(Published):
 
     def read(self, files: dict[str, Path]) -> AnnData:
         """Return the counts of the runs over the genes (Ensembl ids) that all have."""
-        from bench.data.formats import read_labels, read_text
+        from ._cellbench import read_runs
 
-        parts = {}
-        paths = list(files.values())
-        for counts, metadata in zip(paths[::2], paths[1::2], strict=True):
-            run = counts.name.removeprefix("sc_").removesuffix(".count.csv.gz")
-            part = read_text(counts, orientation="genes")
-            part = join(part, read_labels(metadata), self.name)
-            need(part, metadata, "cell_line_demuxlet", "demuxlet_cls")
-            single = (part.obs["demuxlet_cls"] == "SNG").to_numpy()
-            part = keep_cells(part, single, "no singlet by demuxlet")
-            parts[run] = keep_labelled(drop_spikes(part), "cell_line_demuxlet")
-        return stack(parts, "batch")
+        return read_runs(list(files.values()))

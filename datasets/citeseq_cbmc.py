@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.contract import RNA, Card, RemoteFile
-from bench.errors import DataError
 
-from ._chromatin import assemble
 from ._published import Published
 
 if TYPE_CHECKING:
@@ -54,51 +52,6 @@ class CiteseqCbmc(Published):
 
     def read(self, files: dict[str, Path]) -> AnnData:
         """Return the counts (CSR) with ``obs["cell_type"]`` and ``obsm["ADT"]`` (a table)."""
-        import h5py
-        import pandas as pd
+        from ._citeseq_cbmc import read_file
 
-        path = files[_NAME]
-        try:
-            with h5py.File(path) as file:
-                genes, proteins, labels = (file[key][()] for key in ("X1", "X2", "Y"))
-                names = _names(file, "Genes", "gene", genes.shape[1])
-                antibodies = _names(file, "ADT", "protein", proteins.shape[1])
-        except (OSError, KeyError, IndexError) as error:
-            raise DataError(
-                f"{self.name}: {path}: {error}; expected an HDF5 file with X1 (cells × genes), X2 "
-                "(cells × proteins) and Y (labels); fetch it again."
-            ) from None
-        cells = [f"cell_{number}" for number in range(len(genes))]
-        adata = assemble(
-            genes,
-            cells=cells,
-            features=names,
-            labels=_text(labels.ravel()),
-            label_key=self.card.label_key,
-            where=self.name,
-        )
-        if len(proteins) != len(cells):
-            raise DataError(
-                f"{self.name}: {path}: {len(cells)} cells in X1, {len(proteins)} in X2; expected "
-                "the same cells; fetch it again."
-            )
-        table = pd.DataFrame(proteins, index=cells, columns=antibodies)
-        adata.obsm["ADT"] = table.loc[adata.obs_names]
-        return adata
-
-
-def _names(file: Any, key: str, word: str, size: int) -> list[str]:
-    """Return the names the file gives, else ``gene_0``, ``gene_1``, ..."""
-    given = _text(file[key][()].ravel()) if key in file else []
-    return list(given) if len(given) == size else [f"{word}_{i}" for i in range(size)]
-
-
-def _text(values: Any) -> Any:
-    """Return strings; whole numbers without a decimal point."""
-    import numpy as np
-
-    if values.dtype.kind == "f" and np.all(values == np.rint(values)):
-        values = values.astype(np.int64)
-    if values.dtype.kind in "SO":
-        return np.array([v.decode() if isinstance(v, bytes) else str(v) for v in values], object)
-    return values.astype(str).astype(object)
+        return read_file(files[_NAME])

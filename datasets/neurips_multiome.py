@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
-import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from bench.contract import RNA, Card, RemoteFile, format_peak_names
-from bench.errors import DataError
+from bench.contract import ATAC, MULTIOME, RNA, Card, RemoteFile
 
-from ._chromatin import assemble, column
-from ._paired import Measured, Paired, Part
+from ._paired import Paired, Part
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    import scipy.sparse as sp
+    from pathlib import Path
+
     from anndata import AnnData
 
 _NAME = "GSE194122_openproblems_neurips2021_multiome_BMMC_processed.h5ad.gz"
-_FILE = RemoteFile(
-    _NAME,
-    "https://ftp.ncbi.nlm.nih.gov/geo/series/GSE194nnn/GSE194122/suppl/" + _NAME,
-    about=2_700_000_000,
-)
-_KINDS = {"rna": "GEX", "atac": "ATAC"}
-"""What ``var["feature_types"]`` calls the parts."""
-_BLOCK = 4096
-"""Cells read at once."""
 
 
 class NeuripsMultiome(Paired):
@@ -42,14 +26,19 @@ class NeuripsMultiome(Paired):
     """
 
     name = "neurips_multiome"
-    parts: ClassVar = {"rna": Measured(13431, (_FILE,)), "atac": Measured(116490, (_FILE,))}
+    variants: ClassVar = {
+        "part": {
+            "rna": {"modality": RNA, "n_features": 13431},
+            "atac": {"modality": ATAC, "n_features": 116490},
+        }
+    }
     card = Card(
-        modality=RNA,
+        modality=MULTIOME,
         summary="69,249 nuclei of human bone marrow, 13 samples, paired (10x Multiome)",
         label_key="cell_type",
         batch_key="batch",
         n_cells=69249,
-        n_features=13431,
+        n_features=13431 + 116490,
         n_types=22,
         organism="human",
         reference="Luecken et al. 2021, NeurIPS Datasets and Benchmarks, "
@@ -58,7 +47,13 @@ class NeuripsMultiome(Paired):
         licence="none stated (GEO)",
         labels_from="annotation of each sample by marker genes and peaks, brought to one list",
         tags=("paired", "blood", "batches"),
-        files=(_FILE,),
+        files=(
+            RemoteFile(
+                _NAME,
+                f"https://ftp.ncbi.nlm.nih.gov/geo/series/GSE194nnn/GSE194122/suppl/{_NAME}",
+                approximate_size=2_700_000_000,
+            ),
+        ),
         documented="https://www.ncbi.nlm.nih.gov/geo/query/acc.cgi?acc=GSE194122 (file); "
         "https://openproblems.bio/datasets/openproblems_neurips2021/bmmc_multiome (sizes, "
         "columns cell_type and batch, layer counts)",
@@ -66,59 +61,6 @@ class NeuripsMultiome(Paired):
 
     def read_part(self, files: dict[str, Path], part: Part) -> AnnData:
         """Return one part (CSR) with ``obs["cell_type"]`` and ``obs["batch"]``."""
-        packed = files[_NAME]
-        self.cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{self.name}.", dir=self.cache) as folder:
-            path = Path(folder) / _NAME.removesuffix(".gz")
-            _unpack(packed, path)
-            where = f"{self.name}: {packed}"
-            obs, names, counts = _read(path, _KINDS[part], where)
-        return assemble(
-            counts,
-            cells=list(obs.index),
-            features=format_peak_names(names) if part == "atac" else list(names),
-            labels=column(obs, "cell_type", where),
-            label_key=self.card.label_key,
-            batch=("batch", column(obs, "batch", where)),
-            where=self.name,
-        )
+        from ._neurips_multiome import read_part
 
-
-def _unpack(packed: Path, path: Path) -> None:
-    try:
-        with gzip.open(packed) as source, path.open("wb") as target:
-            shutil.copyfileobj(source, target, 1 << 24)
-    except (OSError, EOFError) as error:
-        raise DataError(
-            f"{packed}: cannot be unpacked into {path.parent.parent}: {error}; free space there, "
-            "or fetch the file again."
-        ) from None
-
-
-def _read(path: Path, kind: str, where: str) -> tuple[pd.DataFrame, np.ndarray, sp.csr_matrix]:
-    """Return cells, feature names and counts of one kind of features.
-
-    The layer is read in blocks of cells, as the other kind's entries would not be needed.
-    """
-    import h5py
-    import numpy as np
-    import scipy.sparse as sp
-    from anndata.io import read_elem, sparse_dataset
-
-    try:
-        with h5py.File(path) as file:
-            obs, var = read_elem(file["obs"]), read_elem(file["var"])
-            wanted = np.flatnonzero(column(var, "feature_types", where) == kind)
-            layer = sparse_dataset(file["layers/counts"])
-            blocks = [
-                sp.csr_matrix(layer[start : start + _BLOCK])[:, wanted].astype(np.float32)
-                for start in range(0, len(obs), _BLOCK)
-            ]
-    except (OSError, KeyError, ValueError) as error:
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(
-            f"{where}: {text}; expected an .h5ad file with obs, var and layers/counts."
-        ) from None
-    if not len(wanted):
-        raise DataError(f"{where}: no features of type {kind} in var['feature_types'].")
-    return obs, var.index.to_numpy()[wanted], sp.vstack(blocks, format="csr")
+        return read_part(files[_NAME], part, self.cache)

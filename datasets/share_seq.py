@@ -4,31 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from bench.contract import RNA, Card, RemoteFile
-from bench.errors import DataError
+from bench.contract import ATAC, MULTIOME, RNA, Card, RemoteFile
 
-from ._chromatin import assemble, column
-from ._paired import Measured, Paired, Part
+from ._paired import Paired, Part
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from anndata import AnnData
 
-_GEO = "https://ftp.ncbi.nlm.nih.gov/geo/samples/GSM4156nnn/"
-_LABELS = "GSM4156597_skin_celltype.txt.gz"
-_RNA = "GSM4156608_skin.late.anagen.rna.counts.txt.gz"
-_ATAC = "GSM4156597_skin.late.anagen.counts.txt.gz"
-_BARCODES = "GSM4156597_skin.late.anagen.barcodes.txt.gz"
-_PEAKS = "GSM4156597_skin.late.anagen.peaks.bed.gz"
-_ABOUT = {_LABELS: 263_000, _RNA: 37_000_000}
+
+def _file(sample: str, ending: str, approximate_size: int | None = None) -> RemoteFile:
+    folder = f"https://ftp.ncbi.nlm.nih.gov/geo/samples/GSM4156nnn/{sample}/suppl"
+    name = f"{sample}_{ending}"
+    return RemoteFile(name, f"{folder}/{name}", approximate_size=approximate_size)
 
 
-def _files(*names: str) -> tuple[RemoteFile, ...]:
-    return tuple(
-        RemoteFile(name, f"{_GEO}{name.partition('_')[0]}/suppl/{name}", about=_ABOUT.get(name))
-        for name in names
-    )
+_LABELS = _file("GSM4156597", "skin_celltype.txt.gz", approximate_size=263_000)
+_RNA = _file("GSM4156608", "skin.late.anagen.rna.counts.txt.gz", approximate_size=37_000_000)
+_ATAC = _file("GSM4156597", "skin.late.anagen.counts.txt.gz")
+_BARCODES = _file("GSM4156597", "skin.late.anagen.barcodes.txt.gz")
+_PEAKS = _file("GSM4156597", "skin.late.anagen.peaks.bed.gz")
 
 
 class ShareSeq(Paired):
@@ -41,16 +37,22 @@ class ShareSeq(Paired):
     """
 
     name = "share_seq"
-    parts: ClassVar = {
-        "rna": Measured(23296, _files(_LABELS, _RNA)),
-        "atac": Measured(344592, _files(_LABELS, _ATAC, _BARCODES, _PEAKS)),
+    variants: ClassVar = {
+        "part": {
+            "rna": {"modality": RNA, "n_features": 23296, "files": (_LABELS, _RNA)},
+            "atac": {
+                "modality": ATAC,
+                "n_features": 344592,
+                "files": (_LABELS, _ATAC, _BARCODES, _PEAKS),
+            },
+        }
     }
     card = Card(
-        modality=RNA,
+        modality=MULTIOME,
         summary="32,231 cells of mouse skin, paired expression and chromatin (SHARE-seq)",
         label_key="cell_type",
         n_cells=32231,
-        n_features=23296,
+        n_features=23296 + 344592,
         n_types=22,
         organism="mouse",
         reference="Ma et al. 2020, Cell 183:1103, doi 10.1016/j.cell.2020.09.056",
@@ -58,7 +60,7 @@ class ShareSeq(Paired):
         licence="none stated (GEO)",
         labels_from="the authors' clustering, named by marker genes",
         tags=("paired", "skin"),
-        files=parts["rna"].files,
+        files=(_LABELS, _RNA, _ATAC, _BARCODES, _PEAKS),
         documented="https://www.ncbi.nlm.nih.gov/geo/query/acc.cgi?acc=GSM4156597 and GSM4156608 "
         "(files); https://github.com/gao-lab/GLUE/blob/master/data/collect/Ma-2020.ipynb "
         "(layout, columns rna.bc and celltype, Mix)",
@@ -66,36 +68,7 @@ class ShareSeq(Paired):
 
     def read_part(self, files: dict[str, Path], part: Part) -> AnnData:
         """Return one part (CSR) with ``obs["cell_type"]``; raises ``DataError``."""
-        from bench.data.formats import read_labels, read_market, read_text
+        from ._share_seq import read_part
 
-        where = f"{self.name}: {files[_LABELS]}"
-        table = read_labels(files[_LABELS])
-        barcodes = [_barcode(name) for name in column(table, "rna.bc", where)]
-        if part == "rna":
-            source = read_text(files[_RNA], orientation="genes", sep="\t")
-        else:
-            source = read_market(
-                files[_ATAC], files[_BARCODES], files[_PEAKS], orientation="genes"
-            )
-        source.obs_names = [_barcode(name) for name in source.obs_names]
-        place = source.obs_names.get_indexer(barcodes)
-        if (place < 0).any():
-            lost = barcodes[int((place < 0).argmax())]
-            raise DataError(
-                f"{where}: {int((place < 0).sum())} of {len(place)} cells (such as {lost}) have "
-                "no counts; expected the files of GSE140203, fetch them again."
-            )
-        return assemble(
-            source.X[place],
-            cells=barcodes,
-            features=list(source.var_names),
-            labels=column(table, "celltype", where),
-            label_key=self.card.label_key,
-            without=("Mix",),
-            where=self.name,
-        )
-
-
-def _barcode(name: str) -> str:
-    """Return one spelling: the matrix of expression has commas where the others have points."""
-    return name.replace(",", ".")
+        paths = [files[file.name] for file in self.variants["part"][part]["files"]]
+        return read_part(*paths)

@@ -11,7 +11,6 @@ from bench.contract.multiome import pair_data, write_pair
 from bench.data.checks import check_data
 from bench.data.file_dataset import FileDataset
 from bench.data.resolve import resolve_dataset
-from bench.datasets.glue_sets import PbmcMultiome
 from bench.datasets.sim_multiome import SimMultiome
 from bench.errors import DataError, UsageError
 from bench.registry import datasets
@@ -92,18 +91,6 @@ def test_cells_of_a_paired_selector_are_held_out(folder: Path):
 
 
 # Sets with a name.
-
-
-def test_the_card_of_a_published_pair_follows_the_part():
-    both, rna = PbmcMultiome(), PbmcMultiome(PbmcMultiome.Params(part="rna"))
-    assert both.card == PbmcMultiome.card
-    assert both.card.modality == "multiome"
-    assert both.card.n_features == 29095 + 107194
-    assert [file.name for file in both.card.files] == [
-        "10x-Multiome-Pbmc10k-RNA.h5ad", "10x-Multiome-Pbmc10k-ATAC.h5ad",
-    ]  # fmt: skip
-    assert rna.card.modality == "rna"
-    assert len(rna.card.files) == 1
 
 
 @pytest.mark.parametrize(

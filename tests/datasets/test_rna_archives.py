@@ -59,8 +59,9 @@ def test_pbmc3k_takes_the_types_of_the_tutorial(loader, tmp_path):
     assert "1 of 4 cells dropped: filtered out by the tutorial" in adata.uns["bench_notes"][0]
     tutorial.obs_names = ["x", "y", "z"]
     tutorial.write_h5ad(processed)
-    with pytest.raises(DataError, match="no barcode of pbmc3k_filtered"):
+    with pytest.raises(DataError) as error:
         dataset.read(files)
+    assert error.value.code == "no_common_cells"
 
 
 def clusters_archive(path: Path, folder: Path, text: str) -> None:
@@ -87,8 +88,9 @@ def test_pbmc4k_takes_the_graph_clusters(loader, tmp_path):
     assert list(adata.obs["Cluster"]) == ["1", "2", "1", "2"]
     np.testing.assert_array_equal(dense(adata), matrix)
     clusters_archive(analysis, tmp_path / "made", "Barcode,Group\nAAACATACAACCAC-1,1\n")
-    with pytest.raises(DataError, match="no annotation 'Cluster'"):
+    with pytest.raises(DataError) as error:
         dataset.read(files)
+    assert error.value.code == "missing_column"
 
 
 def test_zheng_sorted_stacks_ten_populations(loader, tmp_path):
@@ -143,7 +145,7 @@ def test_kang_joins_within_each_run(loader, tmp_path):
     notes = " | ".join(adata.uns["bench_notes"])
     assert "ctrl: 1 of 4 cells dropped: no singlet" in notes
     assert "stim: 1 of 3 cells dropped: no singlet" in notes
-    assert "ctrl: 1 of 3 cells dropped: no type" in notes
+    assert "ctrl: 1 of 3 cells dropped: 1 without a label" in notes
 
 
 def test_kang_of_one_condition_has_donors_as_batch(loader, tmp_path):
@@ -220,12 +222,14 @@ def test_a_damaged_zip_is_named(loader, tmp_path):
     files = by_card(dataset, tmp_path)
     for path in files.values():
         path.write_bytes(b"PK\x03\x04 cut off")
-    with pytest.raises(DataError, match=r"FACS\.zip: damaged or incomplete"):
+    with pytest.raises(DataError) as error:
         dataset.read(files)
+    assert error.value.code == "damaged"
     with zipfile.ZipFile(next(iter(files.values())), "w") as made:
         made.writestr("FACS/Lung-counts.csv", "x")
-    with pytest.raises(DataError, match="expected files are not in it"):
+    with pytest.raises(DataError) as error:
         dataset.read(files)
+    assert error.value.code == "missing_member"
 
 
 # --- cell lines -------------------------------------------------------------------------------
@@ -274,6 +278,6 @@ def test_cellbench_runs_are_batches_over_shared_genes(loader, tmp_path):
 
 
 def test_cellbench_refuses_a_protocol_the_design_has_not(loader):
-    with pytest.raises(UsageError, match="design 5cl has no dropseq; it has 10x, celseq2"):
+    with pytest.raises(UsageError):
         loader("cellbench", design="5cl", protocol="dropseq")
     assert loader("cellbench", protocol="10x").card.batch_key is None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.data.cache.data_cache import DataCache
-from bench.plan.build import ready_datasets
+from bench.plan.build import load_datasets
 from bench.settings import load_settings
 
 ROW = re.compile(r"^\| (\w+) \| (\d+) × (\d+)[^|]*\| (\d+)", re.MULTILINE)
@@ -27,7 +27,7 @@ def test_a_file_has_the_stated_size(
     name: str, n_cells: int, n_features: int, n_types: int, tmp_path: Path
 ):
     settings = load_settings({"cache_dir": tmp_path, "offline": True})
-    stored, absent = ready_datasets(name, settings, DataCache(tmp_path), lambda text: None)
+    stored, absent = load_datasets(name, settings, DataCache(tmp_path), lambda text: None)
     assert not absent
     found = stored[0]
     assert (found.info.n_cells, found.info.n_features) == (n_cells, n_features)

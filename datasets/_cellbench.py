@@ -1,0 +1,33 @@
+"""Reader of the runs of the mixtures of cell lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from anndata import AnnData
+
+from bench.data.formats import read_labels, read_text
+
+from ._labelled_counts import (
+    drop_spike_ins,
+    join_annotation,
+    keep_cells,
+    keep_labelled,
+    require_columns,
+    stack,
+)
+
+
+def read_runs(paths: Sequence[Path]) -> AnnData:
+    """Return the singlets of all runs, given counts and metadata of each, one after the other."""
+    parts = {}
+    for counts, metadata in zip(paths[::2], paths[1::2], strict=True):
+        run = counts.name.removeprefix("sc_").removesuffix(".count.csv.gz")
+        part = read_text(counts, orientation="genes")
+        part = join_annotation(part, read_labels(metadata), "cellbench")
+        require_columns(part.obs, metadata, "cell_line_demuxlet", "demuxlet_cls")
+        singlets = (part.obs["demuxlet_cls"] == "SNG").to_numpy()
+        part = keep_cells(part, singlets, "no singlet by demuxlet")
+        parts[run] = keep_labelled(drop_spike_ins(part), "cell_line_demuxlet")
+    return stack(parts, "batch")

@@ -1,0 +1,86 @@
+"""Reader of the file of the NeurIPS 2021 competition, which holds both parts."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+import h5py
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from anndata.io import read_elem, sparse_dataset
+
+from bench.contract import format_peak_names
+from bench.errors import DataError
+
+from ._labelled_counts import labelled_counts, text_column
+
+_FEATURE_TYPES = {"rna": "GEX", "atac": "ATAC"}
+"""What ``var["feature_types"]`` calls the parts."""
+_BLOCK = 4096
+"""Cells read at once."""
+
+
+def read_part(packed: Path, part: Literal["rna", "atac"], cache: Path) -> AnnData:
+    """Return one part (CSR) with types and batches; the file is unpacked in ``cache`` for it."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".neurips_multiome.", dir=cache) as folder:
+        path = Path(folder) / packed.stem
+        _unpack(packed, path)
+        obs, names, counts = _read_features(path, _FEATURE_TYPES[part], packed)
+    return labelled_counts(
+        counts,
+        cells=list(obs.index),
+        features=format_peak_names(names) if part == "atac" else list(names),
+        labels=text_column(obs, "cell_type", packed),
+        label_key="cell_type",
+        batch=("batch", text_column(obs, "batch", packed)),
+        where=str(packed),
+    )
+
+
+def _unpack(packed: Path, path: Path) -> None:
+    try:
+        with gzip.open(packed) as source, path.open("wb") as target:
+            shutil.copyfileobj(source, target, 1 << 24)
+    except (OSError, EOFError) as error:
+        raise DataError(
+            f"{packed}: cannot be unpacked into {path.parent.parent}: {error}; free space there, "
+            "or fetch the file again.",
+            code="damaged",
+        ) from None
+
+
+def _read_features(
+    path: Path, feature_type: str, where: Path
+) -> tuple[pd.DataFrame, np.ndarray, sp.csr_matrix]:
+    """Return cells, feature names and counts of one type of features.
+
+    The layer is read in blocks of cells, as the entries of the other type are not needed.
+    """
+    try:
+        with h5py.File(path) as file:
+            obs, var = read_elem(file["obs"]), read_elem(file["var"])
+            columns = np.flatnonzero(text_column(var, "feature_types", where) == feature_type)
+            layer = sparse_dataset(file["layers/counts"])
+            blocks = [
+                sp.csr_matrix(layer[start : start + _BLOCK])[:, columns].astype(np.float32)
+                for start in range(0, len(obs), _BLOCK)
+            ]
+    except (OSError, KeyError, ValueError) as error:
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"{where}: {text}; expected an .h5ad file with obs, var and layers/counts.",
+            code="unreadable",
+        ) from None
+    if not len(columns):
+        raise DataError(
+            f"{where}: no features of type {feature_type} in var['feature_types'].",
+            code="missing_part",
+        )
+    return obs, var.index.to_numpy()[columns], sp.vstack(blocks, format="csr")
