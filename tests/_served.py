@@ -84,14 +84,14 @@ def remote(server: Server, checksum: str = SHA256, **values: Any) -> RemoteFile:
     return RemoteFile("set.csv.gz", f"{server.url}/set.csv.gz", checksum, **values)
 
 
-def get(server: Server, cache: Path, said: list[str], *files: RemoteFile, **values: Any) -> Path:
-    found = get_files("toy", files or [remote(server)], cache, say=said.append, **values)
-    return found["set.csv.gz"]
+def get(server: Server, cache: Path, *files: RemoteFile, **values: Any) -> Path:
+    return get_files("toy", files or [remote(server)], cache, **values)["set.csv.gz"]
 
 
-def failure(*args: Any, **values: Any) -> str:
+def failure(*args: Any, code: str = "not_fetched", **values: Any) -> str:
     with pytest.raises(DataError) as caught:
         get(*args, **values)
+    assert caught.value.code == code
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

@@ -97,8 +97,9 @@ def loader(tmp_path: Path):
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch):
+def server(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
     """A web server that serves, breaks off and delays as a test asks."""
+    caplog.set_level("INFO", logger="bench")
     from _served import Server
 
     from bench.data.remote import download

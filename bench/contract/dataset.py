@@ -36,15 +36,15 @@ class RemoteFile:
     """``sha256:…`` or ``md5:…``; empty if none is published (the first download is then noted)."""
     size: int | None = None
     """Bytes, exact: a file of another size is refused."""
-    about: int | None = None
+    approximate_size: int | None = None
     """Bytes, rounded, where the exact size is not known: shown, not compared."""
-    by_hand: str = ""
+    manual_page: str = ""
     """Page from which a person downloads it, where no address serves the file itself."""
 
     @property
     def source(self) -> str:
         """Address for messages: of the file, else of the page."""
-        return self.url or self.by_hand
+        return self.url or self.manual_page
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,7 @@ def _file_row(held: FileLocation) -> Row:
     file = held.file
     return {
         "file": file.name,
-        "size": format_size(file.size or file.about) or "not stated",
+        "size": format_size(file.size or file.approximate_size) or "not stated",
         "from": file.source + ("" if file.url else " (by hand)"),
         "checksum": file.checksum or "none published",
         "here": str(held.path or "no"),

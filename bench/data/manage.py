@@ -16,8 +16,8 @@ from bench.selectors import Selection, select_names
 from bench.settings import Settings
 
 from .cache.data_cache import DataCache
-from .file_dataset import find_named_file
-from .remote.fetch import file_digest, find_fault, manual_folder, recorded_checksum
+from .file_names import find_named_file
+from .remote.local_files import file_digest, find_fault, manual_folder, recorded_checksum
 from .resolve import dataset_names, dataset_source, dataset_tags, resolve_name
 from .user_datasets import check_name, user_datasets
 
@@ -198,7 +198,7 @@ def _registered(text: str, settings: Settings) -> list[Dataset]:
 
 
 def _size(held: FileLocation) -> int | None:
-    return held.path.stat().st_size if held.path else held.file.size or held.file.about
+    return held.path.stat().st_size if held.path else held.file.size or held.file.approximate_size
 
 
 def _row(name: str, path: Path, state: str) -> Row:

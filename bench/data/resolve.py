@@ -110,7 +110,7 @@ def _selected(text: str, settings: Settings) -> list[Selection]:
 
 def _is_file(name: str, settings: Settings) -> bool:
     """Return whether a name stands for a path, not for a registered or added dataset."""
-    from .file_dataset import find_named_file, is_data_path
+    from .file_names import find_named_file, is_data_path
 
     if name in dataset_registry(settings.plugins).entries:
         return False
@@ -148,7 +148,7 @@ def _with(text: str, values: dict[str, str]) -> str:
 
 
 def _plain(one: Selection, settings: Settings) -> ResolvedDataset:
-    from .file_dataset import find_named_file
+    from .file_names import find_named_file
 
     if not _is_file(one.name, settings):
         return resolve_name(one, settings)
@@ -157,7 +157,7 @@ def _plain(one: Selection, settings: Settings) -> ResolvedDataset:
 
 def resolve_name(one: Selection, settings: Settings) -> ResolvedDataset:
     """Return what a registered or added name stands for; raises ``UsageError``."""
-    from .file_dataset import find_named_file
+    from .file_names import find_named_file
 
     registry = dataset_registry(settings.plugins)
     own = user_datasets(settings.cache_dir).get(one.name)
@@ -189,7 +189,7 @@ def dataset_source(name: str, held: list[FileLocation], is_added: bool) -> str:
     ``ready`` (needs no file), ``local`` (original files of the user), ``stand-in``
     (``<name>.h5ad`` of the user), ``user_datasets``, ``downloaded`` or ``to fetch``, the first that holds.
     """
-    from .file_dataset import find_named_file
+    from .file_names import find_named_file
 
     kinds = {one.kind for one in held}
     if kinds <= {"local", "mirror"}:
@@ -215,7 +215,7 @@ def download_size(held: list[FileLocation]) -> str:
     """Return `` (about 12 MB)`` for the files that are missing; empty if a size is unknown."""
     from bench.messages import format_size
 
-    sizes = [one.file.size or one.file.about for one in held if one.path is None]
+    sizes = [one.file.size or one.file.approximate_size for one in held if one.path is None]
     known = [size for size in sizes if size is not None]
     return f" ({format_size(sum(known))})" if known and len(known) == len(sizes) else ""
 

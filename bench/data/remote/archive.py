@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
+
+from filelock import FileLock
 
 from bench.errors import DataError
 
@@ -28,112 +27,102 @@ def extract(archive: Path, folder: Path) -> list[Path]:
     it is. Members that are links, devices or point outside are refused. Raises ``DataError``
     with the archive and the member.
     """
-    from filelock import FileLock
-
     folder.parent.mkdir(parents=True, exist_ok=True)
     info = archive.stat()
     origin = [str(archive.resolve()), info.st_size, info.st_mtime_ns]
     with FileLock(folder.with_name(f".{folder.name}.lock")):
-        files = _done(folder, origin)
+        files = _complete_files(folder, origin)
         if files is None:
             files = _unpack(archive, folder, origin)
     return [folder / name for name in files]
 
 
-def _done(folder: Path, origin: list[Any]) -> list[str] | None:
+def _complete_files(folder: Path, origin: list[Any]) -> list[str] | None:
     """Return the files of a folder that holds this archive whole, else ``None``."""
     try:
         stamp = json.loads((folder / _STAMP).read_text())
         sizes: dict[str, int] = stamp["files"]
-        whole = stamp["origin"] == origin and all(
+        complete = stamp["origin"] == origin and all(
             (folder / name).stat().st_size == size for name, size in sizes.items()
         )
     except (OSError, ValueError, KeyError):
         return None
-    return list(sizes) if whole else None
+    return list(sizes) if complete else None
 
 
 def _unpack(archive: Path, folder: Path, origin: list[Any]) -> list[str]:
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    sizes: dict[str, int] = {}
     try:
-        with _members(archive) as members:
-            for name, stream in members:
-                target = partial / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with stream, target.open("wb") as out:
-                    shutil.copyfileobj(stream, out, 1 << 20)
-                sizes[name] = target.stat().st_size
+        _extract_all(archive, partial)
+        sizes = {
+            str(path.relative_to(partial)): path.stat().st_size
+            for path in sorted(partial.rglob("*"))
+            if path.is_file()
+        }
         if not sizes:
-            raise DataError(f"{archive}: the archive holds no file.")
-        stamp = {"origin": origin, "files": dict(sorted(sizes.items()))}
-        (partial / _STAMP).write_text(json.dumps(stamp))
+            raise DataError(f"{archive}: the archive holds no file.", code="empty_archive")
+        (partial / _STAMP).write_text(json.dumps({"origin": origin, "files": sizes}))
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:
         raise DataError(
-            f"{archive}: damaged or incomplete archive ({error}); remove it and run again."
+            f"{archive}: damaged or incomplete archive ({error}); remove it and run again.",
+            code="damaged_archive",
         ) from None
     except OSError as error:
         raise DataError(
             f"{archive}: cannot be unpacked into {folder}: {error.strerror or error}; "
-            "remove the archive if it is damaged, or free space, and run again."
+            "remove the archive if it is damaged, or free space, and run again.",
+            code="damaged_archive",
         ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return sorted(sizes)
+    return list(sizes)
 
 
-@contextmanager
-def _members(archive: Path) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
-    """Give (checked name, open stream) of each file in the archive."""
+def _extract_all(archive: Path, folder: Path) -> None:
+    """Unpack all members; raises ``DataError`` for one that must not be unpacked."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as opened:
-            yield _zip_members(archive, opened)
+            for member in opened.infolist():
+                kind = stat.S_IFMT(member.external_attr >> 16)
+                regular = member.is_dir() or kind in (0, stat.S_IFREG)
+                _check_member(archive, member.filename, is_regular=regular)
+            opened.extractall(folder)
     elif tarfile.is_tarfile(archive):
+
+        def refuse(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo:
+            _check_member(archive, member.name, is_regular=member.isreg() or member.isdir())
+            return tarfile.data_filter(member, path)
+
         with tarfile.open(archive) as opened_tar:
-            yield _tar_members(archive, opened_tar)
+            opened_tar.extractall(folder, filter=refuse)
     else:
         raise DataError(
             f"{archive}: neither a tar nor a zip archive (or its start is damaged); remove it and "
-            "run again."
+            "run again.",
+            code="damaged_archive",
         )
 
 
-def _zip_members(archive: Path, opened: zipfile.ZipFile) -> Iterator[tuple[str, IO[bytes]]]:
-    for member in opened.infolist():
-        if member.is_dir():
-            continue
-        kind = stat.S_IFMT(member.external_attr >> 16)
-        if kind not in (0, stat.S_IFREG):
-            raise _refused(archive, member.filename, "is a link or a device")
-        yield _inside(archive, member.filename), opened.open(member)
+def _check_member(archive: Path, name: str, *, is_regular: bool) -> None:
+    """Raise ``DataError`` for a link or device, and for a name that points outside.
 
-
-def _tar_members(archive: Path, opened: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes]]]:
-    for member in opened:
-        if member.isdir():
-            continue
-        if not member.isreg():
-            raise _refused(archive, member.name, "is a link or a device")
-        stream = opened.extractfile(member)
-        assert stream is not None  # true of every regular file
-        yield _inside(archive, member.name), stream
-
-
-def _inside(archive: Path, name: str) -> str:
-    """Return the name as a relative path that stays in the folder."""
+    Python's own filters rename absolute paths and skip what they refuse; here one such member
+    is a reason to unpack nothing.
+    """
     path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or not path.name or _DRIVE.match(name):
-        raise _refused(archive, name, "points outside the archive's folder")
-    if path.name == _STAMP:
-        raise _refused(archive, name, "has a reserved name")
-    return os.fspath(path)
-
-
-def _refused(archive: Path, member: str, why: str) -> DataError:
-    return DataError(
-        f"{archive}: member '{member}' {why}; nothing is unpacked; get it from its authors."
+    if not is_regular:
+        reason = "is a link or a device"
+    elif path.is_absolute() or ".." in path.parts or _DRIVE.match(name):
+        reason = "points outside the archive's folder"
+    elif path.name == _STAMP:
+        reason = "has a reserved name"
+    else:
+        return
+    raise DataError(
+        f"{archive}: member '{name}' {reason}; nothing is unpacked; get it from its authors.",
+        code="unsafe_archive",
     )
