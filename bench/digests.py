@@ -1,7 +1,7 @@
-"""Keys: what identifies a fit and a score, so that nothing is done twice.
+"""Digests of values and of source code, for the keys that keep work from being done twice.
 
-A fit key is the digest of everything that decides the result of a fit; a score key adds what
-decides its scores. Versions of libraries are provenance and not part of a key.
+The key of a fit holds everything that decides its result, that of a score also what decides the
+score. Versions of libraries are recorded beside a result and are not part of its key.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bench.versions import CLUSTERINGS
 
 _FOLDER = Path(__file__).parent
 _PACKAGES = ("bench.methods", "bench.datasets", "bench.data")
-_SEVERAL = (*_PACKAGES, "bench.methods.nn")
+"""Packages whose code counts where it is imported; other steps have a version number."""
 
 
 def digest(value: Any) -> str:
@@ -29,89 +29,76 @@ def digest(value: Any) -> str:
 
 @cache
 def source_digest(origin: str) -> str:
-    """Return a digest of a module's source and of the modules beside it that it imports.
+    """Return a digest of a module's source and of all modules that it imports.
 
-    ``origin`` is a module name or the path of a plugin file. Imports inside functions count. An
-    installed package that brings a method counts as far as it is imported, like ours; of a plugin
-    file the modules and packages in its folder.
+    Imports inside functions count. Followed are imports of methods, datasets and readers of this
+    program, and of the installed package or the folder that holds ``origin``.
+
+    Parameters
+    ----------
+    origin
+        Name of a module, or path of a plugin file.
     """
-    files: dict[str, bytes] = {}
-    places = _places(origin)
+    roots = _source_roots(origin)
+    sources: dict[str, bytes] = {}
+    imported: set[str] = set()
+    waiting = [(origin, Path(origin) if origin.endswith(".py") else _find_source(origin, roots))]
+    while waiting:
+        module, path = waiting.pop()
+        if path is None or module in sources:
+            continue
+        sources[module] = path.read_bytes()
+        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+        names = _imported_names(sources[module], package)
+        waiting += [(name, _find_source(name, roots)) for name in names]
+        imported |= names
     if origin.endswith(".py"):
-        files["plugin"] = Path(origin).read_bytes()
-        named = _imports(files["plugin"], "")
-    else:
-        named = {origin}
-    todo = set(named)
-    while todo:
-        name = todo.pop()
-        for module, path in _files(name, places, whole=name == origin):
-            if module not in files:
-                files[module] = path.read_bytes()
-                package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-                named |= _imports(files[module], package)
-                todo |= named - files.keys()
+        sources["plugin"] = sources.pop(origin)
     whole = hashlib.sha256()
-    for module in sorted(files):
-        whole.update(module.encode() + b"\0" + files[module] + b"\0")
-    if "bench.scoring.clustering" in named:
+    for module in sorted(sources):
+        whole.update(module.encode() + b"\0" + sources[module] + b"\0")
+    if "bench.scoring.clustering" in imported:
         whole.update(json.dumps(CLUSTERINGS, sort_keys=True).encode())
     return whole.hexdigest()[:24]
 
 
-def _places(origin: str) -> dict[str, Path]:
-    """Return the packages and modules whose source counts, with their folder or file."""
-    places = {name: _FOLDER / name.partition(".")[2] for name in _PACKAGES}
+def _source_roots(origin: str) -> dict[str, Path]:
+    """Return the folder of each package, and the file of each module, whose source counts."""
+    roots = {name: _FOLDER / name.partition(".")[2] for name in _PACKAGES}
     if origin.endswith(".py"):
         folder = Path(origin).parent
-        found = [*folder.glob("*.py"), *(path.parent for path in folder.glob("*/__init__.py"))]
-        return {path.stem: path for path in found if path.stem != "bench"} | places
+        neighbors = [*folder.glob("*.py"), *(path.parent for path in folder.glob("*/__init__.py"))]
+        return {path.stem: path for path in neighbors if path.stem != "bench"} | roots
     top = origin.partition(".")[0]
     spec = importlib.util.find_spec(top) if top != "bench" else None
-    if spec is not None and spec.submodule_search_locations:
-        places[top] = Path(next(iter(spec.submodule_search_locations)))
-    elif spec is not None and spec.origin:
-        places[top] = Path(spec.origin)
-    return places
+    if spec is not None and spec.origin is not None:
+        file = Path(spec.origin)
+        roots[top] = file.parent if file.name == "__init__.py" else file
+    return roots
 
 
-def _files(module: str, places: dict[str, Path], *, whole: bool) -> list[tuple[str, Path]]:
-    """Return the source files of a module.
-
-    A folder of our methods and datasets counts whole, and so does the package that an entry point
-    names; of other packages, which hold more than one method, what stands in ``__init__.py``.
-    """
-    home = next((name for name in places if (module + ".").startswith(name + ".")), None)
-    if home is None:
-        return []
-    base = places[home].joinpath(*module.removeprefix(home).split(".")[1:])
-    if base.suffix == ".py" and base.is_file():
-        return [(module, base)]
-    if base.with_suffix(".py").is_file():
-        return [(module, base.with_suffix(".py"))]
-    if not base.is_dir():
-        return []
-    several = module in _SEVERAL or not (whole or home in _PACKAGES)
-    found = [base / "__init__.py"] if several else sorted(base.rglob("*.py"))
-    return [
-        (".".join([module, *path.relative_to(base).with_suffix("").parts])
-         .removesuffix(".__init__"), path)
-        for path in found
-        if path.is_file()
-    ]  # fmt: skip
+def _find_source(module: str, roots: dict[str, Path]) -> Path | None:
+    """Return the source file of a module below one of the roots."""
+    for name, root in roots.items():
+        if module == name or module.startswith(name + "."):
+            base = root.joinpath(*module.removeprefix(name).split(".")[1:])
+            for path in (base, base.with_suffix(".py"), base / "__init__.py"):
+                if path.is_file():
+                    return path
+    return None
 
 
-def _imports(source: bytes, package: str) -> set[str]:
-    """Return the modules that a source imports, or their attributes."""
-    found: set[str] = set()
+def _imported_names(source: bytes, package: str) -> set[str]:
+    """Return the modules that a source imports, and what it imports from them."""
+    names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 parts = package.split(".")
                 above = parts[: len(parts) - node.level + 1]
                 base = ".".join([*above, *filter(None, [node.module])])
-            found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
-    return found
+            names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    return names

@@ -1,7 +1,8 @@
-"""Wording that messages share, and notes of readers."""
+"""Texts that messages share, and notes of file readers."""
 
 from __future__ import annotations
 
+import difflib
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ logger = logging.getLogger(__name__)
 _notes: ContextVar[list[str] | None] = ContextVar("notes", default=None)
 
 MAX_NAMES = 3
-"""Names that a message gives at most."""
+"""Most names in a message."""
 
 
 def quote_names(names: Sequence[str]) -> str:
@@ -25,13 +26,10 @@ def did_you_mean(name: str, known: list[str]) -> str:
 
     Upper and lower case count as the same.
     """
-    import difflib
-
-    folded = {one.casefold(): one for one in known}
-    found = difflib.get_close_matches(name.casefold(), folded, n=2, cutoff=0.6)
-    close = [folded[one] for one in found]
+    folded = {candidate.casefold(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.casefold(), folded, n=2, cutoff=0.6)
     if close:
-        return " Did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
+        return " Did you mean " + " or ".join(f"'{folded[match]}'" for match in close) + "?"
     return " Known: " + ", ".join(sorted(known)) + "." if known else ""
 
 

@@ -1,4 +1,4 @@
-"""Where and with what a number was made."""
+"""Versions, commit and machine, recorded with every result."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PACKAGES = (
 
 @cache
 def package_versions() -> dict[str, str]:
-    """Return the version of Python and of the packages that make results."""
-    found = {"python": platform.python_version()}
+    """Return the versions of Python and of the packages that compute results."""
+    installed = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 @cache
@@ -44,12 +44,12 @@ def git_commit() -> str:
 
 def _git(folder: Path, *words: str) -> str:
     try:
-        ran = subprocess.run(
+        process = subprocess.run(
             ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10
         )
     except (OSError, subprocess.SubprocessError):
         return ""
-    return ran.stdout.strip() if ran.returncode == 0 else ""
+    return process.stdout.strip() if process.returncode == 0 else ""
 
 
 @cache

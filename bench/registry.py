@@ -11,8 +11,10 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
@@ -46,11 +48,12 @@ class Registry(Generic[Kind]):
             if other is not None:
                 raise UsageError(
                     f"two {noun}s are named '{entry.name}': in {other.origin} and {entry.origin}; "
-                    "rename one."
+                    "rename one.",
+                    code="duplicate_names",
                 )
             self.entries[entry.name] = entry
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[RegistryEntry[Kind]]:
         return iter(sorted(self.entries.values(), key=lambda entry: entry.name))
 
     def entry(self, name: str) -> RegistryEntry[Kind]:
@@ -59,14 +62,16 @@ class Registry(Generic[Kind]):
             hint = did_you_mean(name, list(self.entries))
             if self.noun == "dataset":
                 hint += " Or a path, or the name of an .h5ad file in the folder BENCH_DATA_DIR."
-            raise UsageError(f"no {self.noun} named '{name}'.{hint}")
+            raise UsageError(f"no {self.noun} named '{name}'.{hint}", code="unknown_name")
         return self.entries[name]
 
     def get(self, name: str) -> type[Kind]:
         """Return the class; raises ``UsageError`` if it is unknown or unavailable."""
         entry = self.entry(name)
         if entry.cls is None or entry.unavailable:
-            raise UsageError(f"{self.noun} '{name}' is unavailable: {entry.unavailable}")
+            raise UsageError(
+                f"{self.noun} '{name}' is unavailable: {entry.unavailable}", code="unavailable"
+            )
         return entry.cls
 
 
@@ -88,7 +93,7 @@ def import_method(origin: str, name: str) -> type[Method]:
     for cls in _classes(module, Method):
         if cls.name == name:
             return cls
-    raise UsageError(f"{origin} no longer holds a method named '{name}'.")
+    raise UsageError(f"{origin} no longer holds a method named '{name}'.", code="unknown_name")
 
 
 @cache
@@ -99,22 +104,28 @@ def load_plugin(path: str) -> ModuleType:
     """
     file = Path(path).resolve()
     if not file.is_file():
-        raise UsageError(f"plugin {path}: no such file.")
+        raise UsageError(f"plugin {path}: no such file.", code="missing_file")
     name = f"bench_plugin_{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise UsageError(f"plugin {path}: not a Python file; expected a name that ends in .py.")
+        raise UsageError(
+            f"plugin {path}: not a Python file; expected a name that ends in .py.",
+            code="unknown_format",
+        )
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise UsageError(f"plugin {path} cannot be imported: {error!r}") from error
+        raise UsageError(
+            f"plugin {path} cannot be imported: {error!r}", code="broken_plugin"
+        ) from error
     classes = [*_classes(module, Method), *_classes(module, Dataset)]
     if not classes and not hasattr(module, "METRIC") and not hasattr(module, "METRICS"):
         raise UsageError(
             f"plugin {path} defines no method, dataset or metric; expected a complete subclass of "
-            "Method or Dataset with a name, or METRIC."
+            "Method or Dataset with a name, or METRIC.",
+            code="empty_plugin",
         )
     return module
 
@@ -122,9 +133,9 @@ def load_plugin(path: str) -> ModuleType:
 def _collect(base: Any, package: str, plugins: tuple[str, ...]) -> list[RegistryEntry[Any]]:
     entries: list[RegistryEntry[Any]] = []
     folder = importlib.import_module(package)
-    for found in pkgutil.iter_modules(folder.__path__):
-        if not found.name.startswith("_"):
-            entries += _from_module(base, f"{package}.{found.name}", found.name)
+    for module in pkgutil.iter_modules(folder.__path__):
+        if not module.name.startswith("_"):
+            entries += _from_module(base, f"{package}.{module.name}", module.name)
     entries += _from_entry_points(base, package)
     for path in plugins:
         file = str(Path(path).resolve())
@@ -141,14 +152,14 @@ def _from_module(base: Any, origin: str, name: str) -> list[RegistryEntry[Any]]:
 
 
 def _from_entry_points(base: Any, group: str) -> list[RegistryEntry[Any]]:
-    from importlib.metadata import entry_points
-
     entries: list[RegistryEntry[Any]] = []
     for point in entry_points(group=group):
         try:
             cls = point.load()
         except ImportError as error:
-            entries.append(RegistryEntry(point.name, point.module, None, f"its import fails: {error}."))
+            entries.append(
+                RegistryEntry(point.name, point.module, None, f"its import fails: {error}.")
+            )
             continue
         if not (inspect.isclass(cls) and issubclass(cls, base)):
             reason = f"entry point {point.value} is not a {base.__name__} class."

@@ -38,7 +38,10 @@ def split_selectors(text: str) -> list[str]:
             parts.append(text[start:position])
             start = position + 1
     if depth != 0:
-        raise UsageError(f"'{text}': brackets do not match; expected name[key=value,…].")
+        raise UsageError(
+            f"'{text}': brackets do not match; expected name[key=value,…].",
+            code="invalid_selector",
+        )
     parts.append(text[start:])
     return [part.strip() for part in parts if part.strip()]
 
@@ -49,14 +52,16 @@ def parse_selector(text: str) -> Selection:
     if not bracket:
         return Selection(text, explicit=True)
     if not rest.endswith("]") or not name:
-        raise UsageError(f"'{text}': expected name[key=value,…].")
+        raise UsageError(f"'{text}': expected name[key=value,…].", code="invalid_selector")
     values: dict[str, str] = {}
     for pair in filter(None, (part.strip() for part in rest[:-1].split(","))):
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
-            raise UsageError(f"'{text}': expected key=value instead of '{pair}'.")
+            raise UsageError(
+                f"'{text}': expected key=value instead of '{pair}'.", code="invalid_selector"
+            )
         if key.strip() in values:
-            raise UsageError(f"'{text}': '{key.strip()}' is given twice.")
+            raise UsageError(f"'{text}': '{key.strip()}' is given twice.", code="invalid_selector")
         values[key.strip()] = value.strip()
     return Selection(name.strip(), values, explicit=True)
 
@@ -82,16 +87,17 @@ def select_names(
         parts.insert(0, "all")
     for part in parts:
         if part.startswith("not:"):
-            excluded |= {found.name for found in _match(part[4:], known, tags, noun)}
+            excluded |= {match.name for match in _match(part[4:], known, tags, noun)}
             continue
-        one = parse_selector(part)
-        for found in [one] if is_path(one.name) else _match(part, known, tags, noun):
-            key = (found.name, tuple(sorted(found.values.items())))
-            if key not in chosen or found.explicit:
-                chosen[key] = found
-    result = [found for found in chosen.values() if found.name not in excluded]
+        parsed = parse_selector(part)
+        matches = [parsed] if is_path(parsed.name) else _match(part, known, tags, noun)
+        for match in matches:
+            key = (match.name, tuple(sorted(match.values.items())))
+            if key not in chosen or match.explicit:
+                chosen[key] = match
+    result = [selection for selection in chosen.values() if selection.name not in excluded]
     if not result:
-        raise UsageError(f"'{text}' selects no {noun}.")
+        raise UsageError(f"'{text}' selects no {noun}.", code="empty_selection")
     return result
 
 
@@ -102,20 +108,28 @@ def _match(
         return [Selection(name) for name in known]
     if part.startswith("tag:"):
         tag = part[4:]
-        found = [Selection(name) for name in known if tag in tags(name)]
-        if not found:
+        tagged = [Selection(name) for name in known if tag in tags(name)]
+        if not tagged:
             every = sorted(frozenset().union(*(tags(name) for name in known)))
-            raise UsageError(f"no {noun} has the tag '{tag}'.{did_you_mean(tag, every)}")
-        return found
-    one = parse_selector(part)
-    if any(char in one.name for char in "*?"):
-        matches = [name for name in known if fnmatchcase(name, one.name)]
+            raise UsageError(
+                f"no {noun} has the tag '{tag}'.{did_you_mean(tag, every)}", code="unknown_name"
+            )
+        return tagged
+    parsed = parse_selector(part)
+    if any(char in parsed.name for char in "*?"):
+        matches = [name for name in known if fnmatchcase(name, parsed.name)]
         if not matches:
-            raise UsageError(f"no {noun} matches '{one.name}'. Known: {', '.join(known)}.")
-        return [Selection(name, one.values) for name in matches]
-    if one.name not in known:
-        raise UsageError(f"no {noun} named '{one.name}'.{did_you_mean(one.name, known)}")
-    return [one]
+            raise UsageError(
+                f"no {noun} matches '{parsed.name}'. Known: {', '.join(known)}.",
+                code="unknown_name",
+            )
+        return [Selection(name, parsed.values) for name in matches]
+    if parsed.name not in known:
+        raise UsageError(
+            f"no {noun} named '{parsed.name}'.{did_you_mean(parsed.name, known)}",
+            code="unknown_name",
+        )
+    return [parsed]
 
 
 def selector_label(name: str, values: dict[str, str]) -> str:
@@ -127,7 +141,7 @@ def selector_label(name: str, values: dict[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Exclusion:
-    """A combination that is not run, and why."""
+    """A method and a dataset that are not run together, with the reason."""
 
     method: str
     dataset: str

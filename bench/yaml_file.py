@@ -9,21 +9,23 @@ from bench.errors import UsageError
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:
-    """Return the mapping that a file holds; an empty file holds none.
+    """Return the mapping of a file; that of an empty file is empty.
 
-    Raises ``UsageError`` if the file is not there, is no YAML or no mapping.
+    Raises ``UsageError`` if the file is missing or is not a YAML mapping.
     """
     import yaml
 
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}.") from None
+        raise UsageError(f"{path}: {error.strerror}.", code="unreadable") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         line = " ".join(str(error).split())
-        raise UsageError(f"{path}: not valid YAML: {line}.") from None
+        raise UsageError(f"{path}: not valid YAML: {line}.", code="invalid_yaml") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise UsageError(f"{path}: expected methods with their parameters below them.")
+        raise UsageError(
+            f"{path}: expected methods with their parameters below them.", code="invalid_yaml"
+        )
     return content

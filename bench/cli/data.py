@@ -84,7 +84,7 @@ def add_command(
     from bench.contract import read_markers
     from bench.data.file_dataset import FileDataset
     from bench.data.manage import check_new_name
-    from bench.data.user_datasets import add_dataset
+    from bench.data.user_dataset_writer import add_dataset
 
     check_new_name(name, settings, replace=replace)
     source = FileDataset.from_path(file, FileDataset.Params.build(reading, owner=str(file)))
