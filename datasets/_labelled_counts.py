@@ -46,12 +46,12 @@ def labelled_counts(
             "fetch the files again.",
             code="size_mismatch",
         )
-    obs = pd.DataFrame({label_key: labels}, index=pd.Index(cells, dtype=object))
+    obs = pd.DataFrame({label_key: labels}, index=np.asarray(cells, dtype=object))
     if batch is not None:
         obs[batch[0]] = np.asarray(batch[1], dtype=object).astype(str)
     matrix = sp.csr_matrix(counts, dtype=np.float32)
     matrix.eliminate_zeros()
-    adata = AnnData(matrix, obs=obs, var=pd.DataFrame(index=pd.Index(features, dtype=object)))
+    adata = AnnData(matrix, obs=obs, var=pd.DataFrame(index=np.asarray(features, dtype=object)))
     return keep_labelled(adata, label_key, without)
 
 

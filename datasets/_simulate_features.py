@@ -1,4 +1,4 @@
-"""What the features of a simulation do: effects of types and batches, modules, counts, truth."""
+"""Simulated features: effects of types and batches, modules, counts, and what is true of them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ._simulate_cells import Population, SimulationParameters, stream
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
+from ._simulate_cells import Population, draw_population, random_stream
 
 if TYPE_CHECKING:
-    import numpy as np
-    import scipy.sparse as sp
-    from anndata import AnnData
+    from ._simulation_parameters import SimulationParameters
+    from .sim_atac import SimATAC
+    from .sim_rna import SimRNA
 
 _BLOCK = 1_000_000
 """Entries drawn at once: 8 MB for each of the few dense arrays at work."""
@@ -19,7 +24,7 @@ _BLOCK = 1_000_000
 
 @dataclass(frozen=True)
 class Effects:
-    """Log factors of each feature."""
+    """Log factors of each feature by type and by batch."""
 
     by_type: np.ndarray
     """Shape (n_types, features); zero where a feature does not mark the type."""
@@ -48,8 +53,6 @@ class Modules:
         The factor is exp(l·a - (l·s)² / 2) for loading l and activity a with deviation s: without
         the second term a module would raise the mean of its features.
         """
-        import numpy as np
-
         columns = np.flatnonzero(self.member >= 0)
         if not len(columns):
             return
@@ -64,10 +67,10 @@ def draw_effects(params: SimulationParameters, n_features: int, part: str = "") 
 
     Source of the scheme: Splatter (Zappia et al. 2017), with normal log factors of both signs.
     """
-    rng = stream(params, f"markers {part}")
+    rng = random_stream(params, f"markers {part}")
     marks = rng.random((params.n_types, n_features)) < params.markers
     by_type = marks * rng.normal(0.0, 1.0, marks.shape) * params.separation
-    rng = stream(params, f"batch effects {part}")
+    rng = random_stream(params, f"batch effects {part}")
     by_batch = rng.normal(0.0, 1.0, (params.n_batches, n_features)) * params.batch_effect
     if params.n_batches == 1:
         by_batch[:] = 0.0
@@ -79,33 +82,32 @@ def draw_modules(
     n_features: int,
     types: np.ndarray,
     part: str = "",
-    free: np.ndarray | None = None,
+    eligible: np.ndarray | None = None,
 ) -> Modules:
     """Draw members and loadings (0.5 to 1.5) of the modules, and their activity in each cell.
 
     With the scope ``within``, module m varies among the cells of type m modulo ``n_types`` only.
-    Parts of one experiment share the activities. ``free``: numbers of the features that may be
-    members, all by default.
+    Parts of one experiment share the activities. ``eligible``: numbers of the features that may
+    be members, all by default.
     """
-    import numpy as np
-
-    count, size = params.n_modules, params.module_size
-    rng = stream(params, f"module members {part}")
+    n_modules, size = params.n_modules, params.module_size
+    rng = random_stream(params, f"module members {part}")
     member = np.full(n_features, -1)
-    candidates = rng.permutation(n_features if free is None else free)
-    member[candidates[: count * size]] = np.repeat(np.arange(count), size)
+    candidates = rng.permutation(n_features if eligible is None else eligible)
+    member[candidates[: n_modules * size]] = np.repeat(np.arange(n_modules), size)
     loading = np.where(member >= 0, rng.uniform(0.5, 1.5, n_features), 0.0)
-    rng = stream(params, "module activity")
-    activity = rng.standard_normal((len(types), count), dtype=np.float32) * params.module_spread
-    varies = np.ones((len(types), count), dtype=bool)
+    rng = random_stream(params, "module activity")
+    shape = (len(types), n_modules)
+    activity = rng.standard_normal(shape, dtype=np.float32) * params.module_spread
+    varies = np.ones(shape, dtype=bool)
     if params.module_scope == "within":
-        varies = types[:, None] == np.arange(count) % params.n_types
+        varies = types[:, None] == np.arange(n_modules) % params.n_types
     return Modules(member, loading, (activity * varies).astype(np.float32), varies,
                    params.module_spread)  # fmt: skip
 
 
-def means(
-    base: np.ndarray, effects: Effects, people: Population, modules: Modules, depth: float
+def expected_counts(
+    base: np.ndarray, effects: Effects, population: Population, modules: Modules, depth: float
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Return the function from numbers of cells to their expected counts (cells × features).
 
@@ -113,14 +115,12 @@ def means(
     base_f · exp(effect of type + effect of batch), summing to one over the features, and m_cf the
     factor of the feature's module.
     """
-    import numpy as np
-
     n_batches = len(effects.by_batch)
     effect = effects.by_type[:, None, :] + effects.by_batch[None, :, :]
     profile = base * np.exp(effect.reshape(-1, len(base)))
     profile /= profile.sum(axis=1, keepdims=True)
-    groups = people.types * n_batches + people.batches
-    depths = depth * np.exp(people.log_depth)
+    groups = population.types * n_batches + population.batches
+    depths = depth * np.exp(population.log_depth)
 
     def mean(cells: np.ndarray) -> np.ndarray:
         expected: np.ndarray = profile[groups[cells]] * depths[cells, None]
@@ -138,11 +138,9 @@ def gene_dispersions(
     Source: Splatter (Zappia et al. 2017, Methods), where the biological coefficient of variation
     of a gene is multiplied by √(df / χ²(df)); its default is df = 60. ``freedom`` 0: all equal.
     """
-    import numpy as np
-
     if freedom == 0:
         return np.full(n_genes, dispersion)
-    return dispersion * freedom / stream(params, "dispersion").chisquare(freedom, n_genes)
+    return dispersion * freedom / random_stream(params, "dispersion").chisquare(freedom, n_genes)
 
 
 def negative_binomial(
@@ -165,33 +163,27 @@ def draw_sparse(
     ``draw`` gets the numbers of some cells and returns their dense counts; the dense matrix of a
     large simulation would not fit into memory.
     """
-    import numpy as np
-    import scipy.sparse as sp
-
     rows = max(1, _BLOCK // n_features)
     parts = np.array_split(np.arange(n_cells), -(-n_cells // rows))
     blocks = [sp.csr_matrix(draw(part).astype(np.float32)) for part in parts]
     return sp.vstack(blocks, format="csr")
 
 
-def dress(
+def labelled_anndata(
     counts: sp.csr_matrix,
     params: SimulationParameters,
-    people: Population,
+    population: Population,
     features: list[str],
     depth: float,
 ) -> AnnData:
     """Return the counts (cells × features) with types, batches if any, and each cell's depth."""
-    import numpy as np
-    from anndata import AnnData
-
     adata = AnnData(counts)
     adata.obs_names = [f"cell{number + 1}" for number in range(counts.shape[0])]
     adata.var_names = features
-    adata.obs["cell_type"] = [f"type{number + 1}" for number in people.types]
+    adata.obs["cell_type"] = [f"type{number + 1}" for number in population.types]
     if params.n_batches > 1:
-        adata.obs["batch"] = [f"batch{number + 1}" for number in people.batches]
-    adata.obs["depth"] = depth * np.exp(people.log_depth)
+        adata.obs["batch"] = [f"batch{number + 1}" for number in population.batches]
+    adata.obs["depth"] = depth * np.exp(population.log_depth)
     adata.uns["truth"] = {
         "parameters": params.resolved(),
         "rare_types": np.array(_names("type", params.n_types)[-params.n_rare :]),
@@ -200,17 +192,14 @@ def dress(
 
 
 def record_truth(adata: AnnData, base: np.ndarray, effects: Effects, modules: Modules) -> None:
-    """Write what is true of the features into ``var`` and ``varm``, of the cells into ``obs``.
+    """Write the truth about features into ``var`` and ``varm``, about cells into ``obs``.
 
     ``var``: ``base`` (share of the counts before effects), ``marks`` (the type with the largest
     absolute log effect, empty for none), ``log_effect`` (that effect), ``module`` (empty for
     none), ``loading``. ``varm``: ``log_effect`` (features × types) and, if there are batches,
-    ``batch_effect``. ``obs``: the activity of each module. None of it is kept in the cache that
-    methods are given their data from.
+    ``batch_effect``. ``obs``: the activity of each module. Methods see none of it: the cache that
+    they read holds counts and names.
     """
-    import numpy as np
-    import pandas as pd
-
     types = _names("type", len(effects.by_type))
     largest = np.abs(effects.by_type).argmax(axis=0)
     log_effect = effects.by_type[largest, np.arange(adata.n_vars)]
@@ -235,3 +224,46 @@ def record_truth(adata: AnnData, base: np.ndarray, effects: Effects, modules: Mo
 
 def _names(noun: str, count: int) -> list[str]:
     return [f"{noun}{number + 1}" for number in range(count)]
+
+
+def simulate_genes(params: SimRNA.Params) -> AnnData:
+    """Return the counts of ``sim_rna`` with types and the truth."""
+    population = draw_population(params)
+    base = random_stream(params, "base").gamma(0.6, 1.0, params.n_features) + 1e-3
+    effects = draw_effects(params, params.n_features)
+    modules = draw_modules(params, params.n_features, population.types)
+    dispersion = gene_dispersions(
+        params, params.n_features, params.dispersion, params.dispersion_df
+    )
+    mean = expected_counts(base, effects, population, modules, params.depth)
+    rng = random_stream(params, "counts")
+
+    def draw(cells: np.ndarray) -> np.ndarray:
+        expected = mean(cells)
+        counts = negative_binomial(rng, expected, dispersion)
+        if params.dropout > 0:
+            counts[rng.random(counts.shape) < 1.0 / (1.0 + expected / params.dropout)] = 0
+        return counts
+
+    counts = draw_sparse(params.n_cells, params.n_features, draw)
+    genes = _names("gene", params.n_features)
+    adata = labelled_anndata(counts, params, population, genes, params.depth)
+    record_truth(adata, base, effects, modules)
+    adata.var["dispersion"] = dispersion
+    return adata
+
+
+def simulate_peaks(params: SimATAC.Params) -> AnnData:
+    """Return the fragments in peaks of ``sim_atac`` with types and the truth."""
+    population = draw_population(params)
+    base = random_stream(params, "base").gamma(0.8, 1.0, params.n_features) + 1e-2
+    effects = draw_effects(params, params.n_features)
+    modules = draw_modules(params, params.n_features, population.types)
+    mean = expected_counts(base, effects, population, modules, params.depth)
+    rng = random_stream(params, "counts")
+    counts = draw_sparse(params.n_cells, params.n_features, lambda cells: rng.poisson(mean(cells)))
+    starts = np.cumsum(random_stream(params, "positions").integers(600, 5000, params.n_features))
+    peaks = [f"chr1:{start}-{start + 500}" for start in starts]
+    adata = labelled_anndata(counts, params, population, peaks, params.depth)
+    record_truth(adata, base, effects, modules)
+    return adata

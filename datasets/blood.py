@@ -1,4 +1,4 @@
-"""Blood cells of 10x Genomics, sorted or not, and stimulated blood of eight donors."""
+"""Blood cells: of 10x Genomics, of stimulated blood, and with surface proteins."""
 
 from __future__ import annotations
 
@@ -71,6 +71,17 @@ class Kang(Published):
         from ._blood import read_kang
 
         return read_kang(list(files.values()), self.params.condition)
+
+
+class GenesAndProteins(Published):
+    """An HDF5 file with genes ``X1``, proteins ``X2`` and labels ``Y``."""
+
+    def read(self, files: dict[str, Path]) -> AnnData:
+        """Return the counts (CSR) with ``obs["cell_type"]`` and ``obsm["ADT"]`` (a table)."""
+        from ._citeseq import read_genes_and_proteins
+
+        (path,) = files.values()
+        return read_genes_and_proteins(path)
 
 
 add_datasets(__name__)

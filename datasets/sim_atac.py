@@ -8,8 +8,7 @@ from pydantic import Field
 
 from bench.contract import ATAC, Card, Dataset
 
-from . import _simulate_features as sim
-from ._simulate_cells import SimulationParameters, card_of, populate, stream
+from ._simulation_parameters import SimulationParameters, card_with_sizes
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -63,21 +62,10 @@ class SimATAC(Dataset):
 
     def __init__(self, params: Any = None) -> None:
         super().__init__(params)
-        self.card = card_of(type(self).card, self.params, self.params.n_features)
+        self.card = card_with_sizes(type(self).card, self.params, self.params.n_features)
 
     def load(self) -> AnnData:
         """Return the fragments in peaks with ``obs["cell_type"]`` and the truth."""
-        import numpy as np
+        from ._simulate_features import simulate_peaks
 
-        p = self.params
-        people = populate(p)
-        base = stream(p, "base").gamma(0.8, 1.0, p.n_features) + 1e-2
-        effects = sim.draw_effects(p, p.n_features)
-        modules = sim.draw_modules(p, p.n_features, people.types)
-        mean, rng = sim.means(base, effects, people, modules, p.depth), stream(p, "counts")
-        counts = sim.draw_sparse(p.n_cells, p.n_features, lambda cells: rng.poisson(mean(cells)))
-        starts = np.cumsum(stream(p, "positions").integers(600, 5000, p.n_features))
-        features = [f"chr1:{start}-{start + 500}" for start in starts]
-        adata = sim.dress(counts, p, people, features, p.depth)
-        sim.record_truth(adata, base, effects, modules)
-        return adata
+        return simulate_peaks(self.params)

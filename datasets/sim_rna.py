@@ -8,11 +8,9 @@ from pydantic import Field
 
 from bench.contract import RNA, Card, Dataset
 
-from . import _simulate_features as sim
-from ._simulate_cells import SimulationParameters, card_of, populate, stream
+from ._simulation_parameters import SimulationParameters, card_with_sizes
 
 if TYPE_CHECKING:
-    import numpy as np
     from anndata import AnnData
 
 
@@ -82,28 +80,10 @@ class SimRNA(Dataset):
 
     def __init__(self, params: Any = None) -> None:
         super().__init__(params)
-        self.card = card_of(type(self).card, self.params, self.params.n_features)
+        self.card = card_with_sizes(type(self).card, self.params, self.params.n_features)
 
     def load(self) -> AnnData:
         """Return the counts with ``obs["cell_type"]`` and the truth."""
-        p = self.params
-        people = populate(p)
-        base = stream(p, "base").gamma(0.6, 1.0, p.n_features) + 1e-3
-        effects = sim.draw_effects(p, p.n_features)
-        modules = sim.draw_modules(p, p.n_features, people.types)
-        dispersion = sim.gene_dispersions(p, p.n_features, p.dispersion, p.dispersion_df)
-        mean, rng = sim.means(base, effects, people, modules, p.depth), stream(p, "counts")
+        from ._simulate_features import simulate_genes
 
-        def draw(cells: np.ndarray) -> np.ndarray:
-            expected = mean(cells)
-            counts = sim.negative_binomial(rng, expected, dispersion)
-            if p.dropout > 0:
-                counts[rng.random(counts.shape) < 1.0 / (1.0 + expected / p.dropout)] = 0
-            return counts
-
-        counts = sim.draw_sparse(p.n_cells, p.n_features, draw)
-        features = [f"gene{number + 1}" for number in range(p.n_features)]
-        adata = sim.dress(counts, p, people, features, p.depth)
-        sim.record_truth(adata, base, effects, modules)
-        adata.var["dispersion"] = dispersion
-        return adata
+        return simulate_genes(self.params)

@@ -22,7 +22,8 @@ class DropletTissue(Published):
         """Return the UMI counts of the annotated cells."""
         from ._tabula_muris import read_droplets
 
-        return read_droplets(*files.values(), self.tissue, self.cache)
+        archive, annotation = files.values()
+        return read_droplets(archive, annotation, self.tissue, self.cache)
 
 
 class PlateTissue(Published):
@@ -34,7 +35,8 @@ class PlateTissue(Published):
         """Return the reads of the annotated cells."""
         from ._tabula_muris import read_plates
 
-        return read_plates(*files.values(), self.tissue, self.cache)
+        archive, annotation = files.values()
+        return read_plates(archive, annotation, self.tissue, self.cache)
 
 
 add_datasets(__name__)

@@ -173,7 +173,7 @@ def neurips_file(folder: Path, layer: str = "counts") -> tuple[Path, np.ndarray]
 def test_neurips_multiome_splits_the_file_and_leaves_nothing_behind(
     part: str, loader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("bench.datasets._neurips_multiome._BLOCK", 5)
+    monkeypatch.setattr("bench.datasets._paired_sets._BLOCK", 5)
     path, values = neurips_file(tmp_path)
     dataset = loader("neurips_multiome", part=part)
     adata = dataset.read({path.name: path})

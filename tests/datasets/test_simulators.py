@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from bench.contract import Recipe
 from bench.data.checks import check_counts
-from bench.datasets._simulate_cells import SimulationParameters, type_shares, type_sizes
+from bench.datasets._simulate_cells import type_shares, type_sizes
 from bench.datasets._simulate_features import draw_sparse
+from bench.datasets._simulation_parameters import SimulationParameters
 from bench.datasets.sim_atac import SimATAC
 from bench.datasets.sim_rna import SimRNA
 from bench.errors import UsageError
-from bench.prepare import prepare
+from bench.prepare.in_memory import prepare_counts
 
 BOTH = pytest.mark.parametrize("cls", [SimRNA, SimATAC], ids=["rna", "atac"])
 
@@ -38,10 +39,10 @@ def agreement(adata, *, n_types: int = 6) -> float:
     from sklearn.metrics import adjusted_rand_score
 
     if adata.var_names[0].startswith("chr"):
-        data = prepare(adata, Recipe(binarize=True, tfidf=True, min_cells=2))
+        data = prepare_counts(adata, Recipe(binarize=True, tfidf=True, min_cells=2))
         embedding = TruncatedSVD(21, random_state=0).fit_transform(data.X)[:, 1:]
     else:
-        data = prepare(adata, Recipe(target_sum=1e4, log1p=True))
+        data = prepare_counts(adata, Recipe(target_sum=1e4, log1p=True))
         embedding = PCA(20, random_state=0).fit_transform(data.X.toarray())
     clusters = KMeans(n_types, n_init=5, random_state=0).fit_predict(embedding)
     return float(adjusted_rand_score(adata.obs["cell_type"], clusters))

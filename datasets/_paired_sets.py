@@ -1,4 +1,4 @@
-"""Reader of the file of the NeurIPS 2021 competition, which holds both parts."""
+"""Readers of the sets with expression and chromatin of the same cells."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from anndata.io import read_elem, sparse_dataset
+from mudata import MuData
 
-from bench.contract import format_peak_names
+from bench.contract import format_peak_names, pair_data
+from bench.contract.multiome import check_cells
+from bench.data.formats import read_labels, read_market, read_text
+from bench.data.tools.gene_positions import place_genes, read_tss
 from bench.errors import DataError
 
 from ._labelled_counts import labelled_counts, text_column
@@ -26,7 +30,58 @@ _BLOCK = 4096
 """Cells read at once."""
 
 
-def read_part(packed: Path, part: Literal["rna", "atac"], cache: Path) -> AnnData:
+def pair_parts(rna: AnnData, atac: AnnData, tss: Path | None, where: str) -> MuData:
+    """Return both parts with the notes of both, and positions of the genes from a table of TSS.
+
+    Raises ``DataError`` if they are not the same cells in the same order.
+    """
+    notes = [line for part in (rna, atac) for line in part.uns.pop("bench_notes", [])]
+    check_cells(rna, atac, where)
+    if tss is not None:
+        notes.append(place_genes(rna, read_tss(tss), where))
+    data = pair_data(rna, atac)
+    data.uns["bench_notes"] = list(dict.fromkeys(notes))
+    return data
+
+
+def read_share_seq(labels: Path, counts: Path, *names: Path) -> AnnData:
+    """Return the annotated cells (CSR) with their types, given the table of labels.
+
+    The counts of genes are a table; those of peaks a matrix with ``names`` of cells and peaks.
+    Raises ``DataError`` if a cell of the table has no counts.
+    """
+    table = read_labels(labels)
+    barcodes = [_spell(name) for name in text_column(table, "rna.bc", labels)]
+    if names:
+        adata = read_market(counts, *names, orientation="genes")
+    else:
+        adata = read_text(counts, orientation="genes", sep="\t")
+    adata.obs_names = [_spell(name) for name in adata.obs_names]
+    rows = adata.obs_names.get_indexer(barcodes)
+    if (rows < 0).any():
+        raise DataError(
+            f"{labels}: {int((rows < 0).sum())} of {len(rows)} cells (such as "
+            f"{barcodes[int((rows < 0).argmax())]}) have no counts; expected the files of "
+            "GSE140203, fetch them again.",
+            code="no_common_cells",
+        )
+    return labelled_counts(
+        adata.X[rows],
+        cells=barcodes,
+        features=list(adata.var_names),
+        labels=text_column(table, "celltype", labels),
+        label_key="cell_type",
+        without=("Mix",),
+        where=str(labels),
+    )
+
+
+def _spell(barcode: str) -> str:
+    """Return one spelling: the matrix of expression has commas where the others have points."""
+    return barcode.replace(",", ".")
+
+
+def read_neurips_multiome(packed: Path, part: Literal["rna", "atac"], cache: Path) -> AnnData:
     """Return one part (CSR) with types and batches; the file is unpacked in ``cache`` for it."""
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".neurips_multiome.", dir=cache) as folder:

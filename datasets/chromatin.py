@@ -1,4 +1,4 @@
-"""Chromatin sets that SCALE distributes, each one ``.h5ad`` file."""
+"""Chromatin sets: those that SCALE distributes, and sorted blood progenitors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ScaleSet(Published):
-    """Cells × peaks in ``X``, types in ``obs["celltype"]``, peaks as ``chr1_100_200``."""
+    """One ``.h5ad`` file: cells × peaks in ``X``, types in ``obs["celltype"]``."""
 
     without: ClassVar[Sequence[str]] = ()
     """Labels that are no type; their cells are dropped and counted."""
@@ -33,6 +33,16 @@ class ScaleSet(Published):
             without=self.without,
             where=self.name,
         )
+
+
+class SortedProgenitors(Published):
+    """Counts as triplets, a BED file of peaks, and a table of labels."""
+
+    def read(self, files: dict[str, Path]) -> AnnData:
+        """Return the fragments in peaks (CSR) with ``obs["cell_type"]``; raises ``DataError``."""
+        from ._chromatin import read_progenitors
+
+        return read_progenitors(*files.values())
 
 
 add_datasets(__name__)

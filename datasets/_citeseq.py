@@ -15,7 +15,7 @@ from bench.errors import DataError
 from ._labelled_counts import labelled_counts
 
 
-def read_file(path: Path) -> AnnData:
+def read_genes_and_proteins(path: Path) -> AnnData:
     """Return the counts (CSR) with ``obs["cell_type"]`` and ``obsm["ADT"]`` (a table).
 
     Raises ``DataError`` if the file is of another layout.
@@ -53,8 +53,8 @@ def read_file(path: Path) -> AnnData:
 
 def _names(file: h5py.File, key: str, noun: str, size: int) -> list[str]:
     """Return the names in the file, else ``gene_0``, ``gene_1``, ..."""
-    names = _as_text(file[key][()].ravel()) if key in file else []
-    return list(names) if len(names) == size else [f"{noun}_{number}" for number in range(size)]
+    names: list[str] = list(_as_text(file[key][()].ravel())) if key in file else []
+    return names if len(names) == size else [f"{noun}_{number}" for number in range(size)]
 
 
 def _as_text(values: Any) -> np.ndarray:

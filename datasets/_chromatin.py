@@ -1,4 +1,4 @@
-"""Reader of the files of GSE96769 with the labels of a benchmark."""
+"""Reader of the chromatin of sorted progenitors (GSE96769) with the labels of a benchmark."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.errors import DataError
 from ._labelled_counts import labelled_counts, text_column
 
 
-def read_files(counts_path: Path, peaks_path: Path, labels_path: Path) -> AnnData:
+def read_progenitors(counts_path: Path, peaks_path: Path, labels_path: Path) -> AnnData:
     """Return the fragments in peaks (CSR) of the cells that the benchmark labels.
 
     Raises ``DataError`` if the files do not belong together.
