@@ -1,7 +1,7 @@
-"""The card of one dataset: what it is, how far to trust its labels, and where its data are.
+"""The card of one dataset: its facts, the origin of its labels, and where its data are.
 
-Reading a card imports nothing heavy. Labels and depth come from the facts in the cache; only for
-an ``.h5ad`` file that is not in the cache the file is opened, and the card says so.
+Reading a card imports nothing heavy. Labels and depth come from the facts in the cache. Only an
+``.h5ad`` file that is not in the cache is opened, and a note reports it.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.data.resolve import ResolvedDataset, download_size, resolve_dataset
-from bench.data.user_datasets import user_datasets
-from bench.messages import format_size
+from bench.messages import collect_notes, format_size, log_note
 from bench.registry import datasets
 from bench.selectors import parse_selector
 from bench.settings import Settings, load_settings
 
 from .cache.data_cache import CachedDataset, DataCache
 from .known_markers import dataset_markers
-from .peek import summarize_h5ad
+from .resolve import ResolvedDataset, download_size, resolve_dataset
+from .user_datasets import user_datasets
 
 if TYPE_CHECKING:
     from bench.contract import Dataset, FileLocation, Markers
@@ -37,35 +36,37 @@ _NAMES = {
     "licence": "licence", "url": "url", "documented": "documented",
     "verified": "checked_on_a_real_file", "tags": "tags", "state": "state", "notes": "notes",
 }  # fmt: skip
-"""Facts in the order in which they are shown, and what they are called there."""
+"""Facts in the order of display, with the names shown."""
 
 
 def dataset_card(text: str, plugins: tuple[str, ...] = ()) -> Row:
-    """Return all facts about one dataset, named as in ``--datasets``: a name or a path.
+    """Return all facts about the dataset of a name or a path.
 
-    Lists are tables: ``types`` (if the counts are in the cache or a local ``.h5ad`` file),
+    Lists are tables: ``types`` (if the counts are in the cache or in a local ``.h5ad`` file),
     ``files``, ``parameters``, ``presets``. Raises ``UsageError`` for an unknown name.
     """
     settings = load_settings({"plugins": plugins} if plugins else {})
-    notes: list[str] = []
-    chosen = resolve_dataset(text, settings, notes.append)
-    loader, stored = _loader(chosen, text, settings), _known(chosen, settings)
-    facts = _facts_of(chosen.dataset, stored, notes)
-    types, said = facts.get("types", {}), facts.get("said", {})
+    with collect_notes() as notes:
+        resolved = resolve_dataset(text, settings)
+        dataset, cached = resolved.dataset, _find_cached(resolved, settings)
+        facts = _cached_facts(cached) if cached else _file_facts(dataset)
+    loader = _find_loader(dataset, text, settings)
+    types, texts = facts.get("types", {}), facts.get("texts", {})
     if types:
         facts["cells_of_a_type"] = f"{min(types.values()):,} to {max(types.values()):,}"
-    facts["description"] = _description(loader)
-    facts["state"] = _state(chosen.dataset, stored, settings)
-    facts["notes"] = notes
-    markers = dataset_markers(chosen.dataset)
+    if hasattr(type(loader), "card"):  # a file has no text of its own
+        facts["description"] = plain_docstring(type(loader).__doc__)
+    facts["state"] = _state(dataset, cached, settings)
+    facts["notes"] = [*notes, *(cached.facts["warnings"] if cached else [])]
+    markers = dataset_markers(dataset)
     card = {
-        "dataset": chosen.label,
+        "dataset": resolved.label,
         **{name: facts[key] for key, name in _NAMES.items() if key in facts},
         "types": _type_rows(types),
         "marker_lists_from": markers.source if markers else "",
         "marker_lists": _marker_rows(markers),
-        "the_file_says": [{"key": key, "text": text} for key, text in said.items()],
-        "files": [_file_row(held) for held in loader.file_locations()],
+        "the_file_says": [{"key": key, "text": text} for key, text in texts.items()],
+        "files": [_file_row(location) for location in loader.file_locations()],
         "parameters": loader.Params.describe(),
         "presets": preset_rows(loader.Params.presets),
     }
@@ -73,7 +74,7 @@ def dataset_card(text: str, plugins: tuple[str, ...] = ()) -> Row:
 
 
 def plain_docstring(docstring: str | None) -> str:
-    """Return a docstring for people: each paragraph on one line, lists as they are, no quotes."""
+    """Return a docstring without quotes, each paragraph on one line; lists stay unchanged."""
     parts = inspect.cleandoc(docstring or "").replace("``", "").split("\n\n")
     return "\n\n".join(
         part if re.search(r"^(\s|[*-] )", part, re.MULTILINE) else " ".join(part.split())
@@ -89,59 +90,63 @@ def preset_rows(presets: Mapping[str, Mapping[str, Any]]) -> list[Row]:
     ]
 
 
-def _loader(chosen: ResolvedDataset, text: str, settings: Settings) -> Dataset:
-    """Return what describes a dataset: the registered loader, also where a file stands in."""
-    entry = datasets(settings.plugins).entries.get(chosen.dataset.name)
-    if entry is None or entry.cls is None or isinstance(chosen.dataset, entry.cls):
-        return chosen.dataset
+def _find_loader(dataset: Dataset, text: str, settings: Settings) -> Dataset:
+    """Return the registered loader of a dataset, also where a file stands in for it."""
+    entry = datasets(settings.plugins).entries.get(dataset.name)
+    if entry is None or entry.cls is None or isinstance(dataset, entry.cls):
+        return dataset
     loader = entry.cls.from_values(parse_selector(text).values)
     loader.configure(settings)
     return loader
 
 
-def _known(chosen: ResolvedDataset, settings: Settings) -> CachedDataset | None:
-    """Return the copy in the cache; a cache folder is not made for a card."""
+def _find_cached(resolved: ResolvedDataset, settings: Settings) -> CachedDataset | None:
+    """Return the copy in the cache, without making a cache folder."""
     if not settings.cache_dir.is_dir():
         return None
-    return DataCache(settings.cache_dir).known(chosen.dataset, chosen.source, chosen.label)
+    return DataCache(settings.cache_dir).known(resolved.dataset, resolved.source, resolved.label)
 
 
-def _facts_of(dataset: Dataset, stored: CachedDataset | None, notes: list[str]) -> Row:
-    """Return facts under the names of a card, with ``types`` and depth where they are known."""
-    if stored is not None:
-        info = stored.facts["info"]
-        notes += stored.facts["warnings"]
-        return {
-            **_card_facts(stored.facts["card"]),
-            "n_cells": info["n_cells"],
-            "n_features": info["n_features"],
-            "n_types": stored.n_types,
-            "types": stored.facts["types"],
-            "median_counts": stored.facts.get("median_counts"),
-            "mean_counts": round(info["mean_counts"], 1),
-            "zeros": round(1 - info["density"], 4),
-        }
-    # The card of a file is known once it has been read; of a stand-in, what was known before.
-    card = getattr(dataset, "card", None) or getattr(dataset, "known", None)
+def _cached_facts(cached: CachedDataset) -> Row:
+    """Return the facts of a copy in the cache, with ``types`` and depth."""
+    info = cached.facts["info"]
+    return {
+        **_card_facts(cached.facts["card"]),
+        "n_cells": info["n_cells"],
+        "n_features": info["n_features"],
+        "n_types": cached.n_types,
+        "types": cached.facts["types"],
+        "median_counts": cached.facts.get("median_counts"),
+        "mean_counts": round(info["mean_counts"], 1),
+        "zeros": round(1 - info["density"], 4),
+    }
+
+
+def _file_facts(dataset: Dataset) -> Row:
+    """Return the facts of the card, completed by those of an ``.h5ad`` file."""
+    # Before a file is read, only a file under a name has a card.
+    card = getattr(dataset, "card", None) or getattr(dataset, "named_card", None)
     facts = _card_facts(asdict(card)) if card else {}
     path = Path(dataset.where)
     if path.suffix != ".h5ad" or not path.is_file():
         return facts
-    notes.append(f"not in the cache yet: labels and depth were read from {path}")
+    from .h5ad_summary import summarize_h5ad
+
+    log_note(f"not in the cache yet: labels and depth were read from {path}")
     file: Any = getattr(dataset, "file", dataset)
-    said = summarize_h5ad(path, file.params.label_key, notes.append)
-    return {**said, **facts, **{key: said[key] for key in _OF_THE_FILE & said.keys()}}
+    summary = summarize_h5ad(path, file.params.label_key)
+    return {**summary, **facts, **{key: summary[key] for key in _FILE_FACTS & summary.keys()}}
 
 
-_OF_THE_FILE = {"n_cells", "n_features", "n_types", "types", "label_key"}
-"""What a file at hand knows better than a card written beforehand."""
+_FILE_FACTS = {"n_cells", "n_features", "n_types", "types", "label_key"}
+"""Facts that the file decides, not the card."""
 
 
 def _card_facts(card: Row) -> Row:
-    kept = {key: card[key] for key in _NAMES if card.get(key) not in ("", None)}
+    facts = {key: card[key] for key in _NAMES if card.get(key) not in ("", None)}
     if not card["files"]:
-        del kept["verified"]  # says whether real files have passed the loader
-    return kept | {"tags": ", ".join(card["tags"])}
+        del facts["verified"]  # concerns files that are fetched
+    return facts | {"tags": ", ".join(card["tags"])}
 
 
 def _type_rows(types: Mapping[str, int]) -> list[Row]:
@@ -157,33 +162,29 @@ def _marker_rows(markers: Markers | None) -> list[Row]:
     return [{"signature": name, "genes": ", ".join(genes)} for name, genes in lists.items()]
 
 
-def _file_row(held: FileLocation) -> Row:
-    file = held.file
+def _file_row(location: FileLocation) -> Row:
+    file = location.file
     return {
         "file": file.name,
         "size": format_size(file.size or file.approximate_size) or "not stated",
         "from": file.source + ("" if file.url else " (by hand)"),
         "checksum": file.checksum or "none published",
-        "here": str(held.path or "no"),
+        "here": str(location.path or "no"),
     }
 
 
-def _state(dataset: Dataset, stored: CachedDataset | None, settings: Settings) -> str:
-    """Return where the data are, or how to get them."""
-    held, path = dataset.file_locations(), Path(dataset.where)
-    own = user_datasets(settings.cache_dir).get(dataset.name)
-    if stored is not None:
-        return f"cached in {stored.folder}"
-    if any(one.path is None for one in held):
-        return f"to fetch{download_size(held)}: bench data fetch {dataset.name}"
-    if held:
+def _state(dataset: Dataset, cached: CachedDataset | None, settings: Settings) -> str:
+    """Return where the data are, or the command that fetches them."""
+    if cached is not None:
+        return f"cached in {cached.folder}"
+    locations, path = dataset.file_locations(), Path(dataset.where)
+    if any(location.path is None for location in locations):
+        return f"to fetch{download_size(locations)}: bench data fetch {dataset.name}"
+    if locations:
         kinds = {"local": "found", "mirror": "found in the mirror", "download": "downloaded"}
-        return f"{kinds[held[0].kind]}: {', '.join(str(one.path) for one in held)}"
-    if own is not None and own.path == path:
-        return f"added from {own.origin}: {path}"
+        paths = ", ".join(str(location.path) for location in locations)
+        return f"{kinds[locations[0].kind]}: {paths}"
+    added = user_datasets(settings.cache_dir).get(dataset.name)
+    if added is not None and added.path == path:
+        return f"added from {added.origin}: {path}"
     return f"found: {path}" if path.exists() else "ready: needs no file"
-
-
-def _description(dataset: Dataset) -> str:
-    """Return the text of a loader's class; a file has no text of its own."""
-    return plain_docstring(type(dataset).__doc__) if hasattr(type(dataset), "card") else ""

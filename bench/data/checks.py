@@ -1,8 +1,7 @@
-"""Checks of a dataset before anything is computed: one clear line for each thing that is wrong."""
+"""Checks of a dataset before anything is computed: one line for each fault."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,21 +14,13 @@ from bench.errors import DataError
 from bench.messages import MAX_NAMES, quote_names
 from bench.prepare.blocks import row_blocks, stored_values
 
+from .name_patterns import find_common_genes, is_barcode, is_gene_id, is_interval, share_of_names
+
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
     from mudata import MuData
 
-PEAK = re.compile(r"^(chr)?[0-9A-Za-z.]{1,25}[:_-][0-9]+[-_][0-9]+$")
-"""Names of genome intervals: ``chr1:100-200``, ``chr1_100_200``, ``1-100-200``."""
-BARCODE = re.compile(r"^([A-Za-z0-9]+[_#:.-])?[ACGT]{10,}([_#:.-][A-Za-z0-9]+)*$")
-"""Cell barcodes, with or without a prefix or suffix."""
-GENE_ID = re.compile(r"^ENS[A-Z]{0,4}[GT][0-9]{6,}(\.[0-9]+)?$")
-"""Ensembl identifiers of genes and transcripts."""
-COMMON_GENES = frozenset(
-    ["ACTB", "B2M", "EEF1A1", "FTH1", "FTL", "GAPDH", "MALAT1", "PPIA", "RPLP0", "TMSB4X"]
-)
-"""Expressed in almost every cell of human and, in other capitals, of mouse."""
 _NO_TYPE = frozenset(["nan", "na", "n/a", "none", "null", "unknown", "unassigned", "?", "-"])
 _MIN_CELLS = 10
 _RARE = 5
@@ -39,21 +30,16 @@ _SAMPLE = 200
 
 @dataclass
 class CheckReport:
-    """A dataset that passed."""
+    """The result of passed checks."""
 
     warnings: list[str] = field(default_factory=list)
     """One line each for what is odd but usable."""
 
 
 def check_data(
-    data: AnnData | MuData,
-    *,
-    where: str,
-    label_key: str,
-    batch_key: str | None,
-    modality: str,
+    data: AnnData | MuData, *, where: str, label_key: str, batch_key: str | None, modality: str
 ) -> CheckReport:
-    """Check a dataset of one modality (see :func:`check_counts`) or paired: each part of it.
+    """Check a dataset of one modality (see :func:`check_counts`) or both parts of paired data.
 
     Labels and batch of paired data are those of ``rna``.
     """
@@ -74,17 +60,32 @@ def check_data(
 def check_counts(
     adata: AnnData, *, where: str, label_key: str, batch_key: str | None, modality: str
 ) -> CheckReport:
-    """Check counts (cells × features), names, labels and batch of one dataset.
+    """Check counts, names, labels and batch of one dataset.
 
-    ``where`` is the dataset's name or file, for messages; an empty ``label_key`` means that the
-    cells have no labels. ``X`` may be CSR, CSC or dense, in memory or backed, and is not changed.
-    Raises ``DataError`` with one line that says what was found, what was expected and what to
-    do.
+    Parameters
+    ----------
+    adata
+        Counts, cells × features. ``X`` may be CSR, CSC or dense, in memory or backed; it stays
+        unchanged.
+    where
+        Name or file of the dataset, for messages.
+    label_key
+        Column of the types; empty for cells without labels.
+    batch_key
+        Column of the batches.
+    modality
+        ``rna`` or ``atac``.
+
+    Raises
+    ------
+    DataError
+        With one line that names the fault and its fix.
     """
     if adata.n_obs == 0 or adata.n_vars == 0:
         raise DataError(
             f"{where}: {adata.n_obs} cells × {adata.n_vars} features: nothing there; expected "
-            "counts in X, cells × features; look for a filter that removed everything."
+            "counts in X, cells × features; look for a filter that removed everything.",
+            code="no_counts",
         )
     _check_names(adata.obs_names, "cell", where, "adata.obs_names_make_unique()")
     _check_names(adata.var_names, "feature", where, "adata.var_names_make_unique()")
@@ -93,13 +94,13 @@ def check_counts(
     types = check_labels(adata, where, label_key) if label_key else None
     if batch_key is not None:
         check_batch(adata, where, batch_key)
-    lines = _odd_counts(adata, where)
-    if types is not None:
-        lines = _odd_labels(where, types) + lines
+    lines = [] if types is None else _label_warnings(where, types)
+    empty = _count_empty_cells(adata)
+    if empty:
+        lines.append(f"{where}: {empty} cells have no counts at all.")
     if batch_key is not None and label_key:
-        lines += _odd_batches(adata, where, label_key, batch_key)
-    peaks = _share(PEAK, adata.var_names[:_SAMPLE])
-    if modality == RNA and peaks > 0.9:
+        lines += _batch_warnings(adata, where, label_key, batch_key)
+    if modality == RNA and share_of_names(adata.var_names[:_SAMPLE], is_interval) > 0.9:
         lines.append(f"{where}: features are named like genome intervals, but modality is rna.")
     return CheckReport(lines)
 
@@ -108,82 +109,97 @@ def _check_names(names: pd.Index, what: str, where: str, fix: str) -> None:
     text = names.astype(str)
     empty = int(np.sum(text.str.strip() == "") + np.sum(names.isna()))
     if empty:
-        raise DataError(f"{where}: {empty} {what} names are empty; name them or drop them.")
-    if not text.is_unique:
-        twice = list(dict.fromkeys(text[text.duplicated()]))
         raise DataError(
-            f"{where}: {len(twice)} {what} names occur more than once ({quote_names(twice)}); make them "
-            f"unique, for example with {fix}."
+            f"{where}: {empty} {what} names are empty; name them or drop them.",
+            code="missing_names",
+        )
+    if not text.is_unique:
+        duplicates = list(dict.fromkeys(text[text.duplicated()]))
+        raise DataError(
+            f"{where}: {len(duplicates)} {what} names occur more than once "
+            f"({quote_names(duplicates)}); make them unique, for example with {fix}.",
+            code="duplicate_names",
         )
 
 
 def _check_orientation(adata: AnnData, where: str) -> None:
     """Refuse cells named like genes or peaks, and features named like barcodes."""
     cells, features = adata.obs_names[:_SAMPLE], adata.var_names[:_SAMPLE]
-    swapped = ""
-    for pattern, what in ((GENE_ID, "genes"), (PEAK, "genome intervals")):
-        if _share(pattern, cells) > 0.9 and _share(pattern, features) < 0.1:
-            swapped = f"cells are named like {what} ({quote_names(list(cells))})"
-    if _share(BARCODE, features) > 0.9 and _share(BARCODE, cells) < 0.1:
-        swapped = f"features are named like cell barcodes ({quote_names(list(features))})"
-    genes = sorted(COMMON_GENES & {str(name).upper() for name in adata.obs_names})
-    if len(genes) >= 3 and not COMMON_GENES & {str(name).upper() for name in adata.var_names}:
-        swapped = f"cells are named like genes ({quote_names(genes)})"
-    if swapped:
+    fault = ""
+    for matches, what in ((is_gene_id, "genes"), (is_interval, "genome intervals")):
+        if share_of_names(cells, matches) > 0.9 and share_of_names(features, matches) < 0.1:
+            fault = f"cells are named like {what} ({quote_names(list(cells))})"
+    if share_of_names(features, is_barcode) > 0.9 and share_of_names(cells, is_barcode) < 0.1:
+        fault = f"features are named like cell barcodes ({quote_names(list(features))})"
+    genes = find_common_genes(adata.obs_names)
+    if len(genes) >= 3 and not find_common_genes(adata.var_names):
+        fault = f"cells are named like genes ({quote_names(genes)})"
+    if fault:
         raise DataError(
-            f"{where}: {swapped}: the matrix looks transposed; expected cells × features, pass "
-            "adata.T."
+            f"{where}: {fault}: the matrix looks transposed; expected cells × features, pass "
+            "adata.T.",
+            code="transposed",
         )
-
-
-def _share(pattern: re.Pattern[str], names: pd.Index) -> float:
-    return sum(bool(pattern.match(str(name))) for name in names) / max(len(names), 1)
 
 
 def _check_values(adata: AnnData, where: str) -> None:
     if adata.X is None:
-        raise DataError(f"{where}: X is missing; expected raw counts.{_elsewhere(adata)}")
-    kind = adata.X.dtype.kind
-    if kind not in "biuf":
+        raise DataError(
+            f"{where}: X is missing; expected raw counts.{_find_counts(adata)}", code="no_counts"
+        )
+    if adata.X.dtype.kind not in "biuf":
         raise DataError(
             f"{where}: X holds values of type {adata.X.dtype}; expected counts (numbers), cells × "
-            "features; convert it, for example with adata.X = adata.X.astype('float32')."
+            "features; convert it, for example with adata.X = adata.X.astype('float32').",
+            code="not_a_number",
         )
-    found = _Values()
-    for values in stored_values(adata.X):
-        found.add(values)
-    if found.not_finite:
+    values = _ValueSummary.of(adata.X)
+    if values.not_finite:
         raise DataError(
-            f"{where}: X has {found.not_finite} NaN or infinite values; expected raw counts."
-            f"{_elsewhere(adata)}"
+            f"{where}: X has {values.not_finite} NaN or infinite values; expected raw counts."
+            f"{_find_counts(adata)}",
+            code="not_finite",
         )
-    if found.smallest < 0:
+    if values.smallest < 0:
         raise DataError(
-            f"{where}: X has negative values (smallest {found.smallest:.4g}); expected raw "
-            f"counts, this looks scaled.{_elsewhere(adata)}"
+            f"{where}: X has negative values (smallest {values.smallest:.4g}); expected raw "
+            f"counts, this looks scaled.{_find_counts(adata)}",
+            code="negative_values",
         )
-    if found.broken is not None:
+    if values.fraction is not None:
         raise DataError(
-            f"{where}: X has values that are not whole numbers (such as {found.broken:.4g}); "
+            f"{where}: X has values that are not whole numbers (such as {values.fraction:.4g}); "
             "expected raw counts, this looks normalised or log-transformed, and every method "
-            f"here starts from counts.{_elsewhere(adata)}"
+            f"here starts from counts.{_find_counts(adata)}",
+            code="not_counts",
         )
-    if not found.any:
-        raise DataError(f"{where}: every value of X is zero; expected raw counts.")
+    if not values.any:
+        raise DataError(
+            f"{where}: every value of X is zero; expected raw counts.", code="no_counts"
+        )
 
 
 @dataclass
-class _Values:
-    """What is found among the values of a matrix, piece by piece."""
+class _ValueSummary:
+    """Faults among the values of a matrix."""
 
     not_finite: int = 0
     smallest: float = 0.0
-    broken: float | None = None
+    fraction: float | None = None
     """The first value that is no whole number."""
     any: bool = False
-    """True if one is not zero."""
+    """True if a value is not zero."""
+
+    @classmethod
+    def of(cls, matrix: Any) -> _ValueSummary:
+        """Return the summary of all values of a numeric matrix, read piece by piece."""
+        summary = cls()
+        for values in stored_values(matrix):
+            summary.add(values)
+        return summary
 
     def add(self, values: np.ndarray) -> None:
+        """Include a piece of the matrix."""
         if not values.size:
             return
         self.any = self.any or bool(np.any(values))
@@ -192,33 +208,28 @@ class _Values:
             if not finite.all():
                 self.not_finite += int(finite.size - np.count_nonzero(finite))
                 values = values[finite]
-            off = values[values != np.rint(values)]
-            if off.size and self.broken is None:
-                self.broken = float(off[0])
+            fractions = values[values != np.rint(values)]
+            if fractions.size and self.fraction is None:
+                self.fraction = float(fractions[0])
         if values.dtype.kind in "if":
             self.smallest = min(self.smallest, float(values.min(initial=0)))
 
     @property
-    def whole(self) -> bool:
-        """True if all are counts."""
-        return not self.not_finite and self.smallest >= 0 and self.broken is None
+    def counts(self) -> bool:
+        """True for whole numbers that are not negative, and not all zero."""
+        return self.any and not self.not_finite and self.smallest >= 0 and self.fraction is None
 
 
-def _elsewhere(adata: AnnData) -> str:
-    """Say where else in the file whole numbers are."""
+def _find_counts(adata: AnnData) -> str:
+    """Return a hint on where else in the file whole numbers are."""
 
-    def whole(matrix: Any) -> bool:
-        found = _Values()
-        for values in stored_values(matrix) if matrix.dtype.kind in "biuf" else ():
-            found.add(values)
-            if not found.whole:
-                return False
-        return found.any
+    def holds_counts(matrix: Any) -> bool:
+        return matrix.dtype.kind in "biuf" and _ValueSummary.of(matrix).counts
 
     for name in sorted(adata.layers, key=lambda name: name != "counts"):
-        if whole(adata.layers[name]):
+        if holds_counts(adata.layers[name]):
             return f" layers['{name}'] holds whole numbers: set adata.X = adata.layers['{name}']."
-    if adata.raw is not None and whole(adata.raw.X):
+    if adata.raw is not None and holds_counts(adata.raw.X):
         return " raw.X holds whole numbers: use adata.raw.to_adata()."
     return " No layer holds whole numbers: save the file with counts in X."
 
@@ -228,44 +239,47 @@ def check_labels(adata: AnnData, where: str, label_key: str) -> pd.Series:
 
     Raises ``DataError`` for labels that no clustering can be compared with.
     """
-    if label_key not in adata.obs:
-        there = ", ".join(map(str, adata.obs.columns)) or "none"
-        raise DataError(f"{where}: no column '{label_key}' in obs; columns there: {there}.")
-    labels = _no_gaps(adata, where, label_key, "label")
+    labels = _complete_column(adata, where, label_key, "label")
     sizes = labels.value_counts()
     if len(sizes) == 1:
         raise DataError(
             f"{where}: column '{label_key}' has one type only ('{sizes.index[0]}'); a comparison "
-            "of clusterings needs at least two."
+            "of clusterings needs at least two.",
+            code="single_type",
         )
     if adata.n_obs < _MIN_CELLS or adata.n_obs <= len(sizes):
         raise DataError(
             f"{where}: {adata.n_obs} cells of {len(sizes)} types in '{label_key}'; expected at "
-            f"least {_MIN_CELLS} cells and more cells than types (a column of identifiers?)."
+            f"least {_MIN_CELLS} cells and more cells than types (a column of identifiers?).",
+            code="too_few_cells",
         )
     return sizes
 
 
 def check_batch(adata: AnnData, where: str, batch_key: str) -> None:
-    """Raise ``DataError`` if the batch of any cell is not known."""
-    _no_gaps(adata, where, batch_key, "batch")
+    """Raise ``DataError`` if the batch of any cell is missing."""
+    _complete_column(adata, where, batch_key, "batch")
 
 
-def _no_gaps(adata: AnnData, where: str, key: str, what: str) -> pd.Series:
+def _complete_column(adata: AnnData, where: str, key: str, what: str) -> pd.Series:
+    """Return a column of ``obs`` as text; raises ``DataError`` for missing values."""
     if key not in adata.obs:
-        there = ", ".join(map(str, adata.obs.columns)) or "none"
-        raise DataError(f"{where}: no column '{key}' in obs; columns there: {there}.")
+        columns = ", ".join(map(str, adata.obs.columns)) or "none"
+        raise DataError(
+            f"{where}: no column '{key}' in obs; its columns: {columns}.", code="missing_column"
+        )
     column = adata.obs[key]
     gaps = int((column.isna() | (column.astype(str).str.strip() == "")).sum())
     if gaps:
         raise DataError(
             f"{where}: {gaps} of {adata.n_obs} cells have no {what} in column '{key}'; remove "
-            f"them first, for example adata[adata.obs['{key}'].notna()]."
+            f"them first, for example adata[adata.obs['{key}'].notna()].",
+            code="missing_values",
         )
     return column.astype(str)
 
 
-def _odd_labels(where: str, types: pd.Series) -> list[str]:
+def _label_warnings(where: str, types: pd.Series) -> list[str]:
     lines = []
     rare = types[types < _RARE].sort_index().sort_values(kind="stable")
     if len(rare):
@@ -285,11 +299,9 @@ def _odd_labels(where: str, types: pd.Series) -> list[str]:
     return lines
 
 
-def _odd_counts(adata: AnnData, where: str) -> list[str]:
-    empty = 0
-    for _, block in row_blocks(adata.X):
-        empty += int(np.count_nonzero(np.diff(block.indptr) == 0))
-    return [f"{where}: {empty} cells have no counts at all."] if empty else []
+def _count_empty_cells(adata: AnnData) -> int:
+    blocks = (block for _, block in row_blocks(adata.X))
+    return sum(int(np.count_nonzero(np.diff(block.indptr) == 0)) for block in blocks)
 
 
 def memory_warnings(info: DatasetInfo) -> list[str]:
@@ -300,18 +312,18 @@ def memory_warnings(info: DatasetInfo) -> list[str]:
     genes = min(info.n_features, _SCALED_GENES)
     scaled = 4 * info.n_cells * genes
     counts = 8 * info.density * info.n_cells * info.n_features
-    there = psutil.virtual_memory().available
-    if scaled + counts <= there:
+    available = psutil.virtual_memory().available
+    if scaled + counts <= available:
         return []
     return [
         f"{info.n_cells} cells need about {scaled / 2**30:.1f} GiB of memory as a scaled matrix "
-        f"of {genes} features and {counts / 2**30:.1f} GiB as counts, {there / 2**30:.1f} GiB "
-        "are available: run one job at a time (--jobs 1) or take fewer cells; what does not fit "
-        "ends as out of memory."
+        f"of {genes} features and {counts / 2**30:.1f} GiB as counts, {available / 2**30:.1f} "
+        "GiB are available: run one job at a time (--jobs 1) or take fewer cells; other jobs may "
+        "end as out of memory."
     ]
 
 
-def _odd_batches(adata: AnnData, where: str, label_key: str, batch_key: str) -> list[str]:
+def _batch_warnings(adata: AnnData, where: str, label_key: str, batch_key: str) -> list[str]:
     lines = []
     batches, types = adata.obs[batch_key].astype(str), adata.obs[label_key].astype(str)
     if batches.nunique() == 1:
@@ -319,6 +331,6 @@ def _odd_batches(adata: AnnData, where: str, label_key: str, batch_key: str) -> 
     elif types.groupby(batches).nunique().max() == 1:
         lines.append(
             f"{where}: every batch in column '{batch_key}' has cells of one type only: batch and "
-            "type cannot be told apart."
+            "type cannot be separated."
         )
     return lines

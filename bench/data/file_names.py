@@ -1,116 +1,137 @@
-"""Formats by the name of a file, and which files belong together; nothing is read."""
+"""Formats by the suffix of a path, and the files that belong together; no file is opened."""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 from bench.errors import DataError, UsageError
 
 _PACKED = r"(\.(gz|zip|bz2|xz))?$"
-HDF = re.compile(r"\.(h5ad|h5mu|loom|h5|hdf5)$", re.IGNORECASE)
-TEXT = re.compile(r"\.(csv|tsv|txt|tab)" + _PACKED + r"|\.zip$", re.IGNORECASE)
-MARKET = re.compile(r"\.mtx(\.gz|\.bz2)?$", re.IGNORECASE)
-_ZARR = re.compile(r"\.zarr$", re.IGNORECASE)
-EXPECTED = (
+HDF5_SUFFIX = re.compile(r"\.(h5ad|h5mu|loom|h5|hdf5)$", re.IGNORECASE)
+TEXT_SUFFIX = re.compile(r"\.(csv|tsv|txt|tab)" + _PACKED + r"|\.zip$", re.IGNORECASE)
+MARKET_SUFFIX = re.compile(r"\.mtx(\.gz|\.bz2)?$", re.IGNORECASE)
+_ZARR_SUFFIX = re.compile(r"\.zarr$", re.IGNORECASE)
+_SUFFIXES = (HDF5_SUFFIX, TEXT_SUFFIX, MARKET_SUFFIX, _ZARR_SUFFIX)
+EXPECTED_FORMATS = (
     ".h5ad, .h5mu, .loom, .zarr, .h5 (10x, or X and Y), .mtx, .csv, .tsv, .txt (also .gz, .zip), "
     "or a folder with a 10x matrix"
 )
 _BARCODES = ("barcode", "cell", "colname")
-
-
 _FEATURES = ("feature", "gene", "peak", "region", "rowname")
+_NAMES_SUFFIX = re.compile(r"\.(tsv|txt|csv|bed)(\.gz)?$", re.IGNORECASE)
 
 
-_NAMES_END = re.compile(r"\.(tsv|txt|csv|bed)(\.gz)?$", re.IGNORECASE)
-
-
-def find_matrix(folder: Path) -> Path:
-    """Return the one ``.mtx`` file of a folder; raises ``DataError`` if there is not one."""
-    found = sorted(path for path in folder.iterdir() if MARKET.search(path.name))
-    if len(found) != 1:
+def find_matrix_file(folder: Path) -> Path:
+    """Return the only ``.mtx`` file of a folder; raises ``DataError`` for none or several."""
+    matrices = sorted(path for path in folder.iterdir() if MARKET_SUFFIX.search(path.name))
+    if len(matrices) != 1:
         below = sorted({path.parent.name for path in folder.glob("*/*.mtx*")})
         hint = f"; look in {', '.join(below)}" if below else ""
         raise DataError(
-            f"{folder}: {len(found)} files that end in .mtx or .mtx.gz; expected one, with "
-            f"barcodes.tsv and features.tsv (or genes.tsv) beside it{hint}."
+            f"{folder}: {len(matrices)} files that end in .mtx or .mtx.gz; expected one, with "
+            f"barcodes.tsv and features.tsv (or genes.tsv) beside it{hint}.",
+            code="ambiguous_file" if matrices else "missing_file",
         )
-    return found[0]
+    return matrices[0]
 
 
-def find_names(matrix: Path) -> tuple[Path, Path, Path]:
+def find_name_files(matrix: Path) -> tuple[Path, Path, Path]:
     """Return the matrix with the files of barcodes and features beside it.
 
     Raises ``DataError`` if there is not exactly one of each.
     """
-    stem = MARKET.sub("", matrix.name)
+    stem = MARKET_SUFFIX.sub("", matrix.name)
     prefix = re.sub(r"(matrix|counts?)$", "", stem, flags=re.IGNORECASE)
-    files = [path for path in sorted(matrix.parent.iterdir()) if _NAMES_END.search(path.name)]
+    files = [path for path in sorted(matrix.parent.iterdir()) if _NAMES_SUFFIX.search(path.name)]
     return (
         matrix,
-        _beside(matrix, files, prefix, _BARCODES),
-        _beside(matrix, files, prefix, _FEATURES),
+        _find_beside(matrix, files, prefix, _BARCODES),
+        _find_beside(matrix, files, prefix, _FEATURES),
     )
 
 
-def _beside(matrix: Path, files: list[Path], prefix: str, words: tuple[str, ...]) -> Path:
-    """Return the file whose name holds the first word that any holds, with the prefix if any."""
+def _find_beside(matrix: Path, files: list[Path], prefix: str, words: tuple[str, ...]) -> Path:
+    """Return the file with the prefix, else any, whose name holds the first word that occurs."""
     for start in dict.fromkeys([prefix, ""]):
         for word in words:
-            fitting = [
+            matches = [
                 path
                 for path in files
                 if path.name.startswith(start) and word in path.name[len(start) :].lower()
             ]
-            if len(fitting) == 1:
-                return fitting[0]
-            if fitting:
-                there = ", ".join(path.name for path in fitting)
+            if len(matches) == 1:
+                return matches[0]
+            if matches:
                 raise DataError(
-                    f"{matrix}: {len(fitting)} files of {words[0]}s beside it ({there}); expected "
-                    "one; move the others away."
+                    f"{matrix}: {len(matches)} files of {words[0]}s beside it "
+                    f"({', '.join(path.name for path in matches)}); expected one; move the others "
+                    "away.",
+                    code="ambiguous_file",
                 )
-    there = ", ".join(path.name for path in files) or "none"
+    names = ", ".join(path.name for path in files) or "none"
     raise DataError(
-        f"{matrix}: no file of {words[0]}s beside it (text files there: {there}); expected "
-        f"{prefix}{words[0]}s.tsv, plain or .gz."
+        f"{matrix}: no file of {words[0]}s beside it (text files there: {names}); expected "
+        f"{prefix}{words[0]}s.tsv, plain or .gz.",
+        code="missing_names",
     )
 
 
-def known(name: str) -> bool:
-    """Return whether a name ends like a file that :func:`read` understands."""
-    return any(pattern.search(name) for pattern in (HDF, TEXT, MARKET, _ZARR))
+def is_data_path(name: str) -> bool:
+    """Return whether a name ends like a file of counts, or is a folder that holds a matrix."""
+    return has_known_suffix(name) or is_matrix_folder(Path(name))
 
 
-def is_folder(path: Path) -> bool:
+def find_named_file(name: str) -> Path | None:
+    """Return ``<name>.h5ad``, else ``<name>.h5mu``, of the folder ``BENCH_DATA_DIR``."""
+    folder = os.environ.get("BENCH_DATA_DIR")
+    if not folder or "/" in name:
+        return None
+    paths = [Path(folder).expanduser() / f"{name}{suffix}" for suffix in (".h5ad", ".h5mu")]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def has_known_suffix(name: str) -> bool:
+    """Return whether a name ends like a file of counts."""
+    return any(pattern.search(name) for pattern in _SUFFIXES)
+
+
+def is_matrix_folder(path: Path) -> bool:
     """Return whether a path is a folder with a 10x matrix or in zarr format."""
     return path.is_dir() and (
-        is_zarr(path) or any(MARKET.search(one.name) for one in path.iterdir())
+        is_zarr(path) or any(MARKET_SUFFIX.search(member.name) for member in path.iterdir())
     )
 
 
 def display_name(path: Path) -> str:
     """Return the name of the data in a path: ``x`` for ``x.csv.gz``."""
-    name = Path(path).name
-    for pattern in (HDF, TEXT, MARKET, _ZARR):
+    name = path.name
+    for pattern in _SUFFIXES:
         name = pattern.sub("", name) or name
     return name
 
 
-def files_of(path: Path) -> list[Path]:
-    """Return every file that :func:`read` opens for a path; raises ``UsageError``, ``DataError``.
+def list_files(path: Path) -> list[Path]:
+    """Return every file that a reader opens for a path.
 
-    ``UsageError`` if there is nothing at the path or its name is of no known format.
+    Raises ``UsageError`` for a missing path and an unknown format, and ``DataError`` for a matrix
+    without its names.
     """
     if path.is_dir():
         if is_zarr(path):
-            return sorted(one for one in path.rglob("*") if one.is_file())
-        return list(find_names(find_matrix(path)))
+            return sorted(member for member in path.rglob("*") if member.is_file())
+        return list(find_name_files(find_matrix_file(path)))
     if not path.is_file():
-        raise UsageError(f"{path}: no such file or folder; expected {EXPECTED}.")
-    if not known(path.name):
-        raise UsageError(f"{path}: a file of no known format; expected {EXPECTED}.")
-    return list(find_names(path)) if MARKET.search(path.name) else [path]
+        raise UsageError(
+            f"{path}: no such file or folder; expected {EXPECTED_FORMATS}.", code="missing_file"
+        )
+    if not has_known_suffix(path.name):
+        raise UsageError(
+            f"{path}: a file of unknown format; expected {EXPECTED_FORMATS}.",
+            code="unknown_format",
+        )
+    return list(find_name_files(path)) if MARKET_SUFFIX.search(path.name) else [path]
 
 
 def is_zarr(path: Path) -> bool:

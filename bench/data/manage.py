@@ -1,4 +1,4 @@
-"""What ``bench data`` does: fetch, verify, show and remove the files of datasets."""
+"""The verbs of ``bench data``: fetch, verify, show and remove the files of datasets."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from bench.contract import Dataset, FileLocation
 from bench.errors import DataError
+from bench.messages import collect_notes
 from bench.registry import datasets as dataset_registry
 from bench.selectors import Selection, select_names
 from bench.settings import Settings
@@ -32,12 +33,12 @@ def fetch_files(text: str, settings: Settings) -> tuple[list[Row], list[str]]:
     """Fetch the original files of the selected datasets.
 
     Returns one row a file (``dataset``, ``file``, ``state``, ``bytes``, ``path``, ``address``)
-    and one line for each thing that is missing. With ``settings.offline`` nothing is fetched. The
-    path of a missing file is where to put it.
+    and one line for each missing file. With ``settings.offline`` nothing is fetched. The path of
+    a missing file is the place for a manual download.
     """
     rows: list[Row] = []
     problems: list[str] = []
-    for dataset in _registered(text, settings):
+    for dataset in _select_registered(text, settings):
         if not dataset.file_locations():
             logger.info(f"{dataset.name}: needs no file")
         try:
@@ -45,122 +46,120 @@ def fetch_files(text: str, settings: Settings) -> tuple[list[Row], list[str]]:
                 dataset.fetch()
         except DataError as error:
             problems.append(str(error))
-        for held in dataset.file_locations():
-            row = _file_row(dataset.name, held)
-            if held.path is None:
-                row["path"] = manual_folder(dataset.name, settings.cache_dir) / held.file.name
+        for location in dataset.file_locations():
+            row = _location_row(dataset.name, location)
+            if location.path is None:
+                folder = manual_folder(dataset.name, settings.cache_dir)
+                row["path"] = folder / location.file.name
                 if settings.offline:
-                    problems.append(_put_there(row))
+                    problems.append(_manual_download(row))
             rows.append(row)
     return rows, problems
 
 
 def verify_files(text: str | None, settings: Settings) -> list[Row]:
-    """Compare files with their checksums: of the selected datasets, else of all that are here.
+    """Compare files with their checksums: of the selected datasets, else all available files.
 
     Returns one row a file with ``state`` ``ok``, ``damaged``, ``missing``, ``no checksum`` or
     ``outdated`` (a copy that is never used), and a ``note``. Files added by ``bench data add``
-    and copies in the cache count too.
+    and copies in the cache are included.
     """
     rows = []
-    names = {one.name for one in _select(text or "all", settings)}
-    for dataset in _registered(text or "all", settings, lambda line: None):
-        for held in dataset.file_locations():
-            row = _file_row(dataset.name, held) | {"note": ""}
-            if held.path is not None:
-                row["note"] = find_fault(held.file, held.path)
-                unknown = not held.file.checksum and not recorded_checksum(held.path)
-                row["state"] = "damaged" if row["note"] else "no checksum" if unknown else "ok"
-            if text or held.path is not None:
+    names = {selection.name for selection in _select(text or "all", settings)}
+    for dataset in _select_registered(text or "all", settings):
+        for location in dataset.file_locations():
+            row = _location_row(dataset.name, location) | {"note": ""}
+            if location.path is not None:
+                row["note"] = find_fault(location.file, location.path)
+                checksum = location.file.checksum or recorded_checksum(location.path)
+                row["state"] = "damaged" if row["note"] else "ok" if checksum else "no checksum"
+            if text or location.path is not None:
                 rows.append(row)
-    for own in user_datasets(settings.cache_dir).values():
-        if own.name in names:
-            same = file_digest(own.path) == own.sha256
-            note = "" if same else "changed since it was added; add it again with --replace"
-            state = "ok" if same else "damaged"
-            rows.append(_row(own.name, own.path, state) | {"note": note})
-    for usage, good in DataCache(settings.cache_dir).verify():
-        if usage.name in names or not text:
-            rows.append(_copy_row(usage, _copy_state(usage, good)))
+    for added in user_datasets(settings.cache_dir).values():
+        if added.name in names:
+            intact = file_digest(added.path) == added.sha256
+            note = "" if intact else "changed since it was added; add it again with --replace"
+            state = "ok" if intact else "damaged"
+            rows.append(_row(added.name, added.path, state) | {"note": note})
+    for entry, intact in DataCache(settings.cache_dir).verify():
+        if entry.name in names or not text:
+            state = "outdated" if entry.kind == "unusable" else "ok" if intact else "damaged"
+            rows.append(_entry_row(entry, state))
     return rows
 
 
 def locate_files(name: str | None, settings: Settings) -> list[Row]:
     """Return where the data of all datasets are, or each file of one dataset.
 
-    One row a dataset has ``state`` (see :func:`bench.data.resolve.dataset_source`), ``bytes`` and ``path``;
-    rows of one dataset are its files, what stands in for them, and the copies in the cache.
+    One row a dataset has ``state`` (see :func:`bench.data.resolve.dataset_source`), ``bytes`` and
+    ``path``; rows of one dataset are its files, a file in their place, and copies in the cache.
     """
     if name is None:
-        rows = [
-            {"dataset": one} | dataset_location(one, settings) for one in dataset_names(settings)
-        ]
-        return sorted(rows, key=lambda row: str(row["dataset"]))
-    (one,) = _select(name, settings)
-    target = resolve_name(one, settings, lambda line: None).dataset
-    rows = []
-    for dataset in _registered(name, settings, lambda line: None):
-        rows += [_file_row(dataset.name, held) for held in dataset.file_locations()]
-    local, own = find_named_file(one.name), user_datasets(settings.cache_dir).get(one.name)
-    if local is not None:
-        rows.append(_row(one.name, local, "stand-in"))
-    if own is not None:
-        rows.append(_row(one.name, own.path, "added") | {"address": own.origin})
-    for usage in DataCache(settings.cache_dir).usage():
-        if usage.name == target.name:
-            rows.append(_copy_row(usage, "cached"))
-    return rows
+        names = sorted(dataset_names(settings))
+        return [{"dataset": name} | dataset_location(name, settings) for name in names]
+    (selection,) = _select(name, settings)
+    with collect_notes():  # the rows show them
+        target = resolve_name(selection, settings).dataset
+    rows = [
+        _location_row(dataset.name, location)
+        for dataset in _select_registered(name, settings)
+        for location in dataset.file_locations()
+    ]
+    file = find_named_file(selection.name)
+    if file is not None:
+        rows.append(_row(selection.name, file, "stand-in"))
+    added = user_datasets(settings.cache_dir).get(selection.name)
+    if added is not None:
+        rows.append(_row(added.name, added.path, "added") | {"address": added.origin})
+    entries = DataCache(settings.cache_dir).usage()
+    return rows + [_entry_row(entry, "cached") for entry in entries if entry.name == target.name]
 
 
 def dataset_location(name: str, settings: Settings) -> Row:
-    """Return ``state``, ``bytes`` and ``path`` of a dataset; cheap, no file is opened."""
-    own = user_datasets(settings.cache_dir).get(name)
+    """Return ``state``, ``bytes`` and ``path`` of a dataset without opening a file."""
+    added = user_datasets(settings.cache_dir).get(name)
     registry = dataset_registry(settings.plugins)
-    held: list[FileLocation] = []
-    state, path = "added", own.path if own else None
+    locations: list[FileLocation] = []
+    state, path = "added", added.path if added else None
     if name in registry.entries:
         entry = registry.entry(name)
         if entry.cls is None or entry.unavailable:
             return {"state": "unavailable", "bytes": None, "path": ""}
         dataset = entry.cls()
         dataset.configure(settings)
-        held = dataset.file_locations()
-        state = dataset_source(name, held, own is not None)
+        locations = dataset.file_locations()
+        state = dataset_source(name, locations, is_added=added is not None)
         path = find_named_file(name) if state == "stand-in" else path if state == "added" else None
     if path is not None:
         return {"state": state, "bytes": path.stat().st_size, "path": str(path)}
-    sizes = [_size(one) for one in held]
+    sizes = [_size(location) for location in locations]
     total = sum(size or 0 for size in sizes) if sizes and None not in sizes else None
-    there = [str(one.path.parent) for one in held if one.path is not None]
-    return {"state": state, "bytes": total, "path": there[0] if there else ""}
+    folders = [str(location.path.parent) for location in locations if location.path is not None]
+    return {"state": state, "bytes": total, "path": folders[0] if folders else ""}
 
 
 def check_new_name(name: str, settings: Settings, *, replace: bool) -> None:
-    """Refuse a name for :func:`bench.data.user_datasets.add_dataset` that is in use; raises ``UsageError``."""
-    own, local = user_datasets(settings.cache_dir).get(name), find_named_file(name)
-    taken = f"added from {own.origin}" if own else f"the file {local}" if local else ""
+    """Raise ``UsageError`` for a name that ``bench data add`` cannot use."""
+    added, file = user_datasets(settings.cache_dir).get(name), find_named_file(name)
+    owner = f"added from {added.origin}" if added else f"the file {file}" if file else ""
     if name in dataset_registry(settings.plugins).entries:
-        taken = "a dataset of this program or a plugin, see 'bench datasets'"
-    check_name(name, taken, replace=replace)
+        owner = "a dataset of this program or a plugin, see 'bench datasets'"
+    check_name(name, owner, replace=replace)
 
 
 def clean_cache(
-    settings: Settings,
-    *,
-    max_bytes: int,
-    everything: bool = False,
-    downloads: bool = False,
+    settings: Settings, *, max_bytes: int, everything: bool = False, downloads: bool = False
 ) -> list[Row]:
-    """Bound the cache and return what went: the least recently used copies first.
+    """Remove the least recently used copies above a size; returns a row for each of them.
 
-    ``everything`` removes all copies, ``downloads`` what was fetched and unpacked too. Datasets
-    added by ``bench data add`` and what a running process needs stay.
+    ``everything`` removes all copies, ``downloads`` also fetched and unpacked files. Datasets
+    added by ``bench data add`` and data in use by a running process stay.
     """
-    gone = DataCache(settings.cache_dir).clean(max_bytes, everything=everything)
-    rows = [_copy_row(one, "removed") for one in gone]
+    removed = DataCache(settings.cache_dir).clean(max_bytes, everything=everything)
+    rows = [_entry_row(entry, "removed") for entry in removed]
     for kind in ("downloads", "extracted") if downloads else ():
         for folder in sorted((settings.cache_dir / kind).glob("*")):
-            if _busy(folder):
+            if _is_in_use(folder):
                 continue
             size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
             shutil.rmtree(folder, ignore_errors=True)
@@ -169,7 +168,7 @@ def clean_cache(
     return rows
 
 
-def _busy(folder: Path) -> bool:
+def _is_in_use(folder: Path) -> bool:
     """Return whether a process fetches into the folder or unpacks there."""
     for path in folder.glob(".*.lock"):
         try:
@@ -184,21 +183,23 @@ def _select(text: str, settings: Settings) -> list[Selection]:
     return select_names(text, dataset_names(settings), dataset_tags(settings), noun="dataset")
 
 
-def _registered(text: str, settings: Settings) -> list[Dataset]:
+def _select_registered(text: str, settings: Settings) -> list[Dataset]:
     """Return the selected datasets that have a loader; raises ``UsageError``."""
     registry = dataset_registry(settings.plugins)
-    found = []
-    for one in _select(text, settings):
-        entry = registry.entries.get(one.name)
-        if entry is not None and (one.explicit or not entry.unavailable):
-            dataset = registry.get(one.name).from_values(one.values)
+    datasets = []
+    for selection in _select(text, settings):
+        entry = registry.entries.get(selection.name)
+        if entry is not None and (selection.explicit or not entry.unavailable):
+            dataset = registry.get(selection.name).from_values(selection.values)
             dataset.configure(settings)
-            found.append(dataset)
-    return found
+            datasets.append(dataset)
+    return datasets
 
 
-def _size(held: FileLocation) -> int | None:
-    return held.path.stat().st_size if held.path else held.file.size or held.file.approximate_size
+def _size(location: FileLocation) -> int | None:
+    if location.path is not None:
+        return location.path.stat().st_size
+    return location.file.size or location.file.approximate_size
 
 
 def _row(name: str, path: Path, state: str) -> Row:
@@ -206,30 +207,26 @@ def _row(name: str, path: Path, state: str) -> Row:
     return {"dataset": name, "file": path.name, "state": state, "bytes": size, "path": path}
 
 
-def _copy_row(usage: CacheEntry, state: str) -> Row:
-    note = "never used; 'bench data clean' removes it" if usage.kind == "unusable" else ""
-    row = _row(usage.name, usage.folder, state)
-    return row | {"file": f"copy ({usage.kind})", "bytes": usage.bytes, "note": note}
+def _entry_row(entry: CacheEntry, state: str) -> Row:
+    note = "never used; 'bench data clean' removes it" if entry.kind == "unusable" else ""
+    row = _row(entry.name, entry.folder, state)
+    return row | {"file": f"copy ({entry.kind})", "bytes": entry.bytes, "note": note}
 
 
-def _copy_state(usage: CacheEntry, good: bool) -> str:
-    return "outdated" if usage.kind == "unusable" else "ok" if good else "damaged"
-
-
-def _file_row(name: str, held: FileLocation) -> Row:
+def _location_row(name: str, location: FileLocation) -> Row:
     return {
         "dataset": name,
-        "file": held.file.name,
-        "state": held.kind,
-        "bytes": _size(held),
-        "path": held.path or "",
-        "address": held.file.source,
+        "file": location.file.name,
+        "state": location.kind,
+        "bytes": _size(location),
+        "path": location.path or "",
+        "address": location.file.source,
     }
 
 
-def _put_there(row: Row) -> str:
+def _manual_download(row: Row) -> str:
     size = f" ({row['bytes']:,} bytes)" if row["bytes"] else ""
     return (
-        f"{row['dataset']}: {row['file']}{size} is not here; download it from {row['address']} "
+        f"{row['dataset']}: {row['file']}{size} is missing; download it from {row['address']} "
         f"and put it into {Path(row['path']).parent}."
     )

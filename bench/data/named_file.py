@@ -1,4 +1,4 @@
-"""A file under the name of a dataset: a stand-in for original files, or one the user added."""
+"""A file under the name of a dataset: a stand-in for original files, or an added file."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class NamedFile(Dataset):
-    """A file whose name, citation, licence and label provenance are known beforehand."""
+    """A file with a name and with a card for what the file itself leaves open."""
 
-    def __init__(self, file: Dataset, name: str, known: Card) -> None:
+    def __init__(self, file: Dataset, name: str, named_card: Card) -> None:
         super().__init__(file.params)
-        self.file, self.name, self.known = file, name, known
+        self.file, self.name, self.named_card = file, name, named_card
 
     @property
     def where(self) -> str:
@@ -27,8 +27,8 @@ class NamedFile(Dataset):
         return self.file.where
 
     def own_markers(self) -> Markers | None:
-        """Return the marker lists of the known card."""
-        return self.known.markers
+        """Return the marker lists of the card under this name."""
+        return self.named_card.markers
 
     def fingerprint(self) -> dict[str, Any]:
         """Return path, size and time of the file, and the columns read."""
@@ -40,22 +40,22 @@ class NamedFile(Dataset):
         return self.file.paired
 
     def load(self) -> AnnData | MuData:
-        """Return counts, labels and batch; what the file does not say is taken from ``known``.
+        """Return counts, labels and batch, and complete the card of the file.
 
-        Raises ``DataError`` if the file cannot be read or a column is not there.
+        Raises ``DataError`` for an unreadable file and for a missing column.
         """
-        adata = self.file.load()
+        data = self.file.load()
         self.notes = self.file.notes
-        said, known = self.file.card, self.known
+        card, named = self.file.card, self.named_card
         self.card = replace(
-            said,
-            summary=known.summary or said.summary,
-            organism=said.organism or known.organism,
-            reference=said.reference or known.reference,
-            url=said.url or known.url,
-            licence=said.licence or known.licence,
-            labels_from=known.labels_from or said.labels_from,
-            tags=known.tags,
-            markers=known.markers,
+            card,
+            summary=named.summary or card.summary,
+            organism=card.organism or named.organism,
+            reference=card.reference or named.reference,
+            url=card.url or named.url,
+            licence=card.licence or named.licence,
+            labels_from=named.labels_from or card.labels_from,
+            tags=named.tags,
+            markers=named.markers,
         )
-        return adata
+        return data

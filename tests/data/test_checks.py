@@ -26,14 +26,17 @@ def check(adata: AnnData, *, batch_key: str | None = None, modality: str = "rna"
     return checked.warnings
 
 
-def refused(adata: AnnData, **more: str) -> str:
-    """The one line with which it is refused."""
-    with pytest.raises(DataError) as caught:
+def error_of(adata: AnnData, **more: str) -> DataError:
+    with pytest.raises(DataError) as error:
         check(adata, **more)
-    line = str(caught.value)
-    assert line.startswith("some.h5ad: ")
-    assert "\n" not in line
-    return line
+    assert str(error.value).startswith("some.h5ad: ")
+    assert "\n" not in str(error.value)
+    return error.value
+
+
+def fault(adata: AnnData, **more: str) -> str:
+    """Return the code of the error."""
+    return error_of(adata, **more).code
 
 
 @pytest.fixture(params=FORMS)
@@ -52,7 +55,7 @@ def spoil(adata: AnnData, value: float) -> AnnData:
     return adata
 
 
-def test_good_counts_pass_and_stay_as_they_are(counts: AnnData):
+def test_counts_pass_and_stay_unchanged(counts: AnnData):
     before = counts.copy()
     assert check(counts) == []
     assert type(counts.X) is type(before.X)
@@ -66,23 +69,21 @@ def test_counts_of_any_numeric_type_pass(counts: AnnData, dtype: str):
 
 
 @pytest.mark.parametrize(
-    ("value", "parts"),
+    ("value", "code"),
     [
-        (np.nan, ["1 NaN or infinite"]),
-        (np.inf, ["1 NaN or infinite"]),
-        (-2.0, ["negative", "-2", "looks scaled"]),
-        (0.6931, ["not whole numbers", "0.6931", "log-transformed"]),
+        (np.nan, "not_finite"),
+        (np.inf, "not_finite"),
+        (-2.0, "negative_values"),
+        (0.6931, "not_counts"),
     ],
 )
-def test_values_that_are_no_counts(counts: AnnData, value: float, parts: list[str]):
-    line = refused(spoil(counts, value))
-    assert all(part in line for part in parts), line
-    assert "raw counts" in line
+def test_values_that_are_no_counts(counts: AnnData, value: float, code: str):
+    assert fault(spoil(counts, value)) == code
 
 
 def test_negative_integers(counts: AnnData):
     counts.X = counts.X.astype("int32")
-    assert "negative" in refused(spoil(counts, -1))
+    assert fault(spoil(counts, -1)) == "negative_values"
 
 
 @pytest.mark.parametrize("where", ["counts", "other", "raw", "nowhere"])
@@ -102,28 +103,28 @@ def test_log_normalised_values_say_where_counts_are(counts: AnnData, where: str)
         "raw": "adata.raw.to_adata()",
         "nowhere": "No layer holds whole numbers: save the file with counts in X",
     }
-    assert fix[where] in refused(counts)
+    error = error_of(counts)
+    assert error.code == "not_counts"
+    assert fix[where] in str(error)
 
 
 def test_all_zeros_and_no_matrix(counts: AnnData):
     counts.X = counts.X * 0
-    assert "zero" in refused(counts)
+    assert fault(counts) == "no_counts"
     counts.X = None
-    assert "X is missing" in refused(counts)
+    assert fault(counts) == "no_counts"
 
 
 @pytest.mark.parametrize("values", [np.full((60, 40), "3"), np.full((60, 40), 3, dtype=object)])
 def test_text_and_objects(toy_counts: AnnData, values: np.ndarray):
     adata = toy_counts.copy()
     adata.X = values
-    line = refused(adata)
-    assert "expected counts (numbers)" in line
-    assert "astype" in line
+    assert fault(adata) == "not_a_number"
 
 
 @pytest.mark.parametrize("keep", [(slice(0, 0), slice(None)), (slice(None), slice(0, 0))])
-def test_nothing_there(counts: AnnData, keep: tuple[slice, slice]):
-    assert "nothing there" in refused(counts[keep].copy())
+def test_no_cells_and_no_features(counts: AnnData, keep: tuple[slice, slice]):
+    assert fault(counts[keep].copy()) == "no_counts"
 
 
 @pytest.mark.parametrize("axis", ["obs", "var"])
@@ -131,17 +132,14 @@ def test_nothing_there(counts: AnnData, keep: tuple[slice, slice]):
 def test_names(counts: AnnData, axis: str):
     names = list(getattr(counts, f"{axis}_names"))
     setattr(counts, f"{axis}_names", [*names[:-1], names[0]])
-    line = refused(counts)
-    assert f"'{names[0]}'" in line
-    assert f"adata.{axis}_names_make_unique()" in line
+    assert fault(counts) == "duplicate_names"
     setattr(counts, f"{axis}_names", [*names[:-1], " "])
-    assert "1 " in refused(counts)
-    assert "empty" in refused(counts)
+    assert fault(counts) == "missing_names"
 
 
-def test_label_column_that_is_not_there(counts: AnnData):
+def test_a_missing_label_column(counts: AnnData):
     counts.obs = counts.obs.rename(columns={"cell_type": "celltype"})
-    assert "no column 'cell_type' in obs; columns there: celltype." in refused(counts)
+    assert fault(counts) == "missing_column"
 
 
 @pytest.mark.parametrize("gap", [None, np.nan, "", "  "])
@@ -152,23 +150,23 @@ def test_gaps(counts: AnnData, gap: object, categorical: bool, what: str):
     column.iloc[[3, 7]] = gap
     name = "cell_type" if what == "label" else "batch"
     counts.obs[name] = column.astype("category") if categorical else column
-    line = refused(counts, **({"batch_key": "batch"} if what == "batch" else {}))
-    assert f"2 of 60 cells have no {what} in column '{name}'" in line
-    assert "remove" in line
+    error = error_of(counts, **({"batch_key": "batch"} if what == "batch" else {}))
+    assert error.code == "missing_values"
+    assert f"2 of 60 cells have no {what} in column '{name}'" in str(error)
 
 
-def test_batch_column_that_is_not_there(counts: AnnData):
-    assert "no column 'donor' in obs" in refused(counts, batch_key="donor")
+def test_a_missing_batch_column(counts: AnnData):
+    assert fault(counts, batch_key="donor") == "missing_column"
 
 
 def test_types(counts: AnnData):
     counts.obs["cell_type"] = "a"
-    assert "one type only ('a')" in refused(counts)
+    assert fault(counts) == "single_type"
     counts.obs["cell_type"] = list(counts.obs_names)
-    assert "60 cells of 60 types" in refused(counts)
+    assert fault(counts) == "too_few_cells"
     counts.obs["cell_type"] = np.arange(60) % 2
     assert check(counts) == []
-    assert "expected at least 10 cells" in refused(counts[:9].copy())
+    assert fault(counts[:9].copy()) == "too_few_cells"
 
 
 BARCODES = ["ACGTACGTACGTAC" + "".join("ACGT"[i // 4**n % 4] for n in range(4)) for i in range(60)]
@@ -189,9 +187,7 @@ SYMBOLS = ["Actb", "Gapdh", "Malat1", "B2m", *(f"Gene{i}" for i in range(56))]
 def test_transposed(toy_counts: AnnData, cells: list[str], features: list[str]):
     adata = toy_counts.copy()
     adata.obs_names, adata.var_names = cells, features
-    line = refused(adata)
-    assert "looks transposed" in line
-    assert "adata.T" in line
+    assert fault(adata) == "transposed"
     adata = toy_counts[:40].copy()
     adata.obs_names, adata.var_names = features, cells[:40]
     assert check(adata) in ([], [PEAKS_ARE_ODD])
@@ -220,7 +216,7 @@ def test_odd_batches(counts: AnnData):
     counts.obs["batch"] = "one"
     assert "one batch only ('one')" in check(counts, batch_key="batch")[0]
     counts.obs["batch"] = counts.obs["cell_type"].to_numpy()
-    assert "cannot be told apart" in check(counts, batch_key="batch")[0]
+    assert "cannot be separated" in check(counts, batch_key="batch")[0]
     counts.obs["batch"] = np.arange(60) % 2
     assert check(counts, batch_key="batch") == []
 
@@ -242,9 +238,9 @@ def test_the_count_of_bad_values_is_that_of_the_whole_matrix(
     counts.X = counts.X.astype("float64")
     flat = counts.X.data if sp.issparse(counts.X) else counts.X.reshape(-1)
     flat[[0, flat.size // 2, -1]] = np.nan
-    assert "3 NaN or infinite" in refused(counts)
+    assert "3 NaN or infinite" in str(error_of(counts))
     flat[[0, flat.size // 2, -1]] = [0.5, -1, -7]
-    assert "smallest -7" in refused(counts)
+    assert "smallest -7" in str(error_of(counts))
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -262,13 +258,13 @@ def test_backed_counts_are_checked_from_the_disk(
     assert check(backed) == ["some.h5ad: 2 cells have no counts at all."]
     backed.file.close()
     backed = anndata.read_h5ad(tmp_path / "bad.h5ad", backed="r")
-    line = refused(backed)
+    error = error_of(backed)
     backed.file.close()
-    assert "not whole numbers" in line
-    assert "set adata.X = adata.layers['counts']" in line
+    assert error.code == "not_counts"
+    assert "set adata.X = adata.layers['counts']" in str(error)
 
 
-def test_memory_that_will_not_do_is_a_line(monkeypatch: pytest.MonkeyPatch):
+def test_a_warning_of_too_little_memory(monkeypatch: pytest.MonkeyPatch):
     info = DatasetInfo("x", RNA, 10**6, 28_000, False, True, False, 1000.0, 0.03)
     there = psutil.virtual_memory()
     monkeypatch.setattr(psutil, "virtual_memory", lambda: there._replace(available=10 * 2**30))

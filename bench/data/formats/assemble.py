@@ -1,4 +1,4 @@
-"""Counts, cells and features put together, with names made sure to be unique."""
+"""AnnData of counts and tables, with unique names."""
 
 from __future__ import annotations
 
@@ -9,42 +9,41 @@ from typing import TYPE_CHECKING
 from anndata import AnnData
 
 from bench.errors import DataError
-from bench.messages import log_note
+from bench.messages import log_note, quote_names
 
 if TYPE_CHECKING:
     import pandas as pd
     import scipy.sparse as sp
 
 
-def assemble(
+def build_anndata(
     path: Path, counts: sp.csr_matrix, obs: pd.DataFrame, var: pd.DataFrame, *, hint: str
 ) -> AnnData:
-    """Return counts (CSR, cells × features) with their tables.
+    """Return counts (CSR, cells × features) with their tables; feature names become unique.
 
-    Feature names that occur more than once get a suffix, which is said. Raises ``DataError`` for
-    names of cells that do; ``hint`` then says what to do.
+    Raises ``DataError`` for cell names that occur twice; ``hint`` is the fix in its message.
     """
-    twice = obs.index[obs.index.duplicated()].unique()
-    if len(twice):
+    duplicates = obs.index[obs.index.duplicated()].unique()
+    if len(duplicates):
         raise DataError(
-            f"{path}: {len(twice)} names of cells occur more than once (first '{twice[0]}'); "
-            f"expected different names; {hint}."
+            f"{path}: {len(duplicates)} names of cells occur more than once (first "
+            f"'{duplicates[0]}'); expected different names; {hint}.",
+            code="duplicate_names",
         )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of names that are not unique, dealt with below
+        warnings.simplefilter("ignore")  # anndata warns of feature names that are not unique
         adata = AnnData(counts, obs=obs, var=var)
-    unique_features(path, adata)
+    make_features_unique(path, adata)
     return adata
 
 
-def unique_features(path: Path, adata: AnnData) -> None:
-    """Make feature names unique by a suffix and say how many were not."""
+def make_features_unique(path: Path, adata: AnnData) -> None:
+    """Make feature names unique by a suffix; a note counts the duplicates."""
     names = adata.var_names
-    twice = names[names.duplicated()].unique()
-    if len(twice):
-        shown = ", ".join(f"'{name}'" for name in twice[:3]) + (", ..." if len(twice) > 3 else "")
+    duplicates = names[names.duplicated()].unique()
+    if len(duplicates):
         log_note(
-            f"{path}: {len(twice)} feature names occur more than once ({shown}); the later ones "
-            "got a suffix (-1, -2, ...)"
+            f"{path}: {len(duplicates)} feature names occur more than once "
+            f"({quote_names(list(duplicates))}); the later ones got a suffix (-1, -2, ...)"
         )
         adata.var_names_make_unique()

@@ -11,17 +11,17 @@ import lzma
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from bench.errors import DataError
+from bench.messages import quote_names
 
-"""Where lines for the user go."""
 SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars", " ": "spaces"}
 NUMBER = re.compile(r"^\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*$")
-_SNIFFED = 6
+_HEAD_LINES = 6
 # zipfile raises RuntimeError for a password and NotImplementedError for an unknown method.
 _DAMAGED = (
     EOFError, OSError, RuntimeError, NotImplementedError, zlib.error, zipfile.BadZipFile,
@@ -29,21 +29,14 @@ _DAMAGED = (
 )  # fmt: skip
 
 
-def silent(text: str) -> None:
-    """Say nothing."""
-
-
-class Rows:
-    """The rows of one text: iterate for ``(line number, fields)``; blank lines are left out.
-
-    ``consumed()`` is the share of the (compressed) file read so far, between 0 and 1.
-    """
+class DelimitedRows:
+    """The rows of one text as ``(line number, fields)``, without blank lines."""
 
     def __init__(self, path: Path, stream: IO[str], raw: IO[bytes], sep: str | None) -> None:
         self.path = path
         self._raw, self._size = raw, max(path.stat().st_size, 1)
-        head = list(islice(stream, _SNIFFED))
-        self.sep = sep or sniff(head)
+        head = list(islice(stream, _HEAD_LINES))
+        self.sep = sep or detect_separator(head)
         lines: Iterator[str] = chain(head, stream)
         if self.sep == " ":
             lines = (line if '"' in line else " ".join(line.split()) for line in lines)
@@ -56,7 +49,7 @@ class Rows:
                 yield reader.line_num, fields
 
     def consumed(self) -> float:
-        """Return the share of the file read so far."""
+        """Return the share of the (compressed) file read so far, between 0 and 1."""
         return min(1.0, self._raw.tell() / self._size)
 
     @property
@@ -66,38 +59,45 @@ class Rows:
 
 
 @contextlib.contextmanager
-def rows(path: Path, sep: str | None = None) -> Iterator[Rows]:
+def open_rows(path: Path, sep: str | None = None) -> Iterator[DelimitedRows]:
     """Open a delimited text, plain or compressed by gzip, zip, bzip2 or xz.
 
-    Inside, ``DataError`` with the line is raised for a file that ends too early, is not UTF-8 or
-    has a quote that is not closed; before that for one that is empty or cannot be opened.
+    Raises ``DataError`` for an empty file and for one that cannot be opened. Errors of the code
+    inside about encoding, quotes and a file that ends too early become one with the line.
     """
-    reader: Rows | None = None
+    reader: DelimitedRows | None = None
     try:
-        with path.open("rb") as raw, _decompressed(path, raw) as plain:
+        with path.open("rb") as raw, _decompress(path, raw) as plain:
             stream = io.TextIOWrapper(plain, encoding="utf-8-sig", newline="")
-            reader = Rows(path, stream, raw, sep)
+            reader = DelimitedRows(path, stream, raw, sep)
             yield reader
     except UnicodeDecodeError as error:
-        found = error.object[error.start : error.start + 1].hex()
+        byte = error.object[error.start : error.start + 1].hex()
         raise DataError(
-            f"{path}: line {_undecodable(path)}: byte 0x{found} is not UTF-8 text; save the file "
-            "as UTF-8, for example with iconv -f latin1 -t utf-8."
+            f"{path}: line {_undecodable_line(path)}: byte 0x{byte} is not UTF-8 text; save the "
+            "file as UTF-8, for example with iconv -f latin1 -t utf-8.",
+            code="not_utf8",
         ) from None
     except csv.Error as error:
-        line = reader.line if reader else 1
+        line, sep = (reader.line, reader.sep) if reader else (1, "")
         raise DataError(
-            f"{path}: line {line}: {error}; expected fields between {_named(reader)} with quotes "
-            "that are closed."
+            f"{path}: line {line}: {error}; expected fields between "
+            f"{SEPARATORS.get(sep or '', 'separators')}, and a closing quote for each quote.",
+            code="invalid_line",
         ) from None
     except _DAMAGED as error:
-        raise _broken(path, error, reader) from None
+        place = f"after line {reader.line}: " if reader is not None and reader.line else ""
+        text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise DataError(
+            f"{path}: {place}{text}; an incomplete or damaged file? Copy or download it again.",
+            code="unreadable",
+        ) from None
 
 
-def _undecodable(path: Path) -> int:
-    """Return the first line that is not UTF-8; the decoder reads ahead and cannot tell."""
+def _undecodable_line(path: Path) -> int:
+    """Return the first line that is not UTF-8; the decoder reads ahead of the line it reports."""
     number = 0
-    with contextlib.suppress(*_DAMAGED), path.open("rb") as raw, _decompressed(path, raw) as plain:
+    with contextlib.suppress(*_DAMAGED), path.open("rb") as raw, _decompress(path, raw) as plain:
         for line in plain:
             number += 1
             try:
@@ -107,73 +107,58 @@ def _undecodable(path: Path) -> int:
     return number
 
 
-def _broken(path: Path, error: Exception, reader: Rows | None) -> DataError:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return DataError(
-        f"{path}: {_after(reader)}cannot be read on: {text}; an incomplete or damaged file? Copy "
-        "or download it again."
-    )
-
-
-def _after(reader: Rows | None) -> str:
-    return f"after line {reader.line}: " if reader is not None and reader.line else ""
-
-
-def _named(reader: Rows | None) -> str:
-    return SEPARATORS.get(reader.sep or "", "separators") if reader else "separators"
-
-
 @contextlib.contextmanager
-def _decompressed(path: Path, raw: IO[bytes]) -> Iterator[Any]:
+def _decompress(path: Path, raw: IO[bytes]) -> Iterator[Any]:
     start = raw.read(6)
     raw.seek(0)
     if not start:
-        raise DataError(f"{path}: the file is empty; expected a header line and rows.")
-    if start.startswith(b"\x1f\x8b"):
-        with gzip.GzipFile(fileobj=raw) as plain:
-            yield plain
-    elif start.startswith(b"PK"):
-        with zipfile.ZipFile(raw) as archive, archive.open(only_member(path, archive)) as member:
+        raise DataError(
+            f"{path}: the file is empty; expected a header line and rows.", code="empty_file"
+        )
+    if start.startswith(b"PK"):
+        with zipfile.ZipFile(raw) as archive, archive.open(_find_member(path, archive)) as member:
             yield member
-    elif start.startswith(b"BZh"):
-        with bz2.BZ2File(raw) as plain:
-            yield plain
-    elif start.startswith(b"\xfd7zXZ"):
-        with lzma.LZMAFile(raw) as plain:
-            yield plain
-    else:
-        yield raw
+        return
+    openers: dict[bytes, Callable[[IO[bytes]], Any]] = {
+        b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open
+    }  # fmt: skip
+    for magic, decompress in openers.items():
+        if start.startswith(magic):
+            with decompress(raw) as plain:
+                yield plain
+            return
+    yield raw
 
 
-def only_member(path: Path, archive: zipfile.ZipFile) -> str:
-    """Return the name of the one file in a zip; hidden files and those of macOS do not count.
-
-    Raises ``DataError`` for none, for several, and for a path that points outside the archive.
-    """
-    names = [info.filename for info in archive.infolist() if not info.is_dir()]
-    for name in names:
-        parts = PurePosixPath(name.replace("\\", "/"))
-        if parts.is_absolute() or ".." in parts.parts or re.match(r"^[A-Za-z]:", name):
-            raise DataError(
-                f"{path}: the archive holds '{name}', a path outside of it; refused. Expected one "
-                "plain file."
-            )
+def _find_member(path: Path, archive: zipfile.ZipFile) -> str:
+    """Return the one file in a zip; hidden files and those of macOS do not count."""
     names = [
-        name
-        for name in names
-        if not name.startswith("__MACOSX") and not PurePosixPath(name).name.startswith(".")
+        info.filename
+        for info in archive.infolist()
+        if not info.is_dir()
+        and not info.filename.startswith("__MACOSX")
+        and not PurePosixPath(info.filename).name.startswith(".")
     ]
     if len(names) != 1:
-        there = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") or "none"
         raise DataError(
-            f"{path}: {len(names)} files in the archive ({there}); expected one; unpack it and "
-            "name the file."
+            f"{path}: {len(names)} files in the archive ({quote_names(names) or 'none'}); "
+            "expected one; unpack it and name the file.",
+            code="ambiguous_file",
         )
     return names[0]
 
 
-def sniff(head: list[str]) -> str | None:
-    """Return the separator of a text by its first lines, or ``None`` if there is one column.
+def refuse_duplicate_columns(path: Path, header: list[str], columns: list[str]) -> None:
+    """Raise ``DataError`` if one of the columns occurs twice in the header."""
+    duplicate = next((name for name in columns if header.count(name) > 1), None)
+    if duplicate is not None:
+        raise DataError(
+            f"{path}: two columns are named '{duplicate}'; rename one.", code="duplicate_names"
+        )
+
+
+def detect_separator(head: list[str]) -> str | None:
+    """Return the separator of a text by its first lines, ``None`` for a single column.
 
     A separator qualifies if every line has the same number of fields, the first possibly one
     fewer. The one with most numbers on the lines after the first wins, then the one with most
@@ -197,11 +182,11 @@ def sniff(head: list[str]) -> str | None:
         numbers = sum(bool(NUMBER.match(value)) for row in fields[1:] for value in row[1:])
         if (numbers, width) > best:
             best, found = (numbers, width), sep
-    return found or _most_frequent(head)
+    return found or _most_frequent_separator(head)
 
 
-def _most_frequent(head: list[str]) -> str | None:
-    """Return the separator of ragged lines: the error then names the line that differs."""
+def _most_frequent_separator(head: list[str]) -> str | None:
+    """Return the separator of ragged lines, so that the error names the line that differs."""
     counts = {sep: sum(line.count(sep) for line in head) for sep in SEPARATORS if sep != " "}
-    sep = max(counts, key=lambda one: counts[one])
+    sep = max(counts, key=counts.__getitem__)
     return sep if counts[sep] else None

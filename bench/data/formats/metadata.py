@@ -1,4 +1,4 @@
-"""Which columns of a text describe cells or features, even where they hold numbers."""
+"""Usual names of columns that describe cells or features."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ _PATTERNS = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-"""What Seurat, scanpy, Cell Ranger, Signac and DoubletFinder name columns of cells."""
+"""Names of columns of cells in Seurat, scanpy, Cell Ranger, Signac and DoubletFinder."""
 
 
-def is_metadata(name: str) -> bool:
-    """Return whether a column's name is a usual one of metadata; upper and lower case are one."""
+def is_metadata_name(name: str) -> bool:
+    """Return whether a column has a usual name of metadata, in upper or lower case."""
     return name.lower() in _WORDS or bool(_PATTERNS.fullmatch(name))

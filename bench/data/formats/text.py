@@ -15,14 +15,14 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from bench.data.formats.assemble import assemble
-from bench.data.formats.delimited import NUMBER, Rows, rows
 from bench.errors import DataError
 from bench.messages import log_note
 
-from .memory_guard import require
-from .metadata import is_metadata
-from .orientation import Decision, decide, instead
+from .assemble import build_anndata
+from .delimited import NUMBER, DelimitedRows, open_rows, refuse_duplicate_columns
+from .guards import require_memory
+from .metadata import is_metadata_name
+from .orientation import OrientationFinding, find_orientation, transpose_hint
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -34,20 +34,20 @@ _MISSING = frozenset(["", "NA", "NaN", "nan", "N/A", "null", "None"])
 _HEAD = 50
 _SHOWN = 8
 _LARGEST = 3e38
-"""Of 32 bits; not below it is also NaN."""
+"""Largest sum of a row in 32 bits; NaN is not below it either."""
 _EVERY = 256
 
 
 @dataclass
 class _Table:
-    """A text as it lies in the file."""
+    """The names, counts and metadata of a text, in the layout of the file."""
 
     rows: list[str]
     columns: list[str]
     corner: str
     matrix: sp.csr_matrix
     extra: dict[str, list[str]] = field(default_factory=dict)
-    """Columns that are no counts."""
+    """Columns of metadata."""
 
 
 def read_text(
@@ -59,37 +59,46 @@ def read_text(
 ) -> AnnData:
     """Return counts (CSR float32, cells × features) out of a delimited text with a header line.
 
-    The text may be compressed (gzip, zip with one file, bzip2, xz). The first column holds names;
-    a header with one name fewer than there are columns (R) is understood. ``orientation`` says
-    what is in rows: ``cells``, ``genes`` (any features), or ``auto``, which looks at names,
-    columns of text and totals and says through ``say`` what it found. Columns of text, those
-    named in ``obs_columns`` and those with a usual name of metadata, which is said where they
-    hold numbers, go to ``obs`` if cells are in rows, else to ``var``; one that is not there is no
-    error here. The dense matrix is never in
-    memory: 8 bytes for each count above zero.
+    The dense matrix is never in memory: 8 bytes for each count above zero.
 
-    Raises ``DataError`` with the line for anything that is no table of counts, and if the counts
-    need more memory than there is.
+    Parameters
+    ----------
+    path
+        The text, plain or compressed (gzip, zip with one file, bzip2, xz). The first column holds
+        names. The header may have one name fewer than there are columns, as R writes it.
+    orientation
+        The rows: ``cells``, ``genes`` (any features), or ``auto`` to decide by names, columns of
+        text and totals, with a note.
+    obs_columns
+        Columns of metadata. Columns of text and those with a usual name of metadata are metadata
+        too (a note lists those with numbers). Metadata go to ``obs`` if cells are in rows, else
+        to ``var``.
+    sep
+        The separator; by default the first lines show it.
+
+    Raises
+    ------
+    DataError
+        With the line, if the text is no table of counts; or if memory does not suffice.
     """
-    path = Path(path)
-    with rows(path, sep) as reader:
-        table = _read(path, reader, frozenset(obs_columns))
+    with open_rows(path, sep) as reader:
+        table = _read_table(path, reader, frozenset(obs_columns))
     _name_rows(path, table, frozenset(obs_columns))
     decision = _decide(path, table, orientation, obs_columns)
-    _say_metadata(path, table, frozenset(obs_columns))
+    _note_metadata(path, table, frozenset(obs_columns))
     extra = pd.DataFrame(table.extra, index=pd.Index(table.rows, dtype=object), dtype=object)
     other = pd.DataFrame(index=pd.Index(table.columns, dtype=object))
     if decision.features_in_rows:
         counts, obs, var = table.matrix.T.tocsr(), other, extra
-        hint = f"if the header holds features, {instead(False)}"
+        hint = f"if the header holds features, {transpose_hint(features_in_rows=False)}"
     else:
         counts, obs, var = table.matrix, extra, other
-        hint = f"if the first column holds features, {instead(True)}"
-    return assemble(path, counts, obs, var, hint=hint)
+        hint = f"if the first column holds features, {transpose_hint(features_in_rows=True)}"
+    return build_anndata(path, counts, obs, var, hint=hint)
 
 
 def _name_rows(path: Path, table: _Table, wanted: frozenset[str]) -> None:
-    """Name the rows of tables whose first column is no name: intervals, labels, counts."""
+    """Name the rows of tables whose first column holds intervals, labels or counts."""
     lower = {name.lower(): name for name in table.extra}
     if table.corner.lower() in ("chr", "chrom", "chromosome") and {"start", "end"} <= set(lower):
         start, end = table.extra.pop(lower["start"]), table.extra.pop(lower["end"])
@@ -97,28 +106,29 @@ def _name_rows(path: Path, table: _Table, wanted: frozenset[str]) -> None:
         log_note(f"{path}: rows are named by their first three columns, as in {table.rows[0]}")
     elif len(set(table.rows)) == len(table.rows):
         return
-    elif table.corner in wanted or is_metadata(table.corner):
+    elif table.corner in wanted or is_metadata_name(table.corner):
         table.extra = {table.corner: table.rows, **table.extra}
         table.rows = [f"cell{number}" for number in range(1, len(table.rows) + 1)]
         log_note(f"{path}: the first column, '{table.corner}', holds no names; cells are numbered")
     elif all(NUMBER.match(name) for name in table.rows):
         raise DataError(
             f"{path}: the first column ('{table.corner}') holds numbers that repeat "
-            f"({', '.join(table.rows[:3])}, ...), not names; expected names of rows; add them."
+            f"({', '.join(table.rows[:3])}, ...), not names; expected names of rows; add them.",
+            code="missing_names",
         )
 
 
-def _say_metadata(path: Path, table: _Table, wanted: frozenset[str]) -> None:
-    """Say which columns of numbers were taken as metadata, for their names only."""
-    taken = [
+def _note_metadata(path: Path, table: _Table, wanted: frozenset[str]) -> None:
+    """Note the columns of numbers that are metadata by their names only."""
+    columns = [
         f"'{name}'"
         for name, values in table.extra.items()
         if name not in wanted
-        and is_metadata(name)
+        and is_metadata_name(name)
         and all(NUMBER.match(value) or value in _MISSING for value in values[:_HEAD])
     ]
-    if taken:
-        shown = ", ".join(taken[:_SHOWN]) + (", ..." if len(taken) > _SHOWN else "")
+    if columns:
+        shown = ", ".join(columns[:_SHOWN]) + (", ..." if len(columns) > _SHOWN else "")
         log_note(
             f"{path}: read as metadata by name, not as counts: {shown}; rename a column that "
             "holds counts"
@@ -127,53 +137,57 @@ def _say_metadata(path: Path, table: _Table, wanted: frozenset[str]) -> None:
 
 def _decide(
     path: Path, table: _Table, orientation: Orientation, obs_columns: Sequence[str]
-) -> Decision:
+) -> OrientationFinding:
     if orientation != "auto":
-        return Decision(orientation == "genes", "as told")
+        return OrientationFinding(orientation == "genes", "by transpose=")
     named = [name for name in obs_columns if name in table.extra]
     if named:
-        decision = Decision(False, f"column '{named[0]}' describes cells")
+        decision = OrientationFinding(False, f"column '{named[0]}' describes cells")
     else:
-        decision = decide(table.rows, table.columns, list(table.extra), table.matrix)
+        decision = find_orientation(table.rows, table.columns, list(table.extra), table.matrix)
     layout = "features in rows" if decision.features_in_rows else "cells in rows"
-    other = instead(not decision.features_in_rows)
+    other = transpose_hint(features_in_rows=not decision.features_in_rows)
     word = "read with" if decision.sure else "assumed"
     log_note(f"{path}: {word} {layout} ({decision.reason}); if that is wrong, {other}")
     return decision
 
 
-def _read(path: Path, reader: Rows, wanted: frozenset[str]) -> _Table:
-    """Read all rows; ``wanted`` columns are kept as text."""
+def _read_table(path: Path, reader: DelimitedRows, wanted: frozenset[str]) -> _Table:
+    """Read all rows; the columns ``wanted`` stay text."""
     source = iter(reader)
     top = next(source, None)
     if top is None:
-        raise DataError(f"{path}: no lines; expected a header line and rows of counts.")
+        raise DataError(
+            f"{path}: no lines; expected a header line and rows of counts.", code="empty_file"
+        )
     head = [row for _, row in zip(range(_HEAD), source, strict=False)]
     if not head:
-        raise DataError(f"{path}: one line only; expected a header line and rows of counts.")
+        raise DataError(
+            f"{path}: one line only; expected a header line and rows of counts.", code="empty_file"
+        )
     header = _header(path, top[1], head[0])
-    kept = _text_columns(header, [fields for _, fields in head], wanted)
-    numeric = [i for i in range(1, len(header)) if i not in kept]
+    text = _text_columns(header, [fields for _, fields in head], wanted)
+    numeric = [i for i in range(1, len(header)) if i not in text]
     if not numeric:
         raise DataError(
             f"{path}: no column of numbers after the first; expected counts (columns: "
-            f"{', '.join(header[:5])})."
+            f"{', '.join(header[:5])}).",
+            code="no_counts",
         )
     pick = _picker(numeric, len(header))
-    twice = [header[i] for i in kept if header.count(header[i]) > 1]
-    if twice:
-        raise DataError(f"{path}: two columns are named '{twice[0]}'; rename one.")
+    refuse_duplicate_columns(path, header, [header[i] for i in text])
     names: list[str] = []
-    extra: dict[str, list[str]] = {header[i]: [] for i in kept}
+    extra: dict[str, list[str]] = {header[i]: [] for i in text}
     data, indices, ends = array("f"), array("i"), array("q", [0])
     for line, fields in chain(head, source):
         if len(fields) != len(header):
             raise DataError(
                 f"{path}: line {line}: {len(fields)} fields, expected {len(header)} as on the "
-                "lines before; a separator inside a name (quote it) or an incomplete file?"
+                "lines before; a separator inside a name (quote it) or an incomplete file?",
+                code="invalid_line",
             )
         names.append(fields[0])
-        for i in kept:
+        for i in text:
             extra[header[i]].append(fields[i])
         values = pick(fields)
         places = [i for i, value in enumerate(values) if value not in _ZEROS]
@@ -182,13 +196,13 @@ def _read(path: Path, reader: Rows, wanted: frozenset[str]) -> _Table:
         except ValueError:
             numbers = [math.nan]
         if not abs(sum(numbers)) < _LARGEST or "_" in "".join([values[i] for i in places]):
-            raise _bad_cell(path, line, header, fields, numeric)
+            raise _count_error(path, line, header, fields, numeric)
         data.extend(numbers)
         indices.extend(places)
         ends.append(len(data))
         if len(names) % _EVERY == 0:
             # 8 bytes a count, and once more for the transposed matrix.
-            require(path, 16 * len(data) * (1 / max(reader.consumed(), 1e-3) - 1))
+            require_memory(path, 16 * len(data) * (1 / max(reader.consumed(), 1e-3) - 1))
     columns = [header[i] for i in numeric]
     return _Table(names, columns, header[0], _matrix(data, indices, ends, len(columns)), extra)
 
@@ -222,43 +236,47 @@ def _header(path: Path, header: list[str], first: tuple[int, list[str]]) -> list
     if len(fields) < 2:
         raise DataError(
             f"{path}: line {line}: one field; expected names and counts between commas, tabs, "
-            "semicolons, bars or spaces."
+            "semicolons, bars or spaces.",
+            code="invalid_line",
         )
     if len(header) not in (len(fields), len(fields) - 1):
         raise DataError(
             f"{path}: line 1 has {len(header)} fields, line {line} has {len(fields)}; expected a "
-            "header line with a name for each column (or, as R writes it, one fewer)."
+            "header line with a name for each column (or, as R writes it, one fewer).",
+            code="invalid_line",
         )
     names = header[len(header) - len(fields) + 1 :]
     counted = [[str(i) for i in range(start, start + len(names))] for start in (0, 1)]
     if all(NUMBER.match(name) for name in names) and names not in counted:
         raise DataError(
             f"{path}: line 1 holds counts, not names ({', '.join(header[:4])}, ...); expected a "
-            "header line; add one."
+            "header line; add one.",
+            code="missing_header",
         )
     corner = header[0] if len(header) == len(fields) else ""
     return [corner, *names]
 
 
 def _text_columns(header: list[str], head: list[list[str]], wanted: frozenset[str]) -> list[int]:
-    """Return the columns that hold no counts: wanted, usual names, or mostly text."""
-    found = []
+    """Return the columns of metadata: wanted, of a usual name, or mostly text."""
+    columns = []
     for i, name in enumerate(header[1:], start=1):
         values = [fields[i] for fields in head if i < len(fields)]
         text = sum(not NUMBER.match(value) and value not in _MISSING for value in values)
-        if name in wanted or is_metadata(name) or text > len(values) / 2:
-            found.append(i)
-    return found
+        if name in wanted or is_metadata_name(name) or text > len(values) / 2:
+            columns.append(i)
+    return columns
 
 
-def _bad_cell(
+def _count_error(
     path: Path, line: int, header: list[str], fields: list[str], numeric: list[int]
 ) -> DataError:
     if len(numeric) > 1 and not any(NUMBER.match(fields[i]) for i in numeric):
         return DataError(
             f"{path}: line {line} ('{fields[0]}') holds text ('{fields[numeric[0]]}', ...) where "
             "counts are expected; labels of cells in a row go to a second file (labels=FILE; "
-            "bench fit: --labels FILE)."
+            "bench fit: --labels FILE).",
+            code="not_a_number",
         )
     for i in numeric:
         if not NUMBER.match(fields[i]):
@@ -266,6 +284,9 @@ def _bad_cell(
             return DataError(
                 f"{path}: line {line}, column '{header[i]}': {what} where a number is expected; "
                 "write 0 for no count; a column that describes cells is named as label_key or "
-                "batch_key."
+                "batch_key.",
+                code="not_a_number",
             )
-    return DataError(f"{path}: line {line}: a number is too large for a count.")
+    return DataError(
+        f"{path}: line {line}: a number is too large for a count.", code="not_a_number"
+    )

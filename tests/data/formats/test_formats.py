@@ -70,7 +70,7 @@ def pack(path: Path, text: str, how: str) -> Path:
 def test_text_with_cells_in_rows(tmp_path: Path, counts: AnnData, sep: str, suffix: str, how: str):
     text = frame(counts, with_obs=True).to_csv(sep=sep)
     with collect_notes() as notes:
-        adata = formats.read(pack(tmp_path / f"x.{suffix}", text, how))
+        adata = formats.read_counts(pack(tmp_path / f"x.{suffix}", text, how))
     check(adata, counts, obs=True)
     assert len(notes) == 1
     assert "read with cells in rows (columns are named like numbered features)" in notes[0]
@@ -83,7 +83,7 @@ def test_text_with_genes_in_rows(tmp_path: Path, counts: AnnData, how: str, r_st
     if r_style:
         text = text.removeprefix("\t")
     with collect_notes() as notes:
-        adata = formats.read(pack(tmp_path / "x.tsv", text, how))
+        adata = formats.read_counts(pack(tmp_path / "x.tsv", text, how))
     check(adata, counts, obs=False)
     assert "features in rows" in notes[0]
     assert notes[0].endswith("pass transpose=false (bench fit: --no-transpose)")
@@ -95,7 +95,7 @@ def test_spaces_as_r_writes_them(tmp_path: Path, counts: AnnData):
         lines.append(f'"{name}" ' + " ".join(map(str, row)))
     path = tmp_path / "x.txt"
     path.write_text("\n".join(lines))
-    check(formats.read(path), counts, obs=False)
+    check(formats.read_counts(path), counts, obs=False)
 
 
 # Folders and HDF5.
@@ -131,7 +131,7 @@ def write_10x(
 )
 def test_10x_folder(tmp_path: Path, counts: AnnData, version: int, packed: bool, prefix: str):
     folder = write_10x(counts, tmp_path / "f", version, packed, prefix)
-    adata = formats.read(folder)
+    adata = formats.read_counts(folder)
     check(adata, counts, obs=False)
     assert adata.var["gene_ids"].iloc[1] == "ENSG00000000001"
     check(formats.read_10x_mtx(folder), counts, obs=False)
@@ -163,7 +163,7 @@ def write_10x_h5(adata: AnnData, path: Path, version: int) -> Path:
 
 @pytest.mark.parametrize("version", [2, 3])
 def test_10x_h5(tmp_path: Path, counts: AnnData, version: int):
-    adata = formats.read(write_10x_h5(counts, tmp_path / "x.h5", version))
+    adata = formats.read_counts(write_10x_h5(counts, tmp_path / "x.h5", version))
     check(adata, counts, obs=False)
     assert adata.var["gene_ids"].iloc[1] == "ENSG00000000001"
 
@@ -183,7 +183,7 @@ def write_loom(adata: AnnData, path: Path) -> Path:
 
 
 def test_loom(tmp_path: Path, counts: AnnData):
-    adata = formats.read(write_loom(counts, tmp_path / "x.loom"))
+    adata = formats.read_counts(write_loom(counts, tmp_path / "x.loom"))
     check(adata, counts, obs=True)
     np.testing.assert_array_equal(adata.layers["spliced"].toarray(), adata.X.toarray() * 2)
 
@@ -197,7 +197,7 @@ def test_xy(tmp_path: Path, counts: AnnData):
         file["Y"] = np.repeat([1.0, 2.0, 3.0], 20)
         file["gene_names"] = np.array(counts.var_names, dtype="S")
         file["cell_names"] = np.array(counts.obs_names, dtype="S")
-    adata = formats.read(path)
+    adata = formats.read_counts(path)
     check(adata, counts, obs=False)
     assert adata.obs["cell_type"].tolist() == ["1"] * 20 + ["2"] * 20 + ["3"] * 20
 
@@ -210,7 +210,7 @@ def test_anndata_files(tmp_path: Path, counts: AnnData, suffix: str, dense: bool
     if dense:
         adata.X = adata.X.toarray()
     (adata.write_zarr if suffix == "zarr" else adata.write_h5ad)(path)
-    check(formats.read(path), counts, obs=True)
+    check(formats.read_counts(path), counts, obs=True)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -224,10 +224,10 @@ def test_h5mu(tmp_path: Path, counts: AnnData):
     both.obs["donor"] = ["p", "q"] * 30
     path = tmp_path / "x.h5mu"
     both.write_h5mu(path)
-    adata = formats.read(path, part="rna")
+    adata = formats.read_counts(path, part="rna")
     check(adata, counts, obs=True)
     assert adata.obs["donor"].tolist() == ["p", "q"] * 30
-    assert formats.read(path, part="atac").n_vars == 5
+    assert formats.read_counts(path, part="atac").n_vars == 5
 
 
 @pytest.mark.parametrize("features_in_rows", [True, False])
@@ -238,7 +238,7 @@ def test_matrix_market(tmp_path: Path, counts: AnnData, features_in_rows: bool, 
     top = ["name"] if header else []
     (tmp_path / "cells.txt").write_text("\n".join([*top, *counts.obs_names]))
     (tmp_path / "genes.txt").write_text("\n".join([*top, *counts.var_names]))
-    check(formats.read(tmp_path / "counts.mtx"), counts, obs=False)
+    check(formats.read_counts(tmp_path / "counts.mtx"), counts, obs=False)
     adata = formats.read_market(
         tmp_path / "counts.mtx", tmp_path / "cells.txt", tmp_path / "genes.txt"
     )

@@ -37,9 +37,9 @@ def test_every_cell_gets_its_own_label(names: list[str], others: list[str], seed
     random.Random(seed).shuffle(order)
     both = [name for name in names if name in types]
     if not both:
-        with pytest.raises(DataError, match="none of its"):
-            with collect_notes() as notes:
-                join_labels(cells(names), table(types), where="t.csv")
+        with pytest.raises(DataError) as error:
+            join_labels(cells(names), table(types), where="t.csv")
+        assert error.value.code == "unknown_cells"
         return
     with collect_notes() as notes:
         joined = join_labels(cells(names), table(dict(order)), where="t.csv")
@@ -94,8 +94,9 @@ def test_no_match_shows_names_of_both():
 
 def test_a_barcode_on_two_lines():
     double = pd.DataFrame({"type": ["1", "2", "3"]}, index=["a", "b", "a"])
-    with pytest.raises(DataError, match=r"1 barcodes stand on more than one line \('a'\)"):
+    with pytest.raises(DataError) as error:
         join_labels(cells(["a", "b"]), double, where="t.csv")
+    assert error.value.code == "duplicate_names"
 
 
 # The table.
@@ -124,7 +125,7 @@ def test_layouts(tmp_path: Path, how: str, packed: bool):
     }
 
 
-def test_missing_labels_are_missing_and_numbers_stay_text(tmp_path: Path):
+def test_gaps_are_missing_and_numbers_stay_text(tmp_path: Path):
     path = tmp_path / "t.csv"
     path.write_text("barcode,type\na,01\nb,NA\nc,\nd,None\n")
     found = read_labels(path)["type"]
@@ -133,26 +134,27 @@ def test_missing_labels_are_missing_and_numbers_stay_text(tmp_path: Path):
 
 
 WRONG = {
-    "type\nT\nB\n": "at least two columns, barcodes and labels; labels are joined by barcode",
-    "barcode,type\n": "1 lines with 2 columns",
-    "": "the file is empty",
-    "barcode,type\na,T\nb\n": "line 3: 1 fields, expected 2",
-    "barcode,type,type\na,T,B\n": "two columns are named 'type'",
+    "type\nT\nB\n": "missing_column",
+    "barcode,type\n": "missing_column",
+    "": "empty_file",
+    "barcode,type\na,T\nb\n": "invalid_line",
+    "barcode,type,type\na,T,B\n": "duplicate_names",
 }
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_tables_that_are_refused(tmp_path: Path, text: str):
+def test_faults_of_tables(tmp_path: Path, text: str):
     path = tmp_path / "t.csv"
     path.write_text(text)
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError) as error:
         read_labels(path)
-    assert WRONG[text] in str(caught.value)
+    assert error.value.code == WRONG[text]
 
 
 def test_a_table_without_a_header(tmp_path: Path):
-    """Taking the first line as a header would lose a cell without a word."""
+    """A first line taken as a header would drop a cell silently."""
     path = tmp_path / "t.csv"
     path.write_text("a,T\nb,B\nc,T\n")
-    with pytest.raises(DataError, match="starts with 'a', the name of a cell"):
+    with pytest.raises(DataError) as error:
         join_labels(cells(["a", "b", "c"]), read_labels(path), where=str(path))
+    assert error.value.code == "missing_header"

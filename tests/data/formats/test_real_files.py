@@ -9,7 +9,7 @@ import pytest
 from anndata import AnnData, read_h5ad
 
 from bench.data.file_dataset import FileDataset
-from bench.data.formats import read
+from bench.data.formats import read_counts
 from bench.messages import collect_notes
 
 
@@ -45,7 +45,7 @@ def test_pancreas_of_two_mice(original: Path, data_dir: Path):
         assert dataset.card.modality == "rna"
     # Without the name of the label column, the names of the genes say what lies in rows.
     with collect_notes() as notes:
-        assert read(path).shape == adata.shape
+        assert read_counts(path).shape == adata.shape
     assert "read with cells in rows (columns are named like" in notes[0]
 
 

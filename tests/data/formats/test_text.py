@@ -1,4 +1,4 @@
-"""Delimited text: properties of the reader, what it decides, and one line for what is wrong."""
+"""Delimited text: properties of the reader, its decisions, and its errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from anndata import AnnData
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from bench.data.formats import read, read_text
+from bench.data.formats import read_counts, read_text
 from bench.errors import DataError
 from bench.messages import collect_notes
 
@@ -60,7 +60,7 @@ def as_text(
     orientation=st.sampled_from(["cells", "genes"]),
     packed=st.booleans(),
 )
-def test_what_is_written_is_read(
+def test_a_written_table_is_read_back(
     tmp_path: Path, table, sep, quoting, corner, end, orientation, packed
 ):
     rows, columns, values = table
@@ -81,22 +81,23 @@ def test_what_is_written_is_read(
     bad=st.sampled_from(["", "NA", "nan", "abc", "1,5", "1_0", "inf", "0x1", " "]),
     place=st.tuples(st.integers(0, 5), st.integers(0, 5)),
 )
-def test_a_cell_that_is_no_number_is_named(tmp_path: Path, table, bad: str, place):
+def test_the_error_names_a_cell_that_is_no_number(tmp_path: Path, table, bad: str, place):
     rows, columns, values = table
     i, j = place[0] % len(rows), place[1] % len(columns)
     changed = values.astype(object)
     changed[i, j] = bad
     path = tmp_path / "x.csv"
     path.write_text(as_text(rows, columns, changed))
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError) as error:
         read_text(path, orientation="cells")
-    assert f"line {i + 2}, column '{columns[j]}'" in str(caught.value)
+    assert f"line {i + 2}, column '{columns[j]}'" in str(error.value)
+    assert error.value.code == "not_a_number"
 
 
 @QUICK
 @given(table=tables(least=2), row=st.integers(0, 5), more=st.booleans())
-def test_a_ragged_row_is_named(tmp_path: Path, table, row: int, more: bool):
-    rows, columns, values = table
+def test_the_error_names_a_ragged_row(tmp_path: Path, table, row: int, more: bool):
+    rows, columns, _ = table
     assume(len(rows) > 2 and len(columns) > 2)
     # A first row that differs is read as another header style, or the header is at fault.
     row = 1 + row % (len(rows) - 1)
@@ -104,24 +105,24 @@ def test_a_ragged_row_is_named(tmp_path: Path, table, row: int, more: bool):
     lines[row + 1] = lines[row + 1] + ",1" if more else lines[row + 1].rsplit(",", 1)[0]
     path = tmp_path / "x.csv"
     path.write_text("\n".join(lines))
-    with pytest.raises(DataError, match=rf"line {row + 2}: {len(columns) + (2 if more else 0)} f"):
+    with pytest.raises(DataError, match=f"line {row + 2}: ") as error:
         read_text(path)
-    del values
+    assert error.value.code == "invalid_line"
 
 
-# What lies in rows.
+# Orientation.
 
 BARCODES = ["AAACCTGAGAAACC-1", "TTTGGTCAGGGTTT-1", "GGGTTTCACAAACC-1", "CCCAAATTTGGGCC-1"]
 
 
 def decided(tmp_path: Path, rows: list[str], columns: list[str], values=None) -> tuple[bool, str]:
-    """Return whether features were taken to be in rows, and the note."""
+    """Return whether the reader found features in rows, and its note."""
     if values is None:
         values = np.arange(len(rows) * len(columns)).reshape(len(rows), len(columns))
     path = tmp_path / "x.csv"
     path.write_text(as_text(rows, columns, np.asarray(values)))
     with collect_notes() as notes:
-        adata = read(path)
+        adata = read_counts(path)
     assert len(notes) == 1
     return list(adata.var_names) == rows, notes[0]
 
@@ -159,11 +160,11 @@ def test_names_of_cells_decide(tmp_path: Path, cells: list[str]):
 def test_columns_of_text_decide(tmp_path: Path):
     path = tmp_path / "x.csv"
     path.write_text("id,kind,Aa,Bb\nx1,beta,1,0\nx2,delta,0,2\n")
-    adata = read(path)
+    adata = read_counts(path)
     assert adata.obs["kind"].tolist() == ["beta", "delta"]
     assert adata.X.toarray().tolist() == [[1, 0], [0, 2]]
     path.write_text("id,symbol,Aa,Bb\nx1,Actb,1,0\nx2,Xkr4,0,2\n")
-    adata = read(path)
+    adata = read_counts(path)
     assert adata.var["symbol"].tolist() == ["Actb", "Xkr4"]
     assert adata.X.toarray().tolist() == [[1, 0], [0, 2]]
 
@@ -171,7 +172,7 @@ def test_columns_of_text_decide(tmp_path: Path):
 def test_metadata_in_numbers_is_no_count(tmp_path: Path):
     path = tmp_path / "x.csv"
     path.write_text("id,cluster,plate,Aa\nx1,1,7,5\nx2,2,8,6\n")
-    adata = read(path, obs_columns=["plate"])
+    adata = read_counts(path, obs_columns=["plate"])
     assert list(adata.var_names) == ["Aa"]
     assert adata.obs["cluster"].tolist() == ["1", "2"]
     assert adata.obs["plate"].tolist() == ["7", "8"]
@@ -183,7 +184,7 @@ OTHERS = "cluster_id,annotation,subclass,sample_id,doublet_score,CellType,nUMI,U
 
 
 @pytest.mark.parametrize("header", [SEURAT, SCANPY, OTHERS])
-def test_metadata_of_programs_is_no_count_and_is_said(tmp_path: Path, header: str):
+def test_metadata_of_programs_is_no_count_and_is_noted(tmp_path: Path, header: str):
     names = header.split(",")
     genes = ["Actb", "y", "w", "PC", "N", "Plat"]
     path = tmp_path / "x.csv"
@@ -191,7 +192,7 @@ def test_metadata_of_programs_is_no_count_and_is_said(tmp_path: Path, header: st
     rows = [row.replace("x", f"cell{i}", 1) for i, row in enumerate(values)]
     path.write_text("\n".join([",".join(["", *names, *genes]), *rows]))
     with collect_notes() as notes:
-        adata = read(path, obs_columns=names[:1])
+        adata = read_counts(path, obs_columns=names[:1])
     assert list(adata.var_names) == genes
     assert list(adata.obs) == names
     (line,) = [one for one in notes if "as metadata by name" in one]
@@ -211,10 +212,10 @@ def test_totals_decide_last(tmp_path: Path):
     assert "assumed cells in rows (totals of columns differ more" in notes
 
 
-def test_nothing_tells(tmp_path: Path):
+def test_the_default_is_features_in_rows(tmp_path: Path):
     found, notes = decided(tmp_path, ["q", "r"], ["s", "t"])
     assert found
-    assert "assumed features in rows (nothing in the names tells" in notes
+    assert "assumed features in rows (names do not decide" in notes
 
 
 @pytest.mark.parametrize("transpose", [True, False])
@@ -222,7 +223,7 @@ def test_transpose_forces(tmp_path: Path, transpose: bool):
     path = tmp_path / "x.csv"
     path.write_text(as_text(["gene1", "gene2"], BARCODES, np.ones((2, 4), int)))
     with collect_notes() as notes:
-        adata = read(path, transpose=transpose)
+        adata = read_counts(path, transpose=transpose)
     assert adata.shape == ((4, 2) if transpose else (2, 4))
     assert notes == []
 
@@ -234,15 +235,15 @@ def test_features_that_occur_twice(tmp_path: Path):
     path = tmp_path / "x.csv"
     path.write_text(as_text(["c1", "c2"], ["Aa", "Bb", "Aa"], np.ones((2, 3), int)))
     with collect_notes() as notes:
-        adata = read(path, transpose=False)
+        adata = read_counts(path, transpose=False)
     assert list(adata.var_names) == ["Aa", "Bb", "Aa-1"]
-    assert "1 feature names occur more than once ('Aa')" in notes[0]
+    assert "'Aa'" in notes[0]
 
 
 def test_intervals_in_three_columns(tmp_path: Path):
     path = tmp_path / "x.tsv"
     path.write_text("chr\tstart\tend\tc1\tc2\nchr1\t10\t20\t1\t0\nchr1\t30\t40\t0\t2\n")
-    adata = read(path)
+    adata = read_counts(path)
     assert list(adata.var_names) == ["chr1:10-20", "chr1:30-40"]
     assert list(adata.obs_names) == ["c1", "c2"]
 
@@ -251,50 +252,51 @@ def test_labels_in_the_first_column(tmp_path: Path):
     path = tmp_path / "x.csv"
     path.write_text("cell_type,Aa,Bb\nbeta,1,2\nbeta,0,3\ndelta,1,1\n")
     with collect_notes() as notes:
-        adata = read(path)
+        adata = read_counts(path)
     assert adata.obs["cell_type"].tolist() == ["beta", "beta", "delta"]
     assert list(adata.obs_names) == ["cell1", "cell2", "cell3"]
     assert "the first column, 'cell_type', holds no names; cells are numbered" in notes[0]
 
 
-# What is wrong.
+# Errors.
 
 GOOD = ",Aa,Bb\nc1,1,0\nc2,0,3\nc3,1,1\n"
 WRONG = {
-    "": "the file is empty",
-    "\n\n": "no lines; expected a header line",
-    ",Aa,Bb\n": "one line only; expected a header line",
-    "c1,1,0\nc2,0,3\n": "line 1 holds counts, not names (c1, 1, 0",
-    "Aa\n1\n2\n": "line 2: one field; expected names and counts between commas",
-    "a,b,c,d\nc1,1\n": "line 1 has 4 fields, line 2 has 2",
-    "id,kind\nc1,beta\nc2,delta\n": "no column of numbers after the first",
-    GOOD.replace("c2", "c1"): "1 names of cells occur more than once (first 'c1')",
-    GOOD.replace("c2", '"c2'): "line 4: unexpected end of data",
-    GOOD.replace("c2,0,3", "type,beta,delta"): "line 3 ('type') holds text ('beta', ...)",
-    GOOD.replace("3", "1e39"): "line 3: a number is too large",
-    "Aa,Bb,Cc\n1,2,0\n1,0,3\n2,0,0\n": "the first column ('Aa') holds numbers that repeat",
-    "id,kind,kind,Aa\nc1,x,y,1\nc2,x,y,2\n": "two columns are named 'kind'",
+    "": "empty_file",
+    "\n\n": "empty_file",
+    ",Aa,Bb\n": "empty_file",
+    "c1,1,0\nc2,0,3\n": "missing_header",
+    "Aa\n1\n2\n": "invalid_line",
+    "a,b,c,d\nc1,1\n": "invalid_line",
+    "id,kind\nc1,beta\nc2,delta\n": "no_counts",
+    GOOD.replace("c2", "c1"): "duplicate_names",
+    GOOD.replace("c2", '"c2'): "invalid_line",
+    GOOD.replace("c2,0,3", "type,beta,delta"): "not_a_number",
+    GOOD.replace("3", "1e39"): "not_a_number",
+    "Aa,Bb,Cc\n1,2,0\n1,0,3\n2,0,0\n": "missing_names",
+    "id,kind,kind,Aa\nc1,x,y,1\nc2,x,y,2\n": "duplicate_names",
 }
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_one_clear_line(tmp_path: Path, text: str):
+def test_faults(tmp_path: Path, text: str):
     path = tmp_path / "x.csv"
     path.write_text(text)
-    with pytest.raises(DataError) as caught:
-        read(path, transpose=False)
-    assert WRONG[text] in str(caught.value)
-    assert str(caught.value).startswith(f"{path}: ")
-    assert "\n" not in str(caught.value)
+    with pytest.raises(DataError) as error:
+        read_counts(path, transpose=False)
+    assert error.value.code == WRONG[text]
+    assert str(error.value).startswith(f"{path}: ")
+    assert "\n" not in str(error.value)
 
 
 def test_a_file_that_is_not_utf8(tmp_path: Path):
     path = tmp_path / "x.csv"
     path.write_bytes(GOOD.replace("c2", "é").encode("latin-1"))
-    with pytest.raises(DataError, match="line 3: byte 0xe9 is not UTF-8 text; save"):
-        read(path)
+    with pytest.raises(DataError, match="line 3: byte 0xe9") as error:
+        read_counts(path)
+    assert error.value.code == "not_utf8"
     path.write_bytes(("\ufeff" + GOOD).encode())
-    assert read(path, transpose=False).obs_names[0] == "c1"
+    assert read_counts(path, transpose=False).obs_names[0] == "c1"
 
 
 @pytest.mark.parametrize("cut", [12, 200, -30])
@@ -303,8 +305,9 @@ def test_a_truncated_gz(tmp_path: Path, cut: int):
     text = as_text([f"c{i}" for i in range(99)], ["A", "B", "C"], rng.integers(0, 99, (99, 3)))
     path = tmp_path / "x.csv.gz"
     path.write_bytes(gzip.compress(text.encode())[:cut])
-    with pytest.raises(DataError, match=r"cannot be read on: .*download it again"):
-        read(path)
+    with pytest.raises(DataError) as error:
+        read_counts(path)
+    assert error.value.code == "unreadable"
 
 
 def test_damage_inside_a_gz(tmp_path: Path):
@@ -312,8 +315,9 @@ def test_damage_inside_a_gz(tmp_path: Path):
     packed[500:520] = bytes(20)
     path = tmp_path / "x.csv.gz"
     path.write_bytes(packed)
-    with pytest.raises(DataError):
-        read(path)
+    with pytest.raises(DataError) as error:
+        read_counts(path)
+    assert error.value.code == "unreadable"
 
 
 def archive(path: Path, *names: str) -> Path:
@@ -323,36 +327,35 @@ def archive(path: Path, *names: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["../x.csv", "/etc/x.csv", "a/../../x.csv", "C:\\x.csv"])
-def test_a_path_that_points_out_of_an_archive(tmp_path: Path, name: str):
-    with pytest.raises(DataError, match="a path outside of it; refused"):
-        read(archive(tmp_path / "x.zip", name))
-
-
 def test_archives(tmp_path: Path):
-    adata = read(archive(tmp_path / "x.zip", "a/x.csv", "__MACOSX/._x.csv"), transpose=False)
+    adata = read_counts(
+        archive(tmp_path / "x.zip", "a/x.csv", "__MACOSX/._x.csv"), transpose=False
+    )
     assert adata.shape == (3, 2)
-    with pytest.raises(DataError, match=r"2 files in the archive \(a.csv, b.csv\); expected one"):
-        read(archive(tmp_path / "two.zip", "a.csv", "b.csv"))
+    with pytest.raises(DataError) as error:
+        read_counts(archive(tmp_path / "two.zip", "a.csv", "b.csv"))
+    assert error.value.code == "ambiguous_file"
     path = archive(tmp_path / "cut.zip", "a.csv")
     path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(DataError, match="incomplete or damaged"):
-        read(path)
+    with pytest.raises(DataError) as error:
+        read_counts(path)
+    assert error.value.code == "unreadable"
 
 
 # Memory.
 
 
-def test_more_memory_than_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_more_memory_than_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     import psutil
 
     path = tmp_path / "x.csv"
     values = np.ones((1000, 20), int)
     path.write_text(as_text([f"c{i}" for i in range(1000)], [f"g{i}" for i in range(20)], values))
-    assert read(path).n_obs == 1000
+    assert read_counts(path).n_obs == 1000
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2**16))
-    with pytest.raises(DataError, match=r"needs about 0\.\d MiB of memory, 0\.1 MiB available"):
-        read(path)
+    with pytest.raises(DataError) as error:
+        read_counts(path)
+    assert error.value.code == "not_enough_memory"
 
 
 def test_the_dense_matrix_is_never_in_memory(tmp_path: Path):
@@ -370,7 +373,7 @@ def test_the_dense_matrix_is_never_in_memory(tmp_path: Path):
                 row[place] = "2"
             stream.write(f"c{i}," + ",".join(row) + "\n")
     tracemalloc.start()
-    adata = read(path, transpose=False)
+    adata = read_counts(path, transpose=False)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert isinstance(adata, AnnData)

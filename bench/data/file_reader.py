@@ -1,0 +1,154 @@
+"""Counts, labels and card of a user's file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.contract import (
+    ATAC,
+    MULTIOME,
+    PARTS,
+    RNA,
+    Card,
+    check_cells,
+    format_peak_names,
+    pair_data,
+    parse_interval,
+)
+from bench.errors import DataError, UsageError
+from bench.messages import log_note
+
+from . import formats
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+    from .file_dataset import FileDataset
+
+LABEL_GUESSES = (
+    "cell_type", "celltype", "cell_types", "CellType", "cell_ontology_class", "label", "labels",
+    "bulk_labels", "cluster", "clusters", "louvain", "leiden",
+)  # fmt: skip
+"""Columns proposed, in this order, when the label column is missing."""
+DEFAULT_LABEL_KEY = "cell_type"
+
+
+def read_file(file: FileDataset) -> tuple[AnnData | MuData, Card]:
+    """Return counts with labels and batch, and the facts of the file.
+
+    A file of paired data gives both parts. Raises ``DataError`` for an unreadable file, for labels
+    without a common barcode, and for a missing column.
+    """
+    params = file.params
+    pair = file.paired and (
+        params.part == "both"
+        or bool(params.atac)
+        or set(formats.list_modalities(file.path)) == set(PARTS)
+    )
+    if not pair:
+        return _complete(_read_part(file, file.path, params.part), file)
+    if params.transpose is not None or params.modality:
+        raise UsageError(
+            f"{file.path}: transpose= and modality= are for a single part.", code="invalid_value"
+        )
+    part = None if params.atac else RNA
+    rna = _read_part(file, file.path, part)
+    atac = _read_part(file, Path(params.atac or file.path).expanduser(), part and ATAC)
+    check_cells(rna, atac, str(file.path))
+    rna, card = _complete(rna, file, RNA)
+    if rna.n_obs < atac.n_obs:  # cells without a label were dropped, with a note
+        atac = atac[rna.obs_names].copy()
+    atac.var_names = format_peak_names(atac.var_names)
+    return pair_data(rna, atac), replace(card, modality=MULTIOME)
+
+
+def _read_part(file: FileDataset, path: Path, part: str | None) -> AnnData:
+    columns = [key for key in (file.params.label_key, file.params.batch_key) if key]
+    return formats.read_counts(
+        path, transpose=file.params.transpose, part=part, obs_columns=columns
+    )
+
+
+def _complete(
+    adata: AnnData, file: FileDataset, modality: str | None = None
+) -> tuple[AnnData, Card]:
+    """Join the labels, find the columns, and return the data with their card."""
+    params = file.params
+    label_key, labels_from = params.label_key, "the file"
+    if params.labels:
+        path = Path(params.labels).expanduser()
+        adata, label_key = _join_labels(adata, path, label_key)
+        labels_from = path.name
+    if label_key or file.labels_needed or DEFAULT_LABEL_KEY in adata.obs:
+        label_key = _find_column(adata, file.path, label_key or DEFAULT_LABEL_KEY, "label")
+    batch_key = None
+    if params.batch_key:
+        batch_key = _find_column(adata, file.path, params.batch_key, "batch")
+    elif "batch" in adata.obs and adata.obs["batch"].nunique() > 1:
+        batch_key = "batch"
+    modality = modality or params.modality or guess_modality(adata)
+    if modality == ATAC:
+        adata.var_names = format_peak_names(adata.var_names)
+    return adata, Card(
+        modality=modality,
+        summary=f"file {file.path.name}",
+        label_key=label_key or "",
+        batch_key=batch_key,
+        reference=str(adata.uns.get("source", "")),
+        licence=str(adata.uns.get("licence", "")),
+        organism=str(adata.uns.get("organism", "")),
+        labels_from=f"column {label_key} of {labels_from}" if label_key else "",
+    )
+
+
+def _join_labels(adata: AnnData, path: Path, key: str | None) -> tuple[AnnData, str | None]:
+    """Add the columns of the second file and drop the cells without a label there."""
+    table = formats.read_cell_table(path)
+    if key is None and DEFAULT_LABEL_KEY not in table and len(table.columns) == 1:
+        key = str(table.columns[0])
+    adata = formats.join_labels(adata, table, where=str(path))
+    column = key or DEFAULT_LABEL_KEY
+    if column in table:
+        unlabelled = adata.obs[column].isna().to_numpy()
+        if unlabelled.any():
+            log_note(
+                f"{path}: {unlabelled.sum()} of {adata.n_obs} cells have no value in column "
+                f"'{column}' and were dropped"
+            )
+            adata = adata[~unlabelled].copy()
+    return adata, key
+
+
+def _find_column(adata: AnnData, path: Path, key: str, what: str) -> str:
+    """Return the column ``key``; raises ``DataError`` with a proposal if it is missing."""
+    if key in adata.obs:
+        return key
+    guesses = [name for name in LABEL_GUESSES if name in adata.obs]
+    others = [str(name) for name in adata.obs.columns if name not in guesses]
+    if not guesses and not others:
+        fix = (
+            f"the cells have none at all; give them in a second file: "
+            f"'{path.name}[labels=FILE,{what}_key=COLUMN]' "
+            f"(bench fit: --labels FILE --{what}-key COLUMN)"
+        )
+        raise DataError(f"{path}: no column '{key}', {fix}.", code="missing_column")
+    raise DataError(
+        f"{path}: no column '{key}' in obs; pass --{what}-key with one of: "
+        f"{', '.join([*guesses, *others])}.",
+        code="missing_column",
+    )
+
+
+def guess_modality(adata: AnnData) -> str:
+    """Return the modality of ``uns["modality"]``, else ``atac`` if most features are intervals."""
+    text = str(adata.uns.get("modality", "")).lower()
+    if "atac" in text or "chromatin" in text:
+        return ATAC
+    if text:
+        return RNA
+    names = list(adata.var_names[:200])
+    intervals = sum(parse_interval(name) is not None for name in names)
+    return ATAC if intervals > len(names) / 2 else RNA

@@ -1,0 +1,79 @@
+"""Loading and checking a user's file, the same way for every verb."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import DataError
+
+from .checks import check_data
+from .file_dataset import FileDataset
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+    from bench.contract import Dataset
+
+logger = logging.getLogger(__name__)
+
+
+def read_user_file(
+    path: Path, params: Mapping[str, Any], *, check_columns: bool = True
+) -> tuple[FileDataset, AnnData | MuData]:
+    """Return the dataset of a file with its data, checked; labels are optional.
+
+    Notes of the reader and warnings of the checks are logged.
+
+    Parameters
+    ----------
+    path
+        A file or folder in any format.
+    params
+        How to read it: the parameters in the brackets after a path, see
+        :class:`FileDataset.Params`.
+    check_columns
+        False to accept labels and batches with gaps.
+
+    Raises
+    ------
+    UsageError
+        For a missing file, an unknown format or an invalid parameter.
+    DataError
+        For content that cannot be read or does not pass the checks.
+    """
+    file = FileDataset.from_path(
+        path, FileDataset.Params.build(dict(params), owner=str(path)), labels_needed=False
+    )
+    data, notes = load_checked(file, check_columns=check_columns)
+    for line in notes:
+        logger.info(line)
+    return file, data
+
+
+def load_checked(
+    dataset: Dataset, *, check_columns: bool = True
+) -> tuple[AnnData | MuData, list[str]]:
+    """Return the data of a dataset after the checks, with one line for each note and warning.
+
+    If the checks fail, the notes are logged: a wrong assumption of the reader is a likely reason.
+    """
+    data = dataset.load()
+    card = dataset.card
+    try:
+        report = check_data(
+            data,
+            where=dataset.where,
+            label_key=card.label_key if check_columns else "",
+            batch_key=card.batch_key if check_columns else None,
+            modality=card.modality,
+        )
+    except DataError:
+        for line in dataset.notes:
+            logger.info(line)
+        raise
+    warnings = [line.removeprefix(f"{dataset.where}: ") for line in report.warnings]
+    return data, [*dataset.notes, *warnings]
