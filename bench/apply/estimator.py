@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import tempfile
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from bench.contract import (
-    PARTS,
-    RNA,
-    Context,
-    Knowledge,
-    Method,
-    cells_of,
-    is_paired,
-    keep_known_genes,
-    protein_counts,
-)
+from bench.contract import PARTS, RNA, Method, cells_of, is_paired, protein_counts
 from bench.errors import BenchError, DataError, MethodError, UsageError
-from bench.execute.curves import Curves, Listener
-from bench.execute.fitting import check_result
+from bench.execute.curves import Curves, ProgressListener
+from bench.execute.fitting import FitConditions, OptionalInputs, fit_method
 from bench.messages import quote_names
-from bench.prepare.multiome import describe_data, prepare_data
+from bench.prepare.in_memory import describe_data, prepare_data
 from bench.prepare.new_cells import Preparation
 from bench.registry import methods
 
@@ -37,25 +27,75 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
-def estimator(name: str, **params: Any) -> Estimator:
+def estimator(name: str, *, device: str = "cpu", threads: int = 1, **params: Any) -> Estimator:
     """Return a method as a plain estimator: ``bench.estimator("vae", n_latent=16).fit(adata)``.
 
-    Raises ``UsageError`` for an unknown name or parameter.
+    Parameters
+    ----------
+    name
+        Name of the method, as in ``bench methods``.
+    device, threads
+        As for :class:`Estimator`.
+    params
+        Parameters of the method.
+
+    Returns
+    -------
+    Estimator
+        Not yet fitted.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name or parameter.
     """
     cls = methods().get(name)
-    return Estimator(cls(cls.Params.build(params, owner=name)))
+    return Estimator(cls(cls.Params.build(params, owner=name)), device=device, threads=threads)
 
 
 class Estimator:
-    """Wrap a method: ``fit(adata)`` prepares and fits, then see the attributes.
+    """A method with the functions of a scikit-learn estimator.
 
-    After ``fit``: ``fit_`` (all that the method returned), ``embedding_`` (cells × dimensions),
-    ``labels_`` (the method's own clusterings), ``curves_`` and ``steps_`` (name → values, and the
-    steps they were reported at), ``prepared_``, ``preparation_`` (what new cells are prepared by).
+    Parameters
+    ----------
+    method
+        The method with its parameters.
+    device
+        ``cpu`` or ``cuda``.
+    threads
+        Threads of the method's libraries.
+    listener
+        ``listener(step, total, values)`` is called at every report of the fit.
+    checkpoints
+        Folder for the state of a method that ``resumes``.
+
+    Attributes
+    ----------
+    embedding_
+        Embedding of the cells, shape (n_cells, n_dimensions).
+    labels_
+        The method's own clusterings by name, each of shape (n_cells,).
+    fit_
+        Everything that the method returned.
+    curves_, steps_
+        Name of a reported value → its values, and the steps they were reported at.
+    prepared_
+        The prepared training cells.
+    preparation_
+        How new cells are prepared; ``None`` if the method does not take new cells.
     """
 
-    def __init__(self, method: Method) -> None:
-        self.method = method
+    def __init__(
+        self,
+        method: Method,
+        *,
+        device: str = "cpu",
+        threads: int = 1,
+        listener: ProgressListener | None = None,
+        checkpoints: Path | None = None,
+    ) -> None:
+        self.method, self.device, self.threads = method, device, threads
+        self.listener, self.checkpoints = listener, checkpoints
         self.preparation_: Preparation | None = None
 
     def fit(
@@ -68,87 +108,112 @@ class Estimator:
         batch: np.ndarray | None = None,
         labels: np.ndarray | None = None,
         markers: dict[str, tuple[str, ...]] | None = None,
-        proteins: np.ndarray | None = None,
-        protein_names: tuple[str, ...] | None = None,
-        device: str = "cpu",
-        threads: int = 1,
-        listener: Listener | None = None,
-        checkpoints: Path | None = None,
     ) -> Self:
-        """Fit on ``adata.X`` (counts, cells × features); ``adata`` is not changed.
+        """Prepare the cells and fit the method; ``adata`` is not changed.
 
-        Paired data are a ``MuData`` with counts of ``rna`` and ``atac``, as ``prepared_`` then is.
+        A method gets ``n_clusters``, ``batch``, ``labels``, ``markers`` and proteins
+        (``obsm["ADT"]``, cells × proteins) only if it declares that it uses them.
 
-        ``listener(step, total, values)`` hears of the progress; ``checkpoints`` is a folder for
-        the state of a method that ``resumes``.
-        ``n_clusters``, ``batch``, ``labels``, ``markers`` (signature → genes) and ``proteins``
-        (counts, cells × proteins; default: ``obsm["ADT"]``) reach the method only if it declares
-        their use. Raises ``UsageError`` if it declares one that is not given, ``DataError`` if no
-        marker gene is among the features.
+        Parameters
+        ----------
+        adata
+            Counts in ``X``, cells × features; paired data as ``MuData`` with ``rna`` and
+            ``atac``.
+        modality
+            ``rna`` or ``atac``, of a single matrix.
+        seed
+            Seed of the fit.
+        n_clusters
+            Number of types.
+        batch, labels
+            Batch and true type of each cell, shape (n_cells,).
+        markers
+            Signature → its genes.
+
+        Returns
+        -------
+        Estimator
+            This object, fitted.
+
+        Raises
+        ------
+        UsageError
+            If the method declares an input that is not given.
+        DataError
+            If no marker gene is among the features.
         """
-        uses = self.method.uses()
-        if proteins is None and "proteins" in uses:
-            proteins, protein_names = protein_counts(cells_of(adata)) or (None, None)
-        given = {"n_clusters": n_clusters, "batch": batch, "labels": labels, "markers": markers,
-                 "proteins": proteins}  # fmt: skip
+        method, uses = self.method, self.method.uses()
+        inputs = OptionalInputs(n_clusters, batch, labels, markers)
+        if "proteins" in uses and (proteins := protein_counts(cells_of(adata))) is not None:
+            inputs = replace(inputs, proteins=proteins[0], protein_names=proteins[1])
         for name in sorted(uses):
-            if given[name] is None:
-                raise UsageError(f"{self.method.name} uses {name}: pass {name}=... to fit.")
+            if getattr(inputs, name) is None:
+                raise UsageError(
+                    f"{method.name} uses {name}: pass {name}=... to fit.", code="missing_input"
+                )
         info = describe_data(adata, name="data", modality=modality, has_batch=batch is not None)
-        recipe = self.method.recipe(info)
-        prepared = prepare_data(adata, recipe, None if "batch" not in uses else np.asarray(batch))
-        kept = adata.obs_names.get_indexer(prepared.obs_names)
-        lists, missing = None, ""
-        if "markers" in uses and markers is not None:
-            lists, missing = keep_known_genes(markers, prepared.var_names, self.method.name)
-        curves = Curves(listener)
-        with tempfile.TemporaryDirectory() as scratch:
-            context = Context(
-                seed=seed,
-                n_clusters=n_clusters if "n_clusters" in uses else None,
-                device=device,
-                threads=threads,
-                knowledge=Knowledge(
-                    batch=np.asarray(batch)[kept] if "batch" in uses else None,
-                    labels=np.asarray(labels)[kept] if "labels" in uses else None,
-                    markers=lists,
-                    proteins=np.asarray(proteins)[kept] if "proteins" in uses else None,
-                    protein_names=protein_names if "proteins" in uses else None,
-                ),
-                report=curves,
-                log=lambda text: None,
-                scratch=Path(scratch),
-                checkpoints=checkpoints,
-            )
-            self.fit_ = self.method.fit(prepared, context)
-        check_result(self.fit_, prepared.n_obs, self.method.name)
-        if missing:
-            self.fit_.notes["markers"] = missing
+        recipe = method.recipe(info)
+        prepared = prepare_data(adata, recipe, np.asarray(batch) if "batch" in uses else None)
+        rows = adata.obs_names.get_indexer(prepared.obs_names)
+        curves = Curves(self.listener)
+        conditions = FitConditions(seed, self.device, self.threads, checkpoints=self.checkpoints)
+        self.fit_ = fit_method(method, prepared, inputs.select_cells(rows), curves, conditions)
         self.prepared_, self.curves_, self.steps_ = prepared, curves.values, curves.steps
         self.embedding_, self.labels_ = self.fit_.embedding, self.fit_.labels
-        if any(hasattr(self.method, name) for name in ("transform", "impute", "save")):
-            self.preparation_ = Preparation.of(adata, recipe, prepared)
+        if any(hasattr(method, name) for name in ("transform", "impute", "save")):
+            self.preparation_ = Preparation.fit(adata, recipe, prepared)
         return self
 
     def prepare(self, adata: AnnData | MuData, *, fill_missing: bool = False) -> Any:
-        """Return new cells (counts) as the method gets them, by statistics of the training cells.
+        """Prepare new cells (counts) by the statistics of the training cells.
 
-        Features go by name, in any order, peaks also by coordinates; ``fill_missing`` takes those
-        that are missing as zero. Raises ``DataError`` if any is missing otherwise, and
-        ``UsageError`` if nothing is known of the training cells.
+        Parameters
+        ----------
+        adata
+            Counts in ``X``. Features are matched by name, in any order, peaks also by
+            coordinates.
+        fill_missing
+            Whether features of the fit that are missing are taken as zero.
+
+        Returns
+        -------
+        AnnData or MuData
+            The prepared cells, for :meth:`transform` and :meth:`impute`.
+
+        Raises
+        ------
+        DataError
+            If features are missing and ``fill_missing`` is false.
+        UsageError
+            If the method is not fitted.
         """
         if self.preparation_ is None:
             raise UsageError(
                 f"{self.method.name}: nothing is known of the preparation of the training cells; "
-                "fit, or load what save() wrote."
+                "fit, or load what save() wrote.",
+                code="not_fitted",
             )
         return self.preparation_.apply(adata, fill_missing=fill_missing)
 
     def transform(self, prepared: AnnData | MuData) -> np.ndarray:
-        """Return the embedding of new cells, prepared like the training cells (:meth:`prepare`).
+        """Embed new cells.
 
-        Raises ``UsageError`` if the method has no ``transform``, and ``DataError`` if the cells
-        have other features than the training cells, or the same in another order.
+        Parameters
+        ----------
+        prepared
+            Cells as :meth:`prepare` returns them.
+
+        Returns
+        -------
+        ndarray
+            Embedding, shape (n_cells, n_dimensions).
+
+        Raises
+        ------
+        UsageError
+            If the method has no ``transform``.
+        DataError
+            If the cells have other features than the training cells, or another order of them.
         """
         function = self._function("transform", "embed new cells")
         self._check_features(prepared)
@@ -156,10 +221,24 @@ class Estimator:
         return embedding
 
     def impute(self, prepared: AnnData) -> np.ndarray:
-        """Return the expected value of each entry, (cells, features), of cells prepared alike.
+        """Return the expected value of each entry.
 
-        Raises ``UsageError`` if the method has no ``impute``, and ``DataError`` as
-        :meth:`transform`.
+        Parameters
+        ----------
+        prepared
+            Cells as :meth:`prepare` returns them.
+
+        Returns
+        -------
+        ndarray
+            Expected values, shape (n_cells, n_features).
+
+        Raises
+        ------
+        UsageError
+            If the method has no ``impute``.
+        DataError
+            As :meth:`transform`.
         """
         function = self._function("impute", "impute")
         self._check_features(prepared)
@@ -176,83 +255,81 @@ class Estimator:
             self.preparation_.save(path)
 
     def load(self, path: Path) -> Self:
-        """Read what :meth:`save` wrote; the parameters must be the same.
+        """Read what :meth:`save` wrote into a method with the same parameters.
 
-        What the method's own ``save`` wrote has no preparation: new cells are then checked only if
-        the method does so itself. Raises ``UsageError`` if the method has no ``load``.
+        A folder written by the method's own ``save`` has no preparation: the features of new cells
+        are then checked only by the method. Raises ``UsageError`` if the method has no ``load``.
         """
         self._function("load", "be loaded")(path)
         self.preparation_ = Preparation.load(path)
         return self
 
-    def _function(self, name: str, what: str) -> Any:
-        """Return a function that not every method has; raises ``UsageError`` if it is missing."""
+    def _function(self, name: str, action: str) -> Any:
+        """Return an optional function of the method; raises ``UsageError`` if it is missing."""
         function: Any = getattr(self.method, name, None)
         if function is None:
-            raise UsageError(f"{self.method.name} cannot {what}: it has no {name}.")
+            raise UsageError(
+                f"{self.method.name} cannot {action}: it has no {name}.", code="not_supported"
+            )
         return function
 
     def _check_features(self, data: AnnData | MuData) -> None:
         """Raise ``DataError`` unless the cells have the features of the training cells."""
         if self.preparation_ is None:
             return
-        given = _features(data)
-        wanted = {part: one.features for part, one in self.preparation_.parts.items()}
-        if given.keys() != wanted.keys():
-            kinds = ["paired data" if len(one) > 1 else "one matrix" for one in (given, wanted)]
+        new = {"": cells_of(data).var_names}
+        if is_paired(data):
+            new = {part: data[part].var_names for part in PARTS}
+        trained = {part: kept.features for part, kept in self.preparation_.parts.items()}
+        if new.keys() != trained.keys():
+            kinds = ["paired data" if len(parts) > 1 else "one matrix" for parts in (new, trained)]
             raise DataError(
                 f"{self.method.name}: the new cells are {kinds[0]}, the training cells were "
-                f"{kinds[1]}; give the same."
+                f"{kinds[1]}; give the same.",
+                code="wrong_modality",
             )
-        for part, known in wanted.items():
-            if list(given[part]) != known:
+        for part, features in trained.items():
+            if list(new[part]) != features:
                 other = f"other {part} features" if part else "other features"
                 raise DataError(
-                    f"{self.method.name}: the new cells have {other} ({len(given[part])}) than "
-                    f"the training cells ({len(known)}): {_difference(given[part], known)}; "
-                    "select and order them alike."
+                    f"{self.method.name}: the new cells have {other} ({len(new[part])}) than "
+                    f"the training cells ({len(features)}): {_difference(new[part], features)}; "
+                    "select and order them alike.",
+                    code="other_features",
                 )
 
 
 @contextlib.contextmanager
-def on_file(made: Method, path: Path) -> Iterator[None]:
-    """Turn what a method raises into one line with file and place; the cause stays attached.
-
-    Raises ``MethodError``.
-    """
+def errors_with_file(method: Method, path: Path) -> Iterator[None]:
+    """Turn an error of a method into a ``MethodError`` that names the file and the line of code."""
     try:
         yield
     except BenchError:
         raise
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        own = getattr(sys.modules[type(made).__module__], "__file__", "")
-        last = next(one for one in frames if one.filename == own or one is frames[-1])
-        what = " ".join(str(error).split())[:500]
+        source = getattr(sys.modules[type(method).__module__], "__file__", "")
+        frame = next(f for f in frames if f.filename == source or f is frames[-1])
+        text = " ".join(str(error).split())[:500]
         raise MethodError(
-            f"{made.name} failed on {path}: {type(error).__name__}: {what} "
-            f"({Path(last.filename).name}, line {last.lineno})"
+            f"{method.name} failed on {path}: {type(error).__name__}: {text} "
+            f"({Path(frame.filename).name}, line {frame.lineno})",
+            code="method_failed",
         ) from error
 
 
-def _features(data: AnnData | MuData) -> dict[str, pd.Index]:
-    """Return the names of the features by part, ``""`` for a single matrix."""
-    if is_paired(data):
-        return {part: data[part].var_names for part in PARTS}
-    return {"": cells_of(data).var_names}
-
-
-def _difference(given: pd.Index, known: list[str]) -> str:
+def _difference(new: pd.Index, trained: list[str]) -> str:
     """Return how two lists of features differ: by their names, else by their order."""
-    have, wanted = set(given), set(known)
-    missing = [name for name in known if name not in have]
-    new = [name for name in given if name not in wanted]
-    if missing or new:
-        parts = [f"{len(names)} are {how} ({quote_names(names)})"
-                 for names, how in ((missing, "missing"), (new, "new")) if names]  # fmt: skip
-        return ", ".join(parts)
-    apart = [pair for pair in zip(given, known, strict=False) if pair[0] != pair[1]]
-    if not apart:
+    in_new, in_trained = set(new), set(trained)
+    missing = [name for name in trained if name not in in_new]
+    added = [name for name in new if name not in in_trained]
+    if missing or added:
+        groups = ((missing, "missing"), (added, "new"))
+        return ", ".join(
+            f"{len(names)} are {kind} ({quote_names(names)})" for names, kind in groups if names
+        )
+    pairs = [pair for pair in zip(new, trained, strict=False) if pair[0] != pair[1]]
+    if not pairs:
         return "some stand there more than once"
-    first = f"'{apart[0][0]}' in place of '{apart[0][1]}'"
-    return f"the same in another order, {len(apart)} places differ, first {first}"
+    first = f"'{pairs[0][0]}' in place of '{pairs[0][1]}'"
+    return f"the same in another order, {len(pairs)} places differ, first {first}"

@@ -12,23 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.apply.estimator import Estimator, on_file
+from bench.apply.estimator import Estimator, errors_with_file
 from bench.contract import Markers, cells_of, is_paired, read_markers, select_cells
 from bench.data.checks import check_data
 from bench.data.file_dataset import FileDataset
 from bench.digests import source_digest
 from bench.errors import UsageError
-from bench.execute.output_folder import refuse_foreign, replacing
+from bench.execute.output_folder import check_output_folder, replace_results
 from bench.execute.threads import THREAD_VARIABLES, pin_threads
-from bench.plan.device import device_class
-from bench.plan.methods import configure
+from bench.plan.device import resolve_device
+from bench.plan.methods import configure_methods
 from bench.registry import methods as method_registry
 from bench.scoring import clustering as cluster
 from bench.scoring.scorer import score
 from bench.seeds import derive_seed
 from bench.selectors import select_names
 from bench.settings import Settings, default_cache_dir
-from bench.store.saved_model import FOLDER as MODEL
+from bench.store.saved_model import MODEL_FOLDER as MODEL
 
 from .checkpoints import checkpoints
 from .output_files import (
@@ -54,7 +54,7 @@ _NOTE = "fit.json"
 
 
 @dataclass
-class Fitted:
+class FileFit:
     """What :func:`fit_file` made."""
 
     folder: Path
@@ -80,7 +80,7 @@ def fit_file(
     dry_run: bool = False,
     resume: bool = False,
     listener: Callable[[int, int | None, dict[str, float]], None] | None = None,
-) -> Fitted | None:
+) -> FileFit | None:
     """Fit one method, such as ``vae[n_latent=16]``, on the counts in a file.
 
     ``params`` say how to read the file, as in the brackets behind a path of ``bench run``. Labels
@@ -102,7 +102,7 @@ def fit_file(
         path, FileDataset.Params.build(params or {}, owner=str(path)), labels_needed=False
     )
     folder = out or Path(f"{dataset.name}_{made.name}")
-    refuse_foreign(folder, _NOTE)
+    check_output_folder(folder, _NOTE)
     if resume and not made.resumes:
         raise UsageError(f"--resume: {made.name} keeps no state while it fits; leave it out.")
     adata = dataset.load()
@@ -148,16 +148,16 @@ def fit_file(
         "contents of the file": dataset.fingerprint()["files"],
         "setup": setup.read_text() if setup else "",
         "markers": lists.lists if lists else None,
-        "device": device_class(settings.device), "threads": settings.threads,
+        "device": resolve_device(settings.device), "threads": settings.threads,
         "code": source_digest(type(made).__module__),
     }  # fmt: skip
     with _checkpoints(made, folder, decides, resume=resume) as checkpoints:
         started = time.perf_counter()
-        with on_file(made, path):
+        with errors_with_file(made, path):
             fitted = Estimator(made).fit(
                 adata, modality=card.modality, seed=settings.seeds[0], n_clusters=n_clusters,
                 batch=batch, markers=lists.lists if lists else None,
-                device=device_class(settings.device), threads=settings.threads,
+                device=resolve_device(settings.device), threads=settings.threads,
                 listener=listener, checkpoints=checkpoints,
             )  # fmt: skip
         seconds = time.perf_counter() - started
@@ -174,7 +174,7 @@ def fit_file(
         result = _annotated(fitted, scores, adata, card.label_key, impute=impute)
         files = _finish(
             folder, about, fitted, result, scores, adata, label_key=card.label_key if umap else None, name=dataset.name)  # fmt: skip
-    return Fitted(folder, files, scores, seconds)
+    return FileFit(folder, files, scores, seconds)
 
 
 def _finish(
@@ -185,7 +185,7 @@ def _finish(
     Without one nothing is drawn.
     """
     method = fitted.method.name
-    with replacing(folder, _NOTE) as partial:
+    with replace_results(folder, _NOTE) as partial:
         files = write_embedding(partial, fitted.embedding_, scores.clusters, result.obs_names)
         files |= write_tables(partial, name, fitted, result.obs_names)
         if not is_paired(result):
@@ -222,7 +222,7 @@ def _method(text: str, assign: Sequence[str], settings: Settings) -> Method:
     if len(chosen) != 1:
         raise UsageError(f"'{text}' selects {len(chosen)} methods; bench fit takes one.")
     registry.get(chosen[0].name)
-    configured, _ = configure(chosen, registry, settings, list(assign))
+    configured, _ = configure_methods(chosen, registry, settings, list(assign))
     made = configured[0].method
     if "labels" in made.uses():
         raise UsageError(f"{made.name} is a control that copies the labels; there is no fit.")

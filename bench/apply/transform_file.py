@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.apply.estimator import on_file
+from bench.apply.estimator import errors_with_file
 from bench.contract import Fit, cells_of
 from bench.data.checks import check_batch, check_data, check_labels
 from bench.data.file_dataset import FileDataset
 from bench.errors import DataError, UsageError
 from bench.execute.fitting import check_result
-from bench.execute.output_folder import refuse_foreign, replacing
+from bench.execute.output_folder import check_output_folder, replace_results
 from bench.execute.threads import pin_threads
 from bench.scoring.scorer import score
 from bench.seeds import derive_seed
 from bench.settings import Settings
-from bench.store.saved_model import Model
+from bench.store.saved_model import SavedModel
 
 from .output_files import annotate, write_embedding, write_result
 
@@ -37,7 +37,7 @@ NOTE = "transform.json"
 
 
 @dataclass
-class Transformed:
+class FileTransform:
     """What :func:`transform_file` made."""
 
     folder: Path
@@ -48,14 +48,14 @@ class Transformed:
 
 
 def transform_file(
-    model: Model,
+    model: SavedModel,
     path: Path,
     *,
     params: dict[str, Any],
     settings: Settings,
     out: Path | None = None,
     fill_missing: bool = False,
-) -> Transformed:
+) -> FileTransform:
     """Embed the cells of a file by a model that is not fitted further.
 
     ``params`` say how to read the file, as in the brackets behind a path of ``bench run``. Labels
@@ -71,7 +71,7 @@ def transform_file(
         path, FileDataset.Params.build(params, owner=str(path)), labels_needed=False
     )
     folder = out or Path(f"{dataset.name}_in_{method.name}")
-    refuse_foreign(folder, NOTE)
+    check_output_folder(folder, NOTE)
     adata = dataset.load()
     card = dataset.card
     for note in dataset.notes:
@@ -85,7 +85,7 @@ def transform_file(
         logger.info(line)
     started = time.perf_counter()
     prepared = model.preparation.apply(adata, where=str(path), fill_missing=fill_missing)
-    with on_file(method, path):
+    with errors_with_file(method, path):
         embedding = np.asarray(method.transform(prepared))
         check_result(Fit(embedding), adata.n_obs, f"{method.name}.transform")
     seconds = time.perf_counter() - started
@@ -94,13 +94,13 @@ def transform_file(
     batch = _column(cells, dataset.where, card.batch_key, check_batch)
     k = None if labels is None else len(set(labels))
     scores = score(embedding, labels, own_labels={}, seed=derive_seed(0, "score"), batch=batch, k=k)
-    done = Transformed(folder, scores, seconds)
+    done = FileTransform(folder, scores, seconds)
     annotate(prepared, method.name, embedding, scores, cells.obs, card.label_key)
     about = {
         "run": model.name, "method": method.name, "params": method.params.resolved(),
         "file": str(path), "cells": len(embedding), "seconds": seconds, "scores": scores.values,
     }  # fmt: skip
-    with replacing(folder, NOTE) as partial:
+    with replace_results(folder, NOTE) as partial:
         done.files |= write_embedding(partial, embedding, scores.clusters, prepared.obs_names)
         done.files["clusters.csv"] += ", of these cells alone"
         done.files |= write_result(partial, prepared) | {NOTE: "fit, parameters, scores"}

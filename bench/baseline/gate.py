@@ -18,8 +18,8 @@ from bench.errors import BenchError, UsageError
 from bench.execute.driver import run
 from bench.messages import did_you_mean
 from bench.plan.build import method_tags
-from bench.plan.device import device_class
-from bench.plan.methods import configure
+from bench.plan.device import resolve_device
+from bench.plan.methods import configure_methods
 from bench.registry import methods as registry
 from bench.scoring.metrics import metrics
 from bench.selectors import select_names, split_selectors
@@ -96,7 +96,7 @@ def write_baseline(
     keys = metric_keys(chosen, settings.plugins)
     fixed = GateSettings(
         seeds=settings.seeds, profile=settings.profile, threads=settings.threads,
-        device=device_class(settings.device), label_key=settings.label_key,
+        device=resolve_device(settings.device), label_key=settings.label_key,
         batch_key=settings.batch_key, plugins=settings.plugins,
     )  # fmt: skip
     outcome, environment = _run(_with_controls(methods), datasets, settings, console, assign)
@@ -173,7 +173,7 @@ def check_baseline(
     """
     baseline = read(path)
     settings = _gate_settings(baseline, flags, config)
-    environment = fingerprint(settings.threads, device_class(settings.device))
+    environment = fingerprint(settings.threads, resolve_device(settings.device))
     gone = _gone(baseline, settings, console)
     methods = [name for name in baseline.methods if name not in gone]
     selectors = {d: data.select for d, data in baseline.datasets.items() if d not in gone}
@@ -188,7 +188,7 @@ def check_baseline(
             return Check([], environment, interrupted=True)
         jobs = seen_jobs(outcome)
         present = known_data(outcome, selectors)
-        left = {(one.method, one.dataset): one.reason for one in outcome.plan.left}
+        left = {(one.method, one.dataset): one.reason for one in outcome.plan.excluded}
     now = Now(key(environment), settings.seeds, jobs, present, gone, left)
     home = Counter(entry.environment for entry in baseline.entries).most_common(1)[0][0]
     elsewhere = differences(baseline.environments[home], environment)
@@ -230,7 +230,7 @@ def _with_controls(methods: str) -> str:
 
 def _local(settings: Settings) -> Settings:
     """Return the settings with the gate's own store: one for each environment, on this machine."""
-    environment = fingerprint(settings.threads, device_class(settings.device))
+    environment = fingerprint(settings.threads, resolve_device(settings.device))
     folder = settings.results / store_name(environment)
     return settings.model_copy(update={"results": folder, "tracking_uri": ""})
 
@@ -249,7 +249,7 @@ def _run(
     outcome = run(
         methods, datasets, assign=assign, report=False, console=console, **settings.model_dump()
     )  # fmt: skip
-    return outcome, fingerprint(settings.threads, device_class(settings.device))
+    return outcome, fingerprint(settings.threads, resolve_device(settings.device))
 
 
 def _dataset_selectors(text: str, settings: Settings) -> dict[str, str]:
@@ -271,7 +271,7 @@ def _gone(baseline: Baseline, settings: Settings, console: Console) -> dict[str,
     for name in baseline.methods:
         try:
             chosen = select_names(name, known.entries, method_tags(settings.plugins), noun="method")
-            configure(chosen, known, settings, [])
+            configure_methods(chosen, known, settings, [])
         except BenchError as error:
             gone[name] = str(error)
     for name, reason in gone.items():

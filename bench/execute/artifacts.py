@@ -1,4 +1,4 @@
-"""artifacts."""
+"""The files that a fit leaves: embedding, own clusterings, tables, model, features, cells."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bench.data.cache.array_folder import open_arrays
+from bench.data.cache.cached_dataset import read_features
 
 if TYPE_CHECKING:
     from bench.contract import Fit, Method
 
 
-def _write_fit(result: Fit, method: Method, data: Any, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
+def write_fit(result: Fit, method: Method, data: Any, folder: Path) -> None:
+    """Write what a fit returned, and the model if the method can save it."""
     embedding = np.asarray(result.embedding, dtype=np.float32)
     columns = [f"z{i}" for i in range(embedding.shape[1])]
     index = pd.Index(data.obs_names, name="cell")
     pd.DataFrame(embedding, index=index, columns=columns).to_parquet(folder / "embedding.parquet")
     if result.labels:
-        own = {name: _plain(labels) for name, labels in result.labels.items()}
-        pd.DataFrame(own, index=index).to_parquet(folder / "labels.parquet")
+        labels = {name: _as_array(values) for name, values in result.labels.items()}
+        pd.DataFrame(labels, index=index).to_parquet(folder / "labels.parquet")
     for name, table in result.tables.items():
         (folder / "tables").mkdir(exist_ok=True)
         table.to_parquet(folder / "tables" / f"{name}.parquet")
@@ -36,14 +36,16 @@ def _write_fit(result: Fit, method: Method, data: Any, folder: Path) -> None:
         )
 
 
-def _write_features(data: Any, dataset_folder: Path, folder: Path) -> None:
-    """Write ``features.parquet``: every feature of the dataset, and whether the method saw it."""
-    every = pd.Index(open_arrays(dataset_folder)("features").tolist(), name="feature")
-    pd.DataFrame({"kept": every.isin(data.var_names)}, index=every).to_parquet(
+def write_selection(data: Any, cells: np.ndarray, dataset_folder: Path, folder: Path) -> None:
+    """Write which features (``features.parquet``) and cells (``cells.npy``) the method saw."""
+    features = pd.Index(read_features(dataset_folder).tolist(), name="feature")
+    pd.DataFrame({"kept": features.isin(data.var_names)}, index=features).to_parquet(
         folder / "features.parquet"
     )
+    np.save(folder / "cells.npy", cells)
 
 
-def _plain(labels: Any) -> np.ndarray:
+def _as_array(labels: Any) -> np.ndarray:
+    """Return labels as an array, names of any kind as text."""
     values = np.asarray(labels)
     return values.astype(str) if values.dtype.kind in "OUS" else values

@@ -1,24 +1,45 @@
-"""channel."""
+"""What the driver hands to a child process, and the pipe between them."""
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.plan.job import Job
 
 
-class Line:
+@dataclass(frozen=True)
+class Task:
+    """The work of one child process: the job, and the folders to read and to write."""
+
+    job: Job
+    cache: Path
+    artifacts: Path = Path()
+    """Folder to write into; a preparation writes into the cache alone."""
+    fit_artifacts: Path = Path()
+    """Folder with the fit to score."""
+    log: Path | None = None
+    """File for everything that the process prints; ``None``: it is dropped."""
+    plugins: tuple[str, ...] = ()
+    """Plugin files whose metrics are computed, too."""
+
+
+class DriverPipe:
     """The child's end of the pipe to its driver."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection, self._lock = connection, threading.Lock()
 
     def send(self, kind: str, value: Any) -> None:
-        """Tell the driver something; methods may report from several threads."""
+        """Send a message to the driver; safe from several threads."""
         with self._lock:
             self._connection.send((kind, value))
 
-    def stop(self) -> str:
+    def stop_reason(self) -> str:
         """Return why the driver wants this fit to stop; empty if it does not."""
         with self._lock:
             return str(self._connection.recv()) if self._connection.poll() else ""

@@ -1,12 +1,13 @@
-"""How a limited process behaves: the entry point that runs one function of the child.
+"""The entry point of a limited process.
 
-It leads its own process group, writes what it prints to a log file, pins its threads, sends news
-through one pipe, and ends with its parent.
+It leads its own process group, prints into a log file, pins its threads, sends messages through
+one pipe, and ends with its parent.
 """
 
 from __future__ import annotations
 
 import faulthandler
+import importlib
 import os
 import resource
 import signal
@@ -15,41 +16,40 @@ import threading
 import traceback
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from pathlib import Path
 
 import psutil
 
 from bench.errors import BenchError, Diverged, Pruned
 
-from .channel import Line
+from .channel import DriverPipe, Task
 from .threads import keep_large_blocks, pin_threads
 
 
-def main(function: str, payload: dict[str, Any], connection: Connection) -> None:
-    """Entry point of the process."""
+def main(module: str, function: str, task: Task, connection: Connection) -> None:
+    """Run ``function(task, pipe)`` of a module; the last message is ``done`` or ``error``."""
     os.setsid()
     _end_with_parent()
-    _redirect(payload.get("log"))
+    _redirect_output(task.log)
     keep_large_blocks()
-    pin_threads(int(payload["threads"]))
-    line = Line(connection)
-    start = _resident()
-    line.send("started", {"rss": start})
+    pin_threads(task.job.threads)
+    pipe = DriverPipe(connection)
+    start = _resident_bytes()
+    pipe.send("started", {"rss": start})
     try:
-        from .tasks import FUNCTIONS
-
-        value = FUNCTIONS[function](payload, line)
-        value["peak_bytes"] = _peak_resident() - start
-        line.send("done", value)
+        value = getattr(importlib.import_module(module), function)(task, pipe)
+        value["peak_bytes"] = _peak_resident_bytes() - start
+        pipe.send("done", value)
     except BaseException as error:
         traceback.print_exc()
-        line.send("error", {"status": _status(error), "reason": _reason(error)})
+        pipe.send("error", {"status": _status(error), "reason": _reason(error)})
     sys.stdout.flush()
     sys.stderr.flush()
     # The driver kills the group if a thread that a library left behind keeps the process.
 
 
 def _status(error: BaseException) -> str:
+    """Return the status of a job that ended with an exception."""
     if isinstance(error, Diverged):
         return "diverged"
     if isinstance(error, Pruned):
@@ -60,6 +60,7 @@ def _status(error: BaseException) -> str:
 
 
 def _reason(error: BaseException) -> str:
+    """Return an exception as one line."""
     text = " ".join(str(error).split())
     if isinstance(error, (BenchError, Diverged, Pruned)):
         return text[:500]
@@ -67,7 +68,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _end_with_parent() -> None:
-    """Kill this process group as soon as the driver is gone, however it went."""
+    """Kill this process group as soon as the driver has ended, for whatever reason."""
     parent = parent_process()
     if parent is None:
         return
@@ -79,7 +80,7 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
 
 
-def _redirect(log: str | None) -> None:
+def _redirect_output(log: Path | None) -> None:
     """Send everything printed, also by C code, to the log file."""
     target = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(target, 1)
@@ -90,9 +91,9 @@ def _redirect(log: str | None) -> None:
     faulthandler.enable(sys.stderr)
 
 
-def _resident() -> int:
+def _resident_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def _peak_resident() -> int:
+def _peak_resident_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

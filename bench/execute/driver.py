@@ -14,39 +14,34 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from threading import Event
+from typing import Any
 
 from filelock import FileLock, Timeout
 from rich.console import Console
 
 from bench.data.cache.data_cache import DataCache
-from bench.execute.outcome import RunOutcome
-from bench.execute.report import make_report
-from bench.execute.time_estimate import expected
-from bench.plan.build import build_plan, left_lines
+from bench.plan.build import build_plan, exclusion_lines
 from bench.plan.job import FAILURES, Job, Plan, write_plan
-from bench.scoring.metrics import Metric, plugin_metrics
+from bench.scoring.metrics import plugin_metrics
 from bench.settings import Settings, load_settings
-from bench.store.result import Refused, Result
-from bench.store.results_table import frame
+from bench.store.mlflow_store import StoredJob, Tracker
+from bench.store.result import InvalidResult, Result
+from bench.store.results_table import finished_rows, results_frame
 from bench.store.spool import Spool
 
-from .limited_process import warm_up
+from .limited_process import ProcessOutcome, warm_up
 from .local_executor import LocalExecutor
-from .progress_bar import Display
+from .outcome import RunOutcome
+from .progress_bar import ProgressDisplay
+from .report import write_run_report
 from .rescore import add_scores
-
-if TYPE_CHECKING:
-    from threading import Event
-
-    from bench.store.mlflow_store import Committed
-
-    from .limited_process import Outcome
+from .time_estimate import TimeEstimate, estimate_time
 
 logger = logging.getLogger(__name__)
 
 _OTHER_DRIVER_SECONDS = 1.0
-_REFUSED = "its result cannot be stored"
+_NOT_STORABLE = "its result cannot be stored"
 
 
 def run(
@@ -63,109 +58,128 @@ def run(
 ) -> RunOutcome:
     """Run the grid methods × datasets × seeds and return its results.
 
-    ``methods`` and ``datasets`` are selectors (``"all"``, ``"vae,tag:baseline"``), ``assign``
-    holds texts such as ``"vae.n_latent=16"``, ``params`` files of parameters by method, such as
-    the ``best.yaml`` of a search, ``flags`` are fields of
-    :class:`bench.settings.Settings`. Jobs that are done are not repeated. Raises ``BenchError``
-    for wrong usage or input; a job that fails is a result, not an error.
+    Jobs that are done are not repeated. A job that fails is a result, not an error.
+
+    Parameters
+    ----------
+    methods, datasets
+        Selectors, such as ``"all"`` or ``"vae,tag:baseline"``.
+    assign
+        Parameters of methods, such as ``"vae.n_latent=16"``.
+    params
+        Files of parameters by method, such as the ``best.yaml`` of a search.
+    config
+        A file of settings, as ``bench.toml``.
+    report
+        Whether the HTML report is written.
+    umap
+        Whether the report has UMAPs.
+    console
+        Where progress is shown; default: standard error. Messages go to the logger ``bench``.
+    flags
+        Fields of :class:`bench.settings.Settings`.
+
+    Returns
+    -------
+    RunOutcome
+        The table of results, counts by status and the path of the report.
+
+    Raises
+    ------
+    BenchError
+        For wrong usage or input.
     """
-    console = console or Console()
+    console = console or Console(stderr=True)
     settings = load_settings(flags, config)
-    store = DataCache(settings.cache_dir)
-    plan = build_plan(methods, datasets, assign, settings, store, params)
-    outcome = Driver(settings, store, plan, console).run()
-    extra = plugin_metrics(settings.plugins)
-    if extra and not outcome.interrupted:
-        add_to_run(outcome, extra, settings, console)
-    if report and not outcome.interrupted:
-        outcome.report = make_report(outcome, settings, console, umap=umap)
+    cache = DataCache(settings.cache_dir)
+    plan = build_plan(methods, datasets, assign, settings, cache, params)
+    driver = Driver(settings, cache, plan, console)
+    driver.open()
+    outcome = driver.run_plan()
+    if not outcome.interrupted:
+        add_plugin_metrics(driver)
+        if report:
+            outcome.report = write_run_report(outcome, settings, umap=umap)
     return outcome
 
 
 class Driver:
     """Carries out one plan against one store."""
 
-    def __init__(self, settings: Settings, store: DataCache, plan: Plan, console: Console) -> None:
-        self.settings, self.store, self.plan, self.console = settings, store, plan, console
+    def __init__(self, settings: Settings, cache: DataCache, plan: Plan, console: Console) -> None:
+        self.settings, self.cache, self.plan, self.console = settings, cache, plan, console
         self.outcome = RunOutcome(plan)
-        self._locks: dict[str, Any] = {}
+        self._locks: dict[str, FileLock] = {}
         self._session = ""
 
-    def run(self) -> RunOutcome:
-        """Commit what waits, run what is missing, and return the outcome."""
-        self.open()
-        return self.run_plan()
-
     def open(self) -> None:
-        """Open the store and commit what an interrupted run has left."""
+        """Open the store and commit the results of an interrupted run."""
         if not self.settings.tracking_uri and not self.settings.database.exists():
-            # Nothing can be done yet: load the libraries while the store is being made.
+            # No job can be done yet: load the libraries while the store is created.
             warm_up(self.settings.threads)
-        from bench.store.mlflow_store import Tracker
-
         self.tracker = Tracker(self.settings)
         self.spool = Spool(self.settings.results / "spool")
-        self._commit_waiting()
+        self._commit_spool()
 
     def run_plan(self) -> RunOutcome:
-        """Run what is missing of the plan, and return the outcome."""
-        known = self.tracker.committed()
-        todo = self._todo(known)
-        self.outcome.reused = len({job.score_key for job in self.plan.jobs}) - len(todo)
-        self._announce(todo, known)
+        """Run the jobs of the plan that are not stored, and return the outcome."""
+        stored = self.tracker.stored_jobs()
+        unique = {job.score_key: job for job in reversed(self.plan.jobs)}
+        todo = [job for job in reversed(unique.values()) if self._must_run(job, stored)]
+        self.outcome.reused = len(unique) - len(todo)
+        estimate = estimate_time(todo, self.tracker, self.settings)
+        self._log_plan(todo, stored, estimate)
         if todo:
             with self.session():
-                self._execute(todo)
-        self.outcome.results = frame(self.tracker, self.plan)
+                self._run_jobs(todo, estimate)
+        self.outcome.results = results_frame(self.tracker, self.plan)
         self.outcome.counts = Counter(self.outcome.results["status"])
         return self.outcome
 
-    def _commit_waiting(self) -> None:
-        self.spool.sweep()
-        for folder in self.spool.waiting():
+    def _commit_spool(self) -> None:
+        """Commit results that were computed and not committed."""
+        self.spool.remove_abandoned()
+        for folder in self.spool.pending():
             try:
                 if self.tracker.commit(folder):
                     logger.info(f"committed a result of an interrupted run: {folder.name}")
-            except Refused as error:
-                kept = self.spool.set_aside(folder)
-                logger.info(f"not fit for the store, kept in {kept}: {error}")
+            except InvalidResult as error:
+                rejected = self.spool.reject(folder)
+                logger.warning(f"not fit for the store, kept in {rejected}: {error}")
 
-    def _todo(self, known: dict[str, Committed]) -> list[Job]:
-        """Return the jobs to run, each key once."""
-        jobs = {job.score_key: job for job in reversed(self.plan.jobs)}
-        return [job for job in reversed(jobs.values()) if self._wanted(job, known)]
-
-    def _wanted(self, job: Job, known: dict[str, Committed]) -> bool:
-        before = known.get(job.score_key)
+    def _must_run(self, job: Job, stored: dict[str, StoredJob]) -> bool:
+        """Return whether a job is not stored, or its failure is to be tried again."""
+        before = stored.get(job.score_key)
         if before is None or before.status in ("done", "pruned"):
             return before is None
-        raised = (before.status == "timeout" and job.timeout > before.timeout) or (
+        raised_limit = (before.status == "timeout" and job.timeout > before.timeout) or (
             before.status == "oom" and job.memory > before.memory
         )
-        return raised or self.settings.retry in (before.status, "all")
+        return raised_limit or self.settings.retry in (before.status, "all")
 
-    def _announce(self, todo: list[Job], known: dict[str, Committed]) -> None:
-        for line in left_lines(self.plan.left):
+    def _log_plan(
+        self, todo: list[Job], stored: dict[str, StoredJob], estimate: TimeEstimate
+    ) -> None:
+        for line in exclusion_lines(self.plan.excluded):
             logger.info(line)
-        stored = [known[j.score_key].status for j in self.plan.jobs if j.score_key in known]
-        failed = sum(status in FAILURES for status in stored)
+        statuses = [stored[j.score_key].status for j in self.plan.jobs if j.score_key in stored]
         if not todo:
-            logger.info(f"nothing to fit: all {len(stored)} jobs are in the store")
+            logger.info(f"nothing to fit: all {len(statuses)} jobs are in the store")
         else:
-            time = expected(todo, self.tracker, self.settings)
             logger.info(
                 f"{len(todo)} {'job' if len(todo) == 1 else 'jobs'} to run, "
-                f"{self.outcome.reused} in the store; {self.settings.jobs} at a time, {time}"
+                f"{self.outcome.reused} in the store; {self.settings.jobs} at a time, {estimate}"
             )
+        failed = sum(status in FAILURES for status in statuses)
         if failed and self.settings.retry == "none":
-            logger.info(f"{failed} of the stored jobs failed; --retry all runs them again")
+            logger.warning(f"{failed} of the stored jobs failed; --retry all runs them again")
 
     @contextlib.contextmanager
     def session(self) -> Iterator[str]:
-        """Hold a run in MLflow that what is done inside hangs under; its id is given.
+        """Open the MLflow run under which the jobs of this command are stored; yields its id.
 
-        An interrupt ends it in order and is noted in the outcome. A session inside another is
-        the same one.
+        An interrupt ends it in order and is noted in the outcome. Inside a session the same one
+        is yielded.
         """
         if self._session:
             yield self._session
@@ -177,8 +191,8 @@ class Driver:
             yield self._session
         except KeyboardInterrupt:
             self.outcome.interrupted, status = True, "KILLED"
-            self._commit_waiting()
-            self.console.print(
+            self._commit_spool()
+            logger.warning(
                 f"interrupted: {self.outcome.fitted} jobs are kept; run the same command to go on"
             )
         finally:
@@ -188,69 +202,61 @@ class Driver:
             self._session = ""
 
     def _end_session(self, status: str) -> None:
-        counts = Counter(c.status for c in self.tracker.committed().values())
+        counts = Counter(job.status for job in self.tracker.stored_jobs().values())
         with tempfile.TemporaryDirectory(prefix="bench-plan-") as folder:
             path = Path(folder) / "plan.json"
             write_plan(self.plan, path)
             self.tracker.end_session(self._session, status, counts, path)
 
-    def _execute(self, todo: list[Job]) -> None:
-        seconds = expected(todo, self.tracker, self.settings).seconds
-        fits = self.tracker.fits()
-        with Display(self.console, len(todo), self.settings.jobs, seconds) as display:
-            executor = LocalExecutor(
-                self.settings.jobs, self.settings.threads, self.store.root, self.spool,
-                display.news,
-            )  # fmt: skip
-            try:
-                self._run_jobs(executor, todo, fits, display)
-            except BaseException:
-                executor.cancel()
-                raise
-            executor.close()
+    def _run_jobs(self, todo: list[Job], estimate: TimeEstimate) -> None:
+        """Prepare the data, then run the jobs; those that another driver has locked come last."""
+        settings, fits = self.settings, self.tracker.fits()
+        with (
+            ProgressDisplay(self.console, len(todo), estimate.seconds) as display,
+            LocalExecutor(
+                settings.jobs, settings.threads, self.cache.root, self.spool, display.show_step
+            ) as executor,
+        ):
+            failed = self.prepare(executor, [job for job in todo if job.fit_key not in fits])
+            for job in todo:
+                if job.prepared_key in failed:
+                    self.commit(job, self.add_failure(job, failed[job.prepared_key]), display)
+                else:
+                    executor.submit(job, partial(self._claim, job), fits.get(job.fit_key))
+            elsewhere: list[Job] = []
+            for job, folder in executor.as_completed():
+                if folder is None and job.score_key not in self._locks:
+                    elsewhere.append(job)
+                else:
+                    self.commit(job, folder, display)
+            for job in elsewhere:
+                claim = partial(self._claim, job, cancelled=executor.cancelled)
+                executor.submit(job, claim, fits.get(job.fit_key))
+            for job, folder in executor.as_completed():
+                self.commit(job, folder, display)
 
-    def _run_jobs(
-        self, executor: LocalExecutor, todo: list[Job], fits: dict[str, Path], display: Display
-    ) -> None:
-        """Prepare, then run the jobs; those that another driver is at come last."""
-        broken = self.prepare(executor, [job for job in todo if job.fit_key not in fits])
-        for job in todo:
-            if job.prepared_key in broken:
-                self.take(job, self.not_prepared(job, broken[job.prepared_key]), display)
-            else:
-                executor.submit(job, partial(self._claim, job), fits.get(job.fit_key))
-        elsewhere: list[Job] = []
-        for job, folder in executor.as_completed():
-            if folder is None and job.score_key not in self._locks:
-                elsewhere.append(job)
-            else:
-                self.take(job, folder, display)
-        for job in elsewhere:
-            claim = partial(self._claim, job, wait=executor.cancelled)
-            executor.submit(job, claim, fits.get(job.fit_key))
-        for job, folder in executor.as_completed():
-            self.take(job, folder, display)
-
-    def prepare(self, executor: LocalExecutor, todo: list[Job]) -> dict[str, Outcome]:
-        """Prepare each recipe once; returns prepared key → how it ended for those that failed."""
+    def prepare(self, executor: LocalExecutor, todo: list[Job]) -> dict[str, ProcessOutcome]:
+        """Apply each recipe once; returns prepared key → outcome of those that failed."""
         needed = {job.prepared_key: job for job in todo}
-        missing = [j for key, j in needed.items() if not self.store.prepared_ready(key)]
-        broken = {}
-        for job, ended in executor.prepare(missing):
-            if ended.status == "cancelled":
+        missing = [j for key, j in needed.items() if not self.cache.prepared_ready(key)]
+        failed = {}
+        for job, outcome in executor.prepare(missing):
+            if outcome.status == "cancelled":
                 raise KeyboardInterrupt
-            if ended.status != "done":
-                broken[job.prepared_key] = ended
-        return broken
+            if outcome.status != "done":
+                failed[job.prepared_key] = outcome
+        return failed
 
-    def not_prepared(self, job: Job, ended: Outcome) -> Path:
-        """Write the result of a job whose preparation failed; returns its folder in the spool."""
-        return self.spool.failed(job, f"preparation: {ended.reason}", ended.status)
+    def add_failure(self, job: Job, preparation: ProcessOutcome) -> Path:
+        """Store a job whose preparation failed in the spool; returns its folder."""
+        reason = f"preparation: {preparation.reason}"
+        return self.spool.add_failure(job, reason, preparation.status)
 
-    def _claim(self, job: Job, *, wait: Event | None = None) -> bool:
-        """Lock a job against other drivers; false if one has it or has done it meanwhile.
+    def _claim(self, job: Job, *, cancelled: Event | None = None) -> bool:
+        """Lock a job against other drivers; false if one has locked it or has done it.
 
-        ``wait``: until the other has done it, or this event is set.
+        With ``cancelled`` it waits until the other driver has done it, or until this event is
+        set.
         """
         folder = self.settings.results / "locks"
         folder.mkdir(exist_ok=True)
@@ -259,29 +265,32 @@ class Driver:
             try:
                 lock.acquire(timeout=0)
             except Timeout:
-                if wait is None or wait.wait(_OTHER_DRIVER_SECONDS):
+                if cancelled is None or cancelled.wait(_OTHER_DRIVER_SECONDS):
                     return False
         self._locks[job.score_key] = lock
         before = self.tracker.find(job.score_key)
-        return self._wanted(job, {job.score_key: before} if before else {})
+        return self._must_run(job, {job.score_key: before} if before else {})
 
-    def take(self, job: Job, folder: Path | None, display: Display) -> Result | None:
-        """Commit one finished job and show it; returns its result."""
+    def commit(self, job: Job, folder: Path | None, display: ProgressDisplay) -> Result | None:
+        """Write a finished job into the store and show it; returns its result.
+
+        ``folder`` is its place in the spool, ``None`` if another driver has run it.
+        """
         result = None
         if folder is not None:
             # Another driver that starts now may take it for the rest of an interrupted run and
             # commit it first.
             with contextlib.suppress(FileNotFoundError):
-                result = self._commit(job, folder)
+                result = self._commit_folder(job, folder)
             self.outcome.fitted += 1
         lock = self._locks.pop(job.score_key, None)
         if lock is not None:
             lock.release()
-        display.ended(job, result)
+        display.show_end(job, result)
         return result
 
-    def _commit(self, job: Job, folder: Path) -> Result:
-        """Write a finished job into the store; one that it refuses counts as failed."""
+    def _commit_folder(self, job: Job, folder: Path) -> Result:
+        """Write a result into the store; one that it refuses counts as failed."""
         result = None
         try:
             result = Result.read(folder)
@@ -289,27 +298,22 @@ class Driver:
             result.write(folder)
             self.tracker.commit(folder)
             return result
-        except Refused as error:
-            kept = self.spool.set_aside(folder)
-            if result is not None and result.reason.startswith(_REFUSED):
-                raise  # it is the job itself that the store refuses, not what came of it
-            reason = f"{_REFUSED}, it is kept in {kept}: {error}"
-            return self._commit(job, self.spool.failed(job, reason))
+        except InvalidResult as error:
+            rejected = self.spool.reject(folder)
+            if result is not None and result.reason.startswith(_NOT_STORABLE):
+                raise  # the store refuses the job itself, not its result
+            reason = f"{_NOT_STORABLE}, it is kept in {rejected}: {error}"
+            return self._commit_folder(job, self.spool.add_failure(job, reason))
 
 
-def add_to_run(
-    outcome: RunOutcome, wanted: dict[str, Metric], settings: Settings, console: Console
-) -> None:
-    """Add metrics of plugins to the finished jobs of a run and to its table."""
-    from bench.store.mlflow_store import Tracker
-
-    tracker = Tracker(settings)
+def add_plugin_metrics(driver: Driver) -> None:
+    """Add the metrics of plugins to the finished jobs of a run and to its table."""
+    outcome, settings = driver.outcome, driver.settings
+    chosen = plugin_metrics(settings.plugins)
+    if not chosen:
+        return
     assert outcome.results is not None
-    rows = [
-        {str(name): value for name, value in row.items()}
-        for row in outcome.results.to_dict("records")
-        if row["status"] == "done"
-    ]
-    for text in add_scores(rows, wanted, settings, tracker, console).problems:
-        console.print(f"not scored: {text}", markup=False, highlight=False)
-    outcome.results = frame(tracker, outcome.plan)
+    rows = finished_rows(outcome.results)
+    for text in add_scores(rows, chosen, settings, driver.tracker, driver.console).problems:
+        logger.warning(f"not scored: {text}")
+    outcome.results = results_frame(driver.tracker, outcome.plan)

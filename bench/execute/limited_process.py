@@ -1,7 +1,8 @@
-"""One limited process: forked from a preloaded server, watched, measured, always ended.
+"""Start one limited process, measure it, and end it with all its children.
 
-The server is :mod:`multiprocessing.forkserver`; its preload only imports. What runs in a child is
-a function of :mod:`bench.execute.tasks`, named by a string.
+It is forked from the server of :mod:`multiprocessing.forkserver`, whose preload only imports. A
+child runs a function of :mod:`bench.execute.tasks`, given by name, so that the driver need not
+import what a fit needs.
 """
 
 from __future__ import annotations
@@ -21,22 +22,28 @@ from typing import Any
 
 import psutil
 
+from .channel import Task
 from .child_process import main
 from .threads import THREAD_VARIABLES
 
+TASKS = "bench.execute.tasks"
 PRELOAD = (
-    "bench.execute.own_process_group", "numpy", "scipy.sparse", "pandas", "anndata", "pyarrow.parquet",
-    "torch", "sklearn.cluster", "sklearn.decomposition", "sklearn.metrics", "sklearn.neighbors",
-    "igraph", "scanpy", "umap", "bench.execute.tasks", "bench.score", "bench.prepare",
-    "bench.data.cache.data_cache",
+    "bench.execute.own_process_group", "numpy", "scipy.sparse", "pandas", "anndata",
+    "pyarrow.parquet", "torch", "sklearn.cluster", "sklearn.decomposition", "sklearn.metrics",
+    "sklearn.neighbors", "igraph", "scanpy", "umap", TASKS, "bench.scoring.scorer",
+    "bench.prepare", "bench.data.cache.data_cache",
 )  # fmt: skip
+"""Modules that the server imports, its own process group first. One that is missing is skipped
+without a word and then imported anew by every child."""
 _POLL_SECONDS = 0.1
 _CHILDREN_SECONDS = 1.0
-"""How often a fit's own children are looked for: that reads every process of the machine."""
+"""Interval at which a fit's own children are listed, which reads every process of the machine."""
 _starting = threading.Lock()
+_Message = tuple[str, Any]
+_ANSWERS = ("done", "error")
 
-Message = Callable[[str, Any], str | None]
-"""``on_message(kind, value)``; a text it returns asks the child to stop, with this reason."""
+ProgressHandler = Callable[[dict[str, Any]], str | None]
+"""Gets ``step``, ``total`` and ``values`` of a report; returns why the child should stop."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Limits:
 
 
 @dataclass
-class Outcome:
+class ProcessOutcome:
     """How a process ended."""
 
     status: str
@@ -65,14 +72,14 @@ class Outcome:
 
 def warm_up(threads: int) -> None:
     """Start the server (returns at once); libraries in it see ``threads`` threads."""
-    kept = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     try:
         multiprocessing.set_forkserver_preload(list(PRELOAD))
         multiprocessing.forkserver.ensure_running()
     finally:
-        # The caller's own libraries must not be told otherwise than when they were imported.
-        for name, value in kept.items():
+        # The caller's own libraries may read these variables later.
+        for name, value in before.items():
             if value is None:
                 del os.environ[name]
             else:
@@ -83,65 +90,64 @@ def warm_up(threads: int) -> None:
 def _hidden_main() -> Iterator[None]:
     """Keep a child from importing the caller's script, which may lack a ``__main__`` guard."""
     module = sys.modules["__main__"]
-    kept = {name: getattr(module, name, None) for name in ("__file__", "__spec__")}
+    before = {name: getattr(module, name, None) for name in ("__file__", "__spec__")}
     try:
-        for name in kept:
+        for name in before:
             setattr(module, name, None)
         yield
     finally:
-        for name, value in kept.items():
+        for name, value in before.items():
             setattr(module, name, value)
 
 
 def run_limited(
     function: str,
-    payload: dict[str, Any],
+    task: Task,
     limits: Limits,
     *,
-    on_message: Message = lambda kind, value: None,
+    on_progress: ProgressHandler = lambda report: None,
     cancelled: threading.Event | None = None,
-) -> Outcome:
-    """Run ``child.FUNCTIONS[function](payload)`` in a process of its own and wait for its end.
+) -> ProcessOutcome:
+    """Run a function of ``bench.execute.tasks`` in a process of its own and wait for its end.
 
-    ``on_message(kind, value)`` hears of progress and may ask the child to stop at its next report.
-    Never raises for what the child does.
+    Never raises for what happens in the child.
     """
     context = multiprocessing.get_context("forkserver")
     ours, theirs = context.Pipe()
     started = time.monotonic()
     with _starting, _hidden_main():
-        process = context.Process(target=main, args=(function, payload, theirs))
+        process = context.Process(target=main, args=(TASKS, function, task, theirs))
         process.start()
     theirs.close()
-    watch = _Watch(process.pid or 0, limits, started)
-    final: tuple[str, Any] | None = None
-    outcome: Outcome | None = None
+    monitor = _ProcessMonitor(process.pid or 0, limits, started)
+    answer: _Message | None = None
+    outcome: ProcessOutcome | None = None
     try:
         while outcome is None:
             ready = wait([ours, process.sentinel], timeout=_POLL_SECONDS)
-            for kind, value in _drain(ours):
+            for kind, value in _messages(ours):
                 if kind == "started":
-                    watch.baseline = value["rss"]
-                elif kind in ("done", "error"):
-                    final = (kind, value)
-                elif reason := on_message(kind, value):
+                    monitor.baseline = value["rss"]
+                elif kind in _ANSWERS:
+                    answer = (kind, value)
+                elif reason := on_progress(value):
                     _ask_to_stop(ours, reason)
-            if final is not None or process.sentinel in ready:
+            if answer is not None or process.sentinel in ready:
                 break
-            outcome = watch.check(cancelled)
+            outcome = monitor.check(cancelled)
         # A child that has answered gets a moment to leave by itself.
         process.join(5 if outcome is None else 0)
     finally:
-        watch.kill()
+        monitor.kill()
         process.join(10)
         exitcode = process.exitcode
         with contextlib.suppress(ValueError):
             process.close()
-        final = final or next((m for m in _drain(ours) if m[0] in ("done", "error")), None)
+        answer = answer or next((m for m in _messages(ours) if m[0] in _ANSWERS), None)
         ours.close()
-    outcome = outcome or _ended(final, exitcode)
+    outcome = outcome or _outcome(answer, exitcode)
     outcome.seconds = time.monotonic() - started
-    peak = max(watch.peak - watch.baseline, outcome.value.pop("peak_bytes", 0), 0)
+    peak = max(monitor.peak - monitor.baseline, outcome.value.pop("peak_bytes", 0), 0)
     outcome.peak_memory_mb = peak / 2**20
     return outcome
 
@@ -151,7 +157,8 @@ def _ask_to_stop(connection: Connection, reason: str) -> None:
         connection.send(reason)
 
 
-def _drain(connection: Connection) -> Iterator[tuple[str, Any]]:
+def _messages(connection: Connection) -> Iterator[_Message]:
+    """Yield the messages that have arrived."""
     try:
         while connection.poll():
             yield connection.recv()
@@ -159,45 +166,46 @@ def _drain(connection: Connection) -> Iterator[tuple[str, Any]]:
         return
 
 
-def _ended(final: tuple[str, Any] | None, exitcode: int | None) -> Outcome:
-    """Translate the last message, or the exit code if there was none."""
-    if final is not None and final[0] == "done":
-        return Outcome("done", value=final[1])
-    if final is not None:
-        return Outcome(final[1]["status"], final[1]["reason"])
+def _outcome(answer: _Message | None, exitcode: int | None) -> ProcessOutcome:
+    """Return the outcome by the child's answer, or by its exit code if there was none."""
+    if answer is not None and answer[0] == "done":
+        return ProcessOutcome("done", value=answer[1])
+    if answer is not None:
+        return ProcessOutcome(answer[1]["status"], answer[1]["reason"])
     if exitcode == -signal.SIGKILL:
         reason = "killed by the system (SIGKILL), most likely for want of memory"
-        return Outcome("oom", reason)
+        return ProcessOutcome("oom", reason)
     if exitcode is not None and exitcode < 0:
-        return Outcome("failed", f"crashed with {signal.Signals(-exitcode).name}")
-    return Outcome("failed", f"ended with exit code {exitcode} and without a result")
+        return ProcessOutcome("failed", f"crashed with {signal.Signals(-exitcode).name}")
+    return ProcessOutcome("failed", f"ended with exit code {exitcode} and without a result")
 
 
-class _Watch:
+class _ProcessMonitor:
     """Check one process tree against its limits."""
 
     def __init__(self, pid: int, limits: Limits, started: float) -> None:
         self.pid, self.limits, self.started = pid, limits, started
         self.baseline = 0
         self.peak = 0
-        self._known: list[Any] = []
-        self._looked = -_CHILDREN_SECONDS
+        self._processes: list[psutil.Process] = []
+        self._listed_at = -_CHILDREN_SECONDS
 
-    def check(self, cancelled: threading.Event | None) -> Outcome | None:
+    def check(self, cancelled: threading.Event | None) -> ProcessOutcome | None:
+        """Measure the tree; return the outcome if it is cancelled or over a limit."""
         if cancelled is not None and cancelled.is_set():
-            return Outcome("cancelled", "interrupted")
+            return ProcessOutcome("cancelled", "interrupted")
         now = time.monotonic()
         if now - self.started > self.limits.seconds:
-            return Outcome("timeout", f"longer than the limit of {self.limits.seconds:g} s")
-        if now - self._looked >= _CHILDREN_SECONDS:
-            self._known, self._looked = self._tree(), now
+            return ProcessOutcome("timeout", f"longer than the limit of {self.limits.seconds:g} s")
+        if now - self._listed_at >= _CHILDREN_SECONDS:
+            self._processes, self._listed_at = self._tree(), now
         resident = sum(self._resident())
         self.peak = max(self.peak, resident)
         if self.baseline and resident - self.baseline > self.limits.memory_gib * 2**30:
-            return Outcome("oom", f"more than the limit of {self.limits.memory_gib:g} GiB")
+            return ProcessOutcome("oom", f"more than the limit of {self.limits.memory_gib:g} GiB")
         return None
 
-    def _tree(self) -> list[Any]:
+    def _tree(self) -> list[psutil.Process]:
         try:
             process = psutil.Process(self.pid)
             return [process, *process.children(recursive=True)]
@@ -205,12 +213,12 @@ class _Watch:
             return []
 
     def _resident(self) -> Iterator[int]:
-        for process in self._known:
+        for process in self._processes:
             with contextlib.suppress(psutil.Error):
                 yield process.memory_info().rss
 
     def kill(self) -> None:
-        """End the process, its group and whatever it has started."""
+        """Kill the process, its group and all its children."""
         tree = self._tree()
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)

@@ -12,25 +12,30 @@ from pathlib import Path
 from typing import Any
 
 from bench.plan.job import Job
-from bench.store.result import SCORING, Result
+from bench.store.result import SCORING_PREFIX, Result
 from bench.store.spool import Spool
 
+from .channel import Task
 from .curves import held_out_loss
-from .limited_process import Limits, Outcome, run_limited, warm_up
+from .limited_process import Limits, ProcessOutcome, run_limited, warm_up
 
 SCORE_SECONDS = 1800.0
 """Limit of a score process, unless a fit may take longer."""
 PREPARE_SECONDS = 7200.0
 """Limit of a preparation, likewise."""
 _LOG_CHARACTERS = 3600
-_HEARD_SECONDS = 2.0
+_INTERRUPT_SECONDS = 2.0
 
-Progress = Callable[[Job, dict[str, Any]], str | None]
-"""Hears the news of a running job; a text it returns stops the job as ``pruned``."""
+JobProgressHandler = Callable[[Job, dict[str, Any]], str | None]
+"""Gets the reports of running jobs; a text it returns stops the job as ``pruned``."""
 
 
 class LocalExecutor:
-    """Runs jobs with ``workers`` processes at a time; use as a context manager."""
+    """Runs jobs with ``workers`` processes at a time.
+
+    As a context manager it waits for its jobs at the end, and ends them after an exception.
+    ``plugins`` are files whose metrics are computed beside the built-in ones.
+    """
 
     def __init__(
         self,
@@ -38,22 +43,25 @@ class LocalExecutor:
         threads: int,
         cache: Path,
         spool: Spool,
-        on_progress: Progress = lambda job, news: None,
+        on_progress: JobProgressHandler = lambda job, report: None,
+        plugins: tuple[str, ...] = (),
     ) -> None:
         warm_up(threads)
-        self._cache, self._spool, self._progress = cache, spool, on_progress
-        self._cancelled = threading.Event()
+        self._cache, self._spool, self._on_progress = cache, spool, on_progress
+        self._plugins = plugins
+        self.cancelled = threading.Event()
+        """Set once :meth:`cancel` was called."""
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="job")
-        self._futures: dict[Future[Any], Job] = {}
+        self._futures: dict[Future[Path | None], Job] = {}
 
     def __enter__(self) -> LocalExecutor:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close() if kind is None else self.cancel()
 
-    def prepare(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
-        """Carry out the recipe of each job; yields them as they end."""
+    def prepare(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, ProcessOutcome]]:
+        """Apply the recipe of each job; yields them as they end."""
         futures = {self._pool.submit(self._prepare, job): job for job in jobs}
         for future in as_completed(futures):
             yield futures[future], future.result()
@@ -61,12 +69,22 @@ class LocalExecutor:
     def submit(
         self, job: Job, before: Callable[[], bool] = lambda: True, fitted: Path | None = None
     ) -> None:
-        """Queue a job; it is dropped if ``before()`` says so when its turn comes.
+        """Queue a job; it is dropped if ``before()`` returns false when its turn comes.
 
         ``fitted`` is the artifacts folder of a finished fit with the same fit key: then only the
-        scores are computed.
+        scores are computed, and the new result holds a copy of the fit.
         """
-        self._futures[self._pool.submit(self._run, job, before, fitted)] = job
+        self._submit(job, before, lambda work: self._fit_and_score(job, work, fitted))
+
+    def submit_scoring(self, job: Job, fitted: Path) -> None:
+        """Queue the scoring of a finished fit; its result holds the scores alone."""
+
+        def score(work: Path) -> Result:
+            result = Result(job, "done")
+            self._score(result, work, fitted)
+            return result
+
+        self._submit(job, lambda: True, score)
 
     def as_completed(self) -> Iterator[tuple[Job, Path | None]]:
         """Yield each job as it ends, with its folder in the spool (``None`` if dropped).
@@ -78,107 +96,81 @@ class LocalExecutor:
             for future in ended:
                 yield self._futures.pop(future), future.result()
 
-    @property
-    def cancelled(self) -> threading.Event:
-        """Set once :meth:`cancel` was called."""
-        return self._cancelled
-
     def cancel(self) -> None:
-        """Drop what is queued and end what runs."""
-        self._cancelled.set()
+        """Drop the queue and end the running jobs."""
+        self.cancelled.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def close(self) -> None:
-        """Wait for the running jobs, if any, and release the workers."""
+        """Wait for the running jobs and release the workers."""
         self._pool.shutdown(wait=True)
 
-    def _prepare(self, job: Job) -> Outcome:
-        payload = {
-            "cache": str(self._cache), "dataset_folder": job.dataset_folder, "recipe": job.recipe,
-            "prepared_key": job.prepared_key, "threads": job.threads,
-        }  # fmt: skip
+    def _prepare(self, job: Job) -> ProcessOutcome:
         limits = Limits(max(PREPARE_SECONDS, job.timeout), job.memory)
-        return run_limited("prepare", payload, limits, cancelled=self._cancelled)
+        return run_limited("prepare", Task(job, self._cache), limits, cancelled=self.cancelled)
 
-    def _run(self, job: Job, before: Callable[[], bool], fitted: Path | None) -> Path | None:
-        if self._cancelled.is_set() or not before():
-            return None
-        started = time.time()
-        try:
-            return run_job(
-                job, self._cache, self._spool, cancelled=self._cancelled, fitted=fitted,
-                on_progress=lambda news: self._progress(job, news),
-            )  # fmt: skip
-        except Exception as error:  # nothing that comes of one job may end the others
-            # A signal to the whole group can end the server of processes before it is heard here.
-            if self._cancelled.wait(_HEARD_SECONDS):
+    def _submit(
+        self, job: Job, before: Callable[[], bool], compute: Callable[[Path], Result]
+    ) -> None:
+        def run() -> Path | None:
+            if self.cancelled.is_set() or not before():
                 return None
-            reason = f"{type(error).__name__}: {error}"
-            return self._spool.failed(job, reason, started=started)
+            started = time.time()
+            try:
+                work = self._spool.work_folder(job)
+                result = compute(work)
+            except Exception as error:  # no error of one job may end the others
+                # A signal to the whole group can end the server of processes before this process
+                # is interrupted.
+                if self.cancelled.wait(_INTERRUPT_SECONDS):
+                    return None
+                reason = f"{type(error).__name__}: {error}"
+                return self._spool.add_failure(job, reason, started=started)
+            if result.status == "cancelled":
+                return None
+            result.started, result.ended = started, time.time()
+            if result.status != "done":
+                result.log_tail = _tail(work / "artifacts" / "log.txt")
+            return self._spool.add(work, result)
 
+        self._futures[self._pool.submit(run)] = job
 
-def run_job(
-    job: Job,
-    cache: Path,
-    spool: Spool,
-    *,
-    cancelled: threading.Event,
-    on_progress: Callable[[dict[str, Any]], str | None],
-    fitted: Path | None = None,
-) -> Path | None:
-    """Fit (unless ``fitted`` holds the artifacts of that fit) and score one job into the spool.
+    def _fit_and_score(self, job: Job, work: Path, fitted: Path | None) -> Result:
+        artifacts = work / "artifacts"
+        if fitted is not None:
+            shutil.copytree(fitted, artifacts, dirs_exist_ok=True)
+            result = _stored_fit(job, Result.read(fitted))
+        (artifacts / "config.json").write_text(json.dumps(job.as_dict(), indent=1))
+        if fitted is None:
+            outcome = run_limited(
+                "fit",
+                Task(job, self._cache, artifacts, log=artifacts / "log.txt"),
+                Limits(job.timeout, job.memory),
+                on_progress=lambda report: self._on_progress(job, report),
+                cancelled=self.cancelled,
+            )
+            result = _fit_result(job, outcome)
+        if result.status == "done":
+            self._score(result, work, artifacts)
+        return result
 
-    Returns its folder there, or ``None`` if it was cancelled.
-    """
-    work = spool.work_folder(job)
-    log = work / "artifacts" / "log.txt"
-    if fitted is not None:
-        shutil.copytree(fitted, work / "artifacts", dirs_exist_ok=True)
-    (work / "artifacts" / "config.json").write_text(json.dumps(job.as_dict(), indent=1))
-    payload = {
-        "job": job.as_dict(), "cache": str(cache), "folder": str(work), "log": str(log),
-        "threads": job.threads, "knowledge": _knowledge(job),
-        "train": f"{job.dataset_folder}/train.npy" if job.facts.get("fitted_on") else "",
-    }  # fmt: skip
-
-    def hear(kind: str, value: Any) -> str | None:
-        return on_progress(value) if kind == "progress" else None
-
-    result = Result(job, "failed", started=time.time())
-    if fitted is not None:
-        _take_stored(result, Result.read(fitted))
-        ended = Outcome("done")
-    else:
-        limits = Limits(job.timeout, job.memory)
-        ended = run_limited("fit", payload, limits, on_message=hear, cancelled=cancelled)
-        _take_fit(result, ended)
-    if ended.status == "done":
-        payload.pop("knowledge")
+    def _score(self, result: Result, work: Path, fitted: Path) -> None:
+        """Add the scores of the fit in ``fitted`` to a result."""
+        job, artifacts = result.job, work / "artifacts"
+        task = Task(job, self._cache, artifacts, fitted, artifacts / "log.txt", self._plugins)
         limits = Limits(max(SCORE_SECONDS, job.timeout), job.memory)
-        ended = run_limited("score", payload, limits, cancelled=cancelled)
-        _take_score(result, ended)
-    if ended.status == "cancelled":
-        return None
-    result.ended = time.time()
-    if result.status != "done":
-        result.log_tail = _tail(log)
-    return spool.finish(work, result)
+        _add_scores(result, run_limited("score", task, limits, cancelled=self.cancelled))
 
 
-def _knowledge(job: Job) -> dict[str, str]:
-    """Return the files that a fit may read beyond the counts, by what it declared."""
-    names = {"labels": "types.npy", "batch": "batch.npy", "proteins": "proteins.npy"}
-    return {use: f"{job.dataset_folder}/{names[use]}" for use in job.uses if use in names}
-
-
-def _take_fit(result: Result, outcome: Outcome) -> None:
-    result.status, result.reason = outcome.status, outcome.reason
+def _fit_result(job: Job, outcome: ProcessOutcome) -> Result:
+    """Return the result of a fit process, without scores."""
+    result = Result(job, outcome.status, outcome.reason)
     result.stages["fit process"] = outcome.seconds
     value = outcome.value
     result.measures["seconds"] = value.get("seconds", outcome.seconds)
     result.measures["peak_memory_mb"] = outcome.peak_memory_mb
     if outcome.status != "done":
-        return
+        return result
     result.stages["fit"] = value["seconds"]
     result.measures["cpu_seconds"] = value["cpu_seconds"]
     if value["n_parameters"] is not None:
@@ -189,19 +181,26 @@ def _take_fit(result: Result, outcome: Outcome) -> None:
         result.measures["held_out_loss"] = loss
     if "stability" in result.curves:
         result.measures["stability"] = float(result.curves["stability"][1][-1])
+    return result
 
 
-def _take_stored(result: Result, stored: Result) -> None:
-    result.status = "done"
-    result.measures, result.notes, result.curves = stored.measures, stored.notes, stored.curves
-    result.facts = {"fitted": "an earlier run's fit, scored anew"}
+def _stored_fit(job: Job, stored: Result) -> Result:
+    """Return the result of a fit of an earlier run, without scores."""
+    return Result(
+        job,
+        "done",
+        measures=stored.measures,
+        notes=stored.notes,
+        curves=stored.curves,
+        facts={"fitted": "an earlier run's fit, scored anew"},
+    )
 
 
-def _take_score(result: Result, outcome: Outcome) -> None:
+def _add_scores(result: Result, outcome: ProcessOutcome) -> None:
     result.stages["score process"] = outcome.seconds
     if outcome.status != "done":
         result.status = outcome.status
-        result.reason = f"{SCORING}{outcome.reason}"
+        result.reason = f"{SCORING_PREFIX}{outcome.reason}"
         return
     value = outcome.value
     result.metrics, result.missing = value["metrics"], value["missing"]

@@ -1,4 +1,4 @@
-"""outcome."""
+"""The outcome of a run."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class RunOutcome:
-    """What a run came to."""
+    """The results of a run and how its jobs ended."""
 
     plan: Plan
     fitted: int = 0
+    """Jobs that were run now."""
     reused: int = 0
+    """Jobs that were in the store."""
     counts: Counter[str] = field(default_factory=Counter)
     """Jobs of the plan by status, stored ones included."""
     results: pd.DataFrame | None = None

@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.errors import DataError, UsageError
 
 
-def refuse_foreign(folder: Path, note: str) -> None:
+def check_output_folder(folder: Path, note: str) -> None:
     """Raise ``UsageError`` for a folder with other things; results may be replaced by newer ones.
 
     What a verb wrote is known by the file ``note``, JSON with the list ``files``.
@@ -25,7 +25,7 @@ def refuse_foreign(folder: Path, note: str) -> None:
 
 
 @contextlib.contextmanager
-def replacing(folder: Path, note: str) -> Iterator[Path]:
+def replace_results(folder: Path, note: str) -> Iterator[Path]:
     """Give a folder to write into; at the end its files replace those that ``note`` lists.
 
     Raises ``DataError`` if the disk refuses.

@@ -1,7 +1,7 @@
-"""Imported by the process server alone: leaves the driver's process group.
+"""Leave the driver's process group; only the process server imports this.
 
-``timeout``, a batch system or a closed terminal signal the whole group. A server that ended with
-it would look as if every running fit had failed; the driver ends server and fits by itself.
+``timeout``, a batch system or a closed terminal signal the whole group. A server that ended by
+such a signal would look as if every running fit had failed; the driver ends both itself.
 """
 
 import os

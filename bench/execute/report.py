@@ -1,12 +1,10 @@
-"""report."""
+"""The report of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
 
 from bench.digests import digest
 from bench.reports.write import write_report
@@ -16,10 +14,9 @@ from bench.settings import Settings
 from .outcome import RunOutcome
 
 
-def make_report(
+def write_run_report(
     outcome: RunOutcome,
     settings: Settings,
-    console: Console,
     *,
     umap: bool,
     studies: Sequence[dict[str, Any]] = (),
@@ -29,12 +26,14 @@ def make_report(
     ``studies`` are summaries of the searches behind the run's tuned configurations.
     """
     assert outcome.results is not None
-    jobs = [[job.score_key, job.method, job.dataset, job.profile] for job in outcome.plan.jobs]
-    left = [[one.method, one.dataset] for one in outcome.plan.left]
-    searched = [[one["study"], one["trials"]] for one in studies]
-    scored = {name: stamp(one) for name, one in plugin_metrics(settings.plugins).items()}
-    shown = [sorted(jobs), left, searched, scored, umap]
-    folder = settings.results / "reports" / digest(shown)[:8]
+    content = {
+        "jobs": sorted([j.score_key, j.method, j.dataset, j.profile] for j in outcome.plan.jobs),
+        "excluded": [[e.method, e.dataset] for e in outcome.plan.excluded],
+        "studies": [[study["study"], study["trials"]] for study in studies],
+        "metrics": {name: stamp(m) for name, m in plugin_metrics(settings.plugins).items()},
+        "umap": umap,
+    }
+    folder = settings.results / "reports" / digest(content)[:8]
     page = folder / "report.html"
     if page.is_file() and not outcome.fitted:
         return page

@@ -1,64 +1,58 @@
-"""More metrics on finished fits: nothing is fitted, the runs of the store get the new values.
+"""Compute further metrics of finished fits; nothing is fitted.
 
-A fit is scored as it lies in the store, also when its method's source has changed since: what was
-computed then is what the number is about, and the run says from which source it came.
+A fit is scored as it lies in the store, also when the source of its method has changed since: the
+scores belong to the stored fit, and its run records both sources.
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-import threading
 from collections import Counter
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.console import Console
 
 from bench.contract import MULTIOME
 from bench.digests import source_digest
 from bench.errors import BenchError, UsageError
-from bench.execute.limited_process import Limits, run_limited, warm_up
-from bench.execute.local_executor import SCORE_SECONDS
 from bench.messages import did_you_mean
-from bench.plan.job import dataset_folder, score_key
+from bench.plan.job import Job, dataset_folder, score_key
 from bench.registry import methods as registry
 from bench.scoring.metrics import Metric, metrics, stamp
-from bench.scoring.unseen_cells import FOLDER as PAIRED
 from bench.selectors import split_selectors
 from bench.settings import Settings, load_settings
+from bench.store.mlflow_store import Tracker
 from bench.store.result import Result
-from bench.store.results_table import frame, narrow
+from bench.store.results_table import filter_results, finished_rows, results_frame
 from bench.store.run_tags import read_json
+from bench.store.spool import Spool
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from bench.execute.limited_process import Outcome
-    from bench.store.mlflow_store import Tracker
-
-_FILES = ("embedding.parquet", "cells.npy", "labels.parquet")
+from .local_executor import LocalExecutor
+from .progress_bar import ProgressDisplay
 
 
 @dataclass
 class RescoreSummary:
-    """What scoring again came to."""
+    """Counts of fits rescored, skipped and failed."""
 
     fits: int = 0
-    """Finished fits that were asked for."""
+    """Selected finished fits."""
     current: int = 0
-    """Of these, how many had everything in the present versions."""
+    """Of these, fits that had all scores in the present versions."""
     added: Counter[str] = field(default_factory=Counter)
     """Score → number of fits that got it."""
     changed: Counter[str] = field(default_factory=Counter)
-    """Method whose source is not that of the fit any more → number of fits."""
+    """Method whose source is no longer that of the fit → number of fits."""
     missing: Counter[str] = field(default_factory=Counter)
     """Score that is not defined, with the reason → number of fits."""
     problems: list[str] = field(default_factory=list)
-    """Fits that could not be scored, and why."""
+    """Fits that could not be scored, with the reason."""
 
     @property
     def exit_code(self) -> int:
@@ -72,195 +66,203 @@ def score(
     chosen: str | None = None,
     *,
     config: Path | None = None,
-    console: Console,
+    console: Console | None = None,
     **flags: Any,
 ) -> RescoreSummary:
     """Compute metrics that finished fits lack, or have in an older version.
 
-    ``methods`` and ``datasets`` are names or globs of what is in the store, ``chosen`` names or
-    globs of metrics (default: all, those of plugins among them). Raises ``UsageError`` if nothing
-    matches.
-    """
-    from bench.store.mlflow_store import Tracker
+    Parameters
+    ----------
+    methods, datasets
+        Names or globs of stored methods and datasets, separated by commas; default: all.
+    chosen
+        Names or globs of metrics; default: all, those of plugins among them.
+    config
+        A file of settings, as ``bench.toml``.
+    console
+        Where progress is shown; default: standard error.
+    flags
+        Fields of :class:`bench.settings.Settings`.
 
+    Returns
+    -------
+    RescoreSummary
+        Counts of fits rescored, skipped and failed.
+
+    Raises
+    ------
+    UsageError
+        If no metric or no finished job matches, or there is no store.
+    """
     settings = load_settings(flags, config)
-    wanted = choose_metrics(chosen, settings.plugins)
+    selected = choose_metrics(chosen, settings.plugins)
     if not settings.tracking_uri and not settings.database.is_file():
-        raise UsageError(f"{settings.results}: no results there; run 'bench run' first.")
+        raise UsageError(
+            f"{settings.results}: no results there; run 'bench run' first.", code="no_results"
+        )
     tracker = Tracker(settings)
-    table = narrow(frame(tracker), methods, datasets)
-    rows = [
-        {str(name): value for name, value in row.items()}
-        for row in table[table["status"] == "done"].to_dict("records")
-    ]
-    return add_scores(rows, wanted, settings, tracker, console)
+    rows = finished_rows(filter_results(results_frame(tracker), methods, datasets))
+    return add_scores(rows, selected, settings, tracker, console or Console(stderr=True))
 
 
 def choose_metrics(text: str | None, plugins: tuple[str, ...]) -> dict[str, Metric]:
-    """Return the metrics that names or globs stand for, ``kmeans/ari`` being ``ari``."""
-    known = metrics(plugins)
+    """Return the metrics that names or globs match; ``kmeans/ari`` is read as ``ari``."""
+    available = metrics(plugins)
     if text is None or text.strip() == "all":
-        return known
-    found: dict[str, Metric] = {}
+        return available
+    chosen: dict[str, Metric] = {}
     for part in split_selectors(text):
         name = part.rpartition("/")[2]
-        hits = {one: metric for one, metric in known.items() if fnmatchcase(one, name)}
-        if not hits:
-            raise UsageError(f"no metric named '{name}'.{did_you_mean(name, list(known))}")
-        found |= hits
-    if not found:
-        raise UsageError("--metrics is empty; leave it out for all.")
-    return found
+        matches = {key: metric for key, metric in available.items() if fnmatchcase(key, name)}
+        if not matches:
+            hint = did_you_mean(name, list(available))
+            raise UsageError(f"no metric named '{name}'.{hint}", code="unknown_name")
+        chosen |= matches
+    if not chosen:
+        raise UsageError("--metrics is empty; leave it out for all.", code="empty_selection")
+    return chosen
 
 
 def add_scores(
     rows: Iterable[dict[str, Any]],
-    wanted: dict[str, Metric],
+    chosen: dict[str, Metric],
     settings: Settings,
     tracker: Tracker,
     console: Console,
 ) -> RescoreSummary:
-    """Compute what finished jobs lack and write it to their runs."""
-    told = RescoreSummary()
-    todo = []
+    """Compute the chosen metrics that finished jobs lack and write them to their runs.
+
+    ``rows`` are rows of the table of results.
+    """
+    summary = RescoreSummary()
+    todo: dict[str, tuple[Job, dict[str, Any]]] = {}
     for row in rows:
-        told.fits += 1
+        summary.fits += 1
         stamps = read_json(row["stamps"])
-        here = _applicable(wanted, row)
-        lacking = [name for name, one in here.items() if stamps.get(name) != stamp(one)]
+        lacking = [
+            name for name, metric in _applicable(chosen, row).items()
+            if stamps.get(name) != stamp(metric)
+        ]  # fmt: skip
         if not lacking:
-            told.current += 1
+            summary.current += 1
             continue
         try:
-            todo.append((row, _stored(row, lacking, settings)))
+            job = _scoring_job(row, lacking, settings)
+            todo[job.score_key] = job, row
         except BenchError as error:
-            told.problems.append(f"{_name(row)}: {error}")
+            summary.problems.append(f"{_name(row)}: {error}")
     if todo:
-        _score_all(todo, settings, tracker, told, console)
-    return told
+        _score_jobs(todo, summary, settings, tracker, console)
+    return summary
 
 
-def _score_all(
-    todo: list[tuple[dict[str, Any], Result]],
+def _score_jobs(
+    todo: dict[str, tuple[Job, dict[str, Any]]],
+    summary: RescoreSummary,
     settings: Settings,
     tracker: Tracker,
-    told: RescoreSummary,
     console: Console,
 ) -> None:
-    """Score in limited processes, several at a time; write each as it ends."""
-    warm_up(settings.threads)
-    cancelled = threading.Event()
+    """Score fits with the executor; the scores of each are written as it ends."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-score-") as scratch,
-        ThreadPoolExecutor(settings.jobs, thread_name_prefix="score") as pool,
-    ):
-        futures = {
-            pool.submit(_score, row, result, settings, Path(scratch), cancelled): (row, result)
-            for row, result in todo
-        }
-        try:
-            for number, future in enumerate(as_completed(futures), start=1):
-                row, result = futures[future]
-                line = _take(row, result, future.result(), Path(scratch), tracker, told, settings)
-                console.print(
-                    f"[{number}/{len(todo)}] {_name(row)}  {line}", markup=False, highlight=False
-                )
-        except BaseException:
-            cancelled.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+        ProgressDisplay(console, len(todo), describe=_describe) as display,
+        LocalExecutor(
+            settings.jobs, settings.threads, settings.cache_dir, Spool(Path(scratch)),
+            plugins=settings.plugins,
+        ) as executor,
+    ):  # fmt: skip
+        for job, row in todo.values():
+            executor.submit_scoring(job, Path(row["artifacts"]))
+        for job, folder in executor.as_completed():
+            assert folder is not None
+            result = Result.read(folder)
+            if result.status == "done":
+                row = todo[job.score_key][1]
+                _add_to_run(row, result, folder / "artifacts", summary, settings, tracker)
+            else:
+                summary.problems.append(f"{job.name}: {result.status}: {result.reason}")
+            display.show_end(job, result)
+            shutil.rmtree(folder)
 
 
-def _stored(row: dict[str, Any], lacking: list[str], settings: Settings) -> Result:
-    """Return the stored fit as a result without scores, its job set to what is lacking."""
+def _scoring_job(row: dict[str, Any], lacking: list[str], settings: Settings) -> Job:
+    """Return the job of a stored fit with the metrics to compute and the present limits.
+
+    Its score key is the id of the run, since the new scores decide the true one.
+    """
     folder = row["artifacts"]
     if not folder or not (Path(folder) / "embedding.parquet").is_file():
-        raise UsageError("its embedding is not on this machine; score it where it was fitted.")
+        raise UsageError(
+            "its embedding is not on this machine; score it where it was fitted.",
+            code="no_artifacts",
+        )
     job = Result.read(Path(folder)).job
-    place = str(dataset_folder(job, settings))
-    return Result(replace(job, dataset_folder=place, metrics=tuple(lacking)), "done")
+    return replace(
+        job,
+        dataset_folder=str(dataset_folder(job, settings)),
+        metrics=tuple(lacking),
+        score_key=row["run_id"],
+        timeout=settings.timeout,
+        memory=settings.memory,
+        threads=settings.threads,
+    )
 
 
-def _score(
+def _add_to_run(
     row: dict[str, Any],
     result: Result,
+    artifacts: Path,
+    summary: RescoreSummary,
     settings: Settings,
-    scratch: Path,
-    cancelled: threading.Event,
-) -> Outcome:
-    folder = scratch / row["run_id"]
-    (folder / "artifacts").mkdir(parents=True)
-    for name in _FILES:
-        if (Path(row["artifacts"]) / name).is_file():
-            shutil.copy(Path(row["artifacts"]) / name, folder / "artifacts")
-    if (Path(row["artifacts"]) / PAIRED).is_dir():
-        shutil.copytree(Path(row["artifacts"]) / PAIRED, folder / "artifacts" / PAIRED)
-    payload = {
-        "job": result.job.as_dict(), "cache": str(settings.cache_dir), "folder": str(folder),
-        "log": str(folder / "log.txt"), "threads": settings.threads,
-        "plugins": list(settings.plugins),
-    }  # fmt: skip
-    limits = Limits(max(SCORE_SECONDS, settings.timeout), settings.memory)
-    return run_limited("score", payload, limits, cancelled=cancelled)
-
-
-def _take(
-    row: dict[str, Any],
-    result: Result,
-    ended: Outcome,
-    scratch: Path,
     tracker: Tracker,
-    told: RescoreSummary,
-    settings: Settings,
-) -> str:
-    """Write what a score process returned; returns what to say about it."""
-    if ended.status != "done":
-        told.problems.append(f"{_name(row)}: {ended.status}: {ended.reason}")
-        return f"{ended.status}: {ended.reason}"
-    value = ended.value
-    result.metrics, result.missing = value["metrics"], value["missing"]
-    result.stamps = value["stamps"]
-    source = _source_now(result, settings.plugins)
-    if source != result.job.facts["source"]:
-        told.changed[result.job.method] += 1
-    result.job = replace(result.job, score_key=_key(row, result))
+) -> None:
+    """Write new scores to the run of a fit and count them."""
+    source = _present_source(result.job, settings.plugins)
+    fitted_source = result.job.facts["source"]
+    if source != fitted_source:
+        summary.changed[result.job.method] += 1
+    result.job = replace(result.job, score_key=_present_key(row, result))
     note = {
         "date": date.today().isoformat(), "metrics": ", ".join(result.stamps),
-        "source of the fit": result.job.facts["source"], "source then": source,
+        "source of the fit": fitted_source, "source then": source,
     }  # fmt: skip
-    tracker.add_scores(row["run_id"], result, scratch / row["run_id"] / "artifacts", note)
-    told.added.update(result.metrics.keys())
-    told.missing.update(f"{key}: {reason}" for key, reason in result.missing.items())
-    return f"{len(result.metrics)} scores added"
+    tracker.add_scores(row["run_id"], result, artifacts, note)
+    summary.added.update(result.metrics.keys())
+    summary.missing.update(f"{key}: {reason}" for key, reason in result.missing.items())
 
 
-def _key(row: dict[str, Any], result: Result) -> str:
-    """Return the score key of the run: the present one once all metrics are in its version.
+def _present_key(row: dict[str, Any], result: Result) -> str:
+    """Return the score key of a run: the present one once all its metrics are up to date.
 
-    Then 'bench run' takes the run for done, as long as the method is the same.
+    Then ``bench run`` takes the run as done, as long as the method is the same.
     """
     stamps = read_json(row["stamps"]) | result.stamps
-    wanted = _applicable(metrics(), row)
-    if any(stamps.get(name) != stamp(metric) for name, metric in wanted.items()):
+    expected = _applicable(metrics(), row)
+    if any(stamps.get(name) != stamp(metric) for name, metric in expected.items()):
         return str(row["score_key"])
     return score_key(replace(result.job, metrics=None), result.job.fit_key)
 
 
-def _applicable(wanted: dict[str, Metric], row: dict[str, Any]) -> dict[str, Metric]:
-    """Return the metrics that a dataset can have.
+def _applicable(chosen: dict[str, Metric], row: dict[str, Any]) -> dict[str, Metric]:
+    """Return the metrics that the dataset of a row can have.
 
-    Those of a rare type only if it names one, those of paired data only if it has both parts.
+    Metrics of a rare type need one, metrics of paired data need both parts.
     """
-    there = {"rare": bool(row["rare_type"]), "paired": row["modality"] == MULTIOME}
-    return {name: one for name, one in wanted.items() if there.get(one.kind, True)}
+    applies = {"rare": bool(row["rare_type"]), "paired": row["modality"] == MULTIOME}
+    return {name: metric for name, metric in chosen.items() if applies.get(metric.kind, True)}
 
 
-def _source_now(result: Result, plugins: tuple[str, ...]) -> str:
-    """Return the digest of the method's present source, or why there is none."""
+def _present_source(job: Job, plugins: tuple[str, ...]) -> str:
+    """Return the digest of the method's present source, or ``not registered``."""
     try:
-        return source_digest(registry(plugins).entry(result.job.method_name).origin)
+        return source_digest(registry(plugins).entry(job.method_name).origin)
     except (BenchError, OSError):
         return "not registered"
+
+
+def _describe(result: Result) -> str:
+    return f"{len(result.metrics)} scores added"
 
 
 def _name(row: dict[str, Any]) -> str:

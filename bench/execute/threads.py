@@ -1,20 +1,23 @@
-"""threads."""
+"""Threads and memory of the process of a fit."""
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import sys
 
 from threadpoolctl import threadpool_limits
 
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+)  # fmt: skip
+"""Environment variables that libraries read when they are imported."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def pin_threads(threads: int) -> None:
-    """Limit the libraries that the server has loaded already."""
-    with contextlib.suppress(ImportError):
-        threadpool_limits(threads)
+    """Limit the threads of the libraries that are loaded already."""
+    threadpool_limits(threads)
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(threads)
@@ -32,9 +35,3 @@ def keep_large_blocks() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, 2**29)
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
-    "NUMBA_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
-)  # fmt: skip

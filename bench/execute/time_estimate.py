@@ -1,4 +1,4 @@
-"""time_estimate."""
+"""The wall time that jobs will take, from earlier runs."""
 
 from __future__ import annotations
 
@@ -16,51 +16,54 @@ _COST_SECONDS = {"light": 10.0, "heavy": 60.0}
 
 
 @dataclass(frozen=True)
-class Expected:
-    """The wall time to expect."""
+class TimeEstimate:
+    """The expected wall time of several jobs."""
 
     seconds: float
     guessed: int
-    """Jobs of methods without an earlier run: only their declared cost is known."""
+    """Jobs of methods without an earlier run, estimated by their declared cost."""
 
     def __str__(self) -> str:
-        said = f"about {format_duration(self.seconds)}"
+        text = f"about {format_duration(self.seconds)}"
         if self.guessed:
-            has = "job has" if self.guessed == 1 else "jobs have"
-            said += f" (a guess: {self.guessed} {has} no earlier run to go by)"
-        return said
+            jobs = "job has" if self.guessed == 1 else "jobs have"
+            text += f" (a guess: {self.guessed} {jobs} no earlier run to go by)"
+        return text
 
 
-def expected(todo: Sequence[Job], tracker: Tracker | None, settings: Settings) -> Expected:
-    """Return the wall time to expect: earlier runs of the method scaled by cells, else its cost.
+def estimate_time(
+    todo: Sequence[Job], tracker: Tracker | None, settings: Settings
+) -> TimeEstimate:
+    """Return the expected wall time of jobs with ``settings.jobs`` workers.
 
-    Each job costs its median time on the same dataset, or on any other per cell, or the prior of
-    its declared cost; the sum is divided by the number of workers.
+    A job takes the median time of its method on the same dataset, else the median time per cell on
+    other datasets, else a time by the method's declared cost.
     """
-    rates: dict[str, list[float]] = {}
-    exact: dict[tuple[str, str], list[float]] = {}
-    for row in tracker.rows() if tracker else []:
+    per_cell: dict[str, list[float]] = {}
+    same_dataset: dict[tuple[str, str], list[float]] = {}
+    for row in tracker.rows() if tracker and todo else []:
         if row["status"] == "done" and row["profile"] == settings.profile and "seconds" in row:
-            rates.setdefault(row["method"], []).append(row["seconds"] / row["n_cells"])
-            exact.setdefault((row["method"], row["dataset"]), []).append(row["seconds"])
+            per_cell.setdefault(row["method"], []).append(row["seconds"] / row["n_cells"])
+            key = row["method"], row["dataset"]
+            same_dataset.setdefault(key, []).append(row["seconds"])
     registry = method_registry(settings.plugins)
     total, guessed = 0.0, 0
     for job in todo:
-        if (job.method, job.dataset) in exact:
-            total += _median(exact[job.method, job.dataset])
-        elif job.method in rates:
-            total += _median(rates[job.method]) * job.facts["n_cells"]
+        if (job.method, job.dataset) in same_dataset:
+            total += _median(same_dataset[job.method, job.dataset])
+        elif job.method in per_cell:
+            total += _median(per_cell[job.method]) * job.facts["n_cells"]
         else:
             total += _COST_SECONDS[registry.get(job.method_name).cost]
             guessed += 1
-    return Expected(total / min(settings.jobs, max(1, len(todo))), guessed)
+    return TimeEstimate(total / min(settings.jobs, max(1, len(todo))), guessed)
 
 
-def preview(plan: Plan, settings: Settings) -> tuple[list[dict[str, Any]], Expected]:
-    """Return one row per method × dataset with how many jobs are done, and the time to go."""
+def summarize_plan(plan: Plan, settings: Settings) -> tuple[list[dict[str, Any]], TimeEstimate]:
+    """Return one row per method × dataset with its numbers of jobs, and the remaining time."""
     exists = bool(settings.tracking_uri) or settings.database.is_file()
     tracker = Tracker(settings) if exists else None
-    known = tracker.committed() if tracker else {}
+    stored = tracker.stored_jobs() if tracker else {}
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     todo = []
     for job in plan.jobs:
@@ -69,12 +72,12 @@ def preview(plan: Plan, settings: Settings) -> tuple[list[dict[str, Any]], Expec
             {"method": job.method, "dataset": job.dataset, "jobs": 0, "in store": 0, "state": ""},
         )
         row["jobs"] += 1
-        if job.score_key in known:
+        if job.score_key in stored:
             row["in store"] += 1
         else:
             todo.append(job)
         row["state"] = "done" if row["in store"] == row["jobs"] else "to do"
-    return list(rows.values()), expected(todo, tracker, settings)
+    return list(rows.values()), estimate_time(todo, tracker, settings)
 
 
 def _median(values: list[float]) -> float:

@@ -1,1 +1,1 @@
-"""plan."""
+"""From selectors to jobs with their keys."""

@@ -1,14 +1,12 @@
-"""From selectors to a plan: which methods, datasets and jobs, and how long they will take."""
+"""From selectors to a plan: methods with parameters, datasets, and the jobs of their grid."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from bench.data.cache.cached_dataset import CachedDataset
-from bench.data.cache.data_cache import DataCache
+from bench.data.cache.data_cache import CachedDataset, DataCache
 from bench.data.resolve import resolve_datasets
 from bench.registry import methods as method_registry
 from bench.selectors import Exclusion, select_names
@@ -16,14 +14,10 @@ from bench.settings import Settings
 
 from .grid import make_plan
 from .job import Plan
-from .methods import Configured, configure
-from .parameter_files import read_params
-
-if TYPE_CHECKING:
-    pass
+from .methods import ConfiguredMethod, configure_methods
+from .parameter_files import read_parameter_files
 
 logger = logging.getLogger(__name__)
-"""Where lines for the user go."""
 
 
 def build_plan(
@@ -31,56 +25,59 @@ def build_plan(
     datasets: str,
     assign: Sequence[str],
     settings: Settings,
-    store: DataCache,
+    cache: DataCache,
     params: Sequence[Path] = (),
 ) -> Plan:
-    """Resolve selectors and parameters, make the datasets ready, and lay out the jobs."""
-    configured, left = choose_methods(methods, assign, settings, params)
-    stored, absent = ready_datasets(datasets, settings, store)
-    plan = make_plan(configured, stored, settings, store)
-    plan.left += left + absent
+    """Resolve selectors and parameters, load the datasets, and return the grid of jobs."""
+    configured, unavailable = choose_methods(methods, assign, settings, params)
+    loaded, absent = load_datasets(datasets, settings, cache)
+    plan = make_plan(configured, loaded, settings, cache)
+    plan.excluded += unavailable + absent
     return plan
 
 
 def choose_methods(
     methods: str, assign: Sequence[str], settings: Settings, params: Sequence[Path] = ()
-) -> tuple[list[Configured], list[Exclusion]]:
+) -> tuple[list[ConfiguredMethod], list[Exclusion]]:
     """Return the selected methods with their parameters, and those that are unavailable.
 
     ``params`` are files of parameters by method (see ``bench.plan.parameter_files``).
     """
     registry = method_registry(settings.plugins)
-    chosen = select_names(methods, registry.entries, method_tags(settings.plugins), noun="method")
-    files = read_params(params, {entry.name: entry.cls for entry in registry if entry.cls})
+    tags = method_tags(settings.plugins)
+    selected = select_names(methods, registry.entries, tags, noun="method")
+    classes = {entry.name: entry.cls for entry in registry if entry.cls}
+    files = read_parameter_files(params, classes)
     for name, file in files.items():
-        if name not in {one.name for one in chosen}:
-            logger.info(f"{file.path}: {name} is not selected; its parameters are not used")
-    return configure(chosen, registry, settings, list(assign), files)
+        if name not in {selection.name for selection in selected}:
+            logger.warning(f"{file.path}: {name} is not selected; its parameters are not used")
+    return configure_methods(selected, registry, settings, list(assign), files)
 
 
-def ready_datasets(
-    datasets: str, settings: Settings, store: DataCache
+def load_datasets(
+    datasets: str, settings: Settings, cache: DataCache
 ) -> tuple[list[CachedDataset], list[Exclusion]]:
-    """Return the selected datasets, loaded, checked and kept, and those that are absent."""
-    found, absent = resolve_datasets(datasets, settings, store)
-    stored = [store.dataset(one.dataset, one.source, one.label) for one in found]
-    for one in stored:
-        for warning in one.facts["warnings"]:
-            logger.info(f"{one.label}: {warning}")
-    return stored, absent
+    """Return the selected datasets, loaded, checked and cached, and those that are absent."""
+    chosen, absent = resolve_datasets(datasets, settings, cache)
+    cached = [cache.dataset(choice.dataset, choice.source, choice.label) for choice in chosen]
+    for dataset in cached:
+        for warning in dataset.facts["warnings"]:
+            logger.warning(f"{dataset.label}: {warning}")
+    return cached, absent
 
 
-def left_lines(left: Sequence[Exclusion]) -> list[str]:
-    """Return what is not run and why, methods with the same reason and datasets in one line."""
+def exclusion_lines(exclusions: Sequence[Exclusion]) -> list[str]:
+    """Return one line per reason, with all methods and datasets that it excludes."""
     datasets: dict[tuple[str, str, str], list[str]] = {}
-    for one in left:
-        datasets.setdefault((one.status, one.reason, one.method), []).append(one.dataset)
-    alike: dict[tuple[str, str, str], list[str]] = {}
+    for exclusion in exclusions:
+        key = exclusion.status, exclusion.reason, exclusion.method
+        datasets.setdefault(key, []).append(exclusion.dataset)
+    methods: dict[tuple[str, str, str], list[str]] = {}
     for (status, reason, method), names in datasets.items():
-        alike.setdefault((status, reason, ", ".join(names)), []).append(method)
+        methods.setdefault((status, reason, ", ".join(names)), []).append(method)
     return [
-        f"{status}: {', '.join(methods)} × {names}: {reason}"
-        for (status, reason, names), methods in alike.items()
+        f"{status}: {', '.join(excluded)} × {names}: {reason}"
+        for (status, reason, names), excluded in methods.items()
     ]
 
 

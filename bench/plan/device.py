@@ -1,38 +1,38 @@
-"""device."""
+"""Which device a run uses, found out without importing PyTorch."""
 
 from __future__ import annotations
 
 import os
+from importlib import metadata
 from pathlib import Path
 
 from bench.errors import UsageError
 
 _DRIVER = Path("/dev/nvidiactl")
-
-
 _OTHER_DRIVERS = tuple(map(Path, ("/dev/dxg", "/dev/nvhost-ctrl-gpu", "/dev/kfd")))
-"""Windows' Linux, Jetson, ROCm: taken only where ``cuda`` is asked for."""
+"""Windows' Linux, Jetson, ROCm: taken only with ``--device cuda``."""
 
 
-def device_class(wanted: str) -> str:
-    """Return ``cuda`` or ``cpu``; ``auto`` takes a GPU if driver and PyTorch build have one.
+def resolve_device(device: str) -> str:
+    """Return ``cuda`` or ``cpu``; ``auto`` takes a GPU if driver and PyTorch build support one.
 
-    Raises ``UsageError`` if ``cuda`` is asked for and there is none.
+    Raises ``UsageError`` for ``cuda`` without a usable GPU.
     """
-    if wanted == "cpu":
+    if device == "cpu":
         return "cpu"
-    reason = _no_gpu((_DRIVER, *_OTHER_DRIVERS) if wanted == "cuda" else (_DRIVER,))
-    if reason and wanted == "cuda":
-        raise UsageError(f"--device cuda: no usable GPU: {reason}; use --device auto or cpu.")
-    return "cpu" if reason else "cuda"
+    problem = _gpu_problem((_DRIVER, *_OTHER_DRIVERS) if device == "cuda" else (_DRIVER,))
+    if problem and device == "cuda":
+        raise UsageError(
+            f"--device cuda: no usable GPU: {problem}; use --device auto or cpu.", code="no_gpu"
+        )
+    return "cpu" if problem else "cuda"
 
 
-def _no_gpu(drivers: tuple[Path, ...]) -> str:
-    """Return why no GPU can be used, empty if one can; does not import PyTorch."""
-    from importlib.metadata import version
-
-    if version("torch").endswith("+cpu"):
-        return f"PyTorch {version('torch')} is built without CUDA"
+def _gpu_problem(drivers: tuple[Path, ...]) -> str:
+    """Return why no GPU can be used, empty if one can."""
+    version = metadata.version("torch")
+    if version.endswith("+cpu"):
+        return f"PyTorch {version} is built without CUDA"
     if not any(driver.exists() for driver in drivers):
         return f"no driver of one here (no {_DRIVER})"
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -1,6 +1,6 @@
-"""The plan: methods × datasets × seeds, each a job with its keys, and what is to be done about it.
+"""The grid of jobs: methods × datasets × seeds, each with its keys.
 
-Planning is light: nothing heavy is imported once the datasets are in the cache.
+Nothing heavy is imported once the datasets are in the cache.
 """
 
 from __future__ import annotations
@@ -8,130 +8,146 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from bench.contract import MULTIOME, OPTIONAL_INPUTS, Method, PairedRecipe, Recipe
+from bench.contract import MULTIOME, PairedRecipe, Recipe
+from bench.contract.method import OPTIONAL_INPUTS
 from bench.data.cache.cached_dataset import CachedDataset
 from bench.data.cache.data_cache import DataCache
 from bench.digests import source_digest
 from bench.errors import UsageError
-from bench.plan.device import device_class
-from bench.plan.job import Job, Plan, with_seed
-from bench.plan.methods import Configured
 from bench.selectors import Exclusion
 from bench.settings import Settings
 
+from .device import resolve_device
+from .job import Job, Plan, with_seed
+from .methods import ConfiguredMethod
+
 
 def make_plan(
-    configured: list[Configured],
+    configured: list[ConfiguredMethod],
     datasets: list[CachedDataset],
     settings: Settings,
-    store: DataCache,
+    cache: DataCache,
 ) -> Plan:
-    """Return the grid of jobs; a method that cannot be applied to a modality is left out."""
+    """Return the grid of jobs; methods are excluded from datasets that they cannot run on."""
     plan = Plan()
     for dataset in datasets:
-        for one in configured:
-            reason = unsuited(one, dataset)
+        for method in configured:
+            reason = exclusion_reason(method, dataset)
             if reason:
-                plan.left.append(Exclusion(one.label, dataset.label, "skipped", reason))
+                plan.excluded.append(Exclusion(method.label, dataset.label, "skipped", reason))
                 continue
-            first = make_job(one, dataset, settings.seeds[0], settings, store)
-            heavy_once = settings.profile == "quick" and one.cls.cost == "heavy"
-            seeds = settings.seeds[:1] if heavy_once else settings.seeds
-            plan.jobs += [with_seed(first, seed) for seed in seeds]
+            job = make_job(method, dataset, settings.seeds[0], settings, cache)
+            one_seed = settings.profile == "quick" and method.cls.cost == "heavy"
+            seeds = settings.seeds[:1] if one_seed else settings.seeds
+            plan.jobs += [with_seed(job, seed) for seed in seeds]
     return plan
 
 
-def unsuited(one: Configured, dataset: CachedDataset) -> str:
+def exclusion_reason(configured: ConfiguredMethod, dataset: CachedDataset) -> str:
     """Return why a method cannot be run on a dataset; empty if it can."""
-    if dataset.info.modality not in one.cls.modalities:
-        able, name = ", ".join(sorted(one.cls.modalities)), dataset.info.name
-        if dataset.info.modality == MULTIOME:
-            hint = f"; use '{name}[part={sorted(one.cls.modalities)[-1]}]'"
-        elif one.cls.modalities == {MULTIOME} and "paired" in dataset.facts["card"]["tags"]:
+    modality, modalities = dataset.info.modality, configured.cls.modalities
+    if modality not in modalities:
+        hint, name = "", dataset.info.name
+        if modality == MULTIOME:
+            hint = f"; use '{name}[part={max(modalities)}]'"
+        elif modalities == {MULTIOME} and "paired" in dataset.facts["card"]["tags"]:
             hint = f"; use '{name}[part=both]'"
-        else:
-            hint = ""
-        return f"made for {able}, the data are {dataset.info.modality}{hint}"
-    if "batch" in one.method.uses() and not dataset.info.has_batch:
+        return f"made for {', '.join(sorted(modalities))}, the data are {modality}{hint}"
+    uses = configured.method.uses()
+    if "batch" in uses and not dataset.info.has_batch:
         return "needs a batch, the dataset has none (--batch-key)"
-    if "proteins" in one.method.uses() and not dataset.proteins_digest:
+    if "proteins" in uses and not dataset.proteins_digest:
         return "needs counts of proteins, the dataset has none (obsm['ADT'])"
-    if "markers" in one.method.uses() and dataset.markers is None:
+    if "markers" in uses and dataset.markers is None:
         return "needs marker lists, the dataset has none (--markers FILE)"
     return ""
 
 
 def make_job(
-    one: Configured,
+    configured: ConfiguredMethod,
     dataset: CachedDataset,
     seed: int,
     settings: Settings,
-    store: DataCache,
-    **more: Any,
+    cache: DataCache,
+    **fields: Any,
 ) -> Job:
-    """Return one job with its keys; ``more`` holds fields such as ``protocol``."""
-    uses = one.method.uses()
-    if not uses <= OPTIONAL_INPUTS:
-        wrong = ", ".join(sorted(uses - OPTIONAL_INPUTS))
-        raise UsageError(f"{one.label}: uses() names {wrong}; known: {', '.join(sorted(OPTIONAL_INPUTS))}.")
-    recipe: Recipe | PairedRecipe = one.method.recipe(dataset.info)
-    if isinstance(recipe, PairedRecipe) != (dataset.info.modality == MULTIOME):
-        raise UsageError(
-            f"{one.label}: recipe() gives a {type(recipe).__name__} for {dataset.info.modality} "
-            "data; a PairedRecipe is for paired data, and only for them."
-        )
-    if recipe.batch_aware and "batch" not in uses:
-        raise UsageError(f"{one.label}: its recipe has batch_aware, but uses() lacks 'batch'.")
+    """Return one job with its keys; ``fields`` are further fields, such as ``protocol``."""
+    cls, method = configured.cls, configured.method
+    uses = method.uses()
+    recipe = _checked_recipe(configured, dataset)
+    markers = None
+    if "markers" in uses and dataset.markers is not None:
+        markers = {name: list(genes) for name, genes in dataset.markers.lists.items()}
     job = Job(
-        method=one.label,
-        method_name=one.cls.name,
-        family=one.cls.family,
-        origin=one.origin,
+        method=configured.label,
+        method_name=cls.name,
+        family=cls.family,
+        origin=configured.origin,
         dataset=dataset.label,
         seed=seed,
         profile=settings.profile,
         protocol="default",
-        params=one.method.params.resolved(),
+        params=method.params.resolved(),
         recipe=recipe.as_dict(),
         uses=tuple(sorted(uses)),
         n_clusters=dataset.n_types if "n_clusters" in uses else None,
         threads=settings.threads,
-        device=device_class(settings.device) if one.cls.gpu else "cpu",
+        device=resolve_device(settings.device) if cls.gpu else "cpu",
         timeout=settings.timeout,
         memory=settings.memory,
         dataset_folder=str(dataset.folder),
-        prepared_key=store.prepared_key(dataset, recipe),
+        prepared_key=cache.prepared_key(dataset, recipe),
         fit_key="",
         score_key="",
-        facts={
-            "modality": dataset.info.modality,
-            "n_cells": dataset.info.n_cells,
-            "n_features": dataset.info.n_features,
-            "n_types": dataset.n_types,
-            "counts_digest": dataset.counts_digest,
-            "labels_digest": dataset.labels_digest,
-            "batch_digest": dataset.batch_digest,
-            **_task(one.cls, dataset),
-            "proteins_digest": dataset.proteins_digest,
-            "version": one.cls.version,
-            "source": source_digest(one.origin),
-        },
+        facts=_facts(configured, dataset),
+        markers=markers,
     )
-    if "markers" in uses and dataset.markers is not None:
-        lists = {name: list(genes) for name, genes in dataset.markers.lists.items()}
-        job = replace(job, markers=lists)
-    return with_seed(replace(job, **more), seed)
+    return with_seed(replace(job, **fields), seed)
 
 
-def _task(cls: type[Method], dataset: CachedDataset) -> dict[str, str]:
-    """Return what a rare-population task adds to the facts; nothing for other datasets.
+def _checked_recipe(configured: ConfiguredMethod, dataset: CachedDataset) -> Recipe | PairedRecipe:
+    """Return the recipe of a method for a dataset; raises ``UsageError`` if it is inconsistent."""
+    uses, label = configured.method.uses(), configured.label
+    unknown = sorted(uses - OPTIONAL_INPUTS)
+    if unknown:
+        raise UsageError(
+            f"{label}: uses() names {', '.join(unknown)}; known: "
+            f"{', '.join(sorted(OPTIONAL_INPUTS))}.",
+            code="unknown_name",
+        )
+    recipe = configured.method.recipe(dataset.info)
+    if isinstance(recipe, PairedRecipe) != (dataset.info.modality == MULTIOME):
+        raise UsageError(
+            f"{label}: recipe() gives a {type(recipe).__name__} for {dataset.info.modality} "
+            "data; a PairedRecipe is for paired data, and only for them.",
+            code="wrong_recipe",
+        )
+    if recipe.batch_aware and "batch" not in uses:
+        raise UsageError(
+            f"{label}: its recipe has batch_aware, but uses() lacks 'batch'.", code="wrong_recipe"
+        )
+    return recipe
 
-    A method that cannot embed new cells is fitted on all of them: ``fitted_on`` stays empty.
+
+def _facts(configured: ConfiguredMethod, dataset: CachedDataset) -> dict[str, Any]:
+    """Return the facts about data and method that keys and results need.
+
+    ``fitted_on`` is the digest of the training cells. It is empty if the method is fitted on all
+    cells: without held-out cells, or because it cannot embed new ones.
     """
-    if not dataset.rare_type and not dataset.train_digest:
-        return {}
+    embeds_new_cells = hasattr(configured.cls, "transform")
     return {
+        "modality": dataset.info.modality,
+        "n_cells": dataset.info.n_cells,
+        "n_features": dataset.info.n_features,
+        "n_types": dataset.n_types,
+        "counts_digest": dataset.counts_digest,
+        "labels_digest": dataset.labels_digest,
+        "batch_digest": dataset.batch_digest,
+        "proteins_digest": dataset.proteins_digest,
         "rare_type": dataset.rare_type,
         "train_digest": dataset.train_digest,
-        "fitted_on": dataset.train_digest if hasattr(cls, "transform") else "",
+        "fitted_on": dataset.train_digest if embeds_new_cells else "",
+        "version": configured.cls.version,
+        "source": source_digest(configured.origin),
     }

@@ -1,4 +1,4 @@
-"""job."""
+"""A job, its keys, and a plan of jobs."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ from bench.settings import Settings
 from bench.versions import HOLDOUT, PREPARATION, UNSEEN_CELLS
 
 TERMINAL = ("done", "failed", "timeout", "oom", "diverged", "pruned")
-"""How a job that ran can end."""
-
-
+"""How a job can end."""
 FAILURES = ("failed", "timeout", "oom", "diverged")
-"""Ends that make ``bench run`` exit with 3."""
+"""Statuses that make ``bench run`` exit with 3."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One fit and its scores; plain values only, so that it travels to any worker."""
+    """One fit and its scores, described by plain values that any worker can read."""
 
     method: str
     """Display name, with the values that differ from the defaults."""
@@ -49,12 +47,12 @@ class Job:
     fit_key: str
     score_key: str
     facts: dict[str, Any] = field(default_factory=dict)
-    """Facts about the dataset for tracking: cells, features, types, digests, modality."""
+    """Facts about dataset and method: sizes, modality, digests (see ``bench.plan.grid``)."""
     part: str = "report"
     """``report``, or ``tuning`` for the trials of a search (see ``bench.scoring.holdout``)."""
     study: dict[str, Any] = field(default_factory=dict)
     """Of a trial: ``name`` of its study, ``trial`` (its number), ``run`` of the study in MLflow,
-    ``judged`` if the search hears of every report and may stop it."""
+    ``judged`` if the search sees every report and may stop it."""
     metrics: tuple[str, ...] | None = None
     """Metrics to compute; ``None``: all."""
     markers: dict[str, list[str]] | None = None
@@ -66,49 +64,30 @@ class Job:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Job:
-        """Inverse of :meth:`as_dict`."""
-        metrics = values.get("metrics")
-        return cls(
-            **{
-                **values,
-                "uses": tuple(values["uses"]),
-                "metrics": None if metrics is None else tuple(metrics),
-            }
-        )
+        """Inverse of :meth:`as_dict`, also after JSON has made lists of tuples."""
+        metrics = values["metrics"]
+        tuples = {"uses": tuple(values["uses"]), "metrics": metrics and tuple(metrics)}
+        return cls(**(values | tuples))
 
     @property
     def name(self) -> str:
-        """Short name for progress and logs."""
+        """Name in progress and logs."""
         return f"{self.method} · {self.dataset} · seed {self.seed}"
 
 
 @dataclass
 class Plan:
-    """All jobs of one command, and the combinations left out."""
+    """All jobs of one command, and the combinations that are not run."""
 
     jobs: list[Job] = field(default_factory=list)
-    left: list[Exclusion] = field(default_factory=list)
+    excluded: list[Exclusion] = field(default_factory=list)
 
 
 def with_seed(job: Job, seed: int) -> Job:
     """Return the job for another seed, with its keys."""
-    facts = job.facts
-    knowledge: dict[str, Any] = {
-        "n_clusters": job.n_clusters,
-        "labels": facts["labels_digest"] if "labels" in job.uses else None,
-        "batch": facts["batch_digest"] if "batch" in job.uses else None,
-    }
-    part: dict[str, Any] = {"fitted_on": facts["fitted_on"]} if facts.get("fitted_on") else {}
-    if facts["modality"] == MULTIOME:
-        part["paired"] = UNSEEN_CELLS
-    # Only where they are used: the keys of all other fits stay as they were.
-    if "markers" in job.uses:
-        knowledge["markers"] = job.markers
-    if "proteins" in job.uses:
-        knowledge["proteins"] = facts["proteins_digest"]
+    facts, uses = job.facts, job.uses
     fit_key = digest(
         {
-            **part,
             "method": job.method_name,
             "version": facts["version"],
             "source": facts["source"],
@@ -116,60 +95,66 @@ def with_seed(job: Job, seed: int) -> Job:
             "recipe": job.recipe,
             "preparation": PREPARATION,
             "counts": facts["counts_digest"],
+            "fitted_on": facts["fitted_on"],
+            "unseen_cells": UNSEEN_CELLS if facts["modality"] == MULTIOME else None,
             "seed": seed,
             "threads": job.threads,
             "device": job.device,
-            "knowledge": knowledge,
+            "n_clusters": job.n_clusters,
+            "labels": facts["labels_digest"] if "labels" in uses else None,
+            "batch": facts["batch_digest"] if "batch" in uses else None,
+            "proteins": facts["proteins_digest"] if "proteins" in uses else None,
+            "markers": job.markers,
         }
     )
     return replace(job, seed=seed, fit_key=fit_key, score_key=score_key(job, fit_key))
 
 
 def score_key(job: Job, fit_key: str) -> str:
-    """Return the digest of what decides the scores of a fit.
+    """Return the digest of everything that decides the scores of a fit.
 
-    Trials are kept apart by study, so that each study shows all of its own; labels count only
-    where a protocol lets the scorer see them.
+    A trial has a key of its own in each study, so that every study shows all of its trials.
     """
-    labels: str | None = job.facts["labels_digest"]
-    if job.protocol == "unsupervised" and job.part == "tuning":
-        labels = None
-    from bench.scoring.metrics import metrics, metrics_version
+    from bench.scoring import metrics as scoring
 
-    content = [fit_key, labels, job.facts["batch_digest"], job.protocol, metrics_version()]
-    if job.protocol == "holdout":
-        content.append(HOLDOUT)
-    if job.facts.get("rare_type"):
-        rare = {name: metric for name, metric in metrics().items() if metric.kind == "rare"}
-        content += [job.facts["rare_type"], job.facts["train_digest"], metrics_version(rare)]
-    if job.facts["modality"] == MULTIOME:
-        both = {name: metric for name, metric in metrics().items() if metric.kind == "paired"}
-        content.append(metrics_version(both))
-    if job.part != "report":
-        content += [job.part, job.study["name"], job.metrics]
-    return digest(content)
+    facts, tuning = job.facts, job.part == "tuning"
+    # Labels count only where a protocol lets the scorer see them.
+    hidden = tuning and job.protocol == "unsupervised"
+    special = {"rare": bool(facts["rare_type"]), "paired": facts["modality"] == MULTIOME}
+    metrics = {
+        name: metric for name, metric in scoring.metrics().items() if special.get(metric.kind)
+    }
+    return digest(
+        {
+            "fit": fit_key,
+            "labels": None if hidden else facts["labels_digest"],
+            "batch": facts["batch_digest"],
+            "protocol": job.protocol,
+            "holdout": HOLDOUT if job.protocol == "holdout" else None,
+            "metrics": [scoring.metrics_version(), scoring.metrics_version(metrics)],
+            "rare": [facts["rare_type"], facts["train_digest"]] if special["rare"] else None,
+            "study": [job.study["name"], job.metrics] if tuning else None,
+        }
+    )
 
 
 def write_plan(plan: Plan, path: Path) -> None:
-    """Write the plan as JSON, for the record of a session."""
-    content = {
-        "jobs": [job.as_dict() for job in plan.jobs],
-        "left": [asdict(one) for one in plan.left],
-    }
-    path.write_text(json.dumps(content, indent=1))
+    """Write the plan as JSON."""
+    path.write_text(json.dumps(asdict(plan), indent=1))
 
 
 def dataset_folder(job: Job, settings: Settings) -> Path:
-    """Return the cached dataset of a finished job, also of a cache that was moved.
+    """Return the cached dataset of a finished job, also from a cache that was moved.
 
     Raises ``UsageError`` if it is no longer there.
     """
-    place = Path(job.dataset_folder)
-    if not place.is_dir():
-        place = settings.cache_dir / "datasets" / place.name
-    if not (place / "types.npy").is_file():
+    folder = Path(job.dataset_folder)
+    if not folder.is_dir():
+        folder = settings.cache_dir / "datasets" / folder.name
+    if not (folder / "types.npy").is_file():
         raise UsageError(
             f"the dataset is no longer in the cache; 'bench plan -m random -d {job.dataset}' "
-            "puts it back."
+            "puts it back.",
+            code="not_cached",
         )
-    return place
+    return folder

@@ -1,4 +1,4 @@
-"""methods."""
+"""Methods with their parameters."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from bench.registry import Registry, RegistryEntry
 from bench.selectors import Exclusion, Selection, selector_label
 from bench.settings import Settings
 
-from .device import device_class
-from .parameter_files import FromFile
+from .device import resolve_device
+from .parameter_files import FileParameters
 
 
 @dataclass(frozen=True)
-class Configured:
-    """A method class with its parameters."""
+class ConfiguredMethod:
+    """A method with its parameters."""
 
     cls: type[Method]
     origin: str
@@ -27,56 +27,61 @@ class Configured:
     """Parameters set by ``--set`` or in brackets."""
 
 
-def configure(
+def configure_methods(
     selected: list[Selection],
     registry: Registry[Method],
     settings: Settings,
     assignments: list[str],
-    files: Mapping[str, FromFile] | None = None,
-) -> tuple[list[Configured], list[Exclusion]]:
+    files: Mapping[str, FileParameters] | None = None,
+) -> tuple[list[ConfiguredMethod], list[Exclusion]]:
     """Resolve parameters: defaults < profile < presets < ``--params`` < ``--set`` < brackets.
 
-    ``assignments`` are texts such as ``vae.learning_rate=3e-4``, ``files`` what parameter files
-    say by method. Raises ``UsageError``, also if a GPU is asked for and there is none.
+    ``assignments`` are texts such as ``vae.learning_rate=3e-4``, ``files`` the contents of
+    parameter files by method. Returns the methods, and those that are unavailable. Raises
+    ``UsageError``, also for ``--device cuda`` without a GPU.
     """
-    device_class(settings.device)
-    given = _assignments(assignments, {one.name for one in selected}, registry)
-    configured, left = [], []
-    for one in selected:
-        entry: RegistryEntry[Method] = registry.entry(one.name)
+    resolve_device(settings.device)
+    assigned = _parse_assignments(assignments, {item.name for item in selected}, registry)
+    configured, unavailable = [], []
+    for selection in selected:
+        name = selection.name
+        entry: RegistryEntry[Method] = registry.entry(name)
         if entry.cls is None or entry.unavailable:
-            if one.explicit:
-                registry.get(one.name)
-            left.append(Exclusion(one.name, "all", "unavailable", entry.unavailable))
+            if selection.explicit:
+                registry.get(name)
+            unavailable.append(Exclusion(name, "all", "unavailable", entry.unavailable))
             continue
-        values = given.get(one.name, {}) | one.values
-        file = (files or {}).get(one.name)
-        shown = selector_label(one.name, ({"params": file.name} if file else {}) | values)
-        presets: list[str] = (
-            [settings.profile] if settings.profile in entry.cls.Params.presets else []
-        )
-        rest = dict(values)
-        if "preset" in rest:
-            presets.append(rest.pop("preset"))
+        values = assigned.get(name, {}) | selection.values
+        file = (files or {}).get(name)
+        label = selector_label(name, ({"params": file.name} if file else {}) | values)
+        presets = [settings.profile] if settings.profile in entry.cls.Params.presets else []
+        if "preset" in values:
+            presets.append(values["preset"])
+        own = {key: value for key, value in values.items() if key != "preset"}
         params = entry.cls.Params.build(
-            (file.values if file else {}) | rest, presets=tuple(presets), owner=one.name
+            (file.values if file else {}) | own, presets=tuple(presets), owner=name
         )
         method = entry.cls(params)
-        configured.append(Configured(entry.cls, entry.origin, shown, method, frozenset(rest)))
-    return configured, left
+        configured.append(ConfiguredMethod(entry.cls, entry.origin, label, method, frozenset(own)))
+    return configured, unavailable
 
 
-def _assignments(
+def _parse_assignments(
     texts: list[str], selected: set[str], registry: Registry[Method]
 ) -> dict[str, dict[str, str]]:
-    given: dict[str, dict[str, str]] = {}
+    """Return the values of ``method.parameter=value`` texts by method and parameter."""
+    values: dict[str, dict[str, str]] = {}
     for text in texts:
         target, equals, value = text.partition("=")
-        name, dot, parameter = target.partition(".")
+        name, dot, parameter = (part.strip() for part in target.partition("."))
         if not equals or not dot or not parameter:
-            raise UsageError(f"--set {text}: expected method.parameter=value.")
-        registry.entry(name.strip())
-        if name.strip() not in selected:
-            raise UsageError(f"--set {text}: '{name}' is not among the selected methods.")
-        given.setdefault(name.strip(), {})[parameter.strip()] = value.strip()
-    return given
+            raise UsageError(
+                f"--set {text}: expected method.parameter=value.", code="not_an_assignment"
+            )
+        registry.entry(name)
+        if name not in selected:
+            raise UsageError(
+                f"--set {text}: '{name}' is not among the selected methods.", code="not_selected"
+            )
+        values.setdefault(name, {})[parameter] = value.strip()
+    return values

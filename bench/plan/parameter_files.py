@@ -22,41 +22,49 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class FromFile:
-    """What a file says about one method."""
+class FileParameters:
+    """The parameters of one method in a file."""
 
     path: Path
     values: dict[str, Any]
 
     @property
     def name(self) -> str:
-        """Short name that tells files with other values apart: ``best-3f2a91``."""
+        """Short name that differs for other values: ``best-3f2a91``."""
         return f"{self.path.stem}-{digest(self.values)[:6]}"
 
 
-def read_params(paths: Sequence[Path], known: Mapping[str, type[Method]]) -> dict[str, FromFile]:
+def read_parameter_files(
+    paths: Sequence[Path], known: Mapping[str, type[Method]]
+) -> dict[str, FileParameters]:
     """Return the parameters by method name.
 
     Raises ``UsageError`` for a method or parameter that does not exist, a value that is not
     valid, or a method that two files name.
     """
-    found: dict[str, FromFile] = {}
+    parameters: dict[str, FileParameters] = {}
     for path in paths:
         for method, values in read_yaml(path).items():
             if method not in known:
                 hint = did_you_mean(str(method), list(known))
-                raise UsageError(f"{path}: no method '{method}'.{hint}")
+                raise UsageError(f"{path}: no method '{method}'.{hint}", code="unknown_name")
             if not isinstance(values, dict):
-                raise UsageError(f"{path}: {method}: expected parameters with their values.")
-            if method in found:
-                raise UsageError(f"{path}: {method} stands in {found[method].path}, too.")
+                raise UsageError(
+                    f"{path}: {method}: expected parameters with their values.",
+                    code="not_a_mapping",
+                )
+            if method in parameters:
+                other = parameters[method].path
+                raise UsageError(f"{path}: {method} is in {other}, too.", code="named_twice")
             known[method].Params.build(values, owner=f"{path}: {method}")
-            found[method] = FromFile(path, dict(values))
-    return found
+            parameters[method] = FileParameters(path, dict(values))
+    return parameters
 
 
-def write_params(path: Path, params: Mapping[str, Mapping[str, Any]], comment: str) -> None:
-    """Write parameters by method, so that :func:`read_params` reads them; whole or not at all."""
+def write_parameter_file(
+    path: Path, params: Mapping[str, Mapping[str, Any]], comment: str
+) -> None:
+    """Write parameters by method for :func:`read_parameter_files`, whole or not at all."""
     import yaml
 
     lines = "".join(f"# {line}\n" for line in comment.splitlines())

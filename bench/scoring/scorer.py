@@ -14,7 +14,7 @@ from bench.scoring.score_names import key_part
 from bench.seeds import derive_seed
 
 from . import clustering as cluster
-from .metrics import Fact, Metric, PairedTasks, RareTask, UndefinedMetric, metrics
+from .metrics import MetricFact, Metric, PairedTasks, RareTask, UndefinedMetric, metrics
 
 RESERVED = frozenset({"kmeans", "leiden", "embedding", "paired"})
 """First parts of score keys that belong to the harness."""
@@ -34,7 +34,7 @@ class Scores:
     """Key → reason in one line."""
     clusters: dict[str, np.ndarray] = field(default_factory=dict)
     """``kmeans``, ``leiden`` and the method's own clusterings → labels of all cells."""
-    facts: dict[str, Fact] = field(default_factory=dict)
+    facts: dict[str, MetricFact] = field(default_factory=dict)
     """``kmeans/k``, ``cells`` and what metrics record, such as ``<key>/cells`` of a sample."""
 
 
@@ -201,7 +201,7 @@ def _compute(
     scores.facts |= facts
 
 
-def _fact(content: Any) -> Fact:
+def _fact(content: Any) -> MetricFact:
     return content if isinstance(content, str) else float(content)
 
 

@@ -1,7 +1,7 @@
-"""The MLflow store: the record of what is done. The only file that imports MLflow.
+"""The MLflow store: the record of finished jobs. The only file that imports MLflow.
 
-A run of kind ``job`` with its score key in the tags and a terminal status is the one proof that a
-job is done. Only the driver writes, under a lock in the results folder.
+A job is done if and only if there is a run of kind ``job`` with its score key and a terminal
+status. Only the driver writes, under a lock in the results folder.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlparse
 
 import psutil
 from filelock import FileLock
+from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
@@ -28,19 +29,26 @@ from bench.errors import StoreError
 from bench.plan.job import FAILURES
 from bench.scoring.score_names import key_part
 from bench.settings import Settings
-from bench.store.result import SCORING, Refused, Result
 
 from .relocate import renew_addresses
-from .run_tags import TAG_CHARACTERS, common_tags, cut, job_tags, read_json, row_of
+from .result import SCORING_PREFIX, InvalidResult, Result
+from .run_tags import (
+    TAG_CHARACTERS,
+    common_tags,
+    job_tags,
+    read_field,
+    read_json,
+    table_row,
+    truncate_tags,
+)
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 _PAGE = 1000
 _BATCH = 900
 
 
 @dataclass(frozen=True)
-class Committed:
-    """What the store knows of one score key."""
+class StoredJob:
+    """How a job of the store ended, and under which limits."""
 
     run_id: str
     status: str
@@ -57,94 +65,93 @@ class Tracker:
     def __init__(self, settings: Settings, *, create: bool = True) -> None:
         self._settings = settings
         local = not settings.tracking_uri
-        if local:
-            _make(settings.results)
-        uri = settings.tracking_uri or f"sqlite:///{settings.database.resolve()}"
-        self.uri = uri
-        self.lock = FileLock(_make(settings.results) / ".commit.lock", thread_local=False)
+        results = _make_folder(settings.results)
+        self.uri = settings.tracking_uri or f"sqlite:///{settings.database.resolve()}"
+        self.lock = FileLock(results / ".commit.lock", thread_local=False)
         with self.lock:
             if local and settings.database.is_file():
-                renew_addresses(settings.database, settings.results)
-            self._client = _client(uri)
-            self.experiment_id = self._open_experiment(settings, local, create)
+                renew_addresses(settings.database, results)
+            logging.getLogger("alembic").setLevel(logging.ERROR)
+            try:
+                self._client = MlflowClient(tracking_uri=self.uri)
+                self.experiment_id = self._open_experiment(create=create)
+            except StoreError:
+                raise
+            except Exception as error:
+                raise StoreError(
+                    f"the MLflow store {self.uri} cannot be used: {error}", code="no_answer"
+                ) from None
 
-    def _open_experiment(self, settings: Settings, local: bool, create: bool) -> str:
-        try:
-            found = self._client.get_experiment_by_name(settings.experiment)
-            if found is not None and found.lifecycle_stage == "deleted":
-                raise StoreError(
-                    f"experiment '{settings.experiment}' was deleted in MLflow; restore it or "
-                    "pass another --experiment."
-                )
-            if found is not None:
-                return str(found.experiment_id)
-            if not create:
-                names = sorted(one.name for one in self._client.search_experiments())
-                raise StoreError(
-                    f"{self.uri}: no experiment '{settings.experiment}'; there are: "
-                    f"{', '.join(names)}."
-                )
-            place = (settings.results.resolve() / "artifacts").as_uri() if local else None
-            made = self._client.create_experiment(
-                settings.experiment,
-                artifact_location=place,
-                # The UI opens on its page of model training instead of that of language models.
-                tags={"mlflow.experimentKind": "custom_model_development"},
+    def _open_experiment(self, *, create: bool) -> str:
+        """Return the id of the experiment, created if it does not exist."""
+        name = self._settings.experiment
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is not None and experiment.lifecycle_stage == "deleted":
+            raise StoreError(
+                f"experiment '{name}' was deleted in MLflow; restore it or pass another "
+                "--experiment.",
+                code="deleted_experiment",
             )
-            return str(made)
-        except StoreError:
-            raise
-        except Exception as error:
-            raise StoreError(f"the MLflow store {self.uri} does not answer: {error}") from None
+        if experiment is not None:
+            return str(experiment.experiment_id)
+        if not create:
+            names = sorted(other.name for other in self._client.search_experiments())
+            raise StoreError(
+                f"{self.uri}: no experiment '{name}'; there are: {', '.join(names)}.",
+                code="unknown_name",
+            )
+        artifacts = (self._settings.results.resolve() / "artifacts").as_uri()
+        experiment_id = self._client.create_experiment(
+            name,
+            artifact_location=None if self._settings.tracking_uri else artifacts,
+            # The UI opens on its page of model training instead of that of language models.
+            tags={"mlflow.experimentKind": "custom_model_development"},
+        )
+        return str(experiment_id)
 
     # -- reading ---------------------------------------------------------------------------
 
-    def _search(self, condition: str, order: str = "attributes.start_time ASC") -> list[Any]:
+    def _search(self, condition: str) -> list[Any]:
+        """Return the runs that match, oldest first."""
         runs: list[Any] = []
         token: str | None = None
         while True:
             page = self._client.search_runs(
                 [self.experiment_id], filter_string=condition, max_results=_PAGE,
-                order_by=[order], page_token=token,
+                order_by=["attributes.start_time ASC"], page_token=token,
             )  # fmt: skip
             runs += page
             token = page.token
             if not token:
                 return runs
 
-    def _jobs(self, *, trials: bool = False) -> list[Any]:
-        """Return the runs of finished jobs, oldest first, without superseded ones.
-
-        ``trials``: also those of searches, which no table of results holds.
-        """
-        condition = "tags.score_key != ''" if trials else "tags.kind = 'job'"
+    def _finished_runs(self, condition: str) -> list[Any]:
+        """Return the runs of finished jobs, oldest first, without superseded ones."""
         runs = self._search(f"{condition} and attributes.status != 'RUNNING'")
         return [run for run in runs if "superseded_by" not in run.data.tags]
 
-    def committed(self) -> dict[str, Committed]:
-        """Return what is done, by score key."""
-        return {run.data.tags["score_key"]: _committed(run) for run in self._jobs()}
+    def stored_jobs(self) -> dict[str, StoredJob]:
+        """Return the finished jobs by score key, without trials of searches."""
+        runs = self._finished_runs("tags.kind = 'job'")
+        return {run.data.tags["score_key"]: _stored_job(run) for run in runs}
+
+    def find(self, score_key: str) -> StoredJob | None:
+        """Return the finished job with a score key, if there is one."""
+        runs = self._finished_runs(f"tags.score_key = '{score_key}'")
+        return _stored_job(runs[-1]) if runs else None
 
     def fits(self) -> dict[str, Path]:
         """Return the artifact folders of finished fits on this machine, by fit key.
 
-        Those whose scores failed are among them: a fit is not repeated for that.
+        A fit whose scores failed is among them, since it need not be repeated; so are trials.
         """
-        found = {}
-        for run in self._jobs(trials=True):
+        folders = {}
+        for run in self._finished_runs("tags.score_key != ''"):
             folder, tags = self.artifact_folder(run), run.data.tags
-            fitted = tags["status"] == "done" or tags.get("reason", "").startswith(SCORING)
+            fitted = tags["status"] == "done" or tags.get("reason", "").startswith(SCORING_PREFIX)
             if fitted and folder is not None:
-                found[tags["fit_key"]] = Path(folder)
-        return found
-
-    def find(self, score_key: str) -> Committed | None:
-        """Return what the store knows of one score key now."""
-        runs = self._search(
-            f"tags.score_key = '{score_key}' and attributes.status != 'RUNNING'"
-        )  # fmt: skip
-        runs = [run for run in runs if "superseded_by" not in run.data.tags]
-        return _committed(runs[-1]) if runs else None
+                folders[tags["fit_key"]] = Path(folder)
+        return folders
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one flat dictionary per finished job (see ``bench.store.results_table``)."""
@@ -153,40 +160,38 @@ class Tracker:
             for run in self._search("tags.kind='session'")
         }
         return [
-            row_of(run, self.artifact_folder(run))
+            table_row(run, self.artifact_folder(run))
             | {"command": commands.get(run.data.tags.get("session_id", ""), "")}
-            for run in self._jobs()
+            for run in self._finished_runs("tags.kind = 'job'")
         ]
 
     def curves(self, run_ids: Iterable[str]) -> list[dict[str, Any]]:
-        """Return the epoch curves of runs: run_id, name, step, value, one entry a point."""
-        found = []
+        """Return the epoch curves of runs, an entry with run_id, name, step and value a point."""
+        points = []
         for run_id in run_ids:
             for key in self._client.get_run(run_id).data.metrics:
                 if key.startswith("epoch/"):
                     name = key.removeprefix("epoch/")
-                    found += [
-                        {"run_id": run_id, "name": name, "step": one.step, "value": one.value}
-                        for one in self._client.get_metric_history(run_id, key)
+                    points += [
+                        {"run_id": run_id, "name": name, "step": point.step, "value": point.value}
+                        for point in self._client.get_metric_history(run_id, key)
                     ]
-        return found
+        return points
 
     def artifact_folder(self, run: Any) -> str | None:
         """Return the local folder of a run's artifacts, if they are on this machine."""
         parsed = urlparse(run.info.artifact_uri)
         if parsed.scheme not in ("", "file"):
             return None
-        folder = Path(unquote(parsed.path))
-        moved = self._settings.results / "artifacts" / run.info.run_id / "artifacts"
-        for place in (folder, moved):
-            if place.is_dir():
-                return str(place.resolve())
-        return None
+        recorded = Path(unquote(parsed.path))
+        beside = self._settings.results / "artifacts" / run.info.run_id / "artifacts"
+        folder = next((path for path in (recorded, beside) if path.is_dir()), None)
+        return None if folder is None else str(folder.resolve())
 
     # -- sessions --------------------------------------------------------------------------
 
     def start_session(self, command: str, tags: dict[str, str]) -> str:
-        """Create the run that the jobs of one command hang under; returns its id."""
+        """Create the parent run of the jobs of one command; returns its id."""
         self._end_dead_sessions()
         name = time.strftime("session %Y-%m-%d %H:%M:%S")
         run = self._client.create_run(
@@ -205,9 +210,8 @@ class Tracker:
         return str(run.info.run_id)
 
     def end_session(self, session: str, status: str, counts: dict[str, int], plan: Path) -> None:
-        """Close a session with the counts of how its jobs ended."""
-        now = int(time.time() * 1000)
-        metrics = [Metric(f"jobs/{name}", float(n), now, 0) for name, n in counts.items()]
+        """Close a session with the counts of its jobs by status."""
+        metrics = _metrics({f"jobs/{name}": number for name, number in counts.items()})
         self._client.log_batch(session, metrics=metrics)
         if plan.is_file():
             self._client.log_artifact(session, str(plan))
@@ -223,25 +227,24 @@ class Tracker:
     # -- studies ---------------------------------------------------------------------------
 
     def open_study(self, name: str, session: str, tags: dict[str, str]) -> str:
-        """Return the run that the trials of a study hang under, made if it is not there."""
-        found = self._search(f"tags.kind = 'study' and tags.study = '{name}'")
-        if found:
-            run_id = str(found[0].info.run_id)
+        """Return the id of the parent run of a study's trials, created if it does not exist."""
+        runs = self._search(f"tags.kind = 'study' and tags.study = '{name}'")
+        if runs:
+            run_id = str(runs[0].info.run_id)
             self._client.update_run(run_id, status="RUNNING")
             return run_id
-        whole = {"kind": "study", "study": name, "mlflow.parentRunId": session, **common_tags()}
+        all_tags = common_tags() | tags
+        all_tags |= {"kind": "study", "study": name, "mlflow.parentRunId": session}
         run = self._client.create_run(
-            self.experiment_id, run_name=f"study {name}", tags=cut(whole | tags)
+            self.experiment_id, run_name=f"study {name}", tags=truncate_tags(all_tags)
         )
         return str(run.info.run_id)
 
     def close_study(
         self, run_id: str, status: str, values: dict[str, float], note: str, files: list[Path]
     ) -> None:
-        """End a study's run for now, with what it came to and its files."""
-        now = int(time.time() * 1000)
-        metrics = [Metric(k, float(v), now, 0) for k, v in values.items() if math.isfinite(v)]
-        self._client.log_batch(run_id, metrics=metrics)
+        """End a study's run until it is opened again, with its values, a note and files."""
+        self._client.log_batch(run_id, metrics=_metrics(values))
         if note:
             self._client.set_tag(run_id, "mlflow.note.content", note[:TAG_CHARACTERS])
         for path in files:
@@ -254,7 +257,7 @@ class Tracker:
         """Write a spooled result into the store and remove it from the spool.
 
         Returns the run's id, or ``None`` if another driver has committed it already. Raises
-        ``Refused`` for a result that cannot be read or that MLflow takes for wrong.
+        ``InvalidResult`` for a result that cannot be read or that MLflow refuses.
         """
         with self.lock:
             if not folder.is_dir():
@@ -262,32 +265,33 @@ class Tracker:
             try:
                 result = Result.read(folder)
             except FileNotFoundError as error:
-                raise Refused(f"{folder} is no result: {error.strerror}: result.json") from None
+                raise InvalidResult(
+                    f"{folder} is no result: {error.strerror}: result.json", code="damaged_result"
+                ) from None
             key = result.job.score_key
-            self._drop_begun(key)
+            self._delete_unfinished(key)
             before = self.find(key)
             if before is not None and before.status == "done":
                 shutil.rmtree(folder)
                 return None
-            run_id = self._write_or_refuse(result, folder)
+            try:
+                run_id = self._write(result, folder)
+            except MlflowException as error:
+                if error.error_code != "INVALID_PARAMETER_VALUE":
+                    raise
+                self._delete_unfinished(key)
+                raise InvalidResult(
+                    " ".join(str(error).split())[:500], code="refused_by_mlflow"
+                ) from None
             if before is not None:
                 self._client.set_tag(before.run_id, "superseded_by", run_id)
             shutil.rmtree(folder)
             return run_id
 
-    def _write_or_refuse(self, result: Result, folder: Path) -> str:
-        try:
-            return self._write(result, folder)
-        except MlflowException as error:
-            if error.error_code != "INVALID_PARAMETER_VALUE":
-                raise
-            self._drop_begun(result.job.score_key)
-            raise Refused(" ".join(str(error).split())[:500]) from None
-
-    def _drop_begun(self, score_key: str) -> None:
-        """Delete what a killed driver has begun to write."""
-        begun = f"tags.score_key = '{score_key}' and attributes.status = 'RUNNING'"
-        for run in self._search(begun):
+    def _delete_unfinished(self, score_key: str) -> None:
+        """Delete runs of a job that a killed driver has not finished writing."""
+        condition = f"tags.score_key = '{score_key}' and attributes.status = 'RUNNING'"
+        for run in self._search(condition):
             self._client.delete_run(run.info.run_id)
 
     def _write(self, result: Result, folder: Path) -> str:
@@ -300,8 +304,7 @@ class Tracker:
         )
         run_id = str(run.info.run_id)
         now = int(result.ended * 1000)
-        values = result.measures | result.metrics
-        metrics = [Metric(k, float(v), now, 0) for k, v in values.items() if math.isfinite(v)]
+        metrics = _metrics(result.measures | result.metrics, now)
         taken: set[str] = set()
         for name, (steps, curve) in result.curves.items():
             taken.add(key := key_part(name, taken, other="curve"))
@@ -326,10 +329,8 @@ class Tracker:
     def add_scores(self, run_id: str, scores: Result, files: Path, note: dict[str, str]) -> None:
         """Write further scores of a finished fit to its run, newer values over older ones.
 
-        ``scores`` holds what was computed now. ``files`` is the folder with ``clusters.parquet``;
-        ``note`` is kept in a tag.
+        ``files`` is the folder with ``clusters.parquet``; ``note`` becomes the tag ``rescored``.
         """
-        now = int(time.time() * 1000)
         with self.lock:
             run = self._client.get_run(run_id)
             old = run.data.tags
@@ -345,29 +346,25 @@ class Tracker:
             self._client.log_artifact(run_id, str(files / "clusters.parquet"))
             self._client.log_batch(
                 run_id,
-                metrics=[Metric(k, float(v), now, 0) for k, v in scores.metrics.items()],
-                tags=[RunTag(k, text[-TAG_CHARACTERS:]) for k, text in texts.items()],
+                metrics=_metrics(scores.metrics),
+                tags=[RunTag(name, text) for name, text in truncate_tags(texts).items()],
             )
 
 
-def _client(uri: str) -> Any:
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
-    logging.getLogger("alembic").setLevel(logging.ERROR)
-    try:
-        from mlflow import MlflowClient
-
-        return MlflowClient(tracking_uri=uri)
-    except Exception as error:
-        raise StoreError(f"the MLflow store {uri} cannot be opened: {error}") from None
+def _metrics(values: Mapping[str, float], milliseconds: int | None = None) -> list[Metric]:
+    """Return the finite values as MLflow takes them; MLflow stores others as huge numbers."""
+    now = int(time.time() * 1000) if milliseconds is None else milliseconds
+    return [Metric(k, float(v), now, 0) for k, v in values.items() if math.isfinite(v)]
 
 
-def _make(folder: Path) -> Path:
+def _make_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(
             f"the results folder {folder} cannot be used: {error.strerror}; choose another with "
-            "--results."
+            "--results.",
+            code="not_writable",
         ) from None
     return folder
 
@@ -385,9 +382,7 @@ def _dataset_input(result: Result) -> Any:
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "benchmark")])
 
 
-def _committed(run: Any) -> Committed:
-    tags = run.data.tags
-    return Committed(
-        run.info.run_id, tags["status"], float(tags["timeout"]), float(tags["memory"]),
-        tags.get("reason", ""), dict(run.data.metrics),
-    )  # fmt: skip
+def _stored_job(run: Any) -> StoredJob:
+    names = ("status", "timeout", "memory", "reason")
+    fields = {name: read_field(run.data.tags, name) for name in names}
+    return StoredJob(run.info.run_id, values=dict(run.data.metrics), **fields)

@@ -1,74 +1,78 @@
-"""A results folder that was moved, renamed or copied: its artifacts lie beside its database.
+"""Correct the addresses in the database of a results folder that was moved or copied.
 
-MLflow keeps absolute addresses. Left as they are, the store would look for old artifacts where
-they no longer are, and would write new ones to the old place.
+MLflow records absolute addresses. Uncorrected, the store would look for old artifacts in the old
+place and would write new ones there.
 """
 
 from __future__ import annotations
 
+import logging
 import sqlite3
-import sys
 from contextlib import closing
 from pathlib import Path
 
 from bench.errors import StoreError
 
+logger = logging.getLogger(__name__)
 _ENDING = "/artifacts"
 
 
 def renew_addresses(database: Path, results: Path) -> None:
-    """Let the experiments and runs in ``database`` name the artifacts of this results folder.
+    """Set the artifact addresses of all experiments and runs to this results folder.
 
-    Writes a line to standard error for each address that was another. Raises ``StoreError`` if the
-    database cannot be read or written, or is empty although there are artifacts.
+    Logs a warning for each address that was another. Raises ``StoreError`` if the database cannot
+    be read or written, or is empty although there are artifacts.
     """
     _refuse_empty(database, results)
-    here = (results.resolve() / "artifacts").as_uri()
+    address = (results.resolve() / "artifacts").as_uri()
     try:
         with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
-            for old in _others(connection, here):
-                runs = _renew(connection, old, here)
-                print(
-                    f"bench: {results} was moved or copied: the artifacts of {runs} runs are now "
-                    f"looked for in {results / 'artifacts'}, not in {old}.",
-                    file=sys.stderr,
+            for old in _other_addresses(connection, address):
+                runs = _replace_address(connection, old, address)
+                logger.warning(
+                    f"{results} was moved or copied: the artifacts of {runs} runs are now "
+                    f"looked for in {results / 'artifacts'}, not in {old}."
                 )
     except sqlite3.Error as error:
-        raise StoreError(f"{database}: cannot be used as a store: {error}.") from None
+        raise StoreError(
+            f"{database}: cannot be used as a store: {error}.", code="damaged_store"
+        ) from None
 
 
 def _refuse_empty(database: Path, results: Path) -> None:
-    """Raise ``StoreError`` for a file without content where a store has been.
+    """Raise ``StoreError`` for an empty file beside artifacts.
 
-    MLflow would make a new store of it, and the artifacts would belong to nothing.
+    MLflow would create a new store in it, which would not list these artifacts.
     """
     folder = results / "artifacts"
     if database.stat().st_size == 0 and folder.is_dir() and any(folder.iterdir()):
         raise StoreError(
             f"{database}: empty, but {folder} holds results; put a copy of the database in its "
-            "place, or remove it to begin a new store."
+            "place, or remove it to begin a new store.",
+            code="empty_store",
         )
 
 
-def _others(connection: sqlite3.Connection, here: str) -> list[str]:
-    """Return the addresses, of the kind that bench gives experiments, that are not ``here``."""
+def _other_addresses(connection: sqlite3.Connection, address: str) -> list[str]:
+    """Return the addresses that bench gave to experiments, without the present one."""
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchall():
         return []
     rows = connection.execute("SELECT DISTINCT artifact_location FROM experiments")
-    places = [row[0] for row in rows if row[0]]
     return [
-        one for one in places if one.startswith("file:") and one.endswith(_ENDING) and one != here
-    ]
+        other for (other,) in rows
+        if other and other.startswith("file:") and other.endswith(_ENDING) and other != address
+    ]  # fmt: skip
 
 
-def _renew(connection: sqlite3.Connection, old: str, here: str) -> int:
+def _replace_address(connection: sqlite3.Connection, old: str, new: str) -> int:
+    """Replace an address in all experiments and runs; returns the number of runs."""
     connection.execute(
-        "UPDATE experiments SET artifact_location = ? WHERE artifact_location = ?", (here, old)
+        "UPDATE experiments SET artifact_location = ? WHERE artifact_location = ?", (new, old)
     )
-    old, here = old + "/", here + "/"
-    done = connection.execute(
+    old, new = old + "/", new + "/"
+    updated = connection.execute(
         "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) "
         "WHERE substr(artifact_uri, 1, ?) = ?",
-        (here, len(old) + 1, len(old), old),
+        (new, len(old) + 1, len(old), old),
     )
-    return done.rowcount
+    return updated.rowcount

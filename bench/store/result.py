@@ -1,4 +1,4 @@
-"""result."""
+"""How a job ended, and the file ``result.json`` that records it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 from bench.errors import DataError
 from bench.plan.job import Job
 
-SCORING = "scoring: "
-"""Begins the reason of a job whose fit is done and kept, and whose scores failed."""
+SCORING_PREFIX = "scoring: "
+"""Start of the reason of a job whose fit is done and whose scores failed."""
 
 
-class Refused(DataError):
-    """A result that cannot be read, or that the store does not take."""
+class InvalidResult(DataError):
+    """A result that cannot be read, or that MLflow refuses."""
 
 
 @dataclass
 class Result:
-    """How a job ended, with everything that is tracked except its artifacts."""
+    """How a job ended: everything that the store records except its artifacts."""
 
     job: Job
     status: str
@@ -46,24 +46,26 @@ class Result:
 
     def write(self, folder: Path) -> None:
         """Write ``result.json``, whole or not at all."""
-        text = json.dumps(asdict(self), indent=1, default=_plain)
+        text = json.dumps(asdict(self), indent=1, default=_as_number)
         partial = folder / f".result.{os.getpid()}.json"
         partial.write_text(text)
         partial.replace(folder / "result.json")
 
     @classmethod
     def read(cls, folder: Path) -> Result:
-        """Inverse of :meth:`write`; raises ``Refused`` for a file that is none of its kind."""
+        """Read what :meth:`write` wrote; raises ``InvalidResult`` for any other file."""
         path = folder / "result.json"
         try:
             content = json.loads(path.read_text())
             return cls(**{**content, "job": Job.from_dict(content["job"])})
         except (ValueError, KeyError, TypeError) as error:
-            raise Refused(f"{path} cannot be read: {type(error).__name__}: {error}") from None
+            raise InvalidResult(
+                f"{path} cannot be read: {type(error).__name__}: {error}", code="damaged_result"
+            ) from None
 
 
-def _plain(value: Any) -> Any:
+def _as_number(value: Any) -> Any:
     """Return a NumPy number as one of Python."""
     if hasattr(value, "item"):
         return value.item()
-    raise TypeError(f"a {type(value).__name__} cannot be kept; expected a number or text")
+    raise TypeError(f"a {type(value).__name__} is not stored; expected a number or text")

@@ -1,4 +1,4 @@
-"""Finished jobs as one table."""
+"""The table of finished jobs."""
 
 from __future__ import annotations
 
@@ -25,30 +25,45 @@ logger = logging.getLogger(__name__)
 
 
 def load_results(results: str | Path = "results", **options: Any) -> pd.DataFrame:
-    """Return all finished jobs of a results folder, one row a job.
+    """Return the finished jobs of a results folder as a table, one row a job.
 
-    ``options`` are further settings, such as ``experiment`` or ``tracking_uri``. Columns: keys,
-    method, family, dataset, modality, seed, protocol, profile, status, reason, device, threads,
-    ``seconds``, ``cpu_seconds``, ``peak_memory_mb`` (MiB above the loaded libraries),
-    ``n_parameters``, ``coverage`` and one column a metric, ``kmeans/ari`` and so on; missing
-    values are NaN. ``counts_digest`` and ``labels_digest`` identify the dataset's content,
-    ``source`` the method's code. ``artifacts`` is the local folder with ``embedding.parquet`` and
-    ``clusters.parquet``. Raises ``UsageError`` if there is no store.
+    Parameters
+    ----------
+    results
+        The folder given to ``bench run --results``.
+    options
+        Further settings, such as ``experiment`` or ``tracking_uri``.
+
+    Returns
+    -------
+    DataFrame
+        One column a metric, ``kmeans/ari`` and so on (NaN where it is undefined), and: ``method``,
+        ``family``, ``dataset``, ``modality``, ``seed``, ``protocol``, ``profile``, ``status``,
+        ``reason``, ``device``, ``threads``, ``seconds``, ``cpu_seconds``, ``peak_memory_mb`` (MiB
+        above the loaded libraries), ``n_parameters``, ``coverage``, keys and digests of data and
+        source. ``artifacts`` is the local folder with ``embedding.parquet`` and
+        ``clusters.parquet``.
+
+    Raises
+    ------
+    UsageError
+        If there is no store.
     """
     settings: Settings = load_settings({"results": Path(results), **options})
     if not settings.tracking_uri and not settings.database.is_file():
         raise UsageError(
             f"{settings.results}: no results there (no {settings.database.name}); give the folder "
-            "that 'bench run --results' was given."
+            "that 'bench run --results' was given.",
+            code="no_results",
         )
-    return frame(Tracker(settings))
+    return results_frame(Tracker(settings))
 
 
-def frame(tracker: Tracker, plan: Plan | None = None) -> pd.DataFrame:
-    """Return the table of all finished jobs, or of a plan's jobs and left-out combinations.
+def results_frame(tracker: Tracker, plan: Plan | None = None) -> pd.DataFrame:
+    """Return the table of all finished jobs, or of a plan's jobs and excluded combinations.
 
     With a plan, display names and profile are those of the plan: the same fit may have been
-    committed under another name, ``vae`` and ``vae[n_latent=10]`` say.
+    committed under another name, as ``vae`` and ``vae[n_latent=10]``.
     """
     rows = tracker.rows()
     if plan is not None:
@@ -56,12 +71,12 @@ def frame(tracker: Tracker, plan: Plan | None = None) -> pd.DataFrame:
         rows = []
         for job in plan.jobs:
             if job.score_key in stored:
-                shown = {"method": job.method, "dataset": job.dataset, "profile": job.profile}
-                rows.append(stored[job.score_key] | shown)
-        for left in plan.left:
-            if "all" not in (left.method, left.dataset):
-                shown = {"method_name": left.method.partition("[")[0], **asdict(left)}
-                rows.append(shown)
+                names = {"method": job.method, "dataset": job.dataset, "profile": job.profile}
+                rows.append(stored[job.score_key] | names)
+        for exclusion in plan.excluded:
+            if "all" not in (exclusion.method, exclusion.dataset):
+                method_name = exclusion.method.partition("[")[0]
+                rows.append({"method_name": method_name, **asdict(exclusion)})
     # A run that was interrupted before its first result has these columns, too.
     table = pd.DataFrame(rows, columns=None if rows else ["method", "dataset", "seed", "status"])
     if "started" in table:
@@ -72,48 +87,56 @@ def frame(tracker: Tracker, plan: Plan | None = None) -> pd.DataFrame:
     return table
 
 
-def searches(settings: Settings, table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the summaries of the searches behind the tuned configurations of a table.
+def finished_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of jobs that are done, each as a dictionary by column."""
+    rows = table[table["status"] == "done"].to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
 
-    A search that a newer one of the same method, dataset and protocol replaced is left out.
+
+def search_summaries(settings: Settings, table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the summaries of the searches that gave the tuned configurations of a table.
+
+    Of several searches of a method, dataset and protocol the newest is returned.
     """
-    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    summaries: dict[tuple[str, str, str], dict[str, Any]] = {}
     files = list((settings.results / "studies").glob("*/study.json"))
     for path in sorted(files, key=lambda path: path.stat().st_mtime):
-        one = json.loads(path.read_text())
-        rows = table[(table["method"] == one["method"]) & (table["dataset"] == one["dataset"])]
-        if (rows["protocol"] == one["protocol"]).any():
-            found[one["dataset"], one["method"], one["protocol"]] = one
-    return [found[key] for key in sorted(found)]
+        summary = json.loads(path.read_text())
+        key = summary["dataset"], summary["method"], summary["protocol"]
+        same = table[(table["method"] == key[1]) & (table["dataset"] == key[0])]
+        if (same["protocol"] == key[2]).any():
+            summaries[key] = summary
+    return [summaries[key] for key in sorted(summaries)]
 
 
-def narrow(
+def filter_results(
     table: pd.DataFrame,
     methods: str | None,
     datasets: str | None,
     seeds: Collection[int] | None = None,
 ) -> pd.DataFrame:
-    """Keep rows whose method and dataset match comma-separated names or globs, and of some seeds.
+    """Return the rows of some methods, datasets and seeds.
 
-    A name in full is exact: ``vae`` is not ``vae[preset=faithful]``, ``vae*`` both. ``say`` gets a
-    line that names what matches nothing. Raises ``UsageError`` if nothing is left.
+    Names and globs are separated by commas. A name in full is exact: ``vae`` does not match
+    ``vae[preset=faithful]``, ``vae*`` matches both. Logs which of them match nothing. Raises
+    ``UsageError`` if no row is left.
     """
-    absent, hint = [], ""
+    unmatched, hint = [], ""
     for column, text in (("method", methods), ("dataset", datasets)):
         if text is not None and len(table):
             values = {str(value) for value in table[column]}
-            hits = {part: _matching(part, values) for part in split_selectors(text)}
-            absent += [part for part, found in hits.items() if not found]
-            if absent and not any(hits.values()):
-                hint = f" '{absent[-1]}'.{did_you_mean(absent[-1], sorted(values))}"
-            table = table[table[column].isin(set().union(*hits.values()))]
+            matches = {part: _matching(part, values) for part in split_selectors(text)}
+            unmatched += [part for part, names in matches.items() if not names]
+            if unmatched and not any(matches.values()):
+                hint = f" '{unmatched[-1]}'.{did_you_mean(unmatched[-1], sorted(values))}"
+            table = table[table[column].isin(set().union(*matches.values()))]
     if seeds is not None and len(table):
         table = table[table["seed"].isin(list(seeds))]
     if table.empty:
         hint = hint or "; 'bench report' without -m and -d shows all."
-        raise UsageError(f"no finished job matches{hint}")
-    if absent:
-        logger.info(f"no finished job matches: {', '.join(absent)}")
+        raise UsageError(f"no finished job matches{hint}", code="no_match")
+    if unmatched:
+        logger.warning(f"no finished job matches: {', '.join(unmatched)}")
     return table
 
 

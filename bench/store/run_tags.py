@@ -1,115 +1,129 @@
-"""What a run in the store holds: the tags of a job, and the row of a table made from them."""
+"""What the run of a job records as tags, and the row of a table of results made from them.
+
+``FIELDS`` is the one list of these values: name, where a result has it, type in a table.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from bench.provenance import git_commit, package_versions
 from bench.scoring.holdout import ORACLE
-from bench.store.result import Result
+
+from .result import Result
 
 TAG_CHARACTERS = 4000
-_TEXT = (
-    "session_id", "method", "method_name", "family", "dataset", "modality", "protocol", "profile",
-    "status", "reason", "log_tail", "fit_key", "score_key", "device", "uses", "git_commit",
-    "versions", "missing", "notes", "source", "stamps", "rescored", "rare_type",
-)  # fmt: skip
-_WHOLE = ("seed", "threads", "n_cells", "n_features", "n_types")
+
+
+class RunField(NamedTuple):
+    """A value of a job's run."""
+
+    get: Callable[[Result], Any]
+    kind: Callable[[str], Any] = str
+    """Makes the value of a table from the tag, which is empty text if it is absent."""
+
+
+def _fact(name: str) -> Callable[[Result], Any]:
+    return lambda result: result.job.facts.get(name, "")
+
+
+FIELDS = {
+    "session_id": RunField(attrgetter("session")),
+    "method": RunField(attrgetter("job.method")),
+    "method_name": RunField(attrgetter("job.method_name")),
+    "family": RunField(attrgetter("job.family")),
+    "dataset": RunField(attrgetter("job.dataset")),
+    "modality": RunField(_fact("modality")),
+    "seed": RunField(attrgetter("job.seed"), int),
+    "protocol": RunField(attrgetter("job.protocol")),
+    "profile": RunField(attrgetter("job.profile")),
+    "status": RunField(attrgetter("status")),
+    "reason": RunField(attrgetter("reason")),
+    "log_tail": RunField(attrgetter("log_tail")),
+    "fit_key": RunField(attrgetter("job.fit_key")),
+    "score_key": RunField(attrgetter("job.score_key")),
+    "device": RunField(attrgetter("job.device")),
+    "threads": RunField(attrgetter("job.threads"), int),
+    "timeout": RunField(attrgetter("job.timeout"), float),
+    "memory": RunField(attrgetter("job.memory"), float),
+    "uses": RunField(lambda result: ",".join(result.job.uses)),
+    "n_cells": RunField(_fact("n_cells"), int),
+    "n_features": RunField(_fact("n_features"), int),
+    "n_types": RunField(_fact("n_types"), int),
+    "rare_type": RunField(_fact("rare_type")),
+    "counts_digest": RunField(_fact("counts_digest")),
+    "labels_digest": RunField(_fact("labels_digest")),
+    "source": RunField(_fact("source")),
+    "stamps": RunField(lambda result: json.dumps(result.stamps)),
+    "missing": RunField(lambda result: json.dumps(result.missing)),
+    "notes": RunField(
+        lambda result: json.dumps(result.notes | {k: str(v) for k, v in result.facts.items()})
+    ),
+    "rescored": RunField(lambda result: ""),  # written when a fit is scored again
+    "git_commit": RunField(lambda result: git_commit()),
+    "versions": RunField(lambda result: json.dumps(package_versions())),
+}
 
 
 def read_json(text: str | None) -> dict[str, Any]:
-    """Return a tag that holds a JSON object; empty if it is absent or was cut."""
+    """Return a tag that holds a JSON object; empty if it is absent or was truncated."""
     try:
-        found = json.loads(text or "{}")
+        content = json.loads(text or "{}")
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def common_tags() -> dict[str, str]:
-    """Return what every run carries: the commit and the versions of libraries."""
+    """Return the tags of every run: the commit and the versions of libraries."""
     return {"git_commit": git_commit(), "versions": json.dumps(package_versions())}
 
 
 def job_tags(result: Result) -> dict[str, str]:
-    """Return the tags of a job's run; long texts keep their end."""
+    """Return the tags of a job's run."""
     job = result.job
-    tags = {
-        "kind": "trial" if job.study else "job",
-        "method": job.method,
-        "method_name": job.method_name,
-        "family": job.family,
-        "dataset": job.dataset,
-        "modality": job.facts["modality"],
-        "seed": str(job.seed),
-        "protocol": job.protocol,
-        "profile": job.profile,
-        "status": result.status,
-        "reason": result.reason,
-        "fit_key": job.fit_key,
-        "score_key": job.score_key,
-        "device": job.device,
-        "threads": str(job.threads),
-        "timeout": str(job.timeout),
-        "memory": str(job.memory),
-        "uses": ",".join(job.uses),
-        "n_cells": str(job.facts["n_cells"]),
-        "n_features": str(job.facts["n_features"]),
-        "n_types": str(job.facts["n_types"]),
-        "rare_type": job.facts.get("rare_type", ""),
-        "source": job.facts["source"],
-        "stamps": json.dumps(result.stamps),
-        "missing": json.dumps(result.missing),
-        "notes": json.dumps(result.notes | {k: str(v) for k, v in result.facts.items()}),
-        "mlflow.source.name": "bench",
-        **common_tags(),
-    }
+    tags = {name: str(field.get(result)) for name, field in FIELDS.items()}
+    tags |= {"kind": "trial" if job.study else "job", "mlflow.source.name": "bench"}
     if result.session:
         tags["mlflow.parentRunId"] = result.session
-        tags["session_id"] = result.session
     if job.study:
         tags["mlflow.parentRunId"] = job.study["run"]
         tags |= {"study": job.study["name"], "trial": str(job.study["trial"]), "part": job.part}
     if job.protocol == "oracle":
         tags["watermark"] = ORACLE
     if result.log_tail:
-        tags["log_tail"] = result.log_tail
         tags["mlflow.note.content"] = f"{result.status}: {result.reason}"
-    return cut(tags)
+    return truncate_tags({name: text for name, text in tags.items() if text})
 
 
-def cut(tags: dict[str, str]) -> dict[str, str]:
-    """Keep the end of long texts; the full ones are in the artifact result.json."""
+def truncate_tags(tags: dict[str, str]) -> dict[str, str]:
+    """Keep the end of long texts; the artifact ``result.json`` has them whole."""
     return {name: value[-TAG_CHARACTERS:] for name, value in tags.items()}
 
 
-def _digests(run: Any) -> dict[str, str]:
-    """Return what identifies counts and labels of the run's dataset; empty where not recorded."""
-    inputs = run.inputs.dataset_inputs if run.inputs else []
-    if not inputs:
-        return {"counts_digest": "", "labels_digest": ""}
-    dataset = inputs[0].dataset
-    labels = read_json(dataset.source).get("labels", "")
-    return {"counts_digest": dataset.digest, "labels_digest": str(labels)}
+def read_field(tags: dict[str, str], name: str) -> Any:
+    """Return the value of a field in the tags of a run."""
+    return FIELDS[name].kind(tags.get(name, ""))
 
 
-def row_of(run: Any, folder: str | None) -> dict[str, Any]:
-    """Return the columns that a job's run has in a table; ``folder`` holds its artifacts."""
+def table_row(run: Any, folder: str | None) -> dict[str, Any]:
+    """Return the row of a job's run in a table of results; ``folder`` holds its artifacts."""
     tags: dict[str, str] = run.data.tags
     row: dict[str, Any] = {"run_id": run.info.run_id, "experiment_id": run.info.experiment_id}
-    row |= {name: tags.get(name, "") for name in _TEXT}
-    row |= {name: int(tags[name]) for name in _WHOLE}
+    row |= {name: read_field(tags, name) for name in FIELDS}
     row["started"] = run.info.start_time
     row["params"] = json.dumps(
         {k: v for k, v in run.data.params.items() if not k.startswith("recipe.")}
     )
     row["artifacts"] = folder
-    row |= _digests(run)
-    gone = read_json(tags.get("missing"))  # a newer version may not be defined where an older was
+    # A score of an older version of a metric may be undefined in a newer one.
+    undefined = read_json(tags.get("missing"))
     row |= {
         name: value
         for name, value in run.data.metrics.items()
-        if not name.startswith("epoch/") and name not in gone
+        if not name.startswith("epoch/") and name not in undefined
     }
     return row

@@ -19,7 +19,7 @@ from bench.contract.recipe import recipe_from_dict
 from bench.data.cache.array_folder import read_info
 from bench.data.cache.cached_dataset import CachedDataset, CellLabels, load_counts
 from bench.data.cache.data_cache import DataCache
-from bench.data.file_dataset import DEFAULT_LABEL_KEY
+from bench.data.file_reader import DEFAULT_LABEL_KEY
 from bench.digests import source_digest
 from bench.errors import BenchError, DataError, UsageError
 from bench.plan.job import dataset_folder
@@ -28,7 +28,7 @@ from bench.registry import import_method, methods
 from bench.settings import Settings
 from bench.store.mlflow_store import Tracker
 from bench.store.result import Result
-from bench.store.results_table import frame, narrow
+from bench.store.results_table import filter_results, results_frame
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from bench.plan.job import Job
 
 logger = logging.getLogger(__name__)
-FOLDER = "model"
+MODEL_FOLDER = "model"
 
 
-class Model(ABC):
+class SavedModel(ABC):
     """A method in the state of its fit, and how its cells were prepared."""
 
     name: str
@@ -70,7 +70,7 @@ def open_model(
     seed: int | None = None,
     needs: str,
     lacking: str,
-) -> Model:
+) -> SavedModel:
     """Return the model that ``run`` names: a job's artifacts, a ``bench fit`` or a results folder.
 
     In a results folder ``methods``, ``datasets`` (names or globs) and ``seed`` must select one
@@ -80,20 +80,20 @@ def open_model(
     jobs = [one for one in (run, run / "artifacts") if (one / "result.json").is_file()]
     store = bool(settings.tracking_uri) or (run / "mlflow.db").is_file()
     if (run / "fit.json").is_file():
-        return FitModel(run, settings, needs, lacking)
+        return SavedFit(run, settings, needs, lacking)
     if jobs:
-        return JobModel(jobs[0], settings, needs, lacking)
+        return SavedJob(jobs[0], settings, needs, lacking)
     if run.is_dir() and store:
         chosen = settings.model_copy(update={"results": run})
-        folder = _selected(chosen, methods, datasets, seed)
-        return JobModel(folder, settings, needs, lacking)
+        folder = _select_job(chosen, methods, datasets, seed)
+        return SavedJob(folder, settings, needs, lacking)
     raise UsageError(
         f"{run}: no finished fit; expected a results folder (mlflow.db), the artifacts of a "
         "job (result.json) or what 'bench fit' wrote (fit.json)."
     )
 
 
-class FitModel(Model):
+class SavedFit(SavedModel):
     """What ``bench fit`` wrote."""
 
     def __init__(self, folder: Path, settings: Settings, needs: str, lacking: str) -> None:
@@ -108,12 +108,12 @@ class FitModel(Model):
                 f"({type(error).__name__}: {error}); fit again."
             ) from None
         cls = methods(settings.plugins).get(name)
-        self.method = _loaded(cls, params, folder, self.name, needs, lacking)
+        self.method = _load_method(cls, params, folder, self.name, needs, lacking)
 
     @property
     def preparation(self) -> Preparation:
         """What the fit kept."""
-        found = Preparation.load(self.folder / FOLDER)
+        found = Preparation.load(self.folder / MODEL_FOLDER)
         if found is None:
             raise UsageError(
                 f"{self.folder}: of an earlier version, which did not keep how cells were "
@@ -138,10 +138,10 @@ class FitModel(Model):
                 f"{path}: no column '{key}' in obs; pass --label-key with one of: "
                 f"{', '.join(map(str, obs.columns))}."
             )
-        return data, None if key is None else as_types(obs[key])
+        return data, None if key is None else types_as_text(obs[key])
 
 
-class JobModel(Model):
+class SavedJob(SavedModel):
     """A finished job of the store; its dataset must still be in the cache."""
 
     def __init__(self, folder: Path, settings: Settings, needs: str, lacking: str) -> None:
@@ -155,14 +155,14 @@ class JobModel(Model):
             raise UsageError(f"{job.name}: the method cannot be imported: {error}.") from None
         if changed:
             logger.info(f"{job.method_name}: its source changed since this fit")
-        self.method = _loaded(cls, job.params, folder, job.name, needs, lacking)
+        self.method = _load_method(cls, job.params, folder, job.name, needs, lacking)
 
     @property
     def preparation(self) -> Preparation:
         """Learned anew from the dataset in the cache."""
         with self._dataset_needed():
             counts = load_counts(self._place)
-            return Preparation.of(counts, recipe_from_dict(self.job.recipe), self._prepared[0])
+            return Preparation.fit(counts, recipe_from_dict(self.job.recipe), self._prepared[0])
 
     def cells(self, label_key: str | None) -> tuple[Any, np.ndarray | None]:
         """Open the prepared data in the cache; types are those of the dataset."""
@@ -201,18 +201,18 @@ class JobModel(Model):
         return store.open_prepared(key)
 
 
-def as_types(column: pd.Series) -> np.ndarray:
+def types_as_text(column: pd.Series) -> np.ndarray:
     """Return types as text, empty where there is none."""
     types: np.ndarray = column.astype(object).where(column.notna(), "").astype(str).to_numpy()
     return types
 
 
-def _selected(
+def _select_job(
     settings: Settings, methods: str | None, datasets: str | None, seed: int | None
 ) -> Path:
     """Return the artifacts of the one finished job that the names select."""
     seeds: Sequence[int] | None = None if seed is None else [seed]
-    table = narrow(frame(Tracker(settings)), methods, datasets, seeds)
+    table = filter_results(results_frame(Tracker(settings)), methods, datasets, seeds)
     table = table[table["status"] == "done"]
     names = [f"{row.method} · {row.dataset} · seed {row.seed:.0f}" for row in table.itertuples()]
     if len(names) != 1:
@@ -227,20 +227,20 @@ def _selected(
     return Path(folder)
 
 
-def _loaded(
+def _load_method(
     cls: type[Method], params: dict[str, Any], folder: Path, name: str, needs: str, lacking: str
 ) -> Method:
     """Return the method in the state of its fit."""
     if not all(hasattr(cls, hook) for hook in (needs, "load")):
         raise UsageError(f"{name}: {cls.name} {lacking}.")
-    if not (folder / FOLDER).is_dir():
+    if not (folder / MODEL_FOLDER).is_dir():
         raise UsageError(f"{folder}: holds no model; fit again with this version.")
     method: Any = cls(cls.Params.build(params, owner=cls.name))
     try:
-        method.load(folder / FOLDER)
+        method.load(folder / MODEL_FOLDER)
     except Exception as error:  # whatever a method meets in files that are not of this version
         raise DataError(
-            f"{folder / FOLDER}: cannot be read by the present {cls.name} "
+            f"{folder / MODEL_FOLDER}: cannot be read by the present {cls.name} "
             f"({' '.join(str(error).split())[:150]}); fit again."
         ) from None
     made: Method = method

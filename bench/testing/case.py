@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import unittest
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,17 +15,15 @@ from bench.contract import (
     ATAC,
     MULTIOME,
     RNA,
-    Context,
     DatasetInfo,
     Fit,
-    Knowledge,
     Method,
     cells_of,
-    keep_known_genes,
     pair_data,
 )
 from bench.execute.curves import Curves
-from bench.prepare.multiome import describe_data, prepare_data
+from bench.execute.fitting import FitConditions, OptionalInputs, fit_method
+from bench.prepare.in_memory import describe_data, prepare_data
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -89,8 +85,8 @@ def checks() -> tuple[list[Check], Callable[[str], Callable[..., Any]]]:
 
 
 @dataclass
-class Ran:
-    """One fit and what it saw."""
+class CaseFit:
+    """One fit of a case: the method, its result, the prepared data and the curves."""
 
     method: Method
     fit: Fit
@@ -130,7 +126,7 @@ class Case:
         """Return the data as the harness prepares them for the method."""
         return prepare_data(data, method.recipe(self.info(data)))
 
-    def ran(
+    def fit(
         self,
         method: Method,
         data: Any,
@@ -138,41 +134,29 @@ class Case:
         seed: int = 0,
         report: Reporter | None = None,
         prepared: Any = None,
-    ) -> Ran:
+    ) -> CaseFit:
         """Prepare and fit as the harness does, in this process."""
         if prepared is None:
             prepared = self.prepared(method, data)
-        adata = cells_of(data)
-        kept = adata.obs_names.get_indexer(prepared.obs_names)
-        uses = method.uses()
-        curves = Curves()
+        cells = cells_of(data)
 
-        def column(key: str) -> np.ndarray:
-            return np.asarray(adata.obs[key], dtype=str)[kept]
+        def column(key: str) -> np.ndarray | None:
+            return np.asarray(cells.obs[key], dtype=str) if key in cells.obs else None
 
-        lists = {f"type{number}": tuple(adata.var_names[number::4][:5]) for number in range(2)}
-        markers, _ = (
-            keep_known_genes(lists, prepared.var_names, "check") if "markers" in uses else ({}, "")
+        inputs = OptionalInputs(
+            n_clusters=3,
+            batch=column("batch"),
+            labels=column("cell_type"),
+            markers={f"type{n}": tuple(cells.var_names[n::4][:5]) for n in range(2)},
+            proteins=cells.obsm.get("ADT"),
+            protein_names=("cd1", "cd2", "cd3"),
         )
-        with tempfile.TemporaryDirectory() as scratch:
-            context = Context(
-                seed=seed,
-                n_clusters=3 if "n_clusters" in uses else None,
-                device="cpu",
-                threads=1,
-                knowledge=Knowledge(
-                    batch=column("batch") if "batch" in uses else None,
-                    labels=column("cell_type") if "labels" in uses else None,
-                    markers=markers if "markers" in uses else None,
-                    proteins=adata.obsm["ADT"][kept] if "proteins" in uses else None,
-                    protein_names=("cd1", "cd2", "cd3") if "proteins" in uses else None,
-                ),
-                report=report or curves,
-                log=lambda text: None,
-                scratch=Path(scratch),
-            )
-            fit = method.fit(prepared, context)
-        return Ran(method, fit, prepared, curves)
+        rows = cells.obs_names.get_indexer(prepared.obs_names)
+        curves = Curves()
+        fit = fit_method(
+            method, prepared, inputs.select_cells(rows), report or curves, FitConditions(seed)
+        )
+        return CaseFit(method, fit, prepared, curves)
 
 
 def _counts(modality: str, n_cells: int, n_features: int) -> AnnData:

@@ -15,7 +15,7 @@ from bench.contract.multiome import cells_of, is_paired, matrices_of, select_cel
 from bench.errors import Pruned
 from bench.scoring.clustering import kmeans
 
-from .case import Case, NotApplicable, Ran, checks
+from .case import Case, NotApplicable, CaseFit, checks
 
 if TYPE_CHECKING:
     from bench.contract import Method
@@ -27,7 +27,7 @@ def _same(one: np.ndarray, other: np.ndarray) -> bool:
     return one.shape == other.shape and bool(np.allclose(one, other, rtol=1e-3, atol=1e-4))
 
 
-def _finite(result: Ran) -> None:
+def _finite(result: CaseFit) -> None:
     embedding = np.asarray(result.fit.embedding)
     assert embedding.ndim == 2, f"the embedding has {embedding.ndim} dimensions, expected 2"
     n_cells = result.prepared.n_obs
@@ -40,12 +40,12 @@ def _finite(result: Ran) -> None:
 
 @check("The embedding is cells × dimensions, floating point and finite; labels fit the cells.")
 def _output_finite(case: Case) -> None:
-    _finite(case.ran(case.short(), case.counts()))
+    _finite(case.fit(case.short(), case.counts()))
 
 
 @check("The same seed gives the same embedding; 0 is a valid seed.")
 def _seed_decides(case: Case) -> None:
-    first, again = (case.ran(case.short(), case.counts(), seed=0) for _ in range(2))
+    first, again = (case.fit(case.short(), case.counts(), seed=0) for _ in range(2))
     assert np.array_equal(first.fit.embedding, again.fit.embedding), "two fits with seed 0 differ"
 
 
@@ -62,7 +62,7 @@ def _global_state_untouched(case: Case) -> None:
     method, data = case.short(), case.counts()
     prepared = case.prepared(method, data)
     before = states()
-    case.ran(method, data, prepared=prepared)
+    case.fit(method, data, prepared=prepared)
     for name, then, now in zip(("random", "numpy", "torch"), before, states(), strict=True):
         assert then == now, f"the global state of {name} changed"
 
@@ -74,7 +74,7 @@ def _input_unchanged(case: Case) -> None:
     prepared = case.prepared(method, data)
     given = _arrays(prepared)
     before = {name: array.copy() for name, array in given.items()}
-    case.ran(method, data, prepared=prepared)
+    case.fit(method, data, prepared=prepared)
     now = _arrays(prepared)
     assert now.keys() >= before.keys(), f"{sorted(before.keys() - now.keys())[0]} is gone"
     assert now.keys() == before.keys(), f"{sorted(now.keys() - before.keys())[0]} is new"
@@ -121,7 +121,7 @@ def _sparse_equals_dense(case: Case) -> None:
     dense = select_cells(sparse, slice(None))
     for part in matrices_of(dense):
         part.X = part.X.toarray()
-    one, other = case.ran(case.short(), sparse), case.ran(case.short(), dense)
+    one, other = case.fit(case.short(), sparse), case.fit(case.short(), dense)
     assert _same(one.fit.embedding, other.fit.embedding), "the embeddings differ"
 
 
@@ -133,7 +133,7 @@ def _labels_unreachable(case: Case) -> None:
     permuted = select_cells(adata, slice(None))
     for part in matrices_of(permuted):
         part.obs["cell_type"] = list(part.obs["cell_type"])[::-1]
-    one, other = case.ran(case.short(), adata), case.ran(case.short(), permuted)
+    one, other = case.fit(case.short(), adata), case.fit(case.short(), permuted)
     assert _same(one.fit.embedding, other.fit.embedding), "permuted labels change the embedding"
     for name, labels in one.fit.labels.items():
         same = list(labels) == list(other.fit.labels[name])
@@ -148,8 +148,8 @@ def _odd_data(case: Case) -> None:
         dense[:, 0] = 1.0
         dense[5, :] = 0.0
         part.X = dense.astype(np.float32)
-    _finite(case.ran(case.short(), adata))
-    _finite(case.ran(case.short(), case.counts(n_cells=12, n_features=24)))
+    _finite(case.fit(case.short(), adata))
+    _finite(case.fit(case.short(), case.counts(n_cells=12, n_features=24)))
 
 
 @check("A method that is told the number of clusters finds no more than that.")
@@ -157,7 +157,7 @@ def _clusters_as_asked(case: Case) -> None:
     method = case.short()
     if "n_clusters" not in method.uses():
         raise NotApplicable("it is not told the number of clusters")
-    found = case.ran(method, case.counts()).fit.labels
+    found = case.fit(method, case.counts()).fit.labels
     if not found:
         raise NotApplicable("it has no clustering of its own")
     for name, labels in found.items():
@@ -185,7 +185,7 @@ def _silent(name: str) -> None:
 @check("A method that iterates over epochs reports each of them; iterations if any is reported.")
 def _reports_progress(case: Case) -> None:
     method, name = _three_rounds(case)
-    curves = case.ran(method, case.counts()).curves
+    curves = case.fit(method, case.counts()).curves
     if not curves.steps:
         _silent(name)
     assert max((len(steps) for steps in curves.steps.values()), default=0) >= 3, (
@@ -204,7 +204,7 @@ def _stops_when_pruned(case: Case) -> None:
         raise Pruned
 
     try:
-        case.ran(method, case.counts(), report=report)
+        case.fit(method, case.counts(), report=report)
     except Pruned:
         assert calls == 1, f"it reported {calls} times after the search had stopped it"
     else:
@@ -234,10 +234,10 @@ def _new_cells_independent(case: Case) -> None:
     )
 
 
-def _with_transform(case: Case) -> tuple[Ran, Any]:
+def _with_transform(case: Case) -> tuple[CaseFit, Any]:
     if not hasattr(case.cls, "transform"):
         raise NotApplicable("it has no transform")
-    done = case.ran(case.short(), case.counts())
+    done = case.fit(case.short(), case.counts())
     return done, _optional(done.method).transform
 
 
@@ -245,7 +245,7 @@ def _with_transform(case: Case) -> tuple[Ran, Any]:
 def _save_and_load(case: Case) -> None:
     if not hasattr(case.cls, "save"):
         raise NotApplicable("it has no save")
-    done = case.ran(case.short(), case.counts())
+    done = case.fit(case.short(), case.counts())
     method, loaded = _optional(done.method), _optional(case.short())
     with tempfile.TemporaryDirectory() as folder:
         method.save(Path(folder))
@@ -258,7 +258,7 @@ def _save_and_load(case: Case) -> None:
 @check("With its default parameters it separates three clear types better than noise.")
 def _beats_the_negative_control(case: Case) -> None:
     adata = case.counts(n_cells=120)
-    done = case.ran(case.cls(case.cls.Params()), adata)
+    done = case.fit(case.cls(case.cls.Params()), adata)
     kept = adata.obs_names.get_indexer(done.prepared.obs_names)
     found = kmeans(done.fit.embedding, 3, seed=0)
     agreement = adjusted_rand_score(cells_of(adata).obs["cell_type"].to_numpy()[kept], found)

@@ -15,11 +15,11 @@ from bench.data.cache.data_cache import DataCache
 from bench.errors import UsageError
 from bench.execute.driver import Driver
 from bench.execute.outcome import RunOutcome
-from bench.execute.report import make_report
-from bench.plan.build import choose_methods, ready_datasets
-from bench.plan.grid import make_job, unsuited
+from bench.execute.report import write_run_report
+from bench.plan.build import choose_methods, load_datasets
+from bench.plan.grid import make_job, exclusion_reason
 from bench.plan.job import Job, Plan, with_seed
-from bench.plan.methods import Configured
+from bench.plan.methods import ConfiguredMethod
 from bench.scoring.holdout import ORACLE, make_split
 from bench.selectors import Exclusion
 from bench.settings import Settings, load_settings
@@ -56,7 +56,7 @@ class _Layout:
     """What there is to do."""
 
     specs: list[Spec] = field(default_factory=list)
-    plain: list[tuple[Configured, CachedDataset]] = field(default_factory=list)
+    plain: list[tuple[ConfiguredMethod, CachedDataset]] = field(default_factory=list)
     """Methods with nothing to search; they are scored beside the others."""
     left: list[Exclusion] = field(default_factory=list)
 
@@ -104,14 +104,14 @@ def search(
         )
     store = DataCache(settings.cache_dir)
     configured, left = choose_methods(methods, assign, settings, params)
-    stored, absent = ready_datasets(datasets, settings, store)
+    stored, absent = load_datasets(datasets, settings, store)
     layout = _lay_out(configured, stored, options, settings, space)
     layout.left += left + absent
     return _Search(settings, store, layout, options, console).run(report=report, umap=umap)
 
 
 def _lay_out(
-    configured: list[Configured],
+    configured: list[ConfiguredMethod],
     stored: list[CachedDataset],
     options: Options,
     settings: Settings,
@@ -124,7 +124,7 @@ def _lay_out(
     layout = _Layout()
     for dataset in stored:
         for one in configured:
-            reason = unsuited(one, dataset)
+            reason = exclusion_reason(one, dataset)
             hidden = knows_too_much(one.method.uses(), options.protocol)
             if hidden and options.protocol == "unsupervised":
                 reason = reason or f"uses {hidden}, which --protocol unsupervised does not show"
@@ -178,9 +178,8 @@ class _Search:
             outcome.studies = [self._conclude(one) for one in tuned]
             outcome.best = write_best(tuned, self.settings.results / "studies")
         if report and not self.driver.outcome.interrupted:
-            self.driver.outcome.report = make_report(
-                self.driver.outcome, self.settings, self.console, umap=umap,
-                studies=outcome.studies,
+            self.driver.outcome.report = write_run_report(
+                self.driver.outcome, self.settings, umap=umap, studies=outcome.studies,
             )  # fmt: skip
         return outcome
 
@@ -228,7 +227,7 @@ class _Search:
 
     def _report_plan(self, tuned: list[Tuned]) -> Plan:
         """Return defaults and winners × report seeds, scored under the protocol."""
-        plan = Plan(left=list(self.layout.left))
+        plan = Plan(excluded=list(self.layout.left))
         for one in tuned:
             plan.jobs += self._jobs(one.spec.one, one.spec.dataset)
             if one.winner is not None:
@@ -238,7 +237,7 @@ class _Search:
             plan.jobs += self._jobs(method, dataset)
         return plan
 
-    def _jobs(self, one: Configured, dataset: CachedDataset) -> list[Job]:
+    def _jobs(self, one: ConfiguredMethod, dataset: CachedDataset) -> list[Job]:
         seeds = self.settings.seeds
         first = make_job(
             one, dataset, seeds[0], self.settings, self.store, protocol=self.options.protocol

@@ -15,7 +15,7 @@ from bench.errors import UsageError
 from bench.messages import did_you_mean
 from bench.plan.grid import make_job
 from bench.plan.job import Job
-from bench.plan.methods import Configured
+from bench.plan.methods import ConfiguredMethod
 from bench.plan.search_space import Space, make_space
 from bench.scoring.holdout import PROTOCOLS
 from bench.scoring.metrics import metrics, metrics_version
@@ -67,7 +67,7 @@ class Options:
 class Spec:
     """One study."""
 
-    one: Configured
+    one: ConfiguredMethod
     """The method with its default configuration."""
     dataset: CachedDataset
     space: Space
@@ -136,15 +136,15 @@ class Spec:
             metrics=tuple(self._metrics()),
         )
 
-    def configured(self, params: Mapping[str, Any], label: str) -> Configured:
+    def configured(self, params: Mapping[str, Any], label: str) -> ConfiguredMethod:
         """Return the method with other parameters under another name."""
         cls = self.one.cls
         built = cls.Params.build(dict(params), owner=self.one.label)
-        return Configured(cls, self.one.origin, label, cls(built))
+        return ConfiguredMethod(cls, self.one.origin, label, cls(built))
 
 
 def make_spec(
-    one: Configured,
+    one: ConfiguredMethod,
     dataset: CachedDataset,
     options: Options,
     settings: Settings,
@@ -163,7 +163,7 @@ def make_spec(
         owner, params, base.resolved(), fixed=one.given, changes=changes.searched,
         modality=dataset.info.modality,
     )  # fmt: skip
-    one = Configured(one.cls, one.origin, one.label, method, one.given)
+    one = ConfiguredMethod(one.cls, one.origin, one.label, method, one.given)
     if space.dimensions:
         check_sampler(options.sampler, space, len(options.objectives))
         check_method(options.objectives, method, space, dataset.info)
@@ -178,7 +178,7 @@ def knows_too_much(uses: frozenset[str], protocol: str) -> str:
     return "n_clusters" if "n_clusters" in uses and protocol == "unsupervised" else ""
 
 
-def _check_uses(space: Space, one: Configured, protocol: str) -> None:
+def _check_uses(space: Space, one: ConfiguredMethod, protocol: str) -> None:
     """Raise ``UsageError`` if a choice of the space lets the method use what is hidden."""
     for name, value, uses in _variants(space, one):
         hidden = knows_too_much(uses, protocol)
@@ -189,7 +189,7 @@ def _check_uses(space: Space, one: Configured, protocol: str) -> None:
             )
 
 
-def _variants(space: Space, one: Configured) -> Iterator[tuple[str, Any, frozenset[str]]]:
+def _variants(space: Space, one: ConfiguredMethod) -> Iterator[tuple[str, Any, frozenset[str]]]:
     for dimension in space.dimensions:
         for value in dimension.search.choices or ():
             try:

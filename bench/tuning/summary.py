@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.io
 
-from bench.plan.parameter_files import write_params
+from bench.plan.parameter_files import write_parameter_file
 from bench.scoring.holdout import ORACLE
 from bench.scoring.metrics import metrics
 from bench.tuning.study import Trial
@@ -174,7 +174,7 @@ def write_files(tuned: Tuned, summary: dict[str, Any]) -> list[Path]:
         comment = f"study {tuned.spec.name}, trial {tuned.winner.number}\n{summary['statement']}"
         if summary["watermark"]:
             comment += f"\n{summary['watermark']}"
-        write_params(paths[-1], {tuned.spec.one.cls.name: tuned.winner.params}, comment)
+        write_parameter_file(paths[-1], {tuned.spec.one.cls.name: tuned.winner.params}, comment)
     if tuned.figures:
         paths.append(folder / "figures.html")
         _write_figures(paths[-1], summary)
@@ -193,7 +193,7 @@ def write_best(studies: Sequence[Tuned], folder: Path) -> list[Path]:
         name = "".join(c if c.isalnum() or c in "._-" else "_" for c in dataset)
         paths.append(folder / f"best-{name}-{protocol}.yaml")
         comment = f"the best of each search on {dataset}, protocol {protocol}"
-        write_params(paths[-1], params, comment)
+        write_parameter_file(paths[-1], params, comment)
     return paths
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.execute.driver import Driver
 from bench.execute.local_executor import LocalExecutor
-from bench.execute.progress_bar import Display
+from bench.execute.progress_bar import ProgressDisplay
 from bench.plan.job import Job
 from bench.store.result import Result
 
@@ -31,7 +31,7 @@ class Loop:
         self._stopped: set[int] = set()
         self._began = time.monotonic()
         self._lock = threading.Lock()
-        self._display: Display
+        self._display: ProgressDisplay
         self._executor: LocalExecutor
         self.note = ""
         """Why the study ended before its number of trials; empty if it did not."""
@@ -45,11 +45,11 @@ class Loop:
             self._driver.console.print(
                 f"{len(self._waiting)} trials of an interrupted search are taken up again"
             )
-        with Display(
-            self._driver.console, total or 0, settings.jobs, None, done=before, score=self._score
+        with ProgressDisplay(
+            self._driver.console, total or 0, done=before, describe=self._describe
         ) as self._display:
             self._executor = LocalExecutor(
-                settings.jobs, settings.threads, self._driver.store.root, self._driver.spool,
+                settings.jobs, settings.threads, self._driver.cache.root, self._driver.spool,
                 self._hear,
             )  # fmt: skip
             try:
@@ -89,7 +89,7 @@ class Loop:
 
     def _start(self, trial: Trial) -> None:
         """Submit the job of a trial, unless a killed driver has finished it."""
-        job = self._spec.job(trial, self._run, self._driver.store)
+        job = self._spec.job(trial, self._run, self._driver.cache)
         before = self._driver.tracker.find(job.score_key)
         if before is not None:
             self._tell(job, before.status, before.values, before.reason)
@@ -98,7 +98,7 @@ class Loop:
         fitted = self._fits.get(job.fit_key)
         broken = {} if fitted else self._driver.prepare(self._executor, [job])
         if broken:
-            self._end(job, self._driver.not_prepared(job, broken[job.prepared_key]))
+            self._end(job, self._driver.add_failure(job, broken[job.prepared_key]))
         else:
             self._executor.submit(job, fitted=fitted)
 
@@ -107,7 +107,7 @@ class Loop:
     def _end(self, job: Job, folder: Path | None) -> None:
         """Commit a finished trial, then tell the study."""
         self._running.pop(job.study["trial"])
-        result = self._driver.take(job, folder, self._display)
+        result = self._driver.commit(job, folder, self._display)
         if result is not None:
             self._tell(job, result.status, result.metrics | result.measures, result.reason)
             return
@@ -128,23 +128,24 @@ class Loop:
         seconds = found.get("seconds")
         self._study.tell(job.study["trial"], status, values, reason, seconds)
 
-    def _score(self, result: Result) -> str:
-        """Return what a trial reached, and the best before it."""
+    def _describe(self, result: Result) -> str:
+        """Return the time and values of a trial, and the best before it."""
+        seconds = f"{result.measures['seconds']:.1f} s"
         objectives = self._spec.options.objectives
         given = values_of(objectives, result.metrics | result.measures)
         if isinstance(given, str):
-            return f", {given}"
+            return f"{seconds}, {given}"
         shown = zip(objectives, given, strict=True)
         text = ", ".join(f"{one.name} {value:.4g}" for one, value in shown)
         leader = best(self._study.trials(), objectives)
         before = f"; best so far {leader.values[0]:.4g}" if leader else ""
-        return f", {text} ({self._spec.options.protocol}){before}"
+        return f"{seconds}, {text} ({self._spec.options.protocol}){before}"
 
     # -- stopping early --------------------------------------------------------------------
 
     def _hear(self, job: Job, news: dict[str, Any]) -> str | None:
         """Show the news of a trial; returns why it should stop, if the pruner says so."""
-        self._display.news(job, news)
+        self._display.show_step(job, news)
         values, number = news["values"], int(job.study["trial"])
         loss = values.get("held_out_loss", values.get("loss"))
         if not job.study["judged"] or loss is None or number in self._stopped:

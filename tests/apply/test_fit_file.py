@@ -15,7 +15,7 @@ from sklearn.metrics import adjusted_rand_score
 from typer.testing import CliRunner
 
 from bench.apply.estimator import Estimator
-from bench.apply.fit_file import Fitted, fit_file
+from bench.apply.fit_file import FileFit, fit_file
 from bench.cli.main import app
 from bench.errors import DataError, MethodError, UsageError
 from bench.registry import methods
@@ -41,7 +41,7 @@ def types(toy_counts: AnnData, tmp_path: Path) -> Path:
     return path
 
 
-def fit(path: Path, out: Path, method: str = NMF, **options: object) -> Fitted:
+def fit(path: Path, out: Path, method: str = NMF, **options: object) -> FileFit:
     params = {"transpose": True} | dict(options.pop("params", {}))  # type: ignore[call-overload]
     settings = load_settings({"seeds": "0,"})
     options = {"umap": False} | options

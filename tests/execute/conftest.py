@@ -34,8 +34,8 @@ def flags(results: Path, cache: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def bench_run(flags: dict[str, Any]) -> Callable[..., Any]:
-    """Run with these settings; the outcome has what was printed as ``text``."""
+def bench_run(flags: dict[str, Any], caplog: pytest.LogCaptureFixture) -> Callable[..., Any]:
+    """Run with these settings; the outcome has the log and the progress as ``text``."""
     from rich.console import Console
 
     from bench.execute.driver import run
@@ -43,10 +43,14 @@ def bench_run(flags: dict[str, Any]) -> Callable[..., Any]:
     def go(methods: str, datasets: str = "toy", **more: Any) -> Any:
         stream = StringIO()
         console = Console(file=stream, width=200, soft_wrap=True)
-        outcome = run(
-            methods, datasets, report=more.pop("report", False), console=console, **(flags | more)
-        )
-        outcome.text = stream.getvalue()
+        caplog.clear()
+        with caplog.at_level("INFO", logger="bench"):
+            outcome = run(
+                methods, datasets, report=more.pop("report", False), console=console,
+                **(flags | more),
+            )  # fmt: skip
+        outcome.text = "\n".join(record.getMessage() for record in caplog.records)
+        outcome.text += "\n" + stream.getvalue()
         return outcome
 
     return go

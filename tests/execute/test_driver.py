@@ -198,7 +198,7 @@ def test_lines_name_a_method_with_its_parameters(bench_run):
 
 
 def test_what_is_left_out_is_said_once_a_reason():
-    from bench.plan.build import left_lines
+    from bench.plan.build import exclusion_lines
     from bench.selectors import Exclusion
 
     left = [
@@ -206,13 +206,13 @@ def test_what_is_left_out_is_said_once_a_reason():
     ]
     left += [Exclusion("c", "x", "skipped", "made for atac"), Exclusion("a", "z", "skipped", "no markers")]
     left += [Exclusion("d", "all", "unavailable", "needs torch")]
-    assert left_lines(left) == [
+    assert exclusion_lines(left) == [
         "skipped: a, b × x, y: made for atac",
         "skipped: c × x: made for atac",
         "skipped: a × z: no markers",
         "unavailable: d × all: needs torch",
     ]
-    assert left_lines([]) == []
+    assert exclusion_lines([]) == []
 
 
 def test_the_expected_time_says_where_it_is_a_guess(bench_run):

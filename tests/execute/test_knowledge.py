@@ -40,7 +40,7 @@ def test_only_what_is_declared_arrives(guided_run):
 
 def test_data_without_the_knowledge_are_left_out_with_a_reason(guided_run):
     outcome = guided_run("guided[what=markers],guided[what=proteins],random", "toy")
-    reasons = {one.reason for one in outcome.plan.left}
+    reasons = {one.reason for one in outcome.plan.excluded}
     assert reasons == {
         "needs marker lists, the dataset has none (--markers FILE)",
         "needs counts of proteins, the dataset has none (obsm['ADT'])",

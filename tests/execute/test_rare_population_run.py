@@ -11,7 +11,8 @@ import pytest
 
 from bench.data.cache.cached_dataset import CellLabels, load_counts
 from bench.data.cache.data_cache import DataCache
-from bench.data.rare_population import RarePopulation, RarePopulationTask, draw_training_cells
+from bench.data.rare_cells import draw_training_cells
+from bench.data.rare_population import RarePopulation, RarePopulationTask
 from bench.data.resolve import resolve_dataset
 from bench.errors import DataError, UsageError
 from bench.settings import load_settings
@@ -195,7 +196,9 @@ def test_the_task_keeps_what_the_data_say(toy_counts):
             self.notes = ["read"]
             return toy_counts.copy()
 
-    planted = RarePopulation(Memory(), RarePopulationTask(rare_type="a", prevalence=0.15, train=0.5))
+    planted = RarePopulation(
+        Memory(), RarePopulationTask(rare_type="a", prevalence=0.15, train=0.5)
+    )
     adata = planted.load()
     assert planted.card.organism == "human"
     assert (planted.card.rare_type, planted.card.train_key) == ("a", "bench_train")

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from bench.execute.limited_process import Outcome, run_limited
+from bench.execute.limited_process import ProcessOutcome, run_limited
 from bench.store.mlflow_store import Tracker
-from bench.store.result import Refused, Result
+from bench.store.result import InvalidResult, Result
 from bench.store.spool import Spool
 
 
@@ -25,8 +25,8 @@ def statuses(outcome: Any) -> dict[str, str]:
 def ends(monkeypatch: pytest.MonkeyPatch):
     """Let the processes of one kind end as told, the others as they do."""
 
-    def let(kind: str, outcome: Outcome) -> None:
-        def limited(function: str, *args: Any, **more: Any) -> Outcome:
+    def let(kind: str, outcome: ProcessOutcome) -> None:
+        def limited(function: str, *args: Any, **more: Any) -> ProcessOutcome:
             return outcome if function == kind else run_limited(function, *args, **more)
 
         monkeypatch.setattr("bench.execute.local_executor.run_limited", limited)
@@ -92,11 +92,11 @@ def test_a_result_that_mlflow_takes_for_wrong_fails_its_job_only(
 
 
 def test_a_fit_whose_scores_failed_is_not_repeated(bench_run, ends):
-    ends("score", Outcome("timeout", "longer than the limit"))
+    ends("score", ProcessOutcome("timeout", "longer than the limit"))
     first = bench_run("slow[seconds=1]").results.iloc[0]
     assert (first["status"], first["reason"]) == ("timeout", "scoring: longer than the limit")
     assert first["seconds"] >= 1
-    ends("fit", Outcome("failed", "fitted again"))
+    ends("fit", ProcessOutcome("failed", "fitted again"))
     again = bench_run("slow[seconds=1]", retry="timeout").results.iloc[0]
     assert again["status"] == "done"
     assert again["seconds"] == first["seconds"]
@@ -106,7 +106,7 @@ def test_a_preparation_out_of_memory_is_no_other_failure(bench_run, ends, cache)
     from shutil import rmtree
 
     rmtree(cache / "prepared")
-    ends("prepare", Outcome("oom", "more than the limit"))
+    ends("prepare", ProcessOutcome("oom", "more than the limit"))
     row = bench_run("noop").results.iloc[0]
     assert (row["status"], row["reason"]) == ("oom", "preparation: more than the limit")
 
@@ -118,7 +118,7 @@ def test_an_error_of_the_harness_in_one_job_spares_the_others(
 
     take = local._take_fit
 
-    def fails(result: Result, ended: Outcome) -> None:
+    def fails(result: Result, ended: ProcessOutcome) -> None:
         if result.job.method == "noop":
             raise RuntimeError("a bug")
         take(result, ended)
@@ -137,7 +137,7 @@ def test_the_spool_leaves_what_others_are_at(tmp_path: Path):
     spool.sweep()
     assert [path.name for path in spool.root.iterdir()] == [f".1.elsewhere.{gone}"]
     (spool.root / "result.json").write_text("{")
-    with pytest.raises(Refused, match=r"result\.json cannot be read: JSONDecodeError"):
+    with pytest.raises(InvalidResult, match=r"result\.json cannot be read: JSONDecodeError"):
         Result.read(spool.root)
 
 
@@ -194,6 +194,6 @@ def test_a_job_that_the_store_refuses_whatever_comes_of_it_ends_the_run(
         raise MlflowException("no such job", INVALID_PARAMETER_VALUE)
 
     monkeypatch.setattr(Tracker, "_write", refuse)
-    with pytest.raises(Refused, match="no such job"):
+    with pytest.raises(InvalidResult, match="no such job"):
         bench_run("noop")
     assert not list((flags["results"] / "spool").iterdir())

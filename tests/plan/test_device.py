@@ -25,12 +25,12 @@ def with_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_gpu_is_taken(with_gpu: Path):
-    assert [device.device_class(one) for one in ("auto", "cuda", "cpu")] == ["cuda", "cuda", "cpu"]
+    assert [device.resolve_device(one) for one in ("auto", "cuda", "cpu")] == ["cuda", "cuda", "cpu"]
 
 
 def test_other_drivers_only_where_asked_for(with_gpu: Path):
     with_gpu.rename(with_gpu.with_name("dxg"))
-    assert [device.device_class(one) for one in ("auto", "cuda")] == ["cpu", "cuda"]
+    assert [device.resolve_device(one) for one in ("auto", "cuda")] == ["cpu", "cuda"]
 
 
 @pytest.mark.parametrize("lacking", ["driver", "build", "visible"])
@@ -44,7 +44,7 @@ def test_without_a_gpu_cuda_is_refused(
         monkeypatch.setattr("importlib.metadata.version", lambda name: "2.13.0+cpu")
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert [device.device_class(one) for one in ("auto", "cpu")] == ["cpu", "cpu"]
+    assert [device.resolve_device(one) for one in ("auto", "cpu")] == ["cpu", "cpu"]
     line = rf"--device cuda: no usable GPU: .*{said}.*; use --device auto or cpu"
     with pytest.raises(UsageError, match=line):
-        methods.configure([], Registry("method", []), Settings(device="cuda"), [])
+        methods.configure_methods([], Registry("method", []), Settings(device="cuda"), [])

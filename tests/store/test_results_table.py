@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from bench.errors import UsageError
-from bench.store.results_table import load_results, narrow
+from bench.store.results_table import load_results, filter_results
 
 METHODS = ("vae", "vae[preset=faithful]", "vae[n_latent=16]", "vaep", "nmf")
 
@@ -30,24 +30,24 @@ def table() -> pd.DataFrame:
     ],
 )
 def test_a_name_is_exact_and_a_glob_is_not(table, asked, kept):
-    assert set(narrow(table, asked, None)["method"]) == kept
+    assert set(filter_results(table, asked, None)["method"]) == kept
 
 
 def test_seeds_and_datasets(table):
-    found = narrow(table, "nmf", "two", (0, 1, 2))
+    found = filter_results(table, "nmf", "two", (0, 1, 2))
     assert found[["dataset", "seed"]].to_numpy().tolist() == [["two", 0], ["two", 1]]
 
 
 def test_what_matches_nothing_is_said(table):
     said: list[str] = []
-    narrow(table, "vae,scale", "one,thr*", say=said.append)
+    filter_results(table, "vae,scale", "one,thr*", say=said.append)
     assert said == ["no finished job matches: scale, thr*"]
     with pytest.raises(UsageError, match="no finished job matches; 'bench report' without"):
-        narrow(table, "vae,scale", "one", (5,))
+        filter_results(table, "vae,scale", "one", (5,))
     with pytest.raises(UsageError, match=r"matches 'NMFF'\. Did you mean 'nmf'"):
-        narrow(table, "NMFF", None)
+        filter_results(table, "NMFF", None)
     with pytest.raises(UsageError, match=r"matches 'three'\. Known: one, two"):
-        narrow(table, None, "three")
+        filter_results(table, None, "three")
 
 
 def test_a_folder_without_a_store_is_said_and_nothing_is_made(tmp_path):

@@ -107,13 +107,13 @@ def test_the_same_command_again_runs_nothing_and_more_trials_only_the_rest(go):
 def test_permuted_labels_of_report_cells_change_no_choice(go, flags, cache, monkeypatch):
     """The two datasets have the same counts and split; the report cells' labels differ."""
     from bench.data.cache.data_cache import DataCache
-    from bench.plan.build import ready_datasets
+    from bench.plan.build import load_datasets
     from bench.scoring.holdout import split_file
     from bench.settings import load_settings
 
     def folder(selector: str) -> Path:
         settings = load_settings(flags("plain") | {"plugins": (str(PLUGIN),)})
-        stored, _ = ready_datasets(selector, settings, DataCache(cache), lambda text: None)
+        stored, _ = load_datasets(selector, settings, DataCache(cache), lambda text: None)
         return stored[0].folder
 
     plain = go(trials=4, results="plain")

@@ -60,14 +60,14 @@ def test_the_default_comes_first_and_nothing_is_repeated(tmp_path):
 def test_what_a_fit_or_its_scores_may_know_makes_another_study(store, toy_counts, in_memory):
     """Trials of one study are ranked together: all of them must rest on the same inputs."""
     from bench.contract import Markers
-    from bench.plan.methods import configure
+    from bench.plan.methods import configure_methods
     from bench.registry import methods
     from bench.selectors import Selection
     from bench.settings import load_settings
     from bench.tuning.study_spec import Options, make_spec
 
     settings = load_settings({})
-    (one,), _ = configure([Selection("pca", {}, True)], methods(), settings, [])
+    (one,), _ = configure_methods([Selection("pca", {}, True)], methods(), settings, [])
     data = store.dataset(in_memory(toy_counts), "code", "memory")
     facts = data.facts
     others = [

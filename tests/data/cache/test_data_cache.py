@@ -12,7 +12,8 @@ from bench.contract import Card, Dataset, Recipe
 from bench.data.cache.cached_dataset import CellLabels, load_counts
 from bench.data.cache.data_cache import DataCache
 from bench.errors import DataError, UsageError
-from bench.prepare import blocks, prepare
+from bench.prepare import blocks
+from bench.prepare.in_memory import prepare_counts
 
 
 def test_counts_and_labels_come_back_and_loading_happens_once(store: DataCache, toy_counts, in_memory):
@@ -111,7 +112,7 @@ def test_prepared_data_equal_a_direct_preparation(
     store.prepare(stored.folder, recipe, key)
     assert store.prepared_ready(key)
     data, cells = store.open_prepared(key)
-    direct = prepare(toy_counts, recipe)
+    direct = prepare_counts(toy_counts, recipe)
     dense = lambda m: m.toarray() if hasattr(m, "toarray") else np.asarray(m)  # noqa: E731
     np.testing.assert_array_equal(dense(data.X), dense(direct.X))
     np.testing.assert_array_equal(dense(data.layers["counts"]), dense(direct.layers["counts"]))
@@ -203,7 +204,7 @@ def test_batches_reach_only_recipes_that_ask_for_them(store: DataCache, toy_coun
     key = store.prepared_key(stored, recipe)
     store.prepare(stored.folder, recipe, key)
     data, _ = store.open_prepared(key)
-    direct = prepare(adata, recipe, adata.obs["donor"].to_numpy())
+    direct = prepare_counts(adata, recipe, adata.obs["donor"].to_numpy())
     assert list(data.var_names) == list(direct.var_names)
     adata.obs["donor"] = ["x"] * 20 + ["y"] * 40
     other = store.dataset(dataset, "other", "memory")
@@ -218,7 +219,7 @@ def test_a_method_whose_recipe_needs_the_batch_must_say_that_it_uses_it(
 ):
     from bench.methods.pca import PrincipalComponents
     from bench.plan.grid import make_job
-    from bench.plan.methods import Configured
+    from bench.plan.methods import ConfiguredMethod
     from bench.settings import Settings
 
     class Sly(PrincipalComponents):
@@ -226,6 +227,6 @@ def test_a_method_whose_recipe_needs_the_batch_must_say_that_it_uses_it(
             return Recipe(n_top_features=5, batch_aware=True)
 
     stored = store.dataset(in_memory(toy_counts), "code", "memory")
-    sly = Configured(Sly, "bench.methods.pca", "sly", Sly(Sly.Params()))
+    sly = ConfiguredMethod(Sly, "bench.methods.pca", "sly", Sly(Sly.Params()))
     with pytest.raises(UsageError, match=r"sly: its recipe has batch_aware, but uses\(\) lacks"):
         make_job(sly, stored, 0, Settings(), store)

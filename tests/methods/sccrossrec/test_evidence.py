@@ -29,7 +29,7 @@ def test_states_come_back_and_tell_pairs():
     from sklearn.metrics import adjusted_rand_score
 
     rna, atac, kind = counts()
-    made = states.fit(rna[:150], atac[:150], np.ones(60), 3, seed=0)
+    made = states.fit_mixture(rna[:150], atac[:150], np.ones(60), 3, seed=0)
     both = made.of_rna(rna) + made.of_atac(atac)
     assert adjusted_rand_score(kind, (both + made.log_share).argmax(axis=1)) > 0.95
     np.testing.assert_allclose(made.genes.sum(axis=1), 1.0)
@@ -43,7 +43,7 @@ def test_states_come_back_and_tell_pairs():
 
 def test_the_ratio_of_a_pair_is_that_of_the_formula():
     rna, atac, _ = counts(1, 30)
-    made = states.fit(rna, atac, states.precision(rna), 3, seed=0)
+    made = states.fit_mixture(rna, atac, states.gene_precision(rna), 3, seed=0)
     first, second = made.of_rna(rna), made.of_atac(atac)
     row = np.log(made.genes) * made.weight @ rna[4].toarray()[0]
     depth = rna[4].sum() * (made.genes * made.weight).sum(axis=1)
@@ -61,7 +61,7 @@ def test_precision_is_low_where_counts_vary_more_than_poisson():
     rng = np.random.default_rng(0)
     mean = np.full((400, 20), 5.0)
     mean[:, 10:] *= rng.gamma(2.0, 0.5, (400, 10))
-    found = states.precision(sp.csr_matrix(rng.poisson(mean).astype(float)))
+    found = states.gene_precision(sp.csr_matrix(rng.poisson(mean).astype(float)))
     assert found[:10].min() > 0.7 > 0.5 > found[10:].max()
 
 
@@ -70,7 +70,7 @@ def test_weights_are_those_of_the_true_log_odds_and_never_negative():
     right = np.arange(4000) % 2 == 0
     useful = rng.normal(np.where(right, 1.0, -1.0), 1.0)
     said = np.column_stack([useful, -useful + 2 * rng.normal(size=4000), rng.normal(size=4000)])
-    found = evidence.weigh(said, right)
+    found = evidence.stacking_weights(said, right)
     np.testing.assert_allclose(found[1], 2.0, rtol=0.15)
     assert found[2] == 0
     assert abs(found[3]) < 0.1
@@ -81,17 +81,17 @@ def test_the_network_takes_part_only_where_it_helps():
     right = np.arange(200) < 50
     known = rng.normal(np.where(right, 1.0, 0.0), 1.0)
     noise, helps = rng.normal(size=200), rng.normal(np.where(right, 1.5, 0.0), 1.0)
-    np.testing.assert_array_equal(calibration.blend(noise, known, right), [0, 0, 1])
-    assert (calibration.blend(helps, known, right)[1:] > 0).all()
+    np.testing.assert_array_equal(calibration.blend_weights(noise, known, right), [0, 0, 1])
+    assert (calibration.blend_weights(helps, known, right)[1:] > 0).all()
 
 
 def test_slopes_of_detection_come_back():
     rng = np.random.default_rng(0)
     rate, depth = rng.uniform(0.2, 0.8, 30), rng.lognormal(0, 0.5, 300)
     expected = rng.normal(0, 0.5, (300, 30))
-    odds = calibration.detection(rate, np.array([0.8, 0.5]), expected, depth)
+    odds = calibration.detection_log_odds(rate, np.array([0.8, 0.5]), expected, depth)
     detected = rng.random((300, 30)) < 1 / (1 + np.exp(-odds))
-    found = calibration.slopes(rate, expected, depth, detected)
+    found = calibration.detection_slopes(rate, expected, depth, detected)
     np.testing.assert_allclose(found, [0.8, 0.5], atol=0.1)
 
 
@@ -99,7 +99,7 @@ def test_planted_links_and_pairs_of_unseen_cells_come_back():
     """On ``sim_multiome[preset=links]``; the network, of no use there, is not trained."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
-    from bench.data.rare_population import draw_training_cells
+    from bench.data.rare_cells import draw_training_cells
     from bench.datasets.sim_multiome import SimMultiome
 
     data = SimMultiome(SimMultiome.Params.build(presets=("links",), owner="test")).load()
@@ -111,7 +111,7 @@ def test_planted_links_and_pairs_of_unseen_cells_come_back():
         case, method = Case(cls, MULTIOME), cls(cls.Params.build(values, owner="test"))
         whole = case.prepared(method, data)
         train, unseen = (select_cells(whole, np.flatnonzero(one)) for one in (seen, ~seen))
-        case.ran(method, train, prepared=train)
+        case.fit(method, train, prepared=train)
         reached[cls.name] = roc_auc_score(pairs[0] == pairs[1], method.match(unseen, *pairs))
         if cls is ScCrossRec:
             gates, fitted = method._model.regulation(train).toarray(), train

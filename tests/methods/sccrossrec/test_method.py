@@ -13,11 +13,11 @@ from bench.contract import MULTIOME
 from bench.errors import DataError, UsageError
 from bench.methods.sccrossrec import ScCrossRec
 from bench.methods.sccrossrec import node_features as features
-from bench.methods.sccrossrec.gate_links import Expression, _pass, learn
-from bench.methods.sccrossrec.genome_sites import Sites, candidates, sites_of
+from bench.methods.sccrossrec.gate_links import StandardizedExpression, _pass, learn_links
+from bench.methods.sccrossrec.genome_sites import GenomeSites, candidate_pairs, read_genome_sites
 from bench.methods.sccrossrec.negatives import wrong_pairs
-from bench.methods.sccrossrec.network import _Count
-from bench.testing.case import Case, Ran
+from bench.methods.sccrossrec.network import SigmoidCount
+from bench.testing.case import Case, CaseFit
 
 CASE = Case(ScCrossRec, MULTIOME)
 SHORT = {"max_epochs": 1, "link_passes": 3, "id_dim": 8, "hidden": 8, "dna": "none"}
@@ -29,11 +29,11 @@ def small():
 
 
 @cache
-def fitted(preset: str = "", **values) -> Ran:
+def fitted(preset: str = "", **values) -> CaseFit:
     """Return one short fit; not to be changed."""
     presets = (preset,) if preset else ()
     method = ScCrossRec(ScCrossRec.Params.build(SHORT | values, presets=presets, owner="test"))
-    return CASE.ran(method, small())
+    return CASE.fit(method, small())
 
 
 # Graph.
@@ -41,16 +41,16 @@ def fitted(preset: str = "", **values) -> Ran:
 
 def test_candidates_are_the_pairs_within_the_distance():
     rng = np.random.default_rng(0)
-    sites = Sites(("a", "b"), rng.integers(-1, 2, 20), rng.integers(-1, 2, 60),
+    sites = GenomeSites(("a", "b"), rng.integers(-1, 2, 20), rng.integers(-1, 2, 60),
                   np.where(rng.random(20) < 0.2, -1, rng.integers(0, 10_000, 20)),
                   rng.integers(0, 10_000, 60))  # fmt: skip
     near = (sites.gene_chrom[:, None] == sites.peak_chrom) & (sites.gene_chrom >= 0)[:, None]
     apart = np.abs(sites.centre[None, :] - sites.tss[:, None])
-    whole = candidates(sites, None)
-    np.testing.assert_array_equal(whole.matrix(np.ones(len(whole)), 60).toarray(), near)
-    some = candidates(sites, 1500)
+    whole = candidate_pairs(sites, None)
+    np.testing.assert_array_equal(whole.to_matrix(np.ones(len(whole)), 60).toarray(), near)
+    some = candidate_pairs(sites, 1500)
     within = near & (apart <= 1500) & (sites.tss >= 0)[:, None]
-    np.testing.assert_array_equal(some.matrix(np.ones(len(some)), 60).toarray(), within)
+    np.testing.assert_array_equal(some.to_matrix(np.ones(len(some)), 60).toarray(), within)
     np.testing.assert_array_equal(some.distance, apart[some.gene, some.peak])
 
 
@@ -58,11 +58,11 @@ def test_without_chromosomes_one_line():
     data = small()
     del data["atac"].var["chrom"]
     with pytest.raises(DataError, match=r"atac.var has no column 'chrom'.*bench data annotate"):
-        sites_of(data)
+        read_genome_sites(data)
     data = small()
     data["rna"].var["chrom"] = "chrX"
     with pytest.raises(DataError, match="no chromosome has both genes and peaks"):
-        sites_of(data)
+        read_genome_sites(data)
 
 
 def test_a_required_sequence_that_is_missing_is_one_line():
@@ -87,7 +87,7 @@ def test_few_peaks_and_empty_cells_are_said():
     counts[3] = 0
     data["atac"].X = sp.csr_matrix(counts)
     method = ScCrossRec(ScCrossRec.Params.build(SHORT | {"top_k": 30}, owner="test"))
-    ran = CASE.ran(method, data)
+    ran = CASE.fit(method, data)
     assert "1 of 30 cells have no peaks (first: cell3)" in ran.fit.notes["cells"]
     assert "fewer than top_k=30 peaks on chr1: 22, chr2: 23" in ran.fit.notes["chromosomes"]
     assert np.isfinite(ran.fit.embedding).all()
@@ -101,7 +101,7 @@ def linked(n_cells: int = 400, seed: int = 0):
     rng = np.random.default_rng(seed)
     centre = np.sort(rng.integers(0, 2_000_000, 400))
     tss = np.sort(rng.integers(100_000, 1_900_000, 40))
-    sites = Sites(("a",), np.zeros(40, int), np.zeros(400, int), tss, centre)
+    sites = GenomeSites(("a",), np.zeros(40, int), np.zeros(400, int), tss, centre)
     truth = np.zeros((40, 400), bool)
     for gene in range(40):
         near = np.flatnonzero(np.abs(centre - tss[gene]) < 60_000)
@@ -115,11 +115,11 @@ def test_planted_links_are_found():
     from sklearn.metrics import average_precision_score
 
     rna, peaks, sites, truth = linked()
-    found = learn(candidates(sites, None), Expression.of(rna), rna, peaks, np.zeros((400, 0)), 20)
-    z = Expression.of(rna)(rna)
+    found = learn_links(candidate_pairs(sites, None), StandardizedExpression.of(rna), rna, peaks, np.zeros((400, 0)), 20)
+    z = StandardizedExpression.of(rna)(rna)
     x = peaks.toarray() - peaks.toarray().mean(axis=0)
     correlation = (z.T @ x) / np.sqrt((x**2).sum(axis=0) + 1e-9)
-    gates = average_precision_score(truth.ravel(), found.matrix().toarray().ravel())
+    gates = average_precision_score(truth.ravel(), found.gate_matrix().toarray().ravel())
     plain = average_precision_score(truth.ravel(), correlation.ravel())
     assert gates > 1.1 * plain > 5 * truth.mean()
     # The prior falls with the distance, which nothing but the cells has said.
@@ -128,11 +128,11 @@ def test_planted_links_are_found():
 
 def test_evidence_of_a_pair_is_what_the_formula_says():
     rna, peaks, sites, _ = linked(60)
-    pairs = candidates(sites, 200_000)
-    one = learn(pairs, Expression.of(rna), rna, peaks, np.zeros((60, 0)), 2)
-    z_of = Expression.of(rna)
+    pairs = candidate_pairs(sites, 200_000)
+    one = learn_links(pairs, StandardizedExpression.of(rna), rna, peaks, np.zeros((60, 0)), 2)
+    z_of = StandardizedExpression.of(rna)
     sums = _pass(one, z_of, rna, peaks, np.zeros((60, 0)))
-    x, gates = peaks.toarray(), one.matrix().toarray()
+    x, gates = peaks.toarray(), one.gate_matrix().toarray()
     depth = x.sum(axis=1) / x.sum(axis=1).mean()
     centred = x - np.outer(depth, x.mean(axis=0))
     residual = z_of(rna) - one.effect * (centred @ gates.T)
@@ -173,7 +173,7 @@ def test_the_count_equals_the_dense_one_with_straight_through_gradients(monkeypa
         q, k = (one.clone().requires_grad_() for one in made[:2])
         slope = made[2].clone()
         slope[::3] = 0
-        count = _Count.apply(q, k, limit)
+        count = SigmoidCount.apply(q, k, limit)
         (count * slope).sum().backward()
         p, o = (one.clone().requires_grad_() for one in made[:2])
         share = torch.sigmoid(p @ o.T)
@@ -239,7 +239,7 @@ def test_labels_reach_the_fit_only_where_declared():
     for mode, told in (("random_cell", False), ("label_easy", True)):
         method = ScCrossRec(ScCrossRec.Params.build(values | {"neg_mode": mode}, owner="test"))
         assert method.uses() == (frozenset({"labels"}) if told else frozenset())
-        found = [CASE.ran(method, one).fit.embedding for one in (data, other)]
+        found = [CASE.fit(method, one).fit.embedding for one in (data, other)]
         assert np.array_equal(*found) != told
     assert fitted().prepared["rna"].obs.columns.tolist() == ["size_factor"]
 
