@@ -1,38 +1,38 @@
-"""The one place that knows nimfa 1.4.0, which needs help to run on NumPy 2.
+"""nimfa 1.4.0, adapted to NumPy 2.
 
-It calls ``np.mat``, gone from NumPy 2; it cannot be seeded unless both factors are given; it
+nimfa calls ``np.mat``, gone from NumPy 2; it cannot be seeded unless both factors are given; it
 returns ``np.matrix``; with divergence it writes into the caller's array.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Iterator
 
 
-def factorize(
+def factorize_with_nimfa(
     algorithm: str, values: np.ndarray, w: np.ndarray, h: np.ndarray, **options: Any
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Return W, H and the number of iterations of ``nimfa.Nmf`` or ``nimfa.Lsnmf``.
 
     ``values`` (cells × features) is dense; ``w``, ``h`` are the start, both copied.
-    Raises ``UsageError`` if nimfa is not installed.
     """
-    import numpy as np
-
     with _numpy_1_names(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             import nimfa
         except ImportError:
-            raise UsageError("solver='nimfa' needs nimfa: pip install nimfa.") from None
+            raise UsageError(
+                "solver='nimfa' needs nimfa: pip install nimfa.", code="missing_package"
+            ) from None
         model = getattr(nimfa, algorithm)(
             np.array(values, dtype=np.float64),
             seed="fixed",
@@ -48,8 +48,6 @@ def factorize(
 @contextmanager
 def _numpy_1_names() -> Iterator[None]:
     """Give NumPy the name ``mat`` back while nimfa is imported and runs."""
-    import numpy as np
-
     if hasattr(np, "mat"):
         yield
         return

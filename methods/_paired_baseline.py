@@ -13,7 +13,6 @@ from bench.contract import (
     PairedInfo,
     PairedRecipe,
     Parameters,
-    Recipe,
     Search,
 )
 
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
     from bench.contract import Context
 
 
-class Halves:
-    """The two baselines of one modality, ``pca`` and ``lsi``, as halves of a paired one."""
+class PcaAndLsi:
+    """The baselines ``pca`` (of the genes) and ``lsi`` (of the peaks), fitted separately."""
 
     def __init__(self, n_components: int, n_top_genes: int) -> None:
         genes = PrincipalComponents.Params(n_components=n_components, n_top_genes=n_top_genes)
@@ -38,43 +37,40 @@ class Halves:
         self.atac = LSI(LSI.Params(n_components=n_components))
 
     def recipe(self, info: DatasetInfo) -> PairedRecipe:
-        """Return the preparation that each half has alone."""
-        parts = cast(PairedInfo, info).parts
-        rna, atac = self.rna.recipe(parts["rna"]), self.atac.recipe(parts["atac"])
-        assert isinstance(rna, Recipe)
-        assert isinstance(atac, Recipe)
-        return PairedRecipe(rna=rna, atac=atac)
+        """Return the preparation of ``pca`` and of ``lsi``."""
+        parts = cast("PairedInfo", info).parts
+        return PairedRecipe(self.rna.recipe(parts["rna"]), self.atac.recipe(parts["atac"]))
 
     def fit(self, data: MuData, context: Context) -> tuple[np.ndarray, np.ndarray, int]:
-        """Return the scores of genes and peaks (cells × components), and the numbers learned."""
+        """Return the scores of genes and of peaks (cells × components), and n_parameters."""
         rna = self.rna.fit(data["rna"], context)
         atac = self.atac.fit(data["atac"], context)
         n_parameters = (rna.n_parameters or 0) + (atac.n_parameters or 0)
         return rna.embedding, atac.embedding, n_parameters
 
     def transform(self, data: MuData) -> tuple[np.ndarray, np.ndarray]:
-        """Return the scores of new cells, prepared alike."""
+        """Return the scores of genes and of peaks of new cells."""
         return self.rna.transform(data["rna"]), self.atac.transform(data["atac"])
 
     def save(self, path: Path) -> None:
-        """Write both halves into the folder ``path``."""
+        """Write the fitted state into the folder ``path``."""
         self.rna.save(path)
         self.atac.save(path)
 
     def load(self, path: Path) -> None:
-        """Read what :meth:`save` wrote."""
+        """Read the fitted state from the folder ``path``."""
         self.rna.load(path)
         self.atac.load(path)
 
 
 class PairedBaseline(Method):
-    """A baseline of paired data that starts from the two halves."""
+    """Base of the baselines of paired data that start from PCA and LSI."""
 
     modalities = frozenset({MULTIOME})
     family = "baseline"
 
     class Params(Parameters):
-        """Parameters of both halves."""
+        """Parameters of PCA and LSI."""
 
         n_components: Annotated[int, Search(10, 100, log=True)] = Field(
             50, ge=1, description="components kept of each modality"
@@ -85,15 +81,15 @@ class PairedBaseline(Method):
 
     def recipe(self, info: DatasetInfo) -> PairedRecipe:
         """Return variable genes as for ``pca`` and peaks as for ``lsi``."""
-        return self.new_halves().recipe(info)
+        return self.pca_and_lsi().recipe(info)
 
-    def new_halves(self) -> Halves:
-        """Return both halves, not fitted."""
-        return Halves(self.params.n_components, self.params.n_top_genes)
+    def pca_and_lsi(self) -> PcaAndLsi:
+        """Return PCA and LSI, not fitted."""
+        return PcaAndLsi(self.params.n_components, self.params.n_top_genes)
 
 
-def unit_variance(scores: np.ndarray) -> float:
-    """Return the factor that brings the total variance of a block of columns to one."""
+def unit_variance_factor(scores: np.ndarray) -> float:
+    """Return the factor that scales the total variance of a block of columns to one."""
     import numpy as np
 
     total = float(np.var(scores, axis=0, dtype=np.float64).sum())

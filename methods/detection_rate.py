@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from bench.contract import MULTIOME, Context, Fit, Method, Parameters
+from bench.contract import MULTIOME, Context, DatasetInfo, Fit, Method, PairedRecipe, Parameters
 
-from ._paired_baseline import Halves
+from ._arrays import load_arrays, save_arrays
+from ._paired_baseline import PcaAndLsi
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,15 +16,13 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from bench.contract import DatasetInfo, PairedRecipe
-
 
 class DetectionRate(Method):
-    """What is known without looking at any gene or peak of an unseen cell.
+    """Match by depth alone and translate by mean detection alone.
 
-    ``match``: cells deep in one modality tend to be deep in the other, so profiles of like depth
-    are held to be of one cell. ``translate``: the share of the training cells in which a gene is
-    detected, the same for every cell. Features are those of ``pca_lsi`` and ``cca``.
+    ``match``: cells deep in one modality tend to be deep in the other, so profiles of similar
+    depth match. ``translate``: the share of the training cells in which a gene is detected, the
+    same for every cell. Features are those of ``pca_lsi`` and ``cca``.
     """
 
     name = "detection_rate"
@@ -40,7 +39,7 @@ class DetectionRate(Method):
 
     def recipe(self, info: DatasetInfo) -> PairedRecipe:
         """Return variable genes as for ``pca`` and peaks as for ``lsi``."""
-        return Halves(50, 2000).recipe(info)
+        return PcaAndLsi(50, 2000).recipe(info)
 
     def fit(self, data: MuData, context: Context) -> Fit:
         """Return the log depth in genes and in peaks, standardised, (cells, 2)."""
@@ -49,50 +48,40 @@ class DetectionRate(Method):
         depth = _log_depth(data)
         spread = depth.std(axis=0)
         detected = data["rna"].layers["counts"] > 0
-        self._state = {
+        self._arrays = {
             "mean": depth.mean(axis=0),
             "spread": np.where(spread > 0, spread, 1.0),
             "rate": np.asarray(detected.mean(axis=0)).ravel(),
         }
-        return Fit(
-            self.transform(data), n_parameters=sum(one.size for one in self._state.values())
-        )
+        n_parameters = sum(one.size for one in self._arrays.values())
+        return Fit(self.transform(data), n_parameters=n_parameters)
 
     def transform(self, data: MuData) -> np.ndarray:
-        """Return the embedding of new cells, prepared alike, (cells, 2)."""
-        import numpy as np
-
-        found = (_log_depth(data) - self._state["mean"]) / self._state["spread"]
-        return np.asarray(found, dtype=np.float32)
+        """Return the embedding of new cells, (cells, 2)."""
+        depth = (_log_depth(data) - self._arrays["mean"]) / self._arrays["spread"]
+        return depth.astype("float32")
 
     def match(self, data: MuData, rna_cells: np.ndarray, atac_cells: np.ndarray) -> np.ndarray:
         """Return minus the difference of the two depths, (pairs,)."""
         depth = self.transform(data)
-        found: np.ndarray = -abs(depth[rna_cells, 0] - depth[atac_cells, 1])
-        return found
+        score: np.ndarray = -abs(depth[rna_cells, 0] - depth[atac_cells, 1])
+        return score
 
     def translate(self, data: AnnData, rna: AnnData | None = None) -> np.ndarray:
         """Return the detection rate of each gene for each cell, (cells, genes)."""
-        import numpy as np
-
-        return np.tile(self._state["rate"], (data.n_obs, 1))
+        return self._arrays["rate"][None, :].repeat(data.n_obs, axis=0)
 
     def save(self, path: Path) -> None:
-        """Write depths and rates into the folder ``path``."""
-        import numpy as np
-
-        np.savez(path / "detection_rate.npz", **self._state)
+        """Write the fitted state into the folder ``path``."""
+        save_arrays(path / "detection_rate.npz", **self._arrays)
 
     def load(self, path: Path) -> None:
-        """Read what :meth:`save` wrote."""
-        import numpy as np
-
-        with np.load(path / "detection_rate.npz") as kept:
-            self._state = {name: kept[name] for name in kept.files}
+        """Read the fitted state from the folder ``path``."""
+        self._arrays = load_arrays(path / "detection_rate.npz")
 
 
 def _log_depth(data: MuData) -> np.ndarray:
-    """Return the log of the depth factors of both modalities, (cells, 2)."""
+    """Return the log of the size factors of both modalities, (cells, 2)."""
     import numpy as np
 
     factors = [data[part].obs["size_factor"].to_numpy(np.float64) for part in ("rna", "atac")]

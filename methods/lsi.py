@@ -10,6 +10,9 @@ from pydantic import Field
 from bench.contract import ATAC, Context, DatasetInfo, Fit, Method, Parameters, Recipe, Search
 from bench.seeds import derive_seed
 
+from ._arrays import load_arrays, save_arrays
+from ._features import check_features
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -62,7 +65,7 @@ class LSI(Method):
             n_components, algorithm="arpack", random_state=derive_seed(context.seed, "lsi")
         )
         model.fit(data.X)
-        self._components = model.components_[first:]
+        self._components, self._features = model.components_[first:], list(data.var_names)
         notes = {}
         if len(self._components) < self.params.n_components:
             notes["n_components"] = f"{len(self._components)}, as many as cells and features allow"
@@ -73,22 +76,18 @@ class LSI(Method):
         )
 
     def transform(self, data: AnnData) -> np.ndarray:
-        """Return the embedding of new cells, prepared alike, (cells, n_components)."""
-        import numpy as np
+        """Return the embedding of new cells, (cells, n_components)."""
         from sklearn.preprocessing import normalize
 
+        check_features(self._features, data, self.name)
         scores = data.X @ self._components.T
-        return np.asarray(normalize(scores) if self.params.unit_rows else scores, dtype=np.float32)
+        return (normalize(scores) if self.params.unit_rows else scores).astype("float32")
 
     def save(self, path: Path) -> None:
-        """Write the components into the folder ``path``."""
-        import numpy as np
-
-        np.savez(path / "lsi.npz", components=self._components)
+        """Write the fitted state into the folder ``path``."""
+        save_arrays(path / "lsi.npz", components=self._components, features=self._features)
 
     def load(self, path: Path) -> None:
-        """Read what :meth:`save` wrote."""
-        import numpy as np
-
-        with np.load(path / "lsi.npz") as kept:
-            self._components = kept["components"]
+        """Read the fitted state from the folder ``path``."""
+        arrays = load_arrays(path / "lsi.npz")
+        self._components, self._features = arrays["components"], arrays["features"].tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -9,10 +10,11 @@ from pydantic import Field, model_validator
 from bench.contract import Context, Fit, Search
 from bench.seeds import derive_seed
 
-from ._factors import Factorization, FactorParameters, finish, start
+from ._factorization import Factorization, FactorParameters
 
 if TYPE_CHECKING:
     import numpy as np
+    import scipy.sparse as sp
     from anndata import AnnData
 
 _PENALTY = Search(1e-5, 1e-2, log=True, zero=True, when=(("solver", ("cd", "mu")),))
@@ -22,10 +24,10 @@ class NMF(Factorization):
     """V ≈ W H with W, H ≥ 0 (Lee and Seung 2001); the embedding is W (cells × n_components).
 
     Solvers: coordinate descent (``cd``) and multiplicative updates (``mu``) of scikit-learn on the
-    sparse matrix, and ``nimfa``, multiplicative updates of nimfa.Nmf on a dense copy from the same
-    seeded start, kept as a reference (slower per iteration). ``preset=faithful`` is
-    that of Huang et al. 2021: multiplicative updates on all peaks, W as it comes. The default
-    removes the arbitrary scale of the components.
+    sparse matrix, and ``nimfa``, the reference: multiplicative updates of nimfa.Nmf on a dense
+    copy from the same seeded start (slower per iteration). ``preset=faithful`` is that of Huang
+    et al. 2021: multiplicative updates on all peaks, W as it comes. The default removes the
+    arbitrary scale of the components.
     """
 
     name = "nmf"
@@ -75,52 +77,55 @@ class NMF(Factorization):
             if self.loss != "frobenius" and self.solver == "cd":
                 raise ValueError("loss='kullback-leibler' needs solver='mu' (or 'nimfa')")
             if self.solver == "nimfa" and (self.alpha_w or self.alpha_h):
-                raise ValueError(
-                    "solver='nimfa' knows no penalties: alpha_w and alpha_h must be 0"
-                )
+                raise ValueError("solver='nimfa' has no penalties: alpha_w and alpha_h must be 0")
             return self
 
     params: Params
 
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return W, (cells, n_components), rows of unit length unless ``normalize`` is off."""
-        w, h, n_iter = self._factorize(data.X, context.seed)
-        self._loadings = h
-        return finish(data, w, h, n_iter, self.params)
+        from ._factors import make_fit
 
-    def _loss(self) -> dict[str, Any]:
+        seed = derive_seed(context.seed, "nmf")
+        factorize = self._with_nimfa if self.params.solver == "nimfa" else self._with_scikit_learn
+        w, h, n_iter = factorize(data.X, min(self.params.n_components, *data.shape), seed)
+        self._loadings, self._features = h, list(data.var_names)
+        return make_fit(data, w, h, n_iter, self.params)
+
+    def _with_scikit_learn(
+        self, values: sp.csr_matrix, rank: int, seed: int
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        from sklearn.decomposition import NMF as ScikitLearnNMF
+
+        p = self.params
+        model = ScikitLearnNMF(
+            rank, init=p.init, solver=p.solver, beta_loss=p.loss, tol=p.tol, max_iter=p.max_iter,
+            random_state=seed, alpha_W=p.alpha_w, alpha_H=p.alpha_h, l1_ratio=p.l1_ratio,
+        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # no convergence: in the notes
+            w = model.fit_transform(values)
+        return w, model.components_, model.n_iter_
+
+    def _with_nimfa(
+        self, values: sp.csr_matrix, rank: int, seed: int
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        from ._factors import initialize_factors
+        from ._nimfa import factorize_with_nimfa
+
+        p = self.params
+        w, h = initialize_factors(values, rank, p.init, seed)
+        frobenius = p.loss == "frobenius"
+        return factorize_with_nimfa(
+            "Nmf", values.toarray(), w, h, max_iter=p.max_iter,
+            update="euclidean" if frobenius else "divergence",
+            objective="fro" if frobenius else "div",
+            min_residuals=p.tol * float((values.data.astype("float64") ** 2).sum()),
+        )  # fmt: skip
+
+    def _loss_options(self) -> dict[str, Any]:
         p = self.params
         solver = "cd" if p.loss == "frobenius" else "mu"
         return {
             "solver": solver, "beta_loss": p.loss, "alpha_W": p.alpha_w, "l1_ratio": p.l1_ratio
         }  # fmt: skip
-
-    def _factorize(self, values: Any, seed: int) -> tuple[np.ndarray, np.ndarray, int]:
-        import warnings
-
-        import numpy as np
-        import sklearn.decomposition
-        from sklearn.exceptions import ConvergenceWarning
-
-        p = self.params
-        n_components = min(p.n_components, *values.shape)
-        seed = derive_seed(seed, "nmf")
-        if p.solver == "nimfa":
-            from ._nimfa import factorize
-
-            w, h = start(values, n_components, p.init, seed)
-            update = "euclidean" if p.loss == "frobenius" else "divergence"
-            return factorize(
-                "Nmf", values.toarray(), w, h, max_iter=p.max_iter, update=update,
-                objective="fro" if p.loss == "frobenius" else "div",
-                min_residuals=p.tol * float((values.data.astype(np.float64) ** 2).sum()),
-            )  # fmt: skip
-        model = sklearn.decomposition.NMF(
-            n_components, init=p.init, solver=p.solver, beta_loss=p.loss, tol=p.tol,
-            max_iter=p.max_iter, random_state=seed, alpha_W=p.alpha_w, alpha_H=p.alpha_h,
-            l1_ratio=p.l1_ratio,
-        )  # fmt: skip
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # said in the notes
-            w = model.fit_transform(values)
-        return w, model.components_, model.n_iter_

@@ -22,6 +22,9 @@ from bench.contract import (
 )
 from bench.seeds import derive_seed
 
+from ._arrays import load_arrays, save_arrays
+from ._features import check_features
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -67,6 +70,7 @@ class PrincipalComponents(Method):
 
         model, embedding = decompose(data, self.params.n_components, context.seed)
         self._mean, self._components = model.mean_, model.components_
+        self._features = list(data.var_names)
         names = [f"PC{number}" for number in range(1, embedding.shape[1] + 1)]
         notes = {"variance explained": f"{model.explained_variance_ratio_.sum():.3f}"}
         if len(names) < self.params.n_components:
@@ -79,24 +83,22 @@ class PrincipalComponents(Method):
         )
 
     def transform(self, data: AnnData) -> np.ndarray:
-        """Return the scores of new cells, prepared alike, (cells, n_components)."""
-        import numpy as np
-
+        """Return the scores of new cells, (cells, n_components)."""
+        check_features(self._features, data, self.name)
         scores = data.X @ self._components.T - self._mean @ self._components.T
-        return np.asarray(scores, dtype=np.float32)
+        return scores.astype("float32")
 
     def save(self, path: Path) -> None:
-        """Write mean and components into the folder ``path``."""
-        import numpy as np
-
-        np.savez(path / "pca.npz", mean=self._mean, components=self._components)
+        """Write the fitted state into the folder ``path``."""
+        save_arrays(
+            path / "pca.npz", mean=self._mean, components=self._components, features=self._features
+        )
 
     def load(self, path: Path) -> None:
-        """Read what :meth:`save` wrote."""
-        import numpy as np
-
-        with np.load(path / "pca.npz") as kept:
-            self._mean, self._components = kept["mean"], kept["components"]
+        """Read the fitted state from the folder ``path``."""
+        arrays = load_arrays(path / "pca.npz")
+        self._mean, self._components = arrays["mean"], arrays["components"]
+        self._features = arrays["features"].tolist()
 
 
 def decompose(
@@ -106,7 +108,6 @@ def decompose(
 
     There are at most as many components as cells or features, minus one.
     """
-    import numpy as np
     from sklearn.decomposition import PCA
 
     model = PCA(
@@ -114,4 +115,4 @@ def decompose(
         svd_solver="arpack",
         random_state=derive_seed(seed, "pca"),
     )
-    return model, np.asarray(model.fit_transform(data.X), dtype=np.float32)
+    return model, model.fit_transform(data.X).astype("float32")

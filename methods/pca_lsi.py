@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from bench.contract import Context, Fit
 
-from ._paired_baseline import PairedBaseline, unit_variance
+from ._arrays import load_arrays, save_arrays
+from ._paired_baseline import PairedBaseline, unit_variance_factor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,33 +32,28 @@ class JointPCALSI(PairedBaseline):
 
     def fit(self, data: MuData, context: Context) -> Fit:
         """Return both blocks, (cells, components of genes + components of peaks)."""
-        self._halves = self.new_halves()
-        rna, atac, n_parameters = self._halves.fit(data, context)
-        self._weights = (unit_variance(rna), unit_variance(atac))
-        return Fit(self._joined(rna, atac), n_parameters=n_parameters + 2)
+        self._blocks = self.pca_and_lsi()
+        rna, atac, n_parameters = self._blocks.fit(data, context)
+        self._factors = unit_variance_factor(rna), unit_variance_factor(atac)
+        return Fit(self._join(rna, atac), n_parameters=n_parameters + 2)
 
     def transform(self, data: MuData) -> np.ndarray:
-        """Return the embedding of new cells, prepared alike."""
-        return self._joined(*self._halves.transform(data))
+        """Return the embedding of new cells."""
+        return self._join(*self._blocks.transform(data))
 
-    def _joined(self, rna: np.ndarray, atac: np.ndarray) -> np.ndarray:
+    def _join(self, rna: np.ndarray, atac: np.ndarray) -> np.ndarray:
         import numpy as np
 
-        blocks = [rna * self._weights[0], atac * self._weights[1]]
+        blocks = [rna * self._factors[0], atac * self._factors[1]]
         return np.concatenate(blocks, axis=1).astype(np.float32)
 
     def save(self, path: Path) -> None:
-        """Write both halves and their weights into the folder ``path``."""
-        import numpy as np
-
-        self._halves.save(path)
-        np.save(path / "weights.npy", np.asarray(self._weights))
+        """Write the fitted state into the folder ``path``."""
+        self._blocks.save(path)
+        save_arrays(path / "pca_lsi.npz", factors=self._factors)
 
     def load(self, path: Path) -> None:
-        """Read what :meth:`save` wrote."""
-        import numpy as np
-
-        self._halves = self.new_halves()
-        self._halves.load(path)
-        rna, atac = np.load(path / "weights.npy").tolist()
-        self._weights = (rna, atac)
+        """Read the fitted state from the folder ``path``."""
+        self._blocks = self.pca_and_lsi()
+        self._blocks.load(path)
+        self._factors = tuple(load_arrays(path / "pca_lsi.npz")["factors"].tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -46,9 +47,6 @@ class PCAUMAP(Method):
 
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return the UMAP, (cells, n_umap)."""
-        import warnings
-
-        import numpy as np
         import umap
         from sklearn.neighbors import NearestNeighbors
 
@@ -61,11 +59,11 @@ class PCAUMAP(Method):
             n_neighbors=n_neighbors,
             min_dist=self.params.min_dist,
             # Exact neighbours; umap-learn would compile its own search for a minute.
-            precomputed_knn=(indices, distances.astype(np.float32)),
+            precomputed_knn=(indices, distances.astype("float32")),
             random_state=derive_seed(context.seed, "umap"),
             n_jobs=1,
         )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "precomputed_knn", UserWarning)  # no transform here
             embedding = model.fit_transform(scores)
-        return Fit(np.asarray(embedding, dtype=np.float32))
+        return Fit(embedding.astype("float32"))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from bench.scoring.metrics._ranking import areas, precisions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 PERMUTATIONS = 20
 SHIFT = 1_000_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
@@ -13,6 +12,8 @@ import seaborn as sns
 from matplotlib.patches import Rectangle
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .links import FeaturePositions
 
 MAX_GENES, MAX_PEAKS = 25, 40
@@ -101,10 +102,11 @@ def _draw_peaks(
     """Draw all peaks in the window as bars, linked ones darker."""
     peaks = positions.peaks[positions.peaks["chrom"] == chrom]
     centres = (peaks["start"] + peaks["end"]) / 2e3
-    for peak in peaks[(centres - tss).abs() <= reach].itertuples():
-        width = max((peak.end - peak.start) / 1e3, reach / 400)
-        corner = ((peak.start + peak.end) / 2e3 - width / 2, -0.06)
-        colour = "#333333" if peak.Index in linked else "#c8c8c8"
+    near = peaks[(centres - tss).abs() <= reach]
+    for name, start, end in zip(near.index, near["start"], near["end"], strict=True):
+        width = max((end - start) / 1e3, reach / 400)
+        corner = ((start + end) / 2e3 - width / 2, -0.06)
+        colour = "#333333" if name in linked else "#c8c8c8"
         axis.add_patch(Rectangle(corner, width, 0.06, color=colour, linewidth=0))
     axis.text(tss - reach, -0.03, "peaks", ha="right", va="center", fontsize=8, color="#555555")
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.contract import Method, is_paired
 from bench.data.file_dataset import FileDataset
 from bench.errors import DataError, UsageError
-from bench.prepare.new_cells import Preparation
-from bench.settings import Settings
 from bench.store.saved_model import open_model, types_as_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     import numpy as np
     from mudata import MuData
+
+    from bench.prepare.new_cells import Preparation
+    from bench.settings import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,6 @@ with both detected, so that the map of each type differs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -21,11 +20,14 @@ import scipy.sparse as sp
 from bench.contract import select_cells
 from bench.seeds import derive_seed
 
-from .fitted_multiome import FittedMultiome
 from .links import FeaturePositions, LinkTable, codetection_rate, signed_distance
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from anndata import AnnData
+
+    from .fitted_multiome import FittedMultiome
 
 ALL_CELLS = ""
 """Key of all cells among the cell types."""
@@ -110,4 +112,4 @@ class LinkCalculator:
 
 
 def _counts(part: AnnData) -> sp.csr_matrix:
-    return sp.csr_matrix(part.layers["counts"] if "counts" in part.layers else part.X)
+    return sp.csr_matrix(part.layers.get("counts", part.X))

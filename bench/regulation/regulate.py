@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -26,9 +25,14 @@ from .binding import (
     score_bound_peaks,
 )
 from .figures import draw_locus, draw_map
-from .fitted_multiome import FittedMultiome
 from .link_calculator import ALL_CELLS, LinkCalculator
 from .links import NEAR_DISTANCES, FeaturePositions, LinkTable, near_tss_shares
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from .fitted_multiome import FittedMultiome
 
 logger = logging.getLogger(__name__)
 NOTE_FILE = "regulate.json"

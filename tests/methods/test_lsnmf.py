@@ -13,9 +13,10 @@ from scipy.optimize import nnls
 from bench.apply.estimator import Estimator
 from bench.contract import ATAC
 from bench.execute.curves import Curves
-from bench.methods._factors import start
-from bench.methods._nimfa import factorize as nimfa_factorize
-from bench.methods.lsnmf import LSNMF, factorize, solve
+from bench.methods._factors import initialize_factors
+from bench.methods._nimfa import factorize_with_nimfa
+from bench.methods._projected_gradients import factorize, solve
+from bench.methods.lsnmf import LSNMF
 
 PUBLISHED = {
     "init": "random_vcol",
@@ -52,10 +53,10 @@ def gradients(v: np.ndarray, w: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, 
 @pytest.mark.parametrize("shape", [(40, 30), (25, 60)])
 def test_published_steps_are_nimfas(init: str, n_iter: int, shape: tuple[int, int]):
     values = matrix(*shape)
-    w0, h0 = start(values, 4, init, 3)
+    w0, h0 = initialize_factors(values, 4, init, 3)
     p = params(**(PUBLISHED | {"max_iter": n_iter}))
     w, h, done = factorize(values, w0, h0, p, Curves())
-    expected_w, expected_h, expected_done = nimfa_factorize(
+    expected_w, expected_h, expected_done = factorize_with_nimfa(
         "Lsnmf", values.toarray(), w0, h0, max_iter=n_iter, min_residuals=1e-5
     )
     assert done == expected_done
@@ -66,10 +67,10 @@ def test_published_steps_are_nimfas(init: str, n_iter: int, shape: tuple[int, in
 @pytest.mark.parametrize("tol", [1e-2, 1e-3])
 def test_published_steps_stop_where_nimfa_stops(tol: float):
     values = matrix()
-    w0, h0 = start(values, 4, "random", 3)
+    w0, h0 = initialize_factors(values, 4, "random", 3)
     p = params(**(PUBLISHED | {"max_iter": 500, "tol": tol}))
     w, _, done = factorize(values, w0, h0, p, Curves())
-    expected_w, _, expected_done = nimfa_factorize(
+    expected_w, _, expected_done = factorize_with_nimfa(
         "Lsnmf", values.toarray(), w0, h0, max_iter=500, min_residuals=tol
     )
     assert 1 < done == expected_done < 500
@@ -88,7 +89,9 @@ def test_reports_loss_and_projected_gradient():
     values = matrix()
     v = values.toarray()
     curves = Curves()
-    w, h, n_iter = factorize(values, *start(values, 4, "nndsvda", 0), params(max_iter=7), curves)
+    w, h, n_iter = factorize(
+        values, *initialize_factors(values, 4, "nndsvda", 0), params(max_iter=7), curves
+    )
     reported = curves.values
     assert len(reported["loss"]) == len(reported["projected_gradient"]) == n_iter == 7
     assert reported["loss"][-1] == pytest.approx(0.5 * ((v - w @ h) ** 2).sum(), rel=1e-10)
@@ -103,7 +106,7 @@ def test_loss_never_rises(init: str, published_steps: bool):
     values = matrix(60, 50)
     curves = Curves()
     p = params(max_iter=60, init=init, published_steps=published_steps, tol=1e-8)
-    w, h, _ = factorize(values, *start(values, 5, init, 1), p, curves)
+    w, h, _ = factorize(values, *initialize_factors(values, 5, init, 1), p, curves)
     loss = np.array(curves.values["loss"])
     assert np.all(np.diff(loss) <= 1e-9 * loss[0])
     assert min(w.min(), h.min()) >= 0
@@ -114,7 +117,7 @@ def test_optimality_conditions(beta: float):
     """At the end: gradient 0 where a factor is positive, not negative where it is 0."""
     values = matrix()
     v = values.toarray()
-    w0, h0 = start(values, 4, "nndsvda", 0)
+    w0, h0 = initialize_factors(values, 4, "nndsvda", 0)
     p = params(max_iter=5000, tol=1e-7, beta=beta)
     w, h, n_iter = factorize(values, w0, h0, p, Curves())
     assert n_iter < 5000
@@ -128,7 +131,7 @@ def test_optimality_conditions(beta: float):
 def test_first_gradient_is_that_of_both_factors():
     """nimfa sets its tolerance by W's gradient alone; here H's counts too and stops earlier."""
     values = matrix(20, 200)
-    w0, h0 = start(values, 4, "random", 0)
+    w0, h0 = initialize_factors(values, 4, "random", 0)
     v = values.toarray()
     by_w, by_h = gradients(v, w0, h0)
     first = math.hypot(np.linalg.norm(by_w), np.linalg.norm(by_h))
@@ -178,7 +181,7 @@ def test_nothing_lost_when_a_growing_step_runs_out_of_trials():
 
 def test_single_precision_input_is_enough():
     values = matrix()
-    w0, h0 = start(values, 4, "nndsvda", 0)
+    w0, h0 = initialize_factors(values, 4, "nndsvda", 0)
     w, _, _ = factorize(values, w0, h0, params(max_iter=20), Curves())
     single, _, _ = factorize(values.astype(np.float32), w0, h0, params(max_iter=20), Curves())
     assert single.dtype == np.float64
@@ -189,7 +192,7 @@ def test_a_product_is_recovered():
     rng = np.random.default_rng(0)
     v = sp.csr_matrix(rng.random((50, 3)) @ rng.random((3, 40)))
     p = params(max_iter=3000, tol=1e-7)
-    w, h, _ = factorize(v, *start(v, 3, "nndsvda", 0), p, Curves())
+    w, h, _ = factorize(v, *initialize_factors(v, 3, "nndsvda", 0), p, Curves())
     np.testing.assert_allclose(w @ h, v.toarray(), atol=1e-3)
 
 

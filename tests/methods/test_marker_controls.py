@@ -74,8 +74,7 @@ def test_markers_lift_the_rare_cells(data, tmp_path: Path):
 def test_weight_is_the_ratio_of_variances(data, tmp_path: Path):
     method = MarkerPca(MarkerPca.Params(weight=0.5))
     method.fit(data, context(RARE, tmp_path))
-    scaled = method._scaled(data.X.toarray()[:, method._genes])
-    variance = scaled.var(axis=0)
-    marked = np.isin(method._genes, [0, 1, 2])
+    variance = method._model.scale(data).var(axis=0)
+    marked = np.isin(method._model.arrays["genes"], [0, 1, 2])
     # Values are clipped at ten standard deviations, which few of these reach.
     assert variance[marked].sum() / variance[~marked].sum() == pytest.approx(0.5, rel=0.02)

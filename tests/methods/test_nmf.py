@@ -17,8 +17,8 @@ from sklearn.metrics import adjusted_rand_score
 from bench.apply.estimator import Estimator
 from bench.contract import ATAC, RNA
 from bench.errors import UsageError
-from bench.methods._factors import project, scale_free, start
-from bench.methods._nimfa import factorize
+from bench.methods._factors import initialize_factors, normalize_factors, solve_w
+from bench.methods._nimfa import factorize_with_nimfa
 from bench.registry import methods
 from bench.seeds import derive_seed
 
@@ -72,7 +72,7 @@ def test_scale_of_the_components_does_not_matter():
     w, h = rng.random((50, 4)), rng.random((4, 30))
     w[7] = 0.0
     scale = np.array([1e-3, 0.5, 20.0, 1e4])
-    one, other = scale_free(w, h), scale_free(w * scale, h / scale[:, None])
+    one, other = normalize_factors(w, h), normalize_factors(w * scale, h / scale[:, None])
     np.testing.assert_allclose(one, other, rtol=1e-10)
     np.testing.assert_allclose(np.linalg.norm(np.delete(one, 7, axis=0), axis=1), 1.0)
     assert not one[7].any()
@@ -88,7 +88,7 @@ def test_scale_moves_the_clusters():
     scale = np.array([1.0, 1.0, 1.0, 50.0])
     scores = [
         adjusted_rand_score(types, KMeans(3, n_init=5, random_state=0).fit_predict(embedding))
-        for embedding in (w, w * scale, scale_free(w * scale, h / scale[:, None]))
+        for embedding in (w, w * scale, normalize_factors(w * scale, h / scale[:, None]))
     ]
     assert scores[0] > 0.95
     assert scores[1] < 0.1
@@ -150,7 +150,7 @@ def test_kept_model_embeds_new_cells(
 
 def test_new_cells_are_least_squares(small: sp.csr_matrix):
     h = np.random.default_rng(1).random((4, 20))
-    w = project(small, h)
+    w = solve_w(small, h)
     expected = [nnls(h.T, row)[0] for row in small.toarray()]
     np.testing.assert_allclose(w, expected, atol=1e-5)
 
@@ -188,13 +188,13 @@ def test_wrong_parameters(params: dict[str, object], message: str):
 
 def test_starts(small: sp.csr_matrix):
     for init in ("nndsvda", "random", "random_vcol"):
-        w, h = start(small, 4, init, 0)
+        w, h = initialize_factors(small, 4, init, 0)
         assert (w.shape, h.shape) == ((30, 4), (4, 20))
         assert min(w.min(), h.min()) >= 0
-        for one, again in zip((w, h), start(small, 4, init, 0), strict=True):
+        for one, again in zip((w, h), initialize_factors(small, 4, init, 0), strict=True):
             np.testing.assert_array_equal(one, again)
     dense = small.toarray()  # the means of columns lie between their extremes
-    w, h = start(small, 4, "random_vcol", 0)
+    w, h = initialize_factors(small, 4, "random_vcol", 0)
     assert np.all(w <= dense.max(axis=1, keepdims=True))
     assert np.all(h <= dense.max(axis=0))
     assert w.mean() == pytest.approx(dense.mean(), rel=0.2)
@@ -203,9 +203,11 @@ def test_starts(small: sp.csr_matrix):
 def test_nimfa_euclidean_iteration(small: sp.csr_matrix):
     """Lee and Seung 2001, equation 4: first H, then W with the new H."""
     v = small.toarray()
-    w0, h0 = start(small, 4, "random", 0)
+    w0, h0 = initialize_factors(small, 4, "random", 0)
     kept = w0.copy(), h0.copy(), v.copy()
-    w, h, n_iter = factorize("Nmf", v, w0, h0, max_iter=1, update="euclidean", objective="fro")
+    w, h, n_iter = factorize_with_nimfa(
+        "Nmf", v, w0, h0, max_iter=1, update="euclidean", objective="fro"
+    )
     h1 = h0 * (w0.T @ v) / (w0.T @ w0 @ h0)
     w1 = w0 * (v @ h1.T) / (w0 @ h1 @ h1.T)
     np.testing.assert_allclose(h, h1, rtol=1e-8, atol=1e-12)
@@ -219,8 +221,10 @@ def test_nimfa_divergence_iteration_leaves_zeros_alone(small: sp.csr_matrix):
     """Lee and Seung 2001, equation 5; nimfa itself would write into the caller's zeros."""
     v = small.toarray()
     before = v.copy()
-    w0, h0 = start(small, 4, "random", 0)
-    w, h, _ = factorize("Nmf", v, w0, h0, max_iter=1, update="divergence", objective="div")
+    w0, h0 = initialize_factors(small, 4, "random", 0)
+    w, h, _ = factorize_with_nimfa(
+        "Nmf", v, w0, h0, max_iter=1, update="divergence", objective="div"
+    )
     h1 = h0 * (w0.T @ (v / (w0 @ h0))) / w0.sum(axis=0)[:, None]
     w1 = w0 * ((v / (w0 @ h1)) @ h1.T) / h1.sum(axis=1)
     np.testing.assert_allclose(h, h1, rtol=1e-6, atol=1e-10)
@@ -242,7 +246,7 @@ def test_numpy_is_left_as_it_was(toy_counts: AnnData):
     estimator("nmf", solver="nimfa", n_components=3, max_iter=2).fit(toy_counts)
     assert not hasattr(np, "mat")
     with pytest.raises(ValueError, match="not aligned"):  # H has too many rows
-        factorize("Nmf", np.ones((4, 3)), np.ones((4, 2)), np.ones((3, 2)), max_iter=2)
+        factorize_with_nimfa("Nmf", np.ones((4, 3)), np.ones((4, 2)), np.ones((3, 2)), max_iter=2)
     assert not hasattr(np, "mat")
 
 

@@ -7,10 +7,11 @@ import pytest
 
 from bench.contract import Context, Knowledge, pair_data, select_cells
 from bench.execute.curves import Curves
-from bench.methods.cca import CCA, canonical, regression
+from bench.methods._canonical_maps import canonical_pairs, ridge_regression
+from bench.methods.cca import CCA
 from bench.methods.detection_rate import DetectionRate
 from bench.methods.pca_lsi import JointPCALSI
-from bench.prepare.multiome import describe_data, prepare_data
+from bench.prepare.in_memory import describe_data, prepare_data
 
 BASELINES = (JointPCALSI, CCA, DetectionRate)
 
@@ -24,7 +25,9 @@ def sim():
         "n_cells": 300, "n_genes": 200, "n_peaks": 600, "n_types": 4, "separation": 1.5,
         "rna_depth": 300.0, "atac_depth": 3000.0, "link_spread": 1.0, "linked": 0.9,
     }  # fmt: skip
-    return {part: SimMultiome.from_values(size | {"part": part}).load() for part in ("rna", "atac")}
+    return {
+        part: SimMultiome.from_values(size | {"part": part}).load() for part in ("rna", "atac")
+    }
 
 
 def prepared(method, counts):
@@ -54,7 +57,7 @@ def test_canonical_correlations_are_those_of_scikit_learn():
     x = shared @ rng.standard_normal((3, 6)) + rng.standard_normal((300, 6))
     y = shared @ rng.standard_normal((3, 4)) + rng.standard_normal((300, 4))
     x, y = x - x.mean(axis=0), y - y.mean(axis=0)
-    found = canonical(x, y, 3, ridge=0.0)
+    found = canonical_pairs(x, y, 3, ridge=0.0)
     theirs = Reference(n_components=3, scale=False, max_iter=2000, tol=1e-10).fit(x, y)
     ours = x @ found.first, y @ found.second
     for mine, other in zip(ours, theirs.transform(x, y), strict=True):
@@ -70,16 +73,16 @@ def test_canonical_correlations_are_invariant_and_a_ridge_shrinks_them():
     x = rng.standard_normal((100, 5))
     y = x[:, :4] @ rng.standard_normal((4, 4)) + rng.standard_normal((100, 4))
     x, y = x - x.mean(axis=0), y - y.mean(axis=0)
-    plain = canonical(x, y, 4, ridge=0.0)
-    turned = canonical(x @ rng.standard_normal((5, 5)), 7 * y, 4, ridge=0.0)
+    plain = canonical_pairs(x, y, 4, ridge=0.0)
+    turned = canonical_pairs(x @ rng.standard_normal((5, 5)), 7 * y, 4, ridge=0.0)
     np.testing.assert_allclose(turned.correlation, plain.correlation, atol=1e-9)
-    swapped = canonical(y, x, 4, ridge=0.0)
+    swapped = canonical_pairs(y, x, 4, ridge=0.0)
     np.testing.assert_allclose(swapped.correlation, plain.correlation, atol=1e-9)
-    assert (canonical(x, y, 4, ridge=1.0).correlation < plain.correlation).all()
+    assert (canonical_pairs(x, y, 4, ridge=1.0).correlation < plain.correlation).all()
     # A column without variance changes nothing; an empty block breaks nothing.
-    wider = canonical(np.hstack([x, np.zeros((100, 1))]), y, 4, ridge=0.0)
+    wider = canonical_pairs(np.hstack([x, np.zeros((100, 1))]), y, 4, ridge=0.0)
     np.testing.assert_allclose(wider.correlation, plain.correlation, atol=1e-9)
-    assert (canonical(0 * x, y, 4, ridge=0.1).correlation == 0).all()
+    assert (canonical_pairs(0 * x, y, 4, ridge=0.1).correlation == 0).all()
 
 
 def test_regression_is_ridge_regression():
@@ -92,7 +95,7 @@ def test_regression_is_ridge_regression():
     detected = sp.csr_matrix(rng.random((80, 7)) < 0.4).astype(float)
     alpha = 0.3 * (scores**2).sum(axis=0).mean()
     theirs = Ridge(alpha=alpha).fit(scores, detected.toarray())
-    np.testing.assert_allclose(regression(scores, detected, 0.3), theirs.coef_.T, atol=1e-8)
+    np.testing.assert_allclose(ridge_regression(scores, detected, 0.3), theirs.coef_.T, atol=1e-8)
     np.testing.assert_allclose(theirs.intercept_, detected.toarray().mean(axis=0), atol=1e-8)
 
 
@@ -157,14 +160,14 @@ def test_cca_matches_and_translates_unseen_cells_better_than_depth_and_rate(sim,
 def test_the_graph_is_embedded_and_clustered_as_two_blocks():
     import scipy.sparse as sp
 
-    from bench.methods.wnn import eigenmap, graph_leiden
+    from bench.methods._neighbor_graph import commute_time_embedding, graph_leiden
 
     block = np.ones((10, 10)) - np.eye(10)
     graph = np.zeros((20, 20))
     graph[:10, :10] = graph[10:, 10:] = block
     graph[0, 10] = graph[10, 0] = 0.1
     graph = sp.csr_matrix(graph)
-    points, labels = eigenmap(graph, 18, 0), graph_leiden(graph, 1.0, 0)
+    points, labels = commute_time_embedding(graph, 18, 0), graph_leiden(graph, 1.0, 0)
     # Commute times from the inverse Laplacian, less what the one eigenvector left out adds.
     dense = graph.toarray()
     degree = dense.sum(axis=0)

@@ -205,7 +205,7 @@ def planted(*, mean: bool = False) -> FittedMultiome:
     """Return a fit on 30 cells whose method has known links."""
     from bench.contract import MULTIOME, PairedRecipe, Recipe
     from bench.methods.pca_lsi import JointPCALSI
-    from bench.prepare.multiome import prepare_data
+    from bench.prepare.in_memory import prepare_data
     from bench.prepare.new_cells import Preparation
     from bench.testing.case import Case
 
@@ -213,7 +213,7 @@ def planted(*, mean: bool = False) -> FittedMultiome:
     recipe = PairedRecipe(Recipe(min_cells=1), Recipe(min_cells=1))
     data = prepare_data(counts, recipe)
     types = counts["rna"].obs["cell_type"].astype(str).to_numpy()
-    preparation = Preparation.of(counts, recipe, data)
+    preparation = Preparation.fit(counts, recipe, data)
     return FittedMultiome(
         "planted · x · seed 0", Planted(mean=mean), data, lambda: preparation, types
     )

@@ -1,0 +1,107 @@
+"""Base of the non-negative matrix factorisations: parameters, preparation, new cells."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from bench.contract import (
+    ATAC,
+    RNA,
+    DatasetInfo,
+    Method,
+    Parameters,
+    Recipe,
+    Search,
+    accessible_peaks,
+    log_normalized,
+)
+
+from ._arrays import load_arrays, save_arrays
+from ._features import check_features
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from anndata import AnnData
+
+
+class FactorParameters(Parameters):
+    """Rank, preparation and normalisation of a non-negative factorisation."""
+
+    n_components: Annotated[int, Search(5, 100, log=True)] = Field(
+        20, ge=1, description="rank: columns of W, the embedding"
+    )
+    normalize: bool = Field(
+        True, description="columns of W × norm of the rows of H, then rows of unit length"
+    )
+    n_top_genes: int = Field(2000, ge=10, description="RNA: variable genes kept")
+    filter_peaks: bool = Field(
+        True, description="chromatin: peaks open in 1 % to 90 % of the cells only"
+    )
+    tfidf: Annotated[bool, Search(choices=(False, True), when=(("modality", (ATAC,)),))] = Field(
+        False, description="chromatin: weight the binarised peaks by TF-IDF"
+    )
+
+
+class Factorization(Method):
+    """Base of the factorisations. ``fit`` sets ``_loadings`` and ``_features``."""
+
+    modalities = frozenset({RNA, ATAC})
+    family = "factorization"
+    exceptions: ClassVar = {
+        "new_cells_consistent": "when the iterations end, W is a step behind H; new cells are "
+        "solved for H as it is"
+    }
+
+    params: FactorParameters
+    _loadings: np.ndarray
+    """H (rank × features)."""
+    _features: Sequence[str]
+
+    def recipe(self, info: DatasetInfo) -> Recipe:
+        """Return binarised peaks, or log-normalised variable genes that are not centred."""
+        if info.modality == ATAC:
+            peaks = accessible_peaks() if self.params.filter_peaks else Recipe(binarize=True)
+            return replace(peaks, tfidf=self.params.tfidf)
+        return log_normalized(info, n_top_genes=self.params.n_top_genes, scale=False)
+
+    def transform(self, data: AnnData) -> np.ndarray:
+        """Return the embedding of new cells, (cells, n_components).
+
+        W of the new cells minimises the loss of the fit with H fixed (non-negative least squares
+        for the Frobenius norm).
+        """
+        from ._factors import normalize_factors
+
+        w = self._solve_w(data)
+        if self.params.normalize:
+            w = normalize_factors(w, self._loadings)
+        return w.astype("float32")
+
+    def impute(self, data: AnnData) -> np.ndarray:
+        """Return W H, (cells, features), with W solved for the loadings of the fit."""
+        return (self._solve_w(data) @ self._loadings).astype("float32")
+
+    def _solve_w(self, data: AnnData) -> np.ndarray:
+        from ._factors import solve_w
+
+        check_features(self._features, data, self.name)
+        return solve_w(data.X, self._loadings, **self._loss_options())
+
+    def _loss_options(self) -> dict[str, Any]:
+        """Return the arguments of scikit-learn's ``non_negative_factorization`` for the loss."""
+        return {}
+
+    def save(self, path: Path) -> None:
+        """Write the fitted state into the folder ``path``."""
+        save_arrays(path / "factors.npz", loadings=self._loadings, features=self._features)
+
+    def load(self, path: Path) -> None:
+        """Read the fitted state from the folder ``path``."""
+        arrays = load_arrays(path / "factors.npz")
+        self._loadings, self._features = arrays["loadings"], arrays["features"].tolist()

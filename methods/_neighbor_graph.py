@@ -1,0 +1,99 @@
+"""The weighted-nearest-neighbour graph of two modalities, its eigenvectors and communities."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from typing import TYPE_CHECKING
+
+import igraph
+import muon
+import numpy as np
+import scanpy as sc
+import scipy.sparse as sp
+from anndata import AnnData
+from mudata import MuData
+from scipy.sparse.linalg import eigsh
+from sklearn.preprocessing import normalize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SMALLEST_GAP = 1e-3
+"""Eigenvalues of the Laplacian below this count as zero."""
+
+
+def multimodal_graph(
+    scores: dict[str, np.ndarray], n_neighbors: int, seed: int
+) -> tuple[sp.csr_matrix, dict[str, np.ndarray]]:
+    """Return the symmetric graph, cells × cells, and the weight of each modality, (cells,).
+
+    ``scores``: modality → cells × components; each cell's are scaled to length one.
+    """
+    n_cells = len(next(iter(scores.values())))
+    k = min(n_neighbors, max(2, n_cells // 3))
+    parts = {part: AnnData(normalize(block)) for part, block in scores.items()}
+    with seed_global_generators(seed):
+        for adata in parts.values():
+            sc.pp.neighbors(adata, n_neighbors=k, use_rep="X", random_state=seed)
+        both = MuData(parts)
+        muon.pp.neighbors(
+            both, n_neighbors=k, n_bandwidth_neighbors=min(20, n_cells - 1),
+            n_multineighbors=min(200, n_cells - 2), random_state=seed,
+        )  # fmt: skip
+    graph = sp.csr_matrix(both.obsp["connectivities"])
+    return sp.csr_matrix(graph.maximum(graph.T)), {
+        part: both.obs[f"{part}:mod_weight"].to_numpy().astype(np.float64) for part in scores
+    }
+
+
+@contextlib.contextmanager
+def seed_global_generators(seed: int) -> Iterator[None]:
+    """Seed the global generators, from which muon and scanpy draw, and restore them after."""
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - it is what they use
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+
+
+def commute_time_embedding(graph: sp.csr_matrix, n: int, seed: int) -> np.ndarray:
+    """Return commute-time coordinates of a graph from ``n`` eigenvectors, cells × n.
+
+    Columns are eigenvectors of the random walk, without the constant first one, times
+    sqrt(volume / (1 - eigenvalue)): with all of them the squared distance of two cells is the
+    time of a random walk from one to the other and back (Qiu and Hancock 2007). Unscaled, the many
+    local eigenvectors would count as much as the few that separate groups. Unconnected parts of
+    the graph have a finite distance.
+    """
+    n_cells = graph.shape[0]
+    degree = np.maximum(np.asarray(graph.sum(axis=0)).ravel(), 1e-12)
+    root = sp.diags(1.0 / np.sqrt(degree))
+    start = np.random.default_rng(seed).standard_normal(n_cells)
+    k = min(n + 1, n_cells - 1)
+    values, vectors = eigsh(root @ graph @ root, k=k, which="LA", v0=start)
+    order = np.argsort(-values)[1:]
+    scale = np.sqrt(degree.sum() / np.maximum(1.0 - values[order], _SMALLEST_GAP))
+    points = vectors[:, order] / np.sqrt(degree)[:, None] * scale
+    # An eigenvector has no sign of its own: its largest entry is positive.
+    peak = np.abs(points).argmax(axis=0)
+    points *= np.where(points[peak, np.arange(points.shape[1])] < 0, -1.0, 1.0)
+    return np.asarray(points, dtype=np.float32)
+
+
+def graph_leiden(graph: sp.csr_matrix, resolution: float, seed: int) -> np.ndarray:
+    """Return the communities of a weighted graph (Traag et al. 2019), shape (cells,)."""
+    upper = sp.triu(graph, k=1).tocoo()
+    network = igraph.Graph(n=graph.shape[0], edges=np.column_stack((upper.row, upper.col)))
+    igraph.set_random_number_generator(random.Random(seed))
+    try:
+        communities = network.community_leiden(
+            objective_function="modularity", weights=upper.data, resolution=resolution,
+            n_iterations=2,
+        )  # fmt: skip
+    finally:
+        igraph.set_random_number_generator(random)
+    return np.asarray(communities.membership, dtype=np.int64)
