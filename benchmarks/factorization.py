@@ -60,7 +60,8 @@ def sklearn(solver: str) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
 
 
 def native(v: Any, w: np.ndarray, h: np.ndarray, n_iter: int) -> tuple[np.ndarray, np.ndarray]:
-    from bench.methods.lsnmf import LSNMF, factorize
+    from bench.methods._projected_gradients import factorize
+    from bench.methods.lsnmf import LSNMF
 
     params = LSNMF.Params(n_components=RANK, max_iter=n_iter, tol=0.0)
     w, h, _ = factorize(v, w, h, params, lambda *a, **k: None)
@@ -69,9 +70,11 @@ def native(v: Any, w: np.ndarray, h: np.ndarray, n_iter: int) -> tuple[np.ndarra
 
 def nimfa(algorithm: str) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
     def go(v: Any, w: np.ndarray, h: np.ndarray, n_iter: int) -> tuple[np.ndarray, np.ndarray]:
-        from bench.methods._nimfa import factorize
+        from bench.methods._nimfa import factorize_with_nimfa
 
-        w, h, _ = factorize(algorithm, v.toarray(), w, h, max_iter=n_iter, min_residuals=1e-12)
+        w, h, _ = factorize_with_nimfa(
+            algorithm, v.toarray(), w, h, max_iter=n_iter, min_residuals=1e-12
+        )
         return w, h
 
     return go
@@ -110,9 +113,9 @@ def measure(case: str, v: sp.csr_matrix, solvers: list[str]) -> dict[str, float]
     """Return the figures of one matrix, their names beginning with ``case``."""
     from sklearn.decomposition import NMF
 
-    from bench.methods._factors import start
+    from bench.methods._factors import initialize_factors
 
-    first = start(v, RANK, "nndsvda", 0)
+    first = initialize_factors(v, RANK, "nndsvda", 0)
     model = NMF(RANK, init="nndsvda", random_state=0)
     w = model.fit_transform(v)
     target = 1.0005 * objective(v, w, model.components_)
