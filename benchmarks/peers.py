@@ -26,7 +26,7 @@ from bench.methods.nn.batches import Cells
 from bench.methods.nn.likelihoods import Bernoulli
 from bench.methods.nn.models import Autoencoder
 from bench.methods.nn.train import Schedule, seeded, train
-from bench.prepare import prepare
+from bench.prepare.in_memory import prepare_counts
 
 HIDDEN, N_LATENT = (1024, 128), 10
 
@@ -123,7 +123,7 @@ def main() -> None:
     torch.set_num_threads(1)
     n_cells, n_features, epochs = (400, 2000, 10) if options.quick else (2088, 11285, 10)
     params = SimATAC.Params(n_cells=n_cells, n_features=n_features, depth=0.035 * n_features)
-    data = prepare(SimATAC(params).load(), Recipe(binarize=True))
+    data = prepare_counts(SimATAC(params).load(), Recipe(binarize=True))
     cells = Cells(data, counts=False, device="cpu")
     peer_epoch, final = peer(data.X, cells, epochs)
     epoch, reached, loss = ours(cells, final, 60)

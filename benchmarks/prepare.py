@@ -30,7 +30,7 @@ from _figures import show
 
 from bench.contract import Recipe
 from bench.data.cache.array_folder import load_array, new_array_folder
-from bench.prepare import apply_recipe
+from bench.prepare.pipeline import apply_recipe
 from bench.prepare.blocks import Csr
 from bench.prepare.pipeline import FilteredCounts, variable_features
 

@@ -3,7 +3,7 @@
     python benchmarks/scale.py --cells 1300000 [--method scimta] [--threads 2] [--json FILE]
 
 Counts of 1,000 genes, 20 types of cells, about 6 % not zero, are drawn block by block (not timed).
-Then: ``prepare`` (filters, normalisation, log), ``points`` (z-scores, principal components),
+Then: ``prepare_counts`` (filters, normalisation, log), ``points`` (z-scores, principal components),
 ``graph`` (approximate neighbours, surfing, mutual information), ``build`` (the parts of the graph
 and, for scimta, imputation and gene graph), ``train`` (one epoch without and one with clusters),
 ``embed`` (the codes of all cells), ``cluster`` (k-means and Leiden). More than 100,000 cells are
@@ -30,8 +30,8 @@ from sklearn.metrics import adjusted_rand_score
 from bench.methods.nn.train import seeded
 from bench.methods.scimta.cell_model import CellData
 from bench.methods.scimta.initial_clusters import nearest_mean
-from bench.methods.scimta.training import codes_of, pretrain, self_train
-from bench.prepare import describe, prepare
+from bench.methods.scimta.training import all_codes, pretrain, self_train
+from bench.prepare.in_memory import describe_counts, prepare_counts
 from bench.registry import methods
 from bench.scoring.clustering import kmeans, leiden
 
@@ -128,32 +128,36 @@ def fit(method: Any, counts: sp.csr_matrix, threads: int, run: Stages) -> np.nda
     from dataclasses import replace
 
     told = replace(context(Clock()), threads=threads)
-    info = describe(counts, name="benchmark", modality="rna", has_batch=False)
-    data = run("prepare", lambda: prepare(AnnData(counts), method.recipe(info)))
-    inputs = method.inputs(data, None)
-    points = run("points", lambda: method.points(inputs, told))
-    graph, notes = run("graph", lambda: method.cell_graph(points, told))
+    info = describe_counts(counts, name="benchmark", modality="rna", has_batch=False)
+    data = run("prepare", lambda: prepare_counts(AnnData(counts), method.recipe(info)))
+    model_fit = method.new_fit()
+    inputs = model_fit.inputs(data, None)
+    points = run("points", lambda: model_fit.points(inputs, told))
+    graph, notes = run("graph", lambda: model_fit.cell_graph(points, told))
     print(json.dumps({"edges_a_cell": graph.target.nnz / len(points)} | notes), flush=True)
     with seeded(told.seed, "network"):
         cells = CellData(
             inputs, sp.csr_matrix(data.layers["counts"]), graph, method.params,
-            conv_hops=method.conv_hops(), device="cpu",
+            conv_hops=model_fit.conv_hops, device="cpu",
         )  # fmt: skip
         model, (batches, notes) = run(
             "build",
-            lambda: (method.build(data, cells, told), method.make_batches(cells, points, told)),
+            lambda: (
+                model_fit.build(data, cells, told), model_fit.make_batches(cells, points, told)
+            ),
         )
         print(json.dumps(notes), flush=True)
-        run("train", lambda: train(method, model, batches, graph, told))
-        return run("embed", lambda: codes_of(model, batches)["cells"]).numpy()
+        run("train", lambda: train(model_fit, model, batches, graph, told))
+        return run("embed", lambda: all_codes(model, batches)["cells"]).numpy()
 
 
-def train(method: Any, model: Any, batches: Any, graph: Any, told: Any) -> None:
+def train(model_fit: Any, model: Any, batches: Any, graph: Any, told: Any) -> None:
     """Train one epoch without and one with clusters."""
-    pretrain(model, batches, method.params, told)
-    codes = codes_of(model, batches)
-    clusters = method.views(codes, method.first_labels(codes["cells"], graph, told))
-    self_train(model, batches, clusters, method.params, told)
+    pretrain(model, batches, model_fit.params, told)
+    codes = all_codes(model, batches)
+    labels = model_fit.first_labels(codes["cells"], graph, told)
+    clusters = model_fit.views(codes, labels)
+    self_train(model, batches, clusters, model_fit.params, told)
 
 
 def clusterings(embedding: np.ndarray, chosen: np.ndarray) -> dict[str, np.ndarray]:

@@ -36,7 +36,7 @@ from bench.methods.scsmd.phases import (
     reconstructions,
     settle_norms,
 )
-from bench.prepare import describe, prepare
+from bench.prepare.in_memory import describe_counts, prepare_counts
 
 PHASES = ("pretrain", "cluster", "pair")
 SHORT = {"pretrain_epochs": 3, "max_epochs": 3, "pair_epochs": 4, "tolerance": 0.0}
@@ -67,9 +67,9 @@ def main() -> None:
 def simulated(n_cells: int, n_genes: int) -> Cells:
     """Return prepared simulated cells."""
     adata = SimRNA(SimRNA.Params(n_cells=n_cells, n_features=max(1000, n_genes))).load()
-    info = describe(adata.X, name="benchmark", modality="rna", has_batch=False)
+    info = describe_counts(adata.X, name="benchmark", modality="rna", has_batch=False)
     recipe = ScSMD(ScSMD.Params(n_top_genes=n_genes)).recipe(info)
-    return Cells(prepare(adata, recipe), counts=True, device="cpu")
+    return Cells(prepare_counts(adata, recipe), counts=True, device="cpu")
 
 
 def epochs(cells: Cells, k: int, params: ScSMD.Params) -> tuple[float, float, float]:

@@ -21,7 +21,7 @@ from anndata import AnnData
 from bench.contract import Recipe
 from bench.datasets.sim_atac import SimATAC
 from bench.execute.threads import keep_large_blocks
-from bench.prepare import prepare
+from bench.prepare.in_memory import prepare_counts
 from bench.registry import methods
 
 MODELS = {
@@ -39,7 +39,7 @@ def main() -> None:
     torch.set_num_threads(1)
     n_cells, n_features = (512, 3000) if options.quick else (2088, 11285)
     params = SimATAC.Params(n_cells=n_cells, n_features=n_features, depth=0.035 * n_features)
-    data = prepare(SimATAC(params).load(), Recipe(binarize=True))
+    data = prepare_counts(SimATAC(params).load(), Recipe(binarize=True))
     figures = {"density": data.X.nnz / data.X.shape[0] / data.X.shape[1]}
     figures["sgemm_gflops"] = sgemm()
     for name, values in MODELS.items():
@@ -72,7 +72,7 @@ def epoch(name: str, data: AnnData, values: dict[str, Any]) -> tuple[float, floa
     method.fit(data, context(clock))
     # The first interval would hold the start of the fit.
     best = min(after - before for before, after in pairwise(clock.times[-4:]))
-    layers = [m for m in method._model.modules() if isinstance(m, torch.nn.Linear)]
+    layers = [m for m in method.fitted.network.modules() if isinstance(m, torch.nn.Linear)]
     weights = sum(layer.weight.numel() for layer in layers)
     flop = 6 * weights - 2 * layers[0].weight.numel()
     used = data.n_obs // values["batch_size"] * values["batch_size"]

@@ -31,31 +31,31 @@ class Csr(NamedTuple):
 
 
 def row_blocks(matrix: Any, *, rows: int = ROWS) -> Iterator[tuple[int, sp.csr_matrix]]:
-    """Yield (first row, block of at most ``rows``) over a matrix, which is not changed.
+    """Yield the number of the first row and a block of at most ``rows`` rows of a matrix.
 
     ``matrix`` is a :class:`Csr`, a SciPy matrix or array, an ``anndata`` sparse dataset on disk
     or a dense array in memory or in a file. Blocks are CSR, float32, with sorted indices and
-    without duplicates or stored zeros, and may be changed. Raises ``DataError`` for a CSC matrix
-    on disk that does not fit into memory.
+    without duplicates or stored zeros; they are copies. Raises ``DataError`` for a CSC matrix on
+    disk that does not fit into memory.
     """
-    found = csr_parts(matrix)
-    if found is None:
+    csr = csr_parts(matrix)
+    if csr is None:
         n_rows, n_columns = matrix.shape
         step = max(1, min(rows, ENTRIES // max(n_columns, 1)))
         for start in range(0, n_rows, step):
             dense = np.asarray(matrix[start : start + step])
             yield start, sp.csr_matrix(dense, dtype=np.float32)
         return
-    for start, stop in _borders(found.indptr, rows):
-        yield start, _block(found, start, stop)
-        for array in (found.data, found.indices):
+    for start, stop in _block_limits(csr.indptr, rows):
+        yield start, _block(csr, start, stop)
+        for array in (csr.data, csr.indices):
             release_pages(array)
 
 
 def stored_values(matrix: Any) -> Iterator[np.ndarray]:
-    """Yield the stored values of a sparse matrix, or all of a dense one, in flat pieces.
+    """Yield the stored values of a sparse matrix, or all of a dense one, in flat arrays.
 
-    They have the type of the matrix and whatever order is the fastest.
+    They have the type of the matrix and come in no particular order.
     """
     if sp.issparse(matrix) or isinstance(matrix, Csr) or hasattr(matrix, "group"):
         data = matrix.group["data"] if hasattr(matrix, "group") else matrix.data
@@ -85,32 +85,33 @@ def csr_parts(matrix: Any) -> Csr | None:
 
 def index_type(matrix: Any) -> type[np.signedinteger[Any]]:
     """Return the type of column indices with which SciPy maps this matrix without copying."""
-    found = csr_parts(matrix)
-    n_values = int(found.indptr[-1]) if found is not None else math.prod(matrix.shape)
+    csr = csr_parts(matrix)
+    n_values = int(csr.indptr[-1]) if csr is not None else math.prod(matrix.shape)
     return np.int32 if n_values <= INT32_VALUES else np.int64
 
 
 def is_on_disk(matrix: Any) -> bool:
-    """Return whether the values are in a file that must be read piece by piece."""
+    """Return whether the values are in a file, to be read block by block."""
     return not (isinstance(matrix, (Csr, np.ndarray)) or sp.issparse(matrix))
 
 
 def _into_memory(matrix: Any) -> sp.csc_matrix:
-    """Read a matrix stored by columns, whose rows cannot be had without reading all of it."""
+    """Read a matrix stored by columns, which cannot be read row by row."""
     values = matrix.group["data"].shape[0]
     # Once by columns and once by rows.
-    needed, there = 2 * values * 12, psutil.virtual_memory().available
-    if needed > there:
+    needed, available = 2 * values * 12, psutil.virtual_memory().available
+    if needed > available:
         raise DataError(
             f"X is stored by columns (CSC) with {values} values: turning it needs about "
-            f"{needed / 2**30:.1f} GiB of memory, {there / 2**30:.1f} GiB are available; save "
-            "the file with X by rows: adata.X = adata.X.tocsr()."
+            f"{needed / 2**30:.1f} GiB of memory, {available / 2**30:.1f} GiB are available; "
+            "save the file with X by rows: adata.X = adata.X.tocsr().",
+            code="not_enough_memory",
         )
     return matrix.to_memory()
 
 
-def _borders(indptr: np.ndarray, rows: int) -> Iterator[tuple[int, int]]:
-    """Yield first and last + 1 row of blocks of about ``ENTRIES`` values, one row at least."""
+def _block_limits(indptr: np.ndarray, rows: int) -> Iterator[tuple[int, int]]:
+    """Yield first row and end of blocks of about ``ENTRIES`` values, at least one row each."""
     n_rows, start = len(indptr) - 1, 0
     while start < n_rows:
         fit = int(np.searchsorted(indptr, int(indptr[start]) + ENTRIES, side="right")) - 1
@@ -137,7 +138,7 @@ def _block(matrix: Csr, start: int, stop: int) -> sp.csr_matrix:
 
 
 def release_pages(array: Any) -> None:
-    """Give the memory of a mapped file back: what was read of it is not read again soon."""
+    """Release the memory of the pages read of a memory-mapped file."""
     while isinstance(array, np.ndarray):
         array = array.base
     if isinstance(array, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):

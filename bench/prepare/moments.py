@@ -22,7 +22,10 @@ class FeatureSums:
         self.squares = np.zeros((n_groups, n_features))
 
     def add(self, block: sp.csr_matrix, values: np.ndarray, groups: np.ndarray) -> None:
-        """Add cells: ``values`` stand where ``block`` has its; ``groups`` is one number a cell."""
+        """Add the cells of a block with other ``values`` at the same places.
+
+        ``groups`` holds the number of the group of each cell.
+        """
         n_groups, n_features = self.sum.shape
         where = block.indices.astype(np.int64)
         if n_groups > 1:
@@ -57,7 +60,7 @@ class FeatureMoments:
         stored = np.bincount(block.indices, minlength=size)
         mean = np.bincount(block.indices, values, minlength=size) / n
         off = values - mean[block.indices]
-        # Without any value the counts are whole numbers, which take no fractions.
+        # Without any value bincount returns whole numbers, which cannot take fractions.
         deviations = np.bincount(block.indices, off * off, minlength=size).astype(np.float64)
         deviations += (n - stored) * mean**2
         total, change = self.cells + n, mean - self.mean
@@ -65,7 +68,7 @@ class FeatureMoments:
         self.mean += change * (n / total)
         self.cells = total
 
-    def spread(self) -> np.ndarray:
+    def standard_deviations(self) -> np.ndarray:
         """Return the standard deviation (n - 1); one for a single cell."""
         if self.cells < 2:
             return np.ones_like(self.mean)

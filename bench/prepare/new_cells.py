@@ -1,8 +1,8 @@
-"""What a preparation learned from the cells of a fit, to prepare new cells in the same way.
+"""Fitted preparations: prepare new cells with the statistics of the cells of a fit.
 
-Frequencies of features (TF-IDF), largest values, means and deviations are those of the cells of
-the fit; depth is counted over the features that passed its filters. Nothing of the new cells is
-filtered, and none of them changes what becomes of another.
+Frequencies of features (TF-IDF), largest values, means and standard deviations are those of the
+cells of the fit; depth is counted over the features that passed its filters. New cells are never
+filtered, and none of them changes the result of another.
 """
 
 from __future__ import annotations
@@ -19,98 +19,132 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from bench.contract import PairedRecipe, Recipe, parse_interval
-from bench.contract.multiome import PARTS, cells_of, check_parts, is_paired, matrices_of, pair_data
+from bench.contract import (
+    PARTS,
+    PairedRecipe,
+    Recipe,
+    cells_of,
+    is_paired,
+    pair_data,
+    parse_interval,
+)
+from bench.contract.multiome import check_parts, matrices_of
 from bench.errors import DataError
 from bench.messages import quote_names
-from bench.prepare.blocks import row_blocks
-from bench.prepare.moments import FeatureMoments
-from bench.prepare.pipeline import BlockTransform, FilteredCounts
+
+from .blocks import row_blocks
+from .pipeline import (
+    BlockTransform,
+    FilteredCounts,
+    max_abs_factors,
+    mean_and_deviation,
+    standardize,
+)
 
 if TYPE_CHECKING:
     from mudata import MuData
 
-
 logger = logging.getLogger(__name__)
 
 FILE = "preparation.npz"
-_ARRAYS = ("counted", "columns", "seen", "factor", "mean", "divisor")
+_ARRAYS = ("filtered_features", "columns", "detections", "scale_factor", "mean", "std")
 
 
 @dataclass(frozen=True)
 class FittedPreparation:
-    """What the preparation of one matrix learned."""
+    """A recipe with the statistics of the cells of a fit, for one matrix.
+
+    Values of a method's feature are multiplied by ``scale_factor``, then centred by ``mean`` and
+    divided by ``std``.
+    """
 
     recipe: Recipe
     n_cells: int
     """Cells of the fit."""
-    median: float
-    """Median of their totals above zero, over the counted features."""
-    counted: np.ndarray
+    median_total: float
+    """Median of their totals above zero, over the filtered features."""
+    filtered_features: np.ndarray
     """Names of the features that passed the filters; depth is their sum."""
     columns: np.ndarray
-    """Places among them of the features that the method gets, int64."""
-    seen: np.ndarray
-    """In how many cells of the fit each counted feature was detected, int64."""
-    factor: np.ndarray
-    """By what the values of each feature of the method are multiplied, float32."""
+    """Positions of the method's features among the filtered ones, int64."""
+    detections: np.ndarray
+    """Number of cells of the fit in which each filtered feature was detected, int64."""
+    scale_factor: np.ndarray
+    """One value a feature of the method, float32."""
     mean: np.ndarray
-    """What is then subtracted, float32; empty if the recipe does not scale."""
-    divisor: np.ndarray
-    """What is then divided by, float32; empty if the recipe does not scale."""
+    """One value a feature of the method, float32; empty if the recipe does not scale."""
+    std: np.ndarray
+    """One value a feature of the method, float32; empty if the recipe does not scale."""
     var: pd.DataFrame
-    """Facts about the features of the method, as in the prepared data; the index are names."""
+    """Facts about the method's features, as in the prepared data, indexed by name."""
 
     @property
     def features(self) -> list[str]:
-        """Names of the features that the method gets."""
+        """Names of the method's features."""
         return [str(name) for name in self.var.index]
 
     @classmethod
-    def of(cls, counts: AnnData, recipe: Recipe, prepared: AnnData) -> FittedPreparation:
-        """Go over the counts of the fit again; ``prepared`` is what the recipe made of them."""
+    def fit(cls, counts: AnnData, recipe: Recipe, prepared: AnnData) -> FittedPreparation:
+        """Gather the statistics of the counts; ``prepared`` is the result of the recipe."""
         source = FilteredCounts(counts.X, recipe, None)
-        counted = counts.var_names[source.features]
-        columns = np.zeros(0, dtype=np.int64)  # names that stand there twice tell no place
-        if counted.is_unique:
-            columns = counted.get_indexer(prepared.var_names).astype(np.int64)
-        totals, seen, factor = _totals(source, recipe, columns)
-        mean, divisor = _moments(source, recipe, columns, factor)
+        filtered_features = counts.var_names[source.features]
+        columns = np.zeros(0, dtype=np.int64)  # duplicate names have no single position
+        if filtered_features.is_unique:
+            columns = filtered_features.get_indexer(prepared.var_names).astype(np.int64)
+        totals, detections = _totals(source)
+        scale_factor = np.ones(len(columns), dtype=np.float32)
+        if recipe.max_abs:
+            blocks = _transformed_blocks(source, columns)
+            pieces = ((block.data, block.indices) for block in blocks)
+            scale_factor = max_abs_factors(pieces, len(columns))
+        mean = std = np.zeros(0, dtype=np.float32)
+        if recipe.scale:
+            blocks = _transformed_blocks(source, columns)
+            mean, std = mean_and_deviation(blocks, scale_factor)
         return cls(
-            recipe=recipe, n_cells=len(source.cells),
-            median=float(np.median(totals[totals > 0])) if np.any(totals > 0) else 1.0,
-            counted=counted.to_numpy().astype(np.str_), columns=columns, seen=seen,
-            factor=factor, mean=mean, divisor=divisor, var=prepared.var.copy(),
-        )  # fmt: skip
+            recipe=recipe,
+            n_cells=len(source.cells),
+            median_total=float(np.median(totals[totals > 0])) if np.any(totals > 0) else 1.0,
+            filtered_features=filtered_features.to_numpy().astype(np.str_),
+            columns=columns,
+            detections=detections,
+            scale_factor=scale_factor,
+            mean=mean,
+            std=std,
+            var=prepared.var.copy(),
+        )
 
-    def apply(self, counts: AnnData, where: str, fill: bool | None) -> AnnData:
+    def apply(self, counts: AnnData, where: str, fill_missing: bool | None) -> AnnData:
         """Return new cells as the method gets them, in their order.
 
-        Features go by name, peaks also by coordinates; others of the file are not looked at. With
-        ``fill`` features that the file lacks are taken as zero; ``None`` does not even offer it.
-        Raises ``DataError``.
+        Features are matched by name, peaks also by coordinates; further features are ignored.
+        With ``fill_missing`` absent features are taken as zero; ``None`` does not offer it in
+        messages. Raises ``DataError``.
         """
         if not counts.n_obs:
-            raise DataError(f"{where}: holds no cells.")
-        chosen = self._choice(counts.var_names, where, fill)
-        transform = BlockTransform(self.recipe, self.n_cells, self.seen)
-        raw, matrix, totals, poor = [], [], [], 0
+            raise DataError(f"{where}: holds no cells.", code="no_cells")
+        selection = self._selection_matrix(counts.var_names, where, fill_missing)
+        transform = BlockTransform(self.recipe, self.n_cells, self.detections)
+        raw, matrix, totals, n_poor = [], [], [], 0
         for _, block in row_blocks(counts.X):
-            mine = sp.csr_matrix(block @ chosen)
-            mine.sort_indices()
-            totals.append(np.asarray(mine.sum(axis=1, dtype=np.float64)).ravel())
-            poor += int(np.count_nonzero(np.diff(block.indptr) < self.recipe.min_features))
-            raw.append(mine[:, self.columns])
-            matrix.append(self._rescaled(_with(mine, transform(mine))[:, self.columns]))
-        if poor:
+            filtered = sp.csr_matrix(block @ selection)
+            filtered.sort_indices()
+            totals.append(np.asarray(filtered.sum(axis=1, dtype=np.float64)).ravel())
+            n_poor += int(np.count_nonzero(np.diff(block.indptr) < self.recipe.min_features))
+            raw.append(filtered[:, self.columns])
+            transformed = _replace_values(filtered, transform(filtered))
+            matrix.append(self._rescale(transformed[:, self.columns]))
+        if n_poor:
             logger.info(
-                f"{where}: {poor} of {counts.n_obs} cells have fewer than "
+                f"{where}: {n_poor} of {counts.n_obs} cells have fewer than "
                 f"{self.recipe.min_features} detected features; the fit left such cells out"
             )
-        size = np.concatenate(totals) / self.median
+        size_factor = np.concatenate(totals) / self.median_total
         prepared = AnnData(
             X=np.concatenate(matrix) if self.recipe.scale else sp.csr_matrix(sp.vstack(matrix)),
-            obs=pd.DataFrame({"size_factor": size.astype(np.float32)}, index=counts.obs_names),
+            obs=pd.DataFrame(
+                {"size_factor": size_factor.astype(np.float32)}, index=counts.obs_names
+            ),
             var=self.var.copy(),
         )
         prepared.layers["counts"] = sp.csr_matrix(sp.vstack(raw))
@@ -118,106 +152,112 @@ class FittedPreparation:
 
     def check(self) -> None:
         """Raise ``ValueError`` if the arrays do not fit together, as of a damaged file."""
-        n_features = len(self.columns)
-        scaled = n_features if self.recipe.scale else 0
-        lengths = (len(self.factor), len(self.mean), len(self.divisor), len(self.seen))
-        if lengths != (n_features, scaled, scaled, len(self.counted)):
+        n_features, n_filtered = len(self.columns), len(self.filtered_features)
+        n_scaled = n_features if self.recipe.scale else 0
+        lengths = (len(self.scale_factor), len(self.mean), len(self.std), len(self.detections))
+        if lengths != (n_features, n_scaled, n_scaled, n_filtered):
             raise ValueError("arrays of other lengths")
-        if n_features and not 0 <= self.columns.min() <= self.columns.max() < len(self.counted):
-            raise ValueError("columns that are not there")
-        if n_features and list(self.counted[self.columns]) != self.features:
+        if not n_features:
+            return
+        if not 0 <= self.columns.min() <= self.columns.max() < n_filtered:
+            raise ValueError("columns out of range")
+        if list(self.filtered_features[self.columns]) != self.features:
             raise ValueError("features of other names")
 
-    def _choice(self, names: pd.Index, where: str, fill: bool | None) -> Any:
-        """Return a matrix that takes the columns of the file to the counted features."""
-        if not names.is_unique or len(set(self.counted)) < len(self.counted):
-            whose = "the fit" if names.is_unique else where
+    def _selection_matrix(self, names: pd.Index, where: str, fill_missing: bool | None) -> Any:
+        """Return a sparse matrix that takes the file's columns to the filtered features."""
+        n_filtered = len(self.filtered_features)
+        if not names.is_unique or len(set(self.filtered_features)) < n_filtered:
+            owner = "the fit" if names.is_unique else where
             raise DataError(
-                f"{whose}: names of features stand there more than once, so that they cannot be "
-                "told apart; make them unique before (adata.var_names_make_unique())."
+                f"{owner}: some features have the same name; make the names unique "
+                "(adata.var_names_make_unique()).",
+                code="duplicate_names",
             )
-        found = np.array(places(self.counted.tolist(), names.tolist()))
-        lost = self.counted[found < 0].tolist()
-        if len(lost) == len(found) or (len(lost) and not fill):
-            hint = "count the cells over the features of the fit"
-            if len(lost) > len(found) / 2:
-                hint = "are these cells of another genome, or their features named otherwise?"
-            elif fill is not None:
-                hint += ", or take these as zero (--fill-missing, in Python fill_missing=True)"
-            raise DataError(
-                f"{where}: {len(lost)} of {len(found)} features of the fit are not there "
-                f"({quote_names(lost)}); {hint}{'' if hint.endswith('?') else '.'}"
+        positions = np.array(match_features(self.filtered_features.tolist(), names.tolist()))
+        missing = self.filtered_features[positions < 0].tolist()
+        if len(missing) == n_filtered or (missing and not fill_missing):
+            raise _missing_features(where, missing, n_filtered, fill_missing)
+        if missing:
+            logger.info(
+                f"{where}: {len(missing)} of {n_filtered} features of the fit are taken as zero "
+                f"({quote_names(missing)})"
             )
-        if len(lost):
-            logger.info(f"{where}: {len(lost)} of {len(found)} features of the fit are taken as zero "
-                f"({quote_names(lost)})")  # fmt: skip
-        known = np.flatnonzero(found >= 0)
-        ones = np.ones(len(known), dtype=np.float32)
-        return sp.csr_matrix((ones, (found[known], known)), shape=(len(names), len(found)))
+        present = np.flatnonzero(positions >= 0)
+        ones = np.ones(len(present), dtype=np.float32)
+        shape = (len(names), n_filtered)
+        return sp.csr_matrix((ones, (positions[present], present)), shape=shape)
 
-    def _rescaled(self, block: Any) -> Any:
-        """Return transformed values of a block of cells divided and centred."""
-        block.data *= self.factor[block.indices]
+    def _rescale(self, block: Any) -> Any:
+        """Multiply, centre and divide the transformed values of a block of cells."""
+        block.data *= self.scale_factor[block.indices]
         if not self.recipe.scale:
             return block
-        dense = block.toarray()
-        dense -= self.mean
-        dense /= self.divisor
-        if self.recipe.max_value is not None:
-            np.clip(dense, -self.recipe.max_value, self.recipe.max_value, out=dense)
-        return dense
+        return standardize(block.toarray(), self.mean, self.std, self.recipe.max_value)
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """What a preparation learned, by part: ``""`` for one matrix, else ``rna`` and ``atac``."""
+    """The fitted preparation of each matrix: ``""`` for one, else ``rna`` and ``atac``."""
 
     parts: dict[str, FittedPreparation]
 
     @classmethod
-    def of(
+    def fit(
         cls, counts: AnnData | MuData, recipe: Recipe | PairedRecipe, prepared: AnnData | MuData
     ) -> Preparation:
-        """Return what ``prepared`` was made with; see :meth:`Learned.of`."""
+        """Gather the statistics of the counts; ``prepared`` is the result of the recipe."""
         if not isinstance(recipe, PairedRecipe):
-            return cls({"": FittedPreparation.of(cells_of(counts), recipe, cells_of(prepared))})
-        pairs: Any = (counts, prepared)
-        return cls({part: FittedPreparation.of(pairs[0][part], getattr(recipe, part), pairs[1][part])
-                    for part in PARTS})  # fmt: skip
+            return cls({"": FittedPreparation.fit(cells_of(counts), recipe, cells_of(prepared))})
+        matrices = zip(PARTS, matrices_of(counts), matrices_of(prepared), strict=True)
+        return cls(
+            {
+                part: FittedPreparation.fit(part_counts, getattr(recipe, part), part_prepared)
+                for part, part_counts, part_prepared in matrices
+            }
+        )
 
     def apply(
         self, counts: AnnData | MuData, *, where: str = "data", fill_missing: bool | None = False
     ) -> Any:
-        """Return new cells (counts) prepared like the cells of the fit; see :meth:`Learned.apply`.
+        """Return new cells (counts) prepared like the cells of the fit.
 
-        Raises ``DataError``.
+        See :meth:`FittedPreparation.apply`; raises ``DataError``.
         """
-        if is_paired(counts) != ("" not in self.parts):
+        fitted_on_pair = "" not in self.parts
+        if is_paired(counts) != fitted_on_pair:
             kinds = ("one matrix", "paired data")
             raise DataError(
                 f"{where}: holds {kinds[is_paired(counts)]}, the fit was on "
-                f"{kinds['' not in self.parts]}; give the same."
+                f"{kinds[fitted_on_pair]}; give the same.",
+                code="wrong_modality",
             )
-        if is_paired(counts):
+        if fitted_on_pair:
             check_parts(counts, where)
-        made = [
-            learned.apply(one, f"{where}, {part}" if part else where, fill_missing)
-            for (part, learned), one in zip(self.parts.items(), matrices_of(counts), strict=True)
+        prepared = [
+            fitted.apply(matrix, f"{where}, {part}" if part else where, fill_missing)
+            for (part, fitted), matrix in zip(self.parts.items(), matrices_of(counts), strict=True)
         ]
-        return made[0] if len(made) == 1 else pair_data(made[0], made[1])
+        return pair_data(*prepared) if fitted_on_pair else prepared[0]
 
     def save(self, folder: Path) -> None:
         """Write the file ``preparation.npz`` into a folder."""
         arrays: dict[str, Any] = {}
-        for part, one in self.parts.items():
-            about = {"recipe": one.recipe.as_dict(), "n_cells": one.n_cells, "median": one.median}
-            arrays |= {f"{part}/{name}": getattr(one, name) for name in _ARRAYS}
-            arrays |= {f"{part}/var/{name}": one.var[name].to_numpy() for name in one.var}
-            arrays[f"{part}/features"] = np.array(one.features, dtype=np.str_)
-            arrays[f"{part}/about"] = np.array(json.dumps(about))
-        texts = {name: array.astype(np.str_) if array.dtype == object else array
-                 for name, array in arrays.items()}  # fmt: skip
-        np.savez_compressed(folder / FILE, **texts)
+        for part, fitted in self.parts.items():
+            facts = {
+                "recipe": fitted.recipe.as_dict(),
+                "n_cells": fitted.n_cells,
+                "median_total": fitted.median_total,
+            }
+            arrays |= {f"{part}/{name}": getattr(fitted, name) for name in _ARRAYS}
+            arrays |= {f"{part}/var/{name}": fitted.var[name].to_numpy() for name in fitted.var}
+            arrays[f"{part}/features"] = np.array(fitted.features, dtype=np.str_)
+            arrays[f"{part}/facts"] = np.array(json.dumps(facts))
+        plain = {
+            name: array.astype(np.str_) if array.dtype == object else array
+            for name, array in arrays.items()
+        }
+        np.savez_compressed(folder / FILE, **plain)
 
     @classmethod
     def load(cls, folder: Path) -> Preparation | None:
@@ -229,78 +269,84 @@ class Preparation:
             return None
         try:
             with np.load(folder / FILE, allow_pickle=False) as file:
-                found = {}
-                for part in ("",) if "/about" in file else PARTS:
-                    about = json.loads(str(file[f"{part}/about"]))
-                    own = {name: file[f"{part}/{name}"] for name in _ARRAYS}
-                    facts = {name.split("/", 2)[2]: file[name] for name in file.files
-                             if name.startswith(f"{part}/var/")}  # fmt: skip
-                    var = pd.DataFrame(facts, index=file[f"{part}/features"])
-                    recipe = Recipe(**about.pop("recipe"))
-                    found[part] = FittedPreparation(recipe=recipe, var=var, **about, **own)
-                    found[part].check()
-        except Exception as error:  # whatever a damaged archive makes of itself
+                parts = ("",) if "/facts" in file else PARTS
+                return cls({part: _read_part(file, part) for part in parts})
+        except Exception as error:  # a damaged archive raises many kinds
             raise DataError(
-                f"{folder / FILE}: cannot be read ({type(error).__name__}); fit again."
+                f"{folder / FILE}: cannot be read ({type(error).__name__}); fit again.",
+                code="damaged_file",
             ) from None
-        return cls(found)
 
 
-def places(wanted: Sequence[str], there: Sequence[str]) -> list[int]:
-    """Return the number of each wanted feature, -1 if missing; peaks also go by coordinates.
+def _read_part(file: Any, part: str) -> FittedPreparation:
+    facts = json.loads(str(file[f"{part}/facts"]))
+    prefix = f"{part}/var/"
+    columns = {
+        name.removeprefix(prefix): file[name] for name in file.files if name.startswith(prefix)
+    }
+    fitted = FittedPreparation(
+        recipe=Recipe(**facts.pop("recipe")),
+        var=pd.DataFrame(columns, index=file[f"{part}/features"]),
+        **facts,
+        **{name: file[f"{part}/{name}"] for name in _ARRAYS},
+    )
+    fitted.check()
+    return fitted
 
-    None is given twice, so that of two names for one interval the second is missing.
+
+def match_features(fitted: Sequence[str], present: Sequence[str]) -> list[int]:
+    """Return the position of each fitted feature among ``present``, -1 if it is missing.
+
+    Peaks are also matched by coordinates. No position is given twice, so that of two fitted names
+    for one interval the second is missing.
     """
-    numbers = {name: number for number, name in enumerate(there)}
-    found = [numbers.get(name, -1) for name in wanted]
-    taken = set(found)
-    free: dict[Any, int] = {}
-    for number, name in enumerate(there):
-        if number not in taken:
-            free.setdefault(parse_interval(name), number)
-    free.pop(None, None)
-    return [number if number >= 0 else free.pop(parse_interval(name), -1)
-            for name, number in zip(wanted, found, strict=True)]  # fmt: skip
+    positions = {name: number for number, name in enumerate(present)}
+    matches = [positions.get(name, -1) for name in fitted]
+    matched = set(matches)
+    unmatched: dict[Any, int] = {}
+    for number, name in enumerate(present):
+        if number not in matched:
+            unmatched.setdefault(parse_interval(name), number)
+    unmatched.pop(None, None)
+    return [
+        number if number >= 0 else unmatched.pop(parse_interval(name), -1)
+        for name, number in zip(fitted, matches, strict=True)
+    ]
 
 
-def _with(block: Any, values: np.ndarray) -> Any:
-    """Return other values at the same places."""
+def _missing_features(
+    where: str, missing: list[str], n_filtered: int, fill_missing: bool | None
+) -> DataError:
+    hint = "count the cells over the features of the fit."
+    if len(missing) > n_filtered / 2:
+        hint = "are these cells of another genome, or their features named otherwise?"
+    elif fill_missing is not None:
+        hint = (
+            "count the cells over the features of the fit, or take these as zero "
+            "(--fill-missing, in Python fill_missing=True)."
+        )
+    return DataError(
+        f"{where}: {len(missing)} of {n_filtered} features of the fit are not there "
+        f"({quote_names(missing)}); {hint}",
+        code="missing_features",
+    )
+
+
+def _replace_values(block: Any, values: np.ndarray) -> Any:
+    """Return a matrix with other values at the same places."""
     return sp.csr_matrix((values, block.indices, block.indptr), shape=block.shape)
 
 
-def _selected(source: FilteredCounts, columns: np.ndarray) -> Iterator[Any]:
+def _transformed_blocks(source: FilteredCounts, columns: np.ndarray) -> Iterator[Any]:
     """Yield the transformed values of the method's features, block by block."""
     for counts, values, _ in source:
-        yield _with(counts, values)[:, columns]
+        yield _replace_values(counts, values)[:, columns]
 
 
-def _totals(
-    source: FilteredCounts, recipe: Recipe, columns: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return totals of cells, cells of each counted feature, factors of the method's features."""
-    totals, seen = [], np.zeros(len(source.features), dtype=np.int64)
+def _totals(source: FilteredCounts) -> tuple[np.ndarray, np.ndarray]:
+    """Return the total of each cell, and the number of cells of each filtered feature."""
+    totals, detections = [], np.zeros(len(source.features), dtype=np.int64)
     for counts, _ in source.counts():
         totals.append(np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel())
-        seen += np.bincount(counts.indices, minlength=len(seen))
-    factor = np.ones(len(columns), dtype=np.float32)
-    if recipe.max_abs:
-        largest = np.zeros(len(columns), dtype=np.float32)
-        for block in _selected(source, columns):
-            np.maximum.at(largest, block.indices, np.abs(block.data))
-        factor /= np.where(largest > 0, largest, np.float32(1.0))
-    return np.concatenate(totals), seen, factor
-
-
-def _moments(
-    source: FilteredCounts, recipe: Recipe, columns: np.ndarray, factor: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return means and divisors of the method's features, empty if the recipe does not scale."""
-    if not recipe.scale:
-        return np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.float32)
-    moments = FeatureMoments(len(columns))
-    for block in _selected(source, columns):
-        block.data *= factor[block.indices]
-        moments.add(block)
-    spread = moments.spread()
-    divisor = np.where(spread > 0, spread, 1.0).astype(np.float32)
-    return moments.mean.astype(np.float32), divisor
+        detections += np.bincount(counts.indices, minlength=len(detections))
+    return np.concatenate(totals), detections

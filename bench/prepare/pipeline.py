@@ -1,14 +1,14 @@
 """Carry out a recipe in passes over blocks of cells; memory holds one block at a time.
 
-1. Detected features of each cell and cells of each feature: the filters.
-2. Only for variable features: sums of each feature; ``seurat_v3`` needs a further pass.
-3. Transform each block, keep the selected features, write.
-4. Only for scaling: the same over what was written, which has the selected features only.
+1. Filters: count the detected features of each cell and the cells of each feature.
+2. Variable features, if the recipe selects them: sums of each feature (``seurat_v3``: two passes).
+3. Transform each block and write the selected features.
+4. Scaling, if the recipe scales: a pass over the written values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 
 class Arrays(Protocol):
-    """Where results go: in memory, or a folder on the disk (``bench.data.cache.array_folder.FolderWriter``)."""
+    """Receives the results, in memory or in a folder (``FolderWriter`` of the data cache)."""
 
     def append(self, name: str, part: np.ndarray) -> None:
         """Add rows to an array that grows along its first axis."""
 
     def read(self, name: str) -> np.ndarray:
-        """Return an array that grows no more."""
+        """Return a complete array."""
 
     def drop(self, name: str) -> None:
         """Remove an array."""
@@ -41,7 +41,7 @@ class Arrays(Protocol):
 
 @dataclass(frozen=True)
 class MatrixSubset:
-    """What the filters and the selection left."""
+    """The cells and features that passed the filters and the selection."""
 
     cells: np.ndarray
     """Row numbers, int64, ascending."""
@@ -49,32 +49,35 @@ class MatrixSubset:
     """Column numbers, int64, ascending."""
 
 
-def apply_recipe(matrix: Any, recipe: Recipe, out: Arrays, batch: np.ndarray | None = None) -> MatrixSubset:
-    """Prepare a matrix of counts (cells × features; anything :func:`row_blocks` takes).
+def apply_recipe(
+    matrix: Any, recipe: Recipe, out: Arrays, batch: np.ndarray | None = None
+) -> MatrixSubset:
+    """Prepare a matrix of counts (cells × features, of any kind that :func:`row_blocks` takes).
 
-    Writes ``counts_data``, ``indices`` and ``indptr`` (CSR float32: the counts of the kept cells
-    and features), ``size_factor`` (float32, of each cell: total over the kept features before
-    any selection of variable ones, divided by the median of the totals above zero), and either
-    ``dense`` (float32, if scaled) or ``data`` (float32, at the same places as ``counts_data``;
-    left out if it is the same). Raises ``DataError`` if no cell or no feature is left,
-    ``UsageError`` if the recipe needs a package or a batch that is not there.
+    Writes to ``out``, for the cells and features of the returned subset: ``counts_data``,
+    ``indices`` and ``indptr`` (the counts, CSR float32), ``size_factor`` (float32, one a cell:
+    total over the features that pass the filters, divided by the median of the totals above
+    zero), and the prepared values as ``dense`` (float32, if scaled), or as ``data`` (float32, at
+    the places of ``counts_data``; omitted if equal to it). Raises ``DataError`` if no cell or no
+    feature is left, ``UsageError`` if the recipe needs a package or a batch that is missing.
     """
     if recipe.batch_aware and batch is None:
         raise UsageError(
             "the recipe selects features batch by batch, but there is no batch: declare 'batch' "
-            "in uses() and give the batch of each cell."
+            "in uses() and give the batch of each cell.",
+            code="missing_batch",
         )
     source = FilteredCounts(matrix, recipe, batch if recipe.batch_aware else None)
     chosen = variable_features(source, recipe)
     _write(source, recipe, chosen, out)
-    kept = MatrixSubset(source.cells, source.features if chosen is None else source.features[chosen])
+    features = source.features if chosen is None else source.features[chosen]
     if recipe.max_abs or recipe.scale:
-        _rescale(out, recipe, kept)
-    return kept
+        _rescale(out, recipe, (len(source.cells), len(features)))
+    return MatrixSubset(source.cells, features)
 
 
 def changes_values(recipe: Recipe) -> bool:
-    """Return whether the recipe changes any value of the counts it keeps."""
+    """Return whether the prepared values differ from the counts."""
     return (
         recipe.binarize or recipe.tfidf or recipe.log1p or recipe.max_abs or recipe.scale
         or recipe.target_sum is not None
@@ -85,8 +88,8 @@ class FilteredCounts:
     """The matrix after the filters; each iteration is a pass over it."""
 
     def __init__(self, matrix: Any, recipe: Recipe, batch: np.ndarray | None) -> None:
-        found = csr_parts(matrix)
-        self._matrix = matrix if found is None else found
+        csr = csr_parts(matrix)
+        self._matrix = matrix if csr is None else csr
         self._recipe = recipe
         self.index_type = index_type(self._matrix)
         self._count()
@@ -96,7 +99,8 @@ class FilteredCounts:
             what = "cell" if not len(self.cells) else "feature"
             raise DataError(
                 f"the filters leave no {what}: min_features={recipe.min_features}, "
-                f"min_cells={recipe.min_cells}, max_cells={recipe.max_cells}; loosen them."
+                f"min_cells={recipe.min_cells}, max_cells={recipe.max_cells}; loosen them.",
+                code="empty_result",
             )
         self.groups = np.zeros(len(self.cells), dtype=np.int64)
         if batch is not None:
@@ -104,7 +108,7 @@ class FilteredCounts:
         self._transform = BlockTransform(recipe, len(self.cells), self._seen[self.features])
 
     def _count(self) -> None:
-        """Note which cells stay, and in how many of them each feature is detected."""
+        """Apply the filter of cells, and count the remaining ones of each feature."""
         n_cells, n_features = self._matrix.shape
         self._keep = np.zeros(n_cells, dtype=bool)
         self._seen = np.zeros(n_features, dtype=np.int64)
@@ -125,7 +129,7 @@ class FilteredCounts:
         return keep
 
     def counts(self) -> Iterator[tuple[sp.csr_matrix, np.ndarray]]:
-        """Yield (counts of kept cells and features, number of the batch of each cell)."""
+        """Yield the counts after the filters, with the batch number of each cell."""
         done = 0
         every = len(self.features) == self._matrix.shape[1]
         for start, block in row_blocks(self._matrix):
@@ -139,13 +143,13 @@ class FilteredCounts:
             done += int(np.count_nonzero(keep))
 
     def __iter__(self) -> Iterator[tuple[sp.csr_matrix, np.ndarray, np.ndarray]]:
-        """Yield (counts, transformed values at the same places, groups)."""
+        """Yield counts, transformed values at the same places, and batch numbers."""
         for block, groups in self.counts():
             yield block, self._transform(block), groups
 
 
 class BlockTransform:
-    """Binarise, weight and normalise the values of one block; each cell by itself."""
+    """Binarise, weight and normalise the values of a block; cells do not affect each other."""
 
     def __init__(self, recipe: Recipe, n_cells: int, seen: np.ndarray) -> None:
         self.recipe = recipe
@@ -181,7 +185,7 @@ def _row_sums(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
 
 
 def variable_features(source: FilteredCounts, recipe: Recipe) -> np.ndarray | None:
-    """Return a mask of the highly variable among the kept features; ``None`` for all."""
+    """Return a mask of the highly variable among the filtered features; ``None`` for all."""
     n_features = len(source.features)
     if recipe.n_top_features is None or recipe.n_top_features >= n_features:
         return None
@@ -206,10 +210,10 @@ def _write(source: FilteredCounts, recipe: Recipe, chosen: np.ndarray | None, ou
         done += n_cells
         raw, indices, indptr = counts.data, counts.indices, counts.indptr
         if chosen is not None:
-            here = chosen[indices]
-            raw, values = raw[here], values[here]
-            indices = (np.cumsum(chosen) - 1)[indices[here]]
-            indptr = np.concatenate([[0], np.cumsum(here)])[indptr]
+            selected = chosen[indices]
+            raw, values = raw[selected], values[selected]
+            indices = (np.cumsum(chosen) - 1)[indices[selected]]
+            indptr = np.concatenate([[0], np.cumsum(selected)])[indptr]
         out.append("counts_data", raw)
         out.append("indices", indices.astype(source.index_type))
         out.append("indptr", indptr[1:].astype(np.int64) + end)
@@ -220,45 +224,71 @@ def _write(source: FilteredCounts, recipe: Recipe, chosen: np.ndarray | None, ou
     out.append("size_factor", (totals / median).astype(np.float32))
 
 
-def _rescale(out: Arrays, recipe: Recipe, kept: MatrixSubset) -> None:
-    """Turn the transformed values ``x`` into ``dense``, or into ``data`` if only by max_abs."""
-    shape = (len(kept.cells), len(kept.features))
+def _rescale(out: Arrays, recipe: Recipe, shape: tuple[int, int]) -> None:
+    """Turn the transformed values ``x`` into ``dense`` if the recipe scales, else ``data``."""
     source = Csr(out.read("x"), out.read("indices"), out.read("indptr"), shape)
-    factor = np.ones(shape[1], dtype=np.float32)
+    factors = np.ones(shape[1], dtype=np.float32)
     if recipe.max_abs:
-        largest = np.zeros(shape[1], dtype=np.float32)
-        for values, indices in _pieces(source):
-            np.maximum.at(largest, indices, np.abs(values))
-        factor /= np.where(largest > 0, largest, np.float32(1.0))
+        factors = max_abs_factors(_value_pieces(source), shape[1])
     if recipe.scale:
-        _scale(source, factor, recipe.max_value, out)
+        _scale(source, factors, recipe.max_value, out)
     else:
-        for values, indices in _pieces(source):
-            out.append("data", values * factor[indices])
+        for values, columns in _value_pieces(source):
+            out.append("data", values * factors[columns])
     out.drop("x")
 
 
-def _pieces(source: Csr) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (values, column numbers), stored zeros included."""
+def _value_pieces(source: Csr) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield values and their column numbers, stored zeros included."""
     for start in range(0, len(source.data), ENTRIES):
         yield source.data[start : start + ENTRIES], source.indices[start : start + ENTRIES]
         for array in (source.data, source.indices):
             release_pages(array)
 
 
-def _scale(source: Csr, factor: np.ndarray, max_value: float | None, out: Arrays) -> None:
+def _scale(source: Csr, factors: np.ndarray, max_value: float | None, out: Arrays) -> None:
     """Write ``dense``: zero mean and unit variance; features without variance become zero."""
-    moments = FeatureMoments(source.shape[1])
-    for _, block in row_blocks(source):
-        block.data *= factor[block.indices]
-        moments.add(block)
-    spread = moments.spread()
-    divisor = np.where(spread > 0, spread, 1.0).astype(np.float32)
+    mean, std = mean_and_deviation((block for _, block in row_blocks(source)), factors)
     for _, block in row_blocks(source, rows=max(1, ENTRIES // source.shape[1])):
-        block.data *= factor[block.indices]
-        dense = block.toarray()
-        dense -= moments.mean.astype(np.float32)
-        dense /= divisor
-        if max_value is not None:
-            np.clip(dense, -max_value, max_value, out=dense)
-        out.append("dense", dense)
+        block.data *= factors[block.indices]
+        out.append("dense", standardize(block.toarray(), mean, std, max_value))
+
+
+def max_abs_factors(
+    pieces: Iterable[tuple[np.ndarray, np.ndarray]], n_features: int
+) -> np.ndarray:
+    """Return one over the largest absolute value of each feature, one if all are zero.
+
+    ``pieces`` are values and their column numbers.
+    """
+    largest = np.zeros(n_features, dtype=np.float32)
+    for values, columns in pieces:
+        np.maximum.at(largest, columns, np.abs(values))
+    return np.float32(1.0) / np.where(largest > 0, largest, np.float32(1.0))
+
+
+def mean_and_deviation(
+    blocks: Iterable[sp.csr_matrix], factors: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation (one if zero) of each feature, float32.
+
+    Values of a feature are multiplied by its factor before.
+    """
+    moments = FeatureMoments(len(factors))
+    for block in blocks:
+        block.data *= factors[block.indices]
+        moments.add(block)
+    deviations = moments.standard_deviations()
+    std = np.where(deviations > 0, deviations, 1.0)
+    return moments.mean.astype(np.float32), std.astype(np.float32)
+
+
+def standardize(
+    dense: np.ndarray, mean: np.ndarray, std: np.ndarray, max_value: float | None
+) -> np.ndarray:
+    """Centre and divide values (cells × features) in place, and clip them to ± ``max_value``."""
+    dense -= mean
+    dense /= std
+    if max_value is not None:
+        np.clip(dense, -max_value, max_value, out=dense)
+    return dense

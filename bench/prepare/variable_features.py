@@ -34,28 +34,31 @@ Counts = Callable[[], Iterator[tuple["sp.csr_matrix", "np.ndarray"]]]
 def seurat(sums: FeatureSums, n_top: int, *, by_group: bool) -> np.ndarray:
     """Return a mask of features by dispersion within bins of the mean.
 
-    ``sums`` are those of the depth-normalised values without logarithm. Features from the
-    ``n_top``-th highest dispersion on are kept (more if it occurs more than once); ``by_group``
-    they are ranked by the number of groups that would keep them, then by mean dispersion, and
-    groups of a single cell, which have no dispersion, do not count.
+    ``sums`` are those of the depth-normalised values without logarithm. The ``n_top`` features
+    of highest dispersion are selected, and all that equal the last of them. With ``by_group``
+    features are ranked by the number of groups that select them, then by mean dispersion; groups
+    of a single cell have no dispersion and are ignored.
     """
     means, variances = sums.mean_and_variance()
     if not by_group:
         normalized = _dispersions(means[0], variances[0])
         chosen = _highest(normalized, n_top)
         if not chosen.any():
-            raise DataError("no feature varies between the cells: none can be selected.")
+            raise DataError(
+                "no feature varies between the cells: none can be selected.", code="no_variance"
+            )
         return chosen
     means, variances = means[sums.cells > 1], variances[sums.cells > 1]
-    kept = np.zeros(means.shape[1], dtype=np.int64)
+    n_groups = np.zeros(means.shape[1], dtype=np.int64)
     per_group = np.zeros(means.shape)
     for mean, variance, row in zip(means, variances, per_group, strict=True):
-        seen = mean > 0
-        row[seen] = _dispersions(mean[seen], variance[seen])
-        kept[seen] += _highest(row[seen], n_top)
-    table = pd.DataFrame({"kept": kept, "dispersion": pd.DataFrame(per_group).mean(axis=0)})
-    order = table.sort_values(["kept", "dispersion"], ascending=False, na_position="last").index
-    return np.isin(np.arange(len(kept)), order[:n_top])
+        detected = mean > 0
+        row[detected] = _dispersions(mean[detected], variance[detected])
+        n_groups[detected] += _highest(row[detected], n_top)
+    dispersion = pd.DataFrame(per_group).mean(axis=0)
+    table = pd.DataFrame({"groups": n_groups, "dispersion": dispersion})
+    order = table.sort_values(["groups", "dispersion"], ascending=False, na_position="last").index
+    return np.isin(np.arange(len(n_groups)), order[:n_top])
 
 
 def _dispersions(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
@@ -74,24 +77,26 @@ def _dispersions(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
 
 
 def _highest(values: np.ndarray, n_top: int) -> np.ndarray:
-    """Return a mask of the values from the ``n_top``-th highest on; NaN is none of them."""
-    known = np.sort(values[~np.isnan(values)])
-    if not len(known):
+    """Return a mask of the ``n_top`` highest values and all that equal the last; never NaN."""
+    ascending = np.sort(values[~np.isnan(values)])
+    if not len(ascending):
         return np.zeros(len(values), dtype=bool)
-    return np.nan_to_num(values, nan=-np.inf) >= known[-min(n_top, len(known))]
+    return np.nan_to_num(values, nan=-np.inf) >= ascending[-min(n_top, len(ascending))]
 
 
 def seurat_v3(sums: FeatureSums, counts: Counts, n_top: int) -> np.ndarray:
     """Return a mask of the ``n_top`` features with the highest standardised variance.
 
-    ``sums`` are those of the counts, ``counts`` is used for the variance after clipping. Several
-    groups: by median rank over the groups, then by the number of groups that rank a feature
-    among the ``n_top``. Groups of a single cell have no variance and do not count.
-    Raises ``UsageError`` if scikit-misc is missing, ``DataError`` if the curve cannot be fitted.
+    ``sums`` are those of the counts; ``counts`` gives the variance after clipping. With several
+    groups features are ranked by median rank, then by the number of groups that rank them among
+    the ``n_top``; groups of a single cell have no variance and are ignored. Raises ``UsageError``
+    if scikit-misc is missing, ``DataError`` if the curve cannot be fitted.
     """
     groups = np.flatnonzero(sums.cells > 1)
     if not len(groups):
-        raise DataError("flavor='seurat_v3' needs at least two cells (of one batch).")
+        raise DataError(
+            "flavor='seurat_v3' needs at least two cells (of one batch).", code="no_variance"
+        )
     means, variances = sums.mean_and_variance()
     spread = np.ones_like(means)
     for group in groups:
@@ -112,13 +117,14 @@ def seurat_v3(sums: FeatureSums, counts: Counts, n_top: int) -> np.ndarray:
 
 
 def _expected_spread(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Return the standard deviation that the mean lets expect: loess of the logarithms."""
+    """Return the standard deviation expected for each mean, by loess of the logarithms."""
     try:
         from skmisc.loess import loess
     except ImportError:
         raise UsageError(
             "flavor='seurat_v3' needs the package scikit-misc, which is not installed: "
-            "pip install scikit-misc, or choose flavor='seurat'."
+            "pip install scikit-misc, or choose flavor='seurat'.",
+            code="missing_package",
         ) from None
     varies = variance > 0
     expected = np.zeros(len(mean))
@@ -132,11 +138,12 @@ def _expected_spread(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
             model.fit()
             expected[varies] = model.outputs.fitted_values
     except ValueError as error:
-        why = error.args[0] if error.args else ""
-        why = why.decode() if isinstance(why, bytes) else str(why)
+        reason = error.args[0] if error.args else ""
+        reason = reason.decode() if isinstance(reason, bytes) else str(reason)
         raise DataError(
             f"flavor='seurat_v3' cannot fit its curve to {np.count_nonzero(varies)} features that "
-            f"vary ({why.strip(' .')}); choose flavor='seurat'."
+            f"vary ({reason.strip(' .')}); choose flavor='seurat'.",
+            code="no_variance",
         ) from None
     return np.sqrt(10**expected)
 

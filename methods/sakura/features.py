@@ -1,4 +1,4 @@
-"""Which features a model reads, and its training rows as tensors."""
+"""Features of a model, values of phenotypes, scales, and training rows as tensors."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from bench.prepare.moments import FeatureMoments, FeatureSums
 from bench.prepare.variable_features import seurat
 
 from ..nn.batches import Cells
+from .config_model import fail
 from .guidance import ExtraRows, Guidance, Phenotype, Signature
-from .model_settings import Settings
+from .model_settings import SakuraSettings
 from .network import Reader, SakuraNetwork
-from .objective import Rows, signature_targets
+from .objective import TrainingRows, signature_targets
 
 _LARGEST_TARGET = 10.0
-"""A gene in few cells has a tiny deviation; its scaled value in them stays below about this."""
+"""Bound of scaled targets: the standard deviation of a gene in few cells is tiny."""
 _ROWS_OF_COMPONENT = 2000
 
 
@@ -56,7 +57,8 @@ def select(data: AnnData, features: Sequence[str]) -> Any:
         lost = [feature for feature, where in zip(features, at, strict=True) if where < 0]
         raise DataError(
             f"the cells lack {len(lost)} of the {len(features)} features that the model reads "
-            f"(the first is '{lost[0]}'); prepare them like the training cells."
+            f"(the first is '{lost[0]}'); prepare them like the training cells.",
+            code="other_features",
         )
     matrix = data.X if np.array_equal(at, np.arange(data.n_vars)) else data.X[:, at]
     return matrix.tocsr() if hasattr(matrix, "tocsr") else np.asarray(matrix)
@@ -73,7 +75,8 @@ def with_extra(matrix: Any, features: Sequence[str], extra: ExtraRows | None) ->
         return matrix
     at = pd.Index(extra.features).get_indexer(pd.Index(features))
     if (at < 0).all():
-        raise DataError("extra_rows: none of their features is among those of the model.")
+        message = "extra_rows: none of their features is among those of the model."
+        raise DataError(message, code="unknown_gene")
     rows = np.where(at >= 0, np.asarray(extra.values, dtype=np.float32)[:, at], np.float32(0))
     if sp.issparse(matrix):
         return sp.vstack([matrix, sp.csr_matrix(rows)], format="csr")
@@ -83,26 +86,25 @@ def with_extra(matrix: Any, features: Sequence[str], extra: ExtraRows | None) ->
 def read_phenotypes(guidance: Guidance, obs: pd.DataFrame) -> dict[str, np.ndarray]:
     """Return the values of each phenotype from the columns of a table of cells.
 
-    Raises ``UsageError`` that names a column that is missing.
+    Raises ``UsageError`` for a missing column.
     """
-    found: dict[str, np.ndarray] = {}
+    values: dict[str, np.ndarray] = {}
     for one in guidance.phenotypes:
         for key in one.columns:
             if key not in obs.columns:
                 hint = did_you_mean(key, [str(column) for column in obs.columns])
-                raise UsageError(
-                    f"phenotype '{one.name}': the cells have no column '{key}'.{hint}"
-                )
+                message = f"the cells have no column '{key}'.{hint}"
+                fail(one.owner, message, "unknown_column")
         columns = obs[list(one.columns)]
-        if one.kind == "categorical":
-            found[one.name] = columns.iloc[:, 0].astype(object).to_numpy()
+        if one.categorical:
+            values[one.name] = columns.iloc[:, 0].astype(object).to_numpy()
         else:
-            found[one.name] = columns.to_numpy(dtype=np.float32)
-    return found
+            values[one.name] = columns.to_numpy(dtype=np.float32)
+    return values
 
 
 def class_numbers(one: Phenotype, values: np.ndarray) -> tuple[Tensor, list[str]]:
-    """Return class numbers, -1 where not known, and the names of the classes.
+    """Return class numbers, -1 where unknown, and the names of the classes.
 
     Raises ``DataError`` if fewer than two classes occur.
     """
@@ -111,9 +113,8 @@ def class_numbers(one: Phenotype, values: np.ndarray) -> tuple[Tensor, list[str]
     classes = list(one.classes) or sorted(text.dropna().unique())
     numbers = np.asarray(pd.Categorical(text, categories=classes).codes, dtype=np.int64)
     if len(np.unique(numbers[numbers >= 0])) < 2:
-        raise DataError(
-            f"{one._owner}: fewer than two of its classes ({', '.join(classes[:5])}) occur."
-        )
+        message = f"fewer than two of its classes ({', '.join(classes[:5])}) occur."
+        raise DataError(f"{one.owner}: {message}", code="too_few_classes")
     return torch.from_numpy(numbers), classes
 
 
@@ -129,23 +130,24 @@ def class_weights(one: Phenotype, numbers: Tensor, classes: Sequence[str]) -> Te
 
 
 def numbers_of(one: Phenotype, values: np.ndarray, n_cells: int) -> Tensor:
-    """Return numerical values, (cells, columns), NaN where not known."""
+    """Return numerical values, (cells, columns), NaN where unknown."""
     table = np.asarray(values, dtype=np.float32).reshape(n_cells, -1)
     if np.isnan(table).any(axis=1).all():
-        raise DataError(f"{one._owner}: no cell has a value in all of its columns.")
+        message = f"{one.owner}: no cell has a value in all of its columns."
+        raise DataError(message, code="no_values")
     return torch.from_numpy(table.copy())
 
 
-def digest_of(splits: Mapping[str, np.ndarray], rows: Rows) -> str:
-    """Return a digest of what is known of the rows: splits, weights and phenotypes."""
+def digest_of(splits: Mapping[str, np.ndarray], rows: TrainingRows) -> str:
+    """Return a digest of splits, weights and phenotypes of the rows."""
     whole = hashlib.sha256()
-    for name, values in [*splits.items(), *rows.known.items()]:
+    for name, values in [*splits.items(), *rows.values().items()]:
         whole.update(f"{name} {values.shape}\0".encode() + np.ascontiguousarray(values).tobytes())
     return whole.hexdigest()
 
 
 def set_scales(
-    network: SakuraNetwork, guidance: Guidance, settings: Settings, matrix: Any, rows: np.ndarray
+    network: SakuraNetwork, guidance: Guidance, settings: SakuraSettings, matrix: Any, rows: np.ndarray
 ) -> None:
     """Set the scaling of features and of the signatures' targets, and the variances of both.
 
@@ -156,7 +158,7 @@ def set_scales(
     for _, block in row_blocks(trained):
         moments.add(block)
     mean = torch.from_numpy(np.asarray(moments.mean, dtype=np.float32))
-    spread = torch.from_numpy(np.asarray(moments.spread(), dtype=np.float32))
+    spread = torch.from_numpy(np.asarray(moments.standard_deviations(), dtype=np.float32))
     if settings.scale or settings.center:
         network.scaler.center.copy_(mean)
     if settings.scale:
@@ -169,7 +171,7 @@ def set_scales(
 
 
 def _set_targets(
-    network: SakuraNetwork, guide: Signature, settings: Settings, trained: Any, spread: Tensor
+    network: SakuraNetwork, guide: Signature, settings: SakuraSettings, trained: Any, spread: Tensor
 ) -> None:
     """Set the units of a signature's targets, and the variance of their mean."""
     reader = network.reader(guide.name)
@@ -195,7 +197,7 @@ def _dense(matrix: Any) -> Tensor:
 def leading_variance(network: SakuraNetwork, matrix: Any) -> float:
     """Return the variance of the first principal component divided by the number of inputs.
 
-    That is what a code that holds this component takes from the mean squared error. Of at most
+    This is the part of the mean squared error that a code of this component removes. Of at most
     2,000 rows, evenly spread, by subspace iteration; 1 if nothing varies.
     """
     step = -(-matrix.shape[0] // _ROWS_OF_COMPONENT)
@@ -213,7 +215,7 @@ def leading_variance(network: SakuraNetwork, matrix: Any) -> float:
 def training_rows(
     network: SakuraNetwork, guidance: Guidance, matrix: Any, n_cells: int,
     phenotypes: Mapping[str, Tensor], trains: np.ndarray, device: str,
-) -> Rows:  # fmt: skip
+) -> TrainingRows:  # fmt: skip
     """Return all rows; numerical phenotypes are scaled by the rows that train."""
     n_rows = matrix.shape[0]
     weights = torch.ones(n_rows)
@@ -222,12 +224,12 @@ def training_rows(
     values = {}
     for one in guidance.phenotypes:
         known = phenotypes[one.name]
-        if one.kind == "numerical" and one.scale_targets:
+        if not one.categorical and one.scale_targets:
             known = _scaled(network.reader(one.name), known, trains)
-        fill = -1 if one.kind == "categorical" else float("nan")
+        fill = -1 if one.categorical else float("nan")
         extra = torch.full((n_rows - n_cells, *known.shape[1:]), fill, dtype=known.dtype)
         values[one.name] = torch.cat([known, extra])
-    return Rows(as_cells(matrix, device), weights, values)
+    return TrainingRows(as_cells(matrix, device), weights, values)
 
 
 def _scaled(reader: Reader, values: Tensor, trains: np.ndarray) -> Tensor:

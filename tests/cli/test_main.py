@@ -1,165 +1,254 @@
+"""The command as a program: start, list of verbs, errors, log, completion."""
+
 from __future__ import annotations
 
-import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated, Any
 
 import pytest
+import typer
+from _command import bench, bench_json, error_code
+from typer.testing import CliRunner
 
-HEAVY = {"numpy", "scipy", "pandas", "torch", "sklearn", "anndata", "scanpy", "mlflow", "plotly"}
+from bench.cli.main import VERBS
+from bench.cli.options import verb
+from bench.settings import Settings
+
+HEAVY = {
+    "numpy", "pandas", "scipy", "torch", "anndata", "scanpy", "sklearn", "mlflow", "optuna",
+    "matplotlib", "plotly", "h5py", "pooch", "requests",
+}  # fmt: skip
+LIGHT_CALLS = [
+    ["--help"], ["--version"], ["methods"], ["methods", "vae"], ["datasets"],
+    ["datasets", "sim_rna"], ["datasets", "pbmc68k"], ["datasets", "forebrain"],
+    *([name, "--help"] for verbs in VERBS.values() for name in verbs),
+]  # fmt: skip
 
 
-def bench(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bench", *words], capture_output=True, text=True, cwd=cwd
-    )
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty current folder and an empty cache."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("BENCH_CACHE_DIR", str(tmp_path / "cache"))
 
 
-@pytest.mark.parametrize("words", [["--help"], ["methods"], ["datasets"], ["methods", "vae"]])
-def test_listing_imports_nothing_heavy(words: list[str]):
+def test_help_and_lists_import_nothing_heavy():
     code = (
-        "import sys, runpy\n"
-        f"sys.argv = ['bench', *{words!r}]\n"
-        "try:\n    runpy.run_module('bench.cli.main', run_name='__main__')\n"
-        "except SystemExit as end:\n    assert not end.code, end.code\n"
-        f"print('HEAVY', sorted({HEAVY!r} & set(sys.modules)))\n"
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from bench.cli.main import app\n"
+        f"for words in {LIGHT_CALLS!r}:\n"
+        "    result = CliRunner().invoke(app, words)\n"
+        "    assert result.exit_code == 0, (words, result.output)\n"
+        f"    heavy = {HEAVY!r} & set(sys.modules)\n"
+        "    assert not heavy, (words, heavy)\n"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.rstrip().endswith("HEAVY []")
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
 
 
-def test_every_method_of_the_issue_is_listed():
-    rows = json.loads(bench("methods", "--json").stdout)
-    names = {row["method"] for row in rows}
-    assert {
-        "ae", "sparse_ae", "stacked_ae", "vae", "nmf", "lsnmf", "pca", "pca_umap", "lsi",
-        "random", "truth",
-    } <= names  # fmt: skip
+def test_the_list_of_verbs_imports_no_verb():
+    code = (
+        "import sys\nfrom bench.cli.main import app\n"
+        "try:\n    app(['--help'])\nexcept SystemExit as end:\n    assert not end.code\n"
+        "assert not {'pydantic', 'bench.settings', 'bench.registry'} & set(sys.modules)\n"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    names = [name for verbs in VERBS.values() for name in verbs]
+    words = [line.strip(" │").partition(" ")[0] for line in process.stdout.splitlines()]
+    shown = [word for word in words if word in names]
+    assert shown == names
+    assert shown[:4] == ["run", "plan", "report", "fit"]
+
+
+def test_the_version():
+    from bench import __version__
+
+    assert bench("--version").stdout.strip() == __version__
+
+
+def test_a_misspelt_verb_gets_a_suggestion():
+    result = bench("reprot")
+    assert result.exit_code == 2
+    assert "'report'" in result.stderr
+
+
+def test_every_method_of_the_family_is_listed():
+    names = {row["method"] for row in bench_json("methods")}
+    assert {"ae", "vae", "nmf", "lsnmf", "pca", "lsi", "random", "truth"} <= names
 
 
 def test_a_card_shows_parameters_with_bounds_and_search():
-    card = json.loads(bench("methods", "vae", "--json").stdout)
-    by_name = {row["parameter"]: row for row in card["parameters"]}
-    assert by_name["learning_rate"]["valid"]
-    assert "log" in by_name["learning_rate"]["search"]
+    card = bench_json("methods", "vae")
+    rows = {row["parameter"]: row for row in card["parameters"]}
+    assert rows["learning_rate"]["valid"]
+    assert "log" in rows["learning_rate"]["search"]
     assert card["reference"]
 
 
+RUN = ["run", "-m", "vae", "-d", "sim_rna"]
+
+
 @pytest.mark.parametrize(
-    ("words", "part"),
+    ("words", "code"),
     [
-        (["run", "-m", "vea", "-d", "sim_rna"], "no method named 'vea'. Did you mean 'vae'"),
-        (["run", "-m", "vae", "-d", "pbmc68"], "no dataset named 'pbmc68'. Did you mean"),
-        (["run", "-m", "vae", "-d", "./none.h5ad"], "none.h5ad"),
-        (["run", "-m", "vae[n_latnt=3]", "-d", "sim_rna"], "no parameter 'n_latnt'. Did you mean"),
-        (["run", "-m", "vae[n_latent=0]", "-d", "sim_rna"], "vae.n_latent='0'"),
-        (["run", "-m", "vae", "-d", "sim_rna", "--seeds", "x"], "--seeds='x'"),
-        (["run", "-m", "vae", "-d", "sim_rna", "--profile", "fast"], "--profile='fast'"),
-        (["run", "-m", "vae", "-d", "sim_rna", "--set", "vae.x"], "expected method.parameter"),
-        (
-            ["run", "-m", "vae", "-d", "sim_rna", "--set", "ae.n_latent=2"],
-            "not among the selected",
-        ),
-        (["run", "-m", "vae", "-d", "sim_rna", "--plugin", "no.py"], "no.py: no such file"),
-        (["run", "-m", "tag:deep", "-d", "sim_rna"], "no method has the tag 'deep'"),
-        (["methods", "vea"], "no method named 'vea'"),
-        (["methods", "PCAA"], "Did you mean 'pca'"),
-        (["run", "-m", "pca", "-d", "sim_rna", "--protocol", "foo"], "it needs --tune"),
-        (["run", "-m", "pca", "-d", "sim_rna", "--seeds", "20260101"], "write '20260101,'"),
-        (["report"], "no results there"),
-        (["ui"], "no results there"),
+        (["run", "-m", "vea", "-d", "sim_rna"], "unknown_name"),
+        (["run", "-m", "vae", "-d", "pbmc68"], "unknown_name"),
+        (["run", "-m", "tag:deep", "-d", "sim_rna"], "unknown_name"),
+        (["methods", "vea"], "unknown_name"),
+        ([*RUN, "--seeds", "x"], "invalid_value"),
+        ([*RUN, "--seeds", "20260101"], "invalid_value"),
+        ([*RUN, "--profile", "fast"], "invalid_value"),
+        ([*RUN, "--jobs", "0"], "invalid_value"),
+        ([*RUN, "--plugin", "no.py"], "missing_file"),
+        ([*RUN, "--config", "no.toml"], "missing_file"),
+        ([*RUN, "--protocol", "oracle"], "option_needs_another"),
+        (["report"], "no_results"),
+        (["score"], "no_results"),
+        (["ui"], "no_results"),
+        (["compare", "a", "b"], "no_results"),
+        (["data", "clean", "--max-size", "5"], "invalid_value"),
+        (["data", "clean", "--max-size", "manyGB"], "invalid_value"),
+        (["data", "clean", "--max-size=-1GB"], "invalid_value"),
+        (["data", "clean", "--max-size", "nanGB"], "invalid_value"),
     ],
 )
-def test_wrong_usage_is_one_line_and_exit_2(words: list[str], part: str, tmp_path: Path):
-    ran = bench(*words, cwd=tmp_path)
-    assert ran.returncode == 2, ran.stderr
-    lines = ran.stderr.strip().splitlines()
-    assert len(lines) == 1
-    assert part in lines[0]
-    assert list(tmp_path.iterdir()) == []
+def test_wrong_usage_is_one_line_and_exit_code_2(words: list[str], code: str):
+    result = bench(*words)
+    assert result.exit_code == 2, result.output
+    assert error_code(result) == code
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith("bench: ")
+    assert result.stdout == ""
+    assert list(Path().iterdir()) == []
 
 
-def write_bad(folder: Path, fault: str) -> Path:
-    """Write an .h5ad file of 30 cells with one fault."""
-    import numpy as np
-    from anndata import AnnData
+def test_the_program_ends_with_the_exit_code_of_the_error():
+    process = subprocess.run(
+        [sys.executable, "-m", "bench", "run", "-m", "vea", "-d", "sim_rna"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert process.returncode == 2
+    assert process.stderr.startswith("bench: no method named 'vea'. Did you mean 'vae'")
 
-    rng = np.random.default_rng(0)
-    counts = rng.poisson(2.0, (30, 12)).astype(np.float32)
-    adata = AnnData(counts)
-    adata.obs_names = [f"cell{i}" for i in range(30)]
-    adata.var_names = [f"gene{i}" for i in range(12)]
-    adata.obs["cell_type"] = [f"type{i % 3}" for i in range(30)]
-    if fault == "NaN":
-        adata.X[3, 2] = np.nan
-    elif fault == "negative":
-        adata.X[3, 2] = -1
-    elif fault == "log":
-        adata.X = np.log1p(adata.X)
-    elif fault == "one type":
+
+@pytest.mark.parametrize(
+    ("fault", "code"), [("one type", "single_type"), ("no column", "missing_column")]
+)
+def test_bad_data_are_one_line_and_leave_nothing(
+    fault: str, code: str, tmp_path: Path, toy_counts: Any
+):
+    adata = toy_counts.copy()
+    if fault == "one type":
         adata.obs["cell_type"] = "only"
-    elif fault == "identifiers":
-        adata.obs["cell_type"] = list(adata.obs_names)
-    elif fault == "gaps":
-        adata.obs["cell_type"] = adata.obs["cell_type"].where(np.arange(30) > 4)
-    elif fault == "few":
-        adata = adata[:5].copy()
-    elif fault == "no column":
-        del adata.obs["cell_type"]
-    path = folder / "mine.h5ad"
-    if fault == "text":
-        path.write_text("not a file of HDF5")
     else:
-        adata.write_h5ad(path)
-    return path
+        del adata.obs["cell_type"]
+    path = tmp_path / "mine.h5ad"
+    adata.write_h5ad(path)
+    result = bench("run", "-m", "random", "-d", str(path))
+    assert result.exit_code == 2, result.output
+    assert error_code(result) == code
+    assert "mine" in result.stderr
+    assert list(Path().iterdir()) == []
+    cached = [p for p in (tmp_path / "cache").rglob("*") if p.is_file() and p.suffix != ".lock"]
+    assert cached == []
+
+
+def call(function: Any, *words: str) -> dict[str, Any]:
+    """Call a verb and return what it was given."""
+    given: dict[str, Any] = {}
+    app = typer.Typer()
+    app.command()(function(given))
+    result = CliRunner().invoke(app, list(words))
+    assert result.exit_code == 0, result.output
+    return given
+
+
+def verb_with_flags(given: dict[str, Any]) -> Any:
+    @verb("seeds", "jobs", "plugins", "offline", "profile")
+    def command(
+        name: Annotated[str, typer.Option(metavar="NAME")] = "x", *, flags: dict[str, Any]
+    ) -> None:
+        given.update(name=name, flags=flags)
+
+    return command
+
+
+def verb_with_settings(given: dict[str, Any]) -> Any:
+    @verb("seeds", "jobs", "plugins")
+    def command(*, settings: Settings) -> None:
+        given["settings"] = settings
+
+    return command
+
+
+def test_only_typed_options_are_flags(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("BENCH_JOBS", "7")
+    assert call(verb_with_flags) == {"name": "x", "flags": {}}
+    words = ["--seeds", "0,1,2", "--plugin", "a.py", "--plugin", "b.py", "--config", "c.toml"]
+    assert call(verb_with_flags, *words, "--offline")["flags"] == {
+        "seeds": "0,1,2", "plugins": ("a.py", "b.py"), "offline": True, "config": Path("c.toml"),
+    }  # fmt: skip
+
+
+def test_a_verb_gets_the_settings_of_all_sources(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("BENCH_JOBS", "7")
+    Path("mine.toml").write_text("seeds = 5\njobs = 3\n")
+    settings = call(verb_with_settings, "--config", "mine.toml", "--plugin", "a.py")["settings"]
+    assert (len(settings.seeds), settings.jobs, settings.plugins) == (5, 7, ("a.py",))
+
+
+def test_the_log_is_on_stderr_and_ends_with_the_command(tmp_path: Path):
+    plugin = Path(__file__).parents[1] / "plugins" / "toy.py"
+    result = bench("plan", "-m", "pca", "-d", "toy", "--seeds", "1", "--plugin", str(plugin))
+    assert result.exit_code == 0, result.output
+    assert "toy: loading and checking" in result.stderr
+    assert "loading" not in result.stdout
+    assert "pca" in result.stdout
+    logger = logging.getLogger("bench")
+    assert (logger.handlers, logger.level) == ([], logging.NOTSET)
+
+
+def test_in_python_the_user_sets_the_level(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, in_memory: Any, toy_counts: Any, store: Any
+):
+    def prepare(label: str) -> None:
+        store.dataset(in_memory(toy_counts), label, label)
+
+    prepare("first")
+    assert caplog.messages == []
+    with caplog.at_level(logging.INFO, "bench"):
+        prepare("second")
+    assert any("second" in message for message in caplog.messages)
 
 
 @pytest.mark.parametrize(
-    ("fault", "part"),
+    ("words", "completions"),
     [
-        ("NaN", "1 NaN or infinite"),
-        ("negative", "negative values (smallest -1)"),
-        ("log", "not whole numbers"),
-        ("one type", "one type only ('only')"),
-        ("identifiers", "30 cells of 30 types"),
-        ("gaps", "5 of 30 cells have no label"),
-        ("few", "5 cells of 3 types"),
-        ("no column", "no column 'cell_type'"),
-        ("text", "not a readable .h5ad file"),
+        ("bench re", {"report", "regulate"}),
+        ("bench run --meth", {"--methods"}),
+        ("bench run -m lsn", {"lsnmf"}),
+        ("bench run -m pca,lsn", {"pca,lsnmf"}),
+        ("bench plan -d sim_r", {"sim_rna"}),
+        ("bench datasets pbmc6", {"pbmc68k"}),
+        ("bench run --device c", {"cpu", "cuda"}),
     ],
 )
-def test_bad_data_are_one_line_and_leave_nothing(fault: str, part: str, tmp_path: Path):
-    path = write_bad(tmp_path, fault)
-    before = path.read_bytes()
-    cache = tmp_path / "cache"
-    ran = bench("run", "-m", "random", "-d", str(path), "--cache-dir", str(cache), cwd=tmp_path)
-    assert ran.returncode == 2, ran.stdout + ran.stderr
-    lines = ran.stderr.strip().splitlines()
-    assert len(lines) == 1, ran.stderr
-    assert part in lines[0]
-    assert path.name in lines[0]
-    assert path.read_bytes() == before
-    assert not (tmp_path / "results").exists()
-    kept = [p for p in cache.rglob("*") if p.is_file() and p.suffix != ".lock"]
-    assert kept == []
-
-
-def test_no_help_loses_what_stands_in_brackets():
-    """Rich takes ``[word]`` for markup and shows nothing."""
-    import re
-
-    import typer
-
+def test_the_shell_completes_names(words: str, completions: set[str]):
     from bench.cli.main import app
 
-    def options(command: typer.core.TyperCommand | typer.core.TyperGroup):
-        yield from ((command.name, one.name, getattr(one, "help", "")) for one in command.params)
-        for below in getattr(command, "commands", {}).values():
-            yield from options(below)
+    environment = {
+        "_BENCH_COMPLETE": "complete_bash", "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }  # fmt: skip
+    result = CliRunner().invoke(app, [], prog_name="bench", env=environment)
+    assert set(result.stdout.split()) == completions
 
-    found = list(options(typer.main.get_command(app)))
-    assert len(found) > 100
-    lost = [one for one in found if re.search(r"(?<!\\)\[[a-z]", one[2] or "")]
-    assert lost == []
+
+def test_completion_is_installed_by_the_command_itself():
+    assert "--install-completion" in bench("--help").stdout

@@ -17,7 +17,7 @@ from anndata import AnnData
 
 from bench.apply.estimator import Estimator
 from bench.contract import ATAC
-from bench.prepare.multiome import describe_data, prepare_data
+from bench.prepare.in_memory import describe_data, prepare_data
 from bench.registry import methods
 
 PREPARATION = {"binarize": False, "min_peaks": 100, "low": 0.01, "high": 0.9}

@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 
 from bench.contract import MULTIOME, Recipe, pair_data, select_cells
-from bench.prepare import prepare
+from bench.prepare.in_memory import prepare_counts
 from bench.scoring import unseen_cells as paired
 from bench.scoring.metrics import metrics
 
@@ -31,7 +31,7 @@ def mudata(recipe: Recipe = RECIPES["sparse"]):
         adata = AnnData(sp.csr_matrix(counts.astype(np.float32)))
         adata.obs_names = [f"cell{number}" for number in range(N)]
         adata.var_names = [f"{part}{number}" for number in range(size)]
-        parts[part] = prepare(adata, recipe if part == "rna" else Recipe())
+        parts[part] = prepare_counts(adata, recipe if part == "rna" else Recipe())
     return pair_data(**parts)
 
 

@@ -245,7 +245,7 @@ def _write_counts(
     """Write one matrix; returns the facts about it and the total of each cell."""
     import numpy as np
 
-    from bench.prepare import describe
+    from bench.prepare.in_memory import describe_counts
     from bench.prepare.blocks import csr_parts, index_type
 
     matrix = csr_parts(adata.X) or adata.X  # turned only once if it is stored by columns
@@ -263,9 +263,9 @@ def _write_counts(
         totals.append(np.asarray(block.sum(axis=1, dtype=np.float64)).ravel())
 
     card = dataset.card
-    info = describe(
+    info = describe_counts(
         matrix, name=dataset.name, modality=part or card.modality,
-        has_batch=card.batch_key is not None, each=write,
+        has_batch=card.batch_key is not None, each_block=write,
     )  # fmt: skip
     return info, np.concatenate(totals)
 

@@ -177,7 +177,7 @@ class DataCache:
             self._prepare(folder, recipe, key)
 
     def _prepare(self, folder: Path, recipe: Recipe, key: str, part: str = "") -> None:
-        from bench.prepare import apply_recipe
+        from bench.prepare.pipeline import apply_recipe
 
         target = self.root / "prepared" / key
         self._in_use.declare(key)

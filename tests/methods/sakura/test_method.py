@@ -17,7 +17,7 @@ from bench.methods.sakura import Sakura, SakuraUnguided
 from bench.methods.sakura.dataset_guidance import normalized_proteins, part_of
 from bench.methods.sakura.loss_terms import Head
 from bench.methods.sakura.params import head_of, settings_of, terms_of
-from bench.prepare import describe, prepare
+from bench.prepare.in_memory import describe_counts, prepare_counts
 
 
 def simulated(n_cells: int = 400, n_rare: int = 12, seed: int = 0) -> tuple[AnnData, np.ndarray]:
@@ -45,8 +45,8 @@ def simulated(n_cells: int = 400, n_rare: int = 12, seed: int = 0) -> tuple[AnnD
 
 def fitted(cls: type, adata: AnnData, knowledge: Knowledge, **values: Any) -> tuple[Fit, Any]:
     method = cls(cls.Params.build(values, owner=cls.name))
-    info = describe(adata.X, name="x", modality=RNA, has_batch=True)
-    prepared = prepare(adata, method.recipe(info))
+    info = describe_counts(adata.X, name="x", modality=RNA, has_batch=True)
+    prepared = prepare_counts(adata, method.recipe(info))
     assert prepared.n_obs == adata.n_obs
     context = Context(
         seed=0, n_clusters=None, device="cpu", threads=1, knowledge=knowledge,

@@ -9,11 +9,11 @@ from anndata import AnnData
 
 from bench.apply.estimator import Estimator
 from bench.errors import DataError, UsageError
-from bench.methods.scimta.count_thinning import held_out_loss, thin
-from bench.prepare import describe, prepare
+from bench.methods.scimta.count_thinning import held_out_loss, thin_counts
+from bench.plan.search_space import make_space
+from bench.prepare.in_memory import describe_counts, prepare_counts
 from bench.registry import methods
 from bench.tuning.objective import check_method, parse_objectives
-from bench.plan.search_space import make_space
 
 NAMES = ["scmgca", "sctag", "scimta"]
 JOINT_FIRST = [
@@ -33,13 +33,13 @@ def counts(n_cells: int = 90, n_genes: int = 60) -> AnnData:
 
 def prepared(name: str = "scmgca") -> AnnData:
     cls, data = methods().get(name), counts()
-    info = describe(data.X, name="x", modality="rna", has_batch=False)
-    return prepare(data, cls(cls.Params(held_out=0.2)).recipe(info))
+    info = describe_counts(data.X, name="x", modality="rna", has_batch=False)
+    return prepare_counts(data, cls(cls.Params(held_out=0.2)).recipe(info))
 
 
 def test_counts_are_held_out_and_values_made_anew():
     data = prepared()
-    found = thin(data, 0.2, 0, owner="scmgca")
+    found = thin_counts(data, 0.2, 0, owner="scmgca")
     whole, rest = data.layers["counts"], found.data.layers["counts"]
     assert (whole != rest + found.held_out).nnz == 0
     assert found.held_out.sum() / whole.sum() == pytest.approx(0.2, abs=0.01)
@@ -48,10 +48,11 @@ def test_counts_are_held_out_and_values_made_anew():
     entry = np.argwhere((whole.toarray() == rest.toarray()) & (whole.toarray() > 0))[0]
     before, after = (np.expm1(one.X[*entry]) for one in (data, found.data))
     assert after / before == pytest.approx(1 / 0.8, rel=1e-4)
-    assert (thin(data, 0.2, 1, owner="scmgca").held_out != found.held_out).nnz > 0
+    assert (thin_counts(data, 0.2, 1, owner="scmgca").held_out != found.held_out).nnz > 0
     data.layers["counts"] = data.layers["counts"] * 0.5
-    with pytest.raises(DataError, match="held_out needs whole counts"):
-        thin(data, 0.2, 0, owner="scmgca")
+    with pytest.raises(DataError) as error:
+        thin_counts(data, 0.2, 0, owner="scmgca")
+    assert error.value.code == "not_counts"
 
 
 def test_held_out_loss_by_hand():
@@ -69,7 +70,7 @@ def test_loss_and_stability_of_a_fit(name: str):
     done = Estimator(cls(params)).fit(counts())
     (loss,), (stability,) = done.curves_["held_out_loss"], done.curves_["stability"]
     # Better than the mean proportions of all cells, no better than the truth.
-    data = thin(prepared(name), 0.2, 0, owner=name)
+    data = thin_counts(prepared(name), 0.2, 0, owner=name)
     rest, held_out = data.data.layers["counts"], data.held_out
     kinds = np.arange(90)[:, None] % 3 == np.arange(60)[None, :] % 3
     truth = held_out_loss(np.where(kinds, 6.0, 0.5), held_out)
@@ -85,7 +86,7 @@ def check(objective: str, name: str = "scimta", **given) -> None:
     params = cls.Params.build(given, owner=name)
     space = make_space(name, cls.Params, params.resolved(), fixed=frozenset(given),
                        modality="rna")  # fmt: skip
-    info = describe(counts().X, name="x", modality="rna", has_batch=False)
+    info = describe_counts(counts().X, name="x", modality="rna", has_batch=False)
     check_method(parse_objectives(objective, "unsupervised"), cls(params), space, info)
 
 

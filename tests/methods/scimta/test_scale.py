@@ -15,8 +15,7 @@ from bench.contract import Context, Knowledge
 from bench.datasets.sim_rna import SimRNA
 from bench.errors import DataError
 from bench.execute.curves import Curves
-from bench.methods.scimta import imputation
-from bench.methods.scimta import scimta as full
+from bench.methods.scimta import approximate_neighbors, cell_graph, imputation, joint_fit
 from bench.methods.scimta.batches import Batches, edges_within, encode_all, partition
 from bench.methods.scimta.cell_graph import neighbors, plain_graph, surfing_graph
 from bench.methods.scimta.cell_model import CellData
@@ -24,11 +23,11 @@ from bench.methods.scimta.encoder_inputs import (
     DenseInputs,
     SparseInputs,
     principal_components,
-    scores,
+    z_scores,
 )
 from bench.methods.scimta.imputation import low_rank_imputation
 from bench.methods.scimta.training import weighted
-from bench.prepare import describe, prepare
+from bench.prepare.in_memory import describe_counts, prepare_counts
 from bench.registry import methods
 
 NAMES = ["scmgca", "sctag", "scimta"]
@@ -81,7 +80,7 @@ def test_parts_follow_the_graph():
 
 @pytest.mark.parametrize("batch", [None, np.arange(130) % 3])
 def test_folded_scores_equal_dense_ones(values: sp.csr_matrix, batch):
-    dense = scores(values.toarray(), batch, owner="scmgca")
+    dense = z_scores(values.toarray(), batch, owner="scmgca")
     folded = SparseInputs.of(values, batch, owner="scmgca")
     np.testing.assert_allclose(folded.rows(slice(None)), dense, atol=1e-5)
     chosen = np.array([4, 99, 20])
@@ -92,7 +91,7 @@ def test_folded_scores_equal_dense_ones(values: sp.csr_matrix, batch):
 
 
 def test_components_of_folded_scores(values: sp.csr_matrix):
-    dense = scores(values.toarray(), None, owner="scmgca")
+    dense = z_scores(values.toarray(), None, owner="scmgca")
     folded = SparseInputs.of(values, None, owner="scmgca")
     found, expected = principal_components(folded, 5), PCA(5).fit_transform(dense)
     np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-3)
@@ -124,21 +123,22 @@ def test_all_parts_merged_are_the_step_of_all_cells(name: str, simulated: AnnDat
     cls = methods().get(name)
     params = {"n_top_genes": 200, "minibatch_above": 100}
     method = cls(cls.Params.build(params, owner=name))
-    info = describe(simulated.X, name="simulated", modality="rna", has_batch=False)
-    data = prepare(simulated, method.recipe(info))
-    folded = method.inputs(data, None)
+    info = describe_counts(simulated.X, name="simulated", modality="rna", has_batch=False)
+    data = prepare_counts(simulated, method.recipe(info))
+    fit = method.new_fit()
+    folded = fit.inputs(data, None)
     assert isinstance(folded, SparseInputs)
     points = principal_components(folded, 20)
-    graph = method.make_graph(neighbors(points, 15, metric="euclidean", seed=0))
+    graph = fit.make_graph(neighbors(points, 15, metric="euclidean", seed=0))
     counts = sp.csr_matrix(data.layers["counts"])
     found = {}
     for how, inputs in (("all", DenseInputs(folded.rows(slice(None)))), ("parts", folded)):
         cells = CellData(
-            inputs, counts, graph, method.params, conv_hops=method.conv_hops(), device="cpu"
+            inputs, counts, graph, method.params, conv_hops=fit.conv_hops, device="cpu"
         )
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            model = method.build(data, cells, context())
+            model = fit.build(data, cells, context())
         parts = None if how == "all" else partition(points, 7)
         batches = Batches(cells, parts, merged=7)
         (model.cells,) = batches.epoch()
@@ -172,7 +172,7 @@ def test_codes_of_all_cells_by_layers(values: sp.csr_matrix, hidden, make):
 
 @pytest.mark.parametrize("name", JOINT_FIRST)
 def test_parts_find_about_the_clusters_of_all_cells(name: str, simulated: AnnData, monkeypatch):
-    monkeypatch.setattr(full, "_GENE_CELLS", 300)
+    monkeypatch.setattr(joint_fit, "_GENE_CELLS", 300)
     short = {"n_top_genes": 200, "pretrain_epochs": 20, "max_epochs": 10}
     whole = fitted(name, simulated, **short)
     parts = fitted(name, simulated, minibatch_above=100, batch_cells=200, **short)
@@ -191,8 +191,9 @@ def test_parts_find_about_the_clusters_of_all_cells(name: str, simulated: AnnDat
 
 
 def test_spectral_start_needs_all_cells(simulated: AnnData):
-    with pytest.raises(DataError, match="start=spectral needs one step of all cells, but 600"):
+    with pytest.raises(DataError) as error:
         fitted("sctag", simulated, minibatch_above=100, start="spectral")
+    assert error.value.code == "too_many_cells"
 
 
 def test_inverted_lists_find_almost_all_neighbours(monkeypatch):
