@@ -3,7 +3,7 @@
     python benchmarks/scale.py --cells 1300000 [--method scimta] [--threads 2] [--json FILE]
 
 Counts of 1,000 genes, 20 types of cells, about 6 % not zero, are drawn block by block (not timed).
-Then: ``prepare_counts`` (filters, normalisation, log), ``points`` (z-scores, principal components),
+Then: ``prepare`` (filters, normalisation, log), ``points`` (z-scores, principal components),
 ``graph`` (approximate neighbours, surfing, mutual information), ``build`` (the parts of the graph
 and, for scimta, imputation and gene graph), ``train`` (one epoch without and one with clusters),
 ``embed`` (the codes of all cells), ``cluster`` (k-means and Leiden). More than 100,000 cells are

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .nn.base import NetworkMethod
-from .nn.settings import HUANG
+from .nn.params import HUANG
 
 if TYPE_CHECKING:
     from .nn.likelihoods import Likelihood
@@ -38,12 +38,12 @@ class AE(NetworkMethod):
 
     params: Params
 
-    def build(self, n_features: int, likelihood: Likelihood) -> Network:
+    def build(self, facts: dict[str, Any], likelihood: Likelihood) -> Network:
         """Return the untrained network."""
         from .nn.models import Autoencoder
 
         return Autoencoder(
-            n_features,
+            len(facts["features"]),
             self.params.hidden,
             self.params.n_latent,
             likelihood,

@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from bench.contract import ATAC, Context, Fit, Search
-from bench.seeds import derive_seed
 
 from .nn.base import NetworkMethod
-from .nn.settings import HUANG
+from .nn.params import HUANG
 
 if TYPE_CHECKING:
     import numpy as np
-    import scipy.sparse as sp
     from anndata import AnnData
 
     from .nn.batches import Cells
     from .nn.likelihoods import Likelihood
     from .nn.models import Network
-    from .nn.train import Trained
+    from .nn.train import TrainingSummary
 
 
 class SCALE(NetworkMethod):
@@ -92,51 +90,27 @@ class SCALE(NetworkMethod):
         """Return the number of types if it is to set the number of Gaussians."""
         return frozenset({"n_clusters"}) if self.params.known_k else frozenset()
 
-    def build(self, n_features: int, likelihood: Likelihood) -> Network:
+    def build(self, facts: dict[str, Any], likelihood: Likelihood) -> Network:
         """Return the untrained network with a normal prior."""
         from .nn.mixture import MixtureAutoencoder
 
         return MixtureAutoencoder(
-            n_features,
+            len(facts["features"]),
             self.params.hidden,
             self.params.n_latent,
             likelihood,
-            n_components=self._fitted["n_components"],
+            n_components=facts["n_components"],
             input_dropout=self.params.input_dropout,
             kl_weight=self.params.kl_weight,
             kl_warmup=self.params.kl_warmup,
         )
 
-    def train(self, model: Network, cells: Cells, context: Context) -> Trained:
-        """Train with a normal prior, fit the mixture to the means, train with the mixture.
+    def train(self, network: Network, cells: Cells, context: Context) -> TrainingSummary:
+        """Train with a normal prior, fit the mixture to the posteriors, train with the mixture."""
+        from .nn.mixture import MixtureAutoencoder, train_mixture
 
-        A Gaussian of the prior starts with the variance of its cells' means plus the mean of their
-        posterior variances (the law of total variance): that of the draws it has to explain.
-        """
-        import numpy as np
-        from sklearn.mixture import GaussianMixture
-
-        from .nn.mixture import MixtureAutoencoder
-        from .nn.train import Schedule, encode, train
-
-        assert isinstance(model, MixtureAutoencoder)
-        if self.params.max_epochs and self.params.normal_epochs:
-            schedule = Schedule.of(
-                self.params, max_epochs=self.params.normal_epochs, warmup=model.kl_warmup
-            )
-            train(model, model.objective, cells, schedule, context, stage="normal")
-            model.kl_warmup = 0
-        means = encode(model, model.embed, cells)
-        mixture = GaussianMixture(
-            self._fitted["n_components"], covariance_type="diag", n_init=5, reg_covar=1e-4,
-            random_state=derive_seed(context.seed, "mixture"),
-        ).fit(means)  # fmt: skip
-        shares = mixture.predict_proba(means)
-        within = shares.T @ encode(model, model.variance, cells)
-        within /= np.maximum(shares.sum(axis=0), 1e-12)[:, None]
-        model.set_mixture(mixture.weights_, mixture.means_, mixture.covariances_ + within)
-        schedule = Schedule.of(self.params, warmup=model.kl_warmup)
-        return train(model, model.objective, cells, schedule, context)
+        assert isinstance(network, MixtureAutoencoder)
+        return train_mixture(network, cells, self.params, context)
 
     def facts(self, data: AnnData, context: Context) -> dict[str, Any]:
         """Return also the number of Gaussians."""
@@ -149,56 +123,14 @@ class SCALE(NetworkMethod):
         Tables: ``loadings`` (peaks × n_latent, the decoder) and ``specificity`` (peaks × Gaussians
         that hold cells).
         """
-        import numpy as np
-        import pandas as pd
-
-        from .nn.mixture import MixtureAutoencoder
-        from .nn.train import encode
+        from .nn.mixture import add_mixture_results
 
         fit = super().fit(data, context)
-        model = self._model
-        assert isinstance(model, MixtureAutoencoder)
-        cells = self._cells(data, context.device)
-        components = encode(model, model.component, cells).argmax(axis=1)
-        fit.labels["mixture"] = np.array([f"gaussian{number}" for number in components])
-        units = [f"latent{number}" for number in range(1, self.params.n_latent + 1)]
-        weights = model.decoder.weight.detach().cpu().numpy()
-        fit.tables["loadings"] = pd.DataFrame(weights, data.var_names, units)
-        means = model.cluster_means(cells, components)
-        names = [f"gaussian{number}" for number in means]
-        table = specificity(np.column_stack(list(means.values())))
-        fit.tables["specificity"] = pd.DataFrame(table, data.var_names, names)
+        add_mixture_results(fit, self.fitted, data)
         return fit
 
     def impute_binary(self, data: AnnData) -> np.ndarray:
-        """Return which peaks count as open after imputation, (cells, peaks), booleans."""
+        """Return the peaks that are open after imputation, (cells, peaks), booleans."""
+        from .nn.mixture import binarized
+
         return binarized(self.impute(data), data.X)
-
-
-def specificity(means: np.ndarray) -> np.ndarray:
-    """Return how specific each peak is for each cluster, peaks × clusters, from 0 to 1.
-
-    ``means`` (peaks × clusters) is the mean accessibility. 1 - √JSD (base 2) between a peak's
-    row, as a distribution over the clusters, and the distribution with all its weight on one
-    cluster (Cabili et al. 2011). A peak that is closed everywhere counts as open alike everywhere.
-    """
-    import numpy as np
-    from scipy.spatial.distance import jensenshannon
-
-    whole = means.sum(axis=1, keepdims=True)
-    shares = np.divide(means, whole, out=np.full_like(means, 1 / means.shape[1]), where=whole > 0)
-    alone = np.eye(means.shape[1])
-    scores = [1 - jensenshannon(shares, target[None, :], base=2, axis=1) for target in alone]
-    return np.column_stack(scores)
-
-
-def binarized(expected: np.ndarray, raw: np.ndarray | sp.csr_matrix) -> np.ndarray:
-    """Return where the imputed accessibility exceeds both means of the raw data, cells × peaks.
-
-    The cell's mean and the peak's mean of ``raw``, as in the published program.
-    """
-    import numpy as np
-
-    of_cells = np.asarray(raw.mean(axis=1)).reshape(-1, 1)
-    of_peaks = np.asarray(raw.mean(axis=0)).reshape(1, -1)
-    return (expected > of_cells) & (expected > of_peaks)

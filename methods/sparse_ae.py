@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from bench.contract import Layers, Search
 
 from .nn.base import NetworkMethod
-from .nn.settings import HUANG
+from .nn.params import HUANG
 
 if TYPE_CHECKING:
     from .nn.likelihoods import Likelihood
@@ -69,12 +69,12 @@ class SparseAE(NetworkMethod):
 
     params: Params
 
-    def build(self, n_features: int, likelihood: Likelihood) -> Network:
+    def build(self, facts: dict[str, Any], likelihood: Likelihood) -> Network:
         """Return the untrained network."""
         from .nn.models import SparseAutoencoder
 
         return SparseAutoencoder(
-            n_features,
+            len(facts["features"]),
             self.params.hidden,
             self.params.n_latent,
             likelihood,

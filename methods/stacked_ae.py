@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from bench.contract import Context, Layers, Search
 
 from .nn.base import NetworkMethod
-from .nn.settings import HUANG
+from .nn.params import HUANG
 
 if TYPE_CHECKING:
     from .nn.batches import Cells
     from .nn.likelihoods import Likelihood
     from .nn.models import Network
-    from .nn.train import Trained
+    from .nn.train import TrainingSummary
 
 
 class StackedAE(NetworkMethod):
@@ -84,12 +84,12 @@ class StackedAE(NetworkMethod):
 
     params: Params
 
-    def build(self, n_features: int, likelihood: Likelihood) -> Network:
+    def build(self, facts: dict[str, Any], likelihood: Likelihood) -> Network:
         """Return the untrained network."""
         from .nn.stacked import StackedAutoencoder
 
         return StackedAutoencoder(
-            n_features,
+            len(facts["features"]),
             self.params.hidden,
             self.params.n_latent,
             likelihood,
@@ -97,20 +97,9 @@ class StackedAE(NetworkMethod):
             input_dropout=self.params.input_dropout,
         )
 
-    def train(self, model: Network, cells: Cells, context: Context) -> Trained:
+    def train(self, network: Network, cells: Cells, context: Context) -> TrainingSummary:
         """Pretrain layer by layer, then fine-tune."""
-        from .nn.stacked import StackedAutoencoder, fine_tune_last, pretrain
-        from .nn.train import Schedule, train
+        from .nn.stacked import StackedAutoencoder, train_stack
 
-        assert isinstance(model, StackedAutoencoder)
-        schedule = Schedule.of(
-            self.params,
-            max_epochs=self.params.pretrain_epochs if self.params.max_epochs else 0,
-            learning_rate=self.params.pretrain_learning_rate,
-            optimizer=self.params.optimizer,
-        )
-        pretrain(model, cells, schedule, context, chain=self.params.pretrain == "chain")
-        schedule = Schedule.of(self.params, optimizer=self.params.optimizer)
-        if self.params.fine_tune == "last":
-            return fine_tune_last(model, cells, schedule, context)
-        return train(model, model.objective, cells, schedule, context)
+        assert isinstance(network, StackedAutoencoder)
+        return train_stack(network, cells, self.params, context)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from bench.contract import Context, Search
+from bench.contract import Search
 
 from .nn.base import NetworkMethod
-from .nn.settings import HUANG
+from .nn.params import HUANG
 
 if TYPE_CHECKING:
-    from .nn.batches import Cells
     from .nn.likelihoods import Likelihood
     from .nn.models import Network
-    from .nn.train import Trained
 
 
 class VAE(NetworkMethod):
@@ -74,12 +72,12 @@ class VAE(NetworkMethod):
 
     params: Params
 
-    def build(self, n_features: int, likelihood: Likelihood) -> Network:
+    def build(self, facts: dict[str, Any], likelihood: Likelihood) -> Network:
         """Return the untrained network."""
         from .nn.models import VariationalAutoencoder
 
         return VariationalAutoencoder(
-            n_features,
+            len(facts["features"]),
             self.params.hidden,
             self.params.n_latent,
             likelihood,
@@ -88,10 +86,3 @@ class VAE(NetworkMethod):
             kl_warmup=self.params.kl_warmup,
             learned_prior=self.params.prior == "learned_gaussian",
         )
-
-    def train(self, model: Network, cells: Cells, context: Context) -> Trained:
-        """Train; early stopping waits for the end of the warm-up."""
-        from .nn.train import Schedule, train
-
-        schedule = Schedule.of(self.params, warmup=self.params.kl_warmup)
-        return train(model, model.objective, cells, schedule, context)

@@ -1,4 +1,4 @@
-"""What the autoencoders share as methods: one network, trained once, with a code per cell."""
+"""Base class of the autoencoders: one network, trained once, with a code per cell."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from bench.contract import (
     accessible_peaks,
     log_normalized,
 )
-from bench.errors import DataError
 
-from .settings import NetworkParameters
+from .params import NetworkParameters
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,13 +26,14 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from .batches import Cells
+    from .fitted_network import FittedNetwork
     from .likelihoods import Likelihood
     from .models import Network
-    from .train import Trained
+    from .train import TrainingSummary
 
 
 class NetworkMethod(Method):
-    """Base of methods that train one network; subclasses say which in :meth:`build`."""
+    """Base of methods that train one network; subclasses return it from :meth:`build`."""
 
     modalities = frozenset({RNA, ATAC})
     family = "autoencoder"
@@ -41,8 +41,8 @@ class NetworkMethod(Method):
     loss_measures = ("likelihood", "output", "reduction", "validation", "binarize")
     rna_likelihood: ClassVar[str] = "gaussian"
     """What ``likelihood=auto`` means for RNA."""
-    _fitted: dict[str, Any]
-    """What :meth:`facts` returned, and the median total of the training cells."""
+    fitted: FittedNetwork
+    """After a fit or :meth:`load`."""
 
     class Params(NetworkParameters):
         """Parameters of the network."""
@@ -50,14 +50,12 @@ class NetworkMethod(Method):
     params: Params
 
     @abstractmethod
-    def build(self, n_features: int, likelihood: Likelihood) -> Network:
-        """Return the untrained network; torch is seeded when this is called."""
+    def build(self, facts: dict[str, Any], likelihood: Likelihood) -> Network:
+        """Return the untrained network for the result of :meth:`facts`; torch is seeded."""
 
-    def train(self, model: Network, cells: Cells, context: Context) -> Trained:
-        """Train the network; the default minimises ``model.objective`` once."""
-        from .train import Schedule, train
-
-        return train(model, model.objective, cells, Schedule.of(self.params), context)
+    def train(self, network: Network, cells: Cells, context: Context) -> TrainingSummary:
+        """Train the network; by default its objective is minimised once."""
+        return network.fit(cells, self.params, context)
 
     def recipe(self, info: DatasetInfo) -> Recipe:
         """Return the preparation for a dataset.
@@ -76,7 +74,7 @@ class NetworkMethod(Method):
         return log_normalized(info, n_top_genes=p.n_top_genes, scale=likelihood == "gaussian")
 
     def facts(self, data: AnnData, context: Context) -> dict[str, Any]:
-        """Return what :meth:`build` needs to know of the training cells, as plain values."""
+        """Return the facts of the training cells that :meth:`build` needs, as plain values."""
         name: str = self.params.likelihood
         if name == "auto":
             binary = data.X.min() >= 0 and data.X.max() <= 1
@@ -85,87 +83,31 @@ class NetworkMethod(Method):
 
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return the code of each cell, (cells, n_latent)."""
-        from .train import encode, n_parameters, seeded
+        from .fitted_network import fit_network
 
-        self._fitted = self.facts(data, context)
-        cells = self._cells(data, context.device)
-        self._fitted["median_total"] = cells.median_total
-        with seeded(context.seed, "network", device=context.device):
-            self._model = self._make().to(context.device)
-            size = n_parameters(self._model)
-            trained = self.train(self._model, cells, context)
-        return Fit(
-            embedding=encode(self._model, self._model.embed, cells),
-            n_parameters=size,
-            notes={"likelihood": self._fitted["likelihood"], "training": trained.note()},
-        )
+        self.fitted, fit = fit_network(self, data, context)
+        return fit
 
     def transform(self, data: AnnData) -> np.ndarray:
         """Return the code of new cells, prepared like the training cells, (cells, n_latent).
 
         Raises ``DataError`` if the features are not those of the training cells.
         """
-        from .train import encode
-
-        features = self._fitted["features"]
-        if list(data.var_names) != features:
-            raise DataError(
-                f"{self.name}: the new cells have other features ({data.n_vars}) than the "
-                f"training cells ({len(features)}); select and order them alike."
-            )
-        device = str(next(self._model.parameters()).device)
-        cells = self._cells(data, device)
-        return encode(self._model, self._model.embed, cells)
+        return self.fitted.encode(data)
 
     def impute(self, data: AnnData) -> np.ndarray:
         """Return the expected value of each entry, (cells, features), from the cells' codes.
 
         Chance that a peak is open, counts (negative binomial), or prepared values (Gaussian).
         """
-        from .train import encode
-
-        cells = self._cells(data, str(next(self._model.parameters()).device))
-        return encode(self._model, self._model.reconstruct, cells)
+        return self.fitted.reconstruct(data)
 
     def save(self, path: Path) -> None:
-        """Write the weights and what else :meth:`transform` needs into the folder ``path``."""
-        import torch
-
-        state = {name: value.cpu() for name, value in self._model.state_dict().items()}
-        torch.save({"state": state, "fitted": self._fitted}, path / "network.pt")
+        """Write the weights and the facts of the training cells into the folder ``path``."""
+        self.fitted.save(path)
 
     def load(self, path: Path) -> None:
-        """Read what :meth:`save` wrote; the parameters must be the same."""
-        import torch
+        """Read the files of :meth:`save`; the parameters must be the same."""
+        from .fitted_network import load_network
 
-        kept = torch.load(path / "network.pt", weights_only=True, map_location="cpu")
-        self._fitted = kept["fitted"]
-        self._model = self._make()
-        self._model.load_state_dict(kept["state"])
-
-    def _cells(self, data: AnnData, device: str) -> Cells:
-        from .batches import Cells
-
-        likelihood = self._fitted["likelihood"]
-        return Cells(
-            data,
-            counts=likelihood == "nb",
-            device=device,
-            divide_inputs=likelihood == "bernoulli" and self.params.adjust_depth,
-            median_total=self._fitted.get("median_total"),
-        )
-
-    def _make(self) -> Network:
-        from .likelihoods import make_likelihood
-
-        n_features = len(self._fitted["features"])
-        return self.build(
-            n_features,
-            make_likelihood(
-                self._fitted["likelihood"],
-                n_features,
-                reduction=self.params.reduction,
-                output=self.params.output,
-                depth_offset=self.params.adjust_depth,
-            ),
-        )
+        self.fitted = load_network(self, path)

@@ -12,14 +12,14 @@ from bench.contract import Context
 from .batches import Block, Cells
 from .likelihoods import Likelihood
 from .models import Model
-from .train import Schedule, Trained, train
+from .train import Schedule, TrainingSummary, train
 
 _SPAN_BYTES = 2**29
-"""Inputs larger than this are not gathered to find the space they span."""
+"""The span of larger inputs is not computed."""
 
 
 class OneLayer(Model):
-    """A model whose first step is the linear ``layer``; nothing before it is trained."""
+    """A model whose first step is the linear ``layer``."""
 
     layer: nn.Linear
 
@@ -27,8 +27,8 @@ class OneLayer(Model):
 class PublishedLayer(OneLayer):
     """One layer with ReLU and a sigmoid decoder that is thrown away, by mean squared error.
 
-    The decoder sees the layer's output with zeros after it, up to a multiple of 16 units: rows of
-    other lengths take the products of its gradients two to three times as long.
+    The layer's output is padded with zeros to a multiple of 16 units: the products of the
+    decoder's gradients take two to three times as long with rows of other lengths.
     """
 
     def __init__(self, layer: nn.Linear) -> None:
@@ -52,7 +52,7 @@ class PublishedLayer(OneLayer):
 
 
 class LastLayer(OneLayer):
-    """The layer before the output, which explains the data through the likelihood."""
+    """The layer before the output, trained through the likelihood."""
 
     def __init__(self, layer: nn.Linear, likelihood: Likelihood) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class LastLayer(OneLayer):
         return {"loss": self.likelihood(self.embed(block), block).mean()}
 
 
-class OtherInputs(Cells):
+class CellsWithInputs(Cells):
     """The same cells and targets with other inputs (cells × units), not divided by depth."""
 
     def __init__(self, cells: Cells, inputs: np.ndarray) -> None:
@@ -80,12 +80,13 @@ class OtherInputs(Cells):
 
 def train_layer(
     model: OneLayer, cells: Cells, schedule: Schedule, context: Context, *, stage: str = ""
-) -> Trained:
+) -> TrainingSummary:
     """Train ``model``, in the space that the inputs of ``cells`` span where that is smaller.
 
     Plain gradient descent adds multiples of inputs to the rows of the weights, so it never leaves
     that space and takes the same steps in any orthonormal basis of it: 1,000 cells of 10,000
-    peaks need 1,000 weights a unit. Other optimisers and weight decay are trained as they are.
+    peaks need 1,000 weights a unit. With other optimisers or weight decay the weights are trained
+    themselves.
     """
     layer = model.layer
     inputs = _inputs(cells) if _spans_less(cells, layer, schedule) else None
@@ -97,7 +98,7 @@ def train_layer(
         model.layer = nn.Linear(basis.shape[1], layer.out_features, device=layer.weight.device)
         model.layer.weight.copy_(start)
         model.layer.bias.copy_(layer.bias)
-    coordinates = OtherInputs(cells, triangle.T.cpu().numpy())
+    coordinates = CellsWithInputs(cells, triangle.T.cpu().numpy())
     trained = train(model, model.objective, coordinates, schedule, context, stage=stage)
     with torch.no_grad():
         layer.weight += (model.layer.weight - start) @ basis.T

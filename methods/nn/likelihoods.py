@@ -1,6 +1,6 @@
-"""What a decoder's linear output means, and how badly it explains the targets.
+"""Likelihoods of the targets given a decoder's linear output.
 
-Each likelihood maps ``(decoded, block)`` to the negative log-likelihood of each cell, shape
+Each maps ``(decoded, block)`` to the negative log-likelihood of each cell, shape
 (cells,), up to constants where the docstring says so, and to expected values.
 """
 
@@ -108,18 +108,28 @@ class NegativeBinomial(Likelihood):
         """Return -log NB(target; μ, θ)."""
         log_mean = self._log_mean(decoded, block)
         log_theta = self.log_theta.clamp(-_LOG_DISPERSION, _LOG_DISPERSION)
-        theta, counts = log_theta.exp(), block.targets
-        log_total = torch.logaddexp(log_mean, log_theta)
-        log_likelihood = theta * (log_theta - log_total) + counts * (log_mean - log_total)
-        # The binomial coefficient is 1 where the count is 0, which is nearly everywhere.
-        rows, columns = counts.nonzero(as_tuple=True)
-        seen, spread = counts[rows, columns], theta[columns]
-        log_choose = torch.lgamma(seen + spread) - torch.lgamma(spread) - torch.lgamma(seen + 1.0)
-        return -log_likelihood.index_put((rows, columns), log_choose, accumulate=True)
+        return negative_binomial(block.targets, log_mean, log_theta.exp(), log_theta)
 
     def mean(self, decoded: Tensor, block: Block) -> Tensor:
         """Return μ."""
         return self._log_mean(decoded, block).exp()
+
+
+def negative_binomial(
+    counts: Tensor, log_mean: Tensor, theta: Tensor, log_theta: Tensor
+) -> Tensor:
+    """Return -log NB(count; μ, θ) of each entry, (cells, features), with its constants.
+
+    ``theta`` is the inverse dispersion of each entry or of each feature: variance μ + μ²/θ.
+    """
+    log_total = torch.logaddexp(log_mean, log_theta)
+    log_likelihood = theta * (log_theta - log_total) + counts * (log_mean - log_total)
+    # The binomial coefficient is 1 where the count is 0, which is nearly everywhere.
+    rows, columns = counts.nonzero(as_tuple=True)
+    positive = counts[rows, columns]
+    size = theta[columns] if theta.ndim == 1 else theta[rows, columns]
+    log_choose = torch.lgamma(positive + size) - torch.lgamma(size) - torch.lgamma(positive + 1.0)
+    return -log_likelihood.index_put((rows, columns), log_choose, accumulate=True)
 
 
 def make_likelihood(

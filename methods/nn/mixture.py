@@ -1,17 +1,32 @@
-"""Variational autoencoder whose prior is a mixture of Gaussians."""
+"""SCALE's network, a variational autoencoder with a Gaussian-mixture prior, and its tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+import scipy.sparse as sp
 import torch
+from anndata import AnnData
+from scipy.spatial.distance import jensenshannon
+from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bench.contract import Context, Fit
+from bench.seeds import derive_seed
+
 from .batches import Block, Cells
+from .clusters import numbered
 from .likelihoods import Likelihood
 from .models import VariationalAutoencoder
+from .train import Schedule, TrainingSummary, encode, train
+
+if TYPE_CHECKING:
+    from ..scale import SCALE
+    from .fitted_network import FittedNetwork
 
 _SMALLEST_VARIANCE = 1e-4
 
@@ -120,3 +135,66 @@ class MixtureAutoencoder(VariationalAutoencoder):
                 total = sum(self.reconstruct(block).sum(dim=0).cpu().numpy() for block in blocks)
                 means[number] = np.asarray(total) / len(rows)
         return means
+
+
+def train_mixture(
+    model: MixtureAutoencoder, cells: Cells, params: SCALE.Params, context: Context
+) -> TrainingSummary:
+    """Train with a normal prior, fit the mixture to the posteriors, train with the mixture.
+
+    A Gaussian of the prior starts with the variance of its cells' means plus the mean of their
+    posterior variances (the law of total variance): that of the draws it has to explain.
+    """
+    if params.max_epochs and params.normal_epochs:
+        schedule = Schedule.of(params, max_epochs=params.normal_epochs, warmup=model.kl_warmup)
+        train(model, model.objective, cells, schedule, context, stage="normal")
+        model.kl_warmup = 0
+    means = encode(model, model.embed, cells)
+    mixture = GaussianMixture(
+        len(model.means), covariance_type="diag", n_init=5, reg_covar=1e-4,
+        random_state=derive_seed(context.seed, "mixture"),
+    ).fit(means)  # fmt: skip
+    shares = mixture.predict_proba(means)
+    within = shares.T @ encode(model, model.variance, cells)
+    within /= np.maximum(shares.sum(axis=0), 1e-12)[:, None]
+    model.set_mixture(mixture.weights_, mixture.means_, mixture.covariances_ + within)
+    return model.fit(cells, params, context)
+
+
+def add_mixture_results(fit: Fit, fitted: FittedNetwork, data: AnnData) -> None:
+    """Add the clustering ``mixture``, the loadings and the specificity of peaks to ``fit``."""
+    model, cells = fitted.network, fitted.cells(data)
+    assert isinstance(model, MixtureAutoencoder)
+    components = encode(model, model.component, cells).argmax(axis=1)
+    fit.labels["mixture"] = np.array([f"gaussian{number}" for number in components])
+    weights = model.decoder.weight.detach().cpu().numpy()
+    units = numbered("latent", weights.shape[1])
+    fit.tables["loadings"] = pd.DataFrame(weights, data.var_names, units)
+    means = model.cluster_means(cells, components)
+    names = [f"gaussian{number}" for number in means]
+    values = specificity(np.column_stack(list(means.values())))
+    fit.tables["specificity"] = pd.DataFrame(values, data.var_names, names)
+
+
+def specificity(means: np.ndarray) -> np.ndarray:
+    """Return the specificity of each peak for each cluster, peaks × clusters, from 0 to 1.
+
+    ``means`` (peaks × clusters) is the mean accessibility. 1 - √JSD (base 2) between a peak's
+    row, as a distribution over the clusters, and the distribution with all its weight on one
+    cluster (Cabili et al. 2011). A peak that is closed everywhere counts as equally open in all.
+    """
+    whole = means.sum(axis=1, keepdims=True)
+    shares = np.divide(means, whole, out=np.full_like(means, 1 / means.shape[1]), where=whole > 0)
+    targets = np.eye(means.shape[1])
+    scores = [1 - jensenshannon(shares, target[None, :], base=2, axis=1) for target in targets]
+    return np.column_stack(scores)
+
+
+def binarized(expected: np.ndarray, raw: np.ndarray | sp.csr_matrix) -> np.ndarray:
+    """Return where the imputed accessibility exceeds both means of the raw data, cells × peaks.
+
+    The cell's mean and the peak's mean of ``raw``, as in the published program.
+    """
+    cell_means = np.asarray(raw.mean(axis=1)).reshape(-1, 1)
+    peak_means = np.asarray(raw.mean(axis=0)).reshape(1, -1)
+    return (expected > cell_means) & (expected > peak_means)

@@ -8,14 +8,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .batches import Block
+from bench.contract import Context
+
+from .batches import Block, Cells
 from .blocks import ACTIVATIONS, linear, multilayer
 from .likelihoods import Likelihood
 from .losses import gaussian_kl, softmax_sparsity, sparsity
+from .params import NetworkParameters
+from .train import Schedule, TrainingSummary, train
 
 
 class Model(nn.Module, ABC):
-    """A network that embeds cells and knows what it is trained for."""
+    """A network with an embedding of cells and an objective."""
 
     @abstractmethod
     def embed(self, block: Block) -> Tensor:
@@ -27,9 +31,11 @@ class Model(nn.Module, ABC):
 
 
 class Network(Model):
-    """A model that explains the data by what a likelihood makes of its decoded code."""
+    """A model that explains the data through a likelihood of its decoded code."""
 
     likelihood: Likelihood
+    kl_warmup = 0
+    """Updates before early stopping begins to count."""
 
     @abstractmethod
     def decode(self, code: Tensor) -> Tensor:
@@ -39,12 +45,16 @@ class Network(Model):
         """Return the expected value of the targets at the embedding, (cells, P)."""
         return self.likelihood.mean(self.decode(self.embed(block)), block)
 
+    def fit(self, cells: Cells, params: NetworkParameters, context: Context) -> TrainingSummary:
+        """Minimise the objective; early stopping waits for the end of the warm-up."""
+        schedule = Schedule.of(params, warmup=self.kl_warmup)
+        return train(self, self.objective, cells, schedule, context)
+
 
 class Autoencoder(Network):
     """P-hidden-d with ReLU, a code with an activation of choice, one linear layer back.
 
-    Shapes: inputs (cells, P), code (cells, d), decoded (cells, P); what the decoded values mean
-    is up to the likelihood.
+    Shapes: inputs (cells, P), code (cells, d), decoded (cells, P).
     """
 
     def __init__(
@@ -82,9 +92,9 @@ class Autoencoder(Network):
 class SparseAutoencoder(Autoencoder):
     """Autoencoder whose units are off in most cells: adds β Σ_j KL(ρ ‖ a_j).
 
-    ``penalty="softmax"`` is the published one, whose a_j is constant (see ``sparse_ae``). Held-out
-    cells are judged without the penalty: it is a means, and fitted to the training cells it grows
-    on others from the first epoch on.
+    ``penalty="softmax"`` is the published one, whose a_j is constant (see ``sparse_ae``). The loss
+    of held-out cells leaves the penalty out: fitted to the training cells, it grows on others
+    from the first epoch on.
     """
 
     def __init__(
@@ -124,7 +134,7 @@ class VariationalAutoencoder(Network):
 
     Minimises reconstruction + w · KL(q ‖ prior), averaged over cells, with w rising linearly to
     ``kl_weight`` in ``kl_warmup`` updates. The prior is N(0, 1) or a learned diagonal Gaussian.
-    Held-out cells are judged with one fixed draw and the full weight.
+    The loss of held-out cells takes one fixed draw and the full weight.
     """
 
     def __init__(

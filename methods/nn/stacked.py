@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -12,17 +13,19 @@ from bench.contract import Context
 
 from .batches import Block, Cells
 from .blocks import ACTIVATIONS
-from .layerwise import LastLayer, OtherInputs, PublishedLayer, train_layer
+from .layerwise import CellsWithInputs, LastLayer, PublishedLayer, train_layer
 from .likelihoods import Likelihood
 from .models import Model, Network
-from .train import Schedule, Trained, encode, train
+from .train import Schedule, TrainingSummary, encode, train
+
+if TYPE_CHECKING:
+    from ..stacked_ae import StackedAE
 
 
 class StackedAutoencoder(Network):
     """P-hidden-d-hidden reversed-P with ReLU between layers; PyTorch's own initial weights.
 
-    The code has an activation of choice; what the last layer's output means is up to the
-    likelihood. Shapes: inputs (cells, P), code (cells, d).
+    The code has an activation of choice. Shapes: inputs (cells, P), code (cells, d).
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class StackedAutoencoder(Network):
         return decoded
 
     def before_last(self, code: Tensor) -> Tensor:
-        """Return what the last decoder layer sees, (cells, units)."""
+        """Return the input of the last decoder layer, (cells, units)."""
         for level in reversed(range(1, len(self.decoders))):
             code = functional.relu(self.decoders[level](code))
         return code
@@ -73,10 +76,10 @@ class StackedAutoencoder(Network):
         return {"loss": self.likelihood(self.decode(self.embed(block)), block).mean()}
 
 
-class _Layer(Model):
-    """One encoder layer with its own decoder, explaining the codes of the layer before.
+class _EncoderLayer(Model):
+    """One encoder layer with its own decoder, which reconstructs the codes of the layer before.
 
-    The first explains the data through the likelihood, the others codes by squared error.
+    The first layer reconstructs the data through the likelihood, the others by squared error.
     """
 
     def __init__(self, stack: StackedAutoencoder, level: int) -> None:
@@ -107,26 +110,43 @@ def pretrain(
     also of the decoder, as published. Codes are computed once per layer.
     """
     if chain:
-        everything = [*stack.encoders, *reversed(stack.decoders)]
-        published = [PublishedLayer(layer) for layer in everything if isinstance(layer, nn.Linear)]
+        chained = [*stack.encoders, *reversed(stack.decoders)]
+        published = [PublishedLayer(layer) for layer in chained if isinstance(layer, nn.Linear)]
         for number, layer in enumerate(published, start=1):
             train_layer(layer, cells, schedule, context, stage=f"layer{number}")
             cells = cells.recoded(encode(layer, layer.embed, cells))
         return
     for level in range(len(stack.encoders)):
-        one = _Layer(stack, level)
-        train(one, one.objective, cells, schedule, context, stage=f"layer{level + 1}")
-        cells = cells.recoded(encode(one, one.embed, cells))
+        model = _EncoderLayer(stack, level)
+        train(model, model.objective, cells, schedule, context, stage=f"layer{level + 1}")
+        cells = cells.recoded(encode(model, model.embed, cells))
 
 
 def fine_tune_last(
     stack: StackedAutoencoder, cells: Cells, schedule: Schedule, context: Context
-) -> Trained:
+) -> TrainingSummary:
     """Train the layer before the output only, as the published program does by mistake.
 
-    What the other layers make of the cells is computed once, without dropout.
+    The output of the other layers is computed once, without dropout.
     """
     assert isinstance(stack.decoders[0], nn.Linear)
     hidden = encode(stack, lambda block: stack.before_last(stack.embed(block)), cells)
     last = LastLayer(stack.decoders[0], stack.likelihood)
-    return train_layer(last, OtherInputs(cells, hidden), schedule, context)
+    return train_layer(last, CellsWithInputs(cells, hidden), schedule, context)
+
+
+def train_stack(
+    stack: StackedAutoencoder, cells: Cells, params: StackedAE.Params, context: Context
+) -> TrainingSummary:
+    """Pretrain layer by layer, then fine-tune."""
+    schedule = Schedule.of(
+        params,
+        max_epochs=params.pretrain_epochs if params.max_epochs else 0,
+        learning_rate=params.pretrain_learning_rate,
+        optimizer=params.optimizer,
+    )
+    pretrain(stack, cells, schedule, context, chain=params.pretrain == "chain")
+    schedule = Schedule.of(params, optimizer=params.optimizer)
+    if params.fine_tune == "last":
+        return fine_tune_last(stack, cells, schedule, context)
+    return train(stack, stack.objective, cells, schedule, context)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,26 +15,26 @@ from bench.contract import Context
 from bench.seeds import derive_seed
 
 from .batches import Block, Cells
-from .settings import NetworkParameters
+from .params import NetworkParameters
 
 _BETTER = 1e-4
 """A loss counts as better if it is lower by this share."""
 _ENCODE_BATCH = 1024
 
 
-class Objective(Protocol):
-    """What is trained: the loss of a block first, then anything else worth a curve.
+class BlockLoss(Protocol):
+    """The loss of a block of cells.
 
-    Called with the number of updates so far, or ``None`` on held-out cells.
+    ``update`` is the number of updates so far, or ``None`` for held-out cells.
     """
 
     def __call__(self, block: Block, update: int | None) -> dict[str, Tensor]:
-        """Return scalars by name."""
+        """Return scalars by name: the loss first, then its parts, each of which has a curve."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How to train; see ``NetworkParameters`` for the meaning of each field."""
+    """Options of the training loop, as in ``NetworkParameters``."""
 
     max_epochs: int
     batch_size: int
@@ -52,24 +52,18 @@ class Schedule:
 
     @classmethod
     def of(cls, params: NetworkParameters, **changes: Any) -> Schedule:
-        """Return the schedule that a method's parameters ask for."""
-        shared = {name: getattr(params, name) for name in _SHARED}
-        return cls(**(shared | changes))
-
-
-_SHARED = (
-    "max_epochs", "batch_size", "learning_rate", "weight_decay", "learning_rate_decay",
-    "learning_rate_floor", "patience", "validation", "shuffle", "drop_last",
-)  # fmt: skip
+        """Return the schedule of a method's parameters with ``changes``."""
+        names = {field.name for field in fields(cls)} & NetworkParameters.model_fields.keys()
+        return cls(**({name: getattr(params, name) for name in names} | changes))
 
 
 @dataclass(frozen=True)
-class Trained:
-    """How training went."""
+class TrainingSummary:
+    """Number of epochs, and the one whose weights were restored."""
 
     epochs: int
     best_epoch: int
-    """The epoch whose weights were kept; 0: the weights before training."""
+    """0: the weights before training."""
 
     def note(self) -> str:
         """Return a line for the notes of a fit."""
@@ -78,7 +72,7 @@ class Trained:
 
 @contextmanager
 def seeded(seed: int, *path: str, device: str = "cpu") -> Iterator[None]:
-    """Seed torch inside the block only; the global state is restored afterwards."""
+    """Seed torch inside the ``with`` block; its state is restored afterwards."""
     devices = [torch.cuda.current_device()] if device.startswith("cuda") else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(derive_seed(seed, *path))
@@ -87,18 +81,18 @@ def seeded(seed: int, *path: str, device: str = "cpu") -> Iterator[None]:
 
 def train(
     network: nn.Module,
-    objective: Objective,
+    objective: BlockLoss,
     cells: Cells,
     schedule: Schedule,
     context: Context,
     *,
     stage: str = "",
-) -> Trained:
+) -> TrainingSummary:
     """Minimise ``objective`` over the parameters of ``network`` that require a gradient.
 
-    Stops early on held-out cells (on the training loss if ``schedule.validation`` is 0) and keeps
-    the best weights. Reports one step an epoch, names prefixed by ``stage``. Call it inside
-    :func:`seeded`; the order of cells and the held-out cells depend on ``context.seed`` alone.
+    Stops early on held-out cells (on the training loss if ``schedule.validation`` is 0) and
+    restores the best weights. Reports one step an epoch, names prefixed by ``stage``. Call it
+    inside :func:`seeded`; the order of cells and the held-out cells depend on ``context.seed``.
 
     Raises ``Diverged`` (through ``context.report``) if a loss is not finite.
     """
@@ -134,7 +128,7 @@ def train(
             if waited >= schedule.patience:
                 break
     network.load_state_dict(best_state)
-    return Trained(epoch, best_epoch)
+    return TrainingSummary(epoch, best_epoch)
 
 
 def encode(network: nn.Module, function: Callable[[Block], Tensor], cells: Cells) -> np.ndarray:
@@ -149,12 +143,12 @@ def encode(network: nn.Module, function: Callable[[Block], Tensor], cells: Cells
 
 
 def n_parameters(network: nn.Module) -> int:
-    """Return the number of numbers that are trained."""
+    """Return the number of trained weights."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
 class _Sums:
-    """Running sums kept on the device, so that an epoch waits for it only once."""
+    """Running sums on the device; an epoch waits for the device once."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
@@ -204,7 +198,7 @@ def _set_learning_rate(optimizer: torch.optim.Optimizer, schedule: Schedule, upd
 
 
 def _evaluate(
-    network: nn.Module, objective: Objective, cells: Cells, rows: np.ndarray
+    network: nn.Module, objective: BlockLoss, cells: Cells, rows: np.ndarray
 ) -> dict[str, float]:
     """Return the loss of the cells ``rows``, and the loss without penalties and weights.
 

@@ -76,7 +76,7 @@ def edges(target: sp.csr_matrix) -> pd.DataFrame:
     return pd.DataFrame({"first": found.row, "second": found.col, "weight": found.data})
 
 
-def n_parts(adjacency: sp.csr_matrix) -> int:
+def count_parts(adjacency: sp.csr_matrix) -> int:
     """Return the number of parts that no edge connects."""
     return int(sp.csgraph.connected_components(adjacency, directed=False)[0])
 

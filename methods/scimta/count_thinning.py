@@ -25,7 +25,7 @@ class Thinned:
     """Counts, cells × genes."""
 
 
-def thin(data: AnnData, share: float, seed: int, *, owner: str) -> Thinned:
+def thin_counts(data: AnnData, share: float, seed: int, *, owner: str) -> Thinned:
     """Hold out a binomial ``share`` of the counts; log values are made anew of what is left.
 
     ``data`` has sparse log-normalised ``X``. Raises ``DataError`` if counts are not whole.
@@ -34,7 +34,8 @@ def thin(data: AnnData, share: float, seed: int, *, owner: str) -> Thinned:
     if (counts.data != np.rint(counts.data)).any():
         raise DataError(
             f"{owner}: held_out needs whole counts, but there are others such as "
-            f"{counts.data[counts.data != np.rint(counts.data)][0]:g}; use held_out=0."
+            f"{counts.data[counts.data != np.rint(counts.data)][0]:g}; use held_out=0.",
+            code="not_counts",
         )
     rng = np.random.default_rng(derive_seed(seed, "held-out counts"))
     rest = counts.copy()

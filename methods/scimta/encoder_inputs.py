@@ -97,7 +97,7 @@ class SparseInputs:
         return product
 
 
-def scores(values: np.ndarray, batch: np.ndarray | None, *, owner: str) -> np.ndarray:
+def z_scores(values: np.ndarray, batch: np.ndarray | None, *, owner: str) -> np.ndarray:
     """Return z-scores of each gene, clipped at ± 10, (cells, genes), float32.
 
     Within each batch if one is given. Raises ``DataError`` if a batch has a single cell.
@@ -144,7 +144,8 @@ def _moments(
     if batch is not None and sizes.min() == 1:
         raise DataError(
             f"{owner}: batch '{names[sizes.argmin()]}' has 1 cell, at least 2 are needed to scale "
-            "its genes; leave this cell out or set batches=ignored."
+            "its genes; leave this cell out or set batches=ignored.",
+            code="batch_of_one_cell",
         )
     members = sp.csr_matrix((np.ones(n), (group, np.arange(n))), shape=(len(names), n))
     means = _dense(members @ values) / sizes[:, None]

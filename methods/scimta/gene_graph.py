@@ -78,7 +78,7 @@ def gene_graph(
     return GeneGraph(features.astype(np.float32), both, rank, limit)
 
 
-def modules(
+def gene_modules(
     adjacency: sp.csr_matrix, *, resolution: float, smallest: int, seed: int
 ) -> np.ndarray:
     """Return the Leiden community of each gene, 0 the largest, (genes,); -1: of none.

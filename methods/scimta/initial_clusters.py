@@ -11,7 +11,7 @@ from sklearn.cluster import SpectralClustering
 
 from bench.seeds import derive_seed
 
-from ..scsmd.initial_clusters import start_labels
+from ..nn.clusters import first_labels
 
 if TYPE_CHECKING:
     from .cell_graph import Graph
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _ROWS = 8192
 
 
-def first_clusters(
+def initial_clusters(
     codes: np.ndarray, graph: Graph, k: int | None, *, k_from: str, start: str, seed: int,
     most: int,
 ) -> np.ndarray:  # fmt: skip
@@ -31,9 +31,9 @@ def first_clusters(
     """
     if len(codes) > most:
         chosen = np.random.default_rng(derive_seed(seed, "start")).permutation(len(codes))[:most]
-        some = start_labels(codes[chosen], k_from, k, derive_seed(seed, "centres"))
+        some = first_labels(codes[chosen], k_from, k, derive_seed(seed, "centres"))
         return nearest_mean(codes, codes[chosen], some)
-    found = start_labels(codes, k_from, k, derive_seed(seed, "centres"))
+    found = first_labels(codes, k_from, k, derive_seed(seed, "centres"))
     if start == "kmeans":
         return found
     return _spectral(graph.operator, int(found.max()) + 1, derive_seed(seed, "spectral"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,9 +16,7 @@ from .gene_graph import GeneGraph
 from .imputation import Imputation
 from .losses import AdjacencyLoss
 from .network import AdjacencyDecoder, GraphEncoder, MultinomialHead, Propagation
-
-if TYPE_CHECKING:
-    from .scimta import ScIMTA
+from .params import ScIMTAParams
 
 _GENE_HIDDEN = (64,)
 _ROWS = 4096
@@ -102,7 +99,7 @@ class JointModel(CellModel):
     """
 
     def __init__(
-        self, cells: CellData, genes: GeneTensors, params: ScIMTA.Params,
+        self, cells: CellData, genes: GeneTensors, params: ScIMTAParams,
         restored: RestorationTargets | None,
     ) -> None:  # fmt: skip
         super().__init__(cells, params, MultinomialHead, conv_hops=1)

@@ -1,23 +1,24 @@
-"""Parameters that the three graph autoencoders share."""
+"""Parameters of scIMTA, scMGCA and scTAG."""
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from bench.contract import Layers, Parameters, Search
+from bench.contract import Layers, Search
+
+from ..nn.params import ClusterParameters
+
+_IMPUTED = (("denoiser", ("alra", "deep")),)
+_BY_RANK = (("denoiser", ("alra",)),)
+_DEEP = (("denoiser", ("deep",)),)
 
 
-class GraphParameters(Parameters):
+class GraphParameters(ClusterParameters):
     """Graph, network, losses and training of a graph autoencoder."""
 
-    n_clusters: int = Field(0, ge=0, description="clusters; 0: as k_from says")
-    k_from: Literal["truth", "leiden", "eigengap"] = Field(
-        "truth",
-        description="number of clusters: of true types (uses n_clusters), of Leiden "
-        "communities, or by the largest gap of the neighbour graph's spectrum",
-    )
     n_top_genes: Annotated[int, Search(300, 3000, log=True)] = Field(
         1000, ge=10, le=10_000, description="variable genes kept"
     )
@@ -125,11 +126,13 @@ class GraphParameters(Parameters):
         False, description="also return the graphs that were learned from, as lists of edges"
     )
 
-    presets: ClassVar = {}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "quick": {"pretrain_epochs": 100, "max_epochs": 50}
+    }
 
 
 class SurfingParameters(GraphParameters):
-    """Also how a graph is surfed."""
+    """Parameters of a surfed graph."""
 
     hops: Annotated[int, Search(1, 3)] = Field(
         2, ge=1, le=4, description="steps of the random surfer"
@@ -153,4 +156,75 @@ PUBLISHED = {
     "cluster_learning_rate": 5e-4,
     "tolerance": 0.0,
 }
-"""What the published programs of scMGCA and scTAG have in common."""
+"""Values that the published programs of scMGCA and scTAG share."""
+
+
+class ScTAGParams(GraphParameters):
+    """Parameters of scTAG."""
+
+    conv_hops: Annotated[int, Search(1, 3)] = Field(
+        3, ge=1, le=5, description="powers of the graph in a convolution"
+    )
+    presets: ClassVar = {
+        **GraphParameters.presets,
+        "faithful": PUBLISHED | {"conv_hops": 1, "start": "spectral", "update_interval": 8},
+    }
+
+
+class ScIMTAParams(SurfingParameters):
+    """Parameters of scIMTA."""
+
+    gamma: Annotated[float, Search(0.05, 0.9)] = Field(
+        0.25, ge=0, le=1, description="weight of the graphs; the counts have 1 - gamma"
+    )
+    cluster_weight: Annotated[float, Search(0.1, 3.0, log=True)] = Field(
+        0.5, ge=0, description="weight of the divergence of the cells' clusters"
+    )
+    community_weight: Annotated[float, Search(0.05, 2.0, log=True, zero=True)] = Field(
+        0.5, ge=0, description="weight of the divergence of the genes' communities"
+    )
+    couple_genes: bool = Field(
+        True, description="products of the codes of cells and genes explain the counts too"
+    )
+    gene_neighbors: Annotated[int, Search(5, 30)] = Field(
+        10, ge=1, description="strongest correlations of a gene, at most"
+    )
+    gene_power: Annotated[float, Search(4, 12)] = Field(
+        6.0, gt=0, le=30, description="power of (1 + correlation) / 2, the weight of an edge"
+    )
+    gene_rank: Annotated[int, Search(20, 100, log=True)] = Field(
+        50, ge=1, le=1000, description="components of the residuals, at most"
+    )
+    gene_resolution: Annotated[float, Search(0.3, 3.0, log=True)] = Field(
+        1.0, gt=0, description="resolution of the first communities (Leiden)"
+    )
+    min_community: int = Field(10, ge=2, description="genes of a community, at least")
+    min_membership: float = Field(
+        0.1, ge=0, le=1, description="correlation with the community's eigengene, at least"
+    )
+    denoiser: Literal["alra", "deep", "none"] = Field(
+        "alra",
+        description="imputation: low rank, or a Gaussian variational autoencoder under the "
+        "same thresholds",
+    )
+    denoiser_epochs: int = Field(
+        60, ge=1, le=1000, description="passes over all cells, denoiser=deep only"
+    )
+    beta: Annotated[float, Search(1e-3, 1.0, log=True, when=_DEEP)] = Field(
+        0.1, ge=0, description="weight of the divergence of the codes, denoiser=deep only"
+    )
+    alra_quantile: Annotated[float, Search(1e-4, 1e-2, log=True, when=_IMPUTED)] = Field(
+        1e-3, gt=0, lt=0.5, description="of a gene's low-rank values; tells its zeros' reach"
+    )
+    alra_threshold: Annotated[float, Search(3.0, 8.0, when=_BY_RANK)] = Field(
+        6.0, gt=0, description="standard deviations of the gap that shows the rank"
+    )
+    zero_weight: Annotated[float, Search(0.01, 1.0, log=True, zero=True, when=_IMPUTED)] = Field(
+        0.1, ge=0, le=1, description="weight of biological zeros in restored values"
+    )
+    graph_loss: Literal["balanced"] = Field(
+        "balanced", description="edges weigh as much as the other pairs"
+    )
+    expression_target: Literal["counts"] = Field(
+        "counts", description="what the count decoder explains"
+    )

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
-
-from pydantic import Field
-
-from bench.contract import Search
+from typing import TYPE_CHECKING, ClassVar
 
 from .graph_autoencoder import GraphAutoencoder
-from .params import PUBLISHED, GraphParameters, SurfingParameters
+from .params import PUBLISHED, ScTAGParams, SurfingParameters
 
 if TYPE_CHECKING:
-    import scipy.sparse as sp
-    from torch import nn
-
-    from .cell_graph import Graph
+    from .graph_fit import GraphFit
 
 
 class ScMGCA(GraphAutoencoder):
@@ -46,28 +39,15 @@ class ScMGCA(GraphAutoencoder):
     class Params(SurfingParameters):
         """Parameters of scMGCA."""
 
-        presets: ClassVar = {
-            "quick": {"pretrain_epochs": 100, "max_epochs": 50},
-            "faithful": PUBLISHED,
-        }
+        presets: ClassVar = {**SurfingParameters.presets, "faithful": PUBLISHED}
 
     params: Params
 
-    def make_graph(self, adjacency: sp.csr_matrix) -> Graph:
-        """Return surfed neighbours, weighed by pointwise mutual information."""
-        from .cell_graph import surfing_graph
+    def new_fit(self) -> GraphFit:
+        """Return an unfitted model of surfed neighbours."""
+        from .graph_fit import SurfedFit
 
-        p = self.params
-        most = p.n_neighbors**2 if self.in_parts(adjacency.shape[0]) else None
-        return surfing_graph(
-            adjacency, hops=p.hops, alpha=p.alpha, parity=p.published_graph, most=most
-        )
-
-    def head(self) -> type[nn.Module]:
-        """Return the multinomial."""
-        from .network import MultinomialHead
-
-        return MultinomialHead
+        return SurfedFit(self.params, self.name)
 
 
 class ScTAG(GraphAutoencoder):
@@ -87,31 +67,13 @@ class ScTAG(GraphAutoencoder):
     summary = "graph autoencoder with topology-adaptive convolutions and ZINB counts"
     reference = "Yu et al. 2022, Proceedings of AAAI 36:4671, doi 10.1609/aaai.v36i4.20392"
 
-    class Params(GraphParameters):
+    class Params(ScTAGParams):
         """Parameters of scTAG."""
-
-        conv_hops: Annotated[int, Search(1, 3)] = Field(
-            3, ge=1, le=5, description="powers of the graph in a convolution"
-        )
-        presets: ClassVar = {
-            "quick": {"pretrain_epochs": 100, "max_epochs": 50},
-            "faithful": PUBLISHED | {"conv_hops": 1, "start": "spectral", "update_interval": 8},
-        }
 
     params: Params
 
-    def conv_hops(self) -> int:
-        """Return the powers of Ã in a convolution."""
-        return self.params.conv_hops
+    def new_fit(self) -> GraphFit:
+        """Return an unfitted model of nearest neighbours."""
+        from .graph_fit import NeighborFit
 
-    def make_graph(self, adjacency: sp.csr_matrix) -> Graph:
-        """Return the neighbours themselves."""
-        from .cell_graph import plain_graph
-
-        return plain_graph(adjacency)
-
-    def head(self) -> type[nn.Module]:
-        """Return the zero-inflated negative binomial."""
-        from .network import ZeroInflatedHead
-
-        return ZeroInflatedHead
+        return NeighborFit(self.params, self.name)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bench.contract import Context
 
+from ..nn.clusters import label_means
 from .losses import cluster_loss, sharpened, soft_assignment
 
 if TYPE_CHECKING:
@@ -37,8 +38,7 @@ class SelfTraining(nn.Module):
         super().__init__()
         self.weight, self.members = weight, members
         taking_part = self._taking_part(codes.detach())
-        one_hot = nn.functional.one_hot(labels).to(codes.dtype)
-        means = (one_hot.T @ taking_part) / one_hot.sum(dim=0)[:, None]
+        means = label_means(taking_part, labels)
         self.centres = nn.Parameter(means, requires_grad=trainable)
         self._target: Tensor | None = None
         self._labels = labels
@@ -113,7 +113,7 @@ def self_train(
     for epoch in range(1, params.max_epochs + 1):
         shares: dict[str, float] = {}
         if (epoch - 1) % interval == 0:
-            codes = codes_of(model, batches)
+            codes = all_codes(model, batches)
             changed = {name: one.refresh(codes[name]) for name, one in clusters.items()}
             shares = {f"{name}_changed": share for name, share in changed.items()}
             if epoch > 1 and params.tolerance and max(changed.values()) <= params.tolerance:
@@ -141,7 +141,7 @@ def self_train(
     return Ended(params.max_epochs, settled=False)
 
 
-def codes_of(model: CellModel, batches: Batches) -> dict[str, Tensor]:
+def all_codes(model: CellModel, batches: Batches) -> dict[str, Tensor]:
     """Return the codes of each view with the model in evaluation mode, without gradient."""
     found = {"cells": batches.codes(model)}
     encode_genes = getattr(model, "encode_genes", None)

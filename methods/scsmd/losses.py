@@ -34,21 +34,6 @@ def fuzzy_centres(codes: Tensor, centres: Tensor, fuzziness: float) -> Tensor:
     return torch.where(total > _FLOOR, moved, centres)
 
 
-def negative_binomial(counts: Tensor, log_mean: Tensor, theta: Tensor) -> Tensor:
-    """Return -log NB(count; μ, θ) of each entry, (cells, genes), with its constants.
-
-    ``theta`` is the inverse dispersion: variance μ + μ²/θ.
-    """
-    log_theta = theta.log()
-    log_total = torch.logaddexp(log_mean, log_theta)
-    log_likelihood = theta * (log_theta - log_total) + counts * (log_mean - log_total)
-    # The binomial coefficient is 1 where the count is 0, which is nearly everywhere.
-    rows, columns = counts.nonzero(as_tuple=True)
-    seen, spread = counts[rows, columns], theta[rows, columns]
-    log_choose = torch.lgamma(seen + spread) - torch.lgamma(spread) - torch.lgamma(seen + 1.0)
-    return -log_likelihood.index_put((rows, columns), log_choose, accumulate=True)
-
-
 def cluster_losses(
     weights: Tensor, error: Tensor, distances: Tensor, counts: Tensor | None,
     *, centering: float, count_weight: float,

@@ -7,30 +7,26 @@ nominal batch size, so that a smaller last batch weighs less, as with the publis
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bench.contract import Context
 from bench.seeds import derive_seed
 
 from ..nn.batches import Block, Cells
+from ..nn.likelihoods import negative_binomial
 from .losses import (
     cluster_losses,
     fuzzy_centres,
     memberships,
-    negative_binomial,
     pair_loss,
     squared_distances,
     usage_entropy,
 )  # fmt: skip
 from .network import AssignmentNetwork, ConvolutionalAutoencoder
-
-if TYPE_CHECKING:
-    from .method import ScSMD
+from .params import ScSMDParams
 
 _INFERENCE_BATCH = 256
 _QUIET_EPOCHS = 2
@@ -111,7 +107,7 @@ def count_loss(
     if counts:
         log_mean = log_mean + block.depth.log()
     targets = block.targets if counts else block.inputs.round()
-    return negative_binomial(targets, log_mean, theta).sum(dim=1)
+    return negative_binomial(targets, log_mean, theta, theta.log()).sum(dim=1)
 
 
 def gene_means(cells: Cells, values: Callable[[Block], Tensor]) -> Tensor:
@@ -147,7 +143,7 @@ class Churn:
 
 
 def pretrain(
-    network: ConvolutionalAutoencoder, cells: Cells, params: ScSMD.Params, context: Context
+    network: ConvolutionalAutoencoder, cells: Cells, params: ScSMDParams, context: Context
 ) -> None:
     """Minimise the mean squared error of reconstruction with Adam.
 
@@ -155,7 +151,7 @@ def pretrain(
     a detached reconstruction: they are no random start when they join the loss, and do not touch
     the code.
     """
-    counts = params.count_target == "counts" and params.count_weight > 0
+    counts = params.models_counts
     heads = network.count_heads()
     if counts:
         network.start_counts(gene_means(cells, lambda block: block.targets / block.depth))
@@ -200,7 +196,7 @@ def cluster_phase(
     network: ConvolutionalAutoencoder,
     cells: Cells,
     centres: Tensor,
-    params: ScSMD.Params,
+    params: ScSMDParams,
     context: Context,
 ) -> Tensor:
     """Minimise the cluster-specific losses with momentum, moving the centres in between.
@@ -252,7 +248,7 @@ def _cluster_losses(
     code: Tensor,
     p: Tensor,
     centres: Tensor,
-    params: ScSMD.Params,
+    params: ScSMDParams,
 ) -> Tensor:
     image = network.decode(code)
     counts = None
@@ -270,7 +266,7 @@ def pair_phase(
     assigner: AssignmentNetwork,
     cells: Cells,
     centres: Tensor,
-    params: ScSMD.Params,
+    params: ScSMDParams,
     context: Context,
 ) -> tuple[Tensor, Tensor]:
     """Train the assignment network, and slightly the encoder, on pairs of cells.
@@ -344,9 +340,3 @@ def reconstructions(network: ConvolutionalAutoencoder, cells: Cells) -> Tensor:
         lambda block: network.decode(network.encode(block.inputs))[:, : network.n_genes],
         cells, network,
     )  # fmt: skip
-
-
-def one_hot_means(codes: Tensor, labels: np.ndarray) -> Tensor:
-    """Return the mean code of each label 0 … K - 1, (K, n_latent)."""
-    members = functional.one_hot(torch.from_numpy(labels).to(codes.device)).to(codes.dtype)
-    return (members.T @ codes) / members.sum(dim=0)[:, None]

@@ -12,8 +12,8 @@ from bench.apply.estimator import Estimator
 from bench.contract import ATAC
 from bench.methods.nn.batches import Block
 from bench.methods.nn.likelihoods import Bernoulli
-from bench.methods.nn.mixture import MixtureAutoencoder
-from bench.methods.scale import SCALE, binarized, specificity
+from bench.methods.nn.mixture import MixtureAutoencoder, binarized, specificity
+from bench.methods.scale import SCALE
 from bench.seeds import derive_seed
 
 
@@ -116,7 +116,7 @@ def test_identical_components_get_apart_because_they_do_not_start_so(toy_counts:
         SCALE(SCALE.Params.build({"n_components": 3, "max_epochs": 40, "hidden": "16",
                                   "low": 0.0, "high": 1.0}, owner="scale"))
     ).fit(toy_counts, modality=ATAC)  # fmt: skip
-    means = fitted.method._model.means.detach().numpy()
+    means = fitted.method.fitted.network.means.detach().numpy()
     assert np.ptp(means, axis=0).max() > 0.1
     assert {"normal_loss", "loss", "kl_loss"} <= set(fitted.curves_)
 
@@ -148,7 +148,7 @@ def test_known_k_uses_the_number_of_types(toy_counts: AnnData):
     method = SCALE(SCALE.Params.build({"known_k": True, "max_epochs": 1}, owner="scale"))
     assert method.uses() == {"n_clusters"}
     fitted = Estimator(method).fit(toy_counts, modality=ATAC, n_clusters=3)
-    assert fitted.method._model.means.shape[0] == 3
+    assert fitted.method.fitted.network.means.shape[0] == 3
     assert SCALE(SCALE.Params()).uses() == frozenset()
 
 
@@ -176,10 +176,10 @@ def test_mixture_is_fitted_on_posteriors_and_seeded(toy_counts: AnnData):
     expected = GaussianMixture(
         3, covariance_type="diag", n_init=5, reg_covar=1e-4, random_state=derive_seed(4, "mixture")
     ).fit(fitted.embedding_)
-    model = fitted.method._model
+    model = fitted.method.fitted.network
     np.testing.assert_allclose(model.means.detach(), expected.means_, rtol=1e-3, atol=1e-4)
     # The variance of draws: that of the means plus the mean posterior variance, by component.
-    cells = fitted.method._cells(fitted.prepared_, "cpu")
+    cells = fitted.method.fitted.cells(fitted.prepared_)
     block = next(iter(cells.blocks(np.arange(60), 60)))
     with torch.no_grad():
         spread = model.variance(block).numpy()

@@ -138,7 +138,7 @@ def test_planted_modules_are_found_better_than_by_kmeans(seed: int):
     counts, depth, truth = planted(seed)
     residuals = genes.pearson_residuals(counts, depth)
     graph = genes.gene_graph(residuals, k=10, power=6, max_rank=50, seed=0)
-    found = genes.modules(graph.adjacency, resolution=1.0, smallest=10, seed=0)
+    found = genes.gene_modules(graph.adjacency, resolution=1.0, smallest=10, seed=0)
     assert graph.rank == 6
     assert found.max() + 1 == 6
     assert (found[240:] == -1).mean() > 0.9
@@ -160,7 +160,7 @@ def test_noise_has_no_modules():
     graph = genes.gene_graph(residuals, k=10, power=6, max_rank=50, seed=0)
     assert (graph.adjacency != graph.adjacency.T).nnz == 0
     assert (graph.adjacency.diagonal() == 0).all()
-    found = genes.modules(graph.adjacency, resolution=1.0, smallest=60, seed=0)
+    found = genes.gene_modules(graph.adjacency, resolution=1.0, smallest=60, seed=0)
     assert (found == -1).all()
 
 

@@ -14,13 +14,13 @@ from torch import nn
 from torch.nn import functional
 
 from bench.methods.nn.batches import Cells
+from bench.methods.nn.clusters import eigengap, first_labels
+from bench.methods.nn.likelihoods import negative_binomial
 from bench.methods.scsmd import ScSMD
-from bench.methods.scsmd.initial_clusters import eigengap, start_labels
 from bench.methods.scsmd.losses import (
     cluster_losses,
     fuzzy_centres,
     memberships,
-    negative_binomial,
     pair_loss,
     squared_distances,
     usage_entropy,
@@ -223,7 +223,8 @@ def test_negative_binomial_against_scipy():
     found = rng.poisson(1.0, (6, 5)).astype(float)
     mean, theta = rng.uniform(0.1, 9.0, (6, 5)), rng.uniform(0.05, 20.0, (6, 5))
     expected = -nbinom.logpmf(found, theta, theta / (theta + mean))
-    loss = negative_binomial(*(torch.from_numpy(a) for a in (found, np.log(mean), theta)))
+    arrays = (found, np.log(mean), theta, np.log(theta))
+    loss = negative_binomial(*(torch.from_numpy(array) for array in arrays))
     np.testing.assert_allclose(loss, expected, rtol=1e-8)
 
 
@@ -387,12 +388,12 @@ def test_first_clusters():
     codes = np.repeat(np.eye(4) * 50, 30, axis=0) + rng.normal(size=(120, 4))
     truth = np.repeat(np.arange(4), 30)
     for found in (
-        start_labels(codes, "truth", 4, 0),
-        start_labels(codes, "eigengap", None, 0),
-        start_labels(codes, "leiden", None, 0),
+        first_labels(codes, "truth", 4, 0),
+        first_labels(codes, "eigengap", None, 0),
+        first_labels(codes, "leiden", None, 0),
     ):
         assert len(set(found[truth == 2])) == 1
         assert len(set(found)) == 4
     assert eigengap(codes, 0) == 4
     assert eigengap(np.ones((20, 2)), 0) == 1
-    assert set(start_labels(np.ones((20, 2)), "truth", 4, 0)) == {0}
+    assert set(first_labels(np.ones((20, 2)), "truth", 4, 0)) == {0}

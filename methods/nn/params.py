@@ -1,4 +1,4 @@
-"""Parameters that all autoencoders share, and the preparation that follows from them."""
+"""Parameters that several neural methods share."""
 
 from __future__ import annotations
 
@@ -7,6 +7,28 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from bench.contract import Layers, Parameters, Search
+
+
+class ClusterParameters(Parameters):
+    """The number of clusters and where it comes from."""
+
+    n_clusters: int = Field(0, ge=0, description="clusters; 0: as k_from says")
+    k_from: Literal["truth", "leiden", "eigengap"] = Field(
+        "truth",
+        description="number of clusters: of true types (uses n_clusters), of Leiden "
+        "communities, or by the largest gap of the neighbour graph's spectrum",
+    )
+
+    def optional_inputs(self) -> frozenset[str]:
+        """Return ``{"n_clusters"}`` if the number of true types sets that of the clusters."""
+        from_truth = self.k_from == "truth" and self.n_clusters == 0
+        return frozenset({"n_clusters"}) if from_truth else frozenset()
+
+    def count_origin(self) -> str:
+        """Return where the number of clusters comes from, for the notes of a fit."""
+        if self.n_clusters:
+            return "as asked"
+        return "the number of true types" if self.k_from == "truth" else self.k_from
 
 
 class NetworkParameters(Parameters):

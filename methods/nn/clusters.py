@@ -1,0 +1,80 @@
+"""First clusters of codes, and tables of clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from scipy.sparse.linalg import eigsh
+from torch import Tensor
+from torch.nn import functional
+
+from bench.scoring.clustering import connectivities, kmeans, leiden
+
+_MAX_CLUSTERS = 50
+"""The eigengap is sought among so many eigenvalues, at most."""
+
+
+def first_labels(codes: np.ndarray, k_from: str, k: int | None, seed: int) -> np.ndarray:
+    """Return a label 0 … K - 1 of each code, every one of them in use, shape (cells,).
+
+    K-means with ``k`` clusters. Without ``k``: Leiden communities if ``k_from`` is ``leiden``,
+    else k-means with the number of the eigengap.
+    """
+    if k is None and k_from == "leiden":
+        labels = leiden(codes, seed)
+    else:
+        labels = kmeans(codes, k or eigengap(codes, seed), seed)
+    return np.unique(labels, return_inverse=True)[1]
+
+
+def eigengap(codes: np.ndarray, seed: int) -> int:
+    """Return the number of clusters by the largest gap between eigenvalues.
+
+    Of the normalised Laplacian of the neighbour graph, among the first 50. Source: von Luxburg
+    2007, a tutorial on spectral clustering, section 8.3.
+    """
+    n_cells = len(codes)
+    if n_cells < 5 or np.all(codes == codes[0]):
+        return 1
+    graph = connectivities(codes, seed=seed)
+    scale = sp.diags(1.0 / np.sqrt(np.maximum(np.asarray(graph.sum(axis=1)).ravel(), 1e-12)))
+    n_values = min(_MAX_CLUSTERS + 1, n_cells - 1)
+    # The largest eigenvalues of the similarity are the smallest of the Laplacian.
+    start = np.random.default_rng(seed).random(n_cells)
+    values = eigsh(scale @ graph @ scale, k=n_values, which="LA", v0=start)[0]
+    gaps = -np.diff(np.sort(values)[::-1])
+    return int(np.argmax(gaps)) + 1
+
+
+def label_means(codes: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean code of each label 0 … K - 1, (K, n_latent)."""
+    members = functional.one_hot(labels).to(codes.dtype)
+    return (members.T @ codes) / members.sum(dim=0)[:, None]
+
+
+def numbered(word: str, count: int) -> list[str]:
+    """Return ``word1``, ``word2``, … up to ``count``."""
+    return [f"{word}{number}" for number in range(1, count + 1)]
+
+
+def cluster_names(soft: Tensor) -> np.ndarray:
+    """Return the name of the most likely cluster of each cell; ``soft``: (cells, K)."""
+    names = np.array(numbered("cluster", soft.shape[1]))
+    return names[soft.cpu().numpy().argmax(axis=1)]
+
+
+def cluster_tables(
+    soft: Mapping[str, Tensor], centres: Tensor, cells: pd.Index
+) -> dict[str, pd.DataFrame]:
+    """Return the tables ``soft`` (cells × clusters) and ``centres`` (clusters × n_latent)."""
+    clusters = numbered("cluster", len(centres))
+    rows = pd.Index(cells, name="cell")
+    tables = {
+        name: pd.DataFrame(values.cpu().numpy(), rows, clusters) for name, values in soft.items()
+    }
+    units = numbered("latent", centres.shape[1])
+    index = pd.Index(clusters, name="cluster")
+    return tables | {"centres": pd.DataFrame(centres.detach().cpu().numpy(), index, units)}

@@ -1,0 +1,310 @@
+"""A fit of a graph autoencoder: graph of the cells, network, clusters, results."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from anndata import AnnData
+from sklearn.metrics import adjusted_rand_score
+from torch import Tensor, nn
+
+from bench.contract import Context, Fit
+from bench.errors import DataError
+from bench.seeds import derive_seed
+
+from ..nn.clusters import cluster_names, cluster_tables
+from ..nn.train import n_parameters, seeded
+from . import encoder_inputs
+from .batches import Batches, edges_within, partition
+from .cell_graph import (
+    Graph,
+    balanced_neighbors,
+    count_parts,
+    edges,
+    neighbors,
+    plain_graph,
+    principal_components,
+    surfing_graph,
+)
+from .cell_model import CellData, CellModel
+from .count_thinning import held_out_loss, thin_counts
+from .encoder_inputs import DenseInputs, Inputs, SparseInputs, z_scores
+from .initial_clusters import initial_clusters
+from .losses import edge_auroc
+from .network import MultinomialHead, ZeroInflatedHead
+from .params import GraphParameters, ScTAGParams, SurfingParameters
+from .training import SelfTraining, all_codes, pretrain, self_train
+
+_START_CELLS = 100_000
+"""First clusters are sought among up to so many cells; the others join the nearest."""
+_N_FITS = 3
+"""Fits whose clusters are compared with ``held_out``."""
+
+
+class GraphFit(ABC):
+    """One fit of a graph autoencoder; subclasses choose the graph and the count model."""
+
+    head: type[nn.Module] = MultinomialHead
+    """Class of the count decoder's last layer."""
+    params: GraphParameters
+
+    def __init__(self, params: GraphParameters, name: str) -> None:
+        self.params, self.name = params, name
+
+    @property
+    def conv_hops(self) -> int:
+        """Powers of Ã in a convolution; 1 is a skip convolution."""
+        return 1
+
+    @abstractmethod
+    def make_graph(self, adjacency: sp.csr_matrix) -> Graph:
+        """Return the graph of the adjacency decoder and the convolutions."""
+
+    def fit(self, data: AnnData, context: Context) -> Fit:
+        """Return codes, clusters and tables; with ``held_out`` see :func:`fit_thinned`."""
+        if self.params.held_out:
+            return fit_thinned(self, data, context)
+        return self.fit_counts(data, context)
+
+    def fit_counts(self, data: AnnData, context: Context) -> Fit:
+        """Return the fit of all counts of ``data``."""
+        p, batch = self.params, context.knowledge.batch
+        self._check(data, context)
+        inputs = self.inputs(data, batch)
+        points = self.points(inputs, context)
+        graph, notes = self.cell_graph(points, context)
+        self.obs_names = list(data.obs_names)
+        with seeded(context.seed, "network", device=context.device):
+            cells = CellData(
+                inputs, sp.csr_matrix(data.layers["counts"]), graph, p,
+                conv_hops=self.conv_hops, device=context.device,
+                batch=batch if p.batches == "corrected" else None,
+            )  # fmt: skip
+            self.model = model = self.build(data, cells, context).to(context.device)
+            self.batches, batch_notes = self.make_batches(cells, points, context)
+            pretrain(model, self.batches, p, context)
+            codes = all_codes(model, self.batches)
+            clusters = self.views(codes, self.first_labels(codes["cells"], graph, context))
+            summary = self_train(model, self.batches, clusters, p, context)
+        codes = all_codes(model, self.batches)
+        notes |= batch_notes | {
+            "training": summary.note(),
+            "clusters": self._cluster_note(len(clusters["cells"].centres), context),
+            "adjacency AUROC": self._edge_auroc(codes["cells"], graph, context),
+        }
+        fit = self.results(codes, clusters, data)
+        fit.notes = notes | fit.notes
+        if p.keep_graphs:
+            fit.tables["cell_graph"] = edges(graph.target)
+        return fit
+
+    def inputs(self, data: AnnData, batch: np.ndarray | None) -> Inputs:
+        """Return the inputs of the encoder and of the search for neighbours, cells × genes.
+
+        Z-scores within each batch, (cells,), if it is given.
+        """
+        if not sp.issparse(data.X):
+            return DenseInputs(np.asarray(data.X, dtype=np.float32))
+        if self.in_parts(data.n_obs):
+            return SparseInputs.of(sp.csr_matrix(data.X), batch, owner=self.name)
+        return DenseInputs(z_scores(data.X.toarray(), batch, owner=self.name))
+
+    def in_parts(self, n_cells: int) -> bool:
+        """Return whether there are too many cells for one step."""
+        return n_cells > self.params.minibatch_above
+
+    def build(self, data: AnnData, cells: CellData, context: Context) -> CellModel:
+        """Return the untrained network; torch is seeded when this is called."""
+        return CellModel(cells, self.params, self.head, conv_hops=self.conv_hops)
+
+    def views(self, codes: dict[str, Tensor], labels: Tensor) -> dict[str, SelfTraining]:
+        """Return the self-training by view: the clusters of the cells, from first ``labels``."""
+        p = self.params
+        return {
+            "cells": SelfTraining(
+                codes["cells"], labels, p.cluster_weight, trainable=p.train_centres
+            )
+        }
+
+    def results(
+        self, codes: dict[str, Tensor], clusters: dict[str, SelfTraining], data: AnnData
+    ) -> Fit:
+        """Return codes, labels and tables of the cells."""
+        cells = clusters["cells"]
+        with torch.no_grad():
+            q = cells.soft(codes["cells"])
+        return Fit(
+            embedding=codes["cells"].cpu().numpy(),
+            labels={"self_trained": cluster_names(q)},
+            tables=cluster_tables({"assignment": q}, cells.centres, data.obs_names),
+            n_parameters=n_parameters(self.model) + sum(map(n_parameters, clusters.values())),
+        )
+
+    def impute(self, data: AnnData) -> np.ndarray:
+        """Return the expected counts of the cells of the fit, (cells, genes)."""
+        self.check_cells(data)
+        return self.expected_counts()
+
+    def expected_counts(self) -> np.ndarray:
+        """Return the expected counts of the last fit, (cells, genes), float32."""
+        return self.batches.expected_counts(self.model)
+
+    def check_cells(self, data: AnnData) -> None:
+        """Raise ``DataError`` unless these are the cells of the fit."""
+        if list(data.obs_names) != self.obs_names:
+            raise DataError(
+                f"{self.name}: other cells ({data.n_obs}) than those of the fit "
+                f"({len(self.obs_names)}); their codes come from their graph, so fit them "
+                "together.",
+                code="other_cells",
+            )
+
+    def _check(self, data: AnnData, context: Context) -> None:
+        """Raise ``DataError`` for parameters that do not suit the number of cells."""
+        p, k = self.params, self.params.n_clusters or context.n_clusters
+        if k is not None and k > data.n_obs:
+            raise DataError(
+                f"{self.name}: n_clusters={k} clusters asked for, but there are only "
+                f"{data.n_obs} cells; ask for fewer clusters.",
+                code="too_few_cells",
+            )
+        if self.in_parts(data.n_obs) and p.start == "spectral":
+            raise DataError(
+                f"{self.name}: start=spectral needs one step of all cells, but {data.n_obs} are "
+                f"more than minibatch_above={p.minibatch_above}; use start=kmeans or raise it.",
+                code="too_many_cells",
+            )
+
+    def points(self, inputs: Inputs, context: Context) -> np.ndarray:
+        """Return the coordinates that neighbours are sought in, (cells, dimensions)."""
+        k = self.params.n_components
+        if k and self.in_parts(inputs.shape[0]):
+            return encoder_inputs.principal_components(inputs, k)
+        return principal_components(inputs.rows(slice(None)), k, derive_seed(context.seed, "pca"))
+
+    def cell_graph(self, points: np.ndarray, context: Context) -> tuple[Graph, dict[str, str]]:
+        """Return the cells' graph and notes on it."""
+        p = self.params
+        batch = context.knowledge.batch
+        in_parts = self.in_parts(len(points))
+        options: dict[str, Any] = {
+            "metric": p.metric, "seed": derive_seed(context.seed, "neighbours"),
+            "approximate": in_parts,
+        }  # fmt: skip
+        if batch is not None and p.batches == "corrected":
+            adjacency = balanced_neighbors(points, p.n_neighbors, batch, **options)
+        else:
+            adjacency = neighbors(points, p.n_neighbors, parity=p.published_graph, **options)
+        notes = {}
+        if in_parts:
+            notes["neighbours"] = "approximate, by inverted lists"
+        if p.n_components and points.shape[1] < p.n_components:
+            notes["n_components"] = f"{points.shape[1]}, cells or genes minus one"
+        n_parts = count_parts(adjacency)
+        if n_parts > 1:
+            notes["graph"] = f"{n_parts} parts that no edge connects"
+        return self.make_graph(adjacency), notes
+
+    def make_batches(
+        self, cells: CellData, points: np.ndarray, context: Context
+    ) -> tuple[Batches, dict[str, str]]:
+        """Return the cells of each step, with a note if a step has not all cells."""
+        p, n = self.params, cells.n_cells
+        if not self.in_parts(n):
+            return Batches(cells), {}
+        n_parts = max(p.merged_parts, round(n / p.batch_cells * p.merged_parts))
+        parts = partition(points, n_parts)
+        within = edges_within(cells.graph.target, parts)
+        seed = derive_seed(context.seed, "merged parts")
+        steps = -(-len(parts) // p.merged_parts)
+        return Batches(cells, parts, merged=p.merged_parts, seed=seed), {
+            "batches": f"{steps} steps an epoch, each of {p.merged_parts} of {len(parts)} parts "
+            f"of about {n // len(parts)} cells; {within:.0%} of the edges lie within parts"
+        }
+
+    def first_labels(self, codes: Tensor, graph: Graph, context: Context) -> Tensor:
+        """Return the first cluster of each cell, (cells,), from its code."""
+        p = self.params
+        labels = initial_clusters(
+            codes.cpu().numpy(), graph, p.n_clusters or context.n_clusters,
+            k_from=p.k_from, start=p.start, seed=context.seed, most=_START_CELLS,
+        )  # fmt: skip
+        return torch.from_numpy(labels).to(codes.device)
+
+    def _cluster_note(self, n_clusters: int, context: Context) -> str:
+        requested = self.params.n_clusters or context.n_clusters
+        origin = self.params.count_origin()
+        if requested and n_clusters < requested:
+            return f"{n_clusters}; {requested} ({origin}) are more than the codes have apart"
+        return f"{n_clusters}, {origin}"
+
+    def _edge_auroc(self, codes: Tensor, graph: Graph, context: Context) -> str:
+        with torch.no_grad():
+            left, right = self.model.adjacency(codes)
+        auroc = edge_auroc(left, right, graph.target, derive_seed(context.seed, "edges"))
+        return f"{auroc:.3f}"
+
+
+class SurfedFit(GraphFit):
+    """scMGCA: surfed neighbours, multinomial counts."""
+
+    params: SurfingParameters
+
+    def make_graph(self, adjacency: sp.csr_matrix) -> Graph:
+        """Return surfed neighbours, weighed by pointwise mutual information."""
+        p = self.params
+        most = p.n_neighbors**2 if self.in_parts(adjacency.shape[0]) else None
+        return surfing_graph(
+            adjacency, hops=p.hops, alpha=p.alpha, parity=p.published_graph, most=most
+        )
+
+
+class NeighborFit(GraphFit):
+    """scTAG: the nearest neighbours themselves, zero-inflated counts."""
+
+    head = ZeroInflatedHead
+    params: ScTAGParams
+
+    @property
+    def conv_hops(self) -> int:
+        """Powers of Ã in a convolution."""
+        return self.params.conv_hops
+
+    def make_graph(self, adjacency: sp.csr_matrix) -> Graph:
+        """Return the neighbours themselves."""
+        return plain_graph(adjacency)
+
+
+def fit_thinned(first: GraphFit, data: AnnData, context: Context) -> Fit:
+    """Return the fit of the thinned counts, and report ``held_out_loss`` and ``stability``.
+
+    The mean of three fits with seeds of their own, and the mean ARI of their clusterings; the
+    returned fit is the first.
+    """
+    thinned = thin_counts(data, first.params.held_out, context.seed, owner=first.name)
+    models = [first, *(type(first)(first.params, first.name) for _ in range(1, _N_FITS))]
+    fits = []
+    for number, model in enumerate(models):
+        seed = derive_seed(context.seed, "stability", str(number)) if number else context.seed
+        report = _ignore_report if number else context.report
+        fits.append(model.fit_counts(thinned.data, replace(context, seed=seed, report=report)))
+    losses = [held_out_loss(model.expected_counts(), thinned.held_out) for model in models]
+    pairs = combinations([fit.labels["self_trained"] for fit in fits], 2)
+    loss = float(np.mean(losses))
+    stability = float(np.mean([adjusted_rand_score(a, b) for a, b in pairs]))
+    context.report(1, 1, held_out_loss=loss, stability=stability)
+    fits[0].notes["held out"] = (
+        f"{first.params.held_out:g} of the counts; {loss:.4f} nats a count, clusters of "
+        f"{_N_FITS} seeds agree with ARI {stability:.3f}"
+    )
+    return fits[0]
+
+
+def _ignore_report(step: int, total: int | None = None, /, **values: float) -> None:
+    """Drop the reports of a fit whose clusters alone are of interest."""

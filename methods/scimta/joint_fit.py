@@ -1,0 +1,189 @@
+"""A fit of scIMTA: cells, genes and imputation together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import torch
+from anndata import AnnData
+from torch import Tensor
+
+from bench.contract import Context, Fit
+from bench.seeds import derive_seed
+
+from ..nn.clusters import numbered
+from .cell_graph import edges, surfing_graph
+from .cell_model import CellData
+from .denoiser import deep_imputation
+from .gene_graph import GeneGraph, gene_graph, gene_modules, pearson_residuals
+from .graph_fit import SurfedFit
+from .imputation import Imputation, low_rank_imputation
+from .interpret import UNASSIGNED, eigengenes, interpretation, membership
+from .joint_model import GeneTensors, JointModel, RestorationTargets
+from .params import ScIMTAParams
+from .training import SelfTraining
+
+_GENE_CELLS = 25_000
+"""The gene graph, communities and their interpretation are of up to so many cells."""
+
+
+@dataclass(frozen=True)
+class _GeneSide:
+    """Results before training: residuals, gene graph, first communities."""
+
+    cells: np.ndarray
+    """The cells of the residuals: all, or a random part."""
+    residuals: np.ndarray
+    graph: GeneGraph
+    modules: np.ndarray
+    """Number of the first community of each gene, -1: takes no part."""
+
+
+class JointFit(SurfedFit):
+    """Graph autoencoder of cells and genes with imputation."""
+
+    params: ScIMTAParams
+    model: JointModel
+    imputation: Imputation | None
+    """The imputed values and, from them, the zeros that count as biological."""
+
+    def impute(self, data: AnnData) -> np.ndarray:
+        """Return imputed log-normalised values, or expected counts without a denoiser."""
+        self.check_cells(data)
+        if self.imputation is None:
+            return self.expected_counts()
+        return self.imputation.rows(slice(None))
+
+    def build(self, data: AnnData, cells: CellData, context: Context) -> JointModel:
+        """Return the network of cells and genes."""
+        p = self.params
+        self.genes = genes = self._gene_side(data, context)
+        self.imputation = self._impute(sp.csr_matrix(data.X), context)
+        graph = surfing_graph(genes.graph.adjacency, hops=p.hops, alpha=p.alpha)
+        tensors = GeneTensors.of(genes.graph, graph, device=context.device)
+        targets = None
+        if self.imputation is not None:
+            targets = RestorationTargets(self.imputation.observed, self.imputation, p.zero_weight)
+            cells.restored = targets
+        return JointModel(cells, tensors, p, targets)
+
+    def views(self, codes: dict[str, Tensor], labels: Tensor) -> dict[str, SelfTraining]:
+        """Return the clusters of the cells, and of the genes if there are communities."""
+        views = super().views(codes, labels)
+        modules = self.genes.modules
+        members = np.flatnonzero(modules >= 0)
+        if len(members):
+            device = codes["genes"].device
+            views["genes"] = SelfTraining(
+                codes["genes"], torch.from_numpy(modules[members]).to(device),
+                self.params.community_weight, trainable=self.params.train_centres,
+                members=torch.from_numpy(members).to(device),
+            )  # fmt: skip
+        return views
+
+    def results(
+        self, codes: dict[str, Tensor], clusters: dict[str, SelfTraining], data: AnnData
+    ) -> Fit:
+        """Return also the tables ``genes``, ``gene_embedding`` and ``interpretation``.
+
+        ``genes``: community, its share q, membership (correlation with the community's eigengene)
+        and residual variance of each gene. ``interpretation``: see
+        :func:`.interpret.interpretation`. With ``keep_graphs`` also ``gene_graph``.
+        """
+        fit = super().results(codes, clusters, data)
+        names = pd.Index(data.var_names, name="gene")
+        units = numbered("latent", self.params.n_latent)
+        community, genes = self._communities(codes["genes"], clusters.get("genes"), names)
+        fit.tables["gene_embedding"] = pd.DataFrame(codes["genes"].cpu().numpy(), names, units)
+        fit.tables["genes"] = genes
+        if self.params.keep_graphs:
+            fit.tables["gene_graph"] = edges(self.genes.graph.adjacency)
+        n_communities = len(clusters["genes"].centres) if "genes" in clusters else 0
+        eigen = eigengenes(self.genes.residuals, community, n_communities)
+        affinity = torch.zeros(len(clusters["cells"].centres), n_communities)
+        if n_communities:
+            with torch.no_grad():
+                affinity = self.model.affinity(
+                    clusters["cells"].centres, clusters["genes"].centres
+                )
+        clusters_of_cells = fit.tables["assignment"].to_numpy().argmax(axis=1)
+        fit.tables["interpretation"] = interpretation(
+            eigen, clusters_of_cells[self.genes.cells], affinity.cpu().numpy(), genes
+        )
+        fit.notes |= self._gene_notes(community, n_communities)
+        return fit
+
+    def _gene_side(self, data: AnnData, context: Context) -> _GeneSide:
+        p = self.params
+        cells = np.arange(data.n_obs)
+        if len(cells) > _GENE_CELLS:
+            random = np.random.default_rng(derive_seed(context.seed, "cells of gene graph"))
+            cells = np.sort(random.permutation(len(cells))[:_GENE_CELLS])
+        depth = np.asarray(data.obs["size_factor"], dtype=np.float64)[cells]
+        residuals = pearson_residuals(sp.csr_matrix(data.layers["counts"])[cells], depth)
+        graph = gene_graph(
+            residuals, k=p.gene_neighbors, power=p.gene_power, max_rank=p.gene_rank,
+            seed=context.seed,
+        )  # fmt: skip
+        modules = gene_modules(
+            graph.adjacency, resolution=p.gene_resolution, smallest=p.min_community,
+            seed=derive_seed(context.seed, "gene modules"),
+        )  # fmt: skip
+        return _GeneSide(cells, residuals, graph, modules)
+
+    def _impute(self, values: sp.csr_matrix, context: Context) -> Imputation | None:
+        p = self.params
+        if p.denoiser == "alra":
+            return low_rank_imputation(
+                values, seed=context.seed, quantile=p.alra_quantile, threshold=p.alra_threshold
+            )
+        if p.denoiser == "deep":
+            return deep_imputation(
+                values, context, epochs=p.denoiser_epochs, beta=p.beta, quantile=p.alra_quantile
+            )
+        return None
+
+    def _communities(
+        self, codes: Tensor, training: SelfTraining | None, names: pd.Index
+    ) -> tuple[np.ndarray, pd.DataFrame]:
+        """Return the number of each gene's community, -1 for none, and the table of genes.
+
+        Genes without a community: they take no part, or their largest q is below 1.5 /
+        communities, or their membership is too low.
+        """
+        modules, residuals = self.genes.modules, self.genes.residuals
+        community, share = np.full(len(names), -1), np.full(len(names), np.nan)
+        correlation = np.full(len(names), np.nan)
+        if training is not None:
+            with torch.no_grad():
+                q = training.soft(codes).cpu().numpy()
+            members = np.flatnonzero(modules >= 0)
+            share[members] = q.max(axis=1)
+            certain = (share[members] >= 1.5 / q.shape[1]) | (q.shape[1] == 1)
+            community[members[certain]] = q.argmax(axis=1)[certain]
+            eigen = eigengenes(residuals, community, q.shape[1])
+            correlation = membership(residuals, community, eigen)
+            community[~(correlation >= self.params.min_membership)] = -1
+        labels = [f"community{number + 1}" if number >= 0 else UNASSIGNED for number in community]
+        return community, pd.DataFrame(
+            {"community": labels, "share": share, "membership": correlation,
+             "variance": residuals.var(axis=0, dtype=np.float64)},
+            names,
+        )  # fmt: skip
+
+    def _gene_notes(self, community: np.ndarray, n_communities: int) -> dict[str, str]:
+        assigned = int((community >= 0).sum())
+        notes = {
+            "communities": f"{len(set(community[community >= 0].tolist()))} of {n_communities} "
+            f"modules, {assigned} of {len(community)} genes assigned",
+            "gene components": str(self.genes.graph.rank),
+        }
+        if len(self.genes.cells) < len(self.obs_names):
+            notes["gene graph"] = f"of {len(self.genes.cells)} random cells"
+        if self.imputation is not None and self.params.denoiser == "alra":
+            how = "by the gap of singular values" if self.imputation.by_gap else "no gap, a guess"
+            notes["imputation rank"] = f"{self.imputation.rank}, {how}"
+        return notes
