@@ -27,14 +27,14 @@ class GeneRows:
             raise DataError(
                 f"{self.path}: line {line} ({gene}) has {len(fields)} values, expected "
                 f"{self.n_cells}, one a cell; the file is damaged or not the published one.",
-                code="ragged_rows",
+                code="invalid_line",
             )
         try:
             values = np.array(fields, dtype=np.float32)
         except ValueError as error:
             raise DataError(
                 f"{self.path}: line {line} ({gene}): {error}; expected numbers only.",
-                code="not_numbers",
+                code="not_a_number",
             ) from None
         self.genes.append(gene)
         self._rows.append(sp.csr_matrix(values))
@@ -42,7 +42,7 @@ class GeneRows:
     def matrix(self) -> sp.csr_matrix:
         """Return cells × genes, CSR float32; raises ``DataError`` if there is no gene."""
         if not self._rows:
-            raise DataError(f"{self.path}: no genes; the file is cut off.", code="empty")
+            raise DataError(f"{self.path}: no genes; the file is cut off.", code="empty_file")
         return sp.vstack(self._rows, format="csr").T.tocsr()
 
 
@@ -68,7 +68,7 @@ def read_annotated(path: Path, *, sep: str, head: int, before: int, skip: int = 
                 genes.add(line, fields[0], fields[before:])
     if genes is None:
         raise DataError(
-            f"{path}: no gene after {head} lines; the file is empty or cut off.", code="empty"
+            f"{path}: no gene after {head} lines; the file is empty or cut off.", code="empty_file"
         )
     obs = {name: values for name, values in facts.items() if len(values) == genes.n_cells}
     return AnnData(

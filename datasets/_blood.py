@@ -39,7 +39,7 @@ def read_tutorial_types(matrix: Sequence[Path], archive: Path, processed: Path) 
         raise DataError(
             f"{processed}: no barcode of {archive.name} is there (first one: "
             f"{adata.obs_names[0]}, there: {types.index[0]}); expected the same cells.",
-            code="no_common_cells",
+            code="unknown_cells",
         )
     return keep_cells(adata, typed, "filtered out by the tutorial, so without a type")
 

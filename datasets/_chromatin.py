@@ -32,7 +32,7 @@ def read_progenitors(counts_path: Path, peaks_path: Path, labels_path: Path) -> 
             f"{labels_path}: none of its {len(known)} cells (such as {known.index[0]}) is in "
             f"{counts_path} (such as {cells[0]}); expected the files of GSE96769 and of the "
             "benchmark, fetch them again.",
-            code="no_common_cells",
+            code="unknown_cells",
         )
     return labelled_counts(
         counts,

@@ -184,6 +184,6 @@ def find_member(paths: Sequence[Path], archive: Path, ending: str) -> Path:
     if len(members) != 1:
         raise DataError(
             f"{archive}: {len(members)} files {ending} in it, expected one; fetch it again.",
-            code="missing_member",
+            code="missing_file",
         )
     return members[0]

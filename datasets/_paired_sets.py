@@ -63,7 +63,7 @@ def read_share_seq(labels: Path, counts: Path, *names: Path) -> AnnData:
             f"{labels}: {int((rows < 0).sum())} of {len(rows)} cells (such as "
             f"{barcodes[int((rows < 0).argmax())]}) have no counts; expected the files of "
             "GSE140203, fetch them again.",
-            code="no_common_cells",
+            code="unknown_cells",
         )
     return labelled_counts(
         adata.X[rows],
@@ -107,7 +107,7 @@ def _unpack(packed: Path, path: Path) -> None:
         raise DataError(
             f"{packed}: cannot be unpacked into {path.parent.parent}: {error}; free space there, "
             "or fetch the file again.",
-            code="damaged",
+            code="damaged_archive",
         ) from None
 
 
@@ -136,6 +136,6 @@ def _read_features(
     if not len(columns):
         raise DataError(
             f"{where}: no features of type {feature_type} in var['feature_types'].",
-            code="missing_part",
+            code="unknown_part",
         )
     return obs, var.index.to_numpy()[columns], sp.vstack(blocks, format="csr")

@@ -82,10 +82,10 @@ def extract_members(archive: Path, folder: Path, wanted: Callable[[str], bool]) 
     except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise DataError(
             f"{archive}: damaged or incomplete archive ({error}); remove it and run again.",
-            code="damaged",
+            code="damaged_archive",
         ) from None
     if not paths:
         raise DataError(
-            f"{archive}: the expected files are not in it; fetch it again.", code="missing_member"
+            f"{archive}: the expected files are not in it; fetch it again.", code="missing_file"
         )
     return paths

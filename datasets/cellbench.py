@@ -25,7 +25,7 @@ _RUNS: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 """Runs of each design by protocol, as the files name them."""
-_KNOWN: dict[str, tuple[str, int]] = {
+_CHECKSUMS: dict[str, tuple[str, int]] = {
     "sc_dropseq.count.csv.gz": (
         "sha256:98c0bb6a9fbf4b93967ef82cef9985d7691cf59a31dc5b0b3699f70ed1a0fd08", 1_299_691,
     ),
@@ -33,16 +33,15 @@ _KNOWN: dict[str, tuple[str, int]] = {
         "sha256:4c48f3e13778e89192d9861095bc102cc0deb9eba1a7f47a093f5a058ce1aa6a", 10_611,
     ),
 }  # fmt: skip
-"""Checksum and size of the files that were read here."""
+"""Checksum and size of files, where a file has been checked."""
 
 
 def _files(design: str, protocol: str) -> tuple[RemoteFile, ...]:
     """Return counts and metadata of each run, in this order."""
-    runs = [
-        run for name, group in _RUNS[design].items() if protocol in ("all", name) for run in group
-    ]
+    protocols = _RUNS[design] if protocol == "all" else [protocol]
+    runs = [run for name in protocols for run in _RUNS[design][name]]
     names = [f"sc_{run}.{kind}.csv.gz" for run in runs for kind in ("count", "metadata")]
-    return tuple(RemoteFile(name, _FOLDER + name, *_KNOWN.get(name, ())) for name in names)
+    return tuple(RemoteFile(name, _FOLDER + name, *_CHECKSUMS.get(name, ())) for name in names)
 
 
 class CellBench(Published):
@@ -81,16 +80,18 @@ class CellBench(Published):
         )
 
         @model_validator(mode="after")
-        def _in_design(self) -> Self:
+        def _check_protocol(self) -> Self:
             if self.protocol != "all" and self.protocol not in _RUNS[self.design]:
-                there = ", ".join(_RUNS[self.design])
-                raise ValueError(f"design {self.design} has no {self.protocol}; it has {there}")
+                protocols = ", ".join(_RUNS[self.design])
+                raise ValueError(
+                    f"design {self.design} has no {self.protocol}; it has {protocols}"
+                )
             return self
 
     params: Params
 
-    def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         design, protocol = self.params.design, self.params.protocol
         files = _files(design, protocol)
         self.card = replace(

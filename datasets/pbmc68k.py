@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.contract import RNA, Card, Dataset
-from bench.errors import DataError
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-_TOLERANCE = 0.1
 
 
 class Pbmc68k(Dataset):
@@ -45,38 +42,6 @@ class Pbmc68k(Dataset):
 
         Raises ``DataError`` if the installed scanpy ships something else.
         """
-        import warnings
-        from importlib.metadata import version
+        from ._pbmc68k import recover_counts
 
-        import numpy as np
-        import scanpy as sc
-        import scipy.sparse as sp
-        from anndata import AnnData
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            shipped = sc.datasets.pbmc68k_reduced()
-        release = f"scanpy {version('scanpy')}"
-        shape = shipped.raw.shape if shipped.raw is not None else (0, 0)
-        if shape != (self.card.n_cells, self.card.n_features):
-            raise DataError(
-                f"pbmc68k: {release} ships {shape[0]} cells × {shape[1]} genes (expected "
-                f"{self.card.n_cells} × {self.card.n_features}); install the pinned version."
-            )
-        values = sp.csr_matrix(shipped.raw.X, dtype=np.float64)
-        totals = shipped.obs["n_counts"].to_numpy(dtype=np.float64)
-        counts = sp.csr_matrix(sp.diags(totals / 1e4) @ values.expm1())
-        deviation = float(np.abs(counts.data - np.rint(counts.data)).max())
-        if not deviation <= _TOLERANCE:  # also true of NaN
-            raise DataError(
-                f"pbmc68k: counts recovered from {release} are off whole numbers by "
-                f"{deviation:.2f} (expected below {_TOLERANCE}); install the pinned version."
-            )
-        counts.data = np.rint(counts.data).astype(np.float32)
-        counts = counts.astype(np.float32)
-        counts.eliminate_zeros()
-        adata = AnnData(counts)
-        adata.obs_names = shipped.obs_names
-        adata.var_names = shipped.raw.var_names
-        adata.obs["bulk_labels"] = shipped.obs["bulk_labels"].astype(str).to_numpy()
-        return adata
+        return recover_counts((700, 765))

@@ -94,7 +94,7 @@ def test_brain_1m_refuses_another_layout(million):
 def test_the_cache_holds_the_counts_of_brain_1m(million, store, monkeypatch):
     dataset, files, wanted, cells = million
     monkeypatch.setattr(dataset, "fetch", lambda: files)
-    cached = store.dataset(dataset, "source", "brain_1m")
+    cached = store.load_dataset(dataset, "source", "brain_1m")
     arrays = [np.load(cached.folder / f"{name}.npy") for name in ("data", "indices", "indptr")]
     matrix = sp.csr_matrix(tuple(arrays), wanted.shape)
     np.testing.assert_array_equal(matrix.toarray(), wanted.toarray())

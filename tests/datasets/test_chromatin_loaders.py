@@ -152,7 +152,7 @@ def test_buenrostro_joins_labels_by_name(loader, tmp_path: Path):
     [
         ("a;b;c", "unreadable"),
         ("#\ta;b", "size_mismatch"),
-        ("#\t" + ";".join(f"x{i}" for i in range(12)), "no_common_cells"),
+        ("#\t" + ";".join(f"x{i}" for i in range(12)), "unknown_cells"),
     ],
 )
 def test_buenrostro_files_that_do_not_fit_are_refused(
@@ -173,7 +173,7 @@ def test_dropped_cells_are_a_warning_of_the_cached_dataset(
     labels = ["GM12878"] * 6 + ["HL60"] * 6 + ["Mixed"]
     scale_file(tmp_path / "gm12878_hl", labels, "GM12878vsHL.h5ad")
     monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path))
-    cached = store.dataset(loader("gm12878_hl"), "source", "gm12878_hl")
+    cached = store.load_dataset(loader("gm12878_hl"), "source", "gm12878_hl")
     assert cached.facts["warnings"][0].startswith("1 of 13 cells dropped: 1 labelled 'Mixed'")
     assert cached.facts["types"] == {"GM12878": 6, "HL60": 6}
     assert cached.info.n_cells == 12

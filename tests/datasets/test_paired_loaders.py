@@ -130,7 +130,7 @@ def test_share_seq_refuses_a_table_of_other_cells(loader, tmp_path: Path):
     zipped(files[name], "atac.bc\trna.bc\tcelltype\na\tx.1\tB\nb\tx.2\tT\n")
     with pytest.raises(DataError) as error:
         loader("share_seq", part="rna").read(files)
-    assert error.value.code == "no_common_cells"
+    assert error.value.code == "unknown_cells"
 
 
 @pytest.mark.parametrize("part", ["rna", "atac"])
@@ -194,7 +194,7 @@ def test_a_neurips_file_without_counts_or_cut_short_is_refused(loader, tmp_path:
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(DataError) as error:
         dataset.read({path.name: path})
-    assert error.value.code == "damaged"
+    assert error.value.code == "damaged_archive"
     assert list((tmp_path / "cache").iterdir()) == []
 
 

@@ -61,7 +61,7 @@ def test_pbmc3k_takes_the_types_of_the_tutorial(loader, tmp_path):
     tutorial.write_h5ad(processed)
     with pytest.raises(DataError) as error:
         dataset.read(files)
-    assert error.value.code == "no_common_cells"
+    assert error.value.code == "unknown_cells"
 
 
 def clusters_archive(path: Path, folder: Path, text: str) -> None:
@@ -224,12 +224,12 @@ def test_a_damaged_zip_is_named(loader, tmp_path):
         path.write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(DataError) as error:
         dataset.read(files)
-    assert error.value.code == "damaged"
+    assert error.value.code == "damaged_archive"
     with zipfile.ZipFile(next(iter(files.values())), "w") as made:
         made.writestr("FACS/Lung-counts.csv", "x")
     with pytest.raises(DataError) as error:
         dataset.read(files)
-    assert error.value.code == "missing_member"
+    assert error.value.code == "missing_file"
 
 
 # --- cell lines -------------------------------------------------------------------------------

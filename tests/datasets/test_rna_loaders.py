@@ -208,8 +208,8 @@ def test_zeisel_with_the_separator_filled(loader, tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "code"),
     [
-        ("Gene2\t3\t", "Gene2\t3\t7\t", "ragged_rows"),
-        ("Gene2\t3\t", "Gene2\t3\tx", "not_numbers"),
+        ("Gene2\t3\t", "Gene2\t3\t7\t", "invalid_line"),
+        ("Gene2\t3\t", "Gene2\t3\tx", "not_a_number"),
         ("level1class", "level9class", "missing_column"),
     ],
 )

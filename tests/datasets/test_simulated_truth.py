@@ -170,7 +170,7 @@ def test_the_activity_is_that_of_the_counts(cls):
 @BOTH
 def test_methods_get_counts_and_names_only(cls, tmp_path: Path):
     dataset = cls.from_values({"n_modules": 2, "n_batches": 2, "n_cells": 100})
-    stored = DataCache(tmp_path).dataset(dataset, "code", cls.name)
+    stored = DataCache(tmp_path).load_dataset(dataset, "code", cls.name)
     seen = load_counts(stored.folder)
     assert seen.obs.columns.empty
     assert seen.var.columns.empty
