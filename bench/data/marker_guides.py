@@ -1,105 +1,102 @@
-"""Marker lists of a task: some of those that are known, or a control in their place."""
+"""Marker lists of a task: a selection of the dataset's lists, or a control in their place."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
 
 from bench.contract import Markers, all_genes, keep_known_genes
 from bench.errors import DataError
-from bench.messages import did_you_mean
+from bench.messages import did_you_mean, log_note
 from bench.seeds import derive_seed
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 WINDOW = 25
-"""A random gene is one of this many next above or below the marker in mean expression."""
+"""A random gene is among this many genes above or below the marker in mean expression."""
 SUFFIX = "~shuffled"
 
 
 def normalize_name(text: str) -> str:
-    """Return a name without what may differ between spellings."""
+    """Return a name without case, spaces and punctuation."""
     return "".join(char for char in text.lower() if char.isalnum())
 
 
 def select_lists(markers: Markers, names: str, where: str) -> Markers:
-    """Return the lists named in ``names``, separated by ``+``; raises ``DataError``."""
+    """Return the lists of ``names``, separated by ``+``; raises ``DataError``."""
+    by_name = {normalize_name(name): name for name in reversed(markers.lists)}
     lists = {}
     for name in filter(None, (part.strip() for part in names.split("+"))):
-        found = [one for one in markers.lists if normalize_name(one) == normalize_name(name)]
-        if not found:
-            known = list(markers.lists)
+        key = by_name.get(normalize_name(name))
+        if key is None:
             raise DataError(
-                f"{where}: signatures={names}: no marker list '{name}'.{did_you_mean(name, known)}"
+                f"{where}: signatures={names}: no marker list '{name}'."
+                f"{did_you_mean(name, list(markers.lists))}",
+                code="unknown_name",
             )
-        lists[found[0]] = markers.lists[found[0]]
+        lists[key] = markers.lists[key]
     if not lists:
-        raise DataError(f"{where}: signatures={names} names no marker list.")
+        raise DataError(f"{where}: signatures={names} names no marker list.", code="missing_value")
     return replace(markers, lists=lists)
 
 
 def draw_random_genes(
-    adata: AnnData, markers: Markers, spared: Mapping[str, tuple[str, ...]], seed: int
-) -> tuple[Markers, str]:
-    """Return lists of other genes of like mean expression, and one line on what was done.
+    adata: AnnData, markers: Markers, excluded: Mapping[str, tuple[str, ...]], seed: int
+) -> Markers:
+    """Return lists of other genes of like mean expression.
 
-    Each marker is replaced by a gene drawn from the 50 next to it in mean count, which is in none
-    of the lists ``spared`` and stands for no other marker.
+    Each marker is replaced by a gene drawn from the 50 nearest in mean count. No gene is in one of
+    the lists ``excluded`` or replaces two markers.
     """
-    import numpy as np
-
-    lists, missing = keep_known_genes(markers.lists, adata.var_names, markers.source)
+    lists = _available_lists(adata, markers)
     means = np.asarray(adata.X.mean(axis=0)).ravel()
-    order = np.argsort(means, kind="stable")
-    names = adata.var_names.to_numpy()[order]
+    names = adata.var_names.to_numpy()[np.argsort(means, kind="stable")]
     position = {name: place for place, name in enumerate(names)}
-    taken = set(all_genes(spared)) | set(all_genes(lists))
+    used = set(all_genes(excluded)) | set(all_genes(lists))
     rng = np.random.default_rng(derive_seed(seed, "random genes"))
     drawn: dict[str, str] = {}
     for gene in all_genes(lists):
         near = names[max(0, position[gene] - WINDOW) : position[gene] + WINDOW + 1]
-        free = [name for name in near if name not in taken]
+        free = [name for name in near if name not in used]
         if not free:
-            raise DataError(f"no gene of like expression is left to stand for '{gene}'.")
+            raise DataError(
+                f"no gene of like expression is left to replace '{gene}'.", code="too_few_genes"
+            )
         drawn[gene] = str(rng.choice(free))
-        taken.add(drawn[gene])
-    swapped = {name: tuple(drawn[gene] for gene in genes) for name, genes in lists.items()}
-    note = f"guide=random: {len(drawn)} markers are other genes of like expression"
-    return Markers(swapped, f"random genes in place of {markers.source}"), _join(note, missing)
+        used.add(drawn[gene])
+    log_note(f"guide=random: {len(drawn)} markers are other genes of like expression")
+    random = {name: tuple(drawn[gene] for gene in genes) for name, genes in lists.items()}
+    return Markers(random, f"random genes in place of {markers.source}")
 
 
-def add_shuffled_genes(
-    adata: AnnData, markers: Markers, seed: int
-) -> tuple[AnnData, Markers, str]:
-    """Return the data with shuffled copies of the markers, the lists of the copies, and a line.
+def add_shuffled_genes(adata: AnnData, markers: Markers, seed: int) -> tuple[AnnData, Markers]:
+    """Return the data with shuffled copies of the markers, and the lists of the copies.
 
-    The copies are further features, ``GENE~shuffled``: the counts of all markers of a cell are
-    given to another cell drawn at random, the same for all genes, so that the markers still go
-    together but belong to no type. The genes themselves stay as they are.
+    The copies are further features, ``GENE~shuffled``. Each cell gets the marker counts of
+    another cell drawn at random, the same one for all genes. The markers thus stay correlated but
+    belong to no type.
     """
-    import numpy as np
-    import pandas as pd
-    import scipy.sparse as sp
-    from anndata import AnnData
-
-    lists, missing = keep_known_genes(markers.lists, adata.var_names, markers.source)
+    lists = _available_lists(adata, markers)
     genes = list(all_genes(lists))
     values = sp.csr_matrix(adata.X)
-    dealt = np.random.default_rng(derive_seed(seed, "shuffled genes")).permutation(adata.n_obs)
-    copies = values[dealt][:, adata.var_names.get_indexer(genes)]
+    order = np.random.default_rng(derive_seed(seed, "shuffled genes")).permutation(adata.n_obs)
+    copies = values[order][:, adata.var_names.get_indexer(genes)]
     names = [*adata.var_names, *(f"{gene}{SUFFIX}" for gene in genes)]
-    wider = AnnData(
+    extended = AnnData(
         sp.hstack([values, copies], format="csr"), obs=adata.obs, var=pd.DataFrame(index=names),
         obsm=dict(adata.obsm), uns=dict(adata.uns),
     )  # fmt: skip
+    log_note(f"guide=shuffled: {len(genes)} features are added, markers with shuffled values")
     shuffled = {name: tuple(f"{gene}{SUFFIX}" for gene in genes) for name, genes in lists.items()}
-    note = f"guide=shuffled: {len(genes)} features are added, markers with shuffled values"
-    return (
-        wider, Markers(shuffled, f"shuffled values of {markers.source}"), _join(note, missing)
-    )  # fmt: skip
+    return extended, Markers(shuffled, f"shuffled values of {markers.source}")
 
 
-def _join(note: str, missing: str) -> str:
-    return f"{note}; {missing}" if missing else note
+def _available_lists(adata: AnnData, markers: Markers) -> dict[str, tuple[str, ...]]:
+    """Return the lists without genes that are no features; a note counts them."""
+    lists, missing = keep_known_genes(markers.lists, adata.var_names, markers.source)
+    if missing:
+        log_note(missing)
+    return lists

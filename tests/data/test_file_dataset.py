@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +10,14 @@ import pytest
 import scipy.io
 import scipy.sparse as sp
 from anndata import AnnData
+from typer.testing import CliRunner
 
+from bench.cli.main import app
 from bench.data.cache.data_cache import DataCache
 from bench.data.checks import check_counts
-from bench.data.file_dataset import FileDataset, find_named_file, guess_modality, is_data_path
+from bench.data.file_dataset import FileDataset
+from bench.data.file_names import find_named_file, is_data_path
+from bench.data.file_reader import guess_modality
 from bench.errors import DataError, UsageError
 
 
@@ -38,13 +40,17 @@ def load(path: Path, **keys: Any) -> tuple[FileDataset, AnnData]:
     return dataset, dataset.load()
 
 
-def failure(path: Path, **keys: Any) -> str:
-    with pytest.raises(DataError) as caught:
+def error_of(path: Path, **keys: Any) -> DataError:
+    with pytest.raises(DataError) as error:
         load(path, **keys)
-    line = str(caught.value)
-    assert "\n" not in line
-    assert str(path) in line
-    return line
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value)
+    return error.value
+
+
+def fault(path: Path, **keys: Any) -> str:
+    """Return the code of the error."""
+    return error_of(path, **keys).code
 
 
 def test_a_file_becomes_a_dataset(saved, toy_counts: AnnData):
@@ -61,15 +67,14 @@ def test_a_file_becomes_a_dataset(saved, toy_counts: AnnData):
 
 
 def test_no_such_file(tmp_path: Path):
-    with pytest.raises(UsageError, match=r"none\.h5ad: no such file or folder; expected \.h5ad,"):
-        FileDataset.from_path(tmp_path / "none.h5ad")
     (tmp_path / "folder.h5ad").mkdir()
-    with pytest.raises(DataError, match=r"folder\.h5ad: 0 files that end in \.mtx"):
-        FileDataset.from_path(tmp_path / "folder.h5ad")
-    path = tmp_path / "counts.rds"
-    path.write_text("a,b\n")
-    with pytest.raises(UsageError, match=r"counts\.rds: a file of no known format; expected"):
-        FileDataset.from_path(path)
+    (tmp_path / "counts.rds").write_text("a,b\n")
+    for name, code in {
+        "none.h5ad": "missing_file", "folder.h5ad": "missing_file", "counts.rds": "unknown_format"
+    }.items():  # fmt: skip
+        with pytest.raises((UsageError, DataError)) as error:
+            FileDataset.from_path(tmp_path / name)
+        assert error.value.code == code
 
 
 def test_an_unknown_modality(saved):
@@ -84,9 +89,9 @@ def test_an_unknown_modality(saved):
 def test_text_under_the_name_of_an_h5ad(tmp_path: Path):
     path = tmp_path / "text.h5ad"
     path.write_text("not HDF5\nat all\n")
-    assert "not a readable .h5ad file" in failure(path)
+    assert fault(path) == "unreadable"
     path.write_bytes(b"")
-    assert "not a readable .h5ad file" in failure(path)
+    assert fault(path) == "unreadable"
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
@@ -94,7 +99,7 @@ def test_a_truncated_file(saved, share: float):
     path = saved()
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
-    assert "not a readable .h5ad file" in failure(path)
+    assert fault(path) == "unreadable"
 
 
 def test_hdf5_that_is_no_anndata(tmp_path: Path):
@@ -103,21 +108,20 @@ def test_hdf5_that_is_no_anndata(tmp_path: Path):
     path = tmp_path / "other.h5ad"
     with h5py.File(path, "w") as file:
         file["matrix/data"] = np.arange(3)
-    assert "not a readable .h5ad file" in failure(path)
+    assert fault(path) == "unreadable"
 
 
-def test_a_label_column_that_is_not_there_lists_the_columns(saved):
+def test_the_error_of_a_missing_label_column_lists_the_columns(saved):
     def change(adata: AnnData) -> None:
         adata.obs["depth"] = 1.0
         adata.obs["louvain"] = "1"
         adata.obs = adata.obs.rename(columns={"cell_type": "Annotation"})
 
-    line = failure(saved(change))
-    # Columns that are named like labels come first.
-    assert line.endswith(
-        "no column 'cell_type' in obs; pass --label-key with one of: louvain, Annotation, depth."
-    )
-    assert "no column 'annot'" in failure(saved(change), label_key="annot")
+    error = error_of(saved(change))
+    assert error.code == "missing_column"
+    # Columns named like labels come first.
+    assert "pass --label-key with one of: louvain, Annotation, depth." in str(error)
+    assert fault(saved(change), label_key="annot") == "missing_column"
     assert load(saved(change), label_key="Annotation")[0].card.label_key == "Annotation"
 
 
@@ -125,11 +129,9 @@ def test_no_columns_at_all(saved):
     def change(adata: AnnData) -> None:
         adata.obs = adata.obs[[]]
 
-    line = failure(saved(change))
-    assert line.endswith(
-        "second file: 'toy.h5ad[labels=FILE,label_key=COLUMN]' "
-        "(bench fit: --labels FILE --label-key COLUMN)."
-    )
+    error = error_of(saved(change))
+    assert error.code == "missing_column"
+    assert "'toy.h5ad[labels=FILE,label_key=COLUMN]'" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -150,8 +152,8 @@ def test_batches(saved, values: list[str] | None, asked: str | None, expected: s
     assert load(saved(change), batch_key=asked)[0].card.batch_key == expected
 
 
-def test_a_batch_column_that_is_not_there(saved):
-    assert "pass --batch-key with one of: cell_type." in failure(saved(), batch_key="donor")
+def test_a_missing_batch_column(saved):
+    assert fault(saved(), batch_key="donor") == "missing_column"
 
 
 @pytest.mark.parametrize(
@@ -187,10 +189,11 @@ def test_log_normalised_values_are_not_replaced_silently(saved):
         adata.X = adata.X.log1p()
 
     dataset, adata = load(saved(change))
-    with pytest.raises(DataError, match=r"adata\.X = adata\.layers\['counts'\]"):
+    with pytest.raises(DataError) as error:
         check_counts(
             adata, where=dataset.name, label_key="cell_type", batch_key=None, modality="rna"
         )
+    assert error.value.code == "not_counts"
 
 
 @pytest.mark.filterwarnings("error")
@@ -243,8 +246,7 @@ def test_text_with_labels_in_a_second_file(table: Path, toy_counts: AnnData):
         "read with features in rows (rows are named like numbered features); if that is wrong, "
         "pass transpose=false (bench fit: --no-transpose)"
     ]
-    with pytest.raises(DataError, match="no column 'kind' in obs; pass --label-key with one of: "):
-        load(table, labels=labels, label_key="kind")
+    assert fault(table, labels=labels, label_key="kind") == "missing_column"
 
 
 def test_a_file_of_labels_with_one_column_needs_no_key(table: Path):
@@ -259,7 +261,7 @@ def test_labels_in_the_obs_of_another_file(table: Path, saved):
     assert adata.n_obs == 60
 
 
-def test_cells_that_are_dropped_are_counted(table: Path):
+def test_dropped_cells_are_counted(table: Path):
     labels = table.with_name("few.csv")
     labels.write_text("cell,group\n" + "".join(f"cell{i},{i % 3 or 'NA'}\n" for i in range(30)))
     dataset, adata = load(table, labels=str(labels))
@@ -271,24 +273,25 @@ def test_cells_that_are_dropped_are_counted(table: Path):
     ]
 
 
-def test_the_notes_are_kept_with_the_data(table: Path, tmp_path: Path):
+def test_the_notes_are_stored_with_the_data(table: Path, tmp_path: Path):
     labels = str(table.with_name("types.csv"))
     params = FileDataset.Params(labels=labels, label_key="type")
     store = DataCache(tmp_path / "cache")
     for _ in range(2):
-        facts = store.dataset(FileDataset.from_path(table, params), "s", "toy").facts
+        facts = store.load_dataset(FileDataset.from_path(table, params), "s", "toy").facts
         assert "read with features in rows" in facts["warnings"][0]
     # The same counts read out of another layout have notes of their own.
     turned = tmp_path / "turned" / "toy.csv"
     turned.parent.mkdir()
     pd.read_csv(table, index_col=0).T.to_csv(turned)
-    facts = store.dataset(FileDataset.from_path(turned, params), "s", "toy").facts
+    facts = store.load_dataset(FileDataset.from_path(turned, params), "s", "toy").facts
     assert "read with cells in rows" in facts["warnings"][0]
 
 
 def test_no_such_file_of_labels(table: Path):
-    with pytest.raises(UsageError, match=r"toy\.csv: labels=none\.csv: no such file"):
+    with pytest.raises(UsageError) as error:
         load(table, labels="none.csv")
+    assert error.value.code == "missing_file"
 
 
 def test_the_fingerprint_of_a_folder_covers_its_files(tmp_path: Path):
@@ -306,49 +309,24 @@ def test_the_fingerprint_of_a_folder_covers_its_files(tmp_path: Path):
     ("name", "expected"),
     [("x.csv.gz", True), ("x.h5mu", True), ("x.zarr", True), ("baron", False), ("*", False)],
 )
-def test_what_looks_like_data(name: str, expected: bool):
+def test_data_paths(name: str, expected: bool):
     assert is_data_path(name) is expected
 
 
-def command(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    call = [sys.executable, "-m", "bench", *words, "--cache-dir", str(cwd / "cache")]
-    return subprocess.run(call, capture_output=True, text=True, cwd=cwd)
-
-
-def test_the_command_line(table: Path):
-    folder = table.parent
-    ran = command(
-        "plan", "-m", "pca", "-d", "toy.csv[labels=types.csv,label_key=type]", "--json", cwd=folder
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert "toy[label_key=type]" in ran.stdout
-    assert "toy[label_key=type]: read with features in rows" in ran.stderr
-
-
-@pytest.mark.parametrize(
-    ("brackets", "part"),
-    [
-        ("[labels=types.csv,label_key=kind]", "no column 'kind' in obs; pass --label-key"),
-        ("[labels=none.csv]", "labels=none.csv: no such file"),
-        ("[label=types.csv]", "no parameter 'label'. Did you mean 'labels'"),
-        ("", "'toy.csv[labels=FILE,label_key=COLUMN]'"),
-        ("[labels=bad.csv]", "line 3: 1 fields, expected 2"),
-    ],
-)
-def test_bad_input_is_one_line_and_exit_2(table: Path, brackets: str, part: str):
-    folder = table.parent
-    (folder / "bad.csv").write_text("cell,type\ncell1,a\ncell2\n")
-    ran = command("plan", "-m", "pca", "-d", f"toy.csv{brackets}", cwd=folder)
-    assert ran.returncode == 2, ran.stderr
-    lines = ran.stderr.strip().splitlines()
-    assert len(lines) == 1
-    assert part in lines[0]
+def test_the_command_line(table: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(table.parent)
+    selector = "toy.csv[labels=types.csv,label_key=type]"
+    words = ["plan", "-m", "pca", "-d", selector, "--json", "--cache-dir", "cache"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert "toy[label_key=type]" in result.stdout
+    assert "toy[label_key=type]: read with features in rows" in result.stderr
 
 
 # Files by name.
 
 
-def test_find_local(saved, monkeypatch: pytest.MonkeyPatch):
+def test_find_named_file(saved, monkeypatch: pytest.MonkeyPatch):
     path = saved()
     monkeypatch.setenv("BENCH_DATA_DIR", str(path.parent))
     assert find_named_file("toy") == path
