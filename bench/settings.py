@@ -87,7 +87,7 @@ class Settings(BaseSettings):
         "none", description="stored failures to run again"
     )
     plugins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Python file with own methods, datasets or metrics"
+        (), description="Python file with own methods, datasets or metrics; repeatable"
     )
     label_key: str | None = Field(None, description="column of the cell types in files")
     batch_key: str | None = Field(None, description="column of the batches in files")

@@ -55,7 +55,7 @@ def update_command(
         str, typer.Option(metavar="NAMES", help="methods to replace or add: names, globs, all")
     ],
     reason: Annotated[
-        str, typer.Option(metavar="TEXT", help="why results may change; kept in the file")
+        str, typer.Option(metavar="WORDS", help="why results may change; kept in the file")
     ],
     *,
     flags: dict[str, Any],
@@ -85,7 +85,10 @@ def check_command(
     *,
     flags: dict[str, Any],
 ) -> None:
-    """Run what is missing and compare with a baseline: exit 1 regression, 3 incomplete."""
+    """Compare results with a baseline; exit 1 for a regression, 3 if results are missing.
+
+    What is missing is run first.
+    """
     from bench.baseline import console as output
     from bench.baseline.gate import check_baseline
 

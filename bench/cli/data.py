@@ -66,12 +66,12 @@ def add_command(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="file or folder of counts in any format")
     ],
-    summary: Annotated[str, typer.Option(metavar="TEXT", help="one line for lists")] = "",
-    citation: Annotated[str, typer.Option(metavar="TEXT", help="with DOI")] = "",
+    summary: Annotated[str, typer.Option(metavar="WORDS", help="one line for lists")] = "",
+    citation: Annotated[str, typer.Option(metavar="WORDS", help="with DOI")] = "",
     licence: Annotated[str, typer.Option(metavar="NAME", help="licence of the data")] = "",
     organism: Annotated[str, typer.Option(metavar="NAME", help="human, mouse, …")] = "",
     labels_from: Annotated[
-        str, typer.Option(metavar="TEXT", help="origin of the labels, such as sorting")
+        str, typer.Option(metavar="WORDS", help="origin of the labels, such as sorting")
     ] = "",
     replace: Annotated[
         bool, typer.Option("--replace", help="replace a dataset of this name")

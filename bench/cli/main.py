@@ -35,7 +35,10 @@ VERBS = {
         "data": ("data:data_app", "Fetch, verify, add, annotate, join and clean up datasets."),
         "new": ("new:new_app", "Write the file of a new method, dataset or metric."),
         "test-method": ("test_method:test_method_command", "Check a method against the contract."),
-        "doctor": ("show:doctor_command", "Show versions, machine, folders and what is missing."),
+        "doctor": (
+            "show:doctor_command",
+            "Show versions, machine, folders and what is unavailable.",
+        ),
     },
     "Regression check": {
         "baseline": ("baseline:baseline_app", "Write or update a baseline of results."),

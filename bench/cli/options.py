@@ -176,7 +176,7 @@ def _build_option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
         text += f": {', '.join(choices[:-1])} or {choices[-1]}"
     info = typer.Option(
         *_NAMES.get(name, ("--" + name.replace("_", "-"),)),
-        metavar=_METAVARS.get(name, "N" if kind is int else "NAME"),
+        metavar=None if kind is bool else _METAVARS.get(name, "N" if kind is int else "NAME"),
         help=escape(text),
         show_default=_MACHINE_DEFAULTS.get(name, default not in (None, "", (), False)),
         autocompletion=complete_choices(choices) if choices else None,

@@ -31,9 +31,13 @@ def ui_command(
 ) -> None:
     """Open the MLflow UI on the store."""
     if settings.tracking_uri:
-        raise UsageError(f"the store is a server already: open {settings.tracking_uri}.")
+        raise UsageError(
+            f"the store is a server already: open {settings.tracking_uri}.", code="server_store"
+        )
     if not settings.database.is_file():
-        raise UsageError(f"{settings.results}: no results there; run 'bench run' first.")
+        raise UsageError(
+            f"{settings.results}: no results there; run 'bench run' first.", code="no_results"
+        )
     page = jobs_page(settings.database, settings.experiment)
     check_port(port)
     root = f"http://127.0.0.1:{port}/"
@@ -52,7 +56,10 @@ def ui_command(
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
     # MLflow ends with 0 even if its server could not start.
-    raise StoreError(f"the MLflow server ended by itself (code {code}); its lines above say why.")
+    raise StoreError(
+        f"the MLflow server ended by itself (code {code}); its lines above say why.",
+        code="server_ended",
+    )
 
 
 def check_port(port: int) -> None:
@@ -65,7 +72,9 @@ def check_port(port: int) -> None:
         except OSError as error:
             used = error.errno == errno.EADDRINUSE
             reason = "is in use" if used else f"cannot be opened ({error.strerror})"
-            raise UsageError(f"port {port} {reason}; choose another with --port.") from None
+            raise UsageError(
+                f"port {port} {reason}; choose another with --port.", code="port_in_use"
+            ) from None
 
 
 def jobs_page(database: Path, experiment: str) -> str:
@@ -76,18 +85,21 @@ def jobs_page(database: Path, experiment: str) -> str:
     """
     try:
         with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as store:
-            there = dict(store.execute("SELECT name, experiment_id FROM experiments"))
+            experiments = dict(store.execute("SELECT name, experiment_id FROM experiments"))
     except sqlite3.Error as error:
-        raise UsageError(f"{database}: cannot be read as a store: {error}.") from None
-    if experiment not in there:
-        names = ", ".join(sorted(name for name in there if name != "Default")) or "none"
+        raise UsageError(
+            f"{database}: cannot be read as a store: {error}.", code="unreadable"
+        ) from None
+    if experiment not in experiments:
+        names = ", ".join(sorted(name for name in experiments if name != "Default")) or "none"
         raise UsageError(
             f"{database}: no experiment '{experiment}'; there are: {names}. Name one of them "
-            "with --experiment."
+            "with --experiment.",
+            code="unknown_name",
         )
-    wanted = {
+    parameters = {
         "workflowType": "machine_learning", "searchFilter": "tags.kind = 'job'",
         "orderByKey": "metrics.`kmeans/ari`", "orderByAsc": "false",
     }  # fmt: skip
-    query = "&".join(f"{key}={quote(value)}" for key, value in wanted.items())
-    return f"#/experiments/{there[experiment]}/runs?{query}"
+    query = "&".join(f"{key}={quote(value)}" for key, value in parameters.items())
+    return f"#/experiments/{experiments[experiment]}/runs?{query}"

@@ -20,7 +20,8 @@ from bench.data import manage as data
 from bench.data.cache.data_cache import DataCache
 from bench.data.file_dataset import FileDataset
 from bench.data.resolve import ResolvedDataset, resolve_datasets
-from bench.data.user_datasets import add_dataset, remove_dataset, user_datasets
+from bench.data.user_dataset_writer import add_dataset
+from bench.data.user_datasets import remove_dataset, user_datasets
 from bench.errors import DataError, UsageError
 from bench.selectors import Exclusion
 from bench.settings import Settings, load_settings
@@ -126,7 +127,9 @@ def keep(world: World) -> Callable[..., Any]:
         facts = {key: values.pop(key) for key in ("reference", "licence") if key in values}
         origin = path or world.original
         source = FileDataset.from_path(origin, FileDataset.Params(**values))
-        return add_dataset(name, source, origin, world.settings.cache_dir, world.said.append, facts)
+        return add_dataset(
+            name, source, origin, world.settings.cache_dir, world.said.append, facts
+        )
 
     return run
 
@@ -153,7 +156,7 @@ def test_nothing_left_is_an_error_that_says_how(world: World):
 def test_a_name_in_full_is_fetched_even_beside_a_pattern(world: World):
     found, left = world.choose("toy_set,tag:toys")
     assert (len(found), left) == (1, [])
-    stored = world.store.dataset(found[0].dataset, found[0].source, "toy_set")
+    stored = world.store.load_dataset(found[0].dataset, found[0].source, "toy_set")
     assert stored.info.n_cells == 60
     assert stored.facts["warnings"][0] == "3 cells without a label left out"
     assert world.requests == ["/toy_counts.h5ad"]
@@ -161,11 +164,11 @@ def test_a_name_in_full_is_fetched_even_beside_a_pattern(world: World):
 
 def test_a_dataset_in_the_cache_needs_its_files_no_more(world: World):
     one = world.one()
-    world.store.dataset(one.dataset, one.source, one.label)
+    world.store.load_dataset(one.dataset, one.source, one.label)
     world.downloaded.unlink()
     again, left = world.choose("tag:toys", offline=True)
     assert left == []
-    stored = world.store.dataset(again[0].dataset, again[0].source, "toy_set")
+    stored = world.store.load_dataset(again[0].dataset, again[0].source, "toy_set")
     assert stored.info.n_cells == 60
     assert len(world.requests) == 1
 
@@ -410,7 +413,7 @@ def test_clean(world: World, keep: Callable[..., Any]):
     keep("mine")
     for name in ("toy_set", "mine"):
         one = world.one(name)
-        DataCache(world.settings.cache_dir).dataset(one.dataset, one.source, one.label)
+        DataCache(world.settings.cache_dir).load_dataset(one.dataset, one.source, one.label)
     states = [row["state"] for row in data.locate_files("toy_set", world.settings)]
     assert states == ["download", "cached"]
     del world.store

@@ -38,7 +38,7 @@ def printed(content, width: int = 80) -> str:
 def keep(name: str) -> None:
     settings = load_settings({})
     chosen = resolve_dataset(name, settings, print)
-    DataCache(settings.cache_dir).dataset(chosen.dataset, chosen.source, chosen.label)
+    DataCache(settings.cache_dir).load_dataset(chosen.dataset, chosen.source, chosen.label)
 
 
 @pytest.fixture
@@ -206,7 +206,10 @@ def test_empty_columns_are_not_shown():
 
 
 def test_prose_joins_lines_but_not_lists():
-    assert plain_docstring("One ``x``\n    two.\n\n    * a\n    * b\n    ") == "One x two.\n\n* a\n* b"
+    assert (
+        plain_docstring("One ``x``\n    two.\n\n    * a\n    * b\n    ")
+        == "One x two.\n\n* a\n* b"
+    )
 
 
 def test_the_command_prints_the_same_as_json_and_as_text(toy_file: Path):

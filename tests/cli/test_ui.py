@@ -9,9 +9,10 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
+from _command import bench, error_code
 
-from bench.cli.ui import check_port, jobs_page, ui_command
-from bench.errors import StoreError, UsageError
+from bench.cli.ui import check_port, jobs_page
+from bench.errors import UsageError
 
 
 @pytest.fixture
@@ -32,11 +33,13 @@ def test_the_page_shows_jobs_by_their_score(database: Path):
 
 
 def test_another_experiment_or_file_is_one_line(database: Path, tmp_path: Path):
-    with pytest.raises(UsageError, match=r"no experiment 'mine'; there are: bench\. Name one"):
+    with pytest.raises(UsageError, match="there are: bench") as error:
         jobs_page(database, "mine")
+    assert error.value.code == "unknown_name"
     (tmp_path / "text").write_text("no database, but long enough to be read as one" * 99)
-    with pytest.raises(UsageError, match="cannot be read as a store"):
+    with pytest.raises(UsageError) as error:
         jobs_page(tmp_path / "text", "bench")
+    assert error.value.code == "unreadable"
 
 
 def test_a_port_in_use_is_one_line():
@@ -44,8 +47,9 @@ def test_a_port_in_use_is_one_line():
         server.bind(("127.0.0.1", 0))
         server.listen()
         port = server.getsockname()[1]
-        with pytest.raises(UsageError, match=f"port {port} is in use; choose another with --port"):
+        with pytest.raises(UsageError) as error:
             check_port(port)
+        assert error.value.code == "port_in_use"
     check_port(port)
 
 
@@ -57,5 +61,6 @@ def test_a_server_that_ends_by_itself_is_an_error(
     monkeypatch.setattr("bench.cli.ui.check_port", lambda port: None)
     ended = subprocess.CompletedProcess([], code)
     monkeypatch.setattr("subprocess.run", lambda *_, **__: ended)
-    with pytest.raises(StoreError, match=rf"ended by itself \(code {code}\)"):
-        ui_command(database.parent)
+    result = bench("ui", "--results", str(database.parent))
+    assert (result.exit_code, error_code(result)) == (2, "server_ended")
+    assert f"code {code}" in result.stderr

@@ -1,0 +1,33 @@
+"""The functions of ``bench`` work after every module of it was imported."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+
+import bench
+
+PLUGINS = tuple(str(Path(__file__).parent / "plugins" / name) for name in ("toy.py", "tunable.py"))
+
+
+def test_every_public_function_after_every_import(tmp_path: Path):
+    for module in pkgutil.walk_packages(bench.__path__, "bench."):
+        if module.name != "bench.__main__":
+            importlib.import_module(module.name)
+    assert set(bench.__all__) <= set(dir(bench))
+    flags = {
+        "plugins": PLUGINS, "seeds": "1", "jobs": 1, "cache_dir": tmp_path / "cache",
+        "results": tmp_path / "results",
+    }  # fmt: skip
+    outcome = bench.run("tunable[steps=1]", "blobs", report=False, **flags)
+    assert outcome.counts == {"done": 1}
+    (row,) = bench.load_results(tmp_path / "results").to_dict("records")
+    assert row["method"] == "tunable[steps=1]"
+    summary = bench.score(results=tmp_path / "results", plugins=PLUGINS)
+    assert (summary.fits, summary.exit_code) == (1, 0)
+    found = bench.search("tunable[steps=1]", "blobs", trials=2, report=False, **flags)
+    assert len(found.studies) == 1
+    fitted = bench.estimator("pca", n_components=2)
+    assert fitted.get_params()["n_components"] == 2
+    assert bench.__version__
