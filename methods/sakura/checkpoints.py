@@ -1,11 +1,10 @@
-"""Trainings in a row on one network, and the file from which an interrupted one goes on."""
+"""Stages of training on one network, and the checkpoint file for an interrupted fit."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,19 +17,18 @@ from bench.contract import Reporter
 from bench.errors import UsageError
 from bench.seeds import derive_seed
 
-from .model_settings import Settings, Stage
+from .model_settings import SakuraSettings, Stage
 from .network import SakuraNetwork
-from .objective import Objective, Rows
+from .objective import SakuraObjective, TrainingRows
 from .training import Trainer
 
 SECONDS_APART = 20.0
-"""Between two checkpoints, at least: small models take less time for an epoch than a disk for
-its checkpoint."""
+"""Least time between two checkpoints: an epoch of a small model is quicker than the disk."""
 Weights = dict[str, Tensor]
 
 
 class CheckpointFile:
-    """The state of a training in a file, or nowhere; ``facts`` say of which fit it is."""
+    """The state of a training in a file, or nowhere; ``facts`` identify the fit."""
 
     def __init__(self, path: Path | None, facts: Mapping[str, Any]) -> None:
         self._path, self._facts = path, dict(facts)
@@ -40,16 +38,17 @@ class CheckpointFile:
         """Return the state, ``None`` if there is none; raises ``UsageError`` for another fit's."""
         if self._path is None or not self._path.exists():
             return None
-        kept: dict[str, Any] = torch.load(self._path, weights_only=True, map_location=device)
-        if any(kept[name] != value for name, value in self._facts.items()):
+        state: dict[str, Any] = torch.load(self._path, weights_only=True, map_location=device)
+        if any(state[name] != value for name, value in self._facts.items()):
             raise UsageError(
-                f"{self._path}: written by a fit with other settings, knowledge, features, cells "
-                "or seed; remove it or give another file."
+                f"{self._path}: written by a fit with other settings, guides, features, cells or "
+                "seed; remove it or give another file.",
+                code="other_fit",
             )
-        return kept
+        return state
 
     def write(self, trainer: Trainer, stage: int, ends: Sequence[Weights]) -> None:
-        """Write the state unless that was done just before."""
+        """Write the state, at most every ``SECONDS_APART`` seconds."""
         if self._path is None or time.monotonic() - self._written < SECONDS_APART:
             return
         self._written = time.monotonic()
@@ -60,26 +59,22 @@ class CheckpointFile:
 
 
 def train(
-    network: SakuraNetwork, objective: Objective, rows: Rows,
-    splits: Mapping[str, np.ndarray], held_out: np.ndarray, settings: Settings,
+    network: SakuraNetwork, objective: SakuraObjective, rows: TrainingRows,
+    splits: Mapping[str, np.ndarray], held_out: np.ndarray, settings: SakuraSettings,
     stages: Sequence[Stage], seed: int, report: Reporter, file: CheckpointFile,
 ) -> tuple[Trainer, list[Weights]]:  # fmt: skip
-    """Train stage by stage; returns the last training, and the weights after each one before.
+    """Train stage by stage; return the last trainer, and the weights after each earlier stage.
 
-    Each stage has cells in an order of its own and goes on with the optimiser and the weights of
-    the terms. Call it with torch seeded.
+    Each stage has cells in an order of its own and continues with the optimiser and the weights
+    of the terms. Call it with torch seeded.
     """
-    kept = file.read(rows.device)
-    done = kept["stage"] if kept is not None else 0
-    ends: list[Weights] = kept["ends"] if kept is not None else []
+    state = file.read(rows.device)
+    done = state["stage"] if state is not None else 0
+    ends: list[Weights] = state["ends"] if state is not None else []
     last: Trainer | None = None
     for number, stage in enumerate(stages):
-        own = replace(
-            settings, schedule=stage.schedule, max_epochs=stage.max_epochs,
-            max_ticks=stage.max_ticks, tasks=(), stages=(),
-        )  # fmt: skip
         trainer = Trainer(
-            network, objective, rows, stage.tasks, splits, held_out, own,
+            network, objective, rows, stage, splits, held_out, settings,
             derive_seed(seed, "stage", str(number)) if number else seed,
         )  # fmt: skip
         trainer.total = sum(one.max_epochs for one in stages)
@@ -90,8 +85,8 @@ def train(
         last = trainer
         if number < done:
             continue
-        if kept is not None and number == done:
-            trainer.restore(kept)
+        if state is not None and number == done:
+            trainer.restore(state)
             trainer.report_again(report)
         trainer.run(report, partial(file.write, trainer, number, ends))
     assert last is not None

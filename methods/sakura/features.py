@@ -13,7 +13,7 @@ import torch
 from anndata import AnnData
 from torch import Tensor
 
-from bench.errors import DataError, UsageError
+from bench.errors import DataError
 from bench.messages import did_you_mean
 from bench.prepare.blocks import row_blocks
 from bench.prepare.moments import FeatureMoments, FeatureSums
@@ -147,7 +147,11 @@ def digest_of(splits: Mapping[str, np.ndarray], rows: TrainingRows) -> str:
 
 
 def set_scales(
-    network: SakuraNetwork, guidance: Guidance, settings: SakuraSettings, matrix: Any, rows: np.ndarray
+    network: SakuraNetwork,
+    guidance: Guidance,
+    settings: SakuraSettings,
+    matrix: Any,
+    rows: np.ndarray,
 ) -> None:
     """Set the scaling of features and of the signatures' targets, and the variances of both.
 
@@ -171,7 +175,11 @@ def set_scales(
 
 
 def _set_targets(
-    network: SakuraNetwork, guide: Signature, settings: SakuraSettings, trained: Any, spread: Tensor
+    network: SakuraNetwork,
+    guide: Signature,
+    settings: SakuraSettings,
+    trained: Any,
+    spread: Tensor,
 ) -> None:
     """Set the units of a signature's targets, and the variance of their mean."""
     reader = network.reader(guide.name)

@@ -1,22 +1,26 @@
-"""What a user knows, as typed objects: signatures, phenotypes, priors and how they are weighted.
+"""Guidance of the latent space: signatures, phenotypes and their losses.
 
-A term is one loss or one regulariser; its :class:`Schedule` gives its weight at each epoch. A head
-reads a part of the latent space and predicts the genes of a :class:`Signature` or the values of a
+A term is one loss or one regulariser with a :class:`~.loss_terms.WeightSchedule`. A head reads a
+part of the latent space and predicts the genes of a :class:`Signature` or the values of a
 :class:`Phenotype`. A confounder is a signature or phenotype with ``adversarial`` set (the latent
 space forgets it) or with ``space="own"`` (it has dimensions of its own, beside the main ones).
 """
 
 from __future__ import annotations
 
-import difflib
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import KW_ONLY, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from bench.errors import UsageError
 from bench.messages import did_you_mean
 
-from .loss_terms import Binarize, Head, Regularizer, Schedule, as_schedule, fail
+from .config_model import fail, reject, unknown_gene
+from .loss_terms import CHECKED, Binarize, Head, Positive, Regularizer, Weight, WeightSchedule
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,111 +30,98 @@ CATEGORICAL_LOSSES = ("nll",)
 NUMERICAL_LOSSES = ("mse", "l1", "cosine")
 RECONSTRUCTION_LOSSES = ("mse", "l1", "cosine", "l1_norm", "l2_norm")
 Adversary = Literal["reversed", "confused"]
-"""How the latent space forgets. ``reversed``: it feels the head's gradient times minus the
-strength, and so makes the head wrong without a bound (Ganin and Lempitsky 2015). ``confused``: it
-is drawn, with the strength as weight, to where the head says what it would say of any cell, all
-classes alike or the mean (Tzeng et al. 2015, simultaneous deep transfer across domains)."""
+"""How the latent space forgets. ``reversed``: the head's gradient times minus the strength, which
+makes the head wrong without a bound (Ganin and Lempitsky 2015). ``confused``: the head's output is
+drawn, with the strength as weight, to that of any cell, all classes alike or the mean (Tzeng et
+al. 2015, simultaneous deep transfer across domains)."""
 INVARIANT = "invariant_genes"
-"""Name of the signature that the invariant genes become."""
+"""Name of the signature of the invariant genes."""
 
 
-@dataclass(frozen=True)
+def check_losses(terms: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Raise an error for a validator if a loss is not ``known``."""
+    for name in terms:
+        message = f"no loss '{name}'.{did_you_mean(name, list(known))}"
+        reject(message, when=name not in known, code="unknown_name", key="terms")
+
+
+@dataclass(frozen=True, config=CHECKED)
 class _Guide:
-    """What signatures and phenotypes share."""
+    """The common part of signatures and phenotypes."""
 
     name: str
     _: KW_ONLY
     space: str | tuple[str, ...] = "main"
-    """What the head reads: ``main``, ``own`` (``dim`` new dimensions), ``all``, the name of
+    """Input of the head: ``main``, ``own`` (``dim`` new dimensions), ``all``, the name of
     another signature or phenotype with own dimensions, or several of these."""
-    dim: int | None = None
+    dim: Positive | None = None
     """own: number of dimensions; else, if given, it must be the width of ``space``."""
     regularizers: tuple[Regularizer, ...] = ()
-    adversarial: Schedule | None = None
+    adversarial: Weight | None = None
     """Strength with which the latent space is to forget; ``None``: it is to know."""
     adversary: Adversary = "confused"
     detached: bool = False
-    """The head learns but the latent space does not feel it."""
+    """The head learns without a gradient to the latent space."""
     scale_targets: bool = True
     """Signature: divide each target by its standard deviation, so that no gene outweighs the
     others; numerical phenotype: zero mean and unit variance of each column."""
-    head: Head = field(default_factory=Head)
+    head: Head = Head()
 
     def __post_init__(self) -> None:
-        if not self.name.strip():
-            raise UsageError(f"a {self._what} has no name.")
-        if self.name in ("main", "all", "own"):
-            fail(self._owner, "this name stands for a part of the latent space; choose another.")
+        reject("the name is empty.", when=not self.name.strip(), code="missing_names")
+        taken = self.name in ("main", "all", "own")
+        reject(f"the name '{self.name}' means a part of the latent space.", when=taken)
+        no_dim = self.parts == ("own",) and self.dim is None
+        reject("space='own' needs dim, its dimensions.", when=no_dim, code="missing_key")
+        reject("space is empty; give main, own, all or names.", when=not any(self.parts))
+        two = self.adversarial is not None and self.detached
+        reject("adversarial and detached exclude each other.", when=two)
 
     @property
-    def _what(self) -> str:
-        return type(self).__name__.lower()
+    def categorical(self) -> bool:
+        """Whether its values are classes."""
+        return getattr(self, "kind", "") == "categorical"
 
     @property
-    def _owner(self) -> str:
-        return f"{self._what} '{self.name}'"
-
-    def _check(
-        self, terms: Mapping[str, float | Schedule], known: Sequence[str], dim: int | None,
-        adversarial: float | Schedule | None, detached: bool,
-    ) -> None:  # fmt: skip
-        object.__setattr__(
-            self, "terms", {name: as_schedule(value) for name, value in terms.items()}
-        )
-        parts = self.parts
-        for name in terms:
-            if name not in known:
-                fail(self._owner, f"terms: no loss '{name}'.{did_you_mean(name, list(known))}")
-        if not terms:
-            fail(self._owner, f"terms is empty; give at least one of {', '.join(known)}.")
-        if dim is not None and dim < 1:
-            fail(self._owner, f"dim={dim} is below 1.")
-        if parts == ("own",) and dim is None:
-            fail(self._owner, "space='own' needs dim, the number of its dimensions.")
-        if not any(parts):
-            fail(self._owner, "space is empty; give main, own, all or names.")
-        if adversarial is not None:
-            object.__setattr__(self, "adversarial", as_schedule(adversarial))
-            if detached:
-                fail(self._owner, "adversarial and detached exclude each other.")
+    def owner(self) -> str:
+        """Kind and name, for messages."""
+        return f"{type(self).__name__.lower()} '{self.name}'"
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """What the head reads: ``own``, ``all``, or ``main`` and names of other own spaces."""
-        return (self.space,) if isinstance(self.space, str) else tuple(self.space)
+        """Input of the head: ``own``, ``all``, or ``main`` and names of other own spaces."""
+        return (self.space,) if isinstance(self.space, str) else self.space
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class Signature(_Guide):
-    """Genes (or peaks) whose values the latent space shall tell, or shall not (adversarial)."""
+    """Genes (or peaks) to predict from the latent space, or to remove from it (adversarial)."""
 
-    genes: tuple[str, ...]
-    terms: Mapping[str, Schedule] = field(default_factory=lambda: {"mse": Schedule()})
-    """Loss → weight; of ``SIGNATURE_LOSSES``. A number stands for a constant weight."""
+    genes: Annotated[tuple[str, ...], Field(min_length=1)]
+    terms: Annotated[Mapping[str, Weight], Field(min_length=1)] = Field(
+        default_factory=lambda: {"mse": WeightSchedule()}
+    )
+    """Loss → weight; of ``SIGNATURE_LOSSES``."""
     exclude_from_input: bool = False
     """The genes are neither input nor reconstructed; the head must infer them."""
     binarize: Binarize | None = None
     held_out: tuple[str, ...] = ()
-    """Those of ``genes`` that the head does not see: half of a list scores the other half."""
+    """Genes that are no targets of the head: half of a list scores the other half."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.genes:
-            fail(self._owner, "genes is empty.")
-        twice = sorted({gene for gene in self.genes if self.genes.count(gene) > 1})
-        if twice:
-            fail(self._owner, f"genes names '{twice[0]}' more than once.")
+        for gene in self.genes:
+            twice = self.genes.count(gene) > 1
+            reject(f"'{gene}' is given twice.", when=twice, code="duplicate_names", key="genes")
         for gene in self.held_out:
-            if gene not in self.genes:
-                fail(self._owner, f"held_out: '{gene}' is not among its genes.")
-        if not self.targets:
-            fail(self._owner, "held_out leaves no gene to guide.")
-        self._check(self.terms, SIGNATURE_LOSSES, self.dim, self.adversarial, self.detached)
-        if "bce" in self.terms:
-            if self.binarize is None or self.binarize.scale != 1.0:
-                fail(self._owner, "terms: bce needs binarize with scale 1.")
-            if self.head.output_activation != "sigmoid":
-                fail(self._owner, "terms: bce needs a head with output_activation='sigmoid'.")
+            other = gene not in self.genes
+            reject(f"'{gene}' is no gene of it.", when=other, code="unknown_gene", key="held_out")
+        reject("held_out leaves no gene to guide.", when=not self.targets)
+        check_losses(self.terms, SIGNATURE_LOSSES)
+        probabilities = self.head.output_activation == "sigmoid"
+        binary = self.binarize is not None and self.binarize.scale == 1.0
+        message = "bce needs binarize with scale 1, and a head with output_activation='sigmoid'."
+        reject(message, when="bce" in self.terms and not (binary and probabilities), key="terms")
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -138,45 +129,45 @@ class Signature(_Guide):
         return tuple(gene for gene in self.genes if gene not in self.held_out)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class Phenotype(_Guide):
-    """Something known of each cell, a class or numbers; NaN and ``None`` mean not known."""
+    """A class or numbers of each cell; NaN and ``None`` mean unknown."""
 
     kind: Literal["categorical", "numerical"]
     keys: tuple[str, ...] = ()
     """Columns of the cells' table; one if categorical; empty: the column ``name``."""
     classes: tuple[str, ...] = ()
     """categorical: the classes in order; empty: those that occur, sorted. Cells of other classes
-    count as not known."""
-    terms: Mapping[str, Schedule] = field(default_factory=dict)
+    count as unknown."""
+    terms: Mapping[str, Weight] = Field(default_factory=dict)
     """Loss → weight; default ``nll`` or ``mse`` with weight 1."""
-    class_weight: Literal["balanced"] | Mapping[str, float] | None = None
+    class_weight: Literal["balanced"] | dict[str, float] | None = None
     """``balanced``: inverse to the number of cells of the class, 1 on average over the cells."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.kind not in ("categorical", "numerical"):
-            fail(self._owner, f"kind='{self.kind}' is none of categorical, numerical.")
-        categorical = self.kind == "categorical"
-        if categorical and len(self.keys) > 1:
-            fail(self._owner, f"keys names {len(self.keys)} columns; a categorical one has one.")
-        if not categorical and (self.classes or self.class_weight is not None):
-            fail(self._owner, "classes and class_weight are for kind='categorical'.")
-        if len(set(self.classes)) < len(self.classes):
-            fail(self._owner, "classes names one of them more than once.")
-        if isinstance(self.class_weight, str) and self.class_weight != "balanced":
-            fail(self._owner, f"class_weight='{self.class_weight}' is not 'balanced'.")
-        known = CATEGORICAL_LOSSES if categorical else NUMERICAL_LOSSES
-        terms = self.terms or {known[0]: Schedule()}
-        self._check(terms, known, self.dim, self.adversarial, self.detached)
+        several = self.categorical and len(self.keys) > 1
+        reject("a categorical phenotype has one column.", when=several, key="keys")
+        ordered = bool(self.classes) or self.class_weight is not None
+        message = "classes and class_weight are for kind='categorical'."
+        reject(message, when=ordered and not self.categorical)
+        twice = len(set(self.classes)) < len(self.classes)
+        reject("a class is given twice.", when=twice, code="duplicate_names", key="classes")
+        known = CATEGORICAL_LOSSES if self.categorical else NUMERICAL_LOSSES
+        if not self.terms:
+            object.__setattr__(self, "terms", {known[0]: WeightSchedule()})
+        check_losses(self.terms, known)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of the cells' table that it reads."""
+        """The columns of the cells' table with its values."""
         return self.keys or (self.name,)
 
 
-@dataclass(frozen=True, eq=False)
+Guide: TypeAlias = Signature | Phenotype
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class ExtraRows:
     """Profiles that train with the cells, such as bulk samples; they get no embedding."""
 
@@ -190,107 +181,94 @@ class ExtraRows:
     def __post_init__(self) -> None:
         shape = (len(self.names), len(self.features))
         if self.values.shape != shape:
-            fail("extra_rows", f"values has shape {self.values.shape}, expected {shape}.")
+            message = f"values has shape {self.values.shape}, expected {shape}."
+            fail("extra_rows", message, "size_mismatch")
         if not self.weight > 0:
-            fail("extra_rows", f"weight={self.weight} is not above 0.")
+            fail("extra_rows", f"weight={self.weight} is not above 0.", "invalid_value")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Guidance:
-    """All that a user knows; empty: a plain autoencoder."""
+    """All knowledge of a user that guides; empty: a plain autoencoder."""
 
     signatures: tuple[Signature, ...] = ()
     phenotypes: tuple[Phenotype, ...] = ()
     invariant_genes: tuple[str, ...] = ()
     """Genes that differ for reasons of no interest: they become an adversarial signature that is
     neither input nor reconstructed."""
-    invariant_strength: Schedule = field(default_factory=Schedule)
     extra_rows: ExtraRows | None = None
 
     def __post_init__(self) -> None:
         names = [guide.name for guide in self.guides]
         for name in names:
             if names.count(name) > 1:
-                raise UsageError(f"the name '{name}' is given to more than one guide.")
+                message = f"the name '{name}' is given to more than one guide."
+                raise UsageError(message, code="duplicate_names")
         owners = {guide.name for guide in self.guides if guide.parts == ("own",)}
-        categorical = {p.name for p in self.phenotypes if p.kind == "categorical"}
+        categorical = {one.name for one in self.phenotypes if one.categorical}
         for guide in self.guides:
             for part in guide.parts:
                 if part in ("main", "all", "own") and (len(guide.parts) == 1 or part == "main"):
                     continue
                 if part not in owners:
                     hint = did_you_mean(part, ["main", *sorted(owners)])
-                    fail(guide._owner, f"space: '{part}' has no dimensions of its own.{hint}")
+                    message = f"space: '{part}' has no dimensions of its own.{hint}"
+                    fail(guide.owner, message, "unknown_part")
             for one in guide.regularizers:
                 if one.labels and one.labels not in categorical:
                     hint = did_you_mean(one.labels, sorted(categorical))
-                    fail(guide._owner, f"regularizers: no categorical phenotype "
-                                        f"'{one.labels}'.{hint}")  # fmt: skip
+                    message = f"regularizers: no categorical phenotype '{one.labels}'.{hint}"
+                    fail(guide.owner, message, "unknown_name")
 
     @property
     def all_signatures(self) -> tuple[Signature, ...]:
-        """The signatures, with the one that the invariant genes become."""
+        """The signatures, and that of the invariant genes."""
         if not self.invariant_genes:
             return self.signatures
         invariant = Signature(
-            INVARIANT, self.invariant_genes, adversarial=self.invariant_strength,
-            exclude_from_input=True,
-        )  # fmt: skip
+            INVARIANT, self.invariant_genes, adversarial=WeightSchedule(), exclude_from_input=True
+        )
         return (*self.signatures, invariant)
 
     @property
-    def guides(self) -> tuple[Signature | Phenotype, ...]:
+    def guides(self) -> tuple[Guide, ...]:
         """All signatures, then all phenotypes: the order of their own dimensions."""
         return (*self.all_signatures, *self.phenotypes)
 
     @property
     def genes(self) -> tuple[str, ...]:
-        """Every gene that a signature names, once, in order."""
+        """Every gene of a signature, once, in order."""
         named = [gene for signature in self.all_signatures for gene in signature.genes]
         return tuple(dict.fromkeys(named))
 
 
-def resolve(
-    guidance: Guidance, features: Sequence[str], *, missing: Literal["error", "drop"] = "error"
-) -> tuple[Guidance, list[str]]:
-    """Match the genes with the features of the data; returns what is left and what to say of it.
+def check_genes(guidance: Guidance, features: Sequence[str]) -> None:
+    """Raise ``UsageError`` for the first gene that is not a feature, with similar features."""
+    known = set(features)
+    for one in guidance.all_signatures:
+        for gene in one.genes:
+            if message := unknown_gene(gene, known):
+                fail(one.owner, message, "unknown_gene")
 
-    ``missing="error"``: raises ``UsageError`` for the first gene that is not a feature, with
-    features of a similar name. ``"drop"``: leaves such genes out, and signatures without a gene
-    left, and returns a line for each signature that lost some.
+
+def drop_missing_genes(guidance: Guidance, features: Sequence[str]) -> tuple[Guidance, list[str]]:
+    """Return guidance without the genes that are no features, and a note for each signature.
+
+    A signature without a gene is left out.
     """
     known = set(features)
     notes: list[str] = []
-
-    def there(owner: str, genes: Sequence[str]) -> tuple[str, ...]:
-        kept = tuple(gene for gene in genes if gene in known)
-        lost = [gene for gene in genes if gene not in known]
-        if lost and missing == "error":
-            hint = _similar(lost[0], features)
-            raise UsageError(
-                f"{owner}: gene '{lost[0]}' is not among the {len(features):,} features.{hint}"
-            )
-        if lost:
-            shown = ", ".join(lost[:5]) + (", …" if len(lost) > 5 else "")
-            of = f"{len(lost)} of {len(genes)} genes are"
-            notes.append(f"{owner}: {of} not among the features and left out ({shown}).")
-        return kept
-
     signatures = []
     for one in guidance.signatures:
-        genes = there(one._owner, one.genes)
+        genes = tuple(gene for gene in one.genes if gene in known)
+        lost = [gene for gene in one.genes if gene not in known]
+        if lost:
+            shown = ", ".join(lost[:5]) + (", …" if len(lost) > 5 else "")
+            count = f"{len(lost)} of {len(one.genes)} genes are"
+            notes.append(f"{one.owner}: {count} not among the features and left out ({shown}).")
         held_out = tuple(gene for gene in one.held_out if gene in genes)
         if len(genes) > len(held_out):
             signatures.append(replace(one, genes=genes, held_out=held_out))
         else:
-            notes.append(f"{one._owner}: no gene is left, so it is left out.")
-    invariant = there(INVARIANT, guidance.invariant_genes)
-    left = replace(guidance, signatures=tuple(signatures), invariant_genes=invariant)
-    return left, notes
-
-
-def _similar(gene: str, features: Sequence[str]) -> str:
-    """Return a hint with features of a similar name; empty if there is none."""
-    folded = {feature.casefold(): feature for feature in features}
-    close = difflib.get_close_matches(gene.casefold(), list(folded), n=3, cutoff=0.75)
-    return " Did you mean " + " or ".join(f"'{folded[c]}'" for c in close) + "?" if close else ""
+            notes.append(f"{one.owner}: no gene is left, so it is left out.")
+    return replace(guidance, signatures=tuple(signatures)), notes

@@ -1,4 +1,4 @@
-"""A file of knowledge in plain words, not in the original's format: YAML for ``--config``.
+"""A YAML file of guidance in plain words, not in the original's format, for ``--config``.
 
 signatures:
   rare: {genes: [CD8A, CD8B], hold_out_half: 0}
@@ -13,157 +13,145 @@ bulk: {file: bulk.tsv, weight: 5}
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.contract import read_markers
-from bench.errors import UsageError
+from pydantic import model_validator
+
+from bench.contract.markers import read_markers
+from bench.messages import did_you_mean
 from bench.yaml_file import read_yaml
 
-from .config_section import Section, unknown_gene
+from .config_model import (
+    ConfigModel,
+    ExistingFile,
+    Genes,
+    Integer,
+    Number,
+    Place,
+    fail,
+    named_errors,
+    parse,
+    reject,
+)
 from .features import read_phenotypes
-from .guidance import ExtraRows, Guidance, Phenotype, Signature
+from .guidance import Guidance, Phenotype, Signature, check_genes
 from .guidance_sources import held_out_half, peaks_in, read_bulk
-from .loss_terms import Schedule
+from .loss_terms import WeightSchedule
+from .network import Layout
 
 if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
 
 logger = logging.getLogger(__name__)
-_ALL = {"signatures", "marker_lists", "phenotypes", "invariant_genes", "bulk"}
-_TERMS = {"score": Schedule(1.0), "mse": Schedule(0.1)}
-"""Of a signature whose ``terms`` are not given: the defaults of the method."""
-_WHERE = {"space", "dim", "terms", "adversarial", "adversary", "detached"}
-_SIGNATURE = _WHERE | {
-    "genes", "peaks", "regions", "exclude_from_input", "scale_targets", "hold_out_half",
-}  # fmt: skip
-_PHENOTYPE = _WHERE | {"kind", "keys", "classes", "class_weight", "scale_targets"}
+_TERMS = {"score": WeightSchedule(1.0), "mse": WeightSchedule(0.1)}
+"""Default of a signature: that of the method."""
 
 
-@dataclass(frozen=True)
-class Knowledge:
-    """What a file says, matched with the data."""
+class SignatureSource(ConfigModel):
+    """A list of genes or peaks, or a BED file whose regions contain the peaks."""
 
-    guidance: Guidance
-    values: dict[str, np.ndarray]
-    """Phenotype → values of the cells."""
+    genes: Genes | None = None
+    peaks: Genes | None = None
+    regions: ExistingFile | None = None
+    hold_out_half: Integer | None = None
+
+    @model_validator(mode="after")
+    def _is_unique(self) -> SignatureSource:
+        names = [key for key in ("genes", "peaks", "regions") if getattr(self, key) is not None]
+        if len(names) != 1:
+            given = " and ".join(names) or "nothing"
+            message = f"{given} given; expected one of genes, peaks, regions (a BED file)."
+            reject(message, when=True)
+        return self
+
+    def lists(self, name: str, features: list[str]) -> dict[str, tuple[str, ...]]:
+        """Return the list by its name, or a list for each name of the regions."""
+        if self.regions is None:
+            return {name: self.genes or self.peaks or ()}
+        sets = peaks_in(self.regions, features)
+        return {name if len(sets) == 1 else f"{name} {part}": one for part, one in sets.items()}
 
 
-def read_knowledge(path: Path, adata: AnnData) -> Knowledge:
-    """Return what a file of knowledge says of these data (cells × features, with ``obs``).
+class BulkSource(ConfigModel):
+    """A table of bulk profiles, and the weight of each."""
+
+    file: ExistingFile
+    weight: Number = 1.0
+
+
+class GuidanceFile(ConfigModel):
+    """The whole file; other keys of signatures and phenotypes are those of their classes."""
+
+    signatures: dict[str, dict[str, Any]] = {}
+    marker_lists: ExistingFile | None = None
+    phenotypes: dict[str, dict[str, Any]] = {}
+    invariant_genes: Genes = ()
+    bulk: BulkSource | None = None
+
+
+def read_guidance(
+    path: Path, adata: AnnData, n_latent: int
+) -> tuple[Guidance, dict[str, np.ndarray]]:
+    """Return the guidance of a file for these data (cells × features), and phenotype values.
 
     Raises ``UsageError`` or ``DataError`` that names file and key: an unknown key, gene or
-    column, or a value that is not valid.
+    column, an invalid value, or a width other than that of its latent space.
     """
-    whole = Section(read_yaml(path), path, "", _ALL)
-    features = [str(name) for name in adata.var_names]
+    features = list(map(str, adata.var_names))
+    file = parse(GuidanceFile, read_yaml(path), Place(path), features=frozenset(features))
     signatures: list[Signature] = []
-    for name in whole.section("signatures"):
-        one = whole.section("signatures").section(name, _SIGNATURE)
-        signatures += _signatures(str(name), one, features)
-    if "marker_lists" in whole:
-        lists = read_markers(_beside(whole, "marker_lists")).lists
-        for name, genes in lists.items():
-            unknown_gene(whole, "marker_lists", genes, frozenset(features))
-            signatures.append(Signature(name, genes, terms=_TERMS))
-    phenotypes = [
-        _phenotype(str(name), whole.section("phenotypes").section(name, _PHENOTYPE))
-        for name in whole.section("phenotypes")
-    ]
-    invariant = whole.texts("invariant_genes", ())
-    unknown_gene(whole, "invariant_genes", invariant, frozenset(features))
-    try:
+    for name, values in file.signatures.items():
+        signatures += _signatures(Place(path) / "signatures" / name, values, features)
+    if file.marker_lists:
+        lists = read_markers(file.marker_lists).lists
+        signatures += [Signature(name, genes, terms=_TERMS) for name, genes in lists.items()]
+    phenotypes = []
+    for name, values in file.phenotypes.items():
+        place = Place(path) / "phenotypes" / name
+        _check_keys(place, values, Phenotype)
+        with named_errors(place):
+            phenotypes.append(Phenotype(name, **values))
+    bulk = None
+    if file.bulk:
+        bulk = read_bulk(file.bulk.file, features, file.bulk.weight)
+    with named_errors(Place(path)):
         guidance = Guidance(
-            tuple(signatures), tuple(phenotypes), invariant_genes=invariant,
-            extra_rows=_bulk(whole, features),
-        )  # fmt: skip
-        return Knowledge(guidance, read_phenotypes(guidance, adata.obs))
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from None
-
-
-def _signatures(name: str, one: Section, features: list[str]) -> list[Signature]:
-    """Return the signature, or one for each name of the regions in a BED file."""
-    given = [key for key in ("genes", "peaks", "regions") if key in one]
-    if len(given) != 1:
-        raise UsageError(
-            f"{one.file}: {one.where}: {' and '.join(given) or 'nothing'} given; expected one of "
-            "genes, peaks, regions (a BED file)."
+            tuple(signatures), tuple(phenotypes), file.invariant_genes, extra_rows=bulk
         )
-    (key,) = given
-    if key == "regions":
-        sets = peaks_in(_beside(one, key), features)
-        single = len(sets) == 1
-        lists = {name if single else f"{name} {part}": genes for part, genes in sets.items()}
-    else:
-        lists = {name: one.texts(key)}
-        unknown_gene(one, key, lists[name], frozenset(features))
-    more: dict[str, Any] = {"terms": _TERMS} | _where(one)
-    for key in ("exclude_from_input", "scale_targets"):
-        if key in one:
-            more[key] = one.flag(key)
-    made = []
-    for label, genes in lists.items():
-        half: tuple[str, ...] = ()
-        if "hold_out_half" in one:
-            half = held_out_half(label, genes, one.integer("hold_out_half"))
-            logger.info(f"signature '{label}': {len(half)} of {len(genes)} are held out: "
-                f"{', '.join(half)}")  # fmt: skip
-        made.append(_made(one, Signature, label, genes=genes, held_out=half, **more))
-    return made
+        check_genes(guidance, features)
+        Layout(guidance, n_latent)
+        return guidance, read_phenotypes(guidance, adata.obs)
 
 
-def _phenotype(name: str, one: Section) -> Phenotype:
-    more: dict[str, Any] = _where(one)
-    for key in ("keys", "classes"):
-        if key in one:
-            more[key] = one.texts(key)
-    for key in ("class_weight", "scale_targets"):
-        if key in one:
-            more[key] = one.get(key)
-    kind = one.choice("kind", ("categorical", "numerical"))
-    made: Phenotype = _made(one, Phenotype, name, kind=kind, **more)
-    return made
+def _signatures(
+    place: Place, values: Mapping[str, Any], features: list[str]
+) -> Iterator[Signature]:
+    """Yield the signature, or one for each name of the regions in a BED file."""
+    name, own = str(place.keys[-1]), SignatureSource.model_fields
+    _check_keys(place, values, Signature)
+    given = {key: value for key, value in values.items() if key in own}
+    source = parse(SignatureSource, given, place, features=frozenset(features))
+    options: dict[str, Any] = {"terms": _TERMS} | {
+        key: v for key, v in values.items() if key not in own
+    }
+    with named_errors(place):
+        for label, genes in source.lists(name, features).items():
+            half: tuple[str, ...] = ()
+            if source.hold_out_half is not None:
+                half = held_out_half(label, genes, source.hold_out_half)
+                count = f"{len(half)} of {len(genes)} are held out"
+                logger.info(f"signature '{label}': {count}: {', '.join(half)}")
+            yield Signature(label, genes, **{"held_out": half} | options)
 
 
-def _where(one: Section) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if "space" in one:
-        space = one.get("space")
-        found["space"] = space if isinstance(space, str) else one.texts("space")
-    if "dim" in one:
-        found["dim"] = one.integer("dim")
-    if "terms" in one:
-        terms = one.section("terms")
-        found["terms"] = {name: terms.number(name) for name in terms}
-    if "adversarial" in one:
-        found["adversarial"] = one.number("adversarial")
-    if "adversary" in one:
-        found["adversary"] = one.choice("adversary", ("confused", "reversed"))
-    if "detached" in one:
-        found["detached"] = one.flag("detached")
-    return found
-
-
-def _bulk(whole: Section, features: list[str]) -> ExtraRows | None:
-    if "bulk" not in whole:
-        return None
-    one = whole.section("bulk", ("file", "weight"))
-    return read_bulk(_beside(one, "file"), features, one.number("weight", 1.0))
-
-
-def _beside(one: Section, key: str) -> Path:
-    named = Path(one.text(key)).expanduser()
-    for path in (one.file.parent / named, named):
-        if path.is_file():
-            return path
-    one.fail(key, f"no such file: {named}.")
-
-
-def _made(one: Section, cls: Any, name: str, **values: Any) -> Any:
-    try:
-        return cls(name, **values)
-    except UsageError as error:
-        raise UsageError(f"{one.file}: {one.where}: {error}") from None
+def _check_keys(place: Place, values: Mapping[str, Any], guide: type) -> None:
+    known = {one.name for one in fields(guide)} - {"name"}
+    known |= set(SignatureSource.model_fields) if guide is Signature else set()
+    for key in values:
+        if key not in known:
+            hint = did_you_mean(str(key), sorted(known))
+            fail(place / key, f"unknown key.{hint}", "unknown_key")

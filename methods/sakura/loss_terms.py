@@ -1,55 +1,51 @@
-"""How one term is weighted, what a head looks like, and what a latent space is held to."""
+"""Weights of loss terms over the epochs, heads, and regularisers of the latent space."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Literal, NoReturn
+from typing import Annotated, Any, Literal, TypeAlias
 
-from bench.errors import UsageError
-from bench.messages import did_you_mean
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from .config_model import reject
 
 HeadKind = Literal["linear", "mlp", "identity"]
 Activation = Literal["identity", "relu", "sigmoid", "softmax"]
-REGULARIZERS = ("uniform", "gaussian_mixture", "ring", "l1", "l2")
+PriorKind = Literal["uniform", "gaussian_mixture", "ring", "l1", "l2"]
+Rate: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+NonNegative: TypeAlias = Annotated[float, Field(ge=0)]
+Count: TypeAlias = Annotated[int, Field(ge=0)]
+Positive: TypeAlias = Annotated[int, Field(ge=1)]
+CHECKED = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-def fail(owner: str, message: str) -> NoReturn:
-    """Raise ``UsageError`` with a message that names its owner."""
-    raise UsageError(f"{owner}: {message}")
-
-
-@dataclass(frozen=True)
-class Schedule:
+@dataclass(frozen=True, config=CHECKED)
+class WeightSchedule:
     """Weight of one term: a start, then a sum or a product per epoch, within bounds.
 
     An epoch is one pass over the cells of the term. From ``start_epoch`` on (at least the first)
     each finished epoch adds ``step`` or multiplies by ``growth``.
     """
 
-    weight: float = 1.0
-    start_epoch: int = 0
+    weight: NonNegative = 1.0
+    start_epoch: Count = 0
     step: float | None = None
-    growth: float | None = None
+    growth: Annotated[float, Field(gt=0)] | None = None
     cap: float | None = None
     floor: float | None = None
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.weight) and self.weight >= 0):
-            fail("schedule", f"weight={self.weight} is not a number from 0 on.")
-        if self.start_epoch < 0:
-            fail("schedule", f"start_epoch={self.start_epoch} is below 0.")
-        if self.step is not None and self.growth is not None:
-            fail("schedule", "step (a sum) and growth (a factor) are both given; give one.")
-        if self.growth is not None and self.growth <= 0:
-            fail("schedule", f"growth={self.growth} is not above 0.")
-        if self.weight == 0 and self.growth not in (None, 1.0):
-            fail("schedule", f"growth={self.growth} leaves a weight of 0 at 0; give step.")
-        if self.cap is not None and self.cap < (self.floor or 0.0):
-            fail("schedule", f"cap={self.cap} is below the floor {self.floor or 0.0}.")
+        two = self.step is not None and self.growth is not None
+        reject("step (a sum) and growth (a factor) exclude each other.", when=two)
+        constant = self.weight == 0 and self.growth not in (None, 1.0)
+        reject(f"growth={self.growth} leaves a weight of 0 at 0; give step.", when=constant)
+        floor = self.floor or 0.0
+        outside = self.cap is not None and self.cap < floor
+        reject(f"cap={self.cap} is below the floor {floor}.", when=outside)
 
     @classmethod
-    def ramp(cls, weight: float, start_epoch: int, n_epochs: int) -> Schedule:
+    def ramp(cls, weight: float, start_epoch: int, n_epochs: int) -> WeightSchedule:
         """Return a weight that is 0 first and ``weight`` after ``n_epochs`` equal steps."""
         if n_epochs <= 0 or weight == 0:
             return cls(weight)
@@ -69,7 +65,7 @@ class Schedule:
     def settled(self, limit: int) -> int:
         """Return the first epoch up to ``limit`` from which on the weight stays as at ``limit``.
 
-        A weight without a bound never stays: then that is ``limit`` itself.
+        A weight without a bound changes to the end: then that is ``limit`` itself.
         """
         last = self.at(limit)
         low, high = 0, limit
@@ -86,36 +82,34 @@ class Schedule:
         return value if self.cap is None else min(value, self.cap)
 
 
-@dataclass(frozen=True)
+def _as_schedule(value: Any) -> Any:
+    return WeightSchedule(value) if isinstance(value, int | float) else value
+
+
+Weight: TypeAlias = Annotated[WeightSchedule, BeforeValidator(_as_schedule)]
+"""A schedule; a number stands for a constant weight."""
+
+
+@dataclass(frozen=True, config=CHECKED)
 class Head:
     """The network that predicts targets from a part of the latent space."""
 
     kind: HeadKind = "linear"
     hidden: int | tuple[int, ...] = 5
     """mlp: width of all hidden layers, or of each of them."""
-    layers: int = 3
+    layers: Positive = 3
     """mlp: linear layers, the output among them."""
     output_activation: Activation = "identity"
     """Of a signature or numerical phenotype; a categorical one has a log-softmax."""
-    dropout_input: float = 0.0
-    dropout_hidden: float = 0.0
+    dropout_input: Rate = 0.0
+    dropout_hidden: Rate = 0.0
 
     def __post_init__(self) -> None:
-        if self.kind not in ("linear", "mlp", "identity"):
-            fail("head", f"kind='{self.kind}' is none of linear, mlp, identity.")
-        if self.output_activation not in ("identity", "relu", "sigmoid", "softmax"):
-            known = "identity, relu, sigmoid, softmax"
-            fail("head", f"output_activation='{self.output_activation}' is none of {known}.")
-        if self.layers < 1:
-            fail("head", f"layers={self.layers} is below 1.")
-        if any(width < 1 for width in self.widths):
-            fail("head", f"hidden={self.hidden} has a width below 1.")
-        if isinstance(self.hidden, tuple) and len(self.hidden) != self.layers - 1:
-            fail("head", f"hidden has {len(self.hidden)} widths, layers={self.layers} needs "
-                          f"{self.layers - 1}.")  # fmt: skip
-        for name in ("dropout_input", "dropout_hidden"):
-            if not 0 <= getattr(self, name) < 1:
-                fail("head", f"{name}={getattr(self, name)} is not in [0, 1).")
+        empty = any(width < 1 for width in self.widths)
+        reject(f"hidden={self.hidden} has a width below 1.", when=empty)
+        n_widths = len(self.hidden) if isinstance(self.hidden, tuple) else self.layers - 1
+        message = f"hidden has {n_widths} widths, layers={self.layers} needs {self.layers - 1}."
+        reject(message, when=n_widths != self.layers - 1, code="wrong_width")
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -127,54 +121,46 @@ class Head:
         return (self.hidden,) * (self.layers - 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class Regularizer:
     """A penalty on a part of the latent space: distance to a prior, or a norm."""
 
-    kind: str
+    kind: PriorKind
     """``uniform``, ``gaussian_mixture`` and ``ring``: squared sliced Wasserstein distance to that
     distribution; ``l1`` and ``l2``: mean norm of a cell."""
-    schedule: Schedule = field(default_factory=Schedule)
+    schedule: Weight = WeightSchedule()
     low: float = -10.0
     high: float = 10.0
     """uniform: bounds of every coordinate."""
-    n_components: int = 10
+    n_components: Positive = 10
     """gaussian_mixture: components on a circle of each pair of coordinates."""
-    radial_sd: float = 0.5
-    tangential_sd: float = 0.1
+    radial_sd: NonNegative = 0.5
+    tangential_sd: NonNegative = 0.1
     labels: str = ""
-    """uniform, gaussian_mixture: the categorical phenotype whose classes say to which component a
-    cell belongs; cells without a class, or all if this is empty, belong to a random one."""
+    """uniform, gaussian_mixture: the categorical phenotype whose classes are the components.
+    Cells without a class, or all if this is empty, belong to a random component."""
     offsets: tuple[tuple[float, ...], ...] = ()
-    """uniform with ``labels``: what is added to the coordinates of each class."""
-    n_projections: int = 50
+    """uniform with ``labels``: shift of the coordinates of each class."""
+    n_projections: Positive = 50
 
     def __post_init__(self) -> None:
-        if self.kind not in REGULARIZERS:
-            hint = did_you_mean(self.kind, list(REGULARIZERS))
-            fail("regularizer", f"kind='{self.kind}' is unknown.{hint}")
-        if self.low >= self.high:
-            fail("regularizer", f"low={self.low} is not below high={self.high}.")
-        for name in ("n_components", "n_projections"):
-            if getattr(self, name) < 1:
-                fail("regularizer", f"{name}={getattr(self, name)} is below 1.")
-        if self.radial_sd < 0 or self.tangential_sd < 0:
-            fail("regularizer", "radial_sd and tangential_sd cannot be negative.")
-        if self.labels and self.kind not in ("uniform", "gaussian_mixture"):
-            fail("regularizer", f"labels cannot place cells in a prior of kind '{self.kind}'.")
-        if self.offsets and not (self.kind == "uniform" and self.labels):
-            fail("regularizer", "offsets need kind='uniform' and labels.")
+        reject(f"low={self.low} is not below high={self.high}.", when=self.low >= self.high)
+        placed = self.kind in ("uniform", "gaussian_mixture")
+        message = f"labels cannot place cells in a prior of kind '{self.kind}'."
+        reject(message, when=bool(self.labels) and not placed)
+        moved = self.kind == "uniform" and bool(self.labels)
+        reject("offsets need kind='uniform' and labels.", when=bool(self.offsets) and not moved)
+
+    @property
+    def name(self) -> str:
+        """The name of its term."""
+        return f"prior_{self.kind}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class Binarize:
     """Targets become ``scale`` above ``threshold`` and 0 elsewhere, the reverse if ``inverse``."""
 
     threshold: float = 0.0
     inverse: bool = False
     scale: float = 1.0
-
-
-def as_schedule(value: float | Schedule) -> Schedule:
-    """Return a number as a constant weight."""
-    return value if isinstance(value, Schedule) else Schedule(float(value))

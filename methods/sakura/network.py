@@ -1,28 +1,34 @@
-"""The network: one encoder, a latent space in parts, a decoder, and heads that read parts."""
+"""The network: one encoder, a latent space in parts, a decoder, and heads."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from .guidance import Guidance, Phenotype, Signature
-from .loss_terms import Head, fail
-from .model_settings import Detach, Settings
+from .config_model import fail
+from .guidance import Guidance, Guide
+from .loss_terms import Regularizer
+from .model_settings import Detach, SakuraSettings
 
 MAIN = "main"
-_OUTPUTS: dict[str, type[nn.Module]] = {
+_CLIP = 10.0
+"""Scaled features lie between ± this."""
+_OUTPUTS: dict[str, Callable[[], nn.Module]] = {
     "identity": nn.Identity,
     "relu": nn.ReLU,
     "sigmoid": nn.Sigmoid,
     "celu": nn.CELU,
+    "softmax": partial(nn.Softmax, dim=1),
+    "log_softmax": partial(nn.LogSoftmax, dim=1),
 }
 
 
 class Layout:
-    """Which columns of the whole latent space belong to whom: main first, then own dimensions."""
+    """The columns of each part of the latent space: main first, then own dimensions."""
 
     def __init__(self, guidance: Guidance, n_latent: int) -> None:
         widths = {MAIN: n_latent}
@@ -38,7 +44,7 @@ class Layout:
         for guide in guidance.guides:
             self._check(guide)
 
-    def parts(self, guide: Signature | Phenotype) -> tuple[str, ...]:
+    def parts(self, guide: Guide) -> tuple[str, ...]:
         """Return the parts that a guide's head reads, in order."""
         if guide.parts == ("own",):
             return (guide.name,)
@@ -48,19 +54,20 @@ class Layout:
         """Return the width of several parts together."""
         return sum(self.slices[p].stop - self.slices[p].start for p in parts)
 
-    def _check(self, guide: Signature | Phenotype) -> None:
+    def _check(self, guide: Guide) -> None:
         width = self.dim(self.parts(guide))
         if guide.dim is not None and guide.dim != width:
-            what = " + ".join(self.parts(guide))
-            fail(guide._owner, f"dim={guide.dim}, but its space ({what}) has {width} dimensions.")
-        check_ring(guide._owner, guide.regularizers, width)
+            parts = " + ".join(self.parts(guide))
+            message = f"dim={guide.dim}, but its space ({parts}) has {width} dimensions."
+            fail(guide.owner, message, "wrong_width")
+        check_ring(guide.owner, guide.regularizers, width)
 
 
-def check_ring(owner: str, regularizers: Sequence[object], width: int) -> None:
-    """Raise ``UsageError`` if a ring shall be the prior of other than two dimensions."""
-    for one in regularizers:
-        if getattr(one, "kind", "") == "ring" and width != 2:
-            fail(owner, f"regularizers: a ring has 2 dimensions, the space {width}.")
+def check_ring(owner: str, regularizers: Sequence[Regularizer], width: int) -> None:
+    """Raise ``UsageError`` for a ring as prior of a space without exactly two dimensions."""
+    if width != 2 and any(one.kind == "ring" for one in regularizers):
+        message = f"regularizers: a ring has 2 dimensions, the space {width}."
+        fail(owner, message, "wrong_width")
 
 
 def perceptron(
@@ -79,20 +86,20 @@ def perceptron(
 
 
 class Scaler(nn.Module):
-    """Zero mean of each feature, with ``clip`` also unit variance; not ``moves``: as they are."""
+    """Zero mean of each feature, with ``clip`` also unit variance; inactive: the identity."""
 
     center: Tensor
     spread: Tensor
 
-    def __init__(self, n_features: int, clip: float | None, *, moves: bool) -> None:
+    def __init__(self, n_features: int, clip: float | None, *, active: bool) -> None:
         super().__init__()
         self.register_buffer("center", torch.zeros(n_features))
         self.register_buffer("spread", torch.ones(n_features))
-        self.clip, self.moves = clip, moves
+        self.clip, self.active = clip, active
 
     def forward(self, values: Tensor) -> Tensor:
         """Return scaled values, (cells, features)."""
-        if not self.moves:
+        if not self.active:
             return values
         if self.clip is None:
             return values - self.center
@@ -104,16 +111,14 @@ class Scaler(nn.Module):
 
 
 class Reader(nn.Module):
-    """The head of a guide, and the units of what it predicts."""
+    """The head of a guide, and the units of its predictions."""
 
     offset: Tensor
     unit: Tensor
     columns: Tensor
     score_variance: Tensor
 
-    def __init__(
-        self, guide: Signature | Phenotype, n_in: int, n_out: int, columns: Tensor
-    ) -> None:
+    def __init__(self, guide: Guide, n_in: int, n_out: int, columns: Tensor) -> None:
         super().__init__()
         self.name = guide.name
         self.network = _head(guide, n_in, n_out)
@@ -134,19 +139,14 @@ class Reader(nn.Module):
         return predicted * self.unit + self.offset
 
 
-def _head(guide: Signature | Phenotype, n_in: int, n_out: int) -> nn.Module:
-    head: Head = guide.head
-    categorical = isinstance(guide, Phenotype) and guide.kind == "categorical"
-    last: nn.Module
-    if categorical:
-        last = nn.LogSoftmax(dim=1)
-    elif head.output_activation == "softmax":
-        last = nn.Softmax(dim=1)
-    else:
-        last = _OUTPUTS[head.output_activation]()
+def _head(guide: Guide, n_in: int, n_out: int) -> nn.Module:
+    head = guide.head
+    name = "log_softmax" if guide.categorical else head.output_activation
+    last = _OUTPUTS[name]()
     if head.kind == "identity":
         if n_in != n_out:
-            fail(guide._owner, f"an identity head needs {n_out} dimensions, its space has {n_in}.")
+            message = f"an identity head needs {n_out} dimensions, its space has {n_in}."
+            fail(guide.owner, message, "wrong_width")
         return last
     return perceptron(
         (n_in, *head.widths, n_out), last=last,
@@ -157,18 +157,17 @@ def _head(guide: Signature | Phenotype, n_in: int, n_out: int) -> nn.Module:
 class SakuraNetwork(nn.Module):
     """Pre-encoder, one compressor for each part of the latent space, decoder and heads.
 
-    ``modelled``: number of features it is given; ``inputs``: positions of those it may read and
+    ``n_features``: of the scaled cells; ``inputs``: positions of the features that it reads and
     reconstructs; ``outputs``: of each guide, the number of its targets and the positions of its
     genes. Defaults of PyTorch initialise the weights.
     """
 
     inputs: Tensor
     unit: float = 1.0
-    """What a weight of 1 of a guide stands for in units of the error of reconstruction; set before
-    training."""
+    """A guide's weight of 1 in units of the error of reconstruction; set before training."""
 
     def __init__(
-        self, settings: Settings, guidance: Guidance, modelled: int, inputs: Tensor,
+        self, settings: SakuraSettings, guidance: Guidance, n_features: int, inputs: Tensor,
         outputs: Sequence[tuple[int, Tensor]],
     ) -> None:  # fmt: skip
         super().__init__()
@@ -176,7 +175,7 @@ class SakuraNetwork(nn.Module):
         self.layout = Layout(guidance, s.n_latent)
         check_ring("settings", s.regularizers, s.n_latent)
         self.register_buffer("inputs", inputs)
-        self.scaler = Scaler(modelled, s.clip if s.scale else None, moves=s.scale or s.center)
+        self.scaler = Scaler(n_features, _CLIP if s.scale else None, active=s.scale or s.center)
         dropout = {"dropout_input": s.dropout_input, "dropout_hidden": s.dropout_hidden}
         widths = (len(inputs), *(s.hidden,) * s.encoder_layers)
         self.pre_encoder = perceptron(widths, last=nn.CELU(), **dropout)
@@ -240,4 +239,4 @@ class SakuraNetwork(nn.Module):
         if name.removeprefix("head:") in heads and name.startswith("head:"):
             return self.reader(name.removeprefix("head:")).network
         known = ["decoder", "pre_encoder", *self.layout.slices, *(f"head:{h}" for h in heads)]
-        fail("model", f"it has no part '{name}'; it has {', '.join(known)}.")
+        fail("model", f"it has no part '{name}'; it has {', '.join(known)}.", "unknown_part")

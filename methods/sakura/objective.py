@@ -1,9 +1,9 @@
-"""The terms of a task on some cells: losses and regularisers, each with its weight."""
+"""The terms of a task on a batch: losses and regularisers, each with its weight."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..nn.batches import Cells
-from .guidance import Guidance, Phenotype, Signature
+from .guidance import Guidance, Guide, Signature
 from .loss_terms import Regularizer
 from .losses import (
     mixture_prior,
@@ -22,33 +22,32 @@ from .losses import (
     uniform_prior,
     weighted_mean,
 )
-from .model_settings import Settings, Task
+from .model_settings import SakuraSettings, TrainingTask
 from .network import MAIN, SakuraNetwork
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some cells."""
+    """Cells of one step."""
 
     raw: Tensor
     """Cells × modelled features, as prepared."""
     weights: Tensor
-    """Of each row, (cells,): 1 for a cell."""
+    """Weight of each row, (cells,): 1 for a cell."""
     phenotypes: dict[str, Tensor]
-    """Name → class numbers (cells,), -1 not known, or values (cells, columns), NaN not known."""
+    """Name → class numbers (cells,), -1 unknown, or values (cells, columns), NaN unknown."""
 
 
-class Rows:
-    """All training rows, handed out in batches on a device."""
+class TrainingRows:
+    """All training rows as batches on a device."""
 
     def __init__(self, cells: Cells, weights: Tensor, phenotypes: dict[str, Tensor]) -> None:
         self.cells, self.device = cells, cells.device
         self._weights = weights.to(cells.device)
         self._phenotypes = {name: v.to(cells.device) for name, v in phenotypes.items()}
 
-    @property
-    def known(self) -> dict[str, np.ndarray]:
-        """Weights of the rows and values of the phenotypes, by name."""
+    def values(self) -> dict[str, np.ndarray]:
+        """Return the weights of the rows and the values of the phenotypes, by name."""
         values = {"": self._weights, **self._phenotypes}
         return {name: value.cpu().numpy() for name, value in values.items()}
 
@@ -70,22 +69,20 @@ class Term:
     value: Tensor
 
 
-class Objective:
-    """What a model minimises."""
+class SakuraObjective:
+    """The loss of a model as a sum of weighted terms."""
 
     def __init__(
-        self, network: SakuraNetwork, guidance: Guidance, settings: Settings,
+        self, network: SakuraNetwork, guidance: Guidance, settings: SakuraSettings,
         class_weights: Mapping[str, Tensor],
     ) -> None:  # fmt: skip
-        self._network, self._settings, self._guidance = network, settings, guidance
+        self._network, self._settings = network, settings
         self._guides = {guide.name: guide for guide in guidance.guides}
         self._class_weights = class_weights
-        # Without a gradient on purpose: placed in no state dict.
-        self._offsets: dict[tuple[float, ...], Tensor] = {}
 
-    def terms(self, batch: Batch, task: Task, epochs: Mapping[str, int]) -> list[Term]:
+    def terms(self, batch: Batch, task: TrainingTask, epochs: Mapping[str, int]) -> list[Term]:
         """Return the terms of a task whose weight is not 0; ``epochs``: finished ones by owner."""
-        net, found = self._network, list[Term]()
+        net, terms = self._network, list[Term]()
         scaled = net.scaler(batch.raw)
         guides = [self._guides[name] for name in task.guides]
         needed: set[str] | None = None
@@ -93,28 +90,30 @@ class Objective:
             needed = {part for guide in guides for part in net.layout.parts(guide)}
         latents = net.encode(scaled, needed, task.detach)
         if task.reconstruct:
-            found += self._main(batch, scaled, latents, epochs.get(MAIN, 0))
+            terms += self._main(batch, scaled, latents, epochs.get(MAIN, 0))
         for guide in guides:
             chosen = task.terms.get(guide.name, self.names(guide.name))
             counts = {name: epochs.get(f"{guide.name}: {name}", epochs.get(guide.name, 0))
                       for name in chosen}  # fmt: skip
-            found += self._guide(guide, batch, scaled, latents, counts, epochs.get(guide.name, 0))
-        return found
+            terms += self._guide_terms(
+                guide, batch, scaled, latents, counts, epochs.get(guide.name, 0)
+            )
+        return terms
 
     def names(self, guide: str) -> tuple[str, ...]:
-        """Return the terms of a guide: its losses, and ``prior_KIND`` of its regularisers."""
+        """Return the names of a guide's losses and regularisers."""
         one = self._guides[guide]
-        return (*one.terms, *dict.fromkeys(f"prior_{prior.kind}" for prior in one.regularizers))
+        return (*one.terms, *dict.fromkeys(prior.name for prior in one.regularizers))
 
-    def watched(self, batch: Batch, task: Task, epochs: Mapping[str, int]) -> Tensor:
-        """Return the loss of held-out cells that stops training early, a scalar.
+    def watched(self, batch: Batch, task: TrainingTask, epochs: Mapping[str, int]) -> Tensor:
+        """Return the loss of held-out cells for early stopping, a scalar.
 
-        The weights of ``epochs``; without regularisers, which are random, and without terms that
-        the latent space shall not satisfy or does not feel.
+        With the weights of ``epochs``. Left out are regularisers, which are random, and terms
+        without a gradient to the latent space or with a reversed one.
         """
         total = batch.raw.new_zeros(())
-        felt = [self._guides[name] for name in task.guides]
-        names = [one.name for one in felt if one.adversarial is None and not one.detached]
+        guides = [self._guides[name] for name in task.guides]
+        names = [one.name for one in guides if one.adversarial is None and not one.detached]
         for term in self.terms(batch, replace(task, guides=tuple(names)), epochs):
             if not term.name.startswith("prior_"):
                 total = total + term.weight * term.value
@@ -141,14 +140,14 @@ class Objective:
                 value = weighted_mean(losses, batch.weights, batch.weights)
                 yield Term(MAIN, name, weight, value)
         priors = self._settings.regularizers
-        counts = {f"prior_{one.kind}": epoch for one in priors}
+        counts = {one.name: epoch for one in priors}
         yield from self._priors(MAIN, priors, latents[MAIN], batch, counts)
 
-    def _guide(
-        self, guide: Signature | Phenotype, batch: Batch, scaled: Tensor,
+    def _guide_terms(
+        self, guide: Guide, batch: Batch, scaled: Tensor,
         latents: dict[str, Tensor], counts: Mapping[str, int], epoch: int,
     ) -> Iterator[Term]:  # fmt: skip
-        """Yield the terms in ``counts``, which are the finished epochs of each."""
+        """Yield the terms in ``counts``, the finished epochs of each term."""
         weights = {
             name: schedule.at(counts[name])
             for name, schedule in guide.terms.items()
@@ -166,8 +165,8 @@ class Objective:
         if guide.adversarial is not None and guide.adversary == "confused":
             strength = guide.adversarial.at(epoch)
             if strength:
-                value = weighted_mean(self._told(guide, latent, target), weighted, counted)
-                yield Term(guide.name, "told", strength * self._network.unit, value)
+                value = weighted_mean(self._confusion(guide, latent, target), weighted, counted)
+                yield Term(guide.name, "confusion", strength * self._network.unit, value)
             latent = latent.detach()
             value = weighted_mean(self._slope(guide, latent, target), weighted, counted)
             yield Term(guide.name, "slope", self._network.unit, value)
@@ -179,44 +178,45 @@ class Objective:
                     value = value / self._network.reader(guide.name).score_variance
                 yield Term(guide.name, name, weight * self._network.unit, value)
 
-    def _told(self, guide: Signature | Phenotype, latent: Tensor, target: Tensor) -> Tensor:
-        """Return how far the head is from knowing nothing, (cells,); it learns nothing by that."""
+    def _confusion(self, guide: Guide, latent: Tensor, target: Tensor) -> Tensor:
+        """Return the distance of the predictions from an uninformed one, (cells,).
+
+        It has a gradient to the latent space only, none to the head.
+        """
         head = self._network.reader(guide.name)
-        learns = [parameter for parameter in head.parameters() if parameter.requires_grad]
+        trained = [parameter for parameter in head.parameters() if parameter.requires_grad]
         head.requires_grad_(False)
         predicted: Tensor = head(latent)
-        for parameter in learns:
+        for parameter in trained:
             parameter.requires_grad_(True)
-        if isinstance(guide, Phenotype) and guide.kind == "categorical":
+        if guide.categorical:
             return -predicted.mean(dim=1) - math.log(predicted.shape[1])
         return (predicted - target.mean(dim=0)).square().mean(dim=1)
 
-    def _slope(self, guide: Signature | Phenotype, latent: Tensor, target: Tensor) -> Tensor:
-        """Return the squared slope of what the head says of each cell, (cells,).
+    def _slope(self, guide: Guide, latent: Tensor, target: Tensor) -> Tensor:
+        """Return the squared gradient of the prediction of each cell, (cells,).
 
-        In units of the spread of the latent space. Held small, the head cannot turn sharply
-        between the confounder's groups, after which the code would jump to and fro and lose the
-        types. Source: Mescheder, Geiger and Nowozin 2018, which training methods for GANs do
-        actually converge, equation 9.
+        In units of the variance of the latent space. A steep head makes the code oscillate
+        between the confounder's groups and lose the types. Source: Mescheder, Geiger and Nowozin
+        2018, which training methods for GANs do actually converge, equation 9.
         """
         at = latent.clone().requires_grad_(True)
         predicted = self._network.reader(guide.name)(at)
-        if isinstance(guide, Phenotype) and guide.kind == "categorical":
+        if guide.categorical:
             predicted = predicted.gather(1, target[:, None])
         (slopes,) = torch.autograd.grad(predicted.sum(), at, create_graph=True)
         return slopes.square().sum(dim=1) * latent.var(dim=0, correction=0).sum()
 
     def _targets(
-        self, guide: Signature | Phenotype, batch: Batch, scaled: Tensor
+        self, guide: Guide, batch: Batch, scaled: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return targets, weights of the known rows, and these times those of the classes."""
         if isinstance(guide, Signature):
             reader = self._network.reader(guide.name)
-            return signature_targets(guide, reader.columns, reader.unit, batch.raw, scaled), (
-                batch.weights
-            ), batch.weights  # fmt: skip
+            target = signature_targets(guide, reader.columns, reader.unit, batch.raw, scaled)
+            return target, batch.weights, batch.weights
         values = batch.phenotypes[guide.name]
-        if guide.kind == "categorical":
+        if guide.categorical:
             known = values >= 0
             counted = batch.weights * known
             classes = torch.where(known, values, torch.zeros_like(values))
@@ -230,21 +230,18 @@ class Objective:
         counts: Mapping[str, int],
     ) -> Iterator[Term]:  # fmt: skip
         for one in regularizers:
-            name = f"prior_{one.kind}"
-            weight = one.schedule.at(counts[name]) if name in counts else 0.0
+            weight = one.schedule.at(counts[one.name]) if one.name in counts else 0.0
             if weight:
                 labels = batch.phenotypes[one.labels] if one.labels else None
-                value = regularize(one, latent, labels)
-                yield Term(owner, name, weight, value)
+                yield Term(owner, one.name, weight, regularize(one, latent, labels))
 
 
 def signature_targets(
     signature: Signature, columns: Tensor, unit: Tensor, raw: Tensor, scaled: Tensor
 ) -> Tensor:
-    """Return what a signature's head must predict, (cells, genes).
+    """Return the targets of a signature's head, (cells, genes).
 
-    Values as the network sees them divided by ``unit``, or, of the prepared values, whether they
-    are above a threshold.
+    Scaled values divided by ``unit``; if binarised, prepared values above a threshold.
     """
     if signature.binarize is None:
         return scaled[:, columns] / unit
@@ -256,12 +253,10 @@ def signature_targets(
 def regularize(one: Regularizer, latent: Tensor, labels: Tensor | None = None) -> Tensor:
     """Return the value of a regulariser, a scalar."""
     n_cells, n_dims = latent.shape
-    norms: dict[str, Callable[[Tensor], Tensor]] = {
-        "l1": lambda z: z.abs().sum(dim=1).mean(),
-        "l2": lambda z: torch.linalg.vector_norm(z, dim=1).mean(),
-    }
-    if one.kind in norms:
-        return norms[one.kind](latent)
+    if one.kind == "l1":
+        return latent.abs().sum(dim=1).mean()
+    if one.kind == "l2":
+        return torch.linalg.vector_norm(latent, dim=1).mean()
     if one.kind == "ring":
         prior = ring_prior(n_cells, latent.device)
     elif one.kind == "uniform":

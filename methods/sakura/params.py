@@ -1,17 +1,12 @@
-"""Parameters of SAKURA and its unguided twin, and the model settings that follow from them."""
+"""Parameters of SAKURA and its unguided twin."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from bench.contract import Parameters, Search
-
-from .loss_terms import Head, Regularizer, Schedule
-
-if TYPE_CHECKING:
-    from .model_settings import Settings
 
 FAITHFUL: dict[str, Any] = {
     "n_top_genes": 10_000,
@@ -235,49 +230,3 @@ class GuidedParameters(SakuraParameters):
                 "guide_score, guide_mse, guide_l1 and guide_cosine are all 0: nothing guides"
             )
         return self
-
-
-def settings_of(p: SakuraParameters, *, all_features: bool) -> Settings:
-    """Return the model settings of parameters."""
-    from .model_settings import Settings
-
-    shared = (
-        "scale", "center", "n_latent", "hidden", "encoder_layers", "decoder_layers",
-        "latent_activation", "output_activation", "dropout_input", "dropout_hidden",
-        "schedule", "optimizer", "learning_rate", "alpha", "batch_size", "max_epochs",
-        "max_ticks", "train_deciles", "validation", "patience",
-    )  # fmt: skip
-    weights = {"mse": p.mse_weight, "l1": p.l1_weight}
-    priors: tuple[Regularizer, ...] = ()
-    if p.prior != "none" and p.prior_weight:
-        weight = Schedule(min(p.prior_weight, p.prior_cap), growth=p.prior_growth, cap=p.prior_cap)
-        priors = (
-            Regularizer(
-                p.prior, weight, low=-p.prior_bound, high=p.prior_bound,
-                n_components=p.prior_components, n_projections=p.n_projections,
-            ),
-        )  # fmt: skip
-    return Settings(
-        n_top_features=None if all_features else p.n_top_genes,
-        reconstruction={name: Schedule(w) for name, w in weights.items() if w},
-        regularizers=priors,
-        **{name: getattr(p, name) for name in shared},
-        relative_weights=isinstance(p, GuidedParameters) and p.relative_weights,
-    )
-
-
-def head_of(p: GuidedParameters) -> Head:
-    """Return the head of every guide."""
-    return Head(p.head, hidden=p.head_hidden, layers=p.head_layers)
-
-
-def terms_of(p: GuidedParameters, *names: str) -> dict[str, Schedule]:
-    """Return the terms ``names`` (of score, mse, l1, cosine) whose weight is not 0."""
-    final = {name: float(getattr(p, f"guide_{name}")) for name in names}
-    return {n: Schedule.ramp(w, p.ramp_start, p.ramp_epochs) for n, w in final.items() if w}
-
-
-def phenotype_terms(p: GuidedParameters, loss: str) -> dict[str, Schedule]:
-    """Return the terms of proteins (``mse``) or types (``nll``)."""
-    terms = {loss: Schedule.ramp(p.guide_phenotypes, p.ramp_start, p.ramp_epochs)}
-    return terms | (terms_of(p, "l1", "cosine") if loss == "mse" else {})

@@ -1,4 +1,4 @@
-"""Training in steps over one or several tasks, which can be interrupted and resumed."""
+"""Training in steps over one or several tasks; it can be interrupted and resumed."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch import Tensor
 from bench.contract import Reporter
 from bench.seeds import derive_seed
 
-from .loss_terms import fail
-from .model_settings import Settings, Task
+from .config_model import fail
+from .model_settings import SakuraSettings, Stage, TrainingTask
 from .network import MAIN, SakuraNetwork
-from .objective import Objective, Rows, Term
+from .objective import SakuraObjective, Term, TrainingRows
 
 _BETTER = 1e-4
 """A held-out loss counts as better if it is lower by this share."""
 _WATCH_BATCH = 1024
 
 
-class Stream:
-    """Shuffled passes over some rows, batch by batch."""
+class BatchStream:
+    """Batches of shuffled passes over rows."""
 
     def __init__(self, rows: np.ndarray, batch_size: int, seed: int) -> None:
         self._rows, self._size = rows, batch_size
@@ -40,38 +40,40 @@ class Stream:
         return batch, ended
 
     def state(self) -> dict[str, Any]:
-        """Return where it stands."""
+        """Return the order, the position and the random state."""
         order = torch.from_numpy(self._order.copy())
         return {"order": order, "at": self._at, "rng": self._rng.bit_generator.state}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state."""
+        """Continue from a state."""
         self._order, self._at = state["order"].numpy(), state["at"]
         self._rng.bit_generator.state = state["rng"]
 
 
 class Trainer:
-    """Minimise the tasks' terms, step by step.
+    """Minimise the terms of a stage's tasks step by step.
 
-    ``splits`` holds the row numbers of every task's split, ``held_out`` those that stop training
-    early (none: all epochs are run and the last weights stay). An epoch is a pass of the first
-    task. Call :meth:`run` with torch seeded.
+    ``splits`` holds the row numbers of every task's split, ``held_out`` those for early stopping
+    (none: all epochs are run and the last weights stay). An epoch is a pass of the first task.
+    Call :meth:`run` with torch seeded.
     """
 
     def __init__(
-        self, network: SakuraNetwork, objective: Objective, rows: Rows, tasks: Sequence[Task],
-        splits: Mapping[str, np.ndarray], held_out: np.ndarray, settings: Settings, seed: int,
+        self, network: SakuraNetwork, objective: SakuraObjective, rows: TrainingRows,
+        stage: Stage, splits: Mapping[str, np.ndarray], held_out: np.ndarray,
+        settings: SakuraSettings, seed: int,
     ) -> None:  # fmt: skip
         self.network, self.objective, self.rows = network, objective, rows
-        self._tasks, self._settings, self._held_out = tuple(tasks), settings, held_out
+        self._stage, self._settings, self._held_out = stage, settings, held_out
+        self._tasks = tasks = stage.tasks
         self._streams = [
-            Stream(splits[task.split], task.batch_size or settings.batch_size,
+            BatchStream(splits[task.split], task.batch_size or settings.batch_size,
                    derive_seed(seed, "batches", task.name))
             for task in tasks
         ]  # fmt: skip
         self.optimizer = _optimizer(network, settings)
-        self.total = settings.max_epochs
-        """Epochs of all trainings in a row, for the progress."""
+        self.total = stage.max_epochs
+        """Epochs of all stages, for the progress."""
         self._count({})
         self.tick = self.epoch = self.waited = self.best_epoch = 0
         self.best = float("inf")
@@ -94,9 +96,9 @@ class Trainer:
             self.network.load_state_dict(self.best_weights)
 
     def step(self) -> bool:
-        """Make one step; returns whether the first task has finished a pass."""
+        """Make one step; return whether the first task has finished a pass."""
         numbers = [self.tick % len(self._tasks)]
-        if self._settings.schedule == "sum":
+        if self._stage.schedule == "sum":
             numbers = list(range(len(self._tasks)))
         self.network.train()
         terms: list[Term] = []
@@ -112,26 +114,27 @@ class Trainer:
         if total.requires_grad:
             total.backward()
         self.optimizer.step()
-        self._note(terms, total)
+        self._record(terms, total)
         self.tick += 1
         for number in ended:
             task = self._tasks[number]
-            for owner in ([MAIN] if task.reconstruct else []) + list(task.guides):
-                self.epochs[owner] += 1
+            counted = [MAIN] * task.reconstruct + list(task.guides)
             for guide in task.guides:
-                for name in task.terms.get(guide, self.objective.names(guide)):
-                    if f"{guide}: {name}" in self.epochs:
-                        self.epochs[f"{guide}: {name}"] += 1
+                names = task.terms.get(guide, self.objective.names(guide))
+                counted += [f"{guide}: {name}" for name in names]
+            for name in counted:
+                if name in self.epochs:
+                    self.epochs[name] += 1
         return 0 in ended
 
     def follow(self, previous: Trainer) -> None:
-        """Go on where an earlier training of the same network ended, with tasks of its own."""
+        """Continue an earlier stage of the same network with other tasks."""
         self.optimizer = previous.optimizer
         self.history, self.reported = previous.history, previous.reported
         self._count(previous.epochs)
 
     def _count(self, before: Mapping[str, int]) -> None:
-        """Count the passes of each owner, and of each term of a guide that is trained in part."""
+        """Start the counts of passes: of each owner, and of the terms of partly trained guides."""
         owners = [MAIN, *(guide for task in self._tasks for guide in task.guides)]
         self.epochs = dict.fromkeys(owners, 0) | dict(before)
         for task in self._tasks:
@@ -139,15 +142,16 @@ class Trainer:
                 known = self.objective.names(guide)
                 for name in chosen:
                     if name not in known:
-                        fail(f"task '{task.name}'", f"guide '{guide}' has no term '{name}'.")
+                        message = f"guide '{guide}' has no term '{name}'."
+                        fail(f"task '{task.name}'", message, "unknown_name")
                 for name in known:
                     self.epochs.setdefault(f"{guide}: {name}", self.epochs[guide])
 
     def _finished(self) -> bool:
-        s = self._settings
-        if self.epoch >= s.max_epochs or (s.max_ticks and self.tick >= s.max_ticks):
+        stage = self._stage
+        if self.epoch >= stage.max_epochs or (stage.max_ticks and self.tick >= stage.max_ticks):
             return True
-        return len(self._held_out) > 0 and self.waited >= s.patience
+        return len(self._held_out) > 0 and self.waited >= self._settings.patience
 
     def _end_epoch(self, report: Reporter) -> None:
         self.epoch += 1
@@ -155,16 +159,16 @@ class Trainer:
         self._sums, self._counts = {}, {}
         if len(self._held_out):
             values["held_out_loss"] = self.watch()
-            self._keep(values["held_out_loss"])
+            self._update_best(values["held_out_loss"])
         for name, value in values.items():
             self.history.setdefault(name, []).append(value)
         curves = {name: value for name, value in values.items() if name.endswith("loss")}
         self.reported.append(curves)
         report(len(self.reported), self.total, **curves)
 
-    def _keep(self, watched: float) -> None:
-        """Compare only epochs in which all weights are the final ones."""
-        if self.epoch <= self.objective.settled(self._settings.max_epochs):
+    def _update_best(self, watched: float) -> None:
+        """Compare epochs with the final weights of all terms only."""
+        if self.epoch <= self.objective.settled(self._stage.max_epochs):
             return
         if watched < self.best - _BETTER * abs(self.best) or not np.isfinite(self.best):
             self.best, self.best_epoch, self.waited = watched, self.epoch, 0
@@ -175,10 +179,10 @@ class Trainer:
 
     def watch(self) -> float:
         """Return the loss of the held-out cells with the final weights of the terms."""
-        final = dict.fromkeys(self.epochs, self._settings.max_epochs)
+        final = dict.fromkeys(self.epochs, self._stage.max_epochs)
         guides = dict.fromkeys(guide for task in self._tasks for guide in task.guides)
         chosen = {guide: names for task in self._tasks for guide, names in task.terms.items()}
-        whole = Task("watch", reconstruct=True, guides=tuple(guides), terms=chosen)
+        whole = TrainingTask("watch", reconstruct=True, guides=tuple(guides), terms=chosen)
         self.network.eval()
         total, count = 0.0, 0
         with torch.no_grad():
@@ -188,7 +192,7 @@ class Trainer:
                 total, count = total + float(value) * len(taken), count + len(taken)
         return total / count
 
-    def _note(self, terms: Sequence[Term], total: Tensor) -> None:
+    def _record(self, terms: Sequence[Term], total: Tensor) -> None:
         sums = {"loss": total.detach()}
         for term in terms:
             kind = "reconstruction_loss" if term.owner == MAIN else "guidance_loss"
@@ -200,7 +204,7 @@ class Trainer:
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def state(self) -> dict[str, Any]:
-        """Return all that :meth:`restore` needs to go on as if it had not been interrupted."""
+        """Return the state for :meth:`restore`."""
         cuda = self.rows.device.type == "cuda"
         return {
             "network": self.network.state_dict(),
@@ -219,7 +223,7 @@ class Trainer:
             report(epoch, self.total, **values)
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from :meth:`state`; torch's random state becomes that of the interruption."""
+        """Continue from :meth:`state`, with its random state of torch."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         for stream, kept in zip(self._streams, state["streams"], strict=True):
@@ -236,17 +240,17 @@ class Trainer:
 _COUNTERS = ("tick", "epoch", "waited", "best", "best_epoch", "epochs")
 
 
-def _optimizer(network: SakuraNetwork, settings: Settings) -> torch.optim.Optimizer:
-    moving = [parameter for parameter in network.parameters() if parameter.requires_grad]
+def _optimizer(network: SakuraNetwork, settings: SakuraSettings) -> torch.optim.Optimizer:
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     rate, decay = settings.learning_rate, settings.weight_decay
     if settings.optimizer == "rmsprop":
         # Idle modules have a gradient of zero from the first step on, also after a resume.
-        for parameter in moving:
+        for parameter in trained:
             parameter.grad = torch.zeros_like(parameter)
         return torch.optim.RMSprop(
-            moving, lr=rate, alpha=settings.alpha, momentum=settings.momentum, weight_decay=decay
+            trained, lr=rate, alpha=settings.alpha, momentum=settings.momentum, weight_decay=decay
         )
-    return torch.optim.Adam(moving, lr=rate, weight_decay=decay, fused=True)
+    return torch.optim.Adam(trained, lr=rate, weight_decay=decay, fused=True)
 
 
 N_BINS = 10

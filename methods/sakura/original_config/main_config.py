@@ -1,16 +1,15 @@
 """The original's JSON files: read, checked against the data, and translated.
 
-``bench fit sakura FILE --config config.json`` trains what the main configuration and the files it
-names ask for, on the counts in FILE (log-normalised here, as the original's tutorial does before).
-What cannot be done here is named line by line; what is wrong is one line with file and key.
+``bench fit sakura FILE --config config.json`` trains the story of the main configuration and of
+the files it names, on the counts in FILE (log-normalised here, as in the original's tutorial).
+Each unsupported setting is logged; each error is one line with file and key.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
-import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,360 +20,253 @@ import pandas as pd
 from bench.errors import UsageError
 from bench.messages import did_you_mean
 
-from ..config_section import Section, read_json
+from ..config_model import Place, fail, named_errors, parse, read_json, require
 from ..features import read_phenotypes
-from ..guidance import RECONSTRUCTION_LOSSES, Guidance, Phenotype, Signature
-from ..model_settings import Settings, Stage, Task
+from ..guidance import RECONSTRUCTION_LOSSES, Guidance
+from ..model_settings import SakuraSettings, TrainingTask
 from ..training import decile_split
-from .guide_configs import (
-    TermNames,
-    dropout_of,
-    excluded_parts,
-    losses_of,
-    phenotype_of,
-    regularizers_of,
-    signature_of,
-    term_names,
+from .guides import (
+    OriginalGuide,
+    frozen_parts,
+    translate_losses,
+    translate_phenotype,
+    translate_priors,
+    translate_signature,
 )
-from .story import Table, Training, own_ticks, read_story
+from .schema import DatasetConfig, LayersConfig, MainConfig
+from .story import CellTable, Guides, StoryStage, check_split, n_batches, read_story
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 logger = logging.getLogger(__name__)
-_MAIN = {
-    "remarks", "log_path", "reproducible", "rnd_seed", "dataset", "device", "manual_split",
-    "manual_split_pkl_path", "overall_train_test_split", "main_latent", "pre_encoder_config",
-    "optimizer", "dump_configs", "dump_splits", "preslice_tests", "persist_test_set", "story",
-    "verbose",
-}  # fmt: skip
-_DATASET = {
-    "type", "expr_csv_path", "gene_expr_MM_path", "gene_name_csv_path", "cell_name_csv_path",
-    "pheno_csv_path", "pheno_meta_path", "pheno_config_path", "pheno_df_dtype",
-    "pheno_df_na_filter", "signature_config_path", "expr_mat_pre_slice", "selected_pheno",
-    "selected_signature", "remarks",
-}  # fmt: skip
-_LATENT = {
-    "encoder_neurons", "decoder_neurons", "latent_dim", "loss", "regularization",
-    "encoder_config", "decoder_config", "remarks",
-}  # fmt: skip
-_LAYERS = {
-    "hidden_layers", "hidden_neurons", "output_activation_function", "pre_encoder_out_dim",
-    "dropout", "dropout_input", "dropout_hidden", "dropout_input_p", "dropout_hidden_p",
-}  # fmt: skip
-_OPTIMIZER = {
-    "type", "RMSProp_lr", "RMSProp_alpha", "RMSProp_weight_decay", "RMSProp_momentum", "excludes",
-    "remarks",
-}  # fmt: skip
-_SPLIT = ("type", "base", "train_dec", "seed")
 
 
-@dataclass
-class Setup:
-    """All that a configuration asks for, checked against the data."""
+@dataclass(frozen=True)
+class OriginalSetup:
+    """A whole configuration, checked against the data."""
 
-    settings: Settings
+    settings: SakuraSettings
     guidance: Guidance
     values: dict[str, np.ndarray]
     """Phenotype → values of the cells."""
     splits: dict[str, np.ndarray]
     """Split → mask of the cells."""
-    story: tuple[Training, ...]
+    story: tuple[StoryStage, ...]
 
     def epoch(self, number: int) -> int:
         """Return the original's epoch counter after a training, counted from 0.
 
         These are the passes over the cells of all tasks, in this training and those before.
         """
-        return sum(self._passes(one) for one in self.story[: number + 1])
+        return sum(one.passes for one in self.story[: number + 1])
 
-    def tables(self) -> list[tuple[int, str, Table]]:
+    def n_batches(self, task: TrainingTask) -> int:
+        """Return the batches in a pass over the cells of a task."""
+        return n_batches(task, self.splits)
+
+    def tables(self) -> list[tuple[int, str, CellTable]]:
         """Return number of the training, name and content of each table, in their order."""
-        found: dict[str, tuple[int, str, Table]] = {}
+        tables: dict[str, tuple[int, str, CellTable]] = {}
         for number, training in enumerate(self.story):
             for one in training.tables:
                 plain = name = f"{self.epoch(number)}_{one.prefix}"
                 for again in itertools.count(2):
-                    if name not in found:
+                    if name not in tables:
                         break
                     name = f"{plain}_{again}"
-                found[name] = (number, name, one)
-        return list(found.values())
-
-    def _passes(self, training: Training) -> int:
-        return training.epochs or sum(
-            own_ticks(training) // self.n_batches(task) for task in training.tasks
-        )
-
-    def n_batches(self, task: Task) -> int:
-        """Return the batches in a pass over the cells of a task."""
-        n_cells = int(self.splits[task.split].sum())
-        return max(1, math.ceil(n_cells / (task.batch_size or self.settings.batch_size)))
+                tables[name] = (number, name, one)
+        return list(tables.values())
 
 
-def read_setup(path: Path, adata: AnnData) -> Setup:
-    """Return what a main configuration asks for on these data (cells × genes, with ``obs``).
+def read_setup(path: Path, adata: AnnData) -> OriginalSetup:
+    """Return the content of a main configuration for these data (cells × genes, with ``obs``).
 
     Raises ``UsageError`` that names file and key: an unknown key, gene, column, split or name, a
     width that does not fit, a value of the wrong kind.
     """
-    config = Section(read_json(path), path, "", _MAIN)
-    _unused(config)
-    data = config.section("dataset", _DATASET)
-    features = [str(name) for name in adata.var_names]
-    signatures = _signatures(data, features)
-    table = _cells_table(data, adata)
-    phenotypes = _phenotypes(data, table)
-    latent = config.section("main_latent", _LATENT)
-    _check_widths(data, latent.integer("latent_dim"), signatures, phenotypes)
-    try:
-        guidance = Guidance(tuple(signatures), tuple(phenotypes))
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from None
-    splits = _splits(config, data, adata.obs_names)
-    known = {"signature": _terms_of(data, "signature", signatures),
-             "pheno": _terms_of(data, "pheno", phenotypes)}  # fmt: skip
-    story = read_story(config, known, splits)
-    for task in (task for training in story for task in training.tasks):
-        if not splits[task.split].any():
-            config.fail("story", f"the split '{task.split}' of '{task.name}' has no cell.")
-    setup = Setup(
-        settings=Settings(), guidance=guidance, values=read_phenotypes(guidance, table),
-        splits=splits, story=story,
-    )  # fmt: skip
-    setup.settings = _settings(config, latent, setup)
+    place = Place(path)
+    config = parse(MainConfig, read_json(path), place)
+    table = _cells_table(config.dataset, place / "dataset", adata)
+    guides = _guides(config.dataset, place / "dataset", adata, table)
+    _check_widths(config.latent.latent_dim, guides)
+    with named_errors(place):
+        guidance = Guidance(
+            tuple(one.guide for one in guides["signature"].values()),  # type: ignore[misc]
+            tuple(one.guide for one in guides["pheno"].values()),  # type: ignore[misc]
+        )
+    splits = _splits(config, place, adata.obs_names, guides)
+    story = read_story(config.story, place / "story", guides, splits)
+    settings = _settings(config, place, guidance, story)
+    setup = OriginalSetup(settings, guidance, read_phenotypes(guidance, table), splits, story)
     for number, name, one in setup.tables():
         if name != (plain := f"{setup.epoch(number)}_{one.prefix}"):
-            logger.info(f"{path}: story: a second table {plain}.csv is called {name}.csv")
+            logger.info(f"{place / 'story'}: a second table {plain}.csv is called {name}.csv")
     return setup
 
 
-def _unused(config: Section) -> None:
-    """Name the keys that are known and do nothing here."""
-    if "rnd_seed" in config:
-        logger.info(f"{config.file}: rnd_seed: not used; give --seed {config.integer('rnd_seed')}")
-    if "log_path" in config:
-        logger.info(f"{config.file}: log_path: not used; results go to --out")
-    if str(config.get("device", "cpu")) != "cpu":
-        logger.info(f"{config.file}: device: not used; --device says where it runs")
-    for key in ("dump_configs", "dump_splits"):
-        if config.flag(key):
-            logger.info(f"{config.file}: {key}: not used; fit.json says what was done")
+def _guides(
+    data: DatasetConfig, place: Place, adata: AnnData, table: pd.DataFrame
+) -> dict[str, dict[str, OriginalGuide]]:
+    """Return the selected guides by kind and name."""
+    features, columns = frozenset(map(str, adata.var_names)), [str(name) for name in table.columns]
+    file = data.signature_config_path
+    signatures = _selected(
+        data.selected_signature, file, place, ("selected_signature", "signature_config_path"),
+        lambda values, here: translate_signature(values, here, features),
+    )  # fmt: skip
+    file = data.pheno_meta_path or data.pheno_config_path
+    phenotypes = _selected(
+        data.selected_pheno, file, place, ("selected_pheno", "pheno_meta_path"),
+        lambda values, here: translate_phenotype(values, here, columns),
+    )  # fmt: skip
+    return {"signature": signatures, "pheno": phenotypes}
 
 
-def _beside(section: Section, key: str) -> Path | None:
-    """Return a file that a configuration names: beside it, else from the current folder."""
-    if not section.get(key, ""):
-        return None
-    named = Path(section.text(key)).expanduser()
-    for path in (section.file.parent / named, section.file.parent / named.name, named):
-        if path.is_file():
-            return path
-    section.fail(key, f"no such file: {named} (looked in {section.file.parent} and here).")
-
-
-def _guide_file(data: Section, kind: str) -> Path | None:
-    """Return the file of the signatures, or of the phenotypes, which has two names."""
-    if kind == "signature":
-        return _beside(data, "signature_config_path")
-    return _beside(data, "pheno_meta_path") or _beside(data, "pheno_config_path")
-
-
-def _signatures(data: Section, features: Sequence[str]) -> list[Signature]:
-    selected = data.texts("selected_signature", ())
-    path = _guide_file(data, "signature") if selected else None
-    if selected and path is None:
-        data.fail("signature_config_path", "is missing; selected_signature needs it.")
-    if path is None:
-        return []
-    config = Section(read_json(path), path)
-    for name in selected:
-        _among(data, "selected_signature", name, config)
-    known = frozenset(features)
-    return [signature_of(name, config, known) for name in selected]
-
-
-def _phenotypes(data: Section, table: pd.DataFrame) -> list[Phenotype]:
-    selected = data.texts("selected_pheno", ())
-    if not selected:
-        return []
-    path = _guide_file(data, "pheno")
-    if path is None:
-        data.fail("pheno_meta_path", "is missing; selected_pheno needs it.")
-    config = Section(read_json(path), path)
-    for name in selected:
-        _among(data, "selected_pheno", name, config)
-    columns = [str(column) for column in table.columns]
-    return [phenotype_of(name, config, columns) for name in selected]
-
-
-def _terms_of(
-    data: Section, kind: str, guides: Sequence[Signature | Phenotype]
-) -> dict[str, TermNames]:
-    """Return how the losses and regularisers of each guide are called in its file and here."""
-    path = _guide_file(data, kind) if guides else None
-    if path is None:
+def _selected(
+    names: tuple[str, ...], file: Path | None, place: Place, keys: tuple[str, str],
+    translate: Callable[[Any, Place], OriginalGuide],
+) -> dict[str, OriginalGuide]:  # fmt: skip
+    """Return the guides ``names`` of a file; ``keys``: of the names and of the file."""
+    if not names:
         return {}
-    config = Section(read_json(path), path)
-    return {one.name: term_names(config.section(one.name), one) for one in guides}
+    if file is None:
+        fail(place / keys[1], f"is missing; {keys[0]} needs it.", "missing_key")
+    content = read_json(file)
+    if not isinstance(content, dict):
+        fail(file, f"expected an object, found {type(content).__name__}.", "invalid_value")
+    guides = {}
+    for name in names:
+        if name not in content:
+            hint = did_you_mean(name, list(content))
+            fail(place / keys[0], f"'{name}' is not in {file}.{hint}", "unknown_name")
+        guides[name] = translate(content[name], Place(file) / name)
+    return guides
 
 
-def _among(data: Section, key: str, name: str, config: Section) -> None:
-    if name not in config.values:
-        hint = did_you_mean(name, list(config.values))
-        data.fail(key, f"'{name}' is not in {config.file}.{hint}")
-
-
-def _cells_table(data: Section, adata: AnnData) -> pd.DataFrame:
-    """Return the columns of the cells: of the data, and of ``pheno_csv_path`` if it is there."""
-    table = adata.obs
-    named = data.get("pheno_csv_path", "")
-    if not named:
+def _cells_table(data: DatasetConfig, place: Place, adata: AnnData) -> pd.DataFrame:
+    """Return the columns of the cells: of the data, and of ``pheno_csv_path`` if it exists."""
+    table, named = adata.obs, Path(data.pheno_csv_path)
+    if not data.pheno_csv_path:
         return table
-    beside = [data.file.parent / named, data.file.parent / Path(named).name, Path(named)]
+    folder = place.file.parent
+    beside = [folder / named, folder / named.name, named]
     path = next((one for one in beside if one.is_file()), None)
     if path is None:
-        logger.info(f"{data.file}: {data.path('pheno_csv_path')}: {named} is not there: the columns of "
-            "the data themselves are taken")  # fmt: skip
+        reason = f"no file {named}: the columns of the data themselves are taken"
+        logger.info(f"{place / 'pheno_csv_path'}: {reason}")
         return table
-    try:
-        given = pd.read_csv(path, index_col=0)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read as CSV: {error}.") from None
-    given.index = given.index.astype(str)
-    lost = [name for name in table.index if name not in given.index]
-    if lost:
-        raise UsageError(
-            f"{path}: {len(lost)} of {len(table)} cells have no row (the first is '{lost[0]}'); "
-            "its first column must name them."
-        )
-    given = given.loc[table.index]
+    given = _read_cells(path, table.index)
     return given.join(table[[name for name in table.columns if name not in given.columns]])
 
 
-def _check_widths(
-    data: Section, n_latent: int, signatures: Sequence[Signature], phenotypes: Sequence[Phenotype]
-) -> None:
-    """Compare the width of each attached head with that of what it reads."""
-    guides: list[Signature | Phenotype] = [*signatures, *phenotypes]
-    own = {guide.name: guide.dim or 0 for guide in guides if guide.parts == ("own",)}
-    widths = {"main": n_latent, **own}
-    for guide in guides:
-        kind = "signature" if isinstance(guide, Signature) else "pheno"
-        file = _guide_file(data, kind)
-        where = f"{file}: {guide.name}"
-        parts = tuple(widths) if guide.parts == ("all",) else guide.parts
-        if parts == ("own",):
-            continue
-        for part in parts:
-            if part not in widths:
-                raise UsageError(
-                    f"{where}.model.attach_key: '{part}' has no dimensions of its own; "
-                    f"expected one of {', '.join(own) or 'none'}."
-                )
-        width = sum(widths[part] for part in parts)
-        if guide.dim != width:
-            raise UsageError(
-                f"{where}.{kind}_lat_dim: {guide.dim}, but what it is attached to "
-                f"({' + '.join(parts)}) has {width} dimensions."
-            )
-
-
-def _splits(config: Section, data: Section, cells: Any) -> dict[str, np.ndarray]:
-    """Return the masks of all splits; they are drawn anew, with the sizes of the original."""
-    found = {"all": np.ones(len(cells), dtype=bool)}
-    if config.flag("manual_split"):
-        found |= _manual(config, cells)
-    drawn = [("overall", config.section("overall_train_test_split", _SPLIT))]
-    for kind in ("pheno", "signature"):
-        selected = data.texts(f"selected_{kind}", ())
-        path = _guide_file(data, kind) if selected else None
-        if path is None:
-            continue
-        config_of = Section(read_json(path), path)
-        for name in selected:
-            section = config_of.section(name).section("split", _SPLIT)
-            drawn.append((f"{kind}_{name}", section))
-    for name, section in drawn:
-        if section.choice("type", ("auto", "none"), "none") == "none":
-            continue
-        base = section.text("base", "all")
-        if base not in found:
-            section.fail("base", f"no split '{base}'; there are {', '.join(found)}.")
-        tenths = section.integer("train_dec")
-        if not 1 <= tenths <= 10:
-            section.fail("train_dec", f"{tenths} is not in 1 to 10.")
-        masks = decile_split(len(cells), tenths, section.integer("seed", 0), found[base])
-        found[f"{name}_train"], found[f"{name}_test"] = masks
-    if len(found) > 1:
-        logger.info(f"{config.file}: splits have the sizes of the original, not its cells")
-    return found
-
-
-def _manual(config: Section, cells: Any) -> dict[str, np.ndarray]:
-    """Return the splits of a CSV table: cells in rows, one column of 0 and 1 a split."""
-    key = "manual_split_pkl_path"
-    path = _beside(config, key)
-    if path is None or path.suffix == ".pkl":
-        config.fail(key, "pickle files can run code and are not read; expected a .csv file: "
-                         "cells in rows, one column of 0 and 1 a split.")  # fmt: skip
-    table = pd.read_csv(path, index_col=0)
+def _read_cells(path: Path, cells: pd.Index) -> pd.DataFrame:
+    """Return the rows of a CSV table in the order of the cells."""
+    try:
+        table = pd.read_csv(path, index_col=0)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read as CSV: {error}.", code="unreadable") from None
     table.index = table.index.astype(str)
     lost = [name for name in cells if name not in table.index]
     if lost:
-        config.fail(key, f"{len(lost)} of {len(cells)} cells have no row (first '{lost[0]}').")
-    return {str(name): table.loc[cells, name].to_numpy().astype(bool) for name in table.columns}
+        message = f"{len(lost)} of {len(cells)} cells have no row (the first is '{lost[0]}')"
+        fail(path, f"{message}; its first column must name them.", "missing_cells")
+    return table.loc[cells]
 
 
-def _settings(config: Section, latent: Section, setup: Setup) -> Settings:
-    """Return network and training; what has no counterpart is noted."""
-    decoder = latent.section("decoder_config", _LAYERS)
-    encoder = config.section("pre_encoder_config", _LAYERS)
-    optimizer = config.section("optimizer", _OPTIMIZER)
-    if "encoder_config" in latent:
-        logger.info(
-            f"{config.file}: main_latent.encoder_config: the main dimensions have one layer here"
-        )
-    optimizer.choice("type", ("RMSProp",), "RMSProp")
-    hidden = _width(encoder, "hidden_neurons", latent.integer("encoder_neurons"))
-    out = encoder.integer("pre_encoder_out_dim", hidden)
-    if out != hidden:
-        logger.info(
-            f"{config.file}: pre_encoder_config.pre_encoder_out_dim: all layers have {hidden}"
-        )
-    asked = decoder.choice("output_activation_function", ("relu", "softmax", "identity"), "relu")
-    if asked == "softmax":
-        logger.info(
-            f"{config.file}: main_latent.decoder_config: softmax is not possible, relu is taken"
-        )
-    stages = tuple(
-        Stage(
-            one.tasks, one.schedule,
-            one.epochs or own_ticks(one) // setup.n_batches(one.tasks[0]) + 1, one.ticks,
-        )
-        for one in setup.story
-    )  # fmt: skip
-    return Settings(
-        n_top_features=None, scale=False, n_latent=latent.integer("latent_dim"), hidden=hidden,
-        encoder_layers=encoder.integer("hidden_layers", 2),
-        decoder_hidden=_width(decoder, "hidden_neurons", latent.integer("decoder_neurons")),
-        decoder_layers=decoder.integer("hidden_layers", 3),
-        latent_activation="celu",
-        output_activation="identity" if asked == "identity" else "relu",
-        reconstruction=losses_of(latent, RECONSTRUCTION_LOSSES),
-        regularizers=regularizers_of(latent), stages=stages,
-        optimizer="rmsprop", frozen=excluded_parts(optimizer, setup.guidance),
-        learning_rate=optimizer.number("RMSProp_lr"), alpha=optimizer.number("RMSProp_alpha"),
-        weight_decay=optimizer.number("RMSProp_weight_decay", 0.0),
-        momentum=optimizer.number("RMSProp_momentum", 0.0),
-        validation=0.0, **dropout_of(encoder),
-    )  # fmt: skip
+def _check_widths(n_latent: int, guides: Guides) -> None:
+    """Compare the width of each attached head with that of its part of the latent space."""
+    pairs = [(kind, one) for kind, named in guides.items() for one in named.values()]
+    own = {g.guide.name: g.guide.dim or 0 for _, g in pairs if g.guide.parts == ("own",)}
+    widths = {"main": n_latent, **own}
+    for kind, original in pairs:
+        guide, parts = original.guide, original.guide.parts
+        if parts == ("own",):
+            continue
+        parts = tuple(widths) if parts == ("all",) else parts
+        for part in parts:
+            if part not in widths:
+                names = ", ".join(own) or "none"
+                message = f"'{part}' has no dimensions of its own; expected one of {names}."
+                fail(original.place / "model" / "attach_key", message, "unknown_part")
+        width = sum(widths[part] for part in parts)
+        if guide.dim != width:
+            read = f"{' + '.join(parts)}) has {width} dimensions."
+            message = f"{guide.dim}, but what it is attached to ({read}"
+            fail(original.place / f"{kind}_lat_dim", message, "wrong_width")
 
 
-def _width(section: Section, key: str, default: int) -> int:
-    values = section.get(key, default)
-    if not isinstance(values, list):
-        return section.integer(key, default)
-    if len(set(values)) > 1:
-        logger.info(f"{section.file}: {section.path(key)}: all hidden layers have {values[0]}")
-    return int(values[0])
+def _splits(
+    config: MainConfig, place: Place, cells: pd.Index, guides: Guides
+) -> dict[str, np.ndarray]:
+    """Return the masks of all splits; they are drawn anew, with the sizes of the original."""
+    splits = {"all": np.ones(len(cells), dtype=bool)}
+    if config.manual_split:
+        splits |= _manual_splits(config.manual_split_pkl_path, place, cells)
+    drawn = [("overall", config.split, place / "overall_train_test_split")]
+    for kind in ("pheno", "signature"):
+        for name, one in guides[kind].items():
+            drawn.append((f"{kind}_{name}", one.split, one.place / "split"))
+    for name, split, here in drawn:
+        if split.type == "none":
+            continue
+        base = splits[check_split(split.base, splits, here / "base")]
+        train_deciles = require(split.train_dec, here / "train_dec")
+        masks = decile_split(len(cells), train_deciles, split.seed, base)
+        splits[f"{name}_train"], splits[f"{name}_test"] = masks
+    if len(splits) > 1:
+        logger.info(f"{place}: splits have the sizes of the original, not its cells")
+    return splits
+
+
+def _manual_splits(path: Path | None, place: Place, cells: pd.Index) -> dict[str, np.ndarray]:
+    """Return the splits of a CSV table: cells in rows, one column of 0 and 1 a split."""
+    if path is None or path.suffix == ".pkl":
+        message = (
+            "pickle files can run code and are not read; expected a .csv file: cells in rows, one "
+            "column of 0 and 1 a split."
+        )
+        fail(place / "manual_split_pkl_path", message, "unknown_format")
+    table = _read_cells(path, cells)
+    return {str(name): table[name].to_numpy().astype(bool) for name in table.columns}
+
+
+def _settings(
+    config: MainConfig, place: Place, guidance: Guidance, story: tuple[StoryStage, ...]
+) -> SakuraSettings:
+    """Return network and training; each unsupported setting is logged."""
+    latent, encoder, decoder = config.latent, config.encoder, config.latent.decoder
+    hidden = _width(encoder, latent.encoder_neurons, place / "pre_encoder_config")
+    if encoder.pre_encoder_out_dim not in (None, hidden):
+        reason = f"all layers have {hidden}"
+        logger.info(f"{place / 'pre_encoder_config' / 'pre_encoder_out_dim'}: {reason}")
+    here = place / "main_latent"
+    output = decoder.activation or "relu"
+    if output not in ("relu", "identity"):
+        logger.info(f"{here / 'decoder_config'}: {output} is not possible, relu is taken")
+    optimizer, dropout = config.optimizer, dict[str, Any](encoder.dropout_rates)
+    frozen = frozen_parts(optimizer.excludes, guidance, place / "optimizer" / "excludes")
+    with named_errors(place):
+        return SakuraSettings(
+            n_top_features=None, n_latent=latent.latent_dim, hidden=hidden,
+            encoder_layers=2 if encoder.n_layers is None else encoder.n_layers,
+            decoder_hidden=_width(decoder, latent.decoder_neurons, here / "decoder_config"),
+            decoder_layers=3 if decoder.n_layers is None else decoder.n_layers,
+            latent_activation="celu",
+            output_activation="identity" if output == "identity" else "relu",
+            reconstruction=translate_losses(latent.loss, here, RECONSTRUCTION_LOSSES),
+            regularizers=translate_priors(latent.regularization, here),
+            stages=tuple(one.stage for one in story), optimizer="rmsprop", frozen=frozen,
+            learning_rate=optimizer.learning_rate, alpha=optimizer.alpha,
+            weight_decay=optimizer.weight_decay, momentum=optimizer.momentum,
+            validation=0.0, **dropout,
+        )  # fmt: skip
+
+
+def _width(layers: LayersConfig, default: int, place: Place) -> int:
+    """Return the width of all hidden layers."""
+    if not isinstance(layers.width, tuple):
+        return default if layers.width is None else layers.width
+    if len(set(layers.width)) > 1:
+        logger.info(f"{place / 'hidden_neurons'}: all hidden layers have {layers.width[0]}")
+    return layers.width[0]

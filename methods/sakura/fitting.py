@@ -1,0 +1,75 @@
+"""Fits of SAKURA for the harness, and the readers of its files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.contract import Context, Fit
+
+from .dataset_guidance import dataset_guidance
+from .guidance import Guidance
+from .guidance_file import read_guidance
+from .model import SakuraModel
+from .model_settings import settings_from_params
+from .original_config.main_config import OriginalSetup, read_setup
+from .original_config.tables import cell_table
+from .params import GuidedParameters
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from .method import SakuraUnguided
+
+__all__ = ["SakuraModel", "fit_sakura", "fit_setup", "read_guidance", "read_setup"]
+
+
+def fit_sakura(method: SakuraUnguided, data: AnnData, context: Context) -> tuple[SakuraModel, Fit]:
+    """Train on the guides of the method's file, or of the dataset."""
+    params, notes = method.params, list[str]()
+    guidance, values = method.guidance or Guidance(), dict(method.values or {})
+    if method.guidance is None and isinstance(params, GuidedParameters):
+        guidance, values, notes = dataset_guidance(params, data, context)
+    settings = settings_from_params(params, all_features=not _log_normalized(data))
+    model = SakuraModel(settings, guidance)
+    model.fit(
+        data, seed=context.seed, device=context.device, report=context.report,
+        phenotypes=values, checkpoint=context.checkpoints and context.checkpoints / "training.pt",
+    )  # fmt: skip
+    facts = {
+        "training": f"{model.epochs} epochs, weights of epoch {model.best_epoch}",
+        "features": str(len(model.features)),
+        "guides": ", ".join(one.name for one in guidance.guides),
+        "left_out": " ".join(notes),
+    }
+    for line in notes:
+        context.log(line)
+    facts = {name: text for name, text in facts.items() if text}
+    embedding = model.transform(data, getattr(params, "embedding", "main"))
+    return model, Fit(embedding, n_parameters=model.n_parameters, notes=facts)
+
+
+def fit_setup(setup: OriginalSetup, data: AnnData, context: Context) -> tuple[SakuraModel, Fit]:
+    """Train the stages of a configuration of the original, and make its tables."""
+    model = SakuraModel(setup.settings, setup.guidance)
+    model.fit(
+        data, seed=context.seed, device=context.device, report=context.report,
+        phenotypes=setup.values, splits=setup.splits,
+        checkpoint=context.checkpoints and context.checkpoints / "training.pt",
+    )  # fmt: skip
+    tables = {}
+    for number, name, one in setup.tables():
+        with model.as_after(number):
+            tables[name] = cell_table(model, data[setup.splits[one.split]], one)
+    guides = ", ".join(one.name for one in setup.guidance.guides)
+    return model, Fit(
+        model.transform(data), tables=tables, n_parameters=model.n_parameters,
+        notes={"guides": guides},
+    )  # fmt: skip
+
+
+def _log_normalized(data: AnnData) -> bool:
+    """Return whether each cell has 10,000 counts before the logarithm: genes, not TF-IDF."""
+    totals = np.asarray(np.expm1(data.X[:100]).sum(axis=1)).ravel()
+    return bool(np.allclose(totals[totals > 0], 1e4, rtol=1e-3))

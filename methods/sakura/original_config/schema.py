@@ -1,0 +1,300 @@
+"""The original's JSON files as models: their keys, types and choices."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field
+
+from ..config_model import ConfigModel, ExistingFile, Flag, Genes, Integer, Number
+from ..loss_terms import Activation
+from ..model_settings import Detach
+
+_SILENT = (
+    "cell_name_csv_path", "checkpoint_prefix", "checkpoint_save_arch", "checkpoint_segment",
+    "encode", "expr_csv_path", "expr_mat_pre_slice", "force_tensor_type", "gene_expr_MM_path",
+    "gene_name_csv_path", "handle_unknown", "input_type", "log_loss_groups", "log_prefix",
+    "loss_prog_on_test", "loss_weights_to_prog_on_test", "make_logs", "n_bins", "perform_test",
+    "persist_test_set", "pheno_df_dtype", "pheno_df_na_filter", "preslice_tests", "remark",
+    "remarks", "reproducible", "save_raw_loss", "strategy", "test_every_epoch", "test_main",
+    "test_on_segment", "test_pheno", "test_segment", "test_signature", "uniform_n_labels",
+    "verbose",
+)  # fmt: skip
+_IN_MEMORY = "cells are read from memory here"
+_NO_CHECKPOINT = "no checkpoint is written; the fitted model is"
+_RECORDED = "not used; fit.json records the fit"
+UNUSED = dict.fromkeys(_SILENT, "") | {
+    "checkpoint_every_epoch": _NO_CHECKPOINT,
+    "checkpoint_on_segment": _NO_CHECKPOINT,
+    "dataloader_num_workers": _IN_MEMORY,
+    "device": "not used; --device chooses it",
+    "drop_last": _IN_MEMORY,
+    "dump_configs": _RECORDED,
+    "dump_splits": _RECORDED,
+    "encoder_config": "one layer leads to the latent dimensions here",
+    "log_path": "not used; results go to --out",
+    "perform_checkpoint": _NO_CHECKPOINT,
+    "pre_procedure": "no effect, as in the original",
+    "prefetch_strategy": _IN_MEMORY,
+    "reuse_factor": _IN_MEMORY,
+    "rnd_seed": "not used; give --seed {value}",
+}
+"""Keys without an effect here → the reason, which is logged; empty: nothing is logged."""
+LossType = Literal["MSE", "L2", "L1", "Cosine", "BCE", "NLL", "L1_norm", "L2_norm"]
+PriorType = Literal[
+    "SW2_uniform", "SW2_uniform_supervised", "SW2_gaussian_mixture",
+    "SW2_gaussian_mixture_supervised", "SW2_ring2d", "L1_regularization", "L2_regularization",
+    "KL_gaussian_mixture", "euclidean_anchor", "L0_regularization", "SW2", "none",
+]  # fmt: skip
+HeadType = Literal[
+    "LinRegressor", "LinClassifier", "FCRegressor", "FCClassifier", "bypass", "Identity",
+    "identity",
+]  # fmt: skip
+Positive: TypeAlias = Annotated[Integer, Field(ge=1)]
+Decile: TypeAlias = Annotated[Integer, Field(ge=1, le=10)]
+Width: TypeAlias = Integer | tuple[Integer, ...]
+
+
+class OriginalModel(ConfigModel):
+    """An object of the original's files."""
+
+    unused = UNUSED
+
+
+class WeightConfig(OriginalModel):
+    """The weight of a term over the epochs."""
+
+    weight: Number | None = Field(None, alias="init_weight")
+    change: Number = Field(1.0, alias="progressive_const")
+    start_epoch: Integer = Field(0, alias="progressive_start_epoch")
+    mode: Literal["multiply", "increment"] = Field("multiply", alias="progressive_mode")
+    cap: Number | None = Field(None, alias="max_weight")
+    floor: Number | None = Field(None, alias="min_weight")
+    enable_grl: Flag = Field(False, alias="enable_GRL")
+    enable_gnl: Flag = Field(False, alias="enable_GNL")
+
+
+class LossConfig(WeightConfig):
+    """One loss."""
+
+    type: LossType
+
+
+class PriorConfig(WeightConfig):
+    """One regulariser."""
+
+    type: PriorType
+    n_projections: Integer = Field(50, alias="SW2_num_projections")
+    low: Number = Field(-10.0, alias="uniform_low")
+    high: Number = Field(10.0, alias="uniform_high")
+    offsets: tuple[tuple[Number, ...], ...] = Field((), alias="uniform_label_offsets")
+    n_components: Integer = Field(10, alias="gaussian_mixture_n_labels")
+    radial_sd: Number = Field(0.5, alias="gaussian_mixture_x_var")
+    tangential_sd: Number = Field(0.1, alias="gaussian_mixture_y_var")
+
+
+class LayersConfig(OriginalModel):
+    """A perceptron."""
+
+    n_layers: Integer | None = Field(None, alias="hidden_layers")
+    width: Width | None = Field(None, alias="hidden_neurons")
+    activation: Activation | None = Field(None, alias="output_activation_function")
+    pre_encoder_out_dim: Integer | None = None
+    dropout: Flag = False
+    dropout_input: Flag = False
+    dropout_hidden: Flag = False
+    dropout_input_p: Number = 0.5
+    dropout_hidden_p: Number = 0.5
+
+    @property
+    def dropout_rates(self) -> dict[str, float]:
+        """Dropped shares by setting; without the master switch nothing is dropped."""
+        return {
+            "dropout_input": self.dropout_input_p * (self.dropout and self.dropout_input),
+            "dropout_hidden": self.dropout_hidden_p * (self.dropout and self.dropout_hidden),
+        }
+
+
+class SpaceConfig(OriginalModel):
+    """One of several parts of the latent space that a head reads."""
+
+    type: Literal["main", "signature", "pheno"]
+    key: str | None = None
+
+
+class HeadConfig(LayersConfig):
+    """The head of a signature or phenotype, and the part of the latent space that it reads."""
+
+    type: HeadType | None = None
+    attach: Flag = False
+    attach_to: Literal["main_lat", "signature_lat", "pheno_lat", "all_lat", "multiple"] | None = (
+        None
+    )
+    attach_key: str | tuple[SpaceConfig, ...] | None = None
+
+
+class StepConfig(OriginalModel):
+    """One transformation of the targets; only ``ToBinary`` has an effect here."""
+
+    type: Literal["ToTensor", "ToBinary", "ToOrdinal", "ToOnehot", "ToKBins"]
+    order: Any = None
+    threshold: Number = 0.0
+    inverse: Flag = False
+    scale_factor: Number = 1.0
+
+
+class SplitConfig(OriginalModel):
+    """A random split into training and test cells."""
+
+    type: Literal["auto", "none"] = "none"
+    base: str = "all"
+    train_dec: Decile | None = None
+    seed: Integer = 0
+
+
+class TermsConfig(OriginalModel):
+    """Losses and regularisers."""
+
+    loss: dict[str, LossConfig] = {}
+    regularization: dict[str, PriorConfig] = {}
+
+
+class GuideConfig(TermsConfig):
+    """The common part of signatures and phenotypes."""
+
+    split: SplitConfig = SplitConfig()
+    head: HeadConfig = Field(HeadConfig(), alias="model")
+    post_procedure: tuple[StepConfig, ...] = ()
+
+
+class SignatureConfig(GuideConfig):
+    """Genes to predict."""
+
+    genes: Genes = Field(alias="signature_list")
+    dim: Integer = Field(alias="signature_lat_dim")
+    width: Integer | None = Field(None, alias="signature_out_dim")
+    exclude_from_input: Flag = False
+
+
+class PhenotypeConfig(GuideConfig):
+    """Columns of the cells to predict."""
+
+    type: Literal["categorical", "numerical"]
+    pheno_df_key: str | None = None
+    pheno_df_keys: tuple[str, ...] | None = None
+    order: tuple[str, ...] = ()
+    dim: Integer = Field(alias="pheno_lat_dim")
+    width: Integer | None = Field(None, alias="pheno_out_dim")
+
+
+class DatasetConfig(OriginalModel):
+    """Selected signatures and phenotypes, and the files that define them."""
+
+    type: Any = None
+    signature_config_path: ExistingFile | None = None
+    pheno_meta_path: ExistingFile | None = None
+    pheno_config_path: ExistingFile | None = None
+    pheno_csv_path: str = ""
+    selected_signature: tuple[str, ...] = ()
+    selected_pheno: tuple[str, ...] = ()
+
+
+class LatentConfig(TermsConfig):
+    """Widths, losses and regularisers of the reconstruction."""
+
+    encoder_neurons: Positive
+    decoder_neurons: Positive
+    latent_dim: Positive
+    decoder: LayersConfig = Field(LayersConfig(), alias="decoder_config")
+
+
+class ExcludeConfig(OriginalModel):
+    """Parts of the network that do not learn; without a name all of a type."""
+
+    type: Literal[
+        "pre_encoder", "main_latent_compressor", "decoder", "signature_latent_compressors",
+        "signature_regressors", "pheno_latent_compressors", "pheno_models",
+    ]  # fmt: skip
+    name: str | None = None
+
+
+class OptimizerConfig(OriginalModel):
+    """RMSprop."""
+
+    type: Literal["RMSProp"] = "RMSProp"
+    learning_rate: Number = Field(alias="RMSProp_lr")
+    alpha: Number = Field(alias="RMSProp_alpha")
+    weight_decay: Number = Field(0.0, alias="RMSProp_weight_decay")
+    momentum: Number = Field(0.0, alias="RMSProp_momentum")
+    excludes: tuple[ExcludeConfig, ...] = ()
+
+
+class MainConfig(OriginalModel):
+    """The main file."""
+
+    dataset: DatasetConfig = DatasetConfig()
+    latent: LatentConfig = Field(alias="main_latent")
+    encoder: LayersConfig = Field(LayersConfig(), alias="pre_encoder_config")
+    optimizer: OptimizerConfig
+    split: SplitConfig = Field(SplitConfig(), alias="overall_train_test_split")
+    manual_split: Flag = False
+    manual_split_pkl_path: ExistingFile | None = None
+    story: list[dict[str, Any]] = []
+    """Each action is validated as a :class:`TrainConfig`, HybridConfig or TestConfig."""
+
+
+class SelectionConfig(OriginalModel):
+    """Terms of a guide that a task trains."""
+
+    loss: Literal["*"] | tuple[str, ...] = "*"
+    regularization: Literal["*"] | tuple[str, ...] = "*"
+
+
+class TaskConfig(OriginalModel):
+    """Terms and cells of a step."""
+
+    use_split: str
+    batch_size: Integer = 50
+    train_main_latent: Flag = False
+    train_signature: Flag = False
+    train_pheno: Flag = False
+    selected_signature: dict[str, SelectionConfig] | None = None
+    selected_pheno: dict[str, SelectionConfig] | None = None
+    detach: Flag = False
+    detach_from: Detach = "pre_encoder"
+
+
+class TestConfig(OriginalModel):
+    """A table of the cells of a split."""
+
+    action: Literal["test"] = "test"
+    on_split: str
+    latent_prefix: str = ""
+    latent: Flag = Field(False, alias="dump_latent")
+    pre_encoder: Flag = Field(False, alias="dump_pre_encoder_output")
+    reconstruction: Flag = Field(False, alias="dump_reconstructed_output")
+    phenotypes: Flag = Field(False, alias="dump_predicted_phenos")
+    signatures: Flag = Field(False, alias="dump_predicted_signatures")
+    reconstructed_output_naming: Literal["dimid", "genenames"] = "dimid"
+    compression: str = "none"
+    selected_pheno: Any = None
+    selected_signature: Any = None
+
+
+class TrainConfig(TaskConfig):
+    """A training of one task."""
+
+    action: Literal["train"] = "train"
+    epochs: Positive
+    tests: tuple[TestConfig, ...] = ()
+
+
+class HybridConfig(OriginalModel):
+    """A training of several tasks in turn or together."""
+
+    action: Literal["train_hybrid", "train_hybrid_fastload"]
+    ticks: Positive = 50_000
+    hybrid_mode: Literal["interleave", "sum"] = "interleave"
+    prog_loss_weight_mode: str = "epoch_end"
+    split_configs: Annotated[dict[str, TaskConfig], Field(min_length=1)]
+    tests: tuple[TestConfig, ...] = ()
