@@ -265,7 +265,7 @@ def _gone(baseline: Baseline, settings: Settings, console: Console) -> dict[str,
     for label, data in baseline.datasets.items():
         try:
             for one in resolve_datasets(data.select, settings, store, lambda line: None)[0]:
-                store.dataset(one.dataset, one.source, one.label)
+                store.load_dataset(one.dataset, one.source, one.label)
         except BenchError as error:
             gone[label] = str(error)
     for name in baseline.methods:

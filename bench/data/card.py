@@ -18,8 +18,9 @@ from bench.registry import datasets
 from bench.selectors import parse_selector
 from bench.settings import Settings, load_settings
 
-from .cache.data_cache import CachedDataset, DataCache
-from .known_markers import dataset_markers
+from .cache.cached_dataset import CachedDataset
+from .cache.data_cache import DataCache
+from .marker_lists import dataset_markers
 from .resolve import ResolvedDataset, download_size, resolve_dataset
 from .user_datasets import user_datasets
 
@@ -104,7 +105,7 @@ def _find_cached(resolved: ResolvedDataset, settings: Settings) -> CachedDataset
     """Return the copy in the cache, without making a cache folder."""
     if not settings.cache_dir.is_dir():
         return None
-    return DataCache(settings.cache_dir).known(resolved.dataset, resolved.source, resolved.label)
+    return DataCache(settings.cache_dir).find_dataset(resolved.dataset, resolved.source, resolved.label)
 
 
 def _cached_facts(cached: CachedDataset) -> Row:

@@ -111,7 +111,7 @@ def locate_files(name: str | None, settings: Settings) -> list[Row]:
     added = user_datasets(settings.cache_dir).get(selection.name)
     if added is not None:
         rows.append(_row(added.name, added.path, "added") | {"address": added.origin})
-    entries = DataCache(settings.cache_dir).usage()
+    entries = DataCache(settings.cache_dir).list_entries()
     return rows + [_entry_row(entry, "cached") for entry in entries if entry.name == target.name]
 
 

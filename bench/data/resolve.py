@@ -18,7 +18,7 @@ from bench.settings import Settings
 
 from .file_dataset import FileDataset
 from .file_names import find_named_file, is_data_path
-from .known_markers import dataset_markers
+from .marker_lists import dataset_markers
 from .named_file import NamedFile
 from .rare_population import RarePopulation, RarePopulationTask, split_task
 from .user_datasets import UserDataset, user_datasets
@@ -200,7 +200,7 @@ def fetch_hint(resolved: ResolvedDataset, store: DataCache) -> str:
     """Return the command that fetches a dataset; empty if it is available."""
     dataset = resolved.dataset
     locations = dataset.file_locations()
-    if all(location.path is not None for location in locations) or store.known(
+    if all(location.path is not None for location in locations) or store.find_dataset(
         dataset, resolved.source, resolved.label
     ):
         return ""

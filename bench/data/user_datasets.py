@@ -19,7 +19,7 @@ from filelock import FileLock
 from bench.contract import MULTIOME, Card, Markers
 from bench.errors import UsageError
 
-from .cache.array_folder import disk_errors_as_data_errors, write_text_atomically
+from .cache.folder_state import disk_errors_as_data_errors, write_text_atomically
 
 _SUFFIXES = (".h5ad", ".h5mu")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bench.data.cache.cached_dataset import read_features
+from bench.data.cache.array_folder import ArrayFolder
+from bench.data.cache.dataset_files import read_features
 
 if TYPE_CHECKING:
     from bench.contract import Fit, Method
@@ -38,7 +39,7 @@ def write_fit(result: Fit, method: Method, data: Any, folder: Path) -> None:
 
 def write_selection(data: Any, cells: np.ndarray, dataset_folder: Path, folder: Path) -> None:
     """Write which features (``features.parquet``) and cells (``cells.npy``) the method saw."""
-    features = pd.Index(read_features(dataset_folder).tolist(), name="feature")
+    features = pd.Index(read_features(ArrayFolder(dataset_folder)).tolist(), name="feature")
     pd.DataFrame({"kept": features.isin(data.var_names)}, index=features).to_parquet(
         folder / "features.parquet"
     )

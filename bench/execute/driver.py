@@ -238,7 +238,7 @@ class Driver:
     def prepare(self, executor: LocalExecutor, todo: list[Job]) -> dict[str, ProcessOutcome]:
         """Apply each recipe once; returns prepared key → outcome of those that failed."""
         needed = {job.prepared_key: job for job in todo}
-        missing = [j for key, j in needed.items() if not self.cache.prepared_ready(key)]
+        missing = [j for key, j in needed.items() if not self.cache.is_prepared(key)]
         failed = {}
         for job, outcome in executor.prepare(missing):
             if outcome.status == "cancelled":

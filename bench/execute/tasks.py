@@ -14,8 +14,8 @@ import pandas as pd
 
 from bench.contract import MULTIOME, select_cells
 from bench.contract.recipe import recipe_from_dict
-from bench.data.cache.cached_dataset import CellLabels
 from bench.data.cache.data_cache import DataCache
+from bench.data.cache.dataset_files import CellLabels
 from bench.digests import source_digest
 from bench.errors import Pruned, UsageError
 from bench.registry import import_method

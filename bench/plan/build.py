@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench.data.cache.data_cache import CachedDataset, DataCache
+from bench.data.cache.cached_dataset import CachedDataset
+from bench.data.cache.data_cache import DataCache
 from bench.data.resolve import resolve_datasets
 from bench.registry import methods as method_registry
 from bench.selectors import Exclusion, select_names
@@ -59,7 +60,7 @@ def load_datasets(
 ) -> tuple[list[CachedDataset], list[Exclusion]]:
     """Return the selected datasets, loaded, checked and cached, and those that are absent."""
     chosen, absent = resolve_datasets(datasets, settings, cache)
-    cached = [cache.dataset(choice.dataset, choice.source, choice.label) for choice in chosen]
+    cached = [cache.load_dataset(choice.dataset, choice.source, choice.label) for choice in chosen]
     for dataset in cached:
         for warning in dataset.facts["warnings"]:
             logger.warning(f"{dataset.label}: {warning}")

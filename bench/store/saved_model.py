@@ -16,9 +16,10 @@ import anndata
 import mudata
 
 from bench.contract.recipe import recipe_from_dict
-from bench.data.cache.array_folder import read_info
-from bench.data.cache.cached_dataset import CachedDataset, CellLabels, load_counts
+from bench.data.cache.cached_dataset import CachedDataset
 from bench.data.cache.data_cache import DataCache
+from bench.data.cache.dataset_files import CellLabels, load_counts
+from bench.data.cache.folder_state import read_info
 from bench.data.file_reader import DEFAULT_LABEL_KEY
 from bench.digests import source_digest
 from bench.errors import BenchError, DataError, UsageError
@@ -190,7 +191,7 @@ class SavedJob(SavedModel):
     def _prepared(self) -> tuple[Any, np.ndarray]:
         """The prepared data and the numbers of their cells; made again if they are gone."""
         job, store, key = self.job, DataCache(self._settings.cache_dir), self.job.prepared_key
-        if not store.prepared_ready(key):
+        if not store.is_prepared(key):
             recipe, info = recipe_from_dict(job.recipe), read_info(self._place)
             key = store.prepared_key(CachedDataset(self._place, job.dataset, info), recipe)
             if key != job.prepared_key:

@@ -10,14 +10,15 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.data.cache.cached_dataset import CachedDataset, CellLabels
+from bench.data.cache.cached_dataset import CachedDataset
 from bench.data.cache.data_cache import DataCache
+from bench.data.cache.dataset_files import CellLabels
 from bench.errors import UsageError
 from bench.execute.driver import Driver
 from bench.execute.outcome import RunOutcome
 from bench.execute.report import write_run_report
 from bench.plan.build import choose_methods, load_datasets
-from bench.plan.grid import make_job, exclusion_reason
+from bench.plan.grid import exclusion_reason, make_job
 from bench.plan.job import Job, Plan, with_seed
 from bench.plan.methods import ConfiguredMethod
 from bench.scoring.holdout import ORACLE, make_split

@@ -13,8 +13,8 @@ from mudata import MuData
 from bench.contract import parse_interval, peak_intervals, ucsc_chromosome
 from bench.contract.multiome import FACTS, PARTS, pair_data, read_feature_columns
 from bench.contract.recipe import PairedInfo, PairedRecipe, Recipe, recipe_from_dict
-from bench.data.cache.cached_dataset import CellLabels, load_counts
 from bench.data.cache.data_cache import DataCache
+from bench.data.cache.dataset_files import CellLabels, load_counts
 from bench.data.checks import check_data
 from bench.data.rare_population import RarePopulation, RarePopulationTask
 from bench.datasets.sim_multiome import SimMultiome
@@ -42,7 +42,7 @@ def dense(matrix) -> np.ndarray:
 
 def test_both_parts_come_back_with_what_is_known_of_their_features(store: DataCache):
     data = sim(sequence=True).load()
-    kept = store.dataset(sim(sequence=True), "code", "sim")
+    kept = store.load_dataset(sim(sequence=True), "code", "sim")
     back = load_counts(kept.folder)
     assert isinstance(back, MuData)
     for part in PARTS:
@@ -60,17 +60,17 @@ def test_both_parts_come_back_with_what_is_known_of_their_features(store: DataCa
 
 
 def test_parts_are_prepared_as_they_would_be_alone_and_share_the_result(store: DataCache):
-    pair = store.dataset(sim(), "code", "sim")
+    pair = store.load_dataset(sim(), "code", "sim")
     key = store.prepared_key(pair, RECIPE)
-    assert not store.prepared_ready(key)
+    assert not store.is_prepared(key)
     store.prepare(pair.folder, recipe_from_dict(RECIPE.as_dict()), key)
-    assert store.prepared_ready(key)
+    assert store.is_prepared(key)
     data, cells = store.open_prepared(key)
     assert list(cells) == list(range(60))
     for part in PARTS:
-        alone = store.dataset(sim(part=part), "code", part)
+        alone = store.load_dataset(sim(part=part), "code", part)
         own = store.prepared_key(alone, getattr(RECIPE, part))
-        assert store.prepared_ready(own)  # made with the pair
+        assert store.is_prepared(own)  # made with the pair
         single, _ = store.open_prepared(own)
         np.testing.assert_array_equal(dense(data[part].X), dense(single.X))
         counts = data[part].layers["counts"]
@@ -80,7 +80,7 @@ def test_parts_are_prepared_as_they_would_be_alone_and_share_the_result(store: D
 
 
 def test_a_fit_sees_counts_and_listed_facts_only(store: DataCache):
-    pair = store.dataset(RarePopulation(sim(n_batches=2, n_modules=1), RarePopulationTask()), "code", "sim")
+    pair = store.load_dataset(RarePopulation(sim(n_batches=2, n_modules=1), RarePopulationTask()), "code", "sim")
     key = store.prepared_key(pair, RECIPE)
     store.prepare(pair.folder, RECIPE, key)
     data, _ = store.open_prepared(key)
@@ -102,7 +102,7 @@ def test_a_fit_sees_counts_and_listed_facts_only(store: DataCache):
 
 
 def test_cells_must_be_kept_by_both_parts(store: DataCache):
-    pair = store.dataset(sim(atac_depth=20.0), "code", "sim")
+    pair = store.load_dataset(sim(atac_depth=20.0), "code", "sim")
     data = sim(atac_depth=20.0).load()
     detected = {part: np.diff(data[part].X.indptr) for part in PARTS}
     low = {part: int(np.quantile(detected[part], 0.3)) + 1 for part in PARTS}
@@ -128,21 +128,21 @@ def test_positions_count_for_pairs_and_not_for_their_parts(store: DataCache):
             data["rna"].var["tss"] += 1
             return data
 
-    one = store.dataset(sim(), "code", "sim")
-    other = store.dataset(Moved.from_values(SMALL), "other", "sim")
+    one = store.load_dataset(sim(), "code", "sim")
+    other = store.load_dataset(Moved.from_values(SMALL), "other", "sim")
     assert one.counts_digest != other.counts_digest
     assert one.facts["part_digests"] == other.facts["part_digests"]
     for part in PARTS:
-        alone = store.dataset(sim(part=part), "code", part)
+        alone = store.load_dataset(sim(part=part), "code", part)
         assert one.facts["part_digests"][part] == alone.counts_digest
 
 
 def test_some_cells_of_paired_data_are_held_out_unless_told(store: DataCache):
-    kept = store.dataset(RarePopulation(sim(), RarePopulationTask()), "code", "sim")
+    kept = store.load_dataset(RarePopulation(sim(), RarePopulationTask()), "code", "sim")
     assert CellLabels(kept.folder).train.mean() == pytest.approx(0.8, abs=0.02)
-    every = store.dataset(RarePopulation(sim(), RarePopulationTask(train=0.0)), "code", "sim")
+    every = store.load_dataset(RarePopulation(sim(), RarePopulationTask(train=0.0)), "code", "sim")
     assert (every.train_digest, CellLabels(every.folder).train) == ("", None)
-    single = store.dataset(RarePopulation(sim(part="rna"), RarePopulationTask()), "code", "sim")
+    single = store.load_dataset(RarePopulation(sim(part="rna"), RarePopulationTask()), "code", "sim")
     assert single.train_digest == ""
 
 

@@ -11,8 +11,8 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from bench.contract import Markers
-from bench.data.cache.cached_dataset import load_counts
 from bench.data.cache.data_cache import DataCache
+from bench.data.cache.dataset_files import load_counts
 from bench.data.marker_guides import add_shuffled_genes, draw_random_genes, select_lists
 from bench.data.resolve import resolve_dataset
 from bench.errors import DataError

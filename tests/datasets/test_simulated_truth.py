@@ -1,4 +1,4 @@
-"""What simulators say is true: it holds in the counts, and methods cannot see it."""
+"""The truth of simulators: it holds in the counts, and methods cannot see it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import anndata
 import numpy as np
 import pytest
 
-from bench.data.cache.cached_dataset import CellLabels, load_counts
 from bench.data.cache.data_cache import DataCache
+from bench.data.cache.dataset_files import CellLabels, load_counts
 from bench.datasets.sim_atac import SimATAC
 from bench.datasets.sim_rna import SimRNA
 
@@ -171,12 +171,12 @@ def test_the_activity_is_that_of_the_counts(cls):
 def test_methods_get_counts_and_names_only(cls, tmp_path: Path):
     dataset = cls.from_values({"n_modules": 2, "n_batches": 2, "n_cells": 100})
     stored = DataCache(tmp_path).load_dataset(dataset, "code", cls.name)
-    seen = load_counts(stored.folder)
-    assert seen.obs.columns.empty
-    assert seen.var.columns.empty
-    assert not any(map(len, (seen.uns, seen.varm, seen.obsm, seen.layers)))
-    kept = {path.stem for path in stored.folder.glob("*.npy")}
-    assert kept == {"data", "indices", "indptr", "cells", "features", "types", "batch"}
+    data = load_counts(stored.folder)
+    assert data.obs.columns.empty
+    assert data.var.columns.empty
+    assert not any(map(len, (data.uns, data.varm, data.obsm, data.layers)))
+    arrays = {path.stem for path in stored.folder.glob("*.npy")}
+    assert arrays == {"data", "indices", "indptr", "cells", "features", "types", "batch"}
     truth = CellLabels(stored.folder)
     assert len(set(truth.types)) == 6
     assert truth.batch is not None

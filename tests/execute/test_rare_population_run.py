@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.data.cache.cached_dataset import CellLabels, load_counts
 from bench.data.cache.data_cache import DataCache
+from bench.data.cache.dataset_files import CellLabels, load_counts
 from bench.data.rare_cells import draw_training_cells
 from bench.data.rare_population import RarePopulation, RarePopulationTask
 from bench.data.resolve import resolve_dataset

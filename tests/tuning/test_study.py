@@ -68,7 +68,7 @@ def test_what_a_fit_or_its_scores_may_know_makes_another_study(store, toy_counts
 
     settings = load_settings({})
     (one,), _ = configure_methods([Selection("pca", {}, True)], methods(), settings, [])
-    data = store.dataset(in_memory(toy_counts), "code", "memory")
+    data = store.load_dataset(in_memory(toy_counts), "code", "memory")
     facts = data.facts
     others = [
         replace(data, markers=Markers({"a": ("g1",)}, "here")),

@@ -1,1 +1,1 @@
-"""cache."""
+"""Cache of datasets and prepared matrices, as memory-mapped arrays in folders."""

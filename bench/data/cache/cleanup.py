@@ -1,4 +1,4 @@
-"""What is in the cache, what running processes need of it, and what may go."""
+"""List the folders of the cache, protect those that running processes use, remove others."""
 
 from __future__ import annotations
 
@@ -12,13 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from bench.data.cache.array_folder import (
-    LAYOUT,
-    disk_errors_as_data_errors,
-    last_use_time,
-    read_info,
-    remove_folder,
-)
+from .folder_state import disk_errors_as_data_errors, last_use_time, read_info, remove_folder
 
 KINDS = ("datasets", "prepared")
 """The folders of the cache that hold folders of arrays."""
@@ -30,19 +24,19 @@ class CacheEntry:
     """One folder of the cache."""
 
     name: str
-    """Name of the dataset, and of what was made of it."""
+    """Name of the dataset; of an unusable folder its own."""
     kind: str
-    """``dataset``, ``prepared``, or ``unusable``: damaged, unfinished or of another version."""
+    """``dataset``, ``prepared``, or ``unusable``: damaged or unfinished."""
     folder: Path
     bytes: int
     used: float
     """When it was last used, in seconds since 1970."""
     busy: bool
-    """True if a running process needs it."""
+    """Whether a running process uses it."""
 
 
 class FoldersInUse:
-    """The names of folders that running processes need: one locked file a process.
+    """The names of folders that running processes use: one locked file for each process.
 
     The system releases the lock however a process ends, so a name never outlives its process.
     """
@@ -53,10 +47,10 @@ class FoldersInUse:
         self._declared: set[str] = set()
 
     def declare(self, name: str) -> None:
-        """Keep a folder from being removed while this object lives."""
+        """Protect a folder from removal while this object lives."""
         if name in self._declared:
             return
-        with disk_errors_as_data_errors(self._root), self.settled():
+        with disk_errors_as_data_errors(self._root), self.locked():
             if self._own is None:
                 path = self._folder / f"{os.getpid()}-{secrets.token_hex(4)}"
                 self._own = path.open("w")
@@ -66,25 +60,25 @@ class FoldersInUse:
         self._declared.add(name)
 
     def names(self) -> set[str]:
-        """Return what running processes have declared."""
-        return {name for path in self._folder.iterdir() for name in _declared(path) or ()}
+        """Return the names that running processes have declared."""
+        return {name for path in self._folder.iterdir() for name in _declared_names(path) or ()}
 
-    def forget(self) -> None:
-        """Remove the files of processes that ended; only while all is settled."""
+    def remove_ended(self) -> None:
+        """Remove the files of processes that ended; only inside :meth:`locked`."""
         for path in self._folder.iterdir():
-            if _declared(path) is None:
+            if _declared_names(path) is None:
                 path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def settled(self) -> Iterator[None]:
-        """Let nobody declare anything meanwhile."""
+    def locked(self) -> Iterator[None]:
+        """Let no process declare a name meanwhile."""
         with (self._root / "locks" / "users.lock").open("w") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             yield
 
 
-def _declared(path: Path) -> list[str] | None:
-    """Return the names in a process's file; ``None`` if the process has ended."""
+def _declared_names(path: Path) -> list[str] | None:
+    """Return the names in the file of a process; ``None`` if the process has ended."""
     try:
         with path.open("r+") as stream:
             try:
@@ -101,48 +95,45 @@ def _declared(path: Path) -> list[str] | None:
 def list_entries(root: Path, in_use: FoldersInUse) -> list[CacheEntry]:
     """Return all folders of arrays in the cache, the last used first."""
     busy = in_use.names()
-    found = []
+    entries = []
     for kind in KINDS:
         for folder in (root / kind).iterdir():
             with contextlib.suppress(FileNotFoundError):
-                found.append(_look(folder, kind, folder.name in busy))
-    return sorted(found, key=lambda one: -one.used)
+                entries.append(_describe_folder(folder, kind, busy))
+    return sorted(entries, key=lambda entry: -entry.used)
 
 
-def _look(folder: Path, kind: str, busy: bool) -> CacheEntry:
+def _describe_folder(folder: Path, kind: str, busy: set[str]) -> CacheEntry:
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    used = last_use_time(folder)
     try:
         info = read_info(folder)
-        if info["layout"] == LAYOUT and kind == "datasets":
-            return CacheEntry(info["info"]["name"], "dataset", folder, size, used, busy)
-        if info["layout"] == LAYOUT:
-            return CacheEntry(info["name"], "prepared", folder, size, used, busy)
+        name = info["info"]["name"] if kind == "datasets" else info["name"]
+        state = kind.removesuffix("s")
     except (OSError, ValueError, KeyError):
-        pass
-    return CacheEntry(folder.name, "unusable", folder, size, used, busy)
+        name, state = folder.name, "unusable"
+    return CacheEntry(name, state, folder, size, last_use_time(folder), folder.name in busy)
 
 
 def remove_entries(root: Path, in_use: FoldersInUse, max_bytes: int) -> list[CacheEntry]:
-    """Remove what is unusable, then the least recently used, until ``max_bytes`` are left."""
+    """Remove unusable folders, then the least recently used, until ``max_bytes`` are left."""
     removed = []
-    with in_use.settled():
-        in_use.forget()
-        there = list_entries(root, in_use)
-        total = sum(one.bytes for one in there)
-        for one in sorted(there, key=lambda one: (one.kind != "unusable", one.used)):
-            if not one.busy and (one.kind == "unusable" or total > max_bytes):
-                remove_folder(one.folder)
-                total -= one.bytes
-                removed.append(one)
+    with in_use.locked():
+        in_use.remove_ended()
+        entries = list_entries(root, in_use)
+        total = sum(entry.bytes for entry in entries)
+        for entry in sorted(entries, key=lambda entry: (entry.kind != "unusable", entry.used)):
+            if not entry.busy and (entry.kind == "unusable" or total > max_bytes):
+                remove_folder(entry.folder)
+                total -= entry.bytes
+                removed.append(entry)
     return removed
 
 
 def remove_leftovers(root: Path, in_use: FoldersInUse) -> None:
-    """Remove what killed processes left: their lists, and unfinished folders after a day."""
+    """Remove the lists of ended processes, and unfinished folders that are older than a day."""
     oldest = time.time() - LEFTOVER_SECONDS
-    with in_use.settled():
-        in_use.forget()
+    with in_use.locked():
+        in_use.remove_ended()
         for folder in [folder for kind in KINDS for folder in (root / kind).glob(".*")]:
             with contextlib.suppress(FileNotFoundError):
                 if folder.stat().st_mtime < oldest and folder.name not in in_use.names():

@@ -9,17 +9,19 @@ import numpy as np
 import pytest
 
 from bench.contract import Card, Dataset, Recipe
-from bench.data.cache.cached_dataset import CellLabels, load_counts
 from bench.data.cache.data_cache import DataCache
+from bench.data.cache.dataset_files import CellLabels, load_counts
 from bench.errors import DataError, UsageError
 from bench.prepare import blocks
 from bench.prepare.in_memory import prepare_counts
 
 
-def test_counts_and_labels_come_back_and_loading_happens_once(store: DataCache, toy_counts, in_memory):
+def test_counts_and_labels_come_back_and_loading_happens_once(
+    store: DataCache, toy_counts, in_memory
+):
     dataset = in_memory(toy_counts)
-    first = store.dataset(dataset, "code", "memory")
-    again = store.dataset(dataset, "code", "memory")
+    first = store.load_dataset(dataset, "code", "memory")
+    again = store.load_dataset(dataset, "code", "memory")
     assert dataset.loads == 1
     assert first.facts == again.facts
     counts = load_counts(first.folder)
@@ -32,41 +34,45 @@ def test_counts_and_labels_come_back_and_loading_happens_once(store: DataCache, 
 
 def test_other_code_or_content_is_loaded_again(store: DataCache, toy_counts, in_memory):
     dataset = in_memory(toy_counts)
-    first = store.dataset(dataset, "code", "memory")
-    assert store.dataset(dataset, "edited", "memory").folder == first.folder
+    first = store.load_dataset(dataset, "code", "memory")
+    assert store.load_dataset(dataset, "edited", "memory").folder == first.folder
     assert dataset.loads == 2
     changed = toy_counts.copy()
     changed.X[0, 0] += 1
-    other = store.dataset(in_memory(changed), "edited again", "memory")
+    other = store.load_dataset(in_memory(changed), "edited again", "memory")
     assert other.counts_digest != first.counts_digest
     assert other.labels_digest == first.labels_digest
 
 
-def test_equal_counts_of_another_modality_are_another_dataset(store: DataCache, toy_counts, in_memory):
-    first = store.dataset(in_memory(toy_counts), "code", "memory")
+def test_equal_counts_of_another_modality_are_another_dataset(
+    store: DataCache, toy_counts, in_memory
+):
+    first = store.load_dataset(in_memory(toy_counts), "code", "memory")
     other = in_memory(toy_counts)
     other.card = Card("atac", "in memory", label_key="cell_type")
-    second = store.dataset(other, "edited", "memory")
+    second = store.load_dataset(other, "edited", "memory")
     assert [one.info.modality for one in (first, second)] == ["rna", "atac"]
-    assert first.info.modality == store.dataset(in_memory(toy_counts), "code", "m").info.modality
+    assert (
+        first.info.modality == store.load_dataset(in_memory(toy_counts), "code", "m").info.modality
+    )
 
 
 def test_what_is_in_the_cache_is_known_without_loading(store: DataCache, toy_counts, in_memory):
     dataset = in_memory(toy_counts)
-    assert store.known(dataset, "code", "memory") is None
-    kept = store.dataset(dataset, "code", "memory")
-    assert store.known(dataset, "code", "memory") == kept
-    assert store.known(dataset, "edited", "memory") is None
+    assert store.find_dataset(dataset, "code", "memory") is None
+    kept = store.load_dataset(dataset, "code", "memory")
+    assert store.find_dataset(dataset, "code", "memory") == kept
+    assert store.find_dataset(dataset, "edited", "memory") is None
     assert dataset.loads == 1
     (kept.folder / "info.json").unlink()
-    assert store.known(dataset, "code", "memory") is None
+    assert store.find_dataset(dataset, "code", "memory") is None
 
 
 def test_labels_are_no_part_of_the_counts_digest(store: DataCache, toy_counts, in_memory):
-    first = store.dataset(in_memory(toy_counts), "one", "memory")
+    first = store.load_dataset(in_memory(toy_counts), "one", "memory")
     permuted = toy_counts.copy()
     permuted.obs["cell_type"] = permuted.obs["cell_type"].to_numpy()[::-1]
-    second = store.dataset(in_memory(permuted), "two", "memory")
+    second = store.load_dataset(in_memory(permuted), "two", "memory")
     assert first.counts_digest == second.counts_digest
     assert first.labels_digest != second.labels_digest
     assert first.folder != second.folder
@@ -75,7 +81,7 @@ def test_labels_are_no_part_of_the_counts_digest(store: DataCache, toy_counts, i
 @pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "info"])
 def test_a_damaged_copy_is_never_used(store: DataCache, toy_counts, damage: str, in_memory):
     dataset = in_memory(toy_counts)
-    folder = store.dataset(dataset, "code", "memory").folder
+    folder = store.load_dataset(dataset, "code", "memory").folder
     file = folder / "data.npy"
     if damage == "truncate":
         file.write_bytes(file.read_bytes()[:-3])
@@ -87,10 +93,8 @@ def test_a_damaged_copy_is_never_used(store: DataCache, toy_counts, damage: str,
         file.unlink()
     else:
         (folder / "info.json").write_text("{")
-    said: list[str] = []
-    again = store.dataset(dataset, "code", "memory", said.append)
+    again = store.load_dataset(dataset, "code", "memory")
     assert dataset.loads == 2
-    assert "damaged" in said[0]
     assert (load_counts(again.folder).X != toy_counts.X).nnz == 0
 
 
@@ -106,11 +110,11 @@ RECIPES = [
 def test_prepared_data_equal_a_direct_preparation(
     store: DataCache, toy_counts, recipe: Recipe, in_memory
 ):
-    stored = store.dataset(in_memory(toy_counts), "code", "memory")
+    stored = store.load_dataset(in_memory(toy_counts), "code", "memory")
     key = store.prepared_key(stored, recipe)
-    assert not store.prepared_ready(key)
+    assert not store.is_prepared(key)
     store.prepare(stored.folder, recipe, key)
-    assert store.prepared_ready(key)
+    assert store.is_prepared(key)
     data, cells = store.open_prepared(key)
     direct = prepare_counts(toy_counts, recipe)
     dense = lambda m: m.toarray() if hasattr(m, "toarray") else np.asarray(m)  # noqa: E731
@@ -122,7 +126,7 @@ def test_prepared_data_equal_a_direct_preparation(
 
 
 def test_prepared_data_cannot_be_changed_by_a_method(store: DataCache, toy_counts, in_memory):
-    stored = store.dataset(in_memory(toy_counts), "code", "memory")
+    stored = store.load_dataset(in_memory(toy_counts), "code", "memory")
     key = store.prepared_key(stored, Recipe())
     store.prepare(stored.folder, Recipe(), key)
     data, _ = store.open_prepared(key)
@@ -132,7 +136,7 @@ def test_prepared_data_cannot_be_changed_by_a_method(store: DataCache, toy_count
 
 def test_two_processes_prepare_the_same_at_once(store: DataCache, toy_counts, in_memory):
     recipe = Recipe(target_sum=1e4, log1p=True)
-    stored = store.dataset(in_memory(toy_counts), "code", "memory")
+    stored = store.load_dataset(in_memory(toy_counts), "code", "memory")
     key = store.prepared_key(stored, recipe)
     code = (
         "from pathlib import Path\n"
@@ -143,15 +147,16 @@ def test_two_processes_prepare_the_same_at_once(store: DataCache, toy_counts, in
     )
     both = [subprocess.Popen([sys.executable, "-c", code]) for _ in "ab"]
     assert [process.wait() for process in both] == [0, 0]
-    assert store.prepared_ready(key)
+    assert store.is_prepared(key)
     assert [p.name for p in (store.root / "prepared").iterdir()] == [key]
 
 
 def test_a_cache_folder_that_cannot_be_made_is_one_line(tmp_path: Path):
     blocked = tmp_path / "file"
     blocked.write_text("")
-    with pytest.raises(DataError, match="BENCH_CACHE_DIR"):
+    with pytest.raises(DataError) as error:
         DataCache(blocked / "cache")
+    assert error.value.code == "cannot_write"
 
 
 class Backed(Dataset):
@@ -170,14 +175,19 @@ class Backed(Dataset):
 
 @pytest.mark.parametrize("form", ["csr", "dense", "csc"])
 def test_a_backed_dataset_is_kept_like_one_in_memory(
-    store: DataCache, toy_counts, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch, in_memory
+    store: DataCache,
+    toy_counts,
+    tmp_path: Path,
+    form: str,
+    monkeypatch: pytest.MonkeyPatch,
+    in_memory,
 ):
-    expected = store.dataset(in_memory(toy_counts), "code", "memory")
+    expected = store.load_dataset(in_memory(toy_counts), "code", "memory")
     adata = toy_counts.copy()
     adata.X = {"csr": adata.X, "dense": adata.X.toarray(), "csc": adata.X.tocsc()}[form]
     adata.write_h5ad(tmp_path / "x.h5ad")
     monkeypatch.setattr(blocks, "ENTRIES", 300)
-    kept = store.dataset(Backed(tmp_path / "x.h5ad"), "code", "memory")
+    kept = store.load_dataset(Backed(tmp_path / "x.h5ad"), "code", "memory")
     assert kept.folder == expected.folder
     assert (load_counts(kept.folder).X != toy_counts.X).nnz == 0
     assert load_counts(kept.folder).X.indices.dtype == np.int32
@@ -188,7 +198,7 @@ def test_what_a_loader_notes_is_kept_with_the_warnings(store: DataCache, toy_cou
     adata.X = adata.X.multiply(np.arange(60)[:, None] > 0).tocsr()
     dataset = in_memory(adata)
     dataset.notes = ["3 cells had no label."]
-    kept = store.dataset(dataset, "code", "memory")
+    kept = store.load_dataset(dataset, "code", "memory")
     assert kept.facts["warnings"] == [
         "3 cells had no label.", "1 cells have no counts at all.",
     ]  # fmt: skip
@@ -199,7 +209,7 @@ def test_batches_reach_only_recipes_that_ask_for_them(store: DataCache, toy_coun
     adata.obs["donor"] = ["x", "y"] * 30
     dataset = in_memory(adata)
     dataset.card = Card("rna", "in memory", label_key="cell_type", batch_key="donor")
-    stored = store.dataset(dataset, "code", "memory")
+    stored = store.load_dataset(dataset, "code", "memory")
     recipe = Recipe(target_sum=1e4, log1p=True, n_top_features=10, batch_aware=True)
     key = store.prepared_key(stored, recipe)
     store.prepare(stored.folder, recipe, key)
@@ -207,7 +217,7 @@ def test_batches_reach_only_recipes_that_ask_for_them(store: DataCache, toy_coun
     direct = prepare_counts(adata, recipe, adata.obs["donor"].to_numpy())
     assert list(data.var_names) == list(direct.var_names)
     adata.obs["donor"] = ["x"] * 20 + ["y"] * 40
-    other = store.dataset(dataset, "other", "memory")
+    other = store.load_dataset(dataset, "other", "memory")
     assert other.counts_digest == stored.counts_digest
     assert store.prepared_key(other, recipe) != key
     plain = Recipe(target_sum=1e4, log1p=True)
@@ -226,7 +236,7 @@ def test_a_method_whose_recipe_needs_the_batch_must_say_that_it_uses_it(
         def recipe(self, info):
             return Recipe(n_top_features=5, batch_aware=True)
 
-    stored = store.dataset(in_memory(toy_counts), "code", "memory")
+    stored = store.load_dataset(in_memory(toy_counts), "code", "memory")
     sly = ConfiguredMethod(Sly, "bench.methods.pca", "sly", Sly(Sly.Params()))
     with pytest.raises(UsageError, match=r"sly: its recipe has batch_aware, but uses\(\) lacks"):
         make_job(sly, stored, 0, Settings(), store)

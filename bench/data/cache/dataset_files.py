@@ -1,0 +1,254 @@
+"""The files of one dataset in the cache: counts, names, and apart from them the labels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
+from bench.contract import (
+    MULTIOME,
+    PARTS,
+    PROTEINS,
+    DatasetInfo,
+    cells_of,
+    is_paired,
+    pair_data,
+    protein_counts,
+)
+from bench.contract.multiome import decode_bases, read_feature_columns
+from bench.contract.recipe import combine_infos
+from bench.digests import digest
+from bench.prepare.blocks import ENTRIES, Csr, csr_parts, index_type, release_pages
+from bench.prepare.in_memory import describe_counts
+
+from .array_folder import ArrayFolder
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+    from bench.contract import Dataset
+
+    from .array_folder import FolderWriter
+
+
+class CellLabels:
+    """Types, batches and training cells of a cached dataset; only scoring reads them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @cached_property
+    def types(self) -> np.ndarray:
+        """True type of each cell."""
+        return ArrayFolder(self._folder).read("types")
+
+    @cached_property
+    def batch(self) -> np.ndarray | None:
+        """Batch of each cell, if there is one."""
+        return self._read_optional("batch")
+
+    @cached_property
+    def train(self) -> np.ndarray | None:
+        """Mask of the cells that a fit may see, if some are held out."""
+        return self._read_optional("train")
+
+    def _read_optional(self, name: str) -> np.ndarray | None:
+        arrays = ArrayFolder(self._folder)
+        return arrays.read(name) if name in arrays else None
+
+
+def load_counts(folder: Path) -> AnnData | MuData:
+    """Return the counts of a cached dataset, without labels, memory-mapped and read-only."""
+    arrays = ArrayFolder(folder)
+    if "parts" in arrays.info["info"]:
+        return pair_data(*(_load_matrix(arrays, part) for part in PARTS))
+    return _load_matrix(arrays, "")
+
+
+def _load_matrix(arrays: ArrayFolder, part: str) -> AnnData:
+    counts = read_counts(arrays, part)
+    columns = read_feature_facts(arrays, part)
+    matrix = sp.csr_matrix(
+        (counts.data, counts.indices, counts.indptr), shape=counts.shape, copy=False
+    )
+    return AnnData(
+        X=matrix,
+        obs=pd.DataFrame(index=arrays.read("cells").tolist()),
+        var=pd.DataFrame(
+            {name: decode_bases(values) for name, values in columns.items()},
+            index=read_features(arrays, part).tolist(),
+        ),
+    )
+
+
+def read_counts(arrays: ArrayFolder, part: str = "") -> Csr:
+    """Return the counts, or those of one part of paired data, memory-mapped."""
+    info = arrays.info["info"]
+    shape = (info["n_cells"], (info["parts"][part] if part else info)["n_features"])
+    names = ("data", "indices", "indptr")
+    data, indices, indptr = (arrays.read(_file_name(part, name)) for name in names)
+    return Csr(data, indices, indptr, shape)
+
+
+def read_features(arrays: ArrayFolder, part: str = "") -> np.ndarray:
+    """Return the names of all features, or of those of one part of paired data."""
+    names = arrays.read("features")
+    if not part:
+        return names
+    n_genes = arrays.info["info"]["parts"][PARTS[0]]["n_features"]
+    return names[:n_genes] if part == PARTS[0] else names[n_genes:]
+
+
+def read_feature_facts(arrays: ArrayFolder, part: str = "") -> dict[str, np.ndarray]:
+    """Return the facts about the features of a part (see ``bench.contract.multiome.FACTS``)."""
+    return {
+        name: arrays.read(_file_name(part, name)) for name in arrays.info["feature_facts"][part]
+    }
+
+
+def _file_name(part: str, name: str) -> str:
+    return f"{part}_{name}" if part else name
+
+
+def write_dataset(
+    writer: FolderWriter, data: AnnData | MuData, dataset: Dataset
+) -> dict[str, Any]:
+    """Write counts, names, types and batch in one pass over the counts.
+
+    Each part of paired data has files of its own. Returns the facts about the content, with
+    digests.
+    """
+    card = dataset.card
+    adata = cells_of(data)
+    matrices = {part: data[part] for part in PARTS} if is_paired(data) else {"": data}
+    features = [name for matrix in matrices.values() for name in matrix.var_names]
+    texts = {"cells": adata.obs_names, "features": features, "types": adata.obs[card.label_key]}
+    if card.batch_key is not None:
+        texts["batch"] = adata.obs[card.batch_key]
+    for name, values in texts.items():
+        writer.save(name, np.asarray([str(value) for value in values], dtype=np.str_))
+    if card.train_key is not None:
+        writer.save("train", adata.obs[card.train_key].to_numpy(dtype=bool))
+    facts = _write_matrices(writer, matrices, dataset)
+    protein_files = _write_proteins(writer, adata, dataset)
+    kinds, sizes = np.unique(writer.read("types"), return_counts=True)
+    return facts | {
+        "labels_digest": _digest_files(writer, ["types"]),
+        "batch_digest": _digest_files(writer, ["batch"] if card.batch_key is not None else []),
+        "train_digest": _digest_files(writer, ["train"] if card.train_key is not None else []),
+        "proteins_digest": _digest_files(writer, protein_files),
+        "types": {str(kind): int(size) for kind, size in zip(kinds, sizes, strict=True)},
+    }
+
+
+def _write_matrices(
+    writer: FolderWriter, matrices: Mapping[str, AnnData], dataset: Dataset
+) -> dict[str, Any]:
+    """Write the counts of each part, and the facts about the features of paired data.
+
+    A part of paired data has the digest that its counts would have alone, so that equal matrices
+    are prepared once.
+    """
+    infos, digests, feature_facts, first = {}, {}, {}, 0
+    totals = np.zeros(next(iter(matrices.values())).n_obs)
+    for part, adata in matrices.items():
+        infos[part], part_totals = _write_counts(writer, adata, part, dataset)
+        totals += part_totals
+        names = ("data", "indices", "indptr")
+        arrays = {name: writer.read(_file_name(part, name)) for name in names}
+        arrays["cells"] = writer.read("cells")
+        arrays["features"] = writer.read("features")[first : first + adata.n_vars]
+        first += adata.n_vars
+        digests[part] = _digest_arrays(arrays)
+        columns = read_feature_columns(adata.var, part, dataset.where) if part else {}
+        for name, values in columns.items():
+            writer.save(_file_name(part, name), values)
+        feature_facts[part] = list(columns)
+    facts: dict[str, Any] = {
+        "median_counts": float(np.median(totals)),
+        "part_digests": digests,
+        "feature_facts": feature_facts,
+    }
+    if "" in matrices:
+        return facts | {"info": asdict(infos[""]), "counts_digest": digests[""]}
+    files = [_file_name(part, name) for part, names in feature_facts.items() for name in names]
+    columns = {name: writer.read(name) for name in files}
+    return facts | {
+        "info": asdict(combine_infos(infos, dataset.name, MULTIOME)),
+        "counts_digest": digest([*digests.values(), _digest_arrays(columns)]),
+    }
+
+
+def _write_counts(
+    writer: FolderWriter, adata: AnnData, part: str, dataset: Dataset
+) -> tuple[DatasetInfo, np.ndarray]:
+    """Write one matrix; returns the facts about it and the total of each cell."""
+    matrix = csr_parts(adata.X) or adata.X  # converted only once if it is stored by columns
+    column_type, end = index_type(matrix), 0
+    data, indices, indptr = (_file_name(part, name) for name in ("data", "indices", "indptr"))
+    writer.append(indptr, np.zeros(1, dtype=np.int64))
+    totals: list[np.ndarray] = []
+
+    def write(block: sp.csr_matrix) -> None:
+        nonlocal end
+        writer.append(data, block.data)
+        writer.append(indices, block.indices.astype(column_type))
+        writer.append(indptr, block.indptr[1:].astype(np.int64) + end)
+        end += block.nnz
+        totals.append(np.asarray(block.sum(axis=1, dtype=np.float64)).ravel())
+
+    info = describe_counts(
+        matrix,
+        name=dataset.name,
+        modality=part or dataset.card.modality,
+        has_batch=dataset.card.batch_key is not None,
+        each_block=write,
+    )
+    return info, np.concatenate(totals)
+
+
+def _write_proteins(writer: FolderWriter, adata: AnnData, dataset: Dataset) -> list[str]:
+    """Write the counts of proteins if there are any; returns the names of the files."""
+    proteins = protein_counts(adata)
+    if proteins is None:
+        return []
+    values, names = proteins
+    is_valid = np.isfinite(values).all() and values.min(initial=0) >= 0
+    if not (is_valid and np.array_equal(values, np.rint(values))):
+        dataset.notes.append(f"obsm['{PROTEINS}'] holds no raw counts and is not used")
+        return []
+    writer.save("proteins", values)
+    writer.save("protein_names", np.asarray(names, dtype=np.str_))
+    return ["proteins", "protein_names"]
+
+
+def _digest_files(writer: FolderWriter, names: list[str]) -> str:
+    """Return a digest of written arrays; empty if there are none."""
+    return _digest_arrays({name: writer.read(name) for name in names}) if names else ""
+
+
+def _digest_arrays(arrays: Mapping[str, np.ndarray]) -> str:
+    """Return a digest of the values; types of integers and of text make no difference."""
+    hasher = hashlib.blake2b(digest_size=12)
+    for name in sorted(arrays):
+        array = arrays[name]
+        hasher.update(f"{name} {array.shape} ".encode())
+        if array.dtype.kind == "U":
+            hasher.update("\n".join(array.tolist()).encode())
+            continue
+        for start in range(0, len(array), ENTRIES):
+            piece = array[start : start + ENTRIES]
+            if array.dtype.kind in "iu":
+                piece = piece.astype(np.int64)
+            hasher.update(np.ascontiguousarray(piece).data)
+            release_pages(array)
+    return hasher.hexdigest()
