@@ -105,7 +105,9 @@ def _find_cached(resolved: ResolvedDataset, settings: Settings) -> CachedDataset
     """Return the copy in the cache, without making a cache folder."""
     if not settings.cache_dir.is_dir():
         return None
-    return DataCache(settings.cache_dir).find_dataset(resolved.dataset, resolved.source, resolved.label)
+    return DataCache(settings.cache_dir).find_dataset(
+        resolved.dataset, resolved.source, resolved.label
+    )
 
 
 def _cached_facts(cached: CachedDataset) -> Row:

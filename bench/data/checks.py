@@ -60,26 +60,11 @@ def check_data(
 def check_counts(
     adata: AnnData, *, where: str, label_key: str, batch_key: str | None, modality: str
 ) -> CheckReport:
-    """Check counts, names, labels and batch of one dataset.
+    """Check counts (cells × features), names, labels and batch of one dataset.
 
-    Parameters
-    ----------
-    adata
-        Counts, cells × features. ``X`` may be CSR, CSC or dense, in memory or backed; it stays
-        unchanged.
-    where
-        Name or file of the dataset, for messages.
-    label_key
-        Column of the types; empty for cells without labels.
-    batch_key
-        Column of the batches.
-    modality
-        ``rna`` or ``atac``.
-
-    Raises
-    ------
-    DataError
-        With one line that names the fault and its fix.
+    ``X`` may be CSR, CSC or dense, in memory or backed; it stays unchanged. ``where`` is the name
+    or file in messages. An empty ``label_key`` is for cells without labels. Raises ``DataError``
+    with one line that names the fault and its fix.
     """
     if adata.n_obs == 0 or adata.n_vars == 0:
         raise DataError(
@@ -153,7 +138,7 @@ def _check_values(adata: AnnData, where: str) -> None:
             "features; convert it, for example with adata.X = adata.X.astype('float32').",
             code="not_a_number",
         )
-    values = _ValueSummary.of(adata.X)
+    values = _ValueSummary(adata.X)
     if values.not_finite:
         raise DataError(
             f"{where}: X has {values.not_finite} NaN or infinite values; expected raw counts."
@@ -179,9 +164,8 @@ def _check_values(adata: AnnData, where: str) -> None:
         )
 
 
-@dataclass
 class _ValueSummary:
-    """Faults among the values of a matrix."""
+    """Faults among the values of a numeric matrix, read piece by piece."""
 
     not_finite: int = 0
     smallest: float = 0.0
@@ -190,18 +174,12 @@ class _ValueSummary:
     any: bool = False
     """True if a value is not zero."""
 
-    @classmethod
-    def of(cls, matrix: Any) -> _ValueSummary:
-        """Return the summary of all values of a numeric matrix, read piece by piece."""
-        summary = cls()
+    def __init__(self, matrix: Any) -> None:
         for values in stored_values(matrix):
-            summary.add(values)
-        return summary
+            if values.size:
+                self._add(values)
 
-    def add(self, values: np.ndarray) -> None:
-        """Include a piece of the matrix."""
-        if not values.size:
-            return
+    def _add(self, values: np.ndarray) -> None:
         self.any = self.any or bool(np.any(values))
         if values.dtype.kind == "f":
             finite = np.isfinite(values)
@@ -224,7 +202,7 @@ def _find_counts(adata: AnnData) -> str:
     """Return a hint on where else in the file whole numbers are."""
 
     def holds_counts(matrix: Any) -> bool:
-        return matrix.dtype.kind in "biuf" and _ValueSummary.of(matrix).counts
+        return matrix.dtype.kind in "biuf" and _ValueSummary(matrix).counts
 
     for name in sorted(adata.layers, key=lambda name: name != "counts"):
         if holds_counts(adata.layers[name]):

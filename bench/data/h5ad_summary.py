@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
-import h5py
+import anndata
 import numpy as np
-from anndata import AnnData
-from anndata.io import read_elem
 
 from bench.messages import log_note
+from bench.prepare.blocks import row_blocks
 
 from .file_reader import DEFAULT_LABEL_KEY, guess_modality
 
-_MAX_VALUES = 20_000_000
-"""Largest number of stored values that is summed for a card: 80 MB."""
+_MAX_BYTES = 1 << 28
+"""Largest file whose counts are summed for a card."""
 
 
 def summarize_h5ad(path: Path, label_key: str | None) -> dict[str, Any]:
     """Return sizes, label counts, depth and provenance of a file, as far as it has them.
 
     Keys: ``n_cells``, ``n_features``, ``modality``, ``reference``, ``licence``, ``organism``;
-    ``label_key``, ``labels_from``, ``n_types`` and ``types`` (name → cells) if the column is
-    there; ``zeros`` (share of the entries); ``mean_counts`` and ``median_counts`` of a cell unless
-    the matrix is large; ``texts``, the short texts of ``uns``. A note reports a missing column
-    and an unreadable file, whose summary is empty.
+    ``texts`` of ``uns``; ``label_key``, ``labels_from``, ``n_types`` and ``types`` (name → cells)
+    if the column is there; of a small file ``zeros`` (share of the entries), ``mean_counts`` and
+    ``median_counts`` of a cell. A note reports a missing column and an unreadable file, whose
+    summary is empty.
     """
     try:
         return _summarize(path, label_key or DEFAULT_LABEL_KEY)
@@ -36,24 +36,17 @@ def summarize_h5ad(path: Path, label_key: str | None) -> dict[str, Any]:
 
 
 def _summarize(path: Path, label_key: str) -> dict[str, Any]:
-    with h5py.File(path) as file:
-        obs, var = read_elem(file["obs"]), read_elem(file["var"])
-        uns = {
-            key: str(value.asstr()[()])
-            for key, value in file.get("uns", {}).items()
-            if isinstance(value, h5py.Dataset) and value.shape == ()
-            and h5py.check_string_dtype(value.dtype)
-        }  # fmt: skip
-        depth = _summarize_depth(file["X"], len(obs) * len(var))
+    adata = anndata.read_h5ad(path, backed="r")
+    obs, texts = adata.obs, {key: text for key, text in adata.uns.items() if isinstance(text, str)}
     summary = {
-        "n_cells": len(obs),
-        "n_features": len(var),
-        "modality": guess_modality(AnnData(obs=obs[[]], var=var[[]], uns=uns)),
-        "reference": uns.get("source", ""),
-        "licence": uns.get("licence", ""),
-        "organism": uns.get("organism", ""),
-        "texts": {key: text for key, text in uns.items() if text},
-        **depth,
+        "n_cells": adata.n_obs,
+        "n_features": adata.n_vars,
+        "modality": guess_modality(adata),
+        "reference": texts.get("source", ""),
+        "licence": texts.get("licence", ""),
+        "organism": texts.get("organism", ""),
+        "texts": texts,
+        **(_summarize_depth(adata.X) if path.stat().st_size < _MAX_BYTES else {}),
     }
     if label_key not in obs:
         columns = ", ".join(map(str, obs.columns)) or "none"
@@ -70,15 +63,15 @@ def _summarize(path: Path, label_key: str) -> dict[str, Any]:
     }
 
 
-def _summarize_depth(matrix: Any, entries: int) -> dict[str, float]:
-    """Return the share of zeros and, of a matrix that is not large, the counts of a cell."""
-    stored = matrix["data"].shape[0] if "data" in matrix else entries
-    if stored > _MAX_VALUES:
-        return {"zeros": round(1 - stored / entries, 4)} if "data" in matrix else {}
-    values = read_elem(matrix)
-    totals = np.asarray(values.sum(axis=1, dtype=np.float64)).ravel()
+def _summarize_depth(matrix: Any) -> dict[str, float]:
+    """Return the share of zeros and the counts of a cell, read in blocks."""
+    totals, n_values = [], 0
+    for _, block in row_blocks(matrix):
+        totals.append(np.asarray(block.sum(axis=1, dtype=np.float64)).ravel())
+        n_values += block.nnz
+    counts = np.concatenate(totals)
     return {
-        "zeros": round(1 - float((values != 0).sum()) / entries, 4),
-        "mean_counts": round(float(totals.mean()), 1),
-        "median_counts": float(np.median(totals)),
+        "zeros": round(1 - n_values / math.prod(matrix.shape), 4),
+        "mean_counts": round(float(counts.mean()), 1),
+        "median_counts": float(np.median(counts)),
     }

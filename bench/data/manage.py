@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from bench.contract import Dataset, FileLocation
-from bench.errors import DataError
+from bench.errors import DataError, UsageError
 from bench.messages import collect_notes
 from bench.registry import datasets as dataset_registry
 from bench.selectors import Selection, select_names
@@ -20,13 +21,14 @@ from .cache.data_cache import DataCache
 from .file_names import find_named_file
 from .remote.local_files import file_digest, find_fault, manual_folder, recorded_checksum
 from .resolve import dataset_names, dataset_source, dataset_tags, resolve_name
-from .user_datasets import check_name, user_datasets
+from .user_datasets import user_datasets
 
 if TYPE_CHECKING:
     from .cache.cleanup import CacheEntry
 
 logger = logging.getLogger(__name__)
 Row = dict[str, Any]
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 def fetch_files(text: str, settings: Settings) -> tuple[list[Row], list[str]]:
@@ -139,12 +141,21 @@ def dataset_location(name: str, settings: Settings) -> Row:
 
 
 def check_new_name(name: str, settings: Settings, *, replace: bool) -> None:
-    """Raise ``UsageError`` for a name that ``bench data add`` cannot use."""
+    """Raise ``UsageError`` for a name that no selector can hold or that is in use."""
     added, file = user_datasets(settings.cache_dir).get(name), find_named_file(name)
     owner = f"added from {added.origin}" if added else f"the file {file}" if file else ""
     if name in dataset_registry(settings.plugins).entries:
         owner = "a dataset of this program or a plugin, see 'bench datasets'"
-    check_name(name, owner, replace=replace)
+    if not _NAME.fullmatch(name) or name == "all":
+        raise UsageError(
+            f"'{name}' cannot be the name of a dataset; expected letters, digits, '_' and '-'.",
+            code="invalid_name",
+        )
+    if owner and not replace:
+        raise UsageError(
+            f"the name '{name}' is in use ({owner}); choose another or --replace.",
+            code="name_in_use",
+        )
 
 
 def clean_cache(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -132,14 +131,10 @@ def _downsample(
     cells, others = np.flatnonzero(types == rare), int(np.sum(types != rare))
     n_rare = round(others * prevalence / (1.0 - prevalence))
     if not MIN_RARE_CELLS <= n_rare <= len(cells):
-        low, high = MIN_RARE_CELLS / (MIN_RARE_CELLS + others), len(cells) / len(types)
-        possible = (
-            f"possible is {_round_up(low)} to {_round_down(high)}" if len(cells) >= MIN_RARE_CELLS
-            else f"it has only {len(cells)} cells, too few for any (at least {MIN_RARE_CELLS})"
-        )  # fmt: skip
         raise DataError(
             f"{where}: prevalence={prevalence:g} of '{rare}' beside {others} other cells takes "
-            f"{n_rare} cells, there are {len(cells)}; {possible}.",
+            f"{n_rare} cells; expected at least {MIN_RARE_CELLS} and at most the {len(cells)} "
+            "that there are.",
             code="too_few_cells",
         )
     rng = np.random.default_rng(derive_seed(seed, "plant", rare))
@@ -163,15 +158,3 @@ def draw_training_cells(types: np.ndarray, share: float, seed: int) -> np.ndarra
         rng = np.random.default_rng(derive_seed(seed, "train", str(name)))
         mask[rng.choice(cells, size, replace=False)] = True
     return mask
-
-
-def _round_up(share: float) -> str:
-    """Return a share rounded up to three digits."""
-    digits = 2 - math.floor(math.log10(share))
-    return f"{math.ceil(share * 10**digits) / 10**digits:g}"
-
-
-def _round_down(share: float) -> str:
-    """Return a share rounded down to three digits."""
-    digits = 2 - math.floor(math.log10(share))
-    return f"{math.floor(share * 10**digits) / 10**digits:g}"

@@ -17,7 +17,7 @@ from bench.contract import Card, Dataset, FileLocation, Parameters
 from bench.errors import UsageError
 from bench.messages import collect_notes
 
-from .known_markers import dataset_markers
+from .marker_lists import dataset_markers
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -22,7 +21,6 @@ from bench.errors import UsageError
 from .cache.folder_state import disk_errors_as_data_errors, write_text_atomically
 
 _SUFFIXES = (".h5ad", ".h5mu")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True)
@@ -60,23 +58,6 @@ def _card_from_json(values: dict[str, Any]) -> Card:
     if values.get("markers"):
         values["markers"] = Markers(**values["markers"])
     return Card(**values)
-
-
-def check_name(name: str, owner: str, *, replace: bool) -> None:
-    """Raise ``UsageError`` for a name that no selector can hold or that is in use.
-
-    ``owner`` describes what uses the name, empty if nothing does; ``replace`` permits its use.
-    """
-    if not _NAME.fullmatch(name) or name == "all":
-        raise UsageError(
-            f"'{name}' cannot be the name of a dataset; expected letters, digits, '_' and '-'.",
-            code="invalid_name",
-        )
-    if owner and not replace:
-        raise UsageError(
-            f"the name '{name}' is in use ({owner}); choose another or --replace.",
-            code="name_in_use",
-        )
 
 
 def remove_dataset(name: str, cache: Path) -> UserDataset:

@@ -24,26 +24,11 @@ logger = logging.getLogger(__name__)
 def read_user_file(
     path: Path, params: Mapping[str, Any], *, check_columns: bool = True
 ) -> tuple[FileDataset, AnnData | MuData]:
-    """Return the dataset of a file with its data, checked; labels are optional.
+    """Return the dataset of a file with its checked data; labels are optional.
 
-    Notes of the reader and warnings of the checks are logged.
-
-    Parameters
-    ----------
-    path
-        A file or folder in any format.
-    params
-        How to read it: the parameters in the brackets after a path, see
-        :class:`FileDataset.Params`.
-    check_columns
-        False to accept labels and batches with gaps.
-
-    Raises
-    ------
-    UsageError
-        For a missing file, an unknown format or an invalid parameter.
-    DataError
-        For content that cannot be read or does not pass the checks.
+    ``params`` are those of :class:`FileDataset`. Without ``check_columns`` labels and batches may
+    have gaps. Notes of the reader and warnings of the checks are logged. Raises ``UsageError``
+    and ``DataError``.
     """
     file = FileDataset.from_path(
         path, FileDataset.Params.build(dict(params), owner=str(path)), labels_needed=False

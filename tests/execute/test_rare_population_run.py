@@ -93,13 +93,6 @@ def test_faults_of_tasks(stored, file: Path, values, error, code):
     assert "\n" not in str(raised.value)
 
 
-def test_the_bounds_in_the_message_are_possible(stored, file: Path):
-    with pytest.raises(DataError, match=r"possible is 0\.112 to 0\.333"):
-        stored(f"{file}[rare_type=b,prevalence=0.01]")
-    for prevalence in ("0.112", "0.333"):
-        assert stored(f"{file}[rare_type=b,prevalence={prevalence}]").rare_type == "b"
-
-
 def test_thinned_counts_are_binomial_and_the_same_for_equal_seeds(stored, file: Path):
     whole = load_counts(stored(str(file)).folder).to_memory()
     thin = load_counts(stored(f"{file}[thin=0.3]").folder).to_memory()

@@ -45,28 +45,12 @@ def read_counts(
 ) -> AnnData:
     """Return the counts of a file or folder in any format as CSR, cells × features.
 
-    Assumptions and changes are logged as notes. ``obs`` and ``var`` are those of the file.
-
-    Parameters
-    ----------
-    path
-        A file or folder in one of the formats of :data:`bench.data.file_names.EXPECTED_FORMATS`.
-    transpose
-        For text and MatrixMarket: True for features in rows, False for cells in rows, None to
-        decide by names and totals. For other formats True swaps cells and features.
-    part
-        A modality of an ``.h5mu``, or a kind of features of a 10x file.
-    obs_columns
-        Columns of a text that describe cells, also those that hold numbers.
-
-    Raises
-    ------
-    UsageError
-        If there is no such path, or its format is unknown.
-    DataError
-        If the content cannot be read.
+    ``transpose`` is True for features in the rows of a text or MatrixMarket file, False for cells
+    there, and None to decide by names and totals; for other formats True swaps cells and features.
+    ``part`` is a modality of an ``.h5mu`` or a kind of features of a 10x file. ``obs_columns`` are
+    columns of a text that describe cells. Assumptions are logged as notes. Raises ``UsageError``
+    for a missing path and an unknown format, and ``DataError`` for unreadable content.
     """
-    path = Path(path)
     files = list_files(path)
     orientation: Orientation = "auto"
     if transpose is not None:

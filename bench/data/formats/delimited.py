@@ -74,8 +74,8 @@ def open_rows(path: Path, sep: str | None = None) -> Iterator[DelimitedRows]:
     except UnicodeDecodeError as error:
         byte = error.object[error.start : error.start + 1].hex()
         raise DataError(
-            f"{path}: line {_undecodable_line(path)}: byte 0x{byte} is not UTF-8 text; save the "
-            "file as UTF-8, for example with iconv -f latin1 -t utf-8.",
+            f"{path}: byte 0x{byte} is not UTF-8 text; save the file as UTF-8, for example with "
+            "iconv -f latin1 -t utf-8.",
             code="not_utf8",
         ) from None
     except csv.Error as error:
@@ -92,19 +92,6 @@ def open_rows(path: Path, sep: str | None = None) -> Iterator[DelimitedRows]:
             f"{path}: {place}{text}; an incomplete or damaged file? Copy or download it again.",
             code="unreadable",
         ) from None
-
-
-def _undecodable_line(path: Path) -> int:
-    """Return the first line that is not UTF-8; the decoder reads ahead of the line it reports."""
-    number = 0
-    with contextlib.suppress(*_DAMAGED), path.open("rb") as raw, _decompress(path, raw) as plain:
-        for line in plain:
-            number += 1
-            try:
-                line.decode()
-            except UnicodeDecodeError:
-                break
-    return number
 
 
 @contextlib.contextmanager

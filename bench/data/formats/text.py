@@ -59,27 +59,12 @@ def read_text(
 ) -> AnnData:
     """Return counts (CSR float32, cells × features) out of a delimited text with a header line.
 
-    The dense matrix is never in memory: 8 bytes for each count above zero.
-
-    Parameters
-    ----------
-    path
-        The text, plain or compressed (gzip, zip with one file, bzip2, xz). The first column holds
-        names. The header may have one name fewer than there are columns, as R writes it.
-    orientation
-        The rows: ``cells``, ``genes`` (any features), or ``auto`` to decide by names, columns of
-        text and totals, with a note.
-    obs_columns
-        Columns of metadata. Columns of text and those with a usual name of metadata are metadata
-        too (a note lists those with numbers). Metadata go to ``obs`` if cells are in rows, else
-        to ``var``.
-    sep
-        The separator; by default the first lines show it.
-
-    Raises
-    ------
-    DataError
-        With the line, if the text is no table of counts; or if memory does not suffice.
+    The first column holds names. The header may have one name fewer than there are columns, as R
+    writes it. ``orientation`` names the rows: ``cells``, ``genes`` (any features), or ``auto`` to
+    decide by names, columns of text and totals. Metadata go to ``obs`` if cells are in rows, else
+    to ``var``: the ``obs_columns``, columns of text, and columns with a usual name of metadata.
+    The dense matrix is never in memory: 8 bytes for each count above zero. Raises ``DataError``
+    with the line if the text is no table of counts, or if memory does not suffice.
     """
     with open_rows(path, sep) as reader:
         table = _read_table(path, reader, frozenset(obs_columns))

@@ -1,4 +1,4 @@
-"""The marker lists of the literature that are kept with the datasets (``markers.yaml``)."""
+"""Marker lists of datasets: of the user, of the data, or of the literature (``markers.yaml``)."""
 
 from __future__ import annotations
 
