@@ -20,8 +20,8 @@ class AE(NetworkMethod):
     cell's depth in the expected value, instead of a mean squared error (which stays for RNA, on
     scaled log-normalised genes); narrower hidden layers; constant step size 1e-3 (the published
     decay reaches its floor of 2e-5 after 590 updates); shuffled batches; early stopping on
-    held-out cells, not on the training loss. The published program does not run (undefined names);
-    how long it trains is an argument without default, here 300 epochs.
+    held-out cells, not on the training loss. The published program does not run (undefined
+    names). Its number of epochs is an argument without default, here 300.
     """
 
     name = "ae"

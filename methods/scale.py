@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 class SCALE(NetworkMethod):
     """Mixture-prior variational autoencoder of peaks (Xiong et al. 2019).
 
-    Mended against the published program: mixture weights and variances cannot leave their range
-    (they could turn negative and give NaN); the mixture is fitted to the posteriors (means and
-    variances) of a network that was trained with a normal prior until its held-out loss stood
-    still, as Jiang et al. 2017 pretrain theirs, not to draws of an untrained one; weight
-    decay spares the mixture; the embedding is the mean, not a draw; responsibilities come
-    from a log-sum-exp without a floor; the cell's depth enters the expected value.
+    Corrections of the published program: mixture weights and variances stay in their range (they
+    could turn negative and give NaN); the mixture is fitted to the posteriors (means and
+    variances) of a network pretrained with a normal prior, as in Jiang et al. 2017, not to draws
+    of an untrained one; the mixture has no weight decay; the embedding is the mean, not a draw;
+    responsibilities are computed by a log-sum-exp without a floor; the cell's depth enters the
+    expected value.
     ``preset=faithful`` is the release of 2019: batches of 32, step size 2e-3 decayed to 2e-4,
     mixture from the untrained network, peaks scaled by their maximum, early stopping on the
     training loss.

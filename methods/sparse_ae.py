@@ -20,11 +20,11 @@ class SparseAE(NetworkMethod):
     """Autoencoder with one layer of units that are off in most cells.
 
     Loss: reconstruction + β Σ_j KL(ρ ‖ a_j), with a_j the mean over the batch of the sigmoid of
-    unit j (Ng 2011). Published (Huang et al. 2021) is a_j = mean of a softmax over the batch,
-    which is 1 / cells for any code: a constant without gradient, so that the published sparse
-    autoencoder is a plain one-layer one. ``preset=faithful`` keeps that, with ReLU code, sigmoid
-    output, mean squared error, batches of 32 and the published decay of the step size; there the
-    reported conclusion that sparsity helps cannot come from the penalty.
+    unit j (Ng 2011). The published a_j (Huang et al. 2021) is the mean of a softmax over the
+    batch, which is 1 / cells for any code. This constant has no gradient, so that the published
+    sparse autoencoder is a plain one-layer one: its reported gain cannot come from the penalty.
+    ``preset=faithful`` keeps that, with ReLU code, sigmoid output, mean squared error, batches of
+    32 and the published decay of the step size.
     """
 
     name = "sparse_ae"
@@ -44,7 +44,7 @@ class SparseAE(NetworkMethod):
             "sigmoid", description="activation of the code; sigmoid is what the penalty acts on"
         )
         rho: Annotated[float, Search(0.01, 0.2, log=True)] = Field(
-            0.03, gt=0, lt=1, description="wanted mean activation of a unit"
+            0.03, gt=0, lt=1, description="target of the mean activation of a unit"
         )
         beta: Annotated[float, Search(0.1, 10, log=True)] = Field(
             3.0, ge=0, description="weight of the penalty"
@@ -71,16 +71,15 @@ class SparseAE(NetworkMethod):
 
     def build(self, facts: dict[str, Any], likelihood: Likelihood) -> Network:
         """Return the untrained network."""
-        from .nn.models import SparseAutoencoder
+        from .nn.models import SparseAutoencoder, SparsityPenalty
 
+        p = self.params
         return SparseAutoencoder(
             len(facts["features"]),
-            self.params.hidden,
-            self.params.n_latent,
+            p.hidden,
+            p.n_latent,
             likelihood,
-            code_activation=self.params.code_activation,
-            input_dropout=self.params.input_dropout,
-            rho=self.params.rho,
-            beta=self.params.beta,
-            penalty=self.params.penalty,
+            code_activation=p.code_activation,
+            input_dropout=p.input_dropout,
+            penalty=SparsityPenalty(p.rho, p.beta, published=p.penalty == "softmax"),
         )

@@ -26,8 +26,8 @@ class StackedAE(NetworkMethod):
     Published (Huang et al. 2021): layers 8192-2048-256, also the decoder's layers pretrained as
     separate autoencoders with sigmoid decoders that are thrown away, plain gradient descent on
     a mean squared error, and a misspelt attribute that leaves all layers but the last frozen while
-    fine-tuning. ``preset=faithful`` keeps all of that; its code hardly moves from where
-    it began.
+    fine-tuning. ``preset=faithful`` keeps all of that; its code hardly differs from the untrained
+    one.
     """
 
     name = "stacked_ae"

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 class VAE(NetworkMethod):
     """Variational autoencoder with a linear decoder (Kingma and Welling 2014; Huang et al. 2021).
 
-    Loss of a cell: -log p(x | z) + w KL(q(z | x) ‖ prior); the embedding is the mean of q, where
-    the publication writes a random draw. The published program keeps the mixture loss of SCALE
-    without initialising the mixture; its eight components stay equal, which makes it a VAE with
-    one learned Gaussian prior: ``preset=faithful`` is that, with Bernoulli loss, hidden layers
+    Loss of a cell: -log p(x | z) + w KL(q(z | x) ‖ prior). The embedding is the mean of q; the
+    publication writes a random draw. The published program has the mixture loss of SCALE without
+    an initialisation of the mixture; its eight components stay equal, so that it is a VAE with
+    one learned Gaussian prior. ``preset=faithful`` is that, with Bernoulli loss, hidden layers
     1024-128, batches of 32, step size 2e-3 decayed to 2e-4 in 220 updates and weight decay 5e-4
     (here not on the prior: it would pull its variance to a constant). The default has a
     standard normal prior, a negative binomial for counts, the cell's depth in the expected value

@@ -18,12 +18,12 @@ _DENSE_BYTES = 256 * 2**20
 
 @dataclass(frozen=True)
 class Block:
-    """Some cells: what the encoder sees, what the decoder must explain, and their depth."""
+    """A block of cells: inputs, targets and depth."""
 
     inputs: Tensor
     """Cells × features, float32."""
     targets: Tensor
-    """Cells × features, float32; the same tensor unless the likelihood reads counts."""
+    """Cells × features, float32; the inputs themselves unless the likelihood is of counts."""
     depth: Tensor
     """Size factor of each cell, shape (cells, 1), around 1."""
 
@@ -32,11 +32,11 @@ class Block:
 
 
 class Cells:
-    """All cells of a prepared dataset, handed out in blocks on a device.
+    """All cells of a prepared dataset, in blocks on a device.
 
-    ``counts=True`` makes ``layers["counts"]`` the targets; otherwise ``X`` is both. The depth of
-    a cell is the total of its targets divided by ``median_total`` (that of these cells unless
-    given), at least 0.01; ``divide_inputs=True`` divides the inputs by it.
+    With ``counts`` the targets are ``layers["counts"]``; otherwise ``X`` is both input and target.
+    The depth of a cell is the total of its targets divided by ``median_total`` (default: that of
+    these cells), at least 0.01. With ``divide_inputs`` the inputs are divided by it.
     """
 
     def __init__(
@@ -58,8 +58,8 @@ class Cells:
         depth = np.maximum(totals / median_total, 0.01).astype(np.float32)
         self._depth = torch.from_numpy(depth[:, None]).to(self.device)
         self._divide = divide_inputs
-        self._inputs = self._hold(data.X)
-        self._targets = self._hold(targets) if counts else None
+        self._inputs = self._densify(data.X)
+        self._targets = self._densify(targets) if counts else None
 
     def block(self, rows: np.ndarray) -> Block:
         """Return the cells ``rows`` (integer positions, in this order)."""
@@ -73,26 +73,33 @@ class Cells:
         for start in range(0, len(rows), batch_size):
             yield self.block(rows[start : start + batch_size])
 
-    def recoded(self, codes: np.ndarray) -> Cells:
-        """Return the same cells with ``codes`` (cells × units) as inputs and targets."""
-        other = copy.copy(self)
-        other.n_features = codes.shape[1]
-        other._inputs, other._targets, other._divide = other._hold(codes), None, False
-        return other
+    def with_inputs(self, inputs: np.ndarray) -> Cells:
+        """Return the same cells and targets with other ``inputs``, (cells, units)."""
+        cells = copy.copy(self)
+        cells.n_features = inputs.shape[1]
+        cells._targets = self._inputs if self._targets is None else self._targets
+        cells._inputs, cells._divide = self._densify(inputs), False
+        return cells
 
-    def _hold(self, matrix: sp.csr_matrix | np.ndarray) -> Tensor | sp.csr_matrix:
-        """Keep a dense tensor on the device if it is small enough, else the sparse matrix."""
-        room = _DENSE_BYTES
+    def recoded(self, codes: np.ndarray) -> Cells:
+        """Return the same cells with ``codes``, (cells, units), as inputs and targets."""
+        cells = self.with_inputs(codes)
+        cells._targets = None
+        return cells
+
+    def _densify(self, matrix: sp.csr_matrix | np.ndarray) -> Tensor | sp.csr_matrix:
+        """Return a dense tensor on the device if it is small enough, else the sparse matrix."""
+        limit = _DENSE_BYTES
         if self.device.type == "cuda":
-            room = torch.cuda.mem_get_info()[0] // 4
+            limit = torch.cuda.mem_get_info()[0] // 4
         if isinstance(matrix, sp.csr_matrix):
-            if 4 * matrix.shape[0] * matrix.shape[1] > room:
+            if 4 * matrix.shape[0] * matrix.shape[1] > limit:
                 return matrix
             matrix = matrix.toarray()
         # A copy, because prepared matrices are mapped read-only.
         return torch.from_numpy(np.array(matrix, dtype=np.float32)).to(self.device)
 
-    def _take(self, held: Tensor | sp.csr_matrix, rows: np.ndarray) -> Tensor:
-        if isinstance(held, Tensor):
-            return held[torch.from_numpy(rows).to(self.device)]
-        return torch.from_numpy(held[rows].toarray()).to(self.device)
+    def _take(self, values: Tensor | sp.csr_matrix, rows: np.ndarray) -> Tensor:
+        if isinstance(values, Tensor):
+            return values[torch.from_numpy(rows).to(self.device)]
+        return torch.from_numpy(values[rows].toarray()).to(self.device)

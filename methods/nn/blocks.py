@@ -1,4 +1,4 @@
-"""Pieces of networks."""
+"""Layers and activations."""
 
 from __future__ import annotations
 

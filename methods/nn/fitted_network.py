@@ -26,7 +26,7 @@ class FittedNetwork:
     """A network and the facts of the training cells it was built for.
 
     ``facts`` hold the names of the features, the likelihood, the median total of the cells and
-    whatever else the method adds.
+    further values of the method.
     """
 
     def __init__(self, method: NetworkMethod, facts: dict[str, Any], device: str) -> None:

@@ -68,16 +68,6 @@ class LastLayer(OneLayer):
         return {"loss": self.likelihood(self.embed(block), block).mean()}
 
 
-class CellsWithInputs(Cells):
-    """The same cells and targets with other inputs (cells × units), not divided by depth."""
-
-    def __init__(self, cells: Cells, inputs: np.ndarray) -> None:
-        vars(self).update(vars(cells))
-        self.n_features = inputs.shape[1]
-        self._targets = cells._inputs if cells._targets is None else cells._targets
-        self._inputs, self._divide = self._hold(inputs), False
-
-
 def train_layer(
     model: OneLayer, cells: Cells, schedule: Schedule, context: Context, *, stage: str = ""
 ) -> TrainingSummary:
@@ -98,7 +88,7 @@ def train_layer(
         model.layer = nn.Linear(basis.shape[1], layer.out_features, device=layer.weight.device)
         model.layer.weight.copy_(start)
         model.layer.bias.copy_(layer.bias)
-    coordinates = CellsWithInputs(cells, triangle.T.cpu().numpy())
+    coordinates = cells.with_inputs(triangle.T.cpu().numpy())
     trained = train(model, model.objective, coordinates, schedule, context, stage=stage)
     with torch.no_grad():
         layer.weight += (model.layer.weight - start) @ basis.T

@@ -1,7 +1,7 @@
 """Likelihoods of the targets given a decoder's linear output.
 
-Each maps ``(decoded, block)`` to the negative log-likelihood of each cell, shape
-(cells,), up to constants where the docstring says so, and to expected values.
+Each maps ``(decoded, block)`` to the negative log-likelihood of each cell, (cells,), and to
+expected values. It is exact unless the docstring leaves out constants.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .batches import Block
 from .blocks import ACTIVATIONS
 
 _LOG_DISPERSION = 8.0
-"""Log inverse dispersions are kept within ± this: from Poisson to extremely variable."""
+"""Bound on the absolute log inverse dispersion: from Poisson to extremely variable."""
 
 
 class Likelihood(nn.Module, ABC):
@@ -89,8 +89,9 @@ class Gaussian(Likelihood):
 class NegativeBinomial(Likelihood):
     """Counts with mean depth · exp(decoded) and one inverse dispersion θ per feature.
 
-    Variance μ + μ²/θ; exact with its constants. Without ``depth_offset`` the depth is left to the
-    code. Source: Lopez et al. 2018, doi 10.1038/s41592-018-0229-2; Eraslan et al. 2019, eq. 1.
+    Variance μ + μ²/θ; exact with its constants. Without ``depth_offset`` the code has to
+    hold the depth. Source: Lopez et al. 2018, doi 10.1038/s41592-018-0229-2; Eraslan et al. 2019,
+    eq. 1.
     """
 
     name = "nb"

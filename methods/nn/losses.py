@@ -21,7 +21,7 @@ def softmax_sparsity(code: Tensor, rho: float) -> Tensor:
     """Return Σ_j KL(ρ ‖ q_j), with q_j the mean over the batch of a softmax over the batch.
 
     As published by Huang et al. 2021. A softmax over the batch sums to one, so that q_j is
-    1 / cells whatever the code: the penalty is constant and its gradient zero.
+    1 / cells for any code: the penalty is constant and its gradient zero.
     """
     mean = torch.softmax(code, dim=0).mean(dim=0)
     target = torch.as_tensor(rho, dtype=mean.dtype, device=mean.device)

@@ -64,7 +64,7 @@ class MixtureAutoencoder(VariationalAutoencoder):
     mixed: Tensor
 
     def set_mixture(self, weights: np.ndarray, means: np.ndarray, variances: np.ndarray) -> None:
-        """Start the mixture from K weights, means (K, d) and variances (K, d), and use it."""
+        """Set the mixture to K weights, means (K, d) and variances (K, d), and use it as prior."""
 
         def tensor(values: np.ndarray) -> Tensor:
             return torch.as_tensor(values, dtype=self.means.dtype, device=self.means.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -89,12 +90,22 @@ class Autoencoder(Network):
         return {"loss": self.likelihood(self.decode(self.embed(block)), block).mean()}
 
 
-class SparseAutoencoder(Autoencoder):
-    """Autoencoder whose units are off in most cells: adds β Σ_j KL(ρ ‖ a_j).
+@dataclass(frozen=True)
+class SparsityPenalty:
+    """The penalty β Σ_j KL(ρ ‖ a_j) on the mean activations a_j of the units."""
 
-    ``penalty="softmax"`` is the published one, whose a_j is constant (see ``sparse_ae``). The loss
-    of held-out cells leaves the penalty out: fitted to the training cells, it grows on others
-    from the first epoch on.
+    rho: float
+    weight: float
+    """β."""
+    published: bool
+    """Whether a_j is the published softmax over the batch, which is constant."""
+
+
+class SparseAutoencoder(Autoencoder):
+    """Autoencoder with a sparsity penalty.
+
+    The loss of held-out cells leaves the penalty out: fitted to the training cells, it grows on
+    others from the first epoch on.
     """
 
     def __init__(
@@ -106,27 +117,27 @@ class SparseAutoencoder(Autoencoder):
         *,
         code_activation: str,
         input_dropout: float,
-        rho: float,
-        beta: float,
-        penalty: str,
+        penalty: SparsityPenalty,
     ) -> None:
         super().__init__(
             n_features, hidden, n_latent, likelihood,
             code_activation=code_activation, input_dropout=input_dropout,
         )  # fmt: skip
-        self.rho, self.beta, self.penalty = rho, beta, penalty
+        self.penalty = penalty
 
     def objective(self, block: Block, update: int | None) -> dict[str, Tensor]:
         """Return the loss and its two parts."""
-        before = self.code(self.hidden(block.inputs))
-        code = self.code_activation(before)
+        logits = self.code(self.hidden(block.inputs))
+        code = self.code_activation(logits)
         reconstruction = self.likelihood(self.decode(code), block).mean()
-        if self.penalty == "softmax":
-            penalty = softmax_sparsity(code, self.rho)
+        if self.penalty.published:
+            divergence = softmax_sparsity(code, self.penalty.rho)
         else:
-            penalty = sparsity(torch.sigmoid(before), self.rho)
-        loss = reconstruction if update is None else reconstruction + self.beta * penalty
-        return {"loss": loss, "reconstruction_loss": reconstruction, "sparsity_loss": penalty}
+            divergence = sparsity(torch.sigmoid(logits), self.penalty.rho)
+        loss = reconstruction
+        if update is not None:
+            loss = reconstruction + self.penalty.weight * divergence
+        return {"loss": loss, "reconstruction_loss": reconstruction, "sparsity_loss": divergence}
 
 
 class VariationalAutoencoder(Network):
@@ -161,7 +172,7 @@ class VariationalAutoencoder(Network):
         self.kl_weight, self.kl_warmup = kl_weight, kl_warmup
 
     def posterior(self, block: Block) -> tuple[Tensor, Tensor]:
-        """Return μ and log σ², both (cells, d); log σ² is kept within ± 15."""
+        """Return μ and log σ², both (cells, d); log σ² is clamped to ± 15."""
         hidden = self.hidden(block.inputs)
         return self.mean_head(hidden), self.log_var_head(hidden).clamp(-15.0, 15.0)
 

@@ -12,7 +12,7 @@ from bench.contract import Layers, Parameters, Search
 class ClusterParameters(Parameters):
     """The number of clusters and where it comes from."""
 
-    n_clusters: int = Field(0, ge=0, description="clusters; 0: as k_from says")
+    n_clusters: int = Field(0, ge=0, description="clusters; 0: see k_from")
     k_from: Literal["truth", "leiden", "eigengap"] = Field(
         "truth",
         description="number of clusters: of true types (uses n_clusters), of Leiden "
@@ -56,8 +56,8 @@ class NetworkParameters(Parameters):
     )
     adjust_depth: bool = Field(
         True,
-        description="the cell's depth multiplies the expected value and divides binary inputs, so "
-        "that the code need not hold it",
+        description="the cell's depth multiplies the expected value and divides binary inputs; "
+        "else the code has to hold it",
     )
     learning_rate: Annotated[float, Search(1e-4, 1e-2, log=True)] = Field(
         1e-3, gt=0, le=1, description="step size of Adam"
@@ -86,11 +86,11 @@ class NetworkParameters(Parameters):
     validation: float = Field(
         0.1, ge=0, le=0.5, description="share of cells held out to stop early; 0: training loss"
     )
-    n_top_genes: int = Field(2000, ge=10, description="RNA: variable genes kept")
+    n_top_genes: int = Field(2000, ge=10, description="RNA: number of variable genes")
     binarize: bool = Field(True, description="chromatin: counts above zero become one")
     low: float = Field(0.01, ge=0, lt=1, description="chromatin: peaks open in a larger share")
     high: float = Field(0.9, gt=0, le=1, description="chromatin: and open in a smaller share")
-    min_peaks: int = Field(0, ge=0, description="chromatin: cells with fewer peaks are left out")
+    min_peaks: int = Field(0, ge=0, description="chromatin: cells with fewer peaks are removed")
 
 
 HUANG = {
@@ -108,4 +108,4 @@ HUANG = {
     "binarize": False,
     "min_peaks": 100,
 }
-"""What the published autoencoders of Huang et al. 2021 have in common."""
+"""Values that the published autoencoders of Huang et al. 2021 share."""

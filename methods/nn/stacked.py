@@ -13,7 +13,7 @@ from bench.contract import Context
 
 from .batches import Block, Cells
 from .blocks import ACTIVATIONS
-from .layerwise import CellsWithInputs, LastLayer, PublishedLayer, train_layer
+from .layerwise import LastLayer, PublishedLayer, train_layer
 from .likelihoods import Likelihood
 from .models import Model, Network
 from .train import Schedule, TrainingSummary, encode, train
@@ -132,7 +132,7 @@ def fine_tune_last(
     assert isinstance(stack.decoders[0], nn.Linear)
     hidden = encode(stack, lambda block: stack.before_last(stack.embed(block)), cells)
     last = LastLayer(stack.decoders[0], stack.likelihood)
-    return train_layer(last, CellsWithInputs(cells, hidden), schedule, context)
+    return train_layer(last, cells.with_inputs(hidden), schedule, context)
 
 
 def train_stack(

@@ -18,7 +18,7 @@ from .batches import Block, Cells
 from .params import NetworkParameters
 
 _BETTER = 1e-4
-"""A loss counts as better if it is lower by this share."""
+"""Share by which a loss must fall to count as better."""
 _ENCODE_BATCH = 1024
 
 

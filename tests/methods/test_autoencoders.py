@@ -17,6 +17,8 @@ from bench.errors import DataError
 from bench.methods.nn import layerwise, stacked
 from bench.methods.nn.batches import Block
 from bench.methods.nn.fitted_network import FittedNetwork
+from bench.methods.nn.likelihoods import Gaussian
+from bench.methods.nn.models import SparseAutoencoder, SparsityPenalty
 from bench.methods.nn.stacked import StackedAutoencoder
 from bench.registry import methods
 from bench.seeds import derive_seed
@@ -299,12 +301,9 @@ def test_pretraining_moves_every_layer(toy_counts: AnnData):
 
 def test_held_out_cells_are_judged_without_the_sparsity_penalty():
     """Fitted to the training cells the penalty grows on others: it stopped training at once."""
-    from bench.methods.nn.likelihoods import Gaussian
-    from bench.methods.nn.models import SparseAutoencoder
-
     model = SparseAutoencoder(
-        6, (), 4, Gaussian(), code_activation="sigmoid", input_dropout=0.0, rho=0.05, beta=3.0,
-        penalty="activation",
+        6, (), 4, Gaussian(), code_activation="sigmoid", input_dropout=0.0,
+        penalty=SparsityPenalty(0.05, 3.0, published=False),
     )  # fmt: skip
     block = Block(torch.rand(5, 6), torch.rand(5, 6), torch.ones(5, 1))
     held_out = model.objective(block, None)

@@ -12,7 +12,7 @@ import scipy.io
 import scipy.sparse as sp
 from anndata import AnnData, read_h5ad
 
-from bench.apply.fit_file import FileFit, fit_file
+from bench.apply.fit_file import FileFit, FitOptions, fit_file
 from bench.settings import load_settings
 
 SHORT = "deepscena[pretrain_epochs=2,max_epochs=2,pair_epochs=2,batch_size=16,n_top_genes=50]"
@@ -55,9 +55,8 @@ def write(counts: np.ndarray, kind: str, folder: Path) -> Path:
 def fit(path: Path, out: Path) -> FileFit:
     params = {"transpose": True} if path.suffix in (".csv", ".txt") else {}
     settings = load_settings({"seeds": "0,"})
-    return fit_file(
-        SHORT, path, params=params, settings=settings, out=out, n_clusters=3, umap=False
-    )
+    options = FitOptions(n_clusters=3, umap=False)
+    return fit_file(SHORT, path, params=params, settings=settings, out=out, options=options)
 
 
 @pytest.mark.parametrize("kind", ["csv", "txt", "10x", "h5ad"])
