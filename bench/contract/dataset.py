@@ -1,7 +1,7 @@
-"""What a dataset is: typed metadata that costs nothing to read, and a loader.
+"""What a dataset is: typed facts that cost nothing to read, and a loader.
 
-One file in ``datasets/`` with a concrete subclass registers it. ``load`` returns cells × features
-with counts in ``X`` and labels in ``obs[card.label_key]``; ``bench.data.cache.data_cache`` checks and keeps it.
+One file in ``datasets/`` with a concrete subclass registers it. ``bench.data.cache`` checks and
+stores what ``load`` returns.
 """
 
 from __future__ import annotations
@@ -26,20 +26,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file as its authors distribute it."""
+    """One file as its authors distribute it.
+
+    Parameters
+    ----------
+    name
+        Name of the original, under which it is stored.
+    url
+        Address of the file; empty if it can only be downloaded by hand.
+    checksum
+        ``sha256:…`` or ``md5:…``; empty if none is published (the digest of the first download is
+        then recorded).
+    size
+        Bytes, exact: a file of another size is refused.
+    approximate_size
+        Bytes, rounded, where the exact size is not known; shown, not compared.
+    manual_page
+        Page from which a person downloads it, where no address serves the file itself.
+    """
 
     name: str
-    """Name under which it is kept; that of the original."""
     url: str
-    """Where it is fetched from; empty if it can only be downloaded by hand."""
     checksum: str = ""
-    """``sha256:…`` or ``md5:…``; empty if none is published (the first download is then noted)."""
     size: int | None = None
-    """Bytes, exact: a file of another size is refused."""
     approximate_size: int | None = None
-    """Bytes, rounded, where the exact size is not known: shown, not compared."""
     manual_page: str = ""
-    """Page from which a person downloads it, where no address serves the file itself."""
 
     @property
     def source(self) -> str:
@@ -49,17 +60,64 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class FileLocation:
-    """Where one of the files that a dataset is read from lies."""
+    """Where one of the original files of a dataset lies.
+
+    Parameters
+    ----------
+    file
+        The file.
+    kind
+        ``local`` (a folder of the user), ``mirror``, ``download`` or ``missing``.
+    path
+        ``None`` if the file is missing.
+    """
 
     file: RemoteFile
     kind: str
-    """``local`` (a folder of the user), ``mirror``, ``download`` or ``missing``."""
     path: Path | None
 
 
 @dataclass(frozen=True)
 class Card:
-    """What is known about a dataset without opening it."""
+    """The facts about a dataset that are known without opening it.
+
+    Parameters
+    ----------
+    modality
+        ``RNA``, ``ATAC`` or ``MULTIOME``.
+    summary
+        One line for tables.
+    label_key
+        Column of ``obs`` with the true types.
+    batch_key
+        Column of ``obs`` with the batches, if there is one.
+    n_cells, n_features, n_types
+        Size of the data.
+    organism
+        Such as ``human``.
+    reference
+        Citation with DOI.
+    url
+        Page of the data.
+    licence
+        Licence of the data.
+    labels_from
+        How the labels were obtained, which decides how far they can be trusted.
+    tags
+        Names by which selectors find it.
+    files
+        Original files; empty for data that need no network.
+    documented
+        Public page or record that documents the files, their header line and the label column.
+    rare_type
+        The type of a rare-population task; empty if there is none.
+    train_key
+        Column of ``obs``, true for the cells that a fit may see; ``None``: it may see all.
+    verified
+        Whether an original file has passed the checks of the loader.
+    markers
+        Marker lists that come with the data; those of the literature are found by name.
+    """
 
     modality: str
     summary: str
@@ -70,36 +128,44 @@ class Card:
     n_types: int | None = None
     organism: str = ""
     reference: str = ""
-    """Citation with DOI."""
     url: str = ""
     licence: str = ""
     labels_from: str = ""
-    """How the labels were obtained, and so how far to trust them."""
     tags: tuple[str, ...] = ()
     files: tuple[RemoteFile, ...] = ()
-    """What must be fetched; empty for data that need no network."""
     documented: str = ""
-    """Public page or record that documents the files, their header line and the label column."""
     rare_type: str = ""
-    """The type that a rare-population task asks for; empty if there is no such task."""
     train_key: str | None = None
-    """Column of ``obs``, true for the cells that a fit may see; ``None``: it may see all."""
     verified: bool = False
-    """True once a real file has passed the loader's checks."""
     markers: Markers | None = None
-    """Marker lists that come with the data; those of the literature are found by name."""
 
 
 class Dataset(ABC):
-    """Base of all datasets."""
+    """Base of all datasets.
+
+    Parameters
+    ----------
+    params
+        Validated parameters, an instance of the class's ``Params``; the defaults if ``None``.
+
+    Attributes
+    ----------
+    name : str
+        Name in selectors and tables.
+    card : Card
+        The facts; an instance whose parameters change them sets its own.
+    notes : list of str
+        One line for each decision of ``load`` that a user should know; shown as warnings.
+    markers_file : Path or None
+        Marker lists of the user, which replace all others.
+    replacement_markers : Markers or None
+        Lists that ``load`` derived from those of the dataset, to be used in their place.
+    """
 
     name: str
     card: Card
-    """Class attributes; an instance whose parameters change the facts sets its own."""
     markers_file: Path | None = None
-    """Marker lists of the user, which take the place of all others."""
     replacement_markers: Markers | None = None
-    """Lists that ``load`` has made of ``markers()``, to be used in their place."""
 
     class Params(Parameters):
         """No parameters."""
@@ -107,14 +173,21 @@ class Dataset(ABC):
     def __init__(self, params: Any = None) -> None:
         self.params = params if params is not None else self.Params()
         self.notes: list[str] = []
-        """One line for each decision of ``load`` that a user should know; shown as warnings."""
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> Self:
-        """Return the dataset with the parameters of a selector's brackets.
+        """Return the dataset with the parameters in the brackets of a selector.
 
-        ``preset`` names one of ``Params.presets``, which the other values override. Raises
-        ``UsageError`` for an unknown parameter, preset or value.
+        Parameters
+        ----------
+        values
+            Parameters by name. ``preset`` names one of ``Params.presets``, which the other
+            values override.
+
+        Raises
+        ------
+        UsageError
+            For an unknown parameter, preset or value.
         """
         rest = dict(values)
         presets = (str(rest.pop("preset")),) if "preset" in rest else ()
@@ -127,20 +200,26 @@ class Dataset(ABC):
 
     @property
     def where(self) -> str:
-        """What error messages call it: its name, or the path of its file."""
+        """Name of the data in error messages: that of the dataset, or the path of its file."""
         return self.name
 
     def configure(  # noqa: B027 - most datasets need nothing
         self, settings: Settings
     ) -> None:
-        """Take what the user has set (cache folder, mirror); nothing if no file is fetched."""
+        """Apply the user's settings (cache folder, mirror); does nothing if no file is fetched."""
 
     def file_locations(self) -> list[FileLocation]:
-        """Return where the files to be fetched lie; empty for data that need no network."""
+        """Return where the original files lie; empty for data that need no network."""
         return []
 
     def fetch(self) -> dict[str, Path]:
-        """Fetch the files that are missing and return all by name; raises ``DataError``."""
+        """Download the files that are missing and return all by name.
+
+        Raises
+        ------
+        DataError
+            If a file can neither be found nor downloaded.
+        """
         return {}
 
     def fingerprint(self) -> dict[str, Any]:
@@ -154,8 +233,13 @@ class Dataset(ABC):
 
     @abstractmethod
     def load(self) -> AnnData | MuData:
-        """Return counts (CSR, cells × features) with labels and batch in ``obs``.
+        """Return the counts with labels and batch.
 
-        If the card says ``multiome``: a ``MuData`` with ``rna`` and ``atac`` of equal cells in
-        equal order, labels and batch in ``obs`` of ``rna``.
+        Returns
+        -------
+        AnnData or MuData
+            Counts in ``X`` (CSR, cells × features), types in ``obs[card.label_key]``, batches in
+            ``obs[card.batch_key]``. If the card's modality is ``MULTIOME``, a ``MuData`` with
+            ``rna`` and ``atac`` of equal cells in equal order; types and batches are then in
+            ``obs`` of ``rna``.
         """

@@ -19,33 +19,52 @@ FORMATS = (".yaml", ".yml", ".json", ".gmt")
 
 @dataclass(frozen=True)
 class Markers:
-    """Marker lists and where they are from."""
+    """Marker lists and their source.
+
+    Parameters
+    ----------
+    lists
+        Name of a signature → its genes, in order, each once.
+    source
+        Citation with DOI, or the name of the file.
+    """
 
     lists: dict[str, tuple[str, ...]]
-    """Name of a signature → its genes, in order, each once."""
     source: str
-    """Citation with DOI, or the file."""
 
 
 def read_markers(path: Path) -> Markers:
-    """Return the lists in a YAML, JSON or GMT file.
+    """Return the marker lists in a YAML, JSON or GMT file.
 
-    YAML and JSON: ``name: [gene, ...]``, or ``{source: citation, lists: {name: [gene, ...]}}``, or
-    SAKURA's ``signature_config`` (``name: {signature_list: [...]}``). GMT: one signature a line,
-    tab-separated: name, description, genes. Raises ``DataError`` or ``UsageError``.
+    Parameters
+    ----------
+    path
+        YAML and JSON: ``name: [gene, ...]``, or ``{source: citation, lists: {name: [gene,
+        ...]}}``, or SAKURA's ``signature_config`` (``name: {signature_list: [...]}``). GMT: one
+        signature a line, tab-separated: name, description, genes.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file, or its ending is none of these formats.
+    DataError
+        If the content is not as described.
     """
     path = Path(path).expanduser()
-    if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"{path}: expected marker lists as one of {', '.join(FORMATS)}.")
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise UsageError(
+            f"{path}: expected marker lists as one of {', '.join(FORMATS)}.", code="unknown_format"
+        )
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UsageError(f"{path}: no such file of marker lists.") from None
+        raise UsageError(f"{path}: no such file of marker lists.", code="no_such_file") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}.") from None
-    if path.suffix.lower() == ".gmt":
-        return Markers(_gmt(text, path), path.name)
-    content = _parsed(text, path)
+        raise DataError(f"{path}: cannot be read: {error}.", code="unreadable") from None
+    if suffix == ".gmt":
+        return Markers(check_marker_lists(_parse_gmt(text, path), str(path)), path.name)
+    content = _parse_json(text, path) if suffix == ".json" else _parse_yaml(text, path)
     source = path.name
     if isinstance(content, dict) and set(content) <= {"source", "lists"} and "lists" in content:
         source, content = str(content.get("source", source)), content["lists"]
@@ -55,79 +74,118 @@ def read_markers(path: Path) -> Markers:
 def check_marker_lists(content: Any, where: str) -> dict[str, tuple[str, ...]]:
     """Return lists by name from plain values; raises ``DataError`` that names the list."""
     if not isinstance(content, Mapping) or not content:
-        raise DataError(f"{where}: expected signatures, each a name with a list of genes.")
-    lists = {}
-    for name, genes in content.items():
-        if isinstance(genes, Mapping) and "signature_list" in genes:
-            genes = genes["signature_list"]
-        if not isinstance(genes, list | tuple) or not genes:
-            raise DataError(f"{where}: {name}: expected a list of genes, found {_short(genes)}.")
-        # YAML reads a gene named NO or 1 as something else than text.
-        odd = [gene for gene in genes if not isinstance(gene, str) or not gene.strip()]
-        if odd:
-            raise DataError(f"{where}: {name}: {odd[0]!r} is no gene name; put it in quotes.")
-        twice = {gene for gene in genes if list(genes).count(gene) > 1}
-        if twice:
-            raise DataError(f"{where}: {name}: {sorted(twice)[0]} is there twice; remove one.")
-        lists[str(name)] = tuple(genes)
-    return lists
+        raise DataError(
+            f"{where}: expected signatures, each a name with a list of genes.",
+            code="invalid_markers",
+        )
+    return {str(name): _check_genes(genes, f"{where}: {name}") for name, genes in content.items()}
+
+
+def _check_genes(genes: Any, where: str) -> tuple[str, ...]:
+    if isinstance(genes, Mapping) and "signature_list" in genes:
+        genes = genes["signature_list"]
+    if not isinstance(genes, list | tuple) or not genes:
+        text = repr(genes)
+        shown = text if len(text) <= 40 else f"{text[:40]}…"
+        raise DataError(
+            f"{where}: expected a list of genes, found {shown}.", code="invalid_markers"
+        )
+    # YAML reads a gene named NO or 1 as something else than text.
+    invalid = [gene for gene in genes if not isinstance(gene, str) or not gene.strip()]
+    if invalid:
+        raise DataError(
+            f"{where}: {invalid[0]!r} is no gene name; put it in quotes.", code="invalid_markers"
+        )
+    repeated = sorted({gene for gene in genes if list(genes).count(gene) > 1})
+    if repeated:
+        raise DataError(
+            f"{where}: {repeated[0]} is there twice; remove one.", code="duplicate_names"
+        )
+    return tuple(genes)
 
 
 def keep_known_genes(
     lists: Mapping[str, tuple[str, ...]], features: Iterable[str], where: str
 ) -> tuple[dict[str, tuple[str, ...]], str]:
-    """Return the lists without genes that are no features, and one line on what is missing.
+    """Return marker lists without the genes that are no features of the data.
 
-    The line is empty if nothing is; raises ``DataError`` if nothing is left.
+    Parameters
+    ----------
+    lists
+        Name of a signature → its genes.
+    features
+        Names of the features of the data.
+    where
+        Name of the data in messages.
+
+    Returns
+    -------
+    dict
+        The lists in their order; those that lose all genes are omitted.
+    str
+        One line about the missing genes; empty if there are none.
+
+    Raises
+    ------
+    DataError
+        If no gene is left.
     """
-    there = set(features)
-    kept = {name: tuple(gene for gene in genes if gene in there) for name, genes in lists.items()}
-    total, left = len(all_genes(lists)), len(all_genes(kept))
-    if not left:
+    features = set(features)
+    known = {name: tuple(g for g in genes if g in features) for name, genes in lists.items()}
+    n_all, n_known = len(all_genes(lists)), len(all_genes(known))
+    if not n_known:
         raise DataError(
-            f"{where}: none of the {total} marker genes is among the {len(there)} features; "
-            "expected names such as the data have."
+            f"{where}: none of the {n_all} marker genes is among the {len(features)} features; "
+            "expected names such as the data have.",
+            code="missing_features",
         )
-    gone = [name for name, genes in kept.items() if not genes]
-    line = f"{total - left} of {total} marker genes are not among the features" * (left < total)
-    if gone:
-        line += f"; left out whole: {', '.join(gone)}"
-    return {name: genes for name, genes in kept.items() if genes}, line
+    if n_known == n_all:
+        return known, ""
+    empty = [name for name, genes in known.items() if not genes]
+    line = f"{n_all - n_known} of {n_all} marker genes are not among the features"
+    if empty:
+        line += f"; left out whole: {', '.join(empty)}"
+    return {name: genes for name, genes in known.items() if genes}, line
 
 
 def all_genes(lists: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """Return all genes of the lists, sorted, each once."""
+    """Return all genes of marker lists, sorted, each once."""
     return tuple(sorted({gene for genes in lists.values() for gene in genes}))
 
 
-def _short(value: Any) -> str:
-    """Return a value as it is shown in a line."""
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:40]}…"
+def _parse_json(text: str, path: Path) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{path}: cannot be read as JSON: {error}.", code="unreadable") from None
 
 
-def _parsed(text: str, path: Path) -> Any:
+def _parse_yaml(text: str, path: Path) -> Any:
     import yaml
 
     try:
-        return json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
         line = str(error).splitlines()[0]
-        raise DataError(f"{path}: cannot be read as {path.suffix[1:].upper()}: {line}.") from None
+        raise DataError(f"{path}: cannot be read as YAML: {line}.", code="unreadable") from None
 
 
-def _gmt(text: str, path: Path) -> dict[str, tuple[str, ...]]:
+def _parse_gmt(text: str, path: Path) -> dict[str, list[str]]:
     lists: dict[str, list[str]] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
-        name, *rest = line.rstrip("\r\n").split("\t")
+        name, *rest = line.split("\t")
         genes = [gene for gene in rest[1:] if gene]
         if not name or not genes:
             raise DataError(
-                f"{path}: line {number}: expected name, description and genes, tab-separated."
+                f"{path}: line {number}: expected name, description and genes, tab-separated.",
+                code="invalid_markers",
             )
         if name in lists:
-            raise DataError(f"{path}: line {number}: a second signature named '{name}'.")
+            raise DataError(
+                f"{path}: line {number}: a second signature named '{name}'.",
+                code="duplicate_names",
+            )
         lists[name] = genes
-    return check_marker_lists(lists, str(path))
+    return lists

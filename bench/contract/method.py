@@ -1,9 +1,7 @@
 """What a method is: the class to subclass, what it receives and what it returns.
 
 A method cannot see what it must not. ``fit`` gets an ``AnnData`` built from counts and feature
-names only: ``X`` is the matrix its recipe asked for, ``layers["counts"]`` the raw counts of the
-same features, ``obs["size_factor"]`` the depth of a cell over all kept features divided by the
-median depth. Whatever else it may use it declares in :meth:`Method.uses` and finds, typed, in
+names only. Everything else that a method uses it declares in :meth:`Method.uses` and receives in
 ``context``.
 """
 
@@ -30,93 +28,186 @@ OPTIONAL_INPUTS = frozenset({"n_clusters", "batch", "labels", "markers", "protei
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What a method declared that it uses; everything else is ``None``."""
+    """The optional inputs that a method declared; all others are ``None``.
+
+    Parameters
+    ----------
+    batch
+        Batch name of each cell, shape (n_cells,).
+    labels
+        True type of each cell, shape (n_cells,); only for controls and guided methods.
+    markers
+        Name of a signature → its genes, all of them features of the data.
+    proteins
+        Raw counts of surface proteins, shape (n_cells, n_proteins).
+    protein_names
+        Names of the columns of ``proteins``.
+    """
 
     batch: np.ndarray | None = None
-    """Batch name of each cell, shape (n_cells,)."""
     labels: np.ndarray | None = None
-    """True type of each cell, shape (n_cells,); only for controls and guided methods."""
     markers: dict[str, tuple[str, ...]] | None = None
-    """Name of a signature → its genes, all of them features of the data."""
     proteins: np.ndarray | None = None
-    """Raw counts of surface proteins, cells × proteins."""
     protein_names: tuple[str, ...] | None = None
-    """Names of the columns of ``proteins``."""
 
 
 class Reporter(Protocol):
     """Signature of ``context.report``."""
 
-    def __call__(self, step: int, total: int | None = None, /, **values: float) -> None: ...
+    def __call__(self, step: int, total: int | None = None, /, **values: float) -> None:
+        """Report progress and losses; called once an epoch or iteration.
+
+        Parameters
+        ----------
+        step
+            Number of finished steps.
+        total
+            Number of steps of the whole fit, ``None`` if it is unknown.
+        **values
+            Losses by name, such as ``loss`` and ``held_out_loss``.
+
+        Raises
+        ------
+        Diverged
+            If a value is not finite.
+        Pruned
+            If the search has stopped this trial.
+        """
 
 
 @dataclass(frozen=True)
 class Context:
-    """Everything a fit gets besides the data."""
+    """Everything a fit gets besides the data.
+
+    Parameters
+    ----------
+    seed
+        Seed of every random number of the fit.
+    n_clusters
+        Number of true types if ``uses()`` names ``n_clusters``, else ``None``.
+    device
+        ``cpu`` or ``cuda``.
+    threads
+        Number of threads that the fit may use.
+    knowledge
+        The declared optional inputs.
+    report
+        ``report(step, total, loss=...)`` shows progress, records curves and prunes; see
+        :class:`Reporter`.
+    log
+        Writes one line to the log of the job.
+    scratch
+        An empty folder of this job, deleted afterwards.
+    checkpoints
+        A folder that outlives an interrupted fit. A method that ``resumes`` continues from the
+        state that it stored there, with the result of an uninterrupted fit. ``None``: nothing is
+        stored.
+    """
 
     seed: int
     n_clusters: int | None
-    """Number of true types if ``uses()`` names ``n_clusters``, else ``None``."""
     device: str
-    """``cpu`` or ``cuda``."""
     threads: int
     knowledge: Knowledge
     report: Reporter
-    """``report(step, total, loss=...)``: progress, curves, pruning; raises ``Diverged`` if a
-    value is not finite and ``Pruned`` if the search has stopped this trial."""
     log: Callable[[str], None]
     scratch: Path
-    """An empty folder of this job, deleted afterwards."""
     checkpoints: Path | None = None
-    """A folder that outlives an interrupted fit; a method that ``resumes`` goes on from the state
-    that it left there and then fits as if nothing had happened. ``None``: no state is kept."""
 
 
 @dataclass
 class Fit:
-    """What a fit returns."""
+    """The result of a fit.
+
+    Parameters
+    ----------
+    embedding
+        Finite numbers, shape (n_cells, n_dimensions).
+    labels
+        The method's own clusterings by name, each of shape (n_cells,).
+    tables
+        Further results by name, such as factor loadings.
+    n_parameters
+        Number of trained numbers.
+    notes
+        What was chosen automatically, such as ``{"likelihood": "bernoulli"}``.
+    """
 
     embedding: np.ndarray
-    """Cells × dimensions, finite."""
     labels: dict[str, np.ndarray] = field(default_factory=dict)
-    """The method's own clusterings by name, each of shape (n_cells,)."""
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-    """Further results worth keeping, such as factor loadings."""
     n_parameters: int | None = None
-    """Number of trained numbers."""
     notes: dict[str, str] = field(default_factory=dict)
-    """What was chosen automatically, such as ``{"likelihood": "bernoulli"}``."""
 
 
 class Method(ABC):
-    """Base of all methods. One file in ``methods/`` with a concrete subclass registers it."""
+    """Base of all methods. One file in ``methods/`` with a concrete subclass registers it.
+
+    Parameters
+    ----------
+    params
+        Validated hyperparameters, an instance of the class's ``Params``.
+
+    Attributes
+    ----------
+    name : str
+        Name in selectors and tables.
+    summary : str
+        One line for tables.
+    reference : str
+        Citation with DOI.
+    modalities : frozenset of str
+        Of ``RNA``, ``ATAC``, ``MULTIOME``: the data it can be applied to.
+    family : str
+        ``autoencoder``, ``factorization``, ``baseline`` or ``control``; also a tag.
+    cost : str
+        ``light`` or ``heavy``; the quick profile runs heavy methods with one seed.
+    version : int
+        Raised when results change for a reason that the digest of the source does not show.
+    gpu : bool
+        Whether ``context.device`` makes a difference.
+    resumes : bool
+        Whether it stores its state in ``context.checkpoints`` while it fits.
+    loss_measures : tuple of str or None
+        Parameters that change what the reported ``held_out_loss`` measures (its likelihood, its
+        cells). A search for the lowest loss keeps them fixed. ``None``: it reports no such loss.
+    requires : tuple of str
+        Importable names of optional packages; if one is missing the method is unavailable.
+    install : str
+        How to install them, such as ``pip install nimfa``.
+    exceptions : dict
+        Checks of ``bench test-method`` that it cannot pass, each with the reason.
+
+    Notes
+    -----
+    Optional methods, detected by name:
+
+    ``transform(data: AnnData) -> np.ndarray``
+        Embedding of new cells that were prepared like those of the fit.
+    ``impute(data: AnnData) -> np.ndarray``
+        Expected value of each entry, shape (n_cells, n_features).
+    ``save(path: Path)`` and ``load(path: Path)``
+        Write and read the fitted state in the folder ``path``.
+    ``from_config(path: Path, adata: AnnData) -> Method``
+        Method with the settings of a configuration file in a format of its own; its
+        ``describe() -> list[str]`` then lists what would be trained.
+    ``export(name: str, fit: Fit, cells: pd.Index) -> dict[str, pd.DataFrame]``
+        Files of the original program by name, written by ``bench fit``.
+    """
 
     name: ClassVar[str]
     summary: ClassVar[str]
-    """One line for tables."""
     reference: ClassVar[str]
-    """Citation with DOI."""
     modalities: ClassVar[frozenset[str]]
-    """Of ``RNA``, ``ATAC``, ``MULTIOME``: where it can be applied."""
     family: ClassVar[str]
-    """``autoencoder``, ``factorization``, ``baseline`` or ``control``; also a tag."""
     cost: ClassVar[str] = "light"
-    """``light`` or ``heavy``; the quick profile runs heavy methods with one seed."""
     version: ClassVar[int] = 1
-    """Raised when results change for a reason that the source digest does not show."""
     gpu: ClassVar[bool] = False
-    """True if ``context.device`` makes a difference."""
     resumes: ClassVar[bool] = False
-    """True if it keeps its state in ``context.checkpoints`` while it fits."""
     loss_measures: ClassVar[tuple[str, ...] | None] = None
-    """Parameters that change what the reported ``held_out_loss`` measures (its likelihood, its
-    cells): a search for the lowest loss keeps them fixed. ``None``: reports no such loss."""
     requires: ClassVar[tuple[str, ...]] = ()
-    """Importable names of optional packages; missing ones make the method unavailable."""
     install: ClassVar[str] = ""
-    """How to get them, such as ``pip install nimfa``."""
     exceptions: ClassVar[dict[str, str]] = {}
-    """Checks of ``bench test-method`` that it cannot pass, each with the reason."""
 
     class Params(Parameters):
         """No parameters."""
@@ -125,25 +216,46 @@ class Method(ABC):
         self.params = params
 
     def recipe(self, info: DatasetInfo) -> Recipe | PairedRecipe:
-        """Return the preparation this method wants; a pure function.
+        """Return the preparation that the method needs; must depend on ``info`` alone.
 
-        For paired data ``info`` is a ``PairedInfo`` and the answer a ``PairedRecipe``.
+        Parameters
+        ----------
+        info
+            Facts about the dataset; of paired data a ``PairedInfo``.
+
+        Returns
+        -------
+        Recipe or PairedRecipe
+            A ``PairedRecipe`` for paired data.
         """
         return PairedRecipe(Recipe(), Recipe()) if isinstance(info, PairedInfo) else Recipe()
 
     def uses(self) -> frozenset[str]:
-        """Return what it uses beyond counts, a subset of ``OPTIONAL_INPUTS``; a pure function."""
+        """Return the optional inputs of the method; must depend on its parameters alone.
+
+        Returns
+        -------
+        frozenset of str
+            A subset of ``OPTIONAL_INPUTS``.
+        """
         return frozenset()
 
     @abstractmethod
     def fit(self, data: AnnData, context: Context) -> Fit:
-        """Learn from ``data`` and return at least an embedding of its cells."""
+        """Learn from cells and return at least their embedding.
 
-    # Optional, found by hasattr:
-    #   transform(data: AnnData) -> np.ndarray     embedding of new cells, prepared alike
-    #   impute(data: AnnData) -> np.ndarray        expected value of each entry, cells × features
-    #   save(path: Path) / load(path: Path)        the fitted state, in the folder ``path``
-    #   from_config(path: Path, adata, say) -> Method   made as a file in a format of its own asks
-    #       for; describe() -> list[str] then says what would be trained
-    #   export(name: str, fit: Fit, cells: pd.Index) -> dict[str, pd.DataFrame]
-    #       by file name what the original program wrote of a file ``name``; for ``bench fit``
+        Parameters
+        ----------
+        data
+            ``X``: the matrix that the recipe describes, cells × features.
+            ``layers["counts"]``: raw counts of the same features. ``obs["size_factor"]``: total
+            of a cell over all features that pass the filters, divided by the median total. Of
+            paired data a ``MuData`` of two such parts, ``rna`` and ``atac``.
+        context
+            Seed, device, optional inputs and reporting.
+
+        Returns
+        -------
+        Fit
+            One row of ``embedding`` for each cell of ``data``, in its order.
+        """

@@ -1,6 +1,6 @@
-"""What a metric is.
+"""What a metric is: a pure function with a name and a version.
 
-A metric is a pure function with a name and a version. Where it is computed depends on its kind:
+Its kind decides its arguments:
 
 =============  ==========================================================================
 ``clustering``  ``function(true, predicted)``: a clustering against the true types
@@ -12,9 +12,9 @@ A metric is a pure function with a name and a version. Where it is computed depe
 =============  ==========================================================================
 
 ``true``, ``predicted`` and ``batch`` are arrays of codes or names, shape (n_cells,), without gaps;
-``embedding`` is cells × dimensions, finite. A function returns a float, or a float and the facts
-worth recording beside it (such as the size of a sample), and raises :class:`Missing` with a
-reason where the metric is not defined: never a zero or NaN in its place.
+``embedding`` has shape (n_cells, n_dimensions) and is finite. A function returns a float, or a
+float and facts to record beside it (such as the size of a sample). Where the metric is not defined
+it raises :class:`UndefinedMetric`; it never returns zero or NaN instead.
 """
 
 from __future__ import annotations
@@ -37,82 +37,142 @@ class UndefinedMetric(Exception):
 
 @dataclass(frozen=True)
 class RareTask:
-    """The rare type of a dataset, and the cells that the fit has not seen."""
+    """The rare type of a dataset, and the cells that the fit has not seen.
+
+    Parameters
+    ----------
+    rare
+        Mask of the cells of the rare type, shape (n_cells,).
+    train
+        Mask of the cells that the method was fitted on, shape (n_cells,); ``None``: all cells.
+    no_held_out
+        The reason why no cells are held out, in one line, where ``train`` is ``None``.
+    """
 
     rare: np.ndarray
-    """Mask of the cells of the rare type, shape (n_cells,)."""
     train: np.ndarray | None = None
-    """Mask of the cells that the method was fitted on; ``None``: it was fitted on all."""
     no_held_out: str = ""
-    """Why there are no held-out cells, in one line, where ``train`` is ``None``."""
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Scores of pairs of an RNA and an ATAC profile, one entry a pair."""
+class PairScores:
+    """Scores of pairs of an RNA and an ATAC profile; all arrays have shape (n_pairs,).
+
+    Parameters
+    ----------
+    same
+        Whether both profiles are of one cell.
+    score
+        How likely that is according to the method; more is likelier.
+    hard
+        Whether the two cells are of one type; ``None``: types are unknown.
+    easy
+        Whether the two cells are of two types; neither where a type is hidden.
+    """
 
     same: np.ndarray
-    """Whether both profiles are of one cell."""
     score: np.ndarray
-    """How likely the method holds that to be; more is likelier."""
     hard: np.ndarray | None = None
-    """Whether the two cells are of one type; ``None``: no types are known."""
     easy: np.ndarray | None = None
-    """Whether they are of two types; neither where a type is hidden."""
 
 
 @dataclass(frozen=True)
-class Translation:
-    """Scores that a gene is detected, cells × genes, from the chromatin of unseen cells."""
+class TranslationScores:
+    """Scores that a gene is detected, predicted from the chromatin of unseen cells.
+
+    Parameters
+    ----------
+    score
+        One a gene and cell, shape (n_cells, n_genes).
+    detected
+        Whether the gene is detected, booleans of the same shape.
+    rate
+        Share of the training cells in which a gene is detected, shape (n_genes,).
+    """
 
     score: np.ndarray
     detected: np.ndarray
-    """What is true, booleans."""
     rate: np.ndarray
-    """Share of the training cells in which a gene is detected, shape (n_genes,)."""
 
 
 @dataclass(frozen=True)
-class Recovery:
-    """Detected genes that were hidden from the method, and genes that are not detected."""
+class RecoveryScores:
+    """Scores of detected genes that were hidden from the method, and of undetected genes.
+
+    All arrays have shape (n_entries,).
+
+    Parameters
+    ----------
+    cell
+        Number of the cell.
+    hidden
+        True for a hidden detected gene, false for one that is not detected.
+    score
+        How likely the gene is detected according to the method.
+    rate
+        Share of the training cells in which the gene is detected.
+    """
 
     cell: np.ndarray
-    """Number of the cell of each entry."""
     hidden: np.ndarray
-    """True for a hidden detected gene, false for one that is not detected."""
     score: np.ndarray
     rate: np.ndarray
-    """Share of the training cells in which the gene is detected."""
 
 
 @dataclass(frozen=True)
 class PairedTasks:
-    """What a method answered about cells that it was not fitted on; ``None``: nothing."""
+    """Predictions of a method for cells that it was not fitted on.
 
-    pairs: Pairs | None = None
+    Parameters
+    ----------
+    pairs
+        Scores of pairs of profiles.
+    retrieval
+        Score of each RNA profile (row) with each ATAC profile; the diagonal is true.
+    translation
+        Scores of genes predicted from chromatin.
+    recovery
+        Scores of hidden genes.
+    missing
+        Name of a field that is ``None`` → the reason, in one line.
+    """
+
+    pairs: PairScores | None = None
     retrieval: np.ndarray | None = None
-    """Score of each RNA profile (row) with each ATAC profile; the diagonal is true."""
-    translation: Translation | None = None
-    recovery: Recovery | None = None
+    translation: TranslationScores | None = None
+    recovery: RecoveryScores | None = None
     missing: Mapping[str, str] = field(default_factory=dict)
-    """Why a field is ``None``, in one line."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric with the facts that tables, reports and score keys need."""
+    """A metric with the facts that tables, reports and score keys need.
+
+    Parameters
+    ----------
+    name
+        Lower case, as in the keys of the scores: ``kmeans/ari``.
+    kind
+        Decides the arguments of the function.
+    version
+        Raised when the values change; finished fits are then scored again, not fitted.
+    higher_is_better
+        ``None`` for a description without a direction.
+    bounds
+        Smallest and largest possible value.
+    summary
+        One line for tables.
+    reference
+        Citation with DOI.
+    function
+        Returns a float, or a float and facts to record.
+    """
 
     name: str
-    """Lower case, as in the keys of the scores: ``kmeans/ari``."""
     kind: Kind
     version: int
-    """Raised when the values change; finished fits are then scored again, not fitted."""
     higher_is_better: bool | None
-    """``None`` for a description that has no better or worse."""
     bounds: tuple[float, float]
-    """Smallest and largest possible value."""
     summary: str
-    """One line for tables."""
     reference: str
-    """Citation with DOI."""
     function: Callable[..., MetricResult]

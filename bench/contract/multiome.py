@@ -1,7 +1,7 @@
 """Paired data: genes and peaks of the same cells, as a ``MuData`` with ``rna`` and ``atac``.
 
-Facts of features that a method may see (``FACTS``) travel in ``var`` of each part; nothing else
-of ``var`` does.
+Facts of features that a method may see (``FACTS``) are columns of ``var`` of each part; other
+columns of ``var`` do not reach it.
 """
 
 from __future__ import annotations
@@ -9,12 +9,10 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.genome import peak_intervals, ucsc_chromosome
-from bench.contract.recipe import (
-    ATAC,
-    RNA,
-)
 from bench.errors import DataError
+
+from .genome import peak_intervals, ucsc_chromosome
+from .recipe import ATAC, RNA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,9 +34,17 @@ not included), and DNA of a fixed window, in capitals."""
 
 
 def pair_data(rna: AnnData, atac: AnnData) -> MuData:
-    """Return both parts as one object, cells in the order of ``rna``; columns stay with the parts.
+    """Return genes and peaks of the same cells as one object.
 
-    Raises ``DataError`` if the cells are not the same in the same order.
+    Parameters
+    ----------
+    rna, atac
+        The parts, cells × genes and cells × peaks; columns of ``obs`` and ``var`` stay with them.
+
+    Raises
+    ------
+    DataError
+        Unless both have the same cells in the same order.
     """
     import mudata
 
@@ -49,11 +55,19 @@ def pair_data(rna: AnnData, atac: AnnData) -> MuData:
 
 
 def select_cells(data: AnnData | MuData, rows: np.ndarray | slice) -> Any:
-    """Return the cells of a mask, slice or row numbers, copied; of both parts if paired."""
+    """Return a copy of some cells, of paired data with both parts.
+
+    Parameters
+    ----------
+    data
+        One matrix, also backed by a file, or paired data.
+    rows
+        Mask, slice or numbers of the cells.
+    """
     if is_paired(data):
         return pair_data(*(data[part][rows].copy() for part in PARTS))
-    chosen = data[rows]
-    return chosen.to_memory() if chosen.isbacked else chosen.copy()
+    selected = data[rows]
+    return selected.to_memory() if selected.isbacked else selected.copy()
 
 
 def write_pair(data: MuData, path: Path) -> None:
@@ -63,7 +77,9 @@ def write_pair(data: MuData, path: Path) -> None:
         try:
             data.write_h5mu(path, compression="gzip")
         except OSError as error:
-            raise DataError(f"{path}: cannot be written: {error.strerror or error}.") from None
+            raise DataError(
+                f"{path}: cannot be written: {error.strerror or error}.", code="cannot_write"
+            ) from None
 
 
 def is_paired(data: Any) -> bool:
@@ -72,9 +88,15 @@ def is_paired(data: Any) -> bool:
 
 
 def cells_of(data: AnnData | MuData) -> AnnData:
-    """Return what holds the columns of cells: the genes of paired data, else the data."""
-    found: AnnData = data[RNA] if is_paired(data) else data
-    return found
+    """Return the object whose ``obs`` describes the cells: ``rna`` of paired data, else the data.
+
+    Parameters
+    ----------
+    data
+        One matrix or paired data.
+    """
+    cells: AnnData = data[RNA] if is_paired(data) else data
+    return cells
 
 
 def matrices_of(data: AnnData | MuData) -> list[AnnData]:
@@ -84,83 +106,113 @@ def matrices_of(data: AnnData | MuData) -> list[AnnData]:
 
 def check_parts(data: Any, where: str) -> None:
     """Raise ``DataError`` unless data are genes and peaks of the same cells in the same order."""
-    there = sorted(data.mod) if is_paired(data) else []
-    if there != sorted(PARTS):
-        held = f"the modalities {', '.join(there)}" if there else "one matrix"
+    parts = sorted(data.mod) if is_paired(data) else []
+    if parts != sorted(PARTS):
+        content = f"the modalities {', '.join(parts)}" if parts else "one matrix"
         raise DataError(
-            f"{where}: holds {held}; paired data are a MuData with exactly 'rna' and 'atac'."
+            f"{where}: holds {content}; paired data are a MuData with exactly 'rna' and 'atac'.",
+            code="wrong_modality",
         )
     check_cells(data[RNA], data[ATAC], where)
 
 
 def check_cells(rna: AnnData, atac: AnnData, where: str) -> None:
-    """Raise ``DataError`` unless both parts have the same cells in the same order."""
+    """Check that both parts have the same cells in the same order.
+
+    Parameters
+    ----------
+    rna, atac
+        The parts.
+    where
+        Name of the data in messages.
+
+    Raises
+    ------
+    DataError
+        With the number of cells that differ and the first of them.
+    """
     import numpy as np
 
-    one, other = rna.obs_names, atac.obs_names
-    if one.equals(other):
+    names, others = rna.obs_names, atac.obs_names
+    if names.equals(others):
         return
-    lost = [name for mine, theirs in ((one, other), (other, one))
-            for name in mine[~mine.isin(theirs)]]  # fmt: skip
-    if lost:
+    unmatched = [*names[~names.isin(others)], *others[~others.isin(names)]]
+    if unmatched:
         raise DataError(
-            f"{where}: barcodes of rna ({len(one)} cells) and atac ({len(other)} cells) are not "
-            f"equal: {len(lost)} are in one of them only, the first is '{lost[0]}'; keep the "
-            "cells of both, in one order."
+            f"{where}: barcodes of rna ({len(names)} cells) and atac ({len(others)} cells) are "
+            f"not equal: {len(unmatched)} are in one of them only, the first is "
+            f"'{unmatched[0]}'; keep the cells of both, in one order.",
+            code="different_cells",
         )
-    shared = min(len(one), len(other))
-    apart = np.flatnonzero(one[:shared] != other[:shared])
-    first = f"'{one[apart[0]]}' and '{other[apart[0]]}'" if len(apart) else "repeated barcodes"
+    shared = min(len(names), len(others))
+    apart = np.flatnonzero(names[:shared] != others[:shared])
+    first = "repeated barcodes"
+    if len(apart):
+        first = f"'{names[apart[0]]}' and '{others[apart[0]]}'"
     raise DataError(
         f"{where}: the cells of rna and atac are in another order: {len(apart)} places differ, "
-        f"first {first}; bring them into one order, for example atac = atac[rna.obs_names]."
+        f"first {first}; bring them into one order, for example atac = atac[rna.obs_names].",
+        code="different_order",
     )
 
 
 def decode_bases(values: np.ndarray) -> np.ndarray:
-    """Return bases, kept as one byte each, as text."""
+    """Return bases, stored as one byte each, as text; other values as they are."""
     return values.astype("U") if values.dtype.kind == "S" else values
 
 
 def read_feature_columns(var: pd.DataFrame, part: str, where: str) -> dict[str, np.ndarray]:
-    """Return the facts of a part's features that are known, each (features,), in plain types.
+    """Return the known facts of a part's features (see ``FACTS``), each of shape (n_features,).
 
-    Positions of peaks that ``var`` does not say are taken from the names, if all say them.
-    Raises ``DataError`` for a column that is not what ``FACTS`` says.
+    Positions of peaks without such columns are read from the names. Raises ``DataError`` for a
+    column that is not what ``FACTS`` describes.
     """
     table = var
     if part == ATAC and not {"chrom", "start", "end"} <= set(var.columns):
-        sites, bad = peak_intervals(var.index)
-        if not bad:
-            table = var.drop(columns=["chrom", "start", "end"], errors="ignore").join(sites)
+        intervals, invalid = peak_intervals(var.index)
+        if not invalid:
+            table = var.drop(columns=["chrom", "start", "end"], errors="ignore").join(intervals)
+    readers = {"number": _read_numbers, "bases": _read_bases, "text": _read_text}
     return {
-        name: _plain(table[name], kind, f"{where}: var['{name}'] of {part}")
+        name: readers[kind](table[name], f"{where}: var['{name}'] of {part}")
         for name, kind in FACTS[part].items()
         if name in table
     }
 
 
-def _plain(column: pd.Series, kind: str, what: str) -> np.ndarray:
+def _read_numbers(column: pd.Series, where: str) -> np.ndarray:
     import numpy as np
     import pandas as pd
 
-    if kind == "number":
-        numbers = pd.to_numeric(column, errors="coerce").fillna(-1).to_numpy(dtype=float)
-        if (numbers != np.rint(numbers)).any():
-            raise DataError(f"{what} has values that are no positions; expected whole numbers.")
-        return numbers.astype(np.int64)
-    text = column.astype(object).where(column.notna(), "").astype(str)
-    if kind == "bases":
-        windows = text.str.upper()
-        widths = windows.str.len().unique()
-        if len(widths) != 1 or widths[0] == 0 or not all(map(str.isascii, windows)):
-            raise DataError(
-                f"{what} has texts of {len(widths)} lengths ({', '.join(map(str, widths[:3]))}); "
-                "expected DNA of one window: bench data annotate --genome FASTA."
-            )
-        return windows.to_numpy().astype(np.bytes_)
+    numbers = pd.to_numeric(column, errors="coerce").fillna(-1).to_numpy(dtype=float)
+    if (numbers != np.rint(numbers)).any():
+        raise DataError(
+            f"{where} has values that are no positions; expected whole numbers.",
+            code="invalid_column",
+        )
+    return numbers.astype(np.int64)
+
+
+def _read_bases(column: pd.Series, where: str) -> np.ndarray:
+    windows = _as_text(column).str.upper()
+    widths = windows.str.len().unique()
+    if len(widths) != 1 or widths[0] == 0 or not all(map(str.isascii, windows)):
+        raise DataError(
+            f"{where} has texts of {len(widths)} lengths ({', '.join(map(str, widths[:3]))}); "
+            "expected DNA of one window: bench data annotate --genome FASTA.",
+            code="invalid_column",
+        )
+    return windows.to_numpy().astype("S")
+
+
+def _read_text(column: pd.Series, where: str) -> np.ndarray:
+    """Return chromosomes by their UCSC names, or strands."""
+    text = _as_text(column)
     if column.name == "chrom":
         names = {name: ucsc_chromosome(name) for name in text.unique()}
-        return text.map(names).to_numpy().astype(np.str_)
-    signs = text.where(text.isin(["+", "-"]), ".")
-    return signs.to_numpy().astype(np.str_)
+        return text.map(names).to_numpy().astype("U")
+    return text.where(text.isin(["+", "-"]), ".").to_numpy().astype("U")
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    return column.astype(object).where(column.notna(), "").astype(str)

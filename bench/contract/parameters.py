@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -32,13 +32,24 @@ from bench.messages import did_you_mean
 
 @dataclass(frozen=True)
 class Search:
-    """Where a hyperparameter search looks for a parameter.
+    """The values of a parameter that a hyperparameter search tries.
 
-    Either ``low`` and ``high`` (optionally ``log`` or a ``step``) or ``choices``. ``zero=True``
-    samples a switch first: off means 0, on means the (often logarithmic) range.
-    ``when`` holds the conditions under which this one is sampled at all, all of which must hold:
-    ``(("solver", ("cd", "mu")),)``. ``"on"`` stands for any value but zero, ``"a|b"`` for one of
-    two parameters, ``"modality"`` for that of the dataset.
+    Parameters
+    ----------
+    low, high
+        Ends of a range, both included.
+    log
+        Sample the range on a logarithmic scale.
+    step
+        Distance of the values of a range; ``None``: any value.
+    choices
+        The values, instead of a range.
+    zero
+        Sample a switch first: off means 0, on means the range.
+    when
+        Conditions under which the parameter is sampled, all of which must hold:
+        ``(("solver", ("cd", "mu")),)``. ``"on"`` stands for any value but zero, ``"a|b"`` for one
+        of two parameters, ``"modality"`` for that of the dataset.
     """
 
     low: float | None = None
@@ -94,9 +105,15 @@ Layers = Annotated[
 
 
 class Parameters(BaseModel):
-    """Base of every ``Params``: frozen, nothing unknown accepted, defaults validated.
+    """Base of every ``Params``: a frozen pydantic model that refuses unknown fields.
 
-    Numbers are finite: NaN differs from itself, which would break keys made of parameters.
+    Defaults are validated and numbers must be finite: NaN differs from itself, which would break
+    keys made of parameters.
+
+    Attributes
+    ----------
+    presets : dict
+        Name of a preset → values that differ from the defaults.
     """
 
     model_config = ConfigDict(
@@ -111,29 +128,41 @@ class Parameters(BaseModel):
     ) -> Self:
         """Return validated parameters: defaults, then each preset in turn, then ``values``.
 
-        Raises ``UsageError`` with one line that names the owner and the parameter.
+        Parameters
+        ----------
+        values
+            Values by name.
+        presets
+            Names of presets; later ones override earlier ones.
+        owner
+            Name of the method or dataset in messages.
+
+        Raises
+        ------
+        UsageError
+            For an unknown preset or parameter, or an invalid value.
         """
         merged: dict[str, Any] = {}
         for preset in presets:
             if preset not in cls.presets:
                 known = list(cls.presets)
                 hint = did_you_mean(preset, known) or f" {owner} has no presets."
-                raise UsageError(f"{owner}: no preset '{preset}'.{hint}")
+                raise UsageError(f"{owner}: no preset '{preset}'.{hint}", code="unknown_name")
             merged.update(cls.presets[preset])
         merged.update(values or {})
         unknown = [name for name in merged if name not in cls.model_fields]
         if unknown:
             hint = did_you_mean(unknown[0], list(cls.model_fields))
-            raise UsageError(f"{owner}: no parameter '{unknown[0]}'.{hint}")
+            raise UsageError(f"{owner}: no parameter '{unknown[0]}'.{hint}", code="unknown_name")
         try:
             return cls.model_validate(merged)
         except ValidationError as error:
             first = error.errors()[0]
             place = "".join(f".{part}" for part in first["loc"])
             # A check across parameters has no place; its input is the whole dictionary.
-            given = f"={first.get('input')!r}" if place else ""
+            value = f"={first.get('input')!r}" if place else ""
             message = first["msg"].removeprefix("Value error, ").rstrip(".")
-            raise UsageError(f"{owner}{place}{given}: {message}.") from None
+            raise UsageError(f"{owner}{place}{value}: {message}.", code="invalid_value") from None
 
     def resolved(self) -> dict[str, Any]:
         """Return every value as plain JSON types, in declaration order."""
@@ -141,17 +170,17 @@ class Parameters(BaseModel):
 
     @classmethod
     def search_space(cls) -> dict[str, Search]:
-        """Return the declared search range of each parameter that has one."""
-        space = {}
-        for name, field in cls.model_fields.items():
-            for extra in field.metadata:
-                if isinstance(extra, Search):
-                    space[name] = extra
-        return space
+        """Return the declared :class:`Search` of each parameter that has one."""
+        return {
+            name: extra
+            for name, field in cls.model_fields.items()
+            for extra in field.metadata
+            if isinstance(extra, Search)
+        }
 
     @classmethod
     def describe(cls) -> list[dict[str, str]]:
-        """Return one row per parameter: name, type, default, bounds, search range, meaning."""
+        """Return one row a parameter: name, type, default, bounds, search range, meaning."""
         rows = []
         space = cls.search_space()
         for name, field in cls.model_fields.items():
@@ -161,7 +190,7 @@ class Parameters(BaseModel):
                 for attribute, sign in (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤"))
                 if getattr(extra, attribute, None) is not None
             ]
-            default = cls.model_fields[name].default
+            default = field.default
             if isinstance(default, tuple):
                 default = "-".join(str(part) for part in default)
             rows.append(
@@ -170,14 +199,14 @@ class Parameters(BaseModel):
                     "type": _type_name(field.annotation),
                     "default": str(default),
                     "valid": ", ".join(bounds),
-                    "search": _shown(space.get(name)),
+                    "search": _describe_search(space.get(name)),
                     "meaning": field.description or "",
                 }
             )
         return rows
 
 
-def _shown(search: Search | None) -> str:
+def _describe_search(search: Search | None) -> str:
     if search is None:
         return ""
     condition = search.condition()
@@ -185,8 +214,6 @@ def _shown(search: Search | None) -> str:
 
 
 def _type_name(annotation: object) -> str:
-    from typing import Literal, get_args, get_origin
-
     if get_origin(annotation) is Literal:
         return " | ".join(str(a) for a in get_args(annotation))
     if annotation == tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""proteins."""
+"""Counts of surface proteins that come with a dataset."""
 
 from __future__ import annotations
 
@@ -10,11 +10,24 @@ if TYPE_CHECKING:
 
 
 PROTEINS = "ADT"
-"""Where counts of surface proteins (antibody-derived tags) are: ``obsm["ADT"]``."""
+"""Key of ``obsm`` of the counts of surface proteins (antibody-derived tags)."""
 
 
 def protein_counts(adata: AnnData) -> tuple[np.ndarray, tuple[str, ...]] | None:
-    """Return ``obsm["ADT"]`` (cells × proteins, float32) and the names of its columns."""
+    """Return the counts of surface proteins, ``None`` if there are none.
+
+    Parameters
+    ----------
+    adata
+        Cells with ``obsm["ADT"]``, a matrix or data frame.
+
+    Returns
+    -------
+    numpy.ndarray
+        Counts, shape (n_cells, n_proteins), float32.
+    tuple of str
+        Names of the proteins.
+    """
     import numpy as np
 
     if PROTEINS not in adata.obsm:

@@ -32,7 +32,7 @@ from bench.contract import MULTIOME, PARTS, pair_data
 from bench.seeds import derive_seed
 from bench.versions import UNSEEN_CELLS
 
-from .metrics import PairedTasks, Pairs, Recovery, Translation
+from .metrics import PairedTasks, PairScores, RecoveryScores, TranslationScores
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -327,20 +327,20 @@ def answers(
         found["retrieval"] = pd.read_parquet(where / "retrieval.parquet").to_numpy(np.float64)
     if (where / "translation.npz").is_file():
         with np.load(where / "translation.npz", allow_pickle=False) as kept:
-            found["translation"] = Translation(kept["score"], kept["detected"], kept["rate"])
+            found["translation"] = TranslationScores(kept["score"], kept["detected"], kept["rate"])
     if (where / "recovery.parquet").is_file():
         table = pd.read_parquet(where / "recovery.parquet")
         columns = {name: table[name].to_numpy() for name in ("hidden", "score", "rate")}
-        found["recovery"] = Recovery(cell=pd.factorize(table["cell"])[0], **columns)
+        found["recovery"] = RecoveryScores(cell=pd.factorize(table["cell"])[0], **columns)
     return PairedTasks(**found)
 
 
-def _with_types(table: pd.DataFrame, cells: pd.Index, types: np.ndarray | None) -> Pairs:
+def _with_types(table: pd.DataFrame, cells: pd.Index, types: np.ndarray | None) -> PairScores:
     """Return the pairs with easy (two types) and hard (one type) ones told apart."""
     same, score = table["same"].to_numpy(), table["score"].to_numpy(np.float64)
     if types is None:
-        return Pairs(same, score)
+        return PairScores(same, score)
     kinds = np.asarray(types).astype(str)
     one, other = (kinds[cells.get_indexer(pd.Index(table[part]))] for part in ("rna", "atac"))
     known = (one != "") & (other != "")
-    return Pairs(same, score, hard=known & (one == other), easy=known & (one != other))
+    return PairScores(same, score, hard=known & (one == other), easy=known & (one != other))

@@ -1,11 +1,11 @@
 """Top-k attention of genes to peaks, exact, without a tensor of size genes × peaks.
 
-Which peaks a gene selects is found without gradients, one chromosome at a time; the scores of the
-selected pairs alone are then computed again with gradients.
+The peaks that a gene selects are computed without gradients, one chromosome at a time. Then the
+scores of the selected pairs alone are computed again with gradients.
 
 In the published form the scores of all pairs are multiplied by the mask of equal chromosomes, so
-that a pair across chromosomes has score 0 and sigmoid 0.5: such pairs fill slots for which a
-chromosome has no positive score, share in the softmax, and get weight 0 by the threshold. Here
+that a pair across chromosomes has score 0 and sigmoid 0.5. Such pairs fill slots for which a
+chromosome has no positive score, take part in the softmax, and get weight 0 by the threshold. Here
 they are slots without a peak.
 """
 
@@ -17,14 +17,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-Extra = Callable[[Tensor, Tensor], Tensor]
-"""From the numbers of some genes and peaks of the graph to what is added to their scores,
-(genes, peaks); minus infinity where they cannot attend."""
+PairScores = Callable[[Tensor, Tensor], Tensor]
+"""Returns what is added to the scores of some genes and peaks of the graph, (genes, peaks): minus
+infinity for pairs that cannot attend."""
 
 
 @dataclass(frozen=True)
-class Rules:
-    """How scores become weights; see the parameters of the same names."""
+class AttentionRules:
+    """Rules for weights from scores."""
 
     top_k: int = 10
     threshold: float = 0.8
@@ -35,15 +35,15 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Selected:
-    """What each gene selects."""
+class SelectedPeaks:
+    """The peaks that each gene selects, genes × slots."""
 
     peak: Tensor
-    """Genes × slots; -1: no peak in this slot."""
+    """-1: no peak in this slot."""
     filled: Tensor
-    """Genes × slots: True for a pair across chromosomes, of score 0."""
-    extra: Tensor
-    """Genes × slots: what is added to the score."""
+    """True for a pair across chromosomes, of score 0."""
+    pair_score: Tensor
+    """Added to the score."""
 
 
 @dataclass(frozen=True)
@@ -55,20 +55,20 @@ class Attention:
 
     def to_genes(self, values: Tensor) -> Tensor:
         """Return A · values, (genes, width), for values of peaks."""
-        taken = values[self.peak.clamp(min=0)]
-        return (self.weight.unsqueeze(2) * taken).sum(dim=1)
+        selected = values[self.peak.clamp(min=0)]
+        return (self.weight.unsqueeze(2) * selected).sum(dim=1)
 
     def to_peaks(self, values: Tensor, n_peaks: int) -> Tensor:
         """Return Aᵀ · values, (peaks, width), for values of genes."""
         spread = (self.weight.unsqueeze(2) * values.unsqueeze(1)).flatten(0, 1)
-        into = values.new_zeros(n_peaks, values.shape[1])
-        return into.index_add(0, self.peak.clamp(min=0).flatten(), spread)
+        sums = values.new_zeros(n_peaks, values.shape[1])
+        return sums.index_add(0, self.peak.clamp(min=0).flatten(), spread)
 
-    def on_peaks(self, of_genes: Tensor, n_peaks: int) -> Tensor:
-        """Return Aᵀ · of_genes, (peaks,), for one number a gene."""
+    def scalars_to_peaks(self, of_genes: Tensor, n_peaks: int) -> Tensor:
+        """Return Aᵀ · of_genes, (peaks,), for one number of each gene."""
         spread = (self.weight * of_genes.unsqueeze(1)).flatten()
-        into = of_genes.new_zeros(n_peaks)
-        return into.index_add(0, self.peak.clamp(min=0).flatten(), spread)
+        sums = of_genes.new_zeros(n_peaks)
+        return sums.index_add(0, self.peak.clamp(min=0).flatten(), spread)
 
 
 def attend(
@@ -76,8 +76,8 @@ def attend(
     key: Tensor,
     gene_chrom: Tensor,
     peak_chrom: Tensor,
-    rules: Rules,
-    extra: Extra | None = None,
+    rules: AttentionRules,
+    pair_scores: PairScores | None = None,
 ) -> Attention:
     """Return the attention of each gene (rows of ``query``) to the peaks (rows of ``key``).
 
@@ -85,13 +85,13 @@ def attend(
     scores the peaks that come first are selected.
     """
     with torch.no_grad():
-        chosen = _select(query, key, gene_chrom, peak_chrom, rules, extra)
+        chosen = _select(query, key, gene_chrom, peak_chrom, rules, pair_scores)
     real = chosen.peak >= 0
-    # Only real pairs are computed: many slots of a small graph have no peak.
+    # Only slots with a peak are computed: many slots of a small graph have none.
     gene, slot = real.nonzero(as_tuple=True)
     pairs = (query[gene] * key[chosen.peak[gene, slot]]).sum(dim=1) * _scale(query, rules)
     score = torch.where(chosen.filled, 0.0, -torch.inf).to(query.dtype)
-    score = score.index_put((gene, slot), pairs + chosen.extra[gene, slot])
+    score = score.index_put((gene, slot), pairs + chosen.pair_score[gene, slot])
     if rules.sigmoid:
         share = torch.sigmoid(score)
         exponent = torch.where(real | chosen.filled, share, -torch.inf)
@@ -107,30 +107,30 @@ def _softmax(score: Tensor) -> Tensor:
     return torch.softmax(score.masked_fill(none, 0.0), dim=1).masked_fill(none, 0.0)
 
 
-def _scale(query: Tensor, rules: Rules) -> float:
+def _scale(query: Tensor, rules: AttentionRules) -> float:
     return 1.0 if rules.sigmoid else query.shape[1] ** -0.5
 
 
 def _select(
-    query: Tensor, key: Tensor, gene_chrom: Tensor, peak_chrom: Tensor, rules: Rules,
-    extra: Extra | None,
-) -> Selected:  # fmt: skip
+    query: Tensor, key: Tensor, gene_chrom: Tensor, peak_chrom: Tensor, rules: AttentionRules,
+    pair_scores: PairScores | None,
+) -> SelectedPeaks:  # fmt: skip
     n_genes, n_peaks = len(query), len(key)
     slots = min(rules.top_k, n_peaks)
     best = query.new_full((n_genes, slots), -torch.inf)
     peak = torch.full((n_genes, slots), -1, device=query.device)
-    added = torch.zeros_like(best)
-    within = torch.zeros(n_genes, dtype=torch.long, device=query.device)
+    selected_added = torch.zeros_like(best)
+    n_within = torch.zeros(n_genes, dtype=torch.long, device=query.device)
     for chromosome in torch.unique(gene_chrom):
         rows = (gene_chrom == chromosome).nonzero().flatten()
         columns = (peak_chrom == chromosome).nonzero().flatten()
         if chromosome < 0 or not len(columns):
             continue
-        within[rows] = len(columns)
+        n_within[rows] = len(columns)
         score = (query[rows] @ key[columns].T).mul_(_scale(query, rules))
-        bonus = None if extra is None else extra(rows, columns)
-        if bonus is not None:
-            score += bonus
+        added = None if pair_scores is None else pair_scores(rows, columns)
+        if added is not None:
+            score += added
         if rules.sigmoid:
             # Of the sigmoids, as published: large scores of float32 tie at 1.
             score = torch.where(torch.isneginf(score), score, torch.sigmoid(score))
@@ -138,12 +138,12 @@ def _select(
         value, place = _top(score, width)
         best[rows, :width] = value
         peak[rows, :width] = torch.where(torch.isneginf(value), -1, columns[place])
-        if bonus is not None:
-            added[rows, :width] = bonus.gather(1, place)
+        if added is not None:
+            selected_added[rows, :width] = added.gather(1, place)
     filled = torch.zeros_like(best, dtype=torch.bool)
     if rules.fill:
-        best, peak, filled, added = _fill(best, peak, added, n_peaks - within)
-    return Selected(peak, filled, added.masked_fill(peak < 0, 0.0))
+        peak, filled, selected_added = _fill(best, peak, selected_added, n_peaks - n_within)
+    return SelectedPeaks(peak, filled, selected_added.masked_fill(peak < 0, 0.0))
 
 
 def _top(score: Tensor, width: int) -> tuple[Tensor, Tensor]:
@@ -159,16 +159,19 @@ def _top(score: Tensor, width: int) -> tuple[Tensor, Tensor]:
 
 
 def _fill(
-    best: Tensor, peak: Tensor, added: Tensor, outside: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the slots of best sigmoids among own peaks and the 0.5 of ``outside`` others."""
+    best: Tensor, peak: Tensor, added: Tensor, n_outside: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Fill slots with pairs across chromosomes where their sigmoid of 0.5 is among the best.
+
+    ``n_outside``: number of peaks on other chromosomes. Returns peak, filled and added score of
+    each slot.
+    """
     slots = best.shape[1]
     numbers = torch.arange(slots, device=best.device)
-    half = torch.where(numbers < outside.unsqueeze(1), 0.5, -torch.inf).to(best.dtype)
-    both = torch.cat([best, half], dim=1)
-    value, place = torch.topk(both, slots, dim=1)
+    half = torch.where(numbers < n_outside.unsqueeze(1), 0.5, -torch.inf).to(best.dtype)
+    value, place = torch.topk(torch.cat([best, half], dim=1), slots, dim=1)
     own = place < slots
     at = place.clamp(max=slots - 1)
     peak = torch.where(own & ~torch.isneginf(value), peak.gather(1, at), -1)
     filled = ~own & ~torch.isneginf(value)
-    return value, peak, filled, added.gather(1, at)
+    return peak, filled, added.gather(1, at)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .attention import Attention, Extra, Rules, attend
+from .attention import Attention, AttentionRules, PairScores, attend
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _CHUNK = 2**22
-"""Scores of the translation that are held at once."""
+"""Largest number of translation scores in memory at once."""
 
 
 @dataclass(frozen=True)
-class Graph:
+class CellGraph:
     """Nodes of one graph: genes of one cell and peaks of the same or another cell."""
 
     genes: Tensor
@@ -27,8 +29,8 @@ class Graph:
     peaks: Tensor
     openness: Tensor
     peak_share: Tensor
-    extra: Extra | None = None
-    """What is added to the scores, by position in ``genes`` and ``peaks``."""
+    pair_scores: PairScores | None = None
+    """Added to the scores of the attention, by position in ``genes`` and ``peaks``."""
 
 
 class SequenceEncoder(nn.Module):
@@ -51,8 +53,8 @@ class SequenceEncoder(nn.Module):
 class Nodes(nn.Module):
     """Embedding and static features of one kind of node → three linear maps of width ``hidden``.
 
-    The value of a node in a cell enters as a term of rank one, so that everything else is
-    computed once for all cells of a step.
+    The value of a node in a cell enters as a term of rank one, so that the rest is computed once
+    for all cells of a step.
     """
 
     static: Tensor
@@ -73,7 +75,7 @@ class Nodes(nn.Module):
         self.value = nn.Parameter(torch.empty(3 * hidden).uniform_(-bound, bound))
 
     def start_from(self, table: Tensor) -> None:
-        """Set the embedding; a node's map of itself starts from it alone."""
+        """Set the embedding; the third map starts from it alone."""
         own = self.maps.weight.shape[0] // 3 * 2
         with torch.no_grad():
             self.table.weight.copy_(table)
@@ -90,12 +92,12 @@ class Nodes(nn.Module):
         return self.maps(torch.cat(parts, dim=1))
 
 
-class Network(nn.Module):
+class BipartiteNetwork(nn.Module):
     """Attention between genes and peaks, mean pools of both, a matching head.
 
-    Queries, keys and values are linear maps; the update of a node is a linear map of what it
-    attends to and of itself. Published switches for more heads and layers do nothing and are left
-    out. Pools are taken before the (linear) update, which gives the same.
+    Queries, keys and values are linear maps; the update of a node is a linear map of the attended
+    values and of itself. The published parameters for more heads and layers have no effect and are
+    left out. Pools are taken before the (linear) update, which gives the same.
     """
 
     gene_chrom: Tensor
@@ -106,7 +108,7 @@ class Network(nn.Module):
     peaks: Nodes
 
     def __init__(
-        self, genes: Nodes, peaks: Nodes, hidden: int, dropout: float, rules: Rules,
+        self, genes: Nodes, peaks: Nodes, hidden: int, dropout: float, rules: AttentionRules,
         gene_chrom: Tensor, peak_chrom: Tensor,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -123,9 +125,9 @@ class Network(nn.Module):
         )  # fmt: skip
 
     def standardise(self, pools: np.ndarray) -> None:
-        """Subtract from all pools the mean of these, (cells, 2 · hidden), and divide by their sd.
+        """Standardise all pools by mean and sd of these, (cells, 2 · hidden).
 
-        What cells share would else hide how they differ.
+        The common part of the pools would otherwise hide their differences.
         """
         mean: Any = self.pool_mean
         scale: Any = self.pool_scale
@@ -134,23 +136,23 @@ class Network(nn.Module):
         scale.copy_(torch.where(spread > 1e-8, spread, 1.0))
 
     def start_without_neighbours(self) -> None:
-        """Let updates start from the nodes themselves; what they attend to is noise at first."""
+        """Set the weights of attended values to zero: they are noise at first."""
         with torch.no_grad():
             for update in (self.gene_update, self.peak_update):
                 update.weight[:, : self.hidden] = 0.0
 
-    def attention(self, graph: Graph, gene_maps: Tensor, peak_maps: Tensor) -> Attention:
+    def attention(self, graph: CellGraph, gene_maps: Tensor, peak_maps: Tensor) -> Attention:
         """Return the weights of the pairs of a graph; maps with the value of each node."""
         h = self.hidden
         gene_chrom: Any = self.gene_chrom
         peak_chrom: Any = self.peak_chrom
         return attend(
             gene_maps[:, :h], peak_maps[:, :h], gene_chrom[graph.genes],
-            peak_chrom[graph.peaks], self.rules, graph.extra,
+            peak_chrom[graph.peaks], self.rules, graph.pair_scores,
         )  # fmt: skip
 
     def with_values(
-        self, graph: Graph, gene_maps: Tensor, peak_maps: Tensor
+        self, graph: CellGraph, gene_maps: Tensor, peak_maps: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the maps of the nodes of a graph, with their values."""
         return (
@@ -158,25 +160,23 @@ class Network(nn.Module):
             peak_maps + graph.openness.unsqueeze(1) * self.peaks.value,
         )
 
-    def pools(self, graph: Graph, gene_maps: Tensor, peak_maps: Tensor) -> Tensor:
+    def pools(self, graph: CellGraph, gene_maps: Tensor, peak_maps: Tensor) -> Tensor:
         """Return the pooled genes and the pooled peaks, (2 · hidden,); zeros without nodes."""
         h, n_peaks = self.hidden, len(graph.peaks)
         if not len(graph.genes) or not n_peaks:
             return gene_maps.new_zeros(2 * h)
         genes, peaks = self.with_values(graph, gene_maps, peak_maps)
-        found = self.attention(graph, genes, peaks)
-        on_peaks = found.on_peaks(graph.gene_share, n_peaks)
-        on_genes = (found.weight * graph.peak_share[found.peak.clamp(min=0)]).sum(dim=1)
-        heard = on_peaks @ peaks[:, h : 2 * h]
-        told = on_genes @ genes[:, h : 2 * h]
-        return torch.cat(
-            [
-                self.gene_update(torch.cat([heard, graph.gene_share @ genes[:, 2 * h :]])),
-                self.peak_update(torch.cat([told, graph.peak_share @ peaks[:, 2 * h :]])),
-            ]
-        )
+        attention = self.attention(graph, genes, peaks)
+        peak_weight = attention.scalars_to_peaks(graph.gene_share, n_peaks)
+        peak_share = graph.peak_share[attention.peak.clamp(min=0)]
+        gene_weight = (attention.weight * peak_share).sum(dim=1)
+        from_peaks = peak_weight @ peaks[:, h : 2 * h]
+        from_genes = gene_weight @ genes[:, h : 2 * h]
+        gene_pool = torch.cat([from_peaks, graph.gene_share @ genes[:, 2 * h :]])
+        peak_pool = torch.cat([from_genes, graph.peak_share @ peaks[:, 2 * h :]])
+        return torch.cat([self.gene_update(gene_pool), self.peak_update(peak_pool)])
 
-    def forward(self, graphs: list[Graph]) -> tuple[Tensor, Tensor]:
+    def forward(self, graphs: list[CellGraph]) -> tuple[Tensor, Tensor]:
         """Return pools (graphs, 2 · hidden) and logits (graphs, 2) of several graphs.
 
         Maps are computed once for the nodes that occur in any of them.
@@ -196,17 +196,17 @@ class Network(nn.Module):
         return pools, self.head(pools)
 
     def translation_queries(self) -> Tensor:
-        """Return a query of every gene, (genes, hidden): value 1, static features cut to integers.
+        """Return a query of every gene, (genes, hidden), with expression 1.
 
-        As published: the numbers after the decimal point of means and variances are lost.
+        Static features are cut to integers, as published: means and variances lose their decimals.
         """
         genes, h = self.genes, self.hidden
         static: Any = genes.static
         inputs = torch.cat([genes.table.weight, static.trunc()], dim=1)
         return inputs @ genes.maps.weight[:h].T + genes.maps.bias[:h] + genes.value[:h]
 
-    def translate(self, graph: Graph, *, hard: bool, threshold: float) -> Tensor:
-        """Return one number a gene, (genes,), from the open peaks of a cell.
+    def translate(self, graph: CellGraph, *, hard: bool, threshold: float) -> Tensor:
+        """Return one number for each gene, (genes,), from the open peaks of a cell.
 
         ``hard``: 1 if more than ``threshold`` peaks have a sigmoid above the edge threshold, with
         straight-through gradients; else the sum of the sigmoids.
@@ -214,14 +214,14 @@ class Network(nn.Module):
         keys = self.peaks(graph.peaks)[:, : self.hidden]
         keys = keys + graph.openness.unsqueeze(1) * self.peaks.value[: self.hidden]
         limit = self.rules.threshold if hard else None
-        count: Tensor = _Count.apply(self.translation_queries(), keys, limit)
+        count: Tensor = _SigmoidCount.apply(self.translation_queries(), keys, limit)
         if not hard:
             return count
-        # The value of the step, the gradient of the count.
+        # Value of the step, gradient of the count.
         return count + ((count > threshold).to(count.dtype) - count).detach()
 
 
-class _Count(torch.autograd.Function):
+class _SigmoidCount(torch.autograd.Function):
     """Σ over keys of [sigmoid(q · k) > limit], or of the sigmoid; backward as of the sigmoid.
 
     Scores are computed in chunks of queries, forward and again backward, and only for queries

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -29,11 +27,6 @@ RECIPE = PairedRecipe(
 
 def sim(**values) -> SimMultiome:
     return SimMultiome.from_values(SMALL | values)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> DataCache:
-    return DataCache(tmp_path / "cache")
 
 
 def dense(matrix) -> np.ndarray:
@@ -80,7 +73,9 @@ def test_parts_are_prepared_as_they_would_be_alone_and_share_the_result(store: D
 
 
 def test_a_fit_sees_counts_and_listed_facts_only(store: DataCache):
-    pair = store.load_dataset(RarePopulation(sim(n_batches=2, n_modules=1), RarePopulationTask()), "code", "sim")
+    pair = store.load_dataset(
+        RarePopulation(sim(n_batches=2, n_modules=1), RarePopulationTask()), "code", "sim"
+    )
     key = store.prepared_key(pair, RECIPE)
     store.prepare(pair.folder, RECIPE, key)
     data, _ = store.open_prepared(key)
@@ -142,7 +137,9 @@ def test_some_cells_of_paired_data_are_held_out_unless_told(store: DataCache):
     assert CellLabels(kept.folder).train.mean() == pytest.approx(0.8, abs=0.02)
     every = store.load_dataset(RarePopulation(sim(), RarePopulationTask(train=0.0)), "code", "sim")
     assert (every.train_digest, CellLabels(every.folder).train) == ("", None)
-    single = store.load_dataset(RarePopulation(sim(part="rna"), RarePopulationTask()), "code", "sim")
+    single = store.load_dataset(
+        RarePopulation(sim(part="rna"), RarePopulationTask()), "code", "sim"
+    )
     assert single.train_digest == ""
 
 
@@ -158,14 +155,18 @@ def test_unequal_barcodes_are_counted_and_named():
     rna, atac = parts()
     atac.obs_names = [f"x{name}" if n in (3, 7) else name
                       for n, name in enumerate(atac.obs_names)]  # fmt: skip
-    with pytest.raises(DataError, match="4 are in one of them only, the first is 'cell4'"):
+    with pytest.raises(
+        DataError, match="4 are in one of them only, the first is 'cell4'"
+    ) as error:
         pair_data(rna, atac)
+    assert error.value.code == "different_cells"
 
 
 def test_another_order_is_not_repaired_silently():
     rna, atac = parts()
-    with pytest.raises(DataError, match=r"60 places differ.*atac\[rna.obs_names\]"):
+    with pytest.raises(DataError) as error:
         pair_data(rna, atac[::-1].copy())
+    assert error.value.code == "different_order"
 
 
 def test_an_empty_cell_is_said():
@@ -182,9 +183,10 @@ def test_an_empty_cell_is_said():
 
 def test_other_modalities_are_refused():
     rna, _ = parts()
-    with pytest.raises(DataError, match="exactly 'rna' and 'atac'"):
-        check_data(MuData({"rna": rna, "protein": rna.copy()}), where="x", label_key="cell_type",
-                   batch_key=None, modality="multiome")  # fmt: skip
+    data = MuData({"rna": rna, "protein": rna.copy()})
+    with pytest.raises(DataError) as error:
+        check_data(data, where="x", label_key="cell_type", batch_key=None, modality="multiome")
+    assert error.value.code == "wrong_modality"
 
 
 def test_places_of_peaks_come_from_names_if_nothing_else_says_them():
@@ -200,8 +202,9 @@ def test_places_of_peaks_come_from_names_if_nothing_else_says_them():
 def test_sequences_of_different_lengths_are_refused():
     _, atac = parts(sequence=True)
     atac.var.iloc[0, atac.var.columns.get_loc("sequence")] = "ACGT"
-    with pytest.raises(DataError, match="texts of 2 lengths"):
+    with pytest.raises(DataError) as error:
         read_feature_columns(atac.var, "atac", "x")
+    assert error.value.code == "invalid_column"
 
 
 # Names of peaks.

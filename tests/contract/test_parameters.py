@@ -52,8 +52,9 @@ def test_any_text_gives_positive_widths_or_a_usage_error(text: object):
 
 @pytest.mark.parametrize("text", ["-5", "128--64", "128,-64", "1_000", "1e3", "x", (0,), [-3], 0])
 def test_wrong_layers_are_refused(text: object):
-    with pytest.raises(UsageError, match=r"^toy\.hidden="):
+    with pytest.raises(UsageError) as error:
         Toy.build({"hidden": text}, owner="toy")
+    assert error.value.code == "invalid_value"
 
 
 def test_one_layer_may_be_a_number():
@@ -105,15 +106,10 @@ def test_presets_apply_in_turn_and_values_win():
     assert (both.hidden, both.rate) == ((8,), 0.1)
 
 
-def test_an_unknown_preset_is_named():
-    with pytest.raises(UsageError, match=r"^toy: no preset 'faithfull'\. Did you mean 'faithful'"):
+def test_an_unknown_preset_is_refused():
+    with pytest.raises(UsageError) as error:
         Toy.build(presets=("faithfull",), owner="toy")
-
-    class Bare(Parameters):
-        pass
-
-    with pytest.raises(UsageError, match="bare has no presets"):
-        Bare.build(presets=("faithful",), owner="bare")
+    assert error.value.code == "unknown_name"
 
 
 def test_parameters_cannot_be_changed():

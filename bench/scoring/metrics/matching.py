@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from bench.contract import Metric, MetricResult, PairedTasks, Pairs, UndefinedMetric
+from bench.contract import Metric, MetricResult, PairedTasks, PairScores, UndefinedMetric
 from bench.scoring.metrics._ranking import areas, precisions
 
 Negatives = Literal["all", "easy", "hard"]
@@ -62,7 +62,7 @@ def _kept(tasks: PairedTasks, against: Negatives) -> tuple[np.ndarray, np.ndarra
     return same, pairs.score[kept]
 
 
-def _wanted(pairs: Pairs, against: Negatives) -> np.ndarray:
+def _wanted(pairs: PairScores, against: Negatives) -> np.ndarray:
     """Return the mask of the false pairs to compare with."""
     if against == "all":
         return ~pairs.same

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from bench.contract import MetricResult, PairedTasks, Translation, UndefinedMetric
+from bench.contract import MetricResult, PairedTasks, TranslationScores, UndefinedMetric
 
 from ._ranking import PR, ROC, areas, mean, precisions, ranking_metrics
 
@@ -33,7 +33,7 @@ def precision(tasks: PairedTasks, *, over: Over, baseline: bool = False) -> Metr
 
 
 def _rankings(tasks: PairedTasks, over: Over, baseline: bool) -> tuple[np.ndarray, np.ndarray]:
-    found: Translation | None = tasks.translation
+    found: TranslationScores | None = tasks.translation
     if found is None:
         raise UndefinedMetric(tasks.missing.get("translation", "nothing was translated"))
     score = np.broadcast_to(found.rate, found.score.shape) if baseline else found.score

@@ -8,9 +8,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from bench.scoring.metrics import (
     PairedTasks,
-    Pairs,
-    Recovery,
-    Translation,
+    PairScores,
+    RecoveryScores,
+    TranslationScores,
     UndefinedMetric,
     metrics,
     metrics_version,
@@ -46,7 +46,7 @@ def test_easy_and_hard_negatives_are_told_apart():
     same = np.array([1, 1, 1, 0, 0, 0, 0], bool)
     hard = np.array([0, 0, 0, 1, 1, 0, 0], bool)
     scores = np.array([3.0, 2.0, 5.0, 4.0, 2.0, 1.0, 0.0])
-    tasks = PairedTasks(pairs=Pairs(same, scores, hard=hard, easy=~same & ~hard))
+    tasks = PairedTasks(pairs=PairScores(same, scores, hard=hard, easy=~same & ~hard))
     # True 3, 2, 5 against hard 4, 2: wins 1, .5, 2 of 6; against easy 1, 0: all 6 of 6.
     assert value("match_auroc_hard", tasks) == pytest.approx(3.5 / 6)
     assert value("match_auroc_easy", tasks) == 1.0
@@ -54,24 +54,24 @@ def test_easy_and_hard_negatives_are_told_apart():
     kept = same | hard
     assert value("match_ap_hard", tasks) == average_precision_score(same[kept], scores[kept])
     # Monotone changes of the score change no rank, so nothing.
-    moved = PairedTasks(pairs=Pairs(same, np.exp(scores), hard=hard, easy=~same & ~hard))
+    moved = PairedTasks(pairs=PairScores(same, np.exp(scores), hard=hard, easy=~same & ~hard))
     for name in ("match_auroc", "match_ap_hard", "match_accuracy"):
         assert value(name, moved) == pytest.approx(value(name, tasks))
 
 
 def test_accuracy_splits_at_the_median():
     same = np.array([1, 1, 0, 0], bool)
-    at = [value("match_accuracy", PairedTasks(pairs=Pairs(same, np.array(s, float))))
+    at = [value("match_accuracy", PairedTasks(pairs=PairScores(same, np.array(s, float))))
           for s in ([4, 3, 2, 1], [1, 2, 3, 4], [4, 2, 3, 1], [7, 7, 7, 7])]  # fmt: skip
     assert at == [1.0, 0.0, 0.5, 0.5]
 
 
 def test_what_cannot_be_told_apart_is_missing_with_a_reason():
     same = np.array([1, 0], bool)
-    pairs = Pairs(same, np.ones(2))
+    pairs = PairScores(same, np.ones(2))
     for name, tasks, reason in (
         ("match_auroc_easy", PairedTasks(pairs=pairs), "types of the cells are not known"),
-        ("match_auroc_hard", PairedTasks(pairs=Pairs(same, np.ones(2), same, ~same)), "one type"),
+        ("match_auroc_hard", PairedTasks(pairs=PairScores(same, np.ones(2), same, ~same)), "one type"),
         ("match_ap", PairedTasks(missing={"pairs": "x has no match"}), "x has no match"),
         ("foscttm", PairedTasks(retrieval=np.ones((1, 1))), "only 1 unseen"),
         ("retrieval_top5", PairedTasks(retrieval=np.ones((5, 5))), "only 5 unseen"),
@@ -106,7 +106,7 @@ def test_translation_per_cell_and_per_gene_beside_the_detection_rate():
     detected = rng.random((30, 12)) < np.linspace(0.1, 0.9, 12)
     detected[:, 0] = False  # never: no AUROC of its own
     scores, rate = rng.random((30, 12)), detected.mean(axis=0)
-    tasks = PairedTasks(translation=Translation(scores, detected, rate))
+    tasks = PairedTasks(translation=TranslationScores(scores, detected, rate))
     cells = [roc_auc_score(detected[i], scores[i]) for i in range(30)]
     genes = [average_precision_score(detected[:, g], scores[:, g]) for g in range(1, 12)]
     assert value("translation_auroc_cells", tasks) == pytest.approx(np.mean(cells))
@@ -121,7 +121,7 @@ def test_recovery_is_a_mean_over_cells():
     cell = np.array([0, 0, 0, 0, 1, 1])
     hidden = np.array([1, 1, 0, 0, 1, 0], bool)
     tasks = PairedTasks(
-        recovery=Recovery(cell, hidden, np.array([4.0, 1, 2, 0, 1, 2]), np.array([1.0] * 6))
+        recovery=RecoveryScores(cell, hidden, np.array([4.0, 1, 2, 0, 1, 2]), np.array([1.0] * 6))
     )
     assert value("recovery_auroc", tasks) == pytest.approx((3 / 4 + 0) / 2)
     assert value("recovery_auroc_baseline", tasks) == 0.5
