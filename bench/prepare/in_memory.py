@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -141,7 +141,7 @@ class PreparedArrays(Protocol):
 
 
 def assemble_prepared(
-    arrays: PreparedArrays, cells: Sequence[str], features: Sequence[str], *, copy: bool
+    arrays: PreparedArrays, cells: pd.Index, features: pd.Index, *, copy: bool
 ) -> AnnData:
     """Return prepared arrays as an AnnData; without ``copy`` it may share them."""
     shape = (len(cells), len(features))

@@ -12,6 +12,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -170,14 +171,13 @@ class DataCache:
         from .prepared_files import write_prepared, write_prepared_pair
 
         if not isinstance(recipe, PairedRecipe):
-            self._store_prepared(key, lambda out: write_prepared(out, folder, recipe, ""))
+            self._store_prepared(key, partial(write_prepared, folder, recipe, ""))
             return
         keys = _part_keys(read_info(folder), recipe)
-        for part, own in ((part, getattr(recipe, part)) for part in PARTS):
-            self._store_prepared(
-                keys[part], lambda out, own=own, part=part: write_prepared(out, folder, own, part)
-            )
-        self._store_prepared(key, lambda out: write_prepared_pair(out, folder, recipe, keys))
+        for part in PARTS:
+            write = partial(write_prepared, folder, getattr(recipe, part), part)
+            self._store_prepared(keys[part], write)
+        self._store_prepared(key, partial(write_prepared_pair, folder, recipe, keys))
 
     def _store_prepared(self, key: str, write: Callable[[FolderWriter], dict[str, Any]]) -> None:
         """Write a prepared folder unless it is there; one process at a time does it."""

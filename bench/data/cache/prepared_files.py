@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from bench.contract import PARTS, Recipe, pair_data, select_cells
+from bench.contract import ATAC, PARTS, RNA, Recipe, pair_data, select_cells
 from bench.contract.multiome import decode_bases
 from bench.errors import DataError
 from bench.prepare.in_memory import assemble_prepared
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def write_prepared(
-    writer: FolderWriter, dataset_folder: Path, recipe: Recipe, part: str
+    dataset_folder: Path, recipe: Recipe, part: str, writer: FolderWriter
 ) -> dict[str, Any]:
     """Write one matrix, or one part of paired data, prepared by its recipe; returns its facts.
 
@@ -42,7 +43,7 @@ def write_prepared(
 
 
 def write_prepared_pair(
-    writer: FolderWriter, dataset_folder: Path, recipe: PairedRecipe, part_keys: dict[str, str]
+    dataset_folder: Path, recipe: PairedRecipe, part_keys: dict[str, str], writer: FolderWriter
 ) -> dict[str, Any]:
     """Write the cells that both prepared parts keep, and the facts about their features.
 
@@ -50,7 +51,7 @@ def write_prepared_pair(
     """
     dataset = ArrayFolder(dataset_folder)
     parts = {part: ArrayFolder(writer.path.with_name(part_keys[part])) for part in PARTS}
-    cells = np.intersect1d(*(parts[part].read("cells") for part in PARTS))
+    cells = np.intersect1d(parts[RNA].read("cells"), parts[ATAC].read("cells"))
     if not len(cells):
         raise DataError(
             "the filters leave no cell in both parts: "
@@ -95,6 +96,6 @@ def open_prepared_folder(folder: Path) -> tuple[AnnData | MuData, np.ndarray]:
 
 
 def _open_matrix(arrays: ArrayFolder) -> tuple[AnnData, np.ndarray]:
-    cells, features = arrays.read("cell_names").tolist(), arrays.read("features").tolist()
+    cells, features = (pd.Index(arrays.read(name).tolist()) for name in ("cell_names", "features"))
     data = assemble_prepared(arrays, cells, features, copy=False)
     return data, np.array(arrays.read("cells"))
