@@ -38,7 +38,7 @@ from .config_model import (
 )
 from .features import read_phenotypes
 from .guidance import Guidance, Phenotype, Signature, check_genes
-from .guidance_sources import held_out_half, peaks_in, read_bulk
+from .guidance_sources import held_out_half, peaks_in_regions, read_bulk
 from .loss_terms import WeightSchedule
 from .network import Layout
 
@@ -72,7 +72,7 @@ class SignatureSource(ConfigModel):
         """Return the list by its name, or a list for each name of the regions."""
         if self.regions is None:
             return {name: self.genes or self.peaks or ()}
-        sets = peaks_in(self.regions, features)
+        sets = peaks_in_regions(self.regions, features)
         return {name if len(sets) == 1 else f"{name} {part}": one for part, one in sets.items()}
 
 

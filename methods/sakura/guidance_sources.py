@@ -1,23 +1,20 @@
-"""Knowledge in files: bulk profiles, regions, halves of a marker list."""
+"""Sources of guidance in files: bulk profiles, regions; and halves of a marker list."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from bench.contract import parse_interval, ucsc_chromosome
-from bench.errors import DataError, UsageError
+from bench.contract import peak_intervals, ucsc_chromosome
+from bench.errors import DataError
 from bench.seeds import derive_seed
 
+from .config_model import fail
 from .guidance import ExtraRows
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 logger = logging.getLogger(__name__)
 
@@ -31,62 +28,88 @@ def read_bulk(
     all genes of the file. Genes that are no features are counted and left out. Raises
     ``DataError`` for values that are no counts, or if no gene is a feature.
     """
-    table = _table(path)
+    try:
+        table = pd.read_csv(path, sep="\t", dtype=str, index_col=0)
+    except (OSError, ValueError) as error:
+        message = f"{path}: cannot be read as tab-separated: {error}."
+        raise DataError(message, code="unreadable") from None
     counts = table.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
     if not np.isfinite(counts).all() or (counts < 0).any():
         raise DataError(
             f"{path}: values that are missing, negative or no numbers; expected raw counts, genes "
-            "in rows, samples in columns."
+            "in rows, samples in columns.",
+            code="not_counts",
         )
     if not table.index.is_unique:
         twice = table.index[table.index.duplicated()][0]
-        raise DataError(f"{path}: gene '{twice}' has several rows; expected one.")
+        message = f"{path}: gene '{twice}' has several rows; expected one."
+        raise DataError(message, code="duplicate_names")
     depth = counts.sum(axis=0)
     if (depth == 0).any():
-        raise DataError(f"{path}: sample '{table.columns[depth == 0][0]}' has no counts at all.")
+        message = f"{path}: sample '{table.columns[depth == 0][0]}' has no counts at all."
+        raise DataError(message, code="no_counts")
     known = table.index.isin(list(features))
     if not known.any():
         raise DataError(
             f"{path}: none of its {len(table):,} genes (such as '{table.index[0]}') is among the "
-            f"{len(features):,} features (such as '{features[0]}')."
+            f"{len(features):,} features (such as '{features[0]}').",
+            code="unknown_gene",
         )
-    logger.info(
-        f"{path.name}: {table.shape[1]} profiles, {int(known.sum()):,} of {len(table):,} genes"
-    )
+    n_samples, n_known = table.shape[1], int(known.sum())
+    logger.info(f"{path.name}: {n_samples} profiles, {n_known:,} of {len(table):,} genes")
     values = np.log1p(counts * target_sum / depth)[known].T.astype(np.float32)
-    genes = tuple(str(name) for name in table.index[known])
-    return ExtraRows(tuple(str(name) for name in table.columns), genes, values, weight)
+    genes = tuple(map(str, table.index[known]))
+    return ExtraRows(tuple(map(str, table.columns)), genes, values, weight)
 
 
-def peaks_in(path: Path, peaks: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def peaks_in_regions(path: Path, peaks: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Return the peaks that overlap the regions of a BED file, by the regions' names.
 
-    Coordinates of BED are half-open from 0; peaks are named ``chr1:100-200`` (or with ``-`` or
-    ``_``) and are taken alike. Regions without a fourth column belong to one set, named by the
-    file. Raises ``DataError`` for a line that is none, or if no peak overlaps.
+    Coordinates of both are half-open from 0. Regions without a fourth column belong to one set,
+    named by the file. Raises ``DataError`` for a line without a region, a feature that is no
+    interval, or if no peak overlaps.
     """
-    regions = _read_bed(path)
-    placed = _placed(peaks, path)
-    found: dict[str, list[str]] = {name: [] for name, *_ in regions}
-    by_chrom: dict[str, list[tuple[str, int, int]]] = {}
-    for name, chrom, start, end in regions:
-        by_chrom.setdefault(chrom, []).append((name, start, end))
-    for peak, (chrom, start, end) in zip(peaks, placed, strict=True):
-        names = {n for n, low, high in by_chrom.get(chrom, ()) if start < high and low < end}
-        for name in names:
-            found[name].append(peak)
-    kept = {name: tuple(hits) for name, hits in found.items() if hits}
-    if not kept:
+    regions = list(_read_bed(path))
+    if not regions:
+        raise DataError(f"{path}: no region in it.", code="no_regions")
+    intervals, bad = peak_intervals(peaks)
+    if bad:
+        message = f"{path}: feature '{bad[0]}' is no interval; expected names as chr1:100-200."
+        raise DataError(message, code="not_intervals")
+    starts, ends = intervals["start"].to_numpy(), intervals["end"].to_numpy()
+    chromosomes = intervals["chrom"].to_numpy()
+    inside = {name: np.zeros(len(peaks), dtype=bool) for name, *_ in regions}
+    for name, chromosome, start, end in regions:
+        inside[name] |= (chromosomes == chromosome) & (starts < end) & (start < ends)
+    sets = {
+        name: tuple(peak for peak, hit in zip(peaks, mask, strict=True) if hit)
+        for name, mask in inside.items()
+        if mask.any()
+    }
+    if not sets:
         raise DataError(
             f"{path}: none of the {len(peaks):,} peaks (such as '{peaks[0]}') overlaps one of its "
-            f"{len(regions):,} regions; expected the same genome and names of chromosomes."
+            f"{len(regions):,} regions; expected the same genome and names of chromosomes.",
+            code="no_overlap",
         )
-    gone = [name for name in found if name not in kept]
-    logger.info(
-        f"{path.name}: {len(kept)} sets of peaks, {sum(map(len, kept.values())):,} peaks"
-        + (f"; without a peak: {', '.join(gone)}" if gone else "")
-    )
-    return kept
+    empty = [name for name in inside if name not in sets]
+    counts = f"{len(sets)} sets of peaks, {sum(map(len, sets.values())):,} peaks"
+    without = f"; without a peak: {', '.join(empty)}" if empty else ""
+    logger.info(f"{path.name}: {counts}{without}")
+    return sets
+
+
+def _read_bed(path: Path) -> Iterator[tuple[str, str, int, int]]:
+    """Yield name, chromosome, start and end of each region."""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip() or line.startswith(("#", "track", "browser")):
+            continue
+        parts = line.split("\t")
+        if len(parts) < 3 or not (parts[1].isdigit() and parts[2].isdigit()):
+            message = f"{path}: line {number}: expected chromosome, start and end, tab-separated."
+            raise DataError(message, code="invalid_line")
+        name = parts[3] if len(parts) > 3 and parts[3] else path.stem
+        yield name, ucsc_chromosome(parts[0]), int(parts[1]), int(parts[2])
 
 
 def held_out_half(name: str, genes: Sequence[str], seed: int) -> tuple[str, ...]:
@@ -96,58 +119,8 @@ def held_out_half(name: str, genes: Sequence[str], seed: int) -> tuple[str, ...]
     one gene.
     """
     if len(genes) < 2:
-        raise UsageError(f"signature '{name}': a list of {len(genes)} gene has no two halves.")
+        message = f"a list of {len(genes)} gene has no two halves."
+        fail(f"signature '{name}'", message, "too_few_genes")
     order = np.random.default_rng(derive_seed(seed, "half", name)).permutation(len(genes))
     chosen = set(order[: len(genes) // 2].tolist())
     return tuple(gene for number, gene in enumerate(genes) if number in chosen)
-
-
-def half_scores(data: AnnData, held_out: dict[str, tuple[str, ...]]) -> np.ndarray:
-    """Return the mean of each list's held-out genes in ``data.X``, (cells, lists)."""
-    names = list(data.var_names)
-    columns = [[names.index(gene) for gene in genes] for genes in held_out.values()]
-    means = [np.asarray(data.X[:, one].mean(axis=1)).ravel() for one in columns]
-    return np.column_stack(means)
-
-
-def _table(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, sep="\t", dtype=str, index_col=0)
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file.") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as tab-separated: {error}.") from None
-
-
-def _read_bed(path: Path) -> list[tuple[str, str, int, int]]:
-    """Return name, chromosome, start and end of each region."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}.") from None
-    found = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.startswith(("#", "track", "browser")):
-            continue
-        parts = line.split("\t")
-        if len(parts) < 3 or not (parts[1].isdigit() and parts[2].isdigit()):
-            raise DataError(
-                f"{path}: line {number}: expected chromosome, start and end, tab-separated."
-            )
-        name = parts[3] if len(parts) > 3 and parts[3] else path.stem
-        found.append((name, ucsc_chromosome(parts[0]), int(parts[1]), int(parts[2])))
-    if not found:
-        raise DataError(f"{path}: no region in it.")
-    return found
-
-
-def _placed(peaks: Sequence[str], path: Path) -> list[tuple[str, int, int]]:
-    found = []
-    for peak in peaks:
-        interval = parse_interval(peak)
-        if interval is None:
-            raise DataError(
-                f"{path}: feature '{peak}' is no interval; expected names such as chr1:100-200."
-            )
-        found.append(interval)
-    return found

@@ -1,102 +1,118 @@
-"""How guides weigh beside the reconstruction, and how a code forgets a confounder."""
+"""Weights over epochs, validation of guides, genes matched with features."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
+
 import pytest
-import scipy.sparse as sp
-import torch
-from anndata import AnnData
+from pydantic import ValidationError
 
-from bench.methods.sakura.guidance import Guidance, Phenotype, Signature
-from bench.methods.sakura.model import SakuraModel
-from bench.methods.sakura.model_settings import Settings, Task
-from bench.methods.sakura.objective import Batch, Objective, Term
-
-SETTINGS = Settings(
-    n_top_features=None,
-    n_latent=4,
-    hidden=8,
-    center=True,
-    relative_weights=True,
-    max_epochs=0,
-    validation=0.0,
+from bench.errors import UsageError
+from bench.methods.sakura.guidance import (
+    INVARIANT,
+    Guidance,
+    Phenotype,
+    Signature,
+    check_genes,
+    drop_missing_genes,
 )
+from bench.methods.sakura.loss_terms import Head, Regularizer, WeightSchedule
 
 
-@pytest.fixture
-def cells() -> AnnData:
-    """80 cells × 20 genes; the first half has the genes 0 to 4 raised."""
-    rng = np.random.default_rng(0)
-    rate = np.full((80, 20), 1.0)
-    rate[:40, :5] = 5.0
-    adata = AnnData(sp.csr_matrix(np.log1p(rng.poisson(rate)).astype(np.float32)))
-    adata.var_names = [f"g{i}" for i in range(20)]
-    return adata
+def test_a_weight_rises_as_in_the_demonstration():
+    ramp = WeightSchedule(0.0, start_epoch=50, step=0.01, cap=1.0)
+    assert ramp.at(49) == 0
+    assert ramp.at(86) == pytest.approx(0.37)
+    assert ramp.at(1000) == 1.0
+    assert WeightSchedule(1e-4, growth=1.01, cap=1.0).at(86) == pytest.approx(2.353e-4, rel=1e-3)
 
 
-def terms(
-    cells: AnnData, guidance: Guidance, **phenotypes: np.ndarray
-) -> tuple[SakuraModel, dict[str, Term]]:
-    """Return an untrained model and the terms of its guides on all cells."""
-    model = SakuraModel(SETTINGS, guidance).fit(cells, phenotypes=phenotypes)
-    held = {name: torch.tensor(values) for name, values in phenotypes.items()}
-    batch = Batch(torch.tensor(cells.X.toarray()), torch.ones(80), held)
-    objective = Objective(model.network, guidance, SETTINGS, {"batch": torch.ones(2)})
-    names = tuple(guide.name for guide in guidance.guides)
-    found = objective.terms(batch, Task("x", guides=names), {})
-    return model, {term.name: term for term in found}
+def test_a_weight_stays_within_its_bounds_and_settles():
+    assert WeightSchedule(1.0, growth=0.5, floor=0.2).at(10) == 0.2
+    assert WeightSchedule(5.0, start_epoch=10, cap=2.0).at(0) == 2.0
+    assert WeightSchedule(1.0, growth=2.0).at(10**6) > 1e300
+    ramp = WeightSchedule.ramp(2.0, 10, 20)
+    assert (ramp.at(9), ramp.at(19), ramp.at(29)) == (0.0, pytest.approx(1.0), 2.0)
+    assert ramp.settled(500) == 29
+    assert WeightSchedule(1.0).settled(500) == 0
+    assert WeightSchedule.ramp(2.0, 10, 0) == WeightSchedule(2.0)
 
 
-def test_a_weight_of_one_is_that_of_the_first_component(cells: AnnData):
-    model, found = terms(cells, Guidance((Signature("a", ("g0",), terms={"mse": 2.0}),)))
-    values = cells.X.toarray().astype(np.float64)
-    singular = np.linalg.svd(values - values.mean(axis=0), compute_uv=False)
-    expected = singular[0] ** 2 / 79 / 20
-    assert model.network.unit == pytest.approx(expected, rel=1e-3)
-    assert found["mse"].weight == pytest.approx(2 * expected, rel=1e-3)
+SHORT = ("x",)
+INVALID = [
+    lambda: WeightSchedule(-1.0),
+    lambda: WeightSchedule(1.0, step=1, growth=2),
+    lambda: WeightSchedule(0.0, growth=1.5),
+    lambda: WeightSchedule(1.0, cap=-1.0),
+    lambda: Head("mlp", hidden=(4,)),
+    lambda: Head(dropout_input=1.0),
+    lambda: Regularizer("unifrom"),
+    lambda: Regularizer("uniform", low=2.0, high=1.0),
+    lambda: Regularizer("ring", labels="type"),
+    lambda: Signature("a", ()),
+    lambda: Signature("a", ("x", "x")),
+    lambda: Signature("a", SHORT, held_out=SHORT),
+    lambda: Signature("a", SHORT, held_out=("y",)),
+    lambda: Signature("a", SHORT, terms={"cosin": 1}),
+    lambda: Signature("a", SHORT, terms={"bce": 1}),
+    lambda: Signature("a", SHORT, space="own"),
+    lambda: Signature("a", SHORT, adversarial=1.0, detached=True),
+    lambda: Signature("main", SHORT),
+    lambda: Phenotype("a", "numerical", space="own", dim=0),
+    lambda: Phenotype("a", "numerical", classes=("u",)),
+    lambda: Phenotype("a", "categorical", keys=("u", "v")),
+]
 
 
-def test_a_score_is_the_mean_of_targets_with_unit_variance(cells: AnnData):
-    genes = ("g0", "g1", "g7")
-    model, found = terms(cells, Guidance((Signature("a", genes, terms={"score": 1.0}),)))
-    values = cells.X.toarray()[:, [0, 1, 7]]
-    score = ((values - values.mean(axis=0)) / values.std(axis=0, ddof=1)).mean(axis=1)
-    predicted = model.predict_signature(cells, "a")
-    predicted = ((predicted - values.mean(axis=0)) / values.std(axis=0, ddof=1)).mean(axis=1)
-    error = np.mean((score - predicted) ** 2) / score.var(ddof=1)
-    assert float(found["score"].value.detach()) == pytest.approx(error, rel=1e-3)
+@pytest.mark.parametrize("make", INVALID)
+def test_invalid_values_are_refused(make: Callable[[], object]):
+    with pytest.raises(ValidationError):
+        make()
 
 
-def test_a_confused_head_learns_and_only_the_code_is_drawn(cells: AnnData):
-    batch = np.arange(80) % 2
-    one = Phenotype("batch", "categorical", adversarial=3.0)
-    model, found = terms(cells, Guidance((), (one,)), batch=batch)
-    head = model.network.reader("batch").network[0].weight
-    code = model.network.compressors[0][0].weight
-    assert found["told"].weight == pytest.approx(3 * model.network.unit)
-    assert head.requires_grad
-    found["told"].value.backward()
-    assert head.grad is None
-    assert code.grad is not None
-    assert code.grad.abs().sum() > 0
-    code.grad = None
-    found["nll"].value.backward()
-    assert code.grad is None
-    assert head.grad is not None
-    assert head.grad.abs().sum() > 0
+@pytest.mark.parametrize(
+    ("code", "signature", "phenotype"),
+    [
+        ("unknown_part", Signature("a", SHORT, space="b"), Phenotype("c", "numerical")),
+        ("duplicate_names", Signature("a", SHORT), Phenotype("a", "numerical")),
+        (
+            "unknown_name",
+            Signature("a", SHORT, regularizers=(Regularizer("uniform", labels="q"),)),
+            Phenotype("c", "numerical"),
+        ),
+    ],
+)
+def test_guides_that_contradict_each_other_are_refused(
+    code: str, signature: Signature, phenotype: Phenotype
+):
+    with pytest.raises(UsageError) as error:
+        Guidance((signature,), (phenotype,))
+    assert error.value.code == code
 
 
-def test_a_head_that_knows_nothing_draws_the_code_nowhere(cells: AnnData):
-    batch = np.arange(80) % 2
-    one = Phenotype("batch", "categorical", adversarial=1.0)
-    guidance = Guidance((), (one,))
-    model, found = terms(cells, guidance, batch=batch)
-    assert float(found["told"].value.detach()) > 0
-    with torch.no_grad():
-        for parameter in model.network.reader("batch").parameters():
-            parameter.zero_()
-    held = Batch(torch.tensor(cells.X.toarray()), torch.ones(80), {"batch": torch.tensor(batch)})
-    objective = Objective(model.network, guidance, SETTINGS, {"batch": torch.ones(2)})
-    found = {t.name: t for t in objective.terms(held, Task("x", guides=("batch",)), {})}
-    assert float(found["told"].value.detach()) == pytest.approx(0.0, abs=1e-6)
+def test_an_unknown_gene_is_refused_with_similar_features():
+    guidance = Guidance((Signature("cd8", ("CD8A", "CD8B")),))
+    with pytest.raises(UsageError, match=r"signature 'cd8': gene 'CD8B'.*'CD8b1'") as error:
+        check_genes(guidance, ["CD8A", "CD8b1", "ACTB"])
+    assert error.value.code == "unknown_gene"
+    check_genes(guidance, ["CD8B", "CD8A"])
+
+
+def test_missing_genes_can_be_dropped_and_counted():
+    guidance = Guidance(
+        (Signature("cd8", ("CD8A", "CD8B"), held_out=("CD8B",)), Signature("nk", ("NCAM1",))),
+    )
+    reduced, notes = drop_missing_genes(guidance, ["CD8A", "ACTB"])
+    assert [one.genes for one in reduced.signatures] == [("CD8A",)]
+    assert reduced.signatures[0].held_out == ()
+    assert any("signature 'cd8': 1 of 2 genes" in note for note in notes)
+    assert any("signature 'nk': no gene is left" in note for note in notes)
+
+
+def test_invariant_genes_become_an_adversarial_signature():
+    guidance = Guidance(invariant_genes=("ACTB",))
+    (only,) = guidance.all_signatures
+    assert only.name == INVARIANT
+    assert only.exclude_from_input
+    assert only.adversarial == WeightSchedule(1.0)
+    assert guidance.genes == ("ACTB",)

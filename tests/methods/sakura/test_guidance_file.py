@@ -1,94 +1,97 @@
-"""What a user knows: weights over epochs, validation, genes matched with features."""
+"""A YAML file of guidance: translation, errors, and a fit by it."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
+import scipy.sparse as sp
+from anndata import AnnData
 
 from bench.errors import UsageError
-from bench.methods.sakura.guidance import INVARIANT, Guidance, Phenotype, Signature, resolve
-from bench.methods.sakura.loss_terms import Head, Regularizer, Schedule
+from bench.methods.sakura.guidance_file import read_guidance
+from bench.methods.sakura.method import Sakura
 
 
-def test_a_weight_rises_as_in_the_demonstration():
-    ramp = Schedule(0.0, start_epoch=50, step=0.01, cap=1.0)
-    assert ramp.at(49) == 0
-    assert ramp.at(86) == pytest.approx(0.37)
-    assert ramp.at(1000) == 1.0
-    assert Schedule(1e-4, growth=1.01, cap=1.0).at(86) == pytest.approx(2.353e-4, rel=1e-3)
-
-
-def test_a_weight_stays_within_its_bounds_and_settles():
-    assert Schedule(1.0, growth=0.5, floor=0.2).at(10) == 0.2
-    assert Schedule(5.0, start_epoch=10, cap=2.0).at(0) == 2.0
-    assert Schedule(1.0, growth=2.0).at(10**6) > 1e300
-    ramp = Schedule.ramp(2.0, 10, 20)
-    assert (ramp.at(9), ramp.at(19), ramp.at(29)) == (0.0, pytest.approx(1.0), 2.0)
-    assert ramp.settled(500) == 29
-    assert Schedule(1.0).settled(500) == 0
-    assert Schedule.ramp(2.0, 10, 0) == Schedule(2.0)
-
-
-WRONG = {
-    "weight": lambda: Schedule(-1.0),
-    "step \\(a sum\\) and growth": lambda: Schedule(1.0, step=1, growth=2),
-    "growth=1.5 leaves": lambda: Schedule(0.0, growth=1.5),
-    "hidden has 1 widths, layers=3 needs 2": lambda: Head("mlp", hidden=(4,)),
-    "dropout_input": lambda: Head(dropout_input=1.0),
-    "Did you mean 'uniform'": lambda: Regularizer("unifrom"),
-    "low=2.0": lambda: Regularizer("uniform", low=2.0, high=1.0),
-    "signature 'a': genes is empty": lambda: Signature("a", ()),
-    "'x' more than once": lambda: Signature("a", ("x", "x")),
-    "held_out leaves no gene": lambda: Signature("a", ("x",), held_out=("x",)),
-    "held_out: 'y'": lambda: Signature("a", ("x",), held_out=("y",)),
-    "no loss 'cosin'. Did you mean 'cosine'": lambda: Signature("a", ("x",), terms={"cosin": 1}),
-    "bce needs binarize": lambda: Signature("a", ("x",), terms={"bce": 1}),
-    "space='own' needs dim": lambda: Signature("a", ("x",), space="own"),
-    "dim=0": lambda: Phenotype("a", "numerical", space="own", dim=0),
-    "exclude each other": lambda: Signature("a", ("x",), adversarial=1.0, detached=True),
-    "choose another": lambda: Signature("main", ("x",)),
-    "classes and class_weight": lambda: Phenotype("a", "numerical", classes=("u",)),
-    "a categorical one has one": lambda: Phenotype("a", "categorical", keys=("u", "v")),
-    "space: 'b' has no dimensions": lambda: Guidance((Signature("a", ("x",), space="b"),)),
-    "'a' is given to more than one": lambda: Guidance(
-        (Signature("a", ("x",)),), (Phenotype("a", "numerical"),)
-    ),
-    "no categorical phenotype 'q'": lambda: Guidance(
-        (Signature("a", ("x",), regularizers=(Regularizer("uniform", labels="q"),)),)
-    ),
-}
-
-
-@pytest.mark.parametrize("message", WRONG)
-def test_what_is_wrong_is_named_in_one_line(message: str):
-    with pytest.raises(UsageError, match=message) as raised:
-        WRONG[message]()
-    assert "\n" not in str(raised.value)
-
-
-def test_an_unknown_gene_is_named_with_similar_ones():
-    guidance = Guidance((Signature("cd8", ("CD8A", "CD8B")),))
-    with pytest.raises(UsageError, match=r"signature 'cd8': gene 'CD8B'.*'CD8b1'"):
-        resolve(guidance, ["CD8A", "CD8b1", "ACTB"])
-    assert resolve(guidance, ["CD8B", "CD8A"]) == (guidance, [])
-
-
-def test_missing_genes_can_be_dropped_and_counted():
-    guidance = Guidance(
-        (Signature("cd8", ("CD8A", "CD8B"), held_out=("CD8B",)), Signature("nk", ("NCAM1",))),
-        invariant_genes=("ACTB", "XIST"),
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "lists.gmt").write_text("T\t\tg3\tg4\n")
+    (tmp_path / "bulk.tsv").write_text("gene\tone\ng1\t5\ng2\t5\n")
+    (tmp_path / "k.yaml").write_text(
+        "signatures:\n"
+        "  rare: {genes: [g1, g2, g5, g6], hold_out_half: 3, space: own, dim: 2}\n"
+        "marker_lists: lists.gmt\n"
+        "phenotypes:\n"
+        "  donor: {kind: categorical, keys: [donor], adversarial: 0.5, terms: {nll: 2}}\n"
+        "invariant_genes: [g9]\n"
+        "bulk: {file: bulk.tsv, weight: 5}\n"
     )
-    left, notes = resolve(guidance, ["CD8A", "ACTB"], missing="drop")
-    assert [one.genes for one in left.signatures] == [("CD8A",)]
-    assert left.signatures[0].held_out == ()
-    assert left.invariant_genes == ("ACTB",)
-    assert any("signature 'cd8': 1 of 2 genes" in note for note in notes)
-    assert any("signature 'nk': no gene is left" in note for note in notes)
+    return tmp_path
 
 
-def test_invariant_genes_become_an_adversarial_signature():
-    guidance = Guidance(invariant_genes=("ACTB",))
-    (only,) = guidance.all_signatures
-    assert only.name == INVARIANT
-    assert only.exclude_from_input
-    assert only.adversarial == Schedule(1.0)
-    assert guidance.genes == ("ACTB",)
+@pytest.fixture
+def cells() -> AnnData:
+    rng = np.random.default_rng(0)
+    adata = AnnData(sp.csr_matrix(rng.poisson(2.0, (60, 20)).astype(np.float32)))
+    adata.var_names = [f"g{n}" for n in range(20)]
+    adata.obs_names = [f"c{n}" for n in range(60)]
+    adata.obs["donor"] = np.array(["x", "y"])[np.arange(60) % 2]
+    return adata
+
+
+def test_a_file_of_guidance_is_translated(folder: Path, cells: AnnData, caplog):
+    caplog.set_level("INFO", logger="bench")
+    guidance, values = read_guidance(folder / "k.yaml", cells, n_latent=4)
+    rare, lists = guidance.signatures
+    assert (rare.space, rare.dim, len(rare.held_out), len(rare.targets)) == ("own", 2, 2, 2)
+    assert (lists.name, lists.genes) == ("T", ("g3", "g4"))
+    (donor,) = guidance.phenotypes
+    assert (donor.adversarial.weight, donor.terms["nll"].weight) == (0.5, 2.0)
+    assert guidance.invariant_genes == ("g9",)
+    assert guidance.extra_rows.weight == 5
+    assert list(values["donor"][:2]) == ["x", "y"]
+    assert "signature 'rare': 2 of 4 are held out" in caplog.text
+
+
+def test_a_file_of_guidance_guides_a_fit(folder: Path, cells: AnnData):
+    from bench.apply.estimator import Estimator
+
+    params = Sakura.Params(max_epochs=2, n_latent=4, hidden=8, embedding="all")
+    method = Sakura(params).from_config(folder / "k.yaml", cells)
+    found = Estimator(method).fit(cells)
+    assert found.embedding_.shape == (60, 6)
+    assert found.fit_.notes["guides"] == "rare, T, invariant_genes, donor"
+    assert "g9" not in method.model.inputs
+    lines = method.describe()
+    assert (
+        "signature rare (2 genes, linear head on own (2), 2 more held out): score 1; mse 0.1"
+        in lines
+    )
+    assert "further rows: 1, each with weight 5" in lines
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "code"),
+    [
+        ("genes: [g1", "genes: [g99", "signatures.rare.genes", "unknown_gene"),
+        ("genes: [g1", "peaks: [g1], genes: [g1", "signatures.rare", "invalid_value"),
+        ("genes: [g1", "gens: [g1", "signatures.rare.gens", "unknown_key"),
+        ("keys: [donor]", "keys: [doner]", "phenotype 'donor'", "unknown_column"),
+        ("dim: 2", "dim: 0", "signatures.rare: dim", "invalid_value"),
+        ("space: own, dim: 2", "space: main, dim: 2", "signature 'rare'", "wrong_width"),
+        ("nll", "mse", "phenotypes.donor: terms", "unknown_name"),
+        ("lists.gmt", "gone.gmt", "marker_lists", "missing_file"),
+        ("bulk:", "bulks:", "bulks", "unknown_key"),
+    ],
+)
+def test_an_error_in_it_is_one_line_with_file_and_key(
+    folder: Path, cells: AnnData, old: str, new: str, place: str, code: str
+):
+    path = folder / "k.yaml"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(UsageError) as error:
+        Sakura(Sakura.Params(n_latent=4)).from_config(path, cells)
+    assert error.value.code == code
+    assert str(error.value).startswith(f"{path}: {place}: ")
+    assert "\n" not in str(error.value)

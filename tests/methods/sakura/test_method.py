@@ -14,9 +14,13 @@ from anndata import AnnData
 from bench.contract import RNA, Context, Fit, Knowledge
 from bench.errors import DataError, UsageError
 from bench.methods.sakura import Sakura, SakuraUnguided
-from bench.methods.sakura.dataset_guidance import normalized_proteins, part_of
+from bench.methods.sakura.dataset_guidance import (
+    dataset_guidance,
+    hide_labels,
+    normalize_proteins,
+)
 from bench.methods.sakura.loss_terms import Head
-from bench.methods.sakura.params import head_of, settings_of, terms_of
+from bench.methods.sakura.model_settings import settings_from_params
 from bench.prepare.in_memory import describe_counts, prepare_counts
 
 
@@ -43,17 +47,20 @@ def simulated(n_cells: int = 400, n_rare: int = 12, seed: int = 0) -> tuple[AnnD
     return adata, np.isin(np.arange(n_cells), rare)
 
 
+def make_context(knowledge: Knowledge) -> Context:
+    return Context(
+        seed=0, n_clusters=None, device="cpu", threads=1, knowledge=knowledge,
+        report=lambda step, total=None, /, **values: None, log=lambda text: None,
+        scratch=Path(),
+    )  # fmt: skip
+
+
 def fitted(cls: type, adata: AnnData, knowledge: Knowledge, **values: Any) -> tuple[Fit, Any]:
     method = cls(cls.Params.build(values, owner=cls.name))
     info = describe_counts(adata.X, name="x", modality=RNA, has_batch=True)
     prepared = prepare_counts(adata, method.recipe(info))
     assert prepared.n_obs == adata.n_obs
-    context = Context(
-        seed=0, n_clusters=None, device="cpu", threads=1, knowledge=knowledge,
-        report=lambda step, total=None, /, **values: None, log=lambda text: None,
-        scratch=Path(),
-    )  # fmt: skip
-    return method.fit(prepared, context), (method, prepared)
+    return method.fit(prepared, make_context(knowledge)), (method, prepared)
 
 
 def purity(embedding: np.ndarray, of: np.ndarray) -> float:
@@ -79,19 +86,22 @@ def test_uses_follow_from_the_parameters():
 
 def test_the_faithful_preset_is_the_demonstration():
     params = Sakura.Params.build(presets=("faithful",), owner="sakura")
-    settings = settings_of(params, all_features=False)
+    settings = settings_from_params(params, all_features=False)
     assert (settings.hidden, settings.n_latent, settings.batch_size) == (200, 50, 100)
     assert (settings.optimizer, settings.learning_rate, settings.alpha) == ("rmsprop", 1e-3, 0.9)
     assert (settings.schedule, settings.max_ticks) == ("interleave", 5000)
     assert (settings.latent_activation, settings.output_activation) == ("celu", "relu")
     (prior,) = settings.regularizers
     assert prior.schedule.at(86) == pytest.approx(2.353e-4, rel=1e-3)
-    terms = terms_of(params, "mse", "l1", "cosine")
+    adata, _ = simulated(60)
+    context = make_context(MARKERS)
+    (signature,) = dataset_guidance(params, adata, context)[0].signatures
+    terms = signature.terms
     assert {name: round(term.at(86), 6) for name, term in terms.items()} == {
         "mse": 0.37, "l1": 0.37, "cosine": 0.37,
     }  # fmt: skip
     assert terms["mse"].at(49) == 0
-    assert head_of(params) == Head("mlp", hidden=5, layers=3)
+    assert signature.head == Head("mlp", hidden=5, layers=3)
     assert (params.scale_targets, params.relative_weights, params.guide_score) == (False, False, 0)
     assert not settings.center
 
@@ -112,16 +122,17 @@ def test_a_planted_rare_group_is_recovered_better_than_without_guidance():
     assert guided.notes["guides"] == "markers rare"
 
 
-def test_missing_markers_are_said_and_none_at_all_is_an_error():
+def test_missing_markers_are_noted_and_none_at_all_is_an_error():
     adata, _ = simulated(120)
     some = Knowledge(markers={"a": ("g0", "nothing"), "b": ("none",)})
     fit, (method, prepared) = fitted(Sakura, adata, some, max_epochs=1)
-    said = fit.notes["left_out"]
-    assert "1 of 2 genes are not among the features and left out (nothing)" in said
-    assert "signature 'markers b': no gene is left" in said
+    left_out = fit.notes["left_out"]
+    assert "1 of 2 genes are not among the features and left out (nothing)" in left_out
+    assert "signature 'markers b': no gene is left" in left_out
     assert method.model.predict_signature(prepared, "markers a").shape == (120, 1)
-    with pytest.raises(DataError, match="none of the 1 marker lists"):
+    with pytest.raises(DataError) as error:
         fitted(Sakura, adata, Knowledge(markers={"b": ("none",)}), max_epochs=1)
+    assert error.value.code == "unknown_gene"
 
 
 def test_the_adversary_of_a_batch_turns_the_gradient_of_the_code():
@@ -131,23 +142,25 @@ def test_the_adversary_of_a_batch_turns_the_gradient_of_the_code():
     from bench.methods.sakura.dataset_guidance import batch_phenotype
     from bench.methods.sakura.guidance import Guidance
     from bench.methods.sakura.model import SakuraModel
-    from bench.methods.sakura.model_settings import Settings, Task
-    from bench.methods.sakura.objective import Batch, Objective
+    from bench.methods.sakura.model_settings import SakuraSettings, TrainingTask
+    from bench.methods.sakura.objective import Batch, SakuraObjective
 
     values = {"batch": "adversarial", "adversary": "reversed", "adversarial_strength": 2.0,
               "adversarial_epochs": 0}  # fmt: skip
     reversed_ = batch_phenotype(Sakura.Params.build(values, owner="sakura"))
     adata, _ = simulated(60)
     batch = adata.obs["batch"].to_numpy()
-    settings = Settings(n_top_features=None, n_latent=4, hidden=8, max_epochs=0, validation=0.0)
+    settings = SakuraSettings(
+        n_top_features=None, n_latent=4, hidden=8, max_epochs=0, validation=0.0
+    )
 
     def gradients(one: Any) -> tuple[torch.Tensor, torch.Tensor]:
         guidance = Guidance((), (one,))
         model = SakuraModel(settings, guidance).fit(adata, phenotypes={"batch": batch})
         known = torch.from_numpy((batch == "b1").astype(np.int64))
         rows = Batch(torch.from_numpy(adata.X.toarray()), torch.ones(60), {"batch": known})
-        objective = Objective(model.network, guidance, settings, model._class_weights)
-        (term,) = objective.terms(rows, Task("x", guides=("batch",)), {})
+        objective = SakuraObjective(model.network, guidance, settings, model._class_weights)
+        (term,) = objective.terms(rows, TrainingTask("x", guides=("batch",)), {})
         term.value.backward()
         code = model.network.compressors[0][0].weight.grad
         return code, model.network.reader("batch").network[0].weight.grad
@@ -179,8 +192,8 @@ def test_proteins_and_a_share_of_the_labels_guide():
     )
     assert method.model.predict_phenotype(prepared, "proteins").shape == (120, 4)
     assert method.model.classes == {"type": ["other", "rare"]}
-    normalized = normalized_proteins(counts)
+    normalized = normalize_proteins(counts)
     assert np.isnan(normalized[0]).all()
     assert np.expm1(normalized[1]).sum() == pytest.approx(1e4, rel=1e-4)
-    known = part_of(np.array(["a"] * 10), 0.3, seed=0)
+    known = hide_labels(np.array(["a"] * 10), 0.3, seed=0)
     assert sum(label is not None for label in known) == 3
