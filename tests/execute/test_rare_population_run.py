@@ -54,7 +54,7 @@ def test_simulators_and_files_are_planted_alike(stored, file: Path):
     assert rare.counts_digest != plain.counts_digest
     assert rare.label == SIM + ",rare_type=type1,prevalence=0.03,plant_seed=0]"
     assert (plain.rare_type, rare.rare_type) == ("", "type1")
-    assert any("cells of 'type1' are kept: 0.03 of the" in x for x in rare.facts["warnings"])
+    assert any("cells of 'type1' remain: 0.03 of the" in x for x in rare.facts["warnings"])
 
     # Case, spaces and punctuation of a type do not matter.
     toy = stored(f"{file}[rare_type=typea,prevalence=0.15]")
