@@ -1,36 +1,30 @@
-"""The critical-difference diagram of mean ranks, where it can mean something."""
+"""The diagram of mean ranks over datasets, where differences can be claimed."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from io import StringIO
-from typing import TYPE_CHECKING
 
 import matplotlib as mpl
+import pandas as pd
 import scikit_posthocs
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ..tables.claims import failed_seeds, over_datasets
+from ..tables.eligible import competing
+from ..tables.inference import LEAST_DATASETS
 from ..tables.labels import MAIN, higher_is_better, label
 from ..tables.leaderboard import complete_block, tidy
-from ..tables.statistics import (
-    FRIEDMAN_DATASETS,
-    LEVEL,
-    average_ranks,
-    critical_difference,
-    what_ranks_show,
-)
-
-if TYPE_CHECKING:
-    import pandas as pd
+from ..tables.statistics import ranks_by_dataset
 
 _INK = "#000000"
 
 
 @dataclass
 class Ranks:
-    """What the ranks of one modality show: a sentence, and a diagram if it means anything."""
+    """What the ranks of one modality rest on, and their diagram if differences can be claimed."""
 
     modality: str
     sentence: str
@@ -40,12 +34,24 @@ class Ranks:
 
 def ranks(results: pd.DataFrame, metric: str = MAIN) -> list[Ranks]:
     """Return sentence and diagram by modality."""
-    better = higher_is_better(metric, results)
-    return [
-        Ranks(modality, what_ranks_show(block), _svg(figure, modality) if figure else "")
-        for modality, block in blocks(results, metric).items()
-        for figure in [None if better is None else diagram(block, metric, higher=better)]
-    ]
+    table = tidy(results)
+    found = []
+    for modality, block in blocks(results, metric).items():
+        rows = table[table["modality"] == modality] if modality else table
+        figure = diagram(rows, block, metric)
+        found.append(Ranks(modality, sentence(block), _svg(figure, modality) if figure else ""))
+    return found
+
+
+def sentence(block: pd.DataFrame) -> str:
+    """Return what a complete block of methods × datasets can show."""
+    k, n = block.shape
+    if k < 2 or n < 1:
+        return "Fewer than two methods have a score on every dataset: there is nothing to rank."
+    text = f"Ranks compare {k} methods on {n} dataset{'s' * (n > 1)} that all of them finished."
+    if n < LEAST_DATASETS:
+        return f"{text} A claim over datasets needs {LEAST_DATASETS}: none is made."
+    return text
 
 
 def blocks(results: pd.DataFrame, metric: str = MAIN) -> dict[str, pd.DataFrame]:
@@ -59,39 +65,32 @@ def blocks(results: pd.DataFrame, metric: str = MAIN) -> dict[str, pd.DataFrame]
     return found
 
 
-def means_something(block: pd.DataFrame) -> bool:
-    """Return whether any two mean ranks of the block could differ significantly."""
-    k, n = block.shape
-    return min(k, n) >= FRIEDMAN_DATASETS and critical_difference(k, n) <= k - 1
+def diagram(rows: pd.DataFrame, block: pd.DataFrame, metric: str = MAIN) -> Figure | None:
+    """Return mean ranks with a bar over methods that do not reliably differ, best on the left.
 
-
-def nemenyi(block: pd.DataFrame) -> pd.DataFrame:
-    """Return p of each two methods after Nemenyi (scikit-posthocs), methods × methods."""
-    found = scikit_posthocs.posthoc_nemenyi_friedman(block.to_numpy().T)
-    found.index = found.columns = block.index
-    return found
-
-
-def diagram(block: pd.DataFrame, metric: str = MAIN, *, higher: bool = True) -> Figure | None:
-    """Return the diagram of Demšar (2006), best on the left; ``None`` if it would mean nothing.
-
-    ``higher`` says whether more is better.
+    ``rows`` are the results of one modality and ``block`` its methods × datasets. The drawing is
+    that of Demšar (2006, figure 1), the bars are those of :func:`.claims.over_datasets`. ``None``
+    where no claim is possible.
     """
-    if not means_something(block):
+    better = higher_is_better(metric, rows)
+    if better is None or block.empty:
         return None
-    mean_ranks = average_ranks(block, higher_is_better=higher)
-    figure = Figure(figsize=(8.5, 1.4 + 0.2 * len(block)), layout="constrained")
+    standing = over_datasets(rows, block, metric)
+    compared = standing.comparisons
+    if compared is None or len(compared.methods) < 3:
+        return None
+    names = list(compared.methods)
+    failures = failed_seeds(competing(rows))
+    mean_ranks = ranks_by_dataset(block, failures, higher_is_better=better).mean(axis=1)[names]
+    apart = pd.DataFrame(1.0 - compared.significant, index=names, columns=names)
+    figure = Figure(figsize=(8.5, 1.4 + 0.2 * len(names)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     scikit_posthocs.critical_difference_diagram(
-        mean_ranks, nemenyi(block), ax=axes, alpha=1 - LEVEL,
-        label_fmt_left="{label} ({rank:.2f}) ", label_fmt_right=" ({rank:.2f}) {label}",
-        color_palette=dict.fromkeys(block.index, _INK),
+        mean_ranks, apart, ax=axes, label_fmt_left="{label} ({rank:.2f}) ",
+        label_fmt_right=" ({rank:.2f}) {label}", color_palette=dict.fromkeys(names, _INK),
     )  # fmt: skip
-    axes.set_title(
-        f"mean rank by {label(metric)} on {block.shape[1]} datasets; critical difference "
-        f"{critical_difference(*block.shape):.2f}", fontsize=10,
-    )  # fmt: skip
+    axes.set_title(f"mean rank by {label(metric)} on {block.shape[1]} datasets", fontsize=10)
     return figure
 
 

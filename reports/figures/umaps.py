@@ -1,7 +1,7 @@
 """UMAP of each method × dataset, for the median seed, drawn once and kept.
 
-UMAP compiles for some 20 s in a fresh process, so all panels of a report are computed by one
-process, ``python -m bench.reports.figures.umaps``, which reads a JSON object a line and answers alike.
+UMAP compiles for some 20 s in a fresh process, so one process computes all panels of a report:
+``python -m bench.reports.figures.umaps`` reads a JSON object a line and answers alike.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ..tables.labels import FIRST, MAIN, label, with_interval
-from ..tables.leaderboard import as_text, leaderboard, summary, tidy
+from ..tables.leaderboard import as_text, leaderboard, summary, tidy, with_brackets
 from ..tables.verdict import counts, verdict, warnings
 from . import tuning_section as tuning
 from .published_section import Section, section
@@ -41,7 +41,12 @@ def as_markdown(
         if len(optimism):
             lines += ["", "### Optimism of oracle", "", tuning.optimism_text(optimism), ""]
             lines += [to_markdown(optimism)]
-    lines += ["", f"## Methods by {label(MAIN)}", "", to_markdown(leaderboard(table))]
+    lines += [
+        "",
+        f"## Methods by {label(MAIN)}",
+        "",
+        to_markdown(with_brackets(leaderboard(table))),
+    ]
     lines += ["", "## Scores", "", "Mean ± 95 % t-interval over seeds.", ""]
     lines += [
         to_markdown(_wide(table)),

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..figures.colour_scale import between_controls
-from ..tables.eligible import CONTROL, FAILED, NOT_RUN, competing_by_dataset
+from ..tables.claims import within_datasets
+from ..tables.eligible import CONTROL, FAILED, NOT_RUN
 from ..tables.labels import (
     FIRST,
     MAIN,
@@ -121,7 +122,7 @@ def boards(table: pd.DataFrame) -> Choice:
             for k, source in sources.items():
                 rows = source if place == "all" else source[source["dataset"] == place]
                 if (i, j, k) == (0, 0, 0) or (key in rows and rows[key].notna().any()):
-                    grids[f"{i},{j},{k}"] = board(rows, key, headings)
+                    grids[f"{i},{j},{k}"] = board(rows, key, headings, ties=key == MAIN and k == 0)
     chosen = [("metric", [label(key) for key in keys]), ("on", places), ("scale", list(SCALES))]
     return Choice(chosen, grids)
 
@@ -132,17 +133,23 @@ def filters(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
     return [(heading, sorted(set(table[column]) - {""})) for heading, column in columns.items()]
 
 
-def board(table: pd.DataFrame, metric: str = MAIN, headings: Sequence[str] = ()) -> Grid:
+def board(
+    table: pd.DataFrame, metric: str = MAIN, headings: Sequence[str] = (), *, ties: bool = True
+) -> Grid:
     """Return the leaderboard, with all columns of ``headings`` that depend on what is in it."""
-    ranking = leaderboard(table, metric)
+    ranking = leaderboard(table, metric, ties=ties)
     for name, column in _AT_TIMES.items():
         if name in headings and name not in ranking:
             own = table.groupby("method")[column].first()
             ranking.insert(headings.index(name), name, ranking["method"].map(own).fillna(""))
-    words = ("data", "method", "family", "protocol", "datasets", "note")
+    words = ("data", "method", "family", "protocol", "datasets", "tied", "rank 95 %", "note")
     grid = Grid([Column(str(c), number=c not in words) for c in ranking.columns])
     for row in ranking.to_dict("records"):
         cells = [_plain_cell(str(name), value) for name, value in row.items()]
+        if row["failed jobs"]:
+            mean = list(row).index(label(metric))
+            cells[mean].text = f"({cells[mean].text})"
+            cells[mean].tip = "mean over the seeds that did not fail"
         (grid.controls if row["family"] == CONTROL else grid.rows).append(cells)
     return grid
 
@@ -171,7 +178,7 @@ def scores(table: pd.DataFrame) -> Grid:
     own = any(is_own(key) for key in metric_columns(table))
     grid = Grid(_columns(keys, extra, own=own), datasets=list(table["dataset"].unique()))
     values = by_job(found)
-    ranks = _ranks(found)
+    ranks = _ranks(table)
     groups = {(str(d), str(m)): rows for (d, m), rows in table.groupby(["dataset", "method"])}
     # By rank within each dataset, whatever was run last.
     order = {(name, method): rank for (method, name), rank in ranks.items()}
@@ -207,7 +214,10 @@ def scores(table: pd.DataFrame) -> Grid:
 def _columns(keys: list[str], extra: list[str], *, own: bool) -> list[Column]:
     words = [Column(name, number=False) for name in ("method", "dataset")]
     words.append(Column("uses", number=False, tip="what it was told beyond the counts"))
-    rank = Column("rank", tip=f"by mean {label(MAIN)} on this dataset, controls left out")
+    rank = Column(
+        "rank",
+        tip=f"by mean {label(MAIN)} on this dataset, behind methods that finished a failed seed",
+    )
     named = {"ari": "ARI (own clusters)", "nmi": "NMI (own clusters)"}
     return [
         *words,
@@ -237,14 +247,17 @@ def _uses(uses: str, status: str) -> str:
     return ", ".join(filter(None, uses.split(","))).replace("_", " ") or "counts only"
 
 
-def _ranks(found: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """Return the rank of each method on each dataset, controls left out."""
-    rows = competing_by_dataset(found[(found["metric"] == MAIN) & (found["n"] > 0)])
-    ranks = rows.groupby("dataset")["mean"].rank(
-        ascending=higher_is_better(MAIN) is False, method="min"
-    )
-    keys = zip(rows["method"].map(str), rows["dataset"].map(str), strict=True)
-    return dict(zip(keys, ranks, strict=True))
+def _ranks(table: pd.DataFrame) -> dict[tuple[str, str], int]:
+    """Return the rank of each method on each dataset, without controls; level ones share it."""
+    ranks: dict[tuple[str, str], int] = {}
+    for dataset, standing in within_datasets(table).items():
+        before, rank = None, 0
+        for place, method in enumerate(standing.order, 1):
+            level = (standing.means[method], standing.failed.get(method, 0))
+            rank = rank if level == before else place
+            ranks[method, dataset] = rank
+            before = level
+    return ranks
 
 
 Values = dict[str, dict[str, Any]]

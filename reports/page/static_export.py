@@ -95,7 +95,8 @@ def _figures(
         yield f"quality_{cost}", _quality(table, cost)
     yield "seeds", _seeds(table)
     for modality, block in blocks(table).items():
-        drawn = diagram(block)
+        rows = table[table["modality"] == modality] if modality else table
+        drawn = diagram(rows, block)
         if drawn is not None:
             yield f"ranks_{modality}".rstrip("_"), drawn
     if curves is not None and not curves.empty:

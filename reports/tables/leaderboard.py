@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from .claims import failed_seeds, over_datasets, rank_ranges, within_datasets
 from .data_versions import OTHER, apart, current
 from .eligible import CONTROL, FAILED, GUIDED, NOT_RUN, ORACLE, TELLING, competing, of_other_cells
 from .labels import (
@@ -21,7 +22,7 @@ from .labels import (
     metric_columns,
     missing_reasons,
 )
-from .statistics import average_ranks, mean_of_means, t_interval
+from .statistics import mean_of_means, ranks_by_dataset, t_interval
 
 _TEXT = (
     "method", "method_name", "family", "dataset", "modality", "profile", "protocol", "status",
@@ -193,15 +194,18 @@ def complete_block(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
     return means.dropna(axis=0) if means.shape[1] else means.iloc[:0]
 
 
-def leaderboard(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
+def leaderboard(results: pd.DataFrame, metric: str = MAIN, *, ties: bool = True) -> pd.DataFrame:
     """Return one row a method, best first; with several modalities one row a method and modality.
 
     With several protocols a column names that of each method.
 
     The mean is that over datasets of the mean over seeds; ``± 95 %`` is the half width of its
     t-interval over seeds (NaN with one seed). ``rank`` orders the mean ranks over complete blocks;
-    a method that lacks a dataset on which others have a value has neither mean nor rank, and
-    ``note`` says why. Controls come last and are never ranked.
+    on a dataset a method ranks behind those that finished a seed it failed. ``rank 95 %`` is an
+    interval over draws of datasets. Methods that share a letter in ``tied`` do not reliably differ
+    (:mod:`.claims`; empty where nothing can be claimed, or without ``ties``). A method that lacks
+    a dataset on which others have a value has neither mean nor rank, and ``note`` says why.
+    Controls come last and are never ranked.
     """
     table = tidy(results)
     groups = [name for name in table["modality"].unique() if name] or [""]
@@ -210,7 +214,7 @@ def leaderboard(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
         rows = (
             table[table["modality"].isin([group, ""])] if len(groups) == 1 else _of(table, group)
         )
-        part = _board(rows, metric)
+        part = _board(rows, metric, ties=ties)
         if len(groups) > 1:
             part.insert(0, "data", group)
         parts.append(part)
@@ -222,6 +226,15 @@ def leaderboard(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
     return found
 
 
+def with_brackets(board: pd.DataFrame, metric: str = MAIN, digits: int = 3) -> pd.DataFrame:
+    """Return a leaderboard as text; a mean over fewer seeds than were run stands in brackets."""
+    text = as_text(board, digits)
+    name = label(metric)
+    failed = board["failed jobs"].gt(0) & board[name].notna()
+    text[name] = text[name].where(~failed, "(" + text[name] + ")")
+    return text
+
+
 def _of(table: pd.DataFrame, modality: str) -> pd.DataFrame:
     """Return the rows of one modality without methods made for another one only."""
     rows = table[table["modality"] == modality]
@@ -230,12 +243,14 @@ def _of(table: pd.DataFrame, modality: str) -> pd.DataFrame:
     return rows[~rows["method"].isin(elsewhere)]
 
 
-def _board(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+def _board(table: pd.DataFrame, metric: str, *, ties: bool) -> pd.DataFrame:
     block = complete_block(table, metric)
-    ranks = pd.Series(dtype=float)
+    places = pd.DataFrame()
     better = higher_is_better(metric, table)
     if len(block) and better is not None:
-        ranks = average_ranks(block, higher_is_better=better)
+        failures = failed_seeds(competing(table))
+        places = ranks_by_dataset(block, failures, higher_is_better=better)
+    ranks = places.mean(axis=1)
     datasets = current(name for name in table["dataset"].unique() if name)
     valued = table.loc[table[metric].notna(), "dataset"] if metric in table else pd.Series([])
     expected = [str(name) for name in block.columns]
@@ -248,6 +263,8 @@ def _board(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     other_cells = board["method"].map(of_other_cells(table))
     board["note"] = board["note"].where(other_cells.isna(), other_cells)
     board["rank"] = board["mean rank"].rank(method="min").astype("Int64")
+    board["rank 95 %"] = board["method"].map(rank_ranges(places)).fillna("")
+    board["tied"] = board["method"].map(_letters(table, block, metric) if ties else {}).fillna("")
     control = board["family"] == CONTROL
     # Without a rank the mean decides, downwards unless less is better.
     by_mean = board[label(metric)] * (1 if better is False else -1)
@@ -257,9 +274,18 @@ def _board(table: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 _BOARD = (
-    "rank", "method", "± 95 %", "mean rank", "datasets", "failed jobs", "median time (s)",
+    "rank", "method", "± 95 %", "tied", "mean rank", "rank 95 %", "datasets", "failed jobs",
+    "median time (s)",
     "peak memory (MiB)", "family", "note",
 )  # fmt: skip
+
+
+def _letters(table: pd.DataFrame, block: pd.DataFrame, metric: str) -> dict[str, str]:
+    """Return the letters of the methods: over datasets, or within the only one."""
+    if block.shape[1] == 1:
+        standing = within_datasets(table, metric).get(str(block.columns[0]))
+        return standing.letters if standing is not None else {}
+    return over_datasets(table, block, metric).letters if len(block) else {}
 
 
 def _board_row(

@@ -1,25 +1,29 @@
-"""The first lines of a report: what the numbers say, in plain words."""
+"""The first lines of a report: what to use, and what the numbers show."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.contract import MULTIOME
 
-from .data_versions import current, several
-from .eligible import FAILED, GUIDED, ORACLE, competing, competing_by_dataset
-from .labels import MAIN, higher_is_better, label
+from .claims import Standing, over_datasets, within_datasets
+from .data_versions import several
+from .eligible import FAILED, GUIDED, ORACLE
+from .inference import LEAST_DATASETS
+from .labels import MAIN, label
 from .leaderboard import complete_block, tidy
-from .statistics import LEVEL, Interval, difference, t_interval, what_ranks_show
+from .statistics import Interval, t_interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
 BASELINES = ("pca", "lsi")
 PAIRED_BASELINES = ("pca_lsi",)
+_LEAST_SECONDS = 0.01
+_CLEARLY_FASTER = 2.0
+_NAMED = 4
 _TRUTH_LEAST = 0.99
 _RANDOM_MOST = 0.05
 
@@ -33,101 +37,130 @@ class Sentence:
 
 
 def verdict(results: pd.DataFrame, metric: str = MAIN) -> list[Sentence]:
-    """Return who won how often, one sentence a dataset, and what ranks over datasets can show."""
+    """Return what to use, then one sentence a dataset; the first is what most readers want."""
     table = tidy(results)
-    sentences = [
-        Sentence(_of_dataset(rows, metric), str(name))
-        for name, rows in table.groupby("dataset", sort=False)
-        if name
-    ]
-    if len(sentences) > 1:
-        sentences.insert(0, Sentence(_overall(table, metric)))
-    for modality in [name for name in table["modality"].unique() if name] or [""]:
+    within = within_datasets(table, metric)
+    modalities = [name for name in table["modality"].unique() if name] or [""]
+    sentences = []
+    for modality in modalities:
         rows = table[table["modality"] == modality] if modality else table
-        block = complete_block(rows, metric)
-        several = table["modality"].replace("", None).nunique() > 1
-        text = what_ranks_show(block)
-        sentences.append(Sentence(text, str(modality) if several else ""))
+        about = str(modality) if len(modalities) > 1 else ""
+        own = {name: within[name] for name in map(str, rows["dataset"].unique()) if name in within}
+        sentences.append(Sentence(_advice(rows, own, metric, len(modalities)), about))
+    names = [str(name) for name in table["dataset"].unique() if name]
+    for name in names:
+        rows = table[table["dataset"] == name]
+        if name in within or len(names) > 1:
+            sentences.append(Sentence(_of_dataset(rows, within.get(name), metric), name))
     return sentences
 
 
-def _overall(table: pd.DataFrame, metric: str) -> str:
-    """Return how often each method is best and how often a baseline is clearly beaten."""
-    sign = -1 if higher_is_better(metric, table) is False else 1
-    wins: Counter[str] = Counter()
-    clear = compared = 0
-    fair = competing_by_dataset(table)
-    for name in current(table["dataset"].unique()):
-        rows = fair[fair["dataset"] == name]
-        found = _intervals(rows, metric)
-        if not found:
-            continue
-        best = max(found, key=lambda method: sign * found[method].mean)
-        wins[best] += 1
-        bases = [name for name in _baselines(rows) if name in found]
-        if bases:
-            compared += 1
-            base = max(bases, key=lambda method: sign * found[method].mean)
-            delta, half = difference(found[best], found[base])
-            clear += best not in bases and sign * delta > half
-    if not wins:
-        return f"No method has a value of {label(metric)} on any dataset."
-    number = sum(wins.values())
-    who = ", ".join(f"{name} on {count}" for name, count in wins.most_common())
-    text = f"Best by mean {label(metric)} on {number} datasets: {who}."
-    if compared:
-        text += (
-            f" The best method beats the simple baseline by more than seeds explain on {clear} "
-            f"of {compared}."
+def _advice(
+    rows: pd.DataFrame, within: dict[str, Standing], metric: str, n_modalities: int
+) -> str:
+    """Return the method to use on data of one modality, and what the comparison rests on."""
+    block = complete_block(rows, metric)
+    if not within or block.empty:
+        return f"No method that may be ranked has a value of {label(metric)}."
+    standing = over_datasets(rows, block, metric, n_modalities=n_modalities)
+    n_datasets = block.shape[1]
+    if n_datasets == 1:
+        (standing,) = (within[name] for name in within if name in map(str, block.columns))
+        return _use(standing, rows, metric, f"on {block.columns[0]}")
+    if standing.comparisons is not None:
+        return _use(standing, rows, metric, f"over {n_datasets} datasets")
+    few = f"{n_datasets} datasets are too few for a claim over datasets ({LEAST_DATASETS} needed)"
+    beaten = _beaten([within[name] for name in map(str, block.columns) if name in within])
+    candidates = [name for name in standing.order if name not in beaten | set(standing.failed)]
+    if not candidates:
+        return f"No method is the best everywhere; {few}."
+    return f"{_fastest(candidates, rows, 'on none of them is another reliably better')}; {few}."
+
+
+def _use(standing: Standing, rows: pd.DataFrame, metric: str, where: str) -> str:
+    """Return advice from a standing whose methods could be compared."""
+    first = standing.order[0]
+    if standing.comparisons is None or first not in standing.comparisons.methods:
+        return (
+            f"{first} has the best mean {label(metric)} {where}; one seed, so nothing is claimed."
         )
-    return text
+    tied = standing.tied_for_first
+    if len(tied) == 1 and len(standing.order) > 1:
+        better = f"its mean {label(metric)} {where} is reliably better than that of every other"
+        return f"Use {first}: {better} method."
+    if len(tied) == 1:
+        return f"Only {first} has a value of {label(metric)} {where}."
+    advice = _fastest(tied, rows, f"{where} nothing is reliably better")
+    return f"{advice}. Tied for first: {', '.join(tied)}."
+
+
+def _fastest(candidates: list[str], rows: pd.DataFrame, reason: str) -> str:
+    """Return advice for the first candidate, or for one that is at least twice as fast."""
+    done = rows[(rows["status"] == "done") & rows["method"].isin(candidates)]
+    seconds = done.groupby("method")["seconds"].median().dropna()
+    first = candidates[0]
+    if first not in seconds:
+        return f"Use {first}: {reason}"
+    fastest = str(seconds.idxmin())
+    ratio = seconds[first] / max(seconds[fastest], _LEAST_SECONDS)
+    if ratio < _CLEARLY_FASTER:
+        return f"Use {first}: {reason}"
+    return f"Use {fastest}: {reason}, and it is {ratio:,.0f} times faster than {first}"
+
+
+def _beaten(standings: list[Standing]) -> set[str]:
+    """Return the methods that another one reliably beats on a dataset."""
+    return {
+        name
+        for standing in standings
+        if standing.comparisons is not None
+        for name in standing.comparisons.methods
+        if any(standing.beats(other, name) for other in standing.comparisons.methods)
+    }
 
 
 def _baselines(rows: pd.DataFrame) -> set[str]:
     return set(rows.loc[rows["method_name"].isin(BASELINES + PAIRED_BASELINES), "method"])
 
 
-def _of_dataset(rows: pd.DataFrame, metric: str) -> str:
-    found = _intervals(competing(rows), metric)
+def _of_dataset(rows: pd.DataFrame, standing: Standing | None, metric: str) -> str:
+    """Return who is first on one dataset, who is tied, and how far the simple baseline is."""
     name = label(metric)
-    if not found and _intervals(rows, metric):
+    if standing is None:
         return f"no method that may be ranked has a value of {name}."
-    if not found:
-        return f"no method has a value of {name}."
-    sign = -1 if higher_is_better(metric, rows) is False else 1
-    ordered = sorted(found, key=lambda method: -sign * found[method].mean)
-    best, others = ordered[0], ordered[1:]
-    extreme = "lowest" if sign < 0 else "highest"
-    text = f"{best} has the {extreme} mean {name}, {shown(found[best])}"
+    scores = {str(m): t_interval(v) for m, v in rows.groupby("method", sort=False)[metric]}
+    first = standing.order[0]
+    tied = standing.tied_for_first
+    lead = f"{first} has the best mean {name}, {shown(scores[first])}"
+    if standing.comparisons is not None and len(tied) > 1:
+        others = [method for method in tied if method != first]
+        listed = ", ".join(others[:_NAMED]) + (", …" if len(others) > _NAMED else "")
+        lead += f"; not reliably better than {listed}"
+    text = f"{lead}.{_baseline(rows, standing, first)}"
+    behind = [f"{m} ({n} failed)" for m, n in standing.failed.items()]
+    return text + (f" Behind for failed seeds: {', '.join(behind)}." if behind else "")
+
+
+def _baseline(rows: pd.DataFrame, standing: Standing, first: str) -> str:
+    """Return how the first method compares with the best simple baseline."""
     simple = _baselines(rows)
-    baselines = [name for name in ordered if name in simple]
-    if not baselines:
+    if first in simple:
+        return " It is a simple baseline."
+    base = next((method for method in standing.order if method in simple), None)
+    if base is None:
         expected = PAIRED_BASELINES if (rows["modality"] == MULTIOME).any() else BASELINES
-        return f"{text}. No simple baseline ({' or '.join(expected)}) was run beside it."
-    if best in baselines:
-        rest = [method for method in others if method not in baselines]
-        if not rest:
-            return f"{text}; only baselines have a value."
-        compared = _compare(found[best], found[rest[0]], sign)
-        return f"{text}: no method beats this simple baseline. Next is {rest[0]}, {compared}."
-    base = baselines[0]
-    compared = _compare(found[base], found[best], sign)
-    return f"{text}. The baseline {base} reaches {shown(found[base])}: {best} is {compared}."
-
-
-def _compare(reference: Interval, other: Interval, sign: int) -> str:
-    """Return how far ``other`` is from the reference, and whether seeds could explain it."""
-    delta, half = difference(other, reference)
-    far = f"{abs(delta):.3f} {'above' if delta > 0 else 'below'} it"
-    if delta == 0:
-        return "level with it"
+        return f" No simple baseline ({' or '.join(expected)}) was run beside it."
+    delta = standing.means[first] - standing.means[base]
+    text = f" Against the baseline {base}: {delta:+.3f}"
+    compared = standing.comparisons
+    if compared is None or not {first, base} <= set(compared.methods):
+        return f"{text}, without an interval."
+    half = compared.interval(first, base)[1]
     if math.isnan(half):
-        return f"{far} (one seed: no interval)"
-    ends = f"{delta - half:+.3f} to {delta + half:+.3f}"
-    interval = f"{LEVEL * 100:.0f} % interval of the difference {ends}"
-    if abs(delta) <= half:
-        return f"{far}, which seeds alone could explain ({interval})"
-    return f"{far}, more than seeds explain ({interval})"
+        return f"{text}, without an interval."
+    if not compared.differs(first, base):
+        return f"{text}, not reliable."
+    return f"{text} ({delta - half:+.3f} to {delta + half:+.3f}), reliable."
 
 
 def shown(found: Interval) -> str:
@@ -135,13 +168,6 @@ def shown(found: Interval) -> str:
     if math.isnan(found.half_width):
         return f"{found.mean:.3f} (one seed, no interval)"
     return f"{found.mean:.3f} ± {found.half_width:.3f} ({found.n} seeds)"
-
-
-def _intervals(rows: pd.DataFrame, metric: str) -> dict[str, Interval]:
-    if metric not in rows:
-        return {}
-    found = {str(m): t_interval(v) for m, v in rows.groupby("method", sort=False)[metric]}
-    return {method: interval for method, interval in found.items() if interval.n}
 
 
 def counts(results: pd.DataFrame) -> str:

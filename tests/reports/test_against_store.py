@@ -29,6 +29,14 @@ def block(stored, key: str) -> np.ndarray:
     )
 
 
+def ranks_on(stored, key: str, dataset: str, names) -> dict[str, float]:
+    """Ranks of methods by their means; one with a failed seed is behind all without."""
+    values = {name: list(stored[key, dataset, name].values()) for name in names}
+    most = max(map(len, values.values()))
+    order = {name: -np.mean(part) + 100 * (most - len(part)) for name, part in values.items()}
+    return dict(zip(names, stats.rankdata(list(order.values()), "min"), strict=True))
+
+
 def test_scores(page, stored):
     shown = page.table("score-table")
     assert len(shown) == 36
@@ -54,8 +62,7 @@ def test_ranks_and_seeds_of_each_dataset(page, stored):
     for dataset in DATASETS:
         own = {row["method"][0]: row for row in rows if row["dataset"][0] == dataset}
         names = [n for n in own if n not in ("random", "truth") and (ARI, dataset, n) in stored]
-        means = [np.mean(list(stored[ARI, dataset, name].values())) for name in names]
-        ranks = dict(zip(names, stats.rankdata(np.negative(means), "min"), strict=True))
+        ranks = ranks_on(stored, ARI, dataset, names)
         for name, row in own.items():
             assert row["rank"][0] == (f"{ranks[name]:.0f}" if name in ranks else "–")
             done = len(stored.get((ARI, dataset, name), {}))
@@ -66,9 +73,9 @@ def test_ranks_and_seeds_of_each_dataset(page, stored):
 def test_leaderboard(page, stored, number, key):
     grid = page.choices("leaderboard")[f"{number},0,0"]
     heads = [column["text"] for column in grid["columns"]]
-    ranks = dict(
-        zip(COMPLETE, stats.rankdata(-block(stored, key), axis=0).mean(axis=1), strict=True)
-    )
+    by_dataset = [ranks_on(stored, key, dataset, COMPLETE) for dataset in DATASETS]
+    ranks = {name: float(np.mean([one[name] for one in by_dataset])) for name in COMPLETE}
+    assert ranks == dict(zip(COMPLETE, [ranks[name] for name in COMPLETE], strict=True))
     rows = [dict(zip(heads, row, strict=False)) for row in grid["rows"] + grid["controls"]]
     shown = {row["method"][0]: row for row in rows}
     assert set(shown) == {"pca", "vae", "nmf", "ae", "random", "truth"}
@@ -126,86 +133,49 @@ def test_leaderboard_between_the_controls(page, stored):
                 assert shown[0] == "–"
 
 
-def rank_biserial(deltas: list[float]) -> float:
-    """Kerby 2014: favourable minus unfavourable ranks of the sizes, over all ranks."""
-    order = sorted(deltas, key=abs)
-    signed = [(i + 1) * np.sign(delta) for i, delta in enumerate(order)]
-    return sum(signed) / sum(range(1, len(deltas) + 1))
-
-
-def holm(p: list[float]) -> list[float]:
-    order = np.argsort(p)
-    steps = np.array(p)[order] * np.arange(len(p), 0, -1)
-    found = np.empty(len(p))
-    found[order] = np.minimum(np.maximum.accumulate(steps), 1)
-    return found.tolist()
-
-
 def test_pairs_on_one_dataset(page, stored):
     rows = page.choices("pair-table")["1"]["rows"]
     assert len(rows) == 6
     for row in rows:
         one, two = stored[ARI, "one", row[0][0]], stored[ARI, "one", row[1][0]]
-        deltas = [one[seed] - two[seed] for seed in set(one) & set(two)]
-        assert float(row[2][1]) == pytest.approx(np.mean(deltas))
-        # More than 2.5 % of the 27 resamples of three pairs are three times the same one.
-        low, high = re.findall(r"[+-][\d.]+", row[3][0])
-        assert (float(low), float(high)) == pytest.approx((min(deltas), max(deltas)), abs=6e-4)
-        assert float(row[4][1]) == pytest.approx(rank_biserial(deltas))
-        assert float(row[6][1]) == pytest.approx(stats.ttest_1samp(deltas, 0).pvalue)
-    p = [float(row[6][1]) for row in rows]
-    assert [float(row[7][1]) for row in rows] == pytest.approx(holm(p))
+        delta = np.mean(list(one.values())) - np.mean(list(two.values()))
+        assert float(row[2][1]) == pytest.approx(delta)
+        low, high = (float(x) for x in re.findall(r"[+-][\d.]+", row[3][0]))
+        assert (low + high) / 2 == pytest.approx(delta, abs=1e-3)
+        # Wider than Welch's interval of this pair alone.
+        welch = stats.ttest_ind(list(one.values()), list(two.values()), equal_var=False)
+        assert high - low > np.ptp(welch.confidence_interval(0.95))
+        assert (row[4][0] == "yes") == (low > 0 or high < 0)
 
 
 def test_pairs_over_all_datasets(page, stored):
     rows = page.choices("pair-table")["0"]["rows"]
     pairs = {frozenset((row[0][0], row[1][0])) for row in rows}
     assert pairs == {frozenset(two) for two in combinations(COMPLETE, 2)}
-    rng = np.random.default_rng(7)
+    means = dict(zip(COMPLETE, block(stored, ARI), strict=True))
     for row in rows:
-        parts = []
-        for dataset in DATASETS:
-            one, two = stored[ARI, dataset, row[0][0]], stored[ARI, dataset, row[1][0]]
-            parts.append(np.array([one[seed] - two[seed] for seed in set(one) & set(two)]))
-        means = [part.mean() for part in parts]
-        assert float(row[2][1]) == pytest.approx(np.mean(means))
-        drawn = [rng.choice(part, (4000, len(part))).mean(axis=1) for part in parts]
-        ends = np.percentile(np.mean(drawn, axis=0), [2.5, 97.5])
-        low, high = re.findall(r"[+-][\d.]+", row[3][0])
-        assert (float(low), float(high)) == pytest.approx(tuple(ends), abs=0.003)
-        assert float(row[4][1]) == pytest.approx(rank_biserial(means))
-        assert row[5][0] == "6"
-        assert float(row[6][1]) == pytest.approx(stats.wilcoxon(means).pvalue)
-    p = [float(row[6][1]) for row in rows]
-    assert [float(row[7][1]) for row in rows] == pytest.approx(holm(p))
+        deltas = means[row[0][0]] - means[row[1][0]]
+        assert float(row[2][1]) == pytest.approx(deltas.mean())
+        if "ae" in (row[0][0], row[1][0]):
+            assert row[3][0] == "–"  # it failed a seed that others finished
+            continue
+        # Of two methods a flip of all signs is the same: 2 of 64 are as extreme as equal signs.
+        low, high = (float(x) for x in re.findall(r"[+-][\d.]+", row[3][0]))
+        assert (row[4][0] == "yes") == (low > 0 or high < 0)
+        assert (row[4][0] == "yes") == bool((deltas > 0).all() or (deltas < 0).all())
 
 
-def test_what_ranks_show(page, stored):
-    found = stats.friedmanchisquare(*block(stored, ARI))
-    text = page.section("ranks")
-    assert "3 methods on 6 datasets" in text
-    assert f"χ² = {found.statistic:.2f}, p = {found.pvalue:.3f}" in text
-    cd = stats.studentized_range.ppf(0.95, 3, np.inf) / math.sqrt(2) * math.sqrt(12 / 36)
-    assert f"from {cd:.2f} on" in text
-    assert f"critical difference {cd:.2f}" in text
-    ranks = stats.rankdata(-block(stored, ARI), axis=0).mean(axis=1)
-    for name, rank in zip(COMPLETE, ranks, strict=True):
-        assert f"{name} ({rank:.2f})" in text or f"({rank:.2f}) {name}" in text
+def test_what_ranks_rest_on(page):
+    assert "3 methods on 6 datasets" in page.section("ranks")
 
 
 def test_first_sentences(page, stored):
     text = re.sub(r"<[^>]*>", "", page.text.split('<ul class="verdict">')[1].split("</ul>")[0])
     for dataset in DATASETS:
         names = [n for n in ("pca", "vae", "nmf", "ae") if (ARI, dataset, n) in stored]
-        values = {name: list(stored[ARI, dataset, name].values()) for name in names}
-        best = max(names, key=lambda name: np.mean(values[name]))
-        for name in {best, "pca"}:
-            mean, half = np.mean(values[name]), half_width(values[name])
-            assert f"{mean:.3f} ± {half:.3f} ({len(values[name])} seeds)" in text
-        ends = stats.ttest_ind(values[best], values["pca"], equal_var=False)
-        interval = ends.confidence_interval(0.95)
-        if best != "pca":
-            assert f"{interval.low:+.3f} to {interval.high:+.3f}" in text
+        ranks = ranks_on(stored, ARI, dataset, names)
+        values = list(stored[ARI, dataset, min(ranks, key=ranks.get)].values())
+        assert f"{np.mean(values):.3f} ± {half_width(values):.3f} ({len(values)} seeds)" in text
 
 
 def test_published_minus_ours(page, stored):

@@ -57,9 +57,8 @@ def test_less_is_better_in_ranks_pairs_verdict_and_front(results):
     assert board["rank"].tolist()[:2] == [1, 2]
     found = pairs(results, LOSS)
     assert set(found["method"]) == {"good"}
-    assert set(found["effect"]) == {1.0}
-    assert "good has the lowest mean loss" in verdict(results, LOSS)[1].text
-    assert "good on 2" in verdict(results, LOSS)[0].text
+    assert "good has the best mean loss" in verdict(results, LOSS)[1].text
+    assert verdict(results, LOSS)[0].text.startswith("Use good: ")
     assert ("loss", "Not built in; lower is better.", "") in definitions(tidy(results))
     (drawing,) = quality(tidy(results), ["a"], LOSS)
     assert json.loads(drawing.json)["data"][0]["y"] == [0.0]

@@ -178,6 +178,6 @@ def test_all_choices_of_a_table_have_its_columns(make_job):
     found = boards(tidy(pd.DataFrame(rows)))
     heads = [[column.text for column in grid.columns] for grid in found.grids.values()]
     assert len(heads) == 3
-    assert {len(one) for one in heads} == {13}
+    assert {len(one) for one in heads} == {15}
     assert all(one[0] == "data" and "protocol" in one for one in heads)
     assert {row[0].text for row in found.grids["0,1,0"].rows} == {"rna"}

@@ -7,15 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bench.reports.tables.statistics import (
-    average_ranks,
-    critical_difference,
-    difference,
-    friedman,
-    mean_of_means,
-    t_interval,
-    what_ranks_show,
-)
+from bench.reports.tables.statistics import mean_of_means, ranks_by_dataset, t_interval
 
 
 def test_t_interval_is_that_of_scipy():
@@ -65,63 +57,18 @@ def test_tiny_spread_does_not_underflow():
     assert mean_of_means(parts)[1] < 1e-12
 
 
-def test_difference_is_welchs():
-    a, b = [0.7, 0.72, 0.75], [0.6, 0.66, 0.61]
-    delta, half = difference(t_interval(a), t_interval(b))
-    welch = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
-    assert delta - half == pytest.approx(welch.low)
-    assert delta + half == pytest.approx(welch.high)
-
-
-def test_average_ranks_share_ties():
+def test_ranks_share_ties():
     scores = pd.DataFrame({"d1": [0.9, 0.5, 0.5], "d2": [0.1, 0.2, 0.3]}, index=list("abc"))
-    assert average_ranks(scores).to_dict() == {"a": 2.0, "b": 2.25, "c": 1.75}
-    assert average_ranks(scores, higher_is_better=False)["a"] == 2.0
+    assert ranks_by_dataset(scores).mean(axis=1).to_dict() == {"a": 2.0, "b": 2.25, "c": 1.75}
+    assert ranks_by_dataset(scores, higher_is_better=False).mean(axis=1)["a"] == 2.0
+
+
+def test_failed_seeds_rank_behind_whatever_the_mean():
+    scores = pd.DataFrame({"d1": [0.9, 0.5, 0.1]}, index=list("abc"))
+    failures = pd.DataFrame({"d1": [2, 0, 1]}, index=list("abc"))
+    assert ranks_by_dataset(scores, failures)["d1"].to_dict() == {"a": 3, "b": 1, "c": 2}
 
 
 def test_ranks_refuse_gaps():
     with pytest.raises(ValueError, match="complete blocks"):
-        average_ranks(pd.DataFrame({"d": [0.1, math.nan]}))
-
-
-def test_friedman_is_that_of_scipy():
-    scores = pd.DataFrame(np.random.default_rng(0).random((4, 6)))
-    expected = stats.friedmanchisquare(*scores.to_numpy())
-    assert friedman(scores) == pytest.approx((expected.statistic, expected.pvalue))
-    assert friedman(scores.iloc[:, :2]) is None
-    assert friedman(scores * 0) is None
-
-
-def test_critical_difference_is_that_of_demsar():
-    # Demšar 2006, section 3.2.2: q = 2.569 for four methods; CD = 2.569 sqrt(4·5 / (6·14))
-    assert critical_difference(4, 14) == pytest.approx(2.569 * math.sqrt(20 / 84), abs=2e-3)
-
-
-@pytest.mark.parametrize(
-    ("shape", "said"),
-    [
-        ((0, 0), "nothing to rank"),
-        ((1, 3), "nothing to rank"),
-        ((8, 1), "no test is made"),
-        ((8, 2), "no test is made"),
-        ((2, 5), "needs 6 datasets"),
-        ((2, 6), "Wilcoxon signed-rank"),
-        ((8, 3), "Friedman"),
-    ],
-)
-def test_few_datasets_are_said_to_show_nothing(shape, said):
-    scores = pd.DataFrame(np.random.default_rng(1).random(shape))
-    assert said in what_ranks_show(scores)
-
-
-def test_two_methods_equal_everywhere():
-    scores = pd.DataFrame(np.ones((2, 7)))
-    assert "equal on every dataset" in what_ranks_show(scores)
-
-
-def test_nemenyi_that_cannot_be_reached_is_said():
-    scores = pd.DataFrame([[0.9] * 3, [0.8] * 3, [0.7] * 3, [0.6] * 3, [0.5] * 3, [0.4] * 3] * 2)
-    scores += np.arange(12)[:, None] * 1e-3
-    text = what_ranks_show(scores.sample(frac=1, random_state=0))
-    assert "Friedman" in text
-    assert "critical difference" in text or "differ significantly from" in text
+        ranks_by_dataset(pd.DataFrame({"d": [0.1, math.nan]}))
