@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,9 @@ from anndata import AnnData
 
 from bench.data.formats.delimited import open_rows
 from bench.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class GeneRows:

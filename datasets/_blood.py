@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from anndata import AnnData
 
 from bench.data.formats import read_10x_mtx, read_counts, read_labels, read_market
 from bench.errors import DataError
@@ -21,6 +19,12 @@ from ._labelled_counts import (
     require_columns,
     stack,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from anndata import AnnData
 
 _ARCHIVE_END = "_filtered_gene_bc_matrices.tar.gz"
 
@@ -57,7 +61,7 @@ def read_clusters(
 def read_populations(
     archives: Mapping[Path, Sequence[Path]], populations: Mapping[str, str]
 ) -> AnnData:
-    """Return the cells of all archives, given with their members, and their population."""
+    """Return the cells of all archives with their population; archives map to their members."""
     parts = {
         archive.name.removesuffix(_ARCHIVE_END): _read_matrix(members, archive)
         for archive, members in archives.items()
@@ -73,7 +77,10 @@ def _read_matrix(members: Sequence[Path], archive: Path) -> AnnData:
 
 
 def read_kang(paths: Sequence[Path], condition: str) -> AnnData:
-    """Return the typed singlets of one condition or ``both``, given the files of the card."""
+    """Return the typed singlets of one condition or ``both``.
+
+    ``paths``: matrix and barcodes of both runs, then genes and annotation.
+    """
     *runs, genes, annotation = paths
     table = read_labels(annotation)
     parts = {}

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
-from anndata import AnnData
+from typing import TYPE_CHECKING
 
 from bench.data.formats import read_labels, read_text
 
@@ -18,9 +15,15 @@ from ._labelled_counts import (
     stack,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from anndata import AnnData
+
 
 def read_runs(paths: Sequence[Path]) -> AnnData:
-    """Return the singlets of all runs, given counts and metadata of each, one after the other."""
+    """Return the singlets of all runs; ``paths`` are counts and metadata of each run in turn."""
     parts = {}
     for counts, metadata in zip(paths[::2], paths[1::2], strict=True):
         run = counts.name.removeprefix("sc_").removesuffix(".count.csv.gz")

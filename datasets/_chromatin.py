@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import gzip
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from anndata import AnnData
 
 from bench.data.formats import read_labels
 from bench.errors import DataError
 
 from ._labelled_counts import labelled_counts, text_column
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from anndata import AnnData
 
 
 def read_progenitors(counts_path: Path, peaks_path: Path, labels_path: Path) -> AnnData:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 import pandas as pd
-from anndata import AnnData
 
 from bench.errors import DataError
 
 from ._labelled_counts import labelled_counts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from anndata import AnnData
 
 
 def read_genes_and_proteins(path: Path) -> AnnData:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,8 @@ from bench.contract import Card, RemoteFile
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ._published import Published
 
 _CARD_FIELDS = frozenset(field.name for field in fields(Card))
@@ -71,9 +72,9 @@ def _card_facts(facts: Mapping[str, Any], files: Mapping[str, RemoteFile]) -> di
 
 
 def _remote_file(facts: Any, files: Mapping[str, RemoteFile]) -> RemoteFile:
-    """Return one of ``files`` by its name, or the file that a mapping describes.
+    """Return one of ``files`` by its name, or the file of a mapping of facts.
 
-    Its name is the last part of the address if none is given.
+    Without a fact ``name`` the name is the last part of the address.
     """
     if isinstance(facts, str):
         return files[facts]

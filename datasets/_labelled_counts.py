@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anndata
 import numpy as np
@@ -16,6 +14,10 @@ from anndata import AnnData
 from bench.contract import format_peak_names
 from bench.data.formats import join_labels, read_counts
 from bench.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 _MISSING = ("", "nan", "NA", "None", "<NA>")
 _NOT_GENES = ("ERCC-", "eGFP")
@@ -76,7 +78,7 @@ def read_labelled_file(
         for table, column in zip((source.obs, source.var), names, strict=True)
     )
     return labelled_counts(
-        source.layers["counts"] if "counts" in source.layers else source.X,
+        source.layers.get("counts", source.X),
         cells=cells,
         features=format_peak_names(features) if peaks else features,
         labels=text_column(source.obs, label_column, f"{where}: {path}"),

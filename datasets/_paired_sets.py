@@ -6,15 +6,12 @@ import gzip
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import h5py
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
-from anndata import AnnData
 from anndata.io import read_elem, sparse_dataset
-from mudata import MuData
 
 from bench.contract import format_peak_names, pair_data
 from bench.contract.multiome import check_cells
@@ -24,8 +21,13 @@ from bench.errors import DataError
 
 from ._labelled_counts import labelled_counts, text_column
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+    from mudata import MuData
+
 _FEATURE_TYPES = {"rna": "GEX", "atac": "ATAC"}
-"""What ``var["feature_types"]`` calls the parts."""
+"""Values of ``var["feature_types"]`` for the parts."""
 _BLOCK = 4096
 """Cells read at once."""
 
@@ -45,9 +47,9 @@ def pair_parts(rna: AnnData, atac: AnnData, tss: Path | None, where: str) -> MuD
 
 
 def read_share_seq(labels: Path, counts: Path, *names: Path) -> AnnData:
-    """Return the annotated cells (CSR) with their types, given the table of labels.
+    """Return the cells (CSR) of the table of labels with their types.
 
-    The counts of genes are a table; those of peaks a matrix with ``names`` of cells and peaks.
+    Counts of genes are a table; counts of peaks are a matrix with ``names`` of cells and peaks.
     Raises ``DataError`` if a cell of the table has no counts.
     """
     table = read_labels(labels)

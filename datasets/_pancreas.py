@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,9 @@ from ._labelled_counts import (
     require_columns,
     stack,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _NO_TYPE = (
     "not applicable", "unclassified cell", "unclassified endocrine cell", "co-expression cell",
@@ -44,7 +47,7 @@ def read_baron(files: dict[str, Path]) -> AnnData:
 
 
 def read_muraro(matrix: Path, types: Path) -> AnnData:
-    """Return UMI counts of genes × cells (tabs, whatever the name says), with types by name."""
+    """Return UMI counts of a table of genes × cells, separated by tabs, with types by name."""
     adata = read_text(matrix, orientation="genes", sep="\t")
     adata.X.data = invert_umi_correction(adata.X.data, matrix)
     adata = drop_spike_ins(adata)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +13,7 @@ from bench.digests import digest
 from bench.settings import default_cache_dir
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from anndata import AnnData
@@ -81,7 +81,7 @@ class Published(Dataset):
     def load(self) -> AnnData | MuData:
         """Fetch what is missing and return counts (cells × features) with labels in ``obs``.
 
-        Raises ``DataError`` if a file can neither be found nor fetched, or is not what it was.
+        Raises ``DataError`` if a file can neither be found nor fetched, or has changed.
         """
         data = self.read(self.fetch())
         self.notes = [str(line) for line in data.uns.pop("bench_notes", [])]
@@ -93,4 +93,4 @@ class Published(Dataset):
 
     @abstractmethod
     def read(self, files: dict[str, Path]) -> AnnData | MuData:
-        """Return the data out of the files, given by their names on the card."""
+        """Return the data of the files; ``files`` are paths by the names on the card."""

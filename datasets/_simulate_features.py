@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,8 @@ from anndata import AnnData
 from ._simulate_cells import Population, draw_population, random_stream
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._simulation_parameters import SimulationParameters
     from .sim_atac import SimATAC
     from .sim_rna import SimRNA

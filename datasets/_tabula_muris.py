@@ -6,11 +6,10 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from anndata import AnnData
 
 from bench.data.formats import read_10x_mtx, read_text
 from bench.errors import DataError
@@ -22,6 +21,11 @@ from ._labelled_counts import (
     require_columns,
     stack,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anndata import AnnData
 
 
 def read_droplets(archive: Path, annotation: Path, tissue: str, cache: Path) -> AnnData:
@@ -61,18 +65,19 @@ def _annotate(adata: AnnData, annotation: Path, tissue: str) -> AnnData:
     return keep_labelled(adata, "cell_ontology_class", without=("unknown",))
 
 
-def extract_members(archive: Path, folder: Path, wanted: Callable[[str], bool]) -> list[Path]:
-    """Unpack the wanted members into ``folder``, two levels deep, and return their paths.
+def extract_members(archive: Path, folder: Path, is_member: Callable[[str], bool]) -> list[Path]:
+    """Unpack members of a tissue into ``folder``, two levels deep, and return their paths.
 
-    The archives hold every tissue, ten times what one needs. Raises ``DataError`` for a damaged
-    archive or if no member is wanted.
+    The archives hold every tissue, ten times the data of one; ``is_member`` selects names like
+    ``Limb_Muscle-10X_P7_14/genes.tsv``. Raises ``DataError`` for a damaged archive or if nothing
+    in it is selected.
     """
     paths = []
     try:
         with zipfile.ZipFile(archive) as members:
             for member in members.namelist():
                 parent, name = Path(member).parent.name, Path(member).name
-                if not wanted(f"{parent}/{name}") or member.startswith("__MACOSX"):
+                if not is_member(f"{parent}/{name}") or member.startswith("__MACOSX"):
                     continue
                 target = folder / parent.replace("..", "") / name
                 target.parent.mkdir(exist_ok=True)

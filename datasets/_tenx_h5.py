@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import pandas as pd
@@ -14,6 +13,10 @@ from anndata.io import sparse_dataset
 from bench.errors import DataError
 
 from ._labelled_counts import find_member
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 
 def read_clustered(
@@ -68,7 +71,7 @@ def open_tenx_h5(path: Path, links: Path) -> AnnData:
         ) from None
     if shape != (len(cells), len(genes)):
         raise DataError(
-            f"{path}: shape says {shape[0]} cells × {shape[1]} genes, names are of {len(cells)} "
+            f"{path}: shape is {shape[0]} cells × {shape[1]} genes, but names are of {len(cells)} "
             f"and {len(genes)}; the file is damaged.",
             code="size_mismatch",
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -13,6 +12,7 @@ from ._fact_files import add_datasets
 from ._published import Published
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from anndata import AnnData
@@ -44,7 +44,7 @@ class SortedPopulations(Published):
     """An archive of Cell Ranger's output for each sorted population."""
 
     populations: ClassVar[Mapping[str, str]] = {}
-    """What each sample was sorted for, by the start of the name of its file."""
+    """Population of each sample; keys are the starts of the names of its file."""
 
     def read(self, files: dict[str, Path]) -> AnnData:
         """Return the UMI counts with ``obs["population"]``."""

@@ -14,9 +14,9 @@ class Pbmc68k(Dataset):
     """700 of the 68,579 blood cells of Zheng et al. 2017, with 765 genes.
 
     scanpy ships log-normalised values; the UMI counts are recovered as
-    expm1(value) · total / 10,000 with the total over all genes that is kept beside them. They lie
-    within 0.1 of whole numbers, which is checked, and are rounded. Depth: 3,333 counts a cell over
-    all genes in the median, 653 over the 765 genes kept; size factors use the latter.
+    expm1(value) · total / 10,000 with the total of each cell over all genes, which scanpy ships
+    too. They lie within 0.1 of whole numbers, which is checked, and are rounded. Median depth of a
+    cell: 3,333 counts over all genes, 653 over the 765 genes here; size factors use the latter.
     """
 
     name = "pbmc68k"

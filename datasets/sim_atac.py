@@ -22,8 +22,8 @@ class SimATAC(Dataset):
     cells. Each peak of a module is multiplied by a log-normal factor of mean one that the module's
     peaks share in each cell.
 
-    What is true of peaks and cells comes with the data (``var``, ``varm``, ``obs``,
-    ``uns["truth"]``) when it is loaded in Python; methods in a run are not given it.
+    The truth about peaks and cells is in ``var``, ``varm``, ``obs`` and ``uns["truth"]`` of the
+    data that ``load`` returns; methods in a run do not see it.
     """
 
     name = "sim_atac"

@@ -29,10 +29,10 @@ class SimMultiome(Dataset):
     log accessibility (``link_spread``) shows in both parts. Most peaks near a gene are not linked
     to it, so distance alone does not give the links. The links are in ``uns["truth"]["links"]``
     (gene, peak, distance from the gene's start, effect on the log scale), positions and effects in
-    ``var`` and ``varm``; methods in a run are not given them. Paired methods are given chromosome,
-    strand (drawn, without effect) and start of genes and the place of peaks, and with ``sequence``
-    the DNA of each peak, random but for linked peaks: these hold the motif of the type that they
-    mark most (``uns["truth"]["motifs"]``).
+    ``var`` and ``varm``; methods in a run do not see them. Paired methods see chromosome, strand
+    (drawn, without effect) and start of genes and the positions of peaks, and with ``sequence``
+    the DNA of each peak. The DNA is random, but a linked peak holds the motif of the type that it
+    marks most (``uns["truth"]["motifs"]``).
     """
 
     name = "sim_multiome"
@@ -60,7 +60,7 @@ class SimMultiome(Dataset):
             "easy": {"separation": 1.5, "rna_depth": 5000.0, "atac_depth": 3000.0},
             "hard": {"separation": 0.7, "rna_depth": 1000.0, "atac_depth": 300.0, "n_types": 10,
                      "rare": 0.01, "n_rare": 3, "n_cells": 1500},
-            # Two links of every gene, to be found again: 3 % of the matrix of peaks is not zero.
+            # Two links of every gene; 3 % of the matrix of peaks is not zero.
             "links": {"n_cells": 500, "n_genes": 300, "n_peaks": 3000, "linked": 1.0,
                       "min_links": 2, "max_links": 2, "atac_depth": 90.0, "link_spread": 1.0},
         }  # fmt: skip
@@ -94,7 +94,8 @@ class SimMultiome(Dataset):
             "among the cells of a type",
         )  # fmt: skip
         sequence: bool = Field(
-            False, description="part=both: give each peak 256 bases of DNA, with motifs if linked"
+            default=False,
+            description="part=both: give each peak 256 bases of DNA, with motifs if linked",
         )
 
         @property

@@ -25,8 +25,8 @@ class SimRNA(Dataset):
     function of log μ with slope -1 and its midpoint at log(dropout). Each gene of a module is
     multiplied by a log-normal factor of mean one that the module's genes share in each cell.
 
-    What is true of genes and cells comes with the data (``var``, ``varm``, ``obs``,
-    ``uns["truth"]``) when it is loaded in Python; methods in a run are not given it.
+    The truth about genes and cells is in ``var``, ``varm``, ``obs`` and ``uns["truth"]`` of the
+    data that ``load`` returns; methods in a run do not see it.
     """
 
     name = "sim_rna"

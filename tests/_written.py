@@ -1,8 +1,9 @@
-"""Small files in the format of their authors, and what a loader made of them."""
+"""Small files in the format of their authors, and the counts that a loader reads."""
 
 from __future__ import annotations
 
 import gzip
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -36,3 +37,11 @@ def dense(adata) -> np.ndarray:
     assert adata.X.format == "csr"
     assert adata.X.dtype == np.float32
     return adata.X.toarray()
+
+
+def clusters_archive(path: Path, folder: Path, text: str) -> None:
+    """Pack an analysis of Cell Ranger with two clusterings, of which the graph's is ``text``."""
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in (("graphclust", text), ("kmeans_2_clusters", "Barcode,Cluster\n")):
+            member = f"analysis/clustering/{name}/clusters.csv"
+            archive.add(write(folder / member, content), member)

@@ -234,7 +234,7 @@ def test_a_citeseq_file_without_proteins_is_refused(loader, tmp_path: Path):
 def test_the_card_follows_the_part(name: str, loader):
     rna, atac, both = loader(name, part="rna"), loader(name, part="atac"), loader(name)
     assert (rna.card.modality, atac.card.modality) == ("rna", "atac")
-    assert both.card == type(both).card  # what the list shows is the default
+    assert both.card == type(both).card  # lists show the default
     assert rna.card.n_features + atac.card.n_features == both.card.n_features
     assert {*rna.card.files, *atac.card.files} <= {*both.card.files}
     differing = {"modality", "n_features", "files"}

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import scipy.io
 import scipy.sparse as sp
-from _written import by_card, counts, dense, write
+from _written import by_card, clusters_archive, counts, dense, write
 
 from bench.errors import DataError, UsageError
 
@@ -24,7 +24,7 @@ def tenx_archive(
 ) -> Path:
     """A tar.gz with a version 2 matrix, genes × cells, as Cell Ranger before 3 wrote it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    inside = path.parent / f"{path.name}_made"
+    inside = path.parent / f"{path.name}_members"
     inside.mkdir()
     scipy.io.mmwrite(inside / "matrix.mtx", sp.coo_matrix(matrix.T), field="integer")
     write(inside / "barcodes.tsv", "".join(f"{cell}\n" for cell in cells))
@@ -64,16 +64,6 @@ def test_pbmc3k_takes_the_types_of_the_tutorial(loader, tmp_path):
     assert error.value.code == "unknown_cells"
 
 
-def clusters_archive(path: Path, folder: Path, text: str) -> None:
-    table = write(folder / "analysis/clustering/graphclust/clusters.csv", text)
-    other = write(
-        folder / "analysis/clustering/kmeans_2_clusters/clusters.csv", "Barcode,Cluster\n"
-    )
-    with tarfile.open(path, "w:gz") as archive:
-        for one in (table, other):
-            archive.add(one, str(one.relative_to(folder)))
-
-
 def test_pbmc4k_takes_the_graph_clusters(loader, tmp_path):
     dataset = loader("pbmc4k")
     files = by_card(dataset, tmp_path)
@@ -82,12 +72,12 @@ def test_pbmc4k_takes_the_graph_clusters(loader, tmp_path):
     tenx_archive(archive, "filtered_gene_bc_matrices/GRCh38", matrix, CELLS, GENES)
     lines = [f"{cell},{number % 2 + 1}" for number, cell in enumerate(CELLS)]
     clusters_archive(
-        analysis, tmp_path / "made", "\n".join(["Barcode,Cluster", *lines[::-1]]) + "\n"
+        analysis, tmp_path / "analysis", "\n".join(["Barcode,Cluster", *lines[::-1]]) + "\n"
     )
     adata = dataset.read(files)
     assert list(adata.obs["Cluster"]) == ["1", "2", "1", "2"]
     np.testing.assert_array_equal(dense(adata), matrix)
-    clusters_archive(analysis, tmp_path / "made", "Barcode,Group\nAAACATACAACCAC-1,1\n")
+    clusters_archive(analysis, tmp_path / "analysis", "Barcode,Group\nAAACATACAACCAC-1,1\n")
     with pytest.raises(DataError) as error:
         dataset.read(files)
     assert error.value.code == "missing_column"
@@ -166,10 +156,10 @@ def test_quake_ss2_diaphragm(loader, tmp_path):
     matrix = counts(3, 4)
     cells = ["A1.B000610.3_56_F.1.1", "A2.B000610.3_56_F.1.1", "A3.MAA000400.3_8_M.1.1"]
     table = pd.DataFrame(matrix.T, ["Acta1", "ERCC-00002", "Pax7", "Des"], cells)
-    with zipfile.ZipFile(archive, "w") as made:
-        made.writestr("FACS/Diaphragm-counts.csv", table.to_csv())
-        made.writestr("FACS/Limb_Muscle-counts.csv", "not this one")
-        made.writestr("__MACOSX/FACS/._Diaphragm-counts.csv", "junk")
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("FACS/Diaphragm-counts.csv", table.to_csv())
+        file.writestr("FACS/Limb_Muscle-counts.csv", "not this one")
+        file.writestr("__MACOSX/FACS/._Diaphragm-counts.csv", "junk")
     write(
         facts,
         ",cell,cell_ontology_class,mouse.id,tissue\n"
@@ -190,7 +180,7 @@ def test_quake_10x_limb_muscle(loader, tmp_path):
     files = by_card(dataset, tmp_path)
     archive, facts = files.values()
     parts = {"10X_P7_14": counts(3, 3), "10X_P7_15": counts(2, 3, seed=1)}
-    with zipfile.ZipFile(archive, "w") as made:
+    with zipfile.ZipFile(archive, "w") as file:
         for channel, matrix in parts.items():
             inside = tmp_path / channel
             inside.mkdir()
@@ -198,8 +188,8 @@ def test_quake_10x_limb_muscle(loader, tmp_path):
             write(inside / "barcodes.tsv", "".join(f"{c}\n" for c in CELLS[: len(matrix)]))
             write(inside / "genes.tsv", "Acta1\tActa1\nPax7\tPax7\nDes\tDes\n")
             for path in inside.iterdir():
-                made.write(path, f"droplet/Limb_Muscle-{channel}/{path.name}")
-        made.writestr("droplet/Lung-10X_P7_8/genes.tsv", "not this one")
+                file.write(path, f"droplet/Limb_Muscle-{channel}/{path.name}")
+        file.writestr("droplet/Lung-10X_P7_8/genes.tsv", "not this one")
     bare = [cell.removesuffix("-1") for cell in CELLS]
     write(
         facts,
@@ -213,8 +203,8 @@ def test_quake_10x_limb_muscle(loader, tmp_path):
         f"10X_P7_14_{bare[0]}", f"10X_P7_14_{bare[2]}", f"10X_P7_15_{bare[1]}",
     ]  # fmt: skip
     assert list(adata.obs["cell_ontology_class"]) == ["B cell", "B cell", "T cell"]
-    wanted = [parts["10X_P7_14"][0], parts["10X_P7_14"][2], parts["10X_P7_15"][1]]
-    np.testing.assert_array_equal(dense(adata), wanted)
+    rows = [parts["10X_P7_14"][0], parts["10X_P7_14"][2], parts["10X_P7_15"][1]]
+    np.testing.assert_array_equal(dense(adata), rows)
 
 
 def test_a_damaged_zip_is_named(loader, tmp_path):
@@ -225,8 +215,8 @@ def test_a_damaged_zip_is_named(loader, tmp_path):
     with pytest.raises(DataError) as error:
         dataset.read(files)
     assert error.value.code == "damaged_archive"
-    with zipfile.ZipFile(next(iter(files.values())), "w") as made:
-        made.writestr("FACS/Lung-counts.csv", "x")
+    with zipfile.ZipFile(next(iter(files.values())), "w") as file:
+        file.writestr("FACS/Lung-counts.csv", "x")
     with pytest.raises(DataError) as error:
         dataset.read(files)
     assert error.value.code == "missing_file"

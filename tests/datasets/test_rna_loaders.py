@@ -65,7 +65,7 @@ def test_a_file_without_the_label_column_is_named(loader, tmp_path):
     assert error.value.code == "missing_column"
 
 
-def corrected(seen: np.ndarray, barcodes: int) -> np.ndarray:
+def correct_umis(seen: np.ndarray, barcodes: int) -> np.ndarray:
     """Transcripts as published for UMIs seen (the correction that the loader inverts)."""
     seen = np.where(seen == barcodes, barcodes - 0.5, seen.astype(float))
     return -barcodes * np.log(1 - seen / barcodes)
@@ -74,7 +74,7 @@ def corrected(seen: np.ndarray, barcodes: int) -> np.ndarray:
 @given(seen=st.lists(st.integers(0, 256), min_size=1, max_size=50), wide=st.booleans())
 def test_umi_correction_is_inverted(seen, wide):
     barcodes = 4**6 if wide else 4**4
-    values = corrected(np.array([*seen, 60]), barcodes).astype(np.float32)
+    values = correct_umis(np.array([*seen, 60]), barcodes).astype(np.float32)
     assert invert_umi_correction(values, Path("x")).tolist() == [*seen, 60]
 
 
@@ -88,7 +88,7 @@ def muraro_files(files: dict[str, Path], matrix: np.ndarray, genes: list[str]) -
     """The table has tabs, R's short header and hyphens; the types have dots and R's header x."""
     cells = ["D28-1_1", "D28-1_2", "D29-2_1", "D31-8_96", "D31-8_97"]
     table, types = files.values()
-    values = corrected(matrix, 256)
+    values = correct_umis(matrix, 256)
     lines = ["\t".join(cells)]
     lines += ["\t".join([gene, *map(repr, map(float, row))])
               for gene, row in zip(genes, values.T, strict=True)]  # fmt: skip

@@ -145,8 +145,8 @@ def test_links_do_not_move_the_means():
     none, _ = both(**wide, link_spread=0.0)
     some, _ = both(**wide, link_spread=0.6)
     mean = none.X.mean(axis=0).A1
-    kept = (mean > 5) & none.var["linked"].to_numpy()
-    ratio = some.X.mean(axis=0).A1[kept] / mean[kept]
+    linked = (mean > 5) & none.var["linked"].to_numpy()
+    ratio = some.X.mean(axis=0).A1[linked] / mean[linked]
     assert ratio.mean() == pytest.approx(1, abs=0.04)
 
 
@@ -174,7 +174,7 @@ def test_depths_are_those_of_the_parts():
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"part": "none"}, "sim_multiome.part='none'"),
         ({"min_links": 4}, "min_links=4 is above max_links=3"),
@@ -182,10 +182,10 @@ def test_depths_are_those_of_the_parts():
         ({"n_modules": 30}, "n_genes without links is 500"),
     ],
 )
-def test_wrong_parameters_are_one_line(values: dict, said: str):
-    with pytest.raises(UsageError, match=said) as caught:
+def test_wrong_parameters_are_one_line(values: dict, message: str):
+    with pytest.raises(UsageError, match=message) as error:
         SimMultiome.from_values(values)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(error.value)
 
 
 def test_modules_avoid_what_links_touch():

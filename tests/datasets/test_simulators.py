@@ -20,12 +20,8 @@ from bench.prepare.in_memory import prepare_counts
 BOTH = pytest.mark.parametrize("cls", [SimRNA, SimATAC], ids=["rna", "atac"])
 
 
-def made(cls, **values: Any):
-    return cls(cls.Params.build(values, owner=cls.name))
-
-
 def simulated(cls, **values: Any):
-    return made(cls, **values).load()
+    return cls.from_values(values).load()
 
 
 def same(one, other) -> bool:
@@ -53,7 +49,7 @@ def agreement(adata, *, n_types: int = 6) -> float:
 
 @BOTH
 def test_counts_are_valid_and_as_the_card_says(cls):
-    dataset = made(cls)
+    dataset = cls.from_values({})
     adata = dataset.load()
     card = dataset.card
     assert card == cls.card
@@ -108,10 +104,10 @@ def test_variance_is_mean_plus_dispersion_times_squared_mean(dispersion: float):
     )  # fmt: skip
     counts = adata.X.toarray().astype(float)
     mean, variance = counts.mean(axis=0), counts.var(axis=0, ddof=1)
-    kept = mean > 1
-    assert kept.sum() > 50
+    frequent = mean > 1
+    assert frequent.sum() > 50
     truth = adata.var["dispersion"].to_numpy()
-    ratio = variance[kept] / (mean + truth * mean**2)[kept]
+    ratio = variance[frequent] / (mean + truth * mean**2)[frequent]
     assert np.median(ratio) == pytest.approx(1, abs=0.03)
     assert abs(np.log(ratio)).max() < np.log(1.5)
 
@@ -165,14 +161,14 @@ def test_every_type_has_a_cell_and_none_is_lost(n_types: int, more: int, rare: f
 
 def test_blocks_are_drawn_one_after_another(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("bench.datasets._simulate_features._BLOCK", 30)
-    seen: list[int] = []
+    sizes: list[int] = []
 
     def draw(cells: np.ndarray) -> np.ndarray:
-        seen.append(len(cells))
+        sizes.append(len(cells))
         return np.repeat(cells[:, None], 10, axis=1)
 
     counts = draw_sparse(11, 10, draw)
-    assert max(seen) <= 3
+    assert max(sizes) <= 3
     np.testing.assert_array_equal(counts.toarray()[:, 0], np.arange(11))
     assert counts.format == "csr"
 
@@ -232,14 +228,14 @@ def test_the_effect_of_batches_needs_batches(cls):
     assert not same(two, simulated(cls, batch_effect=0.0, n_batches=2, **small))
 
 
-def test_every_field_is_tried_above():
-    tried = {
+def test_every_field_is_tested_above():
+    fields = {
         "n_cells", "n_features", "n_types", "rare", "n_batches", "separation", "markers",
         "depth_spread", "depth", "seed", "batch_effect", "confounding", "n_rare", "n_modules",
         "module_size", "module_spread", "module_scope",
     }  # fmt: skip
-    assert set(SimATAC.Params.model_fields) == tried
-    assert set(SimRNA.Params.model_fields) == tried | {"dispersion", "dispersion_df", "dropout"}
+    assert set(SimATAC.Params.model_fields) == fields
+    assert set(SimRNA.Params.model_fields) == fields | {"dispersion", "dispersion_df", "dropout"}
 
 
 def test_dropout_raises_zeros_of_weak_genes_first():
@@ -257,7 +253,7 @@ def test_dropout_raises_zeros_of_weak_genes_first():
 
 @BOTH
 def test_batches_are_known_and_even(cls):
-    dataset = made(cls, n_batches=3, n_types=4, n_cells=300, rare=0.1)
+    dataset = cls.from_values({"n_batches": 3, "n_types": 4, "n_cells": 300, "rare": 0.1})
     assert dataset.card.batch_key == "batch"
     assert dataset.card.n_types == 4
     assert dataset.card.n_cells == 300
@@ -272,15 +268,15 @@ def test_batches_are_known_and_even(cls):
 @BOTH
 def test_too_many_types_or_batches_is_a_usage_error(cls):
     with pytest.raises(UsageError, match=rf"^{cls.name}: n_types=50 needs at least as many cells"):
-        made(cls, n_cells=20, n_types=50)
+        cls.from_values({"n_cells": 20, "n_types": 50})
     with pytest.raises(UsageError, match=rf"^{cls.name}: n_batches=40 needs"):
-        made(cls, n_cells=20, n_batches=40)
+        cls.from_values({"n_cells": 20, "n_batches": 40})
     with pytest.raises(UsageError, match=rf"^{cls.name}: n_rare=6 leaves no common type"):
-        made(cls, n_rare=6)
+        cls.from_values({"n_rare": 6})
     with pytest.raises(UsageError, match=rf"^{cls.name}: confounding=0.5 needs at least as many"):
-        made(cls, confounding=0.5, n_batches=7)
+        cls.from_values({"confounding": 0.5, "n_batches": 7})
     with pytest.raises(UsageError, match=rf"{cls.name}: n_modules=9 of module_size=20 need 180"):
-        made(cls, n_modules=9, n_features=100)
+        cls.from_values({"n_modules": 9, "n_features": 100})
     assert simulated(cls, n_cells=20, n_types=20).obs["cell_type"].nunique() == 20
 
 
@@ -295,13 +291,13 @@ def test_the_default_is_neither_trivial_nor_hopeless(cls, seed: int):
 
 @BOTH
 def test_presets_are_ordered_by_difficulty(cls):
-    found = {}
+    agreements = {}
     for preset in ("easy", "hard"):
         dataset = cls.from_values({"preset": preset, "seed": "1"})
-        found[preset] = agreement(dataset.load(), n_types=dataset.params.n_types)
+        agreements[preset] = agreement(dataset.load(), n_types=dataset.params.n_types)
     middle = agreement(simulated(cls, seed=1))
-    assert found["easy"] > max(middle, 0.95)
-    assert 0.05 < found["hard"] < middle - 0.1
+    assert agreements["easy"] > max(middle, 0.95)
+    assert 0.05 < agreements["hard"] < middle - 0.1
 
 
 @BOTH
