@@ -11,15 +11,15 @@ from bench.cli.main import app
 from bench.errors import BenchError
 
 
-def bench(*words: str) -> Result:
+def bench(*words: str, **environment: str) -> Result:
     """Call ``bench`` with these words; the result has ``stdout``, ``stderr`` and ``exit_code``."""
-    return CliRunner().invoke(app, list(words), prog_name="bench")
+    return CliRunner().invoke(app, list(words), prog_name="bench", env=environment)
 
 
-def bench_json(*words: str) -> Any:
+def bench_json(*words: str, exit_code: int = 0) -> Any:
     """Return what ``bench … --json`` prints."""
     result = bench(*words, "--json")
-    assert result.exit_code == 0, result.stderr
+    assert result.exit_code == exit_code, result.output
     return json.loads(result.stdout)
 
 

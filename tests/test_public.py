@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from pathlib import Path
+from typing import Any
 
 import bench
 
 PLUGINS = tuple(str(Path(__file__).parent / "plugins" / name) for name in ("toy.py", "tunable.py"))
 
 
-def test_every_public_function_after_every_import(tmp_path: Path):
+def test_every_public_function_after_every_import(tmp_path: Path, toy_counts: Any):
     for module in pkgutil.walk_packages(bench.__path__, "bench."):
         if module.name != "bench.__main__":
             importlib.import_module(module.name)
@@ -28,6 +29,6 @@ def test_every_public_function_after_every_import(tmp_path: Path):
     assert (summary.fits, summary.exit_code) == (1, 0)
     found = bench.search("tunable[steps=1]", "blobs", trials=2, report=False, **flags)
     assert len(found.studies) == 1
-    fitted = bench.estimator("pca", n_components=2)
-    assert fitted.get_params()["n_components"] == 2
+    fitted = bench.estimator("pca", n_components=2).fit(toy_counts)
+    assert fitted.transform(fitted.prepare(toy_counts)).shape == (60, 2)
     assert bench.__version__

@@ -52,26 +52,25 @@ def test_nothing_is_selected_twice():
 
 
 @pytest.mark.parametrize(
-    ("text", "part"),
+    ("text", "code"),
     [
-        ("vea", "Did you mean 'vae'"),
-        ("tag:deeep", "Did you mean 'deep'"),
-        ("x*", "no method matches 'x*'"),
-        ("vae[n_latent", "brackets do not match"),
-        ("vae]", "brackets do not match"),
-        ("vae[[a=1]]", "brackets do not match"),
-        ("vae[n_latent]", "expected key=value"),
-        ("vae[a=1,a=2]", "given twice"),
-        ("vae[a=1]x", "expected name[key=value"),
-        ("", "selects no method"),
-        ("vae,not:vae", "selects no method"),
+        ("vea", "unknown_name"),
+        ("tag:deeep", "unknown_name"),
+        ("x*", "unknown_name"),
+        ("vae[n_latent", "invalid_selector"),
+        ("vae]", "invalid_selector"),
+        ("vae[[a=1]]", "invalid_selector"),
+        ("vae[n_latent]", "invalid_selector"),
+        ("vae[a=1,a=2]", "invalid_selector"),
+        ("vae[a=1]x", "invalid_selector"),
+        ("", "empty_selection"),
+        ("vae,not:vae", "empty_selection"),
     ],
 )
-def test_errors_name_the_fault(text: str, part: str):
-    with pytest.raises(UsageError) as caught:
+def test_faults_have_a_code(text: str, code: str):
+    with pytest.raises(UsageError) as error:
         pick(text)
-    assert part in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert error.value.code == code
 
 
 word = st.text("abcxyz_019.-*", min_size=1, max_size=8)
