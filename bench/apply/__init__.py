@@ -1,1 +1,1 @@
-"""apply."""
+"""One method on data of the user: estimator, ``bench fit``, ``bench transform``."""

@@ -1,4 +1,4 @@
-"""A fit that was killed goes on: the folder in which a method keeps its state meanwhile."""
+"""The folder in which a method keeps its state, so that an interrupted fit can be resumed."""
 
 from __future__ import annotations
 
@@ -13,39 +13,42 @@ from typing import Any
 from bench.errors import DataError, UsageError
 
 logger = logging.getLogger(__name__)
-_ABOUT = "about.json"
+_IDENTITY = "about.json"
 
 
 @contextlib.contextmanager
-def checkpoints(out: Path, about: dict[str, Any], *, resume: bool) -> Iterator[Path]:
-    """Give the folder of the checkpoints of a fit that writes to ``out``, hidden beside it.
+def open_checkpoints(out: Path, identity: dict[str, Any], *, resume: bool) -> Iterator[Path]:
+    """Yield the folder of the checkpoints of a fit that writes to ``out``, hidden beside it.
 
-    It is removed at the end and stays after an interruption. ``about`` is all that decides the
-    result; with ``resume`` the folder that an interrupted fit left is given, else an empty one.
-    Raises ``UsageError`` if that fit was another one, ``DataError`` if the disk refuses.
+    It is removed after the fit and stays after an interruption. ``identity`` is everything that
+    decides the result. With ``resume`` the folder of an interrupted fit is yielded, else an empty
+    one. Raises ``UsageError`` if the interrupted fit had another identity, ``DataError`` if the
+    folder cannot be written.
     """
     folder = out.with_name(f".{out.name}.checkpoint")
-    plain = json.loads(json.dumps(about, default=str))
-    left = _read(folder)
-    if resume and left is None:
+    identity = json.loads(json.dumps(identity, default=str))
+    interrupted = _read_identity(folder)
+    if resume and interrupted is None:
         logger.info(f"--resume: no interrupted fit of {out}: this one starts at the beginning")
     elif resume:
-        _same(folder, left or {}, plain)
+        _check_identity(folder, interrupted or {}, identity)
         logger.info(f"{out}: going on where the fit was interrupted")
-    elif left is not None:
+    elif interrupted is not None:
         logger.info(f"{out}: a fit was interrupted there; this one starts anew (--resume goes on)")
     try:
-        if not resume or left is None:
+        if not resume or interrupted is None:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            (folder / _ABOUT).write_text(json.dumps(plain, indent=1) + "\n")
+            (folder / _IDENTITY).write_text(json.dumps(identity, indent=1) + "\n")
     except OSError as error:
-        raise DataError(f"{folder}: cannot write there: {error.strerror or error}.") from None
+        raise DataError(
+            f"{folder}: cannot write there: {error.strerror or error}.", code="not_writable"
+        ) from None
     try:
         yield folder
     except BaseException as error:
-        # Without a checkpoint there is nothing to go on from.
-        if [path.name for path in folder.iterdir()] == [_ABOUT]:
+        # Without a checkpoint there is nothing to resume.
+        if [path.name for path in folder.iterdir()] == [_IDENTITY]:
             shutil.rmtree(folder, ignore_errors=True)
         elif isinstance(error, KeyboardInterrupt):
             logger.info(f"{out}: interrupted; the same command with --resume goes on")
@@ -53,19 +56,21 @@ def checkpoints(out: Path, about: dict[str, Any], *, resume: bool) -> Iterator[P
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _read(folder: Path) -> dict[str, Any] | None:
-    """Return what the interrupted fit was, ``None`` if there is none with a checkpoint."""
+def _read_identity(folder: Path) -> dict[str, Any] | None:
+    """Return the identity of an interrupted fit, ``None`` if there is none with a checkpoint."""
     try:
-        found: dict[str, Any] = json.loads((folder / _ABOUT).read_text())
+        identity: dict[str, Any] = json.loads((folder / _IDENTITY).read_text())
     except (OSError, ValueError):
         return None
-    return found if any(path.name != _ABOUT for path in folder.iterdir()) else None
+    return identity if any(path.name != _IDENTITY for path in folder.iterdir()) else None
 
 
-def _same(folder: Path, left: dict[str, Any], now: dict[str, Any]) -> None:
-    changed = [name for name in now if left.get(name) != now[name]]
+def _check_identity(folder: Path, interrupted: dict[str, Any], identity: dict[str, Any]) -> None:
+    """Raise ``UsageError`` if two fits differ in anything."""
+    changed = [name for name in identity if interrupted.get(name) != identity[name]]
     if changed:
         raise UsageError(
             f"--resume: the interrupted fit had another {' and '.join(changed)}; repeat its "
-            f"command, leave --resume out to start anew, or remove {folder}."
+            f"command, leave --resume out to start anew, or remove {folder}.",
+            code="other_fit",
         )

@@ -301,7 +301,7 @@ class Estimator:
 
 @contextlib.contextmanager
 def errors_with_file(method: Method, path: Path) -> Iterator[None]:
-    """Turn an error of a method into a ``MethodError`` that names the file and the line of code."""
+    """Turn an error of a method into a ``MethodError`` with the file and the line of code."""
     try:
         yield
     except BenchError:

@@ -1,4 +1,4 @@
-"""One method on one file of the user's: latent features, imputed matrix, clusters, a picture."""
+"""Fit one method on one file of the user: latent features, imputed matrix, clusters, UMAP."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.apply.estimator import Estimator, errors_with_file
+import numpy as np
+
 from bench.contract import Markers, cells_of, is_paired, read_markers, select_cells
-from bench.data.checks import check_data
-from bench.data.file_dataset import FileDataset
+from bench.data.file_names import display_name
+from bench.data.user_file import read_user_file
 from bench.digests import source_digest
 from bench.errors import UsageError
 from bench.execute.output_folder import check_output_folder, replace_results
@@ -23,270 +24,358 @@ from bench.execute.threads import THREAD_VARIABLES, pin_threads
 from bench.plan.device import resolve_device
 from bench.plan.methods import configure_methods
 from bench.registry import methods as method_registry
-from bench.scoring import clustering as cluster
+from bench.scoring import clustering
 from bench.scoring.scorer import score
 from bench.seeds import derive_seed
 from bench.selectors import select_names
 from bench.settings import Settings, default_cache_dir
-from bench.store.saved_model import MODEL_FOLDER as MODEL
+from bench.store.saved_model import MODEL_FOLDER
 
-from .checkpoints import checkpoints
+from .checkpoints import open_checkpoints
+from .estimator import Estimator, errors_with_file
 from .output_files import (
-    annotate,
-    draw_picture,
+    annotate_cells,
+    draw_umap,
     write_embedding,
     write_imputed,
-    write_kept,
     write_result,
+    write_selected,
     write_tables,
 )
 
 if TYPE_CHECKING:
-    import numpy as np
-    from anndata import AnnData
-    from mudata import MuData
-
     from bench.contract import Method
+    from bench.data.file_dataset import FileDataset
+    from bench.execute.curves import ProgressListener
     from bench.scoring.scorer import Scores
 
 logger = logging.getLogger(__name__)
 _NOTE = "fit.json"
 
 
+@dataclass(frozen=True)
+class FitOptions:
+    """Options of a fit on one file."""
+
+    n_clusters: int | None = None
+    """For methods that use it and for k-means; default: the number of types in the file."""
+    markers: Path | None = None
+    """File of marker lists."""
+    setup: Path | None = None
+    """Configuration file in the method's own format."""
+    impute: bool = True
+    """Whether the imputed matrix is written."""
+    umap: bool = True
+    """Whether the UMAP is drawn."""
+    resume: bool = False
+    """Whether an interrupted fit of the same arguments goes on."""
+    dry_run: bool = False
+    """Whether only a description of the fit is logged, and nothing is written."""
+
+
 @dataclass
 class FileFit:
-    """What :func:`fit_file` made."""
+    """The files and scores of a fit on one file."""
 
     folder: Path
     files: dict[str, str]
-    """File name → what it holds."""
+    """File name → its content in words."""
     scores: Scores
     seconds: float
+
+
+@dataclass(frozen=True)
+class _FileInputs:
+    """The content of the user's files."""
+
+    dataset: FileDataset
+    data: Any
+    labels: np.ndarray | None
+    batch: np.ndarray | None
+    n_clusters: int | None
+    markers: Markers | None
 
 
 def fit_file(
     method: str,
     path: Path,
     *,
+    settings: Settings,
     params: dict[str, Any] | None = None,
     assign: Sequence[str] = (),
-    settings: Settings,
     out: Path | None = None,
-    n_clusters: int | None = None,
-    impute: bool = True,
-    umap: bool = True,
-    markers: Path | None = None,
-    setup: Path | None = None,
-    dry_run: bool = False,
-    resume: bool = False,
-    listener: Callable[[int, int | None, dict[str, float]], None] | None = None,
+    options: FitOptions | None = None,
+    listener: ProgressListener | None = None,
 ) -> FileFit | None:
-    """Fit one method, such as ``vae[n_latent=16]``, on the counts in a file.
+    """Fit one method on the counts in a file and write everything into a folder.
 
-    ``params`` say how to read the file, as in the brackets behind a path of ``bench run``. Labels
-    are optional; they colour the picture and are scored, the fit does not see them. ``n_clusters``
-    is for methods that use it and for k-means. Everything is written into ``out``
-    (default ``<file>_<method>`` in the current folder), which must not hold other things.
-    ``markers`` is a file of marker lists, ``setup`` a configuration file in the method's own
-    format; with ``dry_run`` it is only said what would be trained, nothing is written, and
-    ``None`` returned. ``resume`` goes on with an interrupted fit of the same arguments, for
-    methods that keep their state.
+    Labels are optional. They colour the UMAP and are scored; the fit does not see them.
 
-    Raises ``UsageError`` and ``DataError``.
+    Parameters
+    ----------
+    method
+        Name of the method, with parameters in brackets, such as ``vae[n_latent=16]``.
+    path
+        The file of counts.
+    settings
+        Seed, device, threads and plugins.
+    params
+        How to read the file, as in the brackets behind a path of ``bench run``.
+    assign
+        Parameters of the method, such as ``vae.n_latent=16``.
+    out
+        Folder to write; default: ``<file>_<method>`` in the current folder. It must not hold
+        other things.
+    options
+        Further options.
+    listener
+        ``listener(step, total, values)`` is called at every report of the fit.
+
+    Returns
+    -------
+    FileFit or None
+        The files and scores; ``None`` after a dry run.
+
+    Raises
+    ------
+    UsageError, DataError, MethodError
+        For a wrong argument, an unsuitable file, an error of the method.
     """
+    options = options or FitOptions()
     for name in THREAD_VARIABLES:
-        os.environ.setdefault(name, str(settings.threads))  # for what is not loaded yet
+        os.environ.setdefault(name, str(settings.threads))  # for libraries not yet loaded
     pin_threads(settings.threads)
-    made = _method(method, assign, settings)
-    dataset = FileDataset.from_path(
-        path, FileDataset.Params.build(params or {}, owner=str(path)), labels_needed=False
-    )
-    folder = out or Path(f"{dataset.name}_{made.name}")
+    chosen = _configure_method(method, assign, settings)
+    folder = out or Path(f"{display_name(path)}_{chosen.name}")
     check_output_folder(folder, _NOTE)
-    if resume and not made.resumes:
-        raise UsageError(f"--resume: {made.name} keeps no state while it fits; leave it out.")
-    adata = dataset.load()
-    card = dataset.card
-    for note in dataset.notes:
-        logger.info(note)
-    checked = check_data(
-        adata, where=dataset.where, label_key=card.label_key, batch_key=card.batch_key,
-        modality=card.modality,
-    )  # fmt: skip
-    for line in checked.warnings:
-        logger.info(line)
-    if card.modality not in made.modalities:
-        able = ", ".join(sorted(made.modalities))
-        hint = "; take one part with --part" if is_paired(adata) else ""
-        raise UsageError(f"{made.name} is made for {able}, {path} holds {card.modality}{hint}.")
-    if setup is not None:
-        made = _set_up(made, setup, adata)
-    if dry_run:
-        if not hasattr(made, "describe"):
-            raise UsageError(f"--dry-run: {made.name} has nothing to set up without --config.")
-        for line in made.describe():
-            logger.info(line)
+    if options.resume and not chosen.resumes:
+        raise UsageError(
+            f"--resume: {chosen.name} keeps no state while it fits; leave it out.",
+            code="not_supported",
+        )
+    dataset, data = read_user_file(path, params or {})
+    _check_modality(chosen, dataset, data)
+    if options.setup is not None:
+        chosen = _read_setup(chosen, options.setup, data)
+    if options.dry_run:
+        _log_description(chosen)
         return None
-    lists = _lists(made, markers)
-    obs = cells_of(adata).obs
-    labels = obs[card.label_key].astype(str).to_numpy() if card.label_key else None
-    if n_clusters is None and labels is not None:
-        n_clusters = len(set(labels))
-        logger.info(f"clusters: {n_clusters}, the number of types in '{card.label_key}'")
-    batch = obs[card.batch_key].astype(str).to_numpy() if card.batch_key else None
-    about = {
-        "method": made.name,
-        "params": made.params.resolved(),
-        "file": str(path),
-        "modality": card.modality,
-        "seed": settings.seeds[0],
-        "n_clusters": n_clusters,
-        "setup": str(setup) if setup else "",
-        "markers": lists.source if lists else "",
-    }
-    decides = about | {
-        "contents of the file": dataset.fingerprint()["files"],
-        "setup": setup.read_text() if setup else "",
-        "markers": lists.lists if lists else None,
-        "device": resolve_device(settings.device), "threads": settings.threads,
-        "code": source_digest(type(made).__module__),
-    }  # fmt: skip
-    with _checkpoints(made, folder, decides, resume=resume) as checkpoints:
+    inputs = _file_inputs(chosen, dataset, data, options)
+    facts = _facts(chosen, inputs, settings, options)
+    with _checkpoints(chosen, folder, facts, inputs, settings, options) as checkpoints:
+        estimator = Estimator(
+            chosen, device=resolve_device(settings.device), threads=settings.threads,
+            listener=listener, checkpoints=checkpoints,
+        )  # fmt: skip
         started = time.perf_counter()
-        with errors_with_file(made, path):
-            fitted = Estimator(made).fit(
-                adata, modality=card.modality, seed=settings.seeds[0], n_clusters=n_clusters,
-                batch=batch, markers=lists.lists if lists else None,
-                device=resolve_device(settings.device), threads=settings.threads,
-                listener=listener, checkpoints=checkpoints,
+        with errors_with_file(chosen, path):
+            estimator.fit(
+                data, modality=dataset.card.modality, seed=settings.seeds[0],
+                n_clusters=inputs.n_clusters, batch=inputs.batch,
+                markers=inputs.markers.lists if inputs.markers else None,
             )  # fmt: skip
         seconds = time.perf_counter() - started
-        kept = adata.obs_names.get_indexer(fitted.prepared_.obs_names)
-        if len(kept) < adata.n_obs:
-            logger.info(
-                f"{adata.n_obs - len(kept)} of {adata.n_obs} cells were filtered by the method"
-            )
-        scores = _score(
-            fitted, None if labels is None else labels[kept],
-            None if batch is None else batch[kept], n_clusters, settings.seeds[0],
-        )  # fmt: skip
-        about |= {"seconds": seconds, "resumed": resume, "scores": scores.values}
-        result = _annotated(fitted, scores, adata, card.label_key, impute=impute)
-        files = _finish(
-            folder, about, fitted, result, scores, adata, label_key=card.label_key if umap else None, name=dataset.name)  # fmt: skip
+        scores = _score(estimator, inputs, settings.seeds[0])
+        facts |= {"seconds": seconds, "resumed": options.resume, "scores": scores.values}
+        files = _write_files(folder, facts, estimator, scores, inputs, options)
     return FileFit(folder, files, scores, seconds)
 
 
-def _finish(
-    folder: Path, about: dict[str, Any], fitted: Estimator, result: Any, scores: Scores,
-    adata: AnnData | MuData, *, name: str, label_key: str | None) -> dict[str, str]:  # fmt: skip
-    """Write everything and put it in the place of earlier results; ``label_key``: of the picture.
+def _configure_method(text: str, assign: Sequence[str], settings: Settings) -> Method:
+    """Return the one method that a selector names, with its parameters."""
+    registry = method_registry(settings.plugins)
+    selected = select_names(text, registry.entries, lambda name: frozenset(), noun="method")
+    if len(selected) != 1:
+        raise UsageError(
+            f"'{text}' selects {len(selected)} methods; bench fit takes one.",
+            code="several_matches",
+        )
+    registry.get(selected[0].name)
+    configured, _ = configure_methods(selected, registry, settings, list(assign))
+    method = configured[0].method
+    if "labels" in method.uses():
+        raise UsageError(
+            f"{method.name} is a control that copies the labels; there is no fit.",
+            code="not_supported",
+        )
+    return method
 
-    Without one nothing is drawn.
-    """
-    method = fitted.method.name
+
+def _check_modality(method: Method, dataset: FileDataset, data: Any) -> None:
+    """Raise ``UsageError`` if a method cannot be applied to the modality of a file."""
+    modality = dataset.card.modality
+    if modality not in method.modalities:
+        modalities = ", ".join(sorted(method.modalities))
+        hint = "; take one part with --part" if is_paired(data) else ""
+        raise UsageError(
+            f"{method.name} is made for {modalities}, {dataset.path} holds {modality}{hint}.",
+            code="wrong_modality",
+        )
+
+
+def _read_setup(method: Method, path: Path, data: Any) -> Method:
+    """Return the method with the configuration of a file in its own format."""
+    from_config: Any = getattr(method, "from_config", None)
+    if from_config is None:
+        raise UsageError(
+            f"--config {path}: {method.name} reads no configuration of its own.",
+            code="not_supported",
+        )
+    configured: Method = from_config(path, data)
+    return configured
+
+
+def _log_description(method: Any) -> None:
+    """Log what the method would train."""
+    if not hasattr(method, "describe"):
+        raise UsageError(
+            f"--dry-run: {method.name} has nothing to set up without --config.",
+            code="not_supported",
+        )
+    for line in method.describe():
+        logger.info(line)
+
+
+def _file_inputs(
+    method: Method, dataset: FileDataset, data: Any, options: FitOptions
+) -> _FileInputs:
+    """Return the data with labels, batch, number of clusters and marker lists."""
+    card, obs = dataset.card, cells_of(data).obs
+    labels = obs[card.label_key].astype(str).to_numpy() if card.label_key else None
+    batch = obs[card.batch_key].astype(str).to_numpy() if card.batch_key else None
+    n_clusters = options.n_clusters
+    if n_clusters is None and labels is not None:
+        n_clusters = len(set(labels))
+        logger.info(f"clusters: {n_clusters}, the number of types in '{card.label_key}'")
+    uses_markers, markers = "markers" in method.uses(), None
+    if options.markers is not None and not uses_markers:
+        raise UsageError(
+            f"--markers: {method.name} does not use marker lists.", code="not_supported"
+        )
+    if uses_markers:
+        if options.markers is None:
+            raise UsageError(
+                f"{method.name} uses marker lists: give them with --markers FILE.",
+                code="missing_input",
+            )
+        markers = read_markers(options.markers)
+    return _FileInputs(dataset, data, labels, batch, n_clusters, markers)
+
+
+def _facts(
+    method: Method, inputs: _FileInputs, settings: Settings, options: FitOptions
+) -> dict[str, Any]:
+    """Return what ``fit.json`` records of the arguments."""
+    return {
+        "method": method.name,
+        "params": method.params.resolved(),
+        "file": str(inputs.dataset.path),
+        "modality": inputs.dataset.card.modality,
+        "seed": settings.seeds[0],
+        "n_clusters": inputs.n_clusters,
+        "setup": str(options.setup) if options.setup else "",
+        "markers": inputs.markers.source if inputs.markers else "",
+    }
+
+
+def _checkpoints(
+    method: Method,
+    folder: Path,
+    facts: dict[str, Any],
+    inputs: _FileInputs,
+    settings: Settings,
+    options: FitOptions,
+) -> contextlib.AbstractContextManager[Path | None]:
+    """Return the folder for the state of the fit; none for a method that keeps no state."""
+    if not method.resumes:
+        return contextlib.nullcontext()
+    identity = facts | {
+        "contents of the file": inputs.dataset.fingerprint()["files"],
+        "setup": options.setup.read_text() if options.setup else "",
+        "markers": inputs.markers.lists if inputs.markers else None,
+        "device": resolve_device(settings.device),
+        "threads": settings.threads,
+        "code": source_digest(type(method).__module__),
+    }
+    return open_checkpoints(folder, identity, resume=options.resume)
+
+
+def _score(estimator: Estimator, inputs: _FileInputs, seed: int) -> Scores:
+    """Return clusterings, and scores if types are known; k-means needs a number of clusters."""
+    all_cells = inputs.data.obs_names
+    rows = all_cells.get_indexer(estimator.prepared_.obs_names)
+    if len(rows) < len(all_cells):
+        logger.info(
+            f"{len(all_cells) - len(rows)} of {len(all_cells)} cells were filtered by the method"
+        )
+    embedding, labels, k = estimator.embedding_, inputs.labels, inputs.n_clusters
+    scores = score(
+        embedding,
+        None if labels is None else labels[rows],
+        own_labels=estimator.labels_,
+        seed=derive_seed(seed, "score"),
+        batch=None if inputs.batch is None else inputs.batch[rows],
+        k=None if labels is None else k,
+    )
+    if labels is None and k is not None:
+        scores.clusters["kmeans"] = clustering.kmeans(embedding, k, derive_seed(seed, "kmeans"))
+    return scores
+
+
+def _write_files(
+    folder: Path,
+    facts: dict[str, Any],
+    estimator: Estimator,
+    scores: Scores,
+    inputs: _FileInputs,
+    options: FitOptions,
+) -> dict[str, str]:
+    """Write all files into the folder in place of earlier results; returns name → content."""
+    dataset, method = inputs.dataset, estimator.method
+    result = _annotated_data(estimator, scores, inputs, impute=options.impute)
     with replace_results(folder, _NOTE) as partial:
-        files = write_embedding(partial, fitted.embedding_, scores.clusters, result.obs_names)
-        files |= write_tables(partial, name, fitted, result.obs_names)
+        files = write_embedding(partial, estimator.embedding_, scores.clusters, result.obs_names)
+        files |= write_tables(partial, dataset.name, estimator, result.obs_names)
         if not is_paired(result):
-            files |= write_imputed(partial, fitted, result)
+            files |= write_imputed(partial, method, result)
         files |= write_result(partial, result)
-        if hasattr(fitted.method, "save"):
-            (partial / MODEL).mkdir()
-            fitted.save(partial / MODEL)
-            files[f"{MODEL}/"] = "the fitted model"
-        files |= write_kept(partial, "feature", adata.var_names, result.var_names)
-        files |= write_kept(partial, "cell", adata.obs_names, result.obs_names)
-        if label_key is not None:
+        if hasattr(method, "save"):
+            (partial / MODEL_FOLDER).mkdir()
+            estimator.save(partial / MODEL_FOLDER)
+            files[f"{MODEL_FOLDER}/"] = "the fitted model"
+        files |= write_selected(partial, "feature", inputs.data.var_names, result.var_names)
+        files |= write_selected(partial, "cell", inputs.data.obs_names, result.obs_names)
+        if options.umap:
             logger.info("drawing the UMAP")
             os.environ.setdefault("NUMBA_CACHE_DIR", str(default_cache_dir() / "numba"))
-            files |= draw_picture(partial, result, method, label_key)
+            files |= draw_umap(partial, result, method.name, dataset.card.label_key)
         files[_NOTE] = "parameters, seed, scores"
-        content = about | {"notes": fitted.fit_.notes, "files": sorted(files)}
+        content = facts | {"notes": estimator.fit_.notes, "files": sorted(files)}
         (partial / _NOTE).write_text(json.dumps(content, indent=1, default=str) + "\n")
     return files
 
 
-def _checkpoints(
-    made: Method, out: Path, decides: dict[str, Any], *, resume: bool
-) -> contextlib.AbstractContextManager[Path | None]:
-    """Return the folder for the state of the fit; none for a method that keeps no state."""
-    if made.resumes:
-        return checkpoints(out, decides, resume=resume)
-    return contextlib.nullcontext()
-
-
-def _method(text: str, assign: Sequence[str], settings: Settings) -> Method:
-    registry = method_registry(settings.plugins)
-    chosen = select_names(text, registry.entries, lambda name: frozenset(), noun="method")
-    if len(chosen) != 1:
-        raise UsageError(f"'{text}' selects {len(chosen)} methods; bench fit takes one.")
-    registry.get(chosen[0].name)
-    configured, _ = configure_methods(chosen, registry, settings, list(assign))
-    made = configured[0].method
-    if "labels" in made.uses():
-        raise UsageError(f"{made.name} is a control that copies the labels; there is no fit.")
-    return made
-
-
-def _set_up(made: Method, path: Path, adata: AnnData) -> Method:
-    """Return the method as a file in its own format asks for it; raises ``UsageError``."""
-    reader: Any = getattr(made, "from_config", None)
-    if reader is None:
-        raise UsageError(f"--config {path}: {made.name} reads no configuration of its own.")
-    ready: Method = reader(path, adata)
-    return ready
-
-
-def _lists(made: Method, path: Path | None) -> Markers | None:
-    """Return the marker lists of the user if the method uses any; raises ``UsageError``."""
-    if "markers" not in made.uses():
-        if path is not None:
-            raise UsageError(f"--markers: {made.name} does not use marker lists.")
-        return None
-    if path is None:
-        raise UsageError(f"{made.name} uses marker lists: give them with --markers FILE.")
-    return read_markers(path)
-
-
-def _score(
-    fitted: Estimator,
-    labels: np.ndarray | None,
-    batch: np.ndarray | None,
-    n_clusters: int | None,
-    seed: int,
-) -> Scores:
-    """Return the clusterings, with k-means if a number is known, and scores if there are types."""
-    scores = score(
-        fitted.embedding_, labels, own_labels=fitted.labels_, seed=derive_seed(seed, "score"),
-        batch=batch,
-        k=n_clusters if labels is not None else None,
-    )  # fmt: skip
-    if labels is None and n_clusters is not None:
-        points = fitted.embedding_
-        scores.clusters["kmeans"] = cluster.kmeans(points, n_clusters, derive_seed(seed, "kmeans"))
-    return scores
-
-
-def _annotated(
-    fitted: Estimator, scores: Scores, adata: AnnData | MuData, label_key: str, *, impute: bool
+def _annotated_data(
+    estimator: Estimator, scores: Scores, inputs: _FileInputs, *, impute: bool
 ) -> Any:
-    """Return the prepared data with embedding, clusters, columns of the file, imputed layers.
+    """Return a copy of the prepared data with everything that the fit gave.
 
-    Paired data come as a ``MuData``, whose ``obsm`` and ``obs`` hold what is of the cells.
+    Embedding, clusters and the file's own columns are those of the cells, tables those of the
+    cells or features that they index, imputed matrices are layers.
     """
-    result = select_cells(fitted.prepared_, slice(None))
-    known = cells_of(adata).obs
-    annotate(result, fitted.method.name, fitted.embedding_, scores, known, label_key)
-    for name, table in fitted.fit_.tables.items():
+    prepared, method = estimator.prepared_, estimator.method
+    result = select_cells(prepared, slice(None))
+    annotate_cells(
+        result, method.name, estimator.embedding_, scores, cells_of(inputs.data).obs,
+        inputs.dataset.card.label_key,
+    )  # fmt: skip
+    for name, table in estimator.fit_.tables.items():
         if len(table) == result.n_vars and table.index.equals(result.var_names):
             result.varm[name] = table
         elif len(table) == result.n_obs and table.index.equals(result.obs_names):
             result.obsm[name] = table.copy()  # AnnData renames its index
-    if is_paired(result):
-        return result
-    if impute and hasattr(fitted.method, "impute"):
-        result.layers["imputed"] = fitted.method.impute(fitted.prepared_)
-    if impute and hasattr(fitted.method, "impute_binary"):
-        result.layers["imputed_binary"] = fitted.method.impute_binary(fitted.prepared_)
+    if impute and not is_paired(result):
+        for layer, function in (("imputed", "impute"), ("imputed_binary", "impute_binary")):
+            if hasattr(method, function):
+                result.layers[layer] = getattr(method, function)(prepared)
     return result

@@ -1,4 +1,4 @@
-"""New cells through the kept model of a finished fit: their embedding, prepared as the fit was."""
+"""Embed new cells in a file by the saved model of a finished fit."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.apply.estimator import errors_with_file
 from bench.contract import Fit, cells_of
-from bench.data.checks import check_batch, check_data, check_labels
-from bench.data.file_dataset import FileDataset
+from bench.data.checks import check_batch, check_labels
+from bench.data.file_names import display_name
+from bench.data.user_file import read_user_file
 from bench.errors import DataError, UsageError
 from bench.execute.fitting import check_result
 from bench.execute.output_folder import check_output_folder, replace_results
@@ -25,7 +25,8 @@ from bench.seeds import derive_seed
 from bench.settings import Settings
 from bench.store.saved_model import SavedModel
 
-from .output_files import annotate, write_embedding, write_result
+from .estimator import errors_with_file
+from .output_files import annotate_cells, write_embedding, write_result
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -33,18 +34,18 @@ if TYPE_CHECKING:
     from bench.scoring.scorer import Scores
 
 logger = logging.getLogger(__name__)
-NOTE = "transform.json"
+_NOTE = "transform.json"
 
 
 @dataclass
 class FileTransform:
-    """What :func:`transform_file` made."""
+    """The files and scores of new cells."""
 
     folder: Path
+    files: dict[str, str]
+    """File name → its content in words."""
     scores: Scores
     seconds: float
-    files: dict[str, str] = field(default_factory=dict)
-    """File name → what it holds."""
 
 
 def transform_file(
@@ -56,69 +57,84 @@ def transform_file(
     out: Path | None = None,
     fill_missing: bool = False,
 ) -> FileTransform:
-    """Embed the cells of a file by a model that is not fitted further.
+    """Embed the cells of a file by a saved model and write everything into a folder.
 
-    ``params`` say how to read the file, as in the brackets behind a path of ``bench run``. Labels
-    are optional; they are scored, with k-means told their number. Everything is written into
-    ``out`` (default ``<file>_in_<method>`` in the current folder), which must not hold other
-    things. ``fill_missing`` takes features of the fit that the file lacks as zero.
+    Labels are optional; they are scored, by k-means with their number.
 
-    Raises ``UsageError``, ``DataError`` and ``MethodError``.
+    Parameters
+    ----------
+    model
+        The saved model.
+    path
+        The file of counts.
+    params
+        How to read the file, as in the brackets behind a path of ``bench run``.
+    settings
+        Threads.
+    out
+        Folder to write; default: ``<file>_in_<method>`` in the current folder. It must not hold
+        other things.
+    fill_missing
+        Whether features of the fit that the file lacks are taken as zero.
+
+    Returns
+    -------
+    FileTransform
+        The files and scores.
+
+    Raises
+    ------
+    UsageError, DataError, MethodError
+        For a wrong argument, an unsuitable file, an error of the method.
     """
     pin_threads(settings.threads)
     method: Any = model.method
-    dataset = FileDataset.from_path(
-        path, FileDataset.Params.build(params, owner=str(path)), labels_needed=False
-    )
-    folder = out or Path(f"{dataset.name}_in_{method.name}")
-    check_output_folder(folder, NOTE)
-    adata = dataset.load()
+    folder = out or Path(f"{display_name(path)}_in_{method.name}")
+    check_output_folder(folder, _NOTE)
+    dataset, data = read_user_file(path, params, check_columns=False)
     card = dataset.card
-    for note in dataset.notes:
-        logger.info(note)
     if card.modality not in method.modalities:
-        raise UsageError(f"{path}: holds {card.modality}, {model.name} was fitted on other data.")
-    checked = check_data(
-        adata, where=dataset.where, label_key="", batch_key=None, modality=card.modality
-    )
-    for line in checked.warnings:
-        logger.info(line)
+        raise UsageError(
+            f"{path}: holds {card.modality}, {model.name} was fitted on other data.",
+            code="wrong_modality",
+        )
     started = time.perf_counter()
-    prepared = model.preparation.apply(adata, where=str(path), fill_missing=fill_missing)
+    prepared = model.preparation.apply(data, where=str(path), fill_missing=fill_missing)
     with errors_with_file(method, path):
         embedding = np.asarray(method.transform(prepared))
-        check_result(Fit(embedding), adata.n_obs, f"{method.name}.transform")
+        check_result(Fit(embedding), data.n_obs, f"{method.name}.transform")
     seconds = time.perf_counter() - started
-    cells = cells_of(adata)
-    labels = _column(cells, dataset.where, card.label_key, check_labels)
-    batch = _column(cells, dataset.where, card.batch_key, check_batch)
+    cells = cells_of(data)
+    labels = _valid_column(cells, dataset.where, card.label_key, check_labels)
+    batch = _valid_column(cells, dataset.where, card.batch_key, check_batch)
     k = None if labels is None else len(set(labels))
-    scores = score(embedding, labels, own_labels={}, seed=derive_seed(0, "score"), batch=batch, k=k)
-    done = FileTransform(folder, scores, seconds)
-    annotate(prepared, method.name, embedding, scores, cells.obs, card.label_key)
-    about = {
+    scores = score(
+        embedding, labels, own_labels={}, seed=derive_seed(0, "score"), batch=batch, k=k
+    )
+    annotate_cells(prepared, method.name, embedding, scores, cells.obs, card.label_key)
+    content = {
         "run": model.name, "method": method.name, "params": method.params.resolved(),
         "file": str(path), "cells": len(embedding), "seconds": seconds, "scores": scores.values,
     }  # fmt: skip
-    with replace_results(folder, NOTE) as partial:
-        done.files |= write_embedding(partial, embedding, scores.clusters, prepared.obs_names)
-        done.files["clusters.csv"] += ", of these cells alone"
-        done.files |= write_result(partial, prepared) | {NOTE: "fit, parameters, scores"}
-        about["files"] = sorted(done.files)
-        (partial / NOTE).write_text(json.dumps(about, indent=1, default=str) + "\n")
-    return done
+    with replace_results(folder, _NOTE) as partial:
+        files = write_embedding(partial, embedding, scores.clusters, prepared.obs_names)
+        files["clusters.csv"] += ", of these cells alone"
+        files |= write_result(partial, prepared) | {_NOTE: "fit, parameters, scores"}
+        content["files"] = sorted(files)
+        (partial / _NOTE).write_text(json.dumps(content, indent=1, default=str) + "\n")
+    return FileTransform(folder, files, scores, seconds)
 
 
-def _column(
+def _valid_column(
     cells: AnnData, where: str, key: str | None, check: Callable[[AnnData, str, str], Any]
 ) -> np.ndarray | None:
-    """Return a column to score by; one that cannot serve is said, since cells do not need it."""
+    """Return a column to score by, ``None`` if there is none or it does not pass its check."""
     if not key:
         return None
     try:
         check(cells, where, key)
     except DataError as error:
-        logger.info(f"no scores by '{key}': {error}")
+        logger.warning(f"no scores by '{key}': {error}")
         return None
     values: np.ndarray = cells.obs[key].astype(str).to_numpy()
     return values

@@ -61,7 +61,7 @@ def fit_command(
     reading: dict[str, Any],
 ) -> None:
     """Fit one method on one file: latent features, imputed matrix, clusters, UMAP."""
-    from bench.apply.fit_file import fit_file
+    from bench.apply.fit_file import FitOptions, fit_file
 
     own = config is not None and config.suffix in (".json", ".yaml", ".yml")
     setup = config if own else None
@@ -78,10 +78,14 @@ def fit_command(
             shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
             progress.update(task, completed=step, total=total, description=f"{method}  {shown}")
 
+        options = FitOptions(
+            n_clusters=n_clusters, markers=markers, setup=setup, impute=impute, umap=umap,
+            resume=resume, dry_run=dry_run,
+        )  # fmt: skip
         fitted = fit_file(
             method, file, params=reading, assign=assign or (), settings=settings, out=out,
-            n_clusters=n_clusters, impute=impute, umap=umap, markers=markers,
-            setup=setup, dry_run=dry_run, resume=resume, listener=listener)  # fmt: skip
+            options=options, listener=listener,
+        )  # fmt: skip
     if fitted is None:
         return
     typer.echo(f"{method} on {file.name}: {fitted.seconds:.1f} s")

@@ -12,23 +12,27 @@ from bench.errors import DataError, UsageError
 
 
 def check_output_folder(folder: Path, note: str) -> None:
-    """Raise ``UsageError`` for a folder with other things; results may be replaced by newer ones.
+    """Raise ``UsageError`` for a folder that holds anything but earlier results.
 
-    What a verb wrote is known by the file ``note``, JSON with the list ``files``.
+    The file ``note``, JSON with the list ``files``, marks earlier results of a verb.
     """
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder}: a file of that name is there; choose another with --out.")
-    if folder.is_dir() and any(folder.iterdir()) and _earlier(folder, note) is None:
         raise UsageError(
-            f"{folder}: the folder holds other things; choose another or an empty one with --out."
+            f"{folder}: a file of that name is there; choose another with --out.",
+            code="not_a_folder",
+        )
+    if folder.is_dir() and any(folder.iterdir()) and _earlier_files(folder, note) is None:
+        raise UsageError(
+            f"{folder}: the folder holds other things; choose another or an empty one with --out.",
+            code="folder_not_empty",
         )
 
 
 @contextlib.contextmanager
 def replace_results(folder: Path, note: str) -> Iterator[Path]:
-    """Give a folder to write into; at the end its files replace those that ``note`` lists.
+    """Yield a folder to write into; at the end its files replace those that ``note`` lists.
 
-    Raises ``DataError`` if the disk refuses.
+    Raises ``DataError`` if the folder cannot be written.
     """
     folder = folder.absolute()
     partial = folder.with_name(f".{folder.name}.partial")
@@ -37,19 +41,21 @@ def replace_results(folder: Path, note: str) -> Iterator[Path]:
         partial.mkdir(parents=True)
         yield partial
         folder.mkdir(exist_ok=True)
-        for name in _earlier(folder, note) or []:
+        for name in _earlier_files(folder, note) or []:
             _remove(folder / name)
         for path in sorted(partial.iterdir()):
             _remove(folder / path.name)
             path.rename(folder / path.name)
     except OSError as error:
-        raise DataError(f"{folder}: cannot write there: {error.strerror or error}.") from None
+        raise DataError(
+            f"{folder}: cannot write there: {error.strerror or error}.", code="not_writable"
+        ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _earlier(folder: Path, note: str) -> list[str] | None:
-    """Return the files of earlier results, ``None`` if the note is not one of ours."""
+def _earlier_files(folder: Path, note: str) -> list[str] | None:
+    """Return the names of the files of earlier results, ``None`` if there are none."""
     try:
         return [Path(name).name for name in json.loads((folder / note).read_text())["files"]]
     except (OSError, ValueError, KeyError, TypeError):

@@ -16,7 +16,8 @@ from bench.errors import UsageError
 from bench.messages import did_you_mean
 from bench.selectors import split_selectors
 from bench.settings import Settings, load_settings
-from bench.store.mlflow_store import Tracker
+
+from .mlflow_store import Tracker
 
 if TYPE_CHECKING:
     from bench.plan.job import Plan

@@ -1,4 +1,4 @@
-"""The kept model of a finished fit, a job of the store or a ``bench fit``, opened again."""
+"""The saved model of a finished fit: a job of the store, or the folder of ``bench fit``."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ from bench.plan.job import dataset_folder
 from bench.prepare.new_cells import Preparation
 from bench.registry import import_method, methods
 from bench.settings import Settings
-from bench.store.mlflow_store import Tracker
-from bench.store.result import Result
-from bench.store.results_table import filter_results, results_frame
+
+from .mlflow_store import Tracker
+from .result import Result
+from .results_table import filter_results, results_frame
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +44,7 @@ MODEL_FOLDER = "model"
 
 
 class SavedModel(ABC):
-    """A method in the state of its fit, and how its cells were prepared."""
+    """A fitted method and the preparation of its cells."""
 
     name: str
     """``method · dataset · seed``."""
@@ -52,13 +53,13 @@ class SavedModel(ABC):
     @property
     @abstractmethod
     def preparation(self) -> Preparation:
-        """By what new cells are prepared; raises ``DataError`` and ``UsageError``."""
+        """How new cells are prepared; raises ``DataError`` and ``UsageError``."""
 
     @abstractmethod
     def cells(self, label_key: str | None) -> tuple[Any, np.ndarray | None]:
-        """Return the cells of the fit, prepared, and the type of each (empty: none), if known.
+        """Return the prepared cells of the fit and the type of each, if types are known.
 
-        Raises ``DataError`` and ``UsageError``.
+        The type is empty where a cell has none. Raises ``DataError`` and ``UsageError``.
         """
 
 
@@ -72,30 +73,30 @@ def open_model(
     needs: str,
     lacking: str,
 ) -> SavedModel:
-    """Return the model that ``run`` names: a job's artifacts, a ``bench fit`` or a results folder.
+    """Return the model in a job's artifacts, in a ``bench fit`` folder or in a results folder.
 
     In a results folder ``methods``, ``datasets`` (names or globs) and ``seed`` must select one
-    finished job. ``needs`` is a function that the method must have, ``lacking`` what to say of one
-    that has not. Raises ``UsageError`` and ``DataError``.
+    finished job. ``needs`` is a function that the method must have, ``lacking`` the end of the
+    error message if it has none. Raises ``UsageError`` and ``DataError``.
     """
-    jobs = [one for one in (run, run / "artifacts") if (one / "result.json").is_file()]
-    store = bool(settings.tracking_uri) or (run / "mlflow.db").is_file()
+    jobs = [folder for folder in (run, run / "artifacts") if (folder / "result.json").is_file()]
+    has_store = bool(settings.tracking_uri) or (run / "mlflow.db").is_file()
     if (run / "fit.json").is_file():
         return SavedFit(run, settings, needs, lacking)
     if jobs:
         return SavedJob(jobs[0], settings, needs, lacking)
-    if run.is_dir() and store:
-        chosen = settings.model_copy(update={"results": run})
-        folder = _select_job(chosen, methods, datasets, seed)
+    if run.is_dir() and has_store:
+        folder = _select_job(settings.model_copy(update={"results": run}), methods, datasets, seed)
         return SavedJob(folder, settings, needs, lacking)
     raise UsageError(
         f"{run}: no finished fit; expected a results folder (mlflow.db), the artifacts of a "
-        "job (result.json) or what 'bench fit' wrote (fit.json)."
+        "job (result.json) or what 'bench fit' wrote (fit.json).",
+        code="no_results",
     )
 
 
 class SavedFit(SavedModel):
-    """What ``bench fit`` wrote."""
+    """The folder of a ``bench fit``."""
 
     def __init__(self, folder: Path, settings: Settings, needs: str, lacking: str) -> None:
         self.folder = folder
@@ -106,21 +107,22 @@ class SavedFit(SavedModel):
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{folder / 'fit.json'}: not what 'bench fit' wrote "
-                f"({type(error).__name__}: {error}); fit again."
+                f"({type(error).__name__}: {error}); fit again.",
+                code="damaged_result",
             ) from None
         cls = methods(settings.plugins).get(name)
         self.method = _load_method(cls, params, folder, self.name, needs, lacking)
 
     @property
     def preparation(self) -> Preparation:
-        """What the fit kept."""
-        found = Preparation.load(self.folder / MODEL_FOLDER)
-        if found is None:
+        """The saved preparation."""
+        preparation = Preparation.load(self.folder / MODEL_FOLDER)
+        if preparation is None:
             raise UsageError(
-                f"{self.folder}: of an earlier version, which did not keep how cells were "
-                "prepared; fit again."
+                f"{self.folder}: holds no preparation of new cells; fit again.",
+                code="no_preparation",
             )
-        return found
+        return preparation
 
     def cells(self, label_key: str | None) -> tuple[Any, np.ndarray | None]:
         """Read ``result.h5ad`` or ``result.h5mu``; types are those of the column."""
@@ -137,7 +139,8 @@ class SavedFit(SavedModel):
         if key is not None and key not in obs:
             raise DataError(
                 f"{path}: no column '{key}' in obs; pass --label-key with one of: "
-                f"{', '.join(map(str, obs.columns))}."
+                f"{', '.join(map(str, obs.columns))}.",
+                code="missing_column",
             )
         return data, None if key is None else types_as_text(obs[key])
 
@@ -153,52 +156,55 @@ class SavedJob(SavedModel):
             cls = import_method(job.origin, job.method_name)
             changed = source_digest(job.origin) != job.facts.get("source")
         except (BenchError, ImportError, OSError, AttributeError) as error:
-            raise UsageError(f"{job.name}: the method cannot be imported: {error}.") from None
+            raise UsageError(
+                f"{job.name}: the method cannot be imported: {error}.", code="unavailable"
+            ) from None
         if changed:
-            logger.info(f"{job.method_name}: its source changed since this fit")
+            logger.warning(f"{job.method_name}: its source changed since this fit")
         self.method = _load_method(cls, job.params, folder, job.name, needs, lacking)
 
     @property
     def preparation(self) -> Preparation:
-        """Learned anew from the dataset in the cache."""
-        with self._dataset_needed():
-            counts = load_counts(self._place)
+        """Computed from the dataset in the cache."""
+        with self._hint_at_dataset():
+            counts = load_counts(self._folder)
             return Preparation.fit(counts, recipe_from_dict(self.job.recipe), self._prepared[0])
 
     def cells(self, label_key: str | None) -> tuple[Any, np.ndarray | None]:
         """Open the prepared data in the cache; types are those of the dataset."""
-        with self._dataset_needed():
+        with self._hint_at_dataset():
             data, cells = self._prepared
-            types = CellLabels(self._place).types
+            types = CellLabels(self._folder).types
         return data, None if types is None else types[cells].astype(str)
 
     @contextlib.contextmanager
-    def _dataset_needed(self) -> Iterator[None]:
-        """Say what brings damaged data in the cache back; this verb does not make them."""
+    def _hint_at_dataset(self) -> Iterator[None]:
+        """Add to an error about damaged data the command that restores the dataset."""
         try:
             yield
         except DataError as error:
             raise DataError(
                 f"{self.name}: {str(error).split(';')[0]}; 'bench plan -m random -d "
-                f"{self.job.dataset}' puts the dataset back."
+                f"{self.job.dataset}' puts the dataset back.",
+                code=error.code,
             ) from None
 
     @cached_property
-    def _place(self) -> Path:
+    def _folder(self) -> Path:
         return dataset_folder(self.job, self._settings)
 
     @cached_property
     def _prepared(self) -> tuple[Any, np.ndarray]:
-        """The prepared data and the numbers of their cells; made again if they are gone."""
+        """The prepared data and the numbers of their cells; prepared again if they are missing."""
         job, store, key = self.job, DataCache(self._settings.cache_dir), self.job.prepared_key
         if not store.is_prepared(key):
-            recipe, info = recipe_from_dict(job.recipe), read_info(self._place)
-            key = store.prepared_key(CachedDataset(self._place, job.dataset, info), recipe)
+            recipe, info = recipe_from_dict(job.recipe), read_info(self._folder)
+            key = store.prepared_key(CachedDataset(self._folder, job.dataset, info), recipe)
             if key != job.prepared_key:
-                logger.info(
-                    "the preparation of data changed since this fit; made in the present way"
+                logger.warning(
+                    "the preparation of data changed since this fit; the present one is used"
                 )
-            store.prepare(self._place, recipe, key)
+            store.prepare(self._folder, recipe, key)
         return store.open_prepared(key)
 
 
@@ -220,29 +226,32 @@ def _select_job(
         shown = "; ".join(names[:4]) + ("; …" if len(names) > 4 else "")
         raise UsageError(
             f"{settings.results}: {len(names)} finished jobs match{': ' if names else ''}{shown}; "
-            "choose one with -m, -d and --seed."
+            "choose one with -m, -d and --seed.",
+            code="several_matches" if names else "no_match",
         )
     folder = table["artifacts"].iloc[0]
     if not folder:
-        raise UsageError(f"{names[0]}: its artifacts are not on this machine.")
+        raise UsageError(
+            f"{names[0]}: its artifacts are not on this machine.", code="no_artifacts"
+        )
     return Path(folder)
 
 
 def _load_method(
     cls: type[Method], params: dict[str, Any], folder: Path, name: str, needs: str, lacking: str
 ) -> Method:
-    """Return the method in the state of its fit."""
-    if not all(hasattr(cls, hook) for hook in (needs, "load")):
-        raise UsageError(f"{name}: {cls.name} {lacking}.")
+    """Return the fitted method."""
+    if not all(hasattr(cls, function) for function in (needs, "load")):
+        raise UsageError(f"{name}: {cls.name} {lacking}.", code="not_supported")
     if not (folder / MODEL_FOLDER).is_dir():
-        raise UsageError(f"{folder}: holds no model; fit again with this version.")
-    method: Any = cls(cls.Params.build(params, owner=cls.name))
+        raise UsageError(f"{folder}: holds no model; fit again.", code="no_model")
+    method = cls(cls.Params.build(params, owner=cls.name))
     try:
-        method.load(folder / MODEL_FOLDER)
-    except Exception as error:  # whatever a method meets in files that are not of this version
+        method.load(folder / MODEL_FOLDER)  # type: ignore[attr-defined]  # found by hasattr
+    except Exception as error:  # a method may raise anything for files of another version
         raise DataError(
             f"{folder / MODEL_FOLDER}: cannot be read by the present {cls.name} "
-            f"({' '.join(str(error).split())[:150]}); fit again."
+            f"({' '.join(str(error).split())[:150]}); fit again.",
+            code="damaged_model",
         ) from None
-    made: Method = method
-    return made
+    return method

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -72,8 +70,9 @@ def test_other_features_are_refused(name: str, action: str, fitted: dict[str, Es
         caught.value
     )
     assert "\n" not in str(caught.value)
-    with pytest.raises(DataError, match=r"\d+\): 5 are missing .*; select and order them alike"):
+    with pytest.raises(DataError) as error:
         getattr(model, action)(model.prepared_[:, :-5].copy())
+    assert error.value.code == "other_features"
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -95,11 +94,12 @@ def test_a_loaded_model_knows_its_features(
     np.testing.assert_allclose(
         other.transform(model.prepared_), model.transform(model.prepared_), rtol=1e-5, atol=1e-6
     )
-    with pytest.raises(DataError, match="the same in another order"):
+    with pytest.raises(DataError) as error:
         other.transform(reordered(model.prepared_))
+    assert error.value.code == "other_features"
 
 
-def test_what_the_method_saved_itself_is_loaded_without_features(
+def test_a_model_saved_by_the_method_is_loaded_without_features(
     fitted: dict[str, Estimator], tmp_path: Path
 ):
     model = fitted["pca"]
@@ -113,37 +113,23 @@ def test_paired_data_are_checked_part_by_part():
     model = bench.estimator("pca_lsi").fit(data, modality=MULTIOME)
     prepared = model.prepared_
     np.testing.assert_array_equal(model.transform(prepared), model.method.transform(prepared))
-    with pytest.raises(DataError, match="new cells are one matrix, the training cells were pair"):
+    with pytest.raises(DataError) as error:
         model.transform(prepared["rna"].copy())
+    assert error.value.code == "wrong_modality"
     from bench.contract import pair_data
 
     swapped = pair_data(prepared["rna"].copy(), reordered(prepared["atac"]))
-    with pytest.raises(DataError, match=r"other atac features .*2 places differ"):
+    with pytest.raises(DataError) as error:
         model.transform(swapped)
+    assert error.value.code == "other_features"
 
 
-def test_the_functions_of_the_package_stay_functions():
-    """Importing bench.run or bench.estimator puts the module in the place of the function."""
-    code = (
-        "import bench\n"
-        "for _ in range(2):\n"
-        "    assert bench.estimator('pca').method.name == 'pca'\n"
-        "    assert callable(bench.run)\n"
-        "import bench.run, bench.estimator as module\n"
-        "from bench import estimator, run\n"
-        "assert estimator('pca').method.name == 'pca' and module.Estimator and callable(run)\n"
-        "try:\n    bench.run('no_such_method', 'pbmc68k')\n"
-        "except bench.errors.UsageError:\n    print('good')\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.strip() == "good", done.stderr
-
-
-def test_what_a_method_cannot_do_is_one_line(toy_counts: AnnData, tmp_path: Path):
+def test_functions_that_a_method_lacks(toy_counts: AnnData, tmp_path: Path):
     model = bench.estimator("random").fit(toy_counts)
     for action, argument in (
         ("transform", model.prepared_), ("impute", model.prepared_), ("save", tmp_path),
         ("load", tmp_path),
     ):  # fmt: skip
-        with pytest.raises(UsageError, match=f"it has no {action}"):
+        with pytest.raises(UsageError) as error:
             getattr(model, action)(argument)
+        assert error.value.code == "not_supported"

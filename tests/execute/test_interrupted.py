@@ -104,9 +104,10 @@ def test_kill_9_leaves_no_process_and_loses_nothing(flags: dict[str, Any], resul
     assert 3 <= finished < 10
     again = subprocess.run(command(flags, "slow[seconds=0.4]", 10), capture_output=True, text=True)
     assert again.returncode == 0, again.stdout + again.stderr
-    kept = again.stdout.count("committed a result of an interrupted run")
+    text = again.stdout + again.stderr
+    committed = text.count("committed a result of an interrupted run")
     fitted = int(again.stdout.split(" fitted now")[0].rsplit("\n", 1)[-1])
-    assert fitted == 10 - finished - kept
+    assert fitted == 10 - finished - committed
     check_store(results, 10)
 
 
@@ -185,17 +186,17 @@ def test_a_script_without_a_main_guard_works(flags: dict[str, Any], tmp_path: Pa
 
 
 def test_a_result_that_another_driver_committed_first_is_no_error(bench_run, monkeypatch):
-    """A driver that starts commits what lies in the spool, also what a live one has just put."""
+    """A driver that starts commits all of the spool, also a result of a running driver."""
     from bench.execute.driver import Driver
     from bench.store.mlflow_store import Tracker
 
-    take = Driver.take
+    commit = Driver.commit
 
     def late(self: Driver, job, folder, display):
         Tracker(self.settings).commit(folder)
-        return take(self, job, folder, display)
+        return commit(self, job, folder, display)
 
-    monkeypatch.setattr(Driver, "take", late)
+    monkeypatch.setattr(Driver, "commit", late)
     outcome = bench_run("noop")
     assert outcome.exit_code == 0
     assert outcome.counts == {"done": 1}

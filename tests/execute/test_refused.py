@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import threading
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from filelock import FileLock
 
 from bench.execute.limited_process import ProcessOutcome, run_limited
+from bench.plan.job import Job
 from bench.store.mlflow_store import Tracker
 from bench.store.result import InvalidResult, Result
 from bench.store.spool import Spool
@@ -23,7 +25,7 @@ def statuses(outcome: Any) -> dict[str, str]:
 
 @pytest.fixture
 def ends(monkeypatch: pytest.MonkeyPatch):
-    """Let the processes of one kind end as told, the others as they do."""
+    """Let the processes of one kind end with a given outcome."""
 
     def let(kind: str, outcome: ProcessOutcome) -> None:
         def limited(function: str, *args: Any, **more: Any) -> ProcessOutcome:
@@ -114,16 +116,16 @@ def test_a_preparation_out_of_memory_is_no_other_failure(bench_run, ends, cache)
 def test_an_error_of_the_harness_in_one_job_spares_the_others(
     bench_run, monkeypatch: pytest.MonkeyPatch
 ):
-    from bench.execute import local_executor as local
+    from bench.execute import local_executor
 
-    take = local._take_fit
+    fit_result = local_executor._fit_result
 
-    def fails(result: Result, ended: ProcessOutcome) -> None:
-        if result.job.method == "noop":
+    def fails(job: Job, outcome: ProcessOutcome) -> Result:
+        if job.method == "noop":
             raise RuntimeError("a bug")
-        take(result, ended)
+        return fit_result(job, outcome)
 
-    monkeypatch.setattr(local, "_take_fit", fails)
+    monkeypatch.setattr(local_executor, "_fit_result", fails)
     outcome = bench_run("noop,told")
     assert statuses(outcome) == {"noop": "failed", "told": "done"}
     assert outcome.results.set_index("method")["reason"]["noop"] == "RuntimeError: a bug"
@@ -132,13 +134,14 @@ def test_an_error_of_the_harness_in_one_job_spares_the_others(
 def test_the_spool_leaves_what_others_are_at(tmp_path: Path):
     spool = Spool(tmp_path / "spool")
     gone = 2**22 + 1  # above the largest process number
-    for name in (f".1.elsewhere.{gone}", f".2.{gone}"):
-        (spool.root / name).mkdir()
-    spool.sweep()
+    for host in ("elsewhere", platform.node()):
+        (spool.root / f".1.{host}.{gone}").mkdir()
+    spool.remove_abandoned()
     assert [path.name for path in spool.root.iterdir()] == [f".1.elsewhere.{gone}"]
     (spool.root / "result.json").write_text("{")
-    with pytest.raises(InvalidResult, match=r"result\.json cannot be read: JSONDecodeError"):
+    with pytest.raises(InvalidResult) as error:
         Result.read(spool.root)
+    assert error.value.code == "damaged_result"
 
 
 def test_an_interrupt_ends_the_wait_for_another_driver(bench_run, flags):
@@ -157,7 +160,7 @@ def test_an_interrupt_ends_the_wait_for_another_driver(bench_run, flags):
     stop, answers = threading.Event(), []
     with FileLock(settings.results / "locks" / f"{job.score_key}.lock", thread_local=False):
         assert not driver._claim(job)
-        waits = threading.Thread(target=lambda: answers.append(driver._claim(job, wait=stop)))
+        waits = threading.Thread(target=lambda: answers.append(driver._claim(job, cancelled=stop)))
         waits.start()
         time.sleep(0.2)
         assert waits.is_alive()
@@ -175,7 +178,7 @@ def test_a_page_shows_what_was_asked_for(bench_run, monkeypatch: pytest.MonkeyPa
         (folder / "report.html").write_text("")
         written.append(folder)
 
-    monkeypatch.setattr("bench.reports.write.write_report", write)
+    monkeypatch.setattr("bench.execute.report.write_report", write)
     bench_run("slow[seconds=0]", report=True)
     bench_run("slow[seconds=0]", report=True)
     assert len(written) == 1
@@ -194,6 +197,7 @@ def test_a_job_that_the_store_refuses_whatever_comes_of_it_ends_the_run(
         raise MlflowException("no such job", INVALID_PARAMETER_VALUE)
 
     monkeypatch.setattr(Tracker, "_write", refuse)
-    with pytest.raises(InvalidResult, match="no such job"):
+    with pytest.raises(InvalidResult) as error:
         bench_run("noop")
+    assert error.value.code == "refused_by_mlflow"
     assert not list((flags["results"] / "spool").iterdir())

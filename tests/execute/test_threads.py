@@ -1,15 +1,18 @@
-"""The process of a fit: what it sets for the libraries in it."""
+"""The settings of a fit's process, and the modules that its server loads."""
 
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
+
+from bench.execute.limited_process import PRELOAD
 
 _PAGES_OF_THE_SECOND = """
 import resource, sys
 import numpy as np
-from bench.execute.child_process import keep_large_blocks
+from bench.execute.threads import keep_large_blocks
 if sys.argv[1] == "kept":
     keep_large_blocks()
 block = np.ones(12_500_000)
@@ -33,3 +36,8 @@ def test_a_freed_block_of_100_mb_is_used_again_without_new_pages():
         return int(done.stdout)
 
     assert new_pages("kept") < 100 < new_pages("as found")
+
+
+def test_modules_that_the_server_loads_exist():
+    """The server skips a missing module without a word."""
+    assert [name for name in PRELOAD if find_spec(name) is None] == []

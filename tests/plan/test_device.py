@@ -1,4 +1,4 @@
-"""A GPU that is asked for and not there is said before anything is planned."""
+"""Which device is used, and ``--device cuda`` without a GPU."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ def with_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_gpu_is_taken(with_gpu: Path):
-    assert [device.resolve_device(one) for one in ("auto", "cuda", "cpu")] == ["cuda", "cuda", "cpu"]
+    assert [device.resolve_device(one) for one in ("auto", "cuda", "cpu")] == [
+        "cuda",
+        "cuda",
+        "cpu",
+    ]
 
 
 def test_other_drivers_only_where_asked_for(with_gpu: Path):
@@ -37,7 +41,6 @@ def test_other_drivers_only_where_asked_for(with_gpu: Path):
 def test_without_a_gpu_cuda_is_refused(
     lacking: str, with_gpu: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    said = {"driver": "no driver", "build": "built without CUDA", "visible": "hides all"}[lacking]
     if lacking == "driver":
         with_gpu.unlink()
     elif lacking == "build":
@@ -45,6 +48,6 @@ def test_without_a_gpu_cuda_is_refused(
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert [device.resolve_device(one) for one in ("auto", "cpu")] == ["cpu", "cpu"]
-    line = rf"--device cuda: no usable GPU: .*{said}.*; use --device auto or cpu"
-    with pytest.raises(UsageError, match=line):
+    with pytest.raises(UsageError) as error:
         methods.configure_methods([], Registry("method", []), Settings(device="cuda"), [])
+    assert error.value.code == "no_gpu"
