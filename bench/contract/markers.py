@@ -59,7 +59,7 @@ def read_markers(path: Path) -> Markers:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UsageError(f"{path}: no such file of marker lists.", code="no_such_file") from None
+        raise UsageError(f"{path}: no such file of marker lists.", code="missing_file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read: {error}.", code="unreadable") from None
     if suffix == ".gmt":

@@ -78,7 +78,7 @@ def write_pair(data: MuData, path: Path) -> None:
             data.write_h5mu(path, compression="gzip")
         except OSError as error:
             raise DataError(
-                f"{path}: cannot be written: {error.strerror or error}.", code="cannot_write"
+                f"{path}: cannot be written: {error.strerror or error}.", code="not_writable"
             ) from None
 
 

@@ -62,7 +62,7 @@ class DataCache:
         except OSError as error:
             raise DataError(
                 f"cache folder {root} cannot be used: {error.strerror}; set BENCH_CACHE_DIR.",
-                code="cannot_write",
+                code="not_writable",
             ) from None
 
     def load_dataset(self, dataset: Dataset, source: str, label: str) -> CachedDataset:
@@ -114,28 +114,19 @@ class DataCache:
 
     def _store_dataset(self, dataset: Dataset) -> Path:
         """Load, check and write a dataset block by block; returns its folder."""
-        from bench.data.checks import check_data
+        from bench.data.user_file import load_checked
 
         from .array_folder import new_array_folder
         from .dataset_files import write_dataset
 
-        adata = dataset.load()
+        adata, warnings = load_checked(dataset)
         card = dataset.card
-        report = check_data(
-            adata,
-            where=dataset.where,
-            label_key=card.label_key,
-            batch_key=card.batch_key,
-            modality=card.modality,
-        )
         facts: dict[str, Any] = {"card": asdict(card)}
         with new_array_folder(self.root / "datasets", self._in_use.declare) as writer:
             facts |= write_dataset(writer, adata, dataset)
             if adata.isbacked:
                 adata.file.close()
-            # Shown under the name of the dataset, so without it.
-            lines = (*dataset.notes, *report.warnings)
-            facts["warnings"] = [line.removeprefix(f"{dataset.where}: ") for line in lines]
+            facts["warnings"] = warnings
             markers = dataset.replacement_markers
             facts["replacement_markers"] = asdict(markers) if markers else None
             identifying = (

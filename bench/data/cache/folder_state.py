@@ -132,5 +132,5 @@ def disk_errors_as_data_errors(folder: Path) -> Iterator[None]:
         raise DataError(
             f"cannot write to the cache folder {folder}: {error.strerror or error}; make room "
             "there (bench data clean) or set BENCH_CACHE_DIR to another folder.",
-            code="cannot_write",
+            code="not_writable",
         ) from None

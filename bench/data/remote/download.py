@@ -228,7 +228,7 @@ def _disk_error(error: OSError, transfer: Transfer) -> DataError:
         return DataError(
             f"{transfer.owner}: {transfer.name} cannot be written to {folder}: "
             f"{error.strerror or error}.",
-            code="cannot_write",
+            code="not_writable",
         )
     reuse = ""
     if transfer.tag.is_file() and transfer.tag.read_text() and part.stat().st_size:

@@ -88,7 +88,7 @@ def _fetch(owner: str, file: RemoteFile, cache: Path, mirror: str | None) -> Pat
         raise DataError(
             f"{owner}: cannot write {file.name} to {target.parent}: {error.strerror or error}; "
             "free space there or set BENCH_CACHE_DIR to a folder you may write to.",
-            code="cannot_write",
+            code="not_writable",
         ) from None
     return target
 

@@ -1,6 +1,6 @@
-"""Add what paired methods need to know of features: places of genes and peaks, DNA, variability.
+"""Annotate paired data with positions of genes and peaks, DNA of peaks and variability of genes.
 
-Everything is found by name, nothing by the position of a line in a file.
+Genes, peaks and contigs are matched by name.
 """
 
 from __future__ import annotations
@@ -14,178 +14,196 @@ from typing import TYPE_CHECKING, Any
 import pyfaidx
 import scanpy
 
-from bench.contract import ATAC, RNA, peak_intervals, ucsc_chromosome
-from bench.contract.multiome import pair_data, write_pair
+from bench.contract import ATAC, RNA, pair_data, peak_intervals, ucsc_chromosome
+from bench.contract.multiome import write_pair
 from bench.data.checks import check_counts
 from bench.data.file_dataset import FileDataset
 from bench.errors import DataError, UsageError
 
-from .gene_positions import place_genes, read_tss
+from .gene_positions import add_gene_positions, read_gene_positions
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
     from mudata import MuData
 
-    from .gene_positions import Annotation
+    from .gene_positions import GenePositions
 
 logger = logging.getLogger(__name__)
-_TOP_GENES = 2000
+_N_TOP_GENES = 2000
 
 
 @dataclass(frozen=True)
 class Window:
-    """Which bases stand for a peak."""
+    """The bases that represent a peak."""
 
     place: str = "centre"
     """``centre``: around the middle of the peak; ``start``: from its start on."""
     width: int = 256
 
-    def first(self, start: int, end: int) -> int:
-        """Return the first base of the window of a peak, 0-based; it may lie before the contig."""
+    def first_base(self, start: int, end: int) -> int:
+        """Return the first base of a peak's window, 0-based; it may lie before the contig."""
         return start if self.place == "start" else (start + end) // 2 - self.width // 2
 
 
 def annotate(
     files: Sequence[Path], *, tss: Path | None, genome: Path | None, window: Window, out: Path
 ) -> MuData:
-    """Write the paired data in one ``.h5mu`` or two ``.h5ad`` files, annotated, to ``out``.
+    """Annotate the paired data in one ``.h5mu`` or two ``.h5ad`` files and write them to ``out``.
 
-    ``tss`` is a BED or GTF of genes, ``genome`` an indexed FASTA; without one its facts are left
-    as they are in the file. ``say`` hears what was found and what was not. Raises ``UsageError``
-    and ``DataError``, one line each.
+    ``tss`` is a BED or GTF of genes, ``genome`` an indexed FASTA; the facts of one that is
+    ``None`` stay as they are in the file. Raises ``UsageError`` and ``DataError``.
     """
     if not 1 <= len(files) <= 2:
-        raise UsageError(f"{len(files)} files: expected one .h5mu, or two .h5ad (genes, peaks).")
-    if out.suffix != ".h5mu":
-        raise UsageError(f"--out {out}: expected a name that ends in .h5mu.")
-    given = {"part": "both"} if len(files) == 1 else {"atac": str(files[1])}
-    dataset = FileDataset.from_path(
-        files[0], FileDataset.Params.build(given, owner=str(files[0])), labels_needed=False
-    )
-    data: Any = dataset.load()
-    for note in dataset.notes:
-        logger.info(note)
-    where = str(files[0])
-    rna, atac = data[RNA], data[ATAC]
-    for part, adata in ((RNA, rna), (ATAC, atac)):
-        checked = check_counts(
-            adata, where=f"{where} ({part})", label_key="", batch_key=None, modality=part
+        raise UsageError(
+            f"{len(files)} files: expected one .h5mu, or two .h5ad (genes, peaks).",
+            code="invalid_value",
         )
-        for line in checked.warnings:
-            logger.info(line)
-    place_peaks(atac, where)
+    if out.suffix != ".h5mu":
+        raise UsageError(f"--out {out}: expected a name that ends in .h5mu.", code="invalid_value")
+    where = str(files[0])
+    rna, atac = _load_parts(files)
+    add_peak_positions(atac, where)
     if tss is not None:
-        annotation = read_tss(tss)
-        logger.info(place_genes(rna, annotation, where))
-        if annotation.moved:
-            logger.info(f"{annotation.moved} genes of {tss} are in more than one place: the one with the "
-                "most transcripts is taken")  # fmt: skip
-        _same_genome(atac, annotation, where)
+        positions = read_gene_positions(tss)
+        logger.info(add_gene_positions(rna, positions, where))
+        if positions.n_ambiguous:
+            logger.info(
+                f"{positions.n_ambiguous} genes of {tss} are in more than one place: the one with "
+                "the most transcripts is taken"
+            )
+        _check_chromosomes(atac, positions, where)
     if genome is not None:
         add_sequence(atac, genome, window, where)
     add_variability(rna)
-    made = pair_data(rna, atac)
-    write_pair(made, out)
-    return made
+    data = pair_data(rna, atac)
+    write_pair(data, out)
+    return data
 
 
-def place_peaks(atac: AnnData, where: str) -> None:
-    """Set ``chrom``, ``start`` and ``end`` by the names of the peaks.
+def _load_parts(files: Sequence[Path]) -> tuple[AnnData, AnnData]:
+    """Return checked genes and peaks; no labels are needed."""
+    values = {"part": "both"} if len(files) == 1 else {"atac": str(files[1])}
+    params = FileDataset.Params.build(values, owner=str(files[0]))
+    dataset = FileDataset.from_path(files[0], params, labels_needed=False)
+    data: Any = dataset.load()
+    lines = list(dataset.notes)
+    for part in (RNA, ATAC):
+        report = check_counts(
+            data[part], where=f"{files[0]} ({part})", label_key="", batch_key=None, modality=part
+        )
+        lines += report.warnings
+    for line in lines:
+        logger.info(line)
+    return data[RNA], data[ATAC]
 
-    Columns of ``var`` that say so already stay. Raises ``DataError`` that counts and names peaks
-    whose name says no place.
+
+def add_peak_positions(atac: AnnData, where: str) -> None:
+    """Set ``chrom``, ``start`` and ``end`` of ``var``, from the names unless they are there.
+
+    Raises ``DataError`` if the name of a peak is no genome interval.
     """
     if {"chrom", "start", "end"} <= set(atac.var.columns):
         atac.var["chrom"] = [ucsc_chromosome(str(name)) for name in atac.var["chrom"]]
         return
-    sites, bad = peak_intervals(atac.var_names)
-    if bad:
+    intervals, invalid = peak_intervals(atac.var_names)
+    if invalid:
         raise DataError(
-            f"{where}: no columns chrom, start, end in var of atac, and {len(bad)} of "
-            f"{atac.n_vars} peak names say no place (first '{bad[0]}'); expected names such as "
-            "chr1:100-200, chr1_100_200 or 1-100-200."
+            f"{where}: no columns chrom, start, end in var of atac, and {len(invalid)} of "
+            f"{atac.n_vars} peak names say no place (first '{invalid[0]}'); expected names such "
+            "as chr1:100-200, chr1_100_200 or 1-100-200.",
+            code="no_intervals",
         )
-    for name in sites:
-        atac.var[name] = sites[name].to_numpy()
+    for name in intervals:
+        atac.var[name] = intervals[name].to_numpy()
 
 
-def _same_genome(atac: AnnData, annotation: Annotation, where: str) -> None:
-    """Compare the chromosomes of peaks with those of the genes; raises ``DataError``."""
-    there = {place[0] for place in annotation.genes.values()}
+def _check_chromosomes(atac: AnnData, positions: GenePositions, where: str) -> None:
+    """Raise ``DataError`` if no chromosome of the peaks is one of the genes."""
+    known = {chrom for chrom, _, _ in positions.genes.values()}
     chroms = atac.var["chrom"].astype(str)
-    strange = chroms[~chroms.isin(there)]
-    if len(strange) == len(chroms):
+    unknown = chroms[~chroms.isin(known)]
+    if len(unknown) == len(chroms):
         raise DataError(
             f"{where}: no chromosome of the peaks (such as '{chroms.iloc[0]}') is in "
-            f"{annotation.where}: the annotation is of another genome."
+            f"{positions.source}: the annotation is of another genome.",
+            code="wrong_genome",
         )
-    if len(strange):
-        logger.info(f"{len(strange)} of {len(chroms)} peaks are on chromosomes without a gene in "
-            f"{annotation.where} (first '{strange.iloc[0]}')")  # fmt: skip
+    if len(unknown):
+        logger.info(
+            f"{len(unknown)} of {len(chroms)} peaks are on chromosomes without a gene in "
+            f"{positions.source} (first '{unknown.iloc[0]}')"
+        )
 
 
 def add_sequence(atac: AnnData, genome: Path, window: Window, where: str) -> None:
     """Set ``sequence``: the bases of each peak's window in an indexed FASTA, in capitals.
 
-    What a window has beyond the ends of its contig is ``N``, and counted. Raises ``DataError`` if
-    a contig is not there, or peaks end beyond the end of theirs (another genome).
+    Bases beyond the ends of a contig are ``N``. Raises ``DataError`` if a contig is missing, or
+    peaks end beyond the end of theirs (another genome).
     """
-    fasta = _open(genome)
-    with fasta:
+    with _open_fasta(genome) as fasta:
         contigs = {ucsc_chromosome(name): name for name in fasta.keys()}
-        sites = atac.var[["chrom", "start", "end"]]
-        _check_contigs(sites, contigs, fasta, genome, where)
-        bases, padded = [], 0
-        for site in sites.itertuples():
-            record = fasta[contigs[site.chrom]]
-            first = window.first(int(site.start), int(site.end))
+        intervals = atac.var[["chrom", "start", "end"]]
+        _check_contigs(intervals, contigs, fasta, genome, where)
+        sequences, n_padded = [], 0
+        for interval in intervals.itertuples():
+            record = fasta[contigs[interval.chrom]]
+            first = window.first_base(int(interval.start), int(interval.end))
             last = first + window.width
-            text = str(record[max(first, 0) : min(last, len(record))]).upper()
-            whole = "N" * max(-first, 0) + text
-            padded += len(text) < window.width
-            bases.append(whole.ljust(window.width, "N"))
-    atac.var["sequence"] = bases
-    logger.info(f"{len(bases)} peaks: {window.width} bases ({window.place}) of each from {genome}")
-    if padded:
-        logger.info(f"{padded} windows reach beyond the end of their contig and are filled with N")
+            bases = str(record[max(first, 0) : min(last, len(record))]).upper()
+            n_padded += len(bases) < window.width
+            sequences.append(("N" * max(-first, 0) + bases).ljust(window.width, "N"))
+    atac.var["sequence"] = sequences
+    logger.info(
+        f"{len(sequences)} peaks: {window.width} bases ({window.place}) of each from {genome}"
+    )
+    if n_padded:
+        logger.info(
+            f"{n_padded} windows reach beyond the end of their contig and are filled with N"
+        )
 
 
-def _open(genome: Path) -> Any:
-    """Return the FASTA with its index, which is made if it is not there."""
+def _open_fasta(genome: Path) -> Any:
+    """Return the FASTA with its index, which is written if it is missing."""
     if not genome.is_file():
-        raise UsageError(f"--genome {genome}: no such file.")
+        raise UsageError(f"--genome {genome}: no such file.", code="missing_file")
     index = genome.with_name(f"{genome.name}.fai")
     try:
         return pyfaidx.Fasta(str(genome), sequence_always_upper=True)
     except Exception as error:
-        text = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         if not index.is_file():
             raise DataError(
-                f"{genome}: its index {index} cannot be made ({text}); make it where you may "
-                "write: samtools faidx, or copy the file there (packed files need bgzip)."
+                f"{genome}: its index {index} cannot be made ({reason}); make it where you may "
+                "write: samtools faidx, or copy the file there (packed files need bgzip).",
+                code="not_writable",
             ) from None
-        raise DataError(f"{genome}: not a readable FASTA: {text}.") from None
+        raise DataError(f"{genome}: not a readable FASTA: {reason}.", code="unreadable") from None
 
 
 def _check_contigs(
-    sites: pd.DataFrame, contigs: dict[str, str], fasta: Any, genome: Path, where: str
+    intervals: pd.DataFrame, contigs: dict[str, str], fasta: Any, genome: Path, where: str
 ) -> None:
-    missing = sites[~sites["chrom"].isin(contigs)]
+    """Raise ``DataError`` if a peak lies on no contig, or beyond the end of its contig."""
+    missing = intervals[~intervals["chrom"].isin(contigs)]
     if len(missing):
         names = list(dict.fromkeys(missing["chrom"]))
         raise DataError(
-            f"{genome}: has no contig '{names[0]}' ({len(missing)} of {len(sites)} peaks are on "
-            f"{len(names)} contigs that are not there); give the genome of {where}, or drop them."
+            f"{genome}: has no contig '{names[0]}' ({len(missing)} of {len(intervals)} peaks are "
+            f"on {len(names)} contigs that are not there); give the genome of {where}, or drop "
+            "them.",
+            code="wrong_genome",
         )
-    lengths = {name: len(fasta[contigs[name]]) for name in sites["chrom"].unique()}
-    beyond = sites[sites["end"].astype(int) > sites["chrom"].map(lengths)]
+    lengths = {name: len(fasta[contigs[name]]) for name in intervals["chrom"].unique()}
+    beyond = intervals[intervals["end"].astype(int) > intervals["chrom"].map(lengths)]
     if len(beyond):
         first = beyond.iloc[0]
         raise DataError(
-            f"{where}: {len(beyond)} of {len(sites)} peaks end beyond the end of their contig in "
-            f"{genome} (first '{beyond.index[0]}': {first['chrom']} has "
-            f"{lengths[first['chrom']]} bases): the genome is another one."
+            f"{where}: {len(beyond)} of {len(intervals)} peaks end beyond the end of their contig "
+            f"in {genome} (first '{beyond.index[0]}': {first['chrom']} has "
+            f"{lengths[first['chrom']]} bases): the genome is another one.",
+            code="wrong_genome",
         )
 
 
@@ -196,11 +214,11 @@ def add_variability(rna: AnnData) -> None:
     """
     try:
         table = scanpy.pp.highly_variable_genes(
-            rna, flavor="seurat_v3", n_top_genes=min(_TOP_GENES, rna.n_vars), inplace=False
+            rna, flavor="seurat_v3", n_top_genes=min(_N_TOP_GENES, rna.n_vars), inplace=False
         )
     except (ValueError, ImportError) as error:
-        text = " ".join(str(error).split())
-        logger.info(f"no variable-gene statistics: {text or 'too few genes'}")
+        reason = " ".join(str(error).split())
+        logger.info(f"no variable-gene statistics: {reason or 'too few genes'}")
         return
     for name in ("means", "variances", "variances_norm"):
         rna.var[name] = table[name].to_numpy()

@@ -169,10 +169,10 @@ def test_a_disk_that_takes_no_more_is_one_line_and_leaves_nothing(
     try:
         with pytest.raises(DataError) as error:
             store.prepare(stored.folder, Recipe(), key)
-        assert error.value.code == "cannot_write"
+        assert error.value.code == "not_writable"
         with pytest.raises(DataError) as error:
             store.load_dataset(in_memory(toy_counts), "other code", "memory")
-        assert error.value.code == "cannot_write"
+        assert error.value.code == "not_writable"
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list((store.root / "prepared").iterdir()) == []

@@ -156,7 +156,7 @@ def test_a_cache_folder_that_cannot_be_made_is_one_line(tmp_path: Path):
     blocked.write_text("")
     with pytest.raises(DataError) as error:
         DataCache(blocked / "cache")
-    assert error.value.code == "cannot_write"
+    assert error.value.code == "not_writable"
 
 
 class Backed(Dataset):

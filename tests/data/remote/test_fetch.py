@@ -186,7 +186,7 @@ def test_too_little_space_is_seen_before_the_transfer(
 
 def test_a_cache_that_cannot_be_written(server: Server, tmp_path: Path):
     (tmp_path / "downloads").write_text("a file, not a folder")
-    failure(server, tmp_path, code="cannot_write")
+    failure(server, tmp_path, code="not_writable")
 
 
 FETCHER = """
