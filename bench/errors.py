@@ -1,14 +1,18 @@
 """Errors that a user can act on.
 
-Every message is one line that names the file, column or parameter, says what was expected and
-suggests the fix. The command line prints it without a traceback and exits with ``exit_code``.
+Every message is one line that names the file, column or parameter, what was expected, and the
+fix. The command line prints it without a traceback and exits with ``exit_code``.
+
+The same fault has the same code everywhere: ``unknown_name`` (of a method, dataset, parameter or
+setting), ``invalid_value``, ``invalid_name``, ``missing_file``, ``unreadable``, ``not_writable``,
+``file_exists``, ``missing_column``, ``no_results`` and others that one place alone has.
 """
 
 from __future__ import annotations
 
 
 class BenchError(Exception):
-    """Base of all errors raised on purpose by the harness.
+    """Base of all errors that a user can act on.
 
     Parameters
     ----------

@@ -225,19 +225,17 @@ def test_mirror_and_cache_come_from_the_settings(world: World):
 def test_run_without_network_and_file_is_one_line(world: World):
     result = bench("run", "-m", "pca", "-d", "toy_set", BENCH_OFFLINE="1")
     assert result.exit_code == 2
-    (line,) = result.stderr.strip().splitlines()
-    for part in ("toy_counts.h5ad", f"{world.url}/toy_counts.h5ad", str(world.downloaded.parent)):
-        assert part in line
+    assert result.stderr.startswith("toy_set: loading and checking\nbench: toy_set: ")
+    assert "toy_counts.h5ad" in result.stderr
     assert world.requests == []
 
 
 def test_fetch_verify_where(world: World):
     result = bench("data", "fetch", "toy_set", "--offline")
     assert result.exit_code == 2
-    assert result.stderr.strip() == (
-        f"bench: toy_set: toy_counts.h5ad ({world.original.stat().st_size:,} bytes) is not here; "
-        f"download it from {world.url}/toy_counts.h5ad and put it into {world.downloaded.parent}."
-    )
+    (line,) = result.stderr.strip().splitlines()
+    for part in ("toy_counts.h5ad", f"{world.url}/toy_counts.h5ad", str(world.downloaded.parent)):
+        assert part in line
     (row,) = bench_json("data", "fetch", "toy_set")
     assert (row["state"], row["path"]) == ("download", str(world.downloaded))
     (row,) = bench_json("data", "where", "toy_set")
@@ -292,7 +290,7 @@ def test_what_is_added_equals_the_file(
     odd.obsm["ADT"] = odd.X[:, :3].toarray()
     odd.write_h5ad(path)
     kept = keep("odd", path, batch_key="donor")
-    assert "not kept: layers['other']; X holds the counts" in world.messages
+    assert any("layers['other']" in message for message in world.messages)
     assert (kept.card.batch_key, kept.card.n_types) == ("donor", 3)
     read = world.one("odd").dataset.load()
     assert (read.X != toy_counts.X).nnz == 0
