@@ -1,1 +1,1 @@
-"""tools."""
+"""Tools that make a new file of data: annotate paired data, join two species."""

@@ -16,8 +16,7 @@ import scanpy
 
 from bench.contract import ATAC, RNA, pair_data, peak_intervals, ucsc_chromosome
 from bench.contract.multiome import write_pair
-from bench.data.checks import check_counts
-from bench.data.file_dataset import FileDataset
+from bench.data.user_file import read_user_file
 from bench.errors import DataError, UsageError
 
 from .gene_positions import add_gene_positions, read_gene_positions
@@ -84,17 +83,7 @@ def annotate(
 def _load_parts(files: Sequence[Path]) -> tuple[AnnData, AnnData]:
     """Return checked genes and peaks; no labels are needed."""
     values = {"part": "both"} if len(files) == 1 else {"atac": str(files[1])}
-    params = FileDataset.Params.build(values, owner=str(files[0]))
-    dataset = FileDataset.from_path(files[0], params, labels_needed=False)
-    data: Any = dataset.load()
-    lines = list(dataset.notes)
-    for part in (RNA, ATAC):
-        report = check_counts(
-            data[part], where=f"{files[0]} ({part})", label_key="", batch_key=None, modality=part
-        )
-        lines += report.warnings
-    for line in lines:
-        logger.info(line)
+    _, data = read_user_file(files[0], values, check_columns=False)
     return data[RNA], data[ATAC]
 
 

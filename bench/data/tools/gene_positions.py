@@ -1,4 +1,4 @@
-"""Where genes lie: transcription start sites from a BED or GTF file."""
+"""Positions of genes: transcription start sites from a BED or GTF file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import bz2
 import gzip
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,118 +16,134 @@ from bench.errors import DataError
 if TYPE_CHECKING:
     from anndata import AnnData
 
-_GTF = re.compile(r"\.g[tf]f(\.gz|\.bz2)?$", re.IGNORECASE)
+_GTF_NAME = re.compile(r"\.g[tf]f(\.gz|\.bz2)?$", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r'(\w+) "([^"]*)"')
 _VERSION = re.compile(r"\.\d+$")
 
 
 @dataclass(frozen=True)
-class Annotation:
-    """Genes by symbol or identifier."""
+class GenePositions:
+    """Positions of genes by symbol or identifier."""
 
-    where: str
-    genes: dict[str, tuple[str, str, int]] = field(default_factory=dict)
+    source: str
+    """Name of the file."""
+    genes: dict[str, tuple[str, str, int]]
     """Name → chromosome, strand and TSS (0-based)."""
-    moved: int = 0
-    """Genes that are in more than one place; the one with the most transcripts is taken."""
+    n_ambiguous: int = 0
+    """Genes in more than one place; the place with the most transcripts is taken."""
 
     def find(self, name: str) -> tuple[str, str, int] | None:
-        """Return the place of a gene; a version behind an identifier does not matter."""
+        """Return the position of a gene; the version of an identifier is ignored."""
         return self.genes.get(name) or self.genes.get(_VERSION.sub("", name))
 
 
-def read_tss(path: Path) -> Annotation:
+def read_gene_positions(path: Path) -> GenePositions:
     """Return the 5'-most start of the transcripts of each gene.
 
     BED: chromosome, start, end, gene, anything, strand; one line a transcript, or a TSS. GTF: the
-    lines ``transcript``, or ``gene`` if there are none; genes go by ``gene_name`` and
-    ``gene_id``. Both may be packed. Raises ``DataError`` if the file cannot be read so.
+    lines ``transcript``, or ``gene`` if there are none; genes have the names ``gene_name`` and
+    ``gene_id``. Both may be compressed. Raises ``DataError`` if the file is neither.
     """
-    lines = _gtf(path) if _GTF.search(path.name) else _bed(path)
-    places: dict[str, dict[tuple[str, str], list[int]]] = {}
+    lines = _read_gtf(path) if _GTF_NAME.search(path.name) else _read_bed(path)
+    starts: dict[str, dict[tuple[str, str], list[int]]] = {}
     for names, chrom, strand, tss in lines:
+        place = (ucsc_chromosome(chrom), strand)
         for name in names:
-            places.setdefault(name, {}).setdefault((ucsc_chromosome(chrom), strand), []).append(tss)
-    if not places:
-        raise DataError(f"{path}: no gene in it; expected a BED of TSS, or a GTF.")
+            starts.setdefault(name, {}).setdefault(place, []).append(tss)
+    if not starts:
+        raise DataError(
+            f"{path}: no gene in it; expected a BED of TSS, or a GTF.", code="empty_file"
+        )
     genes = {}
-    for name, found in places.items():
-        home, starts = max(found.items(), key=lambda one: len(one[1]))
-        genes[name] = (*home, max(starts) if home[1] == "-" else min(starts))
-    return Annotation(path.name, genes, sum(len(found) > 1 for found in places.values()))
+    for name, by_place in starts.items():
+        (chrom, strand), sites = max(by_place.items(), key=lambda item: len(item[1]))
+        genes[name] = (chrom, strand, max(sites) if strand == "-" else min(sites))
+    n_ambiguous = sum(len(by_place) > 1 for by_place in starts.values())
+    return GenePositions(path.name, genes, n_ambiguous)
 
 
-def place_genes(rna: AnnData, annotation: Annotation, where: str) -> str:
-    """Set ``chrom``, ``strand`` and ``tss`` in ``var`` by the genes' names; says what was found.
+def add_gene_positions(rna: AnnData, positions: GenePositions, where: str) -> str:
+    """Set ``chrom``, ``strand`` and ``tss`` of ``var`` by gene name; returns a line of counts.
 
-    A gene that is not there has no chromosome, and the TSS -1. Raises ``DataError`` if no gene is
-    there, or the names are another organism's.
+    A gene without a position has an empty chromosome and the TSS -1. Raises ``DataError`` if no
+    gene has one, or the names are those of another organism.
     """
     names = [str(name) for name in rna.var_names]
-    found = [annotation.find(name) for name in names]
-    lost = [name for name, one in zip(names, found, strict=True) if one is None]
-    mine, theirs = _spelling(names), _spelling(annotation.genes)
-    if mine and theirs and mine != theirs:
+    found = [positions.find(name) for name in names]
+    missing = [name for name, place in zip(names, found, strict=True) if place is None]
+    organism, expected = _organism(names), _organism(positions.genes)
+    if organism and expected and organism != expected:
         raise DataError(
-            f"{where}: genes are spelled like those of {mine} ('{names[0]}'), {annotation.where} "
-            f"holds genes spelled like those of {theirs}; give the annotation of the organism."
+            f"{where}: genes are spelled like those of {organism} ('{names[0]}'), "
+            f"{positions.source} holds genes spelled like those of {expected}; give the "
+            "annotation of the organism.",
+            code="wrong_genome",
         )
-    if len(lost) == len(names):
+    if len(missing) == len(names):
         raise DataError(
             f"{where}: none of {len(names)} genes (such as '{names[0]}') is in "
-            f"{annotation.where}; expected symbols or identifiers of that annotation."
+            f"{positions.source}; expected symbols or identifiers of that annotation.",
+            code="missing_features",
         )
-    rows = [one or ("", ".", -1) for one in found]
+    rows = [place or ("", ".", -1) for place in found]
     for number, column in enumerate(("chrom", "strand", "tss")):
         rna.var[column] = [row[number] for row in rows]
-    more = f"; {len(lost)} are not there (first '{lost[0]}') and link to no peak" if lost else ""
-    return f"{len(names) - len(lost)} of {len(names)} genes found in {annotation.where}{more}"
+    line = f"{len(names) - len(missing)} of {len(names)} genes found in {positions.source}"
+    if missing:
+        line += f"; {len(missing)} are not there (first '{missing[0]}') and link to no peak"
+    return line
 
 
-def _spelling(names: Iterable[str]) -> str:
+def _organism(names: Iterable[str]) -> str:
     """Return ``human`` if most symbols are capitals, ``mouse`` if only their first letter is."""
-    words = [name for name in names if re.search("[A-Za-z]{3}", name)]
-    words = [word for word in words if not word.startswith("ENS")]
-    if len(words) < 5:
+    symbols = [name for name in names if re.search("[A-Za-z]{3}", name)]
+    symbols = [name for name in symbols if not name.startswith("ENS")]
+    if len(symbols) < 5:
         return ""
-    upper = sum(word == word.upper() for word in words) / len(words)
-    lower = sum(word[1:] == word[1:].lower() for word in words) / len(words)
+    upper = sum(name == name.upper() for name in symbols) / len(symbols)
+    lower = sum(name[1:] == name[1:].lower() for name in symbols) / len(symbols)
     return "human" if upper > 0.7 else "mouse" if lower > 0.7 else ""
 
 
-def _bed(path: Path) -> Iterator[tuple[list[str], str, str, int]]:
-    for number, cells in _rows(path):
-        if cells[0].startswith(("track", "browser")):
+def _read_bed(path: Path) -> Iterator[tuple[list[str], str, str, int]]:
+    """Yield names, chromosome, strand and TSS of each line."""
+    for number, fields in _read_rows(path):
+        if fields[0].startswith(("track", "browser")):
             continue
-        if len(cells) < 6 or not (cells[1].isdigit() and cells[2].isdigit()):
+        if len(fields) < 6 or not (fields[1].isdigit() and fields[2].isdigit()):
             raise DataError(
                 f"{path}: line {number}: expected chromosome, start, end, gene, score and strand "
-                f"(BED, tabs), found {len(cells)} fields."
+                f"(BED, tabs), found {len(fields)} fields.",
+                code="invalid_line",
             )
-        strand = cells[5] if cells[5] in "+-" else "."
-        yield [cells[3]], cells[0], strand, int(cells[2]) - 1 if strand == "-" else int(cells[1])
+        strand = fields[5] if fields[5] in "+-" else "."
+        tss = int(fields[2]) - 1 if strand == "-" else int(fields[1])
+        yield [fields[3]], fields[0], strand, tss
 
 
-def _gtf(path: Path) -> Iterator[tuple[list[str], str, str, int]]:
-    lines = list(_features(path, "transcript")) or list(_features(path, "gene"))
-    yield from lines
+def _read_gtf(path: Path) -> list[tuple[list[str], str, str, int]]:
+    """Return names, chromosome, strand and TSS of each transcript, else of each gene."""
+    return list(_read_features(path, "transcript")) or list(_read_features(path, "gene"))
 
 
-def _features(path: Path, wanted: str) -> Iterator[tuple[list[str], str, str, int]]:
-    for number, cells in _rows(path):
-        if len(cells) < 9:
-            raise DataError(f"{path}: line {number}: expected 9 fields (GTF), found {len(cells)}.")
-        if cells[2] != wanted:
+def _read_features(path: Path, kind: str) -> Iterator[tuple[list[str], str, str, int]]:
+    for number, fields in _read_rows(path):
+        if len(fields) < 9:
+            raise DataError(
+                f"{path}: line {number}: expected 9 fields (GTF), found {len(fields)}.",
+                code="invalid_line",
+            )
+        if fields[2] != kind:
             continue
-        said = dict(_ATTRIBUTE.findall(cells[8]))
-        names = [said.get("gene_name", ""), _VERSION.sub("", said.get("gene_id", ""))]
-        strand = cells[6] if cells[6] in "+-" else "."
-        tss = int(cells[4] if strand == "-" else cells[3]) - 1
-        yield list(dict.fromkeys(filter(None, names))), cells[0], strand, tss
+        attributes = dict(_ATTRIBUTE.findall(fields[8]))
+        names = [attributes.get("gene_name", ""), _VERSION.sub("", attributes.get("gene_id", ""))]
+        strand = fields[6] if fields[6] in "+-" else "."
+        tss = int(fields[4] if strand == "-" else fields[3]) - 1
+        yield list(dict.fromkeys(filter(None, names))), fields[0], strand, tss
 
 
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield number and fields of each line that is no comment."""
+def _read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number and the fields of each line that is no comment."""
     opener: Any = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix.lower(), open)
     try:
         with opener(path, "rt", encoding="utf-8") as stream:
@@ -135,4 +151,4 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
                 if line.strip() and not line.startswith("#"):
                     yield number, line.rstrip("\n").split("\t")
     except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as text ({error}).") from None
+        raise DataError(f"{path}: cannot be read as text ({error}).", code="unreadable") from None

@@ -12,9 +12,9 @@ import anndata
 import pandas as pd
 
 from bench.contract import RNA, is_paired
-from bench.data.checks import check_counts
 from bench.data.file_dataset import FileDataset
 from bench.data.resolve import resolve_dataset
+from bench.data.user_file import load_checked
 from bench.errors import DataError, UsageError
 from bench.messages import did_you_mean
 
@@ -177,7 +177,9 @@ def _load(text: str, settings: Settings) -> tuple[AnnData, Card]:
     dataset = resolve_dataset(text, settings).dataset
     if isinstance(dataset, FileDataset):
         dataset.labels_needed = False
-    adata = dataset.load()
+    adata, notes = load_checked(dataset)
+    for line in notes:
+        logger.info(line)
     if is_paired(adata):
         raise UsageError(
             f"{text}: paired data; take one part of it: '{text}[part=rna]'.", code="wrong_modality"
@@ -185,15 +187,6 @@ def _load(text: str, settings: Settings) -> tuple[AnnData, Card]:
     card = dataset.card
     if card.modality != RNA:
         raise UsageError(f"{text}: holds {card.modality}; expected genes.", code="wrong_modality")
-    report = check_counts(
-        adata,
-        where=dataset.where,
-        label_key=card.label_key,
-        batch_key=card.batch_key,
-        modality=card.modality,
-    )
-    for line in [*dataset.notes, *report.warnings]:
-        logger.info(line)
     return adata, card
 
 

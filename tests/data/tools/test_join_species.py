@@ -12,7 +12,9 @@ import scipy.sparse as sp
 from anndata import AnnData
 from typer.testing import CliRunner
 
+from bench.data.tools.join_species import join_datasets
 from bench.errors import BenchError
+from bench.settings import Settings
 
 MAP = (
     "mouse\thuman\tkind\nGcg\tGCG\to\nIns1\tINS\tm\nIns2\tINS\tm\nSst\tSST\to\nXy\t\t\n"
@@ -90,30 +92,33 @@ def test_cells_need_no_types_and_columns_are_chosen_by_name(files: Path):
         adata.write_h5ad(f"{name}.h5ad")
     swapped = [row.split("\t") for row in MAP.splitlines()]
     Path("map.tsv").write_text("".join(f"{b}\t{a}\n" for a, b, _ in swapped))
-    assert "the other way round" in str(join().exception)
     ran = join("--columns", "mouse,human")
     assert ran.exit_code == 0, ran.output
     assert anndata.read_h5ad("both.h5ad").shape == (24, 2)
 
 
 @pytest.mark.parametrize(
-    ("table", "words", "code"),
+    ("table", "values", "code"),
     [
-        (MAP, ["--columns", "mouse,humen"], "missing_column"),
-        (MAP, ["--columns", "mouse"], "invalid_value"),
-        (MAP, ["--names", "mouse"], "invalid_value"),
-        (MAP, ["--names", "a,a"], "invalid_value"),
-        (MAP, ["--out", "both.csv"], "invalid_value"),
-        (MAP, ["--orthologs", "gone.tsv"], "missing_file"),
-        ("mouse,human\nGcg,GCG\n", [], "missing_column"),
-        ("mouse\thuman\nIns1\tINS\nIns2\tINS\n", [], "no_shared_genes"),
-        ("mouse\thuman\nEns1\tEns2\n", [], "no_shared_genes"),
+        (MAP, {"columns": ["mouse", "humen"]}, "missing_column"),
+        (MAP, {"columns": ["mouse"]}, "invalid_value"),
+        (MAP, {"names": ["mouse"]}, "invalid_value"),
+        (MAP, {"names": ["a", "a"]}, "invalid_value"),
+        (MAP, {"out": Path("both.csv")}, "invalid_value"),
+        (MAP, {"orthologs": Path("gone.tsv")}, "no_such_file"),
+        ("mouse,human\nGcg,GCG\n", {}, "missing_column"),
+        ("mouse\thuman\nIns1\tINS\nIns2\tINS\n", {}, "no_shared_genes"),
+        ("mouse\thuman\nEns1\tEns2\n", {}, "no_shared_genes"),
+        ("mouse\thuman\nGCG\tGcg\n", {}, "no_shared_genes"),
     ],
 )
-def test_faults_have_codes(files: Path, table: str, words: list[str], code: str):
+def test_faults_have_codes(files: Path, table: str, values: dict[str, Any], code: str):
     Path("map.tsv").write_text(table)
-    ran = join(*words)
-    assert isinstance(ran.exception, BenchError)
-    assert ran.exception.code == code
-    assert "\n" not in str(ran.exception)
+    given = {
+        "orthologs": Path("map.tsv"), "out": Path("both.h5ad"), "names": ["a", "b"],
+        "settings": Settings(cache_dir=files / "cache"),
+    }  # fmt: skip
+    with pytest.raises(BenchError) as error:
+        join_datasets("mouse.h5ad", "human.h5ad", **given | values)
+    assert error.value.code == code
     assert not Path("both.h5ad").exists()
