@@ -18,13 +18,13 @@ from bench.registry import datasets
 from bench.selectors import parse_selector
 from bench.settings import Settings, load_settings
 
-from .cache.cached_dataset import CachedDataset
 from .cache.data_cache import DataCache
 from .marker_lists import dataset_markers
 from .resolve import ResolvedDataset, download_size, resolve_dataset
 from .user_datasets import user_datasets
 
 if TYPE_CHECKING:
+    from .cache.cached_dataset import CachedDataset
     from bench.contract import Dataset, FileLocation, Markers
 
 Row = dict[str, Any]

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from bench.contract import Dataset, FileLocation
 from bench.errors import DataError, UsageError
 from bench.messages import collect_notes
 from bench.registry import datasets as dataset_registry
 from bench.selectors import Selection, select_names
-from bench.settings import Settings
 
 from .cache.data_cache import DataCache
 from .file_names import find_named_file
@@ -24,6 +22,8 @@ from .resolve import dataset_names, dataset_source, dataset_tags, resolve_name
 from .user_datasets import user_datasets
 
 if TYPE_CHECKING:
+    from bench.contract import Dataset, FileLocation
+    from bench.settings import Settings
     from .cache.cleanup import CacheEntry
 
 logger = logging.getLogger(__name__)

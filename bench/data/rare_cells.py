@@ -113,7 +113,7 @@ def _find_type(types: np.ndarray, name: str, where: str) -> str:
     if matches:
         raise DataError(
             f"{where}: rare_type={name} could be {' or '.join(matches)}; write it as one of them.",
-            code="ambiguous_name",
+            code="several_matches",
         )
     raise DataError(
         f"{where}: rare_type={name}: no cell is of that type.{did_you_mean(name, names)}",

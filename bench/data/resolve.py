@@ -14,7 +14,6 @@ from bench.errors import UsageError
 from bench.messages import format_size, log_note
 from bench.registry import datasets as dataset_registry
 from bench.selectors import Exclusion, Selection, select_names, selector_label
-from bench.settings import Settings
 
 from .file_dataset import FileDataset
 from .file_names import find_named_file, is_data_path
@@ -24,6 +23,7 @@ from .rare_population import RarePopulation, RarePopulationTask, split_task
 from .user_datasets import UserDataset, user_datasets
 
 if TYPE_CHECKING:
+    from bench.settings import Settings
     from .cache.data_cache import DataCache
 
 
@@ -95,7 +95,7 @@ def resolve_dataset(text: str, settings: Settings) -> ResolvedDataset:
         names = ", ".join(selection.name for selection in selections)
         raise UsageError(
             f"'{text}' selects {len(selections)} datasets; name one: {names}.",
-            code="ambiguous_name",
+            code="several_matches",
         )
     return _resolve(selections[0], settings)
 

@@ -42,7 +42,7 @@ def read_user_file(
 def load_checked(
     dataset: Dataset, *, check_columns: bool = True
 ) -> tuple[AnnData | MuData, list[str]]:
-    """Return the data of a dataset after the checks, with one line for each note and warning.
+    """Return the checked data of a dataset, with one line for each note and warning.
 
     If the checks fail, the notes are logged: a wrong assumption of the reader is a likely reason.
     """
@@ -60,5 +60,5 @@ def load_checked(
         for line in dataset.notes:
             logger.info(line)
         raise
-    warnings = [line.removeprefix(f"{dataset.where}: ") for line in report.warnings]
-    return data, [*dataset.notes, *warnings]
+    lines = [*dataset.notes, *report.warnings]
+    return data, [line.removeprefix(f"{dataset.where}: ") for line in lines]

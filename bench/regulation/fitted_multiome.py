@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bench.contract import Method, is_paired
-from bench.data.file_dataset import FileDataset
+from bench.data.user_file import read_user_file
 from bench.errors import DataError, UsageError
 from bench.store.saved_model import open_model, types_as_text
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
     from bench.prepare.new_cells import Preparation
     from bench.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -70,12 +67,8 @@ def replace_cells(fitted: FittedMultiome, path: Path, reading: dict[str, Any]) -
     The file must have all features of the fit: genes by name, peaks by name or coordinates. No
     cell is filtered. ``reading`` are the file's parameters, as in brackets behind a path.
     """
-    dataset = FileDataset.from_path(
-        path, FileDataset.Params.build(reading, owner=str(path)), labels_needed=False
-    )
-    counts: Any = dataset.load()
-    for note in dataset.notes:
-        logger.info(note)
+    counts: Any
+    dataset, counts = read_user_file(path, reading, check_columns=False)
     if not is_paired(counts):
         raise DataError(
             f"{path}: holds one part; give both (.h5mu), or the peaks with --atac.",

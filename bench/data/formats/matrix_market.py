@@ -18,10 +18,11 @@ from .assemble import build_anndata
 from .delimited import NUMBER, open_rows
 from .guards import read_errors, require_memory
 from .orientation import transpose_hint
-from .text import Orientation
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+    from .text import Orientation
 
 FEATURE_TYPES = {"rna": "Gene Expression", "atac": "Peaks", "protein": "Antibody Capture"}
 """Parts of a 10x file with several kinds of features."""

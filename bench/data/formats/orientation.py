@@ -116,4 +116,5 @@ def _compare_totals(matrix: sp.csr_matrix | None) -> OrientationFinding:
             side, other = ("rows", "columns") if in_rows else ("columns", "rows")
             reason = f"totals of {side} differ more than those of {other}, as those of features do"
             return OrientationFinding(in_rows, reason, sure=False)
-    return OrientationFinding(True, "names do not decide, and most tables are so", sure=False)
+    reason = "names do not decide, and most tables are so"
+    return OrientationFinding(features_in_rows=True, reason=reason, sure=False)

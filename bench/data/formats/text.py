@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -69,11 +69,11 @@ def read_text(
     with open_rows(path, sep) as reader:
         table = _read_table(path, reader, frozenset(obs_columns))
     _name_rows(path, table, frozenset(obs_columns))
-    decision = _decide(path, table, orientation, obs_columns)
+    finding = _determine_orientation(path, table, orientation, obs_columns)
     _note_metadata(path, table, frozenset(obs_columns))
     extra = pd.DataFrame(table.extra, index=pd.Index(table.rows, dtype=object), dtype=object)
     other = pd.DataFrame(index=pd.Index(table.columns, dtype=object))
-    if decision.features_in_rows:
+    if finding.features_in_rows:
         counts, obs, var = table.matrix.T.tocsr(), other, extra
         hint = f"if the header holds features, {transpose_hint(features_in_rows=False)}"
     else:
@@ -120,37 +120,36 @@ def _note_metadata(path: Path, table: _Table, wanted: frozenset[str]) -> None:
         )
 
 
-def _decide(
+def _determine_orientation(
     path: Path, table: _Table, orientation: Orientation, obs_columns: Sequence[str]
 ) -> OrientationFinding:
     if orientation != "auto":
-        return OrientationFinding(orientation == "genes", "by transpose=")
+        return OrientationFinding(features_in_rows=orientation == "genes", reason="by transpose=")
     named = [name for name in obs_columns if name in table.extra]
     if named:
-        decision = OrientationFinding(False, f"column '{named[0]}' describes cells")
+        finding = OrientationFinding(
+            features_in_rows=False, reason=f"column '{named[0]}' describes cells"
+        )
     else:
-        decision = find_orientation(table.rows, table.columns, list(table.extra), table.matrix)
-    layout = "features in rows" if decision.features_in_rows else "cells in rows"
-    other = transpose_hint(features_in_rows=not decision.features_in_rows)
-    word = "read with" if decision.sure else "assumed"
-    log_note(f"{path}: {word} {layout} ({decision.reason}); if that is wrong, {other}")
-    return decision
+        finding = find_orientation(table.rows, table.columns, list(table.extra), table.matrix)
+    layout = "features in rows" if finding.features_in_rows else "cells in rows"
+    other = transpose_hint(features_in_rows=not finding.features_in_rows)
+    word = "read with" if finding.sure else "assumed"
+    log_note(f"{path}: {word} {layout} ({finding.reason}); if that is wrong, {other}")
+    return finding
 
 
 def _read_table(path: Path, reader: DelimitedRows, wanted: frozenset[str]) -> _Table:
     """Read all rows; the columns ``wanted`` stay text."""
     source = iter(reader)
-    top = next(source, None)
-    if top is None:
+    head = list(islice(source, _HEAD + 1))
+    if len(head) < 2:
         raise DataError(
-            f"{path}: no lines; expected a header line and rows of counts.", code="empty_file"
+            f"{path}: {len(head)} lines; expected a header line and rows of counts.",
+            code="empty_file",
         )
-    head = [row for _, row in zip(range(_HEAD), source, strict=False)]
-    if not head:
-        raise DataError(
-            f"{path}: one line only; expected a header line and rows of counts.", code="empty_file"
-        )
-    header = _header(path, top[1], head[0])
+    (_, top), *head = head
+    header = _header(path, top, head[0])
     text = _text_columns(header, [fields for _, fields in head], wanted)
     numeric = [i for i in range(1, len(header)) if i not in text]
     if not numeric:
@@ -159,12 +158,24 @@ def _read_table(path: Path, reader: DelimitedRows, wanted: frozenset[str]) -> _T
             f"{', '.join(header[:5])}).",
             code="no_counts",
         )
-    pick = _picker(numeric, len(header))
     refuse_duplicate_columns(path, header, [header[i] for i in text])
+    return _read_rows(path, reader, chain(head, source), header, text)
+
+
+def _read_rows(
+    path: Path,
+    reader: DelimitedRows,
+    lines: Iterable[tuple[int, list[str]]],
+    header: list[str],
+    text: list[int],
+) -> _Table:
+    """Read the columns ``text`` as text and all others as counts."""
+    numeric = [i for i in range(1, len(header)) if i not in text]
+    pick = _picker(numeric, len(header))
     names: list[str] = []
     extra: dict[str, list[str]] = {header[i]: [] for i in text}
     data, indices, ends = array("f"), array("i"), array("q", [0])
-    for line, fields in chain(head, source):
+    for line, fields in lines:
         if len(fields) != len(header):
             raise DataError(
                 f"{path}: line {line}: {len(fields)} fields, expected {len(header)} as on the "
