@@ -54,7 +54,9 @@ def configure_methods(
         values = assigned.get(name, {}) | selection.values
         file = (files or {}).get(name)
         label = selector_label(name, ({"params": file.name} if file else {}) | values)
-        presets = [settings.profile] if settings.profile in entry.cls.Params.presets else []
+        presets: list[str] = []
+        if settings.profile in entry.cls.Params.presets:
+            presets.append(settings.profile)
         if "preset" in values:
             presets.append(values["preset"])
         own = {key: value for key, value in values.items() if key != "preset"}
