@@ -27,16 +27,16 @@ from _figures import Clock, context, flags, show
 from torch import Tensor
 
 from bench.methods.sccrossrec import state_mixture as states
-from bench.methods.sccrossrec.attention import Rules, attend
-from bench.methods.sccrossrec.cell_graphs import Cells, Chromatin, stored_scores
-from bench.methods.sccrossrec.gate_links import Expression, learn
-from bench.methods.sccrossrec.genome_sites import Sites, candidates
-from bench.methods.sccrossrec.network import Network, Nodes
-from bench.methods.sccrossrec.params import CrossParameters
+from bench.methods.sccrossrec.attention import AttentionRules, attend
+from bench.methods.sccrossrec.cell_graphs import CellGraphs, LsiComponents, encode_scores
+from bench.methods.sccrossrec.gate_links import StandardizedExpression, learn_links
+from bench.methods.sccrossrec.genome_sites import GenomeSites, candidate_pairs
+from bench.methods.sccrossrec.network import BipartiteNetwork, Nodes
+from bench.methods.sccrossrec.params import ScCrossRecParameters
 from bench.methods.sccrossrec.training import train
 
 N_CHROMOSOMES, HIDDEN = 20, 128
-RULES = Rules()
+RULES = AttentionRules()
 Made = tuple[list[Tensor], list[Tensor]]
 
 
@@ -122,33 +122,33 @@ def epoch(n_genes: int, n_peaks: int, n_cells: int, n_sampled: int) -> list[floa
     peaks.data[:] = 1
     gene, peak = rng.integers(0, N_CHROMOSOMES, n_genes), rng.integers(0, N_CHROMOSOMES, n_peaks)
     length = 130_000_000 * n_peaks // 30_000
-    sites = Sites(
+    sites = GenomeSites(
         tuple(str(n) for n in range(N_CHROMOSOMES)), gene, peak,
         rng.integers(0, length, n_genes), rng.integers(0, length, n_peaks),
     )  # fmt: skip
-    p = CrossParameters(max_epochs=1, epoch_cells=n_sampled)
-    chromatin, expression = Chromatin.of(peaks, 10, 0), Expression.of(rna)
-    pairs, components = candidates(sites, p.distance_kb * 1000), chromatin(peaks)
+    p = ScCrossRecParameters(max_epochs=1, epoch_cells=n_sampled)
+    chromatin, expression = LsiComponents.of(peaks, 10, 0), StandardizedExpression.of(rna)
+    pairs, components = candidate_pairs(sites, p.distance_kb * 1000), chromatin(peaks)
     started = time.process_time()
-    weight = states.precision(rna)
-    for size in states.sizes(p.n_states, n_cells):
-        states.fit(rna, peaks, weight, size, 0)
+    weight = states.gene_precision(rna)
+    for size in states.mixture_sizes(p.n_states, n_cells):
+        states.fit_mixture(rna, peaks, weight, size, 0)
     seconds_states = time.process_time() - started
     started = time.process_time()
-    links = learn(pairs, expression, rna, peaks, components, 1)
+    links = learn_links(pairs, expression, rna, peaks, components, 1)
     seconds_links = time.process_time() - started
     nodes = [
         Nodes(torch.zeros(n, N_CHROMOSOMES + extra), None, p.id_dim, p.hidden, sparse=True)
         for n, extra in ((n_genes, 4), (n_peaks, 0))
     ]
-    rules = Rules(p.top_k, p.edge_threshold, sigmoid=False, fill=False)
-    network = Network(
+    rules = AttentionRules(p.top_k, p.edge_threshold, sigmoid=False, fill=False)
+    network = BipartiteNetwork(
         nodes[0], nodes[1], p.hidden, p.dropout, rules, torch.from_numpy(gene),
         torch.from_numpy(peak),
     )  # fmt: skip
-    cells = Cells(
+    cells = CellGraphs(
         rna, peaks, by_value=True, idf=chromatin.idf, device="cpu",
-        scores=stored_scores(links.pairs.matrix(links.score, n_peaks)),
+        scores=encode_scores(links.pairs.to_matrix(links.score, n_peaks)),
     )  # fmt: skip
 
     def wrong(some: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -1,25 +1,41 @@
-"""Fitted arrays of a method on disk."""
+"""Saving and loading of methods whose fitted state is a set of arrays."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+
+class ArrayState:
+    """Mixin for methods with a fitted state of arrays.
+
+    ``fit`` sets ``_arrays``: name → array, number, or list of numbers or of text.
+    """
+
+    name: ClassVar[str]
+    _arrays: dict[str, Any]
+
+    def save(self, path: Path) -> None:
+        """Write the fitted state into the folder ``path``."""
+        save_arrays(path / f"{self.name}.npz", self._arrays)
+
+    def load(self, path: Path) -> None:
+        """Read the fitted state from the folder ``path``."""
+        self._arrays = load_arrays(path / f"{self.name}.npz")
+
+
+def save_arrays(file: Path, arrays: dict[str, Any]) -> None:
+    """Write arrays by name into an ``.npz`` file."""
     import numpy as np
 
+    np.savez(file, **arrays)
 
-def save_arrays(path: Path, **arrays: Any) -> None:
-    """Write arrays, numbers or lists of text by name into one ``.npz`` file."""
+
+def load_arrays(file: Path) -> dict[str, Any]:
+    """Read the arrays of an ``.npz`` file by name."""
     import numpy as np
 
-    np.savez(path, **arrays)
-
-
-def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a file that :func:`save_arrays` wrote."""
-    import numpy as np
-
-    with np.load(path) as file:
-        return dict(file)
+    with np.load(file) as arrays:
+        return dict(arrays)

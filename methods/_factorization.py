@@ -19,13 +19,10 @@ from bench.contract import (
     log_normalized,
 )
 
-from ._arrays import load_arrays, save_arrays
+from ._arrays import ArrayState
 from ._features import check_features
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     import numpy as np
     from anndata import AnnData
 
@@ -48,8 +45,8 @@ class FactorParameters(Parameters):
     )
 
 
-class Factorization(Method):
-    """Base of the factorisations. ``fit`` sets ``_loadings`` and ``_features``."""
+class Factorization(ArrayState, Method):
+    """Base of the factorisations. ``fit`` sets ``loadings`` (H) and ``features``."""
 
     modalities = frozenset({RNA, ATAC})
     family = "factorization"
@@ -59,9 +56,6 @@ class Factorization(Method):
     }
 
     params: FactorParameters
-    _loadings: np.ndarray
-    """H (rank × features)."""
-    _features: Sequence[str]
 
     def recipe(self, info: DatasetInfo) -> Recipe:
         """Return binarised peaks, or log-normalised variable genes that are not centred."""
@@ -80,28 +74,19 @@ class Factorization(Method):
 
         w = self._solve_w(data)
         if self.params.normalize:
-            w = normalize_factors(w, self._loadings)
+            w = normalize_factors(w, self._arrays["loadings"])
         return w.astype("float32")
 
     def impute(self, data: AnnData) -> np.ndarray:
         """Return W H, (cells, features), with W solved for the loadings of the fit."""
-        return (self._solve_w(data) @ self._loadings).astype("float32")
+        return (self._solve_w(data) @ self._arrays["loadings"]).astype("float32")
 
     def _solve_w(self, data: AnnData) -> np.ndarray:
         from ._factors import solve_w
 
-        check_features(self._features, data, self.name)
-        return solve_w(data.X, self._loadings, **self._loss_options())
+        check_features(self._arrays["features"], data, self.name)
+        return solve_w(data.X, self._arrays["loadings"], **self._loss_options())
 
     def _loss_options(self) -> dict[str, Any]:
         """Return the arguments of scikit-learn's ``non_negative_factorization`` for the loss."""
         return {}
-
-    def save(self, path: Path) -> None:
-        """Write the fitted state into the folder ``path``."""
-        save_arrays(path / "factors.npz", loadings=self._loadings, features=self._features)
-
-    def load(self, path: Path) -> None:
-        """Read the fitted state from the folder ``path``."""
-        arrays = load_arrays(path / "factors.npz")
-        self._loadings, self._features = arrays["loadings"], arrays["features"].tolist()

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
+from bench.contract import Fit
 from bench.prepare.moments import FeatureSums
 from bench.prepare.variable_features import seurat
 
@@ -20,56 +21,41 @@ _MAX_VALUE = 10.0
 """Largest scaled value, as in the standard recipe."""
 
 
-class WeightedPca:
-    """Fitted scales, weights and components of the chosen genes.
+def fit_marker_pca(
+    data: AnnData, names: list[str], params: MarkerPca.Params, seed: int
+) -> tuple[dict[str, np.ndarray], Fit]:
+    """Return the fitted arrays for :func:`project`, and the fit. ``names``: marker genes."""
+    is_marker = np.zeros(data.n_vars, dtype=bool)
+    is_marker[data.var_names.get_indexer(names)] = True
+    genes = np.flatnonzero(is_marker | _variable_genes(data, params.n_top_genes))
+    values, marked = _dense(data, genes), is_marker[genes]
+    mean, spread = values.mean(axis=0), values.std(axis=0)
+    scale = np.where(spread > 0, 1.0 / np.where(spread > 0, spread, 1.0), 0.0)
+    others = max(1, int(np.sum(~marked & (spread > 0))))
+    weight = np.sqrt(params.weight * others / max(1, int(marked.sum())))
+    arrays = {
+        "genes": genes, "mean": mean, "scale": scale, "weight": np.where(marked, weight, 1.0)
+    }  # fmt: skip
+    model, scores = decompose(AnnData(scale_genes(data, arrays)), params.n_components, seed)
+    arrays |= {"center": model.mean_, "components": model.components_}
+    return arrays, Fit(
+        scores,
+        n_parameters=int(model.components_.size + model.mean_.size),
+        notes={"markers": f"{marked.sum()} genes, each counts {weight**2:.3g} times"},
+    )
 
-    ``arrays``: ``genes`` (columns of the data), ``markers`` (mask of these), ``mean``, ``scale``,
-    ``boost``, ``center`` and ``components``.
-    """
 
-    def __init__(self, arrays: dict[str, np.ndarray]) -> None:
-        self.arrays = arrays
+def project(data: AnnData, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the scores of cells, (cells, n_components), float32."""
+    scores = (scale_genes(data, arrays) - arrays["center"]) @ arrays["components"].T
+    return np.asarray(scores, dtype=np.float32)
 
-    @classmethod
-    def fit(
-        cls, data: AnnData, markers: list[str], params: MarkerPca.Params, seed: int
-    ) -> tuple[WeightedPca, np.ndarray]:
-        """Return the model and the scores of the components, (cells, n_components)."""
-        is_marker = np.zeros(data.n_vars, dtype=bool)
-        is_marker[data.var_names.get_indexer(markers)] = True
-        genes = np.flatnonzero(is_marker | _variable_genes(data, params.n_top_genes))
-        values, marked = _dense(data, genes), is_marker[genes]
-        mean, spread = values.mean(axis=0), values.std(axis=0)
-        scale = np.where(spread > 0, 1.0 / np.where(spread > 0, spread, 1.0), 0.0)
-        others = max(1, int(np.sum(~marked & (spread > 0))))
-        boost = np.sqrt(params.weight * others / max(1, int(marked.sum())))
-        model = cls({
-            "genes": genes, "markers": marked, "mean": mean, "scale": scale,
-            "boost": np.where(marked, boost, 1.0),
-        })  # fmt: skip
-        pca, scores = decompose(AnnData(model.scale(data)), params.n_components, seed)
-        model.arrays |= {"center": pca.mean_, "components": pca.components_}
-        return model, scores
 
-    @property
-    def note(self) -> str:
-        """The number of marker genes and their weight in words."""
-        marked = self.arrays["markers"]
-        boost = self.arrays["boost"][marked][0]
-        return f"{marked.sum()} genes, each counts {boost**2:.3g} times"
-
-    def scale(self, data: AnnData) -> np.ndarray:
-        """Return the scaled and weighted values of the chosen genes, float32."""
-        a = self.arrays
-        scaled = np.clip(
-            (_dense(data, a["genes"]) - a["mean"]) * a["scale"], -_MAX_VALUE, _MAX_VALUE
-        )
-        return (scaled * a["boost"]).astype(np.float32)
-
-    def transform(self, data: AnnData) -> np.ndarray:
-        """Return the scores of cells, (cells, n_components)."""
-        scores = (self.scale(data) - self.arrays["center"]) @ self.arrays["components"].T
-        return np.asarray(scores, dtype=np.float32)
+def scale_genes(data: AnnData, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the scaled and weighted values of the chosen genes, float32."""
+    centred = _dense(data, arrays["genes"]) - arrays["mean"]
+    scaled = np.clip(centred * arrays["scale"], -_MAX_VALUE, _MAX_VALUE)
+    return (scaled * arrays["weight"]).astype(np.float32)
 
 
 def _dense(data: AnnData, genes: np.ndarray) -> np.ndarray:

@@ -87,7 +87,7 @@ class CCA(PairedBaseline):
     def save(self, path: Path) -> None:
         """Write the fitted state into the folder ``path``."""
         self._blocks.save(path)
-        save_arrays(path / "cca.npz", **self._maps.arrays)
+        save_arrays(path / "cca.npz", self._maps.arrays)
 
     def load(self, path: Path) -> None:
         """Read the fitted state from the folder ``path``."""

@@ -6,18 +6,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 from bench.contract import MULTIOME, Context, DatasetInfo, Fit, Method, PairedRecipe, Parameters
 
-from ._arrays import load_arrays, save_arrays
+from ._arrays import ArrayState
 from ._paired_baseline import PcaAndLsi
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from anndata import AnnData
     from mudata import MuData
 
 
-class DetectionRate(Method):
+class DetectionRate(ArrayState, Method):
     """Match by depth alone and translate by mean detection alone.
 
     ``match``: cells deep in one modality tend to be deep in the other, so profiles of similar
@@ -70,14 +68,6 @@ class DetectionRate(Method):
     def translate(self, data: AnnData, rna: AnnData | None = None) -> np.ndarray:
         """Return the detection rate of each gene for each cell, (cells, genes)."""
         return self._arrays["rate"][None, :].repeat(data.n_obs, axis=0)
-
-    def save(self, path: Path) -> None:
-        """Write the fitted state into the folder ``path``."""
-        save_arrays(path / "detection_rate.npz", **self._arrays)
-
-    def load(self, path: Path) -> None:
-        """Read the fitted state from the folder ``path``."""
-        self._arrays = load_arrays(path / "detection_rate.npz")
 
 
 def _log_depth(data: MuData) -> np.ndarray:

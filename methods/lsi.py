@@ -10,17 +10,15 @@ from pydantic import Field
 from bench.contract import ATAC, Context, DatasetInfo, Fit, Method, Parameters, Recipe, Search
 from bench.seeds import derive_seed
 
-from ._arrays import load_arrays, save_arrays
+from ._arrays import ArrayState
 from ._features import check_features
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from anndata import AnnData
 
 
-class LSI(Method):
+class LSI(ArrayState, Method):
     """TF-IDF of binarised peaks, truncated SVD without its first component, rows of unit length.
 
     The first component follows the depth of a cell. Source: Cusanovich et al. 2018, methods; the
@@ -65,10 +63,11 @@ class LSI(Method):
             n_components, algorithm="arpack", random_state=derive_seed(context.seed, "lsi")
         )
         model.fit(data.X)
-        self._components, self._features = model.components_[first:], list(data.var_names)
+        components = model.components_[first:]
+        self._arrays = {"components": components, "features": list(data.var_names)}
         notes = {}
-        if len(self._components) < self.params.n_components:
-            notes["n_components"] = f"{len(self._components)}, as many as cells and features allow"
+        if len(components) < self.params.n_components:
+            notes["n_components"] = f"{len(components)}, as many as cells and features allow"
         return Fit(
             embedding=self.transform(data),
             n_parameters=int(model.components_.size),
@@ -79,15 +78,6 @@ class LSI(Method):
         """Return the embedding of new cells, (cells, n_components)."""
         from sklearn.preprocessing import normalize
 
-        check_features(self._features, data, self.name)
-        scores = data.X @ self._components.T
+        check_features(self._arrays["features"], data, self.name)
+        scores = data.X @ self._arrays["components"].T
         return (normalize(scores) if self.params.unit_rows else scores).astype("float32")
-
-    def save(self, path: Path) -> None:
-        """Write the fitted state into the folder ``path``."""
-        save_arrays(path / "lsi.npz", components=self._components, features=self._features)
-
-    def load(self, path: Path) -> None:
-        """Read the fitted state from the folder ``path``."""
-        arrays = load_arrays(path / "lsi.npz")
-        self._components, self._features = arrays["components"], arrays["features"].tolist()

@@ -101,5 +101,5 @@ class LSNMF(Factorization):
             )  # fmt: skip
         else:
             w, h, n_iter = factorize(data.X, w, h, p, context.report)
-        self._loadings, self._features = h, list(data.var_names)
+        self._arrays = {"loadings": h, "features": list(data.var_names)}
         return make_fit(data, w, h, n_iter, p)

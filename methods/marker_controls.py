@@ -11,16 +11,14 @@ from pydantic import Field
 
 from bench.contract import RNA, Context, DatasetInfo, Fit, Method, Parameters, Recipe, Search
 
-from ._arrays import load_arrays, save_arrays
+from ._arrays import ArrayState
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from anndata import AnnData
 
 
-class MarkerMethod(Method):
+class MarkerMethod(ArrayState, Method):
     """Base of the controls: log-normalised values of all genes, and marker lists."""
 
     reference = "none; a control"
@@ -51,33 +49,27 @@ class MarkerSum(MarkerMethod):
         import pandas as pd
 
         lists = context.knowledge.markers or {}
-        self._genes = [data.var_names.get_indexer(list(genes)) for genes in lists.values()]
-        self._spread = self._sum(data).std(axis=0)
-        self._spread[self._spread == 0] = 1.0
+        self._arrays = {
+            f"list{number}": data.var_names.get_indexer(list(genes))
+            for number, genes in enumerate(lists.values())
+        }
+        spread = self._sum(data).std(axis=0)
+        spread[spread == 0] = 1.0
+        self._arrays["spread"] = spread
         scores = self.transform(data)
         table = pd.DataFrame(scores, data.obs_names, list(lists))
         return Fit(scores, tables={"marker_sums": table})
 
     def transform(self, data: AnnData) -> np.ndarray:
         """Return the scores of new cells, (cells, lists)."""
-        return (self._sum(data) / self._spread).astype("float32")
+        return (self._sum(data) / self._arrays["spread"]).astype("float32")
 
     def _sum(self, data: AnnData) -> np.ndarray:
         import numpy as np
 
-        parts = [np.asarray(data.X[:, genes].sum(axis=1)).ravel() for genes in self._genes]
+        lists = [genes for name, genes in self._arrays.items() if name.startswith("list")]
+        parts = [np.asarray(data.X[:, genes].sum(axis=1)).ravel() for genes in lists]
         return np.column_stack(parts).astype(np.float64)
-
-    def save(self, path: Path) -> None:
-        """Write the fitted state into the folder ``path``."""
-        lists = {f"list{number}": genes for number, genes in enumerate(self._genes)}
-        save_arrays(path / "marker_sum.npz", spread=self._spread, **lists)
-
-    def load(self, path: Path) -> None:
-        """Read the fitted state from the folder ``path``."""
-        arrays = load_arrays(path / "marker_sum.npz")
-        self._spread = arrays["spread"]
-        self._genes = [arrays[f"list{number}"] for number in range(len(self._spread))]
 
 
 class MarkerPca(MarkerMethod):
@@ -105,24 +97,15 @@ class MarkerPca(MarkerMethod):
 
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return the scores of the components, (cells, n_components)."""
-        from ._marker_pca import WeightedPca
+        from ._marker_pca import fit_marker_pca
 
         lists = context.knowledge.markers or {}
         names = sorted({gene for genes in lists.values() for gene in genes})
-        self._model, scores = WeightedPca.fit(data, names, self.params, context.seed)
-        n_parameters = sum(self._model.arrays[name].size for name in ("components", "center"))
-        return Fit(scores, n_parameters=n_parameters, notes={"markers": self._model.note})
+        self._arrays, fit = fit_marker_pca(data, names, self.params, context.seed)
+        return fit
 
     def transform(self, data: AnnData) -> np.ndarray:
         """Return the scores of new cells, (cells, n_components)."""
-        return self._model.transform(data)
+        from ._marker_pca import project
 
-    def save(self, path: Path) -> None:
-        """Write the fitted state into the folder ``path``."""
-        save_arrays(path / "pca_markers.npz", **self._model.arrays)
-
-    def load(self, path: Path) -> None:
-        """Read the fitted state from the folder ``path``."""
-        from ._marker_pca import WeightedPca
-
-        self._model = WeightedPca(load_arrays(path / "pca_markers.npz"))
+        return project(data, self._arrays)

@@ -89,7 +89,7 @@ class NMF(Factorization):
         seed = derive_seed(context.seed, "nmf")
         factorize = self._with_nimfa if self.params.solver == "nimfa" else self._with_scikit_learn
         w, h, n_iter = factorize(data.X, min(self.params.n_components, *data.shape), seed)
-        self._loadings, self._features = h, list(data.var_names)
+        self._arrays = {"loadings": h, "features": list(data.var_names)}
         return make_fit(data, w, h, n_iter, self.params)
 
     def _with_scikit_learn(

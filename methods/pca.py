@@ -22,18 +22,16 @@ from bench.contract import (
 )
 from bench.seeds import derive_seed
 
-from ._arrays import load_arrays, save_arrays
+from ._arrays import ArrayState
 from ._features import check_features
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     import sklearn.decomposition
     from anndata import AnnData
 
 
-class PrincipalComponents(Method):
+class PrincipalComponents(ArrayState, Method):
     """Principal components of log-normalised, scaled variable genes (Luecken and Theis 2019).
 
     Chromatin: of binarised peaks, depth-normalised and log-transformed; ``lsi`` is the stronger
@@ -69,8 +67,9 @@ class PrincipalComponents(Method):
         import pandas as pd
 
         model, embedding = decompose(data, self.params.n_components, context.seed)
-        self._mean, self._components = model.mean_, model.components_
-        self._features = list(data.var_names)
+        self._arrays = {
+            "mean": model.mean_, "components": model.components_, "features": list(data.var_names),
+        }  # fmt: skip
         names = [f"PC{number}" for number in range(1, embedding.shape[1] + 1)]
         notes = {"variance explained": f"{model.explained_variance_ratio_.sum():.3f}"}
         if len(names) < self.params.n_components:
@@ -84,21 +83,9 @@ class PrincipalComponents(Method):
 
     def transform(self, data: AnnData) -> np.ndarray:
         """Return the scores of new cells, (cells, n_components)."""
-        check_features(self._features, data, self.name)
-        scores = data.X @ self._components.T - self._mean @ self._components.T
-        return scores.astype("float32")
-
-    def save(self, path: Path) -> None:
-        """Write the fitted state into the folder ``path``."""
-        save_arrays(
-            path / "pca.npz", mean=self._mean, components=self._components, features=self._features
-        )
-
-    def load(self, path: Path) -> None:
-        """Read the fitted state from the folder ``path``."""
-        arrays = load_arrays(path / "pca.npz")
-        self._mean, self._components = arrays["mean"], arrays["components"]
-        self._features = arrays["features"].tolist()
+        check_features(self._arrays["features"], data, self.name)
+        loadings = self._arrays["components"].T
+        return (data.X @ loadings - self._arrays["mean"] @ loadings).astype("float32")
 
 
 def decompose(

@@ -50,7 +50,7 @@ class JointPCALSI(PairedBaseline):
     def save(self, path: Path) -> None:
         """Write the fitted state into the folder ``path``."""
         self._blocks.save(path)
-        save_arrays(path / "pca_lsi.npz", factors=self._factors)
+        save_arrays(path / "pca_lsi.npz", {"factors": self._factors})
 
     def load(self, path: Path) -> None:
         """Read the fitted state from the folder ``path``."""

@@ -1,4 +1,4 @@
-"""What held-out cells say of a fit: whether the network helps, and how detection follows."""
+"""Calibration on held-out cells: the share of the network, and the slopes of detection."""
 
 from __future__ import annotations
 
@@ -6,58 +6,61 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-_SHALLOW = 0.05
+_MIN_DEPTH = 0.05
 """Smallest relative depth whose logarithm is taken."""
 
 
-def blend(network: np.ndarray, evidence: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return constant, weight of the network's log odds and of the evidence, for pairs of cells.
+def blend_weights(network: np.ndarray, evidence: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return constant and weights of the network's log odds and of the evidence, for pairs.
 
-    The network takes part if both weights are positive and the log likelihood of the pairs rises
-    by more than half the logarithm of their number (Schwarz 1978, doi:10.1214/aos/1176344136).
+    The network gets a weight if both weights are positive and the log likelihood of the pairs
+    rises by more than half the logarithm of their number (Schwarz 1978,
+    doi:10.1214/aos/1176344136).
     """
-    _, without = _logistic(evidence[:, None], right)
-    both, with_it = _logistic(np.column_stack([network, evidence]), right)
-    if with_it - without > 0.5 * np.log(len(right)) and (both[1:] > 0).all():
-        return both
-    # What the folds said of the evidence rests on more pairs than these: its weight stays.
+    _, without_network = _logistic_fit(evidence[:, None], right)
+    weights, with_network = _logistic_fit(np.column_stack([network, evidence]), right)
+    gain = with_network - without_network
+    if gain > 0.5 * np.log(len(right)) and (weights[1:] > 0).all():
+        return weights
+    # The weights of the evidence come from more pairs than these: it keeps weight 1.
     return np.array([0.0, 0.0, 1.0])
 
 
-def _logistic(inputs: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, float]:
+def _logistic_fit(inputs: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, float]:
     """Return constant and weights of a logistic regression, and its log likelihood."""
     spread = inputs.std(axis=0)
     spread = np.where(spread > 0, spread, 1.0)
-    fitted = LogisticRegression().fit(inputs / spread, right)
-    weights = np.concatenate([fitted.intercept_, fitted.coef_[0] / spread])
-    chances = fitted.predict_proba(inputs / spread)[:, 1]
-    return weights, -float(log_loss(right, chances, normalize=False))
+    model = LogisticRegression().fit(inputs / spread, right)
+    weights = np.concatenate([model.intercept_, model.coef_[0] / spread])
+    probability = model.predict_proba(inputs / spread)[:, 1]
+    return weights, -float(log_loss(right, probability, normalize=False))
 
 
-def slopes(
+def detection_slopes(
     rate: np.ndarray, expected: np.ndarray, depth: np.ndarray, detected: np.ndarray
 ) -> np.ndarray:
     """Return the slopes of detection by expected expression and by log depth of the chromatin.
 
-    Logistic regression with the log odds of each gene's rate as offset, by Newton's method;
+    Logistic regression by Newton's method, with the log odds of each gene's rate as offset;
     ``expected`` and ``detected`` are cells × genes. Neither slope is negative.
     """
-    known = np.log(np.maximum(depth, _SHALLOW))[:, None] * np.ones(len(rate))
-    inputs = np.stack([expected.ravel(), known.ravel()], axis=1)
-    offset, wanted = np.tile(_logit(rate), len(depth)), detected.ravel()
-    found = np.zeros(2)
+    log_depth = np.log(np.maximum(depth, _MIN_DEPTH))[:, None] * np.ones(len(rate))
+    inputs = np.stack([expected.ravel(), log_depth.ravel()], axis=1)
+    offset, outcome = np.tile(_logit(rate), len(depth)), detected.ravel()
+    slopes = np.zeros(2)
     for _ in range(20):
-        share = 0.5 * (1 + np.tanh(0.5 * (offset + inputs @ found)))
+        share = 0.5 * (1 + np.tanh(0.5 * (offset + inputs @ slopes)))
         curvature = (inputs * (share * (1 - share))[:, None]).T @ inputs + 1e-6 * np.eye(2)
-        found += np.clip(np.linalg.solve(curvature, inputs.T @ (wanted - share)), -1.0, 1.0)
-    return np.maximum(found, [1e-3, 0.0])
+        step = np.linalg.solve(curvature, inputs.T @ (outcome - share))
+        slopes += np.clip(step, -1.0, 1.0)
+    return np.maximum(slopes, [1e-3, 0.0])
 
 
-def detection(
+def detection_log_odds(
     rate: np.ndarray, slopes: np.ndarray, expected: np.ndarray, depth: np.ndarray
 ) -> np.ndarray:
     """Return the log odds that genes are detected, (cells, genes)."""
-    log_depth = np.log(np.maximum(depth, _SHALLOW))[:, None]
+    log_depth = np.log(np.maximum(depth, _MIN_DEPTH))[:, None]
     odds: np.ndarray = _logit(rate) + slopes[0] * expected + slopes[1] * log_depth
     return odds
 

@@ -1,33 +1,36 @@
-"""How much a pair of profiles speaks for one cell: states and links, weighed on held-out cells.
+"""Log likelihood ratios for a pair of profiles to be of one cell, weighed on held-out cells.
 
-Two things are shared by the RNA and the chromatin of a cell: the state it is in
-(:mod:`.states`), and, beyond that, the expression of genes whose linked peaks are open
-(:mod:`.links`). Each gives a log likelihood ratio. All of them assume more than is true (genes
-are not independent, gates not certain), and mixtures of several sizes say nearly the same; so
-they are weighed: a logistic regression with weights of at least 0 on pairs of cells that were
-left out when states and links were learned, one fold after the other (stacking, Wolpert 1992,
-doi:10.1016/S0893-6080(05)80023-1).
+The RNA and the chromatin of a cell share two things: its state (:mod:`.state_mixture`), and,
+beyond that, the expression of genes with open linked peaks (:mod:`.gate_links`). Each gives a log
+likelihood ratio. All assume more than is true (genes are not independent, gates not certain), and
+mixtures of several sizes give nearly the same ratio. So they are weighed: a logistic regression
+with non-negative weights on pairs of cells left out of states and links, one fold after the other
+(stacking, Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
 from scipy.optimize import minimize
 
 from . import state_mixture as states
-from .gate_links import Expression, Links, learn
-from .genome_sites import Candidates
-from .state_mixture import Mixture
+from .gate_links import GateLinks, StandardizedExpression, learn_links
+from .genome_sites import CandidatePairs
+from .state_mixture import StateMixture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import scipy.sparse as sp
 
 _FOLDS = 4
-_WRONG = 5
-"""Wrong pairs for each right one on which the weights rest."""
-_WEIGHED = 2000
-"""Most cells that learn and are asked in the folds."""
+_WRONG_RATIO = 5
+"""Wrong pairs for each right one in the stacking."""
+_MAX_STACKED = 2000
+"""Largest number of cells in the stacking."""
 _BLOCK = 1024
 _PENALTY = 1e-3
 _AXES = 20
@@ -49,10 +52,10 @@ class Profiles:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What learning needs beside the cells."""
+class EvidenceOptions:
+    """Candidate pairs and sizes for :meth:`Evidence.fit`."""
 
-    pairs: Candidates
+    pairs: CandidatePairs
     sizes: list[int]
     """Numbers of states of the mixtures."""
     n_passes: int
@@ -61,89 +64,87 @@ class Settings:
 
 @dataclass
 class Evidence:
-    """Mixtures of states, links, and the weight of what each says."""
+    """Fitted mixtures of states and links, with the weights of their log ratios."""
 
-    mixtures: list[Mixture]
-    expression: Expression
-    links: Links
+    mixtures: list[StateMixture]
+    expression: StandardizedExpression
+    links: GateLinks
     weights: np.ndarray
-    """Constant, one weight a mixture, that of the links."""
+    """Constant, one weight for each mixture, that of the links."""
     depths: np.ndarray
     """Mean counts of genes and mean fragments of a cell."""
 
     @classmethod
-    def of(
-        cls, profiles: Profiles, settings: Settings,
+    def fit(
+        cls, profiles: Profiles, options: EvidenceOptions,
         report: Callable[[int, float], None] | None = None,
     ) -> Evidence:  # fmt: skip
-        """Return states and links of these cells; all weights are 1."""
-        weight = states.precision(profiles.counts)
+        """Learn states and links of these cells; all weights are 1."""
+        counts, fragments = profiles.counts, profiles.fragments
+        precision = states.gene_precision(counts)
         mixtures = [
-            states.fit(profiles.counts, profiles.fragments, weight, size, settings.seed)
-            for size in settings.sizes
+            states.fit_mixture(counts, fragments, precision, size, options.seed)
+            for size in options.sizes
         ]
-        expression = Expression.of(profiles.relative)
-        known = _components(
-            mixtures, [m.of_rna(profiles.counts) + m.of_atac(profiles.fragments) for m in mixtures]
+        expression = StandardizedExpression.of(profiles.relative)
+        posteriors = _posteriors(
+            mixtures, [one.of_rna(counts) + one.of_atac(fragments) for one in mixtures]
         )
-        links = learn(
-            settings.pairs, expression, profiles.relative, profiles.fragments, known,
-            settings.n_passes, report,
+        links = learn_links(
+            options.pairs, expression, profiles.relative, fragments, posteriors,
+            options.n_passes, report,
         )  # fmt: skip
-        depths = [
-            float(one.sum()) / len(profiles) for one in (profiles.counts, profiles.fragments)
-        ]
-        return cls(
-            mixtures, expression, links, np.array([0.0] + [1.0] * (len(mixtures) + 1)),
-            np.array(depths),
-        )  # fmt: skip
+        weights = np.array([0.0] + [1.0] * (len(mixtures) + 1))
+        depths = np.array([float(one.sum()) / len(profiles) for one in (counts, fragments)])
+        return cls(mixtures, expression, links, weights, depths)
 
-    def __call__(self, profiles: Profiles, pairs: np.ndarray) -> np.ndarray:
-        """Return the weighed log ratio of pairs (RNA row, ATAC row), (pairs,)."""
-        return self.weights[0] + self.parts(profiles, pairs) @ self.weights[1:]
+    def log_odds(self, profiles: Profiles, pairs: np.ndarray) -> np.ndarray:
+        """Return the weighed sum of the log ratios of pairs (RNA row, ATAC row), (pairs,)."""
+        return self.weights[0] + self.log_ratios(profiles, pairs) @ self.weights[1:]
 
-    def parts(self, profiles: Profiles, pairs: np.ndarray) -> np.ndarray:
-        """Return what each mixture and the links say, (pairs, mixtures + 1)."""
-        rna, atac = np.unique(pairs[:, 0]), np.unique(pairs[:, 1])
-        row, column = np.searchsorted(rna, pairs[:, 0]), np.searchsorted(atac, pairs[:, 1])
+    def log_ratios(self, profiles: Profiles, pairs: np.ndarray) -> np.ndarray:
+        """Return the log ratios of each mixture and of the links, (pairs, mixtures + 1)."""
+        rna, row = np.unique(pairs[:, 0], return_inverse=True)
+        atac, column = np.unique(pairs[:, 1], return_inverse=True)
         of_rna = [one.of_rna(profiles.counts[rna]) for one in self.mixtures]
         of_atac = [one.of_atac(profiles.fragments[atac]) for one in self.mixtures]
-        found = [
+        of_states = [
             one.evidence(first[row], second[column])
             for one, first, second in zip(self.mixtures, of_rna, of_atac, strict=True)
         ]
-        # What the state says of expression is counted above: it is taken out here.
-        basis = _components(self.mixtures, of_rna) @ self.links.factors
+        # The mixtures already count the expression that follows from the state: subtract it.
+        of_state = _posteriors(self.mixtures, of_rna) @ self.links.factors
         expected = self.links.effect * self.links.soft_count(profiles.fragments[atac])
-        said = np.empty(len(pairs))
+        of_links = np.empty(len(pairs))
         for start in range(0, len(pairs), _BLOCK):
-            rows = slice(start, start + _BLOCK)
-            z = self.expression(profiles.relative[rna[row[rows]]]) - basis[row[rows]]
-            said[rows] = self.links.evidence(z, expected[column[rows]])
-        return np.column_stack([*found, said])
+            block = slice(start, start + _BLOCK)
+            z = self.expression(profiles.relative[rna[row[block]]]) - of_state[row[block]]
+            of_links[block] = self.links.evidence(z, expected[column[block]])
+        return np.column_stack([*of_states, of_links])
 
     def coordinates(self, profiles: Profiles) -> np.ndarray:
-        """Return what the states say of each cell's profile, in principal axes, (cells, axes).
+        """Return each cell's profile expected from its states, in principal axes, (cells, axes).
 
-        The posterior mean of the log profile of both parts, mean over the mixtures by their
-        weights; a feature counts by the root of its information, the expected number of counts
-        times ω. Distances so follow what predicts which profiles belong together, and a type that
-        a large mixture splits stays in one place if the halves are alike.
+        The posterior mean of the log profile of both parts, averaged over the mixtures by their
+        weights. A feature counts by the root of its information, the expected counts times ω. So
+        distances follow the features that show which profiles belong together, and a type that a
+        large mixture splits stays in one place if the halves are alike.
         """
-        known = [
-            one.posterior(one.of_rna(profiles.counts) + one.of_atac(profiles.fragments))
-            for one in self.mixtures
-        ]
-        return (np.column_stack(known) @ self._places()).astype(np.float32)
+        posteriors = _posteriors(
+            self.mixtures,
+            [one.of_rna(profiles.counts) + one.of_atac(profiles.fragments)
+             for one in self.mixtures],
+        )  # fmt: skip
+        return (posteriors @ self._state_coordinates()).astype(np.float32)
 
-    def _places(self) -> np.ndarray:
-        """Return where the states of all mixtures lie in their principal axes, states × axes."""
+    def _state_coordinates(self) -> np.ndarray:
+        """Return the states of all mixtures in their principal axes, states × axes."""
         weights = self.weights[1:-1] if self.weights[1:-1].any() else np.ones(len(self.mixtures))
         logs, shares = [], []
         for weight, one in zip(weights / weights.sum(), self.mixtures, strict=True):
             parts = [
-                np.log(profile) * np.sqrt(worth * profile.mean(axis=0) * depth)
-                for profile, worth, depth in zip(
+                np.log(profile) * np.sqrt(precision * profile.mean(axis=0) * depth)
+                for profile, precision, depth in zip(
                     (one.genes, one.peaks), (one.weight, 1.0), self.depths, strict=True
                 )
             ]
@@ -154,90 +155,73 @@ class Evidence:
         rows = np.concatenate(logs)
         root = np.sqrt(np.concatenate(shares))[:, None]
         _, size, axes = np.linalg.svd(root * rows, full_matrices=False)
-        kept = size > 1e-6 * max(float(size[0]), 1e-12)
-        found = (rows @ axes[kept].T)[:, :_AXES]
+        used = size > 1e-6 * max(float(size[0]), 1e-12)
+        coordinates = (rows @ axes[used].T)[:, :_AXES]
         # An axis has no sign of its own: its largest entry is positive.
-        peak = np.abs(found).argmax(axis=0)
-        found *= np.where(found[peak, np.arange(found.shape[1])] < 0, -1.0, 1.0)
-        return found
+        peak = np.abs(coordinates).argmax(axis=0)
+        negative = coordinates[peak, np.arange(coordinates.shape[1])] < 0
+        coordinates *= np.where(negative, -1.0, 1.0)
+        return coordinates
 
-    def expected(
+    def expected_expression(
         self, fragments: sp.csr_matrix, counts: sp.csr_matrix | None = None
     ) -> np.ndarray:
-        """Return the expected standardised expression, (cells, genes), of chromatin.
+        """Return the standardised expression expected from chromatin, (cells, genes).
 
-        ``counts``: what is known of the genes; they only tell the state.
+        ``counts`` of the genes, if given, only help to infer the state.
         """
-        known = [one.of_atac(fragments) for one in self.mixtures]
+        likelihoods = [one.of_atac(fragments) for one in self.mixtures]
         if counts is not None:
-            known = [
-                both + one.of_rna(counts) for one, both in zip(self.mixtures, known, strict=True)
+            likelihoods = [
+                likelihood + one.of_rna(counts)
+                for one, likelihood in zip(self.mixtures, likelihoods, strict=True)
             ]
-        return self.links.predict(fragments, _components(self.mixtures, known))
+        return self.links.predict(fragments, _posteriors(self.mixtures, likelihoods))
 
     def note(self) -> str:
-        """Return a line on the weights."""
-        parts = [f"{len(one.log_share)} states" for one in self.mixtures] + ["links"]
-        said = [f"{name} {w:.2f}" for name, w in zip(parts, self.weights[1:], strict=True) if w]
-        return "weights of " + ", ".join(said)
-
-    def state(self) -> dict[str, np.ndarray | None]:
-        """Return everything as arrays."""
-        one = self.links
-        kept: dict[str, np.ndarray | None] = {
-            "mean": self.expression.mean, "scale": self.expression.scale,
-            "slope": self.expression.slope, "weights": self.weights, "depths": self.depths,
-            "pair_start": one.pairs.start, "pair_peak": one.pairs.peak,
-            "pair_distance": one.pairs.distance, "share": one.share, "score": one.score,
-            "factors": one.factors, "effect": one.effect, "noise": one.noise, "prior": one.prior,
-            "precision": self.mixtures[0].weight,
-        }  # fmt: skip
-        for number, mixture in enumerate(self.mixtures):
-            kept |= {
-                f"genes{number}": mixture.genes, f"peaks{number}": mixture.peaks,
-                f"log_share{number}": mixture.log_share,
-            }  # fmt: skip
-        return kept
+        """Return a note on the weights."""
+        names = [f"{len(one.log_share)} states" for one in self.mixtures] + ["links"]
+        pairs = zip(names, self.weights[1:], strict=True)
+        return "weights of " + ", ".join(f"{name} {w:.2f}" for name, w in pairs if w)
 
     @classmethod
-    def from_state(cls, a: dict[str, np.ndarray]) -> Evidence:
-        """Return the evidence that :meth:`state` described."""
-        mixtures = [
-            Mixture(a[f"genes{n}"], a[f"peaks{n}"], a["precision"], a[f"log_share{n}"])
-            for n in range(len(a["weights"]) - 2)
-        ]
-        links = Links(
-            Candidates(a["pair_start"], a["pair_peak"], a.get("pair_distance")), a["share"],
-            a["score"], a["factors"], a["effect"], a["noise"], a["prior"],
-        )  # fmt: skip
-        expression = Expression(a["mean"], a["scale"], a["slope"])
-        return cls(mixtures, expression, links, a["weights"], a["depths"])
+    def from_dict(cls, state: dict[str, Any]) -> Evidence:
+        """Return the evidence that ``dataclasses.asdict`` turned into ``state``."""
+        pairs = CandidatePairs(**state["links"]["pairs"])
+        return cls(
+            mixtures=[StateMixture(**one) for one in state["mixtures"]],
+            expression=StandardizedExpression(**state["expression"]),
+            links=GateLinks(**(state["links"] | {"pairs": pairs})),
+            weights=state["weights"],
+            depths=state["depths"],
+        )
 
-    def weigh(
-        self, profiles: Profiles, settings: Settings,
+    def set_weights(
+        self, profiles: Profiles, options: EvidenceOptions,
         wrong: Callable[[np.ndarray, np.random.Generator], np.ndarray], rng: np.random.Generator,
     ) -> None:  # fmt: skip
-        """Set the weights on pairs of cells that states and links of other cells are asked about.
+        """Set the weights by stacking: log ratios of cells left out of states and links.
 
-        ``wrong`` gives wrong pairs among some cells. With fewer than 10 cells a fold all weights
+        ``wrong`` returns wrong pairs of some cells. With fewer than 10 cells a fold all weights
         stay 1.
         """
-        cells = rng.permutation(len(profiles))[:_WEIGHED]
+        cells = rng.permutation(len(profiles))[:_MAX_STACKED]
         if len(cells) < 10 * _FOLDS:
             return
-        said, right = [], []
+        ratios, right = [], []
         for fold in np.array_split(cells, _FOLDS):
-            others = Evidence.of(profiles[np.setdiff1d(cells, fold)], settings)
-            pairs = [np.column_stack([fold, fold])] + [wrong(fold, rng) for _ in range(_WRONG)]
-            said.append(others.parts(profiles, np.concatenate(pairs)))
-            right.append(np.arange(len(said[-1])) < len(fold))
-        self.weights = weigh(np.concatenate(said), np.concatenate(right))
+            evidence = Evidence.fit(profiles[np.setdiff1d(cells, fold)], options)
+            pairs = [np.column_stack([fold, fold])]
+            pairs += [wrong(fold, rng) for _ in range(_WRONG_RATIO)]
+            ratios.append(evidence.log_ratios(profiles, np.concatenate(pairs)))
+            right.append(np.arange(len(ratios[-1])) < len(fold))
+        self.weights = stacking_weights(np.concatenate(ratios), np.concatenate(right))
 
 
-def weigh(said: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return a constant and weights of at least 0, by logistic regression of equal classes."""
-    scale = np.maximum(said.std(axis=0), 1e-9)
-    inputs = np.column_stack([np.ones(len(said)), said / scale])
+def stacking_weights(ratios: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return constant and non-negative weights of a logistic regression of balanced classes."""
+    scale = np.maximum(ratios.std(axis=0), 1e-9)
+    inputs = np.column_stack([np.ones(len(ratios)), ratios / scale])
     sign = np.where(right, 1.0, -1.0)
     share = np.where(right, 0.5 / max(1, right.sum()), 0.5 / max(1, (~right).sum()))
 
@@ -249,13 +233,14 @@ def weigh(said: np.ndarray, right: np.ndarray) -> np.ndarray:
         gradient[1:] += 2 * _PENALTY * weights[1:]
         return float(value), gradient
 
-    bounds = [(None, None)] + [(0.0, None)] * said.shape[1]
+    bounds = [(None, None)] + [(0.0, None)] * ratios.shape[1]
     start = np.full(inputs.shape[1], 0.1)
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
-    return np.concatenate([found[:1], found[1:] / scale])
+    weights = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return np.concatenate([weights[:1], weights[1:] / scale])
 
 
-def _components(mixtures: list[Mixture], likelihoods: list[np.ndarray]) -> np.ndarray:
-    """Return the probabilities of the states of all mixtures side by side, (cells, states)."""
-    found = [one.posterior(known) for one, known in zip(mixtures, likelihoods, strict=True)]
-    return np.column_stack(found)
+def _posteriors(mixtures: list[StateMixture], likelihoods: list[np.ndarray]) -> np.ndarray:
+    """Return the posteriors of the states of all mixtures side by side, (cells, states)."""
+    return np.column_stack(
+        [one.posterior(known) for one, known in zip(mixtures, likelihoods, strict=True)]
+    )

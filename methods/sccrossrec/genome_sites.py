@@ -1,8 +1,4 @@
-"""Genes and peaks: where they lie, which pairs are candidates, what a cell has of them.
-
-One graph is one cell: its nodes are the genes and peaks that are not zero in it. Nothing is
-written per cell; a graph is read off two sparse matrices and the static positions.
-"""
+"""Chromosomes and positions of genes and peaks, and which pairs are candidates for links."""
 
 from __future__ import annotations
 
@@ -13,37 +9,27 @@ import numpy as np
 import scipy.sparse as sp
 
 from bench.errors import DataError
+from bench.messages import quote_names
 
 if TYPE_CHECKING:
-    from anndata import AnnData
     from mudata import MuData
-
-_HINT = "add it with `bench data annotate`"
 
 
 @dataclass(frozen=True)
-class Sites:
-    """Positions of genes and peaks; a code of -1: unknown chromosome, pairs with nothing."""
+class GenomeSites:
+    """Positions of genes and peaks. Chromosome code -1: unknown, pairs with nothing."""
 
     names: tuple[str, ...]
     """Chromosomes, in the order of their codes."""
     gene_chrom: np.ndarray
     peak_chrom: np.ndarray
     tss: np.ndarray | None
-    """Start of each gene, base pairs, -1 where unknown; ``None`` if the data have none."""
+    """TSS of each gene, base pairs, -1 where unknown; ``None`` if the data have none."""
     centre: np.ndarray | None
-    """Centre of each peak, base pairs."""
+    """Centre of each peak, base pairs; ``None`` if the data have none."""
 
-    @property
-    def measured(self) -> bool:
-        """True if distances are known."""
-        return self.tss is not None and self.centre is not None
-
-    def short(self, top_k: int) -> list[str]:
-        """Return the chromosomes with genes but fewer than ``top_k`` peaks, each with its number.
-
-        Genes there attend to fewer peaks.
-        """
+    def chromosomes_with_few_peaks(self, top_k: int) -> list[str]:
+        """Return name and number of peaks of chromosomes with genes but fewer than ``top_k``."""
         peaks = np.bincount(self.peak_chrom[self.peak_chrom >= 0], minlength=len(self.names))
         genes = np.bincount(self.gene_chrom[self.gene_chrom >= 0], minlength=len(self.names))
         return [
@@ -51,9 +37,13 @@ class Sites:
             if g and n < top_k
         ]  # fmt: skip
 
+    def positions(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return TSS and peak centres if both are known."""
+        return None if self.tss is None or self.centre is None else (self.tss, self.centre)
 
-def sites_of(data: MuData) -> Sites:
-    """Return the positions in ``var`` of both modalities.
+
+def read_genome_sites(data: MuData) -> GenomeSites:
+    """Read the positions in ``var`` of both modalities.
 
     Raises ``DataError`` if there are no chromosomes, or none that both modalities share.
     """
@@ -63,16 +53,19 @@ def sites_of(data: MuData) -> Sites:
         if "chrom" not in var:
             raise DataError(
                 f"sccrossrec: {part}.var has no column 'chrom', without which no gene can be "
-                f"paired with a peak; {_HINT}."
+                "paired with a peak; add it with `bench data annotate`.",
+                code="missing_column",
             )
         chrom.append(var["chrom"].astype(str).to_numpy())
     names = tuple(sorted((set(chrom[0]) | set(chrom[1])) - {""}))
     code = {name: number for number, name in enumerate(names)}
     genes, peaks = (np.array([code.get(c, -1) for c in one], dtype=np.int64) for one in chrom)
     if not np.intersect1d(genes[genes >= 0], peaks[peaks >= 0]).size:
+        shown = (quote_names(sorted(set(one) - {""})) or "none" for one in chrom)
         raise DataError(
-            "sccrossrec: no chromosome has both genes and peaks (genes: "
-            f"{_some(chrom[0])}; peaks: {_some(chrom[1])}); check the annotation of 'chrom'."
+            "sccrossrec: no chromosome has both genes and peaks (genes: {}; peaks: {}); check the "
+            "annotation of 'chrom'.".format(*shown),
+            code="no_shared_chromosome",
         )
     rna, atac = data["rna"].var, data["atac"].var
     tss = rna["tss"].to_numpy(dtype=np.int64) if "tss" in rna else None
@@ -81,23 +74,18 @@ def sites_of(data: MuData) -> Sites:
         centre = (atac["start"].to_numpy(np.int64) + atac["end"].to_numpy(np.int64)) // 2
     if tss is not None and not np.any(tss >= 0):
         tss = None
-    return Sites(names, genes, peaks, tss, centre)
-
-
-def _some(names: np.ndarray) -> str:
-    found = sorted(set(names.tolist()) - {""})
-    return (", ".join(found[:3]) + (", …" if len(found) > 3 else "")) or "none"
+    return GenomeSites(names, genes, peaks, tss, centre)
 
 
 @dataclass(frozen=True)
-class Candidates:
-    """Pairs that can attend, gene by gene (CSR), and the distance of each."""
+class CandidatePairs:
+    """Pairs of a gene and a peak that may be linked, gene by gene (CSR), with their distance."""
 
     start: np.ndarray
-    """Where the pairs of each gene start in ``peak``, (genes + 1,)."""
+    """Offset of each gene's pairs in ``peak``, (genes + 1,)."""
     peak: np.ndarray
     distance: np.ndarray | None
-    """Base pairs between the peak's centre and the gene's start; ``None`` if not known."""
+    """Base pairs between peak centre and TSS, -1 for a gene without TSS; ``None``: unknown."""
 
     @property
     def gene(self) -> np.ndarray:
@@ -107,64 +95,51 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.peak)
 
-    def matrix(self, values: np.ndarray, n_peaks: int) -> sp.csr_matrix:
+    def to_matrix(self, values: np.ndarray, n_peaks: int) -> sp.csr_matrix:
         """Return one value a pair as a sparse matrix, genes × peaks."""
         shape = (len(self.start) - 1, n_peaks)
         return sp.csr_matrix((values, self.peak, self.start), shape=shape)
 
 
-def candidates(sites: Sites, distance: int | None) -> Candidates:
-    """Return the pairs on one chromosome and, if positions are known, within ``distance``.
+def candidate_pairs(sites: GenomeSites, max_distance: int | None) -> CandidatePairs:
+    """Return the pairs on one chromosome and, if positions are known, within ``max_distance``.
 
-    ``distance`` in base pairs, ``None``: any. A gene with chromosome but without start pairs with
-    the whole chromosome only if no gene has a start, else with nothing.
+    ``max_distance`` in base pairs, ``None``: any. A gene without TSS pairs with its whole
+    chromosome if no gene has a TSS, else with nothing.
     """
-    near = distance is not None and sites.measured
+    positions = sites.positions()
     on = {c: np.flatnonzero(sites.peak_chrom == c) for c in np.unique(sites.peak_chrom) if c >= 0}
-    if sites.centre is not None:
-        on = {c: peaks[np.argsort(sites.centre[peaks], kind="stable")] for c, peaks in on.items()}
-    chosen: list[np.ndarray] = []
     none = np.empty(0, dtype=np.int64)
+    pairs: list[np.ndarray] = []
     for gene, c in enumerate(sites.gene_chrom):
         peaks = on.get(c, none)
-        if near:
-            assert sites.tss is not None
-            assert sites.centre is not None
-            assert distance is not None
-            start = sites.tss[gene]
-            low, high = np.searchsorted(sites.centre[peaks], [start - distance, start + distance])
-            while high < len(peaks) and sites.centre[peaks[high]] == start + distance:
-                high += 1
-            peaks = peaks[low:high] if start >= 0 else none
-        chosen.append(np.sort(peaks))
-    starts = np.concatenate([[0], np.cumsum([len(one) for one in chosen])]).astype(np.int64)
-    peak = np.concatenate(chosen).astype(np.int64) if chosen else none
-    apart = None
-    if sites.measured:
-        assert sites.tss is not None
-        assert sites.centre is not None
-        of = np.repeat(np.arange(len(chosen)), np.diff(starts))
-        apart = np.where(sites.tss[of] >= 0, np.abs(sites.centre[peak] - sites.tss[of]), -1)
-    return Candidates(starts, peak, apart)
+        if max_distance is not None and positions is not None:
+            tss, centre = positions[0][gene], positions[1][peaks]
+            peaks = peaks[np.abs(centre - tss) <= max_distance] if tss >= 0 else none
+        pairs.append(peaks)
+    start = np.concatenate([[0], np.cumsum([len(one) for one in pairs])]).astype(np.int64)
+    peak = np.concatenate(pairs).astype(np.int64) if pairs else none
+    distance = None
+    if positions is not None:
+        tss = np.repeat(positions[0], np.diff(start))
+        distance = np.where(tss >= 0, np.abs(positions[1][peak] - tss), -1)
+    return CandidatePairs(start, peak, distance)
 
 
-def check_cells(data: MuData) -> str:
-    """Return one line about cells without any gene or any peak; empty if there are none."""
-    said = []
+def note_empty_cells(data: MuData) -> str:
+    """Return a note on cells without any gene or any peak; empty if there are none."""
+    notes = []
     for part, noun in (("rna", "genes"), ("atac", "peaks")):
-        empty = np.flatnonzero(_detected(data[part]) == 0)
+        detected = np.diff(to_csr(data[part].layers["counts"]).indptr)
+        empty = np.flatnonzero(detected == 0)
         if len(empty):
             first = data[part].obs_names[empty[0]]
-            said.append(f"{len(empty)} of {data.n_obs} cells have no {noun} (first: {first})")
-    return "; ".join(said) + ": their pools are zero" if said else ""
+            notes.append(f"{len(empty)} of {data.n_obs} cells have no {noun} (first: {first})")
+    return "; ".join(notes) + ": their pools are zero" if notes else ""
 
 
-def _detected(part: AnnData) -> np.ndarray:
-    return np.diff(csr(part.layers["counts"]).indptr)
-
-
-def csr(matrix: sp.csr_matrix | np.ndarray) -> sp.csr_matrix:
-    """Return a matrix as CSR without stored zeros; the given one is not changed."""
+def to_csr(matrix: sp.csr_matrix | np.ndarray) -> sp.csr_matrix:
+    """Return a matrix as float32 CSR without stored zeros; the given one is not changed."""
     sparse = sp.csr_matrix(matrix, dtype=np.float32)
     if sparse.nnz and not sparse.data.all():
         sparse = sparse.copy()

@@ -1,4 +1,4 @@
-"""Static features of genes and peaks, computed from the training cells, and DNA as numbers."""
+"""Static features of genes and peaks from the training cells, and DNA as numbers."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import numpy as np
 
 from bench.errors import DataError
 
-from .genome_sites import Sites, csr
+from .genome_sites import GenomeSites, to_csr
 
 if TYPE_CHECKING:
     import pandas as pd
     from mudata import MuData
 
 LENGTH = 256
-"""Bases of a peak that are read."""
+"""Number of bases of a peak that are used."""
 _ORDINAL = {"A": 0.25, "T": 0.5, "G": 0.75, "C": 1.0}
 _N_VARIABLE = 2000
-"""Genes called highly variable, as in the files that the published program reads."""
+"""Number of genes marked as highly variable, as in the files of the published program."""
 
 
-def gene_features(data: MuData, sites: Sites, *, scaled: bool) -> np.ndarray:
+def gene_features(data: MuData, sites: GenomeSites, *, scaled: bool) -> np.ndarray:
     """Return (genes, C + 4): one-hot chromosome, mean, normalised variance, strand, variable.
 
     Mean and variance are of the raw counts as published; ``scaled``: logarithms, standardised.
     Strand is 1 for "+"; 0.5 where the data have none.
     """
     rna = data["rna"]
-    counts = csr(rna.layers["counts"])
+    counts = to_csr(rna.layers["counts"])
     mean = np.asarray(counts.mean(axis=0), dtype=np.float64).ravel()
     square = np.asarray(counts.multiply(counts).mean(axis=0), dtype=np.float64).ravel()
     variance = normalized_variance(mean, np.maximum(square - mean**2, 0.0))
@@ -37,28 +37,28 @@ def gene_features(data: MuData, sites: Sites, *, scaled: bool) -> np.ndarray:
         strand = np.select([rna.var["strand"] == "+", rna.var["strand"] == "-"], [1.0, 0.0], 0.5)
     rank = np.argsort(np.argsort(-variance, kind="stable"), kind="stable")
     if scaled:
-        mean, variance = (_standardised(np.log1p(one)) for one in (mean, variance))
+        mean, variance = (_standardise(np.log1p(one)) for one in (mean, variance))
     columns = [mean, variance, strand, (rank < _N_VARIABLE).astype(float)]
     hot = one_hot(sites.gene_chrom, len(sites.names))
     return np.column_stack([hot, *columns]).astype(np.float32)
 
 
-def peak_features(sites: Sites) -> np.ndarray:
+def peak_features(sites: GenomeSites) -> np.ndarray:
     """Return the one-hot chromosome of each peak, (peaks, C)."""
     return one_hot(sites.peak_chrom, len(sites.names))
 
 
 def one_hot(code: np.ndarray, n_codes: int) -> np.ndarray:
-    """Return one column a code; a row of zeros for -1."""
+    """Return one column for each code; a row of zeros for -1."""
     hot: np.ndarray = (code[:, None] == np.arange(n_codes)).astype(np.float32)
     return hot
 
 
 def normalized_variance(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Return the variance over what genes of that mean have.
+    """Return the variance divided by that expected from the mean.
 
-    The expectation is a parabola of log variance on log mean, where Seurat v3 uses a local
-    regression (Stuart et al. 2019, Cell 177:1888).
+    The expectation is a parabola of log variance on log mean; Seurat v3 uses a local regression
+    (Stuart et al. 2019, Cell 177:1888).
     """
     out = np.zeros_like(mean)
     used = (mean > 0) & (variance > 0)
@@ -69,47 +69,48 @@ def normalized_variance(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
     return out
 
 
-def _standardised(values: np.ndarray) -> np.ndarray:
+def _standardise(values: np.ndarray) -> np.ndarray:
     spread = values.std()
     centred: np.ndarray = (values - values.mean()) / (spread if spread > 0 else 1.0)
     return centred
 
 
-def sequences(var: pd.DataFrame, wanted: str) -> list[str] | None:
-    """Return the sequence of each peak, or ``None`` if there are none and they are not required.
+def read_sequences(var: pd.DataFrame, dna: str) -> list[str] | None:
+    """Return the sequence of each peak, or ``None`` if the data have none.
 
-    Raises ``DataError`` if ``wanted`` is ``required`` and there is no column.
+    ``dna`` is the parameter: raises ``DataError`` if it is ``required`` and there is no sequence.
     """
-    if wanted == "none":
+    if dna == "none":
         return None
     if "sequence" in var:
         return [str(text).upper() for text in var["sequence"]]
-    if wanted == "required":
+    if dna == "required":
         raise DataError(
             "sccrossrec: dna=required, but atac.var has no column 'sequence'; add it with `bench "
-            "data annotate` and a FASTA file of the genome, or set dna=auto."
+            "data annotate` and a FASTA file of the genome, or set dna=auto.",
+            code="missing_column",
         )
     return None
 
 
-def ordinal(texts: list[str]) -> np.ndarray:
-    """Return one number a base of the first 256: A .25, T .5, G .75, C 1, else 0 (published)."""
+def ordinal_codes(sequences: list[str]) -> np.ndarray:
+    """Return a number for each of the first 256 bases, as published: A .25, T .5, G .75, C 1."""
     table = np.zeros(256, dtype=np.float32)
     for base, value in _ORDINAL.items():
         table[ord(base)] = value
-    return table[_letters([text[:LENGTH] for text in texts])]
+    return table[_to_bytes([one[:LENGTH] for one in sequences])]
 
 
-def central(texts: list[str]) -> np.ndarray:
+def central_codes(sequences: list[str]) -> np.ndarray:
     """Return the codes (A 0, C 1, G 2, T 3, else 4) of the central 256 bases, uint8."""
     table = np.full(256, 4, dtype=np.uint8)
     for code, base in enumerate("ACGT"):
         table[ord(base)] = code
-    cut = [text[max(0, (len(text) - LENGTH) // 2) :][:LENGTH] for text in texts]
-    return table[_letters(cut)]
+    central = [one[max(0, (len(one) - LENGTH) // 2) :][:LENGTH] for one in sequences]
+    return table[_to_bytes(central)]
 
 
-def _letters(texts: list[str]) -> np.ndarray:
-    """Return the bytes of each text, padded with N, (texts, 256)."""
-    joined = "".join(text.ljust(LENGTH, "N") for text in texts)
-    return np.frombuffer(joined.encode("ascii", "replace"), np.uint8).reshape(len(texts), LENGTH)
+def _to_bytes(sequences: list[str]) -> np.ndarray:
+    """Return the bytes of each sequence, padded with N, (sequences, 256)."""
+    joined = "".join(one.ljust(LENGTH, "N") for one in sequences).encode("ascii", "replace")
+    return np.frombuffer(joined, np.uint8).reshape(len(sequences), LENGTH)

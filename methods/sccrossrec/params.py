@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from bench.contract import Parameters, Search
 
 
-class CrossParameters(Parameters):
-    """Features kept, graph, links, network and training."""
+class ScCrossRecParameters(Parameters):
+    """Parameters of features, graph, links, network and training."""
 
     n_top_genes: int = Field(3000, ge=10, description="variable genes kept")
     n_top_peaks: int = Field(30_000, ge=10, description="variable peaks kept")
@@ -20,29 +20,29 @@ class CrossParameters(Parameters):
     )
     mask_mode: Literal["multiply", "neg_inf", "distance_kb"] = Field(
         "distance_kb",
-        description="pairs that can attend: within distance_kb of the gene's start (of one "
-        "chromosome if no start is known), of one chromosome, or, as published, all, with scores "
+        description="pairs that can attend: within distance_kb of the gene's TSS (on one "
+        "chromosome if no TSS is known), on one chromosome, or, as published, all, with scores "
         "across chromosomes multiplied by 0",
     )
     distance_kb: Annotated[int, Search(100, 1000, log=True)] = Field(
-        250, ge=1, le=100_000, description="largest distance of a peak from the gene's start"
+        250, ge=1, le=100_000, description="largest distance of a peak from the gene's TSS"
     )
     links: Literal["evidence", "none"] = Field(
         "evidence",
         description="evidence: gates of pairs learned from the expression that open peaks explain "
-        "in the same cell; they steer the attention, the matching and the translation",
+        "in the same cell, for the attention, the matching and the translation",
     )
     link_passes: Annotated[int, Search(5, 100, log=True)] = Field(
         40, ge=0, le=1000, description="passes over the cells that learn the gates"
     )
     n_states: Annotated[int, Search(4, 64, log=True)] = Field(
-        16, ge=2, le=64, description="links=evidence: states of the largest of several mixtures "
-        "that say what the parts of a cell share; those that do not help get no weight",
+        16, ge=2, le=64, description="links=evidence: states of the largest of several mixtures; "
+        "mixtures that do not help get no weight",
     )  # fmt: skip
     embedding: Literal["states", "pools"] = Field(
         "states",
-        description="embedding of cells: their profile as the states say (links=evidence), or, as "
-        "published, pooled genes and peaks of the network",
+        description="embedding of cells: their profile expected from the states (links=evidence), "
+        "or, as published, pooled genes and peaks of the network",
     )
     attn_norm: Literal["faithful_sigmoid", "scaled_softmax"] = Field(
         "scaled_softmax", description="how the top_k scores of a gene become weights"
@@ -66,10 +66,12 @@ class CrossParameters(Parameters):
         128, ge=1, le=4096, description="width of queries, keys, values and of each pool"
     )
     dna: Literal["auto", "none", "required"] = Field(
-        "auto", description="peaks' sequence: used where the data have it, never, or demanded"
+        "auto",
+        description="sequence of the peaks: used if the data have it, never used, or required",
     )
     dna_encoder: Literal["conv", "ordinal256"] = Field(
-        "conv", description="a small convolution, or 256 numbers, one a base, as published"
+        "conv",
+        description="a small convolution, or, as published, one number for each of 256 bases",
     )
     dropout: Annotated[float, Search(0.05, 0.5, zero=True)] = Field(
         0.1, ge=0, lt=1, description="in the matching head"
@@ -104,11 +106,11 @@ class CrossParameters(Parameters):
         10, ge=0, description="passes of the network over the cells of an epoch"
     )
     epoch_cells: int = Field(
-        300, ge=2, description="cells drawn for an epoch, if there are more: bounds the time of a "
-        "fit whatever the number of cells",
+        300, ge=2, description="largest number of cells in an epoch, drawn at random; bounds the "
+        "time of a fit",
     )  # fmt: skip
     patience: int = Field(
-        3, ge=0, description="epochs without a better score of held-out cells before stopping; "
+        3, ge=0, description="epochs without a better score on held-out cells before stopping; "
         "0: never stop"
     )  # fmt: skip
     validation: float = Field(
@@ -150,12 +152,12 @@ class CrossParameters(Parameters):
     def _consistent(self) -> Self:
         if self.attn_norm == "scaled_softmax" and self.mask_mode == "multiply":
             raise ValueError(
-                "mask_mode=multiply only works with attn_norm=faithful_sigmoid: nothing else "
-                "takes the weight of other chromosomes away; use neg_inf or distance_kb"
+                "mask_mode=multiply needs attn_norm=faithful_sigmoid, which alone removes the "
+                "weight of other chromosomes; use neg_inf or distance_kb"
             )
         if self.links == "evidence" and self.mask_mode == "multiply":
             raise ValueError(
-                "mask_mode=multiply has no set of candidates that links=evidence could learn; "
-                "use neg_inf or distance_kb, or links=none"
+                "mask_mode=multiply has no candidate pairs for links=evidence; use neg_inf or "
+                "distance_kb, or links=none"
             )
         return self

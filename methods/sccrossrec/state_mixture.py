@@ -1,4 +1,4 @@
-"""States that both parts of a cell share: mixtures of profiles, and what they say of a pair.
+"""Mixtures of states that the RNA and the chromatin of a cell share.
 
 A state t has a profile of the genes and one of the peaks, π_tg and π_tp, each with sum one over
 its part. The counts c of a cell with depth d (its total) are taken as Poisson with mean d π_t, so
@@ -7,14 +7,14 @@ its part. The counts c of a cell with depth d (its total) are taken as Poisson w
 
 ω_g the inverse of the gene's variance over that of Poisson counts (quasi-likelihood, Wedderburn
 1974, doi:10.1093/biomet/61.3.439); ω = 1 for peaks. Both parts are independent given the state.
-Profiles are shrunk to that of all cells by a gamma prior. Fitted by EM (Dempster, Laird and Rubin
-1977) on both parts at once: too few fragments are in a cell to find its type in its chromatin
-alone, but genes and peaks together tell it. That RNA r and chromatin a come from one cell is worth
+Profiles are shrunk to that of all cells by a gamma prior. They are fitted by EM (Dempster, Laird
+and Rubin 1977) on both parts at once: the chromatin of a cell has too few fragments to find its
+type alone. The log ratio of RNA r and chromatin a being of one cell is
 
     log Σ_t π_t p(r|t) p(a|t) - log Σ_t π_t p(r|t) - log Σ_t π_t p(a|t).
 
-How many states there are is not known: mixtures of several sizes stand side by side, and what
-each says is weighted by the matching (:mod:`.evidence`).
+The number of states is unknown: mixtures of several sizes are fitted, and :mod:`.evidence` weighs
+their log ratios.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TOLERANCE = 1e-5
 
 
 @dataclass
-class Mixture:
+class StateMixture:
     """A fitted mixture; ``weight`` is ω."""
 
     genes: np.ndarray
@@ -47,15 +47,15 @@ class Mixture:
     """Log of the share of each state."""
 
     def of_rna(self, counts: sp.csr_matrix) -> np.ndarray:
-        """Return log p(r | t) but for a constant of each cell, (cells, states)."""
+        """Return log p(r | t) up to a constant of each cell, (cells, states)."""
         return _log_likelihood(counts, self.genes, self.weight)
 
     def of_atac(self, fragments: sp.csr_matrix) -> np.ndarray:
-        """Return log p(a | t) but for a constant of each cell, (cells, states)."""
+        """Return log p(a | t) up to a constant of each cell, (cells, states)."""
         return _log_likelihood(fragments, self.peaks, np.ones(self.peaks.shape[1]))
 
     def posterior(self, log_likelihood: np.ndarray) -> np.ndarray:
-        """Return the probabilities of the states, (cells, states), less their shares."""
+        """Return the probabilities of the states minus their shares, (cells, states)."""
         joint = log_likelihood + self.log_share
         return np.exp(joint - _log_sum(joint)[:, None]) - np.exp(self.log_share)
 
@@ -65,12 +65,12 @@ class Mixture:
         return _log_sum(rna + atac + share) - _log_sum(rna + share) - _log_sum(atac + share)
 
 
-def sizes(largest: int, n_cells: int) -> list[int]:
-    """Return the numbers of states that are fitted: at least ten cells a state."""
+def mixture_sizes(largest: int, n_cells: int) -> list[int]:
+    """Return the sizes of the mixtures: at most ``largest`` states, at least ten cells a state."""
     return [size for size in SIZES if size <= min(largest, max(2, n_cells // 10))]
 
 
-def precision(counts: sp.csr_matrix) -> np.ndarray:
+def gene_precision(counts: sp.csr_matrix) -> np.ndarray:
     """Return ω of each gene: 1 over its variance relative to Poisson counts, at most 1.
 
     Mean of the squared Pearson residuals under means that follow the depth alone.
@@ -85,33 +85,33 @@ def precision(counts: sp.csr_matrix) -> np.ndarray:
     return 1 / np.maximum(1.0, excess / max(1, counts.shape[0]))
 
 
-def fit(
+def fit_mixture(
     counts: sp.csr_matrix, fragments: sp.csr_matrix, weight: np.ndarray, size: int, seed: int
-) -> Mixture:
-    """Return a mixture of ``size`` states, of counts (cells × genes) and fragments (× peaks)."""
+) -> StateMixture:
+    """Fit a mixture of ``size`` states to counts (cells × genes) and fragments (cells × peaks)."""
     scores = _scores(counts, seed)
     size = min(size, len(np.unique(scores, axis=0)))
-    found = KMeans(size, n_init=10, random_state=seed % 2**32).fit_predict(scores)
-    share = np.eye(size)[found]
+    start = KMeans(size, n_init=10, random_state=seed % 2**32).fit_predict(scores)
+    share = np.eye(size)[start]
     ones = np.ones(fragments.shape[1])
-    before = -np.inf
+    previous = -np.inf
     for _ in range(_ITERATIONS):
-        mixture = Mixture(
+        mixture = StateMixture(
             _profiles(counts, share, weight), _profiles(fragments, share, ones), weight,
             np.log((share.sum(axis=0) + 1) / (len(share) + size)),
         )  # fmt: skip
         joint = mixture.of_rna(counts) + mixture.of_atac(fragments) + mixture.log_share
         total = _log_sum(joint)
         share = np.exp(joint - total[:, None])
-        reached = float(total.mean())
-        if abs(reached - before) < _TOLERANCE * abs(reached):
+        likelihood = float(total.mean())
+        if abs(likelihood - previous) < _TOLERANCE * abs(likelihood):
             break
-        before = reached
+        previous = likelihood
     return mixture
 
 
 def _scores(counts: sp.csr_matrix, seed: int) -> np.ndarray:
-    """Return principal scores of log expression, from which states start, (cells, 8)."""
+    """Return principal scores of log expression, where the states start, (cells, 8)."""
     depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
     middle = np.median(depth[depth > 0]) if (depth > 0).any() else 1.0
     scaled = sp.diags_array(middle / np.where(depth > 0, depth, 1.0)).tocsr() @ counts
@@ -120,7 +120,7 @@ def _scores(counts: sp.csr_matrix, seed: int) -> np.ndarray:
         sp.csr_matrix(scaled.log1p())
     )
     scores = scores - scores.mean(axis=0)
-    # What all cells share is the first direction; it is left to the depth.
+    # The first direction is common to all cells: their depth.
     return scores[:, 1:] if scores.shape[1] > 1 else scores
 
 
@@ -129,9 +129,9 @@ def _profiles(counts: sp.csr_matrix, share: np.ndarray, weight: np.ndarray) -> n
     depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
     overall = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel() + 0.1
     overall /= overall.sum()
-    found = (counts.T @ share).T * weight
+    observed = (counts.T @ share).T * weight
     expected = (share * depth[:, None]).sum(axis=0)[:, None] * weight
-    profiles = (found + _SHAPE) / (expected + _SHAPE / overall)
+    profiles = (observed + _SHAPE) / (expected + _SHAPE / overall)
     return profiles / profiles.sum(axis=1, keepdims=True)
 
 

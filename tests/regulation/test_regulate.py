@@ -15,18 +15,18 @@ import scipy.sparse as sp
 from bench.errors import BenchError, DataError, UsageError
 from bench.regulation.binding import (
     BindingIntervals,
-    score_bound_peaks,
     check_genome,
     find_bound_peaks,
     permute_within_chromosomes,
     read_binding,
+    score_bound_peaks,
 )
-from bench.regulation.fitted_multiome import FittedMultiome, load_fitted_multiome, replace_cells
+from bench.regulation.fitted_multiome import FittedMultiome, replace_cells
 from bench.regulation.links import (
     FeaturePositions,
+    codetection_rate,
     near_tss_shares,
     signed_distance,
-    codetection_rate,
 )
 from bench.regulation.regulate import ALL_CELLS, RegulateOptions, file_names, regulate
 

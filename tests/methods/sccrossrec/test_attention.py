@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.methods.sccrossrec.attention import Rules, attend
+from bench.methods.sccrossrec.attention import AttentionRules, attend
 
 
 def dense(
-    query: Tensor, key: Tensor, mask: Tensor, rules: Rules, bonus: Tensor | None = None
+    query: Tensor, key: Tensor, mask: Tensor, rules: AttentionRules, bonus: Tensor | None = None
 ) -> Tensor:
     """Return all weights, genes × peaks, of equal scores the first peaks first."""
     score = query @ key.T
@@ -45,15 +45,17 @@ def case(seed: int, n_genes: int, n_peaks: int, n_chromosomes: int, scale: float
     return tables, codes
 
 
-def compare(tables: list[Tensor], codes: list[Tensor], rules: Rules, bonus=None) -> Tensor:
+def compare(
+    tables: list[Tensor], codes: list[Tensor], rules: AttentionRules, bonus=None
+) -> Tensor:
     """Compare outputs and gradients; return the dense weights."""
     found = []
     mask = (codes[0][:, None] == codes[1][None, :]) & (codes[0] >= 0)[:, None]
     for sparse in (True, False):
         q, k, va, vr = (one.clone().requires_grad_() for one in tables)
         if sparse:
-            extra = None if bonus is None else lambda rows, columns: bonus[rows][:, columns]
-            attention = attend(q, k, codes[0], codes[1], rules, extra)
+            scores = None if bonus is None else lambda rows, columns: bonus[rows][:, columns]
+            attention = attend(q, k, codes[0], codes[1], rules, scores)
             genes, peaks = attention.to_genes(va), attention.to_peaks(vr, len(k))
         else:
             weight = dense(q, k, mask, rules, bonus)
@@ -67,12 +69,12 @@ def compare(tables: list[Tensor], codes: list[Tensor], rules: Rules, bonus=None)
     return weight.detach()
 
 
-PUBLISHED = Rules()
+PUBLISHED = AttentionRules()
 MODES = {
     "published": PUBLISHED,
-    "five": Rules(top_k=5, threshold=0.5),
-    "no filling": Rules(fill=False),
-    "softmax": Rules(top_k=6, sigmoid=False, fill=False),
+    "five": AttentionRules(top_k=5, threshold=0.5),
+    "no filling": AttentionRules(fill=False),
+    "softmax": AttentionRules(top_k=6, sigmoid=False, fill=False),
 }
 
 

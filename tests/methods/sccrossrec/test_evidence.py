@@ -25,7 +25,7 @@ def counts(seed: int = 0, n_cells: int = 200):
     return *parts, kind
 
 
-def test_states_come_back_and_tell_pairs():
+def test_states_are_recovered_and_rank_pairs():
     from sklearn.metrics import adjusted_rand_score
 
     rna, atac, kind = counts()
@@ -76,7 +76,7 @@ def test_weights_are_those_of_the_true_log_odds_and_never_negative():
     assert abs(found[3]) < 0.1
 
 
-def test_the_network_takes_part_only_where_it_helps():
+def test_the_network_gets_a_weight_only_if_it_helps():
     rng = np.random.default_rng(0)
     right = np.arange(200) < 50
     known = rng.normal(np.where(right, 1.0, 0.0), 1.0)
@@ -85,7 +85,7 @@ def test_the_network_takes_part_only_where_it_helps():
     assert (calibration.blend_weights(helps, known, right)[1:] > 0).all()
 
 
-def test_slopes_of_detection_come_back():
+def test_detection_slopes_are_recovered():
     rng = np.random.default_rng(0)
     rate, depth = rng.uniform(0.2, 0.8, 30), rng.lognormal(0, 0.5, 300)
     expected = rng.normal(0, 0.5, (300, 30))
@@ -95,7 +95,7 @@ def test_slopes_of_detection_come_back():
     np.testing.assert_allclose(found, [0.8, 0.5], atol=0.1)
 
 
-def test_planted_links_and_pairs_of_unseen_cells_come_back():
+def test_planted_links_and_pairs_of_unseen_cells_are_recovered():
     """On ``sim_multiome[preset=links]``; the network, of no use there, is not trained."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -114,7 +114,7 @@ def test_planted_links_and_pairs_of_unseen_cells_come_back():
         case.fit(method, train, prepared=train)
         reached[cls.name] = roc_auc_score(pairs[0] == pairs[1], method.match(unseen, *pairs))
         if cls is ScCrossRec:
-            gates, fitted = method._model.regulation(train).toarray(), train
+            gates, fitted = method._model.link_weights(train).toarray(), train
     assert reached["sccrossrec"] > 0.8
     assert reached["sccrossrec"] > reached["cca"] + 0.05
     truth = np.zeros(gates.shape, dtype=bool)

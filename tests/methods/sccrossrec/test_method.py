@@ -11,12 +11,11 @@ import torch
 
 from bench.contract import MULTIOME
 from bench.errors import DataError, UsageError
-from bench.methods.sccrossrec import ScCrossRec
-from bench.methods.sccrossrec import node_features as features
-from bench.methods.sccrossrec.gate_links import StandardizedExpression, _pass, learn_links
+from bench.methods.sccrossrec import ScCrossRec, node_features
+from bench.methods.sccrossrec.gate_links import StandardizedExpression, learn_links, sum_over_cells
 from bench.methods.sccrossrec.genome_sites import GenomeSites, candidate_pairs, read_genome_sites
 from bench.methods.sccrossrec.negatives import wrong_pairs
-from bench.methods.sccrossrec.network import SigmoidCount
+from bench.methods.sccrossrec.network import _SigmoidCount
 from bench.testing.case import Case, CaseFit
 
 CASE = Case(ScCrossRec, MULTIOME)
@@ -54,34 +53,34 @@ def test_candidates_are_the_pairs_within_the_distance():
     np.testing.assert_array_equal(some.distance, apart[some.gene, some.peak])
 
 
-def test_without_chromosomes_one_line():
-    data = small()
-    del data["atac"].var["chrom"]
-    with pytest.raises(DataError, match=r"atac.var has no column 'chrom'.*bench data annotate"):
-        read_genome_sites(data)
-    data = small()
-    data["rna"].var["chrom"] = "chrX"
-    with pytest.raises(DataError, match="no chromosome has both genes and peaks"):
-        read_genome_sites(data)
+def test_missing_and_disjoint_chromosomes_raise():
+    missing, disjoint = small(), small()
+    del missing["atac"].var["chrom"]
+    disjoint["rna"].var["chrom"] = "chrX"
+    for data, code in ((missing, "missing_column"), (disjoint, "no_shared_chromosome")):
+        with pytest.raises(DataError) as error:
+            read_genome_sites(data)
+        assert error.value.code == code
 
 
-def test_a_required_sequence_that_is_missing_is_one_line():
+def test_a_missing_required_sequence_raises():
     var = small()["atac"].var.drop(columns="sequence")
-    assert features.sequences(var, "auto") is None
-    with pytest.raises(DataError, match=r"no column 'sequence'.*bench data annotate"):
-        features.sequences(var, "required")
+    assert node_features.read_sequences(var, "auto") is None
+    with pytest.raises(DataError) as error:
+        node_features.read_sequences(var, "required")
+    assert error.value.code == "missing_column"
 
 
 def test_sequences_as_numbers():
-    codes = features.ordinal(["ATGCN", "A" * 300])
+    codes = node_features.ordinal_codes(["ATGCN", "A" * 300])
     assert codes.shape == (2, 256)
     np.testing.assert_allclose(codes[0, :6], [0.25, 0.5, 0.75, 1.0, 0.0, 0.0])
     assert (codes[1] == 0.25).all()
-    middle = features.central(["C" * 10 + "G" * 256 + "T" * 10])
+    middle = node_features.central_codes(["C" * 10 + "G" * 256 + "T" * 10])
     assert (middle == 2).all()
 
 
-def test_few_peaks_and_empty_cells_are_said():
+def test_few_peaks_and_empty_cells_are_noted():
     data = small()
     counts = data["atac"].X.toarray()
     counts[3] = 0
@@ -115,7 +114,14 @@ def test_planted_links_are_found():
     from sklearn.metrics import average_precision_score
 
     rna, peaks, sites, truth = linked()
-    found = learn_links(candidate_pairs(sites, None), StandardizedExpression.of(rna), rna, peaks, np.zeros((400, 0)), 20)
+    found = learn_links(
+        candidate_pairs(sites, None),
+        StandardizedExpression.of(rna),
+        rna,
+        peaks,
+        np.zeros((400, 0)),
+        20,
+    )
     z = StandardizedExpression.of(rna)(rna)
     x = peaks.toarray() - peaks.toarray().mean(axis=0)
     correlation = (z.T @ x) / np.sqrt((x**2).sum(axis=0) + 1e-9)
@@ -126,12 +132,12 @@ def test_planted_links_are_found():
     assert found.prior[3] > 3 * found.prior[6]
 
 
-def test_evidence_of_a_pair_is_what_the_formula_says():
+def test_sums_over_cells_follow_the_formula():
     rna, peaks, sites, _ = linked(60)
     pairs = candidate_pairs(sites, 200_000)
     one = learn_links(pairs, StandardizedExpression.of(rna), rna, peaks, np.zeros((60, 0)), 2)
     z_of = StandardizedExpression.of(rna)
-    sums = _pass(one, z_of, rna, peaks, np.zeros((60, 0)))
+    sums = sum_over_cells(one, z_of, rna, peaks, np.zeros((60, 0)))
     x, gates = peaks.toarray(), one.gate_matrix().toarray()
     depth = x.sum(axis=1) / x.sum(axis=1).mean()
     centred = x - np.outer(depth, x.mean(axis=0))
@@ -173,7 +179,7 @@ def test_the_count_equals_the_dense_one_with_straight_through_gradients(monkeypa
         q, k = (one.clone().requires_grad_() for one in made[:2])
         slope = made[2].clone()
         slope[::3] = 0
-        count = SigmoidCount.apply(q, k, limit)
+        count = _SigmoidCount.apply(q, k, limit)
         (count * slope).sum().backward()
         p, o = (one.clone().requires_grad_() for one in made[:2])
         share = torch.sigmoid(p @ o.T)
@@ -188,7 +194,7 @@ def test_the_count_equals_the_dense_one_with_straight_through_gradients(monkeypa
 
 
 @pytest.mark.parametrize("preset", ["", "faithful"])
-def test_everything_a_fit_is_asked_for(preset: str, tmp_path):
+def test_all_outputs_of_a_fit_and_of_a_loaded_one(preset: str, tmp_path):
     ran = fitted(preset)
     method, data = ran.method, ran.prepared
     # Mixtures of two and of three states lie in three axes; pools of genes and of peaks.
@@ -246,12 +252,13 @@ def test_labels_reach_the_fit_only_where_declared():
 
 def test_other_features_are_refused():
     ran = fitted()
-    with pytest.raises(DataError, match="other atac features"):
+    with pytest.raises(DataError) as error:
         ran.method.translate(ran.prepared["atac"][:, ::-1].copy())
+    assert error.value.code == "other_features"
 
 
-def test_settings_that_contradict_each_other():
-    with pytest.raises(UsageError, match="mask_mode=multiply only works with"):
+def test_contradicting_parameters_raise():
+    with pytest.raises(UsageError, match="mask_mode=multiply needs"):
         ScCrossRec.Params.build({"mask_mode": "multiply"}, owner="sccrossrec")
 
 
