@@ -105,7 +105,7 @@ def test_cells_need_no_types_and_columns_are_chosen_by_name(files: Path):
         (MAP, {"names": ["mouse"]}, "invalid_value"),
         (MAP, {"names": ["a", "a"]}, "invalid_value"),
         (MAP, {"out": Path("both.csv")}, "invalid_value"),
-        (MAP, {"orthologs": Path("gone.tsv")}, "no_such_file"),
+        (MAP, {"orthologs": Path("gone.tsv")}, "missing_file"),
         ("mouse,human\nGcg,GCG\n", {}, "missing_column"),
         ("mouse\thuman\nIns1\tINS\nIns2\tINS\n", {}, "no_shared_genes"),
         ("mouse\thuman\nEns1\tEns2\n", {}, "no_shared_genes"),
