@@ -13,7 +13,7 @@ from .options import AsJson, Assign, Datasets, Methods, verb
 from .output import make_console, print_json, progress_console
 
 if TYPE_CHECKING:
-    from bench.baseline.gate import Written
+    from bench.baseline.gate import BaselineUpdate
 
 baseline_app = typer.Typer(help="Write or update a baseline of results.", no_args_is_help=True)
 BaselineFile = Annotated[
@@ -109,7 +109,7 @@ def check_command(
     raise typer.Exit(check.exit_code)
 
 
-def _print_written(written: Written, path: Path) -> NoReturn:
+def _print_written(written: BaselineUpdate, path: Path) -> NoReturn:
     """Print what was written to a baseline, and exit."""
     for line in written.left_out:
         typer.echo(f"left out: {line}")

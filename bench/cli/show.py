@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.data.card import dataset_card
 from bench.settings import Settings
 
 from .completion import complete_datasets, complete_methods
@@ -41,6 +40,8 @@ def datasets_command(
     settings: Settings,
 ) -> None:
     """List the datasets, or show one: what it is, its labels, its citation."""
+    from bench.data.card import dataset_card
+
     plugins = settings.plugins
     _print(dataset_card(name, plugins) if name else dataset_table(settings), as_json=as_json)
 

@@ -117,7 +117,7 @@ class Parameters(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+        defer_build=True, frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
     )
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}

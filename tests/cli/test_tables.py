@@ -162,7 +162,7 @@ def test_a_file_that_is_none_is_said(own_folders: Path):
     ("text", "code"),
     [
         ("sim_rn", "unknown_name"),
-        ("sim_*", "ambiguous_name"),
+        ("sim_*", "several_matches"),
         ("sim_rna[n_cels=3]", "unknown_name"),
         ("sim_rna[preset=hrad]", "unknown_name"),
         ("./none.h5ad", "missing_file"),
