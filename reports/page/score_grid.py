@@ -146,8 +146,8 @@ def board(
     grid = Grid([Column(str(c), number=c not in words) for c in ranking.columns])
     for row in ranking.to_dict("records"):
         cells = [_plain_cell(str(name), value) for name, value in row.items()]
-        if row["failed jobs"]:
-            mean = list(row).index(label(metric))
+        mean = list(row).index(label(metric))
+        if row["failed jobs"] and cells[mean].sort:
             cells[mean].text = f"({cells[mean].text})"
             cells[mean].tip = "mean over the seeds that did not fail"
         (grid.controls if row["family"] == CONTROL else grid.rows).append(cells)

@@ -12,7 +12,16 @@ import pandas as pd
 
 from .claims import failed_seeds, over_datasets, rank_ranges, within_datasets
 from .data_versions import OTHER, apart, current
-from .eligible import CONTROL, FAILED, GUIDED, NOT_RUN, ORACLE, TELLING, competing, of_other_cells
+from .eligible import (
+    CONTROL,
+    FAILED,
+    GUIDED,
+    NOT_RUN,
+    ORACLE,
+    TELLING,
+    competing,
+    exclusion_reasons,
+)
 from .labels import (
     MAIN,
     MEASURES,
@@ -260,8 +269,8 @@ def _board(table: pd.DataFrame, metric: str, *, ties: bool) -> pd.DataFrame:
         for method, part in table.groupby("method", sort=False)
     ]
     board = pd.DataFrame(rows, columns=[*_BOARD[:2], label(metric), *_BOARD[2:]])
-    other_cells = board["method"].map(of_other_cells(table))
-    board["note"] = board["note"].where(other_cells.isna(), other_cells)
+    excluded = board["method"].map(exclusion_reasons(table))
+    board["note"] = board["note"].where(excluded.isna(), excluded)
     board["rank"] = board["mean rank"].rank(method="min").astype("Int64")
     board["rank 95 %"] = board["method"].map(rank_ranges(places)).fillna("")
     board["tied"] = board["method"].map(_letters(table, block, metric) if ties else {}).fillna("")

@@ -10,7 +10,7 @@ from bench.contract import MULTIOME
 
 from .claims import Standing, over_datasets, within_datasets
 from .data_versions import several
-from .eligible import FAILED, GUIDED, ORACLE
+from .eligible import FAILED, GUIDED, ORACLE, variants
 from .inference import LEAST_DATASETS
 from .labels import MAIN, label
 from .leaderboard import complete_block, tidy
@@ -138,7 +138,23 @@ def _of_dataset(rows: pd.DataFrame, standing: Standing | None, metric: str) -> s
         lead += f"; not reliably better than {listed}"
     text = f"{lead}.{_baseline(rows, standing, first)}"
     behind = [f"{m} ({n} failed)" for m, n in standing.failed.items()]
-    return text + (f" Behind for failed seeds: {', '.join(behind)}." if behind else "")
+    if behind:
+        text += f" Behind for failed seeds: {', '.join(behind)}."
+    return text + _best_variant(rows, scores, standing)
+
+
+def _best_variant(rows: pd.DataFrame, scores: dict[str, Interval], standing: Standing) -> str:
+    """Return that a further setting of a method is above the first one, if any is."""
+    sign = 1 if standing.higher_is_better else -1
+    best = standing.means[standing.order[0]]
+    above = {m: sign * scores[m].mean for m in variants(rows) if scores[m].n}
+    above = {m: mean for m, mean in above.items() if mean > sign * best}
+    if not above:
+        return ""
+    name = max(above, key=lambda m: above[m])
+    method = rows.loc[rows["method"] == name, "method_name"].iloc[0]
+    number = rows.loc[rows["method_name"] == method, "method"].nunique()
+    return f" {name} is above it as the best of {number} settings of {method}, so not ranked."
 
 
 def _baseline(rows: pd.DataFrame, standing: Standing, first: str) -> str:

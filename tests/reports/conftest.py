@@ -187,6 +187,7 @@ def _tags(method: str, dataset: str, seed: int, *, failed: bool) -> dict[str, st
     return {
         "kind": "job", "method": method, "method_name": method, "family": family,
         "dataset": dataset, "modality": "rna", "seed": str(seed), "threads": "1",
+        "timeout": "60", "memory": "1",
         "protocol": "default", "profile": "default", "n_cells": "40", "n_features": "5",
         "n_types": "3", "score_key": f"{method}-{dataset}-{seed}", "fit_key": "f",
         "missing": "{}", "notes": "{}",

@@ -87,3 +87,22 @@ def test_where_less_is_better_the_lowest_is_first(make_job):
     standing = over_datasets(results, block, "paired/foscttm")
     assert standing.order[0] == "b"
     assert standing.beats("b", "a")
+
+
+def test_of_several_settings_one_is_ranked_and_the_best_is_said(make_job):
+    rows = [
+        make_job(name, seed=seed, ari=value + 0.01 * seed, method_name=name.split("[")[0])
+        for name, value in (
+            ("vae[n_latent=5]", 0.5), ("vae", 0.6), ("vae[n_latent=9]", 0.8), ("pca", 0.4)
+        )
+        for seed in range(3)
+    ]  # fmt: skip
+    results = pd.DataFrame(rows)
+    board = leaderboard(results).set_index("method")
+    assert board["rank"].dropna().to_dict() == {"vae": 1, "pca": 2}
+    assert board.at["vae[n_latent=9]", "note"].startswith("not ranked: one of 3 settings of vae")
+    assert (
+        "vae[n_latent=9] is above it as the best of 3 settings of vae" in verdict(results)[1].text
+    )
+    without = results[results["method"] != "vae"]
+    assert leaderboard(without).set_index("method")["rank"]["vae[n_latent=5]"] == 1
