@@ -1,9 +1,9 @@
-"""Neighbour graphs and what networks are trained on: sparse throughout.
+"""Neighbour graphs of cells or genes, sparse throughout.
 
-A graph of n nodes passes three steps: neighbours, random surfing with positive pointwise mutual
-information (Cao, Lu and Xu 2016, deep neural networks for graph representations), and the
+A graph of n nodes is computed in three steps: neighbours, random surfing with positive pointwise
+mutual information (Cao, Lu and Xu 2016, deep neural networks for graph representations), and the
 operator of a graph convolution (Kipf and Welling 2017). ``parity=True`` follows the published
-program; its graphs are directed, keep self-edges and surf without normalising rows.
+program: its graphs are directed, keep self-edges and surf without normalising rows.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from bench.scoring.clustering import nearest_neighbors
 from .approximate_neighbors import nearest
 
 _ROWS = 8192
-"""Rows of a surfed graph that are made at a time."""
-_FEW = 5000
-"""Among up to so many points neighbours are always sought exactly."""
+"""Rows per block of a surfed graph."""
+_EXACT_SEARCH = 5000
+"""Up to so many points the search for neighbours is always exact."""
 
 
 @dataclass(frozen=True)
 class Graph:
-    """What the adjacency decoder explains, and what a convolution multiplies by."""
+    """The target of the adjacency decoder and the operator of the convolutions."""
 
     target: sp.csr_matrix
     """Weights in [0, 1], n × n, float32."""
@@ -39,11 +39,11 @@ class Graph:
     @cached_property
     def operator(self) -> sp.csr_matrix:
         """Normalised adjacency Ã, n × n, float32."""
-        found = sp.csr_matrix(
+        matrix = sp.csr_matrix(
             normalized(self.target, self_loops=self.self_loops), dtype=np.float32
         )
-        found.sort_indices()
-        return found
+        matrix.sort_indices()
+        return matrix
 
     @property
     def n_nodes(self) -> int:
@@ -51,13 +51,13 @@ class Graph:
         return int(self.target.shape[0])
 
     def part(self, nodes: np.ndarray) -> Graph:
-        """Return the graph of some nodes: the edges between them, its Ã normalised anew."""
+        """Return the graph of some nodes and the edges between them, with its own Ã."""
         target = sp.csr_matrix(self.target[nodes][:, nodes])
         target.sort_indices()
         return Graph(target, self.self_loops)
 
     def propagate(self, values: np.ndarray) -> np.ndarray:
-        """Return Ã values, (n, columns), without holding Ã."""
+        """Return Ã values, (n, columns), without a matrix Ã in memory."""
         root = _inverse_root(_row_sums(self.target) + self.self_loops).astype(np.float32)[:, None]
         product = self.target @ (root * values)
         if self.self_loops:
@@ -71,13 +71,13 @@ def edges(target: sp.csr_matrix) -> pd.DataFrame:
 
     Of a directed graph every edge, in its direction.
     """
-    symmetric = abs(target - target.T).max() < 1e-6  # but for rounding
-    found = (sp.triu(target, k=1) if symmetric else target).tocoo()
-    return pd.DataFrame({"first": found.row, "second": found.col, "weight": found.data})
+    symmetric = abs(target - target.T).max() < 1e-6  # up to rounding
+    entries = (sp.triu(target, k=1) if symmetric else target).tocoo()
+    return pd.DataFrame({"first": entries.row, "second": entries.col, "weight": entries.data})
 
 
-def count_parts(adjacency: sp.csr_matrix) -> int:
-    """Return the number of parts that no edge connects."""
+def count_components(adjacency: sp.csr_matrix) -> int:
+    """Return the number of connected components."""
     return int(sp.csgraph.connected_components(adjacency, directed=False)[0])
 
 
@@ -101,9 +101,9 @@ def neighbors(
 
     ``metric``: ``euclidean``, ``cosine`` or ``correlation``; the latter two are Euclidean between
     rows of unit length, centred before for ``correlation``. The default joins both directions
-    and has no self-edges; ``parity`` is directed with self-edges, k entries a row. Fewer nodes
-    than ``k``: all are neighbours. ``approximate``: see :mod:`.search`; small
-    sets are searched exactly all the same.
+    and has no self-edges; ``parity`` is directed with self-edges, k entries a row. If there are
+    fewer nodes than ``k`` all are neighbours. ``approximate``: see :mod:`.approximate_neighbors`;
+    the search of small sets is exact nevertheless.
     """
     n = len(points)
     rows = _euclidean(points, metric)
@@ -111,11 +111,11 @@ def neighbors(
     if others < 1:
         directed = sp.csr_matrix((n, n))
     else:
-        if approximate and n > _FEW:
-            found = nearest(rows, rows, others + 1, seed=seed)
+        if approximate and n > _EXACT_SEARCH:
+            indices = nearest(rows, rows, others + 1, seed=seed)
         else:
-            found, _ = nearest_neighbors(rows, others, seed=seed)
-        directed = _edges(np.arange(n), found, n)
+            indices, _ = nearest_neighbors(rows, others, seed=seed)
+        directed = _edges(np.arange(n), indices, n)
     if parity:
         return sp.csr_matrix(directed + sp.identity(n))
     return sp.csr_matrix(directed.maximum(directed.T))
@@ -137,9 +137,9 @@ def balanced_neighbors(
     directed = sp.csr_matrix((n, n))
     for name in names:
         members, outside = np.flatnonzero(batch == name), np.flatnonzero(batch != name)
-        # One more, because a node is its own nearest neighbour; self-edges go below.
+        # One more, because a node is its own nearest neighbour; _edges drops self-edges.
         most = min(each + 1, len(members))
-        if approximate and len(members) > _FEW:
+        if approximate and len(members) > _EXACT_SEARCH:
             own = nearest(rows[members], rows[members], most, seed=seed)
             across = nearest(rows[members], rows[outside], each, seed=seed)
         else:
@@ -152,14 +152,14 @@ def balanced_neighbors(
         directed = directed + _edges(members, np.where(own < 0, -1, members[own]), n)
         across = across[:, :each]
         directed = directed + _edges(outside, np.where(across < 0, -1, members[across]), n)
-    both = sp.csr_matrix(directed.maximum(directed.T))
-    both.data[:] = 1.0
-    return both
+    symmetric = sp.csr_matrix(directed.maximum(directed.T))
+    symmetric.data[:] = 1.0
+    return symmetric
 
 
-def _edges(nodes: np.ndarray, found: np.ndarray, n: int) -> sp.csr_matrix:
-    """Return edges from ``nodes`` to what was ``found`` for each, (nodes, k); no self-edges."""
-    start, end = np.repeat(nodes, found.shape[1]), found.ravel()
+def _edges(nodes: np.ndarray, neighbors: np.ndarray, n: int) -> sp.csr_matrix:
+    """Return edges from ``nodes`` to their ``neighbors``, (nodes, k), without self-edges."""
+    start, end = np.repeat(nodes, neighbors.shape[1]), neighbors.ravel()
     proper = (start != end) & (end >= 0)
     ones = np.ones(np.count_nonzero(proper), dtype=np.float32)
     return sp.csr_matrix((ones, (start[proper], end[proper])), shape=(n, n))
@@ -177,8 +177,7 @@ def _euclidean(points: np.ndarray, metric: str) -> np.ndarray:
 
 def surfed(adjacency: sp.csr_matrix, *, hops: int, alpha: float) -> sp.csr_matrix:
     """Return Σ_t P_t with P_t = α P_(t-1) A + (1 - α) I and P_0 = I, for t = 1 … ``hops``."""
-    one = sp.identity(adjacency.shape[0], format="csr")
-    return _walks(one, adjacency, hops, alpha)
+    return _walks(sp.identity(adjacency.shape[0], format="csr"), adjacency, hops, alpha)
 
 
 def _walks(start: sp.csr_matrix, step: sp.csr_matrix, hops: int, alpha: float) -> sp.csr_matrix:
@@ -192,15 +191,15 @@ def _walks(start: sp.csr_matrix, step: sp.csr_matrix, hops: int, alpha: float) -
 def mutual_information(walks: sp.csr_matrix) -> sp.csr_matrix:
     """Return W_ij = max(0, log(ΣM M_ij / (r_i c_j))), r and c the row and column sums of M.
 
-    Zero where M is zero; only the entries of M are touched.
+    Zero where M is zero.
     """
-    found = walks.tocoo()
+    entries = walks.tocoo()
     rows, columns = _row_sums(walks), np.asarray(walks.sum(axis=0)).ravel()
-    present = found.data > 0
-    i, j, value = found.row[present], found.col[present], found.data[present]
+    nonzero = entries.data > 0
+    i, j, value = entries.row[nonzero], entries.col[nonzero], entries.data[nonzero]
     weight = np.log(value * rows.sum() / (rows[i] * columns[j]))
-    kept = weight > 0
-    return sp.csr_matrix((weight[kept], (i[kept], j[kept])), shape=walks.shape)
+    positive = weight > 0
+    return sp.csr_matrix((weight[positive], (i[positive], j[positive])), shape=walks.shape)
 
 
 def row_scaled(weights: sp.csr_matrix) -> sp.csr_matrix:
@@ -214,36 +213,37 @@ def symmetric_information(
 ) -> sp.csr_matrix:  # fmt: skip
     """Return the surfed graph's mutual information, symmetric, within [0, 1], no self-edges.
 
-    ``adjacency`` A is symmetric and becomes a probability of steps S = D⁻¹ A. With M of
+    ``adjacency`` A is symmetric; S = D⁻¹ A are the probabilities of steps. With M of
     :func:`surfed` and W of :func:`mutual_information` this is V_ij / √(m_i m_j), V = (W + Wᵀ) / 2
-    without its diagonal, m the largest weight of a row. Without a second matrix of its size: the
-    sums of M need vectors only, because M is a polynomial in S, and M_ji = M_ij d_i / d_j, because
-    A is symmetric, so that rows are made block by block.
+    without its diagonal, m the largest weight of a row. No second matrix of this size is needed:
+    the sums of M take vectors only, because M is a polynomial in S. M_ji = M_ij d_i / d_j, because
+    A is symmetric, so that rows are computed block by block.
 
     Exact if ``most`` is ``None``. Else an entry stays if it is among the ``most`` largest of both
-    its row and its column (equals of the last included), or an edge of A: nodes that are near to
-    very many others would fill the matrix. Rows are then made twice.
+    its row and its column (ties of the last included), or an edge of A: nodes near very many
+    others would fill the matrix. Rows are then computed twice.
     """
     rows = _InformationRows(adjacency, hops, alpha)
-    n, parts = adjacency.shape[0], []
+    n, blocks = adjacency.shape[0], []
     limits = None if most is None else rows.limits(most)
     for start in range(0, n, _ROWS):
-        part = rows.block(start)
+        block = rows.block(start)
         if limits is not None:
-            part = _pruned(part, limits, start, adjacency)
-        parts.append(part.astype(dtype))
-    found = parts[0] if len(parts) == 1 else sp.vstack(parts, format="csr")
-    root = np.sqrt(_inverse(_row_max(found)))
+            block = _prune(block, limits, start, adjacency)
+        blocks.append(block.astype(dtype))
+    information = blocks[0] if len(blocks) == 1 else sp.vstack(blocks, format="csr")
+    root = np.sqrt(_inverse(_row_max(information)))
     for start in range(0, n, _ROWS):
-        ends = found.indptr[start : start + _ROWS + 1]
-        here = slice(ends[0], ends[-1])
-        found.data[here] *= np.repeat(root[start : start + _ROWS], np.diff(ends)).astype(dtype)
-        found.data[here] *= root[found.indices[here]].astype(dtype)
-    return found
+        bounds = information.indptr[start : start + _ROWS + 1]
+        entries = slice(bounds[0], bounds[-1])
+        row_factors = np.repeat(root[start : start + _ROWS], np.diff(bounds))
+        information.data[entries] *= row_factors.astype(dtype)
+        information.data[entries] *= root[information.indices[entries]].astype(dtype)
+    return information
 
 
 class _InformationRows:
-    """Makes the rows of V of :func:`symmetric_information`."""
+    """The rows of V of :func:`symmetric_information`, computed on request."""
 
     def __init__(self, adjacency: sp.csr_matrix, hops: int, alpha: float) -> None:
         self._hops, self._alpha, self._n = hops, alpha, adjacency.shape[0]
@@ -255,42 +255,42 @@ class _InformationRows:
     def block(self, start: int) -> sp.csr_matrix:
         """Return up to ``_ROWS`` rows from ``start`` on, float64."""
         size = min(_ROWS, self._n - start)
-        chosen = sp.eye(size, self._n, k=start, format="csr")
-        found = _walks(chosen, self._step, self._hops, self._alpha).tocoo()
-        proper = (found.data > 0) & (found.row + start != found.col)
-        i, j, value = found.row[proper], found.col[proper], found.data[proper]
+        identity = sp.eye(size, self._n, k=start, format="csr")
+        walks = _walks(identity, self._step, self._hops, self._alpha).tocoo()
+        nonzero = (walks.data > 0) & (walks.row + start != walks.col)
+        i, j, value = walks.row[nonzero], walks.col[nonzero], walks.data[nonzero]
         value *= self._rows.sum()
-        ahead = np.log(value / (self._rows[i + start] * self._columns[j]))
+        forward = np.log(value / (self._rows[i + start] * self._columns[j]))
         value *= self._degree[i + start] / self._degree[j]
-        back = np.log(value / (self._rows[j] * self._columns[i + start]))
-        weight = (np.maximum(ahead, 0) + np.maximum(back, 0)) / 2
-        kept = weight > 0
-        places = (i[kept], j[kept].astype(np.int32))
-        return sp.csr_matrix((weight[kept], places), shape=(size, self._n))
+        backward = np.log(value / (self._rows[j] * self._columns[i + start]))
+        weight = (np.maximum(forward, 0) + np.maximum(backward, 0)) / 2
+        positive = weight > 0
+        places = (i[positive], j[positive].astype(np.int32))
+        return sp.csr_matrix((weight[positive], places), shape=(size, self._n))
 
     def limits(self, most: int) -> np.ndarray:
         """Return the ``most``-th largest weight of each row, 0 if it has fewer, (n,)."""
-        found = np.zeros(self._n)
+        limits = np.zeros(self._n)
         for start in range(0, self._n, _ROWS):
-            part = self.block(start)
-            for row in np.flatnonzero(np.diff(part.indptr) > most):
-                weights = part.data[part.indptr[row] : part.indptr[row + 1]]
-                found[start + row] = np.partition(weights, -most)[-most]
-        return found
+            block = self.block(start)
+            for row in np.flatnonzero(np.diff(block.indptr) > most):
+                weights = block.data[block.indptr[row] : block.indptr[row + 1]]
+                limits[start + row] = np.partition(weights, -most)[-most]
+        return limits
 
 
-def _pruned(
-    part: sp.csr_matrix, limits: np.ndarray, start: int, adjacency: sp.csr_matrix
+def _prune(
+    block: sp.csr_matrix, limits: np.ndarray, start: int, adjacency: sp.csr_matrix
 ) -> sp.csr_matrix:
-    """Return the entries that reach both limits, and those of edges."""
-    size = part.shape[0]
-    own = np.repeat(limits[start : start + size], np.diff(part.indptr))
-    # Both ends find the same weight but for rounding.
-    low = part.data < np.maximum(own, limits[part.indices]) * (1 - 1e-9)
-    edges_only = part.multiply(adjacency[start : start + size] != 0)
-    part.data[low] = 0.0
-    part.eliminate_zeros()
-    return sp.csr_matrix(part.maximum(edges_only))
+    """Return the entries that reach the limits of row and column, and those of edges."""
+    size = block.shape[0]
+    row_limits = np.repeat(limits[start : start + size], np.diff(block.indptr))
+    # M_ij and M_ji give the same weight up to rounding.
+    low = block.data < np.maximum(row_limits, limits[block.indices]) * (1 - 1e-9)
+    edges_only = block.multiply(adjacency[start : start + size] != 0)
+    block.data[low] = 0.0
+    block.eliminate_zeros()
+    return sp.csr_matrix(block.maximum(edges_only))
 
 
 def _sums(step: sp.csr_matrix, hops: int, alpha: float) -> np.ndarray:
@@ -321,8 +321,8 @@ def surfing_graph(
     ``most``: see :func:`symmetric_information`.
     """
     if not parity:
-        found = symmetric_information(adjacency, hops=hops, alpha=alpha, most=most)
-        return _graph(found, self_loops=True)
+        information = symmetric_information(adjacency, hops=hops, alpha=alpha, most=most)
+        return _graph(information, self_loops=True)
     weights = mutual_information(surfed(adjacency, hops=hops, alpha=alpha))
     return _graph(row_scaled(weights), self_loops=True)
 

@@ -1,9 +1,9 @@
-"""The cells' side of a graph autoencoder: constants of the data, and the network."""
+"""The cells of a graph autoencoder: tensors of the data, and the network."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .cell_graph import Graph
 from .encoder_inputs import Inputs
+from .imputation import RestorationTargets
 from .losses import AdjacencyLoss
 from .network import AdjacencyDecoder, ExpressionDecoder, GraphEncoder, Propagation
 
@@ -22,23 +23,16 @@ if TYPE_CHECKING:
 _LOWEST_DEPTH = 0.01
 
 
-class Restored(Protocol):
-    """What a reconstruction of values is held to, see :class:`.joint.RestorationTargets`."""
-
-    def rows(self, chosen: np.ndarray | slice) -> tuple[np.ndarray, np.ndarray]:
-        """Return values and weights of some cells, (cells, genes) each, float32."""
-
-
 @dataclass(frozen=True)
 class CellTensors:
-    """What a step of training reads of its cells and never changes."""
+    """Constants of the cells of a training step."""
 
     rows: np.ndarray | slice
-    """Which cells these are."""
+    """Numbers of the cells."""
     inputs: Tensor
-    """(cells, genes), or with ``known_powers`` [X | ÃX | …], (cells, (hops + 1) genes)."""
-    known_powers: bool
-    """Of cells that come again and again the powers are found once."""
+    """(cells, genes), or with ``has_powers`` [X | ÃX | …], (cells, (hops + 1) genes)."""
+    has_powers: bool
+    """The powers of Ã are computed once if every step has the same cells."""
     propagate: Propagation
     adjacency_loss: AdjacencyLoss
     targets: Tensor
@@ -48,15 +42,15 @@ class CellTensors:
     totals: Tensor
     """Total counts of a cell, (cells, 1)."""
     batch: Tensor
-    """One column a batch that the count decoder is told of, (cells, batches); 0 columns: none."""
+    """Indicators of the batches for the count decoder, (cells, batches); 0 columns: none."""
     restored: tuple[Tensor, Tensor] | None
-    """Values and weights of :class:`Restored`."""
+    """Values and weights of :class:`.imputation.RestorationTargets`."""
 
 
 class CellData:
-    """All cells of a fit; tensors are made of all or of some of them.
+    """All cells of a fit, as tensors of all or of some of them.
 
-    ``counts``: cells × genes. ``batch``: name of each cell's, which the count decoder is told of.
+    ``counts``: cells × genes. ``batch``: name of each cell's batch, an input of the count decoder.
     """
 
     def __init__(
@@ -65,14 +59,14 @@ class CellData:
     ) -> None:  # fmt: skip
         self.inputs, self.counts, self.graph, self.device = inputs, counts, graph, device
         self.n_cells, self.n_genes = counts.shape
-        self.restored: Restored | None = None
-        """Set by methods that reconstruct values, too."""
+        self.restored: RestorationTargets | None = None
+        """Set by methods that also reconstruct values."""
         self._scores = params.expression_target == "scores"
         self._balanced = params.graph_loss == "balanced"
         self._conv_hops = conv_hops
         totals = np.asarray(counts.sum(axis=1), dtype=np.float32).reshape(-1, 1)
-        middle = float(np.median(totals[totals > 0])) if totals.any() else 1.0
-        self._totals, self._depth = totals, np.maximum(totals / middle, _LOWEST_DEPTH)
+        median = float(np.median(totals[totals > 0])) if totals.any() else 1.0
+        self._totals, self._depth = totals, np.maximum(totals / median, _LOWEST_DEPTH)
         self._batch = _indicators(batch, self.n_cells)
 
     def gene_means(self) -> Tensor:
@@ -82,7 +76,7 @@ class CellData:
 
     @property
     def n_batches(self) -> int:
-        """Number of batches that the count decoder is told of."""
+        """Number of batches among the inputs of the count decoder."""
         return int(self._batch.shape[1])
 
     def tensors(self, rows: np.ndarray | None = None) -> CellTensors:
@@ -92,7 +86,7 @@ class CellData:
         propagate = Propagation(graph.operator, self.device)
         # A copy, because prepared matrices are mapped read-only.
         x = torch.from_numpy(np.array(self.inputs.rows(chosen))).to(self.device)
-        totals, depth, batch = self.known(chosen)
+        totals, depth, batch = self.covariates(chosen)
         restored = None
         if self.restored is not None:
             values, weights = map(torch.from_numpy, self.restored.rows(chosen))
@@ -100,7 +94,7 @@ class CellData:
         return CellTensors(
             rows=chosen,
             inputs=propagate.powers(x, self._conv_hops) if rows is None else x,
-            known_powers=rows is None,
+            has_powers=rows is None,
             propagate=propagate,
             adjacency_loss=AdjacencyLoss(
                 graph.target, balanced=self._balanced, device=self.device
@@ -109,7 +103,7 @@ class CellData:
             depth=depth, totals=totals, batch=batch, restored=restored,
         )  # fmt: skip
 
-    def known(self, chosen: np.ndarray | slice) -> tuple[Tensor, Tensor, Tensor]:
+    def covariates(self, chosen: np.ndarray | slice) -> tuple[Tensor, Tensor, Tensor]:
         """Return totals, depth and batch indicators of some cells."""
         return (
             self._tensor(self._totals[chosen]), self._tensor(self._depth[chosen]),
@@ -130,7 +124,7 @@ class CellModel(nn.Module):
     """Graph encoder with two decoders: of the graph, and of the cells' counts."""
 
     cells: CellTensors
-    """The cells of the present step."""
+    """The cells of the current step."""
 
     def __init__(
         self, cells: CellData, params: GraphParameters, head: type[nn.Module], *, conv_hops: int
@@ -150,33 +144,32 @@ class CellModel(nn.Module):
             scores=params.expression_target == "scores",
         )  # fmt: skip
         if params.expression_target == "counts":
-            # Heads differ in class; what they share beyond a module is not declared.
+            # The type checker knows heads as modules only.
             self.decoder.head.start_at(cells.gene_means())  # type: ignore[operator]
 
     def encode(self) -> Tensor:
         """Return the code of each cell of the step, (cells, n_latent)."""
-        here = self.cells
-        encode = self.encoder if here.known_powers else self.encoder.of_inputs
-        code: Tensor = encode(here.inputs, here.propagate)
+        cells = self.cells
+        encode = self.encoder if cells.has_powers else self.encoder.of_inputs
+        code: Tensor = encode(cells.inputs, cells.propagate)
         return code
 
     def decode(self, codes: Tensor, batch: Tensor) -> Tensor:
-        """Return the count decoder's last hidden layer, (cells, width); told the batch if any."""
+        """Return the count decoder's last hidden layer, (cells, width); ``batch``: indicators."""
         hidden: Tensor = self.decoder.hidden(torch.cat([codes, batch], dim=1))
         return hidden
 
     def forward(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return the codes and the loss terms, see :mod:`.training`."""
-        z, here = self.encode(), self.cells
-        terms = {
-            "adjacency": here.adjacency_loss(*self.adjacency(z)),
-            "expression": self.decoder.head(self.decode(z, here.batch), here.targets, here.depth),
-        }
-        return {"cells": z}, terms
+        z, cells = self.encode(), self.cells
+        adjacency = cells.adjacency_loss(*self.adjacency(z))
+        hidden = self.decode(z, cells.batch)
+        expression = self.decoder.head(hidden, cells.targets, cells.depth)
+        return {"cells": z}, {"adjacency": adjacency, "expression": expression}
 
     def expected(self, codes: Tensor, totals: Tensor, depth: Tensor, batch: Tensor) -> Tensor:
         """Return the expected counts of cells with these codes, (cells, genes)."""
-        # Heads differ in class; what they share beyond a module is not declared.
+        # The type checker knows heads as modules only.
         mean: Tensor = self.decoder.head.mean(  # type: ignore[operator]
             self.decode(codes, batch), totals, depth
         )

@@ -1,7 +1,7 @@
-"""What a fit is worth without any label: counts it has not seen, and the same clusters again.
+"""Held-out counts by data thinning, for a score of fits without labels.
 
-Data thinning (Neufeld et al. 2024, JMLR 25:57): a binomial part of every count is held out; for
-Poisson counts both parts are independent.
+A binomial part of every count is held out; for Poisson counts both parts are independent.
+Source: Neufeld et al. 2024, JMLR 25:57.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from bench.seeds import derive_seed
 
 
 @dataclass(frozen=True)
-class Thinned:
-    """Data without the counts that are held out."""
+class ThinnedCounts:
+    """Data without the held-out counts."""
 
     data: AnnData
     held_out: sp.csr_matrix
     """Counts, cells × genes."""
 
 
-def thin_counts(data: AnnData, share: float, seed: int, *, owner: str) -> Thinned:
-    """Hold out a binomial ``share`` of the counts; log values are made anew of what is left.
+def thin_counts(data: AnnData, share: float, seed: int, *, owner: str) -> ThinnedCounts:
+    """Hold out a binomial ``share`` of the counts; log values are those of the remaining counts.
 
     ``data`` has sparse log-normalised ``X``. Raises ``DataError`` if counts are not whole.
     """
@@ -41,22 +41,22 @@ def thin_counts(data: AnnData, share: float, seed: int, *, owner: str) -> Thinne
     rest = counts.copy()
     rest.data = rng.binomial(counts.data.astype(np.int64), 1.0 - share).astype(np.float32)
     held_out = sp.csr_matrix(counts - rest)
-    # The factor of a cell's normalisation, which knows its other genes, too.
+    # The factor of a cell's normalisation, which depends also on genes that are not in the data.
     factor = _row_sums(values.expm1()) / np.maximum(_row_sums(counts), 1.0)
-    thinned = sp.csr_matrix((sp.diags(factor / (1.0 - share)) @ rest).log1p(), dtype=np.float32)
-    for one in (rest, held_out, thinned):
-        one.eliminate_zeros()
-    found = AnnData(thinned, obs=data.obs.copy(), var=data.var.copy())
-    found.layers["counts"] = rest
-    return Thinned(found, held_out)
+    logs = sp.csr_matrix((sp.diags(factor / (1.0 - share)) @ rest).log1p(), dtype=np.float32)
+    for matrix in (rest, held_out, logs):
+        matrix.eliminate_zeros()
+    thinned = AnnData(logs, obs=data.obs.copy(), var=data.var.copy())
+    thinned.layers["counts"] = rest
+    return ThinnedCounts(thinned, held_out)
 
 
 def held_out_loss(expected: np.ndarray, held_out: sp.csr_matrix) -> float:
     """Return the nats of a held-out count under each cell's expected proportions of genes."""
     totals = np.maximum(expected.sum(axis=1, dtype=np.float64), 1e-12)
-    found = held_out.tocoo()
-    share = np.maximum(expected[found.row, found.col] / totals[found.row], 1e-12)
-    return float(-(found.data * np.log(share)).sum() / max(found.data.sum(), 1.0))
+    entries = held_out.tocoo()
+    share = np.maximum(expected[entries.row, entries.col] / totals[entries.row], 1e-12)
+    return float(-(entries.data * np.log(share)).sum() / max(entries.data.sum(), 1.0))
 
 
 def _row_sums(matrix: sp.csr_matrix) -> np.ndarray:

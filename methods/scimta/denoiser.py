@@ -1,9 +1,9 @@
-"""The deep variant of the imputation: a variational autoencoder instead of a low rank.
+"""Imputation by a variational autoencoder instead of a low rank.
 
-What a true zero becomes must scatter around 0 for ALRA's thresholds to hold, so the decoder's mean
-is linear and may be negative: a Gaussian autoencoder of log-normalised values, no softplus and no
-softmax. Its mean is a product of the last hidden layer and the output's weights, and takes the
-place of the low-rank matrix.
+ALRA's thresholds assume that the values of true zeros scatter around 0. So the decoder's mean is
+linear and may be negative: a Gaussian autoencoder of log-normalised values, without softplus or
+softmax. Its mean, a product of the last hidden layer and the output's weights, replaces the
+low-rank matrix.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from bench.contract import Context
 from bench.seeds import derive_seed
 
 from ..nn.blocks import linear, multilayer
-from .imputation import Imputation, rules
+from .imputation import Imputation, gene_rules
 
 _HIDDEN, _LATENT = 128, 15
 _ROWS = 256
-"""Cells of an update, at most; fewer of small data, so that an epoch has 20 updates."""
+"""Most cells of an update; small data have fewer, so that an epoch has 20 updates."""
 _REFRESH = 10
 _WARM_UP = 20
 _RATE = 1e-3
@@ -54,8 +54,8 @@ class Denoiser(nn.Module):
 
     def last_hidden(self, values: Tensor) -> Tensor:
         """Return the decoder's last hidden layer at the mean code, (cells, 128)."""
-        found: Tensor = self.decode(self.encode(values)[0])
-        return found
+        hidden: Tensor = self.decode(self.encode(values)[0])
+        return hidden
 
     def loss(self, values: Tensor, weights: Tensor, beta: float) -> Tensor:
         """Return the weighted Gaussian -log likelihood plus β KL, nats a cell, a scalar."""
@@ -73,29 +73,29 @@ def deep_imputation(
 ) -> Imputation:  # fmt: skip
     """Return the imputation of log-normalised values, (cells, genes), by a trained denoiser.
 
-    Errors count 1 where something was observed and at zeros that count as biological (less would
-    lift true zeros above their thresholds), 0 at those that are imputed. Which is which is found
-    anew every 10 epochs of the second half; before, every zero counts as biological: an untrained
-    decoder is above 0 everywhere, and what is once filled in is never called back. ``beta`` is
-    reached over 20 epochs. Torch is seeded by the caller.
+    Errors have weight 1 at observations and at biological zeros (less would lift true zeros above
+    their thresholds), and 0 at imputed zeros. Zeros are divided into both kinds every 10 epochs of
+    the second half. Before, all count as biological: an untrained decoder is above 0 everywhere,
+    and an imputed zero is never reverted. The weight of the divergence rises to ``beta`` over 20
+    epochs. Torch is seeded by the caller.
     """
     values = sp.csr_matrix(values, dtype=np.float32)
     means = np.asarray(values.mean(axis=0)).ravel()
     squares = np.asarray(values.multiply(values).mean(axis=0)).ravel()
     spreads = np.sqrt(np.maximum(squares - means**2, 1e-4))
-    model = Denoiser(*(torch.from_numpy(one.astype(np.float32)) for one in (means, spreads)))
+    model = Denoiser(*(torch.from_numpy(array.astype(np.float32)) for array in (means, spreads)))
     model.to(context.device)
     optimizer = torch.optim.Adam(model.parameters(), lr=_RATE)
     random = np.random.default_rng(derive_seed(context.seed, "denoiser"))
-    found: Imputation | None = None
+    imputation: Imputation | None = None
     for epoch in range(1, epochs + 1):
         total = 0.0
         order = random.permutation(values.shape[0])
         for rows in np.array_split(order, max(-(-len(order) // _ROWS), min(20, len(order)))):
             block = values[rows].toarray()
             weights = np.ones_like(block)
-            if found is not None:
-                weights[(block == 0) & (found.rows(rows) > 0)] = 0.0
+            if imputation is not None:
+                weights[(block == 0) & (imputation.rows(rows) > 0)] = 0.0
             loss = model.loss(
                 torch.from_numpy(block).to(context.device),
                 torch.from_numpy(weights).to(context.device),
@@ -107,20 +107,20 @@ def deep_imputation(
             total += loss.item() * len(rows)
         context.report(epoch, epochs, denoiser_loss=total / max(len(order), 1))
         if epoch % _REFRESH == 0 and epochs / 2 <= epoch < epochs:
-            found = _imputed(model, values, quantile, context.device)
-    return _imputed(model, values, quantile, context.device)
+            imputation = _impute(model, values, quantile, context.device)
+    return _impute(model, values, quantile, context.device)
 
 
-def _imputed(model: Denoiser, values: sp.csr_matrix, quantile: float, device: str) -> Imputation:
-    """Return the imputation by the present denoiser."""
+def _impute(model: Denoiser, values: sp.csr_matrix, quantile: float, device: str) -> Imputation:
+    """Return the imputation by the current denoiser."""
     parts = []
     with torch.no_grad():
         for start in range(0, values.shape[0], 4096):
             block = torch.from_numpy(values[start : start + 4096].toarray()).to(device)
             parts.append(model.last_hidden(block).cpu().numpy())
-        weight, bias = (one.cpu().numpy() for one in (model.output.weight, model.output.bias))
+        weight, bias = model.output.weight.cpu().numpy(), model.output.bias.cpu().numpy()
     left = np.concatenate(parts)
     left = np.column_stack((left, np.ones(len(left), dtype=np.float32)))
     right = np.vstack((weight.T, bias))
-    limit, slope, shift = rules(values, left, right, quantile)
+    limit, slope, shift = gene_rules(values, left, right, quantile)
     return Imputation(values, left, right, limit, slope, shift, by_gap=False)

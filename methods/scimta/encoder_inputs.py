@@ -1,9 +1,9 @@
-"""What encoders read: z-scores of the genes, dense, or folded into a sparse matrix."""
+"""Inputs of the encoders: z-scores of the genes, dense or as a sparse matrix plus constants."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,26 +12,12 @@ from bench.errors import DataError
 
 _SCORE_BOUND = 10.0
 _ROWS = 4096
-"""Cells that are dense at a time."""
-
-
-class Inputs(Protocol):
-    """A matrix of cells × genes."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Cells and genes."""
-
-    def rows(self, chosen: np.ndarray | slice) -> np.ndarray:
-        """Return some cells, dense, float32."""
-
-    def times(self, weight: np.ndarray) -> np.ndarray:
-        """Return the product with ``weight``, (genes, m), float32."""
+"""Cells per dense block."""
 
 
 @dataclass(frozen=True)
 class DenseInputs:
-    """A matrix that is held whole."""
+    """A dense matrix, cells × genes."""
 
     values: np.ndarray
 
@@ -52,7 +38,7 @@ class DenseInputs:
 
 @dataclass(frozen=True)
 class SparseInputs:
-    """Z-scores as what a zero becomes in each batch, plus a sparse rest."""
+    """Z-scores as the score of a zero in each batch plus a sparse rest."""
 
     rest: sp.csr_matrix
     """The scores minus those of a zero, cells × genes, float32."""
@@ -63,18 +49,17 @@ class SparseInputs:
 
     @classmethod
     def of(cls, values: sp.csr_matrix, batch: np.ndarray | None, *, owner: str) -> SparseInputs:
-        """Return the scores of :func:`scores` of sparse values; they are never dense."""
+        """Return the scores of :func:`z_scores` of sparse values, without a dense matrix."""
         means, spreads, group = _moments(values, batch, owner)
         of_zero = _bounded(-means / spreads)
         data = np.empty(values.nnz, dtype=np.float32)
         for start in range(0, values.shape[0], 10 * _ROWS):
-            ends = values.indptr[start : start + 10 * _ROWS + 1]
-            here = slice(ends[0], ends[-1])
-            g = np.repeat(group[start : start + 10 * _ROWS], np.diff(ends))
-            j = values.indices[here]
-            data[here] = (
-                _bounded((values.data[here] - means[g, j]) / spreads[g, j]) - of_zero[g, j]
-            )
+            bounds = values.indptr[start : start + 10 * _ROWS + 1]
+            entries = slice(bounds[0], bounds[-1])
+            g = np.repeat(group[start : start + 10 * _ROWS], np.diff(bounds))
+            j = values.indices[entries]
+            scores = _bounded((values.data[entries] - means[g, j]) / spreads[g, j])
+            data[entries] = scores - of_zero[g, j]
         rest = sp.csr_matrix((data, values.indices, values.indptr), shape=values.shape)
         return cls(rest, of_zero.astype(np.float32), group)
 
@@ -85,9 +70,9 @@ class SparseInputs:
 
     def rows(self, chosen: np.ndarray | slice) -> np.ndarray:
         """Return some cells, dense, float32."""
-        found: np.ndarray = self.rest[chosen].toarray()
-        found += self.of_zero[self.group[chosen]]
-        return found
+        scores: np.ndarray = self.rest[chosen].toarray()
+        scores += self.of_zero[self.group[chosen]]
+        return scores
 
     def times(self, weight: np.ndarray) -> np.ndarray:
         """Return the product with ``weight``, (genes, m), float32."""
@@ -97,24 +82,27 @@ class SparseInputs:
         return product
 
 
+Inputs = DenseInputs | SparseInputs
+
+
 def z_scores(values: np.ndarray, batch: np.ndarray | None, *, owner: str) -> np.ndarray:
     """Return z-scores of each gene, clipped at ± 10, (cells, genes), float32.
 
     Within each batch if one is given. Raises ``DataError`` if a batch has a single cell.
     """
     means, spreads, group = _moments(values, batch, owner)
-    found = np.empty(values.shape, dtype=np.float32)
+    scores = np.empty(values.shape, dtype=np.float32)
     for number in range(len(means)):
         rows = group == number
-        found[rows] = _bounded((values[rows] - means[number]) / spreads[number])
-    return found
+        scores[rows] = _bounded((values[rows] - means[number]) / spreads[number])
+    return scores
 
 
 def principal_components(inputs: Inputs, n_components: int) -> np.ndarray:
     """Return principal component scores of many cells, (cells, components), float32.
 
-    From the covariance of the genes, summed over blocks of cells, so that nothing dense is held
-    but genes × genes. At most as many components as cells or genes, minus one.
+    From the covariance of the genes, summed over blocks of cells: the only dense matrix is genes ×
+    genes. At most as many components as cells or genes, minus one.
     """
     n, genes = inputs.shape
     total, products = np.zeros(genes), np.zeros((genes, genes))
@@ -127,9 +115,9 @@ def principal_components(inputs: Inputs, n_components: int) -> np.ndarray:
     axes = vectors[:, : -1 - min(n_components, n - 1, genes - 1) : -1]
     # The sign of an eigenvector is arbitrary.
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
-    found = inputs.times(axes)
-    found -= (mean @ axes).astype(np.float32)
-    return found
+    components = inputs.times(axes)
+    components -= (mean @ axes).astype(np.float32)
+    return components
 
 
 def _moments(
@@ -158,7 +146,7 @@ def _moments(
     else:
         parts = [values[group == number] for number in range(len(names))]
         variance = np.stack([part.var(axis=0, dtype=np.float64) for part in parts])
-    # What is left of equal values is rounding.
+    # The variance of equal values is rounding error.
     spreads = np.sqrt(np.where(variance <= 1e-12 * means**2, 0.0, variance))
     return means, np.where(spreads > 0, spreads, 1.0), group
 

@@ -25,7 +25,7 @@ from .batches import Batches, edges_within, partition
 from .cell_graph import (
     Graph,
     balanced_neighbors,
-    count_parts,
+    count_components,
     edges,
     neighbors,
     plain_graph,
@@ -206,9 +206,9 @@ class GraphFit(ABC):
             notes["neighbours"] = "approximate, by inverted lists"
         if p.n_components and points.shape[1] < p.n_components:
             notes["n_components"] = f"{points.shape[1]}, cells or genes minus one"
-        n_parts = count_parts(adjacency)
-        if n_parts > 1:
-            notes["graph"] = f"{n_parts} parts that no edge connects"
+        n_components = count_components(adjacency)
+        if n_components > 1:
+            notes["graph"] = f"{n_components} parts that no edge connects"
         return self.make_graph(adjacency), notes
 
     def make_batches(

@@ -2,7 +2,7 @@
 
 Source: Linderman et al. 2022, Nature Communications 13:192, doi 10.1038/s41467-021-27729-z. The
 values of a true zero scatter around 0 in the low-rank matrix, so that the lowest values of a gene
-tell how far its zeros reach.
+show the range of its zeros.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from sklearn.utils.extmath import randomized_svd
 
 from bench.seeds import derive_seed
 
-_MOST = 100
-"""Singular values that the rank is sought among."""
-_NOISE_FROM = 79
-"""The gaps from this one on, counted from 1, are those of noise."""
+_MAX_RANK = 100
+"""The rank is sought among so many singular values."""
+_FIRST_NOISE_GAP = 79
+"""Gaps from this number on, counted from 1, are noise."""
 _ENTRIES = 2**25
-"""Low-rank values of whole genes that are held at a time."""
+"""Low-rank values per block of genes."""
 _ROWS = 4096
-"""Cells that are dense at a time."""
+"""Cells per dense block."""
 _MANY_CELLS = 25_000
 
 
 @dataclass(frozen=True)
 class Imputation:
-    """Log-normalised values with technical zeros filled in, made block by block when asked for."""
+    """Log-normalised values with technical zeros filled in, computed block by block."""
 
     observed: sp.csr_matrix
     """Log-normalised values, cells × genes."""
@@ -40,10 +40,10 @@ class Imputation:
     limit: np.ndarray
     """Low-rank values up to this count as zero, (genes,)."""
     slope: np.ndarray
-    """With ``shift`` turns low-rank values into those with the observed moments, (genes,)."""
+    """Low-rank values times ``slope`` plus ``shift`` have the observed moments, (genes,)."""
     shift: np.ndarray
     by_gap: bool
-    """Whether a gap between singular values showed the rank; else it is a guess."""
+    """Whether the rank is that of a gap between singular values; else it is a guess."""
 
     @property
     def rank(self) -> int:
@@ -61,24 +61,18 @@ class Imputation:
     def expected(self, chosen: np.ndarray | slice) -> np.ndarray:
         """Return expected log-normalised values of some cells, dense, float32.
 
-        The low-rank values, negative ones 0. Imputed entries of :meth:`rows` have the moments of
-        what was observed above zero, as published: what a gene is where it is seen. These are
-        nearer to the mean of repeated measurements.
+        The low-rank values, negative ones 0. They are nearer to the mean of repeated measurements
+        than those of :meth:`rows`, which have the moments of the observations above zero, as
+        published.
         """
-        found: np.ndarray = np.maximum(self.left[chosen] @ self.right, 0.0)
-        return found.astype(np.float32)
+        low_rank: np.ndarray = self.left[chosen] @ self.right
+        return np.maximum(low_rank, 0.0).astype(np.float32)
 
     @property
     def values(self) -> sp.csr_matrix:
-        """Imputed values, cells × genes, float32; a zero that is left counts as biological."""
-        starts = range(0, self.observed.shape[0], _ROWS)
-        return sp.csr_matrix(
-            sp.vstack([sp.csr_matrix(self.rows(slice(one, one + _ROWS))) for one in starts])
-        )
-
-    def kept_zeros(self) -> np.ndarray:
-        """Return where a zero counts as biological, (cells, genes), booleans."""
-        return self.rows(slice(None)) == 0
+        """Imputed values, cells × genes, float32; zeros count as biological."""
+        slices = [slice(n, n + _ROWS) for n in range(0, self.observed.shape[0], _ROWS)]
+        return sp.csr_matrix(sp.vstack([sp.csr_matrix(self.rows(rows)) for rows in slices]))
 
 
 def low_rank_imputation(
@@ -87,10 +81,10 @@ def low_rank_imputation(
     """Return ALRA's imputation of log-normalised values, (cells, genes), not centred.
 
     A gene's entries of the low-rank matrix up to |its ``quantile``| become 0, the others get mean
-    and standard deviation of what was observed above zero, and observations that became 0 are put
-    back. ``threshold``: standard deviations that the last gap between singular values lies above
-    those of noise. Above 25,000 cells the products of genes stand for the values: they have the
-    same singular values and loadings.
+    and standard deviation of the observations above zero, and observations that became 0 are
+    restored. ``threshold``: distance of the last gap between singular values from those of noise,
+    in standard deviations. Above 25,000 cells the products of genes replace the values: they have
+    the same singular values and loadings.
     """
     values = sp.csr_matrix(values)
     if values.shape[0] > _MANY_CELLS:
@@ -100,7 +94,7 @@ def low_rank_imputation(
     rank, by_gap = find_rank(core, seed=seed, threshold=threshold)
     right = randomized_svd(core, rank, n_iter=10, random_state=derive_seed(seed, "imputation"))[2]
     left = np.asarray(values @ right.T)
-    limit, slope, shift = rules(values, left, right, quantile)
+    limit, slope, shift = gene_rules(values, left, right, quantile)
     return Imputation(values, left, right, limit, slope, shift, by_gap)
 
 
@@ -115,19 +109,19 @@ def _root_of_products(values: sp.csr_matrix) -> np.ndarray:
 
 
 def find_rank(values: sp.csr_matrix, *, seed: int, threshold: float) -> tuple[int, bool]:
-    """Return the rank, and whether a gap showed it.
+    """Return the rank, and whether it is that of a gap.
 
     The last of the first 100 singular values whose gap to the next lies more than ``threshold``
     standard deviations above the mean of gaps 79 to 99. Matrices with up to 100 rows or columns
     have fewer: the last fifth of the gaps is noise. Without such a gap a quarter of the singular
     values, at most 20.
     """
-    most = min(_MOST, min(values.shape) - 1)
+    most = min(_MAX_RANK, min(values.shape) - 1)
     if most < 2:
         return 1, False
     strengths = randomized_svd(values, most, n_iter=2, random_state=derive_seed(seed, "rank"))[1]
     gaps = -np.diff(strengths)
-    first = _NOISE_FROM - 1 if most == _MOST else int(np.floor(0.8 * len(gaps)))
+    first = _FIRST_NOISE_GAP - 1 if most == _MAX_RANK else int(np.floor(0.8 * len(gaps)))
     noise = gaps[first:]
     spread = noise.std(ddof=1) if len(noise) > 1 else 0.0
     above = np.flatnonzero((gaps - noise.mean() > threshold * spread) & (spread > 0))
@@ -136,23 +130,23 @@ def find_rank(values: sp.csr_matrix, *, seed: int, threshold: float) -> tuple[in
     return max(1, min(20, most // 4)), False
 
 
-def rules(
+def gene_rules(
     values: sp.csr_matrix, left: np.ndarray, right: np.ndarray, quantile: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return limit, slope and shift of each gene, see :class:`Imputation`."""
     columns = values.tocsc()
-    found = []
+    blocks = []
     size = max(1, _ENTRIES // max(values.shape[0], 1))
     for start in range(0, values.shape[1], size):
         observed = columns[:, start : start + size].toarray()
         low_rank = left @ right[:, start : start + size]
         limit = np.abs(np.quantile(low_rank, quantile, axis=0))
         mean, spread = _moments(low_rank, low_rank > limit)
-        wanted, wanted_spread = _moments(observed, observed > 0)
-        known = (spread > 0) & (wanted_spread > 0)
-        slope = np.divide(wanted_spread, spread, out=np.ones_like(spread), where=known)
-        found.append((limit, slope, np.where(known, wanted - mean * slope, 0.0)))
-    limits, slopes, shifts = (np.concatenate(part) for part in zip(*found, strict=True))
+        target_mean, target_spread = _moments(observed, observed > 0)
+        defined = (spread > 0) & (target_spread > 0)
+        slope = np.divide(target_spread, spread, out=np.ones_like(spread), where=defined)
+        blocks.append((limit, slope, np.where(defined, target_mean - mean * slope, 0.0)))
+    limits, slopes, shifts = (np.concatenate(part) for part in zip(*blocks, strict=True))
     return limits, slopes, shifts
 
 
@@ -162,3 +156,36 @@ def _moments(values: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.nda
     mean = np.where(chosen, values, 0.0).sum(axis=0) / np.maximum(count, 1)
     squares = np.where(chosen, (values - mean) ** 2, 0.0).sum(axis=0)
     return mean, np.sqrt(squares / np.maximum(count - 1, 1)) * (count > 1)
+
+
+class RestorationTargets:
+    """Targets and weights of the reconstruction of log-normalised values.
+
+    Observations have weight 1, biological zeros ``zero_weight``, imputed zeros 0. All are divided
+    so that the best constant of each gene has loss 1.
+    """
+
+    def __init__(self, imputation: Imputation, zero_weight: float) -> None:
+        self._imputation, self._zero_weight = imputation, zero_weight
+        self._n_cells, n_genes = imputation.observed.shape
+        self._scale = 1.0
+        total, sums, squares = np.zeros((3, n_genes))
+        for start in range(0, self._n_cells, _ROWS):
+            block, weights = self._block(slice(start, start + _ROWS))
+            total += weights.sum(axis=0, dtype=np.float64)
+            sums += (weights * block).sum(axis=0, dtype=np.float64)
+            squares += (weights * block * block).sum(axis=0, dtype=np.float64)
+        self.means = (sums / np.maximum(total, 1e-12)).astype(np.float32)
+        constant = float((squares - sums**2 / np.maximum(total, 1e-12)).sum())
+        self._scale = 1.0 / max(constant, 1e-12)
+
+    def rows(self, chosen: np.ndarray | slice) -> tuple[np.ndarray, np.ndarray]:
+        """Return values and weights of some cells, scaled to estimate the loss of all cells."""
+        values, weights = self._block(chosen)
+        weights *= self._scale * self._n_cells / max(len(values), 1)
+        return values, weights
+
+    def _block(self, chosen: np.ndarray | slice) -> tuple[np.ndarray, np.ndarray]:
+        values = self._imputation.observed[chosen].toarray().astype(np.float32)
+        biological = (self._imputation.rows(chosen) == 0) & (values == 0)
+        return values, (values > 0) + np.float32(self._zero_weight) * biological

@@ -30,27 +30,28 @@ def initial_clusters(
     cells if there are more; the others get the label of the nearest mean.
     """
     if len(codes) > most:
-        chosen = np.random.default_rng(derive_seed(seed, "start")).permutation(len(codes))[:most]
-        some = first_labels(codes[chosen], k_from, k, derive_seed(seed, "centres"))
-        return nearest_mean(codes, codes[chosen], some)
-    found = first_labels(codes, k_from, k, derive_seed(seed, "centres"))
+        order = np.random.default_rng(derive_seed(seed, "start")).permutation(len(codes))
+        sample = codes[order[:most]]
+        sample_labels = first_labels(sample, k_from, k, derive_seed(seed, "centres"))
+        return nearest_mean(codes, sample, sample_labels)
+    labels = first_labels(codes, k_from, k, derive_seed(seed, "centres"))
     if start == "kmeans":
-        return found
-    return _spectral(graph.operator, int(found.max()) + 1, derive_seed(seed, "spectral"))
+        return labels
+    return _spectral(graph.operator, int(labels.max()) + 1, derive_seed(seed, "spectral"))
 
 
-def nearest_mean(codes: np.ndarray, some: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the label whose mean is nearest, numbered 0 …, of each code, (cells,).
+def nearest_mean(codes: np.ndarray, sample: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return for each code the number, 0 …, of the nearest mean of ``labels``, (cells,).
 
-    The means are those of ``some`` codes with ``labels``.
+    The means are those of the codes ``sample`` with ``labels``.
     """
-    means = np.stack([some[labels == k].mean(axis=0) for k in range(int(labels.max()) + 1)])
+    means = np.stack([sample[labels == k].mean(axis=0) for k in range(int(labels.max()) + 1)])
     norms = (means**2).sum(axis=1)
-    found = np.empty(len(codes), dtype=np.int64)
-    for first in range(0, len(codes), _ROWS):
-        part = codes[first : first + _ROWS]
-        found[first : first + _ROWS] = (norms - 2 * part @ means.T).argmin(axis=1)
-    return np.unique(found, return_inverse=True)[1]
+    nearest = np.empty(len(codes), dtype=np.int64)
+    for start in range(0, len(codes), _ROWS):
+        block = codes[start : start + _ROWS]
+        nearest[start : start + _ROWS] = (norms - 2 * block @ means.T).argmin(axis=1)
+    return np.unique(nearest, return_inverse=True)[1]
 
 
 def _spectral(operator: sp.csr_matrix, k: int, seed: int) -> np.ndarray:
@@ -58,7 +59,7 @@ def _spectral(operator: sp.csr_matrix, k: int, seed: int) -> np.ndarray:
         return np.arange(operator.shape[0]) % k
     symmetric = sp.csr_matrix((operator + operator.T) / 2)
     with warnings.catch_warnings():
-        # An unconnected graph has spectral clusters all the same; the fit's notes name its parts.
+        # Spectral clusters exist also for an unconnected graph; the fit's notes count its parts.
         warnings.filterwarnings("ignore", message="Graph is not fully connected")
         labels = SpectralClustering(
             k, affinity="precomputed", assign_labels="discretize", random_state=seed

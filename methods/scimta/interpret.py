@@ -1,4 +1,4 @@
-"""What clusters of cells and communities of genes have to do with each other."""
+"""Differences between clusters of cells in the communities of genes."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ def eigengenes(residuals: np.ndarray, community: np.ndarray, n_communities: int)
     Unit variance; its loadings are positive on average. Zero for a community without genes.
     ``community``: number of each gene's, -1 for none.
     """
-    found = np.zeros((len(residuals), n_communities))
+    scores = np.zeros((len(residuals), n_communities))
     for number in range(n_communities):
         members = residuals[:, community == number].astype(np.float64)
         if members.shape[1] == 0:
             continue
         centred = members - members.mean(axis=0)
-        # Of the smaller of the two: genes × genes.
         loading = np.linalg.eigh(centred.T @ centred)[1][:, -1]
         score = centred @ (loading if loading.sum() >= 0 else -loading)
-        found[:, number] = score / (score.std() or 1.0)
-    return found
+        scores[:, number] = score / (score.std() or 1.0)
+    return scores
 
 
 def membership(residuals: np.ndarray, community: np.ndarray, eigen: np.ndarray) -> np.ndarray:
@@ -35,24 +34,25 @@ def membership(residuals: np.ndarray, community: np.ndarray, eigen: np.ndarray) 
     scale = np.maximum(centred.std(axis=0), 1e-12)
     correlation = np.full(residuals.shape[1], np.nan)
     for number in range(eigen.shape[1]):
-        of = community == number
-        correlation[of] = centred[:, of].T @ eigen[:, number] / len(residuals) / scale[of]
+        genes = community == number
+        products = centred[:, genes].T @ eigen[:, number]
+        correlation[genes] = products / len(residuals) / scale[genes]
     return correlation
 
 
 def interpretation(
     eigen: np.ndarray, cluster_of_cell: np.ndarray, affinity: np.ndarray, genes: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return one row a cluster of cells and community of genes, most different first.
+    """Return one row per cluster of cells and community of genes, most different first.
 
-    ``effect``: mean eigengene in the cluster minus outside, in standard deviations; ``auroc``:
-    chance that a cell of the cluster has more of it than one outside; ``fdr``: of the rank test
-    (Mann and Whitney 1947) after Benjamini and Hochberg 1995; ``affinity``: the model's own score
-    of the pair; ``genes``: up to 20, by membership times residual variance. ``genes`` is the
-    table of genes (index: names) with ``community``, ``membership`` and ``variance``.
+    Columns: ``effect``, the mean eigengene in the cluster minus outside, in standard deviations;
+    ``auroc``, the chance that it is higher in a cell of the cluster than in one outside; ``fdr``
+    of the rank test (Mann and Whitney 1947) after Benjamini and Hochberg 1995; ``affinity``, the
+    model's own score of the pair; ``genes``, up to 20, by membership times residual variance.
 
-    ``cluster_of_cell``: a number 0 … K - 1; ``affinity``: (K, communities). Clusters of no cell or
-    all cells are left out.
+    ``cluster_of_cell``: a number 0 … K - 1; ``affinity``: (K, communities); ``genes``: table with
+    ``community``, ``membership`` and ``variance`` of each gene. Clusters of no cell or all cells
+    have no rows.
     """
     top = _top_genes(genes)
     rows = []
@@ -72,7 +72,7 @@ def interpretation(
     columns = ["cluster", "community", "effect", "auroc", "fdr", "affinity", "genes"]
     table = pd.DataFrame(rows, columns=columns)
     if len(table):
-        # Equal values everywhere leave nothing to test.
+        # The test is undefined if all values are equal.
         table["fdr"] = false_discovery_control(table["fdr"].fillna(1.0))
         order = (table["auroc"] - 0.5).abs().sort_values(ascending=False, kind="stable").index
         table = table.loc[order].reset_index(drop=True)

@@ -20,9 +20,9 @@ from .cell_model import CellData
 from .denoiser import deep_imputation
 from .gene_graph import GeneGraph, gene_graph, gene_modules, pearson_residuals
 from .graph_fit import SurfedFit
-from .imputation import Imputation, low_rank_imputation
+from .imputation import Imputation, RestorationTargets, low_rank_imputation
 from .interpret import UNASSIGNED, eigengenes, interpretation, membership
-from .joint_model import GeneTensors, JointModel, RestorationTargets
+from .joint_model import GeneTensors, JointModel
 from .params import ScIMTAParams
 from .training import SelfTraining
 
@@ -63,10 +63,10 @@ class JointFit(SurfedFit):
         self.genes = genes = self._gene_side(data, context)
         self.imputation = self._impute(sp.csr_matrix(data.X), context)
         graph = surfing_graph(genes.graph.adjacency, hops=p.hops, alpha=p.alpha)
-        tensors = GeneTensors.of(genes.graph, graph, device=context.device)
+        tensors = GeneTensors.of(genes.graph.features, graph, device=context.device)
         targets = None
         if self.imputation is not None:
-            targets = RestorationTargets(self.imputation.observed, self.imputation, p.zero_weight)
+            targets = RestorationTargets(self.imputation, p.zero_weight)
             cells.restored = targets
         return JointModel(cells, tensors, p, targets)
 

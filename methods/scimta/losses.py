@@ -12,14 +12,14 @@ from torch import Tensor
 from torch.nn import functional
 
 _TILE = 1_000_000
-"""Entries of the adjacency matrix that are held at a time."""
+"""Entries of the adjacency matrix per dense block."""
 _EXACT_NODES = 3_000
-"""Up to so many nodes every pair counts; above, all pairs of a random part of the nodes."""
+"""Up to so many nodes every pair counts; above, those of a random part of the rows."""
 
 
 @dataclass(frozen=True)
 class _Scale:
-    """Weights that turn sums over pairs into a mean."""
+    """Factors that turn sums over pairs into a mean."""
 
     balanced: bool
     positive: float
@@ -27,13 +27,13 @@ class _Scale:
 
 
 class AdjacencyLoss:
-    """How badly logits gB gᵀ explain the weights of a graph, without a matrix of n × n.
+    """Loss of the logits gB gᵀ against the weights of a graph, without a matrix of n × n.
 
     ``balanced``: half the mean of softplus(-s_ij) over edges, weighted by a_ij, plus half the mean
-    of softplus(s_ij) over pairs without edge; i = j is left out. A constant logit gives log 2 at
-    best, so that a lower loss means structure (Kipf and Welling 2016, who also weigh the rare
-    edges up). Else, as published, the mean of (a_ij - sigmoid(s_ij))² over all pairs, which an
-    all-zero prediction makes small.
+    of softplus(s_ij) over pairs without edge, without i = j. A constant logit gives log 2 at best,
+    so that a lower loss means structure (Kipf and Welling 2016 also weight the rare edges up).
+    Else, as published, the mean of (a_ij - sigmoid(s_ij))² over all pairs, which is small for an
+    all-zero prediction.
 
     Every pair counts up to 3,000 nodes. Above, a random part of the rows of the matrix, about
     nine million pairs, is an unbiased estimate.
@@ -89,25 +89,25 @@ class AdjacencyLoss:
         free = (weights == 0).to(logits.dtype)
         free[torch.arange(len(rows), device=rows.device), rows] = 0
         weights *= scale.positive
-        both = weights + scale.negative * free
-        loss = (both * functional.softplus(logits)).sum() - (weights * logits).sum()
-        return loss, both * chance - weights
+        total = weights + scale.negative * free
+        loss = (total * functional.softplus(logits)).sum() - (weights * logits).sum()
+        return loss, total * chance - weights
 
 
 class _Tiles(torch.autograd.Function):
-    """Sum over tiles of rows; the gradient is found on the way, so no tile is seen twice."""
+    """Sum over tiles of rows; the forward pass also computes the gradient."""
 
     @staticmethod
     def forward(ctx, left, right, loss, rows):  # type: ignore[no-untyped-def]
         n = loss.n_nodes
-        up = n / len(rows)
+        factor = n / len(rows)
         total = torch.zeros((), dtype=torch.float64, device=left.device)
         d_left, d_right = torch.zeros_like(left), torch.zeros_like(right)
         for part in rows.split(max(1, _TILE // n)):
             value, slope = loss.of_tile(left[part] @ right.T, part)
-            total += value * up
-            d_left[part] = slope @ right * up
-            d_right += slope.T @ left[part] * up
+            total += value * factor
+            d_left[part] = slope @ right * factor
+            d_right += slope.T @ left[part] * factor
         ctx.save_for_backward(d_left, d_right)
         return total.to(left.dtype)
 
@@ -118,9 +118,9 @@ class _Tiles(torch.autograd.Function):
 
 
 def edge_auroc(left: Tensor, right: Tensor, target: sp.csr_matrix, seed: int) -> float:
-    """Return how well the logits tell edges from other pairs, 0.5 by chance; NaN if all are one.
+    """Return the AUROC of the logits for edges against other pairs; NaN if there is one kind.
 
-    From up to 20,000 random edges and as many random pairs without edge; i = j is left out.
+    From up to 20,000 random edges and as many random pairs without edge, without i = j.
     """
     rng = np.random.default_rng(seed)
     n = target.shape[0]
@@ -131,12 +131,12 @@ def edge_auroc(left: Tensor, right: Tensor, target: sp.csr_matrix, seed: int) ->
     edges = np.column_stack((rows, target.indices[entries])).astype(np.int64)
     edges = edges[edges[:, 0] != edges[:, 1]]
     pairs = rng.integers(0, n, (20_000, 2))
-    taken = np.asarray(target[pairs[:, 0], pairs[:, 1]]).ravel() != 0
-    pairs = pairs[~taken & (pairs[:, 0] != pairs[:, 1])]
+    is_edge = np.asarray(target[pairs[:, 0], pairs[:, 1]]).ravel() != 0
+    pairs = pairs[~is_edge & (pairs[:, 0] != pairs[:, 1])]
     if not len(edges) or not len(pairs):
         return float("nan")
-    both = torch.from_numpy(np.concatenate((edges, pairs))).to(left.device)
-    scores = (left[both[:, 0]] * right[both[:, 1]]).sum(dim=1).detach().cpu().numpy()
+    nodes = torch.from_numpy(np.concatenate((edges, pairs))).to(left.device)
+    scores = (left[nodes[:, 0]] * right[nodes[:, 1]]).sum(dim=1).detach().cpu().numpy()
     truth = np.repeat([1, 0], [len(edges), len(pairs)])
     return float(roc_auc_score(truth, scores))
 

@@ -1,4 +1,4 @@
-"""Networks on a graph of cells or genes: convolutions, decoders, what they explain."""
+"""Networks on a graph of cells or genes: convolutions, decoders, count models."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DISPERSION = (1e-4, 1e4)
 
 
 class Propagation:
-    """Multiplication by a constant sparse matrix, n × n, that gradients pass.
+    """Differentiable multiplication by a constant sparse matrix, n × n.
 
     Sparse products of 15 columns take a third of the time of dense ones at 15 % density on a CPU.
     """
@@ -77,8 +77,8 @@ class GraphConvolution(nn.Module):
     def __init__(self, n_in: int, n_out: int, hops: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(hops + 1, n_in, n_out))
-        for one in self.weight:
-            nn.init.xavier_uniform_(one)
+        for weight in self.weight:
+            nn.init.xavier_uniform_(weight)
         self.bias = nn.Parameter(torch.zeros(n_out))
 
     def of_powers(self, powers: Tensor) -> Tensor:
@@ -86,7 +86,7 @@ class GraphConvolution(nn.Module):
         return powers @ self.weight.flatten(end_dim=1) + self.bias
 
     def forward(self, values: Tensor, propagate: Propagation) -> Tensor:
-        """Return y, (n, n_out); the graph meets n_out columns, not n_in (Horner's rule)."""
+        """Return y, (n, n_out), by Horner's rule: products with the graph have n_out columns."""
         total = values @ self.weight[-1]
         for weight in reversed(self.weight[:-1].unbind()):
             total = propagate(total) + values @ weight
@@ -107,16 +107,16 @@ class GraphEncoder(nn.Module):
     def forward(self, powers: Tensor, propagate: Propagation) -> Tensor:
         """Return the code of each node; ``powers`` of the inputs are constant."""
         dropped = functional.dropout(powers, self.dropout, self.training)
-        # A list of modules tells nothing of their kind to the type checker.
+        # The type checker knows the items of a ModuleList as modules only.
         values = cast(GraphConvolution, self.layers[0]).of_powers(dropped)
-        return self._further(values, propagate)
+        return self._later_layers(values, propagate)
 
     def of_inputs(self, inputs: Tensor, propagate: Propagation) -> Tensor:
-        """Return the same from the inputs, cheaper for cells that are seen once."""
+        """Return the same from the inputs, cheaper for cells of a single step."""
         dropped = functional.dropout(inputs, self.dropout, self.training)
-        return self._further(self.layers[0](dropped, propagate), propagate)
+        return self._later_layers(self.layers[0](dropped, propagate), propagate)
 
-    def _further(self, values: Tensor, propagate: Propagation) -> Tensor:
+    def _later_layers(self, values: Tensor, propagate: Propagation) -> Tensor:
         for layer in self.layers[1:]:
             values = layer(functional.relu(values), propagate)
         return values
@@ -150,7 +150,7 @@ class MultinomialHead(nn.Module):
         self.scores = scores
 
     def start_at(self, means: Tensor) -> None:
-        """Let the gene means, (genes,), be the first prediction for every cell."""
+        """Set the bias so that the first prediction of every cell is the gene means, (genes,)."""
         with torch.no_grad():
             self.logits.bias.copy_(means.clamp_min(1e-6).log())
 
@@ -191,7 +191,7 @@ class ZeroInflatedHead(nn.Module):
         self.scores = scores
 
     def start_at(self, means: Tensor) -> None:
-        """Let the gene means, (genes,), be the first mean of every cell at median depth."""
+        """Set the bias so that the first mean at median depth is the gene means, (genes,)."""
         with torch.no_grad():
             self.log_mean.bias.copy_(means.clamp_min(1e-6).log())
 
@@ -213,20 +213,20 @@ class ZeroInflatedHead(nn.Module):
 def zero_inflated(counts: Tensor, log_mean: Tensor, theta: Tensor, logit: Tensor) -> Tensor:
     """Return -log ZINB(count; μ, θ, π) of each entry, (cells, genes), π = sigmoid(``logit``).
 
-    ``theta`` is the inverse dispersion: variance μ + μ²/θ. log Γ is taken of counts above zero
-    only, so that no branch that is thrown away spoils the gradient.
+    ``theta`` is the inverse dispersion: variance μ + μ²/θ. log Γ is computed for counts above zero
+    only: the gradient of an unused branch could be NaN.
     """
     log_theta = theta.log()
     log_total = torch.logaddexp(log_mean, log_theta)
     at_zero = theta * (log_theta - log_total)
-    seen = counts > 0
+    positive = counts > 0
     zeros = functional.softplus(at_zero - logit) - functional.softplus(-logit)
     others = at_zero + counts * (log_mean - log_total) - functional.softplus(logit)
-    rows, columns = seen.nonzero(as_tuple=True)
-    value, spread = counts[rows, columns], theta[rows, columns]
-    log_choose = torch.lgamma(value + spread) - torch.lgamma(spread) - torch.lgamma(value + 1.0)
-    both = torch.where(seen, others, zeros)
-    return -both.index_put((rows, columns), log_choose, accumulate=True)
+    rows, columns = positive.nonzero(as_tuple=True)
+    value, size = counts[rows, columns], theta[rows, columns]
+    log_choose = torch.lgamma(value + size) - torch.lgamma(size) - torch.lgamma(value + 1.0)
+    log_likelihood = torch.where(positive, others, zeros)
+    return -log_likelihood.index_put((rows, columns), log_choose, accumulate=True)
 
 
 class ExpressionDecoder(nn.Module):

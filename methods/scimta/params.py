@@ -20,7 +20,7 @@ class GraphParameters(ClusterParameters):
     """Graph, network, losses and training of a graph autoencoder."""
 
     n_top_genes: Annotated[int, Search(300, 3000, log=True)] = Field(
-        1000, ge=10, le=10_000, description="variable genes kept"
+        1000, ge=10, le=10_000, description="number of variable genes"
     )
     n_neighbors: Annotated[int, Search(5, 30)] = Field(
         15, ge=2, description="neighbours of a cell in the graph, itself included"
@@ -35,7 +35,7 @@ class GraphParameters(ClusterParameters):
     batches: Literal["ignored", "scaled", "corrected"] = Field(
         "ignored",
         description="scaled as published: variable genes and z-scores batch by batch; corrected: "
-        "also as many neighbours in each batch, and a count decoder told the batch",
+        "also as many neighbours in each batch, and a count decoder with the batch",
     )
     published_graph: bool = Field(
         False, description="directed neighbours with self-edges, as in the published program"
@@ -57,11 +57,11 @@ class GraphParameters(ClusterParameters):
     )
     graph_loss: Literal["balanced", "mse"] = Field(
         "balanced",
-        description="balanced: edges weigh as much as the other pairs; mse as published, which "
-        "the all-zero graph makes small",
+        description="balanced: equal weight of edges and other pairs; mse as published, which is "
+        "small for the all-zero graph",
     )
     expression_target: Literal["counts", "scores"] = Field(
-        "counts", description="what the count decoder explains; z-scores as published"
+        "counts", description="target of the count decoder; z-scores as published"
     )
     adjacency_weight: Annotated[float, Search(0.1, 1.0)] = Field(
         0.3, ge=0, description="weight of the adjacency decoder's loss"
@@ -108,8 +108,8 @@ class GraphParameters(ClusterParameters):
     minibatch_above: int = Field(
         25_000,
         ge=1,
-        description="cells above which a step of training sees parts of the graph, not all "
-        "cells, and neighbours are approximate",
+        description="cells above which a training step has parts of the graph, not all cells, "
+        "and neighbours are approximate",
     )
     batch_cells: int = Field(2000, ge=50, le=100_000, description="cells of such a step, about")
     merged_parts: int = Field(
@@ -214,17 +214,17 @@ class ScIMTAParams(SurfingParameters):
         0.1, ge=0, description="weight of the divergence of the codes, denoiser=deep only"
     )
     alra_quantile: Annotated[float, Search(1e-4, 1e-2, log=True, when=_IMPUTED)] = Field(
-        1e-3, gt=0, lt=0.5, description="of a gene's low-rank values; tells its zeros' reach"
+        1e-3, gt=0, lt=0.5, description="of a gene's low-rank values; the range of its zeros"
     )
     alra_threshold: Annotated[float, Search(3.0, 8.0, when=_BY_RANK)] = Field(
-        6.0, gt=0, description="standard deviations of the gap that shows the rank"
+        6.0, gt=0, description="size of the gap after the rank, in standard deviations"
     )
     zero_weight: Annotated[float, Search(0.01, 1.0, log=True, zero=True, when=_IMPUTED)] = Field(
         0.1, ge=0, le=1, description="weight of biological zeros in restored values"
     )
     graph_loss: Literal["balanced"] = Field(
-        "balanced", description="edges weigh as much as the other pairs"
+        "balanced", description="equal weight of edges and other pairs"
     )
     expression_target: Literal["counts"] = Field(
-        "counts", description="what the count decoder explains"
+        "counts", description="target of the count decoder"
     )

@@ -17,19 +17,18 @@ if TYPE_CHECKING:
 
 
 class ScIMTA(GraphAutoencoder):
-    """Cells and genes as two graphs, explained together, with imputation (Yu et al. 2025).
+    """Graph autoencoders of cells and genes, trained together, with imputation (Yu et al. 2025).
 
-    What the publication describes; its public code is :class:`.method.ScMGCA` and holds no genes.
-    Every part the abstract and figure leave open is filled by a published technique: a gene graph
-    of correlated Pearson residuals; a graph autoencoder of the genes whose codes meet those of the
-    cells in the counts' likelihood; communities of genes that sharpen themselves as the cells'
-    clusters do, with genes that belong to none; ALRA for the imputation, or an autoencoder under
-    its thresholds. The objective is γ (cell graph + gene graph) + (1 - γ) (counts + restored
-    values) plus both divergences.
+    The model of the publication; its public code is that of scMGCA and has no genes. Parts that
+    the abstract and figure leave open are published techniques: a gene graph of correlated Pearson
+    residuals; a graph autoencoder of the genes, whose codes times those of the cells enter the
+    counts' likelihood; communities of genes that train themselves as the cells' clusters do, with
+    unassigned genes; ALRA for the imputation, or an autoencoder with its thresholds. The objective
+    is γ (cell graph + gene graph) + (1 - γ) (counts + restored values) plus both divergences.
 
-    The imputation neither reaches the graphs nor the encoder: it is a result, and tells which
-    zeros the reconstruction of log values must not be held to. Genes without a correlation beyond
-    chance, or in modules of fewer than ``min_community`` genes, take no part in communities.
+    The imputation is a result and no input of graphs or encoder; the reconstruction of log values
+    has no loss at imputed zeros. Genes without a correlation beyond chance, or in modules of fewer
+    than ``min_community`` genes, belong to no community.
     """
 
     name = "scimta"

@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 class ScMGCA(GraphAutoencoder):
     """Graph autoencoder of surfed neighbours (Yu et al. 2023); scIMTA's public code is the same.
 
-    A code per cell from graph convolutions explains the graph and the cell's counts; clusters of
-    the codes then sharpen themselves. A step of training sees all cells, above ``minibatch_above``
-    parts of the graph that are merged at random. As in the publication the number of clusters is
-    that of the true types, unless ``k_from`` or ``n_clusters`` say otherwise.
+    The code of a cell, from graph convolutions, reconstructs the graph and the cell's counts; its
+    clusters then train themselves. A training step has all cells, or above ``minibatch_above``
+    parts of the graph merged at random. As in the publication the number of clusters is that of
+    the true types, unless ``k_from`` or ``n_clusters`` is set.
 
-    The default differs in what follows; ``preset=faithful`` restores it. The counts are explained
-    by a multinomial, where the publication takes the logarithm of proportions times z-scores,
-    negative ones included. Edges weigh as much as other pairs in the adjacency loss: the published
-    squared error settles at the all-zero graph. Neighbours are symmetric, steps of the surfer are
-    probabilities, and rows without weight cannot become NaN. KL(P‖Q) instead of its reverse,
-    centres that learn, a count decoder that starts at the gene means, an end when labels hardly
-    change, labels of the last codes instead of up to nine updates before. Larger steps and fewer
-    of them, 1,000 genes, a smaller decoder.
+    Differences of the default from the publication, which ``preset=faithful`` restores: counts are
+    multinomial (published: logarithms of proportions times z-scores, negative ones included).
+    Edges and other pairs have equal weight in the adjacency loss; the published squared error
+    settles at the all-zero graph. Neighbours are symmetric, steps of the surfer are probabilities,
+    and rows without weight cannot become NaN. KL(P‖Q) instead of its reverse, trained centres, a
+    count decoder that starts at the gene means, an end when labels hardly change, labels of the
+    last codes instead of up to nine updates before. Larger steps and fewer of them, 1,000 genes, a
+    smaller decoder.
 
-    Mended in both: no list of names of datasets decides how clusters start, and seeds are used.
-    The declared dropout, which the published program never switches on, is ``input_dropout``.
+    Corrected in both: the first clusters do not depend on a list of names of datasets, and seeds
+    are used. The published dropout, declared but never active, is ``input_dropout``.
     """
 
     name = "scmgca"
@@ -57,10 +57,11 @@ class ScTAG(GraphAutoencoder):
     reach ``conv_hops`` steps, and the counts follow a zero-inflated negative binomial with the
     cell's depth in its mean.
 
-    What the default changes is said there; ``preset=faithful`` restores it, and further: the
-    published library applies every power of the graph to the inputs alone, so that its three hops
-    are one (``conv_hops`` 1); z-scores are explained, negative ones as zeros; the first clusters
-    are spectral. The published term on distances between codes has weight zero and is left out.
+    The default differs from the publication as described there; ``preset=faithful`` restores it.
+    Further differences: the published library applies every power of the graph to the inputs
+    alone, so that its three hops are one (``conv_hops`` 1); the targets are z-scores, negative
+    ones as zeros; the first clusters are spectral. The published term on distances between codes
+    has weight zero and is left out.
     """
 
     name = "sctag"

@@ -1,7 +1,7 @@
-"""Two phases: explain the data, then sharpen clusters.
+"""The two phases of training: reconstruction, then self-training of clusters.
 
-A model is a module whose call returns its codes by view (``cells``, ``genes``) and its loss terms
-by name, the weighted sum of which is minimised, for the cells it has been given last.
+The call of a model returns, for the cells of the current step, its codes by view (``cells``,
+``genes``) and its loss terms by name. The weighted sum of the terms is minimised.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 
 class SelfTraining(nn.Module):
-    """Clusters of the nodes of one view that learn from their own most certain members.
+    """Clusters of the nodes of one view, trained towards their own most certain members.
 
-    ``members``: the nodes that take part, all unless given. Source: Xie et al. 2016.
+    ``members``: numbers of the clustered nodes, by default all. Source: Xie et al. 2016.
     """
 
     def __init__(
@@ -37,18 +37,17 @@ class SelfTraining(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.weight, self.members = weight, members
-        taking_part = self._taking_part(codes.detach())
-        means = label_means(taking_part, labels)
+        means = label_means(self._select(codes.detach()), labels)
         self.centres = nn.Parameter(means, requires_grad=trainable)
         self._target: Tensor | None = None
         self._labels = labels
 
     def soft(self, codes: Tensor) -> Tensor:
-        """Return q of the nodes that take part, (members, K)."""
-        return soft_assignment(self._taking_part(codes), self.centres)
+        """Return q of the members, (members, K)."""
+        return soft_assignment(self._select(codes), self.centres)
 
     def refresh(self, codes: Tensor) -> float:
-        """Set the target from the present codes; return the share of changed labels."""
+        """Set the target from the current codes; return the share of changed labels."""
         with torch.no_grad():
             q = self.soft(codes)
             labels = q.argmax(dim=1)
@@ -63,13 +62,13 @@ class SelfTraining(nn.Module):
         assert self._target is not None
         return cluster_loss(self.soft(codes), self._target[rows], direction)
 
-    def _taking_part(self, codes: Tensor) -> Tensor:
+    def _select(self, codes: Tensor) -> Tensor:
         return codes if self.members is None else codes[self.members]
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How the second phase went."""
+class SelfTrainingSummary:
+    """Number of epochs of the second phase, and why it ended."""
 
     epochs: int
     settled: bool
@@ -100,55 +99,56 @@ def pretrain(
 def self_train(
     model: CellModel, batches: Batches, clusters: dict[str, SelfTraining],
     params: GraphParameters, context: Context,
-) -> Ended:  # fmt: skip
+) -> SelfTrainingSummary:  # fmt: skip
     """Minimise the loss terms and the divergences of ``clusters`` (by view) with Adam.
 
-    Targets are set anew every ``update_interval`` epochs (every epoch if it has several steps);
-    the phase ends there when at most the share ``tolerance`` of the labels of each view has
-    changed since the last time.
+    Targets are updated every ``update_interval`` epochs (every epoch if it has several steps).
+    The phase ends at an update at which at most the share ``tolerance`` of the labels of each view
+    has changed.
     """
-    moving = [*model.parameters(), *(p for one in clusters.values() for p in one.parameters())]
-    optimizer = _adam((p for p in moving if p.requires_grad), params.cluster_learning_rate)
+    modules = [model, *clusters.values()]
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    optimizer = _adam(parameters, params.cluster_learning_rate)
     interval = params.update_interval if batches.parts is None else 1
     for epoch in range(1, params.max_epochs + 1):
         shares: dict[str, float] = {}
         if (epoch - 1) % interval == 0:
             codes = all_codes(model, batches)
-            changed = {name: one.refresh(codes[name]) for name, one in clusters.items()}
+            changed = {name: view.refresh(codes[name]) for name, view in clusters.items()}
             shares = {f"{name}_changed": share for name, share in changed.items()}
             if epoch > 1 and params.tolerance and max(changed.values()) <= params.tolerance:
-                return Ended(epoch - 1, settled=True)
+                return SelfTrainingSummary(epoch - 1, settled=True)
         means = _Means()
         model.train()
         for model.cells in batches.epoch():
             codes, terms = model()
             divergences = {
-                name: one.loss(
+                name: view.loss(
                     codes[name], params.kl_direction,
                     model.cells.rows if name == "cells" else slice(None),
                 )
-                for name, one in clusters.items()
+                for name, view in clusters.items()
             }  # fmt: skip
             loss = weighted(model, terms)
-            for name, one in clusters.items():
-                loss = loss + one.weight * divergences[name]
+            for name, view in clusters.items():
+                loss = loss + view.weight * divergences[name]
             _step(optimizer, loss)
             means.add(
-                loss=loss, **{f"{name}_divergence": one for name, one in divergences.items()},
+                loss=loss, **{f"{name}_divergence": value for name, value in divergences.items()},
                 **{f"{name}_loss": term for name, term in terms.items()},
             )  # fmt: skip
         context.report(epoch, params.max_epochs, **means.values(), **shares)
-    return Ended(params.max_epochs, settled=False)
+    return SelfTrainingSummary(params.max_epochs, settled=False)
 
 
 def all_codes(model: CellModel, batches: Batches) -> dict[str, Tensor]:
     """Return the codes of each view with the model in evaluation mode, without gradient."""
-    found = {"cells": batches.codes(model)}
+    codes = {"cells": batches.codes(model)}
     encode_genes = getattr(model, "encode_genes", None)
     if encode_genes is not None:
         with torch.no_grad():
-            found["genes"] = encode_genes()
-    return found
+            codes["genes"] = encode_genes()
+    return codes
 
 
 def weighted(model: CellModel, terms: dict[str, Tensor]) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 _FLOOR = 1e-12
-"""Squared distances are at least this, so that a cell on a centre has memberships."""
+"""Lower bound of squared distances, so that a cell on a centre has memberships."""
 
 
 def squared_distances(codes: Tensor, centres: Tensor) -> Tensor:
@@ -30,8 +30,8 @@ def fuzzy_centres(codes: Tensor, centres: Tensor, fuzziness: float) -> Tensor:
     """Return μ_k = Σ_i p_ik^m u_i / Σ_i p_ik^m, (K, d); a centre without weight stays."""
     weights = memberships(codes, centres, fuzziness).pow(fuzziness)
     total = weights.sum(dim=0)[:, None]
-    moved = (weights.T @ codes) / total.clamp_min(_FLOOR)
-    return torch.where(total > _FLOOR, moved, centres)
+    means = (weights.T @ codes) / total.clamp_min(_FLOOR)
+    return torch.where(total > _FLOOR, means, centres)
 
 
 def cluster_losses(
@@ -43,22 +43,22 @@ def cluster_losses(
     ``weights``: p^m, (cells, K); ``error``: squared error of a cell, (cells,); ``distances``:
     (cells, K); ``counts``: count loss of a cell, (cells,), or ``None``.
     """
-    each = error if counts is None else error + count_weight * counts
-    return weights.T @ each + centering * (weights * distances).sum(dim=0)
+    loss = error if counts is None else error + count_weight * counts
+    return weights.T @ loss + centering * (weights * distances).sum(dim=0)
 
 
 def pair_loss(q: Tensor, similarity: Tensor, similar: float) -> Tensor:
     """Return Σ_ij [S_ij > ζ] (1 - q̃_i·q̃_j) + [S_ij < 1 - ζ] q̃_i·q̃_j, a scalar.
 
-    ``q``: (cells, K); ``similarity``: (cells, cells), a mask only. q̃ is q with entries above 0.99
-    set to 1 and below 0.01 to 0, which therefore have no gradient. Source of the two thresholds:
-    Chang et al. 2017, deep adaptive image clustering.
+    ``q``: (cells, K); ``similarity``: (cells, cells), without gradient. q̃ is q with entries above
+    0.99 set to 1 and below 0.01 to 0, which therefore have no gradient. Source of the two
+    thresholds: Chang et al. 2017, deep adaptive image clustering.
     """
     ones, zeros = torch.ones_like(q), torch.zeros_like(q)
     hardened = torch.where(q > 0.99, ones, torch.where(q < 0.01, zeros, q))
-    alike = hardened @ hardened.T
-    together, apart = similarity > similar, similarity < 1 - similar
-    return (together * (1 - alike) + apart * alike).sum()
+    products = hardened @ hardened.T
+    is_similar, is_dissimilar = similarity > similar, similarity < 1 - similar
+    return (is_similar * (1 - products) + is_dissimilar * products).sum()
 
 
 def usage_entropy(q: Tensor) -> Tensor:

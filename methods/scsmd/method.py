@@ -22,9 +22,9 @@ class ScSMD(Method):
     """Convolutional autoencoder of gene images with dilated attention (Cui et al. 2025).
 
     784 variable genes are the pixels of a 28 × 28 image (other numbers: the smallest square that
-    holds them, at least 9 × 9, padded with zeros that count for no loss). Three phases:
-    reconstruction; fuzzy clusters, which pull the codes to centres; pairs of cells, on which an
-    assignment network learns. Two clusterings, ``fuzzy`` (after phase 2) and ``assigned``.
+    holds them, at least 9 × 9, padded with zeros without loss). Three phases: reconstruction;
+    fuzzy clusters, which pull the codes to centres; pairs of cells, which train an assignment
+    network. Two clusterings, ``fuzzy`` (after phase 2) and ``assigned``.
 
     Corrections of the published program, which stops with undefined names: every cell is encoded
     exactly once and in evaluation mode, so that its label depends on no other cell (a row index
@@ -32,18 +32,18 @@ class ScSMD(Method):
     centre have memberships; no true label is used, while the published checkpoint was chosen by
     them. 1,358,336 unused parameters are left out.
 
-    The default further differs in this; ``preset=faithful`` restores it. Genes are centred: else
-    20 epochs of a few hundred cells only learn the genes' means (ARI 0.00 instead of 0.79 on
-    ``sim_rna``, deepscena). The negative binomial explains counts, with the cell's depth in the
-    mean, not rounded logarithms, and its heads learn from the start; one step a batch for the sum
-    of the cluster losses, with converted step size and momentum, instead of one step a cluster,
-    and with a bound on the gradient, without which counts blow the weights up; batch norms keep
+    Further differences of the default, which ``preset=faithful`` restores: genes are centred, else
+    20 epochs of a few hundred cells learn little but the genes' means (ARI 0.00 instead of 0.79 on
+    ``sim_rna``, deepscena). The negative binomial is of counts, with the cell's depth in the mean,
+    not of rounded logarithms, and its heads are trained from phase 1 on. Each batch has one step
+    for the sum of the cluster losses, with converted step size and momentum, instead of one step
+    per cluster; a bound on the gradient stops the divergence that counts cause. Batch norms have
     the statistics of the first phase, so that cells and centres share one latent space; phases 2
-    and 3 end when labels hardly change. The encoder rests in phase 3, which saves a third of the
-    time: its published steps of 1e-6 moved codes by 0.5 % and changed 4 % of the labels where
-    an epoch changes 8 % (``pbmc68k``, deepscena, quick, one seed). No term balances the clusters
-    unless ``balance_weight`` is set: watch ``pair_usage``, which falls to 0 when all cells go to
-    one cluster.
+    and 3 end when labels hardly change. The encoder is not trained in phase 3, which saves a third
+    of the time: its published steps of 1e-6 moved codes by 0.5 % and changed 4 % of the labels
+    while an epoch changes 8 % (``pbmc68k``, deepscena, quick, one seed). No term balances the
+    clusters unless ``balance_weight`` is set: ``pair_usage`` falls to 0 when all cells are in one
+    cluster.
     """
 
     name = "scsmd"

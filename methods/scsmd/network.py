@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 SMALLEST_SIDE = 9
-"""Smaller images would be empty after the third strided convolution."""
+"""Smaller images are empty after the third strided convolution."""
 _WIDTH = 64
 """Channels inside a bottleneck."""
 
@@ -22,9 +22,9 @@ def image_side(n_genes: int) -> int:
 
 
 class Normed(nn.Module):
-    """A convolution and its batch norm, as one convolution while the norm's statistics stay.
+    """A convolution with batch norm, computed as one convolution in evaluation mode.
 
-    Which is exact: a norm in evaluation mode scales and shifts each channel.
+    This is exact: a norm in evaluation mode scales and shifts each channel.
     """
 
     def __init__(self, convolution: nn.Conv2d) -> None:
@@ -38,22 +38,22 @@ class Normed(nn.Module):
         if self.norm.training:
             normed: Tensor = self.norm(convolution(maps))
             return normed
-        weight, bias = _joined(convolution, *_affine(self.norm))
+        weight, bias = _fold(convolution, *_affine(self.norm))
         return functional.conv2d(
             maps, weight, bias, stride=convolution.stride, padding=convolution.padding
         )
 
 
 def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Return by what a norm in evaluation mode multiplies each channel, and what it adds."""
+    """Return the factor and the shift of each channel by a norm in evaluation mode."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
     return scale, norm.bias - scale * norm.running_mean
 
 
-def _joined(convolution: nn.Conv2d, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-    """Return weights and bias of the convolution whose channels are then scaled and shifted."""
+def _fold(convolution: nn.Conv2d, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """Return weights and bias of the convolution followed by ``scale`` and ``shift``."""
     bias = shift if convolution.bias is None else shift + scale * convolution.bias
     return convolution.weight * scale[:, None, None, None], bias
 
@@ -61,9 +61,9 @@ def _joined(convolution: nn.Conv2d, scale: Tensor, shift: Tensor) -> tuple[Tenso
 class DilatedAttention(nn.Module):
     """Multi-dilated attention gate: x · (1 + g), g a sigmoid of parallel dilated convolutions.
 
-    Shapes: (cells, channels, side, side) in and out. Taps of a convolution whose dilation reaches
-    the side of the map only ever see zeros: such a branch is computed by its centre tap, which is
-    exact; its other weights stay parameters, because another side would use them.
+    Shapes: (cells, channels, side, side) in and out. If a dilation reaches the side of the map,
+    all taps but the centre one read zeros: such a branch is computed by its centre tap, which is
+    exact. Its other weights stay parameters, because maps of another side use them.
     """
 
     def __init__(self, channels: int, dilations: Sequence[int]) -> None:
@@ -71,49 +71,49 @@ class DilatedAttention(nn.Module):
         self.branches = nn.ModuleList(
             nn.Conv2d(channels, channels, 3, padding=rate, dilation=rate) for rate in dilations
         )
-        # One norm over the joined branches is one norm a branch: norms know no other channel.
+        # Equal to one norm per branch, because a norm treats channels independently.
         self.norm = nn.BatchNorm2d(channels * len(dilations))
         self.vote = Normed(nn.Conv2d(channels * len(dilations), channels, 1))
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return the gated maps."""
-        each = [branch for branch in self.branches if isinstance(branch, nn.Conv2d)]
+        branches = [branch for branch in self.branches if isinstance(branch, nn.Conv2d)]
         if self.norm.training:
-            kernels = [(branch.weight, branch.bias) for branch in each]
+            kernels = [(branch.weight, branch.bias) for branch in branches]
         else:
-            parts = (part.chunk(len(each)) for part in _affine(self.norm))
-            kernels = [_joined(*part) for part in zip(each, *parts, strict=True)]
-        branches = [
+            parts = (part.chunk(len(branches)) for part in _affine(self.norm))
+            kernels = [_fold(*part) for part in zip(branches, *parts, strict=True)]
+        outputs = [
             dilated(maps, weight, bias, branch.dilation[0])
-            for (weight, bias), branch in zip(kernels, each, strict=True)
+            for (weight, bias), branch in zip(kernels, branches, strict=True)
         ]
-        joined = torch.cat(branches, dim=1)
+        joined = torch.cat(outputs, dim=1)
         if self.norm.training:
             joined = self.norm(joined)
         return maps * (1 + torch.sigmoid(self.vote(functional.relu(joined))))
 
 
 def dilated(maps: Tensor, weight: Tensor, bias: Tensor | None, rate: int) -> Tensor:
-    """Return a 3 × 3 convolution of ``maps`` without work for taps that see zeros only."""
+    """Return a 3 × 3 convolution of ``maps``; taps that read zeros only are skipped."""
     side = max(maps.shape[-2:])
     if rate >= side:
         return functional.conv2d(maps, weight[:, :, 1:2, 1:2], bias)
     if 2 * rate > side and maps.device.type == "cpu":
-        few: Tensor = _FewTaps.apply(maps, weight, bias, rate)
-        return few
+        convolved: Tensor = _DilatedConvolution.apply(maps, weight, bias, rate)
+        return convolved
     return functional.conv2d(maps, weight, bias, padding=rate, dilation=rate)
 
 
-class _FewTaps(torch.autograd.Function):
-    """A dilated 3 × 3 convolution whose weights' gradient is one product a tap.
+class _DilatedConvolution(torch.autograd.Function):
+    """A dilated 3 × 3 convolution; the gradient of the weights is one product per tap.
 
-    PyTorch's own gradient of the weights takes 2 to 8 times as long on a CPU when the dilation
-    is above half the side of the map; the other parts are as fast as they can be.
+    PyTorch's own gradient of the weights takes 2 to 8 times as long on a CPU if the dilation is
+    above half the side of the map.
     """
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor, rate: int) -> Tensor:
-        """Return the convolution, padded so that the map keeps its size."""
+        """Return the convolution with padding, so that the maps have the same size."""
         ctx.save_for_backward(maps, weight)
         ctx.rate = rate
         return functional.conv2d(maps, weight, bias, padding=rate, dilation=rate)
@@ -124,23 +124,23 @@ class _FewTaps(torch.autograd.Function):
         (gradient,) = gradients
         maps, weight = ctx.saved_tensors
         rate = ctx.rate
-        turned = weight.flip(2, 3).transpose(0, 1)
-        turned = turned.contiguous(memory_format=torch.channels_last)
-        of_maps = functional.conv2d(gradient, turned, padding=rate, dilation=rate)
-        above, left = (_overlaps(side, rate) for side in maps.shape[-2:])
-        of_weight = torch.empty_like(weight)
-        for row, (out_rows, in_rows) in enumerate(above):
-            for column, (out_columns, in_columns) in enumerate(left):
+        flipped = weight.flip(2, 3).transpose(0, 1)
+        flipped = flipped.contiguous(memory_format=torch.channels_last)
+        d_maps = functional.conv2d(gradient, flipped, padding=rate, dilation=rate)
+        row_taps, column_taps = (_tap_slices(side, rate) for side in maps.shape[-2:])
+        d_weight = torch.empty_like(weight)
+        for row, (out_rows, in_rows) in enumerate(row_taps):
+            for column, (out_columns, in_columns) in enumerate(column_taps):
                 out = gradient[:, :, out_rows, out_columns].permute(0, 2, 3, 1).flatten(0, 2)
-                seen = maps[:, :, in_rows, in_columns].permute(0, 2, 3, 1).flatten(0, 2)
-                of_weight[:, :, row, column] = out.T @ seen
-        return of_maps, of_weight, gradient.sum(dim=(0, 2, 3)), None
+                inputs = maps[:, :, in_rows, in_columns].permute(0, 2, 3, 1).flatten(0, 2)
+                d_weight[:, :, row, column] = out.T @ inputs
+        return d_maps, d_weight, gradient.sum(dim=(0, 2, 3)), None
 
 
-def _overlaps(side: int, rate: int) -> list[tuple[slice, slice]]:
-    """Return, for each of three taps, which positions it is for and which it sees."""
-    low, high, kept = slice(0, side - rate), slice(rate, side), slice(0, side)
-    return [(high, low), (kept, kept), (low, high)]
+def _tap_slices(side: int, rate: int) -> list[tuple[slice, slice]]:
+    """Return the output positions and the input positions of each of three taps."""
+    low, high, whole = slice(0, side - rate), slice(rate, side), slice(0, side)
+    return [(high, low), (whole, whole), (low, high)]
 
 
 class SqueezeAttention(nn.Module):
@@ -187,8 +187,8 @@ class Bottleneck(nn.Module):
 class ConvolutionalAutoencoder(nn.Module):
     """Genes as pixels of a square image, three strided convolutions to a code, and back.
 
-    Shapes: values (cells, n_genes), code (cells, n_latent), image (cells, side²); pixels behind
-    the last gene are zero in the input and count for no loss. ``attention`` is ``mdsab`` (scSMD)
+    Shapes: values (cells, n_genes), code (cells, n_latent), image (cells, side²). Pixels after the
+    last gene are zero in the input and have no loss. ``attention`` is ``mdsab`` (scSMD)
     or ``none`` (DeepScena). 2,068,139 parameters for 784 genes, a code of 10 and the published
     dilations.
     """
@@ -221,7 +221,7 @@ class ConvolutionalAutoencoder(nn.Module):
             nn.Flatten(), nn.Linear(flat, n_latent),
         )  # fmt: skip
         self.widen = nn.Linear(n_latent, flat)
-        # Sides 3, 7, 15, 28 by default; what is too large for another image is cut off.
+        # Sides 3, 7, 15, 28 by default; larger outputs are cropped.
         even = quarter - (2 * self.smallest + 1)
         self.decoder = nn.Sequential(
             nn.ConvTranspose2d(128, 64, 3, stride=2, output_padding=even), nn.ReLU(),
@@ -232,8 +232,8 @@ class ConvolutionalAutoencoder(nn.Module):
         self.dispersion = nn.Linear(self.side**2, n_genes)
         self.register_buffer("offset", torch.zeros(n_genes))
         self.offset: Tensor
-        """What is taken off the values before they are encoded and added to the image."""
-        self.apply(_start)
+        """Subtracted from the values before they are encoded, and added to the image."""
+        self.apply(_initialize)
 
     def encode(self, values: Tensor) -> Tensor:
         """Return the code u, (cells, n_latent)."""
@@ -254,26 +254,26 @@ class ConvolutionalAutoencoder(nn.Module):
     def count_parameters(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return log mean (without depth) and inverse dispersion, each (cells, n_genes).
 
-        Kept within 1e-5 … 1e6 and 1e-4 … 1e4.
+        Clamped to 1e-5 … 1e6 and 1e-4 … 1e4.
         """
         log_mean = self.log_mean(image).clamp(math.log(1e-5), math.log(1e6))
         theta = functional.softplus(self.dispersion(image)).clamp(1e-4, 1e4)
         return log_mean, theta
 
     def count_heads(self) -> list[nn.Parameter]:
-        """Return the parameters that only counts are explained by."""
+        """Return the parameters of the count model alone."""
         return [*self.log_mean.parameters(), *self.dispersion.parameters()]
 
     @torch.no_grad()
-    def start_counts(self, means: Tensor) -> None:
-        """Let the count heads start from these means of the genes, (n_genes,), for every image."""
+    def set_count_means(self, means: Tensor) -> None:
+        """Set the first prediction of the count heads to the genes' means, (n_genes,)."""
         for head in (self.log_mean, self.dispersion):
             nn.init.zeros_(head.weight)
         self.log_mean.bias.copy_(means.clamp_min(1e-4).log())
 
 
-def _start(module: nn.Module) -> None:
-    """Xavier-uniform weights and zero biases; transposed convolutions keep PyTorch's own."""
+def _initialize(module: nn.Module) -> None:
+    """Set Xavier-uniform weights and zero biases, except in transposed convolutions."""
     if isinstance(module, (nn.Conv2d, nn.Linear)):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:
@@ -290,7 +290,7 @@ class AssignmentNetwork(nn.Module):
             nn.Linear(128, 128), nn.BatchNorm1d(128), nn.ReLU(),
             nn.Linear(128, n_clusters), nn.Softmax(dim=1),
         )  # fmt: skip
-        self.apply(_start)
+        self.apply(_initialize)
 
     def forward(self, code: Tensor) -> Tensor:
         """Return q, (cells, K), rows sum to one."""

@@ -17,10 +17,13 @@ class ScSMDParams(ClusterParameters):
     """Parameters of scSMD."""
 
     n_top_genes: int = Field(
-        784, ge=10, le=10_000, description="variable genes kept; a square leaves no padding"
+        784,
+        ge=10,
+        le=10_000,
+        description="number of variable genes; a square number needs no padding",
     )
     center: bool = Field(
-        True, description="each gene's mean is taken off before, and added back after"
+        True, description="subtract each gene's mean before the network and add it afterwards"
     )
     n_latent: Annotated[int, Search(8, 32, log=True)] = Field(
         10, ge=1, le=1024, description="dimensions of the code, which is the embedding"
@@ -64,16 +67,16 @@ class ScSMDParams(ClusterParameters):
         0.1, ge=0, description="weight of the negative binomial in phase 2"
     )
     count_target: Literal["counts", "rounded_lognorm"] = Field(
-        "counts", description="what it explains; rounded_lognorm as published"
+        "counts", description="target of the negative binomial; rounded_lognorm as published"
     )
     centre_interval: Annotated[int, Search(1, 5)] = Field(
-        2, ge=1, description="epochs of phase 2 between moves of the centres"
+        2, ge=1, description="epochs of phase 2 between updates of the centres"
     )
     pair_epochs: Annotated[int, Search(5, 50, log=True)] = Field(
         20, ge=0, description="passes in phase 3, pairs of cells, at most"
     )
     trust_epochs: Annotated[int, Search(0, 10)] = Field(
-        1, ge=0, description="phase 3: last epoch, from 0, that pairs by memberships"
+        1, ge=0, description="phase 3: last epoch, from 0, with pairs by memberships"
     )
     similar: Annotated[float, Search(0.6, 0.95)] = Field(
         0.8, gt=0.5, lt=1, description="threshold ζ of similar pairs; dissimilar below 1 - ζ"
@@ -82,7 +85,7 @@ class ScSMDParams(ClusterParameters):
         1e-3, gt=0, le=1, description="step size of the assignment network"
     )
     encoder_learning_rate: Annotated[float, Search(1e-7, 1e-4, log=True, zero=True)] = Field(
-        0.0, ge=0, le=1, description="step size of the encoder in phase 3; 0: it stays"
+        0.0, ge=0, le=1, description="step size of the encoder in phase 3; 0: not trained"
     )
     balance_weight: float = Field(
         0.0, ge=0, description="phase 3: weight of a penalty on unequal clusters"
@@ -91,7 +94,7 @@ class ScSMDParams(ClusterParameters):
         0.0, ge=0, lt=1, description="share of inputs set to zero while training (denoising)"
     )
     frozen_norms: bool = Field(
-        True, description="batch norms keep the statistics of phase 1 afterwards"
+        True, description="batch norms have the statistics of phase 1 afterwards"
     )
     tolerance: float = Field(
         1e-3,

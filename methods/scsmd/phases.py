@@ -30,14 +30,14 @@ from .params import ScSMDParams
 
 _INFERENCE_BATCH = 256
 _QUIET_EPOCHS = 2
-"""So many epochs in a row must be quiet before a phase ends."""
+"""A phase ends after so many successive epochs with few changed labels."""
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def batches(n_cells: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield all cells once in a new order, ``size`` at a time; a single last cell joins others.
+    """Yield all cells once in random order, ``size`` at a time.
 
-    A batch of one cell has no variance to be normalised by.
+    A single last cell joins the batch before: one cell has no variance for the batch norms.
     """
     order = rng.permutation(n_cells)
     stops = list(range(size, n_cells, size))
@@ -46,7 +46,7 @@ def batches(n_cells: int, size: int, rng: np.random.Generator) -> Iterator[np.nd
     yield from np.split(order, stops)
 
 
-def all_cells(function: Callable[[Block], Tensor], cells: Cells, *modules: nn.Module) -> Tensor:
+def map_cells(function: Callable[[Block], Tensor], cells: Cells, *modules: nn.Module) -> Tensor:
     """Return ``function`` of every cell with ``modules`` in evaluation mode, on the device."""
     for module in modules:
         module.eval()
@@ -56,8 +56,8 @@ def all_cells(function: Callable[[Block], Tensor], cells: Cells, *modules: nn.Mo
 
 
 def codes_of(network: ConvolutionalAutoencoder, cells: Cells) -> Tensor:
-    """Return the code of every cell, (cells, n_latent); the decoder does not run."""
-    return all_cells(lambda block: network.encode(block.inputs), cells, network)
+    """Return the code of every cell, (cells, n_latent)."""
+    return map_cells(lambda block: network.encode(block.inputs), cells, network)
 
 
 def settle_norms(
@@ -101,7 +101,7 @@ def count_loss(
 ) -> Tensor:
     """Return the negative-binomial loss of each cell, (cells,).
 
-    Of the counts, whose mean the cell's depth multiplies, or, as published, of the rounded inputs.
+    Of the counts, with the cell's depth in the mean, or, as published, of the rounded inputs.
     """
     log_mean, theta = network.count_parameters(image)
     if counts:
@@ -118,7 +118,7 @@ def gene_means(cells: Cells, values: Callable[[Block], Tensor]) -> Tensor:
 
 
 class Churn:
-    """The share of cells whose label changed since the last epoch, and how long it was low."""
+    """The share of cells whose label changed since the last epoch."""
 
     def __init__(self, n_cells: int, tolerance: float, device: torch.device) -> None:
         self.labels = torch.full((n_cells,), -1, dtype=torch.int64, device=device)
@@ -126,9 +126,9 @@ class Churn:
         self._tolerance, self._quiet = tolerance, 0
 
     def add(self, rows: np.ndarray, soft: Tensor) -> None:
-        """Note the most likely clusters of some cells."""
-        at = torch.from_numpy(rows).to(self.labels.device)
-        self.labels[at] = soft.detach().argmax(dim=1)
+        """Record the most likely clusters of some cells."""
+        index = torch.from_numpy(rows).to(self.labels.device)
+        self.labels[index] = soft.detach().argmax(dim=1)
 
     def end_epoch(self) -> float:
         """Return the share of changed labels."""
@@ -138,7 +138,7 @@ class Churn:
         return changed
 
     def settled(self, epochs: int = _QUIET_EPOCHS) -> bool:
-        """Return whether the last ``epochs`` epochs were quiet; never if the tolerance is 0."""
+        """Return whether few labels changed in the last ``epochs``; False without tolerance."""
         return self._tolerance > 0 and self._quiet >= epochs
 
 
@@ -147,20 +147,19 @@ def pretrain(
 ) -> None:
     """Minimise the mean squared error of reconstruction with Adam.
 
-    With a count likelihood its heads start from the genes' means and learn at the same time, from
-    a detached reconstruction: they are no random start when they join the loss, and do not touch
-    the code.
+    The heads of a count likelihood start from the genes' means and are trained at the same time on
+    the detached reconstruction, without influence on the code: in phase 2 they join the loss.
     """
     counts = params.models_counts
     heads = network.count_heads()
     if counts:
-        network.start_counts(gene_means(cells, lambda block: block.targets / block.depth))
+        network.set_count_means(gene_means(cells, lambda block: block.targets / block.depth))
     if params.center:
         network.offset.copy_(gene_means(cells, lambda block: block.inputs))
     for head in heads:
         head.requires_grad_(counts)
-    moving = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(moving, lr=params.learning_rate, fused=True)
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(parameters, lr=params.learning_rate, fused=True)
     order = np.random.default_rng(derive_seed(context.seed, "batches", "pretrain"))
     for epoch in range(1, params.pretrain_epochs + 1):
         network.train()
@@ -183,7 +182,7 @@ def pretrain(
 
 
 def joint_step(rate: float, momentum: float, n_clusters: int) -> tuple[float, float]:
-    """Return step size and momentum of one step that equals K heavy-ball steps.
+    """Return step size and momentum of one step that replaces K heavy-ball steps.
 
     K steps with (η, α) along slices of one gradient move as far as one with
     (η (1 - α^K) / (1 - α), α^K), to first order in η.
@@ -199,7 +198,7 @@ def cluster_phase(
     params: ScSMDParams,
     context: Context,
 ) -> Tensor:
-    """Minimise the cluster-specific losses with momentum, moving the centres in between.
+    """Minimise the cluster-specific losses with momentum and update the centres.
 
     Returns the centres, (K, n_latent). ``update=joint`` makes one step a batch for the sum of the
     losses, ``sequential`` one for each cluster in turn, as published.
@@ -236,7 +235,7 @@ def cluster_phase(
         changed = churn.end_epoch()
         mean = float(total) / cells.n_cells
         context.report(epoch, params.max_epochs, cluster_loss=mean, cluster_changed=changed)
-        # A move of the centres must be among the quiet epochs.
+        # An update of the centres must be among the quiet epochs.
         if churn.settled(max(_QUIET_EPOCHS, params.centre_interval)):
             break
     return centres
@@ -271,18 +270,14 @@ def pair_phase(
 ) -> tuple[Tensor, Tensor]:
     """Train the assignment network, and slightly the encoder, on pairs of cells.
 
-    Pairs count as similar by their memberships in the first ``trust_epochs`` + 1 epochs, after
-    which the centres move, then by their assignments. Returns the centres, (K, n_latent), and the
-    codes of all cells, (cells, n_latent), which are encoded once if the encoder does not learn.
+    The similarity of pairs is that of their memberships in the first ``trust_epochs`` + 1 epochs,
+    each with an update of the centres, then that of their assignments. Returns the centres, (K,
+    n_latent), and the codes of all cells, (cells, n_latent). They are encoded once if the encoder
+    is not trained.
     """
-    learns = params.encoder_learning_rate > 0
-    groups = [{"params": list(assigner.parameters()), "lr": params.assign_learning_rate}]
-    if learns:
-        encoder = list(network.encoder.parameters())
-        groups.append({"params": encoder, "lr": params.encoder_learning_rate})
-    else:
-        codes = codes_of(network, cells)
-    optimizer = torch.optim.Adam(groups, fused=True)
+    trains_encoder = params.encoder_learning_rate > 0
+    optimizer = _pair_optimizer(network, assigner, params)
+    codes = codes_of(network, cells)
     order = np.random.default_rng(derive_seed(context.seed, "batches", "pairs"))
     churn = Churn(cells.n_cells, params.tolerance, cells.device)
     for epoch in range(params.pair_epochs):
@@ -291,7 +286,7 @@ def pair_phase(
         assigner.train()
         total, entropy = (torch.zeros((), device=cells.device) for _ in range(2))
         for rows in batches(cells.n_cells, params.batch_size, order):
-            code = network.encode(cells.block(rows).inputs) if learns else codes[rows]
+            code = network.encode(cells.block(rows).inputs) if trains_encoder else codes[rows]
             q = assigner(code)
             churn.add(rows, q)
             soft = memberships(code.detach(), centres, params.fuzziness)
@@ -305,7 +300,7 @@ def pair_phase(
             total += loss.detach() * len(rows)
             entropy += spread.detach() * len(rows)
         if by_memberships:
-            codes = codes_of(network, cells) if learns else codes
+            codes = codes_of(network, cells) if trains_encoder else codes
             centres = fuzzy_centres(codes, centres, params.fuzziness)
         context.report(
             epoch + 1, params.pair_epochs, pair_loss=float(total) / cells.n_cells,
@@ -313,7 +308,17 @@ def pair_phase(
         )  # fmt: skip
         if churn.settled() and not by_memberships:
             break
-    return centres, codes_of(network, cells) if learns else codes
+    return centres, codes_of(network, cells) if trains_encoder else codes
+
+
+def _pair_optimizer(
+    network: ConvolutionalAutoencoder, assigner: AssignmentNetwork, params: ScSMDParams
+) -> torch.optim.Optimizer:
+    groups = [{"params": list(assigner.parameters()), "lr": params.assign_learning_rate}]
+    if params.encoder_learning_rate > 0:
+        encoder = list(network.encoder.parameters())
+        groups.append({"params": encoder, "lr": params.encoder_learning_rate})
+    return torch.optim.Adam(groups, fused=True)
 
 
 def assignments(assigner: AssignmentNetwork, codes: Tensor) -> Tensor:
@@ -331,12 +336,12 @@ def count_means(network: ConvolutionalAutoencoder, cells: Cells) -> Tensor:
         log_mean, _ = network.count_parameters(network.decode(network.encode(block.inputs)))
         return log_mean.exp() * block.depth
 
-    return all_cells(mean, cells, network)
+    return map_cells(mean, cells, network)
 
 
 def reconstructions(network: ConvolutionalAutoencoder, cells: Cells) -> Tensor:
     """Return the reconstructed inputs of every cell, (cells, genes)."""
-    return all_cells(
+    return map_cells(
         lambda block: network.decode(network.encode(block.inputs))[:, : network.n_genes],
         cells, network,
     )  # fmt: skip

@@ -108,7 +108,7 @@ def test_other_metrics(points: np.ndarray, metric: str):
 def test_unconnected_parts_and_lonely_nodes():
     apart = sp.block_diag([np.ones((4, 4)) - np.eye(4), np.ones((5, 5)) - np.eye(5), [[0.0]]])
     found = graph.surfing_graph(sp.csr_matrix(apart), hops=2, alpha=0.98)
-    assert graph.count_parts(sp.csr_matrix(apart)) == 3
+    assert graph.count_components(sp.csr_matrix(apart)) == 3
     assert np.isfinite(found.target.data).all()
     assert found.target[9].nnz == 0
     assert found.operator[9, 9] == 1

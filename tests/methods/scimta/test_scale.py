@@ -197,11 +197,8 @@ def test_spectral_start_needs_all_cells(simulated: AnnData):
 
 
 def test_inverted_lists_find_almost_all_neighbours(monkeypatch):
-    from bench.methods.scimta import approximate_neighbors as search
-    from bench.methods.scimta import cell_graph as graph
-
-    monkeypatch.setattr(graph, "_FEW", 100)
-    monkeypatch.setattr(search, "_LIST", 40)
+    monkeypatch.setattr(cell_graph, "_EXACT_SEARCH", 100)
+    monkeypatch.setattr(approximate_neighbors, "_LIST_SIZE", 40)
     rng = np.random.default_rng(0)
     points = rng.normal(size=(1000, 8)) + 4.0 * rng.normal(size=(5, 8))[np.arange(1000) % 5]
     exact = neighbors(points, 10, metric="euclidean", seed=0)
@@ -211,13 +208,13 @@ def test_inverted_lists_find_almost_all_neighbours(monkeypatch):
     assert found.multiply(exact).sum() > 0.95 * exact.sum()
     batch = np.arange(1000) % 2
     both = [
-        graph.balanced_neighbors(points, 9, batch, metric="euclidean", approximate=how)
+        cell_graph.balanced_neighbors(points, 9, batch, metric="euclidean", approximate=how)
         for how in (False, True)
     ]
     assert both[1].multiply(both[0]).sum() > 0.95 * both[0].sum()
     # All lists: exact. Too few points: -1.
-    every = search.nearest(points, points[:50], 5, seed=0, lists=25)
+    every = approximate_neighbors.nearest(points, points[:50], 5, seed=0, lists=25)
     distances = ((points[:50, None] - points[None]) ** 2).sum(axis=2)
     expected = np.sort(np.argsort(distances, axis=1)[:, :5])
     np.testing.assert_array_equal(np.sort(every), expected)
-    assert (search.nearest(points[:3], points[:2], 5, seed=0) == -1).sum() == 4
+    assert (approximate_neighbors.nearest(points[:3], points[:2], 5, seed=0) == -1).sum() == 4

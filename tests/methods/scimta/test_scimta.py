@@ -17,8 +17,8 @@ from bench.errors import DataError
 from bench.execute.curves import Curves
 from bench.methods.scimta import ScIMTA
 from bench.methods.scimta.denoiser import deep_imputation
-from bench.methods.scimta.imputation import Imputation
-from bench.methods.scimta.joint_model import Restoration, RestorationTargets
+from bench.methods.scimta.imputation import Imputation, RestorationTargets
+from bench.methods.scimta.joint_model import Restoration
 
 SHORT = {"pretrain_epochs": 60, "max_epochs": 30}
 
@@ -139,7 +139,7 @@ def test_what_was_filled_in_is_not_punished():
     low_rank = np.array([[2.0, 5.0, 0.0], [1.0, 3.0, 0.0]])
     none = np.zeros(3)
     filled = Imputation(sp.csr_matrix(values), np.eye(2), low_rank, none, none + 1, none, True)
-    targets = RestorationTargets(sp.csr_matrix(values), filled, zero_weight=0.1)
+    targets = RestorationTargets(filled, zero_weight=0.1)
     found, weights = targets.rows(slice(None))
     np.testing.assert_array_equal(found, values)
     np.testing.assert_allclose(weights / weights[0, 0], [[1, 0, 0.1], [1, 1, 0.1]], rtol=1e-6)
