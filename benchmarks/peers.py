@@ -25,6 +25,7 @@ from bench.datasets.sim_atac import SimATAC
 from bench.methods.nn.batches import Cells
 from bench.methods.nn.likelihoods import Bernoulli
 from bench.methods.nn.models import Autoencoder
+from bench.methods.nn.params import NetworkParameters
 from bench.methods.nn.train import Schedule, seeded, train
 from bench.prepare.in_memory import prepare_counts
 
@@ -45,7 +46,8 @@ class Row(torch.utils.data.Dataset):
 
 
 def network(n_features: int) -> Autoencoder:
-    return Autoencoder(n_features, HIDDEN, N_LATENT, Bernoulli(depth_offset=False))
+    params = NetworkParameters(hidden=HIDDEN, n_latent=N_LATENT)
+    return Autoencoder(n_features, Bernoulli(depth_offset=False), params)
 
 
 def whole_loss(model: Autoencoder, cells: Cells) -> float:

@@ -42,11 +42,4 @@ class AE(NetworkMethod):
         """Return the untrained network."""
         from .nn.models import Autoencoder
 
-        return Autoencoder(
-            len(facts["features"]),
-            self.params.hidden,
-            self.params.n_latent,
-            likelihood,
-            code_activation=self.params.code_activation,
-            input_dropout=self.params.input_dropout,
-        )
+        return Autoencoder(len(facts["features"]), likelihood, self.params)

@@ -15,10 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
 
-    from .nn.batches import Cells
     from .nn.likelihoods import Likelihood
     from .nn.models import Network
-    from .nn.train import TrainingSummary
 
 
 class SCALE(NetworkMethod):
@@ -95,22 +93,8 @@ class SCALE(NetworkMethod):
         from .nn.mixture import MixtureAutoencoder
 
         return MixtureAutoencoder(
-            len(facts["features"]),
-            self.params.hidden,
-            self.params.n_latent,
-            likelihood,
-            n_components=facts["n_components"],
-            input_dropout=self.params.input_dropout,
-            kl_weight=self.params.kl_weight,
-            kl_warmup=self.params.kl_warmup,
+            len(facts["features"]), likelihood, self.params, n_components=facts["n_components"]
         )
-
-    def train(self, network: Network, cells: Cells, context: Context) -> TrainingSummary:
-        """Train with a normal prior, fit the mixture to the posteriors, train with the mixture."""
-        from .nn.mixture import MixtureAutoencoder, train_mixture
-
-        assert isinstance(network, MixtureAutoencoder)
-        return train_mixture(network, cells, self.params, context)
 
     def facts(self, data: AnnData, context: Context) -> dict[str, Any]:
         """Return also the number of Gaussians."""

@@ -71,15 +71,6 @@ class SparseAE(NetworkMethod):
 
     def build(self, facts: dict[str, Any], likelihood: Likelihood) -> Network:
         """Return the untrained network."""
-        from .nn.models import SparseAutoencoder, SparsityPenalty
+        from .nn.models import SparseAutoencoder
 
-        p = self.params
-        return SparseAutoencoder(
-            len(facts["features"]),
-            p.hidden,
-            p.n_latent,
-            likelihood,
-            code_activation=p.code_activation,
-            input_dropout=p.input_dropout,
-            penalty=SparsityPenalty(p.rho, p.beta, published=p.penalty == "softmax"),
-        )
+        return SparseAutoencoder(len(facts["features"]), likelihood, self.params)

@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from bench.contract import Context, Layers, Search
+from bench.contract import Layers, Search
 
 from .nn.base import NetworkMethod
 from .nn.params import HUANG
 
 if TYPE_CHECKING:
-    from .nn.batches import Cells
     from .nn.likelihoods import Likelihood
     from .nn.models import Network
-    from .nn.train import TrainingSummary
 
 
 class StackedAE(NetworkMethod):
@@ -88,18 +86,4 @@ class StackedAE(NetworkMethod):
         """Return the untrained network."""
         from .nn.stacked import StackedAutoencoder
 
-        return StackedAutoencoder(
-            len(facts["features"]),
-            self.params.hidden,
-            self.params.n_latent,
-            likelihood,
-            code_activation=self.params.code_activation,
-            input_dropout=self.params.input_dropout,
-        )
-
-    def train(self, network: Network, cells: Cells, context: Context) -> TrainingSummary:
-        """Pretrain layer by layer, then fine-tune."""
-        from .nn.stacked import StackedAutoencoder, train_stack
-
-        assert isinstance(network, StackedAutoencoder)
-        return train_stack(network, cells, self.params, context)
+        return StackedAutoencoder(len(facts["features"]), likelihood, self.params)

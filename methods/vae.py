@@ -78,11 +78,7 @@ class VAE(NetworkMethod):
 
         return VariationalAutoencoder(
             len(facts["features"]),
-            self.params.hidden,
-            self.params.n_latent,
             likelihood,
-            input_dropout=self.params.input_dropout,
-            kl_weight=self.params.kl_weight,
-            kl_warmup=self.params.kl_warmup,
+            self.params,
             learned_prior=self.params.prior == "learned_gaussian",
         )

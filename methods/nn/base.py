@@ -25,11 +25,9 @@ if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
 
-    from .batches import Cells
     from .fitted_network import FittedNetwork
     from .likelihoods import Likelihood
     from .models import Network
-    from .train import TrainingSummary
 
 
 class NetworkMethod(Method):
@@ -52,10 +50,6 @@ class NetworkMethod(Method):
     @abstractmethod
     def build(self, facts: dict[str, Any], likelihood: Likelihood) -> Network:
         """Return the untrained network for the result of :meth:`facts`; torch is seeded."""
-
-    def train(self, network: Network, cells: Cells, context: Context) -> TrainingSummary:
-        """Train the network; by default its objective is minimised once."""
-        return network.fit(cells, self.params, context)
 
     def recipe(self, info: DatasetInfo) -> Recipe:
         """Return the preparation for a dataset.

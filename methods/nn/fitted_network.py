@@ -32,13 +32,7 @@ class FittedNetwork:
     def __init__(self, method: NetworkMethod, facts: dict[str, Any], device: str) -> None:
         self.facts, self.device = facts, device
         self._params, self._name = method.params, method.name
-        likelihood = make_likelihood(
-            facts["likelihood"],
-            len(facts["features"]),
-            reduction=self._params.reduction,
-            output=self._params.output,
-            depth_offset=self._params.adjust_depth,
-        )
+        likelihood = make_likelihood(facts["likelihood"], len(facts["features"]), method.params)
         self.network = method.build(facts, likelihood).to(device)
 
     def cells(self, data: AnnData) -> Cells:
@@ -84,7 +78,7 @@ def fit_network(
         fitted = FittedNetwork(method, facts, context.device)
         cells = fitted.cells(data)
         facts["median_total"] = cells.median_total
-        summary = method.train(fitted.network, cells, context)
+        summary = fitted.network.fit(cells, context)
     fit = Fit(
         embedding=encode(fitted.network, fitted.network.embed, cells),
         n_parameters=n_parameters(fitted.network),

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from .batches import Block
 from .blocks import ACTIVATIONS
+from .params import NetworkParameters
 
 _LOG_DISPERSION = 8.0
 """Bound on the absolute log inverse dispersion: from Poisson to extremely variable."""
@@ -133,12 +134,10 @@ def negative_binomial(
     return -log_likelihood.index_put((rows, columns), log_choose, accumulate=True)
 
 
-def make_likelihood(
-    name: str, n_features: int, *, reduction: str, output: str, depth_offset: bool
-) -> Likelihood:
+def make_likelihood(name: str, n_features: int, params: NetworkParameters) -> Likelihood:
     """Return the likelihood ``bernoulli``, ``gaussian`` or ``nb``."""
     if name == "bernoulli":
-        return Bernoulli(reduction, depth_offset=depth_offset)
+        return Bernoulli(params.reduction, depth_offset=params.adjust_depth)
     if name == "nb":
-        return NegativeBinomial(n_features, reduction, depth_offset=depth_offset)
-    return Gaussian(reduction, output=output)
+        return NegativeBinomial(n_features, params.reduction, depth_offset=params.adjust_depth)
+    return Gaussian(params.reduction, output=params.output)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,30 +37,41 @@ class MixtureAutoencoder(VariationalAutoencoder):
     called the prior is N(0, 1).
     """
 
+    params: SCALE.Params
+
     def __init__(
-        self,
-        n_features: int,
-        hidden: Sequence[int],
-        n_latent: int,
-        likelihood: Likelihood,
-        *,
-        n_components: int,
-        input_dropout: float,
-        kl_weight: float,
-        kl_warmup: int,
+        self, n_features: int, likelihood: Likelihood, params: SCALE.Params, *, n_components: int
     ) -> None:
-        super().__init__(
-            n_features, hidden, n_latent, likelihood,
-            input_dropout=input_dropout, kl_weight=kl_weight, kl_warmup=kl_warmup,
-            learned_prior=False,
-        )  # fmt: skip
+        super().__init__(n_features, likelihood, params)
         self.logits = nn.Parameter(torch.zeros(n_components))
-        self.means = nn.Parameter(torch.zeros(n_components, n_latent))
-        self.raw_variances = nn.Parameter(torch.zeros(n_components, n_latent))
+        self.means = nn.Parameter(torch.zeros(n_components, params.n_latent))
+        self.raw_variances = nn.Parameter(torch.zeros(n_components, params.n_latent))
         self.register_buffer("mixed", torch.tensor(False))
 
     raw_variances: nn.Parameter
     mixed: Tensor
+
+    def fit(self, cells: Cells, context: Context) -> TrainingSummary:
+        """Train with a normal prior, fit the mixture to the posteriors, train with the mixture.
+
+        A Gaussian of the prior starts with the variance of its cells' means plus the mean of their
+        posterior variances (the law of total variance): that of the draws it has to explain.
+        """
+        epochs = self.params.normal_epochs
+        if self.params.max_epochs and epochs:
+            schedule = Schedule.of(self.params, max_epochs=epochs, warmup=self.kl_warmup)
+            train(self, self.objective, cells, schedule, context, stage="normal")
+            self.kl_warmup = 0
+        means = encode(self, self.embed, cells)
+        mixture = GaussianMixture(
+            len(self.means), covariance_type="diag", n_init=5, reg_covar=1e-4,
+            random_state=derive_seed(context.seed, "mixture"),
+        ).fit(means)  # fmt: skip
+        shares = mixture.predict_proba(means)
+        within = shares.T @ encode(self, self.variance, cells)
+        within /= np.maximum(shares.sum(axis=0), 1e-12)[:, None]
+        self.set_mixture(mixture.weights_, mixture.means_, mixture.covariances_ + within)
+        return super().fit(cells, context)
 
     def set_mixture(self, weights: np.ndarray, means: np.ndarray, variances: np.ndarray) -> None:
         """Set the mixture to K weights, means (K, d) and variances (K, d), and use it as prior."""
@@ -135,30 +145,6 @@ class MixtureAutoencoder(VariationalAutoencoder):
                 total = sum(self.reconstruct(block).sum(dim=0).cpu().numpy() for block in blocks)
                 means[number] = np.asarray(total) / len(rows)
         return means
-
-
-def train_mixture(
-    model: MixtureAutoencoder, cells: Cells, params: SCALE.Params, context: Context
-) -> TrainingSummary:
-    """Train with a normal prior, fit the mixture to the posteriors, train with the mixture.
-
-    A Gaussian of the prior starts with the variance of its cells' means plus the mean of their
-    posterior variances (the law of total variance): that of the draws it has to explain.
-    """
-    if params.max_epochs and params.normal_epochs:
-        schedule = Schedule.of(params, max_epochs=params.normal_epochs, warmup=model.kl_warmup)
-        train(model, model.objective, cells, schedule, context, stage="normal")
-        model.kl_warmup = 0
-    means = encode(model, model.embed, cells)
-    mixture = GaussianMixture(
-        len(model.means), covariance_type="diag", n_init=5, reg_covar=1e-4,
-        random_state=derive_seed(context.seed, "mixture"),
-    ).fit(means)  # fmt: skip
-    shares = mixture.predict_proba(means)
-    within = shares.T @ encode(model, model.variance, cells)
-    within /= np.maximum(shares.sum(axis=0), 1e-12)[:, None]
-    model.set_mixture(mixture.weights_, mixture.means_, mixture.covariances_ + within)
-    return model.fit(cells, params, context)
 
 
 def add_mixture_results(fit: Fit, fitted: FittedNetwork, data: AnnData) -> None:

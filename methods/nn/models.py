@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +16,11 @@ from .likelihoods import Likelihood
 from .losses import gaussian_kl, softmax_sparsity, sparsity
 from .params import NetworkParameters
 from .train import Schedule, TrainingSummary, train
+
+if TYPE_CHECKING:
+    from ..scale import SCALE
+    from ..sparse_ae import SparseAE
+    from ..vae import VAE
 
 
 class Model(nn.Module, ABC):
@@ -32,11 +36,14 @@ class Model(nn.Module, ABC):
 
 
 class Network(Model):
-    """A model that explains the data through a likelihood of its decoded code."""
+    """A model of the data: a likelihood of its decoded code. Shapes: inputs (cells, P)."""
 
-    likelihood: Likelihood
     kl_warmup = 0
     """Updates before early stopping begins to count."""
+
+    def __init__(self, likelihood: Likelihood, params: NetworkParameters) -> None:
+        super().__init__()
+        self.likelihood, self.params = likelihood, params
 
     @abstractmethod
     def decode(self, code: Tensor) -> Tensor:
@@ -46,35 +53,22 @@ class Network(Model):
         """Return the expected value of the targets at the embedding, (cells, P)."""
         return self.likelihood.mean(self.decode(self.embed(block)), block)
 
-    def fit(self, cells: Cells, params: NetworkParameters, context: Context) -> TrainingSummary:
+    def fit(self, cells: Cells, context: Context) -> TrainingSummary:
         """Minimise the objective; early stopping waits for the end of the warm-up."""
-        schedule = Schedule.of(params, warmup=self.kl_warmup)
+        schedule = Schedule.of(self.params, warmup=self.kl_warmup)
         return train(self, self.objective, cells, schedule, context)
 
 
 class Autoencoder(Network):
-    """P-hidden-d with ReLU, a code with an activation of choice, one linear layer back.
+    """P-hidden-d with ReLU, a code with an activation of choice, one linear layer back."""
 
-    Shapes: inputs (cells, P), code (cells, d), decoded (cells, P).
-    """
-
-    def __init__(
-        self,
-        n_features: int,
-        hidden: Sequence[int],
-        n_latent: int,
-        likelihood: Likelihood,
-        *,
-        code_activation: str = "linear",
-        input_dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        widths = [n_features, *hidden]
-        self.hidden = nn.Sequential(nn.Dropout(input_dropout), multilayer(widths))
-        self.code = linear(widths[-1], n_latent)
-        self.code_activation = ACTIVATIONS[code_activation]()
-        self.decoder = linear(n_latent, n_features)
-        self.likelihood = likelihood
+    def __init__(self, n_features: int, likelihood: Likelihood, params: NetworkParameters) -> None:
+        super().__init__(likelihood, params)
+        widths = [n_features, *params.hidden]
+        self.hidden = nn.Sequential(nn.Dropout(params.input_dropout), multilayer(widths))
+        self.code = linear(widths[-1], params.n_latent)
+        self.code_activation = ACTIVATIONS[params.code_activation]()
+        self.decoder = linear(params.n_latent, n_features)
 
     def embed(self, block: Block) -> Tensor:
         """Return the code, (cells, d)."""
@@ -90,54 +84,26 @@ class Autoencoder(Network):
         return {"loss": self.likelihood(self.decode(self.embed(block)), block).mean()}
 
 
-@dataclass(frozen=True)
-class SparsityPenalty:
-    """The penalty β Σ_j KL(ρ ‖ a_j) on the mean activations a_j of the units."""
-
-    rho: float
-    weight: float
-    """β."""
-    published: bool
-    """Whether a_j is the published softmax over the batch, which is constant."""
-
-
 class SparseAutoencoder(Autoencoder):
-    """Autoencoder with a sparsity penalty.
+    """Autoencoder with the penalty β Σ_j KL(ρ ‖ a_j) on the mean activations a_j of the units.
 
     The loss of held-out cells leaves the penalty out: fitted to the training cells, it grows on
     others from the first epoch on.
     """
 
-    def __init__(
-        self,
-        n_features: int,
-        hidden: Sequence[int],
-        n_latent: int,
-        likelihood: Likelihood,
-        *,
-        code_activation: str,
-        input_dropout: float,
-        penalty: SparsityPenalty,
-    ) -> None:
-        super().__init__(
-            n_features, hidden, n_latent, likelihood,
-            code_activation=code_activation, input_dropout=input_dropout,
-        )  # fmt: skip
-        self.penalty = penalty
+    params: SparseAE.Params
 
     def objective(self, block: Block, update: int | None) -> dict[str, Tensor]:
         """Return the loss and its two parts."""
         logits = self.code(self.hidden(block.inputs))
         code = self.code_activation(logits)
         reconstruction = self.likelihood(self.decode(code), block).mean()
-        if self.penalty.published:
-            divergence = softmax_sparsity(code, self.penalty.rho)
+        if self.params.penalty == "softmax":
+            penalty = softmax_sparsity(code, self.params.rho)
         else:
-            divergence = sparsity(torch.sigmoid(logits), self.penalty.rho)
-        loss = reconstruction
-        if update is not None:
-            loss = reconstruction + self.penalty.weight * divergence
-        return {"loss": loss, "reconstruction_loss": reconstruction, "sparsity_loss": divergence}
+            penalty = sparsity(torch.sigmoid(logits), self.params.rho)
+        loss = reconstruction if update is None else reconstruction + self.params.beta * penalty
+        return {"loss": loss, "reconstruction_loss": reconstruction, "sparsity_loss": penalty}
 
 
 class VariationalAutoencoder(Network):
@@ -148,28 +114,25 @@ class VariationalAutoencoder(Network):
     The loss of held-out cells takes one fixed draw and the full weight.
     """
 
+    params: VAE.Params | SCALE.Params
+
     def __init__(
         self,
         n_features: int,
-        hidden: Sequence[int],
-        n_latent: int,
         likelihood: Likelihood,
+        params: VAE.Params | SCALE.Params,
         *,
-        input_dropout: float,
-        kl_weight: float,
-        kl_warmup: int,
-        learned_prior: bool,
+        learned_prior: bool = False,
     ) -> None:
-        super().__init__()
-        widths = [n_features, *hidden]
-        self.hidden = nn.Sequential(nn.Dropout(input_dropout), multilayer(widths))
+        super().__init__(likelihood, params)
+        widths, n_latent = [n_features, *params.hidden], params.n_latent
+        self.hidden = nn.Sequential(nn.Dropout(params.input_dropout), multilayer(widths))
         self.mean_head = linear(widths[-1], n_latent)
         self.log_var_head = linear(widths[-1], n_latent)
         self.decoder = linear(n_latent, n_features)
-        self.likelihood = likelihood
         self.prior_mean = nn.Parameter(torch.zeros(n_latent), requires_grad=learned_prior)
         self.prior_log_var = nn.Parameter(torch.zeros(n_latent), requires_grad=learned_prior)
-        self.kl_weight, self.kl_warmup = kl_weight, kl_warmup
+        self.kl_warmup = params.kl_warmup
 
     def posterior(self, block: Block) -> tuple[Tensor, Tensor]:
         """Return μ and log σ², both (cells, d); log σ² is clamped to ± 15."""
@@ -188,8 +151,8 @@ class VariationalAutoencoder(Network):
     def weight(self, update: int | None) -> float:
         """Return the weight of the KL term at an update; ``None``: after the warm-up."""
         if update is None or update >= self.kl_warmup:
-            return self.kl_weight
-        return self.kl_weight * update / self.kl_warmup
+            return self.params.kl_weight
+        return self.params.kl_weight * update / self.kl_warmup
 
     def divergence(self, mean: Tensor, log_var: Tensor, z: Tensor) -> Tensor:
         """Return KL(q ‖ prior) of each cell, (cells,); ``z`` is the draw, (cells, d)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -28,24 +27,30 @@ class StackedAutoencoder(Network):
     The code has an activation of choice. Shapes: inputs (cells, P), code (cells, d).
     """
 
-    def __init__(
-        self,
-        n_features: int,
-        hidden: Sequence[int],
-        n_latent: int,
-        likelihood: Likelihood,
-        *,
-        code_activation: str,
-        input_dropout: float,
-    ) -> None:
-        super().__init__()
-        widths = [n_features, *hidden, n_latent]
-        steps = list(pairwise(widths))
-        self.corrupt = nn.Dropout(input_dropout)
+    params: StackedAE.Params
+
+    def __init__(self, n_features: int, likelihood: Likelihood, params: StackedAE.Params) -> None:
+        super().__init__(likelihood, params)
+        steps = list(pairwise([n_features, *params.hidden, params.n_latent]))
+        self.corrupt = nn.Dropout(params.input_dropout)
         self.encoders = nn.ModuleList(nn.Linear(n_in, n_out) for n_in, n_out in steps)
         self.decoders = nn.ModuleList(nn.Linear(n_out, n_in) for n_in, n_out in steps)
-        self.code_activation = ACTIVATIONS[code_activation]()
-        self.likelihood = likelihood
+        self.code_activation = ACTIVATIONS[params.code_activation]()
+
+    def fit(self, cells: Cells, context: Context) -> TrainingSummary:
+        """Pretrain layer by layer, then fine-tune."""
+        p = self.params
+        schedule = Schedule.of(
+            p,
+            max_epochs=p.pretrain_epochs if p.max_epochs else 0,
+            learning_rate=p.pretrain_learning_rate,
+            optimizer=p.optimizer,
+        )
+        pretrain(self, cells, schedule, context, chain=p.pretrain == "chain")
+        schedule = Schedule.of(p, optimizer=p.optimizer)
+        if p.fine_tune == "last":
+            return fine_tune_last(self, cells, schedule, context)
+        return train(self, self.objective, cells, schedule, context)
 
     def encode_layer(self, level: int, values: Tensor) -> Tensor:
         """Return the output of encoder layer ``level`` with its activation."""
@@ -133,20 +138,3 @@ def fine_tune_last(
     hidden = encode(stack, lambda block: stack.before_last(stack.embed(block)), cells)
     last = LastLayer(stack.decoders[0], stack.likelihood)
     return train_layer(last, cells.with_inputs(hidden), schedule, context)
-
-
-def train_stack(
-    stack: StackedAutoencoder, cells: Cells, params: StackedAE.Params, context: Context
-) -> TrainingSummary:
-    """Pretrain layer by layer, then fine-tune."""
-    schedule = Schedule.of(
-        params,
-        max_epochs=params.pretrain_epochs if params.max_epochs else 0,
-        learning_rate=params.pretrain_learning_rate,
-        optimizer=params.optimizer,
-    )
-    pretrain(stack, cells, schedule, context, chain=params.pretrain == "chain")
-    schedule = Schedule.of(params, optimizer=params.optimizer)
-    if params.fine_tune == "last":
-        return fine_tune_last(stack, cells, schedule, context)
-    return train(stack, stack.objective, cells, schedule, context)

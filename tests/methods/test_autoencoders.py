@@ -18,8 +18,9 @@ from bench.methods.nn import layerwise, stacked
 from bench.methods.nn.batches import Block
 from bench.methods.nn.fitted_network import FittedNetwork
 from bench.methods.nn.likelihoods import Gaussian
-from bench.methods.nn.models import SparseAutoencoder, SparsityPenalty
+from bench.methods.nn.models import SparseAutoencoder
 from bench.methods.nn.stacked import StackedAutoencoder
+from bench.methods.sparse_ae import SparseAE
 from bench.registry import methods
 from bench.seeds import derive_seed
 
@@ -301,10 +302,8 @@ def test_pretraining_moves_every_layer(toy_counts: AnnData):
 
 def test_held_out_cells_are_judged_without_the_sparsity_penalty():
     """Fitted to the training cells the penalty grows on others: it stopped training at once."""
-    model = SparseAutoencoder(
-        6, (), 4, Gaussian(), code_activation="sigmoid", input_dropout=0.0,
-        penalty=SparsityPenalty(0.05, 3.0, published=False),
-    )  # fmt: skip
+    params = SparseAE.Params(hidden=(), n_latent=4, rho=0.05, beta=3.0)
+    model = SparseAutoencoder(6, Gaussian(), params)
     block = Block(torch.rand(5, 6), torch.rand(5, 6), torch.ones(5, 1))
     held_out = model.objective(block, None)
     assert float(held_out["loss"]) == pytest.approx(float(held_out["reconstruction_loss"]))

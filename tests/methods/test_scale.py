@@ -20,10 +20,8 @@ from bench.seeds import derive_seed
 def mixture(k: int = 4, d: int = 3) -> MixtureAutoencoder:
     """Return a network of doubles with a drawn mixture."""
     rng = np.random.default_rng(0)
-    model = MixtureAutoencoder(
-        6, (5,), d, Bernoulli(depth_offset=False),
-        n_components=k, input_dropout=0.0, kl_weight=1.0, kl_warmup=0,
-    ).double()  # fmt: skip
+    params = SCALE.Params(hidden=(5,), n_latent=d, kl_warmup=0)
+    model = MixtureAutoencoder(6, Bernoulli(depth_offset=False), params, n_components=k).double()
     weights = rng.dirichlet(np.ones(k))
     model.set_mixture(weights, rng.normal(size=(k, d)), rng.uniform(0.2, 2.0, (k, d)))
     return model

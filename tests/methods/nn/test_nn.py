@@ -17,8 +17,10 @@ from bench.execute.curves import Curves
 from bench.methods.nn.batches import Block, Cells
 from bench.methods.nn.likelihoods import Bernoulli, Gaussian, NegativeBinomial, make_likelihood
 from bench.methods.nn.losses import gaussian_kl, softmax_sparsity, sparsity
-from bench.methods.nn.models import Autoencoder, Model, VariationalAutoencoder
+from bench.methods.nn.models import Autoencoder, VariationalAutoencoder
+from bench.methods.nn.params import NetworkParameters
 from bench.methods.nn.train import Schedule, encode, seeded, train
+from bench.methods.vae import VAE
 
 
 def block_of(targets: np.ndarray, depth: float = 1.0) -> Block:
@@ -102,9 +104,7 @@ def test_gaussian_sum_mean_and_output():
 
 @pytest.mark.parametrize("name", ["bernoulli", "gaussian", "nb"])
 def test_gradients_of_the_likelihoods(name: str):
-    likelihood = make_likelihood(
-        name, 4, reduction="sum", output="linear", depth_offset=True
-    ).double()
+    likelihood = make_likelihood(name, 4, NetworkParameters()).double()
     decoded = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
     block = block_of(np.random.default_rng(0).integers(0, 2, (3, 4)), 1.7)
     assert torch.autograd.gradcheck(lambda d: likelihood(d, block), decoded)
@@ -113,9 +113,7 @@ def test_gradients_of_the_likelihoods(name: str):
 def test_extreme_outputs_stay_finite():
     block = block_of(np.array([[0.0, 3.0]]))
     for name in ("bernoulli", "nb"):
-        likelihood = make_likelihood(
-            name, 2, reduction="sum", output="linear", depth_offset=True
-        ).double()
+        likelihood = make_likelihood(name, 2, NetworkParameters()).double()
         for value in (-1e4, 1e4):
             decoded = torch.full((1, 2), value, dtype=torch.float64, requires_grad=True)
             loss = likelihood(decoded, block).sum()
@@ -188,7 +186,8 @@ def test_counts_are_targets_when_asked(prepared: AnnData):
 
 
 def small_autoencoder(n_features: int) -> Autoencoder:
-    return Autoencoder(n_features, (8,), 3, Bernoulli(depth_offset=False))
+    params = NetworkParameters(hidden=(8,), n_latent=3)
+    return Autoencoder(n_features, Bernoulli(depth_offset=False), params)
 
 
 def test_seeded_restores_the_global_state_and_repeats():
@@ -309,10 +308,8 @@ def test_incomplete_batches_are_left_out_on_request(prepared: AnnData):
 
 def test_weight_decay_spares_prior_and_dispersion(prepared: AnnData):
     likelihood = NegativeBinomial(25, depth_offset=True)
-    network = VariationalAutoencoder(
-        25, (4,), 2, likelihood,
-        input_dropout=0.0, kl_weight=1.0, kl_warmup=0, learned_prior=True,
-    )  # fmt: skip
+    params = VAE.Params(hidden=(4,), n_latent=2, kl_warmup=0)
+    network = VariationalAutoencoder(25, likelihood, params, learned_prior=True)
     with torch.no_grad():
         network.prior_log_var.fill_(0.7)
 
@@ -332,17 +329,15 @@ def test_weight_decay_spares_prior_and_dispersion(prepared: AnnData):
 
 
 def test_vae_warm_up_and_prior():
-    model = VariationalAutoencoder(
-        6, (), 2, Gaussian(), input_dropout=0.0, kl_weight=0.5, kl_warmup=10, learned_prior=False
-    )
+    params = VAE.Params(hidden=(), n_latent=2, kl_weight=0.5, kl_warmup=10)
+    model = VariationalAutoencoder(6, Gaussian(), params)
     assert [model.weight(t) for t in (0, 5, 10, 99, None)] == [0.0, 0.25, 0.5, 0.5, 0.5]
     assert not model.prior_mean.requires_grad
 
 
 def test_held_out_cells_are_judged_by_one_fixed_draw():
-    model = VariationalAutoencoder(
-        6, (), 2, Gaussian(), input_dropout=0.0, kl_weight=1.0, kl_warmup=0, learned_prior=False
-    )
+    params = VAE.Params(hidden=(), n_latent=2, kl_warmup=0)
+    model = VariationalAutoencoder(6, Gaussian(), params)
     block = Block(torch.rand(4, 6), torch.rand(4, 6), torch.ones(4, 1))
     values = {float(model.objective(block, None)["loss"].detach()) for _ in range(3)}
     draws = {float(model.objective(block, 0)["loss"].detach()) for _ in range(3)}
@@ -351,9 +346,8 @@ def test_held_out_cells_are_judged_by_one_fixed_draw():
 
 
 def test_reported_parts_add_up():
-    model: Model = VariationalAutoencoder(
-        6, (5,), 2, Gaussian(), input_dropout=0.0, kl_weight=0.3, kl_warmup=0, learned_prior=True
-    )
+    params = VAE.Params(hidden=(5,), n_latent=2, kl_weight=0.3, kl_warmup=0)
+    model = VariationalAutoencoder(6, Gaussian(), params, learned_prior=True)
     block = Block(torch.rand(4, 6), torch.rand(4, 6), torch.ones(4, 1))
     parts = {name: value.detach() for name, value in model.objective(block, 1).items()}
     assert float(parts["loss"]) == pytest.approx(
