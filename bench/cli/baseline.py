@@ -41,8 +41,8 @@ def write_command(
     from bench.baseline.gate import write_baseline
 
     written = write_baseline(
-        methods, datasets, out, chosen=metrics, assign=assign or (), console=progress_console(),
-        **flags,
+        methods, datasets, out, metric_names=metrics, assign=assign or (),
+        console=progress_console(), **flags,
     )  # fmt: skip
     _print_written(written, out)
 
@@ -104,7 +104,7 @@ def check_command(
     if everything or any(finding.verdict != "pass" for finding in check.findings):
         make_console().print(output.table(check, everything=everything))
     if check.elsewhere:
-        typer.echo(output.place(check))
+        typer.echo(output.environment_line(check))
     typer.echo(output.summary(check))
     raise typer.Exit(check.exit_code)
 

@@ -7,6 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from bench.contract import read_markers
+from bench.data.file_dataset import FileDataset
+from bench.data.manage import check_new_name, clean_cache, fetch_files, locate_files, verify_files
+from bench.data.user_datasets import remove_dataset
 from bench.errors import UsageError
 from bench.messages import format_size
 from bench.settings import Settings, split_commas
@@ -32,8 +36,6 @@ def fetch_command(
     names: Annotated[list[str], _NAMES], as_json: AsJson = False, *, settings: Settings
 ) -> None:
     """Fetch the original files and check them; exit 2 if one is missing."""
-    from bench.data.manage import fetch_files
-
     rows, problems = fetch_files(",".join(names), settings)
     _print_rows(rows, ("dataset", "file", "state", "bytes"), as_json=as_json)
     for line in problems:
@@ -51,8 +53,6 @@ def verify_command(
     settings: Settings,
 ) -> None:
     """Compare local files with their checksums; exit 1 if one is damaged."""
-    from bench.data.manage import verify_files
-
     rows = verify_files(",".join(names) if names else None, settings)
     _print_rows(rows, ("dataset", "file", "state", "bytes", "note"), as_json=as_json)
     if any(row["state"] == "damaged" for row in rows):
@@ -81,9 +81,6 @@ def add_command(
     reading: dict[str, Any],
 ) -> None:
     """Check a file and keep it as a dataset with a name."""
-    from bench.contract import read_markers
-    from bench.data.file_dataset import FileDataset
-    from bench.data.manage import check_new_name
     from bench.data.user_dataset_writer import add_dataset
 
     check_new_name(name, settings, replace=replace)
@@ -183,8 +180,6 @@ def remove_command(
     settings: Settings,
 ) -> None:
     """Remove a dataset that was added; results stay."""
-    from bench.data.user_datasets import remove_dataset
-
     removed = remove_dataset(name, settings.cache_dir)
     typer.echo(f"{name}: removed ({removed.path}); {removed.origin} is untouched")
 
@@ -203,8 +198,6 @@ def where_command(
     settings: Settings,
 ) -> None:
     """Show the paths of the files of datasets."""
-    from bench.data.manage import locate_files
-
     rows = locate_files(name, settings)
     columns = ("dataset", "file", "state", "bytes", "path") if name else (
         "dataset", "state", "bytes", "path")  # fmt: skip
@@ -226,8 +219,6 @@ def clean_command(
     settings: Settings,
 ) -> None:
     """Shrink the cache: the least recently used copies are removed first."""
-    from bench.data.manage import clean_cache
-
     rows = clean_cache(
         settings, max_bytes=_parse_size(max_size), everything=everything, downloads=downloads
     )

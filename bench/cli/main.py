@@ -30,13 +30,13 @@ VERBS = {
         "ui": ("ui:ui_command", "Open the MLflow UI on the store."),
     },
     "Methods and data": {
-        "methods": ("show:methods_command", "List the methods, or show one."),
-        "datasets": ("show:datasets_command", "List the datasets, or show one."),
+        "methods": ("methods:methods_command", "List the methods, or show one."),
+        "datasets": ("datasets:datasets_command", "List the datasets, or show one."),
         "data": ("data:data_app", "Fetch, verify, add, annotate, join and clean up datasets."),
         "new": ("new:new_app", "Write the file of a new method, dataset or metric."),
         "test-method": ("test_method:test_method_command", "Check a method against the contract."),
         "doctor": (
-            "show:doctor_command",
+            "doctor:doctor_command",
             "Show versions, machine, folders and what is unavailable.",
         ),
     },

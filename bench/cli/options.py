@@ -171,6 +171,8 @@ def _build_option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
     default = None if name in _MACHINE_DEFAULTS else field.default
     if name == "seeds":
         default = ",".join(map(str, field.default))
+    elif isinstance(default, float) and default.is_integer():
+        default = int(default)
     text = field.description or ""
     if choices:
         text += f": {', '.join(choices[:-1])} or {choices[-1]}"

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.data.cache.data_cache import DataCache
 from bench.errors import UsageError
+from bench.plan.build import build_plan, exclusion_lines
 from bench.settings import Settings
 
 from .options import AsJson, Assign, Datasets, Methods, ParamsFiles, Protocol, Report, Umap, verb
 from .output import make_console, print_json, progress_console
 from .search import finish_search
+from .tables import show
 
 if TYPE_CHECKING:
     from bench.execute.outcome import RunOutcome
@@ -86,9 +90,7 @@ def plan_command(
     settings: Settings,
 ) -> None:
     """Show the jobs of a run and the time they will take."""
-    from bench.data.cache.data_cache import DataCache
     from bench.execute.time_estimate import summarize_plan
-    from bench.plan.build import build_plan
 
     cache = DataCache(settings.cache_dir)
     plan = build_plan(methods, datasets, assign or (), settings, cache, params or ())
@@ -102,8 +104,6 @@ def plan_command(
 
 
 def _exclusions_as_json(plan: Plan) -> list[dict[str, str]]:
-    from dataclasses import asdict
-
     return [asdict(one) for one in plan.excluded]
 
 
@@ -121,7 +121,7 @@ def _outcome_as_json(outcome: RunOutcome) -> dict[str, Any]:
 
 
 def _print_outcome(outcome: RunOutcome) -> None:
-    from .tables import leaderboard_table
+    from .leaderboard import leaderboard_table
 
     if outcome.results is not None and (outcome.results["status"] == "done").any():
         make_console().print(leaderboard_table(outcome.results))
@@ -132,10 +132,6 @@ def _print_outcome(outcome: RunOutcome) -> None:
 
 
 def _print_plan(rows: list[dict[str, Any]], plan: Plan, time: TimeEstimate) -> None:
-    from bench.plan.build import exclusion_lines
-
-    from .tables import show
-
     show(rows, make_console())
     for line in exclusion_lines(plan.excluded):
         typer.echo(line)

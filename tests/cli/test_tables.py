@@ -222,7 +222,7 @@ def test_the_command_prints_the_same_as_json_and_as_text(toy_file: Path):
 def test_brackets_of_names_stay_in_the_notes_of_the_leaderboard(monkeypatch: pytest.MonkeyPatch):
     import pandas as pd
 
-    from bench.cli.tables import leaderboard_table
+    from bench.cli.leaderboard import leaderboard_table
 
     nan = float("nan")
     board = {
@@ -231,7 +231,7 @@ def test_brackets_of_names_stay_in_the_notes_of_the_leaderboard(monkeypatch: pyt
         "note": "skipped: use 'sim_multiome[part=rna]'",
     }  # fmt: skip
     monkeypatch.setattr(
-        "bench.reports.tables.leaderboard.leaderboard", lambda table: pd.DataFrame([board])
+        "bench.cli.leaderboard.leaderboard", lambda table: pd.DataFrame([board])
     )
     caption = leaderboard_table(pd.DataFrame()).caption
     assert str(caption) == "pca: skipped: use 'sim_multiome[part=rna]'"

@@ -1,0 +1,96 @@
+"""The comparison of two experiments: files and table in the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import typer
+from rich import box
+from rich.table import Table
+
+import bench
+from bench.errors import DataError, UsageError
+from bench.reports.page import compare_page
+from bench.reports.tables import compare
+from bench.reports.tables.compare import Comparison, signed
+from bench.reports.tables.labels import label
+from bench.reports.write import command_line
+from bench.settings import Settings
+from bench.store.mlflow_store import Tracker
+from bench.store.results_table import filter_results, results_frame
+
+from .output import make_console, print_json
+
+
+def compare_stores(
+    names: tuple[str, str],
+    sides: tuple[Settings, Settings],
+    *,
+    metric: str,
+    methods: str | None,
+    datasets: str | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Write the page that compares two experiments and print their differences."""
+    first, second = (filter_results(_read_results(side), methods, datasets) for side in sides)
+    key = _metric_key(metric, [first, second])
+    comparison = compare.compare(first, second, names)
+    folder = out or sides[1].results / "reports" / "compare"
+    provenance = {"aebench": bench.__version__} | {
+        f"{name}, store": f"{side.tracking_uri or side.database}, experiment {side.experiment}"
+        for name, side in zip("AB", sides, strict=True)
+    }
+    try:
+        page = compare_page.write(
+            comparison, folder, metric=key, command=command_line(), provenance=provenance
+        )
+    except OSError as error:
+        raise DataError(
+            f"{folder}: cannot be written: {error.strerror}.", code="not_writable"
+        ) from None
+    if as_json:
+        print_json(compare_page.as_json(comparison, page))
+        return
+    if comparison.of(key):
+        make_console().print(_difference_table(comparison, key))
+    summary = compare.sentences(comparison, key)[0]
+    for line in [*compare.cautions(comparison), summary, f"page: {page}"]:
+        typer.echo(line)
+
+
+def _read_results(settings: Settings) -> pd.DataFrame:
+    return results_frame(Tracker(settings, create=False))
+
+
+def _metric_key(text: str, tables: list[pd.DataFrame]) -> str:
+    """Return the column of a metric; raises ``UsageError`` if neither side has it."""
+    key = text if "/" in text else f"kmeans/{text}"
+    known = sorted({str(c) for table in tables for c in table.columns if "/" in str(c)})
+    if key not in known:
+        there = ", ".join(known) or "none: no job is done"
+        raise UsageError(
+            f"--metric {text}: neither side has it; there are: {there}.", code="unknown_name"
+        )
+    return key
+
+
+def _difference_table(comparison: Comparison, metric: str) -> Table:
+    """Return the differences in one metric as a table for the terminal."""
+    table = Table(box=box.SIMPLE, title=f"{label(metric)}: B − A", title_justify="left")
+    for name in ("method", "dataset"):
+        table.add_column(name, overflow="fold")
+    for name in ("pairs", "A", "B", "B − A", "95 % interval"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for difference in comparison.of(metric):
+        ends = (
+            "–" if difference.n < 2 else f"{signed(difference.low)} to {signed(difference.high)}"
+        )
+        table.add_row(
+            difference.method, difference.dataset, str(difference.n),
+            f"{difference.a:.3f}", f"{difference.b:.3f}",
+            signed(difference.difference), ends, difference.verdict,
+        )  # fmt: skip
+    return table

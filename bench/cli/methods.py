@@ -1,0 +1,82 @@
+"""The verb ``bench methods``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bench.contract import Method
+from bench.registry import methods
+from bench.settings import Settings
+
+from .completion import complete_methods
+from .options import AsJson, verb
+from .tables import Row, print_content
+
+
+@verb("plugins")
+def methods_command(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", autocompletion=complete_methods, help="show one in full"),
+    ] = None,
+    as_json: AsJson = False,
+    *,
+    settings: Settings,
+) -> None:
+    """List the methods, or show one: parameters, bounds, search ranges, what it uses."""
+    plugins = settings.plugins
+    content = method_card(name, plugins) if name else method_table(plugins)
+    print_content(content, as_json=as_json)
+
+
+def method_table(plugins: tuple[str, ...] = ()) -> list[Row]:
+    """Return one row a method."""
+    rows = []
+    for entry in methods(plugins):
+        cls = entry.cls
+        if cls is None or entry.unavailable:
+            rows.append({"method": entry.name, "summary": f"unavailable: {entry.unavailable}"})
+            continue
+        rows.append(
+            {
+                "method": entry.name,
+                "family": cls.family,
+                "data": ", ".join(sorted(cls.modalities)),
+                "cost": cls.cost,
+                "uses": ", ".join(sorted(_uses(cls))),
+                "summary": cls.summary,
+            }
+        )
+    return rows
+
+
+def _uses(cls: type[Method]) -> frozenset[str]:
+    """Return what a method uses beyond counts with its default parameters."""
+    if cls.uses is Method.uses:
+        return frozenset()  # without its parameters, whose model costs time to build
+    return cls(cls.Params()).uses()
+
+
+def method_card(name: str, plugins: tuple[str, ...] = ()) -> Row:
+    """Return all facts about one method."""
+    from bench.data.card import plain_docstring, preset_rows
+
+    entry = methods(plugins).entry(name)
+    cls = methods(plugins).get(name)
+    return {
+        "method": name,
+        "summary": cls.summary,
+        "description": plain_docstring(cls.__doc__),
+        "family": cls.family,
+        "data": ", ".join(sorted(cls.modalities)),
+        "uses": ", ".join(sorted(_uses(cls))) or "counts only",
+        "cost": cls.cost,
+        "device": "cpu or cuda" if cls.gpu else "cpu",
+        "version": cls.version,
+        "reference": cls.reference,
+        "origin": entry.origin,
+        "parameters": cls.Params.describe(),
+        "presets": preset_rows(cls.Params.presets),
+    }
