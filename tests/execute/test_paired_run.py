@@ -14,7 +14,7 @@ SIM = "sim_multiome[n_cells=150,n_genes=80,n_peaks=200,n_types=3,separation=1.5]
 def test_a_run_asks_about_unseen_cells(results: Path, tmp_path: Path):
     from rich.console import Console
 
-    from bench.cli.tables import leaderboard_table
+    from bench.cli.leaderboard import leaderboard_table
     from bench.execute.driver import run
     from bench.execute.rescore import score
 
