@@ -16,7 +16,7 @@ from anndata.io import read_elem, sparse_dataset
 from bench.contract import format_peak_names, pair_data
 from bench.contract.multiome import check_cells
 from bench.data.formats import read_labels, read_market, read_text
-from bench.data.tools.gene_positions import place_genes, read_tss
+from bench.data.tools.gene_positions import add_gene_positions, read_gene_positions
 from bench.errors import DataError
 
 from ._labelled_counts import labelled_counts, text_column
@@ -40,7 +40,7 @@ def pair_parts(rna: AnnData, atac: AnnData, tss: Path | None, where: str) -> MuD
     notes = [line for part in (rna, atac) for line in part.uns.pop("bench_notes", [])]
     check_cells(rna, atac, where)
     if tss is not None:
-        notes.append(place_genes(rna, read_tss(tss), where))
+        notes.append(add_gene_positions(rna, read_gene_positions(tss), where))
     data = pair_data(rna, atac)
     data.uns["bench_notes"] = list(dict.fromkeys(notes))
     return data

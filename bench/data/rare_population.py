@@ -35,11 +35,7 @@ class RarePopulationTask(Parameters):
     prevalence: float | None = Field(
         None, gt=0, lt=1, description="its share of the cells after down-sampling; none: unchanged"
     )
-    plant_seed: int = Field(
-        0,
-        ge=0,
-        description="seed of all draws: cells of the type, held-out cells, …",
-    )
+    plant_seed: int = Field(0, ge=0, description="seed of all draws of cells, molecules and genes")
     train: float | None = Field(
         None, ge=0, lt=1, description="share of each type's cells for the fit; 0: all; none: all, "
         "of paired data 0.8",
