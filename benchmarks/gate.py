@@ -20,9 +20,15 @@ from typing import TYPE_CHECKING
 
 from _figures import flags, show
 
-from bench.baseline.baseline_file import FORMAT, Baseline, Data, Entry, GateSettings
-from bench.baseline.entries import known_data, make_entries
-from bench.baseline.verdicts import Finding, Now, Seen, compare
+from bench.baseline.baseline_file import (
+    FORMAT,
+    Baseline,
+    BaselineDataset,
+    BaselineEntry,
+    GateSettings,
+)
+from bench.baseline.entries import baseline_datasets, make_entries
+from bench.baseline.verdicts import CurrentRun, GateFinding, JobScores, compare_run
 from bench.settings import load_settings
 
 if TYPE_CHECKING:
@@ -42,8 +48,8 @@ FOUND = 0.8
 class Pool:
     """Many seeds of each method, and the datasets they were fitted on."""
 
-    entries: list[Entry]
-    data: dict[str, Data]
+    entries: list[BaselineEntry]
+    data: dict[str, BaselineDataset]
 
 
 def main() -> None:
@@ -73,11 +79,11 @@ def fit_pool(grid: tuple[tuple[str, str], ...], size: int) -> Pool:
         if left_out:
             raise SystemExit("\n".join(left_out))
         pool.entries += entries
-        pool.data |= known_data(outcome, {name: name for name in datasets.split(",")})
+        pool.data |= baseline_datasets(outcome, {name: name for name in datasets.split(",")})
     return pool
 
 
-def draw(pool: Pool, n_seeds: int, rng: np.random.Generator) -> list[Finding]:
+def draw(pool: Pool, n_seeds: int, rng: np.random.Generator) -> list[GateFinding]:
     """Return the verdicts on one check of unchanged code: other seeds, another environment."""
     seeds = tuple(range(n_seeds))
     entries, jobs = [], {}
@@ -88,16 +94,16 @@ def draw(pool: Pool, n_seeds: int, rng: np.random.Generator) -> list[Finding]:
         entries.append(entry.model_copy(update={"seeds": seeds, "values": kept}))
         for seed, i in enumerate(now):
             place = (entry.method, entry.dataset, entry.protocol, seed)
-            jobs[place] = Seen("done", values={key: v[i] for key, v in entry.values.items()})
+            jobs[place] = JobScores("done", values={key: v[i] for key, v in entry.values.items()})
     baseline = Baseline(
         format=FORMAT, metrics=METRICS, datasets=pool.data, environments={"pool": {}},
         entries=tuple(entries),
         settings=GateSettings(seeds=seeds, profile="quick", threads=1, device="cpu"),
     )  # fmt: skip
-    return compare(baseline, Now("another", seeds, jobs, pool.data))
+    return compare_run(baseline, CurrentRun("another", seeds, jobs, pool.data))
 
 
-def measure(checks: list[list[Finding]], n_seeds: int) -> dict[str, float]:
+def measure(checks: list[list[GateFinding]], n_seeds: int) -> dict[str, float]:
     import numpy as np
 
     alarms = np.array([[one.verdict == "regression" for one in found] for found in checks])

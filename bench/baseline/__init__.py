@@ -1,6 +1,6 @@
-"""The regression gate: results written down once, and every later run compared with them.
+"""The regression gate: a committed file of results, compared with every later run.
 
-``file`` is the committed baseline, ``environment`` says where numbers were made, ``compare`` holds
-the verdicts and their thresholds, ``gate`` runs what is missing and puts the three together,
-``output`` shows a check. ``docs/ci.md`` explains the thresholds.
+``baseline_file`` is the file, ``environment`` the machine and libraries of a run, ``verdicts``
+compares, ``gate`` runs missing jobs and puts the three together, ``console`` shows a check.
+``docs/ci.md`` explains the thresholds.
 """

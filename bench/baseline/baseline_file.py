@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -11,8 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from bench.errors import DataError
 from bench.settings import Profile
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 FORMAT = 1
-"""Raised when the file changes its meaning; older files are refused with the way out."""
+"""Version of the file's meaning; files of another version are refused."""
 _HEAD = (
     "# Written by 'bench baseline write' and 'bench baseline update'; compared by 'bench check'.\n"
     "# values: one number a seed, in the order of 'seeds'. docs/ci.md explains the rest.\n"
@@ -20,12 +22,12 @@ _HEAD = (
 _DIGITS = 8
 
 
-class _Part(BaseModel):
+class _FrozenModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class GateSettings(_Part):
-    """What decides the results besides methods and datasets."""
+class GateSettings(_FrozenModel):
+    """Settings that decide the results besides methods and datasets."""
 
     seeds: tuple[int, ...] = Field(min_length=1)
     profile: Profile
@@ -36,8 +38,8 @@ class GateSettings(_Part):
     plugins: tuple[str, ...] = ()
 
 
-class Data(_Part):
-    """One dataset: how to select it, and what it was."""
+class BaselineDataset(_FrozenModel):
+    """One dataset: how to select it, and its size and content."""
 
     select: str
     """Name or path, as for ``--datasets``."""
@@ -50,7 +52,7 @@ class Data(_Part):
     """Digest of the true types."""
 
 
-class Entry(_Part):
+class BaselineEntry(_FrozenModel):
     """The results of one method on one dataset."""
 
     method: str
@@ -68,22 +70,20 @@ class Entry(_Part):
     values: dict[str, tuple[float, ...]]
     """Metric → value of each seed."""
     seconds: float | None = None
-    """Middle time of a fit; shown, never compared."""
+    """Median time of a fit; shown, never compared."""
     peak_memory_mb: float | None = None
-    """Middle peak memory in MiB; shown, never compared."""
+    """Median peak memory in MiB; shown, never compared."""
 
     @model_validator(mode="after")
-    def _lengths(self) -> Entry:
+    def _check_lengths(self) -> BaselineEntry:
         for metric, values in self.values.items():
             if len(values) != len(self.seeds):
-                raise ValueError(
-                    f"{metric} has {len(values)} values for {len(self.seeds)} seeds"
-                )  # fmt: skip
+                raise ValueError(f"{metric} has {len(values)} values for {len(self.seeds)} seeds")
         return self
 
 
-class Reason(_Part):
-    """Why entries were replaced."""
+class UpdateReason(_FrozenModel):
+    """The reason for an update of entries."""
 
     date: str
     methods: tuple[str, ...]
@@ -91,20 +91,20 @@ class Reason(_Part):
     changes: tuple[str, ...] = ()
 
 
-class Baseline(_Part):
+class Baseline(_FrozenModel):
     """A whole file."""
 
     format: Literal[1]
     settings: GateSettings
     metrics: tuple[str, ...] = Field(min_length=1)
     """Keys of scores: ``kmeans/ari``."""
-    datasets: dict[str, Data] = Field(min_length=1)
+    datasets: dict[str, BaselineDataset] = Field(min_length=1)
     environments: dict[str, dict[str, str]]
-    entries: tuple[Entry, ...] = Field(min_length=1)
-    reasons: tuple[Reason, ...] = ()
+    entries: tuple[BaselineEntry, ...] = Field(min_length=1)
+    reasons: tuple[UpdateReason, ...] = ()
 
     @model_validator(mode="after")
-    def _references(self) -> Baseline:
+    def _check_references(self) -> Baseline:
         for entry in self.entries:
             where = f"entry {entry.method} × {entry.dataset}"
             if entry.dataset not in self.datasets:
@@ -119,39 +119,35 @@ class Baseline(_Part):
         return tuple(dict.fromkeys(entry.method for entry in self.entries))
 
 
-def read(path: Path) -> Baseline:
+def read_baseline(path: Path) -> Baseline:
     """Return the baseline in ``path``; raises ``DataError`` that names the line or the field."""
     try:
         content = yaml.safe_load(path.read_text())
     except FileNotFoundError:
         raise DataError(
-            f"{path}: no such baseline; 'bench baseline write --out {path}' makes one."
+            f"{path}: no such baseline; 'bench baseline write --out {path}' makes one.",
+            code="missing_file",
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}.") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise DataError(f"{path}{line}: not a baseline: {problem}.") from None
-    if not isinstance(content, dict) or "format" not in content:
-        raise DataError(f"{path}: not a baseline: expected 'format: {FORMAT}' and entries.")
-    if content["format"] != FORMAT:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        line = " ".join(str(error).split())
+        raise DataError(f"{path}: not a readable baseline: {line}.", code="unreadable") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DataError(
-            f"{path}: format {content['format']!r}, this version reads {FORMAT}; write it again "
-            "with 'bench baseline write'."
+            f"{path}: not a baseline of format {FORMAT}; write it again with 'bench baseline "
+            "write'.",
+            code="unknown_format",
         )
     try:
         return Baseline.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "baseline"
+        field = ".".join(str(part) for part in first["loc"]) or "baseline"
         message = first["msg"].removeprefix("Value error, ")
-        raise DataError(f"{path}: {where}: {message}.") from None
+        raise DataError(f"{path}: {field}: {message}.", code="invalid_value") from None
 
 
-def write(baseline: Baseline, path: Path) -> None:
-    """Write the file whole, or not at all; raises ``DataError`` if that is not possible."""
+def save_baseline(baseline: Baseline, path: Path) -> None:
+    """Write the file in one step; raises ``DataError`` if that is not possible."""
     content: dict[str, Any] = baseline.model_dump(mode="json", exclude_defaults=True)
     for entry in content["entries"]:
         entry["values"] = {
@@ -165,4 +161,6 @@ def write(baseline: Baseline, path: Path) -> None:
         part.write_text(_HEAD + text)
         part.replace(path)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror}.") from None
+        raise DataError(
+            f"{path}: cannot be written: {error.strerror}.", code="cannot_write"
+        ) from None

@@ -1,4 +1,4 @@
-"""A check for people and for CI services: Markdown, JUnit XML, JSON, a table."""
+"""A check as a table, Markdown, JUnit XML or JSON."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from .verdicts import BAD, INCOMPLETE
+from .verdicts import INCOMPLETE, REGRESSIONS
 
 if TYPE_CHECKING:
-    from bench.baseline.gate import Check
+    from bench.baseline.gate import GateCheck
 
-    from .verdicts import Finding
+    from .verdicts import GateFinding
 
 _WORDS = {
     0: "passed: nothing is worse than in the baseline",
@@ -24,22 +24,24 @@ _WORDS = {
     3: "incomplete: something could not be compared",
     130: "interrupted",
 }
+_TIERS = {"same environment": "equal numbers", "seeds": "the spread over seeds"}
 _HEAD = ("verdict", "method", "dataset", "metric", "before", "now", "limit", "reason")
 
 
-def summary(check: Check) -> str:
+def summary(check: GateCheck) -> str:
     """Return the outcome in one line."""
-    counts = Counter(one.verdict for one in check.findings)
-    listed = ", ".join(f"{number} {verdict}" for verdict, number in counts.most_common())
-    tiers = Counter(one.tier for one in check.findings if one.tier)
-    how = ", ".join(f"{number} by {_tier(tier)}" for tier, number in tiers.most_common())
-    return f"check {_WORDS[check.exit_code]} ({listed}{'; ' + how if how else ''})"
+    verdicts = Counter(finding.verdict for finding in check.findings)
+    counts = [f"{number} {verdict}" for verdict, number in verdicts.most_common()]
+    tiers = Counter(_TIERS[finding.tier] for finding in check.findings if finding.tier)
+    methods = [f"{number} by {tier}" for tier, number in tiers.most_common()]
+    details = "; ".join(", ".join(parts) for parts in (counts, methods) if parts)
+    return f"check {_WORDS[check.exit_code]} ({details})"
 
 
-def place(check: Check) -> str:
-    """Return in one line where the check ran, and what that means for its limits."""
-    made = check.environment
-    here = f"{made['processor']}, {made['threads']} thread(s), {made['device']}"
+def environment_line(check: GateCheck) -> str:
+    """Return in one line where the check ran, and the kind of its limits."""
+    facts = check.environment
+    here = f"{facts['processor']}, {facts['threads']} thread(s), {facts['device']}"
     if not check.elsewhere:
         return f"Run in the baseline's environment ({here}): equal code gives equal numbers."
     return (
@@ -48,65 +50,69 @@ def place(check: Check) -> str:
     )
 
 
-def as_json(check: Check) -> dict[str, Any]:
+def as_json(check: GateCheck) -> dict[str, Any]:
     """Return everything as plain values."""
     return {
         "exit_code": check.exit_code,
         "summary": summary(check),
         "environment": check.environment,
         "elsewhere": check.elsewhere,
-        "findings": [asdict(one) for one in check.findings],
+        "findings": [asdict(finding) for finding in check.findings],
         "costs": check.costs,
     }
 
 
-def table(check: Check, *, everything: bool = False) -> Table:
+def table(check: GateCheck, *, everything: bool = False) -> Table:
     """Return the findings that are not a plain pass as a rich table."""
     styles = {"regression": "red", "failed": "red", "missing": "yellow", "improved": "green"}
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    rows = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in _HEAD:
-        shown.add_column(name, overflow="fold")
-    for one in check.findings:
-        if everything or one.verdict != "pass":
-            cells = _cells(one)
-            verdict = Text(cells[0], style=styles.get(cells[0], ""))
-            shown.add_row(verdict, *(Text(cell) for cell in cells[1:]))
-    return shown
+        rows.add_column(name, overflow="fold")
+    for finding in check.findings:
+        if everything or finding.verdict != "pass":
+            verdict, *cells = _cells(finding)
+            style = styles.get(verdict, "")
+            rows.add_row(Text(verdict, style=style), *(Text(cell) for cell in cells))
+    return rows
 
 
-def markdown(check: Check) -> str:
-    """Return the check as Markdown, what did not pass first."""
-    bad = [one for one in check.findings if one.verdict != "pass"]
-    lines = [f"## {summary(check)}", "", place(check), ""]
-    if bad:
-        lines += [*_markdown_table(_HEAD, [_cells(one) for one in bad]), ""]
-    every = _markdown_table(_HEAD, [_cells(one) for one in check.findings])
-    lines += _folded("All comparisons", every)
+def markdown(check: GateCheck) -> str:
+    """Return the check as Markdown, findings that did not pass first."""
+    rows = [_cells(finding) for finding in check.findings]
+    not_passed = [row for row in rows if row[0] != "pass"]
+    lines = [f"## {summary(check)}", "", environment_line(check), ""]
+    if not_passed:
+        lines += [*_markdown_table(_HEAD, not_passed), ""]
+    lines += _details("All comparisons", _markdown_table(_HEAD, rows))
     if check.costs:
         columns = tuple(check.costs[0])
         rows = [[_plain(row[name]) for name in columns] for row in check.costs]
-        lines += _folded("Time and memory (shown, never compared)", _markdown_table(columns, rows))
+        lines += _details(
+            "Time and memory (shown, never compared)", _markdown_table(columns, rows)
+        )
     return "\n".join(lines)
 
 
-def junit(check: Check) -> str:
-    """Return the check as JUnit XML: a regression is a failure, what is incomplete an error."""
+def junit(check: GateCheck) -> str:
+    """Return the check as JUnit XML: regressions are failures, incomplete comparisons errors."""
+    verdicts = [finding.verdict for finding in check.findings]
     suite = tree.Element(
         "testsuite",
         name="bench check",
-        tests=str(len(check.findings)),
-        failures=str(sum(one.verdict in BAD for one in check.findings)),
-        errors=str(sum(one.verdict in INCOMPLETE for one in check.findings)),
+        tests=str(len(verdicts)),
+        failures=str(sum(verdict in REGRESSIONS for verdict in verdicts)),
+        errors=str(sum(verdict in INCOMPLETE for verdict in verdicts)),
     )
-    for one in check.findings:
-        place = f"{one.dataset}.{one.method}"
-        case = tree.SubElement(suite, "testcase", classname=place, name=one.metric)
-        text = ", ".join(f"{n} {c}" for n, c in zip(_HEAD, _cells(one), strict=True) if c)
+    for finding in check.findings:
+        class_name = f"{finding.dataset}.{finding.method}"
+        case = tree.SubElement(suite, "testcase", classname=class_name, name=finding.metric)
+        cells = zip(_HEAD, _cells(finding), strict=True)
+        text = ", ".join(f"{name} {cell}" for name, cell in cells if cell)
         # XML 1.0 has no control characters, and messages of libraries may colour their text.
         text = "".join(char for char in text if char.isprintable())
-        if one.verdict in BAD:
+        if finding.verdict in REGRESSIONS:
             tree.SubElement(case, "failure", message=text)
-        elif one.verdict in INCOMPLETE:
+        elif finding.verdict in INCOMPLETE:
             tree.SubElement(case, "error", message=text)
         else:
             tree.SubElement(case, "system-out").text = text
@@ -115,16 +121,8 @@ def junit(check: Check) -> str:
     return head + tree.tostring(suite, encoding="unicode") + "\n"
 
 
-def _tier(tier: str) -> str:
-    return "equal numbers" if tier == "same environment" else "the spread over seeds"
-
-
-def _cells(one: Finding) -> list[str]:
-    numbers = (one.before, one.now, one.limit)
-    return [
-        one.verdict, one.method, one.dataset, one.metric, *(_plain(n) for n in numbers),
-        one.reason,
-    ]  # fmt: skip
+def _cells(finding: GateFinding) -> list[str]:
+    return [_plain(getattr(finding, name)) for name in _HEAD]
 
 
 def _plain(value: Any) -> str:
@@ -138,5 +136,5 @@ def _markdown_table(head: tuple[str, ...], rows: list[list[str]]) -> list[str]:
     return lines + ["| " + " | ".join(cell.replace("|", "\\|") for cell in r) + " |" for r in rows]
 
 
-def _folded(title: str, lines: list[str]) -> list[str]:
+def _details(title: str, lines: list[str]) -> list[str]:
     return [f"<details><summary>{title}</summary>", "", *lines, "", "</details>", ""]

@@ -1,8 +1,7 @@
-"""From a run to entries of a baseline, and to what a check compares."""
+"""Entries of a baseline and scores of jobs, made of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
@@ -11,71 +10,73 @@ from bench.registry import methods as registry
 from bench.selectors import parse_selector, split_selectors
 from bench.store.run_tags import read_json
 
-from .baseline_file import Baseline, Data, Entry
-from .verdicts import EXACT, TORCH, Now, Seen
+from .baseline_file import Baseline, BaselineDataset, BaselineEntry
+from .verdicts import EXACT, TORCH, CurrentRun, JobScores
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from bench.execute.outcome import RunOutcome
     from bench.settings import Settings
 
 
-def seen_jobs(outcome: RunOutcome) -> dict[tuple[str, str, str, int], Seen]:
+def job_scores(outcome: RunOutcome) -> dict[tuple[str, str, str, int], JobScores]:
     """Return the finished jobs of a run by method, dataset, protocol and seed."""
     assert outcome.results is not None
-    found = {}
+    scores = {}
     for row in outcome.results.to_dict("records"):
         if row.get("seed") is None or row["seed"] != row["seed"]:
-            continue  # a combination that was left out
+            continue  # an excluded combination
         numbers = {str(k): v for k, v in row.items() if isinstance(v, float) and v == v}
-        place = (row["method"], row["dataset"], row["protocol"], int(row["seed"]))
-        found[place] = Seen(
+        key = (row["method"], row["dataset"], row["protocol"], int(row["seed"]))
+        scores[key] = JobScores(
             row["status"], row["reason"] or "", {k: v for k, v in numbers.items() if "/" in k},
             read_json(row["missing"]), numbers.get("seconds"),
             numbers.get("peak_memory_mb"),
         )  # fmt: skip
-    return found
+    return scores
 
 
 def make_entries(
     outcome: RunOutcome, keys: Sequence[str], environment: str, settings: Settings
-) -> tuple[list[Entry], list[str]]:
-    """Return the entries of a run, and lines on what is left out."""
-    seen = seen_jobs(outcome)
+) -> tuple[list[BaselineEntry], list[str]]:
+    """Return the entries of a run, and a line for each combination without an entry."""
+    scores = job_scores(outcome)
     groups: dict[tuple[str, str, str], list[Any]] = {}
     for job in outcome.plan.jobs:
         groups.setdefault((job.method, job.dataset, job.protocol), []).append(job)
-    entries, left_out = [], []
+    entries, excluded = [], []
     for (method, dataset, protocol), jobs in groups.items():
-        done = {job.seed: seen[method, dataset, protocol, job.seed] for job in jobs}
-        trouble = _unfit(method, done, keys)
-        if trouble:
-            left_out.append(f"{method} × {dataset}: {trouble}")
+        by_seed = {job.seed: scores[method, dataset, protocol, job.seed] for job in jobs}
+        reason = _exclusion_reason(method, by_seed, keys)
+        if reason:
+            excluded.append(f"{method} × {dataset}: {reason}")
             continue
-        first = jobs[0]
+        first, finished = jobs[0], by_seed.values()
         gpu = registry(settings.plugins).get(first.method_name).gpu
         entries.append(
-            Entry(
+            BaselineEntry(
                 method=method, dataset=dataset, protocol=protocol,
                 control=first.family == "control", environment=environment,
                 source=first.facts["source"], tolerance=TORCH if gpu else EXACT,
-                seeds=tuple(done),
-                values={k: tuple(one.values[k] for one in done.values()) for k in keys},
-                seconds=_middle([one.seconds for one in done.values()], 3),
-                peak_memory_mb=_middle([one.peak_memory_mb for one in done.values()], 0),
+                seeds=tuple(by_seed),
+                values={key: tuple(job.values[key] for job in finished) for key in keys},
+                seconds=_rounded_median([job.seconds for job in finished], 3),
+                peak_memory_mb=_rounded_median([job.peak_memory_mb for job in finished], 0),
             )
         )  # fmt: skip
-    return entries, left_out
+    return entries, excluded
 
 
-def _unfit(method: str, done: dict[int, Seen], keys: Sequence[str]) -> str:
-    """Return why jobs cannot be an entry, in one line; empty if they can."""
-    for seed, one in done.items():
-        if one.status != "done":
-            return f"seed {seed}: {one.status}: {one.reason}"
+def _exclusion_reason(method: str, by_seed: dict[int, JobScores], keys: Sequence[str]) -> str:
+    """Return in one line why jobs cannot be an entry; empty if they can."""
+    for seed, job in by_seed.items():
+        if job.status != "done":
+            return f"seed {seed}: {job.status}: {job.reason}"
         for metric in keys:
-            if metric not in one.values:
-                why = one.missing.get(metric, "not among the scores")
-                return f"seed {seed}: no {metric}: {why}"
+            if metric not in job.values:
+                reason = job.missing.get(metric, "not among the scores")
+                return f"seed {seed}: no {metric}: {reason}"
     try:
         [part] = split_selectors(method)
         parse_selector(part)
@@ -84,11 +85,13 @@ def _unfit(method: str, done: dict[int, Seen], keys: Sequence[str]) -> str:
     return ""
 
 
-def known_data(outcome: RunOutcome, selectors: dict[str, str]) -> dict[str, Data]:
-    """Return what is known of each dataset that had jobs."""
+def baseline_datasets(
+    outcome: RunOutcome, selectors: dict[str, str]
+) -> dict[str, BaselineDataset]:
+    """Return selector, size and digests of each dataset that had jobs."""
     facts = {job.dataset: job.facts for job in outcome.plan.jobs}
     return {
-        label: Data(
+        label: BaselineDataset(
             select=selectors[label], n_cells=one["n_cells"], n_features=one["n_features"],
             n_types=one["n_types"], counts=one["counts_digest"], labels=one["labels_digest"],
         )
@@ -96,41 +99,42 @@ def known_data(outcome: RunOutcome, selectors: dict[str, str]) -> dict[str, Data
     }  # fmt: skip
 
 
-def changes(
-    known: dict[tuple[str, str], Entry], place: tuple[str, str], entry: Entry
+def describe_changes(
+    entries: Mapping[tuple[str, str], BaselineEntry], entry: BaselineEntry
 ) -> list[str]:
     """Return a line for each metric whose mean an update changes."""
-    head = " × ".join(place)
-    if place not in known:
+    key = (entry.method, entry.dataset)
+    head = " × ".join(key)
+    if key not in entries:
         return [f"{head}: new"]
     lines = []
     for metric, values in entry.values.items():
-        before = known[place].values.get(metric, values)
+        before = entries[key].values.get(metric, values)
         change = abs(fmean(values) - fmean(before))
         if change > entry.tolerance:
             lines.append(f"{head} {metric}: {fmean(before):.4f} → {fmean(values):.4f}")
     return lines
 
 
-def costs(baseline: Baseline, now: Now) -> list[dict[str, Any]]:
-    """Return middle seconds and MiB, before and now, one row an entry."""
+def compare_costs(baseline: Baseline, run: CurrentRun) -> list[dict[str, Any]]:
+    """Return median seconds and MiB, before and now, one row an entry."""
     rows = []
     for entry in baseline.entries:
-        places = [(entry.method, entry.dataset, entry.protocol, seed) for seed in entry.seeds]
-        jobs = [now.jobs[place] for place in places if place in now.jobs]
+        keys = [(entry.method, entry.dataset, entry.protocol, seed) for seed in entry.seeds]
+        jobs = [run.jobs[key] for key in keys if key in run.jobs]
         rows.append(
             {
                 "method": entry.method,
                 "dataset": entry.dataset,
                 "seconds before": entry.seconds,
-                "seconds now": _middle([one.seconds for one in jobs], 3),
+                "seconds now": _rounded_median([job.seconds for job in jobs], 3),
                 "MiB before": entry.peak_memory_mb,
-                "MiB now": _middle([one.peak_memory_mb for one in jobs], 0),
+                "MiB now": _rounded_median([job.peak_memory_mb for job in jobs], 0),
             }
         )
     return rows
 
 
-def _middle(values: Sequence[float | None], digits: int) -> float | None:
+def _rounded_median(values: Sequence[float | None], digits: int) -> float | None:
     known = [value for value in values if value is not None]
     return round(median(known), digits) if known else None

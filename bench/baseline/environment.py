@@ -1,4 +1,4 @@
-"""Where numbers are made: equal fingerprints promise equal numbers for equal code."""
+"""The environment of a run: equal fingerprints promise equal numbers for equal code."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ PACKAGES = (
     "scikit-misc", "scipy", "torch", "umap-learn",
 )  # fmt: skip
 """Libraries that take part in preparing, fitting or scoring."""
-_VECTOR = ("sse4", "avx", "fma", "f16c", "amx", "asimd", "sve", "neon")
-_SCORING = ("cluster.py", "score.py", "seeds.py", "execute/child.py", "metrics")
+_VECTOR_INSTRUCTIONS = ("sse4", "avx", "fma", "f16c", "amx", "asimd", "sve", "neon")
+_SCORING = ("scoring", "seeds.py", "execute/tasks.py", "execute/fitting.py")
+"""Files and folders of the code that fits, clusters and scores."""
 
 
 def fingerprint(threads: int, device: str) -> dict[str, str]:
-    """Return what decides the last digits of a result: processor, libraries, threads, device.
+    """Return the facts that decide the last digits: processor, libraries, threads, device.
 
     Processors of one name can differ in their vector instructions, by which BLAS chooses its
     kernels, so these count too.
@@ -37,21 +38,20 @@ def fingerprint(threads: int, device: str) -> dict[str, str]:
     }
 
 
-def key(environment: dict[str, str]) -> str:
+def environment_key(environment: dict[str, str]) -> str:
     """Return the short name of an environment."""
     return digest(environment)[:8]
 
 
-def differences(before: dict[str, str], now: dict[str, str]) -> str:
-    """Return in one line what differs between two environments; empty if nothing does."""
+def describe_differences(before: dict[str, str], now: dict[str, str]) -> str:
+    """Return the differences of two environments in one line; empty if there are none."""
     parts = []
     for name in dict.fromkeys([*before, *now]):
         old, new = before.get(name, "unknown"), now.get(name, "unknown")
         if old != new and name == "instructions":
-            gone, more = set(old.split()) - set(new.split()), set(new.split()) - set(old.split())
-            words = [f"without {word}" for word in sorted(gone)] + [
-                f"with {w}" for w in sorted(more)
-            ]
+            lost = sorted(set(old.split()) - set(new.split()))
+            added = sorted(set(new.split()) - set(old.split()))
+            words = [*(f"without {word}" for word in lost), *(f"with {word}" for word in added)]
             parts.append("processor " + ", ".join(words))
         elif old != new:
             parts.append(f"{name} {old} → {new}")
@@ -61,21 +61,20 @@ def differences(before: dict[str, str], now: dict[str, str]) -> str:
 def store_name(environment: dict[str, str]) -> str:
     """Return the name of the folder that keeps the fits of the gate in this environment.
 
-    Keys of fits leave out versions of libraries and the code that scores, on purpose: for the
-    gate these are what may have gone wrong, so each gets a store of its own.
+    Keys of fits leave out versions of libraries and the code that scores. The gate guards these
+    too, so each combination gets a store of its own.
     """
     return f"gate-{digest([environment, _scoring_digest()])[:8]}"
 
 
 @cache
 def _scoring_digest() -> str:
-    root = Path(bench.__file__).parent
-    whole = hashlib.sha256()
+    content = hashlib.sha256()
     for name in _SCORING:
-        place = root / name
-        for path in sorted(place.glob("*.py")) if place.is_dir() else [place]:
-            whole.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return whole.hexdigest()
+        path = Path(bench.__file__).parent / name
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            content.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return content.hexdigest()
 
 
 @cache
@@ -88,19 +87,18 @@ def _cpuinfo() -> dict[str, str]:
 
 
 def _processor() -> str:
-    found = _cpuinfo().get("model name") or platform.processor() or platform.machine()
-    return " ".join(found.split())
+    name = _cpuinfo().get("model name") or platform.processor() or platform.machine()
+    return " ".join(name.split())
 
 
 def _instructions() -> str:
     words = (_cpuinfo().get("flags") or _cpuinfo().get("Features") or "").split()
-    return " ".join(sorted(word for word in words if word.startswith(_VECTOR)))
+    return " ".join(sorted(word for word in words if word.startswith(_VECTOR_INSTRUCTIONS)))
 
 
 def _gpu() -> str:
-    places = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
-    for place in places:
-        for line in place.read_text().splitlines():
+    for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        for line in path.read_text().splitlines():
             if line.startswith("Model:"):
                 return f"cuda ({line.partition(':')[2].strip()})"
     return "cuda"
@@ -108,10 +106,10 @@ def _gpu() -> str:
 
 @cache
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            versions[name] = "not installed"
+    return versions

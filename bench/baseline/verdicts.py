@@ -3,58 +3,60 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from scipy.stats import t
 
 from bench.scoring.metrics import Metric, metrics
 
 if TYPE_CHECKING:
-    from .baseline_file import Baseline, Data, Entry
+    from collections.abc import Mapping, Sequence
+
+    from .baseline_file import Baseline, BaselineDataset, BaselineEntry
 
 ALPHA = 0.01
 """Chance that a check of unchanged code in another environment raises any alarm."""
 FLOOR = 0.02
-"""What one cell in a hundred in a wrong cluster costs (ARI and NMI: 0.014 to 0.035)."""
+"""Loss of ARI and NMI for one cell in a hundred in a wrong cluster: 0.014 to 0.035."""
 EXACT = 1e-6
 """Largest difference of equal code in an equal environment; the sums of k-means and ARI."""
 TORCH = 1e-4
 """The same for methods on PyTorch, whose reductions need not keep their order."""
-BAD = ("regression",)
+REGRESSIONS = ("regression",)
 INCOMPLETE = ("failed", "missing")
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One job of the present run."""
+class JobScores:
+    """Status and scores of one job of the present run."""
 
     status: str
     reason: str = ""
     values: Mapping[str, float] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
+    """Score without a value → reason."""
     seconds: float | None = None
     peak_memory_mb: float | None = None
 
 
 @dataclass(frozen=True)
-class Now:
-    """What the present run came to."""
+class CurrentRun:
+    """The present run, to be compared with a baseline."""
 
     environment: str
     seeds: tuple[int, ...]
-    jobs: Mapping[tuple[str, str, str, int], Seen]
+    jobs: Mapping[tuple[str, str, str, int], JobScores]
     """By method, dataset, protocol and seed."""
-    data: Mapping[str, Data]
-    gone: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, BaselineDataset]
+    unavailable: Mapping[str, str] = field(default_factory=dict)
     """Method or dataset that cannot be used → reason."""
-    left: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    excluded: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """Method and dataset that do not go together → reason."""
 
 
 @dataclass(frozen=True)
-class Finding:
+class GateFinding:
     """One verdict: ``pass``, ``improved``, ``changed``, ``regression``, ``failed`` or ``missing``.
 
     ``tier`` is ``same environment`` (equal code gives equal numbers), ``seeds`` (a mean may not
@@ -74,29 +76,41 @@ class Finding:
     reason: str = ""
 
 
-def compare(baseline: Baseline, now: Now) -> list[Finding]:
+def compare_run(baseline: Baseline, run: CurrentRun) -> list[GateFinding]:
     """Return a verdict for each method, dataset, protocol and metric of the baseline."""
-    others = [entry for entry in baseline.entries if not _same_place(baseline, entry, now)]
-    comparisons = max(1, sum(len(entry.values) for entry in others))
+    n_comparisons = sum(
+        len(entry.values)
+        for entry in baseline.entries
+        if not _is_same_environment(baseline, entry, run)
+    )
     known = metrics(baseline.settings.plugins)
-    found: list[Finding] = []
+    findings = []
     for entry in baseline.entries:
-        trouble = _trouble(baseline, entry, now)
-        if trouble is not None:
-            verdict, reason = trouble
-            place = (entry.method, entry.dataset, entry.protocol)
-            found.append(Finding(*place, "all", verdict, reason=reason))
+        head = GateFinding(entry.method, entry.dataset, entry.protocol, "all", "missing")
+        obstacle = _obstacle(baseline, entry, run)
+        if obstacle is not None:
+            verdict, reason = obstacle
+            findings.append(replace(head, verdict=verdict, reason=reason))
             continue
-        for metric in entry.values:
-            about = known.get(metric.rpartition("/")[2])
-            found.append(_judge(baseline, entry, metric, about, now, comparisons))
-    return found
+        for score in entry.values:
+            metric = known.get(score.rpartition("/")[2])
+            finding = _compare_score(entry, replace(head, metric=score), metric, run)
+            if finding.verdict == "missing":
+                findings.append(finding)
+            elif _is_same_environment(baseline, entry, run):
+                findings.append(_compare_each_seed(entry, finding, direction(metric), run))
+            else:
+                assert metric is not None
+                is_changed = run.data[entry.dataset] != baseline.datasets[entry.dataset]
+                finding = replace(finding, reason="other data" if is_changed else "")
+                findings.append(_compare_means(entry, finding, metric, run, n_comparisons))
+    return findings
 
 
-def exit_code(findings: Sequence[Finding]) -> int:
+def exit_code(findings: Sequence[GateFinding]) -> int:
     """Return 1 for a regression, 3 if something could not be compared, else 0."""
-    verdicts = {one.verdict for one in findings}
-    if verdicts & {*BAD}:
+    verdicts = {finding.verdict for finding in findings}
+    if verdicts & {*REGRESSIONS}:
         return 1
     return 3 if verdicts & {*INCOMPLETE} else 0
 
@@ -115,144 +129,136 @@ def seed_limit(
     return max(floor, quantile * spread * math.sqrt(1.0 / n + 1.0 / m))
 
 
-def direction(known: Metric | None) -> int:
+def direction(metric: Metric | None) -> int:
     """Return 1 if more is better, -1 if less is, 0 if the metric has no better or worse."""
-    if known is None or known.higher_is_better is None:
+    if metric is None or metric.higher_is_better is None:
         return 0
-    return 1 if known.higher_is_better else -1
+    return 1 if metric.higher_is_better else -1
 
 
-def floor(known: Metric, mean: float) -> float:
+def smallest_limit(metric: Metric, mean: float) -> float:
     """Return the smallest limit: absolute within [-1, 1], relative to the mean elsewhere."""
-    low, high = known.bounds
+    low, high = metric.bounds
     return FLOOR if low >= -1 and high <= 1 else FLOOR * abs(mean)
 
 
-def _same_place(baseline: Baseline, entry: Entry, now: Now) -> bool:
+def _is_same_environment(baseline: Baseline, entry: BaselineEntry, run: CurrentRun) -> bool:
     """Return whether equal code must give equal numbers: equal environment, equal data."""
-    data = now.data.get(entry.dataset)
-    return entry.environment == now.environment and data == baseline.datasets[entry.dataset]
+    data = run.data.get(entry.dataset)
+    return entry.environment == run.environment and data == baseline.datasets[entry.dataset]
 
 
-def _trouble(baseline: Baseline, entry: Entry, now: Now) -> tuple[str, str] | None:
+def _obstacle(baseline: Baseline, entry: BaselineEntry, run: CurrentRun) -> tuple[str, str] | None:
     """Return verdict and reason if the entry cannot be compared at all."""
     for name in (entry.dataset, entry.method):
-        if name in now.gone:
-            return "missing", now.gone[name]
-    if (entry.method, entry.dataset) in now.left:
-        return "missing", now.left[entry.method, entry.dataset]
-    before, data = baseline.datasets[entry.dataset], now.data[entry.dataset]
-    for name in ("n_cells", "n_features", "n_types"):
-        if getattr(before, name) != getattr(data, name):
-            what = name[2:]
-            return "missing", (
-                f"other data: {getattr(data, name)} {what}, {getattr(before, name)} in the "
-                "baseline"
-            )
-    jobs = {seed: _job(entry, seed, now) for seed in _seeds(entry, now)}
+        if name in run.unavailable:
+            return "missing", run.unavailable[name]
+    if (entry.method, entry.dataset) in run.excluded:
+        return "missing", run.excluded[entry.method, entry.dataset]
+    before, data = baseline.datasets[entry.dataset], run.data[entry.dataset]
+    for noun in ("cells", "features", "types"):
+        number, old_number = (getattr(facts, f"n_{noun}") for facts in (data, before))
+        if number != old_number:
+            return "missing", f"other data: {number} {noun}, {old_number} in the baseline"
+    jobs = {seed: run.jobs.get(_job_key(entry, seed)) for seed in _compared_seeds(entry, run)}
     if not jobs:
         return "missing", "none of the baseline's seeds was run"
     absent = [seed for seed, job in jobs.items() if job is None]
     if absent:
         return "missing", f"seed {absent[0]}: no result; {len(absent)} of {len(jobs)} seeds"
-    ended = {seed: job for seed, job in jobs.items() if job and job.status != "done"}
-    if ended:
-        seed, job = next(iter(ended.items()))
-        text = f"seed {seed}: {job.status}: {job.reason}; {len(ended)} of {len(jobs)} seeds"
-        return "failed", text
+    unfinished = {seed: job for seed, job in jobs.items() if job and job.status != "done"}
+    if unfinished:
+        seed, job = next(iter(unfinished.items()))
+        count = f"{len(unfinished)} of {len(jobs)} seeds"
+        return "failed", f"seed {seed}: {job.status}: {job.reason}; {count}"
     return None
 
 
-def _judge(
-    baseline: Baseline,
-    entry: Entry,
-    metric: str,
-    known: Metric | None,
-    now: Now,
-    comparisons: int,
-) -> Finding:
-    """Compare one metric of an entry whose jobs are all done."""
-    seeds = _seeds(entry, now)
-    kept = dict(zip(entry.seeds, entry.values[metric], strict=True))
-    values = {seed: _done(entry, seed, now).values.get(metric) for seed in seeds}
-    head: dict[str, Any] = {
-        "method": entry.method, "dataset": entry.dataset, "protocol": entry.protocol,
-        "metric": metric,
-    }  # fmt: skip
-    sign = direction(known)
-    without = [seed for seed, value in values.items() if value is None]
-    if without or known is None or not sign:
-        seed = without[0] if without else seeds[0]
-        why = _done(entry, seed, now).missing.get(metric, "this version does not compute it")
-        reason = f"seed {seed}: {why}" if without else "has no better or worse"
-        return Finding(**head, verdict="missing", reason=reason)
-    new = {seed: float(value) for seed, value in values.items() if value is not None}
-    head |= {"before": _mean([kept[s] for s in seeds]), "now": _mean([*new.values()])}
-    if _same_place(baseline, entry, now):
-        return _judge_same(entry, head, sign, {s: (kept[s], new[s]) for s in seeds})
-    head["tier"] = "seeds"
-    note = "" if now.data[entry.dataset] == baseline.datasets[entry.dataset] else "other data"
-    return _judge_seeds(entry, head, known, [*new.values()], comparisons, note)
+def _compare_score(
+    entry: BaselineEntry, finding: GateFinding, metric: Metric | None, run: CurrentRun
+) -> GateFinding:
+    """Return the finding with both means, still a pass; or ``missing`` with the reason."""
+    score = finding.metric
+    for seed in _compared_seeds(entry, run):
+        job = run.jobs[_job_key(entry, seed)]
+        if score not in job.values:
+            reason = job.missing.get(score, "this version does not compute it")
+            return replace(finding, reason=f"seed {seed}: {reason}")
+    if not direction(metric):
+        return replace(finding, reason="has no better or worse")
+    pairs = _seed_pairs(entry, score, run).values()
+    before, now = (_mean(values) for values in zip(*pairs, strict=True))
+    return replace(finding, verdict="pass", before=before, now=now)
 
 
-def _judge_same(
-    entry: Entry, head: dict[str, Any], sign: int, pairs: dict[int, tuple[float, float]]
-) -> Finding:
+def _compare_each_seed(
+    entry: BaselineEntry, finding: GateFinding, sign: int, run: CurrentRun
+) -> GateFinding:
     """Compare seed by seed where equal code must give equal numbers."""
-    head |= {"tier": "same environment", "limit": entry.tolerance}
-    gains = {seed: sign * (after - before) for seed, (before, after) in pairs.items()}
-    moved = [seed for seed, gain in gains.items() if abs(gain) > entry.tolerance]
-    if not moved:
-        return Finding(**head, verdict="pass")
-    seed = max(moved, key=lambda one: abs(gains[one]))
-    before, after = pairs[seed]
-    reason = f"{len(moved)} of {len(pairs)} seeds differ; seed {seed}: {before:.6g} → {after:.6g}"
+    finding = replace(finding, tier="same environment", limit=entry.tolerance)
+    pairs = _seed_pairs(entry, finding.metric, run)
+    gains = {seed: sign * (now - before) for seed, (before, now) in pairs.items()}
+    differing = [seed for seed, gain in gains.items() if abs(gain) > entry.tolerance]
+    if not differing:
+        return finding
+    seed = max(differing, key=lambda seed: abs(gains[seed]))
+    before, now = pairs[seed]
+    reason = (
+        f"{len(differing)} of {len(pairs)} seeds differ; seed {seed}: {before:.6g} → {now:.6g}"
+    )
     gain = _mean([*gains.values()])
     if entry.control or gain < -entry.tolerance:
-        return Finding(**head, verdict="regression", reason=reason)
+        return replace(finding, verdict="regression", reason=reason)
     verdict = "improved" if gain > entry.tolerance else "changed"
-    return Finding(**head, verdict=verdict, reason=reason)
+    return replace(finding, verdict=verdict, reason=reason)
 
 
-def _judge_seeds(
-    entry: Entry,
-    head: dict[str, Any],
-    known: Metric,
-    now: list[float],
-    comparisons: int,
-    note: str,
-) -> Finding:
+def _compare_means(
+    entry: BaselineEntry,
+    finding: GateFinding,
+    metric: Metric,
+    run: CurrentRun,
+    n_comparisons: int,
+) -> GateFinding:
     """Compare means where the last digits may differ; controls may not move either way."""
-    values = entry.values[head["metric"]]
-    head["before"] = _mean(values)
-    gain = direction(known) * (head["now"] - head["before"])
-    if entry.control and max(values) - min(values) <= EXACT and values[0] in known.bounds:
-        head["limit"] = EXACT  # the truth scores 1 on every machine
-    elif len(values) + len(now) < 3:
+    before = entry.values[finding.metric]
+    now = [value for _, value in _seed_pairs(entry, finding.metric, run).values()]
+    mean = _mean(before)
+    finding = replace(finding, tier="seeds", before=mean)
+    if entry.control and max(before) - min(before) <= EXACT and before[0] in metric.bounds:
+        limit = EXACT  # the truth scores 1 on every machine
+    elif len(before) + len(now) < 3:
         reason = "one seed: no spread to judge by in another environment"
-        return Finding(**head, verdict="missing", reason=reason)
+        return replace(finding, verdict="missing", reason=reason)
     else:
-        alpha = ALPHA / comparisons / (2 if entry.control else 1)
-        head["limit"] = seed_limit(values, now, alpha=alpha, floor=floor(known, head["before"]))
-    if gain < -head["limit"] or (entry.control and gain > head["limit"]):
-        what = "a control moved" if entry.control else "worse than seeds explain"
-        return Finding(**head, verdict="regression", reason="; ".join(filter(None, [what, note])))
-    verdict = "improved" if gain > head["limit"] else "pass"
-    return Finding(**head, verdict=verdict, reason=note)
+        alpha = ALPHA / n_comparisons / (2 if entry.control else 1)
+        limit = seed_limit(before, now, alpha=alpha, floor=smallest_limit(metric, mean))
+    finding = replace(finding, limit=limit)
+    gain = direction(metric) * (_mean(now) - mean)
+    if gain < -limit or (entry.control and gain > limit):
+        reason = "a control moved" if entry.control else "worse than seeds explain"
+        reason += f"; {finding.reason}" if finding.reason else ""
+        return replace(finding, verdict="regression", reason=reason)
+    return replace(finding, verdict="improved" if gain > limit else "pass")
 
 
-def _seeds(entry: Entry, now: Now) -> list[int]:
-    return [seed for seed in entry.seeds if seed in now.seeds]
+def _compared_seeds(entry: BaselineEntry, run: CurrentRun) -> list[int]:
+    return [seed for seed in entry.seeds if seed in run.seeds]
 
 
-def _job(entry: Entry, seed: int, now: Now) -> Seen | None:
-    return now.jobs.get((entry.method, entry.dataset, entry.protocol, seed))
+def _job_key(entry: BaselineEntry, seed: int) -> tuple[str, str, str, int]:
+    return entry.method, entry.dataset, entry.protocol, seed
 
 
-def _done(entry: Entry, seed: int, now: Now) -> Seen:
-    job = _job(entry, seed, now)
-    assert job is not None
-    return job
+def _seed_pairs(
+    entry: BaselineEntry, score: str, run: CurrentRun
+) -> dict[int, tuple[float, float]]:
+    """Return the value in the baseline and the present one by seed."""
+    before = dict(zip(entry.seeds, entry.values[score], strict=True))
+    return {
+        seed: (before[seed], float(run.jobs[_job_key(entry, seed)].values[score]))
+        for seed in _compared_seeds(entry, run)
+    }
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -11,7 +11,14 @@ import pytest
 from scipy import stats
 
 from bench.baseline.baseline_file import Baseline
-from bench.baseline.verdicts import Finding, Now, Seen, compare, exit_code, seed_limit
+from bench.baseline.verdicts import (
+    CurrentRun,
+    GateFinding,
+    JobScores,
+    compare_run,
+    exit_code,
+    seed_limit,
+)
 
 SEEDS = (0, 1, 2, 3, 4)
 DATA = {"select": "toy", "n_cells": 9, "n_features": 5, "n_types": 3, "counts": "c", "labels": "l"}
@@ -34,13 +41,13 @@ def make(values: tuple[float, ...], metric: str = "kmeans/ari", **more: Any) -> 
     return Baseline.model_validate(content)
 
 
-def judge(baseline: Baseline, values: tuple[float, ...], where: str = "here") -> Finding:
+def judge(baseline: Baseline, values: tuple[float, ...], where: str = "here") -> GateFinding:
     (metric,) = baseline.metrics
     jobs = {
-        ("m", "d", "default", seed): Seen("done", values={metric: value})
+        ("m", "d", "default", seed): JobScores("done", values={metric: value})
         for seed, value in enumerate(values)
     }
-    (finding,) = compare(baseline, Now(where, SEEDS, jobs, dict(baseline.datasets)))
+    (finding,) = compare_run(baseline, CurrentRun(where, SEEDS, jobs, dict(baseline.datasets)))
     return finding
 
 
@@ -99,12 +106,12 @@ def test_bonferroni_counts_the_comparisons_elsewhere():
     one = make(BEFORE)
     entries = tuple(one.entries[0].model_copy(update={"method": f"m{i}"}) for i in range(50))
     jobs = {
-        (f"m{i}", "d", "default", seed): Seen("done", values={"kmeans/ari": value})
+        (f"m{i}", "d", "default", seed): JobScores("done", values={"kmeans/ari": value})
         for i in range(50)
         for seed, value in enumerate(BEFORE)
     }
     many = one.model_copy(update={"entries": entries})
-    found = compare(many, Now("there", SEEDS, jobs, dict(one.datasets)))
+    found = compare_run(many, CurrentRun("there", SEEDS, jobs, dict(one.datasets)))
     expected = seed_limit(BEFORE, BEFORE, alpha=0.01 / 50)
     assert {finding.limit for finding in found} == {expected}
     assert expected > seed_limit(BEFORE, BEFORE, alpha=0.01)
@@ -133,24 +140,30 @@ def test_failed_absent_and_missing_have_their_own_verdicts():
     baseline = make(BEFORE)
     data = dict(baseline.datasets)
     good = {
-        ("m", "d", "default", s): Seen("done", values={"kmeans/ari": 0.7}) for s in SEEDS
+        ("m", "d", "default", s): JobScores("done", values={"kmeans/ari": 0.7}) for s in SEEDS
     }  # fmt: skip
     place = ("m", "d", "default", 2)
     cases = [
-        (good | {place: Seen("oom", "0.5 GiB")}, "failed", "seed 2: oom: 0.5 GiB; 1 of 5 seeds"),
+        (
+            good | {place: JobScores("oom", "0.5 GiB")},
+            "failed",
+            "seed 2: oom: 0.5 GiB; 1 of 5 seeds",
+        ),
         ({k: v for k, v in good.items() if k != place}, "missing", "no result"),
         (
-            good | {place: Seen("done", missing={"kmeans/ari": "one type"})},
+            good | {place: JobScores("done", missing={"kmeans/ari": "one type"})},
             "missing",
             "seed 2: one type",
         ),
     ]
     for jobs, verdict, part in cases:
-        (finding,) = compare(baseline, Now("here", SEEDS, jobs, data))
+        (finding,) = compare_run(baseline, CurrentRun("here", SEEDS, jobs, data))
         assert finding.verdict == verdict
         assert part in finding.reason
         assert exit_code([finding]) == 3
-    (finding,) = compare(baseline, Now("here", SEEDS, good, data, left={("m", "d"): "no batch"}))
+    (finding,) = compare_run(
+        baseline, CurrentRun("here", SEEDS, good, data, excluded={("m", "d"): "no batch"})
+    )
     assert (finding.verdict, finding.reason) == ("missing", "no batch")
 
 
@@ -158,15 +171,15 @@ def test_changed_data_are_judged_by_the_spread_of_seeds():
     baseline = make(BEFORE)
     data = {"d": baseline.datasets["d"].model_copy(update={"counts": "other"})}
     jobs = {
-        ("m", "d", "default", s): Seen("done", values={"kmeans/ari": v})
+        ("m", "d", "default", s): JobScores("done", values={"kmeans/ari": v})
         for s, v in enumerate(BEFORE)
     }
-    (finding,) = compare(baseline, Now("here", SEEDS, jobs, data))
+    (finding,) = compare_run(baseline, CurrentRun("here", SEEDS, jobs, data))
     assert (finding.verdict, finding.tier, finding.reason) == ("pass", "seeds", "other data")
 
 
 def test_a_regression_outweighs_what_is_incomplete():
-    passed = Finding("m", "d", "default", "kmeans/ari", "pass")
+    passed = GateFinding("m", "d", "default", "kmeans/ari", "pass")
     verdicts = {name: replace(passed, verdict=name) for name in ("missing", "failed", "changed")}
     bad = replace(passed, verdict="regression")
     assert exit_code([passed, verdicts["changed"]]) == 0
