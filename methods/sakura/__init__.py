@@ -1,4 +1,4 @@
-"""SAKURA: an autoencoder whose latent space is guided by what a user knows."""
+"""SAKURA: an autoencoder guided by marker genes, proteins, labels or batches."""
 
 from .method import Sakura, SakuraUnguided
 

@@ -7,20 +7,21 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from bench.contract import Reporter
 from bench.errors import UsageError
 from bench.seeds import derive_seed
 
-from .model_settings import SakuraSettings, Stage
-from .network import SakuraNetwork
-from .objective import SakuraObjective, TrainingRows
 from .training import Trainer
+
+if TYPE_CHECKING:
+    from bench.contract import Reporter
+
+    from .model_settings import Stage
+    from .objective import SakuraObjective, TrainingRows
 
 SECONDS_APART = 20.0
 """Least time between two checkpoints: an epoch of a small model is quicker than the disk."""
@@ -59,9 +60,8 @@ class CheckpointFile:
 
 
 def train(
-    network: SakuraNetwork, objective: SakuraObjective, rows: TrainingRows,
-    splits: Mapping[str, np.ndarray], held_out: np.ndarray, settings: SakuraSettings,
-    stages: Sequence[Stage], seed: int, report: Reporter, file: CheckpointFile,
+    objective: SakuraObjective, rows: TrainingRows, stages: Sequence[Stage], seed: int,
+    report: Reporter, file: CheckpointFile,
 ) -> tuple[Trainer, list[Weights]]:  # fmt: skip
     """Train stage by stage; return the last trainer, and the weights after each earlier stage.
 
@@ -73,15 +73,14 @@ def train(
     ends: list[Weights] = state["ends"] if state is not None else []
     last: Trainer | None = None
     for number, stage in enumerate(stages):
-        trainer = Trainer(
-            network, objective, rows, stage, splits, held_out, settings,
-            derive_seed(seed, "stage", str(number)) if number else seed,
-        )  # fmt: skip
+        own_seed = derive_seed(seed, "stage", str(number)) if number else seed
+        trainer = Trainer(objective, rows, stage, own_seed)
         trainer.total = sum(one.max_epochs for one in stages)
         if last is not None:
             trainer.follow(last)
             if number > done:
-                ends.append({n: value.clone() for n, value in network.state_dict().items()})
+                state_dict = objective.network.state_dict()
+                ends.append({name: value.clone() for name, value in state_dict.items()})
         last = trainer
         if number < done:
             continue

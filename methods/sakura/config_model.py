@@ -29,13 +29,12 @@ from bench.messages import did_you_mean
 logger = logging.getLogger(__name__)
 Value = TypeVar("Value")
 _CODES = {"missing": "missing_key", "literal_error": "unknown_name", "too_short": "missing_key"}
-_PLAIN = {
-    "a valid dictionary": "an object",
-    "a valid tuple": "a list",
-    "valid ": "",
-    "a integer": "an integer",
-    "greater than": "a value greater than",
-    "less than": "a value less than",
+_MESSAGES = {
+    "missing": "is missing.",
+    "too_short": "is empty.",
+    "model_type": "expected an object.",
+    "dict_type": "expected an object.",
+    "tuple_type": "expected a list.",
 }
 
 
@@ -64,6 +63,14 @@ def require(value: Value | None, place: Place) -> Value:
     if value is None:
         fail(place, "is missing.", "missing_key")
     return value
+
+
+def lookup(names: Mapping[str, Value], name: str, owner: object) -> Value:
+    """Return the value of a name; raises ``UsageError`` with similar names if it is unknown."""
+    if name not in names:
+        message = f"'{name}' is unknown.{did_you_mean(name, sorted(names))}"
+        fail(owner, message, "unknown_name")
+    return names[name]
 
 
 def reject(message: str, *, when: bool, code: str = "invalid_value", key: str = "") -> None:
@@ -96,14 +103,19 @@ def _genes(genes: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
     return genes
 
 
+def find_file(named: Path, folder: Path) -> Path | None:
+    """Return a file that a configuration in ``folder`` names: beside it, or from here."""
+    named = named.expanduser()
+    paths = (folder / named, folder / named.name, named)
+    return next((path for path in paths if path.is_file()), None)
+
+
 def _file(named: Path, info: ValidationInfo) -> Path:
     folder = _context(info)["place"].file.parent
-    for path in (folder / named.expanduser(), folder / named.name, named.expanduser()):
-        if path.is_file():
-            return path
+    path = find_file(named, folder)
     message = f"no such file: {named} (searched in {folder} and here)."
-    reject(message, when=True, code="missing_file")
-    return named
+    reject(message, when=path is None, code="missing_file")
+    return path or named
 
 
 Flag: TypeAlias = Annotated[bool, BeforeValidator(_boolean)]
@@ -195,19 +207,16 @@ def _keys(error: ErrorDetails, values: Any) -> Iterator[str | int]:
 
 
 def _message(error: ErrorDetails) -> str:
-    value, context = error["input"], error.get("ctx", {})
+    context, value = error.get("ctx", {}), str(error["input"])
     if "message" in context:
         return str(context["message"])
-    if error["type"] in ("missing", "too_short"):
-        return "is missing." if error["type"] == "missing" else "is empty."
     if error["type"] == "literal_error":
         options = sorted(re.findall("'([^']*)'", context["expected"]))
-        return f"{_short(value)} is unknown.{did_you_mean(str(value), options)}"
+        return f"'{value}' is unknown.{did_you_mean(value, options)}"
+    if error["type"] in _MESSAGES:
+        return _MESSAGES[error["type"]]
     expected = error["msg"].removeprefix("Input should be ").partition(",")[0]
-    expected = expected.partition(" or instance of")[0]
-    for python, plain in _PLAIN.items():
-        expected = expected.replace(python, plain)
-    return f"expected {expected}, found {_short(value)}."
+    return f"expected {expected.replace('valid ', '')}, found {_short(error['input'])}."
 
 
 def _short(value: Any) -> str:

@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.contract import Context
 from bench.errors import DataError
 from bench.seeds import derive_seed
 
 from .guidance import Guidance, Phenotype, Signature, drop_missing_genes
 from .loss_terms import Head, WeightSchedule
-from .params import GuidedParameters
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+    from bench.contract import Context
+
+    from .params import GuidedParameters
 
 
 def dataset_guidance(
@@ -81,7 +83,7 @@ def _terms(params: GuidedParameters, **weights: float) -> dict[str, WeightSchedu
 
 
 def batch_phenotype(params: GuidedParameters) -> Phenotype:
-    """Return the batch as a confounder."""
+    """Return the batch as a confounder: adversarial, or with own dimensions."""
     p = params
     if p.batch == "own":
         return Phenotype("batch", "categorical", space="own", dim=p.own_dims)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .guidance import Guidance, Guide, Signature
-from .loss_terms import WeightSchedule
 
 if TYPE_CHECKING:
+    from .loss_terms import WeightSchedule
     from .original_config.main_config import OriginalSetup
 
 

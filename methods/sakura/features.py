@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,9 +21,11 @@ from bench.prepare.variable_features import seurat
 from ..nn.batches import Cells
 from .config_model import fail
 from .guidance import ExtraRows, Guidance, Phenotype, Signature
-from .model_settings import SakuraSettings
-from .network import Reader, SakuraNetwork
 from .objective import TrainingRows, signature_targets
+
+if TYPE_CHECKING:
+    from .model_settings import SakuraSettings
+    from .network import Reader, SakuraNetwork
 
 _LARGEST_TARGET = 10.0
 """Bound of scaled targets: the standard deviation of a gene in few cells is tiny."""
@@ -138,14 +139,6 @@ def numbers_of(one: Phenotype, values: np.ndarray, n_cells: int) -> Tensor:
     return torch.from_numpy(table.copy())
 
 
-def digest_of(splits: Mapping[str, np.ndarray], rows: TrainingRows) -> str:
-    """Return a digest of splits, weights and phenotypes of the rows."""
-    whole = hashlib.sha256()
-    for name, values in [*splits.items(), *rows.values().items()]:
-        whole.update(f"{name} {values.shape}\0".encode() + np.ascontiguousarray(values).tobytes())
-    return whole.hexdigest()
-
-
 def set_scales(
     network: SakuraNetwork,
     guidance: Guidance,
@@ -221,27 +214,28 @@ def leading_variance(network: SakuraNetwork, matrix: Any) -> float:
 
 
 def training_rows(
-    network: SakuraNetwork, guidance: Guidance, matrix: Any, n_cells: int,
-    phenotypes: Mapping[str, Tensor], trains: np.ndarray, device: str,
+    network: SakuraNetwork, guidance: Guidance, matrix: Any, phenotypes: Mapping[str, Tensor],
+    splits: Mapping[str, np.ndarray], held_out: np.ndarray,
 ) -> TrainingRows:  # fmt: skip
-    """Return all rows; numerical phenotypes are scaled by the rows that train."""
-    n_rows = matrix.shape[0]
-    weights = torch.ones(n_rows)
+    """Return all rows; numerical phenotypes are scaled by the training rows."""
+    weights = torch.ones(matrix.shape[0])
+    n_extra = 0 if guidance.extra_rows is None else len(guidance.extra_rows.names)
     if guidance.extra_rows is not None:
-        weights[n_cells:] = guidance.extra_rows.weight
+        weights[len(weights) - n_extra :] = guidance.extra_rows.weight
     values = {}
     for one in guidance.phenotypes:
-        known = phenotypes[one.name]
+        tensor = phenotypes[one.name]
         if not one.categorical and one.scale_targets:
-            known = _scaled(network.reader(one.name), known, trains)
-        fill = -1 if one.categorical else float("nan")
-        extra = torch.full((n_rows - n_cells, *known.shape[1:]), fill, dtype=known.dtype)
-        values[one.name] = torch.cat([known, extra])
-    return TrainingRows(as_cells(matrix, device), weights, values)
+            tensor = _scaled(network.reader(one.name), tensor, splits["train"])
+        unknown = -1 if one.categorical else float("nan")
+        extra = torch.full((n_extra, *tensor.shape[1:]), unknown, dtype=tensor.dtype)
+        values[one.name] = torch.cat([tensor, extra])
+    cells = as_cells(matrix, str(network.inputs.device))
+    return TrainingRows(cells, weights, values, splits, held_out)
 
 
-def _scaled(reader: Reader, values: Tensor, trains: np.ndarray) -> Tensor:
-    whole = values[torch.from_numpy(trains[trains < len(values)])]
+def _scaled(reader: Reader, values: Tensor, rows: np.ndarray) -> Tensor:
+    whole = values[torch.from_numpy(rows[rows < len(values)])]
     whole = whole[~torch.isnan(whole).any(dim=1)]
     if len(whole) > 1:
         spread = whole.std(dim=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,11 +33,7 @@ def fit_sakura(method: SakuraUnguided, data: AnnData, context: Context) -> tuple
     if method.guidance is None and isinstance(params, GuidedParameters):
         guidance, values, notes = dataset_guidance(params, data, context)
     settings = settings_from_params(params, all_features=not _log_normalized(data))
-    model = SakuraModel(settings, guidance)
-    model.fit(
-        data, seed=context.seed, device=context.device, report=context.report,
-        phenotypes=values, checkpoint=context.checkpoints and context.checkpoints / "training.pt",
-    )  # fmt: skip
+    model = _trained(SakuraModel(settings, guidance), data, context, values)
     facts = {
         "training": f"{model.epochs} epochs, weights of epoch {model.best_epoch}",
         "features": str(len(model.features)),
@@ -53,19 +50,24 @@ def fit_sakura(method: SakuraUnguided, data: AnnData, context: Context) -> tuple
 def fit_setup(setup: OriginalSetup, data: AnnData, context: Context) -> tuple[SakuraModel, Fit]:
     """Train the stages of a configuration of the original, and make its tables."""
     model = SakuraModel(setup.settings, setup.guidance)
-    model.fit(
-        data, seed=context.seed, device=context.device, report=context.report,
-        phenotypes=setup.values, splits=setup.splits,
-        checkpoint=context.checkpoints and context.checkpoints / "training.pt",
-    )  # fmt: skip
+    _trained(model, data, context, setup.values, setup.splits)
     tables = {}
     for number, name, one in setup.tables():
         with model.as_after(number):
             tables[name] = cell_table(model, data[setup.splits[one.split]], one)
-    guides = ", ".join(one.name for one in setup.guidance.guides)
-    return model, Fit(
-        model.transform(data), tables=tables, n_parameters=model.n_parameters,
-        notes={"guides": guides},
+    notes = {"guides": ", ".join(one.name for one in setup.guidance.guides)}
+    embedding = model.transform(data)
+    return model, Fit(embedding, tables=tables, n_parameters=model.n_parameters, notes=notes)
+
+
+def _trained(
+    model: SakuraModel, data: AnnData, context: Context, values: Mapping[str, np.ndarray],
+    splits: Mapping[str, np.ndarray] | None = None,
+) -> SakuraModel:  # fmt: skip
+    checkpoint = context.checkpoints and context.checkpoints / "training.pt"
+    return model.fit(
+        data, seed=context.seed, device=context.device, report=context.report, phenotypes=values,
+        splits=splits, checkpoint=checkpoint,
     )  # fmt: skip
 
 

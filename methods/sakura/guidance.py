@@ -189,7 +189,7 @@ class ExtraRows:
 
 @dataclasses.dataclass(frozen=True)
 class Guidance:
-    """All knowledge of a user that guides; empty: a plain autoencoder."""
+    """All guides and extra rows of a model; empty: a plain autoencoder."""
 
     signatures: tuple[Signature, ...] = ()
     phenotypes: tuple[Phenotype, ...] = ()

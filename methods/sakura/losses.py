@@ -44,8 +44,8 @@ def per_cell(name: str, target: Tensor, predicted: Tensor) -> Tensor:
 def weighted_mean(losses: Tensor, weights: Tensor, counted: Tensor) -> Tensor:
     """Return Σ w_i l_i / Σ n_i, a scalar; 0 with a zero gradient if no cell counts.
 
-    ``counted`` (n) are the weights of the rows that are known, ``weights`` (w) these times those
-    of their classes; cells that are not known have 0 in both and add nothing.
+    ``counted`` (n) are the weights of rows with a known target, ``weights`` (w) these times those
+    of their classes. Rows without a known target have 0 in both and add nothing.
     """
     return (losses * weights).sum() / counted.sum().clamp_min(1e-12)
 
@@ -90,7 +90,7 @@ def uniform_prior(
 ) -> Tensor:  # fmt: skip
     """Return a sample of the box [low, high]^d, (cells, dims).
 
-    With ``offsets`` (classes × dims) each row is moved by that of its label; -1: a random one.
+    With ``offsets`` (classes × dims) each row is shifted by that of its label; -1: a random one.
     """
     sample = low + (high - low) * torch.rand(n_cells, n_dims, device=device)
     if offsets is None:

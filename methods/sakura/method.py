@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.contract import ATAC, RNA, Context, DatasetInfo, Fit, Method, Recipe
@@ -12,8 +13,6 @@ from .guidance import Guidance
 from .params import GuidedParameters, SakuraParameters
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from anndata import AnnData
 
@@ -33,7 +32,7 @@ class SakuraUnguided(Method):
     """
 
     name = "sakura_unguided"
-    summary = "autoencoder of SAKURA without knowledge"
+    summary = "autoencoder of SAKURA without guidance"
     reference = (
         "SAKURA, single-cell data analysis with knowledge inputs from user using regularized "
         "autoencoders, version 0.1.0, https://yip-sakura.readthedocs.io"

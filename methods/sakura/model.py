@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bench.contract import Reporter
 from bench.errors import DataError
 from bench.seeds import derive_seed
 
 from ..nn.train import encode, n_parameters, seeded
 from .checkpoints import CheckpointFile, train
-from .config_model import fail
+from .config_model import fail, lookup
 from .features import (
     as_cells,
     choose_features,
     class_numbers,
     class_weights,
-    digest_of,
     numbers_of,
     select,
     set_scales,
@@ -40,31 +38,19 @@ from .training import decile_split
 if TYPE_CHECKING:
     from anndata import AnnData
 
-
-@dataclass(frozen=True)
-class Insertion:
-    """A part of a trained model that replaces a part of a new one before it is trained."""
-
-    model: SakuraModel
-    source: str
-    """``decoder``, ``pre_encoder``, a latent part (``main``, a name) or ``head:NAME``."""
-    destination: str
-    frozen: bool = False
-    """The part does not learn."""
+    from bench.contract import Reporter
 
 
 class SakuraModel:
     """An autoencoder guided by signatures and phenotypes.
 
     After :meth:`fit`: ``features`` (of its matrix), ``classes`` (of each categorical phenotype),
-    ``history`` (curves: each term unweighted, and the totals), ``best_epoch``, ``masks`` (training
-    and test cells).
+    ``curves`` (losses of each epoch), ``best_epoch``, ``masks`` (training and test cells).
     """
 
     def __init__(self, settings: SakuraSettings, guidance: Guidance | None = None) -> None:
         self.settings = settings
         self.guidance = guidance or Guidance()
-        self.history: dict[str, list[float]] = {}
 
     def fit(
         self,
@@ -75,7 +61,6 @@ class SakuraModel:
         report: Reporter = lambda step, total=None, /, **values: None,
         phenotypes: Mapping[str, np.ndarray] | None = None,
         splits: Mapping[str, np.ndarray] | None = None,
-        insertions: Sequence[Insertion] = (),
         checkpoint: Path | None = None,
     ) -> SakuraModel:
         """Train on ``data.X``, cells × features, log-normalised (or another non-count matrix).
@@ -89,39 +74,28 @@ class SakuraModel:
         values = self._read_phenotypes(phenotypes or {}, data.n_obs)
         n_top = self.settings.n_top_features
         self.features = choose_features(data, n_top, self.guidance.genes)
-        masks = self._masks(data.n_obs, seed, splits or {})
         matrix = with_extra(select(data, self.features), self.features, self.guidance.extra_rows)
-        extra = np.arange(data.n_obs, matrix.shape[0])
+        rows_of, held_out = self._splits(data.n_obs, matrix.shape[0], seed, splits or {})
         with seeded(seed, "network", device=device):
             self.network = self._build().to(device)
-            self._insert(insertions)
             for name in self.settings.frozen:
                 self.network.module(name).requires_grad_(False)
-            rows_of, held_out = self._rows(masks, seed, extra)
-            trains = rows_of["train"]
-            set_scales(self.network, self.guidance, self.settings, matrix, trains)
-            rows = training_rows(
-                self.network, self.guidance, matrix, data.n_obs, values, trains, device
-            )
-            self._train(rows, rows_of, held_out, seed, report, checkpoint)
+            set_scales(self.network, self.guidance, self.settings, matrix, rows_of["train"])
+            rows = training_rows(self.network, self.guidance, matrix, values, rows_of, held_out)
+            self._train(rows, seed, report, checkpoint)
         return self
 
     def _train(
-        self, rows: TrainingRows, splits: Mapping[str, np.ndarray], held_out: np.ndarray,
-        seed: int, report: Reporter, checkpoint: Path | None,
-    ) -> None:  # fmt: skip
+        self, rows: TrainingRows, seed: int, report: Reporter, checkpoint: Path | None
+    ) -> None:
         weights = {name: w.to(rows.device) for name, w in self._class_weights.items()}
         objective = SakuraObjective(self.network, self.guidance, self.settings, weights)
-        file = CheckpointFile(checkpoint, {
-            "model": self._plain(), "seed": seed,
-            "cells": digest_of(splits, rows) if checkpoint is not None else "",
-        })  # fmt: skip
-        last, self._ends = train(
-            self.network, objective, rows, splits, held_out, self.settings, self._stages(), seed,
-            report, file,
-        )  # fmt: skip
+        cells = "" if checkpoint is None else rows.digest()
+        facts = {"model": self._plain(), "seed": seed, "cells": cells}
+        file = CheckpointFile(checkpoint, facts)
+        last, self._ends = train(objective, rows, self._stages(), seed, report, file)
         self.network.eval()
-        self.history, self.epochs = last.history, len(last.reported)
+        self.curves, self.epochs = last.reported, len(last.reported)
         # Without early stopping the last weights stay.
         self.best_epoch = last.best_epoch or self.epochs
 
@@ -150,11 +124,8 @@ class SakuraModel:
 
         Raises ``UsageError`` for another name.
         """
-        slices = self.network.layout.slices
-        if space != "all" and space not in slices:
-            message = f"the model has {', '.join(['all', *slices])}."
-            fail(f"space='{space}'", message, "unknown_part")
-        parts = list(slices) if space == "all" else [space]
+        names = list(self.network.layout.slices)
+        parts = lookup({"all": names} | {name: [name] for name in names}, space, "space")
 
         def latent(scaled: Tensor) -> Tensor:
             latents = self.network.encode(scaled, parts)
@@ -245,20 +216,6 @@ class SakuraModel:
             outputs.append((len(genes) or self._widths[guide.name], columns))
         return SakuraNetwork(self.settings, self.guidance, len(at), torch.tensor(inputs), outputs)
 
-    def _insert(self, insertions: Sequence[Insertion]) -> None:
-        for one in insertions:
-            source = one.model.network.module(one.source)
-            target = self.network.module(one.destination)
-            theirs = [tuple(value.shape) for value in source.state_dict().values()]
-            ours = [tuple(value.shape) for value in target.state_dict().values()]
-            if theirs != ours:
-                message = f"'{one.source}' has layers {theirs}, '{one.destination}' needs {ours}."
-                fail("insertion", message, "wrong_width")
-            values = source.state_dict().values()
-            target.load_state_dict(dict(zip(target.state_dict(), values, strict=True)))
-            if one.frozen:
-                target.requires_grad_(False)
-
     def _read_phenotypes(self, given: Mapping[str, np.ndarray], n_cells: int) -> dict[str, Tensor]:
         """Return the phenotypes as tensors; set their classes, class weights and widths."""
         tensors: dict[str, Tensor] = {}
@@ -282,9 +239,10 @@ class SakuraModel:
                 self._widths[one.name] = tensors[one.name].shape[1]
         return tensors
 
-    def _masks(
-        self, n_cells: int, seed: int, given: Mapping[str, np.ndarray]
-    ) -> dict[str, np.ndarray]:
+    def _splits(
+        self, n_cells: int, n_rows: int, seed: int, given: Mapping[str, np.ndarray]
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Return the row numbers of every split, extra rows among them, and held-out rows."""
         for name, mask in given.items():
             if np.shape(mask) != (n_cells,):
                 message = f"split '{name}': shape {np.shape(mask)} for {n_cells} cells."
@@ -293,39 +251,28 @@ class SakuraModel:
         own = {"all": np.ones(n_cells, dtype=bool), "train": train, "test": test}
         self.masks = own | {name: np.asarray(mask, dtype=bool) for name, mask in given.items()}
         for task in (task for stage in self._stages() for task in stage.tasks):
-            if task.split not in self.masks:
-                message = f"no split '{task.split}'; there are {', '.join(self.masks)}."
-                fail(f"task '{task.name}'", message, "unknown_split")
-            if not self.masks[task.split].any():
+            mask = lookup(self.masks, task.split, f"task '{task.name}'")
+            if not mask.any():
                 fail(f"task '{task.name}'", f"its split '{task.split}' has no cell.", "no_cells")
-        return self.masks
-
-    def _rows(
-        self, masks: Mapping[str, np.ndarray], seed: int, extra: np.ndarray
-    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Return the row numbers of every split, extra rows among them, and those held out."""
+        training = np.flatnonzero(self.masks["train"])
+        n_held_out = min(round(self.settings.validation * len(training)), len(training) - 1)
         rng = np.random.default_rng(derive_seed(seed, "held-out"))
-        trains = np.flatnonzero(masks["train"])
-        n_held_out = min(round(self.settings.validation * len(trains)), len(trains) - 1)
-        held_out = np.sort(rng.permutation(trains)[:n_held_out])
-        splits = {}
-        for name, mask in masks.items():
-            kept = np.setdiff1d(np.flatnonzero(mask), held_out)
-            splits[name] = np.concatenate([kept, extra])
-        return splits, held_out
+        held_out = np.sort(rng.permutation(training)[:n_held_out])
+        extra = np.arange(n_cells, n_rows)
+        return {
+            name: np.concatenate([np.setdiff1d(np.flatnonzero(mask), held_out), extra])
+            for name, mask in self.masks.items()
+        }, held_out
 
     def _guide(self, name: str, kind: type) -> Guide:
         guides = {one.name: one for one in self.guidance.guides if isinstance(one, kind)}
-        if name not in guides:
-            message = f"no {kind.__name__.lower()} '{name}'; it has: {', '.join(guides)}."
-            fail("model", message, "unknown_name")
-        return guides[name]
+        return lookup(guides, name, f"{kind.__name__.lower()}s of the model")
 
     def _read(self, guide: Guide, scaled: Tensor) -> Tensor:
-        parts = self.network.layout.parts(guide)
-        latents = self.network.encode(scaled, parts)
-        head: nn.Module = self.network.reader(guide.name)
-        predicted: Tensor = head(torch.cat([latents[part] for part in parts], dim=1))
+        latents = self.network.encode(scaled, self.network.layout.parts(guide))
+        predicted: Tensor = self.network.reader(guide.name)(
+            self.network.head_input(guide, latents)
+        )
         return predicted
 
     def evaluate(self, data: AnnData, function: Callable[[Tensor], Tensor]) -> np.ndarray:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from bench.messages import did_you_mean
-
-from .config_model import fail, reject
+from .config_model import fail, lookup, reject
 from .guidance import RECONSTRUCTION_LOSSES, check_losses
 from .loss_terms import CHECKED, Count, Positive, Rate, Regularizer, Weight, WeightSchedule
-from .params import SakuraParameters
+
+if TYPE_CHECKING:
+    from .params import SakuraParameters
 
 Detach = Literal["none", "pre_encoder", "encoder"]
 Order = Literal["interleave", "sum", "joint"]
@@ -130,9 +130,7 @@ class SakuraSettings:
                 message = "it trains neither reconstruction nor a guide."
                 fail(f"task '{task.name}'", message, "missing_key")
             for name in (*task.guides, *task.terms):
-                if name not in guides:
-                    message = f"no guide '{name}'.{did_you_mean(name, list(guides))}"
-                    fail(f"task '{task.name}'", message, "unknown_name")
+                lookup(dict.fromkeys(guides, name), name, f"task '{task.name}'")
         return stages
 
     def _default_tasks(self, guides: tuple[str, ...]) -> tuple[TrainingTask, ...]:

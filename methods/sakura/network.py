@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from .config_model import fail
-from .guidance import Guidance, Guide
-from .loss_terms import Regularizer
-from .model_settings import Detach, SakuraSettings
+from .config_model import fail, lookup
+
+if TYPE_CHECKING:
+    from .guidance import Guidance, Guide
+    from .loss_terms import Regularizer
+    from .model_settings import Detach, SakuraSettings
 
 MAIN = "main"
 _CLIP = 10.0
@@ -120,7 +123,6 @@ class Reader(nn.Module):
 
     def __init__(self, guide: Guide, n_in: int, n_out: int, columns: Tensor) -> None:
         super().__init__()
-        self.name = guide.name
         self.network = _head(guide, n_in, n_out)
         # Positions of a signature's targets among the modelled features; empty for a phenotype.
         self.register_buffer("columns", columns)
@@ -188,6 +190,7 @@ class SakuraNetwork(nn.Module):
         self.decoder = perceptron(
             widths, last=_OUTPUTS[s.output_activation](), dropout_hidden=s.dropout_hidden
         )
+        self._guides = [guide.name for guide in guidance.guides]
         self.readers = nn.ModuleList(
             Reader(guide, self.layout.dim(self.layout.parts(guide)), n_out, columns)
             for guide, (n_out, columns) in zip(guidance.guides, outputs, strict=True)
@@ -203,14 +206,14 @@ class SakuraNetwork(nn.Module):
         hidden = self.pre_encoder(scaled[:, self.inputs])
         if detach == "pre_encoder":
             hidden = hidden.detach()
-        found = {
+        latents = {
             name: compressor(hidden)
             for name, compressor in zip(self.layout.slices, self.compressors, strict=True)
             if parts is None or name in parts
         }
         if detach == "encoder":
-            found = {name: latent.detach() for name, latent in found.items()}
-        return found
+            latents = {name: latent.detach() for name, latent in latents.items()}
+        return latents
 
     def decode(self, latents: dict[str, Tensor]) -> Tensor:
         """Return the reconstruction of the scaled input features, from all parts."""
@@ -218,25 +221,22 @@ class SakuraNetwork(nn.Module):
         reconstructed: Tensor = self.decoder(whole)
         return reconstructed
 
+    def head_input(self, guide: Guide, latents: dict[str, Tensor]) -> Tensor:
+        """Return the latent dimensions that a guide's head reads, (cells, dims)."""
+        return torch.cat([latents[part] for part in self.layout.parts(guide)], dim=1)
+
     def reader(self, name: str) -> Reader:
         """Return the head of a guide."""
-        for reader in self.readers:
-            if isinstance(reader, Reader) and reader.name == name:
-                return reader
-        raise KeyError(name)
+        reader = self.readers[self._guides.index(name)]
+        assert isinstance(reader, Reader)
+        return reader
 
     def module(self, name: str) -> nn.Module:
         """Return a part by name: ``decoder``, ``pre_encoder``, a latent part, or ``head:NAME``.
 
         Raises ``UsageError`` if there is none.
         """
-        if name in ("decoder", "pre_encoder"):
-            found: nn.Module = getattr(self, name)
-            return found
-        if name in self.layout.slices:
-            return self.compressors[list(self.layout.slices).index(name)]
-        heads = [str(reader.name) for reader in self.readers]
-        if name.removeprefix("head:") in heads and name.startswith("head:"):
-            return self.reader(name.removeprefix("head:")).network
-        known = ["decoder", "pre_encoder", *self.layout.slices, *(f"head:{h}" for h in heads)]
-        fail("model", f"it has no part '{name}'; it has {', '.join(known)}.", "unknown_part")
+        modules: dict[str, nn.Module] = {"decoder": self.decoder, "pre_encoder": self.pre_encoder}
+        modules |= dict(zip(self.layout.slices, self.compressors, strict=True))
+        modules |= {f"head:{name}": self.reader(name).network for name in self._guides}
+        return lookup(modules, name, "part of the model")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..nn.batches import Cells
 from .guidance import Guidance, Guide, Signature
-from .loss_terms import Regularizer
 from .losses import (
     mixture_prior,
     per_cell,
@@ -22,8 +22,12 @@ from .losses import (
     uniform_prior,
     weighted_mean,
 )
-from .model_settings import SakuraSettings, TrainingTask
 from .network import MAIN, SakuraNetwork
+
+if TYPE_CHECKING:
+    from ..nn.batches import Cells
+    from .loss_terms import Regularizer
+    from .model_settings import SakuraSettings, TrainingTask
 
 
 @dataclass(frozen=True)
@@ -39,17 +43,26 @@ class Batch:
 
 
 class TrainingRows:
-    """All training rows as batches on a device."""
+    """All training rows as batches on a device, and the row numbers of each split."""
 
-    def __init__(self, cells: Cells, weights: Tensor, phenotypes: dict[str, Tensor]) -> None:
+    def __init__(
+        self, cells: Cells, weights: Tensor, phenotypes: dict[str, Tensor],
+        splits: Mapping[str, np.ndarray], held_out: np.ndarray,
+    ) -> None:  # fmt: skip
         self.cells, self.device = cells, cells.device
+        self.splits, self.held_out = splits, held_out
         self._weights = weights.to(cells.device)
         self._phenotypes = {name: v.to(cells.device) for name, v in phenotypes.items()}
 
-    def values(self) -> dict[str, np.ndarray]:
-        """Return the weights of the rows and the values of the phenotypes, by name."""
-        values = {"": self._weights, **self._phenotypes}
-        return {name: value.cpu().numpy() for name, value in values.items()}
+    def digest(self) -> str:
+        """Return a digest of splits, weights and phenotypes."""
+        tensors = {"": self._weights, **self._phenotypes}
+        arrays = {name: value.cpu().numpy() for name, value in tensors.items()}
+        digest = hashlib.sha256()
+        for name, values in [*self.splits.items(), *arrays.items()]:
+            digest.update(f"{name} {values.shape}\0".encode())
+            digest.update(np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()
 
     def batch(self, rows: np.ndarray) -> Batch:
         """Return the rows at integer positions."""
@@ -76,13 +89,13 @@ class SakuraObjective:
         self, network: SakuraNetwork, guidance: Guidance, settings: SakuraSettings,
         class_weights: Mapping[str, Tensor],
     ) -> None:  # fmt: skip
-        self._network, self._settings = network, settings
+        self.network, self.settings = network, settings
         self._guides = {guide.name: guide for guide in guidance.guides}
         self._class_weights = class_weights
 
     def terms(self, batch: Batch, task: TrainingTask, epochs: Mapping[str, int]) -> list[Term]:
         """Return the terms of a task whose weight is not 0; ``epochs``: finished ones by owner."""
-        net, terms = self._network, list[Term]()
+        net, terms = self.network, list[Term]()
         scaled = net.scaler(batch.raw)
         guides = [self._guides[name] for name in task.guides]
         needed: set[str] | None = None
@@ -93,11 +106,9 @@ class SakuraObjective:
             terms += self._main(batch, scaled, latents, epochs.get(MAIN, 0))
         for guide in guides:
             chosen = task.terms.get(guide.name, self.names(guide.name))
-            counts = {name: epochs.get(f"{guide.name}: {name}", epochs.get(guide.name, 0))
-                      for name in chosen}  # fmt: skip
-            terms += self._guide_terms(
-                guide, batch, scaled, latents, counts, epochs.get(guide.name, 0)
-            )
+            counts = {name: epochs.get(f"{guide.name}: {name}", 0) for name in chosen}
+            epoch = epochs.get(guide.name, 0)
+            terms += self._guide_terms(guide, batch, scaled, latents, counts, epoch)
         return terms
 
     def names(self, guide: str) -> tuple[str, ...]:
@@ -121,8 +132,8 @@ class SakuraObjective:
 
     def settled(self, limit: int) -> int:
         """Return the epoch from which on no weight changes, at most ``limit``."""
-        schedules = [*self._settings.reconstruction.values()]
-        schedules += [one.schedule for one in self._settings.regularizers]
+        schedules = [*self.settings.reconstruction.values()]
+        schedules += [one.schedule for one in self.settings.regularizers]
         for guide in self._guides.values():
             schedules += [*guide.terms.values(), *(one.schedule for one in guide.regularizers)]
             schedules += [guide.adversarial] if guide.adversarial else []
@@ -131,15 +142,15 @@ class SakuraObjective:
     def _main(
         self, batch: Batch, scaled: Tensor, latents: dict[str, Tensor], epoch: int
     ) -> Iterator[Term]:
-        reconstructed = self._network.decode(latents)
-        target = scaled[:, self._network.inputs]
-        for name, schedule in self._settings.reconstruction.items():
+        reconstructed = self.network.decode(latents)
+        target = scaled[:, self.network.inputs]
+        for name, schedule in self.settings.reconstruction.items():
             weight = schedule.at(epoch)
             if weight:
                 losses = per_cell(name, target, reconstructed)
                 value = weighted_mean(losses, batch.weights, batch.weights)
                 yield Term(MAIN, name, weight, value)
-        priors = self._settings.regularizers
+        priors = self.settings.regularizers
         counts = {one.name: epoch for one in priors}
         yield from self._priors(MAIN, priors, latents[MAIN], batch, counts)
 
@@ -153,7 +164,7 @@ class SakuraObjective:
             for name, schedule in guide.terms.items()
             if name in counts
         }
-        latent = torch.cat([latents[part] for part in self._network.layout.parts(guide)], dim=1)
+        latent = self.network.head_input(guide, latents)
         yield from self._priors(guide.name, guide.regularizers, latent, batch, counts)
         if not any(weights.values()):
             return
@@ -166,24 +177,24 @@ class SakuraObjective:
             strength = guide.adversarial.at(epoch)
             if strength:
                 value = weighted_mean(self._confusion(guide, latent, target), weighted, counted)
-                yield Term(guide.name, "confusion", strength * self._network.unit, value)
+                yield Term(guide.name, "confusion", strength * self.network.unit, value)
             latent = latent.detach()
             value = weighted_mean(self._slope(guide, latent, target), weighted, counted)
-            yield Term(guide.name, "slope", self._network.unit, value)
-        predicted = self._network.reader(guide.name)(latent)
+            yield Term(guide.name, "slope", self.network.unit, value)
+        predicted = self.network.reader(guide.name)(latent)
         for name, weight in weights.items():
             if weight:
                 value = weighted_mean(per_cell(name, target, predicted), weighted, counted)
                 if name == "score":
-                    value = value / self._network.reader(guide.name).score_variance
-                yield Term(guide.name, name, weight * self._network.unit, value)
+                    value = value / self.network.reader(guide.name).score_variance
+                yield Term(guide.name, name, weight * self.network.unit, value)
 
     def _confusion(self, guide: Guide, latent: Tensor, target: Tensor) -> Tensor:
         """Return the distance of the predictions from an uninformed one, (cells,).
 
         It has a gradient to the latent space only, none to the head.
         """
-        head = self._network.reader(guide.name)
+        head = self.network.reader(guide.name)
         trained = [parameter for parameter in head.parameters() if parameter.requires_grad]
         head.requires_grad_(False)
         predicted: Tensor = head(latent)
@@ -201,7 +212,7 @@ class SakuraObjective:
         2018, which training methods for GANs do actually converge, equation 9.
         """
         at = latent.clone().requires_grad_(True)
-        predicted = self._network.reader(guide.name)(at)
+        predicted = self.network.reader(guide.name)(at)
         if guide.categorical:
             predicted = predicted.gather(1, target[:, None])
         (slopes,) = torch.autograd.grad(predicted.sum(), at, create_graph=True)
@@ -212,7 +223,7 @@ class SakuraObjective:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return targets, weights of the known rows, and these times those of the classes."""
         if isinstance(guide, Signature):
-            reader = self._network.reader(guide.name)
+            reader = self.network.reader(guide.name)
             target = signature_targets(guide, reader.columns, reader.unit, batch.raw, scaled)
             return target, batch.weights, batch.weights
         values = batch.phenotypes[guide.name]

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bench.contract import Reporter
 from bench.seeds import derive_seed
 
 from .config_model import fail
 from .model_settings import SakuraSettings, Stage, TrainingTask
 from .network import MAIN, SakuraNetwork
-from .objective import SakuraObjective, Term, TrainingRows
+
+if TYPE_CHECKING:
+    from bench.contract import Reporter
+
+    from .objective import SakuraObjective, Term, TrainingRows
 
 _BETTER = 1e-4
 """A held-out loss counts as better if it is lower by this share."""
@@ -53,32 +56,29 @@ class BatchStream:
 class Trainer:
     """Minimise the terms of a stage's tasks step by step.
 
-    ``splits`` holds the row numbers of every task's split, ``held_out`` those for early stopping
-    (none: all epochs are run and the last weights stay). An epoch is a pass of the first task.
-    Call :meth:`run` with torch seeded.
+    Held-out rows stop it early; without them all epochs are run and the last weights stay. An
+    epoch is a pass of the first task. Call :meth:`run` with torch seeded.
     """
 
     def __init__(
-        self, network: SakuraNetwork, objective: SakuraObjective, rows: TrainingRows,
-        stage: Stage, splits: Mapping[str, np.ndarray], held_out: np.ndarray,
-        settings: SakuraSettings, seed: int,
-    ) -> None:  # fmt: skip
-        self.network, self.objective, self.rows = network, objective, rows
-        self._stage, self._settings, self._held_out = stage, settings, held_out
-        self._tasks = tasks = stage.tasks
+        self, objective: SakuraObjective, rows: TrainingRows, stage: Stage, seed: int
+    ) -> None:
+        self.objective, self.rows, self.network = objective, rows, objective.network
+        self._stage, self._tasks, self._settings = stage, stage.tasks, objective.settings
         self._streams = [
-            BatchStream(splits[task.split], task.batch_size or settings.batch_size,
-                   derive_seed(seed, "batches", task.name))
-            for task in tasks
+            BatchStream(
+                rows.splits[task.split], task.batch_size or self._settings.batch_size,
+                derive_seed(seed, "batches", task.name),
+            )
+            for task in stage.tasks
         ]  # fmt: skip
-        self.optimizer = _optimizer(network, settings)
+        self.optimizer = _optimizer(self.network, self._settings)
         self.total = stage.max_epochs
         """Epochs of all stages, for the progress."""
         self._count({})
         self.tick = self.epoch = self.waited = self.best_epoch = 0
         self.best = float("inf")
         self.best_weights: dict[str, Tensor] | None = None
-        self.history: dict[str, list[float]] = {}
         self.reported: list[dict[str, float]] = []
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
@@ -123,48 +123,42 @@ class Trainer:
                 names = task.terms.get(guide, self.objective.names(guide))
                 counted += [f"{guide}: {name}" for name in names]
             for name in counted:
-                if name in self.epochs:
-                    self.epochs[name] += 1
+                self.epochs[name] += 1
         return 0 in ended
 
     def follow(self, previous: Trainer) -> None:
         """Continue an earlier stage of the same network with other tasks."""
         self.optimizer = previous.optimizer
-        self.history, self.reported = previous.history, previous.reported
+        self.reported = previous.reported
         self._count(previous.epochs)
 
     def _count(self, before: Mapping[str, int]) -> None:
-        """Start the counts of passes: of each owner, and of the terms of partly trained guides."""
-        owners = [MAIN, *(guide for task in self._tasks for guide in task.guides)]
-        self.epochs = dict.fromkeys(owners, 0) | dict(before)
+        """Start the counts of passes: of each owner, and of each term of a guide."""
+        names = [MAIN]
         for task in self._tasks:
-            for guide, chosen in task.terms.items():
-                known = self.objective.names(guide)
-                for name in chosen:
-                    if name not in known:
-                        message = f"guide '{guide}' has no term '{name}'."
-                        fail(f"task '{task.name}'", message, "unknown_name")
-                for name in known:
-                    self.epochs.setdefault(f"{guide}: {name}", self.epochs[guide])
+            for guide in task.guides:
+                terms = self.objective.names(guide)
+                names += [guide, *(f"{guide}: {name}" for name in terms)]
+                for name in set(task.terms.get(guide, ())).difference(terms):
+                    message = f"guide '{guide}' has no term '{name}'."
+                    fail(f"task '{task.name}'", message, "unknown_name")
+        self.epochs = dict.fromkeys(names, 0) | dict(before)
 
     def _finished(self) -> bool:
         stage = self._stage
         if self.epoch >= stage.max_epochs or (stage.max_ticks and self.tick >= stage.max_ticks):
             return True
-        return len(self._held_out) > 0 and self.waited >= self._settings.patience
+        return len(self.rows.held_out) > 0 and self.waited >= self._settings.patience
 
     def _end_epoch(self, report: Reporter) -> None:
         self.epoch += 1
         values = {name: float(v) / self._counts[name] for name, v in self._sums.items()}
         self._sums, self._counts = {}, {}
-        if len(self._held_out):
+        if len(self.rows.held_out):
             values["held_out_loss"] = self.watch()
             self._update_best(values["held_out_loss"])
-        for name, value in values.items():
-            self.history.setdefault(name, []).append(value)
-        curves = {name: value for name, value in values.items() if name.endswith("loss")}
-        self.reported.append(curves)
-        report(len(self.reported), self.total, **curves)
+        self.reported.append(values)
+        report(len(self.reported), self.total, **values)
 
     def _update_best(self, watched: float) -> None:
         """Compare epochs with the final weights of all terms only."""
@@ -186,8 +180,8 @@ class Trainer:
         self.network.eval()
         total, count = 0.0, 0
         with torch.no_grad():
-            for start in range(0, len(self._held_out), _WATCH_BATCH):
-                taken = self._held_out[start : start + _WATCH_BATCH]
+            for start in range(0, len(self.rows.held_out), _WATCH_BATCH):
+                taken = self.rows.held_out[start : start + _WATCH_BATCH]
                 value = self.objective.watched(self.rows.batch(taken), whole, final)
                 total, count = total + float(value) * len(taken), count + len(taken)
         return total / count
@@ -198,7 +192,6 @@ class Trainer:
             kind = "reconstruction_loss" if term.owner == MAIN else "guidance_loss"
             weighted = term.weight * term.value.detach()
             sums[kind] = sums.get(kind, 0.0) + weighted
-            sums[f"{term.owner}: {term.name}"] = term.value.detach()
         for name, value in sums.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
             self._counts[name] = self._counts.get(name, 0) + 1
@@ -212,8 +205,8 @@ class Trainer:
             "streams": [stream.state() for stream in self._streams],
             "random": torch.get_rng_state(),
             "cuda_random": torch.cuda.get_rng_state() if cuda else None,
-            "sums": self._sums, "counts": self._counts, "history": self.history,
-            "best_weights": self.best_weights, "reported": self.reported,
+            "sums": self._sums, "counts": self._counts, "reported": self.reported,
+            "best_weights": self.best_weights,
             **{name: getattr(self, name) for name in _COUNTERS},
         }  # fmt: skip
 
@@ -231,7 +224,7 @@ class Trainer:
         torch.set_rng_state(state["random"].cpu())
         if state["cuda_random"] is not None and self.rows.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda_random"].cpu())
-        self._sums, self._counts, self.history = state["sums"], state["counts"], state["history"]
+        self._sums, self._counts = state["sums"], state["counts"]
         self.best_weights, self.reported = state["best_weights"], state["reported"]
         for name in _COUNTERS:
             setattr(self, name, state[name])

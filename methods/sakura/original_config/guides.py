@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.messages import did_you_mean
 
-from ..config_model import Place, fail, named_errors, parse, require
+from ..config_model import Place, fail, lookup, named_errors, parse, require
 from ..guidance import Guidance, Guide, Phenotype, Signature
 from ..loss_terms import Binarize, HeadKind, PriorKind, Regularizer, WeightSchedule
 from .schema import (
@@ -33,12 +33,14 @@ _LOSSES = {
     "MSE": "mse", "L2": "mse", "L1": "l1", "Cosine": "cosine", "BCE": "bce", "NLL": "nll",
     "L1_norm": "l1_norm", "L2_norm": "l2_norm",
 }  # fmt: skip
-_PRIORS: dict[str, PriorKind] = {
+_PRIORS: dict[str, PriorKind | None] = {
     "SW2_uniform": "uniform", "SW2_uniform_supervised": "uniform",
     "SW2_gaussian_mixture": "gaussian_mixture",
     "SW2_gaussian_mixture_supervised": "gaussian_mixture", "SW2_ring2d": "ring",
-    "L1_regularization": "l1", "L2_regularization": "l2",
+    "L1_regularization": "l1", "L2_regularization": "l2", "KL_gaussian_mixture": None,
+    "euclidean_anchor": None, "L0_regularization": None, "SW2": None, "none": None,
 }  # fmt: skip
+"""Name in a file → kind; ``None``: it never worked in the original."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def _shared_options(
             fail(place / "loss", message, "invalid_value")
     if config.head.type is None:
         logger.info(f"{place}: no type of model is given: {default} is taken")
-    kind = _HEADS[config.head.type or default]
+    kind = lookup(_HEADS, config.head.type or default, place / "model" / "type")
     head: dict[str, Any] = {"kind": kind}
     if config.head.activation is not None:
         head["output_activation"] = config.head.activation
@@ -183,7 +185,8 @@ def translate_losses(
     """Return the terms by loss; a loss for other targets is left out and logged."""
     terms: dict[str, WeightSchedule] = {}
     for name, one in losses.items():
-        here, kind = place / "loss" / name, _LOSSES[one.type]
+        here = place / "loss" / name
+        kind = lookup(_LOSSES, one.type, here / "type")
         if kind not in known:
             possible = f"it cannot be computed here (possible: {', '.join(known)})"
             logger.info(f"{here}: {one.type} is left out: {possible}")
@@ -201,7 +204,8 @@ def translate_priors(
     """Return the regularisers; ``labels``: the phenotype that a labelled prior follows."""
     regularizers = []
     for name, one in priors.items():
-        here, kind = place / "regularization" / name, _PRIORS.get(one.type)
+        here = place / "regularization" / name
+        kind = lookup(_PRIORS, one.type, here / "type")
         if kind is None:
             if one.type != "none":
                 logger.info(f"{here}: {one.type} is left out: it never worked in the original")
@@ -260,12 +264,9 @@ def frozen_parts(
     }
     frozen: list[str] = []
     for number, one in enumerate(excludes):
-        named = parts[one.type]
+        named = lookup(parts, one.type, place / number / "type")
         if one.name is None or "" in named:
             frozen += named.values()
-        elif one.name in named:
-            frozen.append(named[one.name])
         else:
-            message = f"'{one.name}' is unknown.{did_you_mean(one.name, sorted(named))}"
-            fail(place / number / "name", message, "unknown_name")
+            frozen.append(lookup(named, one.name, place / number / "name"))
     return tuple(dict.fromkeys(frozen))

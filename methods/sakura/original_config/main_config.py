@@ -7,9 +7,8 @@ Each unsupported setting is logged; each error is one line with file and key.
 
 from __future__ import annotations
 
-import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +19,11 @@ import pandas as pd
 from bench.errors import UsageError
 from bench.messages import did_you_mean
 
-from ..config_model import Place, fail, named_errors, parse, read_json, require
+from ..config_model import Place, fail, find_file, named_errors, parse, read_json, require
 from ..features import read_phenotypes
 from ..guidance import RECONSTRUCTION_LOSSES, Guidance
 from ..model_settings import SakuraSettings, TrainingTask
+from ..network import Layout
 from ..training import decile_split
 from .guides import (
     OriginalGuide,
@@ -71,9 +71,9 @@ class OriginalSetup:
         for number, training in enumerate(self.story):
             for one in training.tables:
                 plain = name = f"{self.epoch(number)}_{one.prefix}"
-                for again in itertools.count(2):
-                    if name not in tables:
-                        break
+                again = 1
+                while name in tables:
+                    again += 1
                     name = f"{plain}_{again}"
                 tables[name] = (number, name, one)
         return list(tables.values())
@@ -89,71 +89,57 @@ def read_setup(path: Path, adata: AnnData) -> OriginalSetup:
     config = parse(MainConfig, read_json(path), place)
     table = _cells_table(config.dataset, place / "dataset", adata)
     guides = _guides(config.dataset, place / "dataset", adata, table)
-    _check_widths(config.latent.latent_dim, guides)
+    signatures, phenotypes = (
+        tuple(one.guide for one in named.values()) for named in guides.values()
+    )
     with named_errors(place):
-        guidance = Guidance(
-            tuple(one.guide for one in guides["signature"].values()),  # type: ignore[misc]
-            tuple(one.guide for one in guides["pheno"].values()),  # type: ignore[misc]
-        )
+        guidance = Guidance(signatures, phenotypes)  # type: ignore[arg-type]
+        Layout(guidance, config.latent.latent_dim)
     splits = _splits(config, place, adata.obs_names, guides)
     story = read_story(config.story, place / "story", guides, splits)
     settings = _settings(config, place, guidance, story)
-    setup = OriginalSetup(settings, guidance, read_phenotypes(guidance, table), splits, story)
-    for number, name, one in setup.tables():
-        if name != (plain := f"{setup.epoch(number)}_{one.prefix}"):
-            logger.info(f"{place / 'story'}: a second table {plain}.csv is called {name}.csv")
-    return setup
+    return OriginalSetup(settings, guidance, read_phenotypes(guidance, table), splits, story)
 
 
 def _guides(
     data: DatasetConfig, place: Place, adata: AnnData, table: pd.DataFrame
 ) -> dict[str, dict[str, OriginalGuide]]:
     """Return the selected guides by kind and name."""
-    features, columns = frozenset(map(str, adata.var_names)), [str(name) for name in table.columns]
-    file = data.signature_config_path
-    signatures = _selected(
-        data.selected_signature, file, place, ("selected_signature", "signature_config_path"),
-        lambda values, here: translate_signature(values, here, features),
-    )  # fmt: skip
-    file = data.pheno_meta_path or data.pheno_config_path
-    phenotypes = _selected(
-        data.selected_pheno, file, place, ("selected_pheno", "pheno_meta_path"),
-        lambda values, here: translate_phenotype(values, here, columns),
-    )  # fmt: skip
-    return {"signature": signatures, "pheno": phenotypes}
+    guides: dict[str, dict[str, OriginalGuide]] = {"signature": {}, "pheno": {}}
+    if data.selected_signature:
+        key, features = "signature_config_path", frozenset(map(str, adata.var_names))
+        file = require(data.signature_config_path, place / key)
+        for name, values, here in _selected(data.selected_signature, file, place):
+            guides["signature"][name] = translate_signature(values, here, features)
+    if data.selected_pheno:
+        path = data.pheno_meta_path or data.pheno_config_path
+        file = require(path, place / "pheno_meta_path")
+        for name, values, here in _selected(data.selected_pheno, file, place):
+            columns = [str(column) for column in table.columns]
+            guides["pheno"][name] = translate_phenotype(values, here, columns)
+    return guides
 
 
 def _selected(
-    names: tuple[str, ...], file: Path | None, place: Place, keys: tuple[str, str],
-    translate: Callable[[Any, Place], OriginalGuide],
-) -> dict[str, OriginalGuide]:  # fmt: skip
-    """Return the guides ``names`` of a file; ``keys``: of the names and of the file."""
-    if not names:
-        return {}
-    if file is None:
-        fail(place / keys[1], f"is missing; {keys[0]} needs it.", "missing_key")
+    names: tuple[str, ...], file: Path, place: Place
+) -> Iterator[tuple[str, Any, Place]]:
+    """Yield name, content and place of the selected guides of a file."""
     content = read_json(file)
-    if not isinstance(content, dict):
-        fail(file, f"expected an object, found {type(content).__name__}.", "invalid_value")
-    guides = {}
     for name in names:
         if name not in content:
             hint = did_you_mean(name, list(content))
-            fail(place / keys[0], f"'{name}' is not in {file}.{hint}", "unknown_name")
-        guides[name] = translate(content[name], Place(file) / name)
-    return guides
+            fail(place, f"the selected '{name}' is not in {file}.{hint}", "unknown_name")
+        yield name, content[name], Place(file) / name
 
 
 def _cells_table(data: DatasetConfig, place: Place, adata: AnnData) -> pd.DataFrame:
     """Return the columns of the cells: of the data, and of ``pheno_csv_path`` if it exists."""
-    table, named = adata.obs, Path(data.pheno_csv_path)
+    table = adata.obs
     if not data.pheno_csv_path:
         return table
-    folder = place.file.parent
-    beside = [folder / named, folder / named.name, named]
-    path = next((one for one in beside if one.is_file()), None)
+    path = find_file(Path(data.pheno_csv_path), place.file.parent)
     if path is None:
-        reason = f"no file {named}: the columns of the data themselves are taken"
+        reason = f"no file {data.pheno_csv_path}: the columns of the data are taken"
         logger.info(f"{place / 'pheno_csv_path'}: {reason}")
         return table
     given = _read_cells(path, table.index)
@@ -172,28 +158,6 @@ def _read_cells(path: Path, cells: pd.Index) -> pd.DataFrame:
         message = f"{len(lost)} of {len(cells)} cells have no row (the first is '{lost[0]}')"
         fail(path, f"{message}; its first column must name them.", "missing_cells")
     return table.loc[cells]
-
-
-def _check_widths(n_latent: int, guides: Guides) -> None:
-    """Compare the width of each attached head with that of its part of the latent space."""
-    pairs = [(kind, one) for kind, named in guides.items() for one in named.values()]
-    own = {g.guide.name: g.guide.dim or 0 for _, g in pairs if g.guide.parts == ("own",)}
-    widths = {"main": n_latent, **own}
-    for kind, original in pairs:
-        guide, parts = original.guide, original.guide.parts
-        if parts == ("own",):
-            continue
-        parts = tuple(widths) if parts == ("all",) else parts
-        for part in parts:
-            if part not in widths:
-                names = ", ".join(own) or "none"
-                message = f"'{part}' has no dimensions of its own; expected one of {names}."
-                fail(original.place / "model" / "attach_key", message, "unknown_part")
-        width = sum(widths[part] for part in parts)
-        if guide.dim != width:
-            read = f"{' + '.join(parts)}) has {width} dimensions."
-            message = f"{guide.dim}, but what it is attached to ({read}"
-            fail(original.place / f"{kind}_lat_dim", message, "wrong_width")
 
 
 def _splits(

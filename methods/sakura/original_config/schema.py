@@ -8,17 +8,16 @@ from pydantic import Field
 
 from ..config_model import ConfigModel, ExistingFile, Flag, Genes, Integer, Number
 from ..loss_terms import Activation
-from ..model_settings import Detach
 
 _SILENT = (
-    "cell_name_csv_path", "checkpoint_prefix", "checkpoint_save_arch", "checkpoint_segment",
-    "encode", "expr_csv_path", "expr_mat_pre_slice", "force_tensor_type", "gene_expr_MM_path",
-    "gene_name_csv_path", "handle_unknown", "input_type", "log_loss_groups", "log_prefix",
-    "loss_prog_on_test", "loss_weights_to_prog_on_test", "make_logs", "n_bins", "perform_test",
-    "persist_test_set", "pheno_df_dtype", "pheno_df_na_filter", "preslice_tests", "remark",
-    "remarks", "reproducible", "save_raw_loss", "strategy", "test_every_epoch", "test_main",
-    "test_on_segment", "test_pheno", "test_segment", "test_signature", "uniform_n_labels",
-    "verbose",
+    "action", "cell_name_csv_path", "checkpoint_prefix", "checkpoint_save_arch",
+    "checkpoint_segment", "encode", "expr_csv_path", "expr_mat_pre_slice", "force_tensor_type",
+    "gene_expr_MM_path", "gene_name_csv_path", "handle_unknown", "input_type",
+    "log_loss_groups", "log_prefix", "loss_prog_on_test", "loss_weights_to_prog_on_test",
+    "make_logs", "n_bins", "perform_test", "persist_test_set", "pheno_df_dtype",
+    "pheno_df_na_filter", "preslice_tests", "remark", "remarks", "reproducible",
+    "save_raw_loss", "strategy", "test_every_epoch", "test_main", "test_on_segment",
+    "test_pheno", "test_segment", "test_signature", "uniform_n_labels", "verbose",
 )  # fmt: skip
 _IN_MEMORY = "cells are read from memory here"
 _NO_CHECKPOINT = "no checkpoint is written; the fitted model is"
@@ -40,18 +39,10 @@ UNUSED = dict.fromkeys(_SILENT, "") | {
     "rnd_seed": "not used; give --seed {value}",
 }
 """Keys without an effect here → the reason, which is logged; empty: nothing is logged."""
-LossType = Literal["MSE", "L2", "L1", "Cosine", "BCE", "NLL", "L1_norm", "L2_norm"]
-PriorType = Literal[
-    "SW2_uniform", "SW2_uniform_supervised", "SW2_gaussian_mixture",
-    "SW2_gaussian_mixture_supervised", "SW2_ring2d", "L1_regularization", "L2_regularization",
-    "KL_gaussian_mixture", "euclidean_anchor", "L0_regularization", "SW2", "none",
-]  # fmt: skip
-HeadType = Literal[
-    "LinRegressor", "LinClassifier", "FCRegressor", "FCClassifier", "bypass", "Identity",
-    "identity",
-]  # fmt: skip
 Positive: TypeAlias = Annotated[Integer, Field(ge=1)]
+AttachTo: TypeAlias = Literal["main_lat", "signature_lat", "pheno_lat", "all_lat", "multiple"]
 Decile: TypeAlias = Annotated[Integer, Field(ge=1, le=10)]
+OutputActivation: TypeAlias = Activation | None
 Width: TypeAlias = Integer | tuple[Integer, ...]
 
 
@@ -77,13 +68,13 @@ class WeightConfig(OriginalModel):
 class LossConfig(WeightConfig):
     """One loss."""
 
-    type: LossType
+    type: str
 
 
 class PriorConfig(WeightConfig):
     """One regulariser."""
 
-    type: PriorType
+    type: str
     n_projections: Integer = Field(50, alias="SW2_num_projections")
     low: Number = Field(-10.0, alias="uniform_low")
     high: Number = Field(10.0, alias="uniform_high")
@@ -98,7 +89,7 @@ class LayersConfig(OriginalModel):
 
     n_layers: Integer | None = Field(None, alias="hidden_layers")
     width: Width | None = Field(None, alias="hidden_neurons")
-    activation: Activation | None = Field(None, alias="output_activation_function")
+    activation: OutputActivation = Field(None, alias="output_activation_function")
     pre_encoder_out_dim: Integer | None = None
     dropout: Flag = False
     dropout_input: Flag = False
@@ -125,11 +116,9 @@ class SpaceConfig(OriginalModel):
 class HeadConfig(LayersConfig):
     """The head of a signature or phenotype, and the part of the latent space that it reads."""
 
-    type: HeadType | None = None
+    type: str | None = None
     attach: Flag = False
-    attach_to: Literal["main_lat", "signature_lat", "pheno_lat", "all_lat", "multiple"] | None = (
-        None
-    )
+    attach_to: AttachTo | None = None
     attach_key: str | tuple[SpaceConfig, ...] | None = None
 
 
@@ -211,10 +200,7 @@ class LatentConfig(TermsConfig):
 class ExcludeConfig(OriginalModel):
     """Parts of the network that do not learn; without a name all of a type."""
 
-    type: Literal[
-        "pre_encoder", "main_latent_compressor", "decoder", "signature_latent_compressors",
-        "signature_regressors", "pheno_latent_compressors", "pheno_models",
-    ]  # fmt: skip
+    type: str
     name: str | None = None
 
 
@@ -261,13 +247,12 @@ class TaskConfig(OriginalModel):
     selected_signature: dict[str, SelectionConfig] | None = None
     selected_pheno: dict[str, SelectionConfig] | None = None
     detach: Flag = False
-    detach_from: Detach = "pre_encoder"
+    detach_from: Literal["pre_encoder", "encoder"] = "pre_encoder"
 
 
 class TestConfig(OriginalModel):
     """A table of the cells of a split."""
 
-    action: Literal["test"] = "test"
     on_split: str
     latent_prefix: str = ""
     latent: Flag = Field(False, alias="dump_latent")
@@ -284,7 +269,6 @@ class TestConfig(OriginalModel):
 class TrainConfig(TaskConfig):
     """A training of one task."""
 
-    action: Literal["train"] = "train"
     epochs: Positive
     tests: tuple[TestConfig, ...] = ()
 
@@ -292,7 +276,6 @@ class TrainConfig(TaskConfig):
 class HybridConfig(OriginalModel):
     """A training of several tasks in turn or together."""
 
-    action: Literal["train_hybrid", "train_hybrid_fastload"]
     ticks: Positive = 50_000
     hybrid_mode: Literal["interleave", "sum"] = "interleave"
     prog_loss_weight_mode: str = "epoch_end"

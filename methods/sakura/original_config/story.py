@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bench.messages import did_you_mean
-
-from ..config_model import Place, fail, parse
+from ..config_model import Place, fail, lookup, parse
 from ..model_settings import Stage, TrainingTask
 from .guides import OriginalGuide
 from .schema import HybridConfig, SelectionConfig, TaskConfig, TestConfig, TrainConfig
@@ -22,7 +20,12 @@ logger = logging.getLogger(__name__)
 Guides = Mapping[str, Mapping[str, OriginalGuide]]
 """``signature`` and ``pheno`` → name → guide."""
 _PARTS = ("latent", "pre_encoder", "reconstruction", "phenotypes", "signatures")
-_ACTIONS = ("train", "train_hybrid", "train_hybrid_fastload", "test")
+_ACTIONS: dict[str, type[TrainConfig | HybridConfig | TestConfig]] = {
+    "train": TrainConfig,
+    "train_hybrid": HybridConfig,
+    "train_hybrid_fastload": HybridConfig,
+    "test": TestConfig,
+}
 
 
 @dataclass(frozen=True)
@@ -57,55 +60,48 @@ def read_story(
     """
     stages: list[StoryStage] = []
     for number, values in enumerate(story):
-        here, action = place / number, str(values.get("action") or "train")
-        if action not in _ACTIONS:
-            hint = did_you_mean(action, list(_ACTIONS))
-            fail(here / "action", f"'{action}' is unknown.{hint}", "unknown_name")
-        if action != "test":
-            stages.append(_stage(action, values, here, guides, splits))
-            continue
-        tables = _tables([parse(TestConfig, values, here)], here, splits)
-        if not stages:
+        here = place / number
+        model = lookup(_ACTIONS, str(values.get("action") or "train"), here / "action")
+        config = parse(model, values, here)
+        if not isinstance(config, TestConfig):
+            stages.append(_stage(config, here, guides, splits))
+        elif not stages:
             logger.info(f"{here}: a test before any training: left out")
         else:
-            stages[-1] = replace(stages[-1], tables=(*stages[-1].tables, *tables))
+            tables = (*stages[-1].tables, *_tables([config], here, splits))
+            stages[-1] = replace(stages[-1], tables=tables)
     if not stages:
         fail(place, "it has no training; expected at least one.", "missing_key")
     return tuple(stages)
 
 
 def _stage(
-    action: str, values: Mapping[str, Any], place: Place, guides: Guides,
+    config: TrainConfig | HybridConfig, place: Place, guides: Guides,
     splits: Mapping[str, np.ndarray],
 ) -> StoryStage:  # fmt: skip
-    if action == "train":
-        train = parse(TrainConfig, values, place)
-        task = _task("train", train, place, guides, splits)
-        stage, passes, tests = Stage((task,), "joint", train.epochs), train.epochs, train.tests
+    if isinstance(config, TrainConfig):
+        task = _task("train", config, place, guides, splits)
+        stage, passes = Stage((task,), "joint", config.epochs), config.epochs
     else:
-        hybrid = parse(HybridConfig, values, place)
-        if hybrid.prog_loss_weight_mode != "epoch_end":
+        if config.prog_loss_weight_mode != "epoch_end":
             reason = "weights change at the end of each pass"
             logger.info(f"{place / 'prog_loss_weight_mode'}: {reason}")
         tasks = tuple(
             _task(name, one, place / "split_configs" / name, guides, splits)
-            for name, one in hybrid.split_configs.items()
+            for name, one in config.split_configs.items()
         )
-        ticks = hybrid.ticks // (1 if hybrid.hybrid_mode == "sum" else len(tasks))
+        ticks = config.ticks // (1 if config.hybrid_mode == "sum" else len(tasks))
         n_passes = [ticks // n_batches(task, splits) for task in tasks]
-        stage = Stage(tasks, hybrid.hybrid_mode, n_passes[0] + 1, hybrid.ticks)
-        passes, tests = sum(n_passes), hybrid.tests
-    if tests:
+        stage = Stage(tasks, config.hybrid_mode, n_passes[0] + 1, config.ticks)
+        passes = sum(n_passes)
+    if config.tests:
         logger.info(f"{place / 'tests'}: at the end of this training only")
-    return StoryStage(stage, passes, _tables(tests, place / "tests", splits))
+    return StoryStage(stage, passes, _tables(config.tests, place / "tests", splits))
 
 
 def check_split(name: str, splits: Mapping[str, np.ndarray], place: Place) -> str:
     """Return the name of a split; raises ``UsageError`` if it is unknown or without a cell."""
-    if name not in splits:
-        message = f"no split '{name}'.{did_you_mean(name, sorted(splits))}"
-        fail(place, message, "unknown_split")
-    if not splits[name].any():
+    if not lookup(splits, name, place).any():
         fail(place, f"the split '{name}' has no cell.", "no_cells")
     return name
 
@@ -146,12 +142,9 @@ def _selected(
         return dict.fromkeys(known)
     selected: dict[str, tuple[str, ...] | None] = {}
     for name, one in selection.items():
-        if name not in known:
-            hint = did_you_mean(name, list(known))
-            message = f"is not among dataset.selected_{kind}.{hint}"
-            fail(place / name, message, "unknown_name")
-        terms = _terms(one, known[name], place / name)
-        all_terms = {term for part in known[name].terms.values() for term in part.values() if term}
+        guide = lookup(known, name, place / name)
+        terms = _terms(one, guide, place / name)
+        all_terms = {term for part in guide.terms.values() for term in part.values() if term}
         if terms:
             selected[name] = None if set(terms) == all_terms else terms
         else:
@@ -165,11 +158,7 @@ def _terms(selection: SelectionConfig, guide: OriginalGuide, place: Place) -> tu
     for part, names in guide.terms.items():
         given = getattr(selection, part)
         chosen = tuple(names) if given == "*" else given
-        for name in chosen:
-            if name not in names:
-                message = f"no '{name}'.{did_you_mean(name, list(names))}"
-                fail(place / part, message, "unknown_name")
-        terms += [names[name] for name in chosen if names[name]]
+        terms += filter(None, (lookup(names, name, place / part) for name in chosen))
         for name, term in names.items():
             if term in terms and name not in chosen:
                 reason = "is trained too: it is of the same kind as another"

@@ -15,9 +15,10 @@ from bench.execute.curves import Curves
 from bench.methods.sakura.features import read_phenotypes
 from bench.methods.sakura.guidance import ExtraRows, Guidance, Phenotype, Signature
 from bench.methods.sakura.loss_terms import Binarize, Head, Regularizer, WeightSchedule
-from bench.methods.sakura.model import Insertion, SakuraModel
+from bench.methods.sakura.model import SakuraModel
 from bench.methods.sakura.model_settings import SakuraSettings, Stage, TrainingTask
-from bench.methods.sakura.training import decile_split
+from bench.methods.sakura.objective import Batch, SakuraObjective
+from bench.methods.sakura.training import Trainer, decile_split
 
 SMALL = SakuraSettings(n_top_features=None, hidden=16, n_latent=6, batch_size=32, max_epochs=2)
 
@@ -71,7 +72,7 @@ def test_own_dimensions_follow_the_main_ones(cells: AnnData):
     assert model.reconstruct(cells).shape == (90, 30)
     with pytest.raises(UsageError) as error:
         model.transform(cells, "b")
-    assert error.value.code == "unknown_part"
+    assert error.value.code == "unknown_name"
     with pytest.raises(UsageError) as error:
         model.predict_signature(cells, "x")
     assert error.value.code == "unknown_name"
@@ -139,22 +140,9 @@ def first_ticks(
     found: list[set[str]] = []
     model = SakuraModel(replace(settings, validation=0.0, max_ticks=n_ticks), guidance)
 
-    def watch(rows, splits, held_out, seed, report, checkpoint):
-        from bench.methods.sakura.objective import SakuraObjective
-        from bench.methods.sakura.training import Trainer
-
-        weights = {name: w for name, w in model._class_weights.items()}
-        objective = SakuraObjective(model.network, guidance, settings, weights)
-        trainer = Trainer(
-            model.network,
-            objective,
-            rows,
-            model._stages()[0],
-            splits,
-            held_out,
-            settings,
-            seed,
-        )
+    def watch(rows, seed, report, checkpoint):
+        objective = SakuraObjective(model.network, guidance, settings, model._class_weights)
+        trainer = Trainer(objective, rows, model._stages()[0], seed)
         for _ in range(n_ticks):
             before = {n: v.detach().clone() for n, v in model.network.named_parameters()}
             trainer.step()
@@ -216,8 +204,6 @@ def test_an_adversarial_signature_turns_the_gradient_of_the_code(cells: AnnData)
         signature = Signature("a", ("g0", "g3"), adversarial=adversarial, adversary="reversed")
         guidance = Guidance((signature,))
         model = SakuraModel(replace(SMALL, max_epochs=0), guidance).fit(cells)
-        from bench.methods.sakura.objective import Batch, SakuraObjective
-
         batch = Batch(torch.tensor(cells.X.toarray()), torch.ones(90), {})
         objective = SakuraObjective(model.network, guidance, SMALL, {})
         (term,) = objective.terms(batch, TrainingTask("x", guides=("a",)), {})
@@ -239,21 +225,10 @@ def test_frozen_parts_stay_as_they_were_drawn(cells: AnnData):
     assert not torch.equal(trained.pre_encoder[0].weight, first.pre_encoder[0].weight)
 
 
-def test_frozen_insertion_keeps_the_decoder(cells: AnnData):
-    trained = SakuraModel(SMALL).fit(cells)
-    insertion = Insertion(trained, "decoder", "decoder", frozen=True)
-    other = SakuraModel(SMALL).fit(cells, seed=1, insertions=[insertion])
-    for ours, theirs in zip(
-        other.network.decoder.parameters(), trained.network.decoder.parameters(), strict=True
-    ):
-        assert torch.equal(ours, theirs)
-    wide = replace(SMALL, n_latent=7)
+def test_an_unknown_part_cannot_be_frozen(cells: AnnData):
     with pytest.raises(UsageError) as error:
-        SakuraModel(wide).fit(cells, insertions=[insertion])
-    assert error.value.code == "wrong_width"
-    with pytest.raises(UsageError) as error:
-        SakuraModel(SMALL).fit(cells, insertions=[Insertion(trained, "head:a", "decoder")])
-    assert error.value.code == "unknown_part"
+        SakuraModel(replace(SMALL, frozen=("head:a",))).fit(cells)
+    assert error.value.code == "unknown_name"
 
 
 # --- phenotypes, rows, splits ---------------------------------------------------------------
@@ -329,7 +304,7 @@ def test_decile_splits_are_those_of_the_demonstration_and_nested():
     ("task", "code"),
     [
         (TrainingTask("x", guides=("b",)), "unknown_name"),
-        (TrainingTask("x", reconstruct=True, split="half"), "unknown_split"),
+        (TrainingTask("x", reconstruct=True, split="half"), "unknown_name"),
         (TrainingTask("x"), "missing_key"),
     ],
 )
@@ -370,7 +345,7 @@ def test_a_resumed_fit_equals_an_uninterrupted_one(
     assert torch.load(file, weights_only=True)["epoch"] == 3
     resumed = SakuraModel(settings, ATTACHED).fit(cells, seed=3, report=again, checkpoint=file)
     np.testing.assert_array_equal(resumed.transform(cells), whole.transform(cells))
-    assert resumed.history == whole.history
+    assert resumed.curves == whole.curves
     assert (again.values, again.steps) == (curves.values, curves.steps)
     other = {"train": np.arange(90) < 50}
     narrow = replace(settings, hidden=8)
@@ -385,9 +360,7 @@ def test_early_stopping_waits_for_the_ramp_and_keeps_the_best_weights(cells: Ann
     settings = replace(SMALL, max_epochs=300, patience=3, learning_rate=2e-2)
     model = SakuraModel(settings, ramp).fit(cells)
     assert 15 < model.best_epoch < model.epochs < 300
-    held_out = model.history["held_out_loss"]
-    assert len(held_out) == model.epochs
-    assert "a: mse" in model.history
+    assert all("held_out_loss" in values for values in model.curves)
 
 
 def test_a_saved_model_predicts_as_before(cells: AnnData, tmp_path):
