@@ -15,7 +15,7 @@ import pandas as pd
 
 import bench
 from bench.provenance import describe_machine, git_commit, package_versions
-from bench.reports.page.report_page import build
+from bench.reports.page.report_page import ReportSource, write_page
 from bench.settings import Settings
 from bench.store.mlflow_store import Tracker
 
@@ -35,17 +35,15 @@ def write_report(
 
     ``studies`` are summaries of searches, as in the ``study.json`` of each.
     """
-    return build(
-        results.assign(run_url=run_urls(results, settings)),
-        folder,
+    source = ReportSource(
         title=f"{settings.experiment}: {', '.join(sorted(set(results['dataset'])))}",
         command=commands(results),
         provenance=provenance(results, settings),
-        umap=umap,
         studies=studies,
         curves=curves(results, settings),
-        static=static,
     )
+    table = results.assign(run_url=run_urls(results, settings))
+    return write_page(table, folder, source, umap=umap, static=static)
 
 
 def run_urls(results: pd.DataFrame, settings: Settings) -> list[str]:

@@ -39,7 +39,7 @@ def quality(table: pd.DataFrame, datasets: list[str], metric: str) -> list[Drawi
             x_range = _log_range(table, metric, cost)
             found = points(table[table["dataset"] == dataset], metric, cost)
             if not found.empty:
-                best = front(found, higher_is_better(metric, table) is not False)
+                best = front(found, higher=higher_is_better(metric, table) is not False)
                 figures[f"{i},{j}"] = _figure(found, best, families, metric, cost, x_range)
     if not figures:
         return []
@@ -105,7 +105,7 @@ def _figure(
     return figure
 
 
-def front(found: pd.DataFrame, higher: bool = True) -> pd.DataFrame:
+def front(found: pd.DataFrame, *, higher: bool = True) -> pd.DataFrame:
     """Return the points that no other one beats in both cost and mean, cheapest first."""
     sign = 1 if higher else -1
     ordered = found.assign(_gain=sign * found["mean"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,9 @@ from ..tables.leaderboard import scores_long, tidy
 from . import pairwise_section as pairs
 from . import published_section as published
 from . import score_grid as grid
-from . import static_export as export
 from . import tuning_section as tuning
 from .markdown import as_markdown
+from .static_export import write_figures, write_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,28 +36,55 @@ if TYPE_CHECKING:
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
-def build(
+@dataclass(frozen=True)
+class ReportSource:
+    """What a page says of its results besides the table."""
+
+    title: str
+    command: str
+    """The commands that made the results, one a line."""
+    provenance: dict[str, str]
+    studies: Sequence[Mapping[str, Any]] = ()
+    """Summaries of searches."""
+    curves: pd.DataFrame | None = None
+    """Training curves: run_id, name, step, value."""
+
+
+def write_page(
     results: pd.DataFrame,
     folder: Path,
+    source: ReportSource,
     *,
-    title: str,
-    command: str,
-    provenance: dict[str, str],
     umap: bool = True,
-    studies: Sequence[Mapping[str, Any]] = (),
-    curves: pd.DataFrame | None = None,
     static: bool = False,
 ) -> Path:
-    """Write ``report.html`` and its tables into ``folder`` and return the page's path.
+    """Write ``report.html`` and its tables into ``folder``; each file is replaced at once.
 
-    ``results`` is the table of ``bench.load_results``, one row a job. Beside the page lie
-    ``scores.csv`` and ``scores.parquet`` (one row a job and metric) and ``summary.md``. Files
-    that exist are replaced, each at once. With ``umap`` the coordinates are kept in ``umaps``
-    beside ``folder``, so that a second report computes none again; a panel that cannot be drawn
-    is named on the page. ``studies`` are summaries of searches, ``curves`` training curves
-    (run_id, name, step, value). Raises ``ValueError`` without results, ``OSError`` if the folder
-    cannot be written. With ``static`` the folders ``figures`` (SVG, PNG, PDF) and ``tables``
-    (CSV, Parquet, Markdown, LaTeX) lie beside it too.
+    Parameters
+    ----------
+    results
+        The table of ``bench.load_results``, one row a job.
+    folder
+        Gets ``report.html``, ``summary.md``, ``scores.csv`` and ``scores.parquet`` (one row a job
+        and metric).
+    umap
+        Whether UMAPs are drawn. Coordinates stay in ``umaps`` beside ``folder``, so that a second
+        report computes none again; the page names a panel that cannot be drawn.
+    static
+        Whether ``figures`` (SVG, PNG, PDF) and ``tables`` (CSV, Parquet, Markdown, LaTeX) are
+        written, too.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    ValueError
+        There are no results.
+    OSError
+        The folder cannot be written.
     """
     if results.empty:
         raise ValueError("there are no results to report")
@@ -66,15 +94,18 @@ def build(
     long = scores_long(table)
     replace(folder / "scores.csv", lambda path: long.to_csv(path, index=False))
     replace(folder / "scores.parquet", lambda path: long.to_parquet(path))
-    text = as_markdown(results, title=title, command=command, studies=studies)
+    text = as_markdown(results, title=source.title, command=source.command, studies=source.studies)
     replace(folder / "summary.md", lambda path: path.write_text(text, encoding="utf-8"))
-    groups, why, drawn = _pictures(table, folder.parent / "umaps", umap)
-    if static:
-        export.write_tables(table, folder / "tables")
-        export.write_figures(table, folder / "figures", umaps.choose(table), drawn, curves)
-    page = _render(
-        results, title, command, provenance, groups, why, studies, curves, static=static
+    pictures = (
+        _pictures(table, folder.parent / "umaps")
+        if umap
+        else Pictures(missing="UMAPs were turned off for this report (--no-umap).")
     )
+    if static:
+        wanted = umaps.choose(table)
+        write_tables(table, folder / "tables")
+        write_figures(table, folder / "figures", wanted, pictures.coordinates, source.curves)
+    page = _render(results, source, pictures, static=static)
     target = folder / "report.html"
     replace(target, lambda path: path.write_text(page, encoding="utf-8"))
     return target
@@ -90,43 +121,40 @@ def replace(target: Path, write: Callable[[Path], Any]) -> None:
         hidden.unlink(missing_ok=True)
 
 
-def _pictures(
-    table: pd.DataFrame, kept: Path, umap: bool
-) -> tuple[list[Group], str, dict[str, pd.DataFrame]]:
-    """Return the UMAP panels, or why there are none, and the coordinates by score key."""
-    if not umap:
-        return [], "UMAPs were turned off for this report (--no-umap).", {}
+@dataclass(frozen=True)
+class Pictures:
+    """UMAP panels of a page, or why there are none."""
+
+    groups: list[Group] = field(default_factory=list)
+    coordinates: dict[str, pd.DataFrame] = field(default_factory=dict)
+    """By score key."""
+    missing: str = ""
+
+
+def _pictures(table: pd.DataFrame, folder: Path) -> Pictures:
+    """Draw what is not in ``folder`` yet."""
     try:
         wanted = umaps.choose(table)
-        drawn = umaps.draw(wanted, kept)
-        return panels.groups(wanted, drawn), "", drawn
+        drawn = umaps.draw(wanted, folder)
+        return Pictures(panels.groups(wanted, drawn), drawn)
     except Exception as error:  # a report without pictures is better than no report
-        return [], f"UMAPs could not be drawn: {type(error).__name__}: {error}", {}
+        return Pictures(missing=f"UMAPs could not be drawn: {type(error).__name__}: {error}")
 
 
 def _render(
-    results: pd.DataFrame,
-    title: str,
-    command: str,
-    provenance: dict[str, str],
-    groups: list[Group],
-    why: str,
-    studies: Sequence[Mapping[str, Any]],
-    curves: pd.DataFrame | None,
-    *,
-    static: bool,
+    results: pd.DataFrame, source: ReportSource, pictures: Pictures, *, static: bool
 ) -> str:
     table = tables.tidy(results)
     drawn = figures.drawings(table)
-    drawn["curves"] = training.drawing(table, curves)
+    drawn["curves"] = training.drawing(table, source.curves)
     drawn["confusion"] = _confusion(table)
-    searched = tuning.panels(studies)
+    searched = tuning.panels(source.studies)
     return render(
         "page.html.j2",
         figures=any(drawn.values()) or any(one.drawings for one in searched),
-        title=title,
-        command=command,
-        provenance=provenance,
+        title=source.title,
+        command=source.command,
+        provenance=source.provenance,
         verdict=verdict.verdict(table),
         counts=verdict.counts(table),
         warnings=verdict.warnings(results),
@@ -140,10 +168,12 @@ def _render(
         not_run=tables.not_run(table).to_dict("records"),
         drawn=drawn,
         studies=searched,
-        groups=groups,
-        colourings=panels.colourings(groups),
-        cells_script=(_TEMPLATES / "cells.js").read_text(encoding="utf-8") if groups else "",
-        no_pictures=why,
+        groups=pictures.groups,
+        colourings=panels.colourings(pictures.groups),
+        cells_script=(_TEMPLATES / "cells.js").read_text(encoding="utf-8")
+        if pictures.groups
+        else "",
+        no_pictures=pictures.missing,
         caption=umaps.caption(),
         main=names.label(names.MAIN),
         jobs=grid.jobs(table),

@@ -177,7 +177,7 @@ def letters(comparisons: Comparisons, order: Sequence[str]) -> dict[str, str]:
         groups = [one for one in groups if not any(one < other for other in groups)]
         groups = [one for k, one in enumerate(groups) if one not in groups[:k]]
     groups.sort(key=lambda one: sorted(one))
-    named = {name: "" for name in order}
+    named = dict.fromkeys(order, "")
     for number, group in enumerate(groups):
         letter = chr(ord("a") + number % 26) * (1 + number // 26)
         for place in sorted(group):

@@ -26,13 +26,11 @@ def browser():
 
 @pytest.fixture
 def report(make_realistic, tmp_path) -> Path:
-    from bench.reports.page.report_page import build
+    from bench.reports.page.report_page import ReportSource, write_page
 
     results = make_realistic(tmp_path / "artifacts", dims=2)
-    return build(
-        results, tmp_path / "reports" / "r", title="Test", command="bench run",
-        provenance={"aebench": "0"},
-    )  # fmt: skip
+    source = ReportSource("Test", "bench run", {"aebench": "0"})
+    return write_page(results, tmp_path / "reports" / "r", source)
 
 
 @pytest.fixture(scope="module")

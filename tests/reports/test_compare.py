@@ -205,7 +205,7 @@ def stores(jobs, tmp_path, monkeypatch):
         name = settings.results.name
         return pd.DataFrame(content[settings.experiment if name == "both" else name])
 
-    monkeypatch.setattr("bench.cli.compare._read_results", table)
+    monkeypatch.setattr("bench.cli.comparison._read_results", table)
     return tmp_path
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from bench.reports.page import report_page as page
-from bench.reports.page.report_page import build
+from bench.reports.page.report_page import ReportSource, write_page
 from bench.reports.page.score_grid import boards
 from bench.reports.tables import labels as names
 from bench.reports.tables.leaderboard import tidy
@@ -17,8 +17,9 @@ EVIL = "<script>alert(1)</script>"
 
 
 def make(results: pd.DataFrame, folder: Path, **more) -> str:
-    options = {"title": "t", "command": "bench run", "provenance": {}, "umap": False} | more
-    return build(results, folder, **options).read_text()
+    options = {key: more.pop(key) for key in ("umap", "static") if key in more}
+    source = ReportSource(**({"title": "t", "command": "bench run", "provenance": {}} | more))
+    return write_page(results, folder, source, **({"umap": False} | options)).read_text()
 
 
 def without_libraries(text: str) -> str:

@@ -10,7 +10,7 @@ from bench.registry import datasets
 from bench.reports.page import published_section as published
 from bench.reports.page.markdown import as_markdown
 from bench.reports.page.published_section import Published, section
-from bench.reports.page.report_page import build
+from bench.reports.page.report_page import ReportSource, write_page
 
 CARDS = {entry.name: entry.cls.card for entry in datasets() if entry.cls is not None}
 
@@ -197,19 +197,15 @@ def test_without_a_match_nothing_shows(known, ours, make_job, tmp_path):
     elsewhere = pd.DataFrame(ours(dataset="b"))
     assert section(elsewhere).blocks == []
     assert "Published" not in as_markdown(elsewhere, title="t", command="c")
-    page = build(
-        elsewhere, tmp_path, title="t", command="c", provenance={}, umap=False,
-
-    ).read_text()  # fmt: skip
+    page = write_page(elsewhere, tmp_path, ReportSource("t", "c", {}), umap=False).read_text()
     assert 'id="published"' not in page
 
 
 def test_the_page_and_its_markdown_show_the_same(known, ours, tmp_path):
     known(warning="Take care | <b>.")
-    page = build(
-        pd.DataFrame(ours()), tmp_path, title="t", command="c", provenance={}, umap=False,
-
-    ).read_text()  # fmt: skip
+    page = write_page(
+        pd.DataFrame(ours()), tmp_path, ReportSource("t", "c", {}), umap=False
+    ).read_text()
     assert "Published figures beside ours" in page
     assert "+0.110</td>" in page
     assert "Take care | &lt;b&gt;." in page
