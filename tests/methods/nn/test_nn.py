@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import scipy.stats
 import torch
+from _method_data import fit_context
 from anndata import AnnData
 
-from bench.contract import Context, Knowledge
 from bench.errors import Diverged
 from bench.execute.curves import Curves
 from bench.methods.nn.batches import Block, Cells
@@ -26,19 +24,6 @@ from bench.methods.vae import VAE
 def block_of(targets: np.ndarray, depth: float = 1.0) -> Block:
     values = torch.as_tensor(targets, dtype=torch.float64)
     return Block(values, values, torch.full((len(values), 1), depth, dtype=torch.float64))
-
-
-def context_of(seed: int = 0, report: Curves | None = None) -> Context:
-    return Context(
-        seed=seed,
-        n_clusters=None,
-        device="cpu",
-        threads=1,
-        knowledge=Knowledge(),
-        report=report or Curves(),
-        log=lambda text: None,
-        scratch=Path(),
-    )
 
 
 @pytest.fixture
@@ -211,7 +196,7 @@ def fit_small(
     schedule = Schedule(**({"max_epochs": 30, "batch_size": 16, "learning_rate": 0.01} | changes))
     with seeded(seed, "network"):
         network = small_autoencoder(data.n_vars)
-        train(network, network.objective, cells, schedule, context_of(seed, curves))
+        train(network, network.objective, cells, schedule, fit_context(curves, seed=seed))
     return encode(network, network.embed, cells), curves, network
 
 
@@ -231,7 +216,7 @@ def test_early_stopping_keeps_the_best_weights(prepared: AnnData):
     schedule = Schedule(max_epochs=400, batch_size=16, learning_rate=0.05, patience=5)
     with seeded(0, "network"):
         network = small_autoencoder(prepared.n_vars)
-        trained = train(network, network.objective, cells, schedule, context_of(0, curves))
+        trained = train(network, network.objective, cells, schedule, fit_context(curves))
     held_out = curves.values["held_out_loss"]
     assert trained.epochs == trained.best_epoch + 5 < 400
     assert min(held_out) > (1 - 1e-3) * held_out[trained.best_epoch - 1]
@@ -252,7 +237,7 @@ def test_early_stopping_waits_for_the_warm_up(
 
     cells = Cells(prepared, counts=False, device="cpu")
     schedule = Schedule(99, batch_size, 0.01, patience=3, validation=0.0, warmup=warmup)
-    trained = train(network, objective, cells, schedule, context_of(0, curves))
+    trained = train(network, objective, cells, schedule, fit_context(curves))
     assert (trained.epochs, trained.best_epoch) == (expected, 1)
     assert len(curves.values["loss"]) == expected
 
@@ -302,7 +287,7 @@ def test_incomplete_batches_are_left_out_on_request(prepared: AnnData):
 
     cells = Cells(prepared, counts=False, device="cpu")
     schedule = Schedule(1, 40, 0.01, drop_last=True, validation=0.0)
-    train(network, objective, cells, schedule, context_of())
+    train(network, objective, cells, schedule, fit_context())
     assert sizes == [40, 40]
 
 
@@ -322,7 +307,7 @@ def test_weight_decay_spares_prior_and_dispersion(prepared: AnnData):
     schedule = Schedule(20, 45, 0.01, weight_decay=1.0, validation=0.0, patience=99)
     with torch.no_grad():
         network.decoder.weight.add_(0)
-    train(network, nothing, cells, schedule, context_of())
+    train(network, nothing, cells, schedule, fit_context())
     assert torch.equal(network.prior_log_var, torch.full((2,), 0.7))
     assert torch.equal(likelihood.log_theta, torch.zeros(25))
     assert network.decoder.weight.detach().abs().sum() <= weights

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from _method_data import typed_counts
 from anndata import AnnData
 
 from bench.apply.estimator import Estimator
@@ -24,15 +25,8 @@ JOINT_FIRST = [
 SHORT = {"pretrain_epochs": 40, "max_epochs": 10, "n_clusters": 3}
 
 
-def counts(n_cells: int = 90, n_genes: int = 60) -> AnnData:
-    """Return counts of three types of cells, each with its own high genes."""
-    rng = np.random.default_rng(0)
-    rate = np.where(np.arange(n_cells)[:, None] % 3 == np.arange(n_genes)[None, :] % 3, 6.0, 0.5)
-    return AnnData(sp.csr_matrix(rng.poisson(rate).astype(np.float32)))
-
-
 def prepared(name: str = "scmgca") -> AnnData:
-    cls, data = methods().get(name), counts()
+    cls, data = methods().get(name), typed_counts(90)
     info = describe_counts(data.X, name="x", modality="rna", has_batch=False)
     return prepare_counts(data, cls(cls.Params(held_out=0.2)).recipe(info))
 
@@ -67,7 +61,7 @@ def test_held_out_loss_by_hand():
 def test_loss_and_stability_of_a_fit(name: str):
     cls = methods().get(name)
     params = cls.Params.build(SHORT | {"held_out": 0.2}, owner=name)
-    done = Estimator(cls(params)).fit(counts())
+    done = Estimator(cls(params)).fit(typed_counts(90))
     (loss,), (stability,) = done.curves_["held_out_loss"], done.curves_["stability"]
     # Better than the mean proportions of all cells, no better than the truth.
     data = thin_counts(prepared(name), 0.2, 0, owner=name)
@@ -86,7 +80,7 @@ def check(objective: str, name: str = "scimta", **given) -> None:
     params = cls.Params.build(given, owner=name)
     space = make_space(name, cls.Params, params.resolved(), fixed=frozenset(given),
                        modality="rna")  # fmt: skip
-    info = describe_counts(counts().X, name="x", modality="rna", has_batch=False)
+    info = describe_counts(typed_counts(90).X, name="x", modality="rna", has_batch=False)
     check_method(parse_objectives(objective, "unsupervised"), cls(params), space, info)
 
 

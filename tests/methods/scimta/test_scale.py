@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from _method_data import fit_context
 from anndata import AnnData
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
 from bench.apply.estimator import Estimator
-from bench.contract import Context, Knowledge
 from bench.datasets.sim_rna import SimRNA
 from bench.errors import DataError
-from bench.execute.curves import Curves
 from bench.methods.scimta import approximate_neighbors, cell_graph, imputation, joint_fit
 from bench.methods.scimta.batches import Batches, edges_within, encode_all, partition
 from bench.methods.scimta.cell_graph import neighbors, plain_graph, surfing_graph
@@ -110,13 +109,6 @@ def test_products_of_genes_impute_as_the_decomposition(monkeypatch):
     np.testing.assert_allclose(found.rows(slice(None)), expected.rows(slice(None)), atol=1e-3)
 
 
-def context(curves: Curves | None = None) -> Context:
-    return Context(
-        seed=0, n_clusters=4, device="cpu", threads=1, knowledge=Knowledge(),
-        report=curves or Curves(), log=lambda text: None, scratch=None,
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_all_parts_merged_are_the_step_of_all_cells(name: str, simulated: AnnData):
     """Codes, loss and gradients, from the folded scores and from the dense ones."""
@@ -138,7 +130,7 @@ def test_all_parts_merged_are_the_step_of_all_cells(name: str, simulated: AnnDat
         )
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            model = fit.build(data, cells, context())
+            model = fit.build(data, cells, fit_context(n_clusters=4))
         parts = None if how == "all" else partition(points, 7)
         batches = Batches(cells, parts, merged=7)
         (model.cells,) = batches.epoch()

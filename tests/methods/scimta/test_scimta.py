@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from _method_data import fit_context
 from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score
 
 from bench.apply.estimator import Estimator
-from bench.contract import Context, Knowledge
 from bench.errors import DataError
 from bench.execute.curves import Curves
 from bench.methods.scimta import ScIMTA
@@ -97,13 +95,9 @@ def test_the_deep_denoiser_keeps_true_zeros():
     seen = rng.poisson(rate)
     values = sp.csr_matrix(np.log1p(seen / seen.sum(axis=1, keepdims=True) * 1e4))
     curves = Curves()
-    told = Context(
-        seed=0, n_clusters=None, device="cpu", threads=1, knowledge=Knowledge(), report=curves,
-        log=print, scratch=Path(),
-    )  # fmt: skip
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        found = deep_imputation(values, told, epochs=50, beta=0.1, quantile=1e-3)
+        found = deep_imputation(values, fit_context(curves), epochs=50, beta=0.1, quantile=1e-3)
     imputed = found.rows(slice(None))
     assert (imputed[rate == 0] == 0).mean() > 0.95
     assert (imputed[(rate > 0) & (seen == 0)] > 0).mean() > 0.8

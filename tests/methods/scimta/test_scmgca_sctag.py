@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from _method_data import typed_counts
 from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score
 
@@ -17,18 +18,7 @@ from bench.registry import methods
 
 NAMES = ["scmgca", "sctag"]
 SHORT = {"pretrain_epochs": 40, "max_epochs": 20}
-
-
-def counts(n_cells: int, n_genes: int = 60, n_types: int = 3, seed: int = 0) -> AnnData:
-    """Return counts with ``n_types`` types of cells, each with its own high genes."""
-    rng = np.random.default_rng(seed)
-    types = np.arange(n_cells) % n_types
-    rate = np.where(types[:, None] == np.arange(n_genes)[None, :] % n_types, 4.0, 0.7)
-    adata = AnnData(sp.csr_matrix(rng.poisson(rate).astype(np.float32)))
-    adata.obs_names = [f"cell{number}" for number in range(n_cells)]
-    adata.var_names = [f"gene{number}" for number in range(n_genes)]
-    adata.obs["cell_type"] = [f"type{number}" for number in types]
-    return adata
+RATES = {"high": 4.0, "low": 0.7}
 
 
 def fitted(name: str, data: AnnData, n_clusters: int | None = 3, preset="", **values) -> Estimator:
@@ -40,7 +30,7 @@ def fitted(name: str, data: AnnData, n_clusters: int | None = 3, preset="", **va
 
 @pytest.mark.parametrize("name", NAMES)
 def test_types_are_found_and_tables_agree(name: str):
-    data = counts(150)
+    data = typed_counts(150, **RATES)
     done = fitted(name, data)
     found = done.labels_["self_trained"]
     assert adjusted_rand_score(data.obs["cell_type"], found) > 0.9
@@ -68,7 +58,7 @@ def test_types_are_found_and_tables_agree(name: str):
      (45, 60, 3, {"input_dropout": 0.3, "n_components": 0, "update_interval": 1})],
 )  # fmt: skip
 def test_odd_sizes(name: str, n_cells: int, n_genes: int, n_clusters: int, values: dict):
-    done = fitted(name, counts(n_cells, n_genes), n_clusters, **values)
+    done = fitted(name, typed_counts(n_cells, n_genes, **RATES), n_clusters, **values)
     assert done.embedding_.shape == (n_cells, 15)
     assert np.isfinite(done.embedding_).all()
     assert len(set(done.labels_["self_trained"])) <= n_clusters
@@ -79,7 +69,7 @@ def test_odd_sizes(name: str, n_cells: int, n_genes: int, n_clusters: int, value
 @pytest.mark.parametrize("name", NAMES)
 def test_more_clusters_than_cells_are_refused(name: str):
     with pytest.raises(DataError) as error:
-        fitted(name, counts(20), n_clusters=30)
+        fitted(name, typed_counts(20, **RATES), n_clusters=30)
     assert error.value.code == "too_few_cells"
 
 
@@ -92,7 +82,9 @@ def test_fewer_clusters_than_requested_are_noted(name: str, monkeypatch: pytest.
     )  # fmt: skip
     assert sorted(set(labels)) == [0, 1]
     monkeypatch.setattr(graph_fit, "initial_clusters", lambda *_, **__: labels)
-    done = fitted(name, counts(40, 30), n_clusters=5, pretrain_epochs=2, max_epochs=2)
+    done = fitted(
+        name, typed_counts(40, 30, **RATES), n_clusters=5, pretrain_epochs=2, max_epochs=2
+    )
     assert done.fit_.notes["clusters"] == (
         "2; 5 (the number of true types) are more than the codes have apart"
     )
@@ -101,7 +93,7 @@ def test_fewer_clusters_than_requested_are_noted(name: str, monkeypatch: pytest.
 
 @pytest.mark.parametrize("name", [*NAMES, "scimta"])
 def test_graphs_on_demand(name: str):
-    data, short = counts(40, 30), {"pretrain_epochs": 1, "max_epochs": 0}
+    data, short = typed_counts(40, 30, **RATES), {"pretrain_epochs": 1, "max_epochs": 0}
     assert "cell_graph" not in fitted(name, data, **short).fit_.tables
     done = fitted(name, data, keep_graphs=True, **short)
     table = done.fit_.tables["cell_graph"]
@@ -130,15 +122,18 @@ def test_clusters_without_the_truth(name: str):
     assert cls(cls.Params()).uses() == {"n_clusters"}
     assert cls(cls.Params(n_clusters=4)).uses() == frozenset()
     assert cls(cls.Params(k_from="leiden")).uses() == frozenset()
-    done = fitted(name, counts(60), None, k_from="leiden")
+    done = fitted(name, typed_counts(60, **RATES), None, k_from="leiden")
     assert done.fit_.notes["clusters"].endswith("leiden")
     params = cls.Params.build(SHORT | {"n_clusters": 4}, owner=name)
-    assert Estimator(cls(params)).fit(counts(60)).fit_.notes["clusters"] == "4, as asked"
+    assert (
+        Estimator(cls(params)).fit(typed_counts(60, **RATES)).fit_.notes["clusters"]
+        == "4, as asked"
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_self_training_ends_when_labels_settle(name: str):
-    data = counts(150)
+    data = typed_counts(150, **RATES)
     early = fitted(name, data, max_epochs=100, tolerance=0.01)
     assert "labels settled" in early.fit_.notes["training"]
     assert len(early.curves_["loss"]) < 100
@@ -154,7 +149,7 @@ def test_seeds_decide(name: str):
     cls = methods().get(name)
     params = cls.Params.build({"pretrain_epochs": 5, "max_epochs": 5}, owner=name)
     first, again, other = (
-        Estimator(cls(params)).fit(counts(40), n_clusters=3, seed=seed).embedding_
+        Estimator(cls(params)).fit(typed_counts(40, **RATES), n_clusters=3, seed=seed).embedding_
         for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(first, again)

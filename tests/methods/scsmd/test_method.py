@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 import torch
+from _method_data import typed_counts
 from anndata import AnnData
 
 from bench.apply.estimator import Estimator
@@ -15,18 +15,6 @@ from bench.methods.scsmd.losses import memberships
 from bench.methods.scsmd.phases import assignments
 
 SHORT = {"pretrain_epochs": 2, "max_epochs": 2, "pair_epochs": 2}
-
-
-def counts(n_cells: int, n_genes: int = 60, n_types: int = 3, seed: int = 0) -> AnnData:
-    """Return counts with ``n_types`` types of cells, each with its own high genes."""
-    rng = np.random.default_rng(seed)
-    types = np.arange(n_cells) % n_types
-    rate = np.where(types[:, None] == np.arange(n_genes)[None, :] % n_types, 6.0, 0.5)
-    adata = AnnData(sp.csr_matrix(rng.poisson(rate).astype(np.float32)))
-    adata.obs_names = [f"cell{number}" for number in range(n_cells)]
-    adata.var_names = [f"gene{number}" for number in range(n_genes)]
-    adata.obs["cell_type"] = [f"type{number}" for number in types]
-    return adata
 
 
 def fitted(
@@ -45,7 +33,7 @@ def fitted(
 def test_odd_sizes(n_cells: int, n_clusters: int, values: dict):
     presets = ("faithful",) if values.pop("preset", None) else ()
     params = ScSMD.Params.build(SHORT | values, presets=presets, owner="scsmd")
-    done = Estimator(ScSMD(params)).fit(counts(n_cells), n_clusters=n_clusters)
+    done = Estimator(ScSMD(params)).fit(typed_counts(n_cells), n_clusters=n_clusters)
     k = min(n_clusters, n_cells)
     assert done.embedding_.shape == (n_cells, 10)
     assert np.isfinite(done.embedding_).all()
@@ -61,16 +49,16 @@ def test_odd_sizes(n_cells: int, n_clusters: int, values: dict):
 
 
 def test_phases_can_be_left_out():
-    done = fitted(counts(30), max_epochs=0, pair_epochs=0)
+    done = fitted(typed_counts(30), max_epochs=0, pair_epochs=0)
     assert set(done.labels_) == {"fuzzy"}
     assert set(done.curves_) == {"pretrain_loss"}
-    twin = fitted(counts(30), max_epochs=0, pair_epochs=0, pretrain_epochs=0)
+    twin = fitted(typed_counts(30), max_epochs=0, pair_epochs=0, pretrain_epochs=0)
     assert not twin.curves_
     assert np.isfinite(twin.embedding_).all()
 
 
 def test_a_label_depends_on_no_other_cell():
-    done = fitted(counts(60))
+    done = fitted(typed_counts(60))
     method, prepared, tables = done.method, done.prepared_, done.fit_.tables
     for rows in ([7], [7, 30], [30, 2, 59, 7]):
         codes = torch.from_numpy(method.transform(prepared[rows].copy()))
@@ -85,7 +73,7 @@ def test_a_label_depends_on_no_other_cell():
 
 
 def test_the_fit_does_not_depend_on_labels():
-    data = counts(30)
+    data = typed_counts(30)
     with_types = fitted(data, labels=data.obs["cell_type"].to_numpy())
     del data.obs["cell_type"]
     np.testing.assert_array_equal(with_types.embedding_, fitted(data).embedding_)
@@ -97,7 +85,7 @@ def test_without_a_gpu(monkeypatch: pytest.MonkeyPatch):
 
     for name in ("_lazy_init", "current_device", "mem_get_info"):
         monkeypatch.setattr(torch.cuda, name, refused)
-    done = fitted(counts(20))
+    done = fitted(typed_counts(20))
     parts = [*done.method.fitted.network.state_dict().values(), done.method.fitted.centres]
     assert {part.device.type for part in parts} == {"cpu"}
 
@@ -106,7 +94,7 @@ def test_an_encoder_that_stays_after_the_second_phase():
     """Staying is the limit of small steps: Adam moves no weight by more than rate × updates, and a
     tenth of the rate changes the code by a tenth.
     """
-    data = counts(45)
+    data = typed_counts(45)
     values = {"batch_size": 20}
     still = fitted(data, **values)
     alone = fitted(data, **values | {"pair_epochs": 0})
@@ -132,9 +120,9 @@ def test_clusters_without_the_truth():
     assert ScSMD(ScSMD.Params(**params)).uses() == frozenset()
     assert ScSMD(ScSMD.Params(n_clusters=4)).uses() == frozenset()
     assert ScSMD(ScSMD.Params()).uses() == {"n_clusters"}
-    assert fitted(counts(40), None, **params).fit_.notes["clusters"].endswith("leiden")
+    assert fitted(typed_counts(40), None, **params).fit_.notes["clusters"].endswith("leiden")
     method = ScSMD(ScSMD.Params.build(SHORT | {"n_clusters": 4}, owner="scsmd"))
-    four = Estimator(method).fit(counts(40))
+    four = Estimator(method).fit(typed_counts(40))
     assert four.fit_.notes["clusters"] == "4, as asked"
 
 
@@ -143,7 +131,7 @@ def test_the_types_are_found(cls: type, scale: int):
     """Of molecules, and of reads, which are as many times more."""
     from sklearn.metrics import adjusted_rand_score
 
-    data = counts(90)
+    data = typed_counts(90)
     data.X = data.X * scale
     done = fitted(data, cls=cls, batch_size=16, pretrain_epochs=8, max_epochs=3, pair_epochs=6)
     for labels in done.labels_.values():
@@ -151,7 +139,7 @@ def test_the_types_are_found(cls: type, scale: int):
 
 
 def test_imputed_counts_follow_the_depth_and_the_types():
-    data = counts(60)
+    data = typed_counts(60)
     done = fitted(data, batch_size=16, pretrain_epochs=16)
     imputed = done.method.impute(done.prepared_)
     assert imputed.shape == (60, 60)
@@ -166,14 +154,14 @@ def test_imputed_counts_follow_the_depth_and_the_types():
 
 
 def test_other_features_are_refused():
-    done = fitted(counts(30))
+    done = fitted(typed_counts(30))
     with pytest.raises(DataError) as error:
         done.method.transform(done.prepared_[:, ::-1].copy())
     assert error.value.code == "other_features"
 
 
 def test_deepscena_is_scsmd_without_attention():
-    data = counts(30)
+    data = typed_counts(30)
     one = fitted(data, cls=DeepScena)
     other = fitted(data, attention="none")
     np.testing.assert_array_equal(one.embedding_, other.embedding_)

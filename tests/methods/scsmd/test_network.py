@@ -6,8 +6,8 @@ import copy
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 import torch
+from _method_data import fit_context, typed_counts
 from anndata import AnnData
 from scipy.stats import nbinom
 from torch import nn
@@ -43,18 +43,6 @@ from bench.methods.scsmd.phases import (
     settle_norms,
     training_mode,
 )
-
-
-def counts(n_cells: int, n_genes: int = 60, n_types: int = 3, seed: int = 0) -> AnnData:
-    """Return counts with ``n_types`` types of cells, each with its own high genes."""
-    rng = np.random.default_rng(seed)
-    types = np.arange(n_cells) % n_types
-    rate = np.where(types[:, None] == np.arange(n_genes)[None, :] % n_types, 6.0, 0.5)
-    adata = AnnData(sp.csr_matrix(rng.poisson(rate).astype(np.float32)))
-    adata.obs_names = [f"cell{number}" for number in range(n_cells)]
-    adata.var_names = [f"gene{number}" for number in range(n_genes)]
-    adata.obs["cell_type"] = [f"type{number}" for number in types]
-    return adata
 
 
 def cells_of(data: AnnData, *, with_counts: bool = True) -> Cells:
@@ -285,7 +273,7 @@ def test_every_cell_once_and_never_alone(n_cells: int, size: int):
 
 
 def test_every_row_of_the_codes_is_its_cell():
-    data = counts(300, 30)
+    data = typed_counts(300, 30)
     network = ConvolutionalAutoencoder(30, 3, attention="none")
     cells = cells_of(data)
     settle_norms(network, lambda rows: network.encode(cells.block(rows).inputs), 300, 100)
@@ -309,7 +297,7 @@ def test_centred_genes_are_centred_and_given_back():
 
 def test_settled_norms_are_means_over_batches():
     network = nn.Sequential(nn.BatchNorm1d(30))
-    cells = cells_of(counts(40, 30))
+    cells = cells_of(typed_counts(40, 30))
     settle_norms(network, lambda rows: network(cells.block(rows).inputs), 40, 40)
     values = cells.block(np.arange(40)).inputs
     torch.testing.assert_close(network[0].running_mean, values.mean(dim=0))
@@ -335,7 +323,7 @@ def test_joint_step_by_hand():
 
 @pytest.mark.parametrize("frozen", [True, False])
 def test_joint_moves_as_sequential(frozen: bool):
-    cells = cells_of(counts(48, 30, 4))
+    cells = cells_of(typed_counts(48, 30, 4))
     centres = 0.3 * torch.from_numpy(np.random.default_rng(0).normal(size=(4, 3))).float()
     moved = []
     for update in ("joint", "sequential"):
@@ -347,23 +335,11 @@ def test_joint_moves_as_sequential(frozen: bool):
             update=update, batch_size=16, max_epochs=4, cluster_learning_rate=1e-5,
             frozen_norms=frozen, tolerance=0.0, max_gradient=0.0,
         )  # fmt: skip
-        cluster_phase(network, cells, centres, params, context())
+        cluster_phase(network, cells, centres, params, fit_context())
         after = nn.utils.parameters_to_vector(network.parameters()).detach()
         moved.append(after - before)
     assert float(torch.cosine_similarity(*moved, dim=0)) > 0.999
     assert float(moved[0].norm() / moved[1].norm()) == pytest.approx(1.0, abs=0.05)
-
-
-def context():
-    from pathlib import Path
-
-    from bench.contract import Context, Knowledge
-    from bench.execute.curves import Curves
-
-    return Context(
-        seed=0, n_clusters=None, device="cpu", threads=1, knowledge=Knowledge(), report=Curves(),
-        log=lambda text: None, scratch=Path(),
-    )  # fmt: skip
 
 
 def test_churn_counts_changed_labels():
