@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -63,19 +61,7 @@ def test_dropped_component_is_depth(peaks: AnnData):
     assert abs(np.corrcoef(fitted.embedding_[:, 0], np.arange(80) % 2)[0, 1]) > 0.9
 
 
-def test_kept_model_embeds_alike(peaks: AnnData, tmp_path: Path):
-    fitted = estimator(n_components=4).fit(peaks, modality=ATAC)
-    fitted.method.save(tmp_path)
-    other = estimator(n_components=4)
-    other.method.load(tmp_path)
-    np.testing.assert_allclose(other.transform(fitted.prepared_), fitted.embedding_, atol=1e-5)
-
-
 def test_fewer_components_than_asked(peaks: AnnData):
     fitted = estimator(n_components=100).fit(peaks, modality=ATAC)
     assert fitted.embedding_.shape == (80, 78)
     assert "78" in fitted.fit_.notes["n_components"]
-
-
-def test_only_for_chromatin():
-    assert methods().get("lsi").modalities == {ATAC}

@@ -118,21 +118,8 @@ def test_types_are_found_and_factors_are_not_negative(name: str, toy_counts: Ann
 
 
 @pytest.mark.parametrize("name", ["nmf", "lsnmf"])
-@pytest.mark.parametrize("solver", ["native", "nimfa"])
-def test_seeds(name: str, solver: str, toy_counts: AnnData):
-    params = {"n_components": 4, "init": "random", "max_iter": 5}
-    if solver == "nimfa":
-        params["solver"] = "nimfa"
-    one, again, other = (
-        estimator(name, **params).fit(toy_counts, seed=seed).embedding_ for seed in (0, 0, 1)
-    )
-    np.testing.assert_array_equal(one, again)
-    assert not np.allclose(one, other, atol=1e-3)
-
-
-@pytest.mark.parametrize("name", ["nmf", "lsnmf"])
 @pytest.mark.parametrize("normalize", [True, False])
-def test_kept_model_embeds_new_cells(
+def test_a_loaded_model_embeds_new_cells(
     name: str, normalize: bool, toy_counts: AnnData, tmp_path: Path
 ):
     params = {"n_components": 3, "tol": 1e-6, "max_iter": 2000, "normalize": normalize}
@@ -173,17 +160,12 @@ def test_faithful_preset_is_the_published_call(toy_counts: AnnData):
 
 
 @pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"loss": "kullback-leibler"}, "solver='mu'"),
-        ({"solver": "nimfa", "alpha_w": 0.1}, "penalties"),
-        ({"n_components": 0}, "n_components"),
-        ({"l1_ratio": 2}, "l1_ratio"),
-    ],
+    "params", [{"loss": "kullback-leibler"}, {"solver": "nimfa", "alpha_w": 0.1}]
 )
-def test_wrong_parameters(params: dict[str, object], message: str):
-    with pytest.raises(UsageError, match=message):
+def test_contradicting_parameters_raise(params: dict[str, object]):
+    with pytest.raises(UsageError) as error:
         estimator("nmf", **params)
+    assert error.value.code == "invalid_value"
 
 
 def test_starts(small: sp.csr_matrix):
@@ -253,6 +235,7 @@ def test_numpy_is_left_as_it_was(toy_counts: AnnData):
 @pytest.mark.parametrize("name", ["nmf", "lsnmf"])
 def test_nimfa_missing(name: str, toy_counts: AnnData, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "nimfa", None)
-    with pytest.raises(UsageError, match="pip install nimfa"):
+    with pytest.raises(UsageError) as error:
         estimator(name, solver="nimfa").fit(toy_counts)
+    assert error.value.code == "missing_package"
     assert methods().entry(name).unavailable == ""
