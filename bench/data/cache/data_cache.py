@@ -11,7 +11,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,27 +114,16 @@ class DataCache:
 
     def _store_dataset(self, dataset: Dataset) -> Path:
         """Load, check and write a dataset block by block; returns its folder."""
-        from bench.data.user_file import load_checked
+        from .dataset_files import write_loaded_dataset
 
-        from .array_folder import new_array_folder
-        from .dataset_files import write_dataset
-
-        adata, warnings = load_checked(dataset)
-        card = dataset.card
-        facts: dict[str, Any] = {"card": asdict(card)}
-        with new_array_folder(self.root / "datasets", self._in_use.declare) as writer:
-            facts |= write_dataset(writer, adata, dataset)
-            if adata.isbacked:
-                adata.file.close()
-            facts["warnings"] = warnings
-            markers = dataset.replacement_markers
-            facts["replacement_markers"] = asdict(markers) if markers else None
+        with self._new_folder("datasets") as writer:
+            facts = write_loaded_dataset(writer, dataset)
             identifying = (
                 "info", "counts_digest", "labels_digest", "batch_digest", "train_digest",
                 "proteins_digest", "replacement_markers",
             )  # fmt: skip
             parts = [facts[name] for name in identifying]
-            name = digest([CACHE, dataset.name, card.rare_type, *dataset.notes, *parts])
+            name = digest([CACHE, dataset.name, dataset.card.rare_type, *dataset.notes, *parts])
             folder = self.root / "datasets" / name
             self._in_use.declare(name)
             with self._locked(name):
@@ -172,15 +161,18 @@ class DataCache:
 
     def _store_prepared(self, key: str, write: Callable[[FolderWriter], dict[str, Any]]) -> None:
         """Write a prepared folder unless it is there; one process at a time does it."""
-        from .array_folder import new_array_folder
-
         target = self.root / "prepared" / key
         self._in_use.declare(key)
         with self._locked(key):
             if is_intact(target):
                 return
-            with new_array_folder(target.parent, self._in_use.declare) as writer:
+            with self._new_folder("prepared") as writer:
                 writer.finish(target, write(writer))
+
+    def _new_folder(self, kind: str) -> contextlib.AbstractContextManager[FolderWriter]:
+        from .array_folder import new_array_folder
+
+        return new_array_folder(self.root / kind, self._in_use.declare)
 
     def open_prepared(self, key: str) -> tuple[AnnData | MuData, np.ndarray]:
         """Return prepared data (memory-mapped, read-only) and the indices of their cells."""

@@ -26,6 +26,7 @@ from bench.contract import (
 )
 from bench.contract.multiome import decode_bases, read_feature_columns
 from bench.contract.recipe import combine_infos
+from bench.data.checks import check_data
 from bench.digests import digest
 from bench.prepare.blocks import ENTRIES, Csr, csr_parts, index_type, release_pages
 from bench.prepare.in_memory import describe_counts
@@ -119,7 +120,33 @@ def _file_name(part: str, name: str) -> str:
     return f"{part}_{name}" if part else name
 
 
-def write_dataset(
+def write_loaded_dataset(writer: FolderWriter, dataset: Dataset) -> dict[str, Any]:
+    """Load, check and write a dataset; returns its facts. Raises ``DataError``."""
+    data: Any = dataset.load()
+    card = dataset.card
+    report = check_data(
+        data,
+        where=dataset.where,
+        label_key=card.label_key,
+        batch_key=card.batch_key,
+        modality=card.modality,
+    )
+    facts = _write_dataset(writer, data, dataset)
+    if data.isbacked:
+        data.file.close()
+    # Shown under the name of the dataset, so without it.
+    warnings = [
+        line.removeprefix(f"{dataset.where}: ") for line in (*dataset.notes, *report.warnings)
+    ]
+    markers = dataset.replacement_markers
+    return facts | {
+        "card": asdict(card),
+        "warnings": warnings,
+        "replacement_markers": asdict(markers) if markers else None,
+    }
+
+
+def _write_dataset(
     writer: FolderWriter, data: AnnData | MuData, dataset: Dataset
 ) -> dict[str, Any]:
     """Write counts, names, types and batch in one pass over the counts.
