@@ -193,6 +193,12 @@ def test_transposed(toy_counts: AnnData, cells: list[str], features: list[str]):
     assert check(adata) in ([], [PEAKS_ARE_ODD])
 
 
+def test_wells_of_plates_are_no_intervals(toy_counts: AnnData):
+    adata = toy_counts.copy()
+    adata.obs_names = [f"plate_a_1_{i + 2}" for i in range(60)]
+    assert check(adata) == []
+
+
 PEAKS_ARE_ODD = "some.h5ad: features are named like genome intervals, but modality is rna."
 
 
