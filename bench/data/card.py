@@ -24,8 +24,9 @@ from .resolve import ResolvedDataset, download_size, resolve_dataset
 from .user_datasets import user_datasets
 
 if TYPE_CHECKING:
-    from .cache.cached_dataset import CachedDataset
     from bench.contract import Dataset, FileLocation, Markers
+
+    from .cache.cached_dataset import CachedDataset
 
 Row = dict[str, Any]
 _NAMES = {

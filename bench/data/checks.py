@@ -68,7 +68,7 @@ def check_counts(
     """
     if adata.n_obs == 0 or adata.n_vars == 0:
         raise DataError(
-            f"{where}: {adata.n_obs} cells × {adata.n_vars} features: nothing there; expected "
+            f"{where}: {adata.n_obs} cells × {adata.n_vars} features; expected "
             "counts in X, cells × features; look for a filter that removed everything.",
             code="no_counts",
         )

@@ -24,6 +24,7 @@ from .user_datasets import user_datasets
 if TYPE_CHECKING:
     from bench.contract import Dataset, FileLocation
     from bench.settings import Settings
+
     from .cache.cleanup import CacheEntry
 
 logger = logging.getLogger(__name__)

@@ -133,8 +133,7 @@ def _downsample(
     if not MIN_RARE_CELLS <= n_rare <= len(cells):
         raise DataError(
             f"{where}: prevalence={prevalence:g} of '{rare}' beside {others} other cells takes "
-            f"{n_rare} cells; expected at least {MIN_RARE_CELLS} and at most the {len(cells)} "
-            "that there are.",
+            f"{n_rare} cells; expected at least {MIN_RARE_CELLS} and at most all {len(cells)}.",
             code="too_few_cells",
         )
     rng = np.random.default_rng(derive_seed(seed, "plant", rare))

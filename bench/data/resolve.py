@@ -24,6 +24,7 @@ from .user_datasets import UserDataset, user_datasets
 
 if TYPE_CHECKING:
     from bench.settings import Settings
+
     from .cache.data_cache import DataCache
 
 

@@ -152,9 +152,9 @@ def detect_separator(head: list[str]) -> str | None:
     fields; a space only if nothing else qualifies, because names may hold spaces.
     """
     best: tuple[int, int] = (-1, 0)
-    found = None
+    separator = None
     for sep in SEPARATORS:
-        if sep == " " and found is not None:
+        if sep == " " and separator is not None:
             break
         lines = [" ".join(line.split()) if sep == " " and '"' not in line else line
                  for line in head if line.strip()]  # fmt: skip
@@ -168,8 +168,8 @@ def detect_separator(head: list[str]) -> str | None:
             continue
         numbers = sum(bool(NUMBER.match(value)) for row in fields[1:] for value in row[1:])
         if (numbers, width) > best:
-            best, found = (numbers, width), sep
-    return found or _most_frequent_separator(head)
+            best, separator = (numbers, width), sep
+    return separator or _most_frequent_separator(head)
 
 
 def _most_frequent_separator(head: list[str]) -> str | None:

@@ -82,7 +82,7 @@ def read_text(
     return build_anndata(path, counts, obs, var, hint=hint)
 
 
-def _name_rows(path: Path, table: _Table, wanted: frozenset[str]) -> None:
+def _name_rows(path: Path, table: _Table, metadata: frozenset[str]) -> None:
     """Name the rows of tables whose first column holds intervals, labels or counts."""
     lower = {name.lower(): name for name in table.extra}
     if table.corner.lower() in ("chr", "chrom", "chromosome") and {"start", "end"} <= set(lower):
@@ -91,7 +91,7 @@ def _name_rows(path: Path, table: _Table, wanted: frozenset[str]) -> None:
         log_note(f"{path}: rows are named by their first three columns, as in {table.rows[0]}")
     elif len(set(table.rows)) == len(table.rows):
         return
-    elif table.corner in wanted or is_metadata_name(table.corner):
+    elif table.corner in metadata or is_metadata_name(table.corner):
         table.extra = {table.corner: table.rows, **table.extra}
         table.rows = [f"cell{number}" for number in range(1, len(table.rows) + 1)]
         log_note(f"{path}: the first column, '{table.corner}', holds no names; cells are numbered")
@@ -103,12 +103,12 @@ def _name_rows(path: Path, table: _Table, wanted: frozenset[str]) -> None:
         )
 
 
-def _note_metadata(path: Path, table: _Table, wanted: frozenset[str]) -> None:
+def _note_metadata(path: Path, table: _Table, metadata: frozenset[str]) -> None:
     """Note the columns of numbers that are metadata by their names only."""
     columns = [
         f"'{name}'"
         for name, values in table.extra.items()
-        if name not in wanted
+        if name not in metadata
         and is_metadata_name(name)
         and all(NUMBER.match(value) or value in _MISSING for value in values[:_HEAD])
     ]
@@ -139,8 +139,8 @@ def _determine_orientation(
     return finding
 
 
-def _read_table(path: Path, reader: DelimitedRows, wanted: frozenset[str]) -> _Table:
-    """Read all rows; the columns ``wanted`` stay text."""
+def _read_table(path: Path, reader: DelimitedRows, metadata: frozenset[str]) -> _Table:
+    """Read all rows; the columns ``metadata`` stay text."""
     source = iter(reader)
     head = list(islice(source, _HEAD + 1))
     if len(head) < 2:
@@ -150,7 +150,7 @@ def _read_table(path: Path, reader: DelimitedRows, wanted: frozenset[str]) -> _T
         )
     (_, top), *head = head
     header = _header(path, top, head[0])
-    text = _text_columns(header, [fields for _, fields in head], wanted)
+    text = _text_columns(header, [fields for _, fields in head], metadata)
     numeric = [i for i in range(1, len(header)) if i not in text]
     if not numeric:
         raise DataError(
@@ -253,13 +253,13 @@ def _header(path: Path, header: list[str], first: tuple[int, list[str]]) -> list
     return [corner, *names]
 
 
-def _text_columns(header: list[str], head: list[list[str]], wanted: frozenset[str]) -> list[int]:
-    """Return the columns of metadata: wanted, of a usual name, or mostly text."""
+def _text_columns(header: list[str], head: list[list[str]], metadata: frozenset[str]) -> list[int]:
+    """Return the columns of metadata: given, of a usual name, or mostly text."""
     columns = []
     for i, name in enumerate(header[1:], start=1):
         values = [fields[i] for fields in head if i < len(fields)]
         text = sum(not NUMBER.match(value) and value not in _MISSING for value in values)
-        if name in wanted or is_metadata_name(name) or text > len(values) / 2:
+        if name in metadata or is_metadata_name(name) or text > len(values) / 2:
             columns.append(i)
     return columns
 
