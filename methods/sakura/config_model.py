@@ -216,7 +216,7 @@ def _message(error: ErrorDetails) -> str:
     if error["type"] in _MESSAGES:
         return _MESSAGES[error["type"]]
     expected = error["msg"].removeprefix("Input should be ").partition(",")[0]
-    return f"expected {expected.replace('valid ', '')}, found {_short(error['input'])}."
+    return f"expected {expected}, found {_short(error['input'])}."
 
 
 def _short(value: Any) -> str:

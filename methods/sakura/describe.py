@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .guidance import Guidance, Guide, Signature
+from .original_config.story import n_batches
 
 if TYPE_CHECKING:
     from .loss_terms import WeightSchedule
@@ -39,7 +40,9 @@ def _stage(setup: OriginalSetup, number: int) -> list[str]:
         for guide in task.guides:
             terms = f" ({', '.join(task.terms[guide])})" if guide in task.terms else ""
             parts.append(guide + terms)
-        batches = f"{task.batch_size} cells a batch, {setup.n_batches(task)} batches a pass"
+        batches = (
+            f"{task.batch_size} cells a batch, {n_batches(task, setup.splits)} batches a pass"
+        )
         detached = f", detached from {task.detach}" if task.detach != "none" else ""
         split = f"on split {task.split}, {batches}{detached}"
         lines.append(f"task {task.name}: {', '.join(parts)} {split}")

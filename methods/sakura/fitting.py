@@ -10,6 +10,7 @@ import numpy as np
 from bench.contract import Context, Fit
 
 from .dataset_guidance import dataset_guidance
+from .describe import describe_guides, describe_setup
 from .guidance import Guidance
 from .guidance_file import read_guidance
 from .model import SakuraModel
@@ -23,7 +24,15 @@ if TYPE_CHECKING:
 
     from .method import SakuraUnguided
 
-__all__ = ["SakuraModel", "fit_sakura", "fit_setup", "read_guidance", "read_setup"]
+__all__ = [
+    "SakuraModel",
+    "describe_guides",
+    "describe_setup",
+    "fit_sakura",
+    "fit_setup",
+    "read_guidance",
+    "read_setup",
+]
 
 
 def fit_sakura(method: SakuraUnguided, data: AnnData, context: Context) -> tuple[SakuraModel, Fit]:

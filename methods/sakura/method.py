@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.contract import ATAC, RNA, Context, DatasetInfo, Fit, Method, Recipe
 
-from .describe import describe_guides, describe_setup
-from .guidance import Guidance
 from .params import GuidedParameters, SakuraParameters
 
 if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
 
+    from .guidance import Guidance
     from .model import SakuraModel
     from .original_config.main_config import OriginalSetup
 
@@ -147,7 +146,9 @@ class Sakura(SakuraUnguided):
 
     def describe(self) -> list[str]:
         """Return one line for each guide of a file; nothing for guides of a dataset."""
-        return describe_guides(self.guidance or Guidance())
+        from .fitting import describe_guides
+
+        return describe_guides(self.guidance) if self.guidance else []
 
     def uses(self) -> frozenset[str]:
         """Return the optional inputs that guide with these parameters."""
@@ -181,4 +182,6 @@ class ConfiguredSakura(Sakura):
 
     def describe(self) -> list[str]:
         """Return the whole configuration in lines: network, terms, splits, tasks, tables."""
+        from .fitting import describe_setup
+
         return describe_setup(self.setup)

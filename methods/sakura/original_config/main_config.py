@@ -22,7 +22,7 @@ from bench.messages import did_you_mean
 from ..config_model import Place, fail, find_file, named_errors, parse, read_json, require
 from ..features import read_phenotypes
 from ..guidance import RECONSTRUCTION_LOSSES, Guidance
-from ..model_settings import SakuraSettings, TrainingTask
+from ..model_settings import SakuraSettings
 from ..network import Layout
 from ..training import decile_split
 from .guides import (
@@ -34,7 +34,7 @@ from .guides import (
     translate_signature,
 )
 from .schema import DatasetConfig, LayersConfig, MainConfig
-from .story import CellTable, Guides, StoryStage, check_split, n_batches, read_story
+from .story import CellTable, Guides, StoryStage, check_split, read_story
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -60,10 +60,6 @@ class OriginalSetup:
         These are the passes over the cells of all tasks, in this training and those before.
         """
         return sum(one.passes for one in self.story[: number + 1])
-
-    def n_batches(self, task: TrainingTask) -> int:
-        """Return the batches in a pass over the cells of a task."""
-        return n_batches(task, self.splits)
 
     def tables(self) -> list[tuple[int, str, CellTable]]:
         """Return number of the training, name and content of each table, in their order."""

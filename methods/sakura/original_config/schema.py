@@ -14,10 +14,11 @@ _SILENT = (
     "checkpoint_segment", "encode", "expr_csv_path", "expr_mat_pre_slice", "force_tensor_type",
     "gene_expr_MM_path", "gene_name_csv_path", "handle_unknown", "input_type",
     "log_loss_groups", "log_prefix", "loss_prog_on_test", "loss_weights_to_prog_on_test",
-    "make_logs", "n_bins", "perform_test", "persist_test_set", "pheno_df_dtype",
+    "make_logs", "n_bins", "order", "perform_test", "persist_test_set", "pheno_df_dtype",
     "pheno_df_na_filter", "preslice_tests", "remark", "remarks", "reproducible",
-    "save_raw_loss", "strategy", "test_every_epoch", "test_main", "test_on_segment",
-    "test_pheno", "test_segment", "test_signature", "uniform_n_labels", "verbose",
+    "save_raw_loss", "selected_pheno", "selected_signature", "strategy", "test_every_epoch",
+    "test_main", "test_on_segment", "test_pheno", "test_segment", "test_signature",
+    "uniform_n_labels", "verbose",
 )  # fmt: skip
 _IN_MEMORY = "cells are read from memory here"
 _NO_CHECKPOINT = "no checkpoint is written; the fitted model is"
@@ -126,7 +127,6 @@ class StepConfig(OriginalModel):
     """One transformation of the targets; only ``ToBinary`` has an effect here."""
 
     type: Literal["ToTensor", "ToBinary", "ToOrdinal", "ToOnehot", "ToKBins"]
-    order: Any = None
     threshold: Number = 0.0
     inverse: Flag = False
     scale_factor: Number = 1.0
@@ -262,8 +262,6 @@ class TestConfig(OriginalModel):
     signatures: Flag = Field(False, alias="dump_predicted_signatures")
     reconstructed_output_naming: Literal["dimid", "genenames"] = "dimid"
     compression: str = "none"
-    selected_pheno: Any = None
-    selected_signature: Any = None
 
 
 class TrainConfig(TaskConfig):

@@ -207,7 +207,7 @@ def test_an_error_is_one_line_with_file_and_key(
             "overal_train",
             "Did you mean 'overall_train' or 'overall_test'?",
         ),
-        ("main_latent/latent_dim", "many", "expected an integer, found 'many'."),
+        ("main_latent/latent_dim", "many", "expected a valid integer, found 'many'."),
     ],
 )
 def test_an_error_suggests_a_fix(
