@@ -134,7 +134,7 @@ def _of_dataset(rows: pd.DataFrame, standing: Standing | None, metric: str) -> s
     lead = f"{first} has the best mean {name}, {shown(scores[first])}"
     if standing.comparisons is not None and len(tied) > 1:
         others = [method for method in tied if method != first]
-        listed = ", ".join(others[:_NAMED]) + (", …" if len(others) > _NAMED else "")
+        listed = ", ".join(others) if len(others) <= _NAMED else f"{len(others)} others"
         lead += f"; not reliably better than {listed}"
     text = f"{lead}.{_baseline(rows, standing, first)}"
     behind = [f"{m} ({n} failed)" for m, n in standing.failed.items()]
