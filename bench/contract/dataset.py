@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from .markers import Markers
 from .parameters import Parameters
 from .recipe import MULTIOME
 
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from mudata import MuData
 
     from bench.settings import Settings
+
+    from .markers import Markers
 
 
 @dataclass(frozen=True)

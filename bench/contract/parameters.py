@@ -6,9 +6,8 @@
             1e-3, gt=0, description="step size of Adam"
         )
 
-``Field(gt=..., le=...)`` says what is valid; :class:`Search` says where a search looks. The two
-are independent: a default may lie outside the search range only if ``Search.zero`` or
-``Search.choices`` says so (``bench test-method`` checks that).
+``Field(gt=..., le=...)`` sets the valid values, :class:`Search` those that a search tries. The
+search must be able to reach the default (``bench test-method`` checks that).
 """
 
 from __future__ import annotations
@@ -145,8 +144,7 @@ class Parameters(BaseModel):
         merged: dict[str, Any] = {}
         for preset in presets:
             if preset not in cls.presets:
-                known = list(cls.presets)
-                hint = did_you_mean(preset, known) or f" {owner} has no presets."
+                hint = did_you_mean(preset, list(cls.presets)) or f" {owner} has no presets."
                 raise UsageError(f"{owner}: no preset '{preset}'.{hint}", code="unknown_name")
             merged.update(cls.presets[preset])
         merged.update(values or {})

@@ -114,7 +114,7 @@ class FittedPreparation:
             var=prepared.var.copy(),
         )
 
-    def apply(self, counts: AnnData, where: str, fill_missing: bool | None) -> AnnData:
+    def apply(self, counts: AnnData, where: str, *, fill_missing: bool | None) -> AnnData:
         """Return new cells as the method gets them, in their order.
 
         Features are matched by name, peaks also by coordinates; further features are ignored.
@@ -123,7 +123,7 @@ class FittedPreparation:
         """
         if not counts.n_obs:
             raise DataError(f"{where}: holds no cells.", code="no_cells")
-        selection = self._selection_matrix(counts.var_names, where, fill_missing)
+        selection = self._selection_matrix(counts.var_names, where, fill_missing=fill_missing)
         transform = BlockTransform(self.recipe, self.n_cells, self.detections)
         raw, matrix, totals, n_poor = [], [], [], 0
         for _, block in row_blocks(counts.X):
@@ -164,7 +164,7 @@ class FittedPreparation:
         if list(self.filtered_features[self.columns]) != self.features:
             raise ValueError("features of other names")
 
-    def _selection_matrix(self, names: pd.Index, where: str, fill_missing: bool | None) -> Any:
+    def _selection_matrix(self, names: pd.Index, where: str, *, fill_missing: bool | None) -> Any:
         """Return a sparse matrix that takes the file's columns to the filtered features."""
         n_filtered = len(self.filtered_features)
         if not names.is_unique or len(set(self.filtered_features)) < n_filtered:
@@ -177,7 +177,7 @@ class FittedPreparation:
         positions = np.array(match_features(self.filtered_features.tolist(), names.tolist()))
         missing = self.filtered_features[positions < 0].tolist()
         if len(missing) == n_filtered or (missing and not fill_missing):
-            raise _missing_features(where, missing, n_filtered, fill_missing)
+            raise _missing_features(where, missing, n_filtered, fill_missing=fill_missing)
         if missing:
             logger.info(
                 f"{where}: {len(missing)} of {n_filtered} features of the fit are taken as zero "
@@ -235,7 +235,7 @@ class Preparation:
         if fitted_on_pair:
             check_parts(counts, where)
         prepared = [
-            fitted.apply(matrix, f"{where}, {part}" if part else where, fill_missing)
+            fitted.apply(matrix, f"{where}, {part}" if part else where, fill_missing=fill_missing)
             for (part, fitted), matrix in zip(self.parts.items(), matrices_of(counts), strict=True)
         ]
         return pair_data(*prepared) if fitted_on_pair else prepared[0]
@@ -315,7 +315,7 @@ def match_features(fitted: Sequence[str], present: Sequence[str]) -> list[int]:
 
 
 def _missing_features(
-    where: str, missing: list[str], n_filtered: int, fill_missing: bool | None
+    where: str, missing: list[str], n_filtered: int, *, fill_missing: bool | None
 ) -> DataError:
     hint = "count the cells over the features of the fit."
     if len(missing) > n_filtered / 2:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bench.contract import DatasetInfo, Markers
 from bench.contract.recipe import dataset_info_from_dict
+
+if TYPE_CHECKING:
+    from bench.contract import DatasetInfo, Markers
 
 
 @dataclass(frozen=True)

@@ -198,8 +198,11 @@ class DataCache:
 
     def verify(self) -> list[tuple[CacheEntry, bool]]:
         """Read all bytes in the cache; returns for each folder whether it is intact."""
-        entries = [one for one in self.list_entries() if not one.folder.name.startswith(".")]
-        return [(entry, is_intact(entry.folder, read_all=True)) for entry in entries]
+        return [
+            (entry, is_intact(entry.folder, read_all=True))
+            for entry in self.list_entries()
+            if not entry.folder.name.startswith(".")
+        ]
 
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:

@@ -6,11 +6,11 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
-from bench.contract import RemoteFile
 from bench.errors import DataError
 from bench.messages import format_size
 
@@ -25,6 +25,9 @@ from .local_files import (
     manual_folder,
     recorded_checksum,
 )
+
+if TYPE_CHECKING:
+    from bench.contract import RemoteFile
 
 logger = logging.getLogger(__name__)
 

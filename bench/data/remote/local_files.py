@@ -75,7 +75,7 @@ def find_fault(file: RemoteFile, path: Path) -> str:
     """Return what is wrong with the content of a file, an empty text if nothing is.
 
     Compared are the size and the checksum on the card, or the digest recorded at the first
-    download; without either, a web page is told from data.
+    download; without either, a web page in place of the file is recognised.
     """
     size = path.stat().st_size
     if file.size is not None and size != file.size:

@@ -109,9 +109,9 @@ def add_peak_positions(atac: AnnData, where: str) -> None:
 
 def _check_chromosomes(atac: AnnData, positions: GenePositions, where: str) -> None:
     """Raise ``DataError`` if no chromosome of the peaks is one of the genes."""
-    known = {chrom for chrom, _, _ in positions.genes.values()}
+    gene_chroms = {chrom for chrom, _, _ in positions.genes.values()}
     chroms = atac.var["chrom"].astype(str)
-    unknown = chroms[~chroms.isin(known)]
+    unknown = chroms[~chroms.isin(gene_chroms)]
     if len(unknown) == len(chroms):
         raise DataError(
             f"{where}: no chromosome of the peaks (such as '{chroms.iloc[0]}') is in "
@@ -132,7 +132,7 @@ def add_sequence(atac: AnnData, genome: Path, window: Window, where: str) -> Non
     peaks end beyond the end of theirs (another genome).
     """
     with _open_fasta(genome) as fasta:
-        contigs = {ucsc_chromosome(name): name for name in fasta.keys()}
+        contigs = {ucsc_chromosome(name): name for name in list(fasta.keys())}
         intervals = atac.var[["chrom", "start", "end"]]
         _check_contigs(intervals, contigs, fasta, genome, where)
         sequences, n_padded = [], 0

@@ -69,8 +69,8 @@ def add_gene_positions(rna: AnnData, positions: GenePositions, where: str) -> st
     gene has one, or the names are those of another organism.
     """
     names = [str(name) for name in rna.var_names]
-    found = [positions.find(name) for name in names]
-    missing = [name for name, place in zip(names, found, strict=True) if place is None]
+    places = [positions.find(name) for name in names]
+    missing = [name for name, place in zip(names, places, strict=True) if place is None]
     organism, expected = _organism(names), _organism(positions.genes)
     if organism and expected and organism != expected:
         raise DataError(
@@ -85,7 +85,7 @@ def add_gene_positions(rna: AnnData, positions: GenePositions, where: str) -> st
             f"{positions.source}; expected symbols or identifiers of that annotation.",
             code="missing_features",
         )
-    rows = [place or ("", ".", -1) for place in found]
+    rows = [place or ("", ".", -1) for place in places]
     for number, column in enumerate(("chrom", "strand", "tss")):
         rna.var[column] = [row[number] for row in rows]
     line = f"{len(names) - len(missing)} of {len(names)} genes found in {positions.source}"
