@@ -49,7 +49,8 @@ def stored(flags: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
     methods, toy = flags["plugins"]
     copy = tmp_path / "mine.py"
     shutil.copy(methods, copy)
-    return flags | {"plugins": (str(copy), toy)}
+    fixed = {name: value for name, value in flags.items() if name != "seeds"}
+    return fixed | {"plugins": (str(copy), toy)}
 
 
 def only(flags: dict[str, Any], *plugins: str) -> dict[str, Any]:
