@@ -43,7 +43,7 @@ def test_all_formats_give_the_same_lists(tmp_path: Path, name: str, text: str):
         ("x.gmt", "T\t\tA\nT\t\tB\n", "duplicate_names"),
     ],
 )
-def test_an_unusable_file_is_one_line_that_names_it(tmp_path: Path, name, text, code):
+def test_unusable_files_have_codes(tmp_path: Path, name, text, code):
     path = tmp_path / name
     path.write_text(text)
     with pytest.raises(BenchError) as error:
@@ -64,7 +64,7 @@ def test_genes_that_are_no_features_are_counted_and_none_left_is_an_error():
     assert error.value.code == "missing_features"
 
 
-def test_every_list_kept_with_the_datasets_has_a_doi_and_valid_genes():
+def test_lists_of_the_literature_have_a_doi_and_valid_genes():
     content = yaml.safe_load(_markers._FILE.read_text())
     assert set(content["datasets"].values()) == set(content["sets"])
     for name in content["datasets"]:

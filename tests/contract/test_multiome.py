@@ -33,7 +33,7 @@ def dense(matrix) -> np.ndarray:
     return matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
 
 
-def test_both_parts_come_back_with_what_is_known_of_their_features(store: DataCache):
+def test_both_parts_come_back_with_the_facts_of_their_features(store: DataCache):
     data = sim(sequence=True).load()
     kept = store.load_dataset(sim(sequence=True), "code", "sim")
     back = load_counts(kept.folder)
@@ -52,7 +52,7 @@ def test_both_parts_come_back_with_what_is_known_of_their_features(store: DataCa
     }  # fmt: skip
 
 
-def test_parts_are_prepared_as_they_would_be_alone_and_share_the_result(store: DataCache):
+def test_parts_share_the_result_of_a_preparation_alone(store: DataCache):
     pair = store.load_dataset(sim(), "code", "sim")
     key = store.prepared_key(pair, RECIPE)
     assert not store.is_prepared(key)
@@ -96,7 +96,7 @@ def test_a_fit_sees_counts_and_listed_facts_only(store: DataCache):
         assert not one.varm
 
 
-def test_cells_must_be_kept_by_both_parts(store: DataCache):
+def test_cells_must_pass_the_filters_of_both_parts(store: DataCache):
     pair = store.load_dataset(sim(atac_depth=20.0), "code", "sim")
     data = sim(atac_depth=20.0).load()
     detected = {part: np.diff(data[part].X.indptr) for part in PARTS}
@@ -132,7 +132,7 @@ def test_positions_count_for_pairs_and_not_for_their_parts(store: DataCache):
         assert one.facts["part_digests"][part] == alone.counts_digest
 
 
-def test_some_cells_of_paired_data_are_held_out_unless_told(store: DataCache):
+def test_some_cells_of_paired_data_are_held_out_by_default(store: DataCache):
     kept = store.load_dataset(RarePopulation(sim(), RarePopulationTask()), "code", "sim")
     assert CellLabels(kept.folder).train.mean() == pytest.approx(0.8, abs=0.02)
     every = store.load_dataset(RarePopulation(sim(), RarePopulationTask(train=0.0)), "code", "sim")
@@ -155,21 +155,19 @@ def test_unequal_barcodes_are_counted_and_named():
     rna, atac = parts()
     atac.obs_names = [f"x{name}" if n in (3, 7) else name
                       for n, name in enumerate(atac.obs_names)]  # fmt: skip
-    with pytest.raises(
-        DataError, match="4 are in one of them only, the first is 'cell4'"
-    ) as error:
+    with pytest.raises(DataError) as error:
         pair_data(rna, atac)
     assert error.value.code == "different_cells"
 
 
-def test_another_order_is_not_repaired_silently():
+def test_another_order_is_refused():
     rna, atac = parts()
     with pytest.raises(DataError) as error:
         pair_data(rna, atac[::-1].copy())
     assert error.value.code == "different_order"
 
 
-def test_an_empty_cell_is_said():
+def test_an_empty_cell_is_a_warning():
     rna, atac = parts()
     values = atac.X.toarray()
     values[5] = 0
@@ -189,7 +187,7 @@ def test_other_modalities_are_refused():
     assert error.value.code == "wrong_modality"
 
 
-def test_places_of_peaks_come_from_names_if_nothing_else_says_them():
+def test_positions_of_peaks_come_from_names_without_columns():
     _, atac = parts()
     said = atac.var[["chrom", "start", "end"]]
     facts = read_feature_columns(atac.var.drop(columns=["chrom", "start", "end"]), "atac", "x")

@@ -92,7 +92,7 @@ def test_resolved_values_build_the_same_parameters(**values: object):
         ({"epochs": 2.5}, "toy.epochs=2.5: Input should be a valid integer, got a number with a "),
     ],
 )
-def test_a_wrong_value_is_one_line_that_names_it(values: dict[str, object], line: str):
+def test_messages_name_the_parameter_and_the_value(values: dict[str, object], line: str):
     with pytest.raises(UsageError) as caught:
         Toy.build(values, owner="toy")
     assert str(caught.value).startswith(line)

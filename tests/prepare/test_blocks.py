@@ -101,7 +101,7 @@ def apply_in_memory(matrix: object, recipe: Recipe):
     return out
 
 
-def test_a_matrix_by_columns_that_does_not_fit_is_one_line(
+def test_a_matrix_by_columns_needs_memory(
     counts: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     import psutil

@@ -158,9 +158,7 @@ def test_a_changed_fact_is_damage(store: DataCache, filled):
 
 
 @pytest.mark.parametrize("largest", [100, 2000, 6000])
-def test_a_disk_that_takes_no_more_is_one_line_and_leaves_nothing(
-    store: DataCache, toy_counts, largest: int, in_memory
-):
+def test_a_full_disk_leaves_nothing(store: DataCache, toy_counts, largest: int, in_memory):
     """A limit on the size of files stands for a full disk: it ends a write in the middle."""
     stored = store.load_dataset(in_memory(toy_counts), "code", "memory")
     key = store.prepared_key(stored, Recipe())

@@ -31,7 +31,7 @@ def test_a_file_is_fetched_once(server: Server, tmp_path: Path, checksum: str):
     assert leftovers(tmp_path) == {"set.csv.gz"}
 
 
-def test_without_a_published_checksum_the_firstdownload_is_noted(server: Server, tmp_path: Path):
+def test_without_a_published_checksum_the_first_download_is_noted(server: Server, tmp_path: Path):
     path = get(server, tmp_path, remote(server, ""))
     note = path.with_name("set.csv.gz.sha256")
     assert note.read_text() == f"{SHA256[7:]}  set.csv.gz\n"
@@ -42,7 +42,7 @@ def test_without_a_published_checksum_the_firstdownload_is_noted(server: Server,
     assert not path.exists()
 
 
-def test_a_damageddownload_is_fetched_again_and_said(server: Server, tmp_path: Path):
+def test_a_damaged_download_is_fetched_again(server: Server, tmp_path: Path):
     path = get(server, tmp_path, remote(server, ""))
     path.write_bytes(CONTENT[:-1] + b"x")
     assert get(server, tmp_path, remote(server, "")).read_bytes() == CONTENT
@@ -68,7 +68,7 @@ def test_a_server_without_ranges_sends_all_again(server: Server, tmp_path: Path)
     assert get(server, tmp_path).read_bytes() == CONTENT
 
 
-def test_bytes_of_an_older_version_are_not_kept(server: Server, tmp_path: Path):
+def test_bytes_of_an_older_version_are_discarded(server: Server, tmp_path: Path):
     server.faults = ["cut", 404]
     failure(server, tmp_path, remote(server, ""))
     assert ".set.csv.gz.part" in leftovers(tmp_path)
@@ -76,9 +76,7 @@ def test_bytes_of_an_older_version_are_not_kept(server: Server, tmp_path: Path):
     assert get(server, tmp_path, remote(server, "")).read_bytes() == CONTENT[::-1]
 
 
-def test_a_stalled_server_ends_in_one_line(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_stalled_server(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(download, "TIMEOUT", (5.0, 0.1))
     monkeypatch.setattr(download, "RETRIES", 1)
     server.faults = ["hold", "hold"]
@@ -134,7 +132,7 @@ def test_no_connection(server: Server, tmp_path: Path):
     assert "Connection refused" in line
 
 
-def test_offline_never_asks_a_server(server: Server, tmp_path: Path):
+def test_offline_sends_no_request(server: Server, tmp_path: Path):
     failure(server, tmp_path, offline=True)
     assert server.requests == []
 
@@ -144,7 +142,7 @@ def test_other_protocols_are_refused(server: Server, tmp_path: Path):
     assert "only https://" in failure(server, tmp_path, file)
 
 
-def test_a_file_only_people_candownload(server: Server, tmp_path: Path):
+def test_a_file_only_people_can_download(server: Server, tmp_path: Path):
     file = RemoteFile(
         "set.csv.gz", "", approximate_size=2_000_000, manual_page="https://example.org/folder"
     )
@@ -229,7 +227,7 @@ def test_two_processes_fetch_once(server: Server, tmp_path: Path):
     assert len(server.requests) == 1
 
 
-def test_a_killeddownload_is_no_file_and_goes_on(server: Server, tmp_path: Path):
+def test_a_killed_download_is_resumed(server: Server, tmp_path: Path):
     server.faults = ["hold"]
     process = start(server, tmp_path)
     part = tmp_path / "downloads" / "toy" / ".set.csv.gz.part"

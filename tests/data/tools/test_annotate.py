@@ -75,7 +75,7 @@ def run(folder: Path, *names: str, **values):
 
 
 @pytest.mark.parametrize("names", [("pair.h5mu",), ("rna.h5ad", "atac.h5ad")])
-def test_everything_is_found_by_name(files: Path, names: tuple[str, ...], caplog):
+def test_features_are_matched_by_name(files: Path, names: tuple[str, ...], caplog):
     caplog.set_level("INFO", logger="bench")
     run(files, *names, tss=files / "tss.bed", genome=files / "genome.fa")
     import mudata
