@@ -63,9 +63,8 @@ def fetch_files(text: str, settings: Settings) -> tuple[list[Row], list[str]]:
 def verify_files(text: str | None, settings: Settings) -> list[Row]:
     """Compare files with their checksums: of the selected datasets, else all available files.
 
-    Returns one row a file with ``state`` ``ok``, ``damaged``, ``missing``, ``no checksum`` or
-    ``outdated`` (a copy that is never used), and a ``note``. Files added by ``bench data add``
-    and copies in the cache are included.
+    Returns one row a file with ``state`` ``ok``, ``damaged``, ``missing`` or ``no checksum``, and
+    a ``note``. Files added by ``bench data add`` and copies in the cache are included.
     """
     rows = []
     names = {selection.name for selection in _select(text or "all", settings)}
@@ -86,8 +85,7 @@ def verify_files(text: str | None, settings: Settings) -> list[Row]:
             rows.append(_row(added.name, added.path, state) | {"note": note})
     for entry, intact in DataCache(settings.cache_dir).verify():
         if entry.name in names or not text:
-            state = "outdated" if entry.kind == "unusable" else "ok" if intact else "damaged"
-            rows.append(_entry_row(entry, state))
+            rows.append(_entry_row(entry, "ok" if intact else "damaged"))
     return rows
 
 
