@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from anndata import AnnData
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from anndata import AnnData
 
 _DENSE_BYTES = 256 * 2**20
 """Matrices up to this size are densified once on a CPU; larger ones block by block."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "linear": nn.Identity,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from scipy.sparse.linalg import eigsh
-from torch import Tensor
 from torch.nn import functional
 
 from bench.scoring.clustering import connectivities, kmeans, leiden
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
 
 _MAX_CLUSTERS = 50
 """The eigengap is sought among so many eigenvalues, at most."""

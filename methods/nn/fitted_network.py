@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from anndata import AnnData
 
 from bench.contract import Context, Fit
 
@@ -17,6 +14,11 @@ from .likelihoods import make_likelihood
 from .train import encode, n_parameters, seeded
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from anndata import AnnData
+
     from .base import NetworkMethod
 
 _FILE = "network.pt"

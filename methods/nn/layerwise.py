@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.contract import Context
-
-from .batches import Block, Cells
-from .likelihoods import Likelihood
 from .models import Model
 from .train import Schedule, TrainingSummary, train
+
+if TYPE_CHECKING:
+    from bench.contract import Context
+
+    from .batches import Block, Cells
+    from .likelihoods import Likelihood
 
 _SPAN_BYTES = 2**29
 """The span of larger inputs is not computed."""

@@ -7,14 +7,17 @@ expected values. It is exact unless the docstring leaves out constants.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .batches import Block
 from .blocks import ACTIVATIONS
-from .params import NetworkParameters
+
+if TYPE_CHECKING:
+    from .batches import Block
+    from .params import NetworkParameters
 
 _LOG_DISPERSION = 8.0
 """Bound on the absolute log inverse dispersion: from Poisson to extremely variable."""

@@ -6,26 +6,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 import torch
-from anndata import AnnData
 from scipy.spatial.distance import jensenshannon
 from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.contract import Context, Fit
 from bench.seeds import derive_seed
 
-from .batches import Block, Cells
 from .clusters import numbered
-from .likelihoods import Likelihood
 from .models import VariationalAutoencoder
 from .train import Schedule, TrainingSummary, encode, train
 
 if TYPE_CHECKING:
+    import scipy.sparse as sp
+    from anndata import AnnData
+
+    from bench.contract import Context, Fit
+
     from ..scale import SCALE
+    from .batches import Block, Cells
     from .fitted_network import FittedNetwork
+    from .likelihoods import Likelihood
 
 _SMALLEST_VARIANCE = 1e-4
 

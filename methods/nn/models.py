@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from bench.contract import Context
-
-from .batches import Block, Cells
 from .blocks import ACTIVATIONS, linear, multilayer
-from .likelihoods import Likelihood
 from .losses import gaussian_kl, softmax_sparsity, sparsity
-from .params import NetworkParameters
 from .train import Schedule, TrainingSummary, train
 
 if TYPE_CHECKING:
+    from bench.contract import Context
+
     from ..scale import SCALE
     from ..sparse_ae import SparseAE
     from ..vae import VAE
+    from .batches import Block, Cells
+    from .likelihoods import Likelihood
+    from .params import NetworkParameters
 
 
 class Model(nn.Module, ABC):

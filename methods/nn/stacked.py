@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.contract import Context
-
-from .batches import Block, Cells
 from .blocks import ACTIVATIONS
 from .layerwise import LastLayer, PublishedLayer, train_layer
-from .likelihoods import Likelihood
 from .models import Model, Network
 from .train import Schedule, TrainingSummary, encode, train
 
 if TYPE_CHECKING:
+    from bench.contract import Context
+
     from ..stacked_ae import StackedAE
+    from .batches import Block, Cells
+    from .likelihoods import Likelihood
 
 
 class StackedAutoencoder(Network):

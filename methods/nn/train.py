@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.contract import Context
 from bench.seeds import derive_seed
 
-from .batches import Block, Cells
 from .params import NetworkParameters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from bench.contract import Context
+
+    from .batches import Block, Cells
 
 _BETTER = 1e-4
 """Share by which a loss must fall to count as better."""

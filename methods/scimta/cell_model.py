@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .cell_graph import Graph
-from .encoder_inputs import Inputs
-from .imputation import RestorationTargets
 from .losses import AdjacencyLoss
 from .network import AdjacencyDecoder, ExpressionDecoder, GraphEncoder, Propagation
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
+    from .cell_graph import Graph
+    from .encoder_inputs import Inputs
+    from .imputation import RestorationTargets
     from .params import GraphParameters
 
 _LOWEST_DEPTH = 0.01

@@ -8,16 +8,20 @@ low-rank matrix.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
-from bench.contract import Context
 from bench.seeds import derive_seed
 
 from ..nn.blocks import linear, multilayer
 from .imputation import Imputation, gene_rules
+
+if TYPE_CHECKING:
+    from bench.contract import Context
 
 _HIDDEN, _LATENT = 128, 15
 _ROWS = 256

@@ -5,12 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor, nn
 
@@ -38,8 +37,12 @@ from .encoder_inputs import DenseInputs, Inputs, SparseInputs, z_scores
 from .initial_clusters import initial_clusters
 from .losses import edge_auroc
 from .network import MultinomialHead, ZeroInflatedHead
-from .params import GraphParameters, ScTAGParams, SurfingParameters
 from .training import SelfTraining, all_codes, pretrain, self_train
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from .params import GraphParameters, ScTAGParams, SurfingParameters
 
 _START_CELLS = 100_000
 """First clusters are sought among up to so many cells; the others join the nearest."""

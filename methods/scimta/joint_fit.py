@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
-from anndata import AnnData
 from torch import Tensor
 
-from bench.contract import Context, Fit
 from bench.seeds import derive_seed
 
 from ..nn.clusters import numbered
 from .cell_graph import edges, surfing_graph
-from .cell_model import CellData
 from .denoiser import deep_imputation
 from .gene_graph import GeneGraph, gene_graph, gene_modules, pearson_residuals
 from .graph_fit import SurfedFit
 from .imputation import Imputation, RestorationTargets, low_rank_imputation
 from .interpret import UNASSIGNED, eigengenes, interpretation, membership
 from .joint_model import GeneTensors, JointModel
-from .params import ScIMTAParams
 from .training import SelfTraining
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from bench.contract import Context, Fit
+
+    from .cell_model import CellData
+    from .params import ScIMTAParams
 
 _GENE_CELLS = 25_000
 """The gene graph, communities and their interpretation are of up to so many cells."""

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
 from ..nn.blocks import linear
-from .cell_graph import Graph
 from .cell_model import CellData, CellModel
-from .imputation import RestorationTargets
 from .losses import AdjacencyLoss
 from .network import AdjacencyDecoder, GraphEncoder, MultinomialHead, Propagation
-from .params import ScIMTAParams
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+    from .cell_graph import Graph
+    from .imputation import RestorationTargets
+    from .params import ScIMTAParams
 
 _GENE_HIDDEN = (64,)
 

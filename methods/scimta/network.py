@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from itertools import pairwise
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,6 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..nn.blocks import linear, multilayer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _LOG_MEAN = (-11.5, 13.8)
 """Bounds of scTAG on the mean of a count, 1e-5 and 1e6, as logarithms."""
@@ -108,7 +110,7 @@ class GraphEncoder(nn.Module):
         """Return the code of each node; ``powers`` of the inputs are constant."""
         dropped = functional.dropout(powers, self.dropout, self.training)
         # The type checker knows the items of a ModuleList as modules only.
-        values = cast(GraphConvolution, self.layers[0]).of_powers(dropped)
+        values = cast("GraphConvolution", self.layers[0]).of_powers(dropped)
         return self._later_layers(values, propagate)
 
     def of_inputs(self, inputs: Tensor, propagate: Propagation) -> Tensor:

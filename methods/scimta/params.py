@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from bench.contract import Layers, Search
 
 from ..nn.params import ClusterParameters
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _IMPUTED = (("denoiser", ("alra", "deep")),)
 _BY_RANK = (("denoiser", ("alra",)),)

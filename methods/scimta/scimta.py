@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.contract import DatasetInfo, Recipe
-
 from .graph_autoencoder import GraphAutoencoder
 from .params import ScIMTAParams
 
 if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
+
+    from bench.contract import DatasetInfo, Recipe
 
     from .joint_fit import JointFit
 

@@ -10,16 +10,17 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-
-from bench.contract import Context
 
 from ..nn.clusters import label_means
 from .losses import cluster_loss, sharpened, soft_assignment
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from bench.contract import Context
+
     from .batches import Batches
     from .cell_model import CellModel
     from .params import GraphParameters

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 import torch
-from anndata import AnnData
 from torch import Tensor
 
 from bench.contract import Context, Fit
@@ -19,7 +17,6 @@ from ..nn.clusters import cluster_names, cluster_tables, first_labels, label_mea
 from ..nn.train import n_parameters, seeded
 from .losses import memberships
 from .network import AssignmentNetwork, ConvolutionalAutoencoder
-from .params import ScSMDParams
 from .phases import (
     assignments,
     cluster_phase,
@@ -30,6 +27,14 @@ from .phases import (
     reconstructions,
     settle_norms,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from anndata import AnnData
+
+    from .params import ScSMDParams
 
 _FILE = "scsmd.pt"
 

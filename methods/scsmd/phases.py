@@ -6,16 +6,14 @@ nominal batch size, so that a smaller last batch weighs less, as with the publis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.contract import Context
 from bench.seeds import derive_seed
 
-from ..nn.batches import Block, Cells
 from ..nn.likelihoods import negative_binomial
 from .losses import (
     cluster_losses,
@@ -25,8 +23,15 @@ from .losses import (
     squared_distances,
     usage_entropy,
 )  # fmt: skip
-from .network import AssignmentNetwork, ConvolutionalAutoencoder
-from .params import ScSMDParams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from bench.contract import Context
+
+    from ..nn.batches import Block, Cells
+    from .network import AssignmentNetwork, ConvolutionalAutoencoder
+    from .params import ScSMDParams
 
 _INFERENCE_BATCH = 256
 _QUIET_EPOCHS = 2
