@@ -53,12 +53,13 @@ def _class_attributes(
         )
     card = Card(**_card_facts(facts, {}))
     files = {file.name: file for file in card.files}
-    options["variants"] = {
+    variants = {
         parameter: {value: _card_facts(changes, files) for value, changes in choices.items()}
-        for parameter, choices in options.get("variants", {}).items()
+        for parameter, choices in options.pop("variants", {}).items()
     }
     return {
-        "__module__": loader.__module__, "__doc__": facts["description"], "card": card, **options
+        "__module__": loader.__module__, "__doc__": facts["description"], "card": card,
+        "variants": variants, "options": options, **options,
     }  # fmt: skip
 
 

@@ -30,6 +30,8 @@ class Published(Dataset):
 
     variants: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {}
     """Facts of the card that a parameter changes: parameter, its value, field of the card."""
+    options: ClassVar[Mapping[str, Any]] = {}
+    """Class attributes that a YAML file sets."""
 
     def __init__(
         self,
@@ -55,7 +57,7 @@ class Published(Dataset):
         return [locate_file(self.name, file, self.cache, self.mirror) for file in self.card.files]
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return the card's digest, and size and time of the files in a folder of the user.
+        """Return a digest of all facts, and size and time of the files in a folder of the user.
 
         Downloads do not count: their content is fixed by the card or by the noted digest.
         """
@@ -65,7 +67,7 @@ class Published(Dataset):
             if location.path is not None and location.kind != "download"
         }
         stats = {name: path.stat() for name, path in local.items()}
-        return {"card": digest(asdict(self.card))} | {
+        return {"facts": digest([asdict(self.card), dict(self.options)])} | {
             name: [str(local[name]), stat.st_size, stat.st_mtime_ns]
             for name, stat in stats.items()
         }

@@ -67,7 +67,7 @@ def declare(tmp_path: Path, monkeypatch, facts: str):
     """A module with one loader and a YAML file beside it, after ``add_datasets``."""
     module = ModuleType("declared")
     module.__file__ = str(tmp_path / "declared.py")
-    module.Files = type("Files", (Published,), {"read": None, "peaks": False})
+    module.Files = type("Files", (Published,), {"read": lambda self, files: None, "peaks": False})
     module.Files.__module__ = "declared"
     monkeypatch.setitem(sys.modules, "declared", module)
     (tmp_path / "declared.yaml").write_text(facts)
@@ -91,6 +91,15 @@ def test_an_entry_in_yaml_is_a_dataset(tmp_path, monkeypatch):
     assert cls.peaks
     assert cls.card.tags == ("a", "b")
     assert [file.name for file in cls.card.files] == ["y.csv", "z.csv"]
+
+
+def test_every_fact_counts_in_the_fingerprint(tmp_path, monkeypatch):
+    texts = [FACTS, FACTS + "    peaks: true\n", FACTS + "    n_cells: 3\n"]
+    prints = [
+        declare(tmp_path, monkeypatch, text).mine(cache=tmp_path).fingerprint()["facts"]
+        for text in texts
+    ]
+    assert len(set(prints)) == 3
 
 
 def test_an_unknown_fact_is_refused(tmp_path, monkeypatch):

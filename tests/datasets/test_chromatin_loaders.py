@@ -103,7 +103,7 @@ def test_leukemia_is_read_as_the_real_set(data_dir: Path, loader, tmp_path: Path
     card = dataset.card
     assert adata.shape == (card.n_cells, card.n_features)
     assert adata.obs["cell_type"].nunique() == card.n_types
-    assert (adata.X != sp.csr_matrix(real.X)).nnz == 0
+    assert (sp.csr_matrix(real.X) != adata.X).nnz == 0
     assert adata.var_names[0] == "chr1:804982-805861"
     assert passes(adata, card) == []
 
