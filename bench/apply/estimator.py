@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 import traceback
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -22,6 +21,8 @@ from bench.prepare.new_cells import Preparation
 from bench.registry import methods
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pandas as pd
     from anndata import AnnData
     from mudata import MuData

@@ -7,12 +7,9 @@ import json
 import logging
 import os
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from bench.contract import Markers, cells_of, is_paired, read_markers, select_cells
 from bench.data.file_names import display_name
@@ -44,6 +41,10 @@ from .output_files import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
     from bench.contract import Method
     from bench.data.file_dataset import FileDataset
     from bench.execute.curves import ProgressListener

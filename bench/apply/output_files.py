@@ -6,7 +6,6 @@ Each function that writes returns file name → its content in words.
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,8 @@ from bench.errors import DataError
 from bench.reports.figures.static_umap import draw
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from anndata import AnnData
 
     from bench.contract import Method

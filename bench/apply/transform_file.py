@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,16 +21,18 @@ from bench.execute.output_folder import check_output_folder, replace_results
 from bench.execute.threads import pin_threads
 from bench.scoring.scorer import score
 from bench.seeds import derive_seed
-from bench.settings import Settings
-from bench.store.saved_model import SavedModel
 
 from .estimator import errors_with_file
 from .output_files import annotate_cells, write_embedding, write_result
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from anndata import AnnData
 
     from bench.scoring.scorer import Scores
+    from bench.settings import Settings
+    from bench.store.saved_model import SavedModel
 
 logger = logging.getLogger(__name__)
 _NOTE = "transform.json"

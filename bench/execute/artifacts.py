@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,8 @@ from bench.data.cache.array_folder import ArrayFolder
 from bench.data.cache.dataset_files import read_features
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bench.contract import Fit, Method
 
 

@@ -16,7 +16,7 @@ import threading
 import traceback
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -24,6 +24,9 @@ from bench.errors import BenchError, Diverged, Pruned
 
 from .channel import DriverPipe, Task
 from .threads import keep_large_blocks, pin_threads
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def main(module: str, function: str, task: Task, connection: Connection) -> None:
@@ -86,8 +89,8 @@ def _redirect_output(log: Path | None) -> None:
     os.dup2(target, 1)
     os.dup2(target, 2)
     os.close(target)
-    sys.stdout = open(1, "w", buffering=1, closefd=False)
-    sys.stderr = open(2, "w", buffering=1, closefd=False)
+    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
     faulthandler.enable(sys.stderr)
 
 

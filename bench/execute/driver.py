@@ -11,11 +11,9 @@ import shlex
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 from rich.console import Console
@@ -37,6 +35,10 @@ from .progress_bar import ProgressDisplay
 from .report import write_run_report
 from .rescore import add_scores
 from .time_estimate import TimeEstimate, estimate_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from threading import Event
 
 logger = logging.getLogger(__name__)
 

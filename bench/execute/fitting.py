@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +13,8 @@ from bench.contract import Context, Fit, Knowledge, keep_known_genes
 from bench.errors import Diverged
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from anndata import AnnData
     from mudata import MuData
 

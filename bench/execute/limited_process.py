@@ -18,20 +18,22 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from .channel import Task
 from .child_process import main
 from .threads import THREAD_VARIABLES
+
+if TYPE_CHECKING:
+    from .channel import Task
 
 TASKS = "bench.execute.tasks"
 PRELOAD = (
     "bench.execute.own_process_group", "numpy", "scipy.sparse", "pandas", "anndata",
     "pyarrow.parquet", "torch", "sklearn.cluster", "sklearn.decomposition", "sklearn.metrics",
     "sklearn.neighbors", "igraph", "scanpy", "umap", TASKS, "bench.scoring.scorer",
-    "bench.prepare", "bench.data.cache.data_cache",
+    "bench.data.cache.data_cache", "bench.data.cache.prepared_files",
 )  # fmt: skip
 """Modules that the server imports, its own process group first. One that is missing is skipped
 without a word and then imported anew by every child."""

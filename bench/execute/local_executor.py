@@ -8,16 +8,19 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.plan.job import Job
 from bench.store.result import SCORING_PREFIX, Result
-from bench.store.spool import Spool
 
 from .channel import Task
 from .curves import held_out_loss
 from .limited_process import Limits, ProcessOutcome, run_limited, warm_up
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bench.store.spool import Spool
 
 SCORE_SECONDS = 1800.0
 """Limit of a score process, unless a fit may take longer."""

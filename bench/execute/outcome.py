@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.plan.job import FAILURES, Plan
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.messages import format_duration
-from bench.plan.job import Job
-from bench.store.result import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+    from bench.plan.job import Job
+    from bench.store.result import Result
 
 STYLES = {"done": "green", "pruned": "dim", "skipped": "dim", "unavailable": "dim"}
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.digests import digest
 from bench.reports.write import write_report
 from bench.scoring.metrics import plugin_metrics, stamp
-from bench.settings import Settings
 
-from .outcome import RunOutcome
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from bench.settings import Settings
+
+    from .outcome import RunOutcome
 
 
 def write_run_report(

@@ -9,12 +9,11 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -35,6 +34,9 @@ from bench.store.spool import Spool
 
 from .local_executor import LocalExecutor
 from .progress_bar import ProgressDisplay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @dataclass

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.messages import format_duration
-from bench.plan.job import Job, Plan
 from bench.registry import methods as method_registry
-from bench.settings import Settings
 from bench.store.mlflow_store import Tracker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.plan.job import Job, Plan
+    from bench.settings import Settings
 
 _COST_SECONDS = {"light": 10.0, "heavy": 60.0}
 

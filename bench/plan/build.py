@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bench.data.cache.cached_dataset import CachedDataset
-from bench.data.cache.data_cache import DataCache
 from bench.data.resolve import resolve_datasets
 from bench.registry import methods as method_registry
 from bench.selectors import Exclusion, select_names
-from bench.settings import Settings
 
 from .grid import make_plan
-from .job import Plan
 from .methods import ConfiguredMethod, configure_methods
 from .parameter_files import read_parameter_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from bench.data.cache.cached_dataset import CachedDataset
+    from bench.data.cache.data_cache import DataCache
+    from bench.settings import Settings
+
+    from .job import Plan
 
 logger = logging.getLogger(__name__)
 

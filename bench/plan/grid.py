@@ -6,20 +6,23 @@ Nothing heavy is imported once the datasets are in the cache.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.contract import MULTIOME, PairedRecipe, Recipe
 from bench.contract.method import OPTIONAL_INPUTS
-from bench.data.cache.cached_dataset import CachedDataset
-from bench.data.cache.data_cache import DataCache
 from bench.digests import source_digest
 from bench.errors import UsageError
 from bench.selectors import Exclusion
-from bench.settings import Settings
 
 from .device import resolve_device
 from .job import Job, Plan, with_seed
-from .methods import ConfiguredMethod
+
+if TYPE_CHECKING:
+    from bench.data.cache.cached_dataset import CachedDataset
+    from bench.data.cache.data_cache import DataCache
+    from bench.settings import Settings
+
+    from .methods import ConfiguredMethod
 
 
 def make_plan(

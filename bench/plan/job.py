@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.contract import MULTIOME
 from bench.digests import digest
 from bench.errors import UsageError
-from bench.selectors import Exclusion
-from bench.settings import Settings
 from bench.versions import HOLDOUT, PREPARATION, UNSEEN_CELLS
+
+if TYPE_CHECKING:
+    from bench.selectors import Exclusion
+    from bench.settings import Settings
 
 TERMINAL = ("done", "failed", "timeout", "oom", "diverged", "pruned")
 """How a job can end."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bench.contract import Method
 from bench.errors import UsageError
-from bench.registry import Registry, RegistryEntry
 from bench.selectors import Exclusion, Selection, selector_label
-from bench.settings import Settings
 
 from .device import resolve_device
-from .parameter_files import FileParameters
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bench.contract import Method
+    from bench.registry import Registry, RegistryEntry
+    from bench.settings import Settings
+
+    from .parameter_files import FileParameters
 
 
 @dataclass(frozen=True)

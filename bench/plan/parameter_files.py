@@ -7,9 +7,7 @@ vae:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.digests import digest
@@ -18,6 +16,9 @@ from bench.messages import did_you_mean
 from bench.yaml_file import read_yaml
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
     from bench.contract import Method
 
 

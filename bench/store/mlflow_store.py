@@ -13,10 +13,9 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 import psutil
@@ -28,7 +27,6 @@ from mlflow.exceptions import MlflowException
 from bench.errors import StoreError
 from bench.plan.job import FAILURES
 from bench.scoring.score_names import key_part
-from bench.settings import Settings
 
 from .relocate import renew_addresses
 from .result import SCORING_PREFIX, InvalidResult, Result
@@ -41,6 +39,11 @@ from .run_tags import (
     table_row,
     truncate_tags,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from bench.settings import Settings
 
 _PAGE = 1000
 _BATCH = 900

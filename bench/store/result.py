@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import DataError
 from bench.plan.job import Job
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SCORING_PREFIX = "scoring: "
 """Start of the reason of a job whose fit is done and whose scores failed."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,6 +19,8 @@ from bench.settings import Settings, load_settings
 from .mlflow_store import Tracker
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from bench.plan.job import Plan
 
 logger = logging.getLogger(__name__)

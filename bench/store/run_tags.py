@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.provenance import git_commit, package_versions
 from bench.scoring.holdout import ORACLE
 
-from .result import Result
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .result import Result
 
 TAG_CHARACTERS = 4000
 

@@ -7,7 +7,6 @@ import json
 import logging
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,18 +25,20 @@ from bench.errors import BenchError, DataError, UsageError
 from bench.plan.job import dataset_folder
 from bench.prepare.new_cells import Preparation
 from bench.registry import import_method, methods
-from bench.settings import Settings
 
 from .mlflow_store import Tracker
 from .result import Result
 from .results_table import filter_results, results_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     import numpy as np
     import pandas as pd
 
     from bench.contract import Method
     from bench.plan.job import Job
+    from bench.settings import Settings
 
 logger = logging.getLogger(__name__)
 MODEL_FOLDER = "model"

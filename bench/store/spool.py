@@ -11,13 +11,16 @@ import os
 import platform
 import shutil
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
-from bench.plan.job import Job
-
 from .result import Result
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bench.plan.job import Job
 
 
 class Spool:
