@@ -20,11 +20,10 @@ from bench.prepare.variable_features import seurat
 
 from ..nn.batches import Cells
 from .config_model import fail
-from .guidance import ExtraRows, Guidance, Phenotype, Signature
 from .objective import TrainingRows, signature_targets
 
 if TYPE_CHECKING:
-    from .model_settings import SakuraSettings
+    from .guidance import ExtraRows, Guidance, Phenotype, Signature
     from .network import Reader, SakuraNetwork
 
 _LARGEST_TARGET = 10.0
@@ -139,19 +138,13 @@ def numbers_of(one: Phenotype, values: np.ndarray, n_cells: int) -> Tensor:
     return torch.from_numpy(table.copy())
 
 
-def set_scales(
-    network: SakuraNetwork,
-    guidance: Guidance,
-    settings: SakuraSettings,
-    matrix: Any,
-    rows: np.ndarray,
-) -> None:
+def set_scales(network: SakuraNetwork, trained: Any) -> None:
     """Set the scaling of features and of the signatures' targets, and the variances of both.
 
-    All from the rows that train.
+    ``trained``: the training rows, rows × features.
     """
-    trained = matrix[rows]
-    moments = FeatureMoments(matrix.shape[1])
+    settings = network.settings
+    moments = FeatureMoments(trained.shape[1])
     for _, block in row_blocks(trained):
         moments.add(block)
     mean = torch.from_numpy(np.asarray(moments.mean, dtype=np.float32))
@@ -160,26 +153,19 @@ def set_scales(
         network.scaler.center.copy_(mean)
     if settings.scale:
         network.scaler.spread.copy_(torch.where(spread > 0, spread, torch.ones_like(spread)))
-    if settings.relative_weights and guidance.guides:
+    if settings.relative_weights and network.guidance.guides:
         network.unit = leading_variance(network, trained)
-    for guide in guidance.guides:
-        if isinstance(guide, Signature):
-            _set_targets(network, guide, settings, trained, spread)
+    for guide in network.guidance.all_signatures:
+        _set_targets(network, guide, trained, spread)
 
 
-def _set_targets(
-    network: SakuraNetwork,
-    guide: Signature,
-    settings: SakuraSettings,
-    trained: Any,
-    spread: Tensor,
-) -> None:
+def _set_targets(network: SakuraNetwork, guide: Signature, trained: Any, spread: Tensor) -> None:
     """Set the units of a signature's targets, and the variance of their mean."""
     reader = network.reader(guide.name)
     at = reader.columns.cpu()
     raw = _dense(trained[:, at.numpy()])
     # Scaled features are scaled targets already.
-    if not settings.scale and guide.scale_targets and guide.binarize is None:
+    if not network.settings.scale and guide.scale_targets and guide.binarize is None:
         unit = torch.maximum(spread[at], raw.max(dim=0).values / _LARGEST_TARGET)
         reader.unit.copy_(torch.where(unit > 0, unit, torch.ones_like(unit)))
     scaler = network.scaler
@@ -214,11 +200,11 @@ def leading_variance(network: SakuraNetwork, matrix: Any) -> float:
 
 
 def training_rows(
-    network: SakuraNetwork, guidance: Guidance, matrix: Any, phenotypes: Mapping[str, Tensor],
+    network: SakuraNetwork, matrix: Any, phenotypes: Mapping[str, Tensor],
     splits: Mapping[str, np.ndarray], held_out: np.ndarray,
 ) -> TrainingRows:  # fmt: skip
     """Return all rows; numerical phenotypes are scaled by the training rows."""
-    weights = torch.ones(matrix.shape[0])
+    guidance, weights = network.guidance, torch.ones(matrix.shape[0])
     n_extra = 0 if guidance.extra_rows is None else len(guidance.extra_rows.names)
     if guidance.extra_rows is not None:
         weights[len(weights) - n_extra :] = guidance.extra_rows.weight

@@ -80,8 +80,8 @@ class SakuraModel:
             self.network = self._build().to(device)
             for name in self.settings.frozen:
                 self.network.module(name).requires_grad_(False)
-            set_scales(self.network, self.guidance, self.settings, matrix, rows_of["train"])
-            rows = training_rows(self.network, self.guidance, matrix, values, rows_of, held_out)
+            set_scales(self.network, matrix[rows_of["train"]])
+            rows = training_rows(self.network, matrix, values, rows_of, held_out)
             self._train(rows, seed, report, checkpoint)
         return self
 
@@ -89,7 +89,7 @@ class SakuraModel:
         self, rows: TrainingRows, seed: int, report: Reporter, checkpoint: Path | None
     ) -> None:
         weights = {name: w.to(rows.device) for name, w in self._class_weights.items()}
-        objective = SakuraObjective(self.network, self.guidance, self.settings, weights)
+        objective = SakuraObjective(self.network, weights)
         cells = "" if checkpoint is None else rows.digest()
         facts = {"model": self._plain(), "seed": seed, "cells": cells}
         file = CheckpointFile(checkpoint, facts)

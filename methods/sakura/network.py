@@ -173,7 +173,8 @@ class SakuraNetwork(nn.Module):
         outputs: Sequence[tuple[int, Tensor]],
     ) -> None:  # fmt: skip
         super().__init__()
-        s = settings
+        s = self.settings = settings
+        self.guidance = guidance
         self.layout = Layout(guidance, s.n_latent)
         check_ring("settings", s.regularizers, s.n_latent)
         self.register_buffer("inputs", inputs)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .guidance import Guidance, Guide, Signature
+from .guidance import Guide, Signature
 from .losses import (
     mixture_prior,
     per_cell,
@@ -27,7 +27,7 @@ from .network import MAIN, SakuraNetwork
 if TYPE_CHECKING:
     from ..nn.batches import Cells
     from .loss_terms import Regularizer
-    from .model_settings import SakuraSettings, TrainingTask
+    from .model_settings import TrainingTask
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,9 @@ class Term:
 class SakuraObjective:
     """The loss of a model as a sum of weighted terms."""
 
-    def __init__(
-        self, network: SakuraNetwork, guidance: Guidance, settings: SakuraSettings,
-        class_weights: Mapping[str, Tensor],
-    ) -> None:  # fmt: skip
-        self.network, self.settings = network, settings
-        self._guides = {guide.name: guide for guide in guidance.guides}
+    def __init__(self, network: SakuraNetwork, class_weights: Mapping[str, Tensor]) -> None:
+        self.network, self.settings = network, network.settings
+        self._guides = {guide.name: guide for guide in network.guidance.guides}
         self._class_weights = class_weights
 
     def terms(self, batch: Batch, task: TrainingTask, epochs: Mapping[str, int]) -> list[Term]:

@@ -159,7 +159,7 @@ def test_the_adversary_of_a_batch_turns_the_gradient_of_the_code():
         model = SakuraModel(settings, guidance).fit(adata, phenotypes={"batch": batch})
         known = torch.from_numpy((batch == "b1").astype(np.int64))
         rows = Batch(torch.from_numpy(adata.X.toarray()), torch.ones(60), {"batch": known})
-        objective = SakuraObjective(model.network, guidance, settings, model._class_weights)
+        objective = SakuraObjective(model.network, model._class_weights)
         (term,) = objective.terms(rows, TrainingTask("x", guides=("batch",)), {})
         term.value.backward()
         code = model.network.compressors[0][0].weight.grad

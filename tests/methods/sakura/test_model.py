@@ -141,7 +141,7 @@ def first_ticks(
     model = SakuraModel(replace(settings, validation=0.0, max_ticks=n_ticks), guidance)
 
     def watch(rows, seed, report, checkpoint):
-        objective = SakuraObjective(model.network, guidance, settings, model._class_weights)
+        objective = SakuraObjective(model.network, model._class_weights)
         trainer = Trainer(objective, rows, model._stages()[0], seed)
         for _ in range(n_ticks):
             before = {n: v.detach().clone() for n, v in model.network.named_parameters()}
@@ -205,7 +205,7 @@ def test_an_adversarial_signature_turns_the_gradient_of_the_code(cells: AnnData)
         guidance = Guidance((signature,))
         model = SakuraModel(replace(SMALL, max_epochs=0), guidance).fit(cells)
         batch = Batch(torch.tensor(cells.X.toarray()), torch.ones(90), {})
-        objective = SakuraObjective(model.network, guidance, SMALL, {})
+        objective = SakuraObjective(model.network, {})
         (term,) = objective.terms(batch, TrainingTask("x", guides=("a",)), {})
         term.value.backward()
         code = model.network.compressors[0][0].weight.grad

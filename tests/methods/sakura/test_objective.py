@@ -42,7 +42,7 @@ def terms(
     model = SakuraModel(SETTINGS, guidance).fit(cells, phenotypes=phenotypes)
     held = {name: torch.tensor(values) for name, values in phenotypes.items()}
     batch = Batch(torch.tensor(cells.X.toarray()), torch.ones(80), held)
-    objective = SakuraObjective(model.network, guidance, SETTINGS, {"batch": torch.ones(2)})
+    objective = SakuraObjective(model.network, {"batch": torch.ones(2)})
     names = tuple(guide.name for guide in guidance.guides)
     found = objective.terms(batch, TrainingTask("x", guides=names), {})
     return model, {term.name: term for term in found}
@@ -97,6 +97,6 @@ def test_a_head_that_knows_nothing_draws_the_code_nowhere(cells: AnnData):
         for parameter in model.network.reader("batch").parameters():
             parameter.zero_()
     held = Batch(torch.tensor(cells.X.toarray()), torch.ones(80), {"batch": torch.tensor(batch)})
-    objective = SakuraObjective(model.network, guidance, SETTINGS, {"batch": torch.ones(2)})
+    objective = SakuraObjective(model.network, {"batch": torch.ones(2)})
     found = {t.name: t for t in objective.terms(held, TrainingTask("x", guides=("batch",)), {})}
     assert float(found["confusion"].value.detach()) == pytest.approx(0.0, abs=1e-6)
