@@ -81,13 +81,14 @@ def within_datasets(table: pd.DataFrame, metric: str = MAIN) -> dict[str, Standi
     valued = rows[rows[metric].notna()]
     failures = failed_seeds(rows)
     variances = valued.groupby(["method", "dataset"])[metric].var()
-    least = variances.groupby("method").mean().dropna().to_dict()
+    least = {str(name): float(v) for name, v in variances.groupby("method").mean().items()}
     error = _error_within(table, valued["dataset"].nunique())
     standings = {}
     for dataset, own in valued.groupby("dataset", sort=False):
         seeds = {str(name): list(part) for name, part in own.groupby("method", sort=False)[metric]}
         means = {name: sum(part) / len(part) for name, part in seeds.items()}
-        failed = {n: int(failures.at[n, dataset]) for n in seeds if failures.at[n, dataset]}
+        lost = {name: int(failures[dataset][name]) for name in seeds}
+        failed = {name: number for name, number in lost.items() if number}
         standings[str(dataset)] = Standing(
             _order(pd.DataFrame({dataset: means}), failures, metric, table),
             means,

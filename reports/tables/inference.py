@@ -89,7 +89,7 @@ def compare_seeds(
     sizes = np.array([len(one) for one in scores])
     means = np.array([one.mean() if len(one) else math.nan for one in scores])
     own = np.array([one.var(ddof=1) if len(one) > 1 else math.nan for one in scores])
-    least = [(least_variance or {}).get(name, 0.0) for name in methods]
+    least = np.nan_to_num([(least_variance or {}).get(name, 0.0) for name in methods])
     errors = np.fmax(own, np.where(np.isnan(own), math.nan, least)) / sizes
     difference = means[:, None] - means[None, :]
     width = np.sqrt(errors[:, None] + errors[None, :])
