@@ -158,9 +158,7 @@ def update_baseline(
     names = tuple(dict.fromkeys(name for part in parts for name in _matching_methods(old, part)))
     settings = _gate_settings(old, flags, config)
     selectors = {label: data.select for label, data in old.datasets.items()}
-    outcome, environment = _run(
-        ",".join(names), ",".join(selectors.values()), settings, console
-    )  # fmt: skip
+    outcome, environment = _run(",".join(names), ",".join(selectors.values()), settings, console)
     if outcome.interrupted:
         return BaselineUpdate(None)
     fresh, left_out = make_entries(outcome, old.metrics, environment_key(environment), settings)
@@ -173,20 +171,21 @@ def update_baseline(
     old_entries = {(entry.method, entry.dataset): entry for entry in old.entries}
     changes = [line for entry in fresh for line in describe_changes(old_entries, entry)]
     entries = old_entries | {(entry.method, entry.dataset): entry for entry in fresh}
-    used = {entry.environment for entry in entries.values()}
     environments = old.environments | {environment_key(environment): environment}
+    used = {entry.environment for entry in entries.values()}
     note = UpdateReason(
-        date=date.today().isoformat(), methods=names, reason=reason.strip(),
+        date=date.today().isoformat(),
+        methods=names,
+        reason=reason.strip(),
         changes=tuple(changes),
-    )  # fmt: skip
-    baseline = old.model_copy(
-        update={
-            "entries": tuple(entries.values()),
-            "datasets": old.datasets | data,
-            "environments": {key: environments[key] for key in environments if key in used},
-            "reasons": (*old.reasons, note),
-        }
     )
+    updates = {
+        "entries": tuple(entries.values()),
+        "datasets": old.datasets | data,
+        "environments": {key: facts for key, facts in environments.items() if key in used},
+        "reasons": (*old.reasons, note),
+    }
+    baseline = old.model_copy(update=updates)
     save_baseline(baseline, path)
     return BaselineUpdate(baseline, left_out, changes)
 
@@ -208,9 +207,8 @@ def check_baseline(
     }
     current = CurrentRun(environment_key(environment), settings.seeds, {}, {}, unavailable)
     if methods and selectors:
-        outcome, environment = _run(
-            ",".join(methods), ",".join(selectors.values()), settings, console
-        )  # fmt: skip
+        names = ",".join(methods), ",".join(selectors.values())
+        outcome, environment = _run(*names, settings, console)
         if outcome.interrupted:
             return GateCheck([], environment, interrupted=True)
         current = replace(
@@ -281,9 +279,8 @@ def _run(
     methods: str, datasets: str, settings: Settings, console: Console,
     assign: Sequence[str] = (),
 ) -> tuple[RunOutcome, dict[str, str]]:  # fmt: skip
-    outcome = run(
-        methods, datasets, assign=assign, report=False, console=console, **settings.model_dump()
-    )  # fmt: skip
+    flags = settings.model_dump()
+    outcome = run(methods, datasets, assign=assign, report=False, console=console, **flags)
     return outcome, fingerprint(settings.threads, resolve_device(settings.device))
 
 
