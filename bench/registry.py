@@ -11,17 +11,19 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from bench.contract import Dataset, Method
 from bench.errors import UsageError
 from bench.messages import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
 
 Kind = TypeVar("Kind", Method, Dataset)
 

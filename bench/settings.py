@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     mirror: str = Field(
         "", description="folder or https address with <dataset>/<file>, tried before the original"
     )
-    offline: bool = Field(False, description="fetch no file")
+    offline: bool = Field(default=False, description="fetch no file")
     tracking_uri: str = Field(
         "", description="address of an MLflow server, in place of SQLite in the results folder"
     )

@@ -9,16 +9,14 @@ import typer
 
 from bench.errors import DataError
 
-from .options import AsJson, Assign, Datasets, Methods, verb
+from .options import AsJson, Assign, Datasets, Methods, argument, flag, option, verb
 from .output import make_console, print_json, progress_console
 
 if TYPE_CHECKING:
     from bench.baseline.gate import BaselineUpdate
 
 baseline_app = typer.Typer(help="Write or update a baseline of results.", no_args_is_help=True)
-BaselineFile = Annotated[
-    Path, typer.Argument(metavar="FILE", help="a file of 'bench baseline write'")
-]
+BaselineFile = Annotated[Path, argument("FILE", "a file of 'bench baseline write'")]
 
 
 @baseline_app.command("write")
@@ -29,9 +27,9 @@ BaselineFile = Annotated[
 def write_command(
     methods: Methods,
     datasets: Datasets,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="file to write; it must not exist")],
+    out: Annotated[Path, option("FILE", "file to write; it must not exist")],
     metrics: Annotated[
-        str, typer.Option(metavar="NAMES", help="to guard: 'ari' (k-means), 'leiden/ari', …")
+        str, option("NAMES", "to guard: 'ari' (k-means), 'leiden/ari', …")
     ] = "ari,nmi",
     assign: Assign = None,
     *,
@@ -51,12 +49,8 @@ def write_command(
 @verb("results", "cache_dir", "jobs", "timeout", "memory", "retry", "plugins")
 def update_command(
     file: BaselineFile,
-    only: Annotated[
-        str, typer.Option(metavar="NAMES", help="methods to replace or add: names, globs, all")
-    ],
-    reason: Annotated[
-        str, typer.Option(metavar="WORDS", help="why results may change; kept in the file")
-    ],
+    only: Annotated[str, option("NAMES", "methods to replace or add: names, globs, all")],
+    reason: Annotated[str, option("WORDS", "why results may change; kept in the file")],
     *,
     flags: dict[str, Any],
 ) -> None:
@@ -71,16 +65,11 @@ def update_command(
 def check_command(
     file: BaselineFile,
     seeds: Annotated[
-        str | None,
-        typer.Option(metavar="SEEDS", show_default="all", help="only these of the baseline"),
+        str | None, option("SEEDS", "only these of the baseline", show_default="all")
     ] = None,
-    markdown: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="write the check as Markdown")
-    ] = None,
-    junit: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="write the check as JUnit XML")
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="show what passed, too")] = False,
+    markdown: Annotated[Path | None, option("FILE", "write the check as Markdown")] = None,
+    junit: Annotated[Path | None, option("FILE", "write the check as JUnit XML")] = None,
+    everything: Annotated[bool, flag("show what passed, too", "--all")] = False,
     as_json: AsJson = False,
     *,
     flags: dict[str, Any],

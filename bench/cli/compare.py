@@ -5,30 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from bench.errors import UsageError
 from bench.settings import Settings, load_settings
 
-from .options import AsJson, StoredDatasets, StoredMethods, verb
+from .options import AsJson, StoredDatasets, StoredMethods, argument, option, verb
 
 _SIDE = "results folder; with --results or --tracking-uri an experiment of that store"
 
 
 @verb("results", "tracking_uri")
 def compare_command(
-    a: Annotated[str, typer.Argument(help=_SIDE, metavar="A", show_default=False)],
-    b: Annotated[str, typer.Argument(help=_SIDE, metavar="B", show_default=False)],
+    a: Annotated[str, argument("A", _SIDE, show_default=False)],
+    b: Annotated[str, argument("B", _SIDE, show_default=False)],
     metric: Annotated[
-        str, typer.Option(metavar="NAME", help="to decide by: 'ari' (k-means), 'leiden/ari', …")
+        str, option("NAME", "to decide by: 'ari' (k-means), 'leiden/ari', …")
     ] = "ari",
     methods: StoredMethods = None,
     datasets: StoredDatasets = None,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER", show_default="reports/compare beside B", help="folder to write"
-        ),
+        Path | None, option("FOLDER", "folder to write", show_default="reports/compare beside B")
     ] = None,
     as_json: AsJson = False,
     *,

@@ -15,17 +15,15 @@ from bench.errors import UsageError
 from bench.messages import format_size
 from bench.settings import Settings, split_commas
 
-from .completion import complete_choices, complete_datasets
-from .options import AsJson, verb
+from .completion import complete_datasets
+from .options import AsJson, argument, flag, option, verb
 from .output import make_console, print_json
 from .tables import show
 
 data_app = typer.Typer(
     help="Fetch, verify, add, annotate, join and clean up datasets.", no_args_is_help=True
 )
-_NAMES = typer.Argument(
-    metavar="NAMES", autocompletion=complete_datasets, help="names, 'tag:atac', all"
-)
+_NAMES = argument("NAMES", "names, 'tag:atac', all", autocompletion=complete_datasets)
 _WINDOWS = ("centre", "start")
 _SIZE_UNITS = {"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 
@@ -62,20 +60,14 @@ def verify_command(
 @data_app.command("add")
 @verb("markers", "cache_dir", "plugins", file=True)
 def add_command(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="name for --datasets")],
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="file or folder of counts in any format")
-    ],
-    summary: Annotated[str, typer.Option(metavar="WORDS", help="one line for lists")] = "",
-    citation: Annotated[str, typer.Option(metavar="WORDS", help="with DOI")] = "",
-    licence: Annotated[str, typer.Option(metavar="NAME", help="licence of the data")] = "",
-    organism: Annotated[str, typer.Option(metavar="NAME", help="human, mouse, …")] = "",
-    labels_from: Annotated[
-        str, typer.Option(metavar="WORDS", help="origin of the labels, such as sorting")
-    ] = "",
-    replace: Annotated[
-        bool, typer.Option("--replace", help="replace a dataset of this name")
-    ] = False,
+    name: Annotated[str, argument("NAME", "name for --datasets")],
+    file: Annotated[Path, argument("FILE", "file or folder of counts in any format")],
+    summary: Annotated[str, option("WORDS", "one line for lists")] = "",
+    citation: Annotated[str, option("WORDS", "with DOI")] = "",
+    licence: Annotated[str, option("NAME", "licence of the data")] = "",
+    organism: Annotated[str, option("NAME", "human, mouse, …")] = "",
+    labels_from: Annotated[str, option("WORDS", "origin of the labels, such as sorting")] = "",
+    replace: Annotated[bool, flag("replace a dataset of this name", "--replace")] = False,
     *,
     settings: Settings,
     reading: dict[str, Any],
@@ -101,34 +93,24 @@ def add_command(
 @verb()
 def annotate_command(
     files: Annotated[
-        list[Path],
-        typer.Argument(metavar="FILES", help="paired .h5mu, or two .h5ad: genes, then peaks"),
+        list[Path], argument("FILES", "paired .h5mu, or two .h5ad: genes, then peaks")
     ],
-    out: Annotated[Path, typer.Option(metavar="FILE", help=".h5mu file to write")],
+    out: Annotated[Path, option("FILE", ".h5mu file to write")],
     tss: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="GTF, or BED with a TSS a line; may be .gz"),
+        Path | None, option("FILE", "GTF, or BED with a TSS a line; may be .gz")
     ] = None,
     genome: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="FASTA of the genome; a missing .fai is written"),
+        Path | None, option("FILE", "FASTA of the genome; a missing .fai is written")
     ] = None,
     window: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            autocompletion=complete_choices(_WINDOWS),
-            help="DNA of a peak: around its centre, or from its start (start)",
-        ),
+        str, option("NAME", "DNA of a peak, around its centre or from its start", choices=_WINDOWS)
     ] = "centre",
-    width: Annotated[
-        int, typer.Option(metavar="N", min=1, max=100_000, help="bases of each peak")
-    ] = 256,
+    width: Annotated[int, option("N", "bases of each peak", min=1, max=100000)] = 256,
 ) -> None:
     """Add places of genes and peaks, DNA of peaks and variability of genes to paired data."""
     from bench.data.tools.annotate import Window, annotate
 
-    if window not in ("centre", "start"):
+    if window not in _WINDOWS:
         raise UsageError(f"--window {window}: expected centre or start.", code="invalid_value")
     cells = annotate(files, tss=tss, genome=genome, window=Window(window, width), out=out)
     genes, peaks = (cells[part].n_vars for part in ("rna", "atac"))
@@ -138,25 +120,15 @@ def annotate_command(
 @data_app.command("join")
 @verb("cache_dir", "plugins")
 def join_command(
-    first: Annotated[str, typer.Argument(metavar="FIRST", help="file or dataset, one species")],
-    second: Annotated[
-        str, typer.Argument(metavar="SECOND", help="file or dataset, the other species")
-    ],
+    first: Annotated[str, argument("FIRST", "file or dataset, one species")],
+    second: Annotated[str, argument("SECOND", "file or dataset, the other species")],
     orthologs: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE", help="table with a header: genes of the first, of the second"
-        ),
+        Path, option("FILE", "table with a header: genes of the first, of the second")
     ],
-    out: Annotated[Path, typer.Option(metavar="FILE", help=".h5ad file to write")],
-    names: Annotated[
-        str, typer.Option(metavar="NAMES", help="values of the column 'species'")
-    ] = "first,second",
+    out: Annotated[Path, option("FILE", ".h5ad file to write")],
+    names: Annotated[str, option("NAMES", "values of the column 'species'")] = "first,second",
     columns: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAMES", show_default="the first two", help="two columns of the table"
-        ),
+        str | None, option("NAMES", "two columns of the table", show_default="the first two")
     ] = None,
     *,
     settings: Settings,
@@ -175,7 +147,7 @@ def join_command(
 @data_app.command("remove")
 @verb("cache_dir")
 def remove_command(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="a dataset of 'bench data add'")],
+    name: Annotated[str, argument("NAME", "a dataset of 'bench data add'")],
     *,
     settings: Settings,
 ) -> None:
@@ -189,9 +161,7 @@ def remove_command(
 def where_command(
     name: Annotated[
         str | None,
-        typer.Argument(
-            metavar="NAME", autocompletion=complete_datasets, help="show each file of one dataset"
-        ),
+        argument("NAME", "show each file of one dataset", autocompletion=complete_datasets),
     ] = None,
     as_json: AsJson = False,
     *,
@@ -207,12 +177,10 @@ def where_command(
 @data_app.command("clean")
 @verb("cache_dir")
 def clean_command(
-    max_size: Annotated[
-        str, typer.Option(metavar="SIZE", help="size to shrink to, such as 500MB")
-    ] = "20GB",
-    everything: Annotated[bool, typer.Option("--all", help="remove all copies")] = False,
+    max_size: Annotated[str, option("SIZE", "size to shrink to, such as 500MB")] = "20GB",
+    everything: Annotated[bool, flag("remove all copies", "--all")] = False,
     downloads: Annotated[
-        bool, typer.Option("--downloads", help="also remove downloaded and unpacked files")
+        bool, flag("also remove downloaded and unpacked files", "--downloads")
     ] = False,
     as_json: AsJson = False,
     *,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from bench.data.card import dataset_card
 from bench.data.manage import dataset_location
 from bench.data.user_datasets import user_datasets
@@ -14,15 +12,14 @@ from bench.registry import datasets
 from bench.settings import Settings
 
 from .completion import complete_datasets
-from .options import AsJson, verb
+from .options import AsJson, argument, verb
 from .tables import Row, print_content
 
 
 @verb("plugins")
 def datasets_command(
     name: Annotated[
-        str | None,
-        typer.Argument(metavar="NAME", autocompletion=complete_datasets, help="show one in full"),
+        str | None, argument("NAME", "show one in full", autocompletion=complete_datasets)
     ] = None,
     as_json: AsJson = False,
     *,

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from bench.settings import load_settings
 
 from .completion import complete_methods
-from .options import Assign, verb
+from .options import Assign, argument, flag, option, verb
 from .output import print_scores, progress_console
 
 
@@ -19,42 +19,28 @@ from .output import print_scores, progress_console
 def fit_command(
     method: Annotated[
         str,
-        typer.Argument(
-            metavar="METHOD",
-            autocompletion=complete_methods,
-            help="such as vae or 'vae\\[n_latent=16]'",
-        ),
+        argument("METHOD", "such as vae or 'vae[n_latent=16]'", autocompletion=complete_methods),
     ],
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="counts: .h5ad, .csv, .txt, .mtx, 10x, …")
-    ],
+    file: Annotated[Path, argument("FILE", "counts: .h5ad, .csv, .txt, .mtx, 10x, …")],
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", show_default="FILE_METHOD", help="folder to write"),
+        Path | None, option("FOLDER", "folder to write", show_default="FILE_METHOD")
     ] = None,
     assign: Assign = None,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="seed of the fit")] = 0,
+    seed: Annotated[int, option("N", "seed of the fit", min=0)] = 0,
     n_clusters: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, show_default="number of types", help="clusters of k-means"
-        ),
+        int | None, option("N", "clusters of k-means", min=1, show_default="number of types")
     ] = None,
-    impute: Annotated[bool, typer.Option(help="write the imputed matrix")] = True,
-    umap: Annotated[bool, typer.Option(help="draw the UMAP")] = True,
+    impute: Annotated[bool, flag("write the imputed matrix")] = True,
+    umap: Annotated[bool, flag("draw the UMAP")] = True,
     resume: Annotated[
-        bool, typer.Option("--resume", help="go on with the interrupted fit of this --out")
+        bool, flag("go on with the interrupted fit of this --out", "--resume")
     ] = False,
     config: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            show_default="bench.toml",
-            help="settings, or the method's own .json or .yaml",
-        ),
+        option("FILE", "settings, or the method's own .json or .yaml", show_default="bench.toml"),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="print what --config would train; write nothing")
+        bool, flag("print what --config would train; write nothing", "--dry-run")
     ] = False,
     *,
     flags: dict[str, Any],

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from bench.contract import Method
 from bench.registry import methods
 from bench.settings import Settings
 
 from .completion import complete_methods
-from .options import AsJson, verb
+from .options import AsJson, argument, verb
 from .tables import Row, print_content
 
 
 @verb("plugins")
 def methods_command(
     name: Annotated[
-        str | None,
-        typer.Argument(metavar="NAME", autocompletion=complete_methods, help="show one in full"),
+        str | None, argument("NAME", "show one in full", autocompletion=complete_methods)
     ] = None,
     as_json: AsJson = False,
     *,

@@ -11,15 +11,13 @@ import typer
 
 from bench.errors import DataError, UsageError
 
+from .options import argument, option
+
 new_app = typer.Typer(
     help="Write the file of a new method, dataset or metric.", no_args_is_help=True
 )
-Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="lower case, such as my_svd; the file is NAME.py")
-]
-Folder = Annotated[
-    Path, typer.Option("--out", metavar="FOLDER", help="folder to write the file to")
-]
+Name = Annotated[str, argument("NAME", "lower case, such as my_svd; the file is NAME.py")]
+Folder = Annotated[Path, option("FOLDER", "folder to write the file to", "--out")]
 _TEMPLATES = Path(__file__).parent / "templates"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -17,58 +17,59 @@ from bench.settings import Settings, load_settings
 
 from .completion import complete_choices, complete_datasets, complete_methods
 
-PROTOCOLS = ("holdout", "unsupervised", "oracle")
-Verb = Callable[..., None]
 
-Methods = Annotated[
-    str,
-    typer.Option(
-        "--methods", "-m", metavar="NAMES", autocompletion=complete_methods,
-        help=escape("'all', 'vae,tag:baseline', 'vae[n_latent=16]'"),
-    ),
-]  # fmt: skip
-Datasets = Annotated[
-    str,
-    typer.Option(
-        "--datasets", "-d", metavar="NAMES", autocompletion=complete_datasets,
-        help=escape("names, 'tag:atac', or paths, as in 'x.csv[labels=y.csv]'"),
-    ),
-]  # fmt: skip
-StoredMethods = Annotated[
-    str | None,
-    typer.Option(
-        "--methods", "-m", metavar="NAMES", autocompletion=complete_methods,
-        help="methods in the store, by name or glob",
-    ),
-]  # fmt: skip
-StoredDatasets = Annotated[
-    str | None,
-    typer.Option(
-        "--datasets", "-d", metavar="NAMES", autocompletion=complete_datasets,
-        help="datasets in the store, by name or glob",
-    ),
-]  # fmt: skip
-StoredSeed = Annotated[
-    int | None, typer.Option("--seed", metavar="N", min=0, help="seed of the fit in the store")
-]
+def option(
+    metavar: str | None, text: str, *names: str, choices: Sequence[str] = (), **rest: Any
+) -> Any:
+    """Return an option that takes a value; brackets in its text are shown as they are.
+
+    ``choices`` are added to the text and completed by the shell.
+    """
+    if choices:
+        text += f": {', '.join(choices[:-1])} or {choices[-1]}"
+        rest["autocompletion"] = complete_choices(choices)
+    return typer.Option(*names, metavar=metavar, help=escape(text), **rest)
+
+
+def argument(metavar: str, text: str, **rest: Any) -> Any:
+    """Return an argument; brackets in its text are shown as they are."""
+    return typer.Argument(metavar=metavar, help=escape(text), **rest)
+
+
+def flag(text: str, *names: str) -> Any:
+    """Return an option without a value."""
+    return typer.Option(*names, help=escape(text))
+
+
+def _methods(text: str) -> Any:
+    return option("NAMES", text, "--methods", "-m", autocompletion=complete_methods)
+
+
+def _datasets(text: str) -> Any:
+    return option("NAMES", text, "--datasets", "-d", autocompletion=complete_datasets)
+
+
+Verb = Callable[..., None]
+PROTOCOLS = ("holdout", "unsupervised", "oracle")
+
+Methods = Annotated[str, _methods("'all', 'vae,tag:baseline', 'vae[n_latent=16]'")]
+Datasets = Annotated[str, _datasets("names, 'tag:atac', or paths, as in 'x.csv[labels=y.csv]'")]
+StoredMethods = Annotated[str | None, _methods("methods in the store, by name or glob")]
+StoredDatasets = Annotated[str | None, _datasets("datasets in the store, by name or glob")]
+StoredSeed = Annotated[int | None, option("N", "seed of the fit in the store", "--seed", min=0)]
 Assign = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="METHOD.PARAMETER=VALUE; repeatable"),
+    list[str] | None, option("NAME=VALUE", "METHOD.PARAMETER=VALUE; repeatable", "--set")
 ]
 ParamsFiles = Annotated[
-    list[Path] | None,
-    typer.Option("--params", metavar="FILE", help="parameters, as best.yaml of a search"),
+    list[Path] | None, option("FILE", "parameters, as best.yaml of a search", "--params")
 ]
 Protocol = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME", autocompletion=complete_choices(PROTOCOLS), show_default="holdout",
-        help="labels that choose: holdout (of a fifth of the cells), unsupervised or oracle (all)",
-    ),
-]  # fmt: skip
-AsJson = Annotated[bool, typer.Option("--json", help="print JSON for programs")]
-Report = Annotated[bool, typer.Option("--report/--no-report", help="write the HTML report")]
-Umap = Annotated[bool, typer.Option("--umap/--no-umap", help="draw UMAPs")]
+    option("NAME", "labels that choose configurations", choices=PROTOCOLS, show_default="holdout"),
+]
+AsJson = Annotated[bool, flag("print JSON for programs", "--json")]
+Report = Annotated[bool, flag("write the HTML report", "--report/--no-report")]
+Umap = Annotated[bool, flag("draw UMAPs", "--umap/--no-umap")]
 
 _NAMES = {"jobs": ("--jobs", "-j"), "plugins": ("--plugin",),
           "transpose": ("--transpose/--no-transpose",)}  # fmt: skip
@@ -101,7 +102,7 @@ def verb(*settings: str, file: bool = False) -> Callable[[Verb], Verb]:
     def decorate(function: Verb) -> Verb:
         own = inspect.signature(function, eval_str=True).parameters
         files = _file_options() if file else []
-        options = [one for name, one in own.items() if name not in _BUILT]
+        options = [parameter for name, parameter in own.items() if name not in _BUILT]
         options += files
         options += [
             _build_option(name, Settings.model_fields[name], "Settings") for name in settings
@@ -123,12 +124,14 @@ def verb(*settings: str, file: bool = False) -> Callable[[Verb], Verb]:
             if "flags" in own:
                 values["flags"] = flags
             if file:
-                values["reading"] = _take_typed(ctx, values, [one.name for one in files])
+                values["reading"] = _take_typed(
+                    ctx, values, [parameter.name for parameter in files]
+                )
             function(**values)
 
-        parameters = [context, *(one.replace(kind=_KEYWORD) for one in options)]
+        parameters = [context, *(parameter.replace(kind=_KEYWORD) for parameter in options)]
         call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        call.__annotations__ = {one.name: one.annotation for one in parameters}
+        call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return call
 
     return decorate
@@ -137,10 +140,9 @@ def verb(*settings: str, file: bool = False) -> Callable[[Verb], Verb]:
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 _BUILT = ("settings", "flags", "reading")
 """Parameters of a verb that :func:`verb` fills."""
-_CONFIG = typer.Option(
-    "--config", metavar="FILE", show_default="bench.toml", help="settings file",
-    rich_help_panel="Settings",
-)  # fmt: skip
+_CONFIG = option(
+    "FILE", "settings file", "--config", show_default="bench.toml", rich_help_panel="Settings"
+)
 
 
 def _take_typed(
@@ -173,15 +175,12 @@ def _build_option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
         default = ",".join(map(str, field.default))
     elif isinstance(default, float) and default.is_integer():
         default = int(default)
-    text = field.description or ""
-    if choices:
-        text += f": {', '.join(choices[:-1])} or {choices[-1]}"
-    info = typer.Option(
+    info = option(
+        None if kind is bool else _METAVARS.get(name, "N" if kind is int else "NAME"),
+        field.description or "",
         *_NAMES.get(name, ("--" + name.replace("_", "-"),)),
-        metavar=None if kind is bool else _METAVARS.get(name, "N" if kind is int else "NAME"),
-        help=escape(text),
         show_default=_MACHINE_DEFAULTS.get(name, default not in (None, "", (), False)),
-        autocompletion=complete_choices(choices) if choices else None,
+        choices=choices,
         rich_help_panel=panel,
     )
     return _keyword(name, kind | None, info, default or None)
@@ -191,7 +190,7 @@ def _kind(name: str, annotation: Any) -> tuple[Any, tuple[str, ...]]:
     """Return the type of an option's value and the words it may take."""
     if name == "plugins":
         return list[str], ()
-    members = [one for one in get_args(annotation) if one is not NoneType]
+    members = [member for member in get_args(annotation) if member is not NoneType]
     if NoneType in get_args(annotation):
         annotation = members[0]
     if get_origin(annotation) is Literal:

@@ -11,7 +11,16 @@ import typer
 from bench.errors import UsageError
 from bench.settings import Settings, split_commas
 
-from .options import AsJson, StoredDatasets, StoredMethods, StoredSeed, verb
+from .options import (
+    AsJson,
+    StoredDatasets,
+    StoredMethods,
+    StoredSeed,
+    argument,
+    flag,
+    option,
+    verb,
+)
 from .output import print_json
 
 logger = logging.getLogger(__name__)
@@ -20,46 +29,32 @@ logger = logging.getLogger(__name__)
 @verb("label_key", "plugins", "cache_dir", "tracking_uri", "experiment")
 def regulate_command(
     run: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FIT", help="folder of bench fit, artifacts of a job, or a results folder"
-        ),
+        Path, argument("FIT", "folder of bench fit, artifacts of a job, or a results folder")
     ],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="folder to write")],
+    out: Annotated[Path, option("FOLDER", "folder to write")],
     methods: StoredMethods = None,
     datasets: StoredDatasets = None,
     seed: StoredSeed = None,
     data: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            show_default="those of the fit",
-            help="counts of other cells over the same features",
+        option(
+            "FILE", "counts of other cells over the same features", show_default="those of the fit"
         ),
     ] = None,
-    atac: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="their peaks, if in a second file")
-    ] = None,
+    atac: Annotated[Path | None, option("FILE", "their peaks, if in a second file")] = None,
     cell_types: Annotated[
-        str | None,
-        typer.Option(metavar="NAMES", show_default="all", help="types with a map of their own"),
+        str | None, option("NAMES", "types with a map of their own", show_default="all")
     ] = None,
     binding: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="peaks bound by a factor (BED, narrowPeak); repeatable"),
+        list[Path] | None, option("FILE", "peaks bound by a factor (BED, narrowPeak); repeatable")
     ] = None,
     tss_window: Annotated[
-        float | None,
-        typer.Option(metavar="KB", min=0, help="largest distance of a link from the gene's start"),
+        float | None, option("KB", "largest distance of a link from the gene's start", min=0)
     ] = None,
-    cells: Annotated[
-        int, typer.Option(metavar="N", min=1, help="single cells whose links are written")
-    ] = 20,
-    top: Annotated[int, typer.Option(metavar="N", min=1, help="most links in a table")] = 20_000,
-    gene: Annotated[
-        str | None, typer.Option(metavar="NAME", help="gene whose locus is drawn")
-    ] = None,
-    figures: Annotated[bool, typer.Option(help="draw maps and the locus")] = True,
+    cells: Annotated[int, option("N", "single cells whose links are written", min=1)] = 20,
+    top: Annotated[int, option("N", "most links in a table", min=1)] = 20_000,
+    gene: Annotated[str | None, option("NAME", "gene whose locus is drawn")] = None,
+    figures: Annotated[bool, flag("draw maps and the locus")] = True,
     as_json: AsJson = False,
     *,
     settings: Settings,

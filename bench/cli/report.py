@@ -10,24 +10,22 @@ import typer
 from bench.errors import UsageError
 from bench.settings import Settings, load_settings
 
-from .options import StoredDatasets, StoredMethods, Umap, verb
+from .options import StoredDatasets, StoredMethods, Umap, flag, option, verb
 
 
 @verb("results", "tracking_uri", "experiment")
 def report_command(
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", show_default="results/reports/all", help="folder to write"),
+        Path | None, option("FOLDER", "folder to write", show_default="results/reports/all")
     ] = None,
     methods: StoredMethods = None,
     datasets: StoredDatasets = None,
     seeds: Annotated[
-        str | None,
-        typer.Option(metavar="SEEDS", show_default="all", help="only these, as in bench run"),
+        str | None, option("SEEDS", "only these, as in bench run", show_default="all")
     ] = None,
     umap: Umap = True,
     static: Annotated[
-        bool, typer.Option(help="also write figures (SVG, PNG, PDF) and tables (LaTeX …)")
+        bool, flag("also write figures (SVG, PNG, PDF) and tables (LaTeX …)")
     ] = True,
     *,
     settings: Settings,

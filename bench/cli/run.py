@@ -13,7 +13,18 @@ from bench.errors import UsageError
 from bench.plan.build import build_plan, exclusion_lines
 from bench.settings import Settings
 
-from .options import AsJson, Assign, Datasets, Methods, ParamsFiles, Protocol, Report, Umap, verb
+from .options import (
+    AsJson,
+    Assign,
+    Datasets,
+    Methods,
+    ParamsFiles,
+    Protocol,
+    Report,
+    Umap,
+    option,
+    verb,
+)
 from .output import make_console, print_json, progress_console
 from .search import finish_search
 from .tables import show
@@ -36,8 +47,7 @@ def run_command(
     assign: Assign = None,
     params: ParamsFiles = None,
     tune: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="search that many configurations of each method first"),
+        int | None, option("N", "search that many configurations of each method first")
     ] = None,
     protocol: Protocol = None,
     report: Report = True,
@@ -96,15 +106,11 @@ def plan_command(
     plan = build_plan(methods, datasets, assign or (), settings, cache, params or ())
     rows, time = summarize_plan(plan, settings)
     if as_json:
-        print_json({"jobs": rows, "left": _exclusions_as_json(plan),
+        print_json({"jobs": rows, "excluded": [asdict(exclusion) for exclusion in plan.excluded],
                     "expected_seconds": time.seconds,
                     "without_earlier_run": time.guessed})  # fmt: skip
         return
     _print_plan(rows, plan, time)
-
-
-def _exclusions_as_json(plan: Plan) -> list[dict[str, str]]:
-    return [asdict(one) for one in plan.excluded]
 
 
 def _outcome_as_json(outcome: RunOutcome) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import AsJson, StoredDatasets, StoredMethods, verb
+from .options import AsJson, StoredDatasets, StoredMethods, option, verb
 from .output import print_json, progress_console
 
 
@@ -16,8 +16,7 @@ def score_command(
     methods: StoredMethods = None,
     datasets: StoredDatasets = None,
     metrics: Annotated[
-        str | None,
-        typer.Option(metavar="NAMES", show_default="all", help="metrics, by name or glob"),
+        str | None, option("NAMES", "metrics, by name or glob", show_default="all")
     ] = None,
     as_json: AsJson = False,
     *,

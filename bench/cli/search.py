@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from .completion import complete_choices
 from .options import (
     AsJson,
     Assign,
@@ -17,6 +16,7 @@ from .options import (
     Protocol,
     Report,
     Umap,
+    option,
     verb,
 )
 from .output import print_json, progress_console
@@ -36,56 +36,35 @@ def search_command(
     methods: Methods,
     datasets: Datasets,
     trials: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="configurations of each study; the default is one of them"),
+        int | None, option("N", "configurations of each study; the default is one of them")
     ] = None,
     timeout: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", help="time after which a study begins no further trial"),
+        float | None, option("SECONDS", "time after which a study begins no further trial")
     ] = None,
     protocol: Protocol = None,
     objective: Annotated[
         str,
-        typer.Option(
-            metavar="NAMES",
+        option(
+            "NAMES",
+            "ari, nmi, silhouette, loss, seconds, memory, or a key such as leiden/ari",
             show_default="ari; unsupervised: silhouette",
-            help="ari, nmi, silhouette, loss, seconds, memory, or a key such as leiden/ari",
         ),
     ] = "",
     sampler: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            autocompletion=complete_choices(_SAMPLERS),
-            help="way to choose configurations: tpe, random, cmaes, gp or grid",
-        ),
+        str, option("NAME", "way to choose configurations", choices=_SAMPLERS)
     ] = "tpe",
     pruner: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            autocompletion=complete_choices(_PRUNERS),
-            help="way to stop trials with a high loss: none, median or hyperband",
-        ),
+        str, option("NAME", "way to stop trials with a high loss", choices=_PRUNERS)
     ] = "none",
     space: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="YAML that narrows, extends or fixes parameters"),
+        Path | None, option("FILE", "YAML that narrows, extends or fixes parameters")
     ] = None,
     storage: Annotated[
         str,
-        typer.Option(
-            metavar="ADDRESS",
-            show_default="a journal in results/studies",
-            help="database of the studies",
-        ),
+        option("ADDRESS", "database of the studies", show_default="a journal in results/studies"),
     ] = "",
-    search_seed: Annotated[
-        int, typer.Option(metavar="N", help="seed of the sampler and the trials")
-    ] = 1000,
-    fit_timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="time that one fit may take")
-    ] = None,
+    search_seed: Annotated[int, option("N", "seed of the sampler and the trials")] = 1000,
+    fit_timeout: Annotated[float | None, option("SECONDS", "time that one fit may take")] = None,
     assign: Assign = None,
     params: ParamsFiles = None,
     report: Report = True,

@@ -12,16 +12,13 @@ from bench.registry import methods
 from bench.settings import Settings
 
 from .completion import complete_methods
-from .options import verb
+from .options import argument, verb
 
 
 @verb("plugins")
 def test_method_command(
     name: Annotated[
-        str,
-        typer.Argument(
-            metavar="METHOD", autocompletion=complete_methods, help="a method, its file, or all"
-        ),
+        str, argument("METHOD", "a method, its file, or all", autocompletion=complete_methods)
     ],
     *,
     settings: Settings,

@@ -9,31 +9,33 @@ import typer
 
 from bench.settings import Settings
 
-from .options import AsJson, StoredDatasets, StoredMethods, StoredSeed, verb
+from .options import (
+    AsJson,
+    StoredDatasets,
+    StoredMethods,
+    StoredSeed,
+    argument,
+    flag,
+    option,
+    verb,
+)
 from .output import print_json, print_scores
 
 
 @verb("threads", "plugins", "cache_dir", "tracking_uri", "experiment", file=True)
 def transform_command(
     run: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FIT", help="folder of bench fit, artifacts of a job, or a results folder"
-        ),
+        Path, argument("FIT", "folder of bench fit, artifacts of a job, or a results folder")
     ],
-    data: Annotated[
-        Path,
-        typer.Argument(metavar="FILE", help="counts of new cells: .h5ad, .csv, .mtx, 10x, …"),
-    ],
+    data: Annotated[Path, argument("FILE", "counts of new cells: .h5ad, .csv, .mtx, 10x, …")],
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", show_default="FILE_in_METHOD", help="folder to write"),
+        Path | None, option("FOLDER", "folder to write", show_default="FILE_in_METHOD")
     ] = None,
     methods: StoredMethods = None,
     datasets: StoredDatasets = None,
     seed: StoredSeed = None,
     fill_missing: Annotated[
-        bool, typer.Option("--fill-missing", help="take features that the file lacks as zero")
+        bool, flag("take features that the file lacks as zero", "--fill-missing")
     ] = False,
     as_json: AsJson = False,
     *,

@@ -18,14 +18,12 @@ import typer
 from bench.errors import StoreError, UsageError
 from bench.settings import Settings
 
-from .options import verb
+from .options import option, verb
 
 
 @verb("results", "experiment")
 def ui_command(
-    port: Annotated[
-        int, typer.Option(metavar="N", min=1, max=65535, help="port on this machine")
-    ] = 5000,
+    port: Annotated[int, option("N", "port on this machine", min=1, max=65535)] = 5000,
     *,
     settings: Settings,
 ) -> None:
