@@ -23,7 +23,10 @@ def test_wheel_holds_every_file_of_the_package(tmp_path: Path):
         for name in listed
         if not (TREE / name).is_symlink()
     }
-    assert {"bench/reports/page/templates/page.html.j2", "bench/methods/vae.py", "bench/py.typed"} <= expected
+    assert {
+        "bench/reports/page/templates/page.html.j2", "bench/cli/templates/method.py.txt",
+        "bench/methods/vae.py", "bench/py.typed",
+    } <= expected  # fmt: skip
     source = tmp_path / "source"
     subprocess.run(["git", "checkout-index", "-a", f"--prefix={source}/"], cwd=TREE, check=True)
     built = subprocess.run(
