@@ -28,7 +28,13 @@ from torch import Tensor
 
 from bench.methods.sccrossrec import state_mixture as states
 from bench.methods.sccrossrec.attention import AttentionRules, attend
-from bench.methods.sccrossrec.cell_graphs import CellGraphs, LsiComponents, encode_scores
+from bench.methods.sccrossrec.cell_graphs import (
+    CellGraphs,
+    encode_scores,
+    inverse_frequency,
+    lsi_components,
+    tf_idf,
+)
 from bench.methods.sccrossrec.gate_links import StandardizedExpression, learn_links
 from bench.methods.sccrossrec.genome_sites import GenomeSites, candidate_pairs
 from bench.methods.sccrossrec.network import BipartiteNetwork, Nodes
@@ -127,8 +133,11 @@ def epoch(n_genes: int, n_peaks: int, n_cells: int, n_sampled: int) -> list[floa
         rng.integers(0, length, n_genes), rng.integers(0, length, n_peaks),
     )  # fmt: skip
     p = ScCrossRecParameters(max_epochs=1, epoch_cells=n_sampled)
-    chromatin, expression = LsiComponents.of(peaks, 10, 0), StandardizedExpression.of(rna)
-    pairs, components = candidate_pairs(sites, p.distance_kb * 1000), chromatin(peaks)
+    idf, expression = inverse_frequency(peaks), StandardizedExpression.of(rna)
+    pairs, components = (
+        candidate_pairs(sites, p.distance_kb * 1000),
+        lsi_components(tf_idf(peaks, idf), 10, 0),
+    )
     started = time.process_time()
     weight = states.gene_precision(rna)
     for size in states.mixture_sizes(p.n_states, n_cells):
@@ -147,7 +156,7 @@ def epoch(n_genes: int, n_peaks: int, n_cells: int, n_sampled: int) -> list[floa
         torch.from_numpy(peak),
     )  # fmt: skip
     cells = CellGraphs(
-        rna, peaks, by_value=True, idf=chromatin.idf, device="cpu",
+        rna, peaks, by_value=True, idf=idf, device="cpu",
         scores=encode_scores(links.pairs.to_matrix(links.score, n_peaks)),
     )  # fmt: skip
 

@@ -36,7 +36,7 @@ class FactorParameters(Parameters):
     normalize: bool = Field(
         True, description="columns of W × norm of the rows of H, then rows of unit length"
     )
-    n_top_genes: int = Field(2000, ge=10, description="RNA: variable genes kept")
+    n_top_genes: int = Field(2000, ge=10, description="RNA: number of variable genes")
     filter_peaks: bool = Field(
         True, description="chromatin: peaks open in 1 % to 90 % of the cells only"
     )

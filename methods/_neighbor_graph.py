@@ -50,7 +50,7 @@ def multimodal_graph(
 @contextlib.contextmanager
 def seed_global_generators(seed: int) -> Iterator[None]:
     """Seed the global generators, from which muon and scanpy draw, and restore them after."""
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - it is what they use
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - muon and scanpy draw from it
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
     try:

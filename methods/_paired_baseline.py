@@ -1,4 +1,4 @@
-"""PCA of the genes and LSI of the peaks: what simple baselines of paired data start from."""
+"""PCA of the genes and LSI of the peaks, the start of the baselines for paired data."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ class PairedBaseline(Method):
         """Parameters of PCA and LSI."""
 
         n_components: Annotated[int, Search(10, 100, log=True)] = Field(
-            50, ge=1, description="components kept of each modality"
+            50, ge=1, description="number of components of each modality"
         )
-        n_top_genes: int = Field(2000, ge=10, description="variable genes kept")
+        n_top_genes: int = Field(2000, ge=10, description="number of variable genes")
 
     params: Params
 

@@ -42,7 +42,7 @@ class CCA(PairedBaseline):
         """Parameters of the analysis."""
 
         n_canonical: Annotated[int, Search(5, 50, log=True)] = Field(
-            20, ge=1, description="pairs of canonical variates kept"
+            20, ge=1, description="number of pairs of canonical variates"
         )
         ridge: Annotated[float, Search(1e-3, 10.0, log=True)] = Field(
             1.0, ge=0, description="added to the variances, in units of their mean"

@@ -1,4 +1,4 @@
-"""Controls: what no method may beat, and what every method must beat."""
+"""Positive and negative control: the true labels, and noise."""
 
 from __future__ import annotations
 

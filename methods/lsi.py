@@ -23,7 +23,7 @@ class LSI(ArrayState, Method):
 
     The first component follows the depth of a cell. Source: Cusanovich et al. 2018, methods; the
     logarithm of TF · IDF · 10,000 is that of Stuart et al. 2019 (Signac). Each of the three parts
-    can be switched off, to see what it contributes.
+    can be switched off, to see its contribution.
     """
 
     name = "lsi"
@@ -36,7 +36,7 @@ class LSI(ArrayState, Method):
         """Parameters of the decomposition."""
 
         n_components: Annotated[int, Search(10, 100, log=True)] = Field(
-            50, ge=1, description="components kept after the first"
+            50, ge=1, description="number of components after the first"
         )
         low: float = Field(0.01, ge=0, lt=1, description="peaks open in a larger share of cells")
         high: float = Field(1.0, gt=0, le=1, description="and open in a smaller share; 1: all")

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class LSNMF(Factorization):
     """V ≈ W H with W, H ≥ 0 by alternating projected gradients (Lin 2007, algorithm 4).
 
-    The matrix stays sparse: it is touched twice per iteration. ``preset=faithful`` does what
-    nimfa.Lsnmf does, which Huang et al. 2021 use. The default differs:
+    The matrix stays sparse: it is touched twice per iteration. ``preset=faithful`` equals
+    nimfa.Lsnmf, used by Huang et al. 2021. The default differs:
 
     - The step size is carried from one subproblem to the next (Lin's suggestion; fewer trials).
     - The first gradient, which sets the tolerances, is that of both factors. nimfa takes W's alone

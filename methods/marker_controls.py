@@ -1,4 +1,4 @@
-"""Controls for guided methods: what marker genes give without a model, or with a linear one.
+"""Controls for guided methods: marker genes without a model, and with a linear one.
 
 A guided method is worth its cost only where it is better than these on the same marker lists.
 """
@@ -86,7 +86,7 @@ class MarkerPca(MarkerMethod):
         """Parameters of the decomposition."""
 
         n_components: Annotated[int, Search(10, 100, log=True)] = Field(
-            50, ge=1, description="components kept (at most cells or genes minus one)"
+            50, ge=1, description="number of components (at most cells or genes minus one)"
         )
         n_top_genes: int = Field(2000, ge=10, description="variable genes beside the markers")
         weight: Annotated[float, Search(0.01, 10.0, log=True)] = Field(

@@ -50,9 +50,9 @@ class PrincipalComponents(ArrayState, Method):
         """Parameters of the decomposition."""
 
         n_components: Annotated[int, Search(10, 100, log=True)] = Field(
-            50, ge=1, description="components kept (at most cells or features minus one)"
+            50, ge=1, description="number of components (at most cells or features minus one)"
         )
-        n_top_genes: int = Field(2000, ge=10, description="RNA: variable genes kept")
+        n_top_genes: int = Field(2000, ge=10, description="RNA: number of variable genes")
 
     params: Params
 

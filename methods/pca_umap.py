@@ -1,4 +1,4 @@
-"""UMAP of principal components, what many analyses cluster although it is meant for looking."""
+"""UMAP of principal components: meant for figures, but often clustered."""
 
 from __future__ import annotations
 

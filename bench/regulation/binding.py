@@ -108,7 +108,7 @@ def find_bound_peaks(
         on_chrom = np.flatnonzero(chrom == name)
         low = peaks["start"].to_numpy()[on_chrom]
         high = peaks["end"].to_numpy()[on_chrom]
-        # No interval that starts further to the left than the longest is long can overlap.
+        # An interval that starts before ``low`` by more than the longest length cannot overlap.
         first = np.searchsorted(start, low - (end - start).max(), side="left")
         number = np.searchsorted(start, high, side="left") - first
         peak = np.repeat(np.arange(len(on_chrom)), number)

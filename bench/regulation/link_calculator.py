@@ -1,10 +1,10 @@
 """Link tables of sets of cells and of single cells, computed by a fitted method.
 
-``weight`` is what the method's ``links`` returns for a set of cells. ``per_cell`` is the mean over
-these cells of the links of each single cell, whose gene is detected and whose peak is open there.
-A method whose weights are such a mean already has one number for both. A method with constant
-weights (the same in every cell) has ``per_cell`` = ``weight`` × ``together``, the share of cells
-with both detected, so that the map of each type differs.
+``weight`` is the result of the method's ``links`` for a set of cells. ``per_cell`` is the mean of
+the links of each single cell, where only detected genes and open peaks have links. If the method's
+weights are such means already, both are equal. If they are constant (the same in every cell),
+``per_cell`` is ``weight`` times ``together``, the share of cells with both features, so that the
+maps of cell types differ.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Positions of genes and peaks, and what follows from them about links: distances and shares."""
+"""Positions of genes and peaks; distances, co-detection and near shares of links."""
 
 from __future__ import annotations
 

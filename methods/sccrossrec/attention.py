@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 PairScores = Callable[[Tensor, Tensor], Tensor]
-"""Returns what is added to the scores of some genes and peaks of the graph, (genes, peaks): minus
-infinity for pairs that cannot attend."""
+"""Returns scores to add for given genes and peaks of the graph, (genes, peaks): minus infinity for
+pairs that cannot attend."""
 
 
 @dataclass(frozen=True)

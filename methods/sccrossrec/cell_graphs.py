@@ -1,8 +1,7 @@
-"""Graphs of cells, read from two sparse matrices; LSI components; matrices of prepared data."""
+"""Graphs of cells, LSI components, and the sparse matrices of prepared data."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,31 +22,10 @@ _OFFSET = 1e4
 """Added to encoded scores, so that none is zero, which stands for an absent pair."""
 
 
-@dataclass(frozen=True)
-class LsiComponents:
-    """Principal directions of centred TF-IDF of the peaks, rows of length 1 (LSI)."""
-
-    idf: np.ndarray
-    mean: np.ndarray
-    """Mean of the rows of TF-IDF over the training cells."""
-    loadings: np.ndarray
-    """Peaks × components, scaled so that the training cells have unit variance."""
-
-    @classmethod
-    def of(cls, peaks: sp.csr_matrix, n: int, seed: int) -> LsiComponents:
-        """Fit to the training cells, 0/1 peaks."""
-        share = np.asarray(peaks.mean(axis=0), dtype=np.float64).ravel()
-        idf = np.log1p(1 / (share + 1e-3))
-        rows = tf_idf(peaks, idf)
-        mean = np.asarray(rows.mean(axis=0)).ravel()
-        loadings = _svd_loadings(rows, n, seed)
-        spread = (rows @ loadings - mean @ loadings).std(axis=0)
-        varies = spread > 1e-9
-        return cls(idf, mean, loadings[:, varies] / spread[varies])
-
-    def __call__(self, peaks: sp.csr_matrix) -> np.ndarray:
-        """Return the components of cells, (cells, n)."""
-        return tf_idf(peaks, self.idf) @ self.loadings - self.mean @ self.loadings
+def inverse_frequency(peaks: sp.csr_matrix) -> np.ndarray:
+    """Return the inverse document frequency (IDF) of each peak, given 0/1 peaks."""
+    share = np.asarray(peaks.mean(axis=0), dtype=np.float64).ravel()
+    return np.log1p(1 / (share + 1e-3))
 
 
 def tf_idf(peaks: sp.csr_matrix, idf: np.ndarray) -> sp.csr_matrix:
@@ -55,6 +33,16 @@ def tf_idf(peaks: sp.csr_matrix, idf: np.ndarray) -> sp.csr_matrix:
     rows = sp.csr_matrix(peaks.multiply(idf), dtype=np.float64)
     length = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1))).ravel()
     return sp.diags_array(1 / np.where(length > 0, length, 1.0)).tocsr() @ rows
+
+
+def lsi_components(rows: sp.csr_matrix, n: int, seed: int) -> np.ndarray:
+    """Return principal components of TF-IDF, centred and of unit variance, (cells, n)."""
+    mean = np.asarray(rows.mean(axis=0)).ravel()
+    loadings = _svd_loadings(rows, n, seed)
+    spread = (rows @ loadings - mean @ loadings).std(axis=0)
+    varies = spread > 1e-9
+    loadings = loadings[:, varies] / spread[varies]
+    return rows @ loadings - mean @ loadings
 
 
 def _svd_loadings(rows: sp.csr_matrix, n: int, seed: int) -> np.ndarray:

@@ -14,7 +14,14 @@ from bench.seeds import derive_seed
 from ..nn.train import n_parameters, seeded
 from . import calibration, node_features, training
 from . import state_mixture as states
-from .cell_graphs import LsiComponents, open_peaks, prepared_values, svd_embedding, tf_idf
+from .cell_graphs import (
+    inverse_frequency,
+    lsi_components,
+    open_peaks,
+    prepared_values,
+    svd_embedding,
+    tf_idf,
+)
 from .evidence import Evidence, EvidenceOptions, Profiles
 from .genome_sites import (
     GenomeSites,
@@ -83,7 +90,7 @@ def _notes(model: FittedModel) -> dict[str, str]:
     sequence = peaks.sequence is not None or peaks.static.shape[1] > len(model.sites.names)
     notes = {
         "distances": known if model.params.mask_mode == "distance_kb" else "not used",
-        "sequence": "used" if sequence else "none in the data or not asked",
+        "sequence": "used" if sequence else "not in the data, or switched off",
     }
     if model.evidence is not None:
         parts = "network and evidence" if model.blend[1] else "evidence alone"
@@ -96,14 +103,15 @@ def fit_model(data: MuData, p: ScCrossRecParameters, context: Context) -> tuple[
     seed = context.seed
     sites = read_genome_sites(data)
     peaks = open_peaks(data["atac"])
-    lsi = LsiComponents.of(peaks, _LSI, derive_seed(seed, "lsi"))
+    idf = inverse_frequency(peaks)
+    peak_rows = tf_idf(peaks, idf)
     inside, held_out = training.split_cells(data.n_obs, p.validation, seed)
     rate = np.asarray((to_csr(data["rna"].layers["counts"]) > 0).mean(axis=0), np.float64).ravel()
     features = {part: list(data[part].var_names) for part in ("rna", "atac")}
-    wrong = _wrong_pairs(p, lsi(peaks), context)
+    wrong = _wrong_pairs(p, peak_rows, context)
     with seeded(seed, "network", device=context.device):
-        network = _initial_network(data, sites, tf_idf(peaks, lsi.idf), p, context)
-        model = FittedModel(p, features, sites, network, lsi.idf, rate, device=context.device)
+        network = _initial_network(data, sites, peak_rows, p, context)
+        model = FittedModel(p, features, sites, network, idf, rate, device=context.device)
         profiles = read_profiles(data["rna"], data["atac"])
         options = _evidence_options(sites, data.n_obs, p, seed)
         if p.links == "evidence":
@@ -139,9 +147,12 @@ def _evidence_options(
 
 
 def _wrong_pairs(
-    p: ScCrossRecParameters, components: np.ndarray, context: Context
+    p: ScCrossRecParameters, peak_rows: sp.csr_matrix, context: Context
 ) -> training.WrongPairs:
     labels = context.knowledge.labels if p.neg_mode.startswith("label") else None
+    components = None
+    if p.neg_mode == "lsi_far":
+        components = lsi_components(peak_rows, _LSI, derive_seed(context.seed, "lsi"))
 
     def wrong(cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return wrong_pairs(

@@ -4,13 +4,13 @@ The expression of gene g in cell i, standardised over the training cells, is mod
 
     z_ig = Σ_f u_if W_fg + β_g Σ_p b_gp (x_ip - d_i f_p) + noise of variance σ²_g
 
-with u the states of the cell (:mod:`.state_mixture`; so that what cell types share is not taken
-for a link), x the fragments in a peak (at most two), f their mean, d the depth of the cell over
-the mean, and b_gp in {0, 1} for each candidate pair. A link adds the same to the log rate of any
-gene. How far z follows the log rate differs by gene: β_g = β s_g, with s the mean slope of z
-(:class:`StandardizedExpression`), small where counts are few. The prior log odds of b depend only
-on the distance from the TSS. The posterior q(b_gp = 1) = sigmoid(S_gp) is computed by variational
-Bayes (mean field): S is the prior log odds plus
+with u the states of the cell (:mod:`.state_mixture`; so that differences between cell types are
+not taken for links), x the fragments in a peak (at most two), f their mean, d the depth of the
+cell over the mean, and b_gp in {0, 1} for each candidate pair. A link adds the same to the log
+rate of any gene. The slope of z by the log rate differs by gene: β_g = β s_g, with s the mean
+slope (:class:`StandardizedExpression`), small where counts are few. The prior log odds of b depend
+only on the distance from the TSS. The posterior q(b_gp = 1) = sigmoid(S_gp) is computed by
+variational Bayes (mean field): S is the prior log odds plus
 
     [β_g C_gp + β_g² q_gp n_p - β_g² n_p / 2] / σ²_g,
 

@@ -84,11 +84,9 @@ class Nodes(nn.Module):
 
     def forward(self, nodes: Tensor) -> Tensor:
         """Return the maps without the value, (nodes, 3 · hidden)."""
-        static: Any = self.static
-        parts = [self.table(nodes), static[nodes]]
-        if self.sequence is not None:
-            codes: Any = self.codes
-            parts.append(self.sequence(codes[nodes]))
+        parts = [self.table(nodes), self.static[nodes]]
+        if self.sequence is not None and self.codes is not None:
+            parts.append(self.sequence(self.codes[nodes]))
         return self.maps(torch.cat(parts, dim=1))
 
 
@@ -97,7 +95,7 @@ class BipartiteNetwork(nn.Module):
 
     Queries, keys and values are linear maps; the update of a node is a linear map of the attended
     values and of itself. The published parameters for more heads and layers have no effect and are
-    left out. Pools are taken before the (linear) update, which gives the same.
+    left out. Pooling before the linear update gives the same result.
     """
 
     gene_chrom: Tensor
@@ -129,11 +127,9 @@ class BipartiteNetwork(nn.Module):
 
         The common part of the pools would otherwise hide their differences.
         """
-        mean: Any = self.pool_mean
-        scale: Any = self.pool_scale
         spread = torch.from_numpy(pools.std(axis=0))
-        mean.copy_(torch.from_numpy(pools.mean(axis=0)))
-        scale.copy_(torch.where(spread > 1e-8, spread, 1.0))
+        self.pool_mean.copy_(torch.from_numpy(pools.mean(axis=0)))
+        self.pool_scale.copy_(torch.where(spread > 1e-8, spread, 1.0))
 
     def start_without_neighbours(self) -> None:
         """Set the weights of attended values to zero: they are noise at first."""
@@ -144,11 +140,9 @@ class BipartiteNetwork(nn.Module):
     def attention(self, graph: CellGraph, gene_maps: Tensor, peak_maps: Tensor) -> Attention:
         """Return the weights of the pairs of a graph; maps with the value of each node."""
         h = self.hidden
-        gene_chrom: Any = self.gene_chrom
-        peak_chrom: Any = self.peak_chrom
         return attend(
-            gene_maps[:, :h], peak_maps[:, :h], gene_chrom[graph.genes],
-            peak_chrom[graph.peaks], self.rules, graph.pair_scores,
+            gene_maps[:, :h], peak_maps[:, :h], self.gene_chrom[graph.genes],
+            self.peak_chrom[graph.peaks], self.rules, graph.pair_scores,
         )  # fmt: skip
 
     def with_values(
@@ -190,9 +184,7 @@ class BipartiteNetwork(nn.Module):
             self.pools(graph, gene_maps[rows], peak_maps[columns])
             for graph, rows, columns in zip(graphs, gene_at, peak_at, strict=True)
         ])  # fmt: skip
-        mean: Any = self.pool_mean
-        scale: Any = self.pool_scale
-        pools = (pools - mean) / scale
+        pools = (pools - self.pool_mean) / self.pool_scale
         return pools, self.head(pools)
 
     def translation_queries(self) -> Tensor:
@@ -201,8 +193,7 @@ class BipartiteNetwork(nn.Module):
         Static features are cut to integers, as published: means and variances lose their decimals.
         """
         genes, h = self.genes, self.hidden
-        static: Any = genes.static
-        inputs = torch.cat([genes.table.weight, static.trunc()], dim=1)
+        inputs = torch.cat([genes.table.weight, genes.static.trunc()], dim=1)
         return inputs @ genes.maps.weight[:h].T + genes.maps.bias[:h] + genes.value[:h]
 
     def translate(self, graph: CellGraph, *, hard: bool, threshold: float) -> Tensor:

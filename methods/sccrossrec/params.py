@@ -12,8 +12,8 @@ from bench.contract import Parameters, Search
 class ScCrossRecParameters(Parameters):
     """Parameters of features, graph, links, network and training."""
 
-    n_top_genes: int = Field(3000, ge=10, description="variable genes kept")
-    n_top_peaks: int = Field(30_000, ge=10, description="variable peaks kept")
+    n_top_genes: int = Field(3000, ge=10, description="number of variable genes")
+    n_top_peaks: int = Field(30_000, ge=10, description="number of variable peaks")
     normalize: bool = Field(
         True,
         description="log-normalised expression and binary peaks; False: counts, as published",

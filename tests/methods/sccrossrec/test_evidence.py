@@ -29,32 +29,35 @@ def test_states_are_recovered_and_rank_pairs():
     from sklearn.metrics import adjusted_rand_score
 
     rna, atac, kind = counts()
-    made = states.fit_mixture(rna[:150], atac[:150], np.ones(60), 3, seed=0)
-    both = made.of_rna(rna) + made.of_atac(atac)
-    assert adjusted_rand_score(kind, (both + made.log_share).argmax(axis=1)) > 0.95
-    np.testing.assert_allclose(made.genes.sum(axis=1), 1.0)
+    mixture = states.fit_mixture(rna[:150], atac[:150], np.ones(60), 3, seed=0)
+    both = mixture.of_rna(rna) + mixture.of_atac(atac)
+    assert adjusted_rand_score(kind, (both + mixture.log_share).argmax(axis=1)) > 0.95
+    np.testing.assert_allclose(mixture.genes.sum(axis=1), 1.0)
     unseen = np.arange(150, 200)
-    first, second = made.of_rna(rna[unseen]), made.of_atac(atac[unseen])
+    first, second = mixture.of_rna(rna[unseen]), mixture.of_atac(atac[unseen])
     same = kind[unseen] == np.roll(kind[unseen], 1)
     assert not same.any()
-    right, wrong = made.evidence(first, second), made.evidence(first, np.roll(second, 1, axis=0))
+    right, wrong = (
+        mixture.evidence(first, second),
+        mixture.evidence(first, np.roll(second, 1, axis=0)),
+    )
     assert np.mean(right > wrong) > 0.95
 
 
 def test_the_ratio_of_a_pair_is_that_of_the_formula():
     rna, atac, _ = counts(1, 30)
-    made = states.fit_mixture(rna, atac, states.gene_precision(rna), 3, seed=0)
-    first, second = made.of_rna(rna), made.of_atac(atac)
-    row = np.log(made.genes) * made.weight @ rna[4].toarray()[0]
-    depth = rna[4].sum() * (made.genes * made.weight).sum(axis=1)
+    mixture = states.fit_mixture(rna, atac, states.gene_precision(rna), 3, seed=0)
+    first, second = mixture.of_rna(rna), mixture.of_atac(atac)
+    row = np.log(mixture.genes) * mixture.weight @ rna[4].toarray()[0]
+    depth = rna[4].sum() * (mixture.genes * mixture.weight).sum(axis=1)
     np.testing.assert_allclose(first[4], row - depth)
     share, r, a = (
-        np.exp(made.log_share),
+        np.exp(mixture.log_share),
         np.exp(first[4] - first[4].max()),
         np.exp(second[4] - second[4].max()),
     )
-    wanted = np.log((share * r * a).sum()) - np.log((share * r).sum() * (share * a).sum())
-    np.testing.assert_allclose(made.evidence(first, second)[4], wanted)
+    expected_ratio = np.log((share * r * a).sum()) - np.log((share * r).sum() * (share * a).sum())
+    np.testing.assert_allclose(mixture.evidence(first, second)[4], expected_ratio)
 
 
 def test_precision_is_low_where_counts_vary_more_than_poisson():
@@ -69,8 +72,8 @@ def test_weights_are_those_of_the_true_log_odds_and_never_negative():
     rng = np.random.default_rng(0)
     right = np.arange(4000) % 2 == 0
     useful = rng.normal(np.where(right, 1.0, -1.0), 1.0)
-    said = np.column_stack([useful, -useful + 2 * rng.normal(size=4000), rng.normal(size=4000)])
-    found = evidence.stacking_weights(said, right)
+    ratios = np.column_stack([useful, -useful + 2 * rng.normal(size=4000), rng.normal(size=4000)])
+    found = evidence.stacking_weights(ratios, right)
     np.testing.assert_allclose(found[1], 2.0, rtol=0.15)
     assert found[2] == 0
     assert abs(found[3]) < 0.1

@@ -128,7 +128,7 @@ def test_planted_links_are_found():
     gates = average_precision_score(truth.ravel(), found.gate_matrix().toarray().ravel())
     plain = average_precision_score(truth.ravel(), correlation.ravel())
     assert gates > 1.1 * plain > 5 * truth.mean()
-    # The prior falls with the distance, which nothing but the cells has said.
+    # The learned prior falls with the distance.
     assert found.prior[3] > 3 * found.prior[6]
 
 
@@ -174,14 +174,14 @@ def test_wrong_pairs_stay_among_the_cells_and_follow_the_rule(mode: str):
 def test_the_count_equals_the_dense_one_with_straight_through_gradients(monkeypatch):
     monkeypatch.setattr("bench.methods.sccrossrec.network._CHUNK", 40)
     torch.manual_seed(0)
-    made = torch.randn(13, 4), torch.randn(9, 4), torch.randn(13)
+    tensors = torch.randn(13, 4), torch.randn(9, 4), torch.randn(13)
     for limit in (0.8, None):
-        q, k = (one.clone().requires_grad_() for one in made[:2])
-        slope = made[2].clone()
+        q, k = (one.clone().requires_grad_() for one in tensors[:2])
+        slope = tensors[2].clone()
         slope[::3] = 0
         count = _SigmoidCount.apply(q, k, limit)
         (count * slope).sum().backward()
-        p, o = (one.clone().requires_grad_() for one in made[:2])
+        p, o = (one.clone().requires_grad_() for one in tensors[:2])
         share = torch.sigmoid(p @ o.T)
         hard = share if limit is None else share + ((share > limit).float() - share).detach()
         (hard.sum(dim=1) * slope).sum().backward()
