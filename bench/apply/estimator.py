@@ -120,16 +120,11 @@ class Estimator:
         adata
             Counts in ``X``, cells × features; paired data as ``MuData`` with ``rna`` and
             ``atac``.
-        modality
-            ``rna`` or ``atac``, of a single matrix.
-        seed
-            Seed of the fit.
-        n_clusters
-            Number of types.
-        batch, labels
-            Batch and true type of each cell, shape (n_cells,).
-        markers
-            Signature → its genes.
+        modality, seed
+            ``rna`` or ``atac``, of a single matrix; seed of the fit.
+        n_clusters, batch, labels, markers
+            Number of types; batch and true type of each cell, shape (n_cells,); signature → its
+            genes.
 
         Returns
         -------
@@ -147,11 +142,7 @@ class Estimator:
         inputs = OptionalInputs(n_clusters, batch, labels, markers)
         if "proteins" in uses and (proteins := protein_counts(cells_of(adata))) is not None:
             inputs = replace(inputs, proteins=proteins[0], protein_names=proteins[1])
-        for name in sorted(uses):
-            if getattr(inputs, name) is None:
-                raise UsageError(
-                    f"{method.name} uses {name}: pass {name}=... to fit.", code="missing_input"
-                )
+        _check_inputs(method, inputs)
         info = describe_data(adata, name="data", modality=modality, has_batch=batch is not None)
         recipe = method.recipe(info)
         prepared = prepare_data(adata, recipe, np.asarray(batch) if "batch" in uses else None)
@@ -298,6 +289,15 @@ class Estimator:
                     "select and order them alike.",
                     code="other_features",
                 )
+
+
+def _check_inputs(method: Method, inputs: OptionalInputs) -> None:
+    """Raise ``UsageError`` if a method declares an input that is not given."""
+    for name in sorted(method.uses()):
+        if getattr(inputs, name) is None:
+            raise UsageError(
+                f"{method.name} uses {name}: pass {name}=... to fit.", code="missing_input"
+            )
 
 
 @contextlib.contextmanager

@@ -110,37 +110,11 @@ def fit_file(
 ) -> FileFit | None:
     """Fit one method on the counts in a file and write everything into a folder.
 
-    Labels are optional. They colour the UMAP and are scored; the fit does not see them.
-
-    Parameters
-    ----------
-    method
-        Name of the method, with parameters in brackets, such as ``vae[n_latent=16]``.
-    path
-        The file of counts.
-    settings
-        Seed, device, threads and plugins.
-    params
-        How to read the file, as in the brackets behind a path of ``bench run``.
-    assign
-        Parameters of the method, such as ``vae.n_latent=16``.
-    out
-        Folder to write; default: ``<file>_<method>`` in the current folder. It must not hold
-        other things.
-    options
-        Further options.
-    listener
-        ``listener(step, total, values)`` is called at every report of the fit.
-
-    Returns
-    -------
-    FileFit or None
-        The files and scores; ``None`` after a dry run.
-
-    Raises
-    ------
-    UsageError, DataError, MethodError
-        For a wrong argument, an unsuitable file, an error of the method.
+    ``method`` is a selector such as ``vae[n_latent=16]``, ``params`` are options of reading the
+    file, as in the brackets behind a path of ``bench run``. Labels are optional: they colour the
+    UMAP and are scored, the fit does not see them. The folder ``out`` (default
+    ``<file>_<method>`` in the current one) must not hold other things. Returns ``None`` after a
+    dry run. Raises ``UsageError``, ``DataError`` and ``MethodError``.
     """
     options = options or FitOptions()
     for name in THREAD_VARIABLES:
@@ -164,22 +138,34 @@ def fit_file(
     inputs = _file_inputs(chosen, dataset, data, options)
     facts = _facts(chosen, inputs, settings, options)
     with _checkpoints(chosen, folder, facts, inputs, settings, options) as checkpoints:
-        estimator = Estimator(
-            chosen, device=resolve_device(settings.device), threads=settings.threads,
-            listener=listener, checkpoints=checkpoints,
-        )  # fmt: skip
         started = time.perf_counter()
-        with errors_with_file(chosen, path):
-            estimator.fit(
-                data, modality=dataset.card.modality, seed=settings.seeds[0],
-                n_clusters=inputs.n_clusters, batch=inputs.batch,
-                markers=inputs.markers.lists if inputs.markers else None,
-            )  # fmt: skip
+        estimator = _fit(chosen, inputs, settings, listener, checkpoints)
         seconds = time.perf_counter() - started
         scores = _score(estimator, inputs, settings.seeds[0])
         facts |= {"seconds": seconds, "resumed": options.resume, "scores": scores.values}
         files = _write_files(folder, facts, estimator, scores, inputs, options)
     return FileFit(folder, files, scores, seconds)
+
+
+def _fit(
+    method: Method,
+    inputs: _FileInputs,
+    settings: Settings,
+    listener: ProgressListener | None,
+    checkpoints: Path | None,
+) -> Estimator:
+    """Return the fitted estimator; an error of the method names the file."""
+    estimator = Estimator(
+        method, device=resolve_device(settings.device), threads=settings.threads,
+        listener=listener, checkpoints=checkpoints,
+    )  # fmt: skip
+    with errors_with_file(method, inputs.dataset.path):
+        estimator.fit(
+            inputs.data, modality=inputs.dataset.card.modality, seed=settings.seeds[0],
+            n_clusters=inputs.n_clusters, batch=inputs.batch,
+            markers=inputs.markers.lists if inputs.markers else None,
+        )  # fmt: skip
+    return estimator
 
 
 def _configure_method(text: str, assign: Sequence[str], settings: Settings) -> Method:

@@ -60,33 +60,11 @@ def transform_file(
 ) -> FileTransform:
     """Embed the cells of a file by a saved model and write everything into a folder.
 
-    Labels are optional; they are scored, by k-means with their number.
-
-    Parameters
-    ----------
-    model
-        The saved model.
-    path
-        The file of counts.
-    params
-        How to read the file, as in the brackets behind a path of ``bench run``.
-    settings
-        Threads.
-    out
-        Folder to write; default: ``<file>_in_<method>`` in the current folder. It must not hold
-        other things.
-    fill_missing
-        Whether features of the fit that the file lacks are taken as zero.
-
-    Returns
-    -------
-    FileTransform
-        The files and scores.
-
-    Raises
-    ------
-    UsageError, DataError, MethodError
-        For a wrong argument, an unsuitable file, an error of the method.
+    ``params`` are options of reading the file, as in the brackets behind a path of ``bench run``.
+    Labels are optional; they are scored, by k-means with their number. The folder ``out`` (default
+    ``<file>_in_<method>`` in the current one) must not hold other things. ``fill_missing`` takes
+    features of the fit that the file lacks as zero. Raises ``UsageError``, ``DataError`` and
+    ``MethodError``.
     """
     pin_threads(settings.threads)
     method: Any = model.method

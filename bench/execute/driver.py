@@ -66,16 +66,13 @@ def run(
     ----------
     methods, datasets
         Selectors, such as ``"all"`` or ``"vae,tag:baseline"``.
-    assign
-        Parameters of methods, such as ``"vae.n_latent=16"``.
-    params
-        Files of parameters by method, such as the ``best.yaml`` of a search.
+    assign, params
+        Parameters of methods, such as ``"vae.n_latent=16"``, and files of them, such as the
+        ``best.yaml`` of a search.
     config
         A file of settings, as ``bench.toml``.
-    report
-        Whether the HTML report is written.
-    umap
-        Whether the report has UMAPs.
+    report, umap
+        Whether the HTML report is written, and whether it has UMAPs.
     console
         Where progress is shown; default: standard error. Messages go to the logger ``bench``.
     flags
@@ -91,11 +88,10 @@ def run(
     BenchError
         For wrong usage or input.
     """
-    console = console or Console(stderr=True)
     settings = load_settings(flags, config)
     cache = DataCache(settings.cache_dir)
     plan = build_plan(methods, datasets, assign, settings, cache, params)
-    driver = Driver(settings, cache, plan, console)
+    driver = Driver(settings, cache, plan, console or Console(stderr=True))
     driver.open()
     outcome = driver.run_plan()
     if not outcome.interrupted:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
-from bench.contract import Parameters, Search
 from bench.errors import UsageError
 from bench.messages import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from bench.contract import Parameters, Search
 
 SWITCH = ".on"
 _GRID_MOST = 100_000
@@ -148,13 +151,15 @@ class Space:
         if endless:
             raise UsageError(
                 f"{self.owner}: --sampler grid needs a list of values or a step for "
-                f"{', '.join(endless)}; give them with --space, or use another sampler."
+                f"{', '.join(endless)}; give them with --space, or use another sampler.",
+                code="unsupported_space",
             )
         sizes = math.prod(len(d.values() or ()) for d in self.dimensions)
         if sizes > _GRID_MOST:
             raise UsageError(
                 f"{self.owner}: the grid has {sizes:,} configurations, more than {_GRID_MOST:,}; "
-                "give fewer values with --space, or use another sampler."
+                "give fewer values with --space, or use another sampler.",
+                code="too_many_values",
             )
         found: dict[str, dict[str, Any]] = {}
         for values in self._combinations():
@@ -250,30 +255,45 @@ def _checked(owner: str, params: type[Parameters], dimension: Dimension) -> Dime
         if len(s.choices) < 2:
             raise UsageError(
                 f"{name}: {len(s.choices)} values to choose from; give at least two, or the value "
-                "itself to fix it."
+                "itself to fix it.",
+                code="too_few_values",
             )
         if len(set(map(repr, s.choices))) < len(s.choices):
-            raise UsageError(f"{name}: a value to choose from is given twice.")
+            raise UsageError(f"{name}: a value to choose from is given twice.", code="named_twice")
         choices = tuple(_valid(owner, params, dimension.name, choice) for choice in s.choices)
         return replace(dimension, search=replace(s, choices=choices))
     if _kind(params, dimension.name) == "other":
-        raise UsageError(f"{name} is no number: give a list of values instead of low and high.")
+        raise UsageError(
+            f"{name} is no number: give a list of values instead of low and high.",
+            code="invalid_range",
+        )
     if s.low is None or s.high is None:
-        raise UsageError(f"{name}: a range needs both low and high, or give a list of values.")
+        raise UsageError(
+            f"{name}: a range needs both low and high, or give a list of values.",
+            code="invalid_range",
+        )
     if not s.low < s.high:
         problem = "is empty" if s.low == s.high else "is inverted"
         raise UsageError(
-            f"{name}: the range {s.low:g} – {s.high:g} {problem}; low must be below high."
+            f"{name}: the range {s.low:g} – {s.high:g} {problem}; low must be below high.",
+            code="invalid_range",
         )
     if s.log and s.low <= 0:
-        raise UsageError(f"{name}: a logarithmic range must begin above 0, not at {s.low:g}.")
+        raise UsageError(
+            f"{name}: a logarithmic range must begin above 0, not at {s.low:g}.",
+            code="invalid_range",
+        )
     if s.step is not None and (s.log or s.step <= 0 or s.low + s.step > s.high):
         raise UsageError(
-            f"{name}: step {s.step:g} must be above 0, fit into the range, and exclude log."
+            f"{name}: step {s.step:g} must be above 0, fit into the range, and exclude log.",
+            code="invalid_range",
         )
     ends = [s.low, s.high, *([s.step] if s.step is not None else [])]
     if dimension.whole and any(end != int(end) for end in ends):
-        raise UsageError(f"{name} takes whole numbers: {s.low:g} – {s.high:g} has others.")
+        raise UsageError(
+            f"{name} takes whole numbers: {s.low:g} – {s.high:g} has others.",
+            code="invalid_range",
+        )
     for end in (s.low, s.high):
         _valid(owner, params, dimension.name, int(end) if dimension.whole else end)
     return dimension
@@ -290,7 +310,9 @@ def _valid(owner: str, params: type[Parameters], name: str, value: Any) -> Any:
         return adapter.dump_python(adapter.validate_python(value), mode="json")
     except ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{owner}.{name}: cannot search at {value!r}: {message}.") from None
+        raise UsageError(
+            f"{owner}.{name}: cannot search at {value!r}: {message}.", code="invalid_value"
+        ) from None
 
 
 def _annotate(annotated: Any, extra: Any) -> Any:
@@ -306,7 +328,10 @@ def _in_order(
         names = {d.name for d in waiting}
         ready = [d for d in waiting if not names & _looks_at(owner, d, params)]
         if not ready:
-            raise UsageError(f"{owner}: the conditions of {waiting[0].name} lead back to itself.")
+            raise UsageError(
+                f"{owner}: the conditions of {waiting[0].name} lead back to itself.",
+                code="circular_condition",
+            )
         yield from ready
         waiting = [d for d in waiting if d not in ready]
 
@@ -318,6 +343,7 @@ def _looks_at(owner: str, dimension: Dimension, params: type[Parameters]) -> set
         hint = did_you_mean(unknown[0], list(params.model_fields))
         raise UsageError(
             f"{owner}.{dimension.name}: its condition names '{unknown[0]}', which is no "
-            f"parameter.{hint}"
+            f"parameter.{hint}",
+            code="unknown_name",
         )
     return found
