@@ -74,15 +74,15 @@ def test_a_missing_file_is_refused(tmp_path: Path):
 
 
 def test_an_environment_is_threads_device_processor_and_libraries():
-    one = fingerprint(1, "cpu")
-    assert {"processor", "instructions", "numpy", "torch", "python", "device"} <= set(one)
-    assert environment_key(one) == environment_key(fingerprint(1, "cpu"))
-    other = one | {"numpy": "0.1", "threads": "2"}
-    assert environment_key(one) != environment_key(other)
-    assert store_name(one) != store_name(other)
-    assert describe_differences(one, one) == ""
-    assert describe_differences(one, other) == f"threads 1 → 2; numpy {one['numpy']} → 0.1"
-    fewer = one | {"instructions": "avx avx2"}
+    first = fingerprint(1, "cpu")
+    assert {"processor", "instructions", "numpy", "torch", "python", "device"} <= set(first)
+    assert environment_key(first) == environment_key(fingerprint(1, "cpu"))
+    other = first | {"numpy": "0.1", "threads": "2"}
+    assert environment_key(first) != environment_key(other)
+    assert store_name(first) != store_name(other)
+    assert describe_differences(first, first) == ""
+    assert describe_differences(first, other) == f"threads 1 → 2; numpy {first['numpy']} → 0.1"
+    fewer = first | {"instructions": "avx avx2"}
     assert "processor without fma" in describe_differences(
-        one | {"instructions": "avx avx2 fma"}, fewer
+        first | {"instructions": "avx avx2 fma"}, fewer
     )

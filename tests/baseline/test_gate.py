@@ -46,7 +46,7 @@ def n_fits(console: Any) -> int:
 
 
 def verdicts(check: Any) -> dict[tuple[str, str], str]:
-    return {(one.method, one.metric): one.verdict for one in check.findings}
+    return {(item.method, item.metric): item.verdict for item in check.findings}
 
 
 def test_a_defect_is_found_and_an_update_keeps_its_reason(
@@ -61,11 +61,11 @@ def test_a_defect_is_found_and_an_update_keeps_its_reason(
     check = check_baseline(baseline, console=console, **flags)
     assert n_fits(console) == 9
     assert (check.exit_code, check.elsewhere) == (0, "")
-    assert {one.tier for one in check.findings} == {"same environment"}
+    assert {item.tier for item in check.findings} == {"same environment"}
     other = check_baseline(baseline, console=console, **flags | {"threads": 2})
     assert n_fits(console) == 18
     assert (other.exit_code, other.elsewhere) == (0, "threads 1 → 2")
-    assert {one.tier for one in other.findings} == {"seeds"}
+    assert {item.tier for item in other.findings} == {"seeds"}
 
     # An edited method is fitted again, and its defect found here and there.
     edit("0.8 * noise", "40 * noise")
@@ -105,7 +105,7 @@ def test_a_failing_method_and_lost_data_are_incomplete(
     edit("counts = data", "raise ValueError('broken')\n        counts = data")
     check = check_baseline(baseline, console=console, **flags)
     assert check.exit_code == 3
-    (failed,) = [one for one in check.findings if one.verdict != "pass"]
+    (failed,) = [item for item in check.findings if item.verdict != "pass"]
     assert (failed.verdict, failed.method, failed.metric) == ("failed", "steady", "all")
     assert failed.reason == "seed 0: failed: ValueError: broken; 3 of 3 seeds"
 
@@ -113,7 +113,7 @@ def test_a_failing_method_and_lost_data_are_incomplete(
     baseline.write_text(text.replace("select: toy", "select: lost_data"))
     lost = check_baseline(baseline, console=console, **flags)
     assert lost.exit_code == 3
-    assert {one.verdict for one in lost.findings} == {"missing"}
+    assert {item.verdict for item in lost.findings} == {"missing"}
     assert "no dataset named 'lost_data'" in lost.findings[0].reason
 
     baseline.write_text(text.replace("n_cells: 90", "n_cells: 91"))
