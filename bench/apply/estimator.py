@@ -112,14 +112,13 @@ class Estimator:
     ) -> Self:
         """Prepare the cells and fit the method; ``adata`` is not changed.
 
-        A method gets ``n_clusters``, ``batch``, ``labels``, ``markers`` and proteins
-        (``obsm["ADT"]``, cells × proteins) only if it declares that it uses them.
+        The method gets the optional inputs, proteins in ``obsm["ADT"]`` among them, only if it
+        declares that it uses them.
 
         Parameters
         ----------
         adata
-            Counts in ``X``, cells × features; paired data as ``MuData`` with ``rna`` and
-            ``atac``.
+            Counts in ``X``, cells × features; paired data as ``MuData`` of ``rna`` and ``atac``.
         modality, seed
             ``rna`` or ``atac``, of a single matrix; seed of the fit.
         n_clusters, batch, labels, markers
@@ -133,10 +132,8 @@ class Estimator:
 
         Raises
         ------
-        UsageError
-            If the method declares an input that is not given.
-        DataError
-            If no marker gene is among the features.
+        UsageError, DataError
+            If a declared input is not given; if no marker gene is among the features.
         """
         method, uses = self.method, self.method.uses()
         inputs = OptionalInputs(n_clusters, batch, labels, markers)

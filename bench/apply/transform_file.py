@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
+    from bench.data.file_dataset import FileDataset
     from bench.scoring.scorer import Scores
     from bench.settings import Settings
     from bench.store.saved_model import SavedModel
@@ -84,12 +85,7 @@ def transform_file(
         check_result(Fit(embedding), data.n_obs, f"{method.name}.transform")
     seconds = time.perf_counter() - started
     cells = cells_of(data)
-    labels = _valid_column(cells, dataset.where, card.label_key, check_labels)
-    batch = _valid_column(cells, dataset.where, card.batch_key, check_batch)
-    k = None if labels is None else len(set(labels))
-    scores = score(
-        embedding, labels, own_labels={}, seed=derive_seed(0, "score"), batch=batch, k=k
-    )
+    scores = _score(embedding, cells, dataset)
     annotate_cells(prepared, method.name, embedding, scores, cells.obs, card.label_key)
     content = {
         "run": model.name, "method": method.name, "params": method.params.resolved(),
@@ -102,6 +98,15 @@ def transform_file(
         content["files"] = sorted(files)
         (partial / _NOTE).write_text(json.dumps(content, indent=1, default=str) + "\n")
     return FileTransform(folder, files, scores, seconds)
+
+
+def _score(embedding: np.ndarray, cells: AnnData, dataset: FileDataset) -> Scores:
+    """Return clusterings, and scores by the columns of the file that pass their checks."""
+    card = dataset.card
+    labels = _valid_column(cells, dataset.where, card.label_key, check_labels)
+    batch = _valid_column(cells, dataset.where, card.batch_key, check_batch)
+    k = None if labels is None else len(set(labels))
+    return score(embedding, labels, own_labels={}, seed=derive_seed(0, "score"), batch=batch, k=k)
 
 
 def _valid_column(

@@ -58,9 +58,7 @@ def run(
     console: Console | None = None,
     **flags: Any,
 ) -> RunOutcome:
-    """Run the grid methods × datasets × seeds and return its results.
-
-    Jobs that are done are not repeated. A job that fails is a result, not an error.
+    """Run methods × datasets × seeds; stored jobs are not repeated, a failed job is a result.
 
     Parameters
     ----------
@@ -94,10 +92,9 @@ def run(
     driver = Driver(settings, cache, plan, console or Console(stderr=True))
     driver.open()
     outcome = driver.run_plan()
-    if not outcome.interrupted:
-        add_plugin_metrics(driver)
-        if report:
-            outcome.report = write_run_report(outcome, settings, umap=umap)
+    add_plugin_metrics(driver)
+    if report and not outcome.interrupted:
+        outcome.report = write_run_report(outcome, settings, umap=umap)
     return outcome
 
 
@@ -308,7 +305,7 @@ def add_plugin_metrics(driver: Driver) -> None:
     """Add the metrics of plugins to the finished jobs of a run and to its table."""
     outcome, settings = driver.outcome, driver.settings
     chosen = plugin_metrics(settings.plugins)
-    if not chosen:
+    if not chosen or outcome.interrupted:
         return
     assert outcome.results is not None
     rows = finished_rows(outcome.results)
