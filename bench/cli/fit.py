@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,21 +55,11 @@ def fit_command(
     setup = config if own else None
     markers = flags.pop("markers", None)
     settings = load_settings(flags | {"seeds": f"{seed},"}, None if own else config)
-    console = progress_console()
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
-        task = progress.add_task(method, total=None)
-
-        def listener(step: int, total: int | None, values: dict[str, float]) -> None:
-            shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-            progress.update(task, completed=step, total=total, description=f"{method}  {shown}")
-
-        options = FitOptions(
-            n_clusters=n_clusters, markers=markers, setup=setup, impute=impute, umap=umap,
-            resume=resume, dry_run=dry_run,
-        )  # fmt: skip
+    options = FitOptions(
+        n_clusters=n_clusters, markers=markers, setup=setup, impute=impute, umap=umap,
+        resume=resume, dry_run=dry_run,
+    )  # fmt: skip
+    with _step_bar(method) as listener:
         fitted = fit_file(
             method, file, params=reading, assign=assign or (), settings=settings, out=out,
             options=options, listener=listener,
@@ -78,3 +70,19 @@ def fit_command(
     print_scores(fitted.scores.values)
     for name, text in fitted.files.items():
         typer.echo(f"  {fitted.folder / name}  {text}")
+
+
+@contextmanager
+def _step_bar(name: str) -> Iterator[Callable[[int, int | None, dict[str, float]], None]]:
+    """Show a progress bar; the function that is given takes step, steps in all and losses."""
+    console = progress_console()
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with progress:
+        task = progress.add_task(name, total=None)
+
+        def show_step(step: int, total: int | None, values: dict[str, float]) -> None:
+            losses = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
+            progress.update(task, completed=step, total=total, description=f"{name}  {losses}")
+
+        yield show_step

@@ -67,9 +67,7 @@ def regulate_command(
         run, settings, methods=methods, datasets=datasets, seed=seed, label_key=settings.label_key
     )
     if data is not None:
-        reading = {"atac": str(atac) if atac else None, "label_key": settings.label_key}
-        reading = {name: value for name, value in reading.items() if value is not None}
-        fitted = replace_cells(fitted, data, reading)
+        fitted = replace_cells(fitted, data, _reading(atac, settings.label_key))
     elif atac is not None:
         raise UsageError(
             "--atac is the second file of --data; give both.", code="option_needs_another"
@@ -82,10 +80,14 @@ def regulate_command(
     )  # fmt: skip
     logger.info(f"{fitted.name}: {fitted.data.n_obs} cells")
     output = regulate(fitted, options, out)
-    table = output.binding
     if as_json:
-        rows = [] if table is None else table.to_dict("records")
+        rows = [] if output.binding is None else output.binding.to_dict("records")
         print_json({"shares": output.shares, "binding": rows, "files": output.files})
-        return
-    for line in output.summary_lines():
-        typer.echo(line)
+    else:
+        typer.echo("\n".join(output.summary_lines()))
+
+
+def _reading(atac: Path | None, label_key: str | None) -> dict[str, str]:
+    """Return how the file of other cells is read."""
+    reading = {"atac": str(atac) if atac else None, "label_key": label_key}
+    return {name: value for name, value in reading.items() if value is not None}
