@@ -18,7 +18,7 @@ from scipy.stats import spearmanr
 from bench.contract import ucsc_chromosome
 from bench.errors import DataError, UsageError
 from bench.messages import quote_names
-from bench.scoring.metrics._ranking import areas, precisions
+from bench.scoring.metrics._ranking import average_precisions, roc_areas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -187,7 +187,10 @@ def score_bound_peaks(
     ranked = np.stack([weight, accessibility, *permuted])
     truth = np.broadcast_to(bound, ranked.shape)
     scores: dict[str, float] = {}
-    for name, values in (("auroc", areas(truth, ranked)), ("auprc", precisions(truth, ranked))):
+    for name, values in (
+        ("auroc", roc_areas(truth, ranked)),
+        ("auprc", average_precisions(truth, ranked)),
+    ):
         scores[name] = float(values[0])
         scores[f"{name}_accessibility"] = float(values[1])
         scores[f"{name}_permuted"] = float(values[2:].mean())
