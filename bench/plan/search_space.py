@@ -262,7 +262,21 @@ def _checked(owner: str, params: type[Parameters], dimension: Dimension) -> Dime
             raise UsageError(f"{name}: a value to choose from is given twice.", code="named_twice")
         choices = tuple(_valid(owner, params, dimension.name, choice) for choice in s.choices)
         return replace(dimension, search=replace(s, choices=choices))
-    if _kind(params, dimension.name) == "other":
+    low, high = _checked_range(name, s, _kind(params, dimension.name))
+    ends = [low, high, *([s.step] if s.step is not None else [])]
+    if dimension.whole and any(end != int(end) for end in ends):
+        raise UsageError(
+            f"{name} takes whole numbers: {low:g} – {high:g} has others.",
+            code="invalid_range",
+        )
+    for end in (low, high):
+        _valid(owner, params, dimension.name, int(end) if dimension.whole else end)
+    return dimension
+
+
+def _checked_range(name: str, s: Search, kind: str) -> tuple[float, float]:
+    """Return low and high; raises ``UsageError`` unless they and the step are a range."""
+    if kind == "other":
         raise UsageError(
             f"{name} is no number: give a list of values instead of low and high.",
             code="invalid_range",
@@ -288,15 +302,7 @@ def _checked(owner: str, params: type[Parameters], dimension: Dimension) -> Dime
             f"{name}: step {s.step:g} must be above 0, fit into the range, and exclude log.",
             code="invalid_range",
         )
-    ends = [s.low, s.high, *([s.step] if s.step is not None else [])]
-    if dimension.whole and any(end != int(end) for end in ends):
-        raise UsageError(
-            f"{name} takes whole numbers: {s.low:g} – {s.high:g} has others.",
-            code="invalid_range",
-        )
-    for end in (s.low, s.high):
-        _valid(owner, params, dimension.name, int(end) if dimension.whole else end)
-    return dimension
+    return s.low, s.high
 
 
 def _valid(owner: str, params: type[Parameters], name: str, value: Any) -> Any:
