@@ -30,9 +30,9 @@ def compare_command(
     flags: dict[str, Any],
 ) -> None:
     """Compare two experiments job by job."""
+    sides = (_side_settings(a, flags), _side_settings(b, flags))
     from .comparison import compare_stores
 
-    sides = (_side_settings(a, flags), _side_settings(b, flags))
     compare_stores(
         (a, b), sides, metric=metric, methods=methods, datasets=datasets, out=out, as_json=as_json
     )
