@@ -22,6 +22,7 @@ from bench.plan.device import resolve_device
 from bench.plan.methods import configure_methods
 from bench.registry import methods as method_registry
 from bench.scoring import clustering
+from bench.scoring.holdout import VisibleLabels
 from bench.scoring.scorer import score
 from bench.seeds import derive_seed
 from bench.selectors import select_names
@@ -298,11 +299,10 @@ def _score(estimator: Estimator, inputs: _FileInputs, seed: int) -> Scores:
     embedding, labels, k = estimator.embedding_, inputs.labels, inputs.n_clusters
     scores = score(
         embedding,
-        None if labels is None else labels[rows],
+        VisibleLabels(None) if labels is None else VisibleLabels(labels[rows], n_types=k),
         own_labels=estimator.labels_,
         seed=derive_seed(seed, "score"),
         batch=None if inputs.batch is None else inputs.batch[rows],
-        k=None if labels is None else k,
     )
     if labels is None and k is not None:
         scores.clusters["kmeans"] = clustering.kmeans(embedding, k, derive_seed(seed, "kmeans"))

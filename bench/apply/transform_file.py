@@ -19,6 +19,7 @@ from bench.errors import DataError, UsageError
 from bench.execute.fitting import check_result
 from bench.execute.output_folder import check_output_folder, replace_results
 from bench.execute.threads import pin_threads
+from bench.scoring.holdout import VisibleLabels
 from bench.scoring.scorer import score
 from bench.seeds import derive_seed
 
@@ -105,8 +106,7 @@ def _score(embedding: np.ndarray, cells: AnnData, dataset: FileDataset) -> Score
     card = dataset.card
     labels = _valid_column(cells, dataset.where, card.label_key, check_labels)
     batch = _valid_column(cells, dataset.where, card.batch_key, check_batch)
-    k = None if labels is None else len(set(labels))
-    return score(embedding, labels, own_labels={}, seed=derive_seed(0, "score"), batch=batch, k=k)
+    return score(embedding, VisibleLabels(labels), seed=derive_seed(0, "score"), batch=batch)
 
 
 def _valid_column(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.digests import digest
 from bench.reports.write import write_report
-from bench.scoring.metrics import plugin_metrics, stamp
+from bench.scoring.metrics import metric_stamp, plugin_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ def write_run_report(
         "jobs": sorted([j.score_key, j.method, j.dataset, j.profile] for j in outcome.plan.jobs),
         "excluded": [[e.method, e.dataset] for e in outcome.plan.excluded],
         "studies": [[study["study"], study["trials"]] for study in studies],
-        "metrics": {name: stamp(m) for name, m in plugin_metrics(settings.plugins).items()},
+        "metrics": {name: metric_stamp(m) for name, m in plugin_metrics(settings.plugins).items()},
         "umap": umap,
     }
     folder = settings.results / "reports" / digest(content)[:8]

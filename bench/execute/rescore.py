@@ -23,7 +23,7 @@ from bench.errors import BenchError, UsageError
 from bench.messages import did_you_mean
 from bench.plan.job import Job, dataset_folder, score_key
 from bench.registry import methods as registry
-from bench.scoring.metrics import Metric, metrics, stamp
+from bench.scoring.metrics import Metric, metric_stamp, metrics
 from bench.selectors import split_selectors
 from bench.settings import Settings, load_settings
 from bench.store.mlflow_store import Tracker
@@ -143,7 +143,7 @@ def add_scores(
         stamps = read_json(row["stamps"])
         lacking = [
             name for name, metric in _applicable(chosen, row).items()
-            if stamps.get(name) != stamp(metric)
+            if stamps.get(name) != metric_stamp(metric)
         ]  # fmt: skip
         if not lacking:
             summary.current += 1
@@ -241,7 +241,7 @@ def _present_key(row: dict[str, Any], result: Result) -> str:
     """
     stamps = read_json(row["stamps"]) | result.stamps
     expected = _applicable(metrics(), row)
-    if any(stamps.get(name) != stamp(metric) for name, metric in expected.items()):
+    if any(stamps.get(name) != metric_stamp(metric) for name, metric in expected.items()):
         return str(row["score_key"])
     return score_key(replace(result.job, metrics=None), result.job.fit_key)
 

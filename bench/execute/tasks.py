@@ -19,9 +19,10 @@ from bench.data.cache.dataset_files import CellLabels
 from bench.digests import source_digest
 from bench.errors import Pruned, UsageError
 from bench.registry import import_method
-from bench.scoring import scorer, unseen_cells
-from bench.scoring.holdout import view
-from bench.scoring.metrics import RareTask, metrics, stamp
+from bench.scoring import scorer
+from bench.scoring.holdout import visible_labels
+from bench.scoring.metrics import RareTask, metric_stamp, metrics
+from bench.scoring.unseen_cells import UnseenCells, predict_unseen_cells, read_paired_tasks
 from bench.seeds import derive_seed
 
 from .artifacts import write_fit, write_selection
@@ -61,7 +62,7 @@ def fit(task: Task, pipe: DriverPipe) -> dict[str, Any]:
         seed=derive_seed(job.seed, "fit"), device=job.device, threads=job.threads,
         log=partial(print, flush=True), scratch_parent=task.artifacts.parent,
     )  # fmt: skip
-    curves = Curves(_progress_sender(pipe, may_stop=bool(job.study.get("judged"))))
+    curves = Curves(_progress_sender(pipe, may_stop=bool(job.study.get("prunable"))))
     wall, cpu = time.perf_counter(), _cpu_seconds()
     result = fit_method(method, training_data, inputs, curves, conditions)
     seconds, cpu_seconds = time.perf_counter() - wall, _cpu_seconds() - cpu
@@ -76,8 +77,8 @@ def fit(task: Task, pipe: DriverPipe) -> dict[str, Any]:
         result = _embed_all_cells(result, method, training_data, data)
         check_result(result, data.n_obs, method.name)
         if job.facts["modality"] == MULTIOME:
-            questions = unseen_cells.Questions(data, cells, train, job.facts["counts_digest"])
-            unseen_cells.ask(method, questions, task.artifacts / unseen_cells.FOLDER)
+            unseen = UnseenCells(data, cells, train, job.facts["counts_digest"])
+            predict_unseen_cells(method, unseen, task.artifacts)
     write_fit(result, method, data, task.artifacts)
     write_selection(data, cells, Path(job.dataset_folder), task.artifacts)
     return {
@@ -100,20 +101,18 @@ def score(task: Task, pipe: DriverPipe) -> dict[str, Any]:
     embedding = pd.read_parquet(fitted / "embedding.parquet")
     cells = np.load(fitted / "cells.npy")
     labels = CellLabels(Path(job.dataset_folder))
-    seen = view(job.as_dict(), labels.types, cells, task.cache)
+    seen = visible_labels(job.as_dict(), labels.types, cells, task.cache)
     batch = None if labels.batch is None else np.asarray(labels.batch)[cells]
     own_file = fitted / "labels.parquet"
     own = pd.read_parquet(own_file) if own_file.is_file() else pd.DataFrame(index=embedding.index)
     scores = scorer.score(
         embedding.to_numpy(dtype=np.float64),
-        seen.types,
+        seen,
         own_labels={str(name): own[name].to_numpy() for name in own.columns},
         seed=derive_seed(job.seed, "score"),
         batch=batch,
-        only=seen.only,
-        k=seen.k,
         rare=_rare_task(job, seen.types, labels, cells),
-        paired=unseen_cells.answers(job.as_dict(), fitted, embedding.index, seen.types),
+        paired=read_paired_tasks(job.as_dict(), fitted, embedding.index, seen.types),
         chosen=chosen,
     )
     columns = {"type": seen.types, "batch": batch} | scores.clusters
@@ -123,7 +122,7 @@ def score(task: Task, pipe: DriverPipe) -> dict[str, Any]:
         "metrics": scores.values,
         "missing": scores.missing,
         "facts": scores.facts,
-        "stamps": {name: stamp(metric) for name, metric in chosen.items()},
+        "stamps": {name: metric_stamp(metric) for name, metric in chosen.items()},
         "coverage": len(cells) / len(labels.types),
     }
 

@@ -1,1 +1,1 @@
-"""scoring."""
+"""Clusterings of embeddings, metrics, and the labels that both may see."""

@@ -34,7 +34,7 @@ def kmeans(embedding: np.ndarray, k: int, seed: int) -> np.ndarray:
     Arthur and Vassilvitskii 2007; Lloyd's iterations in float32. There are fewer than ``k``
     clusters if the embedding has fewer distinct points.
     """
-    points = bounded(embedding).astype(np.float32)
+    points = centered_points(embedding).astype(np.float32)
     k = max(1, min(k, len(points)))
     if k == 1 or np.all(points == points[0]):
         return np.zeros(len(points), dtype=np.int64)
@@ -75,10 +75,10 @@ def leiden_grid(
     upper = sp.triu(connectivities(embedding, n_neighbors, seed=seed), k=1).tocoo()
     graph = igraph.Graph(n=n_cells, edges=np.column_stack((upper.row, upper.col)))
     for resolution in resolutions:
-        yield resolution, _communities(graph, upper.data, resolution, seed)
+        yield resolution, _leiden_communities(graph, upper.data, resolution, seed)
 
 
-def _communities(
+def _leiden_communities(
     graph: igraph.Graph, weights: np.ndarray, resolution: float, seed: int
 ) -> np.ndarray:
     """Return the communities of a graph, numbered from the largest down, shape (n_cells,)."""
@@ -112,7 +112,7 @@ def connectivities(
     n_cells = len(embedding)
     k = min(n_neighbors, n_cells) - 1
     indices, distances = nearest_neighbors(embedding, k, seed=seed)
-    weights = _membership(distances, np.log2(k + 1))
+    weights = _fuzzy_weights(distances, np.log2(k + 1))
     rows = np.repeat(np.arange(n_cells), k)
     one_way = sp.csr_matrix((weights.ravel(), (rows, indices.ravel())), shape=(n_cells, n_cells))
     both = one_way + one_way.T - one_way.multiply(one_way.T)
@@ -121,7 +121,7 @@ def connectivities(
     return both
 
 
-def _membership(distances: np.ndarray, target: float) -> np.ndarray:
+def _fuzzy_weights(distances: np.ndarray, target: float) -> np.ndarray:
     """Return the weights of the neighbours, same shape as ``distances`` (cells × k)."""
     nearest = np.where(distances > 0, distances, np.inf).min(axis=1)
     beyond = np.maximum(distances - np.where(np.isfinite(nearest), nearest, 0.0)[:, None], 0.0)
@@ -150,7 +150,7 @@ def nearest_neighbors(
     centring. Ties go to a random cell by ``seed``: in the order of the file, which is often
     sorted by type, equal points would find their own type by accident.
     """
-    points = bounded(embedding)
+    points = centered_points(embedding)
     order = np.random.default_rng(seed).permutation(len(points))
     model = NearestNeighbors(n_neighbors=k, algorithm="brute")
     if reference is not None:
@@ -165,7 +165,7 @@ def nearest_neighbors(
     return order[indices[back]], distances[back]
 
 
-def bounded(embedding: np.ndarray) -> np.ndarray:
+def centered_points(embedding: np.ndarray) -> np.ndarray:
     """Return the points moved to mean 0 and divided by their largest coordinate, float64."""
     points = np.array(embedding, dtype=np.float64)
     points /= np.abs(points).max() or 1.0  # first, so that the mean cannot overflow

@@ -1,4 +1,4 @@
-"""Which cells choose a configuration and which report on it, and what a scorer may see.
+"""The cells whose labels choose a configuration, and the labels that a scorer may see.
 
 Protocols of a hyperparameter search:
 
@@ -8,8 +8,8 @@ Protocols of a hyperparameter search:
 ``oracle``        all labels choose and all cells report: optimistic, and marked wherever shown
 ================  =============================================================================
 
-A search has two parts: ``tuning`` (trials are scored to choose among them) and ``report`` (the
-chosen configuration is scored for the reader).
+A search has two parts: ``tuning`` scores trials to choose among them, ``report`` scores the chosen
+configuration.
 """
 
 from __future__ import annotations
@@ -27,23 +27,30 @@ from bench.versions import HOLDOUT
 
 PROTOCOLS = ("holdout", "unsupervised", "oracle")
 ORACLE = "oracle: tuned on the labels it is scored on, so it may be too good"
-"""Stands wherever a number of this protocol is shown."""
-SHARE = 0.2
+"""Shown beside every number of this protocol."""
+_TUNING_SHARE = 0.2
 """Share of each type's cells whose labels choose."""
-SMALLEST = 5
-"""Types with fewer cells report whole: a fifth of them would be no cell or one of few."""
+_MIN_CELLS = 5
+"""All cells of smaller types report: a fifth of them would be one cell or none."""
 
 
 @dataclass(frozen=True)
-class View:
-    """What a scorer gets to see of the labels."""
+class VisibleLabels:
+    """The labels that a scorer may see.
 
-    types: np.ndarray | None
-    """Type of each cell, empty text where it is hidden; ``None``: no labels at all."""
-    only: np.ndarray | None = None
-    """Mask of the cells that metrics are computed on; ``None``: all."""
-    k: int | None = None
-    """Number of types for k-means where the visible labels do not show it."""
+    Parameters
+    ----------
+    types
+        Type of each cell, shape (n_cells,), empty text where it is hidden; ``None``: no labels.
+    reported
+        Mask of the cells that metrics are computed on, shape (n_cells,); ``None``: all.
+    n_types
+        Number of clusters of k-means; ``None``: the number of types in ``types``.
+    """
+
+    types: Any
+    reported: np.ndarray | None = None
+    n_types: int | None = None
 
 
 def tuning_cells(types: Any, identity: str) -> np.ndarray:
@@ -56,23 +63,24 @@ def tuning_cells(types: Any, identity: str) -> np.ndarray:
     mask = np.zeros(len(names), dtype=bool)
     for name in np.unique(names):
         cells = np.flatnonzero(names == name)
-        if len(cells) >= SMALLEST:
+        if len(cells) >= _MIN_CELLS:
             rng = np.random.default_rng(derive_seed(HOLDOUT, "split", identity, name))
-            mask[rng.choice(cells, max(1, round(SHARE * len(cells))), replace=False)] = True
+            mask[rng.choice(cells, max(1, round(_TUNING_SHARE * len(cells))), replace=False)] = (
+                True
+            )
     return mask
 
 
 def split_file(cache: Path, dataset_folder: Path) -> Path:
-    """Return where the split of a stored dataset is kept."""
+    """Return the file of the split of a cached dataset."""
     return cache / "splits" / f"{dataset_folder.name}.v{HOLDOUT}.npy"
 
 
-def make_split(cache: Path, dataset_folder: Path, types: np.ndarray, identity: str) -> Path:
-    """Keep the split of a stored dataset unless that is done; returns its file.
+def write_split(cache: Path, dataset_folder: Path, types: np.ndarray, identity: str) -> Path:
+    """Write the split of a cached dataset unless it exists; returns its file.
 
-    ``types`` and ``identity`` are those of :func:`tuning_cells`.
-
-    Raises ``UsageError`` if fewer than two types are large enough to tune on.
+    ``types`` and ``identity`` are those of :func:`tuning_cells`. Raises ``UsageError`` if fewer
+    than two types are large enough to tune on.
     """
     path = split_file(cache, dataset_folder)
     if not path.is_file():
@@ -82,25 +90,28 @@ def make_split(cache: Path, dataset_folder: Path, types: np.ndarray, identity: s
         partial.rename(path)
     if len(np.unique(types[np.load(path, allow_pickle=False)])) < 2:
         raise UsageError(
-            f"--protocol holdout: fewer than two types have {SMALLEST} cells, so that there are "
-            "no labels to choose by; use --protocol unsupervised."
+            f"--protocol holdout: fewer than two types have {_MIN_CELLS} cells, so that there are "
+            "no labels to choose by; use --protocol unsupervised.",
+            code="too_few_labels",
         )
     return path
 
 
-def view(job: dict[str, Any], types: np.ndarray, cells: np.ndarray, cache: Path) -> View:
-    """Return what the scorer of a job may see.
+def visible_labels(
+    job: dict[str, Any], types: np.ndarray, cells: np.ndarray, cache: Path
+) -> VisibleLabels:
+    """Return the labels that the scorer of a job may see.
 
-    ``job`` holds the fields of ``bench.plan.grid.Job``, ``types`` the true type of each cell of the
-    dataset, ``cells`` the indices of the cells that the fit kept.
+    ``job`` holds the fields of ``bench.plan.grid.Job``, ``types`` the type of each cell of
+    the dataset, ``cells`` the numbers of the cells of the fit.
     """
     protocol, tuning = job["protocol"], job["part"] == "tuning"
     if protocol == "unsupervised" and tuning:
-        return View(None)
-    kept = np.asarray(types)[cells]
+        return VisibleLabels(None)
+    types = np.asarray(types)[cells]
     if protocol != "holdout":
-        return View(kept)
+        return VisibleLabels(types)
     chooses = np.load(split_file(cache, Path(job["dataset_folder"])), allow_pickle=False)[cells]
     if not tuning:
-        return View(kept, ~chooses)
-    return View(np.where(chooses, kept, ""), chooses, int(job["facts"]["n_types"]))
+        return VisibleLabels(types, ~chooses)
+    return VisibleLabels(np.where(chooses, types, ""), chooses, int(job["facts"]["n_types"]))

@@ -1,18 +1,21 @@
-"""score_names."""
+"""Names in the keys of scores."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 _KEY_CHARACTERS = 150
 
 
 def key_part(name: str, taken: Container[str] = (), *, other: str = "own") -> str:
-    """Return a method's own name as part of a key of the store, free and without signs it refuses.
+    """Return a name of a method as part of a score key, without characters that MLflow refuses.
 
-    ``CD4+ (naive): loss`` becomes ``CD4_naive_loss``. ``other`` stands before a name that is
-    ``taken``, and for one of which nothing is left.
+    ``CD4+ (naive): loss`` becomes ``CD4_naive_loss``. A name that is ``taken`` gets the prefix
+    ``other``; a name without any valid character becomes ``other``.
     """
     key = re.sub(r"[^\w.-]+", "_", name)[:_KEY_CHARACTERS].strip(".") or other
     while key in taken:

@@ -3,195 +3,214 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from bench.scoring.score_names import key_part
 from bench.seeds import derive_seed
 
-from . import clustering as cluster
-from .metrics import MetricFact, Metric, PairedTasks, RareTask, UndefinedMetric, metrics
+from . import clustering
+from .metrics import Metric, MetricFact, PairedTasks, RareTask, UndefinedMetric, metrics
+from .score_names import key_part
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .holdout import VisibleLabels
 
 RESERVED = frozenset({"kmeans", "leiden", "embedding", "paired"})
-"""First parts of score keys that belong to the harness."""
+"""First parts of score keys that methods may not use."""
 
 
 @dataclass
 class Scores:
-    """What scoring one fit gives; keys are ``<clustering>/<metric>``, ``embedding/<metric>``.
+    """The scores and clusterings of one fit.
 
-    And ``paired/<metric>`` for tasks on both parts of unseen cells.
+    Keys are ``<clustering>/<metric>``, ``embedding/<metric>`` and ``paired/<metric>``. A metric is
+    either in ``values`` (finite numbers only) or in ``missing``.
 
-    ``values`` holds finite numbers only. A metric is either in ``values`` or in ``missing``.
+    Parameters
+    ----------
+    values
+        Score by key.
+    missing
+        Reason in one line by key.
+    clusters
+        Labels of all cells by clustering: ``kmeans``, ``leiden`` and the method's own.
+    facts
+        ``kmeans/k``, ``cells`` and the facts of metrics, such as ``<key>/cells`` of a sample.
     """
 
     values: dict[str, float] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
-    """Key → reason in one line."""
     clusters: dict[str, np.ndarray] = field(default_factory=dict)
-    """``kmeans``, ``leiden`` and the method's own clusterings → labels of all cells."""
     facts: dict[str, MetricFact] = field(default_factory=dict)
-    """``kmeans/k``, ``cells`` and what metrics record, such as ``<key>/cells`` of a sample."""
 
 
 def score(
     embedding: Any,
-    types: Any,
+    labels: VisibleLabels,
     *,
-    own_labels: Mapping[str, Any] | None = None,
     seed: int,
+    own_labels: Mapping[str, Any] | None = None,
     batch: Any = None,
-    only: np.ndarray | None = None,
-    k: int | None = None,
     rare: RareTask | None = None,
     paired: PairedTasks | None = None,
     chosen: Mapping[str, Metric] | None = None,
 ) -> Scores:
-    """Cluster an embedding and compute all metrics.
+    """Cluster an embedding and compute metrics.
 
     Parameters
     ----------
     embedding
-        Cells × dimensions, finite; a vector is one dimension.
-    types
-        True type of each cell, none missing. k-means gets their number ("k from truth").
-        ``None``: no label is known; there is no k-means, and only metrics of a clustering on the
-        embedding (kind ``partition``) and of paired data are computed.
-    own_labels
-        The method's own clusterings by name. A name of the harness gets the prefix ``own_``.
+        Finite, shape (n_cells, n_dimensions) or (n_cells,).
+    labels
+        Without types there is no k-means, and only metrics of the kinds ``partition`` and
+        ``paired`` are computed. Clusterings are made of all cells; metrics see the reported cells
+        only.
     seed
         Clusterings and samples use seeds derived from it.
+    own_labels
+        The method's own clusterings by name. A name of the harness gets the prefix ``own_``.
     batch
         Batch of each cell; without it metrics of batch mixing are missing.
-    only
-        Mask of the cells to report on. Clusterings are made of all cells, k included; metrics
-        see the masked cells only, neighbours and silhouettes among them.
-    k
-        Clusters of k-means where ``types`` hides some cells' types (default: count them).
     rare
         The rare type and the held-out cells; without it metrics of a rare type are missing.
     paired
-        What the method said of unseen cells; ``None``: the data are not paired, and nothing is
-        said of metrics that need such.
+        Predictions for unseen cells; without them metrics of paired data are left out.
     chosen
         Metrics to compute (default: all).
 
-    Raises ``ValueError`` if the embedding is not finite or if lengths differ.
+    Raises
+    ------
+    ValueError
+        If the embedding is not finite or if lengths differ.
     """
     points = _points(embedding)
-    mask = _mask(only, len(points))
-    scores = Scores()
-    if types is not None:
-        true = _labels("types", types, len(points))
-        k = k or len(np.unique(true))
-        scores.clusters["kmeans"] = cluster.kmeans(points, k, derive_seed(seed, "score", "kmeans"))
-        scores.facts |= {"kmeans/k": float(k), "types": float(len(np.unique(true[mask])))}
-    scores.clusters["leiden"] = cluster.leiden(points, derive_seed(seed, "score", "leiden"))
-    for name, labels in (own_labels or {}).items():
-        key = key_part(name, {*RESERVED, *scores.clusters})
-        scores.clusters[key] = _labels(f"labels '{name}'", labels, len(points))
-    scores.facts |= {
-        "leiden/n_neighbors": float(cluster.N_NEIGHBORS),
-        "leiden/resolution": cluster.RESOLUTION,
-        "cells": float(mask.sum()),
-    }
-    wanted = metrics() if chosen is None else chosen
+    n_cells = len(points)
+    reported = _mask(labels.reported, n_cells)
+    types = None if labels.types is None else _labels("types", labels.types, n_cells)
+    scores = Scores(facts={"cells": float(reported.sum())})
+    _add_clusterings(scores, points, types, labels.n_types, own_labels or {}, seed)
+    chosen = metrics() if chosen is None else chosen
     if types is None:
         kinds = ("partition", "paired")
-        wanted = {name: metric for name, metric in wanted.items() if metric.kind in kinds}
-        true = np.zeros(len(points), dtype=np.int64)  # read by no metric of that kind
-    batches = None if batch is None else _labels("batch", batch, len(points))[mask]
-    _embedding_metrics(scores, wanted, points[mask], true[mask], batches, seed)
-    _rare_metrics(scores, wanted, points, mask, rare, seed)
-    for metric in wanted.values():
-        if metric.kind == "paired" and paired is not None:
-            _compute(scores, f"paired/{metric.name}", metric.function, paired)
-    for name, labels in scores.clusters.items():
-        _cluster_metrics(scores, wanted, name, points[mask], true[mask], labels[mask], seed)
+        chosen = {name: metric for name, metric in chosen.items() if metric.kind in kinds}
+        types = np.zeros(n_cells, dtype=np.int64)  # no metric of that kind reads them
+    else:
+        scores.facts["types"] = float(len(np.unique(types[reported])))
+    seen = _ReportedCells(
+        points[reported],
+        types[reported],
+        None if batch is None else _labels("batch", batch, n_cells)[reported],
+        _reported_task(rare, reported),
+    )
+    for metric in chosen.values():
+        if metric.kind == "paired":
+            if paired is not None:
+                _compute(scores, f"paired/{metric.name}", metric.function, paired)
+        elif metric.kind in ("clustering", "partition"):
+            for name, clusters in scores.clusters.items():
+                _score_clustering(scores, metric, name, clusters[reported], seen, seed)
+        else:
+            _score_embedding(scores, metric, seen, seed)
     return scores
 
 
-def _embedding_metrics(
-    scores: Scores,
-    wanted: Mapping[str, Metric],
-    points: np.ndarray,
-    true: np.ndarray,
-    batch: np.ndarray | None,
-    seed: int,
-) -> None:
-    """Compute the metrics of the embedding itself."""
-    for metric in wanted.values():
-        key = f"embedding/{metric.name}"
-        own_seed = derive_seed(seed, "score", metric.name)
-        if metric.kind == "embedding":
-            _compute(scores, key, metric.function, points, true, seed=own_seed)
-        elif metric.kind == "batch" and batch is None:
-            scores.missing[key] = "no batch is given"
-        elif metric.kind == "batch":
-            _compute(scores, key, metric.function, points, true, batch, seed=own_seed)
+@dataclass(frozen=True)
+class _ReportedCells:
+    """The arguments of metrics, restricted to the reported cells."""
+
+    points: np.ndarray
+    types: np.ndarray
+    batch: np.ndarray | None
+    rare: RareTask | None
 
 
-def _rare_metrics(
-    scores: Scores,
-    wanted: Mapping[str, Metric],
-    points: np.ndarray,
-    mask: np.ndarray,
-    task: RareTask | None,
-    seed: int,
-) -> None:
-    """Compute the metrics of the rare type on the reported cells."""
-    chosen = [metric for metric in wanted.values() if metric.kind == "rare"]
+def _reported_task(task: RareTask | None, reported: np.ndarray) -> RareTask | None:
     if task is None:
-        reason = "no rare type is named (rare_type=TYPE)"
-        scores.missing |= {f"embedding/{metric.name}": reason for metric in chosen}
-        return
-    train = None if task.train is None else task.train[mask]
-    shown = RareTask(task.rare[mask], train, task.no_held_out)
-    for metric in chosen:
-        own_seed = derive_seed(seed, "score", metric.name.removesuffix("_held_out"))
-        _compute(
-            scores, f"embedding/{metric.name}", metric.function, points[mask], shown, seed=own_seed
-        )
+        return None
+    train = None if task.train is None else task.train[reported]
+    return RareTask(task.rare[reported], train, task.no_held_out)
 
 
-def _cluster_metrics(
+def _add_clusterings(
     scores: Scores,
-    wanted: Mapping[str, Metric],
-    name: str,
     points: np.ndarray,
-    true: np.ndarray,
-    labels: np.ndarray,
+    types: np.ndarray | None,
+    n_types: int | None,
+    own_labels: Mapping[str, Any],
     seed: int,
 ) -> None:
-    """Compute the metrics of one clustering."""
-    for metric in wanted.values():
-        key = f"{name}/{metric.name}"
-        if metric.kind == "clustering":
-            _compute(scores, key, metric.function, true, labels)
-        elif metric.kind == "partition":
-            own_seed = derive_seed(seed, "score", metric.name)
-            _compute(scores, key, metric.function, points, labels, seed=own_seed)
+    """Add k-means (with types only), Leiden and the method's own clusterings."""
+    if types is not None:
+        k = n_types or len(np.unique(types))
+        labels = clustering.kmeans(points, k, derive_seed(seed, "score", "kmeans"))
+        scores.clusters["kmeans"] = labels
+        scores.facts["kmeans/k"] = float(k)
+    scores.clusters["leiden"] = clustering.leiden(points, derive_seed(seed, "score", "leiden"))
+    scores.facts |= {
+        "leiden/n_neighbors": float(clustering.N_NEIGHBORS),
+        "leiden/resolution": clustering.RESOLUTION,
+    }
+    for name, labels in own_labels.items():
+        key = key_part(name, {*RESERVED, *scores.clusters})
+        scores.clusters[key] = _labels(f"labels '{name}'", labels, len(points))
+
+
+def _score_embedding(scores: Scores, metric: Metric, seen: _ReportedCells, seed: int) -> None:
+    """Compute a metric of the embedding itself."""
+    key = f"embedding/{metric.name}"
+    # The held-out form of a metric has the seed of the metric.
+    metric_seed = derive_seed(seed, "score", metric.name.removesuffix("_held_out"))
+    compute = partial(_compute, scores, key, metric.function, seen.points, seed=metric_seed)
+    if metric.kind == "embedding":
+        compute(seen.types)
+    elif metric.kind == "batch" and seen.batch is None:
+        scores.missing[key] = "no batch is given"
+    elif metric.kind == "batch":
+        compute(seen.types, seen.batch)
+    elif seen.rare is None:
+        scores.missing[key] = "no rare type is named (rare_type=TYPE)"
+    else:
+        compute(seen.rare)
+
+
+def _score_clustering(
+    scores: Scores,
+    metric: Metric,
+    name: str,
+    clusters: np.ndarray,
+    seen: _ReportedCells,
+    seed: int,
+) -> None:
+    """Compute a metric of one clustering."""
+    key = f"{name}/{metric.name}"
+    if metric.kind == "clustering":
+        _compute(scores, key, metric.function, seen.types, clusters)
+    else:
+        metric_seed = derive_seed(seed, "score", metric.name)
+        _compute(scores, key, metric.function, seen.points, clusters, seed=metric_seed)
 
 
 def _compute(
-    scores: Scores, key: str, function: Callable[..., Any], *args: Any, **kw: Any
+    scores: Scores, key: str, function: Callable[..., Any], *args: Any, **keywords: Any
 ) -> None:
-    """Store a value with its facts, or the reason why there is none."""
+    """Add the value of a metric with its facts, or the reason why there is none."""
     try:
-        result = function(*args, **kw)
+        result = function(*args, **keywords)
         number, facts = result if isinstance(result, tuple) else (result, {})
         value = float(number)
-        facts = {f"{key}/{name}": _fact(content) for name, content in facts.items()}
+        facts = {f"{key}/{name}": _plain_fact(fact) for name, fact in facts.items()}
     except UndefinedMetric as reason:
         scores.missing[key] = str(reason)
         return
     except MemoryError:
-        raise  # the job is out of memory, and its status must say so
-    except Exception as error:  # a faulty third-party metric must not cost the other scores
+        raise  # the whole job is out of memory
+    except Exception as error:  # a faulty metric of a plugin does not lose the other scores
         scores.missing[key] = f"{type(error).__name__}: {error}".splitlines()[0]
         return
     if not math.isfinite(value):
@@ -201,8 +220,8 @@ def _compute(
     scores.facts |= facts
 
 
-def _fact(content: Any) -> MetricFact:
-    return content if isinstance(content, str) else float(content)
+def _plain_fact(fact: Any) -> MetricFact:
+    return fact if isinstance(fact, str) else float(fact)
 
 
 def _points(embedding: Any) -> np.ndarray:
@@ -233,11 +252,11 @@ def _labels(what: str, labels: Any, n_cells: int) -> np.ndarray:
     return values.astype(str)
 
 
-def _mask(only: np.ndarray | None, n_cells: int) -> np.ndarray:
+def _mask(reported: np.ndarray | None, n_cells: int) -> np.ndarray:
     """Return the mask of reported cells, all of them by default."""
-    if only is None:
+    if reported is None:
         return np.ones(n_cells, dtype=bool)
-    mask = np.asarray(only)
+    mask = np.asarray(reported)
     if mask.dtype != bool or mask.shape != (n_cells,) or not mask.any():
-        raise ValueError(f"only: expected {n_cells} booleans, at least one of them true")
+        raise ValueError(f"reported: expected {n_cells} booleans, at least one of them true")
     return mask

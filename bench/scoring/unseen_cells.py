@@ -1,27 +1,25 @@
-"""Tasks on both parts of unseen cells: asked in the fit process, without labels, scored later.
+"""Predictions for both parts of unseen cells, made in the fit process without labels.
 
-After a fit on the training cells a paired method is asked, about the cells kept from it:
+After a fit on the training cells a paired method predicts, for the cells held out from it:
 
 ===============  =========================================================================
 ``pairs``        ``match``: each cell's two profiles, and its RNA with a random other's chromatin
 ``retrieval``    ``match``: every RNA with every ATAC profile of at most 100 cells
-``translation``  ``translate``: which genes are detected, from chromatin alone
+``translation``  ``translate``: the detected genes from chromatin alone
 ``recovery``     ``translate``: with the RNA profile, a tenth of its detected genes set to zero
 ===============  =========================================================================
 
-What is drawn depends on the dataset only, so all methods and seeds get the same questions. The
-profiles of ``match`` come in two unrelated orders under neutral names: which of them belong
-together cannot be read from numbers or names. The answers are files in ``artifacts/paired``.
+All random choices depend on the dataset only: all methods and seeds get the same tasks. The
+profiles of ``match`` come in two unrelated orders under anonymous names, so that neither numbers
+nor names tell which of them belong together. The predictions are files in ``artifacts/paired``.
 """
 
 from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,54 +33,66 @@ from bench.versions import UNSEEN_CELLS
 from .metrics import PairedTasks, PairScores, RecoveryScores, TranslationScores
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from anndata import AnnData
     from mudata import MuData
 
-FOLDER = "paired"
-TASKS = ("pairs", "retrieval", "translation", "recovery")
+_FOLDER = "paired"
+_TASKS = ("pairs", "retrieval", "translation", "recovery")
 N_RETRIEVAL = 100
 N_TRANSLATED = 500
-"""Most cells whose genes are told from chromatin; their scores are kept, cells × genes."""
-HIDDEN = 0.1
+"""Maximal number of cells of ``translation`` and ``recovery``."""
+_HIDDEN_SHARE = 0.1
 """Share of a cell's detected genes that is hidden."""
-_LOOKED_AT = 5000
-"""Cells in which the value of a scaled zero is looked for."""
+_MAX_SEARCHED = 5000
+"""Cells in which the value of a scaled zero is searched."""
 
 
-class _Unanswered(Exception):
-    """The method gave no usable answer; the message is the reason."""
+class _NoPrediction(Exception):
+    """The method makes no usable prediction; the message is the reason."""
 
 
 @dataclass(frozen=True)
-class Questions:
-    """The unseen cells of a dataset as one method's preparation shows them."""
+class UnseenCells:
+    """The unseen cells of a dataset in one method's preparation.
+
+    Parameters
+    ----------
+    data
+        Prepared data of the cells of the preparation.
+    cells
+        Number of each of them in the dataset.
+    train
+        Mask of the cells of the fit, over the whole dataset.
+    identity
+        Digest of the dataset's counts, the only source of random choices.
+    n_retrieval, n_translated
+        Maximal number of cells of a task.
+    """
 
     data: MuData
-    """Prepared data of all cells that the preparation kept."""
     cells: np.ndarray
-    """Number of each of them in the dataset."""
     train: np.ndarray
-    """Mask of the cells that the fit has seen, over the whole dataset."""
     identity: str
-    """Digest of the dataset's counts: what is drawn depends on nothing else."""
     n_retrieval: int = N_RETRIEVAL
     n_translated: int = N_TRANSLATED
 
     def rng(self, *purpose: str) -> np.random.Generator:
-        """Return the generator of a purpose."""
+        """Return the random generator of a purpose."""
         return np.random.default_rng(derive_seed(UNSEEN_CELLS, "paired", self.identity, *purpose))
 
     @cached_property
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of ``data`` of the RNA and the ATAC profiles: first the true pairs, then others.
+        """Rows of ``data`` of RNA and ATAC profiles: first the true pairs, then the false ones.
 
-        Every unseen cell is in one true pair, and its RNA in one pair with another cell's ATAC;
-        both are left out where the preparation has dropped one of the two cells.
+        Every unseen cell is in one true pair, and its RNA in one pair with another cell's ATAC.
+        Both are left out if the preparation has dropped one of the two cells.
         """
         unseen = np.flatnonzero(~self.train)
         n = len(unseen)
         if n < 2:
-            raise _Unanswered(f"{n} cells are unseen")
+            raise _NoPrediction(f"{n} cells are unseen")
         other = unseen[(np.arange(n) + self.rng("pairs").integers(1, n, n)) % n]
         rna, atac = self._rows(unseen), self._rows(other)
         kept = (rna >= 0) & (atac >= 0)
@@ -96,115 +106,112 @@ class Questions:
             unseen = np.sort(self.rng(purpose).choice(unseen, size, replace=False))
         rows = self._rows(unseen)
         if not (rows >= 0).any():
-            raise _Unanswered("no unseen cell is left after the preparation")
+            raise _NoPrediction("the preparation has dropped all unseen cells")
         return rows[rows >= 0]
 
     def _rows(self, numbers: np.ndarray) -> np.ndarray:
-        """Return the row of ``data`` of each cell of the dataset; -1 where it is left out."""
-        place = np.full(len(self.train), -1)
-        place[self.cells] = np.arange(len(self.cells))
-        return place[numbers]
+        """Return the row of ``data`` of each cell of the dataset; -1 for a dropped cell."""
+        rows = np.full(len(self.train), -1)
+        rows[self.cells] = np.arange(len(self.cells))
+        return rows[numbers]
 
     @cached_property
     def detected(self) -> Any:
-        """Which genes are detected in which cells, CSR of booleans, cells × genes."""
-        counts = self.data["rna"].layers["counts"].tocsr()
-        return counts > 0
+        """Whether a gene is detected in a cell, sparse booleans, shape (n_cells, n_genes)."""
+        return self.data["rna"].layers["counts"].tocsr() > 0
 
     @cached_property
     def rate(self) -> np.ndarray:
         """Share of the training cells in which each gene is detected."""
-        seen = np.flatnonzero(self.train[self.cells])
-        return np.asarray(self.detected[seen].mean(axis=0)).ravel().astype(np.float32)
+        trained = np.flatnonzero(self.train[self.cells])
+        return np.asarray(self.detected[trained].mean(axis=0)).ravel().astype(np.float32)
 
 
-def ask(method: Any, questions: Questions, folder: Path) -> None:
-    """Put all questions to a fitted method and write its answers into ``folder``.
+def predict_unseen_cells(method: Any, unseen: UnseenCells, artifacts: Path) -> None:
+    """Write the predictions of a fitted method for all tasks into the folder ``artifacts``.
 
-    A task without an answer is named in ``missing.json``, with the reason; a method that fails
-    in one task loses that task, not the fit.
+    ``missing.json`` names the tasks without a prediction and their reasons; a method that fails in
+    one task loses only that task.
     """
+    folder = artifacts / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     missing: dict[str, str] = {}
-    steps: dict[str, Callable[[Any, Questions, Path], None]] = {
-        "pairs": _ask_pairs, "retrieval": _ask_retrieval, "translation": _ask_translation,
-        "recovery": _ask_recovery,
-    }  # fmt: skip
-    for name, step in steps.items():
+    tasks = (_predict_pairs, _predict_retrieval, _predict_translation, _predict_recovery)
+    for name, predict in zip(_TASKS, tasks, strict=True):
         print(f"unseen cells: {name}", flush=True)
         try:
-            step(method, questions, folder)
-        except _Unanswered as reason:
+            predict(method, unseen, folder)
+        except _NoPrediction as reason:
             missing[name] = str(reason)
     (folder / "missing.json").write_text(json.dumps(missing, indent=1))
 
 
-def _ask_pairs(method: Any, questions: Questions, folder: Path) -> None:
+def _predict_pairs(method: Any, unseen: UnseenCells, folder: Path) -> None:
     match = _hook(method, "match")
-    rna, atac = questions.pairs
-    score = _matched(match, questions, rna, atac, "pairs")
-    names = questions.data.obs_names
+    rna, atac = unseen.pairs
+    score = _match_scores(match, unseen, rna, atac, "pairs")
+    names = unseen.data.obs_names
     pd.DataFrame(
         {"rna": names[rna], "atac": names[atac], "same": rna == atac,
          "score": score.astype(np.float32)}
     ).to_parquet(folder / "pairs.parquet")  # fmt: skip
 
 
-def _ask_retrieval(method: Any, questions: Questions, folder: Path) -> None:
+def _predict_retrieval(method: Any, unseen: UnseenCells, folder: Path) -> None:
     match = _hook(method, "match")
-    rows = questions.sample("retrieval", questions.n_retrieval)
+    rows = unseen.sample("retrieval", unseen.n_retrieval)
     rna, atac = np.repeat(rows, len(rows)), np.tile(rows, len(rows))
-    score = _matched(match, questions, rna, atac, "retrieval")
-    names = pd.Index(questions.data.obs_names[rows])
+    score = _match_scores(match, unseen, rna, atac, "retrieval")
+    names = pd.Index(unseen.data.obs_names[rows])
     table = score.astype(np.float32).reshape(len(rows), len(rows))
     pd.DataFrame(table, index=names, columns=names).to_parquet(folder / "retrieval.parquet")
 
 
-def _ask_translation(method: Any, questions: Questions, folder: Path) -> None:
+def _predict_translation(method: Any, unseen: UnseenCells, folder: Path) -> None:
     translate = _hook(method, "translate")
-    rows = questions.sample("translation", questions.n_translated)
-    atac = _neutral(questions.data["atac"], rows)
-    score = _answer("translate", translate, (len(rows), questions.detected.shape[1]), atac)
+    rows = unseen.sample("translation", unseen.n_translated)
+    atac = _anonymous_cells(unseen.data["atac"], rows)
+    score = _call_hook("translate", translate, (len(rows), unseen.detected.shape[1]), atac)
     np.savez_compressed(
         folder / "translation.npz", score=score.astype(np.float32),
-        detected=questions.detected[rows].toarray(), rate=questions.rate,
-        cells=np.asarray(questions.data.obs_names[rows], dtype=np.str_),
-        genes=np.asarray(questions.data["rna"].var_names, dtype=np.str_),
+        detected=unseen.detected[rows].toarray(), rate=unseen.rate,
+        cells=np.asarray(unseen.data.obs_names[rows], dtype=np.str_),
+        genes=np.asarray(unseen.data["rna"].var_names, dtype=np.str_),
     )  # fmt: skip
 
 
-def _ask_recovery(method: Any, questions: Questions, folder: Path) -> None:
+def _predict_recovery(method: Any, unseen: UnseenCells, folder: Path) -> None:
     translate = _hook(method, "translate")
-    rows = questions.sample("translation", questions.n_translated)
-    blank = zero_values(questions.data["rna"])
-    cell, gene, hidden = _hide(questions, rows, np.isfinite(blank))
+    rows = unseen.sample("translation", unseen.n_translated)
+    zeros = zero_values(unseen.data["rna"])
+    cell, gene, hidden = _hidden_entries(unseen, rows, np.isfinite(zeros))
     if not len(cell):
-        raise _Unanswered("no unseen cell has a detected gene to hide")
-    rna = _neutral(questions.data["rna"], rows)
-    _set_zero(rna, cell[hidden], gene[hidden], blank)
-    atac = _neutral(questions.data["atac"], rows)
-    score = _answer("translate", translate, rna.shape, atac, rna)
-    data = questions.data
+        raise _NoPrediction("no unseen cell has a detected gene to hide")
+    rna = _anonymous_cells(unseen.data["rna"], rows)
+    _hide_counts(rna, cell[hidden], gene[hidden], zeros)
+    atac = _anonymous_cells(unseen.data["atac"], rows)
+    score = _call_hook("translate", translate, rna.shape, atac, rna)
+    data = unseen.data
     pd.DataFrame(
         {"cell": data.obs_names[rows[cell]], "gene": data["rna"].var_names[gene],
          "hidden": hidden, "score": score[cell, gene].astype(np.float32),
-         "rate": questions.rate[gene]}
+         "rate": unseen.rate[gene]}
     ).to_parquet(folder / "recovery.parquet")  # fmt: skip
 
 
-def _hide(
-    questions: Questions, rows: np.ndarray, possible: np.ndarray
+def _hidden_entries(
+    unseen: UnseenCells, rows: np.ndarray, possible: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return cell (number in ``rows``), gene and whether it is hidden, of all entries asked.
+    """Return cell (number in ``rows``), gene and whether it is hidden, of all scored entries.
 
     A tenth of the detected genes of each cell (at least one), and as many undetected ones.
     """
     entries: list[np.ndarray] = []
     for number, row in enumerate(rows):
-        here = questions.detected[row].toarray().ravel()
-        on, off = np.flatnonzero(here & possible), np.flatnonzero(~here)
-        size = min(max(1, round(HIDDEN * len(on))), len(on), len(off))
-        rng = questions.rng("hidden", str(questions.cells[row]))
+        detected = unseen.detected[row].toarray().ravel()
+        on, off = np.flatnonzero(detected & possible), np.flatnonzero(~detected)
+        size = min(max(1, round(_HIDDEN_SHARE * len(on))), len(on), len(off))
+        rng = unseen.rng("hidden", str(unseen.cells[row]))
         chosen = [rng.choice(on, size, replace=False), rng.choice(off, size, replace=False)]
         for genes, hidden in zip(chosen, (1, 0), strict=True):
             entries.append(np.stack([np.full(size, number), genes, np.full(size, hidden)]))
@@ -213,130 +220,131 @@ def _hide(
 
 
 def zero_values(data: AnnData) -> np.ndarray:
-    """Return the value of ``X`` that stands for a count of zero, for each feature.
+    """Return the value of ``X`` for a count of zero, shape (n_features,).
 
-    Scaling moves it away from zero, but to the same value in every cell. NaN where a scaled
-    feature is detected in every cell looked at, so that the value is not seen.
+    Scaling moves it away from zero, but to the same value in every cell. NaN for a scaled feature
+    that is detected in every searched cell.
     """
     if sp.issparse(data.X):
         return np.zeros(data.n_vars, dtype=np.float32)
-    data = data[:_LOOKED_AT]
+    data = data[:_MAX_SEARCHED]
     counts = sp.csc_matrix(data.layers["counts"])
     counts.eliminate_zeros()
     counts.sort_indices()
-    found = np.full(data.n_vars, np.nan, dtype=np.float32)
+    zeros = np.full(data.n_vars, np.nan, dtype=np.float32)
     for gene in range(data.n_vars):
         cells = counts.indices[counts.indptr[gene] : counts.indptr[gene + 1]]
         if len(cells) < data.n_obs:
             gaps = np.flatnonzero(cells != np.arange(len(cells)))
-            found[gene] = data.X[gaps[0] if len(gaps) else len(cells), gene]
-    return found
+            zeros[gene] = data.X[gaps[0] if len(gaps) else len(cells), gene]
+    return zeros
 
 
-def _set_zero(data: AnnData, cells: np.ndarray, genes: np.ndarray, blank: np.ndarray) -> None:
-    """Set entries of ``X`` and of the counts to what an undetected gene has there.
+def _hide_counts(data: AnnData, cells: np.ndarray, genes: np.ndarray, zeros: np.ndarray) -> None:
+    """Set entries of ``X`` and of the counts to the values of an undetected gene.
 
-    ``size_factor`` and the depth in ``X`` stay those of the whole profile: the method is told
-    that the counts are there, not of which genes they are.
+    ``size_factor`` and the depth in ``X`` stay those of the whole profile: a method may use the
+    number of hidden counts, but not their genes.
     """
 
     def without(matrix: Any) -> Any:
-        gone = sp.csr_matrix((np.ones(len(cells)), (cells, genes)), shape=matrix.shape)
-        left = sp.csr_matrix(matrix - matrix.multiply(gone))
-        left.eliminate_zeros()
-        return left.astype(matrix.dtype)
+        hidden = sp.csr_matrix((np.ones(len(cells)), (cells, genes)), shape=matrix.shape)
+        rest = sp.csr_matrix(matrix - matrix.multiply(hidden))
+        rest.eliminate_zeros()
+        return rest.astype(matrix.dtype)
 
     data.layers["counts"] = without(sp.csr_matrix(data.layers["counts"]))
     if sp.issparse(data.X):
         data.X = without(sp.csr_matrix(data.X))
     else:
         matrix = np.array(data.X)
-        matrix[cells, genes] = blank[genes]
+        matrix[cells, genes] = zeros[genes]
         data.X = matrix
 
 
-def _matched(
-    match: Any, questions: Questions, rna: np.ndarray, atac: np.ndarray, purpose: str
+def _match_scores(
+    match: Any, unseen: UnseenCells, rna: np.ndarray, atac: np.ndarray, purpose: str
 ) -> np.ndarray:
-    """Return the method's score of pairs of rows, asked in two unrelated orders."""
+    """Return the method's scores of pairs of rows, passed in two unrelated orders."""
     rows = np.unique(np.concatenate([rna, atac]))
-    orders = [questions.rng("order", purpose, part).permutation(rows) for part in PARTS]
-    data = pair_data(
-        *(_neutral(questions.data[part], order)
-          for part, order in zip(PARTS, orders, strict=True))
-    )  # fmt: skip
-    places = [np.argsort(order) for order in orders]
-    asked = [
-        place[np.searchsorted(rows, one)] for place, one in zip(places, (rna, atac), strict=True)
+    orders = [unseen.rng("order", purpose, part).permutation(rows) for part in PARTS]
+    parts = [
+        _anonymous_cells(unseen.data[part], order)
+        for part, order in zip(PARTS, orders, strict=True)
     ]
-    return _answer("match", match, (len(rna),), data, *asked)
+    numbers = [
+        np.argsort(order)[np.searchsorted(rows, cells)]
+        for order, cells in zip(orders, (rna, atac), strict=True)
+    ]
+    return _call_hook("match", match, (len(rna),), pair_data(*parts), *numbers)
 
 
-def _neutral(data: AnnData, rows: np.ndarray) -> AnnData:
-    """Return a copy of some cells, in that order, under names that say nothing."""
+def _anonymous_cells(data: AnnData, rows: np.ndarray) -> AnnData:
+    """Return a copy of some cells in that order, with names that do not identify them."""
     part = data[rows].copy()
     part.obs_names = [f"unseen{number}" for number in range(len(rows))]
     return part
 
 
 def _hook(method: Any, name: str) -> Any:
-    """Return a method's optional hook; raises ``_Unanswered`` if it has none."""
+    """Return a method's optional hook; raises ``_NoPrediction`` if it has none."""
     hook = getattr(method, name, None)
     if hook is None:
-        raise _Unanswered(f"{method.name} has no {name}")
+        raise _NoPrediction(f"{method.name} has no {name}")
     return hook
 
 
-def _answer(name: str, hook: Any, shape: tuple[int, ...], *given: Any) -> np.ndarray:
-    """Return what a hook says, checked; a fault of the method is a reason, not the job's end."""
+def _call_hook(name: str, hook: Any, shape: tuple[int, ...], *arguments: Any) -> np.ndarray:
+    """Return the checked result of a hook; raises ``_NoPrediction`` for a fault of the method."""
     try:
-        found = np.asarray(hook(*given), dtype=np.float64)
+        scores = np.asarray(hook(*arguments), dtype=np.float64)
     except MemoryError:
         raise
     except Exception as error:
         traceback.print_exc()
         text = " ".join(str(error).split())
-        raise _Unanswered(f"{name} failed: {type(error).__name__}: {text}"[:160]) from error
-    if found.shape != shape:
-        raise _Unanswered(f"{name} returned shape {found.shape}, expected {shape}")
-    bad = int((~np.isfinite(found)).sum())
+        raise _NoPrediction(f"{name} failed: {type(error).__name__}: {text}"[:160]) from error
+    if scores.shape != shape:
+        raise _NoPrediction(f"{name} returned shape {scores.shape}, expected {shape}")
+    bad = int((~np.isfinite(scores)).sum())
     if bad:
-        raise _Unanswered(f"{name} returned {bad} of {found.size} scores that are not finite")
-    return found
+        raise _NoPrediction(f"{name} returned {bad} of {scores.size} scores that are not finite")
+    return scores
 
 
-def answers(
-    job: dict[str, Any], folder: Path, cells: pd.Index, types: np.ndarray | None
+def read_paired_tasks(
+    job: dict[str, Any], artifacts: Path, cells: pd.Index, types: np.ndarray | None
 ) -> PairedTasks | None:
-    """Return the answers in the artifacts ``folder`` with the types; ``None``: no paired data.
+    """Return the predictions in the folder ``artifacts``; ``None`` if the data are not paired.
 
     ``types`` has the type of each of ``cells``, empty where it is hidden from the scorer.
     """
-    facts, where = job["facts"], folder / FOLDER
+    facts, folder = job["facts"], artifacts / _FOLDER
     if facts["modality"] != MULTIOME:
         return None
-    if not where.is_dir():
-        none = f"{job['method_name']} has no transform and was fitted on all cells"
-        reason = none if facts.get("train_digest") else "no cells are held out (train=0.8)"
-        return PairedTasks(missing=dict.fromkeys(TASKS, reason))
-    found: dict[str, Any] = {"missing": json.loads((where / "missing.json").read_text())}
-    if (where / "pairs.parquet").is_file():
-        table = pd.read_parquet(where / "pairs.parquet")
-        found["pairs"] = _with_types(table, cells, types)
-    if (where / "retrieval.parquet").is_file():
-        found["retrieval"] = pd.read_parquet(where / "retrieval.parquet").to_numpy(np.float64)
-    if (where / "translation.npz").is_file():
-        with np.load(where / "translation.npz", allow_pickle=False) as kept:
-            found["translation"] = TranslationScores(kept["score"], kept["detected"], kept["rate"])
-    if (where / "recovery.parquet").is_file():
-        table = pd.read_parquet(where / "recovery.parquet")
+    if not folder.is_dir():
+        reason = "no cells are held out (train=0.8)"
+        if facts.get("train_digest"):
+            reason = f"{job['method_name']} has no transform and was fitted on all cells"
+        return PairedTasks(missing=dict.fromkeys(_TASKS, reason))
+    missing = json.loads((folder / "missing.json").read_text())
+    tasks: dict[str, Any] = {}
+    if "pairs" not in missing:
+        tasks["pairs"] = _pair_scores(pd.read_parquet(folder / "pairs.parquet"), cells, types)
+    if "retrieval" not in missing:
+        tasks["retrieval"] = pd.read_parquet(folder / "retrieval.parquet").to_numpy(np.float64)
+    if "translation" not in missing:
+        with np.load(folder / "translation.npz", allow_pickle=False) as file:
+            tasks["translation"] = TranslationScores(file["score"], file["detected"], file["rate"])
+    if "recovery" not in missing:
+        table = pd.read_parquet(folder / "recovery.parquet")
         columns = {name: table[name].to_numpy() for name in ("hidden", "score", "rate")}
-        found["recovery"] = RecoveryScores(cell=pd.factorize(table["cell"])[0], **columns)
-    return PairedTasks(**found)
+        tasks["recovery"] = RecoveryScores(cell=pd.factorize(table["cell"])[0], **columns)
+    return PairedTasks(**tasks, missing=missing)
 
 
-def _with_types(table: pd.DataFrame, cells: pd.Index, types: np.ndarray | None) -> PairScores:
-    """Return the pairs with easy (two types) and hard (one type) ones told apart."""
+def _pair_scores(table: pd.DataFrame, cells: pd.Index, types: np.ndarray | None) -> PairScores:
+    """Return the scores of pairs, marked as easy (two types) or hard (one type)."""
     same, score = table["same"].to_numpy(), table["score"].to_numpy(np.float64)
     if types is None:
         return PairScores(same, score)

@@ -40,7 +40,7 @@ class Result:
     """Name → steps and values."""
     notes: dict[str, str] = field(default_factory=dict)
     stamps: dict[str, str] = field(default_factory=dict)
-    """Metric → version of its values (``bench.scoring.metrics.stamp``)."""
+    """Metric → version of its values (``bench.scoring.metrics.metric_stamp``)."""
     facts: dict[str, Any] = field(default_factory=dict)
     log_tail: str = ""
     stages: dict[str, float] = field(default_factory=dict)

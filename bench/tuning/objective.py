@@ -1,18 +1,19 @@
-"""What a search looks for: names on the command line, where their values are, which way is up."""
+"""Objectives of a search: their names, the keys of their values and their directions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
 from bench.messages import did_you_mean
 from bench.scoring.metrics import metrics
 
 if TYPE_CHECKING:
-    from bench.contract import DatasetInfo, Method
-    from bench.plan.search_space import Space
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from bench.contract import DatasetInfo, Method, Parameters
+    from bench.plan.search_space import Dimension, Space
 
 _MEASURES = {
     "loss": ("held_out_loss", False),
@@ -21,30 +22,30 @@ _MEASURES = {
     "memory": ("peak_memory_mb", False),
 }
 """Name → key among the measures of a job, and whether higher is better."""
-THINNED = ("loss", "stability")
-"""What the name ``thinned`` stands for: loss on held-out counts and agreement over seeds."""
-SHORT = ("ari", "nmi", "silhouette", *_MEASURES, "thinned")
-DEFAULT = {"holdout": "ari", "oracle": "ari", "unsupervised": "silhouette"}
+THINNED_OBJECTIVES = ("loss", "stability")
+"""Objectives of the name ``thinned``: loss on held-out counts, agreement over seeds."""
+_SHORT_NAMES = ("ari", "nmi", "silhouette", *_MEASURES, "thinned")
+_DEFAULT = {"holdout": "ari", "oracle": "ari", "unsupervised": "silhouette"}
 
 
 @dataclass(frozen=True)
 class Objective:
-    """One value to make large or small."""
+    """A value to maximize or minimize."""
 
     name: str
-    """As the user writes it."""
+    """The name on the command line."""
     key: str
     """Its key among the metrics and measures of a job, such as ``kmeans/ari``."""
     maximize: bool
 
     @property
     def metric(self) -> str | None:
-        """Name of the metric that must be computed, if it is one."""
+        """Name of the metric; ``None`` for a measure of the job."""
         return self.key.partition("/")[2] or None
 
     @property
     def clustering(self) -> str | None:
-        """The clustering it is computed on, if any."""
+        """Clustering that the metric is computed on, if any."""
         return self.key.partition("/")[0] if "/" in self.key else None
 
     def describe(self) -> str:
@@ -61,107 +62,127 @@ def parse_objectives(text: str, protocol: str) -> tuple[Objective, ...]:
     ``loss,stability``, whose best trial is that of the best mean rank. Short names of metrics
     mean k-means with k from truth, under ``unsupervised`` Leiden. Raises ``UsageError``.
     """
-    names = [part.strip() for part in text.split(",") if part.strip()] or [DEFAULT[protocol]]
+    names = [part.strip() for part in text.split(",") if part.strip()] or [_DEFAULT[protocol]]
     if names == ["thinned"]:
-        names = list(THINNED)
-    found = tuple(_objective(name, protocol) for name in names)
-    keys = [one.key for one in found]
+        names = list(THINNED_OBJECTIVES)
+    objectives = tuple(_parse_objective(name, protocol) for name in names)
+    keys = [objective.key for objective in objectives]
     if len(set(keys)) < len(keys):
-        raise UsageError(f"--objective {text}: '{found[-1].name}' is named twice.")
-    return found
+        raise UsageError(
+            f"--objective {text}: '{objectives[-1].name}' is named twice.", code="named_twice"
+        )
+    return objectives
 
 
-def _objective(name: str, protocol: str) -> Objective:
+def _parse_objective(name: str, protocol: str) -> Objective:
     if name in _MEASURES:
         return Objective(name, *_MEASURES[name])
-    clustering = "leiden" if protocol == "unsupervised" else "kmeans"
-    key = name if "/" in name else f"{clustering}/{name}"
-    where, _, metric_name = key.partition("/")
+    default_clustering = "leiden" if protocol == "unsupervised" else "kmeans"
+    key = name if "/" in name else f"{default_clustering}/{name}"
+    clustering, _, metric_name = key.partition("/")
     metric = metrics().get(metric_name)
-    if metric is None or ("/" not in name and name not in SHORT):
-        known = [*SHORT, *(f"kmeans/{one}" for one in metrics())]
-        raise UsageError(f"--objective: no objective '{name}'.{did_you_mean(name, known)}")
+    if metric is None or ("/" not in name and name not in _SHORT_NAMES):
+        names = [*_SHORT_NAMES, *(f"kmeans/{one}" for one in metrics())]
+        raise UsageError(
+            f"--objective: no objective '{name}'.{did_you_mean(name, names)}", code="unknown_name"
+        )
     if metric.higher_is_better is None:
-        raise UsageError(f"--objective {name}: it has no better or worse.")
+        raise UsageError(f"--objective {name}: it has no direction.", code="no_direction")
     if metric.kind == "paired":
         raise UsageError(
-            f"--objective {name}: it is computed on the cells that the report uses too, which "
-            "would be tuning on them; use another."
+            f"--objective {name}: it is computed on the cells that the report uses too; choose "
+            "another.",
+            code="report_cells",
         )
-    if protocol == "unsupervised" and (metric.kind != "partition" or where == "kmeans"):
+    if protocol == "unsupervised" and (metric.kind != "partition" or clustering == "kmeans"):
         raise UsageError(
-            f"--objective {name} needs labels, which --protocol unsupervised does not look at; "
-            "use silhouette or loss, or another protocol."
+            f"--objective {name} needs labels, which --protocol unsupervised does not use; "
+            "choose silhouette or loss, or another protocol.",
+            code="hidden_input",
         )
-    own = {"embedding", "batch", "rare"}
-    if (where == "embedding") != (metric.kind in own):
-        right = "embedding" if metric.kind in own else "kmeans or leiden"
-        raise UsageError(f"--objective {name}: '{metric_name}' is a metric of {right}.")
+    of_embedding = metric.kind in ("embedding", "batch", "rare")
+    if (clustering == "embedding") != of_embedding:
+        expected = "embedding" if of_embedding else "kmeans or leiden"
+        raise UsageError(
+            f"--objective {name}: '{metric_name}' is a metric of {expected}.",
+            code="unknown_name",
+        )
     return Objective(name, key, maximize=metric.higher_is_better)
 
 
-def by_rank(objectives: Sequence[Objective]) -> bool:
-    """Return whether the best trial is that of the best mean rank, see ``THINNED``."""
-    return tuple(one.name for one in objectives) == THINNED
+def uses_mean_rank(objectives: Sequence[Objective]) -> bool:
+    """Return whether the best trial has the best mean rank (see ``THINNED_OBJECTIVES``)."""
+    return tuple(objective.name for objective in objectives) == THINNED_OBJECTIVES
 
 
-def values_of(objectives: Sequence[Objective], found: Mapping[str, float]) -> list[float] | str:
-    """Return the values of the objectives, or why there are none.
+def objective_values(
+    objectives: Sequence[Objective], job_values: Mapping[str, float]
+) -> list[float] | str:
+    """Return the values of the objectives, or the reason why there are none.
 
-    ``found`` holds the metrics and measures of a job.
+    ``job_values`` are the metrics and measures of a job.
     """
-    for one in objectives:
-        if one.key not in found:
-            return f"{one.key} is missing"
-    return [float(found[one.key]) for one in objectives]
+    for objective in objectives:
+        if objective.key not in job_values:
+            return f"{objective.key} is missing"
+    return [float(job_values[objective.key]) for objective in objectives]
 
 
-def check_method(
+def check_objectives(
     objectives: Sequence[Objective], method: Method, space: Space, info: DatasetInfo
 ) -> None:
-    """Raise ``UsageError`` if a method cannot give an objective, or not a comparable one."""
-    if any(one.name == "stability" for one in objectives) and "held_out" not in space.base:
-        raise UsageError(
-            f"--objective stability: {space.owner} does not compare fits of several seeds; use "
-            "another objective for it."
-        )
-    if not any(one.name in THINNED for one in objectives):
+    """Raise ``UsageError`` if a method gives no comparable value of an objective."""
+    names = {objective.name for objective in objectives}
+    if "stability" in names and "held_out" not in space.base:
+        raise _not_supported("stability", space, "does not compare fits of several seeds")
+    if not names & set(THINNED_OBJECTIVES):
         return
     measures = method.loss_measures
     if measures is None:
-        raise UsageError(
-            f"--objective loss: {space.owner} reports no loss on held-out cells; use another "
-            "objective for it."
-        )
+        raise _not_supported("loss", space, "reports no loss on held-out cells")
     if not space.base.get("validation", True):
         raise UsageError(
             f"--objective loss: {space.owner} holds no cells out with validation=0; set it to a "
-            "share such as 0.1."
+            "share such as 0.1.",
+            code="nothing_held_out",
         )
     if not space.base.get("held_out", True):
         raise UsageError(
-            f"--objective {THINNED[0]} or {THINNED[1]}: {space.owner} holds no counts out with "
-            "held_out=0; set it to a share such as 0.2."
+            f"--objective {' or '.join(THINNED_OBJECTIVES)}: {space.owner} holds no counts out "
+            "with held_out=0; set it to a share such as 0.2.",
+            code="nothing_held_out",
         )
     for dimension in space.dimensions:
-        if dimension.name in measures or _changes_recipe(dimension.name, method, space, info):
+        if dimension.name in measures or _changes_recipe(dimension, method, space, info):
             raise UsageError(
                 f"--objective loss: {space.owner}.{dimension.name} changes what the loss "
-                "measures, so its values do not compare; fix it with --set or --space."
+                "measures, so its values do not compare; fix it with --set or --space.",
+                code="not_comparable",
             )
 
 
-def _changes_recipe(name: str, method: Method, space: Space, info: DatasetInfo) -> bool:
+def _not_supported(objective: str, space: Space, reason: str) -> UsageError:
+    return UsageError(
+        f"--objective {objective}: {space.owner} {reason}; choose another objective for it.",
+        code="not_supported",
+    )
+
+
+def _changes_recipe(dimension: Dimension, method: Method, space: Space, info: DatasetInfo) -> bool:
     """Return whether a parameter's values lead to different prepared data."""
-    dimension = next(d for d in space.dimensions if d.name == name)
-    s = dimension.search
-    ends = s.choices if s.choices is not None else (s.low, s.high)
-    recipes = set()
-    for value in ends:
+    search = dimension.search
+    values = search.choices if search.choices is not None else (search.low, search.high)
+    parameters = valid_parameters(space, dimension.name, values)
+    return len({repr(type(method)(params).recipe(info)) for _, params in parameters}) > 1
+
+
+def valid_parameters(
+    space: Space, name: str, values: Iterable[Any]
+) -> Iterator[tuple[Any, Parameters]]:
+    """Yield each value of a parameter that is valid beside the base values, with the whole."""
+    for value in values:
         try:
-            whole = space.complete(space.base | {name: value})
-        except UsageError:  # a value that needs others to change, too
+            complete = space.complete(space.base | {name: value})
+        except UsageError:  # a value that is valid with other values only
             continue
-        params = space.params.build(whole, owner=space.owner)
-        recipes.add(repr(type(method)(params).recipe(info)))
-    return len(recipes) > 1
+        yield value, space.params.build(complete, owner=space.owner)

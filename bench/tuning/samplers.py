@@ -1,4 +1,4 @@
-"""Samplers and pruners of Optuna, and which spaces each of them can handle."""
+"""Samplers and pruners of Optuna, and the spaces that each of them can handle."""
 
 from __future__ import annotations
 
@@ -11,69 +11,83 @@ import optuna.samplers as samplers
 
 from bench.errors import UsageError
 from bench.messages import did_you_mean
-from bench.plan.search_space import Space
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
 
+    from bench.plan.search_space import Space
+
 SAMPLERS = ("tpe", "random", "cmaes", "gp", "grid")
 PRUNERS = ("none", "median", "hyperband")
-_START = 10
-"""Random trials before TPE and GP begin to learn."""
+_RANDOM_TRIALS = 10
+"""Random trials before TPE and GP use earlier trials."""
 
 
 def check_sampler(name: str, space: Space, n_objectives: int) -> None:
     """Raise ``UsageError`` if a sampler cannot handle a space or the number of objectives."""
     if name not in SAMPLERS:
-        raise UsageError(f"--sampler: no sampler '{name}'.{did_you_mean(name, list(SAMPLERS))}")
-    where = f"{space.owner}: --sampler {name}"
-    fix = "fix them with --space or --set, or use --sampler tpe."
-    if name in ("cmaes", "gp") and space.conditional:
-        shown = ", ".join(space.conditional)
-        raise UsageError(f"{where} cannot handle conditional parameters ({shown}); {fix}")
-    if name == "cmaes":
-        if space.categorical:
-            shown = ", ".join(space.categorical)
-            raise UsageError(f"{where} cannot handle choices ({shown}); {fix}")
-        if len(space.dimensions) < 2:
-            raise UsageError(f"{where} needs at least two parameters; use --sampler tpe.")
-        if n_objectives > 1:
-            raise UsageError(f"{where} handles one objective only; use --sampler tpe.")
-        _need_cmaes(where)
+        raise UsageError(
+            f"--sampler: no sampler '{name}'.{did_you_mean(name, list(SAMPLERS))}",
+            code="unknown_name",
+        )
     if name == "grid":
         space.grid()
+    problem = _sampler_problem(name, space, n_objectives)
+    if problem:
+        raise UsageError(
+            f"{space.owner}: --sampler {name} {problem}, or use --sampler tpe.",
+            code="sampler_not_possible",
+        )
+    if name == "cmaes" and find_spec("cmaes") is None:
+        raise UsageError(
+            "--sampler cmaes needs a package that is not installed: pip install cmaes.",
+            code="missing_package",
+        )
 
 
-def _need_cmaes(where: str) -> None:
-    if find_spec("cmaes") is None:
-        raise UsageError(f"{where} needs a package that is not installed: pip install cmaes.")
+def _sampler_problem(name: str, space: Space, n_objectives: int) -> str:
+    """Return what CMA-ES or the Gaussian process cannot handle; empty if nothing."""
+    fix = "fix them with --space or --set"
+    if name in ("cmaes", "gp") and space.conditional:
+        return f"cannot handle conditional parameters ({', '.join(space.conditional)}); {fix}"
+    if name != "cmaes":
+        return ""
+    if space.categorical:
+        return f"cannot handle choices ({', '.join(space.categorical)}); {fix}"
+    if len(space.dimensions) < 2:
+        return "needs at least two parameters; add one with --space"
+    return "handles one objective only; name one" if n_objectives > 1 else ""
 
 
 def check_pruner(name: str, n_objectives: int) -> None:
     """Raise ``UsageError`` for an unknown pruner, or for one with several objectives."""
     if name not in PRUNERS:
-        raise UsageError(f"--pruner: no pruner '{name}'.{did_you_mean(name, list(PRUNERS))}")
+        raise UsageError(
+            f"--pruner: no pruner '{name}'.{did_you_mean(name, list(PRUNERS))}",
+            code="unknown_name",
+        )
     if name != "none" and n_objectives > 1:
         raise UsageError(
             f"--pruner {name} works with one objective, not {n_objectives}, as there is "
-            "no order to stop a trial by: leave it out."
+            "no order to stop a trial by: leave it out.",
+            code="several_objectives",
         )
 
 
 def make_sampler(name: str, seed: int) -> BaseSampler:
-    """Return a sampler; the grid is enqueued by the study, so that its sampler never draws."""
+    """Return a sampler; for ``grid`` any, as the study enqueues its configurations."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # options that Optuna calls experimental
         if name == "tpe":
             return samplers.TPESampler(
                 multivariate=True, group=True, constant_liar=True, seed=seed,
-                n_startup_trials=_START,
+                n_startup_trials=_RANDOM_TRIALS,
             )  # fmt: skip
         if name == "cmaes":
             return samplers.CmaEsSampler(seed=seed)
         if name == "gp":
-            return samplers.GPSampler(seed=seed, n_startup_trials=_START)
+            return samplers.GPSampler(seed=seed, n_startup_trials=_RANDOM_TRIALS)
         return samplers.RandomSampler(seed=seed)
 
 

@@ -1,258 +1,279 @@
-"""``bench search``: studies of methods × datasets, then winners and defaults on other seeds."""
+"""``bench search``: run studies, then score the best and the default configurations."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from bench.data.cache.cached_dataset import CachedDataset
 from bench.data.cache.data_cache import DataCache
 from bench.data.cache.dataset_files import CellLabels
 from bench.errors import UsageError
 from bench.execute.driver import Driver
-from bench.execute.outcome import RunOutcome
 from bench.execute.report import write_run_report
 from bench.plan.build import choose_methods, load_datasets
 from bench.plan.grid import exclusion_reason, make_job
 from bench.plan.job import Job, Plan, with_seed
-from bench.plan.methods import ConfiguredMethod
-from bench.scoring.holdout import ORACLE, make_split
+from bench.scoring.holdout import ORACLE, write_split
 from bench.selectors import Exclusion
 from bench.settings import Settings, load_settings
 
-from .space_file import Changes, read_space
+from .search_options import SearchOptions, split_options
+from .space_file import SpaceChanges, read_space_file
 from .study import Study
-from .study_figures import figures
-from .study_spec import SEED, Options, Spec, knows_too_much, make_spec
-from .summary import Tuned, summarize, write_best, write_files
-from .trials import Loop
+from .study_figures import draw_study_figures
+from .study_spec import StudySpec, hidden_input, make_study_spec
+from .summary import FinishedStudy, summarize, write_best_parameters, write_study_files
+from .trials import TrialLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from bench.data.cache.cached_dataset import CachedDataset
+    from bench.execute.outcome import RunOutcome
+    from bench.plan.methods import ConfiguredMethod
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass
 class SearchOutcome:
-    """What a search came to."""
+    """The results of a search.
+
+    Parameters
+    ----------
+    run
+        Outcome of the report jobs: default and best configurations on the report seeds.
+    studies
+        The summary of each study.
+    best
+        Files of the best parameters, one a dataset, for ``bench run --params``.
+    """
 
     run: RunOutcome
-    """Of the report jobs: defaults and winners on the report seeds."""
     studies: list[dict[str, Any]] = field(default_factory=list)
-    """One summary a study."""
     best: list[Path] = field(default_factory=list)
-    """Files of the best parameters, one a dataset, for ``bench run --params``."""
 
     @property
     def exit_code(self) -> int:
-        """That of the report jobs; a failed trial is part of a search."""
+        """Exit code of the report jobs; a failed trial is no error."""
         return self.run.exit_code
 
 
 @dataclass
-class _Layout:
-    """What there is to do."""
+class _SearchPlan:
+    """The studies of one command."""
 
-    specs: list[Spec] = field(default_factory=list)
-    plain: list[tuple[ConfiguredMethod, CachedDataset]] = field(default_factory=list)
-    """Methods with nothing to search; they are scored beside the others."""
-    left: list[Exclusion] = field(default_factory=list)
+    specs: list[StudySpec] = field(default_factory=list)
+    fixed: list[tuple[ConfiguredMethod, CachedDataset]] = field(default_factory=list)
+    """Methods without a parameter to search; they are scored beside the others."""
+    excluded: list[Exclusion] = field(default_factory=list)
 
 
 def search(
     methods: str,
     datasets: str,
     *,
-    trials: int | None = None,
-    timeout: float | None = None,
-    protocol: str = "holdout",
-    objective: str = "",
-    sampler: str = "tpe",
-    pruner: str = "none",
-    space: Path | None = None,
-    storage: str = "",
-    search_seed: int = SEED,
-    fit_timeout: float | None = None,
     assign: Sequence[str] = (),
     params: Sequence[Path] = (),
     config: Path | None = None,
     report: bool = True,
     umap: bool = True,
     console: Console | None = None,
-    **flags: Any,
+    **settings: Any,
 ) -> SearchOutcome:
-    """Search hyperparameters of each method on each dataset, and score what was found.
+    """Search hyperparameters of each method on each dataset and score the best ones.
 
-    ``trials`` (in all) and ``timeout`` (seconds, counted anew by each command) are the budget of
-    one study. ``protocol``, ``objective``, ``sampler``, ``pruner``, ``space`` (a file),
-    ``storage`` and ``search_seed`` are those of the command line, ``fit_timeout`` limits one fit,
-    the rest is as in :func:`bench.execute.driver.run`; ``seeds`` are the report seeds. What is done is not
-    repeated. Raises ``BenchError`` for wrong usage or input; a trial that fails is a result.
+    Finished trials and jobs are not repeated. A failed trial is a result, not an error.
+
+    Parameters
+    ----------
+    methods, datasets, assign, params, config, report, umap, console
+        As in :func:`bench.run`.
+    settings
+        Fields of :class:`bench.tuning.search_options.SearchOptions` and of
+        :class:`bench.settings.Settings`. ``timeout`` limits a study, ``fit_timeout`` a fit;
+        ``seeds`` are the report seeds.
+
+    Returns
+    -------
+    SearchOutcome
+        Summaries of the studies, files of the best parameters, and the report jobs.
+
+    Raises
+    ------
+    BenchError
+        For wrong usage or input.
     """
-    options = Options(
-        trials=trials, timeout=timeout, protocol=protocol, objective=objective, sampler=sampler,
-        pruner=pruner, storage=storage, seed=search_seed,
-    )  # fmt: skip
-    console = console or Console()
-    settings = load_settings(flags | {"timeout": fit_timeout}, config)
-    if options.seed in settings.seeds:
+    options, flags = split_options(settings)
+    resolved = load_settings(flags, config)
+    if options.search_seed in resolved.seeds:
         raise UsageError(
-            f"--search-seed {options.seed} is also one of the report --seeds; a configuration "
-            "must be judged by seeds it was not chosen by."
+            f"--search-seed {options.search_seed} is also one of the report --seeds; a "
+            "configuration must be scored with seeds that it was not chosen by.",
+            code="seed_in_use",
         )
-    store = DataCache(settings.cache_dir)
-    configured, left = choose_methods(methods, assign, settings, params)
-    stored, absent = load_datasets(datasets, settings, store)
-    layout = _lay_out(configured, stored, options, settings, space)
-    layout.left += left + absent
-    return _Search(settings, store, layout, options, console).run(report=report, umap=umap)
+    cache = DataCache(resolved.cache_dir)
+    configured, unavailable = choose_methods(methods, assign, resolved, params)
+    cached, absent = load_datasets(datasets, resolved, cache)
+    plan = _plan_search(configured, cached, options, resolved)
+    plan.excluded += unavailable + absent
+    driver = Driver(resolved, cache, Plan(), console or Console(stderr=True))
+    return _SearchRunner(driver, plan, options).run(report=report, umap=umap)
 
 
-def _lay_out(
+def _plan_search(
     configured: list[ConfiguredMethod],
-    stored: list[CachedDataset],
-    options: Options,
+    datasets: list[CachedDataset],
+    options: SearchOptions,
     settings: Settings,
-    space: Path | None,
-) -> _Layout:
-    """Return the studies; raises ``UsageError`` if there is none or one makes no sense."""
-    changes: Mapping[str, Changes] = {}
-    if space is not None:
-        changes = read_space(space, {one.cls.name: one.cls.Params for one in configured})
-    layout = _Layout()
-    for dataset in stored:
-        for one in configured:
-            reason = exclusion_reason(one, dataset)
-            hidden = knows_too_much(one.method.uses(), options.protocol)
+) -> _SearchPlan:
+    """Return the studies; raises ``UsageError`` if there is none or one is not possible."""
+    changes: Mapping[str, SpaceChanges] = {}
+    if options.space is not None:
+        changes = read_space_file(
+            options.space, {method.cls.name: method.cls.Params for method in configured}
+        )
+    plan = _SearchPlan()
+    for dataset in datasets:
+        for method in configured:
+            reason = exclusion_reason(method, dataset)
+            hidden = hidden_input(method.method.uses(), options.protocol)
             if hidden and options.protocol == "unsupervised":
                 reason = reason or f"uses {hidden}, which --protocol unsupervised does not show"
             if reason:
-                layout.left.append(Exclusion(one.label, dataset.label, "skipped", reason))
+                plan.excluded.append(Exclusion(method.label, dataset.label, "skipped", reason))
                 continue
-            spec = make_spec(one, dataset, options, settings, changes.get(one.cls.name))
+            spec = make_study_spec(
+                method, dataset, options, settings, changes.get(method.cls.name)
+            )
             if not spec.space.dimensions:
-                layout.plain.append((spec.one, dataset))
+                plan.fixed.append((spec.default, dataset))
             elif hidden:
-                raise UsageError(f"{one.label} uses {hidden}: only --protocol oracle shows them.")
+                raise UsageError(
+                    f"{method.label} uses {hidden}: only --protocol oracle shows them.",
+                    code="hidden_input",
+                )
             else:
-                layout.specs.append(spec)
-    if not layout.specs:
-        why = "; ".join(dict.fromkeys(f"{one.method}: {one.reason}" for one in layout.left))
-        raise UsageError(f"nothing to search: no selected method has parameters to search. {why}")
-    return layout
+                plan.specs.append(spec)
+    if not plan.specs:
+        reasons = dict.fromkeys(f"{one.method}: {one.reason}" for one in plan.excluded)
+        raise UsageError(
+            "nothing to search: no selected method has parameters to search. "
+            f"{'; '.join(reasons)}",
+            code="empty_selection",
+        )
+    return plan
 
 
-class _Search:
-    """Carries out the studies of one command."""
+class _SearchRunner:
+    """Runs the studies of one command, then the report jobs."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        store: DataCache,
-        layout: _Layout,
-        options: Options,
-        console: Console,
-    ) -> None:
-        self.settings, self.store, self.layout = settings, store, layout
-        self.options, self.console = options, console
-        self.driver = Driver(settings, store, Plan(), console)
+    def __init__(self, driver: Driver, plan: _SearchPlan, options: SearchOptions) -> None:
+        self.driver, self.plan, self.options = driver, plan, options
 
     def run(self, *, report: bool, umap: bool) -> SearchOutcome:
-        """Run studies, then the report jobs, and write what came of it."""
+        """Run the studies and the report jobs, and write the files of both."""
+        driver = self.driver
         if self.options.protocol == "holdout":
-            searched = [spec.dataset for spec in self.layout.specs]
-            fixed = [dataset for _, dataset in self.layout.plain]
-            for dataset in {one.folder: one for one in (*searched, *fixed)}.values():
-                types = CellLabels(dataset.folder).types
-                make_split(self.store.root, dataset.folder, types, dataset.counts_digest)
-        self.driver.open()
-        outcome = SearchOutcome(self.driver.outcome)
-        with self.driver.session() as session:
-            tuned = [self._tune(spec, session) for spec in self.layout.specs]
-            plan = self._report_plan(tuned)
-            self.driver.plan = self.driver.outcome.plan = plan
-            logger.info("the winners and the defaults on the report seeds:")
-            self.driver.run_plan()
-            outcome.studies = [self._conclude(one) for one in tuned]
-            outcome.best = write_best(tuned, self.settings.results / "studies")
-        if report and not self.driver.outcome.interrupted:
-            self.driver.outcome.report = write_run_report(
-                self.driver.outcome, self.settings, umap=umap, studies=outcome.studies,
-            )  # fmt: skip
+            self._write_splits()
+        driver.open()
+        outcome = SearchOutcome(driver.outcome)
+        with driver.session() as session:
+            studies = [self._run_study(spec, session) for spec in self.plan.specs]
+            driver.plan = driver.outcome.plan = self._report_plan(studies)
+            logger.info("the best and the default configurations on the report seeds:")
+            driver.run_plan()
+            outcome.studies = [self._store_summary(study) for study in studies]
+            outcome.best = write_best_parameters(studies, driver.settings.results / "studies")
+        if report and not driver.outcome.interrupted:
+            driver.outcome.report = write_run_report(
+                driver.outcome, driver.settings, umap=umap, studies=outcome.studies
+            )
         return outcome
 
-    def _tune(self, spec: Spec, session: str) -> Tuned:
+    def _write_splits(self) -> None:
+        """Write the split of each dataset."""
+        datasets = [spec.dataset for spec in self.plan.specs]
+        datasets += [dataset for _, dataset in self.plan.fixed]
+        for dataset in {one.folder: one for one in datasets}.values():
+            types = CellLabels(dataset.folder).types
+            write_split(self.driver.cache.root, dataset.folder, types, dataset.counts_digest)
+
+    def _run_study(self, spec: StudySpec, session: str) -> FinishedStudy:
         """Run the trials of one study."""
-        objectives = spec.options.objectives
-        with Study(
-            spec.name, spec.folder, spec.space, objectives, sampler=self.options.sampler,
-            pruner=self.options.pruner, seed=self.options.seed, storage=self.options.storage,
-        ) as study:  # fmt: skip
-            run = self.driver.tracker.open_study(spec.name, session, self._tags(spec))
-            loop = Loop(self.driver, spec, study, run)
-            self._announce(spec, len(study.trials()))
+        with Study(spec.name, spec.folder, spec.space, self.options) as study:
+            run = self.driver.tracker.open_study(spec.name, session, _study_tags(spec))
+            loop = TrialLoop(self.driver, spec, study, run)
+            logger.info(_announcement(spec, len(study.trials())))
             try:
                 loop.run()
             except BaseException:
                 self.driver.tracker.close_study(run, "KILLED", {}, "", [])
                 raise
             if loop.note:
-                logger.info(f"{spec.one.label} · {spec.dataset.label}: {loop.note}")
-            return Tuned(
-                spec, run, study.trials(), figures(study.optuna_study, objectives), loop.note
-            )
+                logger.info(f"{spec.default.label} · {spec.dataset.label}: {loop.note}")
+            figures = draw_study_figures(study.optuna_study, self.options.objectives)
+            return FinishedStudy(spec, run, study.trials(), figures, loop.note)
 
-    def _announce(self, spec: Spec, known: int) -> None:
-        goal = "" if self.options.trials is None else f" of {self.options.trials}"
-        logger.info(
-            f"study {spec.name}: {known}{goal} trials known; {spec.options.protocol}, "
-            f"{', '.join(one.describe() for one in spec.options.objectives)}, "
-            f"{self.options.sampler} over {len(spec.space.dimensions)} parameters"
-        )
-
-    def _tags(self, spec: Spec) -> dict[str, str]:
-        tags = {
-            "method": spec.one.label,
-            "method_name": spec.one.cls.name,
-            "dataset": spec.dataset.label,
-            "protocol": spec.options.protocol,
-            "objectives": ",".join(one.key for one in spec.options.objectives),
-            "sampler": spec.options.sampler,
-            "pruner": spec.options.pruner,
-            "search_seed": str(spec.options.seed),
-        }
-        return tags | ({"watermark": ORACLE} if spec.options.protocol == "oracle" else {})
-
-    def _report_plan(self, tuned: list[Tuned]) -> Plan:
-        """Return defaults and winners × report seeds, scored under the protocol."""
-        plan = Plan(excluded=list(self.layout.left))
-        for one in tuned:
-            plan.jobs += self._jobs(one.spec.one, one.spec.dataset)
-            if one.winner is not None:
-                best = one.spec.configured(one.winner.params, one.label)
-                plan.jobs += self._jobs(best, one.spec.dataset)
-        for method, dataset in self.layout.plain:
-            plan.jobs += self._jobs(method, dataset)
+    def _report_plan(self, studies: list[FinishedStudy]) -> Plan:
+        """Return default and best configurations × report seeds, scored under the protocol."""
+        plan = Plan(excluded=list(self.plan.excluded))
+        for study in studies:
+            plan.jobs += self._report_jobs(study.spec.default, study.spec.dataset)
+            if study.best is not None:
+                best = study.spec.with_parameters(study.best.params, study.best_label)
+                plan.jobs += self._report_jobs(best, study.spec.dataset)
+        for method, dataset in self.plan.fixed:
+            plan.jobs += self._report_jobs(method, dataset)
         return plan
 
-    def _jobs(self, one: ConfiguredMethod, dataset: CachedDataset) -> list[Job]:
-        seeds = self.settings.seeds
+    def _report_jobs(self, method: ConfiguredMethod, dataset: CachedDataset) -> list[Job]:
+        settings = self.driver.settings
         first = make_job(
-            one, dataset, seeds[0], self.settings, self.store, protocol=self.options.protocol
-        )
-        return [with_seed(replace(first), seed) for seed in seeds]
+            method, dataset, settings.seeds[0], settings, self.driver.cache,
+            protocol=self.options.protocol,
+        )  # fmt: skip
+        return [with_seed(replace(first), seed) for seed in settings.seeds]
 
-    def _conclude(self, tuned: Tuned) -> dict[str, Any]:
-        """Write what a study came to, into its folder and into MLflow."""
+    def _store_summary(self, study: FinishedStudy) -> dict[str, Any]:
+        """Write the summary of a study into its folder and into MLflow; returns it."""
         results = self.driver.outcome.results
         assert results is not None
-        summary = summarize(tuned, results)
-        files = write_files(tuned, summary)
+        summary = summarize(study, results)
+        files = write_study_files(study, summary)
         values = {f"best/{name}": value for name, value in summary["values"].items()}
-        for one in summary["gains"]:
-            values |= {f"gain/{one['key'].replace('/', '_')}": one["gain"]}
-        self.driver.tracker.close_study(tuned.run, "FINISHED", values, summary["statement"], files)
+        for gain in summary["gains"]:
+            values |= {f"gain/{gain['key'].replace('/', '_')}": gain["gain"]}
+        self.driver.tracker.close_study(study.run, "FINISHED", values, summary["statement"], files)
         return summary
+
+
+def _announcement(spec: StudySpec, n_known: int) -> str:
+    """Return the line that begins a study."""
+    options = spec.options
+    total = "" if options.trials is None else f" of {options.trials}"
+    return (
+        f"study {spec.name}: {n_known}{total} trials in the store; {options.protocol}, "
+        f"{', '.join(one.describe() for one in options.objectives)}, "
+        f"{options.sampler} over {len(spec.space.dimensions)} parameters"
+    )
+
+
+def _study_tags(spec: StudySpec) -> dict[str, str]:
+    """Return the MLflow tags of a study."""
+    options = spec.options
+    tags = {
+        "method": spec.default.label,
+        "method_name": spec.default.cls.name,
+        "dataset": spec.dataset.label,
+        "protocol": options.protocol,
+        "objectives": ",".join(one.key for one in options.objectives),
+        "sampler": options.sampler,
+        "pruner": options.pruner,
+        "search_seed": str(options.search_seed),
+    }
+    return tags | ({"watermark": ORACLE} if options.protocol == "oracle" else {})

@@ -1,8 +1,8 @@
-"""One Optuna study, held by one driver: asks for configurations and remembers what they gave.
+"""An Optuna study that never repeats a configuration and survives a killed driver.
 
-What a trial was and gave stands in its user attributes (``params``, ``status``, ``values``,
-``reason``): the whole configuration, not only what was drawn. A trial that a killed driver left
-running keeps its number and is run again by the next one.
+The user attributes of a trial hold its complete configuration (``params``) and its result
+(``status``, ``values``, ``reason``). A trial that a killed driver left running keeps its number;
+the next driver runs it again.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import json
 import re
 import threading
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.storages import JournalStorage
@@ -23,25 +22,31 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from bench.errors import StoreError, UsageError
-from bench.plan.search_space import Space
 from bench.seeds import derive_seed
-from bench.tuning.objective import Objective
-from bench.tuning.samplers import make_pruner, make_sampler
-from bench.tuning.study_lock import Claim
 
-_TRIES = 200
-"""Draws in a row that may repeat an earlier configuration before the space counts as used up."""
+from .samplers import make_pruner, make_sampler
+from .study_lock import StudyLock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.plan.search_space import Space
+
+    from .search_options import SearchOptions
+
+_MAX_DRAWS = 200
+"""Draws in a row without a new configuration after which the space counts as exhausted."""
 _SKIPPED = "skipped"
-"""Attribute of draws that are no trials: repeated, refused by the method, or incomplete."""
+"""Attribute of draws that are no trials: repeated, invalid for the method, or incomplete."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What is known of one trial."""
+    """A trial with its configuration and its result."""
 
     number: int
     params: dict[str, Any]
-    """The whole configuration."""
+    """The complete configuration."""
     status: str
     """``running``, or how its job ended: ``done``, ``pruned``, ``failed`` and so on."""
     values: tuple[float, ...] = ()
@@ -50,66 +55,56 @@ class Trial:
     seconds: float | None = None
 
 
-class UsedUp(Exception):
-    """The space holds no configuration that was not tried."""
+class SpaceExhausted(Exception):
+    """The space has no configuration that was not tried."""
 
 
 class Study:
-    """Access to one study; use as a context manager, which holds it against other drivers."""
+    """A study; use as a context manager, which locks it against other drivers."""
 
-    def __init__(
-        self,
-        name: str,
-        folder: Path,
-        space: Space,
-        objectives: tuple[Objective, ...],
-        *,
-        sampler: str,
-        pruner: str,
-        seed: int,
-        storage: str = "",
-    ) -> None:
-        self.name, self.folder, self.space, self.objectives = name, folder, space, objectives
-        self._sampler, self._pruner, self._seed, self._url = sampler, pruner, seed, storage
+    def __init__(self, name: str, folder: Path, space: Space, options: SearchOptions) -> None:
+        self.name, self.folder, self.space, self.options = name, folder, space, options
         self._lock = threading.RLock()
         self._study: optuna.Study
-        self._claim: Claim
+        self._study_lock: StudyLock
 
     def __enter__(self) -> Study:
-        self._claim = Claim(self.folder, self.name)
+        self._study_lock = StudyLock(self.folder, self.name)
         try:
             self._study = self._open()
-            if self._url:
-                self._claim.hold_shared(self._study)
+            if self.options.storage:
+                self._study_lock.lock_database(self._study)
         except BaseException:
-            self._claim.release()
+            self._study_lock.release()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._claim.release()
+        self._study_lock.release()
 
     def _open(self) -> optuna.Study:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        directions = ["maximize" if one.maximize else "minimize" for one in self.objectives]
-        with _reaching(self._url, self.folder):
-            storage = _storage(self._url, self.folder)
+        options = self.options
+        directions = ["maximize" if one.maximize else "minimize" for one in options.objectives]
+        with _storage_errors(options.storage, self.folder):
             study = optuna.create_study(
-                storage=storage, study_name=self.name, directions=directions, load_if_exists=True,
-                sampler=make_sampler(self._sampler, self._seed), pruner=make_pruner(self._pruner),
+                storage=_open_storage(options.storage, self.folder), study_name=self.name,
+                directions=directions, load_if_exists=True,
+                sampler=make_sampler(options.sampler, options.search_seed),
+                pruner=make_pruner(options.pruner),
             )  # fmt: skip
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # experimental in Optuna; they name the figures
-                study.set_metric_names([one.name for one in self.objectives])
+                study.set_metric_names([one.name for one in options.objectives])
         return study
 
     # -- reading ---------------------------------------------------------------------------
 
     def trials(self) -> list[Trial]:
-        """Return the trials in the order in which they were asked for."""
+        """Return the trials, oldest first."""
         with self._lock:
             frozen = self._study.get_trials(deepcopy=False)
-        return [_trial(one) for one in frozen if _counts(one)]
+        return [_read_trial(one) for one in frozen if _is_trial(one)]
 
     @property
     def optuna_study(self) -> optuna.Study:
@@ -118,44 +113,48 @@ class Study:
 
     # -- asking and telling ----------------------------------------------------------------
 
-    def recover(self) -> list[Trial]:
+    def interrupted_trials(self) -> list[Trial]:
         """Return trials that a killed driver left running; incomplete draws are closed."""
         with self._lock:
-            left = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-            for one in left:
+            running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            for one in running:
                 if "params" not in one.user_attrs:
                     self._skip(one.number, "the driver was killed while this was drawn")
-            return [_trial(one) for one in left if "params" in one.user_attrs]
+            return [_read_trial(one) for one in running if "params" in one.user_attrs]
 
     def ask(self) -> Trial:
-        """Return a new configuration that this study has not tried; the default first.
+        """Return a trial with a configuration that was not tried; the default comes first.
 
         Raises :class:`UsedUp` if there is none.
         """
+        sampler = self.options.sampler
         with self._lock:
-            known = {_identity(one.params): one.number for one in self.trials()}
-            if not known:
-                return self._default()
-            if self._sampler == "grid":
-                return self._next_of_grid(known)
-            for attempt in range(_TRIES):
-                # A sampler that has settled repeats itself for ever: random draws find the rest.
-                random = attempt >= _TRIES // 10
-                number, params = self._draw("random" if random else self._sampler)
+            earlier = {_identity(trial.params): trial.number for trial in self.trials()}
+            if not earlier:
+                return self._begin_given(self.space.complete(self.space.base))
+            if sampler == "grid":
+                return self._next_of_grid(earlier)
+            for attempt in range(_MAX_DRAWS):
+                # A converged sampler only repeats itself: random draws find the rest.
+                use_random = attempt >= _MAX_DRAWS // 10
+                number, params = self._draw("random" if use_random else sampler)
                 if params is None:
                     continue
-                if _identity(params) in known:
-                    self._skip(number, f"the same as trial {known[_identity(params)]}")
+                if _identity(params) in earlier:
+                    self._skip(number, f"the same as trial {earlier[_identity(params)]}")
                     continue
                 return self._begin(number, params)
-        raise UsedUp(f"{len(known)} configurations are all that {_TRIES} draws found")
+        raise SpaceExhausted(
+            f"{len(earlier)} configurations are all that {_MAX_DRAWS} draws found"
+        )
 
     def _draw(self, sampler: str) -> tuple[int, dict[str, Any] | None]:
-        """Return the number of a draw and its configuration (``None`` if the method refuses)."""
-        # A sampler made anew for every draw, from a seed that depends on how many there were:
-        # a resumed study goes on as an uninterrupted one would, and repeats nothing.
-        drawn = len(self._study.get_trials(deepcopy=False))
-        self._study.sampler = make_sampler(sampler, derive_seed(self._seed, "sampler", str(drawn)))
+        """Return the number of a draw and its configuration, ``None`` if that is not valid."""
+        # A new sampler for every draw, seeded by the number of draws before: a resumed study
+        # continues exactly as an uninterrupted one.
+        n_draws = len(self._study.get_trials(deepcopy=False))
+        seed = derive_seed(self.options.search_seed, "sampler", str(n_draws))
+        self._study.sampler = make_sampler(sampler, seed)
         trial = self._study.ask()
         try:
             return trial.number, self.space.draw(trial)
@@ -163,34 +162,30 @@ class Study:
             self._skip(trial.number, str(error))
             return trial.number, None
 
-    def _default(self) -> Trial:
-        """Begin with the default configuration; it may lie outside the space."""
-        params = self.space.complete(self.space.base)
-        return self._begin_given(params)
-
     def _begin_given(self, params: dict[str, Any]) -> Trial:
-        drawn = self.space.encode(params)
-        if drawn is None:
+        """Begin a trial with a given configuration, which may lie outside the space."""
+        encoded = self.space.encode(params)
+        if encoded is None:
             trial = self._study.ask()
-            trial.set_user_attr("outside", "not in the space: the sampler does not learn of it")
+            trial.set_user_attr("outside", "not in the space: the sampler does not use it")
             return self._begin(trial.number, params)
-        self._study.enqueue_trial(drawn)
-        number, found = self._draw(self._sampler)
-        assert found == params
+        self._study.enqueue_trial(encoded)
+        number, drawn = self._draw(self.options.sampler)
+        assert drawn == params
         return self._begin(number, params)
 
-    def _next_of_grid(self, known: dict[str, int]) -> Trial:
+    def _next_of_grid(self, earlier: dict[str, int]) -> Trial:
         for params in self.space.grid():
-            if _identity(params) not in known:
+            if _identity(params) not in earlier:
                 return self._begin_given(params)
-        raise UsedUp(f"all {len(known)} configurations of the grid were tried")
+        raise SpaceExhausted(f"all {len(earlier)} configurations of the grid were tried")
 
     def _begin(self, number: int, params: dict[str, Any]) -> Trial:
-        self._study._storage.set_trial_user_attr(self._id(number), "params", params)
+        self._storage.set_trial_user_attr(self._trial_id(number), "params", params)
         return Trial(number, params, "running")
 
     def _skip(self, number: int, reason: str) -> None:
-        self._study._storage.set_trial_user_attr(self._id(number), _SKIPPED, reason)
+        self._storage.set_trial_user_attr(self._trial_id(number), _SKIPPED, reason)
         self._study.tell(number, state=TrialState.FAIL)
 
     def tell(
@@ -201,13 +196,13 @@ class Study:
         reason: str = "",
         seconds: float | None = None,
     ) -> None:
-        """Record how a trial ended; ``values`` only if it is done."""
-        facts = {"status": status, "values": values, "reason": reason, "seconds": seconds}
+        """Store the result of a trial; ``values`` only if it is done."""
+        result = {"status": status, "values": values, "reason": reason, "seconds": seconds}
         with self._lock:
-            trial_id = self._id(number)
-            for name, value in facts.items():
-                self._study._storage.set_trial_user_attr(trial_id, name, value)
-            outside = "outside" in self._study._storage.get_trial(trial_id).user_attrs
+            trial_id = self._trial_id(number)
+            for name, value in result.items():
+                self._storage.set_trial_user_attr(trial_id, name, value)
+            outside = "outside" in self._storage.get_trial(trial_id).user_attrs
             if status == "done" and not outside:
                 self._study.tell(number, values)
             elif status == "pruned":
@@ -215,39 +210,42 @@ class Study:
             else:
                 self._study.tell(number, state=TrialState.FAIL)
 
-    def hopeless(self, number: int, step: int, loss: float) -> bool:
-        """Record a value of a running trial and return whether the pruner would stop it.
+    def should_prune(self, number: int, step: int, loss: float) -> bool:
+        """Record the loss of a running trial and return whether the pruner stops it.
 
-        ``loss`` is better when lower, whatever the objective; the pruner reads it in the
+        A lower ``loss`` is better whatever the objective; the pruner compares values in the
         direction of the study.
         """
-        value = -loss if self.objectives[0].maximize else loss
+        value = -loss if self.options.objectives[0].maximize else loss
         with self._lock:
-            storage, trial_id = self._study._storage, self._id(number)
-            storage.set_trial_intermediate_value(trial_id, step, value)
-            return bool(self._study.pruner.prune(self._study, storage.get_trial(trial_id)))
+            trial_id = self._trial_id(number)
+            self._storage.set_trial_intermediate_value(trial_id, step, value)
+            return bool(self._study.pruner.prune(self._study, self._storage.get_trial(trial_id)))
 
-    def _id(self, number: int) -> int:
-        found = self._study._storage.get_trial_id_from_study_id_trial_number(
-            self._study._study_id, number
+    @property
+    def _storage(self) -> Any:
+        return self._study._storage
+
+    def _trial_id(self, number: int) -> int:
+        return int(
+            self._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
         )
-        return int(found)
 
 
-def _counts(frozen: Any) -> bool:
+def _is_trial(frozen: Any) -> bool:
     return "params" in frozen.user_attrs and _SKIPPED not in frozen.user_attrs
 
 
-def _trial(frozen: Any) -> Trial:
-    facts = frozen.user_attrs
+def _read_trial(frozen: Any) -> Trial:
+    attributes = frozen.user_attrs
     running = not frozen.state.is_finished()
     return Trial(
         number=frozen.number,
-        params=dict(facts["params"]),
-        status="running" if running else facts.get("status", "failed"),
-        values=() if running else tuple(facts.get("values") or ()),
-        reason="" if running else facts.get("reason", ""),
-        seconds=facts.get("seconds"),
+        params=dict(attributes["params"]),
+        status="running" if running else attributes.get("status", "failed"),
+        values=() if running else tuple(attributes.get("values") or ()),
+        reason="" if running else attributes.get("reason", ""),
+        seconds=attributes.get("seconds"),
     )
 
 
@@ -255,50 +253,51 @@ def _identity(params: dict[str, Any]) -> str:
     return json.dumps(params, sort_keys=True)
 
 
-def _storage(url: str, folder: Path) -> Any:
+def _open_storage(url: str, folder: Path) -> Any:
     if url:
         return optuna.storages.RDBStorage(url)
     path = folder / "study.journal"
-    _mend(path)
+    _repair_journal(path)
     return JournalStorage(JournalFileBackend(str(path.resolve())))
 
 
-def _mend(path: Path) -> None:
-    """Undo what a driver that was killed while it wrote has left: half a line, a lock.
-
-    Nobody else writes: the caller holds the study.
-    """
+def _repair_journal(path: Path) -> None:
+    """Remove half a line and a lock that a killed driver left; the caller holds the study."""
     Path(f"{path.resolve()}.lock").unlink(missing_ok=True)
     if not path.is_file():
         return
-    whole = path.read_bytes()
-    end = whole.rfind(b"\n") + 1
-    if end < len(whole):
+    content = path.read_bytes()
+    end = content.rfind(b"\n") + 1
+    if end < len(content):
         with path.open("r+b") as stream:
             stream.truncate(end)
 
 
 @contextlib.contextmanager
-def _reaching(url: str, folder: Path) -> Iterator[None]:
-    """Turn what a storage raises into one line."""
+def _storage_errors(url: str, folder: Path) -> Iterator[None]:
+    """Raise the errors of a storage as errors of one line."""
     try:
         yield
     except (UsageError, StoreError):
         raise
     except Exception as error:
         if not url:
-            raise StoreError(f"{folder}: the study cannot be read: {_line(error)}") from None
+            raise StoreError(
+                f"{folder}: the study cannot be read: {_first_line(error)}", code="unreadable"
+            ) from None
         raise UsageError(
-            f"--storage {_hidden(url)}: cannot be used: {_line(error)}; expected a database that "
-            "answers, such as sqlite:///studies.db or postgresql://user@host/name."
+            f"--storage {_without_password(url)}: cannot be used: {_first_line(error)}; expected "
+            "a database that answers, such as sqlite:///studies.db or "
+            "postgresql://user@host/name.",
+            code="unreachable_storage",
         ) from None
 
 
-def _line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     first = next((line for line in str(error).splitlines() if line.strip()), "")
     return (first or type(error).__name__).rstrip(".")[:300]
 
 
-def _hidden(url: str) -> str:
+def _without_password(url: str) -> str:
     """Return a URL without its password."""
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)

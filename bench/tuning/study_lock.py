@@ -1,16 +1,16 @@
-"""Who works on a study: one driver at a time.
+"""A lock that gives a study to one driver at a time.
 
-On this machine a file lock says so, which the system releases however the holder ends. A study in
-a shared database also carries a sign of life of its driver, which a driver elsewhere can see.
+On one machine it is a file lock, which the system releases however the driver ends. In a shared
+database the driver also writes a heartbeat, which drivers on other machines read.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
@@ -18,75 +18,85 @@ from filelock import FileLock, Timeout
 from bench.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import optuna
 
-_SIGN_SECONDS = 15.0
+_HEARTBEAT_SECONDS = 15.0
 _DEAD_AFTER = 60.0
-"""Seconds without a sign of life after which a driver counts as dead."""
+"""Seconds without a heartbeat after which a driver counts as dead."""
 _ATTRIBUTE = "driver"
+_HOST = platform.node()
 
 
-class Claim:
-    """Holds a study until :meth:`release`.
+class StudyLock:
+    """The lock of a study, held until :meth:`release`.
 
     Raises ``UsageError`` if another driver holds it.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
         self._name = name
-        self._ended = threading.Event()
+        self._released = threading.Event()
         self._thread: threading.Thread | None = None
         self._study: optuna.Study | None = None
+        self._driver = f"process {os.getpid()} on {_HOST}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"{folder}: cannot be made: {error.strerror}.") from None
+            raise StoreError(
+                f"{folder}: cannot be created: {error.strerror}.", code="not_writable"
+            ) from None
         self._lock = FileLock(folder / "driver.lock", thread_local=False)
-        who = folder / "driver.txt"
+        holder_file = folder / "driver.txt"
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            holder = who.read_text().strip() if who.is_file() else "another process"
+            holder = holder_file.read_text().strip() if holder_file.is_file() else ""
             raise UsageError(
-                f"study {name}: {holder} is working on it; wait for its end, or end it first."
+                f"study {name}: {holder or 'another process'} is working on it; wait for its end, "
+                "or end it first.",
+                code="study_locked",
             ) from None
-        who.write_text(f"process {os.getpid()} on {platform.node()}\n")
+        holder_file.write_text(f"{self._driver}\n")
 
-    def hold_shared(self, study: optuna.Study) -> None:
-        """Claim a study in a database, and give signs of life until released."""
-        mine = f"process {os.getpid()} on {platform.node()}"
-        other = study.user_attrs.get(_ATTRIBUTE) or {}
-        age = time.time() - float(other.get("seen", 0.0))
-        # The lock of this machine is ours: a sign left from here is that of a dead process.
-        if other and other["host"] != platform.node() and age < _DEAD_AFTER:
+    def lock_database(self, study: optuna.Study) -> None:
+        """Lock a study in a database and write heartbeats until the release."""
+        holder = study.user_attrs.get(_ATTRIBUTE) or {}
+        age = time.time() - float(holder.get("seen", 0.0))
+        # The file lock is held: a heartbeat from this machine is that of a dead process.
+        if holder and holder["host"] != _HOST and age < _DEAD_AFTER:
             raise UsageError(
-                f"study {self._name}: {other['who']} is working on it (last sign {age:.0f} s "
-                f"ago); wait for its end, or {_DEAD_AFTER:.0f} s after it was killed."
+                f"study {self._name}: {holder['who']} is working on it (last sign {age:.0f} s "
+                f"ago); wait for its end, or {_DEAD_AFTER:.0f} s after it was killed.",
+                code="study_locked",
             )
         self._study = study
-        self._sign(mine)
-        time.sleep(0.5)  # two that come at the same moment: the later sign stands
-        if (study.user_attrs.get(_ATTRIBUTE) or {}).get("who") != mine:
+        self._write_heartbeat()
+        time.sleep(0.5)  # of two drivers that begin at the same moment the later one remains
+        if (study.user_attrs.get(_ATTRIBUTE) or {}).get("who") != self._driver:
             self._study = None
-            raise UsageError(f"study {self._name}: another driver has just begun to work on it.")
-        self._thread = threading.Thread(target=self._keep_signing, args=(mine,), daemon=True)
+            raise UsageError(
+                f"study {self._name}: another driver has just begun to work on it.",
+                code="study_locked",
+            )
+        self._thread = threading.Thread(target=self._write_heartbeats, daemon=True)
         self._thread.start()
 
-    def _sign(self, who: str) -> None:
+    def _write_heartbeat(self) -> None:
         assert self._study is not None
-        content: dict[str, Any] = {"who": who, "host": platform.node(), "seen": time.time()}
+        content: dict[str, Any] = {"who": self._driver, "host": _HOST, "seen": time.time()}
         self._study.set_user_attr(_ATTRIBUTE, content)
 
-    def _keep_signing(self, who: str) -> None:
-        while not self._ended.wait(_SIGN_SECONDS):
-            try:
-                self._sign(who)
-            except Exception:  # the database is away for a moment: try again in 15 s
-                continue
+    def _write_heartbeats(self) -> None:
+        while not self._released.wait(_HEARTBEAT_SECONDS):
+            # The database may be away for a moment: the next heartbeat follows in 15 s.
+            with contextlib.suppress(Exception):
+                self._write_heartbeat()
 
     def release(self) -> None:
-        """Let others work on the study."""
-        self._ended.set()
+        """Let other drivers work on the study."""
+        self._released.set()
         if self._thread is not None:
             self._thread.join(timeout=5)
         if self._study is not None:

@@ -1,4 +1,4 @@
-"""What a study came to: one plain dictionary, and the files that carry it."""
+"""The summary of a study, and its result files."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import csv
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import plotly.io
@@ -17,89 +15,91 @@ import plotly.io
 from bench.plan.parameter_files import write_parameter_file
 from bench.scoring.holdout import ORACLE
 from bench.scoring.metrics import metrics
-from bench.tuning.study import Trial
-from bench.tuning.study_spec import Spec
-from bench.tuning.winner import Gain, best, gain, pareto, statement
+
+from .winner import TuningGain, best_trial, gain_sentence, pareto_front, tuning_gain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     import pandas as pd
 
-FILE = "study.json"
+    from .study import Trial
+    from .study_spec import StudySpec
 
 
 @dataclass
-class Tuned:
+class FinishedStudy:
     """A study after its trials."""
 
-    spec: Spec
+    spec: StudySpec
     run: str
-    """Of the study in MLflow."""
+    """Id of its run in MLflow."""
     trials: list[Trial]
     figures: list[dict[str, Any]] = field(default_factory=list)
     note: str = ""
-    """Why it ended before its number of trials."""
+    """The reason why it ended before its number of trials."""
 
     @property
-    def winner(self) -> Trial | None:
-        """The trial whose configuration is refitted."""
-        return best(self.trials, self.spec.options.objectives)
+    def best(self) -> Trial | None:
+        """The trial with the best configuration."""
+        return best_trial(self.trials, self.spec.options.objectives)
 
     @property
-    def default_label(self) -> str:
-        """Display name of the default configuration in tables."""
-        return self.spec.one.label
-
-    @property
-    def label(self) -> str:
-        """Display name of the tuned configuration in tables."""
-        return f"{self.spec.one.label}·tuned"
+    def best_label(self) -> str:
+        """Label of the best configuration in tables."""
+        return f"{self.spec.default.label}·tuned"
 
 
-def summarize(tuned: Tuned, results: pd.DataFrame) -> dict[str, Any]:
-    """Return what a study came to, as plain JSON types; ``results`` holds the report jobs."""
-    spec, options, winner = tuned.spec, tuned.spec.options, tuned.winner
-    found = _gains(tuned, results)
-    head = headline(spec)
-    is_default = winner is not None and winner.number == tuned.trials[0].number
-    counts = Counter(trial.status for trial in tuned.trials)
-    if winner is None:
-        reasons = sorted({trial.reason for trial in tuned.trials if trial.reason})
-        text = f"No trial gave a result ({options.protocol}): {'; '.join(reasons[:3])}"
-    else:
-        main = next((one for one in found if one.key == head), None)
-        text = statement(
-            main, is_default=is_default, n_trials=len(tuned.trials), protocol=options.protocol
-        )
+def summarize(study: FinishedStudy, results: pd.DataFrame) -> dict[str, Any]:
+    """Return the summary of a study as plain JSON types; ``results`` holds the report jobs."""
+    spec, options, best = study.spec, study.spec.options, study.best
+    gains = _gains(study, results)
     return {
         "study": spec.name,
-        "method": spec.one.label,
+        "method": spec.default.label,
         "dataset": spec.dataset.label,
         "protocol": options.protocol,
         "watermark": ORACLE if options.protocol == "oracle" else "",
-        "objectives": [one.describe() for one in options.objectives],
+        "objectives": [objective.describe() for objective in options.objectives],
         "sampler": options.sampler,
         "pruner": options.pruner,
-        "search_seed": options.seed,
+        "search_seed": options.search_seed,
         "report_seeds": list(spec.settings.seeds),
         "budget": {"trials": options.trials, "timeout": options.timeout},
-        "trials": dict(counts),
-        "note": tuned.note,
-        "winner": winner.number if winner else None,
-        "values": _values(spec, winner) if winner else {},
-        "changed": changed(spec, winner) if winner else {},
-        "headline": head,
-        "gains": [_json(one) for one in found],
-        "statement": text,
-        "front": _front(tuned),
+        "trials": dict(Counter(trial.status for trial in study.trials)),
+        "note": study.note,
+        "winner": best.number if best else None,
+        "values": _values(spec, best) if best else {},
+        "changed": changed_parameters(spec, best) if best else {},
+        "headline": headline_metric(spec),
+        "gains": [_as_json(gain) for gain in gains],
+        "statement": _statement(study, gains),
+        "front": _front(study),
         "space": spec.space.describe(),
-        "figures": tuned.figures,
+        "figures": study.figures,
     }
 
 
-def headline(spec: Spec) -> str:
-    """Return the metric that the result is stated in.
+def _statement(study: FinishedStudy, gains: list[TuningGain]) -> str:
+    """Return the result of a study in one sentence."""
+    best, protocol = study.best, study.spec.options.protocol
+    if best is None:
+        reasons = sorted({trial.reason for trial in study.trials if trial.reason})
+        return f"No trial gave a result ({protocol}): {'; '.join(reasons[:3])}"
+    key = headline_metric(study.spec)
+    return gain_sentence(
+        next((gain for gain in gains if gain.key == key), None),
+        is_default=best.number == study.trials[0].number,
+        n_trials=len(study.trials),
+        protocol=protocol,
+    )
 
-    The first objective if it compares with labels; else ARI, of Leiden where k is not known.
+
+def headline_metric(spec: StudySpec) -> str:
+    """Return the score key of the statement.
+
+    The first objective if it compares with labels; else ARI, under ``unsupervised`` of Leiden.
     """
     first = spec.options.objectives[0]
     metric = metrics().get(first.metric or "")
@@ -108,88 +108,94 @@ def headline(spec: Spec) -> str:
     return "leiden/ari" if spec.options.protocol == "unsupervised" else "kmeans/ari"
 
 
-def changed(spec: Spec, trial: Trial) -> dict[str, list[Any]]:
-    """Return default and tuned value of the parameters that differ."""
+def changed_parameters(spec: StudySpec, trial: Trial) -> dict[str, list[Any]]:
+    """Return default and tuned value of each parameter that differs."""
     base = spec.space.base
     return {k: [base[k], v] for k, v in trial.params.items() if v != base[k]}
 
 
-def _gains(tuned: Tuned, results: pd.DataFrame) -> list[Gain]:
-    objectives = tuned.spec.options.objectives
-    keys = [headline(tuned.spec), *(one.key for one in objectives), "kmeans/ari", "leiden/ari"]
-    found = []
-    for key in dict.fromkeys(keys):
-        one = next((one for one in objectives if one.key == key), None)
-        higher = one.maximize if one else True
-        default, best_found = (
-            _by_seed(results, tuned, name, key) for name in (tuned.default_label, tuned.label)
+def _gains(study: FinishedStudy, results: pd.DataFrame) -> list[TuningGain]:
+    directions = {objective.key: objective.maximize for objective in study.spec.options.objectives}
+    gains = []
+    for key in dict.fromkeys(
+        [headline_metric(study.spec), *directions, "kmeans/ari", "leiden/ari"]
+    ):
+        default, tuned = (
+            _scores_by_seed(results, study, label, key)
+            for label in (study.spec.default.label, study.best_label)
         )
-        result = gain(key, higher, default, best_found)
-        if result is not None:
-            found.append(result)
-    return found
+        gain = tuning_gain(key, default, tuned, higher_is_better=directions.get(key, True))
+        if gain is not None:
+            gains.append(gain)
+    return gains
 
 
-def _by_seed(results: pd.DataFrame, tuned: Tuned, label: str, key: str) -> dict[int, float]:
+def _scores_by_seed(
+    results: pd.DataFrame, study: FinishedStudy, label: str, key: str
+) -> dict[int, float]:
     if key not in results:
         return {}
     rows = results[
         (results["method"] == label)
-        & (results["dataset"] == tuned.spec.dataset.label)
+        & (results["dataset"] == study.spec.dataset.label)
         & (results["status"] == "done")
-    ]
-    pairs = zip(rows["seed"], rows[key], strict=True)
-    return {int(seed): float(value) for seed, value in pairs if value == value}
+    ].dropna(subset=key)
+    return {int(seed): float(value) for seed, value in zip(rows["seed"], rows[key], strict=True)}
 
 
-def _front(tuned: Tuned) -> list[dict[str, Any]]:
-    objectives = tuned.spec.options.objectives
-    if len(objectives) < 2:
+def _front(study: FinishedStudy) -> list[dict[str, Any]]:
+    spec = study.spec
+    if len(spec.options.objectives) < 2:
         return []
     return [
-        {"trial": t.number, "values": _values(tuned.spec, t), "changed": changed(tuned.spec, t)}
-        for t in pareto(tuned.trials, objectives)
+        {
+            "trial": trial.number,
+            "values": _values(spec, trial),
+            "changed": changed_parameters(spec, trial),
+        }
+        for trial in pareto_front(study.trials, spec.options.objectives)
     ]
 
 
-def _values(spec: Spec, trial: Trial) -> dict[str, float]:
+def _values(spec: StudySpec, trial: Trial) -> dict[str, float]:
     names = [one.name for one in spec.options.objectives]
     return dict(zip(names, trial.values, strict=True))
 
 
-def _json(one: Gain) -> dict[str, Any]:
+def _as_json(gain: TuningGain) -> dict[str, Any]:
     """Return plain JSON types; JSON has no NaN."""
-    values = asdict(one) | {"verdict": one.verdict}
+    values = asdict(gain) | {"verdict": gain.verdict}
     return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}
 
 
-def write_files(tuned: Tuned, summary: dict[str, Any]) -> list[Path]:
+def write_study_files(study: FinishedStudy, summary: dict[str, Any]) -> list[Path]:
     """Write summary, best parameters, trials and figures into the study's folder."""
-    folder = tuned.spec.folder
-    paths = [folder / FILE, folder / "trials.csv"]
+    folder, spec = study.spec.folder, study.spec
+    paths = [folder / "study.json", folder / "trials.csv"]
     paths[0].write_text(json.dumps(summary, indent=1), encoding="utf-8")
-    _write_trials(paths[1], tuned.spec, tuned.trials)
-    if tuned.winner is not None:
+    _write_trials(paths[1], spec, study.trials)
+    if study.best is not None:
         paths.append(folder / "best.yaml")
-        comment = f"study {tuned.spec.name}, trial {tuned.winner.number}\n{summary['statement']}"
+        comment = f"study {spec.name}, trial {study.best.number}\n{summary['statement']}"
         if summary["watermark"]:
             comment += f"\n{summary['watermark']}"
-        write_parameter_file(paths[-1], {tuned.spec.one.cls.name: tuned.winner.params}, comment)
-    if tuned.figures:
+        write_parameter_file(paths[-1], {spec.default.cls.name: study.best.params}, comment)
+    if study.figures:
         paths.append(folder / "figures.html")
         _write_figures(paths[-1], summary)
     return paths
 
 
-def write_best(studies: Sequence[Tuned], folder: Path) -> list[Path]:
-    """Write the winners of all methods on a dataset into one file each; returns them."""
-    together: dict[tuple[str, str], dict[str, Any]] = {}
-    for one in studies:
-        if one.winner is not None:
-            key = (one.spec.dataset.label, one.spec.options.protocol)
-            together.setdefault(key, {})[one.spec.one.cls.name] = one.winner.params
+def write_best_parameters(studies: Sequence[FinishedStudy], folder: Path) -> list[Path]:
+    """Write the best parameters of all methods on a dataset into one file; returns the files."""
+    by_dataset: dict[tuple[str, str], dict[str, Any]] = {}
+    for study in studies:
+        spec = study.spec
+        if study.best is not None:
+            params = by_dataset.setdefault((spec.dataset.label, spec.options.protocol), {})
+            params[spec.default.cls.name] = study.best.params
     paths = []
-    for (dataset, protocol), params in together.items():
+    for (dataset, protocol), params in by_dataset.items():
         name = "".join(c if c.isalnum() or c in "._-" else "_" for c in dataset)
         paths.append(folder / f"best-{name}-{protocol}.yaml")
         comment = f"the best of each search on {dataset}, protocol {protocol}"
@@ -197,27 +203,30 @@ def write_best(studies: Sequence[Tuned], folder: Path) -> list[Path]:
     return paths
 
 
-def _write_trials(path: Path, spec: Spec, trials: Sequence[Trial]) -> None:
-    names = [one.name for one in spec.options.objectives]
+def _write_trials(path: Path, spec: StudySpec, trials: Sequence[Trial]) -> None:
+    """Write one row a trial: values of the objectives, seconds, searched parameters, reason."""
+    names = [objective.name for objective in spec.options.objectives]
     searched = [dimension.name for dimension in spec.space.dimensions]
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(["trial", "status", *names, "seconds", *searched, "reason"])
-        for t in trials:
-            values: list[Any] = list(t.values) or [""] * len(names)
-            params = [t.params[name] for name in searched]
-            writer.writerow([t.number, t.status, *values, t.seconds, *params, t.reason])
+        for trial in trials:
+            values: list[Any] = list(trial.values) or [""] * len(names)
+            params = [trial.params[name] for name in searched]
+            writer.writerow(
+                [trial.number, trial.status, *values, trial.seconds, *params, trial.reason]
+            )
 
 
 def _write_figures(path: Path, summary: dict[str, Any]) -> None:
-    """Write one page that works offline."""
+    """Write the figures as one page that works offline."""
     parts = [f"<h1>{escape(summary['study'])}</h1><p>{escape(summary['statement'])}</p>"]
-    parts += [f"<p><strong>{escape(summary['watermark'])}</strong></p>"] * bool(
-        summary["watermark"]
-    )
-    for number, one in enumerate(summary["figures"]):
-        figure = plotly.io.from_json(one["json"])
-        drawn = plotly.io.to_html(figure, include_plotlyjs=number == 0, full_html=False)
-        parts.append(f"<h2>{escape(one['title'])}</h2>{drawn}")
+    if summary["watermark"]:
+        parts.append(f"<p><strong>{escape(summary['watermark'])}</strong></p>")
+    for number, figure in enumerate(summary["figures"]):
+        drawing = plotly.io.to_html(
+            plotly.io.from_json(figure["json"]), include_plotlyjs=number == 0, full_html=False
+        )
+        parts.append(f"<h2>{escape(figure['title'])}</h2>{drawing}")
     page = "\n".join(["<!doctype html><meta charset='utf-8'>", *parts])
     path.write_text(page, encoding="utf-8")

@@ -1,80 +1,84 @@
-"""The trials of one study: ask, run as jobs, tell, until the budget is used."""
+"""Run the trials of one study as jobs until the budget is spent."""
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bench.execute.driver import Driver
 from bench.execute.local_executor import LocalExecutor
 from bench.execute.progress_bar import ProgressDisplay
-from bench.plan.job import Job
-from bench.store.result import Result
 
-from .objective import values_of
-from .study import Study, Trial, UsedUp
-from .study_spec import Spec
-from .winner import best
+from .objective import objective_values
+from .study import SpaceExhausted, Study, Trial
+from .winner import best_trial
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from bench.execute.driver import Driver
+    from bench.plan.job import Job
+    from bench.store.result import Result
+
+    from .study_spec import StudySpec
+
+logger = logging.getLogger(__name__)
 
 
-class Loop:
-    """Runs one study with the jobs of a driver."""
+class TrialLoop:
+    """Runs the trials of one study."""
 
-    def __init__(self, driver: Driver, spec: Spec, study: Study, run: str) -> None:
+    def __init__(self, driver: Driver, spec: StudySpec, study: Study, run: str) -> None:
         self._driver, self._spec, self._study, self._run = driver, spec, study, run
+        self._objectives = spec.options.objectives
         self._fits = driver.tracker.fits()
-        self._waiting: list[Trial] = []
+        self._interrupted: list[Trial] = []
         self._running: dict[int, Job] = {}
-        self._stopped: set[int] = set()
+        self._pruned: set[int] = set()
         self._began = time.monotonic()
         self._lock = threading.Lock()
         self._display: ProgressDisplay
         self._executor: LocalExecutor
         self.note = ""
-        """Why the study ended before its number of trials; empty if it did not."""
+        """The reason why the study ended before its number of trials; empty if it did not."""
 
     def run(self) -> None:
-        """Run trials until the budget is used; those of a killed driver first."""
-        self._waiting = self._study.recover()
-        before = len(self._study.trials()) - len(self._waiting)
+        """Run trials until the budget is spent, those of a killed driver first."""
+        self._interrupted = self._study.interrupted_trials()
+        n_done = len(self._study.trials()) - len(self._interrupted)
         settings, total = self._driver.settings, self._spec.options.trials
-        if self._waiting:
-            self._driver.console.print(
-                f"{len(self._waiting)} trials of an interrupted search are taken up again"
-            )
+        if self._interrupted:
+            logger.info(f"{len(self._interrupted)} trials of an interrupted search are run again")
         with ProgressDisplay(
-            self._driver.console, total or 0, done=before, describe=self._describe
+            self._driver.console, total or 0, done=n_done, describe=self._describe
         ) as self._display:
             self._executor = LocalExecutor(
                 settings.jobs, settings.threads, self._driver.cache.root, self._driver.spool,
-                self._hear,
+                self._stop_reason,
             )  # fmt: skip
             try:
-                self._fill()
+                self._start_trials()
                 for job, folder in self._executor.as_completed():
                     self._end(job, folder)
-                    self._fill()
+                    self._start_trials()
             except BaseException:
                 self._executor.cancel()
                 raise
             self._executor.close()
 
-    # -- asking ----------------------------------------------------------------------------
-
-    def _fill(self) -> None:
-        """Start trials until all workers are busy or the budget is used."""
+    def _start_trials(self) -> None:
+        """Start trials until all workers are busy or the budget is spent."""
         while len(self._running) < self._driver.settings.jobs:
-            trial = self._next()
+            trial = self._next_trial()
             if trial is None:
                 return
             self._start(trial)
 
-    def _next(self) -> Trial | None:
-        if self._waiting:
-            return self._waiting.pop(0)
+    def _next_trial(self) -> Trial | None:
+        if self._interrupted:
+            return self._interrupted.pop(0)
         options = self._spec.options
         if options.trials is not None and len(self._study.trials()) >= options.trials:
             return None
@@ -83,75 +87,70 @@ class Loop:
             return None
         try:
             return self._study.ask()
-        except UsedUp as reason:
+        except SpaceExhausted as reason:
             self.note = str(reason)
             return None
 
     def _start(self, trial: Trial) -> None:
-        """Submit the job of a trial, unless a killed driver has finished it."""
+        """Submit the job of a trial, unless it is in the store."""
         job = self._spec.job(trial, self._run, self._driver.cache)
-        before = self._driver.tracker.find(job.score_key)
-        if before is not None:
-            self._tell(job, before.status, before.values, before.reason)
+        stored = self._driver.tracker.find(job.score_key)
+        if stored is not None:
+            self._tell(job, stored.status, stored.values, stored.reason)
             return
         self._running[trial.number] = job
         fitted = self._fits.get(job.fit_key)
-        broken = {} if fitted else self._driver.prepare(self._executor, [job])
-        if broken:
-            self._end(job, self._driver.add_failure(job, broken[job.prepared_key]))
+        failed = {} if fitted else self._driver.prepare(self._executor, [job])
+        if failed:
+            self._end(job, self._driver.add_failure(job, failed[job.prepared_key]))
         else:
             self._executor.submit(job, fitted=fitted)
 
-    # -- telling ---------------------------------------------------------------------------
-
     def _end(self, job: Job, folder: Path | None) -> None:
-        """Commit a finished trial, then tell the study."""
+        """Commit a finished trial and pass its values to the study."""
         self._running.pop(job.study["trial"])
         result = self._driver.commit(job, folder, self._display)
         if result is not None:
             self._tell(job, result.status, result.metrics | result.measures, result.reason)
             return
-        taken = self._driver.tracker.find(job.score_key)
-        if taken is None:  # cancelled: the trial stays open for the next command
+        stored = self._driver.tracker.find(job.score_key)
+        if stored is None:  # cancelled: the trial stays open for the next command
             raise KeyboardInterrupt
-        # Another driver that starts now has committed it.
-        self._tell(job, taken.status, taken.values, taken.reason)
+        # A driver that was started meanwhile has committed it.
+        self._tell(job, stored.status, stored.values, stored.reason)
 
-    def _tell(self, job: Job, status: str, found: Mapping[str, float], reason: str) -> None:
+    def _tell(self, job: Job, status: str, job_values: Mapping[str, float], reason: str) -> None:
+        """Store the result of a trial in the study."""
         values: list[float] | None = None
         if status == "done":
-            given = values_of(self._spec.options.objectives, found)
-            if isinstance(given, str):
-                status, reason = "failed", given
+            found = objective_values(self._objectives, job_values)
+            if isinstance(found, str):
+                status, reason = "failed", found
             else:
-                values = given
-        seconds = found.get("seconds")
-        self._study.tell(job.study["trial"], status, values, reason, seconds)
+                values = found
+        self._study.tell(job.study["trial"], status, values, reason, job_values.get("seconds"))
 
     def _describe(self, result: Result) -> str:
-        """Return the time and values of a trial, and the best before it."""
+        """Return the time and values of a trial, and the best value before it."""
         seconds = f"{result.measures['seconds']:.1f} s"
-        objectives = self._spec.options.objectives
-        given = values_of(objectives, result.metrics | result.measures)
-        if isinstance(given, str):
-            return f"{seconds}, {given}"
-        shown = zip(objectives, given, strict=True)
-        text = ", ".join(f"{one.name} {value:.4g}" for one, value in shown)
-        leader = best(self._study.trials(), objectives)
-        before = f"; best so far {leader.values[0]:.4g}" if leader else ""
+        values = objective_values(self._objectives, result.metrics | result.measures)
+        if isinstance(values, str):
+            return f"{seconds}, {values}"
+        named = zip(self._objectives, values, strict=True)
+        text = ", ".join(f"{objective.name} {value:.4g}" for objective, value in named)
+        best = best_trial(self._study.trials(), self._objectives)
+        before = f"; best so far {best.values[0]:.4g}" if best else ""
         return f"{seconds}, {text} ({self._spec.options.protocol}){before}"
 
-    # -- stopping early --------------------------------------------------------------------
-
-    def _hear(self, job: Job, news: dict[str, Any]) -> str | None:
-        """Show the news of a trial; returns why it should stop, if the pruner says so."""
-        self._display.show_step(job, news)
-        values, number = news["values"], int(job.study["trial"])
+    def _stop_reason(self, job: Job, report: dict[str, Any]) -> str | None:
+        """Show the step of a trial; returns the reason to stop it if the pruner decides so."""
+        self._display.show_step(job, report)
+        values, number = report["values"], int(job.study["trial"])
         loss = values.get("held_out_loss", values.get("loss"))
-        if not job.study["judged"] or loss is None or number in self._stopped:
+        if not job.study["prunable"] or loss is None or number in self._pruned:
             return None
-        if not self._study.hopeless(number, int(news["step"]), float(loss)):
+        if not self._study.should_prune(number, int(report["step"]), float(loss)):
             return None
         with self._lock:
-            self._stopped.add(number)
-        return f"loss {loss:.4g} at step {news['step']}: stopped by {self._spec.options.pruner}"
+            self._pruned.add(number)
+        return f"loss {loss:.4g} at step {report['step']}: stopped by {self._spec.options.pruner}"

@@ -1,75 +1,74 @@
-"""Which trial wins, and what the winner gains over the default on the report seeds."""
+"""The best trial of a study, and its gain over the default on the report seeds."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scipy.stats import t
+from scipy.stats import rankdata, t
 
-from bench.tuning.objective import by_rank
+from .objective import uses_mean_rank
 
 if TYPE_CHECKING:
-    from bench.tuning.objective import Objective
-    from bench.tuning.study import Trial
+    from collections.abc import Mapping, Sequence
+
+    from .objective import Objective
+    from .study import Trial
 
 
-def best(trials: Sequence[Trial], objectives: Sequence[Objective]) -> Trial | None:
+def best_trial(trials: Sequence[Trial], objectives: Sequence[Objective]) -> Trial | None:
     """Return the finished trial with the best value of the first objective.
 
-    Of equals the best in the next objective, then the earliest. With several objectives it is
-    one of the Pareto front. Where :func:`.objective.by_rank` says so, that with the best mean of
-    its ranks in all objectives, equals sharing theirs.
+    Ties go to the best in the next objective, then to the earliest. With several objectives it
+    lies on the Pareto front. Under :func:`.objective.uses_mean_rank` it is the trial with the best
+    mean rank over all objectives; equal values share a rank.
     """
-    done = [trial for trial in trials if trial.status == "done" and trial.values]
-    losses = {trial.number: _losses(trial, objectives) for trial in done}
-    order = dict(losses)
-    if by_rank(objectives):
-        columns = list(zip(*losses.values(), strict=True))
-        for number, mine in losses.items():
-            ranks = [_rank(value, column) for value, column in zip(mine, columns, strict=True)]
-            order[number] = (sum(ranks), *mine)
-    return min(done, key=lambda t: (order[t.number], t.number), default=None)
+    losses = _losses(trials, objectives)
+    order = {number: tuple(values) for number, values in losses.items()}
+    if uses_mean_rank(objectives) and losses:
+        ranks = rankdata(list(losses.values()), axis=0).mean(axis=1)
+        order = {n: (rank, *order[n]) for n, rank in zip(order, ranks, strict=True)}
+    best = min(order, key=lambda number: (order[number], number), default=None)
+    return next((trial for trial in trials if trial.number == best), None)
 
 
-def _rank(value: float, among: Sequence[float]) -> float:
-    """Return the place of a value, 1 for the lowest; equals share the mean of their places."""
-    return sum(one < value for one in among) + (sum(one == value for one in among) + 1) / 2
+def pareto_front(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[Trial]:
+    """Return the finished trials of the Pareto front, the best in the first objective first.
 
-
-def pareto(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[Trial]:
-    """Return the finished trials that no other beats in one objective and equals in the rest.
-
-    Best in the first objective first.
+    A trial lies on it if no other is better in one objective and at least equal in the rest.
     """
-    done = [(t, _losses(t, objectives)) for t in trials if t.status == "done" and t.values]
-    front = [
-        (t, mine)
-        for t, mine in done
+    losses = _losses(trials, objectives)
+    front = {
+        number: mine
+        for number, mine in losses.items()
         if not any(
             other != mine and all(a <= b for a, b in zip(other, mine, strict=True))
-            for _, other in done
+            for other in losses.values()
         )
-    ]
-    return [t for t, mine in sorted(front, key=lambda pair: (pair[1], pair[0].number))]
+    }
+    by_number = {trial.number: trial for trial in trials}
+    return [by_number[number] for number in sorted(front, key=lambda n: (front[n], n))]
 
 
-def _losses(trial: Trial, objectives: Sequence[Objective]) -> tuple[float, ...]:
-    """Return the values turned so that lower is better."""
-    return tuple(
-        -value if one.maximize else value
-        for value, one in zip(trial.values, objectives, strict=True)
-    )
+def _losses(
+    trials: Sequence[Trial], objectives: Sequence[Objective]
+) -> dict[int, tuple[float, ...]]:
+    """Return the values of each finished trial by number, negated where higher is better."""
+    signs = [-1.0 if objective.maximize else 1.0 for objective in objectives]
+    return {
+        trial.number: tuple(s * v for s, v in zip(signs, trial.values, strict=True))
+        for trial in trials
+        if trial.status == "done" and trial.values
+    }
 
 
 @dataclass(frozen=True)
-class Gain:
-    """Tuned against default, paired by seed."""
+class TuningGain:
+    """Gain of the tuned over the default configuration, paired by seed."""
 
     key: str
-    """Of the metric."""
+    """Score key of the metric."""
     higher_is_better: bool
     default: float
     """Mean over the seeds."""
@@ -90,9 +89,9 @@ class Gain:
         return "better" if self.gain > 0 else "worse"
 
 
-def gain(
-    key: str, higher: bool, default: Mapping[int, float], tuned: Mapping[int, float]
-) -> Gain | None:
+def tuning_gain(
+    key: str, default: Mapping[int, float], tuned: Mapping[int, float], *, higher_is_better: bool
+) -> TuningGain | None:
     """Return the gain from values by seed; ``None`` if no seed has both.
 
     The interval is Student's t for paired differences over the seeds.
@@ -101,40 +100,42 @@ def gain(
     n = len(seeds)
     if not n:
         return None
-    sign = 1 if higher else -1
+    sign = 1 if higher_is_better else -1
     differences = [sign * (tuned[seed] - default[seed]) for seed in seeds]
     mean = sum(differences) / n
-    half = math.nan
+    half_width = math.nan
     if n > 1:
         spread = math.sqrt(sum((d - mean) ** 2 for d in differences) / (n - 1))
-        half = float(t.ppf(0.975, n - 1)) * spread / math.sqrt(n)
-    return Gain(
-        key, higher, sum(default[s] for s in seeds) / n, sum(tuned[s] for s in seeds) / n,
-        mean, half, n,
-    )  # fmt: skip
+        half_width = float(t.ppf(0.975, n - 1)) * spread / math.sqrt(n)
+    mean_default, mean_tuned = (
+        sum(scores[seed] for seed in seeds) / n for scores in (default, tuned)
+    )
+    return TuningGain(key, higher_is_better, mean_default, mean_tuned, mean, half_width, n)
 
 
-def statement(found: Gain | None, *, is_default: bool, n_trials: int, protocol: str) -> str:
-    """Return what came of tuning in a plain sentence."""
+def gain_sentence(
+    gain: TuningGain | None, *, is_default: bool, n_trials: int, protocol: str
+) -> str:
+    """Return the gain as a sentence."""
     if is_default:
         return (
             f"Tuning did not help: none of {n_trials} trials was better than the default "
             f"({protocol})."
         )
-    if found is None:
+    if gain is None:
         return f"Nothing can be said: no report seed has a score of both ({protocol})."
-    head = f"{found.key} {found.default:.3f} → {found.tuned:.3f}, gain {found.gain:+.3f}"
-    if math.isnan(found.half_width):
+    head = f"{gain.key} {gain.default:.3f} → {gain.tuned:.3f}, gain {gain.gain:+.3f}"
+    if math.isnan(gain.half_width):
         return (
             f"Not decided: {head} with one report seed, so without interval; give more --seeds "
             f"({protocol})."
         )
-    low, high = found.gain - found.half_width, found.gain + found.half_width
-    tail = f"(95 % interval {low:+.3f} to {high:+.3f}, {found.seeds} report seeds; {protocol})."
+    low, high = gain.gain - gain.half_width, gain.gain + gain.half_width
+    tail = f"(95 % interval {low:+.3f} to {high:+.3f}, {gain.seeds} report seeds; {protocol})."
     words = {
         "better": "Tuning helped",
         "worse": "Tuning did harm",
         "unclear": "Tuning did not help beyond what seeds explain",
         "same": "Tuning changed nothing",
     }
-    return f"{words[found.verdict]}: {head} {tail}"
+    return f"{words[gain.verdict]}: {head} {tail}"

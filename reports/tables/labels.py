@@ -6,7 +6,7 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from bench.scoring.metrics import built_in, direction, metrics
+from bench.scoring.metrics import built_in_metrics, metrics, stamp_direction
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +90,7 @@ def known_metrics() -> dict[str, Metric]:
     try:
         return metrics()
     except Exception:  # a report of stored numbers must not need a working plug-in
-        return built_in()
+        return built_in_metrics()
 
 
 def label(key: str) -> str:
@@ -131,7 +131,7 @@ def _stored_direction(name: str, results: pd.DataFrame | None) -> bool | None:
     for text in results[STAMPS].dropna().unique():
         found = texts(text).get(name, "")
         if ":" in found:
-            return direction(found)
+            return stamp_direction(found)
     return None
 
 

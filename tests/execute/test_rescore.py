@@ -16,7 +16,7 @@ from bench import digests, registry, versions
 from bench.errors import UsageError
 from bench.execute.driver import run
 from bench.execute.rescore import choose_metrics, score
-from bench.scoring.metrics import metrics, stamp
+from bench.scoring.metrics import metric_stamp, metrics
 from bench.store.results_table import load_results
 
 PURITY = """
@@ -176,7 +176,7 @@ def test_metrics_are_chosen_by_name_key_or_glob():
 
 def test_a_stamp_holds_the_clusterings_that_a_metric_uses(monkeypatch: pytest.MonkeyPatch):
     ari, purity = metrics()["ari"], metrics()["knn_purity"]
-    before = stamp(ari), stamp(purity)
+    before = metric_stamp(ari), metric_stamp(purity)
     monkeypatch.setitem(versions.CLUSTERINGS, "leiden", versions.CLUSTERINGS["leiden"] + 1)
-    assert stamp(ari) != before[0]
-    assert stamp(purity) == before[1]
+    assert metric_stamp(ari) != before[0]
+    assert metric_stamp(purity) == before[1]

@@ -118,17 +118,17 @@ def test_both_modalities_weigh_the_same(sim, tmp_path):
 
 def test_cca_matches_and_translates_unseen_cells_better_than_depth_and_rate(sim, tmp_path):
     from bench.scoring.metrics import metrics
-    from bench.scoring.unseen_cells import Questions, answers, ask
+    from bench.scoring.unseen_cells import UnseenCells, predict_unseen_cells, read_paired_tasks
 
     train = np.arange(300) < 225
     scores = {}
     for cls in (CCA, DetectionRate):
         method, _, data, _ = fitted(cls, sim, tmp_path)
         folder = tmp_path / cls.name
-        ask(method, Questions(data, np.arange(300), train, "sim"), folder / "paired")
+        predict_unseen_cells(method, UnseenCells(data, np.arange(300), train, "sim"), folder)
         job = {"method_name": cls.name, "facts": {"modality": "multiome"}}
         types = sim["rna"].obs["cell_type"].to_numpy(str)
-        found = answers(job, folder, data.obs_names, types)
+        found = read_paired_tasks(job, folder, data.obs_names, types)
         assert found.missing == {}
         scores[cls.name] = {
             name: one.function(found)[0]

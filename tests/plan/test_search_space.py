@@ -13,7 +13,7 @@ from bench.contract import Layers, Parameters, Search
 from bench.errors import UsageError
 from bench.plan.search_space import Space, make_space
 from bench.registry import methods
-from bench.tuning.space_file import read_space
+from bench.tuning.space_file import read_space_file
 
 
 class Params(Parameters):
@@ -126,7 +126,7 @@ def write(tmp_path: Path, text: str) -> Path:
 
 
 def changed(tmp_path: Path, text: str) -> Space:
-    changes = read_space(write(tmp_path, text), {"m": Params})["m"]
+    changes = read_space_file(write(tmp_path, text), {"m": Params})["m"]
     base = Params.build(changes.fixed, owner="m").resolved()
     return make_space("m", Params, base, changes=changes.searched, modality="rna")
 
@@ -194,7 +194,7 @@ def test_what_a_file_can_get_wrong(tmp_path, text, message):
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"none\.yaml: No such file"):
-        read_space(tmp_path / "none.yaml", {"m": Params})
+        read_space_file(tmp_path / "none.yaml", {"m": Params})
 
 
 def test_every_method_has_a_space_that_holds_its_default():

@@ -16,7 +16,7 @@ from bench.reports.tables.compare import compare
 from bench.reports.tables.labels import higher_is_better
 from bench.reports.tables.leaderboard import leaderboard, tidy
 from bench.reports.tables.verdict import verdict
-from bench.scoring.metrics import built_in
+from bench.scoring.metrics import built_in_metrics
 
 LOSS = "embedding/loss"
 VALUES = {"good": 0.2, "bad": 0.6, "random": 1.0, "truth": 0.0}
@@ -96,4 +96,4 @@ def test_a_broken_plugin_leaves_the_built_in_metrics(monkeypatch):
         raise ImportError("no such module")
 
     monkeypatch.setattr("bench.scoring.metrics.metrics", broken)
-    assert names.known_metrics.__wrapped__() == built_in()
+    assert names.known_metrics.__wrapped__() == built_in_metrics()

@@ -1,4 +1,4 @@
-"""Scores as a whole: keys, reasons, masks, seeds, odd embeddings."""
+"""Scores of an embedding: keys, reasons, masks, seeds, unusual embeddings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bench.scoring.holdout import VisibleLabels
 from bench.scoring.metrics import UndefinedMetric, metrics
 from bench.scoring.scorer import score
 
@@ -32,7 +33,7 @@ def blobs():
 
 def test_every_metric_has_a_value_or_a_reason(blobs):
     points, types = blobs
-    found = score(points, types, own_labels={"mine": types}, seed=0)
+    found = score(points, VisibleLabels(types), own_labels={"mine": types}, seed=0)
     expected = {f"{c}/{m}" for c in ("kmeans", "leiden", "mine") for m in CLUSTERING}
     expected |= {f"embedding/{m}" for m in EMBEDDING}
     assert set(found.values) | set(found.missing) == expected
@@ -56,7 +57,7 @@ def test_every_metric_has_a_value_or_a_reason(blobs):
 
 def test_batch_metrics_with_a_batch(blobs):
     points, types = blobs
-    found = score(points, types, seed=0, batch=np.arange(300) % 2)
+    found = score(points, VisibleLabels(types), seed=0, batch=np.arange(300) % 2)
     assert set(found.missing) == {f"embedding/{name}" for name in RARE}
     assert found.values["embedding/ilisi"] > 0.8
     assert found.values["embedding/kbet"] > 0.8
@@ -66,21 +67,21 @@ def test_batch_metrics_with_a_batch(blobs):
 def test_reserved_names_of_own_labels_are_prefixed(blobs):
     points, types = blobs
     own = {"kmeans": types, "own_kmeans": types, "embedding": types, "my k=4": types}
-    found = score(points, types, own_labels=own, seed=0)
+    found = score(points, VisibleLabels(types), own_labels=own, seed=0)
     assert set(found.clusters) == {
         "kmeans", "leiden", "own_kmeans", "own_own_kmeans", "own_embedding", "my_k_4",
     }  # fmt: skip
     np.testing.assert_array_equal(found.clusters["own_kmeans"], types)
 
 
-def test_only_restricts_metrics_and_not_clusterings():
+def test_reported_cells_restrict_metrics_and_not_clusterings():
     rng = np.random.default_rng(0)
     types = rng.integers(0, 4, 400)
     points = rng.normal(size=(400, 5)) + 2 * np.eye(5)[types]
     mask = rng.random(400) < 0.8
     own = {"mine": rng.integers(0, 4, 400)}
-    whole = score(points, types, own_labels=own, seed=3)
-    part = score(points, types, own_labels=own, seed=3, only=mask)
+    whole = score(points, VisibleLabels(types), own_labels=own, seed=3)
+    part = score(points, VisibleLabels(types, mask), own_labels=own, seed=3)
     for name, labels in whole.clusters.items():
         np.testing.assert_array_equal(part.clusters[name], labels)
         for metric in ("ari", "accuracy"):
@@ -92,39 +93,39 @@ def test_only_restricts_metrics_and_not_clusterings():
     assert part.facts["cells"] == mask.sum()
 
 
-def test_k_comes_from_all_cells_even_where_a_type_is_not_reported(blobs):
+def test_k_is_the_number_of_types_of_all_cells(blobs):
     points, types = blobs
-    found = score(points, types, seed=0, only=types != "d")
+    found = score(points, VisibleLabels(types, types != "d"), seed=0)
     assert found.facts["kmeans/k"] == 4
     assert found.facts["types"] == 3
     assert found.values["kmeans/ari"] == pytest.approx(1)
 
 
-def test_what_the_other_cells_are_called_does_not_change_reported_scores(blobs):
-    """Holdout: labels outside the mask may not leak into reported metrics (k apart)."""
+def test_labels_of_other_cells_do_not_change_scores(blobs):
+    """Labels outside the mask must not leak into metrics (k apart)."""
     rng = np.random.default_rng(0)
     points, types = rng.normal(size=(300, 5)), blobs[1]
     mask = np.arange(300) < 240
     shuffled = types.copy()
     shuffled[~mask] = rng.permutation(types[~mask])
-    first, second = (score(points, t, seed=0, only=mask) for t in (types, shuffled))
+    first, second = (score(points, VisibleLabels(t, mask), seed=0) for t in (types, shuffled))
     assert first.values == second.values
 
 
 def test_seeds_reproduce():
     rng = np.random.default_rng(0)
     points, types = rng.normal(size=(300, 5)), rng.integers(0, 5, 300)
-    first, again, other = (score(points, types, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (score(points, VisibleLabels(types), seed=seed) for seed in (0, 0, 1))
     assert first.values == again.values
     assert first.values != other.values
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_not_finite_is_an_error(blobs, bad):
+def test_an_embedding_must_be_finite(blobs, bad):
     points = blobs[0].copy()
     points[7, 2] = bad
     with pytest.raises(ValueError, match="not finite in 1 of 300 cells"):
-        score(points, blobs[1], seed=0)
+        score(points, VisibleLabels(blobs[1]), seed=0)
 
 
 @pytest.mark.parametrize(
@@ -132,17 +133,18 @@ def test_not_finite_is_an_error(blobs, bad):
     [
         ({"types": ["a"] * 299}, "types"),
         ({"types": ["a"] * 299 + [None]}, "1 of 300 cells have none"),
+        ({"reported": np.zeros(300, dtype=bool)}, "reported"),
+        ({"reported": np.arange(300)}, "reported"),
         ({"own_labels": {"mine": [1, 2]}}, "mine"),
-        ({"only": np.zeros(300, dtype=bool)}, "only"),
-        ({"only": np.arange(300)}, "only"),
         ({"batch": [1]}, "batch"),
         ({"embedding": np.zeros((300, 0))}, "shape"),
     ],
 )
-def test_wrong_input_is_named(blobs, change, message):
-    arguments = {"embedding": blobs[0], "types": blobs[1]} | change
+def test_errors_name_the_input(blobs, change, message):
+    arguments = {"embedding": blobs[0], "types": blobs[1], "reported": None} | change
+    labels = VisibleLabels(arguments.pop("types"), arguments.pop("reported"))
     with pytest.raises(ValueError, match=message):
-        score(arguments.pop("embedding"), arguments.pop("types"), seed=0, **arguments)
+        score(labels=labels, seed=0, **arguments)
 
 
 @pytest.mark.filterwarnings("error")
@@ -159,9 +161,9 @@ def test_wrong_input_is_named(blobs, change, message):
         np.arange(120).reshape(60, 2),
     ],
 )
-def test_odd_embeddings_never_crash(points):
+def test_unusual_embeddings(points):
     types = np.repeat(["a", "b", "c"], 20)
-    found = score(points, types, seed=0, batch=np.arange(60) % 2)
+    found = score(points, VisibleLabels(types), seed=0, batch=np.arange(60) % 2)
     reasons = [r for r in found.missing.values() if "Error" in r]
     assert not reasons
     assert {"kmeans/ari", "leiden/ari", "kmeans/accuracy"} <= set(found.values)
@@ -170,13 +172,13 @@ def test_odd_embeddings_never_crash(points):
 @pytest.mark.parametrize("n_cells", [1, 2, 3, 9])
 def test_few_cells_and_one_type_have_reasons(n_cells):
     points = np.random.default_rng(0).normal(size=(n_cells, 3))
-    found = score(points, ["a"] * n_cells, seed=0, batch=np.arange(n_cells) % 2)
+    found = score(points, VisibleLabels(["a"] * n_cells), seed=0, batch=np.arange(n_cells) % 2)
     assert not [r for r in found.missing.values() if "Error" in r]
     assert found.missing["leiden/ari"] == "all cells have the same true type"
     assert found.values["kmeans/accuracy"] == 1
 
 
-def test_faulty_metrics_lose_only_their_own_value(blobs):
+def test_a_faulty_metric_loses_its_own_value_only(blobs):
     def broken(true, predicted):
         raise TypeError("no\nsuch thing")
 
@@ -190,7 +192,7 @@ def test_faulty_metrics_lose_only_their_own_value(blobs):
         "undefined": replace(ari, name="undefined", function=undefined),
         "nan": replace(ari, name="nan", function=lambda true, predicted: float("nan")),
     }
-    found = score(*blobs, seed=0, chosen=chosen)
+    found = score(blobs[0], VisibleLabels(blobs[1]), seed=0, chosen=chosen)
     assert set(found.values) == {"kmeans/ari", "leiden/ari"}
     assert found.missing["kmeans/broken"] == "TypeError: no"
     assert found.missing["kmeans/undefined"] == "for a reason"
@@ -203,5 +205,7 @@ def test_labels_may_be_categories_floats_or_numbers(blobs):
     points, types = blobs
     codes = pd.Categorical(types).codes
     own = {"category": pd.Categorical(types), "whole": codes.astype(float), "small": codes}
-    found = score(points, pd.Series(types, dtype="category"), own_labels=own, seed=0)
+    found = score(
+        points, VisibleLabels(pd.Series(types, dtype="category")), own_labels=own, seed=0
+    )
     assert all(found.values[f"{name}/ari"] == pytest.approx(1) for name in own)

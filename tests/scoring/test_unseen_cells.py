@@ -1,4 +1,4 @@
-"""Tasks on both parts of unseen cells: what is asked, what comes back, what cannot be seen."""
+"""Predictions for both parts of unseen cells: tasks, scores, and hidden information."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from bench.contract import MULTIOME, Recipe, pair_data, select_cells
 from bench.prepare.in_memory import prepare_counts
-from bench.scoring import unseen_cells as paired
+from bench.scoring import unseen_cells
 from bench.scoring.metrics import metrics
 
 N, GENES = 60, 30
@@ -35,17 +35,17 @@ def mudata(recipe: Recipe = RECIPES["sparse"]):
     return pair_data(**parts)
 
 
-def questions(data=None, cells=None, **more) -> paired.Questions:
+def unseen(data=None, cells=None, **more) -> unseen_cells.UnseenCells:
     train = np.ones(N, bool)
     train[::3] = False
     cells = np.arange(N) if cells is None else cells
-    return paired.Questions(data or mudata(), cells, train, "digest", **more)
+    return unseen_cells.UnseenCells(data or mudata(), cells, train, "digest", **more)
 
 
-class Knows:
+class Oracle:
     """Reads the cell's number out of the counts of both parts."""
 
-    name = "knows"
+    name = "oracle"
 
     def match(self, data, rna_cells, atac_cells):
         numbers = [
@@ -61,20 +61,20 @@ class Knows:
 
 
 def job(**facts) -> dict:
-    return {"method_name": "knows", "facts": {"modality": MULTIOME, **facts}}
+    return {"method_name": "oracle", "facts": {"modality": MULTIOME, **facts}}
 
 
-def answers(folder, types=None):
+def predictions(folder, types=None):
     cells = pd.Index([f"cell{number}" for number in range(N)])
-    return paired.answers(job(), folder, cells, types)
+    return unseen_cells.read_paired_tasks(job(), folder, cells, types)
 
 
-def test_true_pairs_others_and_every_pair_reach_the_scorer(tmp_path):
-    method = Knows()
-    paired.ask(method, questions(), tmp_path / paired.FOLDER)
+def test_pairs_and_retrieval(tmp_path):
+    method = Oracle()
+    unseen_cells.predict_unseen_cells(method, unseen(), tmp_path)
     types = np.arange(N) % 2
-    found = answers(tmp_path, types)
-    table = pd.read_parquet(tmp_path / paired.FOLDER / "pairs.parquet")
+    found = predictions(tmp_path, types)
+    table = pd.read_parquet(tmp_path / "paired" / "pairs.parquet")
     assert found.pairs.same.sum() == 20 == (~found.pairs.same).sum()
     assert set(table["rna"]) == {f"cell{number}" for number in range(0, N, 3)}
     assert (table["rna"] == table["atac"]).equals(table["same"])
@@ -88,9 +88,9 @@ def test_true_pairs_others_and_every_pair_reach_the_scorer(tmp_path):
         assert metrics()[name].function(found)[0] == expected
 
 
-def test_which_profiles_belong_together_cannot_be_read_from_numbers_or_names(tmp_path):
-    method = Knows()
-    paired.ask(method, questions(), tmp_path)
+def test_numbers_and_names_do_not_identify_pairs(tmp_path):
+    method = Oracle()
+    unseen_cells.predict_unseen_cells(method, unseen(), tmp_path)
     rna, atac = (method.seen[part].layers["counts"].toarray()[:, -1] for part in ("rna", "atac"))
     assert sorted(rna) == sorted(atac)
     assert (rna == atac).mean() < 0.3
@@ -98,36 +98,36 @@ def test_which_profiles_belong_together_cannot_be_read_from_numbers_or_names(tmp
     assert list(method.seen["rna"].obs.columns) == ["size_factor"]
 
 
-def test_questions_depend_on_the_dataset_only_and_dropped_cells_leave_both_pairs():
-    one, same = questions().pairs, questions().pairs
+def test_tasks_depend_on_the_dataset_only_and_dropped_cells_leave_both_pairs():
+    one, same = unseen().pairs, unseen().pairs
     assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
     rna, atac = one
     assert (rna[20:] != atac[20:]).all()
     assert set(rna) == set(range(0, N, 3))
     kept = np.arange(1, N)  # the preparation drops cell 0, which is unseen
-    less = questions(select_cells(mudata(), kept), kept)
+    less = unseen(select_cells(mudata(), kept), kept)
     pairs = {(kept[a], kept[b]) for a, b in zip(*less.pairs, strict=True)}
     partner = {a for a, b in zip(rna[20:], atac[20:], strict=True) if b == 0}
     expected = {(a, b) for a, b in zip(*one, strict=True) if a not in {0} | partner}
     assert pairs == expected
-    assert len(questions(n_retrieval=7).sample("retrieval", 7)) == 7
+    assert len(unseen(n_retrieval=7).sample("retrieval", 7)) == 7
 
 
 def test_hidden_genes_look_undetected_and_nothing_else_changes():
     for recipe in RECIPES.values():
         data = mudata(recipe)
-        q = questions(data)
-        blank = paired.zero_values(data["rna"])
+        q = unseen(data)
+        blank = unseen_cells.zero_values(data["rna"])
         rows = q.sample("translation", 500)
-        cell, gene, hidden = paired._hide(q, rows, np.isfinite(blank))
+        cell, gene, hidden = unseen_cells._hidden_entries(q, rows, np.isfinite(blank))
         counts = data["rna"].layers["counts"].toarray()[rows]
         assert (counts[cell, gene] > 0).tolist() == hidden.tolist()
         for number in range(len(rows)):
             on = int((counts[number] > 0)[np.isfinite(blank)].sum())
             assert hidden[cell == number].sum() == max(1, round(0.1 * on))
             assert (~hidden[cell == number]).sum() == hidden[cell == number].sum()
-        rna = paired._neutral(data["rna"], rows)
-        paired._set_zero(rna, cell[hidden], gene[hidden], blank)
+        rna = unseen_cells._anonymous_cells(data["rna"], rows)
+        unseen_cells._hide_counts(rna, cell[hidden], gene[hidden], blank)
         changed = np.zeros(counts.shape, bool)
         changed[cell[hidden], gene[hidden]] = True
         now = rna.layers["counts"].toarray()
@@ -146,26 +146,28 @@ def test_hidden_genes_look_undetected_and_nothing_else_changes():
 
 
 def test_a_scaled_gene_detected_everywhere_is_never_hidden():
-    blank = paired.zero_values(mudata(RECIPES["scaled"])["rna"])
+    blank = unseen_cells.zero_values(mudata(RECIPES["scaled"])["rna"])
     assert np.isnan(blank[-1])  # the counter
     assert np.isfinite(blank[:-1]).all()
-    q = questions(mudata(RECIPES["scaled"]))
-    _, gene, hidden = paired._hide(q, q.sample("translation", 500), np.isfinite(blank))
+    q = unseen(mudata(RECIPES["scaled"]))
+    _, gene, hidden = unseen_cells._hidden_entries(
+        q, q.sample("translation", 500), np.isfinite(blank)
+    )
     assert GENES - 1 not in set(gene[hidden])
 
 
-def test_translation_keeps_scores_truth_and_the_training_rate(tmp_path):
-    method = Knows()
-    q = questions(n_translated=8)
-    paired.ask(method, q, tmp_path / paired.FOLDER)
-    found = answers(tmp_path).translation
+def test_translation_and_recovery(tmp_path):
+    method = Oracle()
+    q = unseen(n_translated=8)
+    unseen_cells.predict_unseen_cells(method, q, tmp_path)
+    found = predictions(tmp_path).translation
     assert found.score.shape == (8, GENES) == found.detected.shape
     counts = mudata()["rna"].layers["counts"].toarray()
     np.testing.assert_allclose(found.rate, (counts[q.train] > 0).mean(axis=0), rtol=1e-6)
     assert method.rna.shape == (8, GENES)
-    recovered = answers(tmp_path).recovery
+    recovered = predictions(tmp_path).recovery
     assert recovered.hidden.mean() == 0.5
-    assert metrics()["recovery_auroc"].function(answers(tmp_path))[0] == 0.5
+    assert metrics()["recovery_auroc"].function(predictions(tmp_path))[0] == 0.5
 
 
 @pytest.mark.parametrize(
@@ -177,34 +179,37 @@ def test_translation_keeps_scores_truth_and_the_training_rate(tmp_path):
         (lambda d, r, a: 1 / 0, "match failed: ZeroDivisionError: division by zero"),
     ],
 )
-def test_a_faulty_answer_is_a_reason_and_costs_no_other(tmp_path, match, reason):
+def test_a_faulty_prediction_loses_its_own_task_only(tmp_path, match, reason):
     import re
 
-    method = SimpleNamespace(name="odd", match=match, translate=Knows().translate)
-    paired.ask(method, questions(), tmp_path / paired.FOLDER)
-    found = answers(tmp_path)
+    method = SimpleNamespace(name="odd", match=match, translate=Oracle().translate)
+    unseen_cells.predict_unseen_cells(method, unseen(), tmp_path)
+    found = predictions(tmp_path)
     assert re.search(reason, found.missing["pairs"])
     assert found.pairs is None
     assert found.translation is not None
-    assert set(json.loads((tmp_path / paired.FOLDER / "missing.json").read_text())) == {
+    assert set(json.loads((tmp_path / "paired" / "missing.json").read_text())) == {
         "pairs", "retrieval",
     }  # fmt: skip
 
 
-def test_why_there_are_no_answers(tmp_path):
+def test_reasons_without_predictions(tmp_path):
     cells = pd.Index(["a"])
-    assert paired.answers({"facts": {"modality": "rna"}}, tmp_path, cells, None) is None
-    none = paired.answers(job(), tmp_path, cells, None)
+    assert (
+        unseen_cells.read_paired_tasks({"facts": {"modality": "rna"}}, tmp_path, cells, None)
+        is None
+    )
+    none = unseen_cells.read_paired_tasks(job(), tmp_path, cells, None)
     assert set(none.missing.values()) == {"no cells are held out (train=0.8)"}
-    whole = paired.answers(job(train_digest="x"), tmp_path, cells, None)
-    assert set(whole.missing.values()) == {"knows has no transform and was fitted on all cells"}
+    whole = unseen_cells.read_paired_tasks(job(train_digest="x"), tmp_path, cells, None)
+    assert set(whole.missing.values()) == {"oracle has no transform and was fitted on all cells"}
 
 
 def test_hidden_types_make_a_pair_neither_easy_nor_hard(tmp_path):
-    paired.ask(Knows(), questions(), tmp_path / paired.FOLDER)
+    unseen_cells.predict_unseen_cells(Oracle(), unseen(), tmp_path)
     types = np.array(["a", "", "a"] * 20)
-    found = answers(tmp_path, np.where(np.arange(N) % 2, "", types)).pairs
-    table = pd.read_parquet(tmp_path / paired.FOLDER / "pairs.parquet")
+    found = predictions(tmp_path, np.where(np.arange(N) % 2, "", types)).pairs
+    table = pd.read_parquet(tmp_path / "paired" / "pairs.parquet")
     odd = table[["rna", "atac"]].map(lambda x: int(x[4:]) % 2).any(axis=1).to_numpy()
     assert not (found.hard | found.easy)[odd].any()
     assert found.hard[~odd].all()

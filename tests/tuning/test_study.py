@@ -1,4 +1,4 @@
-"""A study: distinct configurations, resumption, pruning, refusals."""
+"""A study: distinct configurations, resumption, pruning, errors."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from bench.errors import UsageError
 from bench.plan.search_space import Space, make_space
 from bench.tuning.objective import parse_objectives
 from bench.tuning.samplers import check_pruner, check_sampler
-from bench.tuning.study import Study, Trial, UsedUp
-from bench.tuning.winner import best
+from bench.tuning.search_options import SearchOptions
+from bench.tuning.study import SpaceExhausted, Study, Trial
+from bench.tuning.winner import best_trial
 
 
 class Params(Parameters):
@@ -33,38 +34,37 @@ def space(params: type[Parameters] = Params, **changes: Any) -> Space:
     return make_space("m", params, params().resolved(), changes=changes)
 
 
-def study(folder: Path, one: Space | None = None, **more: Any) -> Study:
-    options = {"sampler": "tpe", "pruner": "none", "seed": 0} | more
-    objectives = parse_objectives(options.pop("objective", "ari"), "holdout")
-    return Study("s", folder, one or space(), objectives, **options)
+def study(folder: Path, searched: Space | None = None, **options: Any) -> Study:
+    options = {"trials": 100, "search_seed": 0} | options
+    return Study("s", folder, searched or space(), SearchOptions(**options))
 
 
-def value(params: dict[str, Any]) -> float:
+def score(params: dict[str, Any]) -> float:
     return params["rate"] * 100 + (params["kind"] == "b") + params["penalty"]
 
 
-def run(held: Study, n: int) -> list[dict[str, Any]]:
+def run_trials(held: Study, n: int) -> list[dict[str, Any]]:
     for _ in range(n):
         trial = held.ask()
-        held.tell(trial.number, "done", [value(trial.params)])
+        held.tell(trial.number, "done", [score(trial.params)])
     return [trial.params for trial in held.trials()]
 
 
 def test_the_default_comes_first_and_nothing_is_repeated(tmp_path):
     with study(tmp_path) as held:
-        params = run(held, 25)
+        params = run_trials(held, 25)
     assert params[0] == Params().resolved()
     assert len({str(one) for one in params}) == 25
 
 
-def test_what_a_fit_or_its_scores_may_know_makes_another_study(store, toy_counts, in_memory):
-    """Trials of one study are ranked together: all of them must rest on the same inputs."""
+def test_every_input_of_fits_and_scores_changes_the_study(store, toy_counts, in_memory):
+    """Trials of one study are compared: all of them must use the same inputs."""
     from bench.contract import Markers
     from bench.plan.methods import configure_methods
     from bench.registry import methods
     from bench.selectors import Selection
     from bench.settings import load_settings
-    from bench.tuning.study_spec import Options, make_spec
+    from bench.tuning.study_spec import make_study_spec
 
     settings = load_settings({})
     (one,), _ = configure_methods([Selection("pca", {}, True)], methods(), settings, [])
@@ -77,17 +77,20 @@ def test_what_a_fit_or_its_scores_may_know_makes_another_study(store, toy_counts
           for name in ("batch_digest", "proteins_digest", "train_digest")),
         replace(data, facts=facts | {"card": facts["card"] | {"rare_type": "a"}}),
     ]  # fmt: skip
-    names = [make_spec(one, each, Options(trials=2), settings).name for each in (data, *others)]
+    names = [
+        make_study_spec(one, each, SearchOptions(trials=2), settings).name
+        for each in (data, *others)
+    ]
     assert len(set(names)) == len(names)
-    assert make_spec(one, data, Options(trials=3), settings).name == names[0]
+    assert make_study_spec(one, data, SearchOptions(trials=3), settings).name == names[0]
 
 
-def test_a_resumed_study_goes_on_as_an_uninterrupted_one(tmp_path):
+def test_a_resumed_study_equals_an_uninterrupted_one(tmp_path):
     with study(tmp_path / "one") as held:
-        whole = run(held, 18)
+        whole = run_trials(held, 18)
     for _ in range(3):
         with study(tmp_path / "parts") as held:
-            parts = run(held, 6)
+            parts = run_trials(held, 6)
     assert parts == whole
 
 
@@ -95,16 +98,16 @@ def test_a_resumed_study_goes_on_as_an_uninterrupted_one(tmp_path):
 def test_a_restarted_sampler_repeats_no_configuration(tmp_path, sampler):
     for _ in range(8):
         with study(tmp_path, sampler=sampler) as held:
-            params = run(held, 2)
+            params = run_trials(held, 2)
     assert len({str(one) for one in params}) == 16
 
 
-def test_a_small_space_is_used_up_and_said(tmp_path):
+def test_a_small_space_is_exhausted(tmp_path):
     with study(tmp_path, space(Small)) as held:
         for _ in range(5):
             trial = held.ask()
             held.tell(trial.number, "done", [0.1 * trial.params["size"]])
-        with pytest.raises(UsedUp, match="5 configurations"):
+        with pytest.raises(SpaceExhausted, match="5 configurations"):
             held.ask()
         found = [trial.params["size"] for trial in held.trials()]
     assert sorted(found) == [1, 2, 3, 4, 5]
@@ -113,15 +116,17 @@ def test_a_small_space_is_used_up_and_said(tmp_path):
 
 def test_a_killed_driver_loses_no_trial(tmp_path):
     with study(tmp_path) as held:
-        run(held, 3)
+        run_trials(held, 3)
         lost = held.ask()
         half = held._study.ask()  # killed before its parameters were drawn
         held.tell(held.ask().number, "failed", None, "no memory")
     with study(tmp_path) as held:
         assert [t.number for t in held.trials()] == [0, 1, 2, 3, 5]
-        assert [(t.number, t.params) for t in held.recover()] == [(lost.number, lost.params)]
+        assert [(t.number, t.params) for t in held.interrupted_trials()] == [
+            (lost.number, lost.params)
+        ]
         held.tell(lost.number, "done", [0.5])
-        assert held.recover() == []
+        assert held.interrupted_trials() == []
         assert [t.status for t in held.trials()] == ["done"] * 4 + ["failed"]
         assert held.trials()[3].values == (0.5,)
         assert half.number not in {t.number for t in held.trials()}
@@ -132,43 +137,45 @@ def test_a_driver_killed_before_the_first_trial_was_drawn(tmp_path):
         held._study.enqueue_trial(held.space.encode(Params().resolved()))
         held._study.ask()
     with study(tmp_path) as held:
-        assert held.recover() == []
-        params = run(held, 4)
+        assert held.interrupted_trials() == []
+        params = run_trials(held, 4)
     assert params[0] == Params().resolved()
     assert len({str(one) for one in params}) == 4
 
 
-def test_a_torn_last_line_and_a_stale_lock_are_mended(tmp_path):
+def test_half_a_line_and_a_stale_lock_are_removed(tmp_path):
     with study(tmp_path) as held:
-        run(held, 2)
+        run_trials(held, 2)
     journal = tmp_path / "study.journal"
     with journal.open("ab") as stream:
         stream.write(b'{"op_code":5,"worker')
     Path(f"{journal}.lock").symlink_to(journal)
     with study(tmp_path) as held:
-        assert len(run(held, 2)) == 4
+        assert len(run_trials(held, 2)) == 4
     with study(tmp_path) as held:
         assert len(held.trials()) == 4
 
 
 def test_a_second_driver_is_refused(tmp_path):
     with study(tmp_path):
-        with pytest.raises(UsageError, match=r"process \d+ on .* is working on it"):
+        with pytest.raises(UsageError, match=r"process \d+ on .* is working on it") as error:
             study(tmp_path).__enter__()
+        assert error.value.code == "study_locked"
     with study(tmp_path):
         pass
 
 
-def test_a_database_tells_of_drivers_elsewhere(tmp_path):
+def test_a_database_is_locked_against_other_machines(tmp_path):
     import time
 
     url = f"sqlite:///{tmp_path / 'studies.db'}"
     with study(tmp_path / "here", storage=url) as held:
-        run(held, 2)
+        run_trials(held, 2)
         elsewhere = {"who": "process 7 on mars", "host": "mars", "seen": time.time()}
         held._study.set_user_attr("driver", elsewhere)
-        with pytest.raises(UsageError, match=r"process 7 on mars is working on it \(last sign"):
+        with pytest.raises(UsageError) as error:
             study(tmp_path / "there", storage=url).__enter__()
+        assert error.value.code == "study_locked"
         held._study.set_user_attr("driver", elsewhere | {"seen": time.time() - 100})
         with study(tmp_path / "there", storage=url) as taken:
             assert len(taken.trials()) == 2
@@ -179,25 +186,25 @@ def test_a_default_outside_the_space_is_still_trial_0(tmp_path):
         first = held.ask()
         assert first.params == Params().resolved()
         held.tell(first.number, "done", [0.25])
-        run(held, 3)
+        run_trials(held, 3)
         trials = held.trials()
     assert trials[0].values == (0.25,)
     assert trials[0].status == "done"
     assert min(t.params["rate"] for t in trials[1:]) >= 2e-3
 
 
-def test_hopeless_trials_are_found_by_their_losses(tmp_path):
+def test_trials_are_pruned_by_their_losses(tmp_path):
     with study(tmp_path, pruner="median") as held:
         for number in range(6):
             trial = held.ask()
             judged = [
-                held.hopeless(trial.number, s, 1.0 + number / 10 - s / 100) for s in range(9)
+                held.should_prune(trial.number, s, 1.0 + number / 10 - s / 100) for s in range(9)
             ]
             assert not any(judged[:5])
             held.tell(trial.number, "done", [1.0])
         bad, good = held.ask(), held.ask()
-        assert any(held.hopeless(bad.number, step, 5.0) for step in range(9))
-        assert not any(held.hopeless(good.number, step, 0.1) for step in range(9))
+        assert any(held.should_prune(bad.number, step, 5.0) for step in range(9))
+        assert not any(held.should_prune(good.number, step, 0.1) for step in range(9))
         held.tell(bad.number, "pruned", None, "worse than the median")
         assert {t.number: t.status for t in held.trials()}[bad.number] == "pruned"
 
@@ -206,11 +213,14 @@ def test_the_grid_is_walked_once(tmp_path):
     one = space(rate=Search(choices=(1e-3, 1e-2)), penalty=None)
     for _ in range(2):
         with study(tmp_path, one, sampler="grid") as held:
-            params = run(held, 2)
+            params = run_trials(held, 2)
     assert {(p["rate"], p["kind"]) for p in params} == {
         (1e-3, "a"), (1e-3, "b"), (1e-2, "a"), (1e-2, "b")
     }  # fmt: skip
-    with study(tmp_path, one, sampler="grid") as held, pytest.raises(UsedUp, match="all 4"):
+    with (
+        study(tmp_path, one, sampler="grid") as held,
+        pytest.raises(SpaceExhausted, match="all 4"),
+    ):
         held.ask()
 
 
@@ -220,29 +230,31 @@ def test_several_objectives(tmp_path, sampler):
     with study(tmp_path, one, sampler=sampler, objective="ari,seconds") as held:
         for _ in range(12):
             trial = held.ask()
-            held.tell(trial.number, "done", [value(trial.params), trial.params["rate"]])
+            held.tell(trial.number, "done", [score(trial.params), trial.params["rate"]])
         assert all(len(t.values) == 2 for t in held.trials())
 
 
 @pytest.mark.parametrize(
-    ("sampler", "changes", "n", "message"),
+    ("sampler", "changes", "code"),
     [
-        ("tpo", {}, 1, "no sampler 'tpo'. Did you mean 'tpe'"),
-        ("gp", {}, 1, r"gp cannot handle conditional parameters \(penalty\)"),
-        ("cmaes", {"penalty": None}, 1, r"cmaes cannot handle choices \(kind\)"),
-        ("cmaes", {"penalty": None, "kind": None}, 1, "needs at least two parameters"),
-        ("grid", {}, 1, "a step for rate, penalty"),
+        ("tpo", {}, "unknown_name"),
+        ("gp", {}, "sampler_not_possible"),
+        ("cmaes", {"penalty": None}, "sampler_not_possible"),
+        ("cmaes", {"penalty": None, "kind": None}, "sampler_not_possible"),
+        ("grid", {}, "unsupported_space"),
     ],
 )
-def test_samplers_refuse_what_they_cannot_do(sampler, changes, n, message):
-    with pytest.raises(UsageError, match=message):
-        check_sampler(sampler, space(**changes), n)
+def test_errors_of_samplers(sampler, changes, code):
+    with pytest.raises(UsageError) as error:
+        check_sampler(sampler, space(**changes), 1)
+    assert error.value.code == code
 
 
-def test_pruning_with_several_objectives_is_refused():
+def test_pruning_takes_one_objective():
     check_pruner("median", 1)
-    with pytest.raises(UsageError, match="--pruner median works with one objective, not 2"):
+    with pytest.raises(UsageError) as error:
         check_pruner("median", 2)
+    assert error.value.code == "several_objectives"
 
 
 @pytest.mark.parametrize(
@@ -254,28 +266,31 @@ def test_pruning_with_several_objectives_is_refused():
     ],
 )
 def test_an_unreachable_storage_is_one_line(tmp_path, url, message):
-    with pytest.raises(UsageError, match=message) as caught:
+    with pytest.raises(UsageError, match=message) as error:
         study(tmp_path, storage=url).__enter__()
-    assert "\n" not in str(caught.value)
-    assert "secret" not in str(caught.value)
-    with study(tmp_path):  # the refused one holds nothing
+    assert error.value.code == "unreachable_storage"
+    assert "\n" not in str(error.value)
+    assert "secret" not in str(error.value)
+    with study(tmp_path):  # the lock is released
         pass
 
 
 @pytest.mark.parametrize(
-    ("text", "protocol", "message"),
+    ("text", "protocol", "code"),
     [
-        ("arj", "holdout", "no objective 'arj'. Did you mean 'ari'"),
-        ("ari", "unsupervised", "needs labels"),
-        ("kmeans/silhouette", "unsupervised", "needs labels"),
-        ("kmeans/n_clusters", "holdout", "no better or worse"),
-        ("embedding/ari", "holdout", "metric of kmeans or leiden"),
-        ("ari,kmeans/ari", "holdout", "named twice"),
+        ("arj", "holdout", "unknown_name"),
+        ("ari", "unsupervised", "hidden_input"),
+        ("kmeans/silhouette", "unsupervised", "hidden_input"),
+        ("kmeans/n_clusters", "holdout", "no_direction"),
+        ("embedding/ari", "holdout", "unknown_name"),
+        ("paired/foscttm", "holdout", "report_cells"),
+        ("ari,kmeans/ari", "holdout", "named_twice"),
     ],
 )
-def test_objectives_that_make_no_sense(text, protocol, message):
-    with pytest.raises(UsageError, match=message):
+def test_errors_of_objectives(text, protocol, code):
+    with pytest.raises(UsageError) as error:
         parse_objectives(text, protocol)
+    assert error.value.code == code
 
 
 def test_objectives_by_protocol():
@@ -297,6 +312,6 @@ def test_thinned_counts_and_stability_are_ranked():
     ]
     both = parse_objectives("thinned", "unsupervised")
     # Ranks of the losses 1, 4, 2.5, 2.5, of the stabilities 4, 1, 2, 3.
-    assert best(trials, both).number == 2
-    assert best(trials, parse_objectives("loss,seconds", "unsupervised")).number == 0
-    assert best([], both) is None
+    assert best_trial(trials, both).number == 2
+    assert best_trial(trials, parse_objectives("loss,seconds", "unsupervised")).number == 0
+    assert best_trial([], both) is None

@@ -1,9 +1,9 @@
-"""Metrics: one file each, pure functions, versioned.
+"""Metrics: pure functions with versions, one file each.
 
-A module of this package that defines ``METRIC`` (or ``METRICS``, several) registers it. Third
-parties use the entry-point group ``bench.metrics``, whose targets are a :class:`Metric`, several
-of them, or a module like ours, or give a plugin file that defines one of the two. Helper modules
-start with an underscore.
+A module of this package that defines ``METRIC``, or several ``METRICS``, is registered; names of
+helper modules begin with an underscore. Other packages use the entry-point group
+``bench.metrics``, whose targets are a :class:`Metric`, a list of them or a module like these.
+A plugin file defines ``METRIC`` or ``METRICS``.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from __future__ import annotations
 import hashlib
 import importlib
 import pkgutil
-from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.contract.metric import (
     Metric,
@@ -32,51 +31,54 @@ from bench.errors import UsageError
 from bench.registry import load_plugin
 from bench.versions import CLUSTERINGS
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 __all__ = [
-    "MetricFact",
     "Metric",
-    "UndefinedMetric",
-    "PairedTasks",
+    "MetricFact",
+    "MetricResult",
     "PairScores",
+    "PairedTasks",
     "RareTask",
     "RecoveryScores",
-    "MetricResult",
     "TranslationScores",
-    "built_in",
-    "direction",
+    "UndefinedMetric",
+    "built_in_metrics",
+    "metric_stamp",
     "metrics",
     "metrics_version",
     "plugin_metrics",
-    "stamp",
+    "stamp_direction",
 ]
 
 
 _DIRECTIONS = {True: "higher", False: "lower", None: "none"}
-"""What the stamp of a metric that is not built in says of what is better."""
+"""Words in the stamps of plugin metrics by ``higher_is_better``."""
 
 
 @cache
-def built_in() -> dict[str, Metric]:
+def built_in_metrics() -> dict[str, Metric]:
     """Return the metrics of this package by name."""
     found: dict[str, Metric] = {}
     for module in pkgutil.iter_modules(__path__):
-        if module.name != "base" and not module.name.startswith("_"):
+        if not module.name.startswith("_"):
             target = importlib.import_module(f"{__name__}.{module.name}")
-            _register(found, target, f"bench/metrics/{module.name}.py")
+            _add_metrics(found, target, f"bench/scoring/metrics/{module.name}.py")
     return found
 
 
 def metrics(plugins: tuple[str, ...] = ()) -> dict[str, Metric]:
-    """Return all metrics by name, sorted; imports nothing heavy.
+    """Return all metrics by name, sorted.
 
     ``plugins`` are files that may define further ones. Raises ``UsageError`` if a module defines
     no metric or two metrics share a name.
     """
-    found = dict(built_in())
+    found = dict(built_in_metrics())
     for point in entry_points(group="bench.metrics"):
-        _register(found, point.load(), f"entry point '{point.name}' of bench.metrics")
+        _add_metrics(found, point.load(), f"entry point '{point.name}' of bench.metrics")
     for name, metric in plugin_metrics(plugins).items():
-        _register(found, metric, f"the plugin with metric '{name}'")
+        _add_metrics(found, metric, f"the plugin with metric '{name}'")
     return dict(sorted(found.items()))
 
 
@@ -87,31 +89,31 @@ def plugin_metrics(plugins: tuple[str, ...]) -> dict[str, Metric]:
         # By the full path, as the registry does: the module is then loaded once.
         module = load_plugin(str(Path(path).resolve()))
         if hasattr(module, "METRIC") or hasattr(module, "METRICS"):
-            _register(found, module, f"plugin {path}")
+            _add_metrics(found, module, f"plugin {path}")
     return found
 
 
-def stamp(metric: Metric) -> str:
+def metric_stamp(metric: Metric) -> str:
     """Return the version of a metric's values: its own, and those of the clusterings it uses.
 
-    That of a metric that is not built in also says what is better, ``1:lower`` say: a report of
-    stored scores does not load the plugin.
+    That of a plugin metric has its direction, such as ``1:lower``: a report of stored scores does
+    not load the plugin.
     """
-    alone = metric.kind in ("embedding", "batch", "rare", "paired")
-    numbers = (metric.version, *(() if alone else CLUSTERINGS.values()))
-    text = ".".join(map(str, numbers))
-    if metric.name in built_in():
-        return text
-    return f"{text}:{_DIRECTIONS[metric.higher_is_better]}"
+    of_clusterings = metric.kind in ("clustering", "partition")
+    versions = (metric.version, *(CLUSTERINGS.values() if of_clusterings else ()))
+    stamp = ".".join(map(str, versions))
+    if metric.name in built_in_metrics():
+        return stamp
+    return f"{stamp}:{_DIRECTIONS[metric.higher_is_better]}"
 
 
-def direction(stamp: str) -> bool | None:
-    """Return what a stamp says of ``higher_is_better``; ``None`` also where it says nothing."""
+def stamp_direction(stamp: str) -> bool | None:
+    """Return ``higher_is_better`` of a stamp; ``None`` without a direction."""
     word = stamp.partition(":")[2]
     return next((better for better, name in _DIRECTIONS.items() if name == word), None)
 
 
-def _register(found: dict[str, Metric], target: Any, where: str) -> None:
+def _add_metrics(found: dict[str, Metric], target: Any, where: str) -> None:
     """Add the metric or metrics of a module, a list or a single object."""
     if isinstance(target, Metric):
         items = [target]
@@ -121,18 +123,23 @@ def _register(found: dict[str, Metric], target: Any, where: str) -> None:
         listed = getattr(target, "METRICS", target)
         items = list(listed) if isinstance(listed, list | tuple) else []
     if not items or not all(isinstance(item, Metric) for item in items):
-        raise UsageError(f"{where} defines no metric; set METRIC = Metric(...) at its top level.")
+        raise UsageError(
+            f"{where} defines no metric; set METRIC = Metric(...) at its top level.",
+            code="empty_plugin",
+        )
     for item in items:
         if item.name in found:
-            raise UsageError(f"{where} defines metric '{item.name}' a second time; rename it.")
+            raise UsageError(
+                f"{where} defines metric '{item.name}' a second time; rename it.",
+                code="duplicate_names",
+            )
         found[item.name] = item
 
 
 def metrics_version(chosen: Mapping[str, Metric] | None = None) -> str:
-    """Return a short digest of what scores depend on: metrics and clusterings, with versions.
+    """Return a short digest of the versions of metrics and clusterings.
 
-    ``chosen`` restricts it to some metrics (default: all that every dataset can have; those of a
-    rare type and of paired data count where there are such).
+    ``chosen``: default are all metrics but those of a rare type and of paired data.
     """
     versions = {f"{name}()": version for name, version in CLUSTERINGS.items()}
     if chosen is None:

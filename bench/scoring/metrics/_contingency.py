@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from bench.contract import UndefinedMetric
 
 
-def codes(labels: Any) -> np.ndarray:
+def label_codes(labels: Any) -> np.ndarray:
     """Return labels as codes 0 … n_labels - 1, shape (n_cells,), numbered in sorted order."""
     labels = np.asarray(labels)
     if labels.dtype == object:
@@ -23,7 +23,7 @@ def contingency(true: Any, predicted: Any) -> np.ndarray:
 
     Raises ``UndefinedMetric`` without cells and ``ValueError`` if the lengths differ.
     """
-    rows, columns = codes(true), codes(predicted)
+    rows, columns = label_codes(true), label_codes(predicted)
     if len(rows) != len(columns):
         raise ValueError(f"{len(rows)} true labels, but {len(columns)} predicted ones")
     if not len(rows):
@@ -33,13 +33,13 @@ def contingency(true: Any, predicted: Any) -> np.ndarray:
     return table.reshape(n_rows, n_columns)
 
 
-def comparable(true: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
+def comparable_codes(true: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return both labelings as codes; ``UndefinedMetric`` if there is nothing to tell apart.
 
     With a single true type every chance-corrected or entropy-based score is 0/0; libraries fill
     in 0 or 1 by convention, which would read as a result.
     """
-    rows, columns = codes(true), codes(predicted)
+    rows, columns = label_codes(true), label_codes(predicted)
     if len(rows) != len(columns):
         raise ValueError(f"{len(rows)} true labels, but {len(columns)} predicted ones")
     if not len(rows):
@@ -49,7 +49,7 @@ def comparable(true: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
     return rows, columns
 
 
-def matched(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def best_matching(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return types and clusters matched one to one so that most cells lie in matched pairs.
 
     Kuhn 1955 (doi:10.1002/nav.3800020109), by ``scipy.optimize.linear_sum_assignment``. Several

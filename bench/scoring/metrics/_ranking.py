@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
 
 from bench.contract import Metric, UndefinedMetric
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-
 ROC = "Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747"
 PR = "Davis and Goadrich 2006, doi:10.1145/1143844.1143874"
 
+RankingMeasure = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""``measure(truth, score)``, both of shape (n_rankings, n_items), one value a ranking."""
+
 
 def ranking_metrics(
-    task: str, what: Mapping[str, tuple[Callable[..., Any], str, str]]
+    task: str, declared: Mapping[str, tuple[Callable[..., Any], str, str]]
 ) -> tuple[Metric, ...]:
-    """Return the metrics of a task of paired data, by name: function, reference and summary.
+    """Return the metrics of a task of paired data, declared as function, reference, summary.
 
-    One that ends in ``_baseline`` is a yardstick of the genes that a method kept, not a merit.
+    A name that ends in ``_baseline`` describes the genes of the preparation and has no direction.
     """
     return tuple(
         Metric(
@@ -35,11 +35,11 @@ def ranking_metrics(
             reference=reference,
             function=function,
         )
-        for name, (function, reference, summary) in what.items()
+        for name, (function, reference, summary) in declared.items()
     )
 
 
-def areas(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
+def roc_areas(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
     """Return the area under the ROC curve of each row, NaN where a row has one class only.
 
     By the rank sum of Mann and Whitney 1947; ties count half. ``truth`` holds booleans, both are
@@ -54,30 +54,30 @@ def areas(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
     return np.divide(above, pairs, out=np.full(len(truth), np.nan), where=pairs > 0)
 
 
-def precisions(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
+def average_precisions(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
     """Return the average precision of each row, NaN where a row has one class only.
 
     AP = Σ (R_n - R_n-1) P_n over the distinct scores, from the largest down; items of equal score
     count together, as in scikit-learn's ``average_precision_score``.
     """
     truth, score = np.asarray(truth, dtype=bool), np.asarray(score)
-    found = np.full(len(truth), np.nan)
+    precisions = np.full(len(truth), np.nan)
     totals = truth.sum(axis=1)
     for row in np.flatnonzero((totals > 0) & (totals < truth.shape[1])):
         order = np.argsort(-score[row], kind="stable")
         values, hits = score[row][order], np.cumsum(truth[row][order])
         ends = np.append(np.flatnonzero(np.diff(values)), len(values) - 1)
         recall = hits[ends] / totals[row]
-        found[row] = np.sum(np.diff(recall, prepend=0.0) * hits[ends] / (ends + 1))
-    return found
+        precisions[row] = np.sum(np.diff(recall, prepend=0.0) * hits[ends] / (ends + 1))
+    return precisions
 
 
-def mean(values: np.ndarray, of: str) -> tuple[float, dict[str, str | float]]:
-    """Return the mean of the rankings that have both classes, with their number as fact ``of``.
+def mean_over_rankings(values: np.ndarray, of: str) -> tuple[float, dict[str, str | float]]:
+    """Return the mean over rankings with both classes; the fact ``of`` is their number.
 
-    Raises ``UndefinedMetric`` if none has.
+    Raises ``UndefinedMetric`` if there is none.
     """
-    there = values[~np.isnan(values)]
-    if not len(there):
+    defined = values[~np.isnan(values)]
+    if not len(defined):
         raise UndefinedMetric(f"none of the {len(values)} {of} has both classes")
-    return float(there.mean()), {of: float(len(there))}
+    return float(defined.mean()), {of: float(len(defined))}

@@ -1,62 +1,80 @@
-"""What the metrics of a rare type share: which cells are asked, and how their neighbours vote."""
+"""Functions shared by the metrics of a rare type."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
-from bench.contract import RareTask, UndefinedMetric
+from bench.contract import Metric, MetricResult, RareTask, UndefinedMetric
 from bench.scoring.clustering import nearest_neighbors
 
 N_NEIGHBORS = 15
 
+RareFunction = Callable[..., MetricResult]
+"""``function(embedding, rare, train, *, seed)``; without ``train`` on all cells."""
 
-def held_out(task: RareTask) -> np.ndarray:
-    """Return the training mask of a task; raises ``UndefinedMetric`` if no cell is held out."""
+
+def rare_metrics(
+    name: str, function: RareFunction, *, reference: str, summary: str, held_out_summary: str
+) -> tuple[Metric, Metric]:
+    """Return a metric on all cells and its form on held-out cells, ``<name>_held_out``."""
+
+    def metric(suffix: str, compute: RareFunction, text: str) -> Metric:
+        return Metric(
+            name=name + suffix,
+            kind="rare",
+            version=1,
+            higher_is_better=True,
+            bounds=(0.0, 1.0),
+            summary=text,
+            reference=reference,
+            function=partial(compute, function),
+        )
+
+    return (
+        metric("", _on_all_cells, summary),
+        metric("_held_out", _on_held_out_cells, held_out_summary),
+    )
+
+
+def _on_all_cells(
+    function: RareFunction, embedding: np.ndarray, task: RareTask, *, seed: int
+) -> MetricResult:
+    return function(embedding, task.rare, None, seed=seed)
+
+
+def _on_held_out_cells(
+    function: RareFunction, embedding: np.ndarray, task: RareTask, *, seed: int
+) -> MetricResult:
     if task.train is None:
         raise UndefinedMetric(task.no_held_out or "no cells are held out")
-    return task.train
+    return function(embedding, task.rare, task.train, seed=seed)
 
 
-def votes(
+def rare_neighbours(
     embedding: np.ndarray, rare: np.ndarray, train: np.ndarray | None, *, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return which neighbours of each asked cell are rare, and whether it is rare itself.
+    """Return which of the 15 nearest neighbours of each query cell are rare, and if it is rare.
 
-    The first is of shape (asked cells, 15), nearest first, the second (asked cells,). Without
-    ``train`` every cell is asked about its 15 nearest others. With it the held-out cells are
-    asked, and their neighbours are training cells only: what a reader would do with new cells and
-    an annotated reference. There are fewer than 15 if there are fewer cells. Ties are broken at
-    random by ``seed``.
+    Shapes (n_query_cells, 15), nearest first, and (n_query_cells,); fewer than 15 neighbours if
+    there are fewer cells. Without ``train`` every cell is a query cell and its neighbours are all
+    other cells. With ``train`` the held-out cells are the query cells and their neighbours are
+    training cells, as new cells are annotated by a reference. Ties are broken at random by
+    ``seed``.
 
-    Raises ``UndefinedMetric`` if the cells that are asked, or those that vote, are all rare or none is, or
-    if all points are equal.
+    Raises ``UndefinedMetric`` if the query cells or the neighbour cells are all rare or none is,
+    or if all points are equal.
     """
     every = np.ones(len(rare), dtype=bool)
-    asked, voting = (every, every) if train is None else (~train, train)
-    for what, cells in (("asked", asked), ("voting", voting)):
-        found = int(rare[cells].sum())
-        if found in (0, int(cells.sum())):
-            raise UndefinedMetric(f"{found} of the {int(cells.sum())} {what} cells are of the rare type")
+    query, reference = (every, every) if train is None else (~train, train)
+    for role, cells in (("query", query), ("neighbour", reference)):
+        n_rare, n_cells = int(rare[cells].sum()), int(cells.sum())
+        if n_rare in (0, n_cells):
+            raise UndefinedMetric(f"{n_rare} of the {n_cells} {role} cells are of the rare type")
     if np.all(embedding == embedding[0]):
         raise UndefinedMetric("all points of the embedding are equal")
-    if train is None:
-        k = min(N_NEIGHBORS, len(rare) - 1)
-        return rare[nearest_neighbors(embedding, k, seed=seed)[0]], rare
-    k = min(N_NEIGHBORS, int(train.sum()))
+    k = min(N_NEIGHBORS, len(rare) - 1 if train is None else int(train.sum()))
     indices = nearest_neighbors(embedding, k, seed=seed, reference=train)[0]
-    return rare[indices], rare[asked]
-
-
-def purity(
-    embedding: np.ndarray, rare: np.ndarray, train: np.ndarray | None, *, seed: int
-) -> float:
-    """Return the mean share of rare cells among the nearest neighbours of the asked rare cells.
-
-    Each is asked about as many neighbours as it could find, at most 15: with m voting cells of
-    the type min(15, m), itself not counted.
-    """
-    neighbours, truly = votes(embedding, rare, train, seed=seed)
-    there = int(rare.sum()) - 1 if train is None else int(rare[train].sum())
-    if there < 1:
-        raise UndefinedMetric("the rare type has a single cell")
-    return float(neighbours[truly][:, :there].mean())
+    return rare[indices], rare[query]

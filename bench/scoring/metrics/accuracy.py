@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.contract import Metric
 
-from ._contingency import contingency, matched
+from ._contingency import best_matching, contingency
 
 
 def accuracy(true: Any, predicted: Any) -> float:
@@ -17,7 +17,7 @@ def accuracy(true: Any, predicted: Any) -> float:
     type without partner count as wrong, so too many clusters cost accuracy.
     """
     table = contingency(true, predicted)
-    return float(table[matched(table)].sum() / table.sum())
+    return float(table[best_matching(table)].sum() / table.sum())
 
 
 METRIC = Metric(

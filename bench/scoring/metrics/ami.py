@@ -7,16 +7,17 @@ from typing import Any
 from sklearn.metrics import adjusted_mutual_info_score
 
 from bench.contract import Metric
-from bench.scoring.metrics._contingency import comparable
+
+from ._contingency import comparable_codes
 
 
 def ami(true: Any, predicted: Any) -> float:
     """Return (I - E[I]) / (mean(H(T), H(C)) - E[I]): 1 for equal partitions, 0 at random.
 
     AMI_sum of Vinh, Epps and Bailey 2010, equation 3 and table 2 (arithmetic mean).
-    Raises ``Missing`` if all cells have the same true type.
+    Raises ``UndefinedMetric`` if all cells have the same true type.
     """
-    return float(adjusted_mutual_info_score(*comparable(true, predicted)))
+    return float(adjusted_mutual_info_score(*comparable_codes(true, predicted)))
 
 
 METRIC = Metric(

@@ -8,16 +8,16 @@ from sklearn.metrics import adjusted_rand_score
 
 from bench.contract import Metric
 
-from ._contingency import comparable
+from ._contingency import comparable_codes
 
 
 def ari(true: Any, predicted: Any) -> float:
     """Return the adjusted Rand index: 1 for equal partitions, 0 in expectation at random.
 
     (RI - E[RI]) / (max RI - E[RI]) over pairs of cells, Hubert and Arabie 1985, equation 5.
-    Raises ``Missing`` if all cells have the same true type.
+    Raises ``UndefinedMetric`` if all cells have the same true type.
     """
-    return float(adjusted_rand_score(*comparable(true, predicted)))
+    return float(adjusted_rand_score(*comparable_codes(true, predicted)))
 
 
 METRIC = Metric(

@@ -8,16 +8,16 @@ from sklearn.metrics import completeness_score
 
 from bench.contract import Metric
 
-from ._contingency import comparable
+from ._contingency import comparable_codes
 
 
 def completeness(true: Any, predicted: Any) -> float:
     """Return 1 - H(C | T) / H(C): 1 if all cells of each type are in one cluster.
 
     Rosenberg and Hirschberg 2007, equation 2. A single cluster is perfectly complete.
-    Raises ``Missing`` if all cells have the same true type.
+    Raises ``UndefinedMetric`` if all cells have the same true type.
     """
-    return float(completeness_score(*comparable(true, predicted)))
+    return float(completeness_score(*comparable_codes(true, predicted)))
 
 
 METRIC = Metric(

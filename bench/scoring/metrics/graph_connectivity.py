@@ -9,7 +9,8 @@ from scipy.sparse.csgraph import connected_components
 
 from bench.contract import Metric, UndefinedMetric
 from bench.scoring.clustering import connectivities
-from bench.scoring.metrics._contingency import codes
+
+from ._contingency import label_codes
 
 
 def graph_connectivity(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> float:
@@ -20,13 +21,13 @@ def graph_connectivity(embedding: np.ndarray, true: Any, batch: Any, *, seed: in
 
     Raises ``UndefinedMetric`` for one batch, fewer than 3 cells or equal points only.
     """
-    if len(np.unique(codes(batch))) < 2:
+    if len(np.unique(label_codes(batch))) < 2:
         raise UndefinedMetric("only one batch")
     if len(embedding) < 3:
         raise UndefinedMetric("fewer than 3 cells")
     if np.all(embedding == embedding[0]):
         raise UndefinedMetric("all points of the embedding are equal")
-    graph, labels = connectivities(embedding, seed=seed), codes(true)
+    graph, labels = connectivities(embedding, seed=seed), label_codes(true)
     shares = []
     for number in range(labels.max() + 1):
         cells = np.flatnonzero(labels == number)

@@ -7,16 +7,17 @@ from typing import Any
 from sklearn.metrics import homogeneity_score
 
 from bench.contract import Metric
-from bench.scoring.metrics._contingency import comparable
+
+from ._contingency import comparable_codes
 
 
 def homogeneity(true: Any, predicted: Any) -> float:
     """Return 1 - H(T | C) / H(T): 1 if each cluster holds cells of one type only.
 
     Rosenberg and Hirschberg 2007, equation 1. One cluster a cell is perfectly homogeneous.
-    Raises ``Missing`` if all cells have the same true type.
+    Raises ``UndefinedMetric`` if all cells have the same true type.
     """
-    return float(homogeneity_score(*comparable(true, predicted)))
+    return float(homogeneity_score(*comparable_codes(true, predicted)))
 
 
 METRIC = Metric(

@@ -8,7 +8,8 @@ import numpy as np
 
 from bench.contract import Metric, MetricResult, UndefinedMetric
 from bench.scoring.clustering import nearest_neighbors
-from bench.scoring.metrics._contingency import codes
+
+from ._contingency import label_codes
 
 PERPLEXITY = 30
 
@@ -24,7 +25,7 @@ def ilisi(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> MetricR
 
     Raises ``UndefinedMetric`` for one batch, fewer than 10 cells or equal points only.
     """
-    batches = codes(batch)
+    batches = label_codes(batch)
     n_batches = len(np.unique(batches))
     if n_batches < 2:
         raise UndefinedMetric("only one batch")

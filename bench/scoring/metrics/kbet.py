@@ -9,7 +9,8 @@ from scipy.stats import chi2
 
 from bench.contract import Metric, MetricResult, UndefinedMetric
 from bench.scoring.clustering import nearest_neighbors
-from bench.scoring.metrics._contingency import codes
+
+from ._contingency import label_codes
 
 FEWEST, MOST = 10, 70
 ALPHA = 0.05
@@ -27,7 +28,7 @@ def kbet(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> MetricRe
 
     Raises ``UndefinedMetric`` for one batch, fewer than 10 cells or equal points only.
     """
-    batches = codes(batch)
+    batches = label_codes(batch)
     sizes = np.bincount(batches)
     if len(sizes) < 2:
         raise UndefinedMetric("only one batch")

@@ -8,7 +8,8 @@ import numpy as np
 
 from bench.contract import Metric, MetricResult, UndefinedMetric
 from bench.scoring.clustering import nearest_neighbors
-from bench.scoring.metrics._contingency import codes
+
+from ._contingency import label_codes
 
 N_NEIGHBORS = 15
 
@@ -23,7 +24,7 @@ def knn_purity(embedding: np.ndarray, true: Any, *, seed: int) -> MetricResult:
 
     Raises ``UndefinedMetric`` for equal points only, one type, or single cells only.
     """
-    labels = codes(true)
+    labels = label_codes(true)
     sizes = np.bincount(labels)
     if len(sizes) < 2:
         raise UndefinedMetric("all cells have the same true type")

@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.contract import Metric
 
-from ._contingency import contingency, f1_table, matched
+from ._contingency import best_matching, contingency, f1_table
 
 
 def macro_f1(true: Any, predicted: Any) -> float:
@@ -17,7 +17,7 @@ def macro_f1(true: Any, predicted: Any) -> float:
     cells are missed by their types. Every type counts the same, however few its cells.
     """
     table = contingency(true, predicted)
-    return float(f1_table(table)[matched(table)].sum() / table.shape[0])
+    return float(f1_table(table)[best_matching(table)].sum() / table.shape[0])
 
 
 METRIC = Metric(

@@ -1,4 +1,4 @@
-"""Do this RNA and this ATAC profile come from one cell? Pairs of cells unseen in the fit."""
+"""Match the RNA and the ATAC profile of a cell: metrics of pairs of unseen cells."""
 
 from __future__ import annotations
 
@@ -7,117 +7,103 @@ from typing import Literal
 
 import numpy as np
 
-from bench.contract import Metric, MetricResult, PairedTasks, PairScores, UndefinedMetric
-from bench.scoring.metrics._ranking import areas, precisions
+from bench.contract import MetricResult, PairedTasks, UndefinedMetric
+
+from ._ranking import PR, ROC, RankingMeasure, average_precisions, ranking_metrics, roc_areas
 
 Negatives = Literal["all", "easy", "hard"]
-_LACK: dict[Negatives, str] = {
-    "all": "false pair", "easy": "false pair of two types", "hard": "false pair of one type",
+_FALSE_PAIRS: dict[Negatives, str] = {
+    "all": "false", "easy": "false pair of two types", "hard": "false pair of one type",
 }  # fmt: skip
 
 
-def match_auroc(tasks: PairedTasks, *, against: Negatives = "all") -> MetricResult:
-    """Return the chance that a true pair scores above a false one; ties count half.
+def match_ranking(
+    tasks: PairedTasks, *, measure: RankingMeasure, against: Negatives = "all"
+) -> MetricResult:
+    """Return how well true pairs rank above false ones.
 
-    ``against`` keeps the false pairs of two types (``easy``) or of one type (``hard``).
-    Facts: ``pairs``, ``prevalence`` (the share that is true).
+    As area under the ROC curve (the chance that a true pair scores above a false one; ties count
+    half) or as average precision, whose chance is the fact ``prevalence``. ``against`` keeps the
+    false pairs of two types (``easy``) or of one type (``hard``). Facts: ``pairs``, ``prevalence``
+    (the share of true pairs).
     """
-    same, score = _kept(tasks, against)
-    return float(areas(same[None], score[None])[0]), _facts(same)
-
-
-def match_ap(tasks: PairedTasks, *, against: Negatives = "all") -> MetricResult:
-    """Return the average precision of the true pairs; chance is the fact ``prevalence``."""
-    same, score = _kept(tasks, against)
-    return float(precisions(same[None], score[None])[0]), _facts(same)
+    same, score = _select_pairs(tasks, against)
+    return float(measure(same[None], score[None])[0]), _facts(same)
 
 
 def match_accuracy(tasks: PairedTasks) -> MetricResult:
     """Return the share of pairs on the right side of the median score.
 
-    There are as many false pairs as true ones, so a pair above the median of all scores is called
-    true: the same rule for every method, whatever the scale of its scores, and nothing is learned
-    from labels. A score equal to the median counts half; constant scores give 0.5.
+    There are as many false pairs as true ones, so a pair above the median of all scores counts as
+    predicted true: one rule for every method, whatever the scale of its scores, without labels. A
+    score equal to the median counts half; constant scores give 0.5.
     """
-    same, score = _kept(tasks, "all")
-    middle = np.median(score)
-    called = np.where(score == middle, 0.5, score > middle)
-    return float(np.where(same, called, 1.0 - called).mean()), _facts(same)
+    same, score = _select_pairs(tasks, "all")
+    median = np.median(score)
+    predicted = np.where(score == median, 0.5, score > median)
+    return float(np.where(same, predicted, 1.0 - predicted).mean()), _facts(same)
 
 
-def _kept(tasks: PairedTasks, against: Negatives) -> tuple[np.ndarray, np.ndarray]:
-    """Return whether each kept pair is true, and its score."""
+def _select_pairs(tasks: PairedTasks, against: Negatives) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether each selected pair is true, and its score."""
     pairs = tasks.pairs
     if pairs is None:
         raise UndefinedMetric(tasks.missing.get("pairs", "no pairs were scored"))
-    kept = pairs.same | _wanted(pairs, against)
-    same = pairs.same[kept]
+    negative = ~pairs.same
+    if against != "all":
+        kind = pairs.easy if against == "easy" else pairs.hard
+        if kind is None:
+            raise UndefinedMetric("the types of the cells are not known")
+        negative &= kind
+    selected = pairs.same | negative
+    same = pairs.same[selected]
     if same.all() or not same.any():
-        kind = {
-            "all": "false",
-            "easy": "false pair of two types",
-            "hard": "false pair of one type",
-        }
-        raise UndefinedMetric(f"no {'true' if not same.any() else kind[against]} pair among unseen cells")
-    return same, pairs.score[kept]
-
-
-def _wanted(pairs: PairScores, against: Negatives) -> np.ndarray:
-    """Return the mask of the false pairs to compare with."""
-    if against == "all":
-        return ~pairs.same
-    kind = pairs.easy if against == "easy" else pairs.hard
-    if kind is None:
-        raise UndefinedMetric("the types of the cells are not known")
-    return ~pairs.same & kind
+        lacking = _FALSE_PAIRS[against] if same.any() else "true"
+        raise UndefinedMetric(f"no {lacking} pair among unseen cells")
+    return same, pairs.score[selected]
 
 
 def _facts(same: np.ndarray) -> dict[str, str | float]:
     return {"pairs": float(len(same)), "prevalence": float(same.mean())}
 
 
-_ROC = "Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747"
-_PR = "Davis and Goadrich 2006, doi:10.1145/1143844.1143874"
-_AGAINST: dict[Negatives, str] = {
+_FALSE_PROFILES: dict[Negatives, str] = {
     "all": "a random other cell's",
     "easy": "that of a cell of another type",
     "hard": "that of a cell of the same type",
 }
-METRICS = (
-    *(
-        Metric(
-            name="match_auroc" if against == "all" else f"match_auroc_{against}",
-            kind="paired",
-            version=1,
-            higher_is_better=True,
-            bounds=(0.0, 1.0),
-            summary=f"RNA of unseen cells: own chromatin scored above {other} (chance 0.5)",
-            reference=_ROC,
-            function=partial(match_auroc, against=against),
+
+
+def _for_each_negatives(
+    name: str, measure: RankingMeasure, reference: str, summary: str
+) -> dict[str, tuple[partial[MetricResult], str, str]]:
+    """Return the declarations of a measure; ``{}`` in ``summary`` is the false profile."""
+    return {
+        name if against == "all" else f"{name}_{against}": (
+            partial(match_ranking, measure=measure, against=against),
+            reference,
+            summary.format(false_profile),
         )
-        for against, other in _AGAINST.items()
-    ),
-    *(
-        Metric(
-            name="match_ap" if against == "all" else f"match_ap_{against}",
-            kind="paired",
-            version=1,
-            higher_is_better=True,
-            bounds=(0.0, 1.0),
-            summary=f"Average precision of own chromatin against {other}",
-            reference=_PR,
-            function=partial(match_ap, against=against),
+        for against, false_profile in _FALSE_PROFILES.items()
+    }
+
+
+METRICS = ranking_metrics(
+    "match",
+    _for_each_negatives(
+        "auroc",
+        roc_areas,
+        ROC,
+        "RNA of unseen cells: own chromatin scored above {} (chance 0.5)",
+    )
+    | _for_each_negatives(
+        "ap", average_precisions, PR, "Average precision of own chromatin against {}"
+    )
+    | {
+        "accuracy": (
+            match_accuracy,
+            "none; balanced by construction",
+            "Pairs on the right side of the median score (chance 0.5)",
         )
-        for against, other in _AGAINST.items()
-    ),
-    Metric(
-        name="match_accuracy",
-        kind="paired",
-        version=1,
-        higher_is_better=True,
-        bounds=(0.0, 1.0),
-        summary="Pairs on the right side of the median score (chance 0.5)",
-        reference="none; balanced by construction",
-        function=match_accuracy,
-    ),
+    },
 )

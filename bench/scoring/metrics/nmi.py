@@ -8,7 +8,7 @@ from sklearn.metrics import normalized_mutual_info_score
 
 from bench.contract import Metric
 
-from ._contingency import comparable
+from ._contingency import comparable_codes
 
 
 def nmi(true: Any, predicted: Any) -> float:
@@ -16,9 +16,9 @@ def nmi(true: Any, predicted: Any) -> float:
 
     NMI_sum of Vinh, Epps and Bailey 2010, table 2. Not corrected for chance: it grows with the
     number of clusters.
-    Raises ``Missing`` if all cells have the same true type.
+    Raises ``UndefinedMetric`` if all cells have the same true type.
     """
-    return float(normalized_mutual_info_score(*comparable(true, predicted)))
+    return float(normalized_mutual_info_score(*comparable_codes(true, predicted)))
 
 
 METRIC = Metric(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from bench.contract import Metric, MetricResult, UndefinedMetric
-from bench.scoring.metrics._contingency import contingency, f1_table
+
+from ._contingency import contingency, f1_table
 
 MAX_SHARE = 0.05
 MIN_CELLS = 2

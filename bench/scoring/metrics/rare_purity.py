@@ -4,47 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.contract import Metric, RareTask
+from bench.contract import UndefinedMetric
 
-from ._rare import held_out, purity
+from ._rare import rare_metrics, rare_neighbours
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-def rare_purity(embedding: np.ndarray, task: RareTask, *, seed: int) -> float:
-    """Return the kNN purity of the rare type alone: ``knn_purity`` before the mean over types.
+def rare_purity(
+    embedding: np.ndarray, rare: np.ndarray, train: np.ndarray | None, *, seed: int
+) -> float:
+    """Return the mean share of rare cells among the nearest neighbours of rare cells.
 
-    Of a type with m cells the min(15, m - 1) nearest other cells of each are asked.
+    ``knn_purity`` of one type: of a type with m other cells among the possible neighbours the
+    min(15, m) nearest neighbours count.
     """
-    return purity(embedding, task.rare, None, seed=seed)
+    neighbours, is_rare = rare_neighbours(embedding, rare, train, seed=seed)
+    n_others = int(rare.sum()) - 1 if train is None else int(rare[train].sum())
+    if n_others < 1:
+        raise UndefinedMetric("the rare type has a single cell")
+    return float(neighbours[is_rare][:, :n_others].mean())
 
 
-def rare_purity_held_out(embedding: np.ndarray, task: RareTask, *, seed: int) -> float:
-    """Return the same for held-out rare cells among the min(15, m) nearest training cells."""
-    return purity(embedding, task.rare, held_out(task), seed=seed)
-
-
-_REFERENCE = "neighbourhood hit of Paulovich et al. 2008, doi:10.1109/TVCG.2007.70443"
-METRICS = (
-    Metric(
-        name="rare_purity",
-        kind="rare",
-        version=1,
-        higher_is_better=True,
-        bounds=(0.0, 1.0),
-        summary="Share of the 15 nearest neighbours of rare cells that are rare",
-        reference=_REFERENCE,
-        function=rare_purity,
-    ),
-    Metric(
-        name="rare_purity_held_out",
-        kind="rare",
-        version=1,
-        higher_is_better=True,
-        bounds=(0.0, 1.0),
-        summary="The same for held-out rare cells among training cells",
-        reference=_REFERENCE,
-        function=rare_purity_held_out,
-    ),
+METRICS = rare_metrics(
+    "rare_purity",
+    rare_purity,
+    reference="neighbourhood hit of Paulovich et al. 2008, doi:10.1109/TVCG.2007.70443",
+    summary="Share of the 15 nearest neighbours of rare cells that are rare",
+    held_out_summary="The same for held-out rare cells among training cells",
 )

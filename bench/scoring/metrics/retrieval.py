@@ -1,4 +1,4 @@
-"""Finding a cell's other half among the unseen cells: FOSCTTM and top-k retrieval."""
+"""Find a cell's other profile among the unseen cells: FOSCTTM and top-k retrieval."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def foscttm(tasks: PairedTasks) -> MetricResult:
     return float(((higher + ties / 2) / (n_cells - 1)).mean()), {"cells": float(n_cells)}
 
 
-def top(tasks: PairedTasks, *, k: int) -> MetricResult:
+def top_k(tasks: PairedTasks, *, k: int) -> MetricResult:
     """Return the share of cells whose true match is among the ``k`` best of all cells.
 
     Averaged over both directions; where scores are tied, the chance of a random order among them.
-    Chance is k / n. Facts ``cells``, ``chance``. Raises ``UndefinedMetric`` for no more than k cells.
+    Chance is k / n. Facts ``cells``, ``chance``. Raises ``UndefinedMetric`` for k cells or fewer.
     """
     higher, ties, n_cells = _ranks(tasks)
     if n_cells <= k:
         raise UndefinedMetric(f"only {n_cells} unseen cells")
-    found = np.clip((k - higher) / (ties + 1), 0.0, 1.0)
-    return float(found.mean()), {"cells": float(n_cells), "chance": k / n_cells}
+    shares = np.clip((k - higher) / (ties + 1), 0.0, 1.0)
+    return float(shares.mean()), {"cells": float(n_cells), "chance": k / n_cells}
 
 
 def _ranks(tasks: PairedTasks) -> tuple[np.ndarray, np.ndarray, int]:
@@ -65,7 +65,7 @@ METRICS = (
             bounds=(0.0, 1.0),
             summary=f"Unseen cells whose other half is among the {k} best (chance {k} in all)",
             reference="Liu et al. 2019, doi:10.4230/LIPIcs.WABI.2019.10",
-            function=partial(top, k=k),
+            function=partial(top_k, k=k),
         )
         for k in (1, 5, 10)
     ),

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from bench.contract import Metric, MetricResult, UndefinedMetric
-from bench.scoring.clustering import bounded
-from bench.scoring.metrics._contingency import codes
+from bench.scoring.clustering import centered_points
+
+from ._contingency import label_codes
 
 MAX_CELLS = 10_000
 _BLOCK = 512
@@ -23,13 +24,13 @@ def silhouette(embedding: np.ndarray, predicted: Any, *, seed: int) -> MetricRes
 
     Raises ``UndefinedMetric`` for one cluster, clusters of one cell only, or equal points only.
     """
-    points, labels = np.asarray(embedding, dtype=np.float64), codes(predicted)
+    points, labels = np.asarray(embedding, dtype=np.float64), label_codes(predicted)
     if len(points) != len(labels):
         raise ValueError(f"{len(points)} cells in the embedding, but {len(labels)} labels")
     if len(labels) > MAX_CELLS:
         rng = np.random.default_rng(seed)
         sample = np.sort(rng.choice(len(labels), MAX_CELLS, replace=False))
-        points, labels = points[sample], codes(labels[sample])
+        points, labels = points[sample], label_codes(labels[sample])
     sizes = np.bincount(labels)
     if len(sizes) < 2:
         raise UndefinedMetric("only one label among the cells")
@@ -37,7 +38,7 @@ def silhouette(embedding: np.ndarray, predicted: Any, *, seed: int) -> MetricRes
         raise UndefinedMetric("every cell has a label of its own")
     if np.all(points == points[0]):
         raise UndefinedMetric("all points of the embedding are equal")
-    value = _widths(bounded(points), labels, sizes).mean()
+    value = _widths(centered_points(points), labels, sizes).mean()
     return float(value), {"cells": float(len(labels))}
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.contract import Metric, MetricResult
-from bench.scoring.metrics.silhouette import silhouette
+
+from .silhouette import silhouette
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,8 @@ from typing import Any
 from sklearn.metrics import v_measure_score
 
 from bench.contract import Metric
-from bench.scoring.metrics._contingency import comparable
+
+from ._contingency import comparable_codes
 
 
 def v_measure(true: Any, predicted: Any) -> float:
@@ -15,9 +16,9 @@ def v_measure(true: Any, predicted: Any) -> float:
 
     Rosenberg and Hirschberg 2007, equation 3 with beta = 1; equal to ``nmi`` in value, listed
     because papers report either.
-    Raises ``Missing`` if all cells have the same true type.
+    Raises ``UndefinedMetric`` if all cells have the same true type.
     """
-    return float(v_measure_score(*comparable(true, predicted)))
+    return float(v_measure_score(*comparable_codes(true, predicted)))
 
 
 METRIC = Metric(

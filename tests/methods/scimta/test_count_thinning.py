@@ -14,7 +14,7 @@ from bench.methods.scimta.count_thinning import held_out_loss, thin_counts
 from bench.plan.search_space import make_space
 from bench.prepare.in_memory import describe_counts, prepare_counts
 from bench.registry import methods
-from bench.tuning.objective import check_method, parse_objectives
+from bench.tuning.objective import check_objectives, parse_objectives
 
 NAMES = ["scmgca", "sctag", "scimta"]
 JOINT_FIRST = [
@@ -81,7 +81,7 @@ def check(objective: str, name: str = "scimta", **given) -> None:
     space = make_space(name, cls.Params, params.resolved(), fixed=frozenset(given),
                        modality="rna")  # fmt: skip
     info = describe_counts(typed_counts(90).X, name="x", modality="rna", has_batch=False)
-    check_method(parse_objectives(objective, "unsupervised"), cls(params), space, info)
+    check_objectives(parse_objectives(objective, "unsupervised"), cls(params), space, info)
 
 
 def test_what_a_search_refuses():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from bench.scoring.holdout import VisibleLabels
 from bench.scoring.metrics import (
     PairedTasks,
     PairScores,
@@ -15,7 +16,7 @@ from bench.scoring.metrics import (
     metrics,
     metrics_version,
 )
-from bench.scoring.metrics._ranking import areas, precisions
+from bench.scoring.metrics._ranking import average_precisions, roc_areas
 from bench.scoring.scorer import score
 
 PAIRED = {name: one for name, one in metrics().items() if one.kind == "paired"}
@@ -31,7 +32,7 @@ def test_areas_and_precisions_are_those_of_scikit_learn():
     truth = rng.random((40, 25)) < rng.random((40, 1))
     scores = np.round(rng.standard_normal((40, 25)), 1)  # many ties
     truth[0], truth[1] = True, False
-    ours, ap = areas(truth, scores), precisions(truth, scores)
+    ours, ap = roc_areas(truth, scores), average_precisions(truth, scores)
     assert np.isnan(ours[:2]).all()
     assert np.isnan(ap[:2]).all()
     for row in range(2, 40):
@@ -42,7 +43,7 @@ def test_areas_and_precisions_are_those_of_scikit_learn():
         assert ap[row] == pytest.approx(average_precision_score(truth[row], scores[row]))
 
 
-def test_easy_and_hard_negatives_are_told_apart():
+def test_easy_and_hard_negatives():
     same = np.array([1, 1, 1, 0, 0, 0, 0], bool)
     hard = np.array([0, 0, 0, 1, 1, 0, 0], bool)
     scores = np.array([3.0, 2.0, 5.0, 4.0, 2.0, 1.0, 0.0])
@@ -66,12 +67,16 @@ def test_accuracy_splits_at_the_median():
     assert at == [1.0, 0.0, 0.5, 0.5]
 
 
-def test_what_cannot_be_told_apart_is_missing_with_a_reason():
+def test_reasons_without_a_value():
     same = np.array([1, 0], bool)
     pairs = PairScores(same, np.ones(2))
     for name, tasks, reason in (
         ("match_auroc_easy", PairedTasks(pairs=pairs), "types of the cells are not known"),
-        ("match_auroc_hard", PairedTasks(pairs=PairScores(same, np.ones(2), same, ~same)), "one type"),
+        (
+            "match_auroc_hard",
+            PairedTasks(pairs=PairScores(same, np.ones(2), same, ~same)),
+            "one type",
+        ),
         ("match_ap", PairedTasks(missing={"pairs": "x has no match"}), "x has no match"),
         ("foscttm", PairedTasks(retrieval=np.ones((1, 1))), "only 1 unseen"),
         ("retrieval_top5", PairedTasks(retrieval=np.ones((5, 5))), "only 5 unseen"),
@@ -128,18 +133,18 @@ def test_recovery_is_a_mean_over_cells():
     assert PAIRED["recovery_auroc"].function(tasks)[1] == {"cells": 2.0, "hidden": 3.0}
 
 
-def test_scores_of_paired_data_need_no_labels_and_others_hear_nothing_of_them():
+def test_scores_of_paired_data_need_no_labels():
     rng = np.random.default_rng(0)
     points, types = rng.standard_normal((40, 3)), np.repeat(["a", "b"], 20)
-    plain = score(points, types, seed=0, chosen=PAIRED)
+    plain = score(points, VisibleLabels(types), seed=0, chosen=PAIRED)
     assert not plain.values.keys() | plain.missing.keys()
     tasks = PairedTasks(retrieval=np.eye(40), missing=dict.fromkeys(("pairs",), "no match"))
-    found = score(points, None, seed=0, chosen=PAIRED, paired=tasks)
+    found = score(points, VisibleLabels(None), seed=0, chosen=PAIRED, paired=tasks)
     assert found.values["paired/foscttm"] == 0.0
     assert found.missing["paired/match_auroc"] == "no match"
     assert found.values.keys() | found.missing.keys() == {f"paired/{name}" for name in PAIRED}
 
 
-def test_other_data_keep_their_score_keys():
+def test_paired_metrics_do_not_change_the_version_of_others():
     others = {name: one for name, one in metrics().items() if one.kind not in ("paired", "rare")}
     assert metrics_version() == metrics_version(others)
