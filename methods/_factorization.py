@@ -51,7 +51,7 @@ class Factorization(ArrayState, Method):
     modalities = frozenset({RNA, ATAC})
     family = "factorization"
     exceptions: ClassVar = {
-        "new_cells_consistent": "when the iterations end, W is a step behind H; new cells are "
+        "transform_equals_fit": "when the iterations end, W is a step behind H; new cells are "
         "solved for H as it is"
     }
 

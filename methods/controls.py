@@ -21,7 +21,7 @@ class Random(Method):
     reference = "none; a control"
     modalities = frozenset({RNA, ATAC, MULTIOME})
     family = "control"
-    exceptions: ClassVar = {"beats_the_negative_control": "it is the negative control"}
+    exceptions: ClassVar = {"separates_clear_types": "it is the negative control"}
 
     class Params(Parameters):
         """Parameters of the noise."""

@@ -28,7 +28,7 @@ class DetectionRate(ArrayState, Method):
     reference = "none; a control"
     modalities = frozenset({MULTIOME})
     family = "control"
-    exceptions: ClassVar = {"beats_the_negative_control": "depth is not to tell types apart"}
+    exceptions: ClassVar = {"separates_clear_types": "depth is not to tell types apart"}
 
     class Params(Parameters):
         """No parameters."""

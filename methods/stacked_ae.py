@@ -36,7 +36,7 @@ class StackedAE(NetworkMethod):
     )
 
     exceptions: ClassVar = {
-        "search_holds_the_default_and_presets": "the published layers (220 million weights on "
+        "search_space_contains_presets": "the published layers (220 million weights on "
         "11,000 peaks) are too wide to be tried in every search"
     }
 

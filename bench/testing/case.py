@@ -1,10 +1,11 @@
-"""What a check works with: a method, a modality, small counts, short fits."""
+"""The input of a check: a method on simulated counts, with short fits."""
 
 from __future__ import annotations
 
 import unittest
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,14 +31,15 @@ if TYPE_CHECKING:
 
     from bench.contract import Reporter
 
-_SHORT = {
+_SHORT_FIT = {
     "max_epochs": 2,
     "pretrain_epochs": 1,
     "normal_epochs": 1,
     "pair_epochs": 1,
     "max_iter": 10,
+    "link_passes": 2,
 }
-"""What makes a fit short, where a method has such a parameter."""
+"""Parameters of a short fit; a method may have some of them."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Check:
-    """A named check; ``function`` returns normally or raises."""
+    """A named check; ``function`` raises if the method fails it."""
 
     name: str
-    about: str
+    description: str
     function: Callable[[Case], None]
 
     def __str__(self) -> str:
@@ -63,30 +65,30 @@ class Check:
 
 
 class Excepted(unittest.SkipTest):
-    """A check failed as the method declares; the message is the reason. pytest shows a skip."""
+    """A check failed as the method declares, for the reason in the message; a skip in pytest."""
 
 
 class NotApplicable(unittest.SkipTest):
-    """There is nothing to check, as the message says; pytest shows a skip."""
+    """A check does not apply to a method, for the reason in the message; a skip in pytest."""
 
 
-def checks() -> tuple[list[Check], Callable[[str], Callable[..., Any]]]:
-    """Return an empty list of checks and a decorator that adds to it, named by the function."""
-    found: list[Check] = []
+def check_list() -> tuple[list[Check], Callable[[str], Callable[..., Any]]]:
+    """Return an empty list of checks and a decorator that adds a function to it."""
+    checks: list[Check] = []
 
-    def check(about: str) -> Callable[..., Any]:
+    def check(description: str) -> Callable[..., Any]:
         def add(function: Callable[[Case], None]) -> Callable[[Case], None]:
-            found.append(Check(function.__name__.lstrip("_"), about, function))
+            checks.append(Check(function.__name__.lstrip("_"), description, function))
             return function
 
         return add
 
-    return found, check
+    return checks, check
 
 
 @dataclass
 class CaseFit:
-    """One fit of a case: the method, its result, the prepared data and the curves."""
+    """A fit: the method, its result, the prepared data and the training curves."""
 
     method: Method
     fit: Fit
@@ -104,22 +106,25 @@ class Case:
     def counts(self, n_cells: int = 60, n_features: int = 80) -> Any:
         """Return simulated counts of three clear types, two batches and three proteins.
 
-        Every fourth feature, from the first, second or third on, is high in one type. Paired data
-        have twice as many peaks as genes: genes lie 2,000 bases apart on two chromosomes, and
-        two peaks beside each.
+        Every fourth feature is high in one type. Paired data have twice as many peaks as genes:
+        genes lie 2,000 bases apart on two chromosomes, with two peaks beside each.
         """
         if self.modality != MULTIOME:
-            return _counts(self.modality, n_cells, n_features)
-        return _paired_counts(n_cells, n_features)
+            return _simulate_counts(self.modality, n_cells, n_features)
+        return _simulate_paired_counts(n_cells, n_features)
 
     def short(self, **values: Any) -> Method:
-        """Return the method with parameters that make a fit short."""
+        """Return the method with parameters of a short fit and ``values``."""
         fields = self.cls.Params.model_fields
-        cut = {name: value for name, value in _SHORT.items() if name in fields}
-        return self.cls(self.cls.Params.build(cut | values, owner=self.cls.name))
+        short = {name: value for name, value in _SHORT_FIT.items() if name in fields}
+        return self.cls(self.cls.Params.build(short | values, owner=self.cls.name))
+
+    def short_fit(self) -> CaseFit:
+        """Return a short fit on the counts with seed 0, fitted once for consecutive checks."""
+        return _short_fit(self)
 
     def info(self, data: Any) -> DatasetInfo:
-        """Return the facts about counts that a recipe may use."""
+        """Return the facts that a recipe may use."""
         return describe_data(data, name="check", modality=self.modality, has_batch=True)
 
     def prepared(self, method: Method, data: Any) -> Any:
@@ -135,7 +140,7 @@ class Case:
         report: Reporter | None = None,
         prepared: Any = None,
     ) -> CaseFit:
-        """Prepare and fit as the harness does, in this process."""
+        """Prepare and fit in this process as the harness does."""
         if prepared is None:
             prepared = self.prepared(method, data)
         cells = cells_of(data)
@@ -159,7 +164,12 @@ class Case:
         return CaseFit(method, fit, prepared, curves)
 
 
-def _counts(modality: str, n_cells: int, n_features: int) -> AnnData:
+@lru_cache(maxsize=2)
+def _short_fit(case: Case) -> CaseFit:
+    return case.fit(case.short(), case.counts())
+
+
+def _simulate_counts(modality: str, n_cells: int, n_features: int) -> AnnData:
     rng = np.random.default_rng(0)
     types = np.arange(n_cells) % 3
     rate = np.full((n_cells, n_features), 0.3)
@@ -179,13 +189,13 @@ def _counts(modality: str, n_cells: int, n_features: int) -> AnnData:
     return adata
 
 
-def _paired_counts(n_cells: int, n_genes: int) -> MuData:
+def _simulate_paired_counts(n_cells: int, n_genes: int) -> MuData:
     """Return genes and peaks of the same cells, placed on two chromosomes, with DNA."""
-    rna, atac = _counts(RNA, n_cells, n_genes), _counts(ATAC, n_cells, 2 * n_genes)
-    # Types are assigned by the number of a cell, so both parts agree; batches too.
+    # The type and the batch of a cell depend on its number: they agree in both parts.
+    rna = _simulate_counts(RNA, n_cells, n_genes)
+    atac = _simulate_counts(ATAC, n_cells, 2 * n_genes)
     half = n_genes // 2
-    home = np.arange(n_genes) // half
-    rna.var["chrom"] = [f"chr{number + 1}" for number in home]
+    rna.var["chrom"] = [f"chr{number + 1}" for number in np.arange(n_genes) // half]
     rna.var["tss"] = np.arange(n_genes) % half * 2000 + 1000
     rna.var["strand"] = np.where(np.arange(n_genes) % 2, "-", "+")
     atac.var["chrom"] = rna.var["chrom"].to_numpy().repeat(2)

@@ -1,4 +1,4 @@
-"""Checks of what a method declares; nothing is fitted."""
+"""Checks of the declarations of a method; nothing is fitted."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from bench.contract import ATAC, MULTIOME, OPTIONAL_INPUTS, RNA
 from bench.errors import UsageError
 from bench.plan.search_space import Space, make_space
 
-from .case import Case, NotApplicable, checks
+from .case import Case, NotApplicable, check_list
 
-CHECKS, check = checks()
+CHECKS, check = check_list()
 
 
-@check("Summary, citation, modalities, family and cost are given.")
-def _described(case: Case) -> None:
+@check("Name, summary, reference, family, modalities and cost are given.")
+def _complete_description(case: Case) -> None:
     for name in ("name", "summary", "reference", "family"):
         assert str(getattr(case.cls, name, "")).strip(), f"{name} is missing"
     known = {RNA, ATAC, MULTIOME}
-    assert case.cls.modalities <= known, f"modalities are not of {sorted(known)}"
-    assert case.cls.cost in ("light", "heavy"), (
-        f"cost is '{case.cls.cost}', expected light or heavy"
-    )
+    unknown = sorted(case.cls.modalities - known)
+    assert not unknown, f"unknown modality '{unknown[0]}', expected some of {sorted(known)}"
+    cost = case.cls.cost
+    assert cost in ("light", "heavy"), f"cost is '{cost}', expected light or heavy"
 
 
-@check("Every parameter has a description, every number a bound.")
-def _parameters_documented_and_bounded(case: Case) -> None:
+@check("Every parameter has a description and every number a bound.")
+def _documented_parameters(case: Case) -> None:
     for row in case.cls.Params.describe():
         assert row["meaning"], f"parameter '{row['parameter']}' has no description"
         if row["type"] in ("int", "float"):
@@ -31,43 +31,42 @@ def _parameters_documented_and_bounded(case: Case) -> None:
 
 
 @check("The constructor only stores its parameters.")
-def _parameters_stored(case: Case) -> None:
+def _constructor_only_stores_parameters(case: Case) -> None:
     params = case.cls.Params()
     method = case.cls(params)
-    assert method.params is params, "params is not the object that was given"
-    assert set(vars(method)) == {"params"}, (
-        f"it also sets {sorted(set(vars(method)) - {'params'})}"
-    )
+    assert method.params is params, "self.params is not the object passed to the constructor"
+    others = sorted(set(vars(method)) - {"params"})
+    assert not others, f"the constructor also sets {others}"
 
 
-@check("Every preset can be built and sets something.")
-def _presets_valid(case: Case) -> None:
+@check("Every preset is valid and changes a parameter.")
+def _valid_presets(case: Case) -> None:
     if not case.cls.Params.presets:
         raise NotApplicable("it has no presets")
     for preset in case.cls.Params.presets:
-        assert (
-            case.cls.Params.build(presets=(preset,), owner=case.cls.name) != case.cls.Params()
-        ), f"preset '{preset}' equals the default"
+        params = case.cls.Params.build(presets=(preset,), owner=case.cls.name)
+        assert params != case.cls.Params(), f"preset '{preset}' equals the default"
 
 
-@check("The default and every preset can be proposed to a search.")
-def _search_holds_the_default_and_presets(case: Case) -> None:
+@check("The search space contains the default configuration and every preset.")
+def _search_space_contains_presets(case: Case) -> None:
     space = _space(case)
     for preset in ((), *((name,) for name in case.cls.Params.presets)):
-        whose = f"preset {preset[0]}" if preset else "the default"
+        source = f"preset {preset[0]}" if preset else "the default"
         values = case.cls.Params.build(presets=preset, owner=case.cls.name).resolved()
-        # Each parameter by itself, also where its condition does not hold.
-        for one in space.dimensions:
-            assert one.encode(values[one.name]) is not None, (
-                f"{one.name}={values[one.name]!r} of {whose} lies outside its search range "
-                f"{one.search.describe()}"
-                + (f", step {one.search.step:g}" if one.search.step else "")
+        # Each parameter alone, also where its condition does not hold.
+        for dimension in space.dimensions:
+            name, search = dimension.name, dimension.search
+            step = f", step {search.step:g}" if search.step else ""
+            assert dimension.encode(values[name]) is not None, (
+                f"{name}={values[name]!r} of {source} lies outside its search range "
+                f"{search.describe()}{step}"
             )
-        assert space.encode(values) is not None, f"{whose} lies outside the search space"
+        assert space.encode(values) is not None, f"{source} lies outside the search space"
 
 
 def _space(case: Case) -> Space:
-    """Return what a search of the method would draw from."""
+    """Return the search space of the method."""
     params = case.cls.Params
     if not params.search_space():
         raise NotApplicable("no parameter has a search range")
@@ -78,31 +77,33 @@ def _space(case: Case) -> Space:
         raise AssertionError(str(error)) from None
 
 
-@check("Both ends of every search range are valid values.")
-def _search_within_the_bounds(case: Case) -> None:
+@check("Both ends, or all choices, of every search range are valid values.")
+def _valid_search_ranges(case: Case) -> None:
     if not case.cls.Params.search_space():
         raise NotApplicable("no parameter has a search range")
     for name, search in case.cls.Params.search_space().items():
         ends = search.choices if search.choices is not None else (search.low, search.high)
         for value in ends:
             if value is None:
-                raise AssertionError(f"the search range of {name} lacks an end")
+                raise AssertionError(f"the search range of {name} has only one end")
             kind = case.cls.Params.model_fields[name].annotation
             try:
                 case.cls.Params.build(
                     {name: int(value) if kind is int else value}, owner=case.cls.name
                 )
             except UsageError as error:
-                # A value may need another parameter to be set; only its own bounds count here.
+                # The value may need another parameter; only its own bounds count here.
                 if f".{name}=" in str(error):
                     raise AssertionError(str(error)) from None
 
 
-@check("recipe() and uses() depend on parameters and facts only, and uses() names what exists.")
-def _declarations_pure(case: Case) -> None:
+@check("recipe() and uses() depend on parameters and dataset facts only.")
+def _deterministic_declarations(case: Case) -> None:
     info = case.info(case.counts())
     one, other = case.cls(case.cls.Params()), case.cls(case.cls.Params())
-    assert one.recipe(info) == other.recipe(info) == one.recipe(info), "recipe() changes"
-    assert one.uses() == other.uses(), "uses() changes"
-    assert one.uses() <= OPTIONAL_INPUTS, f"uses() names {sorted(one.uses() - OPTIONAL_INPUTS)}"
+    recipes = one.recipe(info), other.recipe(info), one.recipe(info)
+    assert recipes[0] == recipes[1] == recipes[2], "recipe() returns different recipes"
+    assert one.uses() == other.uses(), "uses() returns different inputs"
+    unknown = sorted(one.uses() - OPTIONAL_INPUTS)
+    assert not unknown, f"uses() names unknown inputs: {unknown}"
     assert set(vars(one)) == {"params"}, "recipe() or uses() sets attributes"

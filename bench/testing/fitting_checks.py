@@ -1,4 +1,4 @@
-"""Checks of what a method does when it is fitted."""
+"""Checks of fits and of fitted methods."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from bench.contract.multiome import cells_of, is_paired, matrices_of, select_cel
 from bench.errors import Pruned
 from bench.scoring.clustering import kmeans
 
-from .case import Case, NotApplicable, CaseFit, checks
+from .case import Case, CaseFit, NotApplicable, check_list
 
 if TYPE_CHECKING:
     from bench.contract import Method
 
-CHECKS, check = checks()
+CHECKS, check = check_list()
 
 
-def _same(one: np.ndarray, other: np.ndarray) -> bool:
+def _all_close(one: np.ndarray, other: np.ndarray) -> bool:
     return one.shape == other.shape and bool(np.allclose(one, other, rtol=1e-3, atol=1e-4))
 
 
-def _finite(result: CaseFit) -> None:
+def _check_output(result: CaseFit) -> None:
     embedding = np.asarray(result.fit.embedding)
     assert embedding.ndim == 2, f"the embedding has {embedding.ndim} dimensions, expected 2"
     n_cells = result.prepared.n_obs
@@ -38,19 +38,19 @@ def _finite(result: CaseFit) -> None:
         assert np.shape(labels) == (n_cells,), f"labels '{name}' have shape {np.shape(labels)}"
 
 
-@check("The embedding is cells × dimensions, floating point and finite; labels fit the cells.")
-def _output_finite(case: Case) -> None:
-    _finite(case.fit(case.short(), case.counts()))
+@check("The embedding has shape (cells, dimensions) and finite floats; one label a cell.")
+def _finite_output(case: Case) -> None:
+    _check_output(case.short_fit())
 
 
 @check("The same seed gives the same embedding; 0 is a valid seed.")
-def _seed_decides(case: Case) -> None:
-    first, again = (case.fit(case.short(), case.counts(), seed=0) for _ in range(2))
-    assert np.array_equal(first.fit.embedding, again.fit.embedding), "two fits with seed 0 differ"
+def _reproducible_by_seed(case: Case) -> None:
+    first, second = case.short_fit(), case.fit(case.short(), case.counts(), seed=0)
+    assert np.array_equal(first.fit.embedding, second.fit.embedding), "two fits with seed 0 differ"
 
 
-@check("A fit neither seeds nor draws from the global random states.")
-def _global_state_untouched(case: Case) -> None:
+@check("A fit does not use the global random states of random, numpy and torch.")
+def _unchanged_global_random_state(case: Case) -> None:
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 - the global state is what is checked
     torch.manual_seed(0)
@@ -67,27 +67,27 @@ def _global_state_untouched(case: Case) -> None:
         assert then == now, f"the global state of {name} changed"
 
 
-@check("A fit does not write into the data it is given.")
-def _input_unchanged(case: Case) -> None:
+@check("A fit does not change its input.")
+def _unchanged_input(case: Case) -> None:
     data = case.counts()
     method = case.short()
     prepared = case.prepared(method, data)
-    given = _arrays(prepared)
-    before = {name: array.copy() for name, array in given.items()}
+    inputs = _arrays(prepared)
+    before = {name: array.copy() for name, array in inputs.items()}
     case.fit(method, data, prepared=prepared)
-    now = _arrays(prepared)
-    assert now.keys() >= before.keys(), f"{sorted(before.keys() - now.keys())[0]} is gone"
-    assert now.keys() == before.keys(), f"{sorted(now.keys() - before.keys())[0]} is new"
-    for name, then in before.items():
-        for array in (given[name], now[name]):
-            same = array.dtype == then.dtype and np.array_equal(
-                array, then, equal_nan=then.dtype.kind == "f"
+    after = _arrays(prepared)
+    assert after.keys() >= before.keys(), f"{sorted(before.keys() - after.keys())[0]} was removed"
+    assert after.keys() == before.keys(), f"{sorted(after.keys() - before.keys())[0]} was added"
+    for name, original in before.items():
+        for array in (inputs[name], after[name]):
+            same = array.dtype == original.dtype and np.array_equal(
+                array, original, equal_nan=original.dtype.kind == "f"
             )
-            assert same, f"{name} changed"
+            assert same, f"{name} was changed"
 
 
 def _arrays(data: Any) -> dict[str, np.ndarray]:
-    """Return all that a method is given by name, not copied: matrices, tables, their names."""
+    """Return matrices, table columns and names of the data, not copied, by their names."""
     found: dict[str, np.ndarray] = {}
 
     def add(name: str, value: Any) -> None:
@@ -115,87 +115,86 @@ def _arrays(data: Any) -> dict[str, np.ndarray]:
     return found
 
 
-@check("Counts given dense lead to the same embedding as counts given sparse.")
-def _sparse_equals_dense(case: Case) -> None:
-    sparse = case.counts()
-    dense = select_cells(sparse, slice(None))
+@check("Dense counts lead to the same embedding as sparse counts.")
+def _same_for_sparse_and_dense(case: Case) -> None:
+    dense = case.counts()
     for part in matrices_of(dense):
         part.X = part.X.toarray()
-    one, other = case.fit(case.short(), sparse), case.fit(case.short(), dense)
-    assert _same(one.fit.embedding, other.fit.embedding), "the embeddings differ"
+    of_sparse, of_dense = case.short_fit().fit, case.fit(case.short(), dense).fit
+    assert _all_close(of_sparse.embedding, of_dense.embedding), "the embeddings differ"
 
 
-@check("Permuting the labels changes nothing, unless they are a declared input.")
-def _labels_unreachable(case: Case) -> None:
+@check("Labels do not change the fit, unless the method declares them as an input.")
+def _labels_not_used(case: Case) -> None:
     if "labels" in case.short().uses():
         raise NotApplicable("labels are a declared input")
-    adata = case.counts()
-    permuted = select_cells(adata, slice(None))
-    for part in matrices_of(permuted):
+    reversed_labels = case.counts()
+    for part in matrices_of(reversed_labels):
         part.obs["cell_type"] = list(part.obs["cell_type"])[::-1]
-    one, other = case.fit(case.short(), adata), case.fit(case.short(), permuted)
-    assert _same(one.fit.embedding, other.fit.embedding), "permuted labels change the embedding"
-    for name, labels in one.fit.labels.items():
-        same = list(labels) == list(other.fit.labels[name])
-        assert same, f"permuted labels change the clustering '{name}'"
+    one, other = case.short_fit().fit, case.fit(case.short(), reversed_labels).fit
+    assert _all_close(one.embedding, other.embedding), "other labels change the embedding"
+    for name, labels in one.labels.items():
+        same = list(labels) == list(other.labels[name])
+        assert same, f"other labels change the clustering '{name}'"
 
 
-@check("A feature that never varies, a cell without counts and very few cells are survived.")
-def _odd_data(case: Case) -> None:
+@check("A fit works with a constant feature, with a cell without counts and with 12 cells.")
+def _unusual_data(case: Case) -> None:
     adata = case.counts()
     for part in matrices_of(adata):
         dense = part.X.toarray()
         dense[:, 0] = 1.0
         dense[5, :] = 0.0
         part.X = dense.astype(np.float32)
-    _finite(case.fit(case.short(), adata))
-    _finite(case.fit(case.short(), case.counts(n_cells=12, n_features=24)))
+    _check_output(case.fit(case.short(), adata))
+    _check_output(case.fit(case.short(), case.counts(n_cells=12, n_features=24)))
 
 
-@check("A method that is told the number of clusters finds no more than that.")
-def _clusters_as_asked(case: Case) -> None:
-    method = case.short()
-    if "n_clusters" not in method.uses():
-        raise NotApplicable("it is not told the number of clusters")
-    found = case.fit(method, case.counts()).fit.labels
-    if not found:
+@check("A method that uses the number of clusters returns no more than that.")
+def _number_of_clusters(case: Case) -> None:
+    if "n_clusters" not in case.short().uses():
+        raise NotApplicable("it does not use the number of clusters")
+    clusterings = case.short_fit().fit.labels
+    if not clusterings:
         raise NotApplicable("it has no clustering of its own")
-    for name, labels in found.items():
-        assert len(set(labels)) <= 3, f"'{name}' has {len(set(labels))} clusters, asked for 3"
+    for name, labels in clusterings.items():
+        n_clusters = len(set(labels))
+        assert n_clusters <= 3, f"'{name}' has {n_clusters} clusters, expected at most 3"
 
 
-_ROUNDS = ("max_epochs", "max_iter")
-"""Parameters that say how often a fit goes round."""
+_STEP_PARAMETERS = ("max_epochs", "max_iter")
+"""Parameters that limit the number of steps of a fit."""
 
 
-def _three_rounds(case: Case) -> tuple[Method, str]:
-    """Return the method with three epochs or iterations, and which of the two."""
-    name = next((name for name in _ROUNDS if name in case.cls.Params.model_fields), None)
+def _method_with_three_steps(case: Case) -> tuple[Method, str]:
+    """Return the method with three epochs or iterations, and the name of that parameter."""
+    fields = case.cls.Params.model_fields
+    name = next((name for name in _STEP_PARAMETERS if name in fields), None)
     if name is None:
-        raise NotApplicable(f"it has no parameter {' or '.join(_ROUNDS)}")
+        raise NotApplicable(f"it has no parameter {' or '.join(_STEP_PARAMETERS)}")
     return case.short(**{name: 3}), name
 
 
-def _silent(name: str) -> None:
-    """Raise ``NotApplicable`` where iterations may be those of a library that reports none."""
+def _check_reports_expected(name: str) -> None:
+    """Raise ``NotApplicable`` for iterations, which a library may not report."""
     if name == "max_iter":
-        raise NotApplicable("nothing is reported of its iterations")
+        raise NotApplicable("it does not report its iterations")
 
 
-@check("A method that iterates over epochs reports each of them; iterations if any is reported.")
-def _reports_progress(case: Case) -> None:
-    method, name = _three_rounds(case)
+@check("Every epoch is reported; every iteration, if any is reported.")
+def _reports_every_epoch(case: Case) -> None:
+    method, name = _method_with_three_steps(case)
     curves = case.fit(method, case.counts()).curves
     if not curves.steps:
-        _silent(name)
+        _check_reports_expected(name)
     assert max((len(steps) for steps in curves.steps.values()), default=0) >= 3, (
         f"fewer than 3 reports with {name}=3"
     )
 
 
-@check("Pruned, raised by a report, ends the fit at once and reaches the harness.")
+@check("The exception Pruned, raised by a report, ends the fit at once.")
 def _stops_when_pruned(case: Case) -> None:
-    method, name = _three_rounds(case)
+    method, name = _method_with_three_steps(case)
     calls = 0
 
     def report(step: int, total: int | None = None, /, **values: float) -> None:
@@ -206,60 +205,55 @@ def _stops_when_pruned(case: Case) -> None:
     try:
         case.fit(method, case.counts(), report=report)
     except Pruned:
-        assert calls == 1, f"it reported {calls} times after the search had stopped it"
+        assert calls == 1, f"the fit went on for {calls - 1} reports after Pruned"
     else:
         if not calls:
-            _silent(name)
-        raise AssertionError("the fit went on after the search had stopped it")
+            _check_reports_expected(name)
+        raise AssertionError("the fit went on after Pruned")
 
 
-def _optional(method: Method) -> Any:
-    """Return the method untyped: what a method may leave out is not part of its class."""
-    return method
+@check("transform() returns the embedding of the training cells.")
+def _transform_equals_fit(case: Case) -> None:
+    fitted, transform = _fit_with_transform(case)
+    embedding = transform(fitted.prepared)
+    assert _all_close(embedding, fitted.fit.embedding), "fit() returned another embedding"
 
 
-@check("transform() gives the training cells their embedding.")
-def _new_cells_consistent(case: Case) -> None:
-    done, transform = _with_transform(case)
-    whole = transform(done.prepared)
-    assert _same(whole, done.fit.embedding), "the training cells are embedded otherwise"
+@check("transform() embeds a cell in the same way, whatever the other cells are.")
+def _transform_of_each_cell_alone(case: Case) -> None:
+    fitted, transform = _fit_with_transform(case)
+    few = transform(select_cells(fitted.prepared, slice(10, 20)))
+    same = _all_close(few, transform(fitted.prepared)[10:20])
+    assert same, "the embedding of a cell depends on the other cells"
 
 
-@check("transform() gives a new cell the same embedding whatever cells are around it.")
-def _new_cells_independent(case: Case) -> None:
-    done, transform = _with_transform(case)
-    few = transform(select_cells(done.prepared, slice(10, 20)))
-    assert _same(few, transform(done.prepared)[10:20]), (
-        "a cell's embedding depends on the cells around it"
-    )
-
-
-def _with_transform(case: Case) -> tuple[CaseFit, Any]:
+def _fit_with_transform(case: Case) -> tuple[CaseFit, Any]:
     if not hasattr(case.cls, "transform"):
         raise NotApplicable("it has no transform")
-    done = case.fit(case.short(), case.counts())
-    return done, _optional(done.method).transform
+    fitted = case.short_fit()
+    method: Any = fitted.method
+    return fitted, method.transform
 
 
-@check("A loaded method embeds cells as the saved one did.")
+@check("A loaded method embeds cells as the saved one.")
 def _save_and_load(case: Case) -> None:
     if not hasattr(case.cls, "save"):
         raise NotApplicable("it has no save")
-    done = case.fit(case.short(), case.counts())
-    method, loaded = _optional(done.method), _optional(case.short())
+    fitted = case.short_fit()
+    method: Any = fitted.method
+    loaded: Any = case.short()
     with tempfile.TemporaryDirectory() as folder:
         method.save(Path(folder))
         loaded.load(Path(folder))
-    one = method.transform(done.prepared)
-    other = loaded.transform(done.prepared)
-    assert _same(one, other), "the loaded method embeds cells otherwise"
+    one, other = method.transform(fitted.prepared), loaded.transform(fitted.prepared)
+    assert _all_close(one, other), "the loaded method returns another embedding"
 
 
-@check("With its default parameters it separates three clear types better than noise.")
-def _beats_the_negative_control(case: Case) -> None:
-    adata = case.counts(n_cells=120)
-    done = case.fit(case.cls(case.cls.Params()), adata)
-    kept = adata.obs_names.get_indexer(done.prepared.obs_names)
-    found = kmeans(done.fit.embedding, 3, seed=0)
-    agreement = adjusted_rand_score(cells_of(adata).obs["cell_type"].to_numpy()[kept], found)
-    assert agreement > 0.3, f"ARI {agreement:.2f} on three clear types"
+@check("With its default parameters the method separates three clear types.")
+def _separates_clear_types(case: Case) -> None:
+    data = case.counts(n_cells=120)
+    fitted = case.fit(case.cls(case.cls.Params()), data)
+    rows = data.obs_names.get_indexer(fitted.prepared.obs_names)
+    types = cells_of(data).obs["cell_type"].to_numpy()[rows]
+    ari = adjusted_rand_score(types, kmeans(fitted.fit.embedding, 3, seed=0))
+    assert ari > 0.3, f"ARI {ari:.2f} on three clear types"

@@ -99,39 +99,3 @@ def test_an_interrupted_fit_goes_on_and_ends_like_an_uninterrupted_one(files: Pa
         assert (files / "done" / name).read_text() == (files / "whole" / name).read_text()
     assert json.loads((files / "done" / "fit.json").read_text())["resumed"]
     assert not (files / ".done.checkpoint").exists()
-
-
-def test_a_method_without_state_cannot_resume(files: Path):
-    from typer.testing import CliRunner
-
-    from bench.cli.main import app
-
-    outcome = CliRunner().invoke(app, ["fit", "pca", "x.h5ad", "--resume"])
-    assert "--resume: pca keeps no state while it fits" in outcome.stderr
-
-
-def test_an_interruption_keeps_only_what_can_be_resumed(tmp_path: Path, caplog):
-    caplog.set_level("INFO", logger="bench")
-    from bench.apply.checkpoints import open_checkpoints
-
-    out, about = tmp_path / "out", {"seed": 0, "params": {"a": (1, 2)}}
-
-    def interrupted(state: bool) -> None:
-        with open_checkpoints(out, about, resume=False) as kept:
-            if state:
-                (kept / "state").write_text("x")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted(state=False)
-    assert list(tmp_path.iterdir()) == []
-    assert "goes on" not in caplog.text
-    with pytest.raises(KeyboardInterrupt):
-        interrupted(state=True)
-    assert f"{out}: interrupted; the same command with --resume goes on" in caplog.text
-    with open_checkpoints(out, about, resume=True) as kept:
-        assert (kept / "state").read_text() == "x"
-    assert not (tmp_path / ".out.checkpoint").exists()
-    with open_checkpoints(out, about, resume=True) as kept:
-        assert not (kept / "state").exists()
-    assert f"--resume: no interrupted fit of {out}" in caplog.text
