@@ -63,24 +63,23 @@ def score(
 ) -> Scores:
     """Cluster an embedding and compute metrics.
 
+    Clusterings are made of all cells; metrics see the reported cells only. Without types there is
+    no k-means, and only metrics of the kinds ``partition`` and ``paired`` are computed.
+
     Parameters
     ----------
     embedding
         Finite, shape (n_cells, n_dimensions) or (n_cells,).
     labels
-        Without types there is no k-means, and only metrics of the kinds ``partition`` and
-        ``paired`` are computed. Clusterings are made of all cells; metrics see the reported cells
-        only.
+        True types and reported cells.
     seed
         Clusterings and samples use seeds derived from it.
     own_labels
         The method's own clusterings by name. A name of the harness gets the prefix ``own_``.
-    batch
-        Batch of each cell; without it metrics of batch mixing are missing.
-    rare
-        The rare type and the held-out cells; without it metrics of a rare type are missing.
+    batch, rare
+        Batch of each cell, and the rare type; metrics that need them are missing without them.
     paired
-        Predictions for unseen cells; without them metrics of paired data are left out.
+        Predictions for unseen cells; ``None`` if the data are not paired.
     chosen
         Metrics to compute (default: all).
 
@@ -90,33 +89,16 @@ def score(
         If the embedding is not finite or if lengths differ.
     """
     points = _points(embedding)
-    n_cells = len(points)
-    reported = _mask(labels.reported, n_cells)
-    types = None if labels.types is None else _labels("types", labels.types, n_cells)
-    scores = Scores(facts={"cells": float(reported.sum())})
+    types = None if labels.types is None else _labels("types", labels.types, len(points))
+    scores = Scores()
     _add_clusterings(scores, points, types, labels.n_types, own_labels or {}, seed)
-    chosen = metrics() if chosen is None else chosen
-    if types is None:
-        kinds = ("partition", "paired")
-        chosen = {name: metric for name, metric in chosen.items() if metric.kind in kinds}
-        types = np.zeros(n_cells, dtype=np.int64)  # no metric of that kind reads them
-    else:
-        scores.facts["types"] = float(len(np.unique(types[reported])))
-    seen = _ReportedCells(
-        points[reported],
-        types[reported],
-        None if batch is None else _labels("batch", batch, n_cells)[reported],
-        _reported_task(rare, reported),
-    )
-    for metric in chosen.values():
-        if metric.kind == "paired":
-            if paired is not None:
-                _compute(scores, f"paired/{metric.name}", metric.function, paired)
-        elif metric.kind in ("clustering", "partition"):
-            for name, clusters in scores.clusters.items():
-                _score_clustering(scores, metric, name, clusters[reported], seen, seed)
-        else:
-            _score_embedding(scores, metric, seen, seed)
+    cells = _select_cells(points, types, labels.reported, batch, rare)
+    scores.facts["cells"] = float(len(cells.points))
+    if cells.types is not None:
+        scores.facts["types"] = float(len(np.unique(cells.types)))
+    for metric in (metrics() if chosen is None else chosen).values():
+        if types is not None or metric.kind in ("partition", "paired"):
+            _score_metric(scores, metric, cells, paired, seed)
     return scores
 
 
@@ -124,17 +106,28 @@ def score(
 class _ReportedCells:
     """The arguments of metrics, restricted to the reported cells."""
 
+    mask: np.ndarray
     points: np.ndarray
-    types: np.ndarray
+    types: np.ndarray | None
     batch: np.ndarray | None
     rare: RareTask | None
 
 
-def _reported_task(task: RareTask | None, reported: np.ndarray) -> RareTask | None:
-    if task is None:
-        return None
-    train = None if task.train is None else task.train[reported]
-    return RareTask(task.rare[reported], train, task.no_held_out)
+def _select_cells(
+    points: np.ndarray,
+    types: np.ndarray | None,
+    reported: np.ndarray | None,
+    batch: Any,
+    rare: RareTask | None,
+) -> _ReportedCells:
+    """Return the arguments of metrics for the reported cells."""
+    mask = _mask(reported, len(points))
+    if batch is not None:
+        batch = _labels("batch", batch, len(points))[mask]
+    if rare is not None:
+        train = None if rare.train is None else rare.train[mask]
+        rare = RareTask(rare.rare[mask], train, rare.no_held_out)
+    return _ReportedCells(mask, points[mask], None if types is None else types[mask], batch, rare)
 
 
 def _add_clusterings(
@@ -161,39 +154,43 @@ def _add_clusterings(
         scores.clusters[key] = _labels(f"labels '{name}'", labels, len(points))
 
 
-def _score_embedding(scores: Scores, metric: Metric, seen: _ReportedCells, seed: int) -> None:
-    """Compute a metric of the embedding itself."""
-    key = f"embedding/{metric.name}"
+def _score_metric(
+    scores: Scores, metric: Metric, cells: _ReportedCells, paired: PairedTasks | None, seed: int
+) -> None:
+    """Compute a metric: of each clustering, of the embedding, or of paired data."""
     # The held-out form of a metric has the seed of the metric.
     metric_seed = derive_seed(seed, "score", metric.name.removesuffix("_held_out"))
-    compute = partial(_compute, scores, key, metric.function, seen.points, seed=metric_seed)
+    if metric.kind == "paired":
+        if paired is not None:
+            _compute(scores, f"paired/{metric.name}", metric.function, paired)
+    elif metric.kind == "clustering":
+        for name, labels in scores.clusters.items():
+            key = f"{name}/{metric.name}"
+            _compute(scores, key, metric.function, cells.types, labels[cells.mask])
+    elif metric.kind == "partition":
+        for name, labels in scores.clusters.items():
+            arguments = (cells.points, labels[cells.mask])
+            _compute(
+                scores, f"{name}/{metric.name}", metric.function, *arguments, seed=metric_seed
+            )
+    else:
+        _score_embedding(scores, metric, cells, metric_seed)
+
+
+def _score_embedding(scores: Scores, metric: Metric, cells: _ReportedCells, seed: int) -> None:
+    """Compute a metric of the embedding itself."""
+    key = f"embedding/{metric.name}"
+    compute = partial(_compute, scores, key, metric.function, cells.points, seed=seed)
     if metric.kind == "embedding":
-        compute(seen.types)
-    elif metric.kind == "batch" and seen.batch is None:
+        compute(cells.types)
+    elif metric.kind == "batch" and cells.batch is None:
         scores.missing[key] = "no batch is given"
     elif metric.kind == "batch":
-        compute(seen.types, seen.batch)
-    elif seen.rare is None:
+        compute(cells.types, cells.batch)
+    elif cells.rare is None:
         scores.missing[key] = "no rare type is named (rare_type=TYPE)"
     else:
-        compute(seen.rare)
-
-
-def _score_clustering(
-    scores: Scores,
-    metric: Metric,
-    name: str,
-    clusters: np.ndarray,
-    seen: _ReportedCells,
-    seed: int,
-) -> None:
-    """Compute a metric of one clustering."""
-    key = f"{name}/{metric.name}"
-    if metric.kind == "clustering":
-        _compute(scores, key, metric.function, seen.types, clusters)
-    else:
-        metric_seed = derive_seed(seed, "score", metric.name)
-        _compute(scores, key, metric.function, seen.points, clusters, seed=metric_seed)
+        compute(cells.rare)
 
 
 def _compute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -16,7 +17,6 @@ from bench.contract import ATAC, RNA, Fit, Method, Parameters, Recipe, Search, l
 from bench.errors import Pruned, UsageError
 from bench.registry import methods
 from bench.testing import CHECKS, Check, NotApplicable, check_method, run_check
-import contextlib
 
 SLOW_METHODS = {"wnn"}
 """Methods whose libraries compile for a minute in each process."""

@@ -34,7 +34,7 @@ def flags(tmp_path: Path, empty_store: Path, cache: Path) -> Callable[[str], dic
             shutil.copy(empty_store, folder / "mlflow.db")
         return {
             "results": folder, "cache_dir": cache, "plugins": (str(PLUGIN),), "jobs": 1,
-            "seeds": "2", "memory": 1.0,
+            "seeds": "1", "memory": 1.0,
         }  # fmt: skip
 
     return make
@@ -62,7 +62,7 @@ def test_gain_and_best_parameters_of_a_search(go, flags):
     from bench.execute.driver import run
     from bench.settings import load_settings
 
-    outcome = go(trials=5)
+    outcome = go(trials=5, seeds="2")
     study = outcome.studies[0]
     assert study["trials"] == {"done": 5}
     assert study["protocol"] == "holdout"
@@ -77,7 +77,8 @@ def test_gain_and_best_parameters_of_a_search(go, flags):
     assert set(rows["method"]) == {"tunable", "tunable·tuned"}
     assert set(rows["protocol"]) == {"holdout"}
     assert set(rows["seed"]) == {0, 1}
-    again = run("tunable", "blobs", params=[outcome.best[0]], report=False, **flags())
+    options = flags() | {"seeds": "2"}
+    again = run("tunable", "blobs", params=[outcome.best[0]], report=False, **options)
     label = again.results["method"][0]
     assert label.startswith("tunable[params=best-blobs-holdout-")
     settings = load_settings({"results": flags()["results"]})
@@ -190,8 +191,8 @@ def check_tree(flags: dict[str, Any], n_trials: int) -> None:
 
 
 def test_runs_and_artifacts_of_a_study_in_mlflow(go, flags):
-    outcome = go(trials=5)
-    check_tree(flags(), 5)
+    outcome = go(trials=3)
+    check_tree(flags(), 3)
     client = client_of(flags())
     study = next(r for r in runs_of(client, flags()) if r.data.tags["kind"] == "study")
     assert study.info.status == "FINISHED"
@@ -273,7 +274,7 @@ def test_a_method_without_a_search_space_is_scored_with_its_defaults(go):
     # Also on a dataset on which nothing is searched.
     results = go("tunable,rigid", "blobs,blob_peaks", trials=2, results="both").run.results
     there = results[results["dataset"] == "blob_peaks"].set_index("method")["status"]
-    assert there["rigid"].tolist() == ["done", "done"]
+    assert there["rigid"] == "done"
     assert set(there.drop("rigid")) == {"skipped"}
     with pytest.raises(UsageError) as error:
         go("rigid", trials=2)
@@ -331,7 +332,7 @@ def test_run_tune_is_a_search(flags, monkeypatch, capsys):
         ({"sampel": "tpe"}, "unknown_name"),
         ({"pruner": "median", "objective": "ari,loss"}, "several_objectives"),
         ({"objective": "loss", "methods": "lossless"}, "not_supported"),
-        ({"search_seed": 1}, "seed_in_use"),
+        ({"search_seed": 0}, "seed_in_use"),
         ({"storage": "sqlite:////nonexistent/x.db"}, "unreachable_storage"),
         ({"protocol": "unsupervised", "methods": "tunable[known_k=true]"}, "empty_selection"),
         ({"assign": ["tunable.nois=1"]}, "unknown_name"),
