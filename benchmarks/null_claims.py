@@ -16,7 +16,7 @@ import pandas as pd
 from _figures import flags, show
 from scipy.stats import beta
 
-from bench.reports.page.pairwise_section import pairs
+from bench.reports.page.pairwise_section import pairwise_differences
 from bench.reports.tables.leaderboard import leaderboard
 from bench.reports.tables.verdict import verdict
 
@@ -75,10 +75,10 @@ def rates(setting: Setting, reports: int) -> dict[str, float]:
     false = named = other = 0
     for _ in range(reports):
         results = table(rng, setting)
-        claims = pairs(results)
+        claims = pairwise_differences(results)
         claims = claims[claims["reliable"]]
         if setting.better:
-            claims = claims[(claims["method"] != "m01") & (claims["against"] != "m01")]
+            claims = claims[(claims["method"] != "m01") & (claims["compared_with"] != "m01")]
             first = verdict(results)[0].text
             named += first.startswith("Use m01: ")
             other += not first.startswith("Use m01: ")

@@ -1,7 +1,4 @@
-"""From a table of results to the report folder: what the page says about where numbers are from.
-
-Together with the command line the only place that loads :mod:`bench.reports`.
-"""
+"""Write the HTML report and its provenance."""
 
 from __future__ import annotations
 
@@ -9,17 +6,19 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 import bench
 from bench.provenance import describe_machine, git_commit, package_versions
 from bench.reports.page.report_page import ReportSource, write_page
-from bench.settings import Settings
 from bench.store.mlflow_store import Tracker
 
-from .figures.training_curves import wanted
+from .figures.training_curves import median_run_ids
+
+if TYPE_CHECKING:
+    from bench.settings import Settings
 
 
 def write_report(
@@ -33,23 +32,23 @@ def write_report(
 ) -> Path:
     """Write page and tables into ``folder``; returns the page's path.
 
-    ``studies`` are summaries of searches, as in the ``study.json`` of each.
+    ``studies`` are the contents of the ``study.json`` of searches.
     """
     source = ReportSource(
         title=f"{settings.experiment}: {', '.join(sorted(set(results['dataset'])))}",
-        command=commands(results),
+        command=command_lines(results),
         provenance=provenance(results, settings),
         studies=studies,
-        curves=curves(results, settings),
+        curves=load_curves(results, settings),
     )
     table = results.assign(run_url=run_urls(results, settings))
     return write_page(table, folder, source, umap=umap, static=static)
 
 
 def run_urls(results: pd.DataFrame, settings: Settings) -> list[str]:
-    """Return where each job's run is in the MLflow UI; empty for what was not run.
+    """Return the address of each run in the MLflow UI; empty for jobs that were not run.
 
-    The store in a results folder is shown by ``bench ui`` at its default address.
+    A store in a results folder has the default address of ``bench ui``.
     """
     if not {"run_id", "experiment_id"} <= set(results.columns):
         return [""] * len(results)
@@ -62,26 +61,26 @@ def run_urls(results: pd.DataFrame, settings: Settings) -> list[str]:
     ]
 
 
-def curves(results: pd.DataFrame, settings: Settings) -> pd.DataFrame | None:
-    """Return the training curves that the page shows; ``None`` if there are no stored runs."""
-    runs = wanted(results)
-    return pd.DataFrame(Tracker(settings).curves(runs)) if runs else None
+def load_curves(results: pd.DataFrame, settings: Settings) -> pd.DataFrame | None:
+    """Return the training curves of the median seeds; ``None`` without stored runs."""
+    run_ids = median_run_ids(results)
+    return pd.DataFrame(Tracker(settings).curves(run_ids)) if run_ids else None
 
 
-def commands(results: pd.DataFrame) -> str:
-    """Return the commands that made the results, one a line, and the one that is running."""
+def command_lines(results: pd.DataFrame) -> str:
+    """Return the commands that made the results, the current one last; one a line."""
     earlier = [text for text in results.get("command", []) if isinstance(text, str) and text]
     return "\n".join(dict.fromkeys([*earlier, command_line()]))
 
 
 def command_line() -> str:
-    """Return the command that is running, quoted for the shell."""
+    """Return the current command, quoted for the shell."""
     program = Path(sys.argv[0]).name
     return shlex.join(["bench", *sys.argv[1:]]) if program == "bench" else "bench.run(...)"
 
 
 def provenance(results: pd.DataFrame, settings: Settings) -> dict[str, str]:
-    """Return the lines that stand under a report."""
+    """Return versions, machine, limits and sizes of datasets, by name."""
     threads = sorted({int(t) for t in results["threads"].dropna()}) if "threads" in results else []
     lines = {
         "aebench": bench.__version__,

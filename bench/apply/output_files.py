@@ -13,7 +13,7 @@ import pandas as pd
 
 from bench.contract.multiome import is_paired, write_pair
 from bench.errors import DataError
-from bench.reports.figures.static_umap import draw
+from bench.reports.figures.static_umap import write_umap
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,7 +132,7 @@ def draw_umap(folder: Path, data: AnnData, method: str, label_key: str) -> dict[
     columns = [name for name in (label_key, "leiden", "kmeans") if name and name in data.obs]
     panels = {name: data.obs[name].astype(str).to_numpy() for name in columns[:2]}
     try:
-        names = draw(data.obsm[f"X_{method}"], panels, folder / "umap", title=method)
+        names = write_umap(data.obsm[f"X_{method}"], panels, folder / "umap", title=method)
     except ValueError as error:
         logger.warning(f"no picture: {' '.join(str(error).split())}")
         return {}

@@ -11,9 +11,15 @@ from rich.table import Table
 
 import bench
 from bench.errors import DataError, UsageError
-from bench.reports.page import compare_page
-from bench.reports.tables import compare
-from bench.reports.tables.compare import Comparison, signed
+from bench.reports.page.compare_page import comparison_json, write_comparison
+from bench.reports.tables.compare import (
+    Comparison,
+    change_sentences,
+    compare_results,
+    comparison_warnings,
+    interval_ends,
+    signed_number,
+)
 from bench.reports.tables.labels import label
 from bench.reports.write import command_line
 from bench.settings import Settings
@@ -36,14 +42,14 @@ def compare_stores(
     """Write the page that compares two experiments and print their differences."""
     first, second = (filter_results(_read_results(side), methods, datasets) for side in sides)
     key = _metric_key(metric, [first, second])
-    comparison = compare.compare(first, second, names)
+    comparison = compare_results(first, second, names)
     folder = out or sides[1].results / "reports" / "compare"
     provenance = {"aebench": bench.__version__} | {
         f"{name}, store": f"{side.tracking_uri or side.database}, experiment {side.experiment}"
         for name, side in zip("AB", sides, strict=True)
     }
     try:
-        page = compare_page.write(
+        page = write_comparison(
             comparison, folder, metric=key, command=command_line(), provenance=provenance
         )
     except OSError as error:
@@ -51,12 +57,12 @@ def compare_stores(
             f"{folder}: cannot be written: {error.strerror}.", code="not_writable"
         ) from None
     if as_json:
-        print_json(compare_page.as_json(comparison, page))
+        print_json(comparison_json(comparison, page))
         return
-    if comparison.of(key):
+    if comparison.differences_in(key):
         make_console().print(_difference_table(comparison, key))
-    summary = compare.sentences(comparison, key)[0]
-    for line in [*compare.cautions(comparison), summary, f"page: {page}"]:
+    summary = change_sentences(comparison, key)[0]
+    for line in [*comparison_warnings(comparison), summary, f"page: {page}"]:
         typer.echo(line)
 
 
@@ -84,13 +90,10 @@ def _difference_table(comparison: Comparison, metric: str) -> Table:
     for name in ("pairs", "A", "B", "B − A", "95 % interval"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for difference in comparison.of(metric):
-        ends = (
-            "–" if difference.n < 2 else f"{signed(difference.low)} to {signed(difference.high)}"
-        )
+    for difference in comparison.differences_in(metric):
         table.add_row(
             difference.method, difference.dataset, str(difference.n),
             f"{difference.a:.3f}", f"{difference.b:.3f}",
-            signed(difference.difference), ends, difference.verdict,
+            signed_number(difference.difference), interval_ends(difference), difference.verdict,
         )  # fmt: skip
     return table

@@ -1,133 +1,110 @@
-"""Quality against what it costs: seconds and peak memory, with the Pareto front."""
+"""Scores against fitting time and peak memory, with the Pareto front."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import plotly.graph_objects as go
 
+from ..tables.eligible import competing_by_dataset
 from ..tables.labels import higher_is_better, label
-from ..tables.statistics import t_interval
-from .drawing import Drawing, lay_out, plain, short, variants
+from .drawing import LEGEND, Drawing, axis_label, escape_tags, make_drawing, set_layout
+from .figure_data import COSTS, cost_points_by_dataset, pareto_front
 
 if TYPE_CHECKING:
+    import pandas as pd
     from plotly.graph_objects import Figure
 
 # Okabe and Ito's colours without yellow and black, which vanish on white or on black.
-FAMILIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+FAMILY_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 GREY = "#8a8a8a"
-COSTS = {
-    "seconds": ("fitting time", "fitting time, median over seeds (s, log scale)", "s"),
-    "peak_memory_mb": ("peak memory", "peak memory, median over seeds (MiB, log scale)", "MiB"),
-}
-"""Column → what it is called, axis title, unit."""
 _LETTER, _LINE = 6.5, 15.0
+"""Width of a letter and height of a line in pixels."""
 _WIDTH, _HEIGHT = 900.0, 380.0
-_COVERED = 0.15
-"""Share of a label that may be covered."""
+_MOST_OVERLAP = 0.15
+"""Share of a label that others may cover."""
 
 
-def quality(table: pd.DataFrame, datasets: list[str], metric: str) -> list[Drawing]:
-    """Return one drawing with a variant a dataset and cost; none if nothing was measured."""
+def cost_drawings(table: pd.DataFrame, metric: str) -> list[Drawing]:
+    """Return one drawing to choose dataset and cost; empty if no cost was measured."""
+    rows = competing_by_dataset(table)
+    families = sorted(set(rows["family"]) - {""})
+    higher = higher_is_better(metric, table) is not False
+    points = {cost: cost_points_by_dataset(table, metric, cost) for cost in COSTS}
+    datasets = list(
+        dict.fromkeys(dataset for by_dataset in points.values() for dataset in by_dataset)
+    )
     figures = {}
-    families = sorted(set(table["family"]) - {""})
-    for i, dataset in enumerate(datasets):
-        for j, cost in enumerate(COSTS):
-            x_range = _log_range(table, metric, cost)
-            found = points(table[table["dataset"] == dataset], metric, cost)
-            if not found.empty:
-                best = front(found, higher=higher_is_better(metric, table) is not False)
-                figures[f"{i},{j}"] = _figure(found, best, families, metric, cost, x_range)
+    for j, (cost, (_, title, unit)) in enumerate(COSTS.items()):
+        x_range = _log_range(rows, metric, cost)
+        for dataset, own in points[cost].items():
+            figure = _figure(own, pareto_front(own, higher=higher), families, x_range)
+            _label_axes(figure, title, label(metric), unit)
+            figures[datasets.index(dataset), j] = figure
     if not figures:
         return []
-    costs = [name for name, _, _ in COSTS.values()]
-    return [variants(
+    return [make_drawing(
         "quality", "Quality against cost",
         f"Scatter plot of {label(metric)} against fitting time in seconds or peak memory in MiB, "
         "one labelled point a method, with the Pareto front.",
-        [("dataset", datasets), ("cost", costs)], figures,
-        "The dashed line is the Pareto front: no method beside it is both cheaper and better by "
-        "its mean. Controls are left out: they learn nothing. Point at a mark for its numbers; "
-        "where marks crowd, some names show only then.",
+        {f"{i},{j}": figures[i, j] for i, j in sorted(figures)},
+        [("dataset", datasets), ("cost", [name for name, _, _ in COSTS.values()])],
+        note="The dashed line is the Pareto front: by their means, no method is both cheaper and "
+        "better than one on it. Controls are not shown, since they learn nothing. Point at a mark "
+        "for its numbers. Where marks crowd, some names are hidden.",
     )]  # fmt: skip
 
 
 def _figure(
-    found: pd.DataFrame,
-    best: pd.DataFrame,
-    families: list[str],
-    metric: str,
-    cost: str,
-    x_range: list[float],
+    points: pd.DataFrame, front: pd.DataFrame, families: list[str], x_range: list[float]
 ) -> Figure:
-    """Return the points with their front ``best``."""
-    _, title, unit = COSTS[cost]
+    """Return the points, one trace a family, and their Pareto front."""
     figure = go.Figure()
     figure.add_trace(
         go.Scatter(
-            x=best["cost"].tolist(), y=best["mean"].tolist(), mode="lines", hoverinfo="skip",
+            x=front["cost"].tolist(), y=front["mean"].tolist(), mode="lines", hoverinfo="skip",
             name="Pareto front", line={"dash": "dash", "width": 1.5, "color": GREY, "shape": "hv"},
         )
     )  # fmt: skip
-    labels, places = _labels(found, x_range)
-    found = found.assign(label=labels, place=places)
-    for family, part in found.groupby("family", sort=True):
+    labels, sides = _place_labels(points, x_range)
+    labelled = points.assign(label=labels, side=sides)
+    for family, part in labelled.groupby("family", sort=True):
         texts = [
-            [plain(name), _plus_minus(half)]
+            [escape_tags(name), _half_width_text(half)]
             for name, half in zip(part["method"], part["half"], strict=True)
         ]
         figure.add_trace(
             go.Scatter(
                 x=part["cost"].tolist(), y=part["mean"].tolist(), text=part["label"].tolist(),
-                textposition=part["place"].tolist(), mode="markers+text", cliponaxis=False,
-                name=plain(family) or "other", customdata=texts,
+                textposition=part["side"].tolist(), mode="markers+text", cliponaxis=False,
+                name=escape_tags(str(family)) or "other", customdata=texts,
                 error_y={
                     "array": part["half"].fillna(0).tolist(), "thickness": 1,
                     "color": "rgba(128,128,128,0.5)",
                 },
                 marker=_marker(families.index(str(family)) if family else -1),
-                hovertemplate=(
-                    f"%{{customdata[0]}}<br>%{{x:.3g}} {unit}<br>"
-                    f"{label(metric)} %{{y:.3f}}%{{customdata[1]}}<extra></extra>"
-                ),
             )
         )  # fmt: skip
-    lay_out(figure, 500)
+    set_layout(figure, 500)
     narrow = x_range[1] - x_range[0] < 2
-    figure.update_xaxes(
-        type="log", title=title, automargin=True, range=x_range, dtick="D2" if narrow else 1
-    )
-    figure.update_yaxes(title=f"{label(metric)}, mean ± 95 % interval", automargin=True)
-    figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
+    figure.update_xaxes(type="log", range=x_range, dtick="D2" if narrow else 1)
+    figure.update_layout(legend=LEGEND)
     return figure
 
 
-def front(found: pd.DataFrame, *, higher: bool = True) -> pd.DataFrame:
-    """Return the points that no other one beats in both cost and mean, cheapest first."""
-    sign = 1 if higher else -1
-    ordered = found.assign(_gain=sign * found["mean"])
-    ordered = ordered.sort_values(["cost", "_gain"], ascending=[True, False], kind="stable")
-    before = ordered["_gain"].cummax().shift(fill_value=-math.inf)
-    return ordered[ordered["_gain"] > before].drop(columns="_gain")
+def _label_axes(figure: Figure, cost_title: str, score: str, unit: str) -> None:
+    figure.update_traces(
+        hovertemplate=f"%{{customdata[0]}}<br>%{{x:.3g}} {unit}<br>"
+        f"{score} %{{y:.3f}}%{{customdata[1]}}<extra></extra>",
+        selector={"mode": "markers+text"},
+    )
+    figure.update_xaxes(title=cost_title, automargin=True)
+    figure.update_yaxes(title=f"{score}, mean ± 95 % interval", automargin=True)
 
 
-def points(rows: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
-    """Return one row a method: family, mean, half width over seeds and median cost."""
-    kept = rows[rows[metric].notna() & (rows["status"] == "done") & (rows[cost] > 0)]
-    found = []
-    for method, part in kept.groupby("method"):
-        interval = t_interval(part[metric])
-        found.append(
-            {"method": str(method), "family": part["family"].iloc[0], "mean": interval.mean}
-            | {"half": interval.half_width, "cost": float(part[cost].median())}
-        )
-    return pd.DataFrame(found, columns=["method", "family", "mean", "half", "cost"])
-
-
-def _plus_minus(half: float) -> str:
+def _half_width_text(half: float) -> str:
     return " (one seed)" if math.isnan(half) else f" ± {half:.3f}"
 
 
@@ -143,54 +120,55 @@ def _log_range(table: pd.DataFrame, metric: str, cost: str) -> list[float]:
 
 
 def _marker(number: int) -> dict[str, Any]:
-    colour = FAMILIES[number % len(FAMILIES)] if number >= 0 else GREY
+    colour = FAMILY_COLOURS[number % len(FAMILY_COLOURS)] if number >= 0 else GREY
     symbol = MARKERS[number % len(MARKERS)] if number >= 0 else "x"
     return {"size": 10, "color": colour, "symbol": symbol}
 
 
-def _labels(points: pd.DataFrame, x_range: list[float]) -> tuple[list[str], list[str]]:
-    """Return labels and where each goes, so that they overlap neither labels nor marks.
+def _place_labels(points: pd.DataFrame, x_range: list[float]) -> tuple[list[str], list[str]]:
+    """Return the label of each point and its side of the mark.
 
-    Greedy in pixels of a page of usual width: the least bad of six places; a label that would
-    still be covered is left to the pointer.
+    Greedy: the side of six with the least overlap, in pixels of a page of usual width. A label
+    that others would still cover is empty.
     """
-    if points.empty:
-        return [], []
     low = float((points["mean"] - points["half"].fillna(0)).min())
     high = float((points["mean"] + points["half"].fillna(0)).max())
     left, right = x_range
-    x = [(math.log10(s) - left) / (right - left) * _WIDTH for s in points["cost"]]
-    y = [(v - low) / ((high - low) or 1.0) * _HEIGHT for v in points["mean"]]
+    x = [(math.log10(cost) - left) / (right - left) * _WIDTH for cost in points["cost"]]
+    y = [(mean - low) / ((high - low) or 1.0) * _HEIGHT for mean in points["mean"]]
     taken = [(a - 6, b - 6, a + 6, b + 6) for a, b in zip(x, y, strict=True)]
-    labels, places = [], []
+    labels, sides = [], []
     for name, a, b in zip(points["method"], x, y, strict=True):
-        text = short(name, 24)
-        boxes = {place: _box(place, a, b, len(text)) for place in _SIDES}
-        costs = {p: sum(_overlap(box, o) for o in taken) for p, box in boxes.items()}
-        place = min(_SIDES, key=costs.__getitem__)
-        fits = costs[place] < _COVERED * _LETTER * len(text) * _LINE
-        if fits:
-            taken.append(boxes[place])
-        labels.append(text if fits else "")
-        places.append(place)
-    return labels, places
-
-
-def _box(place: str, x: float, y: float, letters: int) -> tuple[float, float, float, float]:
-    """Return left, low, right and high edge of a label beside a mark, in pixels."""
-    wide, (dx, dy) = _LETTER * letters, _SIDES[place]
-    left, low = x + dx * (wide + 14) / 2 - wide / 2, y + dy * _LINE - _LINE / 2
-    return left, low, left + wide, low + _LINE
+        text = axis_label(name, 24)
+        boxes = {side: _label_box(side, a, b, len(text)) for side in _SIDES}
+        overlaps = {
+            side: sum(_overlap(box, other) for other in taken) for side, box in boxes.items()
+        }
+        side = min(_SIDES, key=overlaps.__getitem__)
+        free = overlaps[side] < _MOST_OVERLAP * _LETTER * len(text) * _LINE
+        if free:
+            taken.append(boxes[side])
+        labels.append(text if free else "")
+        sides.append(side)
+    return labels, sides
 
 
 _SIDES = {
     "middle right": (1, 0), "top center": (0, 1), "bottom center": (0, -1),
     "middle left": (-1, 0), "top right": (1, 1), "bottom right": (1, -1),
 }  # fmt: skip
-_Box = tuple[float, float, float, float]
+_LabelBox = tuple[float, float, float, float]
 
 
-def _overlap(one: _Box, two: _Box) -> float:
-    wide = min(one[2], two[2]) - max(one[0], two[0])
-    high = min(one[3], two[3]) - max(one[1], two[1])
-    return wide * high if wide > 0 and high > 0 else 0.0
+def _label_box(side: str, x: float, y: float, letters: int) -> _LabelBox:
+    """Return left, low, right and high edge of a label beside a mark, in pixels."""
+    width, (dx, dy) = _LETTER * letters, _SIDES[side]
+    left, low = x + dx * (width + 14) / 2 - width / 2, y + dy * _LINE - _LINE / 2
+    return left, low, left + width, low + _LINE
+
+
+def _overlap(first: _LabelBox, second: _LabelBox) -> float:
+    """Return the common area of two boxes in square pixels."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    return width * height if width > 0 and height > 0 else 0.0

@@ -1,4 +1,4 @@
-"""drawing."""
+"""An interactive figure as Plotly JSON, and the layout that all figures share."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from plotly.graph_objects import Figure
 
-
 ROW = 28
-"""Pixels of a method's row."""
-
+"""Height of a method's row in pixels."""
 
 # The light half of ColorBrewer's YlGnBu: safe for colour-blind readers, and black numbers are
 # legible on all of it, whatever the page's background.
@@ -25,82 +23,74 @@ SCALE = (
     (0.75, "#7fcdbb"),
     (1.0, "#41b6c4"),
 )
+LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
+"""A legend in one line above the figure."""
 
 
 @dataclass
 class Drawing:
-    """One figure of the page, in several variants if there is something to choose."""
+    """One interactive figure of the page, in several versions if a reader can choose."""
 
     key: str
     title: str
     alt: str
-    json: str
-    """The figure that is shown first."""
+    figures: dict[str, str]
+    """Option numbers, ``0,2`` for example → JSON of the figure; ``""`` without a selector."""
     height: int
-    selectors: list[tuple[str, list[str]]] = field(default_factory=list)
-    """What can be chosen, heading → options; empty: nothing."""
-    variants: dict[str, str] = field(default_factory=dict)
-    """Numbers of the chosen options, ``0,2`` say → figure; combinations may lack."""
-    note: str = ""
+    selectors: Sequence[tuple[str, Sequence[str]]] = ()
+    """Heading and options of each selector."""
+    note: str = field(default="", kw_only=True)
 
     @property
     def content(self) -> str:
-        """All variants as JSON that may stand in a script element."""
-        figures = self.variants or {"": self.json}
-        return "{" + ",".join(f"{json.dumps(k)}:{text}" for k, text in figures.items()) + "}"
+        """All figures as JSON for a script element."""
+        parts = [f"{json.dumps(key)}:{text}" for key, text in self.figures.items()]
+        return "{" + ",".join(parts) + "}"
 
 
-def variants(
+def make_drawing(
     key: str,
     title: str,
     alt: str,
-    selectors: list[tuple[str, list[str]]],
-    figures: dict[str, Figure],
+    figures: Mapping[str, Figure],
+    selectors: Sequence[tuple[str, Sequence[str]]] = (),
+    *,
     note: str = "",
 ) -> Drawing:
-    """Return a drawing whose first figure is the first of ``figures``; none is not allowed."""
-    texts = {choice: _json(figure) for choice, figure in figures.items()}
+    """Return the drawing of at least one figure; the first is shown first."""
+    texts = {option: script_text(figure.to_json()) for option, figure in figures.items()}
     height = int(next(iter(figures.values())).layout.height)
-    return Drawing(key, title, alt, next(iter(texts.values())), height, selectors, texts, note)
+    return Drawing(key, title, alt, texts, height, selectors, note=note)
 
 
-def between(values: Any) -> tuple[float, float]:
-    """Return smallest and largest value; a scale of one value would have no colours."""
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    return (low, high) if low < high else (low - 0.5, high + 0.5)
+def script_text(text: str) -> str:
+    """Return JSON that cannot end the script element around it."""
+    return text.replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def lay_out(figure: Figure, height: int) -> None:
-    """Set what all figures share; colours of text and grid are the page's."""
+def set_layout(figure: Figure, height: int) -> None:
+    """Set the layout of all figures; the page sets the colours of text and grid."""
     figure.update_layout(
         template="none", height=height, margin={"l": 10, "r": 10, "t": 40, "b": 40},
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", hovermode="closest",
     )  # fmt: skip
 
 
-def categories(names: list[str]) -> dict[str, Any]:
-    """Return the settings of an axis of names in this order; only what is shown is shortened."""
-    known = [plain(name) for name in names]
+def category_axis(names: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of an axis with these names in this order; long labels are cut."""
+    values = [escape_tags(name) for name in names]
     return {
-        "type": "category", "categoryorder": "array", "categoryarray": known, "tickvals": known,
-        "ticktext": [short(name) for name in names], "automargin": True, "zeroline": False,
+        "type": "category", "categoryorder": "array", "categoryarray": values, "tickvals": values,
+        "ticktext": [axis_label(name) for name in names], "automargin": True, "zeroline": False,
         "tickcolor": "rgba(0,0,0,0)",
     }  # fmt: skip
 
 
-def short(text: Any, most: int = 28) -> str:
-    """Return a label short enough for an axis."""
-    text = str(text)
-    return plain(text if len(text) <= most else text[: most - 1] + "…")
+def axis_label(name: str, length: int = 28) -> str:
+    """Return a label of at most ``length`` characters."""
+    return escape_tags(name if len(name) <= length else name[: length - 1] + "…")
 
 
-def plain(text: Any) -> str:
-    """Return a text that Plotly, which reads some HTML tags, shows as it is."""
-    text = str(text)
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _json(figure: Figure) -> str:
-    """Return the figure as JSON that may stand in a script element."""
-    content = json.loads(figure.to_json())
-    return json.dumps(content).replace("<", "\\u003c").replace(">", "\\u003e")
+def escape_tags(text: str) -> str:
+    """Return a text without the HTML tags that Plotly would interpret."""
+    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

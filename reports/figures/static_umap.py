@@ -1,4 +1,4 @@
-"""A static picture of one embedding, one panel a colouring."""
+"""A static UMAP of one embedding, one panel a colouring."""
 
 from __future__ import annotations
 
@@ -9,36 +9,35 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 
-from .umaps import N_NEIGHBORS, SEED, points_in_plane, shown_cells
+from .umaps import N_NEIGHBORS, SEED, plane_coordinates, sample_cells
 
 _LEGEND_ROWS = 18
 
 
-def draw(
+def write_umap(
     embedding: np.ndarray, panels: dict[str, np.ndarray], path: Path, *, title: str
 ) -> list[str]:
-    """Write ``path`` as PNG and SVG; returns the names of the files.
+    """Write the figure as PNG and SVG; returns the names of the files.
 
-    ``embedding`` (cells × dimensions) is shown by UMAP, or as it is if it has one or two
-    dimensions; ``panels`` maps a heading to the class of each cell. Above 3,000 cells a seeded
-    sample is shown. Raises ``ValueError`` if all cells are at one point.
+    ``embedding`` (cells × dimensions) is drawn as it is if it has one or two dimensions, else as
+    UMAP; ``panels`` maps a heading to the class of each cell. Above 3,000 cells a seeded sample is
+    drawn. Raises ``ValueError`` if all cells are at one point.
     """
     matplotlib.use("Agg")
-    cells = shown_cells(len(embedding))
-    plane = points_in_plane(np.asarray(embedding, dtype=np.float32)[cells])
-    how = f"UMAP, {N_NEIGHBORS} neighbours" if embedding.shape[1] > 2 else "the embedding itself"
-    shown = f"{len(cells):,} of {len(embedding):,} cells" if len(cells) < len(embedding) else (
-        f"{len(cells):,} cells")  # fmt: skip
+    cells = sample_cells(len(embedding))
+    plane = plane_coordinates(np.asarray(embedding, dtype=np.float32)[cells])
+    kind = f"UMAP, {N_NEIGHBORS} neighbours" if embedding.shape[1] > 2 else "the embedding itself"
+    n_cells = f"{len(cells):,}" + (f" of {len(embedding):,}" * (len(cells) < len(embedding)))
     figure, axes = plt.subplots(
         1, len(panels), figsize=(7.2 * len(panels), 5.2), squeeze=False, layout="constrained"
     )
     for axis, (heading, classes) in zip(axes[0], panels.items(), strict=True):
-        names = _order(classes)
+        names = _sorted_classes(classes)
         colours = dict(zip(names, sns.color_palette("husl", len(names)), strict=True))
         shuffled = np.random.default_rng(SEED).permutation(len(cells))
-        kinds = classes[cells][shuffled]
+        point_classes = classes[cells][shuffled]
         axis.scatter(
-            plane[shuffled, 0], plane[shuffled, 1], c=[colours[kind] for kind in kinds],
+            plane[shuffled, 0], plane[shuffled, 1], c=[colours[name] for name in point_classes],
             s=max(3.0, min(16.0, 12000 / len(cells))), linewidths=0, alpha=0.85,
         )  # fmt: skip
         for name in names:
@@ -50,7 +49,7 @@ def draw(
             loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8,
             ncols=-(-len(names) // _LEGEND_ROWS),
         )  # fmt: skip
-    figure.suptitle(f"{title}: {shown}; {how}", fontsize=11)
+    figure.suptitle(f"{title}: {n_cells} cells; {kind}", fontsize=11)
     written = []
     for ending in ("png", "svg"):
         figure.savefig(path.with_suffix(f".{ending}"), dpi=150)
@@ -59,8 +58,8 @@ def draw(
     return written
 
 
-def _order(classes: np.ndarray) -> list[str]:
-    """Return the classes, numbers by value, names from the largest down."""
+def _sorted_classes(classes: np.ndarray) -> list[str]:
+    """Return the classes: numbers by value, names from the most to the fewest cells."""
     names, sizes = np.unique(classes, return_counts=True)
     if all(str(name).isdigit() for name in names):
         return sorted((str(name) for name in names), key=int)

@@ -10,31 +10,52 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..figures.drawing import ROW, categories, lay_out, plain, variants
-from ..tables.compare import COSTS, Comparison, Difference, cautions, sentences, signed
+from ..figures.drawing import (
+    LEGEND,
+    ROW,
+    Drawing,
+    category_axis,
+    escape_tags,
+    make_drawing,
+    set_layout,
+)
+from ..tables.compare import (
+    COSTS,
+    Comparison,
+    Difference,
+    change_sentences,
+    comparison_warnings,
+    interval_ends,
+    signed_number,
+)
 from ..tables.eligible import CONTROL
-from ..tables.labels import FIRST, MAIN, is_own, label, number_text
-from .markdown import escape_markdown, to_markdown
-from .report_page import render, replace
-from .score_grid import Cell, Column, Grid, definitions
+from ..tables.labels import (
+    DEFAULT_COLUMNS,
+    MAIN_METRIC,
+    is_own_clustering,
+    label,
+    number_text,
+)
+from .markdown import command_block, escape_markdown, markdown_table
+from .page_table import Cell, Column, PageTable, text_cell
+from .report_page import render_page, write_atomically, write_text
+from .score_tables import metric_definitions
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-    from ..figures.drawing import Drawing
-
-COLOURS = {
+VERDICT_COLOURS = {
     "better": "#009E73", "worse": "#D55E00", "changed": "#0072B2", "unclear": "#8a8a8a",
     "equal": "#8a8a8a", "one pair": "#8a8a8a",
 }  # fmt: skip
 _SYMBOLS = {"better": "triangle-right", "worse": "triangle-left", "equal": "circle-open"}
 
 
-def write(
-    found: Comparison,
+def write_comparison(
+    comparison: Comparison,
     folder: Path,
     *,
-    metric: str = MAIN,
+    metric: str = MAIN_METRIC,
     command: str,
     provenance: dict[str, str],
 ) -> Path:
@@ -43,48 +64,50 @@ def write(
     Raises ``OSError`` if the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    table = as_table(found)
-    replace(folder / "differences.csv", lambda path: table.to_csv(path, index=False))
-    text = as_markdown(found, metric=metric, command=command)
-    replace(folder / "compare.md", lambda path: path.write_text(text, encoding="utf-8"))
-    drawn = drawing(found, metric)
-    page = render(
+    table = difference_table(comparison)
+    write_atomically(folder / "differences.csv", lambda path: table.to_csv(path, index=False))
+    text = comparison_markdown(comparison, metric=metric, command=command)
+    write_text(folder / "compare.md", text)
+    drawings = difference_drawings(comparison, metric)
+    page = render_page(
         "compare.html.j2",
-        figures=bool(drawn),
-        title=f"{found.b} against {found.a}",
-        counts=f"{found.n_pairs} pairs of jobs",
-        found=found,
-        sentences=sentences(found, metric),
-        cautions=cautions(found),
-        grid=grid(found, metric),
-        drawn=drawn,
+        figures=bool(drawings),
+        title=f"{comparison.b} against {comparison.a}",
+        counts=f"{comparison.n_pairs} pairs of jobs",
+        comparison=comparison,
+        sentences=change_sentences(comparison, metric),
+        warnings=comparison_warnings(comparison),
+        differences=comparison_table(comparison, metric),
+        drawings=drawings,
         main=label(metric),
-        definitions=definitions(table.pivot_table("b", ["method", "dataset"], "metric")),
+        definitions=metric_definitions(table.pivot_table("b", ["method", "dataset"], "metric")),
         command=command,
         provenance=provenance,
     )
-    target = folder / "compare.html"
-    replace(target, lambda path: path.write_text(page, encoding="utf-8"))
-    return target
+    return write_text(folder / "compare.html", page)
 
 
-def as_table(found: Comparison) -> pd.DataFrame:
+def _difference_records(comparison: Comparison) -> list[dict[str, Any]]:
+    return [asdict(row) | {"verdict": row.verdict} for row in comparison.differences]
+
+
+def difference_table(comparison: Comparison) -> pd.DataFrame:
     """Return one row per method, dataset, protocol and metric, with the verdict."""
     columns = [*Difference.__dataclass_fields__, "verdict"]
-    rows = [asdict(one) | {"verdict": one.verdict} for one in found.differences]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(_difference_records(comparison), columns=columns)
 
 
-def _metrics(found: Comparison, metric: str) -> list[str]:
-    """Return the metrics of scores, the main one first, then those a page shows at once."""
-    there = dict.fromkeys(one.metric for one in found.differences)
-    scores = [key for key in there if "/" in key and key != metric]
-    return [metric, *sorted(scores, key=lambda key: (key not in FIRST, is_own(key)))]
+def _score_metrics(comparison: Comparison, metric: str) -> list[str]:
+    """Return the metrics of scores: ``metric``, the default columns, then the others."""
+    keys = dict.fromkeys(row.metric for row in comparison.differences)
+    others = [key for key in keys if "/" in key and key != metric]
+    others.sort(key=lambda key: (key not in DEFAULT_COLUMNS, is_own_clustering(key)))
+    return [metric, *others]
 
 
-def grid(found: Comparison, metric: str) -> Grid:
-    """Return one row per method and dataset: the main metric in full, of others the difference."""
-    others = _metrics(found, metric)[1:]
+def comparison_table(comparison: Comparison, metric: str) -> PageTable:
+    """Return one row per method and dataset: one metric in full, differences of the others."""
+    others = _score_metrics(comparison, metric)[1:]
     name = label(metric)
     columns = [
         Column("method", number=False),
@@ -94,160 +117,159 @@ def grid(found: Comparison, metric: str) -> Grid:
         Column(f"{name}, B"),
         Column("difference", tip="B minus A"),
         Column("95 % interval", number=False, tip="bootstrap over the pairs"),
-        Column("verdict", number=False, tip="unclear: the interval holds zero"),
+        Column("verdict", number=False, tip="unclear: the interval contains zero"),
         *(Column(f"{label(key)}, B / A", tip="means over the pairs") for key in COSTS),
-        *(Column(f"{label(key)}, B − A", extra=key not in FIRST) for key in others),
+        *(Column(f"{label(key)}, B − A", extra=key not in DEFAULT_COLUMNS) for key in others),
     ]
     groups: dict[tuple[str, str, str], dict[str, Difference]] = {}
-    for one in found.differences:
-        groups.setdefault((one.dataset, one.method, one.protocol), {})[one.metric] = one
-    table = Grid(columns, datasets=list(dict.fromkeys(one.dataset for one in found.differences)))
-    for part in groups.values():
-        first = next(iter(part.values()))
-        row = [Cell(first.method, first.method), Cell(first.dataset, first.dataset)]
-        row += _main(part.get(metric))
-        row += [_factor(part.get(key)) for key in COSTS]
-        row += [_delta(part.get(key)) for key in others]
-        (table.controls if first.family == CONTROL else table.rows).append(row)
+    for row in comparison.differences:
+        groups.setdefault((row.dataset, row.method, row.protocol), {})[row.metric] = row
+    datasets = list(dict.fromkeys(row.dataset for row in comparison.differences))
+    table = PageTable(columns, datasets=datasets)
+    for by_metric in groups.values():
+        first = next(iter(by_metric.values()))
+        cells = [text_cell(first.method), text_cell(first.dataset)]
+        cells += _metric_cells(by_metric.get(metric))
+        cells += [_ratio_cell(by_metric.get(key)) for key in COSTS]
+        cells += [_difference_cell(by_metric.get(key)) for key in others]
+        (table.controls if first.family == CONTROL else table.rows).append(cells)
     return table
 
 
-def _main(one: Difference | None) -> list[Cell]:
-    if one is None:
+def _metric_cells(row: Difference | None) -> list[Cell]:
+    if row is None:
         return [Cell("–") for _ in range(6)]
     return [
-        Cell(str(one.n), str(one.n)),
-        Cell(f"{one.a:.3f}", repr(one.a)),
-        Cell(f"{one.b:.3f}", repr(one.b)),
-        Cell(signed(one.difference), repr(one.difference)),
-        Cell(_interval(one)),
-        Cell(one.verdict, one.verdict),
+        text_cell(str(row.n)),
+        Cell(f"{row.a:.3f}", repr(row.a)),
+        Cell(f"{row.b:.3f}", repr(row.b)),
+        Cell(signed_number(row.difference), repr(row.difference)),
+        Cell(interval_ends(row)),
+        text_cell(row.verdict),
     ]
 
 
-def _interval(one: Difference) -> str:
-    return "–" if one.n < 2 else f"{signed(one.low)} to {signed(one.high)}"
-
-
-def _factor(one: Difference | None) -> Cell:
-    """Return how many times a cost is that of A."""
-    if one is None or one.a <= 0:
+def _ratio_cell(row: Difference | None) -> Cell:
+    """Return the cost of B as a multiple of that of A."""
+    if row is None or row.a <= 0:
         return Cell("–")
-    factor = one.b / one.a
-    tip = f"{number_text(one.a, 1)} → {number_text(one.b, 1)}"
-    return Cell(f"{factor:.2f}", repr(factor), tip)
+    ratio = row.b / row.a
+    tip = f"{number_text(row.a, 1)} → {number_text(row.b, 1)}"
+    return Cell(f"{ratio:.2f}", repr(ratio), tip)
 
 
-def _delta(one: Difference | None) -> Cell:
-    if one is None:
+def _difference_cell(row: Difference | None) -> Cell:
+    if row is None:
         return Cell("–")
-    tip = f"{one.a:.3f} → {one.b:.3f}, {one.verdict}"
-    return Cell(signed(one.difference), repr(one.difference), tip)
+    tip = f"{row.a:.3f} → {row.b:.3f}, {row.verdict}"
+    return Cell(signed_number(row.difference), repr(row.difference), tip)
 
 
-def as_markdown(found: Comparison, *, metric: str = MAIN, command: str) -> str:
+def comparison_markdown(comparison: Comparison, *, metric: str = MAIN_METRIC, command: str) -> str:
     """Return the comparison as Markdown, for an issue or a pull request."""
-    lines = [f"# {escape_markdown(found.b)} against {escape_markdown(found.a)}", ""]
-    lines += [f"{found.n_pairs} pairs of jobs; differences are B − A.", ""]
-    lines += [f"- A: {escape_markdown(found.a)}", f"- B: {escape_markdown(found.b)}"]
-    lines += [f"- **Note:** {escape_markdown(text)}" for text in cautions(found)]
-    lines += [f"- {escape_markdown(text)}" for text in sentences(found, metric)]
-    if found.differences:
-        table = grid(found, metric)
-        kept = [i for i, column in enumerate(table.columns) if not column.extra]
-        rows = [[row[i].text for i in kept] for row in [*table.rows, *table.controls]]
-        heads = [table.columns[i].text for i in kept]
-        lines += ["", "## Differences", "", to_markdown(pd.DataFrame(rows, columns=heads))]
-    if found.unpaired:
-        lines += ["", "## Not paired", "", to_markdown(pd.DataFrame(unpaired_rows(found)))]
-    if found.conditions:
-        conditions = pd.DataFrame([asdict(one) for one in found.conditions])
-        conditions.columns = ["not the same", "A", "B"]
-        lines += ["", "## Made under other conditions", "", to_markdown(conditions)]
-    lines += ["", "Made by:", "", *(f"    {line}" for line in command.splitlines())]
-    return "\n".join(lines) + "\n"
+    a, b = escape_markdown(comparison.a), escape_markdown(comparison.b)
+    lines = [f"# {b} against {a}", ""]
+    lines += [f"{comparison.n_pairs} pairs of jobs; differences are B − A.", ""]
+    lines += [f"- A: {a}", f"- B: {b}"]
+    lines += [f"- **Note:** {escape_markdown(text)}" for text in comparison_warnings(comparison)]
+    lines += [f"- {escape_markdown(text)}" for text in change_sentences(comparison, metric)]
+    if comparison.differences:
+        table = comparison_table(comparison, metric)
+        columns = [i for i, column in enumerate(table.columns) if not column.extra]
+        rows = [[row[i].text for i in columns] for row in [*table.rows, *table.controls]]
+        heads = [table.columns[i].text for i in columns]
+        lines += ["", "## Differences", "", markdown_table(pd.DataFrame(rows, columns=heads))]
+    if comparison.unpaired:
+        unpaired = pd.DataFrame(unpaired_records(comparison))
+        lines += ["", "## Not paired", "", markdown_table(unpaired)]
+    if comparison.conditions:
+        conditions = pd.DataFrame([asdict(row) for row in comparison.conditions])
+        conditions.columns = ["differs", "A", "B"]
+        lines += ["", "## Other conditions", "", markdown_table(conditions)]
+    return "\n".join([*lines, "", *command_block(command)]) + "\n"
 
 
-def unpaired_rows(found: Comparison) -> list[dict[str, str]]:
+def unpaired_records(comparison: Comparison) -> list[dict[str, str]]:
     """Return the jobs without a partner as rows of text."""
     return [
-        {"methods": ", ".join(one.methods), "dataset": one.dataset}
-        | {"seeds": ", ".join(map(str, one.seeds)) or "–", "reason": one.reason}
-        for one in found.unpaired
+        {"methods": ", ".join(row.methods), "dataset": row.dataset}
+        | {"seeds": ", ".join(map(str, row.seeds)) or "–", "reason": row.reason}
+        for row in comparison.unpaired
     ]
 
 
-def drawing(found: Comparison, metric: str) -> list[Drawing]:
-    """Return the differences of each dataset and metric with their intervals; empty without."""
-    metrics = [key for key in _metrics(found, metric) if key == metric or key in FIRST]
-    datasets = list(dict.fromkeys(one.dataset for one in found.of(metric)))
+def difference_drawings(comparison: Comparison, metric: str) -> list[Drawing]:
+    """Return the differences with their intervals, to choose metric and dataset."""
+    metrics = [
+        key for key in _score_metrics(comparison, metric) if key in {metric, *DEFAULT_COLUMNS}
+    ]
+    datasets = list(dict.fromkeys(row.dataset for row in comparison.differences_in(metric)))
     figures = {}
     for i, key in enumerate(metrics):
+        rows = [row for row in comparison.differences_in(key) if row.family != CONTROL]
         for j, dataset in enumerate(datasets):
-            ones = [one for one in found.of(key) if one.dataset == dataset]
-            ones = [one for one in ones if one.family != CONTROL]
-            if ones:
-                figures[f"{i},{j}"] = _figure(ones, key)
+            own = [row for row in rows if row.dataset == dataset]
+            if own:
+                figures[f"{i},{j}"] = _figure(own, key)
     if not figures:
         return []
     selectors = [("metric", [label(key) for key in metrics]), ("dataset", datasets)]
-    return [variants(
+    return [make_drawing(
         "differences", "Differences with their intervals",
         f"Dot plot of the difference in {label(metric)}, B minus A, one row a method. The table "
-        "holds the same numbers.", selectors, figures,
-        "Points are means over the pairs, bars bootstrap intervals; at zero nothing changed.",
+        "holds the same numbers.", figures, selectors,
+        note="Points are means over the pairs, bars are bootstrap intervals. At zero, A and B "
+        "are equal.",
     )]  # fmt: skip
 
 
-def _figure(ones: list[Difference], metric: str) -> Figure:
-    ones = sorted(ones, key=lambda one: -one.difference)
+def _figure(rows: list[Difference], metric: str) -> Figure:
+    rows = sorted(rows, key=lambda row: -row.difference)
     figure = go.Figure()
-    for verdict in [name for name in COLOURS if any(one.verdict == name for one in ones)]:
-        part = [one for one in ones if one.verdict == verdict]
+    for verdict in [name for name in VERDICT_COLOURS if any(row.verdict == name for row in rows)]:
+        part = [row for row in rows if row.verdict == verdict]
+        symbol = _SYMBOLS.get(verdict, "circle")
         figure.add_trace(
             go.Scatter(
-                x=[one.difference for one in part], y=[plain(one.method) for one in part],
+                x=[row.difference for row in part], y=[escape_tags(row.method) for row in part],
                 mode="markers", name=verdict, showlegend=True,
-                marker={
-                    "size": 11, "color": COLOURS[verdict],
-                    "symbol": _SYMBOLS.get(verdict, "circle"),
-                },
+                marker={"size": 11, "color": VERDICT_COLOURS[verdict], "symbol": symbol},
                 error_x={
-                    "array": [_reach(one.high - one.difference) for one in part],
-                    "arrayminus": [_reach(one.difference - one.low) for one in part],
+                    "array": [_bar_length(row.high - row.difference) for row in part],
+                    "arrayminus": [_bar_length(row.difference - row.low) for row in part],
                     "symmetric": False, "thickness": 1.5,
                 },
-                customdata=[[one.a, one.b, one.n] for one in part],
+                customdata=[[row.a, row.b, row.n] for row in part],
                 hovertemplate="%{y}: %{x:+.4f}<br>%{customdata[0]:.4f} → %{customdata[1]:.4f}, "
                 "%{customdata[2]} pairs<extra></extra>",
             )
         )  # fmt: skip
-    names = [one.method for one in ones]
-    lay_out(figure, 130 + ROW * len(names))
-    figure.update_yaxes(autorange="reversed", **categories(names))
+    names = [row.method for row in rows]
+    set_layout(figure, 130 + ROW * len(names))
+    figure.update_yaxes(autorange="reversed", **category_axis(names))
     figure.update_xaxes(
         title=f"difference in {label(metric)}, B − A", automargin=True, zeroline=True,
         zerolinewidth=2,
     )  # fmt: skip
-    figure.update_layout(legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0})
+    figure.update_layout(legend=LEGEND | {"y": 1.0})
     return figure
 
 
-def _reach(length: float) -> float:
+def _bar_length(length: float) -> float:
     return 0.0 if math.isnan(length) else max(length, 0.0)
 
 
-def as_json(found: Comparison, page: Path) -> dict[str, Any]:
-    """Return everything for programs; what has no value is ``None``."""
-    differences = [asdict(one) | {"verdict": one.verdict} for one in found.differences]
+def comparison_json(comparison: Comparison, page: Path) -> dict[str, Any]:
+    """Return everything for programs; missing numbers are ``None``."""
+    differences = _difference_records(comparison)
     for row in differences:
         row |= {k: None for k, v in row.items() if isinstance(v, float) and not math.isfinite(v)}
     return {
-        "a": found.a,
-        "b": found.b,
-        "pairs": found.n_pairs,
+        "a": comparison.a,
+        "b": comparison.b,
+        "pairs": comparison.n_pairs,
         "differences": differences,
-        "unpaired": [asdict(one) for one in found.unpaired],
-        "conditions": [asdict(one) for one in found.conditions],
+        "unpaired": [asdict(row) for row in comparison.unpaired],
+        "conditions": [asdict(row) for row in comparison.conditions],
         "page": str(page),
     }

@@ -2,115 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
-from ..tables.labels import FIRST, MAIN, label, with_interval
+from ..tables.labels import DEFAULT_COLUMNS, MAIN_METRIC, interval_text, label
 from ..tables.leaderboard import as_text, leaderboard, summary, tidy, with_brackets
 from ..tables.verdict import counts, verdict, warnings
-from . import tuning_section as tuning
-from .published_section import Section, section
-from .score_grid import by_job
+from .published_section import PublishedSection, published_section
+from .score_tables import summaries_by_job
+from .tuning_section import Study, gain_table, optimism_sentence, oracle_optimism, study_sentences
 
-_SHOWN = (
-    MAIN, "kmeans/nmi", "leiden/ari", *(key for key in FIRST if key.startswith("paired/")),
-    "seconds", "peak_memory_mb",
+_COLUMNS = (
+    MAIN_METRIC, "kmeans/nmi", "leiden/ari",
+    *(key for key in DEFAULT_COLUMNS if key.startswith("paired/")), "seconds", "peak_memory_mb",
 )  # fmt: skip
 
 
-def as_markdown(
-    results: pd.DataFrame,
-    *,
-    title: str,
-    command: str,
-    studies: Sequence[Mapping[str, Any]] = (),
+def report_markdown(
+    results: pd.DataFrame, *, title: str, command: str, studies: Sequence[Study] = ()
 ) -> str:
     """Return verdict, searches, leaderboard and scores as Markdown."""
     table = tidy(results)
-    lines = [f"# {escape_markdown(title)}", "", f"{counts(table)}", ""]
+    lines = [f"# {escape_markdown(title)}", "", counts(table), ""]
     lines += [f"- **Note:** {escape_markdown(text)}" for text in warnings(results)]
     for sentence in verdict(table):
         about = f"**{escape_markdown(sentence.about)}**: " if sentence.about else ""
         lines.append(f"- {about}{escape_markdown(sentence.text)}")
     if studies:
-        lines += ["", "## Searches", "", to_markdown(tuning.table(studies)), ""]
-        lines += [f"- {escape_markdown(text)}" for text in tuning.sentences(studies)]
-        optimism = tuning.optimism(studies)
-        if len(optimism):
-            lines += ["", "### Optimism of oracle", "", tuning.optimism_text(optimism), ""]
-            lines += [to_markdown(optimism)]
-    lines += [
-        "",
-        f"## Methods by {label(MAIN)}",
-        "",
-        to_markdown(with_brackets(leaderboard(table))),
-    ]
+        lines += _study_lines(studies)
+    board = markdown_table(with_brackets(leaderboard(table)))
+    lines += ["", f"## Methods by {label(MAIN_METRIC)}", "", board]
     lines += ["", "## Scores", "", "Mean ± 95 % t-interval over seeds.", ""]
-    lines += [
-        to_markdown(_wide(table)),
-        "",
-        *published_lines(section(table)),
-        "Made by:",
-        "",
-        *(f"    {line}" for line in command.splitlines()),
-    ]
+    lines += [markdown_table(_score_table(table)), ""]
+    lines += [*_published_lines(published_section(table)), *command_block(command)]
     return "\n".join(lines) + "\n"
 
 
-def _wide(table: pd.DataFrame) -> pd.DataFrame:
-    """Return methods × datasets as rows, the main metrics as columns of text."""
+def command_block(command: str) -> list[str]:
+    """Return the commands of a report as a code block."""
+    return ["Made by:", "", *(f"    {line}" for line in command.splitlines())]
+
+
+def _study_lines(studies: Sequence[Study]) -> list[str]:
+    lines = ["", "## Searches", "", markdown_table(gain_table(studies)), ""]
+    lines += [f"- {escape_markdown(text)}" for text in study_sentences(studies)]
+    optimism = oracle_optimism(studies)
+    if len(optimism):
+        lines += ["", "### Optimism of oracle", "", optimism_sentence(optimism), ""]
+        lines.append(markdown_table(optimism))
+    return lines
+
+
+def _score_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per dataset and method, with the main metrics as text."""
+    datasets = list(table["dataset"])
+    summaries = summaries_by_job(summary(table))
     rows = []
-    for (method, dataset), values in sorted(
-        by_job(summary(table)).items(), key=lambda item: list(table["dataset"]).index(item[0][1])
-    ):
+    for method, dataset in sorted(summaries, key=lambda job: datasets.index(job[1])):
         row = {"dataset": dataset, "method": method}
-        for key in _SHOWN:
-            if key in values:
-                found, digits = values[key], 3 if "/" in key else 1
-                row[label(key)] = with_interval(found["mean"], found["half_width"], digits)
+        for key in _COLUMNS:
+            if key in summaries[method, dataset]:
+                values = summaries[method, dataset][key]
+                digits = 3 if "/" in key else 1
+                row[label(key)] = interval_text(values["mean"], values["half_width"], digits)
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def published_lines(found: Section) -> list[str]:
-    """Return the published figures beside ours; nothing without any."""
-    if not found.blocks:
+def _published_lines(section: PublishedSection) -> list[str]:
+    """Return the published scores beside ours; empty without any."""
+    if not section.datasets:
         return []
     lines = ["## Published figures beside ours", ""]
-    lines += [
-        "± is the standard deviation over runs for published figures, the 95 % t-interval over"
-    ]
-    lines += ["seeds for ours; the difference is ours minus published.", ""]
-    lines += [f"- {escape_markdown(text)}" for text in found.notes]
-    for block in found.blocks:
+    lines += ["± is the standard deviation over runs for published figures, and the 95 %"]
+    lines += ["t-interval over seeds for ours. The difference is ours minus published.", ""]
+    lines += [f"- {escape_markdown(text)}" for text in section.notes]
+    for block in section.datasets:
         note = f" Note: {escape_markdown(block.note)}." if block.note else ""
-        lines += [
-            "",
-            f"### {escape_markdown(block.dataset)}",
-            "",
-            f"In papers: {block.paper}.{note}",
-            "",
-        ]
-        cells = [*block.grid.rows, *block.grid.controls]
+        lines += ["", f"### {escape_markdown(block.dataset)}", ""]
+        lines += [f"In papers: {block.paper}.{note}", ""]
+        cells = [*block.table.rows, *block.table.controls]
         rows = [[cell.text for cell in row] for row in cells]
-        heads = [column.text for column in block.grid.columns]
-        lines += [to_markdown(pd.DataFrame(rows, columns=heads)), ""]
+        heads = [column.text for column in block.table.columns]
+        lines += [markdown_table(pd.DataFrame(rows, columns=heads)), ""]
         lines += [f"{n}. {escape_markdown(text)}" for n, text in enumerate(block.remarks, 1)]
+    flags = section.flags.items()
+    lines += ["", *(f"- {word}: {escape_markdown(meaning)}" for word, meaning in flags)]
     lines += [
-        "",
-        *(f"- {word}: {escape_markdown(meaning)}" for word, meaning in found.flags.items()),
-    ]
-    lines += [
-        f"- [{n}] {escape_markdown(one.citation)}: {escape_markdown(one.where)}"
-        for n, one in found.sources
+        f"- [{n}] {escape_markdown(source.citation)}: {escape_markdown(source.where)}"
+        for n, source in section.sources
     ]
     return [*lines, ""]
 
 
-def to_markdown(table: pd.DataFrame) -> str:
-    """Return a table in Markdown; pipes and line ends in texts cannot break it."""
+def markdown_table(table: pd.DataFrame) -> str:
+    """Return a table in Markdown, with the pipes and line ends of its texts escaped."""
     text = as_text(table)
     lines = [
         "| " + " | ".join(escape_markdown(str(c)) for c in text.columns) + " |",
@@ -121,6 +108,6 @@ def to_markdown(table: pd.DataFrame) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Return a text that Markdown shows as it is, in one line."""
+    """Return a text in one line without Markdown or HTML markup."""
     escaped = " ".join(str(text).split()).replace("\\", "\\\\").replace("|", "\\|")
     return escaped.replace("<", "&lt;").replace(">", "&gt;")

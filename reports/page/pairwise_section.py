@@ -1,4 +1,4 @@
-"""Every two methods compared: over seeds on one dataset, and over all datasets."""
+"""Differences between every two methods, on each dataset and over all datasets."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from itertools import combinations
 import pandas as pd
 
 from ..tables.claims import Standing, over_datasets, within_datasets
-from ..tables.labels import MAIN, higher_is_better, label
+from ..tables.labels import MAIN_METRIC, higher_is_better, label
 from ..tables.leaderboard import complete_block, tidy
-from .score_grid import Cell, Choice, Column, Grid
+from .page_table import Cell, Column, PageTable, SelectableTable, text_cell
 
 ALL = "all datasets"
-_COLUMNS = ("on", "method", "against", "difference", "low", "high", "reliable", "why")
+_COLUMNS = (
+    "dataset", "method", "compared_with", "difference", "low", "high", "reliable", "reason",
+)  # fmt: skip
 
 
-def pairs(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
-    """Return one row for each two competing methods, on each dataset and on all of a modality.
+def pairwise_differences(results: pd.DataFrame, metric: str = MAIN_METRIC) -> pd.DataFrame:
+    """Return one row for each two competing methods, by dataset and over those of a modality.
 
-    ``difference`` is the mean of method − against, the better one first. ``low`` and ``high`` end
-    an interval that holds for all pairs of the report at once
-    (:mod:`bench.reports.tables.claims`); ``reliable`` says that it leaves zero out. Where nothing
-    can be claimed the ends are NaN and ``why`` says the reason.
+    ``difference`` is the mean of ``method`` minus that of ``compared_with``; the better method
+    comes first. ``low`` and ``high`` end an interval that holds for all pairs of the report at
+    once (:mod:`bench.reports.tables.claims`). A difference is ``reliable`` if the interval leaves
+    out zero. Without an interval its ends are NaN and ``reason`` explains it.
     """
     table = tidy(results)
     if metric not in table or higher_is_better(metric, table) is None:
@@ -30,67 +32,73 @@ def pairs(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
     rows = [
         row
         for dataset, standing in within_datasets(table, metric).items()
-        for row in _rows(dataset, standing, "one seed")
+        for row in _standing_rows(dataset, standing, "one seed")
     ]
     modalities = [name for name in table["modality"].unique() if name] or [""]
     for modality in modalities:
         own = table[table["modality"] == modality] if modality else table
         block = complete_block(own, metric)
-        if block.shape[1] > 1:
+        n_datasets = block.shape[1]
+        if n_datasets > 1:
             standing = over_datasets(own, block, metric, n_modalities=len(modalities))
             name = f"{ALL} ({modality})" if len(modalities) > 1 else ALL
-            rows += _rows(name, standing, f"{block.shape[1]} datasets are too few")
+            rows += _standing_rows(name, standing, f"{n_datasets} datasets are too few")
     return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
-def _rows(on: str, standing: Standing, nothing: str) -> list[dict[str, object]]:
-    """Return the rows of one standing; ``nothing`` is the reason where no claim is possible."""
+def _standing_rows(dataset: str, standing: Standing, no_interval: str) -> list[dict[str, object]]:
+    """Return the rows of one standing; ``no_interval`` is the reason of a missing interval."""
     rows: list[dict[str, object]] = []
     for first, second in combinations(standing.order, 2):
-        delta, half, why = standing.means[first] - standing.means[second], math.nan, nothing
+        difference = standing.means[first] - standing.means[second]
+        half, reason = math.nan, no_interval
         failed = [name for name in (first, second) if name in standing.failed]
-        compared = standing.comparisons
         if failed:
-            why = f"failed seeds: {', '.join(failed)}"
-        elif compared is not None:
-            half = compared.interval(first, second)[1]
-            why = nothing if math.isnan(half) else ""
+            reason = f"failed seeds: {', '.join(failed)}"
+        elif standing.comparisons is not None:
+            half = standing.comparisons.interval(first, second)[1]
+            reason = no_interval if math.isnan(half) else ""
         rows.append({
-            "on": on, "method": first, "against": second, "difference": delta,
-            "low": delta - half, "high": delta + half,
-            "reliable": standing.beats(first, second) or standing.beats(second, first), "why": why,
+            "dataset": dataset, "method": first, "compared_with": second,
+            "difference": difference, "low": difference - half, "high": difference + half,
+            "reliable": standing.beats(first, second) or standing.beats(second, first),
+            "reason": reason,
         })  # fmt: skip
     return rows
 
 
-def choice(results: pd.DataFrame, metric: str = MAIN) -> Choice | None:
-    """Return the pairs by dataset, those over all datasets first; ``None`` if there are none."""
-    found = pairs(results, metric)
-    names = sorted(found["on"].unique(), key=lambda name: not name.startswith(ALL))
+def pairwise_table(results: pd.DataFrame, metric: str = MAIN_METRIC) -> SelectableTable | None:
+    """Return the pairs by dataset, all datasets first; ``None`` without pairs."""
+    pairs = pairwise_differences(results, metric)
+    names = sorted(pairs["dataset"].unique(), key=lambda name: not name.startswith(ALL))
     if not names:
         return None
-    grids = {str(i): _grid(found[found["on"] == name], metric) for i, name in enumerate(names)}
-    return Choice([("on", names)], grids)
+    tables = {
+        str(i): _page_table(pairs[pairs["dataset"] == name], metric)
+        for i, name in enumerate(names)
+    }
+    return SelectableTable([("dataset", names)], tables)
 
 
-def _grid(rows: pd.DataFrame, metric: str) -> Grid:
-    grid = Grid([
+def _page_table(rows: pd.DataFrame, metric: str) -> PageTable:
+    table = PageTable([
         Column("method", number=False),
-        Column("against", number=False),
-        Column(f"difference of {label(metric)}", tip="mean of method − against"),
+        Column("compared with", number=False),
+        Column(f"difference in {label(metric)}", tip="method minus the one it is compared with"),
         Column("interval", number=False, tip="holds for all pairs of the report at once"),
-        Column("reliable", number=False, tip="the interval leaves zero out"),
+        Column("reliable", number=False, tip="yes: the interval leaves out zero"),
     ])  # fmt: skip
     for row in rows.to_dict("records"):
-        low, high, delta, why = row["low"], row["high"], row["difference"], row["why"]
-        known = low == low
-        interval = f"{low:+.3f} to {high:+.3f}" if known else "–"
-        reliable = "–" if not known else "yes" if row["reliable"] else "no"
-        grid.rows.append([
-            Cell(row["method"], row["method"]),
-            Cell(row["against"], row["against"]),
-            Cell(f"{delta:+.3f}", repr(float(delta))),
-            Cell(interval, repr(low) if known else "", why),
-            Cell(reliable, reliable, why),
+        low, high, difference, reason = (row[k] for k in ("low", "high", "difference", "reason"))
+        interval, reliable = Cell("–", tip=reason), text_cell("–", reason)
+        if not math.isnan(low):
+            interval = Cell(f"{low:+.3f} to {high:+.3f}", repr(low))
+            reliable = text_cell("yes" if row["reliable"] else "no")
+        table.rows.append([
+            text_cell(row["method"]),
+            text_cell(row["compared_with"]),
+            Cell(f"{difference:+.3f}", repr(float(difference))),
+            interval,
+            reliable,
         ])  # fmt: skip
-    return grid
+    return table

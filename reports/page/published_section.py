@@ -1,4 +1,4 @@
-"""Figures from the literature beside ours; subtracted only where both were made alike."""
+"""Published scores beside ours; a difference is shown only where both are comparable."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..tables.data_versions import OTHER
-from ..tables.labels import HARNESS, is_own, label, with_interval
+from ..tables.data_versions import OLDER_MARK
+from ..tables.labels import HARNESS_PARTS, interval_text, is_own_clustering, label
 from ..tables.leaderboard import tidy
 from ..tables.statistics import Interval, t_interval
-from .score_grid import Cell, Column, Grid
+from .page_table import Cell, Column, PageTable, text_cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,49 +32,51 @@ _CLUSTERINGS: dict[Clustering, str] = {
     "not stated": "not stated",
 }
 FLAGS = {
-    "k given": "the number of clusters was the number of true types",
-    "labels in training": "the method was told true types, or pairs of cells made from them",
+    "k given": "the method got the true number of types as its number of clusters",
+    "labels in training": "the method was trained with true types, or with pairs of cells made "
+    "from them",
     "chosen by labels": "settings, epoch or resolution were chosen by the score itself",
-    "one run": "one run: no spread is known",
-    "not like ours": "cells, clustering, settings or metric differ from ours: no difference is "
-    "taken; the reason is in the remark",
+    "one run": "one run only: the spread is unknown",
+    "not comparable": "cells, clustering, settings or metric differ from ours, so no difference "
+    "is shown; the remark has the reason",
 }
+"""Short words of the tables and their meaning."""
 
 
-class _Entry(BaseModel):
+class _StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Source(_Entry):
-    """Where figures were read."""
+class Source(_StrictModel):
+    """Source of published scores."""
 
     citation: str = Field(min_length=1)
     where: str = Field(min_length=1)
     """Address, repository @ commit, or conditions of a measurement."""
 
 
-class PaperSet(_Entry):
-    """A dataset as papers use it, under the name it has (or would have) in the harness."""
+class PaperSet(_StrictModel):
+    """A dataset as papers use it, by its name in the harness."""
 
     paper: str
-    """What papers call it."""
+    """Name in papers."""
     n_cells: int | None = Field(None, gt=0)
     n_types: int | None = Field(None, gt=0)
     note: str = ""
-    """How the harness's own set differs."""
+    """Differences from the dataset of the harness."""
 
 
-class Record(_Entry):
-    """The figures of one method from one source, all made in the same way.
+class Record(_StrictModel):
+    """The scores of one method from one source, all obtained in the same way.
 
-    ``values``: dataset → metric → score, or score and standard deviation over runs. A flag that
-    is ``None`` is not stated in the source.
+    ``values``: dataset → metric → score, or score and standard deviation over runs. A flag is
+    ``None`` if the source does not state it.
     """
 
     source: str
     method: str = Field(min_length=1)
     ours: str = ""
-    """The same method in the harness with its default parameters; empty if it has none."""
+    """Name of the method in the harness; empty if it is not there."""
     clustering: Clustering
     verdict: str
     n_runs: int | None = Field(None, ge=1)
@@ -84,13 +86,13 @@ class Record(_Entry):
     how: str = Field(min_length=1)
     warning: str = ""
     not_comparable: str = ""
-    """Why no difference may be taken, beyond what the flags say."""
+    """Reason against a comparison, beyond those of the flags."""
     other_definition: dict[Metric, str] = {}
-    """Metrics that are not computed as in the harness."""
+    """Metric → how its definition differs from that of the harness."""
     values: dict[str, dict[Metric, float | tuple[float, float]]] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _scores(self) -> Self:
+    def _check_scores(self) -> Self:
         for dataset, scores in self.values.items():
             for metric, value in scores.items():
                 if not -1 <= _mean(value) <= 1:
@@ -98,8 +100,8 @@ class Record(_Entry):
         return self
 
 
-class Published(_Entry):
-    """The whole file."""
+class PublishedFile(_StrictModel):
+    """The content of ``published.yaml``."""
 
     verdicts: dict[str, str]
     notes: tuple[str, ...]
@@ -108,23 +110,23 @@ class Published(_Entry):
     records: tuple[Record, ...]
 
     @model_validator(mode="after")
-    def _known(self) -> Self:
-        for one in self.records:
-            about = f"{one.method} ({one.source})"
-            if one.source not in self.sources:
-                raise ValueError(f"{about}: no source '{one.source}'")
-            if one.verdict not in self.verdicts:
-                raise ValueError(f"{about}: no verdict '{one.verdict}'")
-            if unknown := sorted(one.values.keys() - self.sets.keys()):
-                raise ValueError(f"{about}: no set {', '.join(unknown)}")
+    def _check_names(self) -> Self:
+        for record in self.records:
+            name = f"{record.method} ({record.source})"
+            if record.source not in self.sources:
+                raise ValueError(f"{name}: no source '{record.source}'")
+            if record.verdict not in self.verdicts:
+                raise ValueError(f"{name}: no verdict '{record.verdict}'")
+            if unknown := sorted(record.values.keys() - self.sets.keys()):
+                raise ValueError(f"{name}: no set {', '.join(unknown)}")
         return self
 
 
 @cache
-def load() -> Published:
-    """Return the figures of ``published.yaml``; raises ``ValueError`` if the file is wrong."""
+def load_published() -> PublishedFile:
+    """Return the content of ``published.yaml``; raises ``ValueError`` if the file is wrong."""
     path = Path(__file__).with_name("published.yaml")
-    return Published.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return PublishedFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 def _mean(value: float | tuple[float, float]) -> float:
@@ -132,64 +134,64 @@ def _mean(value: float | tuple[float, float]) -> float:
 
 
 @dataclass
-class Block:
-    """The figures of one dataset; ``grid.controls`` are those of methods that were not run."""
+class PublishedDataset:
+    """The published scores of one dataset.
+
+    ``table.controls`` are the methods without a score of ours.
+    """
 
     dataset: str
     paper: str
     note: str
-    grid: Grid
+    table: PageTable
     remarks: list[str] = field(default_factory=list)
-    """How figures were made and what to know of them; the grid has their numbers, from 1."""
+    """Remarks on the rows; the table holds their numbers, from 1."""
 
 
 @dataclass
-class Section:
-    """What a page shows of the literature; without blocks it shows nothing."""
+class PublishedSection:
+    """The published scores on the page; without datasets the section is not shown."""
 
-    blocks: list[Block] = field(default_factory=list)
+    datasets: list[PublishedDataset] = field(default_factory=list)
     flags: dict[str, str] = field(default_factory=dict)
-    """Short words that the blocks use → what they mean."""
+    """Flags in use → their meaning."""
     sources: list[tuple[int, Source]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
 
 
-def section(results: pd.DataFrame) -> Section:
-    """Return the published figures of the datasets in ``results``, with ours beside them."""
-    table, known = tidy(results), load()
-    numbers: dict[str, int] = {}
-    used: set[str] = set()
-    found = Section(notes=known.notes)
+def published_section(results: pd.DataFrame) -> PublishedSection:
+    """Return the published scores of the datasets in ``results``, with ours beside them."""
+    table, literature = tidy(results), load_published()
+    source_numbers: dict[str, int] = {}
+    flags: set[str] = set()
+    section = PublishedSection(notes=literature.notes)
     for dataset in dict.fromkeys(table["dataset"]):
-        name = _set_name(str(dataset), known)
-        records = [one for one in known.records if name in one.values]
+        name = _set_name(str(dataset), literature)
+        records = [record for record in literature.records if name in record.values]
         if not records:
             continue
         rows = table[table["dataset"] == dataset]
-        lines = [_line(one, name, known.sets[name], rows, numbers) for one in records]
-        used |= {flag for line in lines for flag in line.flags}
-        paper = known.sets[name]
-        block = Block(str(dataset), _size(paper), paper.note, Grid(_columns(lines)))
-        _fill(block, lines)
-        found.blocks.append(block)
-    found.flags = {
-        word: meaning for word, meaning in (FLAGS | known.verdicts).items() if word in used
-    }
-    found.sources = [(number, known.sources[key]) for key, number in numbers.items()]
-    return found if found.blocks else Section()
+        paper = literature.sets[name]
+        lines = [_line(record, name, paper, rows, source_numbers) for record in records]
+        flags |= {flag for line in lines for flag in line.flags}
+        section.datasets.append(_published_dataset(str(dataset), paper, lines))
+    meanings = FLAGS | literature.verdicts
+    section.flags = {word: meaning for word, meaning in meanings.items() if word in flags}
+    section.sources = [(n, literature.sources[key]) for key, n in source_numbers.items()]
+    return section if section.datasets else PublishedSection()
 
 
-def _set_name(dataset: str, known: Published) -> str:
-    """Return the set of that very name, or else the one without parameters.
+def _set_name(dataset: str, literature: PublishedFile) -> str:
+    """Return the set of the same name, else the one without parameters.
 
-    Empty for older data of a dataset: what papers used is looked for in the newest.
+    Empty for older data of a dataset: papers are compared with the newest.
     """
-    if OTHER in dataset:
+    if OLDER_MARK in dataset:
         return ""
-    return dataset if dataset in known.sets else dataset.partition("[")[0]
+    return dataset if dataset in literature.sets else dataset.partition("[")[0]
 
 
-def _size(paper: PaperSet) -> str:
+def _paper_text(paper: PaperSet) -> str:
     cells = f"{paper.n_cells:,} cells" if paper.n_cells else ""
     types = f"{paper.n_types} types" if paper.n_types else ""
     return ", ".join(filter(None, (paper.paper, cells, types)))
@@ -202,155 +204,157 @@ class _Line:
     record: Record
     scores: dict[Metric, float | tuple[float, float]]
     ours: dict[Metric, Interval]
-    apart: dict[Metric, str]
-    """Why a metric is not subtracted."""
+    differences: dict[Metric, str]
+    """Metric → why it is not comparable with ours; empty if it is."""
     flags: list[str]
     number: int
 
 
 def _line(
-    record: Record, name: str, paper: PaperSet, rows: pd.DataFrame, numbers: dict[str, int]
+    record: Record, name: str, paper: PaperSet, rows: pd.DataFrame, source_numbers: dict[str, int]
 ) -> _Line:
     scores = record.values[name]
-    mine = _our_rows(rows, record.ours)
-    found: dict[Metric, Interval] = {}
-    apart: dict[Metric, str] = {}
-    for metric in scores:
-        if mine is None:
-            break
-        key = _our_metric(mine, record.clustering, metric)
-        interval = t_interval(mine[key]) if key else t_interval([])
+    own = _our_rows(rows, record.ours)
+    ours: dict[Metric, Interval] = {}
+    differences: dict[Metric, str] = {}
+    for metric in scores if len(own) else ():
+        key = _our_metric(own, record.clustering, metric)
+        interval = t_interval(own[key]) if key else t_interval([])
         if interval.n:
-            found[metric] = interval
-            apart[metric] = "; ".join(_differences(record, paper, mine, metric))
+            ours[metric] = interval
+            differences[metric] = "; ".join(_differences(record, paper, own, metric))
     flags = {
         "k given": record.k_from_truth,
         "labels in training": record.labels_in_training,
         "chosen by labels": record.selected_by_labels,
         "one run": record.n_runs == 1,
-        "not like ours": any(apart.values()),
+        "not comparable": any(differences.values()),
         record.verdict: True,
     }
-    number = numbers.setdefault(record.source, len(numbers) + 1)
-    return _Line(record, scores, found, apart, [w for w, on in flags.items() if on], number)
+    number = source_numbers.setdefault(record.source, len(source_numbers) + 1)
+    words = [word for word, holds in flags.items() if holds]
+    return _Line(record, scores, ours, differences, words, number)
 
 
-def _our_rows(rows: pd.DataFrame, name: str) -> pd.DataFrame | None:
-    """Return the finished jobs of one variant of a method, its defaults before others."""
-    mine = rows[(rows["method_name"] == name) & (rows["status"] == "done")]
-    if not name or mine.empty:
-        return None
-    first = mine.assign(_variant=mine["method"].str.contains("[", regex=False))
+def _our_rows(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return the finished jobs of one configuration of a method, its default if possible.
+
+    Empty if the method has no name in the harness or no finished job.
+    """
+    own = rows[(rows["method_name"] == name) & (rows["status"] == "done")]
+    if not name or own.empty:
+        return own.iloc[:0]
+    keys = own.assign(_variant=own["method"].str.contains("[", regex=False))
     for column in ("profile", "protocol"):
-        first[column] = first[column] != "default"
-    order = first.sort_values(["_variant", "profile", "protocol", "method"], kind="stable")
-    return mine[mine["method"] == order["method"].iloc[0]]
+        keys[column] = keys[column] != "default"
+    order = keys.sort_values(["_variant", "profile", "protocol", "method"], kind="stable")
+    return own[own["method"] == order["method"].iloc[0]]
 
 
 def _our_metric(rows: pd.DataFrame, clustering: Clustering, metric: Metric) -> str:
-    """Return our column for a published metric; empty if there is none, or not one only."""
-    if clustering in HARNESS:
+    """Return our column for a published metric; empty unless there is exactly one."""
+    if clustering in HARNESS_PARTS:
         key = f"{clustering}/{metric}"
         return key if key in rows else ""
-    own = [str(c) for c in rows.columns if is_own(str(c)) and str(c).endswith(f"/{metric}")]
+    own = [
+        str(c) for c in rows.columns if is_own_clustering(str(c)) and str(c).endswith(f"/{metric}")
+    ]
     own = [key for key in own if rows[key].notna().any()]
     return own[0] if clustering == "own" and len(own) == 1 else ""
 
 
 def _differences(record: Record, paper: PaperSet, rows: pd.DataFrame, metric: Metric) -> list[str]:
-    """Return in which ways a published figure was not made like ours."""
+    """Return the reasons why a published score is not comparable with ours."""
     row = rows.iloc[0]
-    found = [record.not_comparable, record.other_definition.get(metric, "")]
-    for name, there in (("cells", paper.n_cells), ("types", paper.n_types)):
-        here = row.get(f"n_{name}")
-        if there is None:
-            found.append(f"the number of {name} there is not known")
-        elif here is not None and here == here and int(here) != there:
-            found.append(f"{there:,} {name} there, {int(here):,} here")
+    reasons = [record.not_comparable, record.other_definition.get(metric, "")]
+    for name, published in (("cells", paper.n_cells), ("types", paper.n_types)):
+        ours = row.get(f"n_{name}")
+        if published is None:
+            reasons.append(f"the number of {name} there is not known")
+        elif ours is not None and ours == ours and int(ours) != published:
+            reasons.append(f"{published:,} {name} there, {int(ours):,} here")
     if record.labels_in_training:
-        found.append("labels in training there")
+        reasons.append("labels in training there")
     if record.selected_by_labels:
-        found.append("chosen by labels there")
-    told = "n_clusters" in row["uses"].split(",") or record.clustering == "kmeans"
-    if record.k_from_truth is not None and record.k_from_truth != told:
-        here_or_there = "here" if told else "there"
-        found.append(f"the number of clusters was given {here_or_there} only")
+        reasons.append("chosen by labels there")
+    k_given = "n_clusters" in row["uses"].split(",") or record.clustering == "kmeans"
+    if record.k_from_truth is not None and record.k_from_truth != k_given:
+        place = "here" if k_given else "there"
+        reasons.append(f"the number of clusters was given {place} only")
     for column in ("profile", "protocol"):
         if row[column] not in ("", "default"):
-            found.append(f"ours with {column} {row[column]}")
+            reasons.append(f"ours with {column} {row[column]}")
     if "[" in row["method"]:
-        found.append(f"ours with other settings ({row['method']})")
-    return [text for text in found if text]
+        reasons.append(f"ours with other settings ({row['method']})")
+    return [reason for reason in reasons if reason]
 
 
-def _shown(lines: list[_Line]) -> tuple[list[Metric], set[Metric]]:
-    """Return the metrics of a block, and those that ours stand beside."""
-    shown = [metric for metric in METRICS if any(metric in line.scores for line in lines)]
-    return shown, {metric for metric in shown if any(metric in line.ours for line in lines)}
+def _published_dataset(dataset: str, paper: PaperSet, lines: list[_Line]) -> PublishedDataset:
+    """Return the table of a dataset: first methods with scores of ours, then the others."""
+    metrics = [metric for metric in METRICS if any(metric in line.scores for line in lines)]
+    ours = {metric for metric in metrics if any(metric in line.ours for line in lines)}
+    table = PageTable(_columns(metrics, ours))
+    block = PublishedDataset(dataset, _paper_text(paper), paper.note, table)
+    for line in sorted(lines, key=_line_order):
+        remark = _remark(line)
+        if remark not in block.remarks:
+            block.remarks.append(remark)
+        number = str(block.remarks.index(remark) + 1)
+        rows = table.rows if line.ours else table.controls
+        rows.append(_cells(line, metrics, ours, number))
+    return block
 
 
-def _columns(lines: list[_Line]) -> list[Column]:
-    shown, beside = _shown(lines)
-    words = ("method", "clustering", "flags", "remark")
-    columns = [Column(name, number=False) for name in words]
-    for metric in shown:
+def _columns(metrics: list[Metric], ours: set[Metric]) -> list[Column]:
+    names = ("method", "clustering", "flags", "remark")
+    columns = [Column(name, number=False) for name in names]
+    for metric in metrics:
         name = label(f"embedding/{metric}")
         columns.append(Column(f"{name}, published", tip="± standard deviation over runs"))
-        if metric in beside:
+        if metric in ours:
             columns.append(Column(f"{name}, ours", tip="mean ± 95 % t-interval over seeds"))
             columns.append(Column("difference", tip="ours minus published"))
     return [*columns, Column("source", number=False)]
 
 
-def _fill(block: Block, lines: list[_Line]) -> None:
-    """Add the lines with ours first, then the others from the highest score down."""
-    shown, beside = _shown(lines)
-    for line in sorted(lines, key=_order):
-        rows = block.grid.rows if line.ours else block.grid.controls
-        text = _remark(line)
-        if text not in block.remarks:
-            block.remarks.append(text)
-        rows.append(_cells(line, shown, beside, str(block.remarks.index(text) + 1)))
+def _line_order(line: _Line) -> tuple[bool, bool, bool, float]:
+    score = next((_mean(line.scores[m]) for m in METRICS if m in line.scores), 0.0)
+    return not line.ours, "not comparable" in line.flags, "ari" not in line.scores, -score
 
 
-def _order(line: _Line) -> tuple[bool, bool, bool, float]:
-    first = next((_mean(line.scores[m]) for m in METRICS if m in line.scores), 0.0)
-    return not line.ours, "not like ours" in line.flags, "ari" not in line.scores, -first
-
-
-def _cells(line: _Line, shown: list[Metric], beside: set[Metric], remark: str) -> list[Cell]:
-    clustering, flags = _CLUSTERINGS[line.record.clustering], ", ".join(line.flags)
-    cells = [Cell(text, text) for text in (line.record.method, clustering, flags)]
-    cells.append(Cell(remark, remark, _remark(line)))
-    for metric in shown:
-        cells.append(_published(line, metric))
-        if metric in beside:
-            cells += _ours(line, metric)
+def _cells(line: _Line, metrics: list[Metric], ours: set[Metric], number: str) -> list[Cell]:
+    clustering = _CLUSTERINGS[line.record.clustering]
+    words = (line.record.method, clustering, ", ".join(line.flags))
+    cells = [*(text_cell(word) for word in words), text_cell(number, _remark(line))]
+    for metric in metrics:
+        cells.append(_published_cell(line, metric))
+        if metric in ours:
+            cells += _our_cells(line, metric)
     return [*cells, Cell(f"[{line.number}]", str(line.number))]
 
 
 def _remark(line: _Line) -> str:
-    """Return how a figure was made, why it is not subtracted, and its warning."""
-    parts = [line.record.how, *dict.fromkeys(filter(None, line.apart.values()))]
+    """Return how a score was obtained, why it is not comparable, and its warning."""
+    parts = [line.record.how, *dict.fromkeys(filter(None, line.differences.values()))]
     text = "; ".join(parts) + "."
-    text = text[0].upper() + text[1:]
-    return f"{text} {line.record.warning}".strip()
+    return f"{text[0].upper()}{text[1:]} {line.record.warning}".strip()
 
 
-def _published(line: _Line, metric: Metric) -> Cell:
+def _published_cell(line: _Line, metric: Metric) -> Cell:
     if metric not in line.scores:
         return Cell("–")
     value = line.scores[metric]
     mean, spread = value if isinstance(value, tuple) else (value, float("nan"))
-    return Cell(with_interval(mean, spread, 3), repr(mean))
+    return Cell(interval_text(mean, spread, 3), repr(mean))
 
 
-def _ours(line: _Line, metric: Metric) -> list[Cell]:
+def _our_cells(line: _Line, metric: Metric) -> list[Cell]:
+    """Return our score and its difference from the published one."""
     if metric not in line.ours:
         return [Cell("–"), Cell("–")]
-    found = line.ours[metric]
-    here = Cell(with_interval(found.mean, found.half_width, 3), repr(found.mean))
-    if line.apart[metric]:
-        return [here, Cell("not comparable", "", line.apart[metric])]
-    delta = found.mean - _mean(line.scores[metric])
-    return [here, Cell(f"{delta:+.3f}".replace("-", "−"), repr(delta))]
+    interval = line.ours[metric]
+    score = Cell(interval_text(interval.mean, interval.half_width, 3), repr(interval.mean))
+    if line.differences[metric]:
+        return [score, Cell("not comparable", tip=line.differences[metric])]
+    difference = interval.mean - _mean(line.scores[metric])
+    return [score, Cell(f"{difference:+.3f}".replace("-", "−"), repr(difference))]

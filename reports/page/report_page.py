@@ -1,4 +1,4 @@
-"""The report: one HTML page that works offline, and the same numbers as CSV, Parquet, Markdown."""
+"""The report: one HTML page that works offline, and its numbers as CSV, Parquet and Markdown."""
 
 from __future__ import annotations
 
@@ -11,34 +11,41 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from ..figures import confusion, umaps
-from ..figures import interactive as figures
-from ..figures import rank_diagram as ranks
-from ..figures import training_curves as training
-from ..figures import umap_panels as panels
-from ..tables import labels as names
-from ..tables import leaderboard as tables
-from ..tables import verdict
-from ..tables.leaderboard import scores_long, tidy
-from . import pairwise_section as pairs
-from . import published_section as published
-from . import score_grid as grid
-from . import tuning_section as tuning
-from .markdown import as_markdown
-from .static_export import write_figures, write_tables
+from ..figures.confusion import confusion_drawings
+from ..figures.interactive import score_drawings
+from ..figures.rank_diagram import rank_sections
+from ..figures.static_figures import write_figures
+from ..figures.training_curves import curve_drawings
+from ..figures.umap_panels import umap_colourings, umap_groups
+from ..figures.umaps import choose_panels, compute_umaps, umap_caption
+from ..tables.labels import MAIN_METRIC, label
+from ..tables.leaderboard import failures, not_run, scores_long, tidy
+from ..tables.verdict import counts, verdict, warnings
+from .markdown import report_markdown
+from .pairwise_section import pairwise_table
+from .published_section import published_section
+from .score_tables import (
+    job_table,
+    leaderboard_filters,
+    leaderboard_tables,
+    metric_definitions,
+    score_table,
+)
+from .table_files import write_tables
+from .tuning_section import study_sections
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..figures.drawing import Drawing
-    from ..figures.umap_panels import Group
+    from ..figures.umap_panels import UmapGroup
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
 @dataclass(frozen=True)
 class ReportSource:
-    """What a page says of its results besides the table."""
+    """The origin of the results, and what a page shows besides their table."""
 
     title: str
     command: str
@@ -58,61 +65,42 @@ def write_page(
     umap: bool = True,
     static: bool = False,
 ) -> Path:
-    """Write ``report.html`` and its tables into ``folder``; each file is replaced at once.
+    """Write ``report.html``, ``summary.md``, ``scores.csv`` and ``scores.parquet``.
 
-    Parameters
-    ----------
-    results
-        The table of ``bench.load_results``, one row a job.
-    folder
-        Gets ``report.html``, ``summary.md``, ``scores.csv`` and ``scores.parquet`` (one row a job
-        and metric).
-    umap
-        Whether UMAPs are drawn. Coordinates stay in ``umaps`` beside ``folder``, so that a second
-        report computes none again; the page names a panel that cannot be drawn.
-    static
-        Whether ``figures`` (SVG, PNG, PDF) and ``tables`` (CSV, Parquet, Markdown, LaTeX) are
-        written, too.
-
-    Returns
-    -------
-    Path
-        The page.
-
-    Raises
-    ------
-    ValueError
-        There are no results.
-    OSError
-        The folder cannot be written.
+    ``results`` is the table of ``bench.load_results``. UMAP coordinates stay in ``umaps`` beside
+    ``folder`` for later reports. ``static`` adds ``figures`` (SVG, PNG, PDF) and ``tables`` (CSV,
+    Parquet, Markdown, LaTeX). Returns the path of the page. Raises ``ValueError`` without
+    results, and ``OSError`` if the folder cannot be written.
     """
     if results.empty:
         raise ValueError("there are no results to report")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     table = tidy(results)
-    long = scores_long(table)
-    replace(folder / "scores.csv", lambda path: long.to_csv(path, index=False))
-    replace(folder / "scores.parquet", lambda path: long.to_parquet(path))
-    text = as_markdown(results, title=source.title, command=source.command, studies=source.studies)
-    replace(folder / "summary.md", lambda path: path.write_text(text, encoding="utf-8"))
-    pictures = (
-        _pictures(table, folder.parent / "umaps")
-        if umap
-        else Pictures(missing="UMAPs were turned off for this report (--no-umap).")
+    scores = scores_long(table)
+    write_atomically(folder / "scores.csv", lambda path: scores.to_csv(path, index=False))
+    write_atomically(folder / "scores.parquet", scores.to_parquet)
+    text = report_markdown(
+        results, title=source.title, command=source.command, studies=source.studies
     )
+    write_text(folder / "summary.md", text)
+    missing = "UMAPs were turned off for this report (--no-umap)."
+    umaps = _umap_section(table, folder.parent / "umaps") if umap else UmapSection(missing=missing)
     if static:
-        wanted = umaps.choose(table)
         write_tables(table, folder / "tables")
-        write_figures(table, folder / "figures", wanted, pictures.coordinates, source.curves)
-    page = _render(results, source, pictures, static=static)
-    target = folder / "report.html"
-    replace(target, lambda path: path.write_text(page, encoding="utf-8"))
+        panels = choose_panels(table)
+        write_figures(table, folder / "figures", panels, umaps.coordinates, source.curves)
+    return write_text(folder / "report.html", _report_html(results, source, umaps, static=static))
+
+
+def write_text(target: Path, text: str) -> Path:
+    """Write a text file and return its path; readers never see half of it."""
+    write_atomically(target, lambda path: path.write_text(text, encoding="utf-8"))
     return target
 
 
-def replace(target: Path, write: Callable[[Path], Any]) -> None:
-    """Write beside the target, then rename: a reader never sees half a file."""
+def write_atomically(target: Path, write: Callable[[Path], Any]) -> None:
+    """Write a file beside the target, then rename it."""
     hidden = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         write(hidden)
@@ -122,88 +110,82 @@ def replace(target: Path, write: Callable[[Path], Any]) -> None:
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """UMAP panels of a page, or why there are none."""
+class UmapSection:
+    """The UMAP panels of a page, or why there are none."""
 
-    groups: list[Group] = field(default_factory=list)
+    groups: list[UmapGroup] = field(default_factory=list)
     coordinates: dict[str, pd.DataFrame] = field(default_factory=dict)
     """By score key."""
     missing: str = ""
 
 
-def _pictures(table: pd.DataFrame, folder: Path) -> Pictures:
-    """Draw what is not in ``folder`` yet."""
+def _umap_section(table: pd.DataFrame, folder: Path) -> UmapSection:
+    """Return the panels; ``folder`` keeps their coordinates."""
     try:
-        wanted = umaps.choose(table)
-        drawn = umaps.draw(wanted, folder)
-        return Pictures(panels.groups(wanted, drawn), drawn)
-    except Exception as error:  # a report without pictures is better than no report
-        return Pictures(missing=f"UMAPs could not be drawn: {type(error).__name__}: {error}")
+        panels = choose_panels(table)
+        coordinates = compute_umaps(panels, folder)
+        return UmapSection(umap_groups(panels, coordinates), coordinates)
+    except Exception as error:  # a report without UMAPs is better than no report
+        return UmapSection(missing=f"UMAPs could not be drawn: {type(error).__name__}: {error}")
 
 
-def _render(
-    results: pd.DataFrame, source: ReportSource, pictures: Pictures, *, static: bool
+def _report_html(
+    results: pd.DataFrame, source: ReportSource, umaps: UmapSection, *, static: bool
 ) -> str:
-    table = tables.tidy(results)
-    drawn = figures.drawings(table)
-    drawn["curves"] = training.drawing(table, source.curves)
-    drawn["confusion"] = _confusion(table)
-    searched = tuning.panels(source.studies)
-    return render(
+    table = tidy(results)
+    drawings = score_drawings(table)
+    drawings["curves"] = curve_drawings(table, source.curves)
+    drawings["confusion"] = _confusion_drawings(table)
+    studies = study_sections(source.studies)
+    cells_script = (_TEMPLATES / "cells.js").read_text(encoding="utf-8")
+    return render_page(
         "page.html.j2",
-        figures=any(drawn.values()) or any(one.drawings for one in searched),
+        figures=any(drawings.values()) or any(study.drawings for study in studies),
         title=source.title,
         command=source.command,
         provenance=source.provenance,
-        verdict=verdict.verdict(table),
-        counts=verdict.counts(table),
-        warnings=verdict.warnings(results),
-        boards=grid.boards(table),
-        board_filters=grid.filters(table),
-        ranks=ranks.ranks(table),
-        pairs=pairs.choice(table),
-        scores=grid.scores(table),
-        published=published.section(table),
-        failures=tables.failures(table).to_dict("records"),
-        not_run=tables.not_run(table).to_dict("records"),
-        drawn=drawn,
-        studies=searched,
-        groups=pictures.groups,
-        colourings=panels.colourings(pictures.groups),
-        cells_script=(_TEMPLATES / "cells.js").read_text(encoding="utf-8")
-        if pictures.groups
-        else "",
-        no_pictures=pictures.missing,
-        caption=umaps.caption(),
-        main=names.label(names.MAIN),
-        jobs=grid.jobs(table),
+        verdict=verdict(table),
+        counts=counts(table),
+        warnings=warnings(results),
+        leaderboards=leaderboard_tables(table),
+        leaderboard_filters=leaderboard_filters(table),
+        ranks=rank_sections(table),
+        pairs=pairwise_table(table),
+        scores=score_table(table),
+        published=published_section(table),
+        failures=failures(table).to_dict("records"),
+        not_run=not_run(table).to_dict("records"),
+        drawings=drawings,
+        studies=studies,
+        umaps=umaps,
+        colourings=umap_colourings(umaps.groups),
+        cells_script=cells_script if umaps.groups else "",
+        umap_caption=umap_caption(),
+        main=label(MAIN_METRIC),
+        jobs=job_table(table),
         static=static,
-        definitions=grid.definitions(table),
+        definitions=metric_definitions(table),
     )
 
 
-def _confusion(table: pd.DataFrame) -> list[Drawing]:
-    """Return the figure of clusters and types; none if the artifacts cannot be read."""
+def _confusion_drawings(table: pd.DataFrame) -> list[Drawing]:
+    """Return the figure of clusters and types; empty if the artifacts cannot be read."""
     try:
-        return confusion.confusion(table, umaps.choose(table))
+        return confusion_drawings(table, choose_panels(table))
     except Exception:  # a report without this figure is better than no report
         return []
 
 
-def render(template: str, *, figures: bool, **values: Any) -> str:
-    """Return a page from a template that extends ``base.html.j2``, with all it needs inlined."""
+def render_page(template: str, *, figures: bool, **values: Any) -> str:
+    """Return a page with its styles and scripts inlined; Plotly only if there are figures."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     return environment.get_template(template).render(
-        plotly=_plotly() if figures else "",
+        plotly=str(get_plotlyjs()) if figures else "",
         css=(_TEMPLATES / "page.css").read_text(encoding="utf-8"),
         script=(_TEMPLATES / "page.js").read_text(encoding="utf-8"),
         figures_script=(_TEMPLATES / "figures.js").read_text(encoding="utf-8"),
         **values,
     )
-
-
-def _plotly() -> str:
-    return str(get_plotlyjs())

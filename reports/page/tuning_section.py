@@ -1,4 +1,4 @@
-"""What searches came to, for the page and for Markdown; every number with its protocol."""
+"""Results of parameter searches, for the page and for Markdown."""
 
 from __future__ import annotations
 
@@ -8,139 +8,145 @@ from typing import Any
 
 import pandas as pd
 
-from ..figures.drawing import Drawing
-from ..tables.labels import MAIN, label
+from ..figures.drawing import Drawing, script_text
+from ..tables.labels import MAIN_METRIC, label
+
+Study = Mapping[str, Any]
+"""The ``study.json`` of ``bench search``."""
+_GAIN_COLUMNS = ["dataset", "method", "protocol", "metric", "default", "tuned", "gain", "seeds"]
 
 
 @dataclass
-class Panel:
-    """One study on the page."""
+class StudySection:
+    """One search on the page."""
 
-    name: str
     title: str
     statement: str
     watermark: str
     facts: list[tuple[str, str]]
     changed: list[tuple[str, str, str]]
-    """Parameter, default, tuned."""
+    """Parameter, default, tuned value."""
     front: list[tuple[str, str, str]]
-    """Trial, values, what differs from the default; empty with one objective."""
+    """Trial, values, differences from the default; empty with one objective."""
     drawings: list[Drawing]
 
 
-def panels(studies: Sequence[Mapping[str, Any]]) -> list[Panel]:
-    """Return one panel a study; ``studies`` are the summaries of ``bench search``."""
-    return [_panel(number, study) for number, study in enumerate(studies)]
+def study_sections(studies: Sequence[Study]) -> list[StudySection]:
+    """Return one section a search."""
+    return [_study_section(number, study) for number, study in enumerate(studies)]
 
 
-def _panel(number: int, study: Mapping[str, Any]) -> Panel:
+def _study_section(number: int, study: Study) -> StudySection:
     title = f"{study['method']} on {study['dataset']} ({study['protocol']})"
-    return Panel(
-        name=study["study"],
+    changed = [
+        (name, _value_text(default), _value_text(tuned))
+        for name, (default, tuned) in study["changed"].items()
+    ]
+    drawings = [
+        Drawing(
+            f"study{number}-{figure['key']}", figure["title"],
+            f"{figure['title']} of the study {title}; trials.csv holds the numbers.",
+            {"": script_text(figure["json"])}, figure["height"],
+        )
+        for figure in study["figures"]
+    ]  # fmt: skip
+    return StudySection(
         title=title,
         statement=study["statement"],
         watermark=study["watermark"],
         facts=_facts(study),
-        changed=[(k, _value(old), _value(new)) for k, (old, new) in study["changed"].items()],
-        front=[
-            (
-                str(one["trial"]),
-                ", ".join(f"{k} {v:.4g}" for k, v in one["values"].items()),
-                ", ".join(f"{k}={_value(new)}" for k, (_, new) in one["changed"].items())
-                or "the default",
-            )
-            for one in study["front"]
-        ],
-        drawings=[
-            Drawing(
-                f"study{number}-{one['key']}", one["title"],
-                f"{one['title']} of the study {title}; trials.csv holds the numbers.",
-                one["json"].replace("<", "\\u003c").replace(">", "\\u003e"), one["height"],
-            )
-            for one in study["figures"]
-        ],
-    )  # fmt: skip
+        changed=changed,
+        front=[_front_row(trial) for trial in study["front"]],
+        drawings=drawings,
+    )
 
 
-def _facts(study: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _front_row(trial: Mapping[str, Any]) -> tuple[str, str, str]:
+    values = ", ".join(f"{name} {value:.4g}" for name, value in trial["values"].items())
+    changed = [f"{name}={_value_text(value)}" for name, (_, value) in trial["changed"].items()]
+    return str(trial["trial"]), values, ", ".join(changed) or "the default"
+
+
+def _facts(study: Study) -> list[tuple[str, str]]:
     counts = ", ".join(f"{n} {status}" for status, n in sorted(study["trials"].items()))
     seeds = ", ".join(map(str, study["report_seeds"]))
-    facts = [
+    return [
         ("protocol", study["protocol"]),
         ("objective", "; ".join(study["objectives"])),
         ("trials", counts + (f"; {study['note']}" if study["note"] else "")),
         ("sampler, pruner", f"{study['sampler']}, {study['pruner']}"),
         ("seeds", f"search {study['search_seed']}, report {seeds}"),
     ]
-    return facts
 
 
-def _value(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value) or "none"
 
 
-def table(studies: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return one row a study and metric: default, tuned, gain with its 95 % interval."""
-    rows = []
-    for study in studies:
-        for one in study["gains"]:
-            rows.append(
-                {
-                    "dataset": study["dataset"],
-                    "method": study["method"],
-                    "protocol": study["protocol"] + (" ⚠" if study["watermark"] else ""),
-                    "metric": label(one["key"]),
-                    "default": one["default"],
-                    "tuned": one["tuned"],
-                    "gain": _with_sign(one["gain"], one["half_width"]),
-                    "seeds": str(one["seeds"]),
-                }
-            )
-    columns = ["dataset", "method", "protocol", "metric", "default", "tuned", "gain", "seeds"]
-    return pd.DataFrame(rows, columns=columns)
+def gain_table(studies: Sequence[Study]) -> pd.DataFrame:
+    """Return one row a search and metric: default, tuned, gain with its 95 % interval."""
+    rows = [
+        {
+            "dataset": study["dataset"],
+            "method": study["method"],
+            "protocol": study["protocol"] + (" ⚠" if study["watermark"] else ""),
+            "metric": label(gain["key"]),
+            "default": gain["default"],
+            "tuned": gain["tuned"],
+            "gain": _gain_text(gain["gain"], gain["half_width"]),
+            "seeds": str(gain["seeds"]),
+        }
+        for study in studies
+        for gain in study["gains"]
+    ]
+    return pd.DataFrame(rows, columns=_GAIN_COLUMNS)
 
 
-def _with_sign(gain: float, half: float | None) -> str:
-    return f"{gain:+.3f}" + ("" if half is None else f" ± {half:.3f}")
+def _gain_text(gain: float, half_width: float | None) -> str:
+    return f"{gain:+.3f}" + ("" if half_width is None else f" ± {half_width:.3f}")
 
 
-def optimism(studies: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return what tuning on the scored labels adds: oracle minus holdout, by dataset and method.
+def oracle_optimism(studies: Sequence[Study]) -> pd.DataFrame:
+    """Return how much tuning on the scored labels adds, by dataset and method.
 
-    ``tuned``: the reported score of the tuned configuration (all cells against report cells);
-    ``gain``: its gain over the default on the same cells, which does not depend on what cells are
-    easier. Of the ARI of k-means; empty unless both protocols were run.
+    That is oracle minus holdout in the main metric: ``tuned`` compares the reported scores (all
+    cells against report cells), ``gain`` the gains over the default on the same cells, where it
+    does not matter how easy the cells are. Empty unless both protocols were run.
     """
-    found: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+    gains: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
     for study in studies:
-        for one in study["gains"]:
-            if one["key"] == MAIN:
-                pair = found.setdefault((study["dataset"], study["method"]), {})
-                pair[study["protocol"]] = one
+        for gain in study["gains"]:
+            if gain["key"] == MAIN_METRIC:
+                by_protocol = gains.setdefault((study["dataset"], study["method"]), {})
+                by_protocol[study["protocol"]] = gain
     rows = []
-    for (dataset, method), by in found.items():
-        if {"oracle", "holdout"} <= set(by):
+    for (dataset, method), by_protocol in gains.items():
+        if {"oracle", "holdout"} <= set(by_protocol):
             row: dict[str, Any] = {"dataset": dataset, "method": method}
             for name in ("holdout", "unsupervised", "oracle"):
-                row[f"tuned, {name}"] = by[name]["tuned"] if name in by else None
+                tuned = by_protocol[name]["tuned"] if name in by_protocol else None
+                row[f"tuned, {name}"] = tuned
             for name in ("tuned", "gain"):
-                row[f"oracle - holdout, {name}"] = by["oracle"][name] - by["holdout"][name]
+                difference = by_protocol["oracle"][name] - by_protocol["holdout"][name]
+                row[f"oracle - holdout, {name}"] = difference
             rows.append(row)
     return pd.DataFrame(rows)
 
 
-def optimism_text(table: pd.DataFrame) -> str:
+def optimism_sentence(optimism: pd.DataFrame) -> str:
     """Return the mean optimism in a sentence."""
-    tuned, gain = (table[f"oracle - holdout, {name}"] for name in ("tuned", "gain"))
+    tuned, gain = (optimism[f"oracle - holdout, {name}"] for name in ("tuned", "gain"))
     return (
-        f"Optimism of oracle in {label(MAIN)}, mean over {len(table)} pairs of dataset and "
-        f"method: {tuned.mean():+.3f} in the reported score, {gain.mean():+.3f} in the gain over "
-        f"the default (from {gain.min():+.3f} to {gain.max():+.3f})."
+        f"Optimism of oracle in {label(MAIN_METRIC)}, mean over {len(optimism)} pairs of dataset "
+        f"and method: {tuned.mean():+.3f} in the reported score, {gain.mean():+.3f} in the gain "
+        f"over the default (from {gain.min():+.3f} to {gain.max():+.3f})."
     )
 
 
-def sentences(studies: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what came of each search, and the warning about oracle numbers if there are any."""
-    found = [f"{one['method']} on {one['dataset']}: {one['statement']}" for one in studies]
-    marks = dict.fromkeys(one["watermark"] for one in studies if one["watermark"])
-    return [*found, *(f"⚠ {mark}" for mark in marks)]
+def study_sentences(studies: Sequence[Study]) -> list[str]:
+    """Return the result of each search, and a warning about oracle numbers if there are any."""
+    results = [
+        f"{study['method']} on {study['dataset']}: {study['statement']}" for study in studies
+    ]
+    marks = dict.fromkeys(study["watermark"] for study in studies if study["watermark"])
+    return [*results, *(f"⚠ {mark}" for mark in marks)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from .data_versions import current
+from .data_versions import newest_names
 from .eligible import FAILED, competing, competing_by_dataset
 from .inference import (
     LEAST_DATASETS,
@@ -22,7 +22,7 @@ from .inference import (
     letters,
     rank_intervals,
 )
-from .labels import MAIN, higher_is_better
+from .labels import MAIN_METRIC, higher_is_better
 from .statistics import ranks_by_dataset
 
 
@@ -73,7 +73,7 @@ def failed_seeds(table: pd.DataFrame) -> pd.DataFrame:
     return counts.reindex(index=methods, columns=datasets, fill_value=0)
 
 
-def within_datasets(table: pd.DataFrame, metric: str = MAIN) -> dict[str, Standing]:
+def within_datasets(table: pd.DataFrame, metric: str = MAIN_METRIC) -> dict[str, Standing]:
     """Return the standing of the competing methods on each dataset, over seeds."""
     rows = competing_by_dataset(table)
     if metric not in rows:
@@ -101,7 +101,7 @@ def within_datasets(table: pd.DataFrame, metric: str = MAIN) -> dict[str, Standi
 
 def _error_within(table: pd.DataFrame, n_datasets: int) -> float:
     """Return the error of each dataset; without a claim over datasets they share all of it."""
-    by_modality = table[table["dataset"].isin(current(table["dataset"].unique()))]
+    by_modality = table[table["dataset"].isin(newest_names(table["dataset"].unique()))]
     most = by_modality.groupby("modality")["dataset"].nunique().max() if len(table) else 0
     total = WITHIN_ERROR + (OVER_ERROR if most < LEAST_DATASETS else 0.0)
     return total / max(1, n_datasets)
@@ -117,7 +117,7 @@ def _seed_comparisons(
 
 
 def over_datasets(
-    table: pd.DataFrame, block: pd.DataFrame, metric: str = MAIN, *, n_modalities: int = 1
+    table: pd.DataFrame, block: pd.DataFrame, metric: str = MAIN_METRIC, *, n_modalities: int = 1
 ) -> Standing:
     """Return the standing over the datasets of a complete block (methods × datasets of means).
 

@@ -1,4 +1,4 @@
-"""Results of different data under one dataset name, named apart so that nothing mixes them."""
+"""Names that keep results of older data of a dataset apart from those of the newest."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-OTHER = " (other data: "
-"""What stands between the name of a dataset and the digest of older content."""
+OLDER_MARK = " (other data: "
+"""Between the name of a dataset and the digest of its older content."""
 _DIGESTS = ("counts_digest", "labels_digest")
 _LETTERS = 6
 
 
-def apart(table: pd.DataFrame) -> pd.Series:
-    """Return the dataset of each row, marked where its content is not the newest of that name.
+def version_names(table: pd.DataFrame) -> pd.Series:
+    """Return the dataset name of each row, with a mark unless its content is the newest.
 
-    Rows are sorted from the oldest to the newest. What is in the newest row with digests keeps
-    the plain name; rows without digests go with it. Without columns of digests nothing changes.
+    Rows must be sorted from the oldest to the newest. The last row with digests holds the newest
+    content. Rows without digests keep the plain name, and so does a table without such columns.
     """
     names = table["dataset"].copy()
     if not set(_DIGESTS) <= set(table):
@@ -28,34 +28,35 @@ def apart(table: pd.DataFrame) -> pd.Series:
     digests = digests[digests["counts_digest"] != ""]
     for name, rows in digests.groupby(names, sort=False):
         contents = [(str(counts), str(labels)) for counts, labels in rows.to_numpy()]
-        ends = _ends(contents)
-        names.loc[rows.index] = [f"{name}{ends[content]}" for content in contents]
+        suffixes = _suffixes(contents)
+        names.loc[rows.index] = [f"{name}{suffixes[content]}" for content in contents]
     return names
 
 
-def _ends(contents: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Return what is added to the name for each content, the newest being the last."""
-    newest = contents[-1]
+def _suffixes(contents: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Return the suffix of each content (digests of counts and labels); the last is the newest."""
+    newest_counts, newest_labels = contents[-1]
     labels: dict[str, set[str]] = {}
     for counts, types in contents:
         labels.setdefault(counts, set()).add(types)
-    found = {}
+    suffixes = {}
     for counts, types in dict.fromkeys(contents):
-        same = counts == newest[0] and (types == newest[1] or not types or not newest[1])
-        parts = [counts[:_LETTERS]] if counts != newest[0] else []
+        same_labels = types == newest_labels or not types or not newest_labels
+        parts = [counts[:_LETTERS]] if counts != newest_counts else []
         if len(labels[counts]) > 1:
             parts.append(f"labels {types[:_LETTERS] or 'unknown'}")
-        found[counts, types] = "" if same else f"{OTHER}{', '.join(parts)})"
-    return found
+        newest = counts == newest_counts and same_labels
+        suffixes[counts, types] = "" if newest else f"{OLDER_MARK}{', '.join(parts)})"
+    return suffixes
 
 
-def current(names: Iterable[str]) -> list[str]:
-    """Return the names of the newest data; all, if all are of older data."""
-    known = [str(name) for name in names]
-    return [name for name in known if OTHER not in name] or known
+def newest_names(names: Iterable[str]) -> list[str]:
+    """Return the names of the newest data; all names if all are of older data."""
+    texts = [str(name) for name in names]
+    return [name for name in texts if OLDER_MARK not in name] or texts
 
 
-def several(table: pd.DataFrame) -> dict[str, int]:
-    """Return the number of versions of each dataset that has more than one."""
+def version_counts(table: pd.DataFrame) -> dict[str, int]:
+    """Return the number of versions of each dataset with more than one."""
     number = table.groupby("dataset_name")["dataset"].nunique()
     return {str(name): int(n) for name, n in number[number > 1].items()}

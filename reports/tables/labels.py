@@ -1,4 +1,4 @@
-"""What metrics are called on a page: labels, units, definitions."""
+"""Labels, units and directions of metrics, and numbers as text."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
     from bench.scoring.metrics import Metric
 
-MAIN = "kmeans/ari"
-SCALES = ("raw", "scaled between the controls")
+MAIN_METRIC = "kmeans/ari"
+SCALE_NAMES = ("raw", "scaled between the controls")
 SCALED = "scaled"
-"""Attribute of a table whose metrics lie between the controls."""
+"""Attribute of a table whose metrics are scaled between the controls."""
 STAMPS = "stamps"
 """Column with the versions of a job's metrics, as JSON."""
-HARNESS = ("kmeans", "leiden", "embedding", "paired")
-"""First parts of metric keys that are not a method's own clustering."""
+HARNESS_PARTS = ("kmeans", "leiden", "embedding", "paired")
+"""First parts of metric keys; any other is a clustering of the method itself."""
 MEASURES = ("seconds", "cpu_seconds", "peak_memory_mb", "n_parameters", "coverage")
-FIRST = (
+DEFAULT_COLUMNS = (
     "kmeans/ari", "kmeans/nmi", "kmeans/ami", "leiden/ari", "leiden/n_clusters",
     "embedding/silhouette_types", "embedding/knn_purity", "embedding/ilisi",
     "paired/match_auroc", "paired/match_auroc_hard", "paired/foscttm", "paired/retrieval_top5",
     "paired/translation_auroc_genes", "paired/recovery_auroc",
 )  # fmt: skip
-"""Columns that a page shows at once, in this order; the others on demand."""
+"""Metrics that a page always shows, in this order; the others are shown on demand."""
 _SHORT = {
     "ari": "ARI",
     "nmi": "NMI",
@@ -85,16 +85,16 @@ _CLUSTERINGS = {"kmeans": "k-means", "leiden": "Leiden"}
 
 
 @cache
-def known_metrics() -> dict[str, Metric]:
-    """Return the registered metrics by name; the built-in ones if one of others cannot load."""
+def registered_metrics() -> dict[str, Metric]:
+    """Return the registered metrics by name; the built-in ones if a plugin cannot be loaded."""
     try:
         return metrics()
-    except Exception:  # a report of stored numbers must not need a working plug-in
+    except Exception:  # a report of stored numbers must work with a broken plugin
         return built_in_metrics()
 
 
 def label(key: str) -> str:
-    """Return a short name with the clustering or unit behind it, ``ARI (k-means)`` say."""
+    """Return the name of a metric with its clustering or unit, for example ``ARI (k-means)``."""
     if key in _MEASURE_LABELS:
         return _MEASURE_LABELS[key]
     clustering, _, name = key.partition("/")
@@ -105,78 +105,76 @@ def label(key: str) -> str:
 
 
 def clustering_label(name: str) -> str:
-    """Return what a clustering is called, ``k-means`` say; a method's own are marked."""
+    """Return the name of a clustering, for example ``k-means`` or ``own: phenotype``."""
     return _CLUSTERINGS.get(name, f"own: {name}")
 
 
 def higher_is_better(key: str, results: pd.DataFrame | None = None) -> bool | None:
-    """Return whether more is better; ``None`` for a description and for what nothing says of.
+    """Return whether more is better; ``None`` if the metric has no direction.
 
-    ``results`` is the table that the values are from: of metrics that are not registered, such as
-    those of a plugin, only its stamps know. In a table between the controls more is better.
+    ``results`` hold the direction of metrics that are not registered, such as those of a plugin.
+    In a table scaled between the controls more is always better.
     """
     if key in MEASURES:
         return True if key == "coverage" else None if key == "n_parameters" else False
     name = key.partition("/")[2]
-    metric = known_metrics().get(name)
+    metric = registered_metrics().get(name)
     better = _stored_direction(name, results) if metric is None else metric.higher_is_better
     scaled = results is not None and bool(results.attrs.get(SCALED))
     return True if scaled and better is not None else better
 
 
 def _stored_direction(name: str, results: pd.DataFrame | None) -> bool | None:
-    """Return what the stamps of a table say of a metric, of the first job that has it."""
+    """Return the direction in the stamps of the first job with this metric."""
     if results is None or STAMPS not in results:
         return None
     for text in results[STAMPS].dropna().unique():
-        found = texts(text).get(name, "")
-        if ":" in found:
-            return stamp_direction(found)
+        stamp = json_texts(text).get(name, "")
+        if ":" in stamp:
+            return stamp_direction(stamp)
     return None
 
 
 def metric_columns(results: pd.DataFrame) -> list[str]:
-    """Return the metric columns with a value, those a page shows first in front."""
-    found = {
+    """Return the metric columns with a value, the default columns first."""
+    valued = {
         str(column)
         for column in results.columns
         if "/" in str(column) and results[column].notna().any()
     }
-    rest = sorted(found - set(FIRST), key=lambda key: (is_own(key), key))
-    return [key for key in FIRST if key in found] + rest
+    others = sorted(valued - set(DEFAULT_COLUMNS), key=lambda key: (is_own_clustering(key), key))
+    return [key for key in DEFAULT_COLUMNS if key in valued] + others
 
 
-def is_own(key: str) -> bool:
+def is_own_clustering(key: str) -> bool:
     """Return whether a metric key belongs to a method's own clustering."""
-    return "/" in key and key.partition("/")[0] not in HARNESS
+    return "/" in key and key.partition("/")[0] not in HARNESS_PARTS
 
 
-def missing_reasons(text: Any) -> dict[str, str]:
-    """Return why metrics of a job are missing, from the stored JSON; empty if there is none."""
-    return texts(text)
-
-
-def texts(text: Any) -> dict[str, str]:
-    """Return the texts of a stored JSON object; empty if there is none."""
-    if not isinstance(text, str) or not text:
+def json_texts(text: Any) -> dict[str, str]:
+    """Return the values of a stored JSON object as texts; empty if there is none."""
+    if not isinstance(text, str):
         return {}
     try:
-        found = json.loads(text)
+        content = json.loads(text)
     except ValueError:
         return {}
-    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
+    return {str(k): str(v) for k, v in content.items()} if isinstance(content, dict) else {}
 
 
 def number_text(value: float, digits: int) -> str:
-    """Return a number with thousands apart; of seconds (one digit) below one two figures."""
+    """Return a number with thousands separators.
+
+    With one digit (seconds) a number below one has two significant figures.
+    """
     if digits == 1 and 0 < abs(value) < 1:
         return "< 0.01" if abs(value) < _LEAST_SECONDS else f"{value:.2g}"
     text = f"{value:,.{digits}f}"
     return text.removeprefix("-") if not float(text.replace(",", "")) else text
 
 
-def with_interval(mean: float, half_width: float, digits: int) -> str:
-    """Return ``0.712 ± 0.034``, the mean alone for one seed, ``–`` without a value."""
+def interval_text(mean: float, half_width: float, digits: int) -> str:
+    """Return ``0.712 ± 0.034``; the mean alone for one seed, and ``–`` for NaN."""
     if mean != mean:
         return "–"
     text = number_text(mean, digits)

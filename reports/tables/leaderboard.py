@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from .claims import failed_seeds, over_datasets, rank_ranges, within_datasets
-from .data_versions import OTHER, apart, current
+from .data_versions import OLDER_MARK, newest_names, version_names
 from .eligible import (
     CONTROL,
     FAILED,
@@ -23,13 +23,13 @@ from .eligible import (
     exclusion_reasons,
 )
 from .labels import (
-    MAIN,
+    MAIN_METRIC,
     MEASURES,
     higher_is_better,
-    is_own,
+    is_own_clustering,
+    json_texts,
     label,
     metric_columns,
-    missing_reasons,
 )
 from .statistics import mean_of_means, ranks_by_dataset, t_interval
 
@@ -66,7 +66,7 @@ def tidy(results: pd.DataFrame) -> pd.DataFrame:
     table = table.drop_duplicates(list(_JOB), keep="last")
     if "dataset_name" not in table:
         table["dataset_name"] = table["dataset"]
-    table["dataset"] = apart(table)
+    table["dataset"] = version_names(table)
     table = table.sort_index()
     table["family"] = _known(table, "family", "method_name")
     table["modality"] = _known(table, "modality", "dataset")
@@ -119,12 +119,12 @@ def scores_long(results: pd.DataFrame) -> pd.DataFrame:
     A method's own clusterings have rows only where that method made them.
     """
     table = tidy(results)
-    shared = [key for key in metric_columns(table) if not is_own(key)]
-    own = [key for key in metric_columns(table) if is_own(key)]
+    shared = [key for key in metric_columns(table) if not is_own_clustering(key)]
+    own = [key for key in metric_columns(table) if is_own_clustering(key)]
     rows: list[dict[str, Any]] = []
     for record in table.to_dict("records"):
         job = {str(name): value for name, value in record.items()}
-        missing = missing_reasons(job["missing"])
+        missing = json_texts(job["missing"])
         kept = [key for key in own if key in missing or not _nan(job.get(key))]
         for key in [*shared, *kept, *MEASURES]:
             value = job.get(key)
@@ -179,7 +179,7 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def dataset_means(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
+def dataset_means(results: pd.DataFrame, metric: str = MAIN_METRIC) -> pd.DataFrame:
     """Return methods × datasets of seed means; NaN where no seed has a value."""
     table = tidy(results)
     if metric not in table:
@@ -189,7 +189,7 @@ def dataset_means(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
     return means.reindex(index=methods, columns=datasets)
 
 
-def complete_block(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
+def complete_block(results: pd.DataFrame, metric: str = MAIN_METRIC) -> pd.DataFrame:
     """Return methods × datasets of means that ranks are made of: no control, no gap.
 
     The datasets are those on which any method has a value; a method that lacks one of them is
@@ -198,12 +198,14 @@ def complete_block(results: pd.DataFrame, metric: str = MAIN) -> pd.DataFrame:
     """
     table = tidy(results)
     means = dataset_means(table, metric).reindex(index=competing(table)["method"].unique())
-    means = means[current(means.columns)]
+    means = means[newest_names(means.columns)]
     means = means.dropna(axis=1, how="all")
     return means.dropna(axis=0) if means.shape[1] else means.iloc[:0]
 
 
-def leaderboard(results: pd.DataFrame, metric: str = MAIN, *, ties: bool = True) -> pd.DataFrame:
+def leaderboard(
+    results: pd.DataFrame, metric: str = MAIN_METRIC, *, ties: bool = True
+) -> pd.DataFrame:
     """Return one row a method, best first; with several modalities one row a method and modality.
 
     With several protocols a column names that of each method.
@@ -235,7 +237,7 @@ def leaderboard(results: pd.DataFrame, metric: str = MAIN, *, ties: bool = True)
     return found
 
 
-def with_brackets(board: pd.DataFrame, metric: str = MAIN, digits: int = 3) -> pd.DataFrame:
+def with_brackets(board: pd.DataFrame, metric: str = MAIN_METRIC, digits: int = 3) -> pd.DataFrame:
     """Return a leaderboard as text; a mean over fewer seeds than were run stands in brackets."""
     text = as_text(board, digits)
     name = label(metric)
@@ -260,7 +262,7 @@ def _board(table: pd.DataFrame, metric: str, *, ties: bool) -> pd.DataFrame:
         failures = failed_seeds(competing(table))
         places = ranks_by_dataset(block, failures, higher_is_better=better)
     ranks = places.mean(axis=1)
-    datasets = current(name for name in table["dataset"].unique() if name)
+    datasets = newest_names(name for name in table["dataset"].unique() if name)
     valued = table.loc[table[metric].notna(), "dataset"] if metric in table else pd.Series([])
     expected = [str(name) for name in block.columns]
     expected = expected or [str(name) for name in valued.unique() if name in datasets]
@@ -339,7 +341,7 @@ def _note(
     metric: str,
 ) -> str:
     """Return why a method has no mean or rank, or that they rest on fewer seeds; else empty."""
-    mine = current(rows["dataset"].unique())
+    mine = newest_names(rows["dataset"].unique())
     lacking = [name for name in (expected or mine) if name not in having]
     if family == CONTROL:
         return "never ranked" + (f"; lacks {', '.join(lacking)}" if lacking else "")
@@ -366,10 +368,10 @@ def _first_reason(rows: pd.DataFrame, dataset: str, metric: str) -> str:
     """Return why a method has no value on a dataset."""
     own = rows[rows["dataset"] == dataset]
     if own.empty:
-        older = rows["dataset"].str.startswith(dataset + OTHER).any()
+        older = rows["dataset"].str.startswith(dataset + OLDER_MARK).any()
         return "run on older data only" if older else "not run"
     job = {str(key): value for key, value in own.iloc[0].items()}
-    return _why(job, metric, missing_reasons(job["missing"]))
+    return _why(job, metric, json_texts(job["missing"]))
 
 
 def failures(results: pd.DataFrame) -> pd.DataFrame:

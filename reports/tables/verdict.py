@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from bench.contract import MULTIOME
 
 from .claims import Standing, over_datasets, within_datasets
-from .data_versions import several
+from .data_versions import version_counts
 from .eligible import FAILED, GUIDED, ORACLE, variants
 from .inference import LEAST_DATASETS
-from .labels import MAIN, label
+from .labels import MAIN_METRIC, label
 from .leaderboard import complete_block, tidy
 from .statistics import Interval, t_interval
 
@@ -36,7 +36,7 @@ class Sentence:
     about: str = ""
 
 
-def verdict(results: pd.DataFrame, metric: str = MAIN) -> list[Sentence]:
+def verdict(results: pd.DataFrame, metric: str = MAIN_METRIC) -> list[Sentence]:
     """Return what to use, then one sentence a dataset; the first is what most readers want."""
     table = tidy(results)
     within = within_datasets(table, metric)
@@ -199,7 +199,7 @@ def counts(results: pd.DataFrame) -> str:
     return ", ".join(parts + left) + "."
 
 
-def warnings(results: pd.DataFrame, metric: str = MAIN) -> list[str]:
+def warnings(results: pd.DataFrame, metric: str = MAIN_METRIC) -> list[str]:
     """Return what a reader must know before believing the numbers."""
     table = tidy(results)
     found = []
@@ -235,7 +235,7 @@ def _single(seeds: pd.Series) -> list[str]:
 
 def _other_data(table: pd.DataFrame) -> list[str]:
     """Return of which datasets there are results of several versions."""
-    number = several(table)
+    number = version_counts(table)
     if not number:
         return []
     which = ", ".join(f"{name} ({n})" for name, n in number.items())
@@ -287,7 +287,7 @@ def _protocols(table: pd.DataFrame) -> list[str]:
 def _odd_controls(table: pd.DataFrame, metric: str) -> list[str]:
     """Return controls that are not where they must be: then the harness or the data are odd."""
     found = []
-    if metric == MAIN and metric in table:
+    if metric == MAIN_METRIC and metric in table:
         for (method, dataset), rows in table.groupby(["method_name", "dataset"]):
             mean = rows[metric].mean()
             if method == "truth" and mean < _TRUTH_LEAST:

@@ -235,14 +235,18 @@ def runs(store) -> dict[tuple[str, str, int], str]:
 
 @pytest.fixture(scope="session")
 def page(store) -> Page:
-    from bench.reports.page import published_section as published
+    from bench.reports.page import published_section
     from bench.reports.write import write_report
     from bench.settings import load_settings
     from bench.store.results_table import load_results
 
     settings = load_settings({"results": store})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(published, "load", lambda: published.Published.model_validate(PAPER))
+        patch.setattr(
+            published_section,
+            "load_published",
+            lambda: published_section.PublishedFile.model_validate(PAPER),
+        )
         path = write_report(load_results(store), store / "reports" / "all", settings, umap=False)
     return Page(path.read_text(encoding="utf-8"))
 
@@ -279,11 +283,11 @@ class Page:
         return [dict(zip(heads, row, strict=True)) for row in parser.rows[1:] if len(row) > 1]
 
     def choices(self, name: str) -> dict[str, Any]:
-        """The grids of a table with a choice."""
+        """The tables of a table with selectors."""
         return self._json(f'class="choices" data-for="{name}">')
 
     def figure(self, name: str) -> dict[str, Any]:
-        """The variants of a figure."""
+        """The figures of a drawing."""
         return self._json(f'data-for="plot-{name}">')
 
     def section(self, name: str) -> str:

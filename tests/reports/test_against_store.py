@@ -165,7 +165,7 @@ def test_pairs_over_all_datasets(page, stored):
         assert (row[4][0] == "yes") == bool((deltas > 0).all() or (deltas < 0).all())
 
 
-def test_what_ranks_rest_on(page):
+def test_rank_sentence(page):
     assert "3 methods on 6 datasets" in page.section("ranks")
 
 

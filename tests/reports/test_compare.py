@@ -12,7 +12,13 @@ from typer.testing import CliRunner
 from bench.cli.main import app
 from bench.errors import BenchError
 from bench.reports.page import compare_page
-from bench.reports.tables.compare import bootstrap, cautions, compare, sentences, signed
+from bench.reports.tables.compare import (
+    bootstrap_interval,
+    change_sentences,
+    compare_results,
+    comparison_warnings,
+    signed_number,
+)
 from bench.settings import load_settings
 from bench.store.mlflow_store import Tracker
 
@@ -28,13 +34,13 @@ def jobs(make_job):
     return rows
 
 
-def of(a: list[dict], b: list[dict]):
-    return compare(pd.DataFrame(a), pd.DataFrame(b), ("old", "new"))
+def comparison(a: list[dict], b: list[dict]):
+    return compare_results(pd.DataFrame(a), pd.DataFrame(b), ("old", "new"))
 
 
 def test_pairs_are_jobs_of_one_seed(jobs):
-    found = of(jobs(aris=(0.5, 0.6, 0.7)), jobs(aris=(0.6, 0.7, 0.9))[::-1])
-    (one,) = found.of("kmeans/ari")
+    found = comparison(jobs(aris=(0.5, 0.6, 0.7)), jobs(aris=(0.6, 0.7, 0.9))[::-1])
+    (one,) = found.differences_in("kmeans/ari")
     assert (one.n, found.n_pairs, found.unpaired) == (3, 3, [])
     assert one.a == pytest.approx(0.6)
     assert one.b == pytest.approx(2.2 / 3)
@@ -55,19 +61,19 @@ def test_pairs_are_jobs_of_one_seed(jobs):
     ],
 )
 def test_verdicts(jobs, b, verdict):
-    (one,) = of(jobs(), jobs(aris=b)).of("kmeans/ari")
+    (one,) = comparison(jobs(), jobs(aris=b)).differences_in("kmeans/ari")
     assert one.verdict == verdict
 
 
 def test_costs_are_better_when_lower(jobs):
-    found = of(jobs(seconds=2.0), jobs(seconds=1.0))
-    assert [one.verdict for one in found.of("seconds")] == ["better"]
-    clusters = of(jobs(**{"leiden/n_clusters": 9.0}), jobs(**{"leiden/n_clusters": 8.0}))
-    assert [one.verdict for one in clusters.of("leiden/n_clusters")] == ["changed"]
+    found = comparison(jobs(seconds=2.0), jobs(seconds=1.0))
+    assert [one.verdict for one in found.differences_in("seconds")] == ["better"]
+    clusters = comparison(jobs(**{"leiden/n_clusters": 9.0}), jobs(**{"leiden/n_clusters": 8.0}))
+    assert [one.verdict for one in clusters.differences_in("leiden/n_clusters")] == ["changed"]
 
 
 def test_one_pair_has_no_interval(jobs):
-    (one,) = of(jobs(aris=(0.5,)), jobs(aris=(0.8,))).of("kmeans/ari")
+    (one,) = comparison(jobs(aris=(0.5,)), jobs(aris=(0.8,))).differences_in("kmeans/ari")
     assert one.verdict == "one pair"
     assert math.isnan(one.low)
 
@@ -80,27 +86,21 @@ def test_one_pair_has_no_interval(jobs):
             {"counts_digest": "c2", "labels_digest": "l2"},
             "the dataset has other counts and labels",
         ),
-        ({"counts_digest": "", "labels_digest": "", "n_cells": 9}, "10 cells in A, 9 in B"),
         ({"status": "oom"}, "oom in B"),
         ({"protocol": "holdout"}, "only in"),
         ({"dataset": "b"}, "only in"),
     ],
 )
-def test_what_is_not_paired_is_listed(jobs, b, reason):
-    found = of(jobs(n_cells=10), jobs(**({"n_cells": 10} | b)))
+def test_unpaired_jobs_have_a_reason(jobs, b, reason):
+    found = comparison(jobs(n_cells=10), jobs(**({"n_cells": 10} | b)))
     assert found.differences == []
     assert all(reason in one.reason and one.seeds == (0, 1, 2) for one in found.unpaired)
     assert found.unpaired
-    assert "No job of A has a partner" in cautions(found)[0]
+    assert "No job of A has a partner" in comparison_warnings(found)[0]
 
 
-def test_digests_that_are_not_recorded_do_not_part(jobs):
-    found = of(jobs(counts_digest="", labels_digest=""), jobs())
-    assert found.n_pairs == 3
-
-
-def test_methods_left_out_alike_are_one_entry(jobs, make_left):
-    found = of([*jobs(), *jobs("x"), *jobs("y")], [*jobs(), make_left("lsi", "a")])
+def test_unpaired_methods_with_the_same_reason_are_grouped(jobs, make_left):
+    found = comparison([*jobs(), *jobs("x"), *jobs("y")], [*jobs(), make_left("lsi", "a")])
     listed = {(one.methods, one.seeds, one.reason) for one in found.unpaired}
     assert listed == {
         (("x", "y"), (0, 1, 2), "only in A"),
@@ -108,27 +108,27 @@ def test_methods_left_out_alike_are_one_entry(jobs, make_left):
     }
 
 
-def test_conditions_that_are_not_the_same(jobs):
+def test_different_conditions(jobs):
     a = jobs(
         threads=1, source="s1", versions='{"numpy": "2.1", "torch": "2.5"}', params='{"k": 1}'
     )
     b = jobs(
         threads=2, source="s2", versions='{"numpy": "2.2", "torch": "2.5"}', params='{"k": 2}'
     )
-    listed = {(one.what, one.a, one.b) for one in of(a, b).conditions}
+    listed = {(one.name, one.a, one.b) for one in comparison(a, b).conditions}
     assert listed == {
         ("threads per job", "1", "2"),
         ("version of numpy", "2.1", "2.2"),
         ("source of pca", "s1", "s2"),
         ("k of pca", "1", "2"),
     }
-    assert of(a, a).conditions == []
+    assert comparison(a, a).conditions == []
 
 
-def test_sentences_name_what_changed(jobs):
+def test_change_sentences(jobs):
     a = [*jobs("up"), *jobs("down"), *jobs("same")]
     b = [*jobs("up", aris=(0.6, 0.7, 0.8)), *jobs("down", aris=(0.4, 0.5, 0.5)), *jobs("same")]
-    first, *rest = sentences(of(a, b))
+    first, *rest = change_sentences(comparison(a, b))
     assert first.endswith("B against A: 1 better, 1 equal, 1 worse.")
     assert rest[0].startswith("down on a: worse, 0.600 → 0.467, −0.133 (−0.200 to −0.100, 3 pairs")
     assert rest[1].startswith("up on a: better")
@@ -140,22 +140,24 @@ def test_bootstrap_against_scipy():
     from scipy.stats import bootstrap as reference
 
     values = np.random.default_rng(1).normal(0.1, 0.05, size=12)
-    mean, low, high = bootstrap(values)
+    mean, low, high = bootstrap_interval(values)
     expected = reference((values,), np.mean, method="percentile", rng=0).confidence_interval
     assert mean == pytest.approx(values.mean())
     assert (low, high) == pytest.approx(tuple(expected), abs=0.003)
-    assert bootstrap(values) == (mean, low, high)
+    assert bootstrap_interval(values) == (mean, low, high)
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(0.0123, "+0.012"), (-0.5, "−0.500"), (-1e-9, "0.000"), (math.nan, "–")]
 )
-def test_signs(value, text):
-    assert signed(value) == text
+def test_signed_numbers(value, text):
+    assert signed_number(value) == text
 
 
 def written(found, folder) -> str:
-    page = compare_page.write(found, folder, command="bench compare", provenance={"aebench": "0"})
+    page = compare_page.write_comparison(
+        found, folder, command="bench compare", provenance={"aebench": "0"}
+    )
     return page.read_text()
 
 
@@ -163,7 +165,7 @@ def test_page_markdown_and_table_hold_the_same(jobs, tmp_path):
     evil = "<script>alert(1)</script>"
     a = [*jobs(), *jobs("truth", family="control"), *jobs(evil), *jobs("gone|x")]
     b = [*jobs(aris=(0.6, 0.7, 0.9)), *jobs("truth", family="control"), *jobs(evil)]
-    page = written(of(a, b), tmp_path)
+    page = written(comparison(a, b), tmp_path)
     assert evil not in page
     assert "+0.133</td>" in page
     assert "Controls: not competing" in page
@@ -178,15 +180,15 @@ def test_page_markdown_and_table_hold_the_same(jobs, tmp_path):
 
 
 def test_nothing_in_common_makes_a_page(jobs, tmp_path):
-    page = written(of(jobs("x"), jobs("y")), tmp_path)
+    page = written(comparison(jobs("x"), jobs("y")), tmp_path)
     assert "nothing can be compared" in page
     assert 'class="figure"' not in page
 
 
 def test_json_has_no_nan(jobs, tmp_path):
-    found = of(jobs(aris=(0.5,)), jobs(aris=(0.8,)))
+    found = comparison(jobs(aris=(0.5,)), jobs(aris=(0.8,)))
     content = json.loads(
-        json.dumps(compare_page.as_json(found, tmp_path / "p.html"), allow_nan=False)
+        json.dumps(compare_page.comparison_json(found, tmp_path / "p.html"), allow_nan=False)
     )
     one = next(d for d in content["differences"] if d["metric"] == "kmeans/ari")
     assert (one["low"], one["verdict"]) == (None, "one pair")

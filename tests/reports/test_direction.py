@@ -7,12 +7,12 @@ import json
 import pandas as pd
 import pytest
 
-from bench.reports.figures.colour_scale import between_controls
-from bench.reports.figures.cost_quality import quality
-from bench.reports.page.pairwise_section import pairs
-from bench.reports.page.score_grid import boards, definitions
+from bench.reports.figures.cost_quality import cost_drawings
+from bench.reports.page.pairwise_section import pairwise_differences
+from bench.reports.page.score_tables import leaderboard_tables, metric_definitions
 from bench.reports.tables import labels as names
-from bench.reports.tables.compare import compare
+from bench.reports.tables.compare import compare_results
+from bench.reports.tables.control_scale import scale_between_controls
 from bench.reports.tables.labels import higher_is_better
 from bench.reports.tables.leaderboard import leaderboard, tidy
 from bench.reports.tables.verdict import verdict
@@ -35,7 +35,7 @@ def results(make_job) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def test_the_stamps_of_a_table_say_what_is_better(results):
+def test_direction_from_the_stamps_of_a_table(results):
     assert higher_is_better(LOSS, results) is False
     assert higher_is_better("kmeans/ari", results) is True
     none = results.assign(stamps=json.dumps({"loss": "1:none"}))
@@ -43,7 +43,7 @@ def test_the_stamps_of_a_table_say_what_is_better(results):
 
 
 @pytest.mark.parametrize("stamps", [None, "", "{}", '{"loss": "1"}', "cut"])
-def test_what_nothing_says_of_is_not_ranked(results, stamps):
+def test_metric_without_direction_is_not_ranked(results, stamps):
     results["stamps"] = stamps
     assert higher_is_better(LOSS, results) is None
     board = leaderboard(results, LOSS)
@@ -55,40 +55,45 @@ def test_less_is_better_in_ranks_pairs_verdict_and_front(results):
     board = leaderboard(results, LOSS)
     assert board["method"].tolist()[:2] == ["good", "bad"]
     assert board["rank"].tolist()[:2] == [1, 2]
-    found = pairs(results, LOSS)
+    found = pairwise_differences(results, LOSS)
     assert set(found["method"]) == {"good"}
     assert "good has the best mean loss" in verdict(results, LOSS)[1].text
     assert verdict(results, LOSS)[0].text.startswith("Use good: ")
-    assert ("loss", "Not built in; lower is better.", "") in definitions(tidy(results))
-    (drawing,) = quality(tidy(results), ["a"], LOSS)
-    assert json.loads(drawing.json)["data"][0]["y"] == [0.0]
+    assert ("loss", "Not built in; lower is better.", "") in metric_definitions(tidy(results))
+    (drawing,) = cost_drawings(tidy(results), LOSS)
+    place = drawing.selectors[0][1].index("a")
+    assert json.loads(drawing.content)[f"{place},0"]["data"][0]["y"] == [0.0]
 
 
 def test_between_the_controls_more_is_better(results):
-    scaled = between_controls(results)
+    scaled = scale_between_controls(results)
     means = scaled.groupby("method")[LOSS].mean().to_dict()
     assert means == pytest.approx({"good": 0.79, "bad": 0.4, "random": 0.0, "truth": 1.0})
     for table in (scaled, scaled[scaled["dataset"] == "a"]):
         board = leaderboard(table, LOSS)
         assert board["method"].tolist() == ["good", "bad", "truth", "random"]
         assert board["rank"].tolist()[:2] == [1, 2]
-    places = boards(tidy(results))
+    places = leaderboard_tables(tidy(results))
     metric = places.selectors[0][1].index("loss")
     for scale in "01":
-        rows = places.grids[f"{metric},0,{scale}"].rows
+        rows = places.tables[f"{metric},0,{scale}"].rows
         assert [row[1].text for row in rows] == ["good", "bad"]
 
 
 def test_a_built_in_metric_where_less_is_better(results):
     table = results.rename(columns={LOSS: "paired/foscttm"})
-    for one in (table, between_controls(table)):
+    for one in (table, scale_between_controls(table)):
         assert leaderboard(one, "paired/foscttm")["method"].tolist()[:2] == ["good", "bad"]
 
 
 def test_a_smaller_loss_is_better_in_a_comparison(results):
     other = results.assign(**{LOSS: results[LOSS] - 0.1})
-    assert {one.verdict for one in compare(results, other).of(LOSS)} == {"better"}
-    assert {one.verdict for one in compare(other, results).of(LOSS)} == {"worse"}
+    assert {one.verdict for one in compare_results(results, other).differences_in(LOSS)} == {
+        "better"
+    }
+    assert {one.verdict for one in compare_results(other, results).differences_in(LOSS)} == {
+        "worse"
+    }
 
 
 def test_a_broken_plugin_leaves_the_built_in_metrics(monkeypatch):
@@ -96,4 +101,4 @@ def test_a_broken_plugin_leaves_the_built_in_metrics(monkeypatch):
         raise ImportError("no such module")
 
     monkeypatch.setattr("bench.scoring.metrics.metrics", broken)
-    assert names.known_metrics.__wrapped__() == built_in_metrics()
+    assert names.registered_metrics.__wrapped__() == built_in_metrics()

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.reports.figures.colour_scale import between_controls
-from bench.reports.figures.cost_quality import front, points
-from bench.reports.figures.interactive import drawings
+from bench.reports.figures.figure_data import cost_points, pareto_front
+from bench.reports.figures.interactive import score_drawings
+from bench.reports.tables.control_scale import scale_between_controls
 
 
 def content(drawing) -> dict:
@@ -24,8 +24,8 @@ def test_the_front_has_no_point_that_is_beaten():
     found = pd.DataFrame(
         {"method": list("abcde"), "cost": [1.0, 2, 2, 3, 4], "mean": [0.5, 0.4, 0.7, 0.7, 0.9]}
     )
-    assert front(found)["method"].tolist() == ["a", "c", "e"]
-    assert front(found, higher=False)["method"].tolist() == ["a", "b"]
+    assert pareto_front(found)["method"].tolist() == ["a", "c", "e"]
+    assert pareto_front(found, higher=False)["method"].tolist() == ["a", "b"]
 
 
 def test_the_front_against_every_pair():
@@ -35,7 +35,7 @@ def test_the_front_against_every_pair():
         any((other.cost < p.cost) and (other.mean >= p.mean) for other in found.itertuples())
         for p in found.itertuples()
     ]
-    assert set(front(found).index) == {i for i, one in enumerate(beaten) if not one}
+    assert set(pareto_front(found).index) == {i for i, one in enumerate(beaten) if not one}
 
 
 def test_scale_between_controls(make_job):
@@ -45,7 +45,9 @@ def test_scale_between_controls(make_job):
         make_job("x", ari=0.5),
         make_job("x", "alone", ari=0.5),
     ]
-    scaled = between_controls(pd.DataFrame(rows)).set_index(["method", "dataset"])["kmeans/ari"]
+    scaled = scale_between_controls(pd.DataFrame(rows)).set_index(["method", "dataset"])[
+        "kmeans/ari"
+    ]
     assert scaled["random", "a"] == 0
     assert scaled["truth", "a"] == 1
     assert scaled["x", "a"] == pytest.approx(0.5)
@@ -53,7 +55,7 @@ def test_scale_between_controls(make_job):
 
 
 def test_heat_map_holds_the_means(results):
-    (heat,) = drawings(results)["heat"]
+    (heat,) = score_drawings(results)["heat"]
     figures = content(heat)
     metrics = heat.selectors[0][1]
     trace = figures[f"{metrics.index('ARI (k-means)')},0"]["data"][0]
@@ -63,27 +65,27 @@ def test_heat_map_holds_the_means(results):
     assert trace["z"][row][column] == pytest.approx(mean["kmeans/ari"].mean())
 
 
-def test_what_cannot_be_scaled_has_no_such_variant(results):
-    (heat,) = drawings(results)["heat"]
+def test_metric_without_scale_has_no_scaled_heat_map(results):
+    (heat,) = score_drawings(results)["heat"]
     number = heat.selectors[0][1].index("clusters (Leiden)")
-    assert f"{number},0" in heat.variants
-    assert f"{number},1" not in heat.variants
+    assert f"{number},0" in heat.figures
+    assert f"{number},1" not in heat.figures
 
 
 @pytest.mark.parametrize("cost", ["seconds", "peak_memory_mb"])
 def test_points_of_quality_against_cost(results, cost):
     rows = results[results["dataset"] == "pbmc68k"]
-    found = points(rows.assign(family="f"), "kmeans/ari", cost).set_index("method")
+    found = cost_points(rows.assign(family="f"), "kmeans/ari", cost).set_index("method")
     own = rows[rows["method"] == "nmf"]
     assert found.at["nmf", "cost"] == own[cost].median()
     assert found.at["nmf", "mean"] == pytest.approx(own["kmeans/ari"].mean())
 
 
 def test_leaderboards_by_metric_dataset_and_scale(results):
-    from bench.reports.page.score_grid import boards
+    from bench.reports.page.score_tables import leaderboard_tables
     from bench.reports.tables.leaderboard import leaderboard, tidy
 
-    found = boards(tidy(results))
+    found = leaderboard_tables(tidy(results))
     metrics, places, scales = (options for _, options in found.selectors)
     key = f"{metrics.index('NMI (k-means)')},{places.index('sim_rna')},{scales.index('raw')}"
     rows = json.loads(found.content)[key]

@@ -11,6 +11,7 @@ from sklearn.metrics import confusion_matrix
 
 from bench.reports.figures import confusion, umaps
 from bench.reports.figures import training_curves as curves
+from bench.reports.figures.figure_data import type_by_cluster
 from bench.reports.tables.leaderboard import tidy
 
 
@@ -18,7 +19,7 @@ def test_counts_are_those_of_scikit_learn():
     rng = np.random.default_rng(0)
     types = pd.Series(rng.choice(list("abc"), 200))
     clusters = pd.Series(rng.integers(0, 5, 200))
-    found = confusion.counts(types, clusters)
+    found = type_by_cluster(types, clusters)
     codes = types.map({"a": 10, "b": 11, "c": 12})
     labels = [0, 1, 2, 3, 4, 10, 11, 12]
     expected = confusion_matrix(codes, clusters, labels=labels)[5:, :5]
@@ -30,7 +31,7 @@ def test_counts_are_those_of_scikit_learn():
 def test_the_diagonal_holds_the_best_match():
     types = pd.Series(list("aaabbc"))
     clusters = pd.Series([2, 2, 2, 0, 0, 1])
-    assert confusion.counts(types, clusters).to_numpy().tolist() == [
+    assert type_by_cluster(types, clusters).to_numpy().tolist() == [
         [3, 0, 0],
         [0, 2, 0],
         [0, 0, 1],
@@ -39,7 +40,7 @@ def test_the_diagonal_holds_the_best_match():
 
 def test_confusion_of_each_competing_method(make_realistic, tmp_path):
     table = tidy(make_realistic(tmp_path))
-    (drawing,) = confusion.confusion(table, umaps.choose(table))
+    (drawing,) = confusion.confusion_drawings(table, umaps.choose_panels(table))
     datasets, methods, clusterings = (options for _, options in drawing.selectors)
     assert datasets == ["pbmc68k", "sim_rna"]
     assert not {"random", "truth"} & set(methods)
@@ -52,7 +53,7 @@ def test_confusion_of_each_competing_method(make_realistic, tmp_path):
 
 def test_without_artifacts_there_is_no_confusion(make_realistic, tmp_path):
     table = tidy(make_realistic(tmp_path, artifacts=False))
-    assert confusion.confusion(table, umaps.choose(table)) == []
+    assert confusion.confusion_drawings(table, umaps.choose_panels(table)) == []
 
 
 def curve(run_id: str, name: str, n: int) -> list[dict]:
@@ -63,9 +64,9 @@ def test_curves_of_the_median_seed(make_job):
     results = pd.DataFrame(
         [make_job("vae", seed=s, ari=0.5 + s / 10, run_id=f"r{s}") for s in range(3)]
     )
-    assert curves.wanted(results) == ["r1"]
+    assert curves.median_run_ids(results) == ["r1"]
     stored = pd.DataFrame(curve("r1", "loss", 20) + curve("r1", "kl_loss", 20))
-    (drawing,) = curves.drawing(results, stored)
+    (drawing,) = curves.curve_drawings(results, stored)
     loss, other = json.loads(drawing.content)["0,0"]["data"]
     assert loss["x"] == list(range(20))
     assert loss["y"] == pytest.approx([1 / (i + 1) for i in range(20)], rel=1e-5)
@@ -74,7 +75,7 @@ def test_curves_of_the_median_seed(make_job):
 
 def test_a_long_curve_is_thinned_not_averaged():
     rows = pd.DataFrame(curve("r", "loss", 5000))
-    found = curves.thinned(rows)
+    found = curves.thin_curve(rows)
     assert len(found) == curves.MAX_POINTS
     assert found["step"].iloc[[0, -1]].tolist() == [0, 4999]
     assert set(found["value"]) <= set(rows["value"])
@@ -82,4 +83,4 @@ def test_a_long_curve_is_thinned_not_averaged():
 
 @pytest.mark.parametrize("stored", [None, pd.DataFrame()])
 def test_no_curves_no_figure(make_job, stored):
-    assert curves.drawing(pd.DataFrame([make_job("x", ari=0.5, run_id="r")]), stored) == []
+    assert curves.curve_drawings(pd.DataFrame([make_job("x", ari=0.5, run_id="r")]), stored) == []

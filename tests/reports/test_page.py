@@ -9,7 +9,7 @@ import pytest
 
 from bench.reports.page import report_page as page
 from bench.reports.page.report_page import ReportSource, write_page
-from bench.reports.page.score_grid import boards
+from bench.reports.page.score_tables import leaderboard_tables
 from bench.reports.tables import labels as names
 from bench.reports.tables.leaderboard import tidy
 
@@ -103,7 +103,7 @@ def test_odd_results_make_a_page(kind, make_job, make_left, tmp_path):
         "controls": [make_job("truth", ari=1.0, family="control")],
     }[kind]
     text = make(pd.DataFrame(rows), tmp_path, umap=True)
-    assert "What came out" in text
+    assert "Main results" in text
     if kind in ("failed", "left", "no metric"):
         assert "There is no figure" in text
 
@@ -134,12 +134,10 @@ def test_a_second_report_replaces_the_first(make_job, tmp_path):
 
 
 def test_umap_that_breaks_does_not_break_the_report(make_job, tmp_path, monkeypatch):
-    from bench.reports.figures import umaps
-
     def broken(*args):
         raise RuntimeError("no numba")
 
-    monkeypatch.setattr(umaps, "choose", broken)
+    monkeypatch.setattr(page, "choose_panels", broken)
     text = make(pd.DataFrame([make_job("x", ari=0.5)]), tmp_path, umap=True)
     assert "UMAPs could not be drawn: RuntimeError: no numba" in text
 
@@ -169,16 +167,16 @@ def test_markdown_tables_hold_pipes(make_job, tmp_path):
     ],
 )
 def test_numbers_as_text(mean, half, digits, text):
-    assert names.with_interval(mean, half, digits) == text
+    assert names.interval_text(mean, half, digits) == text
 
 
 def test_all_choices_of_a_table_have_its_columns(make_job):
     rows = [make_job(m, "r", ari=0.5, modality="rna") for m in ("pca", "vae")]
     rows += [make_job(m, "a", ari=0.5, modality="atac") for m in ("lsi", "vae")]
     rows += [make_job("nmf", "a", ari=0.4, modality="atac", protocol="holdout")]
-    found = boards(tidy(pd.DataFrame(rows)))
-    heads = [[column.text for column in grid.columns] for grid in found.grids.values()]
+    found = leaderboard_tables(tidy(pd.DataFrame(rows)))
+    heads = [[column.text for column in grid.columns] for grid in found.tables.values()]
     assert len(heads) == 3
     assert {len(one) for one in heads} == {15}
     assert all(one[0] == "data" and "protocol" in one for one in heads)
-    assert {row[0].text for row in found.grids["0,1,0"].rows} == {"rna"}
+    assert {row[0].text for row in found.tables["0,1,0"].rows} == {"rna"}

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bench.reports.figures import rank_diagram as ranks
-from bench.reports.page.pairwise_section import choice, pairs
+from bench.reports.page.pairwise_section import pairwise_differences, pairwise_table
 from bench.reports.tables.leaderboard import leaderboard, tidy
 
 
@@ -29,10 +29,10 @@ def many(make_job):
 
 
 def test_pairs_hold_each_two_competing_methods_once(many):
-    found = pairs(many)
-    assert "random" not in set(found["method"]) | set(found["against"])
-    assert found.groupby("on").size().tolist() == [6] * 9
-    row = found[(found["on"] == "all datasets") & (found["against"] == "d")].iloc[0]
+    found = pairwise_differences(many)
+    assert "random" not in set(found["method"]) | set(found["compared_with"])
+    assert found.groupby("dataset").size().tolist() == [6] * 9
+    row = found[(found["dataset"] == "all datasets") & (found["compared_with"] == "d")].iloc[0]
     means = many.groupby("method")["kmeans/ari"].mean()
     assert row["difference"] == pytest.approx(means["a"] - means["d"])
     assert row["low"] < row["difference"] < row["high"]
@@ -40,39 +40,39 @@ def test_pairs_hold_each_two_competing_methods_once(many):
 
 
 def test_pairs_and_letters_make_the_same_claims(many):
-    found = pairs(many)
-    found = found[found["on"] == "all datasets"]
+    found = pairwise_differences(many)
+    found = found[found["dataset"] == "all datasets"]
     letters = leaderboard(many).set_index("method")["tied"]
     for row in found.itertuples():
-        shared = set(letters[row.method]) & set(letters[row.against])
+        shared = set(letters[row.method]) & set(letters[row.compared_with])
         assert row.reliable == (not shared)
 
 
 def test_few_datasets_or_seeds_have_a_reason(many):
     few = many[many["dataset"].isin(["d0", "d1"]) & (many["seed"] < 1)]
-    found = pairs(few).set_index("on")
+    found = pairwise_differences(few).set_index("dataset")
     assert found["low"].isna().all()
-    assert found.loc["d0", "why"].eq("one seed").all()
-    assert found.loc["all datasets", "why"].str.contains("2 datasets").all()
+    assert found.loc["d0", "reason"].eq("one seed").all()
+    assert found.loc["all datasets", "reason"].str.contains("2 datasets").all()
     assert found["difference"].notna().all()
 
 
 def test_all_datasets_come_first(many):
-    options = choice(many).selectors[0][1]
+    options = pairwise_table(many).selectors[0][1]
     assert options[0] == "all datasets"
     assert len(options) == 9
 
 
 def test_the_diagram_joins_methods_that_do_not_differ(many):
-    (found,) = ranks.ranks(many)
+    (found,) = ranks.rank_sections(many)
     board = leaderboard(many).set_index("method")
     for name in "abcd":
         rank = board.at[name, "mean rank"]
         assert f"{name} ({rank:.2f})" in found.svg or f"({rank:.2f}) {name}" in found.svg
     assert "#000000" not in found.svg
     assert "currentColor" in found.svg
-    (block,) = ranks.blocks(many).values()
-    bars = _bars(ranks.diagram(tidy(many), block))
+    (block,) = ranks.complete_blocks(many).values()
+    bars = _bars(ranks.rank_diagram(tidy(many), block))
     joined = {
         (one, two)
         for one, two in combinations("abcd", 2)
@@ -88,7 +88,7 @@ def test_the_diagram_joins_methods_that_do_not_differ(many):
 @pytest.mark.parametrize("n_datasets", [1, 2, 5])
 def test_few_datasets_have_a_sentence_and_no_diagram(many, n_datasets):
     few = many[many["dataset"].isin([f"d{i}" for i in range(n_datasets)])]
-    (found,) = ranks.ranks(few)
+    (found,) = ranks.rank_sections(few)
     assert found.svg == ""
     assert "none is made" in found.sentence
 

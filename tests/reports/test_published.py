@@ -8,15 +8,15 @@ from pydantic import ValidationError
 
 from bench.registry import datasets
 from bench.reports.page import published_section as published
-from bench.reports.page.markdown import as_markdown
-from bench.reports.page.published_section import Published, section
+from bench.reports.page.markdown import report_markdown
+from bench.reports.page.published_section import PublishedFile, published_section
 from bench.reports.page.report_page import ReportSource, write_page
 
 CARDS = {entry.name: entry.cls.card for entry in datasets() if entry.cls is not None}
 
 
-def test_the_file_keeps_its_model():
-    known = published.load()
+def test_published_file_is_complete():
+    known = published.load_published()
     assert len(known.records) > 50
     used = {name for one in known.records for name in one.values}
     assert used == set(known.sets)
@@ -27,7 +27,7 @@ def test_the_file_keeps_its_model():
 def test_a_figure_stands_once():
     seen = [
         (one.source, one.method, one.clustering, dataset, metric)
-        for one in published.load().records
+        for one in published.load_published().records
         for dataset, scores in one.values.items()
         for metric in scores
     ]
@@ -36,7 +36,7 @@ def test_a_figure_stands_once():
 
 def test_sizes_agree_with_the_cards_or_a_note_says_why():
     compared = 0
-    for name, paper in published.load().sets.items():
+    for name, paper in published.load_published().sets.items():
         if name not in CARDS:
             continue
         card = CARDS[name]
@@ -59,10 +59,10 @@ def test_sizes_agree_with_the_cards_or_a_note_says_why():
         ("pbmc_10x4k", "PCA", "kmeans", "ari", (0.698, 0.031)),
     ],
 )
-def test_figures_as_the_sources_have_them(dataset, method, clustering, metric, value):
+def test_published_scores_equal_their_sources(dataset, method, clustering, metric, value):
     (found,) = [
         one.values[dataset][metric]
-        for one in published.load().records
+        for one in published.load_published().records
         if (one.method, one.clustering) == (method, clustering)
         and metric in one.values.get(dataset, {})
     ]
@@ -70,7 +70,7 @@ def test_figures_as_the_sources_have_them(dataset, method, clustering, metric, v
 
 
 def test_warnings_of_the_sources_are_flags():
-    by_name = {one.method: one for one in published.load().records}
+    by_name = {one.method: one for one in published.load_published().records}
     assert by_name["scDCC (DANCE 1.0)"].labels_in_training
     assert all(one.selected_by_labels for name, one in by_name.items() if "DANCE 2.0" in name)
     assert not by_name["scDeepCluster (PyTorch)"].k_from_truth
@@ -104,14 +104,14 @@ def file(**record) -> dict:
 )
 def test_a_wrong_file_is_refused(record, said):
     with pytest.raises(ValidationError, match=said):
-        Published.model_validate(file(**record))
+        PublishedFile.model_validate(file(**record))
 
 
 @pytest.fixture
 def known(monkeypatch):
     def use(**record):
-        content = Published.model_validate(file(**record))
-        monkeypatch.setattr(published, "load", lambda: content)
+        content = PublishedFile.model_validate(file(**record))
+        monkeypatch.setattr(published, "load_published", lambda: content)
 
     return use
 
@@ -126,10 +126,10 @@ def ours(make_job):
 
 
 def texts(results, kind: str = "rows") -> list[dict[str, str]]:
-    (block,) = section(pd.DataFrame(results)).blocks
-    heads = [column.text for column in block.grid.columns]
+    (block,) = published_section(pd.DataFrame(results)).datasets
+    heads = [column.text for column in block.table.columns]
     lines = []
-    for row in getattr(block.grid, kind):
+    for row in getattr(block.table, kind):
         assert len(row) == len(heads)
         # Two metrics have a column "difference": the first counts.
         line = {h: c.text for h, c in reversed(list(zip(heads, row, strict=True)))}
@@ -162,12 +162,12 @@ def test_ours_minus_published(known, ours):
         ({}, {"method": "pca[n_components=9]"}, "ours with other settings"),
     ],
 )
-def test_what_is_made_otherwise_is_not_subtracted(known, ours, record, here, why):
+def test_incomparable_scores_have_no_difference(known, ours, record, here, why):
     known(**record)
     (line,) = texts(ours(**here))
     assert line["difference"] == "not comparable"
     assert why in line["remark"]
-    assert "not like ours" in line["flags"]
+    assert "not comparable" in line["flags"]
 
 
 def test_defaults_are_taken_before_variants(known, ours):
@@ -192,11 +192,11 @@ def test_own_clusters_of_a_method(known, ours):
     assert line["difference"] == "+0.050"
 
 
-def test_without_a_match_nothing_shows(known, ours, make_job, tmp_path):
+def test_no_published_dataset_no_section(known, ours, make_job, tmp_path):
     known()
     elsewhere = pd.DataFrame(ours(dataset="b"))
-    assert section(elsewhere).blocks == []
-    assert "Published" not in as_markdown(elsewhere, title="t", command="c")
+    assert published_section(elsewhere).datasets == []
+    assert "Published" not in report_markdown(elsewhere, title="t", command="c")
     page = write_page(elsewhere, tmp_path, ReportSource("t", "c", {}), umap=False).read_text()
     assert 'id="published"' not in page
 

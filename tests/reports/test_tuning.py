@@ -7,11 +7,16 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.reports.figures.colour_scale import between_controls
-from bench.reports.page.markdown import as_markdown
-from bench.reports.page.pairwise_section import pairs
-from bench.reports.page.score_grid import scores
-from bench.reports.page.tuning_section import optimism, panels, sentences, table
+from bench.reports.page.markdown import report_markdown
+from bench.reports.page.pairwise_section import pairwise_differences
+from bench.reports.page.score_tables import score_table
+from bench.reports.page.tuning_section import (
+    gain_table,
+    oracle_optimism,
+    study_sections,
+    study_sentences,
+)
+from bench.reports.tables.control_scale import scale_between_controls
 from bench.reports.tables.eligible import ORACLE, competing_by_dataset
 from bench.reports.tables.leaderboard import leaderboard, tidy
 from bench.reports.tables.verdict import verdict, warnings
@@ -54,7 +59,7 @@ def study(protocol: str, tuned: float, gain: float) -> dict[str, Any]:
 STUDIES = [study("holdout", 0.6, 0.1), study("oracle", 0.9, 0.35)]
 
 
-def test_every_tuned_name_says_its_protocol(results):
+def test_tuned_names_hold_their_protocol(results):
     assert set(tidy(results)["method"]) == {
         "nmf (holdout)", "nmf·tuned (holdout)", f"nmf{ORACLE}", f"nmf·tuned{ORACLE}"
     }  # fmt: skip
@@ -81,21 +86,21 @@ def run_and_search() -> pd.DataFrame:
     return pd.DataFrame(rows("default", ran) + rows("holdout", {"nmf": 0.5, "nmf·tuned": 0.6}))
 
 
-def test_what_is_scored_on_other_cells_is_not_ranked(run_and_search):
+def test_scores_of_other_cells_are_not_ranked(run_and_search):
     board = leaderboard(run_and_search).set_index("method")
     assert board["rank"].dropna().to_dict() == {"nmf": 1, "ae": 2, "pca": 3}
     held = "not ranked: protocol holdout scores 80 % of the cells, the ranked methods all"
     assert set(board.loc[["nmf (holdout)", "nmf·tuned (holdout)"], "note"]) == {held}
     assert board.at["nmf·tuned (holdout)", "ARI (k-means)"] == pytest.approx(0.605)
-    ranks = {row[0].text: row[3].text for row in scores(tidy(run_and_search)).rows}
+    ranks = {row[0].text: row[3].text for row in score_table(tidy(run_and_search)).rows}
     assert ranks == {
         "nmf": "1", "ae": "2", "pca": "3", "nmf (holdout)": "–", "nmf·tuned (holdout)": "–"
     }  # fmt: skip
 
 
-def test_what_is_scored_on_other_cells_is_not_tested(run_and_search):
-    found = pairs(run_and_search)
-    assert set(found["method"]) | set(found["against"]) == {"pca", "nmf", "ae"}
+def test_scores_of_other_cells_are_not_compared(run_and_search):
+    found = pairwise_differences(run_and_search)
+    assert set(found["method"]) | set(found["compared_with"]) == {"pca", "nmf", "ae"}
     assert verdict(run_and_search)[1].text.startswith("nmf has the best")
     assert any("rows of the same cells only" in text for text in warnings(run_and_search))
 
@@ -112,8 +117,8 @@ def test_the_kind_with_more_methods_is_ranked_on_each_dataset(run_and_search):
     assert board.at["pca", "note"] == (
         "not ranked: scored on all cells, the ranked methods (holdout) on 80 %"
     )
-    found = pairs(both)
-    assert set(found.loc[found["on"] == "e", "method"]) == {"nmf·tuned (holdout)"}
+    found = pairwise_differences(both)
+    assert set(found.loc[found["dataset"] == "e", "method"]) == {"nmf·tuned (holdout)"}
 
 
 def test_tuned_and_default_without_labels_are_scored_on_the_same_cells():
@@ -128,28 +133,30 @@ def test_controls_of_the_same_cells_frame_the_scale(run_and_search):
     controls = rows("default", ends) + rows("holdout", {"truth": 0.8, "random": 0.4})
     frame = pd.DataFrame(controls).assign(family="control")
     frame["kmeans/ari"] -= frame["seed"] / 100
-    scaled = between_controls(pd.concat([run_and_search, frame]))
+    scaled = scale_between_controls(pd.concat([run_and_search, frame]))
     means = scaled.groupby("method")["kmeans/ari"].mean()
     assert means["nmf"] == pytest.approx(0.455)
     assert means["nmf·tuned (holdout)"] == pytest.approx((0.605 - 0.4) / 0.4)
-    alone = between_controls(pd.concat([run_and_search, frame[frame["protocol"] == "default"]]))
+    alone = scale_between_controls(
+        pd.concat([run_and_search, frame[frame["protocol"] == "default"]])
+    )
     means = alone.groupby("method")["kmeans/ari"].mean()
     assert means["nmf·tuned (holdout)"] == pytest.approx(0.605)
 
 
-def test_the_optimism_of_oracle_is_stated(results):
-    found = optimism(STUDIES).iloc[0]
+def test_oracle_optimism(results):
+    found = oracle_optimism(STUDIES).iloc[0]
     assert found["oracle - holdout, tuned"] == pytest.approx(0.3)
     assert found["oracle - holdout, gain"] == pytest.approx(0.25)
-    assert optimism(STUDIES[:1]).empty
-    text = as_markdown(results, title="t", command="c", studies=STUDIES)
+    assert oracle_optimism(STUDIES[:1]).empty
+    text = report_markdown(results, title="t", command="c", studies=STUDIES)
     assert "+0.300 in the reported score, +0.250 in the gain" in text
     assert "oracle ⚠" in text
 
 
 def test_gains_stand_with_protocol_and_interval():
-    found = table(STUDIES)
+    found = gain_table(STUDIES)
     assert list(found["protocol"]) == ["holdout", "oracle ⚠"]
     assert list(found["gain"]) == ["+0.100 ± 0.010", "+0.350 ± 0.010"]
-    assert sentences(STUDIES)[-1] == "⚠ too good"
-    assert [panel.watermark for panel in panels(STUDIES)] == ["", "too good"]
+    assert study_sentences(STUDIES)[-1] == "⚠ too good"
+    assert [panel.watermark for panel in study_sections(STUDIES)] == ["", "too good"]

@@ -21,24 +21,24 @@ def job_table(make_job, make_artifacts, folder, dims=2, seeds=3):
 
 
 def test_the_median_seed_is_chosen(make_job, make_artifacts, tmp_path):
-    (panel,) = umaps.choose(job_table(make_job, make_artifacts, tmp_path))
+    (panel,) = umaps.choose_panels(job_table(make_job, make_artifacts, tmp_path))
     assert (panel.seed, panel.score, panel.missing) == ("1", 0.6, "")
 
 
-def test_missing_artifacts_are_said_and_start_no_process(make_job, tmp_path, monkeypatch):
+def test_missing_artifacts_start_no_process(make_job, tmp_path, monkeypatch):
     table = pd.DataFrame([make_job("x", ari=0.5, artifacts=str(tmp_path / "gone"))])
-    monkeypatch.setattr(umaps.subprocess, "Popen", None)
-    (panel,) = chosen = umaps.choose(table)
-    assert umaps.draw(chosen, tmp_path / "umaps") == {}
+    monkeypatch.setattr(umaps.subprocess, "run", None)
+    (panel,) = chosen = umaps.choose_panels(table)
+    assert umaps.compute_umaps(chosen, tmp_path / "umaps") == {}
     assert "not on this machine" in panel.missing
 
 
-def test_two_dimensions_are_drawn_once_and_kept(make_job, make_artifacts, tmp_path, monkeypatch):
-    chosen = umaps.choose(job_table(make_job, make_artifacts, tmp_path))
-    found = umaps.draw(chosen, tmp_path / "umaps")
+def test_coordinates_are_computed_once(make_job, make_artifacts, tmp_path, monkeypatch):
+    chosen = umaps.choose_panels(job_table(make_job, make_artifacts, tmp_path))
+    found = umaps.compute_umaps(chosen, tmp_path / "umaps")
     assert found["vae-a-1"].columns.tolist() == ["x", "y", "type", "n_dims"]
-    monkeypatch.setattr(umaps.subprocess, "Popen", None)
-    again = umaps.draw(chosen, tmp_path / "umaps")
+    monkeypatch.setattr(umaps.subprocess, "run", None)
+    again = umaps.compute_umaps(chosen, tmp_path / "umaps")
     pd.testing.assert_frame_equal(again["vae-a-1"], found["vae-a-1"])
 
 
@@ -46,27 +46,27 @@ def test_a_broken_embedding_costs_one_panel(make_job, make_artifacts, tmp_path):
     table = job_table(make_job, make_artifacts, tmp_path, seeds=2)
     table["method"] = ["good", "broken"]
     (tmp_path / "art1" / "embedding.parquet").write_bytes(b"nothing")
-    chosen = umaps.choose(table)
-    found = umaps.draw(chosen, tmp_path / "umaps")
+    chosen = umaps.choose_panels(table)
+    found = umaps.compute_umaps(chosen, tmp_path / "umaps")
     assert list(found) == ["vae-a-0"]
     assert [bool(panel.missing) for panel in chosen] == [False, True]
 
 
-def test_a_drawing_process_that_dies_is_a_reason(make_job, make_artifacts, tmp_path, monkeypatch):
-    chosen = umaps.choose(job_table(make_job, make_artifacts, tmp_path))
+def test_reason_of_a_failed_process(make_job, make_artifacts, tmp_path, monkeypatch):
+    chosen = umaps.choose_panels(job_table(make_job, make_artifacts, tmp_path))
     monkeypatch.setattr(umaps.sys, "executable", "/bin/false")
-    assert umaps.draw(chosen, tmp_path / "umaps") == {}
+    assert umaps.compute_umaps(chosen, tmp_path / "umaps") == {}
     assert "ended with code 1" in chosen[0].missing
 
 
 def test_one_dimension_and_few_cells_need_no_umap():
-    assert umaps.points_in_plane(np.arange(9.0)[:, None]).shape == (9, 2)
-    assert umaps.points_in_plane(np.eye(3, 8)).shape == (3, 2)
+    assert umaps.plane_coordinates(np.arange(9.0)[:, None]).shape == (9, 2)
+    assert umaps.plane_coordinates(np.eye(3, 8)).shape == (3, 2)
 
 
-def test_a_collapsed_embedding_is_a_reason():
+def test_reason_of_a_collapsed_embedding():
     with pytest.raises(ValueError, match="one point"):
-        umaps.points_in_plane(np.zeros((40, 5)))
+        umaps.plane_coordinates(np.zeros((40, 5)))
 
 
 @pytest.mark.slow
@@ -74,14 +74,14 @@ def test_a_collapsed_embedding_is_a_reason():
     "points", [np.eye(4).repeat(50, axis=0), np.random.default_rng(0).normal(size=(6, 5))]
 )
 def test_umap_of_doubled_or_few_points_is_finite(points):
-    plane = umaps.points_in_plane(points.astype(np.float32))
+    plane = umaps.plane_coordinates(points.astype(np.float32))
     assert plane.shape == (len(points), 2)
     assert np.isfinite(plane).all()
 
 
 def test_a_sample_of_large_data(make_job, make_artifacts, tmp_path, monkeypatch):
     make_artifacts(tmp_path / "big", umaps.MAX_CELLS + 10, 0, 0.5, 2)
-    umaps._make(tmp_path / "big", tmp_path / "out.parquet")
+    umaps._write_umap(tmp_path / "big", tmp_path / "out.parquet")
     assert len(pd.read_parquet(tmp_path / "out.parquet")) == umaps.MAX_CELLS
 
 
@@ -90,8 +90,8 @@ def test_types_keep_their_colour_in_all_panels_of_a_dataset():
         "k1": pd.DataFrame({"x": [0.0, 1], "y": [0.0, 1], "type": ["b", "c"], "n_dims": 2}),
         "k2": pd.DataFrame({"x": [0.0, 1], "y": [0.0, 1], "type": ["a", "b"], "n_dims": 2}),
     }
-    wanted = [umaps.Panel(m, "d", "0", 0.5, k, "") for m, k in (("m", "k1"), ("n", "k2"))]
-    (group,) = panels.groups(wanted, tables)
+    wanted = [umaps.UmapPanel(m, "d", "0", 0.5, k, "") for m, k in (("m", "k1"), ("n", "k2"))]
+    (group,) = panels.umap_groups(wanted, tables)
     legend = group.legends["type"]
     assert [name for name, _ in legend] == ["a", "b", "c"]
     for picture, table in zip(group.pictures, tables.values(), strict=True):
@@ -108,9 +108,9 @@ def test_cells_carry_their_clusters_and_batch(make_job, make_artifacts, tmp_path
     known["kmeans"] = np.arange(40) % 3
     known["batch"] = ["one", "two"] * 20
     known.to_parquet(path)
-    chosen = umaps.choose(results)
-    found = panels.groups(chosen, umaps.draw(chosen, tmp_path / "umaps"))
-    assert panels.colourings(found) == ["type", "k-means cluster", "batch"]
+    chosen = umaps.choose_panels(results)
+    found = panels.umap_groups(chosen, umaps.compute_umaps(chosen, tmp_path / "umaps"))
+    assert panels.umap_colourings(found) == ["type", "k-means cluster", "batch"]
     shown = json.loads(found[0].pictures[0].points)
     by = shown["by"]["k-means cluster"]
     clusters = [by["names"][code] for code in base64.b64decode(by["codes"])]
@@ -124,13 +124,13 @@ def test_cells_carry_their_clusters_and_batch(make_job, make_artifacts, tmp_path
 def test_coordinates_of_other_cells_get_no_clusters(make_artifacts, tmp_path):
     make_artifacts(tmp_path / "art", 40, 0, 0.5, 2)
     table = pd.DataFrame({"x": [0.0, 1], "y": [0.0, 1], "type": ["b", "c"], "n_dims": 2})
-    panel = umaps.Panel("m", "d", "0", 0.5, "k", str(tmp_path / "art"))
-    (group,) = panels.groups([panel], {"k": table})
+    panel = umaps.UmapPanel("m", "d", "0", 0.5, "k", str(tmp_path / "art"))
+    (group,) = panels.umap_groups([panel], {"k": table})
     assert list(json.loads(group.pictures[0].points)["by"]) == ["type"]
 
 
 @pytest.mark.parametrize("n", [1, 8, 9, 18, 40])
 def test_colours_are_distinct(n):
-    found = panels.colours(n)
+    found = panels.palette(n)
     assert len(set(found)) == n
     assert all(len(colour) == 7 for colour in found)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from bench.reports.page.markdown import as_markdown
-from bench.reports.page.pairwise_section import pairs
-from bench.reports.tables.compare import compare
-from bench.reports.tables.data_versions import current
-from bench.reports.tables.labels import MAIN
+from bench.reports.page.markdown import report_markdown
+from bench.reports.page.pairwise_section import pairwise_differences
+from bench.reports.tables.compare import compare_results
+from bench.reports.tables.data_versions import newest_names
+from bench.reports.tables.labels import MAIN_METRIC
 from bench.reports.tables.leaderboard import complete_block, leaderboard, tidy
 from bench.reports.tables.verdict import verdict, warnings
 
@@ -52,7 +52,7 @@ def test_older_data_get_a_name_of_their_own(mixed):
     assert again["dataset"].tolist() == table["dataset"].tolist()
 
 
-def test_nothing_is_compared_across(mixed):
+def test_data_versions_are_not_compared(mixed):
     block = complete_block(mixed)
     assert list(block.index) == ["pca", "ae"]
     assert sorted(block.columns) == ["d", "leukemia"]
@@ -61,20 +61,20 @@ def test_nothing_is_compared_across(mixed):
     assert board.at["vae", "note"] == "no mean, not ranked: run on older data only (leukemia)"
     assert board.at["vae", "datasets"] == "1 of 2"
     assert board.at["ae", "ARI (k-means)"] == pytest.approx((0.601 + 0.301) / 2)
-    found = pairs(mixed)
-    on = found[found["on"] == "leukemia"]
-    assert set(on["method"]) | set(on["against"]) == {"ae", "pca"}
+    found = pairwise_differences(mixed)
+    on = found[found["dataset"] == "leukemia"]
+    assert set(on["method"]) | set(on["compared_with"]) == {"ae", "pca"}
     texts = {one.about: one.text for one in verdict(mixed)}
     assert texts["leukemia"].startswith("ae has the best")
     assert texts[OLD].startswith("vae has the best")
     assert verdict(mixed)[0].text.startswith("Use ae: ")
 
 
-def test_one_note_says_so(mixed):
+def test_warning_about_data_versions(mixed):
     (said,) = [text for text in warnings(mixed) if "versions of the data" in text]
     assert "leukemia (2)" in said
     assert "running the older ones again" in said
-    assert OLD in as_markdown(mixed, title="t", command="c")
+    assert OLD in report_markdown(mixed, title="t", command="c")
     assert not any("versions of the data" in t for t in warnings(mixed[mixed["dataset"] == "d"]))
 
 
@@ -118,14 +118,14 @@ def test_rows_in_any_order_and_without_times(mixed):
 
 def test_a_comparison_pairs_by_the_digests(mixed, rows):
     old = pd.DataFrame(rows("pca", 0.4, 1, ("aa", "ll")) + rows("vae", 0.8, 1, ("aa", "ll")))
-    found = compare(old, mixed)
-    (one,) = found.of(MAIN)
+    found = compare_results(old, mixed)
+    (one,) = found.differences_in(MAIN_METRIC)
     assert (one.method, one.dataset, one.n) == ("vae", "leukemia", 3)
     reasons = {part.methods: part.reason for part in found.unpaired if part.dataset != "d"}
     assert reasons == {("pca",): "the dataset has other counts", ("ae",): "only in B"}
 
 
-def test_current_names_are_those_of_the_newest_data():
-    assert current(["a", "b" + OLD]) == ["a"]
-    assert current([OLD]) == [OLD]
-    assert current([]) == []
+def test_newest_names():
+    assert newest_names(["a", "b" + OLD]) == ["a"]
+    assert newest_names([OLD]) == [OLD]
+    assert newest_names([]) == []

@@ -32,7 +32,7 @@
     plot.classList.toggle("nothing", !chosen);
     if (!chosen) {
       Plotly.purge(plot);
-      plot.textContent = "Nothing was recorded for this choice.";
+      plot.textContent = "Nothing was recorded for this selection.";
       return;
     }
     if (!plot.data) plot.textContent = "";

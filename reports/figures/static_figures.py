@@ -1,0 +1,209 @@
+"""The page's figures drawn with Matplotlib, as SVG, PNG and PDF."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ..tables.labels import MAIN_METRIC, clustering_label, label, number_text
+from ..tables.leaderboard import tidy
+from .figure_data import (
+    COSTS,
+    cluster_counts,
+    cost_points_by_dataset,
+    curves_by_job,
+    method_order,
+    method_panels,
+    pareto_front,
+    score_matrix,
+    seed_scores,
+    type_shares,
+)
+from .rank_diagram import complete_blocks, rank_diagram
+from .training_curves import LOSSES
+from .umap_panels import palette
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from .umaps import UmapPanel
+
+logger = logging.getLogger(__name__)
+
+FORMATS = ("svg", "png", "pdf")
+_FIGURES_PER_ROW = 3
+
+
+def write_figures(
+    table: pd.DataFrame,
+    folder: Path,
+    panels: list[UmapPanel],
+    coordinates: dict[str, pd.DataFrame],
+    curves: pd.DataFrame | None = None,
+) -> None:
+    """Write the static version of the page's figures in three formats."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with mpl.rc_context({"svg.fonttype": "none", "pdf.fonttype": 42, "font.size": 9}):
+        for name, figure in _draw_figures(tidy(table), panels, coordinates, curves):
+            logger.info(f"figure: {name}")
+            for ending in FORMATS:
+                figure.savefig(folder / f"{name}.{ending}", dpi=150, bbox_inches="tight")
+
+
+def _draw_figures(
+    table: pd.DataFrame,
+    panels: list[UmapPanel],
+    coordinates: dict[str, pd.DataFrame],
+    curves: pd.DataFrame | None,
+) -> Iterator[tuple[str, Figure]]:
+    """Yield file name and figure."""
+    if MAIN_METRIC not in table or not table[MAIN_METRIC].notna().any():
+        return
+    order = method_order(table)
+    yield "scores", _heat_map(table, order)
+    for cost in COSTS:
+        yield f"quality_{cost}", _cost_figure(table, cost)
+    yield "seeds", _strip_plots(seed_scores(table), order)
+    for modality, block in complete_blocks(table).items():
+        rows = table[table["modality"] == modality] if modality else table
+        diagram = rank_diagram(rows, block)
+        if diagram is not None:
+            yield f"ranks_{modality}".rstrip("_"), diagram
+    by_job = curves_by_job(table, curves)
+    for dataset in dict.fromkeys(dataset for dataset, _ in by_job):
+        losses = {
+            method: rows[rows["name"].isin(LOSSES)]
+            for (name, method), rows in by_job.items() if name == dataset
+        }  # fmt: skip
+        losses = {method: rows for method, rows in losses.items() if len(rows)}
+        if losses:
+            yield f"training_{_file_name(dataset)}", _loss_curves(losses)
+    for dataset in dict.fromkeys(panel.dataset for panel in panels):
+        own = [panel for panel in panels if panel.dataset == dataset]
+        clusters = {panel.method: cluster_counts(panel) for panel in method_panels(table, own)}
+        k_means = {
+            name: counts["kmeans"] for name, counts in clusters.items() if "kmeans" in counts
+        }
+        if k_means:
+            yield f"clusters_{_file_name(dataset)}", _cluster_maps(k_means)
+        own = [panel for panel in own if panel.key in coordinates]
+        if own:
+            yield f"umap_{_file_name(dataset)}", _umaps(own, coordinates)
+
+
+def _file_name(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
+
+
+def _subplots(n: int, width: float = 3.6, height: float = 3.2) -> tuple[Figure, list[Axes]]:
+    """Return a figure with ``n`` axes in rows of three, independent of any display."""
+    across = min(n, _FIGURES_PER_ROW)
+    down = -(-n // across)
+    figure = Figure(figsize=(width * across, height * down), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = list(figure.subplots(down, across, squeeze=False).flat)
+    for axis in axes[n:]:
+        axis.set_visible(False)
+    return figure, axes[:n]
+
+
+def _heat_map(table: pd.DataFrame, order: list[str]) -> Figure:
+    matrix = score_matrix(table, MAIN_METRIC, order)
+    rows, columns = matrix.means.shape
+    figure, (axis,) = _subplots(1, 2.5 + 1.0 * columns, 1.2 + 0.3 * rows)
+    sns.heatmap(
+        matrix.means, annot=True, fmt=".3f", cmap="YlGnBu", vmin=matrix.low, vmax=matrix.high,
+        ax=axis, linewidths=0.5, cbar_kws={"label": label(MAIN_METRIC)},
+    )  # fmt: skip
+    axis.set(xlabel="", ylabel="")
+    return figure
+
+
+def _cost_figure(table: pd.DataFrame, cost: str) -> Figure:
+    by_dataset = cost_points_by_dataset(table, MAIN_METRIC, cost)
+    families = sorted({family for points in by_dataset.values() for family in points["family"]})
+    figure, axes = _subplots(max(len(by_dataset), 1))
+    for axis, (dataset, points) in zip(axes, by_dataset.items(), strict=False):
+        front = pareto_front(points)
+        axis.step(front["cost"], front["mean"], where="post", ls="--", c="grey", lw=1)
+        sns.scatterplot(
+            points, x="cost", y="mean", hue="family", style="family", ax=axis, s=40,
+            hue_order=families, style_order=families, palette="colorblind",
+            legend=axis is axes[0],
+        )  # fmt: skip
+        axis.errorbar(
+            points["cost"], points["mean"], points["half"].fillna(0), fmt="none", ecolor="grey",
+            lw=0.7,
+        )  # fmt: skip
+        for point in points.itertuples():
+            axis.annotate(
+                str(point.method), (point.cost, point.mean), fontsize=6, xytext=(4, 3),
+                textcoords="offset points",
+            )  # fmt: skip
+        title = COSTS[cost][1]
+        axis.set(xscale="log", title=dataset, xlabel=title, ylabel=label(MAIN_METRIC))
+        sns.despine(ax=axis)
+    return figure
+
+
+def _strip_plots(by_dataset: dict[str, pd.DataFrame], order: list[str]) -> Figure:
+    figure, axes = _subplots(len(by_dataset), height=0.9 + 0.25 * len(order))
+    for axis, (dataset, rows) in zip(axes, by_dataset.items(), strict=True):
+        sns.stripplot(
+            rows, x=MAIN_METRIC, y="method", order=order, ax=axis, jitter=False, alpha=0.7
+        )
+        means = rows.groupby("method")[MAIN_METRIC].mean()
+        places = [order.index(name) for name in means.index]
+        axis.scatter(means, places, marker="|", c="#D55E00", s=90)
+        axis.set(title=dataset, xlabel=label(MAIN_METRIC), ylabel="")
+        sns.despine(ax=axis)
+    return figure
+
+
+def _loss_curves(by_method: dict[str, pd.DataFrame]) -> Figure:
+    figure, axes = _subplots(len(by_method), height=2.6)
+    for axis, (method, rows) in zip(axes, by_method.items(), strict=True):
+        named = rows.assign(name=rows["name"].str.replace("_", " "))
+        sns.lineplot(named, x="step", y="value", hue="name", ax=axis, palette="colorblind")
+        axis.legend(title="")
+        axis.set(title=method, xlabel="epoch or iteration", ylabel="value")
+        sns.despine(ax=axis)
+    return figure
+
+
+def _cluster_maps(by_method: dict[str, pd.DataFrame]) -> Figure:
+    figure, axes = _subplots(len(by_method), height=3.4)
+    for axis, (method, counts) in zip(axes, by_method.items(), strict=True):
+        sns.heatmap(
+            type_shares(counts), cmap="YlGnBu", vmin=0, vmax=100, ax=axis, xticklabels=True,
+            yticklabels=True, cbar_kws={"label": "cells of the type (%)"},
+        )  # fmt: skip
+        axis.tick_params(labelsize=6)
+        axis.set(title=method, xlabel=f"cluster ({clustering_label('kmeans')})", ylabel="")
+    return figure
+
+
+def _umaps(panels: list[UmapPanel], coordinates: dict[str, pd.DataFrame]) -> Figure:
+    types = sorted({str(name) for panel in panels for name in coordinates[panel.key]["type"]})
+    colours = dict(zip(types, palette(len(types)), strict=True))
+    figure, axes = _subplots(len(panels), 2.8, 2.9)
+    for axis, panel in zip(axes, panels, strict=True):
+        cells = coordinates[panel.key].sample(frac=1, random_state=0)
+        axis.scatter(
+            cells["x"], cells["y"], c=cells["type"].astype(str).map(colours), s=3, linewidths=0,
+            rasterized=True,
+        )  # fmt: skip
+        score = f"{label(MAIN_METRIC)} {number_text(panel.score, 3)}"
+        axis.set(title=f"{panel.method}, {score}", xticks=[], yticks=[])
+    marks = [axes[0].scatter([], [], color=colours[name], label=name) for name in types]
+    figure.legend(marks, types, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+    return figure
