@@ -1,10 +1,8 @@
-"""The clusterings that the harness makes of every embedding, in the same way for all methods.
+"""Clusterings and neighbours of embeddings, computed in the same way for all methods.
 
-Embeddings are taken as they are: no column is scaled and none dropped, because the scale of a
-latent dimension is part of what a method returns. (Moving all points or multiplying all by one
-number changes no clustering here; it is done to keep sums finite.)
-
-``kmeans`` gets the number of true types ("k from truth"); ``leiden`` gets nothing.
+No column of an embedding is scaled or dropped, because the scale of a latent dimension is part of
+the result of a method. All points are shifted and multiplied by one number to keep sums finite,
+which changes no clustering. ``kmeans`` gets the number of true types ("k from truth").
 """
 
 from __future__ import annotations
@@ -66,11 +64,11 @@ def leiden_grid(
     resolutions: Sequence[float],
     n_neighbors: int = N_NEIGHBORS,
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """Give each resolution with the labels of :func:`leiden` there, of one graph for all."""
+    """Yield each resolution with its labels of :func:`leiden`; all share one graph."""
     n_cells = len(embedding)
     if n_cells < 3 or np.all(embedding == embedding[0]):
-        # Equal points have no neighbourhoods: any split would be an accident of the seed.
-        yield from ((one, np.zeros(n_cells, dtype=np.int64)) for one in resolutions)
+        # Equal points have no neighbourhoods: any split would be random.
+        yield from ((resolution, np.zeros(n_cells, dtype=np.int64)) for resolution in resolutions)
         return
     upper = sp.triu(connectivities(embedding, n_neighbors, seed=seed), k=1).tocoo()
     graph = igraph.Graph(n=n_cells, edges=np.column_stack((upper.row, upper.col)))
@@ -84,13 +82,13 @@ def _leiden_communities(
     """Return the communities of a graph, numbered from the largest down, shape (n_cells,)."""
     igraph.set_random_number_generator(random.Random(seed))
     try:
-        found = graph.community_leiden(
+        communities = graph.community_leiden(
             objective_function="modularity", weights=weights, resolution=resolution,
             n_iterations=2,
         )  # fmt: skip
     finally:
         igraph.set_random_number_generator(random)  # igraph's default; it has no getter
-    labels = np.asarray(found.membership, dtype=np.int64)
+    labels = np.asarray(communities.membership, dtype=np.int64)
     rank = np.argsort(np.argsort(-np.bincount(labels), kind="stable"), kind="stable")
     return rank[labels]
 
@@ -101,13 +99,12 @@ def connectivities(
     """Return UMAP's fuzzy neighbour graph, cells × cells, symmetric, weights in (0, 1].
 
     McInnes et al. 2018 (arXiv:1802.03426), algorithms 2 and 3: the weight of neighbour j of cell i
-    is exp(-max(0, d_ij - rho_i) / sigma_i), rho_i the distance to the nearest neighbour that is
-    apart and sigma_i such that the weights sum to log2(n_neighbors); the two directions are
-    joined as a + b - ab. As in umap-learn and scanpy ``n_neighbors`` counts the cell itself. Equal
-    to ``scanpy.pp.neighbors`` to 2e-6, without its 15 s of compilation. Measured beside it:
-    unweighted and Jaccard edges give other clusterings on some sets (ARI .94 instead of .71 on
-    five cell lines, .46 instead of .51 on forebrain), none is better throughout, and these
-    weights are what the field runs.
+    is exp(-max(0, d_ij - rho_i) / sigma_i), rho_i the smallest distance above zero and sigma_i
+    such that the weights sum to log2(n_neighbors); the two directions are joined as a + b - ab.
+    As in umap-learn and scanpy ``n_neighbors`` counts the cell itself. Equal to
+    ``scanpy.pp.neighbors`` to 2e-6, without its 15 s of compilation. Unweighted and Jaccard edges
+    give other clusterings on some datasets (ARI .94 instead of .71 on five cell lines, .46 instead
+    of .51 on forebrain); none is better throughout, and these weights are the usual ones.
     """
     n_cells = len(embedding)
     k = min(n_neighbors, n_cells) - 1
@@ -115,10 +112,9 @@ def connectivities(
     weights = _fuzzy_weights(distances, np.log2(k + 1))
     rows = np.repeat(np.arange(n_cells), k)
     one_way = sp.csr_matrix((weights.ravel(), (rows, indices.ravel())), shape=(n_cells, n_cells))
-    both = one_way + one_way.T - one_way.multiply(one_way.T)
-    both = sp.csr_matrix(both)
-    both.eliminate_zeros()
-    return both
+    graph = sp.csr_matrix(one_way + one_way.T - one_way.multiply(one_way.T))
+    graph.eliminate_zeros()
+    return graph
 
 
 def _fuzzy_weights(distances: np.ndarray, target: float) -> np.ndarray:
@@ -144,11 +140,10 @@ def nearest_neighbors(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return indices and Euclidean distances of the ``k`` nearest other cells, cells × k.
 
-    With a mask ``reference`` the neighbours are its cells, and those asked are the others.
-
+    With a mask ``reference`` they are the neighbours of the other cells among the masked ones.
     Exact (brute force), nearest first. The distances are in units of the largest coordinate after
-    centring. Ties go to a random cell by ``seed``: in the order of the file, which is often
-    sorted by type, equal points would find their own type by accident.
+    centring. Ties are broken at random by ``seed``: the order of a file is often that of its
+    types, which would favour neighbours of the same type.
     """
     points = centered_points(embedding)
     order = np.random.default_rng(seed).permutation(len(points))
@@ -161,12 +156,12 @@ def nearest_neighbors(
     distances, indices = model.fit(points[order]).kneighbors()
     # |x|² + |y|² - 2 x·y leaves up to this much between equal points.
     distances[distances < 1e-7] = 0.0
-    back = np.argsort(order)
-    return order[indices[back]], distances[back]
+    inverse = np.argsort(order)
+    return order[indices[inverse]], distances[inverse]
 
 
 def centered_points(embedding: np.ndarray) -> np.ndarray:
-    """Return the points moved to mean 0 and divided by their largest coordinate, float64."""
+    """Return the points with mean 0, divided by their largest coordinate, float64."""
     points = np.array(embedding, dtype=np.float64)
     points /= np.abs(points).max() or 1.0  # first, so that the mean cannot overflow
     points -= points.mean(axis=0)

@@ -235,13 +235,13 @@ def _points(embedding: Any) -> np.ndarray:
     return points
 
 
-def _labels(what: str, labels: Any, n_cells: int) -> np.ndarray:
+def _labels(name: str, labels: Any, n_cells: int) -> np.ndarray:
     """Return labels as integers or strings, shape (n_cells,), or raise ``ValueError``."""
     values = np.asarray(labels)
     if values.shape != (n_cells,):
-        raise ValueError(f"{what}: shape {values.shape}, but the embedding has {n_cells} cells")
+        raise ValueError(f"{name}: shape {values.shape}, but the embedding has {n_cells} cells")
     if pd.isna(values).any():
-        raise ValueError(f"{what}: {int(pd.isna(values).sum())} of {n_cells} cells have none")
+        raise ValueError(f"{name}: {int(pd.isna(values).sum())} of {n_cells} cells have none")
     if values.dtype.kind in "iub":
         return values.astype(np.int64)
     if values.dtype.kind == "f" and np.all(values == np.rint(values)):

@@ -95,8 +95,8 @@ class UnseenCells:
             raise _NoPrediction(f"{n} cells are unseen")
         other = unseen[(np.arange(n) + self.rng("pairs").integers(1, n, n)) % n]
         rna, atac = self._rows(unseen), self._rows(other)
-        kept = (rna >= 0) & (atac >= 0)
-        rna, atac = rna[kept], atac[kept]
+        present = (rna >= 0) & (atac >= 0)
+        rna, atac = rna[present], atac[present]
         return np.concatenate([rna, rna]), np.concatenate([rna, atac])
 
     def sample(self, purpose: str, size: int) -> np.ndarray:
@@ -350,5 +350,5 @@ def _pair_scores(table: pd.DataFrame, cells: pd.Index, types: np.ndarray | None)
         return PairScores(same, score)
     kinds = np.asarray(types).astype(str)
     one, other = (kinds[cells.get_indexer(pd.Index(table[part]))] for part in ("rna", "atac"))
-    known = (one != "") & (other != "")
-    return PairScores(same, score, hard=known & (one == other), easy=known & (one != other))
+    visible = (one != "") & (other != "")
+    return PairScores(same, score, hard=visible & (one == other), easy=visible & (one != other))

@@ -125,7 +125,7 @@ class Study:
     def ask(self) -> Trial:
         """Return a trial with a configuration that was not tried; the default comes first.
 
-        Raises :class:`UsedUp` if there is none.
+        Raises :class:`SpaceExhausted` if there is none.
         """
         sampler = self.options.sampler
         with self._lock:

@@ -123,11 +123,11 @@ class TrialLoop:
         """Store the result of a trial in the study."""
         values: list[float] | None = None
         if status == "done":
-            found = objective_values(self._objectives, job_values)
-            if isinstance(found, str):
-                status, reason = "failed", found
+            result = objective_values(self._objectives, job_values)
+            if isinstance(result, str):
+                status, reason = "failed", result
             else:
-                values = found
+                values = result
         self._study.tell(job.study["trial"], status, values, reason, job_values.get("seconds"))
 
     def _describe(self, result: Result) -> str:

@@ -123,7 +123,7 @@ def gain_sentence(
             f"({protocol})."
         )
     if gain is None:
-        return f"Nothing can be said: no report seed has a score of both ({protocol})."
+        return f"Not decided: no report seed has a score of both ({protocol})."
     head = f"{gain.key} {gain.default:.3f} → {gain.tuned:.3f}, gain {gain.gain:+.3f}"
     if math.isnan(gain.half_width):
         return (

@@ -16,37 +16,65 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
+from mlflow import MlflowClient
 from rich.console import Console
+from typer.testing import CliRunner
 
+import bench
+from bench.cli.main import app
+from bench.data.cache.data_cache import DataCache
 from bench.errors import UsageError
+from bench.plan.build import load_datasets
+from bench.scoring.holdout import split_file
+from bench.settings import load_settings
 from bench.store.mlflow_store import Tracker
+from bench.store.results_table import load_results
 from bench.tuning.search import search
 
 PLUGIN = Path(__file__).parents[1] / "plugins" / "tunable.py"
 
 
-@pytest.fixture
-def flags(tmp_path: Path, empty_store: Path, cache: Path) -> Callable[[str], dict[str, Any]]:
-    def make(name: str = "results") -> dict[str, Any]:
-        folder = tmp_path / name
-        if not folder.is_dir():
-            folder.mkdir()
-            shutil.copy(empty_store, folder / "mlflow.db")
-        return {
-            "results": folder, "cache_dir": cache, "plugins": (str(PLUGIN),), "jobs": 1,
-            "seeds": "1", "memory": 1.0,
-        }  # fmt: skip
+def make_flags(results: Path, empty_store: Path, cache: Path) -> dict[str, Any]:
+    if not results.is_dir():
+        results.mkdir()
+        shutil.copy(empty_store, results / "mlflow.db")
+    return {
+        "results": results, "cache_dir": cache, "plugins": (str(PLUGIN),), "jobs": 1,
+        "seeds": "1", "memory": 1.0,
+    }  # fmt: skip
 
-    return make
+
+def run_search(methods: str = "tunable", datasets: str = "blobs", **options: Any) -> Any:
+    return search(methods, datasets, console=Console(file=StringIO()), **options)
+
+
+@pytest.fixture
+def flags(tmp_path: Path, empty_store: Path, cache: Path) -> Callable[..., dict[str, Any]]:
+    return lambda name="results": make_flags(tmp_path / name, empty_store, cache)
 
 
 @pytest.fixture
 def go(flags) -> Callable[..., Any]:
-    def run(methods: str = "tunable", datasets: str = "blobs", **more: Any) -> Any:
+    def run(*selectors: str, **more: Any) -> Any:
         options = flags(more.pop("results", "results")) | {"trials": 4, "report": False} | more
-        return search(methods, datasets, console=Console(file=StringIO()), **options)
+        return run_search(*selectors, **options)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def finished_flags(
+    tmp_path_factory: pytest.TempPathFactory, empty_store: Path, cache: Path
+) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("finished") / "results"
+    return make_flags(folder, empty_store, cache) | {"seeds": "2"}
+
+
+@pytest.fixture(scope="module")
+def finished(finished_flags) -> Any:
+    """A search of five trials and two report seeds, for tests that change nothing of it."""
+    return run_search(trials=5, report=False, **finished_flags)
 
 
 def trials_of(outcome: Any) -> list[list[str]]:
@@ -58,12 +86,8 @@ def trials_of(outcome: Any) -> list[list[str]]:
     return [row[:seconds] + row[seconds + 1 :] for row in rows]
 
 
-def test_gain_and_best_parameters_of_a_search(go, flags):
-    from bench.execute.driver import run
-    from bench.settings import load_settings
-
-    outcome = go(trials=5, seeds="2")
-    study = outcome.studies[0]
+def test_gain_of_a_search(finished):
+    study = finished.studies[0]
     assert study["trials"] == {"done": 5}
     assert study["protocol"] == "holdout"
     assert study["winner"] != 0
@@ -73,64 +97,66 @@ def test_gain_and_best_parameters_of_a_search(go, flags):
     assert main["gain"] == pytest.approx(main["tuned"] - main["default"])
     assert "holdout" in study["statement"]
     assert "95 % interval" in study["statement"]
-    rows = outcome.run.results
+    rows = finished.run.results
     assert set(rows["method"]) == {"tunable", "tunable·tuned"}
     assert set(rows["protocol"]) == {"holdout"}
     assert set(rows["seed"]) == {0, 1}
-    options = flags() | {"seeds": "2"}
-    again = run("tunable", "blobs", params=[outcome.best[0]], report=False, **options)
+
+
+def test_a_run_takes_the_best_parameters(finished, finished_flags, flags):
+    again = bench.run("tunable", "blobs", params=[finished.best[0]], report=False, **flags())
     label = again.results["method"][0]
     assert label.startswith("tunable[params=best-blobs-holdout-")
-    settings = load_settings({"results": flags()["results"]})
-    configs = [
-        json.loads((Path(row["artifacts"]) / "config.json").read_text())["params"]
-        for row in Tracker(settings).rows()
+    rows = [
+        row
+        for results in (flags()["results"], finished_flags["results"])
+        for row in Tracker(load_settings({"results": results})).rows()
         if row["method"] in (label, "tunable·tuned")
     ]
-    assert len(configs) == 4
+    configs = [
+        json.loads((Path(row["artifacts"]) / "config.json").read_text())["params"] for row in rows
+    ]
+    assert len(configs) == 3
     assert all(config == configs[0] for config in configs)
 
 
 def test_a_second_search_runs_missing_trials_only(go):
-    first = trials_of(go(trials=3))
-    again = go(trials=3)
+    first = trials_of(go(trials=2))
+    again = go(trials=2)
     assert trials_of(again) == first
     assert again.run.fitted == 0
-    more = trials_of(go(trials=5))
-    assert more[:4] == first
-    assert len(more) == 6
+    more = trials_of(go(trials=4))
+    assert more[:3] == first
+    assert len(more) == 5
 
 
-def test_labels_of_report_cells_do_not_change_the_best_trial(go, flags, cache, monkeypatch):
+def test_labels_of_report_cells_do_not_change_the_best_trial(
+    go, finished, finished_flags, cache, monkeypatch
+):
     """The two datasets have the same counts and split; the report cells' labels differ."""
-    from bench.data.cache.data_cache import DataCache
-    from bench.plan.build import load_datasets
-    from bench.scoring.holdout import split_file
-    from bench.settings import load_settings
 
-    def folder(selector: str) -> Path:
-        settings = load_settings(flags("plain") | {"plugins": (str(PLUGIN),)})
-        stored, _ = load_datasets(selector, settings, DataCache(cache))
-        return stored[0].folder
+    def split_of(selector: str) -> Path:
+        settings = load_settings(finished_flags)
+        (dataset,), _ = load_datasets(selector, settings, DataCache(cache))
+        return split_file(cache, dataset.folder)
 
-    plain = go(trials=4, results="plain")
-    split = split_file(cache, folder("blobs"))
+    split = split_of("blobs")
     monkeypatch.setenv("BLOBS_SPLIT", str(split))
-    other = split_file(cache, folder("blobs[labels=mixed]"))
-    assert other != split
-    shutil.copy(split, other)
-    mixed = go(trials=4, results="mixed", datasets="blobs[labels=mixed]")
-    assert trials_of(mixed) == trials_of(plain)
-    assert mixed.studies[0]["winner"] == plain.studies[0]["winner"]
-    assert mixed.studies[0]["changed"] == plain.studies[0]["changed"]
-    # Only what is reported differs, so the labels did differ.
-    assert mixed.studies[0]["gains"][0]["tuned"] != plain.studies[0]["gains"][0]["tuned"]
+    mixed_split = split_of("blobs[labels=mixed]")
+    assert mixed_split != split
+    shutil.copy(split, mixed_split)
+    mixed = go("tunable", "blobs[labels=mixed]", trials=5, seeds="2")
+    assert trials_of(mixed) == trials_of(finished)
+    assert mixed.studies[0]["winner"] == finished.studies[0]["winner"]
+    assert mixed.studies[0]["changed"] == finished.studies[0]["changed"]
+    # Only the report differs, so the labels did differ.
+    assert mixed.studies[0]["gains"][0]["tuned"] != finished.studies[0]["gains"][0]["tuned"]
 
 
 def test_unsupervised_search_does_not_depend_on_labels(go):
-    given = {"protocol": "unsupervised", "trials": 4}
-    plain = go(results="plain", **given)
-    other = go(results="other", datasets="blobs[labels=other]", **given)
+    options = {"protocol": "unsupervised", "trials": 3}
+    plain = go(results="plain", **options)
+    other = go("tunable", "blobs[labels=other]", results="other", **options)
     assert trials_of(other) == trials_of(plain)
     assert trials_of(other)[0][2] == "silhouette"
     mine, theirs = plain.studies[0], other.studies[0]
@@ -162,8 +188,6 @@ def test_protocols_share_fits_and_oracle_is_marked(go, flags):
 
 
 def client_of(flags: dict[str, Any]) -> Any:
-    from mlflow import MlflowClient
-
     return MlflowClient(tracking_uri=f"sqlite:///{flags['results'] / 'mlflow.db'}")
 
 
@@ -190,19 +214,18 @@ def check_tree(flags: dict[str, Any], n_trials: int) -> None:
         assert run.info.status == "FINISHED"
 
 
-def test_runs_and_artifacts_of_a_study_in_mlflow(go, flags):
-    outcome = go(trials=3)
-    check_tree(flags(), 3)
-    client = client_of(flags())
-    study = next(r for r in runs_of(client, flags()) if r.data.tags["kind"] == "study")
+def test_runs_and_artifacts_of_a_study_in_mlflow(finished, finished_flags):
+    check_tree(finished_flags, 5)
+    client = client_of(finished_flags)
+    runs = runs_of(client, finished_flags)
+    study = next(run for run in runs if run.data.tags["kind"] == "study")
     assert study.info.status == "FINISHED"
-    names = {one.path for one in client.list_artifacts(study.info.run_id)}
+    names = {file.path for file in client.list_artifacts(study.info.run_id)}
     assert names == {"study.json", "trials.csv", "best.yaml", "figures.html"}
-    assert study.data.metrics["gain/kmeans_ari"] == outcome.studies[0]["gains"][0]["gain"]
-    from bench.store.results_table import load_results
-
+    assert study.data.metrics["gain/kmeans_ari"] == finished.studies[0]["gains"][0]["gain"]
     # Trials are no results: no table of results holds them.
-    assert set(load_results(flags()["results"])["method"]) == {"tunable", "tunable·tuned"}
+    methods = set(load_results(finished_flags["results"])["method"])
+    assert methods == {"tunable", "tunable·tuned"}
 
 
 @pytest.mark.slow
@@ -230,13 +253,10 @@ def test_a_killed_search_is_resumed(go, flags):
     check_tree(given, 9)
 
 
-def test_a_second_driver_is_refused(go, flags):
-    go(trials=1)
-    study = next((flags()["results"] / "studies").glob("tunable*"))
-    from filelock import FileLock
-
+def test_a_second_driver_is_refused(finished, finished_flags):
+    study = next((finished_flags["results"] / "studies").glob("tunable*"))
     with FileLock(study / "driver.lock"), pytest.raises(UsageError) as error:
-        go(trials=1)
+        run_search(trials=5, report=False, **finished_flags)
     assert error.value.code == "study_locked"
 
 
@@ -305,10 +325,6 @@ def test_a_timeout_ends_a_search(go):
 
 
 def test_run_tune_is_a_search(flags, monkeypatch, capsys):
-    from typer.testing import CliRunner
-
-    from bench.cli.main import app
-
     given = flags()
     ran = CliRunner().invoke(
         app,

@@ -60,12 +60,12 @@ _DIRECTIONS = {True: "higher", False: "lower", None: "none"}
 @cache
 def built_in_metrics() -> dict[str, Metric]:
     """Return the metrics of this package by name."""
-    found: dict[str, Metric] = {}
+    registered: dict[str, Metric] = {}
     for module in pkgutil.iter_modules(__path__):
         if not module.name.startswith("_"):
             target = importlib.import_module(f"{__name__}.{module.name}")
-            _add_metrics(found, target, f"bench/scoring/metrics/{module.name}.py")
-    return found
+            _add_metrics(registered, target, f"bench/scoring/metrics/{module.name}.py")
+    return registered
 
 
 def metrics(plugins: tuple[str, ...] = ()) -> dict[str, Metric]:
@@ -74,23 +74,23 @@ def metrics(plugins: tuple[str, ...] = ()) -> dict[str, Metric]:
     ``plugins`` are files that may define further ones. Raises ``UsageError`` if a module defines
     no metric or two metrics share a name.
     """
-    found = dict(built_in_metrics())
+    registered = dict(built_in_metrics())
     for point in entry_points(group="bench.metrics"):
-        _add_metrics(found, point.load(), f"entry point '{point.name}' of bench.metrics")
+        _add_metrics(registered, point.load(), f"entry point '{point.name}' of bench.metrics")
     for name, metric in plugin_metrics(plugins).items():
-        _add_metrics(found, metric, f"the plugin with metric '{name}'")
-    return dict(sorted(found.items()))
+        _add_metrics(registered, metric, f"the plugin with metric '{name}'")
+    return dict(sorted(registered.items()))
 
 
 def plugin_metrics(plugins: tuple[str, ...]) -> dict[str, Metric]:
     """Return the metrics that plugin files define, by name."""
-    found: dict[str, Metric] = {}
+    registered: dict[str, Metric] = {}
     for path in plugins:
         # By the full path, as the registry does: the module is then loaded once.
         module = load_plugin(str(Path(path).resolve()))
         if hasattr(module, "METRIC") or hasattr(module, "METRICS"):
-            _add_metrics(found, module, f"plugin {path}")
-    return found
+            _add_metrics(registered, module, f"plugin {path}")
+    return registered
 
 
 def metric_stamp(metric: Metric) -> str:
@@ -113,7 +113,7 @@ def stamp_direction(stamp: str) -> bool | None:
     return next((better for better, name in _DIRECTIONS.items() if name == word), None)
 
 
-def _add_metrics(found: dict[str, Metric], target: Any, where: str) -> None:
+def _add_metrics(registered: dict[str, Metric], target: Any, where: str) -> None:
     """Add the metric or metrics of a module, a list or a single object."""
     if isinstance(target, Metric):
         items = [target]
@@ -128,12 +128,12 @@ def _add_metrics(found: dict[str, Metric], target: Any, where: str) -> None:
             code="empty_plugin",
         )
     for item in items:
-        if item.name in found:
+        if item.name in registered:
             raise UsageError(
                 f"{where} defines metric '{item.name}' a second time; rename it.",
                 code="duplicate_names",
             )
-        found[item.name] = item
+        registered[item.name] = item
 
 
 def metrics_version(chosen: Mapping[str, Metric] | None = None) -> str:

@@ -1,4 +1,4 @@
-"""The table of types × clusters that agreement metrics start from."""
+"""Contingency tables of types and clusters."""
 
 from __future__ import annotations
 
@@ -23,39 +23,41 @@ def contingency(true: Any, predicted: Any) -> np.ndarray:
 
     Raises ``UndefinedMetric`` without cells and ``ValueError`` if the lengths differ.
     """
-    rows, columns = label_codes(true), label_codes(predicted)
-    if len(rows) != len(columns):
-        raise ValueError(f"{len(rows)} true labels, but {len(columns)} predicted ones")
-    if not len(rows):
-        raise UndefinedMetric("no cells")
+    rows, columns = _paired_codes(true, predicted)
     n_rows, n_columns = rows.max() + 1, columns.max() + 1
     table = np.bincount(rows * n_columns + columns, minlength=n_rows * n_columns)
     return table.reshape(n_rows, n_columns)
 
 
-def comparable_codes(true: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return both labelings as codes; ``UndefinedMetric`` if there is nothing to tell apart.
-
-    With a single true type every chance-corrected or entropy-based score is 0/0; libraries fill
-    in 0 or 1 by convention, which would read as a result.
-    """
+def _paired_codes(true: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return both labelings as codes, of the same number of cells, at least one."""
     rows, columns = label_codes(true), label_codes(predicted)
     if len(rows) != len(columns):
         raise ValueError(f"{len(rows)} true labels, but {len(columns)} predicted ones")
     if not len(rows):
         raise UndefinedMetric("no cells")
+    return rows, columns
+
+
+def comparable_codes(true: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return both labelings as codes; raises ``UndefinedMetric`` for a single true type.
+
+    With a single true type every chance-corrected or entropy-based score is 0/0; libraries return
+    0 or 1 by convention, which would read as a result.
+    """
+    rows, columns = _paired_codes(true, predicted)
     if rows.max() == 0:
         raise UndefinedMetric("all cells have the same true type")
     return rows, columns
 
 
 def best_matching(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return types and clusters matched one to one so that most cells lie in matched pairs.
+    """Return the one-to-one matching of types and clusters with most cells in matched pairs.
 
-    Kuhn 1955 (doi:10.1002/nav.3800020109), by ``scipy.optimize.linear_sum_assignment``. Several
-    matchings can hold equally many cells. Among those the one with the largest sum of F1 is
-    taken, so that scores do not depend on the names or the order of the clusters: F1 values of a
-    matching sum to at most the number of pairs, and one cell more outweighs that.
+    Kuhn 1955 (doi:10.1002/nav.3800020109), by ``scipy.optimize.linear_sum_assignment``. Of several
+    such matchings it is the one with the largest sum of F1, so that scores do not depend on the
+    names or the order of the clusters: the F1 values of a matching sum to at most the number of
+    pairs, and one cell more outweighs that.
     """
     weight = table * float(min(table.shape) + 1) + f1_table(table)
     rows, columns = linear_sum_assignment(weight, maximize=True)

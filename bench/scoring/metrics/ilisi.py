@@ -54,8 +54,8 @@ def _weights(distances: np.ndarray, entropy: float) -> np.ndarray:
     for _ in range(50):
         kernel = np.exp(-beta * relative)
         total = kernel.sum(axis=1, keepdims=True)
-        found = np.log(total) + beta * (relative * kernel).sum(axis=1, keepdims=True) / total
-        too_wide = found > entropy
+        entropies = np.log(total) + beta * (relative * kernel).sum(axis=1, keepdims=True) / total
+        too_wide = entropies > entropy
         low = np.where(too_wide, beta, low)
         high = np.where(too_wide, high, beta)
         beta = np.where(np.isinf(high), np.minimum(2.0 * beta, 1e12), (low + high) / 2.0)

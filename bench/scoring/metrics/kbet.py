@@ -45,8 +45,8 @@ def kbet(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> MetricRe
         for number in range(len(sizes))
     )
     rejected = chi2.sf(statistic, len(sizes) - 1) < ALPHA
-    found = 1.0 - float(np.mean(rejected))
-    return found, {"batches": float(len(sizes)), "neighbours": float(k)}
+    accepted = 1.0 - float(np.mean(rejected))
+    return accepted, {"batches": float(len(sizes)), "neighbours": float(k)}
 
 
 METRIC = Metric(

@@ -17,10 +17,10 @@ N_NEIGHBORS = 15
 def knn_purity(embedding: np.ndarray, true: Any, *, seed: int) -> MetricResult:
     """Return the mean over types of the share of near neighbours with the same type.
 
-    Of a cell whose type has m cells the min(15, m - 1) nearest other cells (Euclidean) are asked,
-    so that a perfect embedding reaches 1 for small types too; a type of a single cell has no
-    neighbour to find and is left out. The mean is taken over the cells of a type, then over
-    types. Ties are broken at random by ``seed``. Facts: ``types``, the number averaged over.
+    For a type of m cells the min(15, m - 1) nearest other cells (Euclidean) of each cell count, so
+    that a perfect embedding reaches 1 for small types too; a type of a single cell is left out.
+    The mean is taken over the cells of a type, then over types. Ties are broken at random by
+    ``seed``. Fact: ``types``, their number.
 
     Raises ``UndefinedMetric`` for equal points only, one type, or single cells only.
     """
@@ -34,10 +34,10 @@ def knn_purity(embedding: np.ndarray, true: Any, *, seed: int) -> MetricResult:
     if np.all(embedding == embedding[0]):
         raise UndefinedMetric("all points of the embedding are equal")
     indices, _ = nearest_neighbors(embedding, min(N_NEIGHBORS, len(labels) - 1), seed=seed)
-    asked = np.minimum(N_NEIGHBORS, sizes[labels] - 1)
+    n_counted = np.minimum(N_NEIGHBORS, sizes[labels] - 1)
     same = labels[indices] == labels[:, None]
-    same &= np.arange(indices.shape[1]) < asked[:, None]
-    share = same.sum(axis=1) / np.maximum(asked, 1)
+    same &= np.arange(indices.shape[1]) < n_counted[:, None]
+    share = same.sum(axis=1) / np.maximum(n_counted, 1)
     per_type = np.bincount(labels, weights=share)[counted] / sizes[counted]
     return float(per_type.mean()), {"types": float(len(counted))}
 

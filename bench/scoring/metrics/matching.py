@@ -23,7 +23,7 @@ def match_ranking(
     """Return how well true pairs rank above false ones.
 
     As area under the ROC curve (the chance that a true pair scores above a false one; ties count
-    half) or as average precision, whose chance is the fact ``prevalence``. ``against`` keeps the
+    half) or as average precision, whose chance is the fact ``prevalence``. ``against`` selects the
     false pairs of two types (``easy``) or of one type (``hard``). Facts: ``pairs``, ``prevalence``
     (the share of true pairs).
     """
@@ -53,7 +53,7 @@ def _select_pairs(tasks: PairedTasks, against: Negatives) -> tuple[np.ndarray, n
     if against != "all":
         kind = pairs.easy if against == "easy" else pairs.hard
         if kind is None:
-            raise UndefinedMetric("the types of the cells are not known")
+            raise UndefinedMetric("the types of the cells are unknown")
         negative &= kind
     selected = pairs.same | negative
     same = pairs.same[selected]

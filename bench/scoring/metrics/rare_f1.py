@@ -1,4 +1,4 @@
-"""How well rare types are found."""
+"""F1 of rare types with their best clusters."""
 
 from __future__ import annotations
 

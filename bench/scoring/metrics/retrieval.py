@@ -13,7 +13,7 @@ def foscttm(tasks: PairedTasks) -> MetricResult:
     """Return the mean fraction of cells scored closer than the true match; 0 best, 0.5 chance.
 
     For each cell the share of the n - 1 others whose score is higher (ties count half), averaged
-    over cells and over both directions (RNA asks chromatin, chromatin asks RNA). Liu et al. 2019,
+    over cells and over both directions (from RNA to chromatin and back). Liu et al. 2019,
     there with distances and divided by n. Fact ``cells``.
     """
     higher, ties, n_cells = _ranks(tasks)

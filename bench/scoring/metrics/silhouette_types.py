@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def silhouette_types(embedding: np.ndarray, true: Any, *, seed: int) -> MetricResult:
     """Return the mean silhouette of the true types; fact ``cells`` (see ``silhouette``).
 
-    It does not track clustering quality: measured here, UMAP raised it on 29 of 30 datasets and
-    ARI on 15. Show it, never rank by it alone.
+    It does not follow the quality of clusterings: UMAP raised it on 29 of 30 datasets, but ARI on
+    15 only. Methods should not be ranked by it alone.
     """
     return silhouette(embedding, true, seed=seed)
 

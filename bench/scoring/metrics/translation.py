@@ -27,11 +27,10 @@ def translation(
 ) -> MetricResult:
     """Return the mean area under the ROC curve or average precision, over cells or over genes.
 
-    Over cells: are a cell's detected genes scored above its others? Knowing how often each gene is
-    detected in the training cells goes a long way, which is what ``baseline`` scores, on the same
-    genes. Over genes: are the cells in which a gene is detected scored above the others? Here
-    the baseline of the area is 0.5. Cells or genes with one class only are left out; the fact is
-    the number of the others.
+    Over cells: are the detected genes of a cell scored above its other genes? ``baseline`` scores
+    the detection rates of the training cells, a strong predictor, on the same genes. Over genes:
+    are the cells with a detected gene scored above the others? The baseline of the area is then
+    0.5. Cells or genes with one class only are left out; the fact is the number of the others.
     """
     scores: TranslationScores | None = tasks.translation
     if scores is None:

@@ -71,7 +71,7 @@ def test_reasons_without_a_value():
     same = np.array([1, 0], bool)
     pairs = PairScores(same, np.ones(2))
     for name, tasks, reason in (
-        ("match_auroc_easy", PairedTasks(pairs=pairs), "types of the cells are not known"),
+        ("match_auroc_easy", PairedTasks(pairs=pairs), "types of the cells are unknown"),
         (
             "match_auroc_hard",
             PairedTasks(pairs=PairScores(same, np.ones(2), same, ~same)),
