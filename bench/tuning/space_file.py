@@ -12,7 +12,9 @@ vae:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictBool, ValidationError
 
 from bench.contract import Parameters, Search
 from bench.errors import UsageError
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Conditions = tuple[tuple[str, tuple[Any, ...]], ...]
-_RANGE_KEYS = ("low", "high", "log", "step", "zero", "choices", "when")
 
 
 @dataclass(frozen=True)
@@ -79,58 +80,56 @@ def _read_changes(where: str, block: Mapping[Any, Any], params: type[Parameters]
     return changes
 
 
+def _no_boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("expected a number")
+    return value
+
+
+_EXPECTED = {
+    "log": "true or false", "zero": "true or false", "choices": "a list",
+    "when": "parameter: [values]",
+}  # fmt: skip
+# YAML reads 1e-6 as text.
+_Number = Annotated[int | float | None, BeforeValidator(_no_boolean)]
+
+
+class _Range(BaseModel):
+    """A range or choices in the file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    low: _Number = None
+    high: _Number = None
+    step: _Number = None
+    log: StrictBool = False
+    zero: StrictBool = False
+    choices: list[Any] | None = None
+    when: dict[str, Any] | None = None
+
+
 def _read_range(where: str, value: Mapping[Any, Any], when: Conditions) -> Search:
-    unknown = [key for key in value if key not in _RANGE_KEYS]
-    if unknown:
-        hint = did_you_mean(str(unknown[0]), list(_RANGE_KEYS))
-        raise UsageError(f"{where}: no key '{unknown[0]}'.{hint}", code="unknown_key")
-    choices = value.get("choices")
-    if choices is not None and (not isinstance(choices, list) or {"low", "high"} & set(value)):
+    try:
+        given = _Range.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        if first["type"] == "extra_forbidden":
+            hint = did_you_mean(key, list(_Range.model_fields))
+            raise UsageError(f"{where}: no key '{key}'.{hint}", code="unknown_key") from None
+        expected = _EXPECTED.get(key, "a number")
+        raise UsageError(
+            f"{where}: {key} is {value[key]!r}; expected {expected}.", code="invalid_value"
+        ) from None
+    if given.choices is not None and {"low", "high"} & set(value):
         raise UsageError(
             f"{where}: give a list of choices, or low and high, not both.", code="invalid_range"
         )
-    return Search(
-        low=_read_number(where, value, "low"),
-        high=_read_number(where, value, "high"),
-        step=_read_number(where, value, "step"),
-        log=_read_flag(where, value, "log"),
-        zero=_read_flag(where, value, "zero"),
-        choices=None if choices is None else tuple(choices),
-        when=_read_conditions(where, value["when"]) if "when" in value else when,
-    )
-
-
-def _read_number(where: str, value: Mapping[Any, Any], key: str) -> float | None:
-    """Return a number; YAML reads ``1e-6`` as text."""
-    given = value.get(key)
-    if given is None:
-        return None
-    try:
-        if isinstance(given, bool):
-            raise ValueError
-        number = float(given)
-    except (TypeError, ValueError):
-        raise UsageError(
-            f"{where}: {key} is {given!r}, not a number.", code="not_a_number"
-        ) from None
-    return int(number) if isinstance(given, int) else number
-
-
-def _read_flag(where: str, value: Mapping[Any, Any], key: str) -> bool:
-    given = value.get(key, False)
-    if not isinstance(given, bool):
-        raise UsageError(
-            f"{where}: {key} is {given!r}; expected true or false.", code="invalid_value"
+    if given.when is not None:
+        when = tuple(
+            (name, tuple(allowed) if isinstance(allowed, list) else (allowed,))
+            for name, allowed in given.when.items()
         )
-    return given
-
-
-def _read_conditions(where: str, value: Any) -> Conditions:
-    if not isinstance(value, dict):
-        raise UsageError(
-            f"{where}: when is {value!r}; expected parameter: [values].", code="not_a_mapping"
-        )
-    return tuple(
-        (str(name), tuple(allowed) if isinstance(allowed, list) else (allowed,))
-        for name, allowed in value.items()
-    )
+    choices = None if given.choices is None else tuple(given.choices)
+    ends = given.model_dump(include={"low", "high", "step", "log", "zero"})
+    return Search(**ends, choices=choices, when=when)

@@ -171,7 +171,7 @@ def test_the_grid_lists_each_configuration_once_default_first(tmp_path):
         ("m:\n  size: {low: 0, high: 9}", "greater than or equal to 1"),
         ("m:\n  size: {low: 1.5, high: 9}", "takes whole numbers"),
         ("m:\n  rate: {low: 0, high: 1, log: true}", "must begin above 0"),
-        ("m:\n  rate: {low: 1e-4, high: much}", "high is 'much', not a number"),
+        ("m:\n  rate: {low: 1e-4, high: much}", "high is 'much'; expected a number"),
         ("m:\n  rate: {low: 1e-4}", "needs both low and high"),
         ("m:\n  rate: {low: 1e-4, high: 2}", "less than or equal to 1"),
         ("m:\n  rate: {lo: 1e-4, high: 1}", "no key 'lo'. Did you mean 'low'"),

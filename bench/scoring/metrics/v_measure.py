@@ -1,33 +1,57 @@
-"""V-measure."""
+"""Homogeneity, completeness and V-measure of Rosenberg and Hirschberg 2007."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from sklearn.metrics import v_measure_score
+from sklearn.metrics import completeness_score, homogeneity_score, v_measure_score
 
 from bench.contract import Metric
 
 from ._contingency import comparable_codes
 
 
+def homogeneity(true: Any, predicted: Any) -> float:
+    """Return 1 - H(T | C) / H(T): 1 if each cluster holds cells of one type only.
+
+    Equation 1. One cluster a cell is perfectly homogeneous. Raises ``UndefinedMetric`` if all
+    cells have the same true type, as the other two do.
+    """
+    return float(homogeneity_score(*comparable_codes(true, predicted)))
+
+
+def completeness(true: Any, predicted: Any) -> float:
+    """Return 1 - H(C | T) / H(C): 1 if all cells of each type are in one cluster.
+
+    Equation 2. A single cluster is perfectly complete.
+    """
+    return float(completeness_score(*comparable_codes(true, predicted)))
+
+
 def v_measure(true: Any, predicted: Any) -> float:
     """Return the harmonic mean of homogeneity and completeness.
 
-    Rosenberg and Hirschberg 2007, equation 3 with beta = 1; equal to ``nmi`` in value, listed
-    because papers report either.
-    Raises ``UndefinedMetric`` if all cells have the same true type.
+    Equation 3 with beta = 1; equal to ``nmi`` in value, listed because papers report either.
     """
     return float(v_measure_score(*comparable_codes(true, predicted)))
 
 
-METRIC = Metric(
-    name="v_measure",
-    kind="clustering",
-    version=1,
-    higher_is_better=True,
-    bounds=(0.0, 1.0),
-    summary="Harmonic mean of homogeneity and completeness",
-    reference="Rosenberg and Hirschberg 2007, EMNLP-CoNLL 410-420",
-    function=v_measure,
+def _metric(function: Callable[[Any, Any], float], summary: str) -> Metric:
+    return Metric(
+        name=function.__name__,
+        kind="clustering",
+        version=1,
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+        summary=summary,
+        reference="Rosenberg and Hirschberg 2007, EMNLP-CoNLL 410-420",
+        function=function,
+    )
+
+
+METRICS = (
+    _metric(homogeneity, "1 if each cluster holds cells of one type only"),
+    _metric(completeness, "1 if all cells of a type are in one cluster"),
+    _metric(v_measure, "Harmonic mean of homogeneity and completeness"),
 )

@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.scoring.metrics import UndefinedMetric
+from bench.scoring.metrics import UndefinedMetric, metrics
 from bench.scoring.metrics import silhouette as silhouette_module
 from bench.scoring.metrics.graph_connectivity import graph_connectivity
 from bench.scoring.metrics.ilisi import ilisi
 from bench.scoring.metrics.kbet import kbet
 from bench.scoring.metrics.knn_purity import knn_purity
 from bench.scoring.metrics.silhouette import silhouette
-from bench.scoring.metrics.silhouette_types import silhouette_types
 
 
 @pytest.fixture
@@ -26,7 +25,8 @@ def test_silhouette_by_hand():
     value, facts = silhouette(points, ["x", "x", "y"], seed=0)
     assert value == pytest.approx((3 / 4 + 2 / 3 + 0) / 3)
     assert facts == {"cells": 3.0}
-    assert silhouette_types(points, [0, 0, 1], seed=0) == (value, facts)
+    of_types = metrics()["silhouette_types"].function(points, [0, 0, 1], seed=0)
+    assert of_types == (value, facts)
 
 
 @pytest.mark.parametrize("n_cells", [40, 700, 1500])
