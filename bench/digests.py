@@ -10,6 +10,7 @@ import ast
 import hashlib
 import importlib.util
 import json
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from bench.versions import CLUSTERINGS
 _FOLDER = Path(__file__).parent
 _PACKAGES = ("bench.methods", "bench.datasets", "bench.data")
 """Packages whose code counts where it is imported; other steps have a version number."""
+_parsing = threading.Lock()
+"""``ast.parse`` of Python 3.11 fails in two threads at a time."""
 
 
 def digest(value: Any) -> str:
@@ -39,27 +42,45 @@ def source_digest(origin: str) -> str:
     origin
         Name of a module, or path of a plugin file.
     """
+    sources, imported = _read_sources(origin)
+    contents = {module: content for module, (_, content) in sources.items()}
+    if origin.endswith(".py"):
+        contents["plugin"] = contents.pop(origin)
+    whole = hashlib.sha256()
+    for module in sorted(contents):
+        whole.update(module.encode() + b"\0" + contents[module] + b"\0")
+    if "bench.scoring.clustering" in imported:
+        whole.update(json.dumps(CLUSTERINGS, sort_keys=True).encode())
+    return whole.hexdigest()[:24]
+
+
+@cache
+def source_files(origin: str) -> tuple[Path, ...]:
+    """Return the files that :func:`source_digest` reads."""
+    return tuple(path for path, _ in _read_sources(origin)[0].values())
+
+
+def _read_sources(origin: str) -> tuple[dict[str, tuple[Path, bytes]], set[str]]:
+    """Return path and content of each source by module, and the names that they import."""
+    with _parsing:
+        return _follow_imports(origin)
+
+
+def _follow_imports(origin: str) -> tuple[dict[str, tuple[Path, bytes]], set[str]]:
     roots = _source_roots(origin)
-    sources: dict[str, bytes] = {}
+    sources: dict[str, tuple[Path, bytes]] = {}
     imported: set[str] = set()
     waiting = [(origin, Path(origin) if origin.endswith(".py") else _find_source(origin, roots))]
     while waiting:
         module, path = waiting.pop()
         if path is None or module in sources:
             continue
-        sources[module] = path.read_bytes()
+        sources[module] = (path, path.read_bytes())
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-        names = _imported_names(sources[module], package)
+        names = _imported_names(sources[module][1], package)
         waiting += [(name, _find_source(name, roots)) for name in names]
         imported |= names
-    if origin.endswith(".py"):
-        sources["plugin"] = sources.pop(origin)
-    whole = hashlib.sha256()
-    for module in sorted(sources):
-        whole.update(module.encode() + b"\0" + sources[module] + b"\0")
-    if "bench.scoring.clustering" in imported:
-        whole.update(json.dumps(CLUSTERINGS, sort_keys=True).encode())
-    return whole.hexdigest()[:24]
+    return sources, imported
 
 
 def _source_roots(origin: str) -> dict[str, Path]:
@@ -91,7 +112,16 @@ def _find_source(module: str, roots: dict[str, Path]) -> Path | None:
 def _imported_names(source: bytes, package: str) -> set[str]:
     """Return the modules that a source imports, and what it imports from them."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue  # never runs
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

@@ -89,6 +89,9 @@ def provenance(results: pd.DataFrame, settings: Settings) -> dict[str, str]:
         "threads per job": ", ".join(map(str, threads)),
         "jobs at a time": str(settings.jobs),
         "limits per job": f"{settings.timeout:g} s, {settings.memory:g} GiB",
+        "files of fits": ", ".join(sorted({str(v) for v in results["files"] if v}))
+        if "files" in results
+        else "unknown",
         "store": settings.tracking_uri or str(settings.database),
         "clusterings": "k-means with k = number of true types; Leiden at resolution 1.0",
         "versions": ", ".join(f"{name} {number}" for name, number in package_versions().items()),

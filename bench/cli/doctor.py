@@ -15,6 +15,8 @@ from .options import verb
 @verb()
 def doctor_command(*, settings: Settings) -> None:
     """Show versions, machine, folders and what is unavailable."""
+    from bench.execute.wall import wall_state
+
     lines = {
         "machine": describe_machine(),
         "device": resolve_device("auto"),
@@ -22,6 +24,7 @@ def doctor_command(*, settings: Settings) -> None:
         "results": str(settings.results.resolve()),
         "cache": str(settings.cache_dir),
         "limits": f"{settings.timeout:g} s, {settings.memory:g} GiB a job",
+        "files of fits": wall_state(),
         **package_versions(),
     }
     for entry in [*methods(), *datasets()]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.data.cache.array_folder import ArrayFolder
 from bench.data.cache.dataset_files import read_features
+from bench.data.cache.prepared_files import open_prepared_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from bench.contract import Fit, Method
 
 
-def write_fit(result: Fit, method: Method, data: Any, folder: Path) -> None:
-    """Write what a fit returned, and the model if the method can save it."""
+def write_fit(result: Fit, method: Method, data: Any, cells: np.ndarray, folder: Path) -> None:
+    """Write what a fit returned, its cells, and the model if the method can save it."""
+    np.save(folder / "cells.npy", cells)
     embedding = np.asarray(result.embedding, dtype=np.float32)
     columns = [f"z{i}" for i in range(embedding.shape[1])]
     index = pd.Index(data.obs_names, name="cell")
@@ -38,13 +40,13 @@ def write_fit(result: Fit, method: Method, data: Any, folder: Path) -> None:
         )
 
 
-def write_selection(data: Any, cells: np.ndarray, dataset_folder: Path, folder: Path) -> None:
-    """Write which features (``features.parquet``) and cells (``cells.npy``) the method saw."""
+def write_features(prepared: Path, dataset_folder: Path, folder: Path) -> None:
+    """Write which features of the dataset the method saw (``features.parquet``)."""
+    data, _ = open_prepared_folder(prepared)
     features = pd.Index(read_features(ArrayFolder(dataset_folder)).tolist(), name="feature")
     pd.DataFrame({"kept": features.isin(data.var_names)}, index=features).to_parquet(
         folder / "features.parquet"
     )
-    np.save(folder / "cells.npy", cells)
 
 
 def _as_array(labels: Any) -> np.ndarray:

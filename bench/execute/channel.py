@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from bench.plan.job import Job
 
+    from .wall import Wall
+
 
 @dataclass(frozen=True)
 class Task:
@@ -27,6 +29,8 @@ class Task:
     """File for everything that the process prints; ``None``: it is dropped."""
     plugins: tuple[str, ...] = ()
     """Plugin files whose metrics are computed, too."""
+    wall: Wall | None = None
+    """What a fit may read and write; ``None``: the process is not restricted."""
 
 
 class DriverPipe:

@@ -6,6 +6,7 @@ one pipe, and ends with its parent.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import importlib
 import os
@@ -14,9 +15,9 @@ import signal
 import sys
 import threading
 import traceback
-from multiprocessing import parent_process
+from multiprocessing import parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import psutil
 
@@ -25,15 +26,15 @@ from bench.errors import BenchError, Diverged, Pruned
 from .channel import DriverPipe, Task
 from .threads import keep_large_blocks, pin_threads
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 def main(module: str, function: str, task: Task, connection: Connection) -> None:
     """Run ``function(task, pipe)`` of a module; the last message is ``done`` or ``error``."""
     os.setsid()
-    _end_with_parent()
     _redirect_output(task.log)
+    _close_inherited_files(connection)
+    # Before any thread starts: the restriction holds for threads that start later.
+    files = task.wall.raise_around_this_process() if task.wall is not None else ""
+    _end_with_parent()
     keep_large_blocks()
     pin_threads(task.job.threads)
     pipe = DriverPipe(connection)
@@ -42,6 +43,7 @@ def main(module: str, function: str, task: Task, connection: Connection) -> None
     try:
         value = getattr(importlib.import_module(module), function)(task, pipe)
         value["peak_bytes"] = _peak_resident_bytes() - start
+        value["files"] = files
         pipe.send("done", value)
     except BaseException as error:
         traceback.print_exc()
@@ -81,6 +83,19 @@ def _end_with_parent() -> None:
         os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
+
+
+def _close_inherited_files(connection: Connection) -> None:
+    """Close what the process server had open but the pipe to the driver and its lifeline."""
+    parent = parent_process()
+    lifeline = parent.sentinel if parent is not None else -1
+    keep = {0, 1, 2, connection.fileno(), lifeline}
+    for name in os.listdir("/proc/self/fd") if Path("/proc/self/fd").is_dir() else []:
+        if int(name) not in keep:
+            with contextlib.suppress(OSError):
+                os.close(int(name))
+    # Libraries that start processes find that the tracker of the server is not theirs.
+    resource_tracker._resource_tracker._fd = None  # type: ignore[attr-defined]
 
 
 def _redirect_output(log: Path | None) -> None:

@@ -24,13 +24,14 @@ import psutil
 
 from .child_process import main
 from .threads import THREAD_VARIABLES
+from .wall import numba_folder
 
 if TYPE_CHECKING:
     from .channel import Task
 
 TASKS = "bench.execute.tasks"
 PRELOAD = (
-    "bench.execute.own_process_group", "numpy", "scipy.sparse", "pandas", "anndata",
+    "bench.execute.process_server", "numpy", "scipy.sparse", "pandas", "anndata",
     "pyarrow.parquet", "torch", "sklearn.cluster", "sklearn.decomposition", "sklearn.metrics",
     "sklearn.neighbors", "igraph", "scanpy", "umap", TASKS, "bench.scoring.scorer",
     "bench.data.cache.data_cache", "bench.data.cache.prepared_files",
@@ -43,6 +44,8 @@ _CHILDREN_SECONDS = 1.0
 _starting = threading.Lock()
 _Message = tuple[str, Any]
 _ANSWERS = ("done", "error")
+_FIT_MARKS = ("fit begins", "fit ended")
+"""Messages at which the parent looks at its own clock: a method cannot change that one."""
 
 ProgressHandler = Callable[[dict[str, Any]], str | None]
 """Gets ``step``, ``total`` and ``values`` of a report; returns why the child should stop."""
@@ -74,8 +77,11 @@ class ProcessOutcome:
 
 def warm_up(threads: int) -> None:
     """Start the server (returns at once); libraries in it see ``threads`` threads."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    variables = {name: str(threads) for name in THREAD_VARIABLES}
+    # Fits read compiled functions here and cannot write: the drawing of UMAPs compiles them.
+    variables["NUMBA_CACHE_DIR"] = os.environ.get("NUMBA_CACHE_DIR") or str(numba_folder())
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         multiprocessing.set_forkserver_preload(list(PRELOAD))
         multiprocessing.forkserver.ensure_running()
@@ -130,6 +136,8 @@ def run_limited(
             for kind, value in _messages(ours):
                 if kind == "started":
                     monitor.baseline = value["rss"]
+                elif kind in _FIT_MARKS:
+                    monitor.mark(kind)
                 elif kind in _ANSWERS:
                     answer = (kind, value)
                 elif reason := on_progress(value):
@@ -149,6 +157,7 @@ def run_limited(
         ours.close()
     outcome = outcome or _outcome(answer, exitcode)
     outcome.seconds = time.monotonic() - started
+    outcome.value |= monitor.cost()
     peak = max(monitor.peak - monitor.baseline, outcome.value.pop("peak_bytes", 0), 0)
     outcome.peak_memory_mb = peak / 2**20
     return outcome
@@ -191,6 +200,7 @@ class _ProcessMonitor:
         self.peak = 0
         self._processes: list[psutil.Process] = []
         self._listed_at = -_CHILDREN_SECONDS
+        self._marks: dict[str, tuple[float, float]] = {}
 
     def check(self, cancelled: threading.Event | None) -> ProcessOutcome | None:
         """Measure the tree; return the outcome if it is cancelled or over a limit."""
@@ -206,6 +216,26 @@ class _ProcessMonitor:
         if self.baseline and resident - self.baseline > self.limits.memory_gib * 2**30:
             return ProcessOutcome("oom", f"more than the limit of {self.limits.memory_gib:g} GiB")
         return None
+
+    def mark(self, kind: str) -> None:
+        """Note wall and CPU time of the tree at the begin or the end of a fit."""
+        self._marks.setdefault(kind, (time.monotonic(), self._cpu_seconds()))
+
+    def cost(self) -> dict[str, float]:
+        """Return wall and CPU seconds between the marks; empty if the fit did not end."""
+        if not all(kind in self._marks for kind in _FIT_MARKS):
+            return {}
+        (wall, cpu), (wall_end, cpu_end) = (self._marks[kind] for kind in _FIT_MARKS)
+        return {"seconds": wall_end - wall, "cpu_seconds": max(0.0, cpu_end - cpu)}
+
+    def _cpu_seconds(self) -> float:
+        total = 0.0
+        for process in self._tree():
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                total += times.user + times.system
+                total += times.children_user + times.children_system
+        return total
 
     def _tree(self) -> list[psutil.Process]:
         try:

@@ -8,24 +8,29 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from bench.digests import source_files
 from bench.plan.job import Job
 from bench.store.result import SCORING_PREFIX, Result
 
 from .channel import Task
 from .curves import held_out_loss
+from .declared_inputs import declared_job, input_files
 from .limited_process import Limits, ProcessOutcome, run_limited, warm_up
+from .wall import Wall, data_folders
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from bench.store.spool import Spool
 
 SCORE_SECONDS = 1800.0
 """Limit of a score process, unless a fit may take longer."""
 PREPARE_SECONDS = 7200.0
 """Limit of a preparation, likewise."""
+KERNEL_WALL = True
+"""Whether fits are walled where the kernel can; a test of other kernels turns it off."""
 _LOG_CHARACTERS = 3600
 _INTERRUPT_SECONDS = 2.0
 
@@ -145,17 +150,34 @@ class LocalExecutor:
             result = _stored_fit(job, Result.read(fitted))
         (artifacts / "config.json").write_text(json.dumps(job.as_dict(), indent=1))
         if fitted is None:
-            outcome = run_limited(
-                "fit",
-                Task(job, self._cache, artifacts, log=artifacts / "log.txt"),
-                Limits(job.timeout, job.memory),
-                on_progress=lambda report: self._on_progress(job, report),
-                cancelled=self.cancelled,
-            )
+            # A short path: sockets of libraries that start processes take 108 characters at most.
+            with TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as scratch:
+                outcome = run_limited(
+                    "fit",
+                    self._fit_task(job, work.resolve(), Path(scratch)),
+                    Limits(job.timeout, job.memory),
+                    on_progress=lambda report: self._on_progress(job, report),
+                    cancelled=self.cancelled,
+                )
             result = _fit_result(job, outcome)
         if result.status == "done":
             self._score(result, work, artifacts)
         return result
+
+    def _fit_task(self, job: Job, work: Path, scratch: Path) -> Task:
+        """Return the task of a fit: what its method declared, behind the wall."""
+        known = declared_job(job)
+        prepared = self._cache / "prepared" / job.prepared_key
+        readable = input_files(known, Path(job.dataset_folder), prepared)
+        wall = Wall(
+            readable=tuple(path.resolve() for path in [*readable, *source_files(job.origin)]),
+            writable=(work, scratch.resolve()),
+            hidden=(self._spool.root.parent, self._cache, *data_folders()),
+            scratch=scratch.resolve(),
+            by_kernel=KERNEL_WALL,
+        )
+        artifacts = work / "artifacts"
+        return Task(known, self._cache.resolve(), artifacts, log=artifacts / "log.txt", wall=wall)
 
     def _score(self, result: Result, work: Path, fitted: Path) -> None:
         """Add the scores of the fit in ``fitted`` to a result."""
@@ -179,6 +201,7 @@ def _fit_result(job: Job, outcome: ProcessOutcome) -> Result:
     if value["n_parameters"] is not None:
         result.measures["n_parameters"] = value["n_parameters"]
     result.notes, result.curves = value["notes"], value["curves"]
+    result.facts["files"] = value["files"]
     loss = held_out_loss(result.curves)
     if loss is not None:
         result.measures["held_out_loss"] = loss

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import replace
 from functools import partial
@@ -16,6 +15,7 @@ from bench.contract import MULTIOME, select_cells
 from bench.contract.recipe import recipe_from_dict
 from bench.data.cache.data_cache import DataCache
 from bench.data.cache.dataset_files import CellLabels
+from bench.data.cache.prepared_files import open_prepared_folder
 from bench.digests import source_digest
 from bench.errors import Pruned, UsageError
 from bench.registry import import_method
@@ -25,7 +25,7 @@ from bench.scoring.metrics import RareTask, metric_stamp, metrics
 from bench.scoring.unseen_cells import UnseenCells, predict_unseen_cells, read_paired_tasks
 from bench.seeds import derive_seed
 
-from .artifacts import write_fit, write_selection
+from .artifacts import write_features, write_fit
 from .curves import Curves
 from .fitting import FitConditions, OptionalInputs, check_result, fit_method
 
@@ -47,12 +47,17 @@ def prepare(task: Task, pipe: DriverPipe) -> dict[str, Any]:
     return {}
 
 
+def prepared_folder(task: Task) -> Path:
+    """Return the folder of the job's prepared data."""
+    return task.cache / "prepared" / task.job.prepared_key
+
+
 def fit(task: Task, pipe: DriverPipe) -> dict[str, Any]:
     """Fit a method without labels and write its artifacts."""
     job = task.job
     cls = import_method(job.origin, job.method_name)
     method = cls(cls.Params.build(job.params, owner=job.method_name))
-    data, cells = DataCache(task.cache).open_prepared(job.prepared_key)
+    data, cells = open_prepared_folder(prepared_folder(task))
     training_data, inputs = data, _declared_inputs(job, cells)
     train = _training_mask(job)
     if train is not None:
@@ -63,9 +68,9 @@ def fit(task: Task, pipe: DriverPipe) -> dict[str, Any]:
         log=partial(print, flush=True), scratch_parent=task.artifacts.parent,
     )  # fmt: skip
     curves = Curves(_progress_sender(pipe, may_stop=bool(job.study.get("prunable"))))
-    wall, cpu = time.perf_counter(), _cpu_seconds()
+    pipe.send("fit begins", None)
     result = fit_method(method, training_data, inputs, curves, conditions)
-    seconds, cpu_seconds = time.perf_counter() - wall, _cpu_seconds() - cpu
+    pipe.send("fit ended", None)
     # Methods are imported when a job starts: an edit since the plan would be stored under a key
     # that stands for the code before it.
     if source_digest(job.origin) != job.facts["source"]:
@@ -79,11 +84,8 @@ def fit(task: Task, pipe: DriverPipe) -> dict[str, Any]:
         if job.facts["modality"] == MULTIOME:
             unseen = UnseenCells(data, cells, train, job.facts["counts_digest"])
             predict_unseen_cells(method, unseen, task.artifacts)
-    write_fit(result, method, data, task.artifacts)
-    write_selection(data, cells, Path(job.dataset_folder), task.artifacts)
+    write_fit(result, method, data, cells, task.artifacts)
     return {
-        "seconds": seconds,
-        "cpu_seconds": cpu_seconds,
         "n_parameters": None if result.n_parameters is None else int(result.n_parameters),
         "notes": {str(name): str(text) for name, text in result.notes.items()},
         "curves": {
@@ -98,6 +100,8 @@ def score(task: Task, pipe: DriverPipe) -> dict[str, Any]:
     chosen = metrics(task.plugins)
     if job.metrics is not None:
         chosen = {name: chosen[name] for name in job.metrics}
+    if not (fitted / "features.parquet").is_file():
+        write_features(prepared_folder(task), Path(job.dataset_folder), fitted)
     embedding = pd.read_parquet(fitted / "embedding.parquet")
     cells = np.load(fitted / "cells.npy")
     labels = CellLabels(Path(job.dataset_folder))
@@ -206,8 +210,3 @@ def _progress_sender(pipe: DriverPipe, *, may_stop: bool) -> ProgressListener:
             raise Pruned(reason)
 
     return listener
-
-
-def _cpu_seconds() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system

@@ -59,6 +59,7 @@ FIELDS = {
     "counts_digest": RunField(_fact("counts_digest")),
     "labels_digest": RunField(_fact("labels_digest")),
     "source": RunField(_fact("source")),
+    "files": RunField(lambda result: result.facts.get("files", "")),
     "stamps": RunField(lambda result: json.dumps(result.stamps)),
     "missing": RunField(lambda result: json.dumps(result.missing)),
     "notes": RunField(

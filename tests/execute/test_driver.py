@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -175,22 +177,32 @@ def test_a_run_leaves_the_environment_as_it_was(bench_run):
     assert dict(os.environ) == before
 
 
-def test_a_method_edited_during_the_run_fails(bench_run, tmp_path: Path):
+def test_a_method_edited_during_the_run_fails(bench_run, tmp_path: Path, results: Path):
     plugin = tmp_path / "edits.py"
     plugin.write_text(
+        "import time\n"
         "from bench.contract import Fit, Method, RNA\n"
-        "class Edits(Method):\n"
-        "    name, summary, reference, family = 'edits', 'edits itself', 'none', 'baseline'\n"
+        "class Edited(Method):\n"
+        "    name, summary, reference, family = 'edited', 'is edited', 'none', 'baseline'\n"
         "    modalities = frozenset({RNA})\n"
         "    def fit(self, data, context):\n"
-        "        with open(__file__, 'a') as file:\n"
-        "            file.write('# changed\\n')\n"
+        "        while '# changed' not in open(__file__).read()[400:]:\n"
+        "            time.sleep(0.05)\n"
         "        return Fit(data.X.toarray()[:, :3])\n"
     )
+
+    def edit_when_it_runs() -> None:
+        while not any((results / "spool").glob(".*/artifacts/log.txt")):
+            time.sleep(0.05)
+        with plugin.open("a") as file:
+            file.write(" " * 400 + "# changed\n")
+
+    editor = threading.Thread(target=edit_when_it_runs, daemon=True)
+    editor.start()
     toy = str(Path(__file__).parents[1] / "plugins" / "toy.py")
-    outcome = bench_run("edits", plugins=(str(plugin), toy))
-    assert by_method(outcome)["status"]["edits"] == "failed"
-    assert "edited during the run" in by_method(outcome)["reason"]["edits"]
+    outcome = bench_run("edited", plugins=(str(plugin), toy))
+    assert by_method(outcome)["status"]["edited"] == "failed"
+    assert "edited during the run" in by_method(outcome)["reason"]["edited"]
 
 
 def test_lines_name_a_method_with_its_parameters(bench_run):

@@ -1,0 +1,43 @@
+"""What a fit may know of its job: the part that its method declares."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bench.plan.job import Job
+
+_FACTS = ("source", "modality", "fitted_on", "counts_digest")
+"""Facts of the dataset that a fit process needs; the number of types is not among them."""
+_FILES = {
+    "batch": ("batch.npy",),
+    "labels": ("types.npy",),
+    "proteins": ("proteins.npy", "protein_names.npy"),
+}
+"""Files of a cached dataset by what a method declares."""
+
+
+def declared_job(job: Job) -> Job:
+    """Return a job without what its method does not declare."""
+    return replace(
+        job,
+        facts={name: job.facts[name] for name in _FACTS if name in job.facts},
+        n_clusters=job.n_clusters if "n_clusters" in job.uses else None,
+        markers=job.markers if "markers" in job.uses else None,
+        metrics=None,
+    )
+
+
+def input_files(job: Job, dataset_folder: Path, prepared: Path) -> list[Path]:
+    """Return the files and folders that the fit of a job reads."""
+    names = [name for use in job.uses for name in _FILES.get(use, ())]
+    if job.facts.get("fitted_on"):
+        names.append("train.npy")
+    # The parts of paired data are prepared in folders of their own.
+    parts = json.loads((prepared / "info.json").read_text()).get("parts", {})
+    folders = [prepared, *(prepared.with_name(key) for key in parts.values())]
+    return [*folders, *(dataset_folder / name for name in names)]

@@ -1,0 +1,136 @@
+"""The wall around a fit, from inside: each case restricts a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from bench.execute import landlock
+
+needs_landlock = pytest.mark.skipif(
+    landlock.version() == 0, reason="this kernel has no Landlock: files are kept by process only"
+)
+
+
+def inside(tmp_path: Path, code: str, timeout: float = 120) -> str:
+    """Run code behind a wall around ``scratch`` whose ``results`` are hidden."""
+    for name in ("results", "mine"):
+        (tmp_path / name).mkdir(exist_ok=True)
+    (tmp_path / "results" / "types.npy").write_text("secret")
+    (tmp_path / "mine" / "counts.npy").write_text("counts")
+    with TemporaryDirectory(prefix="b-") as scratch:
+        head = f"""
+            from pathlib import Path
+            from bench.execute.wall import Wall
+            folder, scratch = Path({str(tmp_path)!r}), Path({scratch!r})
+            print(Wall(readable=(folder / "mine",), writable=(scratch,),
+                       hidden=(folder / "results",), scratch=scratch,
+                       ).raise_around_this_process())
+        """
+        ran = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(head) + textwrap.dedent(code)],
+            capture_output=True, text=True, timeout=timeout, cwd=tmp_path,
+        )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+@needs_landlock
+def test_labels_cannot_be_read_and_own_arrays_can(tmp_path: Path):
+    said = inside(tmp_path, """
+        print((folder / "mine" / "counts.npy").read_text())
+        for attempt in (lambda: (folder / "results" / "types.npy").read_text(),
+                        lambda: list((folder / "results").iterdir()),
+                        lambda: list(folder.iterdir()),
+                        lambda: (folder / "mine" / "new").write_text("x"),
+                        lambda: Path("/tmp").iterdir().__next__()):
+            try:
+                attempt()
+                print("reached")
+            except PermissionError:
+                print("refused")
+    """)  # fmt: skip
+    assert said.split() == ["kernel-enforced", "counts", *["refused"] * 5]
+
+
+@needs_landlock
+def test_data_that_ship_in_a_package_are_hidden(tmp_path: Path):
+    said = inside(tmp_path, """
+        import scanpy
+        try:
+            scanpy.datasets.pbmc68k_reduced()
+        except PermissionError:
+            print("refused")
+    """)  # fmt: skip
+    assert said.split()[-1] == "refused"
+
+
+@needs_landlock
+def test_a_child_process_is_behind_the_wall_too(tmp_path: Path):
+    said = inside(tmp_path, """
+        import subprocess
+        ran = subprocess.run(["cat", str(folder / "results" / "types.npy")], capture_output=True)
+        print("reached" if b"secret" in ran.stdout else "refused")
+    """)  # fmt: skip
+    assert said.split()[-1] == "refused"
+
+
+@needs_landlock
+def test_other_processes_get_no_signals_and_servers_no_connections(tmp_path: Path):
+    if landlock.version() < 6:
+        pytest.skip("signals are scoped from version 6 of Landlock on")
+    said = inside(tmp_path, """
+        import os, signal, socket
+        for attempt in (lambda: os.kill(os.getppid(), 0),
+                        lambda: socket.create_connection(("127.0.0.1", 9), 1)):
+            try:
+                attempt()
+                print("reached")
+            except PermissionError:
+                print("refused")
+    """)  # fmt: skip
+    assert said.split()[1:] == ["refused", "refused"]
+
+
+LIBRARIES = {
+    "joblib": """
+        from joblib import Parallel, delayed
+        print(Parallel(2)(delayed(abs)(i) for i in (-1, -2)) == [1, 2])
+    """,
+    "DataLoader": """
+        import torch
+        data = torch.utils.data.TensorDataset(torch.arange(6.0))
+        loader = torch.utils.data.DataLoader(data, num_workers=2)
+        print(sum(float(batch[0]) for batch in loader) == 15)
+    """,
+    "matplotlib": """
+        import matplotlib
+        matplotlib.use("agg")
+        import matplotlib.pyplot as plt
+        plt.plot([1, 2])
+        plt.savefig(scratch / "x.png")
+        print((scratch / "x.png").stat().st_size > 0)
+    """,
+}
+
+
+@needs_landlock
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_libraries_work_behind_the_wall(tmp_path: Path, name: str):
+    assert inside(tmp_path, LIBRARIES[name]).split()[-1] == "True"
+
+
+@needs_landlock
+@pytest.mark.slow
+def test_umap_compiles_behind_the_wall(tmp_path: Path):
+    said = inside(tmp_path, """
+        import numpy as np, umap
+        found = umap.UMAP(n_neighbors=5, n_epochs=5).fit_transform(np.random.rand(40, 5))
+        print(found.shape == (40, 2))
+    """, timeout=280)  # fmt: skip
+    assert said.split()[-1] == "True"
