@@ -31,7 +31,7 @@ class Population:
 
 
 def random_stream(params: SimulationParameters, purpose: str) -> np.random.Generator:
-    """Return the generator of one purpose, independent of those of all others."""
+    """Return the random generator for one part of the simulation, independent of the others."""
     return np.random.default_rng(derive_seed(params.seed, "simulation", purpose))
 
 

@@ -178,8 +178,8 @@ class Estimator:
         """
         if self.preparation_ is None:
             raise UsageError(
-                f"{self.method.name}: nothing is known of the preparation of the training cells; "
-                "fit, or load what save() wrote.",
+                f"{self.method.name}: new cells cannot be prepared without the statistics of the "
+                "training cells; call fit(), or load() a folder that Estimator.save() wrote.",
                 code="not_fitted",
             )
         return self.preparation_.apply(adata, fill_missing=fill_missing)

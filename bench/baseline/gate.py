@@ -102,9 +102,10 @@ def write_baseline(
     console: Console,
     **flags: Any,
 ) -> BaselineUpdate:
-    """Run what is missing and write the results as a baseline; both controls are added.
+    """Run the jobs that have no results yet and write all results as a baseline.
 
-    ``metric_names`` are names like ``ari`` (k-means) or ``leiden/ari``, separated by commas.
+    The controls ``random`` and ``truth`` are always among the methods. ``metric_names`` are
+    separated by commas: ``ari`` scores the k-means clusters, ``leiden/ari`` those of Leiden.
     Raises ``UsageError`` if the file exists already.
     """
     if out.exists():

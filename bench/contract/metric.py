@@ -78,14 +78,14 @@ class PairScores:
 
 @dataclass(frozen=True)
 class TranslationScores:
-    """Scores that a gene is detected, predicted from the chromatin of unseen cells.
+    """Predictions from the chromatin of unseen cells whether each gene is detected.
 
     Parameters
     ----------
     score
-        One a gene and cell, shape (n_cells, n_genes).
+        Predicted score of each gene in each cell, shape (n_cells, n_genes).
     detected
-        Whether the gene is detected, booleans of the same shape.
+        Whether the gene is detected in the cell, booleans of the same shape.
     rate
         Share of the training cells in which a gene is detected, shape (n_genes,).
     """

@@ -26,7 +26,10 @@ def normalize_name(text: str) -> str:
 
 
 def select_lists(markers: Markers, names: str, where: str) -> Markers:
-    """Return the lists of ``names``, separated by ``+``; raises ``DataError``."""
+    """Return the marker lists whose names ``names`` gives, separated by ``+``.
+
+    Raises ``DataError`` for an unknown name, or if there is none.
+    """
     by_name = {normalize_name(name): name for name in reversed(markers.lists)}
     lists = {}
     for name in filter(None, (part.strip() for part in names.split("+"))):

@@ -161,7 +161,7 @@ def nearest_neighbors(
 
 
 def centered_points(embedding: np.ndarray) -> np.ndarray:
-    """Return the points with mean 0, divided by their largest coordinate, float64."""
+    """Shift points to mean 0 and scale the largest absolute coordinate to 1 (float64)."""
     points = np.array(embedding, dtype=np.float64)
     points /= np.abs(points).max() or 1.0  # first, so that the mean cannot overflow
     points -= points.mean(axis=0)

@@ -68,7 +68,8 @@ class StudyLock:
         if holder and holder["host"] != _HOST and age < _DEAD_AFTER:
             raise UsageError(
                 f"study {self._name}: {holder['who']} is working on it (last sign {age:.0f} s "
-                f"ago); wait for its end, or {_DEAD_AFTER:.0f} s after it was killed.",
+                "ago); wait for its end. If it was killed, try again "
+                f"{_DEAD_AFTER:.0f} s after its last sign.",
                 code="study_locked",
             )
         self._study = study
@@ -77,7 +78,8 @@ class StudyLock:
         if (study.user_attrs.get(_ATTRIBUTE) or {}).get("who") != self._driver:
             self._study = None
             raise UsageError(
-                f"study {self._name}: another driver has just begun to work on it.",
+                f"study {self._name}: another process has just begun to work on it; wait for "
+                "its end, or end it first.",
                 code="study_locked",
             )
         self._thread = threading.Thread(target=self._write_heartbeats, daemon=True)

@@ -101,7 +101,7 @@ class SakuraModel:
 
     @contextmanager
     def as_after(self, stage: int) -> Iterator[None]:
-        """Set the weights of the network to those after a stage, counted from 0, meanwhile."""
+        """Give the network the weights it had after a stage (from 0), within a ``with`` block."""
         now = {name: value.clone() for name, value in self.network.state_dict().items()}
         self.network.load_state_dict([*self._ends, now][stage])
         try:

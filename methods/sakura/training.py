@@ -127,7 +127,7 @@ class Trainer:
         return 0 in ended
 
     def follow(self, previous: Trainer) -> None:
-        """Continue an earlier stage of the same network with other tasks."""
+        """Take over the optimiser, curves and epoch counts of the stage before this one."""
         self.optimizer = previous.optimizer
         self.reported = previous.reported
         self._count(previous.epochs)

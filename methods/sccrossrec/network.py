@@ -51,10 +51,10 @@ class SequenceEncoder(nn.Module):
 
 
 class Nodes(nn.Module):
-    """Embedding and static features of one kind of node → three linear maps of width ``hidden``.
+    """Genes or peaks: three linear maps of their embedding and static features.
 
-    The value of a node in a cell enters as a term of rank one, so that the rest is computed once
-    for all cells of a step.
+    Each map has width ``hidden``. Only the value of a node (expression or openness) differs
+    between cells. Its term is added later, so the maps are computed once for all cells of a step.
     """
 
     static: Tensor

@@ -59,7 +59,7 @@ class GraphAutoencoder(Method):
         )  # fmt: skip
 
     def unscaled_recipe(self, info: DatasetInfo) -> Recipe:
-        """Return log-normalised genes, chosen within batches if these are used."""
+        """Return log-normalised variable genes, chosen within batches if batches are used."""
         recipe = log_normalized(info, n_top_genes=self.params.n_top_genes, scale=False)
         batch_aware = self.params.batches != "ignored" and recipe.n_top_features is not None
         return replace(recipe, batch_aware=batch_aware)

@@ -120,8 +120,8 @@ class ScSMD(Method):
 class DeepScena(ScSMD):
     """scSMD without attention: plain 3 × 3 convolutions, no squeeze block (Lei et al. 2023).
 
-    Everything else, corrections included, is as in :class:`ScSMD`. The detection of rare types
-    that the publication describes is not part of it.
+    Everything else is as in :class:`ScSMD`, with the same corrections of the published program.
+    The publication also detects rare types; this method does not.
     """
 
     name = "deepscena"

@@ -143,7 +143,10 @@ class Churn:
         return changed
 
     def settled(self, epochs: int = _QUIET_EPOCHS) -> bool:
-        """Return whether few labels changed in the last ``epochs``; False without tolerance."""
+        """Return whether few labels changed in each of the last ``epochs``.
+
+        Always False if the tolerance is 0.
+        """
         return self._tolerance > 0 and self._quiet >= epochs
 
 

@@ -154,8 +154,8 @@ def _read_table(path: Path, reader: DelimitedRows, metadata: frozenset[str]) -> 
     numeric = [i for i in range(1, len(header)) if i not in text]
     if not numeric:
         raise DataError(
-            f"{path}: no column of numbers after the first; expected counts (columns: "
-            f"{', '.join(header[:5])}).",
+            f"{path}: no column of counts after the first (columns: {', '.join(header[:5])}); "
+            "expected names in the first column and counts in the others; give a table of counts.",
             code="no_counts",
         )
     refuse_duplicate_columns(path, header, [header[i] for i in text])
