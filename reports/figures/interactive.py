@@ -105,13 +105,13 @@ def _strip_plot(
     key: str, dataset: str, rows: pd.DataFrame, metric: str, order: list[str]
 ) -> Drawing:
     """Return the scores of all seeds on one dataset, with a bar at each method's mean."""
-    means = rows.groupby("method")[metric].mean()
-    methods = [name for name in order if name in means.index]
+    means = {str(name): float(own.mean()) for name, own in rows.groupby("method")[metric]}
+    methods = [name for name in order if name in means]
     figure = go.Figure()
     figure.add_trace(
         go.Scatter(
-            x=means[methods].tolist(), y=[escape_tags(name) for name in methods], mode="markers",
-            name="mean over seeds",
+            x=[means[name] for name in methods], y=[escape_tags(name) for name in methods],
+            mode="markers", name="mean over seeds",
             marker={"symbol": "line-ns", "size": 16, "line": {"width": 3, "color": "#D55E00"}},
             hovertemplate="%{y}: mean %{x:.4f}<extra></extra>",
         )
