@@ -15,13 +15,15 @@ from __future__ import annotations
 import time
 import tracemalloc
 import warnings
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 from _figures import flags, show
 from threadpoolctl import threadpool_limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RANK = 10
 ITERATIONS = (1, 2, 4, 6, 8, 10, 14, 18, 25, 35, 50, 70, 100, 150, 200, 300)

@@ -36,7 +36,7 @@ def module(root: Path, path: Path) -> str:
     return name.removesuffix(".__init__")
 
 
-def targets(node: ast.AST, name: str, package: bool, known: set[str]) -> set[str]:
+def targets(node: ast.AST, name: str, known: set[str], *, package: bool) -> set[str]:
     """Return the modules of the package that an import statement loads."""
     if isinstance(node, ast.Import):
         return {alias.name for alias in node.names} & known
@@ -61,7 +61,7 @@ def count(root: Path) -> dict[str, int]:
         for node in ast.walk(tree):
             if isinstance(node, LATE) and id(node) not in typing:
                 package = files[name].name == "__init__.py"
-                to = targets(node, name, package, set(files))
+                to = targets(node, name, set(files), package=package)
                 graph.add_edges_from((name, one) for one in to)
                 wall += name.split(".")[1:2] not in [[o] for o in OWNED] and any(
                     one.split(".")[1:2] == [o] for one in to for o in OWNED

@@ -12,10 +12,11 @@ seconds an epoch, and seconds until the loss over all cells is that which the pe
 
 from __future__ import annotations
 
+import contextlib
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from _figures import Clock, context, flags, show
 from torch import nn
@@ -28,6 +29,9 @@ from bench.methods.nn.models import Autoencoder
 from bench.methods.nn.params import NetworkParameters
 from bench.methods.nn.train import Schedule, seeded, train
 from bench.prepare.in_memory import prepare_counts
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
 HIDDEN, N_LATENT = (1024, 128), 10
 
@@ -113,10 +117,8 @@ def ours(cells: Cells, target: float, most: int) -> tuple[float, float, float]:
 
         schedule = Schedule(most, 256, 2e-3, validation=0.0, patience=most)
         clock.started = time.perf_counter()
-        try:
+        with contextlib.suppress(Reached):
             train(model, model.objective, cells, schedule, replace(context(clock), report=report))
-        except Reached:
-            pass
     return clock.times[-1] / len(clock.times), clock.times[-1], losses[-1]
 
 

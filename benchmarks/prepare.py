@@ -22,17 +22,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from _figures import show
 
 from bench.contract import Recipe
 from bench.data.cache.array_folder import load_array, new_array_folder
-from bench.prepare.pipeline import apply_recipe
 from bench.prepare.blocks import Csr
-from bench.prepare.pipeline import FilteredCounts, variable_features
+from bench.prepare.pipeline import FilteredCounts, apply_recipe, variable_features
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 N_GENES, DENSITY, N_TYPES, BLOCK, DISTINCT = 28_000, 0.03, 8, 10_000, 5
 LARGEST_IN_MEMORY = 100_000

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from sklearn.metrics import silhouette_score
@@ -21,6 +21,9 @@ from bench.reports.tables.statistics import t_interval
 from bench.selectors import parse_selector
 from bench.selectors import selector_label as written
 from bench.store.results_table import load_results
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 AP = ("embedding/rare_ap", "embedding/rare_ap_held_out")
 MORE = (

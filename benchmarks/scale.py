@@ -16,9 +16,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -34,6 +33,9 @@ from bench.methods.scimta.training import all_codes, pretrain, self_train
 from bench.prepare.in_memory import describe_counts, prepare_counts
 from bench.registry import methods
 from bench.scoring.clustering import kmeans, leiden
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 N_GENES, N_TYPES, BLOCK, COUNTS = 1000, 20, 10_000, 75.0
 CLUSTERED = 100_000
@@ -143,7 +145,8 @@ def fit(method: Any, counts: sp.csr_matrix, threads: int, run: Stages) -> np.nda
         model, (batches, notes) = run(
             "build",
             lambda: (
-                model_fit.build(data, cells, told), model_fit.make_batches(cells, points, told)
+                model_fit.build(data, cells, told),
+                model_fit.make_batches(cells, points, told),
             ),
         )
         print(json.dumps(notes), flush=True)

@@ -17,8 +17,7 @@ from __future__ import annotations
 import multiprocessing
 import resource
 import time
-from collections.abc import Callable
-from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -40,6 +39,10 @@ from bench.methods.sccrossrec.genome_sites import GenomeSites, candidate_pairs
 from bench.methods.sccrossrec.network import BipartiteNetwork, Nodes
 from bench.methods.sccrossrec.params import ScCrossRecParameters
 from bench.methods.sccrossrec.training import train
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.connection import Connection
 
 N_CHROMOSOMES, HIDDEN = 20, 128
 RULES = AttentionRules()

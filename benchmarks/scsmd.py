@@ -14,7 +14,7 @@ compares how far both ways of phase 2 move the weights of a small network.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import torch
@@ -36,6 +36,9 @@ from bench.methods.scsmd.phases import (
     settle_norms,
 )
 from bench.prepare.in_memory import describe_counts, prepare_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PHASES = ("pretrain", "cluster", "pair")
 SHORT = {"pretrain_epochs": 3, "max_epochs": 3, "pair_epochs": 4, "tolerance": 0.0}

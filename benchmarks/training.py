@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import time
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from _figures import Clock, context, flags, show
-from anndata import AnnData
 
 from bench.contract import Recipe
 from bench.datasets.sim_atac import SimATAC
 from bench.execute.threads import keep_large_blocks
 from bench.prepare.in_memory import prepare_counts
 from bench.registry import methods
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 MODELS = {
     "ae": {"hidden": "1024-128"},
