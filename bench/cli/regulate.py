@@ -59,7 +59,7 @@ def regulate_command(
     *,
     settings: Settings,
 ) -> None:
-    """Link peaks to genes with a finished fit: links, maps, bound peaks."""
+    """Link peaks to genes with a finished fit; write link tables, maps and scores."""
     from bench.regulation.fitted_multiome import load_fitted_multiome, replace_cells
     from bench.regulation.regulate import RegulateOptions, regulate
 

@@ -111,7 +111,9 @@ def test_kill_9_leaves_no_process_and_loses_nothing(flags: dict[str, Any], resul
     check_store(results, 10)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_ctrl_c_or_timeout_keeps_what_is_done_and_says_so(
     flags: dict[str, Any], results: Path, number: signal.Signals
 ):
@@ -144,6 +146,7 @@ def test_interrupted_before_the_first_result(flags: dict[str, Any], results: Pat
     assert load_results(results).empty
 
 
+@pytest.mark.slow
 def test_two_drivers_on_one_store_double_nothing(flags: dict[str, Any], results: Path):
     drivers = [start(flags, "slow[seconds=0.2]", 8) for _ in range(2)]
     texts = [driver.communicate(timeout=120)[0] for driver in drivers]

@@ -38,6 +38,7 @@ def test_files_beside_the_page(make_realistic, tmp_path):
     assert not (csv["value"].isna() & csv["reason"].isna()).any()
 
 
+@pytest.mark.slow
 def test_static_twins_and_tables(make_realistic, tmp_path):
     results = make_realistic(tmp_path / "a", dims=2)
     results = results[results["dataset"] == "sim_rna"]

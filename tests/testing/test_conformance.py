@@ -18,10 +18,8 @@ from bench.errors import Pruned, UsageError
 from bench.registry import methods
 from bench.testing import CHECKS, Check, NotApplicable, check_method, run_check
 
-SLOW_METHODS = {"wnn"}
-"""Methods whose libraries compile for a minute in each process."""
-SLOW_FITS = {"sccrossrec"}
-"""Methods that need a minute with their default parameters."""
+SLOW_METHODS = {"sccrossrec", "wnn"}
+"""Methods whose fits, or whose libraries in each process, take a minute."""
 
 
 def conformance_cases() -> list[Any]:
@@ -29,10 +27,7 @@ def conformance_cases() -> list[Any]:
     return [
         pytest.param(
             entry.name, check, id=f"{entry.name}-{check}",
-            marks=[pytest.mark.slow] * (
-                entry.name in SLOW_METHODS
-                or (entry.name in SLOW_FITS and check.name == "separates_clear_types")
-            ),
+            marks=[pytest.mark.slow] * (entry.name in SLOW_METHODS),
         )
         for entry in methods() if not entry.unavailable
         for check in CHECKS

@@ -153,6 +153,7 @@ def test_labels_of_report_cells_do_not_change_the_best_trial(
     assert mixed.studies[0]["gains"][0]["tuned"] != finished.studies[0]["gains"][0]["tuned"]
 
 
+@pytest.mark.slow
 def test_unsupervised_search_does_not_depend_on_labels(go):
     options = {"protocol": "unsupervised", "trials": 3}
     plain = go(results="plain", **options)

@@ -150,7 +150,7 @@ class Transfer:
         version = "" if etag.startswith("W/") else etag
         with (
             self.part.open("ab" if self.offset else "wb") as self.stream,
-            ProgressDisplay(self.name, self.owner, self.offset, total) as progress,
+            DownloadProgress(self.name, self.owner, self.offset, total) as progress,
         ):
             self.tag.write_text(version or response.headers.get("Last-Modified", ""))
             for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=decode):
@@ -168,7 +168,7 @@ class Transfer:
         self.tag.unlink(missing_ok=True)
 
 
-class ProgressDisplay:
+class DownloadProgress:
     """A progress bar on a terminal, else a log line now and then."""
 
     def __init__(self, name: str, owner: str, offset: int, total: int | None) -> None:
@@ -180,7 +180,7 @@ class ProgressDisplay:
         )  # fmt: skip
         self._task = self._bar.add_task(name, completed=offset, total=total)
 
-    def __enter__(self) -> ProgressDisplay:
+    def __enter__(self) -> DownloadProgress:
         self._bar.start()
         return self
 

@@ -30,6 +30,7 @@ def equal(one: AnnData, other: AnnData) -> None:
     np.testing.assert_array_equal(one.X.toarray(), other.X.toarray())
 
 
+@pytest.mark.slow
 def test_pancreas_of_two_mice(original: Path, data_dir: Path):
     """Cells in rows, barcode and cluster as columns; the two mice together are baron_mouse."""
     whole = read_h5ad(data_dir / "baron_mouse.h5ad")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 
 from bench.contract import MULTIOME, select_cells
@@ -98,6 +99,7 @@ def test_detection_slopes_are_recovered():
     np.testing.assert_allclose(found, [0.8, 0.5], atol=0.1)
 
 
+@pytest.mark.slow
 def test_planted_links_and_pairs_of_unseen_cells_are_recovered():
     """On ``sim_multiome[preset=links]``; the network, of no use there, is not trained."""
     from sklearn.metrics import average_precision_score, roc_auc_score
