@@ -69,17 +69,8 @@ def restrict(
     OSError
         The kernel refuses, such as where it has no Landlock.
     """
-    known = version()
-    everything = (1 << _RIGHTS.get(known, 16)) - 1
-    rules = _Rules(
-        everything,
-        0 if network or known < 4 else _TCP,
-        _SIGNALS_AND_ABSTRACT_SOCKETS if known >= 6 else 0,
-    )
-    size = 8 if known < 4 else 16 if known < 6 else 24
-    ruleset = _call(_CREATE_RULESET, ctypes.byref(rules), ctypes.c_size_t(size), 0)
-    if ruleset < 0:
-        raise _error("landlock_create_ruleset")
+    everything = (1 << _RIGHTS.get(version(), 16)) - 1
+    ruleset = _create_ruleset(everything, network=network)
     try:
         for rights, paths in (
             (_READ & everything, readable),
@@ -94,6 +85,21 @@ def restrict(
             raise _error("landlock_restrict_self")
     finally:
         os.close(ruleset)
+
+
+def _create_ruleset(file_rights: int, *, network: bool) -> int:
+    """Return the descriptor of a set of rules that handles all that this kernel can."""
+    known = version()
+    rules = _Rules(
+        file_rights,
+        0 if network or known < 4 else _TCP,
+        _SIGNALS_AND_ABSTRACT_SOCKETS if known >= 6 else 0,
+    )
+    size = 8 if known < 4 else 16 if known < 6 else 24
+    ruleset = _call(_CREATE_RULESET, ctypes.byref(rules), ctypes.c_size_t(size), 0)
+    if ruleset < 0:
+        raise _error("landlock_create_ruleset")
+    return ruleset
 
 
 def _allow(ruleset: int, path: Path, rights: int) -> None:

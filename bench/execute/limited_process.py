@@ -156,10 +156,7 @@ def run_limited(
         answer = answer or next((m for m in _messages(ours) if m[0] in _ANSWERS), None)
         ours.close()
     outcome = outcome or _outcome(answer, exitcode)
-    outcome.seconds = time.monotonic() - started
-    outcome.value |= monitor.cost()
-    peak = max(monitor.peak - monitor.baseline, outcome.value.pop("peak_bytes", 0), 0)
-    outcome.peak_memory_mb = peak / 2**20
+    monitor.add_costs(outcome)
     return outcome
 
 
@@ -221,12 +218,15 @@ class _ProcessMonitor:
         """Note wall and CPU time of the tree at the begin or the end of a fit."""
         self._marks.setdefault(kind, (time.monotonic(), self._cpu_seconds()))
 
-    def cost(self) -> dict[str, float]:
-        """Return wall and CPU seconds between the marks; empty if the fit did not end."""
-        if not all(kind in self._marks for kind in _FIT_MARKS):
-            return {}
-        (wall, cpu), (wall_end, cpu_end) = (self._marks[kind] for kind in _FIT_MARKS)
-        return {"seconds": wall_end - wall, "cpu_seconds": max(0.0, cpu_end - cpu)}
+    def add_costs(self, outcome: ProcessOutcome) -> None:
+        """Add the time of the process, its peak memory, and the time between the marks."""
+        outcome.seconds = time.monotonic() - self.started
+        peak = max(self.peak - self.baseline, outcome.value.pop("peak_bytes", 0), 0)
+        outcome.peak_memory_mb = peak / 2**20
+        if all(kind in self._marks for kind in _FIT_MARKS):
+            (wall, cpu), (wall_end, cpu_end) = (self._marks[kind] for kind in _FIT_MARKS)
+            outcome.value["seconds"] = wall_end - wall
+            outcome.value["cpu_seconds"] = max(0.0, cpu_end - cpu)
 
     def _cpu_seconds(self) -> float:
         total = 0.0
