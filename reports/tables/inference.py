@@ -188,11 +188,11 @@ def letters(comparisons: Comparisons, order: Sequence[str]) -> dict[str, str]:
 def rank_intervals(ranks: pd.DataFrame, level: float = 0.95) -> dict[str, tuple[float, float]]:
     """Return an interval for the place of each method by its mean rank over datasets.
 
-    ``ranks`` holds methods × datasets. Datasets are drawn with replacement, with a fixed seed.
-    With one dataset nothing is drawn, and the result is empty.
+    ``ranks`` holds methods × datasets. Datasets are drawn with replacement, with a fixed seed. Of
+    fewer than :data:`LEAST_DATASETS` a draw shows too little: the result is empty.
     """
     n_datasets = ranks.shape[1]
-    if n_datasets < 2 or not len(ranks):
+    if n_datasets < LEAST_DATASETS or not len(ranks):
         return {}
     drawn = np.random.default_rng(0).integers(n_datasets, size=(2000, n_datasets))
     mean_ranks = ranks.to_numpy()[:, drawn].mean(axis=2)
