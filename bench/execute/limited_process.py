@@ -39,6 +39,8 @@ PRELOAD = (
 """Modules that the server imports, its own process group first. One that is missing is skipped
 without a word and then imported anew by every child."""
 _POLL_SECONDS = 0.1
+_START_SECONDS = 300.0
+"""Time that a process may take to start, besides its limit."""
 _CHILDREN_SECONDS = 1.0
 """Interval at which a fit's own children are listed, which reads every process of the machine."""
 _starting = threading.Lock()
@@ -135,7 +137,7 @@ def run_limited(
             ready = wait([ours, process.sentinel], timeout=_POLL_SECONDS)
             for kind, value in _messages(ours):
                 if kind == "started":
-                    monitor.baseline = value["rss"]
+                    monitor.begin(value["rss"])
                 elif kind in _FIT_MARKS:
                     monitor.mark(kind)
                 elif kind in _ANSWERS:
@@ -194,6 +196,7 @@ class _ProcessMonitor:
     def __init__(self, pid: int, limits: Limits, started: float) -> None:
         self.pid, self.limits, self.started = pid, limits, started
         self.baseline = 0
+        self._begun: float | None = None
         self.peak = 0
         self._processes: list[psutil.Process] = []
         self._listed_at = -_CHILDREN_SECONDS
@@ -204,7 +207,9 @@ class _ProcessMonitor:
         if cancelled is not None and cancelled.is_set():
             return ProcessOutcome("cancelled", "interrupted")
         now = time.monotonic()
-        if now - self.started > self.limits.seconds:
+        # The limit is that of the work: a busy machine may take long to start the process.
+        begun = self._begun if self._begun is not None else self.started + _START_SECONDS
+        if now - begun > self.limits.seconds:
             return ProcessOutcome("timeout", f"longer than the limit of {self.limits.seconds:g} s")
         if now - self._listed_at >= _CHILDREN_SECONDS:
             self._processes, self._listed_at = self._tree(), now
@@ -213,6 +218,10 @@ class _ProcessMonitor:
         if self.baseline and resident - self.baseline > self.limits.memory_gib * 2**30:
             return ProcessOutcome("oom", f"more than the limit of {self.limits.memory_gib:g} GiB")
         return None
+
+    def begin(self, resident: int) -> None:
+        """Note that the process runs, and its memory before it does anything."""
+        self.baseline, self._begun = resident, time.monotonic()
 
     def mark(self, kind: str) -> None:
         """Note wall and CPU time of the tree at the begin or the end of a fit."""
