@@ -56,11 +56,6 @@ class Comparisons:
         size = np.abs(self.difference)
         return (size > self.half_width) & (size > EQUAL)
 
-    def tied_with(self, method: str) -> list[str]:
-        """Return the methods that do not reliably differ from one, itself included."""
-        row = self.significant[self.methods.index(method)]
-        return [name for name, differs in zip(self.methods, row, strict=True) if not differs]
-
 
 def compare_seeds(
     values: Mapping[str, Sequence[float]],
