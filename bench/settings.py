@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import os
 import tomllib
-from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import platformdirs
-from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.errors import UsageError
 from bench.messages import did_you_mean
@@ -26,7 +18,6 @@ Profile = Literal["quick", "default", "faithful"]
 _DEFAULT_FILE = Path("bench.toml")
 _MAX_SEEDS = 10_000
 """A larger number is a seed, such as a date, and not a number of seeds."""
-_file: ContextVar[Path] = ContextVar("file", default=_DEFAULT_FILE)
 
 
 def split_commas(text: str) -> list[str]:
@@ -52,14 +43,12 @@ def default_memory() -> float:
     return round(0.8 * total / usable_cores(), 1)
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Settings of a run, besides its methods and datasets."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix="BENCH_", env_ignore_empty=True
-    )
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
-    seeds: Annotated[tuple[int, ...], NoDecode] = Field(
+    seeds: tuple[int, ...] = Field(
         (0, 1, 2), description="'3' is 0, 1 and 2; '7,11' those two; '7,' only 7"
     )
     profile: Profile = Field("default", description="size of the fits")
@@ -86,7 +75,7 @@ class Settings(BaseSettings):
     retry: Literal["none", "failed", "timeout", "oom", "all"] = Field(
         "none", description="stored failures to run again"
     )
-    plugins: Annotated[tuple[str, ...], NoDecode] = Field(
+    plugins: tuple[str, ...] = Field(
         (), description="Python file with own methods, datasets or metrics; repeatable"
     )
     label_key: str | None = Field(None, description="column of the cell types in files")
@@ -94,19 +83,6 @@ class Settings(BaseSettings):
     markers: Path | None = Field(
         None, description="marker lists (.yaml, .json, .gmt) in place of those of the datasets"
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources, the strongest first; defaults come last by themselves."""
-        file = InitSettingsSource(settings_cls, _read_toml(_file.get()))
-        return init_settings, env_settings, file
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -160,14 +136,12 @@ def load_settings(flags: dict[str, Any], file: Path | None = None) -> Settings:
     """
     if file is not None and not file.exists():
         raise UsageError(f"{file}: no such configuration file.", code="missing_file")
+    file = file or _DEFAULT_FILE
     given = {name: value for name, value in flags.items() if value is not None}
-    token = _file.set(file or _DEFAULT_FILE)
     try:
-        return Settings(**given)
+        return Settings(**{**_read_toml(file), **_read_environment(), **given})
     except ValidationError as error:
-        raise _explain(error, given, file or _DEFAULT_FILE) from None
-    finally:
-        _file.reset(token)
+        raise _explain(error, given, file) from None
 
 
 def _explain(error: ValidationError, flags: dict[str, Any], file: Path) -> UsageError:
@@ -185,6 +159,12 @@ def _explain(error: ValidationError, flags: dict[str, Any], file: Path) -> Usage
         return UsageError(f"{source}no setting named '{key}'.{hint}", code="unknown_name")
     message = first["msg"].removeprefix("Value error, ")
     return UsageError(f"{source}{flag}={first['input']!r}: {message}.", code="invalid_value")
+
+
+def _read_environment() -> dict[str, str]:
+    """Return the settings that are environment variables; an empty variable is none."""
+    texts = {name: os.environ.get("BENCH_" + name.upper(), "") for name in Settings.model_fields}
+    return {name: text for name, text in texts.items() if text}
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
