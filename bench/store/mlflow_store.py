@@ -24,6 +24,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
+from bench.digests import digest
 from bench.errors import StoreError
 from bench.plan.job import FAILURES
 from bench.scoring.score_names import key_part
@@ -31,6 +32,7 @@ from bench.scoring.score_names import key_part
 from .relocate import renew_addresses
 from .result import SCORING_PREFIX, InvalidResult, Result
 from .run_tags import (
+    DIGESTS,
     TAG_CHARACTERS,
     common_tags,
     job_tags,
@@ -375,11 +377,12 @@ def _make_folder(folder: Path) -> Path:
 def _dataset_input(result: Result) -> Any:
     job = result.job
     facts = {name: job.facts[name] for name in ("modality", "n_cells", "n_features", "n_types")}
+    digests = {name: job.facts[name] for name in DIGESTS}
     dataset = Dataset(
         name=job.dataset[:500],
-        digest=job.facts["counts_digest"][:36],
+        digest=digest(digests)[:36],  # MLflow keeps the first source of each name and digest
         source_type="local",
-        source=json.dumps({"dataset": job.dataset, "labels": job.facts["labels_digest"]}),
+        source=json.dumps({"dataset": job.dataset, **digests}),
         profile=json.dumps(facts),
     )
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "benchmark")])

@@ -32,6 +32,13 @@ def _fact(name: str) -> Callable[[Result], Any]:
     return lambda result: result.job.facts.get(name, "")
 
 
+def _digest(name: str) -> Callable[[Result], str]:
+    """Return the digest of a part of the dataset; ``none`` if the dataset lacks that part."""
+    return lambda result: result.job.facts[name] or "none"
+
+
+DIGESTS = ("counts_digest", "labels_digest", "batch_digest", "train_digest", "proteins_digest")
+"""Digests of the parts of a dataset: counts, types, batches, training cells and proteins."""
 FIELDS = {
     "session_id": RunField(attrgetter("session")),
     "method": RunField(attrgetter("job.method")),
@@ -56,8 +63,7 @@ FIELDS = {
     "n_features": RunField(_fact("n_features"), int),
     "n_types": RunField(_fact("n_types"), int),
     "rare_type": RunField(_fact("rare_type")),
-    "counts_digest": RunField(_fact("counts_digest")),
-    "labels_digest": RunField(_fact("labels_digest")),
+    **{name: RunField(_digest(name)) for name in DIGESTS},
     "source": RunField(_fact("source")),
     "files": RunField(lambda result: result.facts.get("files", "")),
     "stamps": RunField(lambda result: json.dumps(result.stamps)),

@@ -33,7 +33,10 @@ LEVEL = 0.95
 _DRAWS = 10_000
 _LISTED_CONDITIONS = 4
 """Conditions that a warning lists by name."""
-_DIGESTS = {"counts_digest": "counts", "labels_digest": "labels"}
+_DIGESTS = {
+    "counts_digest": "counts", "labels_digest": "labels", "batch_digest": "batches",
+    "train_digest": "held-out cells", "proteins_digest": "proteins",
+}  # fmt: skip
 _SIZES = {"n_cells": "cells", "n_features": "features", "n_types": "types"}
 _SETTINGS = {
     "git_commit": "git commit", "threads": "threads per job", "device": "device",
@@ -172,7 +175,9 @@ def _unpaired_reason(a: Job | None, b: Job | None) -> str:
     ]
     if ends:
         return " and ".join(ends)
-    other = [name for column, name in _DIGESTS.items() if _text(a, column) != _text(b, column)]
+    pairs = {name: (_text(a, column), _text(b, column)) for column, name in _DIGESTS.items()}
+    # A store of an earlier release lacks some digests.
+    other = [name for name, (one, two) in pairs.items() if one and two and one != two]
     return f"the dataset has other {' and '.join(other)}" if other else ""
 
 

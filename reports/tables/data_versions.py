@@ -1,4 +1,4 @@
-"""Names that keep results of older data of a dataset apart from those of the newest."""
+"""Names that keep results of different data apart, and put those of the same data together."""
 
 from __future__ import annotations
 
@@ -10,8 +10,34 @@ if TYPE_CHECKING:
 
 OLDER_MARK = " (other data: "
 """Between the name of a dataset and the digest of its older content."""
-_DIGESTS = ("counts_digest", "labels_digest")
+_PARTS = {
+    "counts_digest": "", "labels_digest": "labels ", "batch_digest": "batch ",
+    "train_digest": "hold-out ", "proteins_digest": "proteins ",
+}  # fmt: skip
+"""Digest of each part of a dataset, and the word for that part."""
 _LETTERS = 6
+
+Content = tuple[str, ...]
+"""The digests of a dataset; one that a store of an earlier release lacks is empty."""
+
+
+def newest_name_of_content(table: pd.DataFrame) -> pd.Series:
+    """Return the dataset name of each row: that under which the same content was run last.
+
+    Rows must be sorted from the oldest to the newest. A copy of a file under another name is the
+    same dataset. Rows that lack a digest keep their name.
+    """
+    names = table["dataset"].copy()
+    if not {*_PARTS, "rare_type"} <= set(table):
+        return names
+    contents = _contents(table)
+    complete = contents.map(all)
+    keys = contents[complete].index.map(
+        lambda row: (*contents[row], str(table.at[row, "rare_type"]))
+    )
+    newest = dict(zip(keys, names[complete], strict=True))
+    names.loc[complete] = [newest[key] for key in keys]
+    return names
 
 
 def version_names(table: pd.DataFrame) -> pd.Series:
@@ -21,33 +47,40 @@ def version_names(table: pd.DataFrame) -> pd.Series:
     content. Rows without digests keep the plain name, and so does a table without such columns.
     """
     names = table["dataset"].copy()
-    if not set(_DIGESTS) <= set(table):
+    if "counts_digest" not in table:
         return names
-    digests = table[list(_DIGESTS)]
-    digests = digests.where(digests.notna(), "").astype(str)
-    digests = digests[digests["counts_digest"] != ""]
-    for name, rows in digests.groupby(names, sort=False):
-        contents = [(str(counts), str(labels)) for counts, labels in rows.to_numpy()]
-        suffixes = _suffixes(contents)
-        names.loc[rows.index] = [f"{name}{suffixes[content]}" for content in contents]
+    contents = _contents(table)
+    contents = contents[contents.map(lambda content: content[0] != "")]
+    for name, rows in contents.groupby(names, sort=False):
+        suffixes = _suffixes(list(rows))
+        names.loc[rows.index] = [f"{name}{suffixes[content]}" for content in rows]
     return names
 
 
-def _suffixes(contents: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Return the suffix of each content (digests of counts and labels); the last is the newest."""
-    newest_counts, newest_labels = contents[-1]
-    labels: dict[str, set[str]] = {}
-    for counts, types in contents:
-        labels.setdefault(counts, set()).add(types)
-    suffixes = {}
-    for counts, types in dict.fromkeys(contents):
-        same_labels = types == newest_labels or not types or not newest_labels
-        parts = [counts[:_LETTERS]] if counts != newest_counts else []
-        if len(labels[counts]) > 1:
-            parts.append(f"labels {types[:_LETTERS] or 'unknown'}")
-        newest = counts == newest_counts and same_labels
-        suffixes[counts, types] = "" if newest else f"{OLDER_MARK}{', '.join(parts)})"
+def _contents(table: pd.DataFrame) -> pd.Series:
+    """Return the content of each row."""
+    digests = table.reindex(columns=list(_PARTS)).astype(object)
+    digests = digests.where(digests.notna(), "").astype(str)
+    return digests.apply(tuple, axis=1) if len(digests) else digests["counts_digest"]
+
+
+def _suffixes(contents: list[Content]) -> dict[Content, str]:
+    """Return the suffix of each content; the last one is the newest."""
+    newest, suffixes = contents[-1], {}
+    for content in dict.fromkeys(contents):
+        same_counts = [other for other in contents if other[0] == content[0]]
+        parts = [content[0][:_LETTERS]] if content[0] != newest[0] else []
+        for number, word in enumerate(_PARTS.values()):
+            if number and len({other[number] for other in same_counts}) > 1:
+                parts.append(word + (content[number][:_LETTERS] or "unknown"))
+        suffixes[content] = "" if _same(content, newest) else f"{OLDER_MARK}{', '.join(parts)})"
     return suffixes
+
+
+def _same(one: Content, other: Content) -> bool:
+    """Return whether two contents are the same as far as their digests are known."""
+    pairs = zip(one[1:], other[1:], strict=True)
+    return one[0] == other[0] and all(a == b or not a or not b for a, b in pairs)
 
 
 def newest_names(names: Iterable[str]) -> list[str]:

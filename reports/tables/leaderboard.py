@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from .claims import failed_seeds, over_datasets, rank_ranges, within_datasets
-from .data_versions import OLDER_MARK, newest_names, version_names
+from .data_versions import OLDER_MARK, newest_name_of_content, newest_names, version_names
 from .eligible import (
     CONTROL,
     FAILED,
@@ -45,9 +45,10 @@ def tidy(results: pd.DataFrame) -> pd.DataFrame:
 
     Of several results of one job (method, dataset, profile, protocol, seed) the newest stays.
     Where a method was run under several profiles, its name says which; under the protocol of a
-    search it always does. Of different data of one name the newest keeps it, what is of older data
-    gets another one (``dataset_name`` has the plain one), so that nothing is compared across. A
-    table that is tidy already, or a part of one, is returned as it is.
+    search it always does. Copies of a dataset have one name. Of different data of one name the
+    newest keeps it, what is of older data gets another one (``dataset_name`` has the plain one),
+    so that nothing is compared across. A table that is tidy already, or a part of one, is returned
+    as it is.
     """
     if results.attrs.get("tidy"):
         return results
@@ -63,11 +64,11 @@ def tidy(results: pd.DataFrame) -> pd.DataFrame:
         table[column] = pd.to_numeric(values, errors="coerce")
     if "started" in table:
         table = table.sort_values("started", kind="stable", na_position="first")
-    table = table.drop_duplicates(list(_JOB), keep="last")
+    table["dataset"] = newest_name_of_content(table)
     if "dataset_name" not in table:
         table["dataset_name"] = table["dataset"]
     table["dataset"] = version_names(table)
-    table = table.sort_index()
+    table = table.drop_duplicates(list(_JOB), keep="last").sort_index()
     table["family"] = _known(table, "family", "method_name")
     table["modality"] = _known(table, "modality", "dataset")
     table["method"] = _distinct(table, "profile")

@@ -46,7 +46,7 @@ def mixed(rows) -> pd.DataFrame:
 def test_older_data_get_a_name_of_their_own(mixed):
     table = tidy(mixed)
     assert set(table["dataset"]) == {"leukemia", OLD, "d"}
-    assert set(table.loc[table["dataset"] == OLD, "method"]) == {"vae"}
+    assert set(table.loc[table["dataset"] == OLD, "method"]) == {"pca", "vae"}
     assert set(table["dataset_name"]) == {"leukemia", "d"}
     again = tidy(pd.DataFrame(table.to_dict("records")))
     assert again["dataset"].tolist() == table["dataset"].tolist()
@@ -82,7 +82,7 @@ def test_a_board_of_older_data_alone_ranks_them(mixed, rows):
     more = pd.concat([mixed, pd.DataFrame(rows("nmf", 0.3, 1, ("aa", "ll")))])
     table = tidy(more)
     board = leaderboard(table[table["dataset"] == OLD]).set_index("method")
-    assert board["rank"].to_dict() == {"vae": 1, "nmf": 2}
+    assert board["rank"].to_dict() == {"vae": 1, "pca": 2, "nmf": 3}
 
 
 def test_other_labels_are_other_data(rows):
@@ -99,6 +99,35 @@ def test_other_labels_are_other_data(rows):
     }
 
 
+@pytest.mark.parametrize(
+    ("column", "word"),
+    [("labels_digest", "labels"), ("batch_digest", "batch"), ("train_digest", "hold-out")],
+)
+def test_any_other_part_makes_other_data(rows, column, word):
+    old = pd.DataFrame(rows("pca", 0.9, 1, ("aa", "ll")) + rows("vae", 0.8, 1, ("aa", "ll")))
+    new = pd.DataFrame(rows("pca", 0.3, 2, ("aa", "ll")))
+    table = tidy(pd.concat([old.assign(**{column: "x" * 24}), new.assign(**{column: "y" * 24})]))
+    names = table.groupby("dataset")["method"].unique().map(set).to_dict()
+    assert names == {f"leukemia (other data: {word} xxxxxx)": {"pca", "vae"}, "leukemia": {"pca"}}
+
+
+def test_a_copy_of_a_dataset_is_the_same_dataset(rows):
+    known = {"batch_digest": "none", "train_digest": "none", "proteins_digest": "none",
+             "rare_type": ""}  # fmt: skip
+    table = pd.DataFrame(
+        rows("pca", 0.4, 1, ("aa", "ll"), "first") + rows("vae", 0.5, 2, ("aa", "ll"), "copy")
+        + rows("pca", 0.4, 3, ("aa", "ll"), "copy") + rows("nmf", 0.6, 4, ("bb", "ll"), "first")
+    ).assign(**known)  # fmt: skip
+    found = tidy(table)
+    assert found.groupby("dataset")["method"].unique().map(set).to_dict() == {
+        "copy": {"pca", "vae"}, "first": {"nmf"},
+    }  # fmt: skip
+    assert len(found) == 9
+    assert set(tidy(table.assign(batch_digest=None))["dataset"]) == {
+        "copy", "first", "first (other data: aaaaaa)",
+    }  # fmt: skip
+
+
 def test_rows_without_digests_go_with_the_newest(mixed, make_left):
     left = pd.DataFrame([make_left("lsi", "leukemia")])
     table = tidy(pd.concat([mixed, left], ignore_index=True))
@@ -111,9 +140,9 @@ def test_rows_without_digests_go_with_the_newest(mixed, make_left):
 
 def test_rows_in_any_order_and_without_times(mixed):
     found = tidy(mixed.sample(frac=1, random_state=0))
-    assert set(found.loc[found["dataset"] == OLD, "method"]) == {"vae"}
+    assert set(found.loc[found["dataset"] == OLD, "method"]) == {"pca", "vae"}
     found = tidy(mixed.drop(columns="started"))
-    assert set(found.loc[found["dataset"] == OLD, "method"]) == {"vae"}
+    assert set(found.loc[found["dataset"] == OLD, "method"]) == {"pca", "vae"}
 
 
 def test_a_comparison_pairs_by_the_digests(mixed, rows):
