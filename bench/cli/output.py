@@ -18,7 +18,7 @@ _FILE_WIDTH = 160
 
 def make_console(*, stderr: bool = False) -> Console:
     """Return a console that leaves long lines whole; files and pipes get wide tables."""
-    console = Console(stderr=stderr, soft_wrap=True)
+    console = Console(stderr=stderr, soft_wrap=True, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _FILE_WIDTH
     return console
