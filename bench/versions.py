@@ -14,5 +14,5 @@ HOLDOUT = 1
 """Which cells are held out in tuning."""
 UNSEEN_CELLS = 1
 """Which pairs of unseen cells are drawn."""
-CACHE = 1
+CACHE = 2
 """Files of cached datasets and prepared matrices."""

@@ -1,8 +1,14 @@
-"""The files that a fit leaves: embedding, own clusterings, tables, model, features, cells."""
+"""The files that a fit leaves: embedding, own clusterings, tables, model, features, cells.
+
+A fit does not know names and order of the cells (see ``bench.data.cache.dataset_files``). It
+writes into the folder ``RAW`` of the artifacts; :func:`restore_cells` writes the final files.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,16 +16,18 @@ import pandas as pd
 
 from bench.data.cache.array_folder import ArrayFolder
 from bench.data.cache.dataset_files import read_features
-from bench.data.cache.prepared_files import open_prepared_folder
+from bench.data.cache.prepared_files import cell_names, open_prepared_folder
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from bench.contract import Fit, Method
+
+RAW = "raw"
+"""Folder in the artifacts: what a fit wrote, with the names under which it saw the cells."""
 
 
 def write_fit(result: Fit, method: Method, data: Any, cells: np.ndarray, folder: Path) -> None:
     """Write what a fit returned, its cells, and the model if the method can save it."""
+    folder.mkdir(exist_ok=True)
     np.save(folder / "cells.npy", cells)
     embedding = np.asarray(result.embedding, dtype=np.float32)
     columns = [f"z{i}" for i in range(embedding.shape[1])]
@@ -40,10 +48,55 @@ def write_fit(result: Fit, method: Method, data: Any, cells: np.ndarray, folder:
         )
 
 
-def write_features(prepared: Path, dataset_folder: Path, folder: Path) -> None:
-    """Write which features of the dataset the method saw (``features.parquet``)."""
+def restore_cells(artifacts: Path, dataset_folder: Path, prepared: Path) -> None:
+    """Write the artifacts of a fit with the names and the order of the cells in their file.
+
+    Nothing is done if they are there. ``cells.npy`` holds the numbers of the cells in the cached
+    dataset, ``features.parquet`` which features of the dataset the method saw.
+    """
+    raw = artifacts / RAW
+    if not raw.is_dir():
+        return
+    dataset = ArrayFolder(dataset_folder)
+    numbers = np.load(raw / "cells.npy", allow_pickle=False)
+    in_file = np.argsort(dataset.read("order")[numbers])
+    names = dict(zip(cell_names(numbers), dataset.read("cells")[numbers].tolist(), strict=True))
+    for path in raw.rglob("*"):
+        target = artifacts / path.relative_to(raw)
+        target.parent.mkdir(exist_ok=True)
+        if path.is_dir():
+            continue
+        if path.suffix == ".parquet":
+            _rename_cells(pd.read_parquet(path), names, in_file).to_parquet(target)
+        elif path.name == "translation.npz":
+            arrays = dict(np.load(path, allow_pickle=False))
+            arrays["cells"] = np.array([names[name] for name in arrays["cells"].tolist()])
+            np.savez_compressed(target, **arrays)
+        else:
+            shutil.copyfile(path, target)
+    np.save(artifacts / "cells.npy", numbers[in_file])
+    _write_features(prepared, dataset, artifacts)
+    shutil.rmtree(raw)
+
+
+def _rename_cells(table: pd.DataFrame, names: dict[str, str], in_file: np.ndarray) -> pd.DataFrame:
+    """Return a table with the true names of cells; in the order of the file if it has all."""
+    table = table.copy()
+    for column in table.select_dtypes(["object", "string"]):
+        if table[column].isin(names).all():
+            table[column] = table[column].map(names)
+    if len(table) and table.columns.isin(names).all():
+        table.columns = table.columns.map(names)
+    if not len(table) or not table.index.isin(names).all():
+        return table
+    has_all = list(table.index) == list(names)
+    table.index = table.index.map(names).rename(table.index.name)
+    return table.iloc[in_file] if has_all else table
+
+
+def _write_features(prepared: Path, dataset: ArrayFolder, folder: Path) -> None:
     data, _ = open_prepared_folder(prepared)
-    features = pd.Index(read_features(ArrayFolder(dataset_folder)).tolist(), name="feature")
+    features = pd.Index(read_features(dataset).tolist(), name="feature")
     pd.DataFrame({"kept": features.isin(data.var_names)}, index=features).to_parquet(
         folder / "features.parquet"
     )

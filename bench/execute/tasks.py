@@ -18,18 +18,22 @@ from bench.data.cache.dataset_files import CellLabels
 from bench.data.cache.prepared_files import open_prepared_folder
 from bench.digests import source_digest
 from bench.errors import Pruned, UsageError
+from bench.messages import printable_line
 from bench.registry import import_method
 from bench.scoring import scorer
 from bench.scoring.holdout import visible_labels
-from bench.scoring.metrics import RareTask, metric_stamp, metrics
+from bench.scoring.metrics import IntegrationTask, Metric, RareTask, metric_stamp, metrics
+from bench.scoring.unintegrated import NOT_PAIRED, unintegrated_components
 from bench.scoring.unseen_cells import UnseenCells, predict_unseen_cells, read_paired_tasks
 from bench.seeds import derive_seed
 
-from .artifacts import write_features, write_fit
-from .curves import Curves
+from .artifacts import RAW, restore_cells, write_fit
+from .curves import Curves, held_out_loss
 from .fitting import FitConditions, OptionalInputs, check_result, fit_method
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bench.contract import Fit
     from bench.plan.job import Job
 
@@ -80,18 +84,17 @@ def fit(task: Task, pipe: DriverPipe) -> dict[str, Any]:
         )
     if train is not None:
         result = _embed_all_cells(result, method, training_data, data)
-        check_result(result, data.n_obs, method.name)
+        result = check_result(result, data.obs_names, method.name)
         if job.facts["modality"] == MULTIOME:
             unseen = UnseenCells(data, cells, train, job.facts["counts_digest"])
-            predict_unseen_cells(method, unseen, task.artifacts)
-    write_fit(result, method, data, cells, task.artifacts)
+            predict_unseen_cells(method, unseen, task.artifacts / RAW)
+    write_fit(result, method, data, cells, task.artifacts / RAW)
     return {
         "n_parameters": None if result.n_parameters is None else int(result.n_parameters),
-        "notes": {str(name): str(text) for name, text in result.notes.items()},
-        "curves": {
-            name: [curves.steps[name], values] for name, values in curves.values.items()
-        },
-    }  # fmt: skip
+        "notes": {str(name): printable_line(str(text)) for name, text in result.notes.items()},
+        "curves": curves.thinned(),
+        "held_out_loss": held_out_loss(curves.values),
+    }
 
 
 def score(task: Task, pipe: DriverPipe) -> dict[str, Any]:
@@ -100,28 +103,33 @@ def score(task: Task, pipe: DriverPipe) -> dict[str, Any]:
     chosen = metrics(task.plugins)
     if job.metrics is not None:
         chosen = {name: chosen[name] for name in job.metrics}
-    if not (fitted / "features.parquet").is_file():
-        write_features(prepared_folder(task), Path(job.dataset_folder), fitted)
-    embedding = pd.read_parquet(fitted / "embedding.parquet")
+    restore_cells(fitted, Path(job.dataset_folder), prepared_folder(task))
+    # The order of the file may tell the types, by ties among neighbours for example.
     cells = np.load(fitted / "cells.npy")
+    order = np.argsort(cells)
+    cells = cells[order]
+    embedding = pd.read_parquet(fitted / "embedding.parquet").iloc[order]
     labels = CellLabels(Path(job.dataset_folder))
     seen = visible_labels(job.as_dict(), labels.types, cells, task.cache)
     batch = None if labels.batch is None else np.asarray(labels.batch)[cells]
     own_file = fitted / "labels.parquet"
-    own = pd.read_parquet(own_file) if own_file.is_file() else pd.DataFrame(index=embedding.index)
+    own = pd.DataFrame(index=embedding.index)
+    if own_file.is_file():
+        own = pd.read_parquet(own_file).iloc[order]
     scores = scorer.score(
         embedding.to_numpy(dtype=np.float64),
         seen,
         own_labels={str(name): own[name].to_numpy() for name in own.columns},
         seed=derive_seed(job.seed, "score"),
-        batch=batch,
+        batch=_batches(task, batch, cells, chosen),
         rare=_rare_task(job, seen.types, labels, cells),
         paired=read_paired_tasks(job.as_dict(), fitted, embedding.index, seen.types),
         chosen=chosen,
     )
     columns = {"type": seen.types, "batch": batch} | scores.clusters
     table = {name: values for name, values in columns.items() if values is not None}
-    pd.DataFrame(table, index=embedding.index).to_parquet(task.artifacts / "clusters.parquet")
+    clusters = pd.DataFrame(table, index=embedding.index).iloc[np.argsort(order)]
+    clusters.to_parquet(task.artifacts / "clusters.parquet")
     return {
         "metrics": scores.values,
         "missing": scores.missing,
@@ -189,6 +197,18 @@ def _rare_task(job: Job, types: Any, labels: CellLabels, cells: np.ndarray) -> R
         reason = f"{job.method_name} has no transform and was fitted on all cells"
         return RareTask(rare, no_held_out=reason)
     return RareTask(rare, np.asarray(labels.train)[cells])
+
+
+def _batches(
+    task: Task, batch: np.ndarray | None, cells: np.ndarray, chosen: Mapping[str, Metric]
+) -> np.ndarray | IntegrationTask | None:
+    """Return the batches, with the data before the fit if a metric needs them."""
+    if batch is None or all(metric.kind != "integration" for metric in chosen.values()):
+        return batch
+    components = unintegrated_components(task.cache, Path(task.job.dataset_folder))
+    if components is None:
+        return IntegrationTask(batch, no_unintegrated=NOT_PAIRED)
+    return IntegrationTask(batch, components[cells])
 
 
 def _progress_sender(pipe: DriverPipe, *, may_stop: bool) -> ProgressListener:

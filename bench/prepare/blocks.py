@@ -52,6 +52,21 @@ def row_blocks(matrix: Any, *, rows: int = ROWS) -> Iterator[tuple[int, sp.csr_m
             release_pages(array)
 
 
+def permuted_rows(matrix: Csr, order: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield stored values and column numbers block by block, with the rows in another order.
+
+    Row ``i`` of the result is row ``order[i]`` of the matrix.
+    """
+    lengths = np.diff(matrix.indptr)[order]
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    for start, stop in _block_limits(ends, ROWS):
+        shifts = matrix.indptr[order[start:stop]] - ends[start:stop]
+        places = np.arange(ends[start], ends[stop]) + np.repeat(shifts, lengths[start:stop])
+        yield matrix.data[places], matrix.indices[places]
+        for array in (matrix.data, matrix.indices):
+            release_pages(array)
+
+
 def stored_values(matrix: Any) -> Iterator[np.ndarray]:
     """Yield the stored values of a sparse matrix, or all of a dense one, in flat arrays.
 

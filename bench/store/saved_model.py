@@ -19,6 +19,7 @@ from bench.data.cache.cached_dataset import CachedDataset
 from bench.data.cache.data_cache import DataCache
 from bench.data.cache.dataset_files import CellLabels, load_counts
 from bench.data.cache.folder_state import read_info
+from bench.data.cache.prepared_files import restore_names
 from bench.data.file_reader import DEFAULT_LABEL_KEY
 from bench.digests import source_digest
 from bench.errors import BenchError, DataError, UsageError
@@ -206,7 +207,8 @@ class SavedJob(SavedModel):
                     "the preparation of data changed since this fit; the present one is used"
                 )
             store.prepare(self._folder, recipe, key)
-        return store.open_prepared(key)
+        data, cells = store.open_prepared(key)
+        return restore_names(data, cells, self._folder), cells
 
 
 def types_as_text(column: pd.Series) -> np.ndarray:

@@ -176,7 +176,7 @@ def test_methods_get_counts_and_names_only(cls, tmp_path: Path):
     assert data.var.columns.empty
     assert not any(map(len, (data.uns, data.varm, data.obsm, data.layers)))
     arrays = {path.stem for path in stored.folder.glob("*.npy")}
-    assert arrays == {"data", "indices", "indptr", "cells", "features", "types", "batch"}
+    assert arrays == {"data", "indices", "indptr", "cells", "order", "features", "types", "batch"}
     truth = CellLabels(stored.folder)
     assert len(set(truth.types)) == 6
     assert truth.batch is not None

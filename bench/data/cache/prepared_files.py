@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bench.contract import ATAC, PARTS, RNA, Recipe, pair_data, select_cells
+from bench.contract import ATAC, PARTS, RNA, Recipe, is_paired, pair_data, select_cells
 from bench.contract.multiome import decode_bases
 from bench.errors import DataError
 from bench.prepare.in_memory import assemble_prepared
@@ -37,7 +37,6 @@ def write_prepared(
     batch = CellLabels(dataset_folder).batch if recipe.batch_aware else None
     subset = apply_recipe(read_counts(dataset, part), recipe, writer, batch)
     writer.save("cells", subset.cells)
-    writer.save("cell_names", dataset.read("cells")[subset.cells])
     writer.save("features", read_features(dataset, part)[subset.features])
     return {"name": dataset.info["info"]["name"], "recipe": recipe.as_dict(), "parts": {}}
 
@@ -76,9 +75,10 @@ def write_prepared_pair(
 
 
 def open_prepared_folder(folder: Path) -> tuple[AnnData | MuData, np.ndarray]:
-    """Return prepared data (memory-mapped, read-only) and the indices of their cells.
+    """Return prepared data (memory-mapped, read-only) and the numbers of their cells.
 
-    Of paired data the cells that both parts keep, with the facts about the features.
+    Cell ``i`` of the dataset is named ``cell<i>``: the names of a file may tell the types. Of
+    paired data the cells that both parts keep, with the facts about the features.
     """
     pair = ArrayFolder(folder)
     part_keys = pair.info["parts"]
@@ -96,6 +96,21 @@ def open_prepared_folder(folder: Path) -> tuple[AnnData | MuData, np.ndarray]:
 
 
 def _open_matrix(arrays: ArrayFolder) -> tuple[AnnData, np.ndarray]:
-    cells, features = (pd.Index(arrays.read(name).tolist()) for name in ("cell_names", "features"))
-    data = assemble_prepared(arrays, cells, features, copy=False)
-    return data, np.array(arrays.read("cells"))
+    cells, features = np.array(arrays.read("cells")), pd.Index(arrays.read("features").tolist())
+    return assemble_prepared(arrays, cell_names(cells), features, copy=False), cells
+
+
+def cell_names(cells: np.ndarray) -> pd.Index:
+    """Return the names under which a fit sees the cells of these numbers."""
+    return pd.Index([f"cell{number}" for number in cells.tolist()])
+
+
+def restore_names(
+    data: AnnData | MuData, cells: np.ndarray, dataset_folder: Path
+) -> AnnData | MuData:
+    """Return prepared data with the names that the cells have in the dataset."""
+    names = ArrayFolder(dataset_folder).read("cells")[cells].tolist()
+    parts = [data[part] for part in PARTS] if is_paired(data) else [data]
+    for matrix in parts:
+        matrix.obs_names = names
+    return pair_data(*parts) if is_paired(data) else data
