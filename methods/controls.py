@@ -47,8 +47,8 @@ class Truth(Method):
     modalities = frozenset({RNA, ATAC, MULTIOME})
     family = "control"
 
-    def uses(self) -> frozenset[str]:
-        """Return that it sees the labels."""
+    def needs(self) -> frozenset[str]:
+        """Return that it needs the labels."""
         return frozenset({"labels"})
 
     def fit(self, data: AnnData, context: Context) -> Fit:

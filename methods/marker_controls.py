@@ -25,8 +25,8 @@ class MarkerMethod(ArrayState, Method):
     modalities = frozenset({RNA})
     family = "control"
 
-    def uses(self) -> frozenset[str]:
-        """Return that it uses the marker lists."""
+    def needs(self) -> frozenset[str]:
+        """Return that it needs marker lists."""
         return frozenset({"markers"})
 
     def recipe(self, info: DatasetInfo) -> Recipe:

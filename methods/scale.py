@@ -84,7 +84,7 @@ class SCALE(NetworkMethod):
 
     params: Params
 
-    def uses(self) -> frozenset[str]:
+    def needs(self) -> frozenset[str]:
         """Return the number of types if it is to set the number of Gaussians."""
         return frozenset({"n_clusters"}) if self.params.known_k else frozenset()
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from bench.contract import PARTS, RNA, Method, cells_of, is_paired, protein_counts
+from bench.contract.method import declared_inputs
 from bench.errors import BenchError, DataError, MethodError, UsageError
 from bench.execute.curves import Curves, ProgressListener
 from bench.execute.fitting import FitConditions, OptionalInputs, fit_method
@@ -113,7 +114,7 @@ class Estimator:
         """Prepare the cells and fit the method; ``adata`` is not changed.
 
         The method gets the optional inputs, proteins in ``obsm["ADT"]`` among them, only if it
-        declares that it uses them.
+        declares that it needs or may use them.
 
         Parameters
         ----------
@@ -133,16 +134,18 @@ class Estimator:
         Raises
         ------
         UsageError, DataError
-            If a declared input is not given; if no marker gene is among the features.
+            If an input that the method needs is not given; if no marker gene is among the
+            features.
         """
-        method, uses = self.method, self.method.uses()
+        method, uses = self.method, declared_inputs(self.method)
         inputs = OptionalInputs(n_clusters, batch, labels, markers)
         if "proteins" in uses and (proteins := protein_counts(cells_of(adata))) is not None:
             inputs = replace(inputs, proteins=proteins[0], protein_names=proteins[1])
         _check_inputs(method, inputs)
         info = describe_data(adata, name="data", modality=modality, has_batch=batch is not None)
         recipe = method.recipe(info)
-        prepared = prepare_data(adata, recipe, np.asarray(batch) if "batch" in uses else None)
+        given = batch is not None and "batch" in uses
+        prepared = prepare_data(adata, recipe, np.asarray(batch) if given else None)
         rows = adata.obs_names.get_indexer(prepared.obs_names)
         curves = Curves(self.listener)
         conditions = FitConditions(seed, self.device, self.threads, checkpoints=self.checkpoints)
@@ -289,11 +292,11 @@ class Estimator:
 
 
 def _check_inputs(method: Method, inputs: OptionalInputs) -> None:
-    """Raise ``UsageError`` if a method declares an input that is not given."""
-    for name in sorted(method.uses()):
+    """Raise ``UsageError`` if a method needs an input that is not given."""
+    for name in sorted(method.needs()):
         if getattr(inputs, name) is None:
             raise UsageError(
-                f"{method.name} uses {name}: pass {name}=... to fit.", code="missing_input"
+                f"{method.name} needs {name}: pass {name}=... to fit.", code="missing_input"
             )
 
 

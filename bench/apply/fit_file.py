@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.contract import Markers, cells_of, is_paired, read_markers, select_cells
+from bench.contract.method import declared_inputs
 from bench.data.file_names import display_name
 from bench.data.user_file import read_user_file
 from bench.digests import source_digest
@@ -181,7 +182,7 @@ def _configure_method(text: str, assign: Sequence[str], settings: Settings) -> M
     registry.get(selected[0].name)
     configured, _ = configure_methods(selected, registry, settings, list(assign))
     method = configured[0].method
-    if "labels" in method.uses():
+    if "labels" in method.needs():
         raise UsageError(
             f"{method.name} is a control that copies the labels; there is no fit.",
             code="not_supported",
@@ -235,18 +236,18 @@ def _file_inputs(
     if n_clusters is None and labels is not None:
         n_clusters = len(set(labels))
         logger.info(f"clusters: {n_clusters}, the number of types in '{card.label_key}'")
-    uses_markers, markers = "markers" in method.uses(), None
+    uses_markers, markers = "markers" in declared_inputs(method), None
     if options.markers is not None and not uses_markers:
         raise UsageError(
             f"--markers: {method.name} does not use marker lists.", code="not_supported"
         )
-    if uses_markers:
-        if options.markers is None:
-            raise UsageError(
-                f"{method.name} uses marker lists: give them with --markers FILE.",
-                code="missing_input",
-            )
+    if options.markers is not None:
         markers = read_markers(options.markers)
+    elif "markers" in method.needs():
+        raise UsageError(
+            f"{method.name} needs marker lists: give them with --markers FILE.",
+            code="missing_input",
+        )
     return _FileInputs(dataset, data, labels, batch, n_clusters, markers)
 
 
@@ -283,7 +284,7 @@ def _checkpoints(
         "markers": inputs.markers.lists if inputs.markers else None,
         "device": resolve_device(settings.device),
         "threads": settings.threads,
-        "code": source_digest(type(method).__module__),
+        "code": source_digest(type(method).__module__, method.files),
     }
     return open_checkpoints(folder, identity, resume=options.resume)
 

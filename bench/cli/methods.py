@@ -42,18 +42,20 @@ def method_table(plugins: tuple[str, ...] = ()) -> list[Row]:
                 "family": cls.family,
                 "data": ", ".join(sorted(cls.modalities)),
                 "cost": cls.cost,
-                "uses": ", ".join(sorted(_uses(cls))),
+                "uses": _uses(cls),
                 "summary": cls.summary,
             }
         )
     return rows
 
 
-def _uses(cls: type[Method]) -> frozenset[str]:
+def _uses(cls: type[Method]) -> str:
     """Return what a method uses beyond counts with its default parameters."""
-    if cls.uses is Method.uses:
-        return frozenset()  # without its parameters, whose model costs time to build
-    return cls(cls.Params()).uses()
+    if cls.needs is Method.needs and cls.may_use is Method.may_use:
+        return ""  # without its parameters, whose model costs time to build
+    method = cls(cls.Params())
+    optional = [f"{name} (where there is one)" for name in sorted(method.may_use())]
+    return ", ".join([*sorted(method.needs()), *optional])
 
 
 def method_card(name: str, plugins: tuple[str, ...] = ()) -> Row:
@@ -68,7 +70,7 @@ def method_card(name: str, plugins: tuple[str, ...] = ()) -> Row:
         "description": plain_docstring(cls.__doc__),
         "family": cls.family,
         "data": ", ".join(sorted(cls.modalities)),
-        "uses": ", ".join(sorted(_uses(cls))) or "counts only",
+        "uses": _uses(cls) or "counts only",
         "cost": cls.cost,
         "device": "cpu or cuda" if cls.gpu else "cpu",
         "version": cls.version,

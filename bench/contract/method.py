@@ -1,8 +1,8 @@
 """What a method is: the class to subclass, what it receives and what it returns.
 
 A method cannot see what it must not. ``fit`` gets an ``AnnData`` built from counts and feature
-names only. Everything else that a method uses it declares in :meth:`Method.uses` and receives in
-``context``.
+names only. Everything else it declares in :meth:`Method.needs` or :meth:`Method.may_use` and
+receives in ``context``.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 OPTIONAL_INPUTS = frozenset({"n_clusters", "batch", "labels", "markers", "proteins"})
-"""What a method may declare in ``uses()`` beyond the counts."""
+"""What a method may declare in ``needs()`` and ``may_use()`` beyond the counts."""
 
 
 @dataclass(frozen=True)
 class Knowledge:
-    """The optional inputs that a method declared; all others are ``None``.
+    """The optional inputs that a method declared and the dataset has; all others are ``None``.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class Context:
     seed
         Seed of every random number of the fit.
     n_clusters
-        Number of true types if ``uses()`` names ``n_clusters``, else ``None``.
+        Number of true types if the method declares ``n_clusters``, else ``None``.
     device
         ``cpu`` or ``cuda``.
     threads
@@ -175,6 +175,11 @@ class Method(ABC):
         Importable names of optional packages; if one is missing the method is unavailable.
     install : str
         How to install them, such as ``pip install nimfa``.
+    files : tuple of str
+        Files and folders that it reads, relative to the folder of its module, such as
+        ``("net.yaml",)``. A fit can open no others; when one changes, the method is fitted again.
+    network : bool
+        Whether its fit connects to other machines.
     exceptions : dict
         Checks of ``bench test-method`` that it cannot pass, each with the reason.
 
@@ -207,6 +212,8 @@ class Method(ABC):
     loss_measures: ClassVar[tuple[str, ...] | None] = None
     requires: ClassVar[tuple[str, ...]] = ()
     install: ClassVar[str] = ""
+    files: ClassVar[tuple[str, ...]] = ()
+    network: ClassVar[bool] = False
     exceptions: ClassVar[dict[str, str]] = {}
 
     class Params(Parameters):
@@ -230,13 +237,28 @@ class Method(ABC):
         """
         return PairedRecipe(Recipe(), Recipe()) if isinstance(info, PairedInfo) else Recipe()
 
-    def uses(self) -> frozenset[str]:
-        """Return the optional inputs of the method; must depend on its parameters alone.
+    def needs(self) -> frozenset[str]:
+        """Return the inputs beyond the counts without which the method cannot be fitted.
+
+        A dataset that lacks one of them is skipped. Must depend on the parameters alone.
 
         Returns
         -------
         frozenset of str
             A subset of ``OPTIONAL_INPUTS``.
+        """
+        return frozenset()
+
+    def may_use(self) -> frozenset[str]:
+        """Return the inputs that the method uses where a dataset has them, such as ``batch``.
+
+        In ``context`` they are ``None`` where the dataset lacks them. Must depend on the
+        parameters alone.
+
+        Returns
+        -------
+        frozenset of str
+            A subset of ``OPTIONAL_INPUTS`` without those of :meth:`needs`.
         """
         return frozenset()
 
@@ -259,3 +281,8 @@ class Method(ABC):
         Fit
             One row of ``embedding`` for each cell of ``data``, in its order.
         """
+
+
+def declared_inputs(method: Method) -> frozenset[str]:
+    """Return what a method declares beyond the counts: what it needs and what it may use."""
+    return method.needs() | method.may_use()

@@ -11,6 +11,7 @@ import numpy as np
 
 from bench.contract import Context, Fit, Knowledge, keep_known_genes
 from bench.errors import Diverged
+from bench.contract.method import declared_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +81,7 @@ def fit_method(
     with TemporaryDirectory(dir=conditions.scratch_parent) as scratch:
         context = Context(
             seed=conditions.seed,
-            n_clusters=inputs.n_clusters if "n_clusters" in method.uses() else None,
+            n_clusters=inputs.n_clusters if "n_clusters" in declared_inputs(method) else None,
             device=conditions.device,
             threads=conditions.threads,
             knowledge=knowledge,
@@ -100,7 +101,7 @@ def _declared_knowledge(
     method: Method, data: Any, inputs: OptionalInputs
 ) -> tuple[Knowledge, str]:
     """Return the inputs that a method declares, and one line on missing marker genes."""
-    uses = method.uses()
+    uses = declared_inputs(method)
     markers, missing = None, ""
     if "markers" in uses and inputs.markers is not None:
         markers, missing = keep_known_genes(inputs.markers, data.var_names, method.name)

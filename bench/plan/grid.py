@@ -9,10 +9,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench.contract import MULTIOME, PairedRecipe, Recipe
-from bench.contract.method import OPTIONAL_INPUTS
+from bench.contract.method import OPTIONAL_INPUTS, declared_inputs
 from bench.digests import source_digest
 from bench.errors import UsageError
 from bench.selectors import Exclusion
+from bench.source_files import package_versions
 
 from .device import resolve_device
 from .job import Job, Plan, with_seed
@@ -56,14 +57,26 @@ def exclusion_reason(configured: ConfiguredMethod, dataset: CachedDataset) -> st
         elif modalities == {MULTIOME} and "paired" in dataset.facts["card"]["tags"]:
             hint = f"; use '{name}[part=both]'"
         return f"made for {', '.join(sorted(modalities))}, the data are {modality}{hint}"
-    uses = configured.method.uses()
-    if "batch" in uses and not dataset.info.has_batch:
-        return "needs a batch, the dataset has none (--batch-key)"
-    if "proteins" in uses and not dataset.proteins_digest:
-        return "needs counts of proteins, the dataset has none (obsm['ADT'])"
-    if "markers" in uses and dataset.markers is None:
-        return "needs marker lists, the dataset has none (--markers FILE)"
-    return ""
+    missing = configured.method.needs() - _offered_inputs(dataset)
+    return next((reason for name, reason in _MISSING.items() if name in missing), "")
+
+
+_MISSING = {
+    "batch": "needs a batch, the dataset has none (--batch-key)",
+    "proteins": "needs counts of proteins, the dataset has none (obsm['ADT'])",
+    "markers": "needs marker lists, the dataset has none (--markers FILE)",
+}
+"""Why a method is skipped, by the input that a dataset lacks."""
+
+
+def _offered_inputs(dataset: CachedDataset) -> frozenset[str]:
+    """Return what a dataset offers beyond its counts."""
+    lacks = {
+        "batch": not dataset.info.has_batch,
+        "proteins": not dataset.proteins_digest,
+        "markers": dataset.markers is None,
+    }
+    return OPTIONAL_INPUTS - {name for name, absent in lacks.items() if absent}
 
 
 def make_job(
@@ -76,8 +89,8 @@ def make_job(
 ) -> Job:
     """Return one job with its keys; ``fields`` are further fields, such as ``protocol``."""
     cls, method = configured.cls, configured.method
-    uses = method.uses()
     recipe = _checked_recipe(configured, dataset)
+    uses = declared_inputs(method) & _offered_inputs(dataset)
     markers = None
     if "markers" in uses and dataset.markers is not None:
         markers = {name: list(genes) for name, genes in dataset.markers.lists.items()}
@@ -110,11 +123,11 @@ def make_job(
 
 def _checked_recipe(configured: ConfiguredMethod, dataset: CachedDataset) -> Recipe | PairedRecipe:
     """Return the recipe of a method for a dataset; raises ``UsageError`` if it is inconsistent."""
-    uses, label = configured.method.uses(), configured.label
-    unknown = sorted(uses - OPTIONAL_INPUTS)
+    inputs, label = declared_inputs(configured.method), configured.label
+    unknown = sorted(inputs - OPTIONAL_INPUTS)
     if unknown:
         raise UsageError(
-            f"{label}: uses() names {', '.join(unknown)}; known: "
+            f"{label}: needs() and may_use() name {', '.join(unknown)}; known: "
             f"{', '.join(sorted(OPTIONAL_INPUTS))}.",
             code="unknown_name",
         )
@@ -125,9 +138,17 @@ def _checked_recipe(configured: ConfiguredMethod, dataset: CachedDataset) -> Rec
             "data; a PairedRecipe is for paired data, and only for them.",
             code="wrong_recipe",
         )
-    if recipe.batch_aware and "batch" not in uses:
+    if recipe.batch_aware and "batch" not in inputs:
         raise UsageError(
-            f"{label}: its recipe has batch_aware, but uses() lacks 'batch'.", code="wrong_recipe"
+            f"{label}: its recipe has batch_aware, but it declares no batch; name 'batch' in "
+            "needs() or may_use().",
+            code="wrong_recipe",
+        )
+    if recipe.batch_aware and not dataset.info.has_batch:
+        raise UsageError(
+            f"{label}: its recipe has batch_aware on {dataset.label}, which has no batch; set "
+            "batch_aware=info.has_batch in recipe().",
+            code="wrong_recipe",
         )
     return recipe
 
@@ -152,5 +173,8 @@ def _facts(configured: ConfiguredMethod, dataset: CachedDataset) -> dict[str, An
         "train_digest": dataset.train_digest,
         "fitted_on": dataset.train_digest if embeds_new_cells else "",
         "version": configured.cls.version,
-        "source": source_digest(configured.origin),
+        "source": source_digest(configured.origin, configured.cls.files),
+        "own_files": list(configured.cls.files),
+        "packages": package_versions(configured.origin),
+        "network": configured.cls.network,
     }

@@ -38,6 +38,7 @@ class Job:
     params: dict[str, Any]
     recipe: dict[str, Any]
     uses: tuple[str, ...]
+    """What the method gets beyond the counts, of what it declares and the dataset has."""
     n_clusters: int | None
     threads: int
     device: str

@@ -64,7 +64,7 @@ def apply_recipe(
     if recipe.batch_aware and batch is None:
         raise UsageError(
             "the recipe selects features batch by batch, but there is no batch: declare 'batch' "
-            "in uses() and give the batch of each cell.",
+            "in needs() or may_use() and give the batch of each cell.",
             code="missing_batch",
         )
     source = FilteredCounts(matrix, recipe, batch if recipe.batch_aware else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unittest
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from bench.contract import (
     cells_of,
     pair_data,
 )
+from bench.contract.method import declared_inputs
 from bench.execute.curves import Curves
 from bench.execute.fitting import FitConditions, OptionalInputs, fit_method
 from bench.prepare.in_memory import describe_data, prepare_data
@@ -123,13 +124,17 @@ class Case:
         """Return a short fit on the counts with seed 0, fitted once for consecutive checks."""
         return _short_fit(self)
 
-    def info(self, data: Any) -> DatasetInfo:
+    def info(self, data: Any, *, has_batch: bool = True) -> DatasetInfo:
         """Return the facts that a recipe may use."""
-        return describe_data(data, name="check", modality=self.modality, has_batch=True)
+        return describe_data(data, name="check", modality=self.modality, has_batch=has_batch)
 
-    def prepared(self, method: Method, data: Any) -> Any:
+    def prepared(self, method: Method, data: Any, *, absent: frozenset[str] = frozenset()) -> Any:
         """Return the data as the harness prepares them for the method."""
-        return prepare_data(data, method.recipe(self.info(data)))
+        obs = cells_of(data).obs
+        has_batch = "batch" in obs and "batch" not in absent
+        used = has_batch and "batch" in declared_inputs(method)
+        recipe = method.recipe(self.info(data, has_batch=has_batch))
+        return prepare_data(data, recipe, np.asarray(obs["batch"], dtype=str) if used else None)
 
     def fit(
         self,
@@ -139,10 +144,11 @@ class Case:
         seed: int = 0,
         report: Reporter | None = None,
         prepared: Any = None,
+        absent: frozenset[str] = frozenset(),
     ) -> CaseFit:
-        """Prepare and fit in this process as the harness does."""
+        """Prepare and fit in this process as the harness does, without the ``absent`` inputs."""
         if prepared is None:
-            prepared = self.prepared(method, data)
+            prepared = self.prepared(method, data, absent=absent)
         cells = cells_of(data)
 
         def column(key: str) -> np.ndarray | None:
@@ -156,6 +162,7 @@ class Case:
             proteins=cells.obsm.get("ADT"),
             protein_names=("cd1", "cd2", "cd3"),
         )
+        inputs = replace(inputs, **dict.fromkeys(absent))
         rows = cells.obs_names.get_indexer(prepared.obs_names)
         curves = Curves()
         fit = fit_method(

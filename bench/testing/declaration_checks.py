@@ -97,13 +97,17 @@ def _valid_search_ranges(case: Case) -> None:
                     raise AssertionError(str(error)) from None
 
 
-@check("recipe() and uses() depend on parameters and dataset facts only.")
+@check("recipe(), needs() and may_use() depend on parameters and dataset facts only.")
 def _deterministic_declarations(case: Case) -> None:
     info = case.info(case.counts())
     one, other = case.cls(case.cls.Params()), case.cls(case.cls.Params())
     recipes = one.recipe(info), other.recipe(info), one.recipe(info)
     assert recipes[0] == recipes[1] == recipes[2], "recipe() returns different recipes"
-    assert one.uses() == other.uses(), "uses() returns different inputs"
-    unknown = sorted(one.uses() - OPTIONAL_INPUTS)
-    assert not unknown, f"uses() names unknown inputs: {unknown}"
-    assert set(vars(one)) == {"params"}, "recipe() or uses() sets attributes"
+    for name in ("needs", "may_use"):
+        inputs = getattr(one, name)()
+        assert inputs == getattr(other, name)(), f"{name}() returns different inputs"
+        unknown = sorted(inputs - OPTIONAL_INPUTS)
+        assert not unknown, f"{name}() names unknown inputs: {unknown}"
+    both = sorted(one.needs() & one.may_use())
+    assert not both, f"needs() and may_use() both name {both}"
+    assert set(vars(one)) == {"params"}, "recipe(), needs() or may_use() sets attributes"

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from sklearn.metrics import adjusted_rand_score
 
+from bench.contract.method import declared_inputs
 from bench.contract.multiome import cells_of, is_paired, matrices_of, select_cells
 from bench.errors import Pruned
 from bench.scoring.clustering import kmeans
@@ -126,7 +127,7 @@ def _same_for_sparse_and_dense(case: Case) -> None:
 
 @check("Labels do not change the fit, unless the method declares them as an input.")
 def _labels_not_used(case: Case) -> None:
-    if "labels" in case.short().uses():
+    if "labels" in declared_inputs(case.short()):
         raise NotApplicable("labels are a declared input")
     reversed_labels = case.counts()
     for part in matrices_of(reversed_labels):
@@ -150,9 +151,17 @@ def _unusual_data(case: Case) -> None:
     _check_output(case.fit(case.short(), case.counts(n_cells=12, n_features=24)))
 
 
+@check("A fit works on data that lack all that the method may use.")
+def _without_optional_inputs(case: Case) -> None:
+    method = case.short()
+    if not method.may_use():
+        raise NotApplicable("it may use nothing but what it needs")
+    _check_output(case.fit(method, case.counts(), absent=method.may_use()))
+
+
 @check("A method that uses the number of clusters returns no more than that.")
 def _number_of_clusters(case: Case) -> None:
-    if "n_clusters" not in case.short().uses():
+    if "n_clusters" not in declared_inputs(case.short()):
         raise NotApplicable("it does not use the number of clusters")
     clusterings = case.short_fit().fit.labels
     if not clusterings:

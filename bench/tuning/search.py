@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from bench.contract.method import declared_inputs
 from bench.data.cache.data_cache import DataCache
 from bench.data.cache.dataset_files import CellLabels
 from bench.errors import UsageError
@@ -141,7 +142,7 @@ def _plan_search(
     for dataset in datasets:
         for method in configured:
             reason = exclusion_reason(method, dataset)
-            hidden = hidden_input(method.method.uses(), options.protocol)
+            hidden = hidden_input(declared_inputs(method.method), options.protocol)
             if hidden and options.protocol == "unsupervised":
                 reason = reason or f"uses {hidden}, which --protocol unsupervised does not show"
             if reason:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.method import declared_inputs
 from bench.digests import digest, source_digest
 from bench.errors import UsageError
 from bench.plan.grid import make_job
@@ -59,7 +60,7 @@ class StudySpec:
             "method": [
                 self.default.cls.name,
                 self.default.cls.version,
-                source_digest(self.default.origin),
+                source_digest(self.default.origin, self.default.cls.files),
             ],
             "base": self.space.base,
             "space": [repr(dimension) for dimension in self.space.dimensions],
@@ -155,7 +156,7 @@ def _check_inputs(space: Space, configured: ConfiguredMethod, protocol: str) -> 
     for dimension in space.dimensions:
         choices = dimension.search.choices or ()
         for value, params in valid_parameters(space, dimension.name, choices):
-            hidden = hidden_input(configured.cls(params).uses(), protocol)
+            hidden = hidden_input(declared_inputs(configured.cls(params)), protocol)
             if hidden:
                 raise UsageError(
                     f"{space.owner}.{dimension.name}={value} uses {hidden}, which --protocol "

@@ -1,4 +1,4 @@
-"""SAKURA and its unguided twin as methods of the harness."""
+"""SAKURA and its unguided twin."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 class SakuraUnguided(Method):
-    """The autoencoder of SAKURA without guidance, the baseline of its guided twin.
+    """Autoencoder of SAKURA without guidance, the baseline of the guided method.
 
-    Linear layers with CELU, mean squared error of log-normalised variable genes; the code is the
-    embedding. Differences of the default to the published demonstration, which
-    ``preset=faithful`` restores: genes are centred (else most of the error is their mean, which
-    takes hundreds of updates to learn), but not scaled; code and reconstruction are not bounded
-    by an activation, no absolute error, no prior (its weight there is too small to act), Adam,
-    2,000 genes, all cells train and a tenth stops training early.
+    Linear layers with CELU reconstruct log-normalised variable genes by squared error. The default
+    differs from the published demonstration, which ``preset=faithful`` restores. Genes are
+    centred: otherwise their means are most of the error and take hundreds of updates. Code and
+    output have no activation. There is no absolute error, and no prior: its published weight is
+    too small to act. Adam trains on 2,000 genes of all cells, and a tenth of the cells stops it
+    early.
     """
 
     name = "sakura_unguided"
@@ -51,42 +51,37 @@ class SakuraUnguided(Method):
     guidance: Guidance | None = None
     """Guides of a file; ``None``: those of the dataset."""
     values: Mapping[str, np.ndarray] | None = None
-    """Phenotype of ``guidance`` → values of the cells."""
+    """Values of the cells by phenotype of ``guidance``."""
 
     def recipe(self, info: DatasetInfo) -> Recipe:
         """Return log-normalised counts of all genes, or TF-IDF of binarised peaks.
 
-        The model itself selects variable genes, because it adds those of marker lists.
+        The model selects variable genes itself and adds those of marker lists.
         """
         if info.modality == ATAC:
             return Recipe(min_cells=0.01, max_cells=0.9, binarize=True, tfidf=True)
         return Recipe(min_cells=2, target_sum=1e4, log1p=True)
 
     def fit(self, data: AnnData, context: Context) -> Fit:
-        """Return the code of each cell, (cells, dims)."""
         from .fitting import fit_sakura
 
         self._model, fit = fit_sakura(self, data, context)
         return fit
 
     def transform(self, data: AnnData) -> np.ndarray:
-        """Return the code of new cells, prepared like the training cells, (cells, dims).
-
-        Raises ``DataError`` if a feature of the model is missing.
+        """Return the code of new cells, (cells, dims); raises ``DataError`` for missing features.
         """
         return self._model.transform(data, getattr(self.params, "embedding", "main"))
 
     @property
     def model(self) -> SakuraModel:
-        """The fitted model: predictions, reconstruction, further spaces."""
+        """The fitted model, with predictions, reconstruction and further spaces."""
         return self._model
 
     def save(self, path: Path) -> None:
-        """Write the model into the folder ``path``."""
         self._model.save(path / "sakura.pt")
 
     def load(self, path: Path) -> None:
-        """Read the model of :meth:`save`."""
         from .fitting import SakuraModel
 
         self._model = SakuraModel.load(path / "sakura.pt")
@@ -95,25 +90,23 @@ class SakuraUnguided(Method):
 class Sakura(SakuraUnguided):
     """Autoencoder whose code predicts marker genes, proteins or types, or forgets batches.
 
-    Each marker list is a signature: a head predicts its genes from the code, and its error shapes
-    the code beside the reconstruction, so that signals of few cells or genes survive. Proteins
-    (log(1 + 10,000 x / depth)) and true types of a share of the cells guide as phenotypes.
-    Batches are removed against an adversary or have dimensions of their own; that is our
-    extension.
+    Each marker list is a signature. A head predicts its genes from the code, so that signals of
+    few cells or genes survive. Proteins, log(1 + 10,000 x / depth), and the types of a share of
+    the cells guide as phenotypes. Our extension removes batches by an adversary or gives them
+    dimensions of their own.
 
-    The default differs from the published demonstration (``preset=faithful``) as that of
-    ``sakura_unguided`` does, and in this. Guidance acts from the first epochs and reaches its
-    full weight; in the demonstration it starts after more than half of the steps and ends at
-    0.37. Targets have unit variance, so that no gene outweighs the others. The largest weight is
-    that of the mean of a list's targets (``guide_score``), which is less noisy than single genes.
-    Weights are relative to the first principal component of the inputs: 1 gives a list as much
-    room in the code as the largest difference of the data. Both tasks learn on the same cells in
-    one step; heads are linear. docs/sakura.md has the evidence.
+    The default differs from the published demonstration (``preset=faithful``) as
+    ``sakura_unguided`` does, and further. Guidance starts in the first epochs and reaches its full
+    weight; the demonstration starts after half of the steps and ends at a weight of 0.37. Targets
+    have unit variance. The largest weight is that of the mean of a list's genes (``guide_score``),
+    which is less noisy than single genes. Weights are relative to the first principal component: 1
+    gives a list as much room in the code as the largest difference of the data. Guidance and
+    reconstruction learn on the same cells in one step. Heads are linear. See docs/sakura.md for
+    the evidence.
 
-    Limitation: the adversary (``batch=adversarial``) mixes batches but does not hide them. With
-    the slope of its head held small, a logistic regression on the standardised code still
-    separated two simulated batches (accuracy .95, without the adversary .96); without that
-    penalty it did not, but types of a real set were lost.
+    The adversary mixes batches but does not hide them. A logistic regression on the code of two
+    simulated batches had accuracy .95, and .96 without the adversary. Without the penalty on the
+    head's slope it found no batch, but types of a real set were lost.
     """
 
     name = "sakura"
@@ -132,9 +125,9 @@ class Sakura(SakuraUnguided):
     def from_config(self, path: Path, adata: AnnData) -> Sakura:
         """Return the method with the guides of a file.
 
-        A ``.json`` is a main configuration of the original, whose settings replace the
-        parameters; a ``.yaml`` has guides for these parameters. Unsupported settings and choices
-        are logged. Raises ``UsageError`` or ``DataError`` that names file and key.
+        A ``.json`` is a main configuration of the original and replaces the parameters. A
+        ``.yaml`` has guides for these parameters. Ignored settings are logged. Raises
+        ``UsageError`` or ``DataError`` that names file and key.
         """
         from .fitting import read_guidance, read_setup
 
@@ -145,21 +138,23 @@ class Sakura(SakuraUnguided):
         return method
 
     def describe(self) -> list[str]:
-        """Return one line for each guide of a file; nothing for guides of a dataset."""
+        """Return one line for each guide of a file."""
         from .fitting import describe_guides
 
         return describe_guides(self.guidance) if self.guidance else []
 
-    def uses(self) -> frozenset[str]:
-        """Return the optional inputs that guide with these parameters."""
+    def needs(self) -> frozenset[str]:
+        """Return the inputs that guide with these parameters."""
         p = self.params
         if self.guidance is not None:
             return frozenset()
-        inputs = {
-            "markers": p.markers, "proteins": p.proteins, "labels": p.label_share > 0,
-            "batch": p.batch != "none",
-        }  # fmt: skip
+        inputs = {"markers": p.markers, "proteins": p.proteins, "labels": p.label_share > 0}
         return frozenset(name for name, used in inputs.items() if used)
+
+    def may_use(self) -> frozenset[str]:
+        """Return the batch if it is to be removed or to have dimensions of its own."""
+        guided = self.guidance is None and self.params.batch != "none"
+        return frozenset({"batch"}) if guided else frozenset()
 
 
 class ConfiguredSakura(Sakura):
@@ -174,14 +169,14 @@ class ConfiguredSakura(Sakura):
         return Recipe(target_sum=1e4, log1p=True)
 
     def fit(self, data: AnnData, context: Context) -> Fit:
-        """Return the main dimensions of each cell, and the tables of the story."""
+        """Return the main dimensions of each cell, and the tables of the configuration."""
         from .fitting import fit_setup
 
         self._model, fit = fit_setup(self.setup, data, context)
         return fit
 
     def describe(self) -> list[str]:
-        """Return the whole configuration in lines: network, terms, splits, tasks, tables."""
+        """Return lines on network, terms, splits, tasks and tables."""
         from .fitting import describe_setup
 
         return describe_setup(self.setup)

@@ -87,7 +87,7 @@ class ScCrossRec(Method):
     params: Params
     _model: FittedModel
 
-    def uses(self) -> frozenset[str]:
+    def needs(self) -> frozenset[str]:
         """Return labels if wrong pairs are chosen by them."""
         return frozenset({"labels"} if self.params.neg_mode.startswith("label") else ())
 

@@ -37,10 +37,13 @@ class GraphAutoencoder(Method):
     def new_fit(self) -> GraphFit:
         """Return an unfitted model with the method's parameters."""
 
-    def uses(self) -> frozenset[str]:
-        """Return the number of types if it sets the number of clusters, and the batch if used."""
-        batch = frozenset({"batch"}) if self.params.batches != "ignored" else frozenset()
-        return batch | self.params.optional_inputs()
+    def needs(self) -> frozenset[str]:
+        """Return the number of types if it sets the number of clusters."""
+        return self.params.optional_inputs()
+
+    def may_use(self) -> frozenset[str]:
+        """Return the batch unless it is ignored."""
+        return frozenset() if self.params.batches == "ignored" else frozenset({"batch"})
 
     def recipe(self, info: DatasetInfo) -> Recipe:
         """Return scaled log-normalised variable genes; as published without a bound on scores.
@@ -49,7 +52,7 @@ class GraphAutoencoder(Method):
         batches, held-out counts or too many cells for one step they are scaled later.
         """
         p = self.params
-        if p.batches != "ignored" or p.held_out or info.n_cells > p.minibatch_above:
+        if self._uses_batches(info) or p.held_out or info.n_cells > p.minibatch_above:
             return self.unscaled_recipe(info)
         if p.expression_target == "counts":
             return log_normalized(info, n_top_genes=p.n_top_genes)
@@ -61,8 +64,12 @@ class GraphAutoencoder(Method):
     def unscaled_recipe(self, info: DatasetInfo) -> Recipe:
         """Return log-normalised variable genes, chosen within batches if batches are used."""
         recipe = log_normalized(info, n_top_genes=self.params.n_top_genes, scale=False)
-        batch_aware = self.params.batches != "ignored" and recipe.n_top_features is not None
+        batch_aware = self._uses_batches(info) and recipe.n_top_features is not None
         return replace(recipe, batch_aware=batch_aware)
+
+    def _uses_batches(self, info: DatasetInfo) -> bool:
+        """Return whether cells are scaled by batch on this dataset."""
+        return self.params.batches != "ignored" and info.has_batch
 
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return the code of each cell, (cells, n_latent), and the clustering ``self_trained``.

@@ -61,7 +61,7 @@ class ScSMD(Method):
     fitted: FittedScSMD
     """After a fit or :meth:`load`."""
 
-    def uses(self) -> frozenset[str]:
+    def needs(self) -> frozenset[str]:
         """Return the number of types if it sets the number of clusters."""
         return self.params.optional_inputs()
 

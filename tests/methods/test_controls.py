@@ -47,7 +47,7 @@ def test_noise_finds_nothing(toy_counts: AnnData):
 def test_truth_is_found_again(toy_counts: AnnData):
     types = toy_counts.obs["cell_type"].to_numpy()
     fitted = estimator("truth").fit(toy_counts, labels=types)
-    assert fitted.method.uses() == {"labels"}
+    assert fitted.method.needs() == {"labels"}
     np.testing.assert_array_equal(fitted.labels_["truth"], types)
     np.testing.assert_array_equal(fitted.embedding_.sum(axis=1), 1.0)
     found = KMeans(3, n_init=10, random_state=0).fit_predict(fitted.embedding_)

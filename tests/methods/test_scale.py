@@ -144,10 +144,10 @@ def test_tables_and_imputation(toy_counts: AnnData):
 
 def test_known_k_uses_the_number_of_types(toy_counts: AnnData):
     method = SCALE(SCALE.Params.build({"known_k": True, "max_epochs": 1}, owner="scale"))
-    assert method.uses() == {"n_clusters"}
+    assert method.needs() == {"n_clusters"}
     fitted = Estimator(method).fit(toy_counts, modality=ATAC, n_clusters=3)
     assert fitted.method.fitted.network.means.shape[0] == 3
-    assert SCALE(SCALE.Params()).uses() == frozenset()
+    assert SCALE(SCALE.Params()).needs() == frozenset()
 
 
 def test_specificity_by_hand():

@@ -138,7 +138,7 @@ class Told(Noop):
 
     name = "told"
 
-    def uses(self):
+    def needs(self):
         return frozenset({"n_clusters"})
 
     def fit(self, data, context):

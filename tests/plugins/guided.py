@@ -17,7 +17,7 @@ class Guided(Method):
     class Params(Parameters):
         what: str = Field("markers,proteins")
 
-    def uses(self):
+    def needs(self):
         return frozenset(self.params.what.split(","))
 
     def fit(self, data, context):

@@ -27,7 +27,7 @@ class Tunable(Method):
         pause: float = Field(0.0, ge=0, description="seconds a step")
         fails: bool = False
 
-    def uses(self):
+    def needs(self):
         return frozenset({"n_clusters"}) if self.params.known_k else frozenset()
 
     def fit(self, data, context):

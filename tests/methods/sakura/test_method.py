@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from bench.contract import RNA, Context, Fit, Knowledge
+from bench.contract.method import declared_inputs
 from bench.errors import DataError, UsageError
 from bench.methods.sakura import Sakura, SakuraUnguided
 from bench.methods.sakura.dataset_guidance import (
@@ -74,14 +75,15 @@ def purity(embedding: np.ndarray, of: np.ndarray) -> float:
 MARKERS = Knowledge(markers={"rare": ("g0", "g1", "g2")})
 
 
-def test_uses_follow_from_the_parameters():
-    def uses(**values: Any) -> set[str]:
-        return set(Sakura(Sakura.Params.build(values, owner="sakura")).uses())
+def test_inputs_follow_from_the_parameters():
+    def sakura(**values: Any) -> Sakura:
+        return Sakura(Sakura.Params.build(values, owner="sakura"))
 
-    assert uses() == {"markers"}
-    assert uses(proteins=True, markers=False) == {"proteins"}
-    assert uses(label_share=0.1, batch="own") == {"markers", "labels", "batch"}
-    assert SakuraUnguided(SakuraUnguided.Params()).uses() == frozenset()
+    assert sakura().needs() == {"markers"}
+    assert sakura(proteins=True, markers=False).needs() == {"proteins"}
+    assert sakura(label_share=0.1, batch="own").needs() == {"markers", "labels"}
+    assert sakura(label_share=0.1, batch="own").may_use() == {"batch"}
+    assert declared_inputs(SakuraUnguided(SakuraUnguided.Params())) == frozenset()
 
 
 def test_the_faithful_preset_is_the_demonstration():

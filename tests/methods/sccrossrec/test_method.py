@@ -251,7 +251,7 @@ def test_contradicting_parameters_raise():
 def test_labels_are_used_only_by_label_modes():
     for mode in ("random_cell", "lsi_far", "label_easy", "label_hard"):
         method = ScCrossRec(ScCrossRec.Params.build({"neg_mode": mode}, owner="test"))
-        assert ("labels" in method.uses()) == mode.startswith("label")
+        assert ("labels" in method.needs()) == mode.startswith("label")
 
 
 def test_faithful_is_what_was_published():

@@ -50,7 +50,7 @@ def test_batches_are_mixed_and_types_kept(name: str, two_batches):
     for how in ("ignored", "scaled", "corrected"):
         values = {"batches": how, "pretrain_epochs": 30, "max_epochs": 10}
         method = cls(cls.Params.build(values, owner=name))
-        assert ("batch" in method.uses()) == (how != "ignored")
+        assert ("batch" in method.may_use()) == (how != "ignored")
         done = Estimator(method).fit(data, n_clusters=2, batch=batch)
         found[how] = done, mixing(done.embedding_, batch)
     assert found["ignored"][1] < 0.1

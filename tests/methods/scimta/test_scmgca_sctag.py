@@ -119,9 +119,9 @@ def test_an_unconnected_graph_is_noted(name: str):
 @pytest.mark.parametrize("name", NAMES)
 def test_clusters_without_the_truth(name: str):
     cls = methods().get(name)
-    assert cls(cls.Params()).uses() == {"n_clusters"}
-    assert cls(cls.Params(n_clusters=4)).uses() == frozenset()
-    assert cls(cls.Params(k_from="leiden")).uses() == frozenset()
+    assert cls(cls.Params()).needs() == {"n_clusters"}
+    assert cls(cls.Params(n_clusters=4)).needs() == frozenset()
+    assert cls(cls.Params(k_from="leiden")).needs() == frozenset()
     done = fitted(name, typed_counts(60, **RATES), None, k_from="leiden")
     assert done.fit_.notes["clusters"].endswith("leiden")
     params = cls.Params.build(SHORT | {"n_clusters": 4}, owner=name)

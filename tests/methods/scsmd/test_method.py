@@ -117,9 +117,9 @@ def test_an_encoder_that_stays_after_the_second_phase():
 
 def test_clusters_without_the_truth():
     params = {"k_from": "leiden"}
-    assert ScSMD(ScSMD.Params(**params)).uses() == frozenset()
-    assert ScSMD(ScSMD.Params(n_clusters=4)).uses() == frozenset()
-    assert ScSMD(ScSMD.Params()).uses() == {"n_clusters"}
+    assert ScSMD(ScSMD.Params(**params)).needs() == frozenset()
+    assert ScSMD(ScSMD.Params(n_clusters=4)).needs() == frozenset()
+    assert ScSMD(ScSMD.Params()).needs() == {"n_clusters"}
     assert fitted(typed_counts(40), None, **params).fit_.notes["clusters"].endswith("leiden")
     method = ScSMD(ScSMD.Params.build(SHORT | {"n_clusters": 4}, owner="scsmd"))
     four = Estimator(method).fit(typed_counts(40))
