@@ -270,7 +270,7 @@ def _with_own_store(settings: Settings) -> Settings:
 
 
 def _gate_settings(baseline: Baseline, flags: dict[str, Any], config: Path | None) -> Settings:
-    """Return the baseline's settings, with flags over them."""
+    """Return the baseline's settings; flags replace them."""
     fixed = baseline.settings.model_dump()
     plugins = dict.fromkeys((*fixed.pop("plugins"), *flags.pop("plugins", ())))
     return _with_own_store(load_settings({**fixed, **flags, "plugins": tuple(plugins)}, config))
@@ -286,7 +286,7 @@ def _run(
 
 
 def _dataset_selectors(text: str, settings: Settings) -> dict[str, str]:
-    """Return how to select each dataset again, by its display name."""
+    """Return the selector of each dataset by its display name."""
     resolved, _ = resolve_datasets(text, settings, DataCache(settings.cache_dir))
     return {dataset.label: dataset.selector for dataset in resolved}
 

@@ -177,7 +177,7 @@ def _obstacle(baseline: Baseline, entry: BaselineEntry, run: CurrentRun) -> tupl
 def _compare_score(
     entry: BaselineEntry, finding: GateFinding, metric: Metric | None, run: CurrentRun
 ) -> GateFinding:
-    """Return the finding with both means, still a pass; or ``missing`` with the reason."""
+    """Return the finding with both means as a pass, or as ``missing`` with the reason."""
     score = finding.metric
     for seed in _compared_seeds(entry, run):
         job = run.jobs[_job_key(entry, seed)]
@@ -253,7 +253,7 @@ def _job_key(entry: BaselineEntry, seed: int) -> tuple[str, str, str, int]:
 def _seed_pairs(
     entry: BaselineEntry, score: str, run: CurrentRun
 ) -> dict[int, tuple[float, float]]:
-    """Return the value in the baseline and the present one by seed."""
+    """Return by seed: the value in the baseline, and the present one."""
     before = dict(zip(entry.seeds, entry.values[score], strict=True))
     return {
         seed: (before[seed], float(run.jobs[_job_key(entry, seed)].values[score]))

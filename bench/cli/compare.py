@@ -39,7 +39,7 @@ def compare_command(
 
 
 def _side_settings(name: str, flags: dict[str, Any]) -> Settings:
-    """Return where one side lies; raises ``UsageError`` if there is no store."""
+    """Return the settings of one of the two stores; raises ``UsageError`` if it does not exist."""
     config = flags.get("config")
     store = {key: value for key, value in flags.items() if key != "config"}
     if store:

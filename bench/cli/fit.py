@@ -74,7 +74,7 @@ def fit_command(
 
 @contextmanager
 def _step_bar(name: str) -> Iterator[Callable[[int, int | None, dict[str, float]], None]]:
-    """Show a progress bar; the function that is given takes step, steps in all and losses."""
+    """Show a progress bar and yield its update: a function of step, number of steps and losses."""
     console = progress_console()
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -48,7 +48,7 @@ VERBS = {
 
 
 class _FlagHelp:
-    """Shows no type behind an option that takes no value."""
+    """Help that shows no type behind an option without a value."""
 
     def get_params(self, ctx: Any) -> Any:
         params = super().get_params(ctx)  # type: ignore[misc]
@@ -131,7 +131,7 @@ def _program(
 
 
 def _list_verbs() -> None:
-    """Give the list of verbs its lines; :class:`VerbGroup` puts the command in their place."""
+    """Register each verb with its line of help; :class:`VerbGroup` loads the command."""
 
     def stub() -> None: ...
 
@@ -144,7 +144,7 @@ _list_verbs()
 
 
 def main() -> None:
-    """Run the command line; the signal to terminate counts as an interrupt."""
+    """Run the command line; SIGTERM interrupts it as Ctrl-C does."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

@@ -88,6 +88,6 @@ def regulate_command(
 
 
 def _reading(atac: Path | None, label_key: str | None) -> dict[str, str]:
-    """Return how the file of other cells is read."""
+    """Return the options by which the file of other cells is read."""
     reading = {"atac": str(atac) if atac else None, "label_key": label_key}
     return {name: value for name, value in reading.items() if value is not None}

@@ -53,7 +53,10 @@ def find_name_files(matrix: Path) -> tuple[Path, Path, Path]:
 
 
 def _find_beside(matrix: Path, files: list[Path], prefix: str, words: tuple[str, ...]) -> Path:
-    """Return the file with the prefix, else any, whose name holds the first word that occurs."""
+    """Return the companion of a matrix: a file whose name holds one of ``words``.
+
+    Files with the prefix of the matrix come before all others, then earlier words before later.
+    """
     for start in dict.fromkeys([prefix, ""]):
         for word in words:
             matches = [

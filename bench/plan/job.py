@@ -62,12 +62,12 @@ class Job:
     """Marker lists of the dataset, if the method uses them."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON types."""
+        """Return the fields as plain JSON types."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Job:
-        """Inverse of :meth:`as_dict`, also after JSON has made lists of tuples."""
+        """Return the job of :meth:`as_dict`; lists that JSON made of tuples are tuples again."""
         metrics = values["metrics"]
         tuples = {"uses": tuple(values["uses"]), "metrics": metrics and tuple(metrics)}
         return cls(**(values | tuples))

@@ -27,7 +27,7 @@ _GRID_MOST = 100_000
 
 
 class Suggest(Protocol):
-    """What draws values; an Optuna trial is one."""
+    """Draws values of parameters, as an Optuna trial does."""
 
     def suggest_float(self, name: str, low: float, high: float, **more: Any) -> float:
         """Return a number of the range."""
@@ -246,9 +246,10 @@ def _kind(params: type[Parameters], name: str) -> str:
 
 
 def _checked(owner: str, params: type[Parameters], dimension: Dimension) -> Dimension:
-    """Return the dimension with choices as resolved values.
+    """Return the dimension with its choices resolved.
 
-    Raises ``UsageError`` unless the range is one, and its ends or choices are valid values.
+    Raises ``UsageError`` for an impossible range, or an end or a choice that the parameter does
+    not allow.
     """
     name, s = f"{owner}.{dimension.name}", dimension.search
     if s.choices is not None:
@@ -275,7 +276,7 @@ def _checked(owner: str, params: type[Parameters], dimension: Dimension) -> Dime
 
 
 def _checked_range(name: str, s: Search, kind: str) -> tuple[float, float]:
-    """Return low and high; raises ``UsageError`` unless they and the step are a range."""
+    """Return low and high; raises ``UsageError`` if the range or its step is impossible."""
     if kind == "other":
         raise UsageError(
             f"{name} is no number: give a list of values instead of low and high.",
@@ -306,7 +307,7 @@ def _checked_range(name: str, s: Search, kind: str) -> tuple[float, float]:
 
 
 def _valid(owner: str, params: type[Parameters], name: str, value: Any) -> Any:
-    """Return a value as resolved; raises ``UsageError`` if the declaration refuses it as such."""
+    """Return the resolved value; raises ``UsageError`` if the parameter does not allow it."""
     field = params.model_fields[name]
     annotated: Any = field.annotation
     for extra in field.metadata:

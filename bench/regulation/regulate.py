@@ -42,7 +42,7 @@ _COLUMNS = ["gene", "peak", "weight", "distance", "together", "per_cell"]
 
 @dataclass(frozen=True)
 class RegulateOptions:
-    """What :func:`regulate` writes."""
+    """Options of :func:`regulate`: which links, scores and figures it writes."""
 
     cell_types: tuple[str, ...] = ()
     """Cell types with a map of their own; empty: all."""
@@ -222,7 +222,7 @@ def _score_binding(
 
 
 def file_names(types: Sequence[str]) -> dict[str, str]:
-    """Return a different name for files of each cell type, without regard to case."""
+    """Return a file name for each cell type; no two differ by case alone."""
     names: dict[str, str] = {}
     for cell_type in types:
         text = re.sub(r"[^\w.+-]+", "_", cell_type).strip("_") or "type"

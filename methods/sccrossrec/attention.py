@@ -24,7 +24,7 @@ pairs that cannot attend."""
 
 @dataclass(frozen=True)
 class AttentionRules:
-    """Rules for weights from scores."""
+    """Rules that turn scores of pairs into attention weights."""
 
     top_k: int = 10
     threshold: float = 0.8

@@ -78,7 +78,8 @@ def _standardise(values: np.ndarray) -> np.ndarray:
 def read_sequences(var: pd.DataFrame, dna: str) -> list[str] | None:
     """Return the sequence of each peak, or ``None`` if the data have none.
 
-    ``dna`` is the parameter: raises ``DataError`` if it is ``required`` and there is no sequence.
+    ``dna`` is the parameter of that name. Raises ``DataError`` if it is ``required`` and the data
+    have no sequence.
     """
     if dna == "none":
         return None

@@ -147,7 +147,7 @@ def _environment() -> dict[str, str]:
 
 
 def write_umaps() -> None:
-    """Write the UMAPs requested on standard input; prints an error text, or none, for each."""
+    """Write the UMAPs requested on standard input; prints for each its error, empty if none."""
     answers = sys.stdout
     sys.stdout = sys.stderr  # libraries must not print between the answers
     for request in json.load(sys.stdin):

@@ -1,1 +1,1 @@
-"""page."""
+"""The HTML page and the other files of a report."""

@@ -1,1 +1,1 @@
-"""tables."""
+"""The tables and claims of a report."""

@@ -219,7 +219,7 @@ def warnings(results: pd.DataFrame, metric: str = MAIN_METRIC) -> list[str]:
 
 
 def _single(seeds: pd.Series) -> list[str]:
-    """Return who has one seed, from the number of seeds by method and dataset."""
+    """Return warnings about methods with one seed; ``seeds`` counts by method and dataset."""
     alone = seeds[seeds < 2]
     more = set(seeds[seeds > 1].index.get_level_values("method"))
     found = []
@@ -234,7 +234,7 @@ def _single(seeds: pd.Series) -> list[str]:
 
 
 def _other_data(table: pd.DataFrame) -> list[str]:
-    """Return of which datasets there are results of several versions."""
+    """Return a warning about datasets with results of several versions."""
     number = version_counts(table)
     if not number:
         return []
@@ -247,7 +247,7 @@ def _other_data(table: pd.DataFrame) -> list[str]:
 
 
 def _versions(table: pd.DataFrame) -> list[str]:
-    """Return which methods were changed between the jobs that are shown."""
+    """Return a warning about methods whose code changed between jobs."""
     if "source" not in table:
         return []
     done = table[(table["status"] == "done") & table["source"].fillna("").ne("")]
@@ -262,7 +262,7 @@ def _versions(table: pd.DataFrame) -> list[str]:
 
 
 def _protocols(table: pd.DataFrame) -> list[str]:
-    """Return which numbers must not be read beside each other."""
+    """Return warnings about rows that do not compare with the others."""
     found = []
     if table["method"].str.endswith(ORACLE).any():
         found.append(
@@ -285,7 +285,7 @@ def _protocols(table: pd.DataFrame) -> list[str]:
 
 
 def _odd_controls(table: pd.DataFrame, metric: str) -> list[str]:
-    """Return controls that are not where they must be: then the harness or the data are odd."""
+    """Return warnings about controls with scores that point to a fault in harness or data."""
     found = []
     if metric == MAIN_METRIC and metric in table:
         for (method, dataset), rows in table.groupby(["method_name", "dataset"]):
