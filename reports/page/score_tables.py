@@ -48,10 +48,11 @@ def leaderboard_tables(table: pd.DataFrame) -> SelectableTable:
     datasets = [str(name) for name in table["dataset"].unique() if name]
     options = datasets if len(datasets) == 1 else ["all", *datasets]
     headings = list(leaderboard(table, MAIN_METRIC).columns)
+    scales = (table, scale_between_controls(table))
     tables = {}
     for i, key in enumerate(keys):
         for j, dataset in enumerate(options):
-            for k, source in enumerate((table, scale_between_controls(table))):
+            for k, source in enumerate(scales):
                 rows = source if dataset == "all" else source[source["dataset"] == dataset]
                 if (i, j, k) == (0, 0, 0) or (key in rows and rows[key].notna().any()):
                     ties = key == MAIN_METRIC and k == 0

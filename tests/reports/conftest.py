@@ -124,7 +124,7 @@ def make_left():
     return left
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_realistic():
     return realistic
 

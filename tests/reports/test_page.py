@@ -27,14 +27,20 @@ def without_libraries(text: str) -> str:
     return re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
 
 
-def test_files_beside_the_page(make_realistic, tmp_path):
-    results = make_realistic(tmp_path, artifacts=False)
-    text = make(results, tmp_path / "r")
-    names = {path.name for path in (tmp_path / "r").iterdir()}
+@pytest.fixture(scope="module")
+def written(make_realistic, tmp_path_factory) -> Path:
+    """The folder of a report of 48 jobs, to be read only."""
+    folder = tmp_path_factory.mktemp("report")
+    make(make_realistic(folder, artifacts=False), folder)
+    return folder
+
+
+def test_files_beside_the_page(written):
+    names = {path.name for path in written.iterdir()}
     assert names == {"report.html", "scores.csv", "scores.parquet", "summary.md"}
-    assert "UMAPs were turned off" in text
-    csv = pd.read_csv(tmp_path / "r" / "scores.csv")
-    assert len(csv) == len(pd.read_parquet(tmp_path / "r" / "scores.parquet"))
+    assert "UMAPs were turned off" in (written / "report.html").read_text()
+    csv = pd.read_csv(written / "scores.csv")
+    assert len(csv) == len(pd.read_parquet(written / "scores.parquet"))
     assert not (csv["value"].isna() & csv["reason"].isna()).any()
 
 
@@ -65,8 +71,8 @@ def test_links_to_the_runs(make_job, tmp_path):
     assert ">1abcdef0</td>" in text
 
 
-def test_nothing_is_loaded_from_elsewhere(make_realistic, tmp_path):
-    text = without_libraries(make(make_realistic(tmp_path, artifacts=False), tmp_path / "r"))
+def test_nothing_is_loaded_from_elsewhere(written):
+    text = without_libraries((written / "report.html").read_text())
     assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//""", text)
     assert "@import" not in text
     assert "url(" not in text
@@ -84,8 +90,8 @@ def test_names_are_escaped_everywhere(make_job, make_left, tmp_path):
     assert not [line for line in lines if EVIL in line and not line.startswith("    ")]
 
 
-def test_figures_are_valid_json(make_realistic, tmp_path):
-    text = make(make_realistic(tmp_path, artifacts=False), tmp_path / "r")
+def test_figures_are_valid_json(written):
+    text = (written / "report.html").read_text()
     found = re.findall(r'class="figure" [^>]+>(.*?)</script>', text, re.DOTALL)
     assert len(found) == 4
     for one in found:
