@@ -16,14 +16,19 @@ from ._labelled_counts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from anndata import AnnData
 
+    from ._published import Published
 
-def read_runs(paths: Sequence[Path]) -> AnnData:
-    """Return the singlets of all runs; ``paths`` are counts and metadata of each run in turn."""
+
+def read_runs(dataset: Published, files: dict[str, Path]) -> AnnData:
+    """Return the singlets of all runs over their common genes (Ensembl ids).
+
+    Files: counts (genes × cells) and metadata of each run in turn.
+    """
+    paths = list(files.values())
     parts = {}
     for counts, metadata in zip(paths[::2], paths[1::2], strict=True):
         run = counts.name.removeprefix("sc_").removesuffix(".count.csv.gz")

@@ -1,4 +1,4 @@
-"""Reader of the chromatin of sorted progenitors (GSE96769) with the labels of a benchmark."""
+"""Readers of the chromatin sets."""
 
 from __future__ import annotations
 
@@ -12,19 +12,29 @@ import scipy.sparse as sp
 from bench.data.formats import read_labels
 from bench.errors import DataError
 
-from ._labelled_counts import labelled_counts, text_column
+from ._labelled_counts import labelled_counts, read_labelled_file, text_column
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from anndata import AnnData
 
+    from ._published import Published
 
-def read_progenitors(counts_path: Path, peaks_path: Path, labels_path: Path) -> AnnData:
-    """Return the fragments in peaks (CSR) of the cells that the benchmark labels.
 
-    Raises ``DataError`` if the files do not belong together.
+def read_peaks(dataset: Published, files: dict[str, Path]) -> AnnData:
+    """Return one ``.h5ad`` file, cells × peaks; cells labelled ``without`` are dropped."""
+    (path,) = files.values()
+    without = dataset.options.get("without", ())
+    return read_labelled_file(path, "celltype", dataset, peaks=True, without=without)
+
+
+def read_progenitors(dataset: Published, files: dict[str, Path]) -> AnnData:
+    """Return the fragments in peaks of the cells that a benchmark labels (GSE96769).
+
+    Files: counts as triplets, a BED file of peaks, and a table of labels.
     """
+    counts_path, peaks_path, labels_path = files.values()
     bed = pd.read_csv(peaks_path, sep="\t", header=None, usecols=[0, 1, 2])
     peaks = [f"{chromosome}:{start}-{end}" for chromosome, start, end in bed.to_numpy()]
     cells, counts = _read_triplets(counts_path, len(peaks))

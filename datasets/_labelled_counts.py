@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from ._published import Published
+
 _MISSING = ("", "nan", "NA", "None", "<NA>")
 _NOT_GENES = ("ERCC-", "eGFP")
 _SHOWN = 12
@@ -60,31 +62,30 @@ def labelled_counts(
 def read_labelled_file(
     path: Path,
     label_column: str,
+    dataset: Published,
     *,
-    label_key: str,
     peaks: bool,
     names: tuple[str, str] = ("", ""),
     without: Sequence[str] = (),
-    where: str,
 ) -> AnnData:
     """Return the counts of an ``.h5ad`` file (its layer ``counts``, else ``X``) with labels.
 
     ``names`` are the columns of ``obs`` and ``var`` that hold the names of cells and features,
     empty for the index. ``peaks``: features are intervals, named ``chr1:100-200`` afterwards.
     """
-    source = read_counts(path)
+    source, where = read_counts(path), f"{dataset.name}: {path}"
     cells, features = (
-        list(text_column(table, column, f"{where}: {path}") if column else table.index)
+        list(text_column(table, column, where) if column else table.index)
         for table, column in zip((source.obs, source.var), names, strict=True)
     )
     return labelled_counts(
         source.layers.get("counts", source.X),
         cells=cells,
         features=format_peak_names(features) if peaks else features,
-        labels=text_column(source.obs, label_column, f"{where}: {path}"),
-        label_key=label_key,
+        labels=text_column(source.obs, label_column, where),
+        label_key=dataset.card.label_key,
         without=without,
-        where=where,
+        where=dataset.name,
     )
 
 

@@ -6,7 +6,7 @@ import gzip
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -19,12 +19,16 @@ from bench.data.formats import read_labels, read_market, read_text
 from bench.data.tools.gene_positions import add_gene_positions, read_gene_positions
 from bench.errors import DataError
 
-from ._labelled_counts import labelled_counts, text_column
+from ._labelled_counts import labelled_counts, read_labelled_file, text_column
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
     from anndata import AnnData
     from mudata import MuData
+
+    from ._published import Published
 
 _FEATURE_TYPES = {"rna": "GEX", "atac": "ATAC"}
 """Values of ``var["feature_types"]`` for the parts."""
@@ -32,26 +36,59 @@ _BLOCK = 4096
 """Cells read at once."""
 
 
-def pair_parts(rna: AnnData, atac: AnnData, tss: Path | None, where: str) -> MuData:
-    """Return both parts with the notes of both, and positions of the genes from a table of TSS.
+def read_paired_files(dataset: Published, files: dict[str, Path]) -> AnnData | MuData:
+    """Return one ``.h5ad`` file a part; options are the columns with names, if not the index."""
 
-    Raises ``DataError`` if they are not the same cells in the same order.
+    def read(part: str) -> AnnData:
+        (path,) = _part_files(dataset, files, part)
+        names = dataset.options.get("cells", ""), dataset.options.get(part, "")
+        return read_labelled_file(path, "cell_type", dataset, peaks=part == "atac", names=names)
+
+    return _pair(dataset, files, read)
+
+
+def read_share_seq(dataset: Published, files: dict[str, Path]) -> AnnData | MuData:
+    """Return the cells of the table of labels with their types.
+
+    Counts of genes are a table; counts of peaks are a matrix with names of cells and peaks.
     """
+
+    def read(part: str) -> AnnData:
+        return _read_share_seq_part(*_part_files(dataset, files, part))
+
+    return _pair(dataset, files, read)
+
+
+def read_neurips_multiome(dataset: Published, files: dict[str, Path]) -> AnnData | MuData:
+    """Return genes and peaks of one packed ``.h5ad`` file, with types and batches."""
+    (packed,) = files.values()
+    return _pair(dataset, files, lambda part: _read_neurips_part(packed, part, dataset.cache))
+
+
+def _pair(
+    dataset: Published, files: dict[str, Path], read: Callable[[str], AnnData]
+) -> AnnData | MuData:
+    """Return the part that the parameters name, or both with positions of the genes."""
+    if dataset.params.part != "both":
+        return read(dataset.params.part)
+    rna, atac = read("rna"), read("atac")
     notes = [line for part in (rna, atac) for line in part.uns.pop("bench_notes", [])]
-    check_cells(rna, atac, where)
-    if tss is not None:
-        notes.append(add_gene_positions(rna, read_gene_positions(tss), where))
+    check_cells(rna, atac, dataset.name)
+    if "positions" in dataset.options:
+        tss = read_gene_positions(files[dataset.options["positions"]])
+        notes.append(add_gene_positions(rna, tss, dataset.name))
     data = pair_data(rna, atac)
     data.uns["bench_notes"] = list(dict.fromkeys(notes))
     return data
 
 
-def read_share_seq(labels: Path, counts: Path, *names: Path) -> AnnData:
-    """Return the cells (CSR) of the table of labels with their types.
+def _part_files(dataset: Published, files: dict[str, Path], part: str) -> list[Path]:
+    """Return the files of a part, in the order of its variant of the card."""
+    return [files[file.name] for file in dataset.variants["part"][part]["files"]]
 
-    Counts of genes are a table; counts of peaks are a matrix with ``names`` of cells and peaks.
-    Raises ``DataError`` if a cell of the table has no counts.
-    """
+
+def _read_share_seq_part(labels: Path, counts: Path, *names: Path) -> AnnData:
+    """Return the counts of a part; ``names`` of cells and peaks belong to a matrix."""
     table = read_labels(labels)
     barcodes = [_spell(name) for name in text_column(table, "rna.bc", labels)]
     if names:
@@ -83,8 +120,8 @@ def _spell(barcode: str) -> str:
     return barcode.replace(",", ".")
 
 
-def read_neurips_multiome(packed: Path, part: Literal["rna", "atac"], cache: Path) -> AnnData:
-    """Return one part (CSR) with types and batches; the file is unpacked in ``cache`` for it."""
+def _read_neurips_part(packed: Path, part: str, cache: Path) -> AnnData:
+    """Return one part with types and batches; the file is unpacked in ``cache`` for it."""
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".neurips_multiome.", dir=cache) as folder:
         path = Path(folder) / packed.stem

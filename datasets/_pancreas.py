@@ -25,6 +25,8 @@ from ._labelled_counts import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ._published import Published
+
 _NO_TYPE = (
     "not applicable", "unclassified cell", "unclassified endocrine cell", "co-expression cell",
 )  # fmt: skip
@@ -36,8 +38,8 @@ _COMMON_NAMES = {
 """One name for each type that the three studies name differently."""
 
 
-def read_baron(files: dict[str, Path]) -> AnnData:
-    """Return UMI counts of tables with the columns id, barcode and assigned_cluster first."""
+def read_baron(dataset: Published, files: dict[str, Path]) -> AnnData:
+    """Return the UMI counts of tables of cells × genes, one a donor; types precede the genes."""
     parts = {}
     for name, path in files.items():
         part = read_text(path, orientation="cells", obs_columns=("barcode", "assigned_cluster"))
@@ -46,8 +48,9 @@ def read_baron(files: dict[str, Path]) -> AnnData:
     return keep_labelled(stack(parts, "donor"), "assigned_cluster")
 
 
-def read_muraro(matrix: Path, types: Path) -> AnnData:
-    """Return UMI counts of a table of genes × cells, separated by tabs, with types by name."""
+def read_muraro(dataset: Published, files: dict[str, Path]) -> AnnData:
+    """Return the UMI counts of a table of genes × cells with the types of another table."""
+    matrix, types = files.values()
     adata = read_text(matrix, orientation="genes", sep="\t")
     adata.X.data = invert_umi_correction(adata.X.data, matrix)
     adata = drop_spike_ins(adata)
@@ -96,12 +99,13 @@ def invert_umi_correction(values: np.ndarray, path: Path) -> np.ndarray:
     )
 
 
-def read_segerstolpe(matrix: Path, annotation: Path) -> AnnData:
+def _read_segerstolpe(matrix: Path, annotation: Path) -> AnnData:
     """Return reads of a table with symbol, accession, RPKM and then counts of all cells."""
     n_repeated, known = 0, set[str]()
     with open_rows(matrix, "\t") as lines:
         source = iter(lines)
-        cells = next(source, (0, [""]))[1][1:]
+        # Lines have two columns a cell, the first one a name only.
+        cells = [name for name in next(source, (0, [""]))[1][1:] if name]
         genes = GeneRows(matrix, len(cells))
         for line, fields in source:
             if fields[0] in known:
@@ -120,15 +124,20 @@ def read_segerstolpe(matrix: Path, annotation: Path) -> AnnData:
     return keep_labelled(drop_spike_ins(adata), "cell_type", without=_NO_TYPE)
 
 
-def read_three_studies(files: dict[str, Path]) -> AnnData:
-    """Return the cells of three studies with common names of the types."""
+def read_three_studies(dataset: Published, files: dict[str, Path]) -> AnnData:
+    """Return the cells of three studies over their common symbols, with common type names.
+
+    Counts are UMIs, or reads for Smart-seq2.
+    """
     *donors, muraro_matrix, muraro_types, matrix, annotation = files
-    baron = read_baron({name: files[name] for name in donors})
+    baron = read_baron(dataset, {name: files[name] for name in donors})
     baron.obs["cell_type"] = baron.obs["assigned_cluster"]
     parts = {
         "inDrop": baron,
-        "CEL-Seq2": read_muraro(files[muraro_matrix], files[muraro_types]),
-        "Smart-seq2": read_segerstolpe(files[matrix], files[annotation]),
+        "CEL-Seq2": read_muraro(
+            dataset, {name: files[name] for name in (muraro_matrix, muraro_types)}
+        ),
+        "Smart-seq2": _read_segerstolpe(files[matrix], files[annotation]),
     }
     adata = stack(parts, "protocol")
     names = adata.obs["cell_type"].astype(str).replace(_COMMON_NAMES)

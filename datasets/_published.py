@@ -1,37 +1,49 @@
-"""Base of the datasets that are read from files their authors published."""
+"""Datasets in files that their authors published, declared in a YAML file for each family."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from bench.contract import Dataset, FileLocation
+from pydantic import Field, create_model
+
+from bench.contract import Card, Dataset, FileLocation, Parameters, RemoteFile
 from bench.data.remote.archive import extract
 from bench.data.remote.local_files import locate_file
 from bench.digests import digest
+from bench.errors import UsageError
 from bench.settings import default_cache_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from anndata import AnnData
     from mudata import MuData
 
     from bench.settings import Settings
 
+_CARD_FIELDS = frozenset(field.name for field in fields(Card))
+_FACTS = _CARD_FIELDS | {"description", "reader", "options", "parameters", "variants"}
+
 
 class Published(Dataset):
     """A dataset whose ``card.files`` are looked for locally, else fetched, then read.
 
-    Notes that ``read`` leaves in ``uns["bench_notes"]`` (cells dropped, say) are shown to users.
+    The reader is a function of the dataset and its files. It returns counts (cells × features)
+    with labels in ``obs``. Users see the notes that it leaves in ``uns["bench_notes"]``.
     """
 
+    params: Any
+    readers: ClassVar[Callable[[], ModuleType]]
+    """Imports the module of the reader."""
+    reader: ClassVar[str] = ""
+    """Name of the reader."""
+    options: ClassVar[Mapping[str, Any]] = {}
+    """Further facts for the reader."""
     variants: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {}
     """Facts of the card that a parameter changes: parameter, its value, field of the card."""
-    options: ClassVar[Mapping[str, Any]] = {}
-    """Class attributes that a YAML file sets."""
 
     def __init__(
         self,
@@ -61,38 +73,115 @@ class Published(Dataset):
 
         Downloads do not count: their content is fixed by the card or by the noted digest.
         """
-        local = {
-            location.file.name: location.path
-            for location in self.file_locations()
-            if location.path is not None and location.kind != "download"
-        }
-        stats = {name: path.stat() for name, path in local.items()}
-        return {"facts": digest([asdict(self.card), dict(self.options)])} | {
-            name: [str(local[name]), stat.st_size, stat.st_mtime_ns]
-            for name, stat in stats.items()
-        }
+        prints: dict[str, Any] = {"facts": digest([asdict(self.card), dict(self.options)])}
+        for location in self.file_locations():
+            if location.path is not None and location.kind != "download":
+                stat = location.path.stat()
+                prints[location.file.name] = [
+                    str(location.path), stat.st_size, stat.st_mtime_ns
+                ]  # fmt: skip
+        return prints
 
     def fetch(self) -> dict[str, Path]:
         """Fetch the files that are missing and return all by name; raises ``DataError``."""
         from bench.data.remote.fetch import get_files
 
         return get_files(
-            self.name, self.card.files, self.cache,
-            mirror=self.mirror, offline=self.offline)  # fmt: skip
+            self.name, self.card.files, self.cache, mirror=self.mirror, offline=self.offline
+        )
 
     def load(self) -> AnnData | MuData:
-        """Fetch what is missing and return counts (cells × features) with labels in ``obs``.
+        """Fetch the missing files and return counts (cells × features) with labels in ``obs``.
 
-        Raises ``DataError`` if a file can neither be found nor fetched, or has changed.
+        Raises ``DataError`` if a file cannot be fetched, or is not as published.
         """
         data = self.read(self.fetch())
         self.notes = [str(line) for line in data.uns.pop("bench_notes", [])]
+        return data
+
+    def read(self, files: dict[str, Path]) -> AnnData | MuData:
+        """Return the data of the files, given by their names on the card."""
+        data: AnnData | MuData = getattr(type(self).readers(), self.reader)(self, files)
         return data
 
     def unpack(self, archive: Path) -> list[Path]:
         """Return the files in a tar or zip archive, unpacked in the cache folder."""
         return extract(archive, self.cache / "extracted" / self.name / archive.name)
 
-    @abstractmethod
-    def read(self, files: dict[str, Path]) -> AnnData | MuData:
-        """Return the data of the files; ``files`` are paths by the names on the card."""
+
+def add_datasets(
+    module: str, readers: Callable[[], ModuleType], base: type[Published] = Published
+) -> None:
+    """Add a class to a module for each dataset of the YAML file beside it.
+
+    The file holds ``datasets``, facts by name, and ``shared``, facts of all of them. The facts
+    are fields of a card, ``description`` (the docstring), ``reader`` (a function of the module
+    that ``readers`` returns), ``options`` for it, ``parameters`` and ``variants``. Raises
+    ``UsageError`` for any other fact.
+    """
+    import yaml
+
+    namespace = sys.modules[module]
+    path = Path(str(namespace.__file__)).with_suffix(".yaml")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C, where PyYAML has it
+    content = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+    for name, own in content["datasets"].items():
+        facts = content.get("shared", {}) | own
+        if unknown := facts.keys() - _FACTS:
+            raise UsageError(
+                f"{path}: {name}: unknown fact '{min(unknown)}'; expected one of "
+                f"{', '.join(sorted(_FACTS))}.",
+                code="unknown_name",
+            )
+        attributes = {"__module__": module, "name": name, "readers": staticmethod(readers)}
+        setattr(namespace, name, type(name, (base,), attributes | _attributes(name, facts)))
+
+
+def _attributes(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return docstring, card, variants, parameters and reader of a dataset's class."""
+    card = Card(**_card_facts(facts, {}))
+    files = {file.name: file for file in card.files}
+    attributes = {key: facts[key] for key in ("reader", "options") if key in facts}
+    if "parameters" in facts:
+        attributes["Params"] = _parameters(name, facts["parameters"])
+    return attributes | {
+        "__doc__": facts["description"],
+        "card": card,
+        "variants": {
+            parameter: {value: _card_facts(changes, files) for value, changes in choices.items()}
+            for parameter, choices in facts.get("variants", {}).items()
+        },
+    }
+
+
+def _parameters(name: str, facts: Mapping[str, Mapping[str, Any]]) -> type[Parameters]:
+    """Return the class of parameters with ``choices``, the default first, and ``description``."""
+    declared: dict[str, Any] = {
+        parameter: (
+            Literal[tuple(one["choices"])],
+            Field(one["choices"][0], description=one["description"]),
+        )
+        for parameter, one in facts.items()
+    }
+    params = create_model("Params", __base__=Parameters, **declared)
+    params.__qualname__ = f"{name}.Params"
+    return params
+
+
+def _card_facts(facts: Mapping[str, Any], files: Mapping[str, RemoteFile]) -> dict[str, Any]:
+    """Return the fields of a card; a file is one of ``files`` by its name, or has its own facts.
+
+    Without a name a file has the last part of its address.
+    """
+    values = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in facts.items()
+        if key in _CARD_FIELDS
+    }
+    if "files" in values:
+        values["files"] = tuple(
+            files[file] if isinstance(file, str)
+            else RemoteFile(**{"url": "", "name": file.get("url", "").rpartition("/")[2]} | file)
+            for file in values["files"]
+        )  # fmt: skip
+    return values

@@ -27,12 +27,16 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
+    from ._published import Published
 
-def read_droplets(archive: Path, annotation: Path, tissue: str, cache: Path) -> AnnData:
+
+def read_droplets(dataset: Published, files: dict[str, Path]) -> AnnData:
     """Return the UMI counts of a tissue's annotated cells, one folder a channel."""
+    archive, annotation = files.values()
+    tissue = dataset.options["tissue"]
     prefix = f"{tissue}-"
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
+    dataset.cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=dataset.cache) as folder:
         paths = extract_members(archive, Path(folder), lambda name: name.startswith(prefix))
         parts = {}
         for run in sorted({path.parent for path in paths}):
@@ -45,11 +49,13 @@ def read_droplets(archive: Path, annotation: Path, tissue: str, cache: Path) -> 
     return _annotate(stack(parts, "channel"), annotation, tissue)
 
 
-def read_plates(archive: Path, annotation: Path, tissue: str, cache: Path) -> AnnData:
+def read_plates(dataset: Published, files: dict[str, Path]) -> AnnData:
     """Return the reads of a tissue's annotated cells, one table of genes × cells."""
+    archive, annotation = files.values()
+    tissue = dataset.options["tissue"]
     member = f"FACS/{tissue}-counts.csv"
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
+    dataset.cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=dataset.cache) as folder:
         (table,) = extract_members(archive, Path(folder), lambda name: name == member)
         adata = read_text(table, orientation="genes")
     return _annotate(adata, annotation, tissue)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from types import ModuleType
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from bench.contract import Parameters
 
-from ._fact_files import add_datasets
-from ._published import Published
+from ._published import Published, add_datasets
 
-if TYPE_CHECKING:
-    from pathlib import Path
 
-    from anndata import AnnData
+def readers() -> ModuleType:
+    """Return the functions that read these sets."""
+    from . import _cellbench
+
+    return _cellbench
 
 
 class CellBench(Published):
-    """Counts and metadata of each run, as tables of genes × cells and of cells."""
+    """The runs of a design and protocol."""
 
     class Params(Parameters):
         """Design and protocol."""
@@ -48,11 +50,5 @@ class CellBench(Published):
             verified=all(file.checksum for file in files),
         )
 
-    def read(self, files: dict[str, Path]) -> AnnData:
-        """Return the counts of the runs over the genes (Ensembl ids) that all have."""
-        from ._cellbench import read_runs
 
-        return read_runs(list(files.values()))
-
-
-add_datasets(__name__)
+add_datasets(__name__, readers, CellBench)

@@ -10,8 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from bench.datasets._fact_files import add_datasets
-from bench.datasets._published import Published
+from bench.datasets._published import Published, add_datasets
 from bench.errors import UsageError
 from bench.registry import datasets
 
@@ -64,37 +63,52 @@ def test_variants_are_values_of_parameters(name):
 
 
 def declare(tmp_path: Path, monkeypatch, facts: str):
-    """A module with one loader and a YAML file beside it, after ``add_datasets``."""
+    """A module with one reader and a YAML file beside it, after ``add_datasets``."""
     module = ModuleType("declared")
     module.__file__ = str(tmp_path / "declared.py")
-    module.Files = type("Files", (Published,), {"read": lambda self, files: None, "peaks": False})
-    module.Files.__module__ = "declared"
+    readers = ModuleType("readers")
+    readers.read_names = lambda dataset, files: (dataset.name, list(files))
     monkeypatch.setitem(sys.modules, "declared", module)
     (tmp_path / "declared.yaml").write_text(facts)
-    add_datasets("declared")
+    add_datasets("declared", lambda: readers)
     return module
 
 
 FACTS = """
-shared: {loader: Files, modality: rna, label_key: type, description: Cells., summary: cells}
+shared: {reader: read_names, modality: rna, label_key: type, description: Cells., summary: cells}
 datasets:
   mine:
     tags: [a, b]
     files: [{url: "https://x.org/y.csv"}, {name: z.csv, url: "https://x.org/1"}]
 """
+PARAMETERS = """
+    parameters: {level: {choices: [coarse, fine], description: types}}
+    variants: {level: {fine: {n_types: 9, files: [z.csv]}}}
+"""
 
 
 def test_an_entry_in_yaml_is_a_dataset(tmp_path, monkeypatch):
-    cls = declare(tmp_path, monkeypatch, FACTS + "    peaks: true\n").mine
+    cls = declare(tmp_path, monkeypatch, FACTS + "    options: {peaks: true}\n").mine
     assert issubclass(cls, Published)
     assert (cls.name, cls.__doc__, cls.__module__) == ("mine", "Cells.", "declared")
-    assert cls.peaks
+    assert cls.options == {"peaks": True}
     assert cls.card.tags == ("a", "b")
     assert [file.name for file in cls.card.files] == ["y.csv", "z.csv"]
+    assert cls(cache=tmp_path).read({"y.csv": tmp_path}) == ("mine", ["y.csv"])
+
+
+def test_parameters_of_an_entry_choose_a_variant(tmp_path, monkeypatch):
+    cls = declare(tmp_path, monkeypatch, FACTS + PARAMETERS).mine
+    assert cls(cache=tmp_path).params.level == "coarse"
+    card = cls(cls.Params.build({"level": "fine"}, owner="mine"), cache=tmp_path).card
+    assert (card.n_types, [file.name for file in card.files]) == (9, ["z.csv"])
+    with pytest.raises(UsageError) as error:
+        cls.Params.build({"level": "finest"}, owner="mine")
+    assert error.value.code == "invalid_value"
 
 
 def test_every_fact_counts_in_the_fingerprint(tmp_path, monkeypatch):
-    texts = [FACTS, FACTS + "    peaks: true\n", FACTS + "    n_cells: 3\n"]
+    texts = [FACTS, FACTS + "    options: {peaks: true}\n", FACTS + "    n_cells: 3\n"]
     prints = [
         declare(tmp_path, monkeypatch, text).mine(cache=tmp_path).fingerprint()["facts"]
         for text in texts
