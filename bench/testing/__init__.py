@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from . import declaration_checks as declaration
 from . import fitting_checks as fitting
+from . import order_checks as order
 from .case import Case, Check, Excepted, Finding, NotApplicable
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ __all__ = [
     "run_check",
 ]  # fmt: skip
 
-CHECKS: list[Check] = [*declaration.CHECKS, *fitting.CHECKS]
+CHECKS: list[Check] = [*declaration.CHECKS, *fitting.CHECKS, *order.CHECKS]
 
 
 def check_method(cls: type[Method]) -> list[Finding]:

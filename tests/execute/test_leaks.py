@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import anndata
+import numpy as np
+import pandas as pd
 import pytest
 
 from bench.execute import landlock, wall
@@ -36,3 +39,40 @@ def test_without_landlock_the_run_says_so(bench_run, flags, monkeypatch):
     monkeypatch.setattr("bench.execute.local_executor.KERNEL_WALL", False)
     outcome = bench_run("random", seeds="5,6")
     assert set(outcome.results["files"]) == {wall.PROCESS_ONLY}
+
+
+@pytest.fixture(scope="module")
+def sorted_file(toy_counts, tmp_path_factory) -> Path:
+    """A file sorted by type whose cell names begin with the type."""
+    adata = toy_counts[np.argsort(toy_counts.obs["cell_type"], kind="stable")].copy()
+    adata.obs_names = [f"{kind}_{number}" for number, kind in enumerate(adata.obs["cell_type"])]
+    path = tmp_path_factory.mktemp("sorted") / "sorted.h5ad"
+    adata.write_h5ad(path)
+    return path
+
+
+def test_order_and_names_of_cells_tell_nothing(bench_run, flags, sorted_file):
+    outcome = bench_run(
+        "leak_order,leak_names,random", str(sorted_file), plugins=(*flags["plugins"], LEAKS)
+    )
+    rows = outcome.results.set_index("method")
+    assert set(rows["status"]) == {"done"}
+    assert rows["kmeans/ari"].max() < 0.2
+
+
+def test_artifacts_have_names_and_order_of_the_file(bench_run, flags, sorted_file):
+    outcome = bench_run("first_genes", str(sorted_file), plugins=(*flags["plugins"], LEAKS))
+    folder = Path(outcome.results.iloc[0]["artifacts"])
+    cells = anndata.read_h5ad(sorted_file)
+    counts = cells.X[:, :2].toarray()
+    for name in ("embedding", "tables/genes"):
+        table = pd.read_parquet(folder / f"{name}.parquet")
+        assert list(table.index) == list(cells.obs_names)
+        np.testing.assert_array_equal(table.to_numpy(), counts)
+    own = pd.read_parquet(folder / "labels.parquet")["own"]
+    assert list(own) == ["y" if count > 2 else "x" for count in counts[:, 0]]
+    clusters = pd.read_parquet(folder / "clusters.parquet")
+    assert list(clusters.index) == list(cells.obs_names)
+    assert list(clusters["type"]) == list(cells.obs["cell_type"])
+    assert set(pd.read_parquet(folder / "tables" / "first.parquet")["cell"]) < set(cells.obs_names)
+    assert not (folder / "raw").exists()

@@ -74,3 +74,36 @@ class Clock(Leak):
         time.sleep(0.6)
         time.perf_counter = time.monotonic = time.time = lambda: 0.0
         return [cell % 3 for cell in range(data.n_obs)]
+
+
+class Order(Leak):
+    name = "leak_order"
+
+    def fit(self, data, context):
+        import numpy as np
+
+        return Fit(np.arange(data.n_obs, dtype=float)[:, None])
+
+
+class Names(Leak):
+    name = "leak_names"
+
+    def labels(self, data):
+        return [name[0] for name in data.obs_names]
+
+
+class FirstGenes(Leak):
+    name = "first_genes"
+
+    def fit(self, data, context):
+        import numpy as np
+        import pandas as pd
+
+        counts = data.layers["counts"][:, :2].toarray()
+        tables = {
+            "genes": pd.DataFrame(counts, data.obs_names),
+            "first": pd.DataFrame({"cell": list(data.obs_names[:3]), "number": [0, 1, 2]}),
+        }
+        return Fit(
+            counts, labels={"own": np.array(["x", "y"])[(counts[:, 0] > 2) * 1]}, tables=tables
+        )
