@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from bench.contract import Dataset, Method
 from bench.errors import UsageError
 from bench.messages import did_you_mean
+from bench.source_files import find_source_files, record_loaded_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,16 +99,25 @@ def import_method(origin: str, name: str) -> type[Method]:
     raise UsageError(f"{origin} no longer holds a method named '{name}'.", code="unknown_name")
 
 
+def plugin_file(path: str) -> Path:
+    """Return the Python file of a plugin; of a package its ``__init__.py``."""
+    file = Path(path).expanduser().resolve()
+    return file / "__init__.py" if file.is_dir() else file
+
+
 @cache
 def load_plugin(path: str) -> ModuleType:
-    """Import a plugin file.
+    """Import a plugin: a file, or a folder with ``__init__.py``.
 
-    Raises ``UsageError`` that names the file if it cannot be imported or defines nothing.
+    Modules beside it can be imported. Raises ``UsageError`` that names the file if it cannot be
+    imported or defines nothing.
     """
-    file = Path(path).resolve()
+    file = plugin_file(path)
     if not file.is_file():
-        raise UsageError(f"plugin {path}: no such file.", code="missing_file")
-    name = f"bench_plugin_{file.stem}"
+        hint = " in a folder that is given as a plugin" if file.name == "__init__.py" else ""
+        raise UsageError(f"plugin {path}: no such file{hint}: {file}.", code="missing_file")
+    is_package = file.name == "__init__.py"
+    name = f"bench_plugin_{file.parent.name if is_package else file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise UsageError(
@@ -116,8 +126,10 @@ def load_plugin(path: str) -> ModuleType:
         )
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    _make_importable(file.parent.parent if is_package else file.parent)
     try:
-        spec.loader.exec_module(module)
+        with record_loaded_files(str(file)):
+            spec.loader.exec_module(module)
     except Exception as error:
         raise UsageError(
             f"plugin {path} cannot be imported: {error!r}", code="broken_plugin"
@@ -129,7 +141,27 @@ def load_plugin(path: str) -> ModuleType:
             "Method or Dataset with a name, or METRIC.",
             code="empty_plugin",
         )
+    _require_unique_modules(file)
     return module
+
+
+def _require_unique_modules(plugin: Path) -> None:
+    """Raise if a module beside a plugin is hidden by another of its name."""
+    for name in sorted(find_source_files(str(plugin)).imported):
+        beside = [plugin.parent / f"{name}.py", plugin.parent / name / "__init__.py"]
+        own = next((path for path in beside if name != "bench" and path.is_file()), None)
+        spec = importlib.util.find_spec(name) if own else None
+        if own and spec and spec.origin and Path(spec.origin).resolve() != own.resolve():
+            raise UsageError(
+                f"plugin {plugin}: 'import {name}' finds {spec.origin} before {own}; rename one.",
+                code="duplicate_names",
+            )
+
+
+def _make_importable(folder: Path) -> None:
+    """Put the folder of a plugin behind all others on the path: it hides no installed module."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
 
 
 def _collect(base: Any, package: str, plugins: tuple[str, ...]) -> list[RegistryEntry[Any]]:
@@ -140,7 +172,7 @@ def _collect(base: Any, package: str, plugins: tuple[str, ...]) -> list[Registry
             entries += _from_module(base, f"{package}.{module.name}", module.name)
     entries += _from_entry_points(base, package)
     for path in plugins:
-        file = str(Path(path).resolve())
+        file = str(plugin_file(path))
         entries += [_entry(cls, file) for cls in _classes(load_plugin(file), base)]
     return entries
 

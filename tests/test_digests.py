@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import digests
+from bench import digests, source_files
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "big" / "__init__.py").write_text("from .part import x\n")
     (folder / "big" / "part.py").write_text("from ..nn.losses import x\n")
     (folder / "big" / "unused.py").write_text("")
-    monkeypatch.setattr(digests, "_FOLDER", tmp_path)
+    monkeypatch.setattr(source_files, "_FOLDER", tmp_path)
     yield folder
     digests.source_digest.cache_clear()
 

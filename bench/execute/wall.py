@@ -1,24 +1,30 @@
 """The wall around a fit: which files its process may read and write, held by the kernel.
 
-A fit reads the interpreter and its packages, the source of its method and its own prepared arrays.
-Labels, results and data folders are out of its reach, whatever its code does, where the kernel has
-Landlock; elsewhere only the process keeps them apart, and the run says so.
+A fit reads the interpreter and its packages, the files of its method and its own prepared arrays:
+what it can read is in its key. Labels, results and data folders are out of its reach, whatever its
+code does, where the kernel has Landlock; elsewhere only the process keeps them apart, and the run
+says so.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
+import shutil
 import site
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import bench
 from bench.settings import default_cache_dir
+from bench.source_files import is_installed
 
-from . import landlock
+from . import landlock, seccomp
 
 KERNEL, PROCESS_ONLY = "kernel-enforced", "by process only"
 """How files are kept from fits: what tables and runs say."""
@@ -31,6 +37,8 @@ _FOLDER_VARIABLES = (
 )  # fmt: skip
 _PACKAGED_DATA = ("scanpy/datasets",)
 """Folders in packages that hold labelled data."""
+_COMPILED_DAYS = 30
+"""Days after which compiled functions of a method that was not fitted are removed."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +47,17 @@ class Wall:
 
     readable: tuple[Path, ...] = ()
     """Files and folders of the fit's own; they stay readable inside a hidden folder."""
+    sources: tuple[Path, ...] = ()
+    """Files of the method; names in their folders can be listed, so that imports find them."""
     writable: tuple[Path, ...] = ()
     hidden: tuple[Path, ...] = ()
     """Folders of results and data; they stay hidden where they lie in a readable folder."""
     scratch: Path | None = None
     """Folder that takes the place of the home and of temporary and cache folders."""
+    compiled: Path | None = None
+    """Folder in which Numba keeps what fits of this method compile; nothing else reads it."""
+    network: bool = False
+    """Whether the method declares that it needs the network."""
     by_kernel: bool = True
     """False in tests of kernels without Landlock."""
 
@@ -59,10 +73,14 @@ class Wall:
         hidden = [path.resolve() for path in (*self.hidden, *_packaged_data())]
         paths = [path.resolve() for path in _interpreter_paths()]
         # Python finds modules by the names in a folder, also in one that is split.
-        above = [path for path in paths if any(path in one.parents for one in hidden)]
-        readable = [*_without(paths, hidden), *self.readable, numba_folder()]
-        landlock.restrict(readable, [*self.writable, *_devices()], above)
-        _keep_compiled_functions_in_memory()
+        listable = [path for path in paths if any(path in one.parents for one in hidden)]
+        listable += _folders_of_modules(self.sources)
+        readable = [*_without(paths, hidden), *self.readable, *_with_bytecode(self.sources)]
+        writable = [*self.writable, *_devices(), *([self.compiled] if self.compiled else [])]
+        landlock.restrict([*readable, numba_folder()], writable, listable, network=self.network)
+        if not self.network:
+            seccomp.refuse_network_sockets()
+        _keep_compiled_functions(self.compiled)
         return KERNEL
 
 
@@ -71,11 +89,44 @@ def numba_folder() -> Path:
     return default_cache_dir() / "numba"
 
 
-def _keep_compiled_functions_in_memory() -> None:
-    """Let Numba go on where it cannot save what it compiles."""
-    caching = sys.modules.get("numba.core.caching")
-    if caching is not None:
-        caching.Cache._guard_against_spurious_io_errors = lambda self: contextlib.suppress(OSError)
+def compiled_folder(cache: Path, key: str) -> Path:
+    """Return the folder of functions that Numba compiles in fits with a key; drop old ones."""
+    folder = cache / "compiled" / key
+    folder.mkdir(parents=True, exist_ok=True)
+    os.utime(folder)
+    for other in folder.parent.iterdir():
+        with contextlib.suppress(OSError):
+            if time.time() - other.stat().st_mtime > _COMPILED_DAYS * 86400:
+                shutil.rmtree(other)
+    return folder
+
+
+def _keep_compiled_functions(folder: Path | None) -> None:
+    """Let Numba read what others compiled, keep new functions in a folder, or go on without."""
+    if folder is not None:
+        os.environ["NUMBA_CACHE_DIR"] = str(folder)
+    caching: Any = sys.modules.get("numba.core.caching")
+    if caching is None:
+        return
+    caching.Cache._guard_against_spurious_io_errors = lambda self: contextlib.suppress(OSError)
+    if folder is None:
+        return
+    sys.modules["numba.core.config"].CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+    load = caching.Cache.load_overload
+
+    def load_overload(cache: Any, signature: Any, context: Any) -> Any:
+        found = load(cache, signature, context)
+        path = folder / Path(cache._cache_path).name
+        if found is None and str(path) != cache._cache_path:
+            cache._cache_path = cache._impl.locator._cache_path = str(path)
+            stamp = cache._impl.locator.get_source_stamp()
+            cache._cache_file = type(cache._cache_file)(
+                str(path), cache._impl.filename_base, stamp
+            )
+            found = load(cache, signature, context)
+        return found
+
+    caching.Cache.load_overload = load_overload
 
 
 def wall_state() -> str:
@@ -98,19 +149,27 @@ def _use_as_home(scratch: Path) -> None:
 
 def _interpreter_paths() -> list[Path]:
     """Return interpreter, installed packages, mapped libraries and the system's folders."""
-    here = Path.cwd()
-    entries = [Path(entry) for entry in sys.path if entry]
+    entries = [path for path in map(Path, filter(None, sys.path)) if is_installed(path)]
     entries += [Path(sys.prefix), Path(sys.base_prefix), Path(site.getusersitepackages())]
     entries += [Path(one) for one in os.environ.get("LD_LIBRARY_PATH", "").split(":") if one]
-    entries += [*_mapped_library_folders(), *map(Path, _SYSTEM), *_own_source()]
-    # An entry that is the current folder may hold anything; its packages are entries of their own.
-    return [path for path in dict.fromkeys(entries) if path.resolve() != here]
+    entries += [*_mapped_library_folders(), *map(Path, _SYSTEM)]
+    return [*dict.fromkeys(entries), Path(bench.__file__).resolve().parent]
 
 
-def _own_source() -> list[Path]:
-    """Return the folders of this package; in a checkout three of them lie beside it."""
-    package = Path(bench.__file__).resolve().parent
-    return [package, *((package / name).resolve() for name in ("methods", "datasets", "reports"))]
+def _folders_of_modules(sources: Iterable[Path]) -> list[Path]:
+    """Return the folders of sources, and the entries of ``sys.path`` that are above them."""
+    files = [*sources, Path(bench.__file__).resolve()]
+    entries = [Path(entry).resolve() for entry in sys.path if entry]
+    above = [entry for entry in entries if any(entry in path.parents for path in files)]
+    return [*dict.fromkeys([*above, *(path.parent for path in files)])]
+
+
+def _with_bytecode(sources: Iterable[Path]) -> Iterator[Path]:
+    """Yield sources with the files in which Python keeps them compiled."""
+    for path in sources:
+        yield path
+        if path.suffix == ".py":
+            yield Path(importlib.util.cache_from_source(str(path)))
 
 
 def _mapped_library_folders() -> set[Path]:

@@ -17,6 +17,7 @@ from bench.source_files import package_versions
 
 from .device import resolve_device
 from .job import Job, Plan, with_seed
+from .own_files import check_own_files, data_file
 
 if TYPE_CHECKING:
     from bench.data.cache.cached_dataset import CachedDataset
@@ -90,6 +91,7 @@ def make_job(
     """Return one job with its keys; ``fields`` are further fields, such as ``protocol``."""
     cls, method = configured.cls, configured.method
     recipe = _checked_recipe(configured, dataset)
+    check_own_files(configured, dataset, settings)
     uses = declared_inputs(method) & _offered_inputs(dataset)
     markers = None
     if "markers" in uses and dataset.markers is not None:
@@ -174,6 +176,7 @@ def _facts(configured: ConfiguredMethod, dataset: CachedDataset) -> dict[str, An
         "fitted_on": dataset.train_digest if embeds_new_cells else "",
         "version": configured.cls.version,
         "source": source_digest(configured.origin, configured.cls.files),
+        "data_file": str(data_file(dataset) or ""),
         "own_files": list(configured.cls.files),
         "packages": package_versions(configured.origin),
         "network": configured.cls.network,

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from bench.selectors import Exclusion
     from bench.settings import Settings
 
-TERMINAL = ("done", "failed", "timeout", "oom", "diverged", "pruned")
-"""How a job can end."""
-FAILURES = ("failed", "timeout", "oom", "diverged")
+TERMINAL = ("done", "failed", "timeout", "oom", "diverged", "pruned", "interrupted")
+"""How a job can end; one that was interrupted, by no doing of its method, runs again."""
+FAILURES = ("failed", "timeout", "oom", "diverged", "interrupted")
 """Statuses that make ``bench run`` exit with 3."""
 
 
@@ -94,6 +94,7 @@ def with_seed(job: Job, seed: int) -> Job:
             "method": job.method_name,
             "version": facts["version"],
             "source": facts["source"],
+            "packages": facts["packages"],
             "params": job.params,
             "recipe": job.recipe,
             "preparation": PREPARATION,

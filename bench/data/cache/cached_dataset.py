@@ -22,6 +22,8 @@ class CachedDataset:
     facts: dict[str, Any]
     markers: Markers | None = None
     """Marker lists chosen for the dataset; not stored with the counts."""
+    where: str = ""
+    """Path of its file, or its name (see ``Dataset.where``)."""
 
     @property
     def info(self) -> DatasetInfo:

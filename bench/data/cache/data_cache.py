@@ -73,7 +73,7 @@ class DataCache:
         from bench.data.checks import memory_warnings
 
         folder = self._dataset_folder(dataset, source, label)
-        cached = CachedDataset(folder, label, read_info(folder))
+        cached = CachedDataset(folder, label, read_info(folder), where=dataset.where)
         for line in memory_warnings(cached.info):
             logger.info(f"{label}: {line}")
         return replace(cached, markers=_stored_markers(cached.facts) or dataset_markers(dataset))
