@@ -22,6 +22,14 @@ def complete_datasets(incomplete: str) -> list[str]:
     return _complete_last(incomplete, names)
 
 
+def complete_metrics(incomplete: str) -> list[str]:
+    """Complete names of metrics."""
+    from bench.scoring.aggregates import AGGREGATES
+    from bench.scoring.metrics import metrics
+
+    return _complete_last(incomplete, {*metrics(), *(metric.name for metric in AGGREGATES)})
+
+
 def complete_choices(choices: Iterable[str]) -> Callable[[str], list[str]]:
     """Return the completion of an option that takes one of a few words."""
 

@@ -2,14 +2,17 @@
 
 Its kind decides its arguments:
 
-=============  ==========================================================================
-``clustering``  ``function(true, predicted)``: a clustering against the true types
-``partition``   ``function(embedding, predicted, *, seed)``: a clustering on the embedding
-``embedding``   ``function(embedding, true, *, seed)``: the true types on the embedding
-``batch``       ``function(embedding, true, batch, *, seed)``: mixing of the batches
-``rare``        ``function(embedding, task, *, seed)``: one rare type (:class:`RareTask`)
-``paired``      ``function(tasks)``: both parts of unseen cells (:class:`PairedTasks`)
-=============  ==========================================================================
+===============  =========================================================================
+``clustering``   ``function(true, predicted)``: a clustering against the true types
+``partition``    ``function(embedding, predicted, *, seed)``: a clustering on the embedding
+``embedding``    ``function(embedding, true, *, seed)``: the true types on the embedding
+``batch``        ``function(embedding, true, batch, *, seed)``: mixing of the batches
+``integration``  ``function(embedding, task, *, seed)``: batches before and after
+                 (:class:`IntegrationTask`)
+``rare``         ``function(embedding, task, *, seed)``: one rare type (:class:`RareTask`)
+``paired``       ``function(tasks)``: both parts of unseen cells (:class:`PairedTasks`)
+``aggregate``    ``function(scores)``: a mean of other scores of a run; the harness's own only
+===============  =========================================================================
 
 ``true``, ``predicted`` and ``batch`` are arrays of codes or names, shape (n_cells,), without gaps;
 ``embedding`` has shape (n_cells, n_dimensions) and is finite. A function returns a float, or a
@@ -28,7 +31,9 @@ if TYPE_CHECKING:
 
 MetricFact = str | float
 MetricResult = float | tuple[float, dict[str, MetricFact]]
-Kind = Literal["clustering", "partition", "embedding", "batch", "rare", "paired"]
+Kind = Literal[
+    "clustering", "partition", "embedding", "batch", "integration", "rare", "paired", "aggregate"
+]
 
 
 class UndefinedMetric(Exception):
@@ -52,6 +57,25 @@ class RareTask:
     rare: np.ndarray
     train: np.ndarray | None = None
     no_held_out: str = ""
+
+
+@dataclass(frozen=True)
+class IntegrationTask:
+    """The batches of the cells, and the data before a method integrated them.
+
+    Parameters
+    ----------
+    batch
+        Batch of each cell, shape (n_cells,).
+    unintegrated
+        Principal components of the log-normalised counts, shape (n_cells, n_components).
+    no_unintegrated
+        The reason why there are none, in one line, where ``unintegrated`` is ``None``.
+    """
+
+    batch: np.ndarray
+    unintegrated: np.ndarray | None = None
+    no_unintegrated: str = "the counts before the fit are not at hand"
 
 
 @dataclass(frozen=True)
@@ -165,7 +189,11 @@ class Metric:
     reference
         Citation with DOI.
     function
-        Returns a float, or a float and facts to record.
+        Returns a float, or a float and facts to record. Its docstring is the definition that
+        ``bench metrics`` shows: first what it returns, under *Notes* its conventions, under
+        *Raises* where it is not defined.
+    scib_metrics
+        How it differs from the function of the package scib-metrics; empty if that has none.
     """
 
     name: str
@@ -176,3 +204,4 @@ class Metric:
     summary: str
     reference: str
     function: Callable[..., MetricResult]
+    scib_metrics: str = ""

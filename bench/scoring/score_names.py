@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Container
 
+BATCH_TYPES_V = "batch/types_v"
+"""Fact of scores: Cramér's V of batch and type."""
 _KEY_CHARACTERS = 150
 
 

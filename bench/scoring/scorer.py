@@ -9,19 +9,31 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats.contingency import association
 
 from bench.seeds import derive_seed
 
 from . import clustering
-from .metrics import Metric, MetricFact, PairedTasks, RareTask, UndefinedMetric, metrics
-from .score_names import key_part
+from .aggregates import PREFIX
+from .metrics import (
+    IntegrationTask,
+    Metric,
+    MetricFact,
+    PairedTasks,
+    RareTask,
+    UndefinedMetric,
+    metrics,
+)
+from .score_names import BATCH_TYPES_V, key_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .holdout import VisibleLabels
 
-RESERVED = frozenset({"kmeans", "leiden", "embedding", "paired"})
+NO_BATCH = "no batch is given"
+"""Why metrics of batches are missing in data without."""
+RESERVED = frozenset({"kmeans", "leiden", "embedding", "paired", PREFIX})
 """First parts of score keys that methods may not use."""
 
 
@@ -76,8 +88,11 @@ def score(
         Clusterings and samples use seeds derived from it.
     own_labels
         The method's own clusterings by name. A name of the harness gets the prefix ``own_``.
-    batch, rare
-        Batch of each cell, and the rare type; metrics that need them are missing without them.
+    batch
+        Batch of each cell, or an :class:`IntegrationTask`, which has the data before integration
+        too; metrics that need them are missing without them.
+    rare
+        The rare type; its metrics are missing without it.
     paired
         Predictions for unseen cells; ``None`` if the data are not paired.
     chosen
@@ -94,6 +109,7 @@ def score(
     _add_clusterings(scores, points, types, labels.n_types, own_labels or {}, seed)
     cells = _select_cells(points, types, labels.reported, batch, rare)
     scores.facts["cells"] = float(len(cells.points))
+    scores.facts |= _batch_facts(cells)
     if cells.types is not None:
         scores.facts["types"] = float(len(np.unique(cells.types)))
     for metric in (metrics() if chosen is None else chosen).values():
@@ -109,7 +125,7 @@ class _ReportedCells:
     mask: np.ndarray
     points: np.ndarray
     types: np.ndarray | None
-    batch: np.ndarray | None
+    batch: IntegrationTask | None
     rare: RareTask | None
 
 
@@ -123,11 +139,24 @@ def _select_cells(
     """Return the arguments of metrics for the reported cells."""
     mask = _mask(reported, len(points))
     if batch is not None:
-        batch = _labels("batch", batch, len(points))[mask]
+        task = batch if isinstance(batch, IntegrationTask) else IntegrationTask(batch)
+        before = None if task.unintegrated is None else task.unintegrated[mask]
+        names = _labels("batch", task.batch, len(points))[mask]
+        batch = IntegrationTask(names, before, task.no_unintegrated)
     if rare is not None:
         train = None if rare.train is None else rare.train[mask]
         rare = RareTask(rare.rare[mask], train, rare.no_held_out)
     return _ReportedCells(mask, points[mask], None if types is None else types[mask], batch, rare)
+
+
+def _batch_facts(cells: _ReportedCells) -> dict[str, MetricFact]:
+    """Return Cramér's V of batch and type, from 0 to 1: at 1 the batch tells the type."""
+    if cells.types is None or cells.batch is None:
+        return {}
+    table = pd.crosstab(cells.batch.batch, cells.types)
+    if min(table.shape) < 2:
+        return {}
+    return {BATCH_TYPES_V: float(association(table.to_numpy(), method="cramer"))}
 
 
 def _add_clusterings(
@@ -183,10 +212,12 @@ def _score_embedding(scores: Scores, metric: Metric, cells: _ReportedCells, seed
     compute = partial(_compute, scores, key, metric.function, cells.points, seed=seed)
     if metric.kind == "embedding":
         compute(cells.types)
-    elif metric.kind == "batch" and cells.batch is None:
-        scores.missing[key] = "no batch is given"
-    elif metric.kind == "batch":
-        compute(cells.types, cells.batch)
+    elif metric.kind in ("batch", "integration") and cells.batch is None:
+        scores.missing[key] = NO_BATCH
+    elif cells.batch is not None and metric.kind == "batch":
+        compute(cells.types, cells.batch.batch)
+    elif metric.kind == "integration":
+        compute(cells.batch)
     elif cells.rare is None:
         scores.missing[key] = "no rare type is named (rare_type=TYPE)"
     else:

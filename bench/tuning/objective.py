@@ -100,7 +100,7 @@ def _parse_objective(name: str, protocol: str) -> Objective:
             "choose silhouette or loss, or another protocol.",
             code="hidden_input",
         )
-    of_embedding = metric.kind in ("embedding", "batch", "rare")
+    of_embedding = metric.kind in ("embedding", "batch", "integration", "rare")
     if (clustering == "embedding") != of_embedding:
         expected = "embedding" if of_embedding else "kmeans or leiden"
         raise UsageError(

@@ -6,6 +6,7 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from bench.scoring.aggregates import AGGREGATES, PREFIX
 from bench.scoring.metrics import built_in_metrics, metrics, stamp_direction
 
 if TYPE_CHECKING:
@@ -19,12 +20,13 @@ SCALED = "scaled"
 """Attribute of a table whose metrics are scaled between the controls."""
 STAMPS = "stamps"
 """Column with the versions of a job's metrics, as JSON."""
-HARNESS_PARTS = ("kmeans", "leiden", "embedding", "paired")
+HARNESS_PARTS = ("kmeans", "leiden", "embedding", "paired", PREFIX)
 """First parts of metric keys; any other is a clustering of the method itself."""
 MEASURES = ("seconds", "cpu_seconds", "peak_memory_mb", "n_parameters", "coverage")
 DEFAULT_COLUMNS = (
     "kmeans/ari", "kmeans/nmi", "kmeans/ami", "leiden/ari", "leiden/n_clusters",
     "embedding/silhouette_types", "embedding/knn_purity", "embedding/ilisi",
+    f"{PREFIX}/bio_conservation", f"{PREFIX}/batch_correction", f"{PREFIX}/total",
     "paired/match_auroc", "paired/match_auroc_hard", "paired/foscttm", "paired/retrieval_top5",
     "paired/translation_auroc_genes", "paired/recovery_auroc",
 )  # fmt: skip
@@ -34,6 +36,13 @@ _SHORT = {
     "nmi": "NMI",
     "ami": "AMI",
     "ilisi": "iLISI",
+    "clisi": "cLISI",
+    "bras": "BRAS",
+    "pcr_comparison": "PCR comparison",
+    "isolated_silhouette": "silhouette of isolated types",
+    "bio_conservation": "scIB bio conservation",
+    "batch_correction": "scIB batch correction",
+    "total": "scIB total",
     "kbet": "kBET",
     "knn_purity": "kNN purity",
     "macro_f1": "macro F1",
@@ -86,11 +95,12 @@ _CLUSTERINGS = {"kmeans": "k-means", "leiden": "Leiden"}
 
 @cache
 def registered_metrics() -> dict[str, Metric]:
-    """Return the registered metrics by name; the built-in ones if a plugin cannot be loaded."""
+    """Return metrics and aggregates by name; the built-in ones if a plugin cannot be loaded."""
     try:
-        return metrics()
+        registered = metrics()
     except Exception:  # a report of stored numbers must work with a broken plugin
-        return built_in_metrics()
+        registered = built_in_metrics()
+    return registered | {metric.name: metric for metric in AGGREGATES}
 
 
 def label(key: str) -> str:
@@ -99,7 +109,7 @@ def label(key: str) -> str:
         return _MEASURE_LABELS[key]
     clustering, _, name = key.partition("/")
     short = _SHORT.get(name, name.replace("_", " "))
-    if clustering in ("embedding", "paired"):
+    if clustering in ("embedding", "paired", PREFIX):
         return short
     return f"{short} ({clustering_label(clustering)})"
 

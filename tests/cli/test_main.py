@@ -24,7 +24,8 @@ HEAVY = {
 }  # fmt: skip
 LIGHT_CALLS = [
     ["--help"], ["--version"], ["methods"], ["methods", "vae"], ["datasets"],
-    ["datasets", "sim_rna"], ["datasets", "pbmc68k"], ["datasets", "forebrain"],
+    ["datasets", "sim_rna"], ["datasets", "pbmc68k"], ["datasets", "forebrain"], ["metrics"],
+    ["metrics", "bras"],
     *([name, "--help"] for verbs in VERBS.values() for name in verbs),
 ]  # fmt: skip
 

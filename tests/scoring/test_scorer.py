@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.scoring.holdout import VisibleLabels
-from bench.scoring.metrics import UndefinedMetric, metrics
+from bench.scoring.metrics import IntegrationTask, UndefinedMetric, metrics
 from bench.scoring.scorer import score
 
 CLUSTERING = {
@@ -19,7 +19,8 @@ RARE = {
     f"{name}{cells}" for name in ("rare_ap", "rare_auroc", "rare_purity", "isolated_f1")
     for cells in ("", "_held_out")
 }  # fmt: skip
-EMBEDDING = {"silhouette_types", "knn_purity", "ilisi", "kbet", "graph_connectivity", *RARE}
+BATCH = {"bras", "graph_connectivity", "ilisi", "isolated_silhouette", "kbet", "pcr_comparison"}
+EMBEDDING = {"silhouette_types", "clisi", "knn_purity", *BATCH, *RARE}
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +40,8 @@ def test_every_metric_has_a_value_or_a_reason(blobs):
     assert set(found.values) | set(found.missing) == expected
     assert not set(found.values) & set(found.missing)
     none = {f"embedding/{name}": "no rare type is named (rare_type=TYPE)" for name in RARE}
-    assert found.missing == none | {
-        "embedding/ilisi": "no batch is given",
-        "embedding/kbet": "no batch is given",
-        "embedding/graph_connectivity": "no batch is given",
-    }
+    none |= {f"embedding/{name}": "no batch is given" for name in BATCH}
+    assert found.missing == none
     assert all(isinstance(v, float) and np.isfinite(v) for v in found.values.values())
     assert found.values["leiden/homogeneity"] == pytest.approx(1)
     for name in ("kmeans", "mine"):
@@ -58,10 +56,23 @@ def test_every_metric_has_a_value_or_a_reason(blobs):
 def test_batch_metrics_with_a_batch(blobs):
     points, types = blobs
     found = score(points, VisibleLabels(types), seed=0, batch=np.arange(300) % 2)
-    assert set(found.missing) == {f"embedding/{name}" for name in RARE}
+    assert set(found.missing) == {f"embedding/{name}" for name in (*RARE, "pcr_comparison")}
+    assert "counts" in found.missing["embedding/pcr_comparison"]
     assert found.values["embedding/ilisi"] > 0.8
     assert found.values["embedding/kbet"] > 0.8
     assert found.values["embedding/graph_connectivity"] == pytest.approx(1)
+
+
+def test_batches_before_and_after_are_those_of_the_reported_cells(blobs):
+    points, types = blobs
+    batch, reported = np.arange(300) % 2, np.arange(300) < 200
+    before = points + 3 * batch[:, None]
+    task = IntegrationTask(batch, before)
+    found = score(points, VisibleLabels(types, reported), seed=0, batch=task)
+    rows = IntegrationTask(batch[:200], before[:200])
+    expected, facts = metrics()["pcr_comparison"].function(points[:200], rows, seed=0)
+    assert found.values["embedding/pcr_comparison"] == pytest.approx(expected)
+    assert found.facts["embedding/pcr_comparison/before"] == pytest.approx(facts["before"])
 
 
 def test_reserved_names_of_own_labels_are_prefixed(blobs):

@@ -13,10 +13,11 @@ import importlib
 import pkgutil
 from functools import cache
 from importlib.metadata import entry_points
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from bench.contract.metric import (
+    IntegrationTask,
+    Kind,
     Metric,
     MetricFact,
     MetricResult,
@@ -28,13 +29,15 @@ from bench.contract.metric import (
     UndefinedMetric,
 )
 from bench.errors import UsageError
-from bench.registry import load_plugin
+from bench.registry import load_plugin, plugin_file
+from bench.scoring.aggregates import AGGREGATES
 from bench.versions import CLUSTERINGS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "IntegrationTask",
     "Metric",
     "MetricFact",
     "MetricResult",
@@ -53,6 +56,8 @@ __all__ = [
 ]
 
 
+_KINDS = tuple(kind for kind in get_args(Kind) if kind != "aggregate")
+_AGGREGATES = {metric.name for metric in AGGREGATES}
 _DIRECTIONS = {True: "higher", False: "lower", None: "none"}
 """Words in the stamps of plugin metrics by ``higher_is_better``."""
 
@@ -87,7 +92,7 @@ def plugin_metrics(plugins: tuple[str, ...]) -> dict[str, Metric]:
     registered: dict[str, Metric] = {}
     for path in plugins:
         # By the full path, as the registry does: the module is then loaded once.
-        module = load_plugin(str(Path(path).resolve()))
+        module = load_plugin(str(plugin_file(path)))
         if hasattr(module, "METRIC") or hasattr(module, "METRICS"):
             _add_metrics(registered, module, f"plugin {path}")
     return registered
@@ -128,10 +133,16 @@ def _add_metrics(registered: dict[str, Metric], target: Any, where: str) -> None
             code="empty_plugin",
         )
     for item in items:
-        if item.name in registered:
+        if item.name in registered or item.name in _AGGREGATES:
             raise UsageError(
                 f"{where} defines metric '{item.name}' a second time; rename it.",
                 code="duplicate_names",
+            )
+        if item.kind not in _KINDS:
+            raise UsageError(
+                f"{where}: metric '{item.name}' has the kind '{item.kind}'; use one of "
+                f"{', '.join(_KINDS)}.",
+                code="unknown_name",
             )
         registered[item.name] = item
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
-
-import numpy as np
-from scipy.stats import rankdata
+from typing import TYPE_CHECKING, Any
 
 from bench.contract import Metric, UndefinedMetric
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ROC = "Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747"
 PR = "Davis and Goadrich 2006, doi:10.1145/1143844.1143874"
 
-RankingMeasure = Callable[[np.ndarray, np.ndarray], np.ndarray]
+RankingMeasure = Callable[["np.ndarray", "np.ndarray"], "np.ndarray"]
 """``measure(truth, score)``, both of shape (n_rankings, n_items), one value a ranking."""
 
 
@@ -45,6 +45,9 @@ def roc_areas(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
     By the rank sum of Mann and Whitney 1947; ties count half. ``truth`` holds booleans, both are
     rankings × items.
     """
+    import numpy as np
+    from scipy.stats import rankdata
+
     truth = np.asarray(truth, dtype=bool)
     positives = truth.sum(axis=1).astype(np.float64)
     negatives = truth.shape[1] - positives
@@ -60,6 +63,8 @@ def average_precisions(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
     AP = Σ (R_n - R_n-1) P_n over the distinct scores, from the largest down; items of equal score
     count together, as in scikit-learn's ``average_precision_score``.
     """
+    import numpy as np
+
     truth, score = np.asarray(truth, dtype=bool), np.asarray(score)
     precisions = np.full(len(truth), np.nan)
     totals = truth.sum(axis=1)
@@ -77,6 +82,8 @@ def mean_over_rankings(values: np.ndarray, of: str) -> tuple[float, dict[str, st
 
     Raises ``UndefinedMetric`` if there is none.
     """
+    import numpy as np
+
     defined = values[~np.isnan(values)]
     if not len(defined):
         raise UndefinedMetric(f"none of the {len(values)} {of} has both classes")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-
-import numpy as np
+from functools import wraps
+from typing import TYPE_CHECKING
 
 from bench.contract import Metric, MetricResult, RareTask, UndefinedMetric
-from bench.scoring.clustering import nearest_neighbors
+
+if TYPE_CHECKING:
+    import numpy as np
 
 N_NEIGHBORS = 15
 
@@ -30,27 +31,21 @@ def rare_metrics(
             bounds=(0.0, 1.0),
             summary=text,
             reference=reference,
-            function=partial(compute, function),
+            function=wraps(function)(compute),
         )
 
+    def on_all_cells(embedding: np.ndarray, task: RareTask, *, seed: int) -> MetricResult:
+        return function(embedding, task.rare, None, seed=seed)
+
+    def on_held_out_cells(embedding: np.ndarray, task: RareTask, *, seed: int) -> MetricResult:
+        if task.train is None:
+            raise UndefinedMetric(task.no_held_out or "no cells are held out")
+        return function(embedding, task.rare, task.train, seed=seed)
+
     return (
-        metric("", _on_all_cells, summary),
-        metric("_held_out", _on_held_out_cells, held_out_summary),
+        metric("", on_all_cells, summary),
+        metric("_held_out", on_held_out_cells, held_out_summary),
     )
-
-
-def _on_all_cells(
-    function: RareFunction, embedding: np.ndarray, task: RareTask, *, seed: int
-) -> MetricResult:
-    return function(embedding, task.rare, None, seed=seed)
-
-
-def _on_held_out_cells(
-    function: RareFunction, embedding: np.ndarray, task: RareTask, *, seed: int
-) -> MetricResult:
-    if task.train is None:
-        raise UndefinedMetric(task.no_held_out or "no cells are held out")
-    return function(embedding, task.rare, task.train, seed=seed)
 
 
 def rare_neighbours(
@@ -67,6 +62,10 @@ def rare_neighbours(
     Raises ``UndefinedMetric`` if the query cells or the neighbour cells are all rare or none is,
     or if all points are equal.
     """
+    import numpy as np
+
+    from bench.scoring.clustering import nearest_neighbors
+
     every = np.ones(len(rare), dtype=bool)
     query, reference = (every, every) if train is None else (~train, train)
     for role, cells in (("query", query), ("neighbour", reference)):

@@ -6,16 +6,20 @@ from typing import Any
 
 from bench.contract import Metric
 
-from ._contingency import best_matching, contingency
-
 
 def accuracy(true: Any, predicted: Any) -> float:
     """Return the share of cells whose cluster is matched to their type.
 
     Clusters and types are matched one to one so that most cells are right (Kuhn 1955; used for
-    clusterings by Yang et al. 2010 and Xie et al. 2016, equation 10). Cells of a cluster or a
-    type without partner count as wrong, so too many clusters cost accuracy.
+    clusterings by Yang et al. 2010 and Xie et al. 2016, equation 10).
+
+    Notes
+    -----
+    Cells of a cluster or a type without partner count as wrong, so too many clusters cost
+    accuracy. Of several best matchings the one with the largest sum of F1 counts.
     """
+    from ._contingency import best_matching, contingency
+
     table = contingency(true, predicted)
     return float(table[best_matching(table)].sum() / table.sum())
 

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-from scipy.sparse.csgraph import connected_components
+from typing import TYPE_CHECKING, Any
 
 from bench.contract import Metric, UndefinedMetric
-from bench.scoring.clustering import connectivities
 
-from ._contingency import label_codes
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def graph_connectivity(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> float:
     """Return the mean over types of the share of cells in the type's largest component.
 
-    The components are those of the 15-neighbour graph restricted to the cells of a type (Luecken
-    et al. 2022, graph connectivity). The batches decide only that it is of interest.
+    GC = 1/|T| Σ_t |LCC(G_t)| / |t|: G_t is the neighbour graph restricted to the cells of type t,
+    LCC its largest connected component (Luecken et al. 2022, graph connectivity).
 
-    Raises ``UndefinedMetric`` for one batch, fewer than 3 cells or equal points only.
+    Notes
+    -----
+    The graph is that of Leiden: the 15 nearest neighbours, the cell itself among them, joined in
+    both directions by the weights of UMAP (scanpy's ``connectivities``). The batches decide only
+    that it is of interest.
+
+    Raises
+    ------
+    UndefinedMetric
+        For one batch, fewer than 3 cells or equal points only.
     """
+    import numpy as np
+    from scipy.sparse.csgraph import connected_components
+
+    from bench.scoring.clustering import connectivities
+
+    from ._contingency import label_codes
+
     if len(np.unique(label_codes(batch))) < 2:
         raise UndefinedMetric("only one batch")
     if len(embedding) < 3:
@@ -45,4 +58,8 @@ METRIC = Metric(
     summary="Share of a type's cells in one piece of the neighbour graph, mean over types",
     reference="Luecken et al. 2022, doi:10.1038/s41592-021-01336-8",
     function=graph_connectivity,
+    scib_metrics="Higher here. scib-metrics takes the strongly connected components of the "
+    "directed graph of neighbours, so a cell that no other cell has as a neighbour is a component "
+    "of its own. The harness takes the undirected graph, as the package scib of the paper does; "
+    "equal on the same graph.",
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
 
 from bench.contract import MetricResult, UndefinedMetric
-from bench.scoring.clustering import leiden_grid
 
-from ._contingency import contingency, f1_table
 from ._rare import rare_metrics
+
+if TYPE_CHECKING:
+    import numpy as np
 
 RESOLUTIONS = tuple(round(0.2 * step, 1) for step in range(1, 11))
 """0.2, 0.4 … 2.0."""
@@ -20,13 +21,25 @@ def isolated_f1(
     """Return the best F1 of the rare type with any Leiden cluster at resolutions 0.2 … 2.0.
 
     The isolated-label F1 of Luecken et al. 2022, which takes the resolution that serves the label
-    best. F1 = 2 |T ∩ C| / (|T| + |C|). The choice among ten clusterings by the label itself makes
-    it optimistic for all methods alike; ``rare_f1`` has no such choice. Fact ``resolution`` is
-    the lowest that reaches it. With ``train`` all cells are clustered, resolution and cluster are
-    chosen on the training cells, and F1 is counted over the held-out cells.
+    best. F1 = 2 |T ∩ C| / (|T| + |C|). In the held-out form all cells are clustered, resolution
+    and cluster are chosen on the training cells, and F1 is counted over the held-out cells.
 
-    Raises ``UndefinedMetric`` without cells of the type, and for equal points only.
+    Notes
+    -----
+    The choice among ten clusterings by the label itself makes it optimistic for all methods alike;
+    ``rare_f1`` has no such choice. Fact ``resolution`` is the lowest that reaches it.
+
+    Raises
+    ------
+    UndefinedMetric
+        Without cells of the type, and for equal points only.
     """
+    import numpy as np
+
+    from bench.scoring.clustering import leiden_grid
+
+    from ._contingency import contingency, f1_table
+
     chooses = np.ones(len(rare), dtype=bool) if train is None else train
     reports = chooses if train is None else ~train
     if not (rare[chooses].any() and rare[reports].any()):

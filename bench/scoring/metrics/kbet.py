@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-from scipy.stats import chi2
+from typing import TYPE_CHECKING, Any
 
 from bench.contract import Metric, MetricResult, UndefinedMetric
-from bench.scoring.clustering import nearest_neighbors
 
-from ._contingency import label_codes
+if TYPE_CHECKING:
+    import numpy as np
 
 FEWEST, MOST = 10, 70
 ALPHA = 0.05
@@ -22,12 +19,25 @@ def kbet(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> MetricRe
     The neighbourhood of a cell is itself and its nearest others, k in all: a quarter of the mean
     size of a batch, within 10 … 70 as in scIB (Luecken et al. 2022). It is rejected if Pearson's
     χ² = Σ_b (n_b - k f_b)² / (k f_b), f_b the share of batch b in the data, has a chance below
-    0.05 under batches - 1 degrees of freedom (Büttner et al. 2019). Every cell is tested.
-    Even perfect mixing is rejected in a few per cent of the cells. The types are not used: unequal
-    types in the batches lower it. Facts: ``batches``, ``neighbours`` (k).
+    0.05 under batches - 1 degrees of freedom (Büttner et al. 2019).
 
-    Raises ``UndefinedMetric`` for one batch, fewer than 10 cells or equal points only.
+    Notes
+    -----
+    Every cell is tested. Even perfect mixing is rejected in a few per cent of the cells. The types
+    are not used: unequal types in the batches lower it. Facts: ``batches``, ``neighbours`` (k).
+
+    Raises
+    ------
+    UndefinedMetric
+        For one batch, fewer than 10 cells or equal points only.
     """
+    import numpy as np
+    from scipy.stats import chi2
+
+    from bench.scoring.clustering import nearest_neighbors
+
+    from ._contingency import label_codes
+
     batches = label_codes(batch)
     sizes = np.bincount(batches)
     if len(sizes) < 2:
@@ -58,4 +68,6 @@ METRIC = Metric(
     summary="Share of cells with the data's mix of batches near them",
     reference="Büttner et al. 2019, doi:10.1038/s41592-018-0254-1",
     function=kbet,
+    scib_metrics="Equal to kbet on exact neighbours. Its Benchmarker uses kbet_per_label, within "
+    "each type and on neighbours of a diffusion map, which unequal types do not lower.",
 )

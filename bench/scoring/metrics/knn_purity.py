@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from bench.contract import Metric, MetricResult, UndefinedMetric
-from bench.scoring.clustering import nearest_neighbors
 
-from ._contingency import label_codes
+if TYPE_CHECKING:
+    import numpy as np
 
 N_NEIGHBORS = 15
 
@@ -18,12 +16,25 @@ def knn_purity(embedding: np.ndarray, true: Any, *, seed: int) -> MetricResult:
     """Return the mean over types of the share of near neighbours with the same type.
 
     For a type of m cells the min(15, m - 1) nearest other cells (Euclidean) of each cell count, so
-    that a perfect embedding reaches 1 for small types too; a type of a single cell is left out.
-    The mean is taken over the cells of a type, then over types. Ties are broken at random by
-    ``seed``. Fact: ``types``, their number.
+    that a perfect embedding reaches 1 for small types too. The mean is taken over the cells of a
+    type, then over types.
 
-    Raises ``UndefinedMetric`` for equal points only, one type, or single cells only.
+    Notes
+    -----
+    A type of a single cell is left out. Ties are broken at random by the seed. Fact: ``types``,
+    their number.
+
+    Raises
+    ------
+    UndefinedMetric
+        For equal points only, one type, or single cells only.
     """
+    import numpy as np
+
+    from bench.scoring.clustering import nearest_neighbors
+
+    from ._contingency import label_codes
+
     labels = label_codes(true)
     sizes = np.bincount(labels)
     if len(sizes) < 2:

@@ -6,16 +6,20 @@ from typing import Any
 
 from bench.contract import Metric
 
-from ._contingency import best_matching, contingency, f1_table
-
 
 def macro_f1(true: Any, predicted: Any) -> float:
     """Return the mean over types of the F1 with the matched cluster.
 
-    The matching is that of ``accuracy``. F1 = 2 |T ∩ C| / (|T| + |C|). A type without partner
-    (fewer clusters than types) has F1 = 0; a cluster without partner has no term of its own, its
-    cells are missed by their types. Every type counts the same, however few its cells.
+    The matching is that of ``accuracy``. F1 = 2 |T ∩ C| / (|T| + |C|).
+
+    Notes
+    -----
+    A type without partner (fewer clusters than types) has F1 = 0; a cluster without partner has no
+    term of its own, its cells are missed by their types. Every type counts the same, however few
+    its cells.
     """
+    from ._contingency import best_matching, contingency, f1_table
+
     table = contingency(true, predicted)
     return float(f1_table(table)[best_matching(table)].sum() / table.shape[0])
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from bench.contract import MetricResult, PairedTasks, UndefinedMetric
 
 from ._ranking import PR, ROC, RankingMeasure, average_precisions, ranking_metrics, roc_areas
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Negatives = Literal["all", "easy", "hard"]
 _FALSE_PAIRS: dict[Negatives, str] = {
@@ -22,10 +23,19 @@ def match_ranking(
 ) -> MetricResult:
     """Return how well true pairs rank above false ones.
 
-    As area under the ROC curve (the chance that a true pair scores above a false one; ties count
-    half) or as average precision, whose chance is the fact ``prevalence``. ``against`` selects the
-    false pairs of two types (``easy``) or of one type (``hard``). Facts: ``pairs``, ``prevalence``
-    (the share of true pairs).
+    As area under the ROC curve (the chance that a true pair scores above a false one) or as
+    average precision. False pairs are all, those of two types (``easy``) or of one type
+    (``hard``).
+
+    Notes
+    -----
+    Ties count half in the area. The chance of average precision is the fact ``prevalence``, the
+    share of true pairs; fact ``pairs`` is their number.
+
+    Raises
+    ------
+    UndefinedMetric
+        If no pairs were scored, or unseen cells have no true or no such false pair.
     """
     same, score = _select_pairs(tasks, against)
     return float(measure(same[None], score[None])[0]), _facts(same)
@@ -35,9 +45,19 @@ def match_accuracy(tasks: PairedTasks) -> MetricResult:
     """Return the share of pairs on the right side of the median score.
 
     There are as many false pairs as true ones, so a pair above the median of all scores counts as
-    predicted true: one rule for every method, whatever the scale of its scores, without labels. A
-    score equal to the median counts half; constant scores give 0.5.
+    predicted true: one rule for every method, whatever the scale of its scores, without labels.
+
+    Notes
+    -----
+    A score equal to the median counts half; constant scores give 0.5.
+
+    Raises
+    ------
+    UndefinedMetric
+        If no pairs were scored.
     """
+    import numpy as np
+
     same, score = _select_pairs(tasks, "all")
     median = np.median(score)
     predicted = np.where(score == median, 0.5, score > median)

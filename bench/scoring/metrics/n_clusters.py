@@ -6,11 +6,11 @@ from typing import Any
 
 from bench.contract import Metric
 
-from ._contingency import contingency
-
 
 def n_clusters(true: Any, predicted: Any) -> float:
     """Return the number of clusters that hold at least one of the cells."""
+    from ._contingency import contingency
+
     return float(contingency(true, predicted).shape[1])
 
 

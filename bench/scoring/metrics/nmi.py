@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from sklearn.metrics import normalized_mutual_info_score
-
 from bench.contract import Metric
-
-from ._contingency import comparable_codes
 
 
 def nmi(true: Any, predicted: Any) -> float:
     """Return 2 I(T; C) / (H(T) + H(C)), the arithmetic normalisation.
 
-    NMI_sum of Vinh, Epps and Bailey 2010, table 2. Not corrected for chance: it grows with the
-    number of clusters.
-    Raises ``UndefinedMetric`` if all cells have the same true type.
+    I is the mutual information of types T and clusters C, H an entropy. NMI_sum of Vinh, Epps and
+    Bailey 2010, table 2.
+
+    Notes
+    -----
+    Not corrected for chance: it grows with the number of clusters.
+
+    Raises
+    ------
+    UndefinedMetric
+        If all cells have the same true type.
     """
+    from sklearn.metrics import normalized_mutual_info_score
+
+    from ._contingency import comparable_codes
+
     return float(normalized_mutual_info_score(*comparable_codes(true, predicted)))
 
 
@@ -30,4 +38,5 @@ METRIC = Metric(
     summary="Mutual information over the mean of the two entropies",
     reference="Vinh, Epps and Bailey 2010, JMLR 11:2837-2854",
     function=nmi,
+    scib_metrics="Equal for equal clusters; the clusterings differ as for ari.",
 )

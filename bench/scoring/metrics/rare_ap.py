@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sklearn.metrics import average_precision_score
-
 from ._ranking import PR
 from ._rare import rare_metrics, rare_neighbours
 
@@ -20,10 +18,22 @@ def rare_ap(
 ) -> MetricResult:
     """Return the average precision of the share of rare cells among the 15 nearest others.
 
-    AP = Σ (R_n - R_n-1) P_n over the distinct shares, from the largest down (scikit-learn's
-    ``average_precision_score``); cells of equal share count together. A useless embedding scores
-    about the prevalence, fact ``prevalence``; fact ``cells`` is the number of rare cells.
+    AP = Σ (R_n - R_n-1) P_n over the distinct shares, from the largest down; R is recall, P
+    precision (scikit-learn's ``average_precision_score``). The held-out form ranks the held-out
+    cells by their neighbours among the training cells.
+
+    Notes
+    -----
+    Cells of equal share count together. A useless embedding scores about the prevalence, fact
+    ``prevalence``; fact ``cells`` is the number of rare cells.
+
+    Raises
+    ------
+    UndefinedMetric
+        If all cells are rare or none is, or for equal points only.
     """
+    from sklearn.metrics import average_precision_score
+
     neighbours, is_rare = rare_neighbours(embedding, rare, train, seed=seed)
     value = average_precision_score(is_rare, neighbours.mean(axis=1))
     return float(value), {"cells": float(is_rare.sum()), "prevalence": float(is_rare.mean())}

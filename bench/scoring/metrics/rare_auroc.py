@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sklearn.metrics import roc_auc_score
-
 from ._ranking import ROC
 from ._rare import rare_metrics, rare_neighbours
 
@@ -18,9 +16,21 @@ def rare_auroc(
 ) -> float:
     """Return the chance that a rare cell has a larger share of rare neighbours than another cell.
 
-    Of the 15 nearest others; ties count half. 0.5 for a useless embedding, at any prevalence.
-    Cells without a rare neighbour share one rank, so read it beside the average precision.
+    Of the 15 nearest others. The held-out form asks it of held-out cells and their neighbours
+    among the training cells.
+
+    Notes
+    -----
+    Ties count half. 0.5 for a useless embedding, at any prevalence. Cells without a rare neighbour
+    share one rank, so read it beside the average precision.
+
+    Raises
+    ------
+    UndefinedMetric
+        If all cells are rare or none is, or for equal points only.
     """
+    from sklearn.metrics import roc_auc_score
+
     neighbours, is_rare = rare_neighbours(embedding, rare, train, seed=seed)
     return float(roc_auc_score(is_rare, neighbours.mean(axis=1)))
 

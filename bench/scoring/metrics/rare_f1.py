@@ -6,8 +6,6 @@ from typing import Any
 
 from bench.contract import Metric, MetricResult, UndefinedMetric
 
-from ._contingency import contingency, f1_table
-
 MAX_SHARE = 0.05
 MIN_CELLS = 2
 
@@ -16,12 +14,21 @@ def rare_f1(true: Any, predicted: Any) -> MetricResult:
     """Return the mean over rare types of the F1 with the best cluster; fact ``types``.
 
     A type is rare with at least 2 and less than 5 % of the cells. Each takes the cluster with its
-    largest F1 = 2 |T ∩ C| / (|T| + |C|); two types may take the same one. Unlike ``macro_f1`` a
-    rare type is not pushed aside by a large one in the matching. Not corrected for chance: a
-    type merged into a large cluster scores 2 |T| / (|T| + |C|), close to 0.
+    largest F1 = 2 |T ∩ C| / (|T| + |C|).
 
-    Raises ``UndefinedMetric`` if there is no such type.
+    Notes
+    -----
+    Two types may take the same cluster: unlike in ``macro_f1`` a rare type is not pushed aside by
+    a large one in the matching. Not corrected for chance: a type merged into a large cluster
+    scores 2 |T| / (|T| + |C|), close to 0.
+
+    Raises
+    ------
+    UndefinedMetric
+        If no type has at least 2 and less than 5 % of the cells.
     """
+    from ._contingency import contingency, f1_table
+
     table = contingency(true, predicted)
     sizes = table.sum(axis=1)
     rare = (sizes >= MIN_CELLS) & (sizes < MAX_SHARE * sizes.sum())

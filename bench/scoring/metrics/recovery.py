@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import numpy as np
-
 from bench.contract import MetricResult, PairedTasks, UndefinedMetric
 
 from ._ranking import (
@@ -27,9 +25,21 @@ def recovery(
 ) -> MetricResult:
     """Return the mean over cells of how well hidden genes rank above undetected ones.
 
+    As area under the ROC curve or as average precision of each cell. The baseline ranks by the
+    detection rate in the training cells.
+
+    Notes
+    -----
     Each cell has as many hidden genes as undetected ones, so chance is 0.5 for both measures.
-    ``baseline`` ranks by the detection rate in the training cells. Facts ``cells``, ``hidden``.
+    Facts ``cells``, ``hidden``.
+
+    Raises
+    ------
+    UndefinedMetric
+        If no genes were hidden, or the method predicts none.
     """
+    import numpy as np
+
     scores = tasks.recovery
     if scores is None:
         raise UndefinedMetric(tasks.missing.get("recovery", "no genes were hidden"))

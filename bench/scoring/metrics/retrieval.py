@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from functools import partial
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from bench.contract import Metric, MetricResult, PairedTasks, UndefinedMetric
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def foscttm(tasks: PairedTasks) -> MetricResult:
     """Return the mean fraction of cells scored closer than the true match; 0 best, 0.5 chance.
 
-    For each cell the share of the n - 1 others whose score is higher (ties count half), averaged
-    over cells and over both directions (from RNA to chromatin and back). Liu et al. 2019,
-    there with distances and divided by n. Fact ``cells``.
+    For each cell the share of the n - 1 others whose score is higher, averaged over cells and over
+    both directions (from RNA to chromatin and back). Liu et al. 2019, there with distances and
+    divided by n.
+
+    Notes
+    -----
+    Ties count half. Fact ``cells``.
+
+    Raises
+    ------
+    UndefinedMetric
+        For fewer than 2 unseen cells, or if the method ranks none.
     """
     higher, ties, n_cells = _ranks(tasks)
     return float(((higher + ties / 2) / (n_cells - 1)).mean()), {"cells": float(n_cells)}
@@ -23,9 +34,20 @@ def foscttm(tasks: PairedTasks) -> MetricResult:
 def top_k(tasks: PairedTasks, *, k: int) -> MetricResult:
     """Return the share of cells whose true match is among the ``k`` best of all cells.
 
-    Averaged over both directions; where scores are tied, the chance of a random order among them.
-    Chance is k / n. Facts ``cells``, ``chance``. Raises ``UndefinedMetric`` for k cells or fewer.
+    Averaged over both directions (from RNA to chromatin and back).
+
+    Notes
+    -----
+    Where scores are tied, the chance of a random order among them. Chance is k / n. Facts
+    ``cells``, ``chance``.
+
+    Raises
+    ------
+    UndefinedMetric
+        For k unseen cells or fewer, or if the method ranks none.
     """
+    import numpy as np
+
     higher, ties, n_cells = _ranks(tasks)
     if n_cells <= k:
         raise UndefinedMetric(f"only {n_cells} unseen cells")
@@ -35,6 +57,8 @@ def top_k(tasks: PairedTasks, *, k: int) -> MetricResult:
 
 def _ranks(tasks: PairedTasks) -> tuple[np.ndarray, np.ndarray, int]:
     """Return how many others score higher than the true match, and how many equal, (2, n)."""
+    import numpy as np
+
     score = tasks.retrieval
     if score is None:
         raise UndefinedMetric(tasks.missing.get("retrieval", "no cells were ranked"))

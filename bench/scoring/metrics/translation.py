@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Literal
 
-import numpy as np
-
 from bench.contract import MetricResult, PairedTasks, TranslationScores, UndefinedMetric
 
 from ._ranking import (
@@ -27,11 +25,22 @@ def translation(
 ) -> MetricResult:
     """Return the mean area under the ROC curve or average precision, over cells or over genes.
 
-    Over cells: are the detected genes of a cell scored above its other genes? ``baseline`` scores
+    Over cells: are the detected genes of a cell scored above its other genes? The baseline scores
     the detection rates of the training cells, a strong predictor, on the same genes. Over genes:
     are the cells with a detected gene scored above the others? The baseline of the area is then
-    0.5. Cells or genes with one class only are left out; the fact is the number of the others.
+    0.5.
+
+    Notes
+    -----
+    Cells or genes with one class only are left out; the fact is the number of the others.
+
+    Raises
+    ------
+    UndefinedMetric
+        If nothing was translated, or no cell or gene has both classes.
     """
+    import numpy as np
+
     scores: TranslationScores | None = tasks.translation
     if scores is None:
         raise UndefinedMetric(tasks.missing.get("translation", "nothing was translated"))

@@ -5,35 +5,69 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sklearn.metrics import completeness_score, homogeneity_score, v_measure_score
-
 from bench.contract import Metric
-
-from ._contingency import comparable_codes
 
 
 def homogeneity(true: Any, predicted: Any) -> float:
     """Return 1 - H(T | C) / H(T): 1 if each cluster holds cells of one type only.
 
-    Equation 1. One cluster a cell is perfectly homogeneous. Raises ``UndefinedMetric`` if all
-    cells have the same true type, as the other two do.
+    H(T) is the entropy of the types, H(T | C) that left within the clusters. Equation 1.
+
+    Notes
+    -----
+    One cluster a cell is perfectly homogeneous.
+
+    Raises
+    ------
+    UndefinedMetric
+        If all cells have the same true type.
     """
+    from sklearn.metrics import homogeneity_score
+
+    from ._contingency import comparable_codes
+
     return float(homogeneity_score(*comparable_codes(true, predicted)))
 
 
 def completeness(true: Any, predicted: Any) -> float:
     """Return 1 - H(C | T) / H(C): 1 if all cells of each type are in one cluster.
 
-    Equation 2. A single cluster is perfectly complete.
+    H(C) is the entropy of the clusters, H(C | T) that left within the types. Equation 2.
+
+    Notes
+    -----
+    A single cluster is perfectly complete.
+
+    Raises
+    ------
+    UndefinedMetric
+        If all cells have the same true type.
     """
+    from sklearn.metrics import completeness_score
+
+    from ._contingency import comparable_codes
+
     return float(completeness_score(*comparable_codes(true, predicted)))
 
 
 def v_measure(true: Any, predicted: Any) -> float:
     """Return the harmonic mean of homogeneity and completeness.
 
-    Equation 3 with beta = 1; equal to ``nmi`` in value, listed because papers report either.
+    Equation 3 with beta = 1.
+
+    Notes
+    -----
+    Equal to ``nmi`` in value; here because papers report either.
+
+    Raises
+    ------
+    UndefinedMetric
+        If all cells have the same true type.
     """
+    from sklearn.metrics import v_measure_score
+
+    from ._contingency import comparable_codes
+
     return float(v_measure_score(*comparable_codes(true, predicted)))
 
 

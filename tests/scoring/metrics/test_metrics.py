@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 
 from bench import versions
+from bench.contract.metric import Kind
 from bench.errors import UsageError
 from bench.scoring import metrics as registered
 from bench.scoring.metrics import (
@@ -20,9 +22,10 @@ from bench.scoring.metrics import (
 )
 
 KNOWN = {
-    "accuracy", "ami", "ari", "completeness", "graph_connectivity", "homogeneity", "ilisi",
-    "kbet", "knn_purity", "macro_f1", "n_clusters", "nmi", "rare_f1", "silhouette",
-    "silhouette_types", "v_measure",
+    "accuracy", "ami", "ari", "bras", "clisi", "completeness", "graph_connectivity",
+    "homogeneity", "ilisi", "isolated_silhouette", "kbet", "knn_purity", "macro_f1",
+    "n_clusters", "nmi", "pcr_comparison", "rare_f1", "silhouette", "silhouette_types",
+    "v_measure",
 }  # fmt: skip
 
 
@@ -32,7 +35,7 @@ def test_all_metrics_are_found_and_described():
     assert list(found) == sorted(found)
     for name, metric in found.items():
         assert metric.name == name
-        assert metric.kind in {"clustering", "partition", "embedding", "batch", "rare", "paired"}
+        assert metric.kind in get_args(Kind)
         assert metric.version >= 1
         assert metric.bounds[0] < metric.bounds[1]
         assert metric.summary
@@ -92,6 +95,15 @@ def test_errors_of_entry_points(monkeypatch):
         metrics()
     assert error.value.code == "duplicate_names"
     monkeypatch.undo()
+    one = example("one")
+    for name, kind, code in (
+        ("total", "batch", "duplicate_names"), ("one", "batches", "unknown_name"),
+        ("one", "aggregate", "unknown_name"),
+    ):  # fmt: skip
+        plug_in(monkeypatch, replace(one, name=name, kind=kind))
+        with pytest.raises(UsageError, match="theirs") as error:
+            metrics()
+        assert error.value.code == code
     plug_in(monkeypatch, SimpleNamespace())
     with pytest.raises(UsageError, match="theirs") as error:
         metrics()

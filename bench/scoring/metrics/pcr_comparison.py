@@ -1,0 +1,77 @@
+"""How much less of the variance the batches explain after integration than before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bench.contract import IntegrationTask, Metric, MetricResult, UndefinedMetric
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def pcr_comparison(embedding: np.ndarray, task: IntegrationTask, *, seed: int) -> MetricResult:
+    """Return (before - after) / before of the share of variance that the batches explain.
+
+    The share is that of principal component regression, Σ_i Var(PC_i) R²(PC_i | batch) /
+    Σ_i Var(PC_i) (Büttner et al. 2019; scaled as in Luecken et al. 2022): before, of the first 50
+    components of the log-normalised counts; after, of all components of the embedding. 1: nothing
+    of the batches is left; 0: as much as before, or more.
+
+    Notes
+    -----
+    The sum equals the variance between batches over the whole variance, which is computed. Before:
+    10,000 counts a cell, log(1 + x), 2,000 variable genes, not scaled; of chromatin binarised
+    peaks in 1 % to 90 % of the cells, normalised likewise. Where the batches explain little before
+    (fact ``before``), the score is mostly noise. Facts: ``before``, ``after``.
+
+    Raises
+    ------
+    UndefinedMetric
+        For one batch, equal points only, if the batches explain nothing before, or without the
+        counts (paired data, ``bench fit`` and ``bench transform``).
+    """
+    import numpy as np
+
+    from ._contingency import label_codes
+
+    batches = label_codes(task.batch)
+    if batches.max() < 1:
+        raise UndefinedMetric("only one batch")
+    if task.unintegrated is None:
+        raise UndefinedMetric(task.no_unintegrated)
+    if np.all(embedding == embedding[0]):
+        raise UndefinedMetric("all points of the embedding are equal")
+    before = _explained_share(task.unintegrated, batches)
+    if not before > 0:
+        raise UndefinedMetric("the batches explain nothing of the variance before the fit")
+    after = _explained_share(embedding, batches)
+    return max(0.0, (before - after) / before), {"before": before, "after": after}
+
+
+def _explained_share(points: Any, batches: np.ndarray) -> float:
+    """Return the variance between batches over the whole variance, all dimensions together."""
+    import numpy as np
+
+    from bench.scoring.clustering import centered_points
+
+    points = centered_points(points)
+    sums = np.zeros((batches.max() + 1, points.shape[1]))
+    np.add.at(sums, batches, points)
+    between = (sums**2 / np.bincount(batches)[:, None]).sum()
+    return float(between / (points**2).sum())
+
+
+METRIC = Metric(
+    name="pcr_comparison",
+    kind="integration",
+    version=1,
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    summary="Share of the batches' variance that is gone after the fit",
+    reference="Büttner et al. 2019, doi:10.1038/s41592-018-0254-1; "
+    "Luecken et al. 2022, doi:10.1038/s41592-021-01336-8",
+    function=pcr_comparison,
+    scib_metrics="Equal to pcr_comparison with categorical=True for equal data before; there the "
+    "user gives them.",
+)
