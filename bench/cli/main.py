@@ -32,6 +32,7 @@ VERBS = {
     "Methods and data": {
         "methods": ("methods:methods_command", "List the methods, or show one."),
         "datasets": ("datasets:datasets_command", "List the datasets, or show one."),
+        "metrics": ("metrics:metrics_command", "List the metrics, or show one."),
         "data": ("data:data_app", "Fetch, verify, add, annotate, join and clean up datasets."),
         "new": ("new:new_app", "Write the file of a new method, dataset or metric."),
         "test-method": ("test_method:test_method_command", "Check a method against the contract."),

@@ -13,10 +13,12 @@ import pandas as pd
 
 from bench.errors import UsageError
 from bench.messages import did_you_mean
+from bench.scoring.aggregates import aggregate_scores
 from bench.selectors import split_selectors
 from bench.settings import Settings, load_settings
 
 from .mlflow_store import Tracker
+from .run_tags import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -39,7 +41,8 @@ def load_results(results: str | Path = "results", **options: Any) -> pd.DataFram
     Returns
     -------
     DataFrame
-        One column a metric, ``kmeans/ari`` and so on (NaN where it is undefined), and: ``method``,
+        One column a metric, ``kmeans/ari`` and so on (NaN where it is undefined), means of metrics
+        as in scIB, ``scib/total`` and so on, and: ``method``,
         ``family``, ``dataset``, ``modality``, ``seed``, ``protocol``, ``profile``, ``status``,
         ``reason``, ``device``, ``threads``, ``seconds``, ``cpu_seconds``, ``peak_memory_mb`` (MiB
         above the loaded libraries), ``n_parameters``, ``coverage``, keys and digests of data and
@@ -67,7 +70,7 @@ def results_frame(tracker: Tracker, plan: Plan | None = None) -> pd.DataFrame:
     With a plan, display names and profile are those of the plan: the same fit may have been
     committed under another name, as ``vae`` and ``vae[n_latent=10]``.
     """
-    rows = tracker.rows()
+    rows = [_with_aggregates(row) for row in tracker.rows()]
     if plan is not None:
         stored = {row["score_key"]: row for row in rows}
         rows = []
@@ -87,6 +90,16 @@ def results_frame(tracker: Tracker, plan: Plan | None = None) -> pd.DataFrame:
         if len(table) and column not in table:
             table[column] = float("nan")
     return table
+
+
+def _with_aggregates(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with the means of its scores, and the reasons of those it lacks."""
+    if row["status"] != "done":
+        return row
+    scores = {name: value for name, value in row.items() if "/" in name}
+    missing = read_json(row["missing"])
+    values, reasons = aggregate_scores(scores, missing)
+    return row | values | {"missing": json.dumps(missing | reasons)}
 
 
 def finished_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
