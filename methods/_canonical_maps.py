@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class CanonicalPairs(NamedTuple):
-    """Pairs of directions of two blocks whose scores correlate most, the strongest first."""
+    """Pairs of directions whose scores correlate most, the strongest first."""
 
     first: np.ndarray
-    """Columns of the first block × pairs; its variates have unit variance (without a ridge)."""
+    """Columns of the first block × pairs; variates have unit variance (without a ridge)."""
     second: np.ndarray
     correlation: np.ndarray
-    """Of each pair, descending, 0 to 1."""
+    """Descending, 0 to 1."""
 
 
 def canonical_pairs(
@@ -31,8 +31,8 @@ def canonical_pairs(
 ) -> CanonicalPairs:
     """Return at most ``n`` canonical pairs of two centred blocks, cells × columns.
 
-    Singular vectors of Cxx^-1/2 Cxy Cyy^-1/2 (Hotelling 1936), where ``ridge`` times the mean
-    variance of a block is added to its variances (Vinod 1976, doi:10.1016/0304-4076(76)90010-5).
+    Singular vectors of Cxx^-1/2 Cxy Cyy^-1/2 (Hotelling 1936). ``ridge`` is added to variances in
+    units of their mean (Vinod 1976, doi:10.1016/0304-4076(76)90010-5).
     """
     whiten = [_inverse_root(block.T @ block / len(block), ridge) for block in (first, second)]
     cross = whiten[0] @ (first.T @ second / len(first)) @ whiten[1]
@@ -48,7 +48,7 @@ def canonical_pairs(
 
 
 def _inverse_root(covariance: np.ndarray, ridge: float) -> np.ndarray:
-    """Return (C + ridge · mean variance · I)^-1/2 without the directions that have no variance."""
+    """Return (C + ridge · mean variance · I)^-1/2 without directions of no variance."""
     values, vectors = np.linalg.eigh(covariance)
     values = np.maximum(values, 0.0) + ridge * float(np.trace(covariance)) / len(covariance)
     varies = values > 1e-10 * max(values.max(), 1e-300)
@@ -60,7 +60,6 @@ def ridge_regression(
 ) -> np.ndarray:
     """Return the coefficients of a ridge regression on centred scores, columns × genes.
 
-    ``detected`` (cells × genes) need not be centred: the columns of ``scores`` sum to zero.
     ``ridge`` is in units of the mean variance of a column.
     """
     gram = scores.T @ scores
@@ -69,7 +68,7 @@ def ridge_regression(
 
 
 class CanonicalMaps:
-    """Maps from the scores of genes and peaks to canonical variates and to detection."""
+    """Maps from scores of genes and peaks to canonical variates and to detection."""
 
     def __init__(self, arrays: dict[str, np.ndarray]) -> None:
         self.arrays = arrays
@@ -111,21 +110,21 @@ class CanonicalMaps:
         return pd.DataFrame({"correlation": correlation}, names)
 
     def embed(self, rna: np.ndarray, atac: np.ndarray) -> np.ndarray:
-        """Return the mean of both variates of each cell, (cells, n_canonical), float32."""
+        """Return the mean of both variates, (cells, n_canonical), float32."""
         both = self._variates("rna", rna) + self._variates("atac", atac)
         return (both / 2).astype(np.float32)
 
     def match(
         self, rna: np.ndarray, atac: np.ndarray, rna_cells: np.ndarray, atac_cells: np.ndarray
     ) -> np.ndarray:
-        """Return the cosine of the variates of pairs of cells, (pairs,)."""
+        """Return the cosine of the variates of pairs of cells."""
         first = normalize(self._variates("rna", rna))
         second = normalize(self._variates("atac", atac))
         cosine: np.ndarray = (first[rna_cells] * second[atac_cells]).sum(axis=1)
         return cosine
 
     def translate(self, atac: np.ndarray, rna: np.ndarray | None = None) -> np.ndarray:
-        """Return the expected detection of each gene, not cut to 0 … 1, (cells, genes)."""
+        """Return the expected detection of each gene, (cells, genes), not cut to 0 … 1."""
         scores = self._scale("atac", atac)
         if rna is None:
             return np.asarray(self.arrays["rate"] + scores @ self.arrays["from_atac"])

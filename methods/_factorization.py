@@ -19,8 +19,7 @@ from bench.contract import (
     log_normalized,
 )
 
-from ._arrays import ArrayState
-from ._features import check_features
+from ._fitted_arrays import ArrayState, check_features
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +45,7 @@ class FactorParameters(Parameters):
 
 
 class Factorization(ArrayState, Method):
-    """Base of the factorisations. ``fit`` sets ``loadings`` (H) and ``features``."""
+    """Base of the factorisations; ``fit`` sets ``loadings`` (H) and ``features``."""
 
     modalities = frozenset({RNA, ATAC})
     family = "factorization"
@@ -67,8 +66,7 @@ class Factorization(ArrayState, Method):
     def transform(self, data: AnnData) -> np.ndarray:
         """Return the embedding of new cells, (cells, n_components).
 
-        W of the new cells minimises the loss of the fit with H fixed (non-negative least squares
-        for the Frobenius norm).
+        Their W minimises the loss of the fit with H fixed.
         """
         from ._factors import normalize_factors
 
@@ -78,7 +76,7 @@ class Factorization(ArrayState, Method):
         return w.astype("float32")
 
     def impute(self, data: AnnData) -> np.ndarray:
-        """Return W H, (cells, features), with W solved for the loadings of the fit."""
+        """Return W H, (cells, features), with W solved for the fitted H."""
         return (self._solve_w(data) @ self._arrays["loadings"]).astype("float32")
 
     def _solve_w(self, data: AnnData) -> np.ndarray:
@@ -88,5 +86,5 @@ class Factorization(ArrayState, Method):
         return solve_w(data.X, self._arrays["loadings"], **self._loss_options())
 
     def _loss_options(self) -> dict[str, Any]:
-        """Return the arguments of scikit-learn's ``non_negative_factorization`` for the loss."""
+        """Return the arguments of scikit-learn's ``non_negative_factorization``."""
         return {}

@@ -23,9 +23,8 @@ def initialize_factors(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the first W and H, float64.
 
-    ``nndsvda``: from the singular vectors, zeros filled with the mean (Boutsidis and Gallopoulos
-    2008); ``random``: scaled half-normal numbers; both are scikit-learn's. ``random_vcol``: means
-    of a fifth of the columns and rows, drawn with replacement (nimfa).
+    ``nndsvda`` (Boutsidis and Gallopoulos 2008) and ``random`` are scikit-learn's. ``random_vcol``
+    has means of a fifth of the columns and rows, drawn with replacement (nimfa).
     """
     if init != "random_vcol":
         w, h = _initialize_nmf(values, rank, init=init, random_state=seed)
@@ -44,10 +43,7 @@ def initialize_factors(
 
 
 def solve_w(values: sp.csr_matrix, h: np.ndarray, **loss: Any) -> np.ndarray:
-    """Return the W ≥ 0, float64, that explains ``values`` best with H fixed.
-
-    ``loss``: further arguments of scikit-learn's ``non_negative_factorization``.
-    """
+    """Return the W ≥ 0, float64, that explains ``values`` best with H fixed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         w, _, _ = non_negative_factorization(
@@ -60,9 +56,8 @@ def solve_w(values: sp.csr_matrix, h: np.ndarray, **loss: Any) -> np.ndarray:
 def normalize_factors(w: np.ndarray, h: np.ndarray) -> np.ndarray:
     """Return W with columns times the norms of H's rows, then rows of unit length.
 
-    V ≈ W H does not fix the scale of a component: W D, D⁻¹ H explain V alike for any positive
-    diagonal D, and k-means on W depends on D (it moved ARI by up to 0.9). The result does not.
-    Rows of zeros stay zero.
+    V ≈ W H does not fix the scale of a component, and k-means on W depends on it (it moved ARI by
+    up to 0.9). The result does not. Rows of zeros stay zero.
     """
     scaled = w * np.linalg.norm(h, axis=1)
     lengths = np.linalg.norm(scaled, axis=1, keepdims=True)
@@ -70,7 +65,7 @@ def normalize_factors(w: np.ndarray, h: np.ndarray) -> np.ndarray:
 
 
 def make_fit(data: AnnData, w: np.ndarray, h: np.ndarray, n_iter: int, params: Any) -> Fit:
-    """Return the fit with W as embedding and the loadings as a table, features × components."""
+    """Return the fit with W as embedding and the loadings, features × components."""
     notes = {
         "iterations": f"{n_iter}, "
         + ("converged" if n_iter < params.max_iter else "all, not converged"),

@@ -24,7 +24,7 @@ _MAX_VALUE = 10.0
 def fit_marker_pca(
     data: AnnData, names: list[str], params: MarkerPca.Params, seed: int
 ) -> tuple[dict[str, np.ndarray], Fit]:
-    """Return the fitted arrays for :func:`project`, and the fit. ``names``: marker genes."""
+    """Return the arrays for :func:`project`, and the fit; ``names``: marker genes."""
     is_marker = np.zeros(data.n_vars, dtype=bool)
     is_marker[data.var_names.get_indexer(names)] = True
     genes = np.flatnonzero(is_marker | _variable_genes(data, params.n_top_genes))
@@ -65,7 +65,7 @@ def _dense(data: AnnData, genes: np.ndarray) -> np.ndarray:
 
 
 def _variable_genes(data: AnnData, n_top: int) -> np.ndarray:
-    """Return the mask of the most variable genes, as in the standard recipe."""
+    """Return the mask of the most variable genes."""
     if data.n_vars <= n_top:
         return np.ones(data.n_vars, dtype=bool)
     block = sp.csr_matrix(data.X)

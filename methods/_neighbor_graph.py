@@ -1,4 +1,4 @@
-"""The weighted-nearest-neighbour graph of two modalities, its eigenvectors and communities."""
+"""Weighted-nearest-neighbour graph of two modalities, and its eigenvectors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import random
 from typing import TYPE_CHECKING
 
-import igraph
 import muon
 import numpy as np
 import scanpy as sc
@@ -26,9 +25,9 @@ _SMALLEST_GAP = 1e-3
 def multimodal_graph(
     scores: dict[str, np.ndarray], n_neighbors: int, seed: int
 ) -> tuple[sp.csr_matrix, dict[str, np.ndarray]]:
-    """Return the symmetric graph, cells × cells, and the weight of each modality, (cells,).
+    """Return the symmetric graph, cells × cells, and each modality's weight, (cells,).
 
-    ``scores``: modality → cells × components; each cell's are scaled to length one.
+    ``scores``: cells × components by modality.
     """
     n_cells = len(next(iter(scores.values())))
     k = min(n_neighbors, max(2, n_cells // 3))
@@ -49,7 +48,7 @@ def multimodal_graph(
 
 @contextlib.contextmanager
 def seed_global_generators(seed: int) -> Iterator[None]:
-    """Seed the global generators, from which muon and scanpy draw, and restore them after."""
+    """Seed the global generators, which muon and scanpy use, and restore them after."""
     states = random.getstate(), np.random.get_state()  # noqa: NPY002 - muon and scanpy draw from it
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
@@ -61,13 +60,12 @@ def seed_global_generators(seed: int) -> Iterator[None]:
 
 
 def commute_time_embedding(graph: sp.csr_matrix, n: int, seed: int) -> np.ndarray:
-    """Return commute-time coordinates of a graph from ``n`` eigenvectors, cells × n.
+    """Return commute-time coordinates from ``n`` eigenvectors of a graph, cells × n.
 
-    Columns are eigenvectors of the random walk, without the constant first one, times
-    sqrt(volume / (1 - eigenvalue)): with all of them the squared distance of two cells is the
-    time of a random walk from one to the other and back (Qiu and Hancock 2007). Unscaled, the many
-    local eigenvectors would count as much as the few that separate groups. Unconnected parts of
-    the graph have a finite distance.
+    Eigenvectors of the random walk, without the constant one, times sqrt(volume / (1 -
+    eigenvalue)). So squared distances are times of a walk from one cell to the other and back (Qiu
+    and Hancock 2007), and few group-separating eigenvectors outweigh many local ones. Unconnected
+    parts have a finite distance.
     """
     n_cells = graph.shape[0]
     degree = np.maximum(np.asarray(graph.sum(axis=0)).ravel(), 1e-12)
@@ -82,18 +80,3 @@ def commute_time_embedding(graph: sp.csr_matrix, n: int, seed: int) -> np.ndarra
     peak = np.abs(points).argmax(axis=0)
     points *= np.where(points[peak, np.arange(points.shape[1])] < 0, -1.0, 1.0)
     return np.asarray(points, dtype=np.float32)
-
-
-def graph_leiden(graph: sp.csr_matrix, resolution: float, seed: int) -> np.ndarray:
-    """Return the communities of a weighted graph (Traag et al. 2019), shape (cells,)."""
-    upper = sp.triu(graph, k=1).tocoo()
-    network = igraph.Graph(n=graph.shape[0], edges=np.column_stack((upper.row, upper.col)))
-    igraph.set_random_number_generator(random.Random(seed))
-    try:
-        communities = network.community_leiden(
-            objective_function="modularity", weights=upper.data, resolution=resolution,
-            n_iterations=2,
-        )  # fmt: skip
-    finally:
-        igraph.set_random_number_generator(random)
-    return np.asarray(communities.membership, dtype=np.int64)

@@ -1,7 +1,7 @@
-"""nimfa 1.4.0, adapted to NumPy 2.
+"""nimfa 1.4.0 under NumPy 2.
 
-nimfa calls ``np.mat``, gone from NumPy 2; it cannot be seeded unless both factors are given; it
-returns ``np.matrix``; with divergence it writes into the caller's array.
+nimfa calls the removed ``np.mat``, has no seed unless both factors are given, returns
+``np.matrix``, and writes into the caller's array with divergence.
 """
 
 from __future__ import annotations
@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 def factorize_with_nimfa(
     algorithm: str, values: np.ndarray, w: np.ndarray, h: np.ndarray, **options: Any
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return W, H and the number of iterations of ``nimfa.Nmf`` or ``nimfa.Lsnmf``.
-
-    ``values`` (cells × features) is dense; ``w``, ``h`` are the start, both copied.
-    """
+    """Return W, H and the number of iterations of ``nimfa.Nmf`` or ``nimfa.Lsnmf``."""
     with _numpy_1_names(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

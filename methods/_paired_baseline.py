@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import Field
 
@@ -16,6 +16,7 @@ from bench.contract import (
     Search,
 )
 
+from ._fitted_arrays import ArrayState
 from .lsi import LSI
 from .pca import PrincipalComponents
 
@@ -28,43 +29,8 @@ if TYPE_CHECKING:
     from bench.contract import Context
 
 
-class PcaAndLsi:
-    """The baselines ``pca`` (of the genes) and ``lsi`` (of the peaks), fitted separately."""
-
-    def __init__(self, n_components: int, n_top_genes: int) -> None:
-        genes = PrincipalComponents.Params(n_components=n_components, n_top_genes=n_top_genes)
-        self.rna = PrincipalComponents(genes)
-        self.atac = LSI(LSI.Params(n_components=n_components))
-
-    def recipe(self, info: DatasetInfo) -> PairedRecipe:
-        """Return the preparation of ``pca`` and of ``lsi``."""
-        parts = cast("PairedInfo", info).parts
-        return PairedRecipe(self.rna.recipe(parts["rna"]), self.atac.recipe(parts["atac"]))
-
-    def fit(self, data: MuData, context: Context) -> tuple[np.ndarray, np.ndarray, int]:
-        """Return the scores of genes and of peaks (cells × components), and n_parameters."""
-        rna = self.rna.fit(data["rna"], context)
-        atac = self.atac.fit(data["atac"], context)
-        n_parameters = (rna.n_parameters or 0) + (atac.n_parameters or 0)
-        return rna.embedding, atac.embedding, n_parameters
-
-    def transform(self, data: MuData) -> tuple[np.ndarray, np.ndarray]:
-        """Return the scores of genes and of peaks of new cells."""
-        return self.rna.transform(data["rna"]), self.atac.transform(data["atac"])
-
-    def save(self, path: Path) -> None:
-        """Write the fitted state into the folder ``path``."""
-        self.rna.save(path)
-        self.atac.save(path)
-
-    def load(self, path: Path) -> None:
-        """Read the fitted state from the folder ``path``."""
-        self.rna.load(path)
-        self.atac.load(path)
-
-
 class PairedBaseline(Method):
-    """Base of the baselines of paired data that start from PCA and LSI."""
+    """Base of the baselines that start from ``pca`` of the genes and ``lsi`` of the peaks."""
 
     modalities = frozenset({MULTIOME})
     family = "baseline"
@@ -79,17 +45,46 @@ class PairedBaseline(Method):
 
     params: Params
 
+    def __init__(self, params: Any) -> None:
+        super().__init__(params)
+        n_components, n_genes = params.n_components, params.n_top_genes
+        genes = PrincipalComponents.Params(n_components=n_components, n_top_genes=n_genes)
+        self.rna = PrincipalComponents(genes)
+        self.atac = LSI(LSI.Params(n_components=n_components))
+
     def recipe(self, info: DatasetInfo) -> PairedRecipe:
         """Return variable genes as for ``pca`` and peaks as for ``lsi``."""
-        return self.pca_and_lsi().recipe(info)
+        parts = cast("PairedInfo", info).parts
+        return PairedRecipe(self.rna.recipe(parts["rna"]), self.atac.recipe(parts["atac"]))
 
-    def pca_and_lsi(self) -> PcaAndLsi:
-        """Return PCA and LSI, not fitted."""
-        return PcaAndLsi(self.params.n_components, self.params.n_top_genes)
+    def fit_parts(self, data: MuData, context: Context) -> tuple[np.ndarray, np.ndarray, int]:
+        """Return scores of genes and of peaks, (cells, components), and n_parameters."""
+        rna = self.rna.fit(data["rna"], context)
+        atac = self.atac.fit(data["atac"], context)
+        n_parameters = (rna.n_parameters or 0) + (atac.n_parameters or 0)
+        return rna.embedding, atac.embedding, n_parameters
+
+
+class PairedProjection(ArrayState, PairedBaseline):
+    """A paired baseline that embeds new cells; ``fit`` sets ``_arrays``."""
+
+    def transform_parts(self, data: MuData) -> tuple[np.ndarray, np.ndarray]:
+        """Return the scores of genes and of peaks of new cells."""
+        return self.rna.transform(data["rna"]), self.atac.transform(data["atac"])
+
+    def save(self, path: Path) -> None:
+        super().save(path)
+        self.rna.save(path)
+        self.atac.save(path)
+
+    def load(self, path: Path) -> None:
+        super().load(path)
+        self.rna.load(path)
+        self.atac.load(path)
 
 
 def unit_variance_factor(scores: np.ndarray) -> float:
-    """Return the factor that scales the total variance of a block of columns to one."""
+    """Return the factor that makes the total variance of the columns one."""
     import numpy as np
 
     total = float(np.var(scores, axis=0, dtype=np.float64).sum())

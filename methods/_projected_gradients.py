@@ -22,9 +22,9 @@ _SUFFICIENT_DECREASE = 0.01
 def factorize(
     values: sp.csr_matrix, w: np.ndarray, h: np.ndarray, params: LSNMF.Params, report: Reporter
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return W (cells × rank), H (rank × features) and the number of outer iterations.
+    """Return W (cells × rank), H (rank × features) and the number of iterations.
 
-    ``report`` gets the loss ½‖V - W H‖² and the norm of the projected gradient of each iteration.
+    Each iteration reports ½‖V - W H‖² and the norm of the projected gradient.
     """
     matrix = values.astype(np.float64)
     turned = matrix.T.tocsr()
@@ -66,10 +66,7 @@ def factorize(
 def squared_loss(
     total: float, wv: np.ndarray, h: np.ndarray, gram_w: np.ndarray, gram_h: np.ndarray
 ) -> float:
-    """Return ½‖V - W H‖² = ½ (‖V‖² - 2 ⟨Wᵀ V, H⟩ + ⟨Wᵀ W, H Hᵀ⟩) without forming V - W H.
-
-    ``total`` = ‖V‖². The result is clamped at 0, below which rounding may take it.
-    """
+    """Return ½‖V - W H‖² = ½ (‖V‖² - 2 ⟨Wᵀ V, H⟩ + ⟨Wᵀ W, H Hᵀ⟩), at least 0."""
     return 0.5 * max(total - 2.0 * _inner(wv, h) + _inner(gram_w, gram_h), 0.0)
 
 
@@ -81,7 +78,7 @@ class Solved:
     gradient: np.ndarray
     """Before the last step."""
     moves: int
-    """Number of gradient steps; 0: the start was optimal."""
+    """Gradient steps; 0: the start was optimal."""
     step: float
 
 
@@ -95,8 +92,8 @@ def solve(
 ) -> Solved:
     """Minimise ½‖B - A X‖² over X ≥ 0 by projected gradients (Lin 2007, algorithm 4).
 
-    ``cross`` = AᵀB (rank × k), ``gram`` = AᵀA (rank × rank), ``x`` the start (rank × k). Ends when
-    the projected gradient is below ``tolerance`` or after ``params.sub_iter`` steps.
+    ``cross`` = AᵀB, ``gram`` = AᵀA, ``x`` the start. Ends when the projected gradient is below
+    ``tolerance`` or after ``params.sub_iter`` steps.
     """
     x = np.ascontiguousarray(x)
     gradient = before = gram @ x - cross
@@ -113,9 +110,9 @@ def _search_step(
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Return the next X, the change of the gradient and the step size.
 
-    The step shrinks until the loss falls enough (Lin 2007, equation 13) or grows while it does.
-    When the trials run out, X stays as it is. In Lin's program a growing step is lost then too;
-    here the last step that passed is taken.
+    The step shrinks until the loss falls enough (Lin 2007, eq. 13), or grows while it does. When
+    trials run out X stays; Lin's program then also loses a growing step, here the last good one is
+    taken.
     """
     shrinking = False
     still = np.zeros_like(x)

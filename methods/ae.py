@@ -13,15 +13,14 @@ if TYPE_CHECKING:
 
 
 class AE(NetworkMethod):
-    """Deterministic autoencoder P-hidden-d with a single linear layer back (Huang et al. 2021).
+    """Deterministic autoencoder with a single linear layer back (Huang et al. 2021).
 
-    Differences of the default from the publication (``preset=faithful`` restores them): linear
-    code instead of ReLU, whose units die; Bernoulli likelihood for binarised chromatin, with the
-    cell's depth in the expected value, instead of a mean squared error (which stays for RNA, on
-    scaled log-normalised genes); narrower hidden layers; constant step size 1e-3 (the published
-    decay reaches its floor of 2e-5 after 590 updates); shuffled batches; early stopping on
-    held-out cells, not on the training loss. The published program does not run (undefined
-    names). Its number of epochs is an argument without default, here 300.
+    The default differs from the publication, which ``preset=faithful`` restores. The code is
+    linear; units of a ReLU code die. Binarised chromatin has a Bernoulli likelihood with the
+    cell's depth instead of a mean squared error, which stays for RNA. Hidden layers are narrower.
+    The step size stays 1e-3; the published one decays to 2e-5 in 590 updates. Batches are
+    shuffled. Held-out cells, not the training loss, stop it early. The published program has
+    undefined names, and its number of epochs no default; here it is 300.
     """
 
     name = "ae"

@@ -8,27 +8,24 @@ from pydantic import Field
 
 from bench.contract import Context, Fit, Search
 
-from ._arrays import load_arrays, save_arrays
-from ._paired_baseline import PairedBaseline
+from ._paired_baseline import PairedProjection
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from anndata import AnnData
     from mudata import MuData
 
+    from ._canonical_maps import CanonicalMaps
 
-class CCA(PairedBaseline):
-    """Canonical correlation analysis of the scores of ``pca`` (genes) and ``lsi`` (peaks).
 
-    ``match``: cosine of a cell's RNA and another's chromatin in the space of the canonical
-    variates, each weighted by the root of its correlation, so that a product of two weighted
-    variates is the covariance expected of a true pair; unweighted, chance correlations count as
-    much as real ones. ``transform``: the mean of both variates. ``translate``: linear regression
-    of the detection of each gene on the scores of the peaks (and, to complete a profile, of the
-    genes), on top of its detection rate. Of ridges of 0.001 to 10, 1 matched best and 10
-    translated best on three sets (``scicar_a549``, ``pairedtag``, ``sim_multiome``).
+class CCA(PairedProjection):
+    """Canonical correlation analysis of scores of ``pca`` (genes) and ``lsi`` (peaks).
+
+    ``match``: cosine of canonical variates, each weighted by the root of its correlation, so that
+    chance correlations count less. ``transform``: mean of both variates. ``translate``: linear
+    regression of detection on scores of peaks (and of genes, to complete a profile). Of ridges
+    from 0.001 to 10, 1 matched best and 10 translated best on three sets (``scicar_a549``,
+    ``pairedtag``, ``sim_multiome``).
     """
 
     name = "cca"
@@ -38,7 +35,7 @@ class CCA(PairedBaseline):
         "al. 2019, Cell 177:1888, doi 10.1016/j.cell.2019.05.031"
     )
 
-    class Params(PairedBaseline.Params):
+    class Params(PairedProjection.Params):
         """Parameters of the analysis."""
 
         n_canonical: Annotated[int, Search(5, 50, log=True)] = Field(
@@ -60,39 +57,32 @@ class CCA(PairedBaseline):
         """Return the mean of the two weighted variates of each cell, (cells, n_canonical)."""
         from ._canonical_maps import CanonicalMaps
 
-        self._blocks = self.pca_and_lsi()
-        rna, atac, n_parameters = self._blocks.fit(data, context)
-        self._maps = CanonicalMaps.fit(rna, atac, data["rna"].layers["counts"], self.params)
-        table = self._maps.correlation_table()
+        rna, atac, n_parameters = self.fit_parts(data, context)
+        maps = CanonicalMaps.fit(rna, atac, data["rna"].layers["counts"], self.params)
+        self._arrays = maps.arrays
+        table = maps.correlation_table()
         return Fit(
-            self._maps.embed(rna, atac),
+            maps.embed(rna, atac),
             tables={"correlations": table},
-            n_parameters=n_parameters + self._maps.n_parameters,
+            n_parameters=n_parameters + maps.n_parameters,
             notes={"largest correlation in training": f"{table['correlation'].iloc[0]:.3f}"},
         )
 
+    @property
+    def maps(self) -> CanonicalMaps:
+        """The fitted maps of both parts to canonical variates."""
+        from ._canonical_maps import CanonicalMaps
+
+        return CanonicalMaps(self._arrays)
+
     def transform(self, data: MuData) -> np.ndarray:
-        """Return the embedding of new cells, (cells, n_canonical)."""
-        return self._maps.embed(*self._blocks.transform(data))
+        return self.maps.embed(*self.transform_parts(data))
 
     def match(self, data: MuData, rna_cells: np.ndarray, atac_cells: np.ndarray) -> np.ndarray:
         """Return the cosine of RNA ``rna_cells[i]`` and chromatin ``atac_cells[i]``, (pairs,)."""
-        return self._maps.match(*self._blocks.transform(data), rna_cells, atac_cells)
+        return self.maps.match(*self.transform_parts(data), rna_cells, atac_cells)
 
     def translate(self, data: AnnData, rna: AnnData | None = None) -> np.ndarray:
         """Return the expected detection of each gene, not cut to 0 … 1, (cells, genes)."""
-        genes = None if rna is None else self._blocks.rna.transform(rna)
-        return self._maps.translate(self._blocks.atac.transform(data), genes)
-
-    def save(self, path: Path) -> None:
-        """Write the fitted state into the folder ``path``."""
-        self._blocks.save(path)
-        save_arrays(path / "cca.npz", self._maps.arrays)
-
-    def load(self, path: Path) -> None:
-        """Read the fitted state from the folder ``path``."""
-        from ._canonical_maps import CanonicalMaps
-
-        self._blocks = self.pca_and_lsi()
-        self._blocks.load(path)
-        self._maps = CanonicalMaps(load_arrays(path / "cca.npz"))
+        genes = None if rna is None else self.rna.transform(rna)
+        return self.maps.translate(self.atac.transform(data), genes)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from bench.contract import MULTIOME, Context, DatasetInfo, Fit, Method, PairedRecipe, Parameters
 
-from ._arrays import ArrayState
-from ._paired_baseline import PcaAndLsi
+from ._fitted_arrays import ArrayState
+from .pca_lsi import JointPCALSI
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 class DetectionRate(ArrayState, Method):
     """Match by depth alone and translate by mean detection alone.
 
-    ``match``: cells deep in one modality tend to be deep in the other, so profiles of similar
-    depth match. ``translate``: the share of the training cells in which a gene is detected, the
-    same for every cell. Features are those of ``pca_lsi`` and ``cca``.
+    Cells deep in one modality tend to be deep in the other. ``translate`` gives every cell the
+    share of training cells that detect a gene. Features are those of ``pca_lsi`` and ``cca``.
     """
 
     name = "detection_rate"
@@ -37,7 +36,7 @@ class DetectionRate(ArrayState, Method):
 
     def recipe(self, info: DatasetInfo) -> PairedRecipe:
         """Return variable genes as for ``pca`` and peaks as for ``lsi``."""
-        return PcaAndLsi(50, 2000).recipe(info)
+        return JointPCALSI(JointPCALSI.Params()).recipe(info)
 
     def fit(self, data: MuData, context: Context) -> Fit:
         """Return the log depth in genes and in peaks, standardised, (cells, 2)."""
@@ -55,7 +54,6 @@ class DetectionRate(ArrayState, Method):
         return Fit(self.transform(data), n_parameters=n_parameters)
 
     def transform(self, data: MuData) -> np.ndarray:
-        """Return the embedding of new cells, (cells, 2)."""
         depth = (_log_depth(data) - self._arrays["mean"]) / self._arrays["spread"]
         return depth.astype("float32")
 

@@ -10,8 +10,7 @@ from pydantic import Field
 from bench.contract import ATAC, Context, DatasetInfo, Fit, Method, Parameters, Recipe, Search
 from bench.seeds import derive_seed
 
-from ._arrays import ArrayState
-from ._features import check_features
+from ._fitted_arrays import ArrayState, check_features
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,11 +18,10 @@ if TYPE_CHECKING:
 
 
 class LSI(ArrayState, Method):
-    """TF-IDF of binarised peaks, truncated SVD without its first component, rows of unit length.
+    """TF-IDF of binarised peaks, truncated SVD without its first component, unit rows.
 
-    The first component follows the depth of a cell. Source: Cusanovich et al. 2018, methods; the
-    logarithm of TF · IDF · 10,000 is that of Stuart et al. 2019 (Signac). Each of the three parts
-    can be switched off, to see its contribution.
+    The first component follows depth. Source: Cusanovich et al. 2018, methods; log(TF · IDF ·
+    10,000 + 1) is that of Stuart et al. 2019 (Signac). Each of the three parts has a switch.
     """
 
     name = "lsi"

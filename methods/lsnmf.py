@@ -18,20 +18,15 @@ if TYPE_CHECKING:
 class LSNMF(Factorization):
     """V ≈ W H with W, H ≥ 0 by alternating projected gradients (Lin 2007, algorithm 4).
 
-    The matrix stays sparse: it is touched twice per iteration. ``preset=faithful`` equals
-    nimfa.Lsnmf, used by Huang et al. 2021. The default differs:
+    The matrix stays sparse. ``preset=faithful`` equals nimfa.Lsnmf, used by Huang et al. 2021. The
+    default differs: step sizes carry over between subproblems, as Lin suggests; the first
+    gradient, which sets tolerances, is that of both factors (nimfa takes W's alone by a misplaced
+    argument); the gradient that ends iterations follows the last step; factors start from nndsvda;
+    at most 100 iterations of 5 steps instead of 12 of 10; the arbitrary scale of components is
+    removed.
 
-    - The step size is carried from one subproblem to the next (Lin's suggestion; fewer trials).
-    - The first gradient, which sets the tolerances, is that of both factors. nimfa takes W's alone
-      by a misplaced argument.
-    - The gradient that ends the iterations is that after the last step.
-    - The factors start from nndsvda instead of random columns.
-    - At most 100 iterations of 5 steps a subproblem instead of 12 of 10: the same objective in
-      less time.
-    - The arbitrary scale of the components is removed.
-
-    ``solver=nimfa`` runs nimfa on a dense copy from the same start; the native solver with
-    ``published_steps`` gives the same factors.
+    ``solver=nimfa`` runs nimfa on a dense copy; the native solver with ``published_steps`` gives
+    the same factors.
     """
 
     name = "lsnmf"
@@ -52,10 +47,7 @@ class LSNMF(Factorization):
             100, ge=1, description="most outer iterations"
         )
         tol: Annotated[float, Search(1e-6, 1e-2, log=True)] = Field(
-            1e-4,
-            ge=0,
-            description="stop when the projected gradient is below tol × the first "
-            "(nimfa reads 0 as 1e-5)",
+            1e-4, ge=0, description="stop below tol × the first projected gradient"
         )
         sub_iter: Annotated[int, Search(3, 30, log=True)] = Field(
             5, ge=1, description="gradient steps per subproblem"

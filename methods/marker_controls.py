@@ -11,7 +11,7 @@ from pydantic import Field
 
 from bench.contract import RNA, Context, DatasetInfo, Fit, Method, Parameters, Recipe, Search
 
-from ._arrays import ArrayState
+from ._fitted_arrays import ArrayState
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,10 +35,9 @@ class MarkerMethod(ArrayState, Method):
 
 
 class MarkerSum(MarkerMethod):
-    """The sum of the marker genes and nothing else: no model, no other gene.
+    """Sum of the marker genes, without a model or other genes.
 
-    For each list the log-normalised values of its genes are added and divided by the standard
-    deviation over the cells, so that lists of different length or expression count alike.
+    Each list's log-normalised sum is divided by its standard deviation over the cells.
     """
 
     name = "marker_sum"
@@ -61,7 +60,6 @@ class MarkerSum(MarkerMethod):
         return Fit(scores, tables={"marker_sums": table})
 
     def transform(self, data: AnnData) -> np.ndarray:
-        """Return the scores of new cells, (cells, lists)."""
         return (self._sum(data) / self._arrays["spread"]).astype("float32")
 
     def _sum(self, data: AnnData) -> np.ndarray:
@@ -75,8 +73,8 @@ class MarkerSum(MarkerMethod):
 class MarkerPca(MarkerMethod):
     """Principal components of scaled variable genes and markers, the markers counting more.
 
-    Genes have unit variance; then those of the lists are multiplied so that together they have
-    ``weight`` times the variance of all other genes. A linear counterpart of guidance.
+    Markers together have ``weight`` times the variance of all other genes. A linear counterpart of
+    guidance.
     """
 
     name = "pca_markers"
@@ -105,7 +103,6 @@ class MarkerPca(MarkerMethod):
         return fit
 
     def transform(self, data: AnnData) -> np.ndarray:
-        """Return the scores of new cells, (cells, n_components)."""
         from ._marker_pca import project
 
         return project(data, self._arrays)

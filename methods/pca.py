@@ -22,8 +22,7 @@ from bench.contract import (
 )
 from bench.seeds import derive_seed
 
-from ._arrays import ArrayState
-from ._features import check_features
+from ._fitted_arrays import ArrayState, check_features
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,10 +31,10 @@ if TYPE_CHECKING:
 
 
 class PrincipalComponents(ArrayState, Method):
-    """Principal components of log-normalised, scaled variable genes (Luecken and Theis 2019).
+    """Principal components of scaled log-normalised variable genes (Luecken and Theis 2019).
 
-    Chromatin: of binarised peaks, depth-normalised and log-transformed; ``lsi`` is the stronger
-    baseline there.
+    Chromatin: of binarised, depth-normalised, log-transformed peaks; ``lsi`` is the stronger
+    baseline.
     """
 
     name = "pca"
@@ -82,7 +81,6 @@ class PrincipalComponents(ArrayState, Method):
         )
 
     def transform(self, data: AnnData) -> np.ndarray:
-        """Return the scores of new cells, (cells, n_components)."""
         check_features(self._arrays["features"], data, self.name)
         loadings = self._arrays["components"].T
         return (data.X @ loadings - self._arrays["mean"] @ loadings).astype("float32")
@@ -91,10 +89,7 @@ class PrincipalComponents(ArrayState, Method):
 def decompose(
     data: AnnData, n_components: int, seed: int
 ) -> tuple[sklearn.decomposition.PCA, np.ndarray]:
-    """Return the fitted model and the scores, (cells, components), float32.
-
-    There are at most as many components as cells or features, minus one.
-    """
+    """Return the model and the scores, (cells, components), float32."""
     from sklearn.decomposition import PCA
 
     model = PCA(

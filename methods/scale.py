@@ -22,14 +22,12 @@ if TYPE_CHECKING:
 class SCALE(NetworkMethod):
     """Mixture-prior variational autoencoder of peaks (Xiong et al. 2019).
 
-    Corrections of the published program: mixture weights and variances stay in their range (they
-    could turn negative and give NaN); the mixture is fitted to the posteriors (means and
-    variances) of a network pretrained with a normal prior, as in Jiang et al. 2017, not to draws
-    of an untrained one; the mixture has no weight decay; the embedding is the mean, not a draw;
-    responsibilities are computed by a log-sum-exp without a floor; the cell's depth enters the
-    expected value.
-    ``preset=faithful`` is the release of 2019: batches of 32, step size 2e-3 decayed to 2e-4,
-    mixture from the untrained network, peaks scaled by their maximum, early stopping on the
+    Corrections: mixture weights and variances stay in range, where they could turn negative and
+    give NaN. The mixture is fitted to posteriors of a network pretrained with a normal prior
+    (Jiang et al. 2017), not to draws of an untrained one, and has no weight decay. The embedding
+    is the mean, not a draw. Responsibilities have no floor. The cell's depth enters the expected
+    value. ``preset=faithful`` is the release of 2019: batches of 32, step size 2e-3 decayed to
+    2e-4, mixture from the untrained network, peaks scaled by their maximum, early stopping on the
     training loss.
     """
 
@@ -60,10 +58,7 @@ class SCALE(NetworkMethod):
             200, ge=0, description="updates in which the weight rises from 0"
         )
         normal_epochs: Annotated[int, Search(0, 200)] = Field(
-            200,
-            ge=0,
-            description="most epochs with a normal prior before the mixture is fitted; "
-            "stops early like the rest",
+            200, ge=0, description="epochs with a normal prior before the mixture, at most"
         )
 
         presets: ClassVar = {
@@ -102,10 +97,9 @@ class SCALE(NetworkMethod):
         return super().facts(data, context) | {"n_components": k}
 
     def fit(self, data: AnnData, context: Context) -> Fit:
-        """Return μ of each cell, (cells, n_latent), and the most likely Gaussian of each.
+        """Return μ of each cell and the most likely Gaussian.
 
-        Tables: ``loadings`` (peaks × n_latent, the decoder) and ``specificity`` (peaks × Gaussians
-        that hold cells).
+        Tables: ``loadings`` (peaks × n_latent) and ``specificity`` (peaks × Gaussians with cells).
         """
         from .nn.mixture import add_mixture_results
 

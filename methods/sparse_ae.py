@@ -19,12 +19,11 @@ if TYPE_CHECKING:
 class SparseAE(NetworkMethod):
     """Autoencoder with one layer of units that are off in most cells.
 
-    Loss: reconstruction + β Σ_j KL(ρ ‖ a_j), with a_j the mean over the batch of the sigmoid of
-    unit j (Ng 2011). The published a_j (Huang et al. 2021) is the mean of a softmax over the
-    batch, which is 1 / cells for any code. This constant has no gradient, so that the published
-    sparse autoencoder is a plain one-layer one: its reported gain cannot come from the penalty.
-    ``preset=faithful`` keeps that, with ReLU code, sigmoid output, mean squared error, batches of
-    32 and the published decay of the step size.
+    Loss: reconstruction + β Σ_j KL(ρ ‖ a_j), a_j the mean sigmoid of unit j over the batch (Ng
+    2011). The published a_j (Huang et al. 2021) is the mean of a softmax over the batch, 1 / cells
+    for any code. So the published method is a plain one-layer autoencoder. ``preset=faithful``
+    keeps that, with ReLU code, sigmoid output, mean squared error, batches of 32 and the published
+    step sizes.
     """
 
     name = "sparse_ae"

@@ -19,14 +19,13 @@ if TYPE_CHECKING:
 class VAE(NetworkMethod):
     """Variational autoencoder with a linear decoder (Kingma and Welling 2014; Huang et al. 2021).
 
-    Loss of a cell: -log p(x | z) + w KL(q(z | x) ‖ prior). The embedding is the mean of q; the
-    publication writes a random draw. The published program has the mixture loss of SCALE without
-    an initialisation of the mixture; its eight components stay equal, so that it is a VAE with
-    one learned Gaussian prior. ``preset=faithful`` is that, with Bernoulli loss, hidden layers
-    1024-128, batches of 32, step size 2e-3 decayed to 2e-4 in 220 updates and weight decay 5e-4
-    (here not on the prior: it would pull its variance to a constant). The default has a
-    standard normal prior, a negative binomial for counts, the cell's depth in the expected value
-    and stops early on held-out cells.
+    Loss of a cell: -log p(x | z) + w KL(q(z | x) ‖ prior). The embedding is the mean of q, in the
+    publication a random draw. The published program has SCALE's mixture loss without initial
+    mixture, so that its components stay equal: a VAE with one learned Gaussian prior.
+    ``preset=faithful`` is that, with Bernoulli loss, hidden layers 1024-128, batches of 32, step
+    size 2e-3 decayed to 2e-4 and weight decay 5e-4 (not on the prior, whose variance it would pull
+    to a constant). The default has a standard normal prior, a negative binomial for counts with
+    the cell's depth, and early stopping on held-out cells.
     """
 
     name = "vae"
@@ -53,7 +52,7 @@ class VAE(NetworkMethod):
         prior: Annotated[
             Literal["standard", "learned_gaussian"],
             Search(choices=("standard", "learned_gaussian")),
-        ] = Field("standard", description="N(0, 1), or a diagonal Gaussian learned with the rest")
+        ] = Field("standard", description="N(0, 1), or a learned diagonal Gaussian")
 
         presets: ClassVar = {
             "quick": {"max_epochs": 60},

@@ -16,15 +16,13 @@ if TYPE_CHECKING:
 
 
 class WNN(PairedBaseline):
-    """The weighted-nearest-neighbour graph, embedded by the eigenvectors of its Laplacian.
+    """Eigenvectors of the weighted-nearest-neighbour graph.
 
-    Scores of ``pca`` and ``lsi``, each cell's scaled to length one, give a neighbour graph of each
-    modality. ``muon.pp.neighbors`` weighs the two for each cell by how well neighbours in one
-    modality predict the cell in the other. The embedding are eigenvectors of the graph's
-    Laplacian, scaled so that distances follow the commute time of a random walk (Qiu and Hancock
-    2007, doi:10.1109/TPAMI.2007.1103). ``wnn_leiden`` are the clusters of Leiden on the graph
-    itself. New cells are not in the graph: the method is fitted on all cells, and there is no
-    ``transform``.
+    Scores of ``pca`` and ``lsi``, in unit rows, give a graph of each modality.
+    ``muon.pp.neighbors`` weighs both by how well neighbours in one predict the cell in the other.
+    Eigenvectors are scaled so that distances follow the commute time of a random walk (Qiu and
+    Hancock 2007, doi:10.1109/TPAMI.2007.1103). ``wnn_leiden`` are Leiden clusters on the graph.
+    New cells are not in the graph: there is no ``transform``.
     """
 
     name = "wnn"
@@ -53,15 +51,17 @@ class WNN(PairedBaseline):
         """Return the eigenvectors, (cells, n_eigenvectors), and the communities of the graph."""
         import pandas as pd
 
-        from ._neighbor_graph import commute_time_embedding, graph_leiden, multimodal_graph
+        from bench.scoring.clustering import graph_communities
+
+        from ._neighbor_graph import commute_time_embedding, multimodal_graph
 
         p, seed = self.params, context.seed
-        rna, atac, n_parameters = self.pca_and_lsi().fit(data, context)
+        rna, atac, n_parameters = self.fit_parts(data, context)
         graph, weights = multimodal_graph(
             {"rna": rna, "atac": atac}, p.n_neighbors, derive_seed(seed, "wnn")
         )
         points = commute_time_embedding(graph, p.n_eigenvectors, derive_seed(seed, "eigenmap"))
-        labels = graph_leiden(graph, p.resolution, derive_seed(seed, "leiden"))
+        labels = graph_communities(graph, p.resolution, derive_seed(seed, "leiden"))
         return Fit(
             points,
             labels={"wnn_leiden": labels},

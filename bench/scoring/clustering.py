@@ -76,15 +76,29 @@ def leiden_grid(
         yield resolution, _leiden_communities(graph, upper.data, resolution, seed)
 
 
+def graph_communities(
+    graph: sp.csr_matrix, resolution: float, seed: int, *, n_iterations: int = 2
+) -> np.ndarray:
+    """Return the Leiden communities of a symmetric graph, numbered from the largest down."""
+    upper = sp.triu(graph, k=1).tocoo()
+    edges = np.column_stack((upper.row, upper.col))
+    whole = igraph.Graph(n=graph.shape[0], edges=edges)
+    return _leiden_communities(whole, upper.data, resolution, seed, n_iterations)
+
+
 def _leiden_communities(
-    graph: igraph.Graph, weights: np.ndarray, resolution: float, seed: int
+    graph: igraph.Graph,
+    weights: np.ndarray,
+    resolution: float,
+    seed: int,
+    n_iterations: int = 2,
 ) -> np.ndarray:
     """Return the communities of a graph, numbered from the largest down, shape (n_cells,)."""
     igraph.set_random_number_generator(random.Random(seed))
     try:
         communities = graph.community_leiden(
             objective_function="modularity", weights=weights, resolution=resolution,
-            n_iterations=2,
+            n_iterations=n_iterations,
         )  # fmt: skip
     finally:
         igraph.set_random_number_generator(random)  # igraph's default; it has no getter

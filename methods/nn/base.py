@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class NetworkMethod(Method):
-    """Base of methods that train one network; subclasses return it from :meth:`build`."""
+    """Base of methods that train one network, returned by :meth:`build`."""
 
     modalities = frozenset({RNA, ATAC})
     family = "autoencoder"
@@ -49,13 +49,13 @@ class NetworkMethod(Method):
 
     @abstractmethod
     def build(self, facts: dict[str, Any], likelihood: Likelihood) -> Network:
-        """Return the untrained network for the result of :meth:`facts`; torch is seeded."""
+        """Return the untrained network for :meth:`facts`; torch is seeded."""
 
     def recipe(self, info: DatasetInfo) -> Recipe:
-        """Return the preparation for a dataset.
+        """Return the preparation.
 
-        Chromatin: binarised peaks, or, as published, scaled to a maximum of 1. RNA: log-normalised
-        variable genes; scaled to unit variance if the reconstruction is Gaussian.
+        Chromatin: binarised peaks, or, as published, peaks scaled to a maximum of 1. RNA:
+        log-normalised variable genes, with unit variance for a Gaussian likelihood.
         """
         p = self.params
         if info.modality == ATAC and p.binarize:
@@ -68,7 +68,7 @@ class NetworkMethod(Method):
         return log_normalized(info, n_top_genes=p.n_top_genes, scale=likelihood == "gaussian")
 
     def facts(self, data: AnnData, context: Context) -> dict[str, Any]:
-        """Return the facts of the training cells that :meth:`build` needs, as plain values."""
+        """Return what :meth:`build` needs to know of the training cells, as plain values."""
         name: str = self.params.likelihood
         if name == "auto":
             binary = data.X.min() >= 0 and data.X.max() <= 1
@@ -83,25 +83,20 @@ class NetworkMethod(Method):
         return fit
 
     def transform(self, data: AnnData) -> np.ndarray:
-        """Return the code of new cells, prepared like the training cells, (cells, n_latent).
-
-        Raises ``DataError`` if the features are not those of the training cells.
-        """
+        """Return the code of new cells; raises ``DataError`` for other features."""
         return self.fitted.encode(data)
 
     def impute(self, data: AnnData) -> np.ndarray:
-        """Return the expected value of each entry, (cells, features), from the cells' codes.
+        """Return the expected value of each entry, (cells, features).
 
-        Chance that a peak is open, counts (negative binomial), or prepared values (Gaussian).
+        Chance that a peak is open, counts (negative binomial) or prepared values (Gaussian).
         """
         return self.fitted.reconstruct(data)
 
     def save(self, path: Path) -> None:
-        """Write the weights and the facts of the training cells into the folder ``path``."""
         self.fitted.save(path)
 
     def load(self, path: Path) -> None:
-        """Read the files of :meth:`save`; the parameters must be the same."""
         from .fitted_network import load_network
 
         self.fitted = load_network(self, path)

@@ -17,30 +17,30 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 _DENSE_BYTES = 256 * 2**20
-"""Matrices up to this size are densified once on a CPU; larger ones block by block."""
+"""Larger matrices stay sparse on a CPU."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """A block of cells: inputs, targets and depth."""
+    """Inputs, targets and depth of some cells."""
 
     inputs: Tensor
     """Cells × features, float32."""
     targets: Tensor
-    """Cells × features, float32; the inputs themselves unless the likelihood is of counts."""
+    """Inputs, or counts for a likelihood of counts, float32."""
     depth: Tensor
-    """Size factor of each cell, shape (cells, 1), around 1."""
+    """Size factor of each cell, (cells, 1), around 1."""
 
     def __len__(self) -> int:
         return len(self.inputs)
 
 
 class Cells:
-    """All cells of a prepared dataset, in blocks on a device.
+    """Cells of a prepared dataset, in blocks on a device.
 
-    With ``counts`` the targets are ``layers["counts"]``; otherwise ``X`` is both input and target.
-    The depth of a cell is the total of its targets divided by ``median_total`` (default: that of
-    these cells), at least 0.01. With ``divide_inputs`` the inputs are divided by it.
+    With ``counts`` the targets are ``layers["counts"]``, else ``X``. Depth is the total of the
+    targets over ``median_total`` (default: theirs), at least 0.01. ``divide_inputs`` by it on
+    request.
     """
 
     def __init__(
@@ -73,12 +73,12 @@ class Cells:
         return Block(inputs / depth if self._divide else inputs, targets, depth)
 
     def blocks(self, rows: np.ndarray, batch_size: int) -> Iterator[Block]:
-        """Yield the cells ``rows`` in order, ``batch_size`` at a time; the last may be smaller."""
+        """Yield blocks of ``rows`` in order."""
         for start in range(0, len(rows), batch_size):
             yield self.block(rows[start : start + batch_size])
 
     def with_inputs(self, inputs: np.ndarray) -> Cells:
-        """Return the same cells and targets with other ``inputs``, (cells, units)."""
+        """Return the same cells with other ``inputs``, (cells, units)."""
         cells = copy.copy(self)
         cells.n_features = inputs.shape[1]
         cells._targets = self._inputs if self._targets is None else self._targets
@@ -92,7 +92,7 @@ class Cells:
         return cells
 
     def _densify(self, matrix: sp.csr_matrix | np.ndarray) -> Tensor | sp.csr_matrix:
-        """Return a dense tensor on the device if it is small enough, else the sparse matrix."""
+        """Return a dense tensor on the device if it is small, else the sparse matrix."""
         limit = _DENSE_BYTES
         if self.device.type == "cuda":
             limit = torch.cuda.mem_get_info()[0] // 4

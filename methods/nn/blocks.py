@@ -26,7 +26,7 @@ def linear(n_in: int, n_out: int) -> nn.Linear:
 
 
 def multilayer(widths: Sequence[int]) -> nn.Sequential:
-    """Return linear layers between ``widths``, each followed by a ReLU; one width: identity."""
+    """Return linear layers of these widths, each with ReLU."""
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(widths):
         layers += [linear(n_in, n_out), nn.ReLU()]

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _MAX_CLUSTERS = 50
-"""The eigengap is sought among so many eigenvalues, at most."""
+"""Eigenvalues among which the gap is sought."""
 
 
 def first_labels(codes: np.ndarray, k_from: str, k: int | None, seed: int) -> np.ndarray:
-    """Return a label 0 … K - 1 of each code, every one of them in use, shape (cells,).
+    """Return the label 0 … K - 1 of each code, (cells,); all are in use.
 
-    K-means with ``k`` clusters. Without ``k``: Leiden communities if ``k_from`` is ``leiden``,
-    else k-means with the number of the eigengap.
+    K-means with ``k`` clusters. Without ``k``: Leiden communities, or k-means with the number of
+    the eigengap.
     """
     if k is None and k_from == "leiden":
         labels = leiden(codes, seed)
@@ -37,8 +37,8 @@ def first_labels(codes: np.ndarray, k_from: str, k: int | None, seed: int) -> np
 def eigengap(codes: np.ndarray, seed: int) -> int:
     """Return the number of clusters by the largest gap between eigenvalues.
 
-    Of the normalised Laplacian of the neighbour graph, among the first 50. Source: von Luxburg
-    2007, a tutorial on spectral clustering, section 8.3.
+    Of the normalised Laplacian of the neighbour graph. Source: von Luxburg 2007, a tutorial on
+    spectral clustering, section 8.3.
     """
     n_cells = len(codes)
     if n_cells < 5 or np.all(codes == codes[0]):

@@ -8,7 +8,7 @@ import torch
 
 from bench.contract import Context, Fit
 
-from .._features import check_features
+from .._fitted_arrays import check_features
 from .batches import Cells
 from .likelihoods import make_likelihood
 from .train import encode, n_parameters, seeded
@@ -25,11 +25,7 @@ _FILE = "network.pt"
 
 
 class FittedNetwork:
-    """A network and the facts of the training cells it was built for.
-
-    ``facts`` hold the names of the features, the likelihood, the median total of the cells and
-    further values of the method.
-    """
+    """A network and facts of its training cells: features, likelihood, median total."""
 
     def __init__(self, method: NetworkMethod, facts: dict[str, Any], device: str) -> None:
         self.facts, self.device = facts, device
@@ -38,7 +34,7 @@ class FittedNetwork:
         self.network = method.build(facts, likelihood).to(device)
 
     def cells(self, data: AnnData) -> Cells:
-        """Return cells with the features of the training cells; raises ``DataError`` else."""
+        """Return cells with the training features; raises ``DataError`` else."""
         check_features(self.facts["features"], data, self._name)
         likelihood = self.facts["likelihood"]
         return Cells(
@@ -50,15 +46,12 @@ class FittedNetwork:
         )
 
     def encode(self, data: AnnData) -> np.ndarray:
-        """Return the code of each cell, (cells, n_latent)."""
         return encode(self.network, self.network.embed, self.cells(data))
 
     def reconstruct(self, data: AnnData) -> np.ndarray:
-        """Return the expected value of each entry, (cells, features)."""
         return encode(self.network, self.network.reconstruct, self.cells(data))
 
     def save(self, path: Path) -> None:
-        """Write weights and facts into the folder ``path``."""
         state = {name: value.cpu() for name, value in self.network.state_dict().items()}
         torch.save({"state": state, "facts": self.facts}, path / _FILE)
 

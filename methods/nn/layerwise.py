@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from .likelihoods import Likelihood
 
 _SPAN_BYTES = 2**29
-"""The span of larger inputs is not computed."""
+"""Larger inputs are not reduced to their span."""
 
 
 class OneLayer(Model):
-    """A model whose first step is the linear ``layer``."""
+    """Model whose first step is the linear ``layer``."""
 
     layer: nn.Linear
 
@@ -31,8 +31,7 @@ class OneLayer(Model):
 class PublishedLayer(OneLayer):
     """One layer with ReLU and a sigmoid decoder that is thrown away, by mean squared error.
 
-    The layer's output is padded with zeros to a multiple of 16 units: the products of the
-    decoder's gradients take two to three times as long with rows of other lengths.
+    Units are padded to a multiple of 16, else products take two to three times as long.
     """
 
     def __init__(self, layer: nn.Linear) -> None:
@@ -45,42 +44,37 @@ class PublishedLayer(OneLayer):
         self.back = back.to(layer.weight.device)
 
     def embed(self, block: Block) -> Tensor:
-        """Return the layer's output, (cells, units)."""
         return functional.relu(self.layer(block.inputs))
 
     def objective(self, block: Block, update: int | None) -> dict[str, Tensor]:
-        """Return the mean squared error."""
         code = functional.pad(self.embed(block), (0, self.zeros))
         rebuilt = torch.sigmoid(self.back(code))
         return {"loss": functional.mse_loss(rebuilt, block.targets)}
 
 
 class LastLayer(OneLayer):
-    """The layer before the output, trained through the likelihood."""
+    """Layer before the output, trained through the likelihood."""
 
     def __init__(self, layer: nn.Linear, likelihood: Likelihood) -> None:
         super().__init__()
         self.layer, self.likelihood = layer, likelihood
 
     def embed(self, block: Block) -> Tensor:
-        """Return the decoder's output, (cells, P)."""
         decoded: Tensor = self.layer(block.inputs)
         return decoded
 
     def objective(self, block: Block, update: int | None) -> dict[str, Tensor]:
-        """Return the mean reconstruction loss of a cell."""
         return {"loss": self.likelihood(self.embed(block), block).mean()}
 
 
 def train_layer(
     model: OneLayer, cells: Cells, schedule: Schedule, context: Context, *, stage: str = ""
 ) -> TrainingSummary:
-    """Train ``model``, in the space that the inputs of ``cells`` span where that is smaller.
+    """Train ``model``, in the span of its inputs if that is smaller.
 
-    Plain gradient descent adds multiples of inputs to the rows of the weights, so it never leaves
-    that space and takes the same steps in any orthonormal basis of it: 1,000 cells of 10,000
-    peaks need 1,000 weights a unit. With other optimisers or weight decay the weights are trained
-    themselves.
+    Gradient descent adds multiples of inputs to weights. So it stays in their span and takes the
+    same steps in any orthonormal basis of it: 1,000 cells of 10,000 peaks need 1,000 weights a
+    unit.
     """
     layer = model.layer
     inputs = _inputs(cells) if _spans_less(cells, layer, schedule) else None
@@ -108,5 +102,5 @@ def _spans_less(cells: Cells, layer: nn.Linear, schedule: Schedule) -> bool:
 
 
 def _inputs(cells: Cells) -> Tensor:
-    """Return the inputs of all cells, (cells, features)."""
+    """Return all inputs, (cells, features)."""
     return torch.cat([block.inputs for block in cells.blocks(np.arange(cells.n_cells), 1024)])

@@ -1,8 +1,4 @@
-"""Likelihoods of the targets given a decoder's linear output.
-
-Each maps ``(decoded, block)`` to the negative log-likelihood of each cell, (cells,), and to
-expected values. It is exact unless the docstring leaves out constants.
-"""
+"""Likelihoods of targets given a decoder's linear output; exact unless stated."""
 
 from __future__ import annotations
 
@@ -20,7 +16,7 @@ if TYPE_CHECKING:
     from .params import NetworkParameters
 
 _LOG_DISPERSION = 8.0
-"""Bound on the absolute log inverse dispersion: from Poisson to extremely variable."""
+"""Bound of the absolute log inverse dispersion."""
 
 
 class Likelihood(nn.Module, ABC):
@@ -47,10 +43,10 @@ class Likelihood(nn.Module, ABC):
 
 
 class Bernoulli(Likelihood):
-    """Binary cross entropy on logits; exact.
+    """Binary cross entropy on logits.
 
-    With ``depth_offset`` the logit of a peak is decoded + log(depth): where openness is rare that
-    makes its probability proportional to the depth of the cell.
+    ``depth_offset`` adds log(depth) to logits, so that small probabilities are proportional to
+    depth.
     """
 
     name = "bernoulli"
@@ -63,12 +59,11 @@ class Bernoulli(Likelihood):
         return decoded + block.depth.log() if self.depth_offset else decoded
 
     def elementwise(self, decoded: Tensor, block: Block) -> Tensor:
-        """Return softplus(logit) - target · logit."""
         logits = self._logits(decoded, block)
         return functional.binary_cross_entropy_with_logits(logits, block.targets, reduction="none")
 
     def mean(self, decoded: Tensor, block: Block) -> Tensor:
-        """Return the probability that a peak is open."""
+        """Return the chance that a peak is open."""
         return torch.sigmoid(self._logits(decoded, block))
 
 
@@ -82,20 +77,17 @@ class Gaussian(Likelihood):
         self.output = ACTIVATIONS[output]()
 
     def elementwise(self, decoded: Tensor, block: Block) -> Tensor:
-        """Return (target - output)²."""
         return (block.targets - self.output(decoded)).square()
 
     def mean(self, decoded: Tensor, block: Block) -> Tensor:
-        """Return the output."""
         return self.output(decoded)
 
 
 class NegativeBinomial(Likelihood):
     """Counts with mean depth · exp(decoded) and one inverse dispersion θ per feature.
 
-    Variance μ + μ²/θ; exact with its constants. Without ``depth_offset`` the code has to
-    hold the depth. Source: Lopez et al. 2018, doi 10.1038/s41592-018-0229-2; Eraslan et al. 2019,
-    eq. 1.
+    Variance μ + μ²/θ. Without ``depth_offset`` the code has to hold the depth. Source: Lopez et
+    al. 2018, doi 10.1038/s41592-018-0229-2; Eraslan et al. 2019, eq. 1.
     """
 
     name = "nb"
@@ -110,22 +102,20 @@ class NegativeBinomial(Likelihood):
         return log_mean.clamp(-15.0, 12.0)
 
     def elementwise(self, decoded: Tensor, block: Block) -> Tensor:
-        """Return -log NB(target; μ, θ)."""
         log_mean = self._log_mean(decoded, block)
         log_theta = self.log_theta.clamp(-_LOG_DISPERSION, _LOG_DISPERSION)
         return negative_binomial(block.targets, log_mean, log_theta.exp(), log_theta)
 
     def mean(self, decoded: Tensor, block: Block) -> Tensor:
-        """Return μ."""
         return self._log_mean(decoded, block).exp()
 
 
 def negative_binomial(
     counts: Tensor, log_mean: Tensor, theta: Tensor, log_theta: Tensor
 ) -> Tensor:
-    """Return -log NB(count; μ, θ) of each entry, (cells, features), with its constants.
+    """Return -log NB(count; μ, θ) of each entry, (cells, features).
 
-    ``theta`` is the inverse dispersion of each entry or of each feature: variance μ + μ²/θ.
+    ``theta``: inverse dispersion of each entry or feature.
     """
     log_total = torch.logaddexp(log_mean, log_theta)
     log_likelihood = theta * (log_theta - log_total) + counts * (log_mean - log_total)
@@ -138,7 +128,6 @@ def negative_binomial(
 
 
 def make_likelihood(name: str, n_features: int, params: NetworkParameters) -> Likelihood:
-    """Return the likelihood ``bernoulli``, ``gaussian`` or ``nb``."""
     if name == "bernoulli":
         return Bernoulli(params.reduction, depth_offset=params.adjust_depth)
     if name == "nb":

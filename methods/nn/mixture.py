@@ -33,10 +33,9 @@ _SMALLEST_VARIANCE = 1e-4
 
 
 class MixtureAutoencoder(VariationalAutoencoder):
-    """Prior Σ_k π_k N(m_k, v_k) with K diagonal components (Jiang et al. 2017; Xiong et al. 2019).
+    """Prior Σ_k π_k N(m_k, v_k) with diagonal components (Jiang et al. 2017; Xiong et al. 2019).
 
-    π is a softmax and v a softplus, so neither can leave its range. Until :meth:`set_mixture` is
-    called the prior is N(0, 1).
+    Softmax and softplus keep π and v in range. The prior is N(0, 1) until :meth:`set_mixture`.
     """
 
     params: SCALE.Params
@@ -54,10 +53,10 @@ class MixtureAutoencoder(VariationalAutoencoder):
     mixed: Tensor
 
     def fit(self, cells: Cells, context: Context) -> TrainingSummary:
-        """Train with a normal prior, fit the mixture to the posteriors, train with the mixture.
+        """Train with a normal prior, fit the mixture to posteriors, train with the mixture.
 
-        A Gaussian of the prior starts with the variance of its cells' means plus the mean of their
-        posterior variances (the law of total variance): that of the draws it has to explain.
+        A Gaussian's variance is that of its cells' means plus the mean of their posterior
+        variances (law of total variance).
         """
         epochs = self.params.normal_epochs
         if self.params.max_epochs and epochs:
@@ -76,7 +75,7 @@ class MixtureAutoencoder(VariationalAutoencoder):
         return super().fit(cells, context)
 
     def set_mixture(self, weights: np.ndarray, means: np.ndarray, variances: np.ndarray) -> None:
-        """Set the mixture to K weights, means (K, d) and variances (K, d), and use it as prior."""
+        """Use a mixture of K weights, means (K, d) and variances (K, d) as prior."""
 
         def tensor(values: np.ndarray) -> Tensor:
             return torch.as_tensor(values, dtype=self.means.dtype, device=self.means.device)
@@ -101,10 +100,7 @@ class MixtureAutoencoder(VariationalAutoencoder):
         return torch.log_softmax(log_joint, dim=1)
 
     def _distance(self, mean: Tensor, second: Tensor) -> Tensor:
-        """Return Σ_d E[(z - m)²] / v for E[z] = ``mean``, E[z²] = ``second``, (cells, K).
-
-        By matrix products, without a tensor of cells × K × d.
-        """
+        """Return Σ_d E[(z - m)²] / v for E[z] = ``mean``, E[z²] = ``second``, (cells, K)."""
         inverse = 1.0 / self.variances()
         return (
             second @ inverse.T
@@ -113,9 +109,9 @@ class MixtureAutoencoder(VariationalAutoencoder):
         )
 
     def divergence(self, mean: Tensor, log_var: Tensor, z: Tensor) -> Tensor:
-        """Return Σ_k γ_k [KL(q ‖ N_k) + log γ_k - log π_k] of each cell, (cells,).
+        """Return Σ_k γ_k [KL(q ‖ N_k) + log γ_k - log π_k] of each cell.
 
-        γ = p(k | z) at the draw z; Jiang et al. 2017, equation 12, regrouped.
+        γ = p(k | z) at the draw z; Jiang et al. 2017, eq. 12, regrouped.
         """
         if not self.mixed:
             return super().divergence(mean, log_var, z)
@@ -137,7 +133,7 @@ class MixtureAutoencoder(VariationalAutoencoder):
         return self.log_responsibilities(self.embed(block)).exp()
 
     def cluster_means(self, cells: Cells, clusters: np.ndarray) -> dict[int, np.ndarray]:
-        """Return the mean expected value of the targets, (P,), by cluster, block by block."""
+        """Return the mean expected value of each target by cluster."""
         means = {}
         self.eval()
         with torch.inference_mode():
@@ -165,11 +161,10 @@ def add_mixture_results(fit: Fit, fitted: FittedNetwork, data: AnnData) -> None:
 
 
 def specificity(means: np.ndarray) -> np.ndarray:
-    """Return the specificity of each peak for each cluster, peaks × clusters, from 0 to 1.
+    """Return the specificity of peaks for clusters, peaks × clusters, from 0 to 1.
 
-    ``means`` (peaks × clusters) is the mean accessibility. 1 - √JSD (base 2) between a peak's
-    row, as a distribution over the clusters, and the distribution with all its weight on one
-    cluster (Cabili et al. 2011). A peak that is closed everywhere counts as equally open in all.
+    1 - √JSD (base 2) between a peak's mean accessibilities, as shares of the clusters, and all
+    weight on one cluster (Cabili et al. 2011). A closed peak counts as equally open in all.
     """
     whole = means.sum(axis=1, keepdims=True)
     shares = np.divide(means, whole, out=np.full_like(means, 1 / means.shape[1]), where=whole > 0)
@@ -179,9 +174,9 @@ def specificity(means: np.ndarray) -> np.ndarray:
 
 
 def binarized(expected: np.ndarray, raw: np.ndarray | sp.csr_matrix) -> np.ndarray:
-    """Return where the imputed accessibility exceeds both means of the raw data, cells × peaks.
+    """Return where imputed accessibility exceeds the raw means of cell and peak.
 
-    The cell's mean and the peak's mean of ``raw``, as in the published program.
+    As in the published program.
     """
     cell_means = np.asarray(raw.mean(axis=1)).reshape(-1, 1)
     peak_means = np.asarray(raw.mean(axis=0)).reshape(1, -1)

@@ -39,7 +39,7 @@ class Network(Model):
     """A model of the data: a likelihood of its decoded code. Shapes: inputs (cells, P)."""
 
     kl_warmup = 0
-    """Updates before early stopping begins to count."""
+    """Updates before early stopping counts."""
 
     def __init__(self, likelihood: Likelihood, params: NetworkParameters) -> None:
         super().__init__()
@@ -54,13 +54,13 @@ class Network(Model):
         return self.likelihood.mean(self.decode(self.embed(block)), block)
 
     def fit(self, cells: Cells, context: Context) -> TrainingSummary:
-        """Minimise the objective; early stopping waits for the end of the warm-up."""
+        """Minimise the objective; early stopping waits for the warm-up."""
         schedule = Schedule.of(self.params, warmup=self.kl_warmup)
         return train(self, self.objective, cells, schedule, context)
 
 
 class Autoencoder(Network):
-    """P-hidden-d with ReLU, a code with an activation of choice, one linear layer back."""
+    """P-hidden-d with ReLU, a code with an activation, one linear layer back."""
 
     def __init__(self, n_features: int, likelihood: Likelihood, params: NetworkParameters) -> None:
         super().__init__(likelihood, params)
@@ -71,30 +71,26 @@ class Autoencoder(Network):
         self.decoder = linear(params.n_latent, n_features)
 
     def embed(self, block: Block) -> Tensor:
-        """Return the code, (cells, d)."""
         return self.code_activation(self.code(self.hidden(block.inputs)))
 
     def decode(self, code: Tensor) -> Tensor:
-        """Return the output of the one layer back, (cells, P)."""
         decoded: Tensor = self.decoder(code)
         return decoded
 
     def objective(self, block: Block, update: int | None) -> dict[str, Tensor]:
-        """Return the mean reconstruction loss of a cell."""
         return {"loss": self.likelihood(self.decode(self.embed(block)), block).mean()}
 
 
 class SparseAutoencoder(Autoencoder):
-    """Autoencoder with the penalty β Σ_j KL(ρ ‖ a_j) on the mean activations a_j of the units.
+    """Autoencoder with the penalty β Σ_j KL(ρ ‖ a_j) on mean activations a_j.
 
-    The loss of held-out cells leaves the penalty out: fitted to the training cells, it grows on
-    others from the first epoch on.
+    Held-out losses leave it out: fitted to training cells, it grows on others from the first epoch
+    on.
     """
 
     params: SparseAE.Params
 
     def objective(self, block: Block, update: int | None) -> dict[str, Tensor]:
-        """Return the loss and its two parts."""
         logits = self.code(self.hidden(block.inputs))
         code = self.code_activation(logits)
         reconstruction = self.likelihood(self.decode(code), block).mean()
@@ -109,9 +105,9 @@ class SparseAutoencoder(Autoencoder):
 class VariationalAutoencoder(Network):
     """Two linear heads on P-hidden give q(z) = N(μ, σ²); the embedding is μ.
 
-    Minimises reconstruction + w · KL(q ‖ prior), averaged over cells, with w rising linearly to
-    ``kl_weight`` in ``kl_warmup`` updates. The prior is N(0, 1) or a learned diagonal Gaussian.
-    The loss of held-out cells takes one fixed draw and the full weight.
+    Minimises reconstruction + w · KL(q ‖ prior), w rising to ``kl_weight`` in ``kl_warmup``
+    updates. The prior is N(0, 1) or a learned diagonal Gaussian. Held-out losses take one fixed
+    draw and the full weight.
     """
 
     params: VAE.Params | SCALE.Params
@@ -140,11 +136,9 @@ class VariationalAutoencoder(Network):
         return self.mean_head(hidden), self.log_var_head(hidden).clamp(-15.0, 15.0)
 
     def embed(self, block: Block) -> Tensor:
-        """Return μ, (cells, d)."""
         return self.posterior(block)[0]
 
     def decode(self, code: Tensor) -> Tensor:
-        """Return the output of the linear decoder, (cells, P)."""
         decoded: Tensor = self.decoder(code)
         return decoded
 
@@ -155,11 +149,11 @@ class VariationalAutoencoder(Network):
         return self.params.kl_weight * update / self.kl_warmup
 
     def divergence(self, mean: Tensor, log_var: Tensor, z: Tensor) -> Tensor:
-        """Return KL(q ‖ prior) of each cell, (cells,); ``z`` is the draw, (cells, d)."""
+        """Return KL(q ‖ prior) of each cell; ``z`` is the draw, (cells, d)."""
         return gaussian_kl(mean, log_var, self.prior_mean, self.prior_log_var)
 
     def objective(self, block: Block, update: int | None) -> dict[str, Tensor]:
-        """Return the negative evidence lower bound and its two parts."""
+        """Return the negative evidence lower bound and its parts."""
         mean, log_var = self.posterior(block)
         z = mean + (0.5 * log_var).exp() * _noise(mean, fixed=update is None)
         reconstruction = self.likelihood(self.decode(z), block).mean()
@@ -169,7 +163,7 @@ class VariationalAutoencoder(Network):
 
 
 def _noise(like: Tensor, *, fixed: bool) -> Tensor:
-    """Return standard normal noise; ``fixed``: always the same, so that epochs compare."""
+    """Return normal noise; ``fixed``: always the same, so that epochs compare."""
     if not fixed:
         return torch.randn_like(like)
     generator = torch.Generator(device=like.device).manual_seed(0)

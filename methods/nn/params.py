@@ -15,12 +15,11 @@ class ClusterParameters(Parameters):
     n_clusters: int = Field(0, ge=0, description="clusters; 0: see k_from")
     k_from: Literal["truth", "leiden", "eigengap"] = Field(
         "truth",
-        description="number of clusters: of true types (uses n_clusters), of Leiden "
-        "communities, or by the largest gap of the neighbour graph's spectrum",
+        description="number of clusters: true types, Leiden communities, or largest eigengap",
     )
 
     def optional_inputs(self) -> frozenset[str]:
-        """Return ``{"n_clusters"}`` if the number of true types sets that of the clusters."""
+        """Return ``{"n_clusters"}`` if the number of true types is used."""
         from_truth = self.k_from == "truth" and self.n_clusters == 0
         return frozenset({"n_clusters"}) if from_truth else frozenset()
 
@@ -44,9 +43,7 @@ class NetworkParameters(Parameters):
         "linear", description="activation of the code; relu leaves units dead"
     )
     likelihood: Literal["auto", "bernoulli", "gaussian", "nb"] = Field(
-        "auto",
-        description="of the reconstruction; nb is the negative binomial of the counts; auto: "
-        "bernoulli for chromatin, nb (vae) or gaussian (the others) for RNA",
+        "auto", description="auto: bernoulli for chromatin, nb (vae) or gaussian (others) for RNA"
     )
     output: Literal["linear", "sigmoid", "relu"] = Field(
         "linear", description="activation of a gaussian reconstruction"
@@ -55,9 +52,7 @@ class NetworkParameters(Parameters):
         "sum", description="over the features of a cell; mean as published, sum is a likelihood"
     )
     adjust_depth: bool = Field(
-        True,
-        description="the cell's depth multiplies the expected value and divides binary inputs; "
-        "else the code has to hold it",
+        True, description="expected values grow with depth, and binary inputs are divided by it"
     )
     learning_rate: Annotated[float, Search(1e-4, 1e-2, log=True)] = Field(
         1e-3, gt=0, le=1, description="step size of Adam"

@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 
 
 class StackedAutoencoder(Network):
-    """P-hidden-d-hidden reversed-P with ReLU between layers; PyTorch's own initial weights.
-
-    The code has an activation of choice. Shapes: inputs (cells, P), code (cells, d).
-    """
+    """P-hidden-d-hidden reversed-P with ReLU and PyTorch's initial weights."""
 
     params: StackedAE.Params
 
@@ -38,7 +35,6 @@ class StackedAutoencoder(Network):
         self.code_activation = ACTIVATIONS[params.code_activation]()
 
     def fit(self, cells: Cells, context: Context) -> TrainingSummary:
-        """Pretrain layer by layer, then fine-tune."""
         p = self.params
         schedule = Schedule.of(
             p,
@@ -59,30 +55,27 @@ class StackedAutoencoder(Network):
         return self.code_activation(out) if last else functional.relu(out)
 
     def embed(self, block: Block) -> Tensor:
-        """Return the code, (cells, d)."""
         values = self.corrupt(block.inputs)
         for level in range(len(self.encoders)):
             values = self.encode_layer(level, values)
         return values
 
     def decode(self, code: Tensor) -> Tensor:
-        """Return the output of the last decoder layer, (cells, P)."""
         decoded: Tensor = self.decoders[0](self.before_last(code))
         return decoded
 
     def before_last(self, code: Tensor) -> Tensor:
-        """Return the input of the last decoder layer, (cells, units)."""
+        """Return the input of the last decoder layer."""
         for level in reversed(range(1, len(self.decoders))):
             code = functional.relu(self.decoders[level](code))
         return code
 
     def objective(self, block: Block, update: int | None) -> dict[str, Tensor]:
-        """Return the mean reconstruction loss of a cell."""
         return {"loss": self.likelihood(self.decode(self.embed(block)), block).mean()}
 
 
 class _EncoderLayer(Model):
-    """One encoder layer with its own decoder, which reconstructs the codes of the layer before.
+    """Encoder layer with its own decoder, which reconstructs the codes before.
 
     The first layer reconstructs the data through the likelihood, the others by squared error.
     """
@@ -109,10 +102,10 @@ class _EncoderLayer(Model):
 def pretrain(
     stack: StackedAutoencoder, cells: Cells, schedule: Schedule, context: Context, *, chain: bool
 ) -> None:
-    """Train the layers of ``stack`` one after the other on the frozen codes of those before.
+    """Train layer after layer on the frozen codes of those before.
 
-    ``chain=False``: encoder layers with the mirrored decoder layers. ``chain=True``: every layer,
-    also of the decoder, as published. Codes are computed once per layer.
+    ``chain=False``: encoder layers with mirrored decoder layers. ``chain=True``: every layer by
+    itself, as published.
     """
     if chain:
         chained = [*stack.encoders, *reversed(stack.decoders)]
@@ -130,10 +123,7 @@ def pretrain(
 def fine_tune_last(
     stack: StackedAutoencoder, cells: Cells, schedule: Schedule, context: Context
 ) -> TrainingSummary:
-    """Train the layer before the output only, as the published program does by mistake.
-
-    The output of the other layers is computed once, without dropout.
-    """
+    """Train the layer before the output only, as the published program does by mistake."""
     assert isinstance(stack.decoders[0], nn.Linear)
     hidden = encode(stack, lambda block: stack.before_last(stack.embed(block)), cells)
     last = LastLayer(stack.decoders[0], stack.likelihood)

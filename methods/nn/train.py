@@ -27,13 +27,10 @@ _ENCODE_BATCH = 1024
 
 
 class BlockLoss(Protocol):
-    """The loss of a block of cells.
-
-    ``update`` is the number of updates so far, or ``None`` for held-out cells.
-    """
+    """Loss of a block; ``update``: updates so far, ``None`` for held-out cells."""
 
     def __call__(self, block: Block, update: int | None) -> dict[str, Tensor]:
-        """Return scalars by name: the loss first, then its parts, each of which has a curve."""
+        """Return scalars by name, the loss first."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ class Schedule:
     shuffle: bool = True
     drop_last: bool = False
     warmup: int = 0
-    """Updates before early stopping begins to count."""
+    """Updates before early stopping counts."""
     optimizer: str = "adam"
 
     @classmethod
@@ -92,13 +89,11 @@ def train(
     *,
     stage: str = "",
 ) -> TrainingSummary:
-    """Minimise ``objective`` over the parameters of ``network`` that require a gradient.
+    """Minimise ``objective`` over the trained parameters of ``network``.
 
-    Stops early on held-out cells (on the training loss if ``schedule.validation`` is 0) and
-    restores the best weights. Reports one step an epoch, names prefixed by ``stage``. Call it
-    inside :func:`seeded`; the order of cells and the held-out cells depend on ``context.seed``.
-
-    Raises ``Diverged`` (through ``context.report``) if a loss is not finite.
+    Held-out cells, else the training loss, stop it early; the best weights are restored. One
+    report an epoch, names prefixed by ``stage``. Call it inside :func:`seeded`. Raises
+    ``Diverged`` (through ``context.report``) if a loss is not finite.
     """
     training, held_out = _split(cells.n_cells, schedule.validation, context.seed)
     order = np.random.default_rng(derive_seed(context.seed, "batches", stage))
@@ -136,7 +131,7 @@ def train(
 
 
 def encode(network: nn.Module, function: Callable[[Block], Tensor], cells: Cells) -> np.ndarray:
-    """Return ``function`` of all cells, float32, with the network in evaluation mode."""
+    """Return ``function`` of all cells in evaluation mode, float32."""
     network.eval()
     with torch.inference_mode():
         parts = [
@@ -204,10 +199,10 @@ def _set_learning_rate(optimizer: torch.optim.Optimizer, schedule: Schedule, upd
 def _evaluate(
     network: nn.Module, objective: BlockLoss, cells: Cells, rows: np.ndarray
 ) -> dict[str, float]:
-    """Return the loss of the cells ``rows``, and the loss without penalties and weights.
+    """Return the loss of the cells ``rows``, and that without penalties and weights.
 
-    The latter is the reconstruction plus the whole KL term if there is one: a bound on the
-    negative log-likelihood that compares fits with other weights of their terms.
+    The latter, reconstruction plus KL, bounds the negative log-likelihood and compares fits with
+    other weights.
     """
     network.eval()
     sums = _Sums()

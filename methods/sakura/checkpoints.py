@@ -1,4 +1,4 @@
-"""Stages of training on one network, and the checkpoint file for an interrupted fit."""
+"""Training stage by stage, and the checkpoint file of an interrupted fit."""
 
 from __future__ import annotations
 
@@ -24,19 +24,22 @@ if TYPE_CHECKING:
     from .objective import SakuraObjective, TrainingRows
 
 SECONDS_APART = 20.0
-"""Least time between two checkpoints: an epoch of a small model is quicker than the disk."""
+"""Least time between two checkpoints. Epochs of small models are quicker than the disk."""
 Weights = dict[str, Tensor]
 
 
 class CheckpointFile:
-    """The state of a training in a file, or nowhere; ``facts`` identify the fit."""
+    """File with the state of a training; ``facts`` identify the fit.
+
+    Without a path it does nothing.
+    """
 
     def __init__(self, path: Path | None, facts: Mapping[str, Any]) -> None:
         self._path, self._facts = path, dict(facts)
         self._written = -math.inf
 
     def read(self, device: torch.device) -> dict[str, Any] | None:
-        """Return the state, ``None`` if there is none; raises ``UsageError`` for another fit's."""
+        """Return the state, or ``None``; raises ``UsageError`` for the file of another fit."""
         if self._path is None or not self._path.exists():
             return None
         state: dict[str, Any] = torch.load(self._path, weights_only=True, map_location=device)
@@ -49,7 +52,6 @@ class CheckpointFile:
         return state
 
     def write(self, trainer: Trainer, stage: int, ends: Sequence[Weights]) -> None:
-        """Write the state, at most every ``SECONDS_APART`` seconds."""
         if self._path is None or time.monotonic() - self._written < SECONDS_APART:
             return
         self._written = time.monotonic()
@@ -63,10 +65,10 @@ def train(
     objective: SakuraObjective, rows: TrainingRows, stages: Sequence[Stage], seed: int,
     report: Reporter, file: CheckpointFile,
 ) -> tuple[Trainer, list[Weights]]:  # fmt: skip
-    """Train stage by stage; return the last trainer, and the weights after each earlier stage.
+    """Train all stages; return the last trainer and the weights after each earlier stage.
 
-    Each stage has cells in an order of its own and continues with the optimiser and the weights
-    of the terms. Call it with torch seeded.
+    A stage continues with the optimiser and the term weights of the stage before. Seed torch
+    first.
     """
     state = file.read(rows.device)
     done = state["stage"] if state is not None else 0

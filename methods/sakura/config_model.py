@@ -1,4 +1,4 @@
-"""Base of the models of configuration files, and one-line errors that name file and key."""
+"""Pydantic models of configuration files, with errors that name file and key."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _MESSAGES = {
 
 @dataclass(frozen=True)
 class Place:
-    """A key of a configuration file, for messages: ``config.json: story[0].tests``."""
+    """Key of a configuration file, shown in messages as ``config.json: story[0].tests``."""
 
     file: Path
     keys: tuple[str | int, ...] = ()
@@ -54,12 +54,12 @@ class Place:
 
 
 def fail(owner: object, message: str, code: str) -> NoReturn:
-    """Raise ``UsageError`` with a message that names its owner."""
+    """Raise ``UsageError`` with ``owner: message``."""
     raise UsageError(f"{owner}: {message}", code=code)
 
 
 def require(value: Value | None, place: Place) -> Value:
-    """Return a value; raises ``UsageError`` if it is missing."""
+    """Return the value; raises ``UsageError`` if it is ``None``."""
     if value is None:
         fail(place, "is missing.", "missing_key")
     return value
@@ -74,7 +74,7 @@ def lookup(names: Mapping[str, Value], name: str, owner: object) -> Value:
 
 
 def reject(message: str, *, when: bool, code: str = "invalid_value", key: str = "") -> None:
-    """Raise an error for a validator under a condition; ``key``: a key of the object."""
+    """Raise a validation error if ``when`` holds; ``key`` is the key at fault."""
     if when:
         context: dict[str, Any] = {"message": message, "key": key}
         raise PydanticCustomError(code, "{message}", context)
@@ -104,7 +104,7 @@ def _genes(genes: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
 
 
 def find_file(named: Path, folder: Path) -> Path | None:
-    """Return a file that a configuration in ``folder`` names: beside it, or from here."""
+    """Return the file beside the configuration or in the current folder, or ``None``."""
     named = named.expanduser()
     paths = (folder / named, folder / named.name, named)
     return next((path for path in paths if path.is_file()), None)
@@ -119,22 +119,21 @@ def _file(named: Path, info: ValidationInfo) -> Path:
 
 
 Flag: TypeAlias = Annotated[bool, BeforeValidator(_boolean)]
-"""A truth value, written as true, "True" or the like."""
+"""Truth value, written ``true`` or ``"True"``."""
 Number: TypeAlias = Annotated[float, BeforeValidator(_not_boolean)]
-"""A number, also written as text."""
+"""Number, also as text."""
 Integer: TypeAlias = Annotated[int, BeforeValidator(_not_boolean)]
 Genes: TypeAlias = Annotated[tuple[str, ...], AfterValidator(_genes)]
-"""Names of features; the validation needs ``features`` in its context."""
+"""Names of features, checked against ``features`` in the validation context."""
 ExistingFile: TypeAlias = Annotated[Path, AfterValidator(_file)]
-"""A file beside the configuration, or from the current folder."""
 
 
 class ConfigModel(BaseModel):
-    """An object of a configuration file; ``null`` counts as a missing key."""
+    """Object of a configuration file; ``null`` counts as a missing key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
     unused: ClassVar[Mapping[str, str]] = {}
-    """Keys without an effect here → the reason, which is logged; empty: nothing is logged."""
+    """Ignored keys → reason for the log; an empty reason is not logged."""
 
     @model_validator(mode="before")
     @classmethod
@@ -159,7 +158,7 @@ Model = TypeVar("Model", bound=ConfigModel)
 
 
 def parse(model: type[Model], values: Any, place: Place, **context: Any) -> Model:
-    """Return ``values``, found at ``place``, as a model; ``context`` is for its validators.
+    """Validate the object at ``place``; ``context`` is passed to its validators.
 
     Raises ``UsageError`` that names file and key.
     """
@@ -169,9 +168,9 @@ def parse(model: type[Model], values: Any, place: Place, **context: Any) -> Mode
 
 @contextmanager
 def named_errors(place: Place, values: Any = None) -> Iterator[None]:
-    """Turn errors of validators into a ``UsageError`` that names file and key.
+    """Turn validation errors into a ``UsageError`` that names file and key.
 
-    ``values``: the object of the file at ``place``; ``None``: an object made of it.
+    Pass ``values`` for the object of the file at ``place``, nothing for an object made from it.
     """
     try:
         yield
@@ -194,7 +193,7 @@ def named_errors(place: Place, values: Any = None) -> Iterator[None]:
 
 
 def _keys(error: ErrorDetails, values: Any) -> Iterator[str | int]:
-    """Yield the keys down to the fault; pydantic's names of the alternatives are left out."""
+    """Yield the keys that lead to the fault, without pydantic's names of alternatives."""
     last = len(error["loc"]) - 1
     for number, part in enumerate(error["loc"]):
         inside = isinstance(part, int) or (isinstance(values, dict) and part in values)
@@ -225,7 +224,6 @@ def _short(value: Any) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Return the content of a JSON file; raises ``UsageError``."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -235,7 +233,7 @@ def read_json(path: Path) -> Any:
 
 
 def unknown_gene(gene: str, features: Collection[str]) -> str:
-    """Return a message with similar features if a gene is no feature, else an empty text."""
+    """Return a message with similar features if the gene is unknown, else an empty text."""
     if gene in features:
         return ""
     folded = {feature.casefold(): feature for feature in features}

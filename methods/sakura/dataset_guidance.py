@@ -1,4 +1,4 @@
-"""Guidance from a dataset: its marker lists, proteins, labels and batches."""
+"""Guidance by the dataset's marker lists, proteins, labels and batches."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 def dataset_guidance(
     params: GuidedParameters, data: AnnData, context: Context
 ) -> tuple[Guidance, dict[str, np.ndarray], list[str]]:
-    """Return guidance, values of its phenotypes, and notes on missing genes.
+    """Return the guidance, the phenotype values of the cells and notes on missing genes.
 
-    Raises ``DataError`` if no marker gene is among the features.
+    Raises ``DataError`` if no marker gene is a feature.
     """
     p, knowledge = params, context.knowledge
     shared: dict[str, Any] = {
@@ -73,7 +73,7 @@ def dataset_guidance(
 
 
 def _terms(params: GuidedParameters, **weights: float) -> dict[str, WeightSchedule]:
-    """Return the terms with a final weight, in the order of ``weights``, ``l1``, ``cosine``."""
+    """Return the weight schedules of all terms with a final weight above 0."""
     final = weights | {"l1": params.guide_l1, "cosine": params.guide_cosine}
     return {
         name: WeightSchedule.ramp(float(weight), params.ramp_start, params.ramp_epochs)
@@ -83,7 +83,7 @@ def _terms(params: GuidedParameters, **weights: float) -> dict[str, WeightSchedu
 
 
 def batch_phenotype(params: GuidedParameters) -> Phenotype:
-    """Return the batch as a confounder: adversarial, or with own dimensions."""
+    """Return the phenotype that removes the batch, or gives it dimensions of its own."""
     p = params
     if p.batch == "own":
         return Phenotype("batch", "categorical", space="own", dim=p.own_dims)
@@ -96,14 +96,14 @@ def batch_phenotype(params: GuidedParameters) -> Phenotype:
 
 
 def normalize_proteins(counts: np.ndarray) -> np.ndarray:
-    """Return log(1 + 10,000 x / depth of the cell), (cells, proteins); NaN for an empty cell."""
+    """Return log(1 + 10,000 x / depth), (cells, proteins); NaN for a cell without proteins."""
     depth = counts.sum(axis=1, keepdims=True).astype(np.float64)
     shares = counts / np.where(depth > 0, depth, np.nan)
     return np.log1p(1e4 * shares).astype(np.float32)
 
 
 def hide_labels(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Return the labels of a random share of the cells, ``None`` for the others."""
+    """Return the labels of a random share of the cells, and ``None`` for the others."""
     n_labelled = round(share * len(labels))
     order = np.random.default_rng(derive_seed(seed, "labelled")).permutation(len(labels))
     labelled = np.full(len(labels), None, dtype=object)

@@ -1,4 +1,4 @@
-"""Descriptions of guides and configurations for a dry run."""
+"""Text of guides and configurations for a dry run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def describe_setup(setup: OriginalSetup) -> list[str]:
-    """Return the network, each term with its weight over the epochs, splits, tasks and tables."""
+    """Return lines on the network, the term weights over the epochs, the splits and the tasks."""
     s = setup.settings
     lines = [
         f"network: encoder {s.encoder_layers} × {s.hidden} (CELU), {s.n_latent} main dimensions "
@@ -32,7 +32,7 @@ def describe_setup(setup: OriginalSetup) -> list[str]:
 
 
 def _stage(setup: OriginalSetup, number: int) -> list[str]:
-    """Return the tasks of a training, its length and the tables after it."""
+    """Return lines on the tasks, the length and the tables of a stage."""
     stage, settings = setup.story[number].stage, setup.settings
     lines = []
     for task in stage.tasks:
@@ -56,7 +56,7 @@ def _stage(setup: OriginalSetup, number: int) -> list[str]:
 
 
 def describe_guides(guidance: Guidance) -> list[str]:
-    """Return each guide with its terms, and the number of further rows."""
+    """Return a line for each guide and regulariser."""
     lines = []
     for guide in guidance.guides:
         lines.append(f"{_guide(guide)}: {_terms(guide.terms)}")

@@ -1,4 +1,4 @@
-"""Features of a model, values of phenotypes, scales, and training rows as tensors."""
+"""Features, phenotype values, scales and training rows of a model."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from .network import Reader, SakuraNetwork
 
 _LARGEST_TARGET = 10.0
-"""Bound of scaled targets: the standard deviation of a gene in few cells is tiny."""
+"""Largest scaled target. Genes in few cells have tiny standard deviations."""
 _ROWS_OF_COMPONENT = 2000
 
 
 def choose_features(data: AnnData, n_top: int | None, always: Sequence[str]) -> list[str]:
-    """Return the variable features of log-normalised data and ``always``, in the data's order.
+    """Return the variable features and those in ``always``, in the data's order.
 
-    Variability as in ``bench.prepare`` (flavour seurat), over all cells at once.
+    Variability is that of ``bench.prepare`` (Seurat) over all cells.
     """
     names = np.asarray(data.var_names)
     if n_top is None or n_top >= len(names):
@@ -48,7 +48,7 @@ def choose_features(data: AnnData, n_top: int | None, always: Sequence[str]) -> 
 
 
 def select(data: AnnData, features: Sequence[str]) -> Any:
-    """Return the columns ``features`` of ``data.X``, in their order, CSR or dense float32.
+    """Return the columns ``features`` of ``data.X``, CSR or dense float32.
 
     Raises ``DataError`` if one is missing.
     """
@@ -65,12 +65,11 @@ def select(data: AnnData, features: Sequence[str]) -> Any:
 
 
 def as_cells(matrix: Any, device: str) -> Cells:
-    """Return rows × features as blocks of tensors."""
     return Cells(AnnData(matrix), counts=False, device=device)
 
 
 def with_extra(matrix: Any, features: Sequence[str], extra: ExtraRows | None) -> Any:
-    """Return the matrix with the extra profiles below; features that they lack are 0 in them."""
+    """Return the matrix with the extra profiles below it; features that they lack are 0."""
     if extra is None:
         return matrix
     at = pd.Index(extra.features).get_indexer(pd.Index(features))
@@ -84,7 +83,7 @@ def with_extra(matrix: Any, features: Sequence[str], extra: ExtraRows | None) ->
 
 
 def read_phenotypes(guidance: Guidance, obs: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return the values of each phenotype from the columns of a table of cells.
+    """Return the values of each phenotype from the cells' table.
 
     Raises ``UsageError`` for a missing column.
     """
@@ -104,7 +103,7 @@ def read_phenotypes(guidance: Guidance, obs: pd.DataFrame) -> dict[str, np.ndarr
 
 
 def class_numbers(one: Phenotype, values: np.ndarray) -> tuple[Tensor, list[str]]:
-    """Return class numbers, -1 where unknown, and the names of the classes.
+    """Return the class number of each cell, -1 if unknown, and the class names.
 
     Raises ``DataError`` if fewer than two classes occur.
     """
@@ -119,7 +118,6 @@ def class_numbers(one: Phenotype, values: np.ndarray) -> tuple[Tensor, list[str]
 
 
 def class_weights(one: Phenotype, numbers: Tensor, classes: Sequence[str]) -> Tensor:
-    """Return the weight of each class, (classes,)."""
     if isinstance(one.class_weight, Mapping):
         return torch.tensor([float(one.class_weight.get(name, 1.0)) for name in classes])
     if one.class_weight is None:
@@ -130,7 +128,7 @@ def class_weights(one: Phenotype, numbers: Tensor, classes: Sequence[str]) -> Te
 
 
 def numbers_of(one: Phenotype, values: np.ndarray, n_cells: int) -> Tensor:
-    """Return numerical values, (cells, columns), NaN where unknown."""
+    """Return numerical phenotype values, (cells, columns), NaN where unknown."""
     table = np.asarray(values, dtype=np.float32).reshape(n_cells, -1)
     if np.isnan(table).any(axis=1).all():
         message = f"{one.owner}: no cell has a value in all of its columns."
@@ -139,10 +137,7 @@ def numbers_of(one: Phenotype, values: np.ndarray, n_cells: int) -> Tensor:
 
 
 def set_scales(network: SakuraNetwork, trained: Any) -> None:
-    """Set the scaling of features and of the signatures' targets, and the variances of both.
-
-    ``trained``: the training rows, rows × features.
-    """
+    """Set the scales of features and targets from the training rows, rows × features."""
     settings = network.settings
     moments = FeatureMoments(trained.shape[1])
     for _, block in row_blocks(trained):
@@ -160,7 +155,7 @@ def set_scales(network: SakuraNetwork, trained: Any) -> None:
 
 
 def _set_targets(network: SakuraNetwork, guide: Signature, trained: Any, spread: Tensor) -> None:
-    """Set the units of a signature's targets, and the variance of their mean."""
+    """Set the unit of a signature's targets and the variance of their mean."""
     reader = network.reader(guide.name)
     at = reader.columns.cpu()
     raw = _dense(trained[:, at.numpy()])
@@ -182,10 +177,10 @@ def _dense(matrix: Any) -> Tensor:
 
 
 def leading_variance(network: SakuraNetwork, matrix: Any) -> float:
-    """Return the variance of the first principal component divided by the number of inputs.
+    """Return the variance of the first principal component per input feature.
 
-    This is the part of the mean squared error that a code of this component removes. Of at most
-    2,000 rows, evenly spread, by subspace iteration; 1 if nothing varies.
+    This is what a code of this component removes from the mean squared error. Subspace iteration
+    on at most 2,000 evenly spread rows; 1 if nothing varies.
     """
     step = -(-matrix.shape[0] // _ROWS_OF_COMPONENT)
     seen = network.scaler(_dense(matrix[::step]).to(network.inputs.device))[:, network.inputs]
@@ -203,7 +198,7 @@ def training_rows(
     network: SakuraNetwork, matrix: Any, phenotypes: Mapping[str, Tensor],
     splits: Mapping[str, np.ndarray], held_out: np.ndarray,
 ) -> TrainingRows:  # fmt: skip
-    """Return all rows; numerical phenotypes are scaled by the training rows."""
+    """Return all rows on the device; numerical phenotypes are scaled by the training rows."""
     guidance, weights = network.guidance, torch.ones(matrix.shape[0])
     n_extra = 0 if guidance.extra_rows is None else len(guidance.extra_rows.names)
     if guidance.extra_rows is not None:

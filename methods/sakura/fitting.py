@@ -1,4 +1,4 @@
-"""Fits of SAKURA for the harness, and the readers of its files."""
+"""Fits of SAKURA within the harness."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ import numpy as np
 from bench.contract import Context, Fit
 
 from .dataset_guidance import dataset_guidance
-from .describe import describe_guides, describe_setup
 from .guidance import Guidance
-from .guidance_file import read_guidance
 from .model import SakuraModel
 from .model_settings import settings_from_params
-from .original_config.main_config import OriginalSetup, read_setup
 from .original_config.tables import cell_table
 from .params import GuidedParameters
 
@@ -23,20 +20,11 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from .method import SakuraUnguided
-
-__all__ = [
-    "SakuraModel",
-    "describe_guides",
-    "describe_setup",
-    "fit_sakura",
-    "fit_setup",
-    "read_guidance",
-    "read_setup",
-]
+    from .original_config.main_config import OriginalSetup
 
 
 def fit_sakura(method: SakuraUnguided, data: AnnData, context: Context) -> tuple[SakuraModel, Fit]:
-    """Train on the guides of the method's file, or of the dataset."""
+    """Train with the guides of the method's file, else with those of the dataset."""
     params, notes = method.params, list[str]()
     guidance, values = method.guidance or Guidance(), dict(method.values or {})
     if method.guidance is None and isinstance(params, GuidedParameters):
@@ -57,7 +45,7 @@ def fit_sakura(method: SakuraUnguided, data: AnnData, context: Context) -> tuple
 
 
 def fit_setup(setup: OriginalSetup, data: AnnData, context: Context) -> tuple[SakuraModel, Fit]:
-    """Train the stages of a configuration of the original, and make its tables."""
+    """Train all stages of an original configuration and return its tables."""
     model = SakuraModel(setup.settings, setup.guidance)
     _trained(model, data, context, setup.values, setup.splits)
     tables = {}
@@ -81,6 +69,6 @@ def _trained(
 
 
 def _log_normalized(data: AnnData) -> bool:
-    """Return whether each cell has 10,000 counts before the logarithm: genes, not TF-IDF."""
+    """Return whether each cell has 10,000 counts, as genes have and TF-IDF has not."""
     totals = np.asarray(np.expm1(data.X[:100]).sum(axis=1)).ravel()
     return bool(np.allclose(totals[totals > 0], 1e4, rtol=1e-3))

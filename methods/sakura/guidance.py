@@ -1,9 +1,9 @@
-"""Guidance of the latent space: signatures, phenotypes and their losses.
+"""Signatures and phenotypes that guide the latent space.
 
-A term is one loss or one regulariser with a :class:`~.loss_terms.WeightSchedule`. A head reads a
-part of the latent space and predicts the genes of a :class:`Signature` or the values of a
-:class:`Phenotype`. A confounder is a signature or phenotype with ``adversarial`` set (the latent
-space forgets it) or with ``space="own"`` (it has dimensions of its own, beside the main ones).
+A head reads part of the latent space and predicts the genes of a :class:`Signature` or the values
+of a :class:`Phenotype`. Its losses and regularisers are terms, each with a
+:class:`~.loss_terms.WeightSchedule`. A confounder is removed with ``adversarial``, or gets
+dimensions of its own with ``space="own"``.
 """
 
 from __future__ import annotations
@@ -30,16 +30,15 @@ CATEGORICAL_LOSSES = ("nll",)
 NUMERICAL_LOSSES = ("mse", "l1", "cosine")
 RECONSTRUCTION_LOSSES = ("mse", "l1", "cosine", "l1_norm", "l2_norm")
 Adversary = Literal["reversed", "confused"]
-"""How the latent space forgets. ``reversed``: the head's gradient times minus the strength, which
-makes the head wrong without a bound (Ganin and Lempitsky 2015). ``confused``: the head's output is
-drawn, with the strength as weight, to that of any cell, all classes alike or the mean (Tzeng et
-al. 2015, simultaneous deep transfer across domains)."""
+"""How a confounder is removed. ``reversed``: the head's gradient is multiplied by minus the
+strength; the head's error has no bound (Ganin and Lempitsky 2015). ``confused``: a loss draws the
+head's output to equal classes or the mean (Tzeng et al. 2015, simultaneous deep transfer across
+domains)."""
 INVARIANT = "invariant_genes"
-"""Name of the signature of the invariant genes."""
 
 
 def check_losses(terms: Mapping[str, Any], known: Sequence[str]) -> None:
-    """Raise an error for a validator if a loss is not ``known``."""
+    """Raise a validation error for a loss that is not ``known``."""
     for name in terms:
         message = f"no loss '{name}'.{did_you_mean(name, list(known))}"
         reject(message, when=name not in known, code="unknown_name", key="terms")
@@ -47,24 +46,24 @@ def check_losses(terms: Mapping[str, Any], known: Sequence[str]) -> None:
 
 @dataclass(frozen=True, config=CHECKED)
 class _Guide:
-    """The common part of signatures and phenotypes."""
+    """Fields of signatures and phenotypes."""
 
     name: str
     _: KW_ONLY
     space: str | tuple[str, ...] = "main"
-    """Input of the head: ``main``, ``own`` (``dim`` new dimensions), ``all``, the name of
-    another signature or phenotype with own dimensions, or several of these."""
+    """Input of the head: ``main``, ``own`` (``dim`` new dimensions), ``all``, or names of guides
+    with own dimensions."""
     dim: Positive | None = None
-    """own: number of dimensions; else, if given, it must be the width of ``space``."""
+    """Number of own dimensions; else the expected width of ``space``."""
     regularizers: tuple[Regularizer, ...] = ()
     adversarial: Weight | None = None
-    """Strength with which the latent space is to forget; ``None``: it is to know."""
+    """Strength of the removal; ``None``: the latent space learns the guide."""
     adversary: Adversary = "confused"
     detached: bool = False
-    """The head learns without a gradient to the latent space."""
+    """The head has no gradient to the latent space."""
     scale_targets: bool = True
-    """Signature: divide each target by its standard deviation, so that no gene outweighs the
-    others; numerical phenotype: zero mean and unit variance of each column."""
+    """Signature: unit variance of each target, so that no gene outweighs the others. Numerical
+    phenotype: also zero mean."""
     head: Head = Head()
 
     def __post_init__(self) -> None:
@@ -79,34 +78,32 @@ class _Guide:
 
     @property
     def categorical(self) -> bool:
-        """Whether its values are classes."""
         return getattr(self, "kind", "") == "categorical"
 
     @property
     def owner(self) -> str:
-        """Kind and name, for messages."""
         return f"{type(self).__name__.lower()} '{self.name}'"
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Input of the head: ``own``, ``all``, or ``main`` and names of other own spaces."""
+        """``own``, ``all``, or ``main`` and names of guides with own dimensions."""
         return (self.space,) if isinstance(self.space, str) else self.space
 
 
 @dataclass(frozen=True, config=CHECKED)
 class Signature(_Guide):
-    """Genes (or peaks) to predict from the latent space, or to remove from it (adversarial)."""
+    """Genes or peaks that a head predicts from the latent space."""
 
     genes: Annotated[tuple[str, ...], Field(min_length=1)]
     terms: Annotated[Mapping[str, Weight], Field(min_length=1)] = Field(
         default_factory=lambda: {"mse": WeightSchedule()}
     )
-    """Loss → weight; of ``SIGNATURE_LOSSES``."""
+    """Loss of ``SIGNATURE_LOSSES`` → weight."""
     exclude_from_input: bool = False
-    """The genes are neither input nor reconstructed; the head must infer them."""
+    """Genes are neither input nor reconstructed."""
     binarize: Binarize | None = None
     held_out: tuple[str, ...] = ()
-    """Genes that are no targets of the head: half of a list scores the other half."""
+    """Genes that the head does not predict, for a score on the other half of a list."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -125,24 +122,22 @@ class Signature(_Guide):
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The genes that the head predicts."""
         return tuple(gene for gene in self.genes if gene not in self.held_out)
 
 
 @dataclass(frozen=True, config=CHECKED)
 class Phenotype(_Guide):
-    """A class or numbers of each cell; NaN and ``None`` mean unknown."""
+    """Class or numbers of each cell; NaN and ``None`` mean unknown."""
 
     kind: Literal["categorical", "numerical"]
     keys: tuple[str, ...] = ()
-    """Columns of the cells' table; one if categorical; empty: the column ``name``."""
+    """Columns of the cells' table; default: the column ``name``."""
     classes: tuple[str, ...] = ()
-    """categorical: the classes in order; empty: those that occur, sorted. Cells of other classes
-    count as unknown."""
+    """Classes in order; default: those that occur, sorted. Other classes count as unknown."""
     terms: Mapping[str, Weight] = Field(default_factory=dict)
-    """Loss → weight; default ``nll`` or ``mse`` with weight 1."""
+    """Loss → weight; default: ``nll`` or ``mse`` with weight 1."""
     class_weight: Literal["balanced"] | dict[str, float] | None = None
-    """``balanced``: inverse to the number of cells of the class, 1 on average over the cells."""
+    """``balanced``: inverse to the class size, with mean 1 over the cells."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -160,7 +155,6 @@ class Phenotype(_Guide):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of the cells' table with its values."""
         return self.keys or (self.name,)
 
 
@@ -169,14 +163,14 @@ Guide: TypeAlias = Signature | Phenotype
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ExtraRows:
-    """Profiles that train with the cells, such as bulk samples; they get no embedding."""
+    """Profiles, such as bulk samples, that train with the cells but are not embedded."""
 
     names: tuple[str, ...]
     features: tuple[str, ...]
     values: np.ndarray
-    """Rows × features, prepared like the cells (such as log-normalised)."""
+    """Rows × features, prepared like the cells."""
     weight: float = 1.0
-    """Of a row, relative to a cell."""
+    """Weight of a row relative to a cell."""
 
     def __post_init__(self) -> None:
         shape = (len(self.names), len(self.features))
@@ -189,12 +183,12 @@ class ExtraRows:
 
 @dataclasses.dataclass(frozen=True)
 class Guidance:
-    """All guides and extra rows of a model; empty: a plain autoencoder."""
+    """All guides and extra rows of a model; empty for a plain autoencoder."""
 
     signatures: tuple[Signature, ...] = ()
     phenotypes: tuple[Phenotype, ...] = ()
     invariant_genes: tuple[str, ...] = ()
-    """Genes that differ for reasons of no interest: they become an adversarial signature that is
+    """Genes that vary for reasons of no interest. They become an adversarial signature that is
     neither input nor reconstructed."""
     extra_rows: ExtraRows | None = None
 
@@ -222,7 +216,7 @@ class Guidance:
 
     @property
     def all_signatures(self) -> tuple[Signature, ...]:
-        """The signatures, and that of the invariant genes."""
+        """The signatures, with that of the invariant genes."""
         if not self.invariant_genes:
             return self.signatures
         invariant = Signature(
@@ -232,18 +226,17 @@ class Guidance:
 
     @property
     def guides(self) -> tuple[Guide, ...]:
-        """All signatures, then all phenotypes: the order of their own dimensions."""
+        """All signatures, then all phenotypes."""
         return (*self.all_signatures, *self.phenotypes)
 
     @property
     def genes(self) -> tuple[str, ...]:
-        """Every gene of a signature, once, in order."""
         named = [gene for signature in self.all_signatures for gene in signature.genes]
         return tuple(dict.fromkeys(named))
 
 
 def check_genes(guidance: Guidance, features: Sequence[str]) -> None:
-    """Raise ``UsageError`` for the first gene that is not a feature, with similar features."""
+    """Raise ``UsageError`` with similar features for the first gene that is no feature."""
     known = set(features)
     for one in guidance.all_signatures:
         for gene in one.genes:
@@ -252,10 +245,7 @@ def check_genes(guidance: Guidance, features: Sequence[str]) -> None:
 
 
 def drop_missing_genes(guidance: Guidance, features: Sequence[str]) -> tuple[Guidance, list[str]]:
-    """Return guidance without the genes that are no features, and a note for each signature.
-
-    A signature without a gene is left out.
-    """
+    """Return the guidance without unknown genes and empty signatures, and notes on both."""
     known = set(features)
     notes: list[str] = []
     signatures = []

@@ -48,11 +48,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _TERMS = {"score": WeightSchedule(1.0), "mse": WeightSchedule(0.1)}
-"""Default of a signature: that of the method."""
+"""Default of the method."""
 
 
 class SignatureSource(ConfigModel):
-    """A list of genes or peaks, or a BED file whose regions contain the peaks."""
+    """Genes, peaks, or a BED file of regions with peaks."""
 
     genes: Genes | None = None
     peaks: Genes | None = None
@@ -69,7 +69,7 @@ class SignatureSource(ConfigModel):
         return self
 
     def lists(self, name: str, features: list[str]) -> dict[str, tuple[str, ...]]:
-        """Return the list by its name, or a list for each name of the regions."""
+        """Return the genes by signature; a BED file gives a signature for each region name."""
         if self.regions is None:
             return {name: self.genes or self.peaks or ()}
         sets = peaks_in_regions(self.regions, features)
@@ -77,14 +77,12 @@ class SignatureSource(ConfigModel):
 
 
 class BulkSource(ConfigModel):
-    """A table of bulk profiles, and the weight of each."""
-
     file: ExistingFile
     weight: Number = 1.0
 
 
 class GuidanceFile(ConfigModel):
-    """The whole file; other keys of signatures and phenotypes are those of their classes."""
+    """The whole file. Further keys of signatures and phenotypes are fields of their classes."""
 
     signatures: dict[str, dict[str, Any]] = {}
     marker_lists: ExistingFile | None = None
@@ -96,10 +94,9 @@ class GuidanceFile(ConfigModel):
 def read_guidance(
     path: Path, adata: AnnData, n_latent: int
 ) -> tuple[Guidance, dict[str, np.ndarray]]:
-    """Return the guidance of a file for these data (cells × features), and phenotype values.
+    """Return guidance and phenotype values from a file for these data (cells × features).
 
-    Raises ``UsageError`` or ``DataError`` that names file and key: an unknown key, gene or
-    column, an invalid value, or a width other than that of its latent space.
+    Raises ``UsageError`` or ``DataError`` that names file and key.
     """
     features = list(map(str, adata.var_names))
     file = parse(GuidanceFile, read_yaml(path), Place(path), features=frozenset(features))
@@ -130,7 +127,7 @@ def read_guidance(
 def _signatures(
     place: Place, values: Mapping[str, Any], features: list[str]
 ) -> Iterator[Signature]:
-    """Yield the signature, or one for each name of the regions in a BED file."""
+    """Yield one signature, or one for each region name of a BED file."""
     name, own = str(place.keys[-1]), SignatureSource.model_fields
     _check_keys(place, values, Signature)
     given = {key: value for key, value in values.items() if key in own}

@@ -1,4 +1,4 @@
-"""Sources of guidance in files: bulk profiles, regions; and halves of a marker list."""
+"""Bulk profiles, regions and halves of marker lists as guidance."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ logger = logging.getLogger(__name__)
 def read_bulk(
     path: Path, features: Sequence[str], weight: float = 1.0, target_sum: float = 1e4
 ) -> ExtraRows:
-    """Return bulk profiles as rows that train with the cells, log(1 + x · target / depth).
+    """Return bulk profiles as extra rows, log(1 + x · target_sum / depth).
 
-    The file is tab-separated: genes in rows, samples in columns, raw counts. Depth is that over
-    all genes of the file. Genes that are no features are counted and left out. Raises
-    ``DataError`` for values that are no counts, or if no gene is a feature.
+    The file has raw counts of genes × samples, tab-separated. Genes that are no features count for
+    the depth only. Raises ``DataError`` for other values, or if no gene is a feature.
     """
     try:
         table = pd.read_csv(path, sep="\t", dtype=str, index_col=0)
@@ -63,11 +62,10 @@ def read_bulk(
 
 
 def peaks_in_regions(path: Path, peaks: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return the peaks that overlap the regions of a BED file, by the regions' names.
+    """Return the peaks that overlap the regions of a BED file, by region name.
 
-    Coordinates of both are half-open from 0. Regions without a fourth column belong to one set,
-    named by the file. Raises ``DataError`` for a line without a region, a feature that is no
-    interval, or if no peak overlaps.
+    Intervals are half-open from 0. Regions without a name take that of the file. Raises
+    ``DataError`` for an invalid line or feature, or if nothing overlaps.
     """
     regions = list(_read_bed(path))
     if not regions:
@@ -100,7 +98,6 @@ def peaks_in_regions(path: Path, peaks: Sequence[str]) -> dict[str, tuple[str, .
 
 
 def _read_bed(path: Path) -> Iterator[tuple[str, str, int, int]]:
-    """Yield name, chromosome, start and end of each region."""
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip() or line.startswith(("#", "track", "browser")):
             continue
@@ -113,10 +110,9 @@ def _read_bed(path: Path) -> Iterator[tuple[str, str, int, int]]:
 
 
 def held_out_half(name: str, genes: Sequence[str], seed: int) -> tuple[str, ...]:
-    """Return a random half of a list, to be scored while the other half guides.
+    """Return a random half of a list, fixed by its name and the seed.
 
-    The choice depends on the name of the list and the seed. Raises ``UsageError`` for a list of
-    one gene.
+    Raises ``UsageError`` for a list of one gene.
     """
     if len(genes) < 2:
         message = f"a list of {len(genes)} gene has no two halves."

@@ -1,4 +1,4 @@
-"""Weights of loss terms over the epochs, heads, and regularisers of the latent space."""
+"""Weight schedules, heads and regularisers."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ CHECKED = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 @dataclass(frozen=True, config=CHECKED)
 class WeightSchedule:
-    """Weight of one term: a start, then a sum or a product per epoch, within bounds.
+    """Weight of a term that grows by a sum or a factor per epoch, within bounds.
 
-    An epoch is one pass over the cells of the term. From ``start_epoch`` on (at least the first)
-    each finished epoch adds ``step`` or multiplies by ``growth``.
+    Epochs are passes over the cells of the term. Each one from ``start_epoch`` on adds ``step`` or
+    multiplies by ``growth``.
     """
 
     weight: NonNegative = 1.0
@@ -46,13 +46,12 @@ class WeightSchedule:
 
     @classmethod
     def ramp(cls, weight: float, start_epoch: int, n_epochs: int) -> WeightSchedule:
-        """Return a weight that is 0 first and ``weight`` after ``n_epochs`` equal steps."""
+        """Return a weight that rises from 0 to ``weight`` in ``n_epochs`` equal steps."""
         if n_epochs <= 0 or weight == 0:
             return cls(weight)
         return cls(0.0, start_epoch=start_epoch, step=weight / n_epochs, cap=weight)
 
     def at(self, epoch: int) -> float:
-        """Return the weight after ``epoch`` finished epochs."""
         n_changes = max(0, epoch - max(self.start_epoch, 1) + 1)
         value = self._bounded(self.weight)
         if self.step is not None:
@@ -63,19 +62,14 @@ class WeightSchedule:
         return self._bounded(value)
 
     def settled(self, limit: int) -> int:
-        """Return the first epoch up to ``limit`` from which on the weight stays as at ``limit``.
-
-        A weight without a bound changes to the end: then that is ``limit`` itself.
-        """
+        """Return the first epoch with the weight of epoch ``limit``."""
         last = self.at(limit)
-        low, high = 0, limit
-        while low < high:
-            middle = (low + high) // 2
-            if math.isclose(self.at(middle), last, rel_tol=1e-9, abs_tol=1e-12):
-                high = middle
-            else:
-                low = middle + 1
-        return low
+        epochs = range(limit + 1)
+        return next(
+            epoch
+            for epoch in epochs
+            if math.isclose(self.at(epoch), last, rel_tol=1e-9, abs_tol=1e-12)
+        )
 
     def _bounded(self, value: float) -> float:
         value = max(value, self.floor or 0.0)
@@ -87,20 +81,20 @@ def _as_schedule(value: Any) -> Any:
 
 
 Weight: TypeAlias = Annotated[WeightSchedule, BeforeValidator(_as_schedule)]
-"""A schedule; a number stands for a constant weight."""
+"""A schedule, or a number for a constant weight."""
 
 
 @dataclass(frozen=True, config=CHECKED)
 class Head:
-    """The network that predicts targets from a part of the latent space."""
+    """Network that predicts targets from part of the latent space."""
 
     kind: HeadKind = "linear"
     hidden: int | tuple[int, ...] = 5
-    """mlp: width of all hidden layers, or of each of them."""
+    """Width of all hidden layers, or of each (mlp only)."""
     layers: Positive = 3
-    """mlp: linear layers, the output among them."""
+    """Linear layers with the output (mlp only)."""
     output_activation: Activation = "identity"
-    """Of a signature or numerical phenotype; a categorical one has a log-softmax."""
+    """Categorical phenotypes have a log-softmax instead."""
     dropout_input: Rate = 0.0
     dropout_hidden: Rate = 0.0
 
@@ -113,7 +107,6 @@ class Head:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Widths of the hidden layers."""
         if self.kind != "mlp":
             return ()
         if isinstance(self.hidden, tuple):
@@ -123,24 +116,24 @@ class Head:
 
 @dataclass(frozen=True, config=CHECKED)
 class Regularizer:
-    """A penalty on a part of the latent space: distance to a prior, or a norm."""
+    """Penalty on part of the latent space."""
 
     kind: PriorKind
-    """``uniform``, ``gaussian_mixture`` and ``ring``: squared sliced Wasserstein distance to that
-    distribution; ``l1`` and ``l2``: mean norm of a cell."""
+    """Squared sliced Wasserstein distance to a ``uniform``, ``gaussian_mixture`` or ``ring``
+    prior, or mean norm of a cell (``l1``, ``l2``)."""
     schedule: Weight = WeightSchedule()
     low: float = -10.0
     high: float = 10.0
-    """uniform: bounds of every coordinate."""
+    """Bounds of each coordinate (uniform)."""
     n_components: Positive = 10
-    """gaussian_mixture: components on a circle of each pair of coordinates."""
+    """Components on a circle in each pair of coordinates (gaussian_mixture)."""
     radial_sd: NonNegative = 0.5
     tangential_sd: NonNegative = 0.1
     labels: str = ""
-    """uniform, gaussian_mixture: the categorical phenotype whose classes are the components.
-    Cells without a class, or all if this is empty, belong to a random component."""
+    """Categorical phenotype whose classes are the components. Cells of unknown class have random
+    components."""
     offsets: tuple[tuple[float, ...], ...] = ()
-    """uniform with ``labels``: shift of the coordinates of each class."""
+    """Shift of each class (uniform with ``labels``)."""
     n_projections: Positive = 50
 
     def __post_init__(self) -> None:
@@ -153,13 +146,12 @@ class Regularizer:
 
     @property
     def name(self) -> str:
-        """The name of its term."""
         return f"prior_{self.kind}"
 
 
 @dataclass(frozen=True, config=CHECKED)
 class Binarize:
-    """Targets become ``scale`` above ``threshold`` and 0 elsewhere, the reverse if ``inverse``."""
+    """Set targets to ``scale`` above the threshold and 0 below; ``inverse`` swaps both."""
 
     threshold: float = 0.0
     inverse: bool = False

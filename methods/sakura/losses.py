@@ -1,4 +1,4 @@
-"""Losses of heads and reconstruction, priors of latent spaces, and the reversal of gradients."""
+"""Losses, priors and gradient reversal."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from torch import Tensor
 from torch.nn import functional
 
 _RADIUS = 1.4
-"""Of the circle on which the components of the Gaussian mixture lie."""
+"""Radius of the circle of mixture components."""
 _RING_NOISE = 0.01
 
 
 def per_cell(name: str, target: Tensor, predicted: Tensor) -> Tensor:
-    """Return a loss of each cell, (cells,).
+    """Return the loss of each cell, (cells,), for targets t and predictions p.
 
-    ``mse``, ``l1``, ``bce``: mean over the outputs of (t - p)², of |t - p|, of the cross-entropy
-    of probabilities p; ``score``: squared difference of the means over the outputs; ``cosine``:
-    1 - cos(t, p); ``nll``: -p of the class t, with p log
-    probabilities and t (cells,) integers; ``l1_norm``, ``l2_norm``: norm of p alone.
+    ``mse``, ``l1`` and ``bce`` are means over the outputs. ``score`` compares the means of t and
+    p. ``cosine`` is 1 - cos(t, p). ``nll`` takes log probabilities and class numbers (cells,).
+    ``l1_norm`` and ``l2_norm`` are norms of p.
     """
     if name == "mse":
         return (target - predicted).square().mean(dim=1)
@@ -42,10 +41,9 @@ def per_cell(name: str, target: Tensor, predicted: Tensor) -> Tensor:
 
 
 def weighted_mean(losses: Tensor, weights: Tensor, counted: Tensor) -> Tensor:
-    """Return Σ w_i l_i / Σ n_i, a scalar; 0 with a zero gradient if no cell counts.
+    """Return Σ weights · losses / Σ counted, or 0 if no cell counts.
 
-    ``counted`` (n) are the weights of rows with a known target, ``weights`` (w) these times those
-    of their classes. Rows without a known target have 0 in both and add nothing.
+    Weights are ``counted`` times class weights. Both are 0 for cells without a target.
     """
     return (losses * weights).sum() / counted.sum().clamp_min(1e-12)
 
@@ -62,7 +60,7 @@ class _Reversed(torch.autograd.Function):
 
 
 def reverse_gradient(values: Tensor, strength: float) -> Tensor:
-    """Return ``values``; its gradient is multiplied by -``strength`` on the way back.
+    """Return ``values`` with the gradient multiplied by -``strength``.
 
     Source: Ganin and Lempitsky 2015, unsupervised domain adaptation by backpropagation.
     """
@@ -71,11 +69,10 @@ def reverse_gradient(values: Tensor, strength: float) -> Tensor:
 
 
 def sliced_wasserstein(codes: Tensor, prior: Tensor, n_projections: int) -> Tensor:
-    """Return the squared sliced 2-Wasserstein distance of two samples of equal size, a scalar.
+    """Return the squared sliced 2-Wasserstein distance of two samples of equal size.
 
-    Mean over random unit directions and over ranks of the squared difference of the sorted
-    projections; no root, not divided by the dimension. Source: Bonneel et al. 2015, sliced and
-    Radon Wasserstein barycenters.
+    Mean over random directions of the squared differences of sorted projections, without
+    a root. Source: Bonneel et al. 2015, sliced and Radon Wasserstein barycenters.
     """
     directions = torch.randn(codes.shape[1], n_projections, device=codes.device)
     directions = functional.normalize(directions, dim=0)
@@ -90,7 +87,7 @@ def uniform_prior(
 ) -> Tensor:  # fmt: skip
     """Return a sample of the box [low, high]^d, (cells, dims).
 
-    With ``offsets`` (classes × dims) each row is shifted by that of its label; -1: a random one.
+    ``offsets`` (classes × dims) shift each row by its class; class -1 means a random one.
     """
     sample = low + (high - low) * torch.rand(n_cells, n_dims, device=device)
     if offsets is None:
@@ -102,11 +99,11 @@ def mixture_prior(
     n_cells: int, n_dims: int, n_components: int, radial_sd: float, tangential_sd: float,
     device: torch.device, *, labels: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return a sample of Gaussians on a circle of each pair of coordinates, (cells, dims).
+    """Return a sample of Gaussians on a circle in each pair of coordinates, (cells, dims).
 
-    Each is stretched along the radius (``radial_sd``) and across it (``tangential_sd``); an odd
-    last coordinate is N(0, radial_sd²). ``labels``: component of each row, -1: a random one.
-    Source: Makhzani et al. 2016, adversarial autoencoders, section 2.3.
+    Standard deviations are along and across the radius. An odd last coordinate is N(0,
+    radial_sd²). ``labels`` are components, -1 for a random one. Source: Makhzani et al. 2016,
+    adversarial autoencoders, section 2.3.
     """
     angle = 2 * math.pi * _components(labels, n_cells, n_components, device) / n_components
     cosine, sine = angle.cos()[:, None], angle.sin()[:, None]
@@ -122,7 +119,7 @@ def mixture_prior(
 
 
 def ring_prior(n_cells: int, device: torch.device) -> Tensor:
-    """Return a sample of the unit circle with noise of standard deviation 0.01, (cells, 2)."""
+    """Return a noisy sample of the unit circle, (cells, 2)."""
     angle = 2 * math.pi * torch.rand(n_cells, device=device)
     circle = torch.stack([angle.cos(), angle.sin()], dim=1)
     return circle + _RING_NOISE * torch.randn(n_cells, 2, device=device)

@@ -69,8 +69,7 @@ class SakuraUnguided(Method):
         return fit
 
     def transform(self, data: AnnData) -> np.ndarray:
-        """Return the code of new cells, (cells, dims); raises ``DataError`` for missing features.
-        """
+        """Return the code of new cells; raises ``DataError`` if a feature is missing."""
         return self._model.transform(data, getattr(self.params, "embedding", "main"))
 
     @property
@@ -82,7 +81,7 @@ class SakuraUnguided(Method):
         self._model.save(path / "sakura.pt")
 
     def load(self, path: Path) -> None:
-        from .fitting import SakuraModel
+        from .model import SakuraModel
 
         self._model = SakuraModel.load(path / "sakura.pt")
 
@@ -129,7 +128,8 @@ class Sakura(SakuraUnguided):
         ``.yaml`` has guides for these parameters. Ignored settings are logged. Raises
         ``UsageError`` or ``DataError`` that names file and key.
         """
-        from .fitting import read_guidance, read_setup
+        from .guidance_file import read_guidance
+        from .original_config.main_config import read_setup
 
         if path.suffix.lower() == ".json":
             return ConfiguredSakura(read_setup(path, adata))
@@ -139,7 +139,7 @@ class Sakura(SakuraUnguided):
 
     def describe(self) -> list[str]:
         """Return one line for each guide of a file."""
-        from .fitting import describe_guides
+        from .describe import describe_guides
 
         return describe_guides(self.guidance) if self.guidance else []
 
@@ -177,6 +177,6 @@ class ConfiguredSakura(Sakura):
 
     def describe(self) -> list[str]:
         """Return lines on network, terms, splits, tasks and tables."""
-        from .fitting import describe_setup
+        from .describe import describe_setup
 
         return describe_setup(self.setup)

@@ -1,4 +1,4 @@
-"""The SAKURA model: fit, embed new cells, predict, reconstruct, save and load."""
+"""The SAKURA model: fit, embed, predict, reconstruct, save and load."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 
 
 class SakuraModel:
-    """An autoencoder guided by signatures and phenotypes.
+    """Autoencoder guided by signatures and phenotypes.
 
-    After :meth:`fit`: ``features`` (of its matrix), ``classes`` (of each categorical phenotype),
-    ``curves`` (losses of each epoch), ``best_epoch``, ``masks`` (training and test cells).
+    A fit sets ``features``, ``classes`` (by categorical phenotype), ``curves`` (losses by epoch),
+    ``best_epoch`` and ``masks`` (cells of each split).
     """
 
     def __init__(self, settings: SakuraSettings, guidance: Guidance | None = None) -> None:
@@ -63,12 +63,12 @@ class SakuraModel:
         splits: Mapping[str, np.ndarray] | None = None,
         checkpoint: Path | None = None,
     ) -> SakuraModel:
-        """Train on ``data.X``, cells × features, log-normalised (or another non-count matrix).
+        """Train on ``data.X``, cells × features, log-normalised or otherwise prepared.
 
-        ``phenotypes``: name → values, (cells,) or (cells, columns). ``splits``: name → mask of
-        cells, for tasks with this split; ``train`` overrides that of the settings.
-        ``checkpoint``: a file written while it trains, for an interrupted fit. Raises
-        ``UsageError`` or ``DataError`` for settings that do not fit the data.
+        ``phenotypes``: values by name, (cells,) or (cells, columns). ``splits``: masks of cells by
+        name, where ``train`` overrides the settings. ``checkpoint``: a file from which an
+        interrupted fit continues. Raises ``UsageError`` or ``DataError`` for settings that do not
+        suit the data.
         """
         check_genes(self.guidance, list(data.var_names))
         values = self._read_phenotypes(phenotypes or {}, data.n_obs)
@@ -101,7 +101,7 @@ class SakuraModel:
 
     @contextmanager
     def as_after(self, stage: int) -> Iterator[None]:
-        """Give the network the weights it had after a stage (from 0), within a ``with`` block."""
+        """Set the weights to those after a stage, from 0, within a ``with`` block."""
         now = {name: value.clone() for name, value in self.network.state_dict().items()}
         self.network.load_state_dict([*self._ends, now][stage])
         try:
@@ -111,16 +111,15 @@ class SakuraModel:
 
     @property
     def n_parameters(self) -> int:
-        """Number of trained weights."""
         return n_parameters(self.network)
 
     @property
     def inputs(self) -> list[str]:
-        """Features of encoder and reconstruction."""
+        """Names of the features of encoder and reconstruction."""
         return [self.features[i] for i in self.network.inputs.tolist()]
 
     def transform(self, data: AnnData, space: str = "main") -> np.ndarray:
-        """Return the latent space of cells, (cells, dims): ``main``, ``all`` or a guide's own.
+        """Return part of the latent space, (cells, dims): ``main``, ``all`` or a guide's own.
 
         Raises ``UsageError`` for another name.
         """
@@ -134,9 +133,9 @@ class SakuraModel:
         return self.evaluate(data, latent)
 
     def predict_signature(self, data: AnnData, name: str) -> np.ndarray:
-        """Return the values of a signature's targets, (cells, genes), in the units of ``data.X``.
+        """Return predicted genes of a signature, (cells, genes), in the units of ``data.X``.
 
-        A signature with binarised targets: the output of its head, such as probabilities.
+        Binarised targets: the output of the head, such as probabilities.
         """
         guide = self._guide(name, Signature)
         reader = self.network.reader(name)
@@ -150,7 +149,7 @@ class SakuraModel:
         return self.evaluate(data, predict)
 
     def predict_phenotype(self, data: AnnData, name: str) -> np.ndarray:
-        """Return probabilities of the classes, (cells, classes), or values, (cells, columns)."""
+        """Return class probabilities, (cells, classes), or values, (cells, columns)."""
         guide = self._guide(name, Phenotype)
         reader = self.network.reader(name)
         if name in self.classes:
@@ -158,20 +157,19 @@ class SakuraModel:
         return self.evaluate(data, lambda scaled: reader.restore(self._read(guide, scaled)))
 
     def reconstruct(self, data: AnnData) -> np.ndarray:
-        """Return the expected value of the features ``inputs``, in the units of ``data.X``."""
+        """Return expected values of the features ``inputs``, in the units of ``data.X``."""
         net = self.network
         return self.evaluate(
             data, lambda s: net.scaler.restore(net.decode(net.encode(s)), net.inputs)
         )
 
     def save(self, path: Path) -> None:
-        """Write the model into the file ``path``, without extra rows."""
+        """Write the model into a file, without extra rows."""
         state = {name: value.cpu() for name, value in self.network.state_dict().items()}
         torch.save({"model": self._plain(), "state": state}, path)
 
     @classmethod
     def load(cls, path: Path) -> SakuraModel:
-        """Return a model that :meth:`save` wrote, on the CPU."""
         saved = torch.load(path, weights_only=True, map_location="cpu")
         plain = saved["model"]
         guidance = Guidance(
@@ -187,7 +185,7 @@ class SakuraModel:
         return model
 
     def _plain(self) -> dict[str, Any]:
-        """Return all that rebuilds the network, as plain values."""
+        """Return what rebuilds the network, as plain values."""
         return {
             "settings": asdict(self.settings),
             # The invariant genes are one of the signatures.
@@ -217,7 +215,7 @@ class SakuraModel:
         return SakuraNetwork(self.settings, self.guidance, len(at), torch.tensor(inputs), outputs)
 
     def _read_phenotypes(self, given: Mapping[str, np.ndarray], n_cells: int) -> dict[str, Tensor]:
-        """Return the phenotypes as tensors; set their classes, class weights and widths."""
+        """Return the phenotypes as tensors; set classes, class weights and widths."""
         tensors: dict[str, Tensor] = {}
         self.classes: dict[str, list[str]] = {}
         self._widths: dict[str, int] = {}
@@ -242,7 +240,7 @@ class SakuraModel:
     def _splits(
         self, n_cells: int, n_rows: int, seed: int, given: Mapping[str, np.ndarray]
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Return the row numbers of every split, extra rows among them, and held-out rows."""
+        """Return the rows of each split with the extra rows, and the held-out rows."""
         for name, mask in given.items():
             if np.shape(mask) != (n_cells,):
                 message = f"split '{name}': shape {np.shape(mask)} for {n_cells} cells."
@@ -276,7 +274,7 @@ class SakuraModel:
         return predicted
 
     def evaluate(self, data: AnnData, function: Callable[[Tensor], Tensor]) -> np.ndarray:
-        """Return a function of the scaled features of all cells, without gradients."""
+        """Return ``function`` of the scaled features of all cells, without gradients."""
         cells = as_cells(select(data, self.features), str(self.network.inputs.device))
         return encode(
             self.network, lambda block: function(self.network.scaler(block.inputs)), cells

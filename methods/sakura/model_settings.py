@@ -1,4 +1,4 @@
-"""Settings of a model: sizes, weights, tasks and stages of the training."""
+"""Settings of a model, its tasks and its stages."""
 
 from __future__ import annotations
 
@@ -22,28 +22,24 @@ Order = Literal["interleave", "sum", "joint"]
 
 @dataclass(frozen=True, config=CHECKED)
 class TrainingTask:
-    """The terms of one step, reconstruction, heads or both, and its cells."""
+    """Terms and cells of one step."""
 
     name: str
     reconstruct: bool = False
-    """Also the regularisers of the main dimensions."""
+    """With the regularisers of the main dimensions."""
     guides: tuple[str, ...] = ()
-    """Names of signatures and phenotypes."""
     split: str = "train"
-    """The cells: ``train``, ``all`` or a split of the caller."""
+    """``train``, ``all`` or a split of the caller."""
     batch_size: int | None = None
     """``None``: that of the settings."""
     detach: Detach = "none"
-    """``pre_encoder``: its weights stay in this task; ``encoder``: the compressors' as well."""
+    """``pre_encoder``: its weights stay; ``encoder``: also those of the latent parts."""
     terms: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Guide → its trained terms (losses by name, regularisers as ``prior_KIND``); all terms of
-    other guides."""
+    """Guide → trained terms (losses, and regularisers as ``prior_KIND``); default: all."""
 
 
 @dataclass(frozen=True, config=CHECKED)
 class Stage:
-    """One of several trainings in a row."""
-
     tasks: tuple[TrainingTask, ...]
     schedule: Order = "joint"
     max_epochs: Count = 1
@@ -61,56 +57,53 @@ class SakuraSettings:
     """Features, network and training of a model."""
 
     n_top_features: int | None = 2000
-    """Number of variable features, beside those of the signatures; ``None``: all features."""
+    """Variable features beside those of signatures; ``None``: all features."""
     scale: bool = False
-    """Features have zero mean and unit variance, clipped at ± 10."""
+    """Zero mean and unit variance of features, clipped at ± 10."""
     center: bool = False
-    """Features have zero mean; ``scale`` implies it."""
+    """Zero mean of features; ``scale`` implies it."""
     n_latent: Positive = 50
     hidden: Positive = 200
     encoder_layers: Positive = 2
-    """Linear layers before the compressors."""
+    """Linear layers before the latent parts."""
     decoder_hidden: Positive | None = None
-    """``None``: as ``hidden``."""
+    """Default: ``hidden``."""
     decoder_layers: Positive = 3
-    """Linear layers, the output among them."""
+    """Linear layers with the output."""
     latent_activation: Literal["identity", "celu"] = "identity"
     output_activation: Literal["identity", "relu"] = "identity"
     dropout_input: Rate = 0.0
     dropout_hidden: Rate = 0.0
     reconstruction: Mapping[str, Weight] = Field(default_factory=lambda: {"mse": WeightSchedule()})
     regularizers: tuple[Regularizer, ...] = ()
-    """Of the main dimensions."""
+    """Regularisers of the main dimensions."""
     relative_weights: bool = False
-    """Weights of guides are relative: 1 lets the variance of a target count as much as the first
-    principal component of the inputs."""
+    """A weight of 1 lets a target's variance count as much as the first principal component of the
+    inputs."""
     schedule: Order = "joint"
-    """interleave: steps of reconstruction and of the heads in turn; sum: each step adds up both,
-    each on cells of its own; joint: all terms on the same cells."""
+    """interleave: reconstruction and heads take steps in turn. sum: a step adds both, each on
+    cells of its own. joint: all terms on the same cells."""
     frozen: tuple[str, ...] = ()
-    """Parts of the network that do not learn: ``pre_encoder``, ``decoder``, a latent part
-    (``main``, a guide's name), ``head:NAME``."""
+    """Parts that do not learn: ``pre_encoder``, ``decoder``, ``main``, a guide's name or
+    ``head:NAME``."""
     batch_size: Positive = 128
     optimizer: Literal["adam", "rmsprop"] = "adam"
     learning_rate: float = 1e-3
     alpha: float = 0.9
-    """rmsprop: memory of squared gradients."""
     momentum: float = 0.0
-    """rmsprop."""
     weight_decay: float = 0.0
     max_epochs: Count = 100
     """Passes of the first task."""
     max_ticks: Count = 0
     """Steps over all tasks; 0: no bound."""
     stages: tuple[Stage, ...] = ()
-    """Trainings in a row, each of which continues with the network, the optimiser and the weights
-    of the terms of the one before; empty: one of reconstruction and all heads."""
+    """Trainings in a row, which share network, optimiser and term weights; default: one."""
     train_deciles: Annotated[int, Field(ge=1, le=10)] = 10
     """Tenths of the cells that train."""
     validation: Rate = 0.1
-    """Share of the training cells held out to stop early; 0: never, the last weights stay."""
+    """Share of the training cells held out to stop early; 0: train to the end."""
     patience: int = 15
-    """Epochs without a better held-out loss, counted once all weights have settled."""
+    """Epochs without a better held-out loss, counted when all weights are final."""
 
     def __post_init__(self) -> None:
         check_losses(self.reconstruction, RECONSTRUCTION_LOSSES)
@@ -121,7 +114,7 @@ class SakuraSettings:
         reject("stages have fixed lengths; set validation=0.", when=timed)
 
     def resolved_stages(self, guides: tuple[str, ...]) -> tuple[Stage, ...]:
-        """Return the trainings; raises ``UsageError`` for a task without anything to train."""
+        """Return the trainings; raises ``UsageError`` for a task that trains nothing."""
         tasks = self._default_tasks(guides)
         default = Stage(tasks, self.schedule, self.max_epochs, self.max_ticks)
         stages = self.stages or (default,)
@@ -143,7 +136,6 @@ class SakuraSettings:
 
 
 def settings_from_params(params: SakuraParameters, *, all_features: bool) -> SakuraSettings:
-    """Return the settings of a method's parameters."""
     p = params
     names = {one.name for one in fields(SakuraSettings)} & type(p).model_fields.keys()
     priors: tuple[Regularizer, ...] = ()

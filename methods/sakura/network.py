@@ -1,4 +1,4 @@
-"""The network: one encoder, a latent space in parts, a decoder, and heads."""
+"""Network: one encoder, a latent space in parts, a decoder and heads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MAIN = "main"
 _CLIP = 10.0
-"""Scaled features lie between ± this."""
+"""Bound of scaled features."""
 _OUTPUTS: dict[str, Callable[[], nn.Module]] = {
     "identity": nn.Identity,
     "relu": nn.ReLU,
@@ -31,7 +31,7 @@ _OUTPUTS: dict[str, Callable[[], nn.Module]] = {
 
 
 class Layout:
-    """The columns of each part of the latent space: main first, then own dimensions."""
+    """Columns of each part of the latent space, main dimensions first."""
 
     def __init__(self, guidance: Guidance, n_latent: int) -> None:
         widths = {MAIN: n_latent}
@@ -48,13 +48,12 @@ class Layout:
             self._check(guide)
 
     def parts(self, guide: Guide) -> tuple[str, ...]:
-        """Return the parts that a guide's head reads, in order."""
+        """Return the parts that a guide's head reads."""
         if guide.parts == ("own",):
             return (guide.name,)
         return tuple(self.slices) if guide.parts == ("all",) else guide.parts
 
     def dim(self, parts: Collection[str]) -> int:
-        """Return the width of several parts together."""
         return sum(self.slices[p].stop - self.slices[p].start for p in parts)
 
     def _check(self, guide: Guide) -> None:
@@ -67,7 +66,7 @@ class Layout:
 
 
 def check_ring(owner: str, regularizers: Sequence[Regularizer], width: int) -> None:
-    """Raise ``UsageError`` for a ring as prior of a space without exactly two dimensions."""
+    """Raise ``UsageError`` for a ring prior unless the space has two dimensions."""
     if width != 2 and any(one.kind == "ring" for one in regularizers):
         message = f"regularizers: a ring has 2 dimensions, the space {width}."
         fail(owner, message, "wrong_width")
@@ -76,7 +75,7 @@ def check_ring(owner: str, regularizers: Sequence[Regularizer], width: int) -> N
 def perceptron(
     widths: Sequence[int], *, last: nn.Module, dropout_input: float = 0, dropout_hidden: float = 0
 ) -> nn.Sequential:
-    """Return linear layers between ``widths`` with CELU after all but the last."""
+    """Return linear layers of these widths with CELU between them."""
     layers: list[nn.Module] = [nn.Dropout(dropout_input)] if dropout_input else []
     steps = list(pairwise(widths))
     for number, (n_in, n_out) in enumerate(steps, start=1):
@@ -89,7 +88,7 @@ def perceptron(
 
 
 class Scaler(nn.Module):
-    """Zero mean of each feature, with ``clip`` also unit variance; inactive: the identity."""
+    """Centre features and, with ``clip``, scale them to unit variance."""
 
     center: Tensor
     spread: Tensor
@@ -101,7 +100,6 @@ class Scaler(nn.Module):
         self.clip, self.active = clip, active
 
     def forward(self, values: Tensor) -> Tensor:
-        """Return scaled values, (cells, features)."""
         if not self.active:
             return values
         if self.clip is None:
@@ -109,12 +107,12 @@ class Scaler(nn.Module):
         return ((values - self.center) / self.spread).clamp(-self.clip, self.clip)
 
     def restore(self, values: Tensor, columns: Tensor | slice = slice(None)) -> Tensor:
-        """Return scaled values of the features ``columns`` in their own units."""
+        """Return values of the features ``columns`` in their own units."""
         return values * self.spread[columns] + self.center[columns]
 
 
 class Reader(nn.Module):
-    """The head of a guide, and the units of its predictions."""
+    """Head of a guide, and the units of its predictions."""
 
     offset: Tensor
     unit: Tensor
@@ -132,12 +130,12 @@ class Reader(nn.Module):
         self.register_buffer("score_variance", torch.ones(()))
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Return predictions in the units of the targets, (cells, outputs)."""
+        """Return predictions in target units, (cells, outputs)."""
         predicted: Tensor = self.network(latent)
         return predicted
 
     def restore(self, predicted: Tensor) -> Tensor:
-        """Return predictions without the scaling of their targets."""
+        """Return predictions in the units of the data."""
         return predicted * self.unit + self.offset
 
 
@@ -157,16 +155,15 @@ def _head(guide: Guide, n_in: int, n_out: int) -> nn.Module:
 
 
 class SakuraNetwork(nn.Module):
-    """Pre-encoder, one compressor for each part of the latent space, decoder and heads.
+    """Pre-encoder, a linear layer for each latent part, decoder and heads.
 
-    ``n_features``: of the scaled cells; ``inputs``: positions of the features that it reads and
-    reconstructs; ``outputs``: of each guide, the number of its targets and the positions of its
-    genes. Defaults of PyTorch initialise the weights.
+    ``inputs``: positions of the features that are read and reconstructed. ``outputs``: number of
+    targets and gene positions of each guide. Weights start as PyTorch sets them.
     """
 
     inputs: Tensor
     unit: float = 1.0
-    """A guide's weight of 1 in units of the error of reconstruction; set before training."""
+    """A guide's weight of 1 in units of the reconstruction error; set before training."""
 
     def __init__(
         self, settings: SakuraSettings, guidance: Guidance, n_features: int, inputs: Tensor,
@@ -200,9 +197,9 @@ class SakuraNetwork(nn.Module):
     def encode(
         self, scaled: Tensor, parts: Collection[str] | None = None, detach: Detach = "none"
     ) -> dict[str, Tensor]:
-        """Return the latent space of scaled features by part; only ``parts`` are computed.
+        """Return the latent parts of scaled features; ``parts``: those to compute.
 
-        ``detach``: no gradient beyond the pre-encoder, or beyond the latent space.
+        ``detach`` stops the gradient after the pre-encoder or after the latent space.
         """
         hidden = self.pre_encoder(scaled[:, self.inputs])
         if detach == "pre_encoder":
@@ -217,25 +214,24 @@ class SakuraNetwork(nn.Module):
         return latents
 
     def decode(self, latents: dict[str, Tensor]) -> Tensor:
-        """Return the reconstruction of the scaled input features, from all parts."""
+        """Return the reconstruction of the input features from all latent parts."""
         whole = torch.cat([latents[name] for name in self.layout.slices], dim=1)
         reconstructed: Tensor = self.decoder(whole)
         return reconstructed
 
     def head_input(self, guide: Guide, latents: dict[str, Tensor]) -> Tensor:
-        """Return the latent dimensions that a guide's head reads, (cells, dims)."""
+        """Return the input of a guide's head, (cells, dims)."""
         return torch.cat([latents[part] for part in self.layout.parts(guide)], dim=1)
 
     def reader(self, name: str) -> Reader:
-        """Return the head of a guide."""
         reader = self.readers[self._guides.index(name)]
         assert isinstance(reader, Reader)
         return reader
 
     def module(self, name: str) -> nn.Module:
-        """Return a part by name: ``decoder``, ``pre_encoder``, a latent part, or ``head:NAME``.
+        """Return a part: ``decoder``, ``pre_encoder``, a latent part or ``head:NAME``.
 
-        Raises ``UsageError`` if there is none.
+        Raises ``UsageError`` for another name.
         """
         modules: dict[str, nn.Module] = {"decoder": self.decoder, "pre_encoder": self.pre_encoder}
         modules |= dict(zip(self.layout.slices, self.compressors, strict=True))

@@ -1,4 +1,4 @@
-"""The terms of a task on a batch: losses and regularisers, each with its weight."""
+"""Weighted losses and regularisers of a batch."""
 
 from __future__ import annotations
 
@@ -32,18 +32,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """Cells of one step."""
-
     raw: Tensor
-    """Cells × modelled features, as prepared."""
+    """Prepared values, cells × features."""
     weights: Tensor
-    """Weight of each row, (cells,): 1 for a cell."""
+    """Weight of each row, 1 for a cell."""
     phenotypes: dict[str, Tensor]
-    """Name → class numbers (cells,), -1 unknown, or values (cells, columns), NaN unknown."""
+    """Class numbers (cells,), -1 if unknown, or values (cells, columns), NaN if unknown."""
 
 
 class TrainingRows:
-    """All training rows as batches on a device, and the row numbers of each split."""
+    """Training rows on a device, and the row numbers of each split."""
 
     def __init__(
         self, cells: Cells, weights: Tensor, phenotypes: dict[str, Tensor],
@@ -55,7 +53,6 @@ class TrainingRows:
         self._phenotypes = {name: v.to(cells.device) for name, v in phenotypes.items()}
 
     def digest(self) -> str:
-        """Return a digest of splits, weights and phenotypes."""
         tensors = {"": self._weights, **self._phenotypes}
         arrays = {name: value.cpu().numpy() for name, value in tensors.items()}
         digest = hashlib.sha256()
@@ -65,7 +62,6 @@ class TrainingRows:
         return digest.hexdigest()
 
     def batch(self, rows: np.ndarray) -> Batch:
-        """Return the rows at integer positions."""
         at = torch.from_numpy(rows).to(self.device)
         values = {name: v[at] for name, v in self._phenotypes.items()}
         return Batch(self.cells.block(rows).inputs, self._weights[at], values)
@@ -73,17 +69,17 @@ class TrainingRows:
 
 @dataclass(frozen=True)
 class Term:
-    """One loss or regulariser of a batch."""
+    """Loss or regulariser of a batch."""
 
     owner: str
-    """``main`` or the name of a guide."""
+    """``main`` or a guide's name."""
     name: str
     weight: float
     value: Tensor
 
 
 class SakuraObjective:
-    """The loss of a model as a sum of weighted terms."""
+    """Loss of a model as a sum of weighted terms."""
 
     def __init__(self, network: SakuraNetwork, class_weights: Mapping[str, Tensor]) -> None:
         self.network, self.settings = network, network.settings
@@ -91,7 +87,7 @@ class SakuraObjective:
         self._class_weights = class_weights
 
     def terms(self, batch: Batch, task: TrainingTask, epochs: Mapping[str, int]) -> list[Term]:
-        """Return the terms of a task whose weight is not 0; ``epochs``: finished ones by owner."""
+        """Return the terms of a task with weights above 0; ``epochs``: finished ones by owner."""
         net, terms = self.network, list[Term]()
         scaled = net.scaler(batch.raw)
         guides = [self._guides[name] for name in task.guides]
@@ -114,10 +110,9 @@ class SakuraObjective:
         return (*one.terms, *dict.fromkeys(prior.name for prior in one.regularizers))
 
     def watched(self, batch: Batch, task: TrainingTask, epochs: Mapping[str, int]) -> Tensor:
-        """Return the loss of held-out cells for early stopping, a scalar.
+        """Return the held-out loss for early stopping.
 
-        With the weights of ``epochs``. Left out are regularisers, which are random, and terms
-        without a gradient to the latent space or with a reversed one.
+        It leaves out regularisers, which are random, and guides that are adversarial or detached.
         """
         total = batch.raw.new_zeros(())
         guides = [self._guides[name] for name in task.guides]
@@ -128,7 +123,7 @@ class SakuraObjective:
         return total
 
     def settled(self, limit: int) -> int:
-        """Return the epoch from which on no weight changes, at most ``limit``."""
+        """Return the epoch, up to ``limit``, from which all weights are final."""
         schedules = [*self.settings.reconstruction.values()]
         schedules += [one.schedule for one in self.settings.regularizers]
         for guide in self._guides.values():
@@ -155,7 +150,7 @@ class SakuraObjective:
         self, guide: Guide, batch: Batch, scaled: Tensor,
         latents: dict[str, Tensor], counts: Mapping[str, int], epoch: int,
     ) -> Iterator[Term]:  # fmt: skip
-        """Yield the terms in ``counts``, the finished epochs of each term."""
+        """Yield the terms named in ``counts``, their numbers of finished epochs."""
         weights = {
             name: schedule.at(counts[name])
             for name, schedule in guide.terms.items()
@@ -187,9 +182,9 @@ class SakuraObjective:
                 yield Term(guide.name, name, weight * self.network.unit, value)
 
     def _confusion(self, guide: Guide, latent: Tensor, target: Tensor) -> Tensor:
-        """Return the distance of the predictions from an uninformed one, (cells,).
+        """Return the distance of predictions from an uninformed one, (cells,).
 
-        It has a gradient to the latent space only, none to the head.
+        The head gets no gradient.
         """
         head = self.network.reader(guide.name)
         trained = [parameter for parameter in head.parameters() if parameter.requires_grad]
@@ -202,11 +197,11 @@ class SakuraObjective:
         return (predicted - target.mean(dim=0)).square().mean(dim=1)
 
     def _slope(self, guide: Guide, latent: Tensor, target: Tensor) -> Tensor:
-        """Return the squared gradient of the prediction of each cell, (cells,).
+        """Return the squared slope of each prediction times the latent variance, (cells,).
 
-        In units of the variance of the latent space. A steep head makes the code oscillate
-        between the confounder's groups and lose the types. Source: Mescheder, Geiger and Nowozin
-        2018, which training methods for GANs do actually converge, equation 9.
+        A steep head makes the code oscillate between batches and lose the types. Source:
+        Mescheder, Geiger and Nowozin 2018, which training methods for GANs do actually converge,
+        eq. 9.
         """
         at = latent.clone().requires_grad_(True)
         predicted = self.network.reader(guide.name)(at)
@@ -218,7 +213,7 @@ class SakuraObjective:
     def _targets(
         self, guide: Guide, batch: Batch, scaled: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return targets, weights of the known rows, and these times those of the classes."""
+        """Return targets, weights of known rows, and these times class weights."""
         if isinstance(guide, Signature):
             reader = self.network.reader(guide.name)
             target = signature_targets(guide, reader.columns, reader.unit, batch.raw, scaled)
@@ -247,10 +242,7 @@ class SakuraObjective:
 def signature_targets(
     signature: Signature, columns: Tensor, unit: Tensor, raw: Tensor, scaled: Tensor
 ) -> Tensor:
-    """Return the targets of a signature's head, (cells, genes).
-
-    Scaled values divided by ``unit``; if binarised, prepared values above a threshold.
-    """
+    """Return the targets of a signature's head, (cells, genes), scaled or binarised."""
     if signature.binarize is None:
         return scaled[:, columns] / unit
     above = raw[:, columns] > signature.binarize.threshold
@@ -259,7 +251,6 @@ def signature_targets(
 
 
 def regularize(one: Regularizer, latent: Tensor, labels: Tensor | None = None) -> Tensor:
-    """Return the value of a regulariser, a scalar."""
     n_cells, n_dims = latent.shape
     if one.kind == "l1":
         return latent.abs().sum(dim=1).mean()

@@ -24,7 +24,7 @@ FAITHFUL: dict[str, Any] = {
     "train_deciles": 5,
     "validation": 0.0,
 }
-"""What the published demonstration sets; its 5,000 steps go over all tasks."""
+"""Values of the published demonstration; its 5,000 steps count over all tasks."""
 
 _PRIOR = (("prior", ("uniform", "gaussian_mixture")),)
 _GUIDED = (("markers|proteins|label_share", ("on",)),)
@@ -67,7 +67,7 @@ class SakuraParameters(Parameters):
     prior: Annotated[
         Literal["none", "uniform", "gaussian_mixture"],
         Search(choices=("none", "uniform", "gaussian_mixture")),
-    ] = Field("none", description="which distribution the main dimensions are drawn to")
+    ] = Field("none", description="distribution of the main dimensions")
     prior_bound: float = Field(
         10.0, gt=0, description="uniform: the coordinates lie between ± this"
     )
@@ -95,8 +95,7 @@ class SakuraParameters(Parameters):
     schedule: Annotated[
         Literal["interleave", "sum", "joint"], Search(choices=("interleave", "sum", "joint"))
     ] = Field(
-        "joint",
-        description="guidance and reconstruction: in turn, summed over two batches, or on one",
+        "joint", description="guidance and reconstruction: in turn, on two batches, or on one"
     )
     optimizer: Annotated[Literal["adam", "rmsprop"], Search(choices=("adam", "rmsprop"))] = Field(
         "adam", description="adam, or rmsprop as published"
@@ -136,7 +135,7 @@ class SakuraParameters(Parameters):
 
 
 class GuidedParameters(SakuraParameters):
-    """Also what guides, where, and how strongly."""
+    """Guidance and its weights."""
 
     markers: bool = Field(True, description="guided by the dataset's marker lists")
     proteins: bool = Field(False, description="guided by surface proteins")
@@ -144,8 +143,7 @@ class GuidedParameters(SakuraParameters):
         0.0, ge=0, le=1, description="share of the cells whose true type guides; 0: none"
     )
     batch: Literal["none", "adversarial", "own"] = Field(
-        "none",
-        description="the batch: unused, removed by a reversed gradient, or in own dimensions",
+        "none", description="unused, removed by an adversary, or in own dimensions"
     )
     space: Annotated[Literal["main", "own"], Search(choices=("main", "own"), when=_GUIDED)] = (
         Field("main", description="guidance acts on the main dimensions, or on further ones")
@@ -157,8 +155,7 @@ class GuidedParameters(SakuraParameters):
         "main", description="main dimensions, or with those of the guides"
     )
     relative_weights: bool = Field(
-        True,
-        description="a guide's weight of 1 counts its variance like the first principal component",
+        True, description="weights are relative to the first principal component"
     )
     guide_score: Annotated[float, Search(0.1, 10.0, log=True, zero=True, when=_MARKED)] = Field(
         1.0, ge=0, description="final weight of the squared error of each list's mean gene"
@@ -197,9 +194,7 @@ class GuidedParameters(SakuraParameters):
         False, description="marker genes are neither input nor reconstructed"
     )
     adversary: Literal["confused", "reversed"] = Field(
-        "confused",
-        description="the code is drawn to where the batch cannot be told, or feels a reversed "
-        "gradient",
+        "confused", description="draws the head to an even guess, or reverses its gradient"
     )
     adversarial_strength: Annotated[
         float, Search(0.1, 3.0, log=True, when=(("batch", ("adversarial",)),))

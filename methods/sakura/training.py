@@ -1,4 +1,4 @@
-"""Training in steps over one or several tasks; it can be interrupted and resumed."""
+"""Steps of training over one or several tasks; a fit can be resumed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .objective import SakuraObjective, Term, TrainingRows
 
 _BETTER = 1e-4
-"""A held-out loss counts as better if it is lower by this share."""
+"""Share by which a held-out loss must fall to count as better."""
 _WATCH_BATCH = 1024
 
 
@@ -43,12 +43,10 @@ class BatchStream:
         return batch, ended
 
     def state(self) -> dict[str, Any]:
-        """Return the order, the position and the random state."""
         order = torch.from_numpy(self._order.copy())
         return {"order": order, "at": self._at, "rng": self._rng.bit_generator.state}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from a state."""
         self._order, self._at = state["order"].numpy(), state["at"]
         self._rng.bit_generator.state = state["rng"]
 
@@ -56,8 +54,8 @@ class BatchStream:
 class Trainer:
     """Minimise the terms of a stage's tasks step by step.
 
-    Held-out rows stop it early; without them all epochs are run and the last weights stay. An
-    epoch is a pass of the first task. Call :meth:`run` with torch seeded.
+    Epochs are passes of the first task. Held-out rows stop the training early; without them the
+    last weights stay. Seed torch before :meth:`run`.
     """
 
     def __init__(
@@ -74,7 +72,7 @@ class Trainer:
         ]  # fmt: skip
         self.optimizer = _optimizer(self.network, self._settings)
         self.total = stage.max_epochs
-        """Epochs of all stages, for the progress."""
+        """Epochs of all stages."""
         self._count({})
         self.tick = self.epoch = self.waited = self.best_epoch = 0
         self.best = float("inf")
@@ -84,7 +82,7 @@ class Trainer:
         self._counts: dict[str, int] = {}
 
     def run(self, report: Reporter, checkpoint: Callable[[], None] = lambda: None) -> None:
-        """Train to the end; ``checkpoint`` is called after every epoch.
+        """Train to the end and call ``checkpoint`` after every epoch.
 
         Raises ``Diverged`` through ``report`` if a loss is not finite.
         """
@@ -96,7 +94,7 @@ class Trainer:
             self.network.load_state_dict(self.best_weights)
 
     def step(self) -> bool:
-        """Make one step; return whether the first task has finished a pass."""
+        """Take one step; return whether it ends a pass of the first task."""
         numbers = [self.tick % len(self._tasks)]
         if self._stage.schedule == "sum":
             numbers = list(range(len(self._tasks)))
@@ -127,13 +125,13 @@ class Trainer:
         return 0 in ended
 
     def follow(self, previous: Trainer) -> None:
-        """Take over the optimiser, curves and epoch counts of the stage before this one."""
+        """Continue with the optimiser, curves and epoch counts of the stage before."""
         self.optimizer = previous.optimizer
         self.reported = previous.reported
         self._count(previous.epochs)
 
     def _count(self, before: Mapping[str, int]) -> None:
-        """Start the counts of passes: of each owner, and of each term of a guide."""
+        """Start the epoch counts of each owner and term."""
         names = [MAIN]
         for task in self._tasks:
             for guide in task.guides:
@@ -161,7 +159,7 @@ class Trainer:
         report(len(self.reported), self.total, **values)
 
     def _update_best(self, watched: float) -> None:
-        """Compare epochs with the final weights of all terms only."""
+        """Compare the epochs with final weights."""
         if self.epoch <= self.objective.settled(self._stage.max_epochs):
             return
         if watched < self.best - _BETTER * abs(self.best) or not np.isfinite(self.best):
@@ -172,7 +170,7 @@ class Trainer:
             self.waited += 1
 
     def watch(self) -> float:
-        """Return the loss of the held-out cells with the final weights of the terms."""
+        """Return the held-out loss with the final weights."""
         final = dict.fromkeys(self.epochs, self._stage.max_epochs)
         guides = dict.fromkeys(guide for task in self._tasks for guide in task.guides)
         chosen = {guide: names for task in self._tasks for guide, names in task.terms.items()}
@@ -197,7 +195,6 @@ class Trainer:
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def state(self) -> dict[str, Any]:
-        """Return the state for :meth:`restore`."""
         cuda = self.rows.device.type == "cuda"
         return {
             "network": self.network.state_dict(),
@@ -211,12 +208,11 @@ class Trainer:
         }  # fmt: skip
 
     def report_again(self, report: Reporter) -> None:
-        """Report the epochs before an interruption."""
         for epoch, values in enumerate(self.reported, start=1):
             report(epoch, self.total, **values)
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from :meth:`state`, with its random state of torch."""
+        """Continue from :meth:`state`."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         for stream, kept in zip(self._streams, state["streams"], strict=True):
@@ -250,7 +246,7 @@ N_BINS = 10
 
 
 def decile_bins(n_cells: int, seed: int, base: np.ndarray | None = None) -> np.ndarray:
-    """Return a number 1 … 10 of each cell, balanced and shuffled; 0 outside the mask ``base``."""
+    """Return a balanced random number 1 … 10 of each cell; 0 outside the mask ``base``."""
     inside = np.ones(n_cells, dtype=bool) if base is None else np.asarray(base, dtype=bool)
     numbers = np.arange(np.count_nonzero(inside)) % N_BINS + 1
     bins = np.zeros(n_cells, dtype=np.int64)
@@ -261,9 +257,9 @@ def decile_bins(n_cells: int, seed: int, base: np.ndarray | None = None) -> np.n
 def decile_split(
     n_cells: int, train_deciles: int, seed: int, base: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return masks (training, test) of the cells in ``base``.
+    """Return masks of training and test cells in ``base``.
 
-    With more deciles the training cells of fewer stay training cells.
+    Training cells stay training cells with more deciles.
     """
     bins = decile_bins(n_cells, seed, base)
     return (bins > 0) & (bins <= train_deciles), bins > train_deciles

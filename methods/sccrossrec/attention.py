@@ -1,11 +1,8 @@
 """Top-k attention of genes to peaks, exact, without a tensor of size genes × peaks.
 
-The peaks that a gene selects are computed without gradients, one chromosome at a time. Then the
-scores of the selected pairs alone are computed again with gradients.
-
-In the published form the scores of all pairs are multiplied by the mask of equal chromosomes, so
-that a pair across chromosomes has score 0 and sigmoid 0.5. Such pairs fill slots for which a
-chromosome has no positive score, take part in the softmax, and get weight 0 by the threshold. Here
+Peaks are selected chromosome by chromosome without gradients. Scores of selected pairs are
+computed again with gradients. In the published form pairs across chromosomes have score 0 and
+sigmoid 0.5. They fill slots that no positive score takes and get weight 0 by the threshold; here
 they are slots without a peak.
 """
 
@@ -18,8 +15,8 @@ import torch
 from torch import Tensor
 
 PairScores = Callable[[Tensor, Tensor], Tensor]
-"""Returns scores to add for given genes and peaks of the graph, (genes, peaks): minus infinity for
-pairs that cannot attend."""
+"""Returns scores to add for genes and peaks of a graph, (genes, peaks); minus infinity for pairs
+that cannot attend."""
 
 
 @dataclass(frozen=True)
@@ -29,43 +26,31 @@ class AttentionRules:
     top_k: int = 10
     threshold: float = 0.8
     sigmoid: bool = True
-    """Softmax of sigmoids, cut at the threshold; False: softmax of scores / √width."""
+    """Softmax of sigmoids, cut at the threshold; else softmax of scores / √width."""
     fill: bool = True
-    """Pairs across chromosomes have score 0 (``multiply``); False: they are no candidates."""
+    """Pairs across chromosomes have score 0 (``multiply``); else they cannot attend."""
 
 
 @dataclass(frozen=True)
 class SelectedPeaks:
-    """The peaks that each gene selects, genes × slots."""
+    """Peaks that each gene selects, genes × slots."""
 
     peak: Tensor
-    """-1: no peak in this slot."""
+    """-1 for a slot without a peak."""
     filled: Tensor
-    """True for a pair across chromosomes, of score 0."""
+    """The slot holds a pair across chromosomes, of score 0."""
     pair_score: Tensor
-    """Added to the score."""
 
 
 @dataclass(frozen=True)
 class Attention:
-    """Weights of the selected pairs, genes × slots; 0 where a slot has no peak."""
+    """Weights of selected pairs, genes × slots; 0 for slots without a peak."""
 
     weight: Tensor
     peak: Tensor
 
-    def to_genes(self, values: Tensor) -> Tensor:
-        """Return A · values, (genes, width), for values of peaks."""
-        selected = values[self.peak.clamp(min=0)]
-        return (self.weight.unsqueeze(2) * selected).sum(dim=1)
-
-    def to_peaks(self, values: Tensor, n_peaks: int) -> Tensor:
-        """Return Aᵀ · values, (peaks, width), for values of genes."""
-        spread = (self.weight.unsqueeze(2) * values.unsqueeze(1)).flatten(0, 1)
-        sums = values.new_zeros(n_peaks, values.shape[1])
-        return sums.index_add(0, self.peak.clamp(min=0).flatten(), spread)
-
-    def scalars_to_peaks(self, of_genes: Tensor, n_peaks: int) -> Tensor:
-        """Return Aᵀ · of_genes, (peaks,), for one number of each gene."""
+    def to_peaks(self, of_genes: Tensor, n_peaks: int) -> Tensor:
+        """Return Aᵀ · of_genes, (peaks,)."""
         spread = (self.weight * of_genes.unsqueeze(1)).flatten()
         sums = of_genes.new_zeros(n_peaks)
         return sums.index_add(0, self.peak.clamp(min=0).flatten(), spread)
@@ -79,10 +64,9 @@ def attend(
     rules: AttentionRules,
     pair_scores: PairScores | None = None,
 ) -> Attention:
-    """Return the attention of each gene (rows of ``query``) to the peaks (rows of ``key``).
+    """Return the attention of each gene (``query`` rows) to the peaks (``key`` rows).
 
-    ``gene_chrom``, ``peak_chrom``: codes, -1 for unknown, which pairs with nothing. Of equal
-    scores the peaks that come first are selected.
+    Chromosome codes of -1 pair with nothing. Ties select the first peaks.
     """
     with torch.no_grad():
         chosen = _select(query, key, gene_chrom, peak_chrom, rules, pair_scores)
@@ -102,7 +86,7 @@ def attend(
 
 
 def _softmax(score: Tensor) -> Tensor:
-    """Return the softmax of each row; zeros for a row without candidates, with zero gradient."""
+    """Return the softmax of each row; zeros, also of the gradient, for rows without candidates."""
     none = torch.isneginf(score).all(dim=1, keepdim=True)
     return torch.softmax(score.masked_fill(none, 0.0), dim=1).masked_fill(none, 0.0)
 
@@ -147,7 +131,7 @@ def _select(
 
 
 def _top(score: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Return the largest ``width`` values of each row, of equal ones the first columns."""
+    """Return the ``width`` largest values of each row, of equal ones the first."""
     value, place = torch.topk(score, width, dim=1)
     last = value[:, -1:]
     tied = ((score >= last).sum(dim=1) > width) & ~torch.isneginf(last[:, 0])
@@ -161,10 +145,10 @@ def _top(score: Tensor, width: int) -> tuple[Tensor, Tensor]:
 def _fill(
     best: Tensor, peak: Tensor, added: Tensor, n_outside: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Fill slots with pairs across chromosomes where their sigmoid of 0.5 is among the best.
+    """Return peak, filled and added score of slots, filled across chromosomes.
 
-    ``n_outside``: number of peaks on other chromosomes. Returns peak, filled and added score of
-    each slot.
+    Such a pair takes a slot where its sigmoid of 0.5 is among the best. ``n_outside``: peaks on
+    other chromosomes.
     """
     slots = best.shape[1]
     numbers = torch.arange(slots, device=best.device)

@@ -1,4 +1,4 @@
-"""Calibration on held-out cells: the share of the network, and the slopes of detection."""
+"""Calibration on held-out cells."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 _MIN_DEPTH = 0.05
-"""Smallest relative depth whose logarithm is taken."""
+"""Smallest relative depth."""
 
 
 def blend_weights(network: np.ndarray, evidence: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return constant and weights of the network's log odds and of the evidence, for pairs.
+    """Return constant and weights of network and evidence in the log odds of pairs.
 
-    The network gets a weight if both weights are positive and the log likelihood of the pairs
-    rises by more than half the logarithm of their number (Schwarz 1978,
-    doi:10.1214/aos/1176344136).
+    The network counts if both weights are positive and the log likelihood rises by more than half
+    the logarithm of the number of pairs (Schwarz 1978, doi:10.1214/aos/1176344136).
     """
     _, without_network = _logistic_fit(evidence[:, None], right)
     weights, with_network = _logistic_fit(np.column_stack([network, evidence]), right)
@@ -39,10 +38,10 @@ def _logistic_fit(inputs: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, fl
 def detection_slopes(
     rate: np.ndarray, expected: np.ndarray, depth: np.ndarray, detected: np.ndarray
 ) -> np.ndarray:
-    """Return the slopes of detection by expected expression and by log depth of the chromatin.
+    """Return the slopes of detection by expected expression and by log depth, at least 0.
 
-    Logistic regression by Newton's method, with the log odds of each gene's rate as offset;
-    ``expected`` and ``detected`` are cells × genes. Neither slope is negative.
+    Logistic regression by Newton's method; the offset is the log odds of each gene's rate.
+    ``expected`` and ``detected`` are cells × genes.
     """
     log_depth = np.log(np.maximum(depth, _MIN_DEPTH))[:, None] * np.ones(len(rate))
     inputs = np.stack([expected.ravel(), log_depth.ravel()], axis=1)
@@ -59,7 +58,7 @@ def detection_slopes(
 def detection_log_odds(
     rate: np.ndarray, slopes: np.ndarray, expected: np.ndarray, depth: np.ndarray
 ) -> np.ndarray:
-    """Return the log odds that genes are detected, (cells, genes)."""
+    """Return log odds of detection, (cells, genes)."""
     log_depth = np.log(np.maximum(depth, _MIN_DEPTH))[:, None]
     odds: np.ndarray = _logit(rate) + slopes[0] * expected + slopes[1] * log_depth
     return odds

@@ -1,4 +1,4 @@
-"""Graphs of cells, LSI components, and the sparse matrices of prepared data."""
+"""Graphs of cells, LSI and sparse matrices of prepared data."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
     from .attention import PairScores
 
 _OFFSET = 1e4
-"""Added to encoded scores, so that none is zero, which stands for an absent pair."""
+"""Added to encoded scores, because 0 stands for an absent pair."""
 
 
 def inverse_frequency(peaks: sp.csr_matrix) -> np.ndarray:
-    """Return the inverse document frequency (IDF) of each peak, given 0/1 peaks."""
+    """Return the inverse document frequency of each peak."""
     share = np.asarray(peaks.mean(axis=0), dtype=np.float64).ravel()
     return np.log1p(1 / (share + 1e-3))
 
 
 def tf_idf(peaks: sp.csr_matrix, idf: np.ndarray) -> sp.csr_matrix:
-    """Return TF-IDF of 0/1 peaks, rows of length 1 (or 0)."""
+    """Return TF-IDF of 0/1 peaks in rows of unit length."""
     rows = sp.csr_matrix(peaks.multiply(idf), dtype=np.float64)
     length = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1))).ravel()
     return sp.diags_array(1 / np.where(length > 0, length, 1.0)).tocsr() @ rows
 
 
 def lsi_components(rows: sp.csr_matrix, n: int, seed: int) -> np.ndarray:
-    """Return principal components of TF-IDF, centred and of unit variance, (cells, n)."""
+    """Return principal components of TF-IDF, centred, unit variance, (cells, n)."""
     mean = np.asarray(rows.mean(axis=0)).ravel()
     loadings = _svd_loadings(rows, n, seed)
     spread = (rows @ loadings - mean @ loadings).std(axis=0)
@@ -53,7 +53,7 @@ def _svd_loadings(rows: sp.csr_matrix, n: int, seed: int) -> np.ndarray:
 
 
 def svd_embedding(matrix: sp.csr_matrix, width: int, n: int, seed: int) -> np.ndarray:
-    """Return a first embedding, (features, width): ``n`` loadings of unit scale, small noise."""
+    """Return a first embedding, (features, width): ``n`` loadings, and small noise."""
     rng = np.random.default_rng(seed)
     table = rng.normal(0.0, 0.01, (matrix.shape[1], width))
     loadings = _svd_loadings(matrix, min(width, n), seed)
@@ -63,11 +63,11 @@ def svd_embedding(matrix: sp.csr_matrix, width: int, n: int, seed: int) -> np.nd
 
 
 class CellGraphs:
-    """Graphs of pairs of cells, from the matrices of both parts.
+    """Graphs of pairs of cells.
 
-    ``by_value``: nodes count in the pools by their value (peaks by their idf) instead of equally.
-    ``scores``: genes × peaks, encoded by :func:`encode_scores`, added to the attention's scores;
-    absent pairs cannot attend. ``None``: chromosomes alone decide.
+    ``by_value``: nodes count in the pools by value, peaks by IDF, instead of equally. ``scores``:
+    encoded genes × peaks, added to attention scores; absent pairs cannot attend. Without them
+    chromosomes alone decide.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class CellGraphs:
         return self.rna.shape[0]
 
     def graph(self, rna_cell: int, atac_cell: int) -> CellGraph:
-        """Return the graph of the genes of one cell and the peaks of another."""
+        """Return the graph of one cell's genes and another cell's peaks."""
         genes, expression = _nonzero(self.rna, rna_cell)
         peaks, openness = _nonzero(self.peaks, atac_cell)
         if self._by_value:
@@ -118,19 +118,18 @@ class CellGraphs:
 
 
 def encode_scores(matrix: sp.csr_matrix) -> sp.csr_matrix:
-    """Return scores of pairs with an offset, so that zero stands for an absent pair."""
+    """Return scores with an offset, so that zero stands for an absent pair."""
     encoded = sp.csr_matrix(matrix, dtype=np.float64)
     encoded.data = encoded.data + _OFFSET
     return encoded
 
 
 def prepared_values(part: AnnData) -> sp.csr_matrix:
-    """Return the prepared matrix of a modality."""
     return to_csr(part.X)
 
 
 def log_relative_counts(part: AnnData) -> sp.csr_matrix:
-    """Return log(1 + counts / size factor): the logarithm bends at one count of a median cell."""
+    """Return log(1 + counts / size factor), which bends at one count of a median cell."""
     counts = to_csr(part.layers["counts"])
     size = np.asarray(part.obs["size_factor"], dtype=np.float64)
     scaled = sp.diags_array(1 / np.where(size > 0, size, 1.0)).tocsr() @ counts
@@ -138,26 +137,26 @@ def log_relative_counts(part: AnnData) -> sp.csr_matrix:
 
 
 def fragments(part: AnnData) -> sp.csr_matrix:
-    """Return the fragments in each peak, at most two: one of each copy of the chromosome."""
+    """Return fragments in peaks, at most two, one of each chromosome copy."""
     peaks = to_csr(part.layers["counts"])
     return sp.csr_matrix((np.minimum(peaks.data, 2), peaks.indices, peaks.indptr), peaks.shape)
 
 
 def open_peaks(part: AnnData) -> sp.csr_matrix:
-    """Return which peaks are open in each cell, 0/1."""
+    """Return which peaks are open, 0/1."""
     peaks = to_csr(part.layers["counts"])
     return sp.csr_matrix((np.ones_like(peaks.data), peaks.indices, peaks.indptr), peaks.shape)
 
 
 def _nonzero(matrix: sp.csr_matrix, row: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return columns, ascending, and values of the nonzero entries of a row."""
+    """Return sorted columns and values of the nonzero entries of a row."""
     entries = slice(matrix.indptr[row], matrix.indptr[row + 1])
     order = np.argsort(matrix.indices[entries], kind="stable")
     return matrix.indices[entries][order], matrix.data[entries][order]
 
 
 def _normalize(weight: np.ndarray) -> np.ndarray:
-    """Return weights, negative ones as zero, divided by their sum (if it is positive)."""
+    """Return non-negative weights that sum to one."""
     weight = np.maximum(weight, 0)
     total = weight.sum()
     return weight / total if total > 0 else weight

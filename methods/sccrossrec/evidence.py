@@ -1,11 +1,9 @@
-"""Log likelihood ratios for a pair of profiles to be of one cell, weighed on held-out cells.
+"""Log odds that RNA and chromatin are of one cell, weighed on held-out cells.
 
-The RNA and the chromatin of a cell share two things: its state (:mod:`.state_mixture`), and,
-beyond that, the expression of genes with open linked peaks (:mod:`.gate_links`). Each gives a log
-likelihood ratio. All assume more than is true (genes are not independent, gates not certain), and
-mixtures of several sizes give nearly the same ratio. So they are weighed: a logistic regression
-with non-negative weights on pairs of cells left out of states and links, one fold after the other
-(stacking, Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1).
+Profiles of a cell share its state (:mod:`.state_mixture`) and the expression of genes with open
+linked peaks (:mod:`.gate_links`). Each gives a log likelihood ratio that assumes too much, such as
+independent genes. So a logistic regression with non-negative weights combines them on cells left
+out in turn (stacking, Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1).
 """
 
 from __future__ import annotations
@@ -28,9 +26,9 @@ if TYPE_CHECKING:
 
 _FOLDS = 4
 _WRONG_RATIO = 5
-"""Wrong pairs for each right one in the stacking."""
+"""Wrong pairs for each right one."""
 _MAX_STACKED = 2000
-"""Largest number of cells in the stacking."""
+"""Cells in the stacking, at most."""
 _BLOCK = 1024
 _PENALTY = 1e-3
 _AXES = 20
@@ -38,7 +36,7 @@ _AXES = 20
 
 @dataclass(frozen=True)
 class Profiles:
-    """Counts of the genes, log(1 + counts / size factor), and fragments in peaks, all CSR."""
+    """Counts of genes, log(1 + counts / size factor) and fragments in peaks, CSR."""
 
     counts: sp.csr_matrix
     relative: sp.csr_matrix
@@ -53,24 +51,22 @@ class Profiles:
 
 @dataclass(frozen=True)
 class EvidenceOptions:
-    """Candidate pairs and sizes for :meth:`Evidence.fit`."""
-
     pairs: CandidatePairs
     sizes: list[int]
-    """Numbers of states of the mixtures."""
+    """Numbers of states."""
     n_passes: int
     seed: int
 
 
 @dataclass
 class Evidence:
-    """Fitted mixtures of states and links, with the weights of their log ratios."""
+    """Mixtures of states and links, with the weights of their log ratios."""
 
     mixtures: list[StateMixture]
     expression: StandardizedExpression
     links: GateLinks
     weights: np.ndarray
-    """Constant, one weight for each mixture, that of the links."""
+    """Constant, weight of each mixture, weight of the links."""
     depths: np.ndarray
     """Mean counts of genes and mean fragments of a cell."""
 
@@ -79,7 +75,7 @@ class Evidence:
         cls, profiles: Profiles, options: EvidenceOptions,
         report: Callable[[int, float], None] | None = None,
     ) -> Evidence:  # fmt: skip
-        """Learn states and links of these cells; all weights are 1."""
+        """Learn states and links; all weights are 1."""
         counts, fragments = profiles.counts, profiles.fragments
         precision = states.gene_precision(counts)
         mixtures = [
@@ -99,11 +95,11 @@ class Evidence:
         return cls(mixtures, expression, links, weights, depths)
 
     def log_odds(self, profiles: Profiles, pairs: np.ndarray) -> np.ndarray:
-        """Return the weighed sum of the log ratios of pairs (RNA row, ATAC row), (pairs,)."""
+        """Return the log odds of pairs (RNA row, ATAC row), (pairs,)."""
         return self.weights[0] + self.log_ratios(profiles, pairs) @ self.weights[1:]
 
     def log_ratios(self, profiles: Profiles, pairs: np.ndarray) -> np.ndarray:
-        """Return the log ratios of each mixture and of the links, (pairs, mixtures + 1)."""
+        """Return the log ratios of mixtures and links, (pairs, mixtures + 1)."""
         rna, row = np.unique(pairs[:, 0], return_inverse=True)
         atac, column = np.unique(pairs[:, 1], return_inverse=True)
         of_rna = [one.of_rna(profiles.counts[rna]) for one in self.mixtures]
@@ -123,12 +119,11 @@ class Evidence:
         return np.column_stack([*of_states, of_links])
 
     def coordinates(self, profiles: Profiles) -> np.ndarray:
-        """Return each cell's profile expected from its states, in principal axes, (cells, axes).
+        """Return the profile of each cell expected from its states, in principal axes.
 
-        The posterior mean of the log profile of both parts, averaged over the mixtures by their
-        weights. A feature counts by the root of its information, the expected counts times ω. So
-        distances follow the features that show which profiles belong together, and a type that a
-        large mixture splits stays in one place if the halves are alike.
+        Log profiles of both parts are averaged over mixtures by their weights, and features count
+        by the root of their information. So a type that a large mixture splits into similar halves
+        stays in one place.
         """
         posteriors = _posteriors(
             self.mixtures,
@@ -138,7 +133,7 @@ class Evidence:
         return (posteriors @ self._state_coordinates()).astype(np.float32)
 
     def _state_coordinates(self) -> np.ndarray:
-        """Return the states of all mixtures in their principal axes, states × axes."""
+        """Return the states of all mixtures in principal axes, states × axes."""
         weights = self.weights[1:-1] if self.weights[1:-1].any() else np.ones(len(self.mixtures))
         logs, shares = [], []
         for weight, one in zip(weights / weights.sum(), self.mixtures, strict=True):
@@ -166,9 +161,9 @@ class Evidence:
     def expected_expression(
         self, fragments: sp.csr_matrix, counts: sp.csr_matrix | None = None
     ) -> np.ndarray:
-        """Return the standardised expression expected from chromatin, (cells, genes).
+        """Return standardised expression expected from chromatin, (cells, genes).
 
-        ``counts`` of the genes, if given, only help to infer the state.
+        ``counts`` only help to infer the state.
         """
         likelihoods = [one.of_atac(fragments) for one in self.mixtures]
         if counts is not None:
@@ -179,14 +174,13 @@ class Evidence:
         return self.links.predict(fragments, _posteriors(self.mixtures, likelihoods))
 
     def note(self) -> str:
-        """Return a note on the weights."""
         names = [f"{len(one.log_share)} states" for one in self.mixtures] + ["links"]
         pairs = zip(names, self.weights[1:], strict=True)
         return "weights of " + ", ".join(f"{name} {w:.2f}" for name, w in pairs if w)
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Evidence:
-        """Return the evidence that ``dataclasses.asdict`` turned into ``state``."""
+        """Return the evidence from ``dataclasses.asdict``."""
         pairs = CandidatePairs(**state["links"]["pairs"])
         return cls(
             mixtures=[StateMixture(**one) for one in state["mixtures"]],
@@ -200,10 +194,9 @@ class Evidence:
         self, profiles: Profiles, options: EvidenceOptions,
         wrong: Callable[[np.ndarray, np.random.Generator], np.ndarray], rng: np.random.Generator,
     ) -> None:  # fmt: skip
-        """Set the weights by stacking: log ratios of cells left out of states and links.
+        """Set the weights by stacking on cells left out in turn.
 
-        ``wrong`` returns wrong pairs of some cells. With fewer than 10 cells a fold all weights
-        stay 1.
+        ``wrong`` returns wrong pairs. With fewer than 10 cells a fold all weights stay 1.
         """
         cells = rng.permutation(len(profiles))[:_MAX_STACKED]
         if len(cells) < 10 * _FOLDS:
@@ -219,7 +212,7 @@ class Evidence:
 
 
 def stacking_weights(ratios: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return constant and non-negative weights of a logistic regression of balanced classes."""
+    """Return constant and non-negative weights of a balanced logistic regression."""
     scale = np.maximum(ratios.std(axis=0), 1e-9)
     inputs = np.column_stack([np.ones(len(ratios)), ratios / scale])
     sign = np.where(right, 1.0, -1.0)
@@ -240,7 +233,7 @@ def stacking_weights(ratios: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def _posteriors(mixtures: list[StateMixture], likelihoods: list[np.ndarray]) -> np.ndarray:
-    """Return the posteriors of the states of all mixtures side by side, (cells, states)."""
+    """Return state posteriors of all mixtures side by side, (cells, states)."""
     return np.column_stack(
         [one.posterior(known) for one, known in zip(mixtures, likelihoods, strict=True)]
     )

@@ -1,4 +1,4 @@
-"""The fit of scCrossRec: evidence, network, calibration on held-out cells."""
+"""Fit of scCrossRec: evidence, network, calibration."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ from .genome_sites import (
     to_csr,
 )
 from .model import FittedModel, build_network, read_profiles, right_pairs
-from .negatives import wrong_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,11 +44,11 @@ if TYPE_CHECKING:
 
 _LSI = 10
 _MAX_LINKS = 20_000
-"""Largest number of links in the table of a fit."""
+"""Links in the table of a fit, at most."""
 
 
 def fit(data: MuData, p: ScCrossRecParameters, context: Context) -> tuple[FittedModel, Fit]:
-    """Return the fitted model, and the embedding of the cells with table and notes."""
+    """Return the fitted model and its result."""
     notes = {}
     empty = note_empty_cells(data)
     if empty:
@@ -75,7 +74,7 @@ def fit(data: MuData, p: ScCrossRecParameters, context: Context) -> tuple[Fitted
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Use one thread: sums over scattered indices else depend on the order of the threads."""
+    """Use one thread, because scattered sums depend on the order of threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -99,7 +98,7 @@ def _notes(model: FittedModel) -> dict[str, str]:
 
 
 def fit_model(data: MuData, p: ScCrossRecParameters, context: Context) -> tuple[FittedModel, str]:
-    """Return the model fitted to all cells, and a note on the training."""
+    """Return the fitted model, and a note on the training."""
     seed = context.seed
     sites = read_genome_sites(data)
     peaks = open_peaks(data["atac"])
@@ -155,7 +154,7 @@ def _wrong_pairs(
         components = lsi_components(peak_rows, _LSI, derive_seed(context.seed, "lsi"))
 
     def wrong(cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return wrong_pairs(
+        return training.wrong_pairs(
             cells, p.neg_mode, p.neg_ratio, rng, components=components, labels=labels
         )
 
@@ -165,16 +164,18 @@ def _wrong_pairs(
 def _calibrate(
     model: FittedModel, graphs: CellGraphs, profiles: Profiles, held_out: np.ndarray, seed: int
 ) -> None:
-    """Set the share of the network in the matching, and the slopes of the translation.
+    """Set the network's share in the matching and the slopes of the translation.
 
-    Without held-out cells the network has no share.
+    Without held-out cells the share is 0.
     """
     assert model.evidence is not None
     model.blend = np.array([0.0, 0.0, 1.0])
     if len(held_out) < 2:
         return
     rng = np.random.default_rng(derive_seed(seed, "blend"))
-    pairs = np.concatenate([right_pairs(held_out), wrong_pairs(held_out, "random_cell", 5, rng)])
+    pairs = np.concatenate(
+        [right_pairs(held_out), training.wrong_pairs(held_out, "random_cell", 5, rng)]
+    )
     model.blend = calibration.blend_weights(
         model.network_log_odds(graphs, pairs), model.evidence.log_odds(profiles, pairs),
         np.arange(len(pairs)) < len(held_out),
@@ -190,7 +191,7 @@ def _initial_network(
     data: MuData, sites: GenomeSites, peak_rows: sp.csr_matrix, p: ScCrossRecParameters,
     context: Context,
 ) -> BipartiteNetwork:  # fmt: skip
-    """Return the untrained network; torch must be seeded. ``peak_rows``: TF-IDF of the peaks."""
+    """Return the untrained network; ``peak_rows``: TF-IDF of the peaks. Seed torch first."""
     gene_static = node_features.gene_features(data, sites, scaled=p.normalize)
     peak_static = node_features.peak_features(sites)
     codes = None

@@ -1,26 +1,22 @@
-"""Gates of gene-peak pairs, learned from the expression that open peaks explain.
+"""Gates of gene-peak pairs, learned from expression that open peaks explain.
 
-The expression of gene g in cell i, standardised over the training cells, is modelled as
+Standardised expression of gene g in cell i is modelled as
 
     z_ig = Σ_f u_if W_fg + β_g Σ_p b_gp (x_ip - d_i f_p) + noise of variance σ²_g
 
-with u the states of the cell (:mod:`.state_mixture`; so that differences between cell types are
-not taken for links), x the fragments in a peak (at most two), f their mean, d the depth of the
-cell over the mean, and b_gp in {0, 1} for each candidate pair. A link adds the same to the log
-rate of any gene. The slope of z by the log rate differs by gene: β_g = β s_g, with s the mean
-slope (:class:`StandardizedExpression`), small where counts are few. The prior log odds of b depend
-only on the distance from the TSS. The posterior q(b_gp = 1) = sigmoid(S_gp) is computed by
-variational Bayes (mean field): S is the prior log odds plus
+with the cell's states u (:mod:`.state_mixture`), fragments x in a peak (at most two), their mean
+f, the relative depth d, and b_gp in {0, 1} for each candidate pair. States keep differences
+between types from counting as links. A link adds the same to the log rate of any gene; β_g = β
+s_g, where s is the mean slope of z by the log rate (:class:`StandardizedExpression`). The
+posterior q(b_gp = 1) = sigmoid(S_gp) follows by variational Bayes (mean field). S is the prior log
+odds, a function of the distance from the TSS, plus
 
     [β_g C_gp + β_g² q_gp n_p - β_g² n_p / 2] / σ²_g,
 
-with C the sum over cells of x - d f times the residual, n_p the sum of (x - f)². S is the score of
-the attention, Σ_p sigmoid(S_gp) (x - d f)_p the soft count of open linked peaks. β, W, σ² and the
-prior are estimated between passes (empirical Bayes); the prior is learned across genes.
-
-β is positive and common to all pairs: a peak that silences a gene is not detected.
-Source: spike-and-slab variational inference as in Titsias and Lázaro-Gredilla 2011 (NeurIPS 24),
-with one shared slab.
+with C the sum over cells of x - d f times the residual, and n_p the sum of (x - f)². β, W, σ² and
+the prior are estimated between passes (empirical Bayes). β is positive, so that silencers are not
+found. S is the score of the attention. Source: spike-and-slab variational inference, Titsias and
+Lázaro-Gredilla 2011 (NeurIPS 24), with one shared slab.
 """
 
 from __future__ import annotations
@@ -37,25 +33,23 @@ if TYPE_CHECKING:
     from .genome_sites import CandidatePairs
 
 EDGES = (5e3, 1e4, 2.5e4, 5e4, 1e5, 2.5e5, 5e5, 1e6)
-"""Bounds of the distance classes, base pairs."""
+"""Bounds of distance classes, base pairs."""
 _BLOCK, _PAIR_BLOCK = 512, 2**18
 _CLIP = 5.0
 
 
 @dataclass
 class StandardizedExpression:
-    """Fitted standardisation of log expression."""
-
     mean: np.ndarray
     scale: np.ndarray
     slope: np.ndarray
-    """Change of the standardised value per log rate, relative to the mean gene."""
+    """Slope of the standardised value by log rate, relative to the mean gene."""
 
     @classmethod
     def of(cls, matrix: sp.csr_matrix) -> StandardizedExpression:
-        """Fit the standardisation to log(1 + x) of cells × genes.
+        """Fit the standardisation of log(1 + x), cells × genes.
 
-        The derivative of log(1 + x) by log x is x / (1 + x) = 1 - exp(-log(1 + x)).
+        Its derivative by log x is x / (1 + x) = 1 - exp(-log(1 + x)).
         """
         mean = np.asarray(matrix.mean(axis=0)).ravel()
         square = np.asarray(matrix.multiply(matrix).mean(axis=0)).ravel()
@@ -74,11 +68,11 @@ class StandardizedExpression:
 
 @dataclass
 class GateLinks:
-    """Fitted gates and prediction of expression from open peaks."""
+    """Fitted gates."""
 
     pairs: CandidatePairs
     share: np.ndarray
-    """f, mean of each peak over the training cells."""
+    """f, mean fragments of each peak."""
     score: np.ndarray
     """S of each pair."""
     factors: np.ndarray
@@ -88,11 +82,11 @@ class GateLinks:
     noise: np.ndarray
     """σ² of each gene."""
     prior: np.ndarray
-    """Share of linked pairs in each distance class."""
+    """Share of linked pairs by distance class."""
 
     @property
     def gate(self) -> np.ndarray:
-        """Posterior probability that a pair is linked."""
+        """Chance that a pair is linked."""
         return _sigmoid(self.score)
 
     def gate_matrix(self) -> sp.csr_matrix:
@@ -105,15 +99,15 @@ class GateLinks:
         return (peaks @ gates.T).toarray() - np.outer(self.depth(peaks), gates @ self.share)
 
     def depth(self, peaks: sp.csr_matrix) -> np.ndarray:
-        """Return the number of fragments of each cell over the mean of the training cells."""
+        """Return the relative depth of each cell."""
         return np.asarray(peaks.sum(axis=1)).ravel() / max(self.share.sum(), 1e-9)
 
     def predict(self, peaks: sp.csr_matrix, components: np.ndarray) -> np.ndarray:
-        """Return the expected standardised expression, (cells, genes)."""
+        """Return expected standardised expression, (cells, genes)."""
         return components @ self.factors + self.effect * self.soft_count(peaks)
 
     def evidence(self, z: np.ndarray, expected: np.ndarray) -> np.ndarray:
-        """Return the log likelihood ratio of each pair of rows against expectation 0, (pairs,)."""
+        """Return the log likelihood ratio of rows against expectation 0, (pairs,)."""
         return ((z * expected - 0.5 * expected**2) / self.noise).sum(axis=1)
 
 
@@ -128,8 +122,8 @@ def learn_links(
 ) -> GateLinks:
     """Learn the gates of ``pairs`` in ``n_passes`` passes over the cells.
 
-    ``rna``: log-normalised expression, ``peaks``: fragments, at most two, both CSR;
-    ``components``: cells × factors. ``report(pass, loss)`` is called after each pass.
+    ``rna``: log-normalised, ``peaks``: fragments, at most two, both CSR; ``components``: cells ×
+    factors. ``report(pass, loss)`` follows each pass.
     """
     n_cells, n_genes = rna.shape
     share = np.asarray(peaks.mean(axis=0)).ravel()
@@ -155,18 +149,18 @@ def learn_links(
 
 @dataclass
 class CellSums:
-    """Sums over the cells, with the gates of the pass before."""
+    """Sums over cells."""
 
     cross: np.ndarray
     """C: centred peak times residual, of each pair."""
     squares: np.ndarray
-    """Squared residuals of each gene."""
+    """Squared residuals, of each gene."""
     explained: np.ndarray
-    """Of each gene: soft count times the residual without the gates."""
+    """Soft count times the residual without gates, of each gene."""
     counted: np.ndarray
-    """Of each gene: squared soft count."""
+    """Squared soft count, of each gene."""
     factor_cross: np.ndarray
-    """Components × genes: component times the residual without the components."""
+    """Component times the residual without components, components × genes."""
     factor_square: np.ndarray
     """Components × components."""
 
@@ -204,7 +198,7 @@ def sum_over_cells(
 
 
 def _pair_sums(pairs: CandidatePairs, peaks: sp.csr_matrix, residual: np.ndarray) -> np.ndarray:
-    """Return Σ_i residual_ig x_ip of each pair; only cells with the peak open count."""
+    """Return Σ_i residual_ig x_ip of each pair."""
     columns = sp.csc_matrix(peaks)
     sums = np.zeros(len(pairs))
     for start in range(0, len(pairs), _PAIR_BLOCK):
@@ -226,7 +220,7 @@ def _update(
     *,
     damped: bool,
 ) -> None:
-    """Set gates, prior, noise, effect and factors from the sums of a pass."""
+    """Set gates, prior, noise, effect and factors."""
     gate, gene = links.gate, links.pairs.gene
     noise, beta = links.noise[gene], links.effect[gene]
     evidence = (beta * (sums.cross + beta * gate * size) - 0.5 * beta**2 * size) / noise
@@ -250,7 +244,7 @@ def _update(
 
 
 def _ridge(square: np.ndarray, cross: np.ndarray, links: GateLinks) -> np.ndarray:
-    """Return the posterior mean of W; its prior variance is that of the present W plus 1e-3."""
+    """Return the posterior mean of W; its prior variance is that of the present W."""
     variance = (links.factors**2).mean() + 1e-3
     penalty = float(np.median(links.noise)) / variance
     factors: np.ndarray = np.linalg.solve(square + penalty * np.eye(len(square)), cross)
@@ -258,7 +252,7 @@ def _ridge(square: np.ndarray, cross: np.ndarray, links: GateLinks) -> np.ndarra
 
 
 def _distance_classes(pairs: CandidatePairs) -> np.ndarray:
-    """Return the distance class of each pair; the last is that of pairs without distance."""
+    """Return the distance class of each pair, the last without distance."""
     if pairs.distance is None:
         return np.full(len(pairs), len(EDGES) + 1)
     classes = np.searchsorted(EDGES, pairs.distance, side="right")

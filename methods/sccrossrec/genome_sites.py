@@ -1,4 +1,4 @@
-"""Chromosomes and positions of genes and peaks, and which pairs are candidates for links."""
+"""Positions of genes and peaks, and candidate pairs."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GenomeSites:
-    """Positions of genes and peaks. Chromosome code -1: unknown, pairs with nothing."""
+    """Positions of genes and peaks; chromosome -1 is unknown and pairs with nothing."""
 
     names: tuple[str, ...]
-    """Chromosomes, in the order of their codes."""
+    """Chromosomes by code."""
     gene_chrom: np.ndarray
     peak_chrom: np.ndarray
     tss: np.ndarray | None
-    """TSS of each gene, base pairs, -1 where unknown; ``None`` if the data have none."""
+    """TSS of each gene in base pairs, -1 if unknown."""
     centre: np.ndarray | None
-    """Centre of each peak, base pairs; ``None`` if the data have none."""
+    """Centre of each peak in base pairs."""
 
     def chromosomes_with_few_peaks(self, top_k: int) -> list[str]:
-        """Return name and number of peaks of chromosomes with genes but fewer than ``top_k``."""
+        """Return chromosomes with genes but fewer than ``top_k`` peaks, and their numbers."""
         peaks = np.bincount(self.peak_chrom[self.peak_chrom >= 0], minlength=len(self.names))
         genes = np.bincount(self.gene_chrom[self.gene_chrom >= 0], minlength=len(self.names))
         return [
@@ -45,7 +45,7 @@ class GenomeSites:
 def read_genome_sites(data: MuData) -> GenomeSites:
     """Read the positions in ``var`` of both modalities.
 
-    Raises ``DataError`` if there are no chromosomes, or none that both modalities share.
+    Raises ``DataError`` without chromosomes, or if none is shared.
     """
     chrom = []
     for part in ("rna", "atac"):
@@ -79,24 +79,23 @@ def read_genome_sites(data: MuData) -> GenomeSites:
 
 @dataclass(frozen=True)
 class CandidatePairs:
-    """Pairs of a gene and a peak that may be linked, gene by gene (CSR), with their distance."""
+    """Pairs that may be linked, gene by gene (CSR)."""
 
     start: np.ndarray
     """Offset of each gene's pairs in ``peak``, (genes + 1,)."""
     peak: np.ndarray
     distance: np.ndarray | None
-    """Base pairs between peak centre and TSS, -1 for a gene without TSS; ``None``: unknown."""
+    """Base pairs between peak centre and TSS, -1 without TSS."""
 
     @property
     def gene(self) -> np.ndarray:
-        """Gene of each pair."""
         return np.repeat(np.arange(len(self.start) - 1), np.diff(self.start))
 
     def __len__(self) -> int:
         return len(self.peak)
 
     def to_matrix(self, values: np.ndarray, n_peaks: int) -> sp.csr_matrix:
-        """Return one value a pair as a sparse matrix, genes × peaks."""
+        """Return a value of each pair as a sparse matrix, genes × peaks."""
         shape = (len(self.start) - 1, n_peaks)
         return sp.csr_matrix((values, self.peak, self.start), shape=shape)
 
@@ -104,8 +103,8 @@ class CandidatePairs:
 def candidate_pairs(sites: GenomeSites, max_distance: int | None) -> CandidatePairs:
     """Return the pairs on one chromosome and, if positions are known, within ``max_distance``.
 
-    ``max_distance`` in base pairs, ``None``: any. A gene without TSS pairs with its whole
-    chromosome if no gene has a TSS, else with nothing.
+    ``None``: any distance. A gene without TSS pairs with its chromosome if no gene has one, else
+    with nothing.
     """
     positions = sites.positions()
     on = {c: np.flatnonzero(sites.peak_chrom == c) for c in np.unique(sites.peak_chrom) if c >= 0}
@@ -127,7 +126,7 @@ def candidate_pairs(sites: GenomeSites, max_distance: int | None) -> CandidatePa
 
 
 def note_empty_cells(data: MuData) -> str:
-    """Return a note on cells without any gene or any peak; empty if there are none."""
+    """Return a note on cells without genes or peaks, or an empty text."""
     notes = []
     for part, noun in (("rna", "genes"), ("atac", "peaks")):
         detected = np.diff(to_csr(data[part].layers["counts"]).indptr)
@@ -139,7 +138,7 @@ def note_empty_cells(data: MuData) -> str:
 
 
 def to_csr(matrix: sp.csr_matrix | np.ndarray) -> sp.csr_matrix:
-    """Return a matrix as float32 CSR without stored zeros; the given one is not changed."""
+    """Return a matrix as float32 CSR without stored zeros."""
     sparse = sp.csr_matrix(matrix, dtype=np.float32)
     if sparse.nnz and not sparse.data.all():
         sparse = sparse.copy()

@@ -1,4 +1,4 @@
-"""scCrossRec as a method of the harness."""
+"""scCrossRec: the method."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.contract import (
     Recipe,
 )
 
-from .._features import check_features
+from .._fitted_arrays import check_features
 from .params import ScCrossRecParameters
 
 if TYPE_CHECKING:
@@ -32,37 +32,35 @@ if TYPE_CHECKING:
 class ScCrossRec(Method):
     """Matching, translation and links of RNA and chromatin on graphs of genes and peaks.
 
-    One graph is one cell, or the RNA of one and the chromatin of another. Its nodes are the genes
-    and peaks that are not zero, and genes attend to peaks of their chromosome. A network pools
-    both and decides whether they are of one cell. No tensor of the size genes × peaks is needed:
-    the peaks that a gene selects are found chromosome by chromosome, and only those are computed
-    again with gradients. Outputs and gradients equal those of the dense form.
+    A graph holds the nonzero genes of one cell and the nonzero peaks of the same or another cell.
+    Genes attend to peaks of their chromosome. A network pools both and decides whether they are of
+    one cell. Selected peaks are found chromosome by chromosome, so that no tensor has the size
+    genes × peaks; outputs and gradients equal the dense form.
 
-    ``preset=faithful`` is the published network: scores of other chromosomes multiplied by 0, a
-    softmax of the ten largest sigmoids cut at 0.8, and a translation that counts sigmoids above
-    0.8. Corrected in it: cells, not graphs, are split, so that no held-out cell was trained on;
-    seeds are used; a graph with fewer than ten peaks uses those it has; static features come from
-    the training counts. Wrong pairs are with any other cell. The published ones are with another
-    type, which shows the labels to the fit (``neg_mode=label_easy``, marked as using labels).
+    ``preset=faithful`` is the published network. Scores across chromosomes are multiplied by 0.
+    Weights are a softmax of the ten largest sigmoids cut at 0.8, and the translation counts
+    sigmoids above 0.8. Corrections: cells, not graphs, are split, so that no held-out cell was
+    trained on; seeds are used; graphs with fewer than ten peaks use those; static features come
+    from training counts. Wrong pairs are with any other cell. The published ones are with another
+    type, which needs labels (``neg_mode=label_easy``).
 
-    The default differs. The published weights lie between 0.083 and 0.155 whatever the scores, and
-    pools of cell types solve the matching without any link, so neither shows which peak regulates
-    a gene. Two things are learned first: the states that both parts of a cell share, mixtures of
-    count profiles (:mod:`.state_mixture`), and gates of pairs (:mod:`.gate_links`), from the
-    expression that open peaks explain in the same cell beyond its state; the decrease of the
-    gates' prior with the distance from the TSS is learned too. Gates are added to the scaled
-    scores of the attention, a masked softmax without threshold.
+    The default differs. Published weights lie between 0.083 and 0.155 whatever the scores, and
+    pools of types match without any link. So neither shows which peak regulates a gene. Here
+    states that both parts share (:mod:`.state_mixture`) and gates of pairs (:mod:`.gate_links`)
+    are learned first. Gates come from expression that open peaks explain beyond the state; their
+    prior decreases with the distance from the TSS. They are added to the scaled scores of a masked
+    softmax without threshold. Log ratios of states and links are weighed on cells left out in turn
+    (:mod:`.evidence`). The network joins only if it helps on held-out cells, which it does not on
+    the simulation.
 
-    The matching weighs the log ratios of states and links on cells left out in turn
-    (:mod:`.evidence`). The network joins if it helps on held-out cells, which it does not on the
-    simulation. The translation is the expected expression, with slopes calibrated on held-out
-    cells. The embedding is the profile expected from the states. The pools of the network
-    (``embedding=pools``) hardly differ from random maps of a few loadings, which clustered worse
-    than PCA. Links are the gates, which do not grow with the accessibility of a peak. Effects are
-    positive only: silencers are not found. Sizes of mixtures, shrinkage and the cap on fragments
-    were chosen on draws 10 to 12 of ``sim_multiome[preset=links]``; other draws are reported.
+    The translation is the expected expression, calibrated on held-out cells. The embedding is the
+    profile expected from the states; network pools (``embedding=pools``) hardly differ from random
+    maps of a few loadings and cluster worse than PCA. Links are gates, which do not grow with the
+    accessibility of a peak. Effects are positive: silencers are not found. Sizes of mixtures,
+    shrinkage and the cap on fragments were chosen on draws 10 to 12 of
+    ``sim_multiome[preset=links]``; other draws are reported.
 
-    Also: log-normalised expression, binary peaks, embeddings that start as loadings, pools
+    Further: log-normalised expression, binary peaks, embeddings that start as loadings, pools
     weighted by value, several graphs an update, early stopping.
     """
 
@@ -88,11 +86,11 @@ class ScCrossRec(Method):
     _model: FittedModel
 
     def needs(self) -> frozenset[str]:
-        """Return labels if wrong pairs are chosen by them."""
+        """Return labels if they choose wrong pairs."""
         return frozenset({"labels"} if self.params.neg_mode.startswith("label") else ())
 
     def recipe(self, info: DatasetInfo) -> PairedRecipe:
-        """Return variable genes, log-normalised, and variable peaks, binary; or counts of both."""
+        """Return log-normalised variable genes and binary variable peaks, or counts."""
         p, parts = self.params, cast("PairedInfo", info).parts
         genes, peaks = parts["rna"].n_features, parts["atac"].n_features
         n_genes = p.n_top_genes if genes > p.n_top_genes else None
@@ -108,11 +106,11 @@ class ScCrossRec(Method):
         )
 
     def fit(self, data: MuData, context: Context) -> Fit:
-        """Return the coordinates of each cell among the states, or its pools, (cells, dimensions).
+        """Return the coordinates of each cell among the states, or its pools.
 
-        Table ``links``: the strongest pairs, gene, peak and weight. Curves: ``links_residual``,
-        then ``loss`` and, of held-out cells, loss and accuracy of the matching.
-        Raises ``DataError`` where chromosomes, or a required sequence, are missing.
+        Table ``links``: gene, peak and weight of the strongest pairs. Curves: ``links_residual``,
+        then ``loss`` and held-out loss and accuracy. Raises ``DataError`` without chromosomes or a
+        required sequence.
         """
         from .fitting import fit
 
@@ -120,19 +118,18 @@ class ScCrossRec(Method):
         return result
 
     def transform(self, data: MuData) -> np.ndarray:
-        """Return the embedding of new cells."""
         self._check(data)
         return self._model.embed(data)
 
     def match(self, data: MuData, rna_cells: np.ndarray, atac_cells: np.ndarray) -> np.ndarray:
-        """Return the log odds that RNA and ATAC of rows are of one cell, (pairs,)."""
+        """Return the log odds that rows are of one cell, (pairs,)."""
         self._check(data)
         return self._model.match(data, rna_cells, atac_cells)
 
     def translate(self, data: AnnData, rna: AnnData | None = None) -> np.ndarray:
-        """Return a score that each gene is detected, (cells, genes), from the peaks alone.
+        """Return a score that each gene is detected, (cells, genes).
 
-        ``rna``, if given, helps to infer the state of the cell (``links=evidence``).
+        ``rna`` helps to infer the state of the cell (``links=evidence``).
         """
         check_features(self._model.features["atac"], data, self.name)
         if rna is not None:
@@ -140,20 +137,18 @@ class ScCrossRec(Method):
         return self._model.translate(data, rna)
 
     def links(self, data: MuData) -> pd.DataFrame:
-        """Return ``gene``, ``peak`` and ``weight`` of the pairs with a weight above 0.001.
+        """Return ``gene``, ``peak`` and ``weight`` of pairs with a weight above 0.001.
 
-        Of peaks open and genes on in any of the cells. Weights are the learned gates; without
-        gates, the mean attention over the cells.
+        Weights are gates of peaks open and genes on in any of the cells, or the mean attention
+        without gates.
         """
         self._check(data)
         return self._model.link_table(data)
 
     def save(self, path: Path) -> None:
-        """Write the fitted state into the folder ``path``."""
         self._model.save(path / "model.pt")
 
     def load(self, path: Path) -> None:
-        """Read the fitted state from the folder ``path``; the parameters must be the same."""
         from .model import FittedModel
 
         self._model = FittedModel.load(path / "model.pt", self.params)

@@ -1,4 +1,4 @@
-"""A fitted scCrossRec: embedding, matching, translation and links of cells."""
+"""Fitted scCrossRec: embedding, matching, translation and links."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SMALLEST_LISTED = 1e-3
 
 @dataclass
 class FittedModel:
-    """State of a fit; arrays of features are in the order of the training data."""
+    """State of a fit; features are in the order of the training data."""
 
     params: ScCrossRecParameters
     features: dict[str, list[str]]
@@ -47,25 +47,24 @@ class FittedModel:
     sites: GenomeSites
     network: BipartiteNetwork
     idf: np.ndarray
-    """Inverse document frequency of each peak."""
     rate: np.ndarray
-    """Share of the training cells in which each gene is detected."""
+    """Share of training cells in which each gene is detected."""
     evidence: Evidence | None = None
     blend: np.ndarray = field(default_factory=lambda: np.array([0.0, 1.0, 0.0]))
-    """Constant and weights of the network's log odds and of the evidence in the matching score."""
+    """Constant and weights of network and evidence in the matching score."""
     slopes: np.ndarray = field(default_factory=lambda: np.array([1.0, 0.0]))
-    """Log odds of detection per unit of expected expression, and of the chromatin's log depth."""
+    """Log odds of detection per expected expression and per log depth."""
     device: str = "cpu"
 
     def graphs(self, rna: sp.csr_matrix, peaks: sp.csr_matrix) -> CellGraphs:
-        """Return the graphs of cells, with the scores of links for the attention."""
+        """Return the graphs of cells, with link scores for the attention."""
         return CellGraphs(
             rna, peaks, by_value=self.params.normalize, idf=self.idf, device=self.device,
             scores=_pair_scores(self.params, self.sites, self.evidence),
         )  # fmt: skip
 
     def embed(self, data: MuData) -> np.ndarray:
-        """Return the coordinates of each cell among the states, or its pooled genes and peaks."""
+        """Return coordinates among the states, or pooled genes and peaks."""
         if self.evidence is not None and self.params.embedding == "states":
             return self.evidence.coordinates(read_profiles(data["rna"], data["atac"]))
         graphs = self.graphs(prepared_values(data["rna"]), prepared_values(data["atac"]))
@@ -84,7 +83,7 @@ class FittedModel:
         return score
 
     def network_log_odds(self, graphs: CellGraphs, pairs: np.ndarray) -> np.ndarray:
-        """Return the network's log odds that pairs are of one cell, (pairs,)."""
+        """Return the network's log odds of pairs."""
         logits = training.matching_logits(self.network, graphs, pairs)
         odds: np.ndarray = (logits[:, 1] - logits[:, 0]).cpu().numpy().astype(np.float64)
         return odds
@@ -92,7 +91,7 @@ class FittedModel:
     def translate(self, atac: AnnData, rna: AnnData | None = None) -> np.ndarray:
         """Return log odds that each gene is detected, (cells, genes).
 
-        Without links: the published soft count of open peaks, which does not depend on ``rna``.
+        Without links: the published soft count of open peaks, which ignores ``rna``.
         """
         if self.evidence is not None:
             peaks = fragments(atac)
@@ -113,8 +112,7 @@ class FittedModel:
     def link_weights(self, data: MuData) -> sp.csr_matrix:
         """Return the weight of each link, genes × peaks.
 
-        The gates of peaks open and genes on in any of the cells; without gates the mean attention
-        over the cells.
+        Gates of peaks open and genes on in any cell; without gates the mean attention.
         """
         rna, peaks = prepared_values(data["rna"]), prepared_values(data["atac"])
         if self.evidence is None:
@@ -125,7 +123,7 @@ class FittedModel:
         return sp.csr_matrix(sp.diags_array(detected * 1.0) @ gates @ sp.diags_array(opened * 1.0))
 
     def link_table(self, data: MuData) -> pd.DataFrame:
-        """Return ``gene``, ``peak`` and ``weight`` of the links with a weight above 0.001."""
+        """Return ``gene``, ``peak`` and ``weight`` of links above 0.001."""
         links = self.link_weights(data).tocoo()
         listed = links.data > _SMALLEST_LISTED
         genes, peaks = (pd.Index(self.features[part]) for part in ("rna", "atac"))
@@ -135,7 +133,6 @@ class FittedModel:
         })  # fmt: skip
 
     def save(self, path: Path) -> None:
-        """Write the fitted state into a file."""
         state = {
             "features": self.features, "sites": asdict(self.sites), "idf": self.idf,
             "rate": self.rate, "blend": self.blend, "slopes": self.slopes,
@@ -146,7 +143,6 @@ class FittedModel:
 
     @classmethod
     def load(cls, path: Path, params: ScCrossRecParameters) -> FittedModel:
-        """Read the fitted state from a file; the parameters must be the same."""
         state = torch.load(path, weights_only=True, map_location="cpu")
         weights = state.pop("network")
         state = _map_leaves(_to_array, state)
@@ -163,12 +159,11 @@ class FittedModel:
 
 
 def read_profiles(rna: AnnData, atac: AnnData) -> Profiles:
-    """Return the matrices of cells for the evidence."""
+    """Return the matrices for the evidence."""
     return Profiles(to_csr(rna.layers["counts"]), log_relative_counts(rna), fragments(atac))
 
 
 def right_pairs(cells: np.ndarray) -> np.ndarray:
-    """Return the right pair of each cell, (cells, 2)."""
     return np.column_stack([cells, cells])
 
 
@@ -176,7 +171,7 @@ def build_network(
     p: ScCrossRecParameters, sites: GenomeSites, gene_static: Tensor, peak_static: Tensor,
     codes: Tensor | None,
 ) -> BipartiteNetwork:  # fmt: skip
-    """Return the untrained network; ``codes`` are bases of the peaks."""
+    """Return the untrained network; ``codes``: bases of the peaks."""
     genes = Nodes(gene_static, None, p.id_dim, p.hidden, sparse=p.sparse)
     peaks = Nodes(peak_static, codes, p.id_dim, p.hidden, sparse=p.sparse)
     rules = AttentionRules(
@@ -192,7 +187,7 @@ def build_network(
 def _pair_scores(
     p: ScCrossRecParameters, sites: GenomeSites, evidence: Evidence | None
 ) -> sp.csr_matrix | None:  # fmt: skip
-    """Return the scores added to those of pairs; ``None`` if chromosomes alone decide."""
+    """Return scores to add to pairs; ``None`` if chromosomes alone decide."""
     n_peaks = len(sites.peak_chrom)
     if evidence is not None:
         links = evidence.links
@@ -204,7 +199,7 @@ def _pair_scores(
 
 
 def _map_leaves(function: Callable[[Any], Any], state: Any) -> Any:
-    """Apply a function to all that is no dictionary and no list."""
+    """Apply a function to all that is neither dictionary nor list."""
     if isinstance(state, dict):
         return {name: _map_leaves(function, one) for name, one in state.items()}
     if isinstance(state, list):
@@ -222,7 +217,7 @@ def _to_array(value: Any) -> Any:
 
 
 def _mean_attention(network: BipartiteNetwork, graphs: CellGraphs) -> sp.csr_matrix:
-    """Return the mean attention of each gene to each peak over the cells, sparse."""
+    """Return the mean attention of genes to peaks over the cells."""
     shape = (graphs.rna.shape[1], graphs.peaks.shape[1])
     total = sp.csr_matrix(shape)
     network.eval()

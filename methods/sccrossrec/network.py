@@ -1,4 +1,4 @@
-"""The published network on one graph: node features, attention, pools, matching, translation."""
+"""The network on one graph: node maps, attention, pools, matching, translation."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
     import numpy as np
 
 _CHUNK = 2**22
-"""Largest number of translation scores in memory at once."""
+"""Translation scores in memory at once."""
 
 
 @dataclass(frozen=True)
 class CellGraph:
-    """Nodes of one graph: genes of one cell and peaks of the same or another cell."""
+    """Nodes of a graph: genes of a cell, peaks of the same or another."""
 
     genes: Tensor
     expression: Tensor
     gene_share: Tensor
-    """Weight of each gene in the pool, sums to one."""
+    """Weight of each gene in the pool."""
     peaks: Tensor
     openness: Tensor
     peak_share: Tensor
     pair_scores: PairScores | None = None
-    """Added to the scores of the attention, by position in ``genes`` and ``peaks``."""
+    """Added to attention scores, by position in ``genes`` and ``peaks``."""
 
 
 class SequenceEncoder(nn.Module):
-    """Bases → 32 numbers: a convolution of 64 motifs of 15 bases, maximum over positions."""
+    """Bases to 32 numbers: 64 motifs of 15 bases, maximum over positions."""
 
     width = 32
 
@@ -51,10 +51,10 @@ class SequenceEncoder(nn.Module):
 
 
 class Nodes(nn.Module):
-    """Genes or peaks: three linear maps of their embedding and static features.
+    """Genes or peaks: three linear maps of embedding and static features.
 
-    Each map has width ``hidden``. Only the value of a node (expression or openness) differs
-    between cells. Its term is added later, so the maps are computed once for all cells of a step.
+    The value of a node, its expression or openness, is added later. So maps are computed once for
+    all cells of a step.
     """
 
     static: Tensor
@@ -91,11 +91,10 @@ class Nodes(nn.Module):
 
 
 class BipartiteNetwork(nn.Module):
-    """Attention between genes and peaks, mean pools of both, a matching head.
+    """Attention between genes and peaks, mean pools, and a matching head.
 
-    Queries, keys and values are linear maps; the update of a node is a linear map of the attended
-    values and of itself. The published parameters for more heads and layers have no effect and are
-    left out. Pooling before the linear update gives the same result.
+    Updates are linear in attended values and own values, so that pooling may come first. Published
+    parameters for more heads and layers have no effect and are left out.
     """
 
     gene_chrom: Tensor
@@ -125,20 +124,20 @@ class BipartiteNetwork(nn.Module):
     def standardise(self, pools: np.ndarray) -> None:
         """Standardise all pools by mean and sd of these, (cells, 2 · hidden).
 
-        The common part of the pools would otherwise hide their differences.
+        Their common part would hide their differences.
         """
         spread = torch.from_numpy(pools.std(axis=0))
         self.pool_mean.copy_(torch.from_numpy(pools.mean(axis=0)))
         self.pool_scale.copy_(torch.where(spread > 1e-8, spread, 1.0))
 
     def start_without_neighbours(self) -> None:
-        """Set the weights of attended values to zero: they are noise at first."""
+        """Start without attended values, which are noise at first."""
         with torch.no_grad():
             for update in (self.gene_update, self.peak_update):
                 update.weight[:, : self.hidden] = 0.0
 
     def attention(self, graph: CellGraph, gene_maps: Tensor, peak_maps: Tensor) -> Attention:
-        """Return the weights of the pairs of a graph; maps with the value of each node."""
+        """Return the weights of the pairs of a graph."""
         h = self.hidden
         return attend(
             gene_maps[:, :h], peak_maps[:, :h], self.gene_chrom[graph.genes],
@@ -148,20 +147,20 @@ class BipartiteNetwork(nn.Module):
     def with_values(
         self, graph: CellGraph, gene_maps: Tensor, peak_maps: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return the maps of the nodes of a graph, with their values."""
+        """Return the maps of nodes with their values."""
         return (
             gene_maps + graph.expression.unsqueeze(1) * self.genes.value,
             peak_maps + graph.openness.unsqueeze(1) * self.peaks.value,
         )
 
     def pools(self, graph: CellGraph, gene_maps: Tensor, peak_maps: Tensor) -> Tensor:
-        """Return the pooled genes and the pooled peaks, (2 · hidden,); zeros without nodes."""
+        """Return pooled genes and peaks, (2 · hidden,); zeros without nodes."""
         h, n_peaks = self.hidden, len(graph.peaks)
         if not len(graph.genes) or not n_peaks:
             return gene_maps.new_zeros(2 * h)
         genes, peaks = self.with_values(graph, gene_maps, peak_maps)
         attention = self.attention(graph, genes, peaks)
-        peak_weight = attention.scalars_to_peaks(graph.gene_share, n_peaks)
+        peak_weight = attention.to_peaks(graph.gene_share, n_peaks)
         peak_share = graph.peak_share[attention.peak.clamp(min=0)]
         gene_weight = (attention.weight * peak_share).sum(dim=1)
         from_peaks = peak_weight @ peaks[:, h : 2 * h]
@@ -171,9 +170,9 @@ class BipartiteNetwork(nn.Module):
         return torch.cat([self.gene_update(gene_pool), self.peak_update(peak_pool)])
 
     def forward(self, graphs: list[CellGraph]) -> tuple[Tensor, Tensor]:
-        """Return pools (graphs, 2 · hidden) and logits (graphs, 2) of several graphs.
+        """Return pools (graphs, 2 · hidden) and logits (graphs, 2).
 
-        Maps are computed once for the nodes that occur in any of them.
+        Maps are computed once for all nodes.
         """
         gene, of_gene = torch.unique(torch.cat([g.genes for g in graphs]), return_inverse=True)
         peak, of_peak = torch.unique(torch.cat([g.peaks for g in graphs]), return_inverse=True)
@@ -188,19 +187,19 @@ class BipartiteNetwork(nn.Module):
         return pools, self.head(pools)
 
     def translation_queries(self) -> Tensor:
-        """Return a query of every gene, (genes, hidden), with expression 1.
+        """Return a query of every gene with expression 1, (genes, hidden).
 
-        Static features are cut to integers, as published: means and variances lose their decimals.
+        Static features are cut to integers, as published.
         """
         genes, h = self.genes, self.hidden
         inputs = torch.cat([genes.table.weight, genes.static.trunc()], dim=1)
         return inputs @ genes.maps.weight[:h].T + genes.maps.bias[:h] + genes.value[:h]
 
     def translate(self, graph: CellGraph, *, hard: bool, threshold: float) -> Tensor:
-        """Return one number for each gene, (genes,), from the open peaks of a cell.
+        """Return a number for each gene, (genes,), from open peaks.
 
-        ``hard``: 1 if more than ``threshold`` peaks have a sigmoid above the edge threshold, with
-        straight-through gradients; else the sum of the sigmoids.
+        ``hard``: 1 if more than ``threshold`` sigmoids exceed the edge threshold, with
+        straight-through gradients; else the sum of sigmoids.
         """
         keys = self.peaks(graph.peaks)[:, : self.hidden]
         keys = keys + graph.openness.unsqueeze(1) * self.peaks.value[: self.hidden]
@@ -215,8 +214,7 @@ class BipartiteNetwork(nn.Module):
 class _SigmoidCount(torch.autograd.Function):
     """Σ over keys of [sigmoid(q · k) > limit], or of the sigmoid; backward as of the sigmoid.
 
-    Scores are computed in chunks of queries, forward and again backward, and only for queries
-    that have a gradient.
+    In chunks of queries; backward only for queries with a gradient.
     """
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Static features of genes and peaks from the training cells, and DNA as numbers."""
+"""Static features of genes and peaks, and DNA as numbers."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 LENGTH = 256
-"""Number of bases of a peak that are used."""
+"""Bases of a peak that are used."""
 _ORDINAL = {"A": 0.25, "T": 0.5, "G": 0.75, "C": 1.0}
 _N_VARIABLE = 2000
-"""Number of genes marked as highly variable, as in the files of the published program."""
+"""Genes marked as highly variable, as published."""
 
 
 def gene_features(data: MuData, sites: GenomeSites, *, scaled: bool) -> np.ndarray:
-    """Return (genes, C + 4): one-hot chromosome, mean, normalised variance, strand, variable.
+    """Return one-hot chromosome, mean, normalised variance, strand, variable, (genes, C + 4).
 
-    Mean and variance are of the raw counts as published; ``scaled``: logarithms, standardised.
-    Strand is 1 for "+"; 0.5 where the data have none.
+    Mean and variance are of raw counts as published; ``scaled``: standardised logarithms. Unknown
+    strands are 0.5.
     """
     rna = data["rna"]
     counts = to_csr(rna.layers["counts"])
@@ -44,20 +44,19 @@ def gene_features(data: MuData, sites: GenomeSites, *, scaled: bool) -> np.ndarr
 
 
 def peak_features(sites: GenomeSites) -> np.ndarray:
-    """Return the one-hot chromosome of each peak, (peaks, C)."""
     return one_hot(sites.peak_chrom, len(sites.names))
 
 
 def one_hot(code: np.ndarray, n_codes: int) -> np.ndarray:
-    """Return one column for each code; a row of zeros for -1."""
+    """Return a column for each code; zeros for -1."""
     hot: np.ndarray = (code[:, None] == np.arange(n_codes)).astype(np.float32)
     return hot
 
 
 def normalized_variance(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Return the variance divided by that expected from the mean.
+    """Return the variance over that expected from the mean.
 
-    The expectation is a parabola of log variance on log mean; Seurat v3 uses a local regression
+    The expectation is a parabola of log variance on log mean. Seurat v3 uses a local regression
     (Stuart et al. 2019, Cell 177:1888).
     """
     out = np.zeros_like(mean)
@@ -95,7 +94,7 @@ def read_sequences(var: pd.DataFrame, dna: str) -> list[str] | None:
 
 
 def ordinal_codes(sequences: list[str]) -> np.ndarray:
-    """Return a number for each of the first 256 bases, as published: A .25, T .5, G .75, C 1."""
+    """Return numbers of the first 256 bases, as published: A .25, T .5, G .75, C 1."""
     table = np.zeros(256, dtype=np.float32)
     for base, value in _ORDINAL.items():
         table[ord(base)] = value
@@ -103,7 +102,7 @@ def ordinal_codes(sequences: list[str]) -> np.ndarray:
 
 
 def central_codes(sequences: list[str]) -> np.ndarray:
-    """Return the codes (A 0, C 1, G 2, T 3, else 4) of the central 256 bases, uint8."""
+    """Return codes (A 0, C 1, G 2, T 3, else 4) of the central 256 bases."""
     table = np.full(256, 4, dtype=np.uint8)
     for code, base in enumerate("ACGT"):
         table[ord(base)] = code

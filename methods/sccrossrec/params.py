@@ -1,4 +1,4 @@
-"""Parameters of scCrossRec and their published values."""
+"""Parameters of scCrossRec."""
 
 from __future__ import annotations
 
@@ -10,39 +10,31 @@ from bench.contract import Parameters, Search
 
 
 class ScCrossRecParameters(Parameters):
-    """Parameters of features, graph, links, network and training."""
+    """Features, graph, links, network and training."""
 
     n_top_genes: int = Field(3000, ge=10, description="number of variable genes")
     n_top_peaks: int = Field(30_000, ge=10, description="number of variable peaks")
     normalize: bool = Field(
-        True,
-        description="log-normalised expression and binary peaks; False: counts, as published",
+        True, description="logarithms and binary peaks, or counts as published"
     )
     mask_mode: Literal["multiply", "neg_inf", "distance_kb"] = Field(
         "distance_kb",
-        description="pairs that can attend: within distance_kb of the gene's TSS (on one "
-        "chromosome if no TSS is known), on one chromosome, or, as published, all, with scores "
-        "across chromosomes multiplied by 0",
+        description="pairs that attend: near the TSS, on one chromosome, or all as published",
     )
     distance_kb: Annotated[int, Search(100, 1000, log=True)] = Field(
         250, ge=1, le=100_000, description="largest distance of a peak from the gene's TSS"
     )
     links: Literal["evidence", "none"] = Field(
-        "evidence",
-        description="evidence: gates of pairs learned from the expression that open peaks explain "
-        "in the same cell, for the attention, the matching and the translation",
+        "evidence", description="evidence: learn gates of pairs from expression that peaks explain"
     )
     link_passes: Annotated[int, Search(5, 100, log=True)] = Field(
         40, ge=0, le=1000, description="passes over the cells that learn the gates"
     )
     n_states: Annotated[int, Search(4, 64, log=True)] = Field(
-        16, ge=2, le=64, description="links=evidence: states of the largest of several mixtures; "
-        "mixtures that do not help get no weight",
-    )  # fmt: skip
+        16, ge=2, le=64, description="states of the largest mixture (links=evidence)"
+    )
     embedding: Literal["states", "pools"] = Field(
-        "states",
-        description="embedding of cells: their profile expected from the states (links=evidence), "
-        "or, as published, pooled genes and peaks of the network",
+        "states", description="profile expected from the states, or network pools as published"
     )
     attn_norm: Literal["faithful_sigmoid", "scaled_softmax"] = Field(
         "scaled_softmax", description="how the top_k scores of a gene become weights"
@@ -66,12 +58,10 @@ class ScCrossRecParameters(Parameters):
         128, ge=1, le=4096, description="width of queries, keys, values and of each pool"
     )
     dna: Literal["auto", "none", "required"] = Field(
-        "auto",
-        description="sequence of the peaks: used if the data have it, never used, or required",
+        "auto", description="sequence of the peaks: used if known, never used, or required"
     )
     dna_encoder: Literal["conv", "ordinal256"] = Field(
-        "conv",
-        description="a small convolution, or, as published, one number for each of 256 bases",
+        "conv", description="convolution, or a number for each of 256 bases as published"
     )
     dropout: Annotated[float, Search(0.05, 0.5, zero=True)] = Field(
         0.1, ge=0, lt=1, description="in the matching head"
@@ -84,8 +74,7 @@ class ScCrossRecParameters(Parameters):
     )
     neg_mode: Literal["random_cell", "lsi_far", "label_easy", "label_hard"] = Field(
         "random_cell",
-        description="ATAC cell of a wrong pair: any other, one far in LSI space, of another or "
-        "of the same type (these two use labels)",
+        description="ATAC cell of a wrong pair: any, far in LSI, other type, same type",
     )
     neg_ratio: Annotated[int, Search(1, 5)] = Field(
         1, ge=1, le=50, description="wrong pairs for each right one"
@@ -105,14 +94,10 @@ class ScCrossRecParameters(Parameters):
     max_epochs: Annotated[int, Search(3, 99, log=True)] = Field(
         10, ge=0, description="passes of the network over the cells of an epoch"
     )
-    epoch_cells: int = Field(
-        300, ge=2, description="largest number of cells in an epoch, drawn at random; bounds the "
-        "time of a fit",
-    )  # fmt: skip
+    epoch_cells: int = Field(300, ge=2, description="cells of an epoch, at most; drawn at random")
     patience: int = Field(
-        3, ge=0, description="epochs without a better score on held-out cells before stopping; "
-        "0: never stop"
-    )  # fmt: skip
+        3, ge=0, description="epochs without a better held-out score; 0: never stop"
+    )
     validation: float = Field(
         0.1, ge=0, le=0.5, description="share of cells held out to choose the epoch and calibrate"
     )
@@ -140,12 +125,12 @@ class ScCrossRecParameters(Parameters):
 
     @property
     def translates(self) -> bool:
-        """True if the network has a translation loss."""
+        """Whether the network has a translation loss."""
         return self.links == "none" and self.alpha_translation > 0
 
     @property
     def sparse(self) -> bool:
-        """True if embeddings have sparse gradients; the published translation needs them all."""
+        """Whether embeddings have sparse gradients; the published translation needs all."""
         return self.sparse_gradients and not self.translates
 
     @model_validator(mode="after")

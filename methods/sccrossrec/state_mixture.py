@@ -1,20 +1,19 @@
-"""Mixtures of states that the RNA and the chromatin of a cell share.
+"""Mixtures of states that RNA and chromatin of a cell share.
 
-A state t has a profile of the genes and one of the peaks, π_tg and π_tp, each with sum one over
-its part. The counts c of a cell with depth d (its total) are taken as Poisson with mean d π_t, so
+State t has profiles π_tg of genes and π_tp of peaks, each with sum one. Counts c of a cell with
+depth d are Poisson with mean d π_t, so that
 
-    log p(c | t) = Σ_g ω_g (c_g log π_tg - d π_tg) + a term without t,
+    log p(c | t) = Σ_g ω_g (c_g log π_tg - d π_tg) + a term without t.
 
-ω_g the inverse of the gene's variance over that of Poisson counts (quasi-likelihood, Wedderburn
-1974, doi:10.1093/biomet/61.3.439); ω = 1 for peaks. Both parts are independent given the state.
-Profiles are shrunk to that of all cells by a gamma prior. They are fitted by EM (Dempster, Laird
-and Rubin 1977) on both parts at once: the chromatin of a cell has too few fragments to find its
-type alone. The log ratio of RNA r and chromatin a being of one cell is
+ω_g is the inverse of the gene's variance over that of Poisson counts (quasi-likelihood, Wedderburn
+1974, doi:10.1093/biomet/61.3.439); ω = 1 for peaks. Parts are independent given the state. Gamma
+priors shrink profiles to that of all cells. EM (Dempster, Laird and Rubin 1977) fits both parts at
+once, because chromatin alone has too few fragments. The log ratio of RNA r and chromatin a being
+of one cell is
 
     log Σ_t π_t p(r|t) p(a|t) - log Σ_t π_t p(r|t) - log Σ_t π_t p(a|t).
 
-The number of states is unknown: mixtures of several sizes are fitted, and :mod:`.evidence` weighs
-their log ratios.
+Mixtures of several sizes are fitted, and :mod:`.evidence` weighs them.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from sklearn.decomposition import TruncatedSVD
 
 SIZES = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 _SHAPE = 20.0
-"""Of the gamma prior: the log of a profile differs from that of all cells by about 0.2."""
+"""Shape of the gamma prior: log profiles differ by about 0.2."""
 _ITERATIONS = 30
 _COMPONENTS = 8
 _TOLERANCE = 1e-5
@@ -36,7 +35,7 @@ _TOLERANCE = 1e-5
 
 @dataclass
 class StateMixture:
-    """A fitted mixture; ``weight`` is ω."""
+    """Fitted mixture; ``weight`` is ω."""
 
     genes: np.ndarray
     """Profiles, states × genes."""
@@ -44,36 +43,35 @@ class StateMixture:
     """Profiles, states × peaks."""
     weight: np.ndarray
     log_share: np.ndarray
-    """Log of the share of each state."""
 
     def of_rna(self, counts: sp.csr_matrix) -> np.ndarray:
-        """Return log p(r | t) up to a constant of each cell, (cells, states)."""
+        """Return log p(r | t) up to a constant, (cells, states)."""
         return _log_likelihood(counts, self.genes, self.weight)
 
     def of_atac(self, fragments: sp.csr_matrix) -> np.ndarray:
-        """Return log p(a | t) up to a constant of each cell, (cells, states)."""
+        """Return log p(a | t) up to a constant, (cells, states)."""
         return _log_likelihood(fragments, self.peaks, np.ones(self.peaks.shape[1]))
 
     def posterior(self, log_likelihood: np.ndarray) -> np.ndarray:
-        """Return the probabilities of the states minus their shares, (cells, states)."""
+        """Return probabilities of the states minus their shares, (cells, states)."""
         joint = log_likelihood + self.log_share
         return np.exp(joint - _log_sum(joint)[:, None]) - np.exp(self.log_share)
 
     def evidence(self, rna: np.ndarray, atac: np.ndarray) -> np.ndarray:
-        """Return the log ratio of each row's RNA and chromatin being of one cell, (pairs,)."""
+        """Return the log ratio of rows being of one cell, (pairs,)."""
         share = self.log_share
         return _log_sum(rna + atac + share) - _log_sum(rna + share) - _log_sum(atac + share)
 
 
 def mixture_sizes(largest: int, n_cells: int) -> list[int]:
-    """Return the sizes of the mixtures: at most ``largest`` states, at least ten cells a state."""
+    """Return sizes up to ``largest`` with at least ten cells a state."""
     return [size for size in SIZES if size <= min(largest, max(2, n_cells // 10))]
 
 
 def gene_precision(counts: sp.csr_matrix) -> np.ndarray:
     """Return ω of each gene: 1 over its variance relative to Poisson counts, at most 1.
 
-    Mean of the squared Pearson residuals under means that follow the depth alone.
+    Mean squared Pearson residuals, given the depth alone.
     """
     depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
     share = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel() / max(depth.sum(), 1.0)
@@ -88,7 +86,7 @@ def gene_precision(counts: sp.csr_matrix) -> np.ndarray:
 def fit_mixture(
     counts: sp.csr_matrix, fragments: sp.csr_matrix, weight: np.ndarray, size: int, seed: int
 ) -> StateMixture:
-    """Fit a mixture of ``size`` states to counts (cells × genes) and fragments (cells × peaks)."""
+    """Fit a mixture to counts (cells × genes) and fragments (cells × peaks)."""
     scores = _scores(counts, seed)
     size = min(size, len(np.unique(scores, axis=0)))
     start = KMeans(size, n_init=10, random_state=seed % 2**32).fit_predict(scores)
@@ -111,7 +109,7 @@ def fit_mixture(
 
 
 def _scores(counts: sp.csr_matrix, seed: int) -> np.ndarray:
-    """Return principal scores of log expression, where the states start, (cells, 8)."""
+    """Return principal scores of log expression, where the states start."""
     depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
     middle = np.median(depth[depth > 0]) if (depth > 0).any() else 1.0
     scaled = sp.diags_array(middle / np.where(depth > 0, depth, 1.0)).tocsr() @ counts
@@ -125,7 +123,7 @@ def _scores(counts: sp.csr_matrix, seed: int) -> np.ndarray:
 
 
 def _profiles(counts: sp.csr_matrix, share: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return profiles, states × features: posterior means with the prior of ``_SHAPE``."""
+    """Return posterior mean profiles, states × features."""
     depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
     overall = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel() + 0.1
     overall /= overall.sum()

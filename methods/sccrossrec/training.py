@@ -1,4 +1,4 @@
-"""Training of the network: right and wrong pairs of cells, several graphs an update."""
+"""Training on right and wrong pairs of cells."""
 
 from __future__ import annotations
 
@@ -21,14 +21,62 @@ if TYPE_CHECKING:
 
 _EVALUATION_BATCH = 16
 _MAX_HELD_OUT = 200
-"""Largest number of held-out cells: enough to choose an epoch."""
+"""Held-out cells, at most."""
+
+_FAR_QUANTILE = 0.5
+"""``lsi_far``: distances above this quantile."""
 
 WrongPairs = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 """Returns wrong pairs of some cells, (pairs, 2): RNA of one, ATAC of another."""
 
 
+def wrong_pairs(
+    cells: np.ndarray,
+    mode: str,
+    ratio: int,
+    rng: np.random.Generator,
+    *,
+    components: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return RNA cell and another ATAC cell, (pairs, 2), ``ratio`` for each cell.
+
+    Both are of ``cells``. ``components``: LSI of all cells, for ``lsi_far``. ``labels``: of all
+    cells, for ``label_easy`` (another type) and ``label_hard`` (the same type).
+    """
+    if len(cells) < 2:
+        return np.empty((0, 2), dtype=np.int64)
+    if mode == "random_cell":
+        n = len(cells)
+        first = np.tile(np.arange(n), ratio)
+        second = (first + rng.integers(1, n, len(first))) % n
+        return np.column_stack([cells[first], cells[second]])
+    pairs = []
+    for _ in range(ratio):
+        for number, cell in enumerate(cells):
+            others = _eligible_cells(cells, number, mode, components, labels)
+            pairs.append((cell, others[rng.integers(len(others))]))
+    return np.array(pairs, dtype=np.int64)
+
+
+def _eligible_cells(
+    cells: np.ndarray, number: int, mode: str, components: np.ndarray | None,
+    labels: np.ndarray | None,
+) -> np.ndarray:  # fmt: skip
+    """Return the cells that may stand in a wrong pair with ``cells[number]``."""
+    others = np.delete(cells, number)
+    if mode == "lsi_far" and components is not None and components.shape[1]:
+        distance = ((components[others] - components[cells[number]]) ** 2).sum(axis=1)
+        return others[distance >= np.quantile(distance, _FAR_QUANTILE)]
+    if mode.startswith("label") and labels is not None:
+        same = labels[others] == labels[cells[number]]
+        eligible = others[same] if mode == "label_hard" else others[~same]
+        return eligible if len(eligible) else others
+    return others
+
+
 def split_cells(n_cells: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return training and held-out cells, both sorted; wrong pairs never cross the two."""
+    """Return sorted training and held-out cells."""
     mixed = np.random.default_rng(derive_seed(seed, "held-out")).permutation(n_cells)
     n_held_out = min(round(share * n_cells), _MAX_HELD_OUT)
     n_held_out = n_held_out if n_held_out >= 2 else 0
@@ -44,11 +92,10 @@ def train(
     p: ScCrossRecParameters,
     context: Context,
 ) -> str:
-    """Minimise the cross entropy of matching and, without links, the error of translation.
+    """Minimise the cross entropy of matching and, without links, the translation error.
 
-    The network ends with the weights of the best epoch on the held-out cells: the highest accuracy
-    minus mean absolute error of translation, as published; without translation the lowest cross
-    entropy. Returns a note on the epochs.
+    The best epoch on held-out cells has the lowest cross entropy or, with translation, the highest
+    accuracy minus mean absolute error, as published. Returns a note.
     """
     rng = np.random.default_rng(derive_seed(context.seed, "pairs"))
     held_out_rng = np.random.default_rng(derive_seed(context.seed, "held-out"))
@@ -83,7 +130,7 @@ def train(
 def evaluate(
     network: BipartiteNetwork, cells: CellGraphs, pairs: np.ndarray, p: ScCrossRecParameters
 ) -> dict[str, float]:
-    """Return loss, accuracy and, of right pairs, the mean absolute error of translation."""
+    """Return loss, accuracy and, of right pairs, the translation error."""
     network.eval()
     logits = matching_logits(network, cells, pairs[:, :2])
     values = {
@@ -103,12 +150,12 @@ def evaluate(
 
 
 def matching_logits(network: BipartiteNetwork, cells: CellGraphs, pairs: np.ndarray) -> Tensor:
-    """Return the logits of pairs of cells, (pairs, 2), in evaluation mode."""
+    """Return the logits of pairs of cells, (pairs, 2)."""
     return _evaluate_pairs(network, cells, pairs)[1]
 
 
 def cell_pools(network: BipartiteNetwork, cells: CellGraphs, pairs: np.ndarray) -> np.ndarray:
-    """Return the pooled genes and peaks of pairs of cells, (pairs, 2 · hidden)."""
+    """Return pooled genes and peaks of pairs, (pairs, 2 · hidden)."""
     pools: np.ndarray = _evaluate_pairs(network, cells, pairs)[0].cpu().numpy()
     return pools
 
@@ -126,7 +173,7 @@ def _evaluate_pairs(
 
 
 def _labelled_pairs(cells: np.ndarray, wrong: WrongPairs, rng: np.random.Generator) -> np.ndarray:
-    """Return (pairs, 3): RNA cell, ATAC cell, 1 for a right pair."""
+    """Return RNA cell, ATAC cell and 1 for a right pair, (pairs, 3)."""
     right = np.column_stack([cells, cells, np.ones_like(cells)])
     pairs = wrong(cells, rng)
     return np.concatenate([right, np.column_stack([pairs, np.zeros(len(pairs), np.int64)])])
@@ -169,7 +216,7 @@ def _targets(pairs: np.ndarray, device: torch.device) -> Tensor:
 
 
 def _make_step(network: BipartiteNetwork, p: ScCrossRecParameters) -> Callable[[Tensor], None]:
-    """Return a function that takes one step; sparse embeddings have an optimiser of their own."""
+    """Return a function that takes a step; sparse embeddings have their own optimiser."""
     tables = [network.genes.table.weight, network.peaks.table.weight]
     sparse = {id(one) for one in tables} if p.sparse else set()
     others = [one for one in network.parameters() if id(one) not in sparse]

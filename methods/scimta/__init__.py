@@ -1,4 +1,4 @@
-"""scIMTA and the two graph autoencoders it grew from, scMGCA and scTAG."""
+"""scIMTA and the graph autoencoders that it grew from, scMGCA and scTAG."""
 
 from .scimta import ScIMTA
 from .scmgca_sctag import ScMGCA, ScTAG

@@ -1,8 +1,8 @@
-"""Approximate nearest neighbours of many points by inverted lists.
+"""Approximate nearest neighbours by inverted lists.
 
-Source: Jégou, Douze and Schmid 2011, doi 10.1109/TPAMI.2010.57, section 4, without the
-compression. pynndescent finds 94 % instead of all neighbours of 60,000 points in 50 dimensions and
-takes three times as long in a fresh process, most of it for compilation.
+Source: Jégou, Douze and Schmid 2011, doi 10.1109/TPAMI.2010.57, section 4, without compression.
+pynndescent takes three times as long with its compilation and misses 6 % of the neighbours of
+60,000 points.
 """
 
 from __future__ import annotations
@@ -13,21 +13,20 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 
 _LIST_SIZE = 500
-"""Approximate number of points in a list."""
+"""Points in a list, about."""
 _SAMPLES_PER_LIST = 40
-"""Points per list, at most, that the k-means of the centres is fitted to."""
+"""Points per list, at most, in the k-means of the centres."""
 _ROWS = 8192
-"""Points per block of distances."""
+"""Points per block."""
 
 
 def nearest(
     points: np.ndarray, queries: np.ndarray, k: int, *, seed: int, lists: int = 12
 ) -> np.ndarray:
-    """Return about the ``k`` nearest ``points`` of each query, (queries, k), in no order.
+    """Return about the ``k`` nearest ``points`` of each query, (queries, k), unordered.
 
-    Euclidean. Points form lists around the centres of a k-means. The search is exact among the
-    points of the ``lists`` lists whose centres are nearest to the query. -1 where these have fewer
-    than ``k`` points.
+    Points form lists around k-means centres. Each query searches the ``lists`` lists with the
+    nearest centres. -1: these hold fewer than ``k`` points.
     """
     x, y = (torch.from_numpy(np.array(array, dtype=np.float32)) for array in (points, queries))
     mean = x.mean(dim=0)
@@ -51,7 +50,6 @@ def nearest(
 
 
 def _centres(points: Tensor, seed: int) -> Tensor:
-    """Return one centre for every 500 points, about."""
     n_lists = max(1, round(len(points) / _LIST_SIZE))
     order = np.random.default_rng(seed).permutation(len(points))[: _SAMPLES_PER_LIST * n_lists]
     model = KMeans(n_lists, init="random", n_init=1, max_iter=10, random_state=seed % 2**32)
@@ -59,7 +57,7 @@ def _centres(points: Tensor, seed: int) -> Tensor:
 
 
 def _closest(points: Tensor, centres: Tensor, k: int) -> Tensor:
-    """Return the numbers of the ``k`` nearest centres of each point, (points, k)."""
+    """Return the ``k`` nearest centres of each point, (points, k)."""
     parts = [
         _squares(part, centres).topk(k, dim=1, largest=False, sorted=False)[1]
         for part in points.split(_ROWS)
@@ -68,12 +66,12 @@ def _closest(points: Tensor, centres: Tensor, k: int) -> Tensor:
 
 
 def _inverted(lists: Tensor, n_lists: int) -> tuple[Tensor, ...]:
-    """Return for each list the rows of ``lists``, (rows, any), that contain its number."""
+    """Return for each list the rows that contain its number."""
     order = lists.flatten().argsort(stable=True)
     sizes = torch.bincount(lists.flatten(), minlength=n_lists)
     return (order // lists.shape[1]).split(sizes.tolist())
 
 
 def _squares(rows: Tensor, columns: Tensor) -> Tensor:
-    """Return squared distances, up to a constant for each row."""
+    """Return squared distances up to a constant for each row."""
     return columns.square().sum(dim=1) - 2 * rows @ columns.T

@@ -1,4 +1,4 @@
-"""The cells of a training step: all, or those of some parts of the graph."""
+"""Cells of a training step: all, or those of some parts of the graph."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from .network import GraphConvolution, GraphEncoder
 
 _ROWS = 8192
-"""Cells per dense block."""
+"""Cells per block."""
 
 
 def partition(points: np.ndarray, n_parts: int) -> list[np.ndarray]:
-    """Return the cells of each of ``n_parts`` compact parts whose sizes differ by one at most.
+    """Return the cells of ``n_parts`` compact parts of nearly equal size.
 
-    A set is cut in two across its direction of largest variance until there are enough parts:
-    deterministic and balanced, unlike clusters. ``points``: (cells, dimensions).
+    Sets are cut in two across their direction of largest variance. Unlike clusters this is
+    deterministic and balanced.
     """
     n_parts = max(1, min(n_parts, len(points)))
     sizes = np.full(n_parts, len(points) // n_parts)
@@ -61,11 +61,10 @@ def edges_within(adjacency: sp.csr_matrix, parts: list[np.ndarray]) -> float:
 
 
 class Batches:
-    """The cells of each step: all of them, or those of parts merged at random.
+    """The cells of each step: all, or those of parts merged at random.
 
-    With parts an epoch has one step for every ``merged`` of them, in a new random order each
-    epoch. A step's graph has the edges between its own cells (Chiang et al. 2019, Cluster-GCN,
-    doi 10.1145/3292500.3330925). ``parts``: cells of each; ``None``: one step of all cells.
+    An epoch has one step for every ``merged`` parts, in a new order. A step's graph has the edges
+    between its own cells (Chiang et al. 2019, Cluster-GCN, doi 10.1145/3292500.3330925).
     """
 
     def __init__(
@@ -77,7 +76,6 @@ class Batches:
         self._all = cells.tensors() if parts is None else None
 
     def epoch(self) -> Iterator[CellTensors]:
-        """Yield the cells of each step of an epoch."""
         if self._all is not None:
             yield self._all
             return
@@ -87,7 +85,7 @@ class Batches:
             yield self.cells.tensors(np.sort(np.concatenate([self.parts[i] for i in chosen])))
 
     def codes(self, model: CellModel) -> Tensor:
-        """Return the code of every cell under the whole graph, (cells, n_latent), no gradient."""
+        """Return the code of every cell under the whole graph, (cells, n_latent)."""
         model.eval()
         with torch.no_grad():
             if self._all is not None:
@@ -97,7 +95,7 @@ class Batches:
         return torch.from_numpy(codes).to(self.cells.device)
 
     def expected_counts(self, model: CellModel) -> np.ndarray:
-        """Return the expected counts of each entry, (cells, genes), float32."""
+        """Return expected counts, (cells, genes), float32."""
         codes = self.codes(model)
         counts = np.empty((self.cells.n_cells, self.cells.n_genes), dtype=np.float32)
         with torch.no_grad():
@@ -109,10 +107,9 @@ class Batches:
 
 
 def encode_all(encoder: GraphEncoder, cells: CellData) -> np.ndarray:
-    """Return the code of every cell, (cells, n_latent), float32, exactly.
+    """Return the exact code of every cell, (cells, n_latent), float32.
 
-    Layer by layer over all cells. Only the outputs of a layer are multiplied by the graph, and
-    inputs are never dense.
+    Layer by layer, so that only layer outputs are multiplied by the graph.
     """
     values: np.ndarray | None = None
     for layer in cast("Iterable[GraphConvolution]", encoder.layers):

@@ -1,9 +1,9 @@
-"""Neighbour graphs of cells or genes, sparse throughout.
+"""Sparse neighbour graphs of cells or genes.
 
-A graph of n nodes is computed in three steps: neighbours, random surfing with positive pointwise
-mutual information (Cao, Lu and Xu 2016, deep neural networks for graph representations), and the
-operator of a graph convolution (Kipf and Welling 2017). ``parity=True`` follows the published
-program: its graphs are directed, keep self-edges and surf without normalising rows.
+Nearest neighbours are surfed at random and weighted by pointwise mutual information (Cao, Lu and
+Xu 2016, deep neural networks for graph representations). Convolutions use their normalised
+adjacency (Kipf and Welling 2017). ``parity=True`` follows the published program: directed graphs
+with self-edges, surfed without normalised rows.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from bench.scoring.clustering import nearest_neighbors
 from .approximate_neighbors import nearest
 
 _ROWS = 8192
-"""Rows per block of a surfed graph."""
+"""Rows per block."""
 _EXACT_SEARCH = 5000
-"""Up to so many points the search for neighbours is always exact."""
+"""Largest number of points with an exact search."""
 
 
 @dataclass(frozen=True)
 class Graph:
-    """The target of the adjacency decoder and the operator of the convolutions."""
+    """Target of the adjacency decoder, and operator of the convolutions."""
 
     target: sp.csr_matrix
     """Weights in [0, 1], n × n, float32."""
     self_loops: bool
-    """Whether the convolution adds an edge of each node to itself."""
+    """Convolutions add an edge of each node to itself."""
 
     @cached_property
     def operator(self) -> sp.csr_matrix:
@@ -47,17 +47,16 @@ class Graph:
 
     @property
     def n_nodes(self) -> int:
-        """Number of nodes."""
         return int(self.target.shape[0])
 
     def part(self, nodes: np.ndarray) -> Graph:
-        """Return the graph of some nodes and the edges between them, with its own Ã."""
+        """Return the graph of some nodes and the edges between them."""
         target = sp.csr_matrix(self.target[nodes][:, nodes])
         target.sort_indices()
         return Graph(target, self.self_loops)
 
     def propagate(self, values: np.ndarray) -> np.ndarray:
-        """Return Ã values, (n, columns), without a matrix Ã in memory."""
+        """Return Ã values, (n, columns), without Ã in memory."""
         root = _inverse_root(_row_sums(self.target) + self.self_loops).astype(np.float32)[:, None]
         product = self.target @ (root * values)
         if self.self_loops:
@@ -67,9 +66,9 @@ class Graph:
 
 
 def edges(target: sp.csr_matrix) -> pd.DataFrame:
-    """Return one row an edge: the numbers (0 …) of both nodes, ``first`` < ``second``, ``weight``.
+    """Return a table of edges: nodes ``first`` < ``second`` from 0, and ``weight``.
 
-    Of a directed graph every edge, in its direction.
+    Directed graphs keep the direction of each edge.
     """
     symmetric = abs(target - target.T).max() < 1e-6  # up to rounding
     entries = (sp.triu(target, k=1) if symmetric else target).tocoo()
@@ -77,14 +76,14 @@ def edges(target: sp.csr_matrix) -> pd.DataFrame:
 
 
 def count_components(adjacency: sp.csr_matrix) -> int:
-    """Return the number of connected components."""
     return int(sp.csgraph.connected_components(adjacency, directed=False)[0])
 
 
 def principal_components(inputs: np.ndarray, n_components: int, seed: int) -> np.ndarray:
-    """Return principal component scores, (n, components), float64; 0 components: the inputs.
+    """Return principal component scores, (n, components), float64.
 
-    At most as many components as rows or columns, minus one. Equal rows are returned as they are.
+    At most rows or columns minus one components. With 0 components, or equal rows, the inputs are
+    returned.
     """
     k = min(n_components, min(inputs.shape) - 1)
     if k < 1 or np.all(inputs == inputs[0]):
@@ -97,13 +96,11 @@ def neighbors(
     points: np.ndarray, k: int, *, metric: str, seed: int, parity: bool = False,
     approximate: bool = False,
 ) -> sp.csr_matrix:  # fmt: skip
-    """Return the binary neighbour graph, n × n, each node counted among its ``k`` neighbours.
+    """Return the binary graph of ``k`` nearest neighbours, n × n; a node is its own neighbour.
 
-    ``metric``: ``euclidean``, ``cosine`` or ``correlation``; the latter two are Euclidean between
-    rows of unit length, centred before for ``correlation``. The default joins both directions
-    and has no self-edges; ``parity`` is directed with self-edges, k entries a row. If there are
-    fewer nodes than ``k`` all are neighbours. ``approximate``: see :mod:`.approximate_neighbors`;
-    the search of small sets is exact nevertheless.
+    ``metric`` is ``euclidean``, ``cosine`` or ``correlation``. Both directions are joined without
+    self-edges; ``parity`` is directed with self-edges. ``approximate``: see
+    :mod:`.approximate_neighbors`; the search of small sets stays exact.
     """
     n = len(points)
     rows = _euclidean(points, metric)
@@ -125,10 +122,10 @@ def balanced_neighbors(
     points: np.ndarray, k: int, batch: np.ndarray, *, metric: str, seed: int = 0,
     approximate: bool = False,
 ) -> sp.csr_matrix:  # fmt: skip
-    """Return the symmetric binary graph of each node's nearest neighbours in every batch, n × n.
+    """Return the symmetric graph of each node's nearest neighbours in every batch, n × n.
 
-    About ``k`` - 1 neighbours in all, as many in each batch, at least one (Polański et al. 2020,
-    BBKNN, doi 10.1093/bioinformatics/btz625). ``batch``: (n,).
+    About ``k`` - 1 neighbours in equal parts from each batch, at least one (Polański et al. 2020,
+    BBKNN, doi 10.1093/bioinformatics/btz625).
     """
     n = len(points)
     rows = _euclidean(points, metric)
@@ -158,7 +155,7 @@ def balanced_neighbors(
 
 
 def _edges(nodes: np.ndarray, neighbors: np.ndarray, n: int) -> sp.csr_matrix:
-    """Return edges from ``nodes`` to their ``neighbors``, (nodes, k), without self-edges."""
+    """Return edges from ``nodes`` to ``neighbors``, (nodes, k), without self-edges."""
     start, end = np.repeat(nodes, neighbors.shape[1]), neighbors.ravel()
     proper = (start != end) & (end >= 0)
     ones = np.ones(np.count_nonzero(proper), dtype=np.float32)
@@ -166,7 +163,7 @@ def _edges(nodes: np.ndarray, neighbors: np.ndarray, n: int) -> sp.csr_matrix:
 
 
 def _euclidean(points: np.ndarray, metric: str) -> np.ndarray:
-    """Return rows whose Euclidean distances order pairs as ``metric`` does."""
+    """Return rows whose Euclidean distances have the order of ``metric``."""
     rows = np.array(points, dtype=np.float64)
     if metric == "correlation":
         rows -= rows.mean(axis=1, keepdims=True)
@@ -189,10 +186,7 @@ def _walks(start: sp.csr_matrix, step: sp.csr_matrix, hops: int, alpha: float) -
 
 
 def mutual_information(walks: sp.csr_matrix) -> sp.csr_matrix:
-    """Return W_ij = max(0, log(ΣM M_ij / (r_i c_j))), r and c the row and column sums of M.
-
-    Zero where M is zero.
-    """
+    """Return max(0, log(ΣM M_ij / (r_i c_j))) with row sums r and column sums c of M."""
     entries = walks.tocoo()
     rows, columns = _row_sums(walks), np.asarray(walks.sum(axis=0)).ravel()
     nonzero = entries.data > 0
@@ -203,7 +197,7 @@ def mutual_information(walks: sp.csr_matrix) -> sp.csr_matrix:
 
 
 def row_scaled(weights: sp.csr_matrix) -> sp.csr_matrix:
-    """Return each row divided by its largest weight; rows without weight stay empty."""
+    """Return each row divided by its largest weight."""
     return sp.csr_matrix(sp.diags(_inverse(_row_max(weights))) @ weights)
 
 
@@ -211,17 +205,15 @@ def symmetric_information(
     adjacency: sp.csr_matrix, *, hops: int, alpha: float, most: int | None = None,
     dtype: type = np.float32,
 ) -> sp.csr_matrix:  # fmt: skip
-    """Return the surfed graph's mutual information, symmetric, within [0, 1], no self-edges.
+    """Return the symmetric mutual information of the surfed graph, in [0, 1], no self-edges.
 
-    ``adjacency`` A is symmetric; S = D⁻¹ A are the probabilities of steps. With M of
-    :func:`surfed` and W of :func:`mutual_information` this is V_ij / √(m_i m_j), V = (W + Wᵀ) / 2
-    without its diagonal, m the largest weight of a row. No second matrix of this size is needed:
-    the sums of M take vectors only, because M is a polynomial in S. M_ji = M_ij d_i / d_j, because
-    A is symmetric, so that rows are computed block by block.
+    Equals V_ij / √(m_i m_j), where V is the mean of :func:`mutual_information` and its transpose
+    without diagonal, and m the row maxima. ``adjacency`` A is symmetric with row sums d, steps are
+    D⁻¹ A. Rows come block by block: row and column sums of M need vectors only, and M_ji = M_ij
+    d_i / d_j.
 
-    Exact if ``most`` is ``None``. Else an entry stays if it is among the ``most`` largest of both
-    its row and its column (ties of the last included), or an edge of A: nodes near very many
-    others would fill the matrix. Rows are then computed twice.
+    ``most`` bounds memory where nodes lie near very many others. An entry then stays if it is an
+    edge of A, or among the ``most`` largest of its row and of its column.
     """
     rows = _InformationRows(adjacency, hops, alpha)
     n, blocks = adjacency.shape[0], []
@@ -243,7 +235,7 @@ def symmetric_information(
 
 
 class _InformationRows:
-    """The rows of V of :func:`symmetric_information`, computed on request."""
+    """Rows of V of :func:`symmetric_information`."""
 
     def __init__(self, adjacency: sp.csr_matrix, hops: int, alpha: float) -> None:
         self._hops, self._alpha, self._n = hops, alpha, adjacency.shape[0]
@@ -269,7 +261,7 @@ class _InformationRows:
         return sp.csr_matrix((weight[positive], places), shape=(size, self._n))
 
     def limits(self, most: int) -> np.ndarray:
-        """Return the ``most``-th largest weight of each row, 0 if it has fewer, (n,)."""
+        """Return the ``most``-th largest weight of each row; 0 if it has fewer."""
         limits = np.zeros(self._n)
         for start in range(0, self._n, _ROWS):
             block = self.block(start)
@@ -282,7 +274,7 @@ class _InformationRows:
 def _prune(
     block: sp.csr_matrix, limits: np.ndarray, start: int, adjacency: sp.csr_matrix
 ) -> sp.csr_matrix:
-    """Return the entries that reach the limits of row and column, and those of edges."""
+    """Return the entries above the limits of row and column, and those of edges."""
     size = block.shape[0]
     row_limits = np.repeat(limits[start : start + size], np.diff(block.indptr))
     # M_ij and M_ji give the same weight up to rounding.
@@ -294,7 +286,7 @@ def _prune(
 
 
 def _sums(step: sp.csr_matrix, hops: int, alpha: float) -> np.ndarray:
-    """Return the row sums of M for steps S, its column sums for Sᵀ."""
+    """Return the row sums of M for steps S, and its column sums for Sᵀ."""
     walk, total = np.ones(step.shape[0]), np.zeros(step.shape[0])
     for _ in range(hops):
         walk = alpha * (step @ walk) + (1 - alpha)
@@ -305,7 +297,7 @@ def _sums(step: sp.csr_matrix, hops: int, alpha: float) -> np.ndarray:
 def normalized(adjacency: sp.csr_matrix, *, self_loops: bool) -> sp.csr_matrix:
     """Return D^(-1/2) (A + I) D^(-1/2), or without I; D holds the row sums.
 
-    Source: Kipf and Welling 2017, eq. 2. A node without edges keeps an empty row.
+    Source: Kipf and Welling 2017, eq. 2.
     """
     whole = adjacency + sp.identity(adjacency.shape[0]) if self_loops else adjacency
     root = sp.diags(_inverse_root(_row_sums(whole)))
@@ -316,7 +308,7 @@ def surfing_graph(
     adjacency: sp.csr_matrix, *, hops: int, alpha: float, parity: bool = False,
     most: int | None = None,
 ) -> Graph:  # fmt: skip
-    """Return the graph of scMGCA: surfed, weighed by mutual information, with self-loops in Ã.
+    """Return the graph of scMGCA, surfed and weighted by mutual information.
 
     ``most``: see :func:`symmetric_information`.
     """
@@ -328,7 +320,7 @@ def surfing_graph(
 
 
 def plain_graph(adjacency: sp.csr_matrix) -> Graph:
-    """Return the graph of scTAG: the neighbours themselves, no loops added to Ã."""
+    """Return the graph of scTAG, the neighbours themselves."""
     return _graph(adjacency, self_loops=False)
 
 
@@ -347,7 +339,7 @@ def _row_max(matrix: sp.csr_matrix) -> np.ndarray:
 
 
 def _inverse(values: np.ndarray) -> np.ndarray:
-    """Return 1 / values, and 0 where a value is 0."""
+    """Return 1 / values, and 0 for 0."""
     return np.divide(1.0, values, out=np.zeros_like(values, dtype=np.float64), where=values != 0)
 
 

@@ -1,16 +1,17 @@
-"""The cells of a graph autoencoder: tensors of the data, and the network."""
+"""Data of the cells as tensors, and the network."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..nn.blocks import multilayer
 from .losses import AdjacencyLoss
-from .network import AdjacencyDecoder, ExpressionDecoder, GraphEncoder, Propagation
+from .network import AdjacencyDecoder, GraphEncoder, Propagation
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -25,33 +26,29 @@ _LOWEST_DEPTH = 0.01
 
 @dataclass(frozen=True)
 class CellTensors:
-    """Constants of the cells of a training step."""
+    """Constants of a training step."""
 
     rows: np.ndarray | slice
-    """Numbers of the cells."""
     inputs: Tensor
-    """(cells, genes), or with ``has_powers`` [X | ÃX | …], (cells, (hops + 1) genes)."""
+    """(cells, genes), or [X | ÃX | …] with ``has_powers``, (cells, (hops + 1) genes)."""
     has_powers: bool
-    """The powers of Ã are computed once if every step has the same cells."""
+    """Powers of Ã are computed once if every step has all cells."""
     propagate: Propagation
     adjacency_loss: AdjacencyLoss
     targets: Tensor
     """Counts or scores, (cells, genes)."""
     depth: Tensor
-    """Total counts of a cell divided by their median, at least 0.01, (cells, 1)."""
+    """Total counts over their median, at least 0.01, (cells, 1)."""
     totals: Tensor
-    """Total counts of a cell, (cells, 1)."""
+    """Total counts, (cells, 1)."""
     batch: Tensor
-    """Indicators of the batches for the count decoder, (cells, batches); 0 columns: none."""
+    """Batch indicators for the count decoder, (cells, batches); no columns without batches."""
     restored: tuple[Tensor, Tensor] | None
-    """Values and weights of :class:`.imputation.RestorationTargets`."""
+    """Values and weights from :class:`.imputation.RestorationTargets`."""
 
 
 class CellData:
-    """All cells of a fit, as tensors of all or of some of them.
-
-    ``counts``: cells × genes. ``batch``: name of each cell's batch, an input of the count decoder.
-    """
+    """All cells of a fit; ``counts``: cells × genes, ``batch``: input of the count decoder."""
 
     def __init__(
         self, inputs: Inputs, counts: sp.csr_matrix, graph: Graph, params: GraphParameters,
@@ -60,7 +57,7 @@ class CellData:
         self.inputs, self.counts, self.graph, self.device = inputs, counts, graph, device
         self.n_cells, self.n_genes = counts.shape
         self.restored: RestorationTargets | None = None
-        """Set by methods that also reconstruct values."""
+        """Set if values are reconstructed too."""
         self._scores = params.expression_target == "scores"
         self._balanced = params.graph_loss == "balanced"
         self._conv_hops = conv_hops
@@ -70,17 +67,16 @@ class CellData:
         self._batch = _indicators(batch, self.n_cells)
 
     def gene_means(self) -> Tensor:
-        """Return the mean count of each gene at median depth, (genes,)."""
+        """Return the mean counts of the genes at median depth, (genes,)."""
         means = self.counts.T @ (1.0 / self._depth.astype(np.float64)) / self.n_cells
         return torch.from_numpy(means.ravel().astype(np.float32))
 
     @property
     def n_batches(self) -> int:
-        """Number of batches among the inputs of the count decoder."""
         return int(self._batch.shape[1])
 
     def tensors(self, rows: np.ndarray | None = None) -> CellTensors:
-        """Return the tensors of some cells and the graph between them; default: of all."""
+        """Return the tensors of some cells and the graph between them, by default of all."""
         graph = self.graph if rows is None else self.graph.part(rows)
         chosen = slice(None) if rows is None else rows
         propagate = Propagation(graph.operator, self.device)
@@ -121,10 +117,12 @@ def _indicators(batch: np.ndarray | None, n_cells: int) -> np.ndarray:
 
 
 class CellModel(nn.Module):
-    """Graph encoder with two decoders: of the graph, and of the cells' counts."""
+    """Graph encoder with decoders of the graph and of the counts."""
 
     cells: CellTensors
-    """The cells of the current step."""
+    """Cells of the current step."""
+    head: Any
+    """Multinomial or zero-inflated."""
 
     def __init__(
         self, cells: CellData, params: GraphParameters, head: type[nn.Module], *, conv_hops: int
@@ -139,38 +137,33 @@ class CellModel(nn.Module):
             dropout=params.input_dropout,
         )  # fmt: skip
         self.adjacency = AdjacencyDecoder(params.n_latent, params.n_adjacency)
-        self.decoder = ExpressionDecoder(
-            params.n_latent + cells.n_batches, params.decoder_hidden, head, cells.n_genes,
-            scores=params.expression_target == "scores",
-        )  # fmt: skip
-        if params.expression_target == "counts":
-            # The type checker knows heads as modules only.
-            self.decoder.head.start_at(cells.gene_means())  # type: ignore[operator]
+        widths = [params.n_latent + cells.n_batches, *params.decoder_hidden]
+        scores = params.expression_target == "scores"
+        self.hidden = multilayer(widths)
+        self.head = head(widths[-1], cells.n_genes, scores=scores)
+        if not scores:
+            self.head.start_at(cells.gene_means())
 
     def encode(self) -> Tensor:
-        """Return the code of each cell of the step, (cells, n_latent)."""
         cells = self.cells
         encode = self.encoder if cells.has_powers else self.encoder.of_inputs
         code: Tensor = encode(cells.inputs, cells.propagate)
         return code
 
     def decode(self, codes: Tensor, batch: Tensor) -> Tensor:
-        """Return the count decoder's last hidden layer, (cells, width); ``batch``: indicators."""
-        hidden: Tensor = self.decoder.hidden(torch.cat([codes, batch], dim=1))
+        """Return the last hidden layer of the count decoder, (cells, width)."""
+        hidden: Tensor = self.hidden(torch.cat([codes, batch], dim=1))
         return hidden
 
     def forward(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return the codes and the loss terms, see :mod:`.training`."""
+        """Return codes by view and loss terms by name."""
         z, cells = self.encode(), self.cells
         adjacency = cells.adjacency_loss(*self.adjacency(z))
         hidden = self.decode(z, cells.batch)
-        expression = self.decoder.head(hidden, cells.targets, cells.depth)
+        expression = self.head(hidden, cells.targets, cells.depth)
         return {"cells": z}, {"adjacency": adjacency, "expression": expression}
 
     def expected(self, codes: Tensor, totals: Tensor, depth: Tensor, batch: Tensor) -> Tensor:
-        """Return the expected counts of cells with these codes, (cells, genes)."""
-        # The type checker knows heads as modules only.
-        mean: Tensor = self.decoder.head.mean(  # type: ignore[operator]
-            self.decode(codes, batch), totals, depth
-        )
+        """Return expected counts of cells with these codes, (cells, genes)."""
+        mean: Tensor = self.head.mean(self.decode(codes, batch), totals, depth)
         return mean

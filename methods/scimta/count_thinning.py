@@ -1,12 +1,10 @@
-"""Held-out counts by data thinning, for a score of fits without labels.
+"""Counts held out by data thinning, for a score without labels.
 
-A binomial part of every count is held out; for Poisson counts both parts are independent.
-Source: Neufeld et al. 2024, JMLR 25:57.
+A binomial part of every count is held out. For Poisson counts both parts are independent. Source:
+Neufeld et al. 2024, JMLR 25:57.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,19 +14,12 @@ from bench.errors import DataError
 from bench.seeds import derive_seed
 
 
-@dataclass(frozen=True)
-class ThinnedCounts:
-    """Data without the held-out counts."""
+def thin_counts(
+    data: AnnData, share: float, seed: int, *, owner: str
+) -> tuple[AnnData, sp.csr_matrix]:
+    """Return data without a binomial ``share`` of the counts, and these counts, cells × genes.
 
-    data: AnnData
-    held_out: sp.csr_matrix
-    """Counts, cells × genes."""
-
-
-def thin_counts(data: AnnData, share: float, seed: int, *, owner: str) -> ThinnedCounts:
-    """Hold out a binomial ``share`` of the counts; log values are those of the remaining counts.
-
-    ``data`` has sparse log-normalised ``X``. Raises ``DataError`` if counts are not whole.
+    ``data.X`` is sparse and log-normalised. Raises ``DataError`` if counts are not whole.
     """
     counts, values = sp.csr_matrix(data.layers["counts"]), sp.csr_matrix(data.X)
     if (counts.data != np.rint(counts.data)).any():
@@ -48,11 +39,11 @@ def thin_counts(data: AnnData, share: float, seed: int, *, owner: str) -> Thinne
         matrix.eliminate_zeros()
     thinned = AnnData(logs, obs=data.obs.copy(), var=data.var.copy())
     thinned.layers["counts"] = rest
-    return ThinnedCounts(thinned, held_out)
+    return thinned, held_out
 
 
 def held_out_loss(expected: np.ndarray, held_out: sp.csr_matrix) -> float:
-    """Return the nats of a held-out count under each cell's expected proportions of genes."""
+    """Return the nats of a held-out count under each cell's expected proportions."""
     totals = np.maximum(expected.sum(axis=1, dtype=np.float64), 1e-12)
     entries = held_out.tocoo()
     share = np.maximum(expected[entries.row, entries.col] / totals[entries.row], 1e-12)

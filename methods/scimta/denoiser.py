@@ -1,9 +1,8 @@
 """Imputation by a variational autoencoder instead of a low rank.
 
-ALRA's thresholds assume that the values of true zeros scatter around 0. So the decoder's mean is
-linear and may be negative: a Gaussian autoencoder of log-normalised values, without softplus or
-softmax. Its mean, a product of the last hidden layer and the output's weights, replaces the
-low-rank matrix.
+ALRA's thresholds need values of true zeros that scatter around 0. So the decoder's mean is linear
+and Gaussian, without softplus or softmax. It replaces the low-rank matrix as a product of the last
+hidden layer and the output weights.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ if TYPE_CHECKING:
 
 _HIDDEN, _LATENT = 128, 15
 _ROWS = 256
-"""Most cells of an update; small data have fewer, so that an epoch has 20 updates."""
+"""Cells of an update, at most; small data have 20 updates an epoch."""
 _REFRESH = 10
 _WARM_UP = 20
 _RATE = 1e-3
 
 
 class Denoiser(nn.Module):
-    """Gaussian variational autoencoder of log values, one variance a gene."""
+    """Gaussian variational autoencoder of log values with one variance a gene."""
 
     means: Tensor
     spreads: Tensor
@@ -51,7 +50,7 @@ class Denoiser(nn.Module):
             self.output.bias.copy_(means)
 
     def encode(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log variance of the codes, (cells, 15) each."""
+        """Return mean and log variance of the codes, (cells, 15)."""
         inputs = (values - self.means) / self.spreads
         mean, log_variance = self.code(self.hidden(inputs)).chunk(2, dim=1)
         return mean, log_variance.clamp(-10, 10)
@@ -62,7 +61,7 @@ class Denoiser(nn.Module):
         return hidden
 
     def loss(self, values: Tensor, weights: Tensor, beta: float) -> Tensor:
-        """Return the weighted Gaussian -log likelihood plus β KL, nats a cell, a scalar."""
+        """Return the weighted Gaussian -log likelihood plus β KL of a cell."""
         mean, log_variance = self.encode(values)
         code = mean + torch.randn_like(mean) * (log_variance / 2).exp()
         error = (self.output(self.decode(code)) - values).square()
@@ -75,13 +74,12 @@ class Denoiser(nn.Module):
 def deep_imputation(
     values: sp.csr_matrix, context: Context, *, epochs: int, beta: float, quantile: float
 ) -> Imputation:  # fmt: skip
-    """Return the imputation of log-normalised values, (cells, genes), by a trained denoiser.
+    """Return the imputation of log values, (cells, genes), by a trained denoiser.
 
-    Errors have weight 1 at observations and at biological zeros (less would lift true zeros above
-    their thresholds), and 0 at imputed zeros. Zeros are divided into both kinds every 10 epochs of
-    the second half. Before, all count as biological: an untrained decoder is above 0 everywhere,
-    and an imputed zero is never reverted. The weight of the divergence rises to ``beta`` over 20
-    epochs. Torch is seeded by the caller.
+    Errors have weight 1 at observations and biological zeros, else true zeros would rise above
+    their thresholds, and 0 at imputed zeros. All zeros count as biological in the first half of
+    the epochs, because an untrained decoder is above 0 everywhere; then they are divided every 10
+    epochs. The KL weight rises to ``beta`` over 20 epochs. Seed torch first.
     """
     values = sp.csr_matrix(values, dtype=np.float32)
     means = np.asarray(values.mean(axis=0)).ravel()
@@ -116,7 +114,6 @@ def deep_imputation(
 
 
 def _impute(model: Denoiser, values: sp.csr_matrix, quantile: float, device: str) -> Imputation:
-    """Return the imputation by the current denoiser."""
     parts = []
     with torch.no_grad():
         for start in range(0, values.shape[0], 4096):

@@ -1,4 +1,4 @@
-"""Inputs of the encoders: z-scores of the genes, dense or as a sparse matrix plus constants."""
+"""Z-scores of genes as inputs of the encoders, dense or sparse."""
 
 from __future__ import annotations
 
@@ -12,44 +12,41 @@ from bench.errors import DataError
 
 _SCORE_BOUND = 10.0
 _ROWS = 4096
-"""Cells per dense block."""
+"""Cells per block."""
 
 
 @dataclass(frozen=True)
 class DenseInputs:
-    """A dense matrix, cells × genes."""
+    """Dense inputs, cells × genes."""
 
     values: np.ndarray
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Cells and genes."""
         return self.values.shape
 
     def rows(self, chosen: np.ndarray | slice) -> np.ndarray:
-        """Return some cells, dense, float32."""
         return np.asarray(self.values[chosen], dtype=np.float32)
 
     def times(self, weight: np.ndarray) -> np.ndarray:
-        """Return the product with ``weight``, (genes, m), float32."""
         product: np.ndarray = self.values @ weight.astype(np.float32)
         return product
 
 
 @dataclass(frozen=True)
 class SparseInputs:
-    """Z-scores as the score of a zero in each batch plus a sparse rest."""
+    """Z-scores as a sparse matrix plus the scores of zeros."""
 
     rest: sp.csr_matrix
-    """The scores minus those of a zero, cells × genes, float32."""
+    """Scores minus those of a zero, cells × genes, float32."""
     of_zero: np.ndarray
     """Scores of a zero, (batches, genes), float32."""
     group: np.ndarray
-    """Number of the batch of each cell, (cells,)."""
+    """Batch number of each cell."""
 
     @classmethod
     def of(cls, values: sp.csr_matrix, batch: np.ndarray | None, *, owner: str) -> SparseInputs:
-        """Return the scores of :func:`z_scores` of sparse values, without a dense matrix."""
+        """Return the scores of :func:`z_scores` without a dense matrix."""
         means, spreads, group = _moments(values, batch, owner)
         of_zero = _bounded(-means / spreads)
         data = np.empty(values.nnz, dtype=np.float32)
@@ -65,7 +62,6 @@ class SparseInputs:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Cells and genes."""
         return self.rest.shape
 
     def rows(self, chosen: np.ndarray | slice) -> np.ndarray:
@@ -86,9 +82,9 @@ Inputs = DenseInputs | SparseInputs
 
 
 def z_scores(values: np.ndarray, batch: np.ndarray | None, *, owner: str) -> np.ndarray:
-    """Return z-scores of each gene, clipped at ± 10, (cells, genes), float32.
+    """Return z-scores of the genes, clipped at ± 10, (cells, genes), float32.
 
-    Within each batch if one is given. Raises ``DataError`` if a batch has a single cell.
+    The scores are those within each batch, if given. Raises ``DataError`` for a batch of one cell.
     """
     means, spreads, group = _moments(values, batch, owner)
     scores = np.empty(values.shape, dtype=np.float32)
@@ -101,8 +97,8 @@ def z_scores(values: np.ndarray, batch: np.ndarray | None, *, owner: str) -> np.
 def principal_components(inputs: Inputs, n_components: int) -> np.ndarray:
     """Return principal component scores of many cells, (cells, components), float32.
 
-    From the covariance of the genes, summed over blocks of cells: the only dense matrix is genes ×
-    genes. At most as many components as cells or genes, minus one.
+    From the covariance of the genes, summed over blocks. At most cells or genes minus one
+    components.
     """
     n, genes = inputs.shape
     total, products = np.zeros(genes), np.zeros((genes, genes))
@@ -123,7 +119,7 @@ def principal_components(inputs: Inputs, n_components: int) -> np.ndarray:
 def _moments(
     values: Any, batch: np.ndarray | None, owner: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return means and deviations, (batches, genes), 1 for none, and each cell's batch number."""
+    """Return means and deviations, (batches, genes), and the batch number of each cell."""
     n = values.shape[0]
     names, group = np.zeros(1), np.zeros(n, dtype=np.int64)
     if batch is not None:

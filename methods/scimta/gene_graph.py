@@ -1,43 +1,40 @@
-"""The graph of genes: correlations of residuals beyond those of permuted data."""
+"""Graph of genes whose residuals correlate beyond chance."""
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 
-import igraph
 import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.extmath import randomized_svd
 
+from bench.scoring.clustering import graph_communities
 from bench.seeds import derive_seed
 
 _BLOCK = 512
-"""Genes per block of correlations."""
+"""Genes per block."""
 _CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
 class GeneGraph:
-    """A graph of correlated genes."""
-
     features: np.ndarray
-    """Correlations with the components above noise, (genes, rank)."""
+    """Correlations with components above noise, (genes, rank)."""
     adjacency: sp.csr_matrix
-    """Weights ((1 + ρ) / 2)^power of edges, genes × genes, symmetric, no self-edges."""
+    """Edge weights ((1 + ρ) / 2)^power, symmetric, no self-edges."""
     rank: int
     limit: float
-    """Lower bound of the correlations of edges."""
+    """Smallest correlation of an edge."""
 
 
 def pearson_residuals(
     counts: sp.csr_matrix, depth: np.ndarray, theta: float = 100.0
 ) -> np.ndarray:
-    """Return (c - μ) / √(μ + μ²/θ) clipped at ± √cells, (cells, genes), float32.
+    """Return (c - μ) / √(μ + μ²/θ), clipped at ± √cells, (cells, genes), float32.
 
-    μ_ig = s_i Σ_i c_ig / Σ_i s_i with ``depth`` s, (cells,). Source: Lause, Berens and Kobak 2021,
-    eq. 3, doi 10.1186/s13059-021-02451-7. Their correlations depend less on depth than those of
-    logarithms. scanpy's residuals have no depth of their own, which here is that over all genes.
+    μ is the gene's share of all counts times ``depth``, (cells,). Source: Lause, Berens and Kobak
+    2021, eq. 3, doi 10.1186/s13059-021-02451-7. Correlations of these residuals depend less on
+    depth than those of logarithms. scanpy's residuals cannot take depths over all genes.
     """
     share = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel() / max(depth.sum(), 1e-12)
     mean = np.maximum(depth[:, None] * share[None, :], 1e-12)
@@ -51,12 +48,10 @@ def gene_graph(
 ) -> GeneGraph:
     """Return the graph of each gene's up to ``k`` strongest correlations.
 
-    The correlation of genes g and h is that of their parts in the leading components of the
-    centred residuals, relative to their whole norms: F_g F_hᵀ / (‖r_g‖ ‖r_h‖), F = RᵀU. Components
-    count if they are stronger than any of the residuals with each gene's cells permuted (parallel
-    analysis, Horn 1965), at most ``max_rank``. An edge must exceed the 95 % quantile of the
-    strongest correlation of permuted genes, projected on the same components, with the real ones.
-    Weights: Zhang and Horvath 2005, signed.
+    Correlations are those within the leading components of the residuals, relative to whole norms.
+    Components count if they exceed those of permuted cells (parallel analysis, Horn 1965). Edges
+    must exceed the 95 % quantile of the strongest correlations of permuted genes. Weights follow
+    Zhang and Horvath 2005, signed.
     """
     rng = np.random.default_rng(derive_seed(seed, "permuted genes"))
     centred = residuals - residuals.mean(axis=0)
@@ -83,25 +78,11 @@ def gene_modules(
 ) -> np.ndarray:
     """Return the Leiden community of each gene, 0 the largest, (genes,).
 
-    -1: genes without edges and those in communities of fewer than ``smallest`` genes.
+    -1: the community has fewer than ``smallest`` genes.
     """
-    upper = sp.triu(adjacency, k=1).tocoo()
-    graph = igraph.Graph(n=adjacency.shape[0], edges=np.column_stack((upper.row, upper.col)))
-    igraph.set_random_number_generator(random.Random(seed))
-    try:
-        communities = graph.community_leiden(
-            objective_function="modularity", weights=upper.data, resolution=resolution,
-            n_iterations=-1,
-        )  # fmt: skip
-    finally:
-        igraph.set_random_number_generator(random)  # igraph's default; it has no getter
-    labels = np.asarray(communities.membership, dtype=np.int64)
-    sizes = np.bincount(labels)
-    order = np.argsort(-sizes, kind="stable")
-    number = np.full(len(sizes), -1)
-    large = order[sizes[order] >= smallest]
-    number[large] = np.arange(len(large))
-    return number[labels]
+    labels = graph_communities(adjacency, resolution, seed, n_iterations=-1)
+    labels[np.bincount(labels)[labels] < smallest] = -1
+    return labels
 
 
 def _components(matrix: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -113,9 +94,9 @@ def _components(matrix: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, np.n
 
 
 def _strongest(genes: np.ndarray, partners: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the k most correlated ``partners`` of each of ``genes``, and the correlations.
+    """Return the ``k`` most correlated partners of each gene and the correlations, (genes, k).
 
-    Both (genes, k). Gene i is never paired with partner i.
+    Gene i is never paired with partner i.
     """
     k = max(1, min(k, len(genes) - 1))
     indices, values = [], []

@@ -1,4 +1,4 @@
-"""Base class of the graph autoencoders of cells."""
+"""Base class of the graph autoencoders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class GraphAutoencoder(Method):
-    """Base of graph autoencoders of cells with self-trained clusters; see the subclasses."""
+    """Base of the graph autoencoders with self-trained clusters."""
 
     modalities = frozenset({RNA})
     family = "autoencoder"
@@ -31,11 +31,10 @@ class GraphAutoencoder(Method):
 
     params: GraphParameters
     fitted: GraphFit
-    """After a fit."""
 
     @abstractmethod
     def new_fit(self) -> GraphFit:
-        """Return an unfitted model with the method's parameters."""
+        """Return an unfitted model."""
 
     def needs(self) -> frozenset[str]:
         """Return the number of types if it sets the number of clusters."""
@@ -46,10 +45,11 @@ class GraphAutoencoder(Method):
         return frozenset() if self.params.batches == "ignored" else frozenset({"batch"})
 
     def recipe(self, info: DatasetInfo) -> Recipe:
-        """Return scaled log-normalised variable genes; as published without a bound on scores.
+        """Return scaled log-normalised variable genes.
 
-        The publication scales cells to the median of their totals, this to their mean. With
-        batches, held-out counts or too many cells for one step they are scaled later.
+        Cells are scaled to the mean of their totals, in the publication to the median. Z-scores
+        have no bound for ``expression_target=scores``, as published. With batches, held-out counts
+        or many cells they are computed later.
         """
         p = self.params
         if self._uses_batches(info) or p.held_out or info.n_cells > p.minibatch_above:
@@ -62,21 +62,20 @@ class GraphAutoencoder(Method):
         )  # fmt: skip
 
     def unscaled_recipe(self, info: DatasetInfo) -> Recipe:
-        """Return log-normalised variable genes, chosen within batches if batches are used."""
+        """Return log-normalised variable genes, chosen within batches if these are used."""
         recipe = log_normalized(info, n_top_genes=self.params.n_top_genes, scale=False)
         batch_aware = self._uses_batches(info) and recipe.n_top_features is not None
         return replace(recipe, batch_aware=batch_aware)
 
     def _uses_batches(self, info: DatasetInfo) -> bool:
-        """Return whether cells are scaled by batch on this dataset."""
+        """Return whether cells are scaled by batch."""
         return self.params.batches != "ignored" and info.has_batch
 
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return the code of each cell, (cells, n_latent), and the clustering ``self_trained``.
 
-        Tables: ``assignment`` (cells × clusters, q) and ``centres`` (clusters × n_latent); with
-        ``keep_graphs`` also ``cell_graph`` (see :func:`.cell_graph.edges`). With ``held_out`` see
-        :func:`.graph_fit.fit_thinned`.
+        Tables: ``assignment`` (cells × clusters, q), ``centres`` (clusters × n_latent) and, with
+        ``keep_graphs``, ``cell_graph``. ``held_out``: see :func:`.graph_fit.fit_thinned`.
         """
         self.fitted = self.new_fit()
         return self.fitted.fit(data, context)
@@ -84,6 +83,6 @@ class GraphAutoencoder(Method):
     def impute(self, data: AnnData) -> np.ndarray:
         """Return the expected counts of the cells of the fit, (cells, genes).
 
-        Raises ``DataError`` for other cells: a code depends on a cell's place in the graph.
+        Raises ``DataError`` for other cells: codes depend on the whole graph.
         """
         return self.fitted.impute(data)

@@ -1,4 +1,4 @@
-"""A fit of a graph autoencoder: graph of the cells, network, clusters, results."""
+"""Fit of a graph autoencoder: graph, network, clusters and results."""
 
 from __future__ import annotations
 
@@ -45,38 +45,33 @@ if TYPE_CHECKING:
     from .params import GraphParameters, ScTAGParams, SurfingParameters
 
 _START_CELLS = 100_000
-"""First clusters are sought among up to so many cells; the others join the nearest."""
+"""Cells among which first clusters are sought; the others join the nearest."""
 _N_FITS = 3
-"""Fits whose clusters are compared with ``held_out``."""
+"""Fits that ``held_out`` compares."""
 
 
 class GraphFit(ABC):
-    """One fit of a graph autoencoder; subclasses choose the graph and the count model."""
+    """Fit of a graph autoencoder; subclasses choose graph and count model."""
 
     head: type[nn.Module] = MultinomialHead
-    """Class of the count decoder's last layer."""
+    """Last layer of the count decoder."""
     params: GraphParameters
 
     def __init__(self, params: GraphParameters, name: str) -> None:
         self.params, self.name = params, name
-
-    @property
-    def conv_hops(self) -> int:
-        """Powers of Ã in a convolution; 1 is a skip convolution."""
-        return 1
+        self.conv_hops: int = getattr(params, "conv_hops", 1)
 
     @abstractmethod
     def make_graph(self, adjacency: sp.csr_matrix) -> Graph:
-        """Return the graph of the adjacency decoder and the convolutions."""
+        """Return the graph for the adjacency decoder and the convolutions."""
 
     def fit(self, data: AnnData, context: Context) -> Fit:
-        """Return codes, clusters and tables; with ``held_out`` see :func:`fit_thinned`."""
         if self.params.held_out:
             return fit_thinned(self, data, context)
         return self.fit_counts(data, context)
 
     def fit_counts(self, data: AnnData, context: Context) -> Fit:
-        """Return the fit of all counts of ``data``."""
+        """Return the fit of all counts."""
         p, batch = self.params, context.knowledge.batch
         self._check(data, context)
         inputs = self.inputs(data, batch)
@@ -94,10 +89,10 @@ class GraphFit(ABC):
             pretrain(model, self.batches, p, context)
             codes = all_codes(model, self.batches)
             clusters = self.views(codes, self.first_labels(codes["cells"], graph, context))
-            summary = self_train(model, self.batches, clusters, p, context)
+            training = self_train(model, self.batches, clusters, p, context)
         codes = all_codes(model, self.batches)
         notes |= batch_notes | {
-            "training": summary.note(),
+            "training": training,
             "clusters": self._cluster_note(len(clusters["cells"].centres), context),
             "adjacency AUROC": self._edge_auroc(codes["cells"], graph, context),
         }
@@ -108,10 +103,7 @@ class GraphFit(ABC):
         return fit
 
     def inputs(self, data: AnnData, batch: np.ndarray | None) -> Inputs:
-        """Return the inputs of the encoder and of the search for neighbours, cells × genes.
-
-        Z-scores within each batch, (cells,), if it is given.
-        """
+        """Return the inputs of the encoder, cells × genes; z-scores within batches if given."""
         if not sp.issparse(data.X):
             return DenseInputs(np.asarray(data.X, dtype=np.float32))
         if self.in_parts(data.n_obs):
@@ -123,11 +115,11 @@ class GraphFit(ABC):
         return n_cells > self.params.minibatch_above
 
     def build(self, data: AnnData, cells: CellData, context: Context) -> CellModel:
-        """Return the untrained network; torch is seeded when this is called."""
+        """Return the untrained network."""
         return CellModel(cells, self.params, self.head, conv_hops=self.conv_hops)
 
     def views(self, codes: dict[str, Tensor], labels: Tensor) -> dict[str, SelfTraining]:
-        """Return the self-training by view: the clusters of the cells, from first ``labels``."""
+        """Return the self-training of each view, from the first ``labels`` of the cells."""
         p = self.params
         return {
             "cells": SelfTraining(
@@ -138,7 +130,6 @@ class GraphFit(ABC):
     def results(
         self, codes: dict[str, Tensor], clusters: dict[str, SelfTraining], data: AnnData
     ) -> Fit:
-        """Return codes, labels and tables of the cells."""
         cells = clusters["cells"]
         with torch.no_grad():
             q = cells.soft(codes["cells"])
@@ -150,12 +141,10 @@ class GraphFit(ABC):
         )
 
     def impute(self, data: AnnData) -> np.ndarray:
-        """Return the expected counts of the cells of the fit, (cells, genes)."""
         self.check_cells(data)
         return self.expected_counts()
 
     def expected_counts(self) -> np.ndarray:
-        """Return the expected counts of the last fit, (cells, genes), float32."""
         return self.batches.expected_counts(self.model)
 
     def check_cells(self, data: AnnData) -> None:
@@ -185,7 +174,7 @@ class GraphFit(ABC):
             )
 
     def points(self, inputs: Inputs, context: Context) -> np.ndarray:
-        """Return the coordinates that neighbours are sought in, (cells, dimensions)."""
+        """Return the points whose neighbours are sought, (cells, dimensions)."""
         k = self.params.n_components
         if k and self.in_parts(inputs.shape[0]):
             return encoder_inputs.principal_components(inputs, k)
@@ -217,7 +206,7 @@ class GraphFit(ABC):
     def make_batches(
         self, cells: CellData, points: np.ndarray, context: Context
     ) -> tuple[Batches, dict[str, str]]:
-        """Return the cells of each step, with a note if a step has not all cells."""
+        """Return the cells of each step, and a note if a step has not all."""
         p, n = self.params, cells.n_cells
         if not self.in_parts(n):
             return Batches(cells), {}
@@ -232,7 +221,7 @@ class GraphFit(ABC):
         }
 
     def first_labels(self, codes: Tensor, graph: Graph, context: Context) -> Tensor:
-        """Return the first cluster of each cell, (cells,), from its code."""
+        """Return the first cluster of each cell, (cells,)."""
         p = self.params
         labels = initial_clusters(
             codes.cpu().numpy(), graph, p.n_clusters or context.n_clusters,
@@ -260,7 +249,6 @@ class SurfedFit(GraphFit):
     params: SurfingParameters
 
     def make_graph(self, adjacency: sp.csr_matrix) -> Graph:
-        """Return surfed neighbours, weighed by pointwise mutual information."""
         p = self.params
         most = p.n_neighbors**2 if self.in_parts(adjacency.shape[0]) else None
         return surfing_graph(
@@ -269,35 +257,29 @@ class SurfedFit(GraphFit):
 
 
 class NeighborFit(GraphFit):
-    """scTAG: the nearest neighbours themselves, zero-inflated counts."""
+    """scTAG: nearest neighbours, zero-inflated counts."""
 
     head = ZeroInflatedHead
     params: ScTAGParams
 
-    @property
-    def conv_hops(self) -> int:
-        """Powers of Ã in a convolution."""
-        return self.params.conv_hops
-
     def make_graph(self, adjacency: sp.csr_matrix) -> Graph:
-        """Return the neighbours themselves."""
         return plain_graph(adjacency)
 
 
 def fit_thinned(first: GraphFit, data: AnnData, context: Context) -> Fit:
-    """Return the fit of the thinned counts, and report ``held_out_loss`` and ``stability``.
+    """Return a fit of thinned counts and report ``held_out_loss`` and ``stability``.
 
-    The mean of three fits with seeds of their own, and the mean ARI of their clusterings; the
-    returned fit is the first.
+    The loss is the mean of three fits, the stability the mean ARI of their clusters. The first fit
+    is returned.
     """
-    thinned = thin_counts(data, first.params.held_out, context.seed, owner=first.name)
+    thinned, held_out = thin_counts(data, first.params.held_out, context.seed, owner=first.name)
     models = [first, *(type(first)(first.params, first.name) for _ in range(1, _N_FITS))]
     fits = []
     for number, model in enumerate(models):
         seed = derive_seed(context.seed, "stability", str(number)) if number else context.seed
         report = _ignore_report if number else context.report
-        fits.append(model.fit_counts(thinned.data, replace(context, seed=seed, report=report)))
-    losses = [held_out_loss(model.expected_counts(), thinned.held_out) for model in models]
+        fits.append(model.fit_counts(thinned, replace(context, seed=seed, report=report)))
+    losses = [held_out_loss(model.expected_counts(), held_out) for model in models]
     pairs = combinations([fit.labels["self_trained"] for fit in fits], 2)
     loss = float(np.mean(losses))
     stability = float(np.mean([adjusted_rand_score(a, b) for a, b in pairs]))
@@ -309,5 +291,4 @@ def fit_thinned(first: GraphFit, data: AnnData, context: Context) -> Fit:
     return fits[0]
 
 
-def _ignore_report(step: int, total: int | None = None, /, **values: float) -> None:
-    """Drop the reports of a fit whose clusters alone are of interest."""
+def _ignore_report(step: int, total: int | None = None, /, **values: float) -> None: ...

@@ -1,8 +1,8 @@
-"""Imputation by a low rank that keeps biological zeros: ALRA.
+"""Imputation by a low rank that keeps biological zeros (ALRA).
 
-Source: Linderman et al. 2022, Nature Communications 13:192, doi 10.1038/s41467-021-27729-z. The
-values of a true zero scatter around 0 in the low-rank matrix, so that the lowest values of a gene
-show the range of its zeros.
+Source: Linderman et al. 2022, Nature Communications 13:192, doi 10.1038/s41467-021-27729-z.
+Low-rank values of true zeros scatter around 0. So the lowest values of a gene show the range of
+its zeros.
 """
 
 from __future__ import annotations
@@ -17,41 +17,40 @@ from sklearn.utils.extmath import randomized_svd
 from bench.seeds import derive_seed
 
 _MAX_RANK = 100
-"""The rank is sought among so many singular values."""
+"""Singular values among which the rank is sought."""
 _FIRST_NOISE_GAP = 79
 """Gaps from this number on, counted from 1, are noise."""
 _ENTRIES = 2**25
 """Low-rank values per block of genes."""
 _ROWS = 4096
-"""Cells per dense block."""
+"""Cells per block."""
 _MANY_CELLS = 25_000
 
 
 @dataclass(frozen=True)
 class Imputation:
-    """Log-normalised values with technical zeros filled in, computed block by block."""
+    """Log-normalised values with technical zeros filled in."""
 
     observed: sp.csr_matrix
     """Log-normalised values, cells × genes."""
     left: np.ndarray
-    """Low-rank scores of the cells, (cells, rank)."""
+    """Scores of the cells, (cells, rank)."""
     right: np.ndarray
     """Loadings of the genes, (rank, genes)."""
     limit: np.ndarray
-    """Low-rank values up to this count as zero, (genes,)."""
+    """Largest low-rank value that counts as zero, (genes,)."""
     slope: np.ndarray
-    """Low-rank values times ``slope`` plus ``shift`` have the observed moments, (genes,)."""
+    """Low-rank values · slope + shift have the observed moments, (genes,)."""
     shift: np.ndarray
     by_gap: bool
-    """Whether the rank is that of a gap between singular values; else it is a guess."""
+    """The rank is that of a gap between singular values, not a guess."""
 
     @property
     def rank(self) -> int:
-        """Components of the low rank."""
         return len(self.right)
 
     def rows(self, chosen: np.ndarray | slice) -> np.ndarray:
-        """Return the imputed values of some cells, dense, float32; zeros count as biological."""
+        """Return imputed values of some cells, dense, float32; zeros are biological."""
         observed = self.observed[chosen].toarray()
         low_rank = self.left[chosen] @ self.right
         filled = np.maximum(low_rank * self.slope + self.shift, 0.0)
@@ -59,18 +58,17 @@ class Imputation:
         return np.where((observed > 0) & (filled == 0), observed, filled).astype(np.float32)
 
     def expected(self, chosen: np.ndarray | slice) -> np.ndarray:
-        """Return expected log-normalised values of some cells, dense, float32.
+        """Return the low-rank values of some cells, negative ones 0, dense, float32.
 
-        The low-rank values, negative ones 0. They are nearer to the mean of repeated measurements
-        than those of :meth:`rows`, which have the moments of the observations above zero, as
-        published.
+        They are nearer to the mean of repeated measurements than :meth:`rows`, whose values have
+        the published moments of single observations.
         """
         low_rank: np.ndarray = self.left[chosen] @ self.right
         return np.maximum(low_rank, 0.0).astype(np.float32)
 
     @property
     def values(self) -> sp.csr_matrix:
-        """Imputed values, cells × genes, float32; zeros count as biological."""
+        """Imputed values, cells × genes, float32."""
         slices = [slice(n, n + _ROWS) for n in range(0, self.observed.shape[0], _ROWS)]
         return sp.csr_matrix(sp.vstack([sp.csr_matrix(self.rows(rows)) for rows in slices]))
 
@@ -80,11 +78,10 @@ def low_rank_imputation(
 ) -> Imputation:
     """Return ALRA's imputation of log-normalised values, (cells, genes), not centred.
 
-    A gene's entries of the low-rank matrix up to |its ``quantile``| become 0, the others get mean
-    and standard deviation of the observations above zero, and observations that became 0 are
-    restored. ``threshold``: distance of the last gap between singular values from those of noise,
-    in standard deviations. Above 25,000 cells the products of genes replace the values: they have
-    the same singular values and loadings.
+    Low-rank values up to the absolute ``quantile`` of their gene become 0. Others get mean and
+    standard deviation of the observations above 0. Observations that became 0 return.
+    ``threshold``: see :func:`find_rank`. Above 25,000 cells, products of genes give the same
+    singular values and loadings.
     """
     values = sp.csr_matrix(values)
     if values.shape[0] > _MANY_CELLS:
@@ -99,7 +96,7 @@ def low_rank_imputation(
 
 
 def _root_of_products(values: sp.csr_matrix) -> np.ndarray:
-    """Return S Vᵀ of the decomposition U S Vᵀ, (genes, genes), from its products V S² Vᵀ."""
+    """Return S Vᵀ of the decomposition U S Vᵀ, (genes, genes), from the products of genes."""
     products = np.zeros((values.shape[1], values.shape[1]))
     for start in range(0, values.shape[0], _ROWS):
         block = values[start : start + _ROWS].toarray().astype(np.float32)
@@ -109,12 +106,11 @@ def _root_of_products(values: sp.csr_matrix) -> np.ndarray:
 
 
 def find_rank(values: sp.csr_matrix, *, seed: int, threshold: float) -> tuple[int, bool]:
-    """Return the rank, and whether it is that of a gap.
+    """Return the rank, and whether a gap shows it.
 
-    The last of the first 100 singular values whose gap to the next lies more than ``threshold``
-    standard deviations above the mean of gaps 79 to 99. Matrices with up to 100 rows or columns
-    have fewer: the last fifth of the gaps is noise. Without such a gap a quarter of the singular
-    values, at most 20.
+    The last of 100 singular values whose gap exceeds the mean of gaps 79 to 99 by ``threshold``
+    standard deviations. Small matrices have fewer; the last fifth of their gaps is noise. Without
+    a gap the rank is a quarter of the singular values, at most 20.
     """
     most = min(_MAX_RANK, min(values.shape) - 1)
     if most < 2:
@@ -151,7 +147,7 @@ def gene_rules(
 
 
 def _moments(values: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation of the chosen entries of each column; 0 if undefined."""
+    """Return mean and standard deviation of chosen entries by column; 0 if undefined."""
     count = chosen.sum(axis=0)
     mean = np.where(chosen, values, 0.0).sum(axis=0) / np.maximum(count, 1)
     squares = np.where(chosen, (values - mean) ** 2, 0.0).sum(axis=0)
@@ -159,10 +155,10 @@ def _moments(values: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 class RestorationTargets:
-    """Targets and weights of the reconstruction of log-normalised values.
+    """Targets and weights of the reconstruction of log values.
 
-    Observations have weight 1, biological zeros ``zero_weight``, imputed zeros 0. All are divided
-    so that the best constant of each gene has loss 1.
+    Observations have weight 1, biological zeros ``zero_weight``, imputed zeros 0. Weights are
+    scaled so that the best constant of each gene has loss 1.
     """
 
     def __init__(self, imputation: Imputation, zero_weight: float) -> None:
@@ -180,7 +176,7 @@ class RestorationTargets:
         self._scale = 1.0 / max(constant, 1e-12)
 
     def rows(self, chosen: np.ndarray | slice) -> tuple[np.ndarray, np.ndarray]:
-        """Return values and weights of some cells, scaled to estimate the loss of all cells."""
+        """Return values and weights of some cells, scaled to estimate the loss of all."""
         values, weights = self._block(chosen)
         weights *= self._scale * self._n_cells / max(len(values), 1)
         return values, weights

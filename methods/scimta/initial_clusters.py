@@ -23,11 +23,11 @@ def initial_clusters(
     codes: np.ndarray, graph: Graph, k: int | None, *, k_from: str, start: str, seed: int,
     most: int,
 ) -> np.ndarray:  # fmt: skip
-    """Return a label 0 … K - 1 of each cell, every one of them in use, (cells,).
+    """Return the first label 0 … K - 1 of each cell, (cells,); all are in use.
 
-    ``start``: ``kmeans`` of the codes, or ``spectral`` clusters of the symmetric part of Ã (Yu and
-    Shi 2003). ``k``: their number; ``None``: as ``k_from`` says. Sought among ``most`` random
-    cells if there are more; the others get the label of the nearest mean.
+    ``start``: k-means of the codes, or spectral clusters of the symmetric part of Ã (Yu and Shi
+    2003). Without ``k``, ``k_from`` gives the number. Of more than ``most`` cells a random part is
+    clustered and the others join the nearest mean.
     """
     if len(codes) > most:
         order = np.random.default_rng(derive_seed(seed, "start")).permutation(len(codes))
@@ -41,10 +41,7 @@ def initial_clusters(
 
 
 def nearest_mean(codes: np.ndarray, sample: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return for each code the number, 0 …, of the nearest mean of ``labels``, (cells,).
-
-    The means are those of the codes ``sample`` with ``labels``.
-    """
+    """Return the nearest label mean of each code, (cells,), numbered from 0."""
     means = np.stack([sample[labels == k].mean(axis=0) for k in range(int(labels.max()) + 1)])
     norms = (means**2).sum(axis=1)
     nearest = np.empty(len(codes), dtype=np.int64)

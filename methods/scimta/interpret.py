@@ -1,4 +1,4 @@
-"""Differences between clusters of cells in the communities of genes."""
+"""Differences between clusters of cells in communities of genes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _TOP_GENES = 20
 
 
 def eigengenes(residuals: np.ndarray, community: np.ndarray, n_communities: int) -> np.ndarray:
-    """Return the first principal component of each community's residuals, (cells, communities).
+    """Return the first principal component of each community, (cells, communities).
 
-    Unit variance; its loadings are positive on average. Zero for a community without genes.
-    ``community``: number of each gene's, -1 for none.
+    Unit variance, loadings positive on average; 0 for a community without genes. ``community``:
+    number of each gene, -1 for none.
     """
     scores = np.zeros((len(residuals), n_communities))
     for number in range(n_communities):
@@ -29,7 +29,7 @@ def eigengenes(residuals: np.ndarray, community: np.ndarray, n_communities: int)
 
 
 def membership(residuals: np.ndarray, community: np.ndarray, eigen: np.ndarray) -> np.ndarray:
-    """Return each gene's correlation with its community's eigengene, (genes,); NaN without one."""
+    """Return each gene's correlation with its community's eigengene; NaN without one."""
     centred = residuals - residuals.mean(axis=0)
     scale = np.maximum(centred.std(axis=0), 1e-12)
     correlation = np.full(residuals.shape[1], np.nan)
@@ -43,16 +43,12 @@ def membership(residuals: np.ndarray, community: np.ndarray, eigen: np.ndarray) 
 def interpretation(
     eigen: np.ndarray, cluster_of_cell: np.ndarray, affinity: np.ndarray, genes: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return one row per cluster of cells and community of genes, most different first.
+    """Return one row per cluster and community, most different first.
 
-    Columns: ``effect``, the mean eigengene in the cluster minus outside, in standard deviations;
-    ``auroc``, the chance that it is higher in a cell of the cluster than in one outside; ``fdr``
-    of the rank test (Mann and Whitney 1947) after Benjamini and Hochberg 1995; ``affinity``, the
-    model's own score of the pair; ``genes``, up to 20, by membership times residual variance.
-
-    ``cluster_of_cell``: a number 0 … K - 1; ``affinity``: (K, communities); ``genes``: table with
-    ``community``, ``membership`` and ``variance`` of each gene. Clusters of no cell or all cells
-    have no rows.
+    ``effect``: mean eigengene inside minus outside, in standard deviations. ``auroc``: chance that
+    a cell inside is higher. ``fdr``: of the rank test (Mann and Whitney 1947) after Benjamini and
+    Hochberg 1995. ``affinity``: the model's own score. ``genes``: up to 20, by membership times
+    residual variance. Clusters of no cell or of all cells have no rows.
     """
     top = _top_genes(genes)
     rows = []

@@ -1,4 +1,4 @@
-"""A fit of scIMTA: cells, genes and imputation together."""
+"""Fit of scIMTA: cells, genes and imputation together."""
 
 from __future__ import annotations
 
@@ -32,38 +32,34 @@ if TYPE_CHECKING:
     from .params import ScIMTAParams
 
 _GENE_CELLS = 25_000
-"""The gene graph, communities and their interpretation are of up to so many cells."""
+"""Cells, at most, of the gene graph and the communities."""
 
 
 @dataclass(frozen=True)
 class _GeneSide:
-    """Results before training: residuals, gene graph, first communities."""
+    """Residuals, gene graph and first communities."""
 
     cells: np.ndarray
-    """The cells of the residuals: all, or a random part."""
+    """Cells of the residuals."""
     residuals: np.ndarray
     graph: GeneGraph
     modules: np.ndarray
-    """Number of the first community of each gene, -1: takes no part."""
+    """First community of each gene, -1 for none."""
 
 
 class JointFit(SurfedFit):
-    """Graph autoencoder of cells and genes with imputation."""
-
     params: ScIMTAParams
     model: JointModel
     imputation: Imputation | None
-    """The imputed values and, from them, the zeros that count as biological."""
+    """Imputed values; their zeros count as biological."""
 
     def impute(self, data: AnnData) -> np.ndarray:
-        """Return imputed log-normalised values, or expected counts without a denoiser."""
         self.check_cells(data)
         if self.imputation is None:
             return self.expected_counts()
         return self.imputation.rows(slice(None))
 
     def build(self, data: AnnData, cells: CellData, context: Context) -> JointModel:
-        """Return the network of cells and genes."""
         p = self.params
         self.genes = genes = self._gene_side(data, context)
         self.imputation = self._impute(sp.csr_matrix(data.X), context)
@@ -76,7 +72,7 @@ class JointFit(SurfedFit):
         return JointModel(cells, tensors, p, targets)
 
     def views(self, codes: dict[str, Tensor], labels: Tensor) -> dict[str, SelfTraining]:
-        """Return the clusters of the cells, and of the genes if there are communities."""
+        """Return also the communities of genes, if there are any."""
         views = super().views(codes, labels)
         modules = self.genes.modules
         members = np.flatnonzero(modules >= 0)
@@ -94,9 +90,8 @@ class JointFit(SurfedFit):
     ) -> Fit:
         """Return also the tables ``genes``, ``gene_embedding`` and ``interpretation``.
 
-        ``genes``: community, its share q, membership (correlation with the community's eigengene)
-        and residual variance of each gene. ``interpretation``: see
-        :func:`.interpret.interpretation`. With ``keep_graphs`` also ``gene_graph``.
+        ``genes``: community, its share q, membership (correlation with the eigengene) and residual
+        variance. With ``keep_graphs`` also ``gene_graph``.
         """
         fit = super().results(codes, clusters, data)
         names = pd.Index(data.var_names, name="gene")
@@ -154,10 +149,9 @@ class JointFit(SurfedFit):
     def _communities(
         self, codes: Tensor, training: SelfTraining | None, names: pd.Index
     ) -> tuple[np.ndarray, pd.DataFrame]:
-        """Return the number of each gene's community, -1 for none, and the table of genes.
+        """Return the community of each gene, -1 for none, and the table of genes.
 
-        Genes without a community: they take no part, or their largest q is below 1.5 /
-        communities, or their membership is too low.
+        Genes have none if their largest q is below 1.5 / communities or their membership is low.
         """
         modules, residuals = self.genes.modules, self.genes.residuals
         community, share = np.full(len(names), -1), np.full(len(names), np.nan)

@@ -1,4 +1,4 @@
-"""Cells and genes learned together: the network of scIMTA."""
+"""Network of scIMTA, which learns cells and genes together."""
 
 from __future__ import annotations
 
@@ -26,15 +26,13 @@ _GENE_HIDDEN = (64,)
 
 @dataclass(frozen=True)
 class GeneTensors:
-    """Constants of the genes."""
-
     powers: Tensor
     propagate: Propagation
     adjacency_loss: AdjacencyLoss
 
     @classmethod
     def of(cls, features: np.ndarray, graph: Graph, *, device: str) -> GeneTensors:
-        """Return the tensors of features, (genes, rank), scaled to unit variance over all."""
+        """Return the tensors of gene features, (genes, rank), scaled to unit variance."""
         propagate = Propagation(graph.operator, device)
         features = features / max(float(features.std()), 1e-12)
         return cls(
@@ -45,7 +43,7 @@ class GeneTensors:
 
 
 class Restoration(nn.Module):
-    """Reconstruction of log-normalised values; imputed zeros have no loss."""
+    """Reconstruction of log values; imputed zeros have no loss."""
 
     def __init__(self, means: np.ndarray, n_in: int) -> None:
         super().__init__()
@@ -54,16 +52,16 @@ class Restoration(nn.Module):
             self.restore.bias.copy_(torch.from_numpy(means))
 
     def forward(self, hidden: Tensor, values: Tensor, weights: Tensor) -> Tensor:
-        """Return the loss, 1 for constants, a scalar."""
+        """Return the loss, 1 for constants."""
         return (weights * (self.restore(hidden) - values).square()).sum()
 
 
 class JointModel(CellModel):
     """Two graph autoencoders whose codes explain the counts together.
 
-    The logits of the genes' proportions in a cell are those of the decoder plus z_i R z_gᵀ. Each
-    loss is divided by its value for the best constant prediction (log 2 of a graph, the entropy of
-    the mean proportions), so that weights compare.
+    Gene logits of a cell are those of the decoder plus z_i R z_gᵀ. Each loss is divided by that of
+    the best constant (log 2 of a graph, the entropy of the mean proportions), so that weights
+    compare.
     """
 
     def __init__(
@@ -79,9 +77,8 @@ class JointModel(CellModel):
         if params.couple_genes:
             self.coupling = nn.Parameter(torch.empty(params.n_latent, params.n_latent))
             nn.init.xavier_uniform_(self.coupling)
-        self.restoration = (
-            None if restored is None else Restoration(restored.means, self.decoder.width)
-        )
+        width = self.head.logits.in_features
+        self.restoration = None if restored is None else Restoration(restored.means, width)
         gamma = params.gamma
         self.weights = {
             "adjacency": gamma / float(np.log(2)), "gene_adjacency": gamma / float(np.log(2)),
@@ -89,18 +86,16 @@ class JointModel(CellModel):
         }  # fmt: skip
 
     def encode_genes(self) -> Tensor:
-        """Return the code of each gene, (genes, n_latent)."""
         code: Tensor = self.gene_encoder(self.genes.powers, self.genes.propagate)
         return code
 
     def forward(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return the codes and the loss terms, see :mod:`.training`."""
         z, z_genes, cells = self.encode(), self.encode_genes(), self.cells
         hidden = self.decode(z, cells.batch)
         terms = {
             "adjacency": cells.adjacency_loss(*self.adjacency(z)),
             "gene_adjacency": self.genes.adjacency_loss(*self.gene_adjacency(z_genes)),
-            "expression": self.decoder.head(
+            "expression": self.head(
                 hidden, cells.targets, cells.depth, self._gene_logits(z, z_genes)
             ),
         }
@@ -110,17 +105,14 @@ class JointModel(CellModel):
         return {"cells": z, "genes": z_genes}, terms
 
     def affinity(self, cells: Tensor, genes: Tensor) -> Tensor:
-        """Return the logits from the codes of cells and genes, (cells, genes)."""
+        """Return logits from the codes of cells and genes, (cells, genes)."""
         if self.coupling is None:
             return torch.zeros(len(cells), len(genes), device=cells.device)
         return cells @ self.coupling @ genes.T
 
     def expected(self, codes: Tensor, totals: Tensor, depth: Tensor, batch: Tensor) -> Tensor:
-        """Return the expected counts of cells with these codes, (cells, genes)."""
-        # The type checker knows heads as modules only.
-        mean: Tensor = self.decoder.head.mean(  # type: ignore[operator]
-            self.decode(codes, batch), totals, depth, self._gene_logits(codes, self.encode_genes())
-        )
+        extra = self._gene_logits(codes, self.encode_genes())
+        mean: Tensor = self.head.mean(self.decode(codes, batch), totals, depth, extra)
         return mean
 
     def _gene_logits(self, z: Tensor, z_genes: Tensor) -> Tensor | None:
@@ -128,7 +120,7 @@ class JointModel(CellModel):
 
 
 def _constant_loss(counts: sp.csr_matrix) -> float:
-    """Return the multinomial's loss for the best proportions shared by all cells."""
+    """Return the multinomial loss of the best shared proportions."""
     totals = np.maximum(np.asarray(counts.sum(axis=1), dtype=np.float64).ravel(), 1.0)
     mean = (counts.T @ (1.0 / totals)) / len(totals)
     mean = mean[mean > 0]

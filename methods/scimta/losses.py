@@ -1,8 +1,6 @@
-"""Losses of graphs and of clusters."""
+"""Losses of graphs and clusters."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,31 +10,20 @@ from torch import Tensor
 from torch.nn import functional
 
 _TILE = 1_000_000
-"""Entries of the adjacency matrix per dense block."""
+"""Entries of the adjacency matrix per block."""
 _EXACT_NODES = 3_000
-"""Up to so many nodes every pair counts; above, those of a random part of the rows."""
-
-
-@dataclass(frozen=True)
-class _Scale:
-    """Factors that turn sums over pairs into a mean."""
-
-    balanced: bool
-    positive: float
-    negative: float
+"""Nodes up to which every pair counts; above, a random part of the rows."""
 
 
 class AdjacencyLoss:
-    """Loss of the logits gB gᵀ against the weights of a graph, without a matrix of n × n.
+    """Loss of the logits gB gᵀ against a graph, without a matrix of n × n.
 
-    ``balanced``: half the mean of softplus(-s_ij) over edges, weighted by a_ij, plus half the mean
-    of softplus(s_ij) over pairs without edge, without i = j. A constant logit gives log 2 at best,
-    so that a lower loss means structure (Kipf and Welling 2016 also weight the rare edges up).
-    Else, as published, the mean of (a_ij - sigmoid(s_ij))² over all pairs, which is small for an
-    all-zero prediction.
+    ``balanced``: half the weighted mean of softplus(-s_ij) over edges plus half the mean of
+    softplus(s_ij) over other pairs. Constants reach log 2 at best, so that a lower loss means
+    structure (Kipf and Welling 2016 also weight edges up). Else, as published, the mean of (a_ij -
+    sigmoid(s_ij))² over all pairs, which is small for all-zero predictions.
 
-    Every pair counts up to 3,000 nodes. Above, a random part of the rows of the matrix, about
-    nine million pairs, is an unbiased estimate.
+    Above 3,000 nodes random rows, about nine million pairs, are an unbiased estimate.
     """
 
     def __init__(
@@ -49,16 +36,16 @@ class AdjacencyLoss:
             matrix = sp.csr_matrix(matrix - sp.diags(matrix.diagonal()))
             matrix.eliminate_zeros()
             total, free = float(matrix.sum()), n * (n - 1) - matrix.nnz
-            self._scale = _Scale(True, 0.5 / total if total else 0.0, 0.5 / free if free else 0.0)
-        else:
-            self._scale = _Scale(False, 1.0 / n**2, 1.0 / n**2)
+            self._edge_factor = 0.5 / total if total else 0.0
+            self._free_factor = 0.5 / free if free else 0.0
+        self._balanced = balanced
         self._starts = torch.from_numpy(matrix.indptr.astype(np.int64)).to(device)
         self._columns = torch.from_numpy(matrix.indices.astype(np.int64)).to(device)
         self._weights = torch.from_numpy(matrix.data.astype(np.float32)).to(device)
         self._sampled = n if n <= exact_nodes else max(1, exact_nodes**2 // n)
 
     def __call__(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return the loss, a scalar; draws from torch's random state if rows are sampled."""
+        """Return the loss; it draws rows from torch's random state if there are many."""
         n = self.n_nodes
         rows = torch.arange(n, device=left.device)
         if self._sampled < n:
@@ -79,23 +66,20 @@ class AdjacencyLoss:
 
     def of_tile(self, logits: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss of a block of logits, (rows, n), and its derivative."""
-        weights, scale = self.tile(rows, logits.dtype), self._scale
-        chance = torch.sigmoid(logits)
-        if not scale.balanced:
-            error = chance - weights
-            return error.square().sum() * scale.positive, (
-                2 * scale.positive * error * chance * (1 - chance)
-            )
+        weights, chance = self.tile(rows, logits.dtype), torch.sigmoid(logits)
+        if not self._balanced:
+            error, factor = chance - weights, 1.0 / self.n_nodes**2
+            return error.square().sum() * factor, 2 * factor * error * chance * (1 - chance)
         free = (weights == 0).to(logits.dtype)
         free[torch.arange(len(rows), device=rows.device), rows] = 0
-        weights *= scale.positive
-        total = weights + scale.negative * free
+        weights *= self._edge_factor
+        total = weights + self._free_factor * free
         loss = (total * functional.softplus(logits)).sum() - (weights * logits).sum()
         return loss, total * chance - weights
 
 
 class _Tiles(torch.autograd.Function):
-    """Sum over tiles of rows; the forward pass also computes the gradient."""
+    """Sum over tiles of rows, whose forward pass also computes the gradient."""
 
     @staticmethod
     def forward(ctx, left, right, loss, rows):  # type: ignore[no-untyped-def]
@@ -118,9 +102,9 @@ class _Tiles(torch.autograd.Function):
 
 
 def edge_auroc(left: Tensor, right: Tensor, target: sp.csr_matrix, seed: int) -> float:
-    """Return the AUROC of the logits for edges against other pairs; NaN if there is one kind.
+    """Return the AUROC of the logits for edges against other pairs; NaN without both.
 
-    From up to 20,000 random edges and as many random pairs without edge, without i = j.
+    From up to 20,000 random edges and other pairs.
     """
     rng = np.random.default_rng(seed)
     n = target.shape[0]
@@ -157,7 +141,7 @@ def sharpened(q: Tensor) -> Tensor:
 
 
 def cluster_loss(q: Tensor, p: Tensor, direction: str) -> Tensor:
-    """Return the mean over nodes of KL(P‖Q), ``direction`` ``pq``, or of KL(Q‖P), ``qp``."""
+    """Return the mean over nodes of KL(P‖Q) (``pq``) or KL(Q‖P) (``qp``)."""
     log_q, log_p = q.clamp_min(1e-12).log(), p.clamp_min(1e-12).log()
     if direction == "pq":
         return (p * (log_p - log_q)).sum(dim=1).mean()

@@ -1,4 +1,4 @@
-"""Networks on a graph of cells or genes: convolutions, decoders, count models."""
+"""Graph convolutions, decoders and count models."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..nn.blocks import linear, multilayer
+from ..nn.blocks import linear
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LOG_MEAN = (-11.5, 13.8)
-"""Bounds of scTAG on the mean of a count, 1e-5 and 1e6, as logarithms."""
+"""Logarithms of scTAG's bounds on the mean, 1e-5 and 1e6."""
 _DISPERSION = (1e-4, 1e4)
-"""Bounds of scTAG on the inverse dispersion."""
+"""scTAG's bounds on the inverse dispersion."""
 
 
 class Propagation:
-    """Differentiable multiplication by a constant sparse matrix, n × n.
+    """Differentiable product with a constant sparse matrix, n × n.
 
-    Sparse products of 15 columns take a third of the time of dense ones at 15 % density on a CPU.
+    With 15 columns it takes a third of the time of a dense one at 15 % density on a CPU.
     """
 
     def __init__(self, operator: sp.csr_matrix, device: str | torch.device) -> None:
@@ -34,12 +34,11 @@ class Propagation:
         self._transposed = _sparse_tensor(sp.csr_matrix(operator.T), device)
 
     def __call__(self, values: Tensor) -> Tensor:
-        """Return Ã values, (n, columns)."""
         product: Tensor = _Product.apply(values, self._matrix, self._transposed)
         return product
 
     def powers(self, values: Tensor, hops: int) -> Tensor:
-        """Return [values | Ã values | … | Ã^hops values], (n, (hops + 1) columns)."""
+        """Return [values | Ã values | … | Ã^hops values]."""
         parts = [values]
         for _ in range(hops):
             parts.append(self(parts[-1]))
@@ -72,8 +71,8 @@ def _sparse_tensor(matrix: sp.csr_matrix, device: str | torch.device) -> Tensor:
 class GraphConvolution(nn.Module):
     """y = Σ_k Ã^k x W_k + b for k = 0 … hops, with Glorot-uniform weights.
 
-    One hop is the skip convolution Ã x W₁ + x W₀ + b of scMGCA; three are the topology-adaptive
-    convolution of Du et al. 2017, with true powers of Ã.
+    One hop is the skip convolution of scMGCA; three are the topology-adaptive convolution of Du et
+    al. 2017, with true powers of Ã.
     """
 
     def __init__(self, n_in: int, n_out: int, hops: int) -> None:
@@ -84,11 +83,11 @@ class GraphConvolution(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_out))
 
     def of_powers(self, powers: Tensor) -> Tensor:
-        """Return y from ``Propagation.powers`` of x: one dense product, no graph."""
+        """Return y from the powers of x, without a product with the graph."""
         return powers @ self.weight.flatten(end_dim=1) + self.bias
 
     def forward(self, values: Tensor, propagate: Propagation) -> Tensor:
-        """Return y, (n, n_out), by Horner's rule: products with the graph have n_out columns."""
+        """Return y, (n, n_out), by Horner's rule, which multiplies n_out columns by the graph."""
         total = values @ self.weight[-1]
         for weight in reversed(self.weight[:-1].unbind()):
             total = propagate(total) + values @ weight
@@ -96,7 +95,7 @@ class GraphConvolution(nn.Module):
 
 
 class GraphEncoder(nn.Module):
-    """Graph convolutions with ReLU between them; the code is linear."""
+    """Graph convolutions with ReLU between them and a linear code."""
 
     def __init__(
         self, n_in: int, hidden: Sequence[int], n_latent: int, *, hops: int, dropout: float = 0.0
@@ -107,7 +106,7 @@ class GraphEncoder(nn.Module):
         self.dropout = dropout
 
     def forward(self, powers: Tensor, propagate: Propagation) -> Tensor:
-        """Return the code of each node; ``powers`` of the inputs are constant."""
+        """Return the code of each node from constant powers of the inputs."""
         dropped = functional.dropout(powers, self.dropout, self.training)
         # The type checker knows the items of a ModuleList as modules only.
         values = cast("GraphConvolution", self.layers[0]).of_powers(dropped)
@@ -125,7 +124,7 @@ class GraphEncoder(nn.Module):
 
 
 class AdjacencyDecoder(nn.Module):
-    """Logits s_ij = g_i B g_jᵀ with g a linear map of the code."""
+    """Logits s_ij = g_i B g_jᵀ with a linear map g of the code."""
 
     def __init__(self, n_latent: int, n_units: int) -> None:
         super().__init__()
@@ -134,16 +133,16 @@ class AdjacencyDecoder(nn.Module):
         nn.init.xavier_uniform_(self.bilinear)
 
     def forward(self, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the factors gB and g, (n, units) each; the logits are gB gᵀ."""
+        """Return the factors gB and g, (n, units); the logits are gB gᵀ."""
         g = self.project(codes)
         return g @ self.bilinear, g
 
 
 class MultinomialHead(nn.Module):
-    """Proportions of genes: a softmax over the genes of a cell.
+    """Proportions of genes as a softmax.
 
     The loss of a cell is -Σ_g x_g log P_g / Σ_g x_g, nats a count. With ``scores``, as published,
-    x are z-scores, negative ones included: the mean over entries of -x log P, P at least 1e-12.
+    x are z-scores: the mean over entries of -x log P, P at least 1e-12.
     """
 
     def __init__(self, n_in: int, n_genes: int, *, scores: bool = False) -> None:
@@ -152,14 +151,14 @@ class MultinomialHead(nn.Module):
         self.scores = scores
 
     def start_at(self, means: Tensor) -> None:
-        """Set the bias so that the first prediction of every cell is the gene means, (genes,)."""
+        """Set the bias so that first predictions are the gene means, (genes,)."""
         with torch.no_grad():
             self.logits.bias.copy_(means.clamp_min(1e-6).log())
 
     def forward(
         self, hidden: Tensor, targets: Tensor, depth: Tensor, extra: Tensor | None = None
     ) -> Tensor:
-        """Return the loss, a scalar; ``extra`` logits are added."""
+        """Return the loss; ``extra`` logits are added."""
         log_p = functional.log_softmax(self._logits(hidden, extra), dim=1)
         if self.scores:
             return -(targets * log_p.clamp_min(-27.631)).mean()
@@ -169,7 +168,7 @@ class MultinomialHead(nn.Module):
     def mean(
         self, hidden: Tensor, totals: Tensor, depth: Tensor, extra: Tensor | None = None
     ) -> Tensor:
-        """Return the expected counts, proportions times ``totals`` (cells, 1)."""
+        """Return expected counts, proportions times ``totals`` (cells, 1)."""
         return functional.softmax(self._logits(hidden, extra), dim=1) * totals
 
     def _logits(self, hidden: Tensor, extra: Tensor | None) -> Tensor:
@@ -178,11 +177,10 @@ class MultinomialHead(nn.Module):
 
 
 class ZeroInflatedHead(nn.Module):
-    """Counts as zero-inflated negative binomial; mean, dispersion and inflation of each entry.
+    """Counts as zero-inflated negative binomial.
 
-    Source: Eraslan et al. 2019, eq. 2 to 5. The mean is multiplied by the cell's depth. The loss
-    is the mean over entries. With ``scores``, as published, the targets are z-scores, of which
-    negative ones count as zero.
+    Source: Eraslan et al. 2019, eq. 2 to 5. The mean is multiplied by the cell's depth. With
+    ``scores``, as published, targets are z-scores, negative ones as zeros.
     """
 
     def __init__(self, n_in: int, n_genes: int, *, scores: bool = False) -> None:
@@ -193,12 +191,11 @@ class ZeroInflatedHead(nn.Module):
         self.scores = scores
 
     def start_at(self, means: Tensor) -> None:
-        """Set the bias so that the first mean at median depth is the gene means, (genes,)."""
+        """Set the bias so that first means at median depth are the gene means, (genes,)."""
         with torch.no_grad():
             self.log_mean.bias.copy_(means.clamp_min(1e-6).log())
 
     def forward(self, hidden: Tensor, targets: Tensor, depth: Tensor) -> Tensor:
-        """Return the loss, a scalar."""
         log_mean = self.log_mean(hidden).clamp(*_LOG_MEAN)
         if self.scores:
             targets = targets.clamp_min(0.0)
@@ -208,15 +205,14 @@ class ZeroInflatedHead(nn.Module):
         return zero_inflated(targets, log_mean, theta, self.inflation(hidden)).mean()
 
     def mean(self, hidden: Tensor, totals: Tensor, depth: Tensor) -> Tensor:
-        """Return the mean of the negative binomial times the depth."""
         return self.log_mean(hidden).clamp(*_LOG_MEAN).exp() * depth
 
 
 def zero_inflated(counts: Tensor, log_mean: Tensor, theta: Tensor, logit: Tensor) -> Tensor:
     """Return -log ZINB(count; μ, θ, π) of each entry, (cells, genes), π = sigmoid(``logit``).
 
-    ``theta`` is the inverse dispersion: variance μ + μ²/θ. log Γ is computed for counts above zero
-    only: the gradient of an unused branch could be NaN.
+    ``theta`` is the inverse dispersion. log Γ is computed for positive counts only: gradients of
+    an unused branch could be NaN.
     """
     log_theta = theta.log()
     log_total = torch.logaddexp(log_mean, log_theta)
@@ -229,17 +225,3 @@ def zero_inflated(counts: Tensor, log_mean: Tensor, theta: Tensor, logit: Tensor
     log_choose = torch.lgamma(value + size) - torch.lgamma(size) - torch.lgamma(value + 1.0)
     log_likelihood = torch.where(positive, others, zeros)
     return -log_likelihood.index_put((rows, columns), log_choose, accumulate=True)
-
-
-class ExpressionDecoder(nn.Module):
-    """Hidden layers with ReLU between the code and a head."""
-
-    def __init__(
-        self, n_latent: int, hidden: Sequence[int], head: type[nn.Module], n_genes: int,
-        *, scores: bool,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        widths = [n_latent, *hidden]
-        self.width = widths[-1]
-        self.hidden = multilayer(widths)
-        self.head = head(self.width, n_genes, scores=scores)

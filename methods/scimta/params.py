@@ -36,8 +36,7 @@ class GraphParameters(ClusterParameters):
     )
     batches: Literal["ignored", "scaled", "corrected"] = Field(
         "ignored",
-        description="scaled as published: variable genes and z-scores batch by batch; corrected: "
-        "also as many neighbours in each batch, and a count decoder with the batch",
+        description="scaled: genes and z-scores by batch; corrected: also graph and decoder",
     )
     published_graph: bool = Field(
         False, description="directed neighbours with self-edges, as in the published program"
@@ -58,9 +57,7 @@ class GraphParameters(ClusterParameters):
         0.0, ge=0, lt=1, description="share of inputs set to zero while training"
     )
     graph_loss: Literal["balanced", "mse"] = Field(
-        "balanced",
-        description="balanced: equal weight of edges and other pairs; mse as published, which is "
-        "small for the all-zero graph",
+        "balanced", description="equal weight of edges and other pairs, or mse as published"
     )
     expression_target: Literal["counts", "scores"] = Field(
         "counts", description="target of the count decoder; z-scores as published"
@@ -82,10 +79,7 @@ class GraphParameters(ClusterParameters):
         "kmeans", description="first clusters: of the codes, or of the graph's spectrum"
     )
     pretrain_epochs: Annotated[int, Search(50, 1000, log=True)] = Field(
-        200,
-        ge=0,
-        description="passes over all cells, of one update unless in parts, before there are "
-        "clusters",
+        200, ge=0, description="passes over all cells before there are clusters"
     )
     learning_rate: Annotated[float, Search(1e-4, 1e-2, log=True)] = Field(
         1e-3, gt=0, le=1, description="step size of Adam before there are clusters"
@@ -103,15 +97,11 @@ class GraphParameters(ClusterParameters):
         1e-3,
         ge=0,
         le=1,
-        description="self-training ends below this share of labels changed between two targets; "
-        "0: after all epochs",
+        description="self-training ends below this share of changed labels; 0: never",
     )
 
     minibatch_above: int = Field(
-        25_000,
-        ge=1,
-        description="cells above which a training step has parts of the graph, not all cells, "
-        "and neighbours are approximate",
+        25_000, ge=1, description="cells above which a step has parts of the graph"
     )
     batch_cells: int = Field(2000, ge=50, le=100_000, description="cells of such a step, about")
     merged_parts: int = Field(
@@ -121,8 +111,7 @@ class GraphParameters(ClusterParameters):
         0.0,
         ge=0,
         le=0.5,
-        description="share of the counts that is held out; above 0, for a search without labels: "
-        "three fits, of which held_out_loss and stability are reported",
+        description="share of counts held out for a search without labels; three fits",
     )
     keep_graphs: bool = Field(
         False, description="also return the graphs that were learned from, as lists of edges"
@@ -134,7 +123,7 @@ class GraphParameters(ClusterParameters):
 
 
 class SurfingParameters(GraphParameters):
-    """Parameters of a surfed graph."""
+    """Parameters of the random surfer."""
 
     hops: Annotated[int, Search(1, 3)] = Field(
         2, ge=1, le=4, description="steps of the random surfer"
@@ -205,9 +194,7 @@ class ScIMTAParams(SurfingParameters):
         0.1, ge=0, le=1, description="correlation with the community's eigengene, at least"
     )
     denoiser: Literal["alra", "deep", "none"] = Field(
-        "alra",
-        description="imputation: low rank, or a Gaussian variational autoencoder under the "
-        "same thresholds",
+        "alra", description="imputation by a low rank, an autoencoder, or none"
     )
     denoiser_epochs: int = Field(
         60, ge=1, le=1000, description="passes over all cells, denoiser=deep only"
@@ -225,7 +212,7 @@ class ScIMTAParams(SurfingParameters):
         0.1, ge=0, le=1, description="weight of biological zeros in restored values"
     )
     graph_loss: Literal["balanced"] = Field(
-        "balanced", description="equal weight of edges and other pairs"
+        "balanced", description="equal weight of edges and other pairs, or mse as published"
     )
     expression_target: Literal["counts"] = Field(
         "counts", description="target of the count decoder"

@@ -1,4 +1,4 @@
-"""scIMTA as a method of the harness: cells, genes and imputation together."""
+"""scIMTA: cells, genes and imputation together."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ if TYPE_CHECKING:
 class ScIMTA(GraphAutoencoder):
     """Graph autoencoders of cells and genes, trained together, with imputation (Yu et al. 2025).
 
-    The model of the publication; its public code is that of scMGCA and has no genes. Parts that
-    the abstract and figure leave open are published techniques: a gene graph of correlated Pearson
-    residuals; a graph autoencoder of the genes, whose codes times those of the cells enter the
-    counts' likelihood; communities of genes that train themselves as the cells' clusters do, with
-    unassigned genes; ALRA for the imputation, or an autoencoder with its thresholds. The objective
-    is γ (cell graph + gene graph) + (1 - γ) (counts + restored values) plus both divergences.
+    The model of the publication, whose public code is that of scMGCA and has no genes. What the
+    abstract and figure leave open is filled by published techniques. The gene graph has correlated
+    Pearson residuals. Gene codes times cell codes enter the likelihood of the counts. Communities
+    of genes train themselves like clusters of cells. ALRA, or an autoencoder with its thresholds,
+    imputes. The objective is γ (cell graph + gene graph) + (1 - γ) (counts + restored values) plus
+    both divergences.
 
-    The imputation is a result and no input of graphs or encoder; the reconstruction of log values
-    has no loss at imputed zeros. Genes without a correlation beyond chance, or in modules of fewer
-    than ``min_community`` genes, belong to no community.
+    Imputed values are a result and no input. Genes without a correlation beyond chance, or in
+    modules of fewer than ``min_community`` genes, belong to no community.
     """
 
     name = "scimta"
@@ -45,17 +44,16 @@ class ScIMTA(GraphAutoencoder):
     fitted: JointFit
 
     def recipe(self, info: DatasetInfo) -> Recipe:
-        """Return log-normalised variable genes, not scaled: imputation must see zeros."""
+        """Return unscaled values, because imputation must see zeros."""
         return self.unscaled_recipe(info)
 
     def new_fit(self) -> JointFit:
-        """Return an unfitted model of cells and genes."""
         from .joint_fit import JointFit
 
         return JointFit(self.params, self.name)
 
     def impute(self, data: AnnData) -> np.ndarray:
-        """Return the imputed log-normalised values of the cells of the fit, (cells, genes).
+        """Return imputed log values of the cells of the fit, (cells, genes).
 
         Expected counts with ``denoiser=none``. Raises ``DataError`` for other cells.
         """

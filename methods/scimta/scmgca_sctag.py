@@ -1,4 +1,4 @@
-"""scMGCA and scTAG as methods of the harness."""
+"""scMGCA and scTAG."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 class ScMGCA(GraphAutoencoder):
     """Graph autoencoder of surfed neighbours (Yu et al. 2023); scIMTA's public code is the same.
 
-    The code of a cell, from graph convolutions, reconstructs the graph and the cell's counts; its
-    clusters then train themselves. A training step has all cells, or above ``minibatch_above``
-    parts of the graph merged at random. As in the publication the number of clusters is that of
-    the true types, unless ``k_from`` or ``n_clusters`` is set.
+    The code of a cell, from graph convolutions, reconstructs the graph and the counts; then
+    clusters train themselves. Above ``minibatch_above`` cells a step has random parts of the
+    graph. As published the number of clusters is that of the true types, unless ``k_from`` or
+    ``n_clusters`` is set.
 
-    Differences of the default from the publication, which ``preset=faithful`` restores: counts are
-    multinomial (published: logarithms of proportions times z-scores, negative ones included).
-    Edges and other pairs have equal weight in the adjacency loss; the published squared error
-    settles at the all-zero graph. Neighbours are symmetric, steps of the surfer are probabilities,
-    and rows without weight cannot become NaN. KL(P‖Q) instead of its reverse, trained centres, a
-    count decoder that starts at the gene means, an end when labels hardly change, labels of the
-    last codes instead of up to nine updates before. Larger steps and fewer of them, 1,000 genes, a
-    smaller decoder.
+    The default differs from the publication, which ``preset=faithful`` restores. Counts are
+    multinomial; the published loss takes logarithms of proportions times z-scores, negative ones
+    included. Edges and other pairs have equal weight; the published squared error settles at the
+    all-zero graph. Neighbours are symmetric, surfer steps are probabilities, and rows without
+    weight cannot become NaN. The divergence is KL(P‖Q) instead of its reverse. Centres are
+    trained. The count decoder is smaller and starts at the gene means. Training takes larger and
+    fewer steps and ends when labels hardly change. Labels are those of the last codes, not of up
+    to nine updates before. There are 1,000 genes.
 
-    Corrected in both: the first clusters do not depend on a list of names of datasets, and seeds
-    are used. The published dropout, declared but never active, is ``input_dropout``.
+    Both correct the program: first clusters do not depend on a list of dataset names, and seeds
+    are used. Its dropout was never active; here it is ``input_dropout``.
     """
 
     name = "scmgca"
@@ -44,7 +44,6 @@ class ScMGCA(GraphAutoencoder):
     params: Params
 
     def new_fit(self) -> GraphFit:
-        """Return an unfitted model of surfed neighbours."""
         from .graph_fit import SurfedFit
 
         return SurfedFit(self.params, self.name)
@@ -74,7 +73,6 @@ class ScTAG(GraphAutoencoder):
     params: Params
 
     def new_fit(self) -> GraphFit:
-        """Return an unfitted model of nearest neighbours."""
         from .graph_fit import NeighborFit
 
         return NeighborFit(self.params, self.name)

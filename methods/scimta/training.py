@@ -1,13 +1,11 @@
-"""The two phases of training: reconstruction, then self-training of clusters.
+"""Training: reconstruction, then self-training of clusters.
 
-The call of a model returns, for the cells of the current step, its codes by view (``cells``,
-``genes``) and its loss terms by name. The weighted sum of the terms is minimised.
+A model returns, for the cells of a step, its codes by view (``cells``, ``genes``) and its loss
+terms by name. Their weighted sum is minimised.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -27,9 +25,9 @@ if TYPE_CHECKING:
 
 
 class SelfTraining(nn.Module):
-    """Clusters of the nodes of one view, trained towards their own most certain members.
+    """Clusters of one view, trained towards their most certain members (Xie et al. 2016).
 
-    ``members``: numbers of the clustered nodes, by default all. Source: Xie et al. 2016.
+    ``members``: the clustered nodes, by default all.
     """
 
     def __init__(
@@ -59,7 +57,7 @@ class SelfTraining(nn.Module):
     def loss(
         self, codes: Tensor, direction: str, rows: np.ndarray | slice = slice(None)
     ) -> Tensor:
-        """Return the divergence from the target of the last refresh; ``codes`` are of ``rows``."""
+        """Return the divergence from the last target; ``codes`` are those of ``rows``."""
         assert self._target is not None
         return cluster_loss(self.soft(codes), self._target[rows], direction)
 
@@ -67,45 +65,32 @@ class SelfTraining(nn.Module):
         return codes if self.members is None else codes[self.members]
 
 
-@dataclass(frozen=True)
-class SelfTrainingSummary:
-    """Number of epochs of the second phase, and why it ended."""
-
-    epochs: int
-    settled: bool
-    """Whether it ended because labels hardly changed."""
-
-    def note(self) -> str:
-        """Return a line for the notes of a fit."""
-        why = "labels settled" if self.settled else "all epochs"
-        return f"{self.epochs} epochs of self-training, {why}"
-
-
 def pretrain(
     model: CellModel, batches: Batches, params: GraphParameters, context: Context
 ) -> None:
-    """Minimise the loss terms with Adam, without clusters."""
     optimizer = _adam(model.parameters(), params.learning_rate)
     for epoch in range(1, params.pretrain_epochs + 1):
-        means = _Means()
+        steps: list[dict[str, float]] = []
         model.train()
         for model.cells in batches.epoch():
             _, terms = model()
             loss = weighted(model, terms)
             _step(optimizer, loss)
-            means.add(pretrain_loss=loss, **{f"pretrain_{k}_loss": v for k, v in terms.items()})
-        context.report(epoch, params.pretrain_epochs, **means.values())
+            values = {"pretrain_loss": loss} | {
+                f"pretrain_{name}_loss": term for name, term in terms.items()
+            }
+            steps.append({name: value.item() for name, value in values.items()})
+        context.report(epoch, params.pretrain_epochs, **_means(steps))
 
 
 def self_train(
     model: CellModel, batches: Batches, clusters: dict[str, SelfTraining],
     params: GraphParameters, context: Context,
-) -> SelfTrainingSummary:  # fmt: skip
-    """Minimise the loss terms and the divergences of ``clusters`` (by view) with Adam.
+) -> str:  # fmt: skip
+    """Minimise loss terms and cluster divergences; return a note on the end.
 
-    Targets are updated every ``update_interval`` epochs (every epoch if it has several steps).
-    The phase ends at an update at which at most the share ``tolerance`` of the labels of each view
-    has changed.
+    Targets change every ``update_interval`` epochs, or every epoch if it has several steps.
+    Training ends when at most ``tolerance`` of each view's labels change.
     """
     modules = [model, *clusters.values()]
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
@@ -118,8 +103,8 @@ def self_train(
             changed = {name: view.refresh(codes[name]) for name, view in clusters.items()}
             shares = {f"{name}_changed": share for name, share in changed.items()}
             if epoch > 1 and params.tolerance and max(changed.values()) <= params.tolerance:
-                return SelfTrainingSummary(epoch - 1, settled=True)
-        means = _Means()
+                return f"{epoch - 1} epochs of self-training, labels settled"
+        steps: list[dict[str, float]] = []
         model.train()
         for model.cells in batches.epoch():
             codes, terms = model()
@@ -134,16 +119,16 @@ def self_train(
             for name, view in clusters.items():
                 loss = loss + view.weight * divergences[name]
             _step(optimizer, loss)
-            means.add(
-                loss=loss, **{f"{name}_divergence": value for name, value in divergences.items()},
-                **{f"{name}_loss": term for name, term in terms.items()},
-            )  # fmt: skip
-        context.report(epoch, params.max_epochs, **means.values(), **shares)
-    return SelfTrainingSummary(params.max_epochs, settled=False)
+            values = {"loss": loss}
+            values |= {f"{name}_divergence": value for name, value in divergences.items()}
+            values |= {f"{name}_loss": term for name, term in terms.items()}
+            steps.append({name: value.item() for name, value in values.items()})
+        context.report(epoch, params.max_epochs, **_means(steps), **shares)
+    return f"{params.max_epochs} epochs of self-training, all epochs"
 
 
 def all_codes(model: CellModel, batches: Batches) -> dict[str, Tensor]:
-    """Return the codes of each view with the model in evaluation mode, without gradient."""
+    """Return the codes of each view in evaluation mode."""
     codes = {"cells": batches.codes(model)}
     encode_genes = getattr(model, "encode_genes", None)
     if encode_genes is not None:
@@ -153,24 +138,12 @@ def all_codes(model: CellModel, batches: Batches) -> dict[str, Tensor]:
 
 
 def weighted(model: CellModel, terms: dict[str, Tensor]) -> Tensor:
-    """Return the weighted sum of the loss terms."""
     return torch.stack([model.weights[name] * term for name, term in terms.items()]).sum()
 
 
-class _Means:
-    """Means of the values of an epoch's steps."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, float] = defaultdict(float)
-        self._steps = 0
-
-    def add(self, **values: Tensor) -> None:
-        self._steps += 1
-        for name, value in values.items():
-            self._sums[name] += value.item()
-
-    def values(self) -> dict[str, float]:
-        return {name: total / self._steps for name, total in self._sums.items()}
+def _means(steps: list[dict[str, float]]) -> dict[str, float]:
+    """Return the mean of each value over the steps of an epoch."""
+    return {name: sum(step[name] for step in steps) / len(steps) for name in steps[0]}
 
 
 def _adam(parameters: object, rate: float) -> torch.optim.Optimizer:

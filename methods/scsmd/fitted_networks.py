@@ -1,4 +1,4 @@
-"""The networks of scSMD with the facts of their training cells."""
+"""Networks of scSMD with the facts of their training cells."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from bench.contract import Context, Fit
 from bench.seeds import derive_seed
 
-from .._features import check_features
+from .._fitted_arrays import check_features
 from ..nn.batches import Cells
 from ..nn.clusters import cluster_names, cluster_tables, first_labels, label_means, numbered
 from ..nn.train import n_parameters, seeded
@@ -40,7 +40,7 @@ _FILE = "scsmd.pt"
 
 
 class FittedScSMD:
-    """Both networks, the centres of the clusters and the facts of the training cells."""
+    """Both networks, the cluster centres and the training facts."""
 
     network: ConvolutionalAutoencoder
     assigner: AssignmentNetwork
@@ -51,7 +51,6 @@ class FittedScSMD:
         self.params, self.features, self.name, self.device = params, features, name, device
 
     def fit(self, data: AnnData, context: Context) -> Fit:
-        """Train on all cells and return codes, clusterings and tables."""
         cells = self.cells(data)
         self.median_total = cells.median_total
         with seeded(context.seed, "network", device=context.device):
@@ -108,7 +107,7 @@ class FittedScSMD:
         return self.assigner
 
     def cells(self, data: AnnData) -> Cells:
-        """Return cells with the features of the training cells; raises ``DataError`` else."""
+        """Return cells with the training features; raises ``DataError`` else."""
         check_features(self.features, data, self.name)
         return Cells(
             data, counts=self.params.models_counts, device=self.device,
@@ -116,7 +115,6 @@ class FittedScSMD:
         )  # fmt: skip
 
     def encode(self, data: AnnData) -> np.ndarray:
-        """Return the code of each cell, (cells, n_latent)."""
         return codes_of(self.network, self.cells(data)).cpu().numpy()
 
     def reconstruct(self, data: AnnData) -> np.ndarray:
@@ -125,7 +123,6 @@ class FittedScSMD:
         return function(self.network, self.cells(data)).cpu().numpy()
 
     def save(self, path: Path) -> None:
-        """Write weights, centres and facts into the folder ``path``."""
         weights = {
             name: {key: value.cpu() for key, value in network.state_dict().items()}
             for name, network in (("network", self.network), ("assigner", self.assigner))
@@ -145,7 +142,7 @@ def load_scsmd(params: ScSMDParams, name: str, path: Path) -> FittedScSMD:
 
 
 def published_tables(name: str, fit: Fit, cells: pd.Index) -> dict[str, pd.DataFrame]:
-    """Return codes and clusters by the file names of the published program."""
+    """Return codes and clusters by the published file names."""
     units = numbered("latent", fit.embedding.shape[1])
     return {
         f"{name}_uspace.csv": pd.DataFrame(fit.embedding, cells, units),

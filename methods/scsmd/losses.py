@@ -1,4 +1,4 @@
-"""Memberships and losses of scSMD; each is a function of tensors."""
+"""Memberships and losses of scSMD."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 _FLOOR = 1e-12
-"""Lower bound of squared distances, so that a cell on a centre has memberships."""
+"""Smallest squared distance."""
 
 
 def squared_distances(codes: Tensor, centres: Tensor) -> Tensor:
@@ -19,7 +19,7 @@ def squared_distances(codes: Tensor, centres: Tensor) -> Tensor:
 def memberships(codes: Tensor, centres: Tensor, fuzziness: float) -> Tensor:
     """Return p_ik ∝ (d²_ik)^(-1/(m-1)), (cells, K), rows sum to one, without gradient.
 
-    Source: Bezdek 1981, fuzzy c-means; as a softmax of logarithms, which cannot overflow.
+    Source: Bezdek 1981, fuzzy c-means. The softmax of logarithms cannot overflow.
     """
     with torch.no_grad():
         distances = squared_distances(codes, centres).clamp_min(_FLOOR)
@@ -27,7 +27,7 @@ def memberships(codes: Tensor, centres: Tensor, fuzziness: float) -> Tensor:
 
 
 def fuzzy_centres(codes: Tensor, centres: Tensor, fuzziness: float) -> Tensor:
-    """Return μ_k = Σ_i p_ik^m u_i / Σ_i p_ik^m, (K, d); a centre without weight stays."""
+    """Return μ_k = Σ_i p_ik^m u_i / Σ_i p_ik^m, (K, d); centres without weight stay."""
     weights = memberships(codes, centres, fuzziness).pow(fuzziness)
     total = weights.sum(dim=0)[:, None]
     means = (weights.T @ codes) / total.clamp_min(_FLOOR)
@@ -38,21 +38,19 @@ def cluster_losses(
     weights: Tensor, error: Tensor, distances: Tensor, counts: Tensor | None,
     *, centering: float, count_weight: float,
 ) -> Tensor:  # fmt: skip
-    """Return L_k = Σ_i w_ik (e_i + a d²_ik + β c_i), (K,); their sum is the joint loss.
+    """Return L_k = Σ_i w_ik (e_i + a d²_ik + β c_i), (K,).
 
-    ``weights``: p^m, (cells, K); ``error``: squared error of a cell, (cells,); ``distances``:
-    (cells, K); ``counts``: count loss of a cell, (cells,), or ``None``.
+    ``weights``: p^m and ``distances``, (cells, K); ``error`` and ``counts``: losses of a cell.
     """
     loss = error if counts is None else error + count_weight * counts
     return weights.T @ loss + centering * (weights * distances).sum(dim=0)
 
 
 def pair_loss(q: Tensor, similarity: Tensor, similar: float) -> Tensor:
-    """Return Σ_ij [S_ij > ζ] (1 - q̃_i·q̃_j) + [S_ij < 1 - ζ] q̃_i·q̃_j, a scalar.
+    """Return Σ_ij [S_ij > ζ] (1 - q̃_i·q̃_j) + [S_ij < 1 - ζ] q̃_i·q̃_j.
 
-    ``q``: (cells, K); ``similarity``: (cells, cells), without gradient. q̃ is q with entries above
-    0.99 set to 1 and below 0.01 to 0, which therefore have no gradient. Source of the two
-    thresholds: Chang et al. 2017, deep adaptive image clustering.
+    ``similarity`` S: (cells, cells). q̃ is q with entries above 0.99 set to 1 and below 0.01 to 0,
+    without gradient. Source of the thresholds: Chang et al. 2017, deep adaptive image clustering.
     """
     ones, zeros = torch.ones_like(q), torch.zeros_like(q)
     hardened = torch.where(q > 0.99, ones, torch.where(q < 0.01, zeros, q))
@@ -62,7 +60,7 @@ def pair_loss(q: Tensor, similarity: Tensor, similar: float) -> Tensor:
 
 
 def usage_entropy(q: Tensor) -> Tensor:
-    """Return the entropy of the mean assignment divided by log K: 1 balanced, 0 collapsed."""
+    """Return the entropy of the mean assignment over log K: 1 balanced, 0 collapsed."""
     if q.shape[1] == 1:
         return q.new_ones(())
     mean = q.mean(dim=0).clamp_min(_FLOOR)

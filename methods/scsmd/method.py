@@ -1,4 +1,4 @@
-"""scSMD and DeepScena as methods of the harness."""
+"""scSMD and DeepScena."""
 
 from __future__ import annotations
 
@@ -21,29 +21,27 @@ if TYPE_CHECKING:
 class ScSMD(Method):
     """Convolutional autoencoder of gene images with dilated attention (Cui et al. 2025).
 
-    784 variable genes are the pixels of a 28 × 28 image (other numbers: the smallest square that
-    holds them, at least 9 × 9, padded with zeros without loss). Three phases: reconstruction;
-    fuzzy clusters, which pull the codes to centres; pairs of cells, which train an assignment
-    network. Two clusterings, ``fuzzy`` (after phase 2) and ``assigned``.
+    784 variable genes are the pixels of a 28 × 28 image. Other numbers take the smallest square
+    that holds them, at least 9 × 9; its empty pixels have no loss. Three phases: reconstruction;
+    fuzzy clusters, which pull codes to centres; pairs of cells, which train an assignment network.
+    Clusterings are ``fuzzy`` (after phase 2) and ``assigned``.
 
-    Corrections of the published program, which stops with undefined names: every cell is encoded
-    exactly once and in evaluation mode, so that its label depends on no other cell (a row index
-    lost cells and duplicated others); a batch of one cell joins the batch before; cells on a
-    centre have memberships; no true label is used, while the published checkpoint was chosen by
-    them. 1,358,336 unused parameters are left out.
+    The published program stops with undefined names. Corrections: every cell is encoded once and
+    in evaluation mode, so that its label depends on no other cell; a row index lost cells and
+    duplicated others. A batch of one cell joins the batch before. Cells on a centre have
+    memberships. No true label is used, while the published checkpoint was chosen by labels.
+    1,358,336 unused parameters are left out.
 
-    Further differences of the default, which ``preset=faithful`` restores: genes are centred, else
-    20 epochs of a few hundred cells learn little but the genes' means (ARI 0.00 instead of 0.79 on
-    ``sim_rna``, deepscena). The negative binomial is of counts, with the cell's depth in the mean,
-    not of rounded logarithms, and its heads are trained from phase 1 on. Each batch has one step
-    for the sum of the cluster losses, with converted step size and momentum, instead of one step
-    per cluster; a bound on the gradient stops the divergence that counts cause. Batch norms have
-    the statistics of the first phase, so that cells and centres share one latent space; phases 2
+    Further differences of the default, which ``preset=faithful`` restores. Genes are centred: else
+    20 epochs of a few hundred cells learn little but means (ARI 0.00 instead of 0.79 on
+    ``sim_rna``, deepscena). The negative binomial is of counts with the cell's depth, not of
+    rounded logarithms, and trains from phase 1 on. A batch has one step for all cluster losses,
+    with converted step size and momentum, and a bound on gradients, which counts make diverge.
+    Batch norms have the statistics of phase 1, so that cells and centres share one space. Phases 2
     and 3 end when labels hardly change. The encoder is not trained in phase 3, which saves a third
-    of the time: its published steps of 1e-6 moved codes by 0.5 % and changed 4 % of the labels
-    while an epoch changes 8 % (``pbmc68k``, deepscena, quick, one seed). No term balances the
-    clusters unless ``balance_weight`` is set: ``pair_usage`` falls to 0 when all cells are in one
-    cluster.
+    of the time: its steps of 1e-6 moved codes by 0.5 % (``pbmc68k``, deepscena, quick, one seed).
+    No term balances clusters unless ``balance_weight`` is set; ``pair_usage`` falls to 0 when all
+    cells are in one.
     """
 
     name = "scsmd"
@@ -59,14 +57,13 @@ class ScSMD(Method):
 
     params: Params
     fitted: FittedScSMD
-    """After a fit or :meth:`load`."""
 
     def needs(self) -> frozenset[str]:
         """Return the number of types if it sets the number of clusters."""
         return self.params.optional_inputs()
 
     def recipe(self, info: DatasetInfo) -> Recipe:
-        """Return 10,000 counts a cell, log1p, variable genes; not scaled."""
+        """Return log-normalised variable genes, not scaled."""
         n_top = self.params.n_top_genes
         return Recipe(
             min_cells=2, target_sum=1e4, log1p=True,
@@ -76,10 +73,9 @@ class ScSMD(Method):
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return the code of each cell, (cells, n_latent), and both clusterings.
 
-        Tables: ``memberships`` and ``assignment`` (cells × clusters) and ``centres`` (clusters ×
-        n_latent), all of the end; ``fuzzy`` are the largest memberships before phase 3, in which
-        the centres still move. Curves: losses, share of changed labels, ``pair_usage`` (entropy
-        of the clusters' sizes, 1: equal).
+        Tables of the end: ``memberships`` and ``assignment`` (cells × clusters), ``centres``
+        (clusters × n_latent). ``fuzzy`` are the largest memberships before phase 3. Curves:
+        losses, share of changed labels, ``pair_usage`` (entropy of cluster sizes, 1: equal).
         """
         from .fitted_networks import FittedScSMD
 
@@ -87,31 +83,23 @@ class ScSMD(Method):
         return self.fitted.fit(data, context)
 
     def transform(self, data: AnnData) -> np.ndarray:
-        """Return the code of new cells, prepared like the training cells, (cells, n_latent).
-
-        Raises ``DataError`` if the features are not those of the training cells.
-        """
+        """Return the code of new cells; raises ``DataError`` for other features."""
         return self.fitted.encode(data)
 
     def impute(self, data: AnnData) -> np.ndarray:
-        """Return the denoised value of each entry, (cells, features).
-
-        Expected counts, or reconstructed log-normalised values if counts are not modelled.
-        """
+        """Return expected counts, or reconstructed values if counts are not modelled."""
         return self.fitted.reconstruct(data)
 
     def export(self, name: str, fit: Fit, cells: pd.Index) -> dict[str, pd.DataFrame]:
-        """Return codes and clusters by the file names of the published program."""
+        """Return codes and clusters by the published file names."""
         from .fitted_networks import published_tables
 
         return published_tables(name, fit, cells)
 
     def save(self, path: Path) -> None:
-        """Write the weights and the facts of the training cells into the folder ``path``."""
         self.fitted.save(path)
 
     def load(self, path: Path) -> None:
-        """Read the file of :meth:`save`; the parameters must be the same."""
         from .fitted_networks import load_scsmd
 
         self.fitted = load_scsmd(self.params, self.name, path)
@@ -120,8 +108,8 @@ class ScSMD(Method):
 class DeepScena(ScSMD):
     """scSMD without attention: plain 3 × 3 convolutions, no squeeze block (Lei et al. 2023).
 
-    Everything else is as in :class:`ScSMD`, with the same corrections of the published program.
-    The publication also detects rare types; this method does not.
+    The rest is as in :class:`ScSMD`. The publication also detects rare types; this method does
+    not.
     """
 
     name = "deepscena"

@@ -1,4 +1,4 @@
-"""The convolutional autoencoder on images of genes, and the network that assigns clusters."""
+"""Convolutional autoencoder on images of genes, and assignment network."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SMALLEST_SIDE = 9
-"""Smaller images are empty after the third strided convolution."""
+"""Smaller images are empty after the third convolution."""
 _WIDTH = 64
 """Channels inside a bottleneck."""
 
 
 def image_side(n_genes: int) -> int:
-    """Return the side of the smallest square image that holds ``n_genes``, at least 9."""
+    """Return the side of the smallest square that holds ``n_genes``, at least 9."""
     return max(SMALLEST_SIDE, math.isqrt(n_genes - 1) + 1)
 
 
 class Normed(nn.Module):
-    """A convolution with batch norm, computed as one convolution in evaluation mode.
+    """Convolution with batch norm, one convolution in evaluation mode.
 
-    This is exact: a norm in evaluation mode scales and shifts each channel.
+    Exact, because a norm then scales and shifts each channel.
     """
 
     def __init__(self, convolution: nn.Conv2d) -> None:
@@ -35,7 +35,6 @@ class Normed(nn.Module):
         self.norm = nn.BatchNorm2d(convolution.out_channels)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return the convolved and normalised maps."""
         convolution = self.convolution
         if self.norm.training:
             normed: Tensor = self.norm(convolution(maps))
@@ -47,7 +46,7 @@ class Normed(nn.Module):
 
 
 def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Return the factor and the shift of each channel by a norm in evaluation mode."""
+    """Return factor and shift of each channel by a norm in evaluation mode."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
@@ -55,17 +54,16 @@ def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 
 def _fold(convolution: nn.Conv2d, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-    """Return weights and bias of the convolution followed by ``scale`` and ``shift``."""
+    """Return weights and bias of the convolution with ``scale`` and ``shift``."""
     bias = shift if convolution.bias is None else shift + scale * convolution.bias
     return convolution.weight * scale[:, None, None, None], bias
 
 
 class DilatedAttention(nn.Module):
-    """Multi-dilated attention gate: x · (1 + g), g a sigmoid of parallel dilated convolutions.
+    """Attention gate x · (1 + g), g a sigmoid of parallel dilated convolutions.
 
-    Shapes: (cells, channels, side, side) in and out. If a dilation reaches the side of the map,
-    all taps but the centre one read zeros: such a branch is computed by its centre tap, which is
-    exact. Its other weights stay parameters, because maps of another side use them.
+    Shapes: (cells, channels, side, side). Where a dilation reaches the side of the map only the
+    centre tap counts, and it alone is computed.
     """
 
     def __init__(self, channels: int, dilations: Sequence[int]) -> None:
@@ -78,7 +76,6 @@ class DilatedAttention(nn.Module):
         self.vote = Normed(nn.Conv2d(channels * len(dilations), channels, 1))
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return the gated maps."""
         branches = [branch for branch in self.branches if isinstance(branch, nn.Conv2d)]
         if self.norm.training:
             kernels = [(branch.weight, branch.bias) for branch in branches]
@@ -96,7 +93,7 @@ class DilatedAttention(nn.Module):
 
 
 def dilated(maps: Tensor, weight: Tensor, bias: Tensor | None, rate: int) -> Tensor:
-    """Return a 3 × 3 convolution of ``maps``; taps that read zeros only are skipped."""
+    """Return a 3 × 3 convolution without the taps that read zeros only."""
     side = max(maps.shape[-2:])
     if rate >= side:
         return functional.conv2d(maps, weight[:, :, 1:2, 1:2], bias)
@@ -107,22 +104,19 @@ def dilated(maps: Tensor, weight: Tensor, bias: Tensor | None, rate: int) -> Ten
 
 
 class _DilatedConvolution(torch.autograd.Function):
-    """A dilated 3 × 3 convolution; the gradient of the weights is one product per tap.
+    """Dilated 3 × 3 convolution whose weight gradient is one product per tap.
 
-    PyTorch's own gradient of the weights takes 2 to 8 times as long on a CPU if the dilation is
-    above half the side of the map.
+    PyTorch takes 2 to 8 times as long on a CPU if the dilation exceeds half the side.
     """
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor, rate: int) -> Tensor:
-        """Return the convolution with padding, so that the maps have the same size."""
         ctx.save_for_backward(maps, weight)
         ctx.rate = rate
         return functional.conv2d(maps, weight, bias, padding=rate, dilation=rate)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        """Return the gradients of maps, weights and bias."""
         (gradient,) = gradients
         maps, weight = ctx.saved_tensors
         rate = ctx.rate
@@ -140,20 +134,19 @@ class _DilatedConvolution(torch.autograd.Function):
 
 
 def _tap_slices(side: int, rate: int) -> list[tuple[slice, slice]]:
-    """Return the output positions and the input positions of each of three taps."""
+    """Return output and input positions of the three taps."""
     low, high, whole = slice(0, side - rate), slice(rate, side), slice(0, side)
     return [(high, low), (whole, whole), (low, high)]
 
 
 class SqueezeAttention(nn.Module):
-    """b · a + b: two convolutions of x (a) and of the pooled, then enlarged x (b)."""
+    """b · a + b with convolutions of x (a) and of the pooled, then enlarged x (b)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.fine, self.coarse = _two_convolutions(channels), _two_convolutions(channels)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return maps of the same shape."""
         pooled = self.coarse(functional.avg_pool2d(maps, 2))
         coarse = functional.interpolate(pooled, size=maps.shape[-2:], mode="nearest")
         return coarse * self.fine(maps) + coarse
@@ -167,7 +160,7 @@ def _two_convolutions(channels: int) -> nn.Sequential:
 
 
 class Bottleneck(nn.Module):
-    """Residual block of 64 inner channels around the attention gate, or a 3 × 3 convolution."""
+    """Residual block around the attention gate, or around a 3 × 3 convolution."""
 
     def __init__(self, channels: int, attention: str, dilations: Sequence[int]) -> None:
         super().__init__()
@@ -182,17 +175,15 @@ class Bottleneck(nn.Module):
         )  # fmt: skip
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return maps of the same shape."""
         return functional.relu(maps + self.inner(maps))
 
 
 class ConvolutionalAutoencoder(nn.Module):
     """Genes as pixels of a square image, three strided convolutions to a code, and back.
 
-    Shapes: values (cells, n_genes), code (cells, n_latent), image (cells, side²). Pixels after the
-    last gene are zero in the input and have no loss. ``attention`` is ``mdsab`` (scSMD)
-    or ``none`` (DeepScena). 2,068,139 parameters for 784 genes, a code of 10 and the published
-    dilations.
+    Values (cells, n_genes), code (cells, n_latent), image (cells, side²). Pixels after the last
+    gene are zero and have no loss. ``attention``: ``mdsab`` (scSMD) or ``none`` (DeepScena).
+    2,068,139 parameters for 784 genes, a code of 10 and the published dilations.
     """
 
     def __init__(
@@ -234,11 +225,11 @@ class ConvolutionalAutoencoder(nn.Module):
         self.dispersion = nn.Linear(self.side**2, n_genes)
         self.register_buffer("offset", torch.zeros(n_genes))
         self.offset: Tensor
-        """Subtracted from the values before they are encoded, and added to the image."""
+        """Subtracted before encoding and added to the image."""
         self.apply(_initialize)
 
     def encode(self, values: Tensor) -> Tensor:
-        """Return the code u, (cells, n_latent)."""
+        """Return the code, (cells, n_latent)."""
         padded = self._padded(self.corrupt(values) - self.offset)
         image = padded.view(-1, 1, self.side, self.side)
         code: Tensor = self.encoder(image.contiguous(memory_format=torch.channels_last))
@@ -254,7 +245,7 @@ class ConvolutionalAutoencoder(nn.Module):
         return functional.pad(values, (0, self.side**2 - self.n_genes))
 
     def count_parameters(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return log mean (without depth) and inverse dispersion, each (cells, n_genes).
+        """Return log mean without depth and inverse dispersion, (cells, n_genes).
 
         Clamped to 1e-5 … 1e6 and 1e-4 … 1e4.
         """
@@ -263,19 +254,19 @@ class ConvolutionalAutoencoder(nn.Module):
         return log_mean, theta
 
     def count_heads(self) -> list[nn.Parameter]:
-        """Return the parameters of the count model alone."""
+        """Return the parameters of the count model."""
         return [*self.log_mean.parameters(), *self.dispersion.parameters()]
 
     @torch.no_grad()
     def set_count_means(self, means: Tensor) -> None:
-        """Set the first prediction of the count heads to the genes' means, (n_genes,)."""
+        """Set the first prediction of the count heads to the means, (n_genes,)."""
         for head in (self.log_mean, self.dispersion):
             nn.init.zeros_(head.weight)
         self.log_mean.bias.copy_(means.clamp_min(1e-4).log())
 
 
 def _initialize(module: nn.Module) -> None:
-    """Set Xavier-uniform weights and zero biases, except in transposed convolutions."""
+    """Set Xavier-uniform weights and zero biases, not in transposed convolutions."""
     if isinstance(module, (nn.Conv2d, nn.Linear)):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:
@@ -283,7 +274,7 @@ def _initialize(module: nn.Module) -> None:
 
 
 class AssignmentNetwork(nn.Module):
-    """Code to the chance of each cluster: n_latent-128-128-K with norms, ReLU and a softmax."""
+    """Code to the chance of each cluster, n_latent-128-128-K."""
 
     def __init__(self, n_latent: int, n_clusters: int) -> None:
         super().__init__()
@@ -295,6 +286,5 @@ class AssignmentNetwork(nn.Module):
         self.apply(_initialize)
 
     def forward(self, code: Tensor) -> Tensor:
-        """Return q, (cells, K), rows sum to one."""
         q: Tensor = self.layers(code)
         return q

@@ -17,10 +17,7 @@ class ScSMDParams(ClusterParameters):
     """Parameters of scSMD."""
 
     n_top_genes: int = Field(
-        784,
-        ge=10,
-        le=10_000,
-        description="number of variable genes; a square number needs no padding",
+        784, ge=10, le=10_000, description="variable genes; square numbers need no padding"
     )
     center: bool = Field(
         True, description="subtract each gene's mean before the network and add it afterwards"
@@ -52,11 +49,7 @@ class ScSMDParams(ClusterParameters):
     update: Literal["joint", "sequential"] = Field(
         "joint", description="phase 2: one step for all clusters, or one for each in turn"
     )
-    max_gradient: float = Field(
-        50.0,
-        ge=0,
-        description="phase 2: longer gradients are cut to this length; 0: never",
-    )
+    max_gradient: float = Field(50.0, ge=0, description="longest gradient of phase 2; 0: no bound")
     fuzziness: Annotated[float, Search(1.1, 2.5)] = Field(
         1.5, gt=1, le=10, description="exponent m of the memberships"
     )
@@ -100,7 +93,7 @@ class ScSMDParams(ClusterParameters):
         1e-3,
         ge=0,
         le=1,
-        description="phases 2 and 3 end below this share of changed labels; 0: after all epochs",
+        description="phases 2 and 3 end below this share of changed labels; 0: never",
     )
 
     presets: ClassVar = {
@@ -123,7 +116,7 @@ class ScSMDParams(ClusterParameters):
 
     @property
     def models_counts(self) -> bool:
-        """Whether the negative binomial explains counts, not rounded logarithms."""
+        """Whether the negative binomial explains counts."""
         return self.count_target == "counts" and self.count_weight > 0
 
 

@@ -1,7 +1,7 @@
-"""The three phases of scSMD: reconstruction, fuzzy clusters, pairs of similar cells.
+"""Phases of scSMD: reconstruction, fuzzy clusters, pairs of similar cells.
 
-Every phase reports its losses once an epoch. Losses are summed over a batch and divided by the
-nominal batch size, so that a smaller last batch weighs less, as with the published sums.
+Losses are sums over a batch divided by the nominal batch size, so that a smaller last batch weighs
+less, as published.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
 _INFERENCE_BATCH = 256
 _QUIET_EPOCHS = 2
-"""A phase ends after so many successive epochs with few changed labels."""
+"""A phase ends after so many epochs with few changed labels."""
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def batches(n_cells: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Yield all cells once in random order, ``size`` at a time.
 
-    A single last cell joins the batch before: one cell has no variance for the batch norms.
+    A single last cell joins the batch before, because batch norms need a variance.
     """
     order = rng.permutation(n_cells)
     stops = list(range(size, n_cells, size))
@@ -52,7 +52,7 @@ def batches(n_cells: int, size: int, rng: np.random.Generator) -> Iterator[np.nd
 
 
 def map_cells(function: Callable[[Block], Tensor], cells: Cells, *modules: nn.Module) -> Tensor:
-    """Return ``function`` of every cell with ``modules`` in evaluation mode, on the device."""
+    """Return ``function`` of every cell with ``modules`` in evaluation mode."""
     for module in modules:
         module.eval()
     with torch.no_grad():
@@ -61,7 +61,6 @@ def map_cells(function: Callable[[Block], Tensor], cells: Cells, *modules: nn.Mo
 
 
 def codes_of(network: ConvolutionalAutoencoder, cells: Cells) -> Tensor:
-    """Return the code of every cell, (cells, n_latent)."""
     return map_cells(lambda block: network.encode(block.inputs), cells, network)
 
 
@@ -70,7 +69,7 @@ def settle_norms(
 ) -> None:
     """Set the running statistics of batch norms to their mean over batches.
 
-    ``function`` runs ``module`` on the cells of the given rows.
+    ``function`` runs ``module`` on some rows.
     """
     norms = [norm for norm in module.modules() if isinstance(norm, _NORMS)]
     momenta = [norm.momentum for norm in norms]
@@ -88,7 +87,7 @@ def settle_norms(
 
 
 def training_mode(network: nn.Module, *, frozen_norms: bool) -> None:
-    """Put a network into training mode, its batch norms into evaluation mode if frozen."""
+    """Put a network into training mode, frozen batch norms into evaluation mode."""
     network.train()
     if frozen_norms:
         for norm in network.modules():
@@ -97,16 +96,16 @@ def training_mode(network: nn.Module, *, frozen_norms: bool) -> None:
 
 
 def squared_error(network: ConvolutionalAutoencoder, image: Tensor, block: Block) -> Tensor:
-    """Return Σ_g (x - x̂)² of each cell, (cells,)."""
+    """Return Σ_g (x - x̂)² of each cell."""
     return (image[:, : network.n_genes] - block.inputs).square().sum(dim=1)
 
 
 def count_loss(
     network: ConvolutionalAutoencoder, image: Tensor, block: Block, *, counts: bool
 ) -> Tensor:
-    """Return the negative-binomial loss of each cell, (cells,).
+    """Return the negative-binomial loss of each cell.
 
-    Of the counts, with the cell's depth in the mean, or, as published, of the rounded inputs.
+    Of the counts, with the depth in the mean, or, as published, of the rounded inputs.
     """
     log_mean, theta = network.count_parameters(image)
     if counts:
@@ -116,14 +115,14 @@ def count_loss(
 
 
 def gene_means(cells: Cells, values: Callable[[Block], Tensor]) -> Tensor:
-    """Return the mean of each gene over all cells, (genes,)."""
+    """Return the mean of each gene over all cells."""
     rows = np.arange(cells.n_cells)
     sums = [values(block).sum(dim=0) for block in cells.blocks(rows, _INFERENCE_BATCH)]
     return torch.stack(sums).sum(dim=0) / len(rows)
 
 
 class Churn:
-    """The share of cells whose label changed since the last epoch."""
+    """Share of cells whose label changed since the last epoch."""
 
     def __init__(self, n_cells: int, tolerance: float, device: torch.device) -> None:
         self.labels = torch.full((n_cells,), -1, dtype=torch.int64, device=device)
@@ -143,10 +142,7 @@ class Churn:
         return changed
 
     def settled(self, epochs: int = _QUIET_EPOCHS) -> bool:
-        """Return whether few labels changed in each of the last ``epochs``.
-
-        Always False if the tolerance is 0.
-        """
+        """Return whether few labels changed in each of the last ``epochs``."""
         return self._tolerance > 0 and self._quiet >= epochs
 
 
@@ -155,8 +151,8 @@ def pretrain(
 ) -> None:
     """Minimise the mean squared error of reconstruction with Adam.
 
-    The heads of a count likelihood start from the genes' means and are trained at the same time on
-    the detached reconstruction, without influence on the code: in phase 2 they join the loss.
+    Count heads start at the gene means and train on the detached reconstruction, without influence
+    on the code, until phase 2.
     """
     counts = params.models_counts
     heads = network.count_heads()
@@ -190,10 +186,9 @@ def pretrain(
 
 
 def joint_step(rate: float, momentum: float, n_clusters: int) -> tuple[float, float]:
-    """Return step size and momentum of one step that replaces K heavy-ball steps.
+    """Return step size and momentum of one step instead of K heavy-ball steps.
 
-    K steps with (η, α) along slices of one gradient move as far as one with
-    (η (1 - α^K) / (1 - α), α^K), to first order in η.
+    Equal to first order in the step size η: (η (1 - α^K) / (1 - α), α^K).
     """
     joint = momentum**n_clusters
     return rate * (1 - joint) / (1 - momentum), joint
@@ -206,10 +201,9 @@ def cluster_phase(
     params: ScSMDParams,
     context: Context,
 ) -> Tensor:
-    """Minimise the cluster-specific losses with momentum and update the centres.
+    """Minimise the cluster losses with momentum; return the centres, (K, n_latent).
 
-    Returns the centres, (K, n_latent). ``update=joint`` makes one step a batch for the sum of the
-    losses, ``sequential`` one for each cluster in turn, as published.
+    ``joint``: one step a batch for all losses; ``sequential``: one for each cluster, as published.
     """
     n_clusters = len(centres)
     joint = params.update == "joint"
@@ -278,10 +272,8 @@ def pair_phase(
 ) -> tuple[Tensor, Tensor]:
     """Train the assignment network, and slightly the encoder, on pairs of cells.
 
-    The similarity of pairs is that of their memberships in the first ``trust_epochs`` + 1 epochs,
-    each with an update of the centres, then that of their assignments. Returns the centres, (K,
-    n_latent), and the codes of all cells, (cells, n_latent). They are encoded once if the encoder
-    is not trained.
+    Pairs are similar by memberships in the first ``trust_epochs`` + 1 epochs, with updates of the
+    centres, then by assignments. Returns centres, (K, n_latent), and codes, (cells, n_latent).
     """
     trains_encoder = params.encoder_learning_rate > 0
     optimizer = _pair_optimizer(network, assigner, params)
@@ -330,7 +322,6 @@ def _pair_optimizer(
 
 
 def assignments(assigner: AssignmentNetwork, codes: Tensor) -> Tensor:
-    """Return q of every code, (cells, K)."""
     assigner.eval()
     with torch.no_grad():
         q: Tensor = assigner(codes)
@@ -338,7 +329,7 @@ def assignments(assigner: AssignmentNetwork, codes: Tensor) -> Tensor:
 
 
 def count_means(network: ConvolutionalAutoencoder, cells: Cells) -> Tensor:
-    """Return the expected counts of every cell, (cells, genes), its depth included."""
+    """Return expected counts, (cells, genes), depth included."""
 
     def mean(block: Block) -> Tensor:
         log_mean, _ = network.count_parameters(network.decode(network.encode(block.inputs)))
@@ -348,7 +339,7 @@ def count_means(network: ConvolutionalAutoencoder, cells: Cells) -> Tensor:
 
 
 def reconstructions(network: ConvolutionalAutoencoder, cells: Cells) -> Tensor:
-    """Return the reconstructed inputs of every cell, (cells, genes)."""
+    """Return reconstructed inputs, (cells, genes)."""
     return map_cells(
         lambda block: network.decode(network.encode(block.inputs))[:, : network.n_genes],
         cells, network,

@@ -148,14 +148,15 @@ def test_cca_matches_and_translates_unseen_cells_better_than_depth_and_rate(sim,
 def test_the_graph_is_embedded_and_clustered_as_two_blocks():
     import scipy.sparse as sp
 
-    from bench.methods._neighbor_graph import commute_time_embedding, graph_leiden
+    from bench.methods._neighbor_graph import commute_time_embedding
+    from bench.scoring.clustering import graph_communities
 
     block = np.ones((10, 10)) - np.eye(10)
     graph = np.zeros((20, 20))
     graph[:10, :10] = graph[10:, 10:] = block
     graph[0, 10] = graph[10, 0] = 0.1
     graph = sp.csr_matrix(graph)
-    points, labels = commute_time_embedding(graph, 18, 0), graph_leiden(graph, 1.0, 0)
+    points, labels = commute_time_embedding(graph, 18, 0), graph_communities(graph, 1.0, 0)
     # Commute times from the inverse Laplacian, less what the one eigenvector left out adds.
     dense = graph.toarray()
     degree = dense.sum(axis=0)

@@ -1,1 +1,1 @@
-"""original_config."""
+"""Reader of the original's configuration files."""

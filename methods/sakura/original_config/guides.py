@@ -1,4 +1,4 @@
-"""Signatures and phenotypes of the original's files, translated into guides."""
+"""Translation of the original's signatures and phenotypes."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ _PRIORS: dict[str, PriorKind | None] = {
     "L1_regularization": "l1", "L2_regularization": "l2", "KL_gaussian_mixture": None,
     "euclidean_anchor": None, "L0_regularization": None, "SW2": None, "none": None,
 }  # fmt: skip
-"""Name in a file → kind; ``None``: it never worked in the original."""
+"""Name in a file → kind; ``None`` never worked in the original."""
 
 
 @dataclass(frozen=True)
 class OriginalGuide:
-    """A guide with what only the story needs of its configuration."""
+    """A guide, and the parts of its configuration that the story needs."""
 
     guide: Guide
     split: SplitConfig
     place: Place
     terms: Mapping[str, Mapping[str, str]]
-    """``loss`` and ``regularization`` → name in the file → name of the term, "" if left out."""
+    """``loss`` and ``regularization`` → name in the file → term, "" if ignored."""
 
 
 def translate_signature(values: Any, place: Place, features: Collection[str]) -> OriginalGuide:
@@ -115,7 +115,7 @@ def _with_terms(config: GuideConfig, guide: Guide, place: Place) -> OriginalGuid
 def _shared_options(
     config: GuideConfig, place: Place, losses: Sequence[str], default: str, labels: str = ""
 ) -> dict[str, Any]:
-    """Return the keyword arguments that signatures and phenotypes share."""
+    """Return the fields that signatures and phenotypes share."""
     flags = {
         "enable_GRL": [one.enable_grl for one in config.loss.values()],
         "enable_GNL": [one.enable_gnl for one in config.loss.values()],
@@ -167,7 +167,6 @@ def _space(head: HeadConfig, place: Place) -> str | tuple[str, ...]:
 
 
 def _binarize(config: GuideConfig, place: Place) -> Binarize | None:
-    """Return the binarisation of the targets, if there is one."""
     if any(step.type == "ToKBins" for step in config.post_procedure):
         reason = "ToKBins is left out: the original cuts every batch anew"
         logger.info(f"{place / 'post_procedure'}: {reason}")
@@ -182,7 +181,7 @@ def _binarize(config: GuideConfig, place: Place) -> Binarize | None:
 def translate_losses(
     losses: Mapping[str, LossConfig], place: Place, known: Sequence[str]
 ) -> dict[str, WeightSchedule]:
-    """Return the terms by loss; a loss for other targets is left out and logged."""
+    """Return the weight of each loss; losses for other targets are logged and ignored."""
     terms: dict[str, WeightSchedule] = {}
     for name, one in losses.items():
         here = place / "loss" / name
@@ -201,7 +200,7 @@ def translate_losses(
 def translate_priors(
     priors: Mapping[str, PriorConfig], place: Place, labels: str = ""
 ) -> tuple[Regularizer, ...]:
-    """Return the regularisers; ``labels``: the phenotype that a labelled prior follows."""
+    """Return the regularisers; ``labels``: the phenotype of labelled priors."""
     regularizers = []
     for name, one in priors.items():
         here = place / "regularization" / name
@@ -233,7 +232,6 @@ def translate_priors(
 
 
 def _schedule(one: WeightConfig, place: Place) -> WeightSchedule:
-    """Return the weight of one loss or regulariser."""
     options: dict[str, Any] = {"cap": one.cap, "floor": one.floor}
     if one.mode == "increment":
         options["step"] = one.change
@@ -249,7 +247,7 @@ def _schedule(one: WeightConfig, place: Place) -> WeightSchedule:
 def frozen_parts(
     excludes: Sequence[ExcludeConfig], guidance: Guidance, place: Place
 ) -> tuple[str, ...]:
-    """Return the parts of the network that do not learn; without a name: all of a type."""
+    """Return the parts that do not learn; an entry without a name means all of its type."""
     own = [guide.name for guide in guidance.guides if guide.parts == ("own",)]
     signatures = [one.name for one in guidance.signatures]
     phenotypes = [one.name for one in guidance.phenotypes]

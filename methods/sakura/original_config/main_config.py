@@ -1,8 +1,8 @@
-"""The original's JSON files: read, checked against the data, and translated.
+"""Reader of the original's main configuration and the files that it names.
 
-``bench fit sakura FILE --config config.json`` trains the story of the main configuration and of
-the files it names, on the counts in FILE (log-normalised here, as in the original's tutorial).
-Each unsupported setting is logged; each error is one line with file and key.
+``bench fit sakura FILE --config config.json`` trains its story on the counts in FILE, which are
+log-normalised as in the original's tutorial. Ignored settings are logged. Errors name file and
+key.
 """
 
 from __future__ import annotations
@@ -44,25 +44,22 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class OriginalSetup:
-    """A whole configuration, checked against the data."""
+    """A configuration checked against the data."""
 
     settings: SakuraSettings
     guidance: Guidance
     values: dict[str, np.ndarray]
-    """Phenotype → values of the cells."""
+    """Values of the cells by phenotype."""
     splits: dict[str, np.ndarray]
-    """Split → mask of the cells."""
+    """Masks of the cells."""
     story: tuple[StoryStage, ...]
 
     def epoch(self, number: int) -> int:
-        """Return the original's epoch counter after a training, counted from 0.
-
-        These are the passes over the cells of all tasks, in this training and those before.
-        """
+        """Return the original's epoch counter: passes over all tasks up to this training."""
         return sum(one.passes for one in self.story[: number + 1])
 
     def tables(self) -> list[tuple[int, str, CellTable]]:
-        """Return number of the training, name and content of each table, in their order."""
+        """Return training number, name and content of each table."""
         tables: dict[str, tuple[int, str, CellTable]] = {}
         for number, training in enumerate(self.story):
             for one in training.tables:
@@ -76,10 +73,9 @@ class OriginalSetup:
 
 
 def read_setup(path: Path, adata: AnnData) -> OriginalSetup:
-    """Return the content of a main configuration for these data (cells × genes, with ``obs``).
+    """Return a configuration for these data (cells × genes, with ``obs``).
 
-    Raises ``UsageError`` that names file and key: an unknown key, gene, column, split or name, a
-    width that does not fit, a value of the wrong kind.
+    Raises ``UsageError`` that names file and key.
     """
     place = Place(path)
     config = parse(MainConfig, read_json(path), place)
@@ -100,7 +96,6 @@ def read_setup(path: Path, adata: AnnData) -> OriginalSetup:
 def _guides(
     data: DatasetConfig, place: Place, adata: AnnData, table: pd.DataFrame
 ) -> dict[str, dict[str, OriginalGuide]]:
-    """Return the selected guides by kind and name."""
     guides: dict[str, dict[str, OriginalGuide]] = {"signature": {}, "pheno": {}}
     if data.selected_signature:
         key, features = "signature_config_path", frozenset(map(str, adata.var_names))
@@ -129,7 +124,7 @@ def _selected(
 
 
 def _cells_table(data: DatasetConfig, place: Place, adata: AnnData) -> pd.DataFrame:
-    """Return the columns of the cells: of the data, and of ``pheno_csv_path`` if it exists."""
+    """Return the columns of ``pheno_csv_path`` and of the data."""
     table = adata.obs
     if not data.pheno_csv_path:
         return table
@@ -143,7 +138,7 @@ def _cells_table(data: DatasetConfig, place: Place, adata: AnnData) -> pd.DataFr
 
 
 def _read_cells(path: Path, cells: pd.Index) -> pd.DataFrame:
-    """Return the rows of a CSV table in the order of the cells."""
+    """Return a CSV table with its rows in the order of the cells."""
     try:
         table = pd.read_csv(path, index_col=0)
     except (OSError, ValueError) as error:
@@ -159,7 +154,7 @@ def _read_cells(path: Path, cells: pd.Index) -> pd.DataFrame:
 def _splits(
     config: MainConfig, place: Place, cells: pd.Index, guides: Guides
 ) -> dict[str, np.ndarray]:
-    """Return the masks of all splits; they are drawn anew, with the sizes of the original."""
+    """Return the masks of all splits, drawn anew with the original's sizes."""
     splits = {"all": np.ones(len(cells), dtype=bool)}
     if config.manual_split:
         splits |= _manual_splits(config.manual_split_pkl_path, place, cells)
@@ -180,7 +175,7 @@ def _splits(
 
 
 def _manual_splits(path: Path | None, place: Place, cells: pd.Index) -> dict[str, np.ndarray]:
-    """Return the splits of a CSV table: cells in rows, one column of 0 and 1 a split."""
+    """Return the splits of a CSV table of 0 and 1, cells × splits."""
     if path is None or path.suffix == ".pkl":
         message = (
             "pickle files can run code and are not read; expected a .csv file: cells in rows, one "
@@ -194,7 +189,7 @@ def _manual_splits(path: Path | None, place: Place, cells: pd.Index) -> dict[str
 def _settings(
     config: MainConfig, place: Place, guidance: Guidance, story: tuple[StoryStage, ...]
 ) -> SakuraSettings:
-    """Return network and training; each unsupported setting is logged."""
+    """Return network and training; ignored settings are logged."""
     latent, encoder, decoder = config.latent, config.encoder, config.latent.decoder
     hidden = _width(encoder, latent.encoder_neurons, place / "pre_encoder_config")
     if encoder.pre_encoder_out_dim not in (None, hidden):
@@ -224,7 +219,6 @@ def _settings(
 
 
 def _width(layers: LayersConfig, default: int, place: Place) -> int:
-    """Return the width of all hidden layers."""
     if not isinstance(layers.width, tuple):
         return default if layers.width is None else layers.width
     if len(set(layers.width)) > 1:

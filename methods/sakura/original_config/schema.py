@@ -1,4 +1,4 @@
-"""The original's JSON files as models: their keys, types and choices."""
+"""Models of the original's JSON files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ UNUSED = dict.fromkeys(_SILENT, "") | {
     "reuse_factor": _IN_MEMORY,
     "rnd_seed": "not used; give --seed {value}",
 }
-"""Keys without an effect here → the reason, which is logged; empty: nothing is logged."""
+"""Ignored keys → reason for the log; an empty reason is not logged."""
 Positive: TypeAlias = Annotated[Integer, Field(ge=1)]
 AttachTo: TypeAlias = Literal["main_lat", "signature_lat", "pheno_lat", "all_lat", "multiple"]
 Decile: TypeAlias = Annotated[Integer, Field(ge=1, le=10)]
@@ -48,14 +48,10 @@ Width: TypeAlias = Integer | tuple[Integer, ...]
 
 
 class OriginalModel(ConfigModel):
-    """An object of the original's files."""
-
     unused = UNUSED
 
 
 class WeightConfig(OriginalModel):
-    """The weight of a term over the epochs."""
-
     weight: Number | None = Field(None, alias="init_weight")
     change: Number = Field(1.0, alias="progressive_const")
     start_epoch: Integer = Field(0, alias="progressive_start_epoch")
@@ -67,14 +63,10 @@ class WeightConfig(OriginalModel):
 
 
 class LossConfig(WeightConfig):
-    """One loss."""
-
     type: str
 
 
 class PriorConfig(WeightConfig):
-    """One regulariser."""
-
     type: str
     n_projections: Integer = Field(50, alias="SW2_num_projections")
     low: Number = Field(-10.0, alias="uniform_low")
@@ -86,8 +78,6 @@ class PriorConfig(WeightConfig):
 
 
 class LayersConfig(OriginalModel):
-    """A perceptron."""
-
     n_layers: Integer | None = Field(None, alias="hidden_layers")
     width: Width | None = Field(None, alias="hidden_neurons")
     activation: OutputActivation = Field(None, alias="output_activation_function")
@@ -100,7 +90,6 @@ class LayersConfig(OriginalModel):
 
     @property
     def dropout_rates(self) -> dict[str, float]:
-        """Dropped shares by setting; without the master switch nothing is dropped."""
         return {
             "dropout_input": self.dropout_input_p * (self.dropout and self.dropout_input),
             "dropout_hidden": self.dropout_hidden_p * (self.dropout and self.dropout_hidden),
@@ -108,15 +97,11 @@ class LayersConfig(OriginalModel):
 
 
 class SpaceConfig(OriginalModel):
-    """One of several parts of the latent space that a head reads."""
-
     type: Literal["main", "signature", "pheno"]
     key: str | None = None
 
 
 class HeadConfig(LayersConfig):
-    """The head of a signature or phenotype, and the part of the latent space that it reads."""
-
     type: str | None = None
     attach: Flag = False
     attach_to: AttachTo | None = None
@@ -124,8 +109,6 @@ class HeadConfig(LayersConfig):
 
 
 class StepConfig(OriginalModel):
-    """One transformation of the targets; only ``ToBinary`` has an effect here."""
-
     type: Literal["ToTensor", "ToBinary", "ToOrdinal", "ToOnehot", "ToKBins"]
     threshold: Number = 0.0
     inverse: Flag = False
@@ -133,8 +116,6 @@ class StepConfig(OriginalModel):
 
 
 class SplitConfig(OriginalModel):
-    """A random split into training and test cells."""
-
     type: Literal["auto", "none"] = "none"
     base: str = "all"
     train_dec: Decile | None = None
@@ -142,23 +123,17 @@ class SplitConfig(OriginalModel):
 
 
 class TermsConfig(OriginalModel):
-    """Losses and regularisers."""
-
     loss: dict[str, LossConfig] = {}
     regularization: dict[str, PriorConfig] = {}
 
 
 class GuideConfig(TermsConfig):
-    """The common part of signatures and phenotypes."""
-
     split: SplitConfig = SplitConfig()
     head: HeadConfig = Field(HeadConfig(), alias="model")
     post_procedure: tuple[StepConfig, ...] = ()
 
 
 class SignatureConfig(GuideConfig):
-    """Genes to predict."""
-
     genes: Genes = Field(alias="signature_list")
     dim: Integer = Field(alias="signature_lat_dim")
     width: Integer | None = Field(None, alias="signature_out_dim")
@@ -166,8 +141,6 @@ class SignatureConfig(GuideConfig):
 
 
 class PhenotypeConfig(GuideConfig):
-    """Columns of the cells to predict."""
-
     type: Literal["categorical", "numerical"]
     pheno_df_key: str | None = None
     pheno_df_keys: tuple[str, ...] | None = None
@@ -177,8 +150,6 @@ class PhenotypeConfig(GuideConfig):
 
 
 class DatasetConfig(OriginalModel):
-    """Selected signatures and phenotypes, and the files that define them."""
-
     type: Any = None
     signature_config_path: ExistingFile | None = None
     pheno_meta_path: ExistingFile | None = None
@@ -189,8 +160,6 @@ class DatasetConfig(OriginalModel):
 
 
 class LatentConfig(TermsConfig):
-    """Widths, losses and regularisers of the reconstruction."""
-
     encoder_neurons: Positive
     decoder_neurons: Positive
     latent_dim: Positive
@@ -198,15 +167,11 @@ class LatentConfig(TermsConfig):
 
 
 class ExcludeConfig(OriginalModel):
-    """Parts of the network that do not learn; without a name all of a type."""
-
     type: str
     name: str | None = None
 
 
 class OptimizerConfig(OriginalModel):
-    """RMSprop."""
-
     type: Literal["RMSProp"] = "RMSProp"
     learning_rate: Number = Field(alias="RMSProp_lr")
     alpha: Number = Field(alias="RMSProp_alpha")
@@ -216,8 +181,6 @@ class OptimizerConfig(OriginalModel):
 
 
 class MainConfig(OriginalModel):
-    """The main file."""
-
     dataset: DatasetConfig = DatasetConfig()
     latent: LatentConfig = Field(alias="main_latent")
     encoder: LayersConfig = Field(LayersConfig(), alias="pre_encoder_config")
@@ -226,19 +189,15 @@ class MainConfig(OriginalModel):
     manual_split: Flag = False
     manual_split_pkl_path: ExistingFile | None = None
     story: list[dict[str, Any]] = []
-    """Each action is validated as a :class:`TrainConfig`, HybridConfig or TestConfig."""
+    """Actions, validated as :class:`TrainConfig`, HybridConfig or TestConfig."""
 
 
 class SelectionConfig(OriginalModel):
-    """Terms of a guide that a task trains."""
-
     loss: Literal["*"] | tuple[str, ...] = "*"
     regularization: Literal["*"] | tuple[str, ...] = "*"
 
 
 class TaskConfig(OriginalModel):
-    """Terms and cells of a step."""
-
     use_split: str
     batch_size: Integer = 50
     train_main_latent: Flag = False
@@ -251,8 +210,6 @@ class TaskConfig(OriginalModel):
 
 
 class TestConfig(OriginalModel):
-    """A table of the cells of a split."""
-
     on_split: str
     latent_prefix: str = ""
     latent: Flag = Field(False, alias="dump_latent")
@@ -265,15 +222,11 @@ class TestConfig(OriginalModel):
 
 
 class TrainConfig(TaskConfig):
-    """A training of one task."""
-
     epochs: Positive
     tests: tuple[TestConfig, ...] = ()
 
 
 class HybridConfig(OriginalModel):
-    """A training of several tasks in turn or together."""
-
     ticks: Positive = 50_000
     hybrid_mode: Literal["interleave", "sum"] = "interleave"
     prog_loss_weight_mode: str = "epoch_end"

@@ -1,4 +1,4 @@
-"""The original's ``story``: its trainings as stages, and the tables after each."""
+"""Trainings and tables of the original's ``story``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 Guides = Mapping[str, Mapping[str, OriginalGuide]]
-"""``signature`` and ``pheno`` → name → guide."""
+"""Guides by kind, ``signature`` or ``pheno``, and name."""
 _PARTS = ("latent", "pre_encoder", "reconstruction", "phenotypes", "signatures")
 _ACTIONS: dict[str, type[TrainConfig | HybridConfig | TestConfig]] = {
     "train": TrainConfig,
@@ -30,20 +30,18 @@ _ACTIONS: dict[str, type[TrainConfig | HybridConfig | TestConfig]] = {
 
 @dataclass(frozen=True)
 class CellTable:
-    """One table after a training: its cells and columns."""
+    """Cells and columns of one table."""
 
     split: str
     prefix: str
     parts: tuple[str, ...]
     """Of ``latent``, ``pre_encoder``, ``reconstruction``, ``phenotypes``, ``signatures``."""
     gene_names: bool
-    """Columns of the reconstruction have the names of genes, else ``re_x.1``, ``re_x.2``, …"""
+    """Columns of the reconstruction have gene names instead of ``re_x.1``, ``re_x.2``, …"""
 
 
 @dataclass(frozen=True)
 class StoryStage:
-    """One training and the tables after it."""
-
     stage: Stage
     passes: int
     """Passes over the cells of all tasks."""
@@ -54,9 +52,9 @@ def read_story(
     story: Sequence[Mapping[str, Any]], place: Place, guides: Guides,
     splits: Mapping[str, np.ndarray],
 ) -> tuple[StoryStage, ...]:  # fmt: skip
-    """Return the trainings of a story in their order.
+    """Return the trainings of a story.
 
-    Raises ``UsageError`` for an unknown name, and for a story without a training.
+    Raises ``UsageError`` for an unknown name, or if there is no training.
     """
     stages: list[StoryStage] = []
     for number, values in enumerate(story):
@@ -100,14 +98,13 @@ def _stage(
 
 
 def check_split(name: str, splits: Mapping[str, np.ndarray], place: Place) -> str:
-    """Return the name of a split; raises ``UsageError`` if it is unknown or without a cell."""
+    """Return the split's name; raises ``UsageError`` if it is unknown or empty."""
     if not lookup(splits, name, place).any():
         fail(place, f"the split '{name}' has no cell.", "no_cells")
     return name
 
 
 def n_batches(task: TrainingTask, splits: Mapping[str, np.ndarray]) -> int:
-    """Return the batches in a pass over the cells of a task."""
     return max(1, math.ceil(int(splits[task.split].sum()) / (task.batch_size or 1)))
 
 
@@ -131,7 +128,7 @@ def _task(
 def _selected(
     kind: str, config: TaskConfig, place: Place, guides: Guides
 ) -> dict[str, tuple[str, ...] | None]:
-    """Return the guides of one kind that a task trains, each with its terms (``None``: all)."""
+    """Return the guides of one kind in a task, each with its terms (``None``: all)."""
     place, known = place / f"selected_{kind}", guides[kind]
     selection: Mapping[str, SelectionConfig] | None = getattr(config, f"selected_{kind}")
     if not getattr(config, f"train_{kind}"):
@@ -153,7 +150,7 @@ def _selected(
 
 
 def _terms(selection: SelectionConfig, guide: OriginalGuide, place: Place) -> tuple[str, ...]:
-    """Return the selected terms of a guide by their names in the model."""
+    """Return the selected terms of a guide."""
     terms: list[str] = []
     for part, names in guide.terms.items():
         given = getattr(selection, part)
@@ -169,7 +166,7 @@ def _terms(selection: SelectionConfig, guide: OriginalGuide, place: Place) -> tu
 def _tables(
     tests: Sequence[TestConfig], place: Place, splits: Mapping[str, np.ndarray]
 ) -> tuple[CellTable, ...]:
-    """Return the tables of tests; a test without a part has none."""
+    """Return the tables of tests; tests without columns have none."""
     tables = []
     for one in tests:
         check_split(one.on_split, splits, place)

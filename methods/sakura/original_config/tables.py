@@ -1,4 +1,4 @@
-"""Tables of cells with the original's names of columns."""
+"""Tables of cells with the original's column names."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ if TYPE_CHECKING:
 
 
 def cell_table(model: SakuraModel, data: AnnData, table: CellTable) -> pd.DataFrame:
-    """Return one row a cell: ``main.*``, ``re_x.*``, then each phenotype and signature.
+    """Return one row a cell with the original's columns.
 
-    In the original's order: main dimensions, reconstruction, output of the first layers
-    (``lat_pre.*``), then for each phenotype and after them each signature the inputs of its head
-    (``NAME.*``) and its predictions (``NAME.out.*``). An attached head so repeats the dimensions
-    that it reads. Numbers start at 1. Predicted classes are logarithms of probabilities.
+    These are main dimensions, reconstruction and first layers (``lat_pre``), then the head inputs
+    and predictions (``NAME.out``) of each phenotype and signature. Numbers start at 1. Predicted
+    classes are log probabilities.
     """
     network = model.network
     latent = model.transform(data, "all")

@@ -56,7 +56,10 @@ def compare(
         if sparse:
             scores = None if bonus is None else lambda rows, columns: bonus[rows][:, columns]
             attention = attend(q, k, codes[0], codes[1], rules, scores)
-            genes, peaks = attention.to_genes(va), attention.to_peaks(vr, len(k))
+            slots = attention.peak.clamp(min=0)
+            matrix = q.new_zeros(len(q), len(k)).scatter_add(1, slots, attention.weight)
+            genes, peaks = matrix @ va, matrix.T @ vr
+            torch.testing.assert_close(attention.to_peaks(vr[:, 0], len(k)), peaks[:, 0])
         else:
             weight = dense(q, k, mask, rules, bonus)
             genes, peaks = weight @ va, weight.T @ vr

@@ -14,8 +14,8 @@ from bench.errors import DataError, UsageError
 from bench.methods.sccrossrec import ScCrossRec, node_features
 from bench.methods.sccrossrec.gate_links import StandardizedExpression, learn_links, sum_over_cells
 from bench.methods.sccrossrec.genome_sites import GenomeSites, candidate_pairs, read_genome_sites
-from bench.methods.sccrossrec.negatives import wrong_pairs
 from bench.methods.sccrossrec.network import _SigmoidCount
+from bench.methods.sccrossrec.training import wrong_pairs
 from bench.testing.case import Case, CaseFit
 
 CASE = Case(ScCrossRec, MULTIOME)
