@@ -10,6 +10,8 @@ setting), ``invalid_value``, ``invalid_name``, ``missing_file``, ``unreadable``,
 
 from __future__ import annotations
 
+from bench.addresses import mask_secrets
+
 
 class BenchError(Exception):
     """Base of all errors that a user can act on.
@@ -17,7 +19,7 @@ class BenchError(Exception):
     Parameters
     ----------
     message
-        One line for the user.
+        One line for the user; passwords in addresses are masked.
     code
         A short name of the fault, ``"transposed"`` say, for programs and tests; the wording of the
         message may change, the code does not.
@@ -26,7 +28,7 @@ class BenchError(Exception):
     exit_code = 2
 
     def __init__(self, message: str, *, code: str = "") -> None:
-        super().__init__(message)
+        super().__init__(mask_secrets(message))
         self.code = code
 
 

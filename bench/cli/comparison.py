@@ -11,6 +11,7 @@ from rich.table import Table
 
 import bench
 from bench.errors import DataError, UsageError
+from bench.provenance import command_line
 from bench.reports.page.compare_page import comparison_json, write_comparison
 from bench.reports.tables.compare import (
     Comparison,
@@ -21,10 +22,9 @@ from bench.reports.tables.compare import (
     signed_number,
 )
 from bench.reports.tables.labels import label
-from bench.reports.write import command_line
 from bench.settings import Settings
-from bench.store.mlflow_store import Tracker
-from bench.store.results_table import filter_results, results_frame
+from bench.store.result_store import ResultStore
+from bench.store.results_table import selected_results
 
 from .output import make_console, print_json
 
@@ -40,12 +40,12 @@ def compare_stores(
     as_json: bool,
 ) -> None:
     """Write the page that compares two experiments and print their differences."""
-    first, second = (filter_results(_read_results(side), methods, datasets) for side in sides)
+    first, second = (_read_results(side, methods, datasets) for side in sides)
     key = _metric_key(metric, [first, second])
     comparison = compare_results(first, second, names)
     folder = out or sides[1].results / "reports" / "compare"
     provenance = {"aebench": bench.__version__} | {
-        f"{name}, store": f"{side.tracking_uri or side.database}, experiment {side.experiment}"
+        f"{name}, store": f"{side.public_name}, experiment {side.experiment}"
         for name, side in zip("AB", sides, strict=True)
     }
     try:
@@ -66,8 +66,10 @@ def compare_stores(
         typer.echo(line)
 
 
-def _read_results(settings: Settings) -> pd.DataFrame:
-    return results_frame(Tracker(settings, create=False))
+def _read_results(settings: Settings, methods: str | None, datasets: str | None) -> pd.DataFrame:
+    store = ResultStore(settings)
+    store.require_experiment()
+    return selected_results(store, methods, datasets)
 
 
 def _metric_key(text: str, tables: list[pd.DataFrame]) -> str:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import signal
+import sys
+import traceback
 from importlib import import_module
 from typing import Annotated, Any
 
 import typer
+from click import ClickException
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from bench._version import __version__
+from bench.addresses import mask_secrets
 from bench.errors import BenchError
 
 # Name → module and function, or Typer app, and the line in the list of verbs.
@@ -79,6 +83,9 @@ class VerbGroup(FlagGroup):
         """Run a verb; an error for the user is one line and its exit code."""
         try:
             return super().invoke(ctx)
+        except ClickException as error:  # an unknown option, a wrong value
+            error.message = mask_secrets(error.message)  # type: ignore[misc]
+            raise
         except BenchError as error:
             typer.echo(f"bench: {error}", err=True)
             raise typer.Exit(error.exit_code) from error
@@ -150,6 +157,10 @@ def main() -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
+    def show_error(*error: Any) -> None:
+        sys.stderr.write(mask_secrets("".join(traceback.format_exception(*error))))
+
+    sys.excepthook = show_error
     signal.signal(signal.SIGTERM, interrupt)
     app(prog_name="bench")
 

@@ -12,6 +12,8 @@ from typing import Any
 import typer
 from rich.console import Console
 
+from bench.addresses import mask_secrets
+
 _FILE_WIDTH = 160
 """Columns of a table that is not printed to a terminal."""
 
@@ -35,7 +37,8 @@ class ConsoleHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one message."""
-        progress_console().print(record.getMessage(), markup=False, highlight=False)
+        text = mask_secrets(record.getMessage())
+        progress_console().print(text, markup=False, highlight=False)
 
 
 def show_log() -> Callable[[], None]:

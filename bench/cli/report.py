@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from bench.errors import UsageError
 from bench.settings import Settings, load_settings
 
 from .options import StoredDatasets, StoredMethods, Umap, flag, option, verb
@@ -31,17 +30,18 @@ def report_command(
     settings: Settings,
 ) -> None:
     """Write the report of the store or of a part of it."""
-    from bench.reports.write import write_report
-    from bench.store.mlflow_store import Tracker
-    from bench.store.results_table import filter_results, results_frame, search_summaries
+    from bench.reports.write import copy_as_latest, write_report
+    from bench.store.result_store import ResultStore, require_results
+    from bench.store.results_table import search_summaries, selected_results
 
     wanted = load_settings({"seeds": seeds}).seeds if seeds is not None else None
-    if not settings.tracking_uri and not settings.database.is_file():
-        raise UsageError(
-            f"{settings.results}: no results there; run 'bench run' first.", code="no_results"
-        )
-    table = filter_results(results_frame(Tracker(settings)), methods, datasets, wanted)
+    require_results(settings)
+    store = ResultStore(settings)
+    store.require_experiment()
+    table = selected_results(store, methods, datasets, wanted)
     folder = out or settings.results / "reports" / "all"
     studies = search_summaries(settings, table)
     page = write_report(table, folder, settings, umap=umap, studies=studies, static=static)
+    if out is None:
+        copy_as_latest(page, settings)
     typer.echo(f"report: {page}")

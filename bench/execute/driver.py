@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shlex
-import sys
 import tempfile
 from collections import Counter
 from functools import partial
@@ -19,26 +17,33 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from bench.data.cache.data_cache import DataCache
+from bench.errors import StoreError
 from bench.plan.build import build_plan, exclusion_lines
 from bench.plan.job import FAILURES, Job, Plan, write_plan
+from bench.provenance import command_line
 from bench.scoring.metrics import plugin_metrics
 from bench.settings import Settings, load_settings
-from bench.store.mlflow_store import StoredJob, Tracker
+from bench.store.disk_errors import disk_errors
+from bench.store.mlflow_store import Tracker
 from bench.store.result import InvalidResult, Result
 from bench.store.results_table import finished_rows, results_frame
 from bench.store.spool import Spool
 
-from .limited_process import ProcessOutcome, warm_up
 from .local_executor import LocalExecutor
 from .outcome import RunOutcome
 from .progress_bar import ProgressDisplay
 from .report import write_run_report
 from .rescore import add_scores
+from .server_start import warm_up
 from .time_estimate import TimeEstimate, estimate_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from threading import Event
+
+    from bench.store.result_store import StoredJob
+
+    from .limited_process import ProcessOutcome
 
 logger = logging.getLogger(__name__)
 
@@ -113,12 +118,13 @@ class Driver:
             # No job can be done yet: load the libraries while the store is created.
             warm_up(self.settings.threads)
         self.tracker = Tracker(self.settings)
-        self.spool = Spool(self.settings.results / "spool")
-        self._commit_spool()
+        with disk_errors(self.settings.results):
+            self.spool = Spool(self.settings.results / "spool")
+            self._commit_spool()
 
     def run_plan(self) -> RunOutcome:
         """Run the jobs of the plan that are not stored, and return the outcome."""
-        stored = self.tracker.stored_jobs()
+        stored = self.tracker.stored_jobs(job.score_key for job in self.plan.jobs)
         unique = {job.score_key: job for job in reversed(self.plan.jobs)}
         todo = [job for job in reversed(unique.values()) if self._must_run(job, stored)]
         self.outcome.reused = len(unique) - len(todo)
@@ -129,6 +135,9 @@ class Driver:
                 self._run_jobs(todo, estimate)
         self.outcome.results = results_frame(self.tracker, self.plan)
         self.outcome.counts = Counter(self.outcome.results["status"])
+        if interrupted := self.outcome.counts["interrupted"]:
+            jobs = "job was" if interrupted == 1 else "jobs were"
+            logger.warning(f"{interrupted} {jobs} interrupted; run the same command to go on")
         return self.outcome
 
     def _commit_spool(self) -> None:
@@ -145,8 +154,10 @@ class Driver:
     def _must_run(self, job: Job, stored: dict[str, StoredJob]) -> bool:
         """Return whether a job is not stored, or its failure is to be tried again."""
         before = stored.get(job.score_key)
-        if before is None or before.status in ("done", "pruned"):
-            return before is None
+        if before is None or before.status == "interrupted":
+            return True
+        if before.status in ("done", "pruned"):
+            return False
         raised_limit = (before.status == "timeout" and job.timeout > before.timeout) or (
             before.status == "oom" and job.memory > before.memory
         )
@@ -165,7 +176,7 @@ class Driver:
                 f"{len(todo)} {'job' if len(todo) == 1 else 'jobs'} to run, "
                 f"{self.outcome.reused} in the store; {self.settings.jobs} at a time, {estimate}"
             )
-        failed = sum(status in FAILURES for status in statuses)
+        failed = sum(status in FAILURES and status != "interrupted" for status in statuses)
         if failed and self.settings.retry == "none":
             logger.warning(f"{failed} of the stored jobs failed; --retry all runs them again")
 
@@ -179,11 +190,15 @@ class Driver:
         if self._session:
             yield self._session
             return
-        command = shlex.join(["bench", *sys.argv[1:]]) if sys.argv[0] else "bench.run(...)"
-        self._session = self.tracker.start_session(command, {"profile": self.settings.profile})
+        tags: dict[str, str] = {"profile": self.settings.profile}
+        self._session = self.tracker.start_session(command_line(), tags)
         status = "FINISHED"
         try:
-            yield self._session
+            with disk_errors(self.settings.results):
+                yield self._session
+        except StoreError as error:
+            status = "FAILED"
+            raise StoreError(f"{error}{self._waiting_results()}", code=error.code) from None
         except KeyboardInterrupt:
             self.outcome.interrupted, status = True, "KILLED"
             self._commit_spool()
@@ -193,11 +208,23 @@ class Driver:
         finally:
             for lock in self._locks.values():
                 lock.release()
-            self._end_session(status)
+            # After a fault of the store this fails for the same reason.
+            broken = (StoreError, OSError) if status == "FAILED" else ()
+            with contextlib.suppress(*broken):
+                self._end_session(status)
             self._session = ""
 
+    def _waiting_results(self) -> str:
+        """Return the sentence about results that were computed and could not be stored."""
+        try:
+            waiting = len(self.spool.pending())
+        except OSError:
+            return ""
+        jobs = "1 finished job waits" if waiting == 1 else f"{waiting} finished jobs wait"
+        return f" {jobs} in {self.spool.root} and will be stored then." if waiting else ""
+
     def _end_session(self, status: str) -> None:
-        counts = Counter(job.status for job in self.tracker.stored_jobs().values())
+        counts = self.tracker.count_statuses()
         with tempfile.TemporaryDirectory(prefix="bench-plan-") as folder:
             path = Path(folder) / "plan.json"
             write_plan(self.plan, path)
@@ -205,7 +232,7 @@ class Driver:
 
     def _run_jobs(self, todo: list[Job], estimate: TimeEstimate) -> None:
         """Prepare the data, then run the jobs; those that another driver has locked come last."""
-        settings, fits = self.settings, self.tracker.fits()
+        settings, fits = self.settings, self.tracker.fits(job.fit_key for job in todo)
         with (
             ProgressDisplay(self.console, len(todo), estimate.seconds) as display,
             LocalExecutor(
@@ -275,8 +302,11 @@ class Driver:
         if folder is not None:
             # Another driver that starts now may take it for the rest of an interrupted run and
             # commit it first.
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 result = self._commit_folder(job, folder)
+            except FileNotFoundError:
+                if self.tracker.find(job.score_key) is None:
+                    raise
             self.outcome.fitted += 1
         lock = self._locks.pop(job.score_key, None)
         if lock is not None:

@@ -1,4 +1,4 @@
-"""The MLflow store: the record of finished jobs. The only file that imports MLflow.
+"""The MLflow store: the record of finished jobs.
 
 A job is done if and only if there is a run of kind ``job`` with its score key and a terminal
 status. Only the driver writes, under a lock in the results folder.
@@ -6,6 +6,7 @@ status. Only the driver writes, under a lock in the results folder.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -13,37 +14,38 @@ import os
 import platform
 import shutil
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlparse
 
 import psutil
 from filelock import FileLock
-from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
+from bench.addresses import mask_secrets
 from bench.digests import digest
 from bench.errors import StoreError
 from bench.plan.job import FAILURES
 from bench.scoring.score_names import key_part
 
+from .database import open_or_make
+from .disk_errors import disk_error
+from .mlflow_client import StoreClient, open_server, store_errors
 from .relocate import renew_addresses
-from .result import SCORING_PREFIX, InvalidResult, Result
+from .result import InvalidResult, Result
+from .result_store import ResultStore, StoredJob, stored_job, stored_run
 from .run_tags import (
     DIGESTS,
     TAG_CHARACTERS,
     common_tags,
     job_tags,
-    read_field,
     read_json,
     table_row,
     truncate_tags,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from bench.settings import Settings
 
@@ -51,43 +53,52 @@ _PAGE = 1000
 _BATCH = 900
 
 
-@dataclass(frozen=True)
-class StoredJob:
-    """How a job of the store ended, and under which limits."""
+class Tracker(ResultStore):
+    """Read and write one experiment, which is created if it does not exist."""
 
-    run_id: str
-    status: str
-    timeout: float
-    memory: float
-    reason: str = ""
-    values: dict[str, float] = field(default_factory=dict)
-    """Metrics and measures."""
+    def __init__(self, settings: Settings) -> None:
+        self._results = _make_folder(settings.results)
+        self.lock = FileLock(self._results / ".commit.lock", thread_local=False)
+        with self.locked():
+            self._client = self._open_client(settings)
+            super().__init__(settings, self._client if settings.tracking_uri else None)
+            self._file = self._file_number()
+            self.experiment_id = self._open_experiment()
 
+    def _open_client(self, settings: Settings) -> StoreClient:
+        logging.getLogger("alembic").setLevel(logging.ERROR)
+        if settings.tracking_uri:
+            return open_server(settings.tracking_uri)
+        if settings.database.is_file():
+            renew_addresses(settings.database, self._results)
+        return open_or_make(settings.database)
 
-class Tracker:
-    """Read and write one experiment; ``create=False`` raises ``StoreError`` if there is none."""
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock of the results folder; faults of its disk raise ``StoreError``."""
+        with store_errors(str(self._results)), self.lock:
+            yield
 
-    def __init__(self, settings: Settings, *, create: bool = True) -> None:
-        self._settings = settings
-        local = not settings.tracking_uri
-        results = _make_folder(settings.results)
-        self.uri = settings.tracking_uri or f"sqlite:///{settings.database.resolve()}"
-        self.lock = FileLock(results / ".commit.lock", thread_local=False)
-        with self.lock:
-            if local and settings.database.is_file():
-                renew_addresses(settings.database, results)
-            logging.getLogger("alembic").setLevel(logging.ERROR)
-            try:
-                self._client = MlflowClient(tracking_uri=self.uri)
-                self.experiment_id = self._open_experiment(create=create)
-            except StoreError:
-                raise
-            except Exception as error:
-                raise StoreError(
-                    f"the MLflow store {self.uri} cannot be used: {error}", code="no_answer"
-                ) from None
+    def _file_number(self) -> tuple[int, int] | None:
+        """Return what tells the present database from another one of the same name."""
+        if self._settings.tracking_uri:
+            return None
+        try:
+            status = self._settings.database.stat()
+        except OSError:
+            return 0, 0
+        return status.st_dev, status.st_ino
 
-    def _open_experiment(self, *, create: bool) -> str:
+    def _check_present(self) -> None:
+        """Raise ``StoreError`` if the database was removed or replaced since it was opened."""
+        if self._file_number() != self._file:
+            raise StoreError(
+                f"{self._settings.database}: was removed or replaced during the run; run the same "
+                "command again.",
+                code="store_removed",
+            )
+
+    def _open_experiment(self) -> str:
         """Return the id of the experiment, created if it does not exist."""
         name = self._settings.experiment
         experiment = self._client.get_experiment_by_name(name)
@@ -99,25 +110,19 @@ class Tracker:
             )
         if experiment is not None:
             return str(experiment.experiment_id)
-        if not create:
-            names = sorted(other.name for other in self._client.search_experiments())
-            raise StoreError(
-                f"{self.uri}: no experiment '{name}'; there are: {', '.join(names)}.",
-                code="unknown_name",
-            )
-        artifacts = (self._settings.results.resolve() / "artifacts").as_uri()
         experiment_id = self._client.create_experiment(
             name,
-            artifact_location=None if self._settings.tracking_uri else artifacts,
+            artifact_location=None if self._settings.tracking_uri else self._artifacts.as_uri(),
             # The UI opens on its page of model training instead of that of language models.
             tags={"mlflow.experimentKind": "custom_model_development"},
         )
         return str(experiment_id)
 
-    # -- reading ---------------------------------------------------------------------------
+    # -- reading from MLflow itself ----------------------------------------------------------
 
     def _search(self, condition: str) -> list[Any]:
         """Return the runs that match, oldest first."""
+        self._check_present()
         runs: list[Any] = []
         token: str | None = None
         while True:
@@ -130,73 +135,17 @@ class Tracker:
             if not token:
                 return runs
 
-    def _finished_runs(self, condition: str) -> list[Any]:
-        """Return the runs of finished jobs, oldest first, without superseded ones."""
-        runs = self._search(f"{condition} and attributes.status != 'RUNNING'")
-        return [run for run in runs if "superseded_by" not in run.data.tags]
-
-    def stored_jobs(self) -> dict[str, StoredJob]:
-        """Return the finished jobs by score key, without trials of searches."""
-        runs = self._finished_runs("tags.kind = 'job'")
-        return {run.data.tags["score_key"]: _stored_job(run) for run in runs}
-
     def find(self, score_key: str) -> StoredJob | None:
-        """Return the finished job with a score key, if there is one."""
-        runs = self._finished_runs(f"tags.score_key = '{score_key}'")
-        return _stored_job(runs[-1]) if runs else None
-
-    def fits(self) -> dict[str, Path]:
-        """Return the artifact folders of finished fits on this machine, by fit key.
-
-        A fit whose scores failed is among them, since it need not be repeated; so are trials.
-        """
-        folders = {}
-        for run in self._finished_runs("tags.score_key != ''"):
-            folder, tags = self.artifact_folder(run), run.data.tags
-            fitted = tags["status"] == "done" or tags.get("reason", "").startswith(SCORING_PREFIX)
-            if fitted and folder is not None:
-                folders[tags["fit_key"]] = Path(folder)
-        return folders
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one flat dictionary per finished job (see ``bench.store.results_table``)."""
-        commands = {
-            run.info.run_id: run.data.tags["command"]
-            for run in self._search("tags.kind='session'")
-        }
-        return [
-            table_row(run, self.artifact_folder(run))
-            | {"command": commands.get(run.data.tags.get("session_id", ""), "")}
-            for run in self._finished_runs("tags.kind = 'job'")
-        ]
-
-    def curves(self, run_ids: Iterable[str]) -> list[dict[str, Any]]:
-        """Return the epoch curves of runs, an entry with run_id, name, step and value a point."""
-        points = []
-        for run_id in run_ids:
-            for key in self._client.get_run(run_id).data.metrics:
-                if key.startswith("epoch/"):
-                    name = key.removeprefix("epoch/")
-                    points += [
-                        {"run_id": run_id, "name": name, "step": point.step, "value": point.value}
-                        for point in self._client.get_metric_history(run_id, key)
-                    ]
-        return points
-
-    def artifact_folder(self, run: Any) -> str | None:
-        """Return the local folder of a run's artifacts, if they are on this machine."""
-        parsed = urlparse(run.info.artifact_uri)
-        if parsed.scheme not in ("", "file"):
-            return None
-        recorded = Path(unquote(parsed.path))
-        beside = self._settings.results / "artifacts" / run.info.run_id / "artifacts"
-        folder = next((path for path in (recorded, beside) if path.is_dir()), None)
-        return None if folder is None else str(folder.resolve())
+        """Return the finished job with a score key, if there is one, as MLflow has it now."""
+        runs = self._search(f"tags.score_key = '{score_key}' and attributes.status != 'RUNNING'")
+        runs = [run for run in runs if "superseded_by" not in run.data.tags]
+        return stored_job(table_row(stored_run(runs[-1]))) if runs else None
 
     # -- sessions --------------------------------------------------------------------------
 
     def start_session(self, command: str, tags: dict[str, str]) -> str:
         """Create the parent run of the jobs of one command; returns its id."""
+        command = mask_secrets(command)
         self._end_dead_sessions()
         name = time.strftime("session %Y-%m-%d %H:%M:%S")
         run = self._client.create_run(
@@ -264,15 +213,13 @@ class Tracker:
         Returns the run's id, or ``None`` if another driver has committed it already. Raises
         ``InvalidResult`` for a result that cannot be read or that MLflow refuses.
         """
-        with self.lock:
+        with self.locked():
+            self._check_present()
             if not folder.is_dir():
                 return None
-            try:
-                result = Result.read(folder)
-            except FileNotFoundError as error:
-                raise InvalidResult(
-                    f"{folder} is no result: {error.strerror}: result.json", code="damaged_result"
-                ) from None
+            result = Result.read(folder)
+            if not (folder / "artifacts").is_dir():
+                raise InvalidResult(f"{folder}: has no folder artifacts", code="damaged_result")
             key = result.job.score_key
             self._delete_unfinished(key)
             before = self.find(key)
@@ -289,9 +236,16 @@ class Tracker:
                     " ".join(str(error).split())[:500], code="refused_by_mlflow"
                 ) from None
             if before is not None:
+                self.index.forget(before.run_id)
                 self._client.set_tag(before.run_id, "superseded_by", run_id)
+            self._index_run(run_id)
             shutil.rmtree(folder)
             return run_id
+
+    def _index_run(self, run_id: str) -> None:
+        """Enter a run that was written into the index, unless that is read from a server."""
+        if not self._settings.tracking_uri:
+            self.index.add_written(run_id)
 
     def _delete_unfinished(self, score_key: str) -> None:
         """Delete runs of a job that a killed driver has not finished writing."""
@@ -336,8 +290,10 @@ class Tracker:
 
         ``files`` is the folder with ``clusters.parquet``; ``note`` becomes the tag ``rescored``.
         """
-        with self.lock:
+        with self.locked():
+            self._check_present()
             run = self._client.get_run(run_id)
+            self.index.forget(run_id)
             old = run.data.tags
             missing = read_json(old.get("missing")) | scores.missing
             tags = {
@@ -365,12 +321,14 @@ def _metrics(values: Mapping[str, float], milliseconds: int | None = None) -> li
 def _make_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (FileExistsError, NotADirectoryError) as error:
         raise StoreError(
             f"the results folder {folder} cannot be used: {error.strerror}; choose another with "
             "--results.",
             code="not_writable",
         ) from None
+    except OSError as error:
+        raise disk_error(str(folder), error) from None
     return folder
 
 
@@ -386,9 +344,3 @@ def _dataset_input(result: Result) -> Any:
         profile=json.dumps(facts),
     )
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "benchmark")])
-
-
-def _stored_job(run: Any) -> StoredJob:
-    names = ("status", "timeout", "memory", "reason")
-    fields = {name: read_field(run.data.tags, name) for name in names}
-    return StoredJob(run.info.run_id, values=dict(run.data.metrics), **fields)

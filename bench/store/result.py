@@ -48,25 +48,34 @@ class Result:
 
     def write(self, folder: Path) -> None:
         """Write ``result.json``, whole or not at all."""
-        text = json.dumps(asdict(self), indent=1, default=_as_number)
+        text = json.dumps(asdict(self), indent=1, default=as_number)
         partial = folder / f".result.{os.getpid()}.json"
         partial.write_text(text)
         partial.replace(folder / "result.json")
 
     @classmethod
     def read(cls, folder: Path) -> Result:
-        """Read what :meth:`write` wrote; raises ``InvalidResult`` for any other file."""
+        """Read what :meth:`write` wrote.
+
+        Raises ``InvalidResult`` for any other file, ``FileNotFoundError`` if there is no folder.
+        """
         path = folder / "result.json"
         try:
             content = json.loads(path.read_text())
             return cls(**{**content, "job": Job.from_dict(content["job"])})
+        except OSError as error:
+            if not folder.is_dir():
+                raise  # another driver has committed it
+            raise InvalidResult(
+                f"{path} cannot be read: {error.strerror}", code="damaged_result"
+            ) from None
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidResult(
                 f"{path} cannot be read: {type(error).__name__}: {error}", code="damaged_result"
             ) from None
 
 
-def _as_number(value: Any) -> Any:
+def as_number(value: Any) -> Any:
     """Return a NumPy number as one of Python."""
     if hasattr(value, "item"):
         return value.item()

@@ -17,7 +17,7 @@ from bench.scoring.aggregates import aggregate_scores
 from bench.selectors import split_selectors
 from bench.settings import Settings, load_settings
 
-from .mlflow_store import Tracker
+from .result_store import ResultStore, require_results
 from .run_tags import read_json
 
 if TYPE_CHECKING:
@@ -55,24 +55,21 @@ def load_results(results: str | Path = "results", **options: Any) -> pd.DataFram
         If there is no store.
     """
     settings: Settings = load_settings({"results": Path(results), **options})
-    if not settings.tracking_uri and not settings.database.is_file():
-        raise UsageError(
-            f"{settings.results}: no results there (no {settings.database.name}); give the folder "
-            "that 'bench run --results' was given.",
-            code="no_results",
-        )
-    return results_frame(Tracker(settings))
+    require_results(settings)
+    return results_frame(ResultStore(settings))
 
 
-def results_frame(tracker: Tracker, plan: Plan | None = None) -> pd.DataFrame:
+def results_frame(store: ResultStore, plan: Plan | None = None) -> pd.DataFrame:
     """Return the table of all finished jobs, or of a plan's jobs and excluded combinations.
 
     With a plan, display names and profile are those of the plan: the same fit may have been
     committed under another name, as ``vae`` and ``vae[n_latent=10]``.
     """
-    rows = [_with_aggregates(row) for row in tracker.rows()]
-    if plan is not None:
-        stored = {row["score_key"]: row for row in rows}
+    if plan is None:
+        rows = [_with_aggregates(row) for row in store.rows()]
+    else:
+        found = store.rows(score_keys={job.score_key for job in plan.jobs})
+        stored = {row["score_key"]: _with_aggregates(row) for row in found}
         rows = []
         for job in plan.jobs:
             if job.score_key in stored:
@@ -82,6 +79,25 @@ def results_frame(tracker: Tracker, plan: Plan | None = None) -> pd.DataFrame:
             if "all" not in (exclusion.method, exclusion.dataset):
                 method_name = exclusion.method.partition("[")[0]
                 rows.append({"method_name": method_name, **asdict(exclusion)})
+    return _table(rows)
+
+
+def selected_results(
+    store: ResultStore,
+    methods: str | None,
+    datasets: str | None,
+    seeds: Collection[int] | None = None,
+) -> pd.DataFrame:
+    """Return the table of some finished jobs, as :func:`filter_results` chooses them.
+
+    Only these jobs are read. Raises ``UsageError`` if there is none.
+    """
+    names = pd.DataFrame(store.names(), columns=["run_id", "method", "dataset", "seed"])
+    chosen = filter_results(names, methods, datasets, seeds)["run_id"]
+    return _table([_with_aggregates(row) for row in store.rows(run_ids=chosen)])
+
+
+def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     # A run that was interrupted before its first result has these columns, too.
     table = pd.DataFrame(rows, columns=None if rows else ["method", "dataset", "seed", "status"])
     if "started" in table:

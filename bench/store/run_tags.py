@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.provenance import git_commit, package_versions
 from bench.scoring.holdout import ORACLE
+from bench.scoring.score_names import BATCH_TYPES_V
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .result import Result
+    from .stored_run import StoredRun
 
 TAG_CHARACTERS = 4000
 
@@ -65,6 +67,8 @@ FIELDS = {
     "rare_type": RunField(_fact("rare_type")),
     **{name: RunField(_digest(name)) for name in DIGESTS},
     "source": RunField(_fact("source")),
+    "n_trials": RunField(_fact("n_trials")),
+    "batch_types_v": RunField(lambda result: result.facts.get(BATCH_TYPES_V, "")),
     "files": RunField(lambda result: result.facts.get("files", "")),
     "stamps": RunField(lambda result: json.dumps(result.stamps)),
     "missing": RunField(lambda result: json.dumps(result.missing)),
@@ -113,26 +117,19 @@ def truncate_tags(tags: dict[str, str]) -> dict[str, str]:
     return {name: value[-TAG_CHARACTERS:] for name, value in tags.items()}
 
 
-def read_field(tags: dict[str, str], name: str) -> Any:
+def read_field(tags: Mapping[str, str], name: str) -> Any:
     """Return the value of a field in the tags of a run."""
     return FIELDS[name].kind(tags.get(name, ""))
 
 
-def table_row(run: Any, folder: str | None) -> dict[str, Any]:
-    """Return the row of a job's run in a table of results; ``folder`` holds its artifacts."""
-    tags: dict[str, str] = run.data.tags
-    row: dict[str, Any] = {"run_id": run.info.run_id, "experiment_id": run.info.experiment_id}
-    row |= {name: read_field(tags, name) for name in FIELDS}
-    row["started"] = run.info.start_time
+def table_row(run: StoredRun) -> dict[str, Any]:
+    """Return the row of a job's run in a table of results, without the folder of its artifacts."""
+    row: dict[str, Any] = {"run_id": run.run_id, "experiment_id": run.experiment_id}
+    row |= {name: read_field(run.tags, name) for name in FIELDS}
+    row["started"] = run.started
     row["params"] = json.dumps(
-        {k: v for k, v in run.data.params.items() if not k.startswith("recipe.")}
+        {k: v for k, v in run.params.items() if not k.startswith("recipe.")}
     )
-    row["artifacts"] = folder
     # A score of an older version of a metric may be undefined in a newer one.
-    undefined = read_json(tags.get("missing"))
-    row |= {
-        name: value
-        for name, value in run.data.metrics.items()
-        if not name.startswith("epoch/") and name not in undefined
-    }
-    return row
+    undefined = read_json(run.tags.get("missing"))
+    return row | {name: value for name, value in run.metrics.items() if name not in undefined}

@@ -27,9 +27,9 @@ from bench.plan.job import dataset_folder
 from bench.prepare.new_cells import Preparation
 from bench.registry import import_method, methods
 
-from .mlflow_store import Tracker
 from .result import Result
-from .results_table import filter_results, results_frame
+from .result_store import ResultStore
+from .results_table import selected_results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -156,7 +156,7 @@ class SavedJob(SavedModel):
         self.name, self._settings = job.name, settings
         try:
             cls = import_method(job.origin, job.method_name)
-            changed = source_digest(job.origin) != job.facts.get("source")
+            changed = source_digest(job.origin, cls.files) != job.facts.get("source")
         except (BenchError, ImportError, OSError, AttributeError) as error:
             raise UsageError(
                 f"{job.name}: the method cannot be imported: {error}.", code="unavailable"
@@ -222,7 +222,7 @@ def _select_job(
 ) -> Path:
     """Return the artifacts of the one finished job that the names select."""
     seeds: Sequence[int] | None = None if seed is None else [seed]
-    table = filter_results(results_frame(Tracker(settings)), methods, datasets, seeds)
+    table = selected_results(ResultStore(settings), methods, datasets, seeds)
     table = table[table["status"] == "done"]
     names = [f"{row.method} · {row.dataset} · seed {row.seed:.0f}" for row in table.itertuples()]
     if len(names) != 1:

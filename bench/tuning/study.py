@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import threading
 import warnings
 from dataclasses import dataclass
@@ -286,7 +285,7 @@ def _storage_errors(url: str, folder: Path) -> Iterator[None]:
                 f"{folder}: the study cannot be read: {_first_line(error)}", code="unreadable"
             ) from None
         raise UsageError(
-            f"--storage {_without_password(url)}: cannot be used: {_first_line(error)}; expected "
+            f"--storage {url}: cannot be used: {_first_line(error)}; expected "
             "a database that answers, such as sqlite:///studies.db or "
             "postgresql://user@host/name.",
             code="unreachable_storage",
@@ -296,8 +295,3 @@ def _storage_errors(url: str, folder: Path) -> Iterator[None]:
 def _first_line(error: Exception) -> str:
     first = next((line for line in str(error).splitlines() if line.strip()), "")
     return (first or type(error).__name__).rstrip(".")[:300]
-
-
-def _without_password(url: str) -> str:
-    """Return a URL without its password."""
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)

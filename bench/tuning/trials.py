@@ -33,7 +33,6 @@ class TrialLoop:
     def __init__(self, driver: Driver, spec: StudySpec, study: Study, run: str) -> None:
         self._driver, self._spec, self._study, self._run = driver, spec, study, run
         self._objectives = spec.options.objectives
-        self._fits = driver.tracker.fits()
         self._interrupted: list[Trial] = []
         self._running: dict[int, Job] = {}
         self._pruned: set[int] = set()
@@ -99,7 +98,7 @@ class TrialLoop:
             self._tell(job, stored.status, stored.values, stored.reason)
             return
         self._running[trial.number] = job
-        fitted = self._fits.get(job.fit_key)
+        fitted = self._driver.tracker.fits([job.fit_key]).get(job.fit_key)
         failed = {} if fitted else self._driver.prepare(self._executor, [job])
         if failed:
             self._end(job, self._driver.add_failure(job, failed[job.prepared_key]))

@@ -21,6 +21,7 @@ from bench.reports.tables.compare import (
 )
 from bench.settings import load_settings
 from bench.store.mlflow_store import Tracker
+from bench.store.result_store import ResultStore
 
 DIGESTS = {"counts_digest": "c1", "labels_digest": "l1"}
 
@@ -203,7 +204,7 @@ def stores(jobs, tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
         (tmp_path / name / "mlflow.db").touch()
 
-    def table(settings):
+    def table(settings, methods, datasets):
         name = settings.results.name
         return pd.DataFrame(content[settings.experiment if name == "both" else name])
 
@@ -255,4 +256,4 @@ def test_reading_makes_no_experiment(tmp_path):
     wrong = settings.model_copy(update={"experiment": "typo"})
     for _ in range(2):
         with pytest.raises(BenchError, match=r"no experiment 'typo'; there are: .*there"):
-            Tracker(wrong, create=False)
+            ResultStore(wrong).require_experiment()

@@ -1,0 +1,28 @@
+"""Addresses without the user names and passwords in them."""
+
+from __future__ import annotations
+
+import re
+
+_USER = re.compile(r"(\b[a-z][a-z0-9+.-]*://)(?!/)(?:[^\s/?#@:]*:\S*|[^\s/?#]*)@", re.IGNORECASE)
+"""Start of an address up to its host; a password may hold any character but a space."""
+_SECRET = re.compile(
+    r"([?&](?:\w*password|passwd|pwd|token|secret|api_?key)=)[^\s&'\"]+", re.IGNORECASE
+)
+_MASK = "***"
+
+
+def mask_secrets(text: str) -> str:
+    """Return a text in which each address has ``***`` for user name, password and tokens.
+
+    All that is printed, logged or stored and may hold the address of a server or a database goes
+    through this function.
+    """
+    if "://" not in text:
+        return text
+    return _SECRET.sub(rf"\1{_MASK}", _USER.sub(rf"\1{_MASK}@", text))
+
+
+def public_address(address: str) -> str:
+    """Return the address of a server without user name and password, as a link has it."""
+    return mask_secrets(address).replace(f"{_MASK}@", "")
