@@ -53,6 +53,14 @@ def format_size(size: float | None) -> str:
     return f"about {text} {('bytes', 'kB', 'MB', 'GB')[power]}"
 
 
+def printable_line(text: str) -> str:
+    """Return a text as one line without characters that a file or a database refuses."""
+    line = " ".join(text.split())
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in line
+    )
+
+
 def log_note(text: str) -> None:
     """Log what a reader assumed or left out; :func:`collect_notes` collects it instead."""
     lines = _notes.get()

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bench.contract import Fit, cells_of
 from bench.data.checks import check_batch, check_labels
 from bench.data.file_names import display_name
@@ -29,6 +27,7 @@ from .output_files import annotate_cells, write_embedding, write_result
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     from anndata import AnnData
 
     from bench.data.file_dataset import FileDataset
@@ -82,8 +81,8 @@ def transform_file(
     started = time.perf_counter()
     prepared = model.preparation.apply(data, where=str(path), fill_missing=fill_missing)
     with errors_with_file(method, path):
-        embedding = np.asarray(method.transform(prepared))
-        check_result(Fit(embedding), data.n_obs, f"{method.name}.transform")
+        fit = Fit(method.transform(prepared))
+        embedding = check_result(fit, prepared.obs_names, f"{method.name}.transform").embedding
     seconds = time.perf_counter() - started
     cells = cells_of(data)
     scores = _score(embedding, cells, dataset)

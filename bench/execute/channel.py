@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from bench.store.result import as_number
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -13,6 +18,8 @@ if TYPE_CHECKING:
     from bench.plan.job import Job
 
     from .wall import Wall
+
+_MESSAGE_BYTES = 2**26
 
 
 @dataclass(frozen=True)
@@ -34,17 +41,33 @@ class Task:
 
 
 class DriverPipe:
-    """The child's end of the pipe to its driver."""
+    """The child's end of the pipe to its driver.
+
+    Messages are JSON: the driver runs nothing that a fit could have written.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection, self._lock = connection, threading.Lock()
 
     def send(self, kind: str, value: Any) -> None:
         """Send a message to the driver; safe from several threads."""
+        message = json.dumps([kind, value], default=as_number).encode()
         with self._lock:
-            self._connection.send((kind, value))
+            self._connection.send_bytes(message)
 
     def stop_reason(self) -> str:
         """Return why the driver wants this fit to stop; empty if it does not."""
         with self._lock:
-            return str(self._connection.recv()) if self._connection.poll() else ""
+            return self._connection.recv_bytes().decode() if self._connection.poll() else ""
+
+
+def read_messages(connection: Connection) -> Iterator[tuple[str, Any]]:
+    """Yield the messages that have arrived at the driver's end; what is none is left out."""
+    try:
+        while connection.poll():
+            message = connection.recv_bytes(_MESSAGE_BYTES)
+            with contextlib.suppress(ValueError, TypeError):
+                kind, value = json.loads(message)
+                yield kind, value
+    except (EOFError, OSError):
+        return

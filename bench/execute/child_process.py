@@ -7,47 +7,64 @@ one pipe, and ends with its parent.
 from __future__ import annotations
 
 import contextlib
+import errno
 import faulthandler
 import importlib
 import os
 import resource
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import traceback
-from multiprocessing import parent_process, resource_tracker
+from multiprocessing import current_process, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 import psutil
 
 from bench.errors import BenchError, Diverged, Pruned
+from bench.messages import printable_line
 
 from .channel import DriverPipe, Task
+from .process_tree import mark_this_process
 from .threads import keep_large_blocks, pin_threads
 
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
+_LEAST_BYTES = 2**16
+"""Free space of a disk that is not full."""
 
-def main(module: str, function: str, task: Task, connection: Connection) -> None:
-    """Run ``function(task, pipe)`` of a module; the last message is ``done`` or ``error``."""
+
+def main(module: str, function: str, task: Task, connection: Connection, mark: int) -> None:
+    """Run ``function(task, pipe)`` of a module; the last message is ``done`` or ``error``.
+
+    ``mark`` is that of :mod:`bench.execute.process_tree`.
+    """
+    mark_this_process(mark)
     os.setsid()
     _redirect_output(task.log)
     _close_inherited_files(connection)
-    # Before any thread starts: the restriction holds for threads that start later.
-    files = task.wall.raise_around_this_process() if task.wall is not None else ""
-    _end_with_parent()
-    keep_large_blocks()
-    pin_threads(task.job.threads)
-    pipe = DriverPipe(connection)
-    start = _resident_bytes()
-    pipe.send("started", {"rss": start})
+    pipe, at_work = DriverPipe(connection), False
     try:
+        # Before any thread starts: the restriction holds for threads that start later.
+        files = task.wall.raise_around_this_process() if task.wall is not None else ""
+        _end_with_parent()
+        keep_large_blocks()
+        pin_threads(task.job.threads)
+        start = _resident_bytes()
+        pipe.send("started", start)
+        at_work = True
         value = getattr(importlib.import_module(module), function)(task, pipe)
         value["peak_bytes"] = _peak_resident_bytes() - start
         value["files"] = files
         pipe.send("done", value)
     except BaseException as error:
-        traceback.print_exc()
-        pipe.send("error", {"status": _status(error), "reason": _reason(error)})
+        with contextlib.suppress(Exception):  # of an exception that cannot be shown
+            traceback.print_exc()
+        own = at_work and not _is_from_outside(error, task)
+        status = _status(error) if own else "interrupted"
+        pipe.send("error", {"status": status, "reason": _reason(error, task)})
     sys.stdout.flush()
     sys.stderr.flush()
     # The driver kills the group if a thread that a library left behind keeps the process.
@@ -64,12 +81,31 @@ def _status(error: BaseException) -> str:
     return "failed"
 
 
-def _reason(error: BaseException) -> str:
-    """Return an exception as one line."""
-    text = " ".join(str(error).split())
+def _is_from_outside(error: BaseException, task: Task) -> bool:
+    """Return whether an exception is none of the work's: a signal, or a disk that is full."""
+    if isinstance(error, KeyboardInterrupt):
+        return True
+    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+        return True
+    # Libraries that write report a full disk in their own words.
+    return isinstance(error, (OSError, RuntimeError)) and any(
+        shutil.disk_usage(folder).free < _LEAST_BYTES
+        for folder in (task.artifacts, tempfile.gettempdir())
+    )
+
+
+def _reason(error: BaseException, task: Task) -> str:
+    """Return an exception as one line, with a hint where the wall refused a file."""
+    try:
+        text = printable_line(str(error))
+    except Exception:
+        text = "its text cannot be shown"
     if isinstance(error, (BenchError, Diverged, Pruned)):
         return text[:500]
-    return f"{type(error).__name__}: {text}"[:500]
+    hint = ""
+    if isinstance(error, PermissionError) and task.wall is not None and error.filename:
+        hint = " (a fit reads only files of its method; name them in its class attribute files)"
+    return f"{type(error).__name__}: {text}"[:400] + hint
 
 
 def _end_with_parent() -> None:
@@ -94,7 +130,8 @@ def _close_inherited_files(connection: Connection) -> None:
         if int(name) not in keep:
             with contextlib.suppress(OSError):
                 os.close(int(name))
-    # Libraries that start processes find that the tracker of the server is not theirs.
+    # Libraries that start processes find that tracker and folder of the driver are not theirs.
+    current_process()._config.pop("tempdir", None)  # type: ignore[attr-defined]
     resource_tracker._resource_tracker._fd = None  # type: ignore[attr-defined]
 
 
@@ -104,8 +141,12 @@ def _redirect_output(log: Path | None) -> None:
     os.dup2(target, 1)
     os.dup2(target, 2)
     os.close(target)
-    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
-    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+    sys.stdout, sys.stderr = (
+        os.fdopen(
+            number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
+        )
+        for number in (1, 2)
+    )
     faulthandler.enable(sys.stderr)
 
 

@@ -9,6 +9,8 @@ from bench.errors import Diverged
 
 ProgressListener = Callable[[int, int | None, dict[str, float]], None]
 """``listener(step, total, values)``, called at every report of a fit."""
+MAX_POINTS, MAX_CURVES = 2000, 200
+"""Points of a curve, and curves of a fit, that are stored."""
 
 
 class Curves:
@@ -32,22 +34,39 @@ class Curves:
             self.steps.setdefault(name, []).append(int(step))
             self.values.setdefault(name, []).append(value)
         if self._listener is not None:
-            self._listener(int(step), total, numbers)
+            self._listener(int(step), None if total is None else int(total), numbers)
+
+    def thinned(self) -> dict[str, list[list[float]]]:
+        """Return name → steps and values: evenly chosen points of each curve, ends included."""
+        return {
+            name: [
+                [points[index] for index in _chosen(len(points))]
+                for points in (self.steps[name], self.values[name])
+            ]
+            for name in list(self.values)[:MAX_CURVES]
+        }
 
 
-def held_out_loss(curves: Mapping[str, Sequence[Sequence[float]]]) -> float | None:
+def _chosen(size: int) -> list[int]:
+    """Return the numbers of at most ``MAX_POINTS`` of ``size`` points."""
+    if size <= MAX_POINTS:
+        return list(range(size))
+    return [round(number * (size - 1) / (MAX_POINTS - 1)) for number in range(MAX_POINTS)]
+
+
+def held_out_loss(values: Mapping[str, Sequence[float]]) -> float | None:
     """Return the loss of a fit on the counts of cells that it was not trained on.
 
-    ``curves``: name → steps and values. The value of ``held_out_likelihood_loss`` (without
+    ``values``: name → reported values. The value of ``held_out_likelihood_loss`` (without
     penalties and weights, so that fits with other weights compare) at the step with the lowest
     ``held_out_loss``, whose weights a network keeps. Without that curve the lowest
     ``held_out_loss``; ``None`` if neither was reported.
     """
-    if "held_out_loss" not in curves:
+    if "held_out_loss" not in values:
         return None
-    losses = list(curves["held_out_loss"][1])
+    losses = values["held_out_loss"]
     best = min(range(len(losses)), key=losses.__getitem__)
-    likelihood = curves.get("held_out_likelihood_loss")
-    if likelihood is not None and len(likelihood[1]) > best:
-        return float(likelihood[1][best])
+    likelihood = values.get("held_out_likelihood_loss", ())
+    if len(likelihood) > best:
+        return float(likelihood[best])
     return float(losses[best])

@@ -8,10 +8,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from bench.contract import Context, Fit, Knowledge, keep_known_genes
-from bench.errors import Diverged
 from bench.contract.method import declared_inputs
+from bench.errors import Diverged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +92,7 @@ def fit_method(
             checkpoints=conditions.checkpoints,
         )
         result = method.fit(data, context)
-    check_result(result, data.n_obs, method.name)
+    result = check_result(result, data.obs_names, method.name)
     if missing_markers:
         result.notes["markers"] = missing_markers
     return result
@@ -115,26 +116,73 @@ def _declared_knowledge(
     return knowledge, missing
 
 
-def check_result(result: Any, n_cells: int, name: str) -> None:
-    """Raise ``TypeError`` or ``ValueError`` for a result that breaks the contract.
+def check_result(result: Any, cells: pd.Index, name: str) -> Fit:
+    """Return what a method returned, its rows in the order of ``cells``.
 
-    Raises ``Diverged`` for an embedding that is not finite.
+    A pandas object with the names of the cells is put into their order; without names its rows
+    count as the cells. Raises ``TypeError`` or ``ValueError`` for a result that breaks the
+    contract, ``Diverged`` for an embedding that is not finite in single precision.
     """
     if not isinstance(result, Fit):
         raise TypeError(f"{name}.fit returned a {type(result).__name__}; expected Fit(embedding)")
-    embedding = np.asarray(result.embedding)
+    embedding = np.asarray(_in_order(result.embedding, cells, f"{name}: the embedding"))
+    _check_embedding(embedding, len(cells), name)
+    all_labels = {}
+    for key, labels in result.labels.items():
+        all_labels[key] = _in_order(labels, cells, f"{name}: labels '{key}'")
+        if np.shape(labels) != (len(cells),):
+            raise ValueError(
+                f"{name} returned labels '{key}' of shape {np.shape(labels)}; "
+                f"expected ({len(cells)},)"
+            )
+    for key, table in result.tables.items():
+        _check_table(key, table, name)
+    if result.n_parameters is not None and not 0 <= int(result.n_parameters) < 2**63:
+        raise ValueError(f"{name} returned n_parameters={result.n_parameters}; expected a count")
+    return replace(result, embedding=embedding, labels=all_labels)
+
+
+def _in_order(values: Any, cells: pd.Index, what: str) -> Any:
+    """Return a pandas object as an array in the order of the cells, anything else as it is."""
+    if not isinstance(values, (pd.DataFrame, pd.Series)):
+        return values
+    index = values.index
+    if index.equals(cells) or index.equals(pd.RangeIndex(len(cells))):
+        return values.to_numpy()
+    if len(index) != len(cells) or not index.is_unique or not index.isin(cells).all():
+        raise ValueError(
+            f"{what} is indexed by {len(index)} names that are not those of the {len(cells)} "
+            "cells; expected data.obs_names, or no index"
+        )
+    return values.reindex(cells).to_numpy()
+
+
+def _check_embedding(embedding: np.ndarray, n_cells: int, name: str) -> None:
+    """Raise for an embedding of a wrong shape or type, or one that is not finite."""
     if embedding.ndim != 2 or embedding.shape[0] != n_cells or embedding.shape[1] < 1:
         raise ValueError(
             f"{name} returned an embedding of shape {embedding.shape}; expected ({n_cells}, d ≥ 1)"
         )
-    if not np.issubdtype(embedding.dtype, np.number):
-        raise ValueError(f"{name} returned an embedding of type {embedding.dtype}, not numbers")
-    bad = int((~np.isfinite(embedding)).any(axis=1).sum())
-    if bad:
-        raise Diverged(f"the embedding of {bad} of {n_cells} cells is not finite")
-    for key, labels in result.labels.items():
-        if np.shape(labels) != (n_cells,):
-            raise ValueError(
-                f"{name} returned labels '{key}' of shape {np.shape(labels)}; "
-                f"expected ({n_cells},)"
-            )
+    if not np.issubdtype(embedding.dtype, np.number) or np.iscomplexobj(embedding):
+        raise ValueError(
+            f"{name} returned an embedding of type {embedding.dtype}; expected real numbers"
+        )
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(embedding.astype(np.float32)).all(axis=1)
+    if bad := int((~finite).sum()):
+        raise Diverged(
+            f"the embedding of {bad} of {n_cells} cells is not finite in single precision"
+        )
+
+
+def _check_table(key: Any, table: Any, name: str) -> None:
+    """Raise for a table that cannot be written to a file of its name."""
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(
+            f"{name} returned a {type(table).__name__} as table '{key}'; expected a DataFrame"
+        )
+    text = str(key)
+    if not text.isprintable() or Path(text).name != text or text == ".." or len(text) > 100:
+        raise ValueError(
+            f"{name} returned a table named {key!r}; expected a plain name, as of a file"
+        )

@@ -1,53 +1,46 @@
 """Start one limited process, measure it, and end it with all its children.
 
-It is forked from the server of :mod:`multiprocessing.forkserver`, whose preload only imports. A
-child runs a function of :mod:`bench.execute.tasks`, given by name, so that the driver need not
+A child runs a function of :mod:`bench.execute.tasks`, given by name, so that the driver need not
 import what a fit needs.
 """
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import multiprocessing.forkserver
-import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection, Pipe, wait
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from .channel import read_messages
 from .child_process import main
-from .threads import THREAD_VARIABLES
-from .wall import numba_folder
+from .log_file import BYTES_WHILE_WRITTEN, shorten_log
+from .memory_events import count_oom_kills
+from .process_tree import ProcessTree, new_mark
+from .server_start import server_is_running, start_process
 
 if TYPE_CHECKING:
     from .channel import Task
 
 TASKS = "bench.execute.tasks"
-PRELOAD = (
-    "bench.execute.process_server", "numpy", "scipy.sparse", "pandas", "anndata",
-    "pyarrow.parquet", "torch", "sklearn.cluster", "sklearn.decomposition", "sklearn.metrics",
-    "sklearn.neighbors", "igraph", "scanpy", "umap", TASKS, "bench.scoring.scorer",
-    "bench.data.cache.data_cache", "bench.data.cache.prepared_files",
-)  # fmt: skip
-"""Modules that the server imports, its own process group first. One that is missing is skipped
-without a word and then imported anew by every child."""
 _POLL_SECONDS = 0.1
 _START_SECONDS = 300.0
 """Time that a process may take to start, besides its limit."""
+_SETUP_SECONDS = 60.0
+"""Time that a fit may take to import its method and to open its data, if its limit is shorter."""
 _CHILDREN_SECONDS = 1.0
-"""Interval at which a fit's own children are listed, which reads every process of the machine."""
-_starting = threading.Lock()
-_Message = tuple[str, Any]
+"""Interval at which the processes of a job are listed, which asks each one of the machine."""
 _ANSWERS = ("done", "error")
 _FIT_MARKS = ("fit begins", "fit ended")
 """Messages at which the parent looks at its own clock: a method cannot change that one."""
+_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+_UNKNOWN_END = 255
+"""Exit code of a process whose server has ended."""
 
 ProgressHandler = Callable[[dict[str, Any]], str | None]
 """Gets ``step``, ``total`` and ``values`` of a report; returns why the child should stop."""
@@ -58,6 +51,7 @@ class Limits:
     """What one process may use."""
 
     seconds: float
+    """Wall time of a fit, or of another process from its start."""
     memory_gib: float
     """Resident memory of its process tree beyond what it had at its start."""
 
@@ -67,7 +61,8 @@ class ProcessOutcome:
     """How a process ended."""
 
     status: str
-    """``done``, ``failed``, ``timeout``, ``oom``, ``diverged``, ``pruned`` or ``cancelled``."""
+    """``done``, ``failed``, ``timeout``, ``oom``, ``diverged``, ``pruned``, ``interrupted`` (by
+    something else than what it ran) or ``cancelled`` (by the driver)."""
     reason: str = ""
     value: dict[str, Any] = field(default_factory=dict)
     """What the function returned, if done."""
@@ -75,39 +70,6 @@ class ProcessOutcome:
     """Wall time from start to end of the process."""
     peak_memory_mb: float = 0.0
     """Highest resident memory of the process tree above its start, in MiB."""
-
-
-def warm_up(threads: int) -> None:
-    """Start the server (returns at once); libraries in it see ``threads`` threads."""
-    variables = {name: str(threads) for name in THREAD_VARIABLES}
-    # Fits read compiled functions here and cannot write: the drawing of UMAPs compiles them.
-    variables["NUMBA_CACHE_DIR"] = os.environ.get("NUMBA_CACHE_DIR") or str(numba_folder())
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        multiprocessing.set_forkserver_preload(list(PRELOAD))
-        multiprocessing.forkserver.ensure_running()
-    finally:
-        # The caller's own libraries may read these variables later.
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _hidden_main() -> Iterator[None]:
-    """Keep a child from importing the caller's script, which may lack a ``__main__`` guard."""
-    module = sys.modules["__main__"]
-    before = {name: getattr(module, name, None) for name in ("__file__", "__spec__")}
-    try:
-        for name in before:
-            setattr(module, name, None)
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(module, name, value)
 
 
 def run_limited(
@@ -120,81 +82,99 @@ def run_limited(
 ) -> ProcessOutcome:
     """Run a function of ``bench.execute.tasks`` in a process of its own and wait for its end.
 
-    Never raises for what happens in the child.
+    Never raises for what happens in the child, or if there can be none.
     """
-    context = multiprocessing.get_context("forkserver")
-    ours, theirs = context.Pipe()
-    started = time.monotonic()
-    with _starting, _hidden_main():
-        process = context.Process(target=main, args=(TASKS, function, task, theirs))
-        process.start()
-    theirs.close()
-    monitor = _ProcessMonitor(process.pid or 0, limits, started)
-    answer: _Message | None = None
+    started, mark, oom_kills = time.monotonic(), new_mark(), count_oom_kills()
+    try:
+        process, ours = _start(function, task, mark)
+    except (OSError, EOFError) as error:
+        reason = f"its process could not be started: {type(error).__name__}: {error}"
+        return ProcessOutcome("interrupted", reason, seconds=time.monotonic() - started)
+    monitor = _ProcessMonitor(ProcessTree(process.pid or 0, mark), limits, started)
+    answer: tuple[str, Any] | None = None
     outcome: ProcessOutcome | None = None
     try:
         while outcome is None:
             ready = wait([ours, process.sentinel], timeout=_POLL_SECONDS)
-            for kind, value in _messages(ours):
+            for kind, value in read_messages(ours):
                 if kind == "started":
-                    monitor.begin(value["rss"])
+                    monitor.begin(value)
                 elif kind in _FIT_MARKS:
                     monitor.mark(kind)
                 elif kind in _ANSWERS:
                     answer = (kind, value)
-                elif reason := on_progress(value):
-                    _ask_to_stop(ours, reason)
+                elif stop_reason := on_progress(value):
+                    _ask_to_stop(ours, stop_reason)
             if answer is not None or process.sentinel in ready:
                 break
             outcome = monitor.check(cancelled)
+            shorten_log(task.log, BYTES_WHILE_WRITTEN)
         # A child that has answered gets a moment to leave by itself.
         process.join(5 if outcome is None else 0)
     finally:
-        monitor.kill()
+        monitor.tree.kill()
         process.join(10)
         exitcode = process.exitcode
         with contextlib.suppress(ValueError):
             process.close()
-        answer = answer or next((m for m in _messages(ours) if m[0] in _ANSWERS), None)
+        answer = answer or next((m for m in read_messages(ours) if m[0] in _ANSWERS), None)
         ours.close()
-    outcome = outcome or _outcome(answer, exitcode)
+        shorten_log(task.log)
+    if outcome is None:
+        outcome = _outcome(answer, exitcode, out_of_memory=count_oom_kills() > oom_kills)
     monitor.add_costs(outcome)
     return outcome
 
 
+def _start(function: str, task: Task, mark: int) -> tuple[Any, Connection]:
+    """Start the process; returns it and the driver's end of the pipe to it."""
+    ours, theirs = Pipe()
+    try:
+        return start_process(main, (TASKS, function, task, theirs, mark)), ours
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+
+
 def _ask_to_stop(connection: Connection, reason: str) -> None:
     with contextlib.suppress(OSError):  # it has just ended by itself
-        connection.send(reason)
+        connection.send_bytes(reason.encode())
 
 
-def _messages(connection: Connection) -> Iterator[_Message]:
-    """Yield the messages that have arrived."""
-    try:
-        while connection.poll():
-            yield connection.recv()
-    except (EOFError, OSError):
-        return
-
-
-def _outcome(answer: _Message | None, exitcode: int | None) -> ProcessOutcome:
+def _outcome(
+    answer: tuple[str, Any] | None, exitcode: int | None, *, out_of_memory: bool
+) -> ProcessOutcome:
     """Return the outcome by the child's answer, or by its exit code if there was none."""
     if answer is not None and answer[0] == "done":
         return ProcessOutcome("done", value=answer[1])
     if answer is not None:
         return ProcessOutcome(answer[1]["status"], answer[1]["reason"])
-    if exitcode == -signal.SIGKILL:
-        reason = "killed by the system (SIGKILL), most likely for want of memory"
-        return ProcessOutcome("oom", reason)
-    if exitcode is not None and exitcode < 0:
-        return ProcessOutcome("failed", f"crashed with {signal.Signals(-exitcode).name}")
-    return ProcessOutcome("failed", f"ended with exit code {exitcode} and without a result")
+    if exitcode is None or (exitcode == _UNKNOWN_END and not server_is_running()):
+        return ProcessOutcome("interrupted", "the server of its process ended")
+    if exitcode >= 0:
+        return ProcessOutcome("failed", f"ended with exit code {exitcode} and without a result")
+    name = _signal_name(-exitcode)
+    if exitcode == -signal.SIGKILL and out_of_memory:
+        return ProcessOutcome("oom", "killed by the system for want of memory")
+    if -exitcode in _FROM_OUTSIDE:
+        return ProcessOutcome("interrupted", f"ended by {name} from outside")
+    return ProcessOutcome("failed", f"crashed with {name}")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
 
 
 class _ProcessMonitor:
     """Check one process tree against its limits."""
 
-    def __init__(self, pid: int, limits: Limits, started: float) -> None:
-        self.pid, self.limits, self.started = pid, limits, started
+    def __init__(self, tree: ProcessTree, limits: Limits, started: float) -> None:
+        self.tree, self.limits, self.started = tree, limits, started
         self.baseline = 0
         self._begun: float | None = None
         self.peak = 0
@@ -207,17 +187,36 @@ class _ProcessMonitor:
         if cancelled is not None and cancelled.is_set():
             return ProcessOutcome("cancelled", "interrupted")
         now = time.monotonic()
-        # The limit is that of the work: a busy machine may take long to start the process.
-        begun = self._begun if self._begun is not None else self.started + _START_SECONDS
-        if now - begun > self.limits.seconds:
-            return ProcessOutcome("timeout", f"longer than the limit of {self.limits.seconds:g} s")
+        if over := self._over_time(now):
+            return over
         if now - self._listed_at >= _CHILDREN_SECONDS:
-            self._processes, self._listed_at = self._tree(), now
+            self._processes, self._listed_at = self.tree.processes(), now
         resident = sum(self._resident())
         self.peak = max(self.peak, resident)
         if self.baseline and resident - self.baseline > self.limits.memory_gib * 2**30:
             return ProcessOutcome("oom", f"more than the limit of {self.limits.memory_gib:g} GiB")
         return None
+
+    def _over_time(self, now: float) -> ProcessOutcome | None:
+        """Return the outcome of a process that takes too long.
+
+        The limit is that of the fit: a busy machine may take long to start the process and to
+        import libraries.
+        """
+        if self._begun is None:
+            if now - self.started <= _START_SECONDS:
+                return None
+            return ProcessOutcome(
+                "interrupted", f"its process did not start within {_START_SECONDS:g} s"
+            )
+        seconds, begun = self.limits.seconds, self._begun
+        if _FIT_MARKS[0] in self._marks:
+            begun = self._marks[_FIT_MARKS[0]][0]
+        else:
+            seconds = max(seconds, _SETUP_SECONDS)
+        if now - begun <= seconds:
+            return None
+        return ProcessOutcome("timeout", f"longer than the limit of {seconds:g} s")
 
     def begin(self, resident: int) -> None:
         """Note that the process runs, and its memory before it does anything."""
@@ -239,30 +238,14 @@ class _ProcessMonitor:
 
     def _cpu_seconds(self) -> float:
         total = 0.0
-        for process in self._tree():
+        for process in self.tree.processes():
             with contextlib.suppress(psutil.Error):
                 times = process.cpu_times()
                 total += times.user + times.system
                 total += times.children_user + times.children_system
         return total
 
-    def _tree(self) -> list[psutil.Process]:
-        try:
-            process = psutil.Process(self.pid)
-            return [process, *process.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
-
     def _resident(self) -> Iterator[int]:
         for process in self._processes:
             with contextlib.suppress(psutil.Error):
                 yield process.memory_info().rss
-
-    def kill(self) -> None:
-        """Kill the process, its group and all its children."""
-        tree = self._tree()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        for process in tree:
-            with contextlib.suppress(psutil.Error):
-                process.kill()

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from bench.digests import source_files
+from bench.data.cache.data_cache import DataCache
+from bench.digests import digest, source_files
 from bench.plan.job import Job
 from bench.store.result import SCORING_PREFIX, Result
 
+from .artifacts import RAW
 from .channel import Task
-from .curves import held_out_loss
 from .declared_inputs import declared_job, input_files
-from .limited_process import Limits, ProcessOutcome, run_limited, warm_up
-from .wall import Wall, data_folders
+from .limited_process import Limits, ProcessOutcome, run_limited
+from .log_file import log_excerpt
+from .server_start import short_temp_dir, warm_up
+from .wall import Wall, compiled_folder, data_folders
 
 if TYPE_CHECKING:
     from bench.store.spool import Spool
+
+logger = logging.getLogger(__name__)
 
 SCORE_SECONDS = 1800.0
 """Limit of a score process, unless a fit may take longer."""
@@ -31,8 +39,8 @@ PREPARE_SECONDS = 7200.0
 """Limit of a preparation, likewise."""
 KERNEL_WALL = True
 """Whether fits are walled where the kernel can; a test of other kernels turns it off."""
-_LOG_CHARACTERS = 3600
 _INTERRUPT_SECONDS = 2.0
+"""Time after which a process that was interrupted was not so by a signal to the whole group."""
 
 JobProgressHandler = Callable[[Job, dict[str, Any]], str | None]
 """Gets the reports of running jobs; a text it returns stops the job as ``pruned``."""
@@ -42,7 +50,8 @@ class LocalExecutor:
     """Runs jobs with ``workers`` processes at a time.
 
     As a context manager it waits for its jobs at the end, and ends them after an exception.
-    ``plugins`` are files whose metrics are computed beside the built-in ones.
+    ``plugins`` are files whose metrics are computed beside the built-in ones. A process that is
+    interrupted, by a signal from outside say, is run once more.
     """
 
     def __init__(
@@ -55,8 +64,8 @@ class LocalExecutor:
         plugins: tuple[str, ...] = (),
     ) -> None:
         warm_up(threads)
-        self._cache, self._spool, self._on_progress = cache, spool, on_progress
-        self._plugins = plugins
+        self._cache, self._spool, self._on_progress = cache.resolve(), spool, on_progress
+        self._plugins = tuple(str(Path(path).resolve()) for path in plugins)
         self.cancelled = threading.Event()
         """Set once :meth:`cancel` was called."""
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="job")
@@ -115,7 +124,10 @@ class LocalExecutor:
 
     def _prepare(self, job: Job) -> ProcessOutcome:
         limits = Limits(max(PREPARE_SECONDS, job.timeout), job.memory)
-        return run_limited("prepare", Task(job, self._cache), limits, cancelled=self.cancelled)
+        task = Task(_with_absolute_paths(job), self._cache)
+        return self._try_twice(
+            job, partial(run_limited, "prepare", task, limits, cancelled=self.cancelled)
+        )
 
     def _submit(
         self, job: Job, before: Callable[[], bool], compute: Callable[[Path], Result]
@@ -125,7 +137,7 @@ class LocalExecutor:
                 return None
             started = time.time()
             try:
-                work = self._spool.work_folder(job)
+                work = self._spool.work_folder(job).resolve()
                 result = compute(work)
             except Exception as error:  # no error of one job may end the others
                 # A signal to the whole group can end the server of processes before this process
@@ -133,58 +145,132 @@ class LocalExecutor:
                 if self.cancelled.wait(_INTERRUPT_SECONDS):
                     return None
                 reason = f"{type(error).__name__}: {error}"
-                return self._spool.add_failure(job, reason, started=started)
+                return self._spool.add_failure(job, reason, "interrupted", started=started)
             if result.status == "cancelled":
                 return None
             result.started, result.ended = started, time.time()
             if result.status != "done":
-                result.log_tail = _tail(work / "artifacts" / "log.txt")
+                result.log_tail = log_excerpt(work / "artifacts" / "log.txt")
             return self._spool.add(work, result)
 
         self._futures[self._pool.submit(run)] = job
+
+    def _try_twice(self, job: Job, attempt: Callable[[], ProcessOutcome]) -> ProcessOutcome:
+        """Return the outcome of an attempt; of a second one if the first was interrupted."""
+        outcome = self._attempt(job, attempt)
+        if outcome.status == "interrupted":
+            if self.cancelled.wait(_INTERRUPT_SECONDS):
+                return ProcessOutcome("cancelled", "interrupted")
+            logger.info(f"{job.name}: interrupted, runs once more: {outcome.reason}")
+            outcome = self._attempt(job, attempt)
+        return outcome
+
+    def _attempt(self, job: Job, attempt: Callable[[], ProcessOutcome]) -> ProcessOutcome:
+        """Return the outcome of an attempt; what is not the work's own doing is `interrupted`."""
+        try:
+            outcome = attempt()
+        except OSError as error:
+            outcome = ProcessOutcome("interrupted", f"{type(error).__name__}: {error}")
+        if outcome.status in ("failed", "interrupted") and not _has_dataset(job):
+            reason = "its dataset was removed from the cache; the next start puts it back"
+            return replace(outcome, status="interrupted", reason=reason)
+        return outcome
 
     def _fit_and_score(self, job: Job, work: Path, fitted: Path | None) -> Result:
         artifacts = work / "artifacts"
         if fitted is not None:
             shutil.copytree(fitted, artifacts, dirs_exist_ok=True)
             result = _stored_fit(job, Result.read(fitted))
-        (artifacts / "config.json").write_text(json.dumps(job.as_dict(), indent=1))
-        if fitted is None:
-            # A short path: sockets of libraries that start processes take 108 characters at most.
-            with TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as scratch:
-                outcome = run_limited(
-                    "fit",
-                    self._fit_task(job, work.resolve(), Path(scratch)),
-                    Limits(job.timeout, job.memory),
-                    on_progress=lambda report: self._on_progress(job, report),
-                    cancelled=self.cancelled,
-                )
-            result = _fit_result(job, outcome)
+            _write_config(job, artifacts)
+        else:
+            result = _fit_result(job, self._try_twice(job, partial(self._fit, job, work)))
         if result.status == "done":
             self._score(result, work, artifacts)
         return result
 
+    def _fit(self, job: Job, work: Path) -> ProcessOutcome:
+        """Fit a job into a folder that holds nothing of an attempt before."""
+        artifacts = work / "artifacts"
+        shutil.rmtree(artifacts, ignore_errors=True)
+        artifacts.mkdir()
+        _write_config(job, artifacts)
+        if failure := self._prepare_again(job):
+            return failure
+        # A short path: sockets of libraries that start processes take 108 characters at most.
+        with TemporaryDirectory(
+            prefix="bench-", dir=short_temp_dir(), ignore_cleanup_errors=True
+        ) as scratch:
+            outcome = run_limited(
+                "fit",
+                self._fit_task(job, work, Path(scratch)),
+                Limits(job.timeout, job.memory),
+                on_progress=lambda report: self._on_progress(job, report),
+                cancelled=self.cancelled,
+            )
+        if outcome.status == "failed" and not DataCache(self._cache).is_prepared(job.prepared_key):
+            reason = "its prepared data were removed from the cache"
+            return replace(outcome, status="interrupted", reason=reason)
+        return outcome
+
+    def _prepare_again(self, job: Job) -> ProcessOutcome | None:
+        """Prepare data that were removed since the run began; returns the outcome of a failure."""
+        if DataCache(self._cache).is_prepared(job.prepared_key):
+            return None
+        outcome = self._prepare(job)
+        if outcome.status == "done":
+            return None
+        return replace(outcome, reason=f"preparation: {outcome.reason}")
+
     def _fit_task(self, job: Job, work: Path, scratch: Path) -> Task:
         """Return the task of a fit: what its method declared, behind the wall."""
-        known = declared_job(job)
+        known = _with_absolute_paths(declared_job(job))
         prepared = self._cache / "prepared" / job.prepared_key
-        readable = input_files(known, Path(job.dataset_folder), prepared)
+        readable = input_files(known, Path(known.dataset_folder), prepared)
         wall = Wall(
-            readable=tuple(path.resolve() for path in [*readable, *source_files(job.origin)]),
+            readable=tuple(path.resolve() for path in readable),
+            sources=source_files(job.origin, tuple(job.facts["own_files"])),
             writable=(work, scratch.resolve()),
-            hidden=(self._spool.root.parent, self._cache, *data_folders()),
+            hidden=(
+                self._spool.root.parent,
+                self._cache,
+                *data_folders(),
+                *map(Path, filter(None, [job.facts["data_file"]])),
+            ),
             scratch=scratch.resolve(),
+            # A fit that got labels could leave them in a folder that it shares with others.
+            compiled=compiled_folder(self._cache, digest([job.facts["source"], job.uses])),
+            network=bool(job.facts["network"]),
             by_kernel=KERNEL_WALL,
         )
         artifacts = work / "artifacts"
-        return Task(known, self._cache.resolve(), artifacts, log=artifacts / "log.txt", wall=wall)
+        return Task(known, self._cache, artifacts, log=artifacts / "log.txt", wall=wall)
 
     def _score(self, result: Result, work: Path, fitted: Path) -> None:
         """Add the scores of the fit in ``fitted`` to a result."""
-        job, artifacts = result.job, work / "artifacts"
-        task = Task(job, self._cache, artifacts, fitted, artifacts / "log.txt", self._plugins)
+        job, artifacts = _with_absolute_paths(result.job), work / "artifacts"
+        task = Task(
+            job, self._cache, artifacts, fitted.resolve(), artifacts / "log.txt", self._plugins
+        )
         limits = Limits(max(SCORE_SECONDS, job.timeout), job.memory)
-        _add_scores(result, run_limited("score", task, limits, cancelled=self.cancelled))
+
+        def score() -> ProcessOutcome:
+            failure = self._prepare_again(job) if (fitted / RAW).is_dir() else None
+            return failure or run_limited("score", task, limits, cancelled=self.cancelled)
+
+        _add_scores(result, self._try_twice(job, score))
+
+
+def _with_absolute_paths(job: Job) -> Job:
+    """Return a job for a process that may change its folder."""
+    return replace(job, dataset_folder=str(Path(job.dataset_folder).resolve()))
+
+
+def _has_dataset(job: Job) -> bool:
+    return (Path(job.dataset_folder) / "info.json").is_file()
+
+
+def _write_config(job: Job, artifacts: Path) -> None:
+    (artifacts / "config.json").write_text(json.dumps(job.as_dict(), indent=1))
 
 
 def _fit_result(job: Job, outcome: ProcessOutcome) -> Result:
@@ -202,9 +288,8 @@ def _fit_result(job: Job, outcome: ProcessOutcome) -> Result:
         result.measures["n_parameters"] = value["n_parameters"]
     result.notes, result.curves = value["notes"], value["curves"]
     result.facts["files"] = value["files"]
-    loss = held_out_loss(result.curves)
-    if loss is not None:
-        result.measures["held_out_loss"] = loss
+    if value["held_out_loss"] is not None:
+        result.measures["held_out_loss"] = value["held_out_loss"]
     if "stability" in result.curves:
         result.measures["stability"] = float(result.curves["stability"][1][-1])
     return result
@@ -233,12 +318,3 @@ def _add_scores(result: Result, outcome: ProcessOutcome) -> None:
     result.facts |= value["facts"]
     result.stamps = value["stamps"]
     result.measures["coverage"] = value["coverage"]
-
-
-def _tail(log: Path) -> str:
-    """Return the log, its middle left out if it is long (a crash writes its cause first)."""
-    text = log.read_text(errors="replace") if log.is_file() else ""
-    if len(text) <= _LOG_CHARACTERS:
-        return text
-    half = _LOG_CHARACTERS // 2
-    return f"{text[:half]}\n[… {len(text) - 2 * half} characters …]\n{text[-half:]}"

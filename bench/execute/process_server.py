@@ -4,19 +4,29 @@ It leaves the driver's process group: ``timeout``, a batch system or a closed te
 whole group, and a server that ended by such a signal would look as if every running fit failed.
 It starts processes for its driver alone: a fit that connected to it could otherwise have a process
 started outside its own restrictions.
+Processes whose parent has ended become its children, and it ends them when it ends.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import ctypes
 import errno
 import multiprocessing.forkserver
 import os
 import socket
 import struct
 import sys
+import time
+import warnings
 from types import SimpleNamespace
 
-_DRIVER = os.getppid()
+import psutil
+
+_DRIVER, _SERVER = os.getppid(), os.getpid()
+_SET_CHILD_SUBREAPER = 36  # of prctl.h
+_END_SECONDS = 10.0
 
 
 class _DriverSocket(socket.socket):
@@ -32,8 +42,31 @@ class _DriverSocket(socket.socket):
         return connection, address
 
 
+def _end_descendants() -> None:
+    """Kill all processes below this server; fits of a driver that is gone are among them."""
+    if os.getpid() != _SERVER:
+        return  # a fit that Python ends in order
+    deadline = time.monotonic() + _END_SECONDS
+    while time.monotonic() < deadline:
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.01)
+
+
 os.setpgid(0, 0)
+# Set for this process alone: what it starts has the paths of an ordinary Python.
+os.environ.pop("PYTHONSAFEPATH", None)
+# The server hears of the end of adopted processes, too.
+warnings.filterwarnings("ignore", message="forkserver: waitpid returned unexpected pid")
+atexit.register(_end_descendants)
 if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     multiprocessing.forkserver.socket = SimpleNamespace(  # type: ignore[attr-defined]
         **{**vars(socket), "socket": _DriverSocket}
     )

@@ -127,7 +127,7 @@ def test_an_error_of_the_harness_in_one_job_spares_the_others(
 
     monkeypatch.setattr(local_executor, "_fit_result", fails)
     outcome = bench_run("noop,told")
-    assert statuses(outcome) == {"noop": "failed", "told": "done"}
+    assert statuses(outcome) == {"noop": "interrupted", "told": "done"}
     assert outcome.results.set_index("method")["reason"]["noop"] == "RuntimeError: a bug"
 
 
@@ -178,7 +178,7 @@ def test_a_page_shows_what_was_asked_for(bench_run, monkeypatch: pytest.MonkeyPa
         (folder / "report.html").write_text("")
         written.append(folder)
 
-    monkeypatch.setattr("bench.execute.report.write_report", write)
+    monkeypatch.setattr("bench.reports.write.write_report", write)
     bench_run("slow[seconds=0]", report=True)
     bench_run("slow[seconds=0]", report=True)
     assert len(written) == 1

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from bench.execute.limited_process import PRELOAD
+from bench.execute.server_start import PRELOAD
 
 _PAGES_OF_THE_SECOND = """
 import resource, sys

@@ -1,0 +1,34 @@
+"""How often the kernel has killed a process of this control group for want of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+_GROUPS = Path("/proc/self/cgroup")
+_ROOT = Path("/sys/fs/cgroup")
+
+
+def count_oom_kills() -> int:
+    """Return the count of this process's control group, else that of the machine; 0 if unknown."""
+    for path in [*_group_files(), Path("/proc/vmstat")]:
+        try:
+            counts = dict(line.split(maxsplit=1) for line in path.read_text().splitlines())
+            return int(counts["oom_kill"])
+        except (OSError, ValueError, KeyError):
+            continue
+    return 0
+
+
+def _group_files() -> Iterator[Path]:
+    """Yield the files of the group with events of memory, by both versions of control groups."""
+    try:
+        lines = _GROUPS.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if not controllers:
+            yield _ROOT / group.strip("/") / "memory.events"
+        elif "memory" in controllers.split(","):
+            yield _ROOT / "memory" / group.strip("/") / "memory.oom_control"

@@ -1,0 +1,140 @@
+"""Start the server that all limited processes are forked from, and ask it for a process.
+
+It is that of :mod:`multiprocessing.forkserver`; its preload only imports. What a user's shell,
+notebook or batch system has set for Python, and scripts in the current folder, do not reach it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from multiprocessing import process as current
+from multiprocessing import util
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from .threads import THREAD_VARIABLES
+from .wall import numba_folder
+
+PRELOAD = (
+    "bench.execute.process_server", "numpy", "scipy.sparse", "pandas", "anndata",
+    "pyarrow.parquet", "torch", "sklearn.cluster", "sklearn.decomposition", "sklearn.metrics",
+    "sklearn.neighbors", "igraph", "scanpy", "umap", "bench.execute.tasks",
+    "bench.scoring.scorer", "bench.data.cache.data_cache", "bench.data.cache.prepared_files",
+    "bench.execute.installed_paths",
+)  # fmt: skip
+"""Modules that the server imports, its own settings first. One that is missing is skipped
+without a word and then imported anew by every child."""
+_SOCKET_FOLDER_CHARACTERS = 60
+"""Sockets take paths of 107 characters at most, and libraries add their own names."""
+_starting = threading.Lock()
+_threads = 1
+
+
+def warm_up(threads: int) -> None:
+    """Start the server (returns at once); libraries in it see ``threads`` threads."""
+    global _threads
+    _threads = threads
+    with _starting, _server_surroundings():
+        multiprocessing.set_forkserver_preload(list(PRELOAD))
+        multiprocessing.forkserver.ensure_running()
+
+
+def start_process(target: Callable[..., None], arguments: tuple[Any, ...]) -> Any:
+    """Start a process that calls ``target``; a server that has ended is started again."""
+    context = multiprocessing.get_context("forkserver")
+    process = context.Process(target=target, args=arguments)
+    with _starting, _server_surroundings(), _hidden_main():
+        process.start()
+    return process
+
+
+def server_is_running() -> bool:
+    """Return whether the server runs; its end ends no fit, but nobody hears of theirs."""
+    pid = multiprocessing.forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    try:
+        return pid is not None and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def short_temp_dir() -> str:
+    """Return the folder for temporary files; a shorter one if its path is too long for sockets."""
+    usual = tempfile.gettempdir()
+    if len(usual) > _SOCKET_FOLDER_CHARACTERS:
+        for folder in ("/tmp", "/var/tmp", "/dev/shm"):
+            if os.access(folder, os.W_OK | os.X_OK):
+                return folder
+    return usual
+
+
+@contextlib.contextmanager
+def _server_surroundings() -> Iterator[None]:
+    """Set what the server is started with, and take it back: the caller's libraries read it."""
+    variables: dict[str, str | None] = {name: str(_threads) for name in THREAD_VARIABLES}
+    # Fits read compiled functions here and cannot write: the drawing of UMAPs compiles them.
+    variables["NUMBA_CACHE_DIR"] = os.environ.get("NUMBA_CACHE_DIR") or str(numba_folder())
+    variables |= {"PYTHONSAFEPATH": "1", "PYTHONWARNINGS": None, "MPLBACKEND": "agg"}
+    if "PYTHONPATH" in os.environ:
+        # An empty part, as in "$PYTHONPATH:/mine", is the current folder.
+        parts = os.environ["PYTHONPATH"].split(os.pathsep)
+        variables["PYTHONPATH"] = os.pathsep.join(filter(None, parts)) or None
+    before = {name: os.environ.get(name) for name in variables}
+    path, warn_options = sys.path[:], sys.warnoptions[:]
+    _use_short_socket_folder()
+    try:
+        _set_variables(variables)
+        sys.path[:], sys.warnoptions[:] = _safe_path(), []
+        yield
+    finally:
+        _set_variables(before)
+        sys.path[:], sys.warnoptions[:] = path, warn_options
+
+
+def _set_variables(variables: dict[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _safe_path() -> list[str]:
+    """Return ``sys.path`` with the current folder, and that of the caller's script, at the end.
+
+    A file ``umap.py`` there is not the library.
+    """
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    own = {"", os.getcwd(), *([str(Path(script).resolve().parent)] if script else [])}
+    return sorted(sys.path, key=own.__contains__)
+
+
+def _use_short_socket_folder() -> None:
+    """Let multiprocessing put its sockets into a folder with a short path."""
+    config = current.current_process()._config  # type: ignore[attr-defined]
+    if config.get("tempdir") is None and short_temp_dir() != tempfile.gettempdir():
+        config["tempdir"] = tempfile.mkdtemp(prefix="pymp-", dir=short_temp_dir())
+        util.Finalize(None, shutil.rmtree, (config["tempdir"], True), exitpriority=-100)
+
+
+@contextlib.contextmanager
+def _hidden_main() -> Iterator[None]:
+    """Keep a child from importing the caller's script, which may lack a ``__main__`` guard."""
+    module = sys.modules["__main__"]
+    before = {name: getattr(module, name, None) for name in ("__file__", "__spec__")}
+    try:
+        for name in before:
+            setattr(module, name, None)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(module, name, value)
