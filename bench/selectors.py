@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import UsageError
@@ -27,11 +28,16 @@ class Selection:
     """True if named in full, not matched by a pattern."""
 
 
-def split_selectors(text: str) -> list[str]:
+def split_selectors(text: str, is_path: Callable[[str], bool] = lambda name: False) -> list[str]:
     """Split at commas outside square brackets; empty parts are dropped.
 
-    Raises ``UsageError`` for unbalanced brackets.
+    A text for which ``is_path`` holds stays whole, whatever it contains. Raises ``UsageError`` for
+    unbalanced brackets.
     """
+    for end in _ends_of_parts(text):
+        part, rest = text[:end].strip(), text[end + 1 :]
+        if any(char in part for char in ",[") and _split_path(part, is_path):
+            return [part, *split_selectors(rest, is_path)]
     parts, depth, start = [], 0, 0
     for position, char in enumerate(text):
         depth += {"[": 1, "]": -1}.get(char, 0)
@@ -49,9 +55,25 @@ def split_selectors(text: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def parse_selector(text: str) -> Selection:
-    """Parse ``name`` or ``name[key=value,key=value]``."""
-    name, bracket, rest = text.partition("[")
+def _ends_of_parts(text: str) -> list[int]:
+    """Return where the first part could end: at the end, or at any comma from the right."""
+    return [len(text), *(i for i in range(len(text) - 1, 0, -1) if text[i] == ",")]
+
+
+def _split_path(text: str, is_path: Callable[[str], bool]) -> tuple[str, str] | None:
+    """Return the path at the start of a text and the brackets behind it."""
+    if is_path(text):
+        return text, ""
+    start = text.rfind("[")
+    if text.endswith("]") and "]" not in text[start:-1] and is_path(text[:start]):
+        return text[:start], text[start:]
+    return None
+
+
+def parse_selector(text: str, is_path: Callable[[str], bool] = lambda name: False) -> Selection:
+    """Parse ``name`` or ``name[key=value,key=value]``; ``is_path`` as in `split_selectors`."""
+    path = _split_path(text, is_path)
+    name, bracket, rest = (path[0], path[1][:1], path[1][1:]) if path else text.partition("[")
     if not bracket:
         return Selection(text, explicit=True)
     if not rest.endswith("]") or not name:
@@ -85,14 +107,18 @@ def select_names(
     known = sorted(names)
     chosen: dict[tuple[str, tuple[tuple[str, str], ...]], Selection] = {}
     excluded: set[str] = set()
-    parts = split_selectors(text)
+
+    def exists(name: str) -> bool:
+        return is_path(name) and Path(name).expanduser().exists()
+
+    parts = split_selectors(text, exists)
     if parts and all(part.startswith("not:") for part in parts):
         parts.insert(0, "all")
     for part in parts:
-        if part.startswith("not:"):
+        if part.startswith("not:") and not exists(part):
             excluded |= {match.name for match in _match(part[4:], known, tags, noun)}
             continue
-        parsed = parse_selector(part)
+        parsed = parse_selector(part, exists)
         matches = [parsed] if is_path(parsed.name) else _match(part, known, tags, noun)
         for match in matches:
             key = (match.name, tuple(sorted(match.values.items())))

@@ -81,6 +81,12 @@ class Settings(BaseModel):
     )
     label_key: str | None = Field(None, description="column of the cell types in files")
     batch_key: str | None = Field(None, description="column of the batches in files")
+    labels: Path | None = Field(
+        None, description="second file with columns of the cells of files, joined by barcode"
+    )
+    layer: str | None = Field(
+        None, description="where files have their counts: X, raw or the name of a layer"
+    )
     markers: Path | None = Field(
         None, description="marker lists (.yaml, .json, .gmt) in place of those of the datasets"
     )

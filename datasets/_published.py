@@ -1,4 +1,4 @@
-"""Datasets in files that their authors published, declared in a YAML file for each family."""
+"""Published datasets, declared in a YAML file for each family."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, create_model
 
 from bench.contract import Card, Dataset, FileLocation, Parameters, RemoteFile
+from bench.data.file_digests import digest_files
 from bench.data.remote.archive import extract
 from bench.data.remote.local_files import locate_file
 from bench.digests import digest
@@ -29,10 +30,10 @@ _FACTS = _CARD_FIELDS | {"description", "reader", "options", "parameters", "vari
 
 
 class Published(Dataset):
-    """A dataset whose ``card.files`` are looked for locally, else fetched, then read.
+    """A dataset whose ``card.files`` are found locally or fetched, then read.
 
-    The reader is a function of the dataset and its files. It returns counts (cells × features)
-    with labels in ``obs``. Users see the notes that it leaves in ``uns["bench_notes"]``.
+    The reader, a function of dataset and files, returns counts (cells × features) with labels in
+    ``obs`` and notes for users in ``uns["bench_notes"]``.
     """
 
     params: Any
@@ -43,7 +44,7 @@ class Published(Dataset):
     options: ClassVar[Mapping[str, Any]] = {}
     """Further facts for the reader."""
     variants: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {}
-    """Facts of the card that a parameter changes: parameter, its value, field of the card."""
+    """Parameter → value → facts of the card that it changes."""
 
     def __init__(
         self,
@@ -60,7 +61,6 @@ class Published(Dataset):
             self.card = replace(self.card, **choices.get(getattr(self.params, parameter), {}))
 
     def configure(self, settings: Settings) -> None:
-        """Take cache folder, mirror and whether the network may be used."""
         self.cache, self.mirror = settings.cache_dir, settings.mirror
         self.offline = settings.offline
 
@@ -69,21 +69,21 @@ class Published(Dataset):
         return [locate_file(self.name, file, self.cache, self.mirror) for file in self.card.files]
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return a digest of all facts, and size and time of the files in a folder of the user.
+        """Return digests of all facts, and of the files in a folder of the user.
 
         Downloads do not count: their content is fixed by the card or by the noted digest.
         """
-        prints: dict[str, Any] = {"facts": digest([asdict(self.card), dict(self.options)])}
-        for location in self.file_locations():
-            if location.path is not None and location.kind != "download":
-                stat = location.path.stat()
-                prints[location.file.name] = [
-                    str(location.path), stat.st_size, stat.st_mtime_ns
-                ]  # fmt: skip
-        return prints
+        local = {
+            location.file.name: location.path
+            for location in self.file_locations()
+            if location.path is not None and location.kind != "download"
+        }
+        contents = digest_files(list(local.values()), self.cache)
+        facts = digest([asdict(self.card), dict(self.options)])
+        return {"facts": facts, **dict(zip(local, contents, strict=True))}
 
     def fetch(self) -> dict[str, Path]:
-        """Fetch the files that are missing and return all by name; raises ``DataError``."""
+        """Fetch the missing files and return all by name; raises ``DataError``."""
         from bench.data.remote.fetch import get_files
 
         return get_files(
@@ -91,7 +91,7 @@ class Published(Dataset):
         )
 
     def load(self) -> AnnData | MuData:
-        """Fetch the missing files and return counts (cells × features) with labels in ``obs``.
+        """Return counts (cells × features) with labels in ``obs``.
 
         Raises ``DataError`` if a file cannot be fetched, or is not as published.
         """
@@ -100,7 +100,7 @@ class Published(Dataset):
         return data
 
     def read(self, files: dict[str, Path]) -> AnnData | MuData:
-        """Return the data of the files, given by their names on the card."""
+        """Return the data of the files, by name."""
         data: AnnData | MuData = getattr(type(self).readers(), self.reader)(self, files)
         return data
 
@@ -114,10 +114,9 @@ def add_datasets(
 ) -> None:
     """Add a class to a module for each dataset of the YAML file beside it.
 
-    The file holds ``datasets``, facts by name, and ``shared``, facts of all of them. The facts
-    are fields of a card, ``description`` (the docstring), ``reader`` (a function of the module
-    that ``readers`` returns), ``options`` for it, ``parameters`` and ``variants``. Raises
-    ``UsageError`` for any other fact.
+    ``datasets`` holds facts by name, ``shared`` facts of all: fields of a card, ``description``
+    (the docstring), ``reader`` (a function of the module from ``readers``), ``options`` for it,
+    ``parameters`` and ``variants``. Raises ``UsageError`` for any other fact.
     """
     import yaml
 
@@ -169,9 +168,10 @@ def _parameters(name: str, facts: Mapping[str, Mapping[str, Any]]) -> type[Param
 
 
 def _card_facts(facts: Mapping[str, Any], files: Mapping[str, RemoteFile]) -> dict[str, Any]:
-    """Return the fields of a card; a file is one of ``files`` by its name, or has its own facts.
+    """Return the fields of a card.
 
-    Without a name a file has the last part of its address.
+    A file is one of ``files`` by its name, or has its own facts; its name is then the last part of
+    its address by default.
     """
     values = {
         key: tuple(value) if isinstance(value, list) else value

@@ -15,6 +15,7 @@ from bench.contract import Markers, cells_of, is_paired, read_markers, select_ce
 from bench.contract.method import declared_inputs
 from bench.data.file_names import display_name
 from bench.data.user_file import read_user_file
+from bench.data.values import text_column
 from bench.digests import source_digest
 from bench.errors import UsageError
 from bench.execute.output_folder import check_output_folder, replace_results
@@ -94,6 +95,7 @@ class _FileInputs:
     dataset: FileDataset
     data: Any
     labels: np.ndarray | None
+    """Type of each cell, empty where it has none."""
     batch: np.ndarray | None
     n_clusters: int | None
     markers: Markers | None
@@ -230,11 +232,11 @@ def _file_inputs(
 ) -> _FileInputs:
     """Return the data with labels, batch, number of clusters and marker lists."""
     card, obs = dataset.card, cells_of(data).obs
-    labels = obs[card.label_key].astype(str).to_numpy() if card.label_key else None
+    labels = text_column(obs[card.label_key]) if card.label_key else None
     batch = obs[card.batch_key].astype(str).to_numpy() if card.batch_key else None
     n_clusters = options.n_clusters
     if n_clusters is None and labels is not None:
-        n_clusters = len(set(labels))
+        n_clusters = len(set(labels) - {""})
         logger.info(f"clusters: {n_clusters}, the number of types in '{card.label_key}'")
     uses_markers, markers = "markers" in declared_inputs(method), None
     if options.markers is not None and not uses_markers:
@@ -297,10 +299,12 @@ def _score(estimator: Estimator, inputs: _FileInputs, seed: int) -> Scores:
         logger.info(
             f"{len(all_cells) - len(rows)} of {len(all_cells)} cells were filtered by the method"
         )
-    embedding, labels, k = estimator.embedding_, inputs.labels, inputs.n_clusters
+    embedding, k = estimator.embedding_, inputs.n_clusters
+    labels = None if inputs.labels is None else inputs.labels[rows]
+    reported = None if labels is None or (labels != "").all() else labels != ""
     scores = score(
         embedding,
-        VisibleLabels(None) if labels is None else VisibleLabels(labels[rows], n_types=k),
+        VisibleLabels(labels, reported, None if labels is None else k),
         own_labels=estimator.labels_,
         seed=derive_seed(seed, "score"),
         batch=None if inputs.batch is None else inputs.batch[rows],

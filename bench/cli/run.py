@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from bench.plan.job import Plan
 
 _SETTINGS = (
-    "seeds", "profile", "results", "cache_dir", "jobs", "threads", "device", "timeout", "memory",
-    "retry", "plugins", "label_key", "batch_key", "markers", "tracking_uri", "experiment",
+    "seeds", "profile", "results", "cache_dir", "jobs", "threads", "device", "timeout",
+    "memory", "retry", "plugins", "label_key", "batch_key", "labels", "layer", "markers",
+    "tracking_uri", "experiment",
 )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ _PRUNERS = ("none", "median", "hyperband")
 
 @verb(
     "seeds", "profile", "results", "cache_dir", "jobs", "threads", "device", "memory", "retry",
-    "plugins", "label_key", "batch_key", "tracking_uri", "experiment",
+    "plugins", "label_key", "batch_key", "labels", "layer", "tracking_uri", "experiment",
 )  # fmt: skip
 def search_command(
     methods: Methods,

@@ -157,6 +157,8 @@ class Dataset(ABC):
         The facts; an instance whose parameters change them sets its own.
     notes : list of str
         One line for each decision of ``load`` that a user should know; shown as warnings.
+    orientation_given : bool
+        Whether the user said what lies in the rows; names are then not compared with it.
     markers_file : Path or None
         Marker lists of the user, which replace all others.
     replacement_markers : Markers or None
@@ -165,6 +167,7 @@ class Dataset(ABC):
 
     name: str
     card: Card
+    orientation_given: bool = False
     markers_file: Path | None = None
     replacement_markers: Markers | None = None
 
@@ -224,7 +227,7 @@ class Dataset(ABC):
         return {}
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return what decides the content besides code and parameters (a file's size and time)."""
+        """Return what decides the data besides code and parameters (digests of files)."""
         return {}
 
     @property

@@ -9,7 +9,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-_INTERVAL = re.compile(r"^(.+)[:_-](\d+)[-_](\d+)$")
+_INTERVAL = re.compile(
+    r"""^(?P<chrom>
+          (?:[A-Za-z][A-Za-z0-9.]*_+)?                        # genome, as in GRCh38_chr1
+          chr_?(?:[0-9]{1,3}|[A-Z]{1,5}[0-9]{0,2}|Un)(?:[LRABD]|Het)*
+          (?:[_.][A-Za-z][A-Za-z0-9]*)*?(?:[.v][0-9]+)?(?:_(?:random|alt|fix|hap[0-9]+))?
+        | (?-i:[1-9][0-9]?[LRABD]?|[XYWZM]|MT|X[1-9][0-9]?|[IVX]{1,5})
+        | [A-Z]{1,6}_?[0-9]{5,}[.v][0-9]+                     # a contig with its version
+        | (?:scaffold|contig|ctg|tig|Un)_?[0-9]+ | hs3[78]d[0-9]+
+       )
+       (?:[:_|\s-]|\.(?!\.))(?P<start>[0-9][0-9,]*)
+       (?:[:_|\s-]|\.\.?)(?P<end>[0-9][0-9,]*)
+       (?:[:(][+.-]\)?)?$                                     # strand
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 _BARE_CHROMOSOME = re.compile(r"^(\d{1,2}[LR]?|[IVX]+|[XYWZM])$")
 
 
@@ -39,8 +53,8 @@ def parse_interval(name: str) -> tuple[str, int, int] | None:
     Parameters
     ----------
     name
-        Such as ``chr1:100-200``, ``chr1_100_200`` or ``1-100-200``. The chromosome may contain
-        ``_``, ``.`` and ``-``.
+        Such as ``chr1:100-200``, ``chr1_100_200``, ``chr1.100.200``, ``1-100-200`` or
+        ``GRCh38_chr1:100-200``; the first part is a chromosome or a contig with its version.
 
     Returns
     -------
@@ -48,9 +62,13 @@ def parse_interval(name: str) -> tuple[str, int, int] | None:
         ``None`` if the name is no interval, or one of length zero.
     """
     match = _INTERVAL.match(name)
-    if match is None or int(match[2]) >= int(match[3]):
+    if match is None:
         return None
-    return ucsc_chromosome(match[1]), int(match[2]), int(match[3])
+    start, end = (int(match[side].replace(",", "")) for side in ("start", "end"))
+    chromosome = match["chrom"]
+    if re.fullmatch(r"X[1-9][0-9]?", chromosome):  # R's make.names puts an X before a number
+        chromosome = chromosome[1:]
+    return (ucsc_chromosome(chromosome), start, end) if start < end else None
 
 
 def peak_intervals(names: Iterable[Any]) -> tuple[pd.DataFrame, list[str]]:
@@ -90,10 +108,9 @@ def format_peak_names(names: Iterable[Any]) -> list[str]:
     list of str
         In the order of ``names``. A name that is no interval is returned unchanged.
     """
-    return [_INTERVAL.sub(_format_interval, str(name)) for name in names]
+    return [_format_interval(str(name)) for name in names]
 
 
-def _format_interval(match: re.Match[str]) -> str:
-    chromosome, start, end = match.groups()
-    prefix = "chr" if _BARE_CHROMOSOME.match(chromosome) else ""
-    return f"{prefix}{chromosome}:{start}-{end}"
+def _format_interval(name: str) -> str:
+    interval = parse_interval(name)
+    return name if interval is None else "{}:{}-{}".format(*interval)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
@@ -12,9 +12,11 @@ from bench.contract import ATAC, MULTIOME, RNA, DatasetInfo
 from bench.contract.multiome import check_parts
 from bench.errors import DataError
 from bench.messages import MAX_NAMES, quote_names
-from bench.prepare.blocks import row_blocks, stored_values
+from bench.prepare.blocks import row_blocks
 
+from .count_layers import count_hint
 from .name_patterns import find_common_genes, is_barcode, is_gene_id, is_interval, share_of_names
+from .values import ValueSummary, missing_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +39,13 @@ class CheckReport:
 
 
 def check_data(
-    data: AnnData | MuData, *, where: str, label_key: str, batch_key: str | None, modality: str
+    data: AnnData | MuData,
+    *,
+    where: str,
+    label_key: str,
+    batch_key: str | None,
+    modality: str,
+    orientation_given: bool = False,
 ) -> CheckReport:
     """Check a dataset of one modality (see :func:`check_counts`) or both parts of paired data.
 
@@ -45,8 +53,9 @@ def check_data(
     """
     if modality != MULTIOME:
         return check_counts(
-            data, where=where, label_key=label_key, batch_key=batch_key, modality=modality
-        )
+            data, where=where, label_key=label_key, batch_key=batch_key, modality=modality,
+            orientation_given=orientation_given,
+        )  # fmt: skip
     check_parts(data, where)
     genes = check_counts(
         data[RNA], where=where, label_key=label_key, batch_key=batch_key, modality=RNA
@@ -58,13 +67,20 @@ def check_data(
 
 
 def check_counts(
-    adata: AnnData, *, where: str, label_key: str, batch_key: str | None, modality: str
+    adata: AnnData,
+    *,
+    where: str,
+    label_key: str,
+    batch_key: str | None,
+    modality: str,
+    orientation_given: bool = False,
 ) -> CheckReport:
     """Check counts (cells × features), names, labels and batch of one dataset.
 
     ``X`` may be CSR, CSC or dense, in memory or backed; it stays unchanged. ``where`` is the name
-    or file in messages. An empty ``label_key`` is for cells without labels. Raises ``DataError``
-    with one line that names the fault and its fix.
+    or file in messages. An empty ``label_key`` is for cells without labels. With
+    ``orientation_given`` names are not compared with the orientation. Raises ``DataError`` with
+    one line that names the fault and its fix.
     """
     if adata.n_obs == 0 or adata.n_vars == 0:
         raise DataError(
@@ -74,7 +90,8 @@ def check_counts(
         )
     _check_names(adata.obs_names, "cell", where, "adata.obs_names_make_unique()")
     _check_names(adata.var_names, "feature", where, "adata.var_names_make_unique()")
-    _check_orientation(adata, where)
+    if not orientation_given:
+        _check_orientation(adata, where)
     _check_values(adata, where)
     types = check_labels(adata, where, label_key) if label_key else None
     if batch_key is not None:
@@ -121,8 +138,9 @@ def _check_orientation(adata: AnnData, where: str) -> None:
         fault = f"cells are named like genes ({quote_names(genes)})"
     if fault:
         raise DataError(
-            f"{where}: {fault}: the matrix looks transposed; expected cells × features, pass "
-            "adata.T.",
+            f"{where}: {fault}: the matrix looks transposed; expected cells × features; pass "
+            "transpose=true (bench fit: --transpose) to swap them, or transpose=false "
+            "(--no-transpose) to take them as they are.",
             code="transposed",
         )
 
@@ -130,7 +148,7 @@ def _check_orientation(adata: AnnData, where: str) -> None:
 def _check_values(adata: AnnData, where: str) -> None:
     if adata.X is None:
         raise DataError(
-            f"{where}: X is missing; expected raw counts.{_find_counts(adata)}", code="no_counts"
+            f"{where}: X is missing; expected raw counts.{count_hint(adata)}", code="no_counts"
         )
     if adata.X.dtype.kind not in "biuf":
         raise DataError(
@@ -138,78 +156,30 @@ def _check_values(adata: AnnData, where: str) -> None:
             "features; convert it, for example with adata.X = adata.X.astype('float32').",
             code="not_a_number",
         )
-    values = _ValueSummary(adata.X)
+    values = ValueSummary(adata.X)
     if values.not_finite:
         raise DataError(
             f"{where}: X has {values.not_finite} NaN or infinite values; expected raw counts."
-            f"{_find_counts(adata)}",
+            f"{count_hint(adata)}",
             code="not_finite",
         )
     if values.smallest < 0:
         raise DataError(
             f"{where}: X has negative values (smallest {values.smallest:.4g}); expected raw "
-            f"counts, this looks scaled.{_find_counts(adata)}",
+            f"counts, this looks scaled.{count_hint(adata)}",
             code="negative_values",
         )
     if values.fraction is not None:
         raise DataError(
             f"{where}: X has values that are not whole numbers (such as {values.fraction:.4g}); "
             "expected raw counts, this looks normalised or log-transformed, and every method "
-            f"here starts from counts.{_find_counts(adata)}",
+            f"here starts from counts.{count_hint(adata)}",
             code="not_counts",
         )
     if not values.any:
         raise DataError(
             f"{where}: every value of X is zero; expected raw counts.", code="no_counts"
         )
-
-
-class _ValueSummary:
-    """Faults among the values of a numeric matrix, read piece by piece."""
-
-    not_finite: int = 0
-    smallest: float = 0.0
-    fraction: float | None = None
-    """The first value that is no whole number."""
-    any: bool = False
-    """True if a value is not zero."""
-
-    def __init__(self, matrix: Any) -> None:
-        for values in stored_values(matrix):
-            if values.size:
-                self._add(values)
-
-    def _add(self, values: np.ndarray) -> None:
-        self.any = self.any or bool(np.any(values))
-        if values.dtype.kind == "f":
-            finite = np.isfinite(values)
-            if not finite.all():
-                self.not_finite += int(finite.size - np.count_nonzero(finite))
-                values = values[finite]
-            fractions = values[values != np.rint(values)]
-            if fractions.size and self.fraction is None:
-                self.fraction = float(fractions[0])
-        if values.dtype.kind in "if":
-            self.smallest = min(self.smallest, float(values.min(initial=0)))
-
-    @property
-    def counts(self) -> bool:
-        """True for whole numbers that are not negative, and not all zero."""
-        return self.any and not self.not_finite and self.smallest >= 0 and self.fraction is None
-
-
-def _find_counts(adata: AnnData) -> str:
-    """Return a hint on where else in the file whole numbers are."""
-
-    def holds_counts(matrix: Any) -> bool:
-        return matrix.dtype.kind in "biuf" and _ValueSummary(matrix).counts
-
-    for name in sorted(adata.layers, key=lambda name: name != "counts"):
-        if holds_counts(adata.layers[name]):
-            return f" layers['{name}'] holds whole numbers: set adata.X = adata.layers['{name}']."
-    if adata.raw is not None and holds_counts(adata.raw.X):
-        return " raw.X holds whole numbers: use adata.raw.to_adata()."
-    return " No layer holds whole numbers: save the file with counts in X."
 
 
 def check_labels(adata: AnnData, where: str, label_key: str) -> pd.Series:
@@ -247,7 +217,7 @@ def _complete_column(adata: AnnData, where: str, key: str, what: str) -> pd.Seri
             f"{where}: no column '{key}' in obs; its columns: {columns}.", code="missing_column"
         )
     column = adata.obs[key]
-    gaps = int((column.isna() | (column.astype(str).str.strip() == "")).sum())
+    gaps = missing_values(column)
     if gaps:
         raise DataError(
             f"{where}: {gaps} of {adata.n_obs} cells have no {what} in column '{key}'; remove "

@@ -12,11 +12,14 @@ from bench.digests import digest
 from bench.errors import UsageError
 from bench.messages import collect_notes
 
-from .file_names import display_name, list_files
+from .file_digests import digest_files
+from .file_names import display_name, is_zarr, list_files
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
+
+    from bench.settings import Settings
 
 
 class FileDataset(Dataset):
@@ -27,6 +30,9 @@ class FileDataset(Dataset):
 
         labels: str | None = Field(
             None, description="second file with columns of cells, joined by barcode"
+        )
+        labels_by_position: bool = Field(
+            False, description="take the lines of the second file in the order of the cells"
         )
         label_key: str | None = Field(None, description="column of the true types")
         batch_key: str | None = Field(None, description="column of the batches")
@@ -39,8 +45,12 @@ class FileDataset(Dataset):
             None, description="modality of the counts (default: by the file or its feature names)"
         )
         part: str | None = Field(
-            None, description="modality of an .h5mu (both: rna with atac, the default where these "
-            "two are all it holds), or rna, atac, protein of a 10x file",
+            None, description="modality of an .h5mu (both: rna with atac, the default where it "
+            "holds these two); rna, atac, protein or a genome of a 10x file",
+        )  # fmt: skip
+        layer: str | None = Field(
+            None, description="where the counts are: X, raw or the name of a layer (default: X; "
+            "where X is normalised, raw or a layer of whole numbers)",
         )  # fmt: skip
         atac: str | None = Field(
             None, description="second file with the peaks of the same cells; the first has genes"
@@ -51,6 +61,8 @@ class FileDataset(Dataset):
     def __init__(self, path: Path, params: Params, *, labels_needed: bool = True) -> None:
         super().__init__(params)
         self.path, self.labels_needed = path, labels_needed
+        self.orientation_given = params.transpose is not None
+        self.cache: Path | None = None
 
     @classmethod
     def from_path(
@@ -72,22 +84,25 @@ class FileDataset(Dataset):
         """The path of the file."""
         return str(self.path)
 
+    def configure(self, settings: Settings) -> None:
+        """Take the cache folder, which keeps the digests of the files."""
+        self.cache = settings.cache_dir
+
     def files(self) -> list[Path]:
         """Return every file that is read."""
         files = list_files(self.path)
-        if self.params.labels:
-            labels = Path(self.params.labels).expanduser()
-            if not labels.is_file():
-                raise UsageError(
-                    f"{self.path}: labels={labels}: no such file.", code="missing_file"
-                )
-            files.append(labels)
-        if self.params.atac:
-            peaks = Path(self.params.atac).expanduser()
-            if not peaks.exists():
-                raise UsageError(f"{self.path}: atac={peaks}: no such file.", code="missing_file")
-            files += list_files(peaks)
+        for name in ("labels", "atac"):
+            path = self._second_file(name)
+            if path is not None and not path.exists():
+                raise UsageError(f"{self.path}: {name}={path}: no such file.", code="missing_file")
+            if path is not None:
+                # Labels may be a text with any suffix.
+                files += [path] if name == "labels" and path.is_file() else list_files(path)
         return files
+
+    def _second_file(self, name: str) -> Path | None:
+        text = getattr(self.params, name)
+        return Path(text).expanduser() if text else None
 
     @property
     def paired(self) -> bool:
@@ -96,10 +111,17 @@ class FileDataset(Dataset):
         return bool(self.params.atac) or part == "both" or (part is None and packed)
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return the path, and a digest of path, size and time of every file that is read."""
-        stats = [(path.resolve(), path.stat()) for path in self.files()]
-        files = [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
-        return {"path": str(self.path.resolve()), "files": digest(files)}
+        """Return a digest of the contents and formats of all files, wherever they lie."""
+        files = self.files()
+        roots = [self.path, self._second_file("labels"), self._second_file("atac")]
+        folders = [root for root in roots if root is not None and is_zarr(root)]
+
+        def role(path: Path) -> str:
+            folder = next((one for one in folders if one in path.parents), None)
+            return str(path.relative_to(folder)) if folder else path.suffix
+
+        contents = digest_files(files, self.cache)
+        return {"files": digest(list(zip(map(role, files), contents, strict=True)))}
 
     def load(self) -> AnnData | MuData:
         """Return counts, labels and batch; both parts of paired data.

@@ -12,14 +12,16 @@ _PACKED = r"(\.(gz|zip|bz2|xz))?$"
 HDF5_SUFFIX = re.compile(r"\.(h5ad|h5mu|loom|h5|hdf5)$", re.IGNORECASE)
 TEXT_SUFFIX = re.compile(r"\.(csv|tsv|txt|tab)" + _PACKED + r"|\.zip$", re.IGNORECASE)
 MARKET_SUFFIX = re.compile(r"\.mtx(\.gz|\.bz2)?$", re.IGNORECASE)
+_PACKED_SUFFIX = re.compile(r"\.(gz|zip|bz2|xz|zst|tar|tgz|7z|rar)$", re.IGNORECASE)
 _ZARR_SUFFIX = re.compile(r"\.zarr$", re.IGNORECASE)
 _SUFFIXES = (HDF5_SUFFIX, TEXT_SUFFIX, MARKET_SUFFIX, _ZARR_SUFFIX)
 EXPECTED_FORMATS = (
-    ".h5ad, .h5mu, .loom, .zarr, .h5 (10x, or X and Y), .mtx, .csv, .tsv, .txt (also .gz, .zip), "
-    "or a folder with a 10x matrix"
+    ".h5ad, .h5mu, .loom, .zarr, .h5 (10x, exprs, or X and Y), .mtx, .csv, .tsv, .txt (also .gz, "
+    ".zip), or a folder with a 10x matrix"
 )
-_BARCODES = ("barcode", "cell", "colname")
-_FEATURES = ("feature", "gene", "peak", "region", "rowname")
+_BARCODES = ("barcode", "cell", "colname", "mat_rows")
+_FEATURES = ("feature", "gene", "peak", "region", "rowname", "mat_cols")
+_SYMBOLS = ("name", "symbol")
 _NAMES_SUFFIX = re.compile(r"\.(tsv|txt|csv|bed)(\.gz)?$", re.IGNORECASE)
 
 
@@ -37,25 +39,27 @@ def find_matrix_file(folder: Path) -> Path:
     return matrices[0]
 
 
-def find_name_files(matrix: Path) -> tuple[Path, Path, Path]:
+def find_name_files(matrix: Path) -> tuple[Path, ...]:
     """Return the matrix with the files of barcodes and features beside it.
 
-    Raises ``DataError`` if there is not exactly one of each.
+    Two lists of features, one of names and one of identifiers, are both returned, in this order.
+    Raises ``DataError`` if there is not exactly one file of each kind.
     """
     stem = MARKET_SUFFIX.sub("", matrix.name)
     prefix = re.sub(r"(matrix|counts?)$", "", stem, flags=re.IGNORECASE)
     files = [path for path in sorted(matrix.parent.iterdir()) if _NAMES_SUFFIX.search(path.name)]
-    return (
-        matrix,
-        _find_beside(matrix, files, prefix, _BARCODES),
-        _find_beside(matrix, files, prefix, _FEATURES),
-    )
+    barcodes = _find_beside(matrix, files, prefix, _BARCODES)
+    others = [path for path in files if path not in barcodes]
+    return (matrix, *barcodes, *_find_beside(matrix, others, prefix, _FEATURES))
 
 
-def _find_beside(matrix: Path, files: list[Path], prefix: str, words: tuple[str, ...]) -> Path:
+def _find_beside(
+    matrix: Path, files: list[Path], prefix: str, words: tuple[str, ...]
+) -> list[Path]:
     """Return the companion of a matrix: a file whose name holds one of ``words``.
 
     Files with the prefix of the matrix come before all others, then earlier words before later.
+    Of two files of features, one of names and one of identifiers, the names come first.
     """
     for start in dict.fromkeys([prefix, ""]):
         for word in words:
@@ -65,7 +69,10 @@ def _find_beside(matrix: Path, files: list[Path], prefix: str, words: tuple[str,
                 if path.name.startswith(start) and word in path.name[len(start) :].lower()
             ]
             if len(matches) == 1:
-                return matches[0]
+                return matches
+            named = [path for path in matches if _holds_symbols(path, start, word)]
+            if len(matches) == 2 and len(named) == 1 and words is _FEATURES:
+                return sorted(matches, key=lambda path: path not in named)
             if matches:
                 raise DataError(
                     f"{matrix}: {len(matches)} files of {words[0]}s beside it "
@@ -79,6 +86,11 @@ def _find_beside(matrix: Path, files: list[Path], prefix: str, words: tuple[str,
         f"{prefix}{words[0]}s.tsv, plain or .gz.",
         code="missing_names",
     )
+
+
+def _holds_symbols(path: Path, prefix: str, word: str) -> bool:
+    rest = path.name[len(prefix) :].lower().replace(word, "", 1)
+    return any(symbol in rest for symbol in _SYMBOLS)
 
 
 def is_data_path(name: str) -> bool:
@@ -112,7 +124,7 @@ def display_name(path: Path) -> str:
     name = path.name
     for pattern in _SUFFIXES:
         name = pattern.sub("", name) or name
-    return name
+    return re.sub(r"[\[\],*?=]|^not:", "_", name)  # what selectors read as something else
 
 
 def list_files(path: Path) -> list[Path]:
@@ -130,8 +142,10 @@ def list_files(path: Path) -> list[Path]:
             f"{path}: no such file or folder; expected {EXPECTED_FORMATS}.", code="missing_file"
         )
     if not has_known_suffix(path.name):
+        plain = _PACKED_SUFFIX.sub("", path.name)
+        hint = "unpack it first; " if plain != path.name else ""
         raise UsageError(
-            f"{path}: a file of unknown format; expected {EXPECTED_FORMATS}.",
+            f"{path}: a file of unknown format; {hint}expected {EXPECTED_FORMATS}.",
             code="unknown_format",
         )
     return list(find_name_files(path)) if MARKET_SUFFIX.search(path.name) else [path]

@@ -15,12 +15,14 @@ from bench.contract import (
     check_cells,
     format_peak_names,
     pair_data,
-    parse_interval,
 )
 from bench.errors import DataError, UsageError
 from bench.messages import log_note
 
 from . import formats
+from .count_layers import choose_counts
+from .name_patterns import DEFAULT_LABEL_KEY, is_interval
+from .values import missing_values
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -33,7 +35,6 @@ LABEL_GUESSES = (
     "bulk_labels", "cluster", "clusters", "louvain", "leiden",
 )  # fmt: skip
 """Columns proposed, in this order, when the label column is missing."""
-DEFAULT_LABEL_KEY = "cell_type"
 
 
 def read_file(file: FileDataset) -> tuple[AnnData | MuData, Card]:
@@ -46,18 +47,23 @@ def read_file(file: FileDataset) -> tuple[AnnData | MuData, Card]:
     pair = file.paired and (
         params.part == "both"
         or bool(params.atac)
-        or set(formats.list_modalities(file.path)) == set(PARTS)
+        or formats.list_modalities(file.path) >= set(PARTS)
     )
     if not pair:
         return _complete(_read_part(file, file.path, params.part), file)
-    if params.transpose is not None or params.modality:
+    if params.transpose is not None or params.modality or params.layer:
         raise UsageError(
-            f"{file.path}: transpose= and modality= are for a single part.", code="invalid_value"
+            f"{file.path}: transpose=, modality= and layer= are for a single part; add part=rna "
+            "or part=atac (bench fit: --part).",
+            code="invalid_value",
         )
     part = None if params.atac else RNA
     rna = _read_part(file, file.path, part)
     atac = _read_part(file, Path(params.atac or file.path).expanduser(), part and ATAC)
     check_cells(rna, atac, str(file.path))
+    others = sorted(formats.list_modalities(file.path) - set(PARTS)) if part else []
+    if others:
+        log_note(f"{file.path}: took rna with atac; left out: {', '.join(others)}")
     rna, card = _complete(rna, file, RNA)
     if rna.n_obs < atac.n_obs:  # cells without a label were dropped, with a note
         atac = atac[rna.obs_names].copy()
@@ -67,9 +73,10 @@ def read_file(file: FileDataset) -> tuple[AnnData | MuData, Card]:
 
 def _read_part(file: FileDataset, path: Path, part: str | None) -> AnnData:
     columns = [key for key in (file.params.label_key, file.params.batch_key) if key]
-    return formats.read_counts(
+    adata = formats.read_counts(
         path, transpose=file.params.transpose, part=part, obs_columns=columns
     )
+    return choose_counts(adata, str(path), file.params.layer)
 
 
 def _complete(
@@ -80,16 +87,21 @@ def _complete(
     label_key, labels_from = params.label_key, "the file"
     if params.labels:
         path = Path(params.labels).expanduser()
-        adata, label_key = _join_labels(adata, path, label_key)
+        adata, label_key = _join_labels(adata, path, file)
         labels_from = path.name
+    elif params.labels_by_position:
+        raise UsageError(
+            f"{file.path}: labels_by_position=true: needs labels=FILE (bench fit: --labels FILE).",
+            code="missing_value",
+        )
     if label_key or file.labels_needed or DEFAULT_LABEL_KEY in adata.obs:
         label_key = _find_column(adata, file.path, label_key or DEFAULT_LABEL_KEY, "label")
     batch_key = None
     if params.batch_key:
         batch_key = _find_column(adata, file.path, params.batch_key, "batch")
-    elif "batch" in adata.obs and adata.obs["batch"].nunique() > 1:
+    elif _has_batches(adata, str(file.path)):
         batch_key = "batch"
-    modality = modality or params.modality or guess_modality(adata)
+    modality = modality or params.modality or guess_modality(adata, str(file.path))
     if modality == ATAC:
         adata.var_names = format_peak_names(adata.var_names)
     return adata, Card(
@@ -104,14 +116,36 @@ def _complete(
     )
 
 
-def _join_labels(adata: AnnData, path: Path, key: str | None) -> tuple[AnnData, str | None]:
-    """Add the columns of the second file and drop the cells without a label there."""
-    table = formats.read_cell_table(path)
+def _has_batches(adata: AnnData, where: str) -> bool:
+    """Return whether a column named ``batch`` has a value for each cell, and several values."""
+    if "batch" not in adata.obs or adata.obs["batch"].nunique() < 2:
+        return False
+    gaps = missing_values(adata.obs["batch"])
+    if gaps:
+        log_note(
+            f"{where}: {gaps} of {adata.n_obs} cells have no value in column 'batch': it is not "
+            "used; --batch-key names another one"
+        )
+    return not gaps
+
+
+def _join_labels(adata: AnnData, path: Path, file: FileDataset) -> tuple[AnnData, str | None]:
+    """Add the columns of the second file and drop the cells without a label there.
+
+    Where labels are not needed all cells stay.
+    """
+    key = file.params.label_key
+    if file.params.labels_by_position:
+        table = formats.read_labels_by_position(path, adata.obs_names)
+    else:
+        table = formats.read_cell_table(path)
+        table = formats.restore_first_row(adata.obs_names, table, str(path))
     if key is None and DEFAULT_LABEL_KEY not in table and len(table.columns) == 1:
         key = str(table.columns[0])
-    adata = formats.join_labels(adata, table, where=str(path))
+    all_cells = not file.labels_needed
+    adata = formats.join_labels(adata, table, where=str(path), all_cells=all_cells)
     column = key or DEFAULT_LABEL_KEY
-    if column in table:
+    if column in table and file.labels_needed:
         unlabelled = adata.obs[column].isna().to_numpy()
         if unlabelled.any():
             log_note(
@@ -142,13 +176,22 @@ def _find_column(adata: AnnData, path: Path, key: str, what: str) -> str:
     )
 
 
-def guess_modality(adata: AnnData) -> str:
-    """Return the modality of ``uns["modality"]``, else ``atac`` if most features are intervals."""
+def guess_modality(adata: AnnData, where: str = "") -> str:
+    """Return the modality of ``uns["modality"]``, else ``atac`` if most features are intervals.
+
+    With ``where``, a note says how many are.
+    """
     text = str(adata.uns.get("modality", "")).lower()
     if "atac" in text or "chromatin" in text:
         return ATAC
     if text:
         return RNA
     names = list(adata.var_names[:200])
-    intervals = sum(parse_interval(name) is not None for name in names)
-    return ATAC if intervals > len(names) / 2 else RNA
+    intervals = sum(map(is_interval, names))
+    modality = ATAC if intervals > len(names) / 2 else RNA
+    if intervals and where:
+        log_note(
+            f"{where}: peaks: {intervals} of {len(names)} features are intervals → {modality}; "
+            f"if that is wrong, pass modality={RNA if modality == ATAC else ATAC}"
+        )
+    return modality

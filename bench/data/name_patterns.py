@@ -12,6 +12,9 @@ is_barcode = re.compile(r"^([A-Za-z0-9]+[_#:.-])?[ACGT]{10,}([_#:.-][A-Za-z0-9]+
 """Match a cell barcode, with or without a prefix or suffix."""
 is_gene_id = re.compile(r"^ENS[A-Z]{0,4}[GT][0-9]{6,}(\.[0-9]+)?$").match
 """Match an Ensembl identifier of a gene or transcript."""
+DEFAULT_LABEL_KEY = "cell_type"
+"""Column of the types where the user names none."""
+_LARGEST_WELL = 1000
 COMMON_GENES = frozenset(
     ["ACTB", "B2M", "EEF1A1", "FTH1", "FTL", "GAPDH", "MALAT1", "PPIA", "RPLP0", "TMSB4X"]
 )
@@ -19,12 +22,12 @@ COMMON_GENES = frozenset(
 
 
 def is_interval(name: str) -> bool:
-    """Return whether a name is a genome interval with a plain chromosome, as in ``chr1:10-20``.
+    """Return whether a name is a genome interval, as in ``chr1:10-20``.
 
-    A chromosome with ``_`` or ``-`` does not count: ``plate_a_1_96`` is a cell.
+    A short one on a plain number or letter, as in ``1_2_96``, is a well of a plate.
     """
     site = parse_interval(name)
-    return site is not None and site[0].replace(".", "").isalnum()
+    return site is not None and (site[2] > _LARGEST_WELL or "chr" in str(name)[:40].lower())
 
 
 def share_of_names(names: Sequence[Any], matches: Callable[[str], Any]) -> float:

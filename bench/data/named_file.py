@@ -20,6 +20,7 @@ class NamedFile(Dataset):
     def __init__(self, file: Dataset, name: str, named_card: Card) -> None:
         super().__init__(file.params)
         self.file, self.name, self.named_card = file, name, named_card
+        self.orientation_given = file.orientation_given
 
     @property
     def where(self) -> str:
@@ -31,7 +32,7 @@ class NamedFile(Dataset):
         return self.named_card.markers
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return path, size and time of the file, and the columns read."""
+        """Return a digest of the content of the file."""
         return self.file.fingerprint()
 
     @property

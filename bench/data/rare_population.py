@@ -58,6 +58,7 @@ class RarePopulation(Dataset):
     def __init__(self, inner: Dataset, task: RarePopulationTask) -> None:
         super().__init__(inner.params)
         self.inner, self.task, self.name = inner, task, inner.name
+        self.orientation_given = inner.orientation_given
         self.guided = bool(task.signatures) or task.guide != "true"
         if hasattr(inner, "card"):  # a file has no card before it is read
             self.card: Card = inner.card

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.contract import MULTIOME, Dataset, FileLocation
-from bench.digests import source_digest
+from bench.digests import digest, source_digest
 from bench.errors import UsageError
 from bench.messages import format_size, log_note
 from bench.registry import datasets as dataset_registry
 from bench.selectors import Exclusion, Selection, select_names, selector_label
 
+from .chosen_types import ChosenTypes
 from .file_dataset import FileDataset
 from .file_names import find_named_file, is_data_path
 from .marker_lists import dataset_markers
+from .name_patterns import DEFAULT_LABEL_KEY
 from .named_file import NamedFile
 from .rare_population import RarePopulation, RarePopulationTask, split_task
 from .user_datasets import UserDataset, user_datasets
@@ -39,6 +41,8 @@ class ResolvedDataset:
     """Display name."""
     selector: str
     """Text that selects it again."""
+    reading: Mapping[str, str] = field(default_factory=dict)
+    """Values that say how a file is read; shown only where two datasets need it."""
 
 
 def dataset_names(settings: Settings) -> list[str]:
@@ -85,6 +89,7 @@ def resolve_datasets(
             exclusions.append(Exclusion("all", dataset.label, "skipped", hint))
         else:
             datasets.append(dataset)
+    datasets = _name_apart(datasets)
     _check_selection(datasets, exclusions)
     return datasets, exclusions
 
@@ -120,6 +125,7 @@ def _is_file(name: str, settings: Settings) -> bool:
 def _resolve(selection: Selection, settings: Settings) -> ResolvedDataset:
     """Return the dataset of a selection, with its rare-population task and marker lists."""
     values, task = split_task(selection.values, selection.name)
+    types = values.pop("types", None)
     shared = {key: value for key, value in selection.values.items() if key not in values}
     entry = dataset_registry(settings.plugins).entries.get(selection.name)
     # A simulator may have a parameter "markers" of its own; its marker file is --markers.
@@ -127,6 +133,9 @@ def _resolve(selection: Selection, settings: Settings) -> ResolvedDataset:
     markers = None if own else values.pop("markers", None)
     plain = _resolve_data(replace(selection, values=values), settings)
     dataset, source = plain.dataset, plain.source
+    if types is not None:
+        dataset = ChosenTypes(dataset, types)
+        source += source_digest("bench.data.chosen_types")
     if task is not None or dataset.paired:
         dataset = RarePopulation(dataset, task or RarePopulationTask())
         source += source_digest("bench.data.rare_population")
@@ -135,8 +144,33 @@ def _resolve(selection: Selection, settings: Settings) -> ResolvedDataset:
         dataset_markers(dataset)  # an invalid file is an error before any data are loaded
     shared |= {"markers": markers} if markers else {}
     return ResolvedDataset(
-        dataset, source, _add_values(plain.label, shared), _add_values(plain.selector, shared)
-    )
+        dataset, source, _add_values(plain.label, shared), _add_values(plain.selector, shared),
+        plain.reading,
+    )  # fmt: skip
+
+
+def _name_apart(datasets: list[ResolvedDataset]) -> list[ResolvedDataset]:
+    """Return each dataset once, and give those that differ in how one file is read other names.
+
+    Two spellings of the same data are one dataset.
+    """
+    unique: dict[tuple[str, str], ResolvedDataset] = {}
+    for one in datasets:
+        content = [one.dataset.fingerprint(), _reading_values(one)]
+        unique.setdefault((one.label, digest(content)), one)
+    counts = Counter(label for label, _ in unique)
+    return [
+        replace(one, label=_add_values(label, dict(one.reading))) if counts[label] > 1 else one
+        for (label, _), one in unique.items()
+    ]
+
+
+def _reading_values(resolved: ResolvedDataset) -> dict[str, Any]:
+    """Return the parameters of a dataset; of files that are read the content counts instead."""
+    values = resolved.dataset.params.resolved()
+    if "label_key" in values:
+        values["label_key"] = values["label_key"] or DEFAULT_LABEL_KEY
+    return {key: value for key, value in values.items() if key not in ("labels", "atac")}
 
 
 def _add_values(text: str, values: dict[str, str]) -> str:
@@ -234,18 +268,22 @@ def _file(
 ) -> ResolvedDataset:
     """Return the dataset of a path; brackets come before settings, settings before defaults.
 
-    The display name shows the values that separate two views of one file, not its layout.
+    The values only say how to read the file and are not in its display name.
     """
-    keys = {"label_key": settings.label_key, "batch_key": settings.batch_key}
+    keys = {
+        "label_key": settings.label_key, "batch_key": settings.batch_key, "layer": settings.layer,
+        "labels": str(settings.labels) if settings.labels else None,
+    }  # fmt: skip
     values = selection.values
     params = {**(defaults or {}), **{key: v for key, v in keys.items() if v}, **values}
     file = FileDataset.from_path(path, FileDataset.Params.build(params, owner=selection.name))
-    shown = {key: v for key, v in values.items() if key not in ("labels", "transpose", "atac")}
+    file.configure(settings)
     return ResolvedDataset(
         file,
         source_digest("bench.data.file_dataset"),
-        selector_label(file.name, shown),
+        file.name,
         selector_label(selection.name, values),
+        values,
     )
 
 

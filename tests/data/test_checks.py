@@ -98,9 +98,9 @@ def test_log_normalised_values_say_where_counts_are(counts: AnnData, where: str)
     if where == "counts":
         counts.layers["counts"] = whole
     fix = {
-        "counts": "set adata.X = adata.layers['counts']",
-        "other": "set adata.X = adata.layers['b_other']",
-        "raw": "adata.raw.to_adata()",
+        "counts": "pass layer=counts",
+        "other": "pass layer=b_other",
+        "raw": "pass layer=raw",
         "nowhere": "No layer holds whole numbers: save the file with counts in X",
     }
     error = error_of(counts)
@@ -193,10 +193,26 @@ def test_transposed(toy_counts: AnnData, cells: list[str], features: list[str]):
     assert check(adata) in ([], [PEAKS_ARE_ODD])
 
 
-def test_wells_of_plates_are_no_intervals(toy_counts: AnnData):
+WELLS = ("plate_a_1_{i}", "{a:02d}_{b:02d}_{i:02d}", "{a}_{b}_{i}", "P{b}-1-{i}", "X{a}_{b}_{i}",
+         "GSM1234567_10_{i}", "plate1:{a}_{i}", "run_2_{a}_{i}", "S1.{a}.{i}")  # fmt: skip
+
+
+@pytest.mark.parametrize("form", WELLS)
+def test_wells_of_plates_are_no_intervals(toy_counts: AnnData, form: str):
     adata = toy_counts.copy()
-    adata.obs_names = [f"plate_a_1_{i + 2}" for i in range(60)]
+    adata.obs_names = [form.format(a=i % 48 + 1, b=i // 8 + 1, i=i + 2) for i in range(60)]
     assert check(adata) == []
+
+
+def test_what_the_user_says_of_the_orientation_has_the_last_word(toy_counts: AnnData):
+    adata = toy_counts.copy()
+    adata.obs_names = [f"chr1:{i}00-{i}50" for i in range(60)]
+    assert fault(adata) == "transposed"
+    report = check_counts(
+        adata, where="x", label_key="cell_type", batch_key=None, modality="rna",
+        orientation_given=True,
+    )  # fmt: skip
+    assert report.warnings == []
 
 
 PEAKS_ARE_ODD = "some.h5ad: features are named like genome intervals, but modality is rna."
@@ -267,7 +283,7 @@ def test_backed_counts_are_checked_from_the_disk(
     error = error_of(backed)
     backed.file.close()
     assert error.code == "not_counts"
-    assert "set adata.X = adata.layers['counts']" in str(error)
+    assert "pass layer=counts" in str(error)
 
 
 def test_a_warning_of_too_little_memory(monkeypatch: pytest.MonkeyPatch):

@@ -47,11 +47,24 @@ def test_the_notes_are_logged_if_the_checks_fail(
     assert "features in rows" in caplog.messages[0]
 
 
-def test_columns_with_gaps(tmp_path: Path, toy_counts: AnnData):
+@pytest.mark.parametrize("gap", ["", None, float("nan")])
+def test_cells_without_a_label_are_fitted(tmp_path: Path, toy_counts: AnnData, gap: object):
     adata = toy_counts.copy()
-    adata.obs["cell_type"] = ["", *adata.obs["cell_type"].astype(str)[1:]]
+    adata.obs["cell_type"] = [gap, *adata.obs["cell_type"].astype(str)[1:]]
+    adata.write_h5ad(tmp_path / "gap.h5ad")
+    file, data = read_user_file(tmp_path / "gap.h5ad", {})
+    assert data.n_obs == 60
+    assert file.notes[-1].startswith("1 of 60 cells have no label in column 'cell_type'")
+    with pytest.raises(DataError) as error:
+        load_checked(FileDataset.from_path(tmp_path / "gap.h5ad"))
+    assert error.value.code == "missing_values"
+
+
+def test_labels_of_one_type_only(tmp_path: Path, toy_counts: AnnData):
+    adata = toy_counts.copy()
+    adata.obs["cell_type"] = ["", *["T"] * 59]
     adata.write_h5ad(tmp_path / "gap.h5ad")
     with pytest.raises(DataError) as error:
         read_user_file(tmp_path / "gap.h5ad", {})
-    assert error.value.code == "missing_values"
+    assert error.value.code == "single_type"
     assert read_user_file(tmp_path / "gap.h5ad", {}, check_columns=False)[1].n_obs == 60

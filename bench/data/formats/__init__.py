@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import h5py
+
 from bench.messages import log_note
 
 from ..file_names import MARKET_SUFFIX, TEXT_SUFFIX, is_zarr, list_files
 from .annotated import list_modalities, read_h5mu, read_zarr, refuse_part, to_csr
-from .hdf5 import read_10x_h5, read_hdf5, read_loom, read_xy_h5
-from .labels import join_labels, read_labels
+from .hdf5 import read_hdf5, read_loom, read_xy_h5
+from .labels import join_labels, read_labels, read_labels_by_position, restore_first_row
 from .matrix_market import read_10x_mtx, read_market, select_features
+from .ten_x import read_10x_h5
 from .text import Orientation, read_text
 
 if TYPE_CHECKING:
@@ -29,10 +32,12 @@ __all__ = [
     "read_counts",
     "read_h5mu",
     "read_labels",
+    "read_labels_by_position",
     "read_loom",
     "read_market",
     "read_text",
     "read_xy_h5",
+    "restore_first_row",
 ]
 
 
@@ -74,5 +79,9 @@ def read_counts(
 
 
 def read_cell_table(path: Path) -> pd.DataFrame:
-    """Return the table of cells in a second file: delimited text, or ``obs`` of any format."""
-    return read_labels(path) if TEXT_SUFFIX.search(path.name) else read_counts(path).obs
+    """Return the table of cells in a second file: ``obs`` of any format, else delimited text."""
+    if path.is_file() and h5py.is_hdf5(path):
+        return read_hdf5(path).obs
+    if path.is_dir() or MARKET_SUFFIX.search(path.name):
+        return read_counts(path).obs
+    return read_labels(path)

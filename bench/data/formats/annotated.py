@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-import warnings
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anndata
 import h5py
-import mudata
 import numpy as np
 import scipy.sparse as sp
 import zarr
-from anndata.io import read_elem
 
+from bench.contract import RNA
 from bench.errors import DataError
+from bench.messages import log_note
 
-from .guards import read_errors, require_array_memory
+from .elements import read_anndata, read_matrix, read_table
+from .guards import open_hdf5, read_errors, require_array_memory
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
+_PART_NAMES = {
+    "rna": ("rna", "gex", "geneexpression", "genes", "transcriptome"),
+    "atac": ("atac", "peaks", "chromatinaccessibility", "chromatin"),
+    "protein": ("protein", "proteins", "prot", "adt", "antibodycapture"),
+}
+
 
 def read_h5ad(path: Path) -> AnnData:
     """Return an ``.h5ad`` file with its counts as CSR; raises ``DataError``."""
+    with read_errors(path, ".h5ad file"), open_hdf5(path) as file:
+        require_array_memory(path, file)
+        if isinstance(file["obs"], h5py.Group):
+            return to_csr(read_anndata(path, file))
+        if isinstance(file.get("X"), h5py.Group):  # anndata before 0.7
+            height, width = (int(size) for size in file["X"].attrs["h5sparse_shape"])
+            read_matrix(path, file["X"], "X", (height, width))  # for its checks
     with read_errors(path, ".h5ad file"):
-        with h5py.File(path, "r") as file:
-            require_array_memory(path, file)
         return to_csr(anndata.read_h5ad(path))
 
 
@@ -37,38 +49,48 @@ def read_zarr(path: Path, *, part: str | None = None) -> AnnData:
     Raises ``DataError`` like :func:`read_h5mu`.
     """
     with read_errors(path, "zarr folder"):
+        _refuse_pickles(path)
         group = zarr.open_group(str(path), mode="r")
         if "mod" not in group:
             refuse_part(path, part)
             require_array_memory(path, group)
-            return to_csr(anndata.read_zarr(path))
-        part = _find_part(path, sorted(group["mod"]), part)
-        require_array_memory(path, group["mod"][part])
-        adata = to_csr(anndata.read_zarr(path / "mod" / part))
-        return _add_shared_columns(adata, read_elem(group["obs"]))
+            return to_csr(read_anndata(path, group))
+        return _read_modality(path, group, part)
 
 
 def read_h5mu(path: Path, *, part: str | None = None) -> AnnData:
     """Return one modality of an ``.h5mu`` file, with the columns that all modalities share.
 
-    ``part`` names the modality; a file with a single one needs no name. Raises ``DataError`` for
+    ``part`` names the modality; ``rna`` is the default where it is there. Raises ``DataError`` for
     an unknown name, and for several modalities without a name.
     """
-    with read_errors(path, ".h5mu file"):
-        with h5py.File(path, "r") as file:
-            part = _find_part(path, sorted(file["mod"]), part)
-            require_array_memory(path, file["mod"][part])
-            shared = read_elem(file["obs"])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # mudata announces changes of its defaults
-            adata = mudata.read_h5ad(path, mod=part)
-        return _add_shared_columns(to_csr(adata), shared)
+    with read_errors(path, ".h5mu file"), open_hdf5(path) as file:
+        return _read_modality(path, file, part)
 
 
-def list_modalities(path: Path) -> list[str]:
-    """Return the modalities of an ``.h5mu`` file; raises ``DataError`` for any other file."""
-    with read_errors(path, ".h5mu file"), h5py.File(path, "r") as file:
-        return sorted(file["mod"])
+def _read_modality(path: Path, group: Any, part: str | None) -> AnnData:
+    name = _find_part(path, sorted(group["mod"]), part)
+    require_array_memory(path, group["mod"][name])
+    shared = read_table(path, group["obs"], "obs", [])
+    return _add_shared_columns(to_csr(read_anndata(path, group["mod"][name])), shared)
+
+
+def _refuse_pickles(path: Path) -> None:
+    """Raise ``DataError`` for a codec that runs code of the file when an array is read."""
+    for name in (".zarray", ".zmetadata", "zarr.json"):
+        for file in path.rglob(name):
+            if re.search(rb'"(id|name)"\s*:\s*"[^"]*pickle', file.read_bytes()):
+                raise DataError(
+                    f"{path}: {file.relative_to(path)} stores Python objects by pickle, which "
+                    "could run code; write the file again with adata.write_zarr.",
+                    code="unsafe_file",
+                )
+
+
+def list_modalities(path: Path) -> set[str]:
+    """Return the kinds of the modalities of an ``.h5mu`` file; raises ``DataError``."""
+    with read_errors(path, ".h5mu file"), open_hdf5(path) as file:
+        return {_kind_of_part(name) for name in file["mod"]}
 
 
 def to_csr(adata: AnnData) -> AnnData:
@@ -81,17 +103,30 @@ def to_csr(adata: AnnData) -> AnnData:
     return adata
 
 
+def _kind_of_part(name: str) -> str:
+    """Return ``rna``, ``atac`` or ``protein`` for the usual names of modalities, else the name."""
+    plain = re.sub(r"[^a-z]", "", name.lower()).removeprefix("sc")
+    return next((kind for kind, names in _PART_NAMES.items() if plain in names), name)
+
+
 def _find_part(path: Path, modalities: list[str], part: str | None) -> str:
-    names = ", ".join(modalities)
+    """Return the modality of this name, in any usual spelling; the default is ``rna``."""
+    names, kinds = ", ".join(modalities), {_kind_of_part(name): name for name in modalities}
     if part is None:
         if len(modalities) == 1:
             return modalities[0]
-        raise DataError(
-            f"{path}: holds {names}; choose one with part=, as in part=rna.", code="ambiguous_part"
-        )
-    if part not in modalities:
+        if RNA not in kinds:
+            raise DataError(
+                f"{path}: holds {names}; choose one with part=, as in part={modalities[0]} "
+                f"(bench fit: --part {modalities[0]}).",
+                code="ambiguous_part",
+            )
+        log_note(f"{path}: holds {names}; took {kinds[RNA]}; for another pass part=")
+        return kinds[RNA]
+    found = part if part in modalities else kinds.get(_kind_of_part(part))
+    if found is None:
         raise DataError(f"{path}: no part '{part}'; its parts: {names}.", code="unknown_part")
-    return part
+    return found
 
 
 def refuse_part(path: Path, part: str | None) -> None:

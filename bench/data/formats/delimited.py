@@ -1,52 +1,59 @@
-"""Delimited text as rows with line numbers: compression, encoding, separator, quotes."""
+"""Delimited text as rows with line numbers: encoding, comments, separator, quotes."""
 
 from __future__ import annotations
 
-import bz2
 import contextlib
 import csv
-import gzip
 import io
-import lzma
 import re
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain, islice
-from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from pathlib import Path
+from typing import IO
 
 from bench.errors import DataError
-from bench.messages import quote_names
+
+from .unpack import DAMAGED, open_unpacked
 
 SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars", " ": "spaces"}
 NUMBER = re.compile(r"^\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*$")
 _HEAD_LINES = 6
-# zipfile raises RuntimeError for a password and NotImplementedError for an unknown method.
-_DAMAGED = (
-    EOFError, OSError, RuntimeError, NotImplementedError, zlib.error, zipfile.BadZipFile,
-    lzma.LZMAError,
-)  # fmt: skip
+_LONGEST_LINE = 1 << 28
+_BOMS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16",
+         b"\xfe\xff": "utf-16"}  # fmt: skip
 
 
 class DelimitedRows:
-    """The rows of one text as ``(line number, fields)``, without blank lines."""
+    """The rows of one text as ``(line number, fields)``, without blank lines.
+
+    Lines before the first row that start with ``#`` are comments, unless the last one is a header.
+    Empty fields after a separator at the end of every line are dropped.
+    """
 
     def __init__(self, path: Path, stream: IO[str], raw: IO[bytes], sep: str | None) -> None:
         self.path = path
         self._raw, self._size = raw, max(path.stat().st_size, 1)
-        head = list(islice(stream, _HEAD_LINES))
+        source = _read_lines(path, stream)
+        comments, head = _read_head(source)
         self.sep = sep or detect_separator(head)
-        lines: Iterator[str] = chain(head, stream)
+        header = _commented_header(comments, head, self.sep)
+        if header:
+            head = [header, *head]
+        self._skipped = len(comments) - len(header[:1])
+        lines: Iterator[str] = chain(head, source)
         if self.sep == " ":
             lines = (line if '"' in line else " ".join(line.split()) for line in lines)
         self._reader = csv.reader(lines, delimiter=self.sep or "\t", strict=True)
+        self._drop = _count_trailing(head, self.sep)
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
-        reader = self._reader
+        reader, (drop, in_rows) = self._reader, self._drop
         for fields in reader:
             if len(fields) > 1 or (fields and fields[0].strip()):
-                yield reader.line_num, fields
+                if drop and not any(fields[-drop:]):
+                    fields = fields[:-drop]
+                drop = in_rows
+                yield self.line, fields
 
     def consumed(self) -> float:
         """Return the share of the (compressed) file read so far, between 0 and 1."""
@@ -55,7 +62,7 @@ class DelimitedRows:
     @property
     def line(self) -> int:
         """Number of the last line read."""
-        return self._reader.line_num
+        return self._reader.line_num + self._skipped
 
 
 @contextlib.contextmanager
@@ -67,14 +74,16 @@ def open_rows(path: Path, sep: str | None = None) -> Iterator[DelimitedRows]:
     """
     reader: DelimitedRows | None = None
     try:
-        with path.open("rb") as raw, _decompress(path, raw) as plain:
-            stream = io.TextIOWrapper(plain, encoding="utf-8-sig", newline="")
+        with path.open("rb") as raw, open_unpacked(path, raw) as plain:
+            stream = io.TextIOWrapper(plain, encoding=_find_encoding(plain), newline="")
             reader = DelimitedRows(path, stream, raw, sep)
             yield reader
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start : error.start + 1].hex()
+    except UnicodeError as error:
+        byte = ""
+        if isinstance(error, UnicodeDecodeError):
+            byte = f"byte 0x{error.object[error.start : error.start + 1].hex()} "
         raise DataError(
-            f"{path}: byte 0x{byte} is not UTF-8 text; save the file as UTF-8, for example with "
+            f"{path}: {byte}is not UTF-8 text; save the file as UTF-8, for example with "
             "iconv -f latin1 -t utf-8.",
             code="not_utf8",
         ) from None
@@ -85,7 +94,7 @@ def open_rows(path: Path, sep: str | None = None) -> Iterator[DelimitedRows]:
             f"{SEPARATORS.get(sep or '', 'separators')}, and a closing quote for each quote.",
             code="invalid_line",
         ) from None
-    except _DAMAGED as error:
+    except DAMAGED as error:
         place = f"after line {reader.line}: " if reader is not None and reader.line else ""
         text = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise DataError(
@@ -94,45 +103,72 @@ def open_rows(path: Path, sep: str | None = None) -> Iterator[DelimitedRows]:
         ) from None
 
 
-@contextlib.contextmanager
-def _decompress(path: Path, raw: IO[bytes]) -> Iterator[Any]:
-    start = raw.read(6)
-    raw.seek(0)
-    if not start:
-        raise DataError(
-            f"{path}: the file is empty; expected a header line and rows.", code="empty_file"
-        )
-    if start.startswith(b"PK"):
-        with zipfile.ZipFile(raw) as archive, archive.open(_find_member(path, archive)) as member:
-            yield member
-        return
-    openers: dict[bytes, Callable[[IO[bytes]], Any]] = {
-        b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open
-    }  # fmt: skip
-    for magic, decompress in openers.items():
-        if start.startswith(magic):
-            with decompress(raw) as plain:
-                yield plain
-            return
-    yield raw
+def _find_encoding(plain: IO[bytes]) -> str:
+    """Return the encoding by the byte order mark, or by the zero bytes of UTF-16 without one."""
+    start = plain.read(1024)
+    plain.seek(0)
+    for mark, encoding in _BOMS.items():
+        if start.startswith(mark):
+            return encoding
+    zeros = [start[place::2].count(0) / max(len(start) / 2, 1) for place in (0, 1)]
+    if max(zeros) > 0.5 and min(zeros) < 0.1:
+        return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
+    return "utf-8-sig"
 
 
-def _find_member(path: Path, archive: zipfile.ZipFile) -> str:
-    """Return the one file in a zip; hidden files and those of macOS do not count."""
-    names = [
-        info.filename
-        for info in archive.infolist()
-        if not info.is_dir()
-        and not info.filename.startswith("__MACOSX")
-        and not PurePosixPath(info.filename).name.startswith(".")
+def _read_lines(path: Path, stream: IO[str]) -> Iterator[str]:
+    """Yield the lines; raises ``DataError`` for one that no table has."""
+    while line := stream.readline(_LONGEST_LINE):
+        if len(line) == _LONGEST_LINE and not line.endswith(("\n", "\r")):
+            raise DataError(
+                f"{path}: a line of more than {_LONGEST_LINE:,} characters; expected a table of "
+                "counts.",
+                code="invalid_line",
+            )
+        yield line
+
+
+def _read_head(lines: Iterator[str]) -> tuple[list[str], list[str]]:
+    """Return the comments at the start, and the first lines after them."""
+    comments: list[str] = []
+    for line in lines:
+        if not line.startswith("#"):
+            return comments, [line, *islice(lines, _HEAD_LINES - 1)]
+        comments.append(line)
+    return [], comments  # all lines start so: names
+
+
+def _commented_header(comments: list[str], head: list[str], sep: str | None) -> str:
+    """Return the last comment without ``#`` if it has a name for each column, else nothing."""
+    if not comments or re.match(r"#[^\s#]", comments[-1]) is None or sep is None:
+        return ""
+    text = comments[-1][1:]
+    widths = [len(row) for row in _split_lines([text, *head[:1]], sep)]
+    return text if len(widths) == 2 and widths[0] == widths[1] else ""
+
+
+def _count_trailing(head: list[str], sep: str | None) -> tuple[int, int]:
+    """Return how many empty fields end the first line, and how many every other line."""
+    rows = _split_lines(head, sep or "\t")
+    if len(rows) < 2:
+        return 0, 0
+    empty = [
+        len(row) - max((place for place, field in enumerate(row, 1) if field), default=len(row))
+        for row in rows
     ]
-    if len(names) != 1:
-        raise DataError(
-            f"{path}: {len(names)} files in the archive ({quote_names(names) or 'none'}); "
-            "expected one; unpack it and name the file.",
-            code="ambiguous_file",
-        )
-    return names[0]
+    in_rows = min(empty[1:])
+    more = len(rows[1]) - len(rows[0])
+    if more > 0 and in_rows >= more:  # only the rows end so
+        return 0, more
+    both = min(empty[0], in_rows)
+    return both, both
+
+
+def _split_lines(lines: list[str], sep: str) -> list[list[str]]:
+    try:
+        return [row for row in csv.reader(lines, delimiter=sep) if row]
+    except csv.Error:
+        return []
 
 
 def refuse_duplicate_columns(path: Path, header: list[str], columns: list[str]) -> None:
@@ -158,11 +194,10 @@ def detect_separator(head: list[str]) -> str | None:
             break
         lines = [" ".join(line.split()) if sep == " " and '"' not in line else line
                  for line in head if line.strip()]  # fmt: skip
-        try:
-            fields = [row for row in csv.reader(lines, delimiter=sep) if row]
-        except csv.Error:
+        fields = _split_lines(lines, sep)
+        if not fields:
             continue
-        widths = {len(row) for row in fields[1:]} or {len(fields[0])} if fields else {0}
+        widths = {len(row) for row in fields[1:]} or {len(fields[0])}
         width = max(widths)
         if len(widths) > 1 or width < 2 or len(fields[0]) not in (width, width - 1):
             continue

@@ -1,33 +1,39 @@
-"""HDF5 files by their content, and the readers of loom, 10x h5, and ``.h5`` with X and Y."""
+"""HDF5 files by their content, and the readers of loom and of ``.h5`` of clustering papers."""
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 import pandas as pd
-import scanpy as sc
 import scipy.sparse as sp
 
 from bench.errors import DataError
 from bench.messages import log_note
 
-from .annotated import read_h5ad, read_h5mu, refuse_part, to_csr
-from .assemble import build_anndata, make_features_unique
-from .guards import array_bytes, read_errors, require_memory
-from .matrix_market import select_features
+from .annotated import read_h5ad, read_h5mu, refuse_part
+from .assemble import build_anndata
+from .elements import read_matrix
+from .guards import array_bytes, open_hdf5, read_errors, require_memory
+from .ten_x import read_10x_h5
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 _BLOCK_BYTES = 1 << 26
 """Bytes of a dense matrix read at once."""
-_CELL_NAMES = ("CellID", "obs_names", "cell_id", "cell_names", "barcodes", "barcode", "cells")
-_FEATURE_NAMES = ("Gene", "var_names", "gene_names", "genes", "features", "Accession", "peaks")
-_GENE_IDS = ("Accession", "gene_ids", "gene_id")
+_CELL_NAMES = ("cellid", "obs_names", "cell_id", "cell_names", "barcodes", "barcode", "cells",
+               "cell", "cellname", "cell_name", "observation_id", "index", "id")  # fmt: skip
+_FEATURE_NAMES = (
+    "gene", "var_names", "gene_names", "gene_name", "target_name", "gene_symbol", "gene_symbols",
+    "symbol", "feature_name", "genes", "features", "accession", "gene_ids", "gene_id", "geneid",
+    "target_id", "ensembl_id", "peaks", "peak", "feature", "name", "id", "index",
+)  # fmt: skip
+_GENE_IDS = ("accession", "gene_ids", "gene_id", "geneid", "target_id", "ensembl_id")
+"""Usual names of attributes, in lower case; the first that is there counts."""
+_LABELS = ("cell_type", "cell_ontology_class", "cell_type1")
 
 
 def read_hdf5(path: Path, *, part: str | None = None) -> AnnData:
@@ -42,21 +48,23 @@ def read_hdf5(path: Path, *, part: str | None = None) -> AnnData:
     if layout == "10x":
         return read_10x_h5(path, part=part)
     refuse_part(path, part)
-    if layout == "h5ad":
-        return read_h5ad(path)
-    return read_loom(path) if layout == "loom" else read_xy_h5(path)
+    readers = {"h5ad": read_h5ad, "loom": read_loom, "exprs": read_exprs_h5, "X and Y": read_xy_h5}
+    return readers[layout](path)
 
 
 def _find_layout(path: Path) -> str:
     if path.suffix == ".h5ad":
         return "h5ad"
-    with h5py.File(path, "r") as file:
+    with open_hdf5(path) as file:
         keys = set(file)
         if "mod" in keys:
             return "h5mu"
+        if {"exprs", "obs_names", "var_names"} <= keys:
+            return "exprs"
         if "row_attrs" in keys and isinstance(file.get("matrix"), h5py.Dataset):
             return "loom"
-        if any(isinstance(group, h5py.Group) and "barcodes" in group for group in file.values()):
+        groups = [file[key] for key in keys if isinstance(file.get(key), h5py.Group)]
+        if any("barcodes" in group for group in groups):
             return "10x"
         if {"X", "obs"} <= keys:
             return "h5ad"
@@ -65,25 +73,9 @@ def _find_layout(path: Path) -> str:
     names = ", ".join(sorted(keys)) or "nothing"
     raise DataError(
         f"{path}: an HDF5 file of unknown layout (it holds {names}); expected h5ad, h5mu, loom, "
-        "10x (matrix/barcodes) or the datasets X and Y.",
+        "10x (matrix/barcodes), exprs with obs_names and var_names, or the datasets X and Y.",
         code="unknown_format",
     )
-
-
-def read_10x_h5(path: Path, *, part: str | None = None) -> AnnData:
-    """Return counts (CSR float32, cells × features) of a Cell Ranger ``.h5``, version 2 or 3.
-
-    Names, ``var["gene_ids"]``, ``var["feature_types"]`` and ``part`` as for the folder
-    (:func:`read_10x_mtx`). Raises ``DataError`` for an unreadable file.
-    """
-    with read_errors(path, "10x .h5 file"), warnings.catch_warnings():
-        with h5py.File(path, "r") as file:
-            require_memory(path, 2 * array_bytes(file))
-        warnings.simplefilter("ignore")  # scanpy warns of names that are not unique
-        adata = sc.read_10x_h5(path, gex_only=False)
-    adata = to_csr(select_features(adata, part, path))
-    make_features_unique(path, adata)
-    return adata
 
 
 def read_loom(path: Path) -> AnnData:
@@ -92,14 +84,40 @@ def read_loom(path: Path) -> AnnData:
     Names come from the attributes CellID and Gene (or usual others), identifiers of genes go to
     ``var["gene_ids"]``, other attributes of one dimension to ``obs`` and ``var``.
     """
-    with read_errors(path, "loom file"), h5py.File(path, "r") as file:
+    with read_errors(path, "loom file"), open_hdf5(path) as file:
         obs = _read_attributes(path, file["col_attrs"], _CELL_NAMES, "cell")
         var = _read_attributes(path, file["row_attrs"], _FEATURE_NAMES, "feature")
         counts = _read_dense(path, file["matrix"]).T.tocsr()
         adata = build_anndata(path, counts, obs, var, hint="rename them in col_attrs")
         for name, layer in file.get("layers", {}).items():
-            adata.layers[name] = _read_dense(path, layer).T.tocsr()
+            if layer.shape == adata.shape[::-1]:
+                adata.layers[name] = _read_dense(path, layer).T.tocsr()
     return adata
+
+
+def read_exprs_h5(path: Path) -> AnnData:
+    """Return the counts of a ``data.h5`` of scMGCA, scIMTA, scTAG or scziDesk.
+
+    ``exprs`` is CSR or dense, cells × features; names are ``obs_names`` and ``var_names``, columns
+    of cells the members of ``obs``. If there is no ``cell_type``, ``cell_ontology_class`` or
+    ``cell_type1`` is taken for it, with a note.
+    """
+    with read_errors(path, ".h5 file with exprs"), open_hdf5(path) as file:
+        cells, features = (_as_text(file[name][()]) for name in ("obs_names", "var_names"))
+        require_memory(path, 2 * array_bytes({"exprs": file["exprs"]}))
+        counts = read_matrix(path, file["exprs"], "exprs", (len(cells), len(features)))
+        columns = {
+            name: _as_text(member[()]) if member.dtype.kind in "OSU" else member[()]
+            for name, member in file.get("obs", {}).items()
+            if getattr(member, "shape", None) == (len(cells),)
+        }
+    labels = next((name for name in _LABELS if name in columns), None)
+    if labels is not None and labels != _LABELS[0]:
+        columns[_LABELS[0]] = columns[labels]
+        log_note(f"{path}: '{labels}' is taken as {_LABELS[0]}")
+    obs = pd.DataFrame(columns, index=pd.Index(cells, dtype=object))
+    var = pd.DataFrame(index=pd.Index(features, dtype=object))
+    return build_anndata(path, counts, obs, var, hint="rename them in obs_names")
 
 
 def read_xy_h5(path: Path) -> AnnData:
@@ -110,7 +128,7 @@ def read_xy_h5(path: Path) -> AnnData:
     1. ``X`` is transposed if only its second axis is as long as ``Y``; a note reports it. Raises
     ``DataError`` if neither axis is.
     """
-    with read_errors(path, ".h5 file with X and Y"), h5py.File(path, "r") as file:
+    with read_errors(path, ".h5 file with X and Y"), open_hdf5(path) as file:
         labels = _as_text(file["Y"][()].reshape(-1))
         matrix = file["X"]
         if matrix.ndim != 2 or len(labels) not in matrix.shape:
@@ -132,7 +150,11 @@ def read_xy_h5(path: Path) -> AnnData:
 
 def _read_attributes(path: Path, group: Any, names: tuple[str, ...], what: str) -> pd.DataFrame:
     """Return the attributes of one dimension of cells or features, with their names as index."""
-    values = {name: attribute[()] for name, attribute in group.items()}
+    values = {
+        name: attribute[()]
+        for name, attribute in group.items()
+        if getattr(attribute, "shape", None) is not None
+    }
     wide = [name for name, array in values.items() if array.ndim != 1]
     if wide:
         log_note(
@@ -143,15 +165,17 @@ def _read_attributes(path: Path, group: Any, names: tuple[str, ...], what: str) 
         for name, array in values.items()
         if array.ndim == 1
     }
-    key = next((name for name in names if name in columns), None)
+    usual = {name.lower(): name for name in columns}
+    key = next((usual[name] for name in names if name in usual), None)
     if key is None:
         raise DataError(
-            f"{path}: no names of {what}s; expected the attribute {names[0]}; its attributes: "
+            f"{path}: no names of {what}s; expected an attribute such as "
+            f"{'CellID' if what == 'cell' else 'Gene'}; its attributes: "
             f"{', '.join(columns) or 'none'}.",
             code="missing_names",
         )
     index = columns.pop(key)
-    identifier = next((name for name in _GENE_IDS if name in columns), None)
+    identifier = next((usual[name] for name in _GENE_IDS if usual.get(name) in columns), None)
     if what == "feature" and identifier:
         columns["gene_ids"] = columns.pop(identifier)
     return pd.DataFrame(columns, index=pd.Index([str(name) for name in index], dtype=object))
@@ -160,7 +184,7 @@ def _read_attributes(path: Path, group: Any, names: tuple[str, ...], what: str) 
 def _read_names(file: Any, keys: tuple[str, ...], count: int, what: str) -> list[str]:
     """Return the names of the first of the datasets ``keys`` that fits, else numbers."""
     for key in keys:
-        if key in file and file[key].shape == (count,):
+        if key in file and getattr(file[key], "shape", None) == (count,):
             return _as_text(file[key][()])
     return [f"{what}{number}" for number in range(1, count + 1)]
 

@@ -1,4 +1,4 @@
-"""Metadata of cells in a second file, joined by barcode."""
+"""Metadata of cells in a second file, joined by barcode, or by position where the user says so."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pandas as pd
 from bench.errors import DataError
 from bench.messages import log_note, quote_names
 
+from ..name_patterns import DEFAULT_LABEL_KEY
 from .delimited import open_rows, refuse_duplicate_columns
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ def read_labels(path: Path) -> pd.DataFrame:
         columns = len(lines[-1][1]) if lines else 0
         raise DataError(
             f"{path}: {len(lines)} lines with {columns} columns; expected a header line and at "
-            "least two columns, barcodes and labels; labels are joined by barcode, never by "
-            "position.",
+            "least two columns, barcodes and labels; labels are joined by barcode; if the lines "
+            "have the order of the cells, add labels_by_position=true (bench fit: "
+            "--labels-by-position).",
             code="missing_column",
         )
     header, width = lines[0][1], len(lines[1][1])
@@ -59,20 +61,19 @@ def read_labels(path: Path) -> pd.DataFrame:
     return table.drop(columns=header[place]) if header[place] else table.iloc[:, 1:]
 
 
-def join_labels(adata: AnnData, table: pd.DataFrame, *, where: str) -> AnnData:
+def join_labels(
+    adata: AnnData, table: pd.DataFrame, *, where: str, all_cells: bool = False
+) -> AnnData:
     """Return the cells of ``adata`` that are in ``table`` (index = barcodes) with its columns.
 
-    Cells are matched by name, never by position; notes count the unmatched on either side. A
-    column of ``table`` replaces one of the same name. Raises ``DataError`` if no barcode matches
-    (with a hint if only a suffix differs), and for a barcode that occurs twice in ``table``.
+    Cells are matched by name, never by position; notes count the unmatched on either side. With
+    ``all_cells`` those that are not in ``table`` stay, without values. The first line of a
+    table without a header is one of its rows. A column of ``table`` replaces one of the same
+    name. Raises ``DataError`` if no barcode matches (with a hint if only a suffix differs), and
+    for a barcode that occurs twice in ``table``.
     """
     cells = adata.obs_names.astype(str)
-    if table.index.name and str(table.index.name) in set(cells):
-        raise DataError(
-            f"{where}: the first line starts with '{table.index.name}', the name of a cell; "
-            "expected a header line such as barcode,cell_type; add one.",
-            code="missing_header",
-        )
+    table = restore_first_row(cells, table, where)
     table = _index_by_cell(cells, table, where)
     matched = cells.isin(table.index)
     if not matched.any():
@@ -87,8 +88,9 @@ def join_labels(adata: AnnData, table: pd.DataFrame, *, where: str) -> AnnData:
     unmatched = cells[~matched]
     unused = table.index.difference(cells, sort=False)
     if len(unmatched):
+        outcome = "have no values" if all_cells else "were dropped"
         log_note(
-            f"{where}: {len(unmatched)} of {len(cells)} cells are not in it and were dropped "
+            f"{where}: {len(unmatched)} of {len(cells)} cells are not in it and {outcome} "
             f"({quote_names(list(unmatched))})"
         )
     if len(unused):
@@ -96,11 +98,60 @@ def join_labels(adata: AnnData, table: pd.DataFrame, *, where: str) -> AnnData:
             f"{where}: {len(unused)} of {len(table)} barcodes in it are not in the counts "
             f"({quote_names(list(unused))})"
         )
-    joined = adata[matched].copy() if len(unmatched) else adata
-    rows = table.loc[cells[matched]]
+    joined = adata[matched].copy() if len(unmatched) and not all_cells else adata
+    rows = table.loc[~table.index.duplicated()].reindex(joined.obs_names.astype(str))
     for name in rows.columns:
         joined.obs[str(name)] = rows[name].to_numpy()
     return joined
+
+
+def restore_first_row(cells: pd.Index, table: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Return a table whose file has no header with its first line as a row.
+
+    The first line is no header if it starts with the name of a cell, or if every other field of
+    it occurs below it in its own column.
+    """
+    first = "" if table.index.name is None else str(table.index.name)
+    repeated = len(table.columns) > 0 and all(
+        str(name) in set(table[name].astype(str)) for name in table.columns
+    )
+    if not first or (first not in set(cells) and not repeated):
+        return table
+    names = [DEFAULT_LABEL_KEY, *(f"column{n}" for n in range(3, len(table.columns) + 2))]
+    rows = pd.DataFrame([list(table.columns), *table.to_numpy().tolist()], dtype=object)
+    log_note(f"{where}: no header line; its second column is taken as '{DEFAULT_LABEL_KEY}'")
+    return rows.set_axis(names, axis=1).set_axis(pd.Index([first, *table.index], dtype=object))
+
+
+def read_labels_by_position(path: Path, cells: pd.Index) -> pd.DataFrame:
+    """Return the columns of a text whose lines have the order of ``cells``, its index.
+
+    A single column without a header is named ``cell_type``. Raises ``DataError`` unless there is
+    one line for each cell, and perhaps a header line.
+    """
+    with open_rows(path) as reader:
+        separated = reader.sep != " "
+        lines = [fields for _, fields in reader]
+    if not separated:  # one label a line, with spaces inside
+        with open_rows(path, "\t") as reader:
+            lines = [fields for _, fields in reader]
+    n_header, width = len(lines) - len(cells), len(lines[-1])
+    if n_header not in (0, 1) or any(len(fields) != width for fields in lines):
+        raise DataError(
+            f"{path}: {len(lines)} lines for {len(cells)} cells; expected one line of as many "
+            "fields for each cell, and perhaps a header line.",
+            code="size_mismatch",
+        )
+    names = lines[0] if n_header else [f"column{number + 1}" for number in range(width)]
+    if width == 1 and not n_header:
+        names = [DEFAULT_LABEL_KEY]
+    refuse_duplicate_columns(path, names, names)
+    table = pd.DataFrame(lines[n_header:], columns=names, dtype=object)
+    log_note(
+        f"{path}: labels are taken by position, as asked: line {n_header + 1} is cell "
+        f"'{cells[0]}', the last line is '{cells[-1]}'"
+    )
+    return table.mask(table.isin(_MISSING)).set_axis(cells.astype(str))
 
 
 def _index_by_cell(cells: pd.Index, table: pd.DataFrame, where: str) -> pd.DataFrame:

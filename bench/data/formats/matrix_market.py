@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,7 @@ from .assemble import build_anndata
 from .delimited import NUMBER, open_rows
 from .guards import read_errors, require_memory
 from .orientation import transpose_hint
+from .unpack import open_unpacked
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 FEATURE_TYPES = {"rna": "Gene Expression", "atac": "Peaks", "protein": "Antibody Capture"}
 """Parts of a 10x file with several kinds of features."""
+_NAME_COLUMNS = ("gene_name", "gene_names", "gene_symbol", "symbol", "feature_name", "name")
+"""Usual names of the column of names below a header line."""
 
 
 def read_10x_mtx(folder: Path, *, part: str | None = None) -> AnnData:
@@ -37,35 +42,46 @@ def read_10x_mtx(folder: Path, *, part: str | None = None) -> AnnData:
     selects one of several kinds; the default is gene expression. Raises ``DataError`` for a folder
     without exactly one matrix and its names.
     """
-    matrix, barcodes, features = find_name_files(find_matrix_file(folder))
-    adata = read_market(matrix, barcodes, features, orientation="genes")
+    adata = read_market(*find_name_files(find_matrix_file(folder)), orientation="genes")
     return select_features(adata, part, folder)
 
 
 def read_market(
-    matrix: Path, barcodes: Path, features: Path, *, orientation: Orientation = "auto"
+    matrix: Path,
+    barcodes: Path,
+    features: Path,
+    identifiers: Path | None = None,
+    *,
+    orientation: Orientation = "auto",
 ) -> AnnData:
     """Return counts (CSR float32, cells × features) of a MatrixMarket file and its names.
 
     ``barcodes``: one name a line. ``features``: a name; or identifier, symbol and kind (10x); or
-    chromosome, start and end. The size of the matrix shows a header line in either file, and
-    whether features are in rows. ``orientation`` decides for a square matrix; the default is
-    features in rows. Raises ``DataError`` if sizes do not fit or a file cannot be read.
+    chromosome, start and end; ``identifiers``: a second list of them. Below a header line further
+    fields are columns of cells or features. The size of the matrix shows a header line in either
+    file, and whether features are in rows. ``orientation`` decides for a square matrix; the
+    default is features in rows. Raises ``DataError`` if sizes do not fit or a file cannot be read.
     """
-    counts = _read_matrix(matrix)
     cell_rows, feature_rows = _read_names(barcodes), _read_names(features)
-    in_rows = _find_layout(matrix, counts.shape, (cell_rows, feature_rows), orientation)
+    shape = _read_shape(matrix)
+    in_rows = _find_layout(matrix, shape, (cell_rows, feature_rows), orientation)
     if in_rows is None:
         raise DataError(
-            f"{matrix}: {counts.shape[0]} × {counts.shape[1]}, but {barcodes.name} has "
+            f"{matrix}: {shape[0]} × {shape[1]}, but {barcodes.name} has "
             f"{len(cell_rows)} lines and {features.name} {len(feature_rows)}; expected one line "
             "for each row and column.",
             code="size_mismatch",
         )
+    counts = _read_matrix(matrix)
     counts = (counts.T if in_rows else counts).tocsr()
-    cell_rows, feature_rows = cell_rows[-counts.shape[0] :], feature_rows[-counts.shape[1] :]
-    obs = pd.DataFrame(index=pd.Index([fields[0] for fields in cell_rows], dtype=object))
-    var = _feature_table(feature_rows)
+    obs = _cell_table(cell_rows, counts.shape[0])
+    var = _feature_table(feature_rows, counts.shape[1])
+    if identifiers is not None:
+        ids = [fields[0] for fields in _read_names(identifiers)][-counts.shape[1] :]
+        if len(ids) == len(var):
+            var["gene_ids"] = ids
+        else:
+            log_note(f"{identifiers}: {len(ids)} lines for {len(var)} features; not used")
     return build_anndata(matrix, counts, obs, var, hint=f"look at {barcodes.name}")
 
 
@@ -119,12 +135,35 @@ def select_features(adata: AnnData, part: str | None, where: Path) -> AnnData:
     return adata[:, (adata.var["feature_types"] == kind).to_numpy()].copy()
 
 
+@contextlib.contextmanager
+def _open_matrix(path: Path) -> Iterator[_Forward]:
+    with read_errors(path, "MatrixMarket file"), path.open("rb") as raw:
+        if not raw.read(1):
+            raise EOFError("the file is empty")
+        raw.seek(0)
+        with open_unpacked(path, raw) as stream:
+            yield _Forward(stream)
+
+
+class _Forward:
+    """A stream that SciPy reads forward only: it seeks wrongly where it may seek."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.read = stream.read
+
+
+def _read_shape(path: Path) -> tuple[int, int]:
+    """Return rows and columns, and require memory for the entries."""
+    with _open_matrix(path) as stream:
+        height, width, entries, layout, _, _ = scipy.io.mminfo(stream)
+    # Row, column and value of each entry as read, then the compressed matrix.
+    require_memory(path, entries * (32 if layout == "coordinate" else 16))
+    return int(height), int(width)
+
+
 def _read_matrix(path: Path) -> sp.coo_matrix:
-    with read_errors(path, "MatrixMarket file"):
-        _, _, entries, layout, _, _ = scipy.io.mminfo(path)
-        # Row, column and value of each entry as read, then the compressed matrix.
-        require_memory(path, entries * (32 if layout == "coordinate" else 16))
-        return sp.coo_matrix(scipy.io.mmread(path)).astype(np.float32)
+    with _open_matrix(path) as stream:
+        return sp.coo_matrix(scipy.io.mmread(stream)).astype(np.float32)
 
 
 def _read_names(path: Path) -> list[list[str]]:
@@ -138,9 +177,28 @@ def _read_names(path: Path) -> list[list[str]]:
     return lines
 
 
-def _feature_table(lines: list[list[str]]) -> pd.DataFrame:
+def _cell_table(lines: list[list[str]], n_cells: int) -> pd.DataFrame:
+    """Return the table of cells: names as index; below a header further fields are columns."""
+    header, rows = lines[:-n_cells], lines[-n_cells:]
+    columns = {}
+    if header and all(len(fields) == len(header[0]) for fields in rows):
+        columns = {name: [fields[i] for fields in rows] for i, name in enumerate(header[0]) if i}
+    return pd.DataFrame(columns, index=pd.Index([fields[0] for fields in rows], dtype=object))
+
+
+def _feature_table(lines: list[list[str]], n_features: int) -> pd.DataFrame:
     """Return the table of features: names as index, their other fields as columns."""
+    header, lines = lines[:-n_features], lines[-n_features:]
     width = min((len(fields) for fields in lines), default=1)
+    if header and len(header[0]) == width:
+        usual = {name.lower(): i for i, name in enumerate(header[0])}
+        place = next((usual[name] for name in _NAME_COLUMNS if name in usual), 0)
+        columns = {
+            "gene_ids" if name.lower() == "gene_id" else name: [fields[i] for fields in lines]
+            for i, name in enumerate(header[0])
+            if i != place
+        }
+        return pd.DataFrame(columns, index=pd.Index([one[place] for one in lines], dtype=object))
     if width >= 3 and all(NUMBER.match(value) for value in lines[0][1:3]):
         return pd.DataFrame(index=[f"{chrom}:{start}-{end}" for chrom, start, end, *_ in lines])
     if width == 1:

@@ -9,7 +9,7 @@ _WORDS = frozenset(
         "annotation", "annotations", "barcode", "barcodes", "batch", "cell_type", "celltype",
         "cell_types", "class", "cluster", "clusters", "assigned_cluster", "donor", "ident",
         "label", "labels", "leiden", "louvain", "phase", "sample", "subclass", "chr", "chrom",
-        "chromosome", "start", "end", "strand",
+        "chromosome", "start", "end", "strand", "length",
     ]
 )  # fmt: skip
 _PATTERNS = re.compile(

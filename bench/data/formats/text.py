@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 Orientation = Literal["auto", "cells", "genes"]
 _ZEROS = frozenset(["0", "0.0", "0.00", "0.000"])
 _MISSING = frozenset(["", "NA", "NaN", "nan", "N/A", "null", "None"])
+_CORNERS = frozenset(
+    ["barcode", "barcodes", "cell", "cells", "cell_id", "entrez", "feature", "gene", "gene_id",
+     "geneid", "gene_name", "genes", "id", "index", "name", "names", "peak", "symbol"]
+)  # fmt: skip
+_MANY = 20
+"""So many counts of one row hardly ever differ all."""
 _HEAD = 50
 _SHOWN = 8
 _LARGEST = 3e38
@@ -242,15 +248,25 @@ def _header(path: Path, header: list[str], first: tuple[int, list[str]]) -> list
             code="invalid_line",
         )
     names = header[len(header) - len(fields) + 1 :]
-    counted = [[str(i) for i in range(start, start + len(names))] for start in (0, 1)]
-    if all(NUMBER.match(name) for name in names) and names not in counted:
+    corner = header[0] if len(header) == len(fields) else ""
+    if all(NUMBER.match(name) for name in names) and not _may_be_names(names, corner):
         raise DataError(
             f"{path}: line 1 holds counts, not names ({', '.join(header[:4])}, ...); expected a "
             "header line; add one.",
             code="missing_header",
         )
-    corner = header[0] if len(header) == len(fields) else ""
     return [corner, *names]
+
+
+def _may_be_names(names: list[str], corner: str) -> bool:
+    """Return whether numbers in the first line are names: identifiers, or cells by number.
+
+    Names differ from each other, and the first field is empty or says what they name.
+    """
+    counted = [[str(i) for i in range(start, start + len(names))] for start in (0, 1)]
+    distinct = len(set(names)) == len(names)
+    known = not corner or corner.lower() in _CORNERS or len(names) >= _MANY
+    return names in counted or (distinct and known and all(name.isdigit() for name in names))
 
 
 def _text_columns(header: list[str], head: list[list[str]], metadata: frozenset[str]) -> list[int]:

@@ -74,12 +74,15 @@ def test_a_part_of_data_that_have_one(tmp_path: Path, toy_counts: AnnData):
 def test_parts_of_paired_data(tmp_path: Path, toy_counts: AnnData, suffix: str):
     from mudata import MuData
 
-    both = MuData({"rna": toy_counts, "atac": toy_counts[:30, :5].copy()})
+    both = MuData({"RNA": toy_counts, "peaks": toy_counts[:30, :5].copy()})
     both.obs["donor"] = [f"d{i}" for i in range(60)]
     path = tmp_path / f"x.{suffix}"
     (both.write_zarr if suffix == "zarr" else both.write_h5mu)(path)
-    assert fault(path) == "ambiguous_part"
+    with collect_notes() as notes:
+        assert formats.read_counts(path).shape == (60, 40)
+    assert "holds RNA, peaks; took RNA" in notes[0]
     assert fault(path, part="protein") == "unknown_part"
+    assert formats.read_counts(path, part="peaks").shape == (30, 5)
     adata = formats.read_counts(path, part="atac")
     assert adata.shape == (30, 5)
     assert adata.obs["donor"].tolist() == [f"d{i}" for i in range(30)]
@@ -170,6 +173,15 @@ def test_labels_beside_the_barcodes_are_no_barcodes(tmp_path: Path):
     (folder / "cell_types.csv").write_text("barcode,type\na,T\n")
     (folder / "marker_genes.csv").write_text("gene\nx\n")
     assert formats.read_counts(folder).shape == (3, 2)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_parts_without_genes(tmp_path: Path, toy_counts: AnnData):
+    from mudata import MuData
+
+    path = tmp_path / "x.h5mu"
+    MuData({"x": toy_counts, "prot": toy_counts.copy()}).write_h5mu(path)
+    assert fault(path) == "ambiguous_part"
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage\n1 2 3\n", b"\x1f\x8bgarbage"])

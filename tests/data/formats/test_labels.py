@@ -12,7 +12,7 @@ from anndata import AnnData
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.data.formats import join_labels, read_labels
+from bench.data.formats import join_labels, read_labels, read_labels_by_position
 from bench.errors import DataError
 from bench.messages import collect_notes
 
@@ -151,10 +151,63 @@ def test_faults_of_tables(tmp_path: Path, text: str):
     assert error.value.code == WRONG[text]
 
 
-def test_a_table_without_a_header(tmp_path: Path):
+HEADERLESS = {
+    "first line is a cell": "a\tT\nb\tB\nc\tT\n",
+    "commas": "a,T\nb,B\nc,T\n",
+    "spaces": "a T\nb B\nc T\n",
+    "first line is another cell": "z\tT\na\tT\nb\tB\nc\tT\n",
+    "reverse order": "c\tT\nb\tB\na\tT\n",
+    "more columns": "a\tT\t1\nb\tB\t2\nc\tT\t1\n",
+}
+
+
+@pytest.mark.parametrize("how", HEADERLESS)
+def test_a_table_without_a_header(tmp_path: Path, how: str):
     """A first line taken as a header would drop a cell silently."""
+    path = tmp_path / "t.txt"
+    path.write_text(HEADERLESS[how])
+    with collect_notes() as notes:
+        joined = join_labels(cells(["a", "b", "c"]), read_labels(path), where=str(path))
+    assert joined.obs["cell_type"].tolist() == ["T", "B", "T"]
+    assert "no header line" in notes[0]
+
+
+def test_a_header_behind_a_hash(tmp_path: Path):
+    path = tmp_path / "t.txt"
+    path.write_text("# made by a tool\n#barcode\ttype\na\tT\nb\tB\n")
+    joined = join_labels(cells(["a", "b"]), read_labels(path), where=str(path))
+    assert joined.obs["type"].tolist() == ["T", "B"]
+
+
+def test_cells_without_labels_stay_on_request():
+    joined = join_labels(cells(["a", "b"]), table({"b": "1"}), where="t.csv", all_cells=True)
+    assert joined.obs["type"].isna().tolist() == [True, False]
+
+
+POSITIONS = {
+    "T\nB\nT\n": ["T", "B", "T"],
+    "1\n2\n1\n": ["1", "2", "1"],
+    "label\n1\n2\n1\n": ["1", "2", "1"],
+    "T cell\nB cell\nT cell\n": ["T cell", "B cell", "T cell"],
+    "T,x\nB,y\nT,x\n": ["T", "B", "T"],
+}
+
+
+@pytest.mark.parametrize("text", POSITIONS)
+def test_labels_by_position(tmp_path: Path, text: str):
     path = tmp_path / "t.csv"
-    path.write_text("a,T\nb,B\nc,T\n")
+    path.write_text(text)
+    with collect_notes() as notes:
+        found = read_labels_by_position(path, pd.Index(["a", "b", "c"]))
+    assert list(found.index) == ["a", "b", "c"]
+    assert found.iloc[:, 0].tolist() == POSITIONS[text]
+    assert "by position" in notes[0]
+
+
+@pytest.mark.parametrize("text", ["T\nB\n", "T\n\nB\n", "a\nb\nc\nd\ne\n", "T,x\nB\nT,x\n"])
+def test_labels_by_position_that_do_not_fit(tmp_path: Path, text: str):
+    path = tmp_path / "t.csv"
+    path.write_text(text)
     with pytest.raises(DataError) as error:
-        join_labels(cells(["a", "b", "c"]), read_labels(path), where=str(path))
-    assert error.value.code == "missing_header"
+        read_labels_by_position(path, pd.Index(["a", "b", "c"]))
+    assert error.value.code == "size_mismatch"
