@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shlex
 import subprocess
@@ -43,20 +44,24 @@ def package_versions() -> dict[str, str]:
 def git_commit() -> str:
     """Return the commit of the code in use, ``+`` behind it if files differ; empty if unknown.
 
-    The checkout that holds this package is looked at first, then the current folder.
+    Only the checkout that holds this package is asked: the settings of another may run programs.
     """
-    for folder in (Path(bench.__file__).resolve().parent, Path.cwd()):
-        head = _git(folder, "rev-parse", "HEAD")
-        if head:
-            return head + ("+" if _git(folder, "status", "--porcelain", "-uno") else "")
-    return ""
+    folder = Path(bench.__file__).resolve().parents[1]
+    if not (folder / ".git").exists():
+        return ""
+    head = _git(folder, "rev-parse", "HEAD")
+    return head + ("+" if head and _git(folder, "status", "--porcelain", "-uno") else "")
 
 
 def _git(folder: Path, *words: str) -> str:
     try:
         process = subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10
-        )
+            [
+                "git", "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}",
+                "-C", str(folder), *words,
+            ],
+            capture_output=True, text=True, timeout=10,
+        )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return ""
     return process.stdout.strip() if process.returncode == 0 else ""
