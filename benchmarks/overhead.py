@@ -3,8 +3,9 @@
     python benchmarks/overhead.py [--quick] [--json FILE]
 
 Figures: wall seconds per job (throughput of the whole run), and the medians of its parts: the fit
-process (fork, read the data, write artifacts), the score process (clusterings and all metrics),
-and the commit to MLflow. The server that loads the libraries is started before the clock.
+process (fork, read the data, write artifacts) with the wall around it and without, in turns, the
+score process (clusterings and all metrics), and the commit to MLflow. The server that loads the
+libraries is started before the clock.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import json
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from _figures import flags, show
 from rich.console import Console
 
+from bench.execute import local_executor
 from bench.execute.driver import run
 from bench.store.mlflow_store import Tracker
 
@@ -35,6 +38,10 @@ class Nothing(Method):
         import numpy as np
         return Fit(np.random.default_rng(context.seed).normal(size=(data.n_obs, 10)))
 """
+
+
+ROUNDS = 5
+"""Runs with the wall and without, in turns: the load of a machine changes over time."""
 
 
 def main() -> None:
@@ -58,7 +65,7 @@ def measure(folder: Path, jobs: int) -> dict[str, float]:
         finally:
             commits.append(time.perf_counter() - started)
 
-    def go(seeds: int) -> float:
+    def go(seeds: int | str) -> float:
         started = time.perf_counter()
         outcome = run(
             "nothing", "sim_rna", report=False, console=Console(quiet=True), seeds=seeds, jobs=2,
@@ -78,6 +85,7 @@ def measure(folder: Path, jobs: int) -> dict[str, float]:
     stages.clear()
     wall = go(jobs + 2)
     Tracker.commit = commit  # type: ignore[method-assign]
+    beside = dict(_compare_wall(go, stages, jobs))
     method = statistics.median(stage["fit"] for stage in stages)
     fit = statistics.median(stage["fit process"] for stage in stages)
     return {
@@ -85,9 +93,30 @@ def measure(folder: Path, jobs: int) -> dict[str, float]:
         "wall_per_job": wall / jobs,
         "method": method,
         "fit_process_beyond_method": fit - method,
+        **beside,
         "score_process": statistics.median(stage["score process"] for stage in stages),
         "commit": statistics.median(commits),
     }
+
+
+def _compare_wall(
+    go: Callable[[str], float], stages: list[dict[str, float]], jobs: int
+) -> Iterator[tuple[str, float]]:
+    """Yield the median of the fit process beyond the method with the wall and without."""
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    before, first = stages[:], 1000
+    for turn in range(2 * ROUNDS):
+        local_executor.KERNEL_WALL = turn % 2 == 0
+        stages.clear()
+        seeds = range(first, first + max(2, jobs // ROUNDS))
+        go(",".join(map(str, seeds)) + ",")
+        first = seeds.stop
+        beyond = [stage["fit process"] - stage["fit"] for stage in stages]
+        seconds[local_executor.KERNEL_WALL] += beyond
+    local_executor.KERNEL_WALL = True
+    stages[:] = before
+    yield "fit_process_with_wall", statistics.median(seconds[True])
+    yield "fit_process_without_wall", statistics.median(seconds[False])
 
 
 if __name__ == "__main__":

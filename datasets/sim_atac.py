@@ -17,13 +17,12 @@ if TYPE_CHECKING:
 class SimATAC(Dataset):
     """Poisson counts of fragments in peaks, nearly all 0 or 1.
 
-    The rate of peak p in cell c is depth_c · q_cp, with q_cp proportional to
-    base_p · exp(type and batch effect) and base_p gamma with shape 0.8: many peaks open in few
-    cells. Each peak of a module is multiplied by a log-normal factor of mean one that the module's
-    peaks share in each cell.
+    The rate is depth_c · q_cp. q_cp is proportional to base_p · exp(type and batch effect), base_p
+    gamma with shape 0.8: many peaks open in few cells. Modules of peaks share a log-normal factor
+    of mean one in each cell.
 
-    The truth about peaks and cells is in ``var``, ``varm``, ``obs`` and ``uns["truth"]`` of the
-    data that ``load`` returns; methods in a run do not see it.
+    The truth is in ``var``, ``varm``, ``obs`` and ``uns["truth"]`` of the loaded data; methods in
+    a run do not see it.
     """
 
     name = "sim_atac"
@@ -38,7 +37,7 @@ class SimATAC(Dataset):
         reference="after simATAC: Navidi, Zhang and Wang 2021, Genome Biology 22:74, "
         "doi 10.1186/s13059-021-02270-w",
         licence="MIT",
-        labels_from="the simulation: certain",
+        labels_from="the simulation: certain; anybody can recompute them from its parameters",
         tags=("simulated", "offline"),
         verified=True,
     )

@@ -19,20 +19,17 @@ if TYPE_CHECKING:
 class SimMultiome(Dataset):
     """Genes and peaks of the same cells, together or one part (``part=rna``, ``part=atac``).
 
-    Under one seed both parts have the same cells, types, batches and module activities; depths,
-    batch effects and counts are drawn for each. Counts follow ``sim_rna`` and ``sim_atac``.
+    Both parts of a seed have the same cells, types, batches and module activities. Depths, batch
+    effects and counts, those of ``sim_rna`` and ``sim_atac``, are drawn for each.
 
-    A share of the genes is linked to ``min_links`` to ``max_links`` peaks each, all on the gene's
-    chromosome with their centre within ``link_distance`` of its start. The log expression of a
-    linked gene follows the mean log accessibility of its peaks, times ``link_effect``: the effects
-    of types on the gene are those on its peaks, and in each cell a normal deviation of a peak's
-    log accessibility (``link_spread``) shows in both parts. Most peaks near a gene are not linked
-    to it, so distance alone does not give the links. The links are in ``uns["truth"]["links"]``
-    (gene, peak, distance from the gene's start, effect on the log scale), positions and effects in
-    ``var`` and ``varm``; methods in a run do not see them. Paired methods see chromosome, strand
-    (drawn, without effect) and start of genes and the positions of peaks, and with ``sequence``
-    the DNA of each peak. The DNA is random, but a linked peak holds the motif of the type that it
-    marks most (``uns["truth"]["motifs"]``).
+    A share of the genes is linked to ``min_links`` to ``max_links`` peaks, all within
+    ``link_distance`` of the gene's start. The log expression of a linked gene follows the mean
+    log accessibility of its peaks times ``link_effect``, in type effects and in each cell's
+    deviations (``link_spread``). Most peaks near a gene are not linked, so distance alone does
+    not give the links. ``uns["truth"]["links"]`` has gene, peak, distance and effect; methods in
+    a run do not see the truth. Paired methods see the positions of genes and peaks, a strand
+    without effect and, with ``sequence``, the DNA of each peak: random, but with a motif of the
+    type that a linked peak marks most (``uns["truth"]["motifs"]``).
     """
 
     name = "sim_multiome"
@@ -48,7 +45,7 @@ class SimMultiome(Dataset):
         "18:174, doi 10.1186/s13059-017-1305-0) and simATAC (Navidi, Zhang and Wang 2021, Genome "
         "Biology 22:74, doi 10.1186/s13059-021-02270-w); links: our own scheme",
         licence="MIT",
-        labels_from="the simulation: certain",
+        labels_from="the simulation: certain; anybody can recompute them from its parameters",
         tags=("simulated", "offline", "paired"),
         verified=True,
     )
@@ -90,12 +87,10 @@ class SimMultiome(Dataset):
             1.0, ge=0, le=5, description="log expression per mean log accessibility"
         )
         link_spread: float = Field(
-            0.5, ge=0, le=3, description="standard deviation of a linked peak's log accessibility "
-            "among the cells of a type",
-        )  # fmt: skip
+            0.5, ge=0, le=3, description="standard deviation of a linked peak within a type"
+        )
         sequence: bool = Field(
-            default=False,
-            description="part=both: give each peak 256 bases of DNA, with motifs if linked",
+            default=False, description="give each peak 256 bases of DNA (part=both)"
         )
 
         @property

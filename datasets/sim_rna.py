@@ -17,16 +17,15 @@ if TYPE_CHECKING:
 class SimRNA(Dataset):
     """Negative-binomial counts of genes.
 
-    The mean of gene g in cell c is depth_c · p_cg, with p_cg proportional to
-    base_g · exp(type and batch effect) and base_g gamma with shape 0.6, the default
-    of Splatter; the variance is μ + dispersion_g · μ², where the dispersions vary among genes as
-    in Splatter (inverse chi-squared, 60 degrees of freedom by default). ``dropout`` sets counts to
-    zero with a chance that falls with the mean, 1 / (1 + μ / dropout): Splatter's logistic
-    function of log μ with slope -1 and its midpoint at log(dropout). Each gene of a module is
-    multiplied by a log-normal factor of mean one that the module's genes share in each cell.
+    The mean of gene g in cell c is depth_c · p_cg. p_cg is proportional to base_g · exp(type and
+    batch effect), base_g gamma with shape 0.6, as in Splatter. The variance is
+    μ + dispersion_g · μ². Dispersions vary among genes as in Splatter (inverse chi-squared).
+    ``dropout`` sets counts to zero with the chance 1 / (1 + μ / dropout), Splatter's logistic
+    function of log μ with slope -1. Modules of genes share a log-normal factor of mean one in
+    each cell.
 
-    The truth about genes and cells is in ``var``, ``varm``, ``obs`` and ``uns["truth"]`` of the
-    data that ``load`` returns; methods in a run do not see it.
+    The truth is in ``var``, ``varm``, ``obs`` and ``uns["truth"]`` of the loaded data; methods in
+    a run do not see it.
     """
 
     name = "sim_rna"
@@ -41,7 +40,7 @@ class SimRNA(Dataset):
         reference="after Splatter: Zappia, Phipson and Oshlack 2017, Genome Biology 18:174, "
         "doi 10.1186/s13059-017-1305-0",
         licence="MIT",
-        labels_from="the simulation: certain",
+        labels_from="the simulation: certain; anybody can recompute them from its parameters",
         tags=("simulated", "offline"),
         verified=True,
     )
@@ -59,10 +58,7 @@ class SimRNA(Dataset):
         }  # fmt: skip
 
         separation: float = Field(
-            0.8,
-            ge=0,
-            le=10,
-            description="standard deviation of the log factor of a type's markers",
+            0.8, ge=0, le=10, description="standard deviation of a type's markers' log factors"
         )
         n_features: int = Field(1000, ge=20, le=100_000, description="genes")
         depth: float = Field(2000.0, gt=0, description="median counts of a cell, before dropout")

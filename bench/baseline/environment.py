@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import bench
 from bench.digests import digest
 
 PACKAGES = (
@@ -17,8 +15,6 @@ PACKAGES = (
 )  # fmt: skip
 """Libraries that take part in preparing, fitting or scoring."""
 _VECTOR_INSTRUCTIONS = ("sse4", "avx", "fma", "f16c", "amx", "asimd", "sve", "neon")
-_SCORING = ("scoring", "seeds.py", "execute/tasks.py", "execute/fitting.py")
-"""Files and folders of the code that fits, clusters and scores."""
 
 
 def fingerprint(threads: int, device: str) -> dict[str, str]:
@@ -56,25 +52,6 @@ def describe_differences(before: dict[str, str], now: dict[str, str]) -> str:
         elif old != new:
             parts.append(f"{name} {old} → {new}")
     return "; ".join(parts)
-
-
-def store_name(environment: dict[str, str]) -> str:
-    """Return the name of the folder that keeps the fits of the gate in this environment.
-
-    Keys of fits leave out versions of libraries and the code that scores. The gate guards these
-    too, so each combination gets a store of its own.
-    """
-    return f"gate-{digest([environment, _scoring_digest()])[:8]}"
-
-
-@cache
-def _scoring_digest() -> str:
-    content = hashlib.sha256()
-    for name in _SCORING:
-        path = Path(bench.__file__).parent / name
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            content.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
-    return content.hexdigest()
 
 
 @cache

@@ -19,7 +19,6 @@ from bench.baseline.environment import (
     describe_differences,
     environment_key,
     fingerprint,
-    store_name,
 )
 from bench.data.cache.data_cache import DataCache
 from bench.data.resolve import resolve_datasets
@@ -43,6 +42,7 @@ from .baseline_file import (
     read_baseline,
     save_baseline,
 )
+from .gate_store import with_gate_store
 from .verdicts import CurrentRun, GateFinding, compare_run, direction, exit_code
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def write_baseline(
             "remove the file first.",
             code="file_exists",
         )
-    settings = _with_own_store(load_settings(flags, config))
+    settings = with_gate_store(load_settings(flags, config))
     keys = score_keys(metric_names, settings.plugins)
     gate_settings = GateSettings(
         seeds=settings.seeds, profile=settings.profile, threads=settings.threads,
@@ -262,18 +262,11 @@ def with_controls(methods: str) -> str:
     return ",".join([*parts, *CONTROLS])
 
 
-def _with_own_store(settings: Settings) -> Settings:
-    """Return the settings with the gate's own store: one for each environment, on this machine."""
-    environment = fingerprint(settings.threads, resolve_device(settings.device))
-    folder = settings.results / store_name(environment)
-    return settings.model_copy(update={"results": folder, "tracking_uri": ""})
-
-
 def _gate_settings(baseline: Baseline, flags: dict[str, Any], config: Path | None) -> Settings:
     """Return the baseline's settings; flags replace them."""
     fixed = baseline.settings.model_dump()
     plugins = dict.fromkeys((*fixed.pop("plugins"), *flags.pop("plugins", ())))
-    return _with_own_store(load_settings({**fixed, **flags, "plugins": tuple(plugins)}, config))
+    return with_gate_store(load_settings({**fixed, **flags, "plugins": tuple(plugins)}, config))
 
 
 def _run(

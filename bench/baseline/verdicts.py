@@ -160,9 +160,11 @@ def _obstacle(baseline: Baseline, entry: BaselineEntry, run: CurrentRun) -> tupl
         number, old_number = (getattr(facts, f"n_{noun}") for facts in (data, before))
         if number != old_number:
             return "missing", f"other data: {number} {noun}, {old_number} in the baseline"
-    jobs = {seed: run.jobs.get(_job_key(entry, seed)) for seed in _compared_seeds(entry, run)}
-    if not jobs:
-        return "missing", "none of the baseline's seeds was run"
+    left_out = [seed for seed in entry.seeds if seed not in run.seeds]
+    if left_out:
+        count = f"{len(left_out)} of the baseline's {len(entry.seeds)} seeds"
+        return "missing", f"seed {left_out[0]}: not run; {count} are left out by --seeds"
+    jobs = {seed: run.jobs.get(_job_key(entry, seed)) for seed in entry.seeds}
     absent = [seed for seed, job in jobs.items() if job is None]
     if absent:
         return "missing", f"seed {absent[0]}: no result; {len(absent)} of {len(jobs)} seeds"
@@ -179,7 +181,7 @@ def _compare_score(
 ) -> GateFinding:
     """Return the finding with both means as a pass, or as ``missing`` with the reason."""
     score = finding.metric
-    for seed in _compared_seeds(entry, run):
+    for seed in entry.seeds:
         job = run.jobs[_job_key(entry, seed)]
         if score not in job.values:
             reason = job.missing.get(score, "this version does not compute it")
@@ -242,10 +244,6 @@ def _compare_means(
     return replace(finding, verdict="improved" if gain > limit else "pass")
 
 
-def _compared_seeds(entry: BaselineEntry, run: CurrentRun) -> list[int]:
-    return [seed for seed in entry.seeds if seed in run.seeds]
-
-
 def _job_key(entry: BaselineEntry, seed: int) -> tuple[str, str, str, int]:
     return entry.method, entry.dataset, entry.protocol, seed
 
@@ -257,7 +255,7 @@ def _seed_pairs(
     before = dict(zip(entry.seeds, entry.values[score], strict=True))
     return {
         seed: (before[seed], float(run.jobs[_job_key(entry, seed)].values[score]))
-        for seed in _compared_seeds(entry, run)
+        for seed in entry.seeds
     }
 
 

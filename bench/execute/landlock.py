@@ -11,7 +11,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Iterable
-from pathlib import Path
+from functools import cache
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _ASK_VERSION, _PATH_BENEATH, _NO_NEW_PRIVILEGES = 1, 1, 38
@@ -44,9 +44,9 @@ def version() -> int:
 
 
 def restrict(
-    readable: Iterable[Path],
-    writable: Iterable[Path],
-    listable: Iterable[Path] = (),
+    readable: Iterable[str],
+    writable: Iterable[str],
+    listable: Iterable[str] = (),
     *,
     network: bool = False,
 ) -> None:
@@ -77,7 +77,7 @@ def restrict(
             (_READ_FOLDER, listable),
             (everything, writable),
         ):
-            for path in paths:
+            for path in dict.fromkeys(paths):
                 _allow(ruleset, path, rights)
         if _c_library().prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
             raise _error("prctl")
@@ -102,17 +102,18 @@ def _create_ruleset(file_rights: int, *, network: bool) -> int:
     return ruleset
 
 
-def _allow(ruleset: int, path: Path, rights: int) -> None:
+def _allow(ruleset: int, path: str, rights: int) -> None:
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return
     try:
-        if not path.is_dir():
-            rights &= _OF_A_FILE
-        rule = _FolderRule(rights, descriptor)
-        if _call(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.byref(rule), 0):
-            raise _error(f"landlock_add_rule for {path}")
+        # The kernel refuses rights of a folder for a file.
+        for allowed in (rights, rights & _OF_A_FILE):
+            rule = _FolderRule(allowed, descriptor)
+            if not allowed or not _call(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.byref(rule), 0):
+                return
+        raise _error(f"landlock_add_rule for {path}")
     finally:
         os.close(descriptor)
 
@@ -121,6 +122,7 @@ def _call(number: int, *arguments: object) -> int:
     return int(_c_library().syscall(ctypes.c_long(number), *arguments))
 
 
+@cache
 def _c_library() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 

@@ -49,22 +49,30 @@ def warm_up(threads: int) -> None:
         multiprocessing.forkserver.ensure_running()
 
 
-def start_process(target: Callable[..., None], arguments: tuple[Any, ...]) -> Any:
-    """Start a process that calls ``target``; a server that has ended is started again."""
+def start_process(target: Callable[..., None], arguments: tuple[Any, ...]) -> tuple[Any, int]:
+    """Start a process that calls ``target``; returns it and the number of its server.
+
+    A server that has ended is started again.
+    """
     context = multiprocessing.get_context("forkserver")
     process = context.Process(target=target, args=arguments)
     with _starting, _server_surroundings(), _hidden_main():
         process.start()
-    return process
+        return process, _server_number()
 
 
-def server_is_running() -> bool:
-    """Return whether the server runs; its end ends no fit, but nobody hears of theirs."""
-    pid = multiprocessing.forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+def server_is_running(number: int) -> bool:
+    """Return whether a server runs; its end ends no fit, but nobody hears of theirs."""
     try:
-        return pid is not None and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return (
+            number == _server_number() and psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+        )
     except psutil.Error:
         return False
+
+
+def _server_number() -> int:
+    return int(multiprocessing.forkserver._forkserver._forkserver_pid)  # type: ignore[attr-defined]
 
 
 def short_temp_dir() -> str:

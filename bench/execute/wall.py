@@ -12,7 +12,6 @@ import contextlib
 import importlib.util
 import os
 import shutil
-import site
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -22,21 +21,17 @@ from typing import Any
 
 import bench
 from bench.settings import default_cache_dir
-from bench.source_files import is_installed
 
 from . import landlock, seccomp
 
 KERNEL, PROCESS_ONLY = "kernel-enforced", "by process only"
 """How files are kept from fits: what tables and runs say."""
-_SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/etc", "/sys", "/proc", "/dev/urandom")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/shm")
 _GPU_DEVICES = ("nvidia*", "dri", "kfd", "dxg")
 _FOLDER_VARIABLES = (
     "HOME", "TMPDIR", "XDG_CACHE_HOME", "MPLCONFIGDIR", "JOBLIB_TEMP_FOLDER",
     "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "CUDA_CACHE_PATH",
 )  # fmt: skip
-_PACKAGED_DATA = ("scanpy/datasets",)
-"""Folders in packages that hold labelled data."""
 _COMPILED_DAYS = 30
 """Days after which compiled functions of a method that was not fitted are removed."""
 
@@ -70,14 +65,18 @@ class Wall:
             _use_as_home(self.scratch)
         if not (self.by_kernel and landlock.version()):
             return PROCESS_ONLY
-        hidden = [path.resolve() for path in (*self.hidden, *_packaged_data())]
-        paths = [path.resolve() for path in _interpreter_paths()]
+        from . import installed_paths  # lists them in the server, once for all processes
+
+        installed, split = installed_paths.without_hidden(map(os.path.realpath, self.hidden))
         # Python finds modules by the names in a folder, also in one that is split.
-        listable = [path for path in paths if any(path in one.parents for one in hidden)]
-        listable += _folders_of_modules(self.sources)
-        readable = [*_without(paths, hidden), *self.readable, *_with_bytecode(self.sources)]
+        listable = [*split, *_folders_of_modules(self.sources)]
+        readable = [
+            *installed,
+            *map(str, (*self.readable, *_with_bytecode(self.sources))),
+            os.environ.get("NUMBA_CACHE_DIR") or str(numba_folder()),
+        ]
         writable = [*self.writable, *_devices(), *([self.compiled] if self.compiled else [])]
-        landlock.restrict([*readable, numba_folder()], writable, listable, network=self.network)
+        landlock.restrict(readable, map(str, writable), listable, network=self.network)
         if not self.network:
             seccomp.refuse_network_sockets()
         _keep_compiled_functions(self.compiled)
@@ -147,21 +146,12 @@ def _use_as_home(scratch: Path) -> None:
         del os.environ[name]
 
 
-def _interpreter_paths() -> list[Path]:
-    """Return interpreter, installed packages, mapped libraries and the system's folders."""
-    entries = [path for path in map(Path, filter(None, sys.path)) if is_installed(path)]
-    entries += [Path(sys.prefix), Path(sys.base_prefix), Path(site.getusersitepackages())]
-    entries += [Path(one) for one in os.environ.get("LD_LIBRARY_PATH", "").split(":") if one]
-    entries += [*_mapped_library_folders(), *map(Path, _SYSTEM)]
-    return [*dict.fromkeys(entries), Path(bench.__file__).resolve().parent]
-
-
-def _folders_of_modules(sources: Iterable[Path]) -> list[Path]:
+def _folders_of_modules(sources: Iterable[Path]) -> list[str]:
     """Return the folders of sources, and the entries of ``sys.path`` that are above them."""
-    files = [*sources, Path(bench.__file__).resolve()]
-    entries = [Path(entry).resolve() for entry in sys.path if entry]
-    above = [entry for entry in entries if any(entry in path.parents for path in files)]
-    return [*dict.fromkeys([*above, *(path.parent for path in files)])]
+    files = [str(path) for path in (*sources, Path(bench.__file__).resolve())]
+    entries = {os.path.realpath(entry) for entry in sys.path if entry}
+    above = [entry for entry in entries if any(file.startswith(entry + "/") for file in files)]
+    return [*dict.fromkeys([*above, *map(os.path.dirname, files)])]
 
 
 def _with_bytecode(sources: Iterable[Path]) -> Iterator[Path]:
@@ -172,36 +162,6 @@ def _with_bytecode(sources: Iterable[Path]) -> Iterator[Path]:
             yield Path(importlib.util.cache_from_source(str(path)))
 
 
-def _mapped_library_folders() -> set[Path]:
-    folders = set()
-    with contextlib.suppress(OSError), open("/proc/self/maps") as maps:
-        for line in maps:
-            path = line.split(maxsplit=5)[5:]
-            if path and ".so" in path[0]:
-                folders.add(Path(path[0].strip()).parent)
-    return folders
-
-
-def _packaged_data() -> Iterator[Path]:
-    for entry in sys.path:
-        for name in _PACKAGED_DATA:
-            if entry and (path := Path(entry) / name).is_dir():
-                yield from (one for one in path.iterdir() if one.suffix not in (".py", ""))
-
-
 def _devices() -> list[Path]:
     gpus = [path for name in _GPU_DEVICES for path in Path("/dev").glob(name)]
     return [*map(Path, _DEVICES), *gpus]
-
-
-def _without(paths: Iterable[Path], hidden: list[Path]) -> Iterator[Path]:
-    """Yield paths; one above a hidden folder is replaced by its members, one below it goes."""
-    for path in paths:
-        real = path.resolve()
-        if any(real == one or one in real.parents for one in hidden):
-            continue
-        if any(real in one.parents for one in hidden):
-            with contextlib.suppress(OSError):
-                yield from _without(real.iterdir(), hidden)
-        else:
-            yield real

@@ -52,7 +52,8 @@ def edit(steady: Path) -> Callable[[str, str], None]:
 @pytest.fixture
 def flags(tmp_path: Path, cache: Path, empty_store: Path, steady: Path) -> dict[str, Any]:
     """Settings of a small gate: the toy dataset and the plugin."""
-    from bench.baseline.environment import fingerprint, store_name
+    from bench.baseline.environment import fingerprint
+    from bench.baseline.gate_store import store_name
 
     results = tmp_path / "results"
     for threads in (1, 2):

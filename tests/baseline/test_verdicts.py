@@ -167,6 +167,16 @@ def test_failed_absent_and_missing_have_their_own_verdicts():
     assert (finding.verdict, finding.reason) == ("missing", "no batch")
 
 
+@pytest.mark.parametrize("seeds", [SEEDS[:-1], (7, 8), (*SEEDS[1:], 9)])
+def test_seeds_that_are_left_out_are_missing(seeds: tuple[int, ...]):
+    baseline = make(BEFORE)
+    jobs = {("m", "d", "default", s): JobScores("done", values={"kmeans/ari": 0.7}) for s in seeds}
+    run = CurrentRun("here", seeds, jobs, dict(baseline.datasets))
+    (finding,) = compare_run(baseline, run)
+    assert finding.verdict == "missing"
+    assert exit_code([finding]) == 3
+
+
 def test_changed_data_are_judged_by_the_spread_of_seeds():
     baseline = make(BEFORE)
     data = {"d": baseline.datasets["d"].model_copy(update={"counts": "other"})}

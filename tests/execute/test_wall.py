@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -17,9 +19,14 @@ needs_landlock = pytest.mark.skipif(
 )
 
 
-def inside(tmp_path: Path, code: str, timeout: float = 120) -> str:
-    """Run code behind a wall around ``scratch`` whose ``results`` are hidden."""
-    for name in ("results", "mine"):
+def inside(
+    tmp_path: Path, code: str, timeout: float = 120, before: str = "pass", more: str = ""
+) -> str:
+    """Run code behind a wall around ``scratch`` whose ``results`` are hidden.
+
+    ``before`` runs before the wall is raised, ``more`` are further fields of the wall.
+    """
+    for name in ("results", "mine", "compiled"):
         (tmp_path / name).mkdir(exist_ok=True)
     (tmp_path / "results" / "types.npy").write_text("secret")
     (tmp_path / "mine" / "counts.npy").write_text("counts")
@@ -27,14 +34,19 @@ def inside(tmp_path: Path, code: str, timeout: float = 120) -> str:
         head = f"""
             from pathlib import Path
             from bench.execute.wall import Wall
+            {before}
             folder, scratch = Path({str(tmp_path)!r}), Path({scratch!r})
             print(Wall(readable=(folder / "mine",), writable=(scratch,),
-                       hidden=(folder / "results",), scratch=scratch,
+                       hidden=(folder / "results",), scratch=scratch, {more}
                        ).raise_around_this_process())
         """
         ran = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(head) + textwrap.dedent(code)],
             capture_output=True, text=True, timeout=timeout, cwd=tmp_path,
+            env=os.environ | {
+                "BENCH_CACHE_DIR": str(tmp_path / "results"),
+                "NUMBA_CACHE_DIR": str(tmp_path / "results" / "numba"),
+            },
         )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
@@ -97,6 +109,29 @@ def test_other_processes_get_no_signals_and_servers_no_connections(tmp_path: Pat
     assert said.split()[1:] == ["refused", "refused"]
 
 
+SOCKETS = """
+    import socket
+    for family, kind in (("INET", "DGRAM"), ("INET", "STREAM"), ("INET6", "DGRAM"),
+                         ("VSOCK", "STREAM"), ("UNIX", "STREAM"), ("UNIX", "DGRAM")):
+        try:
+            socket.socket(getattr(socket, "AF_" + family), getattr(socket, "SOCK_" + kind))
+            print("opened")
+        except OSError as error:
+            print("refused" if isinstance(error, PermissionError) else "unknown")
+"""
+
+
+@needs_landlock
+def test_only_sockets_between_processes_can_be_opened(tmp_path: Path):
+    said = inside(tmp_path, SOCKETS).split()[1:]
+    assert said == ["refused"] * 4 + ["opened"] * 2
+
+
+@needs_landlock
+def test_a_method_may_declare_the_network(tmp_path: Path):
+    assert inside(tmp_path, SOCKETS, more="network=True").split()[1:3] == ["opened"] * 2
+
+
 LIBRARIES = {
     "joblib": """
         from joblib import Parallel, delayed
@@ -127,10 +162,38 @@ def test_libraries_work_behind_the_wall(tmp_path: Path, name: str):
 
 @needs_landlock
 @pytest.mark.slow
-def test_umap_compiles_behind_the_wall(tmp_path: Path):
+@pytest.mark.parametrize("before", ["pass", "import umap"])
+def test_umap_compiles_into_the_folder_of_its_method(tmp_path: Path, before: str):
     said = inside(tmp_path, """
         import numpy as np, umap
         found = umap.UMAP(n_neighbors=5, n_epochs=5).fit_transform(np.random.rand(40, 5))
         print(found.shape == (40, 2))
+    """, timeout=280, before=before, more="compiled=folder / 'compiled'")  # fmt: skip
+    assert said.split()[-1] == "True"
+    assert list((tmp_path / "compiled").rglob("*.nbc"))
+    assert not list((tmp_path / "results").rglob("*.nbc"))
+
+
+@needs_landlock
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_torch_compile_works_behind_the_wall(tmp_path: Path):
+    said = inside(tmp_path, """
+        import torch
+        double = torch.compile(lambda x: torch.sin(x) * 2)
+        x = torch.arange(8.0)
+        print(torch.allclose(double(x), torch.sin(x) * 2))
     """, timeout=280)  # fmt: skip
+    assert said.split()[-1] == "True"
+
+
+@needs_landlock
+def test_cuda_works_behind_the_wall(tmp_path: Path):
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU here")
+    said = inside(tmp_path, """
+        import torch
+        print(float(torch.ones(3, device="cuda").sum()) == 3)
+    """)  # fmt: skip
     assert said.split()[-1] == "True"
