@@ -21,7 +21,7 @@ from .output import make_console, print_json
 from .tables import show
 
 data_app = typer.Typer(
-    help="Fetch, verify, add, annotate, join and clean up datasets.", no_args_is_help=True
+    help="Fetch, verify, add, annotate, join, concat and clean up datasets.", no_args_is_help=True
 )
 _NAMES = argument("NAMES", "names, 'tag:atac', all", autocompletion=complete_datasets)
 _WINDOWS = ("centre", "start")
@@ -142,6 +142,31 @@ def join_command(
     sizes = joined.obs["species"].astype(str).value_counts(sort=False)
     cells = ", ".join(f"{size:,} cells of {name}" for name, size in sizes.items())
     typer.echo(f"{out}: {joined.n_vars:,} genes, {cells}")
+
+
+@data_app.command("concat")
+@verb("cache_dir", "plugins", "label_key", "layer")
+def concat_command(
+    files: Annotated[list[str], argument("FILES", "files or datasets of one kind of data")],
+    out: Annotated[Path, option("FILE", ".h5ad file to write")],
+    batch_key: Annotated[
+        str, option("COLUMN", "column that says from which file a cell comes")
+    ] = "batch",
+    names: Annotated[
+        str | None, option("NAMES", "values of that column", show_default="names of the files")
+    ] = None,
+    *,
+    settings: Settings,
+) -> None:
+    """Join the cells of several files over the features that all of them have."""
+    from bench.data.tools.concat import concat_datasets
+
+    joined = concat_datasets(
+        files, out=out, batch_key=batch_key, names=split_commas(names or ""), settings=settings
+    )
+    sizes = joined.obs[batch_key].astype(str).value_counts(sort=False)
+    cells = ", ".join(f"{size:,} cells of {name}" for name, size in sizes.items())
+    typer.echo(f"{out}: {joined.n_vars:,} features, {cells}; batches in '{batch_key}'")
 
 
 @data_app.command("remove")

@@ -24,6 +24,7 @@ _INTERVAL = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+_LONGEST_NAME = 200
 _BARE_CHROMOSOME = re.compile(r"^(\d{1,2}[LR]?|[IVX]+|[XYWZM])$")
 
 
@@ -61,7 +62,7 @@ def parse_interval(name: str) -> tuple[str, int, int] | None:
     tuple or None
         ``None`` if the name is no interval, or one of length zero.
     """
-    match = _INTERVAL.match(name)
+    match = _INTERVAL.match(name) if len(name) < _LONGEST_NAME else None
     if match is None:
         return None
     start, end = (int(match[side].replace(",", "")) for side in ("start", "end"))

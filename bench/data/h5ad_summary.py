@@ -12,7 +12,9 @@ import numpy as np
 from bench.messages import log_note
 from bench.prepare.blocks import row_blocks
 
-from .file_reader import DEFAULT_LABEL_KEY, guess_modality
+from .file_reader import guess_modality
+from .formats.guards import open_hdf5
+from .name_patterns import DEFAULT_LABEL_KEY
 
 _MAX_BYTES = 1 << 28
 """Largest file whose counts are summed for a card."""
@@ -36,6 +38,8 @@ def summarize_h5ad(path: Path, label_key: str | None) -> dict[str, Any]:
 
 
 def _summarize(path: Path, label_key: str) -> dict[str, Any]:
+    with open_hdf5(path):  # refuses a file that leads to others
+        pass
     adata = anndata.read_h5ad(path, backed="r")
     obs, texts = adata.obs, {key: text for key, text in adata.uns.items() if isinstance(text, str)}
     summary = {

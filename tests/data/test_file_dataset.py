@@ -372,8 +372,8 @@ def test_the_command_line(table: Path, monkeypatch: pytest.MonkeyPatch):
     words = ["plan", "-m", "pca", "-d", selector, "--json", "--cache-dir", "cache"]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
-    assert "toy[label_key=type]" in result.stdout
-    assert "toy[label_key=type]: read with features in rows" in result.stderr
+    assert "toy" in result.stdout
+    assert "toy: read with features in rows" in result.stderr
 
 
 # Files by name.

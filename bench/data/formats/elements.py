@@ -160,12 +160,10 @@ def _read_members(group: Any, kind: str, left_out: list[str]) -> dict[str, Any]:
     """Return the readable members of a mapping; the names of the others go to ``left_out``."""
     values: dict[str, Any] = {}
     for name in group[kind] if _is_group(group, kind) else ():
-        member = group[kind][name]
-        if getattr(member, "shape", 0) is None and kind == "uns":
-            values[name] = None
-            continue
         try:
-            values[name] = read_elem(member)
+            member = group[kind][name]
+            empty = getattr(member, "shape", 0) is None and kind == "uns"
+            values[name] = None if empty else read_elem(member)
         except Exception:
             left_out.append(f"{kind}/{name}")
     return values
@@ -173,7 +171,7 @@ def _read_members(group: Any, kind: str, left_out: list[str]) -> dict[str, Any]:
 
 def read_table(path: Path, element: Any, name: str, left_out: list[str]) -> pd.DataFrame:
     """Return a table of cells or features; columns that cannot be read are left out."""
-    empty = [key for key in element if getattr(element[key], "shape", 0) is None]
+    empty = [key for key in element if getattr(element.get(key), "shape", 0) is None]
     if element.attrs.get("encoding-type") == "dataframe" and not empty:
         with contextlib.suppress(Exception):  # column by column, then
             table = read_elem(element)
@@ -207,8 +205,8 @@ def _read_column(group: Any, key: str) -> Any:
     Besides the columns of anndata these are codes with categories beside them (anndata 0.6) and
     factors of R.
     """
-    member = group[key]
     try:
+        member = group[key]
         if not hasattr(member, "shape"):
             if {"levels", "values"} <= set(member):
                 return _from_codes(member["values"][()] - 1, member["levels"])

@@ -30,6 +30,8 @@ def read_errors(path: Path, what: str) -> Iterator[None]:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         if isinstance(error, KeyError):
             text = f"{text} is missing"
+        elif isinstance(error, RecursionError):
+            text = "its groups contain each other"
         raise DataError(
             f"{path}: not a readable {what}: {text}; an incomplete or damaged file?",
             code="unreadable",
@@ -121,7 +123,9 @@ def array_bytes(group: Any) -> float:
     """Return the bytes of all arrays below an HDF5 or zarr group."""
     total = 0.0
     for key in group:
-        member = group[key]
+        member = group.get(key)
+        if member is None:  # a soft link to nothing
+            continue
         if hasattr(member, "shape"):
             total += float(member.size or 0) * max(member.dtype.itemsize, 1)
         else:

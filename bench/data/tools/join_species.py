@@ -46,8 +46,7 @@ def join_datasets(
     the first two). Types and batches are in the columns that have the same name in both, else in
     ``cell_type`` and ``batch``. Raises ``UsageError`` and ``DataError``.
     """
-    if out.suffix != ".h5ad":
-        raise UsageError(f"--out {out}: expected a name that ends in .h5ad.", code="invalid_value")
+    check_out_name(out)
     if len(names) != 2 or not all(names) or names[0] == names[1]:
         raise UsageError(
             f"--names {','.join(names)}: expected two different names, such as mouse,human.",
@@ -56,18 +55,18 @@ def join_datasets(
     pairs = read_orthologs(orthologs, columns)
     left, left_card = _load(first, settings)
     right, right_card = _load(second, settings)
-    _unify_columns((left, right), (left_card, right_card))
+    unify_columns((left, right), (left_card, right_card))
     joined = join_species(left, right, pairs, names=(names[0], names[1]), where=str(orthologs))
-    for column in joined.obs.columns:
-        if joined.obs[column].dtype.kind not in "biuf":
-            joined.obs[column] = _as_text(joined.obs[column])
     joined.uns.update(modality=RNA, organism=" and ".join(names))
-    _write(joined, out)
+    write_joined(joined, out)
     return joined
 
 
-def _write(adata: AnnData, out: Path) -> None:
-    """Write a file under a temporary name and rename it."""
+def write_joined(adata: AnnData, out: Path) -> None:
+    """Write a file, with other columns than numbers as text, and give it its name at the end."""
+    for column in adata.obs.columns:
+        if adata.obs[column].dtype.kind not in "biuf":
+            adata.obs[column] = _as_text(adata.obs[column])
     partial = out.with_name(f".{out.stem}.{os.getpid()}.h5ad")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -79,6 +78,12 @@ def _write(adata: AnnData, out: Path) -> None:
         ) from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_out_name(out: Path) -> None:
+    """Raise ``UsageError`` for a file to write that does not end in ``.h5ad``."""
+    if out.suffix != ".h5ad":
+        raise UsageError(f"--out {out}: expected a name that ends in .h5ad.", code="invalid_value")
 
 
 def read_orthologs(path: Path, columns: Sequence[str] = ()) -> dict[str, str]:
@@ -172,29 +177,34 @@ def _no_shared_genes(
     return DataError(f"{where}: {text}", code="no_shared_genes")
 
 
-def _load(text: str, settings: Settings) -> tuple[AnnData, Card]:
-    """Return checked counts and their card; the cells need no types."""
+def load_part(text: str, settings: Settings) -> tuple[AnnData, Card]:
+    """Return checked counts of one modality and their card; the cells need no types."""
     dataset = resolve_dataset(text, settings).dataset
+    needed = not isinstance(dataset, FileDataset)
     if isinstance(dataset, FileDataset):
         dataset.labels_needed = False
-    adata, notes = load_checked(dataset)
+    adata, notes = load_checked(dataset, labels_needed=needed)
     for line in notes:
-        logger.info(line)
+        logger.info(f"{text}: {line}")
     if is_paired(adata):
         raise UsageError(
             f"{text}: paired data; take one part of it: '{text}[part=rna]'.", code="wrong_modality"
         )
-    card = dataset.card
+    return adata, dataset.card
+
+
+def _load(text: str, settings: Settings) -> tuple[AnnData, Card]:
+    adata, card = load_part(text, settings)
     if card.modality != RNA:
         raise UsageError(f"{text}: holds {card.modality}; expected genes.", code="wrong_modality")
     return adata, card
 
 
-def _unify_columns(parts: Sequence[AnnData], cards: Sequence[Card]) -> None:
-    """Copy types and batches to one column in both if their columns have different names."""
+def unify_columns(parts: Sequence[AnnData], cards: Sequence[Card]) -> None:
+    """Copy types and batches to one column in all if their columns have different names."""
     label_keys, batch_keys = [card.label_key for card in cards], [card.batch_key for card in cards]
     for keys, name in ((label_keys, _LABEL), (batch_keys, _BATCH)):
-        if all(keys) and keys[0] != keys[1]:
+        if all(keys) and len(set(keys)) > 1:
             for part, key in zip(parts, keys, strict=True):
                 part.obs[name] = part.obs[key]
 
