@@ -129,13 +129,15 @@ def compare_results(
 ) -> Comparison:
     """Pair the jobs of two tables of ``bench.load_results`` by method, dataset, seed, protocol.
 
-    Jobs pair if both are done and their datasets have the same digests. A difference is the mean
-    paired difference over seeds, by method, dataset and metric.
+    Jobs pair if both are done and their datasets have the same digests; a dataset of A that has
+    another name in B gets that name. A difference is the mean paired difference over seeds, by
+    method, dataset and metric.
     """
     # Digests decide whether datasets are equal, so names of data versions are not needed.
     table_a, table_b = (
         table.assign(dataset=table["dataset_name"]) for table in (tidy(a), tidy(b))
     )
+    table_a = table_a.assign(dataset=_names_by_content(table_a, table_b))
     jobs_a, jobs_b = _jobs_by_key(table_a), _jobs_by_key(table_b)
     reasons = {
         key: _unpaired_reason(jobs_a.get(key), jobs_b.get(key))
@@ -153,6 +155,23 @@ def compare_results(
         conditions=_conditions(table_a, table_b),
         n_pairs=len(pairs),
     )
+
+
+def _names_by_content(table: pd.DataFrame, other: pd.DataFrame) -> list[str]:
+    """Return the dataset of each row, by the name that the same content has in ``other``."""
+    columns = [column for column in _DIGESTS if column in table and column in other]
+    if "counts_digest" not in columns:
+        return list(table["dataset"])
+
+    def contents(rows: pd.DataFrame) -> list[tuple[str, ...]]:
+        return list(zip(*(rows[column].astype(str) for column in columns), strict=True))
+
+    known = set(other["dataset"])
+    names = dict(zip(contents(other), other["dataset"], strict=True))
+    return [
+        name if name in known else names.get(content, name)
+        for content, name in zip(contents(table), table["dataset"], strict=True)
+    ]
 
 
 def _jobs_by_key(table: pd.DataFrame) -> dict[JobKey, Job]:

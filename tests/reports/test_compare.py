@@ -52,6 +52,14 @@ def test_pairs_are_jobs_of_one_seed(jobs):
     assert one.verdict == "better"
 
 
+def test_the_same_data_under_another_name_are_one_dataset(jobs):
+    found = comparison(jobs(dataset="copy"), jobs(dataset="a"))
+    assert (found.n_pairs, found.unpaired) == (3, [])
+    assert [one.dataset for one in found.differences_in("kmeans/ari")] == ["a"]
+    other = comparison(jobs(dataset="copy", counts_digest="c2"), jobs(dataset="a"))
+    assert other.n_pairs == 0
+
+
 @pytest.mark.parametrize(
     ("b", "verdict"),
     [
