@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.digests import digest
-from bench.reports.write import write_report
 from bench.scoring.metrics import metric_stamp, plugin_metrics
 
 if TYPE_CHECKING:
@@ -28,6 +27,9 @@ def write_run_report(
 
     ``studies`` are summaries of the searches behind the run's tuned configurations.
     """
+    # It loads the plotting libraries, which a run needs last, if at all.
+    from bench.reports.write import write_report
+
     assert outcome.results is not None
     content = {
         "jobs": sorted([j.score_key, j.method, j.dataset, j.profile] for j in outcome.plan.jobs),

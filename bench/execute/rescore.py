@@ -38,6 +38,9 @@ from .progress_bar import ProgressDisplay
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_NOT_REGISTERED = "not registered"
+"""Stands for the source of a method whose plugin is not given."""
+
 
 @dataclass
 class RescoreSummary:
@@ -50,7 +53,7 @@ class RescoreSummary:
     added: Counter[str] = field(default_factory=Counter)
     """Score → number of fits that got it."""
     changed: Counter[str] = field(default_factory=Counter)
-    """Method whose source is no longer that of the fit → number of fits."""
+    """Method whose source has changed → number of fits; not of a plugin that is not given."""
     missing: Counter[str] = field(default_factory=Counter)
     """Score that is not defined, with the reason → number of fits."""
     problems: list[str] = field(default_factory=list)
@@ -222,7 +225,7 @@ def _add_to_run(
     """Write new scores to the run of a fit and count them."""
     source = _present_source(result.job, settings.plugins)
     fitted_source = result.job.facts["source"]
-    if source != fitted_source:
+    if source not in (fitted_source, _NOT_REGISTERED):
         summary.changed[result.job.method] += 1
     result.job = replace(result.job, score_key=_present_key(row, result))
     note = {
@@ -260,7 +263,7 @@ def _present_source(job: Job, plugins: tuple[str, ...]) -> str:
     try:
         return source_digest(registry(plugins).entry(job.method_name).origin)
     except (BenchError, OSError):
-        return "not registered"
+        return _NOT_REGISTERED
 
 
 def _describe(result: Result) -> str:

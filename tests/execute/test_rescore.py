@@ -105,6 +105,7 @@ def test_only_what_lacks_the_present_version_is_computed(
     # The process computes with the old code, so the version it returns is the old one.
     assert summary.added["kmeans/ari"] == 1
     assert set(summary.added) == {"kmeans/ari", "leiden/ari", "half/ari"}
+    assert summary.changed == {}, "the plugin of the method is not given"
     monkeypatch.undo()
     assert score(console=console, **only(stored)).current == 1
     again = run("noop", "toy", seeds=1, report=False, console=console, **stored)
