@@ -29,6 +29,8 @@ VALUES: dict[str, tuple[str, str, Any, tuple[Any, Any, Any]]] = {
                 (("a.py", "b.py"), ("b.py", "c.py"), ("c.py",))),
     "label_key": ("'a'", "b", "c", ("a", "b", "c")),
     "batch_key": ("'a'", "b", "c", ("a", "b", "c")),
+    "labels": ("'a'", "b", Path("c"), (Path("a"), Path("b"), Path("c"))),
+    "layer": ("'a'", "b", "c", ("a", "b", "c")),
     "markers": ("'a'", "b", Path("c"), (Path("a"), Path("b"), Path("c"))),
 }  # fmt: skip
 
@@ -66,6 +68,16 @@ def test_flags_come_before_the_environment_before_the_file_before_defaults(
 def test_bench_toml_of_the_current_folder_is_read():
     Path("bench.toml").write_text('experiment = "mine"\n')
     assert load_settings({}).experiment == "mine"
+
+
+def test_plugins_of_a_file_that_nobody_named_are_refused(monkeypatch: pytest.MonkeyPatch):
+    Path("bench.toml").write_text('plugins = ["a.py"]\n')
+    with pytest.raises(UsageError, match=r"--config bench\.toml") as error:
+        load_settings({})
+    assert error.value.code == "plugins_in_found_file"
+    assert load_settings({}, Path("bench.toml")).plugins == ("a.py",)
+    monkeypatch.setenv("BENCH_CONFIG", "bench.toml")
+    assert load_settings({}).plugins == ("a.py",)
 
 
 def test_an_empty_variable_counts_as_none(monkeypatch: pytest.MonkeyPatch):

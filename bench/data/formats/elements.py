@@ -38,14 +38,14 @@ def read_anndata(path: Path, group: Any) -> AnnData:
         parts["X"] = read_matrix(path, group["X"], "X", shape)
     parts["layers"] = _read_layers(path, group, shape, left_out)
     for kind, axis in _ANNOTATIONS.items():
-        values = _read_members(group, kind, left_out)
+        values = _read_members(path, group, kind, left_out)
         size = shape[axis : axis + 1]
         fitting = {
             k: v for k, v in values.items() if tuple(getattr(v, "shape", None) or ())[:1] == size
         }
         left_out += [f"{kind}/{name}" for name in values.keys() - fitting.keys()]
         parts[kind] = fitting
-    parts["uns"] = _read_members(group, "uns", left_out)
+    parts["uns"] = _read_members(path, group, "uns", left_out)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of names that are not unique, which the checks report
         adata = AnnData(**parts)
@@ -156,17 +156,25 @@ def _is_group(group: Any, name: str) -> bool:
     return name in group and not hasattr(group[name], "shape")
 
 
-def _read_members(group: Any, kind: str, left_out: list[str]) -> dict[str, Any]:
+def _read_members(path: Path, group: Any, kind: str, left_out: list[str]) -> dict[str, Any]:
     """Return the readable members of a mapping; the names of the others go to ``left_out``."""
     values: dict[str, Any] = {}
     for name in group[kind] if _is_group(group, kind) else ():
         try:
             member = group[kind][name]
             empty = getattr(member, "shape", 0) is None and kind == "uns"
-            values[name] = None if empty else read_elem(member)
+            values[name] = None if empty else _read_member(path, member, f"{kind}/{name}")
         except Exception:
             left_out.append(f"{kind}/{name}")
     return values
+
+
+def _read_member(path: Path, member: Any, name: str) -> Any:
+    """Return an annotation; a sparse one is checked like the counts."""
+    stored = member.attrs.get("shape")
+    if hasattr(member, "shape") or stored is None or len(stored) != 2:
+        return read_elem(member)
+    return read_matrix(path, member, name, (int(stored[0]), int(stored[1])))
 
 
 def read_table(path: Path, element: Any, name: str, left_out: list[str]) -> pd.DataFrame:
