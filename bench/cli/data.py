@@ -21,7 +21,7 @@ from .output import make_console, print_json
 from .tables import show
 
 data_app = typer.Typer(
-    help="Fetch, verify, add, annotate, join, concat and clean up datasets.", no_args_is_help=True
+    help="Fetch, verify, add, annotate, join and clean up datasets.", no_args_is_help=True
 )
 _NAMES = argument("NAMES", "names, 'tag:atac', all", autocompletion=complete_datasets)
 _WINDOWS = ("centre", "start")
