@@ -48,6 +48,7 @@ def leaderboard_table(results: pd.DataFrame) -> Table:
                     else ""
                     for name, means in paired.items()
                 },
+                "uses": row["uses"],
                 "mean rank": number(row["mean rank"], 1),
                 "datasets": row["datasets"],
                 "failed": row["failed jobs"] or "",

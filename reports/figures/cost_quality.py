@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from ..tables.eligible import competing_by_dataset
 from ..tables.labels import higher_is_better, label
 from .drawing import LEGEND, Drawing, axis_label, escape_tags, make_drawing, set_layout
-from .figure_data import COSTS, cost_points_by_dataset, pareto_front
+from .figure_data import COSTS, cost_points_by_dataset, least_told, pareto_front
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ def cost_drawings(table: pd.DataFrame, metric: str) -> list[Drawing]:
     for j, (cost, (_, title, unit)) in enumerate(COSTS.items()):
         x_range = _log_range(rows, metric, cost)
         for dataset, own in points[cost].items():
-            figure = _figure(own, pareto_front(own, higher=higher), families, x_range)
+            figure = _figure(own, pareto_front(least_told(own), higher=higher), families, x_range)
             _label_axes(figure, title, label(metric), unit)
             figures[datasets.index(dataset), j] = figure
     if not figures:
@@ -52,8 +52,9 @@ def cost_drawings(table: pd.DataFrame, metric: str) -> list[Drawing]:
         {f"{i},{j}": figures[i, j] for i, j in sorted(figures)},
         [("dataset", datasets), ("cost", [name for name, _, _ in COSTS.values()])],
         note="The dashed line is the Pareto front: by their means, no method is both cheaper and "
-        "better than one on it. Controls are not shown, since they learn nothing. Point at a mark "
-        "for its numbers. Where marks crowd, some names are hidden.",
+        "better than one on it. It joins methods that were told nothing about the types. Controls "
+        "are not shown, since they learn nothing. Point at a mark for its numbers. Where marks "
+        "crowd, some names are hidden.",
     )]  # fmt: skip
 
 

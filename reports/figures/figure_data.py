@@ -77,8 +77,9 @@ def cost_points(rows: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
         points.append({
             "method": str(method), "family": part["family"].iloc[0], "mean": interval.mean,
             "half": interval.half_width, "cost": float(part[cost].median()),
+            "told": part["told"].iloc[0],
         })  # fmt: skip
-    return pd.DataFrame(points, columns=["method", "family", "mean", "half", "cost"])
+    return pd.DataFrame(points, columns=["method", "family", "mean", "half", "cost", "told"])
 
 
 def cost_points_by_dataset(table: pd.DataFrame, metric: str, cost: str) -> dict[str, pd.DataFrame]:
@@ -95,6 +96,11 @@ def pareto_front(points: pd.DataFrame, *, higher: bool = True) -> pd.DataFrame:
     ordered = ordered.sort_values(["cost", "_gain"], ascending=[True, False], kind="stable")
     best_before = ordered["_gain"].cummax().shift(fill_value=-math.inf)
     return ordered[ordered["_gain"] > best_before].drop(columns="_gain")
+
+
+def least_told(points: pd.DataFrame) -> pd.DataFrame:
+    """Return the points of methods that were told the least about the types."""
+    return points[points["told"] == points["told"].min()]
 
 
 def cluster_counts(panel: UmapPanel) -> dict[str, pd.DataFrame]:

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..tables.claims import failed_seeds, over_datasets
-from ..tables.eligible import competing
+from ..tables.eligible import competing, told_groups, told_words
 from ..tables.inference import LEAST_DATASETS
 from ..tables.labels import MAIN_METRIC, higher_is_better, label
 from ..tables.leaderboard import complete_block, tidy
@@ -24,23 +24,27 @@ _TEXT_COLOUR = "#000000"
 
 @dataclass
 class RankSection:
-    """The ranks of one modality: a sentence, and a diagram if any claim is possible."""
+    """The ranks of methods told the same: a sentence, and a diagram if any claim is possible."""
 
-    modality: str
+    about: str
+    """Modality, and what the methods were told; empty if there is one group only."""
     sentence: str
     svg: str
     """The diagram in the page's text colour; empty without a claim."""
 
 
 def rank_sections(results: pd.DataFrame, metric: str = MAIN_METRIC) -> list[RankSection]:
-    """Return sentence and diagram of each modality."""
-    table = tidy(results)
+    """Return sentence and diagram of each modality and group of methods told the same."""
     sections = []
-    for modality, block in complete_blocks(table, metric).items():
-        rows = table[table["modality"] == modality] if modality else table
-        figure = rank_diagram(rows, block, metric)
-        svg = _svg(figure, modality) if figure else ""
-        sections.append(RankSection(modality, block_sentence(block), svg))
+    groups = rank_groups(results, metric)
+    several = len({group.modality for group in groups}) > 1
+    for group in groups:
+        figure = rank_diagram(group, metric)
+        svg = _svg(figure, group.modality + group.told) if figure else ""
+        about = [group.modality * several, f"told {told_words(group.told)}" * bool(group.told)]
+        sections.append(
+            RankSection(", ".join(filter(None, about)), block_sentence(group.block), svg)
+        )
     return sections
 
 
@@ -55,34 +59,47 @@ def block_sentence(block: pd.DataFrame) -> str:
     return text
 
 
-def complete_blocks(results: pd.DataFrame, metric: str = MAIN_METRIC) -> dict[str, pd.DataFrame]:
-    """Return the complete block of methods × datasets by modality."""
+@dataclass
+class RankGroup:
+    """Methods of one modality that were told the same."""
+
+    modality: str
+    told: str
+    rows: pd.DataFrame
+    """The results of the modality."""
+    block: pd.DataFrame
+    """Means, methods × datasets without a gap."""
+
+
+def rank_groups(results: pd.DataFrame, metric: str = MAIN_METRIC) -> list[RankGroup]:
+    """Return the groups of methods that are ranked with each other."""
     table = tidy(results)
-    modalities = [name for name in table["modality"].unique() if name] or [""]
-    return {
-        name: complete_block(table[table["modality"] == name] if name else table, metric)
-        for name in modalities
-    }
+    groups = []
+    for modality in [name for name in table["modality"].unique() if name] or [""]:
+        rows = table[table["modality"] == modality] if modality else table
+        groups += [
+            RankGroup(str(modality), told, rows, complete_block(rows, metric, told))
+            for told in told_groups(rows)
+        ]
+    return groups
 
 
-def rank_diagram(
-    rows: pd.DataFrame, block: pd.DataFrame, metric: str = MAIN_METRIC
-) -> Figure | None:
+def rank_diagram(group: RankGroup, metric: str = MAIN_METRIC) -> Figure | None:
     """Return mean ranks, best on the left, with a bar over methods that do not reliably differ.
 
-    ``rows`` are the results of one modality and ``block`` its methods × datasets. The diagram
-    follows Demšar (2006, figure 1); its bars are the claims of :func:`.claims.over_datasets`.
-    ``None`` if no claim is possible.
+    The diagram follows Demšar (2006, figure 1); its bars are the claims of
+    :func:`.claims.over_datasets`. ``None`` if no claim is possible.
     """
+    rows, block = group.rows, group.block
     better = higher_is_better(metric, rows)
     if better is None or block.empty:
         return None
-    standing = over_datasets(rows, block, metric)
+    standing = over_datasets(rows, block, metric, told=group.told)
     comparisons = standing.comparisons
     if comparisons is None or len(comparisons.methods) < 3:
         return None
     names = list(comparisons.methods)
-    failures = failed_seeds(competing(rows))
+    failures = failed_seeds(competing(rows, group.told))
     mean_ranks = ranks_by_dataset(block, failures, higher_is_better=better).mean(axis=1)[names]
     p_values = pd.DataFrame(1.0 - comparisons.significant, index=names, columns=names)
     figure = Figure(figsize=(8.5, 1.4 + 0.2 * len(names)), layout="constrained")

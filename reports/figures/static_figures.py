@@ -17,6 +17,7 @@ from .figure_data import (
     cluster_counts,
     cost_points_by_dataset,
     curves_by_job,
+    least_told,
     method_order,
     method_panels,
     pareto_front,
@@ -24,7 +25,7 @@ from .figure_data import (
     seed_scores,
     type_shares,
 )
-from .rank_diagram import complete_blocks, rank_diagram
+from .rank_diagram import rank_diagram, rank_groups
 from .training_curves import LOSSES
 from .umap_panels import palette
 
@@ -73,11 +74,13 @@ def _draw_figures(
     for cost in COSTS:
         yield f"quality_{cost}", _cost_figure(table, cost)
     yield "seeds", _strip_plots(seed_scores(table), order)
-    for modality, block in complete_blocks(table).items():
-        rows = table[table["modality"] == modality] if modality else table
-        diagram = rank_diagram(rows, block)
+    for group in rank_groups(table):
+        diagram = rank_diagram(group)
         if diagram is not None:
-            yield f"ranks_{modality}".rstrip("_"), diagram
+            yield (
+                _file_name("_".join(filter(None, ("ranks", group.modality, group.told)))),
+                diagram,
+            )
     by_job = curves_by_job(table, curves)
     for dataset in dict.fromkeys(dataset for dataset, _ in by_job):
         losses = {
@@ -133,7 +136,7 @@ def _cost_figure(table: pd.DataFrame, cost: str) -> Figure:
     families = sorted({family for points in by_dataset.values() for family in points["family"]})
     figure, axes = _subplots(max(len(by_dataset), 1))
     for axis, (dataset, points) in zip(axes, by_dataset.items(), strict=False):
-        front = pareto_front(points)
+        front = pareto_front(least_told(points))
         axis.step(front["cost"], front["mean"], where="post", ls="--", c="grey", lw=1)
         sns.scatterplot(
             points, x="cost", y="mean", hue="family", style="family", ax=axis, s=40,

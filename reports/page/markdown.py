@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from ..tables.knowledge import uses_text
 from ..tables.labels import DEFAULT_COLUMNS, MAIN_METRIC, interval_text, label
 from ..tables.leaderboard import as_text, leaderboard, summary, tidy, with_brackets
 from ..tables.verdict import counts, verdict, warnings
@@ -58,9 +59,11 @@ def _score_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row per dataset and method, with the main metrics as text."""
     datasets = list(table["dataset"])
     summaries = summaries_by_job(summary(table))
+    groups = table.groupby(["method", "dataset"])
     rows = []
     for method, dataset in sorted(summaries, key=lambda job: datasets.index(job[1])):
-        row = {"dataset": dataset, "method": method}
+        uses = uses_text(groups.get_group((method, dataset)))
+        row = {"dataset": dataset, "method": method, "uses": uses}
         for key in _COLUMNS:
             if key in summaries[method, dataset]:
                 values = summaries[method, dataset][key]

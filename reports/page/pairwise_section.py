@@ -7,9 +7,11 @@ from itertools import combinations
 
 import pandas as pd
 
+from ..figures.rank_diagram import rank_groups
 from ..tables.claims import Standing, over_datasets, within_datasets
+from ..tables.eligible import told_groups
 from ..tables.labels import MAIN_METRIC, higher_is_better, label
-from ..tables.leaderboard import complete_block, tidy
+from ..tables.leaderboard import tidy
 from .page_table import Cell, Column, PageTable, SelectableTable, text_cell
 
 ALL = "all datasets"
@@ -21,27 +23,30 @@ _COLUMNS = (
 def pairwise_differences(results: pd.DataFrame, metric: str = MAIN_METRIC) -> pd.DataFrame:
     """Return one row for each two competing methods, by dataset and over those of a modality.
 
-    ``difference`` is the mean of ``method`` minus that of ``compared_with``; the better method
-    comes first. ``low`` and ``high`` end an interval that holds for all pairs of the report at
-    once (:mod:`bench.reports.tables.claims`). A difference is ``reliable`` if the interval leaves
-    out zero. Without an interval its ends are NaN and ``reason`` explains it.
+    Both methods of a pair were told the same about the types. ``difference`` is the mean of
+    ``method`` minus that of ``compared_with``; the better method comes first. ``low`` and
+    ``high`` end an interval that holds for all pairs of the report at once
+    (:mod:`bench.reports.tables.claims`). A difference is ``reliable`` if the interval leaves out
+    zero. Without an interval its ends are NaN and ``reason`` explains it.
     """
     table = tidy(results)
     if metric not in table or higher_is_better(metric, table) is None:
         return pd.DataFrame(columns=list(_COLUMNS))
     rows = [
         row
-        for dataset, standing in within_datasets(table, metric).items()
+        for told in told_groups(table)
+        for dataset, standing in within_datasets(table, metric, told).items()
         for row in _standing_rows(dataset, standing, "one seed")
     ]
-    modalities = [name for name in table["modality"].unique() if name] or [""]
-    for modality in modalities:
-        own = table[table["modality"] == modality] if modality else table
-        block = complete_block(own, metric)
-        n_datasets = block.shape[1]
+    groups = rank_groups(table, metric)
+    n_modalities = len({group.modality for group in groups})
+    for group in groups:
+        n_datasets = group.block.shape[1]
         if n_datasets > 1:
-            standing = over_datasets(own, block, metric, n_modalities=len(modalities))
-            name = f"{ALL} ({modality})" if len(modalities) > 1 else ALL
+            standing = over_datasets(
+                group.rows, group.block, metric, told=group.told, n_modalities=n_modalities
+            )
+            name = f"{ALL} ({group.modality})" if n_modalities > 1 else ALL
             rows += _standing_rows(name, standing, f"{n_datasets} datasets are too few")
     return pd.DataFrame(rows, columns=list(_COLUMNS))
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from ..tables.claims import within_datasets
+from ..tables.claims import Standing, within_datasets
 from ..tables.control_scale import scale_between_controls
-from ..tables.eligible import CONTROL, FAILED, NOT_RUN
+from ..tables.eligible import CONTROL, FAILED, NOT_RUN, told_groups
+from ..tables.knowledge import job_uses_text, uses_text
 from ..tables.labels import (
     DEFAULT_COLUMNS,
     MAIN_METRIC,
@@ -33,7 +34,9 @@ _BEFORE_COSTS = 4
 """Metrics left of time and memory, so that a screen shows both kinds."""
 _OPTIONAL_COLUMNS = {"data": "modality", "protocol": "protocol"}
 """Leaderboard columns present only with several values → their column in the results."""
-_TEXT_COLUMNS = ("data", "method", "family", "protocol", "datasets", "tied", "rank 95 %", "note")
+_TEXT_COLUMNS = (
+    "data", "method", "uses", "family", "protocol", "datasets", "tied", "rank 95 %", "note",
+)  # fmt: skip
 _DIRECTIONS = {True: "higher is better", False: "lower is better", None: "no better or worse"}
 
 Summaries = dict[str, dict[str, Any]]
@@ -98,16 +101,14 @@ def score_table(table: pd.DataFrame) -> PageTable:
     summaries = summaries_by_job(summary(table))
     ranks = _dataset_ranks(table)
     groups = {(str(d), str(m)): rows for (d, m), rows in table.groupby(["dataset", "method"])}
-    for dataset, method in sorted(
-        groups, key=lambda job: (datasets.index(job[0]), ranks.get(job, math.inf), job[1])
-    ):
+    for dataset, method in _sorted_jobs(table, ranks):
         rows = groups[dataset, method]
         values = summaries[method, dataset]
         first = rows.iloc[0]
         cells = [
             text_cell(method),
             text_cell(dataset),
-            Cell(_uses_text(first["uses"], first["status"]), first["uses"]),
+            text_cell(uses_text(rows)),
             value_cell("rank", ranks.get((dataset, method))),
             *(_score_cell(values, key) for key in default[:_BEFORE_COSTS]),
             _score_cell(values, "seconds", 1),
@@ -125,6 +126,19 @@ def score_table(table: pd.DataFrame) -> PageTable:
     return page_table
 
 
+def _sorted_jobs(table: pd.DataFrame, ranks: dict[tuple[str, str], int]) -> list[tuple[str, str]]:
+    """Return dataset and method of all rows: by dataset, group of knowledge, rank and name."""
+    datasets = list(table["dataset"].unique())
+    told = {str(name): str(text) for name, text in table.groupby("method")["told"].first().items()}
+
+    def order(job: tuple[str, str]) -> tuple[int, bool, bool, str, float, str]:
+        group, place = told[job[1]], ranks.get(job, math.inf)
+        return datasets.index(job[0]), job not in ranks, group != "", group, place, job[1]
+
+    jobs = table[["dataset", "method"]].drop_duplicates().itertuples(index=False)
+    return sorted(((str(dataset), str(method)) for dataset, method in jobs), key=order)
+
+
 def _score_columns(default: list[str], extra: list[str], *, own: bool) -> list[Column]:
     tips = {key: _metric_summary(key) for key in (*default, *extra)}
     own_columns = [
@@ -137,8 +151,8 @@ def _score_columns(default: list[str], extra: list[str], *, own: bool) -> list[C
         Column("uses", number=False, tip="information the method gets beyond the counts"),
         Column(
             "rank",
-            tip=f"by mean {label(MAIN_METRIC)} on this dataset; a method with a failed seed "
-            "ranks behind methods that finished it",
+            tip=f"by mean {label(MAIN_METRIC)} on this dataset, among methods told the same about "
+            "the types; a method with a failed seed ranks behind methods that finished it",
         ),
         *(Column(label(key), tip=tips[key]) for key in default[:_BEFORE_COSTS]),
         Column("time (s)", tip="wall time of the fit"),
@@ -159,23 +173,27 @@ def _metric_summary(key: str) -> str:
     return metric.summary if metric else ""
 
 
-def _uses_text(uses: str, status: str) -> str:
-    if status in ("skipped", "unavailable"):
-        return "–"
-    return ", ".join(filter(None, uses.split(","))).replace("_", " ") or "counts only"
-
-
 def _dataset_ranks(table: pd.DataFrame) -> dict[tuple[str, str], int]:
-    """Return the rank by dataset and method; methods with equal results share a rank."""
+    """Return the rank by dataset and method, among methods that were told the same.
+
+    Methods with equal results share a rank.
+    """
     ranks: dict[tuple[str, str], int] = {}
-    for dataset, standing in within_datasets(table).items():
-        previous, rank = None, 0
-        for place, method in enumerate(standing.order, 1):
-            level = (standing.means[method], standing.failed.get(method, 0))
-            rank = rank if level == previous else place
-            ranks[dataset, method] = rank
-            previous = level
+    for told in told_groups(table):
+        for dataset, standing in within_datasets(table, told=told).items():
+            ranks |= {(dataset, method): rank for method, rank in _places(standing).items()}
     return ranks
+
+
+def _places(standing: Standing) -> dict[str, int]:
+    places: dict[str, int] = {}
+    previous, rank = None, 0
+    for place, method in enumerate(standing.order, 1):
+        level = (standing.means[method], standing.failed.get(method, 0))
+        rank = rank if level == previous else place
+        places[method] = rank
+        previous = level
+    return places
 
 
 def summaries_by_job(summary_rows: pd.DataFrame) -> dict[tuple[str, str], Summaries]:
@@ -224,14 +242,16 @@ def _seeds_cell(jobs: pd.DataFrame) -> Cell:
 def job_table(table: pd.DataFrame) -> PageTable:
     """Return one row a job: status, score, time, and a link to its run."""
     names = ("method", "dataset", "status")
-    columns = [Column(name, number=False) for name in names]
+    columns = [Column(name, number=False) for name in (*names, "uses")]
     columns += [Column("seed"), Column(label(MAIN_METRIC)), Column("time (s)")]
     page_table = PageTable([*columns, Column("MLflow run", number=False)])
-    for row in table[~table["status"].isin(NOT_RUN)].to_dict("records"):
+    for record in table[~table["status"].isin(NOT_RUN)].to_dict("records"):
+        row = {str(name): value for name, value in record.items()}
         url = row.get("run_url")
         run = str(row.get("run_id") or "–")
         page_table.rows.append([
             *(text_cell(str(row[name])) for name in names),
+            text_cell(job_uses_text(row)),
             value_cell("rank", row["seed"]),
             value_cell(MAIN_METRIC, row.get(MAIN_METRIC)),
             value_cell("median time (s)", row["seconds"]),

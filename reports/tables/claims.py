@@ -1,7 +1,8 @@
 """What a report may claim: its methods compared within each dataset and over the datasets.
 
-All claims of one report together are wrong with a probability of at most five percent
-(:mod:`.inference`): those over datasets share one part of it, those within datasets the rest.
+Methods are compared with those that were told the same about the types. All claims of one report
+together are wrong with a probability of at most five percent (:mod:`.inference`): those over
+datasets share one part of it, those within datasets the rest, and groups share it equally.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from .data_versions import newest_names
-from .eligible import FAILED, competing, competing_by_dataset
+from .eligible import FAILED, competing, competing_by_dataset, told_groups
 from .inference import (
     LEAST_DATASETS,
     OVER_ERROR,
@@ -73,9 +74,11 @@ def failed_seeds(table: pd.DataFrame) -> pd.DataFrame:
     return counts.reindex(index=methods, columns=datasets, fill_value=0)
 
 
-def within_datasets(table: pd.DataFrame, metric: str = MAIN_METRIC) -> dict[str, Standing]:
-    """Return the standing of the competing methods on each dataset, over seeds."""
-    rows = competing_by_dataset(table)
+def within_datasets(
+    table: pd.DataFrame, metric: str = MAIN_METRIC, told: str = ""
+) -> dict[str, Standing]:
+    """Return the standing of methods that were ``told`` the same, by dataset, over seeds."""
+    rows = competing_by_dataset(table, told)
     if metric not in rows:
         return {}
     valued = rows[rows[metric].notna()]
@@ -100,11 +103,14 @@ def within_datasets(table: pd.DataFrame, metric: str = MAIN_METRIC) -> dict[str,
 
 
 def _error_within(table: pd.DataFrame, n_datasets: int) -> float:
-    """Return the error of each dataset; without a claim over datasets they share all of it."""
+    """Return the error of each dataset and group of methods that were told the same.
+
+    Without a claim over datasets they share all of it.
+    """
     by_modality = table[table["dataset"].isin(newest_names(table["dataset"].unique()))]
     most = by_modality.groupby("modality")["dataset"].nunique().max() if len(table) else 0
     total = WITHIN_ERROR + (OVER_ERROR if most < LEAST_DATASETS else 0.0)
-    return total / max(1, n_datasets)
+    return total / max(1, n_datasets) / len(told_groups(table))
 
 
 def _seed_comparisons(
@@ -117,13 +123,18 @@ def _seed_comparisons(
 
 
 def over_datasets(
-    table: pd.DataFrame, block: pd.DataFrame, metric: str = MAIN_METRIC, *, n_modalities: int = 1
+    table: pd.DataFrame,
+    block: pd.DataFrame,
+    metric: str = MAIN_METRIC,
+    *,
+    told: str = "",
+    n_modalities: int = 1,
 ) -> Standing:
     """Return the standing over the datasets of a complete block (methods × datasets of means).
 
-    Methods with failed seeds are ranked, but not compared.
+    The methods were ``told`` the same. Those with failed seeds are ranked, but not compared.
     """
-    failures = failed_seeds(competing(table)).reindex(
+    failures = failed_seeds(competing(table, told)).reindex(
         index=block.index, columns=block.columns, fill_value=0
     )
     failed = {str(n): int(k) for n, k in failures.sum(axis=1).items() if k}
@@ -131,7 +142,7 @@ def over_datasets(
     return Standing(
         _order(block, failures, metric, table),
         {str(name): float(value) for name, value in block.mean(axis=1).items()},
-        compare_datasets(compared, error=OVER_ERROR / n_modalities),
+        compare_datasets(compared, error=OVER_ERROR / n_modalities / len(told_groups(table))),
         failed,
         higher_is_better(metric, table) is not False,
     )

@@ -6,7 +6,7 @@ Missing values stay missing and carry a reason; nothing is filled with zero.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -16,12 +16,16 @@ from .eligible import (
     CONTROL,
     FAILED,
     GUIDED,
+    K_GIVEN,
     NOT_RUN,
     ORACLE,
-    TELLING,
     competing,
     exclusion_reasons,
+    told_groups,
+    told_text,
+    told_words,
 )
+from .knowledge import best_of_text, uses_text
 from .labels import (
     MAIN_METRIC,
     MEASURES,
@@ -35,7 +39,7 @@ from .statistics import mean_of_means, ranks_by_dataset, t_interval
 
 _TEXT = (
     "method", "method_name", "family", "dataset", "modality", "profile", "protocol", "status",
-    "reason", "log_tail", "score_key", "uses", "missing", "notes", "artifacts",
+    "reason", "log_tail", "score_key", "uses", "missing", "notes", "artifacts", "n_trials",
 )  # fmt: skip
 _JOB = ("method", "dataset", "profile", "protocol", "seed")
 
@@ -59,7 +63,7 @@ def tidy(results: pd.DataFrame) -> pd.DataFrame:
         table[column] = values.astype(object).where(values.notna(), "").map(str)
     named = table["method_name"] != ""
     table["method_name"] = table["method_name"].where(named, table["method"].str.split("[").str[0])
-    for column in ("seed", *MEASURES):
+    for column in ("seed", "batch_types_v", *MEASURES):
         values = table[column] if column in table else pd.Series(math.nan, index=table.index)
         table[column] = pd.to_numeric(values, errors="coerce")
     if "started" in table:
@@ -74,6 +78,7 @@ def tidy(results: pd.DataFrame) -> pd.DataFrame:
     table["method"] = _distinct(table, "profile")
     pairs = zip(table["method"], table["protocol"], strict=True)
     table["method"] = [_with_protocol(method, protocol) for method, protocol in pairs]
+    table["told"] = _told(table)
     table["method"] = _with_guidance(table)
     table = table.reset_index(drop=True)
     table.attrs["tidy"] = True
@@ -88,13 +93,19 @@ def _with_protocol(method: str, protocol: str) -> str:
     return method if method.endswith(suffix) else method + suffix
 
 
+def _told(table: pd.DataFrame) -> pd.Series:
+    """Return what each method was told about the types in any fit; nothing for controls."""
+    by_method = table.groupby("method")["uses"].agg(told_text)
+    return table["method"].map(by_method).where(table["family"] != CONTROL, "")
+
+
 def _with_guidance(table: pd.DataFrame) -> pd.Series:
-    """Return the names, marked where any fit of a method was told about types."""
-    told = table["uses"].map(lambda uses: bool(TELLING & set(uses.split(","))))
-    told &= table["family"] != CONTROL
-    guided = table["method"].isin(set(table.loc[told, "method"]))
-    marked = guided & ~table["method"].str.endswith(GUIDED)
-    return table["method"].where(~marked, table["method"] + GUIDED)
+    """Return the names, marked where a method was told about the types; a marked name stays."""
+    marks = table["told"].map(
+        lambda told: (K_GIVEN if told == "n_clusters" else GUIDED) * bool(told)
+    )
+    pairs = zip(table["method"], marks, strict=True)
+    return pd.Series([n if n.endswith(m) else n + m for n, m in pairs], table.index, dtype=object)
 
 
 def _known(table: pd.DataFrame, column: str, by: str) -> pd.Series:
@@ -164,7 +175,9 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
 
     ``half_width`` is NaN with one seed, ``mean`` with none; ``reason`` says why values lack.
     """
-    long = scores_long(results)
+    table = tidy(results)
+    long = scores_long(table)
+    uses = {job: uses_text(part) for job, part in table.groupby(["method", "dataset"])}
     rows = []
     keys = ["method", "family", "dataset", "metric"]
     for names, part in long.groupby(keys, sort=False):
@@ -173,10 +186,11 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
         reasons = sorted({reason for reason in part["reason"] if reason})
         rows.append(
             dict(zip(keys, names, strict=True))
+            | {"uses": uses[names[0], names[2]]}
             | {"mean": found.mean, "std": found.std, "n": found.n}
             | {"half_width": found.half_width, "reason": "; ".join(reasons)}
         )
-    columns = [*keys, "mean", "std", "n", "half_width", "reason"]
+    columns = [*keys, "uses", "mean", "std", "n", "half_width", "reason"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -190,15 +204,19 @@ def dataset_means(results: pd.DataFrame, metric: str = MAIN_METRIC) -> pd.DataFr
     return means.reindex(index=methods, columns=datasets)
 
 
-def complete_block(results: pd.DataFrame, metric: str = MAIN_METRIC) -> pd.DataFrame:
+def complete_block(
+    results: pd.DataFrame, metric: str = MAIN_METRIC, told: str = ""
+) -> pd.DataFrame:
     """Return methods × datasets of means that ranks are made of: no control, no gap.
 
-    The datasets are those on which any method has a value; a method that lacks one of them is
-    left out, since its rank would rest on easier or harder data than that of the others. Older
-    data of a dataset count only where there are no newer ones.
+    The methods are those that were ``told`` the same (:func:`.eligible.competing`). The datasets
+    are those on which any of them has a value; a method that lacks one of them is left out, since
+    its rank would rest on easier or harder data than that of the others. Older data of a dataset
+    count only where there are no newer ones.
     """
     table = tidy(results)
-    means = dataset_means(table, metric).reindex(index=competing(table)["method"].unique())
+    methods = competing(table, told)["method"].unique()
+    means = dataset_means(table, metric).reindex(index=methods)
     means = means[newest_names(means.columns)]
     means = means.dropna(axis=1, how="all")
     return means.dropna(axis=0) if means.shape[1] else means.iloc[:0]
@@ -212,8 +230,9 @@ def leaderboard(
     With several protocols a column names that of each method.
 
     The mean is that over datasets of the mean over seeds; ``± 95 %`` is the half width of its
-    t-interval over seeds (NaN with one seed). ``rank`` orders the mean ranks over complete blocks;
-    on a dataset a method ranks behind those that finished a seed it failed. ``rank 95 %`` is an
+    t-interval over seeds (NaN with one seed). ``rank`` orders the mean ranks over complete blocks,
+    among methods that were told the same about the types; those told nothing come first. On a
+    dataset a method ranks behind those that finished a seed it failed. ``rank 95 %`` is an
     interval over draws of datasets. Methods that share a letter in ``tied`` do not reliably differ
     (:mod:`.claims`; empty where nothing can be claimed, or without ``ties``). A method that lacks
     a dataset on which others have a value has neither mean nor rank, and ``note`` says why.
@@ -256,55 +275,85 @@ def _of(table: pd.DataFrame, modality: str) -> pd.DataFrame:
 
 
 def _board(table: pd.DataFrame, metric: str, *, ties: bool) -> pd.DataFrame:
-    block = complete_block(table, metric)
-    places = pd.DataFrame()
-    better = higher_is_better(metric, table)
-    if len(block) and better is not None:
-        failures = failed_seeds(competing(table))
-        places = ranks_by_dataset(block, failures, higher_is_better=better)
-    ranks = places.mean(axis=1)
+    groups = told_groups(table)
+    ranks = [_group_ranks(table, metric, told, ties=ties) for told in groups]
+    standing = pd.concat([part.ranks for part in ranks])
     datasets = newest_names(name for name in table["dataset"].unique() if name)
     valued = table.loc[table[metric].notna(), "dataset"] if metric in table else pd.Series([])
-    expected = [str(name) for name in block.columns]
-    expected = expected or [str(name) for name in valued.unique() if name in datasets]
-    rows = [
-        _board_row(str(method), part, metric, ranks, expected, datasets)
-        for method, part in table.groupby("method", sort=False)
-    ]
+    anywhere = [str(name) for name in valued.unique() if name in datasets]
+    expected = {told: part.datasets or anywhere for told, part in zip(groups, ranks, strict=True)}
+    rows = []
+    for method, part in table.groupby("method", sort=False):
+        own = expected.get(part["told"].iloc[0], expected[groups[0]])
+        rows.append(_board_row(str(method), part, metric, standing, own, datasets))
     board = pd.DataFrame(rows, columns=[*_BOARD[:2], label(metric), *_BOARD[2:]])
     excluded = board["method"].map(exclusion_reasons(table))
     board["note"] = board["note"].where(excluded.isna(), excluded)
-    board["rank"] = board["mean rank"].rank(method="min").astype("Int64")
-    board["rank 95 %"] = board["method"].map(rank_ranges(places)).fillna("")
-    board["tied"] = board["method"].map(_letters(table, block, metric) if ties else {}).fillna("")
-    control = board["family"] == CONTROL
-    # Without a rank the mean decides, downwards unless less is better.
-    by_mean = board[label(metric)] * (1 if better is False else -1)
-    order = board.assign(_control=control, _mean=by_mean)
-    order = order.sort_values(["_control", "mean rank", "_mean", "method"], na_position="last")
-    return order.drop(columns=["_control", "_mean"]).reset_index(drop=True)
+    for column in ("rank", "rank 95 %", "tied"):
+        board[column] = board["method"].map(standing[column])
+    board["rank"] = board["rank"].astype("Int64")
+    board[["rank 95 %", "tied"]] = board[["rank 95 %", "tied"]].fillna("")
+    return _sorted_board(board, table, metric)
+
+
+def _sorted_board(board: pd.DataFrame, table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return the rows by group of knowledge, then by rank; without a rank by mean."""
+    told = board["method"].map(table.groupby("method")["told"].first())
+    groups = [*told_groups(table), *sorted(told.unique())]
+    down = 1 if higher_is_better(metric, table) is False else -1
+    order = board.assign(
+        _control=board["family"] == CONTROL, _group=told.map(groups.index),
+        _mean=board[label(metric)] * down,
+    )  # fmt: skip
+    by = ["_control", "_group", "mean rank", "_mean", "method"]
+    order = order.sort_values(by, na_position="last")
+    return order.drop(columns=["_control", "_group", "_mean"]).reset_index(drop=True)
+
+
+class _GroupRanks(NamedTuple):
+    """The ranks of the methods that were told the same."""
+
+    ranks: pd.DataFrame
+    """Columns ``mean rank``, ``rank``, ``rank 95 %`` and ``tied`` by method."""
+    datasets: list[str]
+
+
+def _group_ranks(table: pd.DataFrame, metric: str, told: str, *, ties: bool) -> _GroupRanks:
+    block = complete_block(table, metric, told)
+    places = pd.DataFrame()
+    better = higher_is_better(metric, table)
+    if len(block) and better is not None:
+        failures = failed_seeds(competing(table, told))
+        places = ranks_by_dataset(block, failures, higher_is_better=better)
+    means = places.mean(axis=1).astype(float)
+    tied = _letters(table, block, metric, told) if ties else {}
+    columns = {
+        "mean rank": means, "rank": means.rank(method="min"),
+        "rank 95 %": pd.Series(rank_ranges(places), dtype=object),
+        "tied": pd.Series(tied, dtype=object),
+    }  # fmt: skip
+    return _GroupRanks(pd.DataFrame(columns), [str(name) for name in block.columns])
 
 
 _BOARD = (
     "rank", "method", "± 95 %", "tied", "mean rank", "rank 95 %", "datasets", "failed jobs",
-    "median time (s)",
-    "peak memory (MiB)", "family", "note",
+    "median time (s)", "peak memory (MiB)", "uses", "family", "note",
 )  # fmt: skip
 
 
-def _letters(table: pd.DataFrame, block: pd.DataFrame, metric: str) -> dict[str, str]:
+def _letters(table: pd.DataFrame, block: pd.DataFrame, metric: str, told: str) -> dict[str, str]:
     """Return the letters of the methods: over datasets, or within the only one."""
     if block.shape[1] == 1:
-        standing = within_datasets(table, metric).get(str(block.columns[0]))
+        standing = within_datasets(table, metric, told).get(str(block.columns[0]))
         return standing.letters if standing is not None else {}
-    return over_datasets(table, block, metric).letters if len(block) else {}
+    return over_datasets(table, block, metric, told=told).letters if len(block) else {}
 
 
 def _board_row(
     method: str,
     rows: pd.DataFrame,
     metric: str,
-    ranks: pd.Series,
+    standing: pd.DataFrame,
     expected: list[str],
     datasets: list[str],
 ) -> dict[str, Any]:
@@ -316,7 +365,7 @@ def _board_row(
     whole = set(expected) <= set(having)
     mean, half = mean_of_means([parts[name] for name in expected if whole])
     family = rows["family"].iloc[0]
-    rank = float(ranks.get(method, math.nan))
+    rank = float(standing["mean rank"].get(method, math.nan))
     done = own[own["status"] == "done"]
     return {
         "method": method,
@@ -328,6 +377,7 @@ def _board_row(
         "failed jobs": int(own["status"].isin(FAILED).sum()),
         "median time (s)": done["seconds"].dropna().median(),
         "peak memory (MiB)": done["peak_memory_mb"].dropna().max(),
+        "uses": uses_text(rows),
         "note": _note(method, rows, family, rank, expected, having, metric),
     }
 
@@ -346,15 +396,16 @@ def _note(
     lacking = [name for name in (expected or mine) if name not in having]
     if family == CONTROL:
         return "never ranked" + (f"; lacks {', '.join(lacking)}" if lacking else "")
-    if method.endswith(ORACLE):
-        return "not ranked: tuned on the labels it is scored on"
-    if method.endswith(GUIDED):
-        told = {use for uses in rows["uses"] for use in uses.split(",")} & TELLING
-        return f"not ranked: told {' and '.join(sorted(told))}, which the ranked methods were not"
+    if (rows["protocol"] == "oracle").any():
+        return _joined("not ranked: tuned on the labels it is scored on", best_of_text(rows))
     if not math.isnan(rank):
         own = rows[rows["dataset"].isin(mine)]
         failed = int(own["status"].isin(FAILED).sum())
-        return f"without {failed} of {len(own)} jobs, which failed" if failed else ""
+        told = rows["told"].iloc[0]
+        return _joined(
+            f"ranked among methods told {told_words(told)}" * bool(told), best_of_text(rows),
+            f"without {failed} of {len(own)} jobs, which failed" * bool(failed),
+        )  # fmt: skip
     if not lacking:
         return "not ranked: the metric has no better or worse"
     reasons: dict[str, list[str]] = {}
@@ -363,6 +414,10 @@ def _note(
         reasons.setdefault(why, []).append(name)
     whys = "; ".join(f"{why} ({', '.join(on)})" for why, on in reasons.items())
     return f"no mean, not ranked: {whys}"
+
+
+def _joined(*texts: str) -> str:
+    return "; ".join(text for text in texts if text)
 
 
 def _first_reason(rows: pd.DataFrame, dataset: str, metric: str) -> str:

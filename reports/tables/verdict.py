@@ -10,8 +10,9 @@ from bench.contract import MULTIOME
 
 from .claims import Standing, over_datasets, within_datasets
 from .data_versions import version_counts
-from .eligible import FAILED, GUIDED, ORACLE, variants
+from .eligible import FAILED, GUIDED, K_GIVEN, ORACLE, told_groups, told_words, variants
 from .inference import LEAST_DATASETS
+from .knowledge import best_of_text, telling_batches
 from .labels import MAIN_METRIC, label
 from .leaderboard import complete_block, tidy
 from .statistics import Interval, t_interval
@@ -37,32 +38,50 @@ class Sentence:
 
 
 def verdict(results: pd.DataFrame, metric: str = MAIN_METRIC) -> list[Sentence]:
-    """Return what to use, then one sentence a dataset; the first is what most readers want."""
+    """Return what to use, then one sentence a dataset; the first is what most readers want.
+
+    Methods that were told more about the types than others have sentences of their own.
+    """
     table = tidy(results)
-    within = within_datasets(table, metric)
+    groups = told_groups(table)
+    within = {told: within_datasets(table, metric, told) for told in groups}
     modalities = [name for name in table["modality"].unique() if name] or [""]
     sentences = []
     for modality in modalities:
         rows = table[table["modality"] == modality] if modality else table
-        about = str(modality) if len(modalities) > 1 else ""
-        own = {name: within[name] for name in map(str, rows["dataset"].unique()) if name in within}
-        sentences.append(Sentence(_advice(rows, own, metric, len(modalities)), about))
+        for told in told_groups(rows):
+            about = filter(None, (str(modality) * (len(modalities) > 1), _among(told)))
+            own = within.get(told) or within_datasets(rows, metric, told)
+            text = _advice(rows, own, metric, told, len(modalities))
+            sentences.append(_sentence(text, ", ".join(about), rows))
     names = [str(name) for name in table["dataset"].unique() if name]
-    for name in names:
-        rows = table[table["dataset"] == name]
-        if name in within or len(names) > 1:
-            sentences.append(Sentence(_of_dataset(rows, within.get(name), metric), name))
+    for name, told in ((name, told) for name in names for told in groups):
+        rows, standing = table[table["dataset"] == name], within[told].get(name)
+        if standing is not None or (len(names) > 1 and told == groups[0]):
+            text = _of_dataset(rows, standing, metric)
+            sentences.append(_sentence(text, ", ".join(filter(None, (name, _among(told)))), rows))
     return sentences
 
 
+def _among(told: str) -> str:
+    return f"told {told_words(told)}" if told else ""
+
+
+def _sentence(text: str, about: str, rows: pd.DataFrame) -> Sentence:
+    """Return a sentence that says of each method it names if a search chose its parameters."""
+    tuned = {str(name): best_of_text(own) for name, own in rows.groupby("method", sort=False)}
+    chosen = [f" {n} is {best}." for n, best in tuned.items() if best and n in text]
+    return Sentence(text + "".join(chosen), about)
+
+
 def _advice(
-    rows: pd.DataFrame, within: dict[str, Standing], metric: str, n_modalities: int
+    rows: pd.DataFrame, within: dict[str, Standing], metric: str, told: str, n_modalities: int
 ) -> str:
     """Return the method to use on data of one modality, and what the comparison rests on."""
-    block = complete_block(rows, metric)
+    block = complete_block(rows, metric, told)
     if not within or block.empty:
         return f"No method that may be ranked has a value of {label(metric)}."
-    standing = over_datasets(rows, block, metric, n_modalities=n_modalities)
+    standing = over_datasets(rows, block, metric, told=told, n_modalities=n_modalities)
     n_datasets = block.shape[1]
     if n_datasets == 1:
         (standing,) = (within[name] for name in within if name in map(str, block.columns))
@@ -136,11 +155,12 @@ def _of_dataset(rows: pd.DataFrame, standing: Standing | None, metric: str) -> s
         others = [method for method in tied if method != first]
         listed = ", ".join(others) if len(others) <= _NAMED else f"{len(others)} others"
         lead += f"; not reliably better than {listed}"
-    text = f"{lead}.{_baseline(rows, standing, first)}"
+    same = rows[rows["told"] == rows.loc[rows["method"] == first, "told"].iloc[0]]
+    text = f"{lead}.{_baseline(same, standing, first)}"
     behind = [f"{m} ({n} failed)" for m, n in standing.failed.items()]
     if behind:
         text += f" Behind for failed seeds: {', '.join(behind)}."
-    return text + _best_variant(rows, scores, standing)
+    return text + _best_variant(same, scores, standing)
 
 
 def _best_variant(rows: pd.DataFrame, scores: dict[str, Interval], standing: Standing) -> str:
@@ -158,7 +178,12 @@ def _best_variant(rows: pd.DataFrame, scores: dict[str, Interval], standing: Sta
 
 
 def _baseline(rows: pd.DataFrame, standing: Standing, first: str) -> str:
-    """Return how the first method compares with the best simple baseline."""
+    """Return how the first method compares with the best simple baseline.
+
+    Nothing where methods were told more about the types than any baseline.
+    """
+    if rows["told"].iloc[0]:
+        return ""
     simple = _baselines(rows)
     if first in simple:
         return " It is a simple baseline."
@@ -215,7 +240,13 @@ def warnings(results: pd.DataFrame, metric: str = MAIN_METRIC) -> list[str]:
     if len(results) > len(table):
         older = len(results) - len(table)
         found.append(f"{older} older results of jobs that were run again are left out.")
-    return found + _other_data(table) + _versions(table) + _odd_controls(table, metric)
+    return (
+        found
+        + _batches(table)
+        + _other_data(table)
+        + _versions(table)
+        + _odd_controls(table, metric)
+    )
 
 
 def _single(seeds: pd.Series) -> list[str]:
@@ -246,6 +277,18 @@ def _other_data(table: pd.DataFrame) -> list[str]:
     ]
 
 
+def _batches(table: pd.DataFrame) -> list[str]:
+    """Return on which datasets the batch tells the type, and who used it there."""
+    found = []
+    for dataset, value in telling_batches(table).items():
+        rows = table[(table["dataset"] == dataset) & table["uses"].str.contains("batch")]
+        found.append(
+            f"On {dataset} the batch tells the type (Cramér's V {value:.2f}); types may have been "
+            f"read from it by the methods that used it: {', '.join(rows['method'].unique())}."
+        )
+    return found
+
+
 def _versions(table: pd.DataFrame) -> list[str]:
     """Return a warning about methods whose code changed between jobs."""
     if "source" not in table:
@@ -264,16 +307,18 @@ def _versions(table: pd.DataFrame) -> list[str]:
 def _protocols(table: pd.DataFrame) -> list[str]:
     """Return warnings about rows that do not compare with the others."""
     found = []
-    if table["method"].str.endswith(ORACLE).any():
+    if (table["protocol"] == "oracle").any():
         found.append(
             f"Rows marked{ORACLE} were tuned on the labels they are scored on: they may be too "
             "good, and are never ranked."
         )
-    if table["method"].str.endswith(GUIDED).any():
-        found.append(
-            f"Rows marked{GUIDED} were told about types (marker genes, proteins or labels): they "
-            "are never ranked with methods that were not."
-        )
+    marks = [mark for mark in (K_GIVEN, GUIDED) if table["method"].str.endswith(mark).any()]
+    told = {K_GIVEN: "the number of types", GUIDED: "marker genes, proteins or labels"}
+    found += [
+        f"Rows marked{mark} were told {told[mark]}: they are ranked among methods that were told "
+        "the same, never with the others."
+        for mark in marks
+    ]
     shown = set(table["protocol"]) - {"", "oracle"}
     if "holdout" in shown and len(shown) > 1:
         found.append(

@@ -9,6 +9,7 @@ import pytest
 from bench.reports.figures.figure_data import cost_points, pareto_front
 from bench.reports.figures.interactive import score_drawings
 from bench.reports.tables.control_scale import scale_between_controls
+from bench.reports.tables.leaderboard import tidy
 
 
 def content(drawing) -> dict:
@@ -54,6 +55,17 @@ def test_scale_between_controls(make_job):
     assert np.isnan(scaled["x", "alone"])
 
 
+def test_mixing_of_batches_has_no_scale_between_controls(make_job):
+    rows = [
+        make_job("random", ari=0.1, family="control") | {"embedding/ilisi": 0.95},
+        make_job("truth", ari=0.9, family="control") | {"embedding/ilisi": 0.97},
+        make_job("x", ari=0.5) | {"embedding/ilisi": 0.4},
+    ]
+    scaled = scale_between_controls(pd.DataFrame(rows))
+    assert scaled["embedding/ilisi"].isna().all()
+    assert scaled["kmeans/ari"].notna().all()
+
+
 def test_heat_map_holds_the_means(results):
     (heat,) = score_drawings(results)["heat"]
     figures = content(heat)
@@ -74,7 +86,7 @@ def test_metric_without_scale_has_no_scaled_heat_map(results):
 
 @pytest.mark.parametrize("cost", ["seconds", "peak_memory_mb"])
 def test_points_of_quality_against_cost(results, cost):
-    rows = results[results["dataset"] == "pbmc68k"]
+    rows = tidy(results[results["dataset"] == "pbmc68k"])
     found = cost_points(rows.assign(family="f"), "kmeans/ari", cost).set_index("method")
     own = rows[rows["method"] == "nmf"]
     assert found.at["nmf", "cost"] == own[cost].median()
@@ -83,7 +95,7 @@ def test_points_of_quality_against_cost(results, cost):
 
 def test_leaderboards_by_metric_dataset_and_scale(results):
     from bench.reports.page.score_tables import leaderboard_tables
-    from bench.reports.tables.leaderboard import leaderboard, tidy
+    from bench.reports.tables.leaderboard import leaderboard
 
     found = leaderboard_tables(tidy(results))
     metrics, places, scales = (options for _, options in found.selectors)

@@ -184,6 +184,6 @@ def test_all_choices_of_a_table_have_its_columns(make_job):
     found = leaderboard_tables(tidy(pd.DataFrame(rows)))
     heads = [[column.text for column in grid.columns] for grid in found.tables.values()]
     assert len(heads) == 3
-    assert {len(one) for one in heads} == {15}
+    assert {len(one) for one in heads} == {16}
     assert all(one[0] == "data" and "protocol" in one for one in heads)
     assert {row[0].text for row in found.tables["0,1,0"].rows} == {"rna"}

@@ -10,7 +10,7 @@ import pytest
 
 from bench.reports.figures import rank_diagram as ranks
 from bench.reports.page.pairwise_section import pairwise_differences, pairwise_table
-from bench.reports.tables.leaderboard import leaderboard, tidy
+from bench.reports.tables.leaderboard import leaderboard
 
 
 @pytest.fixture
@@ -71,8 +71,8 @@ def test_the_diagram_joins_methods_that_do_not_differ(many):
         assert f"{name} ({rank:.2f})" in found.svg or f"({rank:.2f}) {name}" in found.svg
     assert "#000000" not in found.svg
     assert "currentColor" in found.svg
-    (block,) = ranks.complete_blocks(many).values()
-    bars = _bars(ranks.rank_diagram(tidy(many), block))
+    (group,) = ranks.rank_groups(many)
+    bars = _bars(ranks.rank_diagram(group))
     joined = {
         (one, two)
         for one, two in combinations("abcd", 2)

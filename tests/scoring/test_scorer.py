@@ -220,3 +220,19 @@ def test_labels_may_be_categories_floats_or_numbers(blobs):
         points, VisibleLabels(pd.Series(types, dtype="category")), own_labels=own, seed=0
     )
     assert all(found.values[f"{name}/ari"] == pytest.approx(1) for name in own)
+
+
+def test_a_batch_that_tells_the_type_is_measured(blobs):
+    points, types = blobs
+
+    def value(batch: np.ndarray, reported: np.ndarray | None = None) -> float | None:
+        labels = VisibleLabels(types, reported)
+        return score(points, labels, seed=0, batch=batch, chosen={}).facts.get("batch/types_v")
+
+    assert value(types) == pytest.approx(1.0)
+    assert value(np.where(types == "a", "x", types)) == pytest.approx(1.0)
+    assert value(np.arange(300) % 2) < 0.2
+    two = np.where(types == "a", 0, 1)
+    assert value(two) == pytest.approx(1.0)
+    assert value(np.zeros(300)) is None
+    assert value(two, types == "a") is None
