@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import os
 import signal
 import sys
 import traceback
+import warnings
 from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from click import ClickException
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
@@ -52,6 +54,10 @@ VERBS = {
 }
 
 
+_WRONG_USAGE: Any = typer.BadParameter.__base__
+"""Error of the command line for an unknown option or a wrong value."""
+
+
 class _FlagHelp:
     """Help that shows no type behind an option without a value."""
 
@@ -83,8 +89,8 @@ class VerbGroup(FlagGroup):
         """Run a verb; an error for the user is one line and its exit code."""
         try:
             return super().invoke(ctx)
-        except ClickException as error:  # an unknown option, a wrong value
-            error.message = mask_secrets(error.message)  # type: ignore[misc]
+        except _WRONG_USAGE as error:
+            error.message = mask_secrets(error.message)
             raise
         except BenchError as error:
             typer.echo(f"bench: {error}", err=True)
@@ -151,6 +157,20 @@ def _list_verbs() -> None:
 _list_verbs()
 
 
+def _set_up_interpreter() -> None:
+    """Undo what notebooks, batch systems and the current folder set for all Python programs."""
+    os.environ["MPLBACKEND"] = "agg"  # figures are files
+    sys.path.sort(key=lambda entry: entry in ("", os.getcwd()))
+    if any(option.startswith("error") for option in sys.warnoptions):
+        sys.warnoptions.clear()
+        os.environ.pop("PYTHONWARNINGS", None)
+        warnings.simplefilter("default")
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that has no "±" shows "?".
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def main() -> None:
     """Run the command line; SIGTERM interrupts it as Ctrl-C does."""
 
@@ -161,6 +181,7 @@ def main() -> None:
         sys.stderr.write(mask_secrets("".join(traceback.format_exception(*error))))
 
     sys.excepthook = show_error
+    _set_up_interpreter()
     signal.signal(signal.SIGTERM, interrupt)
     app(prog_name="bench")
 

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import tempfile
 from collections import Counter
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +24,8 @@ from bench.provenance import command_line
 from bench.scoring.metrics import plugin_metrics
 from bench.settings import Settings, load_settings
 from bench.store.disk_errors import disk_errors
-from bench.store.mlflow_store import Tracker
 from bench.store.result import InvalidResult, Result
+from bench.store.result_store import ResultStore
 from bench.store.results_table import finished_rows, results_frame
 from bench.store.spool import Spool
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from threading import Event
 
+    from bench.store.mlflow_store import Tracker
     from bench.store.result_store import StoredJob
 
     from .limited_process import ProcessOutcome
@@ -112,28 +113,49 @@ class Driver:
         self._locks: dict[str, FileLock] = {}
         self._session = ""
 
+    @cached_property
+    def tracker(self) -> Tracker:
+        """The store for writing, opened once there is something to write."""
+        from bench.store.mlflow_store import Tracker  # MLflow is slow to import
+
+        return Tracker(self.settings)
+
+    @property
+    def store(self) -> ResultStore:
+        """The store for reading; that for writing once it is open."""
+        return self.__dict__.get("tracker") or self._reading_store
+
+    @cached_property
+    def _reading_store(self) -> ResultStore:
+        try:
+            store = ResultStore(self.settings)
+            store.experiments()
+        except StoreError:
+            return self.tracker  # makes a half-made database anew
+        return store
+
     def open(self) -> None:
         """Open the store and commit the results of an interrupted run."""
-        if not self.settings.tracking_uri and not self.settings.database.exists():
-            # No job can be done yet: load the libraries while the store is created.
-            warm_up(self.settings.threads)
-        self.tracker = Tracker(self.settings)
         with disk_errors(self.settings.results):
+            if not self.settings.tracking_uri and not self.settings.database.exists():
+                # No job can be done yet: load the libraries while the store is created.
+                warm_up(self.settings.threads)
+                self.tracker  # noqa: B018  # is created
             self.spool = Spool(self.settings.results / "spool")
             self._commit_spool()
 
     def run_plan(self) -> RunOutcome:
         """Run the jobs of the plan that are not stored, and return the outcome."""
-        stored = self.tracker.stored_jobs(job.score_key for job in self.plan.jobs)
+        stored = self.store.stored_jobs(job.score_key for job in self.plan.jobs)
         unique = {job.score_key: job for job in reversed(self.plan.jobs)}
         todo = [job for job in reversed(unique.values()) if self._must_run(job, stored)]
         self.outcome.reused = len(unique) - len(todo)
-        estimate = estimate_time(todo, self.tracker, self.settings)
+        estimate = estimate_time(todo, self.store, self.settings)
         self._log_plan(todo, stored, estimate)
         if todo:
             with self.session():
                 self._run_jobs(todo, estimate)
-        self.outcome.results = results_frame(self.tracker, self.plan)
+        self.outcome.results = results_frame(self.store, self.plan)
         self.outcome.counts = Counter(self.outcome.results["status"])
         if interrupted := self.outcome.counts["interrupted"]:
             jobs = "job was" if interrupted == 1 else "jobs were"
@@ -341,4 +363,4 @@ def add_plugin_metrics(driver: Driver) -> None:
     rows = finished_rows(outcome.results)
     for text in add_scores(rows, chosen, settings, driver.tracker, driver.console).problems:
         logger.warning(f"not scored: {text}")
-    outcome.results = results_frame(driver.tracker, outcome.plan)
+    outcome.results = results_frame(driver.store, outcome.plan)

@@ -26,9 +26,9 @@ from bench.registry import methods as registry
 from bench.scoring.metrics import Metric, metric_stamp, metrics
 from bench.selectors import split_selectors
 from bench.settings import Settings, load_settings
-from bench.store.mlflow_store import Tracker
 from bench.store.result import Result
-from bench.store.results_table import filter_results, finished_rows, results_frame
+from bench.store.result_store import require_results
+from bench.store.results_table import finished_rows, selected_results
 from bench.store.run_tags import read_json
 from bench.store.spool import Spool
 
@@ -37,6 +37,8 @@ from .progress_bar import ProgressDisplay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from bench.store.mlflow_store import Tracker
 
 _NOT_REGISTERED = "not registered"
 """Stands for the source of a method whose plugin is not given."""
@@ -101,12 +103,11 @@ def score(
     """
     settings = load_settings(flags, config)
     selected = choose_metrics(chosen, settings.plugins)
-    if not settings.tracking_uri and not settings.database.is_file():
-        raise UsageError(
-            f"{settings.results}: no results there; run 'bench run' first.", code="no_results"
-        )
+    from bench.store.mlflow_store import Tracker  # MLflow is slow to import
+
+    require_results(settings)
     tracker = Tracker(settings)
-    rows = finished_rows(filter_results(results_frame(tracker), methods, datasets))
+    rows = finished_rows(selected_results(tracker, methods, datasets))
     return add_scores(rows, selected, settings, tracker, console or Console(stderr=True))
 
 
@@ -261,7 +262,8 @@ def _applicable(chosen: dict[str, Metric], row: dict[str, Any]) -> dict[str, Met
 def _present_source(job: Job, plugins: tuple[str, ...]) -> str:
     """Return the digest of the method's present source, or ``not registered``."""
     try:
-        return source_digest(registry(plugins).entry(job.method_name).origin)
+        entry = registry(plugins).entry(job.method_name)
+        return source_digest(entry.origin, getattr(entry.cls, "files", ()))
     except (BenchError, OSError):
         return _NOT_REGISTERED
 

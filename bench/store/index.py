@@ -157,6 +157,13 @@ class ResultIndex:
                 contents = (part.get(run_id, {}) for part in parts)
                 yield StoredRun(run_id, str(experiment_id), state, started, uri, *contents)
 
+    def find(self, score_key: str) -> Iterator[StoredRun]:
+        """Yield the runs of a job as the database has them now, unfinished ones among them."""
+        found = self._connection.execute(
+            "SELECT run_uuid FROM store.tags WHERE key = 'score_key' AND value = ?", (score_key,)
+        ).fetchall()
+        return self.read([run_id for (run_id,) in found])
+
     def add(self, runs: Iterable[StoredRun]) -> None:
         """Enter runs, in the place of earlier entries of the same runs."""
         entries: list[tuple[Any, ...]] = []
@@ -233,10 +240,9 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _entry(run: StoredRun) -> tuple[Any, ...]:
     """Return the columns of a run; those of one that is no finished job have no kind."""
-    status, life, _ = run.state.split("/")
     tags = run.tags
-    finished = life == "active" and status != "RUNNING" and "superseded_by" not in tags
-    kind = tags.get("kind", "") if life == "active" else ""
+    finished = not run.unfinished and "superseded_by" not in tags
+    kind = tags.get("kind", "") if run.active else ""
     if kind == "session":
         content = json.dumps({"command": tags.get("command", "")})
         row: dict[str, Any] = {}

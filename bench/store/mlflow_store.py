@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
     from bench.settings import Settings
 
+    from .stored_run import StoredRun
+
 _PAGE = 1000
 _BATCH = 900
 
@@ -137,9 +139,21 @@ class Tracker(ResultStore):
 
     def find(self, score_key: str) -> StoredJob | None:
         """Return the finished job with a score key, if there is one, as MLflow has it now."""
-        runs = self._search(f"tags.score_key = '{score_key}' and attributes.status != 'RUNNING'")
-        runs = [run for run in runs if "superseded_by" not in run.data.tags]
-        return stored_job(table_row(stored_run(runs[-1]))) if runs else None
+        runs = [
+            run for run in self._runs(score_key)
+            if not run.unfinished and "superseded_by" not in run.tags
+        ]  # fmt: skip
+        return stored_job(table_row(runs[-1])) if runs else None
+
+    def _runs(self, score_key: str) -> list[StoredRun]:
+        """Return the runs of a job, oldest first, without deleted ones."""
+        if self._settings.tracking_uri:
+            return [*map(stored_run, self._search(f"tags.score_key = '{score_key}'"))]
+        self._check_present()
+        with self._reading():
+            runs = [*self.index.find(score_key)]
+        own = [run for run in runs if run.active and run.experiment_id == self.experiment_id]
+        return sorted(own, key=lambda run: run.started)
 
     # -- sessions --------------------------------------------------------------------------
 
@@ -249,9 +263,9 @@ class Tracker(ResultStore):
 
     def _delete_unfinished(self, score_key: str) -> None:
         """Delete runs of a job that a killed driver has not finished writing."""
-        condition = f"tags.score_key = '{score_key}' and attributes.status = 'RUNNING'"
-        for run in self._search(condition):
-            self._client.delete_run(run.info.run_id)
+        for run in self._runs(score_key):
+            if run.unfinished:
+                self._client.delete_run(run.run_id)
 
     def _write(self, result: Result, folder: Path) -> str:
         job = result.job

@@ -20,12 +20,12 @@ from bench.data.cache.data_cache import DataCache
 from bench.data.cache.dataset_files import CellLabels, load_counts
 from bench.data.cache.folder_state import read_info
 from bench.data.cache.prepared_files import restore_names
-from bench.data.file_reader import DEFAULT_LABEL_KEY
+from bench.data.name_patterns import DEFAULT_LABEL_KEY
 from bench.digests import source_digest
-from bench.errors import BenchError, DataError, UsageError
+from bench.errors import DataError, UsageError
 from bench.plan.job import dataset_folder
 from bench.prepare.new_cells import Preparation
-from bench.registry import import_method, methods
+from bench.registry import methods
 
 from .result import Result
 from .result_store import ResultStore
@@ -154,14 +154,17 @@ class SavedJob(SavedModel):
         job = Result.read(folder).job
         self.job: Job = job
         self.name, self._settings = job.name, settings
-        try:
-            cls = import_method(job.origin, job.method_name)
-            changed = source_digest(job.origin, cls.files) != job.facts.get("source")
-        except (BenchError, ImportError, OSError, AttributeError) as error:
+        registry = methods(settings.plugins)
+        if job.method_name not in registry.entries:
+            # The folder names the file; whoever wrote it may name any code.
             raise UsageError(
-                f"{job.name}: the method cannot be imported: {error}.", code="unavailable"
-            ) from None
-        if changed:
+                f"{job.name}: no method named '{job.method_name}' is installed; it was fitted "
+                f"from {job.origin}: if you trust that file, pass it with --plugin.",
+                code="unknown_name",
+            )
+        cls = registry.get(job.method_name)
+        origin = registry.entry(job.method_name).origin
+        if source_digest(origin, cls.files) != job.facts.get("source"):
             logger.warning(f"{job.method_name}: its source changed since this fit")
         self.method = _load_method(cls, job.params, folder, job.name, needs, lacking)
 

@@ -19,3 +19,13 @@ class StoredRun(NamedTuple):
     params: Mapping[str, str]
     metrics: Mapping[str, float]
     """Without curves."""
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the run was begun and not ended."""
+        return self.state.startswith("RUNNING/")
+
+    @property
+    def active(self) -> bool:
+        """Whether the run was not deleted in MLflow."""
+        return "/active/" in self.state
