@@ -142,7 +142,15 @@ def load_plugin(path: str) -> ModuleType:
             code="empty_plugin",
         )
     _require_unique_modules(file)
+    _pickle_by_value(module)
     return module
+
+
+def _pickle_by_value(module: ModuleType) -> None:
+    """Let processes of joblib run functions of a plugin, which they cannot import by its name."""
+    for name in ("joblib.externals.cloudpickle", "cloudpickle"):
+        if name in sys.modules:
+            sys.modules[name].register_pickle_by_value(module)
 
 
 def _require_unique_modules(plugin: Path) -> None:

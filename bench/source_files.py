@@ -153,6 +153,7 @@ class _ModuleFinder:
         self._plugin_folder = folder
         self._top = "" if folder else origin.partition(".")[0]
         self._known: dict[str, list[Path]] = {}
+        self._found: dict[str, Path | None] = {}
         path = self._find_one(origin) if folder is None else None
         self.folder = folder or (path.parent if path else Path())
 
@@ -160,7 +161,10 @@ class _ModuleFinder:
         """Return a module and the packages around it with their source files."""
         parts = module.split(".")
         names = [".".join(parts[: end + 1]) for end in range(len(parts))]
-        return [(name, path) for name in names if (path := self._find_one(name)) is not None]
+        for name in names:
+            if name not in self._found:
+                self._found[name] = self._find_one(name)
+        return [(name, path) for name in names if (path := self._found[name]) is not None]
 
     def is_own(self, top: str) -> bool:
         """Return whether a module lies outside installed packages."""

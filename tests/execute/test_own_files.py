@@ -222,6 +222,18 @@ def test_versions_of_imported_packages_count(tmp_path: Path):
     assert versions == {name: version(package) for name, package in packages.items()}
 
 
+def test_processes_of_joblib_run_functions_of_a_plugin(tmp_path: Path, go):
+    plugin = write_plugin(
+        tmp_path / "project",
+        head="from helper_of_mine import cube\nfrom joblib import Parallel, delayed",
+        top="def square(x):\n    return x * x\n",
+        body="assert Parallel(2)(delayed(f)(3) for f in (cube, square)) == [27, 9]",
+    )
+    (plugin.parent / "helper_of_mine.py").write_text("def cube(x):\n    return x**3\n")
+    outcome = go(plugin)
+    assert list(outcome.results["status"]) == ["done"], list(outcome.results["reason"])
+
+
 def install_editable(folder: Path, site: Path) -> None:
     """Do what ``pip install -e`` does: a path file in a folder of packages, and entry points."""
     folder.mkdir(parents=True)
