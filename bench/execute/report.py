@@ -25,10 +25,11 @@ def write_run_report(
 ) -> Path | None:
     """Write the report of a run unless the same one is there already; returns its path.
 
+    ``report.html`` in the results folder is a copy of the last one.
     ``studies`` are summaries of the searches behind the run's tuned configurations.
     """
     # It loads the plotting libraries, which a run needs last, if at all.
-    from bench.reports.write import write_report
+    from bench.reports.write import copy_as_latest, write_report
 
     assert outcome.results is not None
     content = {
@@ -40,7 +41,7 @@ def write_run_report(
     }
     folder = settings.results / "reports" / digest(content)[:8]
     page = folder / "report.html"
-    if page.is_file() and not outcome.fitted:
-        return page
-    write_report(outcome.results, folder, settings, umap=umap, studies=studies)
+    if outcome.fitted or not page.is_file():
+        write_report(outcome.results, folder, settings, umap=umap, studies=studies)
+    copy_as_latest(page, settings)
     return page

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.messages import format_duration
 from bench.registry import methods as method_registry
-from bench.store.mlflow_store import Tracker
+from bench.store.result_store import ResultStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ class TimeEstimate:
 
 
 def estimate_time(
-    todo: Sequence[Job], tracker: Tracker | None, settings: Settings
+    todo: Sequence[Job], store: ResultStore | None, settings: Settings
 ) -> TimeEstimate:
     """Return the expected wall time of jobs with ``settings.jobs`` workers.
 
@@ -44,11 +44,11 @@ def estimate_time(
     """
     per_cell: dict[str, list[float]] = {}
     same_dataset: dict[tuple[str, str], list[float]] = {}
-    for row in tracker.rows() if tracker and todo else []:
-        if row["status"] == "done" and row["profile"] == settings.profile and "seconds" in row:
-            per_cell.setdefault(row["method"], []).append(row["seconds"] / row["n_cells"])
-            key = row["method"], row["dataset"]
-            same_dataset.setdefault(key, []).append(row["seconds"])
+    methods = {job.method for job in todo}
+    earlier = store.durations(methods, settings.profile) if store and todo else []
+    for method, dataset, seconds, n_cells in earlier:
+        per_cell.setdefault(method, []).append(seconds / n_cells)
+        same_dataset.setdefault((method, dataset), []).append(seconds)
     registry = method_registry(settings.plugins)
     total, guessed = 0.0, 0
     for job in todo:
@@ -65,8 +65,8 @@ def estimate_time(
 def summarize_plan(plan: Plan, settings: Settings) -> tuple[list[dict[str, Any]], TimeEstimate]:
     """Return one row per method × dataset with its numbers of jobs, and the remaining time."""
     exists = bool(settings.tracking_uri) or settings.database.is_file()
-    tracker = Tracker(settings) if exists else None
-    stored = tracker.stored_jobs() if tracker else {}
+    store = ResultStore(settings) if exists else None
+    stored = store.stored_jobs(job.score_key for job in plan.jobs) if store else {}
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     todo = []
     for job in plan.jobs:
@@ -75,12 +75,12 @@ def summarize_plan(plan: Plan, settings: Settings) -> tuple[list[dict[str, Any]]
             {"method": job.method, "dataset": job.dataset, "jobs": 0, "in store": 0, "state": ""},
         )
         row["jobs"] += 1
-        if job.score_key in stored:
+        if job.score_key in stored and stored[job.score_key].status != "interrupted":
             row["in store"] += 1
         else:
             todo.append(job)
         row["state"] = "done" if row["in store"] == row["jobs"] else "to do"
-    return list(rows.values()), estimate_time(todo, tracker, settings)
+    return list(rows.values()), estimate_time(todo, store, settings)
 
 
 def _median(values: list[float]) -> float:
