@@ -82,7 +82,7 @@ class BaselineUpdate:
     baseline: Baseline | None
     """``None`` if the run was interrupted: then nothing is written."""
     left_out: list[str] = field(default_factory=list)
-    """What has no entry, and why, in lines."""
+    """One line for each combination without an entry, with the reason."""
     changes: list[str] = field(default_factory=list)
 
     @property

@@ -25,7 +25,7 @@ from bench.settings import default_cache_dir
 from . import landlock, seccomp
 
 KERNEL, PROCESS_ONLY = "kernel-enforced", "by process only"
-"""How files are kept from fits: what tables and runs say."""
+"""Words of tables and runs for how files are kept from fits."""
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/shm")
 _GPU_DEVICES = ("nvidia*", "dri", "kfd", "dxg")
 _FOLDER_VARIABLES = (

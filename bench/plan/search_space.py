@@ -96,7 +96,7 @@ class Dimension:
 
 @dataclass(frozen=True)
 class Space:
-    """What is searched of one method on one dataset, and the values of all other parameters."""
+    """The parameters to search of one method on one dataset, and the values of all others."""
 
     owner: str
     params: type[Parameters]

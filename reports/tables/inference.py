@@ -52,7 +52,7 @@ class Comparisons:
 
     @property
     def significant(self) -> np.ndarray:
-        """Which differences are claimed, shape (methods, methods)."""
+        """True where a difference is claimed, shape (methods, methods)."""
         size = np.abs(self.difference)
         return (size > self.half_width) & (size > EQUAL)
 
