@@ -115,7 +115,11 @@ AGGREGATES = (
         summary="0.6 bio conservation + 0.4 batch correction",
         reference=_REFERENCE,
         function=total,
-        scib_metrics="The same weights. " + _PARTS,
+        scib_metrics="The same weights. "
+        + _PARTS
+        + " Measured for pca on cellbench_3cl_batches: 0.631 here, 0.526 there. ARI of k-means is "
+        "0.947 (one start: 0.512), NMI 0.924 (0.666), graph connectivity 0.845 (0.582), kBET "
+        "0.010 (0.002); the other six parts agree to four digits.",
     ),
 )
 

@@ -6,9 +6,12 @@ import math
 
 import pandas as pd
 
+from bench.scoring.aggregates import CORRECTION, PREFIX
+
 from .labels import SCALED, higher_is_better, metric_columns
 from .leaderboard import tidy
 
+_MIXING = (*CORRECTION, f"{PREFIX}/batch_correction")
 _LEAST_SPAN = 1e-9
 """Controls closer than this define no scale."""
 
@@ -18,14 +21,15 @@ def scale_between_controls(results: pd.DataFrame) -> pd.DataFrame:
 
     The ends are the controls' means over seeds, so more is better for every scaled metric.
     Controls scored on the same cells (holdout or all) have priority. A scaled value is NaN if a
-    control has no value, both controls are equal, or the metric has no direction.
+    control has no value, both controls are equal, or the metric has no direction. Scores of how
+    well batches are mixed have no such scale: ``random`` mixes them as well as can be.
     """
     table = tidy(results).copy()
     for key in metric_columns(table):
         low, high = (_control_means(table, control, key) for control in ("random", "truth"))
         span = (high - low).where((high - low).abs() > _LEAST_SPAN)
-        better = higher_is_better(key, table) is not None
-        table[key] = (table[key] - low) / span if better else math.nan
+        has_scale = higher_is_better(key, table) is not None and key not in _MIXING
+        table[key] = (table[key] - low) / span if has_scale else math.nan
     table.attrs[SCALED] = True
     return table
 
