@@ -1,6 +1,7 @@
 # make run   set up, run all methods on real data that ships inside scanpy, end with a report
 # make test  set up and run the fast tests; make test-all adds browser, servers and long faults
-.PHONY: setup run test test-all check gate-rates results-overview results-rna results-atac \
+# make faults  try every fault and write docs/reliability.md
+.PHONY: setup run test test-all faults check gate-rates results-overview results-rna results-atac \
   results-scsmd results-scimta results-ablation results-tuning results-sakura results-multiome \
   lint constraints clean
 
@@ -28,6 +29,10 @@ test: setup
 
 test-all: setup
 	$(PYTEST) -m ''
+
+# Every fault, the long ones too; each part of the table is written by its test. Some five minutes.
+faults: setup
+	BENCH_FAULTS_REPORT=docs/reliability.md $(VENV)/bin/python -m pytest tests/faults -m '' -x
 
 # Compares with the committed baseline (docs/ci.md); under three minutes on two cores.
 check: setup

@@ -143,15 +143,24 @@ def parse_seeds(value: str | int) -> tuple[int, ...]:
 def load_settings(flags: dict[str, Any], file: Path | None = None) -> Settings:
     """Return the settings of flags (``None``: not given), environment, file and defaults.
 
-    ``file`` is the settings file in place of ``bench.toml``. Raises ``UsageError`` that names the
-    source and the key of a wrong value.
+    ``file`` is the settings file in place of ``BENCH_CONFIG`` and of ``bench.toml``. Raises
+    ``UsageError`` that names the source and the key of a wrong value.
     """
+    if file is None and os.environ.get("BENCH_CONFIG"):
+        file = Path(os.environ["BENCH_CONFIG"])
     if file is not None and not file.exists():
         raise UsageError(f"{file}: no such configuration file.", code="missing_file")
-    file = file or _DEFAULT_FILE
     given = {name: value for name, value in flags.items() if value is not None}
+    content = _read_toml(file or _DEFAULT_FILE)
+    if file is None and "plugins" in content:
+        raise UsageError(
+            f"{_DEFAULT_FILE}: plugins= runs code, so it counts only in a file that you name: add "
+            f"--config {_DEFAULT_FILE}, or take the line out and use --plugin.",
+            code="plugins_in_found_file",
+        )
+    file = file or _DEFAULT_FILE
     try:
-        return Settings(**{**_read_toml(file), **_read_environment(), **given})
+        return Settings(**{**content, **_read_environment(), **given})
     except ValidationError as error:
         raise _explain(error, given, file) from None
 

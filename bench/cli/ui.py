@@ -48,16 +48,31 @@ def ui_command(
         "--artifacts-destination", (settings.results.resolve() / "artifacts").as_uri(),
         "--serve-artifacts",
     ]  # fmt: skip
-    try:
-        environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
-        code = subprocess.run(command, env=environment).returncode
-    except KeyboardInterrupt:
-        raise typer.Exit(0) from None
+    code = run_server(command)
+    if code is None:
+        raise typer.Exit(0)
     # MLflow ends with 0 even if its server could not start.
     raise StoreError(
         f"the MLflow server ended by itself (code {code}); its lines above say why.",
         code="server_ended",
     )
+
+
+def run_server(command: list[str]) -> int | None:
+    """Run a server; returns its exit code, or ``None`` after an interrupt.
+
+    Its workers end with it, and all of them with this process, also if that is killed.
+    """
+    # Scripts in the current folder are not the libraries of the server.
+    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONSAFEPATH": "1"}
+    guard = [sys.executable, "-m", "bench.cli.server_group", *command]
+    with subprocess.Popen(
+        guard, stdin=subprocess.PIPE, env=environment, start_new_session=True
+    ) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            return None
 
 
 def check_port(port: int) -> None:

@@ -182,7 +182,8 @@ def _check_table(key: Any, table: Any, name: str) -> None:
             f"{name} returned a {type(table).__name__} as table '{key}'; expected a DataFrame"
         )
     text = str(key)
-    if not text.isprintable() or Path(text).name != text or text == ".." or len(text) > 100:
+    plain = text.isprintable() and Path(text).name == text and text not in ("", "..")
+    if not plain or len(text) > 100:
         raise ValueError(
             f"{name} returned a table named {key!r}; expected a plain name, as of a file"
         )

@@ -86,7 +86,7 @@ def run_limited(
     """
     started, mark, oom_kills = time.monotonic(), new_mark(), count_oom_kills()
     try:
-        process, ours = _start(function, task, mark)
+        process, ours, server = _start(function, task, mark)
     except (OSError, EOFError) as error:
         reason = f"its process could not be started: {type(error).__name__}: {error}"
         return ProcessOutcome("interrupted", reason, seconds=time.monotonic() - started)
@@ -121,16 +121,20 @@ def run_limited(
         ours.close()
         shorten_log(task.log)
     if outcome is None:
-        outcome = _outcome(answer, exitcode, out_of_memory=count_oom_kills() > oom_kills)
+        outcome = _outcome(
+            answer, exitcode, out_of_memory=count_oom_kills() > oom_kills,
+            lost=not server_is_running(server),
+        )  # fmt: skip
     monitor.add_costs(outcome)
     return outcome
 
 
-def _start(function: str, task: Task, mark: int) -> tuple[Any, Connection]:
-    """Start the process; returns it and the driver's end of the pipe to it."""
+def _start(function: str, task: Task, mark: int) -> tuple[Any, Connection, int]:
+    """Start the process; returns it, the driver's end of the pipe to it, and its server."""
     ours, theirs = Pipe()
     try:
-        return start_process(main, (TASKS, function, task, theirs, mark)), ours
+        process, server = start_process(main, (TASKS, function, task, theirs, mark))
+        return process, ours, server
     except BaseException:
         ours.close()
         raise
@@ -144,14 +148,17 @@ def _ask_to_stop(connection: Connection, reason: str) -> None:
 
 
 def _outcome(
-    answer: tuple[str, Any] | None, exitcode: int | None, *, out_of_memory: bool
+    answer: tuple[str, Any] | None, exitcode: int | None, *, out_of_memory: bool, lost: bool
 ) -> ProcessOutcome:
-    """Return the outcome by the child's answer, or by its exit code if there was none."""
+    """Return the outcome by the child's answer, or by its exit code if there was none.
+
+    ``lost``: the server of the process, which would know the exit code, has ended.
+    """
     if answer is not None and answer[0] == "done":
         return ProcessOutcome("done", value=answer[1])
     if answer is not None:
         return ProcessOutcome(answer[1]["status"], answer[1]["reason"])
-    if exitcode is None or (exitcode == _UNKNOWN_END and not server_is_running()):
+    if exitcode is None or (exitcode == _UNKNOWN_END and lost):
         return ProcessOutcome("interrupted", "the server of its process ended")
     if exitcode >= 0:
         return ProcessOutcome("failed", f"ended with exit code {exitcode} and without a result")
@@ -192,8 +199,11 @@ class _ProcessMonitor:
         if now - self._listed_at >= _CHILDREN_SECONDS:
             self._processes, self._listed_at = self.tree.processes(), now
         resident = sum(self._resident())
+        limit = self.baseline + self.limits.memory_gib * 2**30
+        if resident > limit and len(self._processes) > 1:
+            resident = sum(self._shares())
         self.peak = max(self.peak, resident)
-        if self.baseline and resident - self.baseline > self.limits.memory_gib * 2**30:
+        if self.baseline and resident > limit:
             return ProcessOutcome("oom", f"more than the limit of {self.limits.memory_gib:g} GiB")
         return None
 
@@ -249,3 +259,12 @@ class _ProcessMonitor:
         for process in self._processes:
             with contextlib.suppress(psutil.Error):
                 yield process.memory_info().rss
+
+    def _shares(self) -> Iterator[int]:
+        """Yield the memory of each process, pages that forked processes share in parts."""
+        for process in self._processes:
+            with contextlib.suppress(psutil.Error):
+                try:
+                    yield process.memory_full_info().pss
+                except (psutil.AccessDenied, AttributeError):
+                    yield process.memory_info().rss

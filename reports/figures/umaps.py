@@ -143,7 +143,8 @@ def _environment() -> dict[str, str]:
     cache = os.environ.get("NUMBA_CACHE_DIR") or str(default_cache_dir() / "numba")
     with suppress(OSError):
         Path(cache).mkdir(parents=True, exist_ok=True)
-    return {**os.environ, "NUMBA_CACHE_DIR": cache, "PYTHONUNBUFFERED": "1"}
+    plain = {"PYTHONSAFEPATH": "1", "PYTHONWARNINGS": "default", "MPLBACKEND": "agg"}
+    return {**os.environ, **plain, "NUMBA_CACHE_DIR": cache, "PYTHONUNBUFFERED": "1"}
 
 
 def write_umaps() -> None:

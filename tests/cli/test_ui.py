@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import socket
 import sqlite3
 import subprocess
+import sys
+import time
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -59,8 +64,24 @@ def test_a_server_that_ends_by_itself_is_an_error(
 ):
     database.rename(database.with_name("mlflow.db"))
     monkeypatch.setattr("bench.cli.ui.check_port", lambda port: None)
-    ended = subprocess.CompletedProcess([], code)
-    monkeypatch.setattr("subprocess.run", lambda *_, **__: ended)
+    monkeypatch.setattr("bench.cli.ui.run_server", lambda command: code)
     result = bench("ui", "--results", str(database.parent))
     assert (result.exit_code, error_code(result)) == (2, "server_ended")
     assert f"code {code}" in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_the_command(number: signal.Signals):
+    server = ["sh", "-c", "sleep 1234 & sleep 1234 & echo $$; wait"]
+    code = f"from bench.cli.ui import run_server; run_server({server!r})"
+    command = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert command.stdout is not None
+    group = os.getpgid(int(command.stdout.readline()))
+    command.send_signal(number)
+    command.wait(30)
+    deadline = time.monotonic() + 30
+    with contextlib.suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(group, 0)
+            time.sleep(0.05)
+        raise AssertionError("the server goes on")

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -105,7 +106,7 @@ def bad_method(folder: Path, body: str) -> str:
 
 
 def test_out_of_memory_is_what_the_kernel_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    outcome = limited_process._outcome
+    outcome = partial(limited_process._outcome, lost=False)
     assert outcome(None, -9, out_of_memory=True).status == "oom"
     assert outcome(None, -9, out_of_memory=False).status == "interrupted"
     assert outcome(None, -11, out_of_memory=True).status == "failed"
