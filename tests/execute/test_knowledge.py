@@ -57,7 +57,7 @@ def job(**more) -> Job:
     facts = {
         "modality": "rna", "rare_type": "", "train_digest": "", "fitted_on": "",
         "counts_digest": "c", "labels_digest": "l", "batch_digest": "b", "proteins_digest": "p",
-        "version": 1, "source": "s",
+        "version": 1, "source": "s", "packages": {},
     }  # fmt: skip
     made = Job(
         "pca", "pca", "baseline", "x", "toy", 0, "default", "default", {"n": 1}, {"log1p": True},
