@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-_FORMAT = digest([2, *FIELDS])
+_FORMAT = digest([3, *FIELDS])
 """An index of another format is made anew."""
 _CHUNK = 500
 _WAIT_SECONDS = 60.0
@@ -248,6 +248,8 @@ def _entry(run: StoredRun) -> tuple[Any, ...]:
         row: dict[str, Any] = {}
     elif kind in ("job", "trial") and finished and "score_key" in tags:
         row = table_row(run)
+        if kind == "trial":
+            row |= {"study": tags.get("study", ""), "trial": int(tags.get("trial", -1))}
         content = json.dumps(row)
     else:
         kind, row, content = "", {}, ""

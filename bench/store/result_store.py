@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlparse
 from bench.errors import StoreError, UsageError
 
 from .index import ResultIndex
+from .result import Result
 from .run_tags import FIELDS
 from .stored_run import StoredRun
 
@@ -134,6 +135,24 @@ class ResultStore:
     def names(self) -> list[tuple[str, str, str, int]]:
         """Return run id, method, dataset and seed of each finished job."""
         return self._select("run_id, method, dataset, seed", "kind = 'job'")
+
+    def trials(self, study: str) -> list[tuple[int, dict[str, Any], StoredJob]]:
+        """Return number, configuration and result of the finished trials of a study, by number.
+
+        Trials whose artifacts are not on this machine are left out.
+        """
+        found = self._select(
+            "run_id, artifact_uri, content",
+            "kind = 'trial' AND json_extract(content, '$.study') = ?",
+            study,
+        )
+        trials = {}
+        for run_id, uri, content in found:
+            folder, row = self.artifact_folder(run_id, uri), json.loads(content)
+            if folder is not None and row["status"] != "interrupted":
+                params = Result.read(Path(folder)).job.params
+                trials[row["trial"]] = (row["trial"], params, stored_job(row))
+        return [trials[number] for number in sorted(trials)]
 
     def rows(
         self, *, score_keys: Iterable[str] | None = None, run_ids: Iterable[str] | None = None

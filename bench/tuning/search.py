@@ -148,6 +148,7 @@ def _plan_search(
             if reason:
                 plan.excluded.append(Exclusion(method.label, dataset.label, "skipped", reason))
                 continue
+            _check_file(method, dataset, options.protocol)
             spec = make_study_spec(
                 method, dataset, options, settings, changes.get(method.cls.name)
             )
@@ -168,6 +169,21 @@ def _plan_search(
             code="empty_selection",
         )
     return plan
+
+
+def _check_file(method: ConfiguredMethod, dataset: CachedDataset, protocol: str) -> None:
+    """Raise ``UsageError`` if ``--params`` were chosen by labels that the protocol hides."""
+    file = method.file
+    if file is None or file.search is None or not file.chosen_on(dataset):
+        return
+    by_labels = ("unsupervised", "holdout", "oracle")
+    earlier = file.search.protocol
+    if by_labels.index(earlier) > by_labels.index(protocol):
+        raise UsageError(
+            f"{file.path}: {method.cls.name} was chosen with --protocol {earlier}, by labels that "
+            f"--protocol {protocol} hides; search with --protocol {earlier}.",
+            code="hidden_input",
+        )
 
 
 class _SearchRunner:
@@ -209,6 +225,8 @@ class _SearchRunner:
         with Study(spec.name, spec.folder, spec.space, self.options) as study:
             run = self.driver.tracker.open_study(spec.name, session, _study_tags(spec))
             loop = TrialLoop(self.driver, spec, study, run)
+            if study.journal_damaged:
+                loop.restore()
             logger.info(_announcement(spec, len(study.trials())))
             try:
                 loop.run()
@@ -227,6 +245,7 @@ class _SearchRunner:
             plan.jobs += self._report_jobs(study.spec.default, study.spec.dataset)
             if study.best is not None:
                 best = study.spec.with_parameters(study.best.params, study.best_label)
+                best = replace(best, n_trials=len(study.trials))
                 plan.jobs += self._report_jobs(best, study.spec.dataset)
         for method, dataset in self.plan.fixed:
             plan.jobs += self._report_jobs(method, dataset)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import threading
+import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
     from .search_options import SearchOptions
 
+logger = logging.getLogger(__name__)
+_JOURNAL = "study.journal"
 _MAX_DRAWS = 200
 """Draws in a row without a new configuration after which the space counts as exhausted."""
 _SKIPPED = "skipped"
@@ -63,6 +67,8 @@ class Study:
 
     def __init__(self, name: str, folder: Path, space: Space, options: SearchOptions) -> None:
         self.name, self.folder, self.space, self.options = name, folder, space, options
+        self.journal_damaged = False
+        """Whether the journal was damaged, so that this study began without its trials."""
         self._lock = threading.RLock()
         self._study: optuna.Study
         self._study_lock: StudyLock
@@ -86,6 +92,8 @@ class Study:
         options = self.options
         directions = ["maximize" if one.maximize else "minimize" for one in options.objectives]
         with _storage_errors(options.storage, self.folder):
+            if not options.storage:
+                self.journal_damaged = _repair_journal(self.folder / _JOURNAL)
             study = optuna.create_study(
                 storage=_open_storage(options.storage, self.folder), study_name=self.name,
                 directions=directions, load_if_exists=True,
@@ -109,6 +117,13 @@ class Study:
     def optuna_study(self) -> optuna.Study:
         """The study, for figures."""
         return self._study
+
+    def restore(self, number: int, params: dict[str, Any]) -> None:
+        """Begin a trial again that a damaged journal has lost, under its old number."""
+        with self._lock:
+            while len(self._study.get_trials(deepcopy=False)) < number:
+                self._skip(self._study.ask().number, "lost with a damaged journal")
+            self._begin_given(params)
 
     # -- asking and telling ----------------------------------------------------------------
 
@@ -255,21 +270,42 @@ def _identity(params: dict[str, Any]) -> str:
 def _open_storage(url: str, folder: Path) -> Any:
     if url:
         return optuna.storages.RDBStorage(url)
-    path = folder / "study.journal"
-    _repair_journal(path)
-    return JournalStorage(JournalFileBackend(str(path.resolve())))
+    return JournalStorage(JournalFileBackend(str((folder / _JOURNAL).resolve())))
 
 
-def _repair_journal(path: Path) -> None:
-    """Remove half a line and a lock that a killed driver left; the caller holds the study."""
+def _repair_journal(path: Path) -> bool:
+    """Remove half a line and a lock that a killed driver left; the caller holds the study.
+
+    A journal with any other damage is moved aside; returns whether it was.
+    """
     Path(f"{path.resolve()}.lock").unlink(missing_ok=True)
     if not path.is_file():
-        return
+        return False
     content = path.read_bytes()
     end = content.rfind(b"\n") + 1
     if end < len(content):
         with path.open("r+b") as stream:
             stream.truncate(end)
+    lines = content[:end].splitlines()
+    damaged = [number for number, line in enumerate(lines, 1) if not _is_entry(line)]
+    if not damaged:
+        return False
+    aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+    path.rename(aside)
+    logger.warning(
+        f"{path}: line {damaged[0]} is damaged; moved to {aside.name}, the finished trials are "
+        "taken from the store."
+    )
+    return True
+
+
+def _is_entry(line: bytes) -> bool:
+    """Return whether a line of a journal is one that Optuna wrote."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(entry, dict) and "op_code" in entry
 
 
 @contextlib.contextmanager

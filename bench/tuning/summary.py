@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.io
 
-from bench.plan.parameter_files import write_parameter_file
+from bench.plan.grid import tuned_label
+from bench.plan.parameter_files import SearchOrigin, plain_name, write_parameter_file
 from bench.scoring.holdout import ORACLE
 from bench.scoring.metrics import metrics
 
@@ -48,7 +49,7 @@ class FinishedStudy:
     @property
     def best_label(self) -> str:
         """Label of the best configuration in tables."""
-        return f"{self.spec.default.label}·tuned"
+        return tuned_label(self.spec.default.label)
 
 
 def summarize(study: FinishedStudy, results: pd.DataFrame) -> dict[str, Any]:
@@ -179,7 +180,8 @@ def write_study_files(study: FinishedStudy, summary: dict[str, Any]) -> list[Pat
         comment = f"study {spec.name}, trial {study.best.number}\n{summary['statement']}"
         if summary["watermark"]:
             comment += f"\n{summary['watermark']}"
-        write_parameter_file(paths[-1], {spec.default.cls.name: study.best.params}, comment)
+        params = {spec.default.cls.name: study.best.params}
+        write_parameter_file(paths[-1], params, _search_origin([study]), comment)
     if study.figures:
         paths.append(folder / "figures.html")
         _write_figures(paths[-1], summary)
@@ -188,19 +190,30 @@ def write_study_files(study: FinishedStudy, summary: dict[str, Any]) -> list[Pat
 
 def write_best_parameters(studies: Sequence[FinishedStudy], folder: Path) -> list[Path]:
     """Write the best parameters of all methods on a dataset into one file; returns the files."""
-    by_dataset: dict[tuple[str, str], dict[str, Any]] = {}
+    by_dataset: dict[tuple[str, str], list[FinishedStudy]] = {}
     for study in studies:
-        spec = study.spec
         if study.best is not None:
-            params = by_dataset.setdefault((spec.dataset.label, spec.options.protocol), {})
-            params[spec.default.cls.name] = study.best.params
+            key = study.spec.dataset.label, study.spec.options.protocol
+            by_dataset.setdefault(key, []).append(study)
     paths = []
-    for (dataset, protocol), params in by_dataset.items():
-        name = "".join(c if c.isalnum() or c in "._-" else "_" for c in dataset)
-        paths.append(folder / f"best-{name}-{protocol}.yaml")
+    for (dataset, protocol), own in by_dataset.items():
+        paths.append(folder / f"best-{plain_name(dataset)}-{protocol}.yaml")
+        params = {study.spec.default.cls.name: study.best.params for study in own if study.best}
         comment = f"the best of each search on {dataset}, protocol {protocol}"
-        write_parameter_file(paths[-1], params, comment)
+        write_parameter_file(paths[-1], params, _search_origin(own), comment)
     return paths
+
+
+def _search_origin(studies: Sequence[FinishedStudy]) -> SearchOrigin:
+    """Return what a file of parameters says of the studies of one dataset and protocol."""
+    spec = studies[0].spec
+    return SearchOrigin.model_validate({
+        "protocol": spec.options.protocol,
+        "dataset": spec.dataset.label,
+        "counts_digest": spec.dataset.counts_digest,
+        "labels_digest": spec.dataset.labels_digest,
+        "trials": {study.spec.default.cls.name: len(study.trials) for study in studies},
+    })  # fmt: skip
 
 
 def _write_trials(path: Path, spec: StudySpec, trials: Sequence[Trial]) -> None:

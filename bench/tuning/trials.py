@@ -43,6 +43,12 @@ class TrialLoop:
         self.note = ""
         """The reason why the study ended before its number of trials; empty if it did not."""
 
+    def restore(self) -> None:
+        """Take the finished trials of a study whose journal was damaged from the store."""
+        for number, params, stored in self._driver.tracker.trials(self._study.name):
+            self._study.restore(number, params)
+            self._tell(number, stored.status, stored.values, stored.reason)
+
     def run(self) -> None:
         """Run trials until the budget is spent, those of a killed driver first."""
         self._interrupted = self._study.interrupted_trials()
@@ -94,8 +100,8 @@ class TrialLoop:
         """Submit the job of a trial, unless it is in the store."""
         job = self._spec.job(trial, self._run, self._driver.cache)
         stored = self._driver.tracker.find(job.score_key)
-        if stored is not None:
-            self._tell(job, stored.status, stored.values, stored.reason)
+        if stored is not None and stored.status != "interrupted":
+            self._tell(job.study["trial"], stored.status, stored.values, stored.reason)
             return
         self._running[trial.number] = job
         fitted = self._driver.tracker.fits([job.fit_key]).get(job.fit_key)
@@ -110,16 +116,22 @@ class TrialLoop:
         self._running.pop(job.study["trial"])
         result = self._driver.commit(job, folder, self._display)
         if result is not None:
-            self._tell(job, result.status, result.metrics | result.measures, result.reason)
+            self._tell(
+                job.study["trial"], result.status, result.metrics | result.measures, result.reason
+            )
             return
         stored = self._driver.tracker.find(job.score_key)
         if stored is None:  # cancelled: the trial stays open for the next command
             raise KeyboardInterrupt
         # A driver that was started meanwhile has committed it.
-        self._tell(job, stored.status, stored.values, stored.reason)
+        self._tell(job.study["trial"], stored.status, stored.values, stored.reason)
 
-    def _tell(self, job: Job, status: str, job_values: Mapping[str, float], reason: str) -> None:
-        """Store the result of a trial in the study."""
+    def _tell(
+        self, number: int, status: str, job_values: Mapping[str, float], reason: str
+    ) -> None:
+        """Store the result of a trial in the study; one that was interrupted stays open."""
+        if status == "interrupted":
+            return
         values: list[float] | None = None
         if status == "done":
             result = objective_values(self._objectives, job_values)
@@ -127,7 +139,7 @@ class TrialLoop:
                 status, reason = "failed", result
             else:
                 values = result
-        self._study.tell(job.study["trial"], status, values, reason, job_values.get("seconds"))
+        self._study.tell(number, status, values, reason, job_values.get("seconds"))
 
     def _describe(self, result: Result) -> str:
         """Return the time and values of a trial, and the best value before it."""

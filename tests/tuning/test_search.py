@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from filelock import FileLock
 from mlflow import MlflowClient
 from rich.console import Console
@@ -26,9 +28,9 @@ from bench.cli.main import app
 from bench.data.cache.data_cache import DataCache
 from bench.errors import UsageError
 from bench.plan.build import load_datasets
+from bench.reports.tables.leaderboard import leaderboard
 from bench.scoring.holdout import split_file
 from bench.settings import load_settings
-from bench.store.mlflow_store import Tracker
 from bench.store.results_table import load_results
 from bench.tuning.search import search
 
@@ -103,21 +105,103 @@ def test_gain_of_a_search(finished):
     assert set(rows["seed"]) == {0, 1}
 
 
-def test_a_run_takes_the_best_parameters(finished, finished_flags, flags):
-    again = bench.run("tunable", "blobs", params=[finished.best[0]], report=False, **flags())
-    label = again.results["method"][0]
-    assert label.startswith("tunable[params=best-blobs-holdout-")
-    rows = [
-        row
-        for results in (flags()["results"], finished_flags["results"])
-        for row in Tracker(load_settings({"results": results})).rows()
-        if row["method"] in (label, "tunable·tuned")
-    ]
-    configs = [
-        json.loads((Path(row["artifacts"]) / "config.json").read_text())["params"] for row in rows
-    ]
-    assert len(configs) == 3
-    assert all(config == configs[0] for config in configs)
+def run_file(file: Path, flags: dict[str, Any], methods: str = "tunable", **more: Any) -> Any:
+    """Run methods on blobs with a file of parameters."""
+    options = {"report": False, "console": Console(file=StringIO())} | flags | more
+    return bench.run(methods, options.pop("datasets", "blobs"), params=[file], **options)
+
+
+def check_mark(searched: Any, file: Path, again: Any, protocol: str) -> None:
+    """A run with the parameters of a search has its names, its protocol and its scores."""
+    rows, own = again.results, searched.run.results
+    own = own[own["method"] == "tunable·tuned"]
+    assert set(rows["method"]) == {"tunable·tuned"}
+    assert set(rows["protocol"]) == {protocol}
+    assert set(rows["n_trials"]) == {str(searched.studies[0]["trials"]["done"])}
+    assert rows["kmeans/ari"].iloc[0] == own.set_index("seed").at[0, "kmeans/ari"]
+    assert rows["score_key"].iloc[0] == own.set_index("seed").at[0, "score_key"]
+
+
+def test_a_run_with_the_file_of_a_holdout_search_keeps_its_mark(
+    finished, finished_flags, flags, tmp_path
+):
+    file = shutil.copy(finished.best[0], tmp_path / "mine.yaml")
+    again = run_file(
+        file, flags() | {"cache_dir": finished_flags["cache_dir"]}, report=True, umap=False
+    )
+    check_mark(finished, file, again, "holdout")
+    assert "tunable·tuned (holdout)" in again.report.read_text()
+    summary = (again.report.parent / "summary.md").read_text()
+    assert "the best of 5 trials" in summary
+
+
+def test_holdout_cells_are_set_apart_in_a_cache_without_the_split(
+    finished, flags, tmp_path, monkeypatch
+):
+    again = run_file(finished.best[0], flags("other") | {"cache_dir": tmp_path / "cache"})
+    check_mark(finished, finished.best[0], again, "holdout")
+
+
+def test_a_run_with_the_file_of_an_oracle_search_is_never_ranked(go, flags, tmp_path):
+    searched = go(trials=3, protocol="oracle", seeds="1")
+    file = shutil.copy(searched.best[0], tmp_path / "honest.yaml")
+    again = run_file(file, flags("other"), report=True, umap=False)
+    check_mark(searched, file, again, "oracle")
+    board = leaderboard(again.results).set_index("method")
+    assert board["rank"].isna().all()
+    note = board.at["tunable·tuned (oracle ⚠)", "note"]
+    assert "tuned on the labels" in note
+    assert "the best of 3 trials" in note
+    assert "tunable·tuned (oracle ⚠)" in (again.report.parent / "summary.md").read_text()
+    # Another value on top is no longer the search's choice; the mark stays.
+    other = run_file(file, flags("other"), "tunable[steps=3]")
+    assert other.results["method"].iloc[0].startswith("tunable[params=blobs-oracle-")
+    assert set(other.results["protocol"]) == {"oracle"}
+    # A search that hides the labels cannot begin with them.
+    with pytest.raises(UsageError) as error:
+        go(trials=2, protocol="holdout", params=[file], results="third")
+    assert error.value.code == "hidden_input"
+
+
+def test_on_other_data_the_file_of_a_search_counts_as_set_by_hand(finished, flags):
+    again = run_file(finished.best[0], flags(), "tunable", datasets="small_blobs")
+    assert again.results["method"].iloc[0].startswith("tunable[params=blobs-holdout-")
+    assert set(again.results["protocol"]) == {"default"}
+
+
+def test_a_plan_takes_the_file_of_a_search(finished, flags):
+    given = flags()
+    words = ["plan", "-m", "tunable", "-d", "blobs", "--params", str(finished.best[0]), "--json"]
+    words += ["--results", str(given["results"]), "--cache-dir", str(given["cache_dir"])]
+    ran = CliRunner().invoke(app, [*words, "--plugin", str(PLUGIN)])
+    assert ran.exit_code == 0, ran.output
+    (row,) = json.loads(ran.stdout)["jobs"]
+    assert row["method"] == "tunable·tuned"
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"protocol": None}, "invalid_search"),
+        ({"counts_digest": None}, "invalid_search"),
+        ({"protocol": "default"}, "invalid_search"),
+        ({"trials": {"rigid": 3}}, "invalid_search"),
+        ({"more": 1}, "invalid_search"),
+        ({"counts_digest": "0" * 24}, "other_data"),
+        ({"labels_digest": "0" * 24}, "other_data"),
+    ],
+)
+def test_a_search_that_does_not_fit_is_refused(finished, flags, tmp_path, change, code):
+    content = yaml.safe_load(finished.best[0].read_text())
+    search = content["search"] | change
+    content["search"] = {name: value for name, value in search.items() if value is not None}
+    file = tmp_path / "changed.yaml"
+    file.write_text(yaml.safe_dump(content))
+    with pytest.raises(UsageError) as error:
+        run_file(file, flags())
+    assert error.value.code == code
+    assert "changed.yaml" in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_second_search_runs_missing_trials_only(go):
@@ -378,3 +462,21 @@ def test_errors_of_search_spaces(go, tmp_path, text, code):
     with pytest.raises(UsageError) as error:
         go(space=path, protocol="unsupervised", objective="loss")
     assert error.value.code == code
+
+
+@pytest.mark.parametrize("damage", [b"\xff\xfe not JSON", b"[1, 2]", b"{}"])
+def test_a_damaged_journal_is_made_anew_from_the_store(go, flags, caplog, damage):
+    before = trials_of(go())
+    results = flags()["results"]
+    (journal,) = (results / "studies").glob("*/study.journal")
+    lines = journal.read_bytes().splitlines()
+    lines[len(lines) // 2] = damage
+    journal.write_bytes(b"\n".join(lines) + b"\n")
+    with caplog.at_level("WARNING", logger="bench"):
+        after = go(trials=5)
+    assert sum("is damaged" in text for text in caplog.messages) == 1
+    assert trials_of(after)[: len(before)] == before
+    assert len(trials_of(after)) == len(before) + 1
+    with sqlite3.connect(results / "mlflow.db") as store:
+        (n_trials,) = store.execute("SELECT count(*) FROM tags WHERE value = 'trial'").fetchone()
+    assert n_trials == 5
