@@ -36,6 +36,13 @@ def ui_command(
         raise UsageError(
             f"{settings.results}: no results there; run 'bench run' first.", code="no_results"
         )
+    database = str(settings.database.resolve())
+    if any(character in database for character in "?%"):
+        raise UsageError(
+            f"{settings.results}: the MLflow UI cannot open a folder with '?' or '%' in its path; "
+            "rename it.",
+            code="invalid_name",
+        )
     page = jobs_page(settings.database, settings.experiment)
     check_port(port)
     root = f"http://127.0.0.1:{port}/"
@@ -44,7 +51,7 @@ def ui_command(
     typer.echo("Choose the metrics to show under Columns.")
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
-        "--backend-store-uri", f"sqlite:///{settings.database.resolve()}",
+        "--backend-store-uri", f"sqlite:///{database}",
         "--artifacts-destination", (settings.results.resolve() / "artifacts").as_uri(),
         "--serve-artifacts",
     ]  # fmt: skip
