@@ -296,7 +296,8 @@ def _check_selection(datasets: list[ResolvedDataset], exclusions: list[Exclusion
     counts = Counter(dataset.label for dataset in datasets)
     duplicate = next((name for name, count in counts.items() if count > 1), None)
     if duplicate:
+        files = ", ".join(one.dataset.where for one in datasets if one.label == duplicate)
         raise UsageError(
-            f"two datasets would be named '{duplicate}'; rename one of the files.",
+            f"two datasets would be named '{duplicate}' ({files}); rename one of the files.",
             code="duplicate_names",
         )

@@ -13,12 +13,15 @@ from typing import IO
 
 from bench.errors import DataError
 
+from .guards import require_memory
 from .unpack import DAMAGED, open_unpacked
 
 SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars", " ": "spaces"}
 NUMBER = re.compile(r"^\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*$")
 _HEAD_LINES = 6
 _LONGEST_LINE = 1 << 28
+_EVERY, _RESERVE = 4096, 1 << 28
+"""Lines after which the available memory is looked at, and the bytes that must be left."""
 _BOMS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16",
          b"\xfe\xff": "utf-16"}  # fmt: skip
 
@@ -48,7 +51,9 @@ class DelimitedRows:
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
         reader, (drop, in_rows) = self._reader, self._drop
-        for fields in reader:
+        for number, fields in enumerate(reader):
+            if number % _EVERY == 0:  # a small packed file may hold any number of lines
+                require_memory(self.path, _RESERVE)
             if len(fields) > 1 or (fields and fields[0].strip()):
                 if drop and not any(fields[-drop:]):
                     fields = fields[:-drop]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -62,8 +63,8 @@ def read_market(
     file, and whether features are in rows. ``orientation`` decides for a square matrix; the
     default is features in rows. Raises ``DataError`` if sizes do not fit or a file cannot be read.
     """
-    cell_rows, feature_rows = _read_names(barcodes), _read_names(features)
     shape = _read_shape(matrix)
+    cell_rows, feature_rows = (_read_names(path, max(shape)) for path in (barcodes, features))
     in_rows = _find_layout(matrix, shape, (cell_rows, feature_rows), orientation)
     if in_rows is None:
         raise DataError(
@@ -77,7 +78,7 @@ def read_market(
     obs = _cell_table(cell_rows, counts.shape[0])
     var = _feature_table(feature_rows, counts.shape[1])
     if identifiers is not None:
-        ids = [fields[0] for fields in _read_names(identifiers)][-counts.shape[1] :]
+        ids = [fields[0] for fields in _read_names(identifiers, max(shape))][-counts.shape[1] :]
         if len(ids) == len(var):
             var["gene_ids"] = ids
         else:
@@ -166,11 +167,14 @@ def _read_matrix(path: Path) -> sp.coo_matrix:
         return sp.coo_matrix(scipy.io.mmread(stream)).astype(np.float32)
 
 
-def _read_names(path: Path) -> list[list[str]]:
-    """Return the fields of each line; tabs separate them, or commas in a .csv."""
+def _read_names(path: Path, most: int) -> list[list[str]]:
+    """Return the fields of each line; tabs separate them, or commas in a .csv.
+
+    No more lines are read than show that there are more than ``most`` and a header line.
+    """
     sep = "," if ".csv" in path.suffixes else "\t"
     with open_rows(path, sep) as reader:
-        lines = [fields for _, fields in reader]
+        lines = [fields for _, fields in islice(reader, most + 2)]
     numbers = [str(number) for number in range(1, len(lines))]
     if lines and len(lines[0]) > 1 and [fields[0] for fields in lines[1:]] == numbers:
         return [fields[1:] for fields in lines]  # row numbers of R, below a header
