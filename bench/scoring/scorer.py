@@ -88,11 +88,9 @@ def score(
         Clusterings and samples use seeds derived from it.
     own_labels
         The method's own clusterings by name. A name of the harness gets the prefix ``own_``.
-    batch
-        Batch of each cell, or an :class:`IntegrationTask`, which has the data before integration
-        too; metrics that need them are missing without them.
-    rare
-        The rare type; its metrics are missing without it.
+    batch, rare
+        Batch of each cell, alone or in an :class:`IntegrationTask`, and the rare type; metrics
+        that need them are missing without them.
     paired
         Predictions for unseen cells; ``None`` if the data are not paired.
     chosen
@@ -108,10 +106,7 @@ def score(
     scores = Scores()
     _add_clusterings(scores, points, types, labels.n_types, own_labels or {}, seed)
     cells = _select_cells(points, types, labels.reported, batch, rare)
-    scores.facts["cells"] = float(len(cells.points))
-    scores.facts |= _batch_facts(cells)
-    if cells.types is not None:
-        scores.facts["types"] = float(len(np.unique(cells.types)))
+    scores.facts |= _cell_facts(cells)
     for metric in (metrics() if chosen is None else chosen).values():
         if types is not None or metric.kind in ("partition", "paired"):
             _score_metric(scores, metric, cells, paired, seed)
@@ -149,14 +144,20 @@ def _select_cells(
     return _ReportedCells(mask, points[mask], None if types is None else types[mask], batch, rare)
 
 
-def _batch_facts(cells: _ReportedCells) -> dict[str, MetricFact]:
-    """Return Cramér's V of batch and type, from 0 to 1: at 1 the batch tells the type."""
-    if cells.types is None or cells.batch is None:
-        return {}
-    table = pd.crosstab(cells.batch.batch, cells.types)
-    if min(table.shape) < 2:
-        return {}
-    return {BATCH_TYPES_V: float(association(table.to_numpy(), method="cramer"))}
+def _cell_facts(cells: _ReportedCells) -> dict[str, MetricFact]:
+    """Return the numbers of cells and types, and Cramér's V of batch and type.
+
+    V is from 0 to 1: at 1 the batch tells the type.
+    """
+    facts: dict[str, MetricFact] = {"cells": float(len(cells.points))}
+    if cells.types is None:
+        return facts
+    facts["types"] = float(len(np.unique(cells.types)))
+    if cells.batch is not None:
+        table = pd.crosstab(cells.batch.batch, cells.types)
+        if min(table.shape) > 1:
+            facts[BATCH_TYPES_V] = float(association(table.to_numpy(), method="cramer"))
+    return facts
 
 
 def _add_clusterings(
