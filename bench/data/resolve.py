@@ -119,7 +119,10 @@ def _is_file(name: str, settings: Settings) -> bool:
         return False
     if find_named_file(name) is not None:
         return True
-    return name not in dataset_names(settings) and ("/" in name or is_data_path(name))
+    if name in dataset_names(settings):
+        return False
+    # A file of unknown format gets an error that names the formats.
+    return "/" in name or is_data_path(name) or ("." in name and Path(name).is_file())
 
 
 def _resolve(selection: Selection, settings: Settings) -> ResolvedDataset:

@@ -71,6 +71,14 @@ def test_a_path_that_exists_is_taken_whatever_its_name(folder: Path, name: str):
         assert not set("[],*:") & set(chosen[len(chosen) // 2].label)
 
 
+@pytest.mark.parametrize("name", ["toy.h5ad.gz", "toy.rds", "toy.tar.gz"])
+def test_a_file_of_unknown_format_is_named(folder: Path, name: str):
+    Path("toy.h5ad").rename(name)
+    with pytest.raises(UsageError) as error:
+        resolve(name, folder)
+    assert error.value.code == "unknown_format"
+
+
 def test_settings_say_how_files_are_read(folder: Path):
     lines = "".join(f"cell{i},{'ab'[i % 2]}\n" for i in range(60))
     (folder / "types.csv").write_text("cell,kind\n" + lines)

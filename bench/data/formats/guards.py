@@ -18,6 +18,8 @@ import psutil
 from bench.errors import DataError
 from bench.messages import format_size
 
+from .unpack import name_packing
+
 
 @contextmanager
 def read_errors(path: Path, what: str) -> Iterator[None]:
@@ -41,6 +43,12 @@ def read_errors(path: Path, what: str) -> Iterator[None]:
 @contextmanager
 def open_hdf5(path: Path) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading; raises ``DataError`` if it leads to other files."""
+    packing = "" if h5py.is_hdf5(path) else name_packing(path)
+    if packing:
+        raise DataError(
+            f"{path}: packed by {packing}; unpack it first, HDF5 is not read from packed files.",
+            code="unknown_format",
+        )
     with h5py.File(path, "r") as file:
         _refuse_other_files(path, file, "", set())
         yield file

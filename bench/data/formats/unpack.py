@@ -35,8 +35,17 @@ _OTHER_FORMATS = {
     b"X\n\0\0\0": "data of R; save them there as CSV or MatrixMarket",
     b"%PDF": "a PDF document",
 }
+_PACKINGS = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz",
+             b"(\xb5/\xfd": "zstd"}  # fmt: skip
 _LAYERS = 4
 """How often a file may be packed."""
+
+
+def name_packing(path: Path) -> str:
+    """Return the program that packed a file, by its first bytes; empty for others."""
+    with path.open("rb") as stream:
+        start = stream.read(6)
+    return next((name for magic, name in _PACKINGS.items() if start.startswith(magic)), "")
 
 
 @contextlib.contextmanager

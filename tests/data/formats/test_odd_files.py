@@ -335,6 +335,15 @@ def test_another_format_is_named(tmp_path: Path, content: bytes):
     assert fault(path) == "unknown_format"
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zipped])
+@pytest.mark.parametrize("name", ["x.h5ad", "x.h5", "x.loom", "x.h5mu"])
+def test_packed_hdf5_is_named(tmp_path: Path, toy_counts: AnnData, pack, name: str):
+    toy_counts.write_h5ad(tmp_path / "plain.h5ad")
+    path = tmp_path / name
+    path.write_bytes(pack((tmp_path / "plain.h5ad").read_bytes()))
+    assert fault(path) == "unknown_format"
+
+
 def test_archives_are_named(tmp_path: Path):
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz") as archive:
