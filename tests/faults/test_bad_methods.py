@@ -67,7 +67,7 @@ def orphans(marks: list[int]) -> list[psutil.Process]:
 def tries(names: list[str], seeds: int, folder: Path, cache: Path) -> Any:
     outcome = run(
         ",".join(names), "toy", report=False, results=folder, cache_dir=cache, seeds=seeds,
-        plugins=(str(PLUGIN), str(TOY)), jobs=2, timeout=4.0, memory=0.4,
+        plugins=(str(PLUGIN), str(TOY)), jobs=2, timeout=8.0, memory=0.4,
     )  # fmt: skip
     assert outcome.results is not None
     return outcome.results
