@@ -17,10 +17,12 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from bench.data.cache.data_cache import DataCache
+from bench.data.cache.dataset_files import CellLabels
 from bench.errors import StoreError
 from bench.plan.build import build_plan, exclusion_lines
 from bench.plan.job import FAILURES, Job, Plan, write_plan
 from bench.provenance import command_line
+from bench.scoring.holdout import write_split
 from bench.scoring.metrics import plugin_metrics
 from bench.settings import Settings, load_settings
 from bench.store.disk_errors import disk_errors
@@ -152,6 +154,7 @@ class Driver:
         self.outcome.reused = len(unique) - len(todo)
         estimate = estimate_time(todo, self.store, self.settings)
         self._log_plan(todo, stored, estimate)
+        self._write_splits(todo)
         if todo:
             with self.session():
                 self._run_jobs(todo, estimate)
@@ -161,6 +164,13 @@ class Driver:
             jobs = "job was" if interrupted == 1 else "jobs were"
             logger.warning(f"{interrupted} {jobs} interrupted; run the same command to go on")
         return self.outcome
+
+    def _write_splits(self, jobs: list[Job]) -> None:
+        """Write the split of each dataset that jobs score by the protocol ``holdout``."""
+        for job in {job.dataset_folder: job for job in jobs if job.protocol == "holdout"}.values():
+            folder = Path(job.dataset_folder)
+            identity = job.facts["counts_digest"]
+            write_split(self.cache.root, folder, CellLabels(folder).types, identity)
 
     def _commit_spool(self) -> None:
         """Commit results that were computed and not committed."""

@@ -12,7 +12,7 @@ from bench.contract import MULTIOME, PairedRecipe, Recipe
 from bench.contract.method import OPTIONAL_INPUTS, declared_inputs
 from bench.digests import source_digest
 from bench.errors import UsageError
-from bench.selectors import Exclusion
+from bench.selectors import Exclusion, selector_label
 from bench.source_files import package_versions
 
 from .device import resolve_device
@@ -41,11 +41,36 @@ def make_plan(
             if reason:
                 plan.excluded.append(Exclusion(method.label, dataset.label, "skipped", reason))
                 continue
-            job = make_job(method, dataset, settings.seeds[0], settings, cache)
+            own, fields = searched_on(method, dataset)
+            job = make_job(own, dataset, settings.seeds[0], settings, cache, **fields)
             one_seed = settings.profile == "quick" and method.cls.cost == "heavy"
             seeds = settings.seeds[:1] if one_seed else settings.seeds
             plan.jobs += [with_seed(job, seed) for seed in seeds]
     return plan
+
+
+def searched_on(
+    configured: ConfiguredMethod, dataset: CachedDataset
+) -> tuple[ConfiguredMethod, dict[str, str]]:
+    """Return a method as it is shown on a dataset, and the protocol if a search chose it there.
+
+    Parameters that a search chose on this dataset are named and marked like the search's own
+    result; with other values on top of them they keep its protocol.
+    """
+    file = configured.file
+    if file is None or file.search is None or not file.chosen_on(dataset):
+        return configured, {}
+    name = configured.cls.name
+    fields: dict[str, str] = {"protocol": file.search.protocol}
+    if configured.label != selector_label(name, {"params": file.name}):
+        return configured, fields
+    n_trials = file.search.trials[name]
+    return replace(configured, label=tuned_label(name), n_trials=n_trials), fields
+
+
+def tuned_label(label: str) -> str:
+    """Return the label of the configuration that a search chose for a method."""
+    return f"{label}·tuned"
 
 
 def exclusion_reason(configured: ConfiguredMethod, dataset: CachedDataset) -> str:
@@ -159,10 +184,12 @@ def _facts(configured: ConfiguredMethod, dataset: CachedDataset) -> dict[str, An
     """Return the facts about data and method that keys and results need.
 
     ``fitted_on`` is the digest of the training cells. It is empty if the method is fitted on all
-    cells: without held-out cells, or because it cannot embed new ones.
+    cells: without held-out cells, or because it cannot embed new ones. ``n_trials`` is there if a
+    search chose the parameters.
     """
     embeds_new_cells = hasattr(configured.cls, "transform")
-    return {
+    trials = {"n_trials": configured.n_trials} if configured.n_trials else {}
+    return trials | {
         "modality": dataset.info.modality,
         "n_cells": dataset.info.n_cells,
         "n_features": dataset.info.n_features,

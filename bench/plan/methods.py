@@ -30,6 +30,10 @@ class ConfiguredMethod:
     method: Method
     given: frozenset[str] = frozenset()
     """Parameters set by ``--set`` or in brackets."""
+    file: FileParameters | None = None
+    """The parameters of ``--params``, if there are any."""
+    n_trials: int = 0
+    """Number of configurations that a search chose the parameters from; 0: no search did."""
 
 
 def configure_methods(
@@ -69,7 +73,9 @@ def configure_methods(
             (file.values if file else {}) | own, presets=tuple(presets), owner=name
         )
         method = entry.cls(params)
-        configured.append(ConfiguredMethod(entry.cls, entry.origin, label, method, frozenset(own)))
+        configured.append(
+            ConfiguredMethod(entry.cls, entry.origin, label, method, frozenset(own), file)
+        )
     return configured, unavailable
 
 

@@ -1,14 +1,26 @@
-"""``--params file.yaml``: parameters by method, such as the ``best.yaml`` that a search exports.
+"""``--params file.yaml``: parameters by method.
 
 vae:
   n_latent: 24
   learning_rate: 0.002
+
+A file that a search wrote also says how they were chosen, so that results with them are marked:
+
+search:
+  protocol: holdout
+  dataset: pbmc68k
+  counts_digest: 5d41402abc4b2a76b9719d91
+  labels_digest: 7d793037a0760186574b0282
+  trials: {vae: 20}
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.digests import digest
 from bench.errors import UsageError
@@ -17,9 +29,37 @@ from bench.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from bench.contract import Method
+    from bench.data.cache.cached_dataset import CachedDataset
+
+_SEARCH = "search"
+"""The key of a file that is no method."""
+_Text = Annotated[str, Field(min_length=1)]
+
+
+class SearchOrigin(BaseModel):
+    """How a search chose the parameters of a file.
+
+    Parameters
+    ----------
+    protocol
+        ``holdout``, ``unsupervised`` or ``oracle``.
+    dataset
+        Display name of the dataset.
+    counts_digest, labels_digest
+        Digests of its counts and of its true types.
+    trials
+        Number of configurations that the best was chosen from, by method.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    protocol: Literal["holdout", "unsupervised", "oracle"]
+    dataset: _Text
+    counts_digest: _Text
+    labels_digest: _Text
+    trials: dict[str, Annotated[int, Field(ge=1)]]
 
 
 @dataclass(frozen=True)
@@ -28,11 +68,45 @@ class FileParameters:
 
     path: Path
     values: dict[str, Any]
+    search: SearchOrigin | None = None
+    """The search that chose them; ``None``: set by hand."""
 
     @property
     def name(self) -> str:
-        """Short name that differs for other values: ``best-3f2a91``."""
-        return f"{self.path.stem}-{digest(self.values)[:6]}"
+        """Short name that differs for other values: ``best-3f2a91``.
+
+        That of a search does not depend on the name of the file: ``pbmc68k-oracle-3f2a91``.
+        """
+        origin = self.path.stem
+        if self.search is not None:
+            origin = f"{plain_name(self.search.dataset)}-{self.search.protocol}"
+        return f"{origin}-{digest(self.values)[:6]}"
+
+    def chosen_on(self, dataset: CachedDataset) -> bool:
+        """Return whether a search chose the parameters on this dataset.
+
+        Raises ``UsageError`` if counts or labels of the dataset are no longer those of the search.
+        """
+        search = self.search
+        if search is None:
+            return False
+        same_counts = search.counts_digest == dataset.counts_digest
+        same_labels = search.labels_digest == dataset.labels_digest
+        if same_counts and (same_labels or search.protocol == "unsupervised"):
+            return True
+        if same_counts or search.dataset == dataset.label:
+            part = "labels" if same_counts else "counts"
+            raise UsageError(
+                f"{self.path}: chosen by a search on {search.dataset}, whose {part} were other "
+                f"than those of {dataset.label}; search again with 'bench search'.",
+                code="other_data",
+            )
+        return False
+
+
+def plain_name(text: str) -> str:
+    """Return a display name with letters, digits, ``.``, ``_`` and ``-`` only."""
+    return "".join(c if c.isalnum() or c in "._-" else "_" for c in text)
 
 
 def read_parameter_files(
@@ -41,11 +115,13 @@ def read_parameter_files(
     """Return the parameters by method name.
 
     Raises ``UsageError`` for a method or parameter that does not exist, a value that is not
-    valid, or a method that two files name.
+    valid, a method that two files name, or a search that is not described whole.
     """
     parameters: dict[str, FileParameters] = {}
     for path in paths:
-        for method, values in read_yaml(path).items():
+        content = read_yaml(path)
+        search = _read_search(path, content)
+        for method, values in content.items():
             if method not in known:
                 hint = did_you_mean(str(method), list(known))
                 raise UsageError(f"{path}: no method '{method}'.{hint}", code="unknown_name")
@@ -58,18 +134,43 @@ def read_parameter_files(
                 other = parameters[method].path
                 raise UsageError(f"{path}: {method} is in {other}, too.", code="named_twice")
             known[method].Params.build(values, owner=f"{path}: {method}")
-            parameters[method] = FileParameters(path, dict(values))
+            parameters[method] = FileParameters(path, dict(values), search)
     return parameters
 
 
+def _read_search(path: Path, content: dict[Any, Any]) -> SearchOrigin | None:
+    """Take the search out of the content of a file; ``None`` if the parameters are set by hand.
+
+    Raises ``UsageError`` if a field is missing, not valid, or does not fit the methods.
+    """
+    if _SEARCH not in content:
+        return None
+    remedy = "use the file as 'bench search' wrote it, or search again"
+    try:
+        search = SearchOrigin.model_validate(content.pop(_SEARCH))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, (_SEARCH, *first["loc"])))
+        reason = "is missing" if first["type"] == "missing" else f"is not valid ({first['msg']})"
+        raise UsageError(f"{path}: {key} {reason}; {remedy}.", code="invalid_search") from None
+    if set(search.trials) != set(content):
+        names = ", ".join(map(str, sorted(set(search.trials) ^ set(content), key=str)))
+        raise UsageError(
+            f"{path}: search.trials and the parameters name other methods: {names}; {remedy}.",
+            code="invalid_search",
+        )
+    return search
+
+
 def write_parameter_file(
-    path: Path, params: Mapping[str, Mapping[str, Any]], comment: str
+    path: Path, params: Mapping[str, Mapping[str, Any]], search: SearchOrigin, comment: str
 ) -> None:
     """Write parameters by method for :func:`read_parameter_files`, whole or not at all."""
     import yaml
 
     lines = "".join(f"# {line}\n" for line in comment.splitlines())
-    text = yaml.safe_dump({name: dict(values) for name, values in params.items()}, sort_keys=False)
+    content = {_SEARCH: search.model_dump()}
+    content |= {name: dict(values) for name, values in params.items()}
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(lines + text, encoding="utf-8")
+    partial.write_text(lines + yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     partial.replace(path)

@@ -19,7 +19,8 @@ from ..figures.training_curves import curve_drawings
 from ..figures.umap_panels import umap_colourings, umap_groups
 from ..figures.umaps import choose_panels, compute_umaps, umap_caption
 from ..tables.labels import MAIN_METRIC, label
-from ..tables.leaderboard import failures, not_run, scores_long, tidy
+from ..tables.leaderboard import scores_long, tidy
+from ..tables.unfinished import failures, not_run
 from ..tables.verdict import counts, verdict, warnings
 from .markdown import report_markdown
 from .pairwise_section import pairwise_table

@@ -15,14 +15,10 @@ from .data_versions import OLDER_MARK, newest_name_of_content, newest_names, ver
 from .eligible import (
     CONTROL,
     FAILED,
-    GUIDED,
-    K_GIVEN,
     NOT_RUN,
-    ORACLE,
     competing,
     exclusion_reasons,
     told_groups,
-    told_text,
     told_words,
 )
 from .knowledge import best_of_text, uses_text
@@ -35,6 +31,7 @@ from .labels import (
     label,
     metric_columns,
 )
+from .method_names import fill_gaps, told_by_method, with_guidance, with_profile, with_protocol
 from .statistics import mean_of_means, ranks_by_dataset, t_interval
 
 _TEXT = (
@@ -73,56 +70,16 @@ def tidy(results: pd.DataFrame) -> pd.DataFrame:
         table["dataset_name"] = table["dataset"]
     table["dataset"] = version_names(table)
     table = table.drop_duplicates(list(_JOB), keep="last").sort_index()
-    table["family"] = _known(table, "family", "method_name")
-    table["modality"] = _known(table, "modality", "dataset")
-    table["method"] = _distinct(table, "profile")
+    table["family"] = fill_gaps(table, "family", "method_name")
+    table["modality"] = fill_gaps(table, "modality", "dataset")
+    table["method"] = with_profile(table)
     pairs = zip(table["method"], table["protocol"], strict=True)
-    table["method"] = [_with_protocol(method, protocol) for method, protocol in pairs]
-    table["told"] = _told(table)
-    table["method"] = _with_guidance(table)
+    table["method"] = [with_protocol(method, protocol) for method, protocol in pairs]
+    table["told"] = told_by_method(table)
+    table["method"] = with_guidance(table)
     table = table.reset_index(drop=True)
     table.attrs["tidy"] = True
     return table
-
-
-def _with_protocol(method: str, protocol: str) -> str:
-    """Return the name with the protocol of a search; a name that has it stays."""
-    if protocol in ("", "default"):
-        return method
-    suffix = ORACLE if protocol == "oracle" else f" ({protocol})"
-    return method if method.endswith(suffix) else method + suffix
-
-
-def _told(table: pd.DataFrame) -> pd.Series:
-    """Return what each method was told about the types in any fit; nothing for controls."""
-    by_method = table.groupby("method")["uses"].agg(told_text)
-    return table["method"].map(by_method).where(table["family"] != CONTROL, "")
-
-
-def _with_guidance(table: pd.DataFrame) -> pd.Series:
-    """Return the names, marked where a method was told about the types; a marked name stays."""
-    marks = table["told"].map(
-        lambda told: (K_GIVEN if told == "n_clusters" else GUIDED) * bool(told)
-    )
-    pairs = zip(table["method"], marks, strict=True)
-    return pd.Series([n if n.endswith(m) else n + m for n, m in pairs], table.index, dtype=object)
-
-
-def _known(table: pd.DataFrame, column: str, by: str) -> pd.Series:
-    """Return a column whose gaps are filled from other rows with the same ``by``.
-
-    A combination that was left out has neither family nor modality of its own.
-    """
-    first = table[table[column] != ""].groupby(by)[column].first()
-    own = table[column]
-    return own.where(own != "", table[by].map(first).fillna(""))
-
-
-def _distinct(table: pd.DataFrame, column: str) -> pd.Series:
-    several = table[table[column] != ""].groupby("method")[column].nunique()
-    mixed = table["method"].map(several).fillna(0) > 1
-    named = table["method"] + " (" + table[column] + ")"
-    return table["method"].where(~(mixed & (table[column] != "")), named)
 
 
 def scores_long(results: pd.DataFrame) -> pd.DataFrame:
@@ -428,21 +385,6 @@ def _first_reason(rows: pd.DataFrame, dataset: str, metric: str) -> str:
         return "run on older data only" if older else "not run"
     job = {str(key): value for key, value in own.iloc[0].items()}
     return _why(job, metric, json_texts(job["missing"]))
-
-
-def failures(results: pd.DataFrame) -> pd.DataFrame:
-    """Return the jobs that ran and failed: method, dataset, seed, status, reason, log tail."""
-    table = tidy(results)
-    columns = ["method", "dataset", "seed", "status", "reason", "log_tail"]
-    return table.loc[table["status"].isin(FAILED), columns].reset_index(drop=True)
-
-
-def not_run(results: pd.DataFrame) -> pd.DataFrame:
-    """Return the combinations that were left out or stopped early, with the reason."""
-    table = tidy(results)
-    columns = ["method", "dataset", "status", "reason"]
-    rows = table.loc[table["status"].isin(NOT_RUN), columns]
-    return rows.drop_duplicates().reset_index(drop=True)
 
 
 def as_text(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:

@@ -99,6 +99,14 @@ class Blobs(Dataset):
         return adata
 
 
+class SmallBlobs(Blobs):
+    name = "small_blobs"
+    card = Card("rna", "the same without some cells", label_key="cell_type")
+
+    def load(self):
+        return super().load()[10:].copy()
+
+
 class BlobPeaks(Blobs):
     name = "blob_peaks"
     card = Card("atac", "the same as peaks", label_key="cell_type")

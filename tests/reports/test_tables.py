@@ -11,13 +11,12 @@ import pytest
 from bench.reports.tables.leaderboard import (
     as_text,
     complete_block,
-    failures,
     leaderboard,
-    not_run,
     scores_long,
     summary,
     tidy,
 )
+from bench.reports.tables.unfinished import failures, not_run
 
 ARI = "ARI (k-means)"
 
