@@ -16,7 +16,7 @@ from bench.contract.method import declared_inputs
 from bench.errors import BenchError, DataError, MethodError, UsageError
 from bench.execute.curves import Curves, ProgressListener
 from bench.execute.fitting import FitConditions, OptionalInputs, fit_method
-from bench.messages import quote_names
+from bench.messages import printable_line, quote_names
 from bench.prepare.in_memory import describe_data, prepare_data
 from bench.prepare.new_cells import Preparation
 from bench.registry import methods
@@ -311,7 +311,7 @@ def errors_with_file(method: Method, path: Path) -> Iterator[None]:
         frames = traceback.extract_tb(error.__traceback__)
         source = getattr(sys.modules[type(method).__module__], "__file__", "")
         frame = next(f for f in frames if f.filename == source or f is frames[-1])
-        text = " ".join(str(error).split())[:500]
+        text = printable_line(str(error))[:500]
         raise MethodError(
             f"{method.name} failed on {path}: {type(error).__name__}: {text} "
             f"({Path(frame.filename).name}, line {frame.lineno})",

@@ -163,7 +163,8 @@ def _fit(
         method, device=resolve_device(settings.device), threads=settings.threads,
         listener=listener, checkpoints=checkpoints,
     )  # fmt: skip
-    with errors_with_file(method, inputs.dataset.path):
+    # A method may change the folder; the output is named from here.
+    with contextlib.chdir("."), errors_with_file(method, inputs.dataset.path):
         estimator.fit(
             inputs.data, modality=inputs.dataset.card.modality, seed=settings.seeds[0],
             n_clusters=inputs.n_clusters, batch=inputs.batch,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
@@ -160,7 +161,9 @@ _list_verbs()
 def _set_up_interpreter() -> None:
     """Undo what notebooks, batch systems and the current folder set for all Python programs."""
     os.environ["MPLBACKEND"] = "agg"  # figures are files
-    sys.path.sort(key=lambda entry: entry in ("", os.getcwd()))
+    with contextlib.suppress(FileNotFoundError):  # the folder was removed
+        here = os.getcwd()
+        sys.path.sort(key=lambda entry: entry in ("", here))
     if any(option.startswith("error") for option in sys.warnoptions):
         sys.warnoptions.clear()
         os.environ.pop("PYTHONWARNINGS", None)

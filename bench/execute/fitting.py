@@ -79,7 +79,7 @@ def fit_method(
     marker gene is a feature, and what :func:`check_result` raises.
     """
     knowledge, missing_markers = _declared_knowledge(method, data, inputs)
-    with TemporaryDirectory(dir=conditions.scratch_parent) as scratch:
+    with TemporaryDirectory(dir=conditions.scratch_parent, ignore_cleanup_errors=True) as scratch:
         context = Context(
             seed=conditions.seed,
             n_clusters=inputs.n_clusters if "n_clusters" in declared_inputs(method) else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,22 @@ def test_a_later_fit_replaces_the_files_of_an_earlier_one_only(text: Path, tmp_p
     assert not (out / "imputed.csv.gz").exists()
     assert not (out / "loadings.csv").exists()
     assert not list(tmp_path.glob(".*.partial"))
+
+
+def test_a_method_that_changes_the_folder_writes_where_it_was_told(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    cls = methods().get("nmf")
+    fit_nmf = cls.fit
+
+    def fit_elsewhere(self, data, context):
+        os.chdir("/")
+        return fit_nmf(self, data, context)
+
+    monkeypatch.setattr(cls, "fit", fit_elsewhere)
+    monkeypatch.chdir(tmp_path)
+    fit(text, Path("out"))
+    assert (tmp_path / "out" / "latent.csv").is_file()
 
 
 def test_a_folder_with_other_things_is_not_touched(text: Path, tmp_path: Path):
