@@ -13,6 +13,7 @@ from bench.contract import Fit, cells_of
 from bench.data.checks import check_batch, check_labels
 from bench.data.file_names import display_name
 from bench.data.user_file import read_user_file
+from bench.data.values import text_column
 from bench.errors import DataError, UsageError
 from bench.execute.fitting import check_result
 from bench.execute.output_folder import check_output_folder, replace_results
@@ -103,9 +104,19 @@ def transform_file(
 def _score(embedding: np.ndarray, cells: AnnData, dataset: FileDataset) -> Scores:
     """Return clusterings, and scores by the columns of the file that pass their checks."""
     card = dataset.card
-    labels = _valid_column(cells, dataset.where, card.label_key, check_labels)
+    texts = text_column(cells.obs[card.label_key]) if card.label_key else None
+    labelled = None if texts is None else texts != ""
+    known = cells if labelled is None else cells[labelled]
+    if _valid_column(known, dataset.where, card.label_key, check_labels) is None:
+        texts = labelled = None
+    elif labelled is not None and labelled.all():
+        labelled = None
+    elif labelled is not None:
+        logger.info(f"{(~labelled).sum()} of {cells.n_obs} cells have no label; not scored")
     batch = _valid_column(cells, dataset.where, card.batch_key, check_batch)
-    return score(embedding, VisibleLabels(labels), seed=derive_seed(0, "score"), batch=batch)
+    return score(
+        embedding, VisibleLabels(texts, labelled), seed=derive_seed(0, "score"), batch=batch
+    )
 
 
 def _valid_column(

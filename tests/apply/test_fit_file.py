@@ -329,3 +329,21 @@ def test_a_method_that_fails_writes_nothing(text: Path, tmp_path: Path):
     assert line in messages["raise"]
     assert "breaks.fit returned a list; expected Fit(embedding)" in messages["list"]
     assert "shape (59, 40); expected (60, d ≥ 1)" in messages["short"]
+
+
+def test_cells_without_a_label_are_fitted_and_not_scored(
+    toy_counts: AnnData, text: Path, types: Path, tmp_path: Path
+):
+    fit(text, tmp_path / "whole", params={"labels": str(types)})
+    table = pd.read_csv(types, sep="\t", index_col=0)
+    table.iloc[:20].to_csv(tmp_path / "few.csv")
+    partly = fit(text, tmp_path / "partly", params={"labels": str(tmp_path / "few.csv")})
+    latent = pd.read_csv(tmp_path / "partly" / "latent.csv", index_col=0)
+    assert list(latent.index) == list(toy_counts.obs_names)
+    pd.testing.assert_frame_equal(
+        latent, pd.read_csv(tmp_path / "whole" / "latent.csv", index_col=0)
+    )
+    clusters = pd.read_csv(tmp_path / "partly" / "clusters.csv", index_col=0)["kmeans"]
+    known = table.iloc[:20]["cell_type"]
+    expected = adjusted_rand_score(known, clusters.loc[known.index])
+    assert partly.scores.values["kmeans/ari"] == pytest.approx(expected)
