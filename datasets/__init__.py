@@ -1,1 +1,1 @@
-"""Datasets: one file registers one dataset or family."""
+"""Datasets: one file registers a dataset or a family."""

@@ -34,7 +34,7 @@ _ARCHIVE_END = "_filtered_gene_bc_matrices.tar.gz"
 
 
 def read_tutorial_types(dataset: Published, files: dict[str, Path]) -> AnnData:
-    """Return the UMI counts of the cells to which scanpy's tutorial gives a type.
+    """Return the UMI counts of the cells with a type of scanpy's tutorial.
 
     Files: an archive of Cell Ranger, and the result of the tutorial.
     """
@@ -57,7 +57,7 @@ def read_tutorial_types(dataset: Published, files: dict[str, Path]) -> AnnData:
 
 
 def read_clusters(dataset: Published, files: dict[str, Path]) -> AnnData:
-    """Return the UMI counts of a matrix archive with the graph clusters of an analysis archive."""
+    """Return the UMI counts of one archive with the graph clusters of another."""
     archive, analysis = files.values()
     clusters = find_member(dataset.unpack(analysis), analysis, "graphclust/clusters.csv")
     adata = join_annotation(_read_matrix(dataset, archive), read_labels(clusters), archive.name)
@@ -66,7 +66,7 @@ def read_clusters(dataset: Published, files: dict[str, Path]) -> AnnData:
 
 
 def read_populations(dataset: Published, files: dict[str, Path]) -> AnnData:
-    """Return the UMI counts of all archives, one a population, named in the options."""
+    """Return the UMI counts of all archives; options name the population of each."""
     parts = {
         archive.name.removesuffix(_ARCHIVE_END): _read_matrix(dataset, archive)
         for archive in files.values()
@@ -82,7 +82,7 @@ def _read_matrix(dataset: Published, archive: Path) -> AnnData:
 
 
 def read_kang(dataset: Published, files: dict[str, Path]) -> AnnData:
-    """Return the UMI counts of the typed singlets of one condition, or of both.
+    """Return the UMI counts of the typed singlets.
 
     Files: matrix and barcodes of both runs, then genes and annotation.
     """
@@ -101,7 +101,7 @@ def read_kang(dataset: Published, files: dict[str, Path]) -> AnnData:
 
 
 def _annotate_run(part: AnnData, table: pd.DataFrame, annotation: Path) -> AnnData:
-    """Join the cells of one run, whose barcodes the table makes unique by a further 1."""
+    """Join the annotation, where a further 1 makes the barcodes of both runs unique."""
     table.index = pd.Index([re.sub(r"^([ACGT]+-1)1$", r"\1", name) for name in table.index])
     part = join_annotation(part, table, "kang")
     require_columns(part.obs, annotation, "cell", "multiplets", "ind")
@@ -110,7 +110,7 @@ def _annotate_run(part: AnnData, table: pd.DataFrame, annotation: Path) -> AnnDa
 
 
 def read_genes_and_proteins(dataset: Published, files: dict[str, Path]) -> AnnData:
-    """Return counts of genes, and of proteins in ``obsm["ADT"]``, from the file of scMDC."""
+    """Return genes and, in ``obsm["ADT"]``, proteins from the file of scMDC."""
     (path,) = files.values()
     try:
         with h5py.File(path) as file:

@@ -13,12 +13,12 @@ from anndata.io import sparse_dataset
 from bench.data.formats import read_labels, read_text
 from bench.errors import DataError
 
-from ._annotated_tables import read_annotated
 from ._labelled_counts import (
     find_member,
     join_annotation,
     keep_cells,
     keep_labelled,
+    read_annotated,
     require_columns,
 )
 
@@ -31,11 +31,11 @@ _ZEISEL_GROUPS = {
     "1": "interneurons", "2": "pyramidal SS", "3": "pyramidal CA1", "4": "oligodendrocytes",
     "5": "microglia", "6": "endothelial", "7": "astrocytes", "8": "ependymal", "9": "mural",
 }  # fmt: skip
-"""The nine groups that the line ``group #`` numbers."""
+"""Names of the numbers in the line ``group #``."""
 
 
 def read_zeisel(dataset: Published, files: dict[str, Path]) -> AnnData:
-    """Return a table of genes × cells that begins with ten lines about the cells."""
+    """Return a table of genes × cells after ten lines about the cells."""
     (path,) = files.values()
     level = dataset.params.level
     adata = read_annotated(path, sep="\t", head=10, before=2, skip=1)
@@ -49,7 +49,7 @@ def read_zeisel(dataset: Published, files: dict[str, Path]) -> AnnData:
 
 
 def read_bhattacherjee(dataset: Published, files: dict[str, Path]) -> AnnData:
-    """Return a table of genes × cells with the types of a table of the cells."""
+    """Return a table of genes × cells with types from a table of the cells."""
     matrix, annotation = files.values()
     stage, level = dataset.params.stage, dataset.params.level
     adata = read_text(matrix, orientation="genes")
@@ -63,7 +63,7 @@ def read_bhattacherjee(dataset: Published, files: dict[str, Path]) -> AnnData:
 
 
 def read_romanov(dataset: Published, files: dict[str, Path]) -> AnnData:
-    """Return a table of genes × cells with the classes, or the neurons with their subclasses."""
+    """Return a table of genes × cells with classes, or its neurons with subclasses."""
     (path,) = files.values()
     adata = read_annotated(path, sep=",", head=12, before=1)
     require_columns(adata.obs, path, "level1 class", "level2 class (neurons only)")
@@ -78,7 +78,7 @@ def read_romanov(dataset: Published, files: dict[str, Path]) -> AnnData:
 
 
 def read_clustered_file(dataset: Published, files: dict[str, Path]) -> AnnData:
-    """Return counts that stay in a file of Cell Ranger, with graph clusters of an archive."""
+    """Return counts that stay in a file of Cell Ranger, with graph clusters."""
     matrix, analysis = files.values()
     adata = _open_tenx_h5(matrix, dataset.cache / "extracted" / dataset.name / "links.h5")
     ending = "graphclust/clusters.csv"
@@ -99,8 +99,8 @@ def read_clustered_file(dataset: Published, files: dict[str, Path]) -> AnnData:
 def _open_tenx_h5(path: Path, links: Path) -> AnnData:
     """Return a Cell Ranger 1 or 2 ``.h5`` as cells × genes whose ``X`` stays in the file.
 
-    Cell Ranger stores genes × cells by columns: the same three arrays are cells × genes by rows.
-    The small file ``links`` gives them anndata's names.
+    Its genes × cells by columns are cells × genes by rows. The small file ``links`` gives the
+    arrays anndata's names.
     """
     try:
         with h5py.File(path, "r") as file:

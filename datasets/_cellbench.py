@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def read_runs(dataset: Published, files: dict[str, Path]) -> AnnData:
-    """Return the singlets of all runs over their common genes (Ensembl ids).
+    """Return the singlets of all runs over their common genes.
 
     Files: counts (genes × cells) and metadata of each run in turn.
     """

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def read_peaks(dataset: Published, files: dict[str, Path]) -> AnnData:
-    """Return one ``.h5ad`` file, cells × peaks; cells labelled ``without`` are dropped."""
+    """Return one ``.h5ad`` file of cells × peaks without the cells labelled ``without``."""
     (path,) = files.values()
     without = dataset.options.get("without", ())
     return read_labelled_file(path, "celltype", dataset, peaks=True, without=without)
@@ -59,10 +59,10 @@ def read_progenitors(dataset: Published, files: dict[str, Path]) -> AnnData:
 
 
 def _read_triplets(path: Path, n_peaks: int) -> tuple[list[str], sp.csr_matrix]:
-    """Return cell names and counts (cells × peaks) of a file of peak, cell and count.
+    """Return cell names and counts (cells × peaks) from triplets of peak, cell and count.
 
-    The first line is ``#``, a tab and the names joined by ``;``; numbers start at 1. Raises
-    ``DataError`` for another first line, or a number beyond the names or peaks.
+    The first line is ``#``, a tab and the names joined by ``;``. Numbers start at 1. Raises
+    ``DataError`` for another first line, or a number without a name.
     """
     with gzip.open(path, "rt") as stream:
         mark, _, names = stream.readline().rstrip("\n").partition("\t")

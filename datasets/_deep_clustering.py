@@ -15,6 +15,6 @@ if TYPE_CHECKING:
 
 
 def read_counts_and_labels(dataset: Published, files: dict[str, Path]) -> AnnData:
-    """Return the counts of 2,000 genes without names, with labels that are numbers."""
+    """Return the counts of 2,000 genes without names; labels are numbers."""
     (path,) = files.values()
     return read_xy_h5(path)

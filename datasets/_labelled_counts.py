@@ -1,4 +1,4 @@
-"""Counts with labels out of the tables that authors publish: shared by the loaders."""
+"""Counts and labels of published tables, shared by the readers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from anndata import AnnData
 
 from bench.contract import format_peak_names
 from bench.data.formats import join_labels, read_counts
+from bench.data.formats.delimited import open_rows
 from bench.errors import DataError
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ def labelled_counts(
 ) -> AnnData:
     """Return counts (CSR float32, cells × features) with labels and batch in ``obs``.
 
-    Cells without a label, and those whose label is in ``without``, are dropped. Raises
-    ``DataError`` if sizes do not agree.
+    Cells without a label, or with one in ``without``, are dropped. Raises ``DataError`` if sizes
+    differ.
     """
     shape = (len(cells), len(features))
     if counts.shape != shape or len(labels) != shape[0]:
@@ -68,10 +69,10 @@ def read_labelled_file(
     names: tuple[str, str] = ("", ""),
     without: Sequence[str] = (),
 ) -> AnnData:
-    """Return the counts of an ``.h5ad`` file (its layer ``counts``, else ``X``) with labels.
+    """Return the counts of an ``.h5ad`` file (layer ``counts``, else ``X``) with labels.
 
-    ``names`` are the columns of ``obs`` and ``var`` that hold the names of cells and features,
-    empty for the index. ``peaks``: features are intervals, named ``chr1:100-200`` afterwards.
+    ``names``: columns of ``obs`` and ``var`` with the names of cells and features, empty for the
+    index. ``peaks`` get names like ``chr1:100-200``.
     """
     source, where = read_counts(path), f"{dataset.name}: {path}"
     cells, features = (
@@ -102,7 +103,7 @@ def require_columns(table: pd.DataFrame, where: Path | str, *columns: str) -> No
 
 
 def text_column(table: pd.DataFrame, column: str, where: Path | str) -> np.ndarray:
-    """Return a column as strings, empty where the value is missing; raises ``DataError``."""
+    """Return a column as strings, missing values empty; raises ``DataError``."""
     require_columns(table, where, column)
     values = table[column]
     text = values.astype(str).to_numpy(dtype=object)
@@ -110,12 +111,12 @@ def text_column(table: pd.DataFrame, column: str, where: Path | str) -> np.ndarr
 
 
 def add_note(adata: AnnData, line: str) -> None:
-    """Add a line to the notes that users see when the data are loaded."""
+    """Add a line to the notes that users see."""
     adata.uns["bench_notes"] = [*adata.uns.get("bench_notes", []), line]
 
 
 def keep_cells(adata: AnnData, mask: np.ndarray, reason: str) -> AnnData:
-    """Return the cells where ``mask`` is true; a note counts the others with the reason."""
+    """Return the cells of a mask; a note counts the others."""
     n_dropped = int((~mask).sum())
     if not n_dropped:
         return adata
@@ -125,7 +126,7 @@ def keep_cells(adata: AnnData, mask: np.ndarray, reason: str) -> AnnData:
 
 
 def keep_labelled(adata: AnnData, label_key: str, without: Sequence[str] = ()) -> AnnData:
-    """Return the cells that have a label in ``obs[label_key]``, none of those in ``without``."""
+    """Return the cells with a label in ``obs[label_key]`` that is not in ``without``."""
     labels = adata.obs[label_key].astype("string").str.strip().fillna("")
     adata.obs[label_key] = labels.astype(object)
     mask = ~labels.isin([*_MISSING, *without]).to_numpy()
@@ -138,7 +139,7 @@ def keep_labelled(adata: AnnData, label_key: str, without: Sequence[str] = ()) -
 
 
 def join_annotation(adata: AnnData, table: pd.DataFrame, where: str) -> AnnData:
-    """Join a table by barcode; a note counts the cells that it lacks."""
+    """Join a table by barcode; a note counts the cells without a row."""
     joined = join_labels(adata, table, where=where)
     n_lost = adata.n_obs - joined.n_obs
     if n_lost:
@@ -149,7 +150,7 @@ def join_annotation(adata: AnnData, table: pd.DataFrame, where: str) -> AnnData:
 
 
 def drop_spike_ins(adata: AnnData) -> AnnData:
-    """Return the genes without spike-ins (ERCC) and reporter transcripts."""
+    """Return the genes without spike-ins (ERCC) and reporters."""
     spike_ins = adata.var_names.str.startswith(_NOT_GENES)
     if not spike_ins.any():
         return adata
@@ -161,8 +162,7 @@ def drop_spike_ins(adata: AnnData) -> AnnData:
 def stack(parts: Mapping[str, AnnData], key: str) -> AnnData:
     """Return the cells of all parts over their common features; ``obs[key]`` names the part.
 
-    Where names of cells repeat across parts, each gets the name of its part in front. A note
-    counts the features that not all parts have.
+    Repeated cell names get the name of their part in front. A note counts the other features.
     """
     names = [name for part in parts.values() for name in part.obs_names]
     if len(set(names)) < len(names):
@@ -182,7 +182,7 @@ def stack(parts: Mapping[str, AnnData], key: str) -> AnnData:
 
 
 def find_member(paths: Sequence[Path], archive: Path, ending: str) -> Path:
-    """Return the one file of an archive whose path ends so; raises ``DataError`` otherwise."""
+    """Return the one file of an archive with this ending; raises ``DataError`` otherwise."""
     members = [path for path in paths if path.as_posix().endswith(f"/{ending}")]
     if len(members) != 1:
         raise DataError(
@@ -190,3 +190,67 @@ def find_member(paths: Sequence[Path], archive: Path, ending: str) -> Path:
             code="missing_file",
         )
     return members[0]
+
+
+class GeneRows:
+    """Counts of genes × cells, collected gene by gene."""
+
+    def __init__(self, path: Path, n_cells: int) -> None:
+        self.path, self.n_cells = path, n_cells
+        self.genes: list[str] = []
+        self._rows: list[sp.csr_matrix] = []
+
+    def add(self, line: int, gene: str, fields: list[str]) -> None:
+        """Add the values of one gene; raises ``DataError`` that names the line."""
+        if len(fields) != self.n_cells:
+            raise DataError(
+                f"{self.path}: line {line} ({gene}) has {len(fields)} values, expected "
+                f"{self.n_cells}, one a cell; the file is damaged or not the published one.",
+                code="invalid_line",
+            )
+        try:
+            values = np.array(fields, dtype=np.float32)
+        except ValueError as error:
+            raise DataError(
+                f"{self.path}: line {line} ({gene}): {error}; expected numbers only.",
+                code="not_a_number",
+            ) from None
+        self.genes.append(gene)
+        self._rows.append(sp.csr_matrix(values))
+
+    def matrix(self) -> sp.csr_matrix:
+        """Return cells × genes, CSR float32; raises ``DataError`` without a gene."""
+        if not self._rows:
+            raise DataError(f"{self.path}: no genes; the file is cut off.", code="empty_file")
+        return sp.vstack(self._rows, format="csr").T.tocsr()
+
+
+def read_annotated(path: Path, *, sep: str, head: int, before: int, skip: int = 0) -> AnnData:
+    """Read a table of genes × cells whose first ``head`` lines annotate the cells.
+
+    The name of an annotation is the last text in the first ``before`` columns. Below the head,
+    after ``skip`` lines, the first column names the gene. Annotations become columns of ``obs``;
+    the first line without a name is the column ``""``. Raises ``DataError`` with the line that is
+    wrong.
+    """
+    facts: dict[str, list[str]] = {}
+    genes: GeneRows | None = None
+    with open_rows(path, sep) as lines:
+        for line, fields in lines:
+            if line <= head:
+                names = [field.strip() for field in fields[:before] if field.strip()]
+                values = [field.strip() for field in fields[before:]]
+                facts.setdefault(names[-1] if names else "", values)
+            elif line > head + skip:
+                genes = genes or GeneRows(path, max(len(values) for values in facts.values()))
+                genes.add(line, fields[0], fields[before:])
+    if genes is None:
+        raise DataError(
+            f"{path}: no gene after {head} lines; the file is empty or cut off.", code="empty_file"
+        )
+    obs = {name: values for name, values in facts.items() if len(values) == genes.n_cells}
+    return AnnData(
+        genes.matrix(),
+        obs=pd.DataFrame(obs, index=[f"cell{number}" for number in range(genes.n_cells)]),
+        var=pd.DataFrame(index=genes.genes),
+    )

@@ -1,4 +1,4 @@
-"""Readers of the sets with expression and chromatin of the same cells."""
+"""Readers of expression and chromatin of the same cells."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _BLOCK = 4096
 
 
 def read_paired_files(dataset: Published, files: dict[str, Path]) -> AnnData | MuData:
-    """Return one ``.h5ad`` file a part; options are the columns with names, if not the index."""
+    """Return one ``.h5ad`` file a part; options name the columns of names."""
 
     def read(part: str) -> AnnData:
         (path,) = _part_files(dataset, files, part)
@@ -48,7 +48,7 @@ def read_paired_files(dataset: Published, files: dict[str, Path]) -> AnnData | M
 
 
 def read_share_seq(dataset: Published, files: dict[str, Path]) -> AnnData | MuData:
-    """Return the cells of the table of labels with their types.
+    """Return the cells of a table of labels.
 
     Counts of genes are a table; counts of peaks are a matrix with names of cells and peaks.
     """
@@ -60,7 +60,7 @@ def read_share_seq(dataset: Published, files: dict[str, Path]) -> AnnData | MuDa
 
 
 def read_neurips_multiome(dataset: Published, files: dict[str, Path]) -> AnnData | MuData:
-    """Return genes and peaks of one packed ``.h5ad`` file, with types and batches."""
+    """Return genes and peaks of a packed ``.h5ad`` file, with types and batches."""
     (packed,) = files.values()
     return _pair(dataset, files, lambda part: _read_neurips_part(packed, part, dataset.cache))
 
@@ -68,7 +68,7 @@ def read_neurips_multiome(dataset: Published, files: dict[str, Path]) -> AnnData
 def _pair(
     dataset: Published, files: dict[str, Path], read: Callable[[str], AnnData]
 ) -> AnnData | MuData:
-    """Return the part that the parameters name, or both with positions of the genes."""
+    """Return the chosen part, or both with positions of the genes."""
     if dataset.params.part != "both":
         return read(dataset.params.part)
     rna, atac = read("rna"), read("atac")
@@ -83,12 +83,12 @@ def _pair(
 
 
 def _part_files(dataset: Published, files: dict[str, Path], part: str) -> list[Path]:
-    """Return the files of a part, in the order of its variant of the card."""
+    """Return the files of a part, in the order of its variant."""
     return [files[file.name] for file in dataset.variants["part"][part]["files"]]
 
 
 def _read_share_seq_part(labels: Path, counts: Path, *names: Path) -> AnnData:
-    """Return the counts of a part; ``names`` of cells and peaks belong to a matrix."""
+    """Return the counts of a part; a matrix has ``names`` of cells and peaks."""
     table = read_labels(labels)
     barcodes = [_spell(name) for name in text_column(table, "rna.bc", labels)]
     if names:
@@ -116,12 +116,12 @@ def _read_share_seq_part(labels: Path, counts: Path, *names: Path) -> AnnData:
 
 
 def _spell(barcode: str) -> str:
-    """Return one spelling: the matrix of expression has commas where the others have points."""
+    """Return one spelling: expression has commas where the other files have points."""
     return barcode.replace(",", ".")
 
 
 def _read_neurips_part(packed: Path, part: str, cache: Path) -> AnnData:
-    """Return one part with types and batches; the file is unpacked in ``cache`` for it."""
+    """Return one part with types and batches; ``cache`` holds the unpacked file meanwhile."""
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".neurips_multiome.", dir=cache) as folder:
         path = Path(folder) / packed.stem
@@ -153,10 +153,7 @@ def _unpack(packed: Path, path: Path) -> None:
 def _read_features(
     path: Path, feature_type: str, where: Path
 ) -> tuple[pd.DataFrame, np.ndarray, sp.csr_matrix]:
-    """Return cells, feature names and counts of one type of features.
-
-    The layer is read in blocks of cells, as the entries of the other type are not needed.
-    """
+    """Return cells, feature names and counts of one type of features."""
     try:
         with h5py.File(path) as file:
             obs, var = read_elem(file["obs"]), read_elem(file["var"])

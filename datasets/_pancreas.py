@@ -12,8 +12,8 @@ from bench.data.formats import read_labels, read_text
 from bench.data.formats.delimited import open_rows
 from bench.errors import DataError
 
-from ._annotated_tables import GeneRows
 from ._labelled_counts import (
+    GeneRows,
     add_note,
     drop_spike_ins,
     join_annotation,
@@ -35,11 +35,11 @@ _COMMON_NAMES = {
     "mesenchymal": "stellate", "activated_stellate": "stellate",
     "quiescent_stellate": "stellate", "MHC class II cell": "macrophage",
 }  # fmt: skip
-"""One name for each type that the three studies name differently."""
+"""One name for each type."""
 
 
 def read_baron(dataset: Published, files: dict[str, Path]) -> AnnData:
-    """Return the UMI counts of tables of cells × genes, one a donor; types precede the genes."""
+    """Return the UMI counts of tables of cells × genes, one a donor."""
     parts = {}
     for name, path in files.items():
         part = read_text(path, orientation="cells", obs_columns=("barcode", "assigned_cluster"))
@@ -49,7 +49,7 @@ def read_baron(dataset: Published, files: dict[str, Path]) -> AnnData:
 
 
 def read_muraro(dataset: Published, files: dict[str, Path]) -> AnnData:
-    """Return the UMI counts of a table of genes × cells with the types of another table."""
+    """Return the UMI counts of a table of genes × cells, with types of another table."""
     matrix, types = files.values()
     adata = read_text(matrix, orientation="genes", sep="\t")
     adata.X.data = invert_umi_correction(adata.X.data, matrix)
@@ -74,10 +74,9 @@ def read_muraro(dataset: Published, files: dict[str, Path]) -> AnnData:
 def invert_umi_correction(values: np.ndarray, path: Path) -> np.ndarray:
     """Return whole UMI counts of values corrected for UMIs used twice.
 
-    GEO's values are n = -K · ln(1 - u / K) for u of K = 4^length barcodes seen (Grün, Kester and
-    van Oudenaarden 2014, doi 10.1038/nmeth.2930, eq. 1); K is the one of 4^4 and 4^6 that makes
-    all u whole. A gene that used all barcodes has u = K - 0.5 in that formula, here K. Raises
-    ``DataError`` if neither fits.
+    GEO's values are n = -K · ln(1 - u / K) for u of K barcodes seen (Grün, Kester and van
+    Oudenaarden 2014, doi 10.1038/nmeth.2930, eq. 1), with K = 4^4 or 4^6. A gene that used all
+    barcodes has u = K - 0.5 there, here K. Raises ``DataError`` if neither K makes u whole.
     """
     exact = values.astype(np.float64)
     if np.array_equal(exact, np.rint(exact)):
@@ -100,7 +99,7 @@ def invert_umi_correction(values: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _read_segerstolpe(matrix: Path, annotation: Path) -> AnnData:
-    """Return reads of a table with symbol, accession, RPKM and then counts of all cells."""
+    """Return reads of a table with symbol, accession, RPKM and counts of all cells."""
     n_repeated, known = 0, set[str]()
     with open_rows(matrix, "\t") as lines:
         source = iter(lines)
@@ -125,7 +124,7 @@ def _read_segerstolpe(matrix: Path, annotation: Path) -> AnnData:
 
 
 def read_three_studies(dataset: Published, files: dict[str, Path]) -> AnnData:
-    """Return the cells of three studies over their common symbols, with common type names.
+    """Return the cells of three studies over common symbols, with common type names.
 
     Counts are UMIs, or reads for Smart-seq2.
     """

@@ -19,8 +19,7 @@ _TOLERANCE = 0.1
 def recover_counts(shape: tuple[int, int]) -> AnnData:
     """Return whole counts (CSR float32, cells × genes) with ``obs["bulk_labels"]``.
 
-    Raises ``DataError`` if the installed scanpy ships data of another shape, or values that are
-    no log-normalised counts.
+    Raises ``DataError`` if scanpy ships other data.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,8 +1,7 @@
 """Simulated cells: types, batches and depths.
 
-Each part of a simulation draws from a generator of its own, named and derived from the seed, so
-that a parameter changes only its own part: adding batches or modules leaves the types of the cells
-as they are.
+Each part of a simulation has a random generator of its own, so that a parameter changes only its
+part: batches or modules leave the types as they are.
 """
 
 from __future__ import annotations
@@ -20,26 +19,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Population:
-    """Cells before their counts, each array of shape (n_cells,)."""
+    """Cells before their counts; arrays have shape (n_cells,)."""
 
     types: np.ndarray
-    """Type number."""
     batches: np.ndarray
-    """Batch number."""
     log_depth: np.ndarray
     """Log of depth over its median."""
 
 
 def random_stream(params: SimulationParameters, purpose: str) -> np.random.Generator:
-    """Return the random generator for one part of the simulation, independent of the others."""
+    """Return the random generator for one part of the simulation."""
     return np.random.default_rng(derive_seed(params.seed, "simulation", purpose))
 
 
 def draw_population(params: SimulationParameters, part: str = "") -> Population:
-    """Draw types (in mixed order), batches and depths.
-
-    Parts of one experiment share types and batches; each ``part`` has depths of its own.
-    """
+    """Draw types, batches and depths; only depths differ between parts of an experiment."""
     sizes = type_sizes(params)
     types = random_stream(params, "types").permutation(np.repeat(np.arange(params.n_types), sizes))
     spread = random_stream(params, f"depth {part}").normal(
@@ -49,10 +43,10 @@ def draw_population(params: SimulationParameters, part: str = "") -> Population:
 
 
 def _batches(params: SimulationParameters, types: np.ndarray) -> np.ndarray:
-    """Spread the cells of each type evenly over the batches, then confound a share of the cells.
+    """Spread types evenly over the batches, then confound a share of the cells.
 
-    Confounded cells of type t are in batch t modulo ``n_batches``: at a share of 1 every type lies
-    in one batch, and no method can tell both effects apart.
+    Confounded cells of type t are in batch t modulo ``n_batches``. At a share of 1 no method can
+    tell both effects apart.
     """
     rng = random_stream(params, "batches")
     n_cells = len(types)
@@ -64,10 +58,7 @@ def _batches(params: SimulationParameters, types: np.ndarray) -> np.ndarray:
 
 
 def type_shares(n_types: int, rare: float, n_rare: int = 1) -> np.ndarray:
-    """Return the share of each type: ``n_rare`` types of ``rare``, the others declining evenly.
-
-    The decline is linear down to the share of the rare types, which is at most an equal share.
-    """
+    """Return the share of each type: ``n_rare`` rare types, the others declining linearly."""
     rare = min(rare, 1.0 / n_types)
     steps = n_types - n_rare + 1
     top = 2.0 * (1.0 - (n_rare - 1) * rare) / steps - rare
@@ -75,10 +66,9 @@ def type_shares(n_types: int, rare: float, n_rare: int = 1) -> np.ndarray:
 
 
 def type_sizes(params: SimulationParameters) -> np.ndarray:
-    """Return the number of cells of each type: at least one, ``n_cells`` in all.
+    """Return the number of cells of each type, at least one, ``n_cells`` in all.
 
-    Sizes of rare types are their share of the cells, rounded; what rounding leaves over goes to
-    the largest type.
+    Rare types have their rounded share; the largest type takes the rest.
     """
     exact = type_shares(params.n_types, params.rare, params.n_rare) * params.n_cells
     sizes = np.floor(exact).astype(int)

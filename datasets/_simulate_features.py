@@ -1,4 +1,4 @@
-"""Simulated features: effects of types and batches, modules, counts, and what is true of them."""
+"""Simulated features: effects, modules, counts and the truth about them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .sim_rna import SimRNA
 
 _BLOCK = 1_000_000
-"""Entries drawn at once: 8 MB for each of the few dense arrays at work."""
+"""Entries drawn at once."""
 
 
 @dataclass(frozen=True)
@@ -28,31 +28,30 @@ class Effects:
     """Log factors of each feature by type and by batch."""
 
     by_type: np.ndarray
-    """Shape (n_types, features); zero where a feature does not mark the type."""
+    """(n_types, features); zero where a feature does not mark the type."""
     by_batch: np.ndarray
-    """Shape (n_batches, features); zero if there is one batch."""
+    """(n_batches, features); zero with one batch."""
 
 
 @dataclass(frozen=True)
 class Modules:
-    """Sets of features driven by one activity each; every feature is in at most one."""
+    """Sets of features with one activity each; a feature is in one at most."""
 
     member: np.ndarray
-    """Module number of each feature, -1 for none, shape (features,)."""
+    """Module of each feature, -1 for none."""
     loading: np.ndarray
-    """Log factor of each feature per unit of activity, shape (features,)."""
+    """Log factor of each feature per unit of activity."""
     activity: np.ndarray
-    """Shape (n_cells, modules), float32; zero in the types in which a module does not vary."""
+    """(n_cells, modules), float32; zero in types in which the module does not vary."""
     varies: np.ndarray
-    """Whether the module varies in the cell's type, shape (n_cells, modules)."""
+    """Whether the module varies in the cell's type, (n_cells, modules)."""
     spread: float
     """Standard deviation of the activity where it varies."""
 
     def scale(self, mean: np.ndarray, cells: np.ndarray) -> None:
-        """Multiply ``mean`` (cells × features), in place, by factors whose expectation is one.
+        """Multiply ``mean`` (cells × features), in place, by factors of expectation one.
 
-        The factor is exp(l·a - (l·s)² / 2) for loading l and activity a with deviation s: without
-        the second term a module would raise the mean of its features.
+        The factor is exp(l·a - (l·s)² / 2) for loading l and activity a with deviation s.
         """
         columns = np.flatnonzero(self.member >= 0)
         if not len(columns):
@@ -64,9 +63,9 @@ class Modules:
 
 
 def draw_effects(params: SimulationParameters, n_features: int, part: str = "") -> Effects:
-    """Draw which features mark which types, and by how much; batches shift all features.
+    """Draw the features that mark types, and effects of types and batches.
 
-    Source of the scheme: Splatter (Zappia et al. 2017), with normal log factors of both signs.
+    After Splatter (Zappia et al. 2017), with normal log factors of both signs.
     """
     rng = random_stream(params, f"markers {part}")
     marks = rng.random((params.n_types, n_features)) < params.markers
@@ -85,11 +84,10 @@ def draw_modules(
     part: str = "",
     eligible: np.ndarray | None = None,
 ) -> Modules:
-    """Draw members and loadings (0.5 to 1.5) of the modules, and their activity in each cell.
+    """Draw members, loadings (0.5 to 1.5) and activities of the modules.
 
-    With the scope ``within``, module m varies among the cells of type m modulo ``n_types`` only.
-    Parts of one experiment share the activities. ``eligible``: numbers of the features that may
-    be members, all by default.
+    With ``within``, module m varies among cells of type m modulo ``n_types`` only. Parts of an
+    experiment share activities. ``eligible``: features that may be members.
     """
     n_modules, size = params.n_modules, params.module_size
     rng = random_stream(params, f"module members {part}")
@@ -110,11 +108,10 @@ def draw_modules(
 def expected_counts(
     base: np.ndarray, effects: Effects, population: Population, modules: Modules, depth: float
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the function from numbers of cells to their expected counts (cells × features).
+    """Return the function from numbers of cells to expected counts (cells × features).
 
-    The mean of feature f in cell c is depth_c · p_cf · m_cf, with p_cf proportional to
-    base_f · exp(effect of type + effect of batch), summing to one over the features, and m_cf the
-    factor of the feature's module.
+    The mean is depth_c · p_cf · m_cf. p_cf is base_f · exp(effects of type and batch) over its
+    sum, m_cf the factor of the feature's module.
     """
     n_batches = len(effects.by_batch)
     effect = effects.by_type[:, None, :] + effects.by_batch[None, :, :]
@@ -134,10 +131,9 @@ def expected_counts(
 def gene_dispersions(
     params: SimulationParameters, n_genes: int, dispersion: float, freedom: float
 ) -> np.ndarray:
-    """Return the squared biological variation of each gene: dispersion · df / χ²(df).
+    """Return the squared biological variation of genes: dispersion · df / χ²(df).
 
-    Source: Splatter (Zappia et al. 2017, Methods), where the biological coefficient of variation
-    of a gene is multiplied by √(df / χ²(df)); its default is df = 60. ``freedom`` 0: all equal.
+    Source: Splatter (Zappia et al. 2017, Methods), by default df = 60. ``freedom`` 0: all equal.
     """
     if freedom == 0:
         return np.full(n_genes, dispersion)
@@ -147,7 +143,7 @@ def gene_dispersions(
 def negative_binomial(
     rng: np.random.Generator, mean: np.ndarray, dispersion: np.ndarray
 ) -> np.ndarray:
-    """Return counts with the given mean and variance mean + dispersion · mean² (gamma–Poisson).
+    """Return counts with variance mean + dispersion · mean² (gamma–Poisson).
 
     ``dispersion`` (features,) is zero for all features (Poisson) or for none.
     """
@@ -159,10 +155,9 @@ def negative_binomial(
 def draw_sparse(
     n_cells: int, n_features: int, draw: Callable[[np.ndarray], np.ndarray]
 ) -> sp.csr_matrix:
-    """Return counts (CSR float32, cells × features) drawn in blocks of cells.
+    """Return counts (CSR float32, cells × features) drawn in blocks.
 
-    ``draw`` gets the numbers of some cells and returns their dense counts; the dense matrix of a
-    large simulation would not fit into memory.
+    ``draw`` returns the dense counts of some cells; all would not fit into memory.
     """
     rows = max(1, _BLOCK // n_features)
     parts = np.array_split(np.arange(n_cells), -(-n_cells // rows))
@@ -177,7 +172,7 @@ def labelled_anndata(
     features: list[str],
     depth: float,
 ) -> AnnData:
-    """Return the counts (cells × features) with types, batches if any, and each cell's depth."""
+    """Return the counts (cells × features) with types, batches and depths."""
     adata = AnnData(counts)
     adata.obs_names = [f"cell{number + 1}" for number in range(counts.shape[0])]
     adata.var_names = features
@@ -195,11 +190,9 @@ def labelled_anndata(
 def record_truth(adata: AnnData, base: np.ndarray, effects: Effects, modules: Modules) -> None:
     """Write the truth about features into ``var`` and ``varm``, about cells into ``obs``.
 
-    ``var``: ``base`` (share of the counts before effects), ``marks`` (the type with the largest
-    absolute log effect, empty for none), ``log_effect`` (that effect), ``module`` (empty for
-    none), ``loading``. ``varm``: ``log_effect`` (features × types) and, if there are batches,
-    ``batch_effect``. ``obs``: the activity of each module. Methods see none of it: the cache that
-    they read holds counts and names.
+    ``var``: ``base`` (share of counts before effects), ``marks`` (type with the largest effect),
+    ``log_effect`` (that effect), ``module``, ``loading``. ``varm``: ``log_effect`` (features ×
+    types) and ``batch_effect``. ``obs``: activities. Methods see none of it.
     """
     types = _names("type", len(effects.by_type))
     largest = np.abs(effects.by_type).argmax(axis=0)

@@ -1,4 +1,4 @@
-"""Simulated genes and peaks of the same cells, with links between them."""
+"""Simulated genes and peaks of the same cells, with links."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 
 _CHROMOSOMES = 5
 _GAP = (10_000, 70_000)
-"""Smallest and largest distance between neighbouring genes, in base pairs."""
+"""Base pairs between neighbouring genes."""
 _SLOT, _WIDTH = 1000, 500
-"""Peaks of 500 base pairs lie on a grid of 1,000, so that they cannot overlap."""
+"""Peaks of 500 base pairs on a grid of 1,000, so that they cannot overlap."""
 _WINDOW, _MOTIF = 256, 12
-"""Bases of the simulated DNA of a peak, and of the motif of a type."""
+"""Bases of a peak's DNA, and of a type's motif."""
 
 
 def simulate_multiome(params: SimMultiome.Params) -> AnnData | MuData:
-    """Return the counts of the part that the parameters name, or of both, with the truth."""
+    """Return the counts of one part or both, with the truth."""
     experiment = _Experiment(params)
     if params.part == "both":
         return experiment.pair()
@@ -50,46 +50,41 @@ def simulate_multiome(params: SimMultiome.Params) -> AnnData | MuData:
 
 @dataclass(frozen=True)
 class _Experiment:
-    """Positions, links and effects that both parts share; each part is drawn on its own."""
+    """Positions, links and effects of both parts."""
 
     params: SimMultiome.Params
 
     @cached_property
     def positions(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Genes (index name; chromosome, start) and peaks (…, start, end), in genomic order."""
+        """Genes (chromosome, start) and peaks (…, start, end), in genomic order."""
         return _place_features(self.params)
 
     @cached_property
     def links(self) -> pd.DataFrame:
-        """Numbers of linked ``gene`` and ``peak``, ``distance`` in base pairs and ``effect``."""
+        """``gene``, ``peak``, ``distance`` in base pairs and ``effect`` of each link."""
         return _draw_links(self.params, *self.positions)
 
     @cached_property
     def peak_effects(self) -> Effects:
-        """Effects on peaks."""
         return draw_effects(self.params, self.params.n_peaks, "peaks")
 
     @cached_property
     def weights(self) -> sp.csr_matrix:
-        """Effect of each linked peak's log accessibility on each gene, (linked peaks, genes)."""
+        """Effect of each linked peak's log accessibility on genes, (linked peaks, genes)."""
         rows = self.linked_peaks.searchsorted(self.links["peak"])
         shape = (len(self.linked_peaks), self.params.n_genes)
         return sp.csr_matrix((self.links["effect"], (rows, self.links["gene"])), shape=shape)
 
     @cached_property
     def linked_peaks(self) -> np.ndarray:
-        """Numbers of the peaks that are linked to any gene, sorted."""
+        """Sorted numbers of the linked peaks."""
         return np.unique(self.links["peak"])
 
     def _link_deviations(self) -> np.random.Generator:
-        """Return the generator of the deviations of linked peaks.
-
-        Both parts draw from it in the order of the cells, so the size of a block has no effect.
-        """
+        """Return the generator of the deviations of linked peaks, shared by both parts."""
         return random_stream(self.params, "link activity")
 
     def peaks(self) -> AnnData:
-        """Return fragments in peaks."""
         p, linked = self.params, self.linked_peaks
         population = draw_population(p, "peaks")
         base = random_stream(p, "base of peaks").gamma(0.8, 1.0, p.n_peaks) + 1e-2
@@ -111,7 +106,6 @@ class _Experiment:
         return self._add_links(adata, table, linked)
 
     def genes(self) -> AnnData:
-        """Return counts of genes."""
         p, weights = self.params, self.weights
         population = draw_population(p, "genes")
         base = random_stream(p, "base of genes").gamma(0.6, 1.0, p.n_genes) + 1e-3
@@ -141,7 +135,7 @@ class _Experiment:
         return self._add_links(adata, table, linked)
 
     def pair(self) -> MuData:
-        """Return both parts, with the positions that paired methods see."""
+        """Return both parts with positions."""
         p, genes, peaks = self.params, self.genes(), self.peaks()
         for part in (genes, peaks):
             part.var["chrom"] = part.var["chromosome"]
@@ -159,7 +153,7 @@ class _Experiment:
     def _sequences(self) -> tuple[list[str], dict[str, str]]:
         """Return the DNA of each peak, and the motif of each type.
 
-        A linked peak holds the motif of the type with the largest effect on it, if there is one.
+        A linked peak holds the motif of the type with the largest effect on it.
         """
         p, effects = self.params, np.abs(self.peak_effects.by_type)
         rng = random_stream(p, "sequences")
@@ -187,7 +181,7 @@ class _Experiment:
 
 
 def _place_features(p: SimMultiome.Params) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Place genes on the chromosomes, and peaks anywhere on them."""
+    """Place genes and peaks on the chromosomes."""
     rng = random_stream(p, "positions")
     gene_chromosomes = np.arange(p.n_genes) * _CHROMOSOMES // p.n_genes
     starts = np.cumsum(rng.integers(*_GAP, p.n_genes))
@@ -217,7 +211,7 @@ def _place_features(p: SimMultiome.Params) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _draw_links(p: SimMultiome.Params, genes: pd.DataFrame, peaks: pd.DataFrame) -> pd.DataFrame:
-    """Choose linked genes and their peaks; a gene without a peak in reach has no link."""
+    """Choose linked genes and their peaks within reach."""
     rng = random_stream(p, "links")
     centres = {name: (part.index, part["start"].to_numpy() + _WIDTH // 2)
                for name, part in peaks.reset_index(drop=True).groupby("chromosome")}  # fmt: skip

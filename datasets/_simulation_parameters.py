@@ -1,4 +1,4 @@
-"""Parameters that all simulators share, and the card that follows from them."""
+"""Parameters of all simulators, and cards with their sizes."""
 
 from __future__ import annotations
 
@@ -28,9 +28,8 @@ class SimulationParameters(Parameters):
         0.3, ge=0, le=5, description="standard deviation of a feature's log factor in a batch"
     )
     confounding: float = Field(
-        0.0, ge=0, le=1, description="share of cells whose batch follows from their type; 0: "
-        "every type is spread evenly over the batches",
-    )  # fmt: skip
+        0.0, ge=0, le=1, description="share of cells whose batch follows from their type"
+    )
     separation: float = Field(
         1.0, ge=0, le=10, description="standard deviation of a type's markers' log factors"
     )
@@ -51,7 +50,7 @@ class SimulationParameters(Parameters):
     seed: int = Field(0, ge=0, description="everything random follows from it")
 
     def module_feature_limits(self) -> dict[str, int]:
-        """Return the largest numbers of features in modules, each by the name of its limit."""
+        """Return the largest numbers of features in modules by name of the limit."""
         return {"n_features": self.n_features} if hasattr(self, "n_features") else {}
 
     @model_validator(mode="after")
@@ -82,9 +81,9 @@ class SimulationParameters(Parameters):
 
 
 def card_with_sizes(card: Card, params: SimulationParameters, n_features: int) -> Card:
-    """Return the card with the sizes that follow from the parameters.
+    """Return the card with the sizes of the parameters.
 
-    The summary of ``card`` is ``"<what>, <types of the default>"``; its second half is replaced.
+    The second half of its summary, after the comma, is replaced.
     """
     rare = min(params.rare, 1.0 / params.n_types)
     steps = params.n_types - params.n_rare + 1

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def read_droplets(dataset: Published, files: dict[str, Path]) -> AnnData:
-    """Return the UMI counts of a tissue's annotated cells, one folder a channel."""
+    """Return the UMI counts of a tissue, one folder a channel."""
     archive, annotation = files.values()
     tissue = dataset.options["tissue"]
     prefix = f"{tissue}-"
@@ -50,7 +50,7 @@ def read_droplets(dataset: Published, files: dict[str, Path]) -> AnnData:
 
 
 def read_plates(dataset: Published, files: dict[str, Path]) -> AnnData:
-    """Return the reads of a tissue's annotated cells, one table of genes × cells."""
+    """Return the reads of a tissue, one table of genes × cells."""
     archive, annotation = files.values()
     tissue = dataset.options["tissue"]
     member = f"FACS/{tissue}-counts.csv"
@@ -62,7 +62,7 @@ def read_plates(dataset: Published, files: dict[str, Path]) -> AnnData:
 
 
 def _annotate(adata: AnnData, annotation: Path, tissue: str) -> AnnData:
-    """Return the cells of the tissue that the consortium annotates, without spike-ins."""
+    """Return the annotated cells of the tissue, without spike-ins."""
     table = pd.read_csv(annotation, dtype=str)
     require_columns(table, annotation, "cell", "tissue", "cell_ontology_class", "mouse.id")
     table = table[table["tissue"] == tissue].set_index("cell")
@@ -72,11 +72,10 @@ def _annotate(adata: AnnData, annotation: Path, tissue: str) -> AnnData:
 
 
 def extract_members(archive: Path, folder: Path, is_member: Callable[[str], bool]) -> list[Path]:
-    """Unpack members of a tissue into ``folder``, two levels deep, and return their paths.
+    """Unpack the chosen members into ``folder``, two levels deep, and return their paths.
 
-    The archives hold every tissue, ten times the data of one; ``is_member`` selects names like
-    ``Limb_Muscle-10X_P7_14/genes.tsv``. Raises ``DataError`` for a damaged archive or if nothing
-    in it is selected.
+    ``is_member`` selects names like ``Limb_Muscle-10X_P7_14/genes.tsv``: the archives hold every
+    tissue. Raises ``DataError`` for a damaged archive, or if nothing is selected.
     """
     paths = []
     try:

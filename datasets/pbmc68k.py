@@ -13,10 +13,9 @@ if TYPE_CHECKING:
 class Pbmc68k(Dataset):
     """700 of the 68,579 blood cells of Zheng et al. 2017, with 765 genes.
 
-    scanpy ships log-normalised values; the UMI counts are recovered as
-    expm1(value) · total / 10,000 with the total of each cell over all genes, which scanpy ships
-    too. They lie within 0.1 of whole numbers, which is checked, and are rounded. Median depth of a
-    cell: 3,333 counts over all genes, 653 over the 765 genes here; size factors use the latter.
+    scanpy ships log-normalised values and the total of each cell. UMI counts are expm1(value) ·
+    total / 10,000; they lie within 0.1 of whole numbers, which is checked, and are rounded. The
+    median depth is 3,333 counts over all genes, 653 over these 765.
     """
 
     name = "pbmc68k"
@@ -40,7 +39,7 @@ class Pbmc68k(Dataset):
     def load(self) -> AnnData:
         """Return the counts (CSR float32, 700 × 765) with ``obs["bulk_labels"]``.
 
-        Raises ``DataError`` if the installed scanpy ships something else.
+        Raises ``DataError`` if scanpy ships something else.
         """
         from ._pbmc68k import recover_counts
 

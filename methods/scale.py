@@ -9,7 +9,7 @@ from pydantic import Field
 from bench.contract import ATAC, Context, Fit, Search
 
 from .nn.base import NetworkMethod
-from .nn.params import HUANG
+from .nn.params import HUANG_VAE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,18 +63,7 @@ class SCALE(NetworkMethod):
 
         presets: ClassVar = {
             "quick": {"max_epochs": 60, "normal_epochs": 20},
-            "faithful": HUANG
-            | {
-                "code_activation": "linear",
-                "likelihood": "bernoulli",
-                "reduction": "sum",
-                "learning_rate": 2e-3,
-                "learning_rate_floor": 2e-4,
-                "weight_decay": 5e-4,
-                "batch_size": 32,
-                "drop_last": True,
-                "normal_epochs": 0,
-            },
+            "faithful": HUANG_VAE | {"code_activation": "linear", "normal_epochs": 0},
         }
 
     params: Params

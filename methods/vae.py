@@ -9,7 +9,7 @@ from pydantic import Field
 from bench.contract import Search
 
 from .nn.base import NetworkMethod
-from .nn.params import HUANG
+from .nn.params import HUANG_VAE
 
 if TYPE_CHECKING:
     from .nn.likelihoods import Likelihood
@@ -56,17 +56,7 @@ class VAE(NetworkMethod):
 
         presets: ClassVar = {
             "quick": {"max_epochs": 60},
-            "faithful": HUANG
-            | {
-                "likelihood": "bernoulli",
-                "reduction": "sum",
-                "learning_rate": 2e-3,
-                "learning_rate_floor": 2e-4,
-                "weight_decay": 5e-4,
-                "batch_size": 32,
-                "drop_last": True,
-                "prior": "learned_gaussian",
-            },
+            "faithful": HUANG_VAE | {"prior": "learned_gaussian"},
         }
 
     params: Params

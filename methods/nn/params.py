@@ -104,3 +104,14 @@ HUANG = {
     "min_peaks": 100,
 }
 """Values that the published autoencoders of Huang et al. 2021 share."""
+
+HUANG_VAE = HUANG | {
+    "likelihood": "bernoulli",
+    "reduction": "sum",
+    "learning_rate": 2e-3,
+    "learning_rate_floor": 2e-4,
+    "weight_decay": 5e-4,
+    "batch_size": 32,
+    "drop_last": True,
+}
+"""Values that the published variational autoencoders share."""

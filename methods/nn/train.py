@@ -98,7 +98,7 @@ def train(
     training, held_out = _split(cells.n_cells, schedule.validation, context.seed)
     order = np.random.default_rng(derive_seed(context.seed, "batches", stage))
     optimizer = _optimizer(network, schedule)
-    best, best_epoch, best_state = float("inf"), 0, _copy(network)
+    best, best_epoch, best_state = float("inf"), 0, copy_weights(network)
     update = waited = epoch = 0
     for epoch in range(1, schedule.max_epochs + 1):
         rows = order.permutation(training) if schedule.shuffle else training
@@ -109,9 +109,7 @@ def train(
                 continue
             _set_learning_rate(optimizer, schedule, update)
             parts = objective(block, update)
-            optimizer.zero_grad(set_to_none=True)
-            next(iter(parts.values())).backward()
-            optimizer.step()
+            take_step(optimizer, next(iter(parts.values())))
             sums.add(parts, len(block))
             update += 1
         values = sums.means()
@@ -121,7 +119,7 @@ def train(
         context.report(epoch, schedule.max_epochs, **prefixed)
         watched = values["held_out_loss"] if len(held_out) else values["loss"]
         if watched < best - _BETTER * abs(best) or not np.isfinite(best):
-            best, best_epoch, best_state, waited = watched, epoch, _copy(network), 0
+            best, best_epoch, best_state, waited = watched, epoch, copy_weights(network), 0
         elif update > schedule.warmup:
             waited += 1
             if waited >= schedule.patience:
@@ -215,5 +213,13 @@ def _evaluate(
     return {"held_out_loss": loss, "held_out_likelihood_loss": plain}
 
 
-def _copy(network: nn.Module) -> dict[str, Tensor]:
+def copy_weights(network: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of the weights and buffers of a network."""
     return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+def take_step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """Take one step down the gradient of ``loss``."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()

@@ -15,6 +15,7 @@ from torch import Tensor
 from bench.errors import UsageError
 from bench.seeds import derive_seed
 
+from ..nn.train import copy_weights
 from .training import Trainer
 
 if TYPE_CHECKING:
@@ -81,8 +82,7 @@ def train(
         if last is not None:
             trainer.follow(last)
             if number > done:
-                state_dict = objective.network.state_dict()
-                ends.append({name: value.clone() for name, value in state_dict.items()})
+                ends.append(copy_weights(objective.network))
         last = trainer
         if number < done:
             continue

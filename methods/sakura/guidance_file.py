@@ -13,15 +13,20 @@ bulk: {file: bulk.tsv, weight: 5}
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
 from pydantic import model_validator
 
+from bench.contract import peak_intervals, ucsc_chromosome
 from bench.contract.markers import read_markers
+from bench.errors import DataError
 from bench.messages import did_you_mean
+from bench.seeds import derive_seed
 from bench.yaml_file import read_yaml
 
 from .config_model import (
@@ -37,13 +42,11 @@ from .config_model import (
     reject,
 )
 from .features import read_phenotypes
-from .guidance import Guidance, Phenotype, Signature, check_genes
-from .guidance_sources import held_out_half, peaks_in_regions, read_bulk
+from .guidance import ExtraRows, Guidance, Phenotype, Signature, check_genes
 from .loss_terms import WeightSchedule
 from .network import Layout
 
 if TYPE_CHECKING:
-    import numpy as np
     from anndata import AnnData
 
 logger = logging.getLogger(__name__)
@@ -152,3 +155,106 @@ def _check_keys(place: Place, values: Mapping[str, Any], guide: type) -> None:
         if key not in known:
             hint = did_you_mean(str(key), sorted(known))
             fail(place / key, f"unknown key.{hint}", "unknown_key")
+
+
+def read_bulk(
+    path: Path, features: Sequence[str], weight: float = 1.0, target_sum: float = 1e4
+) -> ExtraRows:
+    """Return bulk profiles as extra rows, log(1 + x · target_sum / depth).
+
+    The file has raw counts of genes × samples, tab-separated. Genes that are no features count for
+    the depth only. Raises ``DataError`` for other values, or if no gene is a feature.
+    """
+    try:
+        table = pd.read_csv(path, sep="\t", dtype=str, index_col=0)
+    except (OSError, ValueError) as error:
+        message = f"{path}: cannot be read as tab-separated: {error}."
+        raise DataError(message, code="unreadable") from None
+    counts = table.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
+    if not np.isfinite(counts).all() or (counts < 0).any():
+        raise DataError(
+            f"{path}: values that are missing, negative or no numbers; expected raw counts, genes "
+            "in rows, samples in columns.",
+            code="not_counts",
+        )
+    if not table.index.is_unique:
+        twice = table.index[table.index.duplicated()][0]
+        message = f"{path}: gene '{twice}' has several rows; expected one."
+        raise DataError(message, code="duplicate_names")
+    depth = counts.sum(axis=0)
+    if (depth == 0).any():
+        message = f"{path}: sample '{table.columns[depth == 0][0]}' has no counts at all."
+        raise DataError(message, code="no_counts")
+    known = table.index.isin(list(features))
+    if not known.any():
+        raise DataError(
+            f"{path}: none of its {len(table):,} genes (such as '{table.index[0]}') is among the "
+            f"{len(features):,} features (such as '{features[0]}').",
+            code="unknown_gene",
+        )
+    n_samples, n_known = table.shape[1], int(known.sum())
+    logger.info(f"{path.name}: {n_samples} profiles, {n_known:,} of {len(table):,} genes")
+    values = np.log1p(counts * target_sum / depth)[known].T.astype(np.float32)
+    genes = tuple(map(str, table.index[known]))
+    return ExtraRows(tuple(map(str, table.columns)), genes, values, weight)
+
+
+def peaks_in_regions(path: Path, peaks: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the peaks that overlap the regions of a BED file, by region name.
+
+    Intervals are half-open from 0. Regions without a name take that of the file. Raises
+    ``DataError`` for an invalid line or feature, or if nothing overlaps.
+    """
+    regions = list(_read_bed(path))
+    if not regions:
+        raise DataError(f"{path}: no region in it.", code="no_regions")
+    intervals, bad = peak_intervals(peaks)
+    if bad:
+        message = f"{path}: feature '{bad[0]}' is no interval; expected names as chr1:100-200."
+        raise DataError(message, code="not_intervals")
+    starts, ends = intervals["start"].to_numpy(), intervals["end"].to_numpy()
+    chromosomes = intervals["chrom"].to_numpy()
+    inside = {name: np.zeros(len(peaks), dtype=bool) for name, *_ in regions}
+    for name, chromosome, start, end in regions:
+        inside[name] |= (chromosomes == chromosome) & (starts < end) & (start < ends)
+    sets = {
+        name: tuple(peak for peak, hit in zip(peaks, mask, strict=True) if hit)
+        for name, mask in inside.items()
+        if mask.any()
+    }
+    if not sets:
+        raise DataError(
+            f"{path}: none of the {len(peaks):,} peaks (such as '{peaks[0]}') overlaps one of its "
+            f"{len(regions):,} regions; expected the same genome and names of chromosomes.",
+            code="no_overlap",
+        )
+    empty = [name for name in inside if name not in sets]
+    counts = f"{len(sets)} sets of peaks, {sum(map(len, sets.values())):,} peaks"
+    without = f"; without a peak: {', '.join(empty)}" if empty else ""
+    logger.info(f"{path.name}: {counts}{without}")
+    return sets
+
+
+def _read_bed(path: Path) -> Iterator[tuple[str, str, int, int]]:
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip() or line.startswith(("#", "track", "browser")):
+            continue
+        parts = line.split("\t")
+        if len(parts) < 3 or not (parts[1].isdigit() and parts[2].isdigit()):
+            message = f"{path}: line {number}: expected chromosome, start and end, tab-separated."
+            raise DataError(message, code="invalid_line")
+        name = parts[3] if len(parts) > 3 and parts[3] else path.stem
+        yield name, ucsc_chromosome(parts[0]), int(parts[1]), int(parts[2])
+
+
+def held_out_half(name: str, genes: Sequence[str], seed: int) -> tuple[str, ...]:
+    """Return a random half of a list, fixed by its name and the seed.
+
+    Raises ``UsageError`` for a list of one gene.
+    """
+    if len(genes) < 2:
+        message = f"a list of {len(genes)} gene has no two halves."
+        fail(f"signature '{name}'", message, "too_few_genes")
+    order = np.random.default_rng(derive_seed(seed, "half", name)).permutation(len(genes))
+    chosen = set(order[: len(genes) // 2].tolist())
+    return tuple(gene for number, gene in enumerate(genes) if number in chosen)

@@ -15,7 +15,7 @@ from torch import Tensor
 from bench.errors import DataError
 from bench.seeds import derive_seed
 
-from ..nn.train import encode, n_parameters, seeded
+from ..nn.train import copy_weights, encode, n_parameters, seeded
 from .checkpoints import CheckpointFile, train
 from .config_model import fail, lookup
 from .features import (
@@ -102,7 +102,7 @@ class SakuraModel:
     @contextmanager
     def as_after(self, stage: int) -> Iterator[None]:
         """Set the weights to those after a stage, from 0, within a ``with`` block."""
-        now = {name: value.clone() for name, value in self.network.state_dict().items()}
+        now = copy_weights(self.network)
         self.network.load_state_dict([*self._ends, now][stage])
         try:
             yield

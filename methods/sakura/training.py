@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bench.seeds import derive_seed
 
+from ..nn.train import copy_weights
 from .config_model import fail
 from .model_settings import SakuraSettings, Stage, TrainingTask
 from .network import MAIN, SakuraNetwork
@@ -115,12 +116,7 @@ class Trainer:
         self._record(terms, total)
         self.tick += 1
         for number in ended:
-            task = self._tasks[number]
-            counted = [MAIN] * task.reconstruct + list(task.guides)
-            for guide in task.guides:
-                names = task.terms.get(guide, self.objective.names(guide))
-                counted += [f"{guide}: {name}" for name in names]
-            for name in counted:
+            for name in self._owners_and_terms(self._tasks[number]):
                 self.epochs[name] += 1
         return 0 in ended
 
@@ -134,13 +130,20 @@ class Trainer:
         """Start the epoch counts of each owner and term."""
         names = [MAIN]
         for task in self._tasks:
-            for guide in task.guides:
-                terms = self.objective.names(guide)
-                names += [guide, *(f"{guide}: {name}" for name in terms)]
-                for name in set(task.terms.get(guide, ())).difference(terms):
+            names += self._owners_and_terms(task)
+            for guide, terms in task.terms.items():
+                for name in set(terms).difference(self.objective.names(guide)):
                     message = f"guide '{guide}' has no term '{name}'."
                     fail(f"task '{task.name}'", message, "unknown_name")
         self.epochs = dict.fromkeys(names, 0) | dict(before)
+
+    def _owners_and_terms(self, task: TrainingTask) -> list[str]:
+        """Return what a pass of a task counts for."""
+        names = [MAIN] * task.reconstruct + list(task.guides)
+        for guide in task.guides:
+            terms = task.terms.get(guide, self.objective.names(guide))
+            names += [f"{guide}: {name}" for name in terms]
+        return names
 
     def _finished(self) -> bool:
         stage = self._stage
@@ -164,8 +167,7 @@ class Trainer:
             return
         if watched < self.best - _BETTER * abs(self.best) or not np.isfinite(self.best):
             self.best, self.best_epoch, self.waited = watched, self.epoch, 0
-            state = self.network.state_dict()
-            self.best_weights = {name: value.detach().clone() for name, value in state.items()}
+            self.best_weights = copy_weights(self.network)
         else:
             self.waited += 1
 

@@ -32,17 +32,6 @@ class AttentionRules:
 
 
 @dataclass(frozen=True)
-class SelectedPeaks:
-    """Peaks that each gene selects, genes × slots."""
-
-    peak: Tensor
-    """-1 for a slot without a peak."""
-    filled: Tensor
-    """The slot holds a pair across chromosomes, of score 0."""
-    pair_score: Tensor
-
-
-@dataclass(frozen=True)
 class Attention:
     """Weights of selected pairs, genes × slots; 0 for slots without a peak."""
 
@@ -69,20 +58,20 @@ def attend(
     Chromosome codes of -1 pair with nothing. Ties select the first peaks.
     """
     with torch.no_grad():
-        chosen = _select(query, key, gene_chrom, peak_chrom, rules, pair_scores)
-    real = chosen.peak >= 0
+        peak, filled, added = _select(query, key, gene_chrom, peak_chrom, rules, pair_scores)
+    real = peak >= 0
     # Only slots with a peak are computed: many slots of a small graph have none.
     gene, slot = real.nonzero(as_tuple=True)
-    pairs = (query[gene] * key[chosen.peak[gene, slot]]).sum(dim=1) * _scale(query, rules)
-    score = torch.where(chosen.filled, 0.0, -torch.inf).to(query.dtype)
-    score = score.index_put((gene, slot), pairs + chosen.pair_score[gene, slot])
+    pairs = (query[gene] * key[peak[gene, slot]]).sum(dim=1) * _scale(query, rules)
+    score = torch.where(filled, 0.0, -torch.inf).to(query.dtype)
+    score = score.index_put((gene, slot), pairs + added[gene, slot])
     if rules.sigmoid:
         share = torch.sigmoid(score)
-        exponent = torch.where(real | chosen.filled, share, -torch.inf)
+        exponent = torch.where(real | filled, share, -torch.inf)
         weight = _softmax(exponent) * ((share > rules.threshold) & real)
     else:
         weight = _softmax(score)
-    return Attention(weight, chosen.peak)
+    return Attention(weight, peak)
 
 
 def _softmax(score: Tensor) -> Tensor:
@@ -98,7 +87,11 @@ def _scale(query: Tensor, rules: AttentionRules) -> float:
 def _select(
     query: Tensor, key: Tensor, gene_chrom: Tensor, peak_chrom: Tensor, rules: AttentionRules,
     pair_scores: PairScores | None,
-) -> SelectedPeaks:  # fmt: skip
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Return the peaks that genes select, whether slots are filled, and added scores.
+
+    Shapes: genes × slots. Peak -1: none; filled: by a pair across chromosomes, of score 0.
+    """
     n_genes, n_peaks = len(query), len(key)
     slots = min(rules.top_k, n_peaks)
     best = query.new_full((n_genes, slots), -torch.inf)
@@ -127,7 +120,7 @@ def _select(
     filled = torch.zeros_like(best, dtype=torch.bool)
     if rules.fill:
         peak, filled, selected_added = _fill(best, peak, selected_added, n_peaks - n_within)
-    return SelectedPeaks(peak, filled, selected_added.masked_fill(peak < 0, 0.0))
+    return peak, filled, selected_added.masked_fill(peak < 0, 0.0)
 
 
 def _top(score: Tensor, width: int) -> tuple[Tensor, Tensor]:

@@ -124,10 +124,6 @@ def encode_scores(matrix: sp.csr_matrix) -> sp.csr_matrix:
     return encoded
 
 
-def prepared_values(part: AnnData) -> sp.csr_matrix:
-    return to_csr(part.X)
-
-
 def log_relative_counts(part: AnnData) -> sp.csr_matrix:
     """Return log(1 + counts / size factor), which bends at one count of a median cell."""
     counts = to_csr(part.layers["counts"])

@@ -83,9 +83,7 @@ class Evidence:
             for size in options.sizes
         ]
         expression = StandardizedExpression.of(profiles.relative)
-        posteriors = _posteriors(
-            mixtures, [one.of_rna(counts) + one.of_atac(fragments) for one in mixtures]
-        )
+        posteriors = _posteriors(mixtures, counts, fragments)
         links = learn_links(
             options.pairs, expression, profiles.relative, fragments, posteriors,
             options.n_passes, report,
@@ -109,7 +107,7 @@ class Evidence:
             for one, first, second in zip(self.mixtures, of_rna, of_atac, strict=True)
         ]
         # The mixtures already count the expression that follows from the state: subtract it.
-        of_state = _posteriors(self.mixtures, of_rna) @ self.links.factors
+        of_state = _posteriors(self.mixtures, profiles.counts[rna], None) @ self.links.factors
         expected = self.links.effect * self.links.soft_count(profiles.fragments[atac])
         of_links = np.empty(len(pairs))
         for start in range(0, len(pairs), _BLOCK):
@@ -125,11 +123,7 @@ class Evidence:
         by the root of their information. So a type that a large mixture splits into similar halves
         stays in one place.
         """
-        posteriors = _posteriors(
-            self.mixtures,
-            [one.of_rna(profiles.counts) + one.of_atac(profiles.fragments)
-             for one in self.mixtures],
-        )  # fmt: skip
+        posteriors = _posteriors(self.mixtures, profiles.counts, profiles.fragments)
         return (posteriors @ self._state_coordinates()).astype(np.float32)
 
     def _state_coordinates(self) -> np.ndarray:
@@ -165,13 +159,7 @@ class Evidence:
 
         ``counts`` only help to infer the state.
         """
-        likelihoods = [one.of_atac(fragments) for one in self.mixtures]
-        if counts is not None:
-            likelihoods = [
-                likelihood + one.of_rna(counts)
-                for one, likelihood in zip(self.mixtures, likelihoods, strict=True)
-            ]
-        return self.links.predict(fragments, _posteriors(self.mixtures, likelihoods))
+        return self.links.predict(fragments, _posteriors(self.mixtures, counts, fragments))
 
     def note(self) -> str:
         names = [f"{len(one.log_share)} states" for one in self.mixtures] + ["links"]
@@ -232,8 +220,13 @@ def stacking_weights(ratios: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.concatenate([weights[:1], weights[1:] / scale])
 
 
-def _posteriors(mixtures: list[StateMixture], likelihoods: list[np.ndarray]) -> np.ndarray:
-    """Return state posteriors of all mixtures side by side, (cells, states)."""
-    return np.column_stack(
-        [one.posterior(known) for one, known in zip(mixtures, likelihoods, strict=True)]
-    )
+def _posteriors(
+    mixtures: list[StateMixture], counts: sp.csr_matrix | None, fragments: sp.csr_matrix | None
+) -> np.ndarray:
+    """Return the state posteriors of all mixtures side by side, (cells, states)."""
+    posteriors = []
+    for one in mixtures:
+        of_rna = 0.0 if counts is None else one.of_rna(counts)
+        of_atac = 0.0 if fragments is None else one.of_atac(fragments)
+        posteriors.append(one.posterior(np.asarray(of_rna + of_atac)))
+    return np.column_stack(posteriors)

@@ -18,7 +18,6 @@ from .cell_graphs import (
     inverse_frequency,
     lsi_components,
     open_peaks,
-    prepared_values,
     svd_embedding,
     tf_idf,
 )
@@ -121,7 +120,7 @@ def fit_model(data: MuData, p: ScCrossRecParameters, context: Context) -> tuple[
             )  # fmt: skip
             rng = np.random.default_rng(derive_seed(seed, "folds"))
             model.evidence.set_weights(profiles, options, wrong, rng)
-        graphs = model.graphs(prepared_values(data["rna"]), prepared_values(data["atac"]))
+        graphs = model.graphs(to_csr(data["rna"].X), to_csr(data["atac"].X))
         if p.normalize:
             sample = inside[:: max(1, len(inside) // p.epoch_cells)]
             network.standardise(training.cell_pools(network, graphs, right_pairs(sample)))
@@ -204,7 +203,7 @@ def _initial_network(
         p, sites, torch.from_numpy(gene_static), torch.from_numpy(peak_static), codes
     )
     if p.id_start == "svd":
-        gene_rows = prepared_values(data["rna"])
+        gene_rows = to_csr(data["rna"].X)
         for nodes, matrix in ((network.genes, gene_rows), (network.peaks, peak_rows)):
             seed = derive_seed(context.seed, "svd", str(matrix.shape[1]))
             nodes.start_from(torch.from_numpy(svd_embedding(matrix, p.id_dim, _LSI, seed)))

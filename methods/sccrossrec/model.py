@@ -17,7 +17,6 @@ from .cell_graphs import (
     encode_scores,
     fragments,
     log_relative_counts,
-    prepared_values,
 )
 from .evidence import Evidence, Profiles
 from .genome_sites import GenomeSites, candidate_pairs, to_csr
@@ -67,7 +66,7 @@ class FittedModel:
         """Return coordinates among the states, or pooled genes and peaks."""
         if self.evidence is not None and self.params.embedding == "states":
             return self.evidence.coordinates(read_profiles(data["rna"], data["atac"]))
-        graphs = self.graphs(prepared_values(data["rna"]), prepared_values(data["atac"]))
+        graphs = self.graphs(to_csr(data["rna"].X), to_csr(data["atac"].X))
         return training.cell_pools(self.network, graphs, right_pairs(np.arange(data.n_obs)))
 
     def match(self, data: MuData, rna_cells: np.ndarray, atac_cells: np.ndarray) -> np.ndarray:
@@ -75,7 +74,7 @@ class FittedModel:
         pairs = np.column_stack([rna_cells, atac_cells]).astype(np.int64)
         score = np.full(len(pairs), self.blend[0])
         if self.blend[1]:
-            graphs = self.graphs(prepared_values(data["rna"]), prepared_values(data["atac"]))
+            graphs = self.graphs(to_csr(data["rna"].X), to_csr(data["atac"].X))
             score += self.blend[1] * self.network_log_odds(graphs, pairs)
         if self.evidence is not None:
             profiles = read_profiles(data["rna"], data["atac"])
@@ -99,7 +98,7 @@ class FittedModel:
             expected = self.evidence.expected_expression(peaks, counts)
             depth = self.evidence.links.depth(peaks)
             return calibration.detection_log_odds(self.rate, self.slopes, expected, depth)
-        peaks = prepared_values(atac)
+        peaks = to_csr(atac.X)
         no_genes = sp.csr_matrix((peaks.shape[0], len(self.rate)), dtype=np.float32)
         graphs = self.graphs(no_genes, peaks)
         with torch.no_grad():
@@ -114,7 +113,7 @@ class FittedModel:
 
         Gates of peaks open and genes on in any cell; without gates the mean attention.
         """
-        rna, peaks = prepared_values(data["rna"]), prepared_values(data["atac"])
+        rna, peaks = to_csr(data["rna"].X), to_csr(data["atac"].X)
         if self.evidence is None:
             return _mean_attention(self.network, self.graphs(rna, peaks))
         opened = np.asarray((peaks > 0).sum(axis=0)).ravel() > 0

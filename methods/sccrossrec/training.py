@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from bench.seeds import derive_seed
+
+from ..nn.train import copy_weights
 
 if TYPE_CHECKING:
     from bench.contract import Context
@@ -101,7 +103,7 @@ def train(
     held_out_rng = np.random.default_rng(derive_seed(context.seed, "held-out"))
     held_out_pairs = _labelled_pairs(held_out, wrong, held_out_rng)
     step = _make_step(network, p)
-    best, best_epoch, best_state, epoch = -np.inf, 0, _copy(network), 0
+    best, best_epoch, best_state, epoch = -np.inf, 0, copy_weights(network), 0
     for epoch in range(1, p.max_epochs + 1):
         network.train()
         drawn = np.sort(rng.choice(training, min(p.epoch_cells, len(training)), replace=False))
@@ -119,7 +121,7 @@ def train(
             score = values["accuracy"] - values["mae"] if p.translates else -values["loss"]
         context.report(epoch, p.max_epochs, **curves)
         if score > best:
-            best, best_epoch, best_state = score, epoch, _copy(network)
+            best, best_epoch, best_state = score, epoch, copy_weights(network)
         elif p.patience and epoch - best_epoch >= p.patience:
             break
     network.load_state_dict(best_state)
@@ -234,7 +236,3 @@ def _make_step(network: BipartiteNetwork, p: ScCrossRecParameters) -> Callable[[
             one.step()
 
     return step
-
-
-def _copy(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in network.state_dict().items()}

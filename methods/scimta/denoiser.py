@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from bench.seeds import derive_seed
 
 from ..nn.blocks import linear, multilayer
+from ..nn.train import take_step
 from .imputation import Imputation, gene_rules
 
 if TYPE_CHECKING:
@@ -103,9 +104,7 @@ def deep_imputation(
                 torch.from_numpy(weights).to(context.device),
                 beta * min(1.0, epoch / _WARM_UP),
             )
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
+            take_step(optimizer, loss)
             total += loss.item() * len(rows)
         context.report(epoch, epochs, denoiser_loss=total / max(len(order), 1))
         if epoch % _REFRESH == 0 and epochs / 2 <= epoch < epochs:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,10 +15,18 @@ from bench.seeds import derive_seed
 from ..nn.clusters import numbered
 from .cell_graph import edges, surfing_graph
 from .denoiser import deep_imputation
-from .gene_graph import GeneGraph, gene_graph, gene_modules, pearson_residuals
+from .gene_graph import (
+    UNASSIGNED,
+    GeneGraph,
+    eigengenes,
+    gene_graph,
+    gene_modules,
+    interpretation,
+    membership,
+    pearson_residuals,
+)
 from .graph_fit import SurfedFit
 from .imputation import Imputation, RestorationTargets, low_rank_imputation
-from .interpret import UNASSIGNED, eigengenes, interpretation, membership
 from .joint_model import GeneTensors, JointModel
 from .training import SelfTraining
 
@@ -35,23 +42,17 @@ _GENE_CELLS = 25_000
 """Cells, at most, of the gene graph and the communities."""
 
 
-@dataclass(frozen=True)
-class _GeneSide:
-    """Residuals, gene graph and first communities."""
-
-    cells: np.ndarray
-    """Cells of the residuals."""
-    residuals: np.ndarray
-    graph: GeneGraph
-    modules: np.ndarray
-    """First community of each gene, -1 for none."""
-
-
 class JointFit(SurfedFit):
     params: ScIMTAParams
     model: JointModel
     imputation: Imputation | None
     """Imputed values; their zeros count as biological."""
+    gene_cells: np.ndarray
+    """Cells of the residuals and of the gene graph: all, or a random part."""
+    residuals: np.ndarray
+    gene_graph: GeneGraph
+    modules: np.ndarray
+    """First community of each gene, -1 for none."""
 
     def impute(self, data: AnnData) -> np.ndarray:
         self.check_cells(data)
@@ -61,10 +62,10 @@ class JointFit(SurfedFit):
 
     def build(self, data: AnnData, cells: CellData, context: Context) -> JointModel:
         p = self.params
-        self.genes = genes = self._gene_side(data, context)
+        self._learn_gene_graph(data, context)
         self.imputation = self._impute(sp.csr_matrix(data.X), context)
-        graph = surfing_graph(genes.graph.adjacency, hops=p.hops, alpha=p.alpha)
-        tensors = GeneTensors.of(genes.graph.features, graph, device=context.device)
+        graph = surfing_graph(self.gene_graph.adjacency, hops=p.hops, alpha=p.alpha)
+        tensors = GeneTensors.of(self.gene_graph.features, graph, device=context.device)
         targets = None
         if self.imputation is not None:
             targets = RestorationTargets(self.imputation, p.zero_weight)
@@ -74,7 +75,7 @@ class JointFit(SurfedFit):
     def views(self, codes: dict[str, Tensor], labels: Tensor) -> dict[str, SelfTraining]:
         """Return also the communities of genes, if there are any."""
         views = super().views(codes, labels)
-        modules = self.genes.modules
+        modules = self.modules
         members = np.flatnonzero(modules >= 0)
         if len(members):
             device = codes["genes"].device
@@ -100,9 +101,9 @@ class JointFit(SurfedFit):
         fit.tables["gene_embedding"] = pd.DataFrame(codes["genes"].cpu().numpy(), names, units)
         fit.tables["genes"] = genes
         if self.params.keep_graphs:
-            fit.tables["gene_graph"] = edges(self.genes.graph.adjacency)
+            fit.tables["gene_graph"] = edges(self.gene_graph.adjacency)
         n_communities = len(clusters["genes"].centres) if "genes" in clusters else 0
-        eigen = eigengenes(self.genes.residuals, community, n_communities)
+        eigen = eigengenes(self.residuals, community, n_communities)
         affinity = torch.zeros(len(clusters["cells"].centres), n_communities)
         if n_communities:
             with torch.no_grad():
@@ -111,28 +112,28 @@ class JointFit(SurfedFit):
                 )
         clusters_of_cells = fit.tables["assignment"].to_numpy().argmax(axis=1)
         fit.tables["interpretation"] = interpretation(
-            eigen, clusters_of_cells[self.genes.cells], affinity.cpu().numpy(), genes
+            eigen, clusters_of_cells[self.gene_cells], affinity.cpu().numpy(), genes
         )
         fit.notes |= self._gene_notes(community, n_communities)
         return fit
 
-    def _gene_side(self, data: AnnData, context: Context) -> _GeneSide:
+    def _learn_gene_graph(self, data: AnnData, context: Context) -> None:
         p = self.params
         cells = np.arange(data.n_obs)
         if len(cells) > _GENE_CELLS:
             random = np.random.default_rng(derive_seed(context.seed, "cells of gene graph"))
             cells = np.sort(random.permutation(len(cells))[:_GENE_CELLS])
         depth = np.asarray(data.obs["size_factor"], dtype=np.float64)[cells]
-        residuals = pearson_residuals(sp.csr_matrix(data.layers["counts"])[cells], depth)
-        graph = gene_graph(
-            residuals, k=p.gene_neighbors, power=p.gene_power, max_rank=p.gene_rank,
+        counts = sp.csr_matrix(data.layers["counts"])[cells]
+        self.gene_cells, self.residuals = cells, pearson_residuals(counts, depth)
+        self.gene_graph = gene_graph(
+            self.residuals, k=p.gene_neighbors, power=p.gene_power, max_rank=p.gene_rank,
             seed=context.seed,
         )  # fmt: skip
-        modules = gene_modules(
-            graph.adjacency, resolution=p.gene_resolution, smallest=p.min_community,
+        self.modules = gene_modules(
+            self.gene_graph.adjacency, resolution=p.gene_resolution, smallest=p.min_community,
             seed=derive_seed(context.seed, "gene modules"),
         )  # fmt: skip
-        return _GeneSide(cells, residuals, graph, modules)
 
     def _impute(self, values: sp.csr_matrix, context: Context) -> Imputation | None:
         p = self.params
@@ -153,7 +154,7 @@ class JointFit(SurfedFit):
 
         Genes have none if their largest q is below 1.5 / communities or their membership is low.
         """
-        modules, residuals = self.genes.modules, self.genes.residuals
+        modules, residuals = self.modules, self.residuals
         community, share = np.full(len(names), -1), np.full(len(names), np.nan)
         correlation = np.full(len(names), np.nan)
         if training is not None:
@@ -178,10 +179,10 @@ class JointFit(SurfedFit):
         notes = {
             "communities": f"{len(set(community[community >= 0].tolist()))} of {n_communities} "
             f"modules, {assigned} of {len(community)} genes assigned",
-            "gene components": str(self.genes.graph.rank),
+            "gene components": str(self.gene_graph.rank),
         }
-        if len(self.genes.cells) < len(self.obs_names):
-            notes["gene graph"] = f"of {len(self.genes.cells)} random cells"
+        if len(self.gene_cells) < len(self.obs_names):
+            notes["gene graph"] = f"of {len(self.gene_cells)} random cells"
         if self.imputation is not None and self.params.denoiser == "alra":
             how = "by the gap of singular values" if self.imputation.by_gap else "no gap, a guess"
             notes["imputation rank"] = f"{self.imputation.rank}, {how}"

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..nn.clusters import label_means
+from ..nn.train import take_step
 from .losses import cluster_loss, sharpened, soft_assignment
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def pretrain(
         for model.cells in batches.epoch():
             _, terms = model()
             loss = weighted(model, terms)
-            _step(optimizer, loss)
+            take_step(optimizer, loss)
             values = {"pretrain_loss": loss} | {
                 f"pretrain_{name}_loss": term for name, term in terms.items()
             }
@@ -118,7 +119,7 @@ def self_train(
             loss = weighted(model, terms)
             for name, view in clusters.items():
                 loss = loss + view.weight * divergences[name]
-            _step(optimizer, loss)
+            take_step(optimizer, loss)
             values = {"loss": loss}
             values |= {f"{name}_divergence": value for name, value in divergences.items()}
             values |= {f"{name}_loss": term for name, term in terms.items()}
@@ -148,9 +149,3 @@ def _means(steps: list[dict[str, float]]) -> dict[str, float]:
 
 def _adam(parameters: object, rate: float) -> torch.optim.Optimizer:
     return torch.optim.Adam(parameters, lr=rate, fused=True)  # type: ignore[arg-type]
-
-
-def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()

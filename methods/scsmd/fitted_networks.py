@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -13,7 +12,7 @@ from bench.seeds import derive_seed
 
 from .._fitted_arrays import check_features
 from ..nn.batches import Cells
-from ..nn.clusters import cluster_names, cluster_tables, first_labels, label_means, numbered
+from ..nn.clusters import cluster_names, cluster_tables, first_labels, label_means
 from ..nn.train import n_parameters, seeded
 from .losses import memberships
 from .network import AssignmentNetwork, ConvolutionalAutoencoder
@@ -21,10 +20,9 @@ from .phases import (
     assignments,
     cluster_phase,
     codes_of,
-    count_means,
+    map_cells,
     pair_phase,
     pretrain,
-    reconstructions,
     settle_norms,
 )
 
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
 
+    from ..nn.batches import Block
     from .params import ScSMDParams
 
 _FILE = "scsmd.pt"
@@ -119,8 +118,15 @@ class FittedScSMD:
 
     def reconstruct(self, data: AnnData) -> np.ndarray:
         """Return expected counts, or reconstructed values if counts are not modelled."""
-        function = count_means if self.params.models_counts else reconstructions
-        return function(self.network, self.cells(data)).cpu().numpy()
+        network = self.network
+
+        def expected(block: Block) -> Tensor:
+            image = network.decode(network.encode(block.inputs))
+            if not self.params.models_counts:
+                return image[:, : network.n_genes]
+            return network.count_parameters(image)[0].exp() * block.depth
+
+        return map_cells(expected, self.cells(data), network).cpu().numpy()
 
     def save(self, path: Path) -> None:
         weights = {
@@ -139,12 +145,3 @@ def load_scsmd(params: ScSMDParams, name: str, path: Path) -> FittedScSMD:
     fitted.add_network().load_state_dict(saved["network"])
     fitted.add_assigner(len(fitted.centres)).load_state_dict(saved["assigner"])
     return fitted
-
-
-def published_tables(name: str, fit: Fit, cells: pd.Index) -> dict[str, pd.DataFrame]:
-    """Return codes and clusters by the published file names."""
-    units = numbered("latent", fit.embedding.shape[1])
-    return {
-        f"{name}_uspace.csv": pd.DataFrame(fit.embedding, cells, units),
-        f"{name}_clusters.csv": pd.DataFrame(fit.labels, cells),
-    }

@@ -92,9 +92,13 @@ class ScSMD(Method):
 
     def export(self, name: str, fit: Fit, cells: pd.Index) -> dict[str, pd.DataFrame]:
         """Return codes and clusters by the published file names."""
-        from .fitted_networks import published_tables
+        import pandas as pd
 
-        return published_tables(name, fit, cells)
+        units = [f"latent{number + 1}" for number in range(fit.embedding.shape[1])]
+        return {
+            f"{name}_uspace.csv": pd.DataFrame(fit.embedding, cells, units),
+            f"{name}_clusters.csv": pd.DataFrame(fit.labels, cells),
+        }
 
     def save(self, path: Path) -> None:
         self.fitted.save(path)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from bench.seeds import derive_seed
 
 from ..nn.likelihoods import negative_binomial
+from ..nn.train import take_step
 from .losses import (
     cluster_losses,
     fuzzy_centres,
@@ -51,10 +52,9 @@ def batches(n_cells: int, size: int, rng: np.random.Generator) -> Iterator[np.nd
     yield from np.split(order, stops)
 
 
-def map_cells(function: Callable[[Block], Tensor], cells: Cells, *modules: nn.Module) -> Tensor:
-    """Return ``function`` of every cell with ``modules`` in evaluation mode."""
-    for module in modules:
-        module.eval()
+def map_cells(function: Callable[[Block], Tensor], cells: Cells, network: nn.Module) -> Tensor:
+    """Return ``function`` of every cell with the network in evaluation mode."""
+    network.eval()
     with torch.no_grad():
         rows = np.arange(cells.n_cells)
         return torch.cat([function(block) for block in cells.blocks(rows, _INFERENCE_BATCH)])
@@ -72,7 +72,6 @@ def settle_norms(
     ``function`` runs ``module`` on some rows.
     """
     norms = [norm for norm in module.modules() if isinstance(norm, _NORMS)]
-    momenta = [norm.momentum for norm in norms]
     module.eval()
     for norm in norms:
         norm.reset_running_stats()
@@ -81,8 +80,6 @@ def settle_norms(
     with torch.no_grad():
         for rows in batches(n_cells, batch_size, np.random.default_rng(0)):
             function(rows)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
     module.eval()
 
 
@@ -175,9 +172,7 @@ def pretrain(
             loss = error
             if counts:
                 loss = loss + count_loss(network, image.detach(), block, counts=True).mean()
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
+            take_step(optimizer, loss)
             total += error.detach() * len(rows)
         mean = float(total) / cells.n_cells
         context.report(epoch, params.pretrain_epochs, pretrain_loss=mean)
@@ -294,9 +289,7 @@ def pair_phase(
             spread = usage_entropy(q)
             loss = pair_loss(q, similarity, params.similar) / params.batch_size**2
             loss = loss + params.balance_weight * (1 - spread)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
+            take_step(optimizer, loss)
             total += loss.detach() * len(rows)
             entropy += spread.detach() * len(rows)
         if by_memberships:
@@ -326,21 +319,3 @@ def assignments(assigner: AssignmentNetwork, codes: Tensor) -> Tensor:
     with torch.no_grad():
         q: Tensor = assigner(codes)
     return q
-
-
-def count_means(network: ConvolutionalAutoencoder, cells: Cells) -> Tensor:
-    """Return expected counts, (cells, genes), depth included."""
-
-    def mean(block: Block) -> Tensor:
-        log_mean, _ = network.count_parameters(network.decode(network.encode(block.inputs)))
-        return log_mean.exp() * block.depth
-
-    return map_cells(mean, cells, network)
-
-
-def reconstructions(network: ConvolutionalAutoencoder, cells: Cells) -> Tensor:
-    """Return reconstructed inputs, (cells, genes)."""
-    return map_cells(
-        lambda block: network.decode(network.encode(block.inputs))[:, : network.n_genes],
-        cells, network,
-    )  # fmt: skip

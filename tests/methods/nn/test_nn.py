@@ -14,8 +14,13 @@ from bench.errors import Diverged
 from bench.execute.curves import Curves
 from bench.methods.nn.batches import Block, Cells
 from bench.methods.nn.likelihoods import Bernoulli, Gaussian, NegativeBinomial, make_likelihood
-from bench.methods.nn.losses import gaussian_kl, softmax_sparsity, sparsity
-from bench.methods.nn.models import Autoencoder, VariationalAutoencoder
+from bench.methods.nn.models import (
+    Autoencoder,
+    VariationalAutoencoder,
+    gaussian_kl,
+    softmax_sparsity,
+    sparsity,
+)
 from bench.methods.nn.params import NetworkParameters
 from bench.methods.nn.train import Schedule, encode, seeded, train
 from bench.methods.vae import VAE

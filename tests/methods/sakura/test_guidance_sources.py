@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.errors import DataError, UsageError
-from bench.methods.sakura.guidance_sources import held_out_half, peaks_in_regions, read_bulk
+from bench.methods.sakura.guidance_file import held_out_half, peaks_in_regions, read_bulk
 
 
 def test_bulk_profiles_are_normalised_over_all_their_genes(tmp_path: Path, caplog):

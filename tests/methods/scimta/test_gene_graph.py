@@ -13,7 +13,6 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from bench.methods.scimta import gene_graph as genes
-from bench.methods.scimta import interpret
 from bench.methods.scimta.cell_graph import neighbors, principal_components
 from bench.methods.scimta.imputation import find_rank, low_rank_imputation
 
@@ -170,10 +169,10 @@ def test_eigengenes_and_membership():
     residuals = rng.normal(size=(400, 9)).astype(np.float32)
     residuals[:, :4] += 2 * factor[:, None].astype(np.float32)
     community = np.array([0] * 4 + [1] * 3 + [-1] * 2)
-    eigen = interpret.eigengenes(residuals, community, 3)
+    eigen = genes.eigengenes(residuals, community, 3)
     assert np.corrcoef(eigen[:, 0], factor)[0, 1] > 0.9
     assert (eigen[:, 2] == 0).all()
-    belongs = interpret.membership(residuals, community, eigen)
+    belongs = genes.membership(residuals, community, eigen)
     expected = np.corrcoef(residuals[:, 0], eigen[:, 0])[0, 1]
     assert belongs[0] == pytest.approx(expected, abs=1e-6)
     assert np.isnan(belongs[7:]).all()
@@ -189,7 +188,7 @@ def test_interpretation_links_clusters_and_communities():
          "membership": [0.5, 0.9, 0.1, 0.4], "variance": [1.0, 1.0, 9.0, 1.0]},
         index=["a", "b", "c", "d"],
     )  # fmt: skip
-    found = interpret.interpretation(eigen, cluster, np.arange(6.0).reshape(3, 2), table)
+    found = genes.interpretation(eigen, cluster, np.arange(6.0).reshape(3, 2), table)
     assert len(found) == 4  # the third cluster has no cells
     first = found.iloc[0]
     assert first["community"] == "community1"
@@ -201,5 +200,5 @@ def test_interpretation_links_clusters_and_communities():
     assert row["fdr"] >= expected.pvalue
     assert row["affinity"] == 0
     assert found["auroc"].sub(0.5).abs().is_monotonic_decreasing
-    one_cluster = interpret.interpretation(eigen, np.zeros(150, int), np.zeros((1, 2)), table)
+    one_cluster = genes.interpretation(eigen, np.zeros(150, int), np.zeros((1, 2)), table)
     assert one_cluster.empty
