@@ -69,11 +69,14 @@ def summarize_plan(plan: Plan, settings: Settings) -> tuple[list[dict[str, Any]]
     stored = store.stored_jobs(job.score_key for job in plan.jobs) if store else {}
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     todo = []
+    searched = any(job.protocol != "default" for job in plan.jobs)
     for job in plan.jobs:
+        protocol = {"protocol": job.protocol} if searched else {}
         row = rows.setdefault(
             (job.method, job.dataset),
-            {"method": job.method, "dataset": job.dataset, "jobs": 0, "in store": 0, "state": ""},
-        )
+            {"method": job.method, "dataset": job.dataset, **protocol, "jobs": 0, "in store": 0,
+             "state": ""},
+        )  # fmt: skip
         row["jobs"] += 1
         if job.score_key in stored and stored[job.score_key].status != "interrupted":
             row["in store"] += 1

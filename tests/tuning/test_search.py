@@ -176,7 +176,7 @@ def test_a_plan_takes_the_file_of_a_search(finished, flags):
     ran = CliRunner().invoke(app, [*words, "--plugin", str(PLUGIN)])
     assert ran.exit_code == 0, ran.output
     (row,) = json.loads(ran.stdout)["jobs"]
-    assert row["method"] == "tunable·tuned"
+    assert (row["method"], row["protocol"]) == ("tunable·tuned", "holdout")
 
 
 @pytest.mark.parametrize(
