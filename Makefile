@@ -21,8 +21,8 @@ $(STAMP): pyproject.toml constraints.txt
 run: setup
 	$(VENV)/bin/bench run --methods all --datasets 'pbmc68k,sim_rna' --profile quick --seeds 3
 
-# A process for each core; the tests of one file stay together.
-PYTEST := $(VENV)/bin/python -m pytest -n auto --dist loadfile
+# A process for each core; one that has no tests left takes some of another.
+PYTEST := $(VENV)/bin/python -m pytest -n auto --dist worksteal
 
 test: setup
 	$(PYTEST)

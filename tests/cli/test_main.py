@@ -132,9 +132,8 @@ def test_wrong_usage_is_one_line_and_exit_code_2(words: list[str], code: str):
 
 def test_the_program_ends_with_the_exit_code_of_the_error():
     process = subprocess.run(
-        [sys.executable, "-m", "bench", "run", "-m", "vea", "-d", "sim_rna"],
-        capture_output=True, text=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "bench", "methods", "vea"], capture_output=True, text=True
+    )
     assert process.returncode == 2
     assert process.stderr.startswith("bench: no method named 'vea'. Did you mean 'vae'")
 

@@ -93,7 +93,7 @@ def check_store(results: Path, jobs: int) -> None:
     assert all((Path(folder) / "embedding.parquet").is_file() for folder in table["artifacts"])
 
 
-def test_kill_9_leaves_no_process_and_loses_nothing(flags: dict[str, Any], results: Path):
+def test_kill_9_leaves_no_process_and_loses_nothing(flags, results: Path, bench_run):
     driver = start(flags, "slow[seconds=0.4]", 10)
     wait_for_lines(driver, "done", 4)
     os.kill(driver.pid, signal.SIGKILL)
@@ -102,12 +102,10 @@ def test_kill_9_leaves_no_process_and_loses_nothing(flags: dict[str, Any], resul
 
     finished = len(load_results(results))
     assert 3 <= finished < 10
-    again = subprocess.run(command(flags, "slow[seconds=0.4]", 10), capture_output=True, text=True)
-    assert again.returncode == 0, again.stdout + again.stderr
-    text = again.stdout + again.stderr
-    committed = text.count("committed a result of an interrupted run")
-    fitted = int(again.stdout.split(" fitted now")[0].rsplit("\n", 1)[-1])
-    assert fitted == 10 - finished - committed
+    again = bench_run("slow[seconds=0.4]", seeds=10)
+    assert again.exit_code == 0, again.text
+    committed = again.text.count("committed a result of an interrupted run")
+    assert again.fitted == 10 - finished - committed
     check_store(results, 10)
 
 

@@ -65,16 +65,6 @@ def test_same_seed_same_embedding(name: str, toy_counts: AnnData):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_global_random_state_is_left_alone(name: str, toy_counts: AnnData):
-    torch.manual_seed(1)
-    np.random.seed(1)  # noqa: NPY002 - the global state is what is tested
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    estimator(name, **(SMALL | {"max_epochs": 2})).fit(toy_counts)
-    assert torch.equal(torch.get_rng_state(), before[0])
-    np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_kept_model_embeds_alike(name: str, toy_counts: AnnData, tmp_path: Path):
     params = SMALL | {"max_epochs": 3, "likelihood": "nb"}
     fitted = estimator(name, **params).fit(toy_counts)

@@ -17,11 +17,9 @@ from bench.methods.scsmd.phases import assignments
 SHORT = {"pretrain_epochs": 2, "max_epochs": 2, "pair_epochs": 2}
 
 
-def fitted(
-    data: AnnData, n_clusters: int | None = 3, cls: type = ScSMD, labels=None, **values
-) -> Estimator:
+def fitted(data: AnnData, n_clusters: int | None = 3, cls: type = ScSMD, **values) -> Estimator:
     method = cls(cls.Params.build(SHORT | values, owner=cls.name))
-    return Estimator(method).fit(data, n_clusters=n_clusters, labels=labels)
+    return Estimator(method).fit(data, n_clusters=n_clusters)
 
 
 @pytest.mark.parametrize(
@@ -70,13 +68,6 @@ def test_a_label_depends_on_no_other_cell():
         for found, whole in ((soft, "assignment"), (fuzzy, "memberships")):
             expected = tables[whole].to_numpy().argmax(axis=1)[rows]
             np.testing.assert_array_equal(found.argmax(dim=1), expected)
-
-
-def test_the_fit_does_not_depend_on_labels():
-    data = typed_counts(30)
-    with_types = fitted(data, labels=data.obs["cell_type"].to_numpy())
-    del data.obs["cell_type"]
-    np.testing.assert_array_equal(with_types.embedding_, fitted(data).embedding_)
 
 
 def test_without_a_gpu(monkeypatch: pytest.MonkeyPatch):
