@@ -26,6 +26,11 @@ class Steady(Method):
 """
 
 
+@pytest.fixture(scope="session")
+def steady_source() -> str:
+    return STEADY
+
+
 @pytest.fixture
 def steady(tmp_path: Path) -> Path:
     """A plugin whose method finds the types of the toy dataset."""

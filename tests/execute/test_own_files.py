@@ -265,7 +265,7 @@ def test_an_installed_plugin_runs(kind: str, tmp_path: Path, results: Path, cach
         ran = subprocess.run(
             [sys.executable, "-c", code, "run", "-m", "mine", "-d", "toy", "--plugin", str(toy),
              "--seeds", "1", "--results", str(results), "--no-report", "--jobs", "1"],
-            capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120,
+            capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=280,
         )  # fmt: skip
         assert ran.returncode == 0, ran.stderr
         return ran.stdout + ran.stderr
