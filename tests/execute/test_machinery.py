@@ -54,7 +54,14 @@ def kill_fits(number: signal.Signals = signal.SIGKILL) -> None:
         process.send_signal(number)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGKILL,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+    ],
+)
 def test_a_fit_that_somebody_kills_runs_once_more(bench_run, results: Path, number):
     thread = when_a_fit_runs(results, lambda: kill_fits(number))
     outcome = bench_run("slow[seconds=1]")
@@ -125,7 +132,7 @@ def test_out_of_memory_is_what_the_kernel_counts(monkeypatch: pytest.MonkeyPatch
         path.unlink()
 
 
-@pytest.mark.parametrize("folder", ["prepared", "datasets"])
+@pytest.mark.parametrize("folder", ["prepared", pytest.param("datasets", marks=pytest.mark.slow)])
 def test_a_cache_removed_during_the_run_fails_no_job(
     bench_run, results: Path, tmp_path: Path, folder: str
 ):
