@@ -89,9 +89,15 @@ def _is_from_outside(error: BaseException, task: Task) -> bool:
         return True
     # Libraries that write report a full disk in their own words.
     return isinstance(error, (OSError, RuntimeError)) and any(
-        shutil.disk_usage(folder).free < _LEAST_BYTES
-        for folder in (task.artifacts, tempfile.gettempdir())
+        _is_full(folder) for folder in (task.artifacts, tempfile.gettempdir())
     )
+
+
+def _is_full(folder: Path | str) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < _LEAST_BYTES
+    except OSError:  # a method may have removed it
+        return False
 
 
 def _reason(error: BaseException, task: Task) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import pytest
 from bench.contract import Fit
 from bench.errors import Diverged
 from bench.execute.channel import Task
-from bench.execute.child_process import _reason
+from bench.execute.child_process import _is_from_outside, _reason
 from bench.execute.curves import MAX_CURVES, MAX_POINTS, Curves, held_out_loss
 from bench.execute.fitting import check_result
 from bench.execute.log_file import log_excerpt, shorten_log
@@ -82,6 +83,17 @@ def test_every_error_has_a_reason_that_can_be_stored():
     assert "udc80" in _reason(ValueError("\udc80"), task)
     assert "Unshowable" in _reason(Unshowable(), task)
     assert len(_reason(ValueError("x" * 10**6), task)) <= 500
+
+
+def test_an_error_is_the_methods_unless_a_disk_or_a_signal_made_it(monkeypatch):
+    task = Task(job=None, cache=Path(), artifacts=Path("/no/such/folder"))  # type: ignore[arg-type]
+    assert _is_from_outside(KeyboardInterrupt(), task)
+    assert _is_from_outside(OSError(28, "full"), task)
+    assert not _is_from_outside(OSError(2, "not there"), task)
+    assert not _is_from_outside(RuntimeError("writing failed"), task)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=0))
+    assert _is_from_outside(RuntimeError("writing failed"), task)
+    assert not _is_from_outside(ValueError(), task)
 
 
 def test_long_curves_are_thinned_and_keep_their_ends():
