@@ -10,6 +10,7 @@ from anndata import AnnData
 
 from bench.data.formats import read_labels, read_text
 from bench.data.formats.delimited import open_rows
+from bench.data.formats.unpack import open_unpacked
 from bench.errors import DataError
 
 from ._labelled_counts import (
@@ -100,13 +101,13 @@ def invert_umi_correction(values: np.ndarray, path: Path) -> np.ndarray:
 
 def _read_segerstolpe(matrix: Path, annotation: Path) -> AnnData:
     """Return reads of a table with symbol, accession, RPKM and counts of all cells."""
+    # The first line, the names of the cells, begins with "#": rows come without it.
+    with matrix.open("rb") as packed, open_unpacked(matrix, packed) as stream:
+        cells = stream.readline().decode().rstrip().split("\t")[1:]
     n_repeated, known = 0, set[str]()
     with open_rows(matrix, "\t") as lines:
-        source = iter(lines)
-        # Lines have two columns a cell, the first one a name only.
-        cells = [name for name in next(source, (0, [""]))[1][1:] if name]
         genes = GeneRows(matrix, len(cells))
-        for line, fields in source:
+        for line, fields in lines:
             if fields[0] in known:
                 n_repeated += 1
                 continue

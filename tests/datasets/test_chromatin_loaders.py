@@ -61,7 +61,7 @@ def test_scale_sets_give_counts_labels_and_peaks(name: str, loader, tmp_path: Pa
     assert np.array_equal(adata.X.toarray(), values)
     assert list(adata.obs[dataset.card.label_key]) == kinds
     assert list(adata.obs.columns) == ["cell_type"]
-    assert adata.var_names[0] == "chr1:000-050"
+    assert adata.var_names[0] == "chr1:0-50"
     assert adata.var_names[5] == "chrUn_KI2v1:7-9"
     assert "bench_notes" not in adata.uns
     passes(adata, dataset.card)
