@@ -203,10 +203,13 @@ class ResultIndex:
         found = self._connection.execute("SELECT name, experiment_id FROM store.experiments")
         return {name: str(number) for name, number in found}
 
-    def select(self, columns: str, condition: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Return columns of entries that meet an SQL condition, the oldest first."""
+    def select(
+        self, columns: str, condition: str, *values: Any, ordered: bool = True
+    ) -> list[tuple[Any, ...]]:
+        """Return columns of the entries of an SQL condition, the oldest first if ``ordered``."""
+        order = " ORDER BY started, run_id" if ordered else ""
         return self._connection.execute(
-            f"SELECT {columns} FROM entries WHERE {condition} ORDER BY started, run_id", values
+            f"SELECT {columns} FROM entries WHERE {condition}{order}", values
         ).fetchall()
 
     def curves(self, run_ids: Iterable[str]) -> list[dict[str, Any]]:

@@ -57,8 +57,12 @@ def disk(tmp_path: Path) -> Iterator[Callable[..., Path]]:
         nonlocal mounted
         options = f"remount,{options}" if mounted else options
         command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
-        if subprocess.run(command, capture_output=True).returncode:
-            pytest.skip("this user may not mount a disk")
+        deadline = time.monotonic() + 60  # a process that ends may still have a file open
+        while subprocess.run(command, capture_output=True).returncode:
+            if not mounted:
+                pytest.skip("this user may not mount a disk")
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
         mounted = True
         return place
 
@@ -76,21 +80,22 @@ def disk(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     ],
 )
 def test_a_signal_while_the_database_is_made(tmp_path: Path, cache: Path, number: signal.Signals):
-    results = tmp_path / "results"
-    driver = subprocess.Popen(
-        bench(results, cache, "--no-report"), stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
+    results, messages = tmp_path / "results", tmp_path / "messages.txt"
+    with messages.open("w") as stream:  # a pipe would stay open in the server of processes
+        driver = subprocess.Popen(
+            bench(results, cache, "--no-report"), stderr=stream,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )  # fmt: skip
     deadline = time.monotonic() + 120
     partial = results / ".new.mlflow.db"
     while not (partial.is_file() and partial.stat().st_size):
-        assert driver.poll() is None, driver.communicate()[1]
+        assert driver.poll() is None, messages.read_text()
         assert time.monotonic() < deadline
         time.sleep(0.01)
     driver.send_signal(number)
-    _, text = driver.communicate(timeout=60)
-    assert driver.returncode == (-9 if number == signal.SIGKILL else 130), text
-    assert "Traceback" not in text
+    driver.wait(timeout=60)
+    assert driver.returncode == (-9 if number == signal.SIGKILL else 130), messages.read_text()
+    assert "Traceback" not in messages.read_text()
     assert not (results / "mlflow.db").exists()
     again = run(bench(results, cache, "--no-report"))
     assert again.returncode == 0, again.stderr
