@@ -85,6 +85,10 @@ class ResultIndex:
             connection.execute("ATTACH ? AS store", (address,))
         return connection
 
+    def close(self) -> None:
+        """Close the files."""
+        self._connection.close()
+
     # -- filling ---------------------------------------------------------------------------
 
     def update(self) -> None:

@@ -69,6 +69,10 @@ class ResultStore:
                 code="damaged_store",
             ) from None
 
+    def close(self) -> None:
+        """Close the files of the store; nothing can be read afterwards."""
+        self.index.close()
+
     def experiments(self) -> dict[str, str]:
         """Return the ids of the experiments by name, deleted ones included."""
         if self._server is None:

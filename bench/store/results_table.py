@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import closing
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -56,7 +57,8 @@ def load_results(results: str | Path = "results", **options: Any) -> pd.DataFram
     """
     settings: Settings = load_settings({"results": Path(results), **options})
     require_results(settings)
-    return results_frame(ResultStore(settings))
+    with closing(ResultStore(settings)) as store:
+        return results_frame(store)
 
 
 def results_frame(store: ResultStore, plan: Plan | None = None) -> pd.DataFrame:
