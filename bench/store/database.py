@@ -26,6 +26,8 @@ def open_or_make(database: Path) -> StoreClient:
     One that MLflow cannot use and that holds no run is what a killed process left: it is moved
     aside. The caller holds the lock of the results folder. Raises ``StoreError``.
     """
+    if database.is_file() and not database.stat().st_size and _is_half_made(database):
+        database.unlink()
     if not database.exists():
         _make(database)
     try:
