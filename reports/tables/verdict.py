@@ -99,16 +99,16 @@ def _advice(
 def _use(standing: Standing, rows: pd.DataFrame, metric: str, where: str) -> str:
     """Return advice from a standing whose methods could be compared."""
     first = standing.order[0]
+    if len(standing.order) == 1:
+        return f"Only {first} has a value of {label(metric)} {where}."
     if standing.comparisons is None or first not in standing.comparisons.methods:
         return (
             f"{first} has the best mean {label(metric)} {where}; one seed, so nothing is claimed."
         )
     tied = standing.tied_for_first
-    if len(tied) == 1 and len(standing.order) > 1:
+    if len(tied) == 1:
         better = f"its mean {label(metric)} {where} is reliably better than that of every other"
         return f"Use {first}: {better} method."
-    if len(tied) == 1:
-        return f"Only {first} has a value of {label(metric)} {where}."
     advice = _fastest(tied, rows, f"{where} nothing is reliably better")
     return f"{advice}. Tied for first: {', '.join(tied)}."
 

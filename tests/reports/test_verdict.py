@@ -34,7 +34,9 @@ def test_nothing_beats_the_baseline(make_job):
 
 
 def test_without_baseline_or_without_values(make_job):
-    assert "No simple baseline" in verdict(rows(make_job, vae=(0.5, "autoencoder")))[1].text
+    alone = verdict(rows(make_job, vae=(0.5, "autoencoder")))
+    assert alone[0].text.startswith("Only vae has a value")
+    assert "No simple baseline" in alone[1].text
     failed = pd.DataFrame([make_job("vae", status="failed")])
     assert "has a value" in verdict(failed)[0].text
 
