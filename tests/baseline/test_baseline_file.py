@@ -11,8 +11,8 @@ from bench.baseline.environment import (
     describe_differences,
     environment_key,
     fingerprint,
-    store_name,
 )
+from bench.baseline.gate_store import store_name
 from bench.errors import DataError
 
 CONTENT = {
