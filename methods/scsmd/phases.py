@@ -72,6 +72,7 @@ def settle_norms(
     ``function`` runs ``module`` on some rows.
     """
     norms = [norm for norm in module.modules() if isinstance(norm, _NORMS)]
+    momenta = [norm.momentum for norm in norms]
     module.eval()
     for norm in norms:
         norm.reset_running_stats()
@@ -80,6 +81,8 @@ def settle_norms(
     with torch.no_grad():
         for rows in batches(n_cells, batch_size, np.random.default_rng(0)):
             function(rows)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
     module.eval()
 
 

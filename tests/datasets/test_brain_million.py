@@ -82,10 +82,8 @@ def test_the_cache_holds_the_counts_of_brain_1m(million, store, monkeypatch):
     monkeypatch.setattr(dataset, "fetch", lambda: files)
     cached = store.load_dataset(dataset, "source", "brain_1m")
     arrays = [np.load(cached.folder / f"{name}.npy") for name in ("data", "indices", "indptr")]
-    matrix, order = (
-        sp.csr_matrix(tuple(arrays), counts.shape),
-        np.load(cached.folder / "order.npy"),
-    )
+    matrix = sp.csr_matrix(tuple(arrays), counts.shape)
+    order = np.load(cached.folder / "order.npy")
     np.testing.assert_array_equal(matrix.toarray(), counts.toarray()[order])
     assert cached.facts["types"] == {"1": 4, "2": 4, "3": 4}
     assert list(np.load(cached.folder / "cells.npy")) == [cells[place] for place in order]
