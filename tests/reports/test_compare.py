@@ -97,7 +97,7 @@ def test_one_pair_has_no_interval(jobs):
         ),
         ({"status": "oom"}, "oom in B"),
         ({"protocol": "holdout"}, "only in"),
-        ({"dataset": "b"}, "only in"),
+        ({"dataset": "b", "counts_digest": "c2"}, "only in"),
     ],
 )
 def test_unpaired_jobs_have_a_reason(jobs, b, reason):
