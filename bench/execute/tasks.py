@@ -77,7 +77,7 @@ def fit(task: Task, pipe: DriverPipe) -> dict[str, Any]:
     pipe.send("fit ended", None)
     # Methods are imported when a job starts: an edit since the plan would be stored under a key
     # that stands for the code before it.
-    if source_digest(job.origin) != job.facts["source"]:
+    if source_digest(job.origin, cls.files) != job.facts["source"]:
         raise UsageError(
             f"the source of {method.name} was edited during the run; run the same command again",
             code="source_edited",
