@@ -65,7 +65,8 @@ def update_command(
 def check_command(
     file: BaselineFile,
     seeds: Annotated[
-        str | None, option("SEEDS", "run only these; others of the baseline are missing", show_default="all")
+        str | None,
+        option("SEEDS", "run only these; others of the baseline are missing", show_default="all"),
     ] = None,
     markdown: Annotated[Path | None, option("FILE", "write the check as Markdown")] = None,
     junit: Annotated[Path | None, option("FILE", "write the check as JUnit XML")] = None,
