@@ -38,21 +38,20 @@ def split_selectors(text: str, is_path: Callable[[str], bool] = lambda name: Fal
         part, rest = text[:end].strip(), text[end + 1 :]
         if any(char in part for char in ",[") and _split_path(part, is_path):
             return [part, *split_selectors(rest, is_path)]
-    parts, depth, start = [], 0, 0
+    depth = 0
     for position, char in enumerate(text):
         depth += {"[": 1, "]": -1}.get(char, 0)
         if depth not in (0, 1):
             break
         if char == "," and depth == 0:
-            parts.append(text[start:position])
-            start = position + 1
+            part = text[:position].strip()
+            return [part, *split_selectors(text[position + 1 :], is_path)][not part :]
     if depth != 0:
         raise UsageError(
             f"'{text}': brackets do not match; expected name[key=value,…].",
             code="invalid_selector",
         )
-    parts.append(text[start:])
-    return [part.strip() for part in parts if part.strip()]
+    return [text.strip()] if text.strip() else []
 
 
 def _ends_of_parts(text: str) -> list[int]:
@@ -115,7 +114,7 @@ def select_names(
     if parts and all(part.startswith("not:") for part in parts):
         parts.insert(0, "all")
     for part in parts:
-        if part.startswith("not:") and not exists(part):
+        if part.startswith("not:") and not _split_path(part, exists):
             excluded |= {match.name for match in _match(part[4:], known, tags, noun)}
             continue
         parsed = parse_selector(part, exists)

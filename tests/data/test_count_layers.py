@@ -19,7 +19,7 @@ def logged(toy_counts: AnnData) -> AnnData:
     """Log-normalised values in X and in a layer; no counts yet."""
     adata = toy_counts.copy()
     adata.X = adata.X.log1p()
-    adata.layers["scaled"] = adata.X - 1.5
+    adata.layers["scaled"] = adata.X * 0.5
     return adata
 
 
@@ -64,6 +64,7 @@ def test_several_layers_without_a_usual_name(logged: AnnData, toy_counts: AnnDat
 
 
 def test_counts_in_x_stay(toy_counts: AnnData):
+    toy_counts = toy_counts.copy()
     toy_counts.layers["counts"] = toy_counts.X * 2
     adata, notes = chosen(toy_counts)
     assert adata is toy_counts

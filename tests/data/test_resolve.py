@@ -17,6 +17,7 @@ from bench.settings import load_settings
 
 @pytest.fixture
 def folder(tmp_path: Path, toy_counts: AnnData, monkeypatch: pytest.MonkeyPatch) -> Path:
+    toy_counts = toy_counts.copy()
     toy_counts.obs["other"] = ["x", "y"] * 30
     toy_counts.write_h5ad(tmp_path / "toy.h5ad")
     monkeypatch.chdir(tmp_path)

@@ -115,6 +115,7 @@ def test_sparse_matrices_are_checked_before_use(
     tmp_path: Path, toy_counts: AnnData, how: str, place: str
 ):
     path = tmp_path / "x.h5ad"
+    toy_counts = toy_counts.copy()
     toy_counts.layers["counts"] = toy_counts.X.copy()
     toy_counts.raw = toy_counts.copy()
     toy_counts.write_h5ad(path)

@@ -71,6 +71,7 @@ def test_faults(files: Path, texts: list[str], more: dict[str, Any], code: str):
 
 
 def test_no_common_feature(files: Path, toy_counts: AnnData):
+    toy_counts = toy_counts.copy()
     toy_counts.var_names = [f"other{i}" for i in range(40)]
     toy_counts.write_h5ad("c.h5ad")
     with pytest.raises(BenchError) as error:
