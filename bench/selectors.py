@@ -111,10 +111,11 @@ def select_names(
         return is_path(name) and Path(name).expanduser().exists()
 
     parts = split_selectors(text, exists)
-    if parts and all(part.startswith("not:") for part in parts):
-        parts.insert(0, "all")
-    for part in parts:
-        if part.startswith("not:") and not _split_path(part, exists):
+    excluding = [part.startswith("not:") and not _split_path(part, exists) for part in parts]
+    if parts and all(excluding):
+        parts, excluding = ["all", *parts], [False, *excluding]
+    for part, excludes in zip(parts, excluding, strict=True):
+        if excludes:
             excluded |= {match.name for match in _match(part[4:], known, tags, noun)}
             continue
         parsed = parse_selector(part, exists)
