@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock
 
 
 @dataclass
@@ -46,7 +49,11 @@ def write_part(title: str, rows: list[Row]) -> None:
         ), "",
     ]  # fmt: skip
     part, path = "\n".join(lines) + "\n", Path(name)
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    old = re.search(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", text, re.M | re.S)
-    text = text[: old.start()] + part + text[old.end() :] if old else f"{text.rstrip()}\n\n{part}"
-    path.write_text(text.rstrip() + "\n", encoding="utf-8")
+    with FileLock(Path(tempfile.gettempdir()) / "bench-reliability.lock"):
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        old = re.search(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", text, re.M | re.S)
+        if old:
+            text = text[: old.start()] + part + text[old.end() :]
+        else:
+            text = f"{text.rstrip()}\n\n{part}"
+        path.write_text(text.rstrip() + "\n", encoding="utf-8")
