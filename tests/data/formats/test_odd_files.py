@@ -330,6 +330,7 @@ def test_a_matrix_is_unpacked_by_its_content(tmp_path: Path, toy_counts: AnnData
     [b"\x89HDF\r\n\x1a\n" + bytes(90), b"(\xb5/\xfd" + bytes(90), b"RDX3\n" + bytes(90),
      gzip.compress(b"X\n\0\0\0" + bytes(90)), b"\xd0\xcf\x11\xe0" + bytes(90),
      b"PAR1" + bytes(90)],
+    ids=["hdf5", "zstd", "rdata", "packed_rdata", "excel", "parquet"],
 )  # fmt: skip
 def test_another_format_is_named(tmp_path: Path, content: bytes):
     path = tmp_path / "x.csv"
