@@ -32,9 +32,11 @@ test-all: setup
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[scib]'
 	$(PYTEST) -m ''
 
-# Every fault, the long ones too; each part of the table is written by its test. Some five minutes.
+# Every fault, the long ones too; each part of the table is written by its test. As root the tests of
+# small disks run, with Debian's package postgresql those of a server (docs/server.md).
 faults: setup
-	BENCH_FAULTS_REPORT=docs/reliability.md $(VENV)/bin/python -m pytest tests/faults -m '' -x
+	BENCH_FAULTS_REPORT=docs/reliability.md $(VENV)/bin/python -m pytest tests/faults -m '' \
+	  -n 2 --dist worksteal
 
 # Compares with the committed baseline (docs/ci.md); under three minutes on two cores.
 check: setup

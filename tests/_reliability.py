@@ -1,14 +1,17 @@
-"""The parts of docs/reliability.md, which ``make faults`` writes."""
+"""What the tests of faults share, and the parts of docs/reliability.md, which they write."""
 
 from __future__ import annotations
 
 import os
 import re
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
+from mlflow import MlflowClient
 
 
 @dataclass
@@ -57,3 +60,27 @@ def write_part(title: str, rows: list[Row]) -> None:
         else:
             text = f"{text.rstrip()}\n\n{part}"
         path.write_text(text.rstrip() + "\n", encoding="utf-8")
+
+
+def stored_runs(address: Path | str, kind: str = "job") -> list[Any]:
+    """Return the runs of a kind in a results folder or on a server; no superseded ones."""
+    uri = f"sqlite:///{address / 'mlflow.db'}" if isinstance(address, Path) else address
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name("bench")
+    if experiment is None:
+        return []
+    runs: list[Any] = []
+    token = None
+    while True:
+        page = client.search_runs(
+            [experiment.experiment_id], f"tags.kind = '{kind}'", max_results=1000, page_token=token
+        )
+        runs += [run for run in page if "superseded_by" not in run.data.tags]
+        token = page.token
+        if not token:
+            return runs
+
+
+def count_keys(runs: list[Any]) -> Counter[str]:
+    """Return how often each job stands among runs."""
+    return Counter(run.data.tags["score_key"] for run in runs)

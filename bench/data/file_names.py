@@ -138,6 +138,11 @@ def list_files(path: Path) -> list[Path]:
             return sorted(member for member in path.rglob("*") if member.is_file())
         return list(find_name_files(find_matrix_file(path)))
     if not path.is_file():
+        if path.exists():
+            raise UsageError(
+                f"{path}: a pipe, socket or device; expected a file: save the data as one first.",
+                code="missing_file",
+            )
         raise UsageError(
             f"{path}: no such file or folder; expected {EXPECTED_FORMATS}.", code="missing_file"
         )

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+REPAIR = "Put a copy of it back; without one, rename it and run again, which fits all jobs anew."
+"""What to do about a damaged database of results."""
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from sqlalchemy.pool import NullPool
 from bench.addresses import mask_secrets
 from bench.errors import BenchError, StoreError
 
-from .disk_errors import disk_error, full_disk, not_writable
+from .disk_errors import REPAIR, disk_error, full_disk, not_writable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,6 +80,8 @@ class StoreClient:
 
 def open_server(uri: str) -> StoreClient:
     """Return the client of an MLflow server or of another address that MLflow knows."""
+    # MLflow prints the address of each finished run among the output of the command.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     return StoreClient(uri, uri, server=uri.startswith(("http://", "https://")))
 
 
@@ -122,6 +125,8 @@ def _store_error(name: str, error: Exception, *, server: bool) -> StoreError:
         return disk_error(name, error)
     if server:
         return StoreError(f"{name}: the MLflow server does not answer: {text}", code="no_answer")
+    repair = "Does its server run?" if "://" in name else REPAIR
     return StoreError(
-        f"the MLflow store {name} cannot be used: {text.rstrip('.')[:300]}.", code="damaged_store"
+        f"the MLflow store {name} cannot be used: {text.rstrip('.')[:300]}. {repair}",
+        code="damaged_store",
     )

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlparse
 
 from bench.errors import StoreError, UsageError
 
+from .disk_errors import REPAIR
 from .index import ResultIndex
 from .result import Result
 from .run_tags import FIELDS
@@ -65,7 +66,7 @@ class ResultStore:
             yield
         except sqlite3.Error as error:
             raise StoreError(
-                f"{self._settings.database}: cannot be used as a store: {error}.",
+                f"{self._settings.database}: cannot be used as a store: {error}. {REPAIR}",
                 code="damaged_store",
             ) from None
 
