@@ -7,21 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 from bench._version import __version__
 
-__all__ = ["__version__", "estimator", "load_results", "run", "score", "search"]
+__all__ = [
+    "__version__", "estimator", "list_datasets", "list_methods", "list_metrics", "load_results",
+    "run", "score", "search",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     from bench.apply.estimator import estimator
-    from bench.execute.driver import run
-    from bench.execute.rescore import score
+    from bench.cli.listings import list_datasets, list_methods, list_metrics
+    from bench.execute.array_scores import score
+    from bench.execute.run import run
     from bench.store.results_table import load_results
     from bench.tuning.search import search
 
 # Importing the package loads none of the libraries that these functions need.
 _HOMES = {
     "estimator": "bench.apply.estimator",
+    "list_datasets": "bench.cli.listings",
+    "list_methods": "bench.cli.listings",
+    "list_metrics": "bench.cli.listings",
     "load_results": "bench.store.results_table",
-    "run": "bench.execute.driver",
-    "score": "bench.execute.rescore",
+    "run": "bench.execute.run",
+    "score": "bench.execute.array_scores",
     "search": "bench.tuning.search",
 }
 

@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def fit_pool(grid: tuple[tuple[str, str], ...], size: int) -> Pool:
-    from bench.execute.driver import run
+    from bench.execute.run import run
 
     settings = load_settings({})
     pool = Pool([], {})

@@ -21,7 +21,7 @@ from _figures import flags, show
 from rich.console import Console
 
 from bench.execute import local_executor
-from bench.execute.driver import run
+from bench.execute.run import run
 from bench.store.mlflow_store import Tracker
 
 PLUGIN = """

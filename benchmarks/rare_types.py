@@ -248,7 +248,7 @@ def main(arguments: list[str]) -> int:
         return 2
     target = Path(arguments[1])
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(page(load_results(arguments[0])), encoding="utf-8")
+    target.write_text(page(load_results(arguments[0], columns="all")), encoding="utf-8")
     print(target)
     return 0
 

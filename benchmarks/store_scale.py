@@ -26,15 +26,15 @@ from _figures import flags, show
 from overhead import PLUGIN
 from rich.console import Console
 
-from bench.execute.driver import run
+from bench.execute.run import run
 
 ASKED = 20
 DATA = "sim_rna[n_cells=300]"
 SETTINGS = "results=Path('results'), cache_dir=Path('cache'), plugins=('nothing.py',)"
 PLANNED = f"'nothing', {DATA!r}, seeds={ASKED}, {SETTINGS}"
 COMMANDS = {
-    "first": "bench.load_results('results')",
-    "load_results": "bench.load_results('results')",
+    "first": "bench.load_results('results', columns='all')",
+    "load_results": "bench.load_results('results', columns='all')",
     "plan": (
         "from bench.cli.main import app; app(['plan', '-m', 'nothing', '-d', "
         f"{DATA!r}, '--seeds', '{ASKED}', '--results', 'results', '--cache-dir', 'cache', "

@@ -25,8 +25,11 @@ def test_every_public_function_after_every_import(tmp_path: Path, toy_counts: An
     assert outcome.counts == {"done": 1}
     (row,) = bench.load_results(tmp_path / "results").to_dict("records")
     assert row["method"] == "tunable[steps=1]"
-    summary = bench.score(results=tmp_path / "results", plugins=PLUGINS)
-    assert (summary.fits, summary.exit_code) == (1, 0)
+    scores = bench.score([[0.0], [0.1], [5.0], [5.1]], ["a", "a", "b", "b"], metrics="ari")
+    assert scores["kmeans/ari"] == 1.0
+    names = (bench.list_methods(), bench.list_datasets(plugins=PLUGINS), bench.list_metrics())
+    known = zip(("pca", "blobs", "ari"), names, strict=True)
+    assert all(name in table.index for name, table in known)
     found = bench.search("tunable[steps=1]", "blobs", trials=2, report=False, **flags)
     assert len(found.studies) == 1
     fitted = bench.estimator("pca", n_components=2).fit(toy_counts)

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 def job_scores(outcome: RunOutcome) -> dict[tuple[str, str, str, int], JobScores]:
     """Return the finished jobs of a run by method, dataset, protocol and seed."""
-    assert outcome.results is not None
+    assert outcome.table is not None
     scores = {}
-    for row in outcome.results.to_dict("records"):
+    for row in outcome.table.to_dict("records"):
         if row.get("seed") is None or row["seed"] != row["seed"]:
             continue  # an excluded combination
         numbers = {str(k): v for k, v in row.items() if isinstance(v, float) and v == v}

@@ -23,7 +23,7 @@ from bench.baseline.environment import (
 from bench.data.cache.data_cache import DataCache
 from bench.data.resolve import resolve_datasets
 from bench.errors import BenchError, UsageError
-from bench.execute.driver import run
+from bench.execute.run import run
 from bench.messages import did_you_mean
 from bench.plan.build import method_tags
 from bench.plan.device import resolve_device

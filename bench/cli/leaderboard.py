@@ -2,61 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.contract import MULTIOME
-from bench.reports.tables.labels import label
-from bench.reports.tables.leaderboard import leaderboard
+from bench.reports.tables.label_free import (
+    digits,
+    label_free_table,
+    sentence,
+    without_labels,
+)
+from bench.reports.tables.leaderboard import tidy
+from bench.reports.tables.short_leaderboard import short_leaderboard
 
 from .tables import format_table
 
-_MODALITIES_WITH_PAIRS = (None, MULTIOME)
-"""Modality of a row that has scores of paired data; not named if there is one only."""
+
+def print_scores(results: pd.DataFrame, console: Console) -> None:
+    """Print the leaderboard of the data with labels, and the scores of those without."""
+    table = tidy(results)
+    unlabelled = without_labels(table)
+    if (table[~unlabelled]["status"] == "done").any():
+        console.print(leaderboard_table(table[~unlabelled]))
+    if text := sentence(table):
+        console.print(Text(text))
+        console.print(_label_free_table(table))
+
+
+def _label_free_table(results: pd.DataFrame) -> Table:
+    """Return the scores of data without labels as a rich table, the reasons of gaps below."""
+    rows, notes = [], []
+    for row in label_free_table(results).to_dict("records"):
+        note = row.pop("note")
+        notes += [f"{row['method']}: {note}"] * bool(note)
+        rows.append({"method": row.pop("method")} | {str(name): row[name] for name in row})
+        for name, value in rows[-1].items():
+            if isinstance(value, float):
+                rows[-1][name] = "–" if value != value else f"{value:,.{digits(name)}f}"
+    if len({row["dataset"] for row in rows}) == 1:
+        rows = [{name: value for name, value in row.items() if name != "dataset"} for row in rows]
+    table = format_table(rows)
+    table.caption, table.caption_justify = Text("\n".join(notes), style="table.caption"), "left"
+    return table
 
 
 def leaderboard_table(results: pd.DataFrame) -> Table:
-    """Return the leaderboard by k-means ARI as a rich table that fits a narrow terminal.
-
-    Paired data add the mean of two scores of unseen cells.
-    """
-
-    def number(value: Any, digits: int) -> str:
-        return f"{value:z.{digits}f}" if value == value and value is not None else "–"
-
-    paired = {}
-    for key in ("paired/match_auroc", "paired/translation_auroc_genes"):
-        if key in results and results[key].notna().any():
-            board = leaderboard(results[results[key].notna()], key)
-            paired[label(key)] = dict(zip(board["method"], board[label(key)], strict=True))
-    rows, notes = [], []
-    for row in leaderboard(results).astype(object).to_dict("records"):
-        mean, spread = row["ARI (k-means)"], row["± 95 %"]
-        ranked = row["rank"] == row["rank"] and row["rank"] is not None
-        rows.append(
-            {
-                "rank": str(row["rank"]) if ranked else "–",
-                "method": row["method"],
-                **({"data": row["data"]} if "data" in row else {}),
-                "ARI ± 95 %": number(mean, 3) + (f" ± {spread:.3f}" if spread == spread else ""),
-                **{
-                    name: number(means.get(row["method"]), 3)
-                    if row.get("data") in _MODALITIES_WITH_PAIRS
-                    else ""
-                    for name, means in paired.items()
-                },
-                "uses": row["uses"],
-                "mean rank": number(row["mean rank"], 1),
-                "datasets": row["datasets"],
-                "failed": row["failed jobs"] or "",
-                "time (s)": number(row["median time (s)"], 1),
-            }
-        )
-        if row["note"] and row["family"] != "control":
-            notes.append(f"{row['method']}: {row['note']}")
+    """Return the leaderboard by k-means ARI as a rich table that fits a narrow terminal."""
+    rows, notes = short_leaderboard(results)
     table = format_table(rows)
     # As text: brackets of names would be read as rich's own markup.
     table.caption, table.caption_justify = Text("\n".join(notes), style="table.caption"), "left"

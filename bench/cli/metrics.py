@@ -13,7 +13,7 @@ from bench.settings import Settings
 
 from .completion import complete_metrics
 from .options import AsJson, argument, verb
-from .tables import print_content
+from .tables import Row, print_content
 
 
 @verb("plugins")
@@ -26,13 +26,10 @@ def metrics_command(
     settings: Settings,
 ) -> None:
     """List the metrics, or show one: definition, range, conventions, scib-metrics, source."""
-    every = metrics(settings.plugins) | {metric.name: metric for metric in AGGREGATES}
-    cards = {metric.name: _plain(metric_card(metric)) for metric in sort_metrics(every.values())}
     if name is None:
-        shown = ("metric", "scores", "range", "better", "summary")
-        rows = [{column: card[column] for column in shown} for card in cards.values()]
-        print_content(rows, as_json=as_json)
+        print_content(metric_table(settings.plugins), as_json=as_json)
         return
+    cards = _cards(settings.plugins)
     wanted = name.rpartition("/")[2]  # kmeans/ari is read as ari
     if wanted not in cards:
         hint = did_you_mean(wanted, list(cards))
@@ -40,6 +37,16 @@ def metrics_command(
     print_content(dict(cards[wanted]), as_json=as_json)
 
 
-def _plain(card: dict[str, str]) -> dict[str, str]:
-    """Return a card without the marks of code."""
-    return {heading: text.replace("`", "") for heading, text in card.items()}
+def metric_table(plugins: tuple[str, ...] = ()) -> list[Row]:
+    """Return one row a metric."""
+    shown = ("metric", "scores", "range", "better", "summary")
+    return [{column: card[column] for column in shown} for card in _cards(plugins).values()]
+
+
+def _cards(plugins: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    """Return the cards of all metrics by name, without the marks of code."""
+    every = metrics(plugins) | {metric.name: metric for metric in AGGREGATES}
+    return {
+        metric.name: {head: text.replace("`", "") for head, text in metric_card(metric).items()}
+        for metric in sort_metrics(every.values())
+    }

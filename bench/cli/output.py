@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from bench.addresses import mask_secrets
+from bench.execute.console_log import ConsoleHandler
 
 _FILE_WIDTH = 160
 """Columns of a table that is not printed to a terminal."""
@@ -32,19 +32,10 @@ def progress_console() -> Console:
     return make_console(stderr=True)
 
 
-class ConsoleHandler(logging.Handler):
-    """Handler that prints messages on stderr, above a progress bar if there is one."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print one message."""
-        text = mask_secrets(record.getMessage())
-        progress_console().print(text, markup=False, highlight=False)
-
-
 def show_log() -> Callable[[], None]:
     """Print the log of ``bench`` from ``INFO`` on; returns a function that ends it."""
     logger = logging.getLogger("bench")
-    level, handler = logger.level, ConsoleHandler()
+    level, handler = logger.level, ConsoleHandler(progress_console())
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
 

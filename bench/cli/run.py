@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 _SETTINGS = (
     "seeds", "profile", "results", "cache_dir", "jobs", "threads", "device", "timeout",
-    "memory", "retry", "plugins", "label_key", "batch_key", "labels", "layer", "markers",
-    "tracking_uri", "experiment",
+    "memory", "retry", "plugins", "label_key", "batch_key", "labels", "no_labels", "n_clusters",
+    "layer", "markers", "tracking_uri", "experiment",
 )  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def run_command(
         )  # fmt: skip
         finish_search(outcome, as_json=as_json)
 
-    from bench.execute.driver import run
+    from bench.execute.run import run
 
     finished = run(methods, datasets, **flags)
     if as_json:
@@ -115,7 +115,7 @@ def plan_command(
 
 
 def _outcome_as_json(outcome: RunOutcome) -> dict[str, Any]:
-    table = outcome.results
+    table = outcome.table
     rows = [] if table is None else json.loads(table.to_json(orient="records"))
     return {
         "fitted": outcome.fitted,
@@ -128,12 +128,11 @@ def _outcome_as_json(outcome: RunOutcome) -> dict[str, Any]:
 
 
 def _print_outcome(outcome: RunOutcome) -> None:
-    from .leaderboard import leaderboard_table
+    from .leaderboard import print_scores
 
-    if outcome.results is not None and (outcome.results["status"] == "done").any():
-        make_console().print(leaderboard_table(outcome.results))
-    counts = ", ".join(f"{number} {status}" for status, number in sorted(outcome.counts.items()))
-    typer.echo(f"{outcome.fitted} fitted now, {outcome.reused} from the store: {counts}")
+    if outcome.table is not None and (outcome.table["status"] == "done").any():
+        print_scores(outcome.table, make_console())
+    typer.echo(outcome.summary)
     if outcome.report is not None:
         typer.echo(f"report: {outcome.report}")
 

@@ -23,9 +23,9 @@ def score_command(
     flags: dict[str, Any],
 ) -> None:
     """Add missing metrics to finished fits, and those of an older version; fit nothing."""
-    from bench.execute.rescore import score
+    from bench.execute.rescore import rescore_fits
 
-    summary = score(methods, datasets, metrics, console=progress_console(), **flags)
+    summary = rescore_fits(methods, datasets, metrics, console=progress_console(), **flags)
     if as_json:
         print_json(asdict(summary) | {"exit_code": summary.exit_code})
         raise typer.Exit(summary.exit_code)

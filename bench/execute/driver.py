@@ -11,20 +11,17 @@ import tempfile
 from collections import Counter
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
-from rich.console import Console
 
-from bench.data.cache.data_cache import DataCache
 from bench.data.cache.dataset_files import CellLabels
 from bench.errors import StoreError
-from bench.plan.build import build_plan, exclusion_lines
+from bench.plan.build import exclusion_lines
 from bench.plan.job import FAILURES, Job, Plan, write_plan
 from bench.provenance import command_line
 from bench.scoring.holdout import write_split
 from bench.scoring.metrics import plugin_metrics
-from bench.settings import Settings, load_settings
 from bench.store.disk_errors import disk_errors
 from bench.store.result import InvalidResult, Result
 from bench.store.result_store import ResultStore
@@ -34,15 +31,18 @@ from bench.store.spool import Spool
 from .local_executor import LocalExecutor
 from .outcome import RunOutcome
 from .progress_bar import ProgressDisplay
-from .report import write_run_report
 from .rescore import add_scores
 from .server_start import warm_up
 from .time_estimate import TimeEstimate, estimate_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from threading import Event
 
+    from rich.console import Console
+
+    from bench.data.cache.data_cache import DataCache
+    from bench.settings import Settings
     from bench.store.mlflow_store import Tracker
     from bench.store.result_store import StoredJob
 
@@ -54,64 +54,12 @@ _OTHER_DRIVER_SECONDS = 1.0
 _NOT_STORABLE = "its result cannot be stored"
 
 
-def run(
-    methods: str,
-    datasets: str,
-    *,
-    assign: Sequence[str] = (),
-    params: Sequence[Path] = (),
-    config: Path | None = None,
-    report: bool = True,
-    umap: bool = True,
-    console: Console | None = None,
-    **flags: Any,
-) -> RunOutcome:
-    """Run methods × datasets × seeds; stored jobs are not repeated, a failed job is a result.
-
-    Parameters
-    ----------
-    methods, datasets
-        Selectors, such as ``"all"`` or ``"vae,tag:baseline"``.
-    assign, params
-        Parameters of methods, such as ``"vae.n_latent=16"``, and files of them, such as the
-        ``best.yaml`` of a search.
-    config
-        A file of settings, as ``bench.toml``.
-    report, umap
-        Whether the HTML report is written, and whether it has UMAPs.
-    console
-        Where progress is shown; default: standard error. Messages go to the logger ``bench``.
-    flags
-        Fields of :class:`bench.settings.Settings`.
-
-    Returns
-    -------
-    RunOutcome
-        The table of results, counts by status and the path of the report.
-
-    Raises
-    ------
-    BenchError
-        For wrong usage or input.
-    """
-    settings = load_settings(flags, config)
-    cache = DataCache(settings.cache_dir)
-    plan = build_plan(methods, datasets, assign, settings, cache, params)
-    driver = Driver(settings, cache, plan, console or Console(stderr=True))
-    driver.open()
-    outcome = driver.run_plan()
-    add_plugin_metrics(driver)
-    if report and not outcome.interrupted:
-        outcome.report = write_run_report(outcome, settings, umap=umap)
-    return outcome
-
-
 class Driver:
     """Carries out one plan against one store."""
 
     def __init__(self, settings: Settings, cache: DataCache, plan: Plan, console: Console) -> None:
         self.settings, self.cache, self.plan, self.console = settings, cache, plan, console
-        self.outcome = RunOutcome(plan)
+        self.outcome = RunOutcome(plan, settings)
         self._locks: dict[str, FileLock] = {}
         self._session = ""
 
@@ -158,8 +106,8 @@ class Driver:
         if todo:
             with self.session():
                 self._run_jobs(todo, estimate)
-        self.outcome.results = results_frame(self.store, self.plan)
-        self.outcome.counts = Counter(self.outcome.results["status"])
+        self.outcome.table = results_frame(self.store, self.plan)
+        self.outcome.counts = Counter(self.outcome.table["status"])
         if interrupted := self.outcome.counts["interrupted"]:
             jobs = "job was" if interrupted == 1 else "jobs were"
             logger.warning(f"{interrupted} {jobs} interrupted; run the same command to go on")
@@ -369,8 +317,8 @@ def add_plugin_metrics(driver: Driver) -> None:
     chosen = plugin_metrics(settings.plugins)
     if not chosen or outcome.interrupted:
         return
-    assert outcome.results is not None
-    rows = finished_rows(outcome.results)
+    assert outcome.table is not None
+    rows = finished_rows(outcome.table)
     for text in add_scores(rows, chosen, settings, driver.tracker, driver.console).problems:
         logger.warning(f"not scored: {text}")
-    outcome.results = results_frame(driver.store, outcome.plan)
+    outcome.table = results_frame(driver.store, outcome.plan)

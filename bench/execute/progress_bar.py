@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,13 @@ def describe_fit(result: Result) -> str:
     return f"{seconds}, ARI {ari:z.3f} (k-means, k from truth{protocol})"
 
 
+def _shows_bars(console: Console) -> bool:
+    """Return whether a console can change what it has shown; a notebook needs ipywidgets."""
+    return console.is_terminal or (
+        console.is_jupyter and importlib.util.find_spec("ipywidgets") is not None
+    )
+
+
 class ProgressDisplay:
     """Progress of one run; use as a context manager.
 
@@ -57,7 +65,7 @@ class ProgressDisplay:
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
             TimeElapsedColumn(), TextColumn("{task.fields[note]}"),
-            console=console, transient=True, disable=not console.is_terminal,
+            console=console, transient=True, disable=not _shows_bars(console),
         )  # fmt: skip
         self._all = self._progress.add_task("jobs", total=total or None, note=self._remaining())
 

@@ -31,7 +31,7 @@ def write_run_report(
     # It loads the plotting libraries, which a run needs last, if at all.
     from bench.reports.write import copy_as_latest, write_report
 
-    assert outcome.results is not None
+    assert outcome.table is not None
     content = {
         "jobs": sorted([j.score_key, j.method, j.dataset, j.profile] for j in outcome.plan.jobs),
         "excluded": [[e.method, e.dataset] for e in outcome.plan.excluded],
@@ -42,6 +42,6 @@ def write_run_report(
     folder = settings.results / "reports" / digest(content)[:8]
     page = folder / "report.html"
     if outcome.fitted or not page.is_file():
-        write_report(outcome.results, folder, settings, umap=umap, studies=studies)
+        write_report(outcome.table, folder, settings, umap=umap, studies=studies)
     copy_as_latest(page, settings)
     return page

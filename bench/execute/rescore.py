@@ -67,7 +67,7 @@ class RescoreSummary:
         return 3 if self.problems else 0
 
 
-def score(
+def rescore_fits(
     methods: str | None = None,
     datasets: str | None = None,
     chosen: str | None = None,
@@ -253,9 +253,13 @@ def _present_key(row: dict[str, Any], result: Result) -> str:
 def _applicable(chosen: dict[str, Metric], row: dict[str, Any]) -> dict[str, Metric]:
     """Return the metrics that the dataset of a row can have.
 
-    Metrics of a rare type need one, metrics of paired data need both parts.
+    Metrics of a rare type need one, metrics of paired data need both parts, and those of the
+    counts are for data without labels.
     """
-    applies = {"rare": bool(row["rare_type"]), "paired": row["modality"] == MULTIOME}
+    applies = {
+        "rare": bool(row["rare_type"]), "paired": row["modality"] == MULTIOME,
+        "counts": row["labels_digest"] == "none",
+    }  # fmt: skip
     return {name: metric for name, metric in chosen.items() if applies.get(metric.kind, True)}
 
 

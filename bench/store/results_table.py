@@ -22,43 +22,86 @@ from .result_store import ResultStore, require_results
 from .run_tags import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from bench.plan.job import Plan
 
 logger = logging.getLogger(__name__)
 
 
-def load_results(results: str | Path = "results", **options: Any) -> pd.DataFrame:
-    """Return the finished jobs of a results folder as a table, one row a job.
+_IDENTITY = ("method", "dataset", "seed", "protocol", "status")
+_FEW = (
+    "kmeans/ari", "kmeans/nmi", "leiden/ari", "leiden/nmi", "embedding/silhouette_types",
+    "embedding/ilisi", "scib/total", "paired/match_auroc", "paired/translation_auroc_genes",
+    "seconds", "peak_memory_mb",
+)  # fmt: skip
+_MEASURES = ("seconds", "cpu_seconds", "peak_memory_mb")
+
+
+def load_results(
+    results: str | Path = "results",
+    *,
+    long: bool = False,
+    columns: str | Sequence[str] | None = None,
+    **settings: Any,
+) -> pd.DataFrame:
+    """Return the finished jobs of a results folder as a table.
 
     Parameters
     ----------
     results
         The folder given to ``bench run --results``.
-    options
+    long
+        One row a job and score with the columns ``score`` and ``value``, instead of one row a job.
+    columns
+        Names of columns, or ``"all"``: every score, keys, digests, notes and the folder
+        ``artifacts`` with ``embedding.parquet`` and ``clusters.parquet``. Default: the usual
+        scores, seconds and memory (MiB above the loaded libraries); of a long table all scores.
+    settings
         Further settings, such as ``experiment`` or ``tracking_uri``.
 
     Returns
     -------
     DataFrame
-        One column a metric, ``kmeans/ari`` and so on (NaN where it is undefined), means of metrics
-        as in scIB, ``scib/total`` and so on, and: ``method``,
-        ``family``, ``dataset``, ``modality``, ``seed``, ``protocol``, ``profile``, ``status``,
-        ``reason``, ``device``, ``threads``, ``seconds``, ``cpu_seconds``, ``peak_memory_mb`` (MiB
-        above the loaded libraries), ``n_parameters``, ``coverage``, keys and digests of data and
-        source. ``artifacts`` is the local folder with ``embedding.parquet`` and
-        ``clusters.parquet``.
+        ``method``, ``dataset``, ``seed``, ``protocol`` (of a search; only where there are several)
+        and ``status``, then the scores, ``kmeans/ari`` and so on: NaN where one is undefined.
 
     Raises
     ------
     UsageError
-        If there is no store.
+        If there is no store, or no column of a name.
     """
-    settings: Settings = load_settings({"results": Path(results), **options})
-    require_results(settings)
-    with closing(ResultStore(settings)) as store:
-        return results_frame(store)
+    loaded: Settings = load_settings({"results": Path(results), **settings})
+    require_results(loaded)
+    with closing(ResultStore(loaded)) as store:
+        table = results_frame(store)
+    return choose_columns(table, long=long, columns=columns)
+
+
+def choose_columns(
+    table: pd.DataFrame, *, long: bool = False, columns: str | Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Return some columns of a table of jobs, or its scores one below the other."""
+    names = [name for name in _IDENTITY if name in table]
+    if "protocol" in names and table["protocol"].nunique() < 2:
+        names.remove("protocol")
+    scores = [str(name) for name in table if "/" in str(name)]
+    if columns == "all":
+        chosen = [str(name) for name in table]
+    elif columns is None:
+        usual = [*scores, *_MEASURES] if long else _FEW
+        chosen = [name for name in usual if name in table and (long or table[name].notna().any())]
+    else:
+        chosen = [columns] if isinstance(columns, str) else list(columns)
+        unknown = next((name for name in chosen if name not in table), None)
+        if unknown is not None:
+            hint = did_you_mean(unknown, [str(name) for name in table.columns])
+            raise UsageError(f"columns: no column '{unknown}'.{hint}", code="unknown_name")
+    if not long:
+        return table[list(dict.fromkeys(chosen if columns == "all" else [*names, *chosen]))]
+    values = [name for name in chosen if name in scores or name in _MEASURES]
+    rows = table[names + values].melt(id_vars=names, var_name="score", value_name="value")
+    return rows.dropna(subset="value").reset_index(drop=True)
 
 
 def results_frame(store: ResultStore, plan: Plan | None = None) -> pd.DataFrame:
@@ -111,8 +154,11 @@ def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _with_aggregates(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row with the means of its scores, and the reasons of those it lacks."""
-    if row["status"] != "done":
+    """Return a row with the means of its scores, and the reasons of those it lacks.
+
+    Data without labels have no such means.
+    """
+    if row["status"] != "done" or row["labels_digest"] == "none":
         return row
     scores = {name: value for name, value in row.items() if "/" in name}
     missing = read_json(row["missing"])

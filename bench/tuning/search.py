@@ -140,8 +140,14 @@ def _plan_search(
         )
     plan = _SearchPlan()
     for dataset in datasets:
+        if not dataset.n_types and options.protocol != "unsupervised":
+            raise UsageError(
+                f"--protocol {options.protocol}: {dataset.label} has no labels to choose by; use "
+                "--protocol unsupervised.",
+                code="no_labels",
+            )
         for method in configured:
-            reason = exclusion_reason(method, dataset)
+            reason = exclusion_reason(method, dataset, settings)
             hidden = hidden_input(declared_inputs(method.method), options.protocol)
             if hidden and options.protocol == "unsupervised":
                 reason = reason or f"uses {hidden}, which --protocol unsupervised does not show"
@@ -261,7 +267,7 @@ class _SearchRunner:
 
     def _store_summary(self, study: FinishedStudy) -> dict[str, Any]:
         """Write the summary of a study into its folder and into MLflow; returns it."""
-        results = self.driver.outcome.results
+        results = self.driver.outcome.table
         assert results is not None
         summary = summarize(study, results)
         files = write_study_files(study, summary)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,13 @@ import seaborn as sns
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..tables.labels import MAIN_METRIC, clustering_label, label, number_text
+from ..tables.labels import (
+    MAIN_METRIC,
+    clustering_label,
+    higher_is_better,
+    label,
+    number_text,
+)
 from ..tables.leaderboard import tidy
 from .figure_data import (
     COSTS,
@@ -44,6 +51,15 @@ FORMATS = ("svg", "png", "pdf")
 _FIGURES_PER_ROW = 3
 
 
+class NotebookFigure(Figure):
+    """A figure that a notebook shows, with and without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        stream = io.BytesIO()
+        self.savefig(stream, format="png", dpi=150, bbox_inches="tight")
+        return stream.getvalue()
+
+
 def write_figures(
     table: pd.DataFrame,
     folder: Path,
@@ -70,9 +86,9 @@ def _draw_figures(
     if MAIN_METRIC not in table or not table[MAIN_METRIC].notna().any():
         return
     order = method_order(table)
-    yield "scores", _heat_map(table, order)
+    yield "scores", heatmap_figure(table, order)
     for cost in COSTS:
-        yield f"quality_{cost}", _cost_figure(table, cost)
+        yield f"quality_{cost}", cost_figure(table, cost)
     yield "seeds", _strip_plots(seed_scores(table), order)
     for group in rank_groups(table):
         diagram = rank_diagram(group)
@@ -100,7 +116,7 @@ def _draw_figures(
             yield f"clusters_{_file_name(dataset)}", _cluster_maps(k_means)
         own = [panel for panel in own if panel.key in coordinates]
         if own:
-            yield f"umap_{_file_name(dataset)}", _umaps(own, coordinates)
+            yield f"umap_{_file_name(dataset)}", umap_figure(own, coordinates)
 
 
 def _file_name(name: str) -> str:
@@ -111,7 +127,7 @@ def _subplots(n: int, width: float = 3.6, height: float = 3.2) -> tuple[Figure, 
     """Return a figure with ``n`` axes in rows of three, independent of any display."""
     across = min(n, _FIGURES_PER_ROW)
     down = -(-n // across)
-    figure = Figure(figsize=(width * across, height * down), layout="constrained")
+    figure = NotebookFigure(figsize=(width * across, height * down), layout="constrained")
     FigureCanvasAgg(figure)
     axes = list(figure.subplots(down, across, squeeze=False).flat)
     for axis in axes[n:]:
@@ -119,24 +135,28 @@ def _subplots(n: int, width: float = 3.6, height: float = 3.2) -> tuple[Figure, 
     return figure, axes[:n]
 
 
-def _heat_map(table: pd.DataFrame, order: list[str]) -> Figure:
-    matrix = score_matrix(table, MAIN_METRIC, order)
+def heatmap_figure(table: pd.DataFrame, order: list[str], metric: str = MAIN_METRIC) -> Figure:
+    """Return the mean scores, methods × datasets; the table is tidy."""
+    matrix = score_matrix(table, metric, order)
     rows, columns = matrix.means.shape
     figure, (axis,) = _subplots(1, 2.5 + 1.0 * columns, 1.2 + 0.3 * rows)
     sns.heatmap(
         matrix.means, annot=True, fmt=".3f", cmap="YlGnBu", vmin=matrix.low, vmax=matrix.high,
-        ax=axis, linewidths=0.5, cbar_kws={"label": label(MAIN_METRIC)},
+        ax=axis, linewidths=0.5, cbar_kws={"label": label(metric)},
     )  # fmt: skip
     axis.set(xlabel="", ylabel="")
     return figure
 
 
-def _cost_figure(table: pd.DataFrame, cost: str) -> Figure:
-    by_dataset = cost_points_by_dataset(table, MAIN_METRIC, cost)
+def cost_figure(table: pd.DataFrame, cost: str, metric: str = MAIN_METRIC) -> Figure:
+    """Return scores against a cost, a panel a dataset; the table is tidy."""
+    by_dataset = cost_points_by_dataset(table, metric, cost)
     families = sorted({family for points in by_dataset.values() for family in points["family"]})
     figure, axes = _subplots(max(len(by_dataset), 1))
     for axis, (dataset, points) in zip(axes, by_dataset.items(), strict=False):
-        front = pareto_front(least_told(points))
+        front = pareto_front(
+            least_told(points), higher=higher_is_better(metric, table) is not False
+        )
         axis.step(front["cost"], front["mean"], where="post", ls="--", c="grey", lw=1)
         sns.scatterplot(
             points, x="cost", y="mean", hue="family", style="family", ax=axis, s=40,
@@ -153,7 +173,7 @@ def _cost_figure(table: pd.DataFrame, cost: str) -> Figure:
                 textcoords="offset points",
             )  # fmt: skip
         title = COSTS[cost][1]
-        axis.set(xscale="log", title=dataset, xlabel=title, ylabel=label(MAIN_METRIC))
+        axis.set(xscale="log", title=dataset, xlabel=title, ylabel=label(metric))
         sns.despine(ax=axis)
     return figure
 
@@ -195,7 +215,8 @@ def _cluster_maps(by_method: dict[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def _umaps(panels: list[UmapPanel], coordinates: dict[str, pd.DataFrame]) -> Figure:
+def umap_figure(panels: list[UmapPanel], coordinates: dict[str, pd.DataFrame]) -> Figure:
+    """Return the UMAPs of panels with coordinates, coloured by type."""
     types = sorted({str(name) for panel in panels for name in coordinates[panel.key]["type"]})
     colours = dict(zip(types, palette(len(types)), strict=True))
     figure, axes = _subplots(len(panels), 2.8, 2.9)

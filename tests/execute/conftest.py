@@ -38,7 +38,7 @@ def bench_run(flags: dict[str, Any], caplog: pytest.LogCaptureFixture) -> Callab
     """Run with these settings; the outcome has the log and the progress as ``text``."""
     from rich.console import Console
 
-    from bench.execute.driver import run
+    from bench.execute.run import run
 
     def go(methods: str, datasets: str = "toy", **more: Any) -> Any:
         stream = StringIO()

@@ -26,5 +26,5 @@ def test_a_run_has_the_scores_of_batches_and_their_means(bench_run):
 
 
 def _rows(outcome):
-    for row in outcome.results.to_dict("records"):
+    for row in outcome.table.to_dict("records"):
         yield row | {"n_batches": 2 if "n_batches" in row["dataset"] else 0}

@@ -15,7 +15,7 @@ from bench.errors import BenchError
 
 
 def by_method(outcome) -> pd.DataFrame:
-    return outcome.results.set_index("method")
+    return outcome.table.set_index("method")
 
 
 def test_every_fault_is_a_typed_result_and_the_grid_completes(bench_run):
@@ -60,7 +60,7 @@ def test_a_hanging_method_ends_with_all_its_children(bench_run):
 
 def test_the_result_of_a_job(bench_run):
     outcome = bench_run("slow[seconds=0.5]")
-    row = outcome.results.iloc[0]
+    row = outcome.table.iloc[0]
     assert row["status"] == "done"
     assert row["method"] == "slow[seconds=0.5]"
     assert 0.5 <= row["seconds"] < 5
@@ -69,7 +69,7 @@ def test_the_result_of_a_job(bench_run):
     assert row["n_cells"] == 90
     assert row["n_types"] == 3
     assert abs(row["kmeans/ari"]) < 0.2
-    assert "half/ari" in outcome.results
+    assert "half/ari" in outcome.table
     artifacts = Path(row["artifacts"])
     embedding = pd.read_parquet(artifacts / "embedding.parquet")
     clusters = pd.read_parquet(artifacts / "clusters.parquet")
@@ -99,7 +99,7 @@ def test_the_same_command_again_fits_nothing(bench_run):
     assert "nothing to fit: all 4 jobs are in the store" in again.text
     assert "2 of the stored jobs failed" in again.text
     assert again.exit_code == 3
-    pd.testing.assert_frame_equal(first.results, again.results)
+    pd.testing.assert_frame_equal(first.table, again.table)
 
 
 def test_one_more_seed_or_method_fits_only_that(bench_run):
@@ -115,13 +115,13 @@ def test_retry_and_raised_limits(bench_run):
     assert raised.fitted == 1
     assert by_method(raised)["status"]["slow[seconds=3]"] == "done"
     # The retried failure stands once, by its newest run.
-    assert len(raised.results) == 2
+    assert len(raised.table) == 2
 
 
 def test_equal_jobs_under_two_names_are_fitted_once(bench_run):
     outcome = bench_run("slow[seconds=0],slow[seconds=0.0]")
     assert outcome.fitted == 1
-    assert list(outcome.results["method"]) == ["slow[seconds=0]", "slow[seconds=0.0]"]
+    assert list(outcome.table["method"]) == ["slow[seconds=0]", "slow[seconds=0.0]"]
 
 
 def test_unavailable_methods_are_excluded_with_a_reason(bench_run):
@@ -151,11 +151,11 @@ def test_scores_are_computed_anew_without_a_fit(bench_run, monkeypatch):
     monkeypatch.setattr("bench.scoring.metrics.metrics_version", lambda *_: "another")
     again = bench_run("slow[seconds=2]")
     assert again.fitted == 1
-    assert list(again.results["fit_key"]) == list(first.results["fit_key"])
-    assert list(again.results["score_key"]) != list(first.results["score_key"])
-    assert again.results["seconds"][0] == first.results["seconds"][0]
-    assert again.results["kmeans/ari"][0] == first.results["kmeans/ari"][0]
-    assert json.loads(again.results["notes"][0])["fitted"].startswith("an earlier run's fit")
+    assert list(again.table["fit_key"]) == list(first.table["fit_key"])
+    assert list(again.table["score_key"]) != list(first.table["score_key"])
+    assert again.table["seconds"][0] == first.table["seconds"][0]
+    assert again.table["kmeans/ari"][0] == first.table["kmeans/ari"][0]
+    assert json.loads(again.table["notes"][0])["fitted"].startswith("an earlier run's fit")
 
 
 def test_an_edited_method_is_fitted_again(bench_run, flags, tmp_path):
@@ -243,7 +243,7 @@ def test_a_moved_results_folder_keeps_its_artifacts(bench_run, flags, caplog):
     assert "1 job to run, 1 in the store" in again.text
     assert f"{new} was moved or copied" in again.text
     caplog.clear()
-    table = bench.load_results(new)
+    table = bench.load_results(new, columns="all")
     assert len(table) == 2
     for folder in table["artifacts"]:
         assert Path(folder).is_relative_to(new)
@@ -266,4 +266,4 @@ def test_processes_of_fits_import_no_tracking_or_search_library(bench_run, tmp_p
     )
     toy = str(Path(__file__).parents[1] / "plugins" / "toy.py")
     outcome = bench_run("imports", plugins=(str(plugin), toy))
-    assert json.loads(outcome.results["notes"][0])["heavy"] == ""
+    assert json.loads(outcome.table["notes"][0])["heavy"] == ""

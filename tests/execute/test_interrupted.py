@@ -88,7 +88,7 @@ def check_store(results: Path, jobs: int) -> None:
     assert {r.info.status for r in mine} == {"FINISHED"}
     # A result that a killed driver left in the spool belongs to no session.
     assert all(r.data.tags.get("mlflow.parentRunId", "") in {*sessions, ""} for r in mine)
-    table = load_results(results)
+    table = load_results(results, columns="all")
     assert len(table) == jobs
     assert all((Path(folder) / "embedding.parquet").is_file() for folder in table["artifacts"])
 
@@ -100,7 +100,7 @@ def test_kill_9_leaves_no_process_and_loses_nothing(flags, results: Path, bench_
     driver.wait()
     assert all_end(flags)
 
-    finished = len(load_results(results))
+    finished = len(load_results(results, columns="all"))
     assert 3 <= finished < 10
     again = bench_run("slow[seconds=0.4]", seeds=10)
     assert again.exit_code == 0, again.text
@@ -124,7 +124,7 @@ def test_ctrl_c_or_timeout_keeps_what_is_done_and_says_so(
     assert "run the same command to go on" in text
     assert "Traceback" not in text
     assert left_of(flags) == []
-    table = load_results(results)
+    table = load_results(results, columns="all")
     assert 2 <= len(table) < 10
     assert set(table["status"]) == {"done"}, "an interrupted job has no result"
 
@@ -141,7 +141,7 @@ def test_interrupted_before_the_first_result(flags: dict[str, Any], results: Pat
     assert "interrupted: 0 jobs are kept" in text
     assert "Traceback" not in text
     assert left_of(flags) == []
-    assert load_results(results).empty
+    assert load_results(results, columns="all").empty
 
 
 @pytest.mark.slow
@@ -167,7 +167,7 @@ def test_a_half_written_commit_is_done_again(flags, results, bench_run, monkeypa
         patch.setattr("bench.store.mlflow_store._dataset_input", die)
         with pytest.raises(Killed):
             bench_run("noop")
-    assert len(load_results(results)) == 0
+    assert len(load_results(results, columns="all")) == 0
     assert [p.name for p in (results / "spool").iterdir() if not p.name.startswith(".")]
     again = bench_run("noop")
     assert "committed a result of an interrupted run" in again.text

@@ -18,7 +18,7 @@ def guided_run(bench_run, flags):
 
 
 def notes(outcome, method: str = "guided") -> str:
-    results = outcome.results
+    results = outcome.table
     return str(results.loc[results["method"] == method, "notes"].iloc[0])
 
 
@@ -50,7 +50,7 @@ def test_lists_of_the_user_take_the_place_of_the_known_ones(guided_run, tmp_path
     path.write_text("mine: [gene3, gene4]\n")
     outcome = guided_run("guided[what=markers]", f"toy,marked[markers={path}]", markers=path)
     assert outcome.exit_code == 0, outcome.text
-    assert outcome.results["notes"].str.contains(r"\['mine'\] None", regex=True).all()
+    assert outcome.table["notes"].str.contains(r"\['mine'\] None", regex=True).all()
 
 
 def job(**more) -> Job:

@@ -18,7 +18,7 @@ METHODS = "leak_frames,leak_memory_map,leak_number_of_types,leak_clock,random"
 @pytest.fixture
 def rows(bench_run, flags):
     outcome = bench_run(METHODS, plugins=(*flags["plugins"], LEAKS))
-    return outcome.results.set_index("method")
+    return outcome.table.set_index("method")
 
 
 @pytest.mark.skipif(landlock.version() == 0, reason="this kernel has no Landlock")
@@ -38,7 +38,7 @@ def test_the_parent_measures_the_time(rows):
 def test_without_landlock_the_run_says_so(bench_run, flags, monkeypatch):
     monkeypatch.setattr("bench.execute.local_executor.KERNEL_WALL", False)
     outcome = bench_run("random", seeds="5,6")
-    assert set(outcome.results["files"]) == {wall.PROCESS_ONLY}
+    assert set(outcome.table["files"]) == {wall.PROCESS_ONLY}
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +55,14 @@ def test_order_and_names_of_cells_tell_nothing(bench_run, flags, sorted_file):
     outcome = bench_run(
         "leak_order,leak_names,random", str(sorted_file), plugins=(*flags["plugins"], LEAKS)
     )
-    rows = outcome.results.set_index("method")
+    rows = outcome.table.set_index("method")
     assert set(rows["status"]) == {"done"}
     assert rows["kmeans/ari"].max() < 0.2
 
 
 def test_artifacts_have_names_and_order_of_the_file(bench_run, flags, sorted_file):
     outcome = bench_run("first_genes", str(sorted_file), plugins=(*flags["plugins"], LEAKS))
-    folder = Path(outcome.results.iloc[0]["artifacts"])
+    folder = Path(outcome.table.iloc[0]["artifacts"])
     cells = anndata.read_h5ad(sorted_file)
     counts = cells.X[:, :2].toarray()
     for name in ("embedding", "tables/genes"):

@@ -66,7 +66,7 @@ def test_a_fit_that_somebody_kills_runs_once_more(bench_run, results: Path, numb
     thread = when_a_fit_runs(results, lambda: kill_fits(number))
     outcome = bench_run("slow[seconds=1]")
     thread.join(5)
-    assert dict(outcome.counts) == {"done": 1}, outcome.results["log_tail"][0]
+    assert dict(outcome.counts) == {"done": 1}, outcome.table["log_tail"][0]
     assert "runs once more" in outcome.text
 
 
@@ -74,12 +74,12 @@ def test_a_fit_that_is_killed_again_runs_at_the_next_start(bench_run, results: P
     thread = when_a_fit_runs(results, kill_fits, times=2)
     outcome = bench_run("slow[seconds=1]")
     thread.join(5)
-    row = outcome.results.iloc[0]
+    row = outcome.table.iloc[0]
     assert (row["status"], outcome.exit_code) == ("interrupted", 3)
     assert "SIGKILL" in row["reason"]
     again = bench_run("slow[seconds=1]")
     assert (again.fitted, dict(again.counts)) == (1, {"done": 1})
-    assert len(again.results) == 1
+    assert len(again.table) == 1
 
 
 def test_the_end_of_the_process_server_is_no_failure_of_the_fits(bench_run, results: Path):
@@ -92,8 +92,8 @@ def test_the_end_of_the_process_server_is_no_failure_of_the_fits(bench_run, resu
 def test_a_method_that_leaves_with_the_code_of_a_lost_server_failed(bench_run, flags, tmp_path):
     plugin = bad_method(tmp_path, "import os; os._exit(255)")
     outcome = bench_run("bad", plugins=(flags["plugins"][1], plugin))
-    assert outcome.results["status"].tolist() == ["failed"]
-    assert "255" in outcome.results["reason"][0]
+    assert outcome.table["status"].tolist() == ["failed"]
+    assert "255" in outcome.table["reason"][0]
 
 
 def bad_method(folder: Path, body: str) -> str:
@@ -165,8 +165,8 @@ def test_a_full_scratch_folder_is_no_failure_of_the_method(bench_run, flags, tmp
     body = "import os\nraise OSError(28, os.strerror(28), str(context.scratch / 'x'))"
     plugin = bad_method(tmp_path, body)
     outcome = bench_run("bad", plugins=(flags["plugins"][1], plugin))
-    assert outcome.results["status"].tolist() == ["interrupted"]
-    assert "No space left" in outcome.results["reason"][0]
+    assert outcome.table["status"].tolist() == ["interrupted"]
+    assert "No space left" in outcome.table["reason"][0]
 
 
 def test_a_scratch_folder_that_cannot_be_made_is_one_line(bench_run, monkeypatch):
@@ -175,8 +175,8 @@ def test_a_scratch_folder_that_cannot_be_made_is_one_line(bench_run, monkeypatch
 
     monkeypatch.setattr(local_executor, "TemporaryDirectory", full)
     outcome = bench_run("noop")
-    assert outcome.results["status"].tolist() == ["interrupted"]
-    assert "No space left" in outcome.results["reason"][0]
+    assert outcome.table["status"].tolist() == ["interrupted"]
+    assert "No space left" in outcome.table["reason"][0]
 
 
 def test_the_limit_is_that_of_the_fit(monkeypatch: pytest.MonkeyPatch):

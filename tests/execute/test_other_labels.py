@@ -20,7 +20,7 @@ def test_changed_labels_make_two_datasets_in_the_report(toy_counts, flags, tmp_p
     other.iloc[:5] = "c"
     other.to_csv(labels)
     bench.run("noop", dataset, report=False, **flags)
-    stored = load_results(flags["results"])
+    stored = load_results(flags["results"], columns="all")
     assert stored["counts_digest"].nunique() == 1
     assert stored.groupby("method")["labels_digest"].nunique().to_dict() == {
         "noop": 2,
@@ -43,6 +43,6 @@ def test_a_copy_under_another_name_keeps_its_row(toy_counts, flags, tmp_path):
     bench.run("noop", str(tmp_path / "first.h5ad"), report=False, **flags)
     again = bench.run("noop,random", str(tmp_path / "copy.h5ad"), report=False, **flags)
     assert (again.reused, again.fitted) == (1, 1)
-    stored = load_results(flags["results"])
+    stored = load_results(flags["results"], columns="all")
     assert set(stored["dataset"]) == {"first", "copy"}
     assert set(tidy(stored)["dataset"]) == {"copy"}

@@ -117,14 +117,14 @@ def test_an_edit_of_an_own_file_fits_again(
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("x = 1\n")
     first = go(plugin)
-    assert list(first.results["status"]) == ["done"], list(first.results["reason"])
+    assert list(first.table["status"]) == ["done"], list(first.table["reason"])
     for other in ("other.yaml", "../lib/elsewhere_of_mine/other.py"):
         (folder / other).write_text("x = 2\n")
     assert go(plugin).reused == 1
     (folder / edited).write_text("x = 3\n")
     again = go(plugin)
     assert again.reused == 0
-    assert list(again.results["status"]) == ["done"], list(again.results["reason"])
+    assert list(again.table["status"]) == ["done"], list(again.table["reason"])
 
 
 @pytest.mark.skipif(landlock.version() == 0, reason="this kernel has no Landlock")
@@ -132,8 +132,8 @@ def test_a_file_that_is_not_declared_cannot_be_read(tmp_path: Path, go):
     plugin = write_plugin(tmp_path / "project", body="(HERE / 'net.yaml').read_text()")
     (plugin.parent / "net.yaml").write_text("x: 1\n")
     outcome = go(plugin)
-    assert list(outcome.results["status"]) == ["failed"]
-    assert "class attribute files" in outcome.results["reason"][0]
+    assert list(outcome.table["status"]) == ["failed"]
+    assert "class attribute files" in outcome.table["reason"][0]
 
 
 def test_a_declared_file_that_is_not_there_is_named(tmp_path: Path, go):
@@ -173,7 +173,7 @@ def package(tmp_path: Path) -> Path:
 
 def test_a_package_is_a_plugin_and_counts_as_a_whole(package: Path, go):
     first = go(package)
-    assert list(first.results["status"]) == ["done"], list(first.results["reason"])
+    assert list(first.table["status"]) == ["done"], list(first.table["reason"])
     assert go(package).reused == 1
     (package / "a.yaml").write_text("x: 2\n")
     assert go(package).reused == 0
@@ -231,7 +231,7 @@ def test_processes_of_joblib_run_functions_of_a_plugin(tmp_path: Path, go):
     )
     (plugin.parent / "helper_of_mine.py").write_text("def cube(x):\n    return x**3\n")
     outcome = go(plugin)
-    assert list(outcome.results["status"]) == ["done"], list(outcome.results["reason"])
+    assert list(outcome.table["status"]) == ["done"], list(outcome.table["reason"])
 
 
 def install_editable(folder: Path, site: Path) -> None:

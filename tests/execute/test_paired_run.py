@@ -15,8 +15,8 @@ def test_a_run_asks_about_unseen_cells(results: Path, tmp_path: Path):
     from rich.console import Console
 
     from bench.cli.leaderboard import leaderboard_table
-    from bench.execute.driver import run
-    from bench.execute.rescore import score
+    from bench.execute.run import run
+    from bench.execute.rescore import rescore_fits
 
     console = Console(file=StringIO(), width=200)
     settings = {"results": results, "cache_dir": tmp_path / "cache"}
@@ -25,7 +25,7 @@ def test_a_run_asks_about_unseen_cells(results: Path, tmp_path: Path):
         console=console, **settings,
     )  # fmt: skip
     assert outcome.exit_code == 0, console.file.getvalue()
-    rows = outcome.results.set_index(["method_name", "seed"]).sort_index()
+    rows = outcome.table.set_index(["method_name", "seed"]).sort_index()
     assert (rows["paired/match_auroc"][["cca", "detection_rate"]] > 0.3).all()
     assert (rows["paired/translation_auroc_genes"]["detection_rate"] == 0.5).all()
     assert rows["kmeans/ari"]["truth"].eq(1.0).all()
@@ -41,8 +41,8 @@ def test_a_run_asks_about_unseen_cells(results: Path, tmp_path: Path):
     assert "120 of 150 cells" in rows["notes"]["cca"][0]
     assert tables[0]["same"].sum() == 30 == (~tables[0]["same"]).sum()
     # Where nothing has changed, nothing is scored again.
-    again = score(None, None, "foscttm", console=console, **settings)
+    again = rescore_fits(None, None, "foscttm", console=console, **settings)
     assert (again.fits, again.current, again.problems) == (6, 6, [])
     stream = StringIO()
-    Console(file=stream, width=200).print(leaderboard_table(outcome.results))
+    Console(file=stream, width=200).print(leaderboard_table(outcome.table))
     assert "matching AUROC" in stream.getvalue()

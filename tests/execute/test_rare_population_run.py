@@ -156,7 +156,7 @@ def test_keys_of_a_dataset_with_and_without_the_task(stored, settings, file: Pat
 def test_a_run_scores_held_out_cells_of_methods_with_transform(settings, file: Path):
     from rich.console import Console
 
-    from bench.execute.driver import run
+    from bench.execute.run import run
 
     console = Console(file=StringIO(), width=200)
     outcome = run(
@@ -165,7 +165,7 @@ def test_a_run_scores_held_out_cells_of_methods_with_transform(settings, file: P
         console=console,
     )  # fmt: skip
     assert outcome.exit_code == 0, console.file.getvalue()
-    rows = outcome.results.set_index("method_name")
+    rows = outcome.table.set_index("method_name")
     assert rows["embedding/rare_ap"].notna().all()
     assert rows["embedding/rare_ap"]["truth"] == 1.0
     assert rows["embedding/rare_ap"]["pca"] > rows["embedding/rare_ap"]["random"]

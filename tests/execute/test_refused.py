@@ -20,7 +20,7 @@ from bench.store.spool import Spool
 
 
 def statuses(outcome: Any) -> dict[str, str]:
-    return dict(zip(outcome.results["method"], outcome.results["status"], strict=True))
+    return dict(zip(outcome.table["method"], outcome.table["status"], strict=True))
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_names_that_mlflow_refuses_are_kept_in_another_form(bench_run, flags):
 
     outcome = bench_run("odd_names,noop")
     assert statuses(outcome) == {"odd_names": "done", "noop": "done"}
-    row = outcome.results.set_index("method").loc["odd_names"]
+    row = outcome.table.set_index("method").loc["odd_names"]
     assert row["n_parameters"] == 12
     assert json.loads(row["notes"])["chosen"] == "3"
     assert row["k_5_auto_/n_clusters"] == 5
@@ -85,21 +85,21 @@ def test_a_result_that_mlflow_takes_for_wrong_fails_its_job_only(
     monkeypatch.setattr(Tracker, "_write", refuse)
     outcome = bench_run("noop,told")
     assert statuses(outcome) == {"noop": "failed", "told": "done"}
-    reason = outcome.results.set_index("method")["reason"]["noop"]
+    reason = outcome.table.set_index("method")["reason"]["noop"]
     assert "cannot be stored" in reason
     assert "no such value" in reason
     (kept,) = (flags["results"] / "refused").iterdir()
     assert (kept / "artifacts" / "embedding.parquet").is_file()
-    assert len(outcome.results) == 2
+    assert len(outcome.table) == 2
 
 
 def test_a_fit_whose_scores_failed_is_not_repeated(bench_run, ends):
     ends("score", ProcessOutcome("timeout", "longer than the limit"))
-    first = bench_run("slow[seconds=1]").results.iloc[0]
+    first = bench_run("slow[seconds=1]").table.iloc[0]
     assert (first["status"], first["reason"]) == ("timeout", "scoring: longer than the limit")
     assert first["seconds"] >= 1
     ends("fit", ProcessOutcome("failed", "fitted again"))
-    again = bench_run("slow[seconds=1]", retry="timeout").results.iloc[0]
+    again = bench_run("slow[seconds=1]", retry="timeout").table.iloc[0]
     assert again["status"] == "done"
     assert again["seconds"] == first["seconds"]
 
@@ -109,7 +109,7 @@ def test_a_preparation_out_of_memory_is_no_other_failure(bench_run, ends, cache)
 
     rmtree(cache / "prepared")
     ends("prepare", ProcessOutcome("oom", "more than the limit"))
-    row = bench_run("noop").results.iloc[0]
+    row = bench_run("noop").table.iloc[0]
     assert (row["status"], row["reason"]) == ("oom", "preparation: more than the limit")
 
 
@@ -128,7 +128,7 @@ def test_an_error_of_the_harness_in_one_job_spares_the_others(
     monkeypatch.setattr(local_executor, "_fit_result", fails)
     outcome = bench_run("noop,told")
     assert statuses(outcome) == {"noop": "interrupted", "told": "done"}
-    assert outcome.results.set_index("method")["reason"]["noop"] == "RuntimeError: a bug"
+    assert outcome.table.set_index("method")["reason"]["noop"] == "RuntimeError: a bug"
 
 
 def test_the_spool_leaves_what_others_are_at(tmp_path: Path):

@@ -14,8 +14,8 @@ import pytest
 
 from bench import digests, registry, versions
 from bench.errors import UsageError
-from bench.execute.driver import run
-from bench.execute.rescore import choose_metrics, score
+from bench.execute.run import run
+from bench.execute.rescore import choose_metrics, rescore_fits
 from bench.scoring.metrics import metric_stamp, metrics
 from bench.store.results_table import load_results
 
@@ -61,7 +61,7 @@ def test_a_new_metric_is_added_to_fits_whose_source_has_changed(
     stored: dict[str, Any], console: Any, tmp_path: Path
 ):
     outcome = run("noop,random", "toy", seeds=2, report=False, console=console, **stored)
-    before = outcome.results.set_index(["method", "seed"]).sort_index()
+    before = outcome.table.set_index(["method", "seed"]).sort_index()
     methods = Path(stored["plugins"][0])
     methods.write_text(methods.read_text() + "\n# edited\n")
     for cached in (digests.source_digest, registry.methods, registry.load_plugin):
@@ -70,11 +70,11 @@ def test_a_new_metric_is_added_to_fits_whose_source_has_changed(
     plugin.write_text(PURITY)
 
     settings = only(stored, str(plugin), str(methods))
-    summary = score("noop", None, "purity", console=console, **settings)
+    summary = rescore_fits("noop", None, "purity", console=console, **settings)
     assert (summary.fits, summary.current, summary.exit_code) == (2, 0, 0)
     assert summary.added == {"kmeans/purity": 2, "leiden/purity": 2, "half/purity": 2}
     assert summary.changed == {"noop": 2}
-    after = load_results(stored["results"]).set_index(["method", "seed"]).sort_index()
+    after = load_results(stored["results"], columns="all").set_index(["method", "seed"]).sort_index()
     assert len(after) == 4
     assert after["kmeans/purity"]["noop"].between(0.34, 1.0).all()
     assert after["kmeans/purity"]["random"].isna().all()
@@ -83,14 +83,14 @@ def test_a_new_metric_is_added_to_fits_whose_source_has_changed(
     assert after["score_key"].equals(before["score_key"])
     note = json.loads(after["rescored"]["noop", 0])
     assert note["source of the fit"] == before["source"]["noop", 0] != note["source then"]
-    again = score("noop", None, "purity", console=console, **settings)
+    again = rescore_fits("noop", None, "purity", console=console, **settings)
     assert (again.fits, again.current, again.added) == (2, 2, {})
 
     # A run with the plugin adds the metric to what it finds in the store.
     full = {**stored, "plugins": (*stored["plugins"], str(plugin))}
     outcome = run("random", "toy", seeds=2, report=False, console=console, **full)
     assert (outcome.fitted, outcome.reused) == (0, 2)
-    assert outcome.results["kmeans/purity"].notna().all()
+    assert outcome.table["kmeans/purity"].notna().all()
 
 
 def test_only_what_lacks_the_present_version_is_computed(
@@ -101,16 +101,16 @@ def test_only_what_lacks_the_present_version_is_computed(
     newer["ari"] = replace(newer["ari"], version=newer["ari"].version + 1)
     for place in ("bench.execute.rescore.metrics", "bench.scoring.metrics.metrics"):
         monkeypatch.setattr(place, lambda plugins=(): newer)
-    summary = score(console=console, **only(stored))
+    summary = rescore_fits(console=console, **only(stored))
     # The process computes with the old code, so the version it returns is the old one.
     assert summary.added["kmeans/ari"] == 1
     assert set(summary.added) == {"kmeans/ari", "leiden/ari", "half/ari"}
     assert summary.changed == {}, "the plugin of the method is not given"
     monkeypatch.undo()
-    assert score(console=console, **only(stored)).current == 1
+    assert rescore_fits(console=console, **only(stored)).current == 1
     again = run("noop", "toy", seeds=1, report=False, console=console, **stored)
     assert again.fitted == 0
-    assert list(again.results["run_id"]) == list(first.results["run_id"])
+    assert list(again.table["run_id"]) == list(first.table["run_id"])
 
 
 def test_scores_of_an_older_version_become_the_present_key(
@@ -121,12 +121,12 @@ def test_scores_of_an_older_version_become_the_present_key(
         old.setattr("bench.scoring.metrics.metrics_version", lambda *_: "older")
         old.setattr("bench.execute.local_executor._add_scores", _without_stamps())
         first = run("noop", "toy", seeds=1, report=False, console=console, **stored)
-    summary = score(console=console, **only(stored))
+    summary = rescore_fits(console=console, **only(stored))
     assert summary.added["kmeans/ari"] == 1
     again = run("noop", "toy", seeds=1, report=False, console=console, **stored)
     assert (again.fitted, again.reused) == (0, 1)
-    assert list(again.results["run_id"]) == list(first.results["run_id"])
-    assert list(again.results["score_key"]) != list(first.results["score_key"])
+    assert list(again.table["run_id"]) == list(first.table["run_id"])
+    assert list(again.table["score_key"]) != list(first.table["score_key"])
 
 
 def _without_stamps() -> Callable[..., None]:
@@ -146,24 +146,24 @@ def test_fits_that_cannot_be_scored(stored: dict[str, Any], console: Any, tmp_pa
     plugin = tmp_path / "purity.py"
     plugin.write_text(PURITY)
     settings = only(stored, str(plugin))
-    row = load_results(stored["results"]).iloc[0]
+    row = load_results(stored["results"], columns="all").iloc[0]
     folder = Path(
         json.loads((Path(row["artifacts"]) / "config.json").read_text())["dataset_folder"]
     )
     away = folder.rename(folder.with_name("away"))
     try:
-        lost = score(None, "all", "purity", console=console, **settings)
+        lost = rescore_fits(None, "all", "purity", console=console, **settings)
     finally:
         away.rename(folder)
     assert lost.exit_code == 3
     assert "'bench plan -m random -d toy' puts it back" in lost.problems[0]
     (Path(row["artifacts"]) / "embedding.parquet").unlink()
-    gone = score(None, None, "purity", console=console, **settings)
+    gone = rescore_fits(None, None, "purity", console=console, **settings)
     assert gone.exit_code == 3
     (line,) = gone.problems
     assert line.startswith("noop · toy · seed 0: its embedding is not on this machine")
     with pytest.raises(UsageError) as error:
-        score("vae", None, None, console=console, **settings)
+        rescore_fits("vae", None, None, console=console, **settings)
     assert error.value.code == "no_match"
 
 

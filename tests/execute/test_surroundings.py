@@ -55,6 +55,6 @@ def test_a_run_among_scripts_of_the_user(flags: dict[str, Any], tmp_path: Path, 
     assert ran.returncode == 0, text
     assert "ran " not in text
     assert "Traceback" not in text
-    table = load_results(results)
+    table = load_results(results, columns="all")
     assert table["status"].tolist() == ["done", "done"]
     assert "ran " not in "".join((Path(one) / "log.txt").read_text() for one in table["artifacts"])

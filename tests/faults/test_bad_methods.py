@@ -14,10 +14,10 @@ from typing import Any
 
 import psutil
 import pytest
-from _reliability import Row, write_part
+from _reliability import Row, count_keys, stored_runs, write_part
 
 from bench.execute import limited_process, local_executor
-from bench.execute.driver import run
+from bench.execute.run import run
 
 PLUGIN = Path(__file__).with_name("bad_methods.py")
 TOY = Path(__file__).parents[1] / "plugins" / "toy.py"
@@ -69,21 +69,8 @@ def tries(names: list[str], seeds: int, folder: Path, cache: Path) -> Any:
         ",".join(names), "toy", report=False, results=folder, cache_dir=cache, seeds=seeds,
         plugins=(str(PLUGIN), str(TOY)), jobs=2, timeout=8.0, memory=0.4,
     )  # fmt: skip
-    assert outcome.results is not None
-    return outcome.results
-
-
-def runs_by_key(folder: Path) -> Counter[str]:
-    """Return how often each job stands in MLflow."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("bench")
-    runs = client.search_runs([experiment.experiment_id], max_results=5000)
-    tags = [run.data.tags for run in runs]
-    return Counter(
-        one["score_key"] for one in tags if one["kind"] == "job" and "superseded_by" not in one
-    )
+    assert outcome.table is not None
+    return outcome.table
 
 
 def battery(
@@ -91,7 +78,7 @@ def battery(
 ) -> list[Row]:
     """Run the methods; returns how they ended, and raises nothing for a wrong status."""
     table = tries(list(names), seeds, folder, cache)
-    keys, left = runs_by_key(folder), len(orphans(marks))
+    keys, left = count_keys(stored_runs(folder)), len(orphans(marks))
     rows = []
     for name, statuses in names.items():
         own = table[table["method"] == name]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from _reliability import Row, write_part
 
-from bench.execute.driver import run
+from bench.execute.run import run
 
 TOY = Path(__file__).parents[1] / "plugins" / "toy.py"
 METHOD = """
@@ -62,8 +62,8 @@ def test_a_job_runs_again_once_there_is_room(
             "writes", "toy", report=False, results=results, cache_dir=cache, seeds=2,
             plugins=(str(plugin), str(TOY)), jobs=2,
         )  # fmt: skip
-        assert outcome.results is not None
-        return list(outcome.results["status"])
+        assert outcome.table is not None
+        return list(outcome.table["status"])
 
     full = statuses()
     monkeypatch.setattr(tempfile, "tempdir", None)

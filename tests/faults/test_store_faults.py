@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from _reliability import Row, write_part
 
 from bench.errors import StoreError
 from bench.settings import load_settings
@@ -38,6 +39,11 @@ def one_line(ran: subprocess.CompletedProcess[str], text: str) -> None:
     assert "Traceback" not in ran.stderr
     (line,) = [line for line in ran.stderr.splitlines() if line.startswith("bench: ")]
     assert text in line
+
+
+def passed(fault: str, outcome: str = "one line", *, lost: int = 0, doubled: int = 0) -> None:
+    """Write a row of the table of faults, at the end of a test."""
+    write_part("Results folder and tracking server", [Row(fault, outcome, 1, lost, doubled)])
 
 
 def run(words: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
@@ -99,13 +105,15 @@ def test_a_signal_while_the_database_is_made(tmp_path: Path, cache: Path, number
     assert not (results / "mlflow.db").exists()
     again = run(bench(results, cache, "--no-report"))
     assert again.returncode == 0, again.stderr
-    assert len(load_results(results)) == 1
+    assert len(load_results(results, columns="all")) == 1
     assert not list(results.glob(".new*"))
+    passed(f"{number.name} while the database is made", "made anew")
 
 
 def test_a_full_disk_for_a_new_store(disk, cache: Path):
     ran = run(bench(disk("size=256k") / "results", cache, "--no-report"))
     one_line(ran, "the disk is full")
+    passed("disk full in a new store")
 
 
 @pytest.mark.slow
@@ -115,13 +123,14 @@ def test_a_full_disk_in_a_commit(disk, cache: Path, empty_store: Path):
     shutil.copy(empty_store, results / "mlflow.db")
     ran = run(bench(results, cache, "--no-report", "--seeds", "60"))
     one_line(ran, "the disk is full")
-    n_done = len(load_results(results))
+    n_done = len(load_results(results, columns="all"))
     assert n_done < 60
     disk("size=64m")
     again = run(bench(results, cache, "--no-report", "--seeds", "60"))
     assert again.returncode == 0, again.stderr
-    table = load_results(results)
+    table = load_results(results, columns="all")
     assert table["status"].tolist() == ["done"] * 60
+    passed("disk full in a commit", "all jobs done once there is room", lost=60 - len(table))
 
 
 def test_an_archived_store_is_readable(disk, cache: Path, empty_store: Path, tmp_path: Path):
@@ -135,13 +144,14 @@ def test_an_archived_store_is_readable(disk, cache: Path, empty_store: Path, tmp
             disk("rw")
             (results / "index.db").unlink()
         disk("ro")
-        assert len(load_results(results)) == 1
+        assert len(load_results(results, columns="all")) == 1
         one_line(run(bench(results, cache, "--no-umap", verb="report")), "cannot be written")
         out = tmp_path / index
         words = ("--no-umap", "--no-static", "--out", str(out))
         assert run(bench(results, cache, *words, verb="report")).returncode == 0
         assert (out / "report.html").is_file()
     one_line(run(bench(results, cache, "--seeds", "2")), "cannot be written")
+    passed("read-only results", "reports elsewhere, one line for a run")
 
 
 def test_results_removed_during_a_run(tmp_path: Path, cache: Path, empty_store: Path, monkeypatch):
@@ -163,6 +173,7 @@ def test_results_removed_during_a_run(tmp_path: Path, cache: Path, empty_store: 
             "noop", "toy", results=results, cache_dir=cache, plugins=plugins, seeds=1, report=False
         )
     assert error.value.code == "store_removed"
+    passed("results removed during a run")
 
 
 def test_odd_entries_of_the_spool(tmp_path: Path, cache: Path, empty_store: Path):
@@ -178,6 +189,7 @@ def test_odd_entries_of_the_spool(tmp_path: Path, cache: Path, empty_store: Path
     assert "Traceback" not in ran.stderr
     assert ran.stderr.count("not fit for the store") == 3
     assert len(list((results / "refused").iterdir())) == 3
+    passed("odd entries of the spool", "set aside, a line each")
 
 
 @pytest.fixture
@@ -196,6 +208,7 @@ def test_a_dead_server_is_one_line(dead_server: str, tmp_path: Path, monkeypatch
     assert error.value.code == "no_answer"
     assert len(caplog.messages) == 1
     assert SECRET not in caplog.text + str(error.value)
+    passed("a dead tracking server")
 
 
 def test_no_password_is_printed_or_stored(tmp_path: Path, cache: Path, empty_store: Path):
@@ -221,3 +234,4 @@ def test_no_password_is_printed_or_stored(tmp_path: Path, cache: Path, empty_sto
     assert "***@127.0.0.1:1" in (results / "report.html").read_text()
     for file in results.rglob("*"):
         assert not file.is_file() or SECRET.encode() not in file.read_bytes(), file
+    passed("passwords in addresses", "in no file and no output")

@@ -99,7 +99,7 @@ def test_gain_of_a_search(finished):
     assert main["gain"] == pytest.approx(main["tuned"] - main["default"])
     assert "holdout" in study["statement"]
     assert "95 % interval" in study["statement"]
-    rows = finished.run.results
+    rows = finished.run.table
     assert set(rows["method"]) == {"tunable", "tunable·tuned"}
     assert set(rows["protocol"]) == {"holdout"}
     assert set(rows["seed"]) == {0, 1}
@@ -113,7 +113,7 @@ def run_file(file: Path, flags: dict[str, Any], methods: str = "tunable", **more
 
 def check_mark(searched: Any, file: Path, again: Any, protocol: str) -> None:
     """A run with the parameters of a search has its names, its protocol and its scores."""
-    rows, own = again.results, searched.run.results
+    rows, own = again.table, searched.run.table
     own = own[own["method"] == "tunable·tuned"]
     assert set(rows["method"]) == {"tunable·tuned"}
     assert set(rows["protocol"]) == {protocol}
@@ -147,7 +147,7 @@ def test_a_run_with_the_file_of_an_oracle_search_is_never_ranked(go, flags, tmp_
     file = shutil.copy(searched.best[0], tmp_path / "honest.yaml")
     again = run_file(file, flags("other"), report=True, umap=False)
     check_mark(searched, file, again, "oracle")
-    board = leaderboard(again.results).set_index("method")
+    board = leaderboard(again.table).set_index("method")
     assert board["rank"].isna().all()
     note = board.at["tunable·tuned (oracle ⚠)", "note"]
     assert "tuned on the labels" in note
@@ -155,8 +155,8 @@ def test_a_run_with_the_file_of_an_oracle_search_is_never_ranked(go, flags, tmp_
     assert "tunable·tuned (oracle ⚠)" in (again.report.parent / "summary.md").read_text()
     # Another value on top is no longer the search's choice; the mark stays.
     other = run_file(file, flags("other"), "tunable[steps=3]")
-    assert other.results["method"].iloc[0].startswith("tunable[params=blobs-oracle-")
-    assert set(other.results["protocol"]) == {"oracle"}
+    assert other.table["method"].iloc[0].startswith("tunable[params=blobs-oracle-")
+    assert set(other.table["protocol"]) == {"oracle"}
     # A search that hides the labels cannot begin with them.
     with pytest.raises(UsageError) as error:
         go(trials=2, protocol="holdout", params=[file], results="third")
@@ -165,8 +165,8 @@ def test_a_run_with_the_file_of_an_oracle_search_is_never_ranked(go, flags, tmp_
 
 def test_on_other_data_the_file_of_a_search_counts_as_set_by_hand(finished, flags):
     again = run_file(finished.best[0], flags(), "tunable", datasets="small_blobs")
-    assert again.results["method"].iloc[0].startswith("tunable[params=blobs-holdout-")
-    assert set(again.results["protocol"]) == {"default"}
+    assert again.table["method"].iloc[0].startswith("tunable[params=blobs-holdout-")
+    assert set(again.table["protocol"]) == {"default"}
 
 
 def test_a_plan_takes_the_file_of_a_search(finished, flags):
@@ -259,8 +259,8 @@ def test_protocols_share_fits_and_oracle_is_marked(go, flags):
     outcome = go(trials=4, protocol="oracle", report=True, umap=False)
     study = outcome.studies[0]
     assert "too good" in study["watermark"]
-    assert set(outcome.run.results["protocol"]) == {"oracle"}
-    notes = [json.loads(text) for text in outcome.run.results["notes"]]
+    assert set(outcome.run.table["protocol"]) == {"oracle"}
+    notes = [json.loads(text) for text in outcome.run.table["notes"]]
     assert sum("earlier run's fit" in note.get("fitted", "") for note in notes) >= 2
     page = outcome.run.report.read_text()
     assert "too good" in page
@@ -375,9 +375,9 @@ def test_several_objectives_give_a_front(go):
 @pytest.mark.slow
 def test_a_method_without_a_search_space_is_scored_with_its_defaults(go):
     outcome = go("tunable,rigid", trials=2)
-    assert set(outcome.run.results["method"]) == {"tunable", "tunable·tuned", "rigid"}
+    assert set(outcome.run.table["method"]) == {"tunable", "tunable·tuned", "rigid"}
     # Also on a dataset on which nothing is searched.
-    results = go("tunable,rigid", "blobs,blob_peaks", trials=2, results="both").run.results
+    results = go("tunable,rigid", "blobs,blob_peaks", trials=2, results="both").run.table
     there = results[results["dataset"] == "blob_peaks"].set_index("method")["status"]
     assert there["rigid"] == "done"
     assert set(there.drop("rigid")) == {"skipped"}

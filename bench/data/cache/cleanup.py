@@ -16,6 +16,8 @@ from .folder_state import disk_errors_as_data_errors, last_use_time, read_info, 
 
 KINDS = ("datasets", "prepared")
 """The folders of the cache that hold folders of arrays."""
+MEMORY = "memory"
+"""The folder of the cache that holds files of data in memory; they are written again if needed."""
 LEFTOVER_SECONDS = 86400.0
 
 
@@ -138,3 +140,11 @@ def remove_leftovers(root: Path, in_use: FoldersInUse) -> None:
             with contextlib.suppress(FileNotFoundError):
                 if folder.stat().st_mtime < oldest and folder.name not in in_use.names():
                     remove_folder(folder)
+
+
+def remove_memory_files(root: Path, seconds: float) -> None:
+    """Remove files of data in memory that were not used for so long."""
+    for folder in (root / MEMORY).glob("*"):
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime >= seconds:
+                remove_folder(folder)

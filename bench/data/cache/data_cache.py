@@ -25,7 +25,15 @@ from bench.versions import CACHE, PREPARATION
 
 from ..marker_lists import dataset_markers
 from .cached_dataset import CachedDataset
-from .cleanup import CacheEntry, FoldersInUse, list_entries, remove_entries, remove_leftovers
+from .cleanup import (
+    LEFTOVER_SECONDS,
+    CacheEntry,
+    FoldersInUse,
+    list_entries,
+    remove_entries,
+    remove_leftovers,
+    remove_memory_files,
+)
 from .folder_state import (
     disk_errors_as_data_errors,
     is_intact,
@@ -188,12 +196,13 @@ class DataCache:
         """Remove the least recently used until ``max_bytes`` are left; returns the removed.
 
         Damaged and unfinished folders are always removed first; ``everything`` removes all.
-        Folders that a running process uses stay.
+        Folders that a running process uses stay. Files of data in memory go after a day.
         """
         removed = remove_entries(self.root, self._in_use, 0 if everything else max_bytes)
         for pointer in (self.root / "pointers").glob("*.json"):
             if not (self.root / "datasets" / _pointer_target(pointer)).is_dir():
                 pointer.unlink(missing_ok=True)
+        remove_memory_files(self.root, 0 if everything else LEFTOVER_SECONDS)
         return removed
 
     def verify(self) -> list[tuple[CacheEntry, bool]]:

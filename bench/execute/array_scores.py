@@ -1,0 +1,93 @@
+"""``bench.score``: scores of any embedding."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.errors import DataError
+from bench.scoring import scorer
+from bench.scoring.aggregates import aggregate_scores
+from bench.scoring.holdout import VisibleLabels
+
+from .rescore import choose_metrics
+
+logger = logging.getLogger(__name__)
+
+
+def score(
+    embedding: Any,
+    labels: Any,
+    batch: Any = None,
+    metrics: str | Sequence[str] | None = None,
+    *,
+    seed: int = 0,
+) -> pd.Series:
+    """Score an embedding against true types, as a fit of ``bench run`` is scored.
+
+    Parameters
+    ----------
+    embedding
+        Array or table, shape (n_cells, n_dimensions), such as ``adata.obsm["X_pca"]``.
+    labels
+        True type of each cell, shape (n_cells,), such as ``adata.obs["cell_type"]``; ``None``
+        gives the scores that need no types.
+    batch
+        Batch of each cell, shape (n_cells,); without it there are no scores of batches.
+    metrics
+        Names or globs of metrics, such as ``"ari,nmi"`` or ``["ari", "nmi"]``. Default: all.
+    seed
+        Seed of clusterings and samples.
+
+    Returns
+    -------
+    Series
+        Value by score, such as ``kmeans/ari``; NaN where one is undefined, with the reasons in
+        ``attrs["missing"]``. ``bench.list_metrics()`` says what each means.
+
+    Raises
+    ------
+    UsageError
+        If no metric has a name.
+    DataError
+        If the embedding is not finite, if numbers of cells differ, or cells have no label.
+    """
+    text = metrics if metrics is None or isinstance(metrics, str) else ",".join(metrics)
+    chosen = choose_metrics(text, ())
+    cells = embedding.index if isinstance(embedding, pd.DataFrame) else None
+    types, batches = _aligned("labels", labels, cells), _aligned("batch", batch, cells)
+    try:
+        scores = scorer.score(
+            embedding, VisibleLabels(types), seed=seed, batch=batches, chosen=chosen
+        )
+    except ValueError as error:
+        raise DataError(f"bench.score: {error}.", code="not_scorable") from None
+    values, reasons = scores.values, scores.missing
+    if text is None or text.strip() == "all":
+        means, without = aggregate_scores(values, reasons)
+        values, reasons = values | means, reasons | without
+    reasons = {name: reason for name, reason in reasons.items() if name not in values}
+    if reasons:
+        logger.info(f"undefined: {', '.join(reasons)}; the reasons are in attrs['missing']")
+    series = pd.Series(values | dict.fromkeys(reasons, np.nan), name="value", dtype=float)
+    series.attrs["missing"] = reasons
+    return series
+
+
+def _aligned(name: str, values: Any, cells: pd.Index | None) -> Any:
+    """Return values in the order of a table of cells; values without names stay as they are."""
+    if cells is None or not isinstance(values, pd.Series) or values.index.equals(cells):
+        return values
+    missing = cells.difference(values.index)
+    if len(missing) or not values.index.is_unique:
+        raise DataError(
+            f"bench.score: {name} has other names of cells than the embedding "
+            f"({len(missing)} of {len(cells)} are missing, or some stand there twice); give "
+            f"{name}.to_numpy() if the order is the same.",
+            code="other_cells",
+        )
+    return values.reindex(cells)
