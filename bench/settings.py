@@ -84,6 +84,13 @@ class Settings(BaseModel):
     labels: Path | None = Field(
         None, description="second file with columns of the cells of files, joined by barcode"
     )
+    no_labels: bool = Field(
+        default=False, description="hide labels: only scores that need none are computed"
+    )
+    n_clusters: int | None = Field(
+        None, ge=2, description="number of clusters in data without labels, for k-means and for "
+        "the methods that need one",
+    )  # fmt: skip
     layer: str | None = Field(
         None, description="where files have their counts: X, raw or the name of a layer"
     )

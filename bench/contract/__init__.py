@@ -15,6 +15,7 @@ from .genome import (
 from .markers import Markers, all_genes, keep_known_genes, read_markers
 from .method import OPTIONAL_INPUTS, Context, Fit, Knowledge, Method, Reporter
 from .metric import (
+    CountsTask,
     IntegrationTask,
     Metric,
     MetricResult,
@@ -42,11 +43,11 @@ from .recipe import (
 
 __all__ = [
     "ATAC", "MULTIOME", "OPTIONAL_INPUTS", "PARTS", "PROTEINS", "RNA", "Card", "Context",
-    "Dataset", "DatasetInfo", "FileLocation", "Fit", "IntegrationTask", "Knowledge", "Layers",
-    "Markers", "Method", "Metric", "MetricResult", "PairScores", "PairedInfo", "PairedRecipe",
-    "PairedTasks", "Parameters", "RareTask", "Recipe", "RecoveryScores", "RemoteFile",
-    "Reporter", "Search", "TranslationScores", "UndefinedMetric", "accessible_peaks",
-    "all_genes", "cells_of", "check_cells", "format_peak_names", "is_paired",
+    "CountsTask", "Dataset", "DatasetInfo", "FileLocation", "Fit", "IntegrationTask",
+    "Knowledge", "Layers", "Markers", "Method", "Metric", "MetricResult", "PairScores",
+    "PairedInfo", "PairedRecipe", "PairedTasks", "Parameters", "RareTask", "Recipe",
+    "RecoveryScores", "RemoteFile", "Reporter", "Search", "TranslationScores", "UndefinedMetric",
+    "accessible_peaks", "all_genes", "cells_of", "check_cells", "format_peak_names", "is_paired",
     "keep_known_genes", "log_normalized", "pair_data", "parse_interval", "peak_intervals",
     "protein_counts", "read_markers", "select_cells", "ucsc_chromosome",
 ]  # fmt: skip

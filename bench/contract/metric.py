@@ -9,6 +9,8 @@ Its kind decides its arguments:
 ``batch``        ``function(embedding, true, batch, *, seed)``: mixing of the batches
 ``integration``  ``function(embedding, task, *, seed)``: batches before and after
                  (:class:`IntegrationTask`)
+``counts``       ``function(embedding, task, *, seed)``: neighbours in the counts, for data
+                 without labels (:class:`CountsTask`)
 ``rare``         ``function(embedding, task, *, seed)``: one rare type (:class:`RareTask`)
 ``paired``       ``function(tasks)``: both parts of unseen cells (:class:`PairedTasks`)
 ``aggregate``    ``function(scores)``: a mean of other scores of a run; the harness's own only
@@ -32,12 +34,29 @@ if TYPE_CHECKING:
 MetricFact = str | float
 MetricResult = float | tuple[float, dict[str, MetricFact]]
 Kind = Literal[
-    "clustering", "partition", "embedding", "batch", "integration", "rare", "paired", "aggregate"
+    "clustering", "partition", "embedding", "batch", "integration", "counts", "rare", "paired",
+    "aggregate",
 ]
 
 
 class UndefinedMetric(Exception):
     """Raised by a metric that is not defined for its input; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class CountsTask:
+    """The counts as a metric of data without labels sees them.
+
+    Parameters
+    ----------
+    components
+        Principal components of the log-normalised counts, shape (n_cells, n_components).
+    no_components
+        The reason why there are none, in one line, where ``components`` is ``None``.
+    """
+
+    components: np.ndarray | None = None
+    no_components: str = ""
 
 
 @dataclass(frozen=True)
@@ -194,6 +213,10 @@ class Metric:
         *Raises* where it is not defined.
     scib_metrics
         How it differs from the function of the package scib-metrics; empty if that has none.
+    without_types
+        Whether the value does not depend on the types, so that data without labels have it, too;
+        they pass equal types. Metrics of the kinds ``partition``, ``integration``, ``counts`` and
+        ``paired`` get no types.
     """
 
     name: str
@@ -205,3 +228,4 @@ class Metric:
     reference: str
     function: Callable[..., MetricResult]
     scib_metrics: str = ""
+    without_types: bool = False

@@ -3,51 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.contract import Card, Dataset, FileLocation
 from bench.errors import UsageError
 from bench.messages import collect_notes, did_you_mean, log_note
+
+from .derived_dataset import DerivedDataset, require_labels
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from bench.contract import Markers
+    from bench.contract import Dataset
 
 
-class ChosenTypes(Dataset):
+class ChosenTypes(DerivedDataset):
     """A dataset with the cells of some types; their names stand between plus signs."""
 
     def __init__(self, inner: Dataset, types: str) -> None:
-        super().__init__(inner.params)
-        self.inner, self.types, self.name = inner, types, inner.name
-        self.orientation_given = inner.orientation_given
-        if hasattr(inner, "card"):  # a file has no card before it is read
-            self.card: Card = inner.card
-
-    @property
-    def paired(self) -> bool:
-        """Whether the data are, or may be, paired."""
-        return self.inner.paired
-
-    @property
-    def where(self) -> str:
-        """Name or path of the data in error messages."""
-        return self.inner.where
-
-    def own_markers(self) -> Markers | None:
-        """Return the marker lists that come with the data."""
-        return self.inner.own_markers()
-
-    def file_locations(self) -> list[FileLocation]:
-        """Return the places of the files."""
-        return self.inner.file_locations()
-
-    def fetch(self) -> dict[str, Path]:
-        """Fetch the missing files."""
-        return self.inner.fetch()
+        super().__init__(inner)
+        self.types = types
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the identity of the data, and the types."""
@@ -58,6 +33,7 @@ class ChosenTypes(Dataset):
         from bench.contract import cells_of, select_cells
 
         data = self.inner.load()
+        require_labels(self.inner)
         labels = cells_of(data).obs[self.inner.card.label_key].astype(str)
         chosen = split_types(self.types, set(labels), self.where)
         mask = labels.isin(chosen).to_numpy()

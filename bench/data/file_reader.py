@@ -94,7 +94,8 @@ def _complete(
             f"{file.path}: labels_by_position=true: needs labels=FILE (bench fit: --labels FILE).",
             code="missing_value",
         )
-    if label_key or file.labels_needed or DEFAULT_LABEL_KEY in adata.obs:
+    needed = file.labels_needed and (params.labels or not _is_unlabelled(adata, file))
+    if label_key or needed or DEFAULT_LABEL_KEY in adata.obs:
         label_key = _find_column(adata, file.path, label_key or DEFAULT_LABEL_KEY, "label")
     batch_key = None
     if params.batch_key:
@@ -114,6 +115,25 @@ def _complete(
         organism=str(adata.uns.get("organism", "")),
         labels_from=f"column {label_key} of {labels_from}" if label_key else "",
     )
+
+
+def _is_unlabelled(adata: AnnData, file: FileDataset) -> bool:
+    """Return whether no column of the cells can hold labels; a note says so.
+
+    Such a column has a usual name, or texts that some cells share and others do not.
+    """
+    known = {name.lower() for name in LABEL_GUESSES}
+    rest = adata.obs.drop(columns=["batch", file.params.batch_key], errors="ignore")
+    for name, column in rest.items():
+        is_text = column.dtype.kind not in "biufcmM"
+        if str(name).lower() in known or (is_text and 1 < column.nunique() < len(column)):
+            return False
+    columns = f" (columns: {', '.join(map(str, rest))})" if len(rest.columns) else ""
+    log_note(
+        f"{file.path}: the cells have no labels{columns}: only scores that need none are "
+        "computed; --labels FILE or --label-key COLUMN gives labels"
+    )
+    return True
 
 
 def _has_batches(adata: AnnData, where: str) -> bool:
@@ -171,7 +191,8 @@ def _find_column(adata: AnnData, path: Path, key: str, what: str) -> str:
         raise DataError(f"{path}: no column '{key}', {fix}.", code="missing_column")
     raise DataError(
         f"{path}: no column '{key}' in obs; pass --{what}-key with one of: "
-        f"{', '.join([*guesses, *others])}.",
+        f"{', '.join([*guesses, *others])}."
+        + " For cells without labels: bench run --no-labels." * (what == "label"),
         code="missing_column",
     )
 

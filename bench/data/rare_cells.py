@@ -39,7 +39,9 @@ def apply_task(
     share = PAIRED_TRAIN_SHARE if task.train is None and is_paired(data) else task.train
     if not task.rare_type and not share:
         return data, card
-    types = cells_of(data).obs[card.label_key].astype(str).to_numpy()
+    cells = cells_of(data)
+    types = cells.obs[card.label_key].astype(str).to_numpy() if card.label_key else None
+    types = np.full(cells.n_obs, "") if types is None else types
     if task.rare_type:
         rare = _find_type(types, task.rare_type, where)
         card = replace(card, rare_type=rare)

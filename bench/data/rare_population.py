@@ -8,22 +8,22 @@ sees the remaining cells and nothing more.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from bench.contract import Card, Dataset, FileLocation, Parameters
+from bench.contract import Parameters
 from bench.errors import UsageError
 from bench.messages import collect_notes
 
+from .derived_dataset import DerivedDataset, require_labels
 from .marker_lists import dataset_markers
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from bench.contract import Markers
+    from bench.contract import Dataset
 
 
 class RarePopulationTask(Parameters):
@@ -52,38 +52,13 @@ class RarePopulationTask(Parameters):
     )
 
 
-class RarePopulation(Dataset):
+class RarePopulation(DerivedDataset):
     """A dataset with the cells of one type down-sampled and a part of the cells held out."""
 
     def __init__(self, inner: Dataset, task: RarePopulationTask) -> None:
-        super().__init__(inner.params)
-        self.inner, self.task, self.name = inner, task, inner.name
-        self.orientation_given = inner.orientation_given
+        super().__init__(inner)
+        self.task = task
         self.guided = bool(task.signatures) or task.guide != "true"
-        if hasattr(inner, "card"):  # a file has no card before it is read
-            self.card: Card = inner.card
-
-    @property
-    def paired(self) -> bool:
-        """Whether the data are, or may be, paired."""
-        return self.inner.paired
-
-    @property
-    def where(self) -> str:
-        """Name or path of the data in error messages."""
-        return self.inner.where
-
-    def own_markers(self) -> Markers | None:
-        """Return the marker lists that come with the data."""
-        return self.inner.own_markers()
-
-    def file_locations(self) -> list[FileLocation]:
-        """Return the places of the files."""
-        return self.inner.file_locations()
-
-    def fetch(self) -> dict[str, Path]:
-        """Fetch the missing files."""
-        return self.inner.fetch()
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the identity of the data, and the task."""
@@ -103,6 +78,8 @@ class RarePopulation(Dataset):
         from . import rare_cells
 
         data = self.inner.load()
+        if self.task.rare_type:
+            require_labels(self.inner)
         with collect_notes() as notes:
             data, self.card = rare_cells.apply_task(data, self.inner.card, self.task, self.where)
             if self.guided:

@@ -23,6 +23,7 @@ from .name_patterns import DEFAULT_LABEL_KEY
 from .named_file import NamedFile
 from .rare_population import RarePopulation, RarePopulationTask, split_task
 from .user_datasets import UserDataset, user_datasets
+from .without_labels import HALVES, CountHalf, HiddenLabels, half_label
 
 if TYPE_CHECKING:
     from bench.settings import Settings
@@ -139,6 +140,10 @@ def _resolve(selection: Selection, settings: Settings) -> ResolvedDataset:
     if types is not None:
         dataset = ChosenTypes(dataset, types)
         source += source_digest("bench.data.chosen_types")
+    if settings.no_labels:
+        _check_hidden(selection, settings, needs_types=types is not None)
+        dataset = HiddenLabels(dataset)
+        source += source_digest("bench.data.without_labels")
     if task is not None or dataset.paired:
         dataset = RarePopulation(dataset, task or RarePopulationTask())
         source += source_digest("bench.data.rare_population")
@@ -150,6 +155,33 @@ def _resolve(selection: Selection, settings: Settings) -> ResolvedDataset:
         dataset, source, _add_values(plain.label, shared), _add_values(plain.selector, shared),
         plain.reading,
     )  # fmt: skip
+
+
+def _check_hidden(selection: Selection, settings: Settings, *, needs_types: bool) -> None:
+    """Raise ``UsageError`` where ``--no-labels`` stands beside what needs labels."""
+    given = {
+        "--label-key": settings.label_key, "--labels": settings.labels,
+        f"types= of {selection.name}": needs_types,
+        f"rare_type= of {selection.name}": "rare_type" in selection.values,
+    }  # fmt: skip
+    for name, value in given.items():
+        if value:
+            raise UsageError(
+                f"--no-labels: hides the labels, but {name} needs them; leave one of them out.",
+                code="contradicting_options",
+            )
+
+
+def halves_of(resolved: ResolvedDataset) -> list[ResolvedDataset]:
+    """Return the two halves of the counts of a dataset without labels."""
+    return [
+        replace(
+            resolved, dataset=CountHalf(resolved.dataset, half),
+            source=resolved.source + source_digest("bench.data.without_labels"),
+            label=half_label(resolved.label, half),
+        )
+        for half in HALVES
+    ]  # fmt: skip
 
 
 def _name_apart(datasets: list[ResolvedDataset]) -> list[ResolvedDataset]:
@@ -279,7 +311,10 @@ def _file(
     }  # fmt: skip
     values = selection.values
     params = {**(defaults or {}), **{key: v for key, v in keys.items() if v}, **values}
-    file = FileDataset.from_path(path, FileDataset.Params.build(params, owner=selection.name))
+    file = FileDataset.from_path(
+        path, FileDataset.Params.build(params, owner=selection.name),
+        labels_needed=not settings.no_labels,
+    )  # fmt: skip
     file.configure(settings)
     return ResolvedDataset(
         file,

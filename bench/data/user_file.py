@@ -11,6 +11,7 @@ from bench.contract import cells_of
 from bench.errors import DataError
 
 from .checks import check_data, check_labels
+from .derived_dataset import require_labels
 from .file_dataset import FileDataset
 from .values import missing_values, text_column
 
@@ -51,6 +52,8 @@ def load_checked(
     """
     data = dataset.load()
     card, obs = dataset.card, cells_of(data).obs
+    if labels_needed:
+        require_labels(dataset)
     label_key = card.label_key if check_columns else ""
     unlabelled = missing_values(obs[label_key]) if label_key and not labels_needed else 0
     if unlabelled:

@@ -22,7 +22,14 @@ from bench.messages import printable_line
 from bench.registry import import_method
 from bench.scoring import scorer
 from bench.scoring.holdout import visible_labels
-from bench.scoring.metrics import IntegrationTask, Metric, RareTask, metric_stamp, metrics
+from bench.scoring.metrics import (
+    CountsTask,
+    IntegrationTask,
+    Metric,
+    RareTask,
+    metric_stamp,
+    metrics,
+)
 from bench.scoring.unintegrated import NOT_PAIRED, unintegrated_components
 from bench.scoring.unseen_cells import UnseenCells, predict_unseen_cells, read_paired_tasks
 from bench.seeds import derive_seed
@@ -101,6 +108,8 @@ def score(task: Task, pipe: DriverPipe) -> dict[str, Any]:
     """Score the artifacts of a fit against the labels; writes ``clusters.parquet``."""
     job, fitted = task.job, task.fit_artifacts
     chosen = metrics(task.plugins)
+    if job.facts["labels_digest"]:
+        chosen = {name: one for name, one in chosen.items() if one.kind != "counts"}
     if job.metrics is not None:
         chosen = {name: chosen[name] for name in job.metrics}
     restore_cells(fitted, Path(job.dataset_folder), prepared_folder(task))
@@ -122,7 +131,7 @@ def score(task: Task, pipe: DriverPipe) -> dict[str, Any]:
         own_labels={str(name): own[name].to_numpy() for name in own.columns},
         seed=derive_seed(job.seed, "score"),
         batch=_batches(task, batch, cells, chosen),
-        rare=_rare_task(job, seen.types, labels, cells),
+        task=_special_task(task, seen.types, labels, cells),
         paired=read_paired_tasks(job.as_dict(), fitted, embedding.index, seen.types),
         chosen=chosen,
     )
@@ -135,7 +144,7 @@ def score(task: Task, pipe: DriverPipe) -> dict[str, Any]:
         "missing": scores.missing,
         "facts": scores.facts,
         "stamps": {name: metric_stamp(metric) for name, metric in chosen.items()},
-        "coverage": len(cells) / len(labels.types),
+        "coverage": len(cells) / job.facts["n_cells"],
     }
 
 
@@ -186,8 +195,16 @@ def _embed_all_cells(result: Fit, method: Any, training_data: Any, data: Any) ->
     )  # fmt: skip
 
 
-def _rare_task(job: Job, types: Any, labels: CellLabels, cells: np.ndarray) -> RareTask | None:
-    """Return the cells of the rare type and of the fit; ``None`` without a rare type."""
+def _special_task(
+    task: Task, types: Any, labels: CellLabels, cells: np.ndarray
+) -> RareTask | CountsTask | None:
+    """Return the cells of the rare type and of the fit, or the counts of data without labels."""
+    job = task.job
+    if not job.facts["labels_digest"]:
+        components = unintegrated_components(task.cache, Path(job.dataset_folder))
+        if components is None:
+            return CountsTask(no_components=NOT_PAIRED)
+        return CountsTask(components[cells])
     if types is None or not job.facts.get("rare_type"):
         return None
     rare = np.asarray(types) == job.facts["rare_type"]

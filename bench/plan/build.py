@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from bench.data.resolve import resolve_datasets
+from bench.contract import MULTIOME
+from bench.data.resolve import ResolvedDataset, halves_of, resolve_datasets
+from bench.errors import UsageError
 from bench.registry import methods as method_registry
 from bench.selectors import Exclusion, select_names
 
@@ -34,11 +36,17 @@ def build_plan(
     cache: DataCache,
     params: Sequence[Path] = (),
 ) -> Plan:
-    """Resolve selectors and parameters, load the datasets, and return the grid of jobs."""
+    """Resolve selectors and parameters, load the datasets, and return the grid of jobs.
+
+    On data without labels each method is also fitted on two halves of the counts, with one seed.
+    """
     configured, unavailable = choose_methods(methods, assign, settings, params)
-    loaded, absent = load_datasets(datasets, settings, cache)
-    plan = make_plan(configured, loaded, settings, cache)
+    loaded, absent = _load_selected(datasets, settings, cache)
+    plan = make_plan(configured, [one for _, one in loaded], settings, cache)
     plan.excluded += unavailable + absent
+    halves = _load_halves(loaded, cache)
+    one_seed = settings.model_copy(update={"seeds": settings.seeds[:1]})
+    plan.jobs += make_plan(configured, halves, one_seed, cache).jobs
     return plan
 
 
@@ -64,12 +72,53 @@ def load_datasets(
     datasets: str, settings: Settings, cache: DataCache
 ) -> tuple[list[CachedDataset], list[Exclusion]]:
     """Return the selected datasets, loaded, checked and cached, and those that are absent."""
+    loaded, absent = _load_selected(datasets, settings, cache)
+    return [dataset for _, dataset in loaded], absent
+
+
+def _load_selected(
+    datasets: str, settings: Settings, cache: DataCache
+) -> tuple[list[tuple[ResolvedDataset, CachedDataset]], list[Exclusion]]:
+    """Return the selected datasets before and after they are loaded, and those absent."""
     chosen, absent = resolve_datasets(datasets, settings, cache)
-    cached = [cache.load_dataset(choice.dataset, choice.source, choice.label) for choice in chosen]
-    for dataset in cached:
+    cached = [(choice, _load_dataset(choice, cache)) for choice in chosen]
+    for _, dataset in cached:
         for warning in dataset.facts["warnings"]:
             logger.warning(f"{dataset.label}: {warning}")
+    _check_n_clusters([dataset for _, dataset in cached], settings)
     return cached, absent
+
+
+def _load_dataset(choice: ResolvedDataset, cache: DataCache) -> CachedDataset:
+    return cache.load_dataset(choice.dataset, choice.source, choice.label)
+
+
+def _load_halves(
+    datasets: Sequence[tuple[ResolvedDataset, CachedDataset]], cache: DataCache
+) -> list[CachedDataset]:
+    """Return the halves of the counts of the datasets without labels; paired data have none."""
+    return [
+        _load_dataset(half, cache)
+        for choice, dataset in datasets
+        if not dataset.n_types and dataset.info.modality != MULTIOME
+        for half in halves_of(choice)
+    ]
+
+
+def _check_n_clusters(datasets: Sequence[CachedDataset], settings: Settings) -> None:
+    """Refuse a number of clusters that no dataset can take, and warn of one that is not used."""
+    number = settings.n_clusters
+    if number is None:
+        return
+    for dataset in datasets:
+        if dataset.n_types:
+            logger.warning(f"{dataset.label}: has labels, so --n-clusters {number} is not used")
+        elif number > dataset.info.n_cells:
+            raise UsageError(
+                f"--n-clusters {number}: {dataset.label} has {dataset.info.n_cells} cells; give "
+                "a number below that.",
+                code="too_many_clusters",
+            )
 
 
 def exclusion_lines(exclusions: Sequence[Exclusion]) -> list[str]:

@@ -37,7 +37,7 @@ def make_plan(
     plan = Plan()
     for dataset in datasets:
         for method in configured:
-            reason = exclusion_reason(method, dataset)
+            reason = exclusion_reason(method, dataset, settings)
             if reason:
                 plan.excluded.append(Exclusion(method.label, dataset.label, "skipped", reason))
                 continue
@@ -73,7 +73,9 @@ def tuned_label(label: str) -> str:
     return f"{label}·tuned"
 
 
-def exclusion_reason(configured: ConfiguredMethod, dataset: CachedDataset) -> str:
+def exclusion_reason(
+    configured: ConfiguredMethod, dataset: CachedDataset, settings: Settings
+) -> str:
     """Return why a method cannot be run on a dataset; empty if it can."""
     modality, modalities = dataset.info.modality, configured.cls.modalities
     if modality not in modalities:
@@ -83,7 +85,7 @@ def exclusion_reason(configured: ConfiguredMethod, dataset: CachedDataset) -> st
         elif modalities == {MULTIOME} and "paired" in dataset.facts["card"]["tags"]:
             hint = f"; use '{name}[part=both]'"
         return f"made for {', '.join(sorted(modalities))}, the data are {modality}{hint}"
-    missing = configured.method.needs() - _offered_inputs(dataset)
+    missing = configured.method.needs() - _offered_inputs(dataset, settings)
     return next((reason for name, reason in _MISSING.items() if name in missing), "")
 
 
@@ -91,18 +93,27 @@ _MISSING = {
     "batch": "needs a batch, the dataset has none (--batch-key)",
     "proteins": "needs counts of proteins, the dataset has none (obsm['ADT'])",
     "markers": "needs marker lists, the dataset has none (--markers FILE)",
+    "labels": "needs labels, the dataset has none",
+    "n_clusters": "needs a number of clusters, the dataset has no labels (--n-clusters)",
 }
 """Why a method is skipped, by the input that a dataset lacks."""
 
 
-def _offered_inputs(dataset: CachedDataset) -> frozenset[str]:
+def _offered_inputs(dataset: CachedDataset, settings: Settings) -> frozenset[str]:
     """Return what a dataset offers beyond its counts."""
     lacks = {
         "batch": not dataset.info.has_batch,
         "proteins": not dataset.proteins_digest,
         "markers": dataset.markers is None,
+        "labels": not dataset.n_types,
+        "n_clusters": not _n_clusters(dataset, settings),
     }
     return OPTIONAL_INPUTS - {name for name, absent in lacks.items() if absent}
+
+
+def _n_clusters(dataset: CachedDataset, settings: Settings) -> int | None:
+    """Return the number of types, or without labels the number that the user gave."""
+    return dataset.n_types or settings.n_clusters
 
 
 def make_job(
@@ -117,7 +128,7 @@ def make_job(
     cls, method = configured.cls, configured.method
     recipe = _checked_recipe(configured, dataset)
     check_own_files(configured, dataset, settings)
-    uses = declared_inputs(method) & _offered_inputs(dataset)
+    uses = declared_inputs(method) & _offered_inputs(dataset, settings)
     markers = None
     if "markers" in uses and dataset.markers is not None:
         markers = {name: list(genes) for name, genes in dataset.markers.lists.items()}
@@ -133,7 +144,7 @@ def make_job(
         params=method.params.resolved(),
         recipe=recipe.as_dict(),
         uses=tuple(sorted(uses)),
-        n_clusters=dataset.n_types if "n_clusters" in uses else None,
+        n_clusters=_n_clusters(dataset, settings) if "n_clusters" in uses else None,
         threads=settings.threads,
         device=resolve_device(settings.device) if cls.gpu else "cpu",
         timeout=settings.timeout,
@@ -142,7 +153,7 @@ def make_job(
         prepared_key=cache.prepared_key(dataset, recipe),
         fit_key="",
         score_key="",
-        facts=_facts(configured, dataset),
+        facts=_facts(configured, dataset, settings),
         markers=markers,
     )
     return with_seed(replace(job, **fields), seed)
@@ -180,16 +191,19 @@ def _checked_recipe(configured: ConfiguredMethod, dataset: CachedDataset) -> Rec
     return recipe
 
 
-def _facts(configured: ConfiguredMethod, dataset: CachedDataset) -> dict[str, Any]:
+def _facts(
+    configured: ConfiguredMethod, dataset: CachedDataset, settings: Settings
+) -> dict[str, Any]:
     """Return the facts about data and method that keys and results need.
 
     ``fitted_on`` is the digest of the training cells. It is empty if the method is fitted on all
     cells: without held-out cells, or because it cannot embed new ones. ``n_trials`` is there if a
-    search chose the parameters.
+    search chose the parameters, ``n_clusters`` (for k-means) if the data have no labels.
     """
     embeds_new_cells = hasattr(configured.cls, "transform")
     trials = {"n_trials": configured.n_trials} if configured.n_trials else {}
-    return trials | {
+    unlabelled = {} if dataset.n_types else {"n_clusters": settings.n_clusters}
+    return trials | unlabelled | {
         "modality": dataset.info.modality,
         "n_cells": dataset.info.n_cells,
         "n_features": dataset.info.n_features,

@@ -124,7 +124,11 @@ def score_key(job: Job, fit_key: str) -> str:
     facts, tuning = job.facts, job.part == "tuning"
     # Labels count only where a protocol lets the scorer see them.
     hidden = tuning and job.protocol == "unsupervised"
-    special = {"rare": bool(facts["rare_type"]), "paired": facts["modality"] == MULTIOME}
+    special = {
+        "rare": bool(facts["rare_type"]), "paired": facts["modality"] == MULTIOME,
+        "counts": not facts["labels_digest"],
+    }  # fmt: skip
+    unlabelled = {} if facts["labels_digest"] else {"n_clusters": facts["n_clusters"]}
     metrics = {
         name: metric for name, metric in scoring.metrics().items() if special.get(metric.kind)
     }
@@ -139,6 +143,7 @@ def score_key(job: Job, fit_key: str) -> str:
             "rare": [facts["rare_type"], facts["train_digest"]] if special["rare"] else None,
             "study": [job.study["name"], job.metrics] if tuning else None,
         }
+        | unlabelled
     )
 
 
@@ -155,7 +160,7 @@ def dataset_folder(job: Job, settings: Settings) -> Path:
     folder = Path(job.dataset_folder)
     if not folder.is_dir():
         folder = settings.cache_dir / "datasets" / folder.name
-    if not (folder / "types.npy").is_file():
+    if not (folder / "cells.npy").is_file():
         raise UsageError(
             f"the dataset is no longer in the cache; 'bench plan -m random -d {job.dataset}' "
             "puts it back.",

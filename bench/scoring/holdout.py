@@ -45,7 +45,8 @@ class VisibleLabels:
     reported
         Mask of the cells that metrics are computed on, shape (n_cells,); ``None``: all.
     n_types
-        Number of clusters of k-means; ``None``: the number of types in ``types``.
+        Number of clusters of k-means; ``None``: the number of types in ``types``. Without types
+        there is k-means only with a number.
     """
 
     types: Any
@@ -76,12 +77,20 @@ def split_file(cache: Path, dataset_folder: Path) -> Path:
     return cache / "splits" / f"{dataset_folder.name}.v{HOLDOUT}.npy"
 
 
-def write_split(cache: Path, dataset_folder: Path, types: np.ndarray, identity: str) -> Path:
+def write_split(
+    cache: Path, dataset_folder: Path, types: np.ndarray | None, identity: str
+) -> Path:
     """Write the split of a cached dataset unless it exists; returns its file.
 
-    ``types`` and ``identity`` are those of :func:`tuning_cells`. Raises ``UsageError`` if fewer
-    than two types are large enough to tune on.
+    ``types`` and ``identity`` are those of :func:`tuning_cells`. Raises ``UsageError`` without
+    labels, and if fewer than two types are large enough to tune on.
     """
+    if types is None:
+        raise UsageError(
+            "--protocol holdout: the data have no labels to choose by; use --protocol "
+            "unsupervised.",
+            code="no_labels",
+        )
     path = split_file(cache, dataset_folder)
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,13 +107,15 @@ def write_split(cache: Path, dataset_folder: Path, types: np.ndarray, identity: 
 
 
 def visible_labels(
-    job: dict[str, Any], types: np.ndarray, cells: np.ndarray, cache: Path
+    job: dict[str, Any], types: np.ndarray | None, cells: np.ndarray, cache: Path
 ) -> VisibleLabels:
     """Return the labels that the scorer of a job may see.
 
     ``job`` holds the fields of ``bench.plan.grid.Job``, ``types`` the type of each cell of
-    the dataset, ``cells`` the numbers of the cells of the fit.
+    the dataset, if it has labels, ``cells`` the numbers of the cells of the fit.
     """
+    if types is None:
+        return VisibleLabels(None, n_types=job["facts"].get("n_clusters"))
     protocol, tuning = job["protocol"], job["part"] == "tuning"
     if protocol == "unsupervised" and tuning:
         return VisibleLabels(None)

@@ -27,6 +27,7 @@ _SCORED = {
     "embedding": ("types", "The true types on the embedding"),
     "batch": ("batches", "The batches on the embedding"),
     "integration": ("batches", "The batches on the embedding, against the data before"),
+    "counts": ("counts", "The counts on the embedding, for data without labels"),
     "rare": ("rare type", "One rare type on the embedding"),
     "paired": ("paired data", "RNA and chromatin of unseen cells"),
     "aggregate": ("scores", "Means of scores, as in scIB"),

@@ -16,6 +16,7 @@ from bench.seeds import derive_seed
 from . import clustering
 from .aggregates import PREFIX
 from .metrics import (
+    CountsTask,
     IntegrationTask,
     Metric,
     MetricFact,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 NO_BATCH = "no batch is given"
 """Why metrics of batches are missing in data without."""
+_WITHOUT_TYPES = ("partition", "integration", "counts", "paired")
+"""Kinds of metrics that get no types."""
 RESERVED = frozenset({"kmeans", "leiden", "embedding", "paired", PREFIX})
 """First parts of score keys that methods may not use."""
 
@@ -69,14 +72,15 @@ def score(
     seed: int,
     own_labels: Mapping[str, Any] | None = None,
     batch: Any = None,
-    rare: RareTask | None = None,
+    task: RareTask | CountsTask | None = None,
     paired: PairedTasks | None = None,
     chosen: Mapping[str, Metric] | None = None,
 ) -> Scores:
     """Cluster an embedding and compute metrics.
 
     Clusterings are made of all cells; metrics see the reported cells only. Without types there is
-    no k-means, and only metrics of the kinds ``partition`` and ``paired`` are computed.
+    k-means only if ``labels`` have a number of types, and only metrics that need no types are
+    computed (see ``Metric.without_types``).
 
     Parameters
     ----------
@@ -88,9 +92,10 @@ def score(
         Clusterings and samples use seeds derived from it.
     own_labels
         The method's own clusterings by name. A name of the harness gets the prefix ``own_``.
-    batch, rare
+    batch, task
         Batch of each cell, alone or in an :class:`IntegrationTask`, and the rare type; metrics
-        that need them are missing without them.
+        that need them are missing without them. In place of a rare type, data without labels have
+        the components of their counts.
     paired
         Predictions for unseen cells; ``None`` if the data are not paired.
     chosen
@@ -105,10 +110,10 @@ def score(
     types = None if labels.types is None else _labels("types", labels.types, len(points))
     scores = Scores()
     _add_clusterings(scores, points, types, labels.n_types, own_labels or {}, seed)
-    cells = _select_cells(points, types, labels.reported, batch, rare)
+    cells = _select_cells(points, types, labels.reported, batch, task)
     scores.facts |= _cell_facts(cells)
     for metric in (metrics() if chosen is None else chosen).values():
-        if types is not None or metric.kind in ("partition", "paired"):
+        if types is not None or metric.without_types or metric.kind in _WITHOUT_TYPES:
             _score_metric(scores, metric, cells, paired, seed)
     return scores
 
@@ -121,7 +126,12 @@ class _ReportedCells:
     points: np.ndarray
     types: np.ndarray | None
     batch: IntegrationTask | None
-    rare: RareTask | None
+    task: RareTask | CountsTask | None
+
+    @property
+    def types_or_equal(self) -> np.ndarray:
+        """The types; for metrics that do not depend on them equal ones where there are none."""
+        return np.zeros(len(self.points), dtype=int) if self.types is None else self.types
 
 
 def _select_cells(
@@ -129,19 +139,21 @@ def _select_cells(
     types: np.ndarray | None,
     reported: np.ndarray | None,
     batch: Any,
-    rare: RareTask | None,
+    task: RareTask | CountsTask | None,
 ) -> _ReportedCells:
     """Return the arguments of metrics for the reported cells."""
     mask = _mask(reported, len(points))
     if batch is not None:
-        task = batch if isinstance(batch, IntegrationTask) else IntegrationTask(batch)
-        before = None if task.unintegrated is None else task.unintegrated[mask]
-        names = _labels("batch", task.batch, len(points))[mask]
-        batch = IntegrationTask(names, before, task.no_unintegrated)
-    if rare is not None:
-        train = None if rare.train is None else rare.train[mask]
-        rare = RareTask(rare.rare[mask], train, rare.no_held_out)
-    return _ReportedCells(mask, points[mask], None if types is None else types[mask], batch, rare)
+        batches = batch if isinstance(batch, IntegrationTask) else IntegrationTask(batch)
+        before = None if batches.unintegrated is None else batches.unintegrated[mask]
+        names = _labels("batch", batches.batch, len(points))[mask]
+        batch = IntegrationTask(names, before, batches.no_unintegrated)
+    if isinstance(task, RareTask):
+        train = None if task.train is None else task.train[mask]
+        task = RareTask(task.rare[mask], train, task.no_held_out)
+    elif task is not None and task.components is not None:
+        task = CountsTask(task.components[mask])
+    return _ReportedCells(mask, points[mask], None if types is None else types[mask], batch, task)
 
 
 def _cell_facts(cells: _ReportedCells) -> dict[str, MetricFact]:
@@ -168,9 +180,9 @@ def _add_clusterings(
     own_labels: Mapping[str, Any],
     seed: int,
 ) -> None:
-    """Add k-means (with types only), Leiden and the method's own clusterings."""
-    if types is not None:
-        k = n_types or len(np.unique(types))
+    """Add k-means (with types or a number of them), Leiden and the method's own clusterings."""
+    k = n_types or (0 if types is None else len(np.unique(types)))
+    if k:
         labels = clustering.kmeans(points, k, derive_seed(seed, "score", "kmeans"))
         scores.clusters["kmeans"] = labels
         scores.facts["kmeans/k"] = float(k)
@@ -196,7 +208,7 @@ def _score_metric(
     elif metric.kind == "clustering":
         for name, labels in scores.clusters.items():
             key = f"{name}/{metric.name}"
-            _compute(scores, key, metric.function, cells.types, labels[cells.mask])
+            _compute(scores, key, metric.function, cells.types_or_equal, labels[cells.mask])
     elif metric.kind == "partition":
         for name, labels in scores.clusters.items():
             arguments = (cells.points, labels[cells.mask])
@@ -212,17 +224,20 @@ def _score_embedding(scores: Scores, metric: Metric, cells: _ReportedCells, seed
     key = f"embedding/{metric.name}"
     compute = partial(_compute, scores, key, metric.function, cells.points, seed=seed)
     if metric.kind == "embedding":
-        compute(cells.types)
+        compute(cells.types_or_equal)
     elif metric.kind in ("batch", "integration") and cells.batch is None:
         scores.missing[key] = NO_BATCH
     elif cells.batch is not None and metric.kind == "batch":
-        compute(cells.types, cells.batch.batch)
+        compute(cells.types_or_equal, cells.batch.batch)
     elif metric.kind == "integration":
         compute(cells.batch)
-    elif cells.rare is None:
+    elif metric.kind == "counts":
+        if isinstance(cells.task, CountsTask):
+            compute(cells.task)
+    elif not isinstance(cells.task, RareTask):
         scores.missing[key] = "no rare type is named (rare_type=TYPE)"
     else:
-        compute(cells.rare)
+        compute(cells.task)
 
 
 def _compute(

@@ -119,10 +119,12 @@ def _drawn_cells(panel: UmapPanel, coordinates: pd.DataFrame) -> pd.DataFrame:
         return coordinates
     classes = pd.read_parquet(path)
     classes = classes.iloc[sample_cells(len(classes))].astype(str).reset_index(drop=True)
-    same_size = len(classes) == len(coordinates) and "type" in classes
-    if not same_size or (classes["type"] != coordinates["type"].reset_index(drop=True)).any():
-        return coordinates  # the file is of other cells
-    return pd.concat([coordinates.reset_index(drop=True), classes.drop(columns="type")], axis=1)
+    coordinates = coordinates.reset_index(drop=True)
+    types = coordinates.pop("type")
+    expected = classes.get("type", pd.Series("", index=classes.index))
+    if len(classes) != len(types) or (expected != types).any():
+        return coordinates.assign(type=types)  # the file is of other cells
+    return pd.concat([coordinates, classes], axis=1)
 
 
 def _picture(panel: UmapPanel, cells: pd.DataFrame | None, group: UmapGroup) -> UmapPicture:

@@ -163,9 +163,13 @@ def write_umaps() -> None:
 
 
 def _write_umap(source: Path, target: Path) -> None:
-    """Write the coordinates, types and number of dimensions of a job's cells."""
+    """Write the coordinates, types and number of dimensions of a job's cells.
+
+    Without labels the types are empty texts.
+    """
     embedding = pd.read_parquet(source / "embedding.parquet")
-    types = pd.read_parquet(source / "clusters.parquet")["type"].astype(str).to_numpy()
+    clusters = pd.read_parquet(source / "clusters.parquet")
+    types = clusters.get("type", pd.Series("", index=clusters.index)).astype(str).to_numpy()
     if len(types) != len(embedding):
         raise ValueError(f"{len(embedding)} cells in the embedding, {len(types)} with a type")
     cells = sample_cells(len(embedding))

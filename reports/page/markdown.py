@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ..tables.knowledge import uses_text
+from ..tables.label_free import label_free_table, meanings, without_labels
 from ..tables.labels import DEFAULT_COLUMNS, MAIN_METRIC, interval_text, label
 from ..tables.leaderboard import as_text, leaderboard, summary, tidy, with_brackets
 from ..tables.verdict import counts, verdict, warnings
@@ -32,12 +33,24 @@ def report_markdown(
         lines.append(f"- {about}{escape_markdown(sentence.text)}")
     if studies:
         lines += _study_lines(studies)
-    board = markdown_table(with_brackets(leaderboard(table)))
-    lines += ["", f"## Methods by {label(MAIN_METRIC)}", "", board]
-    lines += ["", "## Scores", "", "Mean ± 95 % t-interval over seeds.", ""]
-    lines += [markdown_table(_score_table(table)), ""]
-    lines += [*_published_lines(published_section(table)), *command_block(command)]
-    return "\n".join(lines) + "\n"
+    unlabelled = without_labels(table)
+    lines += _label_free_lines(table) if unlabelled.any() else []
+    table = table[~unlabelled]
+    if len(table):
+        board = markdown_table(with_brackets(leaderboard(table)))
+        lines += ["", f"## Methods by {label(MAIN_METRIC)}", "", board]
+        lines += ["", "## Scores", "", "Mean ± 95 % t-interval over seeds.", ""]
+        lines += [markdown_table(_score_table(table)), ""]
+        lines += _published_lines(published_section(table))
+    return "\n".join([*lines, *command_block(command)]) + "\n"
+
+
+def _label_free_lines(table: pd.DataFrame) -> list[str]:
+    """Return the scores of data without labels, and what each can tell."""
+    found = label_free_table(table)
+    lines = ["", "## Scores without labels", "", markdown_table(found), ""]
+    lines += [f"- **{name}**: {escape_markdown(text)}" for name, text in meanings(found)]
+    return [*lines, ""]
 
 
 def command_block(command: str) -> list[str]:

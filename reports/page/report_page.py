@@ -18,10 +18,12 @@ from ..figures.static_figures import write_figures
 from ..figures.training_curves import curve_drawings
 from ..figures.umap_panels import umap_colourings, umap_groups
 from ..figures.umaps import choose_panels, compute_umaps, umap_caption
+from ..tables.label_free import without_halves, without_labels
 from ..tables.labels import MAIN_METRIC, label
 from ..tables.leaderboard import scores_long, tidy
 from ..tables.unfinished import failures, not_run
 from ..tables.verdict import counts, verdict, warnings
+from .label_free_section import label_free_section
 from .markdown import report_markdown
 from .pairwise_section import pairwise_table
 from .published_section import published_section
@@ -89,7 +91,7 @@ def write_page(
     umaps = _umap_section(table, folder.parent / "umaps") if umap else UmapSection(missing=missing)
     if static:
         write_tables(table, folder / "tables")
-        panels = choose_panels(table)
+        panels = choose_panels(without_halves(table))
         write_figures(table, folder / "figures", panels, umaps.coordinates, source.curves)
     return write_text(folder / "report.html", _report_html(results, source, umaps, static=static))
 
@@ -123,7 +125,7 @@ class UmapSection:
 def _umap_section(table: pd.DataFrame, folder: Path) -> UmapSection:
     """Return the panels; ``folder`` keeps their coordinates."""
     try:
-        panels = choose_panels(table)
+        panels = choose_panels(without_halves(table))
         coordinates = compute_umaps(panels, folder)
         return UmapSection(umap_groups(panels, coordinates), coordinates)
     except Exception as error:  # a report without UMAPs is better than no report
@@ -133,7 +135,10 @@ def _umap_section(table: pd.DataFrame, folder: Path) -> UmapSection:
 def _report_html(
     results: pd.DataFrame, source: ReportSource, umaps: UmapSection, *, static: bool
 ) -> str:
-    table = tidy(results)
+    whole = without_halves(tidy(results))
+    unlabelled = without_labels(whole)
+    ranked = not unlabelled.all()
+    table = whole[~unlabelled] if ranked else whole
     drawings = score_drawings(table)
     drawings["curves"] = curve_drawings(table, source.curves)
     drawings["confusion"] = _confusion_drawings(table)
@@ -145,17 +150,19 @@ def _report_html(
         title=source.title,
         command=source.command,
         provenance=source.provenance,
-        verdict=verdict(table),
-        counts=counts(table),
+        verdict=verdict(whole),
+        counts=counts(results),
         warnings=warnings(results),
+        ranked=ranked,
+        label_free=label_free_section(results) if unlabelled.any() else None,
         leaderboards=leaderboard_tables(table),
         leaderboard_filters=leaderboard_filters(table),
         ranks=rank_sections(table),
         pairs=pairwise_table(table),
         scores=score_table(table),
         published=published_section(table),
-        failures=failures(table).to_dict("records"),
-        not_run=not_run(table).to_dict("records"),
+        failures=failures(tidy(results)).to_dict("records"),
+        not_run=not_run(whole).to_dict("records"),
         drawings=drawings,
         studies=studies,
         umaps=umaps,
@@ -163,9 +170,9 @@ def _report_html(
         cells_script=cells_script if umaps.groups else "",
         umap_caption=umap_caption(),
         main=label(MAIN_METRIC),
-        jobs=job_table(table),
+        jobs=job_table(tidy(results)),
         static=static,
-        definitions=metric_definitions(table),
+        definitions=metric_definitions(whole),
     )
 
 

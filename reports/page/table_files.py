@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..tables.label_free import label_free_table, without_labels
 from ..tables.leaderboard import as_text, leaderboard, summary
 from .markdown import markdown_table
 from .pairwise_section import pairwise_differences
@@ -21,11 +22,15 @@ _LATEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "⚠": "!"} | {
 def write_tables(results: pd.DataFrame, folder: Path) -> None:
     """Write each table as CSV, Parquet, Markdown and LaTeX."""
     folder.mkdir(parents=True, exist_ok=True)
-    tables = {
-        "leaderboard": leaderboard(results),
-        "summary": summary(results),
-        "pairs": pairwise_differences(results),
-    }
+    unlabelled = without_labels(results)
+    tables = {"label_free": label_free_table(results)} if unlabelled.any() else {}
+    results = results[~unlabelled]
+    if len(results):
+        tables |= {
+            "leaderboard": leaderboard(results),
+            "summary": summary(results),
+            "pairs": pairwise_differences(results),
+        }
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False)
         table.to_parquet(folder / f"{name}.parquet", index=False)

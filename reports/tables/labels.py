@@ -80,6 +80,7 @@ _SHORT = {
     "v_measure": "V-measure",
     "n_clusters": "clusters",
     "silhouette": "silhouette of clusters",
+    "knn_preservation": "kNN preservation",
     "silhouette_types": "silhouette of types",
 }
 _MEASURE_LABELS = {
@@ -88,6 +89,7 @@ _MEASURE_LABELS = {
     "peak_memory_mb": "peak memory (MiB)",
     "n_parameters": "parameters",
     "coverage": "cells scored (share)",
+    "held_out_loss": "held-out loss",
 }
 _LEAST_SECONDS = 0.01
 _CLUSTERINGS = {"kmeans": "k-means", "leiden": "Leiden"}

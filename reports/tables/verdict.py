@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.contract import MULTIOME
 
+from . import label_free
 from .claims import Standing, over_datasets, within_datasets
 from .data_versions import version_counts
 from .eligible import FAILED, GUIDED, K_GIVEN, ORACLE, told_groups, told_words, variants
@@ -40,9 +41,17 @@ class Sentence:
 def verdict(results: pd.DataFrame, metric: str = MAIN_METRIC) -> list[Sentence]:
     """Return what to use, then one sentence a dataset; the first is what most readers want.
 
-    Methods that were told more about the types than others have sentences of their own.
+    Methods that were told more about the types than others have sentences of their own. Of data
+    without labels the first sentence says only that.
     """
     table = tidy(results)
+    unlabelled = [Sentence(text)] if (text := label_free.sentence(table)) else []
+    table = table[~label_free.without_labels(table)]
+    return unlabelled + _verdict_with_labels(table, metric) if len(table) else unlabelled
+
+
+def _verdict_with_labels(table: pd.DataFrame, metric: str) -> list[Sentence]:
+    """Return the sentences about the data with labels."""
     groups = told_groups(table)
     within = {told: within_datasets(table, metric, told) for told in groups}
     modalities = [name for name in table["modality"].unique() if name] or [""]
@@ -227,6 +236,8 @@ def counts(results: pd.DataFrame) -> str:
 def warnings(results: pd.DataFrame, metric: str = MAIN_METRIC) -> list[str]:
     """Return what a reader must know before believing the numbers."""
     table = tidy(results)
+    older = len(results) - len(table)
+    table = label_free.without_halves(table)
     found = []
     if (table["profile"] == "quick").any():
         found.append(
@@ -237,8 +248,7 @@ def warnings(results: pd.DataFrame, metric: str = MAIN_METRIC) -> list[str]:
         seeds = table[table["status"] == "done"].groupby(["method", "dataset"])["seed"].nunique()
         found += _single(seeds)
     found += _protocols(table)
-    if len(results) > len(table):
-        older = len(results) - len(table)
+    if older:
         found.append(f"{older} older results of jobs that were run again are left out.")
     return (
         found

@@ -148,7 +148,7 @@ def test_bad_data_are_one_line_and_leave_nothing(
     if fault == "one type":
         adata.obs["cell_type"] = "only"
     else:
-        del adata.obs["cell_type"]
+        adata.obs = adata.obs.rename(columns={"cell_type": "kind"})
     path = tmp_path / "mine.h5ad"
     adata.write_h5ad(path)
     result = bench("run", "-m", "random", "-d", str(path))

@@ -126,7 +126,8 @@ def test_no_columns_at_all(saved):
     def change(adata: AnnData) -> None:
         adata.obs = adata.obs[[]]
 
-    error = error_of(saved(change))
+    assert load(saved(change))[0].card.label_key == ""
+    error = error_of(saved(change), label_key="cell_type")
     assert error.code == "missing_column"
     assert "'toy.h5ad[labels=FILE,label_key=COLUMN]'" in str(error)
 

@@ -24,7 +24,7 @@ def text_file(tmp_path: Path, toy_counts: AnnData) -> Path:
 
 def test_notes_come_before_warnings_without_the_name_of_the_file(text_file: Path):
     file = FileDataset.from_path(text_file, labels_needed=False)
-    data, (note, warning) = load_checked(file)
+    data, (note, warning) = load_checked(file, labels_needed=False)
     assert data.n_obs == 60
     assert note.startswith("read with features in rows")
     assert warning == "1 cells have no counts at all."

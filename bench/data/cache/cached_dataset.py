@@ -37,7 +37,7 @@ class CachedDataset:
 
     @property
     def labels_digest(self) -> str:
-        """Digest of the true types."""
+        """Digest of the true types; empty for data without labels."""
         return str(self.facts["labels_digest"])
 
     @property
@@ -62,5 +62,5 @@ class CachedDataset:
 
     @property
     def n_types(self) -> int:
-        """Number of true types."""
+        """Number of true types; 0 for data without labels."""
         return len(self.facts["types"])

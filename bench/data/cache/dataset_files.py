@@ -60,9 +60,9 @@ class CellLabels:
         self._folder = folder
 
     @cached_property
-    def types(self) -> np.ndarray:
-        """True type of each cell."""
-        return ArrayFolder(self._folder).read("types")
+    def types(self) -> np.ndarray | None:
+        """True type of each cell; ``None`` for data without labels."""
+        return self._read_optional("types")
 
     @cached_property
     def batch(self) -> np.ndarray | None:
@@ -192,8 +192,8 @@ def _write_cell_facts(
     Their digests are those of the order in the file, so that they do not depend on the counts.
     """
     card = dataset.card
-    types = _texts(adata.obs[card.label_key])
-    arrays: dict[str, dict[str, np.ndarray]] = {"labels": {"types": types}}
+    types = _texts(adata.obs[card.label_key]) if card.label_key else np.array([], dtype=np.str_)
+    arrays: dict[str, dict[str, np.ndarray]] = {"labels": {"types": types} if len(types) else {}}
     arrays["batch"] = {"batch": _texts(adata.obs[card.batch_key])} if card.batch_key else {}
     arrays["train"] = (
         {"train": adata.obs[card.train_key].to_numpy(dtype=bool)} if card.train_key else {}

@@ -16,6 +16,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, get_args
 
 from bench.contract.metric import (
+    CountsTask,
     IntegrationTask,
     Kind,
     Metric,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "CountsTask",
     "IntegrationTask",
     "Metric",
     "MetricFact",
@@ -150,11 +152,11 @@ def _add_metrics(registered: dict[str, Metric], target: Any, where: str) -> None
 def metrics_version(chosen: Mapping[str, Metric] | None = None) -> str:
     """Return a short digest of the versions of metrics and clusterings.
 
-    ``chosen``: default are all metrics but those of a rare type and of paired data.
+    ``chosen``: default are all metrics but those that only some data can have.
     """
     versions = {f"{name}()": version for name, version in CLUSTERINGS.items()}
     if chosen is None:
-        special = ("rare", "paired")
+        special = ("rare", "paired", "counts")
         chosen = {name: one for name, one in metrics().items() if one.kind not in special}
     versions |= {metric.name: metric.version for metric in chosen.values()}
     text = ",".join(f"{name}:{version}" for name, version in sorted(versions.items()))

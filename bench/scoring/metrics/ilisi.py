@@ -50,4 +50,5 @@ METRIC = Metric(
     function=ilisi,
     scib_metrics="Equal to ilisi_knn on exact neighbours; its Benchmarker searches them "
     "approximately.",
+    without_types=True,
 )

@@ -70,4 +70,5 @@ METRIC = Metric(
     function=kbet,
     scib_metrics="Equal to kbet on exact neighbours. Its Benchmarker uses kbet_per_label, within "
     "each type and on neighbours of a diffusion map, which unequal types do not lower.",
+    without_types=True,
 )

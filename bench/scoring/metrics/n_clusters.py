@@ -23,4 +23,5 @@ METRIC = Metric(
     summary="Number of clusters found",
     reference="a count",
     function=n_clusters,
+    without_types=True,
 )

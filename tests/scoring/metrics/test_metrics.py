@@ -43,9 +43,8 @@ def test_all_metrics_are_found_and_described():
 
 
 def test_version_digest_follows_names_and_versions():
-    found = {
-        name: metric for name, metric in metrics().items() if metric.kind not in ("rare", "paired")
-    }
+    some_data = ("rare", "paired", "counts")
+    found = {name: one for name, one in metrics().items() if one.kind not in some_data}
     whole = metrics_version()
     assert whole == metrics_version(found) == metrics_version(dict(reversed(found.items())))
     assert len(whole) == 12

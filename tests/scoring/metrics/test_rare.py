@@ -147,7 +147,7 @@ def test_scores_of_a_rare_type_or_their_reasons():
     assert set(none.missing) == {f"embedding/{name}" for name in chosen}
     assert "no rare type is named" in none.missing["embedding/rare_ap"]
     task = RareTask(types == "a", no_held_out="nmf has no transform")
-    some = score(points, VisibleLabels(types), seed=0, chosen=chosen, rare=task)
+    some = score(points, VisibleLabels(types), seed=0, chosen=chosen, task=task)
     assert set(some.values) == {
         "embedding/rare_ap", "embedding/rare_auroc", "embedding/rare_purity",
         "embedding/isolated_f1",
@@ -156,5 +156,5 @@ def test_scores_of_a_rare_type_or_their_reasons():
     assert some.facts["embedding/rare_ap/cells"] == 5.0
     # Only reported cells count, as for every other metric.
     reported = np.arange(60) != 0
-    fewer = score(points, VisibleLabels(types, reported), seed=0, chosen=chosen, rare=task)
+    fewer = score(points, VisibleLabels(types, reported), seed=0, chosen=chosen, task=task)
     assert fewer.facts["embedding/rare_ap/cells"] == 4.0

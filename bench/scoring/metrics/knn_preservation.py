@@ -1,0 +1,59 @@
+"""Neighbours of the cells in the counts that are neighbours on the embedding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.contract import CountsTask, Metric, MetricResult, UndefinedMetric
+
+if TYPE_CHECKING:
+    import numpy as np
+
+N_NEIGHBORS = 15
+
+
+def knn_preservation(embedding: np.ndarray, task: CountsTask, *, seed: int) -> MetricResult:
+    """Return the mean share of the 15 nearest cells in the counts that are so on the embedding.
+
+    The neighbours in the counts are those on the first 50 principal components of the
+    log-normalised counts. 1: the embedding keeps all neighbourhoods; about 15 / cells: by chance.
+
+    Notes
+    -----
+    Computed for data without labels only. PCA has an advantage, and a method that removes noise or
+    batches must lose neighbours: a low value warns of a collapsed embedding, a high one does not
+    show a good one. Of chromatin the peaks are binarised. Fact: ``neighbours``.
+
+    Raises
+    ------
+    UndefinedMetric
+        For paired data, which have two matrices, fewer than 3 cells or equal points only.
+    """
+    import numpy as np
+
+    from bench.scoring.clustering import nearest_neighbors
+
+    if task.components is None:
+        raise UndefinedMetric(task.no_components)
+    n_cells = len(embedding)
+    if n_cells < 3:
+        raise UndefinedMetric("fewer than 3 cells")
+    if np.all(embedding == embedding[0]):
+        raise UndefinedMetric("all points of the embedding are equal")
+    k = min(N_NEIGHBORS, n_cells - 2)
+    before, _ = nearest_neighbors(task.components, k, seed=seed)
+    after, _ = nearest_neighbors(embedding, k, seed=seed)
+    shared = [len(np.intersect1d(*rows)) for rows in zip(before, after, strict=True)]
+    return float(np.mean(shared) / k), {"neighbours": float(k)}
+
+
+METRIC = Metric(
+    name="knn_preservation",
+    kind="counts",
+    version=1,
+    higher_is_better=None,
+    bounds=(0.0, 1.0),
+    summary="Share of the neighbours in the counts that the embedding keeps",
+    reference="Lee and Verleysen 2009, doi:10.1016/j.neucom.2008.12.017",
+    function=knn_preservation,
+)
