@@ -35,6 +35,7 @@ test-all: setup
 # Every fault, the long ones too; each part of the table is written by its test. As root the tests of
 # small disks run, with Debian's package postgresql those of a server (docs/server.md).
 faults: setup
+	rm -f docs/reliability.md
 	BENCH_FAULTS_REPORT=docs/reliability.md $(VENV)/bin/python -m pytest tests/faults -m '' \
 	  -n 2 --dist worksteal
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
@@ -12,6 +11,13 @@ from typing import Any
 
 from filelock import FileLock
 from mlflow import MlflowClient
+
+_HEADER = """# Reliability
+
+`make faults` tries what can go wrong and writes the tables below. *Lost* are jobs without a
+result, *doubled* those with two, *orphans* processes that are left at the end. An outcome is a
+status of the job: `interrupted` is not the method's doing and runs again at the next start.
+"""
 
 
 @dataclass
@@ -32,34 +38,47 @@ class Row:
 
 
 def write_part(title: str, rows: list[Row]) -> None:
-    """Write a table under a heading in place of the one before.
+    """Add rows to the table under a heading, in place of those of the same faults.
 
     The file is named by ``BENCH_FAULTS_REPORT``; without it nothing is written.
     """
     name = os.environ.get("BENCH_FAULTS_REPORT")
     if not name:
         return
+    path = Path(name)
+    with FileLock(Path(tempfile.gettempdir()) / "bench-reliability.lock"):
+        parts = _read_parts(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        parts.setdefault(title, {}).update({row.fault: row for row in rows})
+        text = _HEADER + "".join(_part(one, [*parts[one].values()]) for one in sorted(parts))
+        path.write_text(text, encoding="utf-8")
+
+
+def _read_parts(text: str) -> dict[str, dict[str, Row]]:
+    parts: dict[str, dict[str, Row]] = {}
+    for line in text.splitlines():
+        if line.startswith("## "):
+            rows = parts.setdefault(line.removeprefix("## "), {})
+        cells = [cell.strip() for cell in line.strip("|").split(" |")]
+        if len(cells) == 6 and cells[2].isdigit():
+            rows[cells[0]] = Row(cells[0], cells[1], *map(int, cells[2:]))
+    return parts
+
+
+def _part(title: str, rows: list[Row]) -> str:
     lines = [
-        f"## {title}", "",
-        f"{len(rows)} faults, {sum(row.tries for row in rows)} tries: "
+        "", f"## {title}", "",
+        f"Attempts: {sum(row.tries for row in rows)}. "
         f"{sum(row.lost for row in rows)} lost, {sum(row.doubled for row in rows)} doubled, "
-        f"{max((row.orphans for row in rows), default=0)} orphans.", "",
-        "| fault | outcome | tries | lost | doubled |", "| --- | --- | --: | --: | --: |",
+        f"{max(row.orphans for row in rows)} orphans.", "",
+        "| fault | outcome | tries | lost | doubled | orphans |",
+        "| --- | --- | --: | --: | --: | --: |",
         *(
             f"| {row.fault} | {row.outcome}{'' if row.expected else ' (unexpected)'} | "
-            f"{row.tries} | {row.lost} | {row.doubled} |"
+            f"{row.tries} | {row.lost} | {row.doubled} | {row.orphans} |"
             for row in rows
-        ), "",
+        ),
     ]  # fmt: skip
-    part, path = "\n".join(lines) + "\n", Path(name)
-    with FileLock(Path(tempfile.gettempdir()) / "bench-reliability.lock"):
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        old = re.search(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", text, re.M | re.S)
-        if old:
-            text = text[: old.start()] + part + text[old.end() :]
-        else:
-            text = f"{text.rstrip()}\n\n{part}"
-        path.write_text(text.rstrip() + "\n", encoding="utf-8")
+    return "\n".join(lines) + "\n"
 
 
 def stored_runs(address: Path | str, kind: str = "job") -> list[Any]:

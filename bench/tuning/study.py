@@ -18,9 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
+from sqlalchemy import event
+from sqlalchemy.exc import SQLAlchemyError
 
 from bench.errors import StoreError, UsageError
 from bench.seeds import derive_seed
@@ -39,6 +42,8 @@ logger = logging.getLogger(__name__)
 _JOURNAL = "study.journal"
 _MAX_DRAWS = 200
 """Draws in a row without a new configuration after which the space counts as exhausted."""
+_GIVE_UP_SECONDS = 120.0
+"""Time without an answer of the database after which a search ends."""
 _SKIPPED = "skipped"
 """Attribute of draws that are no trials: repeated, invalid for the method, or incomplete."""
 
@@ -84,8 +89,11 @@ class Study:
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
         self._study_lock.release()
+        if isinstance(error, (SQLAlchemyError, StorageInternalError)):
+            with _storage_errors(self.options.storage, self.folder):
+                raise error
 
     def _open(self) -> optuna.Study:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -269,8 +277,22 @@ def _identity(params: dict[str, Any]) -> str:
 
 def _open_storage(url: str, folder: Path) -> Any:
     if url:
-        return optuna.storages.RDBStorage(url)
+        storage = optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+        event.listen(storage.engine, "do_connect", _connect_again)
+        return storage
     return JournalStorage(JournalFileBackend(str((folder / _JOURNAL).resolve())))
+
+
+def _connect_again(dialect: Any, _: Any, address: Any, options: Any) -> Any:
+    """Return a new connection to a database that may be away for some time."""
+    deadline = time.monotonic() + _GIVE_UP_SECONDS
+    while True:
+        try:
+            return dialect.connect(*address, **options)
+        except dialect.loaded_dbapi.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(1)
 
 
 def _repair_journal(path: Path) -> bool:

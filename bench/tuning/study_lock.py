@@ -102,5 +102,6 @@ class StudyLock:
         if self._thread is not None:
             self._thread.join(timeout=5)
         if self._study is not None:
-            self._study.set_user_attr(_ATTRIBUTE, {})
+            with contextlib.suppress(Exception):  # the heartbeat of a dead driver ends by itself
+                self._study.set_user_attr(_ATTRIBUTE, {})
         self._lock.release()

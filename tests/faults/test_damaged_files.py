@@ -110,7 +110,7 @@ def test_a_damaged_journal(results: Path, cache: Path, how: str):
     search(results, cache)
     keys = count_keys(stored_runs(results, "trial"))
     fault = "middle line damaged" if how == "line" else how
-    row = Row(f"journal of a study: {fault}", "the same trials", 1, len(trials - keys.keys()))
+    row = Row(fault, "the same trials", 1, len(trials - keys.keys()))
     row.doubled = sum(keys.values()) - len(trials)
-    write_part(f"A journal: {fault}", [row])
+    write_part("A damaged journal of a study", [row])
     assert (row.lost, row.doubled) == (0, 0)

@@ -191,7 +191,7 @@ def test_a_server_that_restarts(
     row = Row("MLflow server, then PostgreSQL, restarted; driver killed", "all jobs done", 3)
     row.lost, row.doubled = 12 - len(keys), sum(number > 1 for number in keys.values())
     row.expected = {run.info.status for run in runs} == {"FINISHED"}
-    write_part("PostgreSQL behind an MLflow server", [row])
+    write_part("PostgreSQL", [row])
     assert (row.lost, row.doubled, row.expected) == (0, 0, True)
     assert "12 from the store" in messages(tmp_path)
     assert "Traceback" not in messages(tmp_path)
@@ -224,9 +224,9 @@ def test_studies_in_postgres(postgres: Postgres, tmp_path: Path, cache: Path, em
             break
         time.sleep(10)
     numbers = trials(results)
-    row = Row("PostgreSQL restarted, driver killed", "all trials done", 2)
+    row = Row("storage of a study restarted, driver killed", "all trials done", 2)
     row.lost, row.doubled = 10 - len(set(numbers)), len(numbers) - len(set(numbers))
-    write_part("PostgreSQL as the storage of a study", [row])
+    write_part("PostgreSQL", [row])
     assert (row.lost, row.doubled) == (0, 0), (code, messages(tmp_path))
     assert "Traceback" not in messages(tmp_path)
     assert PASSWORD not in messages(tmp_path)
