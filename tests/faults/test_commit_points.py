@@ -150,7 +150,7 @@ def kill_at_points(results: Path, every: int) -> Row:
 
 
 def test_killed_at_some_points_of_a_commit(finished: Path):
-    row = kill_at_points(finished, every=25)
+    row = kill_at_points(finished, every=50)
     assert (row.lost, row.doubled) == (0, 0)
 
 
