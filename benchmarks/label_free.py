@@ -56,7 +56,7 @@ def _run(dataset: str, seeds: int, folder: Path) -> pd.DataFrame:
             METHODS[DATASETS[dataset]], dataset, seeds=tuple(range(seeds)), timeout=300.0,
             no_labels=hidden, results=folder / dataset, report=False,
         )  # fmt: skip
-    stored = bench.load_results(folder / dataset)
+    stored = bench.load_results(folder / dataset, columns="all")
     stored = stored[stored["status"] == "done"]
     hidden_rows = stored["labels_digest"] == "none"
     return correlations(stored[hidden_rows], stored[~hidden_rows])

@@ -18,6 +18,7 @@ from bench.store.disk_errors import disk_errors
 from bench.store.result_store import ResultStore
 
 from .figures.training_curves import median_run_ids
+from .tables.label_free import without_halves
 
 if TYPE_CHECKING:
     from bench.settings import Settings
@@ -38,10 +39,11 @@ def write_report(
 
     ``studies`` are the contents of the ``study.json`` of searches.
     """
+    whole = without_halves(results)
     source = ReportSource(
-        title=f"{settings.experiment}: {', '.join(sorted(set(results['dataset'])))}",
+        title=f"{settings.experiment}: {', '.join(sorted(set(whole['dataset'])))}",
         command=command_lines(results),
-        provenance=provenance(results, settings),
+        provenance=provenance(whole, settings),
         studies=studies,
         curves=load_curves(results, settings),
     )
@@ -103,16 +105,18 @@ def provenance(results: pd.DataFrame, settings: Settings) -> dict[str, str]:
         if "files" in results
         else "unknown",
         "store": settings.public_name,
-        "clusterings": "k-means with k = number of true types; Leiden at resolution 1.0",
+        "clusterings": "k-means with k = number of true types (without labels: --n-clusters); "
+        "Leiden at resolution 1.0",
         "versions": ", ".join(f"{name} {number}" for name, number in package_versions().items()),
     }
     for name, rows in results.groupby("dataset"):
         first = rows.dropna(subset=["n_cells"]) if "n_cells" in rows else rows.iloc[:0]
         if len(first):
             row = first.iloc[0]
+            types = f"{row['n_types']:.0f} types" if row["n_types"] else "no labels"
             lines[f"dataset {name}"] = (
-                f"{row['n_cells']:.0f} cells × {row['n_features']:.0f} features, "
-                f"{row['n_types']:.0f} types, {row['modality']}"
+                f"{row['n_cells']:.0f} cells × {row['n_features']:.0f} features, {types}, "
+                f"{row['modality']}"
             ) + ("; its labels can be recomputed" if is_simulated(str(name)) else "")
     return lines
 

@@ -44,7 +44,7 @@ _MEANINGS = {
     "leiden/silhouette": "how compact and apart the clusters are on the embedding of the method "
     "itself. It is high where a method pulls clusters apart, be they right or wrong.",
     "kmeans/silhouette": "the same of k-means with the given number of clusters.",
-    "embedding/ilisi": "how well the batches are mixed, as iLISI, kBET and PCR comparison. High "
+    "embedding/ilisi": "mixing of the batches, as kBET and PCR comparison. High "
     "values come also from an embedding that mixes everything: read them beside the others.",
     "held_out_loss": "loss on cells that the method has not trained on, in its own units: it "
     "compares settings of one method, never two methods.",
@@ -101,7 +101,7 @@ def label_free_table(results: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             {"dataset": dataset, "method": method}
             | headings
-            | {"uses": uses_text(jobs), "note": _note(jobs, halves)}
+            | {"uses": uses_text(jobs).replace("types", "clusters"), "note": _note(jobs, halves)}
         )
     found = pd.DataFrame(rows, columns=["dataset", "method", *map(_heading, _COLUMNS), "uses",
                                         "note"])  # fmt: skip

@@ -115,7 +115,7 @@ class DataCache:
         except (OSError, ValueError, KeyError):
             return None
         markers = _stored_markers(facts) or dataset_markers(dataset)
-        return CachedDataset(folder, label, facts, markers)
+        return CachedDataset(folder, label, facts, markers, where=dataset.where)
 
     def _pointer(self, identity: dict[str, Any]) -> Path:
         return self.root / "pointers" / f"{digest(identity)}.json"
