@@ -150,7 +150,8 @@ class Driver:
             logger.info(line)
         statuses = [stored[j.score_key].status for j in self.plan.jobs if j.score_key in stored]
         if not todo:
-            logger.info(f"nothing to fit: all {len(statuses)} jobs are in the store")
+            jobs = "the job is" if len(statuses) == 1 else f"all {len(statuses)} jobs are"
+            logger.info(f"nothing to fit: {jobs} in the store")
         else:
             logger.info(
                 f"{len(todo)} {'job' if len(todo) == 1 else 'jobs'} to run, "
