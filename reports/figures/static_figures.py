@@ -219,15 +219,19 @@ def umap_figure(panels: list[UmapPanel], coordinates: dict[str, pd.DataFrame]) -
     """Return the UMAPs of panels with coordinates, coloured by type."""
     types = sorted({str(name) for panel in panels for name in coordinates[panel.key]["type"]})
     colours = dict(zip(types, palette(len(types)), strict=True))
-    figure, axes = _subplots(len(panels), 2.8, 2.9)
+    n_datasets = len({panel.dataset for panel in panels})
+    figure, axes = _subplots(len(panels), 2.8 if n_datasets == 1 else 3.6, 2.9)
     for axis, panel in zip(axes, panels, strict=True):
         cells = coordinates[panel.key].sample(frac=1, random_state=0)
         axis.scatter(
             cells["x"], cells["y"], c=cells["type"].astype(str).map(colours), s=3, linewidths=0,
             rasterized=True,
         )  # fmt: skip
-        score = f"{label(MAIN_METRIC)} {number_text(panel.score, 3)}"
-        axis.set(title=f"{panel.method}, {score}", xticks=[], yticks=[])
+        names = panel.method if n_datasets == 1 else f"{panel.method}, {panel.dataset}"
+        score = f", {label(MAIN_METRIC)} {number_text(panel.score, 3)}"
+        axis.set(title=names + (score if panel.score == panel.score else ""), xticks=[], yticks=[])
+    if types == [""]:  # data without labels
+        return figure
     marks = [axes[0].scatter([], [], color=colours[name], label=name) for name in types]
     figure.legend(marks, types, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     return figure

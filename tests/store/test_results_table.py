@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from bench.errors import UsageError
-from bench.store.results_table import filter_results, load_results
+from bench.store.results_table import choose_columns, filter_results, load_results
 
 METHODS = ("vae", "vae[preset=faithful]", "vae[n_latent=16]", "vaep", "nmf")
 
@@ -53,3 +53,31 @@ def test_a_folder_without_a_store(tmp_path):
         load_results(tmp_path / "nope")
     assert error.value.code == "no_results"
     assert not list(tmp_path.iterdir())
+
+
+SCORED = pd.DataFrame({
+    "method": ["pca", "nmf"], "dataset": "one", "seed": 0, "protocol": "default",
+    "status": ["done", "failed"], "score_key": ["x", "y"], "kmeans/ari": [0.5, None],
+    "own/ari": [0.1, None], "leiden/ari": None, "seconds": [1.0, 2.0],
+})  # fmt: skip
+
+
+def test_few_columns_or_those_that_are_named():
+    identity = ["method", "dataset", "seed", "status"]
+    assert list(choose_columns(SCORED)) == [*identity, "kmeans/ari", "seconds"]
+    assert list(choose_columns(SCORED, columns="own/ari")) == [*identity, "own/ari"]
+    assert list(choose_columns(SCORED, columns="all")) == list(SCORED)
+    several = SCORED.assign(protocol=["default", "oracle"])
+    assert "protocol" in choose_columns(several)
+    with pytest.raises(UsageError) as raised:
+        choose_columns(SCORED, columns=["kmeans/arri"])
+    assert raised.value.code == "unknown_name"
+
+
+def test_a_long_table_has_a_row_a_score():
+    long = choose_columns(SCORED, long=True)
+    values = long[["method", "score", "value"]].to_numpy().tolist()
+    assert values == [["pca", "kmeans/ari", 0.5], ["pca", "own/ari", 0.1],
+                      ["pca", "seconds", 1.0], ["nmf", "seconds", 2.0]]  # fmt: skip
+    assert set(choose_columns(SCORED, long=True, columns="own/ari")["score"]) == {"own/ari"}
+    assert choose_columns(pd.DataFrame(), long=True).empty
