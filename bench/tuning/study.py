@@ -345,7 +345,7 @@ def _storage_errors(url: str, folder: Path) -> Iterator[None]:
         raise UsageError(
             f"--storage {url}: cannot be used: {_first_line(error)}; expected "
             "a database that answers, such as sqlite:///studies.db or "
-            "postgresql://user@host/name.",
+            "postgresql+psycopg://HOST/NAME (with pip install 'aebench[postgres]').",
             code="unreachable_storage",
         ) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -262,7 +263,7 @@ def test_pruning_takes_one_objective():
     [
         ("sqlite:////nonexistent/folder/x.db", "unable to open database file"),
         ("studies.db", "Could not parse"),
-        ("postgresql://me:secret@localhost:1/x", r"postgresql://me:\*\*\*@localhost:1/x"),
+        ("postgresql://me:secret@localhost:1/x", r"postgresql://\*\*\*@localhost:1/x"),
     ],
 )
 def test_an_unreachable_storage_is_one_line(tmp_path, url, message):
@@ -315,3 +316,35 @@ def test_thinned_counts_and_stability_are_ranked():
     assert best_trial(trials, both).number == 2
     assert best_trial(trials, parse_objectives("loss,seconds", "unsupervised")).number == 0
     assert best_trial([], both) is None
+
+
+@pytest.mark.parametrize("patience", [60.0, -1.0])
+def test_a_database_that_goes_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: float
+):
+    """It is asked again for some time; then the search ends with one line."""
+    monkeypatch.setattr("bench.tuning.study._GIVE_UP_SECONDS", patience)
+    monkeypatch.setattr("bench.tuning.study.time.sleep", lambda _: None)
+    failures = iter([sqlite3.OperationalError("gone")] * 2)
+
+    def ask_twice() -> None:
+        with study(tmp_path, storage=f"sqlite:///{tmp_path / 's.db'}") as held:
+            held.ask()
+            engine = held.optuna_study._storage._backend.engine
+            connect = engine.dialect.connect
+
+            def away(*arguments: Any, **options: Any) -> Any:
+                for failure in failures:
+                    raise failure
+                return connect(*arguments, **options)
+
+            monkeypatch.setattr(engine.dialect, "connect", away)
+            engine.dispose()
+            assert held.ask().number == 1
+
+    if patience > 0:
+        ask_twice()
+    else:
+        with pytest.raises(UsageError) as error:
+            ask_twice()
+        assert error.value.code == "unreachable_storage"
