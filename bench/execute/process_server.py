@@ -21,6 +21,7 @@ import sys
 import time
 import warnings
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 
@@ -59,7 +60,15 @@ def _end_descendants() -> None:
         time.sleep(0.01)
 
 
+def _show_exception(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """Show an exception, unless the driver was killed while it started this process."""
+    if kind is EOFError and psutil.Process(_SERVER).ppid() != _DRIVER:
+        return
+    sys.__excepthook__(kind, error, trace)
+
+
 os.setpgid(0, 0)
+sys.excepthook = _show_exception
 # Set for this process alone: what it starts has the paths of an ordinary Python.
 os.environ.pop("PYTHONSAFEPATH", None)
 # The server hears of the end of adopted processes, too.
