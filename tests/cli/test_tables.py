@@ -230,6 +230,8 @@ def test_brackets_of_names_stay_in_the_notes_of_the_leaderboard(monkeypatch: pyt
         "datasets": "0 of 1", "failed jobs": 0, "median time (s)": nan, "family": "baseline",
         "note": "skipped: use 'sim_multiome[part=rna]'",
     }  # fmt: skip
-    monkeypatch.setattr("bench.cli.leaderboard.leaderboard", lambda table: pd.DataFrame([board]))
+    monkeypatch.setattr(
+        "bench.reports.tables.short_leaderboard.leaderboard", lambda table: pd.DataFrame([board])
+    )
     caption = leaderboard_table(pd.DataFrame()).caption
     assert str(caption) == "pca: skipped: use 'sim_multiome[part=rna]'"
