@@ -228,7 +228,7 @@ def test_brackets_of_names_stay_in_the_notes_of_the_leaderboard(monkeypatch: pyt
     board = {
         "rank": None, "method": "pca", "ARI (k-means)": nan, "± 95 %": nan, "mean rank": nan,
         "datasets": "0 of 1", "failed jobs": 0, "median time (s)": nan, "family": "baseline",
-        "note": "skipped: use 'sim_multiome[part=rna]'",
+        "uses": "", "note": "skipped: use 'sim_multiome[part=rna]'",
     }  # fmt: skip
     monkeypatch.setattr(
         "bench.reports.tables.short_leaderboard.leaderboard", lambda table: pd.DataFrame([board])
