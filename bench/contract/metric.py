@@ -34,7 +34,14 @@ if TYPE_CHECKING:
 MetricFact = str | float
 MetricResult = float | tuple[float, dict[str, MetricFact]]
 Kind = Literal[
-    "clustering", "partition", "embedding", "batch", "integration", "counts", "rare", "paired",
+    "clustering",
+    "partition",
+    "embedding",
+    "batch",
+    "integration",
+    "counts",
+    "rare",
+    "paired",
     "aggregate",
 ]
 

@@ -192,7 +192,8 @@ def _find_column(adata: AnnData, path: Path, key: str, what: str) -> str:
     raise DataError(
         f"{path}: no column '{key}' in obs; pass --{what}-key with one of: "
         f"{', '.join([*guesses, *others])}."
-        + " For cells without labels: bench run --no-labels." * (what == "label"),
+        + " For cells without labels: bench run --no-labels."
+        * (what == "label"),
         code="missing_column",
     )
 

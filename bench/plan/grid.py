@@ -203,22 +203,26 @@ def _facts(
     embeds_new_cells = hasattr(configured.cls, "transform")
     trials = {"n_trials": configured.n_trials} if configured.n_trials else {}
     unlabelled = {} if dataset.n_types else {"n_clusters": settings.n_clusters}
-    return trials | unlabelled | {
-        "modality": dataset.info.modality,
-        "n_cells": dataset.info.n_cells,
-        "n_features": dataset.info.n_features,
-        "n_types": dataset.n_types,
-        "counts_digest": dataset.counts_digest,
-        "labels_digest": dataset.labels_digest,
-        "batch_digest": dataset.batch_digest,
-        "proteins_digest": dataset.proteins_digest,
-        "rare_type": dataset.rare_type,
-        "train_digest": dataset.train_digest,
-        "fitted_on": dataset.train_digest if embeds_new_cells else "",
-        "version": configured.cls.version,
-        "source": source_digest(configured.origin, configured.cls.files),
-        "data_file": str(data_file(dataset) or ""),
-        "own_files": list(configured.cls.files),
-        "packages": package_versions(configured.origin),
-        "network": configured.cls.network,
-    }
+    return (
+        trials
+        | unlabelled
+        | {
+            "modality": dataset.info.modality,
+            "n_cells": dataset.info.n_cells,
+            "n_features": dataset.info.n_features,
+            "n_types": dataset.n_types,
+            "counts_digest": dataset.counts_digest,
+            "labels_digest": dataset.labels_digest,
+            "batch_digest": dataset.batch_digest,
+            "proteins_digest": dataset.proteins_digest,
+            "rare_type": dataset.rare_type,
+            "train_digest": dataset.train_digest,
+            "fitted_on": dataset.train_digest if embeds_new_cells else "",
+            "version": configured.cls.version,
+            "source": source_digest(configured.origin, configured.cls.files),
+            "data_file": str(data_file(dataset) or ""),
+            "own_files": list(configured.cls.files),
+            "packages": package_versions(configured.origin),
+            "network": configured.cls.network,
+        }
+    )

@@ -15,8 +15,8 @@ def test_a_run_asks_about_unseen_cells(results: Path, tmp_path: Path):
     from rich.console import Console
 
     from bench.cli.leaderboard import leaderboard_table
-    from bench.execute.run import run
     from bench.execute.rescore import rescore_fits
+    from bench.execute.run import run
 
     console = Console(file=StringIO(), width=200)
     settings = {"results": results, "cache_dir": tmp_path / "cache"}

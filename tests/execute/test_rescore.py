@@ -14,8 +14,8 @@ import pytest
 
 from bench import digests, registry, versions
 from bench.errors import UsageError
-from bench.execute.run import run
 from bench.execute.rescore import choose_metrics, rescore_fits
+from bench.execute.run import run
 from bench.scoring.metrics import metric_stamp, metrics
 from bench.store.results_table import load_results
 
@@ -74,7 +74,9 @@ def test_a_new_metric_is_added_to_fits_whose_source_has_changed(
     assert (summary.fits, summary.current, summary.exit_code) == (2, 0, 0)
     assert summary.added == {"kmeans/purity": 2, "leiden/purity": 2, "half/purity": 2}
     assert summary.changed == {"noop": 2}
-    after = load_results(stored["results"], columns="all").set_index(["method", "seed"]).sort_index()
+    after = (
+        load_results(stored["results"], columns="all").set_index(["method", "seed"]).sort_index()
+    )
     assert len(after) == 4
     assert after["kmeans/purity"]["noop"].between(0.34, 1.0).all()
     assert after["kmeans/purity"]["random"].isna().all()

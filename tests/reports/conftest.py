@@ -247,7 +247,9 @@ def page(store) -> Page:
             "load_published",
             lambda: published_section.PublishedFile.model_validate(PAPER),
         )
-        path = write_report(load_results(store, columns="all"), store / "reports" / "all", settings, umap=False)
+        path = write_report(
+            load_results(store, columns="all"), store / "reports" / "all", settings, umap=False
+        )
     return Page(path.read_text(encoding="utf-8"))
 
 
