@@ -45,10 +45,16 @@ def test_a_link_has_no_user():
 def test_errors_and_messages_are_masked(capsys):
     address = f"http://me:{SECRET}@host"
     assert SECRET not in str(UsageError(f"{address}: gone"))
-    from bench.cli.output import ConsoleHandler
+    from rich.console import Console
 
-    ConsoleHandler().emit(logging.LogRecord("bench", 30, "", 0, f"see {address}", None, None))
-    assert SECRET not in capsys.readouterr().err
+    from bench.execute.console_log import ConsoleHandler
+
+    ConsoleHandler(Console(stderr=True)).emit(
+        logging.LogRecord("bench", 30, "", 0, f"see {address}", None, None)
+    )
+    text = capsys.readouterr().err
+    assert "see http://" in text
+    assert SECRET not in text
     for words in ([f"--tracking-url={address}"], [address], ["--seeds", address]):
         called = bench("run", "-m", "pca", "-d", "x", *words)
         assert called.exit_code == 2

@@ -100,5 +100,6 @@ def test_a_broken_plugin_leaves_the_built_in_metrics(monkeypatch):
     def broken():
         raise ImportError("no such module")
 
-    monkeypatch.setattr("bench.scoring.metrics.metrics", broken)
-    assert names.registered_metrics.__wrapped__() == built_in_metrics()
+    monkeypatch.setattr(names, "metrics", broken)
+    registered = names.registered_metrics.__wrapped__()
+    assert built_in_metrics().items() <= registered.items()
