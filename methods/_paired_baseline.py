@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 from pydantic import Field
 
@@ -45,20 +45,21 @@ class PairedBaseline(Method):
 
     params: Params
 
-    def __init__(self, params: Any) -> None:
-        super().__init__(params)
-        n_components, n_genes = params.n_components, params.n_top_genes
+    def new_parts(self) -> tuple[PrincipalComponents, LSI]:
+        """Return the methods of genes and of peaks, not yet fitted."""
+        n_components, n_genes = self.params.n_components, self.params.n_top_genes
         genes = PrincipalComponents.Params(n_components=n_components, n_top_genes=n_genes)
-        self.rna = PrincipalComponents(genes)
-        self.atac = LSI(LSI.Params(n_components=n_components))
+        return PrincipalComponents(genes), LSI(LSI.Params(n_components=n_components))
 
     def recipe(self, info: DatasetInfo) -> PairedRecipe:
         """Return variable genes as for ``pca`` and peaks as for ``lsi``."""
         parts = cast("PairedInfo", info).parts
-        return PairedRecipe(self.rna.recipe(parts["rna"]), self.atac.recipe(parts["atac"]))
+        rna, atac = self.new_parts()
+        return PairedRecipe(rna.recipe(parts["rna"]), atac.recipe(parts["atac"]))
 
     def fit_parts(self, data: MuData, context: Context) -> tuple[np.ndarray, np.ndarray, int]:
         """Return scores of genes and of peaks, (cells, components), and n_parameters."""
+        self.rna, self.atac = self.new_parts()
         rna = self.rna.fit(data["rna"], context)
         atac = self.atac.fit(data["atac"], context)
         n_parameters = (rna.n_parameters or 0) + (atac.n_parameters or 0)
@@ -79,6 +80,7 @@ class PairedProjection(ArrayState, PairedBaseline):
 
     def load(self, path: Path) -> None:
         super().load(path)
+        self.rna, self.atac = self.new_parts()
         self.rna.load(path)
         self.atac.load(path)
 

@@ -30,6 +30,8 @@ VALUES: dict[str, tuple[str, str, Any, tuple[Any, Any, Any]]] = {
     "label_key": ("'a'", "b", "c", ("a", "b", "c")),
     "batch_key": ("'a'", "b", "c", ("a", "b", "c")),
     "labels": ("'a'", "b", Path("c"), (Path("a"), Path("b"), Path("c"))),
+    "no_labels": ("true", "0", True, (True, False, True)),
+    "n_clusters": ("2", "3", 4, (2, 3, 4)),
     "layer": ("'a'", "b", "c", ("a", "b", "c")),
     "markers": ("'a'", "b", Path("c"), (Path("a"), Path("b"), Path("c"))),
 }  # fmt: skip
