@@ -175,6 +175,7 @@ def test_a_half_written_commit_is_done_again(flags, results, bench_run, monkeypa
     check_store(results, 1)
 
 
+@pytest.mark.slow
 def test_a_script_without_a_main_guard_works(flags: dict[str, Any], tmp_path: Path):
     script = tmp_path / "script.py"
     plain = {k: str(v) if isinstance(v, Path) else v for k, v in flags.items()}

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 NOTEBOOK = Path(__file__).with_name("notebook.py")
 IN_IPYTHON = """
 import sys
@@ -28,6 +30,7 @@ print(*[output.text for output in outputs if output.output_type == "stream"])
 """
 
 
+@pytest.mark.slow
 def test_notebook(tmp_path: Path):
     command = [sys.executable, str(NOTEBOOK)]
     if all(importlib.util.find_spec(name) for name in ("nbclient", "ipykernel")):

@@ -110,6 +110,7 @@ def test_a_signal_while_the_database_is_made(tmp_path: Path, cache: Path, number
     passed(f"{number.name} while the database is made", "made anew")
 
 
+@pytest.mark.slow
 def test_a_full_disk_for_a_new_store(disk, cache: Path):
     ran = run(bench(disk("size=256k") / "results", cache, "--no-report"))
     one_line(ran, "the disk is full")
@@ -133,6 +134,7 @@ def test_a_full_disk_in_a_commit(disk, cache: Path, empty_store: Path):
     passed("disk full in a commit", "all jobs done once there is room", lost=60 - len(table))
 
 
+@pytest.mark.slow
 def test_an_archived_store_is_readable(disk, cache: Path, empty_store: Path, tmp_path: Path):
     place = disk("size=64m")
     results = place / "results"
@@ -176,6 +178,7 @@ def test_results_removed_during_a_run(tmp_path: Path, cache: Path, empty_store: 
     passed("results removed during a run")
 
 
+@pytest.mark.slow
 def test_odd_entries_of_the_spool(tmp_path: Path, cache: Path, empty_store: Path):
     results = tmp_path / "results"
     for name in ("folder", "nothing", "text"):
@@ -211,6 +214,7 @@ def test_a_dead_server_is_one_line(dead_server: str, tmp_path: Path, monkeypatch
     passed("a dead tracking server")
 
 
+@pytest.mark.slow
 def test_no_password_is_printed_or_stored(tmp_path: Path, cache: Path, empty_store: Path):
     """A server that is only named, not reached, stands for one that is used."""
     results = tmp_path / "results"
