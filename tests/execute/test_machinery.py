@@ -31,18 +31,20 @@ def server() -> psutil.Process:
 
 
 def when_a_fit_runs(results: Path, act: Callable[[], None], times: int = 1) -> threading.Thread:
-    """Do something ``times`` times, each as soon as another fit has begun to log."""
+    """Do something ``times`` times, each as soon as the process of another fit runs."""
 
     def watch() -> None:
         seen: set[int] = set()
         while len(seen) < times:
-            for log in (results / "spool").glob(".*/artifacts/log.txt"):
-                with contextlib.suppress(OSError):
-                    if log.stat().st_ino not in seen and len(seen) < times:
-                        seen.add(log.stat().st_ino)
-                        time.sleep(0.3)
-                        act()
             time.sleep(0.02)
+            if not list((results / "spool").glob(".*/artifacts/log.txt")):
+                continue
+            with contextlib.suppress(psutil.Error):
+                new = {process.pid for process in server().children()} - seen
+                if new:
+                    seen.add(min(new))
+                    time.sleep(0.3)
+                    act()
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
