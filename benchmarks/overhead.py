@@ -74,7 +74,7 @@ def measure(folder: Path, jobs: int) -> dict[str, float]:
         assert outcome.exit_code == 0, outcome.counts
         stages.extend(
             json.loads((Path(path) / "result.json").read_text())["stages"]
-            for path in outcome.results["artifacts"]
+            for path in outcome.table["artifacts"]
         )
         return time.perf_counter() - started
 

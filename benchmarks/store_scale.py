@@ -108,8 +108,8 @@ def make_jobs(folder: Path) -> str:
         "nothing", DATA, seeds=ASKED, results=folder / "results", cache_dir=folder / "cache",
         plugins=(str(plugin),), report=False, console=Console(quiet=True),
     )  # fmt: skip
-    assert outcome.results is not None
-    return str(outcome.results["score_key"].iloc[0])
+    assert outcome.table is not None
+    return str(outcome.table["score_key"].iloc[0])
 
 
 def copy_jobs(results: Path, size: int) -> None:
