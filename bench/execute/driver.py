@@ -90,7 +90,7 @@ class Driver:
             if not self.settings.tracking_uri and not self.settings.database.exists():
                 # No job can be done yet: load the libraries while the store is created.
                 warm_up(self.settings.threads)
-                self.tracker  # noqa: B018  # is created
+                _ = self.tracker  # the store is created
             self.spool = Spool(self.settings.results / "spool")
             self._commit_spool()
 

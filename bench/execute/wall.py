@@ -110,7 +110,7 @@ def _keep_compiled_functions(folder: Path | None) -> None:
     caching.Cache._guard_against_spurious_io_errors = lambda self: contextlib.suppress(OSError)
     if folder is None:
         return
-    sys.modules["numba.core.config"].CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+    caching.config.CACHE_DIR = str(folder)
     load = caching.Cache.load_overload
 
     def load_overload(cache: Any, signature: Any, context: Any) -> Any:

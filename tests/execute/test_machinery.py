@@ -173,7 +173,7 @@ def test_a_full_scratch_folder_is_no_failure_of_the_method(bench_run, flags, tmp
 
 def test_a_scratch_folder_that_cannot_be_made_is_one_line(bench_run, monkeypatch):
     def full(*_: object, **__: object) -> None:
-        raise OSError(28, os.strerror(28), "/tmp/bench-x")
+        raise OSError(28, os.strerror(28), "scratch")
 
     monkeypatch.setattr(local_executor, "TemporaryDirectory", full)
     outcome = bench_run("noop")

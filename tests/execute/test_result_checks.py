@@ -58,7 +58,7 @@ def test_values_that_single_precision_does_not_hold_are_divergence(value: float)
         check(embedding)
 
 
-@pytest.mark.parametrize("name", ["../x", "/tmp/x", "a/b", "..", "", "a\0b", "x" * 200])
+@pytest.mark.parametrize("name", ["../x", "/x", "a/b", "..", "", "a\0b", "x" * 200])
 def test_tables_stay_in_their_folder(name: str):
     with pytest.raises(ValueError, match="plain name"):
         check(VALUES, tables={name: pd.DataFrame(VALUES)})
