@@ -17,8 +17,8 @@ _HEADER = """# Reliability
 `make faults` tries what can go wrong and writes the tables below. *Lost* are jobs without a
 result, *doubled* those with two, *orphans* processes that are left at the end. An outcome is a
 status of the job: `interrupted` is not the method's doing and runs again at the next start.
-What does not end so is marked as unexpected. Each table is from the last run of its part. Downloads
-that break off or are damaged are tried in `tests/data/remote`.
+What does not end so is marked as unexpected. Each row is from the last time that its fault was
+tried. Downloads that break off or are damaged are tried in `tests/data/remote`.
 """
 
 
