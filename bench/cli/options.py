@@ -102,15 +102,7 @@ def verb(*settings: str, file: bool = False) -> Callable[[Verb], Verb]:
     def decorate(function: Verb) -> Verb:
         own = inspect.signature(function, eval_str=True).parameters
         files = _file_options() if file else []
-        options = [parameter for name, parameter in own.items() if name not in _BUILT]
-        options += files
-        options += [
-            _build_option(name, Settings.model_fields[name], "Settings") for name in settings
-        ]
         reads_config = "config" not in own and ("settings" in own or "flags" in own)
-        if reads_config:
-            options.append(_keyword("config", Path | None, _CONFIG, None))
-        context = inspect.Parameter("ctx", _KEYWORD, annotation=typer.Context)
 
         @functools.wraps(function)
         def call(ctx: typer.Context, **values: Any) -> None:
@@ -129,7 +121,14 @@ def verb(*settings: str, file: bool = False) -> Callable[[Verb], Verb]:
                 )
             function(**values)
 
-        parameters = [context, *(parameter.replace(kind=_KEYWORD) for parameter in options)]
+        parameters = [
+            inspect.Parameter("ctx", _KEYWORD, annotation=typer.Context),
+            *(parameter for name, parameter in own.items() if name not in _BUILT),
+            *files,
+            *(_build_option(name, Settings.model_fields[name], "Settings") for name in settings),
+            *([_keyword("config", Path | None, _CONFIG, None)] if reads_config else []),
+        ]
+        parameters = [parameter.replace(kind=_KEYWORD) for parameter in parameters]
         call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return call

@@ -96,15 +96,7 @@ def run_limited(
     try:
         while outcome is None:
             ready = wait([ours, process.sentinel], timeout=_POLL_SECONDS)
-            for kind, value in read_messages(ours):
-                if kind == "started":
-                    monitor.begin(value)
-                elif kind in _FIT_MARKS:
-                    monitor.mark(kind)
-                elif kind in _ANSWERS:
-                    answer = (kind, value)
-                elif stop_reason := on_progress(value):
-                    _ask_to_stop(ours, stop_reason)
+            answer = _handle_messages(ours, monitor, on_progress)
             if answer is not None or process.sentinel in ready:
                 break
             outcome = monitor.check(cancelled)
@@ -140,6 +132,23 @@ def _start(function: str, task: Task, mark: int) -> tuple[Any, Connection, int]:
         raise
     finally:
         theirs.close()
+
+
+def _handle_messages(
+    connection: Connection, monitor: _ProcessMonitor, on_progress: ProgressHandler
+) -> tuple[str, Any] | None:
+    """Handle the messages of a process; returns its answer if it has ended."""
+    answer = None
+    for kind, value in read_messages(connection):
+        if kind == "started":
+            monitor.begin(value)
+        elif kind in _FIT_MARKS:
+            monitor.mark(kind)
+        elif kind in _ANSWERS:
+            answer = (kind, value)
+        elif stop_reason := on_progress(value):
+            _ask_to_stop(connection, stop_reason)
+    return answer
 
 
 def _ask_to_stop(connection: Connection, reason: str) -> None:
