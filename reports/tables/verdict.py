@@ -102,7 +102,7 @@ def _advice(
     candidates = [name for name in standing.order if name not in beaten | set(standing.failed)]
     if not candidates:
         return f"No method is the best everywhere; {few}."
-    return f"{_fastest(candidates, rows, 'on none of them is another reliably better')}; {few}."
+    return f"{_fastest(candidates, rows, 'on no dataset is another reliably better')}; {few}."
 
 
 def _use(standing: Standing, rows: pd.DataFrame, metric: str, where: str) -> str:
