@@ -39,8 +39,11 @@ class FactorParameters(Parameters):
     filter_peaks: bool = Field(
         True, description="chromatin: peaks open in 1 % to 90 % of the cells only"
     )
+    binarize: bool = Field(
+        True, description="chromatin: counts above zero become one; false: values as they are"
+    )
     tfidf: Annotated[bool, Search(choices=(False, True), when=(("modality", (ATAC,)),))] = Field(
-        False, description="chromatin: weight the binarised peaks by TF-IDF"
+        False, description="chromatin: weight the peaks by TF-IDF"
     )
 
 
@@ -57,10 +60,10 @@ class Factorization(ArrayState, Method):
     params: FactorParameters
 
     def recipe(self, info: DatasetInfo) -> Recipe:
-        """Return binarised peaks, or log-normalised variable genes that are not centred."""
+        """Return peaks, binarised if asked, or log-normalised variable genes, not centred."""
         if info.modality == ATAC:
-            peaks = accessible_peaks() if self.params.filter_peaks else Recipe(binarize=True)
-            return replace(peaks, tfidf=self.params.tfidf)
+            peaks = accessible_peaks() if self.params.filter_peaks else Recipe()
+            return replace(peaks, binarize=self.params.binarize, tfidf=self.params.tfidf)
         return log_normalized(info, n_top_genes=self.params.n_top_genes, scale=False)
 
     def transform(self, data: AnnData) -> np.ndarray:

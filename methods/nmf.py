@@ -25,8 +25,11 @@ class NMF(Factorization):
 
     Solvers: coordinate descent (``cd``) and multiplicative updates (``mu``) of scikit-learn on the
     sparse matrix, and ``nimfa``, the reference: multiplicative updates of nimfa.Nmf on a dense
-    copy from the same seeded start (slower per iteration). ``preset=faithful`` is that of Huang
-    et al. 2021: multiplicative updates on all peaks, W as it comes. The default removes the
+    copy from the same seeded start (slower per iteration).
+
+    ``preset=faithful`` is that of Huang et al. 2021: multiplicative updates on the table of peaks
+    as it is, without filters or binarisation, and W as it comes. Genes, which the publication does
+    not have, keep the preparation of the default. The default binarises peaks and removes the
     arbitrary scale of the components.
     """
 
@@ -69,6 +72,7 @@ class NMF(Factorization):
                 "max_iter": 200,
                 "normalize": False,
                 "filter_peaks": False,
+                "binarize": False,
             },
         }
 
