@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 class LSNMF(Factorization):
     """V ≈ W H with W, H ≥ 0 by alternating projected gradients (Lin 2007, algorithm 4).
 
-    The matrix stays sparse. ``preset=faithful`` equals nimfa.Lsnmf, used by Huang et al. 2021 on the
-    table of peaks as it is, without filters or binarisation; genes keep the preparation of the
-    default. The default differs: peaks are binarised, those of 1 % to 90 % of the cells; step sizes carry over between subproblems, as Lin suggests; the first
-    gradient, which sets tolerances, is that of both factors (nimfa takes W's alone by a misplaced
-    argument); the gradient that ends iterations follows the last step; factors start from nndsvda;
-    at most 100 iterations of 5 steps instead of 12 of 10; the arbitrary scale of components is
-    removed.
+    The matrix stays sparse. ``preset=faithful`` equals nimfa.Lsnmf, used by Huang et al. 2021 on
+    the table of peaks as it is, without filters or binarisation; genes keep the preparation of the
+    default.
+
+    The default differs: peaks are binarised and filtered; step sizes carry over between
+    subproblems, as Lin suggests; the first gradient, which sets tolerances, is that of both
+    factors (nimfa takes W's alone by a misplaced argument); the gradient that ends iterations
+    follows the last step; factors start from nndsvda; at most 100 iterations of 5 steps instead of
+    12 of 10; the arbitrary scale of components is removed.
 
     ``solver=nimfa`` runs nimfa on a dense copy; the native solver with ``published_steps`` gives
     the same factors.

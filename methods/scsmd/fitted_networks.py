@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -29,7 +31,6 @@ from .phases import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
     from anndata import AnnData
 
     from ..nn.batches import Block
@@ -54,15 +55,18 @@ class FittedScSMD:
         self.median_total = cells.median_total
         with seeded(context.seed, "network", device=context.device):
             codes, fuzzy = self._train(cells, context)
-        tables = {"memberships": memberships(codes, self.centres, self.params.fuzziness)}
+        soft = {"memberships": memberships(codes, self.centres, self.params.fuzziness)}
         labels = {"fuzzy": cluster_names(fuzzy)}
         if self.params.pair_epochs:
-            tables["assignment"] = assignments(self.assigner, codes)
-            labels["assigned"] = cluster_names(tables["assignment"])
+            soft["assignment"] = assignments(self.assigner, codes)
+            labels["assigned"] = cluster_names(soft["assignment"])
+        tables = cluster_tables(soft, self.centres, data.obs_names)
+        if self.params.keep_genes:
+            tables["genes"] = self._gene_table(cells, data.obs_names)
         return Fit(
             embedding=codes.cpu().numpy(),
             labels=labels,
-            tables=cluster_tables(tables, self.centres, data.obs_names),
+            tables=tables,
             n_parameters=n_parameters(self.network) + n_parameters(self.assigner),
             notes={"clusters": f"{len(self.centres)}, {self.params.count_origin()}"},
         )
@@ -108,10 +112,18 @@ class FittedScSMD:
     def cells(self, data: AnnData) -> Cells:
         """Return cells with the training features; raises ``DataError`` else."""
         check_features(self.features, data, self.name)
+        if self.params.read_counts:
+            data = data.copy()
+            data.X = np.rint(data.X.toarray())
         return Cells(
             data, counts=self.params.models_counts, device=self.device,
             median_total=self.median_total,
         )  # fmt: skip
+
+    def _gene_table(self, cells: Cells, names: pd.Index) -> pd.DataFrame:
+        """Return the inputs of the network, cells × genes."""
+        inputs = cells.block(np.arange(cells.n_cells)).inputs.cpu().numpy()
+        return pd.DataFrame(inputs, pd.Index(names, name="cell"), self.features)
 
     def encode(self, data: AnnData) -> np.ndarray:
         return codes_of(self.network, self.cells(data)).cpu().numpy()

@@ -30,15 +30,17 @@ class ScSMD(Method):
     in evaluation mode, so that its label depends on no other cell; a row index lost cells and
     duplicated others. A batch of one cell joins the batch before. Cells on a centre have
     memberships. No true label is used, while the published checkpoint was chosen by labels.
-    1,358,336 unused parameters are left out.
+    1,358,336 unused parameters are left out. With ``read_counts`` variable genes are chosen from
+    the counts; the program gives rounded logarithms to a rule for counts.
 
     Further differences of the default, which ``preset=faithful`` restores. Genes are centred: else
     20 epochs of a few hundred cells learn little but means (ARI 0.00 instead of 0.79 on
     ``sim_rna``, deepscena). The negative binomial is of counts with the cell's depth, not of
     rounded logarithms, and trains from phase 1 on. A batch has one step for all cluster losses,
     with converted step size and momentum, and a bound on gradients, which counts make diverge.
-    Batch norms have the statistics of phase 1, so that cells and centres share one space. Phases 2
-    and 3 end when labels hardly change. The encoder is not trained in phase 3, which saves a third
+    Batch norms have the statistics of phase 1, so that cells and centres share one space. Centres
+    move before the first, third, … epoch of phase 2, not the second, fourth, …. Phases 2 and 3
+    end when labels hardly change. The encoder is not trained in phase 3, which saves a third
     of the time: its steps of 1e-6 moved codes by 0.5 % (``pbmc68k``, deepscena, quick, one seed).
     No term balances clusters unless ``balance_weight`` is set; ``pair_usage`` falls to 0 when all
     cells are in one.
@@ -63,19 +65,25 @@ class ScSMD(Method):
         return self.params.optional_inputs()
 
     def recipe(self, info: DatasetInfo) -> Recipe:
-        """Return log-normalised variable genes, not scaled."""
-        n_top = self.params.n_top_genes
+        """Return log-normalised variable genes of at least 3 cells, not scaled.
+
+        With ``read_counts`` variable genes are those whose counts vary beyond what their mean
+        explains (``seurat_v3``). The network rounds the log values.
+        """
+        p = self.params
         return Recipe(
             min_cells=2, target_sum=1e4, log1p=True,
-            n_top_features=n_top if info.n_features > n_top else None,
+            n_top_features=p.n_top_genes if info.n_features > p.n_top_genes else None,
+            flavor="seurat_v3" if p.read_counts else "seurat",
         )  # fmt: skip
 
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return the code of each cell, (cells, n_latent), and both clusterings.
 
         Tables of the end: ``memberships`` and ``assignment`` (cells × clusters), ``centres``
-        (clusters × n_latent). ``fuzzy`` are the largest memberships before phase 3. Curves:
-        losses, share of changed labels, ``pair_usage`` (entropy of cluster sizes, 1: equal).
+        (clusters × n_latent), with ``keep_genes`` also ``genes`` (cells × genes). ``fuzzy`` are
+        the largest memberships before phase 3. Curves: losses, share of changed labels,
+        ``pair_usage`` (entropy of cluster sizes, 1: equal).
         """
         from .fitted_networks import FittedScSMD
 
@@ -91,8 +99,10 @@ class ScSMD(Method):
         return self.fitted.reconstruct(data)
 
     def export(self, name: str, fit: Fit, cells: pd.Index) -> dict[str, pd.DataFrame]:
-        """Return codes and clusters by the published file names."""
+        """Return codes and clusters by the published file names; ``output_name`` goes first."""
         import pandas as pd
+
+        name = self.params.output_name or name
 
         units = [f"latent{number + 1}" for number in range(fit.embedding.shape[1])]
         return {

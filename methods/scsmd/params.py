@@ -19,6 +19,10 @@ class ScSMDParams(ClusterParameters):
     n_top_genes: int = Field(
         784, ge=10, le=10_000, description="variable genes; square numbers need no padding"
     )
+    read_counts: bool = Field(
+        False,
+        description="full-length reads: genes by variance-stabilised counts, rounded log values",
+    )
     center: bool = Field(
         True, description="subtract each gene's mean before the network and add it afterwards"
     )
@@ -65,6 +69,9 @@ class ScSMDParams(ClusterParameters):
     centre_interval: Annotated[int, Search(1, 5)] = Field(
         2, ge=1, description="epochs of phase 2 between updates of the centres"
     )
+    first_centres: int = Field(
+        0, ge=0, description="phase 2: first epoch, from 0, with an update of the centres"
+    )
     pair_epochs: Annotated[int, Search(5, 50, log=True)] = Field(
         20, ge=0, description="passes in phase 3, pairs of cells, at most"
     )
@@ -95,6 +102,14 @@ class ScSMDParams(ClusterParameters):
         le=1,
         description="phases 2 and 3 end below this share of changed labels; 0: never",
     )
+    output_name: str = Field(
+        "",
+        pattern=r"^([\w-][\w.-]*)?$",
+        description="bench fit: NAME of NAME_uspace.csv and NAME_clusters.csv; empty: the file's",
+    )
+    keep_genes: bool = Field(
+        False, description="also return the table of genes that the network sees, cells × genes"
+    )
 
     presets: ClassVar = {
         "quick": {
@@ -107,6 +122,7 @@ class ScSMDParams(ClusterParameters):
             "center": False,
             "update": "sequential",
             "count_target": "rounded_lognorm",
+            "first_centres": 1,
             "encoder_learning_rate": 1e-6,
             "frozen_norms": False,
             "max_gradient": 0.0,

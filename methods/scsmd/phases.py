@@ -212,7 +212,8 @@ def cluster_phase(
     order = np.random.default_rng(derive_seed(context.seed, "batches", "cluster"))
     churn = Churn(cells.n_cells, params.tolerance, cells.device)
     for epoch in range(1, params.max_epochs + 1):
-        if (epoch - 1) % params.centre_interval == 0:
+        since_first = epoch - 1 - params.first_centres
+        if since_first >= 0 and since_first % params.centre_interval == 0:
             centres = fuzzy_centres(codes_of(network, cells), centres, params.fuzziness)
         training_mode(network, frozen_norms=params.frozen_norms)
         total = torch.zeros((), device=cells.device)

@@ -9,10 +9,12 @@ from _method_data import typed_counts
 from anndata import AnnData
 
 from bench.apply.estimator import Estimator
-from bench.errors import DataError
-from bench.methods.scsmd import DeepScena, ScSMD
+from bench.contract import Recipe
+from bench.errors import DataError, UsageError
+from bench.methods.scsmd import DeepScena, ScSMD, phases
 from bench.methods.scsmd.losses import memberships
 from bench.methods.scsmd.phases import assignments
+from bench.prepare.in_memory import prepare_data
 
 SHORT = {"pretrain_epochs": 2, "max_epochs": 2, "pair_epochs": 2}
 
@@ -167,3 +169,70 @@ def test_faithful_is_what_was_published():
     assert params.encoder_learning_rate == 1e-6
     assert (params.pretrain_epochs, params.max_epochs, params.pair_epochs) == (20, 20, 20)
     assert (params.n_top_genes, params.n_latent, params.batch_size) == (784, 10, 100)
+
+
+@pytest.mark.parametrize(("preset", "epochs"), [("", [0, 2, 4]), ("faithful", [1, 3])])
+def test_centres_move_in_these_epochs(
+    preset: str, epochs: list[int], monkeypatch: pytest.MonkeyPatch
+):
+    """Counted from 0; the published program asks for epoch modulo 2 equal to 1."""
+    finished: list[float] = []
+    moved: list[int] = []
+    original = phases.fuzzy_centres
+
+    def counted(*args: object) -> torch.Tensor:
+        moved.append(len(finished))
+        return original(*args)
+
+    class Counted(phases.Churn):
+        def end_epoch(self) -> float:
+            finished.append(super().end_epoch())
+            return finished[-1]
+
+    monkeypatch.setattr(phases, "fuzzy_centres", counted)
+    monkeypatch.setattr(phases, "Churn", Counted)
+    params = SHORT | {"max_epochs": 5, "pair_epochs": 0, "tolerance": 0.0}
+    built = ScSMD.Params.build(params, presets=(preset,) if preset else (), owner="scsmd")
+    Estimator(ScSMD(built)).fit(typed_counts(40), n_clusters=3)
+    assert moved == epochs
+
+
+def test_read_counts_are_rounded_and_chosen_by_their_variance():
+    """As ``-r`` of the published program; the table shows what the network sees."""
+    data = typed_counts(60)
+    data.X = (data.X * 200).tocsr()
+    short = {"pretrain_epochs": 1, "max_epochs": 1, "pair_epochs": 1, "n_top_genes": 20}
+    done = fitted(data, read_counts=True, keep_genes=True, **short)
+    table = done.fit_.tables["genes"]
+    assert table.shape == (60, 20)
+    assert list(table.index) == list(data.obs_names)
+    assert list(table.columns) == list(done.prepared_.var_names)
+    np.testing.assert_array_equal(table, np.rint(done.prepared_.X.toarray()))
+    assert not np.array_equal(table, done.prepared_.X.toarray())
+    by_counts = prepare_data(data, Recipe(n_top_features=20, flavor="seurat_v3"))
+    assert set(table.columns) == set(by_counts.var_names)
+    again = done.method.transform(done.prepared_)
+    np.testing.assert_allclose(again, done.embedding_, rtol=1e-3, atol=1e-4)
+    plain = fitted(data, keep_genes=True, **short)
+    np.testing.assert_array_equal(plain.fit_.tables["genes"], plain.prepared_.X.toarray())
+
+
+def test_genes_of_three_cells_stay():
+    rng = np.random.default_rng(0)
+    values = rng.poisson(3.0, (40, 30)).astype(np.float32)
+    values[:, :3] = 0
+    values[:2, 1] = values[:3, 2] = 1
+    for presets in ((), ("faithful",)):
+        params = ScSMD.Params.build(SHORT, presets=presets, owner="scsmd")
+        prepared = Estimator(ScSMD(params)).fit(AnnData(values), n_clusters=2).prepared_
+        assert set(prepared.var_names) == {str(gene) for gene in range(2, 30)}
+
+
+def test_the_name_of_the_published_files_can_be_chosen():
+    done = fitted(typed_counts(30), output_name="pbmc.v2")
+    files = done.method.export("file", done.fit_, done.prepared_.obs_names)
+    assert set(files) == {"pbmc.v2_uspace.csv", "pbmc.v2_clusters.csv"}
+    for bad in ("../x", "a/b", ".hidden"):
+        with pytest.raises(UsageError) as error:
+            ScSMD.Params.build({"output_name": bad}, owner="scsmd")
+        assert error.value.code == "invalid_value"
