@@ -48,7 +48,8 @@ def dataset_guidance(
     if p.proteins and knowledge.proteins is not None:
         values["proteins"] = normalize_proteins(knowledge.proteins)
         terms = _terms(p, mse=p.guide_phenotypes)
-        phenotypes.append(Phenotype("proteins", "numerical", terms=terms, **shared))
+        names = knowledge.protein_names or ()
+        phenotypes.append(Phenotype("proteins", "numerical", names, terms=terms, **shared))
     if p.label_share > 0 and knowledge.labels is not None:
         values["type"] = hide_labels(knowledge.labels, p.label_share, context.seed)
         weight = WeightSchedule.ramp(p.guide_phenotypes, p.ramp_start, p.ramp_epochs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .guidance import Guidance, Guide, Signature
@@ -17,8 +17,8 @@ def describe_setup(setup: OriginalSetup) -> list[str]:
     """Return lines on the network, the term weights over the epochs, the splits and the tasks."""
     s = setup.settings
     lines = [
-        f"network: encoder {s.encoder_layers} × {s.hidden} (CELU), {s.n_latent} main dimensions "
-        f"({s.latent_activation}), decoder {s.decoder_layers} layers of {s.decoder_hidden} "
+        f"network: encoder {_widths(s.encoder_widths)} (CELU), {s.n_latent} main dimensions "
+        f"({s.latent_activation}), decoder {_widths(s.decoder_widths)} "
         f"({s.output_activation} at the end)",
         f"reconstruction: {_terms(s.reconstruction)}",
     ]
@@ -29,6 +29,10 @@ def describe_setup(setup: OriginalSetup) -> list[str]:
         prefix = f"stage {number + 1}, " if len(setup.story) > 1 else ""
         lines += [prefix + line for line in _stage(setup, number)]
     return lines
+
+
+def _widths(widths: Sequence[int]) -> str:
+    return " → ".join(map(str, widths)) or "one layer"
 
 
 def _stage(setup: OriginalSetup, number: int) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import pandas as pd
 import scipy.sparse as sp
 import torch
 from anndata import AnnData
+from sklearn.preprocessing import KBinsDiscretizer
 from torch import Tensor
 
 from bench.errors import DataError
@@ -20,6 +23,7 @@ from bench.prepare.variable_features import seurat
 
 from ..nn.batches import Cells
 from .config_model import fail
+from .guidance import EMBEDDING
 from .objective import TrainingRows, signature_targets
 
 if TYPE_CHECKING:
@@ -82,24 +86,73 @@ def with_extra(matrix: Any, features: Sequence[str], extra: ExtraRows | None) ->
     return np.concatenate([matrix, rows])
 
 
-def read_phenotypes(guidance: Guidance, obs: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return the values of each phenotype from the cells' table.
+def read_phenotypes(
+    guidance: Guidance, obs: pd.DataFrame, obsm: Mapping[str, Any] | None = None
+) -> dict[str, np.ndarray]:
+    """Return the values of each phenotype from the cells' table and embeddings.
 
-    Raises ``UsageError`` for a missing column.
+    Categorical ones have shape (cells,), numerical ones (cells, columns). Raises ``UsageError``
+    for a missing column or embedding, or one that holds no numbers.
     """
     values: dict[str, np.ndarray] = {}
     for one in guidance.phenotypes:
-        for key in one.columns:
-            if key not in obs.columns:
-                hint = did_you_mean(key, [str(column) for column in obs.columns])
-                message = f"the cells have no column '{key}'.{hint}"
-                fail(one.owner, message, "unknown_column")
-        columns = obs[list(one.columns)]
-        if one.categorical:
-            values[one.name] = columns.iloc[:, 0].astype(object).to_numpy()
-        else:
-            values[one.name] = columns.to_numpy(dtype=np.float32)
+        parts = [_read_key(one, key, obs, obsm or {}) for key in one.columns]
+        values[one.name] = parts[0] if one.categorical else np.concatenate(parts, axis=1)
     return values
+
+
+def _read_key(one: Phenotype, key: str, obs: pd.DataFrame, obsm: Mapping[str, Any]) -> np.ndarray:
+    """Return the values of one key of a phenotype."""
+    embedding = key.removeprefix(EMBEDDING)
+    if embedding != key:
+        if embedding not in obsm:
+            message = f"the cells have no embedding '{embedding}' in obsm."
+            hint = did_you_mean(embedding, [str(name) for name in obsm])
+            fail(one.owner, f"{message}{hint}", "unknown_column")
+        table = obsm[embedding]
+        numbers = table.toarray() if hasattr(table, "toarray") else table
+        numbers = np.asarray(numbers).reshape(len(obs), -1)
+    elif key not in obs.columns:
+        hint = did_you_mean(key, [str(column) for column in obs.columns])
+        fail(one.owner, f"the cells have no column '{key}'.{hint}", "unknown_column")
+    elif one.categorical and one.bins is None:
+        names: np.ndarray = obs[key].astype(object).to_numpy()
+        return names
+    else:
+        numbers = obs[[key]].to_numpy()
+    try:
+        found = numbers.astype(np.float32)
+    except (TypeError, ValueError):
+        fail(one.owner, f"'{key}' holds values that are no numbers.", "not_numbers")
+    return found[:, 0] if one.categorical else found
+
+
+def cut_numbers(one: Phenotype, values: np.ndarray) -> np.ndarray:
+    """Return the name of the interval of each number, (cells,), and ``None`` for NaN.
+
+    Intervals are cut once, from all known numbers; ``1: [0.5, 2)`` is the lowest of one cut.
+    Raises ``DataError`` if fewer than two intervals differ.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    known = ~np.isnan(numbers)
+    if len(np.unique(numbers[known])) < 2:
+        message = f"{one.owner}: bins need at least two different numbers."
+        raise DataError(message, code="too_few_classes")
+    binner = KBinsDiscretizer(
+        one.bins, encode="ordinal", strategy=one.bin_edges, subsample=None, random_state=0
+    )
+    with warnings.catch_warnings():
+        # Equal quantiles are joined, which leaves fewer intervals.
+        warnings.simplefilter("ignore")
+        at = binner.fit_transform(numbers[known, None])[:, 0].astype(int)
+    edges = binner.bin_edges_[0]
+    names = [
+        f"{number + 1}: [{low:.4g}, {high:.4g}{']' if number == len(edges) - 2 else ')'}"
+        for number, (low, high) in enumerate(pairwise(edges))
+    ]
+    found = np.full(len(numbers), None, dtype=object)
+    found[known] = np.asarray(names, dtype=object)[at]
+    return found
 
 
 def class_numbers(one: Phenotype, values: np.ndarray) -> tuple[Tensor, list[str]]:
@@ -107,14 +160,22 @@ def class_numbers(one: Phenotype, values: np.ndarray) -> tuple[Tensor, list[str]
 
     Raises ``DataError`` if fewer than two classes occur.
     """
+    if one.bins is not None:
+        values = cut_numbers(one, values)
     table = pd.Series(np.asarray(values, dtype=object))
     text = table.where(table.isna(), table.astype(str))
-    classes = list(one.classes) or sorted(text.dropna().unique())
+    # The names of intervals begin with their number, which may have several digits.
+    order = _interval_number if one.bins is not None else None
+    classes = list(one.classes) or sorted(text.dropna().unique(), key=order)
     numbers = np.asarray(pd.Categorical(text, categories=classes).codes, dtype=np.int64)
     if len(np.unique(numbers[numbers >= 0])) < 2:
         message = f"fewer than two of its classes ({', '.join(classes[:5])}) occur."
         raise DataError(f"{one.owner}: {message}", code="too_few_classes")
     return torch.from_numpy(numbers), classes
+
+
+def _interval_number(name: str) -> int:
+    return int(name.partition(":")[0])
 
 
 def class_weights(one: Phenotype, numbers: Tensor, classes: Sequence[str]) -> Tensor:

@@ -35,6 +35,8 @@ strength; the head's error has no bound (Ganin and Lempitsky 2015). ``confused``
 head's output to equal classes or the mean (Tzeng et al. 2015, simultaneous deep transfer across
 domains)."""
 INVARIANT = "invariant_genes"
+EMBEDDING = "obsm:"
+"""Prefix of the name of an embedding among the keys of a phenotype."""
 
 
 def check_losses(terms: Mapping[str, Any], known: Sequence[str]) -> None:
@@ -131,13 +133,18 @@ class Phenotype(_Guide):
 
     kind: Literal["categorical", "numerical"]
     keys: tuple[str, ...] = ()
-    """Columns of the cells' table; default: the column ``name``."""
+    """Columns of the cells' table, or ``obsm:NAME`` for all of an embedding (numerical only);
+    default: the column ``name``."""
     classes: tuple[str, ...] = ()
     """Classes in order; default: those that occur, sorted. Other classes count as unknown."""
     terms: Mapping[str, Weight] = Field(default_factory=dict)
     """Loss → weight; default: ``nll`` or ``mse`` with weight 1."""
     class_weight: Literal["balanced"] | dict[str, float] | None = None
     """``balanced``: inverse to the class size, with mean 1 over the cells."""
+    bins: Annotated[int, Field(ge=2)] | None = None
+    """Number of classes into which a column of numbers is cut (categorical only)."""
+    bin_edges: Literal["quantile", "uniform", "kmeans"] = "quantile"
+    """How it is cut: into equal numbers of cells, equal widths, or by one-dimensional k-means."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -146,6 +153,13 @@ class Phenotype(_Guide):
         ordered = bool(self.classes) or self.class_weight is not None
         message = "classes and class_weight are for kind='categorical'."
         reject(message, when=ordered and not self.categorical)
+        cut = self.bins is not None
+        reject("bins are for kind='categorical'.", when=cut and not self.categorical, key="bins")
+        message = "bins give the classes; leave classes out."
+        reject(message, when=cut and bool(self.classes), key="classes")
+        embedded = any(key.startswith(EMBEDDING) for key in self.keys)
+        message = f"an embedding ({EMBEDDING}NAME) is for kind='numerical'."
+        reject(message, when=embedded and self.categorical, key="keys")
         twice = len(set(self.classes)) < len(self.classes)
         reject("a class is given twice.", when=twice, code="duplicate_names", key="classes")
         known = CATEGORICAL_LOSSES if self.categorical else NUMERICAL_LOSSES

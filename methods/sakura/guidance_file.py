@@ -124,7 +124,7 @@ def read_guidance(
         )
         check_genes(guidance, features)
         Layout(guidance, n_latent)
-        return guidance, read_phenotypes(guidance, adata.obs)
+        return guidance, read_phenotypes(guidance, adata.obs, adata.obsm)
 
 
 def _signatures(

@@ -20,6 +20,11 @@ Positive: TypeAlias = Annotated[int, Field(ge=1)]
 CHECKED = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
+def layer_widths(width: int | tuple[int, ...], n_layers: int) -> tuple[int, ...]:
+    """Return the width of each layer; ``width``: that of all, or of each."""
+    return width if isinstance(width, tuple) else (width,) * n_layers
+
+
 @dataclass(frozen=True, config=CHECKED)
 class WeightSchedule:
     """Weight of a term that grows by a sum or a factor per epoch, within bounds.
@@ -107,11 +112,7 @@ class Head:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        if self.kind != "mlp":
-            return ()
-        if isinstance(self.hidden, tuple):
-            return self.hidden
-        return (self.hidden,) * (self.layers - 1)
+        return layer_widths(self.hidden, self.layers - 1) if self.kind == "mlp" else ()
 
 
 @dataclass(frozen=True, config=CHECKED)

@@ -11,7 +11,17 @@ from pydantic.dataclasses import dataclass
 
 from .config_model import fail, lookup, reject
 from .guidance import RECONSTRUCTION_LOSSES, check_losses
-from .loss_terms import CHECKED, Count, Positive, Rate, Regularizer, Weight, WeightSchedule
+from .loss_terms import (
+    CHECKED,
+    Activation,
+    Count,
+    Positive,
+    Rate,
+    Regularizer,
+    Weight,
+    WeightSchedule,
+    layer_widths,
+)
 
 if TYPE_CHECKING:
     from .params import SakuraParameters
@@ -63,15 +73,16 @@ class SakuraSettings:
     center: bool = False
     """Zero mean of features; ``scale`` implies it."""
     n_latent: Positive = 50
-    hidden: Positive = 200
+    hidden: Positive | tuple[Positive, ...] = 200
+    """Width of all layers before the latent parts, or of each."""
     encoder_layers: Positive = 2
     """Linear layers before the latent parts."""
-    decoder_hidden: Positive | None = None
-    """Default: ``hidden``."""
+    decoder_hidden: Positive | tuple[Positive, ...] | None = None
+    """Width of all hidden layers of the decoder, or of each; default: ``hidden``."""
     decoder_layers: Positive = 3
     """Linear layers with the output."""
     latent_activation: Literal["identity", "celu"] = "identity"
-    output_activation: Literal["identity", "relu"] = "identity"
+    output_activation: Activation = "identity"
     dropout_input: Rate = 0.0
     dropout_hidden: Rate = 0.0
     reconstruction: Mapping[str, Weight] = Field(default_factory=lambda: {"mse": WeightSchedule()})
@@ -107,11 +118,33 @@ class SakuraSettings:
 
     def __post_init__(self) -> None:
         check_losses(self.reconstruction, RECONSTRUCTION_LOSSES)
-        negative = (self.scale or self.center) and self.output_activation == "relu"
-        message = "output_activation='relu' cannot reconstruct scaled or centred values."
-        reject(message, when=negative)
+        bounded = self.output_activation != "identity"
+        message = f"output_activation={self.output_activation!r} cannot reconstruct scaled or "
+        reject(f"{message}centred values.", when=bounded and (self.scale or self.center))
+        layers = {"hidden": (self.hidden, self.encoder_layers)}
+        layers["decoder_hidden"] = (self.decoder_width, self.decoder_layers - 1)
+        for name, (width, n_layers) in layers.items():
+            given = len(width) if isinstance(width, tuple) else n_layers
+            message = f"{name} has {given} widths for {n_layers} layers."
+            reject(message, when=given != n_layers, code="wrong_width")
         timed = bool(self.stages) and self.validation > 0
         reject("stages have fixed lengths; set validation=0.", when=timed)
+
+    @property
+    def decoder_width(self) -> int | tuple[int, ...]:
+        """Width of all hidden layers of the decoder, or of each."""
+        if self.decoder_hidden is not None:
+            return self.decoder_hidden
+        return self.hidden if isinstance(self.hidden, int) else self.hidden[-1]
+
+    @property
+    def encoder_widths(self) -> tuple[int, ...]:
+        return layer_widths(self.hidden, self.encoder_layers)
+
+    @property
+    def decoder_widths(self) -> tuple[int, ...]:
+        """Widths of the hidden layers of the decoder."""
+        return layer_widths(self.decoder_width, self.decoder_layers - 1)
 
     def resolved_stages(self, guides: tuple[str, ...]) -> tuple[Stage, ...]:
         """Return the trainings; raises ``UsageError`` for a task that trains nothing."""

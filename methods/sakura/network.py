@@ -177,14 +177,13 @@ class SakuraNetwork(nn.Module):
         self.register_buffer("inputs", inputs)
         self.scaler = Scaler(n_features, _CLIP if s.scale else None, active=s.scale or s.center)
         dropout = {"dropout_input": s.dropout_input, "dropout_hidden": s.dropout_hidden}
-        widths = (len(inputs), *(s.hidden,) * s.encoder_layers)
+        widths = (len(inputs), *s.encoder_widths)
         self.pre_encoder = perceptron(widths, last=nn.CELU(), **dropout)
         self.compressors = nn.ModuleList(
-            perceptron((s.hidden, part.stop - part.start), last=_OUTPUTS[s.latent_activation]())
+            perceptron((widths[-1], part.stop - part.start), last=_OUTPUTS[s.latent_activation]())
             for part in self.layout.slices.values()
         )
-        width = s.decoder_hidden or s.hidden
-        widths = (self.layout.width, *(width,) * (s.decoder_layers - 1), len(inputs))
+        widths = (self.layout.width, *s.decoder_widths, len(inputs))
         self.decoder = perceptron(
             widths, last=_OUTPUTS[s.output_activation](), dropout_hidden=s.dropout_hidden
         )

@@ -69,18 +69,27 @@ def translate_signature(values: Any, place: Place, features: Collection[str]) ->
     return _with_terms(config, signature, place)
 
 
-def translate_phenotype(values: Any, place: Place, columns: Sequence[str]) -> OriginalGuide:
-    """Return a phenotype; raises ``UsageError`` for a missing column or a wrong width."""
+def translate_phenotype(values: Any, place: Place, columns: Mapping[str, int]) -> OriginalGuide:
+    """Return a phenotype; ``columns``: number of values of each column and embedding.
+
+    Raises ``UsageError`` for a missing column or a wrong width.
+    """
     config = parse(PhenotypeConfig, values, place)
     categorical, name = config.type == "categorical", str(place.keys[-1])
     keys: tuple[str, ...]
     losses: tuple[str, ...]
+    cut = [step for step in config.post_procedure if step.type == "ToKBins"]
+    bins = cut[-1] if cut and categorical else None
+    if cut and not categorical:
+        logger.info(f"{place / 'post_procedure'}: ToKBins is for categorical phenotypes")
     if categorical:
         key, keys = "pheno_df_key", (require(config.pheno_df_key, place / "pheno_df_key"),)
-        losses, default, n_values = ("nll",), "FCClassifier", len(config.order)
+        losses, default = ("nll",), "FCClassifier"
+        n_values = bins.n_bins if bins else len(config.order)
     else:
         key, keys = "pheno_df_keys", require(config.pheno_df_keys, place / "pheno_df_keys")
-        losses, default, n_values = ("mse", "l1", "cosine"), "FCRegressor", len(keys)
+        losses, default = ("mse", "l1", "cosine"), "FCRegressor"
+        n_values = sum(columns.get(column, 1) for column in keys)
     for column in keys:
         if column not in columns:
             hint = did_you_mean(column, list(columns)) or " The cells have no columns."
@@ -93,9 +102,12 @@ def translate_phenotype(values: Any, place: Place, columns: Sequence[str]) -> Or
         logger.info(f"{place / 'post_procedure'}: ToBinary is left out of phenotypes")
     labels = name if categorical else ""
     options = _shared_options(config, place, losses, default, labels)
-    classes = config.order if categorical else ()
+    if bins:
+        options |= {"bins": bins.n_bins, "bin_edges": bins.strategy}
+    elif categorical:
+        options["classes"] = config.order
     with named_errors(place):
-        phenotype = Phenotype(name, config.type, keys, classes, dim=config.dim, **options)
+        phenotype = Phenotype(name, config.type, keys, dim=config.dim, **options)
     return _with_terms(config, phenotype, place)
 
 
@@ -167,9 +179,10 @@ def _space(head: HeadConfig, place: Place) -> str | tuple[str, ...]:
 
 
 def _binarize(config: GuideConfig, place: Place) -> Binarize | None:
-    if any(step.type == "ToKBins" for step in config.post_procedure):
-        reason = "ToKBins is left out: the original cuts every batch anew"
-        logger.info(f"{place / 'post_procedure'}: {reason}")
+    if isinstance(config, SignatureConfig) and any(
+        step.type == "ToKBins" for step in config.post_procedure
+    ):
+        logger.info(f"{place / 'post_procedure'}: ToKBins is for categorical phenotypes")
     binary = [step for step in config.post_procedure if step.type == "ToBinary"]
     return (
         Binarize(binary[-1].threshold, binary[-1].inverse, binary[-1].scale_factor)

@@ -21,7 +21,8 @@ from bench.messages import did_you_mean
 
 from ..config_model import Place, fail, find_file, named_errors, parse, read_json, require
 from ..features import read_phenotypes
-from ..guidance import RECONSTRUCTION_LOSSES, Guidance
+from ..guidance import EMBEDDING, RECONSTRUCTION_LOSSES, Guidance
+from ..loss_terms import layer_widths
 from ..model_settings import SakuraSettings
 from ..network import Layout
 from ..training import decile_split
@@ -90,7 +91,8 @@ def read_setup(path: Path, adata: AnnData) -> OriginalSetup:
     splits = _splits(config, place, adata.obs_names, guides)
     story = read_story(config.story, place / "story", guides, splits)
     settings = _settings(config, place, guidance, story)
-    return OriginalSetup(settings, guidance, read_phenotypes(guidance, table), splits, story)
+    values = read_phenotypes(guidance, table, adata.obsm)
+    return OriginalSetup(settings, guidance, values, splits, story)
 
 
 def _guides(
@@ -105,8 +107,12 @@ def _guides(
     if data.selected_pheno:
         path = data.pheno_meta_path or data.pheno_config_path
         file = require(path, place / "pheno_meta_path")
+        columns = dict.fromkeys(map(str, table.columns), 1)
+        columns |= {
+            f"{EMBEDDING}{name}": int(np.prod(np.shape(one)[1:]))
+            for name, one in adata.obsm.items()
+        }
         for name, values, here in _selected(data.selected_pheno, file, place):
-            columns = [str(column) for column in table.columns]
             guides["pheno"][name] = translate_phenotype(values, here, columns)
     return guides
 
@@ -191,24 +197,19 @@ def _settings(
 ) -> SakuraSettings:
     """Return network and training; ignored settings are logged."""
     latent, encoder, decoder = config.latent, config.encoder, config.latent.decoder
-    hidden = _width(encoder, latent.encoder_neurons, place / "pre_encoder_config")
-    if encoder.pre_encoder_out_dim not in (None, hidden):
-        reason = f"all layers have {hidden}"
-        logger.info(f"{place / 'pre_encoder_config' / 'pre_encoder_out_dim'}: {reason}")
+    width = latent.encoder_neurons
+    hidden = _hidden_widths(encoder, width, 1, place / "pre_encoder_config")
+    hidden = (*hidden, encoder.pre_encoder_out_dim or width)
     here = place / "main_latent"
-    output = decoder.activation or "relu"
-    if output not in ("relu", "identity"):
-        logger.info(f"{here / 'decoder_config'}: {output} is not possible, relu is taken")
+    decoder_hidden = _hidden_widths(decoder, latent.decoder_neurons, 2, here / "decoder_config")
     optimizer, dropout = config.optimizer, dict[str, Any](encoder.dropout_rates)
     frozen = frozen_parts(optimizer.excludes, guidance, place / "optimizer" / "excludes")
     with named_errors(place):
         return SakuraSettings(
             n_top_features=None, n_latent=latent.latent_dim, hidden=hidden,
-            encoder_layers=2 if encoder.n_layers is None else encoder.n_layers,
-            decoder_hidden=_width(decoder, latent.decoder_neurons, here / "decoder_config"),
-            decoder_layers=3 if decoder.n_layers is None else decoder.n_layers,
-            latent_activation="celu",
-            output_activation="identity" if output == "identity" else "relu",
+            encoder_layers=len(hidden), decoder_hidden=decoder_hidden,
+            decoder_layers=len(decoder_hidden) + 1, latent_activation="celu",
+            output_activation=decoder.activation or "relu",
             reconstruction=translate_losses(latent.loss, here, RECONSTRUCTION_LOSSES),
             regularizers=translate_priors(latent.regularization, here),
             stages=tuple(one.stage for one in story), optimizer="rmsprop", frozen=frozen,
@@ -218,9 +219,21 @@ def _settings(
         )  # fmt: skip
 
 
-def _width(layers: LayersConfig, default: int, place: Place) -> int:
-    if not isinstance(layers.width, tuple):
-        return default if layers.width is None else layers.width
-    if len(set(layers.width)) > 1:
-        logger.info(f"{place / 'hidden_neurons'}: all hidden layers have {layers.width[0]}")
-    return layers.width[0]
+def _hidden_widths(
+    layers: LayersConfig, width: int, n_hidden: int, place: Place
+) -> tuple[int, ...]:
+    """Return the widths of the layers before the output.
+
+    ``width`` and ``n_hidden`` are those of a configuration without them. Raises ``UsageError`` if
+    a list of widths has not one for each of ``hidden_layers`` but the last.
+    """
+    given = width if layers.width is None else layers.width
+    if layers.n_layers is not None:
+        n_hidden = layers.n_layers - 1
+    elif isinstance(given, tuple):
+        n_hidden = len(given)
+    widths = layer_widths(given, n_hidden)
+    if len(widths) != n_hidden:
+        message = f"{len(widths)} widths; hidden_layers={layers.n_layers} needs {n_hidden}."
+        fail(place / "hidden_neurons", message, "wrong_width")
+    return widths

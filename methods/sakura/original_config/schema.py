@@ -14,9 +14,9 @@ _SILENT = (
     "checkpoint_segment", "encode", "expr_csv_path", "expr_mat_pre_slice", "force_tensor_type",
     "gene_expr_MM_path", "gene_name_csv_path", "handle_unknown", "input_type",
     "log_loss_groups", "log_prefix", "loss_prog_on_test", "loss_weights_to_prog_on_test",
-    "make_logs", "n_bins", "order", "perform_test", "persist_test_set", "pheno_df_dtype",
+    "make_logs", "order", "perform_test", "persist_test_set", "pheno_df_dtype",
     "pheno_df_na_filter", "preslice_tests", "remark", "remarks", "reproducible",
-    "save_raw_loss", "selected_pheno", "selected_signature", "strategy", "test_every_epoch",
+    "save_raw_loss", "selected_pheno", "selected_signature", "test_every_epoch",
     "test_main", "test_on_segment", "test_pheno", "test_segment", "test_signature",
     "uniform_n_labels", "verbose",
 )  # fmt: skip
@@ -110,6 +110,8 @@ class HeadConfig(LayersConfig):
 
 class StepConfig(OriginalModel):
     type: Literal["ToTensor", "ToBinary", "ToOrdinal", "ToOnehot", "ToKBins"]
+    n_bins: Annotated[Integer, Field(ge=2)] = 5
+    strategy: Literal["uniform", "quantile", "kmeans"] = "quantile"
     threshold: Number = 0.0
     inverse: Flag = False
     scale_factor: Number = 1.0

@@ -59,7 +59,7 @@ def test_an_error_in_a_file_ends_with_2_and_its_place(files: Path):
 
 
 def test_marker_lists_are_required_and_read(files: Path):
-    assert "give them with --markers FILE" in invoke("x.h5ad").stderr
+    assert "--markers FILE" in invoke("x.h5ad").stderr
     (files / "m.gmt").write_text("one\t\tgene1\tgene2\n")
     outcome = invoke(
         "x.h5ad", "--markers", "m.gmt", "--no-umap", "--out", "done", "--set",

@@ -9,10 +9,11 @@ import pytest
 import scipy.sparse as sp
 import torch
 from anndata import AnnData
+from pydantic import ValidationError
 
 from bench.errors import DataError, UsageError
 from bench.execute.curves import Curves
-from bench.methods.sakura.features import read_phenotypes
+from bench.methods.sakura.features import class_numbers, read_phenotypes
 from bench.methods.sakura.guidance import ExtraRows, Guidance, Phenotype, Signature
 from bench.methods.sakura.loss_terms import Binarize, Head, Regularizer, WeightSchedule
 from bench.methods.sakura.model import SakuraModel
@@ -36,6 +37,39 @@ def cells() -> AnnData:
     adata.obs["type"] = [f"t{number}" for number in types]
     adata.obs["depth"] = rate.sum(axis=1) + rng.normal(size=90)
     return adata
+
+
+def test_intervals_of_numbers_are_cut_once_for_all_cells():
+    numbers = np.append(np.arange(24.0), np.nan)
+    cut = Phenotype("depth", "categorical", bins=12, bin_edges="uniform")
+    at, classes = class_numbers(cut, numbers)
+    # With two digits, in the order of the numbers.
+    assert [int(name.partition(":")[0]) for name in classes] == list(range(1, 13))
+    assert at.tolist() == [*sorted(at[:-1].tolist()), -1]
+    assert torch.bincount(at[:-1]).tolist() == [2] * 12
+    with pytest.raises(DataError) as error:
+        class_numbers(cut, np.ones(5))
+    assert error.value.code == "too_few_classes"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kind": "numerical", "bins": 3},
+        {"kind": "categorical", "bins": 3, "classes": ("a", "b")},
+        {"kind": "categorical", "keys": ("obsm:X_pca",)},
+    ],
+)
+def test_bins_and_embeddings_are_for_one_kind_of_phenotype(wrong):
+    with pytest.raises(ValidationError):
+        Phenotype("x", **wrong)
+
+
+def test_a_column_for_bins_holds_numbers(cells: AnnData):
+    guidance = Guidance((), (Phenotype("type", "categorical", bins=3),))
+    with pytest.raises(UsageError) as error:
+        read_phenotypes(guidance, cells.obs)
+    assert error.value.code == "not_numbers"
 
 
 def with_values(cells: AnnData, columns: list[int], value: float) -> AnnData:

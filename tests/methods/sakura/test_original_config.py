@@ -68,7 +68,8 @@ def test_everything_is_translated(tmp_path: Path, cells: AnnData):
     assert (state.kind, state.classes, state.dim) == ("categorical", ("a", "b", "c"), 2)
     assert (age.space, age.adversarial.weight) == (("main", "state"), 1.0)
     s = setup.settings
-    assert (s.n_latent, s.hidden, s.decoder_hidden, s.learning_rate) == (50, 20, 30, 1e-3)
+    assert (s.n_latent, s.encoder_widths, s.decoder_widths) == (50, (20, 20), (30, 30))
+    assert s.learning_rate == 1e-3
     assert (s.optimizer, s.latent_activation, s.output_activation) == ("rmsprop", "celu", "relu")
     assert s.regularizers[0].schedule.at(86) == pytest.approx(1e-4 * 1.01**86)
     (stage,), (training,) = s.stages, setup.story
@@ -284,3 +285,40 @@ def test_the_description_lists_network_terms_and_tasks(tmp_path: Path, cells: An
     assert "split overall_train: 40 cells" in lines
     assert "training: interleave, 12 ticks, rmsprop 0.001/0.9" in lines
     assert "table 6_test.csv" in lines
+
+
+def test_layers_have_the_widths_of_the_file(tmp_path: Path, cells: AnnData):
+    config = edited(CONFIG, "main_latent/decoder_config", {
+        "hidden_layers": 3, "hidden_neurons": [40, 25], "output_activation_function": "softmax",
+    })  # fmt: skip
+    config["pre_encoder_config"] = {"hidden_neurons": [100, 60], "pre_encoder_out_dim": 15}
+    settings = read_setup(write(tmp_path, config), cells).settings
+    assert (settings.encoder_widths, settings.decoder_widths) == ((100, 60, 15), (40, 25))
+    assert settings.output_activation == "softmax"
+    wrong = edited(config, "main_latent/decoder_config/hidden_layers", 4)
+    with pytest.raises(UsageError, match=r"decoder_config\.hidden_neurons: 2 widths") as error:
+        read_setup(write(tmp_path, wrong), cells)
+    assert error.value.code == "wrong_width"
+
+
+def test_numbers_are_cut_into_classes(tmp_path: Path, cells: AnnData):
+    steps = [{"type": "ToKBins", "n_bins": 4, "strategy": "uniform"}, {"type": "ToTensor"}]
+    phenotypes = edited(PHENOTYPES, "state/post_procedure", steps)
+    phenotypes["state"] |= {"pheno_df_key": "age", "order": [], "pheno_out_dim": 4}
+    setup = read_setup(write(tmp_path, phenotypes=phenotypes), cells)
+    state = setup.guidance.phenotypes[0]
+    assert (state.bins, state.bin_edges, state.classes) == (4, "uniform", ())
+    np.testing.assert_allclose(setup.values["state"], cells.obs["age"], rtol=1e-6)
+
+
+def test_an_embedding_is_a_numerical_phenotype(tmp_path: Path, cells: AnnData):
+    cells.obsm["X_pca"] = np.arange(240.0).reshape(80, 3)
+    phenotypes = edited(PHENOTYPES, "age/pheno_df_keys", ["age", "obsm:X_pca"])
+    phenotypes["age"]["pheno_out_dim"] = 4
+    setup = read_setup(write(tmp_path, phenotypes=phenotypes), cells)
+    assert setup.values["age"].shape == (80, 4)
+    np.testing.assert_array_equal(setup.values["age"][:, 1:], cells.obsm["X_pca"])
+    phenotypes["age"]["pheno_df_keys"] = ["obsm:X_pac"]
+    with pytest.raises(UsageError, match=r"'obsm:X_pac'.*'obsm:X_pca'") as error:
+        read_setup(write(tmp_path, phenotypes=phenotypes), cells)
+    assert error.value.code == "unknown_column"
