@@ -17,7 +17,7 @@ from _figures import flags, show
 from scipy.stats import beta
 
 from bench.reports.page.pairwise_section import pairwise_differences
-from bench.reports.tables.leaderboard import leaderboard
+from bench.reports.tables.leaderboard import leaderboard, tidy
 from bench.reports.tables.verdict import verdict
 
 REPORTS, QUICK = 400, 40
@@ -74,7 +74,7 @@ def rates(setting: Setting, reports: int) -> dict[str, float]:
     rng = np.random.default_rng(1)
     false = named = other = 0
     for _ in range(reports):
-        results = table(rng, setting)
+        results = tidy(table(rng, setting))
         claims = pairwise_differences(results)
         claims = claims[claims["reliable"]]
         if setting.better:

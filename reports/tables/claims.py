@@ -86,6 +86,7 @@ def within_datasets(
     variances = valued.groupby(["method", "dataset"])[metric].var()
     least = {str(name): float(v) for name, v in variances.groupby("method").mean().items()}
     error = _error_within(table, valued["dataset"].nunique())
+    better = higher_is_better(metric, table) is not False
     standings = {}
     for dataset, own in valued.groupby("dataset", sort=False):
         seeds = {str(name): list(part) for name, part in own.groupby("method", sort=False)[metric]}
@@ -93,11 +94,13 @@ def within_datasets(
         lost = {name: int(failures[dataset][name]) for name in seeds}
         failed = {name: number for name, number in lost.items() if number}
         standings[str(dataset)] = Standing(
-            _order(pd.DataFrame({dataset: means}), failures, metric, table),
+            tuple(
+                sorted(means, key=lambda one: (lost[one], -means[one] if better else means[one]))
+            ),
             means,
             _seed_comparisons(seeds, failed, error, least),
             failed,
-            higher_is_better(metric, table) is not False,
+            better,
         )
     return standings
 

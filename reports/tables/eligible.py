@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -62,27 +62,58 @@ def competing(table: pd.DataFrame, told: str = "") -> pd.DataFrame:
     and some on all, the kind with more methods is compared; of as many of both, those scored on
     all.
     """
-    fair = _unaided(table)
-    fair = fair[fair["told"] == told]
-    fair = fair[~fair["method"].isin(variants(fair))]
-    held = fair["protocol"] == "holdout"
-    ran = ~fair["status"].isin(NOT_RUN)
-    some, all_cells = (fair.loc[one & ran, "method"].nunique() for one in (held, ~held))
-    return fair[held if some > all_cells else ~held]
+    kept = _compared((one for _, one in _settings(table)), told)
+    held = table["protocol"] == "holdout"
+    # As an array: an empty list would choose no column instead of no row.
+    return table[np.array([one in kept for one in zip(table["method"], held, strict=True)], bool)]
 
 
 def competing_by_dataset(table: pd.DataFrame, told: str | None = None) -> pd.DataFrame:
     """Return the rows that are compared on their own dataset; by default those of all groups."""
     groups = table["told"].unique() if told is None else [told]
+    by_dataset: dict[str, list[_Setting]] = {}
+    for dataset, one in _settings(table):
+        by_dataset.setdefault(dataset, []).append(one)
     fair = {
         (dataset, method)
-        for dataset, rows in table.groupby("dataset", sort=False)
+        for dataset, settings in by_dataset.items()
         for group in groups
-        for method in competing(rows, group)["method"].unique()
+        for method, _ in _compared(settings, group)
     }
     places = zip(table["dataset"], table["method"], strict=True)
-    # As an array: an empty list would choose no column instead of no row.
-    return table[np.array([place in fair for place in places], dtype=bool)]
+    return table[np.array([place in fair for place in places], bool)]
+
+
+class _Setting(NamedTuple):
+    """A configuration of a method in a table."""
+
+    method: str
+    method_name: str
+    told: str
+    held: bool
+    """It was scored on the report cells of a hold-out."""
+    ran: bool
+
+
+def _settings(table: pd.DataFrame) -> list[tuple[str, _Setting]]:
+    """Return each dataset and configuration once, without controls and what knows its score."""
+    fair = _unaided(table)
+    held, ran = fair["protocol"] == "holdout", ~fair["status"].isin(NOT_RUN)
+    columns = (fair["method"], fair["method_name"], fair["told"], held, ran)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return list(
+        dict.fromkeys(zip(fair["dataset"].tolist(), map(_Setting._make, rows), strict=True))
+    )
+
+
+def _compared(settings: Iterable[_Setting], told: str) -> set[tuple[str, bool]]:
+    """Return the methods that are compared, and whether they are scored on the report cells."""
+    same = [one for one in settings if one.told == told]
+    left = _variants(same)
+    same = [one for one in same if one.method not in left]
+    ran = {(one.method, one.held) for one in same if one.ran}
+    some = sum(held for _, held in ran)
+    return {(one.method, one.held) for one in same if one.held == (some > len(ran) - some)}
 
 
 def _unaided(table: pd.DataFrame) -> pd.DataFrame:
@@ -96,21 +127,28 @@ def variants(table: pd.DataFrame) -> dict[str, str]:
     a method is told, one of each group. Configurations that a search has chosen are no variants:
     their protocol says how they were chosen.
     """
+    return _variants(one for _, one in _settings(table))
+
+
+def _variants(settings: Iterable[_Setting]) -> dict[str, str]:
+    groups: dict[tuple[bool, str, str], list[str]] = {}
+    for one in settings:
+        own = groups.setdefault((one.held, one.told, one.method_name), [])
+        if TUNED not in one.method and one.method not in own:
+            own.append(one.method)
     reasons: dict[str, str] = {}
-    groups = [table["protocol"] == "holdout", table["told"], table["method_name"]]
-    for (_, _, name), part in table.groupby(groups, sort=False):
-        settings = [one for one in part["method"].unique() if TUNED not in one]
-        default = [one for one in settings if one.partition(" (")[0] == name]
-        main = (default or settings or [""])[0]
-        why = f"not ranked: one of {len(settings)} settings of {name}; {main} is ranked"
-        reasons |= {one: why for one in settings if one != main}
+    for (_, _, name), own in groups.items():
+        default = [one for one in own if one.partition(" (")[0] == name]
+        main = (default or own or [""])[0]
+        why = f"not ranked: one of {len(own)} settings of {name}; {main} is ranked"
+        reasons |= {one: why for one in own if one != main}
     return reasons
 
 
 def exclusion_reasons(table: pd.DataFrame) -> dict[str, str]:
     """Return why methods are not compared: what they were told, further settings, other cells."""
     unaided = _unaided(table)
-    reasons = variants(unaided)
+    reasons = variants(table)
     done = unaided[unaided["status"] == "done"]
     held = "not ranked: protocol holdout scores 80 % of the cells, the ranked methods all"
     all_cells = "not ranked: scored on all cells, the ranked methods (holdout) on 80 %"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,14 +103,25 @@ def _largest_difference_quantile(errors: np.ndarray, sizes: np.ndarray, error: f
     first, second = first[varying], second[varying]
     if not len(first):
         return 0.0
-    rng = np.random.default_rng(0)
     largest = np.zeros(_DRAWS)
-    means = rng.standard_normal((len(known), _DRAWS)) * np.sqrt(errors)[:, None]
-    spread = rng.chisquare(freedom, (_DRAWS, len(known))).T * (errors / freedom)[:, None]
+    normal, chi_square = _bootstrap_draws(tuple(int(n) for n in freedom))
+    means = normal * np.sqrt(errors)[:, None]
+    spread = chi_square * (errors / freedom)[:, None]
     for i, j in zip(first, second, strict=True):
         studentized = (means[i] - means[j]) ** 2 / (spread[i] + spread[j])
         np.maximum(largest, studentized, out=largest)
     return float(np.sqrt(np.quantile(largest, 1 - error)))
+
+
+@lru_cache(maxsize=8)
+def _bootstrap_draws(freedom: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return standard normal and chi-square draws, each of shape (methods, draws).
+
+    The seed is fixed, so datasets with equal numbers of seeds share them.
+    """
+    rng = np.random.default_rng(0)
+    normal = rng.standard_normal((len(freedom), _DRAWS))
+    return normal, np.ascontiguousarray(rng.chisquare(freedom, (_DRAWS, len(freedom))).T)
 
 
 def compare_datasets(means: pd.DataFrame, *, error: float = OVER_ERROR) -> Comparisons | None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
 from .eligible import NOT_RUN
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 BATCH_TELLS = 0.8
 """Cramér's V of batch and type above which the batch tells the type."""

@@ -6,9 +6,9 @@ No score of them ranks methods: the rows are in the order of names.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,6 @@ from .eligible import FAILED, NOT_RUN
 from .knowledge import uses_text
 from .labels import label
 from .leaderboard import tidy
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 TEXTS = ("method", "dataset", "uses", "note")
 """Columns that hold no numbers."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import t
+from scipy.special import stdtrit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,7 @@ def t_interval(values: Iterable[float], level: float = LEVEL) -> Interval:
     if n == 1:
         return Interval(float(found[0]), math.nan, 1, math.nan)
     std = float(found.std(ddof=1))
-    half = float(t.ppf((1 + level) / 2, n - 1)) * std / math.sqrt(n)
+    half = float(stdtrit(n - 1, (1 + level) / 2)) * std / math.sqrt(n)
     return Interval(float(found.mean()), std, n, half)
 
 
@@ -58,7 +58,7 @@ def mean_of_means(parts: Iterable[Interval], level: float = LEVEL) -> tuple[floa
     if freedom is None:
         return mean, 0.0
     error = math.sqrt(sum(variances)) / len(parts)
-    return mean, float(t.ppf((1 + level) / 2, freedom)) * error
+    return mean, float(stdtrit(freedom, (1 + level) / 2)) * error
 
 
 def _satterthwaite(variances: list[float], sizes: list[int]) -> float | None:

@@ -78,7 +78,8 @@ def _among(told: str) -> str:
 
 def _sentence(text: str, about: str, rows: pd.DataFrame) -> Sentence:
     """Return a sentence that says of each method it names if a search chose its parameters."""
-    tuned = {str(name): best_of_text(own) for name, own in rows.groupby("method", sort=False)}
+    searched = rows[rows["n_trials"] != ""].groupby("method", sort=False)
+    tuned = {str(name): best_of_text(own) for name, own in searched}
     chosen = [f" {n} is {best}." for n, best in tuned.items() if best and n in text]
     return Sentence(text + "".join(chosen), about)
 
