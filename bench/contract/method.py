@@ -19,10 +19,11 @@ from .recipe import DatasetInfo, PairedInfo, PairedRecipe, Recipe
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    import scipy.sparse as sp
     from anndata import AnnData
 
 
-OPTIONAL_INPUTS = frozenset({"n_clusters", "batch", "labels", "markers", "proteins"})
+OPTIONAL_INPUTS = frozenset({"n_clusters", "batch", "labels", "markers", "proteins", "graph"})
 """What a method may declare in ``needs()`` and ``may_use()`` beyond the counts."""
 
 
@@ -42,6 +43,9 @@ class Knowledge:
         Raw counts of surface proteins, shape (n_cells, n_proteins).
     protein_names
         Names of the columns of ``proteins``.
+    graph
+        The user's own graph of the cells, sparse, shape (n_cells, n_cells); a weight is a
+        similarity, zero or above. ``bench fit`` and the estimator only.
     """
 
     batch: np.ndarray | None = None
@@ -49,6 +53,7 @@ class Knowledge:
     markers: dict[str, tuple[str, ...]] | None = None
     proteins: np.ndarray | None = None
     protein_names: tuple[str, ...] | None = None
+    graph: sp.csr_matrix | None = None
 
 
 class Reporter(Protocol):
@@ -191,6 +196,8 @@ class Method(ABC):
         Embedding of new cells that were prepared like those of the fit.
     ``impute(data: AnnData) -> np.ndarray``
         Expected value of each entry, shape (n_cells, n_features).
+    ``impute_mask(data: AnnData) -> np.ndarray``
+        What each entry of it is: 0 a zero that stays, 1 observed, 2 a zero that was filled.
     ``save(path: Path)`` and ``load(path: Path)``
         Write and read the fitted state in the folder ``path``.
     ``from_config(path: Path, adata: AnnData) -> Method``

@@ -17,6 +17,7 @@ from bench.errors import Diverged
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import scipy.sparse as sp
     from anndata import AnnData
     from mudata import MuData
 
@@ -40,6 +41,8 @@ class OptionalInputs:
     proteins: np.ndarray | None = None
     """Counts, cells × proteins."""
     protein_names: tuple[str, ...] | None = None
+    graph: sp.csr_matrix | None = None
+    """Similarity of cells, cells × cells."""
 
     def select_cells(self, cells: np.ndarray) -> OptionalInputs:
         """Return the inputs of some cells, given by number or as a mask."""
@@ -49,6 +52,8 @@ class OptionalInputs:
             for name, values in arrays.items()
             if values is not None
         }
+        if self.graph is not None:
+            chosen["graph"] = self.graph[cells][:, cells]
         return replace(self, **chosen)
 
 
@@ -112,6 +117,7 @@ def _declared_knowledge(
         markers=markers,
         proteins=inputs.proteins if "proteins" in uses else None,
         protein_names=inputs.protein_names if "proteins" in uses else None,
+        graph=inputs.graph if "graph" in uses else None,
     )
     return knowledge, missing
 

@@ -94,6 +94,7 @@ _MISSING = {
     "proteins": "needs counts of proteins, the dataset has none (obsm['ADT'])",
     "markers": "needs marker lists, the dataset has none (--markers FILE)",
     "labels": "needs labels, the dataset has none",
+    "graph": "needs a graph of the cells, which only 'bench fit --graph' can give",
     "n_clusters": "needs a number of clusters, the dataset has no labels (--n-clusters)",
 }
 """Why a method is skipped, by the input that a dataset lacks."""
@@ -106,6 +107,7 @@ def _offered_inputs(dataset: CachedDataset, settings: Settings) -> frozenset[str
         "proteins": not dataset.proteins_digest,
         "markers": dataset.markers is None,
         "labels": not dataset.n_types,
+        "graph": True,
         "n_clusters": not _n_clusters(dataset, settings),
     }
     return OPTIONAL_INPUTS - {name for name, absent in lacks.items() if absent}

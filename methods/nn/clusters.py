@@ -10,28 +10,60 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import eigsh
 from torch.nn import functional
 
-from bench.scoring.clustering import connectivities, kmeans, leiden
+from bench.scoring.clustering import connectivities, graph_communities, kmeans, leiden
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
 
+    from .params import ClusterParameters
+
 _MAX_CLUSTERS = 50
 """Eigenvalues among which the gap is sought."""
+_MOST_TRIALS = 20
+"""Resolutions that a search for a number of communities tries."""
 
 
-def first_labels(codes: np.ndarray, k_from: str, k: int | None, seed: int) -> np.ndarray:
+def first_labels(
+    codes: np.ndarray, params: ClusterParameters, k: int | None, seed: int
+) -> np.ndarray:
     """Return the label 0 … K - 1 of each code, (cells,); all are in use.
 
     K-means with ``k`` clusters. Without ``k``: Leiden communities, or k-means with the number of
-    the eigengap.
+    the eigengap. ``k_from=leiden`` with ``k``: Leiden communities at a resolution that gives
+    about ``k``.
     """
-    if k is None and k_from == "leiden":
-        labels = leiden(codes, seed)
-    else:
+    if params.k_from != "leiden":
         labels = kmeans(codes, k or eigengap(codes, seed), seed)
+    elif k is None:
+        labels = leiden(codes, seed, resolution=params.resolution)
+    else:
+        labels = leiden_of_size(codes, k, seed)
     return np.unique(labels, return_inverse=True)[1]
+
+
+def leiden_of_size(codes: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """Return Leiden labels, (cells,), of ``k`` communities or the nearest number found.
+
+    The resolution is bisected on a logarithmic scale from 0.01 to 100, at most 20 times. Of equal
+    distances from ``k`` the first stays.
+    """
+    if len(codes) < 3 or np.all(codes == codes[0]):
+        return np.zeros(len(codes), dtype=np.int64)
+    best, nearest = np.zeros(len(codes), dtype=np.int64), len(codes) + k
+    graph = connectivities(codes, seed=seed)
+    low, high = np.log(0.01), np.log(100.0)
+    for _ in range(_MOST_TRIALS):
+        middle = (low + high) / 2
+        labels = graph_communities(graph, float(np.exp(middle)), seed)
+        found = int(labels.max()) + 1
+        if abs(found - k) < nearest:
+            best, nearest = labels, abs(found - k)
+        if found == k:
+            break
+        low, high = (middle, high) if found < k else (low, middle)
+    return best
 
 
 def eigengap(codes: np.ndarray, seed: int) -> int:

@@ -12,10 +12,15 @@ from bench.contract import Layers, Parameters, Search
 class ClusterParameters(Parameters):
     """The number of clusters and where it comes from."""
 
-    n_clusters: int = Field(0, ge=0, description="clusters; 0: see k_from")
+    n_clusters: int = Field(
+        0, ge=0, description="clusters; 0: see k_from; with k_from=leiden its resolution is sought"
+    )
     k_from: Literal["truth", "leiden", "eigengap"] = Field(
         "truth",
         description="number of clusters: true types, Leiden communities, or largest eigengap",
+    )
+    resolution: float = Field(
+        1.0, gt=0, le=100, description="of k_from=leiden, unless n_clusters is set"
     )
 
     def optional_inputs(self) -> frozenset[str]:
@@ -26,7 +31,9 @@ class ClusterParameters(Parameters):
     def count_origin(self) -> str:
         """Return where the number of clusters comes from, for the notes of a fit."""
         if self.n_clusters:
-            return "as asked"
+            return "as asked" + (", by leiden" if self.k_from == "leiden" else "")
+        if self.k_from == "leiden" and self.resolution != 1.0:
+            return f"leiden at resolution {self.resolution:g}"
         return "the number of true types" if self.k_from == "truth" else self.k_from
 
 

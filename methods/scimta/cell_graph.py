@@ -154,6 +154,20 @@ def balanced_neighbors(
     return symmetric
 
 
+def given_graph(weights: sp.csr_matrix, *, directed: bool) -> sp.csr_matrix:
+    """Return a graph of the user's own in place of :func:`neighbors`, largest weight 1.
+
+    ``directed``: with the self-edges of the published graph, else both directions are joined.
+    """
+    adjacency = sp.csr_matrix(weights, dtype=np.float64)
+    adjacency = adjacency - sp.diags(adjacency.diagonal())
+    adjacency.eliminate_zeros()
+    adjacency = adjacency / max(float(adjacency.max()), 1e-300)
+    if directed:
+        return sp.csr_matrix(adjacency + sp.identity(adjacency.shape[0]))
+    return sp.csr_matrix(adjacency.maximum(adjacency.T))
+
+
 def _edges(nodes: np.ndarray, neighbors: np.ndarray, n: int) -> sp.csr_matrix:
     """Return edges from ``nodes`` to ``neighbors``, (nodes, k), without self-edges."""
     start, end = np.repeat(nodes, neighbors.shape[1]), neighbors.ravel()

@@ -10,7 +10,8 @@ import scipy.sparse as sp
 
 from bench.errors import DataError
 
-_SCORE_BOUND = 10.0
+SCORE_BOUND = 10.0
+"""Largest z-score, in absolute value."""
 _ROWS = 4096
 """Cells per block."""
 
@@ -45,18 +46,21 @@ class SparseInputs:
     """Batch number of each cell."""
 
     @classmethod
-    def of(cls, values: sp.csr_matrix, batch: np.ndarray | None, *, owner: str) -> SparseInputs:
+    def of(
+        cls, values: sp.csr_matrix, batch: np.ndarray | None, *, owner: str,
+        bound: float = SCORE_BOUND,
+    ) -> SparseInputs:  # fmt: skip
         """Return the scores of :func:`z_scores` without a dense matrix."""
         means, spreads, group = _moments(values, batch, owner)
-        of_zero = _bounded(-means / spreads)
+        of_zero = np.clip(-means / spreads, -bound, bound)
         data = np.empty(values.nnz, dtype=np.float32)
         for start in range(0, values.shape[0], 10 * _ROWS):
             bounds = values.indptr[start : start + 10 * _ROWS + 1]
             entries = slice(bounds[0], bounds[-1])
             g = np.repeat(group[start : start + 10 * _ROWS], np.diff(bounds))
             j = values.indices[entries]
-            scores = _bounded((values.data[entries] - means[g, j]) / spreads[g, j])
-            data[entries] = scores - of_zero[g, j]
+            scores = (values.data[entries] - means[g, j]) / spreads[g, j]
+            data[entries] = np.clip(scores, -bound, bound) - of_zero[g, j]
         rest = sp.csr_matrix((data, values.indices, values.indptr), shape=values.shape)
         return cls(rest, of_zero.astype(np.float32), group)
 
@@ -81,8 +85,10 @@ class SparseInputs:
 Inputs = DenseInputs | SparseInputs
 
 
-def z_scores(values: np.ndarray, batch: np.ndarray | None, *, owner: str) -> np.ndarray:
-    """Return z-scores of the genes, clipped at ± 10, (cells, genes), float32.
+def z_scores(
+    values: np.ndarray, batch: np.ndarray | None, *, owner: str, bound: float = SCORE_BOUND
+) -> np.ndarray:
+    """Return z-scores of the genes, clipped at ± ``bound``, (cells, genes), float32.
 
     The scores are those within each batch, if given. Raises ``DataError`` for a batch of one cell.
     """
@@ -90,7 +96,7 @@ def z_scores(values: np.ndarray, batch: np.ndarray | None, *, owner: str) -> np.
     scores = np.empty(values.shape, dtype=np.float32)
     for number in range(len(means)):
         rows = group == number
-        scores[rows] = _bounded((values[rows] - means[number]) / spreads[number])
+        scores[rows] = np.clip((values[rows] - means[number]) / spreads[number], -bound, bound)
     return scores
 
 
@@ -149,7 +155,3 @@ def _moments(
 
 def _dense(matrix: Any) -> np.ndarray:
     return matrix.toarray() if sp.issparse(matrix) else np.asarray(matrix, dtype=np.float64)
-
-
-def _bounded(values: np.ndarray) -> np.ndarray:
-    return np.clip(values, -_SCORE_BOUND, _SCORE_BOUND)

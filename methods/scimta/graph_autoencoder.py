@@ -41,24 +41,29 @@ class GraphAutoencoder(Method):
         return self.params.optional_inputs()
 
     def may_use(self) -> frozenset[str]:
-        """Return the batch unless it is ignored."""
-        return frozenset() if self.params.batches == "ignored" else frozenset({"batch"})
+        """Return the user's own graph, and the batch unless it is ignored."""
+        return frozenset({"graph"} if self.params.batches == "ignored" else {"graph", "batch"})
 
     def recipe(self, info: DatasetInfo) -> Recipe:
-        """Return scaled log-normalised variable genes.
+        """Return log-normalised variable genes, scaled to zero mean and unit variance.
 
-        Cells are scaled to the mean of their totals, in the publication to the median. Z-scores
-        have no bound for ``expression_target=scores``, as published. With batches, held-out counts
-        or many cells they are computed later.
+        With batches, held-out counts, z-scores as targets or many cells they are scaled later. For
+        z-scores, as published, cells are scaled to the median of their totals, and scores have no
+        bound; only the genes are ranked on counts scaled to the mean total.
         """
         p = self.params
+        if p.expression_target == "scores":
+            return self._published_recipe(info)
         if self._uses_batches(info) or p.held_out or info.n_cells > p.minibatch_above:
             return self.unscaled_recipe(info)
-        if p.expression_target == "counts":
-            return log_normalized(info, n_top_genes=p.n_top_genes)
+        return log_normalized(info, n_top_genes=p.n_top_genes)
+
+    def _published_recipe(self, info: DatasetInfo) -> Recipe:
+        """Return log values of variable genes, cells scaled to the mean of their totals."""
+        n_top = self.params.n_top_genes if info.n_features > self.params.n_top_genes else None
         return Recipe(
-            target_sum=max(info.mean_counts, 1.0), log1p=True, scale=True,
-            n_top_features=p.n_top_genes if info.n_features > p.n_top_genes else None,
+            target_sum=max(info.mean_counts, 1.0), log1p=True, n_top_features=n_top,
+            batch_aware=self._uses_batches(info) and n_top is not None,
         )  # fmt: skip
 
     def unscaled_recipe(self, info: DatasetInfo) -> Recipe:

@@ -26,6 +26,7 @@ from .cell_graph import (
     balanced_neighbors,
     count_components,
     edges,
+    given_graph,
     neighbors,
     plain_graph,
     principal_components,
@@ -33,7 +34,7 @@ from .cell_graph import (
 )
 from .cell_model import CellData, CellModel
 from .count_thinning import held_out_loss, thin_counts
-from .encoder_inputs import DenseInputs, Inputs, SparseInputs, z_scores
+from .encoder_inputs import SCORE_BOUND, DenseInputs, Inputs, SparseInputs, z_scores
 from .initial_clusters import initial_clusters
 from .losses import edge_auroc
 from .network import MultinomialHead, ZeroInflatedHead
@@ -106,9 +107,20 @@ class GraphFit(ABC):
         """Return the inputs of the encoder, cells × genes; z-scores within batches if given."""
         if not sp.issparse(data.X):
             return DenseInputs(np.asarray(data.X, dtype=np.float32))
+        values, bound = sp.csr_matrix(data.X), SCORE_BOUND
+        if self.params.expression_target == "scores":
+            values, bound = self._median_scaled(data), np.inf
         if self.in_parts(data.n_obs):
-            return SparseInputs.of(sp.csr_matrix(data.X), batch, owner=self.name)
-        return DenseInputs(z_scores(data.X.toarray(), batch, owner=self.name))
+            return SparseInputs.of(values, batch, owner=self.name, bound=bound)
+        return DenseInputs(z_scores(values.toarray(), batch, owner=self.name, bound=bound))
+
+    def _median_scaled(self, data: AnnData) -> sp.csr_matrix:
+        """Return log(1 + counts of a cell scaled to the median total), as published."""
+        depth = np.asarray(data.obs["size_factor"], dtype=np.float64)
+        depth = depth * (1.0 - self.params.held_out)
+        factor = np.divide(1.0, depth, out=np.zeros_like(depth), where=depth > 0)
+        counts = sp.csr_matrix(data.layers["counts"])
+        return sp.csr_matrix((sp.diags(factor) @ counts).log1p(), dtype=np.float32)
 
     def in_parts(self, n_cells: int) -> bool:
         """Return whether there are too many cells for one step."""
@@ -189,12 +201,15 @@ class GraphFit(ABC):
             "metric": p.metric, "seed": derive_seed(context.seed, "neighbours"),
             "approximate": in_parts,
         }  # fmt: skip
-        if batch is not None and p.batches == "corrected":
+        notes = {}
+        if context.knowledge.graph is not None:
+            adjacency = given_graph(context.knowledge.graph, directed=p.published_graph)
+            notes["cell graph"] = f"given, {adjacency.nnz} entries"
+        elif batch is not None and p.batches == "corrected":
             adjacency = balanced_neighbors(points, p.n_neighbors, batch, **options)
         else:
             adjacency = neighbors(points, p.n_neighbors, parity=p.published_graph, **options)
-        notes = {}
-        if in_parts:
+        if in_parts and context.knowledge.graph is None:
             notes["neighbours"] = "approximate, by inverted lists"
         if p.n_components and points.shape[1] < p.n_components:
             notes["n_components"] = f"{points.shape[1]}, cells or genes minus one"
@@ -224,14 +239,16 @@ class GraphFit(ABC):
         """Return the first cluster of each cell, (cells,)."""
         p = self.params
         labels = initial_clusters(
-            codes.cpu().numpy(), graph, p.n_clusters or context.n_clusters,
-            k_from=p.k_from, start=p.start, seed=context.seed, most=_START_CELLS,
+            codes.cpu().numpy(), graph, p.n_clusters or context.n_clusters, p,
+            seed=context.seed, most=_START_CELLS,
         )  # fmt: skip
         return torch.from_numpy(labels).to(codes.device)
 
     def _cluster_note(self, n_clusters: int, context: Context) -> str:
         requested = self.params.n_clusters or context.n_clusters
         origin = self.params.count_origin()
+        if requested and n_clusters != requested and self.params.k_from == "leiden":
+            return f"{n_clusters}, the nearest to {requested} that leiden finds"
         if requested and n_clusters < requested:
             return f"{n_clusters}; {requested} ({origin}) are more than the codes have apart"
         return f"{n_clusters}, {origin}"

@@ -15,27 +15,33 @@ from ..nn.clusters import first_labels
 
 if TYPE_CHECKING:
     from .cell_graph import Graph
+    from .params import GraphParameters
 
 _ROWS = 8192
 
 
 def initial_clusters(
-    codes: np.ndarray, graph: Graph, k: int | None, *, k_from: str, start: str, seed: int,
+    codes: np.ndarray,
+    graph: Graph,
+    k: int | None,
+    params: GraphParameters,
+    *,
+    seed: int,
     most: int,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Return the first label 0 … K - 1 of each cell, (cells,); all are in use.
 
-    ``start``: k-means of the codes, or spectral clusters of the symmetric part of Ã (Yu and Shi
+    ``start``: clusters of the codes, or spectral clusters of the symmetric part of Ã (Yu and Shi
     2003). Without ``k``, ``k_from`` gives the number. Of more than ``most`` cells a random part is
     clustered and the others join the nearest mean.
     """
     if len(codes) > most:
         order = np.random.default_rng(derive_seed(seed, "start")).permutation(len(codes))
         sample = codes[order[:most]]
-        sample_labels = first_labels(sample, k_from, k, derive_seed(seed, "centres"))
+        sample_labels = first_labels(sample, params, k, derive_seed(seed, "centres"))
         return nearest_mean(codes, sample, sample_labels)
-    labels = first_labels(codes, k_from, k, derive_seed(seed, "centres"))
-    if start == "kmeans":
+    labels = first_labels(codes, params, k, derive_seed(seed, "centres"))
+    if params.start == "kmeans":
         return labels
     return _spectral(graph.operator, int(labels.max()) + 1, derive_seed(seed, "spectral"))
 

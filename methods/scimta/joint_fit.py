@@ -60,12 +60,21 @@ class JointFit(SurfedFit):
             return self.expected_counts()
         return self.imputation.rows(slice(None))
 
+    def impute_mask(self, data: AnnData) -> np.ndarray:
+        """Return 1 for observed entries, 2 for filled zeros, 0 for zeros that stay, int8."""
+        observed = sp.csr_matrix(data.layers["counts"]).toarray() > 0
+        filled = self.impute(data) > 0
+        return np.where(observed, 1, 2 * filled).astype(np.int8)
+
     def build(self, data: AnnData, cells: CellData, context: Context) -> JointModel:
         p = self.params
         self._learn_gene_graph(data, context)
         self.imputation = self._impute(sp.csr_matrix(data.X), context)
         graph = surfing_graph(self.gene_graph.adjacency, hops=p.hops, alpha=p.alpha)
-        tensors = GeneTensors.of(self.gene_graph.features, graph, device=context.device)
+        tensors = GeneTensors.of(
+            self.gene_graph.features, graph, balanced=p.graph_loss == "balanced",
+            device=context.device,
+        )  # fmt: skip
         targets = None
         if self.imputation is not None:
             targets = RestorationTargets(self.imputation, p.zero_weight)

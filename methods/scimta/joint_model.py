@@ -31,14 +31,14 @@ class GeneTensors:
     adjacency_loss: AdjacencyLoss
 
     @classmethod
-    def of(cls, features: np.ndarray, graph: Graph, *, device: str) -> GeneTensors:
+    def of(cls, features: np.ndarray, graph: Graph, *, balanced: bool, device: str) -> GeneTensors:
         """Return the tensors of gene features, (genes, rank), scaled to unit variance."""
         propagate = Propagation(graph.operator, device)
         features = features / max(float(features.std()), 1e-12)
         return cls(
             powers=propagate.powers(torch.from_numpy(features).to(device), 1),
             propagate=propagate,
-            adjacency_loss=AdjacencyLoss(graph.target, balanced=True, device=device),
+            adjacency_loss=AdjacencyLoss(graph.target, balanced=balanced, device=device),
         )
 
 
@@ -61,7 +61,8 @@ class JointModel(CellModel):
 
     Gene logits of a cell are those of the decoder plus z_i R z_gᵀ. Each loss is divided by that of
     the best constant (log 2 of a graph, the entropy of the mean proportions), so that weights
-    compare.
+    compare. The published losses, squared errors of edges and products with z-scores, stay as they
+    are.
     """
 
     def __init__(
@@ -80,9 +81,12 @@ class JointModel(CellModel):
         width = self.head.logits.in_features
         self.restoration = None if restored is None else Restoration(restored.means, width)
         gamma = params.gamma
+        of_graph = float(np.log(2)) if params.graph_loss == "balanced" else 1.0
+        scores = params.expression_target == "scores"
+        of_counts = 1.0 if scores else _constant_loss(cells.counts)
         self.weights = {
-            "adjacency": gamma / float(np.log(2)), "gene_adjacency": gamma / float(np.log(2)),
-            "expression": (1 - gamma) / _constant_loss(cells.counts), "restoration": 1 - gamma,
+            "adjacency": gamma / of_graph, "gene_adjacency": gamma / of_graph,
+            "expression": (1 - gamma) / of_counts, "restoration": 1 - gamma,
         }  # fmt: skip
 
     def encode_genes(self) -> Tensor:

@@ -211,9 +211,8 @@ class ScIMTAParams(SurfingParameters):
     zero_weight: Annotated[float, Search(0.01, 1.0, log=True, zero=True, when=_IMPUTED)] = Field(
         0.1, ge=0, le=1, description="weight of biological zeros in restored values"
     )
-    graph_loss: Literal["balanced"] = Field(
-        "balanced", description="equal weight of edges and other pairs, or mse as published"
-    )
-    expression_target: Literal["counts"] = Field(
-        "counts", description="target of the count decoder"
-    )
+    presets: ClassVar = {
+        **GraphParameters.presets,
+        # The published weights 0.3, 1 and 1.5, divided by 1.3, so that the first two sum to one.
+        "faithful": PUBLISHED | {"gamma": 0.3 / 1.3, "cluster_weight": 1.5 / 1.3},
+    }

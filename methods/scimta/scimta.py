@@ -26,8 +26,15 @@ class ScIMTA(GraphAutoencoder):
     imputes. The objective is γ (cell graph + gene graph) + (1 - γ) (counts + restored values) plus
     both divergences.
 
-    Imputed values are a result and no input. Genes without a correlation beyond chance, or in
-    modules of fewer than ``min_community`` genes, belong to no community.
+    ``preset=faithful`` is published as far as the program goes: preparation, graph, losses,
+    weights and schedule of the cells are those of :class:`.ScMGCA`, corrected as there. Genes,
+    imputation and communities, of which neither code nor weights are published, are as by default.
+    Genes are ranked on cells scaled to 10,000 counts, since the imputation is of these values.
+
+    There is no code for new cells, as in :class:`.ScMGCA`. ``impute_mask`` tells zeros that stay
+    from those that were filled. Imputed values are a result and no input. Genes without a
+    correlation beyond chance, or in modules of fewer than ``min_community`` genes, belong to no
+    community.
     """
 
     name = "scimta"
@@ -58,3 +65,12 @@ class ScIMTA(GraphAutoencoder):
         Expected counts with ``denoiser=none``. Raises ``DataError`` for other cells.
         """
         return self.fitted.impute(data)
+
+    def impute_mask(self, data: AnnData) -> np.ndarray:
+        """Return what each entry of the imputed matrix is, (cells, genes), int8.
+
+        0: a zero that stays, taken as biological; 1: observed; 2: a zero that was filled, taken as
+        a technical dropout. With ``denoiser=none`` every zero is filled. Raises ``DataError`` for
+        other cells than those of the fit.
+        """
+        return self.fitted.impute_mask(data)

@@ -17,7 +17,11 @@ class ScMGCA(GraphAutoencoder):
     The code of a cell, from graph convolutions, reconstructs the graph and the counts; then
     clusters train themselves. Above ``minibatch_above`` cells a step has random parts of the
     graph. As published the number of clusters is that of the true types, unless ``k_from`` or
-    ``n_clusters`` is set.
+    ``n_clusters`` is set. ``bench fit --graph`` puts a graph of your own in the place of the
+    neighbours.
+
+    A code comes from the graph of all cells, so there is none for new cells. Fit them together
+    with the others, or give them the labels of their nearest neighbours (``bench transform``).
 
     The default differs from the publication, which ``preset=faithful`` restores. Counts are
     multinomial; the published loss takes logarithms of proportions times z-scores, negative ones
@@ -25,11 +29,14 @@ class ScMGCA(GraphAutoencoder):
     all-zero graph. Neighbours are symmetric, surfer steps are probabilities, and rows without
     weight cannot become NaN. The divergence is KL(P‖Q) instead of its reverse. Centres are
     trained. The count decoder is smaller and starts at the gene means. Training takes larger and
-    fewer steps and ends when labels hardly change. Labels are those of the last codes, not of up
-    to nine updates before. There are 1,000 genes.
+    fewer steps and ends when labels hardly change. There are 1,000 genes. Cells are scaled to
+    10,000 counts instead of the median total, z-scores have a bound of 10.
 
-    Both correct the program: first clusters do not depend on a list of dataset names, and seeds
-    are used. Its dropout was never active; here it is ``input_dropout``.
+    The preset keeps these corrections. First clusters do not depend on a list of dataset names;
+    k-means has 10 starts instead of 20. Seeds are used. Labels are those of the last codes, not of
+    up to nine updates before. Genes are ranked on counts scaled to the mean total, counts are not
+    rounded up, cells without counts stay. The program's dropout was never active; here it is
+    ``input_dropout``. Its settings for batches and for a million cells are no part of the preset.
     """
 
     name = "scmgca"
@@ -54,7 +61,7 @@ class ScTAG(GraphAutoencoder):
 
     As :class:`ScMGCA`, but the graph is that of the nearest neighbours themselves, convolutions
     reach ``conv_hops`` steps, and the counts follow a zero-inflated negative binomial with the
-    cell's depth in its mean.
+    cell's depth in its mean. There is no code for new cells either.
 
     The default differs from the publication as described there; ``preset=faithful`` restores it.
     Further differences: the published library applies every power of the graph to the inputs

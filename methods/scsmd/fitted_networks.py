@@ -84,7 +84,7 @@ class FittedScSMD:
         codes = codes_of(network, cells)
         k = p.n_clusters or context.n_clusters
         seed = derive_seed(context.seed, "centres")
-        labels = torch.from_numpy(first_labels(codes.cpu().numpy(), p.k_from, k, seed))
+        labels = torch.from_numpy(first_labels(codes.cpu().numpy(), p, k, seed))
         start = label_means(codes, labels.to(codes.device))
         centres = cluster_phase(network, cells, start, p, context)
         fuzzy = memberships(codes_of(network, cells), centres, p.fuzziness)

@@ -13,7 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 from bench.apply.estimator import Estimator
 from bench.errors import DataError
 from bench.execute.curves import Curves
-from bench.methods.scimta import ScIMTA
+from bench.methods.scimta import ScIMTA, ScMGCA
 from bench.methods.scimta.denoiser import deep_imputation
 from bench.methods.scimta.imputation import Imputation, RestorationTargets
 from bench.methods.scimta.joint_model import Restoration
@@ -43,7 +43,7 @@ def done() -> Estimator:
 
 def test_cells_and_genes_are_grouped(done: Estimator):
     data, tables = counts(), done.fit_.tables
-    assert adjusted_rand_score(data.obs["cell_type"], done.labels_["self_trained"]) > 0.9
+    assert adjusted_rand_score(data.obs["cell_type"], done.own_labels_["self_trained"]) > 0.9
     kinds = np.arange(75) % 5
     community = tables["genes"]["community"].to_numpy()
     assert adjusted_rand_score(kinds[kinds < 3], community[kinds < 3]) > 0.9
@@ -60,7 +60,7 @@ def test_interpretation_names_the_genes_of_each_type(done: Estimator):
     assert set(first["cluster"]) == {"cluster1", "cluster2", "cluster3"}
     assert (first["auroc"] > 0.95).all()
     assert (first["fdr"] < 0.01).all()
-    data, found = counts(), done.labels_["self_trained"]
+    data, found = counts(), done.own_labels_["self_trained"]
     for _, row in first.iterrows():
         (kind,) = set(data.obs["cell_type"][found == row["cluster"]])
         assert {int(gene) % 5 for gene in row["genes"].split()[:12]} == {int(kind[-1])}
@@ -146,6 +146,36 @@ def test_what_was_filled_in_is_not_punished():
     np.testing.assert_allclose(targets.rows(np.array([1]))[1], 2 * weights[1:])
 
 
+def test_the_published_settings_go_as_far_as_the_program():
+    """Those of scMGCA, whose code is public as that of scIMTA; genes and imputation stay."""
+    program = ScMGCA.Params.build({}, presets=("faithful",), owner="scmgca").resolved()
+    params = ScIMTA.Params.build(SHORT, presets=("faithful",), owner="scimta")
+    values = params.resolved()
+    weights = {"adjacency_weight", "expression_weight", "cluster_weight"}
+    shared = program.keys() & values.keys() - weights - SHORT.keys()
+    assert {name: values[name] for name in shared} == {name: program[name] for name in shared}
+    # γ (graphs) + (1 - γ) (counts) + w (clusters) is 0.3, 1 and 1.5 up to a factor.
+    factor = program["expression_weight"] / (1 - values["gamma"])
+    assert values["gamma"] * factor == pytest.approx(program["adjacency_weight"])
+    assert values["cluster_weight"] * factor == pytest.approx(program["cluster_weight"])
+    done = Estimator(ScIMTA(params)).fit(counts(60), n_clusters=3)
+    assert np.isfinite(done.embedding_).all()
+    # Squared errors of a graph, and products with z-scores that have no lower bound.
+    assert max(done.curves_["adjacency_loss"]) < 1
+    assert done.curves_["expression_loss"][-1] < 0
+    mask = done.method.impute_mask(done.prepared_)
+    assert set(np.unique(mask)) <= {0, 1, 2}
+
+
+def test_the_mask_tells_filled_zeros_from_those_that_stay(done: Estimator):
+    mask, imputed = done.method.impute_mask(done.prepared_), done.method.impute(done.prepared_)
+    observed = done.prepared_.layers["counts"].toarray() > 0
+    np.testing.assert_array_equal(mask == 1, observed)
+    np.testing.assert_array_equal(mask == 0, imputed == 0)
+    np.testing.assert_array_equal(mask == 2, ~observed & (imputed > 0))
+    assert (mask == 2).any()
+
+
 @pytest.mark.parametrize(
     ("n_cells", "n_genes", "values"),
     [(20, 12, {}), (9, 30, {}), (45, 40, {"couple_genes": False, "decoder_hidden": ""}),
@@ -168,6 +198,7 @@ def test_genes_without_structure_belong_to_no_community():
 
 
 def test_more_clusters_than_cells_are_refused():
+    params = ScIMTA.Params.build(SHORT | {"n_clusters": 30}, owner="scimta")
     with pytest.raises(DataError) as error:
-        fitted(counts(20), n_clusters=30)
+        Estimator(ScIMTA(params)).fit(counts(20))
     assert error.value.code == "too_few_cells"

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from _method_data import typed_counts
+from _method_data import fit_context, typed_counts
 from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score
 
 from bench.apply.estimator import Estimator
+from bench.contract import Knowledge
 from bench.errors import DataError
 from bench.methods.scimta import graph_fit, initial_clusters
+from bench.methods.scimta.params import GraphParameters
 from bench.registry import methods
 
 NAMES = ["scmgca", "sctag"]
@@ -32,7 +35,7 @@ def fitted(name: str, data: AnnData, n_clusters: int | None = 3, preset="", **va
 def test_types_are_found_and_tables_agree(name: str):
     data = typed_counts(150, **RATES)
     done = fitted(name, data)
-    found = done.labels_["self_trained"]
+    found = done.own_labels_["self_trained"]
     assert adjusted_rand_score(data.obs["cell_type"], found) > 0.9
     table = done.fit_.tables["assignment"]
     np.testing.assert_allclose(table.sum(axis=1), 1, rtol=1e-5)
@@ -61,15 +64,17 @@ def test_odd_sizes(name: str, n_cells: int, n_genes: int, n_clusters: int, value
     done = fitted(name, typed_counts(n_cells, n_genes, **RATES), n_clusters, **values)
     assert done.embedding_.shape == (n_cells, 15)
     assert np.isfinite(done.embedding_).all()
-    assert len(set(done.labels_["self_trained"])) <= n_clusters
+    assert len(set(done.own_labels_["self_trained"])) <= n_clusters
     if "n_components" not in values:
         assert done.fit_.notes["n_components"].startswith(str(min(n_cells, n_genes) - 1))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_more_clusters_than_cells_are_refused(name: str):
+    cls = methods().get(name)
+    params = cls.Params.build(SHORT | {"n_clusters": 30}, owner=name)
     with pytest.raises(DataError) as error:
-        fitted(name, typed_counts(20, **RATES), n_clusters=30)
+        Estimator(cls(params)).fit(typed_counts(20, **RATES))
     assert error.value.code == "too_few_cells"
 
 
@@ -78,8 +83,8 @@ def test_fewer_clusters_than_requested_are_noted(name: str, monkeypatch: pytest.
     # Two codes cannot be split into five clusters.
     codes = np.repeat([[0.0, 1.0], [1.0, 0.0]], 20, axis=0)
     labels = initial_clusters.initial_clusters(
-        codes, None, 5, k_from="truth", start="kmeans", seed=0, most=1000
-    )  # fmt: skip
+        codes, None, 5, GraphParameters(), seed=0, most=1000
+    )
     assert sorted(set(labels)) == [0, 1]
     monkeypatch.setattr(graph_fit, "initial_clusters", lambda *_, **__: labels)
     done = fitted(
@@ -88,7 +93,7 @@ def test_fewer_clusters_than_requested_are_noted(name: str, monkeypatch: pytest.
     assert done.fit_.notes["clusters"] == (
         "2; 5 (the number of true types) are more than the codes have apart"
     )
-    assert len(set(done.labels_["self_trained"])) <= 2
+    assert len(set(done.own_labels_["self_trained"])) <= 2
 
 
 @pytest.mark.parametrize("name", [*NAMES, "scimta"])
@@ -113,7 +118,7 @@ def test_an_unconnected_graph_is_noted(name: str):
     data = AnnData(sp.csr_matrix(rng.poisson(rate).astype(np.float32)))
     done = fitted(name, data, 2, n_neighbors=5)
     assert done.fit_.notes["graph"].startswith("2 parts")
-    assert adjusted_rand_score(np.repeat([0, 1], 40), done.labels_["self_trained"]) == 1
+    assert adjusted_rand_score(np.repeat([0, 1], 40), done.own_labels_["self_trained"]) == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -129,6 +134,39 @@ def test_clusters_without_the_truth(name: str):
         Estimator(cls(params)).fit(typed_counts(60, **RATES)).fit_.notes["clusters"]
         == "4, as asked"
     )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_published_scores_are_of_cells_scaled_to_the_median(name: str):
+    """Without a bound; the encoder's inputs, worked out from the counts."""
+    data = typed_counts(60, **RATES)
+    depth = np.linspace(0.5, 4, 60)[:, None]
+    data.X = sp.csr_matrix(np.rint(data.X.toarray() * depth).astype(np.float32))
+    done = fitted(name, data, preset="faithful", pretrain_epochs=1, max_epochs=0)
+    model = done.method.fitted
+    found = model.inputs(done.prepared_, None).rows(slice(None))
+    counts = data[:, done.prepared_.var_names].X.toarray()
+    total = data.X.toarray().sum(axis=1, keepdims=True)
+    logs = np.log1p(counts / (total / np.median(total)))
+    expected = (logs - logs.mean(axis=0)) / logs.std(axis=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "scimta"])
+def test_a_graph_of_the_users_own_replaces_the_neighbours(name: str):
+    """Two cliques that the counts do not show are two clusters."""
+    rng = np.random.default_rng(0)
+    data = AnnData(sp.csr_matrix(rng.poisson(1.0, (60, 40)).astype(np.float32)))
+    clique = np.arange(60) % 2
+    graph = sp.csr_matrix((clique[:, None] == clique[None, :]).astype(float) * 7.0)
+    cls = methods().get(name)
+    assert "graph" in cls(cls.Params()).may_use()
+    none = {"pretrain_epochs": 0, "max_epochs": 0}
+    prepared = Estimator(cls(cls.Params.build(none, owner=name))).fit(data, n_clusters=2)
+    context = replace(fit_context(n_clusters=2), knowledge=Knowledge(graph=graph))
+    fit = cls(cls.Params.build(SHORT, owner=name)).fit(prepared.prepared_, context)
+    assert adjusted_rand_score(clique, fit.labels["self_trained"]) == 1
+    assert fit.notes["cell graph"] == f"given, {60 * 29} entries"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -27,7 +27,7 @@ def fitted(data: AnnData, n_clusters: int | None = 3, cls: type = ScSMD, **value
 @pytest.mark.parametrize(
     ("n_cells", "n_clusters", "values"),
     [(45, 2, {"batch_size": 20}), (81, 30, {"batch_size": 20}), (41, 3, {"batch_size": 20}),
-     (20, 30, {}), (41, 3, {"batch_size": 20, "preset": "faithful"}),
+     (41, 3, {"batch_size": 20, "preset": "faithful"}),
      (41, 3, {"count_weight": 0.0, "input_dropout": 0.2, "balance_weight": 1.0})],
 )  # fmt: skip
 def test_odd_sizes(n_cells: int, n_clusters: int, values: dict):
@@ -42,15 +42,15 @@ def test_odd_sizes(n_cells: int, n_clusters: int, values: dict):
         assert table.shape == (n_cells, k)
         np.testing.assert_allclose(table.sum(axis=1), 1, rtol=1e-5)
     assert done.fit_.tables["centres"].shape == (k, 10)
-    assert {"fuzzy", "assigned"} == set(done.labels_)
+    assert {"fuzzy", "assigned"} == set(done.own_labels_)
     names = done.fit_.tables["assignment"].columns.to_numpy()
     best = names[done.fit_.tables["assignment"].to_numpy().argmax(axis=1)]
-    assert (best == done.labels_["assigned"]).all()
+    assert (best == done.own_labels_["assigned"]).all()
 
 
 def test_phases_can_be_left_out():
     done = fitted(typed_counts(30), max_epochs=0, pair_epochs=0)
-    assert set(done.labels_) == {"fuzzy"}
+    assert set(done.own_labels_) == {"fuzzy"}
     assert set(done.curves_) == {"pretrain_loss"}
     twin = fitted(typed_counts(30), max_epochs=0, pair_epochs=0, pretrain_epochs=0)
     assert not twin.curves_
@@ -127,7 +127,7 @@ def test_the_types_are_found(cls: type, scale: int):
     data = typed_counts(90)
     data.X = data.X * scale
     done = fitted(data, cls=cls, batch_size=16, pretrain_epochs=8, max_epochs=3, pair_epochs=6)
-    for labels in done.labels_.values():
+    for labels in done.own_labels_.values():
         assert adjusted_rand_score(data.obs["cell_type"], labels) > 0.9
 
 

@@ -14,8 +14,9 @@ from torch import nn
 from torch.nn import functional
 
 from bench.methods.nn.batches import Cells
-from bench.methods.nn.clusters import eigengap, first_labels
+from bench.methods.nn.clusters import eigengap, first_labels, leiden_of_size
 from bench.methods.nn.likelihoods import negative_binomial
+from bench.methods.nn.params import ClusterParameters
 from bench.methods.scsmd import ScSMD
 from bench.methods.scsmd.losses import (
     cluster_losses,
@@ -364,12 +365,30 @@ def test_first_clusters():
     codes = np.repeat(np.eye(4) * 50, 30, axis=0) + rng.normal(size=(120, 4))
     truth = np.repeat(np.arange(4), 30)
     for found in (
-        first_labels(codes, "truth", 4, 0),
-        first_labels(codes, "eigengap", None, 0),
-        first_labels(codes, "leiden", None, 0),
+        first_labels(codes, ClusterParameters(), 4, 0),
+        first_labels(codes, ClusterParameters(k_from="eigengap"), None, 0),
+        first_labels(codes, ClusterParameters(k_from="leiden"), None, 0),
+        first_labels(codes, ClusterParameters(k_from="leiden"), 4, 0),
     ):
         assert len(set(found[truth == 2])) == 1
         assert len(set(found)) == 4
     assert eigengap(codes, 0) == 4
     assert eigengap(np.ones((20, 2)), 0) == 1
-    assert set(first_labels(np.ones((20, 2)), "truth", 4, 0)) == {0}
+    assert set(first_labels(np.ones((20, 2)), ClusterParameters(), 4, 0)) == {0}
+
+
+def test_leiden_takes_a_resolution_or_a_number_of_clusters():
+    codes = np.random.default_rng(0).normal(size=(200, 5))  # no clusters of its own
+    coarse, fine = (
+        first_labels(codes, ClusterParameters(k_from="leiden", resolution=value), None, 0)
+        for value in (0.2, 3.0)
+    )
+    assert len(set(coarse)) < len(set(fine))
+    for k in (1, 3, 9):
+        assert len(set(first_labels(codes, ClusterParameters(k_from="leiden"), k, 0))) == k
+    assert set(leiden_of_size(np.ones((20, 2)), 4, 0)) == {0}
+    # Islands cannot be joined, so that the nearest number is theirs.
+    islands = np.repeat(np.eye(5) * 1e3, 40, axis=0) + np.random.default_rng(0).normal(
+        size=(200, 5)
+    )
+    assert len(set(leiden_of_size(islands, 2, 0))) == 5
