@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import difflib
 import logging
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 logger = logging.getLogger(__name__)
 _notes: ContextVar[list[str] | None] = ContextVar("notes", default=None)

@@ -11,20 +11,18 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from types import ModuleType
+from typing import Any, Generic, TypeVar
 
 from bench.contract import Dataset, Method
 from bench.errors import UsageError
 from bench.messages import did_you_mean
 from bench.source_files import find_source_files, record_loaded_files
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import ModuleType
 
 Kind = TypeVar("Kind", Method, Dataset)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import yaml
 from pydantic import Field, create_model
 
 from bench.contract import Card, Dataset, FileLocation, Parameters, RemoteFile
@@ -118,8 +119,6 @@ def add_datasets(
     (the docstring), ``reader`` (a function of the module from ``readers``), ``options`` for it,
     ``parameters`` and ``variants``. Raises ``UsageError`` for any other fact.
     """
-    import yaml
-
     namespace = sys.modules[module]
     path = Path(str(namespace.__file__)).with_suffix(".yaml")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C, where PyYAML has it

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bench.errors import DataError
 from bench.settings import Profile
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FORMAT = 1
 """Version of the file's meaning; files of another version are refused."""

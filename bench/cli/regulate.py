@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,7 +23,14 @@ from .options import (
 )
 from .output import print_json
 
+if TYPE_CHECKING:
+    from bench.regulation.regulate import RegulateOutput
+
 logger = logging.getLogger(__name__)
+
+_OTHER_CELLS = option(
+    "FILE", "counts of other cells over the same features", show_default="those of the fit"
+)
 
 
 @verb("label_key", "plugins", "cache_dir", "tracking_uri", "experiment")
@@ -35,12 +42,7 @@ def regulate_command(
     methods: StoredMethods = None,
     datasets: StoredDatasets = None,
     seed: StoredSeed = None,
-    data: Annotated[
-        Path | None,
-        option(
-            "FILE", "counts of other cells over the same features", show_default="those of the fit"
-        ),
-    ] = None,
+    data: Annotated[Path | None, _OTHER_CELLS] = None,
     atac: Annotated[Path | None, option("FILE", "their peaks, if in a second file")] = None,
     cell_types: Annotated[
         str | None, option("NAMES", "types with a map of their own", show_default="all")
@@ -63,15 +65,15 @@ def regulate_command(
     from bench.regulation.fitted_multiome import load_fitted_multiome, replace_cells
     from bench.regulation.regulate import RegulateOptions, regulate
 
+    if atac is not None and data is None:
+        raise UsageError(
+            "--atac is the second file of --data; give both.", code="option_needs_another"
+        )
     fitted = load_fitted_multiome(
         run, settings, methods=methods, datasets=datasets, seed=seed, label_key=settings.label_key
     )
     if data is not None:
         fitted = replace_cells(fitted, data, _reading(atac, settings.label_key))
-    elif atac is not None:
-        raise UsageError(
-            "--atac is the second file of --data; give both.", code="option_needs_another"
-        )
     options = RegulateOptions(
         cell_types=tuple(split_commas(cell_types or "")),
         binding=tuple(binding or ()),
@@ -79,7 +81,11 @@ def regulate_command(
         n_cells=cells, top=top, gene=gene, figures=figures,
     )  # fmt: skip
     logger.info(f"{fitted.name}: {fitted.data.n_obs} cells")
-    output = regulate(fitted, options, out)
+    _print_links(regulate(fitted, options, out), as_json=as_json)
+
+
+def _print_links(output: RegulateOutput, *, as_json: bool) -> None:
+    """Print the shares of linked peaks and what was written."""
     if as_json:
         rows = [] if output.binding is None else output.binding.to_dict("records")
         print_json({"shares": output.shares, "binding": rows, "files": output.files})

@@ -24,6 +24,11 @@ from .output import print_json, progress_console
 if TYPE_CHECKING:
     from bench.tuning.search import SearchOutcome
 
+_OBJECTIVE = option(
+    "NAMES",
+    "ari, nmi, silhouette, loss, seconds, memory, or a key such as leiden/ari",
+    show_default="ari; unsupervised: silhouette",
+)
 _SAMPLERS = ("tpe", "random", "cmaes", "gp", "grid")
 _PRUNERS = ("none", "median", "hyperband")
 
@@ -42,14 +47,7 @@ def search_command(
         float | None, option("SECONDS", "time after which a study begins no further trial")
     ] = None,
     protocol: Protocol = None,
-    objective: Annotated[
-        str,
-        option(
-            "NAMES",
-            "ari, nmi, silhouette, loss, seconds, memory, or a key such as leiden/ari",
-            show_default="ari; unsupervised: silhouette",
-        ),
-    ] = "",
+    objective: Annotated[str, _OBJECTIVE] = "",
     sampler: Annotated[
         str, option("NAME", "way to choose configurations", choices=_SAMPLERS)
     ] = "tpe",

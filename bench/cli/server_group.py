@@ -14,6 +14,8 @@ import sys
 import threading
 import time
 
+import psutil
+
 _END_SECONDS = 5.0
 
 
@@ -37,8 +39,6 @@ def _end_with_caller() -> None:
 
 def _kill_others() -> None:
     """Kill what the server has left in the group."""
-    import psutil
-
     for process in psutil.process_iter():
         with contextlib.suppress(OSError, psutil.Error):
             if process.pid != os.getpid() and os.getpgid(process.pid) == os.getpgrp():

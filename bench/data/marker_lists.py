@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.contract.markers import Markers, check_marker_lists, read_markers
+from bench.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     from bench.contract import Dataset
@@ -33,7 +34,4 @@ def literature_markers(dataset: str) -> Markers | None:
 
 @cache
 def _content() -> dict[str, Any]:
-    import yaml
-
-    content: dict[str, Any] = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
-    return content
+    return read_yaml(_FILE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,9 @@ from bench.scoring.aggregates import aggregate_scores
 from bench.scoring.holdout import VisibleLabels
 
 from .rescore import choose_metrics
+
+if TYPE_CHECKING:
+    from bench.scoring.scorer import Scores
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +69,13 @@ def score(
         )
     except ValueError as error:
         raise DataError(f"bench.score: {error}.", code="not_scorable") from None
+    return _as_series(scores, with_means=text is None or text.strip() == "all")
+
+
+def _as_series(scores: Scores, *, with_means: bool) -> pd.Series:
+    """Return value by score, NaN where one is undefined, with the reasons in ``attrs``."""
     values, reasons = scores.values, scores.missing
-    if text is None or text.strip() == "all":
+    if with_means:
         means, without = aggregate_scores(values, reasons)
         values, reasons = values | means, reasons | without
     reasons = {name: reason for name, reason in reasons.items() if name not in values}

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bench.plan.job import FAILURES, Plan
+from bench.reports.tables.label_free import label_free_table, sentence, without_labels
+from bench.reports.tables.leaderboard import tidy
+from bench.reports.tables.short_leaderboard import short_leaderboard
 from bench.store.results_table import choose_columns
-
-from .outcome_plots import OutcomePlots
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from bench.settings import Settings
+
+    from .outcome_plots import OutcomePlots
 
 
 @dataclass(repr=False)
@@ -54,6 +57,8 @@ class RunOutcome:
     @property
     def plot(self) -> OutcomePlots:
         """Figures of the results."""
+        from .outcome_plots import OutcomePlots  # loads libraries of figures
+
         table = pd.DataFrame() if self.table is None else self.table
         return OutcomePlots(table, self.settings.results)
 
@@ -72,10 +77,6 @@ class RunOutcome:
 
     def _tables(self) -> list[tuple[pd.DataFrame, list[str]]]:
         """Return the leaderboard and the scores of data without labels, each with its notes."""
-        from bench.reports.tables.label_free import label_free_table, sentence, without_labels
-        from bench.reports.tables.leaderboard import tidy
-        from bench.reports.tables.short_leaderboard import short_leaderboard
-
         if self.table is None or not (self.table["status"] == "done").any():
             return []
         table, tables = tidy(self.table), []

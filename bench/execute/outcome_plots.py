@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING
 
 from bench.errors import UsageError
 from bench.messages import did_you_mean
+from bench.reports.figures.figure_data import COSTS, method_order
+from bench.reports.figures.static_figures import cost_figure, heatmap_figure, umap_figure
+from bench.reports.figures.umaps import choose_panels, compute_umaps
+from bench.reports.tables.leaderboard import tidy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,9 +48,6 @@ class OutcomePlots:
         UsageError
             If no finished job has this score.
         """
-        from bench.reports.figures.figure_data import method_order
-        from bench.reports.figures.static_figures import heatmap_figure
-
         table = self._scored(metric)
         return heatmap_figure(table, method_order(table, metric), metric)
 
@@ -65,9 +66,6 @@ class OutcomePlots:
         UsageError
             If the cost is unknown, or no finished job has this score.
         """
-        from bench.reports.figures.figure_data import COSTS
-        from bench.reports.figures.static_figures import cost_figure
-
         if cost not in COSTS:
             hint = did_you_mean(cost, list(COSTS))
             raise UsageError(f"plot.cost: no cost '{cost}'.{hint}", code="unknown_name")
@@ -86,9 +84,6 @@ class OutcomePlots:
         UsageError
             If the method has no finished job, or its embedding is not on this machine.
         """
-        from bench.reports.figures.static_figures import umap_figure
-        from bench.reports.figures.umaps import choose_panels, compute_umaps
-
         panels = choose_panels(self._table) if len(self._table) else []
         names = list(dict.fromkeys(panel.method for panel in panels))
         if method is not None:
@@ -106,8 +101,6 @@ class OutcomePlots:
 
     def _scored(self, metric: str) -> pd.DataFrame:
         """Return the table as figures read it; raises ``UsageError`` without scores."""
-        from bench.reports.tables.leaderboard import tidy
-
         if metric not in self._table or not self._table[metric].notna().any():
             scores = [name for name in self._table.columns if "/" in name]
             hint = did_you_mean(metric, scores)

@@ -5,13 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.errors import DataError, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def check_output_folder(folder: Path, note: str) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import gzip
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,10 +21,6 @@ from bench.contract import ucsc_chromosome
 from bench.errors import DataError, UsageError
 from bench.messages import quote_names
 from bench.scoring.metrics._ranking import average_precisions, roc_areas
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 PERMUTATIONS = 20
 SHIFT = 1_000_000

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 import igraph
 import numpy as np
@@ -17,10 +17,6 @@ import scipy.sparse as sp
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neighbors import NearestNeighbors
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
 
 N_NEIGHBORS = 15
 RESOLUTION = 1.0

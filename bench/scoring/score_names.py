@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Container
+from collections.abc import Container
 
 BATCH_TYPES_V = "batch/types_v"
 """Fact of scores: Cramér's V of batch and type."""

@@ -113,8 +113,7 @@ def score(
     cells = _select_cells(points, types, labels.reported, batch, task)
     scores.facts |= _cell_facts(cells)
     for metric in (metrics() if chosen is None else chosen).values():
-        if types is not None or metric.without_types or metric.kind in _WITHOUT_TYPES:
-            _score_metric(scores, metric, cells, paired, seed)
+        _score_metric(scores, metric, cells, paired, seed)
     return scores
 
 
@@ -199,7 +198,12 @@ def _add_clusterings(
 def _score_metric(
     scores: Scores, metric: Metric, cells: _ReportedCells, paired: PairedTasks | None, seed: int
 ) -> None:
-    """Compute a metric: of each clustering, of the embedding, or of paired data."""
+    """Compute a metric: of each clustering, of the embedding, or of paired data.
+
+    Without types only a metric that needs none is computed.
+    """
+    if cells.types is None and not (metric.without_types or metric.kind in _WITHOUT_TYPES):
+        return
     # The held-out form of a metric has the seed of the metric.
     metric_seed = derive_seed(seed, "score", metric.name.removesuffix("_held_out"))
     if metric.kind == "paired":

@@ -8,14 +8,11 @@ import os
 import sqlite3
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from bench.errors import StoreError
 
 from .mlflow_client import StoreClient, open_database, store_errors
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from bench.digests import digest
@@ -17,10 +19,6 @@ from bench.digests import digest
 from .result import SCORING_PREFIX
 from .run_tags import FIELDS, table_row
 from .stored_run import StoredRun
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 _FORMAT = digest([3, *FIELDS])
 """An index of another format is made anew."""

@@ -6,8 +6,10 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from mlflow import MlflowClient
@@ -21,10 +23,6 @@ from bench.addresses import mask_secrets
 from bench.errors import BenchError, StoreError
 
 from .disk_errors import REPAIR, disk_error, full_disk, not_writable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 logger = logging.getLogger(__name__)
 SILENT_SECONDS = 5.0

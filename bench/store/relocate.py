@@ -9,12 +9,9 @@ from __future__ import annotations
 import logging
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from bench.errors import StoreError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 logger = logging.getLogger(__name__)
 _ENDING = "/artifacts"

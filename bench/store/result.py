@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from bench.errors import DataError
 from bench.plan.job import Job
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SCORING_PREFIX = "scoring: "
 """Start of the reason of a job whose fit is done and whose scores failed."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from bench.errors import UsageError
 from bench.messages import did_you_mean
@@ -11,10 +13,6 @@ from bench.scoring.holdout import PROTOCOLS
 
 from .objective import Objective, parse_objectives
 from .samplers import check_pruner
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 SEARCH_SEED = 1000
 """Seed of the fits of trials; report seeds begin at 0."""

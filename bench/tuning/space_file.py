@@ -11,8 +11,10 @@ vae:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictBool, ValidationError
 
@@ -20,10 +22,6 @@ from bench.contract import Parameters, Search
 from bench.errors import UsageError
 from bench.messages import did_you_mean
 from bench.yaml_file import read_yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 Conditions = tuple[tuple[str, tuple[Any, ...]], ...]
 

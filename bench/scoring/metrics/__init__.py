@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from bench.contract.metric import (
     CountsTask,
@@ -33,9 +34,6 @@ from bench.errors import UsageError
 from bench.registry import load_plugin, plugin_file
 from bench.scoring.aggregates import AGGREGATES
 from bench.versions import CLUSTERINGS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = [
     "CountsTask",

@@ -18,6 +18,14 @@ def label_codes(labels: Any) -> np.ndarray:
     return np.unique(labels, return_inverse=True)[1].ravel()
 
 
+def batch_codes(batch: Any) -> np.ndarray:
+    """Return :func:`label_codes` of batches; raises ``UndefinedMetric`` for a single one."""
+    codes = label_codes(batch)
+    if codes.max() < 1:
+        raise UndefinedMetric("only one batch")
+    return codes
+
+
 def contingency(true: Any, predicted: Any) -> np.ndarray:
     """Return the number of cells of each type (rows) in each cluster (columns), int64.
 

@@ -7,6 +7,8 @@ import numpy as np
 from bench.contract import UndefinedMetric
 from bench.scoring.clustering import nearest_neighbors
 
+from ._conditions import require_distinct_points
+
 PERPLEXITY = 30
 
 
@@ -20,8 +22,7 @@ def median_lisi(embedding: np.ndarray, codes: np.ndarray, *, seed: int) -> float
     """
     if len(codes) < 10:
         raise UndefinedMetric("fewer than 10 cells")
-    if np.all(embedding == embedding[0]):
-        raise UndefinedMetric("all points of the embedding are equal")
+    require_distinct_points(embedding)
     size = min(3 * PERPLEXITY, len(codes))
     indices, distances = nearest_neighbors(embedding, size - 1, seed=seed)
     weights = _weights(distances, np.log(size / 3))

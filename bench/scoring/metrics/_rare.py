@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from bench.contract import Metric, MetricResult, RareTask, UndefinedMetric
 
+from ._conditions import require_distinct_points
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -72,8 +74,7 @@ def rare_neighbours(
         n_rare, n_cells = int(rare[cells].sum()), int(cells.sum())
         if n_rare in (0, n_cells):
             raise UndefinedMetric(f"{n_rare} of the {n_cells} {role} cells are of the rare type")
-    if np.all(embedding == embedding[0]):
-        raise UndefinedMetric("all points of the embedding are equal")
+    require_distinct_points(embedding)
     k = min(N_NEIGHBORS, len(rare) - 1 if train is None else int(train.sum()))
     indices = nearest_neighbors(embedding, k, seed=seed, reference=train)[0]
     return rare[indices], rare[query]

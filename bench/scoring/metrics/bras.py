@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.contract import Metric, MetricResult, UndefinedMetric
 
+from ._conditions import require_distinct_points
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -31,55 +33,21 @@ def bras(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> MetricRe
     """
     import numpy as np
 
-    from ._contingency import label_codes
+    from ._contingency import batch_codes, label_codes
+    from ._silhouettes import cosine_silhouettes, unit_vectors
 
-    types, batches = label_codes(true), label_codes(batch)
-    if batches.max() < 1:
-        raise UndefinedMetric("only one batch")
-    if np.all(embedding == embedding[0]):
-        raise UndefinedMetric("all points of the embedding are equal")
-    directions = _unit_vectors(embedding)
+    types, batches = label_codes(true), batch_codes(batch)
+    require_distinct_points(embedding)
+    directions = unit_vectors(embedding)
     means = []
     for number in range(types.max() + 1):
         own = label_codes(batches[types == number])
         if 0 < own.max() < len(own) - 1:
-            widths = _cosine_widths(directions[types == number], own)
+            widths = cosine_silhouettes(directions[types == number], own)
             means.append(1.0 - np.abs(widths).mean())
     if not means:
         raise UndefinedMetric("no type has cells in two batches")
     return float(np.mean(means)), {"types": float(len(means))}
-
-
-def _unit_vectors(embedding: np.ndarray) -> np.ndarray:
-    """Return the cells scaled to length 1; a cell at the origin stays there."""
-    import numpy as np
-
-    points = np.asarray(embedding, dtype=np.float64)
-    points = points / (np.abs(points).max(axis=1, keepdims=True) + (points == 0).all(1)[:, None])
-    lengths = np.linalg.norm(points, axis=1, keepdims=True)
-    return points / np.where(lengths > 0, lengths, 1.0)
-
-
-def _cosine_widths(directions: np.ndarray, batches: np.ndarray) -> np.ndarray:
-    """Return (b - a) / max(a, b) of each cell, shape (n_cells,), with b over all other batches.
-
-    The mean of 1 - u·v over cells v is 1 - u·(mean of v), so no pair of cells is formed.
-    """
-    import numpy as np
-
-    sizes = np.bincount(batches)
-    sums = np.zeros((len(sizes), directions.shape[1]))
-    np.add.at(sums, batches, directions)
-    n_own, n_other = sizes[batches] - 1, len(batches) - sizes[batches]
-    to_itself = 1.0 - np.einsum("ij,ij->i", directions, directions)
-    total = n_own + 1 - np.einsum("ij,ij->i", directions, sums[batches]) - to_itself
-    own = np.maximum(total, 0.0) / np.maximum(n_own, 1)
-    to_others = np.einsum("ij,ij->i", directions, sums.sum(axis=0) - sums[batches])
-    other = np.maximum(1.0 - to_others / n_other, 0.0)
-    scale = np.maximum(own, other)
-    # What rounding leaves between cells of one direction is no distance.
-    widths = (other - own) / np.where(scale > 1e-12, scale, np.inf)
-    return np.where(n_own > 0, widths, 0.0)
 
 
 METRIC = Metric(

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.contract import Metric, UndefinedMetric
 
+from ._conditions import require_distinct_points
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -32,14 +34,12 @@ def graph_connectivity(embedding: np.ndarray, true: Any, batch: Any, *, seed: in
 
     from bench.scoring.clustering import connectivities
 
-    from ._contingency import label_codes
+    from ._contingency import batch_codes, label_codes
 
-    if len(np.unique(label_codes(batch))) < 2:
-        raise UndefinedMetric("only one batch")
+    batch_codes(batch)
     if len(embedding) < 3:
         raise UndefinedMetric("fewer than 3 cells")
-    if np.all(embedding == embedding[0]):
-        raise UndefinedMetric("all points of the embedding are equal")
+    require_distinct_points(embedding)
     graph, labels = connectivities(embedding, seed=seed), label_codes(true)
     shares = []
     for number in range(labels.max() + 1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.contract import Metric, MetricResult, UndefinedMetric
+from bench.contract import Metric, MetricResult
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,13 +28,11 @@ def ilisi(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> MetricR
     UndefinedMetric
         For one batch, fewer than 10 cells or equal points only.
     """
-    from ._contingency import label_codes
+    from ._contingency import batch_codes
     from ._lisi import median_lisi
 
-    batches = label_codes(batch)
+    batches = batch_codes(batch)
     n_batches = batches.max() + 1
-    if n_batches < 2:
-        raise UndefinedMetric("only one batch")
     lisi = median_lisi(embedding, batches, seed=seed)
     return (lisi - 1.0) / (n_batches - 1.0), {"batches": float(n_batches)}
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench.contract import MetricResult, UndefinedMetric
 
+from ._conditions import require_distinct_points
 from ._rare import rare_metrics
 
 if TYPE_CHECKING:
@@ -44,8 +45,7 @@ def isolated_f1(
     reports = chooses if train is None else ~train
     if not (rare[chooses].any() and rare[reports].any()):
         raise UndefinedMetric("no cells of the rare type")
-    if np.all(embedding == embedding[0]):
-        raise UndefinedMetric("all points of the embedding are equal")
+    require_distinct_points(embedding)
     best_f1, reported_f1, best_resolution = -1.0, 0.0, 0.0
     for resolution, labels in leiden_grid(embedding, seed, RESOLUTIONS):
         f1 = f1_table(contingency(rare[chooses], labels[chooses]))[-1]

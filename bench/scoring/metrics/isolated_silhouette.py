@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from bench.contract import Metric, MetricResult, UndefinedMetric
 
-from .silhouette import cell_silhouettes
-
 if TYPE_CHECKING:
     import numpy as np
 
@@ -34,6 +32,7 @@ def isolated_silhouette(
     import numpy as np
 
     from ._contingency import contingency, label_codes
+    from ._silhouettes import cell_silhouettes
 
     table = contingency(true, batch)
     if table.shape[1] < 2:

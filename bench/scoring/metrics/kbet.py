@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.contract import Metric, MetricResult, UndefinedMetric
 
+from ._conditions import require_distinct_points
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -36,16 +38,13 @@ def kbet(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> MetricRe
 
     from bench.scoring.clustering import nearest_neighbors
 
-    from ._contingency import label_codes
+    from ._contingency import batch_codes
 
-    batches = label_codes(batch)
+    batches = batch_codes(batch)
     sizes = np.bincount(batches)
-    if len(sizes) < 2:
-        raise UndefinedMetric("only one batch")
     if len(batches) < FEWEST:
         raise UndefinedMetric(f"fewer than {FEWEST} cells")
-    if np.all(embedding == embedding[0]):
-        raise UndefinedMetric("all points of the embedding are equal")
+    require_distinct_points(embedding)
     k = min(max(FEWEST, int(sizes.mean() / 4)), MOST)
     others, _ = nearest_neighbors(embedding, k - 1, seed=seed)
     near = batches[np.column_stack((np.arange(len(batches)), others))]

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from bench.contract import CountsTask, Metric, MetricResult, UndefinedMetric
 
+from ._conditions import require_distinct_points
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -38,8 +40,7 @@ def knn_preservation(embedding: np.ndarray, task: CountsTask, *, seed: int) -> M
     n_cells = len(embedding)
     if n_cells < 3:
         raise UndefinedMetric("fewer than 3 cells")
-    if np.all(embedding == embedding[0]):
-        raise UndefinedMetric("all points of the embedding are equal")
+    require_distinct_points(embedding)
     k = min(N_NEIGHBORS, n_cells - 2)
     before, _ = nearest_neighbors(task.components, k, seed=seed)
     after, _ = nearest_neighbors(embedding, k, seed=seed)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.contract import Metric, MetricResult, UndefinedMetric
 
+from ._conditions import require_distinct_points
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -42,8 +44,7 @@ def knn_purity(embedding: np.ndarray, true: Any, *, seed: int) -> MetricResult:
     counted = np.flatnonzero(sizes > 1)
     if not len(counted):
         raise UndefinedMetric("every type has a single cell")
-    if np.all(embedding == embedding[0]):
-        raise UndefinedMetric("all points of the embedding are equal")
+    require_distinct_points(embedding)
     indices, _ = nearest_neighbors(embedding, min(N_NEIGHBORS, len(labels) - 1), seed=seed)
     n_counted = np.minimum(N_NEIGHBORS, sizes[labels] - 1)
     same = labels[indices] == labels[:, None]

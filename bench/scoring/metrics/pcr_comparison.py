@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.contract import IntegrationTask, Metric, MetricResult, UndefinedMetric
 
+from ._conditions import require_distinct_points
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -31,17 +33,12 @@ def pcr_comparison(embedding: np.ndarray, task: IntegrationTask, *, seed: int) -
         For one batch, equal points only, if the batches explain nothing before, or without the
         counts (paired data, ``bench fit`` and ``bench transform``).
     """
-    import numpy as np
+    from ._contingency import batch_codes
 
-    from ._contingency import label_codes
-
-    batches = label_codes(task.batch)
-    if batches.max() < 1:
-        raise UndefinedMetric("only one batch")
+    batches = batch_codes(task.batch)
     if task.unintegrated is None:
         raise UndefinedMetric(task.no_unintegrated)
-    if np.all(embedding == embedding[0]):
-        raise UndefinedMetric("all points of the embedding are equal")
+    require_distinct_points(embedding)
     before = _explained_share(task.unintegrated, batches)
     if not before > 0:
         raise UndefinedMetric("the batches explain nothing of the variance before the fit")

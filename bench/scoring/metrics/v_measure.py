@@ -22,11 +22,7 @@ def homogeneity(true: Any, predicted: Any) -> float:
     UndefinedMetric
         If all cells have the same true type.
     """
-    from sklearn.metrics import homogeneity_score
-
-    from ._contingency import comparable_codes
-
-    return float(homogeneity_score(*comparable_codes(true, predicted)))
+    return _entropy_scores(true, predicted)[0]
 
 
 def completeness(true: Any, predicted: Any) -> float:
@@ -43,11 +39,7 @@ def completeness(true: Any, predicted: Any) -> float:
     UndefinedMetric
         If all cells have the same true type.
     """
-    from sklearn.metrics import completeness_score
-
-    from ._contingency import comparable_codes
-
-    return float(completeness_score(*comparable_codes(true, predicted)))
+    return _entropy_scores(true, predicted)[1]
 
 
 def v_measure(true: Any, predicted: Any) -> float:
@@ -64,11 +56,17 @@ def v_measure(true: Any, predicted: Any) -> float:
     UndefinedMetric
         If all cells have the same true type.
     """
-    from sklearn.metrics import v_measure_score
+    return _entropy_scores(true, predicted)[2]
+
+
+def _entropy_scores(true: Any, predicted: Any) -> tuple[float, ...]:
+    """Return homogeneity, completeness and V-measure."""
+    from sklearn.metrics import homogeneity_completeness_v_measure
 
     from ._contingency import comparable_codes
 
-    return float(v_measure_score(*comparable_codes(true, predicted)))
+    scores = homogeneity_completeness_v_measure(*comparable_codes(true, predicted))
+    return tuple(map(float, scores))
 
 
 def _metric(function: Callable[[Any, Any], float], summary: str) -> Metric:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.scoring.metrics import UndefinedMetric, metrics
-from bench.scoring.metrics import silhouette as silhouette_module
+from bench.scoring.metrics import UndefinedMetric, _silhouettes, metrics
 from bench.scoring.metrics.graph_connectivity import graph_connectivity
 from bench.scoring.metrics.ilisi import ilisi
 from bench.scoring.metrics.kbet import kbet
@@ -50,7 +49,7 @@ def test_silhouette_does_not_depend_on_unit_and_origin(rng, scale, shift):
 
 
 def test_silhouette_of_many_cells_uses_a_recorded_seeded_sample(rng, monkeypatch):
-    monkeypatch.setattr(silhouette_module, "MAX_CELLS", 300)
+    monkeypatch.setattr(_silhouettes, "MAX_CELLS", 300)
     labels = rng.integers(0, 3, 1000)
     points = rng.normal(size=(1000, 4)) + labels[:, None]
     first, facts = silhouette(points, labels, seed=5)

@@ -8,8 +8,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import silhouette_samples
 
 from bench.contract import IntegrationTask
-from bench.scoring.metrics import UndefinedMetric
-from bench.scoring.metrics import silhouette as silhouette_module
+from bench.scoring.metrics import UndefinedMetric, _silhouettes
 from bench.scoring.metrics.bras import bras
 from bench.scoring.metrics.clisi import clisi
 from bench.scoring.metrics.ilisi import ilisi
@@ -111,7 +110,7 @@ def test_isolated_types_are_those_in_the_fewest_batches(rng):
 
 
 def test_isolated_types_of_a_sample(rng, monkeypatch):
-    monkeypatch.setattr(silhouette_module, "MAX_CELLS", 50)
+    monkeypatch.setattr(_silhouettes, "MAX_CELLS", 50)
     types = np.repeat(["a", "b", "c"], [150, 150, 1])
     batch = np.arange(301) % 2
     with pytest.raises(UndefinedMetric, match="sample"):
