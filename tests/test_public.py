@@ -33,5 +33,5 @@ def test_every_public_function_after_every_import(tmp_path: Path, toy_counts: An
     found = bench.search("tunable[steps=1]", "blobs", trials=2, report=False, **flags)
     assert len(found.studies) == 1
     fitted = bench.estimator("pca", n_components=2).fit(toy_counts)
-    assert fitted.transform(fitted.prepare(toy_counts)).shape == (60, 2)
+    assert fitted.transform(toy_counts).shape == (60, 2)
     assert bench.__version__

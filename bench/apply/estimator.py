@@ -3,43 +3,78 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import traceback
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+from sklearn.base import BaseEstimator
 
-from bench.contract import PARTS, RNA, Method, cells_of, is_paired, protein_counts
+from bench.contract import MULTIOME, RNA, Method, cells_of, is_paired, protein_counts
 from bench.contract.method import declared_inputs
+from bench.data.checks import check_data
+from bench.data.count_layers import choose_counts
+from bench.data.file_reader import guess_modality
 from bench.errors import BenchError, DataError, MethodError, UsageError
 from bench.execute.curves import Curves, ProgressListener
 from bench.execute.fitting import FitConditions, OptionalInputs, fit_method
-from bench.messages import printable_line, quote_names
+from bench.messages import did_you_mean, printable_line
 from bench.prepare.in_memory import describe_data, prepare_data
 from bench.prepare.new_cells import Preparation
 from bench.registry import methods
+from bench.scoring.clustering import kmeans, leiden
+from bench.seeds import derive_seed
+from bench.settings import Profile
+
+from .inputs import (
+    cell_values,
+    check_inputs,
+    check_modality,
+    check_n_clusters,
+    require_annotated,
+)
+from .result_keys import ResultKeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pandas as pd
-    from anndata import AnnData
-    from mudata import MuData
+logger = logging.getLogger(__name__)
+_OWN_PARAMS: dict[str, Any] = {"device": "cpu", "threads": 1, "layer": None, "key_added": None}
+_WHERE = "data"
 
 
-def estimator(name: str, *, device: str = "cpu", threads: int = 1, **params: Any) -> Estimator:
+def estimator(
+    name: str,
+    *,
+    preset: str | None = None,
+    profile: str = "default",
+    device: str = "cpu",
+    threads: int = 1,
+    layer: str | None = None,
+    key_added: str | None = None,
+    **params: Any,
+) -> Estimator:
     """Return a method as a plain estimator: ``bench.estimator("vae", n_latent=16).fit(adata)``.
 
     Parameters
     ----------
     name
-        Name of the method, as in ``bench methods``.
-    device, threads
+        Name of the method, as in ``bench.list_methods()``.
+    preset
+        One of the method's presets, such as ``"faithful"``: the published settings.
+    profile
+        ``"quick"``, ``"default"`` or ``"faithful"``: as ``preset``, and no error for a method
+        without such a preset.
+    device, threads, layer, key_added
         As for :class:`Estimator`.
     params
-        Parameters of the method.
+        Parameters of the method; they go before those of the preset.
 
     Returns
     -------
@@ -49,14 +84,27 @@ def estimator(name: str, *, device: str = "cpu", threads: int = 1, **params: Any
     Raises
     ------
     UsageError
-        For an unknown name or parameter.
+        For an unknown name, preset, profile or parameter.
+
+    Examples
+    --------
+    >>> import bench
+    >>> model = bench.estimator("scmgca", preset="faithful")
+    >>> model.fit(adata, key_added="X_scmgca")  # doctest: +SKIP
+    >>> adata.obsm["X_scmgca"], model.labels_  # doctest: +SKIP
     """
     cls = methods().get(name)
-    return Estimator(cls(cls.Params.build(params, owner=name)), device=device, threads=threads)
+    if profile not in get_args(Profile):
+        hint = did_you_mean(profile, list(get_args(Profile)))
+        raise UsageError(f"no profile '{profile}'.{hint}", code="unknown_name")
+    presets = [profile] if profile in cls.Params.presets else []
+    presets += [] if preset is None else [preset]
+    method = cls(cls.Params.build(params, presets=tuple(presets), owner=name))
+    return Estimator(method, device=device, threads=threads, layer=layer, key_added=key_added)
 
 
 class Estimator:
-    """A method with the functions of a scikit-learn estimator.
+    """A method with the functions of a scikit-learn estimator, on the data of scanpy.
 
     Parameters
     ----------
@@ -66,6 +114,12 @@ class Estimator:
         ``cpu`` or ``cuda``.
     threads
         Threads of the method's libraries.
+    layer
+        Where data have their counts: ``X``, ``raw`` or the name of a layer. Default: ``X``, or
+        the one that holds counts if ``X`` is normalised.
+    key_added
+        Key of ``obsm`` under which ``fit`` and ``transform`` write embeddings into the data.
+        Default: data are not changed.
     listener
         ``listener(step, total, values)`` is called at every report of the fit.
     checkpoints
@@ -76,13 +130,19 @@ class Estimator:
     embedding_
         Embedding of the cells, shape (n_cells, n_dimensions).
     labels_
-        The method's own clusterings by name, each of shape (n_cells,).
+        Cluster of each cell, shape (n_cells,): the method's own clustering; without one k-means
+        if a number of clusters was given, else Leiden.
+    clustering_
+        Name of that clustering, such as ``leiden``.
+    own_labels_
+        All clusterings of the method by name, each of shape (n_cells,).
     fit_
         Everything that the method returned.
     curves_, steps_
         Name of a reported value → its values, and the steps they were reported at.
     prepared_
-        The prepared training cells.
+        The prepared training cells. A method may leave cells out; ``prepared_.obs_names`` are the
+        ``n_cells`` of the results.
     preparation_
         How new cells are prepared; ``None`` if the method does not take new cells.
     """
@@ -93,25 +153,74 @@ class Estimator:
         *,
         device: str = "cpu",
         threads: int = 1,
+        layer: str | None = None,
+        key_added: str | None = None,
         listener: ProgressListener | None = None,
         checkpoints: Path | None = None,
     ) -> None:
         self.method, self.device, self.threads = method, device, threads
+        self.layer, self.key_added = layer, key_added
         self.listener, self.checkpoints = listener, checkpoints
         self.preparation_: Preparation | None = None
+        self._clustering: tuple[str, np.ndarray] | None = None
 
-    def fit(
+    def __repr__(self) -> str:
+        usual = type(self.method).Params.build(owner=self.method.name).resolved()
+        values = self.method.params.resolved()
+        shown = {name: value for name, value in values.items() if value != usual[name]}
+        shown |= {
+            name: value for name, value in self._own_params().items() if value != _OWN_PARAMS[name]
+        }
+        words = [repr(self.method.name), *(f"{name}={value!r}" for name, value in shown.items())]
+        return f"bench.estimator({', '.join(words)})"
+
+    @property
+    def presets(self) -> dict[str, dict[str, Any]]:
+        """Name of a preset of the method → the values that differ from the defaults."""
+        return {name: dict(values) for name, values in self.method.params.presets.items()}
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002
+        """Return the arguments of :func:`bench.estimator` that give this estimator.
+
+        Parameters
+        ----------
+        deep
+            Has no meaning here; scikit-learn passes it.
+        """
+        values = self.method.params
+        own = {name: getattr(values, name) for name in type(values).model_fields}
+        return {"name": self.method.name, **own, **self._own_params()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change parameters of the method or of the estimator, which is then not fitted.
+
+        Raises ``UsageError`` for an unknown parameter or an invalid value.
+        """
+        own = {name: params.pop(name) for name in _OWN_PARAMS if name in params}
+        if params.get("name") == self.method.name:
+            del params["name"]
+        values = self.method.params.resolved() | params
+        built = type(self.method).Params.build(values, owner=self.method.name)
+        for name, value in own.items():
+            setattr(self, name, value)
+        self.method = type(self.method)(built)
+        self._forget()
+        return self
+
+    def fit(  # noqa: PLR0913 – what people set by name
         self,
-        adata: AnnData | MuData,
+        adata: Any,
+        y: Any = None,
         *,
-        modality: str = RNA,
+        modality: str | None = None,
         seed: int = 0,
         n_clusters: int | None = None,
-        batch: np.ndarray | None = None,
-        labels: np.ndarray | None = None,
+        batch: str | np.ndarray | None = None,
+        labels: str | np.ndarray | None = None,
         markers: dict[str, tuple[str, ...]] | None = None,
+        key_added: str | None = None,
     ) -> Self:
-        """Prepare the cells and fit the method; ``adata`` is not changed.
+        """Prepare the cells and fit the method.
 
         The method gets the optional inputs, proteins in ``obsm["ADT"]`` among them, only if it
         declares that it needs or may use them.
@@ -119,12 +228,25 @@ class Estimator:
         Parameters
         ----------
         adata
-            Counts in ``X``, cells × features; paired data as ``MuData`` of ``rna`` and ``atac``.
-        modality, seed
-            ``rna`` or ``atac``, of a single matrix; seed of the fit.
-        n_clusters, batch, labels, markers
-            Number of types; batch and true type of each cell, shape (n_cells,); signature → its
-            genes.
+            Raw counts, cells × features: AnnData, a data frame or a matrix; paired data as
+            ``MuData`` of ``rna`` and ``atac``.
+        y
+            Has no meaning here; scikit-learn passes it.
+        modality
+            ``rna`` or ``atac``, of a single matrix. Default: ``atac`` if features are named like
+            genome intervals.
+        seed
+            Seed of the fit.
+        n_clusters
+            Number of clusters, for methods that use it and for k-means.
+        batch, labels
+            Batch and true type of each cell: shape (n_cells,), or a column of ``obs``.
+        markers
+            Signature → its genes.
+        key_added
+            Key of ``obsm``, such as ``"X_vae"``: the embedding is written there, and ``labels_``
+            into the column ``<clustering>_vae`` of ``obs``. Cells that the method left out have
+            no values. Default: ``adata`` is not changed.
 
         Returns
         -------
@@ -133,67 +255,59 @@ class Estimator:
 
         Raises
         ------
-        UsageError, DataError
-            If an input that the method needs is not given; if no marker gene is among the
-            features.
+        UsageError
+            If an input that the method needs is not given; if the method is made for another
+            modality.
+        DataError
+            If the data are no counts; if no marker gene is among the features.
         """
-        method, uses = self.method, declared_inputs(self.method)
+        self._forget()
+        counts = self._counts(adata)
+        method, cells = self.method, cells_of(counts)
+        modality = modality or (MULTIOME if is_paired(counts) else guess_modality(cells))
+        check_modality(method, modality)
+        uses = declared_inputs(method)
+        batch, labels = cell_values(cells, batch, "batch"), cell_values(cells, labels, "labels")
         inputs = OptionalInputs(n_clusters, batch, labels, markers)
-        if "proteins" in uses and (proteins := protein_counts(cells_of(adata))) is not None:
+        if "proteins" in uses and (proteins := protein_counts(cells)) is not None:
             inputs = replace(inputs, proteins=proteins[0], protein_names=proteins[1])
-        _check_inputs(method, inputs)
-        info = describe_data(adata, name="data", modality=modality, has_batch=batch is not None)
+        check_inputs(method, inputs)
+        info = describe_data(counts, name="data", modality=modality, has_batch=batch is not None)
         recipe = method.recipe(info)
-        given = batch is not None and "batch" in uses
-        prepared = prepare_data(adata, recipe, np.asarray(batch) if given else None)
-        rows = adata.obs_names.get_indexer(prepared.obs_names)
+        prepared = prepare_data(counts, recipe, batch if "batch" in uses else None)
+        check_n_clusters(n_clusters, prepared.n_obs, "n_clusters")
+        rows = counts.obs_names.get_indexer(prepared.obs_names)
         curves = Curves(self.listener)
         conditions = FitConditions(seed, self.device, self.threads, checkpoints=self.checkpoints)
         self.fit_ = fit_method(method, prepared, inputs.select_cells(rows), curves, conditions)
         self.prepared_, self.curves_, self.steps_ = prepared, curves.values, curves.steps
-        self.embedding_, self.labels_ = self.fit_.embedding, self.fit_.labels
+        self.embedding_, self.own_labels_ = self.fit_.embedding, self.fit_.labels
+        self._seed, self._n_clusters = seed, n_clusters
         if any(hasattr(method, name) for name in ("transform", "impute", "save")):
-            self.preparation_ = Preparation.fit(adata, recipe, prepared)
+            self.preparation_ = Preparation.fit(counts, recipe, prepared)
+        key = key_added or self.key_added
+        if key is not None:
+            self._write_results(adata, ResultKeys(key))
         return self
 
-    def prepare(self, adata: AnnData | MuData, *, fill_missing: bool = False) -> Any:
-        """Prepare new cells (counts) by the statistics of the training cells.
+    def fit_transform(self, adata: Any, y: Any = None, **options: Any) -> np.ndarray:
+        """Fit the method and return ``embedding_``; arguments as for :meth:`fit`."""
+        return self.fit(adata, y, **options).embedding_
+
+    def transform(
+        self, adata: Any, *, fill_missing: bool = False, key_added: str | None = None
+    ) -> np.ndarray:
+        """Embed new cells, prepared by the statistics of the training cells.
 
         Parameters
         ----------
         adata
-            Counts in ``X``. Features are matched by name, in any order, peaks also by
-            coordinates.
+            Raw counts, as for :meth:`fit`. Features are matched by name, in any order, peaks also
+            by coordinates; further features are ignored.
         fill_missing
             Whether features of the fit that are missing are taken as zero.
-
-        Returns
-        -------
-        AnnData or MuData
-            The prepared cells, for :meth:`transform` and :meth:`impute`.
-
-        Raises
-        ------
-        DataError
-            If features are missing and ``fill_missing`` is false.
-        UsageError
-            If the method is not fitted.
-        """
-        if self.preparation_ is None:
-            raise UsageError(
-                f"{self.method.name}: new cells cannot be prepared without the statistics of the "
-                "training cells; call fit(), or load() a folder that Estimator.save() wrote.",
-                code="not_fitted",
-            )
-        return self.preparation_.apply(adata, fill_missing=fill_missing)
-
-    def transform(self, prepared: AnnData | MuData) -> np.ndarray:
-        """Embed new cells.
-
-        Parameters
-        ----------
-        prepared
-            Cells as :meth:`prepare` returns them.
+        key_added
+            Key of ``obsm`` for the embedding; default: ``adata`` is not changed.
 
         Returns
         -------
@@ -203,39 +317,51 @@ class Estimator:
         Raises
         ------
         UsageError
-            If the method has no ``transform``.
+            If the method has no ``transform`` or is not fitted.
         DataError
-            If the cells have other features than the training cells, or another order of them.
+            If the data are no counts; if features are missing and ``fill_missing`` is false.
         """
         function = self._function("transform", "embed new cells")
-        self._check_features(prepared)
-        embedding: np.ndarray = function(prepared)
+        embedding: np.ndarray = function(self._prepare(adata, fill_missing=fill_missing))
+        key = key_added or self.key_added
+        if key is not None:
+            require_annotated(adata)
+            adata.obsm[ResultKeys(key).embedding] = np.asarray(embedding, dtype=np.float32)
         return embedding
 
-    def impute(self, prepared: AnnData) -> np.ndarray:
+    def impute(self, adata: Any, *, fill_missing: bool = False) -> np.ndarray:
         """Return the expected value of each entry.
 
         Parameters
         ----------
-        prepared
-            Cells as :meth:`prepare` returns them.
+        adata, fill_missing
+            As for :meth:`transform`.
 
         Returns
         -------
         ndarray
-            Expected values, shape (n_cells, n_features).
+            Expected values, shape (n_cells, n_features), of the features of ``prepared_``.
 
         Raises
         ------
         UsageError
-            If the method has no ``impute``.
+            If the method has no ``impute`` or is not fitted.
         DataError
             As :meth:`transform`.
         """
         function = self._function("impute", "impute")
-        self._check_features(prepared)
-        imputed: np.ndarray = function(prepared)
+        imputed: np.ndarray = function(self._prepare(adata, fill_missing=fill_missing))
         return imputed
+
+    @property
+    def labels_(self) -> np.ndarray:
+        """Cluster of each cell, shape (n_cells,)."""
+        return self._main_clustering()[1]
+
+    @property
+    def clustering_(self) -> str:
+        """Name of the clustering of ``labels_``."""
+        return self._main_clustering()[0]
 
     def save(self, path: Path) -> None:
         """Write the fitted method and the preparation of new cells into the folder ``path``.
@@ -256,6 +382,92 @@ class Estimator:
         self.preparation_ = Preparation.load(path)
         return self
 
+    def __sklearn_clone__(self) -> Estimator:
+        """Return an unfitted estimator with the same parameters."""
+        return Estimator(
+            type(self.method)(self.method.params), listener=self.listener,
+            checkpoints=self.checkpoints, **self._own_params(),
+        )  # fmt: skip
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "fit_") or self.preparation_ is not None
+
+    def __sklearn_tags__(self) -> Any:
+        return BaseEstimator.__sklearn_tags__(self)
+
+    def _own_params(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _OWN_PARAMS}
+
+    def _forget(self) -> None:
+        """Drop the results of a fit."""
+        for name in ("fit_", "prepared_", "curves_", "steps_", "embedding_", "own_labels_"):
+            vars(self).pop(name, None)
+        self.preparation_, self._clustering = None, None
+
+    def _counts(self, data: Any) -> Any:
+        """Return checked counts as AnnData or MuData; raises ``DataError``."""
+        if not isinstance(data, (AnnData, MuData)):
+            if np.ndim(data) != 2:
+                raise DataError(
+                    f"the data are a {type(data).__name__}; expected AnnData, MuData, a data "
+                    "frame or a matrix of counts, cells × features.",
+                    code="not_a_dataset",
+                )
+            data = AnnData(data)
+        modality = MULTIOME if is_paired(data) else RNA
+        if not is_paired(data):
+            data = choose_counts(data, _WHERE, self.layer)
+        report = check_data(
+            data, where=_WHERE, label_key="", batch_key=None, modality=modality,
+            orientation_given=True,
+        )  # fmt: skip
+        for line in report.warnings:
+            logger.info(line)
+        return data
+
+    def _prepare(self, adata: Any, *, fill_missing: bool) -> Any:
+        """Return new cells as the method gets them."""
+        if self.preparation_ is None:
+            raise UsageError(
+                f"{self.method.name}: new cells cannot be prepared without the statistics of the "
+                "training cells; call fit(), or load() a folder that Estimator.save() wrote.",
+                code="not_fitted",
+            )
+        counts = self._counts(adata)
+        return self.preparation_.apply(counts, where=_WHERE, fill_missing=fill_missing)
+
+    def _main_clustering(self) -> tuple[str, np.ndarray]:
+        """Return the name and the labels of the clustering of ``labels_``, computed once."""
+        if not hasattr(self, "fit_"):
+            raise AttributeError(f"{self.method.name} is not fitted; call fit().")
+        if self._clustering is None:
+            # The clusterings of `bench fit` with this seed.
+            seed, k = derive_seed(self._seed, "score"), self._n_clusters
+            if self.own_labels_:
+                name, labels = next(iter(self.own_labels_.items()))
+            elif k is not None:
+                name = "kmeans"
+                labels = kmeans(self.embedding_, k, derive_seed(seed, "score", name))
+            else:
+                name = "leiden"
+                labels = leiden(self.embedding_, derive_seed(seed, "score", name))
+            self._clustering = name, np.asarray(labels)
+        return self._clustering
+
+    def _write_results(self, adata: Any, keys: ResultKeys) -> None:
+        """Write embedding and clusters into the user's data."""
+        require_annotated(adata)
+        rows = adata.obs_names.get_indexer(self.prepared_.obs_names)
+        embedding = np.full((adata.n_obs, self.embedding_.shape[1]), np.nan, dtype=np.float32)
+        embedding[rows] = self.embedding_
+        name, labels = self._main_clustering()
+        clusters = np.full(adata.n_obs, None, dtype=object)
+        clusters[rows] = labels.astype(str)
+        adata.obsm[keys.embedding] = embedding
+        adata.obs[keys.column(name)] = pd.Categorical(clusters)
+        if len(rows) < adata.n_obs:
+            logger.info(f"{adata.n_obs - len(rows)} cells were left out and have no embedding")
+
     def _function(self, name: str, action: str) -> Any:
         """Return an optional function of the method; raises ``UsageError`` if it is missing."""
         function: Any = getattr(self.method, name, None)
@@ -264,40 +476,6 @@ class Estimator:
                 f"{self.method.name} cannot {action}: it has no {name}.", code="not_supported"
             )
         return function
-
-    def _check_features(self, data: AnnData | MuData) -> None:
-        """Raise ``DataError`` unless the cells have the features of the training cells."""
-        if self.preparation_ is None:
-            return
-        new = {"": cells_of(data).var_names}
-        if is_paired(data):
-            new = {part: data[part].var_names for part in PARTS}
-        trained = {part: kept.features for part, kept in self.preparation_.parts.items()}
-        if new.keys() != trained.keys():
-            kinds = ["paired data" if len(parts) > 1 else "one matrix" for parts in (new, trained)]
-            raise DataError(
-                f"{self.method.name}: the new cells are {kinds[0]}, the training cells were "
-                f"{kinds[1]}; give the same.",
-                code="wrong_modality",
-            )
-        for part, features in trained.items():
-            if list(new[part]) != features:
-                other = f"other {part} features" if part else "other features"
-                raise DataError(
-                    f"{self.method.name}: the new cells have {other} ({len(new[part])}) than "
-                    f"the training cells ({len(features)}): {_difference(new[part], features)}; "
-                    "select and order them alike.",
-                    code="other_features",
-                )
-
-
-def _check_inputs(method: Method, inputs: OptionalInputs) -> None:
-    """Raise ``UsageError`` if a method needs an input that is not given."""
-    for name in sorted(method.needs()):
-        if getattr(inputs, name) is None:
-            raise UsageError(
-                f"{method.name} needs {name}: pass {name}=... to fit.", code="missing_input"
-            )
 
 
 @contextlib.contextmanager
@@ -317,20 +495,3 @@ def errors_with_file(method: Method, path: Path) -> Iterator[None]:
             f"({Path(frame.filename).name}, line {frame.lineno})",
             code="method_failed",
         ) from error
-
-
-def _difference(new: pd.Index, trained: list[str]) -> str:
-    """Return how two lists of features differ: by their names, else by their order."""
-    in_new, in_trained = set(new), set(trained)
-    missing = [name for name in trained if name not in in_new]
-    added = [name for name in new if name not in in_trained]
-    if missing or added:
-        groups = ((missing, "missing"), (added, "new"))
-        return ", ".join(
-            f"{len(names)} are {kind} ({quote_names(names)})" for names, kind in groups if names
-        )
-    pairs = [pair for pair in zip(new, trained, strict=False) if pair[0] != pair[1]]
-    if not pairs:
-        return "some stand there more than once"
-    first = f"'{pairs[0][0]}' in place of '{pairs[0][1]}'"
-    return f"the same in another order, {len(pairs)} places differ, first {first}"

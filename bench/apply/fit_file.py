@@ -7,11 +7,11 @@ import json
 import logging
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.contract import Markers, cells_of, is_paired, read_markers, select_cells
+from bench.contract import Markers, cells_of, is_paired, read_markers
 from bench.contract.method import declared_inputs
 from bench.data.file_names import display_name
 from bench.data.user_file import read_user_file
@@ -23,7 +23,6 @@ from bench.execute.threads import THREAD_VARIABLES, pin_threads
 from bench.plan.device import resolve_device
 from bench.plan.methods import configure_methods
 from bench.registry import methods as method_registry
-from bench.scoring import clustering
 from bench.scoring.holdout import VisibleLabels
 from bench.scoring.scorer import score
 from bench.seeds import derive_seed
@@ -33,15 +32,20 @@ from bench.store.saved_model import MODEL_FOLDER
 
 from .checkpoints import open_checkpoints
 from .estimator import Estimator, errors_with_file
+from .inputs import check_n_clusters
 from .output_files import (
-    annotate_cells,
-    draw_umap,
-    write_embedding,
+    write_clusters,
+    write_confusion_files,
     write_imputed,
+    write_latent,
+    write_markers,
     write_result,
     write_selected,
     write_tables,
+    write_umap_files,
 )
+from .result_data import add_cells, add_tables, imputed_data, result_data
+from .result_keys import ResultKeys, choose_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +59,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _NOTE = "fit.json"
+_NEEDED = {
+    "n_clusters": ("a number of clusters", "--n-clusters N"),
+    "batch": ("the batch of each cell", "--batch-key COLUMN"),
+    "markers": ("marker lists", "--markers FILE"),
+}
+"""Inputs that a method may need, and the flags that give them."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,11 @@ class FitOptions:
     impute: bool = True
     """Whether the imputed matrix is written."""
     umap: bool = True
-    """Whether the UMAP is drawn."""
+    """Whether the UMAP is computed."""
+    preset: str | None = None
+    """A preset of the method."""
+    key_added: str | None = None
+    """Key of ``obsm`` in the result; default: one that is free, ``X_<method>``."""
     resume: bool = False
     """Whether an interrupted fit of the same arguments goes on."""
     dry_run: bool = False
@@ -124,7 +138,7 @@ def fit_file(
     for name in THREAD_VARIABLES:
         os.environ.setdefault(name, str(settings.threads))  # for libraries not yet loaded
     pin_threads(settings.threads)
-    chosen = _configure_method(method, assign, settings)
+    chosen = _configure_method(method, assign, settings, options.preset)
     folder = out or Path(f"{display_name(path)}_{chosen.name}")
     check_output_folder(folder, _NOTE)
     if options.resume and not chosen.resumes:
@@ -173,7 +187,9 @@ def _fit(
     return estimator
 
 
-def _configure_method(text: str, assign: Sequence[str], settings: Settings) -> Method:
+def _configure_method(
+    text: str, assign: Sequence[str], settings: Settings, preset: str | None
+) -> Method:
     """Return the one method that a selector names, with its parameters."""
     registry = method_registry(settings.plugins)
     selected = select_names(text, registry.entries, lambda name: frozenset(), noun="method")
@@ -183,6 +199,8 @@ def _configure_method(text: str, assign: Sequence[str], settings: Settings) -> M
             code="several_matches",
         )
     registry.get(selected[0].name)
+    if preset is not None:
+        selected = [replace(selected[0], values={"preset": preset} | selected[0].values)]
     configured, _ = configure_methods(selected, registry, settings, list(assign))
     method = configured[0].method
     if "labels" in method.needs():
@@ -233,24 +251,24 @@ def _file_inputs(
 ) -> _FileInputs:
     """Return the data with labels, batch, number of clusters and marker lists."""
     card, obs = dataset.card, cells_of(data).obs
+    check_n_clusters(options.n_clusters, data.n_obs, f"{dataset.path}: --n-clusters")
     labels = text_column(obs[card.label_key]) if card.label_key else None
     batch = obs[card.batch_key].astype(str).to_numpy() if card.batch_key else None
     n_clusters = options.n_clusters
     if n_clusters is None and labels is not None:
         n_clusters = len(set(labels) - {""})
         logger.info(f"clusters: {n_clusters}, the number of types in '{card.label_key}'")
-    uses_markers, markers = "markers" in declared_inputs(method), None
-    if options.markers is not None and not uses_markers:
-        raise UsageError(
-            f"--markers: {method.name} does not use marker lists.", code="not_supported"
-        )
+    markers = None
     if options.markers is not None:
+        if "markers" not in declared_inputs(method):
+            raise UsageError(
+                f"--markers: {method.name} does not use marker lists.", code="not_supported"
+            )
         markers = read_markers(options.markers)
-    elif "markers" in method.needs():
-        raise UsageError(
-            f"{method.name} needs marker lists: give them with --markers FILE.",
-            code="missing_input",
-        )
+    given = {"n_clusters": n_clusters, "batch": batch, "markers": markers}
+    for name, (what, flag) in _NEEDED.items():
+        if name in method.needs() and given[name] is None:
+            raise UsageError(f"{method.name} needs {what}: give {flag}.", code="missing_input")
     return _FileInputs(dataset, data, labels, batch, n_clusters, markers)
 
 
@@ -263,6 +281,7 @@ def _facts(
         "params": method.params.resolved(),
         "file": str(inputs.dataset.path),
         "modality": inputs.dataset.card.modality,
+        "label_key": inputs.dataset.card.label_key,
         "seed": settings.seeds[0],
         "n_clusters": inputs.n_clusters,
         "setup": str(options.setup) if options.setup else "",
@@ -294,25 +313,25 @@ def _checkpoints(
 
 def _score(estimator: Estimator, inputs: _FileInputs, seed: int) -> Scores:
     """Return clusterings, and scores if types are known; k-means needs a number of clusters."""
-    all_cells = inputs.data.obs_names
-    rows = all_cells.get_indexer(estimator.prepared_.obs_names)
-    if len(rows) < len(all_cells):
-        logger.info(
-            f"{len(all_cells) - len(rows)} of {len(all_cells)} cells were filtered by the method"
-        )
-    embedding, k = estimator.embedding_, inputs.n_clusters
+    rows = _rows(estimator, inputs)
+    n_cells = inputs.data.n_obs
+    if len(rows) < n_cells:
+        logger.info(f"{n_cells - len(rows)} of {n_cells} cells were filtered by the method")
     labels = None if inputs.labels is None else inputs.labels[rows]
     reported = None if labels is None or (labels != "").all() else labels != ""
-    scores = score(
-        embedding,
-        VisibleLabels(labels, reported, None if labels is None else k),
-        own_labels=estimator.labels_,
+    return score(
+        estimator.embedding_,
+        VisibleLabels(labels, reported, inputs.n_clusters),
+        own_labels=estimator.own_labels_,
         seed=derive_seed(seed, "score"),
         batch=None if inputs.batch is None else inputs.batch[rows],
     )
-    if labels is None and k is not None:
-        scores.clusters["kmeans"] = clustering.kmeans(embedding, k, derive_seed(seed, "kmeans"))
-    return scores
+
+
+def _rows(estimator: Estimator, inputs: _FileInputs) -> np.ndarray:
+    """Return the numbers of the cells that the method kept."""
+    rows: np.ndarray = inputs.data.obs_names.get_indexer(estimator.prepared_.obs_names)
+    return rows
 
 
 def _write_files(
@@ -324,51 +343,68 @@ def _write_files(
     options: FitOptions,
 ) -> dict[str, str]:
     """Write all files into the folder in place of earlier results; returns name → content."""
-    dataset, method = inputs.dataset, estimator.method
-    result = _annotated_data(estimator, scores, inputs, impute=options.impute)
+    method, prepared, clusters = estimator.method, estimator.prepared_, scores.clusters
+    result = result_data(inputs.data, prepared)
+    keys = choose_keys(result, method.name, clusters, options.key_added)
+    if keys.embedding != f"X_{method.name}":
+        logger.info(f"the embedding is in obsm['{keys.embedding}'] of the result")
+    add_cells(result, keys, estimator.embedding_, clusters)
+    add_tables(result, estimator.fit_, prepared, keys)
     with replace_results(folder, _NOTE) as partial:
-        files = write_embedding(partial, estimator.embedding_, scores.clusters, result.obs_names)
-        files |= write_tables(partial, dataset.name, estimator, result.obs_names)
-        if not is_paired(result):
-            files |= write_imputed(partial, method, result)
-        files |= write_result(partial, result)
+        files = write_latent(partial, estimator.embedding_, prepared.obs_names)
+        files |= write_clusters(partial, clusters, prepared.obs_names)
+        files |= write_tables(partial, inputs.dataset.name, estimator, prepared.obs_names)
+        files |= _write_imputed(partial, estimator) if options.impute else {}
         if hasattr(method, "save"):
             (partial / MODEL_FOLDER).mkdir()
             estimator.save(partial / MODEL_FOLDER)
             files[f"{MODEL_FOLDER}/"] = "the fitted model"
-        files |= write_selected(partial, "feature", inputs.data.var_names, result.var_names)
-        files |= write_selected(partial, "cell", inputs.data.obs_names, result.obs_names)
-        if options.umap:
-            logger.info("drawing the UMAP")
-            os.environ.setdefault("NUMBA_CACHE_DIR", str(default_cache_dir() / "numba"))
-            files |= draw_umap(partial, result, method.name, dataset.card.label_key)
+        files |= write_selected(partial, "feature", inputs.data.var_names, prepared.var_names)
+        files |= write_selected(partial, "cell", inputs.data.obs_names, prepared.obs_names)
+        files |= _write_cluster_files(partial, result, keys, estimator, scores, inputs, options)
+        files |= write_result(partial, result)
         files[_NOTE] = "parameters, seed, scores"
-        content = facts | {"notes": estimator.fit_.notes, "files": sorted(files)}
+        content = facts | {"obsm": keys.embedding, "notes": estimator.fit_.notes}
+        content["files"] = sorted(files)
         (partial / _NOTE).write_text(json.dumps(content, indent=1, default=str) + "\n")
     return files
 
 
-def _annotated_data(
-    estimator: Estimator, scores: Scores, inputs: _FileInputs, *, impute: bool
-) -> Any:
-    """Return a copy of the prepared data with everything that the fit gave.
+def _write_imputed(folder: Path, estimator: Estimator) -> dict[str, str]:
+    """Write the imputed matrix of a method that has one."""
+    imputed = imputed_data(estimator.method, estimator.prepared_)
+    if imputed is None:
+        logger.info(f"{estimator.method.name} does not impute: no imputed matrix")
+        return {}
+    return write_imputed(folder, imputed)
 
-    Embedding, clusters and the file's own columns are those of the cells, tables those of the
-    cells or features that they index, imputed matrices are layers.
-    """
-    prepared, method = estimator.prepared_, estimator.method
-    result = select_cells(prepared, slice(None))
-    annotate_cells(
-        result, method.name, estimator.embedding_, scores, cells_of(inputs.data).obs,
-        inputs.dataset.card.label_key,
-    )  # fmt: skip
-    for name, table in estimator.fit_.tables.items():
-        if len(table) == result.n_vars and table.index.equals(result.var_names):
-            result.varm[name] = table
-        elif len(table) == result.n_obs and table.index.equals(result.obs_names):
-            result.obsm[name] = table.copy()  # AnnData renames its index
-    if impute and not is_paired(result):
-        for layer, function in (("imputed", "impute"), ("imputed_binary", "impute_binary")):
-            if hasattr(method, function):
-                result.layers[layer] = getattr(method, function)(prepared)
-    return result
+
+def _write_cluster_files(
+    folder: Path,
+    result: Any,
+    keys: ResultKeys,
+    estimator: Estimator,
+    scores: Scores,
+    inputs: _FileInputs,
+    options: FitOptions,
+) -> dict[str, str]:
+    """Write markers, confusion matrix and UMAP; the coordinates are added to the result."""
+    name, clusters = estimator.method.name, scores.clusters
+    types = None if inputs.labels is None else inputs.labels[_rows(estimator, inputs)]
+    files = write_markers(folder, cells_of(result), clusters)
+    files |= write_confusion_files(folder, types, clusters, name)
+    if options.umap:
+        logger.info("computing the UMAP")
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(default_cache_dir() / "numba"))
+        panels = {} if types is None else {inputs.dataset.card.label_key: types}
+        panels |= {
+            one: clusters[one].astype(str) for one in ("leiden", "kmeans") if one in clusters
+        }
+        shown = dict(list(panels.items())[:2])
+        drawn, plane = write_umap_files(
+            folder, estimator.embedding_, shown, estimator.prepared_.obs_names, name
+        )
+        if plane is not None:
+            result.obsm[keys.umap] = plane
+        files |= drawn
+    return files

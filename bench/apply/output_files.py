@@ -13,15 +13,16 @@ import pandas as pd
 
 from bench.contract.multiome import is_paired, write_pair
 from bench.errors import DataError
+from bench.reports.figures.static_confusion import write_confusion
 from bench.reports.figures.static_umap import write_umap
+from bench.reports.figures.umaps import plane_coordinates
+
+from .cluster_tables import confusion_table, count_types, marker_table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from anndata import AnnData
-
-    from bench.contract import Method
-    from bench.scoring.scorer import Scores
 
     from .estimator import Estimator
 
@@ -30,42 +31,28 @@ _LARGEST_TEXT = 20_000_000
 """Entries of an imputed matrix that is still written as text, some 100 MB."""
 
 
-def annotate_cells(
-    data: Any, method: str, embedding: np.ndarray, scores: Scores, columns: pd.DataFrame,
-    label_key: str,
-) -> None:  # fmt: skip
-    """Add the embedding, cluster labels and the file's own columns to the prepared cells.
-
-    A clustering named like the column of the true types gets the suffix ``_found``.
-    """
-    data.obsm[f"X_{method}"] = np.asarray(embedding, dtype=np.float32)
-    for column in columns.columns:
-        data.obs[column] = columns[column].reindex(data.obs_names)
-    for name, labels in scores.clusters.items():
-        data.obs[name if name != label_key else f"{name}_found"] = np.asarray(labels).astype(str)
-
-
-def write_embedding(
-    folder: Path, embedding: np.ndarray, clusters: dict[str, np.ndarray], names: pd.Index
-) -> dict[str, str]:
-    """Write ``latent.csv`` and ``clusters.csv``, a row a cell."""
-    cells = pd.Index(names, name="cell")
-    latent = pd.DataFrame(embedding, index=cells)
+def write_latent(folder: Path, embedding: np.ndarray, cells: pd.Index) -> dict[str, str]:
+    """Write ``latent.csv``, a row a cell."""
+    latent = pd.DataFrame(embedding, index=pd.Index(cells, name="cell"))
     latent.columns = [f"latent{number + 1}" for number in range(latent.shape[1])]
     latent.to_csv(folder / "latent.csv", float_format="%.6g")
-    table = pd.DataFrame(dict(clusters), index=cells)
+    return {"latent.csv": f"latent features, {latent.shape[0]} cells × {latent.shape[1]}"}
+
+
+def write_clusters(
+    folder: Path, clusters: dict[str, np.ndarray], cells: pd.Index
+) -> dict[str, str]:
+    """Write ``clusters.csv``, a row a cell and a column a clustering."""
+    table = pd.DataFrame(dict(clusters), index=pd.Index(cells, name="cell"))
     table.to_csv(folder / "clusters.csv")
-    return {
-        "latent.csv": f"latent features, {latent.shape[0]} cells × {latent.shape[1]}",
-        "clusters.csv": ", ".join(table.columns),
-    }
+    return {"clusters.csv": ", ".join(table.columns)}
 
 
 def write_result(folder: Path, result: Any) -> dict[str, str]:
-    """Write the annotated data, ``result.h5ad`` or ``result.h5mu``; raises ``DataError``."""
+    """Write ``result.h5ad`` or ``result.h5mu``: data and results; raises ``DataError``."""
     if is_paired(result):
         write_pair(result, folder / "result.h5mu")
-        return {"result.h5mu": "all of it as MuData (X prepared; layers counts)"}
+        return {"result.h5mu": "counts and all results as MuData"}
     try:
         result.write_h5ad(folder / "result.h5ad", compression="gzip")
     except (ValueError, TypeError) as error:
@@ -74,8 +61,7 @@ def write_result(folder: Path, result: Any) -> dict[str, str]:
             "rename or drop the column it names.",
             code="unwritable_column",
         ) from None
-    layers = ", ".join(result.layers)
-    return {"result.h5ad": f"all of it as AnnData (X prepared; layers {layers})"}
+    return {"result.h5ad": "counts and all results as AnnData"}
 
 
 def write_tables(folder: Path, name: str, estimator: Estimator, cells: pd.Index) -> dict[str, str]:
@@ -109,31 +95,61 @@ def write_selected(folder: Path, kind: str, names: pd.Index, selected: pd.Index)
     return {f"{kind}s.csv": f"{table['kept'].sum()} of {len(table)} {kind}s kept by the method"}
 
 
-def write_imputed(folder: Path, method: Method, data: AnnData) -> dict[str, str]:
-    """Write the imputed matrix as text, if there is one and it is not too large."""
-    if "imputed" not in data.layers:
-        if not hasattr(method, "impute"):
-            logger.info(f"{method.name} does not impute: no imputed matrix")
-        return {}
-    imputed = pd.DataFrame(data.layers["imputed"], data.obs_names, data.var_names)
-    size = f"{imputed.shape[0]} cells × {imputed.shape[1]} features"
-    if imputed.size > _LARGEST_TEXT:
-        logger.info(f"the imputed matrix ({size}) is in result.h5ad only: too large for text")
-        return {}
-    imputed.to_csv(folder / "imputed.csv.gz", float_format="%.4g", index_label="cell")
-    return {"imputed.csv.gz": f"imputed matrix, {size}"}
+def write_imputed(folder: Path, imputed: AnnData) -> dict[str, str]:
+    """Write the imputed matrix, also as text if it is not too large."""
+    size = f"{imputed.n_obs} cells × {imputed.n_vars} features"
+    imputed.write_h5ad(folder / "imputed.h5ad", compression="gzip")
+    files = {"imputed.h5ad": f"imputed values, {size}"}
+    if imputed.n_obs * imputed.n_vars > _LARGEST_TEXT:
+        logger.info(f"the imputed matrix ({size}) is in imputed.h5ad only: too large for text")
+        return files
+    table = pd.DataFrame(imputed.X, imputed.obs_names, imputed.var_names)
+    table.to_csv(folder / "imputed.csv.gz", float_format="%.4g", index_label="cell")
+    return files | {"imputed.csv.gz": "the same as text"}
 
 
-def draw_umap(folder: Path, data: AnnData, method: str, label_key: str) -> dict[str, str]:
-    """Draw the cells by type (if known) and by cluster.
+def write_umap_files(
+    folder: Path, embedding: np.ndarray, panels: dict[str, np.ndarray], cells: pd.Index, title: str
+) -> tuple[dict[str, str], np.ndarray | None]:
+    """Write ``umap.csv`` and the picture; returns the coordinates, too (cells × 2, float32).
 
-    If it cannot be drawn, as for cells that are all at one point, the reason is logged.
+    If there are none, as for cells that are all at one point, the reason is logged.
     """
-    columns = [name for name in (label_key, "leiden", "kmeans") if name and name in data.obs]
-    panels = {name: data.obs[name].astype(str).to_numpy() for name in columns[:2]}
     try:
-        names = write_umap(data.obsm[f"X_{method}"], panels, folder / "umap", title=method)
+        plane = plane_coordinates(np.asarray(embedding, dtype=np.float32))
     except ValueError as error:
-        logger.warning(f"no picture: {' '.join(str(error).split())}")
+        logger.warning(f"no UMAP: {' '.join(str(error).split())}")
+        return {}, None
+    table = pd.DataFrame(plane, pd.Index(cells, name="cell"), ["umap1", "umap2"])
+    table.to_csv(folder / "umap.csv", float_format="%.6g")
+    names = write_umap(
+        plane, panels, folder / "umap", title=title, n_dimensions=embedding.shape[1]
+    )
+    text = "cells coloured by " + " and ".join(panels)
+    return {"umap.csv": "coordinates of the UMAP"} | dict.fromkeys(names, text), plane
+
+
+def write_confusion_files(
+    folder: Path, types: np.ndarray | None, clusters: dict[str, np.ndarray], title: str
+) -> dict[str, str]:
+    """Write ``confusion.csv`` and its picture: types × clusters of each clustering.
+
+    Without types nothing is written.
+    """
+    counts = {} if types is None else count_types(types, clusters)
+    if not counts:
         return {}
-    return dict.fromkeys(names, "cells coloured by " + " and ".join(panels))
+    confusion_table(counts).to_csv(folder / "confusion.csv")
+    names = write_confusion(counts, folder / "confusion", title=title)
+    return {"confusion.csv": "cells of each type in each cluster"} | dict.fromkeys(
+        names, "share of each type's cells in each cluster"
+    )
+
+
+def write_markers(
+    folder: Path, counts: AnnData, clusters: dict[str, np.ndarray]
+) -> dict[str, str]:
+    """Write ``markers.csv``, the features that are higher in a cluster than in other cells."""
+    table = marker_table(counts, clusters)
+    table.to_csv(folder / "markers.csv", index=False, float_format="%.6g")
+    return {"markers.csv": "marker features of the clusters"}

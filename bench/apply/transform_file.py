@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench.contract import Fit, cells_of
 from bench.data.checks import check_batch, check_labels
 from bench.data.file_names import display_name
@@ -23,12 +25,15 @@ from bench.scoring.scorer import score
 from bench.seeds import derive_seed
 
 from .estimator import errors_with_file
-from .output_files import annotate_cells, write_embedding, write_result
+from .neighbour_votes import vote
+from .output_files import write_latent, write_result
+from .result_data import result_data
+from .result_keys import choose_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
+    import pandas as pd
     from anndata import AnnData
 
     from bench.data.file_dataset import FileDataset
@@ -59,14 +64,16 @@ def transform_file(
     settings: Settings,
     out: Path | None = None,
     fill_missing: bool = False,
+    key_added: str | None = None,
 ) -> FileTransform:
     """Embed the cells of a file by a saved model and write everything into a folder.
 
     ``params`` are options of reading the file, as in the brackets behind a path of ``bench run``.
-    Labels are optional; they are scored, by k-means with their number. The folder ``out`` (default
-    ``<file>_in_<method>`` in the current one) must not hold other things. ``fill_missing`` takes
-    features of the fit that the file lacks as zero. Raises ``UsageError``, ``DataError`` and
-    ``MethodError``.
+    The cells get the clusters and types of the fit (:func:`.neighbour_votes.vote`). Labels of the
+    file are optional; they are scored, by k-means with their number and by those votes. The folder
+    ``out`` (default ``<file>_in_<method>`` in the current one) must not hold other things.
+    ``fill_missing`` takes features of the fit that the file lacks as zero, ``key_added`` is the
+    key of ``obsm`` in the result. Raises ``UsageError``, ``DataError`` and ``MethodError``.
     """
     pin_threads(settings.threads)
     method: Any = model.method
@@ -85,24 +92,37 @@ def transform_file(
         fit = Fit(method.transform(prepared))
         embedding = check_result(fit, prepared.obs_names, f"{method.name}.transform").embedding
     seconds = time.perf_counter() - started
-    cells = cells_of(data)
-    scores = _score(embedding, cells, dataset)
-    annotate_cells(prepared, method.name, embedding, scores, cells.obs, card.label_key)
+    votes = vote(model.fitted_cells(), embedding, prepared.obs_names)
+    scores = _score(embedding, votes, cells_of(data), dataset)
+    result = result_data(data, prepared)
+    keys = choose_keys(result, method.name, votes.columns, key_added)
+    result.obsm[keys.embedding] = np.asarray(embedding, dtype=np.float32)
+    for name, column in votes.items():
+        result.obs[keys.column(str(name))] = column
     content = {
         "run": model.name, "method": method.name, "params": method.params.resolved(),
-        "file": str(path), "cells": len(embedding), "seconds": seconds, "scores": scores.values,
+        "file": str(path), "cells": len(embedding), "seconds": seconds, "obsm": keys.embedding,
+        "scores": scores.values,
     }  # fmt: skip
     with replace_results(folder, _NOTE) as partial:
-        files = write_embedding(partial, embedding, scores.clusters, prepared.obs_names)
-        files["clusters.csv"] += ", of these cells alone"
-        files |= write_result(partial, prepared) | {_NOTE: "fit, parameters, scores"}
+        files = write_latent(partial, embedding, prepared.obs_names)
+        votes.to_csv(partial / "clusters.csv", index_label="cell", float_format="%.4g")
+        files["clusters.csv"] = "clusters and types of the fit, with the share of votes"
+        files |= write_result(partial, result) | {_NOTE: "fit, parameters, scores"}
         content["files"] = sorted(files)
         (partial / _NOTE).write_text(json.dumps(content, indent=1, default=str) + "\n")
     return FileTransform(folder, files, scores, seconds)
 
 
-def _score(embedding: np.ndarray, cells: AnnData, dataset: FileDataset) -> Scores:
-    """Return clusterings, and scores by the columns of the file that pass their checks."""
+def _score(
+    embedding: np.ndarray, votes: pd.DataFrame, cells: AnnData, dataset: FileDataset
+) -> Scores:
+    """Return scores by the columns of the file that pass their checks.
+
+    ``fit_type`` and the like are scores of the votes, ``kmeans`` and ``leiden`` those of clusters
+    of these cells alone.
+    """
+    labels = {f"fit_{name}": votes[name].to_numpy() for name in votes if f"{name}_share" in votes}
     card = dataset.card
     texts = text_column(cells.obs[card.label_key]) if card.label_key else None
     labelled = None if texts is None else texts != ""
@@ -115,8 +135,9 @@ def _score(embedding: np.ndarray, cells: AnnData, dataset: FileDataset) -> Score
         logger.info(f"{(~labelled).sum()} of {cells.n_obs} cells have no label; not scored")
     batch = _valid_column(cells, dataset.where, card.batch_key, check_batch)
     return score(
-        embedding, VisibleLabels(texts, labelled), seed=derive_seed(0, "score"), batch=batch
-    )
+        embedding, VisibleLabels(texts, labelled), own_labels=labels,
+        seed=derive_seed(0, "score"), batch=batch,
+    )  # fmt: skip
 
 
 def _valid_column(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -15,6 +15,9 @@ from bench.settings import load_settings
 from .completion import complete_methods
 from .options import Assign, argument, flag, option, verb
 from .output import print_scores, progress_console
+
+if TYPE_CHECKING:
+    from bench.apply.fit_file import FileFit
 
 
 @verb("profile", "threads", "device", "plugins", "markers", file=True)
@@ -33,7 +36,14 @@ def fit_command(
         int | None, option("N", "clusters of k-means", min=1, show_default="number of types")
     ] = None,
     impute: Annotated[bool, flag("write the imputed matrix")] = True,
-    umap: Annotated[bool, flag("draw the UMAP")] = True,
+    umap: Annotated[bool, flag("compute the UMAP")] = True,
+    preset: Annotated[
+        str | None, option("NAME", "settings of the method, as faithful for the published ones")
+    ] = None,
+    key_added: Annotated[
+        str | None,
+        option("KEY", "key of obsm in result.h5ad", show_default="X_METHOD, or the next free one"),
+    ] = None,
     resume: Annotated[
         bool, flag("go on with the interrupted fit of this --out", "--resume")
     ] = False,
@@ -48,7 +58,7 @@ def fit_command(
     flags: dict[str, Any],
     reading: dict[str, Any],
 ) -> None:
-    """Fit one method on one file: latent features, imputed matrix, clusters, UMAP."""
+    """Fit one method on one file: latent features, imputed matrix, clusters, markers, UMAP."""
     from bench.apply.fit_file import FitOptions, fit_file
 
     own = config is not None and config.suffix in (".json", ".yaml", ".yml")
@@ -57,16 +67,20 @@ def fit_command(
     settings = load_settings(flags | {"seeds": f"{seed},"}, None if own else config)
     options = FitOptions(
         n_clusters=n_clusters, markers=markers, setup=setup, impute=impute, umap=umap,
-        resume=resume, dry_run=dry_run,
+        resume=resume, dry_run=dry_run, preset=preset, key_added=key_added,
     )  # fmt: skip
     with _step_bar(method) as listener:
         fitted = fit_file(
             method, file, params=reading, assign=assign or (), settings=settings, out=out,
             options=options, listener=listener,
         )  # fmt: skip
-    if fitted is None:
-        return
-    typer.echo(f"{method} on {file.name}: {fitted.seconds:.1f} s")
+    if fitted is not None:
+        typer.echo(f"{method} on {file.name}: {fitted.seconds:.1f} s")
+        _print_files(fitted)
+
+
+def _print_files(fitted: FileFit) -> None:
+    """Print the scores and what each file holds."""
     print_scores(fitted.scores.values)
     for name, text in fitted.files.items():
         typer.echo(f"  {fitted.folder / name}  {text}")

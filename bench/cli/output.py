@@ -53,7 +53,7 @@ def print_json(value: Any) -> None:
 
 def print_scores(scores: dict[str, float]) -> None:
     """Print ARI and NMI of each clustering that has both."""
-    for name in ("kmeans", "leiden"):
+    for name in ("kmeans", "leiden", "fit_type"):
         ari, nmi = (scores.get(f"{name}/{metric}") for metric in ("ari", "nmi"))
         if ari is not None and nmi is not None:
             typer.echo(f"  {name}: ARI {ari:.3f}, NMI {nmi:.3f}")

@@ -37,12 +37,16 @@ def transform_command(
     fill_missing: Annotated[
         bool, flag("take features that the file lacks as zero", "--fill-missing")
     ] = False,
+    key_added: Annotated[
+        str | None,
+        option("KEY", "key of obsm in result.h5ad", show_default="X_METHOD, or the next free one"),
+    ] = None,
     as_json: AsJson = False,
     *,
     settings: Settings,
     reading: dict[str, Any],
 ) -> None:
-    """Embed new cells with a finished fit, prepared as its cells were."""
+    """Embed new cells with a finished fit, and give them its clusters and types."""
     from bench.apply.transform_file import transform_file
     from bench.store.saved_model import open_model
 
@@ -51,8 +55,9 @@ def transform_command(
         lacking="embeds no new cells; fit them together with the others",
     )  # fmt: skip
     done = transform_file(
-        model, data, params=reading, settings=settings, out=out, fill_missing=fill_missing
-    )
+        model, data, params=reading, settings=settings, out=out, fill_missing=fill_missing,
+        key_added=key_added,
+    )  # fmt: skip
     if as_json:
         print_json({"run": model.name, "folder": done.folder, "scores": done.scores.values,
                     "files": done.files})  # fmt: skip

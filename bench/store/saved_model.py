@@ -7,12 +7,16 @@ import json
 import logging
 import warnings
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anndata
+import h5py
 import mudata
+import numpy as np
+import pandas as pd
 
 from bench.contract.recipe import recipe_from_dict
 from bench.data.cache.cached_dataset import CachedDataset
@@ -34,15 +38,21 @@ from .results_table import selected_results
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy as np
-    import pandas as pd
-
     from bench.contract import Method
     from bench.plan.job import Job
     from bench.settings import Settings
 
 logger = logging.getLogger(__name__)
 MODEL_FOLDER = "model"
+
+
+@dataclass(frozen=True)
+class FittedCells:
+    """Embedding and labels of the cells of a fit."""
+
+    embedding: np.ndarray
+    labels: dict[str, np.ndarray]
+    """Clustering, or ``type``, → label of each cell as text, empty where it has none."""
 
 
 class SavedModel(ABC):
@@ -63,6 +73,10 @@ class SavedModel(ABC):
 
         The type is empty where a cell has none. Raises ``DataError`` and ``UsageError``.
         """
+
+    @abstractmethod
+    def fitted_cells(self) -> FittedCells:
+        """Return the embedding, clusters and types of the cells; raises ``DataError``."""
 
 
 def open_model(
@@ -127,15 +141,12 @@ class SavedFit(SavedModel):
         return preparation
 
     def cells(self, label_key: str | None) -> tuple[Any, np.ndarray | None]:
-        """Read ``result.h5ad`` or ``result.h5mu``; types are those of the column."""
-        path = self.folder / "result.h5mu"
+        """Prepare the cells of ``result.h5ad`` or ``result.h5mu``; types are those of a column."""
+        path = self._result()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # mudata announces changes of its defaults
-            if path.is_file():
-                data: Any = mudata.read_h5mu(path)
-            else:
-                path = self.folder / "result.h5ad"
-                data = anndata.read_h5ad(path)
+            read = mudata.read_h5mu if path.suffix == ".h5mu" else anndata.read_h5ad
+            data: Any = read(path)
         obs = data.obs
         key = label_key or (DEFAULT_LABEL_KEY if DEFAULT_LABEL_KEY in obs else None)
         if key is not None and key not in obs:
@@ -144,7 +155,36 @@ class SavedFit(SavedModel):
                 f"{', '.join(map(str, obs.columns))}.",
                 code="missing_column",
             )
-        return data, None if key is None else types_as_text(obs[key])
+        prepared = self.preparation.apply(data, where=str(path))
+        return prepared, None if key is None else types_as_text(obs[key])
+
+    def fitted_cells(self) -> FittedCells:
+        """Read ``latent.csv``, ``clusters.csv`` and the types in the result."""
+        try:
+            latent = pd.read_csv(self.folder / "latent.csv", index_col=0, dtype={0: str})
+            clusters = pd.read_csv(self.folder / "clusters.csv", index_col=0, dtype=str)
+            labels = {str(name): types_as_text(clusters[name]) for name in clusters}
+            key = json.loads((self.folder / "fit.json").read_text()).get("label_key")
+            if key:
+                labels["type"] = types_as_text(self._obs()[key])
+            return FittedCells(latent.to_numpy(dtype=np.float32), labels)
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(
+                f"{self.folder}: the cells of the fit cannot be read "
+                f"({' '.join(str(error).split())[:150]}); fit again.",
+                code="damaged_result",
+            ) from None
+
+    def _result(self) -> Path:
+        """Return ``result.h5mu`` if it is there, else ``result.h5ad``."""
+        pair = self.folder / "result.h5mu"
+        return pair if pair.is_file() else self.folder / "result.h5ad"
+
+    def _obs(self) -> pd.DataFrame:
+        """Return the columns of the cells in the result."""
+        with h5py.File(self._result(), "r") as file:
+            table: pd.DataFrame = anndata.io.read_elem(file["obs"])
+        return table
 
 
 class SavedJob(SavedModel):
@@ -153,7 +193,7 @@ class SavedJob(SavedModel):
     def __init__(self, folder: Path, settings: Settings, needs: str, lacking: str) -> None:
         job = Result.read(folder).job
         self.job: Job = job
-        self.name, self._settings = job.name, settings
+        self.name, self._settings, self.artifacts = job.name, settings, folder
         registry = methods(settings.plugins)
         if job.method_name not in registry.entries:
             # The folder names the file; whoever wrote it may name any code.
@@ -181,6 +221,21 @@ class SavedJob(SavedModel):
             data, cells = self._prepared
             types = CellLabels(self._folder).types
         return data, None if types is None else types[cells].astype(str)
+
+    def fitted_cells(self) -> FittedCells:
+        """Read the artifacts of the job."""
+        try:
+            embedding = pd.read_parquet(self.artifacts / "embedding.parquet")
+            clusters = pd.read_parquet(self.artifacts / "clusters.parquet")
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{self.artifacts}: the cells of the fit cannot be read "
+                f"({' '.join(str(error).split())[:150]}); run the job again.",
+                code="damaged_result",
+            ) from None
+        columns = clusters.columns.difference(["batch"], sort=False)
+        labels = {str(name): types_as_text(clusters[name]) for name in columns}
+        return FittedCells(embedding.to_numpy(dtype=np.float32), labels)
 
     @contextlib.contextmanager
     def _hint_at_dataset(self) -> Iterator[None]:

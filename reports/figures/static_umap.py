@@ -9,25 +9,24 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 
-from .umaps import N_NEIGHBORS, SEED, plane_coordinates, sample_cells
+from .umaps import N_NEIGHBORS, SEED, sample_cells
 
 _LEGEND_ROWS = 18
 
 
 def write_umap(
-    embedding: np.ndarray, panels: dict[str, np.ndarray], path: Path, *, title: str
+    plane: np.ndarray, panels: dict[str, np.ndarray], path: Path, *, title: str, n_dimensions: int
 ) -> list[str]:
     """Write the figure as PNG and SVG; returns the names of the files.
 
-    ``embedding`` (cells × dimensions) is drawn as it is if it has one or two dimensions, else as
-    UMAP; ``panels`` maps a heading to the class of each cell. Above 3,000 cells a seeded sample is
-    drawn. Raises ``ValueError`` if all cells are at one point.
+    ``plane`` (cells × 2) is what :func:`.umaps.plane_coordinates` gives for an embedding of
+    ``n_dimensions``; ``panels`` maps a heading to the class of each cell. Above 3,000 cells a
+    seeded sample is drawn.
     """
     matplotlib.use("Agg")
-    cells = sample_cells(len(embedding))
-    plane = plane_coordinates(np.asarray(embedding, dtype=np.float32)[cells])
-    kind = f"UMAP, {N_NEIGHBORS} neighbours" if embedding.shape[1] > 2 else "the embedding itself"
-    n_cells = f"{len(cells):,}" + (f" of {len(embedding):,}" * (len(cells) < len(embedding)))
+    cells = sample_cells(len(plane))
+    kind = f"UMAP, {N_NEIGHBORS} neighbours" if n_dimensions > 2 else "the embedding itself"
+    n_cells = f"{len(cells):,}" + (f" of {len(plane):,}" * (len(cells) < len(plane)))
     figure, axes = plt.subplots(
         1, len(panels), figsize=(7.2 * len(panels), 5.2), squeeze=False, layout="constrained"
     )
@@ -37,7 +36,7 @@ def write_umap(
         shuffled = np.random.default_rng(SEED).permutation(len(cells))
         point_classes = classes[cells][shuffled]
         axis.scatter(
-            plane[shuffled, 0], plane[shuffled, 1], c=[colours[name] for name in point_classes],
+            *plane[cells][shuffled].T, c=[colours[name] for name in point_classes],
             s=max(3.0, min(16.0, 12000 / len(cells))), linewidths=0, alpha=0.85,
         )  # fmt: skip
         for name in names:

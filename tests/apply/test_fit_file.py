@@ -69,9 +69,12 @@ def test_latent_and_imputed_are_those_of_the_method(text: Path, tmp_path: Path):
     expected = Estimator(made).fit(adata)
     np.testing.assert_allclose(latent, expected.embedding_, rtol=1e-4, atol=1e-6)
     assert list(latent.index) == [f"cell{i}" for i in range(60)]
-    np.testing.assert_allclose(imputed, made.impute(expected.prepared_), rtol=1e-3, atol=1e-5)
-    assert list(imputed.columns) == list(result.var_names)
-    np.testing.assert_allclose(result.layers["imputed"], imputed, rtol=1e-3, atol=1e-5)
+    values = made.impute(expected.prepared_)
+    np.testing.assert_allclose(imputed, values, rtol=1e-3, atol=1e-5)
+    matrix = read_h5ad(tmp_path / "out" / "imputed.h5ad")
+    np.testing.assert_allclose(matrix.X, values, rtol=1e-3, atol=1e-5)
+    assert list(imputed.columns) == list(matrix.var_names)
+    assert (result.X != adata.X).nnz == 0
     loadings = pd.read_csv(tmp_path / "out" / "loadings.csv", index_col=0)
     assert loadings.shape == (result.n_vars, 3)
     for name in fitted.files:
@@ -181,14 +184,16 @@ def test_chromatin_from_matrix_market_with_binary_imputation(tmp_path: Path):
     fit(tmp_path / "matrix.mtx", tmp_path / "out", scale)
     result = read_h5ad(tmp_path / "out" / "result.h5ad")
     assert result.var_names[0] == "chr1:0-500"
+    assert result.n_vars == 80
+    imputed = read_h5ad(tmp_path / "out" / "imputed.h5ad")
     kept = pd.read_csv(tmp_path / "out" / "features.csv", index_col=0)["kept"]
-    assert list(kept.index[kept]) == list(result.var_names)
+    assert list(kept.index[kept]) == list(imputed.var_names)
     assert len(kept) == 80
-    expected, raw = result.layers["imputed"], np.asarray(result.layers["counts"].todense())
+    expected, raw = imputed.X, result[:, imputed.var_names].X.toarray()
     on = (expected > raw.mean(axis=1, keepdims=True)) & (
         expected > raw.mean(axis=0, keepdims=True)
     )
-    np.testing.assert_array_equal(result.layers["imputed_binary"], on)
+    np.testing.assert_array_equal(imputed.layers["binary"], on)
     assert 0 <= expected.min() <= expected.max() <= 1
 
 
@@ -254,10 +259,12 @@ def test_a_constant_embedding_has_no_picture_and_all_else(text: Path, types: Pat
         "--plugin", str(tmp_path / "constant.py"),
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert "no picture: all cells are at one point of the embedding\n" in result.output
+    assert "no UMAP: all cells are at one point of the embedding\n" in result.output
     note = json.loads((out / "fit.json").read_text())
-    assert set(note["files"]) == {"latent.csv", "clusters.csv", "features.csv", "cells.csv",
-                                  "result.h5ad", "fit.json"}  # fmt: skip
+    assert set(note["files"]) == {
+        "latent.csv", "clusters.csv", "features.csv", "cells.csv", "markers.csv", "confusion.csv",
+        "confusion.png", "confusion.svg", "result.h5ad", "fit.json",
+    }  # fmt: skip
     assert set(note["files"]) == {path.name for path in out.iterdir()}
     assert note["scores"]["kmeans/ari"] == 0
 
@@ -280,7 +287,10 @@ def test_an_autoencoder_through_the_command_line(text: Path, types: Path, tmp_pa
     truth = pd.read_csv(types, sep="\t", index_col=0)["cell_type"].reindex(cells)
     assert list(data.obs["cell_type"]) == list(truth)
     imputed = pd.read_csv(out / "imputed.csv.gz", index_col="cell")
-    assert imputed.shape == data.shape
+    assert imputed.shape == read_h5ad(out / "imputed.h5ad").shape
+    plane = pd.read_csv(out / "umap.csv", index_col="cell")
+    assert list(plane.index) == cells
+    np.testing.assert_allclose(data.obsm["X_umap_ae"], plane, rtol=1e-4, atol=1e-5)
     curves = pd.read_csv(out / "curves.csv")
     assert list(curves.loc[curves["curve"] == "loss", "step"]) == [1, 2, 3]
     assert (out / "model" / "network.pt").is_file()
@@ -347,3 +357,104 @@ def test_cells_without_a_label_are_fitted_and_not_scored(
     known = table.iloc[:20]["cell_type"]
     expected = adjusted_rand_score(known, clusters.loc[known.index])
     assert partly.scores.values["kmeans/ari"] == pytest.approx(expected)
+
+
+@pytest.fixture
+def analysed(toy_counts: AnnData, tmp_path: Path) -> tuple[Path, AnnData]:
+    """A file with results of scanpy under its usual names."""
+    data = toy_counts.copy()
+    data.obsm["X_pca"] = np.full((60, 2), 7.0)
+    data.obsm["X_umap"] = np.full((60, 2), 8.0)
+    data.obs["leiden"] = "mine"
+    data.layers["scaled"] = data.X.toarray()
+    data.uns["pca"] = {"variance": np.ones(2)}
+    data.write_h5ad(tmp_path / "analysed.h5ad")
+    return tmp_path / "analysed.h5ad", data
+
+
+def test_nothing_of_the_user_is_overwritten(analysed: tuple[Path, AnnData], tmp_path: Path):
+    path, before = analysed
+    words = ["fit", "pca[n_components=3]", str(path), "--no-umap", "--out"]
+    assert bench(*words, str(tmp_path / "out")).exit_code == 0
+    result = read_h5ad(tmp_path / "out" / "result.h5ad")
+    assert (result.X != before.X).nnz == 0
+    for key in before.obsm:
+        np.testing.assert_array_equal(result.obsm[key], before.obsm[key])
+    for name in before.obs:
+        assert list(result.obs[name]) == list(before.obs[name])
+    np.testing.assert_array_equal(result.layers["scaled"].toarray(), before.layers["scaled"])
+    np.testing.assert_array_equal(result.uns["pca"]["variance"], np.ones(2))
+    latent = pd.read_csv(tmp_path / "out" / "latent.csv", index_col="cell")
+    np.testing.assert_allclose(result.obsm["X_pca_2"], latent, rtol=1e-4, atol=1e-5)
+    assert {"kmeans_pca_2", "leiden_pca_2"} <= set(result.obs)
+    # A fit on the result of another keeps that, too.
+    words[2] = str(tmp_path / "out" / "result.h5ad")
+    assert bench(*words, str(tmp_path / "again")).exit_code == 0
+    again = read_h5ad(tmp_path / "again" / "result.h5ad")
+    assert {"X_pca", "X_pca_2", "X_pca_3"} <= set(again.obsm)
+    # A key that the user names is taken as it is.
+    assert bench(*words, str(tmp_path / "named"), "--key-added", "X_pca").exit_code == 0
+    named = read_h5ad(tmp_path / "named" / "result.h5ad")
+    np.testing.assert_allclose(named.obsm["X_pca"], latent, rtol=1e-3, atol=1e-4)
+    assert error_code(bench(*words, str(tmp_path / "x"), "--key-added", "a/b")) == "invalid_name"
+
+
+def test_confusion_and_markers_are_those_of_the_clusters(
+    text: Path, types: Path, tmp_path: Path, toy_counts: AnnData
+):
+    out = tmp_path / "out"
+    fit(text, out, params={"labels": str(types)})
+    clusters = pd.read_csv(out / "clusters.csv", index_col="cell")
+    truth = pd.read_csv(types, sep="\t", index_col=0)["cell_type"].reindex(clusters.index)
+    confusion = pd.read_csv(out / "confusion.csv", index_col=["clustering", "type"])
+    for name in clusters:
+        counts = pd.crosstab(truth, clusters[name])
+        found = confusion.loc[name].dropna(axis=1).reindex(counts.index)
+        found.columns = found.columns.astype(int)
+        assert (found[counts.columns] == counts).all(axis=None)
+    assert (out / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    # The ten genes of each type are the first markers of the cluster that holds it.
+    markers = pd.read_csv(out / "markers.csv", dtype={"cluster": str})
+    rows = markers[markers["clustering"] == "kmeans"]
+    own = {name: set(toy_counts.var_names[10 * n : 10 * n + 10]) for n, name in enumerate("abc")}
+    for cluster, found in rows.groupby("cluster"):
+        (name,) = truth[clusters["kmeans"].astype(str) == cluster].mode()
+        assert set(found["feature"][:10]) == own[name]
+        assert found["score"].is_monotonic_decreasing
+        assert (found["log2_fold_change"][:10] > 1).all()
+        assert (found["share_in"][:10] > found["share_outside"][:10]).all()
+    fit(text, tmp_path / "unlabelled")
+    assert not (tmp_path / "unlabelled" / "confusion.csv").exists()
+    assert (tmp_path / "unlabelled" / "markers.csv").is_file()
+
+
+def test_presets_and_profiles(text: Path, tmp_path: Path):
+    words = ["fit", "nmf[max_iter=5]", str(text), "--transpose", "--no-umap", "--out"]
+    for flags, preset in (["--preset", "quick"], "quick"), (["--profile", "faithful"], "faithful"):
+        assert bench(*words, str(tmp_path / "out"), *flags).exit_code == 0
+        params = json.loads((tmp_path / "out" / "fit.json").read_text())["params"]
+        expected = (
+            methods().get("nmf").Params.build({"max_iter": 5}, presets=(preset,), owner="nmf")
+        )
+        assert params == expected.resolved()
+    wrong = bench(*words, str(tmp_path / "x"), "--preset", "faithfull")
+    assert error_code(wrong) == "unknown_name"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "flag"),
+    [
+        (["pca", "--n-clusters", "61"], "too_many_clusters", "--n-clusters"),
+        (["scmgca"], "missing_input", "--n-clusters"),
+        (["sakura", "--markers", "nowhere.gmt"], "missing_file", "nowhere.gmt"),
+    ],
+)
+def test_messages_name_flags(text: Path, tmp_path: Path, words: list[str], code: str, flag: str):
+    result = bench(
+        "fit", words[0], str(text), *words[1:], "--transpose", "--out", str(tmp_path / "out")
+    )
+    assert error_code(result) == code
+    assert result.exit_code == 2
+    assert flag in result.stderr
+    assert "n_clusters=" not in result.stderr
+    assert not (tmp_path / "out").exists()

@@ -34,9 +34,9 @@ def test_one_file_or_two_give_the_same_embedding(pair: MuData, tmp_path: Path):
     assert list(one.obs_names) == list(pair.obs_names)
     (key,) = one.obsm.keys() - {"rna", "atac"}
     np.testing.assert_array_equal(one.obsm[key], two.obsm[key])
-    counts = one["atac"].layers["counts"]
-    there = [list(pair["atac"].var_names).index(peak) for peak in one["atac"].var_names]
-    np.testing.assert_array_equal(counts.toarray(), pair["atac"].X[:, there].toarray())
+    for part in ("rna", "atac"):
+        assert list(one[part].var_names) == list(pair[part].var_names)
+        assert (one[part].X != pair[part].X).nnz == 0
 
 
 def test_parts_of_other_cells(pair: MuData, tmp_path: Path):

@@ -10,6 +10,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import adjusted_rand_score
 
 
 def bench(*words: str | Path) -> str:
@@ -57,10 +58,47 @@ def test_cells_of_the_fit_get_their_place_again(files: Path, tmp_path: Path):
     assert written == ["clusters.csv", "latent.csv", "result.h5ad", "transform.json"]
     result = anndata.read_h5ad(tmp_path / "out" / "result.h5ad")
     np.testing.assert_allclose(result.obsm["X_pca"], new, rtol=1e-4, atol=1e-4)
-    assert "unknown" not in result.var_names
+    counts = anndata.read_h5ad(files / "new.h5ad")
+    assert (result[:, counts.var_names].X != counts.X).nnz == 0
     about = json.loads((tmp_path / "out" / "transform.json").read_text())
     assert about["cells"] == 50
     assert sorted(about["files"]) == written
+
+
+def test_cells_get_the_clusters_and_types_of_the_fit(files: Path, tmp_path: Path):
+    bench("transform", files / "fit", files / "new.h5ad", "--out", tmp_path / "out")
+    fitted = pd.read_csv(files / "fit" / "clusters.csv", index_col="cell", dtype=str)
+    fitted["type"] = anndata.read_h5ad(files / "old.h5ad").obs["cell_type"].astype(str)
+    votes = pd.read_csv(tmp_path / "out" / "clusters.csv", index_col="cell", dtype={"kmeans": str})
+    assert set(votes) == {name + end for name in fitted for end in ("", "_share")}
+    # By hand, for each new cell: the labels of the 15 nearest cells of the fit.
+    old, new = latent(files / "fit"), latent(tmp_path / "out")
+    for cell in new.index:
+        near = ((old - new.loc[cell]) ** 2).sum(axis=1).nsmallest(15).index
+        counts = fitted.loc[near, "type"].value_counts()
+        assert votes.loc[cell, "type_share"] == pytest.approx(counts.max() / 15, abs=1e-3)
+        assert counts[votes.loc[cell, "type"]] == counts.max()
+    result = anndata.read_h5ad(tmp_path / "out" / "result.h5ad")
+    assert list(result.obs["type_pca"]) == list(votes["type"])
+    about = json.loads((tmp_path / "out" / "transform.json").read_text())
+    truth = anndata.read_h5ad(files / "new.h5ad").obs["cell_type"].astype(str)
+    expected = adjusted_rand_score(truth.loc[votes.index], votes["type"])
+    assert about["scores"]["fit_type/ari"] == pytest.approx(expected)
+
+
+def test_of_equal_votes_the_nearest_decides_and_unknown_types_do_not_vote():
+    from bench.apply.neighbour_votes import vote
+    from bench.store.saved_model import FittedCells
+
+    points = np.array([[0.0], [1.0], [2.0], [3.0]])
+    labels = {"leiden": np.array(["1", "0", "0", "1"]), "type": np.array(["", "b", "", ""])}
+    votes = vote(FittedCells(points, labels), np.array([[-1.0], [1.4]]), pd.Index(["x", "y"]))
+    assert list(votes["leiden"]) == ["1", "0"]
+    assert list(votes["leiden_share"]) == [0.5, 0.5]
+    assert list(votes["type"]) == ["b", "b"]
+    assert list(votes["type_share"]) == [1, 1]
+    none = vote(FittedCells(points, {"type": np.array([""] * 4)}), points, pd.Index(list("abcd")))
+    assert list(none) == []
 
 
 def test_a_job_of_the_store(files: Path, tmp_path: Path):
@@ -69,6 +107,8 @@ def test_a_job_of_the_store(files: Path, tmp_path: Path):
           "--results", results, "--cache-dir", cache, "--no-report")  # fmt: skip
     words = [results, files / "new.h5ad", "--cache-dir", cache, "--out", tmp_path / "out"]
     bench("transform", *words, "-m", "pca[n_components=5]")
+    votes = pd.read_csv(tmp_path / "out" / "clusters.csv", index_col="cell")
+    assert {"type", "type_share", "leiden", "kmeans"} <= set(votes)
     old, new = latent(files / "fit"), latent(tmp_path / "out")
     shared = old.index.intersection(new.index)
     # Components are the same up to their sign.

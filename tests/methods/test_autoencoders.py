@@ -72,10 +72,10 @@ def test_kept_model_embeds_alike(name: str, toy_counts: AnnData, tmp_path: Path)
     other = estimator(name, **params)
     other.method.load(tmp_path)
     np.testing.assert_allclose(
-        other.transform(fitted.prepared_), fitted.embedding_, rtol=1e-5, atol=1e-6
+        other.method.transform(fitted.prepared_), fitted.embedding_, rtol=1e-5, atol=1e-6
     )
     few = fitted.prepared_[:7].copy()
-    assert other.transform(few).shape == (7, 5)
+    assert other.method.transform(few).shape == (7, 5)
     with pytest.raises(DataError) as error:
         other.method.transform(fitted.prepared_[:, ::-1].copy())
     assert error.value.code == "other_features"

@@ -48,7 +48,7 @@ def test_truth_is_found_again(toy_counts: AnnData):
     types = toy_counts.obs["cell_type"].to_numpy()
     fitted = estimator("truth").fit(toy_counts, labels=types)
     assert fitted.method.needs() == {"labels"}
-    np.testing.assert_array_equal(fitted.labels_["truth"], types)
+    np.testing.assert_array_equal(fitted.own_labels_["truth"], types)
     np.testing.assert_array_equal(fitted.embedding_.sum(axis=1), 1.0)
     found = KMeans(3, n_init=10, random_state=0).fit_predict(fitted.embedding_)
     assert adjusted_rand_score(types, found) == 1.0

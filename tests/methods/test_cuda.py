@@ -28,7 +28,7 @@ def fitted(name: str, modality: str, data: AnnData, device: str, **values: objec
     # Each method takes those of them that it has.
     known = {key: v for key, v in (small | values).items() if key in cls.Params.model_fields}
     params = cls.Params.build(known, owner=name)
-    return Estimator(cls(params)).fit(data, modality=modality, device=device, n_clusters=3)
+    return Estimator(cls(params), device=device).fit(data, modality=modality, n_clusters=3)
 
 
 @pytest.mark.parametrize("name", NAMES)

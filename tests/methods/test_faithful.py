@@ -165,7 +165,7 @@ def test_a_short_published_fit_goes_through_with_its_own_filters(name: str):
         assert "held_out_loss" not in fitted.curves_
     if name == "scale":
         assert "normal_loss" not in fitted.curves_
-        assert set(fitted.labels_["mixture"]) <= {"gaussian0", "gaussian1", "gaussian2"}
+        assert set(fitted.own_labels_["mixture"]) <= {"gaussian0", "gaussian1", "gaussian2"}
 
 
 @pytest.mark.parametrize("name", ["vae", "scale"])

@@ -128,7 +128,7 @@ def test_tables_and_imputation(toy_counts: AnnData):
     fitted.fit(toy_counts, modality=ATAC)
     tables, expected = fitted.fit_.tables, fitted.method.impute(fitted.prepared_)
     assert tables["loadings"].shape == (40, 4)
-    own = fitted.labels_["mixture"]
+    own = fitted.own_labels_["mixture"]
     found = sorted(set(own))
     assert list(tables["specificity"].columns) == found
     means = np.column_stack([expected[own == name].mean(axis=0) for name in found])

@@ -57,7 +57,7 @@ def test_batches_are_mixed_and_types_kept(name: str, two_batches):
     assert found["scaled"][1] > 0.3
     assert found["corrected"][1] > 0.3
     for how in ("scaled", "corrected"):
-        labels = found[how][0].labels_["self_trained"]
+        labels = found[how][0].own_labels_["self_trained"]
         assert adjusted_rand_score(types, labels) > 0.9
 
 

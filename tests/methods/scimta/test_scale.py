@@ -170,7 +170,7 @@ def test_parts_find_about_the_clusters_of_all_cells(name: str, simulated: AnnDat
     parts = fitted(name, simulated, minibatch_above=100, batch_cells=200, **short)
     truth = simulated.obs["cell_type"]
     one, other = (
-        adjusted_rand_score(truth, done.labels_["self_trained"]) for done in (whole, parts)
+        adjusted_rand_score(truth, done.own_labels_["self_trained"]) for done in (whole, parts)
     )
     assert other > one - 0.1
     assert other > 0.75
