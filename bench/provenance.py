@@ -72,10 +72,16 @@ def describe_machine() -> str:
     """Return processor, usable cores and memory in one line."""
     import psutil
 
-    cpu = platform.processor() or platform.machine()
+    memory = psutil.virtual_memory().total / 2**30
+    return f"{cpu_kind()}, {usable_cores()} cores, {memory:.0f} GiB, {platform.system()}"
+
+
+@cache
+def cpu_kind() -> str:
+    """Return the name of the processor: on another kind last digits of scores may differ."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        cpu = names[0].partition(":")[2].strip() if names else cpu
-    memory = psutil.virtual_memory().total / 2**30
-    return f"{cpu}, {usable_cores()} cores, {memory:.0f} GiB, {platform.system()}"
+        if names:
+            return names[0].partition(":")[2].strip()
+    return platform.processor() or platform.machine()

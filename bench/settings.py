@@ -44,6 +44,38 @@ def default_memory() -> float:
     return round(0.8 * total / usable_cores(), 1)
 
 
+SCHEDULERS = ("slurm", "pbs", "lsf", "sge")
+"""Schedulers for which there are scripts that submit a job array."""
+
+
+class EngineOptions(BaseModel):
+    """The table ``[engine]`` of ``bench.toml``: what tasks ask of a scheduler beyond the plan."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    partition: str = Field("", description="partition or queue")
+    gpu_partition: str = Field("", description="the one of jobs on GPUs")
+    account: str = Field("", description="account that pays")
+    gres: str = Field("gpu:1", description="what a job on a GPU asks SLURM for")
+    setup: tuple[str, ...] = Field((), description="lines of the shell before each worker")
+    python: str = Field("", description="Python of the workers; default: that of the driver")
+    scratch: str = Field(
+        "", description="folder on a disk of the node for data and temporary files, as '$TMPDIR'"
+    )
+    task_minutes: float = Field(
+        10.0, gt=0, description="expected minutes up to which jobs of a dataset share a task"
+    )
+    max_array_size: int = Field(1001, ge=2, description="MaxArraySize of SLURM")
+    open_jobs: int = Field(500, ge=1, description="jobs that are submitted at a time")
+    cluster: Literal["slurm", "local"] = Field(
+        "slurm", description="'local' starts processes of this machine in place of SLURM's tasks"
+    )
+
+    def partition_of(self, device: str) -> str:
+        """Return the partition of jobs on a device."""
+        return (self.gpu_partition if device == "cuda" else "") or self.partition
+
+
 class Settings(BaseModel):
     """Settings of a run, besides its methods and datasets."""
 
@@ -75,6 +107,16 @@ class Settings(BaseModel):
     )  # fmt: skip
     retry: Literal["none", "failed", "timeout", "oom", "all"] = Field(
         "none", description="stored failures to run again"
+    )
+    engine: Literal["local", "slurm", "dask"] = Field(
+        "local", description="what runs the jobs: this machine, SLURM or a Dask cluster"
+    )
+    scheduler: str = Field("", description="address of the Dask scheduler, as tcp://host:8786")
+    allow_other_versions: bool = Field(
+        default=False, description="let workers run whose packages have other versions"
+    )
+    engine_options: EngineOptions = Field(
+        default_factory=EngineOptions, description="the table [engine] of bench.toml"
     )
     plugins: tuple[str, ...] = Field(
         (), description="Python file with own methods, datasets or metrics; repeatable"
@@ -166,16 +208,26 @@ def load_settings(flags: dict[str, Any], file: Path | None = None) -> Settings:
             code="plugins_in_found_file",
         )
     file = file or _DEFAULT_FILE
+    if isinstance(content.get("engine"), dict):
+        content = _split_engine_table(content)
     try:
         return Settings(**{**content, **_read_environment(), **given})
     except ValidationError as error:
         raise _explain(error, given, file) from None
 
 
+def _split_engine_table(content: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with the table ``[engine]`` as options; its ``name`` is the engine."""
+    options = dict(content["engine"])
+    return {**content, "engine": options.pop("name", "local"), "engine_options": options}
+
+
 def _explain(error: ValidationError, flags: dict[str, Any], file: Path) -> UsageError:
     """Return the first fault of the settings as an error that names its source."""
     first = error.errors()[0]
     key = str(first["loc"][0])
+    if key == "engine_options":
+        return _explain_engine(first, file)
     variable = "BENCH_" + key.upper()
     flag = key.replace("_", "-")
     if key in flags:
@@ -189,9 +241,21 @@ def _explain(error: ValidationError, flags: dict[str, Any], file: Path) -> Usage
     return UsageError(f"{source}{flag}={first['input']!r}: {message}.", code="invalid_value")
 
 
+def _explain_engine(fault: Any, file: Path) -> UsageError:
+    """Return a fault of the table ``[engine]`` as an error."""
+    key = str(fault["loc"][-1])
+    if fault["type"] == "extra_forbidden":
+        hint = did_you_mean(key, ["name", *EngineOptions.model_fields])
+        return UsageError(f"{file}: [engine] has no setting '{key}'.{hint}", code="unknown_name")
+    return UsageError(
+        f"{file}: [engine] {key}={fault['input']!r}: {fault['msg']}.", code="invalid_value"
+    )
+
+
 def _read_environment() -> dict[str, str]:
     """Return the settings that are environment variables; an empty variable is none."""
-    texts = {name: os.environ.get("BENCH_" + name.upper(), "") for name in Settings.model_fields}
+    names = [name for name in Settings.model_fields if name != "engine_options"]
+    texts = {name: os.environ.get("BENCH_" + name.upper(), "") for name in names}
     return {name: text for name, text in texts.items() if text}
 
 

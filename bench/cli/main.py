@@ -48,6 +48,11 @@ VERBS = {
             "Show versions, machine, folders and what is unavailable.",
         ),
     },
+    "Clusters": {
+        "worker": ("cluster:worker_command", "Run one task of a job array."),
+        "sync": ("cluster:sync_command", "Store the results of a job array."),
+        "status": ("cluster:status_command", "Show where the jobs of an array stand."),
+    },
     "Regression check": {
         "baseline": ("baseline:baseline_app", "Write or update a baseline of results."),
         "check": ("baseline:check_command", "Compare results with a baseline."),

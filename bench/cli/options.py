@@ -77,7 +77,7 @@ _METAVARS = {
     "seeds": "SEEDS", "results": "FOLDER", "cache_dir": "FOLDER", "mirror": "ADDRESS",
     "tracking_uri": "ADDRESS", "timeout": "SECONDS", "memory": "GIB", "plugins": "FILE",
     "label_key": "COLUMN", "batch_key": "COLUMN", "markers": "FILE", "labels": "FILE",
-    "atac": "FILE",
+    "atac": "FILE", "scheduler": "ADDRESS",
 }  # fmt: skip
 _MACHINE_DEFAULTS = {
     "cache_dir": "the user's cache folder", "jobs": "one a core", "memory": "80 % / cores",

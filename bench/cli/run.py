@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ import typer
 from bench.data.cache.data_cache import DataCache
 from bench.errors import UsageError
 from bench.plan.build import build_plan, exclusion_lines
-from bench.settings import Settings
+from bench.settings import SCHEDULERS, Settings
 
 from .options import (
     AsJson,
@@ -22,6 +23,7 @@ from .options import (
     Protocol,
     Report,
     Umap,
+    flag,
     option,
     verb,
 )
@@ -34,11 +36,12 @@ if TYPE_CHECKING:
     from bench.execute.time_estimate import TimeEstimate
     from bench.plan.job import Plan
 
-_SETTINGS = (
+_PLAN_SETTINGS = (
     "seeds", "profile", "results", "cache_dir", "jobs", "threads", "device", "timeout",
     "memory", "retry", "plugins", "label_key", "batch_key", "labels", "no_labels", "n_clusters",
-    "layer", "markers", "tracking_uri", "experiment",
+    "layer", "markers", "tracking_uri", "experiment", "allow_other_versions",
 )  # fmt: skip
+_SETTINGS = _PLAN_SETTINGS
 
 
 @verb(*_SETTINGS)
@@ -90,21 +93,41 @@ def run_command(
     raise typer.Exit(finished.exit_code)
 
 
-@verb(*_SETTINGS)
+@verb(*_PLAN_SETTINGS)
 def plan_command(
     methods: Methods,
     datasets: Datasets,
     assign: Assign = None,
     params: ParamsFiles = None,
+    array: Annotated[
+        Path | None, option("DIR", "write the jobs as a job array into this new folder")
+    ] = None,
+    engine: Annotated[
+        str, option("NAME", "scheduler of the array", "--engine", choices=SCHEDULERS)
+    ] = "slurm",
+    copy: Annotated[
+        bool,
+        flag("put copies of the data into the array, for machines without this disk", "--copy"),
+    ] = False,
     as_json: AsJson = False,
     *,
     settings: Settings,
 ) -> None:
-    """Show the jobs of a run and the time they will take."""
+    """Show the jobs of a run and the time they will take.
+
+    With --array the jobs that are not stored are written as a job array; docs/cluster.md.
+    """
     from bench.execute.time_estimate import summarize_plan
 
     cache = DataCache(settings.cache_dir)
+    if array is not None:
+        settings = settings.model_copy(update={"engine": "slurm"})  # GPUs are elsewhere
     plan = build_plan(methods, datasets, assign or (), settings, cache, params or ())
+    if array is not None:
+        from .cluster import write_array_of
+
+        write_array_of(plan, settings, array, engine, copy_data=copy, as_json=as_json)
+        return
     rows, time = summarize_plan(plan, settings)
     if as_json:
         print_json({"jobs": rows, "excluded": [asdict(exclusion) for exclusion in plan.excluded],

@@ -96,13 +96,10 @@ class Driver:
 
     def run_plan(self) -> RunOutcome:
         """Run the jobs of the plan that are not stored, and return the outcome."""
-        stored = self.store.stored_jobs(job.score_key for job in self.plan.jobs)
-        unique = {job.score_key: job for job in reversed(self.plan.jobs)}
-        todo = [job for job in reversed(unique.values()) if self._must_run(job, stored)]
-        self.outcome.reused = len(unique) - len(todo)
+        todo, stored = self.jobs_to_run()
         estimate = estimate_time(todo, self.store, self.settings)
         self._log_plan(todo, stored, estimate)
-        self._write_splits(todo)
+        self.write_splits(todo)
         if todo:
             with self.session():
                 self._run_jobs(todo, estimate)
@@ -113,7 +110,15 @@ class Driver:
             logger.warning(f"{interrupted} {jobs} interrupted; run the same command to go on")
         return self.outcome
 
-    def _write_splits(self, jobs: list[Job]) -> None:
+    def jobs_to_run(self) -> tuple[list[Job], dict[str, StoredJob]]:
+        """Return the jobs of the plan that are not stored, and those that are, by score key."""
+        stored = self.store.stored_jobs(job.score_key for job in self.plan.jobs)
+        unique = {job.score_key: job for job in reversed(self.plan.jobs)}
+        todo = [job for job in reversed(unique.values()) if self._must_run(job, stored)]
+        self.outcome.reused = len(unique) - len(todo)
+        return todo, stored
+
+    def write_splits(self, jobs: list[Job]) -> None:
         """Write the split of each dataset that jobs score by the protocol ``holdout``."""
         for job in {job.dataset_folder: job for job in jobs if job.protocol == "holdout"}.values():
             folder = Path(job.dataset_folder)
@@ -300,7 +305,7 @@ class Driver:
         result = None
         try:
             result = Result.read(folder)
-            result.session = self._session
+            result.session, result.job = self._session, job
             result.write(folder)
             self.tracker.commit(folder)
             return result

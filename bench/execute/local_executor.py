@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from bench.data.cache.data_cache import DataCache
 from bench.digests import digest, source_files
 from bench.plan.job import Job
+from bench.provenance import cpu_kind
 from bench.store.result import SCORING_PREFIX, Result
 
 from .artifacts import RAW
@@ -50,8 +51,9 @@ class LocalExecutor:
     """Runs jobs with ``workers`` processes at a time.
 
     As a context manager it waits for its jobs at the end, and ends them after an exception.
-    ``plugins`` are files whose metrics are computed beside the built-in ones. A process that is
-    interrupted, by a signal from outside say, is run once more.
+    ``plugins`` are files whose metrics are computed beside the built-in ones, ``hidden`` further
+    folders that no fit may read. A process that is interrupted, by a signal from outside say, is
+    run once more.
     """
 
     def __init__(
@@ -62,10 +64,12 @@ class LocalExecutor:
         spool: Spool,
         on_progress: JobProgressHandler = lambda job, report: None,
         plugins: tuple[str, ...] = (),
+        hidden: tuple[Path, ...] = (),
     ) -> None:
         warm_up(threads)
         self._cache, self._spool, self._on_progress = cache.resolve(), spool, on_progress
         self._plugins = tuple(str(Path(path).resolve()) for path in plugins)
+        self._hidden = hidden
         self.cancelled = threading.Event()
         """Set once :meth:`cancel` was called."""
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="job")
@@ -232,6 +236,7 @@ class LocalExecutor:
             writable=(work, scratch.resolve()),
             hidden=(
                 self._spool.root.parent,
+                *self._hidden,
                 self._cache,
                 *data_folders(),
                 *map(Path, filter(None, [job.facts["data_file"]])),
@@ -277,6 +282,7 @@ def _fit_result(job: Job, outcome: ProcessOutcome) -> Result:
     """Return the result of a fit process, without scores."""
     result = Result(job, outcome.status, outcome.reason)
     result.stages["fit process"] = outcome.seconds
+    result.facts["cpu"] = cpu_kind()
     value = outcome.value
     result.measures["seconds"] = value.get("seconds", outcome.seconds)
     result.measures["peak_memory_mb"] = outcome.peak_memory_mb
@@ -303,7 +309,8 @@ def _stored_fit(job: Job, stored: Result) -> Result:
         measures=stored.measures,
         notes=stored.notes,
         curves=stored.curves,
-        facts={"fitted": "an earlier run's fit, scored anew"},
+        facts={"fitted": "an earlier run's fit, scored anew"}
+        | {name: stored.facts[name] for name in ("cpu",) if name in stored.facts},
     )
 
 

@@ -42,6 +42,16 @@ def estimate_time(
     A job takes the median time of its method on the same dataset, else the median time per cell on
     other datasets, else a time by the method's declared cost.
     """
+    jobs = expected_seconds(todo, store, settings)
+    total = sum(seconds for seconds, _ in jobs)
+    guessed = sum(guess for _, guess in jobs)
+    return TimeEstimate(total / min(settings.jobs, max(1, len(todo))), guessed)
+
+
+def expected_seconds(
+    todo: Sequence[Job], store: ResultStore | None, settings: Settings
+) -> list[tuple[float, bool]]:
+    """Return the expected time of each job, and whether it is a guess by the declared cost."""
     per_cell: dict[str, list[float]] = {}
     same_dataset: dict[tuple[str, str], list[float]] = {}
     methods = {job.method for job in todo}
@@ -50,16 +60,15 @@ def estimate_time(
         per_cell.setdefault(method, []).append(seconds / n_cells)
         same_dataset.setdefault((method, dataset), []).append(seconds)
     registry = method_registry(settings.plugins)
-    total, guessed = 0.0, 0
+    times = []
     for job in todo:
         if (job.method, job.dataset) in same_dataset:
-            total += _median(same_dataset[job.method, job.dataset])
+            times.append((_median(same_dataset[job.method, job.dataset]), False))
         elif job.method in per_cell:
-            total += _median(per_cell[job.method]) * job.facts["n_cells"]
+            times.append((_median(per_cell[job.method]) * job.facts["n_cells"], False))
         else:
-            total += _COST_SECONDS[registry.get(job.method_name).cost]
-            guessed += 1
-    return TimeEstimate(total / min(settings.jobs, max(1, len(todo))), guessed)
+            times.append((_COST_SECONDS[registry.get(job.method_name).cost], True))
+    return times
 
 
 def summarize_plan(plan: Plan, settings: Settings) -> tuple[list[dict[str, Any]], TimeEstimate]:

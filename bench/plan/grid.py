@@ -148,7 +148,7 @@ def make_job(
         uses=tuple(sorted(uses)),
         n_clusters=_n_clusters(dataset, settings) if "n_clusters" in uses else None,
         threads=settings.threads,
-        device=resolve_device(settings.device) if cls.gpu else "cpu",
+        device=_device(settings) if cls.gpu else "cpu",
         timeout=settings.timeout,
         memory=settings.memory,
         dataset_folder=str(dataset.folder),
@@ -159,6 +159,13 @@ def make_job(
         markers=markers,
     )
     return with_seed(replace(job, **fields), seed)
+
+
+def _device(settings: Settings) -> str:
+    """Return the device of a job; a GPU of another machine is not looked for here."""
+    if settings.engine != "local" and settings.device == "cuda":
+        return "cuda"
+    return resolve_device(settings.device)
 
 
 def _checked_recipe(configured: ConfiguredMethod, dataset: CachedDataset) -> Recipe | PairedRecipe:

@@ -141,6 +141,16 @@ class ResultStore:
             profile, json.dumps(sorted(set(methods))),
         )  # fmt: skip
 
+    def peak_memory(self, methods: Iterable[str]) -> list[tuple[str, str, float, float]]:
+        """Return method, dataset, seconds and peak memory (MiB) of the fits of some methods."""
+        peak = "json_extract(content, '$.peak_memory_mb')"
+        return self._select(
+            f"method, dataset, seconds, {peak}",
+            f"kind = 'job' AND status = 'done' AND seconds NOTNULL AND {peak} NOTNULL "
+            f"AND method {_KEYS}",
+            json.dumps(sorted(set(methods))),
+        )
+
     def names(self) -> list[tuple[str, str, str, int]]:
         """Return run id, method, dataset and seed of each finished job."""
         return self._select("run_id, method, dataset, seed", "kind = 'job'")

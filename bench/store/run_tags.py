@@ -69,6 +69,7 @@ FIELDS = {
     "source": RunField(_fact("source")),
     "n_trials": RunField(_fact("n_trials")),
     "batch_types_v": RunField(lambda result: result.facts.get(BATCH_TYPES_V, "")),
+    "cpu": RunField(lambda result: result.facts.get("cpu", "")),
     "files": RunField(lambda result: result.facts.get("files", "")),
     "stamps": RunField(lambda result: json.dumps(result.stamps)),
     "missing": RunField(lambda result: json.dumps(result.missing)),

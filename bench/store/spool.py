@@ -32,10 +32,14 @@ class Spool:
 
     def work_folder(self, job: Job) -> Path:
         """Return a fresh folder to compute in, named after the job and this process."""
-        folder = self.root / f".{job.score_key}.{platform.node()}.{os.getpid()}"
+        folder = self.work_path(job)
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "artifacts").mkdir(parents=True)
         return folder
+
+    def work_path(self, job: Job) -> Path:
+        """Return the place of the folder in which this process computes a job."""
+        return self.root / f".{job.score_key}.{platform.node()}.{os.getpid()}"
 
     def add(self, work: Path, result: Result) -> Path:
         """Store a result with its work folder for commit; returns its folder."""

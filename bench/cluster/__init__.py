@@ -1,0 +1,1 @@
+"""Jobs on other machines: job arrays of any scheduler, and engines that start workers."""
