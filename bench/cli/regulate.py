@@ -54,6 +54,9 @@ def regulate_command(
         float | None, option("KB", "largest distance of a link from the gene's start", min=0)
     ] = None,
     cells: Annotated[int, option("N", "single cells whose links are written", min=1)] = 20,
+    cell: Annotated[
+        list[str] | None, option("NAME", "one of them by name, instead of --cells; repeatable")
+    ] = None,
     top: Annotated[int, option("N", "most links in a table", min=1)] = 20_000,
     gene: Annotated[str | None, option("NAME", "gene whose locus is drawn")] = None,
     figures: Annotated[bool, flag("draw maps and the locus")] = True,
@@ -78,7 +81,7 @@ def regulate_command(
         cell_types=tuple(split_commas(cell_types or "")),
         binding=tuple(binding or ()),
         tss_window=None if tss_window is None else round(1000 * tss_window),
-        n_cells=cells, top=top, gene=gene, figures=figures,
+        n_cells=cells, cells=tuple(cell or ()), top=top, gene=gene, figures=figures,
     )  # fmt: skip
     logger.info(f"{fitted.name}: {fitted.data.n_obs} cells")
     _print_links(regulate(fitted, options, out), as_json=as_json)

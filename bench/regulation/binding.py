@@ -23,6 +23,8 @@ from bench.messages import quote_names
 from bench.scoring.metrics._ranking import average_precisions, roc_areas
 
 PERMUTATIONS = 20
+TOP_PEAKS = 10_000
+"""Peaks in the published comparison of the highest ones, at most."""
 SHIFT = 1_000_000
 """Base pairs by which intervals are shifted to count chance overlaps."""
 _NARROW_FIELDS, _SIGNAL, _SCORE = 9, 6, 4
@@ -172,13 +174,15 @@ def score_bound_peaks(
     accessibility: np.ndarray,
     chrom: np.ndarray,
     seed: int,
+    top: int = TOP_PEAKS,
 ) -> dict[str, float]:
     """Score how the summed link weight of each peak ranks bound peaks, beside two controls.
 
-    All arrays are (peaks,). ``auroc`` and ``auprc`` are of the weight, of ``accessibility`` alone
-    and of the weight permuted within chromosomes (mean of 20); ``base_rate`` is the AUPRC of
-    chance. ``signal_correlation`` is Spearman's of weight and signal among bound peaks, NaN if
-    unknown.
+    All arrays are (peaks,). Each score is of the weight, of ``accessibility`` alone and of the
+    weight permuted within chromosomes (mean of 20): ``auroc``, ``auprc``, and the agreement with
+    the signal, ``cosine``, ``pearson`` and ``jaccard`` (see :func:`signal_agreement`).
+    ``base_rate`` is the AUPRC of chance. ``signal_correlation`` is Spearman's of weight and signal
+    among bound peaks, NaN if unknown. ``top`` peaks are compared by ``jaccard``.
     """
     rng = np.random.default_rng(seed)
     permuted = [permute_within_chromosomes(weight, chrom, rng) for _ in range(PERMUTATIONS)]
@@ -192,9 +196,47 @@ def score_bound_peaks(
         scores[name] = float(values[0])
         scores[f"{name}_accessibility"] = float(values[1])
         scores[f"{name}_permuted"] = float(values[2:].mean())
+    height = signal_heights(bound, signal)
+    agreement = [signal_agreement(values, height, top) for values in ranked]
+    for name in agreement[0]:
+        scores[name] = agreement[0][name]
+        scores[f"{name}_accessibility"] = agreement[1][name]
+        scores[f"{name}_permuted"] = float(np.mean([one[name] for one in agreement[2:]]))
     scores["base_rate"] = float(bound.mean())
     measured = bound & ~np.isnan(signal)
     varies = measured.sum() > 2 and np.ptp(signal[measured]) > 0 and np.ptp(weight[measured]) > 0
     rho = spearmanr(weight[measured], signal[measured]).statistic if varies else float("nan")
     scores["signal_correlation"] = float(rho)
     return scores
+
+
+def signal_heights(bound: np.ndarray, signal: np.ndarray) -> np.ndarray:
+    """Return the signal of each peak, 0 where none is bound; 1 for all if none is measured."""
+    measured = ~np.isnan(signal)
+    if not (bound & measured).any():
+        return bound.astype(np.float64)
+    return np.where(bound & measured, signal, 0.0)
+
+
+def signal_agreement(weight: np.ndarray, height: np.ndarray, top: int) -> dict[str, float]:
+    """Return cosine, Pearson correlation and Jaccard index of weights and signals of peaks.
+
+    ``jaccard``: peaks among the ``top`` largest of both over those of either. Peaks of 0 are in
+    none of them. NaN where one of both is constant, or 0 everywhere.
+    """
+    size = float(np.linalg.norm(weight) * np.linalg.norm(height))
+    varies = np.ptp(weight) > 0 and np.ptp(height) > 0
+    first, second = (_largest(values, top) for values in (weight, height))
+    either = (first | second).sum()
+    return {
+        "cosine": float(weight @ height) / size if size else float("nan"),
+        "pearson": float(np.corrcoef(weight, height)[0, 1]) if varies else float("nan"),
+        "jaccard": float((first & second).sum() / either) if either else float("nan"),
+    }
+
+
+def _largest(values: np.ndarray, top: int) -> np.ndarray:
+    """Return a mask of the ``top`` largest values above 0; of equal ones the first."""
+    chosen = np.zeros(len(values), dtype=bool)
+    chosen[np.argsort(-values, kind="stable")[:top]] = True
+    return chosen & (values > 0)

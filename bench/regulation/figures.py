@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MAX_GENES, MAX_PEAKS = 25, 40
 """Largest numbers of rows and columns of a heat map."""
 _MAX_ARCS = 30
+_MAX_POINTS = 3000
 _GENE_COLOUR = "#c0392b"
 
 
@@ -95,6 +96,39 @@ def draw_locus(
     return _save(figure, path, f"links of {gene}")
 
 
+def draw_peak_lines(
+    lines: dict[str, pd.Series], peaks: pd.DataFrame, path: Path, title: str
+) -> dict[str, str]:
+    """Draw values of all peaks in genomic order, a panel a line, as PNG and SVG.
+
+    ``lines``: title → value of each peak, in the order of ``peaks`` (``chrom``, ``start``). Of
+    many peaks neighbours share a point, the largest of their values. Returns file name → title.
+    """
+    number = pd.Series(np.arange(len(peaks)), peaks.index)
+    order = number.loc[_genomic_order(peaks, "start").index].to_numpy()
+    chrom = peaks["chrom"].to_numpy().astype(str)[order]
+    width = max(1, -(-len(order) // _MAX_POINTS))
+    starts = np.arange(0, len(order), width)
+    figure, axes = _new_figure(12, 1.2 + 1.1 * len(lines), rows=len(lines))
+    for axis, (name, values) in zip(axes, lines.items(), strict=True):
+        heights = np.maximum.reduceat(values.to_numpy(dtype=np.float64)[order], starts)
+        colour = _GENE_COLOUR if name.startswith("signal of ") else "#2c5f8a"
+        axis.plot(starts, heights, color=colour, linewidth=0.7)
+        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+        axis.tick_params(labelsize=7)
+        axis.spines[["right", "top"]].set_visible(False)
+    borders = np.flatnonzero(chrom[1:] != chrom[:-1]) + 1
+    edges = np.concatenate([[0], borders, [len(chrom)]])
+    for axis in axes:
+        axis.vlines(borders, 0, 1, transform=axis.get_xaxis_transform(), color="#cccccc", lw=0.5)
+        axis.set_xlim(0, len(chrom))
+        axis.set_ylim(bottom=0)
+    axes[-1].set_xticks((edges[1:] + edges[:-1]) / 2, chrom[edges[:-1]], rotation=90, fontsize=7)
+    axes[-1].set_xlabel(f"{len(order)} peaks in genomic order")
+    axes[0].set_title(title, fontsize=10)
+    return _save(figure, path, title)
+
+
 def _draw_peaks(
     axis: Any, chrom: str, positions: FeaturePositions, linked: set[str], tss: float,
     reach: float,
@@ -149,9 +183,13 @@ def _genomic_order(features: pd.DataFrame, column: str) -> pd.DataFrame:
     return features.iloc[np.lexsort((features[column].to_numpy(), code, number))]
 
 
-def _new_figure(width: float, height: float) -> tuple[Any, Any]:
+def _new_figure(width: float, height: float, rows: int | None = None) -> tuple[Any, Any]:
+    """Return a figure with one panel, or with a list of ``rows`` panels."""
     matplotlib.use("Agg")
-    return plt.subplots(figsize=(width, height), layout="constrained")
+    figure, axes = plt.subplots(
+        rows or 1, figsize=(width, height), layout="constrained", sharex=True, squeeze=False
+    )
+    return figure, axes[0, 0] if rows is None else list(axes[:, 0])
 
 
 def _save(figure: Any, path: Path, title: str) -> dict[str, str]:

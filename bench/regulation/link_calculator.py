@@ -44,33 +44,60 @@ class LinkCalculator:
     tss_window: int | None = None
     """Largest distance of a peak from the gene's TSS, base pairs; ``None``: any."""
     n_cells: int = 20
-    """Number of single cells."""
+    """Number of single cells, chosen at random."""
+    named_cells: Sequence[str] = ()
+    """Names of single cells, instead of a random choice."""
 
     @cached_property
     def constant(self) -> bool:
         """True if each pair has the same weight in all cells that have both features."""
-        joined = self.single_cells.merge(
+        joined = self._random_cells.merge(
             self._all_links, on=["gene", "peak"], how="left", suffixes=("", "_all")
         )
         return len(joined) > 0 and np.allclose(joined["weight"], joined["weight_all"], rtol=1e-4)
 
     @cached_property
     def single_cells(self) -> pd.DataFrame:
-        """Links of a seeded choice of single cells, in the order of the data."""
+        """Links of the chosen single cells, in the order of the data or of their names."""
+        return self._links_of_each(self.chosen_cells)
+
+    @cached_property
+    def _random_cells(self) -> pd.DataFrame:
+        return self._links_of_each(self._random_rows()) if self.named_cells else self.single_cells
+
+    def _links_of_each(self, rows: np.ndarray) -> pd.DataFrame:
+        """Return the links of each of some cells below one another."""
         data, types = self.fitted.data, self.fitted.types
-        candidates = np.arange(data.n_obs)
-        if types is not None:
-            candidates = candidates[np.isin(types, self.types)]
-        rng = np.random.default_rng(derive_seed(0, "regulate", "cells"))
-        chosen = np.sort(rng.permutation(candidates)[: self.n_cells])
         tables = []
-        for row in chosen:
+        for row in rows:
             table = self._links(np.array([row])).sort_values("weight", ascending=False)
             table.insert(0, "cell", data.obs_names[row])
             if types is not None:
                 table.insert(1, "type", types[row])
             tables.append(table)
         return pd.concat(tables, ignore_index=True)
+
+    @cached_property
+    def chosen_cells(self) -> np.ndarray:
+        """Rows of the named cells, or of a seeded choice among the types."""
+        if not self.named_cells:
+            return self._random_rows()
+        rows: np.ndarray = self.fitted.data.obs_names.get_indexer(pd.Index(self.named_cells))
+        return rows
+
+    def _random_rows(self) -> np.ndarray:
+        data, types = self.fitted.data, self.fitted.types
+        candidates = np.arange(data.n_obs)
+        if types is not None:
+            candidates = candidates[np.isin(types, self.types)]
+        rng = np.random.default_rng(derive_seed(0, "regulate", "cells"))
+        return np.sort(rng.permutation(candidates)[: self.n_cells])
+
+    def cells_without_links(self) -> list[str]:
+        """Return the names of chosen cells that have no link."""
+        linked = set(self.single_cells["cell"])
+        names = self.fitted.data.obs_names[self.chosen_cells]
+        return [str(name) for name in names if name not in linked]
 
     def tables(self) -> dict[str, LinkTable]:
         """Return the links of all cells (``ALL_CELLS``) and of each cell type."""

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 
 from bench.errors import DataError, UsageError
 from bench.execute.output_folder import check_output_folder, replace_results
-from bench.messages import did_you_mean
+from bench.messages import did_you_mean, quote_names
 from bench.seeds import derive_seed
 
 from .binding import (
@@ -23,8 +23,9 @@ from .binding import (
     find_bound_peaks,
     read_binding,
     score_bound_peaks,
+    signal_heights,
 )
-from .figures import draw_locus, draw_map
+from .figures import draw_locus, draw_map, draw_peak_lines
 from .link_calculator import ALL_CELLS, LinkCalculator
 from .links import NEAR_DISTANCES, FeaturePositions, LinkTable, near_tss_shares
 
@@ -51,7 +52,9 @@ class RegulateOptions:
     tss_window: int | None = None
     """Largest distance of a peak from the gene's TSS, base pairs; ``None``: any."""
     n_cells: int = 20
-    """Number of single cells whose links are written."""
+    """Number of single cells, chosen at random, whose links are written."""
+    cells: tuple[str, ...] = ()
+    """Names of single cells whose links are written, instead."""
     top: int = 20_000
     """Largest number of links in a table."""
     gene: str | None = None
@@ -72,6 +75,8 @@ class RegulateOutput:
     """Shares of links and of pairs near the gene's TSS."""
     binding: pd.DataFrame | None = None
     """Scores of bound peaks: one row a factor, set of cells and kind of weight."""
+    unlinked: list[str] = field(default_factory=list)
+    """Single cells without a link."""
 
     def summary_lines(self) -> list[str]:
         """Return the results as lines of text."""
@@ -90,8 +95,14 @@ class RegulateOutput:
                 f"(accessibility {row['auroc_accessibility']:.3f}, permuted "
                 f"{row['auroc_permuted']:.3f}), AUPRC {row['auprc']:.3f} "
                 f"({row['auprc_accessibility']:.3f}, {row['auprc_permuted']:.3f}; base rate "
-                f"{row['base_rate']:.3f})"
+                f"{row['base_rate']:.3f}); of the signal: cosine {row['cosine']:.3f} "
+                f"({row['cosine_accessibility']:.3f}, {row['cosine_permuted']:.3f}), Pearson "
+                f"{row['pearson']:.3f} ({row['pearson_accessibility']:.3f}, "
+                f"{row['pearson_permuted']:.3f}), Jaccard {row['jaccard']:.3f} "
+                f"({row['jaccard_accessibility']:.3f}, {row['jaccard_permuted']:.3f})"
             )
+        if self.unlinked:
+            lines.append(f"without a link: {quote_names(self.unlinked)}")
         return lines + [f"  {self.folder / name}  {text}" for name, text in self.files.items()]
 
 
@@ -104,8 +115,11 @@ def regulate(fitted: FittedMultiome, options: RegulateOptions, out: Path) -> Reg
     types = _select_types(fitted, options.cell_types)
     positions = FeaturePositions.of(fitted.data)
     _check_positions(fitted.name, positions, options)
+    _check_cells(fitted, options.cells)
     factors = _read_factors(options.binding, positions)
-    calculator = LinkCalculator(fitted, positions, types, options.tss_window, options.n_cells)
+    calculator = LinkCalculator(
+        fitted, positions, types, options.tss_window, options.n_cells, options.cells
+    )
     tables, cells = calculator.tables(), calculator.single_cells
     if tables[ALL_CELLS].table.empty:
         raise DataError(
@@ -114,11 +128,15 @@ def regulate(fitted: FittedMultiome, options: RegulateOptions, out: Path) -> Reg
     output = RegulateOutput(out, file_names([ALL_CELLS, *types]))
     top_links = tables[ALL_CELLS].table.nlargest(options.top, "weight")
     output.shares = near_tss_shares(top_links, positions)
+    output.unlinked = calculator.cells_without_links()
     with replace_results(out, NOTE_FILE) as partial:
         _write_links(partial, tables, options.top, output)
         _write_maps(partial, tables, positions, output)
         cells.to_csv(partial / "cells.csv.gz", index=False, float_format="%.4g")
-        output.files["cells.csv.gz"] = f"links of {cells['cell'].nunique()} single cells"
+        output.files["cells.csv.gz"] = (
+            f"links of {cells['cell'].nunique()} of {len(calculator.chosen_cells)} single cells"
+        )
+        peak_maps = _write_peak_maps(partial, tables, positions, factors, output)
         if factors:
             output.binding = _score_binding(
                 factors, tables, positions, constant=calculator.constant
@@ -127,11 +145,14 @@ def regulate(fitted: FittedMultiome, options: RegulateOptions, out: Path) -> Reg
             output.files["binding.csv"] = "how links rank bound peaks, beside two controls"
         if options.figures:
             _draw(partial, tables, cells, positions, options.gene, output)
+            _draw_peak_maps(partial, tables, peak_maps, factors, output)
         output.files[NOTE_FILE] = "options, and shares of links near the gene's start"
         note = {
             "run": fitted.name,
             "cells": {name or "all": one.n_cells for name, one in tables.items()},
             "weights": "the same in each cell" if calculator.constant else "mean over the cells",
+            "single_cells": list(fitted.data.obs_names[calculator.chosen_cells]),
+            "without_links": output.unlinked,
             "shares": output.shares, "top": options.top, "tss_window": options.tss_window,
             "binding": [factor.path for factor in factors], "files": sorted(output.files),
         }  # fmt: skip
@@ -162,6 +183,18 @@ def _select_types(fitted: FittedMultiome, selected: tuple[str, ...]) -> list[str
             )
     logger.info("cell types only group cells here; the fit did not see them")
     return list(selected) or known
+
+
+def _check_cells(fitted: FittedMultiome, names: tuple[str, ...]) -> None:
+    """Raise ``UsageError`` for a name of a cell that is not among the cells."""
+    known = fitted.data.obs_names
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"--cell {name}: not among the {len(known)} cells, named like '{known[0]}'."
+                f"{did_you_mean(name, list(known[:2000]))}",
+                code="unknown_name",
+            )
 
 
 def _check_positions(name: str, positions: FeaturePositions, options: RegulateOptions) -> None:
@@ -269,6 +302,49 @@ def _write_maps(
         file = f"map_{kind}.txt"
         pd.Series(names).to_csv(folder / file, index=False, header=False)
         output.files[file] = f"names of the {kind} of the maps"
+
+
+def _write_peak_maps(
+    folder: Path, tables: dict[str, LinkTable], positions: FeaturePositions,
+    factors: Sequence[BindingIntervals], output: RegulateOutput,
+) -> dict[str, pd.DataFrame]:  # fmt: skip
+    """Write, for each set of cells, what is known of each peak beside the signals of the factors.
+
+    Returns the tables: position, sum of the links over the genes (``weight`` and ``per_cell``),
+    ``accessible`` and a column a factor, its signal.
+    """
+    maps = {}
+    peaks = positions.peaks
+    signals = {one.factor: signal_heights(*find_bound_peaks(peaks, one.table)) for one in factors}
+    for name, one in tables.items():
+        table = peaks[["chrom", "start", "end"]].copy()
+        for column in ("weight", "per_cell"):
+            table[column] = one.sum_by_peak(column, peaks.index)
+        table["accessible"] = one.accessibility
+        for factor, height in signals.items():
+            table[f"signal_{factor}"] = height
+        file = f"peaks_{output.names[name]}.csv.gz"
+        table.to_csv(folder / file, index_label="peak", float_format="%.5g")
+        beside = f" beside the signal of {quote_names(list(signals))}" if signals else ""
+        output.files[file] = f"map of the peaks of {name or 'all cells'}{beside}"
+        maps[name] = table
+    return maps
+
+
+def _draw_peak_maps(
+    folder: Path, tables: dict[str, LinkTable], maps: dict[str, pd.DataFrame],
+    factors: Sequence[BindingIntervals], output: RegulateOutput,
+) -> None:  # fmt: skip
+    """Draw the signals of the factors and the maps of all cells and of the largest cell types."""
+    types = sorted(filter(None, tables), key=lambda name: -tables[name].n_cells)
+    peaks = maps[ALL_CELLS]
+    lines = {f"signal of {one.factor}": peaks[f"signal_{one.factor}"] for one in factors}
+    lines |= {
+        name or "all cells": maps[name]["per_cell"]
+        for name in [ALL_CELLS, *types[:_MAX_TYPE_FIGURES]]
+    }
+    title = "links of each peak, mean of a cell" + (", beside the signal" if factors else "")
+    output.files |= draw_peak_lines(lines, peaks, folder / "peaks", title)
 
 
 def _draw(

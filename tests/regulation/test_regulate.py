@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from scipy.stats import pearsonr
 
 from bench.errors import BenchError, DataError
 from bench.regulation.binding import (
@@ -19,6 +20,8 @@ from bench.regulation.binding import (
     permute_within_chromosomes,
     read_binding,
     score_bound_peaks,
+    signal_agreement,
+    signal_heights,
 )
 from bench.regulation.fitted_multiome import FittedMultiome, load_fitted_multiome, replace_cells
 from bench.regulation.links import (
@@ -77,6 +80,31 @@ def test_areas_equal_those_of_scikit_learn():
     assert abs(found["auroc_permuted"] - 0.5) < 0.1 < found["auroc"] - 0.5
     assert found["signal_correlation"] == pytest.approx(1.0)
     assert found == score_bound_peaks(bound, weight, weight, opened, chrom, seed=3)
+
+
+def test_signals_and_weights_are_compared_as_published():
+    """Cosine, Pearson and Jaccard of the highest peaks, each beside both controls."""
+    rng = np.random.default_rng(0)
+    bound = rng.random(200) < 0.3
+    signal = np.where(bound, rng.random(200) + 1, np.nan)
+    signal[np.flatnonzero(bound)[0]] = np.nan  # bound, not measured
+    weight, opened = np.nan_to_num(signal) + rng.random(200), rng.random(200)
+    found = score_bound_peaks(bound, signal, weight, opened, rng.choice(CHROMOSOMES, 200), 0, 20)
+    height = np.nan_to_num(signal)
+    for suffix, values in (("", weight), ("_accessibility", opened)):
+        cosine = values @ height / np.sqrt((values @ values) * (height @ height))
+        assert found["cosine" + suffix] == pytest.approx(cosine)
+        assert found["pearson" + suffix] == pytest.approx(pearsonr(values, height).statistic)
+        top = [set(np.argsort(-one, kind="stable")[:20]) for one in (values, height)]
+        assert found["jaccard" + suffix] == len(top[0] & top[1]) / len(top[0] | top[1])
+    assert abs(found["pearson_permuted"]) < 0.1 < found["pearson"]
+    assert found["jaccard_permuted"] < found["jaccard"]
+    assert signal_agreement(weight, height * 0, 20)["jaccard"] == 20 / 20 - 1
+    none = signal_agreement(weight * 0, height * 0, 20)
+    assert all(np.isnan(value) for value in none.values())
+    # Without any measured signal a bound peak counts 1, and peaks of 0 are in no top.
+    np.testing.assert_array_equal(signal_heights(bound, signal * np.nan), bound)
+    assert signal_agreement(bound * 1.0, bound * 1.0, 10_000)["jaccard"] == 1
 
 
 def test_permutations_stay_within_chromosomes():
@@ -260,6 +288,46 @@ def test_figures_are_drawn(tmp_path: Path):
         assert name in done.files
 
 
+def test_cells_by_name_and_cells_without_links(tmp_path: Path):
+    fitted = planted()
+    names = list(fitted.data.obs_names)
+    for part in ("rna", "atac"):
+        counts = fitted.data[part].layers["counts"].tolil()
+        counts[7] = 0
+        fitted.data[part].layers["counts"] = counts.tocsr()
+    options = RegulateOptions(cells=(names[9], names[7]), figures=False)
+    done = regulate(fitted, options, tmp_path / "out")
+    assert set(pd.read_csv(tmp_path / "out" / "cells.csv.gz")["cell"]) == {names[9]}
+    assert done.unlinked == [names[7]]
+    assert any(names[7] in line for line in done.summary_lines())
+    about = json.loads((tmp_path / "out" / "regulate.json").read_text())
+    assert about["single_cells"] == [names[9], names[7]]
+    assert about["without_links"] == [names[7]]
+    assert about["weights"] == "the same in each cell"
+
+
+def test_the_map_of_the_peaks_stands_beside_the_signal(tmp_path: Path):
+    fitted = planted()
+    sites = FeaturePositions.of(fitted.data)
+    bed = tmp_path / "TF.bed"
+    bound = sites.peaks.iloc[::3].assign(name=".", score=5.0)
+    bound.to_csv(bed, sep="\t", header=False, index=False)
+    one = str(fitted.types[0])
+    options = RegulateOptions(cell_types=(one,), binding=(bed,), n_cells=2)
+    done = regulate(fitted, options, tmp_path / "out")
+    table = pd.read_csv(tmp_path / "out" / f"peaks_{done.names[one]}.csv.gz", index_col="peak")
+    assert list(table.index) == list(sites.peaks.index)
+    np.testing.assert_array_equal(table["signal_TF"] > 0, np.arange(len(table)) % 3 == 0)
+    sums = sp.load_npz(tmp_path / "out" / f"map_{done.names[one]}.npz").sum(axis=0)
+    np.testing.assert_allclose(table["per_cell"], np.asarray(sums).ravel(), rtol=1e-3)
+    rows = np.flatnonzero(fitted.types == one)
+    opened = (fitted.data["atac"].layers["counts"][rows].toarray() > 0).mean(axis=0)
+    np.testing.assert_allclose(table["accessible"], opened, rtol=1e-3)
+    for name in ("peaks.png", "peaks.svg"):
+        assert (tmp_path / "out" / name).stat().st_size > 5000
+        assert name in done.files
+
+
 def test_cells_without_a_type_are_counted(tmp_path: Path, caplog):
     fitted = planted()
     caplog.set_level("INFO", logger="bench")
@@ -279,6 +347,7 @@ def test_wrong_options_raise_their_code(tmp_path: Path):
     for values, code in (
         ({"cell_types": ("typ",)}, "unknown_name"),
         ({"gene": "nobody"}, "unknown_name"),
+        ({"cells": ("nobody",)}, "unknown_name"),
         ({"tss_window": 0}, "no_links"),
         ({"binding": (bed, bed)}, "duplicate_names"),
         ({"binding": (tmp_path / "none.bed",)}, "missing_file"),
@@ -340,8 +409,12 @@ def test_regulate_after_bench_fit(tmp_path: Path):
     assert 0 < len(table) <= 50
     assert table["per_cell"].is_monotonic_decreasing
     assert sp.load_npz(tmp_path / "out" / "map_type1.npz").shape[0] <= 40
-    output = invoke("regulate", tmp_path / "fit", *out, "--data", tmp_path / "sim.h5mu")
+    name = data["rna"].obs_names[3]
+    words = ["--data", tmp_path / "sim.h5mu", "--cell", name]
+    output = invoke("regulate", tmp_path / "fit", *out, *words)
     assert "on sim.h5mu: 60 cells" in output
+    about = json.loads((tmp_path / "out" / "regulate.json").read_text())
+    assert about["single_cells"] == [name]
     for folder, label_key, code in (
         ("other", None, "not_supported"),
         ("fit", "kind", "missing_column"),
