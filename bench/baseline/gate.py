@@ -23,6 +23,7 @@ from bench.baseline.environment import (
 from bench.data.cache.data_cache import DataCache
 from bench.data.resolve import resolve_datasets
 from bench.errors import BenchError, UsageError
+from bench.execute.dataset_reading import open_cache
 from bench.execute.run import run
 from bench.messages import did_you_mean
 from bench.plan.build import method_tags
@@ -224,7 +225,9 @@ def check_baseline(
     return GateCheck(findings, environment, elsewhere, compare_costs(baseline, current))
 
 
-_KEY_PREFIXES = {"clustering": "kmeans", "partition": "kmeans", "paired": "paired"}
+_KEY_PREFIXES = {
+    "clustering": "kmeans", "partition": "kmeans", "paired": "paired", "predicted": "predicted"
+}  # fmt: skip
 """First part of a score's key by kind of metric; ``embedding`` for others."""
 
 
@@ -286,7 +289,7 @@ def _dataset_selectors(text: str, settings: Settings) -> dict[str, str]:
 
 def _unavailable(baseline: Baseline, settings: Settings, console: Console) -> dict[str, str]:
     """Return the methods and datasets that cannot be used here, with the reason."""
-    cache, registered = DataCache(settings.cache_dir), registry(settings.plugins)
+    cache, registered = open_cache(settings), registry(settings.plugins)
     reasons: dict[str, str] = {}
     for label, data in baseline.datasets.items():
         try:

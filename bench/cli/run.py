@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.data.cache.data_cache import DataCache
 from bench.errors import UsageError
 from bench.plan.build import build_plan, exclusion_lines
 from bench.settings import SCHEDULERS, Settings
@@ -41,7 +40,7 @@ _PLAN_SETTINGS = (
     "memory", "retry", "plugins", "label_key", "batch_key", "labels", "no_labels", "n_clusters",
     "layer", "markers", "tracking_uri", "experiment", "allow_other_versions",
 )  # fmt: skip
-_SETTINGS = _PLAN_SETTINGS
+_SETTINGS = (*_PLAN_SETTINGS, "engine", "scheduler")
 
 
 @verb(*_SETTINGS)
@@ -117,9 +116,10 @@ def plan_command(
 
     With --array the jobs that are not stored are written as a job array; docs/cluster.md.
     """
+    from bench.execute.dataset_reading import open_cache
     from bench.execute.time_estimate import summarize_plan
 
-    cache = DataCache(settings.cache_dir)
+    cache = open_cache(settings)
     if array is not None:
         settings = settings.model_copy(update={"engine": "slurm"})  # GPUs are elsewhere
     plan = build_plan(methods, datasets, assign or (), settings, cache, params or ())

@@ -15,6 +15,7 @@ from bench.store.result import as_number
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
+    from bench.contract import Dataset
     from bench.plan.job import Job
 
     from .wall import Wall
@@ -38,6 +39,26 @@ class Task:
     """Plugin files whose metrics are computed, too."""
     wall: Wall | None = None
     """What a fit may read and write; ``None``: the process is not restricted."""
+
+    @property
+    def threads(self) -> int:
+        """Threads of the libraries in the process."""
+        return self.job.threads
+
+
+@dataclass(frozen=True)
+class ReadingTask:
+    """The files that a process reads into the cache."""
+
+    dataset: Dataset
+    cache: Path
+    wall: Wall
+    artifacts: Path
+    """Folder for temporary files."""
+    folder: Path
+    """The current folder of the driver: paths of the dataset may be relative to it."""
+    threads: int = 1
+    log: None = None
 
 
 class DriverPipe:

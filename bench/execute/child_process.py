@@ -27,7 +27,7 @@ import psutil
 from bench.errors import BenchError, Diverged, Pruned
 from bench.messages import printable_line
 
-from .channel import DriverPipe, Task
+from .channel import DriverPipe, ReadingTask, Task
 from .process_tree import mark_this_process
 from .threads import keep_large_blocks, pin_threads
 
@@ -36,7 +36,9 @@ _LEAST_BYTES = 2**16
 """Free space of a disk that is not full."""
 
 
-def main(module: str, function: str, task: Task, connection: Connection, mark: int) -> None:
+def main(
+    module: str, function: str, task: Task | ReadingTask, connection: Connection, mark: int
+) -> None:
     """Run ``function(task, pipe)`` of a module; the last message is ``done`` or ``error``.
 
     ``mark`` is that of :mod:`bench.execute.process_tree`.
@@ -51,7 +53,7 @@ def main(module: str, function: str, task: Task, connection: Connection, mark: i
         files = task.wall.raise_around_this_process() if task.wall is not None else ""
         _end_with_parent()
         keep_large_blocks()
-        pin_threads(task.job.threads)
+        pin_threads(task.threads)
         start = _resident_bytes()
         pipe.send("started", start)
         at_work = True
@@ -81,7 +83,7 @@ def _status(error: BaseException) -> str:
     return "failed"
 
 
-def _is_from_outside(error: BaseException, task: Task) -> bool:
+def _is_from_outside(error: BaseException, task: Task | ReadingTask) -> bool:
     """Return whether an exception is none of the work's: a signal, or a disk that is full."""
     if isinstance(error, KeyboardInterrupt):
         return True
@@ -100,7 +102,7 @@ def _is_full(folder: Path | str) -> bool:
         return False
 
 
-def _reason(error: BaseException, task: Task) -> str:
+def _reason(error: BaseException, task: Task | ReadingTask) -> str:
     """Return an exception as one line, with a hint where the wall refused a file."""
     try:
         text = printable_line(str(error))

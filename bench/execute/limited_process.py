@@ -25,7 +25,7 @@ from .process_tree import ProcessTree, new_mark
 from .server_start import server_is_running, start_process
 
 if TYPE_CHECKING:
-    from .channel import Task
+    from .channel import ReadingTask, Task
 
 TASKS = "bench.execute.tasks"
 _POLL_SECONDS = 0.1
@@ -74,7 +74,7 @@ class ProcessOutcome:
 
 def run_limited(
     function: str,
-    task: Task,
+    task: Task | ReadingTask,
     limits: Limits,
     *,
     on_progress: ProgressHandler = lambda report: None,
@@ -121,7 +121,7 @@ def run_limited(
     return outcome
 
 
-def _start(function: str, task: Task, mark: int) -> tuple[Any, Connection, int]:
+def _start(function: str, task: Task | ReadingTask, mark: int) -> tuple[Any, Connection, int]:
     """Start the process; returns it, the driver's end of the pipe to it, and its server."""
     ours, theirs = Pipe()
     try:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from bench.data.cache.data_cache import DataCache
 from bench.plan.build import build_plan
 from bench.plan.method_objects import select_methods
 from bench.settings import load_settings
 
 from .console_log import log_on_console
+from .dataset_reading import open_cache
 from .driver import Driver, add_plugin_metrics
 from .report import write_run_report
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from anndata import AnnData
     from mudata import MuData
@@ -143,16 +144,23 @@ def _open_driver(
     parameters: tuple[Sequence[str], Sequence[Path]],
 ) -> Driver:
     """Return the driver of a plan, with its store open."""
-    cache = DataCache(settings.cache_dir)
+    cache = open_cache(settings)
     assign, params = parameters
-    if isinstance(datasets, str):
-        plan = build_plan(methods, datasets, assign, settings, cache, params)
-    else:
-        from bench.data.memory import errors_with_names, write_memory_data  # anndata is slow
-
-        selector, files = write_memory_data(datasets, settings.cache_dir)
-        with errors_with_names(files):
-            plan = build_plan(methods, selector, assign, settings, cache, params)
+    with select_datasets(datasets, settings) as selector:
+        plan = build_plan(methods, selector, assign, settings, cache, params)
     driver = Driver(settings, cache, plan, console)
     driver.open()
     return driver
+
+
+@contextmanager
+def select_datasets(datasets: Any, settings: Settings) -> Iterator[str]:
+    """Yield the selector of datasets, those in memory among them; errors inside name the data."""
+    if isinstance(datasets, str):
+        yield datasets
+        return
+    from bench.data.memory import errors_with_names, write_memory_data  # anndata is slow
+
+    selector, files = write_memory_data(datasets, settings.cache_dir)
+    with errors_with_names(files):
+        yield selector

@@ -1,7 +1,9 @@
-"""The three things that run in limited processes: preparation, fit and scoring of one job."""
+"""What runs in limited processes: reading of a file; preparation, fit and scoring of a job."""
 
 from __future__ import annotations
 
+import logging
+import os
 import time
 from dataclasses import replace
 from functools import partial
@@ -17,7 +19,7 @@ from bench.data.cache.data_cache import DataCache
 from bench.data.cache.dataset_files import CellLabels
 from bench.data.cache.prepared_files import open_prepared_folder
 from bench.digests import source_digest
-from bench.errors import Pruned, UsageError
+from bench.errors import BenchError, Pruned, UsageError
 from bench.messages import printable_line
 from bench.registry import import_method
 from bench.scoring import scorer
@@ -30,6 +32,7 @@ from bench.scoring.metrics import (
     metric_stamp,
     metrics,
 )
+from bench.scoring.predicted_inputs import predict_held_out, read_predicted_inputs
 from bench.scoring.unintegrated import NOT_PAIRED, unintegrated_components
 from bench.scoring.unseen_cells import UnseenCells, predict_unseen_cells, read_paired_tasks
 from bench.seeds import derive_seed
@@ -41,13 +44,31 @@ from .fitting import FitConditions, OptionalInputs, check_result, fit_method
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bench.contract import Fit
+    from bench.contract import Fit, PairedTasks, PredictedInputs
     from bench.plan.job import Job
+    from bench.scoring.holdout import VisibleLabels
 
-    from .channel import DriverPipe, Task
+    from .channel import DriverPipe, ReadingTask, Task
     from .curves import ProgressListener
 
 _MESSAGE_SECONDS = 0.1
+
+
+def read_dataset(task: ReadingTask, pipe: DriverPipe) -> dict[str, Any]:
+    """Read a dataset into the cache; returns its folder, or the error, and what was logged."""
+    os.chdir(task.folder)
+    lines: list[tuple[int, str]] = []
+    listener = logging.Handler()
+    listener.emit = lambda record: lines.append((record.levelno, record.getMessage()))  # type: ignore[method-assign]
+    logger = logging.getLogger("bench")
+    logger.addHandler(listener)
+    logger.setLevel(logging.INFO)
+    try:
+        return {"folder": DataCache(task.cache).store_dataset(task.dataset).name, "log": lines}
+    except BenchError as error:
+        return {
+            "error": type(error).__name__, "text": str(error), "code": error.code, "log": lines
+        }  # fmt: skip
 
 
 def prepare(task: Task, pipe: DriverPipe) -> dict[str, Any]:
@@ -69,7 +90,7 @@ def fit(task: Task, pipe: DriverPipe) -> dict[str, Any]:
     cls = import_method(job.origin, job.method_name)
     method = cls(cls.Params.build(job.params, owner=job.method_name))
     data, cells = open_prepared_folder(prepared_folder(task))
-    training_data, inputs = data, _declared_inputs(job, cells)
+    training_data, inputs = data, _declared_inputs(task, cells)
     train = _training_mask(job)
     if train is not None:
         training_data = select_cells(data, train[cells])
@@ -92,6 +113,8 @@ def fit(task: Task, pipe: DriverPipe) -> dict[str, Any]:
     if train is not None:
         result = _embed_all_cells(result, method, training_data, data)
         result = check_result(result, data.obs_names, method.name)
+        if job.predicts_inputs:
+            predict_held_out(method, data, train[cells], task.artifacts / RAW)
         if job.facts["modality"] == MULTIOME:
             unseen = UnseenCells(data, cells, train, job.facts["counts_digest"])
             predict_unseen_cells(method, unseen, task.artifacts / RAW)
@@ -112,6 +135,8 @@ def score(task: Task, pipe: DriverPipe) -> dict[str, Any]:
         chosen = {name: one for name, one in chosen.items() if one.kind != "counts"}
     if job.metrics is not None:
         chosen = {name: chosen[name] for name in job.metrics}
+    elif not job.predicts_inputs:
+        chosen = {name: one for name, one in chosen.items() if one.kind != "predicted"}
     restore_cells(fitted, Path(job.dataset_folder), prepared_folder(task))
     # The order of the file may tell the types, by ties among neighbours for example.
     cells = np.load(fitted / "cells.npy")
@@ -132,7 +157,7 @@ def score(task: Task, pipe: DriverPipe) -> dict[str, Any]:
         seed=derive_seed(job.seed, "score"),
         batch=_batches(task, batch, cells, chosen),
         task=_special_task(task, seen.types, labels, cells),
-        paired=read_paired_tasks(job.as_dict(), fitted, embedding.index, seen.types),
+        unseen=_unseen_predictions(job, fitted, embedding.index, cells, seen),
         chosen=chosen,
     )
     columns = {"type": seen.types, "batch": batch} | scores.clusters
@@ -148,12 +173,36 @@ def score(task: Task, pipe: DriverPipe) -> dict[str, Any]:
     }
 
 
-def _declared_inputs(job: Job, cells: np.ndarray) -> OptionalInputs:
-    """Read what the job's method declares beyond counts; only these files are opened."""
-    folder = Path(job.dataset_folder)
+def _unseen_predictions(
+    job: Job, fitted: Path, names: pd.Index, cells: np.ndarray, seen: VisibleLabels
+) -> dict[str, PairedTasks | PredictedInputs]:
+    """Return what the fit predicted of cells that it has not seen, by kind of metric."""
+    paired = read_paired_tasks(job.as_dict(), fitted, names, seen.types)
+    found: dict[str, PairedTasks | PredictedInputs] = {} if paired is None else {"paired": paired}
+    if not job.predicts_inputs:
+        return found
+    proteins = None
+    if "proteins" in job.uses:
+        folder = Path(job.dataset_folder)
+        counts = np.load(folder / "proteins.npy", allow_pickle=False)[cells]
+        proteins = counts, np.load(folder / "protein_names.npy", allow_pickle=False).tolist()
+    return found | {"predicted": read_predicted_inputs(fitted, names, seen, proteins)}
+
+
+def _declared_inputs(task: Task, cells: np.ndarray) -> OptionalInputs:
+    """Read what the job's method declares beyond counts; only these files are opened.
+
+    Labels and proteins of held-out cells are not in them (``declared_inputs.hide_held_out``).
+    """
+    job, folder = task.job, Path(task.job.dataset_folder)
+    scratch = None if task.wall is None else task.wall.scratch
 
     def read(use: str, file: str) -> np.ndarray | None:
-        return np.load(folder / file, allow_pickle=False)[cells] if use in job.uses else None
+        if use not in job.uses:
+            return None
+        own = folder / file if scratch is None else scratch / "inputs" / file
+        values = np.load(own if own.is_file() else folder / file, allow_pickle=False)
+        return np.asarray(values)[cells]
 
     names = None
     if "proteins" in job.uses:

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from bench.contract.method import declared_inputs
-from bench.data.cache.data_cache import DataCache
 from bench.data.cache.dataset_files import CellLabels
 from bench.errors import UsageError
+from bench.execute.console_log import log_on_console
+from bench.execute.dataset_reading import open_cache
 from bench.execute.driver import Driver
 from bench.execute.report import write_run_report
+from bench.execute.run import select_datasets
 from bench.plan.build import choose_methods, load_datasets
 from bench.plan.grid import exclusion_reason, make_job
 from bench.plan.job import Job, Plan, with_seed
+from bench.plan.method_objects import select_methods
 from bench.scoring.holdout import ORACLE, write_split
 from bench.selectors import Exclusion
 from bench.settings import Settings, load_settings
@@ -33,6 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from anndata import AnnData
+    from mudata import MuData
+
+    from bench.contract import Method
     from bench.data.cache.cached_dataset import CachedDataset
     from bench.execute.outcome import RunOutcome
     from bench.plan.methods import ConfiguredMethod
@@ -75,8 +82,8 @@ class _SearchPlan:
 
 
 def search(
-    methods: str,
-    datasets: str,
+    methods: str | type[Method] | Method | Sequence[str | type[Method] | Method],
+    datasets: str | Path | AnnData | MuData | Mapping[str, AnnData | MuData] | Sequence[Any],
     *,
     assign: Sequence[str] = (),
     params: Sequence[Path] = (),
@@ -92,7 +99,10 @@ def search(
 
     Parameters
     ----------
-    methods, datasets, assign, params, config, report, umap, console
+    methods, datasets
+        Names and other selectors, classes and objects of methods, data in memory, or lists of
+        these: as in :func:`bench.run`.
+    assign, params, config, report, umap, console
         As in :func:`bench.run`.
     settings
         Fields of :class:`bench.tuning.search_options.SearchOptions` and of
@@ -117,13 +127,17 @@ def search(
             "configuration must be scored with seeds that it was not chosen by.",
             code="seed_in_use",
         )
-    cache = DataCache(resolved.cache_dir)
-    configured, unavailable = choose_methods(methods, assign, resolved, params)
-    cached, absent = load_datasets(datasets, resolved, cache)
-    plan = _plan_search(configured, cached, options, resolved)
+    cache, console = open_cache(resolved), console or Console(stderr=True)
+    selector, plugins = select_methods(methods, resolved)
+    resolved = resolved.model_copy(update={"plugins": plugins})
+    configured, unavailable = choose_methods(selector, assign, resolved, params)
+    with select_datasets(datasets, resolved) as names:
+        cached, absent = load_datasets(names, resolved, cache)
+        plan = _plan_search(configured, cached, options, resolved)
     plan.excluded += unavailable + absent
-    driver = Driver(resolved, cache, Plan(), console or Console(stderr=True))
-    return _SearchRunner(driver, plan, options).run(report=report, umap=umap)
+    driver = Driver(resolved, cache, Plan(), console)
+    with log_on_console(console):
+        return _SearchRunner(driver, plan, options).run(report=report, umap=umap)
 
 
 def _plan_search(

@@ -58,10 +58,16 @@ MAX_BYTES = 20 * 2**30
 
 
 class DataCache:
-    """Access to one cache folder."""
+    """Access to one cache folder.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    ``reader`` reads a dataset that is not in the cache and returns its folder, by default in this
+    process.
+    """
+
+    def __init__(
+        self, root: Path, reader: Callable[[DataCache, Dataset], Path] | None = None
+    ) -> None:
+        self.root, self._reader = root, reader or DataCache.store_dataset
         try:
             for name in ("datasets", "prepared", "pointers", "locks", "users"):
                 (root / name).mkdir(parents=True, exist_ok=True)
@@ -100,7 +106,8 @@ class DataCache:
                 if folder.exists():
                     logger.info(f"{label}: the cached copy is damaged; making it anew")
             logger.info(f"{label}: loading and checking")
-            folder = self._store_dataset(dataset)
+            folder = self._reader(self, dataset)
+            self._in_use.declare(folder.name)
             text = json.dumps({"folder": folder.name, "identity": identity}, indent=1)
             with disk_errors_as_data_errors(pointer.parent):
                 write_text_atomically(pointer, text)
@@ -120,7 +127,7 @@ class DataCache:
     def _pointer(self, identity: dict[str, Any]) -> Path:
         return self.root / "pointers" / f"{digest(identity)}.json"
 
-    def _store_dataset(self, dataset: Dataset) -> Path:
+    def store_dataset(self, dataset: Dataset) -> Path:
         """Load, check and write a dataset block by block; returns its folder."""
         from .dataset_files import write_loaded_dataset
 
