@@ -7,6 +7,7 @@ datasets share one part of it, those within datasets the rest, and groups share 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -68,10 +69,15 @@ def failed_seeds(table: pd.DataFrame) -> pd.DataFrame:
     done = table[table["status"] == "done"]
     finished = set(zip(done["dataset"], done["seed"], strict=True))
     bad = table[table["status"].isin(FAILED)]
-    counted = [pair in finished for pair in zip(bad["dataset"], bad["seed"], strict=True)]
-    methods, datasets = table["method"].unique(), table["dataset"].unique()
-    counts = pd.crosstab(bad.loc[counted, "method"], bad.loc[counted, "dataset"])
-    return counts.reindex(index=methods, columns=datasets, fill_value=0)
+    lost = Counter(
+        (method, dataset)
+        for method, dataset, seed in zip(bad["method"], bad["dataset"], bad["seed"], strict=True)
+        if (dataset, seed) in finished
+    )
+    counts = pd.DataFrame(0, table["method"].unique(), table["dataset"].unique())
+    for place, number in lost.items():
+        counts.loc[place] = number
+    return counts
 
 
 def within_datasets(
