@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
-from anndata import AnnData
 
 from bench.contract import Fit
 from bench.prepare.moments import FeatureSums
@@ -15,6 +14,8 @@ from bench.prepare.variable_features import seurat
 from .pca import decompose
 
 if TYPE_CHECKING:
+    from anndata import AnnData
+
     from .marker_controls import MarkerPca
 
 _MAX_VALUE = 10.0
@@ -36,7 +37,7 @@ def fit_marker_pca(
     arrays = {
         "genes": genes, "mean": mean, "scale": scale, "weight": np.where(marked, weight, 1.0)
     }  # fmt: skip
-    model, scores = decompose(AnnData(scale_genes(data, arrays)), params.n_components, seed)
+    model, scores = decompose(scale_genes(data, arrays), params.n_components, seed)
     arrays |= {"center": model.mean_, "components": model.components_}
     return arrays, Fit(
         scores,

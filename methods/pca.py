@@ -26,6 +26,7 @@ from ._fitted_arrays import ArrayState, check_features
 
 if TYPE_CHECKING:
     import numpy as np
+    import scipy.sparse as sp
     import sklearn.decomposition
     from anndata import AnnData
 
@@ -52,20 +53,23 @@ class PrincipalComponents(ArrayState, Method):
             50, ge=1, description="number of components (at most cells or features minus one)"
         )
         n_top_genes: int = Field(2000, ge=10, description="RNA: number of variable genes")
+        scale: bool = Field(
+            True, description="RNA: scale genes to unit variance and clip at 10; off: logarithms"
+        )
 
     params: Params
 
     def recipe(self, info: DatasetInfo) -> Recipe:
-        """Return scaled, log-normalised variable genes or binarised peaks."""
+        """Return log-normalised variable genes, by default scaled, or binarised peaks."""
         if info.modality == ATAC:
             return replace(accessible_peaks(), target_sum=1e4, log1p=True)
-        return log_normalized(info, n_top_genes=self.params.n_top_genes)
+        return log_normalized(info, n_top_genes=self.params.n_top_genes, scale=self.params.scale)
 
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return the scores of the components, (cells, n_components)."""
         import pandas as pd
 
-        model, embedding = decompose(data, self.params.n_components, context.seed)
+        model, embedding = decompose(data.X, self.params.n_components, context.seed)
         self._arrays = {
             "mean": model.mean_, "components": model.components_, "features": list(data.var_names),
         }  # fmt: skip
@@ -87,14 +91,14 @@ class PrincipalComponents(ArrayState, Method):
 
 
 def decompose(
-    data: AnnData, n_components: int, seed: int
+    matrix: np.ndarray | sp.csr_matrix, n_components: int, seed: int
 ) -> tuple[sklearn.decomposition.PCA, np.ndarray]:
     """Return the model and the scores, (cells, components), float32."""
     from sklearn.decomposition import PCA
 
     model = PCA(
-        min(n_components, min(data.shape) - 1),
+        min(n_components, min(matrix.shape) - 1),
         svd_solver="arpack",
         random_state=derive_seed(seed, "pca"),
     )
-    return model, model.fit_transform(data.X).astype("float32")
+    return model, model.fit_transform(matrix).astype("float32")

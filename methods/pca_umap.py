@@ -50,7 +50,7 @@ class PCAUMAP(Method):
         import umap
         from sklearn.neighbors import NearestNeighbors
 
-        _, scores = decompose(data, self.params.n_components, context.seed)
+        _, scores = decompose(data.X, self.params.n_components, context.seed)
         n_neighbors = min(self.params.n_neighbors, data.n_obs - 1)
         search = NearestNeighbors(n_neighbors=n_neighbors).fit(scores)
         distances, indices = search.kneighbors(scores)

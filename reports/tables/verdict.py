@@ -21,7 +21,7 @@ from .statistics import Interval, t_interval
 if TYPE_CHECKING:
     import pandas as pd
 
-BASELINES = ("pca", "lsi")
+BASELINES = ("pca", "pearson_pca", "lsi")
 PAIRED_BASELINES = ("pca_lsi",)
 _LEAST_SECONDS = 0.01
 _CLEARLY_FASTER = 2.0
@@ -197,12 +197,14 @@ def _baseline(rows: pd.DataFrame, standing: Standing, first: str) -> str:
     simple = _baselines(rows)
     if first in simple:
         return " It is a simple baseline."
-    base = next((method for method in standing.order if method in simple), None)
-    if base is None:
+    run = [method for method in standing.order if method in simple]
+    if not run:
         expected = PAIRED_BASELINES if (rows["modality"] == MULTIOME).any() else BASELINES
-        return f" No simple baseline ({' or '.join(expected)}) was run beside it."
+        return f" No simple baseline ({', '.join(expected)}) was run beside it."
+    base = run[0]
     delta = standing.means[first] - standing.means[base]
-    text = f" Against the baseline {base}: {delta:+.3f}"
+    which = f"best of {len(run)} baselines," if len(run) > 1 else "baseline"
+    text = f" Against the {which} {base}: {delta:+.3f}"
     compared = standing.comparisons
     if compared is None or not {first, base} <= set(compared.methods):
         return f"{text}, without an interval."

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scanpy as sc
 import scipy.sparse as sp
 from anndata import AnnData
 
@@ -66,3 +67,29 @@ def test_umap_is_seeded_and_leaves_global_state_alone(toy_counts: AnnData):
     np.testing.assert_array_equal(one, again)
     assert one.shape == (60, 2)
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+def test_scale_off_leaves_logarithms(toy_counts: AnnData):
+    plain = estimator("pca", n_components=3, scale=False).fit(toy_counts).prepared_.X
+    values = plain.toarray() if sp.issparse(plain) else plain
+    assert values.min() >= 0
+    assert values.std(axis=0).max() != pytest.approx(1, abs=0.05)
+
+
+def test_pearson_residuals_are_those_of_scanpy(toy_counts: AnnData):
+    fitted = estimator("pearson_pca", n_components=3).fit(toy_counts)
+    expected = sc.experimental.pp.normalize_pearson_residuals(
+        fitted.prepared_, inplace=False
+    )["X"]  # fmt: skip
+    centred = expected - expected.mean(axis=0)
+    u, s, _ = np.linalg.svd(centred, full_matrices=False)
+    for number in range(3):
+        score, wanted = fitted.embedding_[:, number], u[:, number] * s[number]
+        np.testing.assert_allclose(score, np.sign(score @ wanted) * wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_pearson_residuals_of_new_cells_are_those_of_the_fit(toy_counts: AnnData):
+    fitted = estimator("pearson_pca", n_components=3, n_top_genes=20).fit(toy_counts)
+    assert fitted.fit_.tables["loadings"].shape == (20, 3)
+    again = fitted.method.transform(fitted.prepared_[5:9])
+    np.testing.assert_allclose(again, fitted.embedding_[5:9], rtol=1e-4, atol=1e-4)
