@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from bench.contract import Fit, cells_of
 from bench.data.checks import check_batch, check_labels
@@ -25,6 +26,7 @@ from bench.scoring.scorer import score
 from bench.seeds import derive_seed
 
 from .estimator import errors_with_file
+from .heads import HeadOptions
 from .neighbour_votes import vote
 from .output_files import write_latent, write_result
 from .result_data import result_data
@@ -33,7 +35,6 @@ from .result_keys import choose_keys
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import pandas as pd
     from anndata import AnnData
 
     from bench.data.file_dataset import FileDataset
@@ -65,6 +66,7 @@ def transform_file(
     out: Path | None = None,
     fill_missing: bool = False,
     key_added: str | None = None,
+    heads: HeadOptions | None = None,
 ) -> FileTransform:
     """Embed the cells of a file by a saved model and write everything into a folder.
 
@@ -73,8 +75,11 @@ def transform_file(
     file are optional; they are scored, by k-means with their number and by those votes. The folder
     ``out`` (default ``<file>_in_<method>`` in the current one) must not hold other things.
     ``fill_missing`` takes features of the fit that the file lacks as zero, ``key_added`` is the
-    key of ``obsm`` in the result. Raises ``UsageError``, ``DataError`` and ``MethodError``.
+    key of ``obsm`` in the result, ``heads`` chooses further predictions of the method. Raises
+    ``UsageError``, ``DataError`` and ``MethodError``.
     """
+    heads = heads or HeadOptions()
+    heads.check(model.method)
     pin_threads(settings.threads)
     method: Any = model.method
     folder = out or Path(f"{display_name(path)}_in_{method.name}")
@@ -92,7 +97,9 @@ def transform_file(
         fit = Fit(method.transform(prepared))
         embedding = check_result(fit, prepared.obs_names, f"{method.name}.transform").embedding
     seconds = time.perf_counter() - started
-    votes = vote(model.fitted_cells(), embedding, prepared.obs_names)
+    votes = pd.DataFrame(index=prepared.obs_names)
+    if not model.kept_state:  # the embedding of the fit is that of its last state
+        votes = vote(model.fitted_cells(), embedding, prepared.obs_names)
     scores = _score(embedding, votes, cells_of(data), dataset)
     result = result_data(data, prepared)
     keys = choose_keys(result, method.name, votes.columns, key_added)
@@ -100,7 +107,7 @@ def transform_file(
     for name, column in votes.items():
         result.obs[keys.column(str(name))] = column
     content = {
-        "run": model.name, "method": method.name, "params": method.params.resolved(),
+        "run": model.name, "method": method.name, "params": model.params,
         "file": str(path), "cells": len(embedding), "seconds": seconds, "obsm": keys.embedding,
         "scores": scores.values,
     }  # fmt: skip
@@ -108,6 +115,7 @@ def transform_file(
         files = write_latent(partial, embedding, prepared.obs_names)
         votes.to_csv(partial / "clusters.csv", index_label="cell", float_format="%.4g")
         files["clusters.csv"] = "clusters and types of the fit, with the share of votes"
+        files |= heads.write(partial, method, prepared)
         files |= write_result(partial, result) | {_NOTE: "fit, parameters, scores"}
         content["files"] = sorted(files)
         (partial / _NOTE).write_text(json.dumps(content, indent=1, default=str) + "\n")

@@ -25,7 +25,10 @@ from .output import print_json, print_scores
 @verb("threads", "plugins", "cache_dir", "tracking_uri", "experiment", file=True)
 def transform_command(
     run: Annotated[
-        Path, argument("FIT", "folder of bench fit, artifacts of a job, or a results folder")
+        Path,
+        argument(
+            "FIT", "folder of bench fit or kept state in it, a job's artifacts or results folder"
+        ),
     ],
     data: Annotated[Path, argument("FILE", "counts of new cells: .h5ad, .csv, .mtx, 10x, …")],
     out: Annotated[
@@ -41,12 +44,22 @@ def transform_command(
         str | None,
         option("KEY", "key of obsm in result.h5ad", show_default="X_METHOD, or the next free one"),
     ] = None,
+    heads: Annotated[
+        bool, flag("write all latent spaces, predictions and the reconstruction", "--heads")
+    ] = False,
+    split: Annotated[
+        str | None, option("NAME", "cells of --heads: a split of the fit", show_default="all")
+    ] = None,
+    story: Annotated[
+        Path | None, option("FILE", "tables that tests in the method's own format ask for")
+    ] = None,
     as_json: AsJson = False,
     *,
     settings: Settings,
     reading: dict[str, Any],
 ) -> None:
     """Embed new cells with a finished fit, and give them its clusters and types."""
+    from bench.apply.heads import HeadOptions
     from bench.apply.transform_file import transform_file
     from bench.store.saved_model import open_model
 
@@ -56,7 +69,7 @@ def transform_command(
     )  # fmt: skip
     done = transform_file(
         model, data, params=reading, settings=settings, out=out, fill_missing=fill_missing,
-        key_added=key_added,
+        key_added=key_added, heads=HeadOptions(heads, split, story),
     )  # fmt: skip
     if as_json:
         print_json({"run": model.name, "folder": done.folder, "scores": done.scores.values,

@@ -203,6 +203,18 @@ class Method(ABC):
     ``from_config(path: Path, adata: AnnData) -> Method``
         Method with the settings of a configuration file in a format of its own; its
         ``describe() -> list[str]`` then lists what would be trained.
+    ``configuration() -> dict``
+        What a fitted method used, in plain values, for ``fit.json``.
+    ``predictions(data, split="all", *, reconstruct=True) -> dict[str, pd.DataFrame]``
+        All that the fitted method computes of cells, cells × columns by name, for
+        ``bench transform --heads``. ``split`` names cells of the fit.
+    ``story_tables(data, path: Path) -> dict[str, pd.DataFrame]``
+        Tables that a file in a format of its own asks for.
+    ``prepare_training(insert: Sequence[str], go_on: Path | None, keep_every: int)``
+        Set parts of other fits to insert, a fit to go on from and how often states are kept.
+    ``predict_inputs(data: AnnData) -> dict[str, pd.DataFrame]``
+        Predicted optional inputs of cells, scored on held-out cells: ``labels`` (the probability
+        of each type) and ``proteins`` (a column a protein, in any unit).
     ``export(name: str, fit: Fit, cells: pd.Index) -> dict[str, pd.DataFrame]``
         Files of the original program by name, written by ``bench fit``.
     """

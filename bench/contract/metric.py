@@ -13,6 +13,8 @@ Its kind decides its arguments:
                  without labels (:class:`CountsTask`)
 ``rare``         ``function(embedding, task, *, seed)``: one rare type (:class:`RareTask`)
 ``paired``       ``function(tasks)``: both parts of unseen cells (:class:`PairedTasks`)
+``predicted``    ``function(task)``: inputs predicted for held-out cells
+                 (:class:`PredictedInputs`)
 ``aggregate``    ``function(scores)``: a mean of other scores of a run; the harness's own only
 ===============  =========================================================================
 
@@ -42,6 +44,7 @@ Kind = Literal[
     "counts",
     "rare",
     "paired",
+    "predicted",
     "aggregate",
 ]
 
@@ -195,6 +198,58 @@ class PairedTasks:
 
 
 @dataclass(frozen=True)
+class TypeScores:
+    """Predicted types of held-out cells.
+
+    Parameters
+    ----------
+    true
+        True type of each cell, shape (n_cells,).
+    probabilities
+        Probability of each class, shape (n_cells, n_classes).
+    classes
+        Their names.
+    """
+
+    true: np.ndarray
+    probabilities: np.ndarray
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ProteinScores:
+    """Predicted surface proteins of held-out cells, both of shape (n_cells, n_proteins).
+
+    Parameters
+    ----------
+    true
+        log(1 + 10,000 x / depth) of the counts.
+    predicted
+        In any unit.
+    """
+
+    true: np.ndarray
+    predicted: np.ndarray
+
+
+@dataclass(frozen=True)
+class PredictedInputs:
+    """Optional inputs that a method predicts for cells held out of its fit.
+
+    Parameters
+    ----------
+    types, proteins
+        Predictions and truth; ``None`` if there are none.
+    missing
+        ``labels`` or ``proteins`` → the reason why there are none, in one line.
+    """
+
+    types: TypeScores | None = None
+    proteins: ProteinScores | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Metric:
     """A metric with the facts that tables, reports and score keys need.
 
@@ -222,8 +277,8 @@ class Metric:
         How it differs from the function of the package scib-metrics; empty if that has none.
     without_types
         Whether the value does not depend on the types, so that data without labels have it, too;
-        they pass equal types. Metrics of the kinds ``partition``, ``integration``, ``counts`` and
-        ``paired`` get no types.
+        they pass equal types. Metrics of the kinds ``partition``, ``integration``, ``counts``,
+        ``paired`` and ``predicted`` get no types.
     """
 
     name: str

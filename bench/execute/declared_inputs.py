@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -19,6 +21,8 @@ _FILES = {
     "proteins": ("proteins.npy", "protein_names.npy"),
 }
 """Files of a cached dataset by what a method declares."""
+_HIDDEN = {"labels": "types.npy", "proteins": "proteins.npy"}
+"""Those whose values of held-out cells are predicted and scored."""
 
 
 def declared_job(job: Job) -> Job:
@@ -32,9 +36,35 @@ def declared_job(job: Job) -> Job:
     )
 
 
-def input_files(job: Job, dataset_folder: Path, prepared: Path) -> list[Path]:
-    """Return the files and folders that the fit of a job reads."""
+def hide_held_out(job: Job, dataset_folder: Path, scratch: Path) -> Path | None:
+    """Write what the job's method declares without the held-out cells; returns the folder.
+
+    Labels and proteins of these cells are empty or 0 there. ``None`` if no cells are held out or
+    neither is declared.
+    """
+    names = [name for use, name in _HIDDEN.items() if use in job.uses]
+    if not job.facts.get("fitted_on") or not names:
+        return None
+    train = np.load(dataset_folder / "train.npy", allow_pickle=False)
+    folder = scratch / "inputs"
+    folder.mkdir()
+    for name in names:
+        values = np.load(dataset_folder / name, allow_pickle=False)
+        values[~train] = np.zeros((), dtype=values.dtype)
+        np.save(folder / name, values, allow_pickle=False)
+    return folder
+
+
+def input_files(
+    job: Job, dataset_folder: Path, prepared: Path, hidden: Path | None = None
+) -> list[Path]:
+    """Return the files and folders that the fit of a job reads.
+
+    ``hidden``: the folder of :func:`hide_held_out`.
+    """
     names = [name for use in job.uses for name in _FILES.get(use, ())]
+    if hidden is not None:
+        names = [name for name in names if not (hidden / name).is_file()]
     if job.facts.get("fitted_on"):
         names.append("train.npy")
     # The parts of paired data are prepared in folders of their own.

@@ -23,7 +23,7 @@ from bench.store.result import SCORING_PREFIX, Result
 
 from .artifacts import RAW
 from .channel import Task
-from .declared_inputs import declared_job, input_files
+from .declared_inputs import declared_job, hide_held_out, input_files
 from .limited_process import Limits, ProcessOutcome, run_limited
 from .log_file import log_excerpt
 from .server_start import short_temp_dir, warm_up
@@ -229,7 +229,8 @@ class LocalExecutor:
         """Return the task of a fit: what its method declared, behind the wall."""
         known = _with_absolute_paths(declared_job(job))
         prepared = self._cache / "prepared" / job.prepared_key
-        readable = input_files(known, Path(known.dataset_folder), prepared)
+        hidden = hide_held_out(known, Path(known.dataset_folder), scratch)
+        readable = input_files(known, Path(known.dataset_folder), prepared, hidden)
         wall = Wall(
             readable=tuple(path.resolve() for path in readable),
             sources=source_files(job.origin, tuple(job.facts["own_files"])),

@@ -259,6 +259,8 @@ def _applicable(chosen: dict[str, Metric], row: dict[str, Any]) -> dict[str, Met
     applies = {
         "rare": bool(row["rare_type"]), "paired": row["modality"] == MULTIOME,
         "counts": row["labels_digest"] == "none",
+        "predicted": bool({"labels", "proteins"} & {*str(row["uses"]).split(",")})
+        and row["train_digest"] != "none",
     }  # fmt: skip
     return {name: metric for name, metric in chosen.items() if applies.get(metric.kind, True)}
 

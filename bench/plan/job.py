@@ -73,6 +73,12 @@ class Job:
         return cls(**(values | tuples))
 
     @property
+    def predicts_inputs(self) -> bool:
+        """Whether labels or proteins guide, and cells are held out that have them, too."""
+        guided = bool({"labels", "proteins"} & {*self.uses})
+        return guided and bool(self.facts.get("fitted_on"))
+
+    @property
     def name(self) -> str:
         """Name in progress and logs."""
         return f"{self.method} · {self.dataset} · seed {self.seed}"
@@ -126,7 +132,7 @@ def score_key(job: Job, fit_key: str) -> str:
     hidden = tuning and job.protocol == "unsupervised"
     special = {
         "rare": bool(facts["rare_type"]), "paired": facts["modality"] == MULTIOME,
-        "counts": not facts["labels_digest"],
+        "counts": not facts["labels_digest"], "predicted": job.predicts_inputs,
     }  # fmt: skip
     unlabelled = {} if facts["labels_digest"] else {"n_clusters": facts["n_clusters"]}
     metrics = {

@@ -30,6 +30,7 @@ _SCORED = {
     "counts": ("counts", "The counts on the embedding, for data without labels"),
     "rare": ("rare type", "One rare type on the embedding"),
     "paired": ("paired data", "RNA and chromatin of unseen cells"),
+    "predicted": ("held-out cells", "Types and proteins that guided methods predict"),
     "aggregate": ("scores", "Means of scores, as in scIB"),
 }
 """By kind: what the metric scores, in a word and as a heading; in the order of the tables."""
@@ -37,6 +38,7 @@ _KEYS = {
     "clustering": "kmeans/{0}, leiden/{0}, CLUSTERING/{0} of the method's own clusterings",
     "partition": "kmeans/{0}, leiden/{0}, CLUSTERING/{0} of the method's own clusterings",
     "paired": "paired/{0}",
+    "predicted": "predicted/{0}",
     "aggregate": "scib/{0}",
 }
 _PAGE = """# Metrics

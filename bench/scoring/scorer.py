@@ -21,6 +21,7 @@ from .metrics import (
     Metric,
     MetricFact,
     PairedTasks,
+    PredictedInputs,
     RareTask,
     UndefinedMetric,
     metrics,
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
 
 NO_BATCH = "no batch is given"
 """Why metrics of batches are missing in data without."""
-_WITHOUT_TYPES = ("partition", "integration", "counts", "paired")
+_WITHOUT_TYPES = ("partition", "integration", "counts", "paired", "predicted")
 """Kinds of metrics that get no types."""
-RESERVED = frozenset({"kmeans", "leiden", "embedding", "paired", PREFIX})
+RESERVED = frozenset({"kmeans", "leiden", "embedding", "paired", "predicted", PREFIX})
 """First parts of score keys that methods may not use."""
 
 
@@ -44,8 +45,9 @@ RESERVED = frozenset({"kmeans", "leiden", "embedding", "paired", PREFIX})
 class Scores:
     """The scores and clusterings of one fit.
 
-    Keys are ``<clustering>/<metric>``, ``embedding/<metric>`` and ``paired/<metric>``. A metric is
-    either in ``values`` (finite numbers only) or in ``missing``.
+    Keys are ``<clustering>/<metric>``, ``embedding/<metric>``, ``paired/<metric>`` and
+    ``predicted/<metric>``. A metric is either in ``values`` (finite numbers only) or in
+    ``missing``.
 
     Parameters
     ----------
@@ -73,7 +75,7 @@ def score(
     own_labels: Mapping[str, Any] | None = None,
     batch: Any = None,
     task: RareTask | CountsTask | None = None,
-    paired: PairedTasks | None = None,
+    unseen: Mapping[str, PairedTasks | PredictedInputs] | None = None,
     chosen: Mapping[str, Metric] | None = None,
 ) -> Scores:
     """Cluster an embedding and compute metrics.
@@ -96,8 +98,9 @@ def score(
         Batch of each cell, alone or in an :class:`IntegrationTask`, and the rare type; metrics
         that need them are missing without them. In place of a rare type, data without labels have
         the components of their counts.
-    paired
-        Predictions for unseen cells; ``None`` if the data are not paired.
+    unseen
+        Predictions for cells that the fit has not seen, by kind of metric: ``paired``,
+        ``predicted``.
     chosen
         Metrics to compute (default: all).
 
@@ -113,7 +116,7 @@ def score(
     cells = _select_cells(points, types, labels.reported, batch, task)
     scores.facts |= _cell_facts(cells)
     for metric in (metrics() if chosen is None else chosen).values():
-        _score_metric(scores, metric, cells, paired, seed)
+        _score_metric(scores, metric, cells, unseen or {}, seed)
     return scores
 
 
@@ -196,9 +199,9 @@ def _add_clusterings(
 
 
 def _score_metric(
-    scores: Scores, metric: Metric, cells: _ReportedCells, paired: PairedTasks | None, seed: int
+    scores: Scores, metric: Metric, cells: _ReportedCells, unseen: Mapping[str, Any], seed: int
 ) -> None:
-    """Compute a metric: of each clustering, of the embedding, or of paired data.
+    """Compute a metric: of each clustering, of the embedding, or of predictions for unseen cells.
 
     Without types only a metric that needs none is computed.
     """
@@ -206,9 +209,10 @@ def _score_metric(
         return
     # The held-out form of a metric has the seed of the metric.
     metric_seed = derive_seed(seed, "score", metric.name.removesuffix("_held_out"))
-    if metric.kind == "paired":
-        if paired is not None:
-            _compute(scores, f"paired/{metric.name}", metric.function, paired)
+    if metric.kind in ("paired", "predicted"):
+        if metric.kind in unseen:
+            key = f"{metric.kind}/{metric.name}"
+            _compute(scores, key, metric.function, unseen[metric.kind])
     elif metric.kind == "clustering":
         for name, labels in scores.clusters.items():
             key = f"{name}/{metric.name}"

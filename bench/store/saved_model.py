@@ -61,6 +61,10 @@ class SavedModel(ABC):
     name: str
     """``method · dataset · seed``."""
     method: Method
+    params: dict[str, Any]
+    """Parameters of the fit, empty where a configuration file replaced them."""
+    kept_state: str = ""
+    """Name of the file of a state that was kept in the fit; empty: its last state."""
 
     @property
     @abstractmethod
@@ -97,6 +101,8 @@ def open_model(
     """
     jobs = [folder for folder in (run, run / "artifacts") if (folder / "result.json").is_file()]
     has_store = bool(settings.tracking_uri) or (run / "mlflow.db").is_file()
+    if run.is_file() and (run.parent.parent / "fit.json").is_file():
+        return SavedFit(run.parent.parent, settings, needs, lacking, kept_state=run.name)
     if (run / "fit.json").is_file():
         return SavedFit(run, settings, needs, lacking)
     if jobs:
@@ -114,12 +120,16 @@ def open_model(
 class SavedFit(SavedModel):
     """The folder of a ``bench fit``."""
 
-    def __init__(self, folder: Path, settings: Settings, needs: str, lacking: str) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: Path, settings: Settings, needs: str, lacking: str, kept_state: str = ""
+    ) -> None:
+        self.folder, self.kept_state = folder, kept_state
         try:
             about = json.loads((folder / "fit.json").read_text())
             name, params = str(about["method"]), dict(about["params"])
             self.name = f"{name} · {about['file']} · seed {about['seed']}"
+            self.name += f" · {kept_state}" if kept_state else ""
+            self.params = params
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{folder / 'fit.json'}: not what 'bench fit' wrote "
@@ -127,7 +137,7 @@ class SavedFit(SavedModel):
                 code="damaged_result",
             ) from None
         cls = methods(settings.plugins).get(name)
-        self.method = _load_method(cls, params, folder, self.name, needs, lacking)
+        self.method = _load_method(cls, params, folder, self.name, needs, lacking, kept_state)
 
     @property
     def preparation(self) -> Preparation:
@@ -207,6 +217,7 @@ class SavedJob(SavedModel):
         if source_digest(origin, cls.files) != job.facts.get("source"):
             logger.warning(f"{job.method_name}: its source changed since this fit")
         self.method = _load_method(cls, job.params, folder, job.name, needs, lacking)
+        self.params = self.method.params.resolved()
 
     @property
     def preparation(self) -> Preparation:
@@ -299,19 +310,20 @@ def _select_job(
 
 
 def _load_method(
-    cls: type[Method], params: dict[str, Any], folder: Path, name: str, needs: str, lacking: str
-) -> Method:
-    """Return the fitted method."""
+    cls: type[Method], params: dict[str, Any], folder: Path, name: str, needs: str, lacking: str,
+    kept_state: str = "",
+) -> Method:  # fmt: skip
+    """Return the fitted method; ``kept_state``: name of a file in the folder of its model."""
     if not all(hasattr(cls, function) for function in (needs, "load")):
         raise UsageError(f"{name}: {cls.name} {lacking}.", code="not_supported")
     if not (folder / MODEL_FOLDER).is_dir():
         raise UsageError(f"{folder}: holds no model; fit again.", code="no_model")
     method = cls(cls.Params.build(params, owner=cls.name))
     try:
-        method.load(folder / MODEL_FOLDER)  # type: ignore[attr-defined]  # found by hasattr
+        method.load(folder / MODEL_FOLDER / kept_state)  # type: ignore[attr-defined]  # by hasattr
     except Exception as error:  # a method may raise anything for files of another version
         raise DataError(
-            f"{folder / MODEL_FOLDER}: cannot be read by the present {cls.name} "
+            f"{folder / MODEL_FOLDER / kept_state}: cannot be read by the present {cls.name} "
             f"({' '.join(str(error).split())[:150]}); fit again.",
             code="damaged_model",
         ) from None

@@ -88,7 +88,7 @@ def _parse_objective(name: str, protocol: str) -> Objective:
         )
     if metric.higher_is_better is None:
         raise UsageError(f"--objective {name}: it has no direction.", code="no_direction")
-    if metric.kind == "paired":
+    if metric.kind in ("paired", "predicted"):
         raise UsageError(
             f"--objective {name}: it is computed on the cells that the report uses too; choose "
             "another.",

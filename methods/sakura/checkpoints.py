@@ -1,21 +1,24 @@
-"""Training stage by stage, and the checkpoint file of an interrupted fit."""
+"""Training stage by stage, the checkpoint of an interrupted fit, and states that are kept."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
-from bench.errors import UsageError
+from bench.errors import DataError, UsageError
 from bench.seeds import derive_seed
 
 from ..nn.train import copy_weights
+from .config_model import fail
+from .insertion import InsertedParts
 from .training import Trainer
 
 if TYPE_CHECKING:
@@ -26,25 +29,75 @@ if TYPE_CHECKING:
 
 SECONDS_APART = 20.0
 """Least time between two checkpoints. Epochs of small models are quicker than the disk."""
+MODEL_FILE, FINAL_STATE = "sakura.pt", "training.pt"
+"""The fitted model, and the state of its training after the last step, which can go on."""
 Weights = dict[str, Tensor]
+State = Mapping[str, Any]
+
+
+class Watcher(Protocol):
+    """Called after each step of a training.
+
+    ``stage`` counts from 0; ``ended``: whether the step ended an epoch; ``keep(name)`` writes the
+    whole state into a file.
+    """
+
+    def __call__(
+        self, trainer: Trainer, stage: int, *, ended: bool, keep: Callable[[str], None]
+    ) -> None: ...
+
+
+def _watch_nothing(
+    trainer: Trainer, stage: int, *, ended: bool, keep: Callable[[str], None]
+) -> None: ...
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Where a training starts and what it leaves beside the model."""
+
+    start: Path | None = None
+    """File of a finished or kept state that goes on."""
+    parts: InsertedParts = field(default_factory=InsertedParts)
+    """Parts of other models, put in before the training."""
+    kept: Path | None = None
+    """Folder for the final state and the states that ``watch`` keeps; ``None``: none is kept."""
+    watch: Watcher = _watch_nothing
+
+    def read_start(self, device: torch.device) -> State | None:
+        """Return the state that goes on; raises ``DataError`` if it cannot be read."""
+        return None if self.start is None else read_state(self.start, device)
+
+
+def read_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Return a stored model or state; raises ``DataError`` for another file."""
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
+        return state | {"model": state["model"]}
+    except Exception as error:  # torch raises anything for files of other kinds
+        reason = " ".join(str(error).split())[:120]
+        message = f"{path}: no model or state of this method ({reason}); fit again."
+        raise DataError(message, code="damaged_model") from None
 
 
 class CheckpointFile:
-    """File with the state of a training; ``facts`` identify the fit.
+    """File with the state of a training; ``facts`` identify the fit, ``cells`` are stored too.
 
     Without a path it does nothing.
     """
 
-    def __init__(self, path: Path | None, facts: Mapping[str, Any]) -> None:
-        self._path, self._facts = path, dict(facts)
+    def __init__(
+        self, path: Path | None, facts: Mapping[str, Any], cells: Mapping[str, Any]
+    ) -> None:
+        self._path, self._facts, self._cells = path, dict(facts), cells
         self._written = -math.inf
 
-    def read(self, device: torch.device) -> dict[str, Any] | None:
+    def read(self, device: torch.device) -> State | None:
         """Return the state, or ``None``; raises ``UsageError`` for the file of another fit."""
         if self._path is None or not self._path.exists():
             return None
-        state: dict[str, Any] = torch.load(self._path, weights_only=True, map_location=device)
-        if any(state[name] != value for name, value in self._facts.items()):
+        state = read_state(self._path, device)
+        if any(state.get(name) != value for name, value in self._facts.items()):
             raise UsageError(
                 f"{self._path}: written by a fit with other settings, guides, features, cells or "
                 "seed; remove it or give another file.",
@@ -52,26 +105,38 @@ class CheckpointFile:
             )
         return state
 
+    def is_of_same_cells(self, state: State) -> bool:
+        """Return whether a state is of a training on the same cells and splits."""
+        return bool(state["cells"] == self._facts["cells"])
+
     def write(self, trainer: Trainer, stage: int, ends: Sequence[Weights]) -> None:
         if self._path is None or time.monotonic() - self._written < SECONDS_APART:
             return
         self._written = time.monotonic()
-        whole = {**self._facts, "stage": stage, "ends": list(ends), **trainer.state()}
-        part = self._path.with_name(self._path.name + ".part")
+        self.write_to(self._path, trainer, stage, ends)
+
+    def write_to(self, path: Path, trainer: Trainer, stage: int, ends: Sequence[Weights]) -> None:
+        """Write the whole state into another file."""
+        whole = {**self._facts, **self._cells, "stage": stage, "ends": list(ends)}
+        whole |= trainer.state()
+        part = path.with_name(path.name + ".part")
         torch.save(whole, part)
-        part.replace(self._path)
+        part.replace(path)
 
 
 def train(
     objective: SakuraObjective, rows: TrainingRows, stages: Sequence[Stage], seed: int,
-    report: Reporter, file: CheckpointFile,
+    report: Reporter, file: CheckpointFile, options: TrainingOptions, start: State | None,
 ) -> tuple[Trainer, list[Weights]]:  # fmt: skip
     """Train all stages; return the last trainer and the weights after each earlier stage.
 
-    A stage continues with the optimiser and the term weights of the stage before. Seed torch
-    first.
+    A stage continues with the optimiser and the term weights of the stage before. ``start``: state
+    of a training that goes on, unless a checkpoint is there; on other cells it begins to count
+    epochs anew. Seed torch first.
     """
-    state = file.read(rows.device)
+    state = interrupted = file.read(rows.device)
+    if start is not None and interrupted is None and file.is_of_same_cells(start):
+        state = start
     done = state["stage"] if state is not None else 0
     ends: list[Weights] = state["ends"] if state is not None else []
     last: Trainer | None = None
@@ -88,7 +153,36 @@ def train(
             continue
         if state is not None and number == done:
             trainer.restore(state)
+            # Patience that has run out would end the training at once.
+            trainer.waited = trainer.waited if interrupted else 0
+            if trainer.finished() and number == len(stages) - 1 and not interrupted:
+                message = f"it has trained {len(trainer.reported)} epochs; raise max_epochs, "
+                fail(f"continue {options.start}", f"{message}or ticks or epochs.", "trained")
             trainer.report_again(report)
-        trainer.run(report, partial(file.write, trainer, number, ends))
+        elif start is not None and state is None and number == 0:
+            trainer.adopt(start)
+        keep = partial(_keep, file, options.kept, trainer, number, ends)
+
+        def after_step(
+            *, ended: bool, now: Trainer = trainer, n: int = number, k: Any = keep
+        ) -> None:
+            options.watch(now, n, ended=ended, keep=k)
+            if ended:
+                file.write(now, n, ends)
+
+        trainer.run(report, after_step)
+        if number == len(stages) - 1:
+            keep(FINAL_STATE)
+        trainer.take_best()
     assert last is not None
     return last, ends
+
+
+def _keep(
+    file: CheckpointFile, folder: Path | None, trainer: Trainer, stage: int,
+    ends: Sequence[Weights], name: str,
+) -> None:  # fmt: skip
+    """Write the state into a file of the folder, if there is one."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_to(folder / name, trainer, stage, ends)

@@ -56,6 +56,11 @@ def _stage(setup: OriginalSetup, number: int) -> list[str]:
     lines.append(f"training: {stage.schedule}, {length}, {optimizer}{start}")
     tables = [(name, one) for after, name, one in setup.tables() if after == number]
     lines += [f"table {name}.csv: {', '.join(t.parts)} of split {t.split}" for name, t in tables]
+    story = setup.story[number]
+    if story.repeated and story.tables_at:
+        lines.append(f"the tables of this training also {story.tables_at}")
+    if story.keep_at:
+        lines.append(f"the state is kept {story.keep_at}")
     return lines
 
 

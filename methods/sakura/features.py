@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from .objective import TrainingRows, signature_targets
 
 if TYPE_CHECKING:
     from .guidance import ExtraRows, Guidance, Phenotype, Signature
+    from .insertion import InsertedParts
     from .network import Reader, SakuraNetwork
 
 _LARGEST_TARGET = 10.0
@@ -197,8 +198,11 @@ def numbers_of(one: Phenotype, values: np.ndarray, n_cells: int) -> Tensor:
     return torch.from_numpy(table.copy())
 
 
-def set_scales(network: SakuraNetwork, trained: Any) -> None:
-    """Set the scales of features and targets from the training rows, rows × features."""
+def set_scales(network: SakuraNetwork, trained: Any, parts: InsertedParts) -> None:
+    """Set the scales of features and targets from the training rows, rows × features.
+
+    Features of an inserted encoder or decoder have the scales of its fit.
+    """
     settings = network.settings
     moments = FeatureMoments(trained.shape[1])
     for _, block in row_blocks(trained):
@@ -209,10 +213,16 @@ def set_scales(network: SakuraNetwork, trained: Any) -> None:
         network.scaler.center.copy_(mean)
     if settings.scale:
         network.scaler.spread.copy_(torch.where(spread > 0, spread, torch.ones_like(spread)))
-    if settings.relative_weights and network.guidance.guides:
-        network.unit = leading_variance(network, trained)
+    parts.copy_scales(network)
+    set_unit(network, trained)
     for guide in network.guidance.all_signatures:
         _set_targets(network, guide, trained, spread)
+
+
+def set_unit(network: SakuraNetwork, trained: Any) -> None:
+    """Set the unit of relative weights, once features have their scales."""
+    if network.settings.relative_weights and network.guidance.guides:
+        network.unit = leading_variance(network, trained)
 
 
 def _set_targets(network: SakuraNetwork, guide: Signature, trained: Any, spread: Tensor) -> None:
@@ -257,9 +267,12 @@ def leading_variance(network: SakuraNetwork, matrix: Any) -> float:
 
 def training_rows(
     network: SakuraNetwork, matrix: Any, phenotypes: Mapping[str, Tensor],
-    splits: Mapping[str, np.ndarray], held_out: np.ndarray,
+    splits: Mapping[str, np.ndarray], held_out: np.ndarray, has_units: Callable[[str], bool],
 ) -> TrainingRows:  # fmt: skip
-    """Return all rows on the device; numerical phenotypes are scaled by the training rows."""
+    """Return all rows on the device.
+
+    Numerical phenotypes are scaled by the training rows, or as before if ``has_units(name)``.
+    """
     guidance, weights = network.guidance, torch.ones(matrix.shape[0])
     n_extra = 0 if guidance.extra_rows is None else len(guidance.extra_rows.names)
     if guidance.extra_rows is not None:
@@ -268,7 +281,10 @@ def training_rows(
     for one in guidance.phenotypes:
         tensor = phenotypes[one.name]
         if not one.categorical and one.scale_targets:
-            tensor = _scaled(network.reader(one.name), tensor, splits["train"])
+            reader = network.reader(one.name)
+            if not has_units(one.name):
+                _set_units(reader, tensor, splits["train"])
+            tensor = (tensor - reader.offset.cpu()) / reader.unit.cpu()
         unknown = -1 if one.categorical else float("nan")
         extra = torch.full((n_extra, *tensor.shape[1:]), unknown, dtype=tensor.dtype)
         values[one.name] = torch.cat([tensor, extra])
@@ -276,11 +292,10 @@ def training_rows(
     return TrainingRows(cells, weights, values, splits, held_out)
 
 
-def _scaled(reader: Reader, values: Tensor, rows: np.ndarray) -> Tensor:
+def _set_units(reader: Reader, values: Tensor, rows: np.ndarray) -> None:
     whole = values[torch.from_numpy(rows[rows < len(values)])]
     whole = whole[~torch.isnan(whole).any(dim=1)]
     if len(whole) > 1:
         spread = whole.std(dim=0)
         reader.offset.copy_(whole.mean(dim=0))
         reader.unit.copy_(torch.where(spread > 0, spread, torch.ones_like(spread)))
-    return (values - reader.offset.cpu()) / reader.unit.cpu()

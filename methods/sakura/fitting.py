@@ -3,24 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from bench.contract import Context, Fit
+from bench.errors import UsageError
 
+from .checkpoints import TrainingOptions
 from .dataset_guidance import dataset_guidance
 from .guidance import Guidance
+from .insertion import InsertedParts, Insertion
+from .milestones import StateKeeper, StoryWatcher
 from .model import SakuraModel
 from .model_settings import settings_from_params
 from .original_config.tables import cell_table
 from .params import GuidedParameters
+from .saved_files import find_file
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from .method import SakuraUnguided
+    from .method import SakuraUnguided, TrainingRequest
     from .original_config.main_config import OriginalSetup
+
+
+def training_options(request: TrainingRequest, context: Context) -> TrainingOptions:
+    """Return the options of a training; raises ``UsageError`` and ``DataError``."""
+    if request.keep_every and context.checkpoints is None:
+        raise UsageError(
+            "keep_every: there is no folder for states; give checkpoints=FOLDER.",
+            code="missing_input",
+        )
+    parts = []
+    for text in request.insert:
+        one = Insertion.parse(text)
+        one = replace(one, path=find_file(one.path))
+        parts.append((one, SakuraModel.load(one.path)))
+    return TrainingOptions(
+        start=find_file(request.go_on, state=True) if request.go_on else None,
+        parts=InsertedParts(parts),
+        kept=context.checkpoints and context.checkpoints / "kept",
+        watch=StateKeeper(request.keep_every),
+    )
 
 
 def fit_sakura(method: SakuraUnguided, data: AnnData, context: Context) -> tuple[SakuraModel, Fit]:
@@ -30,7 +57,8 @@ def fit_sakura(method: SakuraUnguided, data: AnnData, context: Context) -> tuple
     if method.guidance is None and isinstance(params, GuidedParameters):
         guidance, values, notes = dataset_guidance(params, data, context)
     settings = settings_from_params(params, all_features=not _log_normalized(data))
-    model = _trained(SakuraModel(settings, guidance), data, context, values)
+    options = training_options(method.request, context)
+    model = _trained(SakuraModel(settings, guidance), data, context, values, options)
     facts = {
         "training": f"{model.epochs} epochs, weights of epoch {model.best_epoch}",
         "features": str(len(model.features)),
@@ -41,14 +69,27 @@ def fit_sakura(method: SakuraUnguided, data: AnnData, context: Context) -> tuple
         context.log(line)
     facts = {name: text for name, text in facts.items() if text}
     embedding = model.transform(data, getattr(params, "embedding", "main"))
-    return model, Fit(embedding, n_parameters=model.n_parameters, notes=facts)
+    tables = training_tables(model, data)
+    return model, Fit(embedding, tables=tables, n_parameters=model.n_parameters, notes=facts)
 
 
-def fit_setup(setup: OriginalSetup, data: AnnData, context: Context) -> tuple[SakuraModel, Fit]:
+def fit_setup(
+    setup: OriginalSetup, data: AnnData, context: Context, request: TrainingRequest
+) -> tuple[SakuraModel, Fit]:
     """Train all stages of an original configuration and return its tables."""
     model = SakuraModel(setup.settings, setup.guidance)
-    _trained(model, data, context, setup.values, setup.splits)
-    tables = {}
+    folder = context.checkpoints and context.checkpoints / "tables"
+    story = StoryWatcher(model, setup, data, folder)
+    options = training_options(request, context)
+    keeper = options.watch
+
+    def watch(trainer, stage, *, ended, keep):  # type: ignore[no-untyped-def]  # Watcher
+        keeper(trainer, stage, ended=ended, keep=keep)
+        story(trainer, stage, ended=ended, keep=keep)
+
+    options = replace(options, watch=watch)
+    _trained(model, data, context, setup.values, options, setup.splits)
+    tables = training_tables(model, data) | dict(story.tables())
     for number, name, one in setup.tables():
         with model.as_after(number):
             tables[name] = cell_table(model, data[setup.splits[one.split]], one)
@@ -57,14 +98,30 @@ def fit_setup(setup: OriginalSetup, data: AnnData, context: Context) -> tuple[Sa
     return model, Fit(embedding, tables=tables, n_parameters=model.n_parameters, notes=notes)
 
 
+def training_tables(model: SakuraModel, data: AnnData) -> dict[str, pd.DataFrame]:
+    """Return ``splits`` (cells × splits, 0 or 1) and ``losses`` (a row an epoch and term)."""
+    masks = {name: mask for name, mask in model.masks.items() if name != "all"}
+    masks["held_out"] = np.isin(np.arange(data.n_obs), model.held_out)
+    index = pd.Index(data.obs_names, name="cell")
+    splits = {name: mask.astype(np.int8) for name, mask in masks.items()}
+    rows = [
+        {"epoch": epoch, "term": term, **losses}
+        for epoch, terms in enumerate(model.term_losses, start=1)
+        for term, losses in terms.items()
+    ]
+    columns = ["epoch", "term", "weight", "loss", "held_out_loss"]
+    losses = pd.DataFrame(rows, columns=columns).set_index("epoch")
+    return {"splits": pd.DataFrame(splits, index=index), "losses": losses}
+
+
 def _trained(
     model: SakuraModel, data: AnnData, context: Context, values: Mapping[str, np.ndarray],
-    splits: Mapping[str, np.ndarray] | None = None,
+    options: TrainingOptions, splits: Mapping[str, np.ndarray] | None = None,
 ) -> SakuraModel:  # fmt: skip
     checkpoint = context.checkpoints and context.checkpoints / "training.pt"
     return model.fit(
         data, seed=context.seed, device=context.device, report=context.report, phenotypes=values,
-        splits=splits, checkpoint=checkpoint,
+        splits=splits, checkpoint=checkpoint, options=options,
     )  # fmt: skip
 
 

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench.contract import ATAC, RNA, Context, DatasetInfo, Fit, Method, Recipe
+from bench.contract import ATAC, RNA, Context, DatasetInfo, Fit, Method, Parameters, Recipe
 
 from .params import GuidedParameters, SakuraParameters
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from anndata import AnnData
 
     from .guidance import Guidance
     from .model import SakuraModel
     from .original_config.main_config import OriginalSetup
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What a user asks of one training beyond its parameters."""
+
+    insert: Sequence[str] = ()
+    """``PART=FIT[:PART][:frozen]``."""
+    go_on: Path | None = None
+    """A finished fit that goes on."""
+    keep_every: int = 0
+    """Epochs between two states that are kept; 0: none."""
 
 
 class SakuraUnguided(Method):
@@ -52,6 +67,10 @@ class SakuraUnguided(Method):
     """Guides of a file; ``None``: those of the dataset."""
     values: Mapping[str, np.ndarray] | None = None
     """Values of the cells by phenotype of ``guidance``."""
+    request: TrainingRequest = TrainingRequest()
+    """Where the training starts, and the states that it keeps."""
+    _kept: Path | None = None
+    """Folder with the states that the last fit kept."""
 
     def recipe(self, info: DatasetInfo) -> Recipe:
         """Return log-normalised counts of all genes, or TF-IDF of binarised peaks.
@@ -66,6 +85,7 @@ class SakuraUnguided(Method):
         from .fitting import fit_sakura
 
         self._model, fit = fit_sakura(self, data, context)
+        self._kept = context.checkpoints and context.checkpoints / "kept"
         return fit
 
     def transform(self, data: AnnData) -> np.ndarray:
@@ -77,13 +97,72 @@ class SakuraUnguided(Method):
         """The fitted model, with predictions, reconstruction and further spaces."""
         return self._model
 
+    def prepare_training(
+        self, insert: Sequence[str] = (), go_on: Path | None = None, keep_every: int = 0
+    ) -> None:
+        """Set parts of other fits to insert, a fit to go on from and states to keep.
+
+        Parameters
+        ----------
+        insert
+            ``PART=FIT[:PART][:frozen]``, with ``encoder``, ``decoder`` or ``head:GUIDE`` as part.
+        go_on
+            Folder of a finished fit, or the file of a kept state.
+        keep_every
+            Epochs between two states that are kept beside the model; 0: none.
+        """
+        self.request = TrainingRequest(tuple(insert), go_on, keep_every)
+
+    def configuration(self) -> dict[str, Any]:
+        """Return settings, guides, sizes and splits of the fitted model as plain values."""
+        from .saved_files import configuration
+
+        return configuration(self._model)
+
+    def predictions(
+        self, data: AnnData, split: str = "all", *, reconstruct: bool = True
+    ) -> dict[str, pd.DataFrame]:
+        """Return every latent space, every head's predictions and the reconstruction.
+
+        ``split``: name of a split of the fit, whose cells are chosen by name. Raises
+        ``UsageError`` and ``DataError``.
+        """
+        from .saved_files import predictions
+
+        return predictions(self._model, data, split, reconstruct=reconstruct)
+
+    def story_tables(self, data: AnnData, path: Path) -> dict[str, pd.DataFrame]:
+        """Return the tables of an inference story of the original (a JSON file)."""
+        from .saved_files import story_tables
+
+        return story_tables(self._model, data, path)
+
+    def predict_inputs(self, data: AnnData) -> dict[str, pd.DataFrame]:
+        """Return what the heads predict of ``labels`` and ``proteins``, if they guided."""
+        from .saved_files import predicted_phenotype
+
+        names = {"type": "labels", "proteins": "proteins"}
+        guides = {one.name: one for one in self._model.guidance.phenotypes}
+        tables = {
+            what: predicted_phenotype(self._model, data, guides[name])
+            for name, what in names.items()
+            if name in guides and self.guidance is None
+        }
+        if "labels" in tables:
+            tables["labels"] = tables["labels"].drop(columns="predicted")
+        return tables
+
     def save(self, path: Path) -> None:
+        """Write the model, and the states that the fit kept."""
         self._model.save(path / "sakura.pt")
+        if self._kept is not None and self._kept.is_dir():
+            shutil.copytree(self._kept, path, dirs_exist_ok=True)
 
     def load(self, path: Path) -> None:
+        """Read the model in a folder, or that of a kept state."""
         from .model import SakuraModel
 
-        self._model = SakuraModel.load(path / "sakura.pt")
+        self._model = SakuraModel.load(path if path.is_file() else path / "sakura.pt")
 
 
 class Sakura(SakuraUnguided):
@@ -160,8 +239,11 @@ class Sakura(SakuraUnguided):
 class ConfiguredSakura(Sakura):
     """SAKURA with a configuration of the original."""
 
+    class Params(Parameters):
+        """None: the configuration says everything."""
+
     def __init__(self, setup: OriginalSetup) -> None:
-        super().__init__(Sakura.Params())
+        super().__init__(self.Params())
         self.setup, self.guidance, self.values = setup, setup.guidance, setup.values
 
     def recipe(self, info: DatasetInfo) -> Recipe:
@@ -172,7 +254,8 @@ class ConfiguredSakura(Sakura):
         """Return the main dimensions of each cell, and the tables of the configuration."""
         from .fitting import fit_setup
 
-        self._model, fit = fit_setup(self.setup, data, context)
+        self._model, fit = fit_setup(self.setup, data, context, self.request)
+        self._kept = context.checkpoints and context.checkpoints / "kept"
         return fit
 
     def describe(self) -> list[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from bench.errors import DataError
 from bench.seeds import derive_seed
 
 from ..nn.train import copy_weights, encode, n_parameters, seeded
-from .checkpoints import CheckpointFile, train
+from .checkpoints import CheckpointFile, TrainingOptions, read_state, train
 from .config_model import fail, lookup
 from .features import (
     as_cells,
@@ -26,6 +27,7 @@ from .features import (
     numbers_of,
     select,
     set_scales,
+    set_unit,
     training_rows,
     with_extra,
 )
@@ -41,11 +43,16 @@ if TYPE_CHECKING:
     from bench.contract import Reporter
 
 
+_LENGTHS = frozenset({"max_epochs", "max_ticks", "patience", "stages"})
+"""Settings in which a training that goes on may differ from the one before."""
+
+
 class SakuraModel:
     """Autoencoder guided by signatures and phenotypes.
 
     A fit sets ``features``, ``classes`` (by categorical phenotype), ``curves`` (losses by epoch),
-    ``best_epoch`` and ``masks`` (cells of each split).
+    ``term_losses`` (of each term by epoch), ``best_epoch``, ``cells`` (their names) and ``masks``
+    (cells of each split).
     """
 
     def __init__(self, settings: SakuraSettings, guidance: Guidance | None = None) -> None:
@@ -62,40 +69,120 @@ class SakuraModel:
         phenotypes: Mapping[str, np.ndarray] | None = None,
         splits: Mapping[str, np.ndarray] | None = None,
         checkpoint: Path | None = None,
+        options: TrainingOptions | None = None,
     ) -> SakuraModel:
         """Train on ``data.X``, cells × features, log-normalised or otherwise prepared.
 
         ``phenotypes``: values by name, (cells,) or (cells, columns). ``splits``: masks of cells by
         name, where ``train`` overrides the settings. ``checkpoint``: a file from which an
-        interrupted fit continues. Raises ``UsageError`` or ``DataError`` for settings that do not
-        suit the data.
+        interrupted fit continues. ``options``: a model to go on from, parts of others, states to
+        keep. Raises ``UsageError`` or ``DataError`` for settings that do not suit the data.
         """
+        options = options or TrainingOptions()
+        start = options.read_start(torch.device(device))
+        frozen = options.parts.frozen
+        if start is not None:
+            frozen = tuple(start["model"]["settings"]["frozen"])
+        self.settings = replace(
+            self.settings, frozen=tuple(dict.fromkeys((*self.settings.frozen, *frozen)))
+        )
         check_genes(self.guidance, list(data.var_names))
         values = self._read_phenotypes(phenotypes or {}, data.n_obs)
-        n_top = self.settings.n_top_features
-        self.features = choose_features(data, n_top, self.guidance.genes)
+        self.cells = [str(name) for name in data.obs_names]
+        self.features = self._choose_features(data, options, start)
         matrix = with_extra(select(data, self.features), self.features, self.guidance.extra_rows)
         rows_of, held_out = self._splits(data.n_obs, matrix.shape[0], seed, splits or {})
         with seeded(seed, "network", device=device):
             self.network = self._build().to(device)
             for name in self.settings.frozen:
                 self.network.module(name).requires_grad_(False)
-            set_scales(self.network, matrix[rows_of["train"]])
-            rows = training_rows(self.network, matrix, values, rows_of, held_out)
-            self._train(rows, seed, report, checkpoint)
+            self._set_start(matrix[rows_of["train"]], options, start)
+            rows = training_rows(
+                self.network, matrix, values, rows_of, held_out,
+                lambda name: start is not None or name in options.parts.heads,
+            )  # fmt: skip
+            stored = checkpoint or options.start or options.kept
+            facts = self._facts(matrix, rows, seed, options) if stored else {}
+            file = CheckpointFile(checkpoint, facts, self._plain_cells())
+            self._train(rows, seed, report, file, options, start)
         return self
 
-    def _train(
-        self, rows: TrainingRows, seed: int, report: Reporter, checkpoint: Path | None
+    def _choose_features(
+        self, data: AnnData, options: TrainingOptions, start: Mapping[str, Any] | None
+    ) -> list[str]:
+        """Return the features of the model to go on from, of inserted parts, or variable ones."""
+        if start is not None:
+            return list(start["model"]["features"])
+        inserted = options.parts.features(self.guidance.genes)
+        n_top = self.settings.n_top_features
+        return inserted or choose_features(data, n_top, self.guidance.genes)
+
+    def _set_start(
+        self, trained: Any, options: TrainingOptions, start: Mapping[str, Any] | None
     ) -> None:
+        """Set scales and weights before the first step; ``trained``: training rows × features."""
+        if start is not None:
+            self._check_start(start, options)
+            self.network.load_state_dict(start["network"])
+            set_unit(self.network, trained)
+            return
+        options.parts.check_features(self)
+        set_scales(self.network, trained, options.parts)
+        options.parts.copy_weights(self.network, self)
+
+    def _check_start(self, start: Mapping[str, Any], options: TrainingOptions) -> None:
+        """Raise ``UsageError`` unless the state is one of this model, trained to here."""
+        owner = f"continue {options.start}"
+        if options.parts.sources:
+            fail(owner, "it has all parts; leave insert out.", "invalid_value")
+        if "optimizer" not in start:
+            fail(owner, "it holds no state of a training; fit again.", "no_state")
+        now, then = self.as_plain(), start["model"]
+        names = {*now["settings"]} - _LENGTHS
+        changed = [
+            name for name in sorted(names) if now["settings"][name] != then["settings"].get(name)
+        ]
+        stages = [[(one["tasks"], one["schedule"]) for one in model["settings"]["stages"]]
+                  for model in (now, then)]  # fmt: skip
+        n_done = start["stage"] + 1
+        changed += ["stages"] if stages[0][:n_done] != stages[1][:n_done] else []
+        others = ("signatures", "phenotypes", "classes", "widths")
+        changed += [name for name in others if now[name] != then[name]]
+        if changed:
+            message = f"it was trained with other {' and '.join(changed)}; give the same."
+            fail(owner, message, "other_fit")
+
+    def _facts(
+        self, matrix: Any, rows: TrainingRows, seed: int, options: TrainingOptions
+    ) -> dict[str, Any]:
+        """Return what identifies the fit in its states; digests only where states are kept."""
+        files = [options.start] if options.start else []
+        files += [one.path for one, _ in options.parts.sources]
+        origins = [f"{path} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files]
+        facts = {
+            "model": self.as_plain(),
+            "seed": seed,
+            "origins": origins,
+            "cells": rows.digest(),
+        }
+        arrays = (matrix.data, matrix.indices) if hasattr(matrix, "indices") else (matrix,)
+        for array in arrays:
+            digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+            facts["cells"] = f"{facts['cells']} {digest}"
+        return facts
+
+    def _train(
+        self, rows: TrainingRows, seed: int, report: Reporter, file: CheckpointFile,
+        options: TrainingOptions, start: Mapping[str, Any] | None,
+    ) -> None:  # fmt: skip
         weights = {name: w.to(rows.device) for name, w in self._class_weights.items()}
         objective = SakuraObjective(self.network, weights)
-        cells = "" if checkpoint is None else rows.digest()
-        facts = {"model": self._plain(), "seed": seed, "cells": cells}
-        file = CheckpointFile(checkpoint, facts)
-        last, self._ends = train(objective, rows, self._stages(), seed, report, file)
+        last, self._ends = train(
+            objective, rows, self._stages(), seed, report, file, options, start
+        )
         self.network.eval()
         self.curves, self.epochs = last.reported, len(last.reported)
+        self.term_losses, self.passes = last.term_losses, last.passes
         # Without early stopping the last weights stay.
         self.best_epoch = last.best_epoch or self.epochs
 
@@ -166,11 +253,15 @@ class SakuraModel:
     def save(self, path: Path) -> None:
         """Write the model into a file, without extra rows."""
         state = {name: value.cpu() for name, value in self.network.state_dict().items()}
-        torch.save({"model": self._plain(), "state": state}, path)
+        facts = {"epochs": self.epochs, "best_epoch": self.best_epoch, "passes": self.passes}
+        torch.save(
+            {"model": self.as_plain(), "network": state, **self._plain_cells(), **facts}, path
+        )
 
     @classmethod
     def load(cls, path: Path) -> SakuraModel:
-        saved = torch.load(path, weights_only=True, map_location="cpu")
+        """Read a model, or the model of a kept state."""
+        saved = read_state(path)
         plain = saved["model"]
         guidance = Guidance(
             tuple(Signature(**values) for values in plain["signatures"]),
@@ -178,13 +269,16 @@ class SakuraModel:
         )
         model = cls(SakuraSettings(**plain["settings"]), guidance)
         model.features, model.classes = plain["features"], plain["classes"]
-        model._widths = plain["widths"]
+        model._widths, model.cells = plain["widths"], saved["cell_names"]
+        model.masks = {name: mask.numpy() for name, mask in saved["splits"].items()}
+        model.epochs = len(saved["reported"]) if "reported" in saved else saved["epochs"]
+        model.best_epoch, model.passes = saved["best_epoch"] or model.epochs, saved["passes"]
         model.network = model._build()
-        model.network.load_state_dict(saved["state"])
+        model.network.load_state_dict(saved["network"])
         model.network.eval()
         return model
 
-    def _plain(self) -> dict[str, Any]:
+    def as_plain(self) -> dict[str, Any]:
         """Return what rebuilds the network, as plain values."""
         return {
             "settings": asdict(self.settings),
@@ -195,6 +289,11 @@ class SakuraModel:
             "classes": self.classes,
             "widths": self._widths,
         }
+
+    def _plain_cells(self) -> dict[str, Any]:
+        """Return names and splits of the cells of the fit."""
+        splits = {name: torch.from_numpy(mask) for name, mask in self.masks.items()}
+        return {"cell_names": self.cells, "splits": splits}
 
     def _stages(self) -> tuple[Stage, ...]:
         return self.settings.resolved_stages(tuple(one.name for one in self.guidance.guides))
@@ -255,7 +354,7 @@ class SakuraModel:
         training = np.flatnonzero(self.masks["train"])
         n_held_out = min(round(self.settings.validation * len(training)), len(training) - 1)
         rng = np.random.default_rng(derive_seed(seed, "held-out"))
-        held_out = np.sort(rng.permutation(training)[:n_held_out])
+        self.held_out = held_out = np.sort(rng.permutation(training)[:n_held_out])
         extra = np.arange(n_cells, n_rows)
         return {
             name: np.concatenate([np.setdiff1d(np.flatnonzero(mask), held_out), extra])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .loss_terms import Regularizer
     from .model_settings import Detach, SakuraSettings
 
-MAIN = "main"
+MAIN, ENCODER = "main", "encoder"
 _CLIP = 10.0
 """Bound of scaled features."""
 _OUTPUTS: dict[str, Callable[[], nn.Module]] = {
@@ -228,11 +228,13 @@ class SakuraNetwork(nn.Module):
         return reader
 
     def module(self, name: str) -> nn.Module:
-        """Return a part: ``decoder``, ``pre_encoder``, a latent part or ``head:NAME``.
+        """Return a part of the network.
 
-        Raises ``UsageError`` for another name.
+        ``pre_encoder``, ``main`` or a guide's own dimensions, ``encoder`` (``pre_encoder`` and
+        ``main``), ``decoder``, ``head:NAME``. Raises ``UsageError`` for another name.
         """
         modules: dict[str, nn.Module] = {"decoder": self.decoder, "pre_encoder": self.pre_encoder}
         modules |= dict(zip(self.layout.slices, self.compressors, strict=True))
+        modules[ENCODER] = nn.ModuleList([self.pre_encoder, modules[MAIN]])
         modules |= {f"head:{name}": self.reader(name).network for name in self._guides}
         return lookup(modules, name, "part of the model")

@@ -77,6 +77,10 @@ class Term:
     weight: float
     value: Tensor
 
+    @property
+    def label(self) -> str:
+        return f"{self.owner}: {self.name}"
+
 
 class SakuraObjective:
     """Loss of a model as a sum of weighted terms."""
@@ -109,18 +113,15 @@ class SakuraObjective:
         one = self._guides[guide]
         return (*one.terms, *dict.fromkeys(prior.name for prior in one.regularizers))
 
-    def watched(self, batch: Batch, task: TrainingTask, epochs: Mapping[str, int]) -> Tensor:
-        """Return the held-out loss for early stopping.
+    def watched(self, batch: Batch, task: TrainingTask, epochs: Mapping[str, int]) -> list[Term]:
+        """Return the terms of the held-out loss for early stopping.
 
         It leaves out regularisers, which are random, and guides that are adversarial or detached.
         """
-        total = batch.raw.new_zeros(())
         guides = [self._guides[name] for name in task.guides]
         names = [one.name for one in guides if one.adversarial is None and not one.detached]
-        for term in self.terms(batch, replace(task, guides=tuple(names)), epochs):
-            if not term.name.startswith("prior_"):
-                total = total + term.weight * term.value
-        return total
+        terms = self.terms(batch, replace(task, guides=tuple(names)), epochs)
+        return [term for term in terms if not term.name.startswith("prior_")]
 
     def settled(self, limit: int) -> int:
         """Return the epoch, up to ``limit``, from which all weights are final."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -21,9 +21,17 @@ if TYPE_CHECKING:
 
     from .objective import SakuraObjective, Term, TrainingRows
 
+_REPORTED = ("loss", "reconstruction_loss", "guidance_loss")
+_WEIGHT = "weight of "
 _BETTER = 1e-4
 """Share by which a held-out loss must fall to count as better."""
 _WATCH_BATCH = 1024
+
+
+class AfterStep(Protocol):
+    """Called after each step; ``ended``: whether the step ended an epoch."""
+
+    def __call__(self, *, ended: bool) -> None: ...
 
 
 class BatchStream:
@@ -76,21 +84,29 @@ class Trainer:
         """Epochs of all stages."""
         self._count({})
         self.tick = self.epoch = self.waited = self.best_epoch = 0
+        self.passes = 0
+        """Passes over the cells of any task, of all stages: the original's counter of epochs."""
         self.best = float("inf")
         self.best_weights: dict[str, Tensor] | None = None
         self.reported: list[dict[str, float]] = []
+        self.term_losses: list[dict[str, dict[str, float]]] = []
+        """For each epoch: term → ``weight``, ``loss`` (without the weight), ``held_out_loss``."""
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
-    def run(self, report: Reporter, checkpoint: Callable[[], None] = lambda: None) -> None:
-        """Train to the end and call ``checkpoint`` after every epoch.
+    def run(self, report: Reporter, after_step: AfterStep = lambda *, ended: None) -> None:
+        """Train to the end and call ``after_step`` after every step.
 
         Raises ``Diverged`` through ``report`` if a loss is not finite.
         """
-        while not self._finished():
-            if self.step():
+        while not self.finished():
+            ended = self.step()
+            if ended:
                 self._end_epoch(report)
-                checkpoint()
+            after_step(ended=ended)
+
+    def take_best(self) -> None:
+        """Set the weights of the epoch with the lowest held-out loss, if one was noted."""
         if self.best_weights is not None:
             self.network.load_state_dict(self.best_weights)
 
@@ -115,6 +131,7 @@ class Trainer:
         self.optimizer.step()
         self._record(terms, total)
         self.tick += 1
+        self.passes += len(ended)
         for number in ended:
             for name in self._owners_and_terms(self._tasks[number]):
                 self.epochs[name] += 1
@@ -123,8 +140,15 @@ class Trainer:
     def follow(self, previous: Trainer) -> None:
         """Continue with the optimiser, curves and epoch counts of the stage before."""
         self.optimizer = previous.optimizer
-        self.reported = previous.reported
+        self.reported, self.term_losses = previous.reported, previous.term_losses
+        self.passes = previous.passes
         self._count(previous.epochs)
+
+    def adopt(self, state: Mapping[str, Any]) -> None:
+        """Continue with weights, optimiser and epoch counts of a training on other cells."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._count(state["epochs"])
 
     def _count(self, before: Mapping[str, int]) -> None:
         """Start the epoch counts of each owner and term."""
@@ -145,7 +169,7 @@ class Trainer:
             names += [f"{guide}: {name}" for name in terms]
         return names
 
-    def _finished(self) -> bool:
+    def finished(self) -> bool:
         stage = self._stage
         if self.epoch >= stage.max_epochs or (stage.max_ticks and self.tick >= stage.max_ticks):
             return True
@@ -153,12 +177,21 @@ class Trainer:
 
     def _end_epoch(self, report: Reporter) -> None:
         self.epoch += 1
-        values = {name: float(v) / self._counts[name] for name, v in self._sums.items()}
+        means = {name: float(v) / self._counts[name] for name, v in self._sums.items()}
         self._sums, self._counts = {}, {}
+        values = {name: value for name, value in means.items() if name in _REPORTED}
+        losses = {
+            name: {"weight": means[f"{_WEIGHT}{name}"], "loss": value}
+            for name, value in means.items()
+            if f"{_WEIGHT}{name}" in means
+        }
         if len(self.rows.held_out):
-            values["held_out_loss"] = self.watch()
+            values["held_out_loss"], watched = self.watch()
+            for name, value in watched.items():
+                losses.setdefault(name, {})["held_out_loss"] = value
             self._update_best(values["held_out_loss"])
         self.reported.append(values)
+        self.term_losses.append(losses)
         report(len(self.reported), self.total, **values)
 
     def _update_best(self, watched: float) -> None:
@@ -171,27 +204,34 @@ class Trainer:
         else:
             self.waited += 1
 
-    def watch(self) -> float:
-        """Return the held-out loss with the final weights."""
+    def watch(self) -> tuple[float, dict[str, float]]:
+        """Return the held-out loss with the final weights, and its terms without weights."""
         final = dict.fromkeys(self.epochs, self._stage.max_epochs)
         guides = dict.fromkeys(guide for task in self._tasks for guide in task.guides)
         chosen = {guide: names for task in self._tasks for guide, names in task.terms.items()}
         whole = TrainingTask("watch", reconstruct=True, guides=tuple(guides), terms=chosen)
         self.network.eval()
         total, count = 0.0, 0
+        sums: dict[str, float] = {}
         with torch.no_grad():
             for start in range(0, len(self.rows.held_out), _WATCH_BATCH):
                 taken = self.rows.held_out[start : start + _WATCH_BATCH]
-                value = self.objective.watched(self.rows.batch(taken), whole, final)
+                value = torch.zeros((), device=self.rows.device)
+                for term in self.objective.watched(self.rows.batch(taken), whole, final):
+                    value = value + term.weight * term.value
+                    summed = sums.get(term.label, 0.0)
+                    sums[term.label] = summed + float(term.value) * len(taken)
                 total, count = total + float(value) * len(taken), count + len(taken)
-        return total / count
+        return total / count, {name: value / count for name, value in sums.items()}
 
     def _record(self, terms: Sequence[Term], total: Tensor) -> None:
         sums = {"loss": total.detach()}
         for term in terms:
             kind = "reconstruction_loss" if term.owner == MAIN else "guidance_loss"
-            weighted = term.weight * term.value.detach()
-            sums[kind] = sums.get(kind, 0.0) + weighted
+            value = term.value.detach()
+            sums[kind] = sums.get(kind, 0.0) + term.weight * value
+            sums[term.label] = value
+            sums[f"{_WEIGHT}{term.label}"] = torch.tensor(term.weight)
         for name, value in sums.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
             self._counts[name] = self._counts.get(name, 0) + 1
@@ -205,6 +245,7 @@ class Trainer:
             "random": torch.get_rng_state(),
             "cuda_random": torch.cuda.get_rng_state() if cuda else None,
             "sums": self._sums, "counts": self._counts, "reported": self.reported,
+            "term_losses": self.term_losses,
             "best_weights": self.best_weights,
             **{name: getattr(self, name) for name in _COUNTERS},
         }  # fmt: skip
@@ -224,11 +265,12 @@ class Trainer:
             torch.cuda.set_rng_state(state["cuda_random"].cpu())
         self._sums, self._counts = state["sums"], state["counts"]
         self.best_weights, self.reported = state["best_weights"], state["reported"]
+        self.term_losses = state["term_losses"]
         for name in _COUNTERS:
             setattr(self, name, state[name])
 
 
-_COUNTERS = ("tick", "epoch", "waited", "best", "best_epoch", "epochs")
+_COUNTERS = ("tick", "epoch", "passes", "waited", "best", "best_epoch", "epochs")
 
 
 def _optimizer(network: SakuraNetwork, settings: SakuraSettings) -> torch.optim.Optimizer:

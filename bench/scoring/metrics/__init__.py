@@ -25,9 +25,12 @@ from bench.contract.metric import (
     MetricResult,
     PairedTasks,
     PairScores,
+    PredictedInputs,
+    ProteinScores,
     RareTask,
     RecoveryScores,
     TranslationScores,
+    TypeScores,
     UndefinedMetric,
 )
 from bench.errors import UsageError
@@ -43,9 +46,12 @@ __all__ = [
     "MetricResult",
     "PairScores",
     "PairedTasks",
+    "PredictedInputs",
+    "ProteinScores",
     "RareTask",
     "RecoveryScores",
     "TranslationScores",
+    "TypeScores",
     "UndefinedMetric",
     "built_in_metrics",
     "metric_stamp",
@@ -154,7 +160,7 @@ def metrics_version(chosen: Mapping[str, Metric] | None = None) -> str:
     """
     versions = {f"{name}()": version for name, version in CLUSTERINGS.items()}
     if chosen is None:
-        special = ("rare", "paired", "counts")
+        special = ("rare", "paired", "counts", "predicted")
         chosen = {name: one for name, one in metrics().items() if one.kind not in special}
     versions |= {metric.name: metric.version for metric in chosen.values()}
     text = ",".join(f"{name}:{version}" for name, version in sorted(versions.items()))

@@ -10,30 +10,25 @@ from ..config_model import ConfigModel, ExistingFile, Flag, Genes, Integer, Numb
 from ..loss_terms import Activation
 
 _SILENT = (
-    "action", "cell_name_csv_path", "checkpoint_prefix", "checkpoint_save_arch",
-    "checkpoint_segment", "encode", "expr_csv_path", "expr_mat_pre_slice", "force_tensor_type",
-    "gene_expr_MM_path", "gene_name_csv_path", "handle_unknown", "input_type",
+    "action", "cell_name_csv_path", "checkpoint_save_arch", "encode", "expr_csv_path",
+    "expr_mat_pre_slice", "force_tensor_type", "gene_expr_MM_path", "gene_name_csv_path",
+    "handle_unknown", "input_type",
     "log_loss_groups", "log_prefix", "loss_prog_on_test", "loss_weights_to_prog_on_test",
-    "make_logs", "order", "perform_test", "persist_test_set", "pheno_df_dtype",
+    "make_logs", "order", "persist_test_set", "pheno_df_dtype",
     "pheno_df_na_filter", "preslice_tests", "remark", "remarks", "reproducible",
-    "save_raw_loss", "selected_pheno", "selected_signature", "test_every_epoch",
-    "test_main", "test_on_segment", "test_pheno", "test_segment", "test_signature",
+    "save_raw_loss", "selected_pheno", "selected_signature",
+    "test_main", "test_pheno", "test_signature",
     "uniform_n_labels", "verbose",
 )  # fmt: skip
 _IN_MEMORY = "cells are read from memory here"
-_NO_CHECKPOINT = "no checkpoint is written; the fitted model is"
-_RECORDED = "not used; fit.json records the fit"
 UNUSED = dict.fromkeys(_SILENT, "") | {
-    "checkpoint_every_epoch": _NO_CHECKPOINT,
-    "checkpoint_on_segment": _NO_CHECKPOINT,
     "dataloader_num_workers": _IN_MEMORY,
     "device": "not used; --device chooses it",
     "drop_last": _IN_MEMORY,
-    "dump_configs": _RECORDED,
-    "dump_splits": _RECORDED,
+    "dump_configs": "not needed; configuration in fit.json has them",
+    "dump_splits": "not needed; splits.csv has them",
     "encoder_config": "one layer leads to the latent dimensions here",
     "log_path": "not used; results go to --out",
-    "perform_checkpoint": _NO_CHECKPOINT,
     "pre_procedure": "no effect, as in the original",
     "prefetch_strategy": _IN_MEMORY,
     "reuse_factor": _IN_MEMORY,
@@ -223,14 +218,35 @@ class TestConfig(OriginalModel):
     compression: str = "none"
 
 
-class TrainConfig(TaskConfig):
-    epochs: Positive
+class SegmentConfig(OriginalModel):
+    """Tests and checkpoints in a training."""
+
     tests: tuple[TestConfig, ...] = ()
+    test_segment: Integer = Field(0, ge=0)
+    test_epochs: Flag = Field(False, alias="test_every_epoch")
+    test_on_segment: Flag = False
+    perform_test: Flag = False
+    keep_segment: Integer = Field(0, ge=0, alias="checkpoint_segment")
+    keep_epochs: Flag = Field(False, alias="checkpoint_every_epoch")
+    checkpoint_on_segment: Flag = False
+    perform_checkpoint: Flag = False
+    keep_prefix: str = Field("", alias="checkpoint_prefix")
+
+    @property
+    def tests_by_step(self) -> bool:
+        return self.test_on_segment or self.perform_test
+
+    @property
+    def keeps_by_step(self) -> bool:
+        return self.checkpoint_on_segment or self.perform_checkpoint
 
 
-class HybridConfig(OriginalModel):
+class TrainConfig(TaskConfig, SegmentConfig):
+    epochs: Positive
+
+
+class HybridConfig(SegmentConfig):
     ticks: Positive = 50_000
     hybrid_mode: Literal["interleave", "sum"] = "interleave"
     prog_loss_weight_mode: str = "epoch_end"
     split_configs: Annotated[dict[str, TaskConfig], Field(min_length=1)]
-    tests: tuple[TestConfig, ...] = ()

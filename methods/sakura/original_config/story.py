@@ -41,11 +41,39 @@ class CellTable:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """Points of a training: every so many steps, and after each epoch."""
+
+    steps: int = 0
+    """0: not by steps."""
+    each_epoch: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.steps) or self.each_epoch
+
+    def __str__(self) -> str:
+        steps = [f"every {self.steps} steps"] if self.steps else []
+        return " and ".join([*steps, *["each epoch"] * self.each_epoch])
+
+    def is_at(self, tick: int, *, ended: bool) -> bool:
+        at_step = self.steps > 0 and tick % self.steps == 0
+        return at_step or (self.each_epoch and ended)
+
+
+@dataclass(frozen=True)
 class StoryStage:
     stage: Stage
     passes: int
     """Passes over the cells of all tasks."""
     tables: tuple[CellTable, ...]
+    """Made at the end."""
+    repeated: tuple[CellTable, ...] = ()
+    """Those made also before the end, and when."""
+    tables_at: Interval = Interval()
+    keep_at: Interval = Interval()
+    """When the state is kept."""
+    keep_prefix: str = ""
+    """Beginning of the names of these files."""
 
 
 def read_story(
@@ -66,7 +94,7 @@ def read_story(
         elif not stages:
             logger.info(f"{here}: a test before any training: left out")
         else:
-            tables = (*stages[-1].tables, *_tables([config], here, splits))
+            tables = (*stages[-1].tables, *read_tables([config], here, splits))
             stages[-1] = replace(stages[-1], tables=tables)
     if not stages:
         fail(place, "it has no training; expected at least one.", "missing_key")
@@ -92,9 +120,15 @@ def _stage(
         n_passes = [ticks // n_batches(task, splits) for task in tasks]
         stage = Stage(tasks, config.hybrid_mode, n_passes[0] + 1, config.ticks)
         passes = sum(n_passes)
-    if config.tests:
+    tables = read_tables(config.tests, place / "tests", splits)
+    tables_at = Interval(config.test_segment if config.tests_by_step else 0, config.test_epochs)
+    if tables and not tables_at:
         logger.info(f"{place / 'tests'}: at the end of this training only")
-    return StoryStage(stage, passes, _tables(config.tests, place / "tests", splits))
+    return StoryStage(
+        stage, passes, tables, tables, tables_at,
+        Interval(config.keep_segment if config.keeps_by_step else 0, config.keep_epochs),
+        config.keep_prefix,
+    )  # fmt: skip
 
 
 def check_split(name: str, splits: Mapping[str, np.ndarray], place: Place) -> str:
@@ -163,7 +197,7 @@ def _terms(selection: SelectionConfig, guide: OriginalGuide, place: Place) -> tu
     return tuple(dict.fromkeys(terms))
 
 
-def _tables(
+def read_tables(
     tests: Sequence[TestConfig], place: Place, splits: Mapping[str, np.ndarray]
 ) -> tuple[CellTable, ...]:
     """Return the tables of tests; tests without columns have none."""

@@ -174,7 +174,7 @@ def first_ticks(
     found: list[set[str]] = []
     model = SakuraModel(replace(settings, validation=0.0, max_ticks=n_ticks), guidance)
 
-    def watch(rows, seed, report, checkpoint):
+    def watch(rows, seed, *rest):
         objective = SakuraObjective(model.network, model._class_weights)
         trainer = Trainer(objective, rows, model._stages()[0], seed)
         for _ in range(n_ticks):

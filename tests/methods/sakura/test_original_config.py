@@ -94,7 +94,6 @@ def test_unsupported_settings_are_logged(tmp_path: Path, cells: AnnData, caplog)
         "log_path",
         "dump_splits",
         "dataset.pheno_csv_path: no file not_there.csv",
-        "story[0].tests",
     ):
         assert note in caplog.text
 
@@ -257,8 +256,16 @@ def test_a_configuration_is_trained_and_its_tables_are_named_as_in_the_original(
     assert isinstance(method, ConfiguredSakura)
     found = Estimator(method).fit(cells, seed=1)
     assert found.embedding_.shape == (80, 50)
-    ((name, table),) = found.fit_.tables.items()
-    assert name == "6_test"  # 12 ticks, 2 tasks, 2 batches a pass: 3 passes of each
+    tables = found.fit_.tables
+    # 12 ticks, 2 tasks, 2 batches a pass: 3 passes of each; also after 5 and 10 ticks.
+    assert list(tables) == ["splits", "losses", "2_test", "4_test", "6_test"]
+    table = tables["6_test"]
+    assert tables["2_test"].shape == table.shape
+    assert not np.allclose(tables["2_test"]["main.1"], tables["4_test"]["main.1"])
+    splits = tables["splits"]
+    assert splits["overall_test"].sum() == 40
+    assert splits["held_out"].sum() == 0
+    assert {"main: mse", "main: l1", "state: nll"} <= set(tables["losses"]["term"])
     parts = list(dict.fromkeys(column.rpartition(".")[0] for column in table.columns))
     assert parts == [
         "main", "re_x", "lat_pre", "state", "state.out", "age", "age.out", "cd8", "cd8.out",
@@ -285,6 +292,7 @@ def test_the_description_lists_network_terms_and_tasks(tmp_path: Path, cells: An
     assert "split overall_train: 40 cells" in lines
     assert "training: interleave, 12 ticks, rmsprop 0.001/0.9" in lines
     assert "table 6_test.csv" in lines
+    assert "the tables of this training also every 5 steps" in lines
 
 
 def test_layers_have_the_widths_of_the_file(tmp_path: Path, cells: AnnData):

@@ -7,7 +7,7 @@ from math import log
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.scoring.metrics import UndefinedMetric, metrics
@@ -93,7 +93,6 @@ def test_ties_between_matchings_do_not_depend_on_names():
 
 
 @given(labelings(max_cells=25, max_labels=4))
-@settings(max_examples=80, deadline=None)
 def test_accuracy_equals_brute_force(pair):
     true, predicted = pair
     table = np.zeros((4, 4), dtype=int)
@@ -103,7 +102,6 @@ def test_accuracy_equals_brute_force(pair):
 
 
 @given(labelings())
-@settings(max_examples=60, deadline=None)
 def test_equal_to_scikit_learn(pair):
     import sklearn.metrics as reference
 
@@ -120,7 +118,6 @@ def test_equal_to_scikit_learn(pair):
 
 
 @given(labelings(), st.permutations(range(5)), st.integers(0, 1000))
-@settings(max_examples=60, deadline=None)
 def test_names_and_order_do_not_matter(pair, names, seed):
     true, predicted = pair
     order = np.random.default_rng(seed).permutation(len(true))
@@ -131,7 +128,6 @@ def test_names_and_order_do_not_matter(pair, names, seed):
 
 
 @given(labelings())
-@settings(max_examples=60, deadline=None)
 def test_perfect_is_one_and_values_keep_their_bounds(pair):
     true, predicted = pair
     for name in [*AGREEMENT, *MATCHING]:

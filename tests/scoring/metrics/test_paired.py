@@ -139,7 +139,7 @@ def test_scores_of_paired_data_need_no_labels():
     plain = score(points, VisibleLabels(types), seed=0, chosen=PAIRED)
     assert not plain.values.keys() | plain.missing.keys()
     tasks = PairedTasks(retrieval=np.eye(40), missing=dict.fromkeys(("pairs",), "no match"))
-    found = score(points, VisibleLabels(None), seed=0, chosen=PAIRED, paired=tasks)
+    found = score(points, VisibleLabels(None), seed=0, chosen=PAIRED, unseen={"paired": tasks})
     assert found.values["paired/foscttm"] == 0.0
     assert found.missing["paired/match_auroc"] == "no match"
     assert found.values.keys() | found.missing.keys() == {f"paired/{name}" for name in PAIRED}
