@@ -20,7 +20,7 @@ SCALED = "scaled"
 """Attribute of a table whose metrics are scaled between the controls."""
 STAMPS = "stamps"
 """Column with the versions of a job's metrics, as JSON."""
-HARNESS_PARTS = ("kmeans", "leiden", "embedding", "paired", PREFIX)
+HARNESS_PARTS = ("kmeans", "leiden", "embedding", "paired", "predicted", PREFIX)
 """First parts of metric keys; any other is a clustering of the method itself."""
 MEASURES = ("seconds", "cpu_seconds", "peak_memory_mb", "n_parameters", "coverage")
 DEFAULT_COLUMNS = (
@@ -111,7 +111,7 @@ def label(key: str) -> str:
         return _MEASURE_LABELS[key]
     clustering, _, name = key.partition("/")
     short = _SHORT.get(name, name.replace("_", " "))
-    if clustering in ("embedding", "paired", PREFIX):
+    if clustering in ("embedding", "paired", "predicted", PREFIX):
         return short
     return f"{short} ({clustering_label(clustering)})"
 
