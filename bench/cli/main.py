@@ -110,7 +110,7 @@ app = typer.Typer(
     name="bench",
     cls=VerbGroup,
     help="Benchmark single-cell representation methods: fair, resumable, tracked in MLflow.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
 )
 
@@ -148,6 +148,11 @@ def _program(
     from .output import show_log
 
     ctx.call_on_close(show_log())
+    if ctx.invoked_subcommand is None:
+        from .overview import show_overview
+
+        if not show_overview():
+            typer.echo(ctx.get_help())
 
 
 def _list_verbs() -> None:

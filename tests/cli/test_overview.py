@@ -1,0 +1,78 @@
+"""``bench`` without a verb, and the last lines of ``bench doctor``."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from _command import bench
+
+from bench.cli import doctor
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENCH_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def next_commands(output: str) -> list[str]:
+    lines = output.partition("What you may want next:\n")[2].splitlines()
+    return [line.strip().split("  ")[0] for line in lines if line.startswith("  ")]
+
+
+def test_without_results_the_verbs_are_listed(here: Path):
+    result = bench()
+    assert result.exit_code == 0
+    assert "test-method" in result.stdout
+    assert list(here.iterdir()) == []
+
+
+def test_with_an_empty_store_a_first_run_is_proposed(here: Path, empty_store: Path):
+    (here / "results").mkdir()
+    shutil.copy(empty_store, here / "results" / "mlflow.db")
+    result = bench()
+    assert result.exit_code == 0
+    assert next_commands(result.stdout)[0].startswith("bench run ")
+
+
+def test_with_results_the_report_comes_first(here: Path, empty_store: Path):
+    from mlflow import MlflowClient
+
+    (here / "results").mkdir()
+    shutil.copy(empty_store, here / "results" / "mlflow.db")
+    client = MlflowClient(tracking_uri=f"sqlite:///{here}/results/mlflow.db")
+    experiment = client.create_experiment("bench", (here / "results" / "artifacts").as_uri())
+    for number, status in enumerate(("done", "done", "failed")):
+        tags = {"kind": "job", "method": "vae[n_latent=8]", "dataset": "a", "status": status,
+                "score_key": str(number), "fit_key": str(number), "seed": "0",
+                "n_cells": "40", "n_features": "5", "n_types": "3", "threads": "1",
+                "timeout": "60", "memory": "1"}  # fmt: skip
+        run = client.create_run(experiment, tags=tags)
+        client.set_terminated(run.info.run_id, "FINISHED")
+    before = sorted(path.name for path in (here / "results").iterdir())
+    result = bench()
+    assert "2 done" in result.stdout
+    assert "1 failed" in result.stdout
+    retry, report, third = next_commands(result.stdout)
+    assert retry.endswith("--retry all")
+    assert report == "bench report"
+    assert third == "bench ui"
+    assert sorted(path.name for path in (here / "results").iterdir()) == before
+    (here / "results" / "report.html").touch()
+    assert "bench report" not in next_commands(bench().stdout)
+
+
+def test_doctor_ends_with_what_is_missing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doctor, "resolve_device", lambda asked: "cuda")
+    monkeypatch.setattr("bench.execute.wall.wall_state", lambda: "kernel-enforced")
+    monkeypatch.setattr(doctor, "_unavailable", lambda: iter(()))
+    monkeypatch.setattr(doctor, "_LEAST_DISK_GIB", 0.0)
+    assert bench("doctor").stdout.splitlines()[-1] == "All is well."
+    monkeypatch.setattr("bench.execute.wall.wall_state", lambda: "by process only")
+    monkeypatch.setattr(doctor, "_LEAST_DISK_GIB", 1e9)
+    missing = bench("doctor").stdout.partition("Missing, and what it costs:\n")[2].splitlines()
+    assert len(missing) == 3
+    assert any("labels" in line for line in missing)
