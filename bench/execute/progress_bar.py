@@ -8,7 +8,17 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Column
+from rich.text import Text
 
 from bench.messages import format_duration
 
@@ -20,6 +30,8 @@ if TYPE_CHECKING:
     from bench.plan.job import Job
     from bench.store.result import Result
 
+_NAME, _BAR, _COUNT, _ELAPSED, _NOTE = 26, 10, 9, 7, 24
+"""Widths of the columns in a terminal of 80; a wider one shows more of names, bars and notes."""
 STYLES = {"done": "green", "pruned": "dim", "skipped": "dim", "unavailable": "dim"}
 
 
@@ -38,6 +50,36 @@ def _shows_bars(console: Console) -> bool:
     return console.is_terminal or (
         console.is_jupyter and importlib.util.find_spec("ipywidgets") is not None
     )
+
+
+class _NoteColumn(ProgressColumn):
+    """What follows the time: the time left of the run, or the losses of a fit."""
+
+    def render(self, task: Task) -> Text:
+        """Return the note; the time left counts down between two jobs."""
+        ends_at = task.fields.get("ends_at")
+        if ends_at is None:
+            return Text(task.fields.get("note", ""))
+        left = ends_at - time.monotonic()
+        return Text(f"about {format_duration(left)} left" if left > 1 else "nearly done")
+
+
+def _columns(width: int) -> list[ProgressColumn]:
+    """Return columns that fit into a line of the terminal, so that none is squeezed out."""
+    spare = max(0, width - _NAME - _BAR - _COUNT - _ELAPSED - _NOTE - 4)
+    shares = {_NAME: spare // 4, _BAR: min(30, spare // 4)}
+    note = _NOTE + spare - sum(shares.values())
+
+    def column(size: int) -> Column:
+        return Column(width=size, no_wrap=True, overflow="ellipsis")
+
+    return [
+        TextColumn("{task.description}", table_column=column(_NAME + shares[_NAME])),
+        BarColumn(None, table_column=column(_BAR + shares[_BAR])),
+        MofNCompleteColumn(table_column=column(_COUNT)),
+        TimeElapsedColumn(table_column=column(_ELAPSED)),
+        _NoteColumn(table_column=column(note)),
+    ]
 
 
 class ProgressDisplay:
@@ -63,11 +105,10 @@ class ProgressDisplay:
         self._lock = threading.Lock()
         self._running: dict[str, Any] = {}
         self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TimeElapsedColumn(), TextColumn("{task.fields[note]}"),
-            console=console, transient=True, disable=not _shows_bars(console),
+            *_columns(console.width), console=console, transient=True,
+            disable=not _shows_bars(console),
         )  # fmt: skip
-        self._all = self._progress.add_task("jobs", total=total or None, note=self._remaining())
+        self._all = self._progress.add_task("jobs", total=total or None, ends_at=self._ends_at())
 
     def __enter__(self) -> ProgressDisplay:
         self._progress.start()
@@ -96,7 +137,7 @@ class ProgressDisplay:
             if task is not None:
                 self._progress.remove_task(task)
             self._count += 1
-            self._progress.update(self._all, completed=self._count, note=self._remaining())
+            self._progress.update(self._all, completed=self._count, ends_at=self._ends_at())
         width = len(str(self._total))
         number = f"{self._count:>{width}}/{self._total}" if self._total else f"{self._count}"
         line = escape(f"[{number}] {job.name}  ")
@@ -108,15 +149,12 @@ class ProgressDisplay:
             line += f"[{style}]{result.status}[/]  {escape(text)}"
         self._console.print(line, highlight=False)
 
-    def _remaining(self) -> str:
-        """Return an estimate of the time left, from the pace so far or from earlier runs."""
+    def _ends_at(self) -> float | None:
+        """Return when the run may end, by the pace so far or by earlier runs, if it is known."""
         if not self._total:
-            return ""
-        spent = time.monotonic() - self._started
+            return None
+        now = time.monotonic()
         if self._count > self._done_before:
-            seconds = spent / (self._count - self._done_before) * (self._total - self._count)
-        elif self._expected is not None:
-            seconds = self._expected
-        else:
-            return ""
-        return f"about {format_duration(seconds)} left"
+            pace = (now - self._started) / (self._count - self._done_before)
+            return now + pace * (self._total - self._count)
+        return None if self._expected is None else now + self._expected
