@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
+from bench.execute import landlock
+
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -38,7 +40,7 @@ def test_predictions_for_held_out_cells_are_scored(file: Path, results: Path, tm
     from bench.execute.run import run
 
     console = Console(file=StringIO(), width=200)
-    guided = "sakura[markers=false,proteins=true,label_share=1,max_epochs=20,n_latent=5,hidden=20]"
+    guided = "sakura[markers=false,proteins=true,label_share=1,n_latent=5,hidden=20,batch_size=16]"
     outcome = run(
         f"{guided},pca", f"{file}[train=0.7]", seeds=1, jobs=1, report=False, console=console,
         results=results, cache_dir=tmp_path / "cache",
@@ -79,10 +81,10 @@ class Peek(Method):
 
     def fit(self, data, context):
         found = {}
-        for folder in (DATASETS, context.scratch, context.scratch.parent):
+        for folder in (DATASETS, context.scratch.parent, Path.home()):
             for path in folder.rglob("*.npy"):
                 try:
-                    found[path.name] = len(np.unique(np.load(path)))
+                    found.setdefault(path.name, []).append(len(np.unique(np.load(path))))
                 except OSError:
                     pass
         assert "t0" in set(context.knowledge.labels)
@@ -93,6 +95,7 @@ class Peek(Method):
 """
 
 
+@pytest.mark.skipif(landlock.version() == 0, reason="this kernel has no Landlock")
 def test_a_fit_cannot_read_the_labels_of_held_out_cells(file: Path, results: Path, tmp_path: Path):
     from bench.execute.run import run
 
@@ -106,5 +109,5 @@ def test_a_fit_cannot_read_the_labels_of_held_out_cells(file: Path, results: Pat
     assert row["status"] == "done", row["reason"]
     notes = json.loads(row["notes"])
     # One more value than there are types: none, of the cells that are held out.
-    assert notes.get("types.npy") in ("4", None)
+    assert notes["types.npy"] == "[4]"
     assert "has no predict_inputs" in row["missing"]
