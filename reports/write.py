@@ -98,6 +98,7 @@ def provenance(results: pd.DataFrame, settings: Settings) -> dict[str, str]:
         "aebench": bench.__version__,
         "git commit": git_commit() or "unknown (not a checkout)",
         "machine": describe_machine(),
+        "processors of fits": _join_known(results, "cpu"),
         "threads per job": ", ".join(map(str, threads)),
         "jobs at a time": str(settings.jobs),
         "limits per job": f"{settings.timeout:g} s, {settings.memory:g} GiB",
@@ -119,6 +120,13 @@ def provenance(results: pd.DataFrame, settings: Settings) -> dict[str, str]:
                 f"{row['modality']}"
             ) + ("; its labels can be recomputed" if is_simulated(str(name)) else "")
     return lines
+
+
+def _join_known(results: pd.DataFrame, column: str) -> str:
+    """Return the different values of a column in one line."""
+    if column not in results:
+        return "unknown"
+    return ", ".join(sorted({str(value) for value in results[column].dropna() if value}))
 
 
 def is_simulated(dataset: str) -> bool:

@@ -13,7 +13,7 @@ import psutil
 
 from bench.data.cache.folder_state import write_text_atomically
 
-from .job_folder import STALE_SECONDS, JobFolder
+from .job_folder import STALE_SECONDS, STOP, JobFolder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,10 +45,12 @@ class Claim:
     ----------
     log
         File that the job writes; its end is copied beside the claim, where others see it.
+    cancelled
+        Set if the driver asks its workers to stop.
     """
 
-    def __init__(self, folder: JobFolder, job: Job, log: Path) -> None:
-        self._file, self._log = folder.claim_file(job), log
+    def __init__(self, folder: JobFolder, job: Job, log: Path, cancelled: threading.Event) -> None:
+        self._file, self._log, self._cancelled = folder.claim_file(job), log, cancelled
         self._folder, self._job = folder, job
         self._content: dict[str, Any] = {
             "host": platform.node(), "pid": os.getpid(), "scheduler": scheduler_task(),
@@ -62,7 +64,7 @@ class Claim:
         """How many workers have begun this job, this one included."""
         return int(self._content["attempt"])
 
-    def take(self, stop: threading.Event) -> bool:
+    def take(self) -> bool:
         """Claim the job; false if another worker runs it, or has ended it meanwhile.
 
         A worker that shows no life is waited for until it counts as lost; where a driver counts
@@ -81,7 +83,7 @@ class Claim:
                 self._content["attempt"] = int(claim.get("attempt", 0)) + 1
                 write_text_atomically(self._file, json.dumps(self._content))
                 break
-            if (age < 2 * BEAT_SECONDS and not patient) or stop.wait(1.0):
+            if (age < 2 * BEAT_SECONDS and not patient) or self._cancelled.wait(1.0):
                 return False
         if self._folder.has_ended(self._job):  # by the worker that held it
             self.release()
@@ -112,8 +114,16 @@ class Claim:
     def _beat(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):
             with contextlib.suppress(OSError):  # the network file system may come back
+                if self._folder.facts["live"] and self._driver_has_ended():
+                    self._cancelled.set()
+                    return
                 write_text_atomically(self._file, json.dumps(self._content))
                 self._copy_log()
+
+    def _driver_has_ended(self) -> bool:
+        """Return whether a driver asks its workers to stop, or has removed its folder."""
+        root = self._folder.root
+        return (root / STOP).exists() or not root.exists()
 
     def _copy_log(self) -> None:
         if not self._log.is_file():

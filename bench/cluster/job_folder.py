@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 FORMAT = 1
+STOP = "stop"
+"""File by which a driver asks workers to end their jobs."""
 STALE_SECONDS = 60.0
 """Age of the last sign of life at which a worker counts as lost."""
 RUNNING, LOST, WAITING, ENDED, MISSING = "running", "lost", "in the spool", "ended", "missing"

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from bench.execute.local_executor import LocalExecutor
 from bench.messages import format_duration
 from bench.plan.device import resolve_device
@@ -66,10 +68,21 @@ def run_task(
     disk = os.path.expandvars(scratch or folder.facts["scratch"])
     parent = Path(disk) if disk else folder.root / "work"
     parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(parent)
     prefix = f"{platform.node()}.{os.getpid()}."
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as own:
-        worker = Worker(folder, Path(own), parent / "bench-cache" if disk else None)
+    with tempfile.TemporaryDirectory(
+        prefix=prefix, dir=parent, ignore_cleanup_errors=True
+    ) as place:
+        worker = Worker(folder, Path(place), parent / "bench-cache" if disk else None)
         worker.run(todo, differences)
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove folders of workers of this machine that were killed."""
+    for path in parent.glob(f"{platform.node()}.*.*"):
+        pid = path.name.removeprefix(f"{platform.node()}.").partition(".")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 class Worker:
@@ -98,8 +111,9 @@ class Worker:
         ) as executor:
             for one in jobs:
                 job = one.job
-                claim = Claim(self._folder, job, self._spool.work_path(job) / "artifacts/log.txt")
-                if not claim.take(executor.cancelled):
+                log = self._spool.work_path(job) / "artifacts" / "log.txt"
+                claim = Claim(self._folder, job, log, executor.cancelled)
+                if executor.cancelled.is_set() or not claim.take():
                     logger.info(f"{job.name}: another worker has it")
                     continue
                 self._claim = claim

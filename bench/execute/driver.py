@@ -28,7 +28,7 @@ from bench.store.result_store import ResultStore
 from bench.store.results_table import finished_rows, results_frame
 from bench.store.spool import Spool
 
-from .local_executor import LocalExecutor
+from .engines import open_executor
 from .outcome import RunOutcome
 from .progress_bar import ProgressDisplay
 from .rescore import add_scores
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from bench.store.mlflow_store import Tracker
     from bench.store.result_store import StoredJob
 
+    from .engines import Executor
     from .limited_process import ProcessOutcome
 
 logger = logging.getLogger(__name__)
@@ -221,8 +222,8 @@ class Driver:
         settings, fits = self.settings, self.tracker.fits(job.fit_key for job in todo)
         with (
             ProgressDisplay(self.console, len(todo), estimate.seconds) as display,
-            LocalExecutor(
-                settings.jobs, settings.threads, self.cache.root, self.spool, display.show_step
+            open_executor(
+                settings, self.cache.root, self.spool, self.tracker, display.show_step
             ) as executor,
         ):
             failed = self.prepare(executor, [job for job in todo if job.fit_key not in fits])
@@ -243,7 +244,7 @@ class Driver:
             for job, folder in executor.as_completed():
                 self.commit(job, folder, display)
 
-    def prepare(self, executor: LocalExecutor, todo: list[Job]) -> dict[str, ProcessOutcome]:
+    def prepare(self, executor: Executor, todo: list[Job]) -> dict[str, ProcessOutcome]:
         """Apply each recipe once; returns prepared key → outcome of those that failed."""
         needed = {job.prepared_key: job for job in todo}
         missing = [j for key, j in needed.items() if not self.cache.is_prepared(key)]

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from bench.execute.local_executor import LocalExecutor
+from bench.execute.engines import open_executor
 from bench.execute.progress_bar import ProgressDisplay
 
 from .objective import objective_values
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.execute.driver import Driver
+    from bench.execute.engines import Executor
     from bench.plan.job import Job
     from bench.store.result import Result
 
@@ -39,7 +40,7 @@ class TrialLoop:
         self._began = time.monotonic()
         self._lock = threading.Lock()
         self._display: ProgressDisplay
-        self._executor: LocalExecutor
+        self._executor: Executor
         self.note = ""
         """The reason why the study ended before its number of trials; empty if it did not."""
 
@@ -59,19 +60,14 @@ class TrialLoop:
         with ProgressDisplay(
             self._driver.console, total or 0, done=n_done, describe=self._describe
         ) as self._display:
-            self._executor = LocalExecutor(
-                settings.jobs, settings.threads, self._driver.cache.root, self._driver.spool,
-                self._stop_reason,
-            )  # fmt: skip
-            try:
+            driver = self._driver
+            with open_executor(
+                settings, driver.cache.root, driver.spool, driver.tracker, self._stop_reason
+            ) as self._executor:
                 self._start_trials()
                 for job, folder in self._executor.as_completed():
                     self._end(job, folder)
                     self._start_trials()
-            except BaseException:
-                self._executor.cancel()
-                raise
-            self._executor.close()
 
     def _start_trials(self) -> None:
         """Start trials until all workers are busy or the budget is spent."""

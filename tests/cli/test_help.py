@@ -79,4 +79,4 @@ def test_the_line_in_the_list_begins_the_help_of_a_verb():
 def test_every_setting_is_an_option_of_run_or_fetch():
     options = {option.name for name in ("run", "data") for _, c in commands(name, load_verb(name))
                for option in c.params}  # fmt: skip
-    assert set(Settings.model_fields) <= options | {"engine", "scheduler", "engine_options"}
+    assert set(Settings.model_fields) <= options | {"engine_options"}

@@ -26,7 +26,7 @@ def job(folder):
 
 @pytest.fixture
 def make(folder, job, tmp_path):
-    return lambda: Claim(folder, job, tmp_path / "log.txt")
+    return lambda: Claim(folder, job, tmp_path / "log.txt", threading.Event())
 
 
 def write_other(folder, job, age: float = 0.0, **more) -> None:
@@ -43,7 +43,7 @@ def state(folder):
 
 def test_a_live_worker_keeps_its_job(folder, job, make):
     write_other(folder, job)
-    assert not make().take(threading.Event())
+    assert not make().take()
     assert state(folder).state == RUNNING
 
 
@@ -51,7 +51,7 @@ def test_a_lost_worker_loses_its_job(folder, job, make):
     write_other(folder, job, age=STALE_SECONDS + 5)
     assert state(folder).state == LOST
     mine = make()
-    assert mine.take(threading.Event())
+    assert mine.take()
     assert mine.attempt == 2
     mine.release()
     assert folder.read_claim(job) is None
@@ -61,13 +61,13 @@ def test_a_requeued_task_takes_its_job_at_once(folder, job, make, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "12")
     write_other(folder, job, scheduler="SLURM_JOB_ID/12")
     mine = make()
-    assert mine.take(threading.Event())
+    assert mine.take()
     mine.release()
 
 
 def test_a_job_that_has_ended_is_not_taken(folder, job, make):
     folder.write_end(job, "done")
-    assert not make().take(threading.Event())
+    assert not make().take()
     assert folder.read_claim(job) is None
 
 
@@ -75,7 +75,7 @@ def test_a_worker_shows_its_step_and_its_log(folder, job, make, tmp_path, monkey
     monkeypatch.setattr(claims, "BEAT_SECONDS", 0.02)
     (tmp_path / "log.txt").write_text("epoch 3\n")
     mine = make()
-    assert mine.take(threading.Event())
+    assert mine.take()
     mine.show_step({"step": 3, "total": 9, "values": {"loss": 0.5}})
     log = folder.claim_file(job).with_suffix(".log")
     deadline = time.monotonic() + 10

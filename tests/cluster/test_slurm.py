@@ -1,0 +1,173 @@
+"""Arrays and the engine on a real SLURM of one node: workers killed, cancelled, out of time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from _command import bench_json
+
+import bench as public
+
+pytest.importorskip("submitit")
+from _slurm import ACCOUNTING, PROGRAMS, missing_programs, running_slurm, wait_until
+
+N_JOBS = int(os.environ.get("BENCH_SLURM_JOBS", "200"))
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+
+
+@pytest.fixture(params=["accounts", "no accounts"])
+def slurm(request, tmp_path_factory, monkeypatch) -> Iterator[None]:
+    """A SLURM, with and without the database that ``sacct`` asks."""
+    accounting = request.param == "accounts"
+    missing = missing_programs(PROGRAMS + (ACCOUNTING if accounting else ()))
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)} (Debian: slurm-wlm, slurmdbd, mariadb)")
+    folder = tmp_path_factory.mktemp("slurm")
+    with running_slurm(folder, accounting=accounting) as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        yield
+
+
+def run(*words: str) -> str:
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+def queue_is_empty() -> bool:
+    return not run("squeue", "-h").strip()
+
+
+def workers(text: str) -> list[psutil.Process]:
+    """Return the processes of workers whose command has a text."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            words = " ".join(process.cmdline())
+            if text in words and "forkserver" not in words:
+                found.append(process)
+    return found
+
+
+def running_jobs(folder: Path) -> int:
+    return len([*(folder / "running").glob("[!.]*.json")])
+
+
+def check_store(results: Path, jobs: int) -> None:
+    """No job is lost, and none is there twice."""
+    table = public.load_results(results, columns="all")
+    assert dict(table["status"].value_counts()) == {"done": jobs}
+    assert not table["score_key"].duplicated().any()
+
+
+def finish(folder: Path, jobs: int) -> dict[str, Any]:
+    """Sync and submit what is missing until nothing is."""
+    for _ in range(4):
+        wait_until(queue_is_empty, "the end of the queue", 900)
+        summary = bench_json("sync", str(folder))
+        if summary["resubmit"] is None:
+            assert summary["counts"] == {"done": jobs}
+            return summary
+        run(summary["resubmit"])
+    raise AssertionError(summary)
+
+
+def test_an_array_loses_nothing(slurm, plan_array, config, results):
+    """One worker is killed, one task cancelled."""
+    file = config(task_minutes=0.01)
+    jobs = "slow[seconds=6]"
+    folder = plan_array(jobs, "toy", "--seeds", "5", "--config", str(file))
+    run(str(folder / "submit.sh"))
+    wait_until(lambda: running_jobs(folder) == 2, "two workers", 120)
+    worker = workers(f"worker {folder}/")[0]
+    worker.send_signal(signal.SIGKILL)
+    wait_until(lambda: workers(f"worker {folder}/"), "another worker", 120)
+    array, task = run("squeue", "-h", "-t", "R", "-o", "%F %K").split()[:2]
+    run("scancel", f"{array}_{task}")
+    finish(folder, 5)
+    check_store(results, 5)
+
+
+def test_a_full_array(slurm, plan_array, config, results):
+    file = config(task_minutes=2.5)
+    folder = plan_array("noop", "toy", "--seeds", str(N_JOBS), "--config", str(file))
+    run(str(folder / "submit.sh"))
+    finish(folder, N_JOBS)
+    check_store(results, N_JOBS)
+
+
+def test_a_time_limit_of_the_scheduler(slurm, plan_array, results):
+    """The job that was cut off is named, and runs once there is more time."""
+    folder = plan_array("slow[seconds=95]", "toy", "--seeds", "1", "--timeout", "200")
+    script = folder / "array-1.sh"
+    script.write_text(script.read_text().replace("--time=00:10:00", "--time=00:01:00"))
+    assert "--time=00:01:00" in script.read_text()
+    run(str(folder / "submit.sh"))
+    time.sleep(5)
+    wait_until(queue_is_empty, "the time limit", 240)
+    assert bench_json("sync", str(folder))["unfinished_tasks"] == [1]
+    script.write_text(script.read_text().replace("--time=00:01:00", "--time=00:10:00"))
+    finish(folder, 1)
+
+
+def test_the_engine_loses_nothing(slurm, words, results):
+    """One worker is killed and one task cancelled; both run once more."""
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "bench", "run", "-m", "slow[seconds=8]", "-d", "toy", *words,
+         "--seeds", "4", "--engine", "slurm", "--no-report"],
+    )  # fmt: skip
+    with ended(driver):
+        folder = live_folder(results, driver)
+        wait_until(lambda: running_jobs(folder) == 2, "two workers", 120)
+        first, second = run("squeue", "-h", "-t", "R", "-o", "%A").split()[:2]
+        run("scancel", first)
+        pids = {int(line.split()[0]) for line in run("scontrol", "listpids", second)
+                .splitlines()[1:]}  # fmt: skip
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        assert driver.wait(600) == 0
+    check_store(results, 4)
+
+
+def test_ctrl_c_cancels_the_tasks(slurm, words, results):
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "bench", "run", "-m", "slow[seconds=100]", "-d", "toy", *words,
+         "--seeds", "4", "--engine", "slurm", "--no-report"],
+    )  # fmt: skip
+    with ended(driver):
+        folder = live_folder(results, driver)
+        wait_until(lambda: running_jobs(folder) == 2, "two workers", 120)
+        driver.send_signal(signal.SIGINT)
+        assert driver.wait(60) == 130
+    wait_until(queue_is_empty, "the end of the queue", 60)
+
+
+def live_folder(results: Path, driver: subprocess.Popen[bytes]) -> Path:
+    """Return the folder of jobs of a driver, once it is there."""
+
+    def folders() -> list[Path]:
+        assert driver.poll() is None
+        return [*results.glob("cluster/*/array.json")]
+
+    wait_until(folders, "the folder of jobs", 120)
+    return folders()[0].parent
+
+
+@contextlib.contextmanager
+def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait(60)
