@@ -23,7 +23,7 @@ _LEAST_MEMORY_GIB = 2.0
 
 @verb()
 def doctor_command(*, settings: Settings) -> None:
-    """Show versions, machine and folders, then what is missing and what that costs."""
+    """Show versions, machine, and what is missing."""
     from bench.execute.wall import KERNEL, wall_state
 
     device, wall = resolve_device("auto"), wall_state()

@@ -31,6 +31,10 @@ VERBS = {
     "Tune and evaluate": {
         "search": ("search:search_command", "Search hyperparameters, then score the best."),
         "score": ("score:score_command", "Add missing metrics to finished fits."),
+        "score-embedding": (
+            "score_embedding:score_embedding_command",
+            "Score embeddings that you have.",
+        ),
         "compare": ("compare:compare_command", "Compare two experiments job by job."),
         "transform": ("transform:transform_command", "Embed new cells with a finished fit."),
         "regulate": ("regulate:regulate_command", "Link peaks to genes with a finished fit."),
@@ -43,10 +47,7 @@ VERBS = {
         "data": ("data:data_app", "Fetch, verify, add, annotate, join and clean up datasets."),
         "new": ("new:new_app", "Write the file of a new method, dataset or metric."),
         "test-method": ("test_method:test_method_command", "Check a method against the contract."),
-        "doctor": (
-            "doctor:doctor_command",
-            "Show versions, machine, folders and what is unavailable.",
-        ),
+        "doctor": ("doctor:doctor_command", "Show versions, machine, and what is missing."),
     },
     "Clusters": {
         "worker": ("cluster:worker_command", "Run one task of a job array."),

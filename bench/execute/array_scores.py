@@ -60,16 +60,27 @@ def score(
         If the embedding is not finite, if numbers of cells differ, or cells have no label.
     """
     text = metrics if metrics is None or isinstance(metrics, str) else ",".join(metrics)
-    chosen = choose_metrics(text, ())
     cells = embedding.index if isinstance(embedding, pd.DataFrame) else None
     types, batches = _aligned("labels", labels, cells), _aligned("batch", batch, cells)
+    series = score_array(embedding, types, batches, text, seed=seed, where="bench.score")
+    if series.attrs["missing"]:
+        names = ", ".join(series.attrs["missing"])
+        logger.info(f"undefined: {names}; the reasons are in attrs['missing']")
+    return series
+
+
+def score_array(
+    embedding: Any, types: Any, batch: Any, metrics: str | None, *, seed: int = 0, where: str
+) -> pd.Series:
+    """Return the series of :func:`score`; ``where`` begins the text of an error."""
+    chosen = choose_metrics(metrics, ())
     try:
         scores = scorer.score(
-            embedding, VisibleLabels(types), seed=seed, batch=batches, chosen=chosen
+            embedding, VisibleLabels(types), seed=seed, batch=batch, chosen=chosen
         )
     except ValueError as error:
-        raise DataError(f"bench.score: {error}.", code="not_scorable") from None
-    return _as_series(scores, with_means=text is None or text.strip() == "all")
+        raise DataError(f"{where}: {error}.", code="not_scorable") from None
+    return _as_series(scores, with_means=metrics is None or metrics.strip() == "all")
 
 
 def _as_series(scores: Scores, *, with_means: bool) -> pd.Series:
@@ -79,8 +90,6 @@ def _as_series(scores: Scores, *, with_means: bool) -> pd.Series:
         means, without = aggregate_scores(values, reasons)
         values, reasons = values | means, reasons | without
     reasons = {name: reason for name, reason in reasons.items() if name not in values}
-    if reasons:
-        logger.info(f"undefined: {', '.join(reasons)}; the reasons are in attrs['missing']")
     series = pd.Series(values | dict.fromkeys(reasons, np.nan), name="value", dtype=float)
     series.attrs["missing"] = reasons
     return series
