@@ -162,6 +162,7 @@ def _as_json(summary: SyncSummary) -> dict[str, Any]:
         "failed": summary.failed,
         "running": [_row(state) for state in summary.running],
         "lost": [_row(state) for state in summary.lost],
+        "seconds_left": summary.seconds_left,
         "unfinished_tasks": summary.unfinished_tasks,
         "resubmit": summary.resubmit and str(summary.resubmit),
         "cpus": dict(summary.cpus),
@@ -180,7 +181,10 @@ def _row(state: JobState) -> dict[str, Any]:
 
 def _print_summary(summary: SyncSummary) -> None:
     counts = ", ".join(f"{number} {name}" for name, number in sorted(summary.counts.items()))
-    typer.echo(f"{summary.jobs} jobs: {counts or 'none'}")
+    left = ""
+    if summary.seconds_left is not None:
+        left = f"; about {format_duration(summary.seconds_left)} left with the workers that run"
+    typer.echo(f"{summary.jobs} jobs: {counts or 'none'}{left}")
     for title, states in (("running", summary.running), ("lost", summary.lost)):
         if states:
             typer.echo(f"\n{title}:")

@@ -37,6 +37,8 @@ class SyncSummary:
     running: list[JobState] = field(default_factory=list)
     lost: list[JobState] = field(default_factory=list)
     """Jobs whose worker ended without a result."""
+    seconds_left: float | None = None
+    """At the pace so far, with as many workers as run now; ``None`` if nothing runs."""
     unfinished_tasks: list[int] = field(default_factory=list)
     """Tasks with jobs that nobody runs and that have no result."""
     resubmit: Path | None = None
@@ -93,6 +95,7 @@ def _note_stored(folder: JobFolder, driver: Driver) -> None:
 def summarize_folder(folder: JobFolder) -> SyncSummary:
     """Return where the jobs of a folder stand; nothing is written."""
     summary, unfinished = SyncSummary(), set()
+    times: list[float] = []
     for state in folder.states():
         summary.jobs += 1
         if state.state == RUNNING:
@@ -107,6 +110,10 @@ def summarize_folder(folder: JobFolder) -> SyncSummary:
         end = folder.end(state.job) or {}
         summary.cpus.update(filter(None, [end.get("cpu")]))
         summary.hosts.update(filter(None, [end.get("host")]))
+        times += filter(None, [end.get("seconds")])
+    if times and summary.running:
+        left = len(summary.running) + len(summary.lost) + summary.counts[MISSING]
+        summary.seconds_left = sum(times) / len(times) * left / len(summary.running)
     summary.unfinished_tasks = sorted(unfinished)
     return summary
 

@@ -23,9 +23,11 @@ from bench.cluster.job_folder import JobFolder
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 MARK = "BENCH_TEST_ARRAY"
-N_JOBS = int(os.environ.get("BENCH_ARRAY_JOBS", "1000"))
+N_JOBS = int(os.environ.get("BENCH_ARRAY_JOBS", "0"))
+"""Jobs of the long form; 1000 take about half an hour."""
 N_KILLS = int(os.environ.get("BENCH_ARRAY_KILLS", "30"))
-N_STUBS = int(os.environ.get("BENCH_ARRAY_STUBS", "10000"))
+N_STUBS = int(os.environ.get("BENCH_ARRAY_STUBS", "0"))
+"""Results that are only committed; 10000 take about half an hour."""
 TASK_JOBS = 50
 """Jobs of a task of the long test."""
 
@@ -147,6 +149,7 @@ def test_an_array_under_some_kills(array: Array):
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
+@pytest.mark.skipif(not N_JOBS, reason="long: BENCH_ARRAY_JOBS=1000 runs it")
 def test_an_array_under_many_kills(array: Array):
     array.plan(N_JOBS, TASK_JOBS)
     assert len(array.jobs.task(1)) == TASK_JOBS
@@ -156,6 +159,7 @@ def test_an_array_under_many_kills(array: Array):
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
+@pytest.mark.skipif(not N_STUBS, reason="long: BENCH_ARRAY_STUBS=10000 runs it")
 def test_the_commit_of_many_jobs(array: Array):
     """A worker that only writes folders of results; the driver is killed meanwhile."""
     array.plan(N_STUBS, 500)
