@@ -18,6 +18,7 @@ from sklearn.base import BaseEstimator
 
 from bench.contract import MULTIOME, RNA, Method, cells_of, is_paired, protein_counts
 from bench.contract.method import declared_inputs
+from bench.data.cell_graph import find_cell_graph
 from bench.data.checks import check_data
 from bench.data.count_layers import choose_counts
 from bench.data.file_reader import guess_modality
@@ -34,6 +35,7 @@ from bench.settings import Profile
 
 from .inputs import (
     cell_values,
+    check_graph_use,
     check_inputs,
     check_modality,
     check_n_clusters,
@@ -218,6 +220,7 @@ class Estimator:
         batch: str | np.ndarray | None = None,
         labels: str | np.ndarray | None = None,
         markers: dict[str, tuple[str, ...]] | None = None,
+        graph: Any = None,
         key_added: str | None = None,
     ) -> Self:
         """Prepare the cells and fit the method.
@@ -243,6 +246,9 @@ class Estimator:
             Batch and true type of each cell: shape (n_cells,), or a column of ``obs``.
         markers
             Signature → its genes.
+        graph
+            Similarities of the cells, for methods that learn from a graph: a key of ``obsp``, a
+            matrix (n_cells, n_cells), or a file. Default: they find the neighbours themselves.
         key_added
             Key of ``obsm``, such as ``"X_vae"``: the embedding is written there, and ``labels_``
             into the column ``<clustering>_vae`` of ``obs``. Cells that the method left out have
@@ -259,7 +265,8 @@ class Estimator:
             If an input that the method needs is not given; if the method is made for another
             modality.
         DataError
-            If the data are no counts; if no marker gene is among the features.
+            If the data are no counts; if no marker gene is among the features; if the graph is
+            not one of these cells.
         """
         self._forget()
         counts = self._counts(adata)
@@ -268,7 +275,10 @@ class Estimator:
         check_modality(method, modality)
         uses = declared_inputs(method)
         batch, labels = cell_values(cells, batch, "batch"), cell_values(cells, labels, "labels")
-        inputs = OptionalInputs(n_clusters, batch, labels, markers)
+        inputs = OptionalInputs(
+            n_clusters, batch, labels, markers, graph=find_cell_graph(cells, graph, "graph")
+        )
+        check_graph_use(method, graph, "graph=")
         if "proteins" in uses and (proteins := protein_counts(cells)) is not None:
             inputs = replace(inputs, proteins=proteins[0], protein_names=proteins[1])
         check_inputs(method, inputs)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.contract import Markers, cells_of, is_paired, read_markers
 from bench.contract.method import declared_inputs
+from bench.data.cell_graph import find_cell_graph
 from bench.data.file_names import display_name
 from bench.data.user_file import read_user_file
 from bench.data.values import text_column
@@ -32,7 +33,7 @@ from bench.store.saved_model import MODEL_FOLDER
 
 from .checkpoints import open_checkpoints
 from .estimator import Estimator, errors_with_file
-from .inputs import check_n_clusters
+from .inputs import check_graph_use, check_n_clusters
 from .output_files import (
     write_clusters,
     write_confusion_files,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
+    import scipy.sparse as sp
 
     from bench.contract import Method
     from bench.data.file_dataset import FileDataset
@@ -75,6 +77,8 @@ class FitOptions:
     """For methods that use it and for k-means; default: the number of types in the file."""
     markers: Path | None = None
     """File of marker lists."""
+    graph: str | None = None
+    """Key of ``obsp``, or file, with a graph of the cells."""
     setup: Path | None = None
     """Configuration file in the method's own format."""
     impute: bool = True
@@ -113,6 +117,7 @@ class _FileInputs:
     batch: np.ndarray | None
     n_clusters: int | None
     markers: Markers | None
+    graph: sp.csr_matrix | None
 
 
 def fit_file(
@@ -182,7 +187,7 @@ def _fit(
         estimator.fit(
             inputs.data, modality=inputs.dataset.card.modality, seed=settings.seeds[0],
             n_clusters=inputs.n_clusters, batch=inputs.batch,
-            markers=inputs.markers.lists if inputs.markers else None,
+            markers=inputs.markers.lists if inputs.markers else None, graph=inputs.graph,
         )  # fmt: skip
     return estimator
 
@@ -249,7 +254,7 @@ def _log_description(method: Any) -> None:
 def _file_inputs(
     method: Method, dataset: FileDataset, data: Any, options: FitOptions
 ) -> _FileInputs:
-    """Return the data with labels, batch, number of clusters and marker lists."""
+    """Return the data with labels, batch, number of clusters, marker lists and graph."""
     card, obs = dataset.card, cells_of(data).obs
     check_n_clusters(options.n_clusters, data.n_obs, f"{dataset.path}: --n-clusters")
     labels = text_column(obs[card.label_key]) if card.label_key else None
@@ -269,7 +274,9 @@ def _file_inputs(
     for name, (what, flag) in _NEEDED.items():
         if name in method.needs() and given[name] is None:
             raise UsageError(f"{method.name} needs {what}: give {flag}.", code="missing_input")
-    return _FileInputs(dataset, data, labels, batch, n_clusters, markers)
+    check_graph_use(method, options.graph, "--graph")
+    graph = find_cell_graph(cells_of(data), options.graph, "--graph")
+    return _FileInputs(dataset, data, labels, batch, n_clusters, markers, graph)
 
 
 def _facts(
@@ -286,6 +293,7 @@ def _facts(
         "n_clusters": inputs.n_clusters,
         "setup": str(options.setup) if options.setup else "",
         "markers": inputs.markers.source if inputs.markers else "",
+        "graph": options.graph or "",
     }
 
 

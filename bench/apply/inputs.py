@@ -8,6 +8,7 @@ import numpy as np
 from anndata import AnnData
 from mudata import MuData
 
+from bench.contract.method import declared_inputs
 from bench.errors import DataError, UsageError
 from bench.messages import did_you_mean
 
@@ -41,6 +42,15 @@ def check_n_clusters(n_clusters: int | None, n_cells: int, name: str) -> None:
         raise UsageError(
             f"{name} {n_clusters}: there are {n_cells} cells; expected 1 to {n_cells} clusters.",
             code="too_many_clusters" if n_clusters > n_cells else "invalid_value",
+        )
+
+
+def check_graph_use(method: Method, graph: Any, name: str) -> None:
+    """Raise ``UsageError`` if a graph is given to a method that learns from none."""
+    if graph is not None and "graph" not in declared_inputs(method):
+        raise UsageError(
+            f"{name}: {method.name} does not learn from a graph of the cells.",
+            code="not_supported",
         )
 
 

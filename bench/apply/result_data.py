@@ -56,7 +56,8 @@ def add_tables(result: Any, fit: Fit, prepared: Any, keys: ResultKeys) -> None:
 def imputed_data(method: Method, prepared: Any) -> AnnData | None:
     """Return the imputed values of the method's features, ``None`` without any.
 
-    ``X`` holds the expected values, the layer ``binary`` what the method takes for present.
+    ``X`` holds the expected values, the layer ``binary`` what the method takes for present, the
+    layer ``mask`` 0 for zeros that stay, 1 for observed entries, 2 for zeros that were filled.
     """
     if is_paired(prepared) or not hasattr(method, "impute"):
         return None
@@ -66,4 +67,6 @@ def imputed_data(method: Method, prepared: Any) -> AnnData | None:
     )  # fmt: skip
     if hasattr(method, "impute_binary"):
         imputed.layers["binary"] = method.impute_binary(prepared)
+    if hasattr(method, "impute_mask"):
+        imputed.layers["mask"] = method.impute_mask(prepared)
     return imputed

@@ -35,6 +35,10 @@ def fit_command(
     n_clusters: Annotated[
         int | None, option("N", "clusters of k-means", min=1, show_default="number of types")
     ] = None,
+    graph: Annotated[
+        str | None,
+        option("KEY|FILE", "graph of the cells: key of obsp, .npz, .mtx or a table of edges"),
+    ] = None,
     impute: Annotated[bool, flag("write the imputed matrix")] = True,
     umap: Annotated[bool, flag("compute the UMAP")] = True,
     preset: Annotated[
@@ -66,7 +70,7 @@ def fit_command(
     markers = flags.pop("markers", None)
     settings = load_settings(flags | {"seeds": f"{seed},"}, None if own else config)
     options = FitOptions(
-        n_clusters=n_clusters, markers=markers, setup=setup, impute=impute, umap=umap,
+        n_clusters=n_clusters, markers=markers, graph=graph, setup=setup, impute=impute, umap=umap,
         resume=resume, dry_run=dry_run, preset=preset, key_added=key_added,
     )  # fmt: skip
     with _step_bar(method) as listener:

@@ -1,0 +1,119 @@
+"""A graph of the cells that a user gives: a key of ``obsp``, a matrix or a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scipy.io
+import scipy.sparse as sp
+
+from bench.errors import DataError
+from bench.messages import did_you_mean
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+_TABLES = (".csv", ".tsv", ".txt")
+
+
+def find_cell_graph(cells: AnnData, given: Any, name: str) -> sp.csr_matrix | None:
+    """Return similarities of cells, (cells, cells), float64; ``None`` for ``None``.
+
+    Parameters
+    ----------
+    cells
+        The cells, in whose order rows and columns are.
+    given
+        A key of ``obsp``; a matrix; or the path of a ``.npz`` of scipy, a Matrix Market file, or a
+        table of edges with the columns ``first``, ``second`` and, if they differ, ``weight``.
+        Edges name the cells, or count them from 0.
+    name
+        The option in messages.
+
+    Raises
+    ------
+    DataError
+        If there is no such key or file; for another shape, for negative or infinite weights, for
+        unknown cells, and without any edge.
+    """
+    if given is None:
+        return None
+    if isinstance(given, (str, Path)):
+        key = str(given)
+        given = cells.obsp[key] if key in cells.obsp else _read(Path(given), cells, name)
+    matrix = sp.csr_matrix(given, dtype=np.float64)
+    if matrix.shape != (cells.n_obs, cells.n_obs):
+        raise DataError(
+            f"{name}: a graph of {matrix.shape[0]} × {matrix.shape[1]} for {cells.n_obs} cells; "
+            "expected one row and one column a cell.",
+            code="other_cells",
+        )
+    if not np.isfinite(matrix.data).all() or (matrix.data < 0).any():
+        raise DataError(
+            f"{name}: weights must be similarities, finite and at least 0; the graph has others. "
+            "Distances are no weights: give connectivities.",
+            code="not_similarities",
+        )
+    matrix.eliminate_zeros()
+    if not matrix.nnz:
+        raise DataError(f"{name}: the graph has no edge.", code="empty_graph")
+    return matrix
+
+
+def _read(path: Path, cells: AnnData, name: str) -> Any:
+    if not path.is_file():
+        keys = list(map(str, cells.obsp))
+        there = f" obsp has {', '.join(keys)}." if keys else " obsp is empty."
+        raise DataError(
+            f"{name} {path}: neither a key of obsp nor a file.{did_you_mean(str(path), keys)}"
+            f"{there}",
+            code="missing_file",
+        )
+    try:
+        if path.suffix == ".npz":
+            return sp.load_npz(path)
+        if path.name.endswith((".mtx", ".mtx.gz")):
+            return scipy.io.mmread(path)
+        if path.suffix in _TABLES:
+            return _of_edges(pd.read_csv(path, sep=None, engine="python"), cells, name, path)
+    except (ValueError, OSError, KeyError, pd.errors.ParserError) as error:
+        text = " ".join(str(error).split())
+        raise DataError(f"{name} {path}: unreadable ({text}).", code="unreadable") from None
+    raise DataError(
+        f"{name} {path}: expected .npz, .mtx, or a table of edges as .csv, .tsv or .txt.",
+        code="unknown_format",
+    )
+
+
+def _of_edges(edges: pd.DataFrame, cells: AnnData, name: str, path: Path) -> sp.coo_matrix:
+    """Return the matrix of a table of edges, both directions of each."""
+    missing = [column for column in ("first", "second") if column not in edges]
+    if missing:
+        raise DataError(
+            f"{name} {path}: no column '{missing[0]}' in the table of edges; expected first, "
+            "second and weight.",
+            code="missing_column",
+        )
+    ends = [_cell_numbers(edges[column], cells, name, path) for column in ("first", "second")]
+    weight = edges["weight"].to_numpy(np.float64) if "weight" in edges else np.ones(len(edges))
+    shape = (cells.n_obs, cells.n_obs)
+    one_way = sp.csr_matrix((weight, (ends[0], ends[1])), shape=shape)
+    return one_way.maximum(one_way.T)
+
+
+def _cell_numbers(column: pd.Series, cells: AnnData, name: str, path: Path) -> np.ndarray:
+    """Return the row of each cell, given by name or, if no name is known, by number."""
+    numbers = cells.obs_names.get_indexer(pd.Index(column.astype(str)))
+    if (numbers < 0).all() and pd.api.types.is_integer_dtype(column):
+        numbers = np.where(column < cells.n_obs, column, -1)
+    if (numbers < 0).any():
+        unknown = column[numbers < 0].iloc[0]
+        raise DataError(
+            f"{name} {path}: '{unknown}' is no cell; they are named like '{cells.obs_names[0]}', "
+            f"or counted 0 to {cells.n_obs - 1}.",
+            code="other_cells",
+        )
+    return np.asarray(numbers)
