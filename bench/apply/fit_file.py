@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.contract import Markers, cells_of, is_paired, read_markers
+from bench.contract import (
+    PROTEINS,
+    Markers,
+    cells_of,
+    is_paired,
+    protein_counts,
+    read_markers,
+)
 from bench.contract.method import declared_inputs
 from bench.data.cell_graph import find_cell_graph
 from bench.data.file_names import display_name
@@ -33,6 +40,7 @@ from bench.store.saved_model import MODEL_FOLDER
 
 from .checkpoints import open_checkpoints
 from .estimator import Estimator, errors_with_file
+from .heads import write_heads
 from .inputs import check_graph_use, check_n_clusters
 from .output_files import (
     write_clusters,
@@ -62,11 +70,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 _NOTE = "fit.json"
 _NEEDED = {
-    "n_clusters": ("a number of clusters", "--n-clusters N"),
-    "batch": ("the batch of each cell", "--batch-key COLUMN"),
-    "markers": ("marker lists", "--markers FILE"),
+    "n_clusters": ("a number of clusters", "give --n-clusters N"),
+    "batch": ("the batch of each cell", "give --batch-key COLUMN"),
+    "markers": ("marker lists", "give --markers FILE"),
+    "proteins": ("counts of surface proteins", f"the file must have them in obsm '{PROTEINS}'"),
 }
-"""Inputs that a method may need, and the flags that give them."""
+"""Inputs that a method may need, and what gives them."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,12 @@ class FitOptions:
     """Key of ``obsm`` in the result; default: one that is free, ``X_<method>``."""
     resume: bool = False
     """Whether an interrupted fit of the same arguments goes on."""
+    insert: tuple[str, ...] = ()
+    """Parts of other fits, ``PART=FIT[:PART][:frozen]``, put in before the training."""
+    go_on: Path | None = None
+    """Finished fit, or file of a kept state, that goes on."""
+    keep_every: int = 0
+    """Epochs between two states that are kept; 0: none."""
     dry_run: bool = False
     """Whether only a description of the fit is logged, and nothing is written."""
 
@@ -155,6 +170,7 @@ def fit_file(
     _check_modality(chosen, dataset, data)
     if options.setup is not None:
         chosen = _read_setup(chosen, options.setup, data)
+    _prepare_training(chosen, options)
     if options.dry_run:
         _log_description(chosen)
         return None
@@ -166,6 +182,8 @@ def fit_file(
         seconds = time.perf_counter() - started
         scores = _score(estimator, inputs, settings.seeds[0])
         facts |= {"seconds": seconds, "resumed": options.resume, "scores": scores.values}
+        if hasattr(chosen, "configuration"):
+            facts["configuration"] = chosen.configuration()
         files = _write_files(folder, facts, estimator, scores, inputs, options)
     return FileFit(folder, files, scores, seconds)
 
@@ -240,6 +258,21 @@ def _read_setup(method: Method, path: Path, data: Any) -> Method:
     return configured
 
 
+def _prepare_training(method: Any, options: FitOptions) -> None:
+    """Pass on where the training starts and what it keeps, if the user says so."""
+    flags: dict[str, Any] = {"--insert": options.insert, "--continue": options.go_on}
+    flags["--keep-every"] = options.keep_every
+    given = [name for name, value in flags.items() if value]
+    if not given:
+        return
+    if not hasattr(method, "prepare_training"):
+        raise UsageError(
+            f"{given[0]}: {method.name} trains from the beginning to the end; leave it out.",
+            code="not_supported",
+        )
+    method.prepare_training(options.insert, options.go_on, options.keep_every)
+
+
 def _log_description(method: Any) -> None:
     """Log what the method would train."""
     if not hasattr(method, "describe"):
@@ -270,10 +303,13 @@ def _file_inputs(
                 f"--markers: {method.name} does not use marker lists.", code="not_supported"
             )
         markers = read_markers(options.markers)
-    given = {"n_clusters": n_clusters, "batch": batch, "markers": markers}
-    for name, (what, flag) in _NEEDED.items():
+    given = {
+        "n_clusters": n_clusters, "batch": batch, "markers": markers,
+        "proteins": protein_counts(cells_of(data)),
+    }  # fmt: skip
+    for name, (what, how) in _NEEDED.items():
         if name in method.needs() and given[name] is None:
-            raise UsageError(f"{method.name} needs {what}: give {flag}.", code="missing_input")
+            raise UsageError(f"{method.name} needs {what}: {how}.", code="missing_input")
     check_graph_use(method, options.graph, "--graph")
     graph = find_cell_graph(cells_of(data), options.graph, "--graph")
     return _FileInputs(dataset, data, labels, batch, n_clusters, markers, graph)
@@ -294,6 +330,9 @@ def _facts(
         "setup": str(options.setup) if options.setup else "",
         "markers": inputs.markers.source if inputs.markers else "",
         "graph": options.graph or "",
+        "insert": list(options.insert),
+        "continued": str(options.go_on) if options.go_on else "",
+        "keep_every": options.keep_every,
     }
 
 
@@ -367,6 +406,7 @@ def _write_files(
             (partial / MODEL_FOLDER).mkdir()
             estimator.save(partial / MODEL_FOLDER)
             files[f"{MODEL_FOLDER}/"] = "the fitted model"
+        files |= write_heads(partial, method, prepared, reconstruct=options.impute)
         files |= write_selected(partial, "feature", inputs.data.var_names, prepared.var_names)
         files |= write_selected(partial, "cell", inputs.data.obs_names, prepared.obs_names)
         files |= _write_cluster_files(partial, result, keys, estimator, scores, inputs, options)

@@ -55,6 +55,18 @@ def fit_command(
         Path | None,
         option("FILE", "settings, or the method's own .json or .yaml", show_default="bench.toml"),
     ] = None,
+    insert: Annotated[
+        list[str] | None,
+        option(
+            "PART=FIT", "part of another fit to start with, as decoder=FIT[:frozen]; repeatable"
+        ),
+    ] = None,
+    go_on: Annotated[
+        Path | None, option("FIT", "finished fit or kept state to train on", "--continue")
+    ] = None,
+    keep_every: Annotated[
+        int, option("N", "keep the model every N epochs; 0: never", "--keep-every", min=0)
+    ] = 0,
     dry_run: Annotated[
         bool, flag("print what --config would train; write nothing", "--dry-run")
     ] = False,
@@ -71,7 +83,8 @@ def fit_command(
     settings = load_settings(flags | {"seeds": f"{seed},"}, None if own else config)
     options = FitOptions(
         n_clusters=n_clusters, markers=markers, graph=graph, setup=setup, impute=impute, umap=umap,
-        resume=resume, dry_run=dry_run, preset=preset, key_added=key_added,
+        resume=resume, dry_run=dry_run, insert=tuple(insert or ()), go_on=go_on,
+        keep_every=keep_every, preset=preset, key_added=key_added,
     )  # fmt: skip
     with _step_bar(method) as listener:
         fitted = fit_file(
