@@ -47,13 +47,13 @@ _STATE = "r.status || '/' || r.lifecycle_stage || '/' || coalesce(r.end_time, ''
 class ResultIndex:
     """The index of one database, or of the runs of a server while this object lives.
 
-    ``database`` is the SQLite file of MLflow. Without one, or where the folder cannot be written,
-    the index lies in memory.
+    ``database`` is the SQLite file of MLflow. Without one, ``in_memory``, or where the folder
+    cannot be written, the index lies in memory.
     """
 
-    def __init__(self, database: Path | None = None) -> None:
+    def __init__(self, database: Path | None = None, *, in_memory: bool = False) -> None:
         self._database = database
-        self._file = database.with_name("index.db") if database else None
+        self._file = database.with_name("index.db") if database and not in_memory else None
         self._connection = self._open()
 
     def _open(self) -> sqlite3.Connection:
@@ -70,6 +70,7 @@ class ResultIndex:
 
     def _prepare(self, connection: sqlite3.Connection) -> sqlite3.Connection:
         """Create the tables, empty them if they are of another format, and open the database."""
+        connection.execute("PRAGMA trusted_schema = OFF")  # the database may be somebody else's
         connection.executescript(_TABLES)
         found = connection.execute("SELECT value FROM facts WHERE name = 'format'").fetchone()
         if found != (_FORMAT,):

@@ -47,18 +47,23 @@ class StoredJob:
 class ResultStore:
     """The finished jobs of one experiment, for reading.
 
-    A store in a results folder may be read-only. ``client`` is that of a server if it is open
-    already. Raises ``StoreError`` if the store cannot be read.
+    A store in a results folder may be read-only; ``untouched`` writes no file beside its database.
+    ``client`` is that of a server if it is open already. Raises ``StoreError`` if the store cannot
+    be read.
     """
 
-    def __init__(self, settings: Settings, client: StoreClient | None = None) -> None:
+    def __init__(
+        self, settings: Settings, client: StoreClient | None = None, *, untouched: bool = False
+    ) -> None:
         self._settings, self._server = settings, client
         if settings.tracking_uri and client is None:
             from .mlflow_client import open_server  # imports MLflow
 
             self._server = open_server(settings.tracking_uri)
         with self._reading():
-            self.index = ResultIndex(None if self._server else settings.database)
+            self.index = ResultIndex(
+                None if self._server else settings.database, in_memory=untouched
+            )
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:

@@ -76,9 +76,12 @@ FIELDS = {
     "notes": RunField(
         lambda result: json.dumps(result.notes | {k: str(v) for k, v in result.facts.items()})
     ),
-    "rescored": RunField(lambda result: ""),  # written when a fit is scored again
-    "git_commit": RunField(lambda result: git_commit()),
-    "versions": RunField(lambda result: json.dumps(package_versions())),
+    # Written when a fit is scored again.
+    "rescored": RunField(lambda result: result.provenance.get("rescored", "")),
+    "git_commit": RunField(lambda result: result.provenance.get("git_commit") or git_commit()),
+    "versions": RunField(
+        lambda result: result.provenance.get("versions") or json.dumps(package_versions())
+    ),
 }
 
 
