@@ -194,7 +194,7 @@ def _check_cells(path: Path, cells: pd.Index) -> None:
 
 
 def _join(obs: pd.DataFrame, labels: Path) -> pd.DataFrame:
-    table = formats.restore_first_row(obs.index, formats.read_cell_table(labels), str(labels))
+    table = formats.index_by_cell(obs.index, formats.read_cell_table(labels), str(labels))
     cells = ad.AnnData(obs=pd.DataFrame(index=obs.index))
     joined = formats.join_labels(cells, table, where=str(labels), all_cells=True).obs
     if len(table.columns) == 1:  # its name does not matter

@@ -9,6 +9,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from bench.contract.method import declared_inputs
+from bench.contract.proteins import PROTEINS
 from bench.errors import DataError, UsageError
 from bench.messages import did_you_mean
 
@@ -21,9 +22,10 @@ def check_inputs(method: Method, inputs: OptionalInputs) -> None:
     """Raise ``UsageError`` if a method needs an input that is not given."""
     for name in sorted(method.needs()):
         if getattr(inputs, name) is None:
-            raise UsageError(
-                f"{method.name} needs {name}: pass {name}=... to fit.", code="missing_input"
-            )
+            how = f"pass {name}=... to fit"
+            if name == "proteins":
+                how = f"put their counts into obsm['{PROTEINS}']"
+            raise UsageError(f"{method.name} needs {name}: {how}.", code="missing_input")
 
 
 def check_modality(method: Method, modality: str) -> None:

@@ -151,7 +151,7 @@ def check_cells(rna: AnnData, atac: AnnData, where: str) -> None:
         first = f"'{names[apart[0]]}' and '{others[apart[0]]}'"
     raise DataError(
         f"{where}: the cells of rna and atac are in another order: {len(apart)} places differ, "
-        f"first {first}; bring them into one order, for example atac = atac[rna.obs_names].",
+        f"first {first}; bring them into one order.",
         code="different_order",
     )
 

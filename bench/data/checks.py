@@ -88,8 +88,8 @@ def check_counts(
             "counts in X, cells × features; look for a filter that removed everything.",
             code="no_counts",
         )
-    _check_names(adata.obs_names, "cell", where, "adata.obs_names_make_unique()")
-    _check_names(adata.var_names, "feature", where, "adata.var_names_make_unique()")
+    _check_names(adata.obs_names, "cell", where)
+    _check_names(adata.var_names, "feature", where)
     if not orientation_given:
         _check_orientation(adata, where)
     _check_values(adata, where)
@@ -107,7 +107,7 @@ def check_counts(
     return CheckReport(lines)
 
 
-def _check_names(names: pd.Index, what: str, where: str, fix: str) -> None:
+def _check_names(names: pd.Index, what: str, where: str) -> None:
     text = names.astype(str)
     empty = int(np.sum(text.str.strip() == "") + np.sum(names.isna()))
     if empty:
@@ -119,7 +119,7 @@ def _check_names(names: pd.Index, what: str, where: str, fix: str) -> None:
         duplicates = list(dict.fromkeys(text[text.duplicated()]))
         raise DataError(
             f"{where}: {len(duplicates)} {what} names occur more than once "
-            f"({quote_names(duplicates)}); make them unique, for example with {fix}.",
+            f"({quote_names(duplicates)}); give each its own name.",
             code="duplicate_names",
         )
 
@@ -153,7 +153,7 @@ def _check_values(adata: AnnData, where: str) -> None:
     if adata.X.dtype.kind not in "biuf":
         raise DataError(
             f"{where}: X holds values of type {adata.X.dtype}; expected counts (numbers), cells × "
-            "features; convert it, for example with adata.X = adata.X.astype('float32').",
+            "features; save X as numbers.",
             code="not_a_number",
         )
     values = ValueSummary(adata.X)
@@ -220,8 +220,9 @@ def _complete_column(adata: AnnData, where: str, key: str, what: str) -> pd.Seri
     gaps = missing_values(column)
     if gaps:
         raise DataError(
-            f"{where}: {gaps} of {adata.n_obs} cells have no {what} in column '{key}'; remove "
-            f"them first, for example adata[adata.obs['{key}'].notna()].",
+            f"{where}: {gaps} of {adata.n_obs} cells have no {what} in column '{key}'; "
+            "remove these cells from the file, or name another column "
+            f"({what}_key=COLUMN; bench fit: --{what}-key COLUMN).",
             code="missing_values",
         )
     return column.astype(str)

@@ -66,7 +66,10 @@ def _find_beside(
             matches = [
                 path
                 for path in files
-                if path.name.startswith(start) and word in path.name[len(start) :].lower()
+                if path.name.startswith(start)
+                and word in path.name[len(start) :].lower()
+                # The matrix of kb_python, cells_x_genes, gives its name to the lists of genes.
+                and not (words is _BARCODES and word in prefix.lower() and not start)
             ]
             if len(matches) == 1:
                 return matches
@@ -83,7 +86,7 @@ def _find_beside(
     names = ", ".join(path.name for path in files) or "none"
     raise DataError(
         f"{matrix}: no file of {words[0]}s beside it (text files there: {names}); expected "
-        f"{prefix}{words[0]}s.tsv, plain or .gz.",
+        f"{words[0]}s.tsv, plain or .gz.",
         code="missing_names",
     )
 

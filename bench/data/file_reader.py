@@ -159,7 +159,7 @@ def _join_labels(adata: AnnData, path: Path, file: FileDataset) -> tuple[AnnData
         table = formats.read_labels_by_position(path, adata.obs_names)
     else:
         table = formats.read_cell_table(path)
-        table = formats.restore_first_row(adata.obs_names, table, str(path))
+        table = formats.index_by_cell(adata.obs_names, table, str(path))
     if key is None and DEFAULT_LABEL_KEY not in table and len(table.columns) == 1:
         key = str(table.columns[0])
     all_cells = not file.labels_needed
@@ -212,8 +212,9 @@ def guess_modality(adata: AnnData, where: str = "") -> str:
     intervals = sum(map(is_interval, names))
     modality = ATAC if intervals > len(names) / 2 else RNA
     if intervals and where:
+        other = RNA if modality == ATAC else ATAC
         log_note(
             f"{where}: peaks: {intervals} of {len(names)} features are intervals → {modality}; "
-            f"if that is wrong, pass modality={RNA if modality == ATAC else ATAC}"
+            f"if that is wrong, pass modality={other} (bench fit: --modality {other})"
         )
     return modality

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from bench.errors import DataError
 from .checks import check_data, check_labels
 from .derived_dataset import require_labels
 from .file_dataset import FileDataset
-from .values import missing_values, text_column
+from .values import text_column
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -51,26 +52,18 @@ def load_checked(
     If the checks fail, the notes are logged: a wrong assumption of the reader is a likely reason.
     """
     data = dataset.load()
-    card, obs = dataset.card, cells_of(data).obs
     if labels_needed:
         require_labels(dataset)
-    label_key = card.label_key if check_columns else ""
-    unlabelled = missing_values(obs[label_key]) if label_key and not labels_needed else 0
-    if unlabelled:
-        labelled = text_column(obs[label_key]) != ""
-        check_labels(cells_of(data)[labelled], dataset.where, label_key)
-        dataset.notes.append(
-            f"{unlabelled} of {len(obs)} cells have no label in column '{label_key}'; they are "
-            "fitted and not scored"
-        )
-        label_key = ""
+    label_key = dataset.card.label_key if check_columns else ""
+    if label_key and not labels_needed:
+        label_key = _optional_labels(dataset, cells_of(data))
     try:
         report = check_data(
             data,
             where=dataset.where,
             label_key=label_key,
-            batch_key=card.batch_key if check_columns else None,
-            modality=card.modality,
+            batch_key=dataset.card.batch_key if check_columns else None,
+            modality=dataset.card.modality,
             orientation_given=dataset.orientation_given,
         )
     except DataError:
@@ -79,3 +72,32 @@ def load_checked(
         raise
     lines = [*dataset.notes, *report.warnings]
     return data, [line.removeprefix(f"{dataset.where}: ") for line in lines]
+
+
+def _optional_labels(dataset: Dataset, cells: AnnData) -> str:
+    """Return the column of labels if each cell has one, else an empty text; a note says why.
+
+    A column that nobody asked for and that tells no types apart is not used. Raises ``DataError``
+    for one that was asked for.
+    """
+    key = dataset.card.label_key
+    labelled = text_column(cells.obs[key]) != ""
+    try:
+        if not labelled.any():
+            raise DataError(
+                f"{dataset.where}: no cell has a label in column '{key}'.", code="missing_values"
+            )
+        check_labels(cells[labelled], dataset.where, key)
+    except DataError as error:
+        if any(getattr(dataset.params, name, None) for name in ("label_key", "labels")):
+            raise
+        dataset.notes.append(f"{error} It is not used.")
+        dataset.card = replace(dataset.card, label_key="", labels_from="")
+        return ""
+    if labelled.all():
+        return key
+    dataset.notes.append(
+        f"{(~labelled).sum()} of {cells.n_obs} cells have no label in column '{key}'; they are "
+        "fitted and not scored"
+    )
+    return ""

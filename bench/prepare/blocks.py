@@ -119,7 +119,7 @@ def _into_memory(matrix: Any) -> sp.csc_matrix:
         raise DataError(
             f"X is stored by columns (CSC) with {values} values: turning it needs about "
             f"{needed / 2**30:.1f} GiB of memory, {available / 2**30:.1f} GiB are available; "
-            "save the file with X by rows: adata.X = adata.X.tocsr().",
+            "save the file with X by rows (CSR).",
             code="not_enough_memory",
         )
     return matrix.to_memory()

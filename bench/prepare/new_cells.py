@@ -170,8 +170,7 @@ class FittedPreparation:
         if not names.is_unique or len(set(self.filtered_features)) < n_filtered:
             owner = "the fit" if names.is_unique else where
             raise DataError(
-                f"{owner}: some features have the same name; make the names unique "
-                "(adata.var_names_make_unique()).",
+                f"{owner}: some features have the same name; give each its own name.",
                 code="duplicate_names",
             )
         positions = np.array(match_features(self.filtered_features.tolist(), names.tolist()))

@@ -68,3 +68,23 @@ def test_labels_of_one_type_only(tmp_path: Path, toy_counts: AnnData):
         read_user_file(tmp_path / "gap.h5ad", {})
     assert error.value.code == "single_type"
     assert read_user_file(tmp_path / "gap.h5ad", {}, check_columns=False)[1].n_obs == 60
+
+
+@pytest.mark.parametrize("kind", ["one type", "no type", "identifiers"])
+def test_optional_labels_that_tell_nothing_are_left_out(
+    tmp_path: Path, toy_counts: AnnData, kind: str
+):
+    data = toy_counts.copy()
+    values = {"one type": ["a"] * 60, "no type": [""] * 60, "identifiers": list(data.obs_names)}
+    data.obs["cell_type"] = values[kind]
+    data.write_h5ad(tmp_path / "x.h5ad")
+    file = FileDataset.from_path(tmp_path / "x.h5ad", labels_needed=False)
+    _, notes = load_checked(file, labels_needed=False)
+    assert file.card.label_key == ""
+    assert any("cell_type" in note and "not used" in note for note in notes)
+    # Who asks for the column is told that it cannot be used.
+    params = FileDataset.Params.build({"label_key": "cell_type"}, owner="x")
+    asked = FileDataset.from_path(tmp_path / "x.h5ad", params, labels_needed=False)
+    with pytest.raises(DataError) as error:
+        load_checked(asked, labels_needed=False)
+    assert error.value.code in ("single_type", "missing_values", "too_few_cells")

@@ -13,7 +13,13 @@ from bench.messages import log_note
 from ..file_names import MARKET_SUFFIX, TEXT_SUFFIX, is_zarr, list_files
 from .annotated import list_modalities, read_h5mu, read_zarr, refuse_part, to_csr
 from .hdf5 import read_hdf5, read_loom, read_xy_h5
-from .labels import join_labels, read_labels, read_labels_by_position, restore_first_row
+from .labels import (
+    index_by_cell,
+    join_labels,
+    read_labels,
+    read_labels_by_position,
+    read_parquet_table,
+)
 from .matrix_market import read_10x_mtx, read_market, select_features
 from .ten_x import read_10x_h5
 from .text import Orientation, read_text
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "index_by_cell",
     "join_labels",
     "list_modalities",
     "read_10x_h5",
@@ -37,7 +44,6 @@ __all__ = [
     "read_market",
     "read_text",
     "read_xy_h5",
-    "restore_first_row",
 ]
 
 
@@ -79,7 +85,9 @@ def read_counts(
 
 
 def read_cell_table(path: Path) -> pd.DataFrame:
-    """Return the table of cells in a second file: ``obs`` of any format, else delimited text."""
+    """Return the table of cells in a second file: parquet, ``obs`` of any format, else text."""
+    if path.suffix.lower() == ".parquet":
+        return read_parquet_table(path)
     if path.is_file() and h5py.is_hdf5(path):
         return read_hdf5(path).obs
     if path.is_dir() or MARKET_SUFFIX.search(path.name):

@@ -36,6 +36,12 @@ def read_h5ad(path: Path) -> AnnData:
         require_array_memory(path, file)
         if isinstance(file["obs"], h5py.Group):
             return to_csr(read_anndata(path, file))
+        if file["obs"].shape is None:
+            raise DataError(
+                f"{path}: obs is empty; expected a table with the names of the cells; write the "
+                "file again.",
+                code="missing_names",
+            )
         if isinstance(file.get("X"), h5py.Group):  # anndata before 0.7
             height, width = (int(size) for size in file["X"].attrs["h5sparse_shape"])
             read_matrix(path, file["X"], "X", (height, width))  # for its checks
@@ -82,7 +88,7 @@ def _refuse_pickles(path: Path) -> None:
             if re.search(rb'"(id|name)"\s*:\s*"[^"]*pickle', file.read_bytes()):
                 raise DataError(
                     f"{path}: {file.relative_to(path)} stores Python objects by pickle, which "
-                    "could run code; write the file again with adata.write_zarr.",
+                    "could run code; write the file again by a newer anndata.",
                     code="unsafe_file",
                 )
 
@@ -121,7 +127,10 @@ def _find_part(path: Path, modalities: list[str], part: str | None) -> str:
                 f"(bench fit: --part {modalities[0]}).",
                 code="ambiguous_part",
             )
-        log_note(f"{path}: holds {names}; took {kinds[RNA]}; for another pass part=")
+        log_note(
+            f"{path}: holds {names}; took {kinds[RNA]}; for another "
+            "pass part=NAME (bench fit: --part)"
+        )
         return kinds[RNA]
     found = part if part in modalities else kinds.get(_kind_of_part(part))
     if found is None:

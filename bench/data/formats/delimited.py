@@ -29,7 +29,7 @@ _BOMS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf
 class DelimitedRows:
     """The rows of one text as ``(line number, fields)``, without blank lines.
 
-    Lines before the first row that start with ``#`` are comments, unless the last one is a header.
+    Lines before the first row that start with ``#`` are comments; the last one may be the header.
     Empty fields after a separator at the end of every line are dropped.
     """
 
@@ -39,6 +39,8 @@ class DelimitedRows:
         source = _read_lines(path, stream)
         comments, head = _read_head(source)
         self.sep = sep or detect_separator(head)
+        if named := re.match(r'"?sep=([,;|\t])"?\s*$', head[0] if head else ""):  # by Excel
+            self.sep, comments, head = named[1], [*comments, head[0]], head[1:]
         header = _commented_header(comments, head, self.sep)
         if header:
             head = [header, *head]
@@ -144,12 +146,31 @@ def _read_head(lines: Iterator[str]) -> tuple[list[str], list[str]]:
 
 
 def _commented_header(comments: list[str], head: list[str], sep: str | None) -> str:
-    """Return the last comment without ``#`` if it has a name for each column, else nothing."""
-    if not comments or re.match(r"#[^\s#]", comments[-1]) is None or sep is None:
+    """Return the last comment without ``#`` if it is the header, else nothing.
+
+    Its fields are plain words, one for each column or, as R writes it, one fewer. The line after
+    it is a row of counts, or no row of counts follows at all, as in a table of labels.
+    """
+    if not comments or sep is None:
         return ""
-    text = comments[-1][1:]
-    widths = [len(row) for row in _split_lines([text, *head[:1]], sep)]
-    return text if len(widths) == 2 and widths[0] == widths[1] else ""
+    match = re.match(r"#( ?)(?=[^#\s]|\t)", comments[-1])
+    text = comments[-1][match.end() :] if match else ""
+    rows = _split_lines([text, *head[:2]], sep)
+    if len(rows) < 2 or any(" " in field.rstrip("\r\n") for field in rows[0]):
+        return ""
+    names, first, *second = rows
+    if _holds_numbers(first):
+        is_row = bool(first[0]) and not (second and len(first) < len(second[0]))
+        known = is_row and len(names) in (len(first), len(first) - 1) and len(names) > 1
+    else:
+        known = len(names) == len(first) and not (second and _holds_numbers(second[0]))
+        known = known and not (match and match[1])
+    return text if known else ""
+
+
+def _holds_numbers(fields: list[str]) -> bool:
+    """Return whether more than half of the fields after the first are numbers."""
+    return 2 * sum(bool(NUMBER.match(field)) for field in fields[1:]) > max(len(fields) - 1, 1)
 
 
 def _count_trailing(head: list[str], sep: str | None) -> tuple[int, int]:

@@ -179,8 +179,8 @@ def _read_member(path: Path, member: Any, name: str) -> Any:
 
 def read_table(path: Path, element: Any, name: str, left_out: list[str]) -> pd.DataFrame:
     """Return a table of cells or features; columns that cannot be read are left out."""
-    empty = [key for key in element if getattr(element.get(key), "shape", 0) is None]
-    if element.attrs.get("encoding-type") == "dataframe" and not empty:
+    foreign = any(_is_foreign(element.get(key)) for key in element if key != "__categories")
+    if element.attrs.get("encoding-type") == "dataframe" and not foreign:
         with contextlib.suppress(Exception):  # column by column, then
             table = read_elem(element)
             return table.set_axis(table.index.astype(str))
@@ -205,6 +205,13 @@ def read_table(path: Path, element: Any, name: str, left_out: list[str]) -> pd.D
         else:
             columns[key] = values
     return pd.DataFrame(columns, index=pd.Index([str(one) for one in index], dtype=object))
+
+
+def _is_foreign(member: Any) -> bool:
+    """Return whether a column is empty, or in a group that anndata has not written."""
+    if hasattr(member, "shape"):
+        return member.shape is None
+    return member is not None and "encoding-type" not in member.attrs
 
 
 def _read_column(group: Any, key: str) -> Any:

@@ -88,7 +88,7 @@ def _refuse_other_files(path: Path, group: h5py.Group, prefix: str, seen: set[An
 def _other_file(path: Path, place: str, what: str) -> DataError:
     return DataError(
         f"{path}: {place} is {what}; its content is in another file, which is not read; copy the "
-        "data into one file, for example with h5repack or adata.write_h5ad.",
+        "data into one file, for example with h5repack.",
         code="external_data",
     )
 

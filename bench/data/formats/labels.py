@@ -12,6 +12,7 @@ from bench.messages import log_note, quote_names
 
 from ..name_patterns import DEFAULT_LABEL_KEY
 from .delimited import open_rows, refuse_duplicate_columns
+from .guards import read_errors
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -61,6 +62,16 @@ def read_labels(path: Path) -> pd.DataFrame:
     return table.drop(columns=header[place]) if header[place] else table.iloc[:, 1:]
 
 
+def read_parquet_table(path: Path) -> pd.DataFrame:
+    """Return the table in a parquet file, its index as :func:`read_labels` finds it."""
+    with read_errors(path, "parquet file"):
+        table = pd.read_parquet(path)
+    if isinstance(table.index, pd.RangeIndex) and len(table.columns):
+        names = [name for name in table.columns if str(name).lower() in _NAMES]
+        table = table.set_index(names[0] if names else table.columns[0])
+    return table.set_axis(table.index.astype(str).rename(table.index.name))
+
+
 def join_labels(
     adata: AnnData, table: pd.DataFrame, *, where: str, all_cells: bool = False
 ) -> AnnData:
@@ -73,8 +84,7 @@ def join_labels(
     for a barcode that occurs twice in ``table``.
     """
     cells = adata.obs_names.astype(str)
-    table = restore_first_row(cells, table, where)
-    table = _index_by_cell(cells, table, where)
+    table = index_by_cell(cells, table, where)
     matched = cells.isin(table.index)
     if not matched.any():
         raise DataError(f"{where}: {_no_match_text(cells, table)}", code="unknown_cells")
@@ -105,22 +115,53 @@ def join_labels(
     return joined
 
 
-def restore_first_row(cells: pd.Index, table: pd.DataFrame, where: str) -> pd.DataFrame:
+def index_by_cell(cells: pd.Index, table: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Return a table of cells with their names as index; a first line that is no header is a row.
+
+    Where the index holds no name of a cell, the column that holds most takes its place, and the
+    index becomes a column.
+    """
+    table = _restore_first_row(cells, table, where)
+    table = table.set_axis(table.index.astype(str).rename(table.index.name))
+    if cells.isin(table.index).any():
+        return table
+    hits = {name: int(cells.isin(table[name].astype(str)).sum()) for name in table.columns}
+    best = max(hits, key=hits.__getitem__, default=None)
+    if best is None or not hits[best]:
+        return table
+    log_note(f"{where}: joined by its column '{best}'")
+    index = pd.Index(table[best].astype(str), dtype=object)
+    rest = table.drop(columns=best)
+    if table.index.name:
+        rest.insert(0, str(table.index.name), table.index, allow_duplicates=True)
+    return rest.set_axis(index)
+
+
+def _restore_first_row(cells: pd.Index, table: pd.DataFrame, where: str) -> pd.DataFrame:
     """Return a table whose file has no header with its first line as a row.
 
-    The first line is no header if it starts with the name of a cell, or if every other field of
-    it occurs below it in its own column.
+    The first line is no header if one of its fields is the name of a cell, or if every field but
+    the first occurs below it in its own column.
     """
-    first = "" if table.index.name is None else str(table.index.name)
+    first = [str(table.index.name or ""), *map(str, table.columns)]
     repeated = len(table.columns) > 0 and all(
         str(name) in set(table[name].astype(str)) for name in table.columns
     )
-    if not first or (first not in set(cells) and not repeated):
+    known = set(cells)
+    place = next((i for i, field in enumerate(first) if field in known), 0 if repeated else None)
+    if not first[0] or place is None:
         return table
-    names = [DEFAULT_LABEL_KEY, *(f"column{n}" for n in range(3, len(table.columns) + 2))]
-    rows = pd.DataFrame([list(table.columns), *table.to_numpy().tolist()], dtype=object)
-    log_note(f"{where}: no header line; its second column is taken as '{DEFAULT_LABEL_KEY}'")
-    return rows.set_axis(names, axis=1).set_axis(pd.Index([first, *table.index], dtype=object))
+    other = int(place == 0)
+    names = [DEFAULT_LABEL_KEY, *(f"column{n}" for n in range(3, len(first) + 1))]
+    below = zip(table.index, table.to_numpy().tolist(), strict=True)
+    lines = [first, *([str(name), *row] for name, row in below)]
+    log_note(
+        f"{where}: no header line; its {'second' if other else 'first'} column is taken as "
+        f"'{DEFAULT_LABEL_KEY}'"
+    )
+    rows = [[field for i, field in enumerate(line) if i != place] for line in lines]
+    index = pd.Index([line[place] for line in lines], dtype=object)
+    return pd.DataFrame(rows, columns=names, index=index, dtype=object)
 
 
 def read_labels_by_position(path: Path, cells: pd.Index) -> pd.DataFrame:
@@ -152,19 +193,6 @@ def read_labels_by_position(path: Path, cells: pd.Index) -> pd.DataFrame:
         f"'{cells[0]}', the last line is '{cells[-1]}'"
     )
     return table.mask(table.isin(_MISSING)).set_axis(cells.astype(str))
-
-
-def _index_by_cell(cells: pd.Index, table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Return the table with the column of cell names as index."""
-    table = table.set_axis(table.index.astype(str))
-    if cells.isin(table.index).any():
-        return table
-    hits = {name: int(cells.isin(table[name].astype(str)).sum()) for name in table.columns}
-    best = max(hits, key=hits.__getitem__, default=None)
-    if best is None or not hits[best]:
-        return table
-    log_note(f"{where}: joined by its column '{best}'")
-    return table.drop(columns=best).set_axis(table[best].astype(str))
 
 
 def _no_match_text(cells: pd.Index, table: pd.DataFrame) -> str:

@@ -111,7 +111,7 @@ def _find_layout(
         return orientation != "cells"
     if layouts and orientation != "auto" and layouts[0] != (orientation == "genes"):
         side = "features" if layouts[0] else "cells"
-        log_note(f"{matrix}: {side} in rows, by the number of names, against transpose=")
+        log_note(f"{matrix}: {side} in rows, by the number of names beside it")
     return layouts[0] if layouts else None
 
 
@@ -124,7 +124,7 @@ def select_features(adata: AnnData, part: str | None, where: Path) -> AnnData:
         part = "rna" if FEATURE_TYPES["rna"] in kinds else str(kinds[0])
         log_note(
             f"{where}: holds {', '.join(kinds)}; took {FEATURE_TYPES.get(part, part)}; for "
-            "another pass part=atac or part=protein"
+            "another pass part=atac or part=protein (bench fit: --part)"
         )
     kind = FEATURE_TYPES.get(part, part)
     if kind not in kinds:

@@ -37,14 +37,17 @@ def read_10x_h5(path: Path, *, part: str | None = None) -> AnnData:
         if len(names) > 1:
             log_note(
                 f"{path}: holds the genomes {', '.join(names)}; joined over {len(obs)} cells; for "
-                f"one of them pass part={names[0]}"
+                f"one of them pass part={names[0]} (bench fit: --part)"
             )
     genomes = list(dict.fromkeys(var.get("genome", [])))
     if part in genomes:
         chosen = (var["genome"] == part).to_numpy()
         counts, var, part = counts[:, chosen], var[chosen], None
     elif len(genomes) > 1 and len(names) == 1:
-        log_note(f"{path}: features of {', '.join(genomes)}; for one pass part={genomes[0]}")
+        log_note(
+            f"{path}: features of {', '.join(genomes)}; for one pass part={genomes[0]} "
+            "(bench fit: --part)"
+        )
     adata = build_anndata(path, counts, obs, var, hint="rename them in the file")
     return select_features(adata, part, path)
 

@@ -16,7 +16,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from bench.errors import DataError
-from bench.messages import log_note
+from bench.messages import log_note, printable_line
 
 from .assemble import build_anndata
 from .delimited import NUMBER, DelimitedRows, open_rows, refuse_duplicate_columns
@@ -292,7 +292,7 @@ def _count_error(
         )
     for i in numeric:
         if not NUMBER.match(fields[i]):
-            what = f"'{fields[i]}'" if fields[i].strip() else "nothing"
+            what = f"'{printable_line(fields[i])}'" if fields[i].strip() else "nothing"
             return DataError(
                 f"{path}: line {line}, column '{header[i]}': {what} where a number is expected; "
                 "write 0 for no count; a column that describes cells is named as label_key or "

@@ -9,10 +9,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from anndata import AnnData
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.data.formats import join_labels, read_labels, read_labels_by_position
+from bench.data.formats import (
+    join_labels,
+    read_cell_table,
+    read_labels,
+    read_labels_by_position,
+)
 from bench.errors import DataError
 from bench.messages import collect_notes
 
@@ -29,7 +34,6 @@ def table(types: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame({"type": list(types.values())}, index=list(types), dtype=object)
 
 
-@settings(max_examples=80, deadline=None)
 @given(names=NAMES, others=NAMES, seed=st.integers(0, 99))
 def test_every_cell_gets_its_own_label(names: list[str], others: list[str], seed: int):
     types = {name: f"type of {name}" for name in others}
@@ -211,3 +215,47 @@ def test_labels_by_position_that_do_not_fit(tmp_path: Path, text: str):
     with pytest.raises(DataError) as error:
         read_labels_by_position(path, pd.Index(["a", "b", "c"]))
     assert error.value.code == "size_mismatch"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("x\ta\ny\tb\nx\tc\n", "cell_type"),  # no header, types first
+        ("kind\tid\nx\ta\ny\tb\nx\tc\n", "kind"),
+        ("kind\tcell\nx\ta\ny\tb\nx\tc\n", "kind"),
+    ],
+)
+def test_names_of_cells_in_the_last_column(tmp_path: Path, text: str, name: str):
+    path = tmp_path / "types.tsv"
+    path.write_text(text)
+    with collect_notes():
+        joined = join_labels(cells(["c", "a", "b"]), read_labels(path), where="t.tsv")
+    assert list(joined.obs[name]) == ["x", "x", "y"]
+
+
+def test_a_file_with_types_before_names_gives_the_labels(tmp_path: Path, toy_counts: AnnData):
+    from bench.data.file_dataset import FileDataset
+
+    toy_counts[:, :].copy().write_h5ad(tmp_path / "x.h5ad")
+    rows = zip(toy_counts.obs["cell_type"], toy_counts.obs_names, strict=True)
+    lines = [f"{kind}\t{cell}\n" for kind, cell in rows]
+    for header, key in (("", "cell_type"), ("kind\tid\n", "kind")):
+        (tmp_path / "types.tsv").write_text(header + "".join(lines))
+        values = {"labels": str(tmp_path / "types.tsv")}
+        params = FileDataset.Params.build(values, owner="x")
+        dataset = FileDataset.from_path(tmp_path / "x.h5ad", params)
+        data = dataset.load()
+        assert dataset.card.label_key == key
+        assert list(data.obs[key]) == list(toy_counts.obs["cell_type"])
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_labels_in_parquet(tmp_path: Path, named: bool):
+    path, types = tmp_path / "types.parquet", pd.DataFrame({"type": ["x", "y"]}, ["b", "a"])
+    (types if named else types.reset_index(names="barcode")).to_parquet(path)
+    joined = join_labels(cells(["a", "b"]), read_cell_table(path), where=str(path))
+    assert list(joined.obs["type"]) == ["y", "x"]
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError) as error:
+        read_cell_table(path)
+    assert error.value.code == "unreadable"

@@ -357,3 +357,41 @@ def test_archives_are_named(tmp_path: Path):
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as book:
         book.writestr("xl/workbook.xml", "")
     assert fault(tmp_path / "x.zip") == "unknown_format"
+
+
+def test_factors_of_r_in_a_table_of_anndata(tmp_path: Path, toy_counts: AnnData):
+    path = tmp_path / "x.h5ad"
+    toy_counts.write_h5ad(path)
+    with h5py.File(path, "a") as file:
+        del file["obs/cell_type"]
+        factor = file.create_group("obs/cell_type")
+        factor["levels"] = np.array(["a", "b"], dtype=object).astype(h5py.string_dtype())
+        factor["values"] = np.arange(60) % 2 + 1
+    adata = same(path, toy_counts)
+    assert list(adata.obs["cell_type"][:3]) == ["a", "b", "a"]
+    with h5py.File(path, "a") as file:
+        del file["obs/cell_type/levels"]
+    with collect_notes() as notes:
+        adata = same(path, toy_counts)
+    assert "cell_type" not in adata.obs
+    assert "obs/cell_type" in notes[0]
+
+
+def test_a_table_of_cells_that_is_empty(tmp_path: Path, toy_counts: AnnData):
+    path = tmp_path / "x.h5ad"
+    toy_counts.write_h5ad(path)
+    with h5py.File(path, "a") as file:
+        del file["obs"]
+        file["obs"] = h5py.Empty("f8")
+    assert fault(path) == "missing_names"
+
+
+def test_a_folder_of_kb_python_without_barcodes(tmp_path: Path, toy_counts: AnnData):
+    scipy.io.mmwrite(tmp_path / "cells_x_genes.mtx", sp.coo_matrix(toy_counts.X))
+    for name in ("genes", "genes.names"):
+        (tmp_path / f"cells_x_genes.{name}.txt").write_text("\n".join(toy_counts.var_names))
+    with pytest.raises(DataError) as error:
+        read_counts(tmp_path)
+    assert error.value.code == "missing_names"
+    (tmp_path / "cells_x_genes.barcodes.txt").write_text("\n".join(toy_counts.obs_names))
+    same(tmp_path, toy_counts)
