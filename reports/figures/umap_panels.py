@@ -129,7 +129,8 @@ def _drawn_cells(panel: UmapPanel, coordinates: pd.DataFrame) -> pd.DataFrame:
 
 def _picture(panel: UmapPanel, cells: pd.DataFrame | None, group: UmapGroup) -> UmapPicture:
     score = "no ARI" if math.isnan(panel.score) else f"ARI {number_text(panel.score, 3)}"
-    alt = f"Cells of {panel.dataset} by {panel.method}, seed {panel.seed}; {score}"
+    score = score if panel.labelled else ""
+    alt = f"Cells of {panel.dataset} by {panel.method}, seed {panel.seed}; {score}".rstrip("; ")
     picture = UmapPicture(panel.method, score, alt, missing=panel.missing)
     if cells is None or panel.missing:
         return picture

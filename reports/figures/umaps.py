@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,10 +50,15 @@ class UmapPanel:
     source: str
     """Folder with the embedding and the clusters."""
     missing: str = ""
+    labelled: bool = True
+    """Whether the cells have types."""
 
 
 def choose_panels(results: pd.DataFrame, metric: str = MAIN_METRIC) -> list[UmapPanel]:
-    """Return the finished job with the median score for each method × dataset."""
+    """Return the finished job with the median score for each method × dataset.
+
+    Without labels, and so without this score, it is the first seed.
+    """
     panels = []
     done = results[results["status"] == "done"]
     for (dataset, method), rows in done.groupby(["dataset", "method"], sort=False):
@@ -60,8 +66,9 @@ def choose_panels(results: pd.DataFrame, metric: str = MAIN_METRIC) -> list[Umap
         score = float(row[metric]) if metric in rows else math.nan
         folder = str(row["artifacts"])
         panel = UmapPanel(
-            str(method), str(dataset), f"{row['seed']:.0f}", score, str(row["score_key"]), folder
-        )
+            str(method), str(dataset), f"{row['seed']:.0f}", score, str(row["score_key"]), folder,
+            labelled=row.get("labels_digest") != "none",
+        )  # fmt: skip
         names = ("embedding.parquet", "clusters.parquet")
         if not folder or not all((Path(folder) / name).is_file() for name in names):
             panel.missing = "its artifacts are not on this machine"
@@ -106,12 +113,16 @@ def compute_umaps(panels: list[UmapPanel], folder: Path) -> dict[str, pd.DataFra
     return coordinates
 
 
-def umap_caption() -> str:
+def umap_caption(panels: Sequence[UmapPanel]) -> str:
     """Return the text above the panels."""
+    median, first = f"the seed with the median {label(MAIN_METRIC)}", "the first seed"
+    kinds = {panel.labelled for panel in panels}
+    seed = median if kinds != {False} else first
+    seed += f", of data without labels {first}" if len(kinds) > 1 else ""
     return (
-        f"One panel a method and dataset: the seed with the median {label(MAIN_METRIC)}, with at "
-        f"most {MAX_CELLS:,} cells (a seeded sample of larger data). Point at a cell for its type "
-        f"and clusters. UMAP uses {N_NEIGHBORS} neighbours and seed {SEED}; embeddings of one or "
+        f"One panel a method and dataset: {seed}, with at most {MAX_CELLS:,} cells (a seeded "
+        f"sample of larger data). Point at a cell for its {'type and ' if True in kinds else ''}"
+        f"clusters. UMAP uses {N_NEIGHBORS} neighbours and seed {SEED}; embeddings of one or "
         "two dimensions are drawn as they are. Distances between groups in a UMAP have no "
         "meaning. Scores are computed on the embedding, not on the UMAP."
     )

@@ -119,6 +119,7 @@ class UmapSection:
     groups: list[UmapGroup] = field(default_factory=list)
     coordinates: dict[str, pd.DataFrame] = field(default_factory=dict)
     """By score key."""
+    caption: str = ""
     missing: str = ""
 
 
@@ -127,7 +128,8 @@ def _umap_section(table: pd.DataFrame, folder: Path) -> UmapSection:
     try:
         panels = choose_panels(without_halves(table))
         coordinates = compute_umaps(panels, folder)
-        return UmapSection(umap_groups(panels, coordinates), coordinates)
+        groups = umap_groups(panels, coordinates)
+        return UmapSection(groups, coordinates, umap_caption(panels))
     except Exception as error:  # a report without UMAPs is better than no report
         return UmapSection(missing=f"UMAPs could not be drawn: {type(error).__name__}: {error}")
 
@@ -168,7 +170,7 @@ def _report_html(
         umaps=umaps,
         colourings=umap_colourings(umaps.groups),
         cells_script=cells_script if umaps.groups else "",
-        umap_caption=umap_caption(),
+        umap_caption=umaps.caption,
         main=label(MAIN_METRIC),
         jobs=job_table(tidy(results)),
         static=static,

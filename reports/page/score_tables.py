@@ -9,6 +9,7 @@ from ..tables.claims import Standing, within_datasets
 from ..tables.control_scale import scale_between_controls
 from ..tables.eligible import CONTROL, FAILED, NOT_RUN, told_groups
 from ..tables.knowledge import job_uses_text, uses_text
+from ..tables.label_free import without_labels
 from ..tables.labels import (
     DEFAULT_COLUMNS,
     MAIN_METRIC,
@@ -243,7 +244,8 @@ def job_table(table: pd.DataFrame) -> PageTable:
     """Return one row a job: status, score, time, and a link to its run."""
     names = ("method", "dataset", "status")
     columns = [Column(name, number=False) for name in (*names, "uses")]
-    columns += [Column("seed"), Column(label(MAIN_METRIC)), Column("time (s)")]
+    scored = not without_labels(table).all()
+    columns += [Column("seed"), *[Column(label(MAIN_METRIC))] * scored, Column("time (s)")]
     page_table = PageTable([*columns, Column("MLflow run", number=False)])
     for record in table[~table["status"].isin(NOT_RUN)].to_dict("records"):
         row = {str(name): value for name, value in record.items()}
@@ -253,7 +255,7 @@ def job_table(table: pd.DataFrame) -> PageTable:
             *(text_cell(str(row[name])) for name in names),
             text_cell(job_uses_text(row)),
             value_cell("rank", row["seed"]),
-            value_cell(MAIN_METRIC, row.get(MAIN_METRIC)),
+            *[value_cell(MAIN_METRIC, row.get(MAIN_METRIC))] * scored,
             value_cell("median time (s)", row["seconds"]),
             Cell(run[:8], run, link=url if isinstance(url, str) else ""),
         ])  # fmt: skip

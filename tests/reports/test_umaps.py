@@ -9,6 +9,8 @@ import pytest
 
 from bench.reports.figures import umap_panels as panels
 from bench.reports.figures import umaps
+from bench.reports.figures.umap_panels import umap_groups
+from bench.reports.page.score_tables import job_table as page_jobs
 
 
 def job_table(make_job, make_artifacts, folder, dims=2, seeds=3):
@@ -134,3 +136,21 @@ def test_colours_are_distinct(n):
     found = panels.palette(n)
     assert len(set(found)) == n
     assert all(len(colour) == 7 for colour in found)
+
+
+def test_texts_of_data_without_labels_name_no_scores_of_types(make_job, make_artifacts, tmp_path):
+    table = job_table(make_job, make_artifacts, tmp_path, seeds=2).drop(columns="kmeans/ari")
+    table["labels_digest"] = "none"
+    unlabelled = umaps.choose_panels(table)
+    assert [(panel.seed, panel.labelled) for panel in unlabelled] == [("0", False)]
+    labelled = umaps.choose_panels(job_table(make_job, make_artifacts, tmp_path))
+    captions = [umaps.umap_caption(panels) for panels in (unlabelled, labelled)]
+    assert [("ARI" in text, "type" in text) for text in captions] == [(False, False), (True, True)]
+    assert "ARI" in umaps.umap_caption([*unlabelled, *labelled])
+    (group,) = umap_groups(unlabelled, {})
+    assert "ARI" not in group.pictures[0].alt + group.pictures[0].score
+    columns = [[column.text for column in page_jobs(jobs).columns] for jobs in (
+        table.assign(run_url="", run_id="x"),
+        job_table(make_job, make_artifacts, tmp_path).assign(run_url="", run_id="x"),
+    )]  # fmt: skip
+    assert [any("ARI" in name for name in names) for names in columns] == [False, True]
