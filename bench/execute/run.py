@@ -51,28 +51,30 @@ def run(  # noqa: PLR0913 – what people set by name
 ) -> RunOutcome:
     """Benchmark methods on datasets: fit each method with each seed, and score the results.
 
-    Finished jobs are kept in the results folder and never run twice. A method that fails is a
-    result with a reason and stops nothing. A script needs no ``if __name__ == "__main__"``.
+    Each fit runs in a process of its own. The results folder keeps finished fits: the same call
+    again computes only what is missing. If a fit fails, its row says why and the others go on. A
+    script needs no ``if __name__ == "__main__"``.
 
     Parameters
     ----------
     methods
-        Names and other selectors in one text, such as ``"pca,vae[n_latent=16]"`` or
-        ``"tag:baseline"``; a method class or an object of one; or a list of these. A class of a
-        notebook or script goes into its fits with the imports, functions, classes and plain
-        values that it names.
+        Names separated by commas, with parameters in brackets: ``"pca,vae[n_latent=16]"``. Also
+        ``"all"``, or all with a tag: ``"tag:baseline"``. Or a class of your own, an object of it,
+        or a list of any of these. :func:`bench.list_methods` shows names and tags. A class may be
+        defined in a notebook or script. The imports, functions, classes and plain values that it
+        uses are copied to its fits; if it uses anything else, such as your data, that is an error.
     datasets
-        Names and other selectors in one text, such as ``"pbmc68k,sim_rna"``; the path of a file;
-        AnnData or MuData with raw counts, cells × features, and the true types in a column of
-        ``obs``; a dictionary of names to such data; or a list of all of these. Data without a
-        name are called ``data``.
+        AnnData or MuData: raw counts, cells × features, and the true types in a column of
+        ``obs``. Or a dictionary ``{"name": adata}``; without a name they are called ``data``. Or
+        names such as ``"pbmc68k,sim_rna"`` (:func:`bench.list_datasets`), the path of a file, or
+        a list of any of these.
     seeds
-        Number of seeds, as 3 for the seeds 0, 1 and 2, or a list of seeds. Default: 3.
+        Number of seeds (3 means 0, 1 and 2), or a list of seeds. Default: 3.
     results
         Folder of the results and reports. Default: ``results``.
     label_key, batch_key
-        Columns of ``obs`` with the true types and with the batches, of files and data in memory.
-        Default: ``cell_type``, and ``batch`` if there is such a column.
+        Columns of ``obs`` with the true types and the batches, in files and data in memory.
+        Default: ``cell_type``, and ``batch`` if there is one.
     layer
         Where the counts are: ``X``, ``raw`` or the name of a layer. Default: ``X``, or the one
         that holds counts if ``X`` is normalised.
@@ -93,16 +95,19 @@ def run(  # noqa: PLR0913 – what people set by name
     console
         Where progress is shown. Default: the notebook, or standard error.
     settings
-        Any other setting of ``bench run --help``, with underscores: ``profile``, ``cache_dir``,
-        ``threads``, ``timeout`` (seconds), ``memory`` (GiB), ``retry``, ``labels``, ``markers``,
-        ``no_labels``, ``n_clusters`` (of data without labels), ``offline``, ``mirror``,
+        Further options of ``bench run --help``, with underscores: ``profile`` (``"quick"``,
+        ``"default"`` or ``"faithful"``, the size of the fits), ``timeout`` (seconds a fit),
+        ``memory`` (GiB a fit), ``threads``, ``retry`` (failures to run again, such as ``"all"``),
+        ``no_labels`` (scores that need no types), ``n_clusters`` (for data without types),
+        ``labels`` and ``markers`` (files), ``cache_dir``, ``offline``, ``mirror``,
         ``tracking_uri``, ``experiment``.
 
     Returns
     -------
     RunOutcome
-        ``results``, a table of scores; ``plot.heatmap()``, ``plot.cost()`` and
-        ``plot.umap(method)``; ``report``, the path of the page. A notebook shows the leaderboard.
+        ``results`` is a table with a row for each fit; ``plot.heatmap()``, ``plot.cost()`` and
+        ``plot.umap(method)`` are Matplotlib figures; ``report`` is the path of the HTML page. A
+        notebook shows the leaderboard.
 
     Raises
     ------

@@ -5,12 +5,15 @@
 # ruff: noqa: B018, PT017
 
 # %%
+from pathlib import Path
 from typing import Annotated
 
 import anndata as ad
 import numpy as np
 import scipy.sparse as sp
+from mudata import MuData
 from pydantic import Field
+from sklearn.base import clone
 from sklearn.decomposition import TruncatedSVD
 
 import bench
@@ -104,7 +107,52 @@ else:
     raise AssertionError("a class took the labels of the notebook into its fit")
 
 # %%
+# As scanpy's pbmc68k_reduced: X is normalised, the counts are in a layer; and paired data.
+analysed = adata.copy()
+analysed.layers["counts"] = analysed.X.copy()
+analysed.X = np.log1p(analysed.X.toarray())
+peaks = ad.AnnData(sp.csr_matrix(rng.poisson(0.6, (90, 50)).astype("float32")), adata.obs.copy())
+peaks.var_names = [f"chr1:{1000 * n}-{1000 * n + 500}" for n in range(50)]
+pair = MuData({"rna": ad.AnnData(adata.X.copy(), adata.obs.copy()), "atac": peaks})
+other = bench.run(
+    "pca,pca_lsi", {"analysed": analysed, "pair": pair}, label_key="kind", report=False, **OPTIONS
+)
+assert other.counts["done"] == 2, other
+scored = other.results.set_index(["method", "dataset"])["kmeans/ari"].dropna()
+first = outcome.results.set_index(["method", "dataset"])["kmeans/ari"]
+assert scored["pca", "analysed"] == first["pca", "first"]
+assert set(scored.index) == {("pca", "analysed"), ("pca_lsi", "pair")}
+
+# %%
+unlabelled = bench.run("pca", adata, no_labels=True, report=False, **OPTIONS)
+assert "<table" in unlabelled._repr_html_()
+assert "kmeans/ari" not in unlabelled.load_results(columns="all").dropna(axis=1)
+
+# %%
+found = bench.search(
+    "own_svd", {"mine": adata}, trials=2, label_key="kind", report=False,
+    plugins=str(next(Path("cache/notebook").rglob("Svd.py"))), **OPTIONS,
+)  # fmt: skip
+assert len(found.studies) == 1
+
+# %%
+model = bench.estimator("pca", n_components=4).fit(analysed, key_added="X_mine", n_clusters=3)
+model
+
+# %%
+assert repr(model) == "bench.estimator('pca', n_components=4)"
+assert analysed.obsm["X_mine"].shape == (90, 4)
+assert list(analysed.obs["kmeans_mine"]) == [str(one) for one in model.labels_]
+assert np.allclose(model.transform(adata[:5]), model.embedding_[:5], rtol=1e-3, atol=1e-3)
+assert clone(model).fit_transform(adata).shape == (90, 4)
+faithful = bench.estimator("scmgca", preset="faithful")
+assert faithful.presets["faithful"]
+assert repr(faithful) != repr(bench.estimator("scmgca", profile="quick"))
+
+# %%
 scores = bench.score(adata.X.toarray(), adata.obs["kind"], metrics="ari,nmi")
+by_table = bench.score(analysed.obsm["X_mine"], None, batch=["x", "y", "y"] * 30)
+assert "embedding/ilisi" in by_table.dropna().index
 assert set(scores.index) == {f"{c}/{m}" for c in ("kmeans", "leiden") for m in ("ari", "nmi")}
 assert "pca" in bench.list_methods().index
 assert "sim_rna" in bench.list_datasets(cache_dir="cache").index

@@ -468,13 +468,12 @@ def test_errors_of_search_spaces(go, tmp_path, text, code):
     assert error.value.code == code
 
 
-@pytest.mark.parametrize("damage", [b"\xff\xfe not JSON", b"[1, 2]", b"{}"])
-def test_a_damaged_journal_is_made_anew_from_the_store(go, flags, caplog, damage):
+def test_a_damaged_journal_is_made_anew_from_the_store(go, flags, caplog):
     before = trials_of(go())
     results = flags()["results"]
     (journal,) = (results / "studies").glob("*/study.journal")
     lines = journal.read_bytes().splitlines()
-    lines[len(lines) // 2] = damage
+    lines[len(lines) // 2] = b"\xff\xfe not JSON"
     journal.write_bytes(b"\n".join(lines) + b"\n")
     with caplog.at_level("WARNING", logger="bench"):
         after = go(trials=5)
@@ -484,3 +483,24 @@ def test_a_damaged_journal_is_made_anew_from_the_store(go, flags, caplog, damage
     with sqlite3.connect(results / "mlflow.db") as store:
         (n_trials,) = store.execute("SELECT count(*) FROM tags WHERE value = 'trial'").fetchone()
     assert n_trials == 5
+
+
+def test_data_in_memory_and_a_class(flags: Callable[..., dict[str, Any]], toy_counts: Any):
+    from bench.registry import methods
+
+    own = flags()
+    tunable = methods(own["plugins"]).get("tunable")
+    found = run_search(tunable, {"mine": toy_counts}, trials=2, report=False, **own)
+    assert [study["dataset"] for study in found.studies] == ["mine"]
+    assert set(found.run.table["dataset"]) == {"mine"}
+    unlabelled = toy_counts.copy()
+    del unlabelled.obs["cell_type"]
+    with pytest.raises(UsageError) as error:
+        run_search("tunable", unlabelled, trials=2, report=False, **own)
+    assert error.value.code == "no_labels"
+    wrong = toy_counts.copy()
+    wrong.X = wrong.X * 0.5
+    with pytest.raises(bench.errors.DataError) as caught:
+        run_search("tunable", {"mine": wrong}, trials=2, report=False, **own)
+    assert caught.value.code == "not_counts"
+    assert "data 'mine'" in str(caught.value)
