@@ -120,6 +120,11 @@ def plan_command(
     from bench.execute.time_estimate import summarize_plan
 
     cache = open_cache(settings)
+    if copy and array is None:
+        raise UsageError(
+            "--copy: copies data into the folder of --array DIR, which is not given.",
+            code="option_needs_another",
+        )
     if array is not None:
         settings = settings.model_copy(update={"engine": "slurm"})  # GPUs are elsewhere
     plan = build_plan(methods, datasets, assign or (), settings, cache, params or ())

@@ -26,10 +26,10 @@ N_JOBS = int(os.environ.get("BENCH_SLURM_JOBS", "200"))
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
-@pytest.fixture(params=["accounts", "no accounts"])
+@pytest.fixture(params=["accounting", "queue only"])
 def slurm(request, tmp_path_factory, monkeypatch) -> Iterator[None]:
     """A SLURM, with and without the database that ``sacct`` asks."""
-    accounting = request.param == "accounts"
+    accounting = request.param == "accounting"
     missing = missing_programs(PROGRAMS + (ACCOUNTING if accounting else ()))
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)} (Debian: slurm-wlm, slurmdbd, mariadb)")
