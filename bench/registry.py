@@ -76,16 +76,29 @@ class Registry(Generic[Kind]):
         return entry.cls
 
 
-@cache
 def methods(plugins: tuple[str, ...] = ()) -> Registry[Method]:
     """Return all methods: built in, installed (``bench.methods``), and in plugin files."""
-    return Registry("method", _collect(Method, "bench.methods", plugins))
+    return _methods(_plugin_files(plugins))
+
+
+def datasets(plugins: tuple[str, ...] = ()) -> Registry[Dataset]:
+    """Return all datasets: built in, installed (``bench.datasets``), and in plugin files."""
+    return _datasets(_plugin_files(plugins))
 
 
 @cache
-def datasets(plugins: tuple[str, ...] = ()) -> Registry[Dataset]:
-    """Return all datasets: built in, installed (``bench.datasets``), and in plugin files."""
-    return Registry("dataset", _collect(Dataset, "bench.datasets", plugins))
+def _methods(files: tuple[str, ...]) -> Registry[Method]:
+    return Registry("method", _collect(Method, "bench.methods", files))
+
+
+@cache
+def _datasets(files: tuple[str, ...]) -> Registry[Dataset]:
+    return Registry("dataset", _collect(Dataset, "bench.datasets", files))
+
+
+def _plugin_files(plugins: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the absolute paths of plugins: a relative one is another file in another folder."""
+    return tuple(str(plugin_file(path)) for path in plugins)
 
 
 def import_method(origin: str, name: str) -> type[Method]:
@@ -170,15 +183,14 @@ def _make_importable(folder: Path) -> None:
         sys.path.append(str(folder))
 
 
-def _collect(base: Any, package: str, plugins: tuple[str, ...]) -> list[RegistryEntry[Any]]:
+def _collect(base: Any, package: str, files: tuple[str, ...]) -> list[RegistryEntry[Any]]:
     entries: list[RegistryEntry[Any]] = []
     folder = importlib.import_module(package)
     for module in pkgutil.iter_modules(folder.__path__):
         if not module.name.startswith("_"):
             entries += _from_module(base, f"{package}.{module.name}", module.name)
     entries += _from_entry_points(base, package)
-    for path in plugins:
-        file = str(plugin_file(path))
+    for file in files:
         entries += [_entry(cls, file) for cls in _classes(load_plugin(file), base)]
     return entries
 

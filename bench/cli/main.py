@@ -46,6 +46,10 @@ VERBS = {
         "metrics": ("metrics:metrics_command", "List the metrics, or show one."),
         "data": ("data:data_app", "Fetch, verify, add, annotate, join and clean up datasets."),
         "new": ("new:new_app", "Write the file of a new method, dataset or metric."),
+        "add-method": (
+            "add_method:add_method_command",
+            "Write the file of a method that is a program of its own.",
+        ),
         "test-method": ("test_method:test_method_command", "Check a method against the contract."),
         "doctor": ("doctor:doctor_command", "Show versions, machine, and what is missing."),
     },

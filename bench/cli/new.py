@@ -42,16 +42,21 @@ def metric_command(name: Name, folder: Folder = Path()) -> None:
     typer.echo(f"{path}: check it with 'bench run -m pca -d sim_rna --plugin {path}'")
 
 
-def write_template(kind: str, name: str, folder: Path) -> Path:
-    """Write the file of a new method, dataset or metric and return its path.
-
-    Raises ``UsageError`` if the name cannot be that of a module or the file exists.
-    """
+def check_name(kind: str, name: str) -> None:
+    """Raise ``UsageError`` if a name cannot be that of a module."""
     if not name.isidentifier() or name != name.lower() or keyword.iskeyword(name):
         raise UsageError(
             f"'{name}' cannot be the name of a {kind}; use lower-case letters, digits and _.",
             code="invalid_name",
         )
+
+
+def write_template(kind: str, name: str, folder: Path) -> Path:
+    """Write the file of a new method, dataset or metric and return its path.
+
+    Raises ``UsageError`` if the name cannot be that of a module or the file exists.
+    """
+    check_name(kind, name)
     path = folder / f"{name}.py"
     if path.exists():
         raise UsageError(f"{path} exists; choose another name or folder.", code="file_exists")

@@ -6,6 +6,7 @@ Importing it costs little: no array library is loaded.
 """
 
 from .dataset import Card, Dataset, FileLocation, RemoteFile
+from .external import External
 from .genome import (
     format_peak_names,
     parse_interval,
@@ -46,7 +47,7 @@ from .recipe import (
 
 __all__ = [
     "ATAC", "MULTIOME", "OPTIONAL_INPUTS", "PARTS", "PROTEINS", "RNA", "Card", "Context",
-    "CountsTask", "Dataset", "DatasetInfo", "FileLocation", "Fit", "IntegrationTask",
+    "CountsTask", "Dataset", "DatasetInfo", "External", "FileLocation", "Fit", "IntegrationTask",
     "Knowledge", "Layers", "Markers", "Method", "Metric", "MetricResult", "PairScores",
     "PairedInfo", "PairedRecipe", "PairedTasks", "Parameters", "PredictedInputs", "ProteinScores",
     "RareTask", "Recipe", "RecoveryScores", "RemoteFile", "Reporter", "Search",

@@ -183,6 +183,8 @@ class Method(ABC):
     files : tuple of str
         Files and folders that it reads, relative to the folder of its module, such as
         ``("net.yaml",)``. A fit can open no others; when one changes, the method is fitted again.
+    environment : tuple of str
+        Folders of another environment whose programs the fit runs. They are not in its key.
     network : bool
         Whether its fit connects to other machines.
     exceptions : dict
@@ -232,6 +234,7 @@ class Method(ABC):
     requires: ClassVar[tuple[str, ...]] = ()
     install: ClassVar[str] = ""
     files: ClassVar[tuple[str, ...]] = ()
+    environment: ClassVar[tuple[str, ...]] = ()
     network: ClassVar[bool] = False
     exceptions: ClassVar[dict[str, str]] = {}
 

@@ -232,7 +232,10 @@ class LocalExecutor:
         hidden = hide_held_out(known, Path(known.dataset_folder), scratch)
         readable = input_files(known, Path(known.dataset_folder), prepared, hidden)
         wall = Wall(
-            readable=tuple(path.resolve() for path in readable),
+            readable=(
+                *(path.resolve() for path in readable),
+                *map(Path, job.facts["environment"]),
+            ),
             sources=source_files(job.origin, tuple(job.facts["own_files"])),
             writable=(work, scratch.resolve()),
             hidden=(

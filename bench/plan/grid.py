@@ -231,6 +231,7 @@ def _facts(
             "source": source_digest(configured.origin, configured.cls.files),
             "data_file": str(data_file(dataset) or ""),
             "own_files": list(configured.cls.files),
+            "environment": list(configured.cls.environment),
             "packages": package_versions(configured.origin),
             "network": configured.cls.network,
         }

@@ -44,6 +44,15 @@ def check_own_files(
                 f"{path}; move one of them.",
                 code="data_in_package",
             )
+    for folder in map(Path, configured.cls.environment):
+        real = folder.resolve()
+        held = next((n for n, path in places.items() if real in (path, *path.parents)), "")
+        if held or not real.is_dir():
+            fault = f"which holds {held}; move one of them" if held else "which is no folder"
+            raise UsageError(
+                f"{label}: a fit may read its environment {folder}, {fault}.",
+                code="data_in_package",
+            )
     for file in source_files(configured.origin, configured.cls.files):
         name = next((name for name, path in places.items() if path in (file, *file.parents)), "")
         if name and (file.suffix != ".py" or name.startswith("the dataset")):

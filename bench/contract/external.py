@@ -1,0 +1,258 @@
+"""A method that is a program of its own: another Python, R, or any command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .method import Context, Fit, Method
+from .recipe import Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from anndata import AnnData
+
+FORMATS = ("h5ad", "mtx", "npz")
+"""Formats of the counts: AnnData; MatrixMarket with ``features.txt`` and ``cells.txt``; SciPy."""
+_EMBEDDINGS = ("embedding.npy", "embedding.csv", "embedding.h5ad")
+_LAST_LINES = 3
+
+
+class External(Method):
+    """A command that reads counts and writes an embedding; ``bench add-method`` writes the class.
+
+    The command runs in the limited, walled process of the fit, in an empty folder. It finds
+
+    * the counts, cells × features, raw unless ``prepared``, where ``{counts}`` stands;
+    * ``parameters.json``: ``parameters``, ``seed``, ``threads``, ``device``, ``n_clusters`` and
+      ``batch`` (one name a cell), as far as the class declares them; ``{parameters}`` is its path.
+
+    and writes into the folder ``{out}``
+
+    * ``embedding.npy``, ``embedding.csv`` (numbers, or a header and names of cells first) or
+      ``embedding.h5ad`` (first array of ``obsm``, else X), one row a cell in the order of the
+      counts;
+    * if it likes ``clusters.csv``, one name a line, and ``imputed.npy``, cells × features.
+
+    A line ``loss STEP TOTAL VALUE`` that it prints is a point of the loss curve; all other lines
+    go to the log. An exit code above zero is a failure, with its last lines as the reason.
+
+    Attributes
+    ----------
+    command : tuple of str
+        Words; ``{python}``, ``{counts}``, ``{parameters}``, ``{out}``, ``{seed}`` and ``{folder}``
+        (that of the class's file) are filled in.
+    python : str
+        Interpreter of ``{python}``.
+    lock : str
+        Name of the file with the packages of the environment, beside that of the class and in its
+        ``files``. The fit is refused if others are installed now.
+    environment : tuple of str
+        Folders of the environment, which the fit may read and run. They are not in its key:
+        name a file that lists their packages in ``files``.
+    counts_format : str
+        ``h5ad``, ``mtx`` or ``npz``.
+    prepared : bool
+        Whether the command gets the matrix of :meth:`recipe` in place of raw counts.
+    """
+
+    family = "external"
+    command: ClassVar[tuple[str, ...]]
+    python: ClassVar[str] = "python3"
+    lock: ClassVar[str] = ""
+    counts_format: ClassVar[str] = "h5ad"
+    prepared: ClassVar[bool] = False
+
+    def recipe(self, info: Any) -> Recipe:
+        """Return the counts as they are; a subclass may ask for more."""
+        return Recipe()
+
+    def fit(self, data: AnnData, context: Context) -> Fit:
+        """Run the command and read what it wrote.
+
+        Raises
+        ------
+        RuntimeError
+            If it ends with an exit code above zero, or its environment was changed.
+        ValueError
+            If it leaves no embedding, or files that cannot be read.
+        """
+        if self.lock and installed_packages(self.environment) != read_lock(
+            self.folder() / self.lock
+        ):
+            raise RuntimeError(
+                f"the packages of its environment are no longer those of {self.lock}; "
+                "run bench add-method again"
+            )
+        folder = context.scratch / "run"
+        out = folder / "out"
+        out.mkdir(parents=True)
+        counts = write_counts(data, folder, self.counts_format, prepared=self.prepared)
+        settings = folder / "parameters.json"
+        settings.write_text(json.dumps(self._settings(context)))
+        words = {
+            "python": self.python, "counts": counts, "parameters": settings, "out": out,
+            "seed": context.seed, "folder": self.folder(),
+        }  # fmt: skip
+        _run([word.format(**words) for word in self.command], folder, self._variables(), context)
+        imputed = _read_imputed(out, data)
+        clusters = _read_clusters(out, data.n_obs)
+        return Fit(
+            read_embedding(out, list(data.obs_names)),
+            labels={} if clusters is None else {"own": clusters},
+            tables={} if imputed is None else {"imputed": imputed},
+        )
+
+    @classmethod
+    def folder(cls) -> Path:
+        """Return the folder of the file that declares the class."""
+        import inspect
+
+        return Path(inspect.getfile(cls)).resolve().parent
+
+    def _settings(self, context: Context) -> dict[str, Any]:
+        batch = context.knowledge.batch
+        return {
+            "parameters": self.params.resolved(),
+            "seed": context.seed,
+            "threads": context.threads,
+            "device": context.device,
+            "n_clusters": context.n_clusters,
+            "batch": None if batch is None else [str(name) for name in batch],
+        }
+
+    def _variables(self) -> dict[str, str]:
+        """Return the variables of the command: its environment's programs come first."""
+        variables = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+        folders = [str(Path(one) / "bin") for one in self.environment]
+        variables["PATH"] = os.pathsep.join([*folders, variables.get("PATH", os.defpath)])
+        libraries = [str(Path(one) / "lib" / "R") for one in self.environment]
+        known = [one for one in libraries if Path(one).is_dir()]
+        return variables | ({"R_HOME": known[0]} if known else {})
+
+
+def installed_packages(folders: Iterable[str]) -> list[str]:
+    """Return the names and versions of the packages in environments of Python, conda or R."""
+    patterns = (
+        "lib/python*/site-packages/*.dist-info", "lib/python*/site-packages/*.egg-info",
+        "conda-meta/*.json", "lib/R/library/*",
+    )  # fmt: skip
+    return sorted({
+        path.name for folder in folders for pattern in patterns
+        for path in Path(folder).glob(pattern)
+    })  # fmt: skip
+
+
+def read_lock(path: Path) -> list[str]:
+    """Return the names in a file that :func:`installed_packages` was written to."""
+    return path.read_text(encoding="utf-8").split()
+
+
+def write_counts(data: AnnData, folder: Path, form: str, *, prepared: bool = False) -> Path:
+    """Write a matrix, cells × features, in one of :data:`FORMATS`; returns its path."""
+    import scipy.io
+    import scipy.sparse as sp
+    from anndata import AnnData
+
+    matrix = sp.csr_matrix(data.X if prepared or "counts" not in data.layers
+                           else data.layers["counts"])  # fmt: skip
+    path = folder / f"counts.{form}"
+    if form == "h5ad":
+        AnnData(matrix, obs=data.obs[[]], var=data.var[[]]).write_h5ad(path)
+    elif form == "npz":
+        sp.save_npz(path, matrix)
+    else:
+        scipy.io.mmwrite(path, matrix)
+    for name, values in (("features.txt", data.var_names), ("cells.txt", data.obs_names)):
+        (folder / name).write_text("\n".join(map(str, values)) + "\n")
+    return path
+
+
+def read_embedding(out: Path, cells: list[str]) -> np.ndarray:
+    """Return the embedding in a folder, one row a cell; raises ``ValueError``."""
+    import anndata
+    import numpy as np
+    import pandas as pd
+
+    path = next((out / name for name in _EMBEDDINGS if (out / name).is_file()), None)
+    if path is None:
+        raise ValueError(f"the command wrote no embedding; expected {', '.join(_EMBEDDINGS)}")
+    if path.suffix == ".npy":
+        return np.load(path, allow_pickle=False)
+    if path.suffix == ".h5ad":
+        data = anndata.read_h5ad(path)
+        first = next(iter(data.obsm.values())) if data.obsm else data.to_df()
+        return pd.DataFrame(np.asarray(first), data.obs_names).reindex(cells).to_numpy()
+    table = pd.read_csv(path, header=None, dtype=str, skip_blank_lines=True)
+    if str(table.iloc[-1, 0]) in set(cells):
+        table = table.set_index(0).reindex(cells)  # drops a header
+    elif len(table) == len(cells) + 1:
+        table = table.iloc[1:]
+    return table.astype(float).to_numpy()
+
+
+def _read_clusters(out: Path, n_cells: int) -> np.ndarray | None:
+    import numpy as np
+
+    path = out / "clusters.csv"
+    if not path.is_file():
+        return None
+    names = np.array(path.read_text(encoding="utf-8").split("\n"))
+    names = names[names != ""]
+    if len(names) != n_cells:
+        raise ValueError(f"clusters.csv has {len(names)} lines for {n_cells} cells")
+    return names
+
+
+def _read_imputed(out: Path, data: AnnData) -> pd.DataFrame | None:
+    import numpy as np
+    import pandas as pd
+
+    path = out / "imputed.npy"
+    if not path.is_file():
+        return None
+    values: np.ndarray = np.load(path, allow_pickle=False)
+    if values.shape != data.shape:
+        raise ValueError(f"imputed.npy has the shape {values.shape}; expected {data.shape}")
+    return pd.DataFrame(values, data.obs_names, data.var_names)
+
+
+def _run(words: list[str], folder: Path, variables: dict[str, str], context: Context) -> None:
+    """Run a command; its lines are losses or go to the log. Raises ``RuntimeError``."""
+    try:
+        process = subprocess.Popen(
+            words, cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors="replace",
+        )  # fmt: skip
+    except OSError as error:
+        raise RuntimeError(f"{words[0]} cannot be started: {error.strerror}") from None
+    assert process.stdout is not None
+    last: list[str] = []
+    try:
+        for line in process.stdout:
+            if not _is_loss(line, context):
+                context.log(line.rstrip())
+                last = [*last, line.strip()][-_LAST_LINES:]
+    except BaseException:
+        process.kill()
+        raise
+    if code := process.wait():
+        raise RuntimeError(f"{words[0]} ended with exit code {code}: {' | '.join(last)}")
+
+
+def _is_loss(line: str, context: Context) -> bool:
+    """Report a line ``loss STEP TOTAL VALUE``; returns whether it is one."""
+    words = line.split()
+    if len(words) != 4 or words[0] != "loss":
+        return False
+    try:
+        step, total, value = int(words[1]), int(words[2]), float(words[3])
+    except ValueError:
+        return False
+    context.report(step, total, loss=value)
+    return True
