@@ -41,7 +41,7 @@ class SakuraParameters(Parameters):
     scale: bool = Field(False, description="features have zero mean and unit variance")
     center: bool = Field(True, description="features have zero mean; scale implies it")
     n_latent: Annotated[int, Search(10, 100, log=True)] = Field(
-        50, ge=1, le=1024, description="main dimensions of the code, the embedding"
+        50, ge=1, le=1024, description="main dimensions: of the code and of the embedding"
     )
     hidden: Annotated[int, Search(64, 512, log=True)] = Field(
         200, ge=1, description="width of the hidden layers"
