@@ -30,7 +30,7 @@ test: setup
 # With scib-metrics, whose scores ours are compared with (350 MB).
 test-all: setup
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[scib]'
-	$(PYTEST) -m ''
+	$(PYTEST) -m '' --hypothesis-profile thorough
 
 # Every fault, the long ones too; each part of the table is written by its test. As root the tests of
 # small disks run, with Debian's package postgresql those of a server (docs/server.md).

@@ -4,11 +4,22 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+from bench.settings import default_cache_dir
 
 # Before numpy and torch are imported: threads only get in each other's way on small data. Numba
 # counts too: after a UMAP its number is that of every library of the process.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+# UMAP compiles functions when it is imported; tests with a cache of their own share them.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(default_cache_dir() / "numba"))
+
+# make test-all takes more examples (--hypothesis-profile thorough). Busy machines are slow.
+_EXAMPLES = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+settings.register_profile("quick", max_examples=25, **_EXAMPLES)
+settings.register_profile("thorough", max_examples=100, **_EXAMPLES)
+settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session")

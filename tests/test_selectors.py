@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import UsageError
@@ -76,7 +76,6 @@ def test_faults_have_a_code(text: str, code: str):
 word = st.text("abcxyz_019.-*", min_size=1, max_size=8)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # on busy machines
 @given(st.dictionaries(word, word, max_size=4), word)
 def test_label_and_parse_are_inverse(values: dict[str, str], name: str):
     assert parse_selector(selector_label(name, values)) == Selection(name, values, explicit=True)

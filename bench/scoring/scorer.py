@@ -99,8 +99,7 @@ def score(
         that need them are missing without them. In place of a rare type, data without labels have
         the components of their counts.
     unseen
-        Predictions for cells that the fit has not seen, by kind of metric: ``paired``,
-        ``predicted``.
+        Predictions for unseen cells by kind of metric, ``paired`` or ``predicted``.
     chosen
         Metrics to compute (default: all).
 

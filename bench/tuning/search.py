@@ -100,8 +100,7 @@ def search(
     Parameters
     ----------
     methods, datasets
-        Names and other selectors, classes and objects of methods, data in memory, or lists of
-        these: as in :func:`bench.run`.
+        Names, classes or objects of methods, data in memory, or lists: as in :func:`bench.run`.
     assign, params, config, report, umap, console
         As in :func:`bench.run`.
     settings
@@ -121,23 +120,27 @@ def search(
     """
     options, flags = split_options(settings)
     resolved = load_settings(flags, config)
-    if options.search_seed in resolved.seeds:
-        raise UsageError(
-            f"--search-seed {options.search_seed} is also one of the report --seeds; a "
-            "configuration must be scored with seeds that it was not chosen by.",
-            code="seed_in_use",
-        )
+    _check_seeds(options.search_seed, resolved.seeds)
     cache, console = open_cache(resolved), console or Console(stderr=True)
     selector, plugins = select_methods(methods, resolved)
     resolved = resolved.model_copy(update={"plugins": plugins})
     configured, unavailable = choose_methods(selector, assign, resolved, params)
     with select_datasets(datasets, resolved) as names:
         cached, absent = load_datasets(names, resolved, cache)
-        plan = _plan_search(configured, cached, options, resolved)
-    plan.excluded += unavailable + absent
-    driver = Driver(resolved, cache, Plan(), console)
+        plan = _plan_search(configured, cached, options, resolved, unavailable + absent)
+    runner = _SearchRunner(Driver(resolved, cache, Plan(), console), plan, options)
     with log_on_console(console):
-        return _SearchRunner(driver, plan, options).run(report=report, umap=umap)
+        return runner.run(report=report, umap=umap)
+
+
+def _check_seeds(search_seed: int, report_seeds: Sequence[int]) -> None:
+    """Raise ``UsageError`` if a configuration were scored with the seed that it is chosen by."""
+    if search_seed in report_seeds:
+        raise UsageError(
+            f"--search-seed {search_seed} is also one of the report --seeds; a configuration "
+            "must be scored with seeds that it was not chosen by.",
+            code="seed_in_use",
+        )
 
 
 def _plan_search(
@@ -145,6 +148,7 @@ def _plan_search(
     datasets: list[CachedDataset],
     options: SearchOptions,
     settings: Settings,
+    absent: list[Exclusion],
 ) -> _SearchPlan:
     """Return the studies; raises ``UsageError`` if there is none or one is not possible."""
     changes: Mapping[str, SpaceChanges] = {}
@@ -152,7 +156,7 @@ def _plan_search(
         changes = read_space_file(
             options.space, {method.cls.name: method.cls.Params for method in configured}
         )
-    plan = _SearchPlan()
+    plan = _SearchPlan(excluded=absent)
     for dataset in datasets:
         if not dataset.n_types and options.protocol != "unsupervised":
             raise UsageError(

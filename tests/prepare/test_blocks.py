@@ -11,7 +11,7 @@ import pytest
 import scanpy as sc
 import scipy.sparse as sp
 from anndata import AnnData
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.contract import RNA, Recipe
@@ -185,7 +185,12 @@ def test_variable_features_are_those_of_scanpy(
 
 @pytest.mark.parametrize("flavor", ["seurat", "seurat_v3"])
 @pytest.mark.parametrize(
-    ("name", "batch_key"), [("baron_mouse", None), ("pbmc3k", None), ("kang_donors", "batch")]
+    ("name", "batch_key"),
+    [
+        ("pbmc3k", None),
+        pytest.param("baron_mouse", None, marks=pytest.mark.slow),
+        pytest.param("kang_donors", "batch", marks=pytest.mark.slow),
+    ],
 )
 def test_variable_features_of_real_data_are_those_of_scanpy(
     data_dir: Path, name: str, flavor: str, batch_key: str | None
@@ -195,7 +200,6 @@ def test_variable_features_of_real_data_are_those_of_scanpy(
     assert ours(counts, number, flavor, batch_key) == theirs(counts, number, flavor, batch_key)
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     n_cells=st.integers(12, 40),

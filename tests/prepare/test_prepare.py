@@ -7,7 +7,7 @@ import pytest
 import scanpy as sc
 import scipy.sparse as sp
 from anndata import AnnData
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -321,7 +321,6 @@ def test_the_form_of_the_input_makes_no_difference(counts: AnnData, form):
     np.testing.assert_array_equal(array(data.X), array(expected.X))
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     matrix=hnp.arrays(np.float32, (7, 5), elements=st.integers(0, 9).map(float)),
     recipe=st.builds(

@@ -157,6 +157,20 @@ def test_half_a_line_and_a_stale_lock_are_removed(tmp_path):
         assert len(held.trials()) == 4
 
 
+@pytest.mark.parametrize("damage", [b"\xff\xfe not JSON", b"[1, 2]", b"{}"])
+def test_a_damaged_journal_is_moved_aside(tmp_path, damage: bytes):
+    with study(tmp_path) as held:
+        run_trials(held, 2)
+    journal = tmp_path / "study.journal"
+    lines = journal.read_bytes().splitlines()
+    lines[len(lines) // 2] = damage
+    journal.write_bytes(b"\n".join(lines) + b"\n")
+    with study(tmp_path) as held:
+        assert held.journal_damaged
+        assert held.trials() == []
+    assert len(list(tmp_path.glob("study.journal.damaged-*"))) == 1
+
+
 def test_a_second_driver_is_refused(tmp_path):
     with study(tmp_path):
         with pytest.raises(UsageError, match=r"process \d+ on .* is working on it") as error:

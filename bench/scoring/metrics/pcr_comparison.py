@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.contract import IntegrationTask, Metric, MetricResult, UndefinedMetric
 
@@ -34,29 +34,17 @@ def pcr_comparison(embedding: np.ndarray, task: IntegrationTask, *, seed: int) -
         counts (paired data, ``bench fit`` and ``bench transform``).
     """
     from ._contingency import batch_codes
+    from ._explained_share import explained_share
 
     batches = batch_codes(task.batch)
     if task.unintegrated is None:
         raise UndefinedMetric(task.no_unintegrated)
     require_distinct_points(embedding)
-    before = _explained_share(task.unintegrated, batches)
+    before = explained_share(task.unintegrated, batches)
     if not before > 0:
         raise UndefinedMetric("the batches explain nothing of the variance before the fit")
-    after = _explained_share(embedding, batches)
+    after = explained_share(embedding, batches)
     return max(0.0, (before - after) / before), {"before": before, "after": after}
-
-
-def _explained_share(points: Any, batches: np.ndarray) -> float:
-    """Return the variance between batches over the whole variance, all dimensions together."""
-    import numpy as np
-
-    from bench.scoring.clustering import centered_points
-
-    points = centered_points(points)
-    sums = np.zeros((batches.max() + 1, points.shape[1]))
-    np.add.at(sums, batches, points)
-    between = (sums**2 / np.bincount(batches)[:, None]).sum()
-    return float(between / (points**2).sum())
 
 
 METRIC = Metric(

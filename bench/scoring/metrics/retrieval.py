@@ -46,12 +46,10 @@ def top_k(tasks: PairedTasks, *, k: int) -> MetricResult:
     UndefinedMetric
         For k unseen cells or fewer, or if the method ranks none.
     """
-    import numpy as np
-
     higher, ties, n_cells = _ranks(tasks)
     if n_cells <= k:
         raise UndefinedMetric(f"only {n_cells} unseen cells")
-    shares = np.clip((k - higher) / (ties + 1), 0.0, 1.0)
+    shares = ((k - higher) / (ties + 1)).clip(0.0, 1.0)
     return float(shares.mean()), {"cells": float(n_cells), "chance": k / n_cells}
 
 
