@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -94,13 +95,24 @@ def test_cells_of_a_paired_selector_are_held_out(folder: Path):
 # Sets with a name.
 
 
+@pytest.fixture(scope="module")
+def loaded(data_dir, tmp_path_factory: pytest.TempPathFactory):
+    """Return dataset and data of a name, read once."""
+
+    @cache
+    def load(name: str):
+        dataset = datasets().get(name)(cache=tmp_path_factory.mktemp(name), offline=True)
+        return dataset, dataset.load()
+
+    return load
+
+
 @pytest.mark.parametrize(
     ("name", "shape", "found"),
     [("pairedtag", (327, 2000, 5000), 0.58), ("scicar_a549", (2641, 1185, 52761), 0.93)],
 )
-def test_small_sets_of_the_data_folder(data_dir, tmp_path: Path, name: str, shape, found: float):
-    dataset = datasets().get(name)(cache=tmp_path, offline=True)
-    data = dataset.load()
+def test_small_sets_of_the_data_folder(loaded, name: str, shape, found: float):
+    dataset, data = loaded(name)
     rna, atac = data["rna"], data["atac"]
     assert (rna.n_obs, rna.n_vars, atac.n_vars) == shape
     assert dataset.card.n_features == rna.n_vars + atac.n_vars
@@ -113,8 +125,8 @@ def test_small_sets_of_the_data_folder(data_dir, tmp_path: Path, name: str, shap
     check_data(data, where=name, label_key=card.label_key, batch_key=None, modality="multiome")
 
 
-def test_a_known_gene_lies_where_the_genome_browser_shows_it(data_dir, tmp_path: Path):
-    data = datasets().get("scicar_a549")(cache=tmp_path, offline=True).load()
+def test_a_known_gene_lies_where_the_genome_browser_shows_it(loaded):
+    _, data = loaded("scicar_a549")
     # ERRFI1, hg19 chr1:8,071,779-8,086,393 on the minus strand
     place = data["rna"].var.loc["ERRFI1"]
     assert (place["chrom"], place["strand"]) == ("chr1", "-")

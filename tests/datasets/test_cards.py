@@ -138,6 +138,7 @@ def facts_agree(dataset, adata) -> None:
     assert card.n_features in (None, adata.n_vars)
 
 
+@pytest.mark.slow
 def test_baron_mouse_equals_the_file_made_of_it(data_dir, tmp_path):
     import anndata
 
@@ -152,6 +153,7 @@ def test_baron_mouse_equals_the_file_made_of_it(data_dir, tmp_path):
     assert list(adata.obs["donor"]) == list(other.obs["batch"])
 
 
+@pytest.mark.slow
 def test_real_drop_seq_of_cellbench(data_dir, tmp_path):
     import anndata
 

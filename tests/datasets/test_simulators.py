@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.contract import Recipe
@@ -145,7 +145,6 @@ def test_proportions_of_types(cls, n_types: int, rare: float):
 
 
 @given(n_types=st.integers(2, 100), more=st.integers(0, 300), rare=st.floats(1e-6, 0.5))
-@settings(deadline=None)
 def test_every_type_has_a_cell_and_none_is_lost(n_types: int, more: int, rare: float):
     n_rare = 1 + more % (n_types - 1)
     shares = type_shares(n_types, rare, n_rare)

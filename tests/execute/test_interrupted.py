@@ -93,6 +93,7 @@ def check_store(results: Path, jobs: int) -> None:
     assert all((Path(folder) / "embedding.parquet").is_file() for folder in table["artifacts"])
 
 
+@pytest.mark.slow
 def test_kill_9_leaves_no_process_and_loses_nothing(flags, results: Path, bench_run):
     driver = start(flags, "slow[seconds=0.4]", 10)
     wait_for_lines(driver, "done", 4)
@@ -129,6 +130,7 @@ def test_ctrl_c_or_timeout_keeps_what_is_done_and_says_so(
     assert set(table["status"]) == {"done"}, "an interrupted job has no result"
 
 
+@pytest.mark.slow
 def test_interrupted_before_the_first_result(flags: dict[str, Any], results: Path):
     driver = start(flags, "slow[seconds=60]", 1)
     deadline = time.monotonic() + 60

@@ -84,6 +84,7 @@ def test_a_fit_that_is_killed_again_runs_at_the_next_start(bench_run, results: P
     assert len(again.table) == 1
 
 
+@pytest.mark.slow
 def test_the_end_of_the_process_server_is_no_failure_of_the_fits(bench_run, results: Path):
     thread = when_a_fit_runs(results, lambda: server().kill())
     outcome = bench_run("slow[seconds=1],noop")

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bench.store.results_table import load_results
 
 PLUGIN = """
@@ -30,6 +32,7 @@ class Moves(Method):
 """
 
 
+@pytest.mark.slow
 def test_a_run_among_scripts_of_the_user(flags: dict[str, Any], tmp_path: Path, results: Path):
     folder = tmp_path / "work"
     long = folder / ("job_scratch_of_a_batch_system/" * 4)

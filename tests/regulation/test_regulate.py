@@ -380,6 +380,7 @@ def test_other_cells_need_the_features_of_the_fit(tmp_path: Path):
     assert error.value.code == "missing_features"
 
 
+@pytest.mark.slow
 def test_regulate_after_bench_fit(tmp_path: Path):
     from typer.testing import CliRunner
 

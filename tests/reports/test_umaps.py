@@ -35,16 +35,9 @@ def test_missing_artifacts_start_no_process(make_job, tmp_path, monkeypatch):
     assert "not on this machine" in panel.missing
 
 
-def test_coordinates_are_computed_once(make_job, make_artifacts, tmp_path, monkeypatch):
-    chosen = umaps.choose_panels(job_table(make_job, make_artifacts, tmp_path))
-    found = umaps.compute_umaps(chosen, tmp_path / "umaps")
-    assert found["vae-a-1"].columns.tolist() == ["x", "y", "type", "n_dims"]
-    monkeypatch.setattr(umaps.subprocess, "run", None)
-    again = umaps.compute_umaps(chosen, tmp_path / "umaps")
-    pd.testing.assert_frame_equal(again["vae-a-1"], found["vae-a-1"])
-
-
-def test_a_broken_embedding_costs_one_panel(make_job, make_artifacts, tmp_path):
+def test_coordinates_are_computed_once_and_a_broken_embedding_costs_one_panel(
+    make_job, make_artifacts, tmp_path, monkeypatch
+):
     table = job_table(make_job, make_artifacts, tmp_path, seeds=2)
     table["method"] = ["good", "broken"]
     (tmp_path / "art1" / "embedding.parquet").write_bytes(b"nothing")
@@ -52,6 +45,10 @@ def test_a_broken_embedding_costs_one_panel(make_job, make_artifacts, tmp_path):
     found = umaps.compute_umaps(chosen, tmp_path / "umaps")
     assert list(found) == ["vae-a-0"]
     assert [bool(panel.missing) for panel in chosen] == [False, True]
+    assert found["vae-a-0"].columns.tolist() == ["x", "y", "type", "n_dims"]
+    monkeypatch.setattr(umaps.subprocess, "run", None)
+    again = umaps.compute_umaps(chosen, tmp_path / "umaps")
+    pd.testing.assert_frame_equal(again["vae-a-0"], found["vae-a-0"])
 
 
 def test_reason_of_a_failed_process(make_job, make_artifacts, tmp_path, monkeypatch):
@@ -110,6 +107,8 @@ def test_cells_carry_their_clusters_and_batch(make_job, make_artifacts, tmp_path
     known["kmeans"] = np.arange(40) % 3
     known["batch"] = ["one", "two"] * 20
     known.to_parquet(path)
+    (tmp_path / "umaps").mkdir()
+    umaps._write_umap(tmp_path / "art0", tmp_path / "umaps" / "vae-a-0.parquet")
     chosen = umaps.choose_panels(results)
     found = panels.umap_groups(chosen, umaps.compute_umaps(chosen, tmp_path / "umaps"))
     assert panels.umap_colourings(found) == ["type", "k-means cluster", "batch"]

@@ -13,16 +13,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from anndata import AnnData
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bench.data.formats import read_counts, read_text
 from bench.errors import DataError
 from bench.messages import collect_notes
 
-QUICK = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 WORD = st.text(st.sampled_from('abcXYZ019 -._"é'), min_size=1, max_size=8).map(
     lambda text: f"n{text}n"
 )
@@ -50,7 +47,6 @@ def as_text(
     return stream.getvalue()
 
 
-@QUICK
 @given(
     table=tables(),
     sep=st.sampled_from(",;\t|"),
@@ -75,7 +71,6 @@ def test_a_written_table_is_read_back(
     assert adata.X.dtype == np.float32
 
 
-@QUICK
 @given(
     table=tables(least=2),
     bad=st.sampled_from(["", "NA", "nan", "abc", "1,5", "1_0", "inf", "0x1", " "]),
@@ -94,7 +89,6 @@ def test_the_error_names_a_cell_that_is_no_number(tmp_path: Path, table, bad: st
     assert error.value.code == "not_a_number"
 
 
-@QUICK
 @given(table=tables(least=2), row=st.integers(0, 5), more=st.booleans())
 def test_the_error_names_a_ragged_row(tmp_path: Path, table, row: int, more: bool):
     rows, columns, _ = table
