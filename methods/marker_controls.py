@@ -45,29 +45,15 @@ class MarkerSum(MarkerMethod):
 
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return the scores, (cells, lists)."""
-        import pandas as pd
+        from ._marker_sum import fit_marker_sum
 
-        lists = context.knowledge.markers or {}
-        self._arrays = {
-            f"list{number}": data.var_names.get_indexer(list(genes))
-            for number, genes in enumerate(lists.values())
-        }
-        spread = self._sum(data).std(axis=0)
-        spread[spread == 0] = 1.0
-        self._arrays["spread"] = spread
-        scores = self.transform(data)
-        table = pd.DataFrame(scores, data.obs_names, list(lists))
-        return Fit(scores, tables={"marker_sums": table})
+        self._arrays, fit = fit_marker_sum(data, context.knowledge.markers or {})
+        return fit
 
     def transform(self, data: AnnData) -> np.ndarray:
-        return (self._sum(data) / self._arrays["spread"]).astype("float32")
+        from ._marker_sum import scaled_sums
 
-    def _sum(self, data: AnnData) -> np.ndarray:
-        import numpy as np
-
-        lists = [genes for name, genes in self._arrays.items() if name.startswith("list")]
-        parts = [np.asarray(data.X[:, genes].sum(axis=1)).ravel() for genes in lists]
-        return np.column_stack(parts).astype(np.float64)
+        return scaled_sums(data, self._arrays)
 
 
 class MarkerPca(MarkerMethod):

@@ -9,11 +9,9 @@ from pydantic import Field
 from bench.contract import RNA, Context, DatasetInfo, Fit, Method, Parameters, Recipe, Search
 
 from ._fitted_arrays import ArrayState, check_features
-from .pca import decompose
 
 if TYPE_CHECKING:
     import numpy as np
-    import scipy.sparse as sp
     from anndata import AnnData
 
 
@@ -51,57 +49,13 @@ class PearsonResidualComponents(ArrayState, Method):
 
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return the scores of the components, (cells, n_components)."""
-        import numpy as np
-        import pandas as pd
-        import scanpy as sc
+        from ._pearson_residuals import fit_residual_components
 
-        chosen = np.ones(data.n_vars, bool)
-        if data.n_vars > self.params.n_top_genes:
-            genes = sc.experimental.pp.highly_variable_genes(
-                data, n_top_genes=self.params.n_top_genes, theta=self.params.theta,
-                check_values=False, inplace=False,
-            )  # fmt: skip
-            chosen = genes["highly_variable"].to_numpy()
-        counts = data.X[:, chosen]
-        totals = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel()
-        share = totals / totals.sum()
-        clip = np.sqrt(data.n_obs)
-        model, embedding = decompose(
-            residuals(counts, share, self.params.theta, clip),
-            self.params.n_components, context.seed,
-        )  # fmt: skip
-        self._arrays = {
-            "mean": model.mean_, "components": model.components_, "share": share, "clip": clip,
-            "chosen": chosen, "features": list(data.var_names),
-        }  # fmt: skip
-        names = [f"PC{number}" for number in range(1, embedding.shape[1] + 1)]
-        loadings = pd.DataFrame(model.components_.T, data.var_names[chosen], names)
-        return Fit(
-            embedding=embedding,
-            tables={"loadings": loadings},
-            n_parameters=int(model.components_.size + model.mean_.size + share.size),
-            notes={"variance explained": f"{model.explained_variance_ratio_.sum():.3f}"},
-        )
+        self._arrays, fit = fit_residual_components(data, self.params, context.seed)
+        return fit
 
     def transform(self, data: AnnData) -> np.ndarray:
+        from ._pearson_residuals import project
+
         check_features(self._arrays["features"], data, self.name)
-        arrays = self._arrays
-        values = residuals(
-            data.X[:, arrays["chosen"]], arrays["share"], self.params.theta, float(arrays["clip"])
-        )
-        loadings = arrays["components"].T
-        return (values @ loadings - arrays["mean"] @ loadings).astype("float32")
-
-
-def residuals(counts: sp.csr_matrix, share: np.ndarray, theta: float, clip: float) -> np.ndarray:
-    """Return (c - μ) / √(μ + μ²/θ) within ± ``clip``, (cells, genes), float32.
-
-    μ is the total of the cell times the ``share`` of the gene in all counts, (genes,). Source:
-    Lause et al. 2021, eq. 3. A cell without counts has residuals of zero.
-    """
-    import numpy as np
-
-    depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
-    mean = depth[:, None] * share[None, :]
-    spread = np.sqrt(np.maximum(mean + mean**2 / theta, np.finfo(float).tiny))
-    return np.clip((counts.toarray() - mean) / spread, -clip, clip).astype(np.float32)
+        return project(data, self._arrays, self.params.theta)

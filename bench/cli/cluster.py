@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cluster.job_folder import JobFolder
 from bench.errors import UsageError
 from bench.messages import did_you_mean, format_duration
 from bench.settings import SCHEDULERS, load_settings
@@ -17,7 +18,7 @@ from .output import make_console, print_json, progress_console
 from .tables import show
 
 if TYPE_CHECKING:
-    from bench.cluster.job_folder import JobFolder, JobState
+    from bench.cluster.job_folder import JobState
     from bench.cluster.sync import SyncSummary
     from bench.plan.job import Plan
     from bench.settings import Settings
@@ -31,17 +32,13 @@ def write_array_of(
 ) -> None:
     """Write the jobs of a plan that are not stored as a job array, and say how to submit it."""
     from bench.cluster.array import write_array
-    from bench.data.cache.data_cache import DataCache
-    from bench.execute.driver import Driver
 
     if engine not in SCHEDULERS:
         raise UsageError(
             f"--engine {engine}: no such scheduler.{did_you_mean(engine, list(SCHEDULERS))}",
             code="unknown_name",
         )
-    driver = Driver(settings, DataCache(settings.cache_dir), plan, progress_console())
-    driver.open()
-    array = write_array(driver, folder, engine, copy_data=copy_data)
+    array = write_array(plan, settings, progress_console(), folder, engine, copy_data=copy_data)
     if as_json:
         print_json(asdict(array))
         return
@@ -81,7 +78,6 @@ def worker_command(
     Jobs that have ended, or that another worker runs, are left out. Results go to the spool of the
     array; 'bench sync' stores them.
     """
-    from bench.cluster.job_folder import JobFolder
     from bench.cluster.worker import run_task
 
     if not task.name.isdigit():
@@ -108,7 +104,6 @@ def sync_command(
     It says what is missing, failed or running. Results go to the folder and experiment that the
     array was planned for.
     """
-    from bench.cluster.job_folder import JobFolder
     from bench.cluster.sync import sync_results
 
     jobs = JobFolder(folder)
@@ -131,7 +126,6 @@ def status_command(
     as_json: AsJson = False,
 ) -> None:
     """Show where the jobs of an array stand; nothing is written."""
-    from bench.cluster.job_folder import JobFolder
     from bench.cluster.sync import summarize_folder
 
     jobs = JobFolder(folder)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from bench.registry import datasets, methods
+from bench.settings import load_settings
+
 
 def complete_methods(incomplete: str) -> list[str]:
     """Complete names of methods."""
-    from bench.registry import methods
-
     return _complete_last(incomplete, methods().entries)
 
 
 def complete_datasets(incomplete: str) -> list[str]:
     """Complete names of datasets, those that the user added among them."""
     from bench.data.user_datasets import user_datasets
-    from bench.registry import datasets
-    from bench.settings import load_settings
 
     names = {*datasets().entries, *user_datasets(load_settings({}).cache_dir)}
     return _complete_last(incomplete, names)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_CELL = option("NAME", "one of them by name, instead of --cells; repeatable")
 _OTHER_CELLS = option(
     "FILE", "counts of other cells over the same features", show_default="those of the fit"
 )
@@ -54,9 +55,7 @@ def regulate_command(
         float | None, option("KB", "largest distance of a link from the gene's start", min=0)
     ] = None,
     cells: Annotated[int, option("N", "single cells whose links are written", min=1)] = 20,
-    cell: Annotated[
-        list[str] | None, option("NAME", "one of them by name, instead of --cells; repeatable")
-    ] = None,
+    cell: Annotated[list[str] | None, _CELL] = None,
     top: Annotated[int, option("N", "most links in a table", min=1)] = 20_000,
     gene: Annotated[str | None, option("NAME", "gene whose locus is drawn")] = None,
     figures: Annotated[bool, flag("draw maps and the locus")] = True,

@@ -10,8 +10,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.data.cache.data_cache import DataCache
 from bench.digests import source_digest, source_files
 from bench.errors import UsageError
+from bench.execute.driver import Driver
 from bench.execute.local_executor import LocalExecutor
 
 from .job_folder import JobFolder, QueuedJob
@@ -21,8 +23,9 @@ from .submit_script import Chunk, write_submit_script
 from .versions import environment_versions
 
 if TYPE_CHECKING:
-    from bench.execute.driver import Driver
-    from bench.plan.job import Job
+    from rich.console import Console
+
+    from bench.plan.job import Job, Plan
     from bench.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -42,8 +45,16 @@ class ArrayPlan:
     """Sum over the jobs."""
 
 
-def write_array(driver: Driver, root: Path, engine: str, *, copy_data: bool = False) -> ArrayPlan:
-    """Write the jobs of a driver's plan that are not stored as a job array.
+def write_array(
+    plan: Plan,
+    settings: Settings,
+    console: Console,
+    root: Path,
+    engine: str,
+    *,
+    copy_data: bool = False,
+) -> ArrayPlan:
+    """Write the jobs of a plan that are not stored as a job array.
 
     Recipes are carried out here, once, so that no worker waits for another.
 
@@ -62,7 +73,8 @@ def write_array(driver: Driver, root: Path, engine: str, *, copy_data: bool = Fa
     UsageError
         If there are files in the folder, or a plugin cannot be copied.
     """
-    settings = driver.settings
+    driver = Driver(settings, DataCache(settings.cache_dir), plan, console)
+    driver.open()
     todo, _ = driver.jobs_to_run()
     summary = ArrayPlan(root, len(todo), driver.outcome.reused)
     if not todo:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from bench.contract import cells_of, select_cells
 from bench.errors import UsageError
 from bench.messages import collect_notes, did_you_mean, log_note
 
@@ -30,8 +31,6 @@ class ChosenTypes(DerivedDataset):
 
     def load(self) -> AnnData | MuData:
         """Return the cells of the chosen types; raises ``UsageError`` for an unknown type."""
-        from bench.contract import cells_of, select_cells
-
         data = self.inner.load()
         require_labels(self.inner)
         labels = cells_of(data).obs[self.inner.card.label_key].astype(str)

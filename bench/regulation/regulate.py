@@ -138,11 +138,8 @@ def regulate(fitted: FittedMultiome, options: RegulateOptions, out: Path) -> Reg
         )
         peak_maps = _write_peak_maps(partial, tables, positions, factors, output)
         if factors:
-            output.binding = _score_binding(
-                factors, tables, positions, constant=calculator.constant
-            )
-            output.binding.to_csv(partial / "binding.csv", index=False, float_format="%.5g")
-            output.files["binding.csv"] = "how links rank bound peaks, beside two controls"
+            scores = _score_binding(factors, tables, positions, constant=calculator.constant)
+            _write_binding(partial, scores, output)
         if options.figures:
             _draw(partial, tables, cells, positions, options.gene, output)
             _draw_peak_maps(partial, tables, peak_maps, factors, output)
@@ -230,6 +227,12 @@ def _read_factors(paths: tuple[Path, ...], positions: FeaturePositions) -> list[
         if warning:
             logger.warning(warning)
     return factors
+
+
+def _write_binding(partial: Path, scores: pd.DataFrame, output: RegulateOutput) -> None:
+    output.binding = scores
+    scores.to_csv(partial / "binding.csv", index=False, float_format="%.5g")
+    output.files["binding.csv"] = "how links rank bound peaks, beside two controls"
 
 
 def _score_binding(
