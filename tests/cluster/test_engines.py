@@ -90,6 +90,7 @@ def grid(methods: str, seeds: str, cache: Path) -> list[str]:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_engines_give_the_numbers_of_this_machine(
     tmp_path, cache, new_store, local_slurm, scheduler
 ):
