@@ -62,7 +62,9 @@ def attend(
     real = peak >= 0
     # Only slots with a peak are computed: many slots of a small graph have none.
     gene, slot = real.nonzero(as_tuple=True)
-    pairs = (query[gene] * key[peak[gene, slot]]).sum(dim=1) * _scale(query, rules)
+    # index_select, because the gradient of plain indexing is many times slower on a CPU.
+    chosen = key.index_select(0, peak[gene, slot])
+    pairs = (query.index_select(0, gene) * chosen).sum(dim=1) * _scale(query, rules)
     score = torch.where(filled, 0.0, -torch.inf).to(query.dtype)
     score = score.index_put((gene, slot), pairs + added[gene, slot])
     if rules.sigmoid:
@@ -110,9 +112,10 @@ def _select(
             score += added
         if rules.sigmoid:
             # Of the sigmoids, as published: large scores of float32 tie at 1.
-            score = torch.where(torch.isneginf(score), score, torch.sigmoid(score))
+            share = torch.sigmoid(score)
+            score = share if added is None else torch.where(torch.isneginf(score), score, share)
         width = min(slots, len(columns))
-        value, place = _top(score, width)
+        value, place = _top_of_shares(score, width) if rules.sigmoid else _top(score, width)
         best[rows, :width] = value
         peak[rows, :width] = torch.where(torch.isneginf(value), -1, columns[place])
         if added is not None:
@@ -133,6 +136,21 @@ def _top(score: Tensor, width: int) -> tuple[Tensor, Tensor]:
         place[tied] = order
         value[tied] = score[tied].gather(1, order)
     return value, place
+
+
+def _top_of_shares(share: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Return the same as :func:`_top` for float32 values of at least 0 or minus infinity.
+
+    Many sigmoids tie at 1. The bits of such numbers, read as integers, have their order; those of
+    the column below them break ties.
+    """
+    if share.dtype != torch.float32:
+        return _top(share, width)
+    last = share.shape[1] - 1
+    columns = torch.arange(last, -1, -1, device=share.device)
+    keys = share.view(torch.int32).to(torch.int64).bitwise_left_shift_(32).bitwise_or_(columns)
+    place = last - torch.topk(keys, width, dim=1).values.bitwise_and_(2**32 - 1)
+    return share.gather(1, place), place
 
 
 def _fill(

@@ -39,10 +39,12 @@ class ScCrossRec(Method):
 
     ``preset=faithful`` is the published network. Scores across chromosomes are multiplied by 0.
     Weights are a softmax of the ten largest sigmoids cut at 0.8, and the translation counts
-    sigmoids above 0.8. Corrections: cells, not graphs, are split, so that no held-out cell was
-    trained on; seeds are used; graphs with fewer than ten peaks use those; static features come
-    from training counts. Wrong pairs are with any other cell. The published ones are with another
-    type, which needs labels (``neg_mode=label_easy``).
+    sigmoids above 0.8. All genes and peaks are used, counts as they are. The program trains 99
+    epochs and keeps the best on held-out cells; here training ends after 10 epochs without a
+    better one (``patience=0``: all 99). Corrections: cells, not graphs, are split, so that no
+    held-out cell was trained on; seeds are used; graphs with fewer than ten peaks use those;
+    static features come from training counts. Wrong pairs are with any other cell. The published
+    ones are with another type, which needs labels (``neg_mode=label_easy``).
 
     The default differs. Published weights lie between 0.083 and 0.155 whatever the scores, and
     pools of types match without any link. So neither shows which peak regulates a gene. Here
@@ -97,8 +99,7 @@ class ScCrossRec(Method):
         n_peaks = p.n_top_peaks if peaks > p.n_top_peaks else None
         if not p.normalize:
             return PairedRecipe(
-                rna=Recipe(min_cells=2, n_top_features=n_genes),
-                atac=Recipe(min_cells=2, n_top_features=n_peaks),
+                rna=Recipe(n_top_features=n_genes), atac=Recipe(n_top_features=n_peaks)
             )
         return PairedRecipe(
             rna=Recipe(min_cells=2, target_sum=1e4, log1p=True, n_top_features=n_genes),

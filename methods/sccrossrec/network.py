@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -180,7 +181,9 @@ class BipartiteNetwork(nn.Module):
         gene_at = of_gene.split([len(g.genes) for g in graphs])
         peak_at = of_peak.split([len(g.peaks) for g in graphs])
         pools = torch.stack([
-            self.pools(graph, gene_maps[rows], peak_maps[columns])
+            self.pools(
+                graph, gene_maps.index_select(0, rows), peak_maps.index_select(0, columns)
+            )
             for graph, rows, columns in zip(graphs, gene_at, peak_at, strict=True)
         ])  # fmt: skip
         pools = (pools - self.pool_mean) / self.pool_scale
@@ -214,25 +217,31 @@ class BipartiteNetwork(nn.Module):
 class _SigmoidCount(torch.autograd.Function):
     """Σ over keys of [sigmoid(q · k) > limit], or of the sigmoid; backward as of the sigmoid.
 
-    In chunks of queries; backward only for queries with a gradient.
+    In chunks of queries; backward only for queries with a gradient. Scores of a single chunk are
+    kept for it.
     """
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, limit: float | None) -> Tensor:
-        ctx.save_for_backward(query, key)
-        parts = []
-        for rows in query.split(max(1, _CHUNK // max(1, len(key)))):
-            share = torch.sigmoid(rows @ key.T)
-            parts.append((share if limit is None else (share > limit).to(share.dtype)).sum(dim=1))
+        chunks = query.split(max(1, _CHUNK // max(1, len(key))))
+        parts, scores = [], query.new_empty(0)
+        for rows in chunks:
+            scores = rows @ key.T
+            if limit is None:
+                parts.append(torch.sigmoid(scores).sum(dim=1))
+            else:  # a sigmoid exceeds the limit where its score exceeds the limit's logit
+                over = scores > math.log(limit / (1 - limit))
+                parts.append(over.sum(dim=1).to(query.dtype))
+        ctx.save_for_backward(query, key, scores if len(chunks) == 1 else None)
         return torch.cat(parts)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        query, key = ctx.saved_tensors
+        query, key, scores = ctx.saved_tensors
         for_query, for_key = torch.zeros_like(query), torch.zeros_like(key)
         wanted = grad.nonzero().flatten()
         for rows in wanted.split(max(1, _CHUNK // max(1, len(key)))):
-            share = torch.sigmoid(query[rows] @ key.T)
+            share = torch.sigmoid(query[rows] @ key.T if scores is None else scores[rows])
             slope = share * (1 - share) * grad[rows].unsqueeze(1)
             for_query[rows] = slope @ key
             for_key += slope.T @ query[rows]

@@ -105,6 +105,9 @@ class ScCrossRecParameters(Parameters):
     presets: ClassVar = {
         "quick": {"id_dim": 32, "hidden": 32, "max_epochs": 3, "link_passes": 20},
         "faithful": {
+            # No caps: more than any genome has.
+            "n_top_genes": 1_000_000,
+            "n_top_peaks": 10_000_000,
             "normalize": False,
             "mask_mode": "multiply",
             "links": "none",
@@ -119,7 +122,7 @@ class ScCrossRecParameters(Parameters):
             "accumulate": 1,
             "max_epochs": 99,
             "epoch_cells": 1_000_000,
-            "patience": 0,
+            "patience": 10,
         },
     }
 

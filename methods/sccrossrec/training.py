@@ -222,8 +222,11 @@ def _make_step(network: BipartiteNetwork, p: ScCrossRecParameters) -> Callable[[
     tables = [network.genes.table.weight, network.peaks.table.weight]
     sparse = {id(one) for one in tables} if p.sparse else set()
     others = [one for one in network.parameters() if id(one) not in sparse]
+    # Fused, because a step of the published network updates all embeddings.
     optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.Adam(others, lr=p.learning_rate, weight_decay=p.weight_decay)
+        torch.optim.Adam(
+            others, lr=p.learning_rate, weight_decay=p.weight_decay, fused=not p.sparse
+        )
     ]
     if p.sparse:
         optimizers.append(torch.optim.SparseAdam(tables, lr=p.learning_rate))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.methods.sccrossrec.attention import AttentionRules, attend
+from bench.methods.sccrossrec.attention import AttentionRules, _top, _top_of_shares, attend
 
 
 def dense(
@@ -149,3 +149,20 @@ def test_published_weights_hardly_depend_on_the_scores():
         kept = weight[weight > 0]
         assert kept.min() > 0.083
         assert kept.max() < 0.155
+
+
+def test_the_first_of_tied_shares_are_selected():
+    """Sigmoids that tie at 0 and at 1, and pairs that cannot attend."""
+    make = torch.Generator().manual_seed(0)
+    share = torch.sigmoid(60 * torch.randn(200, 40, generator=make))
+    share[torch.rand(200, 40, generator=make) < 0.2] = -torch.inf
+    share[:5] = -torch.inf
+    assert (share == 1).sum() > 1000
+    for width in (1, 10, 40):
+        value, place = _top_of_shares(share, width)
+        expected = torch.argsort(share, dim=1, descending=True, stable=True)[:, :width]
+        torch.testing.assert_close(place, expected)
+        torch.testing.assert_close(value, share.gather(1, expected))
+        plain, chosen = _top(share, width)
+        torch.testing.assert_close(plain.sort(dim=1).values, value.sort(dim=1).values)
+        assert (chosen.sort(dim=1).values == place.sort(dim=1).values)[5:].all()

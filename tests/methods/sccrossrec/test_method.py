@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
 
-from bench.contract import MULTIOME
+from bench.contract import MULTIOME, PairedRecipe, Recipe
 from bench.errors import DataError, UsageError
 from bench.methods.sccrossrec import ScCrossRec, node_features
 from bench.methods.sccrossrec.gate_links import StandardizedExpression, learn_links, sum_over_cells
@@ -261,3 +262,14 @@ def test_faithful_is_what_was_published():
     assert (p.id_dim, p.hidden, p.dropout) == (256, 128, 0.1)
     assert (p.learning_rate, p.weight_decay, p.max_epochs, p.accumulate) == (5e-4, 1e-5, 99, 1)
     assert (p.links, p.neg_ratio, p.sparse) == ("none", 1, False)
+
+
+def test_the_published_settings_take_every_gene_and_peak_as_it_is():
+    """Nothing is filtered, capped or normalised; the best of 99 epochs is kept."""
+    p = ScCrossRec.Params.build(presets=("faithful",), owner="sccrossrec")
+    info = SimpleNamespace(parts={
+        "rna": SimpleNamespace(n_features=60_000), "atac": SimpleNamespace(n_features=400_000)
+    })  # fmt: skip
+    recipe = ScCrossRec(p).recipe(info)
+    assert recipe == PairedRecipe(Recipe(), Recipe())
+    assert (p.max_epochs, p.patience) == (99, 10)
