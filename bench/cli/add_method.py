@@ -95,6 +95,7 @@ def add_method_command(
     inputs = _names("--needs", needs, _INPUTS)
     words, scripts = _command(run, folder)
     environment = _environment(name, python, conda, uv)
+    _check_not_imported(name, environment.folders)
     packages = installed_packages(environment.folders)
     lock = f"{name}.lock" if packages else ""
     text = _FILE.format(
@@ -113,6 +114,21 @@ def add_method_command(
     typer.echo(f"{path}: run it with 'bench run -m {name} -d pbmc68k --plugin {path}'")
     if lock:
         typer.echo(f"{folder / lock}: {len(packages)} packages of its environment")
+
+
+def _check_not_imported(name: str, folders: Iterable[str]) -> None:
+    """Raise ``UsageError`` if a package of the environment has the name of the method's file.
+
+    A script imports what lies beside it first.
+    """
+    for folder in map(Path, folders):
+        for packages in folder.glob("lib/python*/site-packages"):
+            if (packages / name).is_dir() or (packages / f"{name}.py").is_file():
+                raise UsageError(
+                    f"'{name}' is also a package of {folder}, and the script would import "
+                    f"{name}.py instead; choose another name, as {name}_program.",
+                    code="invalid_name",
+                )
 
 
 def _write(path: Path, text: str) -> None:

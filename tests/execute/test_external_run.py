@@ -155,6 +155,13 @@ def test_wrong_options_write_nothing(words: list[str], code: str, here: Path):
     assert not Path("mine.py").exists()
 
 
+def test_the_name_of_a_package_of_the_environment_is_refused():
+    words = ("--run", "sums.py {counts} {out}", "--python", sys.executable)
+    result = bench("add-method", "pandas", *words)
+    assert error_code(result) == "invalid_name"
+    assert not Path("pandas.py").exists()
+
+
 def test_uv_makes_the_environment(here: Path, monkeypatch: pytest.MonkeyPatch):
     """A double of uv: it makes a link to this interpreter and notes how it was called."""
     (here / "bin").mkdir()
