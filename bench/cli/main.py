@@ -58,6 +58,15 @@ VERBS = {
         "sync": ("cluster:sync_command", "Store the results of a job array."),
         "status": ("cluster:status_command", "Show where the jobs of an array stand."),
     },
+    "Results of others": {
+        "merge": (
+            "exchange:merge_command",
+            "Unite the results of several stores, and list where they disagree.",
+        ),
+        "pull": ("exchange:pull_command", "Add the results of another place to the store."),
+        "push": ("exchange:push_command", "Add the results of the store to another place."),
+        "audit": ("exchange:audit_command", "Check somebody's results by computing them again."),
+    },
     "Regression check": {
         "baseline": ("baseline:baseline_app", "Write or update a baseline of results."),
         "check": ("baseline:check_command", "Compare results with a baseline."),

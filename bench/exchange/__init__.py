@@ -1,0 +1,1 @@
+"""Results of several machines and groups: merged, pulled, pushed and audited, as data only."""
