@@ -85,10 +85,9 @@ def transform_file(
     folder = out or Path(f"{display_name(path)}_in_{method.name}")
     check_output_folder(folder, _NOTE)
     dataset, data = read_user_file(path, params, check_columns=False)
-    card = dataset.card
-    if card.modality not in method.modalities:
+    if dataset.card.modality not in method.modalities:
         raise UsageError(
-            f"{path}: holds {card.modality}, {model.name} was fitted on other data.",
+            f"{path}: holds {dataset.card.modality}, {model.name} was fitted on other data.",
             code="wrong_modality",
         )
     started = time.perf_counter()
@@ -101,14 +100,10 @@ def transform_file(
     if not model.kept_state:  # the embedding of the fit is that of its last state
         votes = vote(model.fitted_cells(), embedding, prepared.obs_names)
     scores = _score(embedding, votes, cells_of(data), dataset)
-    result = result_data(data, prepared)
-    keys = choose_keys(result, method.name, votes.columns, key_added)
-    result.obsm[keys.embedding] = np.asarray(embedding, dtype=np.float32)
-    for name, column in votes.items():
-        result.obs[keys.column(str(name))] = column
+    result, key = _annotated_data(data, prepared, embedding, votes, method.name, key_added)
     content = {
         "run": model.name, "method": method.name, "params": model.params,
-        "file": str(path), "cells": len(embedding), "seconds": seconds, "obsm": keys.embedding,
+        "file": str(path), "cells": len(embedding), "seconds": seconds, "obsm": key,
         "scores": scores.values,
     }  # fmt: skip
     with replace_results(folder, _NOTE) as partial:
@@ -120,6 +115,19 @@ def transform_file(
         content["files"] = sorted(files)
         (partial / _NOTE).write_text(json.dumps(content, indent=1, default=str) + "\n")
     return FileTransform(folder, files, scores, seconds)
+
+
+def _annotated_data(
+    data: Any, prepared: Any, embedding: np.ndarray, votes: pd.DataFrame, method: str,
+    key_added: str | None,
+) -> tuple[Any, str]:  # fmt: skip
+    """Return the data with the embedding and the votes, and the embedding's key in ``obsm``."""
+    result = result_data(data, prepared)
+    keys = choose_keys(result, method, votes.columns, key_added)
+    result.obsm[keys.embedding] = np.asarray(embedding, dtype=np.float32)
+    for name, column in votes.items():
+        result.obs[keys.column(str(name))] = column
+    return result, keys.embedding
 
 
 def _score(

@@ -161,21 +161,28 @@ def train(
             trainer.report_again(report)
         elif start is not None and state is None and number == 0:
             trainer.adopt(start)
-        keep = partial(_keep, file, options.kept, trainer, number, ends)
-
-        def after_step(
-            *, ended: bool, now: Trainer = trainer, n: int = number, k: Any = keep
-        ) -> None:
-            options.watch(now, n, ended=ended, keep=k)
-            if ended:
-                file.write(now, n, ends)
-
-        trainer.run(report, after_step)
+        keep = _run_stage(trainer, number, ends, report, file, options)
         if number == len(stages) - 1:
             keep(FINAL_STATE)
         trainer.take_best()
     assert last is not None
     return last, ends
+
+
+def _run_stage(
+    trainer: Trainer, stage: int, ends: Sequence[Weights], report: Reporter, file: CheckpointFile,
+    options: TrainingOptions,
+) -> Callable[[str], None]:  # fmt: skip
+    """Train to the end of a stage; return the function that keeps the state under a name."""
+    keep = partial(_keep, file, options.kept, trainer, stage, ends)
+
+    def after_step(*, ended: bool) -> None:
+        options.watch(trainer, stage, ended=ended, keep=keep)
+        if ended:
+            file.write(trainer, stage, ends)
+
+    trainer.run(report, after_step)
+    return keep
 
 
 def _keep(
