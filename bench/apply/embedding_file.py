@@ -92,14 +92,7 @@ def score_embeddings(
     obs = data.obs if labels is None else _join(data.obs, labels)
     types = _column(obs, path, label_key, "label", DEFAULT_LABEL_KEY)
     batch = _column(obs, path, batch_key, "batch", "batch")
-    keep = np.ones(len(obs), bool) if types is None else types != ""
-    if keep.sum() < _LEAST_CELLS:
-        raise DataError(
-            f"{path}: {keep.sum()} cells have a label; at least {_LEAST_CELLS} are needed.",
-            code="too_few_cells",
-        )
-    if not keep.all():
-        logger.info(f"{path}: {(~keep).sum()} of {len(keep)} cells have no label; left out")
+    keep = np.ones(len(obs), bool) if types is None else _labelled(types, path)
     scores = {
         key: score_array(
             table.to_numpy()[keep],
@@ -114,6 +107,19 @@ def score_embeddings(
         scores, len(obs), int(keep.sum()), trained_on,
         None if trained_cells is None else _overlap(obs.index, trained_cells),
     )  # fmt: skip
+
+
+def _labelled(types: np.ndarray, path: Path) -> np.ndarray:
+    """Return the mask of cells with a label; raises ``DataError`` if they are too few."""
+    mask: np.ndarray = types != ""
+    if mask.sum() < _LEAST_CELLS:
+        raise DataError(
+            f"{path}: {mask.sum()} cells have a label; at least {_LEAST_CELLS} are needed.",
+            code="too_few_cells",
+        )
+    if not mask.all():
+        logger.info(f"{path}: {(~mask).sum()} of {len(mask)} cells have no label; left out")
+    return mask
 
 
 def read_embeddings(path: Path, keys: list[str] | None = None) -> EmbeddingFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -13,13 +14,10 @@ from .method import Context, Fit, Method
 from .recipe import Recipe
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
     from anndata import AnnData
 
 FORMATS = ("h5ad", "mtx", "npz")
 """Formats of the counts: AnnData; MatrixMarket with ``features.txt`` and ``cells.txt``; SciPy."""
-_EMBEDDINGS = ("embedding.npy", "embedding.csv", "embedding.h5ad")
 _LAST_LINES = 3
 
 
@@ -82,6 +80,8 @@ class External(Method):
         ValueError
             If it leaves no embedding, or files that cannot be read.
         """
+        from .external_files import read_clusters, read_embedding, read_imputed, write_counts
+
         if self.lock and installed_packages(self.environment) != read_lock(
             self.folder() / self.lock
         ):
@@ -100,8 +100,8 @@ class External(Method):
             "seed": context.seed, "folder": self.folder(),
         }  # fmt: skip
         _run([word.format(**words) for word in self.command], folder, self._variables(), context)
-        imputed = _read_imputed(out, data)
-        clusters = _read_clusters(out, data.n_obs)
+        imputed = read_imputed(out, data)
+        clusters = read_clusters(out, data.n_obs)
         return Fit(
             read_embedding(out, list(data.obs_names)),
             labels={} if clusters is None else {"own": clusters},
@@ -111,8 +111,6 @@ class External(Method):
     @classmethod
     def folder(cls) -> Path:
         """Return the folder of the file that declares the class."""
-        import inspect
-
         return Path(inspect.getfile(cls)).resolve().parent
 
     def _settings(self, context: Context) -> dict[str, Any]:
@@ -151,75 +149,6 @@ def installed_packages(folders: Iterable[str]) -> list[str]:
 def read_lock(path: Path) -> list[str]:
     """Return the names in a file that :func:`installed_packages` was written to."""
     return path.read_text(encoding="utf-8").split()
-
-
-def write_counts(data: AnnData, folder: Path, form: str, *, prepared: bool = False) -> Path:
-    """Write a matrix, cells × features, in one of :data:`FORMATS`; returns its path."""
-    import scipy.io
-    import scipy.sparse as sp
-    from anndata import AnnData
-
-    matrix = sp.csr_matrix(data.X if prepared or "counts" not in data.layers
-                           else data.layers["counts"])  # fmt: skip
-    path = folder / f"counts.{form}"
-    if form == "h5ad":
-        AnnData(matrix, obs=data.obs[[]], var=data.var[[]]).write_h5ad(path)
-    elif form == "npz":
-        sp.save_npz(path, matrix)
-    else:
-        scipy.io.mmwrite(path, matrix)
-    for name, values in (("features.txt", data.var_names), ("cells.txt", data.obs_names)):
-        (folder / name).write_text("\n".join(map(str, values)) + "\n")
-    return path
-
-
-def read_embedding(out: Path, cells: list[str]) -> np.ndarray:
-    """Return the embedding in a folder, one row a cell; raises ``ValueError``."""
-    import anndata
-    import numpy as np
-    import pandas as pd
-
-    path = next((out / name for name in _EMBEDDINGS if (out / name).is_file()), None)
-    if path is None:
-        raise ValueError(f"the command wrote no embedding; expected {', '.join(_EMBEDDINGS)}")
-    if path.suffix == ".npy":
-        return np.load(path, allow_pickle=False)
-    if path.suffix == ".h5ad":
-        data = anndata.read_h5ad(path)
-        first = next(iter(data.obsm.values())) if data.obsm else data.to_df()
-        return pd.DataFrame(np.asarray(first), data.obs_names).reindex(cells).to_numpy()
-    table = pd.read_csv(path, header=None, dtype=str, skip_blank_lines=True)
-    if str(table.iloc[-1, 0]) in set(cells):
-        table = table.set_index(0).reindex(cells)  # drops a header
-    elif len(table) == len(cells) + 1:
-        table = table.iloc[1:]
-    return table.astype(float).to_numpy()
-
-
-def _read_clusters(out: Path, n_cells: int) -> np.ndarray | None:
-    import numpy as np
-
-    path = out / "clusters.csv"
-    if not path.is_file():
-        return None
-    names = np.array(path.read_text(encoding="utf-8").split("\n"))
-    names = names[names != ""]
-    if len(names) != n_cells:
-        raise ValueError(f"clusters.csv has {len(names)} lines for {n_cells} cells")
-    return names
-
-
-def _read_imputed(out: Path, data: AnnData) -> pd.DataFrame | None:
-    import numpy as np
-    import pandas as pd
-
-    path = out / "imputed.npy"
-    if not path.is_file():
-        return None
-    values: np.ndarray = np.load(path, allow_pickle=False)
-    if values.shape != data.shape:
-        raise ValueError(f"imputed.npy has the shape {values.shape}; expected {data.shape}")
-    return pd.DataFrame(values, data.obs_names, data.var_names)
 
 
 def _run(words: list[str], folder: Path, variables: dict[str, str], context: Context) -> None:
