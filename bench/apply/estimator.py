@@ -96,13 +96,18 @@ def estimator(
     >>> adata.obsm["X_scmgca"], model.labels_  # doctest: +SKIP
     """
     cls = methods().get(name)
+    presets = _presets(cls, profile, preset)
+    method = cls(cls.Params.build(params, presets=presets, owner=name))
+    return Estimator(method, device=device, threads=threads, layer=layer, key_added=key_added)
+
+
+def _presets(cls: type[Method], profile: str, preset: str | None) -> tuple[str, ...]:
+    """Return the presets of a profile and a preset; raises ``UsageError`` for a profile."""
     if profile not in get_args(Profile):
         hint = did_you_mean(profile, list(get_args(Profile)))
         raise UsageError(f"no profile '{profile}'.{hint}", code="unknown_name")
-    presets = [profile] if profile in cls.Params.presets else []
-    presets += [] if preset is None else [preset]
-    method = cls(cls.Params.build(params, presets=tuple(presets), owner=name))
-    return Estimator(method, device=device, threads=threads, layer=layer, key_added=key_added)
+    own = (profile,) if profile in cls.Params.presets else ()
+    return own if preset is None else (*own, preset)
 
 
 class Estimator:

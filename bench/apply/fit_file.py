@@ -155,9 +155,7 @@ def fit_file(
     dry run. Raises ``UsageError``, ``DataError`` and ``MethodError``.
     """
     options = options or FitOptions()
-    for name in THREAD_VARIABLES:
-        os.environ.setdefault(name, str(settings.threads))  # for libraries not yet loaded
-    pin_threads(settings.threads)
+    _use_threads(settings.threads)
     chosen = _configure_method(method, assign, settings, options.preset)
     folder = out or Path(f"{display_name(path)}_{chosen.name}")
     check_output_folder(folder, _NOTE)
@@ -232,6 +230,13 @@ def _configure_method(
             code="not_supported",
         )
     return method
+
+
+def _use_threads(threads: int) -> None:
+    """Set the number of threads of libraries, of those not yet loaded, too."""
+    for name in THREAD_VARIABLES:
+        os.environ.setdefault(name, str(threads))
+    pin_threads(threads)
 
 
 def _check_modality(method: Method, dataset: FileDataset, data: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -14,10 +14,7 @@ from bench.settings import load_settings
 
 from .completion import complete_methods
 from .options import Assign, argument, flag, option, verb
-from .output import print_scores, progress_console
-
-if TYPE_CHECKING:
-    from bench.apply.fit_file import FileFit
+from .output import print_files, progress_console
 
 
 @verb("profile", "threads", "device", "plugins", "markers", file=True)
@@ -93,14 +90,7 @@ def fit_command(
         )  # fmt: skip
     if fitted is not None:
         typer.echo(f"{method} on {file.name}: {fitted.seconds:.1f} s")
-        _print_files(fitted)
-
-
-def _print_files(fitted: FileFit) -> None:
-    """Print the scores and what each file holds."""
-    print_scores(fitted.scores.values)
-    for name, text in fitted.files.items():
-        typer.echo(f"  {fitted.folder / name}  {text}")
+        print_files(fitted.folder, fitted.scores.values, fitted.files)
 
 
 @contextmanager

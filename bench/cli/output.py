@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -49,6 +50,13 @@ def show_log() -> Callable[[], None]:
 def print_json(value: Any) -> None:
     """Print a value as JSON on stdout."""
     typer.echo(json.dumps(value, indent=1, default=str))
+
+
+def print_files(folder: Path, scores: dict[str, float], files: dict[str, str]) -> None:
+    """Print the scores of a fit and what each file of a folder holds."""
+    print_scores(scores)
+    for name, text in files.items():
+        typer.echo(f"  {folder / name}  {text}")
 
 
 def print_scores(scores: dict[str, float]) -> None:

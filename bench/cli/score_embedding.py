@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -51,8 +51,6 @@ def score_embedding_command(
     What such an embedding cost is not known, and it may have seen the cells before: scores are
     marked precomputed, and belong beside those of fits only with that mark.
     """
-    import pandas as pd
-
     from bench.apply.embedding_file import score_embeddings
 
     done = score_embeddings(
@@ -61,13 +59,24 @@ def score_embedding_command(
         trained_cells=trained_cells,
     )  # fmt: skip
     if as_json:
-        print_json({
-            "file": data, "kind": "precomputed", "cells": done.n_cells, "scored": done.n_scored,
-            "trained_on": done.trained_on, "trained_cells": done.n_trained,
-            "scores": {key: _finite(values) for key, values in done.scores.items()},
-            "missing": {key: values.attrs["missing"] for key, values in done.scores.items()},
-        })  # fmt: skip
-        return
+        print_json({"file": data, "kind": "precomputed", **_as_json(done)})
+    else:
+        _print_table(done)
+
+
+def _as_json(done: EmbeddingScores) -> dict[str, Any]:
+    return {
+        "cells": done.n_cells, "scored": done.n_scored,
+        "trained_on": done.trained_on, "trained_cells": done.n_trained,
+        "scores": {key: _finite(values) for key, values in done.scores.items()},
+        "missing": {key: values.attrs["missing"] for key, values in done.scores.items()},
+    }  # fmt: skip
+
+
+def _print_table(done: EmbeddingScores) -> None:
+    """Print the scores of each embedding, and what is known of its training."""
+    import pandas as pd
+
     values = pd.DataFrame(done.scores).dropna(how="all")
     rows: list[Row] = [
         {"score": name} | {str(key): _text(value) for key, value in row.items()}

@@ -19,17 +19,16 @@ from .options import (
     option,
     verb,
 )
-from .output import print_json, print_scores
+from .output import print_files, print_json
+
+_FIT = argument(
+    "FIT", "folder of bench fit or kept state in it, a job's artifacts or results folder"
+)
 
 
 @verb("threads", "plugins", "cache_dir", "tracking_uri", "experiment", file=True)
 def transform_command(
-    run: Annotated[
-        Path,
-        argument(
-            "FIT", "folder of bench fit or kept state in it, a job's artifacts or results folder"
-        ),
-    ],
+    run: Annotated[Path, _FIT],
     data: Annotated[Path, argument("FILE", "counts of new cells: .h5ad, .csv, .mtx, 10x, …")],
     out: Annotated[
         Path | None, option("FOLDER", "folder to write", show_default="FILE_in_METHOD")
@@ -76,6 +75,4 @@ def transform_command(
                     "files": done.files})  # fmt: skip
         return
     typer.echo(f"{model.name}, on {data.name}: {done.seconds:.1f} s")
-    print_scores(done.scores.values)
-    for name, text in done.files.items():
-        typer.echo(f"  {done.folder / name}  {text}")
+    print_files(done.folder, done.scores.values, done.files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,20 @@ if TYPE_CHECKING:
     from .params import GuidedParameters
 
 
+def _signatures(
+    p: GuidedParameters, lists: Mapping[str, tuple[str, ...]], shared: dict[str, Any]
+) -> list[Signature]:
+    """Return a signature for each marker list."""
+    terms = _terms(p, score=p.guide_score, mse=p.guide_mse)
+    return [
+        Signature(
+            f"markers {name}", tuple(dict.fromkeys(genes)), terms=terms,
+            exclude_from_input=p.exclude_from_input, **shared,
+        )
+        for name, genes in lists.items()
+    ]  # fmt: skip
+
+
 def dataset_guidance(
     params: GuidedParameters, data: AnnData, context: Context
 ) -> tuple[Guidance, dict[str, np.ndarray], list[str]]:
@@ -33,16 +48,7 @@ def dataset_guidance(
         "head": Head(p.head, hidden=p.head_hidden, layers=p.head_layers),
         "scale_targets": p.scale_targets,
     }  # fmt: skip
-    signatures = []
-    if p.markers:
-        terms = _terms(p, score=p.guide_score, mse=p.guide_mse)
-        signatures = [
-            Signature(
-                f"markers {name}", tuple(dict.fromkeys(genes)), terms=terms,
-                exclude_from_input=p.exclude_from_input, **shared,
-            )
-            for name, genes in (knowledge.markers or {}).items()
-        ]  # fmt: skip
+    signatures = _signatures(p, knowledge.markers or {}, shared) if p.markers else []
     phenotypes: list[Phenotype] = []
     values: dict[str, np.ndarray] = {}
     if p.proteins and knowledge.proteins is not None:
