@@ -10,8 +10,8 @@ variable genes; the whole recipe (filters, normalisation, log, 2,000 genes, scal
 written to the disk and verified. Up to 100,000 cells scanpy does the last in memory beside it,
 without writing; the ratio of times is that of processor seconds, which a busy machine changes
 little. `loading` is what a run does with a file of its user: the same counts as an `.h5ad` are
-read, checked and written into the cache. `driver_gib` is the peak of the process that asks for it,
-`gib` that of the process that reads. The files are removed at the end.
+read, checked and written into the cache, by a process of its own. `driver_gib` is the peak of the
+process that asks for it. The files are removed at the end.
 """
 
 from __future__ import annotations
@@ -167,8 +167,7 @@ def measure(stage: str, folder: Path) -> dict[str, float]:
     timed = STAGES[stage](counts, folder)
     seconds, cpu_seconds = timed or (time.perf_counter() - started, time.process_time() - cpu)
     if stage == "loading":
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return {"s": seconds, "driver_gib": peak_memory(), "gib": children.ru_maxrss / 2**20}
+        return {"s": seconds, "driver_gib": peak_memory()}
     return {"s": seconds, "cpu_s": cpu_seconds, "gib": peak_memory()}
 
 

@@ -60,16 +60,6 @@ def test_cells_without_a_label_are_fitted(tmp_path: Path, toy_counts: AnnData, g
     assert error.value.code == "missing_values"
 
 
-def test_labels_of_one_type_only(tmp_path: Path, toy_counts: AnnData):
-    adata = toy_counts.copy()
-    adata.obs["cell_type"] = ["", *["T"] * 59]
-    adata.write_h5ad(tmp_path / "gap.h5ad")
-    with pytest.raises(DataError) as error:
-        read_user_file(tmp_path / "gap.h5ad", {})
-    assert error.value.code == "single_type"
-    assert read_user_file(tmp_path / "gap.h5ad", {}, check_columns=False)[1].n_obs == 60
-
-
 @pytest.mark.parametrize("kind", ["one type", "no type", "identifiers"])
 def test_optional_labels_that_tell_nothing_are_left_out(
     tmp_path: Path, toy_counts: AnnData, kind: str
@@ -88,3 +78,4 @@ def test_optional_labels_that_tell_nothing_are_left_out(
     with pytest.raises(DataError) as error:
         load_checked(asked, labels_needed=False)
     assert error.value.code in ("single_type", "missing_values", "too_few_cells")
+    assert read_user_file(tmp_path / "x.h5ad", {}, check_columns=False)[1].n_obs == 60
