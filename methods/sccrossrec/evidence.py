@@ -8,7 +8,7 @@ out in turn (stacking, Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from . import state_mixture as states
 from .gate_links import GateLinks, StandardizedExpression, learn_links
 from .genome_sites import CandidatePairs
 from .state_mixture import StateMixture
+from .within_states import WithinAxes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,7 @@ class Profiles:
     def __len__(self) -> int:
         return int(self.counts.shape[0])
 
-    def __getitem__(self, cells: np.ndarray) -> Profiles:
+    def __getitem__(self, cells: np.ndarray | slice) -> Profiles:
         return Profiles(self.counts[cells], self.relative[cells], self.fragments[cells])
 
 
@@ -56,6 +57,36 @@ class EvidenceOptions:
     """Numbers of states."""
     n_passes: int
     seed: int
+
+
+@dataclass(frozen=True)
+class StateAxes:
+    """Directions of log profiles in which the states differ most.
+
+    Features count by the root of their information in a mean cell, so that a unit along an axis is
+    about the standard error of such a cell. The lists have an entry for genes and one for peaks.
+    """
+
+    size: np.ndarray
+    """Standard deviation of the states along each axis."""
+    changes: list[np.ndarray]
+    """Change of the log profile for one unit, axes × features."""
+    overall: list[np.ndarray]
+    """Profile of all cells."""
+    precision: list[np.ndarray]
+    """Precision ω of each feature."""
+
+    def likelihood(self, profiles: Profiles) -> tuple[np.ndarray, np.ndarray]:
+        """Return score (cells, axes) and information (cells, axes, axes) at the coordinates 0."""
+        score: Any = 0.0
+        information: Any = 0.0
+        for part, counts in enumerate((profiles.counts, profiles.fragments)):
+            depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
+            weighted = self.changes[part] * self.precision[part]
+            score = score + counts @ weighted.T - np.outer(depth, weighted @ self.overall[part])
+            one = (weighted * self.overall[part]) @ self.changes[part].T
+            information = information + depth[:, None, None] * one
+        return score, information
 
 
 @dataclass
@@ -69,6 +100,10 @@ class Evidence:
     """Constant, weight of each mixture, weight of the links."""
     depths: np.ndarray
     """Mean counts of genes and mean fragments of a cell."""
+    variance: np.ndarray = field(default_factory=lambda: np.zeros(_AXES))
+    """Variance along each axis of the states that cells left out show; 0 everywhere: unknown."""
+    within: WithinAxes | None = None
+    """Axes within states, for the coordinates."""
 
     @classmethod
     def fit(
@@ -117,40 +152,80 @@ class Evidence:
         return np.column_stack([*of_states, of_links])
 
     def coordinates(self, profiles: Profiles) -> np.ndarray:
-        """Return the profile of each cell expected from its states, in principal axes.
+        """Return each cell's place among and within the states, (cells, axes), float32.
 
-        Log profiles of both parts are averaged over mixtures by their weights, and features count
-        by the root of their information. So a type that a large mixture splits into similar halves
-        stays in one place.
+        A log profile of a cell is that of all cells plus coordinates times axes. Coordinates have
+        a normal prior with the variance that cells left out show along each axis. The result is
+        its mode after one step of Fisher's scoring: axes that say nothing about other cells are
+        dropped, and cells with few counts stay near the middle. Unlike the mean over the states,
+        which are nearly certain in deep cells, it keeps neighbours apart. A unit is about the
+        standard error of a mean cell. Axes within the states follow in the same unit: without
+        them graphs of neighbours cut states into pieces.
         """
-        posteriors = _posteriors(self.mixtures, profiles.counts, profiles.fragments)
-        return (posteriors @ self._state_coordinates()).astype(np.float32)
+        axes = self._axes()
+        variance = self.variance[: len(axes.size)]
+        variance = variance if variance.any() else axes.size**2
+        used = variance > 0
+        parts = []
+        for start in range(0, len(profiles), _BLOCK):
+            score, information = axes.likelihood(profiles[slice(start, start + _BLOCK)])
+            precision = information[:, used][:, :, used] + np.diag(1 / variance[used])
+            parts.append(np.linalg.solve(precision, score[:, used, None])[:, :, 0])
+        places = np.concatenate(parts)
+        if self.within is not None:
+            places = np.column_stack([
+                places, self.within.coordinates(profiles, self.mixtures, self._shares())
+            ])  # fmt: skip
+        return places.astype(np.float32)
 
-    def _state_coordinates(self) -> np.ndarray:
-        """Return the states of all mixtures in principal axes, states × axes."""
+    def add_within_axes(self, profiles: Profiles) -> None:
+        """Learn the axes within states from the training cells."""
+        self.within = WithinAxes.fit(profiles, self.mixtures, self._shares(), _AXES)
+
+    def _shares(self) -> np.ndarray:
+        """Return the weights of the mixtures as shares."""
         weights = self.weights[1:-1] if self.weights[1:-1].any() else np.ones(len(self.mixtures))
-        logs, shares = [], []
-        for weight, one in zip(weights / weights.sum(), self.mixtures, strict=True):
-            parts = [
-                np.log(profile) * np.sqrt(precision * profile.mean(axis=0) * depth)
-                for profile, precision, depth in zip(
-                    (one.genes, one.peaks), (one.weight, 1.0), self.depths, strict=True
-                )
-            ]
+        return weights / weights.sum()
+
+    def axis_variance(self, profiles: Profiles) -> np.ndarray:
+        """Return the variance of other cells along each axis beyond that of their counts.
+
+        0 where there is none; weighted by the information of each cell.
+        """
+        score, information = self._axes().likelihood(profiles)
+        noise = np.linalg.pinv(information)
+        place = np.einsum("nij,nj->ni", noise, score)
+        weight = 1 / np.maximum(np.einsum("nii->ni", noise), 1e-12)
+        total = weight.sum(axis=0)
+        centred = place - (weight * place).sum(axis=0) / total
+        excess = (weight * centred**2).sum(axis=0) - len(place)
+        variance = np.zeros(_AXES)
+        variance[: len(total)] = np.maximum(excess / total, 0.0)
+        return variance
+
+    def _axes(self) -> StateAxes:
+        """Return the principal axes of the states of all mixtures, by their weights."""
+        first = self.mixtures[0]
+        share = np.exp(first.log_share)
+        overall = [share @ first.genes, share @ first.peaks]
+        precision = [first.weight, np.ones(first.peaks.shape[1])]
+        scale = np.concatenate([
+            np.sqrt(one * profile * depth)
+            for one, profile, depth in zip(precision, overall, self.depths, strict=True)
+        ])  # fmt: skip
+        rows = []
+        for weight, one in zip(self._shares(), self.mixtures, strict=True):
+            logs = np.log(np.column_stack([one.genes, one.peaks])) * scale
             share = np.exp(one.log_share)
-            joined = np.column_stack(parts)
-            logs.append(weight * (joined - share @ joined))
-            shares.append(share)
-        rows = np.concatenate(logs)
-        root = np.sqrt(np.concatenate(shares))[:, None]
-        _, size, axes = np.linalg.svd(root * rows, full_matrices=False)
-        used = size > 1e-6 * max(float(size[0]), 1e-12)
-        coordinates = (rows @ axes[used].T)[:, :_AXES]
+            rows.append(np.sqrt(weight * share)[:, None] * (logs - share @ logs))
+        _, size, axes = np.linalg.svd(np.concatenate(rows), full_matrices=False)
+        used = np.flatnonzero(size > 1e-6 * max(float(size[0]), 1e-12))[:_AXES]
+        axes = axes[used]
         # An axis has no sign of its own: its largest entry is positive.
-        peak = np.abs(coordinates).argmax(axis=0)
-        negative = coordinates[peak, np.arange(coordinates.shape[1])] < 0
-        coordinates *= np.where(negative, -1.0, 1.0)
-        return coordinates
+        peak = np.abs(axes).argmax(axis=1)
+        axes = axes * np.where(axes[np.arange(len(axes)), peak] < 0, -1.0, 1.0)[:, None]
+        changes = np.split(axes / scale, [len(overall[0])], axis=1)
+        return StateAxes(size[used], changes, overall, precision)
 
     def expected_expression(
         self, fragments: sp.csr_matrix, counts: sp.csr_matrix | None = None
@@ -176,26 +251,30 @@ class Evidence:
             links=GateLinks(**(state["links"] | {"pairs": pairs})),
             weights=state["weights"],
             depths=state["depths"],
+            variance=state["variance"],
+            within=WithinAxes(**state["within"]) if state["within"] else None,
         )
 
     def set_weights(
         self, profiles: Profiles, options: EvidenceOptions,
         wrong: Callable[[np.ndarray, np.random.Generator], np.ndarray], rng: np.random.Generator,
     ) -> None:  # fmt: skip
-        """Set the weights by stacking on cells left out in turn.
+        """Set the weights by stacking on cells left out in turn, and the variance along the axes.
 
         ``wrong`` returns wrong pairs. With fewer than 10 cells a fold all weights stay 1.
         """
         cells = rng.permutation(len(profiles))[:_MAX_STACKED]
         if len(cells) < 10 * _FOLDS:
             return
-        ratios, right = [], []
+        ratios, right, variances = [], [], []
         for fold in np.array_split(cells, _FOLDS):
             evidence = Evidence.fit(profiles[np.setdiff1d(cells, fold)], options)
             pairs = [np.column_stack([fold, fold])]
             pairs += [wrong(fold, rng) for _ in range(_WRONG_RATIO)]
             ratios.append(evidence.log_ratios(profiles, np.concatenate(pairs)))
             right.append(np.arange(len(ratios[-1])) < len(fold))
+            variances.append(evidence.axis_variance(profiles[fold]))
+        self.variance = np.mean(variances, axis=0)
         self.weights = stacking_weights(np.concatenate(ratios), np.concatenate(right))
 
 

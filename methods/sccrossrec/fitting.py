@@ -128,9 +128,11 @@ def fit_model(data: MuData, p: ScCrossRecParameters, context: Context) -> tuple[
         if model.evidence is not None:
             _calibrate(model, graphs, profiles, held_out, seed)
             if len(held_out):
-                weights = model.evidence.weights
+                known = model.evidence
                 model.evidence = Evidence.fit(profiles, options)
-                model.evidence.weights = weights
+                model.evidence.weights = known.weights
+                model.evidence.variance = known.variance
+            model.evidence.add_within_axes(profiles)
     return model, trained
 
 

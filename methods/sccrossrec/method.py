@@ -40,7 +40,7 @@ class ScCrossRec(Method):
     ``preset=faithful`` is the published network. Scores across chromosomes are multiplied by 0.
     Weights are a softmax of the ten largest sigmoids cut at 0.8, and the translation counts
     sigmoids above 0.8. All genes and peaks are used, counts as they are. The program trains 99
-    epochs and keeps the best on held-out cells; here training ends after 10 epochs without a
+    epochs and keeps the best on held-out cells; here training ends after 5 epochs without a
     better one (``patience=0``: all 99). Corrections: cells, not graphs, are split, so that no
     held-out cell was trained on; seeds are used; graphs with fewer than ten peaks use those;
     static features come from training counts. Wrong pairs are with any other cell. The published
@@ -56,11 +56,12 @@ class ScCrossRec(Method):
     the simulation.
 
     The translation is the expected expression, calibrated on held-out cells. The embedding is the
-    profile expected from the states; network pools (``embedding=pools``) hardly differ from random
-    maps of a few loadings and cluster worse than PCA. Links are gates, which do not grow with the
-    accessibility of a peak. Effects are positive: silencers are not found. Sizes of mixtures,
-    shrinkage and the cap on fragments were chosen on draws 10 to 12 of
-    ``sim_multiome[preset=links]``; other draws are reported.
+    most likely log profile in the directions in which states differ, with 20 axes of what differs
+    within them (:mod:`.within_states`); network pools (``embedding=pools``) hardly differ from
+    random maps of a few loadings and cluster worse than PCA. Links are gates, which do not grow
+    with the accessibility of a peak. Effects are positive: silencers are not found. Sizes of
+    mixtures, shrinkage and the cap on fragments were chosen on draws 10 to 12 of
+    ``sim_multiome[preset=links]``, the axes on draws 10 and 11; other draws are reported.
 
     Further: log-normalised expression, binary peaks, embeddings that start as loadings, pools
     weighted by value, several graphs an update, early stopping.

@@ -34,7 +34,7 @@ class ScCrossRecParameters(Parameters):
         16, ge=2, le=64, description="states of the largest mixture (links=evidence)"
     )
     embedding: Literal["states", "pools"] = Field(
-        "states", description="profile expected from the states, or network pools as published"
+        "states", description="place among and within the states, or network pools as published"
     )
     attn_norm: Literal["faithful_sigmoid", "scaled_softmax"] = Field(
         "scaled_softmax", description="how the top_k scores of a gene become weights"
@@ -122,7 +122,7 @@ class ScCrossRecParameters(Parameters):
             "accumulate": 1,
             "max_epochs": 99,
             "epoch_cells": 1_000_000,
-            "patience": 10,
+            "patience": 5,
         },
     }
 

@@ -10,6 +10,7 @@ from bench.contract import MULTIOME, select_cells
 from bench.methods.cca import CCA
 from bench.methods.sccrossrec import ScCrossRec, calibration, evidence
 from bench.methods.sccrossrec import state_mixture as states
+from bench.methods.sccrossrec.within_states import WithinAxes
 from bench.testing.case import Case
 
 
@@ -43,6 +44,102 @@ def test_states_are_recovered_and_rank_pairs():
         mixture.evidence(first, np.roll(second, 1, axis=0)),
     )
     assert np.mean(right > wrong) > 0.95
+
+
+def evidence_of_states(rna: sp.csr_matrix, atac: sp.csr_matrix) -> evidence.Evidence:
+    """Return the evidence of mixtures of two and three states, without links."""
+    precision = states.gene_precision(rna)
+    mixtures = [states.fit_mixture(rna, atac, precision, size, seed=0) for size in (2, 3)]
+    depths = np.array([one.sum() / rna.shape[0] for one in (rna, atac)])
+    return evidence.Evidence(mixtures, None, None, np.array([0.0, 1.0, 1.0, 1.0]), depths)
+
+
+def test_coordinates_are_the_mode_of_the_likelihood_near_the_mean_profile():
+    """Score and information against differences of the quasi-likelihood."""
+    rna, atac, _ = counts(2, 60)
+    found = evidence_of_states(rna, atac)
+    axes = found._axes()
+    cells = evidence.Profiles(rna, rna, atac)
+    score, information = axes.likelihood(cells)
+
+    def log_likelihood(z: np.ndarray) -> np.ndarray:
+        total = np.zeros(rna.shape[0])
+        for part, one in enumerate((rna, atac)):
+            log_profile = np.log(axes.overall[part]) + z @ axes.changes[part]
+            depth = np.asarray(one.sum(axis=1)).ravel()
+            total += one @ (axes.precision[part] * log_profile)
+            total -= depth * (axes.precision[part] * np.exp(log_profile)).sum()
+        return total
+
+    step, unit = 1e-4, np.eye(len(axes.size))
+    at_zero = log_likelihood(np.zeros(len(unit)))
+    for number, direction in enumerate(unit):
+        up, down = log_likelihood(step * direction), log_likelihood(-step * direction)
+        np.testing.assert_allclose(
+            score[:, number], (up - down) / (2 * step), rtol=1e-4, atol=1e-3
+        )
+        second = -(up + down - 2 * at_zero) / step**2
+        np.testing.assert_allclose(information[:, number, number], second, rtol=1e-3, atol=1e-3)
+
+
+def test_axes_within_states_are_those_of_the_residuals():
+    """Against the dense matrix; ``A x`` and ``Aᵀ y`` of the implicit one agree with it."""
+    rna, atac, _ = counts(4, 80)
+    found = evidence_of_states(rna, atac)
+    cells = evidence.Profiles(rna, rna, atac)
+    axes = WithinAxes.fit(cells, found.mixtures, np.array([0.3, 0.7]), 5)
+    dense = []
+    for part, (one, matrix) in enumerate((("genes", rna), ("peaks", atac))):
+        expected = 0.0
+        for weight, mixture in zip((0.3, 0.7), found.mixtures, strict=True):
+            joint = mixture.of_rna(rna) + mixture.of_atac(atac)
+            share = mixture.posterior(joint) + np.exp(mixture.log_share)
+            expected = expected + weight * share @ getattr(mixture, one)
+        first = found.mixtures[0]
+        overall = np.exp(first.log_share) @ getattr(first, one)
+        precision = first.weight if part == 0 else 1.0
+        depth = np.asarray(matrix.sum(axis=1)).reshape(-1, 1)
+        residual = matrix.toarray() - depth * expected
+        dense.append(residual * np.sqrt(precision / overall) / np.sqrt(depth))
+    residuals = np.column_stack(dense)
+    u, _, _ = np.linalg.svd(residuals, full_matrices=False)
+    where = axes.coordinates(cells, found.mixtures, np.array([0.3, 0.7]))
+    plain = u[:, :5] * np.sqrt(80)
+    plain = plain - plain.mean(axis=0)
+    sign = np.sign((plain * where).sum(axis=0))
+    np.testing.assert_allclose(where, plain * sign, atol=1e-5)
+
+
+def test_coordinates_tell_states_and_keep_cells_apart():
+    """Deep cells, whose states are certain, are points of their own."""
+    from sklearn.metrics import adjusted_rand_score
+
+    from bench.scoring.clustering import kmeans, leiden
+
+    rna, atac, kind = counts(3, 240)
+    found = evidence_of_states(rna[:160], atac[:160])
+    unseen = evidence.Profiles(rna[160:], rna[160:], atac[160:])
+    found.variance = found.axis_variance(unseen)
+    # Three states differ along two directions.
+    assert (found.variance[:2] > 1).all()
+    assert found.variance[2:].max(initial=0.0) < found.variance[1] / 10
+    where = found.coordinates(evidence.Profiles(rna, rna, atac))
+    assert len(np.unique(where.round(4), axis=0)) == 240
+    assert adjusted_rand_score(kind, kmeans(where, 3, 0)) > 0.8
+    # With axes within states, graphs of neighbours hold states together.
+    pieces = adjusted_rand_score(kind, leiden(where, 0))
+    found.add_within_axes(evidence.Profiles(rna, rna, atac))
+    both = found.coordinates(evidence.Profiles(rna, rna, atac))
+    np.testing.assert_array_equal(both[:, : where.shape[1]], where)
+    np.testing.assert_allclose(both[:, where.shape[1] :].std(axis=0), 1, rtol=0.05)
+    for labels in (kmeans(both, 3, 0), leiden(both, 0)):
+        assert adjusted_rand_score(kind, labels) > max(0.8, pieces)
+    found.within = None
+    # The fewer counts, the nearer to the middle.
+    rng = np.random.default_rng(0)
+    few = [sp.csr_matrix(rng.binomial(one.toarray().astype(int), 0.05)) for one in (rna, atac)]
+    shallow = found.coordinates(evidence.Profiles(few[0], few[0], few[1]))
+    assert np.linalg.norm(shallow, axis=1).mean() < 0.7 * np.linalg.norm(where, axis=1).mean()
 
 
 def test_the_ratio_of_a_pair_is_that_of_the_formula():

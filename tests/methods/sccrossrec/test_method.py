@@ -198,8 +198,10 @@ def test_the_count_equals_the_dense_one_with_straight_through_gradients(monkeypa
 def test_all_outputs_of_a_fit_and_of_a_loaded_one(preset: str, tmp_path):
     ran = fitted(preset)
     method, data = ran.method, ran.prepared
-    # Mixtures of two and of three states lie in three axes; pools of genes and of peaks.
-    assert ran.fit.embedding.shape == (30, 16 if preset else 3)
+    # Mixtures of two and of three states lie in three axes, and 20 are within states; pools of
+    # genes and of peaks.
+    assert ran.fit.embedding.shape[0] == 30
+    assert ran.fit.embedding.shape[1] in ({16} if preset else {21, 22, 23})
     np.testing.assert_allclose(method.transform(data), ran.fit.embedding, rtol=1e-4, atol=1e-5)
     rna, atac = np.array([0, 1, 2, 2]), np.array([0, 1, 5, 2])
     matched = method.match(data, rna, atac)
@@ -272,4 +274,4 @@ def test_the_published_settings_take_every_gene_and_peak_as_it_is():
     })  # fmt: skip
     recipe = ScCrossRec(p).recipe(info)
     assert recipe == PairedRecipe(Recipe(), Recipe())
-    assert (p.max_epochs, p.patience) == (99, 10)
+    assert (p.max_epochs, p.patience) == (99, 5)
