@@ -170,13 +170,13 @@ def _deep(folder: Path) -> None:
     (folder / "result.json").write_text("[" * 100_000)
 
 
+SLOW = (_folder_link, _zipped_pickle, _no_parquet, _other_fit, _wrong_type, _no_record, _deep)
+
+
 @pytest.mark.parametrize(
     "fault",
-    [
-        _link, _folder_link, _pickle, _zipped_pickle, _no_parquet, _fit_key, _other_fit,
-        _wrong_type, _no_record, _deep,
-    ],
-)  # fmt: skip
+    [_link, _pickle, _fit_key, *(pytest.param(fault, marks=pytest.mark.slow) for fault in SLOW)],
+)
 def test_a_faulty_result_is_left_out_and_named(
     fault: Callable[[Path], None], written: Callable[..., Any], merge: Callable[..., Any],
     tmp_path: Path,
