@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import anndata
 import numpy as np
 import pandas as pd
-import scanpy as sc
 
 from bench.reports.figures.figure_data import type_by_cluster
 
@@ -70,6 +69,9 @@ def marker_table(counts: AnnData, clusters: Mapping[str, Any]) -> pd.DataFrame:
         ``feature``, ``score``, ``log2_fold_change``, ``p_value``, ``p_value_adjusted``,
         ``share_in`` and ``share_outside`` (shares of cells with a count above zero).
     """
+    # Numba reads the number of threads when it is loaded, so a fit sets it before.
+    import scanpy as sc
+
     cells = anndata.AnnData(
         counts.X.astype(np.float32), obs=pd.DataFrame(index=counts.obs_names),
         var=pd.DataFrame(index=counts.var_names),
@@ -87,6 +89,8 @@ def marker_table(counts: AnnData, clusters: Mapping[str, Any]) -> pd.DataFrame:
 
 def _rank(cells: AnnData, labels: pd.Series) -> pd.DataFrame:
     """Return the markers of one clustering."""
+    import scanpy as sc
+
     sizes = labels.value_counts()
     groups = sorted(sizes.index[sizes > 1], key=lambda name: (len(name), name))
     if len(sizes) < 2 or not groups:

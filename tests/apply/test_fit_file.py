@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -458,3 +460,15 @@ def test_messages_name_flags(text: Path, tmp_path: Path, words: list[str], code:
     assert flag in result.stderr
     assert "n_clusters=" not in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_markers_and_umap_where_no_number_of_threads_is_set(text: Path, tmp_path: Path):
+    variables = {name: value for name, value in os.environ.items() if "NUM_THREADS" not in name}
+    command = [
+        sys.executable, "-m", "bench", "fit", "pca[n_components=3]", str(text), "--transpose",
+        "--out", str(tmp_path / "out"),
+    ]  # fmt: skip
+    ran = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=250)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert {"markers.csv", "umap.csv"} <= {path.name for path in (tmp_path / "out").iterdir()}
