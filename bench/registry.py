@@ -78,21 +78,23 @@ class Registry(Generic[Kind]):
 
 def methods(plugins: tuple[str, ...] = ()) -> Registry[Method]:
     """Return all methods: built in, installed (``bench.methods``), and in plugin files."""
-    return _methods(_plugin_files(plugins))
+    return find_methods(_plugin_files(plugins))
 
 
 def datasets(plugins: tuple[str, ...] = ()) -> Registry[Dataset]:
     """Return all datasets: built in, installed (``bench.datasets``), and in plugin files."""
-    return _datasets(_plugin_files(plugins))
+    return find_datasets(_plugin_files(plugins))
 
 
 @cache
-def _methods(files: tuple[str, ...]) -> Registry[Method]:
+def find_methods(files: tuple[str, ...]) -> Registry[Method]:
+    """Return all methods; ``files`` are the absolute paths of plugins."""
     return Registry("method", _collect(Method, "bench.methods", files))
 
 
 @cache
-def _datasets(files: tuple[str, ...]) -> Registry[Dataset]:
+def find_datasets(files: tuple[str, ...]) -> Registry[Dataset]:
+    """Return all datasets; ``files`` are the absolute paths of plugins."""
     return Registry("dataset", _collect(Dataset, "bench.datasets", files))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _sources import forget_sources
 
 TOY = Path(__file__).parents[1] / "plugins" / "toy.py"
 STEADY = """
@@ -42,14 +43,11 @@ def steady(tmp_path: Path) -> Path:
 @pytest.fixture
 def edit(steady: Path) -> Callable[[str, str], None]:
     """Replace text in the plugin, and forget what this process has read of it."""
-    from bench import digests as keys
-    from bench import registry
 
     def go(old: str, new: str) -> None:
         assert old in steady.read_text()
         steady.write_text(steady.read_text().replace(old, new))
-        for cached in (keys.source_digest, registry.methods, registry.load_plugin):
-            cached.cache_clear()
+        forget_sources()
 
     return go
 

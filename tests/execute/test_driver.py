@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+from _sources import forget_sources
 
 import bench
 from bench.errors import BenchError
@@ -166,11 +167,9 @@ def test_an_edited_method_is_fitted_again(bench_run, flags, tmp_path):
     text = (Path(flags["plugins"][0])).read_text()
     plugin.write_text(text)
     first = bench_run("noop", plugins=(str(plugin), flags["plugins"][1]))
-    from bench import digests, registry
 
     plugin.write_text(text + "\n# edited\n")
-    for cached in (digests.source_digest, registry.methods, registry.load_plugin):
-        cached.cache_clear()
+    forget_sources()
     second = bench_run("noop", plugins=(str(plugin), flags["plugins"][1]))
     assert (first.fitted, second.fitted) == (1, 1)
 

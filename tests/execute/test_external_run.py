@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from _command import bench, error_code
+from _sources import forget_sources
 
 import bench as library
 from bench.execute import landlock
@@ -90,16 +91,8 @@ def test_a_change_of_script_or_environment_fits_again():
     words = ("run", "-m", "totals_of", "-d", DATA, *RUN, "--plugin", plugin)
     assert "0 fitted now" in bench(*words).stdout
     Path("totals.sh").write_text(SHELL.replace("c[$1]+=1", "c[$1]+=2"))
-    library_digests_forget()
+    forget_sources()
     assert "1 fitted now" in bench(*words).stdout
-
-
-def library_digests_forget() -> None:
-    """What one process has read of sources it reads once."""
-    from bench.digests import source_digest, source_files
-
-    source_digest.cache_clear()
-    source_files.cache_clear()
 
 
 @pytest.mark.slow

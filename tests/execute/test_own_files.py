@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _sources import forget_sources
 
-from bench import digests, registry, source_files
+from bench import source_files
 from bench.data.cache.data_cache import DataCache
 from bench.errors import UsageError
 from bench.execute import landlock
@@ -81,7 +82,7 @@ def write_plugin(folder: Path, **parts: str) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _forget():
+def _forget_sources():
     path, before = sys.path[:], set(sys.modules)
     yield
     sys.path[:] = path
@@ -90,19 +91,10 @@ def _forget():
             del sys.modules[name]
 
 
-def forget() -> None:
-    caches = (
-        digests.source_digest, digests.source_files, source_files.package_versions,
-        registry.methods, registry.load_plugin,
-    )  # fmt: skip
-    for cached in caches:
-        cached.cache_clear()
-
-
 @pytest.fixture
 def go(bench_run, flags) -> Callable[[Path], Any]:
     def run(plugin: Path, **more: Any) -> Any:
-        forget()
+        forget_sources()
         return bench_run("mine", plugins=(*flags["plugins"], str(plugin)), **more)
 
     return run
@@ -113,7 +105,7 @@ def fit_key(flags) -> Callable[[Path], str]:
     """Return the key of the fit of a plugin with its files as they are now."""
 
     def key(plugin: Path) -> str:
-        forget()
+        forget_sources()
         settings = load_settings(flags | {"plugins": (*flags["plugins"], str(plugin))})
         plan = build_plan("mine", "toy", (), settings, DataCache(settings.cache_dir))
         return plan.jobs[0].fit_key

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _sources import forget_sources
 
-from bench import digests, registry, versions
+from bench import versions
 from bench.errors import UsageError
 from bench.execute.rescore import choose_metrics, rescore_fits
 from bench.execute.run import run
@@ -64,8 +65,7 @@ def test_a_new_metric_is_added_to_fits_whose_source_has_changed(
     before = outcome.table.set_index(["method", "seed"]).sort_index()
     methods = Path(stored["plugins"][0])
     methods.write_text(methods.read_text() + "\n# edited\n")
-    for cached in (digests.source_digest, registry.methods, registry.load_plugin):
-        cached.cache_clear()
+    forget_sources()
     plugin = tmp_path / "purity.py"
     plugin.write_text(PURITY)
 
