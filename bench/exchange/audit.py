@@ -29,7 +29,7 @@ from bench.provenance import cpu_kind
 from bench.store.result import Result
 from bench.store.spool import Spool
 
-from .differences import DIFFERENT, EQUAL, WITHIN_SEEDS, Difference, SeedSpreads, compare_rows
+from .differences import DIFFERENT, EQUAL, WITHIN_SEEDS, RowDifference, SeedSpreads, compare_rows
 from .own_jobs import OwnJobs
 from .record import Row, result_row, row_digest, row_name
 
@@ -197,7 +197,7 @@ class _Auditor:
         try:
             yield
         except BenchError as error:
-            self._add(row, computed, Difference(NOT_CHECKED, reason=str(error)))
+            self._add(row, computed, RowDifference(NOT_CHECKED, reason=str(error)))
 
     def _copy_fit(self, row: Row, scratch: Path) -> Path:
         """Return a folder with the stored embedding and what else its scores need."""
@@ -236,15 +236,15 @@ class _Auditor:
                 display.show_end(job, result)
                 shutil.rmtree(folder)
 
-    def _compare(self, row: Row, result: Result, computed: str) -> Difference:
+    def _compare(self, row: Row, result: Result, computed: str) -> RowDifference:
         """Compare a stored row with what was computed now."""
         if result.status != row["status"]:
             unsure = result.status not in _REPEATABLE or computed == RESCORED
             verdict = NOT_CHECKED if unsure else DIFFERENT
             reason = f"{row['status']} in the store, now {result.status}: {result.reason}"
-            return Difference(verdict, reason=reason)
+            return RowDifference(verdict, reason=reason)
         if result.status != "done":
-            return Difference(EQUAL, reason=result.status)
+            return RowDifference(EQUAL, reason=result.status)
         here = result_row(result)
         if computed == REFITTED:
             return compare_rows(row, here, self._spreads)
@@ -252,7 +252,7 @@ class _Auditor:
         here |= {"cpu": cpu_kind(), "fit_key": row["fit_key"]}
         return compare_rows(row, here, self._spreads, only_scores=True)
 
-    def _add(self, row: Row, computed: str, found: Difference) -> None:
+    def _add(self, row: Row, computed: str, found: RowDifference) -> None:
         self._outcome.findings.append(
             AuditFinding(
                 row_name(row), row["score_key"], computed, found.verdict, found.score,

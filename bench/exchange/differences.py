@@ -30,7 +30,7 @@ LEVEL = 0.01
 
 
 @dataclass(frozen=True)
-class Difference:
+class RowDifference:
     """What the comparison of two results of one job gave."""
 
     verdict: str
@@ -94,7 +94,9 @@ def _group(row: Row) -> _Group:
     return tuple(str(row[name]) for name in names)
 
 
-def compare_rows(a: Row, b: Row, spreads: SeedSpreads, *, only_scores: bool = False) -> Difference:
+def compare_rows(
+    a: Row, b: Row, spreads: SeedSpreads, *, only_scores: bool = False
+) -> RowDifference:
     """Compare two results of a job.
 
     Scores of other versions of a metric are left out. ``only_scores`` compares what scoring gives,
@@ -106,7 +108,7 @@ def compare_rows(a: Row, b: Row, spreads: SeedSpreads, *, only_scores: bool = Fa
     names = sorted(first.keys() | second.keys())
     unequal = [name for name in names if not _is_equal(first.get(name), second.get(name))]
     if not unequal:
-        return Difference(EQUAL, reason=reason)
+        return RowDifference(EQUAL, reason=reason)
     factor = math.sqrt(2) * NormalDist().inv_cdf(1 - LEVEL / (2 * len(names)))
     ratios = {}
     for name in unequal:
@@ -122,7 +124,7 @@ def compare_rows(a: Row, b: Row, spreads: SeedSpreads, *, only_scores: bool = Fa
     if reason and any(math.isnan(ratio) for ratio in ratios.values()):
         reason += "; no second seed to judge by"
     verdict = WITHIN_SEEDS if within else DIFFERENT
-    return Difference(verdict, worst, first.get(worst), second.get(worst), reason)
+    return RowDifference(verdict, worst, first.get(worst), second.get(worst), reason)
 
 
 def _rank(ratio: float) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .differences import DIFFERENT, EQUAL, Difference, SeedSpreads, compare_rows
+from .differences import DIFFERENT, EQUAL, RowDifference, SeedSpreads, compare_rows
 from .record import Row, row_name
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Disagreement:
     row: Row
     other: Row
     places: tuple[str, str]
-    difference: Difference
+    difference: RowDifference
 
     def as_dict(self) -> dict[str, object]:
         """Return one line of a table."""

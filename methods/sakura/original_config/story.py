@@ -41,7 +41,7 @@ class CellTable:
 
 
 @dataclass(frozen=True)
-class Interval:
+class StepInterval:
     """Points of a training: every so many steps, and after each epoch."""
 
     steps: int = 0
@@ -69,8 +69,8 @@ class StoryStage:
     """Made at the end."""
     repeated: tuple[CellTable, ...] = ()
     """Those made also before the end, and when."""
-    tables_at: Interval = Interval()
-    keep_at: Interval = Interval()
+    tables_at: StepInterval = StepInterval()
+    keep_at: StepInterval = StepInterval()
     """When the state is kept."""
     keep_prefix: str = ""
     """Beginning of the names of these files."""
@@ -121,12 +121,14 @@ def _stage(
         stage = Stage(tasks, config.hybrid_mode, n_passes[0] + 1, config.ticks)
         passes = sum(n_passes)
     tables = read_tables(config.tests, place / "tests", splits)
-    tables_at = Interval(config.test_segment if config.tests_by_step else 0, config.test_epochs)
+    tables_at = StepInterval(
+        config.test_segment if config.tests_by_step else 0, config.test_epochs
+    )
     if tables and not tables_at:
         logger.info(f"{place / 'tests'}: at the end of this training only")
     return StoryStage(
         stage, passes, tables, tables, tables_at,
-        Interval(config.keep_segment if config.keeps_by_step else 0, config.keep_epochs),
+        StepInterval(config.keep_segment if config.keeps_by_step else 0, config.keep_epochs),
         config.keep_prefix,
     )  # fmt: skip
 
