@@ -96,8 +96,7 @@ def add_method_command(
     words, scripts = _command(run, folder)
     environment = _environment(name, python, conda, uv)
     _check_not_imported(name, environment.folders)
-    packages = installed_packages(environment.folders)
-    lock = f"{name}.lock" if packages else ""
+    lock = _write_lock(folder, name, environment)
     text = _FILE.format(
         name=name, class_name="".join(map(str.title, name.split("_"))), run=run,
         imports="".join(f"{kind.upper()}, " for kind in kinds),
@@ -108,12 +107,19 @@ def add_method_command(
     )  # fmt: skip
     if inputs:
         text += _NEEDS.format(needs="{" + ", ".join(f'"{one}"' for one in inputs) + "}")
-    if lock:
-        _write(folder / lock, "\n".join(packages) + "\n")
     _write(path, text)
     typer.echo(f"{path}: run it with 'bench run -m {name} -d pbmc68k --plugin {path}'")
-    if lock:
-        typer.echo(f"{folder / lock}: {len(packages)} packages of its environment")
+
+
+def _write_lock(folder: Path, name: str, environment: Environment) -> str:
+    """Write the packages of the environment to a file; returns its name, empty without any."""
+    packages = installed_packages(environment.folders)
+    if not packages:
+        return ""
+    path = folder / f"{name}.lock"
+    _write(path, "\n".join(packages) + "\n")
+    typer.echo(f"{path}: {len(packages)} packages of its environment")
+    return path.name
 
 
 def _check_not_imported(name: str, folders: Iterable[str]) -> None:
