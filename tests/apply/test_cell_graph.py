@@ -29,6 +29,7 @@ def cells() -> AnnData:
     return adata
 
 
+@pytest.mark.slow
 def test_the_estimator_takes_a_key_or_a_matrix(cells: AnnData):
     for given in ("mine", cells.obsp["mine"]):
         model = bench.estimator("scmgca", **SHORT).fit(cells, n_clusters=2, graph=given)

@@ -122,6 +122,7 @@ def test_scores_are_of_the_written_clusters_and_labels(text: Path, types: Path, 
     assert clusters["kmeans"].nunique() == 3
 
 
+@pytest.mark.slow
 def test_labels_change_nothing_in_the_fit(text: Path, types: Path, tmp_path: Path):
     fit(text, tmp_path / "a", params={"labels": str(types)})
     table = pd.read_csv(types, sep="\t", index_col=0)
@@ -271,6 +272,7 @@ def test_a_constant_embedding_has_no_picture_and_all_else(text: Path, types: Pat
     assert note["scores"]["kmeans/ari"] == 0
 
 
+@pytest.mark.slow
 def test_an_autoencoder_through_the_command_line(text: Path, types: Path, tmp_path: Path):
     out = tmp_path / "out"
     result = bench(

@@ -24,6 +24,7 @@ def fit(*words: str | Path) -> None:
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.slow
 def test_one_file_or_two_give_the_same_embedding(pair: MuData, tmp_path: Path):
     pair.write(tmp_path / "both.h5mu")
     for name in ("rna", "atac"):

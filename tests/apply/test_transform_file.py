@@ -101,6 +101,7 @@ def test_of_equal_votes_the_nearest_decides_and_unknown_types_do_not_vote():
     assert list(none) == []
 
 
+@pytest.mark.slow
 def test_a_job_of_the_store(files: Path, tmp_path: Path):
     results, cache = tmp_path / "results", tmp_path / "cache"
     bench("run", "-m", "pca[n_components=5],random", "-d", files / "old.h5ad", "--seeds", "1",

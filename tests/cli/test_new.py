@@ -27,6 +27,7 @@ def test_a_new_method_passes_the_conformance_checks():
     assert "failed" not in result.stdout
 
 
+@pytest.mark.slow
 def test_a_new_dataset_and_a_new_metric_run():
     new("dataset", "my_cells")
     new("metric", "my_purity")

@@ -219,6 +219,7 @@ def test_one_line_for_each_reason_of_exclusion():
     assert exclusion_lines([]) == []
 
 
+@pytest.mark.slow
 def test_the_time_estimate_counts_methods_without_an_earlier_run(bench_run):
     first = bench_run("noop", seeds=1)
     assert "about 10 s (a guess: 1 job has no earlier run to go by)" in first.text

@@ -205,6 +205,7 @@ def test_a_search_that_does_not_fit_is_refused(finished, flags, tmp_path, change
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_second_search_runs_missing_trials_only(go):
     first = trials_of(go(trials=2))
     again = go(trials=2)

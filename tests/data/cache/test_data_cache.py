@@ -138,6 +138,7 @@ def test_prepared_data_cannot_be_changed_by_a_method(store: DataCache, toy_count
         data.X.data[0] = 5
 
 
+@pytest.mark.slow
 def test_two_processes_prepare_the_same_at_once(store: DataCache, toy_counts, in_memory):
     recipe = Recipe(target_sum=1e4, log1p=True)
     stored = store.load_dataset(in_memory(toy_counts), "code", "memory")

@@ -137,6 +137,7 @@ def test_missing_markers_are_noted_and_none_at_all_is_an_error():
     assert error.value.code == "unknown_gene"
 
 
+@pytest.mark.slow
 def test_the_adversary_of_a_batch_turns_the_gradient_of_the_code():
     """The sign flips before the code, at the strength of the parameters; the head still learns."""
     import torch

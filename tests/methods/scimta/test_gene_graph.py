@@ -71,6 +71,7 @@ def test_rank_of_few_cells_and_of_noise():
         assert np.isfinite(low_rank_imputation(few, seed=0).values.data).all()
 
 
+@pytest.mark.slow
 def test_thinned_counts_of_real_cells_are_recovered(data_dir: Path):
     """Held-out counts where nothing was left: better than by gene means and by neighbours.
 

@@ -162,6 +162,7 @@ def test_codes_of_all_cells_by_layers(values: sp.csr_matrix, hidden, make):
     np.testing.assert_allclose(encode_all(encoder, cells), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", JOINT_FIRST)
 def test_parts_find_about_the_clusters_of_all_cells(name: str, simulated: AnnData, monkeypatch):
     monkeypatch.setattr(joint_fit, "_GENE_CELLS", 300)

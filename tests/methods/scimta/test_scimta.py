@@ -87,6 +87,7 @@ def test_imputation_is_a_result(done: Estimator):
     np.testing.assert_allclose(expected.sum(axis=1), totals, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_deep_denoiser_keeps_true_zeros():
     """Half of a type's profile is truly zero; dropouts come from few counts a cell."""
     rng = np.random.default_rng(0)

@@ -131,6 +131,7 @@ def test_the_types_are_found(cls: type, scale: int):
         assert adjusted_rand_score(data.obs["cell_type"], labels) > 0.9
 
 
+@pytest.mark.slow
 def test_imputed_counts_follow_the_depth_and_the_types():
     data = typed_counts(60)
     done = fitted(data, batch_size=16, pretrain_epochs=16)
