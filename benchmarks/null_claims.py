@@ -4,7 +4,7 @@
 
 Tables of results are drawn at random and read by the report's own functions. A claim is a pair of
 methods that the report calls reliable, on a dataset or over them. ``upper`` is the upper end of
-the 95 % Clopper-Pearson interval of a rate. About 8 CPU minutes; ``--quick`` draws a tenth.
+the 95 % Clopper-Pearson interval of a rate. About 9 CPU minutes; ``--quick`` draws a tenth.
 """
 
 from __future__ import annotations
