@@ -17,7 +17,7 @@ from bench.source_files import package_versions
 
 from .device import resolve_device
 from .job import Job, Plan, with_seed
-from .own_files import check_own_files, data_file
+from .own_files import check_own_files, data_file, own_environment
 
 if TYPE_CHECKING:
     from bench.data.cache.cached_dataset import CachedDataset
@@ -231,7 +231,7 @@ def _facts(
             "source": source_digest(configured.origin, configured.cls.files),
             "data_file": str(data_file(dataset) or ""),
             "own_files": list(configured.cls.files),
-            "environment": list(configured.cls.environment),
+            "environment": own_environment(configured.cls.environment),
             "packages": package_versions(configured.origin),
             "network": configured.cls.network,
         }

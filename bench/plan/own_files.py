@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,44 @@ def data_file(dataset: CachedDataset) -> Path | None:
     """Return the file or folder that a dataset was read from; ``None`` if it has a loader."""
     path = Path(dataset.where)
     return path.resolve() if is_data_path(dataset.where) and path.exists() else None
+
+
+def own_environment(folders: Iterable[str]) -> list[str]:
+    """Return the folders of another environment that a fit reads.
+
+    What lies in the environment of this program is left out: a fit reads it anyway, but for the
+    data that ship in packages.
+    """
+    own = _prefixes()
+    real = [Path(folder).resolve() for folder in folders]
+    return [str(one) for one in real if not own & {one, *one.parents}]
+
+
+def _prefixes() -> set[Path]:
+    return {Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve()}
+
+
+def _check_environment(label: str, folders: Iterable[str], places: dict[str, Path]) -> None:
+    """Raise ``UsageError`` for an environment that holds data or lies in a folder of data."""
+    own = {f"the environment of this program, {path},": path for path in _prefixes()}
+    places = places | own
+    for folder in own_environment(folders):
+        real = Path(folder)
+        held = next(
+            (
+                n
+                for n, path in places.items()
+                if real in (path, *path.parents) or path in real.parents
+            ),
+            "",
+        )
+        if held or not real.is_dir():
+            fault = f"which holds or is part of {held}" if held else "which is no folder"
+            raise UsageError(
+                f"{label}: a fit may read its environment {folder}, {fault}; name the folder of "
+                "another environment.",
+                code="data_in_package",
+            )
 
 
 def check_own_files(
@@ -44,15 +84,7 @@ def check_own_files(
                 f"{path}; move one of them.",
                 code="data_in_package",
             )
-    for folder in map(Path, configured.cls.environment):
-        real = folder.resolve()
-        held = next((n for n, path in places.items() if real in (path, *path.parents)), "")
-        if held or not real.is_dir():
-            fault = f"which holds {held}; move one of them" if held else "which is no folder"
-            raise UsageError(
-                f"{label}: a fit may read its environment {folder}, {fault}.",
-                code="data_in_package",
-            )
+    _check_environment(label, configured.cls.environment, places)
     for file in source_files(configured.origin, configured.cls.files):
         name = next((name for name, path in places.items() if path in (file, *file.parents)), "")
         if name and (file.suffix != ".py" or name.startswith("the dataset")):

@@ -13,6 +13,7 @@ from _sources import forget_sources
 
 import bench as library
 from bench.execute import landlock
+from bench.plan.own_files import own_environment
 
 SUMS = """
 import json, os, sys
@@ -120,13 +121,24 @@ def test_faults_are_typed_results(here: Path):
         assert "denied" in found.loc["spy", "reason"].lower()
 
 
-def test_an_environment_that_holds_results_is_refused(here: Path):
+@pytest.mark.parametrize("inner", ["", "cache/datasets", "results/mine"])
+def test_an_environment_of_data_or_results_is_refused(here: Path, inner: str):
+    (here / inner).mkdir(parents=True, exist_ok=True)
     plugin = add("totals_of", "sh totals.sh {counts} {out}")
-    text = Path(plugin).read_text().replace("environment = ()", f'environment = ("{here}",)')
+    text = (
+        Path(plugin).read_text().replace("environment = ()", f'environment = ("{here / inner}",)')
+    )
     Path(plugin).write_text(text)
     result = bench("plan", "-m", "totals_of", "-d", DATA, "--plugin", plugin)
     assert result.exit_code == 2, Path(plugin).read_text()
     assert error_code(result) == "data_in_package"
+
+
+def test_the_environment_of_this_program_is_not_opened_again():
+    """Data that ship in its packages stay hidden."""
+    packages = Path(library.__file__).resolve().parent
+    assert own_environment([sys.prefix, f"{sys.prefix}/lib", sys.base_prefix]) == []
+    assert own_environment([str(packages)]) == [str(packages)]
 
 
 @pytest.mark.parametrize(
