@@ -150,7 +150,7 @@ def _key(folder: Path, **values: str) -> None:
 
 
 def _fit_key(folder: Path) -> None:
-    _key(folder, fit_key="../../../tmp/x")
+    _key(folder, fit_key="../../../x")
 
 
 def _other_fit(folder: Path) -> None:
