@@ -1,7 +1,8 @@
 """Selectors: ``all``, globs, ``tag:atac``, ``not:name``, ``vae[n_latent=16,preset=faithful]``.
 
-Several are separated by commas outside brackets. Results keep the order of the selectors, names
-matched by one glob are sorted, and nothing is selected twice.
+Several are separated by commas outside brackets; ``nmf[n_components=10|20]`` is short for two.
+Results keep the order of the selectors, names matched by one glob are sorted, and nothing is
+selected twice.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import product
 from pathlib import Path
 
 from bench.errors import UsageError
@@ -49,6 +51,23 @@ def split_selectors(text: str, is_path: Callable[[str], bool] = lambda name: Fal
             code="invalid_selector",
         )
     return [text.strip()] if text.strip() else []
+
+
+def expand_grids(text: str) -> str:
+    """Return selectors of methods with one part for each combination of values ``8|16``.
+
+    Raises ``UsageError`` for unbalanced brackets.
+    """
+    return ",".join(one for part in split_selectors(text) for one in _combinations(part))
+
+
+def _combinations(part: str) -> list[str]:
+    name, bracket, rest = part.partition("[")
+    if "|" not in rest:
+        return [part]
+    pairs = [pair.partition("=") for pair in rest.removesuffix("]").split(",")]
+    choices = [[key + sign + value for value in values.split("|")] for key, sign, values in pairs]
+    return [f"{name}{bracket}{','.join(chosen)}]" for chosen in product(*choices)]
 
 
 def _ends_of_parts(text: str) -> list[int]:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from bench.errors import UsageError
 from bench.selectors import (
     Selection,
+    expand_grids,
     parse_selector,
     select_names,
     selector_label,
@@ -89,3 +90,20 @@ def test_split_either_raises_or_loses_nothing_but_space(text: str):
         return
     kept = "".join(text.split()).replace(",", "")
     assert "".join("".join(parts).split()).replace(",", "") == kept
+
+
+def test_a_grid_is_every_combination_of_its_values():
+    text = "pca,nmf[n_components=10|20,preset=quick|faithful,tol=1]"
+    assert expand_grids(text).split("],") == [
+        "pca,nmf[n_components=10,preset=quick,tol=1",
+        "nmf[n_components=10,preset=faithful,tol=1",
+        "nmf[n_components=20,preset=quick,tol=1",
+        "nmf[n_components=20,preset=faithful,tol=1]",
+    ]
+
+
+def test_a_grid_without_values_is_no_grid():
+    assert expand_grids("vae,nmf[n_components=10]") == "vae,nmf[n_components=10]"
+    with pytest.raises(UsageError) as error:
+        expand_grids("nmf[n_components=10|20")
+    assert error.value.code == "invalid_selector"

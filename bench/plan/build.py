@@ -9,7 +9,7 @@ from bench.contract import MULTIOME
 from bench.data.resolve import ResolvedDataset, halves_of, resolve_datasets
 from bench.errors import UsageError
 from bench.registry import methods as method_registry
-from bench.selectors import Exclusion, select_names
+from bench.selectors import Exclusion, expand_grids, select_names
 
 from .grid import make_plan
 from .methods import ConfiguredMethod, configure_methods
@@ -55,11 +55,12 @@ def choose_methods(
 ) -> tuple[list[ConfiguredMethod], list[Exclusion]]:
     """Return the selected methods with their parameters, and those that are unavailable.
 
+    ``nmf[n_components=10|20]`` selects two configurations.
     ``params`` are files of parameters by method (see ``bench.plan.parameter_files``).
     """
     registry = method_registry(settings.plugins)
     tags = method_tags(settings.plugins)
-    selected = select_names(methods, registry.entries, tags, noun="method")
+    selected = select_names(expand_grids(methods), registry.entries, tags, noun="method")
     classes = {entry.name: entry.cls for entry in registry if entry.cls}
     files = read_parameter_files(params, classes)
     for name, file in files.items():

@@ -15,7 +15,7 @@ import pandas as pd
 from bench.errors import UsageError
 from bench.messages import did_you_mean
 from bench.scoring.aggregates import aggregate_scores
-from bench.selectors import split_selectors
+from bench.selectors import expand_grids, split_selectors
 from bench.settings import Settings, load_settings
 
 from .result_store import ResultStore, require_results
@@ -201,6 +201,7 @@ def filter_results(
     ``UsageError`` if no row is left.
     """
     unmatched, hint = [], ""
+    methods = None if methods is None else expand_grids(methods)
     for column, text in (("method", methods), ("dataset", datasets)):
         if text is not None and len(table):
             values = {str(value) for value in table[column]}
