@@ -1,7 +1,8 @@
 # make run   set up, run all methods on real data that ships inside scanpy, end with a report
 # make test  set up and run the fast tests; make test-all the long ones, too
+# make docs  build the site of the documents: docs/_build/html/index.html
 # make faults  try every fault and write docs/reliability.md
-.PHONY: setup run test test-all faults check gate-rates results-overview results-rna results-atac \
+.PHONY: setup run test test-all docs faults check gate-rates results-overview results-rna results-atac \
   results-scsmd results-scimta results-ablation results-tuning results-sakura results-multiome \
   lint constraints clean
 
@@ -31,6 +32,12 @@ test: setup
 test-all: setup
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[scib]'
 	$(PYTEST) -m '' --hypothesis-profile thorough
+
+# A warning, a broken link within the site among them, is an error. Needs no network once installed.
+docs: setup
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 # Every fault, the long ones too; each part of the table is written by its test. As root the tests of
 # small disks run, with Debian's package postgresql those of a server (docs/server.md).
