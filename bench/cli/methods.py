@@ -42,14 +42,14 @@ def method_table(plugins: tuple[str, ...] = ()) -> list[Row]:
                 "family": cls.family,
                 "data": ", ".join(sorted(cls.modalities)),
                 "cost": cls.cost,
-                "uses": _uses(cls),
+                "uses": method_inputs(cls),
                 "summary": cls.summary,
             }
         )
     return rows
 
 
-def _uses(cls: type[Method]) -> str:
+def method_inputs(cls: type[Method]) -> str:
     """Return what a method uses beyond counts with its default parameters."""
     if cls.needs is Method.needs and cls.may_use is Method.may_use:
         return ""
@@ -71,7 +71,7 @@ def method_card(name: str, plugins: tuple[str, ...] = ()) -> Row:
         "description": plain_docstring(cls.__doc__),
         "family": cls.family,
         "data": ", ".join(sorted(cls.modalities)),
-        "uses": _uses(cls) or "counts only",
+        "uses": method_inputs(cls) or "counts only",
         "cost": cls.cost,
         "device": "cpu or cuda" if cls.gpu else "cpu",
         "version": cls.version,

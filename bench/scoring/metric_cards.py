@@ -1,4 +1,4 @@
-"""Cards of the metrics, for the command line and docs/metrics.md; loads no array library.
+"""Cards of the metrics, for the command line and the documents; loads no array library.
 
 All texts are those of the declarations: the fields of :class:`Metric` and the docstring of its
 function.
@@ -43,9 +43,7 @@ _KEYS = {
 }
 _PAGE = """# Metrics
 
-`bench metrics NAME` shows the same texts, also of the metrics of a plugin. Both come from the
-declarations in `bench/scoring/`; `UPDATE_DOCS=1 pytest tests/scoring/test_metric_cards.py` writes
-this page anew.
+`bench metrics` lists them, `bench metrics NAME` shows one, also of a plugin.
 
 A metric that is not defined for a fit is missing with a reason, never zero. Clusterings are made
 of all cells, metrics see the reported cells only. k-means gets the number of true types; Leiden
@@ -87,7 +85,7 @@ def sort_metrics(metrics: Iterable[Metric]) -> list[Metric]:
 
 
 def metrics_page() -> str:
-    """Return docs/metrics.md: the built-in metrics, by what they score."""
+    """Return the page of the built-in metrics, by what they score."""
     parts = [_PAGE]
     every = sort_metrics([*built_in_metrics().values(), *AGGREGATES])
     for kind, (_, heading) in _SCORED.items():

@@ -6,16 +6,18 @@ import inspect
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sphinx.application import Sphinx
-
-from bench.cli.methods import method_card
-from bench.contract import Card, Dataset
+from bench.cli.methods import method_inputs
 from bench.data.card import preset_rows
 from bench.messages import format_size
 from bench.registry import datasets, methods
 from bench.scoring.metric_cards import metrics_page
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+    from bench.contract import Card, Dataset, Method
 
 Row = Mapping[str, Any]
 _FAMILIES = {
@@ -43,14 +45,14 @@ def setup(app: Sphinx) -> dict[str, bool]:
 def write_pages(app: Sphinx) -> None:
     """Write ``methods/``, ``datasets/`` and ``metrics.md`` beside the other sources."""
     folder = Path(app.srcdir)
-    classes = {entry.name: entry.cls for entry in methods(()).entries.values()}
-    cards = {entry.name: entry.cls for entry in datasets(()).entries.values()}
+    classes = {entry.name: entry.cls for entry in methods().entries.values() if entry.cls}
+    cards = {entry.name: entry.cls for entry in datasets().entries.values() if entry.cls}
     pages = {
         "metrics.md": metrics_page(),
         "methods/index.md": methods_index(classes),
         "datasets/index.md": datasets_index(cards),
-        **{f"methods/{name}.md": method_page(name) for name in classes},
-        **{f"datasets/{name}.md": dataset_page(name, cls) for name, cls in cards.items()},
+        **{f"methods/{name}.md": method_page(name, classes[name]) for name in classes},
+        **{f"datasets/{name}.md": dataset_page(name, cards[name]) for name in cards},
     }
     for name, text in pages.items():
         path = folder / name
@@ -66,39 +68,36 @@ def methods_index(classes: Mapping[str, Any]) -> str:
         "`bench methods` prints this list, `bench methods NAME` one of these pages. *Uses* is "
         "what a method is told beyond the counts.\n",
     ]
-    for family, heading in _FAMILIES.items():
-        rows = []
-        for name in sorted(name for name, cls in classes.items() if cls.family == family):
-            card = method_card(name)
-            rows.append(
-                {
-                    "method": f"[{name}]({name}.md)",
-                    "what it is": card["summary"],
-                    "data": card["data"],
-                    "uses": card["uses"],
-                    "cost": card["cost"],
-                }
-            )
+    others = sorted({cls.family for cls in classes.values()} - _FAMILIES.keys())
+    for family, heading in {**_FAMILIES, **{name: name.capitalize() for name in others}}.items():
+        rows = [
+            {
+                "method": f"[{name}]({name}.md)",
+                "what it is": cls.summary,
+                "data": ", ".join(sorted(cls.modalities)),
+                "uses": method_inputs(cls) or "counts only",
+                "cost": cls.cost,
+            }
+            for name, cls in sorted(classes.items())
+            if cls.family == family
+        ]
         parts += [f"## {heading}\n", table(rows)]
     return "\n".join([*parts, toctree(sorted(classes))])
 
 
-def method_page(name: str) -> str:
+def method_page(name: str, cls: type[Method]) -> str:
     """Return the page of a method: text, facts, parameters, presets."""
-    card = method_card(name)
-    cls = methods(()).get(name)
     facts = {
-        "data": card["data"],
-        "family": card["family"],
-        "uses": card["uses"],
-        "cost": card["cost"],
-        "runs on": card["device"],
-        "source": link_dois(card["reference"]),
+        "data": ", ".join(sorted(cls.modalities)),
+        "family": cls.family,
+        "uses": method_inputs(cls) or "counts only",
+        "cost": cls.cost,
+        "runs on": "cpu or cuda" if cls.gpu else "cpu",
+        "source": link_dois(cls.reference),
+        "guide": f"[](../{_GUIDES[name]}.md)" if name in _GUIDES else "",
     }
-    if name in _GUIDES:
-        facts["guide"] = f"[](../{_GUIDES[name]}.md)"
-    parts = [f"# {name}\n", f"*{card['summary']}*\n", markdown(cls), facts_list(facts)]
-    parts += parameter_tables(card["parameters"], card["presets"])
+    parts = [f"# {name}\n", f"*{cls.summary}*\n", markdown(cls), facts_list(facts)]
+    parts += parameter_tables(cls.Params.describe(), preset_rows(cls.Params.presets))
     return "\n".join(parts)
 
 
