@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
 
 logger = logging.getLogger(__name__)
 _notes: ContextVar[list[str] | None] = ContextVar("notes", default=None)
+_verb_options: ContextVar[frozenset[str]] = ContextVar("verb_options", default=frozenset())
 
+_RUN_ARGUMENTS = frozenset({"label_key", "batch_key", "labels", "layer", "no_labels"})
 MAX_NAMES = 3
 """Most names in a message."""
 
@@ -31,6 +35,45 @@ def did_you_mean(name: str, known: list[str]) -> str:
     if close:
         return " Did you mean " + " or ".join(f"'{folded[match]}'" for match in close) + "?"
     return " Known: " + ", ".join(sorted(known)) + "." if known else ""
+
+
+@contextmanager
+def named_options(names: Iterable[str]) -> Iterator[None]:
+    """Let messages of the code inside name these as flags of the command line's present verb."""
+    token = _verb_options.set(frozenset(names))
+    try:
+        yield
+    finally:
+        _verb_options.reset(token)
+
+
+def verb_options() -> frozenset[str]:
+    """Return the options of the command line's present verb; none in Python."""
+    return _verb_options.get()
+
+
+def option_hint(where: Path | str, **options: Any) -> str:
+    """Return how the user sets options of reading a file.
+
+    ``--part atac`` if the present verb has that flag; else ``'x.h5[part=atac]'``, which ``bench
+    run`` and ``bench.run`` take; in Python ``label_key='COLUMN'`` for arguments of ``bench.run``.
+    """
+    flags, arguments, in_brackets = [], [], []
+    for name, value in options.items():
+        flag = name.replace("_", "-")
+        if name in verb_options():
+            if isinstance(value, bool):
+                flags.append(f"--{flag}" if value else f"--no-{flag}")
+            else:
+                flags.append(f"--{flag} {value}")
+        elif name in _RUN_ARGUMENTS:
+            arguments.append(f"{name}={value!r}")
+        else:
+            in_brackets.append(
+                f"{name}={str(value).lower() if isinstance(value, bool) else value}"
+            )
+    bracket = f"'{Path(where).name}[{','.join(in_brackets)}]'" if in_brackets else ""
+    return " ".join(filter(None, [*flags, ", ".join(arguments), bracket]))
 
 
 def format_duration(seconds: float) -> str:

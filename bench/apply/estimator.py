@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import sys
-import traceback
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
-from mudata import MuData
 from sklearn.base import BaseEstimator
 
-from bench.contract import MULTIOME, RNA, Method, cells_of, is_paired, protein_counts
+from bench.contract import MULTIOME, Method, cells_of, is_paired, protein_counts
 from bench.contract.method import declared_inputs
 from bench.data.cell_graph import find_cell_graph
-from bench.data.checks import check_data
-from bench.data.count_layers import choose_counts
 from bench.data.file_reader import guess_modality
-from bench.errors import BenchError, DataError, MethodError, UsageError
+from bench.errors import UsageError
 from bench.execute.curves import Curves, ProgressListener
 from bench.execute.fitting import FitConditions, OptionalInputs, fit_method
-from bench.messages import did_you_mean, printable_line
+from bench.messages import did_you_mean
 from bench.prepare.in_memory import describe_data, prepare_data
 from bench.prepare.new_cells import Preparation
 from bench.registry import methods
@@ -34,21 +26,23 @@ from bench.seeds import derive_seed
 from bench.settings import Profile
 
 from .inputs import (
+    DATA_NAME,
+    batch_values,
     cell_values,
     check_graph_use,
     check_inputs,
     check_modality,
     check_n_clusters,
+    checked_counts,
     require_annotated,
 )
 from .result_keys import ResultKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
 logger = logging.getLogger(__name__)
 _OWN_PARAMS: dict[str, Any] = {"device": "cpu", "threads": 1, "layer": None, "key_added": None}
-_WHERE = "data"
 
 
 def estimator(
@@ -186,7 +180,7 @@ class Estimator:
         """Name of a preset of the method → the values that differ from the defaults."""
         return {name: dict(values) for name, values in self.method.params.presets.items()}
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002 – scikit-learn's signature
         """Return the arguments of :func:`bench.estimator` that give this estimator.
 
         Parameters
@@ -248,7 +242,8 @@ class Estimator:
         n_clusters
             Number of clusters, for methods that use it and for k-means.
         batch, labels
-            Batch and true type of each cell: shape (n_cells,), or a column of ``obs``.
+            Batch and true type of each cell: shape (n_cells,), or a column of ``obs``. A type may
+            be missing, a batch may not.
         markers
             Signature → its genes.
         graph
@@ -270,16 +265,16 @@ class Estimator:
             If an input that the method needs is not given; if the method is made for another
             modality.
         DataError
-            If the data are no counts; if no marker gene is among the features; if the graph is
-            not one of these cells.
+            If the data are no counts; if a batch is missing; if no marker gene is among the
+            features; if the graph is not one of these cells.
         """
         self._forget()
-        counts = self._counts(adata)
+        counts = checked_counts(adata, self.layer)
         method, cells = self.method, cells_of(counts)
         modality = modality or (MULTIOME if is_paired(counts) else guess_modality(cells))
         check_modality(method, modality)
         uses = declared_inputs(method)
-        batch, labels = cell_values(cells, batch, "batch"), cell_values(cells, labels, "labels")
+        batch, labels = batch_values(cells, batch), cell_values(cells, labels, "labels")
         inputs = OptionalInputs(
             n_clusters, batch, labels, markers, graph=find_cell_graph(cells, graph, "graph")
         )
@@ -419,27 +414,6 @@ class Estimator:
             vars(self).pop(name, None)
         self.preparation_, self._clustering = None, None
 
-    def _counts(self, data: Any) -> Any:
-        """Return checked counts as AnnData or MuData; raises ``DataError``."""
-        if not isinstance(data, (AnnData, MuData)):
-            if np.ndim(data) != 2:
-                raise DataError(
-                    f"the data are a {type(data).__name__}; expected AnnData, MuData, a data "
-                    "frame or a matrix of counts, cells × features.",
-                    code="not_a_dataset",
-                )
-            data = AnnData(data)
-        modality = MULTIOME if is_paired(data) else RNA
-        if not is_paired(data):
-            data = choose_counts(data, _WHERE, self.layer)
-        report = check_data(
-            data, where=_WHERE, label_key="", batch_key=None, modality=modality,
-            orientation_given=True,
-        )  # fmt: skip
-        for line in report.warnings:
-            logger.info(line)
-        return data
-
     def _prepare(self, adata: Any, *, fill_missing: bool) -> Any:
         """Return new cells as the method gets them."""
         if self.preparation_ is None:
@@ -448,8 +422,8 @@ class Estimator:
                 "training cells; call fit(), or load() a folder that Estimator.save() wrote.",
                 code="not_fitted",
             )
-        counts = self._counts(adata)
-        return self.preparation_.apply(counts, where=_WHERE, fill_missing=fill_missing)
+        counts = checked_counts(adata, self.layer)
+        return self.preparation_.apply(counts, where=DATA_NAME, fill_missing=fill_missing)
 
     def _main_clustering(self) -> tuple[str, np.ndarray]:
         """Return the name and the labels of the clustering of ``labels_``, computed once."""
@@ -491,22 +465,3 @@ class Estimator:
                 f"{self.method.name} cannot {action}: it has no {name}.", code="not_supported"
             )
         return function
-
-
-@contextlib.contextmanager
-def errors_with_file(method: Method, path: Path) -> Iterator[None]:
-    """Turn an error of a method into a ``MethodError`` with the file and the line of code."""
-    try:
-        yield
-    except BenchError:
-        raise
-    except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        source = getattr(sys.modules[type(method).__module__], "__file__", "")
-        frame = next(f for f in frames if f.filename == source or f is frames[-1])
-        text = printable_line(str(error))[:500]
-        raise MethodError(
-            f"{method.name} failed on {path}: {type(error).__name__}: {text} "
-            f"({Path(frame.filename).name}, line {frame.lineno})",
-            code="method_failed",
-        ) from error

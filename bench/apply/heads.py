@@ -11,7 +11,7 @@ from anndata import AnnData
 
 from bench.errors import UsageError
 
-from .estimator import errors_with_file
+from .method_errors import errors_with_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,21 +1,53 @@
-"""Checks of what is given to a fit beside its parameters."""
+"""Checks of what is given to a fit: counts, values of cells, number of clusters, graph."""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from bench.contract import MULTIOME, RNA, is_paired
 from bench.contract.method import declared_inputs
 from bench.contract.proteins import PROTEINS
+from bench.data.checks import check_data
+from bench.data.count_layers import choose_counts
+from bench.data.values import text_column
 from bench.errors import DataError, UsageError
 from bench.messages import did_you_mean
 
 if TYPE_CHECKING:
     from bench.contract import Method
     from bench.execute.fitting import OptionalInputs
+
+logger = logging.getLogger(__name__)
+DATA_NAME = "data"
+"""Name of data in memory in messages."""
+
+
+def checked_counts(data: Any, layer: str | None) -> Any:
+    """Return counts as AnnData or MuData; raises ``DataError``."""
+    if not isinstance(data, (AnnData, MuData)):
+        if np.ndim(data) != 2:
+            raise DataError(
+                f"the data are a {type(data).__name__}; expected AnnData, MuData, a data "
+                "frame or a matrix of counts, cells × features.",
+                code="not_a_dataset",
+            )
+        data = AnnData(data)
+    modality = MULTIOME if is_paired(data) else RNA
+    if not is_paired(data):
+        data = choose_counts(data, DATA_NAME, layer)
+    report = check_data(
+        data, where=DATA_NAME, label_key="", batch_key=None, modality=modality,
+        orientation_given=True,
+    )  # fmt: skip
+    for line in report.warnings:
+        logger.info(line)
+    return data
 
 
 def check_inputs(method: Method, inputs: OptionalInputs) -> None:
@@ -57,20 +89,35 @@ def check_graph_use(method: Method, graph: Any, name: str) -> None:
 
 
 def cell_values(cells: AnnData, values: Any, name: str) -> np.ndarray | None:
-    """Return one value a cell, given as an array or as a column of ``obs``."""
+    """Return one value a cell as text, given as an array or as a column of ``obs``.
+
+    Missing values are empty. Raises ``DataError``.
+    """
     if values is None:
         return None
     if isinstance(values, str):
         if values not in cells.obs:
             hint = did_you_mean(values, list(map(str, cells.obs.columns)))
             raise DataError(f"{name}: no column '{values}' in obs.{hint}", code="missing_column")
-        return cells.obs[values].astype(str).to_numpy()
+        return text_column(cells.obs[values])
     if len(values) != cells.n_obs:
         raise DataError(
             f"{name}: {len(values)} values for {cells.n_obs} cells; expected one a cell.",
             code="other_cells",
         )
-    return np.asarray(values)
+    return text_column(pd.Series(np.asarray(values)))
+
+
+def batch_values(cells: AnnData, values: Any) -> np.ndarray | None:
+    """Return the batch of each cell; raises ``DataError`` if one is missing."""
+    batch = cell_values(cells, values, "batch")
+    if batch is not None and (missing := int((batch == "").sum())):
+        raise DataError(
+            f"batch: {missing} of {cells.n_obs} cells have no value; leave those cells out, or "
+            "name another column.",
+            code="missing_values",
+        )
+    return batch
 
 
 def require_annotated(data: Any) -> None:

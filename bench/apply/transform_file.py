@@ -25,8 +25,8 @@ from bench.scoring.holdout import VisibleLabels
 from bench.scoring.scorer import score
 from bench.seeds import derive_seed
 
-from .estimator import errors_with_file
 from .heads import HeadOptions
+from .method_errors import errors_with_file
 from .neighbour_votes import vote
 from .output_files import write_latent, write_result
 from .result_data import result_data

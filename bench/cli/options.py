@@ -13,6 +13,7 @@ import typer
 from pydantic.fields import FieldInfo
 from rich.markup import escape
 
+from bench.messages import named_options
 from bench.settings import Settings, load_settings
 
 from .completion import complete_choices, complete_datasets, complete_methods
@@ -67,6 +68,9 @@ Protocol = Annotated[
     str | None,
     option("NAME", "labels that choose configurations", choices=PROTOCOLS, show_default="holdout"),
 ]
+ArrayFolder = Annotated[
+    Path | None, option("DIR", "write the jobs as a job array into this new folder", "--array")
+]
 AsJson = Annotated[bool, flag("print JSON for programs", "--json")]
 Report = Annotated[bool, flag("write the HTML report", "--report/--no-report")]
 Umap = Annotated[bool, flag("draw UMAPs", "--umap/--no-umap")]
@@ -119,7 +123,8 @@ def verb(*settings: str, file: bool = False) -> Callable[[Verb], Verb]:
                 values["reading"] = _take_typed(
                     ctx, values, [parameter.name for parameter in files]
                 )
-            function(**values)
+            with named_options({*settings, *own, *(one.name for one in files)}):
+                function(**values)
 
         parameters = [
             inspect.Parameter("ctx", _KEYWORD, annotation=typer.Context),

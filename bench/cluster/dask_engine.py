@@ -9,21 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
 
-from .engine import (
-    EngineExecutor,
-    EngineTask,
-    make_live_folder,
-    require_engine_package,
-    run_remote_task,
-)
+from .backend import EngineTask, require_engine_package, run_remote_task
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from bench.execute.local_executor import JobProgressHandler
     from bench.settings import Settings
-    from bench.store.result_store import ResultStore
-    from bench.store.spool import Spool
 
     from .job_folder import JobFolder
     from .resources import Request
@@ -35,36 +24,6 @@ MEMORY, GPU = "memory", "GPU"
 """Names of the resources of workers: GiB, and number of GPUs."""
 
 
-def open_engine(
-    settings: Settings,
-    cache: Path,
-    spool: Spool,
-    store: ResultStore,
-    on_progress: JobProgressHandler,
-) -> EngineExecutor:
-    """Return the executor of a Dask cluster (see ``bench.execute.engines``)."""
-    distributed = require_engine_package("distributed", "dask")
-    if not settings.scheduler:
-        raise UsageError(
-            "--engine dask: needs the address of a scheduler that runs, as --scheduler "
-            "tcp://host:8786.",
-            code="option_needs_another",
-        )
-    try:
-        client = distributed.Client(
-            settings.scheduler, timeout=_ANSWER_SECONDS, set_as_default=False
-        )
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"--scheduler {settings.scheduler}: no Dask scheduler answers: {error}; start one "
-            "('dask scheduler') or check the address.",
-            code="no_scheduler",
-        ) from None
-    folder = make_live_folder(settings, cache)
-    backend = DaskBackend(client, folder, settings)
-    return EngineExecutor(folder, backend, settings, spool, store, on_progress)
-
-
 class DaskBackend:
     """Tasks of a Dask cluster, one job each.
 
@@ -74,8 +33,9 @@ class DaskBackend:
 
     shares_tasks = False
 
-    def __init__(self, client: Any, folder: JobFolder, settings: Settings) -> None:
-        self._client, self._folder, self._address = client, folder, settings.scheduler
+    def __init__(self, folder: JobFolder, settings: Settings) -> None:
+        self._client, self._folder = _connect(settings.scheduler), folder
+        self._address = settings.scheduler
         self.most_tasks = settings.engine_options.open_jobs
         self._futures: dict[int, Any] = {}
         if not self._workers():
@@ -121,6 +81,25 @@ class DaskBackend:
         self._client.close()
 
 
+def _connect(scheduler: str) -> Any:
+    """Return a client of a scheduler; raises ``UsageError`` if none answers."""
+    distributed = require_engine_package("distributed", "dask")
+    if not scheduler:
+        raise UsageError(
+            "--engine dask: needs the address of a scheduler that runs, as --scheduler "
+            "tcp://host:8786.",
+            code="option_needs_another",
+        )
+    try:
+        return distributed.Client(scheduler, timeout=_ANSWER_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"--scheduler {scheduler}: no Dask scheduler answers: {error}; start one "
+            "('dask scheduler') or check the address.",
+            code="no_scheduler",
+        ) from None
+
+
 def resource_tokens(
     request: Request, offers: Sequence[dict[str, float]]
 ) -> dict[str, float] | None:
@@ -146,6 +125,7 @@ def resource_tokens(
 
 def run_dask_task(root: str, number: int) -> dict[str, str]:
     """Run a task in a thread of a Dask worker."""
-    # A nanny starts its worker as a daemon, which may not start the processes of fits.
+    # A nanny starts its worker as a daemon, which may not start the processes of fits; only the
+    # private setting changes that once a process runs.
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     return run_remote_task(root, number)

@@ -11,7 +11,7 @@ import psutil
 from bench.contract import ATAC, MULTIOME, RNA, DatasetInfo
 from bench.contract.multiome import check_parts
 from bench.errors import DataError
-from bench.messages import MAX_NAMES, quote_names
+from bench.messages import MAX_NAMES, option_hint, quote_names
 from bench.prepare.blocks import row_blocks
 
 from .count_layers import count_hint
@@ -138,9 +138,9 @@ def _check_orientation(adata: AnnData, where: str) -> None:
         fault = f"cells are named like genes ({quote_names(genes)})"
     if fault:
         raise DataError(
-            f"{where}: {fault}: the matrix looks transposed; expected cells × features; pass "
-            "transpose=true (bench fit: --transpose) to swap them, or transpose=false "
-            "(--no-transpose) to take them as they are.",
+            f"{where}: {fault}: the matrix looks transposed; expected cells × features; "
+            f"{option_hint(where, transpose=True)} swaps them, "
+            f"{option_hint(where, transpose=False)} takes them as they are.",
             code="transposed",
         )
 
@@ -221,8 +221,8 @@ def _complete_column(adata: AnnData, where: str, key: str, what: str) -> pd.Seri
     if gaps:
         raise DataError(
             f"{where}: {gaps} of {adata.n_obs} cells have no {what} in column '{key}'; "
-            "remove these cells from the file, or name another column "
-            f"({what}_key=COLUMN; bench fit: --{what}-key COLUMN).",
+            "remove these cells from the file, or name another column with "
+            f"{option_hint(where, **{f'{what}_key': 'COLUMN'})}.",
             code="missing_values",
         )
     return column.astype(str)

@@ -17,7 +17,7 @@ from bench.contract import (
     pair_data,
 )
 from bench.errors import DataError, UsageError
-from bench.messages import log_note
+from bench.messages import log_note, option_hint
 
 from . import formats
 from .count_layers import choose_counts
@@ -53,8 +53,8 @@ def read_file(file: FileDataset) -> tuple[AnnData | MuData, Card]:
         return _complete(_read_part(file, file.path, params.part), file)
     if params.transpose is not None or params.modality or params.layer:
         raise UsageError(
-            f"{file.path}: transpose=, modality= and layer= are for a single part; add part=rna "
-            "or part=atac (bench fit: --part).",
+            f"{file.path}: transpose, modality and layer are for a single part: choose one with "
+            f"{option_hint(file.path, part='rna')} or {option_hint(file.path, part='atac')}.",
             code="invalid_value",
         )
     part = None if params.atac else RNA
@@ -91,7 +91,7 @@ def _complete(
         labels_from = path.name
     elif params.labels_by_position:
         raise UsageError(
-            f"{file.path}: labels_by_position=true: needs labels=FILE (bench fit: --labels FILE).",
+            f"{file.path}: labels by position need {option_hint(file.path, labels='FILE')}.",
             code="missing_value",
         )
     needed = file.labels_needed and (params.labels or not _is_unlabelled(adata, file))
@@ -185,14 +185,13 @@ def _find_column(adata: AnnData, path: Path, key: str, what: str) -> str:
     if not guesses and not others:
         fix = (
             f"the cells have none at all; give them in a second file: "
-            f"'{path.name}[labels=FILE,{what}_key=COLUMN]' "
-            f"(bench fit: --labels FILE --{what}-key COLUMN)"
+            f"{option_hint(path, labels='FILE', **{f'{what}_key': 'COLUMN'})}"
         )
         raise DataError(f"{path}: no column '{key}', {fix}.", code="missing_column")
     raise DataError(
-        f"{path}: no column '{key}' in obs; pass --{what}-key with one of: "
-        f"{', '.join([*guesses, *others])}."
-        + " For cells without labels: bench run --no-labels."
+        f"{path}: no column '{key}' in obs; its columns: {', '.join([*guesses, *others])}; name "
+        f"one with {option_hint(path, **{f'{what}_key': 'COLUMN'})}."
+        + f" For cells without labels: {option_hint('', no_labels=True)}."
         * (what == "label"),
         code="missing_column",
     )
@@ -215,6 +214,6 @@ def guess_modality(adata: AnnData, where: str = "") -> str:
         other = RNA if modality == ATAC else ATAC
         log_note(
             f"{where}: peaks: {intervals} of {len(names)} features are intervals → {modality}; "
-            f"if that is wrong, pass modality={other} (bench fit: --modality {other})"
+            f"if that is wrong, {option_hint(where, modality=other)}"
         )
     return modality

@@ -57,6 +57,8 @@ class ReadingTask:
     """Folder for temporary files."""
     folder: Path
     """The current folder of the driver: paths of the dataset may be relative to it."""
+    verb_options: frozenset[str] = frozenset()
+    """Options of the command line's present verb, for messages."""
     threads: int = 1
     log: None = None
 

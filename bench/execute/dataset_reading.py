@@ -20,6 +20,7 @@ from bench.data.derived_dataset import DerivedDataset
 from bench.data.file_dataset import FileDataset
 from bench.data.named_file import NamedFile
 from bench.errors import DataError
+from bench.messages import verb_options
 
 from .channel import ReadingTask
 from .limited_process import Limits, ProcessOutcome, run_limited
@@ -57,7 +58,9 @@ def _read_files(settings: Settings, cache: DataCache, dataset: Dataset) -> Path:
             writable=(cache.root.resolve(), Path(scratch).resolve()),
             scratch=Path(scratch).resolve(),
         )
-        task = ReadingTask(dataset, cache.root.resolve(), wall, Path(scratch), Path.cwd())
+        task = ReadingTask(
+            dataset, cache.root.resolve(), wall, Path(scratch), Path.cwd(), verb_options()
+        )
         outcome = run_limited("read_dataset", task, Limits(math.inf, settings.memory))
     return cache.root / "datasets" / _folder_name(outcome, dataset.where, settings)
 

@@ -20,7 +20,7 @@ from bench.data.cache.dataset_files import CellLabels
 from bench.data.cache.prepared_files import open_prepared_folder
 from bench.digests import source_digest
 from bench.errors import BenchError, Pruned, UsageError
-from bench.messages import printable_line
+from bench.messages import named_options, printable_line
 from bench.registry import import_method
 from bench.scoring import scorer
 from bench.scoring.holdout import visible_labels
@@ -54,17 +54,28 @@ if TYPE_CHECKING:
 _MESSAGE_SECONDS = 0.1
 
 
+class _LineCollector(logging.Handler):
+    """Collects what is logged as (level, message)."""
+
+    def __init__(self, lines: list[tuple[int, str]]) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append((record.levelno, record.getMessage()))
+
+
 def read_dataset(task: ReadingTask, pipe: DriverPipe) -> dict[str, Any]:
     """Read a dataset into the cache; returns its folder, or the error, and what was logged."""
     os.chdir(task.folder)
     lines: list[tuple[int, str]] = []
-    listener = logging.Handler()
-    listener.emit = lambda record: lines.append((record.levelno, record.getMessage()))  # type: ignore[method-assign]
     logger = logging.getLogger("bench")
-    logger.addHandler(listener)
+    logger.addHandler(_LineCollector(lines))
     logger.setLevel(logging.INFO)
     try:
-        return {"folder": DataCache(task.cache).store_dataset(task.dataset).name, "log": lines}
+        with named_options(task.verb_options):
+            folder = DataCache(task.cache).store_dataset(task.dataset)
+        return {"folder": folder.name, "log": lines}
     except BenchError as error:
         return {
             "error": type(error).__name__, "text": str(error), "code": error.code, "log": lines

@@ -24,10 +24,13 @@ from .params import GuidedParameters
 from .saved_files import find_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from anndata import AnnData
 
     from .method import SakuraUnguided, TrainingRequest
     from .original_config.main_config import OriginalSetup
+    from .training import Trainer
 
 
 def training_options(request: TrainingRequest, context: Context) -> TrainingOptions:
@@ -83,7 +86,7 @@ def fit_setup(
     options = training_options(request, context)
     keeper = options.watch
 
-    def watch(trainer, stage, *, ended, keep):  # type: ignore[no-untyped-def]  # Watcher
+    def watch(trainer: Trainer, stage: int, *, ended: bool, keep: Callable[[str], None]) -> None:
         keeper(trainer, stage, ended=ended, keep=keep)
         story(trainer, stage, ended=ended, keep=keep)
 

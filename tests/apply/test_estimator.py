@@ -214,6 +214,17 @@ def test_inputs_are_columns_or_arrays(toy_counts: AnnData):
     assert error.value.code == "missing_input"
 
 
+def test_a_type_may_be_missing_and_a_batch_may_not(toy_counts: AnnData):
+    data = toy_counts.copy()
+    data.obs["some"] = data.obs["cell_type"].astype(object).where(np.arange(data.n_obs) > 2)
+    truth = bench.estimator("truth").fit(data, labels="some")
+    assert set(truth.labels_) == {"", *data.obs["cell_type"]}
+    for batch in ("some", data.obs["some"].to_numpy()):
+        with pytest.raises(DataError) as error:
+            bench.estimator("ae").fit(data, batch=batch)
+        assert error.value.code == "missing_values"
+
+
 def test_more_clusters_than_cells(toy_counts: AnnData):
     for number, code in ((61, "too_many_clusters"), (0, "invalid_value")):
         with pytest.raises(UsageError) as error:

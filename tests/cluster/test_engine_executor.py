@@ -19,7 +19,9 @@ from bench.settings import EngineOptions, Settings
 from bench.store.result import Result
 from bench.store.spool import Spool
 
-STORE: Any = SimpleNamespace(peak_memory=lambda methods: [], durations=lambda *_: [])
+STORE: Any = SimpleNamespace(
+    peak_memory=lambda methods: [], durations=lambda *_: [], stored_jobs=lambda keys: {}
+)
 
 
 def make_job(number: int, dataset: str = "toy") -> Job:
@@ -82,8 +84,10 @@ def make(tmp_path: Path, spool: Spool, monkeypatch):
         settings = Settings(results=tmp_path, engine_options=EngineOptions(**options))
         folder = make_live_folder(settings, tmp_path / "cache")
         backend = FakeBackend(folder, spool)
-        show = lambda job, report: None  # noqa: E731
-        return EngineExecutor(folder, backend, settings, spool, STORE, show), backend
+        return (
+            EngineExecutor(folder, backend, settings, spool, STORE, lambda job, report: None),
+            backend,
+        )
 
     return build
 
@@ -172,6 +176,26 @@ def test_a_worker_killed_after_its_result_counts_as_done(make, spool):
     with executor:
         executor.submit(make_job(0))
         assert results(executor) == {0: "done"}
+    assert backend.started == [[0]]
+
+
+def test_a_result_that_another_driver_stored_is_not_made_again(make, spool, monkeypatch):
+    executor, backend = make()
+    stored: dict[str, Any] = {}
+    monkeypatch.setattr(
+        STORE, "stored_jobs", lambda keys: {k: stored[k] for k in keys if k in stored}
+    )
+
+    def store(job: Job) -> dict[str, str]:
+        backend.folder.write_end(job, "done")
+        stored[job.score_key] = "done"
+        return {}
+
+    backend.work = store
+    with executor:
+        executor.submit(make_job(0))
+        ((_, path),) = executor.as_completed()
+    assert path == spool.root / make_job(0).score_key
     assert backend.started == [[0]]
 
 

@@ -117,7 +117,7 @@ def test_the_error_of_a_missing_label_column_lists_the_columns(saved):
     error = error_of(saved(change))
     assert error.code == "missing_column"
     # Columns named like labels come first.
-    assert "pass --label-key with one of: louvain, Annotation, depth." in str(error)
+    assert "its columns: louvain, Annotation, depth;" in str(error)
     assert fault(saved(change), label_key="annot") == "missing_column"
     assert load(saved(change), label_key="Annotation")[0].card.label_key == "Annotation"
 
@@ -129,7 +129,7 @@ def test_no_columns_at_all(saved):
     assert load(saved(change))[0].card.label_key == ""
     error = error_of(saved(change), label_key="cell_type")
     assert error.code == "missing_column"
-    assert "'toy.h5ad[labels=FILE,label_key=COLUMN]'" in str(error)
+    assert "labels='FILE', label_key='COLUMN'" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_text_with_labels_in_a_second_file(table: Path, toy_counts: AnnData):
     assert (adata.X != toy_counts.X).nnz == 0
     assert dataset.notes == [
         "read with features in rows (rows are named like numbered features); if that is wrong, "
-        "pass transpose=false (bench fit: --no-transpose)"
+        f"'{table.name}[transpose=false]'"
     ]
     assert fault(table, labels=labels, label_key="kind") == "missing_column"
 

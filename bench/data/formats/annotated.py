@@ -14,7 +14,7 @@ import zarr
 
 from bench.contract import RNA
 from bench.errors import DataError
-from bench.messages import log_note
+from bench.messages import log_note, option_hint
 
 from .elements import read_anndata, read_matrix, read_table
 from .guards import open_hdf5, read_errors, require_array_memory
@@ -123,13 +123,13 @@ def _find_part(path: Path, modalities: list[str], part: str | None) -> str:
             return modalities[0]
         if RNA not in kinds:
             raise DataError(
-                f"{path}: holds {names}; choose one with part=, as in part={modalities[0]} "
-                f"(bench fit: --part {modalities[0]}).",
+                f"{path}: holds {names}; choose one, as in "
+                f"{option_hint(path, part=modalities[0])}.",
                 code="ambiguous_part",
             )
         log_note(
-            f"{path}: holds {names}; took {kinds[RNA]}; for another "
-            "pass part=NAME (bench fit: --part)"
+            f"{path}: holds {names}; took {kinds[RNA]}; for another, "
+            f"{option_hint(path, part='NAME')}"
         )
         return kinds[RNA]
     found = part if part in modalities else kinds.get(_kind_of_part(part))

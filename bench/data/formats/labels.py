@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bench.errors import DataError
-from bench.messages import log_note, quote_names
+from bench.messages import log_note, option_hint, quote_names
 
 from ..name_patterns import DEFAULT_LABEL_KEY
 from .delimited import open_rows, refuse_duplicate_columns
@@ -38,8 +38,7 @@ def read_labels(path: Path) -> pd.DataFrame:
         raise DataError(
             f"{path}: {len(lines)} lines with {columns} columns; expected a header line and at "
             "least two columns, barcodes and labels; labels are joined by barcode; if the lines "
-            "have the order of the cells, add labels_by_position=true (bench fit: "
-            "--labels-by-position).",
+            f"have the order of the cells, add {option_hint('FILE', labels_by_position=True)}.",
             code="missing_column",
         )
     header, width = lines[0][1], len(lines[1][1])

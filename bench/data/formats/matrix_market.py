@@ -14,13 +14,12 @@ import scipy.io
 import scipy.sparse as sp
 
 from bench.errors import DataError
-from bench.messages import log_note, quote_names
+from bench.messages import log_note, option_hint, quote_names
 
 from ..file_names import find_matrix_file, find_name_files
 from .assemble import build_anndata
 from .delimited import NUMBER, open_rows
 from .guards import read_errors, require_memory
-from .orientation import transpose_hint
 from .unpack import open_unpacked
 
 if TYPE_CHECKING:
@@ -106,7 +105,7 @@ def _find_layout(
         if orientation == "auto":
             log_note(
                 f"{matrix}: as many cells as features: assumed features in rows, as 10x writes "
-                f"them; if that is wrong, {transpose_hint(features_in_rows=False)}"
+                f"them; if that is wrong, {option_hint(matrix, transpose=False)}"
             )
         return orientation != "cells"
     if layouts and orientation != "auto" and layouts[0] != (orientation == "genes"):
@@ -124,7 +123,7 @@ def select_features(adata: AnnData, part: str | None, where: Path) -> AnnData:
         part = "rna" if FEATURE_TYPES["rna"] in kinds else str(kinds[0])
         log_note(
             f"{where}: holds {', '.join(kinds)}; took {FEATURE_TYPES.get(part, part)}; for "
-            "another pass part=atac or part=protein (bench fit: --part)"
+            f"another, {option_hint(where, part='atac')} or {option_hint(where, part='protein')}"
         )
     kind = FEATURE_TYPES.get(part, part)
     if kind not in kinds:

@@ -52,13 +52,6 @@ class OrientationFinding:
     """False for an assumption."""
 
 
-def transpose_hint(*, features_in_rows: bool) -> str:
-    """Return the option for features in rows, or for cells in rows."""
-    if features_in_rows:
-        return "pass transpose=true (bench fit: --transpose)"
-    return "pass transpose=false (bench fit: --no-transpose)"
-
-
 def find_orientation(
     rows: Sequence[str],
     columns: Sequence[str],

@@ -10,7 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from bench.errors import DataError
-from bench.messages import log_note
+from bench.messages import log_note, option_hint
 
 from .assemble import build_anndata
 from .elements import decode_text, read_compressed
@@ -37,7 +37,7 @@ def read_10x_h5(path: Path, *, part: str | None = None) -> AnnData:
         if len(names) > 1:
             log_note(
                 f"{path}: holds the genomes {', '.join(names)}; joined over {len(obs)} cells; for "
-                f"one of them pass part={names[0]} (bench fit: --part)"
+                f"one of them, {option_hint(path, part=names[0])}"
             )
     genomes = list(dict.fromkeys(var.get("genome", [])))
     if part in genomes:
@@ -45,8 +45,8 @@ def read_10x_h5(path: Path, *, part: str | None = None) -> AnnData:
         counts, var, part = counts[:, chosen], var[chosen], None
     elif len(genomes) > 1 and len(names) == 1:
         log_note(
-            f"{path}: features of {', '.join(genomes)}; for one pass part={genomes[0]} "
-            "(bench fit: --part)"
+            f"{path}: features of {', '.join(genomes)}; for one, "
+            f"{option_hint(path, part=genomes[0])}"
         )
     adata = build_anndata(path, counts, obs, var, hint="rename them in the file")
     return select_features(adata, part, path)

@@ -16,13 +16,13 @@ import pandas as pd
 import scipy.sparse as sp
 
 from bench.errors import DataError
-from bench.messages import log_note, printable_line
+from bench.messages import log_note, option_hint, printable_line
 
 from .assemble import build_anndata
 from .delimited import NUMBER, DelimitedRows, open_rows, refuse_duplicate_columns
 from .guards import require_memory
 from .metadata import is_metadata_name
-from .orientation import OrientationFinding, find_orientation, transpose_hint
+from .orientation import OrientationFinding, find_orientation
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -81,10 +81,10 @@ def read_text(
     other = pd.DataFrame(index=pd.Index(table.columns, dtype=object))
     if finding.features_in_rows:
         counts, obs, var = table.matrix.T.tocsr(), other, extra
-        hint = f"if the header holds features, {transpose_hint(features_in_rows=False)}"
+        hint = f"if the header holds features, {option_hint(path, transpose=False)}"
     else:
         counts, obs, var = table.matrix, extra, other
-        hint = f"if the first column holds features, {transpose_hint(features_in_rows=True)}"
+        hint = f"if the first column holds features, {option_hint(path, transpose=True)}"
     return build_anndata(path, counts, obs, var, hint=hint)
 
 
@@ -139,7 +139,7 @@ def _determine_orientation(
     else:
         finding = find_orientation(table.rows, table.columns, list(table.extra), table.matrix)
     layout = "features in rows" if finding.features_in_rows else "cells in rows"
-    other = transpose_hint(features_in_rows=not finding.features_in_rows)
+    other = option_hint(path, transpose=not finding.features_in_rows)
     word = "read with" if finding.sure else "assumed"
     log_note(f"{path}: {word} {layout} ({finding.reason}); if that is wrong, {other}")
     return finding
@@ -286,8 +286,8 @@ def _count_error(
     if len(numeric) > 1 and not any(NUMBER.match(fields[i]) for i in numeric):
         return DataError(
             f"{path}: line {line} ('{fields[0]}') holds text ('{fields[numeric[0]]}', ...) where "
-            "counts are expected; labels of cells in a row go to a second file (labels=FILE; "
-            "bench fit: --labels FILE).",
+            "counts are expected; labels of cells in a row go to a second file: "
+            f"{option_hint(path, labels='FILE')}.",
             code="not_a_number",
         )
     for i in numeric:

@@ -120,7 +120,10 @@ def test_prepared_data_equal_a_direct_preparation(
     data, cells = store.open_prepared(key)
     names = load_counts(stored.folder).obs_names
     direct = prepare_counts(toy_counts[names], recipe)
-    dense = lambda m: m.toarray() if hasattr(m, "toarray") else np.asarray(m)  # noqa: E731
+
+    def dense(matrix):
+        return matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
+
     np.testing.assert_array_equal(dense(data.X), dense(direct.X))
     np.testing.assert_array_equal(dense(data.layers["counts"]), dense(direct.layers["counts"]))
     np.testing.assert_array_equal(data.obs["size_factor"], direct.obs["size_factor"])

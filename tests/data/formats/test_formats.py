@@ -86,7 +86,7 @@ def test_text_with_genes_in_rows(tmp_path: Path, counts: AnnData, how: str, r_st
         adata = formats.read_counts(pack(tmp_path / "x.tsv", text, how))
     check(adata, counts, obs=False)
     assert "features in rows" in notes[0]
-    assert notes[0].endswith("pass transpose=false (bench fit: --no-transpose)")
+    assert "[transpose=false]'" in notes[0]
 
 
 def test_spaces_as_r_writes_them(tmp_path: Path, counts: AnnData):

@@ -247,7 +247,7 @@ def test_several_genomes_are_joined_or_chosen(tmp_path: Path, toy_counts: AnnDat
     every = genomes(tmp_path / "x.h5", toy_counts, dict.fromkeys(["hg19", "mm10"], slice(None)))
     with collect_notes() as notes:
         same(every, toy_counts)
-    assert "pass part=hg19" in notes[0]
+    assert "'x.h5[part=hg19]'" in notes[0]
     same(every, toy_counts[:, 20:], part="mm10")
     few = genomes(tmp_path / "y.h5", toy_counts, {"hg19": slice(40), "mm10": slice(20, 60)})
     expected = toy_counts.copy()

@@ -140,8 +140,7 @@ def test_names_of_features_decide(tmp_path: Path, what: str, in_rows: bool):
     side = "rows" if in_rows else "columns"
     assert f"read with {'features' if in_rows else 'cells'} in rows ({side} are named like {what}"\
         in notes  # fmt: skip
-    flag = "false (bench fit: --no-transpose)" if in_rows else "true (bench fit: --transpose)"
-    assert notes.endswith(f"pass transpose={flag}")
+    assert notes.endswith(f"[transpose={'false' if in_rows else 'true'}]'")
 
 
 @pytest.mark.parametrize("cells", [BARCODES, ["cell1", "cell2"], ["CELL_000001", "CELL_000002"]])
