@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -14,16 +16,16 @@ from bench.addresses import mask_secrets, public_address
 from bench.provenance import command_line, describe_machine, git_commit, package_versions
 from bench.registry import datasets
 from bench.reports.page.report_page import ReportSource, write_page, write_text
+from bench.settings import Settings
 from bench.store.disk_errors import disk_errors
 from bench.store.result_store import ResultStore
 
 from .figures.training_curves import median_run_ids
+from .tables.eligible import NOT_RUN
 from .tables.label_free import without_halves
 
-if TYPE_CHECKING:
-    from bench.settings import Settings
-
-_FILE_LINK = re.compile(r'href="((?:summary|scores|figures|tables)[^":]*)"')
+_FILE_LINK = re.compile(r'href="((?:summary|scores|figures|tables|\.\.)[^":]*)"')
+_NAMED = 3
 
 
 def write_report(
@@ -41,15 +43,33 @@ def write_report(
     """
     whole = without_halves(results)
     source = ReportSource(
-        title=f"{settings.experiment}: {', '.join(sorted(set(whole['dataset'])))}",
+        title=report_title(whole, settings.experiment),
         command=command_lines(results),
         provenance=provenance(whole, settings),
         studies=studies,
         curves=load_curves(results, settings),
+        made=f"Written {datetime.now(UTC):%d %B %Y, %H:%M} UTC. The newest report of this "
+        "results folder is always its report.html.",
+        docs=docs_address(folder),
     )
     table = results.assign(run_url=run_urls(results, settings))
     with disk_errors(folder):
         return write_page(table, folder, source, umap=umap, static=static)
+
+
+def report_title(results: pd.DataFrame, experiment: str) -> str:
+    """Return how many methods were run on which datasets, and the experiment if it has a name."""
+    ran = results[~results["status"].isin(NOT_RUN)]
+    methods, names = ran["method"].nunique(), sorted(set(ran["dataset"]))
+    data = f"{len(names)} datasets" if len(names) > _NAMED else " and ".join(names) or "no data"
+    prefix = "" if experiment == Settings().experiment else f"{experiment}: "
+    return f"{prefix}{methods} method{'s' * (methods != 1)} on {data}"
+
+
+def docs_address(folder: Path) -> str:
+    """Return where the measured results of a checkout lie, from a folder; empty without one."""
+    page = Path(bench.__file__).resolve().parents[1] / "docs" / "results" / "README.md"
+    return Path(os.path.relpath(page, folder.resolve())).as_posix() if page.is_file() else ""
 
 
 def copy_as_latest(page: Path, settings: Settings) -> Path:

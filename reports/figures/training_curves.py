@@ -5,20 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import plotly.graph_objects as go
 
 from ..tables.leaderboard import tidy
-from .drawing import LEGEND, Drawing, escape_tags, make_drawing, set_layout
+from .drawing import N_STYLES, Axis, Drawing, curve, legend, plot
 from .figure_data import curves_by_job
 from .umaps import median_row
 
 if TYPE_CHECKING:
     import pandas as pd
-    from plotly.graph_objects import Figure
 
-MAX_POINTS = 300
+MAX_POINTS = 120
 LOSSES = ("loss", "held_out_loss")
-_COLOURS = ("#2a8fd0", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#8a8a8a")
 
 
 def median_run_ids(results: pd.DataFrame) -> list[str]:
@@ -31,7 +28,7 @@ def median_run_ids(results: pd.DataFrame) -> list[str]:
 
 
 def curve_drawings(results: pd.DataFrame, curves: pd.DataFrame | None) -> list[Drawing]:
-    """Return one drawing to choose dataset and method; empty without curves.
+    """Return one drawing to choose dataset, method and curves; empty without curves.
 
     ``curves`` has the columns ``run_id``, ``name``, ``step`` and ``value``.
     """
@@ -39,44 +36,37 @@ def curve_drawings(results: pd.DataFrame, curves: pd.DataFrame | None) -> list[D
     if not by_job:
         return []
     datasets, methods = (list(dict.fromkeys(names)) for names in zip(*by_job, strict=True))
-    figures = {
-        f"{datasets.index(dataset)},{methods.index(method)}": _figure(rows)
-        for (dataset, method), rows in by_job.items()
-    }
-    return [make_drawing(
-        "curves", "Training",
-        "Line plot of the training and held-out loss by epoch, for the chosen dataset and method.",
-        figures, [("dataset", datasets), ("method", methods)],
-        note="Shown is the seed with the median score. Click a name to show or hide its curve. "
-        "Losses of different methods measure different things: do not compare them.",
+    figures, kinds = {}, ("losses", "parts of the loss")
+    for (dataset, method), rows in by_job.items():
+        is_loss = rows["name"].isin(LOSSES)
+        for number, own in enumerate((rows[is_loss], rows[~is_loss])):
+            if len(own):
+                key = f"{datasets.index(dataset)},{methods.index(method)},{number}"
+                figures[key] = _figure(own, f"{kinds[number]} of {method} on {dataset}")
+    return [Drawing(
+        "curves", "Training", "Training curves by epoch.", figures,
+        [("dataset", datasets), ("method", methods), ("curves", kinds)],
+        note="Shown is the seed with the median score. Losses of different methods measure "
+        "different things: do not compare them.",
     )]  # fmt: skip
 
 
 def thin_curve(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return at most 300 points of a curve, among them its first and last."""
+    """Return at most :data:`MAX_POINTS` points of a curve, among them its first and last."""
     ordered = rows.sort_values("step", kind="stable")
     if len(ordered) <= MAX_POINTS:
         return ordered
     return ordered.iloc[np.linspace(0, len(ordered) - 1, MAX_POINTS).round().astype(int)]
 
 
-def _figure(rows: pd.DataFrame) -> Figure:
-    figure = go.Figure()
+def _figure(rows: pd.DataFrame, what: str) -> str:
     names = sorted(rows["name"].unique(), key=lambda name: (name not in LOSSES, name))
-    visible = [name for name in names if name in LOSSES] or names[:1]
+    x = Axis(float(rows["step"].min()), float(rows["step"].max()) or 1.0, "epoch or iteration")
+    y = Axis.around(rows["value"], "value, as the method defines it")
+    marks = []
     for number, name in enumerate(names):
-        curve = thin_curve(rows[rows["name"] == name])
-        text = escape_tags(str(name).replace("_", " "))
-        figure.add_trace(
-            go.Scatter(
-                x=curve["step"].tolist(), y=[float(f"{v:.6g}") for v in curve["value"]],
-                mode="lines", name=text, visible=True if name in visible else "legendonly",
-                line={"color": _COLOURS[number % len(_COLOURS)], "width": 2},
-                hovertemplate=f"{text}, epoch %{{x}}: %{{y:.5g}}<extra></extra>",
-            )
-        )  # fmt: skip
-    set_layout(figure, 400)
-    figure.update_xaxes(title="epoch or iteration", automargin=True)
-    figure.update_yaxes(title="value (as the method defines it)", automargin=True)
-    figure.update_layout(legend=LEGEND, showlegend=True)
-    return figure
+        own = thin_curve(rows[rows["name"] == name])
+        places = [x.place(v) for v in own["step"]], [100 - y.place(v) for v in own["value"]]
+        marks.append(curve(*places, f"curve s{number % N_STYLES}"))
+    keys = [(number % N_STYLES, str(name).replace("_", " ")) for number, name in enumerate(names)]
+    return legend(keys) + plot(x, y, marks, f"Line plot of the {what}", height=320)

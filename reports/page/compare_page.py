@@ -5,20 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 
-from ..figures.drawing import (
-    LEGEND,
-    ROW,
-    Drawing,
-    category_axis,
-    escape_tags,
-    make_drawing,
-    set_layout,
-)
+from ..figures.drawing import Axis, Drawing, legend, line, mark, row_plot
 from ..tables.compare import (
     COSTS,
     Comparison,
@@ -37,18 +28,12 @@ from ..tables.labels import (
     number_text,
 )
 from .markdown import command_block, escape_markdown, markdown_table
-from .page_table import Cell, Column, PageTable, text_cell
+from .page_table import CONTROLS, Cell, Column, PageTable, text_cell
 from .report_page import render_page, write_atomically, write_text
 from .score_tables import metric_definitions
 
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
-
-VERDICT_COLOURS = {
-    "better": "#009E73", "worse": "#D55E00", "changed": "#0072B2", "unclear": "#8a8a8a",
-    "equal": "#8a8a8a", "one pair": "#8a8a8a",
-}  # fmt: skip
-_SYMBOLS = {"better": "triangle-right", "worse": "triangle-left", "equal": "circle-open"}
+VERDICTS = {"better": 2, "worse": 1, "changed": 0, "unclear": 4, "equal": 4, "one pair": 4}
+"""Number of the style of each verdict's mark."""
 
 
 def write_comparison(
@@ -71,7 +56,6 @@ def write_comparison(
     drawings = difference_drawings(comparison, metric)
     page = render_page(
         "compare.html.j2",
-        figures=bool(drawings),
         title=f"{comparison.b} against {comparison.a}",
         counts=f"{comparison.n_pairs} pairs of jobs",
         comparison=comparison,
@@ -132,7 +116,7 @@ def comparison_table(comparison: Comparison, metric: str) -> PageTable:
         cells += _metric_cells(by_metric.get(metric))
         cells += [_ratio_cell(by_metric.get(key)) for key in COSTS]
         cells += [_difference_cell(by_metric.get(key)) for key in others]
-        (table.controls if first.family == CONTROL else table.rows).append(cells)
+        table.add(cells, CONTROLS if first.family == CONTROL else "")
     return table
 
 
@@ -176,7 +160,7 @@ def comparison_markdown(comparison: Comparison, *, metric: str = MAIN_METRIC, co
     if comparison.differences:
         table = comparison_table(comparison, metric)
         columns = [i for i, column in enumerate(table.columns) if not column.extra]
-        rows = [[row[i].text for i in columns] for row in [*table.rows, *table.controls]]
+        rows = [[row[i].text for i in columns] for row in table.all_rows]
         heads = [table.columns[i].text for i in columns]
         lines += ["", "## Differences", "", markdown_table(pd.DataFrame(rows, columns=heads))]
     if comparison.unpaired:
@@ -214,7 +198,7 @@ def difference_drawings(comparison: Comparison, metric: str) -> list[Drawing]:
     if not figures:
         return []
     selectors = [("metric", [label(key) for key in metrics]), ("dataset", datasets)]
-    return [make_drawing(
+    return [Drawing(
         "differences", "Differences with their intervals",
         f"Dot plot of the difference in {label(metric)}, B minus A, one row a method. The table "
         "holds the same numbers.", figures, selectors,
@@ -223,40 +207,26 @@ def difference_drawings(comparison: Comparison, metric: str) -> list[Drawing]:
     )]  # fmt: skip
 
 
-def _figure(rows: list[Difference], metric: str) -> Figure:
+def _figure(rows: list[Difference], metric: str) -> str:
     rows = sorted(rows, key=lambda row: -row.difference)
-    figure = go.Figure()
-    for verdict in [name for name in VERDICT_COLOURS if any(row.verdict == name for row in rows)]:
-        part = [row for row in rows if row.verdict == verdict]
-        symbol = _SYMBOLS.get(verdict, "circle")
-        figure.add_trace(
-            go.Scatter(
-                x=[row.difference for row in part], y=[escape_tags(row.method) for row in part],
-                mode="markers", name=verdict, showlegend=True,
-                marker={"size": 11, "color": VERDICT_COLOURS[verdict], "symbol": symbol},
-                error_x={
-                    "array": [_bar_length(row.high - row.difference) for row in part],
-                    "arrayminus": [_bar_length(row.difference - row.low) for row in part],
-                    "symmetric": False, "thickness": 1.5,
-                },
-                customdata=[[row.a, row.b, row.n] for row in part],
-                hovertemplate="%{y}: %{x:+.4f}<br>%{customdata[0]:.4f} → %{customdata[1]:.4f}, "
-                "%{customdata[2]} pairs<extra></extra>",
-            )
-        )  # fmt: skip
-    names = [row.method for row in rows]
-    set_layout(figure, 130 + ROW * len(names))
-    figure.update_yaxes(autorange="reversed", **category_axis(names))
-    figure.update_xaxes(
-        title=f"difference in {label(metric)}, B − A", automargin=True, zeroline=True,
-        zerolinewidth=2,
-    )  # fmt: skip
-    figure.update_layout(legend=LEGEND | {"y": 1.0})
-    return figure
-
-
-def _bar_length(length: float) -> float:
-    return 0.0 if math.isnan(length) else max(length, 0.0)
+    axis = Axis.around(
+        [0.0, *(end for row in rows for end in (row.low, row.high, row.difference))],
+        f"difference in {label(metric)}, B − A",
+    )
+    zero = axis.place(0)
+    verdicts = [name for name in VERDICTS if any(row.verdict == name for row in rows)]
+    lines = []
+    for row in rows:
+        text = f"{row.method}: {row.difference:+.4f}, {row.verdict}; "
+        text += f"{row.a:.4f} → {row.b:.4f}, {row.n} pairs"
+        marks = line(zero, 0, zero, 100, "zero")
+        if not math.isnan(row.low):
+            marks += line(axis.place(row.low), 50, axis.place(row.high), 50, "interval")
+        marks += mark(axis.place(row.difference), 50, text, VERDICTS[row.verdict])
+        lines.append((row.method, marks))
+    keys = [(VERDICTS[name], name) for name in verdicts]
+    alt = f"Difference in {label(metric)}, B minus A, of {len(rows)} methods with their intervals"
+    return legend(keys) + row_plot(axis, lines, alt)
 
 
 def comparison_json(comparison: Comparison, page: Path) -> dict[str, Any]:

@@ -98,8 +98,7 @@ def _published_lines(section: PublishedSection) -> list[str]:
         note = f" Note: {escape_markdown(block.note)}." if block.note else ""
         lines += ["", f"### {escape_markdown(block.dataset)}", ""]
         lines += [f"In papers: {block.paper}.{note}", ""]
-        cells = [*block.table.rows, *block.table.controls]
-        rows = [[cell.text for cell in row] for row in cells]
+        rows = [[cell.text for cell in row] for row in block.table.all_rows]
         heads = [column.text for column in block.table.columns]
         lines += [markdown_table(pd.DataFrame(rows, columns=heads)), ""]
         lines += [f"{n}. {escape_markdown(text)}" for n, text in enumerate(block.remarks, 1)]

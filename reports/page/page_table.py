@@ -1,18 +1,15 @@
-"""The tables of the page: cells with text, sort key and tooltip."""
+"""The tables of the page: cells with text, sort key, bar and tip."""
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..figures.drawing import script_text
 from ..tables.labels import number_text
 
-_DIGITS = {
-    "rank": 0, "failed jobs": 0, "median time (s)": 1, "peak memory (MiB)": 0, "mean rank": 2,
-}  # fmt: skip
+CONTROLS = "Controls: not competing, never ranked"
+_DIGITS = {"rank": 0, "time (s)": 1, "peak memory (MiB)": 0, "mean rank": 2, "median time (s)": 1}
 
 
 @dataclass
@@ -23,6 +20,10 @@ class Column:
     number: bool = True
     extra: bool = False
     tip: str = ""
+    group: str = ""
+    """Heading above neighbouring columns; also the colour of their bars."""
+    descending: bool = False
+    """Whether the first click sorts the largest value first."""
 
 
 @dataclass
@@ -33,16 +34,42 @@ class Cell:
     sort: str = ""
     tip: str = ""
     link: str = ""
+    spread: str = ""
+    """Interval behind the text, hidden until the reader asks for it."""
+    bar: float | None = None
+    """Length of the bar in percent."""
 
 
 @dataclass
 class PageTable:
-    """A table whose controls stand in a block of their own."""
+    """A table of blocks of rows."""
 
     columns: list[Column]
     rows: list[list[Cell]] = field(default_factory=list)
-    controls: list[list[Cell]] = field(default_factory=list)
+    """The rows of the block without a heading."""
+    blocks: dict[str, list[list[Cell]]] = field(default_factory=dict)
+    """Further rows by heading, such as those of the controls."""
     datasets: list[str] = field(default_factory=list)
+
+    def add(self, cells: list[Cell], heading: str = "") -> None:
+        """Add a row to the block of a heading."""
+        (self.blocks.setdefault(heading, []) if heading else self.rows).append(cells)
+
+    @property
+    def all_rows(self) -> list[list[Cell]]:
+        """The rows of all blocks."""
+        return [*self.rows, *(row for rows in self.blocks.values() for row in rows)]
+
+    @property
+    def groups(self) -> list[tuple[str, int, bool]]:
+        """Headings above columns: text, number of columns, and whether they are extra."""
+        found: list[tuple[str, int, bool]] = []
+        for column in self.columns:
+            if found and found[-1][::2] == (column.group, column.extra):
+                found[-1] = column.group, found[-1][1] + 1, column.extra
+            else:
+                found.append((column.group, 1, column.extra))
+        return found if any(name for name, _, _ in found) else []
 
 
 @dataclass
@@ -52,43 +79,17 @@ class SelectableTable:
     selectors: list[tuple[str, list[str]]]
     tables: dict[str, PageTable]
 
-    @property
-    def first(self) -> PageTable:
-        """The table that is shown first."""
-        return next(iter(self.tables.values()))
-
-    @property
-    def content(self) -> str:
-        """All tables as JSON for a script element."""
-        tables = {
-            key: {
-                "columns": [{"text": c.text, "number": c.number} for c in table.columns],
-                "rows": [[_cell_values(cell) for cell in row] for row in table.rows],
-                "controls": [[_cell_values(cell) for cell in row] for row in table.controls],
-            }
-            for key, table in self.tables.items()
-        }
-        return script_text(json.dumps(tables, separators=(",", ":")))
-
-
-def _cell_values(cell: Cell) -> list[str]:
-    """Return text, sort key, tip and link without the empty ones at the end."""
-    values = [cell.text, cell.sort, cell.tip, cell.link]
-    while values and not values[-1]:
-        values.pop()
-    return values
-
 
 def text_cell(text: str, tip: str = "") -> Cell:
     """Return a cell that is sorted by its text."""
     return Cell(text, text, tip)
 
 
-def value_cell(column: str, value: Any) -> Cell:
+def value_cell(column: str, value: Any, tip: str = "") -> Cell:
     """Return the cell of a text or a number, with the digits of its column."""
     if isinstance(value, str):
-        return text_cell(value)
+        return text_cell(value, tip)
     number = math.nan if value is None or value != value else float(value)
     if math.isnan(number):
-        return Cell("–")
-    return Cell(number_text(number, _DIGITS.get(column, 3)), repr(number))
+        return Cell("–", tip=tip)
+    return Cell(number_text(number, _DIGITS.get(column, 3)), repr(number), tip)

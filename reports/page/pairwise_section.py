@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from html import escape
 from itertools import combinations
 
 import pandas as pd
 
+from ..figures.drawing import tip
 from ..figures.rank_diagram import rank_groups
 from ..tables.claims import Standing, over_datasets, within_datasets
 from ..tables.eligible import told_groups
 from ..tables.labels import MAIN_METRIC, higher_is_better, label
 from ..tables.leaderboard import tidy
-from .page_table import Cell, Column, PageTable, SelectableTable, text_cell
+from .page_table import Cell, Column, PageTable, text_cell
 
 ALL = "all datasets"
 _COLUMNS = (
@@ -72,17 +75,58 @@ def _standing_rows(dataset: str, standing: Standing, no_interval: str) -> list[d
     return rows
 
 
-def pairwise_table(results: pd.DataFrame, metric: str = MAIN_METRIC) -> SelectableTable | None:
-    """Return the pairs by dataset, all datasets first; ``None`` without pairs."""
+@dataclass(frozen=True)
+class PairSection:
+    """The pairs of methods by dataset, as a picture and as a table."""
+
+    names: list[str]
+    """Datasets, all datasets first."""
+    matrices: dict[str, str]
+    """Number of a dataset → HTML."""
+    tables: dict[str, PageTable]
+
+
+def pair_section(results: pd.DataFrame, metric: str = MAIN_METRIC) -> PairSection | None:
+    """Return the pairs by dataset; ``None`` without pairs."""
     pairs = pairwise_differences(results, metric)
     names = sorted(pairs["dataset"].unique(), key=lambda name: not name.startswith(ALL))
     if not names:
         return None
-    tables = {
-        str(i): _page_table(pairs[pairs["dataset"] == name], metric)
-        for i, name in enumerate(names)
-    }
-    return SelectableTable([("dataset", names)], tables)
+    by_name = {str(i): pairs[pairs["dataset"] == name] for i, name in enumerate(names)}
+    return PairSection(
+        names,
+        {key: _matrix(rows, metric) for key, rows in by_name.items()},
+        {key: _page_table(rows, metric) for key, rows in by_name.items()},
+    )
+
+
+def _matrix(rows: pd.DataFrame, metric: str) -> str:
+    """Return the methods by the methods: row minus column, marked where it is reliable."""
+    names = list(dict.fromkeys([*rows["method"], *rows["compared_with"]]))
+    cells: dict[tuple[str, str], str] = {}
+    for pair in rows.to_dict("records"):
+        better, worse, low, high = (pair[k] for k in ("method", "compared_with", "low", "high"))
+        for sign, first, second in ((1, better, worse), (-1, worse, better)):
+            difference = sign * pair["difference"]
+            ends = sorted((sign * low, sign * high))
+            interval = "" if math.isnan(low) else f", {ends[0]:+.3f} to {ends[1]:+.3f}"
+            kind = ("up" if sign > 0 else "down") if pair["reliable"] else ""
+            reason = pair["reason"] or ("reliable" if pair["reliable"] else "not reliable")
+            about = f"{first} minus {second}: {difference:+.3f}{interval}; {reason}"
+            text = f"{difference:+.2f}".replace("0.", ".")
+            cells[first, second] = f'<td class="{kind}"{tip(about)}>{text}</td>'
+    head = "".join(f'<th scope="col"><span>{escape(name)}</span></th>' for name in names)
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>'
+        + "".join(cells.get((name, other), "<td>·</td>" if name == other else "<td></td>")
+                  for other in names) + "</tr>"
+        for name in names
+    )  # fmt: skip
+    caption = f"Difference in {label(metric)}: method of the row minus method of the column"
+    return (
+        f'<table class="matrix"><caption>{caption}</caption><thead><tr><td></td>{head}</tr>'
+        f"</thead><tbody>{body}</tbody></table>"
+    )
 
 
 def _page_table(rows: pd.DataFrame, metric: str) -> PageTable:

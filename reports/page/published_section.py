@@ -137,7 +137,7 @@ def _mean(value: float | tuple[float, float]) -> float:
 class PublishedDataset:
     """The published scores of one dataset.
 
-    ``table.controls`` are the methods without a score of ours.
+    Methods without a score of ours stand in a block of their own.
     """
 
     dataset: str
@@ -300,8 +300,8 @@ def _published_dataset(dataset: str, paper: PaperSet, lines: list[_Line]) -> Pub
         if remark not in block.remarks:
             block.remarks.append(remark)
         number = str(block.remarks.index(remark) + 1)
-        rows = table.rows if line.ours else table.controls
-        rows.append(_cells(line, metrics, ours, number))
+        heading = "" if line.ours else "For orientation: no score of ours"
+        table.add(_cells(line, metrics, ours, number), heading)
     return block
 
 

@@ -3,44 +3,44 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from plotly.offline import get_plotlyjs
+from markupsafe import Markup, escape
 
-from ..figures.confusion import confusion_drawings
-from ..figures.interactive import score_drawings
+from bench.provenance import package_versions
+
+from ..figures.confusion import Confusion, confusion_matrices
+from ..figures.cost_quality import cost_drawings
+from ..figures.figure_data import method_order
 from ..figures.rank_diagram import rank_sections
+from ..figures.seed_plots import seed_drawings
 from ..figures.static_figures import write_figures
 from ..figures.training_curves import curve_drawings
 from ..figures.umap_panels import umap_colourings, umap_groups
 from ..figures.umaps import choose_panels, compute_umaps, umap_caption
+from ..tables.citations import LIBRARIES, bibtex
 from ..tables.label_free import without_halves, without_labels
-from ..tables.labels import MAIN_METRIC, label
+from ..tables.labels import MAIN_METRIC, label, metric_columns, registered_metrics
 from ..tables.leaderboard import scores_long, tidy
-from ..tables.unfinished import failures, not_run
-from ..tables.verdict import counts, verdict, warnings
+from ..tables.unfinished import failures, not_run_by_reason
+from ..tables.verdict import QUICK_NOTE, Sentence, counts, verdict, warnings
+from .cards import citations_of, dataset_cards, method_cards
 from .label_free_section import label_free_section
 from .markdown import report_markdown
-from .pairwise_section import pairwise_table
+from .overview_table import overview_tables
+from .pairwise_section import pair_section
 from .published_section import published_section
-from .score_tables import (
-    job_table,
-    leaderboard_filters,
-    leaderboard_tables,
-    metric_definitions,
-    score_table,
-)
+from .score_tables import job_table, metric_definitions
 from .table_files import write_tables
-from .tuning_section import study_sections
+from .tuning_section import study_sections, tuning_sentence
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from ..figures.drawing import Drawing
     from ..figures.umap_panels import UmapGroup
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -58,6 +58,10 @@ class ReportSource:
     """Summaries of searches."""
     curves: pd.DataFrame | None = None
     """Training curves: run_id, name, step, value."""
+    made: str = ""
+    """When and from what the page was made, in one sentence."""
+    docs: str = ""
+    """Address of measured results, relative to the page."""
 
 
 def write_page(
@@ -126,7 +130,9 @@ class UmapSection:
 def _umap_section(table: pd.DataFrame, folder: Path) -> UmapSection:
     """Return the panels; ``folder`` keeps their coordinates."""
     try:
-        panels = choose_panels(without_halves(table))
+        whole = without_halves(table)
+        order = method_order(whole)
+        panels = sorted(choose_panels(whole), key=lambda panel: order.index(panel.method))
         coordinates = compute_umaps(panels, folder)
         groups = umap_groups(panels, coordinates)
         return UmapSection(groups, coordinates, umap_caption(panels))
@@ -137,65 +143,116 @@ def _umap_section(table: pd.DataFrame, folder: Path) -> UmapSection:
 def _report_html(
     results: pd.DataFrame, source: ReportSource, umaps: UmapSection, *, static: bool
 ) -> str:
-    whole = without_halves(tidy(results))
+    table = tidy(results)
+    whole = without_halves(table)
     unlabelled = without_labels(whole)
     ranked = not unlabelled.all()
-    table = whole[~unlabelled] if ranked else whole
-    drawings = score_drawings(table)
-    drawings["curves"] = curve_drawings(table, source.curves)
-    drawings["confusion"] = _confusion_drawings(table)
-    studies = study_sections(source.studies)
+    labelled = whole[~unlabelled] if ranked else whole
+    scored = ranked and labelled.get(MAIN_METRIC, pd.Series(dtype=float)).notna().any()
+    sentences = verdict(whole)
+    answers = [sentence for sentence in sentences if not sentence.detail]
+    if tuned := tuning_sentence(source.studies):
+        answers.append(Sentence(tuned, "Tuning"))
+    quick = (whole["profile"] == "quick").any()
+    definitions = metric_definitions(whole)
     cells_script = (_TEMPLATES / "cells.js").read_text(encoding="utf-8")
     return render_page(
         "page.html.j2",
-        figures=any(drawings.values()) or any(study.drawings for study in studies),
         title=source.title,
+        counts=" ".join(filter(None, (counts(results), source.made))),
         command=source.command,
         provenance=source.provenance,
-        verdict=verdict(whole),
-        counts=counts(results),
-        warnings=warnings(results),
+        quick=quick,
+        docs=source.docs,
+        answers=answers,
+        details=[sentence for sentence in sentences if sentence.detail],
+        warnings=[text for text in warnings(results) if text != QUICK_NOTE],
+        terms=_terms(definitions),
         ranked=ranked,
+        overview=overview_tables(labelled) if ranked else None,
         label_free=label_free_section(results) if unlabelled.any() else None,
-        leaderboards=leaderboard_tables(table),
-        leaderboard_filters=leaderboard_filters(table),
-        ranks=rank_sections(table),
-        pairs=pairwise_table(table),
-        scores=score_table(table),
-        published=published_section(table),
-        failures=failures(tidy(results)).to_dict("records"),
-        not_run=not_run(whole).to_dict("records"),
-        drawings=drawings,
-        studies=studies,
+        drawings={
+            "seeds": seed_drawings(labelled) if scored else [],
+            "quality": cost_drawings(labelled) if scored else [],
+            "curves": curve_drawings(labelled, source.curves),
+        },
+        dataset_cards=dataset_cards(whole),
+        method_cards=method_cards(whole),
+        ranks=[section for section in rank_sections(labelled) if section.svg],
+        pairs=pair_section(labelled),
         umaps=umaps,
         colourings=umap_colourings(umaps.groups),
         cells_script=cells_script if umaps.groups else "",
-        umap_caption=umaps.caption,
+        confusion=_confusion(labelled),
+        studies=study_sections(source.studies),
+        published=published_section(labelled),
+        failures=failures(table).to_dict("records"),
+        not_run=not_run_by_reason(whole),
         main=label(MAIN_METRIC),
-        jobs=job_table(tidy(results)),
+        jobs=job_table(table),
         static=static,
-        definitions=metric_definitions(whole),
+        definitions=definitions,
+        citations=bibtex(citations_of(whole, _metric_references(whole))),
     )
 
 
-def _confusion_drawings(table: pd.DataFrame) -> list[Drawing]:
-    """Return the figure of clusters and types; empty if the artifacts cannot be read."""
+def _confusion(table: pd.DataFrame) -> Confusion | None:
+    """Return clusters and types; ``None`` if the artifacts cannot be read."""
     try:
-        return confusion_drawings(table, choose_panels(table))
+        return confusion_matrices(table, choose_panels(table))
     except Exception:  # a report without this figure is better than no report
-        return []
+        return None
 
 
-def render_page(template: str, *, figures: bool, **values: Any) -> str:
-    """Return a page with its styles and scripts inlined; Plotly only if there are figures."""
+def _metric_references(table: pd.DataFrame) -> dict[str, str]:
+    """Return the references of the metrics and libraries behind a table."""
+    registered = registered_metrics()
+    names = dict.fromkeys(key.partition("/")[2] for key in metric_columns(table))
+    found = {name: registered[name].reference for name in names if name in registered}
+    return found | {k: v for k, v in LIBRARIES.items() if k in package_versions()}
+
+
+_WORDS = {
+    "Tied": "no method of the group is reliably better than another of it",
+    "reliably": "the simultaneous interval of the difference leaves out zero",
+}
+
+
+def _terms(definitions: Sequence[tuple[str, str, str]]) -> dict[str, str]:
+    """Return words of the sentences with their meanings."""
+    return _WORDS | {name: meaning for name, meaning, _ in definitions}
+
+
+def explain(text: str, terms: Mapping[str, str]) -> Markup:
+    """Return a text as HTML with the meaning of each word behind its first use."""
+    found: list[str] = []
+    words = sorted((word for word in terms if word in text), key=len, reverse=True)
+    if not words:
+        return escape(text)
+
+    def meaning(match: re.Match[str]) -> str:
+        word = match.group()
+        if word in found:
+            return str(escape(word))
+        found.append(word)
+        return f'<abbr data-tip="{escape(terms[word])}" tabindex="0">{escape(word)}</abbr>'
+
+    parts = re.split(f"({'|'.join(map(re.escape, words))})", text)
+    return Markup("".join(
+        re.sub("^.*$", meaning, part, flags=re.DOTALL) if part in words else str(escape(part))
+        for part in parts
+    ))  # fmt: skip
+
+
+def render_page(template: str, **values: Any) -> str:
+    """Return a page with its styles and scripts inlined."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
+    environment.filters["explain"] = explain
     return environment.get_template(template).render(
-        plotly=str(get_plotlyjs()) if figures else "",
         css=(_TEMPLATES / "page.css").read_text(encoding="utf-8"),
         script=(_TEMPLATES / "page.js").read_text(encoding="utf-8"),
-        figures_script=(_TEMPLATES / "figures.js").read_text(encoding="utf-8"),
         **values,
     )

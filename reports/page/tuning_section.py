@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from ..figures.drawing import Drawing, script_text
+from ..figures.drawing import Drawing
+from ..figures.study_plots import study_figure
 from ..tables.labels import MAIN_METRIC, label
 
 Study = Mapping[str, Any]
@@ -42,14 +43,12 @@ def _study_section(number: int, study: Study) -> StudySection:
         (name, _value_text(default), _value_text(tuned))
         for name, (default, tuned) in study["changed"].items()
     ]
-    drawings = [
-        Drawing(
-            f"study{number}-{figure['key']}", figure["title"],
-            f"{figure['title']} of the study {title}; trials.csv holds the numbers.",
-            {"": script_text(figure["json"])}, figure["height"],
-        )
-        for figure in study["figures"]
-    ]  # fmt: skip
+    drawings = []
+    for figure in study["figures"]:
+        alt = f"{figure['title']} of the study {title}; trials.csv holds the numbers"
+        if html := study_figure(figure["json"], alt):
+            key = f"study{number}-{figure['key']}"
+            drawings.append(Drawing(key, figure["title"], alt, {"": html}))
     return StudySection(
         title=title,
         statement=study["statement"],
@@ -81,6 +80,22 @@ def _facts(study: Study) -> list[tuple[str, str]]:
 
 def _value_text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value) or "none"
+
+
+def tuning_sentence(studies: Sequence[Study]) -> str:
+    """Return what tuning gained in the main metric of each search, in one sentence."""
+    if not studies:
+        return ""
+    texts = []
+    for study in studies:
+        gain = next((g for g in study["gains"] if g["key"] == study["headline"]), None)
+        result = "no result"
+        if gain is not None:
+            value = _gain_text(gain["gain"], gain["half_width"])
+            result = f"{value} in {label(gain['key'])}, {gain['verdict']}"
+        protocol = f" ({study['protocol']}{' ⚠' if study['watermark'] else ''})"
+        texts.append(f"{study['method']} on {study['dataset']}{protocol}: {result}")
+    return f"Tuned against default parameters, on other seeds: {'; '.join(texts)}."
 
 
 def gain_table(studies: Sequence[Study]) -> pd.DataFrame:

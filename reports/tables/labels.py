@@ -6,7 +6,7 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from bench.scoring.aggregates import AGGREGATES, PREFIX
+from bench.scoring.aggregates import AGGREGATES, CORRECTION, PREFIX
 from bench.scoring.metrics import built_in_metrics, metrics, stamp_direction
 
 if TYPE_CHECKING:
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from bench.scoring.metrics import Metric
 
 MAIN_METRIC = "kmeans/ari"
-SCALE_NAMES = ("raw", "scaled between the controls")
-SCALED = "scaled"
-"""Attribute of a table whose metrics are scaled between the controls."""
 STAMPS = "stamps"
 """Column with the versions of a job's metrics, as JSON."""
 HARNESS_PARTS = ("kmeans", "leiden", "embedding", "paired", "predicted", PREFIX)
@@ -125,15 +122,20 @@ def higher_is_better(key: str, results: pd.DataFrame | None = None) -> bool | No
     """Return whether more is better; ``None`` if the metric has no direction.
 
     ``results`` hold the direction of metrics that are not registered, such as those of a plugin.
-    In a table scaled between the controls more is always better.
     """
     if key in MEASURES:
         return True if key == "coverage" else None if key == "n_parameters" else False
     name = key.partition("/")[2]
     metric = registered_metrics().get(name)
-    better = _stored_direction(name, results) if metric is None else metric.higher_is_better
-    scaled = results is not None and bool(results.attrs.get(SCALED))
-    return True if scaled and better is not None else better
+    return _stored_direction(name, results) if metric is None else metric.higher_is_better
+
+
+def has_control_scale(key: str) -> bool:
+    """Return whether a score is worst for ``random`` and best for ``truth``.
+
+    Batches are mixed best where nothing is known of the cells.
+    """
+    return key not in (*CORRECTION, f"{PREFIX}/batch_correction")
 
 
 def _stored_direction(name: str, results: pd.DataFrame | None) -> bool | None:

@@ -24,3 +24,12 @@ def not_run(results: pd.DataFrame) -> pd.DataFrame:
     columns = ["method", "dataset", "status", "reason"]
     rows = table.loc[table["status"].isin(NOT_RUN), columns]
     return rows.drop_duplicates().reset_index(drop=True)
+
+
+def not_run_by_reason(results: pd.DataFrame) -> list[tuple[str, list[str]]]:
+    """Return each reason with the combinations that were not run for it."""
+    reasons: dict[str, list[str]] = {}
+    for row in not_run(results).to_dict("records"):
+        names = reasons.setdefault(f"{row['status']}: {row['reason']}".rstrip(": "), [])
+        names.append(f"{row['method']} on {row['dataset']}" if row["dataset"] else row["method"])
+    return list(reasons.items())

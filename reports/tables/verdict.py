@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bench.contract import MULTIOME
 
 from . import label_free
-from .claims import Standing, over_datasets, within_datasets
+from .advice import Advice, advise
+from .claims import Standing, within_datasets
 from .data_versions import version_counts
-from .eligible import FAILED, GUIDED, K_GIVEN, ORACLE, told_groups, told_words, variants
-from .inference import LEAST_DATASETS
+from .eligible import (
+    FAILED,
+    GUIDED,
+    K_GIVEN,
+    ORACLE,
+    competing_by_dataset,
+    told_groups,
+    told_words,
+    variants,
+)
 from .knowledge import best_of_text, telling_batches
 from .labels import MAIN_METRIC, label
-from .leaderboard import complete_block, tidy
+from .leaderboard import tidy
 from .statistics import Interval, t_interval
 
 if TYPE_CHECKING:
@@ -23,8 +32,12 @@ if TYPE_CHECKING:
 
 BASELINES = ("pca", "pearson_pca", "lsi")
 PAIRED_BASELINES = ("pca_lsi",)
-_LEAST_SECONDS = 0.01
-_CLEARLY_FASTER = 2.0
+QUICK_NOTE = (
+    "The quick profile was used: few epochs, heavy methods with one seed. These numbers "
+    "show that everything runs, not how good the methods are."
+)
+MIXING = "embedding/ilisi"
+_HARDLY_MIXED = 0.1
 _NAMED = 4
 _TRUTH_LEAST = 0.99
 _RANDOM_MOST = 0.05
@@ -36,6 +49,8 @@ class Sentence:
 
     text: str
     about: str = ""
+    detail: bool = False
+    """It is about one dataset of several sentences."""
 
 
 def verdict(results: pd.DataFrame, metric: str = MAIN_METRIC) -> list[Sentence]:
@@ -54,22 +69,55 @@ def _verdict_with_labels(table: pd.DataFrame, metric: str) -> list[Sentence]:
     """Return the sentences about the data with labels."""
     groups = told_groups(table)
     within = {told: within_datasets(table, metric, told) for told in groups}
-    modalities = [name for name in table["modality"].unique() if name] or [""]
+    found = advice_by_group(table, metric)
+    several = len({modality for modality, _ in found}) > 1
     sentences = []
-    for modality in modalities:
+    for (modality, told), advice in found.items():
         rows = table[table["modality"] == modality] if modality else table
-        for told in told_groups(rows):
-            about = filter(None, (str(modality) * (len(modalities) > 1), _among(told)))
-            own = within.get(told) or within_datasets(rows, metric, told)
-            text = _advice(rows, own, metric, told, len(modalities))
-            sentences.append(_sentence(text, ", ".join(about), rows))
+        group = ", ".join(filter(None, (modality * several, _among(told))))
+        sentences.append(_sentence(advice.text, group, rows))
     names = [str(name) for name in table["dataset"].unique() if name]
     for name, told in ((name, told) for name in names for told in groups):
         rows, standing = table[table["dataset"] == name], within[told].get(name)
         if standing is not None or (len(names) > 1 and told == groups[0]):
-            text = _of_dataset(rows, standing, metric)
-            sentences.append(_sentence(text, ", ".join(filter(None, (name, _among(told)))), rows))
-    return sentences
+            about = ", ".join(filter(None, (name, _among(told))))
+            sentence = _sentence(_of_dataset(rows, standing, metric), about, rows)
+            sentences.append(replace(sentence, detail=True))
+    return sentences + _mixing(table)
+
+
+def _mixing(table: pd.DataFrame) -> list[Sentence]:
+    """Return which method mixes the batches best, by dataset with batches."""
+    if MIXING not in table:
+        return []
+    rows = competing_by_dataset(table)
+    found = []
+    for dataset, own in rows[rows[MIXING].notna()].groupby("dataset", sort=False):
+        values = {str(m): t_interval(v) for m, v in own.groupby("method", sort=False)[MIXING]}
+        best = max(values, key=lambda name: values[name].mean)
+        most, name = values[best].mean, label(MIXING)
+        text = f"{best} mixes them best: {name} {shown(values[best])}; 1 is fully mixed."
+        if most < _HARDLY_MIXED:
+            text = f"no method mixes them: {name} at most {most:.2f}, where 1 is fully mixed."
+        found.append(Sentence(text, f"Batches of {dataset}"))
+    return found
+
+
+def advice_by_group(
+    table: pd.DataFrame, metric: str = MAIN_METRIC
+) -> dict[tuple[str, str], Advice]:
+    """Return what to use by modality and what methods were told; the table is tidy."""
+    modalities = [str(name) for name in table["modality"].unique() if name] or [""]
+    within = {told: within_datasets(table, metric, told) for told in told_groups(table)}
+    found = {}
+    for modality in modalities:
+        rows = table[table["modality"] == modality] if modality else table
+        for told in told_groups(rows):
+            own = within.get(told) or within_datasets(rows, metric, told)
+            found[modality, told] = advise(
+                rows, own, metric, told=told, n_modalities=len(modalities)
+            )
+    return found
 
 
 def _among(told: str) -> str:
@@ -82,70 +130,6 @@ def _sentence(text: str, about: str, rows: pd.DataFrame) -> Sentence:
     tuned = {str(name): best_of_text(own) for name, own in searched}
     chosen = [f" {n} is {best}." for n, best in tuned.items() if best and n in text]
     return Sentence(text + "".join(chosen), about)
-
-
-def _advice(
-    rows: pd.DataFrame, within: dict[str, Standing], metric: str, told: str, n_modalities: int
-) -> str:
-    """Return the method to use on data of one modality, and what the comparison rests on."""
-    block = complete_block(rows, metric, told)
-    if not within or block.empty:
-        return f"No method that may be ranked has a value of {label(metric)}."
-    standing = over_datasets(rows, block, metric, told=told, n_modalities=n_modalities)
-    n_datasets = block.shape[1]
-    if n_datasets == 1:
-        (standing,) = (within[name] for name in within if name in map(str, block.columns))
-        return _use(standing, rows, metric, f"on {block.columns[0]}")
-    if standing.comparisons is not None:
-        return _use(standing, rows, metric, f"over {n_datasets} datasets")
-    few = f"{n_datasets} datasets are too few for a claim over datasets ({LEAST_DATASETS} needed)"
-    beaten = _beaten([within[name] for name in map(str, block.columns) if name in within])
-    candidates = [name for name in standing.order if name not in beaten | set(standing.failed)]
-    if not candidates:
-        return f"No method is the best everywhere; {few}."
-    return f"{_fastest(candidates, rows, 'on no dataset is another reliably better')}; {few}."
-
-
-def _use(standing: Standing, rows: pd.DataFrame, metric: str, where: str) -> str:
-    """Return advice from a standing whose methods could be compared."""
-    first = standing.order[0]
-    if len(standing.order) == 1:
-        return f"Only {first} has a value of {label(metric)} {where}."
-    if standing.comparisons is None or first not in standing.comparisons.methods:
-        return (
-            f"{first} has the best mean {label(metric)} {where}; one seed, so nothing is claimed."
-        )
-    tied = standing.tied_for_first
-    if len(tied) == 1:
-        better = f"its mean {label(metric)} {where} is reliably better than that of every other"
-        return f"Use {first}: {better} method."
-    advice = _fastest(tied, rows, f"{where} nothing is reliably better")
-    return f"{advice}. Tied for first: {', '.join(tied)}."
-
-
-def _fastest(candidates: list[str], rows: pd.DataFrame, reason: str) -> str:
-    """Return advice for the first candidate, or for one that is at least twice as fast."""
-    done = rows[(rows["status"] == "done") & rows["method"].isin(candidates)]
-    seconds = done.groupby("method")["seconds"].median().dropna()
-    first = candidates[0]
-    if first not in seconds:
-        return f"Use {first}: {reason}"
-    fastest = str(seconds.idxmin())
-    ratio = seconds[first] / max(seconds[fastest], _LEAST_SECONDS)
-    if ratio < _CLEARLY_FASTER:
-        return f"Use {first}: {reason}"
-    return f"Use {fastest}: {reason}, and it is {ratio:,.0f} times faster than {first}"
-
-
-def _beaten(standings: list[Standing]) -> set[str]:
-    """Return the methods that another one reliably beats on a dataset."""
-    return {
-        name
-        for standing in standings
-        if standing.comparisons is not None
-        for name in standing.comparisons.methods
-        if any(standing.beats(other, name) for other in standing.comparisons.methods)
-    }
 
 
 def _baselines(rows: pd.DataFrame) -> set[str]:
@@ -243,10 +227,7 @@ def warnings(results: pd.DataFrame, metric: str = MAIN_METRIC) -> list[str]:
     table = label_free.without_halves(table)
     found = []
     if (table["profile"] == "quick").any():
-        found.append(
-            "The quick profile was used: few epochs, heavy methods with one seed. These numbers "
-            "show that everything runs, not how good the methods are."
-        )
+        found.append(QUICK_NOTE)
     if (table["status"] == "done").any():
         seeds = table[table["status"] == "done"].groupby(["method", "dataset"])["seed"].nunique()
         found += _single(seeds)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -275,30 +276,28 @@ class Page:
         self.text = text
 
     def table(self, name: str) -> list[dict[str, list[str]]]:
-        """The rows of a table: heading → text and sort key; a heading again has its number."""
+        """The rows of a table: heading → text, sort key and style; a heading again is numbered."""
         parser = _Rows(name)
         parser.feed(self.text)
         heads: list[str] = []
-        for text, _ in parser.rows[0]:
+        for text, *_ in parser.rows[0]:
             times = sum(one.split(" #")[0] == text.replace("‑", "-") for one in heads)
             heads.append(text.replace("‑", "-") + (f" #{times + 1}" if times else ""))
         return [dict(zip(heads, row, strict=True)) for row in parser.rows[1:] if len(row) > 1]
 
-    def choices(self, name: str) -> dict[str, Any]:
-        """The tables of a table with selectors."""
-        return self._json(f'class="choices" data-for="{name}">')
+    def version(self, key: str, option: str) -> str:
+        """The HTML of one choice of a reader."""
+        start = f'data-key="{key}" data-option="{option}"'
+        return self.text.split(start)[1].split('<div class="version"')[0].split("</section>")[0]
 
-    def figure(self, name: str) -> dict[str, Any]:
-        """The figures of a drawing."""
-        return self._json(f'data-for="plot-{name}">')
+    def tips(self, key: str, option: str) -> list[str]:
+        """The texts behind the marks of one choice."""
+        return [unescape(t) for t in re.findall(r'data-tip="([^"]*)"', self.version(key, option))]
 
     def section(self, name: str) -> str:
         """The text of a section without tags."""
         part = self.text.split(f'<section id="{name}"')[1].split("</section>")[0]
         return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", part))
-
-    def _json(self, start: str) -> dict[str, Any]:
-        return json.loads(self.text.split(start)[1].split("</script>")[0])
 
 
 class _Rows(HTMLParser):
@@ -312,9 +311,9 @@ class _Rows(HTMLParser):
         if tag == "table":
             self.inside = named.get("id") == self.wanted
         elif self.inside and tag == "tr":
-            self.rows.append([])
-        elif self.inside and tag in ("th", "td"):
-            self.rows[-1].append(["", named.get("data-sort", "")])
+            self.rows += [] if named.get("class") == "groups" else [[]]
+        elif self.inside and tag in ("th", "td") and self.rows:
+            self.rows[-1].append(["", named.get("data-sort", ""), named.get("style", "")])
             self.cell = True
 
     def handle_endtag(self, tag):

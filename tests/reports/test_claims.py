@@ -35,7 +35,7 @@ def test_among_equal_methods_the_fastest_is_advised(make_job):
     results = table(make_job, {"ae": 0.6, "vae": 0.6, "pca": 0.6}, 9)
     text = verdict(results)[0].text
     assert text.startswith("Use pca: ")
-    assert "Tied for first: " in text
+    assert "Tied with it: " in text
     assert set(leaderboard(results)["tied"]) == {"a"}
 
 

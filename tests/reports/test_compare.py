@@ -191,7 +191,7 @@ def test_page_markdown_and_table_hold_the_same(jobs, tmp_path):
 def test_nothing_in_common_makes_a_page(jobs, tmp_path):
     page = written(comparison(jobs("x"), jobs("y")), tmp_path)
     assert "nothing can be compared" in page
-    assert 'class="figure"' not in page
+    assert 'class="rows"' not in page
 
 
 def test_json_has_no_nan(jobs, tmp_path):

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from bench.reports.figures.cost_quality import cost_drawings
+from bench.reports.page.overview_table import overview_tables
 from bench.reports.page.pairwise_section import pairwise_differences
-from bench.reports.page.score_tables import leaderboard_tables, metric_definitions
+from bench.reports.page.score_tables import metric_definitions
 from bench.reports.tables import labels as names
 from bench.reports.tables.compare import compare_results
-from bench.reports.tables.control_scale import scale_between_controls
 from bench.reports.tables.labels import higher_is_better
 from bench.reports.tables.leaderboard import leaderboard, tidy
 from bench.reports.tables.verdict import verdict
@@ -61,29 +61,22 @@ def test_less_is_better_in_ranks_pairs_verdict_and_front(results):
     assert verdict(results, LOSS)[0].text.startswith("Use good: ")
     assert ("loss", "Not built in; lower is better.", "") in metric_definitions(tidy(results))
     (drawing,) = cost_drawings(tidy(results), LOSS)
+    # The front holds one method: no line.
     place = drawing.selectors[0][1].index("a")
-    assert json.loads(drawing.content)[f"{place},0"]["data"][0]["y"] == [pytest.approx(0.21)]
+    assert "good: " in drawing.figures[f"{place},0"]
+    assert 'class="front"' not in drawing.figures[f"{place},0"]
 
 
-def test_between_the_controls_more_is_better(results):
-    scaled = scale_between_controls(results)
-    means = scaled.groupby("method")[LOSS].mean().to_dict()
-    assert means == pytest.approx({"good": 0.79, "bad": 0.4, "random": 0.0, "truth": 1.0})
-    for table in (scaled, scaled[scaled["dataset"] == "a"]):
-        board = leaderboard(table, LOSS)
-        assert board["method"].tolist() == ["good", "bad", "truth", "random"]
-        assert board["rank"].tolist()[:2] == [1, 2]
-    places = leaderboard_tables(tidy(results))
-    metric = places.selectors[0][1].index("loss")
-    for scale in "01":
-        rows = places.tables[f"{metric},0,{scale}"].rows
-        assert [row[1].text for row in rows] == ["good", "bad"]
+def test_a_bar_is_empty_at_random_and_full_at_truth(results):
+    table = overview_tables(tidy(results.assign(**{"kmeans/ari": 0.5}))).tables["0"]
+    place = [column.text for column in table.columns].index("loss")
+    bars = {row[1].text: row[place].bar for row in table.all_rows}
+    assert bars == {"good": 79, "bad": 40, "random": 0, "truth": 100}
 
 
 def test_a_built_in_metric_where_less_is_better(results):
     table = results.rename(columns={LOSS: "paired/foscttm"})
-    for one in (table, scale_between_controls(table)):
-        assert leaderboard(one, "paired/foscttm")["method"].tolist()[:2] == ["good", "bad"]
+    assert leaderboard(table, "paired/foscttm")["method"].tolist()[:2] == ["good", "bad"]
 
 
 def test_a_smaller_loss_is_better_in_a_comparison(results):

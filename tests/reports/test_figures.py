@@ -1,19 +1,13 @@
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
 
+from bench.reports.figures.drawing import Axis
 from bench.reports.figures.figure_data import cost_points, pareto_front
-from bench.reports.figures.interactive import score_drawings
-from bench.reports.tables.control_scale import scale_between_controls
+from bench.reports.page.overview_table import overview_tables
 from bench.reports.tables.leaderboard import tidy
-
-
-def content(drawing) -> dict:
-    return json.loads(drawing.content)
 
 
 @pytest.fixture
@@ -39,51 +33,6 @@ def test_the_front_against_every_pair():
     assert set(pareto_front(found).index) == {i for i, one in enumerate(beaten) if not one}
 
 
-def test_scale_between_controls(make_job):
-    rows = [
-        make_job("random", ari=0.1, family="control"),
-        make_job("truth", ari=0.9, family="control"),
-        make_job("x", ari=0.5),
-        make_job("x", "alone", ari=0.5),
-    ]
-    scaled = scale_between_controls(pd.DataFrame(rows)).set_index(["method", "dataset"])[
-        "kmeans/ari"
-    ]
-    assert scaled["random", "a"] == 0
-    assert scaled["truth", "a"] == 1
-    assert scaled["x", "a"] == pytest.approx(0.5)
-    assert np.isnan(scaled["x", "alone"])
-
-
-def test_mixing_of_batches_has_no_scale_between_controls(make_job):
-    rows = [
-        make_job("random", ari=0.1, family="control") | {"embedding/ilisi": 0.95},
-        make_job("truth", ari=0.9, family="control") | {"embedding/ilisi": 0.97},
-        make_job("x", ari=0.5) | {"embedding/ilisi": 0.4},
-    ]
-    scaled = scale_between_controls(pd.DataFrame(rows))
-    assert scaled["embedding/ilisi"].isna().all()
-    assert scaled["kmeans/ari"].notna().all()
-
-
-def test_heat_map_holds_the_means(results):
-    (heat,) = score_drawings(results)["heat"]
-    figures = content(heat)
-    metrics = heat.selectors[0][1]
-    trace = figures[f"{metrics.index('ARI (k-means)')},0"]["data"][0]
-    row = trace["y"].index("vae")
-    mean = results[(results["method"] == "vae") & (results["dataset"] == "pbmc68k")]
-    column = trace["x"].index("pbmc68k")
-    assert trace["z"][row][column] == pytest.approx(mean["kmeans/ari"].mean())
-
-
-def test_metric_without_scale_has_no_scaled_heat_map(results):
-    (heat,) = score_drawings(results)["heat"]
-    number = heat.selectors[0][1].index("clusters (Leiden)")
-    assert f"{number},0" in heat.figures
-    assert f"{number},1" not in heat.figures
-
-
 @pytest.mark.parametrize("cost", ["seconds", "peak_memory_mb"])
 def test_points_of_quality_against_cost(results, cost):
     rows = tidy(results[results["dataset"] == "pbmc68k"])
@@ -93,23 +42,55 @@ def test_points_of_quality_against_cost(results, cost):
     assert found.at["nmf", "mean"] == pytest.approx(own["kmeans/ari"].mean())
 
 
-def test_leaderboards_by_metric_dataset_and_scale(results):
-    from bench.reports.page.score_tables import leaderboard_tables
-    from bench.reports.tables.leaderboard import leaderboard
+def test_ticks_are_round_and_inside():
+    axis = Axis.around([0.613, 0.72])
+    assert axis.ticks() == [0.62, 0.64, 0.66, 0.68, 0.7, 0.72]
+    log = Axis.around([0.3, 200], log=True)
+    assert log.ticks() == pytest.approx([0.3, 1, 3, 10, 30, 100])
+    assert [log.place(log.low), log.place(log.high)] == [0, 100]
+    assert Axis.around([2.0, 2.0]).place(2.0) == 50
 
-    found = leaderboard_tables(tidy(results))
-    metrics, places, scales = (options for _, options in found.selectors)
-    key = f"{metrics.index('NMI (k-means)')},{places.index('sim_rna')},{scales.index('raw')}"
-    rows = json.loads(found.content)[key]
-    heads = [column["text"] for column in rows["columns"]]
-    shown = {row[heads.index("method")][0]: row for row in rows["rows"]}
-    expected = leaderboard(results[results["dataset"] == "sim_rna"], "kmeans/nmi")
-    expected = expected.set_index("method")
-    for name, row in shown.items():
-        value = (*row[heads.index("NMI (k-means)")], "")[1]
-        if value:
-            assert float(value) == pytest.approx(expected.at[name, "NMI (k-means)"])
-    scaled = json.loads(found.content)["0,0,1"]
-    ends = {row[1][0]: float(row[2][1]) for row in scaled["controls"]}
-    assert ends["truth"] == pytest.approx(1)
-    assert ends["random"] == pytest.approx(0, abs=1e-12)
+
+def overview(rows) -> dict[str, dict]:
+    """The rows of the first view by method: heading → cell."""
+    table = overview_tables(tidy(pd.DataFrame(rows))).tables["0"]
+    heads = [column.text for column in table.columns]
+    return {row[1].text: dict(zip(heads, row, strict=True)) for row in table.all_rows}
+
+
+def test_bars_run_from_random_to_truth_where_these_are_the_ends(make_job):
+    rows = overview([
+        make_job("random", ari=0.1, family="control") | {"embedding/ilisi": 0.95},
+        make_job("truth", ari=0.9, family="control") | {"embedding/ilisi": 0.97},
+        make_job("x", ari=0.3) | {"embedding/ilisi": 0.4},
+    ])  # fmt: skip
+    assert [rows[m]["ARI (k-means)"].bar for m in ("random", "x", "truth")] == [0, 25, 100]
+    assert rows["x"]["iLISI"].bar == 40  # the controls are not the ends of mixing
+
+
+def test_a_metric_without_direction_has_no_bar(results):
+    rows = overview(results)
+    assert {row["clusters (Leiden)"].bar for row in rows.values()} == {None}
+
+
+def test_blocks_are_those_of_the_claims(make_job):
+    scores = {"best": 0.9, "equal": 0.899, "worse": 0.5, "truth": 1.0, "told": 0.95, "also": 0.94}
+    rows = [
+        make_job(
+            name, seed=seed, ari=mean + 0.002 * (seed - 1),
+            family="control" if name == "truth" else "x",
+            uses="n_clusters" if name in ("told", "also") else "",
+        )
+        for name, mean in scores.items() for seed in range(3)
+    ]  # fmt: skip
+    table = overview_tables(tidy(pd.DataFrame(rows))).tables["0"]
+    blocks = {
+        heading.split(":")[0]: [row[1].text for row in own]
+        for heading, own in table.blocks.items()
+    }
+    assert blocks == {
+        "Tied for first": ["best", "equal"],
+        "Not tied": ["worse"],
+        "Told the number of types": ["told (k given)", "also (k given)"],
+        "Controls": ["truth"],
+    }

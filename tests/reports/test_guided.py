@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 
 from bench.reports.page.markdown import report_markdown
+from bench.reports.page.overview_table import overview_tables
 from bench.reports.page.pairwise_section import pairwise_differences
-from bench.reports.page.score_tables import job_table, score_table
+from bench.reports.page.score_tables import job_table
 from bench.reports.tables.claims import within_datasets
 from bench.reports.tables.eligible import competing
 from bench.reports.tables.leaderboard import (
@@ -95,7 +96,8 @@ def test_no_claim_crosses_the_groups(with_k):
     assert "k given" not in first.text
     assert second.about == "told the number of types"
     assert "scsmd (k given)" in second.text
-    ranks = {(row[0].text, row[3].text) for row in score_table(tidy(with_k)).rows}
+    tables = overview_tables(tidy(with_k)).tables.values()
+    ranks = {(row[1].text, row[0].text) for table in tables for row in table.all_rows}
     assert {("ae", "1"), ("scsmd (k given)", "1")} <= ranks
     assert any("(k given)" in text for text in warnings(with_k))
 
@@ -132,7 +134,12 @@ def test_a_batch_that_tells_the_type_is_said_beside_each_method_that_used_it(wit
     board = leaderboard(with_k).set_index("method")
     assert board.at["pca", "uses"] == "batch (⚠ tells the type on a, c)"
     assert "⚠" not in board.at["ae", "uses"]
-    cells = {(row[0].text, row[1].text): row[2].text for row in score_table(tidy(with_k)).rows}
+    views = overview_tables(tidy(with_k))
+    cells = {
+        (row[1].text, name): row[[c.text for c in table.columns].index("uses")].text
+        for name, table in zip(views.selectors[0][1], views.tables.values(), strict=True)
+        for row in table.all_rows
+    }
     assert cells["pca", "a"] == "batch (⚠ tells the type on a)"
     assert cells["pca", "b"] == "batch"
     said = [text for text in warnings(with_k) if "batch tells the type" in text]

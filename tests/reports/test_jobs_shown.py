@@ -40,20 +40,20 @@ def test_the_diagonal_holds_the_best_match():
 
 def test_confusion_of_each_competing_method(make_realistic, tmp_path):
     table = tidy(make_realistic(tmp_path))
-    (drawing,) = confusion.confusion_drawings(table, umaps.choose_panels(table))
-    datasets, methods, clusterings = (options for _, options in drawing.selectors)
+    found = confusion.confusion_matrices(table, umaps.choose_panels(table))
+    datasets, methods, clusterings = (options for _, options in found.selectors)
     assert datasets == ["pbmc68k", "sim_rna"]
     assert not {"random", "truth"} & set(methods)
     assert clusterings == ["k-means"]
-    figure = json.loads(drawing.content)["0,0,0"]["data"][0]
-    assert sum(map(sum, figure["customdata"])) == 240
-    # One cluster takes all: 100 % of each type.
-    assert {value for row in figure["z"] for value in row} == {100.0}
+    matrix = json.loads(found.content)["0,0,0"]
+    # One cluster takes all.
+    assert matrix["clusters"] == ["0"]
+    assert sum(map(sum, matrix["counts"])) == 240
 
 
 def test_without_artifacts_there_is_no_confusion(make_realistic, tmp_path):
     table = tidy(make_realistic(tmp_path, artifacts=False))
-    assert confusion.confusion_drawings(table, umaps.choose_panels(table)) == []
+    assert confusion.confusion_matrices(table, umaps.choose_panels(table)) is None
 
 
 def curve(run_id: str, name: str, n: int) -> list[dict]:
@@ -67,10 +67,9 @@ def test_curves_of_the_median_seed(make_job):
     assert curves.median_run_ids(results) == ["r1"]
     stored = pd.DataFrame(curve("r1", "loss", 20) + curve("r1", "kl_loss", 20))
     (drawing,) = curves.curve_drawings(results, stored)
-    loss, other = json.loads(drawing.content)["0,0"]["data"]
-    assert loss["x"] == list(range(20))
-    assert loss["y"] == pytest.approx([1 / (i + 1) for i in range(20)], rel=1e-5)
-    assert (loss["visible"], other["visible"]) == (True, "legendonly")
+    assert list(drawing.figures) == ["0,0,0", "0,0,1"]  # losses, and parts of the loss
+    assert drawing.figures["0,0,0"].count('class="curve') == 1
+    assert "kl loss" in drawing.figures["0,0,1"]
 
 
 def test_a_long_curve_is_thinned_not_averaged():

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bench.reports.figures import rank_diagram as ranks
-from bench.reports.page.pairwise_section import pairwise_differences, pairwise_table
+from bench.reports.page.pairwise_section import pair_section, pairwise_differences
 from bench.reports.tables.leaderboard import leaderboard
 
 
@@ -58,7 +58,7 @@ def test_few_datasets_or_seeds_have_a_reason(many):
 
 
 def test_all_datasets_come_first(many):
-    options = pairwise_table(many).selectors[0][1]
+    options = pair_section(many).names
     assert options[0] == "all datasets"
     assert len(options) == 9
 

@@ -129,7 +129,8 @@ def texts(results, kind: str = "rows") -> list[dict[str, str]]:
     (block,) = published_section(pd.DataFrame(results)).datasets
     heads = [column.text for column in block.table.columns]
     lines = []
-    for row in getattr(block.table, kind):
+    blocks = block.table.blocks.values()
+    for row in block.table.rows if kind == "rows" else [row for own in blocks for row in own]:
         assert len(row) == len(heads)
         # Two metrics have a column "difference": the first counts.
         line = {h: c.text for h, c in reversed(list(zip(heads, row, strict=True)))}

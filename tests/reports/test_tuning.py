@@ -8,15 +8,14 @@ import pandas as pd
 import pytest
 
 from bench.reports.page.markdown import report_markdown
+from bench.reports.page.overview_table import overview_tables
 from bench.reports.page.pairwise_section import pairwise_differences
-from bench.reports.page.score_tables import score_table
 from bench.reports.page.tuning_section import (
     gain_table,
     oracle_optimism,
     study_sections,
     study_sentences,
 )
-from bench.reports.tables.control_scale import scale_between_controls
 from bench.reports.tables.eligible import ORACLE, competing_by_dataset
 from bench.reports.tables.leaderboard import leaderboard, tidy
 from bench.reports.tables.verdict import verdict, warnings
@@ -92,7 +91,8 @@ def test_scores_of_other_cells_are_not_ranked(run_and_search):
     held = "not ranked: protocol holdout scores 80 % of the cells, the ranked methods all"
     assert set(board.loc[["nmf (holdout)", "nmf·tuned (holdout)"], "note"]) == {held}
     assert board.at["nmf·tuned (holdout)", "ARI (k-means)"] == pytest.approx(0.605)
-    ranks = {row[0].text: row[3].text for row in score_table(tidy(run_and_search)).rows}
+    table = overview_tables(tidy(run_and_search)).tables["0"]
+    ranks = {row[1].text: row[0].text for row in table.all_rows}
     assert ranks == {
         "nmf": "1", "ae": "2", "pca": "3", "nmf (holdout)": "–", "nmf·tuned (holdout)": "–"
     }  # fmt: skip
@@ -126,22 +126,6 @@ def test_tuned_and_default_without_labels_are_scored_on_the_same_cells():
     board = leaderboard(pd.DataFrame(both))
     assert board["method"].tolist() == ["nmf·tuned (unsupervised)", "nmf", "pca"]
     assert board["rank"].tolist() == [1, 2, 3]
-
-
-def test_controls_of_the_same_cells_frame_the_scale(run_and_search):
-    ends = {"truth": 1.0, "random": 0.0}
-    controls = rows("default", ends) + rows("holdout", {"truth": 0.8, "random": 0.4})
-    frame = pd.DataFrame(controls).assign(family="control")
-    frame["kmeans/ari"] -= frame["seed"] / 100
-    scaled = scale_between_controls(pd.concat([run_and_search, frame]))
-    means = scaled.groupby("method")["kmeans/ari"].mean()
-    assert means["nmf"] == pytest.approx(0.455)
-    assert means["nmf·tuned (holdout)"] == pytest.approx((0.605 - 0.4) / 0.4)
-    alone = scale_between_controls(
-        pd.concat([run_and_search, frame[frame["protocol"] == "default"]])
-    )
-    means = alone.groupby("method")["kmeans/ari"].mean()
-    assert means["nmf·tuned (holdout)"] == pytest.approx(0.605)
 
 
 def test_oracle_optimism(results):

@@ -47,7 +47,6 @@
   }
 
   // Hover: the nearest cell within 8 pixels.
-  const tip = document.getElementById("cell-tip");
   function point(event) {
     const canvas = event.currentTarget;
     const panel = panels.get(canvas);
@@ -62,14 +61,12 @@
         best = i;
       }
     }
-    tip.hidden = best < 0;
-    if (best < 0) return;
+    if (best < 0) {
+      window.hideTip();
+      return;
+    }
     const lines = [...panel.by].map(([name, one]) => `${name}: ${one.names[one.codes[best]]}`);
-    tip.textContent = lines.join("\n");
-    tip.style.top = `${event.pageY + 14}px`;
-    tip.style.left = "0";
-    const most = document.documentElement.clientWidth - tip.offsetWidth - 8;
-    tip.style.left = `${Math.min(event.pageX + 12, most)}px`;
+    window.showTip(lines.join("\n"), event.clientX, event.clientY);
   }
 
   function legends() {
@@ -85,7 +82,7 @@
   for (const canvas of canvases) {
     watch.observe(canvas);
     canvas.addEventListener("pointermove", point);
-    canvas.addEventListener("pointerleave", () => { tip.hidden = true; });
+    canvas.addEventListener("pointerleave", window.hideTip);
   }
   select?.addEventListener("change", () => {
     for (const canvas of panels.keys()) draw(canvas);
