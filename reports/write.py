@@ -51,6 +51,7 @@ def write_report(
         made=f"Written {datetime.now(UTC):%d %B %Y, %H:%M} UTC. The newest report of this "
         "results folder is always its report.html.",
         docs=docs_address(folder),
+        plugins=settings.plugins,
     )
     table = results.assign(run_url=run_urls(results, settings))
     with disk_errors(folder):

@@ -27,6 +27,7 @@ VERBS = {
         "plan": ("run:plan_command", "Show the jobs of a run and the time they will take."),
         "report": ("report:report_command", "Write the report of the store or of a part of it."),
         "fit": ("fit:fit_command", "Fit one method on one file."),
+        "cite": ("cite:cite_command", "Print the BibTeX of what was used."),
     },
     "Tune and evaluate": {
         "search": ("search:search_command", "Search hyperparameters, then score the best."),

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
+from bench.provenance import package_versions
 from bench.registry import datasets, methods
 from bench.selectors import parse_selector
 
+from ..tables.citations import LIBRARIES
 from ..tables.eligible import NOT_RUN
 from ..tables.knowledge import uses_text
+from ..tables.labels import metric_columns, registered_metrics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,13 +39,13 @@ class FactCard:
     """Pieces of the citation, each with its address if it has one."""
 
 
-def dataset_cards(table: pd.DataFrame) -> list[FactCard]:
+def dataset_cards(table: pd.DataFrame, plugins: tuple[str, ...] = ()) -> list[FactCard]:
     """Return a card of each dataset with a finished job."""
     done = table[table["status"] == "done"]
     cards = []
     for name, rows in done.groupby("dataset", sort=False):
         first = rows.iloc[0]
-        card = _registered_card(str(first["dataset_name"]))
+        card = _registered_card(str(first["dataset_name"]), plugins)
         facts = [
             ("size", _size(first, card)),
             ("organism", card.organism if card else ""),
@@ -53,7 +57,7 @@ def dataset_cards(table: pd.DataFrame) -> list[FactCard]:
         cards.append(
             FactCard(
                 str(name),
-                card.summary if card else "A dataset of your own, or of a plugin.",
+                card.summary if card else "A file of your own.",
                 [(head, text) for head, text in facts if text],
                 linked(card.reference if card else ""),
             )
@@ -61,9 +65,9 @@ def dataset_cards(table: pd.DataFrame) -> list[FactCard]:
     return cards
 
 
-def _registered_card(name: str) -> Card | None:
-    """Return the card of a dataset by its selector; ``None`` for a file or a plugin."""
-    entry = datasets().entries.get(name.partition("[")[0])
+def _registered_card(name: str, plugins: tuple[str, ...]) -> Card | None:
+    """Return the card of a dataset by its selector; ``None`` for a file."""
+    entry = datasets(plugins).entries.get(name.partition("[")[0])
     if entry is None or entry.cls is None:
         return None
     try:
@@ -79,12 +83,12 @@ def _size(row: pd.Series, card: Card | None) -> str:
     return ", ".join([*parts, str(row["modality"])])
 
 
-def method_cards(table: pd.DataFrame) -> list[FactCard]:
+def method_cards(table: pd.DataFrame, plugins: tuple[str, ...] = ()) -> list[FactCard]:
     """Return a card of each method that was run, in the order of the table."""
     ran = table[~table["status"].isin(NOT_RUN)]
     cards = []
     for name, rows in ran.groupby("method", sort=False):
-        entry = methods().entries.get(str(rows["method_name"].iloc[0]))
+        entry = methods(plugins).entries.get(str(rows["method_name"].iloc[0]))
         cls = entry.cls if entry else None
         facts = [
             ("family", str(rows["family"].iloc[0])),
@@ -96,7 +100,7 @@ def method_cards(table: pd.DataFrame) -> list[FactCard]:
         ]
         cards.append(
             FactCard(
-                str(name), cls.summary if cls else "A method of a plugin.",
+                str(name), cls.summary if cls else "A method that is not installed here.",
                 [(head, text) for head, text in facts if text],
                 linked(cls.reference if cls else ""),
             )
@@ -139,13 +143,30 @@ def linked(reference: str) -> list[tuple[str, str]]:
     return [piece for piece in [*pieces, (reference[end:], "")] if piece[0]]
 
 
-def citations_of(table: pd.DataFrame, metrics: dict[str, str]) -> dict[str, str]:
-    """Return the references of the methods and datasets of a table, then those of ``metrics``."""
+def collect_references(
+    names: Iterable[str], keys: Iterable[str], plugins: tuple[str, ...] = ()
+) -> dict[str, str]:
+    """Return the references of methods and datasets by name, of metrics, and of the libraries.
+
+    ``keys`` are those of scores, such as ``kmeans/ari``. What has no reference is left out.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        method = methods(plugins).entries.get(name.partition("[")[0])
+        card = None if method else _registered_card(name, plugins)
+        if method and method.cls:
+            found[name] = method.cls.reference
+        elif card:
+            found[name] = card.reference
+    registered = registered_metrics()
+    for key in keys:
+        metric = registered.get(key.rpartition("/")[2])
+        found |= {metric.name: metric.reference} if metric else {}
+    return found | {name: text for name, text in LIBRARIES.items() if name in package_versions()}
+
+
+def references_of(table: pd.DataFrame, plugins: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return the references behind a table of results."""
     ran = table[~table["status"].isin(NOT_RUN)]
-    names = dict.fromkeys(str(name) for name in ran["method_name"])
-    found = {name: methods().entries.get(name) for name in names}
-    references = {name: e.cls.reference for name, e in found.items() if e and e.cls}
-    for name in dict.fromkeys(str(name) for name in ran["dataset_name"]):
-        card = _registered_card(name)
-        references |= {name: card.reference} if card else {}
-    return references | metrics
+    names = dict.fromkeys([*map(str, ran["method_name"]), *map(str, ran["dataset_name"])])
+    return collect_references(names, metric_columns(table), plugins)

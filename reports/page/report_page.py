@@ -13,8 +13,6 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from bench.provenance import package_versions
-
 from ..figures.confusion import Confusion, confusion_matrices
 from ..figures.cost_quality import cost_drawings
 from ..figures.figure_data import method_order
@@ -24,13 +22,13 @@ from ..figures.static_figures import write_figures
 from ..figures.training_curves import curve_drawings
 from ..figures.umap_panels import umap_colourings, umap_groups
 from ..figures.umaps import choose_panels, compute_umaps, umap_caption
-from ..tables.citations import LIBRARIES, bibtex
+from ..tables.citations import bibtex
 from ..tables.label_free import without_halves, without_labels
-from ..tables.labels import MAIN_METRIC, label, metric_columns, registered_metrics
+from ..tables.labels import MAIN_METRIC, label
 from ..tables.leaderboard import scores_long, tidy
 from ..tables.unfinished import failures, not_run_by_reason
 from ..tables.verdict import QUICK_NOTE, Sentence, counts, verdict, warnings
-from .cards import citations_of, dataset_cards, method_cards
+from .cards import dataset_cards, method_cards, references_of
 from .label_free_section import label_free_section
 from .markdown import report_markdown
 from .overview_table import overview_tables
@@ -62,6 +60,8 @@ class ReportSource:
     """When and from what the page was made, in one sentence."""
     docs: str = ""
     """Address of measured results, relative to the page."""
+    plugins: tuple[str, ...] = ()
+    """Files of further methods and datasets, whose facts the page shows."""
 
 
 def write_page(
@@ -176,8 +176,8 @@ def _report_html(
             "quality": cost_drawings(labelled) if scored else [],
             "curves": curve_drawings(labelled, source.curves),
         },
-        dataset_cards=dataset_cards(whole),
-        method_cards=method_cards(whole),
+        dataset_cards=dataset_cards(whole, source.plugins),
+        method_cards=method_cards(whole, source.plugins),
         ranks=[section for section in rank_sections(labelled) if section.svg],
         pairs=pair_section(labelled),
         umaps=umaps,
@@ -192,7 +192,7 @@ def _report_html(
         jobs=job_table(table),
         static=static,
         definitions=definitions,
-        citations=bibtex(citations_of(whole, _metric_references(whole))),
+        citations=bibtex(references_of(whole, source.plugins)),
     )
 
 
@@ -202,14 +202,6 @@ def _confusion(table: pd.DataFrame) -> Confusion | None:
         return confusion_matrices(table, choose_panels(table))
     except Exception:  # a report without this figure is better than no report
         return None
-
-
-def _metric_references(table: pd.DataFrame) -> dict[str, str]:
-    """Return the references of the metrics and libraries behind a table."""
-    registered = registered_metrics()
-    names = dict.fromkeys(key.partition("/")[2] for key in metric_columns(table))
-    found = {name: registered[name].reference for name in names if name in registered}
-    return found | {k: v for k, v in LIBRARIES.items() if k in package_versions()}
 
 
 _WORDS = {

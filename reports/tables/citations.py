@@ -9,6 +9,10 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cache
+from pathlib import Path
+
+import yaml
 
 _NAME = r"(?:van |de |von )?(?:10x )?[A-ZÄÖÜ][\w’'-]+"
 _WORK = re.compile(
@@ -55,6 +59,7 @@ class Citation:
     """One work; a field that is not known is empty."""
 
     author: str = ""
+    title: str = ""
     year: str = ""
     journal: str = ""
     volume: str = ""
@@ -77,7 +82,8 @@ def read_reference(text: str) -> list[Citation]:
     if works:
         return works
     url = _URL.search(text)
-    return [Citation(url=url.group().rstrip(".") if url else "", note=text)]
+    note = text.replace(url.group(), "").rstrip(", ") if url else text
+    return [Citation(url=url.group().rstrip(".") if url else "", note=note)]
 
 
 def _work(found: re.Match[str]) -> Citation:
@@ -89,10 +95,18 @@ def _work(found: re.Match[str]) -> Citation:
     known = {k: v or "" for k, v in journal.groupdict().items()} if journal else {}
     if arxiv and not doi:
         known["note"] = f"arXiv:{arxiv[1]}"
+    number = doi[1].rstrip(".") if doi else ""
     return Citation(
-        author=names, year=found["year"], doi=doi[1].rstrip(".") if doi else "",
+        author=names, title=_titles().get(number, ""), year=found["year"], doi=number,
         url=url.group() if url else "", **known,
     )  # fmt: skip
+
+
+@cache
+def _titles() -> dict[str, str]:
+    """Return the titles of works by DOI."""
+    path = Path(__file__).with_name("titles.yaml")
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 def bibtex(references: Mapping[str, str]) -> str:
@@ -123,7 +137,7 @@ def _unique_keys(works: Iterable[Citation]) -> list[str]:
     for work in works:
         plain = unicodedata.normalize("NFKD", work.author or work.note)
         plain = plain.encode("ascii", "ignore").decode().lower()
-        words = re.findall(r"[a-z]{3,}", plain.removeprefix("the "))
+        words = re.findall(r"[a-z]{2,}", plain.removeprefix("the "))
         stem = (words[0] if words else "work") + work.year
         same = sum(key.rstrip("bcdefgh") == stem for key in keys)
         keys.append(stem + "abcdefgh"[same] * bool(same))
@@ -135,7 +149,10 @@ def _entry(work: Citation, key: str) -> str:
     values = [(f.name, getattr(work, f.name)) for f in fields(Citation)]
     if kind == "misc":
         values = [("howpublished" if name == "journal" else name, value) for name, value in values]
-    lines = [f"  {name} = {{{_escape(name, value)}}}," for name, value in values if value]
+    lines = [
+        f"  {name} = {{{'{' * (name == 'title')}{_escape(name, value)}{'}' * (name == 'title')}}},"
+        for name, value in values if value
+    ]  # fmt: skip
     return "\n".join([f"@{kind}{{{key},", *lines, "}"])
 
 
