@@ -10,8 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 os.environ.setdefault("BENCH_OFFLINE", "1")  # for the notebooks
 
 project = "aebench"
-author = "the authors of aebench"
-copyright = author
+author = ""
 version = release = __version__
 
 extensions = ["cards", "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "scanpydoc.theme"]
@@ -24,6 +23,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_theme_options = {"show_navbar_depth": 1, "navbar_persistent": []}
 html_show_sphinx = False
+html_show_copyright = False
 html_last_updated_fmt = None
 
 myst_heading_anchors = 4
