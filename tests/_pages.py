@@ -8,7 +8,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     [ROOT / "README.md", ROOT / "docs" / "results" / "README.md", *(ROOT / "docs").glob("*.md")]
 )
@@ -73,8 +73,9 @@ def bench_commands(block: Block) -> list[list[str]]:
     calls = []
     for line in block.text.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
-        starts = [i for i, word in enumerate(words) if word.rpartition("/")[2] == "bench"]
-        calls += [words[start + 1 :] for start in starts[:1]]
+        for i, word in enumerate(words):
+            if word.rpartition("/")[2] == "bench" and (i == 0 or words[i - 1] in ("&&", "|")):
+                calls.append(words[i + 1 :])
     return calls
 
 
