@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from bench.addresses import mask_secrets, public_address
 from bench.provenance import command_line, describe_machine, git_commit, package_versions
 from bench.registry import datasets
 from bench.reports.page.report_page import ReportSource, write_page, write_text
+from bench.reports.page.site import write_site
 from bench.settings import Settings
 from bench.store.disk_errors import disk_errors
 from bench.store.result_store import ResultStore
@@ -41,8 +43,34 @@ def write_report(
 
     ``studies`` are the contents of the ``study.json`` of searches.
     """
+    source = report_source(results, folder, settings, studies)
+    table = results.assign(run_url=run_urls(results, settings))
+    with disk_errors(folder):
+        return write_page(table, folder, source, umap=umap, static=static)
+
+
+def write_report_site(
+    results: pd.DataFrame,
+    folder: Path,
+    settings: Settings,
+    *,
+    umap: bool = True,
+    studies: Sequence[Mapping[str, Any]] = (),
+) -> Path:
+    """Write the report as a site into ``folder``; returns the path of its index."""
+    source = report_source(results, folder, settings, studies)
+    table = results.assign(run_url=run_urls(results, settings))
+    with disk_errors(folder):
+        umaps = settings.results / "reports" / "umaps" if umap else None
+        return write_site(table, folder, replace(source, docs=""), umaps)
+
+
+def report_source(
+    results: pd.DataFrame, folder: Path, settings: Settings, studies: Sequence[Mapping[str, Any]]
+) -> ReportSource:
+    """Return the origin of results, for a page in ``folder``."""
     whole = without_halves(results)
-    source = ReportSource(
+    return ReportSource(
         title=report_title(whole, settings.experiment),
         command=command_lines(results),
         provenance=provenance(whole, settings),
@@ -53,9 +81,6 @@ def write_report(
         docs=docs_address(folder),
         plugins=settings.plugins,
     )
-    table = results.assign(run_url=run_urls(results, settings))
-    with disk_errors(folder):
-        return write_page(table, folder, source, umap=umap, static=static)
 
 
 def report_title(results: pd.DataFrame, experiment: str) -> str:

@@ -36,12 +36,12 @@ def _figure(dataset: str, rows: pd.DataFrame, metric: str, order: list[str]) -> 
     for method in order:
         own = rows[rows["method"] == method]
         mean = axis.place(float(own[metric].mean()))
-        marks = [line(mean, 15, mean, 85, "mean")]
-        marks += [
+        marks = [
             mark(axis.place(value), 50, f"{method}, seed {seed:.0f}: {value:.4f}",
                  more="control" * (method in controls))
             for seed, value in zip(own["seed"], own[metric], strict=True)
         ]  # fmt: skip
+        marks.append(line(mean, 15, mean, 85, "mean"))
         lines.append((method, "".join(marks)))
     alt = f"{label(metric)} on {dataset}: one dot a seed of {len(order)} methods, with their means"
     return row_plot(axis, lines, alt)

@@ -94,7 +94,7 @@ def _draw_figures(
         diagram = rank_diagram(group)
         if diagram is not None:
             yield (
-                _file_name("_".join(filter(None, ("ranks", group.modality, group.told)))),
+                file_name("_".join(filter(None, ("ranks", group.modality, group.told)))),
                 diagram,
             )
     by_job = curves_by_job(table, curves)
@@ -105,7 +105,7 @@ def _draw_figures(
         }  # fmt: skip
         losses = {method: rows for method, rows in losses.items() if len(rows)}
         if losses:
-            yield f"training_{_file_name(dataset)}", _loss_curves(losses)
+            yield f"training_{file_name(dataset)}", _loss_curves(losses)
     for dataset in dict.fromkeys(panel.dataset for panel in panels):
         own = [panel for panel in panels if panel.dataset == dataset]
         clusters = {panel.method: cluster_counts(panel) for panel in method_panels(table, own)}
@@ -113,13 +113,14 @@ def _draw_figures(
             name: counts["kmeans"] for name, counts in clusters.items() if "kmeans" in counts
         }
         if k_means:
-            yield f"clusters_{_file_name(dataset)}", _cluster_maps(k_means)
+            yield f"clusters_{file_name(dataset)}", _cluster_maps(k_means)
         own = [panel for panel in own if panel.key in coordinates]
         if own:
-            yield f"umap_{_file_name(dataset)}", umap_figure(own, coordinates)
+            yield f"umap_{file_name(dataset)}", umap_figure(own, coordinates)
 
 
-def _file_name(name: str) -> str:
+def file_name(name: str) -> str:
+    """Return a name that any file system takes."""
     return "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
 
 

@@ -37,6 +37,8 @@ class FactCard:
     facts: list[tuple[str, str]] = field(default_factory=list)
     citation: list[tuple[str, str]] = field(default_factory=list)
     """Pieces of the citation, each with its address if it has one."""
+    link: str = ""
+    """Page of its own in a site."""
 
 
 def dataset_cards(table: pd.DataFrame, plugins: tuple[str, ...] = ()) -> list[FactCard]:

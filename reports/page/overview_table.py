@@ -299,7 +299,7 @@ def _best_own(view: _View, method: str, keys: Sequence[str]) -> Cell:
 def _by_dataset(board: pd.DataFrame, view: _View, metric: str) -> list[TableColumn]:
     """Return the main score on each dataset."""
     columns = []
-    group = f"{label(metric)} on each dataset"
+    group = f"{label(metric).partition(' (')[0]} by dataset"
     for dataset in view.datasets:
         cells = [_mean_cell(view, name, [dataset], metric) for name in board["method"]]
         if any(cell.sort for cell in cells):

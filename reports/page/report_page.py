@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
@@ -32,16 +31,19 @@ from .cards import dataset_cards, method_cards, references_of
 from .label_free_section import label_free_section
 from .markdown import report_markdown
 from .overview_table import overview_tables
-from .pairwise_section import pair_section
+from .pairwise_section import PairSection, pair_section
 from .published_section import published_section
 from .score_tables import job_table, metric_definitions
 from .table_files import write_tables
 from .tuning_section import study_sections, tuning_sentence
 
 if TYPE_CHECKING:
-    from ..figures.umap_panels import UmapGroup
+    import pandas as pd
 
-_TEMPLATES = Path(__file__).with_name("templates")
+    from ..figures.umap_panels import UmapGroup
+    from .page_table import SelectableTable
+
+TEMPLATES = Path(__file__).with_name("templates")
 
 
 @dataclass(frozen=True)
@@ -91,13 +93,13 @@ def write_page(
         results, title=source.title, command=source.command, studies=source.studies
     )
     write_text(folder / "summary.md", text)
-    missing = "UMAPs were turned off for this report (--no-umap)."
-    umaps = _umap_section(table, folder.parent / "umaps") if umap else UmapSection(missing=missing)
+    umaps = umap_section(table, folder.parent / "umaps") if umap else NO_UMAPS
     if static:
         write_tables(table, folder / "tables")
         panels = choose_panels(without_halves(table))
         write_figures(table, folder / "figures", panels, umaps.coordinates, source.curves)
-    return write_text(folder / "report.html", _report_html(results, source, umaps, static=static))
+    values = page_values(Findings.of(results), source, umaps, static=static)
+    return write_text(folder / "report.html", render_page("page.html.j2", **values))
 
 
 def write_text(target: Path, text: str) -> Path:
@@ -127,7 +129,10 @@ class UmapSection:
     missing: str = ""
 
 
-def _umap_section(table: pd.DataFrame, folder: Path) -> UmapSection:
+NO_UMAPS = UmapSection(missing="UMAPs were turned off for this report (--no-umap).")
+
+
+def umap_section(table: pd.DataFrame, folder: Path) -> UmapSection:
     """Return the panels; ``folder`` keeps their coordinates."""
     try:
         whole = without_halves(table)
@@ -140,60 +145,89 @@ def _umap_section(table: pd.DataFrame, folder: Path) -> UmapSection:
         return UmapSection(missing=f"UMAPs could not be drawn: {type(error).__name__}: {error}")
 
 
-def _report_html(
-    results: pd.DataFrame, source: ReportSource, umaps: UmapSection, *, static: bool
-) -> str:
-    table = tidy(results)
-    whole = without_halves(table)
-    unlabelled = without_labels(whole)
-    ranked = not unlabelled.all()
-    labelled = whole[~unlabelled] if ranked else whole
-    scored = ranked and labelled.get(MAIN_METRIC, pd.Series(dtype=float)).notna().any()
-    sentences = verdict(whole)
-    answers = [sentence for sentence in sentences if not sentence.detail]
+@dataclass(frozen=True)
+class Findings:
+    """What all results show together, so that the pages of a site say the same."""
+
+    results: pd.DataFrame
+    """The tidy table, with the halves of data without labels."""
+    whole: pd.DataFrame
+    labelled: pd.DataFrame
+    """The rows that rank methods; all if there are no labels."""
+    ranked: bool
+    sentences: list[Sentence]
+    overview: SelectableTable | None
+    pairs: PairSection | None
+
+    @classmethod
+    def of(cls, results: pd.DataFrame) -> Findings:
+        """Return the findings of a table of results."""
+        table = tidy(results)
+        whole = without_halves(table)
+        unlabelled = without_labels(whole)
+        ranked = not unlabelled.all()
+        labelled = whole[~unlabelled] if ranked else whole
+        overview = overview_tables(labelled) if ranked else None
+        pairs = pair_section(labelled)
+        return cls(table, whole, labelled, ranked, verdict(whole), overview, pairs)
+
+
+def page_values(
+    found: Findings, source: ReportSource, umaps: UmapSection | None, *, static: bool = False
+) -> dict[str, Any]:
+    """Return the values of the template of a report on all results."""
+    answers = [sentence for sentence in found.sentences if not sentence.detail]
     if tuned := tuning_sentence(source.studies):
         answers.append(Sentence(tuned, "Tuning"))
-    quick = (whole["profile"] == "quick").any()
-    definitions = metric_definitions(whole)
-    cells_script = (_TEMPLATES / "cells.js").read_text(encoding="utf-8")
-    return render_page(
-        "page.html.j2",
-        title=source.title,
-        counts=" ".join(filter(None, (counts(results), source.made))),
-        command=source.command,
-        provenance=source.provenance,
-        quick=quick,
-        docs=source.docs,
-        answers=answers,
-        details=[sentence for sentence in sentences if sentence.detail],
-        warnings=[text for text in warnings(results) if text != QUICK_NOTE],
-        terms=_terms(definitions),
-        ranked=ranked,
-        overview=overview_tables(labelled) if ranked else None,
-        label_free=label_free_section(results) if unlabelled.any() else None,
-        drawings={
+    unlabelled = without_labels(found.whole).any()
+    definitions = metric_definitions(found.whole)
+    return part_values(found.whole, found.labelled, source, umaps) | {
+        "counts": " ".join(filter(None, (counts(found.results), source.made))),
+        "answers": answers,
+        "details": [sentence for sentence in found.sentences if sentence.detail],
+        "warnings": [text for text in warnings(found.results) if text != QUICK_NOTE],
+        "ranked": found.ranked,
+        "overview": found.overview,
+        "label_free": label_free_section(found.results) if unlabelled else None,
+        "ranks": [section for section in rank_sections(found.labelled) if section.svg],
+        "pairs": found.pairs,
+        "studies": study_sections(source.studies),
+        "static": static,
+        "definitions": definitions,
+        "terms": _WORDS | {name: meaning for name, meaning, _ in definitions},
+    }
+
+
+def part_values(
+    rows: pd.DataFrame, labelled: pd.DataFrame, source: ReportSource, umaps: UmapSection | None
+) -> dict[str, Any]:
+    """Return the values that a part of the results decides alone: no comparison of methods."""
+    scored = MAIN_METRIC in labelled and labelled[MAIN_METRIC].notna().any()
+    cells_script = (TEMPLATES / "cells.js").read_text(encoding="utf-8")
+    return {
+        "title": source.title,
+        "command": source.command,
+        "provenance": source.provenance,
+        "quick": (rows["profile"] == "quick").any(),
+        "docs": source.docs,
+        "drawings": {
             "seeds": seed_drawings(labelled) if scored else [],
             "quality": cost_drawings(labelled) if scored else [],
             "curves": curve_drawings(labelled, source.curves),
         },
-        dataset_cards=dataset_cards(whole, source.plugins),
-        method_cards=method_cards(whole, source.plugins),
-        ranks=[section for section in rank_sections(labelled) if section.svg],
-        pairs=pair_section(labelled),
-        umaps=umaps,
-        colourings=umap_colourings(umaps.groups),
-        cells_script=cells_script if umaps.groups else "",
-        confusion=_confusion(labelled),
-        studies=study_sections(source.studies),
-        published=published_section(labelled),
-        failures=failures(table).to_dict("records"),
-        not_run=not_run_by_reason(whole),
-        main=label(MAIN_METRIC),
-        jobs=job_table(table),
-        static=static,
-        definitions=definitions,
-        citations=bibtex(references_of(whole, source.plugins)),
-    )
+        "dataset_cards": dataset_cards(rows, source.plugins),
+        "method_cards": method_cards(rows, source.plugins),
+        "umaps": umaps,
+        "colourings": umap_colourings(umaps.groups) if umaps else [],
+        "cells_script": cells_script if umaps and umaps.groups else "",
+        "confusion": _confusion(labelled),
+        "published": published_section(labelled),
+        "failures": failures(rows).to_dict("records"),
+        "not_run": not_run_by_reason(rows),
+        "main": label(MAIN_METRIC),
+        "jobs": job_table(rows),
+        "citations": bibtex(references_of(rows, source.plugins)),
+    }
 
 
 def _confusion(table: pd.DataFrame) -> Confusion | None:
@@ -208,11 +242,6 @@ _WORDS = {
     "Tied": "no method of the group is reliably better than another of it",
     "reliably": "the simultaneous interval of the difference leaves out zero",
 }
-
-
-def _terms(definitions: Sequence[tuple[str, str, str]]) -> dict[str, str]:
-    """Return words of the sentences with their meanings."""
-    return _WORDS | {name: meaning for name, meaning, _ in definitions}
 
 
 def explain(text: str, terms: Mapping[str, str]) -> Markup:
@@ -236,15 +265,20 @@ def explain(text: str, terms: Mapping[str, str]) -> Markup:
     ))  # fmt: skip
 
 
-def render_page(template: str, **values: Any) -> str:
-    """Return a page with its styles and scripts inlined."""
+def render_page(template: str, *, up: str | None = None, **values: Any) -> str:
+    """Return a page; its styles and scripts are inlined, or files of a site.
+
+    ``up`` is the way from the page to the folder of the site, such as ``../``.
+    """
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined,
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["explain"] = explain
     return environment.get_template(template).render(
-        css=(_TEMPLATES / "page.css").read_text(encoding="utf-8"),
-        script=(_TEMPLATES / "page.js").read_text(encoding="utf-8"),
+        css=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
+        script=(TEMPLATES / "page.js").read_text(encoding="utf-8"),
+        site=up is not None,
+        up=up or "",
         **values,
     )

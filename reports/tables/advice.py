@@ -77,11 +77,12 @@ def advise_by_standing(
         return Advice(f"Only {first} has a value of {label(metric)} {_where(names)}.")
     if standing.comparisons is None or first not in standing.comparisons.methods:
         return Advice(_one_seed(first, metric, _where(names)))
-    tied = standing.tied_for_first
-    reason = (
-        "no method is reliably better" if len(tied) > 1
-        else "it is reliably better than every other method"
-    )  # fmt: skip
+    beaten = _beaten([standing])
+    tied = [n for n in standing.order if n in standing.comparisons.methods and n not in beaten]
+    alone = all(standing.beats(tied[0], n) for n in standing.comparisons.methods if n != tied[0])
+    reason = "no method is reliably better"
+    if alone and not standing.failed:
+        reason = "it is reliably better than every other method"
     text = _use(tied, rows, metric, names, reason)
     return Advice(text, tuple(tied), standing.letters, standing.failed)
 
