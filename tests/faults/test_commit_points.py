@@ -44,10 +44,10 @@ def finished(tmp_path: Path, cache: Path, empty_store: Path) -> Path:
     return results
 
 
-def spool_copy(results: Path, key: str) -> Path:
+def spool_copy(results: Path, key: str, status: str = "done") -> Path:
     """Put a copy of the finished job into the spool under another key."""
     result = Result.read(results.parent / "fitted")
-    result.job = replace(result.job, score_key=key)
+    result.job, result.status = replace(result.job, score_key=key), status
     spool = Spool(results / "spool")
     work = spool.work_folder(result.job)
     shutil.copytree(results.parent / "fitted", work / "artifacts", dirs_exist_ok=True)
@@ -160,3 +160,32 @@ def test_killed_at_each_point_of_a_commit(finished: Path):
     row = kill_at_points(finished, every=1)
     write_part("A commit that is killed", [row])
     assert (row.lost, row.doubled) == (0, 0)
+
+
+@pytest.mark.parametrize("second", ["interrupted", "done"])
+def test_killed_before_an_earlier_run_is_marked_as_replaced(finished: Path, second: str):
+    """Both runs of the job are there; whatever follows, one counts."""
+    settings = load_settings({"results": finished})
+
+    def commit_all() -> Tracker:
+        tracker = Tracker(settings)
+        for waiting in Spool(finished / "spool").pending():
+            tracker.commit(waiting)
+        return tracker
+
+    def kill_at_mark(folder: Path) -> None:
+        tracker = Tracker(settings)
+        tracker._client.set_tag = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        tracker.commit(folder)
+
+    spool_copy(finished, "key", "interrupted")
+    commit_all().close()
+    folder = spool_copy(finished, "key", second)
+    assert in_child(lambda: kill_at_mark(folder)) == signal.SIGKILL
+    commit_all().close()
+    spool_copy(finished, "key")
+    tracker = commit_all()
+    runs = tracker._search("tags.score_key = 'key'")
+    counting = [one for one in runs if "superseded_by" not in one.data.tags]
+    assert [one.data.tags["status"] for one in counting] == ["done"]
+    assert len(tracker.rows(score_keys=["key"])) == 1
