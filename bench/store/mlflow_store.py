@@ -139,11 +139,15 @@ class Tracker(ResultStore):
 
     def find(self, score_key: str) -> StoredJob | None:
         """Return the finished job with a score key, if there is one, as MLflow has it now."""
-        runs = [
+        runs = self._finished_runs(score_key)
+        return stored_job(table_row(runs[-1])) if runs else None
+
+    def _finished_runs(self, score_key: str) -> list[StoredRun]:
+        """Return the finished runs of a job, oldest first, that no later one replaces."""
+        return [
             run for run in self._runs(score_key)
             if not run.unfinished and "superseded_by" not in run.tags
         ]  # fmt: skip
-        return stored_job(table_row(runs[-1])) if runs else None
 
     def _runs(self, score_key: str) -> list[StoredRun]:
         """Return the runs of a job, oldest first, without deleted ones."""
@@ -236,8 +240,9 @@ class Tracker(ResultStore):
                 raise InvalidResult(f"{folder}: has no folder artifacts", code="damaged_result")
             key = result.job.score_key
             self._delete_unfinished(key)
-            before = self.find(key)
-            if before is not None and before.status == "done":
+            before = self._finished_runs(key)
+            if before and before[-1].tags.get("status") == "done":
+                self._replace(before[:-1], before[-1].run_id)
                 shutil.rmtree(folder)
                 return None
             try:
@@ -249,12 +254,16 @@ class Tracker(ResultStore):
                 raise InvalidResult(
                     " ".join(str(error).split())[:500], code="refused_by_mlflow"
                 ) from None
-            if before is not None:
-                self.index.forget(before.run_id)
-                self._client.set_tag(before.run_id, "superseded_by", run_id)
+            self._replace(before, run_id)
             self._index_run(run_id)
             shutil.rmtree(folder)
             return run_id
+
+    def _replace(self, runs: list[StoredRun], run_id: str) -> None:
+        """Mark the earlier runs of a job; they are several after a kill between run and mark."""
+        for run in runs:
+            self.index.forget(run.run_id)
+            self._client.set_tag(run.run_id, "superseded_by", run_id)
 
     def _index_run(self, run_id: str) -> None:
         """Enter a run that was written into the index, unless that is read from a server."""
@@ -287,8 +296,9 @@ class Tracker(ResultStore):
             ]
         params = [Param(name, str(value)) for name, value in job.params.items()]
         params += [Param(f"recipe.{name}", str(value)) for name, value in job.recipe.items()]
-        self._client.log_batch(run_id, params=params[:100])
-        for start in range(0, len(metrics), _BATCH):
+        # One call for all but long curves: each costs as much as writing a hundred values.
+        self._client.log_batch(run_id, metrics=metrics[:_BATCH], params=params[:100])
+        for start in range(_BATCH, len(metrics), _BATCH):
             self._client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
         self._client.log_inputs(run_id, [_dataset_input(result)])
         shutil.copy(folder / "result.json", folder / "artifacts" / "result.json")
