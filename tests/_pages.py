@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     [ROOT / "README.md", ROOT / "docs" / "results" / "README.md", *(ROOT / "docs").glob("*.md")]
 )
-REASONS = ("installs", "needs ", "runs for ", "the tests run ", "fits each trial ")
+REASONS = ("installs", "needs ", "serves ", "the tests run ", "fits each trial ")
 """How the reason of a block that is not run begins."""
 _FENCE = re.compile(
     r"^(?P<fence>`{3,})(?P<language>\w+)(?P<words>.*?)$(?P<text>.*?)^(?P=fence)$", re.M | re.S

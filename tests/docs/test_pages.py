@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -76,10 +77,22 @@ def test_codes_of_messages_exist():
     assert {name for name in named if f'code="{name}"' not in sources} == set()
 
 
+def environment(folder: Path) -> dict[str, str]:
+    """Return variables under which commands are quick and keep to a folder."""
+    return os.environ | {
+        "BENCH_CACHE_DIR": str(folder / "cache"), "BENCH_OFFLINE": "1", "BENCH_SEEDS": "1",
+        "BENCH_PROFILE": "quick", "MPLBACKEND": "agg", "PYTHONPATH": str(folder),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }  # fmt: skip
+
+
 @pytest.fixture(scope="session")
 def user_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with files of a user and the results of an earlier run."""
     folder = tmp_path_factory.mktemp("files")
     write_files(folder)
+    command = [sys.executable, "-m", "bench", "run", "-m", "pca", "-d", "sim_rna", "--no-report"]
+    subprocess.run(command, cwd=folder, env=environment(folder), check=True, capture_output=True)
     return folder
 
 
@@ -92,13 +105,7 @@ def user_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_blocks_run(page: Path, user_files: Path, tmp_path: Path):
     """All blocks of a page run one after the other in one folder."""
-    for file in user_files.iterdir():
-        (tmp_path / file.name).symlink_to(file)
-    environment = os.environ | {
-        "BENCH_CACHE_DIR": str(tmp_path / "cache"), "BENCH_OFFLINE": "1", "BENCH_SEEDS": "1",
-        "BENCH_PROFILE": "quick", "MPLBACKEND": "agg", "PYTHONPATH": str(tmp_path),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }  # fmt: skip
+    shutil.copytree(user_files, tmp_path, dirs_exist_ok=True)
     for block in blocks(page):
         if block.file:
             path = tmp_path / block.file
@@ -113,7 +120,7 @@ def test_blocks_run(page: Path, user_files: Path, tmp_path: Path):
             script.write_text(block.text, encoding="utf-8")
             command = [sys.executable, str(script)]
         ended = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True
+            command, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True
         )
         said = f"{ended.stdout[-2000:]}\n{ended.stderr[-3000:]}"
         assert ended.returncode == 0, f"{place(page, block)}\n{block.text}\n{said}"
