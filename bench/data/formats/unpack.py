@@ -103,4 +103,10 @@ def _find_member(path: Path, archive: zipfile.ZipFile) -> str:
             "expected one; unpack it and name the file.",
             code="ambiguous_file",
         )
+    if ".." in names[0].replace("\\", "/").split("/") or names[0].startswith(("/", "\\")):
+        raise DataError(
+            f"{path}: its file '{names[0]}' points outside of the archive; get it from its "
+            "authors.",
+            code="unsafe_archive",
+        )
     return names[0]

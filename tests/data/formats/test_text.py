@@ -328,6 +328,10 @@ def test_archives(tmp_path: Path):
     with pytest.raises(DataError) as error:
         read_counts(archive(tmp_path / "two.zip", "a.csv", "b.csv"))
     assert error.value.code == "ambiguous_file"
+    for name in ("../x.csv", "/x.csv", "a\\..\\x.csv"):
+        with pytest.raises(DataError) as error:
+            read_counts(archive(tmp_path / "out.zip", name))
+        assert error.value.code == "unsafe_archive"
     path = archive(tmp_path / "cut.zip", "a.csv")
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(DataError) as error:
