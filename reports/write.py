@@ -23,7 +23,7 @@ from bench.store.disk_errors import disk_errors
 from bench.store.result_store import ResultStore
 
 from .figures.training_curves import median_run_ids
-from .tables.eligible import NOT_RUN
+from .tables.eligible import CONTROL, NOT_RUN
 from .tables.label_free import without_halves
 
 _FILE_LINK = re.compile(r'href="((?:summary|scores|figures|tables|\.\.)[^":]*)"')
@@ -86,10 +86,13 @@ def report_source(
 def report_title(results: pd.DataFrame, experiment: str) -> str:
     """Return how many methods were run on which datasets, and the experiment if it has a name."""
     ran = results[~results["status"].isin(NOT_RUN)]
-    methods, names = ran["method"].nunique(), sorted(set(ran["dataset"]))
+    control = ran["family"] == CONTROL
+    methods, controls = ran[~control]["method"].nunique(), ran[control]["method"].nunique()
+    names = sorted(set(ran["dataset"]))
     data = f"{len(names)} datasets" if len(names) > _NAMED else " and ".join(names) or "no data"
     prefix = "" if experiment == Settings().experiment else f"{experiment}: "
-    return f"{prefix}{methods} method{'s' * (methods != 1)} on {data}"
+    beside = f" and {controls} control{'s' * (controls != 1)}" * bool(controls)
+    return f"{prefix}{methods} method{'s' * (methods != 1)}{beside} on {data}"
 
 
 def docs_address(folder: Path) -> str:

@@ -155,7 +155,9 @@ def _scores(board: pd.DataFrame, view: _View, keys: list[str]) -> list[TableColu
         if own and column.group != "Clustering":
             cells = [_best_own(view, name, own) for name in board["method"]]
             tip = "the best of the method's own clusterings"
-            columns.append((Column(OWN, group="Clustering", descending=True, tip=tip), cells))
+            makers = zip(cells, board["family"], strict=True)
+            if any(cell.sort and family != CONTROL for cell, family in makers):
+                columns.append((Column(OWN, group="Clustering", descending=True, tip=tip), cells))
             own = []
         cells = [_mean_cell(view, name, view.datasets, key) for name in board["method"]]
         if any(cell.sort for cell in cells):
@@ -179,29 +181,36 @@ def _heading(method: str, family: str, rank: float, told: str, view: _View) -> s
     if told:
         return f"Told {told_words(told)}: ranked among each other"
     advice = view.advice.get("", Advice(""))
+    apart = len(view.datasets) > 1 and not advice.letters  # too few datasets for a claim over them
+    somewhere, anywhere = (" on a dataset", " on any dataset") if apart else ("", "")
     if not advice.tied:
         return "In the order of the ranks: nothing is claimed"
     if method not in advice.tied:
         lost = ", or seeds failed" if advice.failed else ""
-        return f"Not tied: another method is reliably better{lost}"
+        return f"Not tied: another method is reliably better{somewhere}{lost}"
     alone = "First: reliably better than every other method"
-    return "Tied for first: no method is reliably better" if len(advice.tied) > 1 else alone
+    tied = f"Tied for first: no method is reliably better{anywhere}"
+    return tied if len(advice.tied) > 1 or anywhere else alone
 
 
 def _leading(board: pd.DataFrame, metric: str, view: _View) -> list[TableColumn]:
     """Return rank, method and letters."""
+    several = len(view.datasets) > 1
     letters = {k: v for advice in view.advice.values() for k, v in advice.letters.items()}
     rank_tip = (
         f"order of the mean ranks by {label(metric)} over the datasets that all ranked methods "
         "finished; a method with a failed seed ranks behind those that finished it"
     )
     columns = [
-        (Column("rank", tip=rank_tip),
-         list(map(_rank_cell, board["rank"], board["mean rank"]))),
+        (Column("rank", tip=rank_tip), list(map(_rank_cell, board["rank"]))),
         (Column("method", number=False), [
             text_cell(str(name)) for name in board["method"]
         ]),
     ]  # fmt: skip
+    if several and board["mean rank"].notna().any():
+        tip = "of the ranks on the datasets; decides the rank"
+        cells = [value_cell("mean rank", value) for value in board["mean rank"]]
+        columns.append((Column("mean rank", tip=tip), cells))
     if letters:
         tip = f"methods that share a letter do not reliably differ in {label(metric)}"
         cells = [text_cell(letters.get(str(name), "")) for name in board["method"]]
@@ -209,10 +218,8 @@ def _leading(board: pd.DataFrame, metric: str, view: _View) -> list[TableColumn]
     return columns
 
 
-def _rank_cell(rank: float, mean_rank: float) -> Cell:
-    if pd.isna(rank):
-        return Cell("–")
-    return Cell(f"{rank:.0f}", f"{rank:.0f}", f"mean rank {mean_rank:.2f}")
+def _rank_cell(rank: float) -> Cell:
+    return Cell("–") if pd.isna(rank) else Cell(f"{rank:.0f}", f"{rank:.0f}")
 
 
 def _score_column(key: str, table: pd.DataFrame) -> Column:

@@ -110,11 +110,15 @@ def _matrix(rows: pd.DataFrame, metric: str) -> str:
             difference = sign * pair["difference"]
             ends = sorted((sign * low, sign * high))
             interval = "" if math.isnan(low) else f", {ends[0]:+.3f} to {ends[1]:+.3f}"
-            kind = ("up" if sign > 0 else "down") if pair["reliable"] else ""
+            kind = "plus" if difference > 0 else "minus"
+            kind += " reliable" * pair["reliable"]
+            share = 45 if pair["reliable"] else min(round(100 * abs(difference)), 18)
             reason = pair["reason"] or ("reliable" if pair["reliable"] else "not reliable")
             about = f"{first} minus {second}: {difference:+.3f}{interval}; {reason}"
-            text = f"{difference:+.2f}".replace("0.", ".")
-            cells[first, second] = f'<td class="{kind}"{tip(about)}>{text}</td>'
+            text = f"{difference:+.2f}".replace("0.", ".").replace("-", "−")
+            cells[first, second] = (
+                f'<td class="{kind}" style="--share:{share}%"{tip(about)}>{text}</td>'
+            )
     head = "".join(f'<th scope="col"><span>{escape(name)}</span></th>' for name in names)
     body = "".join(
         f'<tr><th scope="row">{escape(name)}</th>'

@@ -177,8 +177,10 @@ def page_values(
 ) -> dict[str, Any]:
     """Return the values of the template of a report on all results."""
     answers = [sentence for sentence in found.sentences if not sentence.detail]
-    if tuned := tuning_sentence(source.studies):
-        answers.append(Sentence(tuned, "Tuning"))
+    tuned = tuning_sentence(source.studies)
+    if not tuned and not (found.whole["n_trials"] != "").any():
+        tuned = "nothing was tuned; bench search does it."
+    answers += [Sentence(tuned, "Tuning")] * bool(tuned and found.ranked)
     unlabelled = without_labels(found.whole).any()
     definitions = metric_definitions(found.whole)
     return part_values(found.whole, found.labelled, source, umaps) | {
