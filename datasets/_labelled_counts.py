@@ -186,7 +186,7 @@ def find_member(paths: Sequence[Path], archive: Path, ending: str) -> Path:
     members = [path for path in paths if path.as_posix().endswith(f"/{ending}")]
     if len(members) != 1:
         raise DataError(
-            f"{archive}: {len(members)} files {ending} in it, expected one; fetch it again.",
+            f"{archive}: contains {len(members)} {ending} files, expected one; fetch it again.",
             code="missing_file",
         )
     return members[0]

@@ -38,7 +38,11 @@ def _is_known(path: str) -> bool:
 
 
 def split_around(paths: Iterable[str], hidden: Iterable[str]) -> Iterator[str]:
-    """Yield paths; one above a hidden path is replaced by its members, one below it goes."""
+    """Yield the paths without the hidden ones.
+
+    A folder above a hidden path is replaced by its other entries; paths inside a hidden one are
+    left out.
+    """
     hidden = tuple(hidden)
     for path in paths:
         if any(is_below(path, one) for one in hidden):

@@ -51,77 +51,83 @@ def run(  # noqa: PLR0913 – what people set by name
 ) -> RunOutcome:
     """Benchmark methods on datasets: fit each method with each seed, and score the results.
 
-    Each fit runs in a process of its own. The results folder keeps finished fits: the same call
-    again computes only what is missing. If a fit fails, its row says why and the others go on. A
-    script needs no ``if __name__ == "__main__"``.
+    Each fit runs in a process of its own. A fit that fails raises no error: its row says why, and
+    the others go on. The results folder keeps all fits: the same call again runs only what is not
+    there; failed fits are repeated with ``retry="all"``. A script needs no
+    ``if __name__ == "__main__"``.
 
     Parameters
     ----------
     methods
-        Names separated by commas, with parameters in brackets: ``"pca,vae[n_latent=16]"``. Also
-        ``"all"``, or all with a tag: ``"tag:baseline"``. Or a class of your own, an object of it,
-        or a list of any of these. :func:`bench.list_methods` shows names and tags. A class may be
-        defined in a notebook or script. The imports, functions, classes and plain values that it
-        uses are copied to its fits; if it uses anything else, such as your data, that is an error.
+        Names separated by commas, parameters in brackets: ``"pca,vae[n_latent=16,hidden=128]"``;
+        ``"all"``; or all with a tag, ``"tag:baseline"``. :func:`bench.list_methods` shows names
+        and tags. Or a subclass of ``bench.contract.Method``, an object of it, or a list of these.
+        The class may be defined in a notebook or script. The imports, functions, classes and
+        plain values that it uses are sent to the process of the fit; for anything else, such as
+        an AnnData of the notebook, there is an error that names it.
     datasets
-        AnnData or MuData: raw counts, cells × features, and the true types in a column of
-        ``obs``. Or a dictionary ``{"name": adata}``; without a name they are called ``data``. Or
-        names such as ``"pbmc68k,sim_rna"`` (:func:`bench.list_datasets`), the path of a file, or
-        a list of any of these.
+        AnnData or MuData with raw counts, cells × features, and the true cell types, if they are
+        known, in a column of ``obs``. Several: a dictionary ``{"name": adata, …}``. Or names,
+        ``"pbmc68k,sim_rna"`` (:func:`bench.list_datasets`), the path of a file of counts (h5ad,
+        10x, loom, text and others), or a list of these.
     seeds
-        Number of seeds (3 means 0, 1 and 2), or a list of seeds. Default: 3.
+        Number of seeds (3 means 0, 1 and 2), or the seeds, ``[0, 7]`` or ``"0,7"``. Default: 3
+        seeds.
     results
         Folder of the results and reports. Default: ``results``.
     label_key, batch_key
-        Columns of ``obs`` with the true types and the batches, in files and data in memory.
-        Default: ``cell_type``, and ``batch`` if there is one.
+        Columns of ``obs`` with the true types and the batches, for files and data in memory.
+        Defaults: ``cell_type``; ``batch``, if there is such a column.
     layer
-        Where the counts are: ``X``, ``raw`` or the name of a layer. Default: ``X``, or the one
-        that holds counts if ``X`` is normalised.
+        Where the counts are: ``X``, ``raw`` or the name of a layer. Default: ``X``; if that is no
+        raw counts, the layer or ``raw`` that is.
     jobs
-        Fits at a time. Default: one a core.
+        Fits that run at the same time. Default: one for each core.
     device
-        ``"cpu"``, ``"cuda"`` or ``"auto"``. Default: ``"auto"``.
+        ``"cpu"``, ``"cuda"`` or ``"auto"``: a GPU if there is one. Default: ``"auto"``.
     plugins
         Python files with own methods, datasets and metrics.
     assign
-        Parameters of methods, such as ``["vae.n_latent=16"]``.
+        Parameters of methods, such as ``["vae.n_latent=16"]``; those in brackets go before them.
     params
-        Files of parameters, such as the ``best.yaml`` of a search.
+        Files of parameters, such as the ``best.yaml`` of a search; both others go before them.
     report, umap
-        Whether the HTML report is written, and whether it has UMAPs.
+        Whether the HTML report is written, and whether the report has UMAPs.
     config
-        File of settings. Default: ``bench.toml``, if there is one.
+        File of settings, which the arguments override. Default: ``bench.toml`` of the current
+        folder, if there is one.
     console
         Where progress is shown. Default: the notebook, or standard error.
     settings
-        Further options of ``bench run --help``, with underscores: ``profile`` (``"quick"``,
-        ``"default"`` or ``"faithful"``, the size of the fits), ``timeout`` (seconds a fit),
-        ``memory`` (GiB a fit), ``threads``, ``retry`` (failures to run again, such as ``"all"``),
-        ``no_labels`` (scores that need no types), ``n_clusters`` (for data without types),
-        ``labels`` and ``markers`` (files), ``cache_dir``, ``offline``, ``mirror``,
-        ``tracking_uri``, ``experiment``.
+        Further options of ``bench run --help`` as arguments, with underscores, such as
+        ``timeout=600``: ``profile`` (``"quick"``: short training; ``"default"``; ``"faithful"``:
+        the settings of each publication), ``timeout`` (seconds of a fit), ``memory`` (GiB of a
+        fit), ``threads`` (of a fit), ``retry``, ``no_labels`` (true: only scores that need no
+        types), ``n_clusters`` (of k-means for data without types), ``labels`` and ``markers``
+        (files), ``cache_dir``, ``offline`` and ``mirror`` (of downloads), ``tracking_uri`` and
+        ``experiment`` (of MLflow).
 
     Returns
     -------
     RunOutcome
-        ``results`` is a table with a row for each fit; ``plot.heatmap()``, ``plot.cost()`` and
-        ``plot.umap(method)`` are Matplotlib figures; ``report`` is the path of the HTML page. A
-        notebook shows the leaderboard.
+        ``outcome.results`` is a table with a row for each fit and a column for each score;
+        ``outcome.plot.heatmap()``, ``outcome.plot.cost()`` and ``outcome.plot.umap(method)`` are
+        Matplotlib figures; ``outcome.report`` is the path of the HTML page, ``None`` without a
+        report. A notebook shows the leaderboard.
 
     Raises
     ------
     UsageError
         For an unknown name, parameter or setting.
     DataError
-        For data that no benchmark can run on, such as normalised values.
+        For data that no benchmark can run on, such as normalised values without raw counts.
     StoreError
         If the results folder cannot be used.
 
     Examples
     --------
     >>> import bench
-    >>> outcome = bench.run("pca,nmf", adata, label_key="louvain", seeds=1)  # doctest: +SKIP
+    >>> outcome = bench.run("pca,nmf", adata, label_key="cell_type", seeds=1)  # doctest: +SKIP
     >>> outcome.results  # doctest: +SKIP
     """
     flags = dict(

@@ -99,7 +99,7 @@ def csr_parts(matrix: Any) -> Csr | None:
 
 
 def index_type(matrix: Any) -> type[np.signedinteger[Any]]:
-    """Return the type of column indices with which SciPy maps this matrix without copying."""
+    """Return the index type with which SciPy opens this matrix as a memory map, without a copy."""
     csr = csr_parts(matrix)
     n_values = int(csr.indptr[-1]) if csr is not None else math.prod(matrix.shape)
     return np.int32 if n_values <= INT32_VALUES else np.int64

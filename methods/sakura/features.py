@@ -201,7 +201,7 @@ def numbers_of(one: Phenotype, values: np.ndarray, n_cells: int) -> Tensor:
 def set_scales(network: SakuraNetwork, trained: Any, parts: InsertedParts) -> None:
     """Set the scales of features and targets from the training rows, rows × features.
 
-    Features of an inserted encoder or decoder have the scales of its fit.
+    Features of an inserted encoder or decoder keep the scales that were stored with it.
     """
     settings = network.settings
     moments = FeatureMoments(trained.shape[1])

@@ -157,8 +157,8 @@ def _moments(values: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.nda
 class RestorationTargets:
     """Targets and weights of the reconstruction of log values.
 
-    Observations have weight 1, biological zeros ``zero_weight``, imputed zeros 0. Weights are
-    scaled so that the best constant of each gene has loss 1.
+    Observations have weight 1, biological zeros ``zero_weight``, imputed zeros 0. They are scaled
+    so that predicting the best constant of each gene gives the loss 1.
     """
 
     def __init__(self, imputation: Imputation, zero_weight: float) -> None:

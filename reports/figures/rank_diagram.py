@@ -24,7 +24,7 @@ _TEXT_COLOUR = "#000000"
 
 @dataclass
 class RankSection:
-    """The ranks of methods told the same: a sentence, and a diagram if any claim is possible."""
+    """Ranks of methods that use the same inputs: a sentence, and a diagram if there is a claim."""
 
     about: str
     """Modality, and what the methods were told; empty if there is one group only."""

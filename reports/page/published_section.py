@@ -96,7 +96,7 @@ class Record(_StrictModel):
         for dataset, scores in self.values.items():
             for metric, value in scores.items():
                 if not -1 <= _mean(value) <= 1:
-                    raise ValueError(f"{dataset}: {metric} {_mean(value)} is not within -1 to 1")
+                    raise ValueError(f"{dataset}: {metric} is {_mean(value)}, expected -1 to 1")
         return self
 
 
