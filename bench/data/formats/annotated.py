@@ -38,7 +38,8 @@ def read_h5ad(path: Path) -> AnnData:
             return to_csr(read_anndata(path, file))
         if file["obs"].shape is None:
             raise DataError(
-                f"{path}: obs has no names of cells; set adata.obs_names and write the file again.",
+                f"{path}: obs has no names of cells; set adata.obs_names and write the file "
+                "again.",
                 code="missing_names",
             )
         if isinstance(file.get("X"), h5py.Group):  # anndata before 0.7
