@@ -158,11 +158,12 @@ class Dataset(ABC):
     notes : list of str
         One line for each decision of ``load`` that a user should know; shown as warnings.
     orientation_given : bool
-        Whether the user said what lies in the rows; names are then not compared with it.
+        Whether the user set the orientation of the matrix; it is then not checked against the
+        names.
     markers_file : Path or None
-        Marker lists of the user, which replace all others.
+        File with the user's marker lists. They replace those of the dataset and of the literature.
     replacement_markers : Markers or None
-        Lists that ``load`` derived from those of the dataset, to be used in their place.
+        Marker lists that ``load`` derived from those of the dataset; used in their place.
     """
 
     name: str
@@ -227,12 +228,12 @@ class Dataset(ABC):
         return {}
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return what decides the data besides code and parameters (digests of files)."""
+        """Return what determines the data besides code and parameters, such as file digests."""
         return {}
 
     @property
     def paired(self) -> bool:
-        """Whether ``load`` returns both parts of paired data; of a file, whether it may."""
+        """Whether ``load`` returns paired data; for a file not yet read: whether it may."""
         return getattr(self, "card", None) is not None and self.card.modality == MULTIOME
 
     @abstractmethod

@@ -35,7 +35,7 @@ class External(Method):
     * ``embedding.npy``, ``embedding.csv`` (numbers, or a header and names of cells first) or
       ``embedding.h5ad`` (first array of ``obsm``, else X), one row a cell in the order of the
       counts;
-    * if it likes ``clusters.csv``, one name a line, and ``imputed.npy``, cells × features.
+    * optionally ``clusters.csv``, one cluster name a line, and ``imputed.npy``, cells × features.
 
     A line ``loss STEP TOTAL VALUE`` that it prints is a point of the loss curve; all other lines
     go to the log. An exit code above zero is a failure, with its last lines as the reason.
@@ -43,16 +43,16 @@ class External(Method):
     Attributes
     ----------
     command : tuple of str
-        Words; ``{python}``, ``{counts}``, ``{parameters}``, ``{out}``, ``{seed}`` and ``{folder}``
-        (that of the class's file) are filled in.
+        Words of the command. ``{python}``, ``{counts}``, ``{parameters}``, ``{out}``, ``{seed}``
+        and ``{folder}`` (the folder of the class's file) are filled in.
     python : str
         Interpreter of ``{python}``.
     lock : str
-        Name of the file with the packages of the environment, beside that of the class and in its
-        ``files``. The fit is refused if others are installed now.
+        File that lists the packages of the environment; beside the class's file and named in
+        ``files``. The fit fails if the installed packages differ from the list.
     environment : tuple of str
-        Folders of the environment, which the fit may read and run. They are not in its key:
-        name a file that lists their packages in ``files``.
+        Folders of the environment, which the fit may read and run. Changes in them do not cause a
+        new fit: name a file that lists their packages in ``files``.
     counts_format : str
         ``h5ad``, ``mtx`` or ``npz``.
     prepared : bool
@@ -67,7 +67,7 @@ class External(Method):
     prepared: ClassVar[bool] = False
 
     def recipe(self, info: Any) -> Recipe:
-        """Return the counts as they are; a subclass may ask for more."""
+        """Return an empty recipe: the counts as they are. A subclass may override it."""
         return Recipe()
 
     def fit(self, data: AnnData, context: Context) -> Fit:
@@ -76,9 +76,10 @@ class External(Method):
         Raises
         ------
         RuntimeError
-            If it ends with an exit code above zero, or its environment was changed.
+            If the command ends with a non-zero exit code, or the environment differs from
+            ``lock``.
         ValueError
-            If it leaves no embedding, or files that cannot be read.
+            If the command wrote no embedding, or a file that cannot be read.
         """
         from .external_files import read_clusters, read_embedding, read_imputed, write_counts
 
@@ -125,7 +126,7 @@ class External(Method):
         }
 
     def _variables(self) -> dict[str, str]:
-        """Return the variables of the command: its environment's programs come first."""
+        """Return the variables of the command; programs of ``environment`` come first in PATH."""
         variables = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
         folders = [str(Path(one) / "bin") for one in self.environment]
         variables["PATH"] = os.pathsep.join([*folders, variables.get("PATH", os.defpath)])
@@ -147,12 +148,12 @@ def installed_packages(folders: Iterable[str]) -> list[str]:
 
 
 def read_lock(path: Path) -> list[str]:
-    """Return the names in a file that :func:`installed_packages` was written to."""
+    """Return the packages listed in a lock file, as :func:`installed_packages` names them."""
     return path.read_text(encoding="utf-8").split()
 
 
 def _run(words: list[str], folder: Path, variables: dict[str, str], context: Context) -> None:
-    """Run a command; its lines are losses or go to the log. Raises ``RuntimeError``."""
+    """Run a command and report its losses; other lines go to the log. Raises ``RuntimeError``."""
     try:
         process = subprocess.Popen(
             words, cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

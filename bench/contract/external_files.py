@@ -14,7 +14,10 @@ _EMBEDDINGS = ("embedding.npy", "embedding.csv", "embedding.h5ad")
 
 
 def write_counts(data: ad.AnnData, folder: Path, form: str, *, prepared: bool = False) -> Path:
-    """Write a matrix, cells × features, in one of :data:`FORMATS`; returns its path."""
+    """Write the counts, or with ``prepared`` the prepared matrix; returns the path.
+
+    ``form``: ``h5ad``, ``npz`` or ``mtx``. Names of features and cells are written beside it.
+    """
     matrix = sp.csr_matrix(data.X if prepared or "counts" not in data.layers
                            else data.layers["counts"])  # fmt: skip
     path = folder / f"counts.{form}"
@@ -49,7 +52,7 @@ def read_embedding(out: Path, cells: list[str]) -> np.ndarray:
 
 
 def read_clusters(out: Path, n_cells: int) -> np.ndarray | None:
-    """Return the clusters in a folder, if there are any; raises ``ValueError``."""
+    """Return ``clusters.csv``, one name a cell; ``None`` without it. Raises ``ValueError``."""
     path = out / "clusters.csv"
     if not path.is_file():
         return None
@@ -61,7 +64,7 @@ def read_clusters(out: Path, n_cells: int) -> np.ndarray | None:
 
 
 def read_imputed(out: Path, data: ad.AnnData) -> pd.DataFrame | None:
-    """Return the imputed matrix in a folder, if there is one; raises ``ValueError``."""
+    """Return ``imputed.npy``, cells × features; ``None`` without it. Raises ``ValueError``."""
     path = out / "imputed.npy"
     if not path.is_file():
         return None

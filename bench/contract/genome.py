@@ -85,7 +85,8 @@ def peak_intervals(names: Iterable[Any]) -> tuple[pd.DataFrame, list[str]]:
     pandas.DataFrame
         Columns ``chrom``, ``start`` and ``end``, one row a peak, indexed by name.
     list of str
-        The names that are no intervals; their rows have an empty ``chrom`` and -1.
+        Names that are no intervals; ``chrom`` of their rows is empty, ``start`` and ``end`` are
+        -1.
     """
     import pandas as pd
 

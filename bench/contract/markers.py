@@ -72,7 +72,7 @@ def read_markers(path: Path) -> Markers:
 
 
 def check_marker_lists(content: Any, where: str) -> dict[str, tuple[str, ...]]:
-    """Return lists by name from plain values; raises ``DataError`` that names the list."""
+    """Return marker lists by name from parsed YAML or JSON; raises ``DataError``."""
     if not isinstance(content, Mapping) or not content:
         raise DataError(
             f"{where}: expected signatures, each a name with a list of genes.",
@@ -136,7 +136,7 @@ def keep_known_genes(
     if not n_known:
         raise DataError(
             f"{where}: none of the {n_all} marker genes is among the {len(features)} features; "
-            "expected names such as the data have.",
+            "expected gene names spelled as in the data.",
             code="missing_features",
         )
     if n_known == n_all:

@@ -182,9 +182,11 @@ class Method(ABC):
         How to install them, such as ``pip install nimfa``.
     files : tuple of str
         Files and folders that it reads, relative to the folder of its module, such as
-        ``("net.yaml",)``. A fit can open no others; when one changes, the method is fitted again.
+        ``("net.yaml",)``. A fit can open no other data files. When one changes, the method is
+        fitted again.
     environment : tuple of str
-        Folders of another environment whose programs the fit runs. They are not in its key.
+        Folders of another environment whose programs the fit runs. Changes in them do not cause a
+        new fit.
     network : bool
         Whether its fit connects to other machines.
     exceptions : dict
@@ -199,21 +201,22 @@ class Method(ABC):
     ``impute(data: AnnData) -> np.ndarray``
         Expected value of each entry, shape (n_cells, n_features).
     ``impute_mask(data: AnnData) -> np.ndarray``
-        What each entry of it is: 0 a zero that stays, 1 observed, 2 a zero that was filled.
+        Code of each entry of ``impute``: 0 for a zero that stays, 1 observed, 2 for a filled zero.
     ``save(path: Path)`` and ``load(path: Path)``
         Write and read the fitted state in the folder ``path``.
     ``from_config(path: Path, adata: AnnData) -> Method``
-        Method with the settings of a configuration file in a format of its own; its
+        Class method: the method with the settings of a configuration file in its own format. Its
         ``describe() -> list[str]`` then lists what would be trained.
     ``configuration() -> dict``
         What a fitted method used, in plain values, for ``fit.json``.
     ``predictions(data, split="all", *, reconstruct=True) -> dict[str, pd.DataFrame]``
-        All that the fitted method computes of cells, cells × columns by name, for
-        ``bench transform --heads``. ``split`` names cells of the fit.
+        All outputs of the fitted method for cells, by name, cells × columns, for ``bench transform
+        --heads``. ``split``: name of a split of the fit; only its cells.
     ``story_tables(data, path: Path) -> dict[str, pd.DataFrame]``
-        Tables that a file in a format of its own asks for.
+        Tables that a file in the method's own format (SAKURA: an inference story) requests.
     ``prepare_training(insert: Sequence[str], go_on: Path | None, keep_every: int)``
-        Set parts of other fits to insert, a fit to go on from and how often states are kept.
+        Set which parts of other fits to insert (SAKURA's syntax), which fit to continue, and after
+        how many epochs a state is kept (0: never).
     ``predict_inputs(data: AnnData) -> dict[str, pd.DataFrame]``
         Predicted optional inputs of cells, scored on held-out cells: ``labels`` (the probability
         of each type) and ``proteins`` (a column a protein, in any unit).

@@ -116,11 +116,11 @@ class PairScores:
     same
         Whether both profiles are of one cell.
     score
-        How likely that is according to the method; more is likelier.
+        How likely both profiles are of one cell, according to the method; higher is likelier.
     hard
         Whether the two cells are of one type; ``None``: types are unknown.
     easy
-        Whether the two cells are of two types; neither where a type is hidden.
+        Whether the two cells are of different types. Both masks are false where a type is hidden.
     """
 
     same: np.ndarray
@@ -131,7 +131,7 @@ class PairScores:
 
 @dataclass(frozen=True)
 class TranslationScores:
-    """Predictions from the chromatin of unseen cells whether each gene is detected.
+    """Predicted detection of genes in unseen cells, from their chromatin.
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ class TypeScores:
     probabilities
         Probability of each class, shape (n_cells, n_classes).
     classes
-        Their names.
+        Names of the classes, in the order of the columns.
     """
 
     true: np.ndarray
@@ -270,15 +270,15 @@ class Metric:
     reference
         Citation with DOI.
     function
-        Returns a float, or a float and facts to record. Its docstring is the definition that
-        ``bench metrics`` shows: first what it returns, under *Notes* its conventions, under
-        *Raises* where it is not defined.
+        Returns a float, or a float and a dictionary of facts to record. Its docstring is the
+        definition that ``bench metrics`` shows: first what it returns, under *Notes* its
+        conventions, under *Raises* where it is not defined.
     scib_metrics
         How it differs from the function of the package scib-metrics; empty if that has none.
     without_types
-        Whether the value does not depend on the types, so that data without labels have it, too;
-        they pass equal types. Metrics of the kinds ``partition``, ``integration``, ``counts``,
-        ``paired`` and ``predicted`` get no types.
+        Whether the value does not depend on the types. It is then also computed for data without
+        labels, with one type for all cells. Metrics of the kinds ``partition``, ``integration``,
+        ``counts``, ``paired`` and ``predicted`` get no types.
     """
 
     name: str

@@ -100,7 +100,7 @@ def cells_of(data: AnnData | MuData) -> AnnData:
 
 
 def matrices_of(data: AnnData | MuData) -> list[AnnData]:
-    """Return both parts of paired data, else the data alone."""
+    """Return ``rna`` and ``atac`` of paired data, else a list with the data alone."""
     return [data[part] for part in PARTS] if is_paired(data) else [cells_of(data)]
 
 
@@ -157,15 +157,15 @@ def check_cells(rna: AnnData, atac: AnnData, where: str) -> None:
 
 
 def decode_bases(values: np.ndarray) -> np.ndarray:
-    """Return bases, stored as one byte each, as text; other values as they are."""
+    """Return DNA stored as bytes as text; other values are returned unchanged."""
     return values.astype("U") if values.dtype.kind == "S" else values
 
 
 def read_feature_columns(var: pd.DataFrame, part: str, where: str) -> dict[str, np.ndarray]:
     """Return the known facts of a part's features (see ``FACTS``), each of shape (n_features,).
 
-    Positions of peaks without such columns are read from the names. Raises ``DataError`` for a
-    column that is not what ``FACTS`` describes.
+    Without the columns ``chrom``, ``start`` and ``end``, positions of peaks are read from their
+    names. Raises ``DataError`` for a column that is not what ``FACTS`` describes.
     """
     table = var
     if part == ATAC and not {"chrom", "start", "end"} <= set(var.columns):
@@ -187,7 +187,7 @@ def _read_numbers(column: pd.Series, where: str) -> np.ndarray:
     numbers = pd.to_numeric(column, errors="coerce").fillna(-1).to_numpy(dtype=float)
     if (numbers != np.rint(numbers)).any():
         raise DataError(
-            f"{where} has values that are no positions; expected whole numbers.",
+            f"{where} has values that are not whole numbers; expected positions in bases.",
             code="invalid_column",
         )
     return numbers.astype(np.int64)

@@ -40,15 +40,15 @@ class Search:
     log
         Sample the range on a logarithmic scale.
     step
-        Distance of the values of a range; ``None``: any value.
+        Step between the values of a range; ``None``: continuous.
     choices
         The values, instead of a range.
     zero
         Sample a switch first: off means 0, on means the range.
     when
-        Conditions under which the parameter is sampled, all of which must hold:
-        ``(("solver", ("cd", "mu")),)``. ``"on"`` stands for any value but zero, ``"a|b"`` for one
-        of two parameters, ``"modality"`` for that of the dataset.
+        Conditions for sampling the parameter, as (name, allowed values): ``(("solver", ("cd",
+        "mu")),)``. All must hold. The value ``"on"`` allows all but zero. The name ``"a|b"`` means
+        that ``a`` or ``b`` has an allowed value, ``"modality"`` the modality of the dataset.
     """
 
     low: float | None = None

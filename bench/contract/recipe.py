@@ -33,7 +33,7 @@ class DatasetInfo:
     has_batch
         Whether the batch of each cell is known.
     mean_counts
-        Mean of the total counts of a cell.
+        Mean total count of the cells.
     density
         Share of the entries that are not zero.
     """
@@ -146,8 +146,8 @@ class PairedInfo(DatasetInfo):
     Parameters
     ----------
     parts
-        The facts about each modality, by ``rna`` and ``atac``. ``n_features``, ``mean_counts``
-        and ``density`` are of both together.
+        The facts about each modality, by ``rna`` and ``atac``. The object's own ``n_features``,
+        ``mean_counts`` and ``density`` describe both together.
     """
 
     parts: dict[str, DatasetInfo]
@@ -177,7 +177,7 @@ class PairedRecipe:
 
 
 def recipe_from_dict(values: Mapping[str, Any]) -> Recipe | PairedRecipe:
-    """Return the recipe, of one modality or paired, with the values of ``as_dict``."""
+    """Return the recipe with the values that ``as_dict`` returned, of one modality or paired."""
     if values.keys() == {RNA, ATAC}:
         return PairedRecipe(**{part: Recipe(**steps) for part, steps in values.items()})
     return Recipe(**values)
