@@ -19,8 +19,10 @@ from bench.errors import Pruned, UsageError
 from bench.registry import methods
 from bench.testing import CHECKS, Check, NotApplicable, check_method, run_check
 
-SLOW_METHODS = {"sccrossrec", "wnn"}
-"""Methods whose fits, or whose libraries in each process, take a minute."""
+SLOW_METHODS = {"cnmf", "lda", "sccrossrec", "wnn"} | {
+    entry.name for entry in methods() if "aebench[" in entry.cls.install
+}  # fmt: skip
+"""Methods whose fits, or whose libraries in each process, take long."""
 PERMUTED_METHODS = {"ae", "nmf", "pca"}
 """Methods of which the order of cells is checked in the short tests, too: it takes six fits."""
 
