@@ -20,7 +20,7 @@ class CanonicalPairs(NamedTuple):
     """Pairs of directions whose scores correlate most, the strongest first."""
 
     first: np.ndarray
-    """Columns of the first block × pairs; variates have unit variance (without a ridge)."""
+    """Weights, columns of the first block × pairs; variates have variance 1 if the ridge is 0."""
     second: np.ndarray
     correlation: np.ndarray
     """Descending, 0 to 1."""
@@ -31,8 +31,8 @@ def canonical_pairs(
 ) -> CanonicalPairs:
     """Return at most ``n`` canonical pairs of two centred blocks, cells × columns.
 
-    Singular vectors of Cxx^-1/2 Cxy Cyy^-1/2 (Hotelling 1936). ``ridge`` is added to variances in
-    units of their mean (Vinod 1976, doi:10.1016/0304-4076(76)90010-5).
+    Singular vectors of Cxx^-1/2 Cxy Cyy^-1/2 (Hotelling 1936). ``ridge`` times the mean variance
+    of a block is added to its variances (Vinod 1976, doi:10.1016/0304-4076(76)90010-5).
     """
     whiten = [_inverse_root(block.T @ block / len(block), ridge) for block in (first, second)]
     cross = whiten[0] @ (first.T @ second / len(first)) @ whiten[1]
@@ -48,7 +48,7 @@ def canonical_pairs(
 
 
 def _inverse_root(covariance: np.ndarray, ridge: float) -> np.ndarray:
-    """Return (C + ridge · mean variance · I)^-1/2 without directions of no variance."""
+    """Return (C + ridge · mean variance · I)^-1/2; directions without variance are left out."""
     values, vectors = np.linalg.eigh(covariance)
     values = np.maximum(values, 0.0) + ridge * float(np.trace(covariance)) / len(covariance)
     varies = values > 1e-10 * max(values.max(), 1e-300)
@@ -58,9 +58,10 @@ def _inverse_root(covariance: np.ndarray, ridge: float) -> np.ndarray:
 def ridge_regression(
     scores: np.ndarray, detected: np.ndarray | sp.csr_matrix, ridge: float
 ) -> np.ndarray:
-    """Return the coefficients of a ridge regression on centred scores, columns × genes.
+    """Return the coefficients of a ridge regression of ``detected`` on scores, columns × genes.
 
-    ``ridge`` is in units of the mean variance of a column.
+    ``scores``: centred, cells × columns. ``detected``: cells × genes. ``ridge`` is in units of the
+    mean variance of a column of ``scores``.
     """
     gram = scores.T @ scores
     gram[np.diag_indices_from(gram)] += ridge * np.trace(gram) / len(gram) + 1e-12
@@ -117,7 +118,7 @@ class CanonicalMaps:
     def match(
         self, rna: np.ndarray, atac: np.ndarray, rna_cells: np.ndarray, atac_cells: np.ndarray
     ) -> np.ndarray:
-        """Return the cosine of the variates of pairs of cells."""
+        """Return the cosine of the variates of each pair of cells, (pairs,)."""
         first = normalize(self._variates("rna", rna))
         second = normalize(self._variates("atac", atac))
         cosine: np.ndarray = (first[rna_cells] * second[atac_cells]).sum(axis=1)
@@ -132,7 +133,7 @@ class CanonicalMaps:
         return np.asarray(self.arrays["rate"] + both @ self.arrays["from_both"])
 
     def _scale(self, part: str, scores: np.ndarray) -> np.ndarray:
-        """Return scores centred on the training cells, with a total variance of one there."""
+        """Return scores, scaled so that the training cells have mean 0 and total variance 1."""
         centred = np.asarray(scores, dtype=np.float64) - self.arrays[f"{part}_mean"]
         return centred * self.arrays[f"{part}_scale"]
 

@@ -33,11 +33,11 @@ class FactorParameters(Parameters):
         20, ge=1, description="rank: columns of W, the embedding"
     )
     normalize: bool = Field(
-        True, description="columns of W × norm of the rows of H, then rows of unit length"
+        True, description="multiply columns of W by the norms of the rows of H, then unit rows"
     )
     n_top_genes: int = Field(2000, ge=10, description="RNA: number of variable genes")
     filter_peaks: bool = Field(
-        True, description="chromatin: peaks open in 1 % to 90 % of the cells only"
+        True, description="chromatin: keep only peaks open in 1 % to 90 % of the cells"
     )
     binarize: bool = Field(
         True, description="chromatin: counts above zero become one; false: values as they are"
@@ -53,8 +53,8 @@ class Factorization(ArrayState, Method):
     modalities = frozenset({RNA, ATAC})
     family = "factorization"
     exceptions: ClassVar = {
-        "transform_equals_fit": "when the iterations end, W is a step behind H; new cells are "
-        "solved for H as it is"
+        "transform_equals_fit": "W of the fit belongs to the H of the step before the last; W of "
+        "new cells is solved for the last H"
     }
 
     params: FactorParameters

@@ -24,7 +24,8 @@ def initialize_factors(
     """Return the first W and H, float64.
 
     ``nndsvda`` (Boutsidis and Gallopoulos 2008) and ``random`` are scikit-learn's. ``random_vcol``
-    has means of a fifth of the columns and rows, drawn with replacement (nimfa).
+    is nimfa's: a column of W is the mean of a random fifth of the columns of ``values``, a row of
+    H that of a random fifth of its rows, both drawn with replacement.
     """
     if init != "random_vcol":
         w, h = _initialize_nmf(values, rank, init=init, random_state=seed)
@@ -43,7 +44,10 @@ def initialize_factors(
 
 
 def solve_w(values: sp.csr_matrix, h: np.ndarray, **loss: Any) -> np.ndarray:
-    """Return the W ≥ 0, float64, that explains ``values`` best with H fixed."""
+    """Return the W ≥ 0, float64, of least loss for fixed H.
+
+    ``loss``: further arguments of scikit-learn's ``non_negative_factorization``.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         w, _, _ = non_negative_factorization(
@@ -54,10 +58,10 @@ def solve_w(values: sp.csr_matrix, h: np.ndarray, **loss: Any) -> np.ndarray:
 
 
 def normalize_factors(w: np.ndarray, h: np.ndarray) -> np.ndarray:
-    """Return W with columns times the norms of H's rows, then rows of unit length.
+    """Return W with columns multiplied by the norms of H's rows, then rows of unit length.
 
-    V ≈ W H does not fix the scale of a component, and k-means on W depends on it (it moved ARI by
-    up to 0.9). The result does not. Rows of zeros stay zero.
+    V ≈ W H does not fix the scale of a component, and k-means on W depends on it (ARI changed by
+    up to 0.9). The returned W does not depend on it. Rows of zeros stay zero.
     """
     scaled = w * np.linalg.norm(h, axis=1)
     lengths = np.linalg.norm(scaled, axis=1, keepdims=True)

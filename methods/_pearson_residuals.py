@@ -61,7 +61,7 @@ def project(data: AnnData, arrays: dict[str, Any], theta: float) -> np.ndarray:
 def residuals(counts: sp.csr_matrix, share: np.ndarray, theta: float, clip: float) -> np.ndarray:
     """Return (c - μ) / √(μ + μ²/θ) within ± ``clip``, (cells, genes), float32.
 
-    μ is the total of the cell times the ``share`` of the gene in all counts, (genes,). Source:
+    μ is the total of the cell times ``share``, the gene's share of these counts, (genes,). Source:
     Lause et al. 2021, eq. 3. A cell without counts has residuals of zero.
     """
     depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()

@@ -76,7 +76,7 @@ class Solved:
 
     x: np.ndarray
     gradient: np.ndarray
-    """Before the last step."""
+    """At ``x``; one step earlier if the search ended after ``params.sub_iter`` steps."""
     moves: int
     """Gradient steps; 0: the start was optimal."""
     step: float
@@ -110,9 +110,9 @@ def _search_step(
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Return the next X, the change of the gradient and the step size.
 
-    The step shrinks until the loss falls enough (Lin 2007, eq. 13), or grows while it does. When
-    trials run out X stays; Lin's program then also loses a growing step, here the last good one is
-    taken.
+    The step shrinks until the loss falls enough (Lin 2007, eq. 13), or grows while it does. If no
+    trial of a shrinking step is good enough, X stays. If the trials of a growing step run out, the
+    last good one is taken; with ``params.published_steps`` X stays, as in Lin's program.
     """
     shrinking = False
     still = np.zeros_like(x)

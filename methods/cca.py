@@ -45,7 +45,7 @@ class CCA(PairedProjection):
             1.0, ge=0, description="added to the variances, in units of their mean"
         )
         translation_ridge: Annotated[float, Search(0.1, 100.0, log=True)] = Field(
-            10.0, ge=0, description="the same for the regressions of genes"
+            10.0, ge=0, description="ridge of translate, in units of the mean variance"
         )
         weighted: bool = Field(
             True, description="weight variates by the root of their correlation"

@@ -48,7 +48,7 @@ class Truth(Method):
     family = "control"
 
     def needs(self) -> frozenset[str]:
-        """Return that it needs the labels."""
+        """Return ``{"labels"}``, the true labels."""
         return frozenset({"labels"})
 
     def fit(self, data: AnnData, context: Context) -> Fit:

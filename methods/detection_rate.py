@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 class DetectionRate(ArrayState, Method):
     """Match by depth alone and translate by mean detection alone.
 
-    Cells deep in one modality tend to be deep in the other. ``translate`` gives every cell the
-    share of training cells that detect a gene. Features are those of ``pca_lsi`` and ``cca``.
+    Cells with a large depth in one modality tend to have one in the other. ``translate`` returns,
+    for every cell, the share of training cells that detect a gene. Features are those of
+    ``pca_lsi`` and ``cca``.
     """
 
     name = "detection_rate"
@@ -27,7 +28,7 @@ class DetectionRate(ArrayState, Method):
     reference = "none; a control"
     modalities = frozenset({MULTIOME})
     family = "control"
-    exceptions: ClassVar = {"separates_clear_types": "depth is not to tell types apart"}
+    exceptions: ClassVar = {"separates_clear_types": "depth does not separate types"}
 
     class Params(Parameters):
         """No parameters."""

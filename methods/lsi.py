@@ -21,7 +21,8 @@ class LSI(ArrayState, Method):
     """TF-IDF of binarised peaks, truncated SVD without its first component, unit rows.
 
     The first component follows depth. Source: Cusanovich et al. 2018, methods; log(TF · IDF ·
-    10,000 + 1) is that of Stuart et al. 2019 (Signac). Each of the three parts has a switch.
+    10,000 + 1) is that of Stuart et al. 2019 (Signac). ``idf``, ``drop_first`` and ``unit_rows``
+    switch the three parts.
     """
 
     name = "lsi"
@@ -36,8 +37,8 @@ class LSI(ArrayState, Method):
         n_components: Annotated[int, Search(10, 100, log=True)] = Field(
             50, ge=1, description="number of components after the first"
         )
-        low: float = Field(0.01, ge=0, lt=1, description="peaks open in a larger share of cells")
-        high: float = Field(1.0, gt=0, le=1, description="and open in a smaller share; 1: all")
+        low: float = Field(0.01, ge=0, lt=1, description="keep peaks open in more than this share")
+        high: float = Field(1.0, gt=0, le=1, description="and in less than this share; 1: all")
         idf: bool = Field(True, description="weight rare peaks more; off: log(1 + TF · 10,000)")
         drop_first: bool = Field(True, description="leave out the first component")
         unit_rows: bool = Field(True, description="scale each cell's components to length 1")

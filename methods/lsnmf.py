@@ -24,9 +24,9 @@ class LSNMF(Factorization):
 
     The default differs: peaks are binarised and filtered; step sizes carry over between
     subproblems, as Lin suggests; the first gradient, which sets tolerances, is that of both
-    factors (nimfa takes W's alone by a misplaced argument); the gradient that ends iterations
-    follows the last step; factors start from nndsvda; at most 100 iterations of 5 steps instead of
-    12 of 10; the arbitrary scale of components is removed.
+    factors (nimfa takes W's alone by a misplaced argument); the gradient of the stopping rule is
+    that after the last step; factors start from nndsvda; at most 100 iterations of 5 steps instead
+    of 12 of 10; the arbitrary scale of components is removed.
 
     ``solver=nimfa`` runs nimfa on a dense copy; the native solver with ``published_steps`` gives
     the same factors.
@@ -45,7 +45,7 @@ class LSNMF(Factorization):
         solver: Literal["native", "nimfa"] = Field("native", description="nimfa: the reference")
         init: Annotated[
             Literal["nndsvda", "random", "random_vcol"], Search(choices=("nndsvda", "random_vcol"))
-        ] = Field("nndsvda", description="how the factors start")
+        ] = Field("nndsvda", description="initial W and H")
         max_iter: Annotated[int, Search(12, 200, log=True)] = Field(
             100, ge=1, description="most outer iterations"
         )
@@ -62,7 +62,7 @@ class LSNMF(Factorization):
             0.1, gt=0, lt=1, description="factor by which a step size shrinks or grows"
         )
         published_steps: bool = Field(
-            False, description="step size 1 at every subproblem and nimfa's first gradient"
+            False, description="nimfa's step sizes (1 at every subproblem) and gradients"
         )
 
         presets: ClassVar = {

@@ -26,7 +26,7 @@ class MarkerMethod(ArrayState, Method):
     family = "control"
 
     def needs(self) -> frozenset[str]:
-        """Return that it needs marker lists."""
+        """Return ``{"markers"}``, the marker lists."""
         return frozenset({"markers"})
 
     def recipe(self, info: DatasetInfo) -> Recipe:
@@ -37,7 +37,7 @@ class MarkerMethod(ArrayState, Method):
 class MarkerSum(MarkerMethod):
     """Sum of the marker genes, without a model or other genes.
 
-    Each list's log-normalised sum is divided by its standard deviation over the cells.
+    The sum of a list's log-normalised values is divided by its standard deviation over the cells.
     """
 
     name = "marker_sum"

@@ -28,8 +28,8 @@ class NMF(Factorization):
     copy from the same seeded start (slower per iteration).
 
     ``preset=faithful`` is that of Huang et al. 2021: multiplicative updates on the table of peaks
-    as it is, without filters or binarisation, and W as it comes. Genes, which the publication does
-    not have, keep the preparation of the default. The default binarises peaks and removes the
+    as it is, without filters or binarisation, and W not normalised. Genes, which the publication
+    does not have, keep the preparation of the default. The default binarises peaks and removes the
     arbitrary scale of the components.
     """
 
@@ -46,7 +46,7 @@ class NMF(Factorization):
             "cd", description="coordinate descent, multiplicative updates, or nimfa's own"
         )
         init: Annotated[Literal["nndsvda", "random"], Search(choices=("nndsvda", "random"))] = (
-            Field("nndsvda", description="how the factors start")
+            Field("nndsvda", description="initial W and H")
         )
         loss: Literal["frobenius", "kullback-leibler"] = Field(
             "frobenius", description="kullback-leibler is the Poisson likelihood; not with cd"

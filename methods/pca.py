@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 class PrincipalComponents(ArrayState, Method):
     """Principal components of scaled log-normalised variable genes (Luecken and Theis 2019).
 
-    Chromatin: of binarised, depth-normalised, log-transformed peaks; ``lsi`` is the stronger
-    baseline.
+    For chromatin: principal components of binarised, depth-normalised, log-transformed peaks;
+    ``lsi`` is the stronger baseline.
     """
 
     name = "pca"
@@ -93,7 +93,7 @@ class PrincipalComponents(ArrayState, Method):
 def decompose(
     matrix: np.ndarray | sp.csr_matrix, n_components: int, seed: int
 ) -> tuple[sklearn.decomposition.PCA, np.ndarray]:
-    """Return the model and the scores, (cells, components), float32."""
+    """Return the PCA of ``matrix`` and the scores, (cells, components), float32."""
     from sklearn.decomposition import PCA
 
     model = PCA(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class JointPCALSI(PairedProjection):
     """Scores of ``pca`` and ``lsi`` side by side, each block with a total variance of one.
 
-    Both modalities so have equal weight in distances. Blocks share no coordinates: there is no
+    Both modalities have equal weight in distances. The blocks share no coordinates: there is no
     ``match``.
     """
 

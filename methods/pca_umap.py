@@ -36,7 +36,7 @@ class PCAUMAP(Method):
             15, ge=2, description="neighbours of a cell, itself included"
         )
         min_dist: Annotated[float, Search(0.0, 0.8)] = Field(
-            0.1, ge=0, le=1, description="closest that two points may come"
+            0.1, ge=0, le=1, description="smallest distance of two points in the UMAP"
         )
 
     params: Params

@@ -55,10 +55,10 @@ class SCALE(NetworkMethod):
             1.0, ge=0, description="weight of the KL term after the warm-up"
         )
         kl_warmup: Annotated[int, Search(0, 2000)] = Field(
-            200, ge=0, description="updates in which the weight rises from 0"
+            200, ge=0, description="updates in which the KL weight rises from 0"
         )
         normal_epochs: Annotated[int, Search(0, 200)] = Field(
-            200, ge=0, description="epochs with a normal prior before the mixture, at most"
+            200, ge=0, description="most epochs with a normal prior, before the mixture"
         )
 
         presets: ClassVar = {
@@ -69,7 +69,7 @@ class SCALE(NetworkMethod):
     params: Params
 
     def needs(self) -> frozenset[str]:
-        """Return the number of types if it is to set the number of Gaussians."""
+        """Return ``{"n_clusters"}``, the number of types, if ``known_k`` is set."""
         return frozenset({"n_clusters"}) if self.params.known_k else frozenset()
 
     def build(self, facts: dict[str, Any], likelihood: Likelihood) -> Network:
@@ -81,7 +81,7 @@ class SCALE(NetworkMethod):
         )
 
     def facts(self, data: AnnData, context: Context) -> dict[str, Any]:
-        """Return also the number of Gaussians."""
+        """Return the facts of the base class and the number of Gaussians."""
         k = min(context.n_clusters or self.params.n_components, data.n_obs)
         return super().facts(data, context) | {"n_components": k}
 

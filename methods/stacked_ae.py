@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 class StackedAE(NetworkMethod):
     """Deep autoencoder pretrained layer by layer, then fine-tuned as a whole.
 
-    Each encoder layer trains with its own decoder on the codes before (Vincent et al. 2010);
-    mirrored decoders start the second half. ``preset=faithful`` keeps what Huang et al. 2021
-    published: layers 8192-2048-256; decoder layers pretrained as separate autoencoders with
-    sigmoid decoders that are thrown away; plain gradient descent on a mean squared error; a
-    misspelt attribute that freezes all layers but the last. Its code hardly differs from the
-    untrained one.
+    Each encoder layer trains with its own decoder on the codes of the layer before (Vincent et al.
+    2010); these decoders, in reverse order, start the second half. ``preset=faithful`` keeps what
+    Huang et al. 2021 published: layers 8192-2048-256; decoder layers pretrained as separate
+    autoencoders with sigmoid decoders that are thrown away; plain gradient descent on a mean
+    squared error; a misspelt attribute that freezes all layers but the last. Its code hardly
+    differs from the untrained one.
     """
 
     name = "stacked_ae"
@@ -52,10 +52,10 @@ class StackedAE(NetworkMethod):
             1e-3, gt=0, le=1, description="step size of the pretraining"
         )
         pretrain: Literal["mirrored", "chain"] = Field(
-            "mirrored", description="chain: every layer by itself, as published"
+            "mirrored", description="encoder layers with their decoders; chain: as published"
         )
         fine_tune: Literal["all", "last"] = Field(
-            "all", description="layers that move while fine-tuning; last as published"
+            "all", description="layers trained in fine-tuning; last: output layer, as published"
         )
         optimizer: Literal["adam", "sgd"] = Field("adam", description="sgd as published")
 

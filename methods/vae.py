@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class VAE(NetworkMethod):
     """Variational autoencoder with a linear decoder (Kingma and Welling 2014; Huang et al. 2021).
 
-    Loss of a cell: -log p(x | z) + w KL(q(z | x) ‖ prior). The embedding is the mean of q, in the
-    publication a random draw. The published program has SCALE's mixture loss without initial
+    Loss of a cell: -log p(x | z) + w KL(q(z | x) ‖ prior). The embedding is the mean of q (in the
+    publication: a random draw). The published program has SCALE's mixture loss without initial
     mixture, so that its components stay equal: a VAE with one learned Gaussian prior.
     ``preset=faithful`` is that, with Bernoulli loss, hidden layers 1024-128, batches of 32, step
     size 2e-3 decayed to 2e-4 and weight decay 5e-4 (not on the prior, whose variance it would pull
@@ -47,7 +47,7 @@ class VAE(NetworkMethod):
             1.0, ge=0, description="weight of the KL term after the warm-up"
         )
         kl_warmup: Annotated[int, Search(0, 2000)] = Field(
-            200, ge=0, description="updates in which the weight rises from 0"
+            200, ge=0, description="updates in which the KL weight rises from 0"
         )
         prior: Annotated[
             Literal["standard", "learned_gaussian"],

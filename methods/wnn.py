@@ -43,7 +43,7 @@ class WNN(PairedBaseline):
         n_eigenvectors: Annotated[int, Search(5, 50, log=True)] = Field(
             20, ge=1, description="dimensions of the embedding"
         )
-        resolution: float = Field(1.0, gt=0, description="of Leiden on the graph")
+        resolution: float = Field(1.0, gt=0, description="resolution of Leiden on the graph")
 
     params: Params
 
