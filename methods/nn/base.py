@@ -40,7 +40,7 @@ class NetworkMethod(Method):
     rna_likelihood: ClassVar[str] = "gaussian"
     """What ``likelihood=auto`` means for RNA."""
     fitted: FittedNetwork
-    """After a fit or :meth:`load`."""
+    """The trained network, after a fit or :meth:`load`."""
 
     class Params(NetworkParameters):
         """Parameters of the network."""
@@ -49,7 +49,7 @@ class NetworkMethod(Method):
 
     @abstractmethod
     def build(self, facts: dict[str, Any], likelihood: Likelihood) -> Network:
-        """Return the untrained network for :meth:`facts`; torch is seeded."""
+        """Return the untrained network; ``facts``: see :meth:`facts`. The caller seeds torch."""
 
     def recipe(self, info: DatasetInfo) -> Recipe:
         """Return the preparation.
@@ -68,7 +68,7 @@ class NetworkMethod(Method):
         return log_normalized(info, n_top_genes=p.n_top_genes, scale=likelihood == "gaussian")
 
     def facts(self, data: AnnData, context: Context) -> dict[str, Any]:
-        """Return what :meth:`build` needs to know of the training cells, as plain values."""
+        """Return the names of the features and of the likelihood, for :meth:`build`."""
         name: str = self.params.likelihood
         if name == "auto":
             binary = data.X.min() >= 0 and data.X.max() <= 1

@@ -38,9 +38,9 @@ class Block:
 class Cells:
     """Cells of a prepared dataset, in blocks on a device.
 
-    With ``counts`` the targets are ``layers["counts"]``, else ``X``. Depth is the total of the
-    targets over ``median_total`` (default: theirs), at least 0.01. ``divide_inputs`` by it on
-    request.
+    With ``counts`` the targets are ``layers["counts"]``, else ``X``. The depth of a cell is the
+    total of its targets over ``median_total`` (default: the median of these totals), at least
+    0.01. ``divide_inputs`` divides the inputs by the depth.
     """
 
     def __init__(

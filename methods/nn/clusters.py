@@ -1,4 +1,4 @@
-"""First clusters of codes, and tables of clusters."""
+"""Initial clusters of codes, and tables of clusters."""
 
 from __future__ import annotations
 
@@ -30,9 +30,8 @@ def first_labels(
 ) -> np.ndarray:
     """Return the label 0 … K - 1 of each code, (cells,); all are in use.
 
-    K-means with ``k`` clusters. Without ``k``: Leiden communities, or k-means with the number of
-    the eigengap. ``k_from=leiden`` with ``k``: Leiden communities at a resolution that gives
-    about ``k``.
+    ``k_from=leiden``: Leiden communities, about ``k`` of them if ``k`` is given. Otherwise k-means
+    with ``k`` clusters; without ``k`` their number is that of :func:`eigengap`.
     """
     if params.k_from != "leiden":
         labels = kmeans(codes, k or eigengap(codes, seed), seed)
@@ -46,8 +45,8 @@ def first_labels(
 def leiden_of_size(codes: np.ndarray, k: int, seed: int) -> np.ndarray:
     """Return Leiden labels, (cells,), of ``k`` communities or the nearest number found.
 
-    The resolution is bisected on a logarithmic scale from 0.01 to 100, at most 20 times. Of equal
-    distances from ``k`` the first stays.
+    The resolution is bisected on a logarithmic scale from 0.01 to 100, at most 20 times. Of two
+    numbers equally near to ``k`` the first found is taken.
     """
     if len(codes) < 3 or np.all(codes == codes[0]):
         return np.zeros(len(codes), dtype=np.int64)
@@ -69,8 +68,8 @@ def leiden_of_size(codes: np.ndarray, k: int, seed: int) -> np.ndarray:
 def eigengap(codes: np.ndarray, seed: int) -> int:
     """Return the number of clusters by the largest gap between eigenvalues.
 
-    Of the normalised Laplacian of the neighbour graph. Source: von Luxburg 2007, a tutorial on
-    spectral clustering, section 8.3.
+    The eigenvalues are those of the normalised Laplacian of the neighbour graph. Source: von
+    Luxburg 2007, a tutorial on spectral clustering, section 8.3.
     """
     n_cells = len(codes)
     if n_cells < 5 or np.all(codes == codes[0]):

@@ -34,7 +34,7 @@ class FittedNetwork:
         self.network = method.build(facts, likelihood).to(device)
 
     def cells(self, data: AnnData) -> Cells:
-        """Return cells with the training features; raises ``DataError`` else."""
+        """Return ``data`` as blocks; raises ``DataError`` without the training features."""
         check_features(self.facts["features"], data, self._name)
         likelihood = self.facts["likelihood"]
         return Cells(

@@ -23,7 +23,7 @@ _SPAN_BYTES = 2**29
 
 
 class OneLayer(Model):
-    """Model whose first step is the linear ``layer``."""
+    """Model that starts with the linear ``layer``."""
 
     layer: nn.Linear
 
@@ -72,9 +72,9 @@ def train_layer(
 ) -> TrainingSummary:
     """Train ``model``, in the span of its inputs if that is smaller.
 
-    Gradient descent adds multiples of inputs to weights. So it stays in their span and takes the
-    same steps in any orthonormal basis of it: 1,000 cells of 10,000 peaks need 1,000 weights a
-    unit.
+    Gradient descent adds multiples of inputs to weights. The changes of the weights therefore stay
+    in the span of the inputs and are the same in any orthonormal basis of it: 1,000 cells of
+    10,000 peaks need 1,000 weights a unit.
     """
     layer = model.layer
     inputs = _inputs(cells) if _spans_less(cells, layer, schedule) else None

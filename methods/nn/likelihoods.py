@@ -20,7 +20,7 @@ _LOG_DISPERSION = 8.0
 
 
 class Likelihood(nn.Module, ABC):
-    """Base: ``reduction`` is ``sum`` or ``mean`` over the features."""
+    """Base of the likelihoods; ``reduction`` over the features is ``sum`` or ``mean``."""
 
     name: str
 
@@ -68,7 +68,7 @@ class Bernoulli(Likelihood):
 
 
 class Gaussian(Likelihood):
-    """Squared error: the Gaussian with unit variance, twice, without its constant."""
+    """Squared error: twice -log N(target; output, 1), without its constant."""
 
     name = "gaussian"
 
@@ -86,7 +86,7 @@ class Gaussian(Likelihood):
 class NegativeBinomial(Likelihood):
     """Counts with mean depth · exp(decoded) and one inverse dispersion θ per feature.
 
-    Variance μ + μ²/θ. Without ``depth_offset`` the code has to hold the depth. Source: Lopez et
+    Variance μ + μ²/θ. Without ``depth_offset`` the mean is exp(decoded). Source: Lopez et
     al. 2018, doi 10.1038/s41592-018-0229-2; Eraslan et al. 2019, eq. 1.
     """
 

@@ -133,7 +133,7 @@ class MixtureAutoencoder(VariationalAutoencoder):
         return self.log_responsibilities(self.embed(block)).exp()
 
     def cluster_means(self, cells: Cells, clusters: np.ndarray) -> dict[int, np.ndarray]:
-        """Return the mean expected value of each target by cluster."""
+        """Return the mean expected value of each target, (targets,), by number of the cluster."""
         means = {}
         self.eval()
         with torch.inference_mode():
@@ -163,8 +163,9 @@ def add_mixture_results(fit: Fit, fitted: FittedNetwork, data: AnnData) -> None:
 def specificity(means: np.ndarray) -> np.ndarray:
     """Return the specificity of peaks for clusters, peaks × clusters, from 0 to 1.
 
-    1 - √JSD (base 2) between a peak's mean accessibilities, as shares of the clusters, and all
-    weight on one cluster (Cabili et al. 2011). A closed peak counts as equally open in all.
+    1 - √JSD (base 2) between the shares of the clusters in a peak's accessibility and all weight
+    on one cluster (Cabili et al. 2011). ``means``: mean accessibility, peaks × clusters. A peak
+    closed in all clusters counts as equally open in all.
     """
     whole = means.sum(axis=1, keepdims=True)
     shares = np.divide(means, whole, out=np.full_like(means, 1 / means.shape[1]), where=whole > 0)
@@ -174,9 +175,9 @@ def specificity(means: np.ndarray) -> np.ndarray:
 
 
 def binarized(expected: np.ndarray, raw: np.ndarray | sp.csr_matrix) -> np.ndarray:
-    """Return where imputed accessibility exceeds the raw means of cell and peak.
+    """Return where imputed accessibility exceeds the raw means of its cell and its peak.
 
-    As in the published program.
+    Booleans, (cells, peaks). The rule is that of the published program.
     """
     cell_means = np.asarray(raw.mean(axis=1)).reshape(-1, 1)
     peak_means = np.asarray(raw.mean(axis=0)).reshape(1, -1)

@@ -35,7 +35,7 @@ class Model(nn.Module, ABC):
 
 
 class Network(Model):
-    """A model of the data: a likelihood of its decoded code. Shapes: inputs (cells, P)."""
+    """Base of models with a decoder and a likelihood; P: number of features."""
 
     kl_warmup = 0
     """Updates before early stopping counts."""
@@ -59,7 +59,7 @@ class Network(Model):
 
 
 class Autoencoder(Network):
-    """P-hidden-d with ReLU, a code with an activation, one linear layer back."""
+    """Hidden layers with ReLU, a code with its own activation, a linear decoder."""
 
     def __init__(self, n_features: int, likelihood: Likelihood, params: NetworkParameters) -> None:
         super().__init__(likelihood, params)
@@ -83,8 +83,8 @@ class Autoencoder(Network):
 class SparseAutoencoder(Autoencoder):
     """Autoencoder with the penalty β Σ_j KL(ρ ‖ a_j) on mean activations a_j.
 
-    Held-out losses leave it out: fitted to training cells, it grows on others from the first epoch
-    on.
+    Held-out losses leave the penalty out: it is fitted to the training cells and grows on other
+    cells from the first epoch on.
     """
 
     params: SparseAE.Params
@@ -102,7 +102,7 @@ class SparseAutoencoder(Autoencoder):
 
 
 class VariationalAutoencoder(Network):
-    """Two linear heads on P-hidden give q(z) = N(μ, σ²); the embedding is μ.
+    """Hidden layers and two linear heads give q(z) = N(μ, σ²); the embedding is μ.
 
     Minimises reconstruction + w · KL(q ‖ prior), w rising to ``kl_weight`` in ``kl_warmup``
     updates. The prior is N(0, 1) or a learned diagonal Gaussian. Held-out losses take one fixed
@@ -162,7 +162,7 @@ class VariationalAutoencoder(Network):
 
 
 def _noise(like: Tensor, *, fixed: bool) -> Tensor:
-    """Return normal noise; ``fixed``: always the same, so that epochs compare."""
+    """Return normal noise; ``fixed``: the same at each call, so that epochs are comparable."""
     if not fixed:
         return torch.randn_like(like)
     generator = torch.Generator(device=like.device).manual_seed(0)

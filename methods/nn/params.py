@@ -10,17 +10,17 @@ from bench.contract import Layers, Parameters, Search
 
 
 class ClusterParameters(Parameters):
-    """The number of clusters and where it comes from."""
+    """The number of clusters and its source."""
 
     n_clusters: int = Field(
-        0, ge=0, description="clusters; 0: see k_from; with k_from=leiden its resolution is sought"
+        0, ge=0, description="number of clusters (k_from=leiden: about this number); 0: see k_from"
     )
     k_from: Literal["truth", "leiden", "eigengap"] = Field(
         "truth",
         description="number of clusters: true types, Leiden communities, or largest eigengap",
     )
     resolution: float = Field(
-        1.0, gt=0, le=100, description="of k_from=leiden, unless n_clusters is set"
+        1.0, gt=0, le=100, description="resolution of k_from=leiden, unless n_clusters is set"
     )
 
     def optional_inputs(self) -> frozenset[str]:
@@ -67,7 +67,7 @@ class NetworkParameters(Parameters):
     learning_rate_decay: float = Field(
         1.0, gt=0, le=1, description="factor on the step size every 10 updates; 1: constant"
     )
-    learning_rate_floor: float = Field(0.0, ge=0, description="the decay stops here")
+    learning_rate_floor: float = Field(0.0, ge=0, description="smallest step size of the decay")
     weight_decay: Annotated[float, Search(1e-6, 1e-3, log=True, zero=True)] = Field(
         0.0, ge=0, description="L2 penalty on weights (not on a prior or a dispersion)"
     )
@@ -80,7 +80,7 @@ class NetworkParameters(Parameters):
     shuffle: bool = Field(True, description="new order of the cells in every epoch")
     drop_last: bool = Field(False, description="leave out an incomplete last batch")
     max_epochs: int = Field(
-        200, ge=0, description="passes over the training cells; 0: the untrained twin"
+        200, ge=0, description="passes over the training cells; 0: an untrained network"
     )
     patience: int = Field(
         20, ge=1, description="epochs without a better loss on held-out cells before stopping"
@@ -90,8 +90,8 @@ class NetworkParameters(Parameters):
     )
     n_top_genes: int = Field(2000, ge=10, description="RNA: number of variable genes")
     binarize: bool = Field(True, description="chromatin: counts above zero become one")
-    low: float = Field(0.01, ge=0, lt=1, description="chromatin: peaks open in a larger share")
-    high: float = Field(0.9, gt=0, le=1, description="chromatin: and open in a smaller share")
+    low: float = Field(0.01, ge=0, lt=1, description="chromatin: peaks open in over this share")
+    high: float = Field(0.9, gt=0, le=1, description="chromatin: and in under this share")
     min_peaks: int = Field(0, ge=0, description="chromatin: cells with fewer peaks are removed")
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class StackedAutoencoder(Network):
-    """P-hidden-d-hidden reversed-P with ReLU and PyTorch's initial weights."""
+    """Encoder P-hidden-d and its mirror image, with ReLU and PyTorch's initial weights."""
 
     params: StackedAE.Params
 
@@ -75,7 +75,7 @@ class StackedAutoencoder(Network):
 
 
 class _EncoderLayer(Model):
-    """Encoder layer with its own decoder, which reconstructs the codes before.
+    """Encoder layer with its own decoder, which reconstructs the inputs of the layer.
 
     The first layer reconstructs the data through the likelihood, the others by squared error.
     """
@@ -102,7 +102,7 @@ class _EncoderLayer(Model):
 def pretrain(
     stack: StackedAutoencoder, cells: Cells, schedule: Schedule, context: Context, *, chain: bool
 ) -> None:
-    """Train layer after layer on the frozen codes of those before.
+    """Train layer after layer on the frozen codes of the layer before.
 
     ``chain=False``: encoder layers with mirrored decoder layers. ``chain=True``: every layer by
     itself, as published.

@@ -35,7 +35,7 @@ class BlockLoss(Protocol):
 
 @dataclass(frozen=True)
 class Schedule:
-    """Options of the training loop, as in ``NetworkParameters``."""
+    """Options of the training loop; names and meanings are those of ``NetworkParameters``."""
 
     max_epochs: int
     batch_size: int
@@ -60,7 +60,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """Number of epochs, and the one whose weights were restored."""
+    """Number of epochs, and the epoch of the restored weights."""
 
     epochs: int
     best_epoch: int
@@ -91,9 +91,9 @@ def train(
 ) -> TrainingSummary:
     """Minimise ``objective`` over the trained parameters of ``network``.
 
-    Held-out cells, else the training loss, stop it early; the best weights are restored. One
-    report an epoch, names prefixed by ``stage``. Call it inside :func:`seeded`. Raises
-    ``Diverged`` (through ``context.report``) if a loss is not finite.
+    The loss on held-out cells stops training early (without them: the training loss), and the best
+    weights are restored. One report an epoch, names prefixed by ``stage``. Call it inside
+    :func:`seeded`. Raises ``Diverged`` (through ``context.report``) if a loss is not finite.
     """
     training, held_out = _split(cells.n_cells, schedule.validation, context.seed)
     order = np.random.default_rng(derive_seed(context.seed, "batches", stage))
@@ -145,7 +145,7 @@ def n_parameters(network: nn.Module) -> int:
 
 
 class _Sums:
-    """Running sums on the device; an epoch waits for the device once."""
+    """Running sums on the device, read once an epoch."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
@@ -197,10 +197,10 @@ def _set_learning_rate(optimizer: torch.optim.Optimizer, schedule: Schedule, upd
 def _evaluate(
     network: nn.Module, objective: BlockLoss, cells: Cells, rows: np.ndarray
 ) -> dict[str, float]:
-    """Return the loss of the cells ``rows``, and that without penalties and weights.
+    """Return two mean losses of the cells ``rows``: the objective, and reconstruction plus KL.
 
-    The latter, reconstruction plus KL, bounds the negative log-likelihood and compares fits with
-    other weights.
+    The second has no penalties and weights. It bounds the negative log-likelihood and is
+    comparable between fits with different weights.
     """
     network.eval()
     sums = _Sums()
