@@ -83,6 +83,7 @@ def write_files(folder: Path) -> None:
     """Write the small files of a user that commands of the pages name."""
     import anndata
     import mudata
+    from sklearn.neighbors import kneighbors_graph
 
     from bench.registry import datasets
 
@@ -92,12 +93,9 @@ def write_files(folder: Path) -> None:
     ).load()
     cells = anndata.AnnData(cells.X, obs=cells.obs[["cell_type", "batch"]], var=cells.var[[]])
     cells.var_names = [f"gene{number}" for number in range(cells.n_vars)]
-    import scanpy
-
-    logs = scanpy.pp.log1p(cells, copy=True)
-    scanpy.pp.neighbors(logs, n_neighbors=10, use_rep="X")
+    graph = kneighbors_graph(cells.X.toarray(), 10)
     cells.write_h5ad(folder / "new_cells.h5ad")
-    cells.obsp["connectivities"] = logs.obsp["connectivities"]
+    cells.obsp["connectivities"] = graph + graph.T
     cells.write_h5ad(folder / "my_cells.h5ad")
     for name, part in (("ctrl", cells[::2]), ("stim", cells[1::2])):
         one = anndata.AnnData(part.X.copy(), obs=part.obs[["cell_type"]], var=part.var.copy())
