@@ -26,7 +26,7 @@ def nearest(
     """Return about the ``k`` nearest ``points`` of each query, (queries, k), unordered.
 
     Points form lists around k-means centres. Each query searches the ``lists`` lists with the
-    nearest centres. -1: these hold fewer than ``k`` points.
+    nearest centres. -1 where these lists hold fewer than ``k`` points.
     """
     x, y = (torch.from_numpy(np.array(array, dtype=np.float32)) for array in (points, queries))
     mean = x.mean(dim=0)

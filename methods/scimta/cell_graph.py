@@ -1,9 +1,9 @@
 """Sparse neighbour graphs of cells or genes.
 
-Nearest neighbours are surfed at random and weighted by pointwise mutual information (Cao, Lu and
-Xu 2016, deep neural networks for graph representations). Convolutions use their normalised
-adjacency (Kipf and Welling 2017). ``parity=True`` follows the published program: directed graphs
-with self-edges, surfed without normalised rows.
+A random surfer walks from neighbour to neighbour, and its visits are weighted by pointwise mutual
+information (Cao, Lu and Xu 2016, deep neural networks for graph representations). Convolutions use
+the normalised adjacency (Kipf and Welling 2017). ``parity=True`` follows the published program:
+directed graphs with self-edges, surfed without normalised rows.
 """
 
 from __future__ import annotations
@@ -124,8 +124,8 @@ def balanced_neighbors(
 ) -> sp.csr_matrix:  # fmt: skip
     """Return the symmetric graph of each node's nearest neighbours in every batch, n × n.
 
-    About ``k`` - 1 neighbours in equal parts from each batch, at least one (Polański et al. 2020,
-    BBKNN, doi 10.1093/bioinformatics/btz625).
+    About ``k`` - 1 neighbours in equal parts from all batches, at least one from each (Polański et
+    al. 2020, BBKNN, doi 10.1093/bioinformatics/btz625).
     """
     n = len(points)
     rows = _euclidean(points, metric)
@@ -155,9 +155,10 @@ def balanced_neighbors(
 
 
 def given_graph(weights: sp.csr_matrix, *, directed: bool) -> sp.csr_matrix:
-    """Return a graph of the user's own in place of :func:`neighbors`, largest weight 1.
+    """Return the user's graph, in place of :func:`neighbors`, scaled to a largest weight of 1.
 
-    ``directed``: with the self-edges of the published graph, else both directions are joined.
+    ``directed``: keep directions and add self-edges, as in the published graph; else both
+    directions are joined.
     """
     adjacency = sp.csr_matrix(weights, dtype=np.float64)
     adjacency = adjacency - sp.diags(adjacency.diagonal())
@@ -222,9 +223,9 @@ def symmetric_information(
     """Return the symmetric mutual information of the surfed graph, in [0, 1], no self-edges.
 
     Equals V_ij / √(m_i m_j), where V is the mean of :func:`mutual_information` and its transpose
-    without diagonal, and m the row maxima. ``adjacency`` A is symmetric with row sums d, steps are
-    D⁻¹ A. Rows come block by block: row and column sums of M need vectors only, and M_ji = M_ij
-    d_i / d_j.
+    without diagonal, and m the row maxima. ``adjacency`` A is symmetric with row sums d, and M is
+    :func:`surfed` of D⁻¹ A. Rows are computed in blocks: row and column sums of M need vectors
+    only, and M_ji = M_ij d_i / d_j.
 
     ``most`` bounds memory where nodes lie near very many others. An entry then stays if it is an
     edge of A, or among the ``most`` largest of its row and of its column.

@@ -32,7 +32,7 @@ class CellTensors:
     inputs: Tensor
     """(cells, genes), or [X | ÃX | …] with ``has_powers``, (cells, (hops + 1) genes)."""
     has_powers: bool
-    """Powers of Ã are computed once if every step has all cells."""
+    """Whether ``inputs`` hold the powers, computed once if every step has all cells."""
     propagate: Propagation
     adjacency_loss: AdjacencyLoss
     targets: Tensor
@@ -57,7 +57,7 @@ class CellData:
         self.inputs, self.counts, self.graph, self.device = inputs, counts, graph, device
         self.n_cells, self.n_genes = counts.shape
         self.restored: RestorationTargets | None = None
-        """Set if values are reconstructed too."""
+        """Set if log values are reconstructed too."""
         self._scores = params.expression_target == "scores"
         self._balanced = params.graph_loss == "balanced"
         self._conv_hops = conv_hops
@@ -122,7 +122,7 @@ class CellModel(nn.Module):
     cells: CellTensors
     """Cells of the current step."""
     head: Any
-    """Multinomial or zero-inflated."""
+    """Last layer of the count decoder, multinomial or zero-inflated."""
 
     def __init__(
         self, cells: CellData, params: GraphParameters, head: type[nn.Module], *, conv_hops: int

@@ -24,7 +24,7 @@ def thin_counts(
     counts, values = sp.csr_matrix(data.layers["counts"]), sp.csr_matrix(data.X)
     if (counts.data != np.rint(counts.data)).any():
         raise DataError(
-            f"{owner}: held_out needs whole counts, but there are others such as "
+            f"{owner}: held_out needs whole counts, but some are not, such as "
             f"{counts.data[counts.data != np.rint(counts.data)][0]:g}; use held_out=0.",
             code="not_counts",
         )
@@ -43,7 +43,10 @@ def thin_counts(
 
 
 def held_out_loss(expected: np.ndarray, held_out: sp.csr_matrix) -> float:
-    """Return the nats of a held-out count under each cell's expected proportions."""
+    """Return the mean -log probability of a held-out count, in nats.
+
+    ``expected``: cells × genes; the probabilities are the proportions of each cell.
+    """
     totals = np.maximum(expected.sum(axis=1, dtype=np.float64), 1e-12)
     entries = held_out.tocoo()
     share = np.maximum(expected[entries.row, entries.col] / totals[entries.row], 1e-12)

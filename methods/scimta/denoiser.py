@@ -62,7 +62,7 @@ class Denoiser(nn.Module):
         return hidden
 
     def loss(self, values: Tensor, weights: Tensor, beta: float) -> Tensor:
-        """Return the weighted Gaussian -log likelihood plus β KL of a cell."""
+        """Return the weighted Gaussian -log likelihood plus β KL, mean over the cells."""
         mean, log_variance = self.encode(values)
         code = mean + torch.randn_like(mean) * (log_variance / 2).exp()
         error = (self.output(self.decode(code)) - values).square()
@@ -77,10 +77,11 @@ def deep_imputation(
 ) -> Imputation:  # fmt: skip
     """Return the imputation of log values, (cells, genes), by a trained denoiser.
 
-    Errors have weight 1 at observations and biological zeros, else true zeros would rise above
-    their thresholds, and 0 at imputed zeros. All zeros count as biological in the first half of
-    the epochs, because an untrained decoder is above 0 everywhere; then they are divided every 10
-    epochs. The KL weight rises to ``beta`` over 20 epochs. Seed torch first.
+    Errors have weight 1 at observations and biological zeros and 0 at imputed zeros. Without a
+    weight, true zeros would rise above their thresholds. All zeros count as biological in the
+    first half of the epochs, because an untrained decoder is above 0 everywhere. After that,
+    biological and imputed zeros are separated anew every 10 epochs. The KL weight rises to
+    ``beta`` over 20 epochs. Seed torch first.
     """
     values = sp.csr_matrix(values, dtype=np.float32)
     means = np.asarray(values.mean(axis=0)).ravel()

@@ -90,7 +90,8 @@ def z_scores(
 ) -> np.ndarray:
     """Return z-scores of the genes, clipped at ± ``bound``, (cells, genes), float32.
 
-    The scores are those within each batch, if given. Raises ``DataError`` for a batch of one cell.
+    With ``batch`` they are computed within each batch. Raises ``DataError`` for a batch of one
+    cell.
     """
     means, spreads, group = _moments(values, batch, owner)
     scores = np.empty(values.shape, dtype=np.float32)
@@ -103,8 +104,8 @@ def z_scores(
 def principal_components(inputs: Inputs, n_components: int) -> np.ndarray:
     """Return principal component scores of many cells, (cells, components), float32.
 
-    From the covariance of the genes, summed over blocks. At most cells or genes minus one
-    components.
+    Computed from the covariance of the genes, which is summed over blocks of cells. At most cells
+    or genes minus one components.
     """
     n, genes = inputs.shape
     total, products = np.zeros(genes), np.zeros((genes, genes))

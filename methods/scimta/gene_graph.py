@@ -52,10 +52,11 @@ def gene_graph(
 ) -> GeneGraph:
     """Return the graph of each gene's up to ``k`` strongest correlations.
 
-    Correlations are those within the leading components of the residuals, relative to whole norms.
-    Components count if they exceed those of permuted cells (parallel analysis, Horn 1965). Edges
-    must exceed the 95 % quantile of the strongest correlations of permuted genes. Weights follow
-    Zhang and Horvath 2005, signed.
+    Correlations are inner products of genes in the leading components of the residuals, over the
+    norms in all components. Components count if their singular value exceeds the largest after the
+    cells of each gene were permuted (parallel analysis, Horn 1965). Edges must exceed the 95 %
+    quantile of the strongest correlations of permuted genes. Weights follow Zhang and Horvath
+    2005, signed.
     """
     rng = np.random.default_rng(derive_seed(seed, "permuted genes"))
     centred = residuals - residuals.mean(axis=0)
@@ -148,10 +149,11 @@ def interpretation(
 ) -> pd.DataFrame:
     """Return one row per cluster and community, most different first.
 
-    ``effect``: mean eigengene inside minus outside, in standard deviations. ``auroc``: chance that
-    a cell inside is higher. ``fdr``: of the rank test (Mann and Whitney 1947) after Benjamini and
-    Hochberg 1995. ``affinity``: the model's own score. ``genes``: up to 20, by membership times
-    residual variance. Clusters of no cell or of all cells have no rows.
+    ``effect``: mean eigengene inside the cluster minus outside, in standard deviations. ``auroc``:
+    chance that a cell inside is higher. ``fdr``: of the rank test (Mann and Whitney 1947) after
+    Benjamini and Hochberg 1995. ``affinity``: the model's logits of the centres, (clusters,
+    communities). ``genes``: up to 20, by membership times residual variance. Clusters of no cell
+    or of all cells have no rows.
     """
     top = _top_genes(genes)
     rows = []

@@ -37,7 +37,7 @@ class GraphAutoencoder(Method):
         """Return an unfitted model."""
 
     def needs(self) -> frozenset[str]:
-        """Return the number of types if it sets the number of clusters."""
+        """Return ``{"n_clusters"}`` if the true types set the number of clusters."""
         return self.params.optional_inputs()
 
     def may_use(self) -> frozenset[str]:
@@ -47,9 +47,10 @@ class GraphAutoencoder(Method):
     def recipe(self, info: DatasetInfo) -> Recipe:
         """Return log-normalised variable genes, scaled to zero mean and unit variance.
 
-        With batches, held-out counts, z-scores as targets or many cells they are scaled later. For
-        z-scores, as published, cells are scaled to the median of their totals, and scores have no
-        bound; only the genes are ranked on counts scaled to the mean total.
+        With batches, held-out counts, z-scores as targets or more than ``minibatch_above`` cells
+        the fit scales the genes. For z-scores as targets, as published, cells are scaled to the
+        median of their totals, and scores have no bound; only the genes are ranked on counts
+        scaled to the mean total.
         """
         p = self.params
         if p.expression_target == "scores":
@@ -73,7 +74,7 @@ class GraphAutoencoder(Method):
         return replace(recipe, batch_aware=batch_aware)
 
     def _uses_batches(self, info: DatasetInfo) -> bool:
-        """Return whether cells are scaled by batch."""
+        """Return whether genes are scaled by batch."""
         return self.params.batches != "ignored" and info.has_batch
 
     def fit(self, data: AnnData, context: Context) -> Fit:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from .params import GraphParameters, ScTAGParams, SurfingParameters
 
 _START_CELLS = 100_000
-"""Cells among which first clusters are sought; the others join the nearest."""
+"""Cells that are clustered for the first labels; further cells join the nearest cluster."""
 _N_FITS = 3
 """Fits that ``held_out`` compares."""
 
@@ -163,8 +163,8 @@ class GraphFit(ABC):
         """Raise ``DataError`` unless these are the cells of the fit."""
         if list(data.obs_names) != self.obs_names:
             raise DataError(
-                f"{self.name}: other cells ({data.n_obs}) than those of the fit "
-                f"({len(self.obs_names)}); their codes come from their graph, so fit them "
+                f"{self.name}: these {data.n_obs} cells are not the {len(self.obs_names)} cells "
+                "of the fit; codes come from the graph of all cells, so fit all cells "
                 "together.",
                 code="other_cells",
             )
@@ -221,7 +221,7 @@ class GraphFit(ABC):
     def make_batches(
         self, cells: CellData, points: np.ndarray, context: Context
     ) -> tuple[Batches, dict[str, str]]:
-        """Return the cells of each step, and a note if a step has not all."""
+        """Return the cells of each step, and a note if steps have parts of them."""
         p, n = self.params, cells.n_cells
         if not self.in_parts(n):
             return Batches(cells), {}
@@ -250,7 +250,7 @@ class GraphFit(ABC):
         if requested and n_clusters != requested and self.params.k_from == "leiden":
             return f"{n_clusters}, the nearest to {requested} that leiden finds"
         if requested and n_clusters < requested:
-            return f"{n_clusters}; {requested} ({origin}) are more than the codes have apart"
+            return f"{n_clusters}; the codes do not separate {requested} ({origin})"
         return f"{n_clusters}, {origin}"
 
     def _edge_auroc(self, codes: Tensor, graph: Graph, context: Context) -> str:

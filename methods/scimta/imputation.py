@@ -78,10 +78,10 @@ def low_rank_imputation(
 ) -> Imputation:
     """Return ALRA's imputation of log-normalised values, (cells, genes), not centred.
 
-    Low-rank values up to the absolute ``quantile`` of their gene become 0. Others get mean and
-    standard deviation of the observations above 0. Observations that became 0 return.
-    ``threshold``: see :func:`find_rank`. Above 25,000 cells, products of genes give the same
-    singular values and loadings.
+    Low-rank values up to the absolute ``quantile`` of their gene become 0. The other values of a
+    gene get mean and standard deviation of its observations above 0. Observations that became 0
+    are restored. ``threshold``: see :func:`find_rank`. Above 25,000 cells, singular values and
+    loadings are computed from the products of genes, with the same result.
     """
     values = sp.csr_matrix(values)
     if values.shape[0] > _MANY_CELLS:
@@ -108,9 +108,9 @@ def _root_of_products(values: sp.csr_matrix) -> np.ndarray:
 def find_rank(values: sp.csr_matrix, *, seed: int, threshold: float) -> tuple[int, bool]:
     """Return the rank, and whether a gap shows it.
 
-    The last of 100 singular values whose gap exceeds the mean of gaps 79 to 99 by ``threshold``
-    standard deviations. Small matrices have fewer; the last fifth of their gaps is noise. Without
-    a gap the rank is a quarter of the singular values, at most 20.
+    It is the last of 100 singular values whose gap to the next exceeds the mean of gaps 79 to 99
+    by ``threshold`` standard deviations. Small matrices have fewer; the last fifth of their gaps
+    is noise. Without a gap the rank is a quarter of the singular values, at most 20.
     """
     most = min(_MAX_RANK, min(values.shape) - 1)
     if most < 2:
@@ -157,8 +157,8 @@ def _moments(values: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.nda
 class RestorationTargets:
     """Targets and weights of the reconstruction of log values.
 
-    Observations have weight 1, biological zeros ``zero_weight``, imputed zeros 0. They are scaled
-    so that predicting the best constant of each gene gives the loss 1.
+    Observations have weight 1, biological zeros ``zero_weight``, imputed zeros 0. All weights are
+    scaled so that predicting the best constant of each gene gives the loss 1.
     """
 
     def __init__(self, imputation: Imputation, zero_weight: float) -> None:

@@ -82,7 +82,7 @@ class JointFit(SurfedFit):
         return JointModel(cells, tensors, p, targets)
 
     def views(self, codes: dict[str, Tensor], labels: Tensor) -> dict[str, SelfTraining]:
-        """Return also the communities of genes, if there are any."""
+        """Return the view of the cells and that of the communities of genes, if there are any."""
         views = super().views(codes, labels)
         modules = self.modules
         members = np.flatnonzero(modules >= 0)
@@ -98,7 +98,7 @@ class JointFit(SurfedFit):
     def results(
         self, codes: dict[str, Tensor], clusters: dict[str, SelfTraining], data: AnnData
     ) -> Fit:
-        """Return also the tables ``genes``, ``gene_embedding`` and ``interpretation``.
+        """Return the fit with the tables ``genes``, ``gene_embedding`` and ``interpretation``.
 
         ``genes``: community, its share q, membership (correlation with the eigengene) and residual
         variance. With ``keep_graphs`` also ``gene_graph``.
@@ -161,7 +161,8 @@ class JointFit(SurfedFit):
     ) -> tuple[np.ndarray, pd.DataFrame]:
         """Return the community of each gene, -1 for none, and the table of genes.
 
-        Genes have none if their largest q is below 1.5 / communities or their membership is low.
+        Genes have none if their largest q is below 1.5 / communities or their membership
+        below ``min_membership``.
         """
         modules, residuals = self.modules, self.residuals
         community, share = np.full(len(names), -1), np.full(len(names), np.nan)

@@ -52,7 +52,7 @@ class Restoration(nn.Module):
             self.restore.bias.copy_(torch.from_numpy(means))
 
     def forward(self, hidden: Tensor, values: Tensor, weights: Tensor) -> Tensor:
-        """Return the loss, 1 for constants."""
+        """Return the weighted squared error; the best constant of each gene has 1."""
         return (weights * (self.restore(hidden) - values).square()).sum()
 
 
@@ -60,9 +60,9 @@ class JointModel(CellModel):
     """Two graph autoencoders whose codes explain the counts together.
 
     Gene logits of a cell are those of the decoder plus z_i R z_gᵀ. Each loss is divided by that of
-    the best constant (log 2 of a graph, the entropy of the mean proportions), so that weights
-    compare. The published losses, squared errors of edges and products with z-scores, stay as they
-    are.
+    the best constant (graphs: log 2; counts: the entropy of the mean proportions), so that weights
+    are comparable. The published losses, squared errors of edges and products with z-scores, are
+    not divided.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ class AdjacencyLoss:
     structure (Kipf and Welling 2016 also weight edges up). Else, as published, the mean of (a_ij -
     sigmoid(s_ij))² over all pairs, which is small for all-zero predictions.
 
-    Above 3,000 nodes random rows, about nine million pairs, are an unbiased estimate.
+    Above 3,000 nodes the loss is an unbiased estimate from random rows, about nine million pairs.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ def soft_assignment(codes: Tensor, centres: Tensor) -> Tensor:
 
 
 def sharpened(q: Tensor) -> Tensor:
-    """Return the target p_ik ∝ q_ik² / Σ_i q_ik, (n, K), without gradient (eq. 3 there)."""
+    """Return the target p_ik ∝ q_ik² / Σ_i q_ik, (n, K), without gradient (Xie et al., eq. 3)."""
     weight = q.detach().square() / q.detach().sum(dim=0).clamp_min(1e-12)
     return functional.normalize(weight, p=1.0, dim=1)
 

@@ -113,7 +113,7 @@ class GraphEncoder(nn.Module):
         return self._later_layers(values, propagate)
 
     def of_inputs(self, inputs: Tensor, propagate: Propagation) -> Tensor:
-        """Return the same from the inputs, cheaper for cells of a single step."""
+        """Return the code of each node from the inputs; cheaper for cells of one step."""
         dropped = functional.dropout(inputs, self.dropout, self.training)
         return self._later_layers(self.layers[0](dropped, propagate), propagate)
 
@@ -142,7 +142,7 @@ class MultinomialHead(nn.Module):
     """Proportions of genes as a softmax.
 
     The loss of a cell is -Σ_g x_g log P_g / Σ_g x_g, nats a count. With ``scores``, as published,
-    x are z-scores: the mean over entries of -x log P, P at least 1e-12.
+    x are z-scores and the loss is the mean of -x log P over the entries, P at least 1e-12.
     """
 
     def __init__(self, n_in: int, n_genes: int, *, scores: bool = False) -> None:
@@ -180,7 +180,7 @@ class ZeroInflatedHead(nn.Module):
     """Counts as zero-inflated negative binomial.
 
     Source: Eraslan et al. 2019, eq. 2 to 5. The mean is multiplied by the cell's depth. With
-    ``scores``, as published, targets are z-scores, negative ones as zeros.
+    ``scores``, as published, targets are z-scores; negative scores count as 0.
     """
 
     def __init__(self, n_in: int, n_genes: int, *, scores: bool = False) -> None:

@@ -32,7 +32,7 @@ class GraphParameters(ClusterParameters):
         Search(choices=("euclidean", "cosine", "correlation")),
     ] = Field("euclidean", description="distance between cells")
     n_components: Annotated[int, Search(20, 100, log=True)] = Field(
-        50, ge=0, description="principal components that neighbours are sought in; 0: genes"
+        50, ge=0, description="principal components in which neighbours are found; 0: genes"
     )
     batches: Literal["ignored", "scaled", "corrected"] = Field(
         "ignored",
@@ -74,24 +74,24 @@ class GraphParameters(ClusterParameters):
     kl_direction: Literal["pq", "qp"] = Field(
         "pq", description="KL(P‖Q) as in deep embedded clustering, or KL(Q‖P) as published"
     )
-    train_centres: bool = Field(True, description="centres move with the gradient")
+    train_centres: bool = Field(True, description="train the centres too")
     start: Literal["kmeans", "spectral"] = Field(
         "kmeans", description="first clusters: of the codes, or of the graph's spectrum"
     )
     pretrain_epochs: Annotated[int, Search(50, 1000, log=True)] = Field(
-        200, ge=0, description="passes over all cells before there are clusters"
+        200, ge=0, description="passes over all cells before clustering"
     )
     learning_rate: Annotated[float, Search(1e-4, 1e-2, log=True)] = Field(
-        1e-3, gt=0, le=1, description="step size of Adam before there are clusters"
+        1e-3, gt=0, le=1, description="step size of Adam before clustering"
     )
     max_epochs: Annotated[int, Search(50, 500, log=True)] = Field(
-        100, ge=0, description="passes over all cells with clusters, at most"
+        100, ge=0, description="most passes over all cells with clusters"
     )
     cluster_learning_rate: Annotated[float, Search(1e-5, 1e-2, log=True)] = Field(
         1e-3, gt=0, le=1, description="step size of Adam with clusters"
     )
     update_interval: Annotated[int, Search(1, 20)] = Field(
-        10, ge=1, description="passes between new targets of the clusters, one if in parts"
+        10, ge=1, description="passes between new cluster targets; 1 above minibatch_above"
     )
     tolerance: float = Field(
         1e-3,
@@ -103,7 +103,7 @@ class GraphParameters(ClusterParameters):
     minibatch_above: int = Field(
         25_000, ge=1, description="cells above which a step has parts of the graph"
     )
-    batch_cells: int = Field(2000, ge=50, le=100_000, description="cells of such a step, about")
+    batch_cells: int = Field(2000, ge=50, le=100_000, description="cells of such a step, roughly")
     merged_parts: int = Field(
         5, ge=1, le=100, description="parts of the graph that are merged at random for a step"
     )
@@ -113,9 +113,7 @@ class GraphParameters(ClusterParameters):
         le=0.5,
         description="share of counts held out for a search without labels; three fits",
     )
-    keep_graphs: bool = Field(
-        False, description="also return the graphs that were learned from, as lists of edges"
-    )
+    keep_graphs: bool = Field(False, description="also return the graphs, as lists of edges")
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"pretrain_epochs": 100, "max_epochs": 50}
@@ -178,7 +176,7 @@ class ScIMTAParams(SurfingParameters):
         True, description="products of the codes of cells and genes explain the counts too"
     )
     gene_neighbors: Annotated[int, Search(5, 30)] = Field(
-        10, ge=1, description="strongest correlations of a gene, at most"
+        10, ge=1, description="most edges of a gene, to those of strongest correlation"
     )
     gene_power: Annotated[float, Search(4, 12)] = Field(
         6.0, gt=0, le=30, description="power of (1 + correlation) / 2, the weight of an edge"
@@ -189,9 +187,9 @@ class ScIMTAParams(SurfingParameters):
     gene_resolution: Annotated[float, Search(0.3, 3.0, log=True)] = Field(
         1.0, gt=0, description="resolution of the first communities (Leiden)"
     )
-    min_community: int = Field(10, ge=2, description="genes of a community, at least")
+    min_community: int = Field(10, ge=2, description="fewest genes of a community")
     min_membership: float = Field(
-        0.1, ge=0, le=1, description="correlation with the community's eigengene, at least"
+        0.1, ge=0, le=1, description="lowest correlation of a gene with its community's eigengene"
     )
     denoiser: Literal["alra", "deep", "none"] = Field(
         "alra", description="imputation by a low rank, an autoencoder, or none"
@@ -203,7 +201,7 @@ class ScIMTAParams(SurfingParameters):
         0.1, ge=0, description="weight of the divergence of the codes, denoiser=deep only"
     )
     alra_quantile: Annotated[float, Search(1e-4, 1e-2, log=True, when=_IMPUTED)] = Field(
-        1e-3, gt=0, lt=0.5, description="of a gene's low-rank values; the range of its zeros"
+        1e-3, gt=0, lt=0.5, description="quantile of a gene's low-rank values, bound of its zeros"
     )
     alra_threshold: Annotated[float, Search(3.0, 8.0, when=_BY_RANK)] = Field(
         6.0, gt=0, description="size of the gap after the rank, in standard deviations"

@@ -26,15 +26,15 @@ class ScIMTA(GraphAutoencoder):
     imputes. The objective is γ (cell graph + gene graph) + (1 - γ) (counts + restored values) plus
     both divergences.
 
-    ``preset=faithful`` is published as far as the program goes: preparation, graph, losses,
-    weights and schedule of the cells are those of :class:`.ScMGCA`, corrected as there. Genes,
-    imputation and communities, of which neither code nor weights are published, are as by default.
-    Genes are ranked on cells scaled to 10,000 counts, since the imputation is of these values.
+    ``preset=faithful`` follows the published program as far as it goes: preparation, graph,
+    losses, weights and schedule of the cells are those of :class:`.ScMGCA`, corrected as there.
+    Genes, imputation and communities, of which neither code nor weights are published, are those
+    of the default. Genes are ranked on cells scaled to 10,000 counts, since the imputation is of
+    these values.
 
-    There is no code for new cells, as in :class:`.ScMGCA`. ``impute_mask`` tells zeros that stay
-    from those that were filled. Imputed values are a result and no input. Genes without a
-    correlation beyond chance, or in modules of fewer than ``min_community`` genes, belong to no
-    community.
+    There is no code for new cells, as in :class:`.ScMGCA`. ``impute_mask`` separates zeros that
+    stay from filled zeros. Imputed values are a result and no input. Genes without a correlation
+    beyond chance, or in modules of fewer than ``min_community`` genes, belong to no community.
     """
 
     name = "scimta"

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 class ScMGCA(GraphAutoencoder):
     """Graph autoencoder of surfed neighbours (Yu et al. 2023); scIMTA's public code is the same.
 
-    The code of a cell, from graph convolutions, reconstructs the graph and the counts; then
+    Random surfing connects neighbours also over short random walks, which may return to the start.
+    The code of a cell, from graph convolutions, reconstructs this graph and the counts; then
     clusters train themselves. Above ``minibatch_above`` cells a step has random parts of the
     graph. As published the number of clusters is that of the true types, unless ``k_from`` or
     ``n_clusters`` is set. ``bench fit --graph`` puts a graph of your own in the place of the
@@ -65,9 +66,9 @@ class ScTAG(GraphAutoencoder):
 
     The default differs from the publication as described there; ``preset=faithful`` restores it.
     Further differences: the published library applies every power of the graph to the inputs
-    alone, so that its three hops are one (``conv_hops`` 1); the targets are z-scores, negative
-    ones as zeros; the first clusters are spectral. The published term on distances between codes
-    has weight zero and is left out.
+    alone, so that its three hops are one (``conv_hops`` 1); the targets are z-scores, of which
+    negative ones count as 0; the first clusters are spectral. The published term on distances
+    between codes has weight zero and is left out.
     """
 
     name = "sctag"

@@ -91,7 +91,7 @@ def test_fewer_clusters_than_requested_are_noted(name: str, monkeypatch: pytest.
         name, typed_counts(40, 30, **RATES), n_clusters=5, pretrain_epochs=2, max_epochs=2
     )
     assert done.fit_.notes["clusters"] == (
-        "2; 5 (the number of true types) are more than the codes have apart"
+        "2; the codes do not separate 5 (the number of true types)"
     )
     assert len(set(done.own_labels_["self_trained"])) <= 2
 
