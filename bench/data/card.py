@@ -38,7 +38,7 @@ _NAMES = {
     "licence": "licence", "url": "url", "documented": "documented",
     "verified": "checked_on_a_real_file", "tags": "tags", "state": "state", "notes": "notes",
 }  # fmt: skip
-"""Facts in the order of display, with the names shown."""
+"""Facts in the order of display, with their displayed names."""
 
 
 def dataset_card(text: str, plugins: tuple[str, ...] = ()) -> Row:
@@ -85,7 +85,7 @@ def plain_docstring(docstring: str | None) -> str:
 
 
 def preset_rows(presets: Mapping[str, Mapping[str, Any]]) -> list[Row]:
-    """Return one row for each named set of parameter values."""
+    """Return one row a preset, with its name and parameter values."""
     return [
         {"preset": name, "sets": ", ".join(f"{key}={value}" for key, value in values.items())}
         for name, values in presets.items()
@@ -93,7 +93,7 @@ def preset_rows(presets: Mapping[str, Mapping[str, Any]]) -> list[Row]:
 
 
 def _find_loader(dataset: Dataset, text: str, settings: Settings) -> Dataset:
-    """Return the registered loader of a dataset, also where a file stands in for it."""
+    """Return the registered loader of a name, also if a file is read in its place."""
     entry = datasets(settings.plugins).entries.get(dataset.name)
     if entry is None or entry.cls is None or isinstance(dataset, entry.cls):
         return dataset
@@ -127,7 +127,7 @@ def _cached_facts(cached: CachedDataset) -> Row:
 
 
 def _file_facts(dataset: Dataset) -> Row:
-    """Return the facts of the card, completed by those of an ``.h5ad`` file."""
+    """Return the facts of the card, and of the ``.h5ad`` file if the data are one."""
     # Before a file is read, only a file under a name has a card.
     card = getattr(dataset, "card", None) or getattr(dataset, "named_card", None)
     facts = _card_facts(asdict(card)) if card else {}

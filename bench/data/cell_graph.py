@@ -1,4 +1,4 @@
-"""A graph of the cells that a user gives: a key of ``obsp``, a matrix or a file."""
+"""The user's own graph of the cells: a key of ``obsp``, a matrix or a file."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ _TABLES = (".csv", ".tsv", ".txt")
 
 
 def find_cell_graph(cells: AnnData, given: Any, name: str) -> sp.csr_matrix | None:
-    """Return similarities of cells, (cells, cells), float64; ``None`` for ``None``.
+    """Return the weights of the graph, shape (n_cells, n_cells), float64; ``None`` for ``None``.
 
     Parameters
     ----------
     cells
-        The cells, in whose order rows and columns are.
+        The cells. Rows and columns of the graph have their order.
     given
-        A key of ``obsp``; a matrix; or the path of a ``.npz`` of scipy, a Matrix Market file, or a
-        table of edges with the columns ``first``, ``second`` and, if they differ, ``weight``.
-        Edges name the cells, or count them from 0.
+        A key of ``obsp``; a matrix; or the path of a SciPy ``.npz``, a MatrixMarket file, or a
+        table of edges with the columns ``first``, ``second`` and, unless all weights are 1,
+        ``weight``. Edges hold names of cells, or row numbers from 0.
     name
-        The option in messages.
+        Name of the option in messages.
 
     Raises
     ------
     DataError
-        If there is no such key or file; for another shape, for negative or infinite weights, for
-        unknown cells, and without any edge.
+        If there is no such key or file, if the shape is not (n_cells, n_cells), for negative or
+        infinite weights, for unknown cells, and for a graph without edges.
     """
     if given is None:
         return None
@@ -53,8 +53,8 @@ def find_cell_graph(cells: AnnData, given: Any, name: str) -> sp.csr_matrix | No
         )
     if not np.isfinite(matrix.data).all() or (matrix.data < 0).any():
         raise DataError(
-            f"{name}: weights must be similarities, finite and at least 0; the graph has others. "
-            "Distances are no weights: give connectivities.",
+            f"{name}: the graph has negative or infinite weights; expected similarities, finite "
+            "and at least 0, such as connectivities (not distances).",
             code="not_similarities",
         )
     matrix.eliminate_zeros()
@@ -89,7 +89,7 @@ def _read(path: Path, cells: AnnData, name: str) -> Any:
 
 
 def _of_edges(edges: pd.DataFrame, cells: AnnData, name: str, path: Path) -> sp.coo_matrix:
-    """Return the matrix of a table of edges, both directions of each."""
+    """Return the symmetric matrix of a table of edges."""
     missing = [column for column in ("first", "second") if column not in edges]
     if missing:
         raise DataError(
@@ -105,15 +105,15 @@ def _of_edges(edges: pd.DataFrame, cells: AnnData, name: str, path: Path) -> sp.
 
 
 def _cell_numbers(column: pd.Series, cells: AnnData, name: str, path: Path) -> np.ndarray:
-    """Return the row of each cell, given by name or, if no name is known, by number."""
+    """Return row numbers of cells given by name or, if no value is a name, by number."""
     numbers = cells.obs_names.get_indexer(pd.Index(column.astype(str)))
     if (numbers < 0).all() and pd.api.types.is_integer_dtype(column):
         numbers = np.where(column < cells.n_obs, column, -1)
     if (numbers < 0).any():
         unknown = column[numbers < 0].iloc[0]
         raise DataError(
-            f"{name} {path}: '{unknown}' is no cell; they are named like '{cells.obs_names[0]}', "
-            f"or counted 0 to {cells.n_obs - 1}.",
+            f"{name} {path}: '{unknown}' is no cell; expected names such as "
+            f"'{cells.obs_names[0]}', or row numbers from 0 to {cells.n_obs - 1}.",
             code="other_cells",
         )
     return np.asarray(numbers)

@@ -35,7 +35,7 @@ class CheckReport:
     """The result of passed checks."""
 
     warnings: list[str] = field(default_factory=list)
-    """One line each for what is odd but usable."""
+    """One line for each finding that is unusual but no error."""
 
 
 def check_data(
@@ -78,9 +78,9 @@ def check_counts(
     """Check counts (cells × features), names, labels and batch of one dataset.
 
     ``X`` may be CSR, CSC or dense, in memory or backed; it stays unchanged. ``where`` is the name
-    or file in messages. An empty ``label_key`` is for cells without labels. With
-    ``orientation_given`` names are not compared with the orientation. Raises ``DataError`` with
-    one line that names the fault and its fix.
+    or file in messages. An empty ``label_key`` means cells without labels. With
+    ``orientation_given`` the orientation is not checked against the names. Raises ``DataError``
+    with one line that names the fault and its fix.
     """
     if adata.n_obs == 0 or adata.n_vars == 0:
         raise DataError(
@@ -185,7 +185,7 @@ def _check_values(adata: AnnData, where: str) -> None:
 def check_labels(adata: AnnData, where: str, label_key: str) -> pd.Series:
     """Return the number of cells of each type, largest first.
 
-    Raises ``DataError`` for labels that no clustering can be compared with.
+    Raises ``DataError`` for missing labels, for a single type, and for too few cells.
     """
     labels = _complete_column(adata, where, label_key, "label")
     sizes = labels.value_counts()
@@ -254,9 +254,10 @@ def _count_empty_cells(adata: AnnData) -> int:
 
 
 def memory_warnings(info: DatasetInfo) -> list[str]:
-    """Return a line if a scaled matrix and the counts of a dataset exceed the available memory.
+    """Return a warning if the scaled matrix and the counts exceed the available memory.
 
-    A standard recipe keeps at most 2,000 genes, dense float32; counts take 8 bytes a value.
+    A standard recipe keeps at most 2,000 genes, dense float32; counts take 8 bytes a nonzero
+    value.
     """
     genes = min(info.n_features, _SCALED_GENES)
     scaled = 4 * info.n_cells * genes

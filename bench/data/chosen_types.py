@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ChosenTypes(DerivedDataset):
-    """A dataset with the cells of some types; their names stand between plus signs."""
+    """A dataset restricted to the cells of some types, whose names are joined by plus signs."""
 
     def __init__(self, inner: Dataset, types: str) -> None:
         super().__init__(inner)
@@ -44,7 +44,7 @@ class ChosenTypes(DerivedDataset):
 
 
 def split_types(text: str, known: set[str], where: str) -> list[str]:
-    """Return the types in a text such as ``a+b``; a name may hold plus signs, as ``CD4+ T``.
+    """Return the types in a text such as ``a+b``; a name may contain plus signs, as ``CD4+ T``.
 
     Raises ``UsageError`` for a name that no cell has.
     """

@@ -15,15 +15,16 @@ if TYPE_CHECKING:
 _COUNT_NAMES = ("counts", "raw_counts", "count", "raw", "umi", "umis", "umi_counts")
 """Usual names of a layer of counts."""
 _ENOUGH = 10_000_000
-"""Values that decide; the checks of a dataset read all of those that are chosen."""
+"""Number of values that decide whether a matrix holds counts; :mod:`.checks` reads all values."""
 
 
 def choose_counts(adata: AnnData, where: str, layer: str | None) -> AnnData:
     """Return the data with raw counts in X.
 
-    ``layer`` is ``X``, ``raw`` or the name of a layer. Without it X is taken; if X holds no whole
-    numbers, ``layers["counts"]``, ``raw`` or the only layer that does, with a note. Raises
-    ``DataError`` for an unknown layer, and if several layers could be meant.
+    ``layer`` is ``X``, ``raw`` or the name of a layer. The default is X. If X holds no whole
+    numbers, a layer with a usual name (``counts``, ``raw``, ...) or the only layer of whole
+    numbers is used, with a note. Raises ``DataError`` for an unknown layer, and if several layers
+    without a usual name hold whole numbers.
     """
     if layer is not None:
         return _take(adata, layer, where)
@@ -48,7 +49,7 @@ def choose_counts(adata: AnnData, where: str, layer: str | None) -> AnnData:
 
 
 def count_hint(adata: AnnData) -> str:
-    """Return a hint on where else in the file whole numbers are."""
+    """Return a hint that names a layer with whole numbers."""
     found = _layers_of_counts(adata)
     if found:
         return f" {_place(found[0])} holds whole numbers: pass layer={found[0]} (--layer)."
@@ -64,7 +65,7 @@ def _holds_counts(matrix: Any) -> bool:
 
 
 def _layers_of_counts(adata: AnnData) -> list[str]:
-    """Return the layers with whole numbers, those with a usual name first; ``raw`` is one."""
+    """Return the names of the layers (and ``raw``) with whole numbers, usual names first."""
     names = [name for name in adata.layers if _holds_counts(adata.layers[name])]
     if adata.raw is not None and "raw" not in names and _holds_counts(adata.raw.X):
         names.append("raw")

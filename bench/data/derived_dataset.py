@@ -25,7 +25,7 @@ class DerivedDataset(Dataset):
 
     @property
     def paired(self) -> bool:
-        """Whether the data are, or may be, paired."""
+        """Whether the data are paired; for a file not yet read: whether they may be."""
         return self.inner.paired
 
     @property
@@ -38,7 +38,7 @@ class DerivedDataset(Dataset):
         return self.inner.own_markers()
 
     def file_locations(self) -> list[FileLocation]:
-        """Return the places of the files."""
+        """Return where the original files lie."""
         return self.inner.file_locations()
 
     def fetch(self) -> dict[str, Path]:

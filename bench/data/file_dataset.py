@@ -85,7 +85,7 @@ class FileDataset(Dataset):
         return str(self.path)
 
     def configure(self, settings: Settings) -> None:
-        """Take the cache folder, which keeps the digests of the files."""
+        """Set the cache folder, where digests of the files are stored."""
         self.cache = settings.cache_dir
 
     def files(self) -> list[Path]:
@@ -106,12 +106,12 @@ class FileDataset(Dataset):
 
     @property
     def paired(self) -> bool:
-        """Whether the file may hold both parts of paired data; its name does not decide."""
+        """Whether the file may hold paired data, by suffix and parameters; it is not opened."""
         part, packed = self.params.part, self.path.suffix.lower() == ".h5mu"
         return bool(self.params.atac) or part == "both" or (part is None and packed)
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return a digest of the contents and formats of all files, wherever they lie."""
+        """Return a digest of the contents and formats of all files; their folders do not count."""
         files = self.files()
         roots = [self.path, self._second_file("labels"), self._second_file("atac")]
         folders = [root for root in roots if root is not None and is_zarr(root)]

@@ -1,4 +1,4 @@
-"""Digests of the content of files; a file that did not change since is not read again."""
+"""Digests of the content of files; an unchanged file is not read again."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _FOLDER = "file_digests"
 def digest_files(files: Sequence[Path], cache: Path | None) -> list[str]:
     """Return a digest of the content of each file, in their order.
 
-    Digests are kept in ``cache`` with size, times and inode of the files. A file that
-    still has them is not read: a change of its content changes ctime, which cannot be set back.
-    Without ``cache`` all files are read.
+    ``cache`` stores the digests with size, times and inode of the files. A file with the same
+    size, times and inode is not read: a change of its content changes ctime, which cannot be set
+    back. Without ``cache`` all files are read.
     """
     paths = [path.resolve() for path in files]
     memory = cache / _FOLDER / f"{digest([str(path) for path in paths])}.json" if cache else None

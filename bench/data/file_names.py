@@ -40,7 +40,7 @@ def find_matrix_file(folder: Path) -> Path:
 
 
 def find_name_files(matrix: Path) -> tuple[Path, ...]:
-    """Return the matrix with the files of barcodes and features beside it.
+    """Return the matrix, then the files of barcodes and features beside it.
 
     Two lists of features, one of names and one of identifiers, are both returned, in this order.
     Raises ``DataError`` if there is not exactly one file of each kind.
@@ -56,10 +56,10 @@ def find_name_files(matrix: Path) -> tuple[Path, ...]:
 def _find_beside(
     matrix: Path, files: list[Path], prefix: str, words: tuple[str, ...]
 ) -> list[Path]:
-    """Return the companion of a matrix: a file whose name holds one of ``words``.
+    """Return the file beside a matrix whose name contains one of ``words``.
 
-    Files with the prefix of the matrix come before all others, then earlier words before later.
-    Of two files of features, one of names and one of identifiers, the names come first.
+    A file with the prefix of the matrix is preferred, then one with an earlier word. Of two files
+    of features, one of names and one of identifiers, the names come first.
     """
     for start in dict.fromkeys([prefix, ""]):
         for word in words:
@@ -97,12 +97,12 @@ def _holds_symbols(path: Path, prefix: str, word: str) -> bool:
 
 
 def is_data_path(name: str) -> bool:
-    """Return whether a name ends like a file of counts, or is a folder that holds a matrix."""
+    """Return whether a path has the suffix of a file of counts, or is a folder with a matrix."""
     return has_known_suffix(name) or is_matrix_folder(Path(name))
 
 
 def find_named_file(name: str) -> Path | None:
-    """Return ``<name>.h5ad``, else ``<name>.h5mu``, of the folder ``BENCH_DATA_DIR``."""
+    """Return ``<name>.h5ad``, else ``<name>.h5mu``, in the folder ``BENCH_DATA_DIR``, if there."""
     folder = os.environ.get("BENCH_DATA_DIR")
     if not folder or "/" in name:
         return None
@@ -111,7 +111,7 @@ def find_named_file(name: str) -> Path | None:
 
 
 def has_known_suffix(name: str) -> bool:
-    """Return whether a name ends like a file of counts."""
+    """Return whether a name has the suffix of a file of counts."""
     return any(pattern.search(name) for pattern in _SUFFIXES)
 
 
@@ -123,7 +123,7 @@ def is_matrix_folder(path: Path) -> bool:
 
 
 def display_name(path: Path) -> str:
-    """Return the name of the data in a path: ``x`` for ``x.csv.gz``."""
+    """Return the name of a dataset by its path: ``x`` for ``x.csv.gz``."""
     name = path.name
     for pattern in _SUFFIXES:
         name = pattern.sub("", name) or name

@@ -118,9 +118,10 @@ def _complete(
 
 
 def _is_unlabelled(adata: AnnData, file: FileDataset) -> bool:
-    """Return whether no column of the cells can hold labels; a note says so.
+    """Return whether no column of ``obs`` can hold labels; a note reports it.
 
-    Such a column has a usual name, or texts that some cells share and others do not.
+    A column of labels has a usual name, or text with at least one repeated and two different
+    values.
     """
     known = {name.lower() for name in LABEL_GUESSES}
     rest = adata.obs.drop(columns=["batch", file.params.batch_key], errors="ignore")
@@ -137,7 +138,7 @@ def _is_unlabelled(adata: AnnData, file: FileDataset) -> bool:
 
 
 def _has_batches(adata: AnnData, where: str) -> bool:
-    """Return whether a column named ``batch`` has a value for each cell, and several values."""
+    """Return whether a column ``batch`` has no missing values and at least two batches."""
     if "batch" not in adata.obs or adata.obs["batch"].nunique() < 2:
         return False
     gaps = missing_values(adata.obs["batch"])
@@ -152,7 +153,7 @@ def _has_batches(adata: AnnData, where: str) -> bool:
 def _join_labels(adata: AnnData, path: Path, file: FileDataset) -> tuple[AnnData, str | None]:
     """Add the columns of the second file and drop the cells without a label there.
 
-    Where labels are not needed all cells stay.
+    If labels are not needed, all cells stay.
     """
     key = file.params.label_key
     if file.params.labels_by_position:
@@ -200,7 +201,7 @@ def _find_column(adata: AnnData, path: Path, key: str, what: str) -> str:
 def guess_modality(adata: AnnData, where: str = "") -> str:
     """Return the modality of ``uns["modality"]``, else ``atac`` if most features are intervals.
 
-    With ``where``, a note says how many are.
+    With ``where`` (the name of the data), a note counts the intervals.
     """
     text = str(adata.uns.get("modality", "")).lower()
     if "atac" in text or "chromatin" in text:

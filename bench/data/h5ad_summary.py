@@ -1,4 +1,4 @@
-"""Sizes, labels, depth and provenance of an ``.h5ad`` file that is not loaded as a dataset."""
+"""Sizes, labels, depth and provenance of an ``.h5ad`` file, read without checks of the data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_BYTES = 1 << 28
 
 
 def summarize_h5ad(path: Path, label_key: str | None) -> dict[str, Any]:
-    """Return sizes, label counts, depth and provenance of a file, as far as it has them.
+    """Return the sizes, label counts, depth and provenance that a file holds.
 
     Keys: ``n_cells``, ``n_features``, ``modality``, ``reference``, ``licence``, ``organism``;
     ``texts`` of ``uns``; ``label_key``, ``labels_from``, ``n_types`` and ``types`` (name → cells)
@@ -68,7 +68,7 @@ def _summarize(path: Path, label_key: str) -> dict[str, Any]:
 
 
 def _summarize_depth(matrix: Any) -> dict[str, float]:
-    """Return the share of zeros and the counts of a cell, read in blocks."""
+    """Return the share of zeros and the mean and median total count of the cells."""
     totals, n_values = [], 0
     for _, block in row_blocks(matrix):
         totals.append(np.asarray(block.sum(axis=1, dtype=np.float64)).ravel())

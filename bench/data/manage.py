@@ -35,9 +35,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 def fetch_files(text: str, settings: Settings) -> tuple[list[Row], list[str]]:
     """Fetch the original files of the selected datasets.
 
-    Returns one row a file (``dataset``, ``file``, ``state``, ``bytes``, ``path``, ``address``)
-    and one line for each missing file. With ``settings.offline`` nothing is fetched. The path of
-    a missing file is the place for a manual download.
+    Returns one row a file (``dataset``, ``file``, ``state``, ``bytes``, ``path``, ``address``) and
+    one line for each missing file. With ``settings.offline`` nothing is fetched. The path of a
+    missing file is where to put a manual download.
     """
     rows: list[Row] = []
     problems: list[str] = []
@@ -92,8 +92,9 @@ def verify_files(text: str | None, settings: Settings) -> list[Row]:
 def locate_files(name: str | None, settings: Settings) -> list[Row]:
     """Return where the data of all datasets are, or each file of one dataset.
 
-    One row a dataset has ``state`` (see :func:`bench.data.resolve.dataset_source`), ``bytes`` and
-    ``path``; rows of one dataset are its files, a file in their place, and copies in the cache.
+    The row of a dataset has ``state`` (see :func:`bench.data.resolve.dataset_source`), ``bytes``
+    and ``path``. The rows of one dataset are its original files, a file that replaces them, and
+    copies in the cache.
     """
     if name is None:
         names = sorted(dataset_names(settings))
@@ -140,7 +141,7 @@ def dataset_location(name: str, settings: Settings) -> Row:
 
 
 def check_new_name(name: str, settings: Settings, *, replace: bool) -> None:
-    """Raise ``UsageError`` for a name that no selector can hold or that is in use."""
+    """Raise ``UsageError`` for a name that is in use, or unusable in a selector."""
     added, file = user_datasets(settings.cache_dir).get(name), find_named_file(name)
     owner = f"added from {added.origin}" if added else f"the file {file}" if file else ""
     if name in dataset_registry(settings.plugins).entries:
@@ -160,7 +161,7 @@ def check_new_name(name: str, settings: Settings, *, replace: bool) -> None:
 def clean_cache(
     settings: Settings, *, max_bytes: int, everything: bool = False, downloads: bool = False
 ) -> list[Row]:
-    """Remove the least recently used copies above a size; returns a row for each of them.
+    """Remove the least recently used copies until ``max_bytes`` are left; returns a row for each.
 
     ``everything`` removes all copies, ``downloads`` also fetched and unpacked files. Datasets
     added by ``bench data add`` and data in use by a running process stay.
@@ -179,7 +180,7 @@ def clean_cache(
 
 
 def _is_in_use(folder: Path) -> bool:
-    """Return whether a process fetches into the folder or unpacks there."""
+    """Return whether a process downloads or unpacks files in the folder."""
     for path in folder.glob(".*.lock"):
         try:
             with FileLock(path, timeout=0):

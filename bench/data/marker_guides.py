@@ -16,7 +16,7 @@ from bench.messages import did_you_mean, log_note
 from bench.seeds import derive_seed
 
 WINDOW = 25
-"""A random gene is among this many genes above or below the marker in mean expression."""
+"""A random gene is one of this many next genes above or below the marker in mean expression."""
 SUFFIX = "~shuffled"
 
 
@@ -26,7 +26,7 @@ def normalize_name(text: str) -> str:
 
 
 def select_lists(markers: Markers, names: str, where: str) -> Markers:
-    """Return the marker lists whose names ``names`` gives, separated by ``+``.
+    """Return the marker lists named in ``names``, which are separated by ``+``.
 
     Raises ``DataError`` for an unknown name, or if there is none.
     """
@@ -49,10 +49,10 @@ def select_lists(markers: Markers, names: str, where: str) -> Markers:
 def draw_random_genes(
     adata: AnnData, markers: Markers, excluded: Mapping[str, tuple[str, ...]], seed: int
 ) -> Markers:
-    """Return lists of other genes of like mean expression.
+    """Return the lists with each marker replaced by a random gene of similar mean count.
 
-    Each marker is replaced by a gene drawn from the 50 nearest in mean count. No gene is in one of
-    the lists ``excluded`` or replaces two markers.
+    The gene is drawn from the 50 nearest in mean count. Genes of the lists ``excluded`` are never
+    drawn, and no gene is drawn twice.
     """
     lists = _available_lists(adata, markers)
     means = np.asarray(adata.X.mean(axis=0)).ravel()
@@ -66,7 +66,7 @@ def draw_random_genes(
         free = [name for name in near if name not in used]
         if not free:
             raise DataError(
-                f"no gene of like expression is left to replace '{gene}'.", code="too_few_genes"
+                f"no gene of similar expression is left to replace '{gene}'.", code="too_few_genes"
             )
         drawn[gene] = str(rng.choice(free))
         used.add(drawn[gene])
@@ -78,9 +78,9 @@ def draw_random_genes(
 def add_shuffled_genes(adata: AnnData, markers: Markers, seed: int) -> tuple[AnnData, Markers]:
     """Return the data with shuffled copies of the markers, and the lists of the copies.
 
-    The copies are further features, ``GENE~shuffled``. Each cell gets the marker counts of
-    another cell drawn at random, the same one for all genes. The markers thus stay correlated but
-    belong to no type.
+    The copies are further features, ``GENE~shuffled``. Each cell gets the marker counts of a
+    random cell, the same cell for all genes. The copies thus stay correlated with each other but
+    mark no type.
     """
     lists = _available_lists(adata, markers)
     genes = list(all_genes(lists))
@@ -98,7 +98,7 @@ def add_shuffled_genes(adata: AnnData, markers: Markers, seed: int) -> tuple[Ann
 
 
 def _available_lists(adata: AnnData, markers: Markers) -> dict[str, tuple[str, ...]]:
-    """Return the lists without genes that are no features; a note counts them."""
+    """Return the lists restricted to features of the data; a note counts the missing genes."""
     lists, missing = keep_known_genes(markers.lists, adata.var_names, markers.source)
     if missing:
         log_note(missing)

@@ -16,14 +16,14 @@ _FILE = Path(__file__).with_name("markers.yaml")
 
 
 def dataset_markers(dataset: Dataset) -> Markers | None:
-    """Return a dataset's marker lists: the user's file, else its own, else the literature's."""
+    """Return a dataset's marker lists: the user's file, else its own, else from the literature."""
     if dataset.markers_file is not None:
         return read_markers(dataset.markers_file)
     return dataset.own_markers() or literature_markers(dataset.name)
 
 
 def literature_markers(dataset: str) -> Markers | None:
-    """Return the lists chosen for a dataset by its name, if there are any."""
+    """Return the lists in ``markers.yaml`` for the dataset of this name, if there are any."""
     content = _content()
     name = content["datasets"].get(dataset)
     if name is None:

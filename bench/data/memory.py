@@ -34,7 +34,7 @@ def write_memory_data(datasets: Any, cache: Path) -> tuple[str, dict[Path, str]]
     Parameters
     ----------
     datasets
-        Selector, path, AnnData, MuData, a dictionary of names to these, or a list of all of them.
+        Selector, path, AnnData, MuData, a dictionary name → AnnData or MuData, or a list of these.
     cache
         Folder of the cache.
 
@@ -48,7 +48,7 @@ def write_memory_data(datasets: Any, cache: Path) -> tuple[str, dict[Path, str]]
     Raises
     ------
     UsageError
-        For anything else, and for a name that two data share or that a selector cannot hold.
+        For any other type, for a name given twice, and for a name that no selector can hold.
     DataError
         If the data cannot be written.
     """
@@ -81,7 +81,7 @@ def write_memory_data(datasets: Any, cache: Path) -> tuple[str, dict[Path, str]]
 
 @contextmanager
 def errors_with_names(files: Mapping[Path, str]) -> Iterator[None]:
-    """Let errors name data and settings as Python does, not by file in the cache and flag."""
+    """Replace cache paths by names of data, and flags by arguments, in the errors of the block."""
     try:
         yield
     except BenchError as error:
@@ -113,7 +113,7 @@ def _named(datasets: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _write(data: AnnData | MuData, name: str, folder: Path) -> Path:
-    """Write data into a folder named by the digest of the file; the same data are one file."""
+    """Write data into a folder named by the digest of the file; equal data are written once."""
     suffix = ".h5mu" if isinstance(data, MuData) else ".h5ad"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -149,7 +149,7 @@ def _write(data: AnnData | MuData, name: str, folder: Path) -> Path:
 
 
 def _portable(adata: AnnData) -> AnnData:
-    """Return what a dataset is read from: counts, columns, proteins; ``adata`` is not changed."""
+    """Return a copy with all that a dataset is read from, in types that ``.h5ad`` can hold."""
     adata = adata.to_memory() if adata.isbacked else adata
     raw = None
     if adata.raw is not None:
@@ -163,7 +163,7 @@ def _portable(adata: AnnData) -> AnnData:
 
 
 def _portable_pair(data: MuData) -> MuData:
-    """Return the modalities and the columns that they share."""
+    """Return a copy with the modalities and the columns that they share."""
     with mudata.set_options(pull_on_update=False):
         pair = MuData({name: _portable(part) for name, part in data.mod.items()})
     shared = _portable_table(data.obs)
@@ -172,7 +172,7 @@ def _portable_pair(data: MuData) -> MuData:
 
 
 def _portable_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a copy whose columns are numbers, truth values or categories of texts."""
+    """Return a copy with columns of numbers, booleans or categories of text."""
     columns = {}
     for number, name in enumerate(table.columns):
         values = table.iloc[:, number]

@@ -1,4 +1,4 @@
-"""How names of cells, genes and peaks look."""
+"""Patterns of the names of cells, genes and peaks."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ COMMON_GENES = frozenset(
 def is_interval(name: str) -> bool:
     """Return whether a name is a genome interval, as in ``chr1:10-20``.
 
-    A short one on a plain number or letter, as in ``1_2_96``, is a well of a plate.
+    A short name such as ``1_2_96`` is the well of a plate, not an interval.
     """
     site = parse_interval(name)
     return site is not None and (site[2] > _LARGEST_WELL or "chr" in str(name)[:40].lower())
 
 
 def share_of_names(names: Sequence[Any], matches: Callable[[str], Any]) -> float:
-    """Return the share of the names that match."""
+    """Return the share of the names for which ``matches`` is true."""
     return sum(bool(matches(str(name))) for name in names) / max(len(names), 1)
 
 

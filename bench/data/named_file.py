@@ -1,4 +1,4 @@
-"""A file under the name of a dataset: a stand-in for original files, or an added file."""
+"""A file under the name of a dataset: in place of its original files, or added by the user."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class NamedFile(Dataset):
-    """A file with a name and with a card for what the file itself leaves open."""
+    """A file with a name and with a card for facts that the file lacks."""
 
     def __init__(self, file: Dataset, name: str, named_card: Card) -> None:
         super().__init__(file.params)

@@ -33,7 +33,7 @@ PAIRED_TRAIN_SHARE = 0.8
 def apply_task(
     data: AnnData | MuData, card: Card, task: RarePopulationTask, where: str
 ) -> tuple[AnnData | MuData, Card]:
-    """Return the remaining cells with a mask of those to fit, and the card of the task."""
+    """Return the remaining cells with their mask of training cells, and the card of the task."""
     if task.thin is not None:
         data = thin_counts(data, task.thin, task.plant_seed, where)
     share = PAIRED_TRAIN_SHARE if task.train is None and is_paired(data) else task.train
@@ -59,7 +59,7 @@ def apply_task(
 def apply_guide(
     data: Any, markers: Markers | None, task: RarePopulationTask, where: str
 ) -> tuple[AnnData, Markers]:
-    """Select the marker lists of the task, or replace them by those of a control."""
+    """Return the data and the marker lists of the task: the selected lists, or a control."""
     if is_paired(data):
         raise DataError(
             f"{where}: signatures= and guide= are for part=rna only.", code="wrong_modality"
@@ -80,7 +80,7 @@ def apply_guide(
 
 
 def thin_counts(adata: Any, share: float, seed: int, where: str) -> AnnData:
-    """Return the data with each molecule retained at random with probability ``share``."""
+    """Return the data with each molecule kept at random with probability ``share``."""
     if is_paired(adata):
         raise DataError(
             f"{where}: thin= is for one modality; add part=rna or part=atac.",
@@ -105,7 +105,7 @@ def thin_counts(adata: Any, share: float, seed: int, where: str) -> AnnData:
 
 
 def _find_type(types: np.ndarray, name: str, where: str) -> str:
-    """Return the type of this name, in any spelling; raises ``DataError``."""
+    """Return the type with this name; case, spaces and punctuation do not matter."""
     names = sorted(set(types.tolist()))
     if name in names:
         return name
@@ -126,9 +126,10 @@ def _find_type(types: np.ndarray, name: str, where: str) -> str:
 def _downsample(
     types: np.ndarray, rare: str, prevalence: float, seed: int, where: str
 ) -> np.ndarray:
-    """Return the indices of the remaining cells; raises ``DataError``.
+    """Return the indices of the cells left when ``rare`` has the share ``prevalence``.
 
-    The cells of a lower prevalence are among those of a higher one.
+    A lower prevalence selects a subset of the cells of a higher one. Raises ``DataError`` for too
+    few cells.
     """
     cells, others = np.flatnonzero(types == rare), int(np.sum(types != rare))
     n_rare = round(others * prevalence / (1.0 - prevalence))
@@ -150,7 +151,7 @@ def _downsample(
 def draw_training_cells(types: np.ndarray, share: float, seed: int) -> np.ndarray:
     """Return the mask of the cells for the fit, shape (n_cells,): ``share`` of each type.
 
-    A type of two cells or more has cells on both sides; a single cell is for the fit.
+    A type of two cells or more has training and held-out cells; a single cell is for training.
     """
     mask = np.zeros(len(types), dtype=bool)
     for name in np.unique(types):

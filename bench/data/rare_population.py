@@ -1,8 +1,8 @@
 """The rare-population task: a dataset with one type made rare, and cells held out of the fit.
 
-Any dataset takes these parameters in its brackets, a file, a named set or a simulator alike:
-``zheng_sorted[rare_type=monocytes,prevalence=0.01,train=0.7]``. The dataset uses the labels; a fit
-sees the remaining cells and nothing more.
+Any dataset (file, registered or simulated) takes these parameters in its brackets:
+``zheng_sorted[rare_type=monocytes,prevalence=0.01,train=0.7]``. The labels select the cells; a fit
+sees only the counts of the remaining cells.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class RarePopulationTask(Parameters):
     """Parameters of the rare-population task."""
 
     rare_type: str = Field(
-        "", description="type to find; case, spaces and punctuation do not matter"
+        "", description="type to make rare; case, spaces and punctuation do not matter"
     )
     prevalence: float | None = Field(
         None, gt=0, lt=1, description="its share of the cells after down-sampling; none: unchanged"
@@ -38,7 +38,7 @@ class RarePopulationTask(Parameters):
     plant_seed: int = Field(0, ge=0, description="seed of all draws of cells, molecules and genes")
     train: float | None = Field(
         None, ge=0, lt=1, description="share of each type's cells for the fit; 0: all; none: all, "
-        "of paired data 0.8",
+        "for paired data 0.8",
     )  # fmt: skip
     thin: float | None = Field(
         None, gt=0, lt=1, description="share of the molecules, drawn at random, as in shallower "
@@ -48,7 +48,7 @@ class RarePopulationTask(Parameters):
         "", description="marker lists for guided methods, separated by +; empty: all"
     )
     guide: Literal["true", "random", "shuffled"] = Field(
-        "true", description="control: random genes of like expression, or shuffled values"
+        "true", description="control: random genes of similar expression, or shuffled values"
     )
 
 
@@ -71,7 +71,7 @@ class RarePopulation(DerivedDataset):
         }
 
     def load(self) -> AnnData | MuData:
-        """Return counts, labels and batch of the remaining cells, with a mask of those to fit.
+        """Return counts, labels and batch of the remaining cells, with a mask of training cells.
 
         Raises ``DataError`` for an unknown type and for too few cells for the prevalence.
         """
@@ -93,9 +93,10 @@ class RarePopulation(DerivedDataset):
 def split_task(
     values: Mapping[str, str], owner: str
 ) -> tuple[dict[str, str], RarePopulationTask | None]:
-    """Return a selector's values without those of the task, and the task, if any.
+    """Return a selector's values without those of the task, and the task or ``None``.
 
-    Raises ``UsageError`` for an invalid value and for one that has no effect alone.
+    Raises ``UsageError`` for an invalid value, for ``prevalence`` without ``rare_type``, and for
+    ``plant_seed`` without a random draw.
     """
     names = RarePopulationTask.model_fields
     rest = {key: value for key, value in values.items() if key not in names}

@@ -1,4 +1,4 @@
-"""Datasets of a selector: the file or loader of each name, and the names that are left out."""
+"""Datasets of a selector: the file or loader of each name, and the excluded names."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ResolvedDataset:
     selector: str
     """Text that selects it again."""
     reading: Mapping[str, str] = field(default_factory=dict)
-    """Values that say how a file is read; shown only where two datasets need it."""
+    """Parameters of reading the file; shown only where two datasets would have the same name."""
 
 
 def dataset_names(settings: Settings) -> list[str]:
@@ -53,7 +53,7 @@ def dataset_names(settings: Settings) -> list[str]:
 
 
 def dataset_tags(settings: Settings) -> Callable[[str], frozenset[str]]:
-    """Return the function that gives a dataset's tags: modality, organism, own tags."""
+    """Return a function from a dataset's name to its tags: modality, organism, own tags."""
     registry, own = dataset_registry(settings.plugins), user_datasets(settings.cache_dir)
 
     def tags(name: str) -> frozenset[str]:
@@ -69,11 +69,12 @@ def dataset_tags(settings: Settings) -> Callable[[str], frozenset[str]]:
 def resolve_datasets(
     text: str, settings: Settings, store: DataCache
 ) -> tuple[list[ResolvedDataset], list[Exclusion]]:
-    """Return the datasets of a selector, and those left out with the reason.
+    """Return the datasets of a selector, and the excluded ones with the reason.
 
     A path selects that file. A name selects the first of: original files of the user,
     ``<name>.h5ad`` in ``BENCH_DATA_DIR``, a file added by ``bench data add``, earlier downloads.
-    Only a name given in full is fetched. Raises ``UsageError``.
+    Only a name given in full is downloaded; a pattern or tag leaves out what is missing. Raises
+    ``UsageError``.
     """
     registered = dataset_registry(settings.plugins).entries
     datasets: list[ResolvedDataset] = []
@@ -158,7 +159,7 @@ def _resolve(selection: Selection, settings: Settings) -> ResolvedDataset:
 
 
 def _check_hidden(selection: Selection, settings: Settings, *, needs_types: bool) -> None:
-    """Raise ``UsageError`` where ``--no-labels`` stands beside what needs labels."""
+    """Raise ``UsageError`` if ``--no-labels`` is combined with an option that needs labels."""
     given = {
         "--label-key": settings.label_key, "--labels": settings.labels,
         f"types= of {selection.name}": needs_types,
@@ -185,9 +186,9 @@ def halves_of(resolved: ResolvedDataset) -> list[ResolvedDataset]:
 
 
 def _name_apart(datasets: list[ResolvedDataset]) -> list[ResolvedDataset]:
-    """Return each dataset once, and give those that differ in how one file is read other names.
+    """Return each dataset once; add reading parameters to names that would be equal.
 
-    Two spellings of the same data are one dataset.
+    Different spellings of the same data are one dataset.
     """
     unique: dict[tuple[str, str], ResolvedDataset] = {}
     for one in datasets:
@@ -201,7 +202,7 @@ def _name_apart(datasets: list[ResolvedDataset]) -> list[ResolvedDataset]:
 
 
 def _reading_values(resolved: ResolvedDataset) -> dict[str, Any]:
-    """Return the parameters of a dataset; of files that are read the content counts instead."""
+    """Return the parameters of a dataset, without second files, whose content is compared."""
     values = resolved.dataset.params.resolved()
     if "label_key" in values:
         values["label_key"] = values["label_key"] or DEFAULT_LABEL_KEY
@@ -253,7 +254,7 @@ def resolve_name(selection: Selection, settings: Settings) -> ResolvedDataset:
 def dataset_source(name: str, locations: list[FileLocation], *, is_added: bool) -> str:
     """Return where the data of a registered dataset come from.
 
-    The first that applies of ``ready`` (needs no file), ``local`` (original files of the user),
+    The first that applies: ``ready`` (needs no file), ``local`` (original files of the user),
     ``stand-in`` (``<name>.h5ad`` of the user), ``added``, ``downloaded`` and ``to fetch``.
     """
     kinds = {location.kind for location in locations}
@@ -301,9 +302,9 @@ def _user_dataset(added: UserDataset, selection: Selection, settings: Settings) 
 def _file(
     path: Path, selection: Selection, settings: Settings, defaults: Mapping[str, Any] | None = None
 ) -> ResolvedDataset:
-    """Return the dataset of a path; brackets come before settings, settings before defaults.
+    """Return the dataset of a path. Brackets override settings, settings override defaults.
 
-    The values only say how to read the file and are not in its display name.
+    These values only control how the file is read; they are not in its display name.
     """
     keys = {
         "label_key": settings.label_key, "batch_key": settings.batch_key, "layer": settings.layer,
@@ -336,6 +337,6 @@ def _check_selection(datasets: list[ResolvedDataset], exclusions: list[Exclusion
     if duplicate:
         files = ", ".join(one.dataset.where for one in datasets if one.label == duplicate)
         raise UsageError(
-            f"two datasets would be named '{duplicate}' ({files}); rename one of the files.",
+            f"two datasets have the name '{duplicate}' ({files}); rename one of the files.",
             code="duplicate_names",
         )

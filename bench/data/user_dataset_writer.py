@@ -90,7 +90,7 @@ def _write(data: AnnData | MuData, card: Card, path: Path) -> None:
 
 
 def _portable(adata: AnnData, card: Card) -> AnnData:
-    """Return counts, the columns of cells and features, and the facts, as .h5ad can hold them."""
+    """Return a copy with counts, ``obs``, ``var``, ``obsm`` and the card's facts in ``uns``."""
     dropped = [f"layers['{key}']" for key in adata.layers] + ["raw"] * (adata.raw is not None)
     if dropped:
         logger.info(f"dropped: {', '.join(dropped)}; X holds the counts")
@@ -108,7 +108,7 @@ def _portable(adata: AnnData, card: Card) -> AnnData:
 
 
 def _columns(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with every other column than numbers as text."""
+    """Return the table with all columns but numbers and booleans as text."""
     text = {
         name: table[name].astype(str) for name in table if table[name].dtype.kind not in "biuf"
     }

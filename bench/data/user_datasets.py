@@ -33,7 +33,7 @@ class UserDataset:
     origin: str
     """Path of the original file."""
     sha256: str
-    """Of the file in the cache."""
+    """Digest of the file in the cache."""
 
 
 def user_datasets(cache: Path) -> dict[str, UserDataset]:
@@ -61,7 +61,7 @@ def _card_from_json(values: dict[str, Any]) -> Card:
 
 
 def remove_dataset(name: str, cache: Path) -> UserDataset:
-    """Remove a dataset of the user and return its facts; raises ``UsageError`` for other names."""
+    """Remove a dataset of the user and return it; raises ``UsageError`` for an unknown name."""
     datasets = user_datasets(cache)
     if name not in datasets:
         names = ", ".join(sorted(datasets)) or "none"
@@ -78,12 +78,12 @@ def remove_dataset(name: str, cache: Path) -> UserDataset:
 
 
 def data_suffix(card: Card) -> str:
-    """Return the suffix of the data file."""
+    """Return the suffix of the data file: ``.h5mu`` for paired data, else ``.h5ad``."""
     return _SUFFIXES[card.modality == MULTIOME]
 
 
 def replace_dataset(dataset: UserDataset, new_file: Path) -> None:
-    """Put a finished file and its facts in the place of a dataset of the same name."""
+    """Store a finished file and its facts, in place of a dataset of the same name."""
     path = dataset.path
     card = asdict(dataset.card)
     del card["files"]
@@ -98,7 +98,7 @@ def replace_dataset(dataset: UserDataset, new_file: Path) -> None:
 
 @contextlib.contextmanager
 def dataset_lock(path: Path) -> Iterator[None]:
-    """Hold the lock of one dataset; raises ``DataError`` for an error of the disk."""
+    """Hold the lock of one dataset; raises ``DataError`` if the disk fails."""
     with disk_errors_as_data_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.stem}.lock")):

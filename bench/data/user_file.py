@@ -1,4 +1,4 @@
-"""Loading and checking a user's file, the same way for every verb."""
+"""Loading and checking a user's file, in the same way for every command."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def load_checked(
 def _optional_labels(dataset: Dataset, cells: AnnData) -> str:
     """Return the column of labels if each cell has one, else an empty text; a note says why.
 
-    A column that nobody asked for and that tells no types apart is not used. Raises ``DataError``
-    for one that was asked for.
+    A default column that fails :func:`check_labels` is not used. Raises ``DataError`` if the user
+    named the column or its file.
     """
     key = dataset.card.label_key
     labelled = text_column(cells.obs[key]) != ""

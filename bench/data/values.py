@@ -14,27 +14,27 @@ if TYPE_CHECKING:
 
 
 def missing_values(column: pd.Series) -> int:
-    """Return how many values are missing, or text without a letter."""
+    """Return how many values are missing or blank text."""
     return int(np.sum(text_column(column) == ""))
 
 
 def text_column(column: pd.Series) -> np.ndarray:
-    """Return the values as text, empty where they are missing or have no letter."""
+    """Return the values as text; missing values and blank text are empty."""
     text = column.astype(str)
     missing = column.isna().to_numpy() | (text.str.strip() == "").to_numpy()
     return np.where(missing, "", text.to_numpy().astype(np.str_))
 
 
 class ValueSummary:
-    """Faults among the values of a numeric matrix, read piece by piece.
+    """Summary of the values of a numeric matrix that are no counts, read in blocks.
 
-    After about ``limit`` values the others are not read.
+    Reading stops after about ``limit`` values.
     """
 
     not_finite: int = 0
     smallest: float = 0.0
     fraction: float | None = None
-    """The first value that is no whole number."""
+    """First value that is not a whole number, if any."""
     any: bool = False
     """True if a value is not zero."""
 

@@ -22,7 +22,7 @@ class HiddenLabels(DerivedDataset):
     """A dataset without its labels."""
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return the identity of the data, and that they have no labels."""
+        """Return the identity of the data, with a mark for hidden labels."""
         return {"of": self.inner.fingerprint(), "labels": "hidden"}
 
     def load(self) -> AnnData | MuData:
@@ -36,8 +36,8 @@ class HiddenLabels(DerivedDataset):
 class CountHalf(DerivedDataset):
     """One of two random halves of the counts of a dataset without labels.
 
-    Each molecule is in one of them (data thinning, Neufeld et al. 2024, JMLR 25:57): for Poisson
-    counts the halves are independent. Paired data have no halves.
+    Each molecule is assigned to one half (data thinning, Neufeld et al. 2024, JMLR 25:57); for
+    Poisson counts the halves are independent. Paired data have no halves.
     """
 
     def __init__(self, inner: Dataset, half: int) -> None:

@@ -1,4 +1,4 @@
-"""Folders of NumPy arrays: written completely or not at all, read only if they are intact."""
+"""Folders of NumPy arrays: written completely or not at all, and checked before reading."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class FolderWriter:
             np.save(self.path / f"{name}.npy", array, allow_pickle=False)
 
     def read(self, name: str) -> np.ndarray:
-        """Return a written array, memory-mapped; it can grow no more."""
+        """Return a written array, memory-mapped, and close it: no rows can be added afterwards."""
         self._complete(name)
         return load_array(self.path, name)
 
@@ -93,7 +93,7 @@ class FolderWriter:
         (self.path / f"{name}.npy").unlink()
 
     def finish(self, folder: Path, facts: dict[str, Any]) -> None:
-        """Give the folder its final name, in place of any folder of that name."""
+        """Write the facts and rename the folder to ``folder``, replacing an existing one."""
         for name in list(self._open_arrays):
             self._complete(name)
         with self._disk_errors():
@@ -103,7 +103,7 @@ class FolderWriter:
             self.path.rename(folder)
 
     def discard(self) -> None:
-        """Remove everything that is not finished."""
+        """Remove the unfinished folder."""
         for stream, _, _ in self._open_arrays.values():
             with contextlib.suppress(OSError):
                 stream.close()
@@ -126,7 +126,7 @@ class FolderWriter:
 def new_array_folder(
     parent: Path, declare: Callable[[str], None] = lambda name: None
 ) -> Iterator[FolderWriter]:
-    """Yield the writer of a new folder below ``parent``; if unfinished, the folder is removed.
+    """Yield the writer of a new folder in ``parent``; without :meth:`finish` it is removed.
 
     ``declare`` is called with the temporary name, which protects the folder from cleanup.
     """

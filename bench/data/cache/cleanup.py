@@ -15,9 +15,9 @@ from typing import IO
 from .folder_state import disk_errors_as_data_errors, last_use_time, read_info, remove_folder
 
 KINDS = ("datasets", "prepared")
-"""The folders of the cache that hold folders of arrays."""
+"""Folders of the cache with array folders."""
 MEMORY = "memory"
-"""The folder of the cache that holds files of data in memory; they are written again if needed."""
+"""Folder of the cache with files of in-memory data, which are written again if needed."""
 LEFTOVER_SECONDS = 86400.0
 
 
@@ -26,7 +26,7 @@ class CacheEntry:
     """One folder of the cache."""
 
     name: str
-    """Name of the dataset; of an unusable folder its own."""
+    """Name of the dataset, or of the folder if it is unusable."""
     kind: str
     """``dataset``, ``prepared``, or ``unusable``: damaged or unfinished."""
     folder: Path
@@ -38,9 +38,9 @@ class CacheEntry:
 
 
 class FoldersInUse:
-    """The names of folders that running processes use: one locked file for each process.
+    """The names of the folders that running processes use, in one locked file a process.
 
-    The system releases the lock however a process ends, so a name never outlives its process.
+    The system releases the lock when a process ends, also if it is killed.
     """
 
     def __init__(self, root: Path) -> None:
@@ -73,7 +73,7 @@ class FoldersInUse:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Let no process declare a name meanwhile."""
+        """Hold the lock without which no process can declare a name."""
         with (self._root / "locks" / "users.lock").open("w") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             yield
@@ -95,7 +95,7 @@ def _declared_names(path: Path) -> list[str] | None:
 
 
 def list_entries(root: Path, in_use: FoldersInUse) -> list[CacheEntry]:
-    """Return all folders of arrays in the cache, the last used first."""
+    """Return all array folders of the cache, the most recently used first."""
     busy = in_use.names()
     entries = []
     for kind in KINDS:
@@ -117,7 +117,7 @@ def _describe_folder(folder: Path, kind: str, busy: set[str]) -> CacheEntry:
 
 
 def remove_entries(root: Path, in_use: FoldersInUse, max_bytes: int) -> list[CacheEntry]:
-    """Remove unusable folders, then the least recently used, until ``max_bytes`` are left."""
+    """Remove unusable folders, then the least recently used ones until ``max_bytes`` are left."""
     removed = []
     with in_use.locked():
         in_use.remove_ended()
@@ -143,7 +143,7 @@ def remove_leftovers(root: Path, in_use: FoldersInUse) -> None:
 
 
 def remove_memory_files(root: Path, seconds: float) -> None:
-    """Remove files of data in memory that were not used for so long."""
+    """Remove files of in-memory data that were not used for this many seconds."""
     for folder in (root / MEMORY).glob("*"):
         with contextlib.suppress(OSError):
             if time.time() - folder.stat().st_mtime >= seconds:

@@ -1,7 +1,7 @@
 """The cache of datasets and prepared matrices, in folders named by their content.
 
-``<cache>/datasets/<digest>/`` holds counts and names, and in files of their own the labels, which
-only scoring opens. ``<cache>/prepared/<key>/`` holds the result of one recipe. Damaged folders are
+``<cache>/datasets/<digest>/`` holds counts and names, and the labels in separate files, which only
+scoring opens. ``<cache>/prepared/<key>/`` holds the result of one recipe. Damaged folders are
 replaced. Array libraries are imported only where arrays are read or written.
 """
 
@@ -54,14 +54,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_BYTES = 20 * 2**30
-"""What :meth:`DataCache.clean` leaves by default."""
+"""Size down to which :meth:`DataCache.clean` removes by default."""
 
 
 class DataCache:
     """Access to one cache folder.
 
-    ``reader`` reads a dataset that is not in the cache and returns its folder, by default in this
-    process.
+    ``reader`` loads and stores a dataset that is not in the cache, and returns its folder. By
+    default this process does it (:meth:`store_dataset`).
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class DataCache:
         return _prepared_key(dataset.facts, recipe)
 
     def is_prepared(self, key: str) -> bool:
-        """Return whether a prepared folder is intact; it stays while this object lives."""
+        """Return whether a prepared folder is intact, and protect it while this object lives."""
         self._in_use.declare(key)
         folder = self.root / "prepared" / key
         if not is_intact(folder):
@@ -159,7 +159,7 @@ class DataCache:
         return all(self.is_prepared(part) for part in read_info(folder)["parts"].values())
 
     def prepare(self, folder: Path, recipe: Recipe | PairedRecipe, key: str) -> None:
-        """Prepare the dataset in ``folder`` by ``recipe`` unless that is done already.
+        """Prepare the dataset in ``folder`` by ``recipe`` unless the result is in the cache.
 
         Each part of paired data is prepared on its own.
         """
@@ -175,7 +175,7 @@ class DataCache:
         self.store_prepared(key, partial(write_prepared_pair, folder, recipe, keys))
 
     def store_prepared(self, key: str, write: Callable[[FolderWriter], dict[str, Any]]) -> None:
-        """Write a prepared folder unless it is there; one process at a time does it."""
+        """Write a prepared folder if it is missing; one process at a time."""
         target = self.root / "prepared" / key
         self._in_use.declare(key)
         with self._locked(key):
@@ -196,14 +196,15 @@ class DataCache:
         return open_prepared_folder(self.root / "prepared" / key)
 
     def list_entries(self) -> list[CacheEntry]:
-        """Return the folders of arrays, the last used first; downloads are not among them."""
+        """Return the array folders, the most recently used first, without downloads."""
         return list_entries(self.root, self._in_use)
 
     def clean(self, max_bytes: int = MAX_BYTES, *, everything: bool = False) -> list[CacheEntry]:
-        """Remove the least recently used until ``max_bytes`` are left; returns the removed.
+        """Remove the least recently used folders until ``max_bytes`` are left; returns them.
 
         Damaged and unfinished folders are always removed first; ``everything`` removes all.
-        Folders that a running process uses stay. Files of data in memory go after a day.
+        Folders that a running process uses stay. Files of in-memory data are removed a day after
+        their last use.
         """
         removed = remove_entries(self.root, self._in_use, 0 if everything else max_bytes)
         for pointer in (self.root / "pointers").glob("*.json"):
@@ -240,7 +241,7 @@ def _part_keys(facts: dict[str, Any], recipe: PairedRecipe) -> dict[str, str]:
 
 
 def _identity(dataset: Dataset, source: str) -> dict[str, Any]:
-    """Return what decides which copy in the cache is the dataset's."""
+    """Return the name, parameters, code and files that identify a dataset in the cache."""
     return {
         "cache": CACHE,
         "name": dataset.name,
@@ -251,7 +252,7 @@ def _identity(dataset: Dataset, source: str) -> dict[str, Any]:
 
 
 def _stored_markers(facts: dict[str, Any]) -> Markers | None:
-    """Return the marker lists that ``load`` derived, if it did."""
+    """Return the marker lists that ``load`` derived, if any."""
     stored = facts["replacement_markers"]
     if stored is None:
         return None

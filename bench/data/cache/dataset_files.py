@@ -1,7 +1,7 @@
-"""The files of one dataset in the cache: counts, names, and apart from them the labels.
+"""The files of one dataset in the cache: counts, names and, in separate files, labels.
 
 Cells are stored in a random order: files are often sorted by type, and no method or score may
-profit from that. The seed is made of the dataset, so that all machines draw the same order.
+profit from that. The seed depends on the data only, so the order is the same on all machines.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def read_counts(arrays: ArrayFolder, part: str = "") -> Csr:
 
 
 def read_features(arrays: ArrayFolder, part: str = "") -> np.ndarray:
-    """Return the names of all features, or of those of one part of paired data."""
+    """Return the names of all features, or of the features of one part of paired data."""
     names = arrays.read("features")
     if not part:
         return names
@@ -164,8 +164,8 @@ def _write_dataset(
 ) -> dict[str, Any]:
     """Write counts, names, types and batch, all with the cells in the same random order.
 
-    Each part of paired data has files of its own; ``order.npy`` holds the place of each cell in
-    ``data``. Returns the facts about the content, with digests.
+    Each part of paired data has its own files. ``order.npy`` holds the row in ``data`` of each
+    stored cell. Returns the facts about the content, with digests.
     """
     adata = cells_of(data)
     matrices = {part: data[part] for part in PARTS} if is_paired(data) else {"": data}
@@ -189,7 +189,7 @@ def _write_cell_facts(
 ) -> dict[str, Any]:
     """Write types, batch, training cells and proteins; returns the facts about them.
 
-    Their digests are those of the order in the file, so that they do not depend on the counts.
+    Digests are of the order in ``data``, so they do not depend on the counts.
     """
     card = dataset.card
     types = _texts(adata.obs[card.label_key]) if card.label_key else np.array([], dtype=np.str_)
@@ -216,9 +216,9 @@ def _texts(values: Iterable[Any]) -> np.ndarray:
 
 
 def random_order(cells: np.ndarray, totals: np.ndarray) -> np.ndarray:
-    """Return a random order of the cells by a seed made of their names and total counts.
+    """Return a random order of the cells; the seed is made of their names and total counts.
 
-    Neither is known to a fit in the order of the file, so that it cannot undo the permutation.
+    A fit does not get these in the order of the file, so it cannot undo the permutation.
     """
     identity = _digest_arrays({"cells": cells, "totals": totals})
     return np.random.default_rng(derive_seed(0, "order of cells", identity)).permutation(
@@ -227,7 +227,7 @@ def random_order(cells: np.ndarray, totals: np.ndarray) -> np.ndarray:
 
 
 def _permute_counts(writer: FolderWriter, part: str, order: np.ndarray) -> None:
-    """Write the final counts of a part from those in the order of the file."""
+    """Write the counts of a part in the random order, and remove them in the order of the file."""
     raw = [f"raw_{_file_name(part, name)}" for name in ("data", "indices", "indptr")]
     data, indices, indptr = (writer.read(name) for name in raw)
     source = Csr(data, indices, indptr, (len(order), 0))
@@ -314,7 +314,7 @@ def _proteins(adata: AnnData, dataset: Dataset) -> dict[str, np.ndarray]:
 
 
 def _digest_arrays(arrays: Mapping[str, np.ndarray]) -> str:
-    """Return a digest of the values; types of integers and of text make no difference."""
+    """Return a digest of the values; the width of integers and of text makes no difference."""
     hasher = hashlib.blake2b(digest_size=12)
     for name in sorted(arrays):
         array = arrays[name]

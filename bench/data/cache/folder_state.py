@@ -1,8 +1,8 @@
-"""The facts of a folder of arrays, and whether its files are what was written.
+"""The facts of an array folder, and checks that its files are unchanged.
 
 ``info.json`` holds the facts, and size and BLAKE2 digest of every file. ``stats.json`` records
-size, times and inode of each file as of its last check. A file that still has them is taken as
-whole; any other is read and compared with its digest.
+size, times and inode of each file at its last check. A file with the same values is taken as
+intact; any other is read and compared with its digest.
 """
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ def write_info(folder: Path, facts: dict[str, Any]) -> None:
 def read_info(folder: Path) -> dict[str, Any]:
     """Return the facts of a folder, with ``files``.
 
-    Raises ``OSError``, ``ValueError`` or ``KeyError`` if they are missing or not what was
-    written.
+    Raises ``OSError``, ``ValueError`` or ``KeyError`` if they are missing or changed.
     """
     info: dict[str, Any] = json.loads((folder / _INFO).read_text())
     if info.pop("check") != digest(info):
@@ -67,7 +66,7 @@ def is_intact(folder: Path, *, read_all: bool = False) -> bool:
 
 
 def _current_stats(folder: Path, names: Iterable[str]) -> dict[str, list[int]]:
-    """Return what changes when a file is written; unlike the others ctime cannot be set back."""
+    """Return size, mtime, ctime and inode of each file; ctime cannot be set back."""
     stats = {name: (folder / name).stat() for name in names}
     return {
         name: [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
@@ -116,7 +115,7 @@ def last_use_time(folder: Path) -> float:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder; no incomplete folder is visible under its name meanwhile."""
+    """Rename a folder and remove it, so that no incomplete folder is visible under its name."""
     trash = folder.with_name(f".{secrets.token_hex(8)}")
     with contextlib.suppress(FileNotFoundError):
         folder.rename(trash)
@@ -125,7 +124,7 @@ def remove_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def disk_errors_as_data_errors(folder: Path) -> Iterator[None]:
-    """Raise ``DataError`` where the disk refuses, for example because it is full."""
+    """Raise ``DataError`` for an ``OSError`` in the block, such as a full disk."""
     try:
         yield
     except OSError as error:

@@ -46,7 +46,8 @@ def write_prepared_pair(
 ) -> dict[str, Any]:
     """Write the cells that both prepared parts keep, and the facts about their features.
 
-    ``part_keys`` are the names of the folders of the parts, beside the folder of the writer.
+    ``part_keys``: name of the folder of each prepared part, beside the folder of the writer.
+    Raises ``DataError`` if no cell is left.
     """
     dataset = ArrayFolder(dataset_folder)
     parts = {part: ArrayFolder(writer.path.with_name(part_keys[part])) for part in PARTS}
@@ -75,10 +76,10 @@ def write_prepared_pair(
 
 
 def open_prepared_folder(folder: Path) -> tuple[AnnData | MuData, np.ndarray]:
-    """Return prepared data (memory-mapped, read-only) and the numbers of their cells.
+    """Return prepared data (memory-mapped, read-only) and the indices of their cells.
 
-    Cell ``i`` of the dataset is named ``cell<i>``: the names of a file may tell the types. Of
-    paired data the cells that both parts keep, with the facts about the features.
+    Cell ``i`` of the dataset is named ``cell<i>``, since names of a file may reveal types. Paired
+    data have the cells that both parts keep, and the facts about the features in ``var``.
     """
     pair = ArrayFolder(folder)
     part_keys = pair.info["parts"]
@@ -101,7 +102,7 @@ def _open_matrix(arrays: ArrayFolder) -> tuple[AnnData, np.ndarray]:
 
 
 def cell_names(cells: np.ndarray) -> pd.Index:
-    """Return the names under which a fit sees the cells of these numbers."""
+    """Return the names that a fit sees for the cells with these indices."""
     return pd.Index([f"cell{number}" for number in cells.tolist()])
 
 

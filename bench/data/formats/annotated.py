@@ -67,7 +67,7 @@ def read_zarr(path: Path, *, part: str | None = None) -> AnnData:
 def read_h5mu(path: Path, *, part: str | None = None) -> AnnData:
     """Return one modality of an ``.h5mu`` file, with the columns that all modalities share.
 
-    ``part`` names the modality; ``rna`` is the default where it is there. Raises ``DataError`` for
+    ``part`` names the modality; the default is ``rna`` if there is one. Raises ``DataError`` for
     an unknown name, and for several modalities without a name.
     """
     with read_errors(path, ".h5mu file"), open_hdf5(path) as file:
@@ -82,7 +82,7 @@ def _read_modality(path: Path, group: Any, part: str | None) -> AnnData:
 
 
 def _refuse_pickles(path: Path) -> None:
-    """Raise ``DataError`` for a codec that runs code of the file when an array is read."""
+    """Raise ``DataError`` if an array is stored by pickle, which can run code when it is read."""
     for name in (".zarray", ".zmetadata", "zarr.json"):
         for file in path.rglob(name):
             if re.search(rb'"(id|name)"\s*:\s*"[^"]*pickle', file.read_bytes()):
@@ -94,7 +94,7 @@ def _refuse_pickles(path: Path) -> None:
 
 
 def list_modalities(path: Path) -> set[str]:
-    """Return the kinds of the modalities of an ``.h5mu`` file; raises ``DataError``."""
+    """Return ``rna``, ``atac``, ``protein`` or the name of each modality; raises ``DataError``."""
     with read_errors(path, ".h5mu file"), open_hdf5(path) as file:
         return {_kind_of_part(name) for name in file["mod"]}
 
@@ -139,7 +139,7 @@ def _find_part(path: Path, modalities: list[str], part: str | None) -> str:
 
 
 def refuse_part(path: Path, part: str | None) -> None:
-    """Raise ``DataError`` for a part of data that have a single one."""
+    """Raise ``DataError`` if ``part`` is given for data of a single part."""
     if part is not None:
         raise DataError(
             f"{path}: part={part}: the data have one part only; leave it out.", code="unknown_part"
@@ -147,7 +147,7 @@ def refuse_part(path: Path, part: str | None) -> None:
 
 
 def _add_shared_columns(adata: AnnData, shared: pd.DataFrame) -> AnnData:
-    """Add the columns of all modalities; one named ``rna:type`` repeats the modality's own."""
+    """Add the columns shared by all modalities, without repeats of a part's own (``rna:type``)."""
     for name in shared.columns:
         if ":" not in str(name) and name not in adata.obs:
             adata.obs[name] = shared[name].reindex(adata.obs_names)

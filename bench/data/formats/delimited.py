@@ -21,7 +21,7 @@ NUMBER = re.compile(r"^\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*$"
 _HEAD_LINES = 6
 _LONGEST_LINE = 1 << 28
 _EVERY, _RESERVE = 4096, 1 << 28
-"""Lines after which the available memory is looked at, and the bytes that must be left."""
+"""Number of lines between two checks of the available memory, and bytes that must be left."""
 _BOMS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16",
          b"\xfe\xff": "utf-16"}  # fmt: skip
 
@@ -76,8 +76,8 @@ class DelimitedRows:
 def open_rows(path: Path, sep: str | None = None) -> Iterator[DelimitedRows]:
     """Open a delimited text, plain or compressed by gzip, zip, bzip2 or xz.
 
-    Raises ``DataError`` for an empty file and for one that cannot be opened. Errors of the code
-    inside about encoding, quotes and a file that ends too early become one with the line.
+    Raises ``DataError`` for an empty file and for one that cannot be opened. Errors of encoding,
+    quotes and a truncated file in the block become a ``DataError`` with the line.
     """
     reader: DelimitedRows | None = None
     try:
@@ -124,7 +124,7 @@ def _find_encoding(plain: IO[bytes]) -> str:
 
 
 def _read_lines(path: Path, stream: IO[str]) -> Iterator[str]:
-    """Yield the lines; raises ``DataError`` for one that no table has."""
+    """Yield the lines; raises ``DataError`` for a line too long for a table."""
     while line := stream.readline(_LONGEST_LINE):
         if len(line) == _LONGEST_LINE and not line.endswith(("\n", "\r")):
             raise DataError(
@@ -146,10 +146,10 @@ def _read_head(lines: Iterator[str]) -> tuple[list[str], list[str]]:
 
 
 def _commented_header(comments: list[str], head: list[str], sep: str | None) -> str:
-    """Return the last comment without ``#`` if it is the header, else nothing.
+    """Return the last comment without ``#`` if it is the header, else an empty text.
 
-    Its fields are plain words, one for each column or, as R writes it, one fewer. The line after
-    it is a row of counts, or no row of counts follows at all, as in a table of labels.
+    Its fields are plain words, one for each column or, as R writes it, one fewer. The next line is
+    a row of counts, or, as in a table of labels, neither of the next lines is.
     """
     if not comments or sep is None:
         return ""
@@ -174,7 +174,7 @@ def _holds_numbers(fields: list[str]) -> bool:
 
 
 def _count_trailing(head: list[str], sep: str | None) -> tuple[int, int]:
-    """Return how many empty fields end the first line, and how many every other line."""
+    """Return the numbers of empty fields at the ends of the first and of all other lines."""
     rows = _split_lines(head, sep or "\t")
     if len(rows) < 2:
         return 0, 0

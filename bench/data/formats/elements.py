@@ -1,7 +1,7 @@
-"""Elements of anndata in an HDF5 or zarr group: matrices, tables of cells and features, the rest.
+"""Elements of anndata in an HDF5 or zarr group: matrices, tables of cells and features, others.
 
-Matrices are checked before use. What cannot be read and is not needed is left out with a note, so
-that an empty value (null) or a leftover of another program does not make a file unreadable.
+Matrices are checked before use. Unreadable elements that are not needed are left out with a note,
+so that an empty value (null) or an element of another program does not make a file unreadable.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def read_anndata(path: Path, group: Any) -> AnnData:
 
 
 def read_matrix(path: Path, element: Any, name: str, shape: tuple[int, int]) -> Any:
-    """Return a matrix as CSR, or as it is if it holds no numbers; ``None`` if it is empty.
+    """Return a matrix as CSR, unchanged if it holds no numbers, ``None`` if it is empty.
 
     Numbers that sparse matrices cannot hold (16 bits, foreign byte order) are converted.
     """
@@ -208,7 +208,7 @@ def read_table(path: Path, element: Any, name: str, left_out: list[str]) -> pd.D
 
 
 def _is_foreign(member: Any) -> bool:
-    """Return whether a column is empty, or in a group that anndata has not written."""
+    """Return whether a column is empty (null), or a group not written by anndata."""
     if hasattr(member, "shape"):
         return member.shape is None
     return member is not None and "encoding-type" not in member.attrs
@@ -217,8 +217,7 @@ def _is_foreign(member: Any) -> bool:
 def _read_column(group: Any, key: str) -> Any:
     """Return one column of a table, ``None`` if it is empty or cannot be read.
 
-    Besides the columns of anndata these are codes with categories beside them (anndata 0.6) and
-    factors of R.
+    Reads columns of anndata, codes with separate categories (anndata 0.6) and factors of R.
     """
     try:
         member = group[key]

@@ -1,7 +1,7 @@
 """Guards of every reader: errors as one line, memory, links to other files, damaged matrices.
 
 An HDF5 file may name other files: by external links, as external storage of a dataset, or as
-sources of a virtual dataset. Whoever made the file chose those paths, so none is followed.
+sources of a virtual dataset. The author of the file chose those paths, so none is followed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def read_errors(path: Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def open_hdf5(path: Path) -> Iterator[h5py.File]:
-    """Open an HDF5 file for reading; raises ``DataError`` if it leads to other files."""
+    """Open an HDF5 file for reading; raises ``DataError`` if it refers to other files."""
     packing = "" if h5py.is_hdf5(path) else name_packing(path)
     if packing:
         raise DataError(
@@ -57,7 +57,7 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
 def _refuse_other_files(path: Path, group: h5py.Group, prefix: str, seen: set[Any]) -> None:
     """Raise ``DataError`` for a link or dataset whose content is in another file.
 
-    Soft links are not followed: what they lead to is a member of this file.
+    Soft links are not followed: their targets are members of this file.
     """
     for name in group:
         place = f"{prefix}/{name}"
@@ -96,7 +96,7 @@ def _other_file(path: Path, place: str, what: str) -> DataError:
 def check_compressed(
     path: Path, name: str, arrays: tuple[Any, Any, Any], shape: tuple[int, int]
 ) -> None:
-    """Check the arrays of a compressed matrix before anything reads by them.
+    """Check the arrays of a compressed matrix before their first use.
 
     ``arrays`` are data, indices and indptr; ``shape`` is (compressed axis, other axis). Raises
     ``DataError``.
@@ -128,7 +128,7 @@ def require_array_memory(path: Path, group: Any) -> None:
 
 
 def array_bytes(group: Any) -> float:
-    """Return the bytes of all arrays below an HDF5 or zarr group."""
+    """Return the bytes of all arrays in an HDF5 or zarr group and its subgroups."""
     total = 0.0
     for key in group:
         member = group.get(key)

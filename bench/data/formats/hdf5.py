@@ -32,7 +32,7 @@ _FEATURE_NAMES = (
     "target_id", "ensembl_id", "peaks", "peak", "feature", "name", "id", "index",
 )  # fmt: skip
 _GENE_IDS = ("accession", "gene_ids", "gene_id", "geneid", "target_id", "ensembl_id")
-"""Usual names of attributes, in lower case; the first that is there counts."""
+"""Usual names of attributes, in lower case; the first one present is used."""
 _LABELS = ("cell_type", "cell_ontology_class", "cell_type1")
 
 
@@ -100,7 +100,7 @@ def read_exprs_h5(path: Path) -> AnnData:
 
     ``exprs`` is CSR or dense, cells × features; names are ``obs_names`` and ``var_names``, columns
     of cells the members of ``obs``. If there is no ``cell_type``, ``cell_ontology_class`` or
-    ``cell_type1`` is taken for it, with a note.
+    ``cell_type1`` takes its name, with a note.
     """
     with read_errors(path, ".h5 file with exprs"), open_hdf5(path) as file:
         cells, features = (_as_text(file[name][()]) for name in ("obs_names", "var_names"))
@@ -123,10 +123,10 @@ def read_exprs_h5(path: Path) -> AnnData:
 def read_xy_h5(path: Path) -> AnnData:
     """Return counts ``X`` (cells × features) and labels ``Y`` of an ``.h5`` of clustering papers.
 
-    Labels go to ``obs["cell_type"]`` as text, whole numbers without a point. Names come from
-    usual datasets (``gene_names``, ``barcodes``, ...), else cells and features are numbered from
-    1. ``X`` is transposed if only its second axis is as long as ``Y``; a note reports it. Raises
-    ``DataError`` if neither axis is.
+    Labels are stored in ``obs["cell_type"]`` as text, whole numbers without a decimal point. Names
+    come from usual datasets (``gene_names``, ``barcodes``, ...), else cells and features are
+    numbered from 1. ``X`` is transposed if only its second axis is as long as ``Y``; a note
+    reports it. Raises ``DataError`` if neither axis is as long.
     """
     with read_errors(path, ".h5 file with X and Y"), open_hdf5(path) as file:
         labels = _as_text(file["Y"][()].reshape(-1))
@@ -149,7 +149,7 @@ def read_xy_h5(path: Path) -> AnnData:
 
 
 def _read_attributes(path: Path, group: Any, names: tuple[str, ...], what: str) -> pd.DataFrame:
-    """Return the attributes of one dimension of cells or features, with their names as index."""
+    """Return the one-dimensional attributes of cells or features as a table, index = names."""
     values = {
         name: attribute[()]
         for name, attribute in group.items()
@@ -182,7 +182,7 @@ def _read_attributes(path: Path, group: Any, names: tuple[str, ...], what: str) 
 
 
 def _read_names(file: Any, keys: tuple[str, ...], count: int, what: str) -> list[str]:
-    """Return the names of the first of the datasets ``keys`` that fits, else numbers."""
+    """Return the names in the first dataset of ``keys`` with ``count`` values, else numbers."""
     for key in keys:
         if key in file and getattr(file[key], "shape", None) == (count,):
             return _as_text(file[key][()])

@@ -1,4 +1,4 @@
-"""Metadata of cells in a second file, joined by barcode, or by position where the user says so."""
+"""Metadata of cells in a second file, joined by barcode or, if the user chooses, by position."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def read_labels(path: Path) -> pd.DataFrame:
     """Return a delimited table of cell metadata as text: one row a cell, index = barcodes.
 
     The file may be compressed; its header may have one name fewer than there are columns, as R
-    writes it. The index is the first column, unless that has a name and another one has a name
-    such as barcode or cell_id. Empty fields, NA and NaN become missing values. Raises
+    writes it. The index is the first column, unless it has another name and a column is named
+    ``barcode``, ``cell_id`` or similar. Empty fields, NA and NaN become missing values. Raises
     ``DataError`` with the line for a ragged table, for a single column, and for a table without
     rows.
     """
@@ -76,11 +76,11 @@ def join_labels(
 ) -> AnnData:
     """Return the cells of ``adata`` that are in ``table`` (index = barcodes) with its columns.
 
-    Cells are matched by name, never by position; notes count the unmatched on either side. With
-    ``all_cells`` those that are not in ``table`` stay, without values. The first line of a
-    table without a header is one of its rows. A column of ``table`` replaces one of the same
-    name. Raises ``DataError`` if no barcode matches (with a hint if only a suffix differs), and
-    for a barcode that occurs twice in ``table``.
+    Cells are matched by name, never by position; notes count unmatched cells and barcodes. With
+    ``all_cells`` cells that are not in ``table`` stay, without values. The first line of a table
+    without a header is one of its rows. A column of ``table`` replaces one of the same name.
+    Raises ``DataError`` if no barcode matches (with a hint if only a suffix differs), and for a
+    barcode that occurs twice in ``table``.
     """
     cells = adata.obs_names.astype(str)
     table = index_by_cell(cells, table, where)
@@ -90,7 +90,7 @@ def join_labels(
     duplicates = table.index[table.index.duplicated()].intersection(cells)
     if len(duplicates):
         raise DataError(
-            f"{where}: {len(duplicates)} barcodes stand on more than one line "
+            f"{where}: {len(duplicates)} barcodes occur on more than one line "
             f"({quote_names(list(duplicates))}); expected one line for each cell.",
             code="duplicate_names",
         )
@@ -115,9 +115,9 @@ def join_labels(
 
 
 def index_by_cell(cells: pd.Index, table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Return a table of cells with their names as index; a first line that is no header is a row.
+    """Return a table of cells with their names as index; without a header its first line is a row.
 
-    Where the index holds no name of a cell, the column that holds most takes its place, and the
+    If no index value is the name of a cell, the column with most names becomes the index, and the
     index becomes a column.
     """
     table = _restore_first_row(cells, table, where)
@@ -137,7 +137,7 @@ def index_by_cell(cells: pd.Index, table: pd.DataFrame, where: str) -> pd.DataFr
 
 
 def _restore_first_row(cells: pd.Index, table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Return a table whose file has no header with its first line as a row.
+    """Return the table with its first line as a row if the file has no header.
 
     The first line is no header if one of its fields is the name of a cell, or if every field but
     the first occurs below it in its own column.
@@ -164,7 +164,7 @@ def _restore_first_row(cells: pd.Index, table: pd.DataFrame, where: str) -> pd.D
 
 
 def read_labels_by_position(path: Path, cells: pd.Index) -> pd.DataFrame:
-    """Return the columns of a text whose lines have the order of ``cells``, its index.
+    """Return the columns of a text with a line for each cell, in order; index = ``cells``.
 
     A single column without a header is named ``cell_type``. Raises ``DataError`` unless there is
     one line for each cell, and perhaps a header line.
@@ -178,8 +178,8 @@ def read_labels_by_position(path: Path, cells: pd.Index) -> pd.DataFrame:
     n_header, width = len(lines) - len(cells), len(lines[-1])
     if n_header not in (0, 1) or any(len(fields) != width for fields in lines):
         raise DataError(
-            f"{path}: {len(lines)} lines for {len(cells)} cells; expected one line of as many "
-            "fields for each cell, and perhaps a header line.",
+            f"{path}: {len(lines)} lines for {len(cells)} cells; expected one line for "
+            "each cell, all with as many fields, and perhaps a header line.",
             code="size_mismatch",
         )
     names = lines[0] if n_header else [f"column{number + 1}" for number in range(width)]

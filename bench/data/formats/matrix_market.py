@@ -54,13 +54,14 @@ def read_market(
     *,
     orientation: Orientation = "auto",
 ) -> AnnData:
-    """Return counts (CSR float32, cells × features) of a MatrixMarket file and its names.
+    """Return counts (CSR float32, cells × features) of a MatrixMarket file with their names.
 
     ``barcodes``: one name a line. ``features``: a name; or identifier, symbol and kind (10x); or
-    chromosome, start and end; ``identifiers``: a second list of them. Below a header line further
-    fields are columns of cells or features. The size of the matrix shows a header line in either
-    file, and whether features are in rows. ``orientation`` decides for a square matrix; the
-    default is features in rows. Raises ``DataError`` if sizes do not fit or a file cannot be read.
+    chromosome, start and end. ``identifiers``: a second list, of the identifiers of the features.
+    Below a header line further fields are columns of cells or features. The shape of the matrix
+    shows whether a file has a header line, and whether features are in rows. ``orientation``
+    decides for a square matrix; the default is features in rows. Raises ``DataError`` if sizes do
+    not fit or a file cannot be read.
     """
     shape = _read_shape(matrix)
     cell_rows, feature_rows = (_read_names(path, max(shape)) for path in (barcodes, features))
@@ -115,7 +116,7 @@ def _find_layout(
 
 
 def select_features(adata: AnnData, part: str | None, where: Path) -> AnnData:
-    """Return the features of one kind of a 10x file that holds several."""
+    """Return the features of one kind, if a 10x file holds several kinds."""
     kinds = list(dict.fromkeys(adata.var.get("feature_types", [])))
     if part is None:
         if len(kinds) < 2:
@@ -146,14 +147,14 @@ def _open_matrix(path: Path) -> Iterator[_Forward]:
 
 
 class _Forward:
-    """A stream that SciPy reads forward only: it seeks wrongly where it may seek."""
+    """A stream without ``seek``: SciPy seeks to wrong positions in streams that allow it."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.read = stream.read
 
 
 def _read_shape(path: Path) -> tuple[int, int]:
-    """Return rows and columns, and require memory for the entries."""
+    """Return the numbers of rows and columns; raises ``DataError`` if memory does not suffice."""
     with _open_matrix(path) as stream:
         height, width, entries, layout, _, _ = scipy.io.mminfo(stream)
     # Row, column and value of each entry as read, then the compressed matrix.
@@ -169,7 +170,7 @@ def _read_matrix(path: Path) -> sp.coo_matrix:
 def _read_names(path: Path, most: int) -> list[list[str]]:
     """Return the fields of each line; tabs separate them, or commas in a .csv.
 
-    No more lines are read than show that there are more than ``most`` and a header line.
+    At most ``most`` + 2 lines are read, enough to see that there are too many.
     """
     sep = "," if ".csv" in path.suffixes else "\t"
     with open_rows(path, sep) as reader:
@@ -181,7 +182,7 @@ def _read_names(path: Path, most: int) -> list[list[str]]:
 
 
 def _cell_table(lines: list[list[str]], n_cells: int) -> pd.DataFrame:
-    """Return the table of cells: names as index; below a header further fields are columns."""
+    """Return the table of cells: names as index; if there is a header, other fields as columns."""
     header, rows = lines[:-n_cells], lines[-n_cells:]
     columns = {}
     if header and all(len(fields) == len(header[0]) for fields in rows):

@@ -1,4 +1,4 @@
-"""Whether features are in rows or in columns: by names, by columns of text, by totals."""
+"""Decides whether features are in rows or columns: by names, columns of text, or totals."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ _FEATURE_COLUMNS = frozenset(
 
 @dataclass(frozen=True)
 class OrientationFinding:
-    """Where the features are, and the reason."""
+    """Whether features are in rows, and the reason."""
 
     features_in_rows: bool
     reason: str
     sure: bool = True
-    """False for an assumption."""
+    """False if the orientation is assumed."""
 
 
 def find_orientation(
@@ -58,10 +58,11 @@ def find_orientation(
     text_columns: Sequence[str] = (),
     matrix: sp.csr_matrix | None = None,
 ) -> OrientationFinding:
-    """Decide by the names of rows and columns, columns of text beside them, and the counts.
+    """Decide whether features are in rows.
 
-    Names: Ensembl identifiers, genome intervals, genes of almost every cell, barcodes. Totals,
-    the last resort: those of genes spread over more orders of magnitude than those of cells.
+    First by names: Ensembl identifiers, genome intervals, ubiquitous genes, barcodes. Then by
+    ``text_columns``, which describe what is in rows. Last by totals: totals of genes spread over
+    more orders of magnitude than totals of cells.
     """
     for names, others, in_rows in ((rows, columns, True), (columns, rows, False)):
         side = "rows" if in_rows else "columns"
@@ -80,7 +81,7 @@ def find_orientation(
 
 
 def _find_kind(names: Sequence[str], others: Sequence[str], kinds: Sequence[Any]) -> str:
-    """Return the kind of most of the names that hardly any of the others has."""
+    """Return the kind of more than half of the names and less than a tenth of the others."""
     for matches, kind in kinds:
         share = share_of_names(names[:_SAMPLE], matches)
         if share > 0.5 and share_of_names(others[:_SAMPLE], matches) < 0.1:
@@ -109,5 +110,5 @@ def _compare_totals(matrix: sp.csr_matrix | None) -> OrientationFinding:
             side, other = ("rows", "columns") if in_rows else ("columns", "rows")
             reason = f"totals of {side} differ more than those of {other}, as those of features do"
             return OrientationFinding(in_rows, reason, sure=False)
-    reason = "names do not decide, and most tables are so"
+    reason = "names do not decide; most tables have features in rows"
     return OrientationFinding(features_in_rows=True, reason=reason, sure=False)

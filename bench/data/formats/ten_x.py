@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 def read_10x_h5(path: Path, *, part: str | None = None) -> AnnData:
     """Return counts (CSR float32, cells × features) of a Cell Ranger ``.h5``, version 2 or 3.
 
-    Names, ``var["gene_ids"]``, ``var["feature_types"]`` and ``part`` as for the folder
-    (:func:`read_10x_mtx`); ``part`` may also be a genome. Genomes in groups of their own are
-    joined over all cells, with a note. Raises ``DataError`` for an unreadable file.
+    Names, ``var["gene_ids"]``, ``var["feature_types"]`` and ``part`` are as in
+    :func:`read_10x_mtx`; ``part`` may also be a genome. Genomes in separate groups are joined over
+    all cells, with a note. Raises ``DataError`` for an unreadable file.
     """
     with read_errors(path, "10x .h5 file"), open_hdf5(path) as file:
         require_memory(path, 2 * array_bytes(file))

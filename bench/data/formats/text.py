@@ -36,11 +36,11 @@ _CORNERS = frozenset(
      "geneid", "gene_name", "genes", "id", "index", "name", "names", "peak", "symbol"]
 )  # fmt: skip
 _MANY = 20
-"""So many counts of one row hardly ever differ all."""
+"""This many counts of one row are hardly ever all different."""
 _HEAD = 50
 _SHOWN = 8
 _LARGEST = 3e38
-"""Largest sum of a row in 32 bits; NaN is not below it either."""
+"""Largest sum of a row in float32; a comparison with it also finds NaN."""
 _EVERY = 256
 
 
@@ -63,13 +63,13 @@ def read_text(
     obs_columns: Sequence[str] = (),
     sep: str | None = None,
 ) -> AnnData:
-    """Return counts (CSR float32, cells × features) out of a delimited text with a header line.
+    """Return counts (CSR float32, cells × features) of a delimited text with a header line.
 
     The first column holds names. The header may have one name fewer than there are columns, as R
     writes it. ``orientation`` names the rows: ``cells``, ``genes`` (any features), or ``auto`` to
     decide by names, columns of text and totals. Metadata go to ``obs`` if cells are in rows, else
     to ``var``: the ``obs_columns``, columns of text, and columns with a usual name of metadata.
-    The dense matrix is never in memory: 8 bytes for each count above zero. Raises ``DataError``
+    The matrix stays sparse in memory, with 8 bytes for each count above zero. Raises ``DataError``
     with the line if the text is no table of counts, or if memory does not suffice.
     """
     with open_rows(path, sep) as reader:
@@ -259,9 +259,9 @@ def _header(path: Path, header: list[str], first: tuple[int, list[str]]) -> list
 
 
 def _may_be_names(names: list[str], corner: str) -> bool:
-    """Return whether numbers in the first line are names: identifiers, or cells by number.
+    """Return whether numbers in the first line are names: identifiers, or numbered cells.
 
-    Names differ from each other, and the first field is empty or says what they name.
+    Identifiers are all different, below a first field that is empty or a usual header of names.
     """
     counted = [[str(i) for i in range(start, start + len(names))] for start in (0, 1)]
     distinct = len(set(names)) == len(names)
@@ -270,7 +270,7 @@ def _may_be_names(names: list[str], corner: str) -> bool:
 
 
 def _text_columns(header: list[str], head: list[list[str]], metadata: frozenset[str]) -> list[int]:
-    """Return the columns of metadata: given, of a usual name, or mostly text."""
+    """Return the numbers of the columns of metadata: given, of a usual name, or mostly text."""
     columns = []
     for i, name in enumerate(header[1:], start=1):
         values = [fields[i] for fields in head if i < len(fields)]

@@ -1,4 +1,4 @@
-"""Packed files by their content, whatever their names say; other formats are named in an error."""
+"""Packed files, recognised by content instead of name; other formats are named in an error."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _OTHER_FORMATS = {
 _PACKINGS = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz",
              b"(\xb5/\xfd": "zstd"}  # fmt: skip
 _LAYERS = 4
-"""How often a file may be packed."""
+"""Largest number of nested packings."""
 
 
 def name_packing(path: Path) -> str:
-    """Return the program that packed a file, by its first bytes; empty for others."""
+    """Return the program that packed a file, by its first bytes; empty for an unpacked file."""
     with path.open("rb") as stream:
         start = stream.read(6)
     return next((name for magic, name in _PACKINGS.items() if start.startswith(magic)), "")
@@ -105,8 +105,8 @@ def _find_member(path: Path, archive: zipfile.ZipFile) -> str:
         )
     if ".." in names[0].replace("\\", "/").split("/") or names[0].startswith(("/", "\\")):
         raise DataError(
-            f"{path}: its file '{names[0]}' points outside of the archive; get it from its "
-            "authors.",
+            f"{path}: its file '{names[0]}' points outside of the archive; get the file "
+            "from its authors.",
             code="unsafe_archive",
         )
     return names[0]

@@ -1,1 +1,1 @@
-"""Files of published datasets: where they lie, how they are downloaded and unpacked."""
+"""Files of published datasets: location, download and unpacking."""

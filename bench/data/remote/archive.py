@@ -1,4 +1,4 @@
-"""Unpack an archive whole or not at all, and nothing beside the folder it is meant for."""
+"""Unpack an archive completely or not at all, and only into its folder."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 def extract(archive: Path, folder: Path) -> list[Path]:
     """Unpack a tar (also compressed) or zip file into ``folder`` and return its files, sorted.
 
-    The folder appears only when it is complete; if it holds this archive already it is left as
-    it is. Members that are links, devices or point outside are refused. Raises ``DataError``
-    with the archive and the member.
+    The folder appears only when it is complete; a folder that holds this archive already is not
+    unpacked again. Raises ``DataError`` with the archive and the member if a member is a link, a
+    device or outside the folder.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     info = archive.stat()
@@ -38,7 +38,7 @@ def extract(archive: Path, folder: Path) -> list[Path]:
 
 
 def _complete_files(folder: Path, origin: list[Any]) -> list[str] | None:
-    """Return the files of a folder that holds this archive whole, else ``None``."""
+    """Return the files of a folder with the complete archive, else ``None``."""
     try:
         stamp = json.loads((folder / _STAMP).read_text())
         sizes: dict[str, int] = stamp["files"]
@@ -83,7 +83,7 @@ def _unpack(archive: Path, folder: Path, origin: list[Any]) -> list[str]:
 
 
 def _extract_all(archive: Path, folder: Path) -> None:
-    """Unpack all members; raises ``DataError`` for one that must not be unpacked."""
+    """Unpack all members; raises ``DataError`` if one is unsafe."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as opened:
             for member in opened.infolist():
@@ -108,10 +108,10 @@ def _extract_all(archive: Path, folder: Path) -> None:
 
 
 def _check_member(archive: Path, name: str, *, is_regular: bool) -> None:
-    """Raise ``DataError`` for a link or device, and for a name that points outside.
+    """Raise ``DataError`` for a link or device, and for a name outside the folder.
 
-    Python's own filters rename absolute paths and skip what they refuse; here one such member
-    is a reason to unpack nothing.
+    Python's own filters rename absolute paths and skip refused members. Here nothing is unpacked
+    if one member is refused.
     """
     path = PurePosixPath(name.replace("\\", "/"))
     if not is_regular:

@@ -42,7 +42,7 @@ RETRIES = 3
 PAUSE = 1.0
 """Backoff factor of ``urllib3.util.Retry``, in seconds."""
 TIMEOUT = (15.0, 60.0)
-"""Seconds to connect, and without a byte."""
+"""Seconds to connect, and between two bytes."""
 LINE_INTERVAL = 20.0
 """Seconds between two lines of progress where there is no terminal."""
 _CHUNK_BYTES = 1 << 16
@@ -56,7 +56,7 @@ class DownloadFailed(Exception):
 
 
 def download(url: str, part: Path, owner: str) -> bool:
-    """Download ``url`` into ``part``; return whether bytes of an earlier transfer were reused.
+    """Download ``url`` into ``part``; returns whether bytes of an earlier transfer were reused.
 
     Bytes in ``part`` are reused if the server confirms that its file has not changed. Raises
     ``DownloadFailed``, and ``DataError`` if the disk refuses.
@@ -121,14 +121,14 @@ class Transfer:
             if response.status_code == 416:
                 if begin != f"bytes */{self.offset}":
                     self._discard()
-                    raise ProtocolError("the server has less than was fetched before")
+                    raise ProtocolError("the file on the server is shorter than the part here")
             elif not response.ok:
                 raise DownloadFailed(f"HTTP {response.status_code} {response.reason}")
             elif response.status_code != 206:
                 self.offset = 0
                 self._receive(response)
             elif begin.startswith(f"bytes {self.offset}-"):
-                logger.info(f"{self.owner}: going on after {self.offset:,} bytes")
+                logger.info(f"{self.owner}: continuing after {self.offset:,} bytes")
                 self._receive(response)
             else:
                 self._discard()
@@ -136,7 +136,7 @@ class Transfer:
         self.tag.unlink(missing_ok=True)
 
     def _receive(self, response: requests.Response) -> None:
-        """Append the body to the bytes that are reused."""
+        """Append the body to the reused bytes."""
         # Some servers call a stored .gz file "encoded"; it must stay as it is.
         decode = not self.part.stem.lower().endswith(_COMPRESSED)
         length = response.headers.get("Content-Length", "")
@@ -188,7 +188,7 @@ class DownloadProgress:
         self._bar.stop()
 
     def update(self, count: int) -> None:
-        """Show that ``count`` bytes are there."""
+        """Show ``count`` bytes as received."""
         self._bar.update(self._task, completed=count)
         if not self._bar.disable or time.monotonic() - self._last_line < LINE_INTERVAL:
             return
@@ -222,7 +222,7 @@ def _innermost(error: BaseException) -> str:
 
 
 def _disk_error(error: OSError, transfer: Transfer) -> DataError:
-    """Return the error of a disk that cannot take the file."""
+    """Return the ``DataError`` for a disk that cannot hold the file."""
     part, folder = transfer.part, transfer.part.parent
     if error.errno not in _DISK_FULL:
         return DataError(
@@ -232,7 +232,7 @@ def _disk_error(error: OSError, transfer: Transfer) -> DataError:
         )
     reuse = ""
     if transfer.tag.is_file() and transfer.tag.read_text() and part.stat().st_size:
-        reuse = f"; {part.stat().st_size:,} bytes are kept and the download will go on from there"
+        reuse = f"; {part.stat().st_size:,} bytes are kept, the download will continue there"
     else:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)

@@ -40,10 +40,10 @@ def get_files(
     mirror: str | None = None,
     offline: bool = False,
 ) -> dict[str, Path]:
-    """Return the path of each file by its name, after downloading those that lie nowhere.
+    """Return the path of each file by its name, after downloading the missing ones.
 
-    Every file is compared with its checksum. Raises ``DataError`` that names each missing file,
-    its address and the folder to put it into, or a file that is not what was published.
+    Every file is compared with its checksum. Raises ``DataError`` for missing files, with their
+    addresses and the folder to put them into, and for a file that differs from the published one.
     """
     paths = {file.name: _valid_path(owner, file, cache, mirror) for file in files}
     missing = [file for file in files if paths[file.name] is None]
@@ -58,7 +58,7 @@ def get_files(
 
 
 def _valid_path(owner: str, file: RemoteFile, cache: Path, mirror: str | None) -> Path | None:
-    """Return where a file lies whole; ``None`` if it has to be downloaded."""
+    """Return the path of an intact file; ``None`` if it has to be downloaded."""
     location = locate_file(owner, file, cache, mirror)
     path = location.path
     if path is None:
@@ -77,7 +77,7 @@ def _valid_path(owner: str, file: RemoteFile, cache: Path, mirror: str | None) -
 
 
 def _fetch(owner: str, file: RemoteFile, cache: Path, mirror: str | None) -> Path:
-    """Download one file, from the mirror first; one process at a time does it.
+    """Download one file, from the mirror first; one process at a time.
 
     Raises ``DownloadFailed`` if no server delivers it, ``DataError`` if the disk refuses.
     """
@@ -112,14 +112,12 @@ def _lock(target: Path, owner: str) -> Iterator[None]:
 
 
 def _fetch_from_servers(owner: str, file: RemoteFile, target: Path, mirror: str | None) -> None:
-    """Download a file from the first server that delivers it, and give it its name."""
+    """Download a file from the first server that delivers it, and rename it to its final name."""
     addresses = [file.url] if file.url else []
     if mirror and is_url(mirror):
         addresses.insert(0, f"{mirror.rstrip('/')}/{owner}/{quote(file.name)}")
     if not addresses:
-        raise DownloadFailed(
-            "no address serves the file itself, only a person can download it there"
-        )
+        raise DownloadFailed("the file has no direct address; it must be downloaded by hand")
     part = target.with_name(f".{file.name}.part")
     for address in addresses:
         try:
@@ -136,7 +134,7 @@ def _fetch_from_servers(owner: str, file: RemoteFile, target: Path, mirror: str 
 
 
 def _fetch_valid(owner: str, file: RemoteFile, address: str, part: Path) -> None:
-    """Download from one address; raises ``DownloadFailed`` if that sends another file."""
+    """Download from one address; raises ``DownloadFailed`` if the content is wrong."""
     logger.info(f"{owner}: fetching {_name_and_size(file)} from {address}")
     resumed = download(address, part, owner)
     fault = _find_difference(file, part)

@@ -1,8 +1,9 @@
-"""Where the files of published datasets lie, and whether they are what was published.
+"""Where the files of published datasets lie, and checks that they are the published ones.
 
 A file is looked for in ``BENCH_DATA_DIR``, in the mirror (``BENCH_MIRROR``) if that is a folder,
-and in ``<cache>/downloads/<dataset>/``, in this order. Beside a download whose authors publish
-no checksum lies ``<file>.sha256``, the digest of the first download, which later ones must match.
+and in ``<cache>/downloads/<dataset>/``, in this order. If the authors publish no checksum,
+``<file>.sha256`` beside a download holds the digest of the first download, which later ones must
+match.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from bench.errors import UsageError
 
 
 def list_places(owner: str, cache: Path, mirror: str | None = None) -> Iterator[tuple[str, Path]]:
-    """Yield kind and folder where the files of dataset ``owner`` may lie, first choice first.
+    """Yield kind and path of each possible folder of a dataset's files, in order of preference.
 
-    Kinds are ``local`` (``BENCH_DATA_DIR``), ``mirror`` and ``download``. Raises ``UsageError``
-    if the mirror is neither a folder nor an address.
+    ``owner`` is the dataset. Kinds are ``local`` (``BENCH_DATA_DIR``), ``mirror`` and
+    ``download``. Raises ``UsageError`` if the mirror is neither a folder nor an address.
     """
     data = os.environ.get("BENCH_DATA_DIR")
     if data:
@@ -43,14 +44,14 @@ def list_places(owner: str, cache: Path, mirror: str | None = None) -> Iterator[
 
 
 def download_folder(owner: str, cache: Path) -> Path:
-    """Return the folder of what was downloaded for a dataset."""
+    """Return the folder of the downloads of a dataset."""
     return cache / "downloads" / owner
 
 
 def manual_folder(owner: str, cache: Path) -> Path:
     """Return the folder into which a user should put the files of a dataset.
 
-    ``BENCH_DATA_DIR/<owner>`` if that can be written, else the download folder.
+    ``BENCH_DATA_DIR/<owner>`` if it is writable, else the download folder.
     """
     data = os.environ.get("BENCH_DATA_DIR")
     if data:
@@ -72,10 +73,10 @@ def locate_file(
 
 
 def find_fault(file: RemoteFile, path: Path) -> str:
-    """Return what is wrong with the content of a file, an empty text if nothing is.
+    """Return the difference of a file from the published one; empty if there is none.
 
-    Compared are the size and the checksum on the card, or the digest recorded at the first
-    download; without either, a web page in place of the file is recognised.
+    Compares the size and the checksum of the card, or the digest of the first download. Without
+    either digest, only a wrong size or a web page in place of the file is found.
     """
     size = path.stat().st_size
     if file.size is not None and size != file.size:
@@ -85,7 +86,7 @@ def find_fault(file: RemoteFile, path: Path) -> str:
         with path.open("rb") as stream:
             head = stream.read(200).lstrip().lower()
         is_page = head.startswith((b"<!doctype html", b"<html"))
-        return "is a web page, not the file (one to sign in, or of an error?)" if is_page else ""
+        return "is a web page, not the file (a sign-in or error page?)" if is_page else ""
     kind, _, value = expected.lower().partition(":")
     actual = file_digest(path, kind)
     return "" if actual == value else f"has {kind} {actual}, expected {value}"
@@ -112,5 +113,5 @@ def checksum_file(path: Path) -> Path:
 
 
 def is_url(text: str) -> bool:
-    """Return whether a text is an address that can be fetched."""
+    """Return whether a text is an http or https address."""
     return text.startswith(("https://", "http://"))

@@ -1,1 +1,1 @@
-"""Tools that make a new file of data: annotate paired data, join two species."""
+"""Tools that write a new file of data: annotate paired data, join batches or two species."""

@@ -37,7 +37,7 @@ class Window:
     """The bases that represent a peak."""
 
     place: str = "centre"
-    """``centre``: around the middle of the peak; ``start``: from its start on."""
+    """``centre``: around the middle of the peak; ``start``: from its first base."""
     width: int = 256
 
     def first_base(self, start: int, end: int) -> int:
@@ -50,8 +50,9 @@ def annotate(
 ) -> MuData:
     """Annotate the paired data in one ``.h5mu`` or two ``.h5ad`` files and write them to ``out``.
 
-    ``tss`` is a BED or GTF of genes, ``genome`` an indexed FASTA; the facts of one that is
-    ``None`` stay as they are in the file. Raises ``UsageError`` and ``DataError``.
+    ``tss`` is a BED or GTF of genes, ``genome`` an indexed FASTA. Without ``tss``, gene positions
+    stay as they are in the file; without ``genome``, sequences do. Raises ``UsageError`` and
+    ``DataError``.
     """
     if not 1 <= len(files) <= 2:
         raise UsageError(
@@ -68,7 +69,7 @@ def annotate(
         logger.info(add_gene_positions(rna, positions, where))
         if positions.n_ambiguous:
             logger.info(
-                f"{positions.n_ambiguous} genes of {tss} are in more than one place: the one with "
+                f"{positions.n_ambiguous} genes of {tss} have several positions: the one with "
                 "the most transcripts is taken"
             )
         _check_chromosomes(atac, positions, where)
@@ -81,14 +82,14 @@ def annotate(
 
 
 def _load_parts(files: Sequence[Path]) -> tuple[AnnData, AnnData]:
-    """Return checked genes and peaks; no labels are needed."""
+    """Return checked genes and peaks; the cells need no labels."""
     values = {"part": "both"} if len(files) == 1 else {"atac": str(files[1])}
     _, data = read_user_file(files[0], values, check_columns=False)
     return data[RNA], data[ATAC]
 
 
 def add_peak_positions(atac: AnnData, where: str) -> None:
-    """Set ``chrom``, ``start`` and ``end`` of ``var``, from the names unless they are there.
+    """Set ``chrom``, ``start`` and ``end`` of ``var`` from the names, unless they exist.
 
     Raises ``DataError`` if the name of a peak is no genome interval.
     """
@@ -99,8 +100,8 @@ def add_peak_positions(atac: AnnData, where: str) -> None:
     if invalid:
         raise DataError(
             f"{where}: no columns chrom, start, end in var of atac, and {len(invalid)} of "
-            f"{atac.n_vars} peak names say no place (first '{invalid[0]}'); expected names such "
-            "as chr1:100-200, chr1_100_200 or 1-100-200.",
+            f"{atac.n_vars} peak names are no intervals (first '{invalid[0]}'); expected names "
+            "such as chr1:100-200, chr1_100_200 or 1-100-200.",
             code="no_intervals",
         )
     for name in intervals:
@@ -128,8 +129,8 @@ def _check_chromosomes(atac: AnnData, positions: GenePositions, where: str) -> N
 def add_sequence(atac: AnnData, genome: Path, window: Window, where: str) -> None:
     """Set ``sequence``: the bases of each peak's window in an indexed FASTA, in capitals.
 
-    Bases beyond the ends of a contig are ``N``. Raises ``DataError`` if a contig is missing, or
-    peaks end beyond the end of theirs (another genome).
+    Bases beyond the ends of a contig are ``N``. Raises ``DataError`` if a contig is missing, or a
+    peak ends beyond its contig (another genome).
     """
     with _open_fasta(genome) as fasta:
         contigs = {ucsc_chromosome(name): name for name in list(fasta.keys())}
@@ -154,7 +155,7 @@ def add_sequence(atac: AnnData, genome: Path, window: Window, where: str) -> Non
 
 
 def _open_fasta(genome: Path) -> Any:
-    """Return the FASTA with its index, which is written if it is missing."""
+    """Return the opened FASTA; its index is written if it is missing."""
     if not genome.is_file():
         raise UsageError(f"--genome {genome}: no such file.", code="missing_file")
     index = genome.with_name(f"{genome.name}.fai")
@@ -191,7 +192,7 @@ def _check_contigs(
         raise DataError(
             f"{where}: {len(beyond)} of {len(intervals)} peaks end beyond the end of their contig "
             f"in {genome} (first '{beyond.index[0]}': {first['chrom']} has "
-            f"{lengths[first['chrom']]} bases): the genome is another one.",
+            f"{lengths[first['chrom']]} bases): it is another genome.",
             code="wrong_genome",
         )
 

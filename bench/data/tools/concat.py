@@ -1,4 +1,4 @@
-"""Join files of several batches of one kind of data into one file."""
+"""Join several batches of one modality into one file."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ def concat_datasets(
 ) -> AnnData:
     """Write the cells of several datasets (names or paths) over their common features to ``out``.
 
-    ``obs[batch_key]`` says from which dataset a cell comes, by ``names`` or the names of the
-    files. Types in columns of different names go to ``cell_type``. A cell name that several
-    datasets have gets the name of its dataset behind it. Raises ``UsageError`` and ``DataError``.
+    ``obs[batch_key]`` holds the dataset of each cell, by ``names`` or the names of the files. If
+    the columns of types have different names, types are in ``cell_type``. If a cell name occurs in
+    several datasets, the name of the dataset is appended to all cell names. Raises ``UsageError``
+    and ``DataError``.
     """
     check_out_name(out)
     if len(texts) < 2:
@@ -52,8 +53,8 @@ def concat_datasets(
     modalities = Counter(card.modality for card in cards)
     if len(modalities) > 1:
         raise UsageError(
-            f"the files hold {' and '.join(modalities)}; expected one kind of data; add "
-            "[modality=…] behind a path whose kind was guessed wrongly.",
+            f"the files hold {' and '.join(modalities)}; expected one modality; add "
+            "[modality=…] to a path whose modality was guessed wrongly.",
             code="wrong_modality",
         )
     unify_columns(parts, cards)
@@ -82,7 +83,7 @@ def _concat(parts: dict[str, AnnData], batch_key: str) -> AnnData:
     if repeated:
         logger.info(
             f"{len(repeated):,} names of cells are in several files ({quote_names(repeated)}); "
-            "all get the name of their file behind them"
+            "the name of the file is appended to all names of cells"
         )
     return anndata.concat(
         parts, label=batch_key, index_unique="-" if repeated else None, join="inner"

@@ -30,7 +30,7 @@ class GenePositions:
     genes: dict[str, tuple[str, str, int]]
     """Name → chromosome, strand and TSS (0-based)."""
     n_ambiguous: int = 0
-    """Genes in more than one place; the place with the most transcripts is taken."""
+    """Number of genes with more than one position; the one with the most transcripts is taken."""
 
     def find(self, name: str) -> tuple[str, str, int] | None:
         """Return the position of a gene; the version of an identifier is ignored."""
@@ -38,11 +38,11 @@ class GenePositions:
 
 
 def read_gene_positions(path: Path) -> GenePositions:
-    """Return the 5'-most start of the transcripts of each gene.
+    """Return the most 5' transcription start site of each gene.
 
-    BED: chromosome, start, end, gene, anything, strand; one line a transcript, or a TSS. GTF: the
-    lines ``transcript``, or ``gene`` if there are none; genes have the names ``gene_name`` and
-    ``gene_id``. Both may be compressed. Raises ``DataError`` if the file is neither.
+    BED: chromosome, start, end, gene, any value, strand; one line a transcript or TSS. GTF: lines
+    of kind ``transcript``, or ``gene`` if there are none; a gene is found by its ``gene_name`` and
+    its ``gene_id``. Both may be compressed. Raises ``DataError`` if the file is neither.
     """
     lines = _read_gtf(path) if _GTF_NAME.search(path.name) else _read_bed(path)
     starts: dict[str, dict[tuple[str, str], list[int]]] = {}
@@ -95,7 +95,7 @@ def add_gene_positions(rna: AnnData, positions: GenePositions, where: str) -> st
 
 
 def _organism(names: Iterable[str]) -> str:
-    """Return ``human`` if most symbols are capitals, ``mouse`` if only their first letter is."""
+    """Return ``human`` for mostly capital symbols, ``mouse`` if only first letters are capital."""
     symbols = [name for name in names if re.search("[A-Za-z]{3}", name)]
     symbols = [name for name in symbols if not name.startswith("ENS")]
     if len(symbols) < 5:

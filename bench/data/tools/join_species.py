@@ -42,9 +42,10 @@ def join_datasets(
 ) -> AnnData:
     """Write the cells of two datasets (names or paths) over their orthologous genes to ``out``.
 
-    ``names`` are those of the species, ``columns`` the two of the table with the genes (default:
-    the first two). Types and batches are in the columns that have the same name in both, else in
-    ``cell_type`` and ``batch``. Raises ``UsageError`` and ``DataError``.
+    ``names`` are the names of the two species. ``columns`` are the two columns of genes in the
+    table of orthologs (default: the first two). Types and batches keep their columns if these have
+    the same name in both datasets; else they are in ``cell_type`` and ``batch``. Raises
+    ``UsageError`` and ``DataError``.
     """
     check_out_name(out)
     if len(names) != 2 or not all(names) or names[0] == names[1]:
@@ -63,7 +64,7 @@ def join_datasets(
 
 
 def write_joined(adata: AnnData, out: Path) -> None:
-    """Write a file, with other columns than numbers as text, and give it its name at the end."""
+    """Write a file, with all columns but numbers as text; it appears only when it is complete."""
     for column in adata.obs.columns:
         if adata.obs[column].dtype.kind not in "biuf":
             adata.obs[column] = _as_text(adata.obs[column])
@@ -81,7 +82,7 @@ def write_joined(adata: AnnData, out: Path) -> None:
 
 
 def check_out_name(out: Path) -> None:
-    """Raise ``UsageError`` for a file to write that does not end in ``.h5ad``."""
+    """Raise ``UsageError`` if an output file does not end in ``.h5ad``."""
     if out.suffix != ".h5ad":
         raise UsageError(f"--out {out}: expected a name that ends in .h5ad.", code="invalid_value")
 
@@ -89,8 +90,8 @@ def check_out_name(out: Path) -> None:
 def read_orthologs(path: Path, columns: Sequence[str] = ()) -> dict[str, str]:
     """Return gene of the first species → gene of the second, for one-to-one pairs.
 
-    The file has a header line and is tab-separated (``.csv``: by commas), such as an export of
-    Ensembl's BioMart; the genes are in ``columns``, else in the first two. Genes with several
+    The file has a header line and is separated by tabs (``.csv``: commas), such as an export of
+    Ensembl's BioMart. The genes are in ``columns``, by default the first two. Genes with several
     partners, and rows with a gap, are left out. Raises ``DataError`` or ``UsageError``.
     """
     table = _read_table(path)
@@ -129,8 +130,8 @@ def join_species(
 ) -> AnnData:
     """Return the cells of both over the shared genes, named as in the second species.
 
-    ``obs["species"]`` holds the species of a cell, which is also appended to its name; columns
-    that both have stay. Raises ``DataError`` if no gene is shared.
+    ``obs["species"]`` holds the species of a cell, which is also appended to its name. Columns
+    that both datasets have are kept. Raises ``DataError`` if no gene is shared.
     """
     genes, partners = set(first.var_names), set(second.var_names)
     pairs = {gene: partner for gene, partner in orthologs.items()
@@ -164,7 +165,7 @@ def _no_shared_genes(
     genes, partners = set(first.var_names), set(second.var_names)
     if any(partner in genes and gene in partners for gene, partner in orthologs.items()):
         text = (
-            f"its columns are the other way round: the first names genes of {names[1]}; give "
+            f"the columns are in reverse order: the first names genes of {names[1]}; give "
             "--columns SECOND,FIRST or the datasets in the other order."
         )
     else:
@@ -201,7 +202,7 @@ def _load(text: str, settings: Settings) -> tuple[AnnData, Card]:
 
 
 def unify_columns(parts: Sequence[AnnData], cards: Sequence[Card]) -> None:
-    """Copy types and batches to one column in all if their columns have different names."""
+    """Copy types (batches) to ``cell_type`` (``batch``) if their columns have different names."""
     label_keys, batch_keys = [card.label_key for card in cards], [card.batch_key for card in cards]
     for keys, name in ((label_keys, _LABEL), (batch_keys, _BATCH)):
         if all(keys) and len(set(keys)) > 1:
@@ -223,7 +224,7 @@ def _select_columns(table: pd.DataFrame, columns: Sequence[str], path: Path) -> 
 
 
 def _as_text(column: pd.Series) -> pd.Series:
-    """Return a column with its values as text and its gaps kept; files hold no mixed kinds."""
+    """Return a column with its values as text; missing values stay missing."""
     text = column.astype(object)
     return text.where(text.isna(), text.astype(str)).astype("category")
 
