@@ -40,7 +40,7 @@ _FILE = "scsmd.pt"
 
 
 class FittedScSMD:
-    """Both networks, the cluster centres and the training facts."""
+    """Both networks, the cluster centres and the median total of the training cells."""
 
     network: ConvolutionalAutoencoder
     assigner: AssignmentNetwork
@@ -110,7 +110,7 @@ class FittedScSMD:
         return self.assigner
 
     def cells(self, data: AnnData) -> Cells:
-        """Return cells with the training features; raises ``DataError`` else."""
+        """Return ``data`` as blocks; raises ``DataError`` without the training features."""
         check_features(self.features, data, self.name)
         if self.params.read_counts:
             data = data.copy()

@@ -40,7 +40,8 @@ def cluster_losses(
 ) -> Tensor:  # fmt: skip
     """Return L_k = Σ_i w_ik (e_i + a d²_ik + β c_i), (K,).
 
-    ``weights``: p^m and ``distances``, (cells, K); ``error`` and ``counts``: losses of a cell.
+    ``weights`` w = p^m and ``distances`` d²: (cells, K). ``error`` e and ``counts`` c: losses of a
+    cell, (cells,). ``centering`` is a, ``count_weight`` is β.
     """
     loss = error if counts is None else error + count_weight * counts
     return weights.T @ loss + centering * (weights * distances).sum(dim=0)
@@ -49,8 +50,9 @@ def cluster_losses(
 def pair_loss(q: Tensor, similarity: Tensor, similar: float) -> Tensor:
     """Return Σ_ij [S_ij > ζ] (1 - q̃_i·q̃_j) + [S_ij < 1 - ζ] q̃_i·q̃_j.
 
-    ``similarity`` S: (cells, cells). q̃ is q with entries above 0.99 set to 1 and below 0.01 to 0,
-    without gradient. Source of the thresholds: Chang et al. 2017, deep adaptive image clustering.
+    ``similarity`` S: (cells, cells). ``similar`` is ζ. q̃ is q with entries above 0.99 set to 1
+    and below 0.01 to 0, without gradient. Source of the thresholds: Chang et al. 2017, deep
+    adaptive image clustering.
     """
     ones, zeros = torch.ones_like(q), torch.zeros_like(q)
     hardened = torch.where(q > 0.99, ones, torch.where(q < 0.01, zeros, q))

@@ -21,29 +21,29 @@ if TYPE_CHECKING:
 class ScSMD(Method):
     """Convolutional autoencoder of gene images with dilated attention (Cui et al. 2025).
 
-    784 variable genes are the pixels of a 28 × 28 image. Other numbers take the smallest square
-    that holds them, at least 9 × 9; its empty pixels have no loss. Three phases: reconstruction;
-    fuzzy clusters, which pull codes to centres; pairs of cells, which train an assignment network.
-    Clusterings are ``fuzzy`` (after phase 2) and ``assigned``.
+    784 variable genes are the pixels of a 28 × 28 image. Other numbers of genes take the smallest
+    square that holds them, at least 9 × 9; its empty pixels have no loss. Three phases:
+    reconstruction; fuzzy clusters, which pull codes to centres; pairs of cells, which train an
+    assignment network. Clusterings are ``fuzzy`` (after phase 2) and ``assigned``.
 
     The published program stops with undefined names. Corrections: every cell is encoded once and
-    in evaluation mode, so that its label depends on no other cell; a row index lost cells and
-    duplicated others. A batch of one cell joins the batch before. Cells on a centre have
-    memberships. No true label is used, while the published checkpoint was chosen by labels.
-    1,358,336 unused parameters are left out. With ``read_counts`` variable genes are chosen from
-    the counts; the program gives rounded logarithms to a rule for counts.
+    in evaluation mode, so that its label depends on no other cell; the program's row index loses
+    some cells and duplicates others. A batch of one cell joins the batch before. Cells that equal
+    a centre have finite memberships. No true label is used, while the published checkpoint was
+    chosen by labels. 1,358,336 unused parameters are left out. With ``read_counts`` variable genes
+    are chosen from the counts; the program gives rounded logarithms to a rule for counts.
 
     Further differences of the default, which ``preset=faithful`` restores. Genes are centred: else
     20 epochs of a few hundred cells learn little but means (ARI 0.00 instead of 0.79 on
     ``sim_rna``, deepscena). The negative binomial is of counts with the cell's depth, not of
     rounded logarithms, and trains from phase 1 on. A batch has one step for all cluster losses,
-    with converted step size and momentum, and a bound on gradients, which counts make diverge.
-    Batch norms have the statistics of phase 1, so that cells and centres share one space. Centres
-    move before the first, third, … epoch of phase 2, not the second, fourth, …. Phases 2 and 3
-    end when labels hardly change. The encoder is not trained in phase 3, which saves a third
+    with converted step size and momentum, and a bound on gradients, which would diverge with
+    counts. Batch norms have the statistics of phase 1, so that cells and centres share one space.
+    Centres move before the first, third, … epoch of phase 2, not the second, fourth, …. Phases 2
+    and 3 end when labels hardly change. The encoder is not trained in phase 3, which saves a third
     of the time: its steps of 1e-6 moved codes by 0.5 % (``pbmc68k``, deepscena, quick, one seed).
     No term balances clusters unless ``balance_weight`` is set; ``pair_usage`` falls to 0 when all
-    cells are in one.
+    cells are in one cluster.
     """
 
     name = "scsmd"
@@ -61,7 +61,7 @@ class ScSMD(Method):
     fitted: FittedScSMD
 
     def needs(self) -> frozenset[str]:
-        """Return the number of types if it sets the number of clusters."""
+        """Return ``{"n_clusters"}`` if the true types set the number of clusters."""
         return self.params.optional_inputs()
 
     def recipe(self, info: DatasetInfo) -> Recipe:
@@ -80,10 +80,10 @@ class ScSMD(Method):
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return the code of each cell, (cells, n_latent), and both clusterings.
 
-        Tables of the end: ``memberships`` and ``assignment`` (cells × clusters), ``centres``
-        (clusters × n_latent), with ``keep_genes`` also ``genes`` (cells × genes). ``fuzzy`` are
-        the largest memberships before phase 3. Curves: losses, share of changed labels,
-        ``pair_usage`` (entropy of cluster sizes, 1: equal).
+        Tables after the last phase: ``memberships`` and ``assignment`` (cells × clusters),
+        ``centres`` (clusters × n_latent), with ``keep_genes`` also ``genes`` (cells × genes).
+        ``fuzzy`` is the cluster of the largest membership before phase 3. Curves: losses, share of
+        changed labels, ``pair_usage`` (entropy of cluster sizes, 1: equal).
         """
         from .fitted_networks import FittedScSMD
 
@@ -99,7 +99,7 @@ class ScSMD(Method):
         return self.fitted.reconstruct(data)
 
     def export(self, name: str, fit: Fit, cells: pd.Index) -> dict[str, pd.DataFrame]:
-        """Return codes and clusters by the published file names; ``output_name`` goes first."""
+        """Return tables by the published names of files; ``output_name`` replaces ``name``."""
         import pandas as pd
 
         name = self.params.output_name or name

@@ -24,9 +24,9 @@ def image_side(n_genes: int) -> int:
 
 
 class Normed(nn.Module):
-    """Convolution with batch norm, one convolution in evaluation mode.
+    """Convolution with batch norm, in evaluation mode merged into one convolution.
 
-    Exact, because a norm then scales and shifts each channel.
+    The merge is exact, because a norm then scales and shifts each channel.
     """
 
     def __init__(self, convolution: nn.Conv2d) -> None:

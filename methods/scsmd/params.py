@@ -33,7 +33,7 @@ class ScSMDParams(ClusterParameters):
         "mdsab", description="multi-dilated gate, or none as in DeepScena"
     )
     dilations: Annotated[Layers, Search(choices=("1-2", "1-2-4", "2-4-6-8"), when=_DILATED)] = (
-        Field((2, 4, 6, 8), min_length=1, description="of the gate's branches")
+        Field((2, 4, 6, 8), min_length=1, description="dilations of the gate's branches")
     )
     batch_size: Annotated[int, Search(32, 1024, log=True)] = Field(
         100, ge=2, description="cells per update"
@@ -48,12 +48,12 @@ class ScSMDParams(ClusterParameters):
         20, ge=0, description="passes in phase 2, fuzzy clusters, at most"
     )
     cluster_learning_rate: Annotated[float, Search(1e-5, 1e-3, log=True)] = Field(
-        1e-4, gt=0, le=1, description="step size of phase 2, of the mean over a batch"
+        1e-4, gt=0, le=1, description="step size of phase 2, on the mean over a batch"
     )
     update: Literal["joint", "sequential"] = Field(
         "joint", description="phase 2: one step for all clusters, or one for each in turn"
     )
-    max_gradient: float = Field(50.0, ge=0, description="longest gradient of phase 2; 0: no bound")
+    max_gradient: float = Field(50.0, ge=0, description="largest gradient norm, phase 2; 0: none")
     fuzziness: Annotated[float, Search(1.1, 2.5)] = Field(
         1.5, gt=1, le=10, description="exponent m of the memberships"
     )
@@ -93,9 +93,7 @@ class ScSMDParams(ClusterParameters):
     input_dropout: Annotated[float, Search(0.05, 0.3, zero=True)] = Field(
         0.0, ge=0, lt=1, description="share of inputs set to zero while training (denoising)"
     )
-    frozen_norms: bool = Field(
-        True, description="batch norms have the statistics of phase 1 afterwards"
-    )
+    frozen_norms: bool = Field(True, description="after phase 1, batch norms keep its statistics")
     tolerance: float = Field(
         1e-3,
         ge=0,
@@ -108,7 +106,7 @@ class ScSMDParams(ClusterParameters):
         description="bench fit: NAME of NAME_uspace.csv and NAME_clusters.csv; empty: the file's",
     )
     keep_genes: bool = Field(
-        False, description="also return the table of genes that the network sees, cells × genes"
+        False, description="also return the inputs of the network as a table, cells × genes"
     )
 
     presets: ClassVar = {

@@ -105,7 +105,8 @@ def count_loss(
 ) -> Tensor:
     """Return the negative-binomial loss of each cell.
 
-    Of the counts, with the depth in the mean, or, as published, of the rounded inputs.
+    ``counts``: the targets are counts and the mean has the depth; else, as published, rounded
+    inputs.
     """
     log_mean, theta = network.count_parameters(image)
     if counts:
