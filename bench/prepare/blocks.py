@@ -14,11 +14,11 @@ import scipy.sparse as sp
 from bench.errors import DataError
 
 ENTRIES = 1 << 22
-"""Stored values of a block, or all values of a dense one."""
+"""Number of values in a block: stored values of a sparse, all values of a dense matrix."""
 ROWS = 1 << 14
-"""Cells of a block at most."""
+"""Largest number of cells in a block."""
 INT32_VALUES = 2**31 - 1
-"""Matrices with more stored values get 64-bit column indices, because SciPy keeps one type."""
+"""Matrices with more stored values get 64-bit ``indices``, because SciPy uses one index type."""
 
 
 class Csr(NamedTuple):
@@ -68,9 +68,9 @@ def permuted_rows(matrix: Csr, order: np.ndarray) -> Iterator[tuple[np.ndarray, 
 
 
 def stored_values(matrix: Any) -> Iterator[np.ndarray]:
-    """Yield the stored values of a sparse matrix, or all of a dense one, in flat arrays.
+    """Yield flat arrays of the stored values of a sparse or all values of a dense matrix.
 
-    They have the type of the matrix and come in no particular order.
+    They have the type of the matrix and no particular order.
     """
     if sp.issparse(matrix) or isinstance(matrix, Csr) or hasattr(matrix, "group"):
         data = matrix.group["data"] if hasattr(matrix, "group") else matrix.data
@@ -117,7 +117,7 @@ def _into_memory(matrix: Any) -> sp.csc_matrix:
     needed, available = 2 * values * 12, psutil.virtual_memory().available
     if needed > available:
         raise DataError(
-            f"X is stored by columns (CSC) with {values} values: turning it needs about "
+            f"X is stored by columns (CSC) with {values} values: converting it needs about "
             f"{needed / 2**30:.1f} GiB of memory, {available / 2**30:.1f} GiB are available; "
             "save the file with X by rows (CSR).",
             code="not_enough_memory",

@@ -1,4 +1,4 @@
-"""Describe and prepare counts whose result fits into memory, of one matrix or of paired data."""
+"""Describe and prepare counts in memory, of one matrix or of paired data."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def prepare_data(
     batch: np.ndarray | None = None,
     where: str = "data",
 ) -> Any:
-    """Return data as a method gets them; of paired data the cells that both parts keep.
+    """Return the data that a method gets; for paired data only cells that both parts keep.
 
     Raises ``DataError`` and ``UsageError`` as :func:`prepare_counts`, and ``UsageError`` if a
     recipe of one matrix is given for paired data.
@@ -94,7 +94,7 @@ def prepare_data(
     if not isinstance(recipe, PairedRecipe):
         if is_paired(data):
             raise UsageError(
-                "recipe() gives no PairedRecipe for paired data.", code="wrong_recipe"
+                "recipe() must return a PairedRecipe for paired data.", code="wrong_recipe"
             )
         return prepare_counts(cells_of(data), recipe, batch)
     parts = {part: prepare_counts(data[part], getattr(recipe, part), batch) for part in PARTS}
@@ -117,12 +117,12 @@ def prepare_counts(counts: AnnData, recipe: Recipe, batch: np.ndarray | None = N
 
     ``counts.X`` holds counts, cells × features, in memory or backed. The result has ``X`` (CSR
     float32, or dense if scaled), ``layers["counts"]`` (CSR float32, same features),
-    ``obs["size_factor"]`` (total over the features that pass the filters, divided by the median
-    of the totals above zero) and nothing else of ``counts``. ``batch`` (one value a cell) is
-    needed by recipes with ``batch_aware`` only.
+    ``obs["size_factor"]`` (total over the features that pass the filters, divided by the median of
+    the totals above zero) and no other annotation. ``batch`` (one value a cell) is needed only by
+    recipes with ``batch_aware``.
 
     Raises ``DataError`` if no cell or no feature is left, ``UsageError`` if the recipe needs a
-    package that is not installed, or a batch that is not given.
+    package that is not installed, or ``batch`` is missing.
     """
     arrays = MemoryArrays()
     subset = apply_recipe(counts.X, recipe, arrays, batch)
@@ -143,7 +143,7 @@ class PreparedArrays(Protocol):
 def assemble_prepared(
     arrays: PreparedArrays, cells: pd.Index, features: pd.Index, *, copy: bool
 ) -> AnnData:
-    """Return prepared arrays as an AnnData; without ``copy`` it may share them."""
+    """Return prepared arrays as an AnnData; without ``copy`` it may share their memory."""
     shape = (len(cells), len(features))
     pattern = (arrays.read("indices"), arrays.read("indptr"))
     counts = sp.csr_matrix((arrays.read("counts_data"), *pattern), shape=shape, copy=False)

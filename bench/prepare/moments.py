@@ -1,4 +1,4 @@
-"""Statistics of features, gathered over blocks of cells."""
+"""Statistics of features, accumulated over blocks of cells."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class FeatureSums:
         self.squares = np.zeros((n_groups, n_features))
 
     def add(self, block: sp.csr_matrix, values: np.ndarray, groups: np.ndarray) -> None:
-        """Add the cells of a block with other ``values`` at the same places.
+        """Add the cells of a block, with ``values`` in place of its stored values.
 
-        ``groups`` holds the number of the group of each cell.
+        ``groups`` holds the group number of each cell.
         """
         n_groups, n_features = self.sum.shape
         where = block.indices.astype(np.int64)
@@ -35,7 +35,7 @@ class FeatureSums:
             total += np.bincount(where, weights, minlength=total.size).reshape(total.shape)
 
     def mean_and_variance(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and variance (n - 1; n for a single cell), each (groups, features)."""
+        """Return mean and variance (n - 1; zero for a single cell), each (groups, features)."""
         n = self.cells[:, None]
         mean = self.sum / n
         variance = (self.squares / n - mean**2) * np.where(n > 1, n / np.maximum(n - 1, 1), 1.0)
@@ -54,7 +54,7 @@ class FeatureMoments:
         self._deviations = np.zeros(n_features)
 
     def add(self, block: sp.csr_matrix) -> None:
-        """Add cells."""
+        """Add the cells of a block."""
         n, size = block.shape[0], len(self.mean)
         values = block.data.astype(np.float64)
         stored = np.bincount(block.indices, minlength=size)

@@ -1,8 +1,8 @@
 """Fitted preparations: prepare new cells with the statistics of the cells of a fit.
 
 Frequencies of features (TF-IDF), largest values, means and standard deviations are those of the
-cells of the fit; depth is counted over the features that passed its filters. New cells are never
-filtered, and none of them changes the result of another.
+training cells. Depth is counted over the features that passed the filters of the fit. New cells
+are never filtered, and do not affect each other.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _ARRAYS = ("filtered_features", "columns", "detections", "scale_factor", "mean",
 
 @dataclass(frozen=True)
 class FittedPreparation:
-    """A recipe with the statistics of the cells of a fit, for one matrix.
+    """A recipe with the statistics of the training cells, for one matrix.
 
     Values of a method's feature are multiplied by ``scale_factor``, then centred by ``mean`` and
     divided by ``std``.
@@ -60,15 +60,15 @@ class FittedPreparation:
 
     recipe: Recipe
     n_cells: int
-    """Cells of the fit."""
+    """Number of training cells."""
     median_total: float
-    """Median of their totals above zero, over the filtered features."""
+    """Median of the totals above zero of the training cells, over the filtered features."""
     filtered_features: np.ndarray
-    """Names of the features that passed the filters; depth is their sum."""
+    """Names of the features that passed the filters; the depth of a cell is their sum."""
     columns: np.ndarray
     """Positions of the method's features among the filtered ones, int64."""
     detections: np.ndarray
-    """Number of cells of the fit in which each filtered feature was detected, int64."""
+    """Number of training cells in which each filtered feature was detected, int64."""
     scale_factor: np.ndarray
     """One value a feature of the method, float32."""
     mean: np.ndarray
@@ -117,12 +117,12 @@ class FittedPreparation:
     def apply(self, counts: AnnData, where: str, *, fill_missing: bool | None) -> AnnData:
         """Return new cells as the method gets them, in their order.
 
-        Features are matched by name, peaks also by coordinates; further features are ignored.
-        With ``fill_missing`` absent features are taken as zero; ``None`` does not offer it in
-        messages. Raises ``DataError``.
+        Features are matched by name, peaks also by coordinates; other features are ignored. With
+        ``fill_missing`` missing features count as zero, else they raise ``DataError``. ``None`` is
+        like ``False``, but the message does not suggest ``fill_missing``.
         """
         if not counts.n_obs:
-            raise DataError(f"{where}: holds no cells.", code="no_cells")
+            raise DataError(f"{where}: has no cells.", code="no_cells")
         selection = self._selection_matrix(counts.var_names, where, fill_missing=fill_missing)
         transform = BlockTransform(self.recipe, self.n_cells, self.detections)
         raw, matrix, totals, n_poor = [], [], [], 0
@@ -151,7 +151,7 @@ class FittedPreparation:
         return prepared
 
     def check(self) -> None:
-        """Raise ``ValueError`` if the arrays do not fit together, as of a damaged file."""
+        """Raise ``ValueError`` if the arrays do not fit together, as in a damaged file."""
         n_features, n_filtered = len(self.columns), len(self.filtered_features)
         n_scaled = n_features if self.recipe.scale else 0
         lengths = (len(self.scale_factor), len(self.mean), len(self.std), len(self.detections))
@@ -165,7 +165,7 @@ class FittedPreparation:
             raise ValueError("features of other names")
 
     def _selection_matrix(self, names: pd.Index, where: str, *, fill_missing: bool | None) -> Any:
-        """Return a sparse matrix that takes the file's columns to the filtered features."""
+        """Return a selection matrix, columns of the new cells × filtered features, sparse."""
         n_filtered = len(self.filtered_features)
         if not names.is_unique or len(set(self.filtered_features)) < n_filtered:
             owner = "the fit" if names.is_unique else where
@@ -219,7 +219,7 @@ class Preparation:
     def apply(
         self, counts: AnnData | MuData, *, where: str = "data", fill_missing: bool | None = False
     ) -> Any:
-        """Return new cells (counts) prepared like the cells of the fit.
+        """Return new cells (counts) prepared like the training cells.
 
         See :meth:`FittedPreparation.apply`; raises ``DataError``.
         """
@@ -228,7 +228,7 @@ class Preparation:
             kinds = ("one matrix", "paired data")
             raise DataError(
                 f"{where}: holds {kinds[is_paired(counts)]}, the fit was on "
-                f"{kinds[fitted_on_pair]}; give the same.",
+                f"{kinds[fitted_on_pair]}; give the same kind of data.",
                 code="wrong_modality",
             )
         if fitted_on_pair:
@@ -260,7 +260,7 @@ class Preparation:
 
     @classmethod
     def load(cls, folder: Path) -> Preparation | None:
-        """Read what :meth:`save` wrote, ``None`` if there is no such file.
+        """Read the file of :meth:`save`; returns ``None`` if there is none.
 
         Raises ``DataError`` for a file that cannot be read.
         """
@@ -296,8 +296,8 @@ def _read_part(file: Any, part: str) -> FittedPreparation:
 def match_features(fitted: Sequence[str], present: Sequence[str]) -> list[int]:
     """Return the position of each fitted feature among ``present``, -1 if it is missing.
 
-    Peaks are also matched by coordinates. No position is given twice, so that of two fitted names
-    for one interval the second is missing.
+    Peaks are also matched by coordinates. No position is used twice: if two fitted names are one
+    interval, the second is missing.
     """
     positions = {name: number for number, name in enumerate(present)}
     matches = [positions.get(name, -1) for name in fitted]
@@ -318,21 +318,21 @@ def _missing_features(
 ) -> DataError:
     hint = "count the cells over the features of the fit."
     if len(missing) > n_filtered / 2:
-        hint = "are these cells of another genome, or their features named otherwise?"
+        hint = "are these cells of another genome, or do their features have other names?"
     elif fill_missing is not None:
         hint = (
             "count the cells over the features of the fit, or take these as zero "
             "(--fill-missing, in Python fill_missing=True)."
         )
     return DataError(
-        f"{where}: {len(missing)} of {n_filtered} features of the fit are not there "
+        f"{where}: {len(missing)} of {n_filtered} features of the fit are missing "
         f"({quote_names(missing)}); {hint}",
         code="missing_features",
     )
 
 
 def _replace_values(block: Any, values: np.ndarray) -> Any:
-    """Return a matrix with other values at the same places."""
+    """Return a matrix with ``values`` in place of its stored values."""
     return sp.csr_matrix((values, block.indices, block.indptr), shape=block.shape)
 
 
@@ -343,7 +343,7 @@ def _transformed_blocks(source: FilteredCounts, columns: np.ndarray) -> Iterator
 
 
 def _totals(source: FilteredCounts) -> tuple[np.ndarray, np.ndarray]:
-    """Return the total of each cell, and the number of cells of each filtered feature."""
+    """Return the total of each cell, and the number of cells with each filtered feature."""
     totals, detections = [], np.zeros(len(source.features), dtype=np.int64)
     for counts, _ in source.counts():
         totals.append(np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel())

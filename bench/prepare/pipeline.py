@@ -1,4 +1,4 @@
-"""Carry out a recipe in passes over blocks of cells; memory holds one block at a time.
+"""Apply a recipe in passes over blocks of cells; one block at a time is in memory.
 
 1. Filters: count the detected features of each cell and the cells of each feature.
 2. Variable features, if the recipe selects them: sums of each feature (``seurat_v3``: two passes).
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Arrays(Protocol):
-    """Receives the results, in memory or in a folder (``FolderWriter`` of the data cache)."""
+    """Storage of the results, in memory or in a folder (``FolderWriter`` of the data cache)."""
 
     def append(self, name: str, part: np.ndarray) -> None:
         """Add rows to an array that grows along its first axis."""
@@ -52,14 +52,14 @@ class MatrixSubset:
 def apply_recipe(
     matrix: Any, recipe: Recipe, out: Arrays, batch: np.ndarray | None = None
 ) -> MatrixSubset:
-    """Prepare a matrix of counts (cells × features, of any kind that :func:`row_blocks` takes).
+    """Prepare a matrix of counts, cells × features, of any kind that :func:`row_blocks` reads.
 
     Writes to ``out``, for the cells and features of the returned subset: ``counts_data``,
     ``indices`` and ``indptr`` (the counts, CSR float32), ``size_factor`` (float32, one a cell:
-    total over the features that pass the filters, divided by the median of the totals above
-    zero), and the prepared values as ``dense`` (float32, if scaled), or as ``data`` (float32, at
-    the places of ``counts_data``; omitted if equal to it). Raises ``DataError`` if no cell or no
-    feature is left, ``UsageError`` if the recipe needs a package or a batch that is missing.
+    total over the features that pass the filters, divided by the median of the totals above zero),
+    and the prepared values as ``dense`` (float32, if scaled), or as ``data`` (float32, parallel to
+    ``counts_data``; omitted if equal to it). Raises ``DataError`` if no cell or no feature is
+    left, ``UsageError`` if the recipe needs a package or a batch that is missing.
     """
     if recipe.batch_aware and batch is None:
         raise UsageError(
@@ -108,7 +108,7 @@ class FilteredCounts:
         self._transform = BlockTransform(recipe, len(self.cells), self._seen[self.features])
 
     def _count(self) -> None:
-        """Apply the filter of cells, and count the remaining ones of each feature."""
+        """Filter the cells, and count the remaining cells with each feature."""
         n_cells, n_features = self._matrix.shape
         self._keep = np.zeros(n_cells, dtype=bool)
         self._seen = np.zeros(n_features, dtype=np.int64)
@@ -119,7 +119,7 @@ class FilteredCounts:
             self._seen += np.bincount(indices, minlength=n_features)
 
     def _detected(self) -> np.ndarray:
-        """Return a mask of the features in more than ``min_cells``, less than ``max_cells``."""
+        """Return a mask of the features that pass ``min_cells`` and ``max_cells``."""
         low, high, n_cells = self._recipe.min_cells, self._recipe.max_cells, len(self.cells)
         keep = self._seen > 0
         if low:
@@ -143,7 +143,7 @@ class FilteredCounts:
             done += int(np.count_nonzero(keep))
 
     def __iter__(self) -> Iterator[tuple[sp.csr_matrix, np.ndarray, np.ndarray]]:
-        """Yield counts, transformed values at the same places, and batch numbers."""
+        """Yield counts, transformed values parallel to ``counts.data``, and batch numbers."""
         for block, groups in self.counts():
             yield block, self._transform(block), groups
 
@@ -156,7 +156,7 @@ class BlockTransform:
         self.inverse_frequency = n_cells / seen
 
     def __call__(self, counts: sp.csr_matrix) -> np.ndarray:
-        """Return the new values of the stored ones, float32."""
+        """Return the transformed stored values, float32."""
         lengths = np.diff(counts.indptr)
         values = counts.data.copy()
         if self.recipe.binarize:
@@ -185,7 +185,7 @@ def _row_sums(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
 
 
 def variable_features(source: FilteredCounts, recipe: Recipe) -> np.ndarray | None:
-    """Return a mask of the highly variable among the filtered features; ``None`` for all."""
+    """Return a mask of the highly variable features among the filtered ones; ``None`` for all."""
     n_features = len(source.features)
     if recipe.n_top_features is None or recipe.n_top_features >= n_features:
         return None
@@ -225,7 +225,7 @@ def _write(source: FilteredCounts, recipe: Recipe, chosen: np.ndarray | None, ou
 
 
 def _rescale(out: Arrays, recipe: Recipe, shape: tuple[int, int]) -> None:
-    """Turn the transformed values ``x`` into ``dense`` if the recipe scales, else ``data``."""
+    """Replace the transformed values ``x`` by ``dense`` if the recipe scales, else by ``data``."""
     source = Csr(out.read("x"), out.read("indices"), out.read("indptr"), shape)
     factors = np.ones(shape[1], dtype=np.float32)
     if recipe.max_abs:
@@ -239,7 +239,7 @@ def _rescale(out: Arrays, recipe: Recipe, shape: tuple[int, int]) -> None:
 
 
 def _value_pieces(source: Csr) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield values and their column numbers, stored zeros included."""
+    """Yield values and their column numbers in blocks, with stored zeros."""
     for start in range(0, len(source.data), ENTRIES):
         yield source.data[start : start + ENTRIES], source.indices[start : start + ENTRIES]
         for array in (source.data, source.indices):
@@ -257,7 +257,7 @@ def _scale(source: Csr, factors: np.ndarray, max_value: float | None, out: Array
 def max_abs_factors(
     pieces: Iterable[tuple[np.ndarray, np.ndarray]], n_features: int
 ) -> np.ndarray:
-    """Return one over the largest absolute value of each feature, one if all are zero.
+    """Return 1 / largest absolute value of each feature, 1 if all values are zero.
 
     ``pieces`` are values and their column numbers.
     """
@@ -272,7 +272,7 @@ def mean_and_deviation(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation (one if zero) of each feature, float32.
 
-    Values of a feature are multiplied by its factor before.
+    Values are first multiplied by the factor of their feature.
     """
     moments = FeatureMoments(len(factors))
     for block in blocks:

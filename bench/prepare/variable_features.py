@@ -28,16 +28,16 @@ SPAN = 0.3
 _MIN_POINTS = 4
 
 Counts = Callable[[], Iterator[tuple["sp.csr_matrix", "np.ndarray"]]]
-"""Makes one more pass over (block of counts, number of the group of each cell)."""
+"""Starts another pass over (block of counts, group number of each cell)."""
 
 
 def seurat(sums: FeatureSums, n_top: int, *, by_group: bool) -> np.ndarray:
     """Return a mask of features by dispersion within bins of the mean.
 
-    ``sums`` are those of the depth-normalised values without logarithm. The ``n_top`` features
-    of highest dispersion are selected, and all that equal the last of them. With ``by_group``
-    features are ranked by the number of groups that select them, then by mean dispersion; groups
-    of a single cell have no dispersion and are ignored.
+    ``sums`` are of the depth-normalised values, not log-transformed. The ``n_top`` features of
+    highest dispersion are selected, with all ties of the last one. With ``by_group`` features are
+    ranked by the number of groups that select them, then by mean dispersion; groups of a single
+    cell have no dispersion and are ignored.
     """
     means, variances = sums.mean_and_variance()
     if not by_group:
@@ -77,7 +77,7 @@ def _dispersions(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
 
 
 def _highest(values: np.ndarray, n_top: int) -> np.ndarray:
-    """Return a mask of the ``n_top`` highest values and all that equal the last; never NaN."""
+    """Return a mask of the ``n_top`` highest values and ties of the last, never NaN."""
     ascending = np.sort(values[~np.isnan(values)])
     if not len(ascending):
         return np.zeros(len(values), dtype=bool)
@@ -87,10 +87,10 @@ def _highest(values: np.ndarray, n_top: int) -> np.ndarray:
 def seurat_v3(sums: FeatureSums, counts: Counts, n_top: int) -> np.ndarray:
     """Return a mask of the ``n_top`` features with the highest standardised variance.
 
-    ``sums`` are those of the counts; ``counts`` gives the variance after clipping. With several
-    groups features are ranked by median rank, then by the number of groups that rank them among
-    the ``n_top``; groups of a single cell have no variance and are ignored. Raises ``UsageError``
-    if scikit-misc is missing, ``DataError`` if the curve cannot be fitted.
+    ``sums`` are of the counts; ``counts`` makes another pass for the variance after clipping. With
+    several groups features are ranked by median rank, then by the number of groups that rank them
+    among the ``n_top``; groups of a single cell have no variance and are ignored. Raises
+    ``UsageError`` if scikit-misc is missing, ``DataError`` if the curve cannot be fitted.
     """
     groups = np.flatnonzero(sums.cells > 1)
     if not len(groups):
@@ -117,7 +117,7 @@ def seurat_v3(sums: FeatureSums, counts: Counts, n_top: int) -> np.ndarray:
 
 
 def _expected_spread(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Return the standard deviation expected for each mean, by loess of the logarithms."""
+    """Return the expected standard deviation, by loess of log variance on log mean."""
     try:
         from skmisc.loess import loess
     except ImportError:
