@@ -71,7 +71,8 @@ def _study_lines(studies: Sequence[Study]) -> list[str]:
 def _score_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row per dataset and method, with the main metrics as text."""
     datasets = list(table["dataset"])
-    summaries = summaries_by_job(summary(table))
+    shown = [name for name in table if "/" not in str(name) or name in _COLUMNS]
+    summaries = summaries_by_job(summary(table[shown]))
     groups = table.groupby(["method", "dataset"])
     rows = []
     for method, dataset in sorted(summaries, key=lambda job: datasets.index(job[1])):

@@ -248,6 +248,9 @@ _WORDS = {
 
 def explain(text: str, terms: Mapping[str, str]) -> Markup:
     """Return a text as HTML with the meaning of each word behind its first use."""
+    use, colon, rest = text.partition(":")
+    if colon and use.startswith("Use "):
+        return Markup("<strong>{}:</strong>").format(use) + explain(rest, terms)
     found: list[str] = []
     words = sorted((word for word in terms if word in text), key=len, reverse=True)
     if not words:

@@ -41,6 +41,8 @@ def _text(uses: str, telling: str) -> str:
 
 def telling_batches(rows: pd.DataFrame) -> dict[str, float]:
     """Return Cramér's V by dataset where fits used a batch that tells the type."""
+    if not (rows["batch_types_v"] > BATCH_TELLS).any():
+        return {}
     used = rows["uses"].str.split(",").map(lambda names: "batch" in names)
     telling = rows[used & (rows["batch_types_v"] > BATCH_TELLS)]
     values = telling.groupby("dataset", sort=False)["batch_types_v"].max()

@@ -57,7 +57,7 @@ def test_scores_of_each_dataset(page, stored, number):
                 assert (method, dataset, text, sort) == ("nmf", "six", "–", "")
                 continue
             assert float(sort) == pytest.approx(np.mean(values))
-            mean, _, half = text.partition(" ± ")
+            mean, _, half = text.partition("±")
             assert mean.startswith("(") == ((method, dataset) == ("ae", "two"))
             mean = mean.strip("()")
             assert float(mean) == pytest.approx(np.mean(values), abs=6e-4)
@@ -104,7 +104,7 @@ def test_all_datasets(page, stored):
                     v**2 / (len(part) - 1) for v, part in zip(variances, parts, strict=True)
                 )
                 half = stats.t.ppf(0.975, freedom) * math.sqrt(sum(variances)) / 6
-                assert float(row[heading][0].split(" ± ")[1].strip(")")) == pytest.approx(
+                assert float(row[heading][0].split("±")[1].strip(")")) == pytest.approx(
                     half, abs=6e-4
                 )
         if name in ranks:

@@ -135,7 +135,6 @@
         const share = Math.round((100 * n) / size);
         cell.textContent = share || (n ? "·" : "");
         cell.style.setProperty("--share", `${share}%`);
-        cell.classList.toggle("deep", share > 60);
         cell.dataset.tip = `${type}, cluster ${chosen.clusters[j]}: ${n} cells, ${share} %`;
       });
     });
