@@ -1,4 +1,4 @@
-"""Training stage by stage, the checkpoint of an interrupted fit, and states that are kept."""
+"""Training in stages, the checkpoint of an interrupted fit, and states that a user keeps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SECONDS_APART = 20.0
 """Least time between two checkpoints. Epochs of small models are quicker than the disk."""
 MODEL_FILE, FINAL_STATE = "sakura.pt", "training.pt"
-"""The fitted model, and the state of its training after the last step, which can go on."""
+"""The fitted model, and its state after the last step, from which training can continue."""
 Weights = dict[str, Tensor]
 State = Mapping[str, Any]
 
@@ -54,18 +54,18 @@ def _watch_nothing(
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Where a training starts and what it leaves beside the model."""
+    """Start of a training, and the states that it writes beside the model."""
 
     start: Path | None = None
-    """File of a finished or kept state that goes on."""
+    """File of a finished or kept state, from which the training continues."""
     parts: InsertedParts = field(default_factory=InsertedParts)
-    """Parts of other models, put in before the training."""
+    """Parts of other models, copied into the network before the training."""
     kept: Path | None = None
-    """Folder for the final state and the states that ``watch`` keeps; ``None``: none is kept."""
+    """Folder for the final state and the states of ``watch``; ``None``: no state is written."""
     watch: Watcher = _watch_nothing
 
     def read_start(self, device: torch.device) -> State | None:
-        """Return the state that goes on; raises ``DataError`` if it cannot be read."""
+        """Return the state of ``start``; raises ``DataError`` if it cannot be read."""
         return None if self.start is None else read_state(self.start, device)
 
 
@@ -83,7 +83,7 @@ def read_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]
 class CheckpointFile:
     """File with the state of a training; ``facts`` identify the fit, ``cells`` are stored too.
 
-    Without a path it does nothing.
+    Without a path nothing is read or written.
     """
 
     def __init__(
@@ -131,8 +131,9 @@ def train(
     """Train all stages; return the last trainer and the weights after each earlier stage.
 
     A stage continues with the optimiser and the term weights of the stage before. ``start``: state
-    of a training that goes on, unless a checkpoint is there; on other cells it begins to count
-    epochs anew. Seed torch first.
+    of an earlier training, from which this one continues unless there is a checkpoint. On other
+    cells weights, optimiser and term weights continue, and epochs are counted from 0. Seed torch
+    first.
     """
     state = interrupted = file.read(rows.device)
     if start is not None and interrupted is None and file.is_of_same_cells(start):
@@ -189,7 +190,7 @@ def _keep(
     file: CheckpointFile, folder: Path | None, trainer: Trainer, stage: int,
     ends: Sequence[Weights], name: str,
 ) -> None:  # fmt: skip
-    """Write the state into a file of the folder, if there is one."""
+    """Write the state into the file ``name`` of ``folder``, if there is a folder."""
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         file.write_to(folder / name, trainer, stage, ends)

@@ -73,7 +73,7 @@ def dataset_guidance(
     if p.markers and not guidance.signatures:
         raise DataError(
             f"sakura: none of the {len(signatures)} marker lists of the dataset has a gene among "
-            f"the {data.n_vars:,} features; give lists with these names, or set markers=false.",
+            f"the {data.n_vars:,} features; give lists of feature names, or set markers=false.",
             code="unknown_gene",
         )
     return guidance, values, notes

@@ -131,8 +131,8 @@ def _read_key(one: Phenotype, key: str, obs: pd.DataFrame, obsm: Mapping[str, An
 def cut_numbers(one: Phenotype, values: np.ndarray) -> np.ndarray:
     """Return the name of the interval of each number, (cells,), and ``None`` for NaN.
 
-    Intervals are cut once, from all known numbers; ``1: [0.5, 2)`` is the lowest of one cut.
-    Raises ``DataError`` if fewer than two intervals differ.
+    Intervals are cut once, from all known numbers, and named by number and bounds, such as
+    ``1: [0.5, 2)``. Raises ``DataError`` if fewer than two intervals differ.
     """
     numbers = np.asarray(values, dtype=np.float64)
     known = ~np.isnan(numbers)
@@ -220,7 +220,7 @@ def set_scales(network: SakuraNetwork, trained: Any, parts: InsertedParts) -> No
 
 
 def set_unit(network: SakuraNetwork, trained: Any) -> None:
-    """Set the unit of relative weights, once features have their scales."""
+    """Set the unit of relative weights; set the scales of features first."""
     if network.settings.relative_weights and network.guidance.guides:
         network.unit = leading_variance(network, trained)
 
@@ -271,7 +271,8 @@ def training_rows(
 ) -> TrainingRows:  # fmt: skip
     """Return all rows on the device.
 
-    Numerical phenotypes are scaled by the training rows, or as before if ``has_units(name)``.
+    Numerical phenotypes are scaled by mean and standard deviation of the training rows, or by
+    stored units if ``has_units(name)``.
     """
     guidance, weights = network.guidance, torch.ones(matrix.shape[0])
     n_extra = 0 if guidance.extra_rows is None else len(guidance.extra_rows.names)

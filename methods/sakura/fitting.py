@@ -129,6 +129,6 @@ def _trained(
 
 
 def _log_normalized(data: AnnData) -> bool:
-    """Return whether each cell has 10,000 counts, as genes have and TF-IDF has not."""
+    """Return whether cells have a total of 10,000 before the logarithm; TF-IDF has not."""
     totals = np.asarray(np.expm1(data.X[:100]).sum(axis=1)).ravel()
     return bool(np.allclose(totals[totals > 0], 1e4, rtol=1e-3))

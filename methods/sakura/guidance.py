@@ -105,7 +105,7 @@ class Signature(_Guide):
     """Genes are neither input nor reconstructed."""
     binarize: Binarize | None = None
     held_out: tuple[str, ...] = ()
-    """Genes that the head does not predict, for a score on the other half of a list."""
+    """Genes that the head does not predict, for a score on genes that did not guide."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -114,7 +114,7 @@ class Signature(_Guide):
             reject(f"'{gene}' is given twice.", when=twice, code="duplicate_names", key="genes")
         for gene in self.held_out:
             other = gene not in self.genes
-            reject(f"'{gene}' is no gene of it.", when=other, code="unknown_gene", key="held_out")
+            reject(f"'{gene}' is not in genes.", when=other, code="unknown_gene", key="held_out")
         reject("held_out leaves no gene to guide.", when=not self.targets)
         check_losses(self.terms, SIGNATURE_LOSSES)
         probabilities = self.head.output_activation == "sigmoid"

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _TERMS = {"score": WeightSchedule(1.0), "mse": WeightSchedule(0.1)}
-"""Default of the method."""
+"""Weights of a signature's losses, as in the method."""
 
 
 class SignatureSource(ConfigModel):
@@ -203,7 +203,7 @@ def read_bulk(
 def peaks_in_regions(path: Path, peaks: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Return the peaks that overlap the regions of a BED file, by region name.
 
-    Intervals are half-open from 0. Regions without a name take that of the file. Raises
+    Intervals are half-open from 0. Regions without a name take the name of the file. Raises
     ``DataError`` for an invalid line or feature, or if nothing overlaps.
     """
     regions = list(_read_bed(path))

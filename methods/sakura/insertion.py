@@ -38,7 +38,7 @@ class Insertion:
 
     @classmethod
     def parse(cls, text: str) -> Insertion:
-        """Return what ``PART=FIT[:PART][:frozen]`` means; raises ``UsageError``."""
+        """Return the insertion of ``PART=FIT[:PART][:frozen]``; raises ``UsageError``."""
         part, _, rest = text.partition("=")
         path, *more = rest.split(":")
         frozen = bool(more) and more[-1] == FROZEN
@@ -115,7 +115,7 @@ class InsertedParts:
                 _copy_module(one, source.network.module(one.source_part), target)
 
     def copy_scales(self, network: SakuraNetwork) -> bool:
-        """Copy centre and spread of the features of an inserted part; whether there is one."""
+        """Copy the scales of features from an inserted part; return whether there is one."""
         if self._reading is None:
             return False
         source = self._reading[1].network
@@ -144,7 +144,7 @@ def _copy_head(
         shown = [
             ", ".join(names[:4]) + (", …" if len(names) > 4 else "") for names in (theirs, ours)
         ]
-        message = f"that head predicts {shown[0]}, the one of '{name}' {shown[1]}."
+        message = f"that head predicts {shown[0]}; the head of '{name}' predicts {shown[1]}."
         fail(one.owner, message, "other_targets")
     readers: list[Reader] = [source.network.reader(other), network.reader(name)]
     _copy_module(one, readers[0].network, readers[1].network)

@@ -21,7 +21,7 @@ CHECKED = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 def layer_widths(width: int | tuple[int, ...], n_layers: int) -> tuple[int, ...]:
-    """Return the width of each layer; ``width``: that of all, or of each."""
+    """Return the width of each layer; ``width``: one for all layers, or one for each."""
     return width if isinstance(width, tuple) else (width,) * n_layers
 
 
@@ -97,7 +97,7 @@ class Head:
     hidden: int | tuple[int, ...] = 5
     """Width of all hidden layers, or of each (mlp only)."""
     layers: Positive = 3
-    """Linear layers with the output (mlp only)."""
+    """Linear layers, the output included (mlp only)."""
     output_activation: Activation = "identity"
     """Categorical phenotypes have a log-softmax instead."""
     dropout_input: Rate = 0.0

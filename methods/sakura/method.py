@@ -1,4 +1,4 @@
-"""SAKURA and its unguided twin."""
+"""SAKURA, and its autoencoder without guidance."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """What a user asks of one training beyond its parameters."""
+    """Options of one training beyond its parameters."""
 
     insert: Sequence[str] = ()
     """``PART=FIT[:PART][:frozen]``."""
     go_on: Path | None = None
-    """A finished fit that goes on."""
+    """Finished fit or kept state from which the training continues."""
     keep_every: int = 0
     """Epochs between two states that are kept; 0: none."""
 
@@ -66,7 +66,7 @@ class SakuraUnguided(Method):
     guidance: Guidance | None = None
     """Guides of a file; ``None``: those of the dataset."""
     values: Mapping[str, np.ndarray] | None = None
-    """Values of the cells by phenotype of ``guidance``."""
+    """Values of the cells for each phenotype of ``guidance``."""
     request: TrainingRequest = TrainingRequest()
     """Where the training starts, and the states that it keeps."""
     _kept: Path | None = None
@@ -100,7 +100,7 @@ class SakuraUnguided(Method):
     def prepare_training(
         self, insert: Sequence[str] = (), go_on: Path | None = None, keep_every: int = 0
     ) -> None:
-        """Set parts of other fits to insert, a fit to go on from and states to keep.
+        """Set parts of other fits to insert, a fit to continue and states to keep.
 
         Parameters
         ----------
@@ -138,7 +138,7 @@ class SakuraUnguided(Method):
         return story_tables(self._model, data, path)
 
     def predict_inputs(self, data: AnnData) -> dict[str, pd.DataFrame]:
-        """Return what the heads predict of ``labels`` and ``proteins``, if they guided."""
+        """Return the heads' predictions of ``labels`` and ``proteins``, if these guided."""
         from .saved_files import predicted_phenotype
 
         names = {"type": "labels", "proteins": "proteins"}
@@ -174,17 +174,17 @@ class Sakura(SakuraUnguided):
     dimensions of their own.
 
     The default differs from the published demonstration (``preset=faithful``) as
-    ``sakura_unguided`` does, and further. Guidance starts in the first epochs and reaches its full
-    weight; the demonstration starts after half of the steps and ends at a weight of 0.37. Targets
-    have unit variance. The largest weight is that of the mean of a list's genes (``guide_score``),
-    which is less noisy than single genes. Weights are relative to the first principal component: 1
-    gives a list as much room in the code as the largest difference of the data. Guidance and
-    reconstruction learn on the same cells in one step. Heads are linear. See docs/sakura.md for
-    the evidence.
+    ``sakura_unguided`` does, and in the guidance. It starts in the first epochs and reaches its
+    full weight; the demonstration starts after half of the steps and ends at a weight of 0.37.
+    Targets have unit variance. The largest weight is that of the mean of a list's genes
+    (``guide_score``), which is less noisy than single genes. Weights are relative to the first
+    principal component: 1 gives a list as much room in the code as the largest difference of the
+    data. Guidance and reconstruction learn on the same cells in one step. Heads are linear. See
+    docs/sakura.md for the evidence.
 
     The adversary mixes batches but does not hide them. A logistic regression on the code of two
     simulated batches had accuracy .95, and .96 without the adversary. Without the penalty on the
-    head's slope it found no batch, but types of a real set were lost.
+    head's slope the regression found no batch, but types of a real set were lost.
     """
 
     name = "sakura"
@@ -240,7 +240,7 @@ class ConfiguredSakura(Sakura):
     """SAKURA with a configuration of the original."""
 
     class Params(Parameters):
-        """None: the configuration says everything."""
+        """No parameters: the configuration sets everything."""
 
     def __init__(self, setup: OriginalSetup) -> None:
         super().__init__(self.Params())

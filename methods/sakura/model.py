@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 _LENGTHS = frozenset({"max_epochs", "max_ticks", "patience", "stages"})
-"""Settings in which a training that goes on may differ from the one before."""
+"""Settings that may change when a training continues."""
 
 
 class SakuraModel:
@@ -75,8 +75,9 @@ class SakuraModel:
 
         ``phenotypes``: values by name, (cells,) or (cells, columns). ``splits``: masks of cells by
         name, where ``train`` overrides the settings. ``checkpoint``: a file from which an
-        interrupted fit continues. ``options``: a model to go on from, parts of others, states to
-        keep. Raises ``UsageError`` or ``DataError`` for settings that do not suit the data.
+        interrupted fit continues. ``options``: a state to continue from, parts of other models,
+        states to keep. Raises ``UsageError`` or ``DataError`` for settings that do not suit the
+        data.
         """
         options = options or TrainingOptions()
         start = options.read_start(torch.device(device))
@@ -110,7 +111,7 @@ class SakuraModel:
     def _choose_features(
         self, data: AnnData, options: TrainingOptions, start: Mapping[str, Any] | None
     ) -> list[str]:
-        """Return the features of the model to go on from, of inserted parts, or variable ones."""
+        """Return the features of the state to continue, of inserted parts, or variable ones."""
         if start is not None:
             return list(start["model"]["features"])
         inserted = options.parts.features(self.guidance.genes)
@@ -131,10 +132,10 @@ class SakuraModel:
         options.parts.copy_weights(self.network, self)
 
     def _check_start(self, start: Mapping[str, Any], options: TrainingOptions) -> None:
-        """Raise ``UsageError`` unless the state is one of this model, trained to here."""
+        """Raise ``UsageError`` unless the state belongs to this model and these stages."""
         owner = f"continue {options.start}"
         if options.parts.sources:
-            fail(owner, "it has all parts; leave insert out.", "invalid_value")
+            fail(owner, "it has all parts already; leave insert out.", "invalid_value")
         if "optimizer" not in start:
             fail(owner, "it holds no state of a training; fit again.", "no_state")
         now, then = self.as_plain(), start["model"]
@@ -155,7 +156,7 @@ class SakuraModel:
     def _facts(
         self, matrix: Any, rows: TrainingRows, seed: int, options: TrainingOptions
     ) -> dict[str, Any]:
-        """Return what identifies the fit in its states; digests only where states are kept."""
+        """Return the facts that identify the fit in its states: model, seed, files and cells."""
         files = [options.start] if options.start else []
         files += [one.path for one, _ in options.parts.sources]
         origins = [f"{path} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files]
@@ -188,7 +189,7 @@ class SakuraModel:
 
     @contextmanager
     def as_after(self, stage: int) -> Iterator[None]:
-        """Set the weights to those after a stage, from 0, within a ``with`` block."""
+        """Set the weights after ``stage``, counted from 0, within a ``with`` block."""
         now = copy_weights(self.network)
         self.network.load_state_dict([*self._ends, now][stage])
         try:
@@ -279,7 +280,7 @@ class SakuraModel:
         return model
 
     def as_plain(self) -> dict[str, Any]:
-        """Return what rebuilds the network, as plain values."""
+        """Return plain values from which the network can be rebuilt."""
         return {
             "settings": asdict(self.settings),
             # The invariant genes are one of the signatures.

@@ -36,14 +36,14 @@ class TrainingTask:
 
     name: str
     reconstruct: bool = False
-    """With the regularisers of the main dimensions."""
+    """Train reconstruction, and the regularisers of the main dimensions."""
     guides: tuple[str, ...] = ()
     split: str = "train"
     """``train``, ``all`` or a split of the caller."""
     batch_size: int | None = None
     """``None``: that of the settings."""
     detach: Detach = "none"
-    """``pre_encoder``: its weights stay; ``encoder``: also those of the latent parts."""
+    """``pre_encoder``: its weights stay; ``encoder``: also the weights of the latent parts."""
     terms: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """Guide → trained terms (losses, and regularisers as ``prior_KIND``); default: all."""
 
@@ -80,7 +80,7 @@ class SakuraSettings:
     decoder_hidden: Positive | tuple[Positive, ...] | None = None
     """Width of all hidden layers of the decoder, or of each; default: ``hidden``."""
     decoder_layers: Positive = 3
-    """Linear layers with the output."""
+    """Linear layers, the output included."""
     latent_activation: Literal["identity", "celu"] = "identity"
     output_activation: Activation = "identity"
     dropout_input: Rate = 0.0
@@ -110,7 +110,7 @@ class SakuraSettings:
     stages: tuple[Stage, ...] = ()
     """Trainings in a row, which share network, optimiser and term weights; default: one."""
     train_deciles: Annotated[int, Field(ge=1, le=10)] = 10
-    """Tenths of the cells that train."""
+    """Number of tenths of the cells for training."""
     validation: Rate = 0.1
     """Share of the training cells held out to stop early; 0: train to the end."""
     patience: int = 15

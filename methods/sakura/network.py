@@ -88,7 +88,7 @@ def perceptron(
 
 
 class Scaler(nn.Module):
-    """Centre features and, with ``clip``, scale them to unit variance."""
+    """Centre features; with ``clip`` also scale them to unit variance, within ± ``clip``."""
 
     center: Tensor
     spread: Tensor

@@ -91,7 +91,7 @@ class SakuraObjective:
         self._class_weights = class_weights
 
     def terms(self, batch: Batch, task: TrainingTask, epochs: Mapping[str, int]) -> list[Term]:
-        """Return the terms of a task with weights above 0; ``epochs``: finished ones by owner."""
+        """Return the terms of a task with weights above 0; ``epochs``: finished epochs."""
         net, terms = self.network, list[Term]()
         scaled = net.scaler(batch.raw)
         guides = [self._guides[name] for name in task.guides]
@@ -151,7 +151,7 @@ class SakuraObjective:
         self, guide: Guide, batch: Batch, scaled: Tensor,
         latents: dict[str, Tensor], counts: Mapping[str, int], epoch: int,
     ) -> Iterator[Term]:  # fmt: skip
-        """Yield the terms named in ``counts``, their numbers of finished epochs."""
+        """Yield the terms of a guide; ``counts``: finished epochs of each term to train."""
         weights = {
             name: schedule.at(counts[name])
             for name, schedule in guide.terms.items()
@@ -183,7 +183,7 @@ class SakuraObjective:
                 yield Term(guide.name, name, weight * self.network.unit, value)
 
     def _confusion(self, guide: Guide, latent: Tensor, target: Tensor) -> Tensor:
-        """Return the distance of predictions from an uninformed one, (cells,).
+        """Return the distance of predictions from equal classes or the mean target, (cells,).
 
         The head gets no gradient.
         """

@@ -1,4 +1,4 @@
-"""Parameters of SAKURA and its unguided twin."""
+"""Parameters of SAKURA and of its autoencoder without guidance."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ class SakuraParameters(Parameters):
     )
     latent_activation: Annotated[
         Literal["identity", "celu"], Search(choices=("identity", "celu"))
-    ] = Field("identity", description="of the code; celu bounds it by -1 from below")
+    ] = Field("identity", description="activation of the code; celu bounds it by -1 from below")
     output_activation: Literal["identity", "relu"] = Field(
-        "identity", description="of the reconstruction; relu needs scale=false and center=false"
+        "identity", description="activation of the output; relu needs scale=false and center=false"
     )
     mse_weight: Annotated[float, Search(0.1, 2.0)] = Field(
         1.0, ge=0, description="weight of the squared error of reconstruction"
@@ -68,9 +68,7 @@ class SakuraParameters(Parameters):
         Literal["none", "uniform", "gaussian_mixture"],
         Search(choices=("none", "uniform", "gaussian_mixture")),
     ] = Field("none", description="distribution of the main dimensions")
-    prior_bound: float = Field(
-        10.0, gt=0, description="uniform: the coordinates lie between ± this"
-    )
+    prior_bound: float = Field(10.0, gt=0, description="uniform: largest absolute coordinate")
     prior_components: int = Field(
         10, ge=1, description="gaussian_mixture: components in each pair of coordinates"
     )
@@ -78,10 +76,10 @@ class SakuraParameters(Parameters):
         1e-3, ge=0, description="weight of the sliced Wasserstein distance to the prior"
     )
     prior_growth: Annotated[float, Search(1.0, 1.1, when=_PRIOR)] = Field(
-        1.01, gt=0, description="factor on that weight every epoch"
+        1.01, gt=0, description="factor on prior_weight every epoch"
     )
     prior_cap: Annotated[float, Search(0.1, 10.0, log=True, when=_PRIOR)] = Field(
-        1.0, ge=0, description="that weight rises no further"
+        1.0, ge=0, description="largest weight of the distance to the prior"
     )
     n_projections: Annotated[int, Search(25, 200, log=True, when=_PRIOR)] = Field(
         50, ge=1, description="random directions of the sliced Wasserstein distance"
@@ -110,11 +108,11 @@ class SakuraParameters(Parameters):
         128, ge=1, description="cells per update"
     )
     max_epochs: int = Field(
-        100, ge=0, description="passes over the training cells; 0: the untrained twin"
+        100, ge=0, description="passes over the training cells; 0: an untrained network"
     )
     max_ticks: int = Field(0, ge=0, description="updates over all tasks; 0: no bound")
     train_deciles: int = Field(
-        10, ge=1, le=10, description="tenths of the cells that train; all are embedded"
+        10, ge=1, le=10, description="tenths of the cells for training; all cells are embedded"
     )
     validation: float = Field(
         0.1, ge=0, le=0.5, description="share of cells held out to stop early; 0: never"
@@ -143,22 +141,22 @@ class GuidedParameters(SakuraParameters):
         0.0, ge=0, le=1, description="share of the cells whose true type guides; 0: none"
     )
     batch: Literal["none", "adversarial", "own"] = Field(
-        "none", description="unused, removed by an adversary, or in own dimensions"
+        "none", description="adversarial: an adversary removes it; own: it has own dimensions"
     )
     space: Annotated[Literal["main", "own"], Search(choices=("main", "own"), when=_GUIDED)] = (
         Field("main", description="guidance acts on the main dimensions, or on further ones")
     )
     own_dims: Annotated[int, Search(1, 16, log=True, when=(("space", ("own",)),))] = Field(
-        4, ge=1, description="dimensions of each guide with its own"
+        4, ge=1, description="dimensions of each guide with own dimensions"
     )
     embedding: Literal["main", "all"] = Field(
-        "main", description="main dimensions, or with those of the guides"
+        "main", description="main dimensions; all: also those of the guides"
     )
     relative_weights: bool = Field(
         True, description="weights are relative to the first principal component"
     )
     guide_score: Annotated[float, Search(0.1, 10.0, log=True, zero=True, when=_MARKED)] = Field(
-        1.0, ge=0, description="final weight of the squared error of each list's mean gene"
+        1.0, ge=0, description="final weight of the squared error of the mean of a list's genes"
     )
     guide_mse: Annotated[float, Search(0.01, 10.0, log=True, when=_MARKED)] = Field(
         0.1, ge=0, description="final weight of the marker genes' squared error"
@@ -176,16 +174,16 @@ class GuidedParameters(SakuraParameters):
         0, ge=0, description="epoch in which guidance begins"
     )
     ramp_epochs: Annotated[int, Search(0, 100, when=_GUIDED)] = Field(
-        5, ge=0, description="epochs in which its weights rise to the final ones"
+        5, ge=0, description="epochs in which the weights of guides rise to the final ones"
     )
     head: Annotated[Literal["linear", "mlp"], Search(choices=("linear", "mlp"), when=_GUIDED)] = (
-        Field("linear", description="what predicts the guides from the code")
+        Field("linear", description="network that predicts the guides from the code")
     )
     head_hidden: Annotated[int, Search(4, 64, log=True, when=(("head", ("mlp",)),))] = Field(
-        5, ge=1, description="mlp: width"
+        5, ge=1, description="mlp: width of the hidden layers"
     )
     head_layers: Annotated[int, Search(1, 3, when=(("head", ("mlp",)),))] = Field(
-        3, ge=1, le=10, description="mlp: linear layers"
+        3, ge=1, le=10, description="mlp: linear layers, the output included"
     )
     scale_targets: bool = Field(
         True, description="marker genes and proteins have unit variance as targets"
@@ -194,13 +192,13 @@ class GuidedParameters(SakuraParameters):
         False, description="marker genes are neither input nor reconstructed"
     )
     adversary: Literal["confused", "reversed"] = Field(
-        "confused", description="draws the head to an even guess, or reverses its gradient"
+        "confused", description="confused: loss for even guesses; reversed: gradient reversed"
     )
     adversarial_strength: Annotated[
         float, Search(0.1, 3.0, log=True, when=(("batch", ("adversarial",)),))
     ] = Field(1.0, ge=0, description="final weight with which the batch is removed")
     adversarial_epochs: Annotated[int, Search(0, 50, when=(("batch", ("adversarial",)),))] = Field(
-        10, ge=0, description="epochs in which that weight rises to the final one"
+        10, ge=0, description="epochs in which adversarial_strength rises to its value"
     )
     presets: ClassVar = {
         "quick": {"max_epochs": 40},

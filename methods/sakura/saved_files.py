@@ -1,4 +1,4 @@
-"""Files of fitted models, and what a fitted model predicts of cells in a file's names."""
+"""Files of fitted models, and tables of their predictions."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ class Trainer:
         self.epochs = dict.fromkeys(names, 0) | dict(before)
 
     def _owners_and_terms(self, task: TrainingTask) -> list[str]:
-        """Return what a pass of a task counts for."""
+        """Return the owners and terms whose epochs a pass of a task counts."""
         names = [MAIN] * task.reconstruct + list(task.guides)
         for guide in task.guides:
             terms = task.terms.get(guide, self.objective.names(guide))
@@ -195,7 +195,7 @@ class Trainer:
         report(len(self.reported), self.total, **values)
 
     def _update_best(self, watched: float) -> None:
-        """Compare the epochs with final weights."""
+        """Record an epoch with a better held-out loss, once the weights of terms are final."""
         if self.epoch <= self.objective.settled(self._stage.max_epochs):
             return
         if watched < self.best - _BETTER * abs(self.best) or not np.isfinite(self.best):

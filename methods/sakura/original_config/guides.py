@@ -40,7 +40,7 @@ _PRIORS: dict[str, PriorKind | None] = {
     "L1_regularization": "l1", "L2_regularization": "l2", "KL_gaussian_mixture": None,
     "euclidean_anchor": None, "L0_regularization": None, "SW2": None, "none": None,
 }  # fmt: skip
-"""Name in a file → kind; ``None`` never worked in the original."""
+"""Name in a file → kind; ``None``: did not work in the original."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _shared_options(
     }
     for key, values in flags.items():
         if any(values) and not all(values):
-            message = f"{key} on some losses only; a head is reversed whole or not."
+            message = f"{key} on some losses only; set it on all losses of a head or on none."
             fail(place / "loss", message, "invalid_value")
     if config.head.type is None:
         logger.info(f"{place}: no type of model is given: {default} is taken")

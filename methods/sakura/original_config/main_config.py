@@ -224,8 +224,8 @@ def _hidden_widths(
 ) -> tuple[int, ...]:
     """Return the widths of the layers before the output.
 
-    ``width`` and ``n_hidden`` are those of a configuration without them. Raises ``UsageError`` if
-    a list of widths has not one for each of ``hidden_layers`` but the last.
+    ``width`` and ``n_hidden`` are the defaults of a configuration without them. Raises
+    ``UsageError`` unless a list of widths has one for each of ``hidden_layers`` but the last.
     """
     given = width if layers.width is None else layers.width
     if layers.n_layers is not None:

@@ -68,12 +68,12 @@ class StoryStage:
     tables: tuple[CellTable, ...]
     """Made at the end."""
     repeated: tuple[CellTable, ...] = ()
-    """Those made also before the end, and when."""
+    """Tables made also before the end, at ``tables_at``."""
     tables_at: StepInterval = StepInterval()
     keep_at: StepInterval = StepInterval()
     """When the state is kept."""
     keep_prefix: str = ""
-    """Beginning of the names of these files."""
+    """Prefix of the names of the state files."""
 
 
 def read_story(
