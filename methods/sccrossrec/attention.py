@@ -92,7 +92,8 @@ def _select(
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Return the peaks that genes select, whether slots are filled, and added scores.
 
-    Shapes: genes × slots. Peak -1: none; filled: by a pair across chromosomes, of score 0.
+    Shapes: genes × slots. Peak -1: none. A filled slot holds a pair across chromosomes, of score
+    0.
     """
     n_genes, n_peaks = len(query), len(key)
     slots = min(rules.top_k, n_peaks)
@@ -141,8 +142,8 @@ def _top(score: Tensor, width: int) -> tuple[Tensor, Tensor]:
 def _top_of_shares(share: Tensor, width: int) -> tuple[Tensor, Tensor]:
     """Return the same as :func:`_top` for float32 values of at least 0 or minus infinity.
 
-    Many sigmoids tie at 1. The bits of such numbers, read as integers, have their order; those of
-    the column below them break ties.
+    Many sigmoids tie at 1. The bits of the values, read as integers, have the order of the values.
+    The bits of the column number below them break ties.
     """
     if share.dtype != torch.float32:
         return _top(share, width)
@@ -156,10 +157,10 @@ def _top_of_shares(share: Tensor, width: int) -> tuple[Tensor, Tensor]:
 def _fill(
     best: Tensor, peak: Tensor, added: Tensor, n_outside: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return peak, filled and added score of slots, filled across chromosomes.
+    """Return peak, filled and added score of slots after pairs across chromosomes took theirs.
 
-    Such a pair takes a slot where its sigmoid of 0.5 is among the best. ``n_outside``: peaks on
-    other chromosomes.
+    A pair across chromosomes takes a slot where its sigmoid of 0.5 is among the best.
+    ``n_outside``: number of peaks on other chromosomes.
     """
     slots = best.shape[1]
     numbers = torch.arange(slots, device=best.device)

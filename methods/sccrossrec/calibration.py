@@ -13,8 +13,8 @@ _MIN_DEPTH = 0.05
 def blend_weights(network: np.ndarray, evidence: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Return constant and weights of network and evidence in the log odds of pairs.
 
-    The network counts if both weights are positive and the log likelihood rises by more than half
-    the logarithm of the number of pairs (Schwarz 1978, doi:10.1214/aos/1176344136).
+    The network has weight 0 unless both weights are positive and it raises the log likelihood by
+    more than half the logarithm of the number of pairs (Schwarz 1978, doi:10.1214/aos/1176344136).
     """
     _, without_network = _logistic_fit(evidence[:, None], right)
     weights, with_network = _logistic_fit(np.column_stack([network, evidence]), right)

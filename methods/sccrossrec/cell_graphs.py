@@ -53,7 +53,7 @@ def _svd_loadings(rows: sp.csr_matrix, n: int, seed: int) -> np.ndarray:
 
 
 def svd_embedding(matrix: sp.csr_matrix, width: int, n: int, seed: int) -> np.ndarray:
-    """Return a first embedding, (features, width): ``n`` loadings, and small noise."""
+    """Return an initial embedding, (features, width): ``n`` loadings, then small noise."""
     rng = np.random.default_rng(seed)
     table = rng.normal(0.0, 0.01, (matrix.shape[1], width))
     loadings = _svd_loadings(matrix, min(width, n), seed)
@@ -65,9 +65,9 @@ def svd_embedding(matrix: sp.csr_matrix, width: int, n: int, seed: int) -> np.nd
 class CellGraphs:
     """Graphs of pairs of cells.
 
-    ``by_value``: nodes count in the pools by value, peaks by IDF, instead of equally. ``scores``:
-    encoded genes × peaks, added to attention scores; absent pairs cannot attend. Without them
-    chromosomes alone decide.
+    ``by_value``: genes are weighted in the pools by expression and peaks by IDF, instead of
+    equally. ``scores``: genes × peaks by :func:`encode_scores`, added to attention scores; absent
+    pairs cannot attend. Without them chromosomes alone decide.
     """
 
     def __init__(

@@ -101,7 +101,7 @@ class Evidence:
     depths: np.ndarray
     """Mean counts of genes and mean fragments of a cell."""
     variance: np.ndarray = field(default_factory=lambda: np.zeros(_AXES))
-    """Variance along each axis of the states that cells left out show; 0 everywhere: unknown."""
+    """Variance of cells left out along each axis of the states; 0 everywhere: unknown."""
     within: WithinAxes | None = None
     """Axes within states, for the coordinates."""
 
@@ -154,13 +154,13 @@ class Evidence:
     def coordinates(self, profiles: Profiles) -> np.ndarray:
         """Return each cell's place among and within the states, (cells, axes), float32.
 
-        A log profile of a cell is that of all cells plus coordinates times axes. Coordinates have
-        a normal prior with the variance that cells left out show along each axis. The result is
-        its mode after one step of Fisher's scoring: axes that say nothing about other cells are
-        dropped, and cells with few counts stay near the middle. Unlike the mean over the states,
-        which are nearly certain in deep cells, it keeps neighbours apart. A unit is about the
-        standard error of a mean cell. Axes within the states follow in the same unit: without
-        them graphs of neighbours cut states into pieces.
+        The log profile of a cell is that of all cells plus coordinates times axes. Coordinates
+        have a normal prior with the variance of cells left out along each axis. The result is the
+        mode of their posterior after one step of Fisher's scoring. Axes without variance in cells
+        left out are dropped, and cells with few counts stay near the middle. A mean over the
+        states would give neighbours one place, because states of deep cells are nearly certain. A
+        unit is about the standard error of a mean cell. Axes within the states follow in the same
+        unit; without them graphs of neighbours cut states into pieces.
         """
         axes = self._axes()
         variance = self.variance[: len(axes.size)]
@@ -188,9 +188,9 @@ class Evidence:
         return weights / weights.sum()
 
     def axis_variance(self, profiles: Profiles) -> np.ndarray:
-        """Return the variance of other cells along each axis beyond that of their counts.
+        """Return the variance of cells along each axis beyond the variance of their counts.
 
-        0 where there is none; weighted by the information of each cell.
+        Cells are weighted by their information. 0 for axes without such a variance.
         """
         score, information = self._axes().likelihood(profiles)
         noise = np.linalg.pinv(information)
@@ -204,7 +204,7 @@ class Evidence:
         return variance
 
     def _axes(self) -> StateAxes:
-        """Return the principal axes of the states of all mixtures, by their weights."""
+        """Return the principal axes of all states, weighted by the weights of the mixtures."""
         first = self.mixtures[0]
         share = np.exp(first.log_share)
         overall = [share @ first.genes, share @ first.peaks]

@@ -58,7 +58,7 @@ def fit(data: MuData, p: ScCrossRecParameters, context: Context) -> tuple[Fitted
     few = model.sites.chromosomes_with_few_peaks(p.top_k)
     if few:
         notes["chromosomes"] = (
-            f"fewer than top_k={p.top_k} peaks on {', '.join(few)}: genes there attend to those"
+            f"fewer than top_k={p.top_k} peaks on {', '.join(few)}: genes there attend to all"
         )
         context.log(f"sccrossrec: {notes['chromosomes']}")
     notes |= {"training": trained} | _notes(model)
@@ -165,9 +165,9 @@ def _wrong_pairs(
 def _calibrate(
     model: FittedModel, graphs: CellGraphs, profiles: Profiles, held_out: np.ndarray, seed: int
 ) -> None:
-    """Set the network's share in the matching and the slopes of the translation.
+    """Set the network's weight in the matching and the slopes of the translation.
 
-    Without held-out cells the share is 0.
+    Without held-out cells the network's weight is 0.
     """
     assert model.evidence is not None
     model.blend = np.array([0.0, 0.0, 1.0])

@@ -252,7 +252,7 @@ def _ridge(square: np.ndarray, cross: np.ndarray, links: GateLinks) -> np.ndarra
 
 
 def _distance_classes(pairs: CandidatePairs) -> np.ndarray:
-    """Return the distance class of each pair, the last without distance."""
+    """Return the distance class of each pair; pairs without a distance have the last class."""
     if pairs.distance is None:
         return np.full(len(pairs), len(EDGES) + 1)
     classes = np.searchsorted(EDGES, pairs.distance, side="right")

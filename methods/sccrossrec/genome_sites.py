@@ -103,8 +103,8 @@ class CandidatePairs:
 def candidate_pairs(sites: GenomeSites, max_distance: int | None) -> CandidatePairs:
     """Return the pairs on one chromosome and, if positions are known, within ``max_distance``.
 
-    ``None``: any distance. A gene without TSS pairs with its chromosome if no gene has one, else
-    with nothing.
+    ``None``: any distance. If no gene has a TSS, genes pair with all peaks of their chromosome;
+    else a gene without TSS pairs with nothing.
     """
     positions = sites.positions()
     on = {c: np.flatnonzero(sites.peak_chrom == c) for c in np.unique(sites.peak_chrom) if c >= 0}

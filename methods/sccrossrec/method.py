@@ -42,9 +42,9 @@ class ScCrossRec(Method):
     sigmoids above 0.8. All genes and peaks are used, counts as they are. The program trains 99
     epochs and keeps the best on held-out cells; here training ends after 5 epochs without a
     better one (``patience=0``: all 99). Corrections: cells, not graphs, are split, so that no
-    held-out cell was trained on; seeds are used; graphs with fewer than ten peaks use those;
-    static features come from training counts. Wrong pairs are with any other cell. The published
-    ones are with another type, which needs labels (``neg_mode=label_easy``).
+    held-out cell was trained on; seeds are used; graphs with fewer than ten peaks use all of them;
+    static features come from training counts. A wrong pair joins a cell with any other cell. The
+    published one joins cells of two types, which needs labels (``neg_mode=label_easy``).
 
     The default differs. Published weights lie between 0.083 and 0.155 whatever the scores, and
     pools of types match without any link. So neither shows which peak regulates a gene. Here
@@ -56,15 +56,15 @@ class ScCrossRec(Method):
     the simulation.
 
     The translation is the expected expression, calibrated on held-out cells. The embedding is the
-    most likely log profile in the directions in which states differ, with 20 axes of what differs
-    within them (:mod:`.within_states`); network pools (``embedding=pools``) hardly differ from
+    most likely log profile in the directions in which states differ, with 20 axes of differences
+    within states (:mod:`.within_states`); network pools (``embedding=pools``) hardly differ from
     random maps of a few loadings and cluster worse than PCA. Links are gates, which do not grow
     with the accessibility of a peak. Effects are positive: silencers are not found. Sizes of
     mixtures, shrinkage and the cap on fragments were chosen on draws 10 to 12 of
     ``sim_multiome[preset=links]``, the axes on draws 10 and 11; other draws are reported.
 
-    Further: log-normalised expression, binary peaks, embeddings that start as loadings, pools
-    weighted by value, several graphs an update, early stopping.
+    Further differences: log-normalised expression, binary peaks, embeddings that start as
+    loadings, pools weighted by value, several graphs an update, early stopping.
     """
 
     name = "sccrossrec"
@@ -89,7 +89,7 @@ class ScCrossRec(Method):
     _model: FittedModel
 
     def needs(self) -> frozenset[str]:
-        """Return labels if they choose wrong pairs."""
+        """Return ``{"labels"}`` if labels choose wrong pairs."""
         return frozenset({"labels"} if self.params.neg_mode.startswith("label") else ())
 
     def recipe(self, info: DatasetInfo) -> PairedRecipe:
@@ -141,8 +141,8 @@ class ScCrossRec(Method):
     def links(self, data: MuData) -> pd.DataFrame:
         """Return ``gene``, ``peak`` and ``weight`` of pairs with a weight above 0.001.
 
-        Weights are gates of peaks open and genes on in any of the cells, or the mean attention
-        without gates.
+        A weight is the gate of a pair whose gene and peak are detected in any of the cells, or,
+        without gates, the mean attention.
         """
         self._check(data)
         return self._model.link_table(data)

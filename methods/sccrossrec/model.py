@@ -111,7 +111,8 @@ class FittedModel:
     def link_weights(self, data: MuData) -> sp.csr_matrix:
         """Return the weight of each link, genes × peaks.
 
-        Gates of peaks open and genes on in any cell; without gates the mean attention.
+        A weight is the gate of a pair whose gene and peak are detected in any cell; without gates
+        it is the mean attention.
         """
         rna, peaks = to_csr(data["rna"].X), to_csr(data["atac"].X)
         if self.evidence is None:
@@ -198,7 +199,7 @@ def _pair_scores(
 
 
 def _map_leaves(function: Callable[[Any], Any], state: Any) -> Any:
-    """Apply a function to all that is neither dictionary nor list."""
+    """Apply a function to all values of nested dictionaries and lists."""
     if isinstance(state, dict):
         return {name: _map_leaves(function, one) for name, one in state.items()}
     if isinstance(state, list):

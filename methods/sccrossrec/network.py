@@ -21,7 +21,7 @@ _CHUNK = 2**22
 
 @dataclass(frozen=True)
 class CellGraph:
-    """Nodes of a graph: genes of a cell, peaks of the same or another."""
+    """Nodes of a graph: genes of a cell, peaks of the same or another cell."""
 
     genes: Tensor
     expression: Tensor
@@ -123,16 +123,16 @@ class BipartiteNetwork(nn.Module):
         )  # fmt: skip
 
     def standardise(self, pools: np.ndarray) -> None:
-        """Standardise all pools by mean and sd of these, (cells, 2 · hidden).
+        """Set mean and standard deviation that standardise pools, from ``pools`` of cells.
 
-        Their common part would hide their differences.
+        ``pools``: (cells, 2 · hidden). Their common part would hide their differences.
         """
         spread = torch.from_numpy(pools.std(axis=0))
         self.pool_mean.copy_(torch.from_numpy(pools.mean(axis=0)))
         self.pool_scale.copy_(torch.where(spread > 1e-8, spread, 1.0))
 
     def start_without_neighbours(self) -> None:
-        """Start without attended values, which are noise at first."""
+        """Set the weights of attended values to 0, because these values are noise at first."""
         with torch.no_grad():
             for update in (self.gene_update, self.peak_update):
                 update.weight[:, : self.hidden] = 0.0
@@ -217,8 +217,8 @@ class BipartiteNetwork(nn.Module):
 class _SigmoidCount(torch.autograd.Function):
     """Σ over keys of [sigmoid(q · k) > limit], or of the sigmoid; backward as of the sigmoid.
 
-    In chunks of queries; backward only for queries with a gradient. Scores of a single chunk are
-    kept for it.
+    Computed in chunks of queries. The backward pass leaves out queries without a gradient and
+    reuses the scores of a single chunk.
     """
 
     @staticmethod

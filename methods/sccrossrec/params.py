@@ -46,7 +46,7 @@ class ScCrossRecParameters(Parameters):
         0.8, ge=0.5, lt=1, description="faithful_sigmoid: weights at or below become 0"
     )
     on_count_threshold: float = Field(
-        9.0, ge=0, description="published translation: a gene with more open peaks is on"
+        9.0, ge=0, description="links=none: more peaks above edge_threshold mean an active gene"
     )
     id_dim: Annotated[int, Search(32, 512, log=True)] = Field(
         64, ge=1, le=4096, description="width of the embedding of each gene and peak"
@@ -64,7 +64,7 @@ class ScCrossRecParameters(Parameters):
         "conv", description="convolution, or a number for each of 256 bases as published"
     )
     dropout: Annotated[float, Search(0.05, 0.5, zero=True)] = Field(
-        0.1, ge=0, lt=1, description="in the matching head"
+        0.1, ge=0, lt=1, description="dropout of the matching head"
     )
     alpha_translation: float = Field(
         1.0, ge=0, description="links=none: weight of the translation loss; 0: no translation"
@@ -83,7 +83,7 @@ class ScCrossRecParameters(Parameters):
         1e-4, gt=0, le=1, description="step size of Adam"
     )
     weight_decay: Annotated[float, Search(1e-6, 1e-4, log=True, zero=True)] = Field(
-        1e-5, ge=0, description="L2 penalty; not of embeddings with sparse gradients"
+        1e-5, ge=0, description="L2 penalty; not on embeddings with sparse gradients"
     )
     sparse_gradients: bool = Field(
         True, description="only embeddings that occur in a step are updated (SparseAdam)"

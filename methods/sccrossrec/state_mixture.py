@@ -109,7 +109,7 @@ def fit_mixture(
 
 
 def _scores(counts: sp.csr_matrix, seed: int) -> np.ndarray:
-    """Return principal scores of log expression, where the states start."""
+    """Return principal component scores of log expression, clustered for initial states."""
     depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
     middle = np.median(depth[depth > 0]) if (depth > 0).any() else 1.0
     scaled = sp.diags_array(middle / np.where(depth > 0, depth, 1.0)).tocsr() @ counts

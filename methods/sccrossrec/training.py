@@ -41,9 +41,9 @@ def wrong_pairs(
     components: np.ndarray | None = None,
     labels: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return RNA cell and another ATAC cell, (pairs, 2), ``ratio`` for each cell.
+    """Return ``ratio`` wrong pairs for each cell: RNA cell and another ATAC cell, (pairs, 2).
 
-    Both are of ``cells``. ``components``: LSI of all cells, for ``lsi_far``. ``labels``: of all
+    Both are among ``cells``. ``components``: LSI of all cells, for ``lsi_far``. ``labels``: of all
     cells, for ``label_easy`` (another type) and ``label_hard`` (the same type).
     """
     if len(cells) < 2:

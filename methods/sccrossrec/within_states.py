@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class WithinAxes:
-    """Principal components of what states leave unexplained in genes and peaks.
+    """Principal components of the residuals of genes and peaks, given the states.
 
     Residuals are those of Pearson: (count - expected) √(ω / (depth · share of the feature)).
     """
 
     loadings: np.ndarray
-    """Residuals times these are coordinates of unit variance, features × axes."""
+    """Features × axes; residuals times loadings are coordinates of unit variance."""
     mean: np.ndarray
-    """Of the training cells, (axes,)."""
+    """Mean coordinates of the training cells, subtracted from all cells, (axes,)."""
     scale: np.ndarray
     """√(ω / share) of each feature."""
 
@@ -32,7 +32,7 @@ class WithinAxes:
     def fit(
         cls, profiles: Profiles, mixtures: list[StateMixture], weights: np.ndarray, n: int
     ) -> WithinAxes:
-        """Return ``n`` axes, fewer of few cells or features."""
+        """Return ``n`` axes, fewer if there are few cells or features."""
         first = mixtures[0]
         share = np.exp(first.log_share)
         overall = np.concatenate([share @ first.genes, share @ first.peaks])
@@ -56,7 +56,7 @@ class WithinAxes:
     def coordinates(
         self, profiles: Profiles, mixtures: list[StateMixture], weights: np.ndarray
     ) -> np.ndarray:
-        """Return the place of each cell, (cells, axes), about unit variance."""
+        """Return the coordinates of each cell, (cells, axes), of about unit variance."""
         residuals = _Residuals(profiles, mixtures, weights, self.scale)
         places: np.ndarray = residuals @ self.loadings - self.mean
         return places
