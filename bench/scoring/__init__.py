@@ -1,1 +1,1 @@
-"""Clusterings of embeddings, metrics, and the labels that both may see."""
+"""Clusterings of embeddings, metrics, and the labels that the scorer may see."""

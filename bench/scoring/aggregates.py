@@ -1,7 +1,7 @@
-"""Means of scores as in scIB: conservation of the types, removal of the batches, and both.
+"""Means of scores as in scIB: bio conservation, batch correction, and both.
 
-They are computed from the scores of a run wherever a table of results is made, and stored nowhere:
-so they fit the newest scores, also after ``bench score`` has added some.
+They are computed from the scores of a run for each table of results and are not stored, so they
+always fit the newest scores, also after ``bench score``.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def bio_conservation(scores: Mapping[str, float]) -> float:
 
     Notes
     -----
-    Without batches there are no isolated types, and it is the mean of the other four: compare
-    methods on one dataset by it, not datasets.
+    Without batches there are no isolated types, and it is the mean of the other four. Use it to
+    compare methods on one dataset, not datasets.
 
     Raises
     ------
     UndefinedMetric
-        If one of the scores is missing; ``bench score`` adds those of older fits.
+        If one of the scores is missing; ``bench score`` adds missing scores of older fits.
     """
     has_batches = any(key in scores for key in (ISOLATED, *CORRECTION))
     return _mean(scores, (*CONSERVATION, ISOLATED) if has_batches else CONSERVATION)
@@ -91,7 +91,7 @@ AGGREGATES = (
         version=1,
         higher_is_better=True,
         bounds=(-0.1, 1.0),
-        summary="Mean of the scores that say whether the types are kept apart",
+        summary="Mean of the scores of the separation of types",
         reference=_REFERENCE,
         function=bio_conservation,
         scib_metrics=_PARTS,
@@ -102,7 +102,7 @@ AGGREGATES = (
         version=1,
         higher_is_better=True,
         bounds=(0.0, 1.0),
-        summary="Mean of the scores that say whether the batches are mixed",
+        summary="Mean of the scores of the mixing of batches",
         reference=_REFERENCE,
         function=batch_correction,
         scib_metrics=_PARTS,
@@ -124,9 +124,9 @@ AGGREGATES = (
 def aggregate_scores(
     scores: Mapping[str, float], missing: Mapping[str, str]
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Return the aggregates of a fit, and why others are missing, both by key.
+    """Return the aggregates of a fit, and the reasons for missing aggregates, both by key.
 
-    ``scores`` and ``missing`` are those of the fit: values, and reasons why there is none.
+    ``scores`` are the values of the fit, ``missing`` the reasons for missing scores, both by key.
     """
     values, reasons = {}, {}
     for metric in AGGREGATES:

@@ -1,8 +1,8 @@
 """Clusterings and neighbours of embeddings, computed in the same way for all methods.
 
-No column of an embedding is scaled or dropped, because the scale of a latent dimension is part of
-the result of a method. All points are shifted and multiplied by one number to keep sums finite,
-which changes no clustering. ``kmeans`` gets the number of true types ("k from truth").
+No dimension of an embedding is scaled or dropped, because its scale is part of the result of a
+method. All points are shifted and multiplied by one number to keep sums finite, which changes no
+clustering. ``kmeans`` gets the number of true types ("k from truth").
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def leiden(
     """Return Leiden labels, shape (n_cells,), numbered from the largest community down.
 
     Traag et al. 2019 (doi:10.1038/s41598-019-41695-z): modularity at ``resolution``, 2 iterations,
-    on the graph of :func:`connectivities`: the graph and settings of scanpy. igraph's own
-    implementation, seeded; it takes a tenth of leidenalg's time for the same scores.
+    on the graph of :func:`connectivities`, as in scanpy. The implementation is igraph's with a
+    seed; it takes a tenth of leidenalg's time for the same scores.
     """
     return next(leiden_grid(embedding, seed, (resolution,), n_neighbors))[1]
 
@@ -60,7 +60,7 @@ def leiden_grid(
     resolutions: Sequence[float],
     n_neighbors: int = N_NEIGHBORS,
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield each resolution with its labels of :func:`leiden`; all share one graph."""
+    """Yield each resolution with its Leiden labels (see :func:`leiden`), all on one graph."""
     n_cells = len(embedding)
     if n_cells < 3 or np.all(embedding == embedding[0]):
         # Equal points have no neighbourhoods: any split would be random.
@@ -150,8 +150,8 @@ def nearest_neighbors(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return indices and Euclidean distances of the ``k`` nearest other cells, cells × k.
 
-    With a mask ``reference`` they are the neighbours of the other cells among the masked ones.
-    Exact (brute force), nearest first. The distances are in units of the largest coordinate after
+    With a mask ``reference``, rows are the cells outside of it and neighbours the cells in it.
+    Exact (brute force), nearest first. Distances are in units of the largest coordinate after
     centring. Ties are broken at random by ``seed``: the order of a file is often that of its
     types, which would favour neighbours of the same type.
     """

@@ -1,14 +1,14 @@
-"""The cells whose labels choose a configuration, and the labels that a scorer may see.
+"""The cells whose labels select a configuration, and the labels that a scorer may see.
 
 Protocols of a hyperparameter search:
 
 ================  =============================================================================
-``holdout``       labels of a stratified 20 % of the cells choose; the other 80 % report
-``unsupervised``  no label chooses; all cells report
-``oracle``        all labels choose and all cells report: optimistic, and marked wherever shown
+``holdout``       select by the labels of a stratified 20 % of the cells, report on the other 80 %
+``unsupervised``  select without labels, report on all cells
+``oracle``        select by all labels, report on all cells: optimistic, and marked wherever shown
 ================  =============================================================================
 
-A search has two parts: ``tuning`` scores trials to choose among them, ``report`` scores the chosen
+A search has two parts: ``tuning`` scores trials to select one, ``report`` scores the selected
 configuration.
 """
 
@@ -27,11 +27,11 @@ from bench.versions import HOLDOUT
 
 PROTOCOLS = ("holdout", "unsupervised", "oracle")
 ORACLE = "oracle: tuned on the labels it is scored on, so it may be too good"
-"""Shown beside every number of this protocol."""
+"""Warning beside every number of this protocol."""
 _TUNING_SHARE = 0.2
-"""Share of each type's cells whose labels choose."""
+"""Share of each type's cells whose labels select a configuration."""
 _MIN_CELLS = 5
-"""All cells of smaller types report: a fifth of them would be one cell or none."""
+"""All cells of smaller types are for the report: a fifth would be one cell or none."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class VisibleLabels:
     reported
         Mask of the cells that metrics are computed on, shape (n_cells,); ``None``: all.
     n_types
-        Number of clusters of k-means; ``None``: the number of types in ``types``. Without types
-        there is k-means only with a number.
+        Number of clusters of k-means; ``None``: the number of types in ``types``. k-means is left
+        out if both are ``None``.
     """
 
     types: Any
@@ -55,7 +55,7 @@ class VisibleLabels:
 
 
 def tuning_cells(types: Any, identity: str) -> np.ndarray:
-    """Return the mask of the cells whose labels may choose a configuration, shape (n_cells,).
+    """Return the mask of the cells whose labels may select a configuration, shape (n_cells,).
 
     A fifth (rounded) of the cells of each type with at least 5 cells, drawn by a seed made of
     ``identity`` (the digest of the counts) and the type: the split depends on the dataset only.
@@ -111,8 +111,8 @@ def visible_labels(
 ) -> VisibleLabels:
     """Return the labels that the scorer of a job may see.
 
-    ``job`` holds the fields of ``bench.plan.grid.Job``, ``types`` the type of each cell of
-    the dataset, if it has labels, ``cells`` the numbers of the cells of the fit.
+    ``job`` holds the fields of a :class:`bench.plan.job.Job`. ``types`` has the type of each cell
+    of the dataset, ``None`` without labels. ``cells`` are the indices of the cells of the fit.
     """
     if types is None:
         return VisibleLabels(None, n_types=job["facts"].get("n_clusters"))

@@ -1,7 +1,6 @@
-"""Cards of the metrics, for the command line and the documents; loads no array library.
+"""Cards of the metrics, for the command line and the documentation; loads no array library.
 
-All texts are those of the declarations: the fields of :class:`Metric` and the docstring of its
-function.
+The texts are the fields of :class:`Metric` and the docstring of its function.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _SCORED = {
     "predicted": ("held-out cells", "Types and proteins that guided methods predict"),
     "aggregate": ("scores", "Means of scores, as in scIB"),
 }
-"""By kind: what the metric scores, in a word and as a heading; in the order of the tables."""
+"""What metrics of a kind score, as a word and as a heading, in the order of the tables."""
 _KEYS = {
     "clustering": "kmeans/{0}, leiden/{0}, CLUSTERING/{0} of the method's own clusterings",
     "partition": "kmeans/{0}, leiden/{0}, CLUSTERING/{0} of the method's own clusterings",
@@ -58,7 +57,7 @@ that is recorded beside a score.
 
 
 def metric_card(metric: Metric) -> dict[str, str]:
-    """Return the facts about a metric by heading; what it does not say is left out."""
+    """Return the facts about a metric by heading; empty ones are left out."""
     low, high = (f"{bound:g}".replace("inf", "any number") for bound in metric.bounds)
     definition, convention, undefined = _docstring_parts(metric.function)
     card = {
@@ -79,13 +78,13 @@ def metric_card(metric: Metric) -> dict[str, str]:
 
 
 def sort_metrics(metrics: Iterable[Metric]) -> list[Metric]:
-    """Return metrics by what they score, then by name."""
+    """Return metrics sorted by what they score, then by name."""
     kinds = list(_SCORED)
     return sorted(metrics, key=lambda metric: (kinds.index(metric.kind), metric.name))
 
 
 def metrics_page() -> str:
-    """Return the page of the built-in metrics, by what they score."""
+    """Return the page of the built-in metrics, grouped by what they score."""
     parts = [_PAGE]
     every = sort_metrics([*built_in_metrics().values(), *AGGREGATES])
     for kind, (_, heading) in _SCORED.items():
@@ -96,7 +95,7 @@ def metrics_page() -> str:
 
 
 def _group_equal(cards: Iterable[dict[str, str]]) -> list[tuple[list[str], dict[str, str]]]:
-    """Return the names of the metrics of each definition, and one card for them."""
+    """Return the names of the metrics that share a definition, and one card for them."""
     groups: dict[str, tuple[list[str], dict[str, str]]] = {}
     for card in cards:
         summary = f"`{card['metric']}`: {card['summary']}"
@@ -122,7 +121,7 @@ def _section(names: list[str], card: dict[str, str]) -> str:
 
 
 def _docstring_parts(function: Callable[..., Any]) -> tuple[str, str, str]:
-    """Return what a docstring says of the value, its conventions, and where it is not defined."""
+    """Return the description of the value, the *Notes* and the *Raises* of a docstring."""
     while isinstance(function, partial):
         function = function.func
     sections = re.split(r"^(\w+)\n-+\n", inspect.getdoc(function) or "", flags=re.MULTILINE)

@@ -1,7 +1,7 @@
 """Optional inputs that a guided method predicts for cells held out of its fit.
 
-The fit process writes the predictions without the truth of these cells; the scoring process reads
-both. The predictions are files in ``artifacts/predicted``.
+The fit process writes the predictions and never sees the truth of these cells; the scoring process
+reads both. The predictions are files in ``artifacts/predicted``.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 _FOLDER = "predicted"
 INPUTS = ("labels", "proteins")
-"""Inputs of a fit that are scored if they are predicted."""
+"""Optional inputs whose predictions are scored."""
 
 
 def predict_held_out(method: Any, data: Any, train: np.ndarray, artifacts: Path) -> None:
     """Write the predictions for the cells that are not in ``train``, a mask over ``data``.
 
-    ``missing.json`` has the reason of each input without predictions.
+    ``missing.json`` holds, for each input without predictions, the reason.
     """
     folder = artifacts / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,10 +60,10 @@ def read_predicted_inputs(
     artifacts: Path, cells: pd.Index, seen: VisibleLabels,
     proteins: tuple[np.ndarray, list[str]] | None,
 ) -> PredictedInputs:  # fmt: skip
-    """Return predictions and truth.
+    """Return predictions and truth for held-out cells.
 
-    ``seen`` and ``proteins`` (counts and names) are those of ``cells``. Hidden types, and cells
-    that are not reported, are left out.
+    ``seen`` and ``proteins`` (counts and names) describe ``cells``. Cells with a hidden type and
+    cells that are not reported are left out.
     """
     folder = artifacts / _FOLDER
     if not folder.is_dir():

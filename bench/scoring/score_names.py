@@ -11,7 +11,7 @@ _KEY_CHARACTERS = 150
 
 
 def key_part(name: str, taken: Container[str] = (), *, other: str = "own") -> str:
-    """Return a name of a method as part of a score key, without characters that MLflow refuses.
+    """Return a name from a method as part of a score key, without characters that MLflow refuses.
 
     ``CD4+ (naive): loss`` becomes ``CD4_naive_loss``. A name that is ``taken`` gets the prefix
     ``other``; a name without any valid character becomes ``other``.

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .holdout import VisibleLabels
 
 NO_BATCH = "no batch is given"
-"""Why metrics of batches are missing in data without."""
+"""Reason for missing metrics of batches in data without batches."""
 _WITHOUT_TYPES = ("partition", "integration", "counts", "paired", "predicted")
 """Kinds of metrics that get no types."""
 RESERVED = frozenset({"kmeans", "leiden", "embedding", "paired", "predicted", PREFIX})
@@ -58,7 +58,8 @@ class Scores:
     clusters
         Labels of all cells by clustering: ``kmeans``, ``leiden`` and the method's own.
     facts
-        ``kmeans/k``, ``cells`` and the facts of metrics, such as ``<key>/cells`` of a sample.
+        ``kmeans/k``, ``cells`` and the facts of metrics, such as ``<key>/cells``, the size of a
+        sample.
     """
 
     values: dict[str, float] = field(default_factory=dict)
@@ -80,9 +81,9 @@ def score(
 ) -> Scores:
     """Cluster an embedding and compute metrics.
 
-    Clusterings are made of all cells; metrics see the reported cells only. Without types there is
-    k-means only if ``labels`` have a number of types, and only metrics that need no types are
-    computed (see ``Metric.without_types``).
+    Clusterings are made of all cells; metrics see the reported cells only. Without types, k-means
+    needs ``labels.n_types``, and only metrics that need no types are computed (see
+    ``Metric.without_types``).
 
     Parameters
     ----------
@@ -95,9 +96,8 @@ def score(
     own_labels
         The method's own clusterings by name. A name of the harness gets the prefix ``own_``.
     batch, task
-        Batch of each cell, alone or in an :class:`IntegrationTask`, and the rare type; metrics
-        that need them are missing without them. In place of a rare type, data without labels have
-        the components of their counts.
+        Batch of each cell, as an array or an :class:`IntegrationTask`; rare type or, for data
+        without labels, components of the counts. Metrics that need them are missing without them.
     unseen
         Predictions for unseen cells by kind of metric, ``paired`` or ``predicted``.
     chosen
@@ -131,7 +131,7 @@ class _ReportedCells:
 
     @property
     def types_or_equal(self) -> np.ndarray:
-        """The types; for metrics that do not depend on them equal ones where there are none."""
+        """The types; without types, one type for all cells (see ``Metric.without_types``)."""
         return np.zeros(len(self.points), dtype=int) if self.types is None else self.types
 
 
@@ -160,7 +160,7 @@ def _select_cells(
 def _cell_facts(cells: _ReportedCells) -> dict[str, MetricFact]:
     """Return the numbers of cells and types, and Cramér's V of batch and type.
 
-    V is from 0 to 1: at 1 the batch tells the type.
+    V is from 0 to 1; at 1 the batch determines the type.
     """
     facts: dict[str, MetricFact] = {"cells": float(len(cells.points))}
     if cells.types is None:
@@ -181,7 +181,7 @@ def _add_clusterings(
     own_labels: Mapping[str, Any],
     seed: int,
 ) -> None:
-    """Add k-means (with types or a number of them), Leiden and the method's own clusterings."""
+    """Add k-means (if the number of types is known), Leiden and the method's own clusterings."""
     k = n_types or (0 if types is None else len(np.unique(types)))
     if k:
         labels = clustering.kmeans(points, k, derive_seed(seed, "score", "kmeans"))
@@ -250,7 +250,7 @@ def _score_embedding(scores: Scores, metric: Metric, cells: _ReportedCells, seed
 def _compute(
     scores: Scores, key: str, function: Callable[..., Any], *args: Any, **keywords: Any
 ) -> None:
-    """Add the value of a metric with its facts, or the reason why there is none."""
+    """Add the value of a metric with its facts, or the reason why it is missing."""
     try:
         result = function(*args, **keywords)
         number, facts = result if isinstance(result, tuple) else (result, {})

@@ -24,7 +24,7 @@ NOT_PAIRED = "not defined for paired data, which have two matrices"
 def unintegrated_components(cache_folder: Path, dataset_folder: Path) -> np.ndarray | None:
     """Return the first 50 principal components of a cached dataset, all cells × components.
 
-    They are computed once for each dataset and stored in the cache. ``None`` for paired data.
+    They are computed once a dataset and stored in the cache. ``None`` for paired data.
     """
     cache = DataCache(cache_folder)
     dataset = CachedDataset(dataset_folder, "", read_info(dataset_folder))
@@ -49,7 +49,7 @@ def unintegrated_components(cache_folder: Path, dataset_folder: Path) -> np.ndar
 
 
 def _recipe(info: DatasetInfo) -> Recipe:
-    """Return the preparation, which leaves out no cell."""
+    """Return the recipe of the counts, without a filter of cells."""
     if info.modality == ATAC:
         return replace(accessible_peaks(), target_sum=1e4, log1p=True)
     return log_normalized(info, scale=False)

@@ -1,17 +1,17 @@
-"""Predictions for both parts of unseen cells, made in the fit process without labels.
+"""Predictions for unseen cells of paired data, made in the fit process without labels.
 
 After a fit on the training cells a paired method predicts, for the cells held out from it:
 
 ===============  =========================================================================
-``pairs``        ``match``: each cell's two profiles, and its RNA with a random other's chromatin
-``retrieval``    ``match``: every RNA with every ATAC profile of at most 100 cells
-``translation``  ``translate``: the detected genes from chromatin alone
-``recovery``     ``translate``: with the RNA profile, a tenth of its detected genes set to zero
-===============  =========================================================================
+``pairs``        ``match``: each cell's two profiles, and its RNA with another cell's chromatin
+``retrieval``    ``match``: every RNA with every ATAC profile of at most 100 cells ``translation``
+``translate``: the detected genes from chromatin alone ``recovery``     ``translate``: with the RNA
+profile, a tenth of its detected genes set to zero ===============
+=========================================================================
 
-All random choices depend on the dataset only: all methods and seeds get the same tasks. The
-profiles of ``match`` come in two unrelated orders under anonymous names, so that neither numbers
-nor names tell which of them belong together. The predictions are files in ``artifacts/paired``.
+All random choices depend on the dataset only: all methods and seeds get the same tasks. ``match``
+gets the profiles in two unrelated orders under anonymous names, so that neither positions nor
+names show which belong together. The predictions are files in ``artifacts/paired``.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ N_TRANSLATED = 500
 _HIDDEN_SHARE = 0.1
 """Share of a cell's detected genes that is hidden."""
 _MAX_SEARCHED = 5000
-"""Cells in which the value of a scaled zero is searched."""
+"""Number of cells in which the value of a scaled zero is searched."""
 
 
 class _NoPrediction(Exception):
@@ -60,15 +60,15 @@ class UnseenCells:
     Parameters
     ----------
     data
-        Prepared data of the cells of the preparation.
+        Prepared data, with the cells that pass the filters.
     cells
-        Number of each of them in the dataset.
+        Index in the dataset of each cell of ``data``.
     train
-        Mask of the cells of the fit, over the whole dataset.
+        Mask of the training cells, over the whole dataset.
     identity
-        Digest of the dataset's counts, the only source of random choices.
+        Digest of the dataset's counts, the seed of all random choices.
     n_retrieval, n_translated
-        Maximal number of cells of a task.
+        Largest numbers of cells of these tasks.
     """
 
     data: MuData
@@ -79,15 +79,15 @@ class UnseenCells:
     n_translated: int = N_TRANSLATED
 
     def rng(self, *purpose: str) -> np.random.Generator:
-        """Return the random generator of a purpose."""
+        """Return the random generator for a purpose."""
         return np.random.default_rng(derive_seed(UNSEEN_CELLS, "paired", self.identity, *purpose))
 
     @cached_property
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows of ``data`` of RNA and ATAC profiles: first the true pairs, then the false ones.
 
-        Every unseen cell is in one true pair, and its RNA in one pair with another cell's ATAC.
-        Both are left out if the preparation has dropped one of the two cells.
+        Every unseen cell is in one true pair, and its RNA in one false pair with another cell's
+        ATAC. Both pairs are left out if the preparation has dropped one of the two cells.
         """
         unseen = np.flatnonzero(~self.train)
         n = len(unseen)
@@ -202,9 +202,10 @@ def _predict_recovery(method: Any, unseen: UnseenCells, folder: Path) -> None:
 def _hidden_entries(
     unseen: UnseenCells, rows: np.ndarray, possible: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return cell (number in ``rows``), gene and whether it is hidden, of all scored entries.
+    """Return cell (index in ``rows``), gene and whether it is hidden, of each scored entry.
 
-    A tenth of the detected genes of each cell (at least one), and as many undetected ones.
+    Entries are a tenth of the detected genes of each cell (at least one), which are hidden, and as
+    many undetected ones.
     """
     entries: list[np.ndarray] = []
     for number, row in enumerate(rows):
@@ -222,8 +223,8 @@ def _hidden_entries(
 def zero_values(data: AnnData) -> np.ndarray:
     """Return the value of ``X`` for a count of zero, shape (n_features,).
 
-    Scaling moves it away from zero, but to the same value in every cell. NaN for a scaled feature
-    that is detected in every searched cell.
+    Scaling changes a zero to the same value in every cell. NaN for a scaled feature that is
+    detected in every searched cell.
     """
     if sp.issparse(data.X):
         return np.zeros(data.n_vars, dtype=np.float32)
@@ -243,8 +244,8 @@ def zero_values(data: AnnData) -> np.ndarray:
 def _hide_counts(data: AnnData, cells: np.ndarray, genes: np.ndarray, zeros: np.ndarray) -> None:
     """Set entries of ``X`` and of the counts to the values of an undetected gene.
 
-    ``size_factor`` and the depth in ``X`` stay those of the whole profile: a method may use the
-    number of hidden counts, but not their genes.
+    ``size_factor`` and the depth in ``X`` stay those of the whole profile: they reveal the number
+    of hidden counts, but not their genes.
     """
 
     def without(matrix: Any) -> Any:
@@ -317,7 +318,7 @@ def read_paired_tasks(
 ) -> PairedTasks | None:
     """Return the predictions in the folder ``artifacts``; ``None`` if the data are not paired.
 
-    ``types`` has the type of each of ``cells``, empty where it is hidden from the scorer.
+    ``types`` has the type of each of ``cells``, empty if it is hidden from the scorer.
     """
     facts, folder = job["facts"], artifacts / _FOLDER
     if facts["modality"] != MULTIOME:

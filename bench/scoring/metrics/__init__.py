@@ -65,7 +65,7 @@ __all__ = [
 _KINDS = tuple(kind for kind in get_args(Kind) if kind != "aggregate")
 _AGGREGATES = {metric.name for metric in AGGREGATES}
 _DIRECTIONS = {True: "higher", False: "lower", None: "none"}
-"""Words in the stamps of plugin metrics by ``higher_is_better``."""
+"""Words in the stamps of plugin metrics, by ``higher_is_better``."""
 
 
 @cache
@@ -105,10 +105,10 @@ def plugin_metrics(plugins: tuple[str, ...]) -> dict[str, Metric]:
 
 
 def metric_stamp(metric: Metric) -> str:
-    """Return the version of a metric's values: its own, and those of the clusterings it uses.
+    """Return the versions of a metric and of the clusterings that it uses, as one text.
 
-    That of a plugin metric has its direction, such as ``1:lower``: a report of stored scores does
-    not load the plugin.
+    The stamp of a plugin metric contains its direction, such as ``1:lower``, because a report of
+    stored scores does not load the plugin.
     """
     of_clusterings = metric.kind in ("clustering", "partition")
     versions = (metric.version, *(CLUSTERINGS.values() if of_clusterings else ()))
@@ -119,7 +119,7 @@ def metric_stamp(metric: Metric) -> str:
 
 
 def stamp_direction(stamp: str) -> bool | None:
-    """Return ``higher_is_better`` of a stamp; ``None`` without a direction."""
+    """Return ``higher_is_better`` from a stamp; ``None`` without a direction."""
     word = stamp.partition(":")[2]
     return next((better for better, name in _DIRECTIONS.items() if name == word), None)
 
@@ -156,7 +156,7 @@ def _add_metrics(registered: dict[str, Metric], target: Any, where: str) -> None
 def metrics_version(chosen: Mapping[str, Metric] | None = None) -> str:
     """Return a short digest of the versions of metrics and clusterings.
 
-    ``chosen``: default are all metrics but those that only some data can have.
+    ``chosen``: the metrics; by default all but those that need special data.
     """
     versions = {f"{name}()": version for name, version in CLUSTERINGS.items()}
     if chosen is None:

@@ -19,7 +19,7 @@ def label_codes(labels: Any) -> np.ndarray:
 
 
 def batch_codes(batch: Any) -> np.ndarray:
-    """Return :func:`label_codes` of batches; raises ``UndefinedMetric`` for a single one."""
+    """Return :func:`label_codes` of batches; raises ``UndefinedMetric`` for a single batch."""
     codes = label_codes(batch)
     if codes.max() < 1:
         raise UndefinedMetric("only one batch")
@@ -38,7 +38,7 @@ def contingency(true: Any, predicted: Any) -> np.ndarray:
 
 
 def _paired_codes(true: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return both labelings as codes, of the same number of cells, at least one."""
+    """Return both labelings as codes, of the same number of cells (at least one)."""
     rows, columns = label_codes(true), label_codes(predicted)
     if len(rows) != len(columns):
         raise ValueError(f"{len(rows)} true labels, but {len(columns)} predicted ones")
@@ -51,7 +51,7 @@ def comparable_codes(true: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]
     """Return both labelings as codes; raises ``UndefinedMetric`` for a single true type.
 
     With a single true type every chance-corrected or entropy-based score is 0/0; libraries return
-    0 or 1 by convention, which would read as a result.
+    0 or 1 by convention, which would look like a result.
     """
     rows, columns = _paired_codes(true, predicted)
     if rows.max() == 0:
@@ -63,9 +63,9 @@ def best_matching(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the one-to-one matching of types and clusters with most cells in matched pairs.
 
     Kuhn 1955 (doi:10.1002/nav.3800020109), by ``scipy.optimize.linear_sum_assignment``. Of several
-    such matchings it is the one with the largest sum of F1, so that scores do not depend on the
-    names or the order of the clusters: the F1 values of a matching sum to at most the number of
-    pairs, and one cell more outweighs that.
+    such matchings it is the one with the largest sum of F1, so scores do not depend on the names
+    or the order of the clusters. One cell more always outweighs the F1 values, whose sum is at
+    most the number of pairs.
     """
     weight = table * float(min(table.shape) + 1) + f1_table(table)
     rows, columns = linear_sum_assignment(weight, maximize=True)

@@ -10,7 +10,7 @@ from bench.scoring.clustering import centered_points
 
 
 def explained_share(points: Any, batches: np.ndarray) -> float:
-    """Return the variance between batches over the whole variance, all dimensions together."""
+    """Return variance between batches / total variance, summed over all dimensions."""
     points = centered_points(points)
     sums = np.zeros((batches.max() + 1, points.shape[1]))
     np.add.at(sums, batches, points)

@@ -18,7 +18,7 @@ def median_lisi(embedding: np.ndarray, codes: np.ndarray, *, seed: int) -> float
     LISI = 1 / Σ_l p_l², p_l the weight of label l among the 89 nearest other cells under a kernel
     exp(-beta d) of perplexity 30. ``codes`` are 0 … n_labels - 1, shape (n_cells,).
 
-    Raises ``UndefinedMetric`` for fewer than 10 cells or equal points only.
+    Raises ``UndefinedMetric`` for fewer than 10 cells, or if all points are equal.
     """
     if len(codes) < 10:
         raise UndefinedMetric("fewer than 10 cells")
@@ -34,7 +34,7 @@ def median_lisi(embedding: np.ndarray, codes: np.ndarray, *, seed: int) -> float
 
 
 def _weights(distances: np.ndarray, entropy: float) -> np.ndarray:
-    """Return exp(-beta d) / sum per row, beta by bisection so that each row has that entropy."""
+    """Return exp(-beta d) / sum of each row, with beta (bisection) for a given entropy."""
     # In units of the row's mean: the scale of the embedding cannot run the search out of range.
     mean = distances.mean(axis=1, keepdims=True)
     relative = distances / np.where(mean > 0, mean, 1.0)

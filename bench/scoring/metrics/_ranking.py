@@ -14,15 +14,15 @@ ROC = "Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747"
 PR = "Davis and Goadrich 2006, doi:10.1145/1143844.1143874"
 
 RankingMeasure = Callable[["np.ndarray", "np.ndarray"], "np.ndarray"]
-"""``measure(truth, score)``, both of shape (n_rankings, n_items), one value a ranking."""
+"""``measure(truth, score)``, both of shape (n_rankings, n_items); returns one value a ranking."""
 
 
 def ranking_metrics(
     task: str, declared: Mapping[str, tuple[Callable[..., Any], str, str]]
 ) -> tuple[Metric, ...]:
-    """Return the metrics of a task of paired data, declared as function, reference, summary.
+    """Return the metrics of a task of paired data, by name → (function, reference, summary).
 
-    A name that ends in ``_baseline`` describes the genes of the preparation and has no direction.
+    A metric whose name ends in ``_baseline`` describes the data and has no direction.
     """
     return tuple(
         Metric(
@@ -42,8 +42,8 @@ def ranking_metrics(
 def roc_areas(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
     """Return the area under the ROC curve of each row, NaN where a row has one class only.
 
-    By the rank sum of Mann and Whitney 1947; ties count half. ``truth`` holds booleans, both are
-    rankings × items.
+    By the rank sum of Mann and Whitney 1947; ties count half. ``truth`` (booleans) and ``score``
+    have shape (n_rankings, n_items).
     """
     import numpy as np
     from scipy.stats import rankdata
@@ -78,9 +78,9 @@ def average_precisions(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
 
 
 def mean_over_rankings(values: np.ndarray, of: str) -> tuple[float, dict[str, str | float]]:
-    """Return the mean over rankings with both classes; the fact ``of`` is their number.
+    """Return the mean over rankings with both classes; the fact named ``of`` is their number.
 
-    Raises ``UndefinedMetric`` if there is none.
+    Raises ``UndefinedMetric`` if no ranking has both classes.
     """
     import numpy as np
 

@@ -53,16 +53,15 @@ def rare_metrics(
 def rare_neighbours(
     embedding: np.ndarray, rare: np.ndarray, train: np.ndarray | None, *, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return which of the 15 nearest neighbours of each query cell are rare, and if it is rare.
+    """Return whether the 15 nearest neighbours of each query cell are rare, and whether it is.
 
     Shapes (n_query_cells, 15), nearest first, and (n_query_cells,); fewer than 15 neighbours if
-    there are fewer cells. Without ``train`` every cell is a query cell and its neighbours are all
-    other cells. With ``train`` the held-out cells are the query cells and their neighbours are
-    training cells, as new cells are annotated by a reference. Ties are broken at random by
-    ``seed``.
+    there are fewer cells. Without ``train`` every cell is a query cell, with neighbours among all
+    other cells. With ``train`` the held-out cells are the query cells, with neighbours among the
+    training cells, as in annotation by a reference. Ties are broken at random by ``seed``.
 
-    Raises ``UndefinedMetric`` if the query cells or the neighbour cells are all rare or none is,
-    or if all points are equal.
+    Raises ``UndefinedMetric`` if all or none of the query cells or of the possible neighbours are
+    rare, or if all points are equal.
     """
     import numpy as np
 

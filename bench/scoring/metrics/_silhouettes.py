@@ -19,7 +19,7 @@ _BLOCK = 512
 def cell_silhouettes(
     embedding: np.ndarray, labels: Any, *, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the silhouette of each cell of the sample, and which cells these are."""
+    """Return the silhouette of each cell of a random sample, and the indices of these cells."""
     points, labels = np.asarray(embedding, dtype=np.float64), label_codes(labels)
     if len(points) != len(labels):
         raise ValueError(f"{len(points)} cells in the embedding, but {len(labels)} labels")
@@ -32,7 +32,7 @@ def cell_silhouettes(
     if len(sizes) < 2:
         raise UndefinedMetric("only one label among the cells")
     if len(sizes) == len(labels):
-        raise UndefinedMetric("every cell has a label of its own")
+        raise UndefinedMetric("every cell has a different label")
     require_distinct_points(points)
     return _widths(centered_points(points), labels, sizes), sample
 

@@ -24,12 +24,13 @@ def bras(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> MetricRe
     -----
     Types of one batch, and types whose cells are all of different batches, are left out. A cell
     alone in its batch has s = 0. The cosine distance is taken from the origin of the embedding; a
-    cell there has distance 1 to every other. All cells count. Fact: ``types``, their number.
+    cell at the origin has distance 1 to all others. No sample is drawn. Fact: ``types``, the
+    number of types used.
 
     Raises
     ------
     UndefinedMetric
-        For one batch, equal points only, or if no type has cells in two batches.
+        For one batch, if all points are equal, or if no type has cells in two batches.
     """
     import numpy as np
 

@@ -19,14 +19,14 @@ def clisi(embedding: np.ndarray, true: Any, *, seed: int) -> MetricResult:
 
     Notes
     -----
-    With fewer than 90 cells: all others, perplexity n / 3. The median hides small types, and with
-    many types every sensible embedding is near 1: look at the third digit, or at ``knn_purity``.
-    Fact: ``types``.
+    With fewer than 90 cells all other cells are neighbours, with perplexity n / 3. The median
+    hides small types, and with many types every sensible embedding is near 1: compare the third
+    digit, or ``knn_purity``. Fact: ``types``.
 
     Raises
     ------
     UndefinedMetric
-        For one type, fewer than 10 cells or equal points only.
+        For one type, for fewer than 10 cells, or if all points are equal.
     """
     from ._contingency import label_codes
     from ._lisi import median_lisi

@@ -21,13 +21,13 @@ def graph_connectivity(embedding: np.ndarray, true: Any, batch: Any, *, seed: in
     Notes
     -----
     The graph is that of Leiden: the 15 nearest neighbours, the cell itself among them, joined in
-    both directions by the weights of UMAP (scanpy's ``connectivities``). The batches decide only
-    that it is of interest.
+    both directions by the weights of UMAP (scanpy's ``connectivities``). The value does not depend
+    on the batches, but is computed only for data with several.
 
     Raises
     ------
     UndefinedMetric
-        For one batch, fewer than 3 cells or equal points only.
+        For one batch, for fewer than 3 cells, or if all points are equal.
     """
     import numpy as np
     from scipy.sparse.csgraph import connected_components
@@ -55,7 +55,7 @@ METRIC = Metric(
     version=1,
     higher_is_better=True,
     bounds=(0.0, 1.0),
-    summary="Share of a type's cells in one piece of the neighbour graph, mean over types",
+    summary="Share of a type's cells in its largest connected component, mean over types",
     reference="Luecken et al. 2022, doi:10.1038/s41592-021-01336-8",
     function=graph_connectivity,
     scib_metrics="Higher here. scib-metrics takes the strongly connected components of the "

@@ -19,14 +19,14 @@ def ilisi(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> MetricR
 
     Notes
     -----
-    With fewer than 90 cells: all others, perplexity n / 3. Even perfect mixing stays below 1
-    (about 0.85 for three equal batches), as the neighbours are a sample. The types are not used:
-    unequal types in the batches lower it. Fact: ``batches``.
+    With fewer than 90 cells all other cells are neighbours, with perplexity n / 3. Even perfect
+    mixing stays below 1 (about 0.85 for three equal batches), as the neighbours are a sample. The
+    types are not used: different composition of the batches lowers it. Fact: ``batches``.
 
     Raises
     ------
     UndefinedMetric
-        For one batch, fewer than 10 cells or equal points only.
+        For one batch, for fewer than 10 cells, or if all points are equal.
     """
     from ._contingency import batch_codes
     from ._lisi import median_lisi

@@ -21,19 +21,20 @@ def isolated_f1(
 ) -> MetricResult:
     """Return the best F1 of the rare type with any Leiden cluster at resolutions 0.2 … 2.0.
 
-    The isolated-label F1 of Luecken et al. 2022, which takes the resolution that serves the label
-    best. F1 = 2 |T ∩ C| / (|T| + |C|). In the held-out form all cells are clustered, resolution
-    and cluster are chosen on the training cells, and F1 is counted over the held-out cells.
+    The isolated-label F1 of Luecken et al. 2022, which uses the resolution with the highest F1. F1
+    = 2 |T ∩ C| / (|T| + |C|). In the held-out form all cells are clustered, resolution and cluster
+    are chosen on the training cells, and F1 is counted over the held-out cells.
 
     Notes
     -----
-    The choice among ten clusterings by the label itself makes it optimistic for all methods alike;
-    ``rare_f1`` has no such choice. Fact ``resolution`` is the lowest that reaches it.
+    The label itself selects among ten clusterings, which makes the value optimistic for all
+    methods alike; ``rare_f1`` has no such selection. Fact: ``resolution``, the lowest with this
+    value.
 
     Raises
     ------
     UndefinedMetric
-        Without cells of the type, and for equal points only.
+        Without cells of the type, or if all points are equal.
     """
     import numpy as np
 

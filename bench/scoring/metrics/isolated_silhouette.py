@@ -20,14 +20,15 @@ def isolated_silhouette(
 
     Notes
     -----
-    Where all types are found in as many batches, all are isolated. Above 10,000 cells it is of the
-    sample of ``silhouette``; a type without cells there is left out. Facts: ``types``, the number
-    of isolated types, and ``batches``, the largest number of batches that has one.
+    If all types are found in the same number of batches, all are isolated. Above 10,000 cells it
+    is computed on the sample of ``silhouette``; a type without sampled cells is left out. Facts:
+    ``types``, the number of isolated types, and ``batches``, the number of batches in which each
+    is found.
 
     Raises
     ------
     UndefinedMetric
-        For one batch, one type, or equal points only.
+        For one batch, for one type, or if all points are equal.
     """
     import numpy as np
 

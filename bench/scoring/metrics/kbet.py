@@ -1,4 +1,4 @@
-"""Whether the batches near a cell are those of the whole data."""
+"""Whether the batches near a cell have the composition of the whole data."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ ALPHA = 0.05
 
 
 def kbet(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> MetricResult:
-    """Return 1 - the share of cells whose neighbourhood has other batches than the data.
+    """Return 1 - the share of cells whose neighbourhood has a different batch composition.
 
-    The neighbourhood of a cell is itself and its nearest others, k in all: a quarter of the mean
+    The neighbourhood of a cell is the cell and its nearest others, k in all: a quarter of the mean
     size of a batch, within 10 … 70 as in scIB (Luecken et al. 2022). It is rejected if Pearson's
-    χ² = Σ_b (n_b - k f_b)² / (k f_b), f_b the share of batch b in the data, has a chance below
-    0.05 under batches - 1 degrees of freedom (Büttner et al. 2019).
+    χ² = Σ_b (n_b - k f_b)² / (k f_b), f_b the share of batch b in the data, has a p-value below
+    0.05 with B - 1 degrees of freedom, B the number of batches (Büttner et al. 2019).
 
     Notes
     -----
-    Every cell is tested. Even perfect mixing is rejected in a few per cent of the cells. The types
-    are not used: unequal types in the batches lower it. Facts: ``batches``, ``neighbours`` (k).
+    Every cell is tested. Even under perfect mixing a few per cent of the cells are rejected. The
+    types are not used: different composition of the batches lowers it. Facts: ``batches``,
+    ``neighbours`` (k).
 
     Raises
     ------
     UndefinedMetric
-        For one batch, fewer than 10 cells or equal points only.
+        For one batch, for fewer than 10 cells, or if all points are equal.
     """
     import numpy as np
     from scipy.stats import chi2
@@ -64,7 +65,7 @@ METRIC = Metric(
     version=1,
     higher_is_better=True,
     bounds=(0.0, 1.0),
-    summary="Share of cells with the data's mix of batches near them",
+    summary="Share of cells whose neighbourhood has the batch composition of the data",
     reference="Büttner et al. 2019, doi:10.1038/s41592-018-0254-1",
     function=kbet,
     scib_metrics="Equal to kbet on exact neighbours. Its Benchmarker uses kbet_per_label, within "

@@ -1,4 +1,4 @@
-"""Neighbours of the cells in the counts that are neighbours on the embedding."""
+"""Preservation of the nearest neighbours in the counts by the embedding."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ N_NEIGHBORS = 15
 
 
 def knn_preservation(embedding: np.ndarray, task: CountsTask, *, seed: int) -> MetricResult:
-    """Return the mean share of the 15 nearest cells in the counts that are so on the embedding.
+    """Return the mean share of a cell's 15 nearest in the counts among its 15 on the embedding.
 
     The neighbours in the counts are those on the first 50 principal components of the
-    log-normalised counts. 1: the embedding keeps all neighbourhoods; about 15 / cells: by chance.
+    log-normalised counts. 1: the embedding keeps all neighbourhoods; chance is about 15 / number
+    of cells.
 
     Notes
     -----
     Computed for data without labels only. PCA has an advantage, and a method that removes noise or
-    batches must lose neighbours: a low value warns of a collapsed embedding, a high one does not
-    show a good one. Of chromatin the peaks are binarised. Fact: ``neighbours``.
+    batches must lose neighbours: a low value warns of a collapsed embedding, but a high value does
+    not show a good one. Peaks of chromatin are binarised. Fact: ``neighbours``.
 
     Raises
     ------
     UndefinedMetric
-        For paired data, which have two matrices, fewer than 3 cells or equal points only.
+        For paired data, which have two matrices, for fewer than 3 cells, or if all points are
+        equal.
     """
     import numpy as np
 

@@ -17,19 +17,19 @@ N_NEIGHBORS = 15
 def knn_purity(embedding: np.ndarray, true: Any, *, seed: int) -> MetricResult:
     """Return the mean over types of the share of near neighbours with the same type.
 
-    For a type of m cells the min(15, m - 1) nearest other cells (Euclidean) of each cell count, so
+    For a type of m cells the neighbours are the min(15, m - 1) nearest other cells (Euclidean), so
     that a perfect embedding reaches 1 for small types too. The mean is taken over the cells of a
     type, then over types.
 
     Notes
     -----
     A type of a single cell is left out. Ties are broken at random by the seed. Fact: ``types``,
-    their number.
+    the number of types used.
 
     Raises
     ------
     UndefinedMetric
-        For equal points only, one type, or single cells only.
+        If all points are equal, for one type, or if every type has a single cell.
     """
     import numpy as np
 

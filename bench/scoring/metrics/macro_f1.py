@@ -14,9 +14,9 @@ def macro_f1(true: Any, predicted: Any) -> float:
 
     Notes
     -----
-    A type without partner (fewer clusters than types) has F1 = 0; a cluster without partner has no
-    term of its own, its cells are missed by their types. Every type counts the same, however few
-    its cells.
+    A type without a partner (fewer clusters than types) has F1 = 0. A cluster without a partner
+    has no term, but lowers the F1 of the types that lose its cells. Every type has the same
+    weight, whatever its size.
     """
     from ._contingency import best_matching, contingency, f1_table
 

@@ -1,4 +1,4 @@
-"""Match the RNA and the ATAC profile of a cell: metrics of pairs of unseen cells."""
+"""Matching of RNA and ATAC profiles: metrics of pairs of unseen cells."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def match_ranking(
 ) -> MetricResult:
     """Return how well true pairs rank above false ones.
 
-    As area under the ROC curve (the chance that a true pair scores above a false one) or as
-    average precision. False pairs are all, those of two types (``easy``) or of one type
-    (``hard``).
+    As area under the ROC curve (the probability that a true pair scores above a false one) or
+    average precision. False pairs are all, only those of two types (``easy``), or only those of
+    one type (``hard``).
 
     Notes
     -----
-    Ties count half in the area. The chance of average precision is the fact ``prevalence``, the
-    share of true pairs; fact ``pairs`` is their number.
+    Ties count half in the area. Average precision by chance is the fact ``prevalence``, the share
+    of true pairs. Fact ``pairs`` is the number of pairs.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def match_accuracy(tasks: PairedTasks) -> MetricResult:
     """Return the share of pairs on the right side of the median score.
 
     There are as many false pairs as true ones, so a pair above the median of all scores counts as
-    predicted true: one rule for every method, whatever the scale of its scores, without labels.
+    predicted true. The rule needs no labels and is the same for any scale of scores.
 
     Notes
     -----

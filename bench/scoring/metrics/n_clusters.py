@@ -8,7 +8,7 @@ from bench.contract import Metric
 
 
 def n_clusters(true: Any, predicted: Any) -> float:
-    """Return the number of clusters that hold at least one of the cells."""
+    """Return the number of clusters with at least one cell."""
     from ._contingency import contingency
 
     return float(contingency(true, predicted).shape[1])

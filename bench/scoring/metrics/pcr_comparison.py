@@ -1,4 +1,4 @@
-"""How much less of the variance the batches explain after integration than before."""
+"""Reduction of the share of variance that the batches explain."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ if TYPE_CHECKING:
 def pcr_comparison(embedding: np.ndarray, task: IntegrationTask, *, seed: int) -> MetricResult:
     """Return (before - after) / before of the share of variance that the batches explain.
 
-    The share is that of principal component regression, Σ_i Var(PC_i) R²(PC_i | batch) /
-    Σ_i Var(PC_i) (Büttner et al. 2019; scaled as in Luecken et al. 2022): before, of the first 50
-    components of the log-normalised counts; after, of all components of the embedding. 1: nothing
-    of the batches is left; 0: as much as before, or more.
+    The share is that of principal component regression, Σ_i Var(PC_i) R²(PC_i | batch) / Σ_i
+    Var(PC_i) (Büttner et al. 2019; scaled as in Luecken et al. 2022): before, of the first 50
+    components of the log-normalised counts; after, of all components of the embedding. 1: the
+    batches explain nothing after; 0: as much as before, or more.
 
     Notes
     -----
-    The sum equals the variance between batches over the whole variance, which is computed. Before:
-    10,000 counts a cell, log(1 + x), 2,000 variable genes, not scaled; of chromatin binarised
-    peaks in 1 % to 90 % of the cells, normalised likewise. Where the batches explain little before
-    (fact ``before``), the score is mostly noise. Facts: ``before``, ``after``.
+    The share is computed as variance between batches / total variance, which is equal. Components
+    before are of 10,000 counts a cell, log(1 + x), 2,000 variable genes, not scaled; for chromatin
+    of binarised peaks in 1 % to 90 % of the cells, normalised in the same way. If the batches
+    explain little before (fact ``before``), the score is mostly noise. Facts: ``before``,
+    ``after``.
 
     Raises
     ------
     UndefinedMetric
-        For one batch, equal points only, if the batches explain nothing before, or without the
-        counts (paired data, ``bench fit`` and ``bench transform``).
+        For one batch, if all points are equal, if the batches explain nothing before, or without
+        the counts (paired data, ``bench fit`` and ``bench transform``).
     """
     from ._contingency import batch_codes
     from ._explained_share import explained_share
@@ -53,7 +54,7 @@ METRIC = Metric(
     version=1,
     higher_is_better=True,
     bounds=(0.0, 1.0),
-    summary="Share of the batches' variance that is gone after the fit",
+    summary="Relative reduction of the share of variance that the batches explain",
     reference="Büttner et al. 2019, doi:10.1038/s41592-018-0254-1; "
     "Luecken et al. 2022, doi:10.1038/s41592-021-01336-8",
     function=pcr_comparison,

@@ -1,4 +1,4 @@
-"""Types and proteins of held-out cells, as a guided method predicts them."""
+"""Types and proteins of held-out cells, predicted by a guided method."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def _types(task: PredictedInputs) -> TypeScores:
 
 
 def balanced_accuracy(task: PredictedInputs) -> MetricResult:
-    """Return the mean over the types of the share of their held-out cells with the right type.
+    """Return the mean over types of the share of held-out cells with the correct predicted type.
 
     The predicted type is the one with the largest probability.
 
     Notes
     -----
-    Only types with held-out cells count. A type that the fit has not seen has a share of 0. The
-    fact is the number of cells.
+    Only types with held-out cells count. A type without training cells has a share of 0. Fact:
+    ``cells``, the number of cells.
 
     Raises
     ------
@@ -42,12 +42,12 @@ def balanced_accuracy(task: PredictedInputs) -> MetricResult:
 
 
 def type_average_precision(task: PredictedInputs) -> MetricResult:
-    """Return the mean over the types of the average precision of their probability.
+    """Return the mean over types of the average precision of the predicted probability.
 
     Notes
     -----
-    Of types with held-out cells that the fit has seen; the fact is their number. About the share
-    of the type for a useless probability, so a rare type counts as much as others.
+    Only types with training and held-out cells count; fact ``types`` is their number. An
+    uninformative probability has about the share of the type. All types have the same weight.
 
     Raises
     ------
@@ -71,17 +71,17 @@ def type_average_precision(task: PredictedInputs) -> MetricResult:
 def protein_correlation(task: PredictedInputs) -> MetricResult:
     """Return the mean over proteins of the correlation (Pearson) of prediction and truth.
 
-    Over held-out cells; the truth is log(1 + 10,000 x / depth) of the counts.
+    Over held-out cells. The truth is log(1 + 10,000 x / depth) of the counts.
 
     Notes
     -----
-    Proteins that are equal in all held-out cells are left out; one whose prediction is equal
-    in all cells counts as 0. The fact is the number of proteins.
+    Proteins with equal values in all held-out cells are left out. A protein with equal predictions
+    in all cells has the correlation 0. Fact: ``proteins``, the number of proteins.
 
     Raises
     ------
     UndefinedMetric
-        If no proteins are predicted, or all are equal in all cells.
+        If no proteins are predicted, or none varies between held-out cells.
     """
     import numpy as np
 

@@ -24,13 +24,13 @@ def rare_ap(
 
     Notes
     -----
-    Cells of equal share count together. A useless embedding scores about the prevalence, fact
-    ``prevalence``; fact ``cells`` is the number of rare cells.
+    Cells of equal share have one threshold. An uninformative embedding scores about the prevalence
+    (fact ``prevalence``). Fact ``cells`` is the number of rare cells.
 
     Raises
     ------
     UndefinedMetric
-        If all cells are rare or none is, or for equal points only.
+        If all cells or none are rare, or if all points are equal.
     """
     from sklearn.metrics import average_precision_score
 

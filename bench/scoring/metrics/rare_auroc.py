@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 def rare_auroc(
     embedding: np.ndarray, rare: np.ndarray, train: np.ndarray | None, *, seed: int
 ) -> float:
-    """Return the chance that a rare cell has a larger share of rare neighbours than another cell.
+    """Return the probability that a rare cell has a larger share of rare neighbours than another.
 
-    Of the 15 nearest others. The held-out form asks it of held-out cells and their neighbours
-    among the training cells.
+    Neighbours are the 15 nearest other cells. The held-out form compares held-out cells by their
+    neighbours among the training cells.
 
     Notes
     -----
-    Ties count half. 0.5 for a useless embedding, at any prevalence. Cells without a rare neighbour
-    share one rank, so read it beside the average precision.
+    Ties count half. An uninformative embedding has 0.5 at any prevalence. Cells without a rare
+    neighbour share one rank: compare the average precision, too.
 
     Raises
     ------
     UndefinedMetric
-        If all cells are rare or none is, or for equal points only.
+        If all cells or none are rare, or if all points are equal.
     """
     from sklearn.metrics import roc_auc_score
 

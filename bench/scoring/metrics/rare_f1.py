@@ -13,19 +13,19 @@ MIN_CELLS = 2
 def rare_f1(true: Any, predicted: Any) -> MetricResult:
     """Return the mean over rare types of the F1 with the best cluster; fact ``types``.
 
-    A type is rare with at least 2 and less than 5 % of the cells. Each takes the cluster with its
-    largest F1 = 2 |T ∩ C| / (|T| + |C|).
+    A type is rare if it has at least 2 cells and less than 5 % of the cells. Its best cluster has
+    the largest F1 = 2 |T ∩ C| / (|T| + |C|).
 
     Notes
     -----
-    Two types may take the same cluster: unlike in ``macro_f1`` a rare type is not pushed aside by
-    a large one in the matching. Not corrected for chance: a type merged into a large cluster
-    scores 2 |T| / (|T| + |C|), close to 0.
+    Two types may have the same best cluster, unlike in ``macro_f1``, where a large type can take
+    the cluster of a rare one. Not corrected for chance: a type merged into a large cluster scores
+    2 |T| / (|T| + |C|), close to 0.
 
     Raises
     ------
     UndefinedMetric
-        If no type has at least 2 and less than 5 % of the cells.
+        If no type has at least 2 cells and less than 5 % of the cells.
     """
     from ._contingency import contingency, f1_table
 

@@ -17,14 +17,14 @@ def rare_purity(
 ) -> float:
     """Return the mean share of rare cells among the nearest neighbours of rare cells.
 
-    ``knn_purity`` of one type: of a type with m other cells among the possible neighbours the
-    min(15, m) nearest neighbours count. The held-out form is of held-out rare cells and their
-    neighbours among the training cells.
+    ``knn_purity`` of one type: with m other rare cells among the possible neighbours, the
+    neighbours are the min(15, m) nearest cells. The held-out form takes held-out rare cells and
+    their neighbours among the training cells.
 
     Raises
     ------
     UndefinedMetric
-        If all cells are rare or none is, if the type has a single cell, or for equal points only.
+        If all cells or none are rare, if the type has a single cell, or if all points are equal.
     """
     neighbours, is_rare = rare_neighbours(embedding, rare, train, seed=seed)
     n_others = int(rare.sum()) - 1 if train is None else int(rare[train].sum())

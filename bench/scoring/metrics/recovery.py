@@ -23,10 +23,10 @@ def recovery(
     measure: RankingMeasure,
     baseline: bool = False,
 ) -> MetricResult:
-    """Return the mean over cells of how well hidden genes rank above undetected ones.
+    """Return the mean over cells of the ranking of hidden genes above undetected ones.
 
-    As area under the ROC curve or as average precision of each cell. The baseline ranks by the
-    detection rate in the training cells.
+    The ranking of a cell is scored by the area under the ROC curve or by average precision. The
+    baseline ranks by the detection rate in the training cells.
 
     Notes
     -----

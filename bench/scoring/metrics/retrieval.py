@@ -1,4 +1,4 @@
-"""Find a cell's other profile among the unseen cells: FOSCTTM and top-k retrieval."""
+"""Retrieval of a cell's other profile among unseen cells: FOSCTTM and top-k."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ if TYPE_CHECKING:
 
 
 def foscttm(tasks: PairedTasks) -> MetricResult:
-    """Return the mean fraction of cells scored closer than the true match; 0 best, 0.5 chance.
+    """Return the mean fraction of cells scored closer than the true match: 0 best, 0.5 chance.
 
-    For each cell the share of the n - 1 others whose score is higher, averaged over cells and over
-    both directions (from RNA to chromatin and back). Liu et al. 2019, there with distances and
-    divided by n.
+    For each cell it is the share of the n - 1 other cells with a higher score, averaged over cells
+    and both directions (RNA to chromatin and back). Liu et al. 2019 use distances and divide by n.
 
     Notes
     -----
@@ -38,7 +37,7 @@ def top_k(tasks: PairedTasks, *, k: int) -> MetricResult:
 
     Notes
     -----
-    Where scores are tied, the chance of a random order among them. Chance is k / n. Facts
+    For tied scores, the probability in a random order of the ties. Chance is k / n. Facts:
     ``cells``, ``chance``.
 
     Raises
@@ -54,7 +53,7 @@ def top_k(tasks: PairedTasks, *, k: int) -> MetricResult:
 
 
 def _ranks(tasks: PairedTasks) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return how many others score higher than the true match, and how many equal, (2, n)."""
+    """Return the numbers of others above and equal to the true match, each (2, n), and n."""
     import numpy as np
 
     score = tasks.retrieval
@@ -85,7 +84,7 @@ METRICS = (
             version=1,
             higher_is_better=True,
             bounds=(0.0, 1.0),
-            summary=f"Unseen cells whose other half is among the {k} best (chance {k} in all)",
+            summary=f"Unseen cells whose other profile is among the {k} best (chance {k} in all)",
             reference="Liu et al. 2019, doi:10.4230/LIPIcs.WABI.2019.10",
             function=partial(top_k, k=k),
         )

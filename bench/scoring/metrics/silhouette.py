@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 def silhouette(embedding: np.ndarray, labels: Any, *, seed: int) -> MetricResult:
     """Return the mean over cells of (b - a) / max(a, b).
 
-    a is the mean Euclidean distance to the other cells of the own cluster or type, b the smallest
-    mean distance to another one (Rousseeuw 1987).
+    a is the mean Euclidean distance to the other cells of the same cluster or type, b the smallest
+    mean distance to the cells of another one (Rousseeuw 1987).
 
     Notes
     -----
     A cell alone in its cluster scores 0. Above 10,000 cells it is the mean within a sample of
-    10,000, drawn with the seed; the fact ``cells`` is their number. Of the types it does not
-    follow the quality of clusterings (UMAP raised it on 29 of 30 datasets, the ARI on 15): rank no
-    methods by it alone.
+    10,000, drawn with the seed; the fact ``cells`` is their number. The silhouette of the types
+    does not follow the quality of clusterings (UMAP raised it on 29 of 30 datasets, the ARI on
+    15): do not rank methods by it alone.
 
     Raises
     ------
     UndefinedMetric
-        For one cluster, clusters of one cell only, or equal points only.
+        For one cluster, if every cluster has one cell, or if all points are equal.
     """
     from ._silhouettes import cell_silhouettes
 

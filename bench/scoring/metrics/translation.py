@@ -25,14 +25,14 @@ def translation(
 ) -> MetricResult:
     """Return the mean area under the ROC curve or average precision, over cells or over genes.
 
-    Over cells: are the detected genes of a cell scored above its other genes? The baseline scores
-    the detection rates of the training cells, a strong predictor, on the same genes. Over genes:
-    are the cells with a detected gene scored above the others? The baseline of the area is then
-    0.5.
+    Over cells: are the detected genes of a cell scored above its other genes? The baseline, a
+    strong one, scores genes by their detection rates in the training cells. Over genes: are the
+    cells in which a gene is detected scored above the others? The area by chance is then 0.5.
 
     Notes
     -----
-    Cells or genes with one class only are left out; the fact is the number of the others.
+    Cells (genes) with only detected or only undetected entries are left out; the fact is the
+    number of the others.
 
     Raises
     ------

@@ -11,11 +11,11 @@ from bench.contract import Metric
 def homogeneity(true: Any, predicted: Any) -> float:
     """Return 1 - H(T | C) / H(T): 1 if each cluster holds cells of one type only.
 
-    H(T) is the entropy of the types, H(T | C) that left within the clusters. Equation 1.
+    H(T) is the entropy of the types, H(T | C) their entropy within the clusters. Equation 1.
 
     Notes
     -----
-    One cluster a cell is perfectly homogeneous.
+    A clustering with one cell a cluster is perfectly homogeneous.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def homogeneity(true: Any, predicted: Any) -> float:
 def completeness(true: Any, predicted: Any) -> float:
     """Return 1 - H(C | T) / H(C): 1 if all cells of each type are in one cluster.
 
-    H(C) is the entropy of the clusters, H(C | T) that left within the types. Equation 2.
+    H(C) is the entropy of the clusters, H(C | T) their entropy within the types. Equation 2.
 
     Notes
     -----
@@ -49,7 +49,7 @@ def v_measure(true: Any, predicted: Any) -> float:
 
     Notes
     -----
-    Equal to ``nmi`` in value; here because papers report either.
+    Equal to ``nmi``; papers report either.
 
     Raises
     ------
