@@ -49,8 +49,8 @@ def read_tutorial_types(dataset: Published, files: dict[str, Path]) -> AnnData:
     typed = adata.obs["louvain"].notna().to_numpy()
     if not typed.any():
         raise DataError(
-            f"{processed}: no barcode of {archive.name} is there (first one: "
-            f"{adata.obs_names[0]}, there: {types.index[0]}); expected the same cells.",
+            f"{processed}: has no barcode of {archive.name} (first one: {adata.obs_names[0]}; "
+            f"first one of this file: {types.index[0]}); expected the same cells.",
             code="unknown_cells",
         )
     return keep_cells(adata, typed, "filtered out by the tutorial, so without a type")
@@ -101,12 +101,12 @@ def read_kang(dataset: Published, files: dict[str, Path]) -> AnnData:
 
 
 def _annotate_run(part: AnnData, table: pd.DataFrame, annotation: Path) -> AnnData:
-    """Join the annotation, where a further 1 makes the barcodes of both runs unique."""
+    """Join the annotation, without the 1 that it adds to barcodes that both runs have."""
     table.index = pd.Index([re.sub(r"^([ACGT]+-1)1$", r"\1", name) for name in table.index])
     part = join_annotation(part, table, "kang")
     require_columns(part.obs, annotation, "cell", "multiplets", "ind")
     singlets = (part.obs["multiplets"] == "singlet").to_numpy()
-    return keep_labelled(keep_cells(part, singlets, "no singlet by demuxlet"), "cell")
+    return keep_labelled(keep_cells(part, singlets, "not singlets by demuxlet"), "cell")
 
 
 def read_genes_and_proteins(dataset: Published, files: dict[str, Path]) -> AnnData:

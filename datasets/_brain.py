@@ -78,7 +78,7 @@ def read_romanov(dataset: Published, files: dict[str, Path]) -> AnnData:
 
 
 def read_clustered_file(dataset: Published, files: dict[str, Path]) -> AnnData:
-    """Return counts that stay in a file of Cell Ranger, with graph clusters."""
+    """Return counts that stay on disk in a file of Cell Ranger, with graph clusters."""
     matrix, analysis = files.values()
     adata = _open_tenx_h5(matrix, dataset.cache / "extracted" / dataset.name / "links.h5")
     ending = "graphclust/clusters.csv"
@@ -99,8 +99,8 @@ def read_clustered_file(dataset: Published, files: dict[str, Path]) -> AnnData:
 def _open_tenx_h5(path: Path, links: Path) -> AnnData:
     """Return a Cell Ranger 1 or 2 ``.h5`` as cells × genes whose ``X`` stays in the file.
 
-    Its genes × cells by columns are cells × genes by rows. The small file ``links`` gives the
-    arrays anndata's names.
+    The file holds genes × cells by columns (CSC), which equals cells × genes by rows (CSR). The
+    small file ``links`` gives the arrays anndata's names.
     """
     try:
         with h5py.File(path, "r") as file:

@@ -36,6 +36,6 @@ def read_runs(dataset: Published, files: dict[str, Path]) -> AnnData:
         part = join_annotation(part, read_labels(metadata), "cellbench")
         require_columns(part.obs, metadata, "cell_line_demuxlet", "demuxlet_cls")
         singlets = (part.obs["demuxlet_cls"] == "SNG").to_numpy()
-        part = keep_cells(part, singlets, "no singlet by demuxlet")
+        part = keep_cells(part, singlets, "not singlets by demuxlet")
         parts[run] = keep_labelled(drop_spike_ins(part), "cell_line_demuxlet")
     return stack(parts, "batch")

@@ -103,7 +103,7 @@ def require_columns(table: pd.DataFrame, where: Path | str, *columns: str) -> No
 
 
 def text_column(table: pd.DataFrame, column: str, where: Path | str) -> np.ndarray:
-    """Return a column as strings, missing values empty; raises ``DataError``."""
+    """Return a column as strings, missing values empty; raises ``DataError`` without it."""
     require_columns(table, where, column)
     values = table[column]
     text = values.astype(str).to_numpy(dtype=object)
@@ -116,7 +116,7 @@ def add_note(adata: AnnData, line: str) -> None:
 
 
 def keep_cells(adata: AnnData, mask: np.ndarray, reason: str) -> AnnData:
-    """Return the cells of a mask; a note counts the others."""
+    """Return the cells of a mask; a note counts the dropped cells."""
     n_dropped = int((~mask).sum())
     if not n_dropped:
         return adata
@@ -139,7 +139,7 @@ def keep_labelled(adata: AnnData, label_key: str, without: Sequence[str] = ()) -
 
 
 def join_annotation(adata: AnnData, table: pd.DataFrame, where: str) -> AnnData:
-    """Join a table by barcode; a note counts the cells without a row."""
+    """Join a table by barcode; a note counts the cells without a row, which are dropped."""
     joined = join_labels(adata, table, where=where)
     n_lost = adata.n_obs - joined.n_obs
     if n_lost:
@@ -162,7 +162,7 @@ def drop_spike_ins(adata: AnnData) -> AnnData:
 def stack(parts: Mapping[str, AnnData], key: str) -> AnnData:
     """Return the cells of all parts over their common features; ``obs[key]`` names the part.
 
-    Repeated cell names get the name of their part in front. A note counts the other features.
+    Repeated cell names get the name of their part in front. A note counts the common features.
     """
     names = [name for part in parts.values() for name in part.obs_names]
     if len(set(names)) < len(names):
@@ -230,8 +230,8 @@ def read_annotated(path: Path, *, sep: str, head: int, before: int, skip: int = 
 
     The name of an annotation is the last text in the first ``before`` columns. Below the head,
     after ``skip`` lines, the first column names the gene. Annotations become columns of ``obs``;
-    the first line without a name is the column ``""``. Raises ``DataError`` with the line that is
-    wrong.
+    the first line without a name is the column ``""``. Raises ``DataError`` that names the
+    line at fault.
     """
     facts: dict[str, list[str]] = {}
     genes: GeneRows | None = None

@@ -37,7 +37,7 @@ _BLOCK = 4096
 
 
 def read_paired_files(dataset: Published, files: dict[str, Path]) -> AnnData | MuData:
-    """Return one ``.h5ad`` file a part; options name the columns of names."""
+    """Return parts from one ``.h5ad`` file each; options name the columns with names."""
 
     def read(part: str) -> AnnData:
         (path,) = _part_files(dataset, files, part)
@@ -48,7 +48,7 @@ def read_paired_files(dataset: Published, files: dict[str, Path]) -> AnnData | M
 
 
 def read_share_seq(dataset: Published, files: dict[str, Path]) -> AnnData | MuData:
-    """Return the cells of a table of labels.
+    """Return genes and peaks of the cells in a table of labels.
 
     Counts of genes are a table; counts of peaks are a matrix with names of cells and peaks.
     """
@@ -88,7 +88,7 @@ def _part_files(dataset: Published, files: dict[str, Path], part: str) -> list[P
 
 
 def _read_share_seq_part(labels: Path, counts: Path, *names: Path) -> AnnData:
-    """Return the counts of a part; a matrix has ``names`` of cells and peaks."""
+    """Return the counts of a part; ``names``: files with names of cells and peaks, if any."""
     table = read_labels(labels)
     barcodes = [_spell(name) for name in text_column(table, "rna.bc", labels)]
     if names:

@@ -36,7 +36,7 @@ _COMMON_NAMES = {
     "mesenchymal": "stellate", "activated_stellate": "stellate",
     "quiescent_stellate": "stellate", "MHC class II cell": "macrophage",
 }  # fmt: skip
-"""One name for each type."""
+"""Name of a type in a study → common name."""
 
 
 def read_baron(dataset: Published, files: dict[str, Path]) -> AnnData:
@@ -76,8 +76,9 @@ def invert_umi_correction(values: np.ndarray, path: Path) -> np.ndarray:
     """Return whole UMI counts of values corrected for UMIs used twice.
 
     GEO's values are n = -K · ln(1 - u / K) for u of K barcodes seen (Grün, Kester and van
-    Oudenaarden 2014, doi 10.1038/nmeth.2930, eq. 1), with K = 4^4 or 4^6. A gene that used all
-    barcodes has u = K - 0.5 there, here K. Raises ``DataError`` if neither K makes u whole.
+    Oudenaarden 2014, doi 10.1038/nmeth.2930, eq. 1), with K = 4^4 or 4^6. A gene with all K
+    barcodes seen has u = K - 0.5 in the file, K here. Raises ``DataError`` if neither K makes u
+    whole.
     """
     exact = values.astype(np.float64)
     if np.array_equal(exact, np.rint(exact)):

@@ -66,13 +66,13 @@ class Published(Dataset):
         self.offline = settings.offline
 
     def file_locations(self) -> list[FileLocation]:
-        """Return where each file of the card lies."""
+        """Return the location of each file of the card."""
         return [locate_file(self.name, file, self.cache, self.mirror) for file in self.card.files]
 
     def fingerprint(self) -> dict[str, Any]:
         """Return digests of all facts, and of the files in a folder of the user.
 
-        Downloads do not count: their content is fixed by the card or by the noted digest.
+        Downloads are left out: the card, or a digest noted beside them, fixes their content.
         """
         local = {
             location.file.name: location.path
@@ -169,8 +169,8 @@ def _parameters(name: str, facts: Mapping[str, Mapping[str, Any]]) -> type[Param
 def _card_facts(facts: Mapping[str, Any], files: Mapping[str, RemoteFile]) -> dict[str, Any]:
     """Return the fields of a card.
 
-    A file is one of ``files`` by its name, or has its own facts; its name is then the last part of
-    its address by default.
+    A file is one of ``files`` by its name, or has its own facts. Its default name is then the last
+    part of its address.
     """
     values = {
         key: tuple(value) if isinstance(value, list) else value

@@ -46,7 +46,7 @@ def _batches(params: SimulationParameters, types: np.ndarray) -> np.ndarray:
     """Spread types evenly over the batches, then confound a share of the cells.
 
     Confounded cells of type t are in batch t modulo ``n_batches``. At a share of 1 no method can
-    tell both effects apart.
+    separate the two effects.
     """
     rng = random_stream(params, "batches")
     n_cells = len(types)

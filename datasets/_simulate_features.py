@@ -108,7 +108,7 @@ def draw_modules(
 def expected_counts(
     base: np.ndarray, effects: Effects, population: Population, modules: Modules, depth: float
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the function from numbers of cells to expected counts (cells × features).
+    """Return the function from cell numbers to expected counts (cells × features).
 
     The mean is depth_c · p_cf · m_cf. p_cf is base_f · exp(effects of type and batch) over its
     sum, m_cf the factor of the feature's module.

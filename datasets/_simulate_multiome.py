@@ -169,7 +169,7 @@ class _Experiment:
         return [row.tobytes().decode() for row in bases], names
 
     def _add_links(self, adata: AnnData, table: pd.DataFrame, linked: np.ndarray) -> AnnData:
-        """Add positions, which features are linked, and the table of links by name."""
+        """Add positions, the column ``linked``, and the table of links by name."""
         for column in table.columns:
             adata.var[column] = table[column]
         adata.var["linked"] = np.isin(np.arange(adata.n_vars), linked)
@@ -181,7 +181,7 @@ class _Experiment:
 
 
 def _place_features(p: SimMultiome.Params) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Place genes and peaks on the chromosomes."""
+    """Draw positions of genes and peaks on the chromosomes."""
     rng = random_stream(p, "positions")
     gene_chromosomes = np.arange(p.n_genes) * _CHROMOSOMES // p.n_genes
     starts = np.cumsum(rng.integers(*_GAP, p.n_genes))
@@ -211,7 +211,7 @@ def _place_features(p: SimMultiome.Params) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _draw_links(p: SimMultiome.Params, genes: pd.DataFrame, peaks: pd.DataFrame) -> pd.DataFrame:
-    """Choose linked genes and their peaks within reach."""
+    """Draw linked genes, and peaks of each within ``link_distance``; see ``links``."""
     rng = random_stream(p, "links")
     centres = {name: (part.index, part["start"].to_numpy() + _WIDTH // 2)
                for name, part in peaks.reset_index(drop=True).groupby("chromosome")}  # fmt: skip

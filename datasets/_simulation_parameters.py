@@ -13,16 +13,16 @@ from bench.contract import Card, Parameters
 class SimulationParameters(Parameters):
     """Parameters that hold for every modality."""
 
-    n_cells: int = Field(600, ge=20, le=1_000_000, description="cells")
-    n_types: int = Field(6, ge=2, le=100, description="cell types")
+    n_cells: int = Field(600, ge=20, le=1_000_000, description="number of cells")
+    n_types: int = Field(6, ge=2, le=100, description="number of cell types")
     rare: float = Field(
-        0.03, gt=0, le=0.5, description="share of each rare type; the others decline evenly"
+        0.03, gt=0, le=0.5, description="share of each rare type; other types decline evenly"
     )
     n_rare: int = Field(
-        1, ge=1, description="types that are rare, the last ones; their sizes are exact"
+        1, ge=1, description="number of rare types, the last ones; their sizes are exact"
     )
     n_batches: int = Field(
-        1, ge=1, le=50, description="batches; 1: no column batch and no batch effect"
+        1, ge=1, le=50, description="number of batches; 1: no column batch and no batch effect"
     )
     batch_effect: float = Field(
         0.3, ge=0, le=5, description="standard deviation of a feature's log factor in a batch"
@@ -47,10 +47,10 @@ class SimulationParameters(Parameters):
     depth_spread: float = Field(
         0.4, ge=0, le=3, description="standard deviation of the log depth of cells"
     )
-    seed: int = Field(0, ge=0, description="everything random follows from it")
+    seed: int = Field(0, ge=0, description="seed of all random numbers")
 
     def module_feature_limits(self) -> dict[str, int]:
-        """Return the largest numbers of features in modules by name of the limit."""
+        """Return the limits on the number of features in modules, by name."""
         return {"n_features": self.n_features} if hasattr(self, "n_features") else {}
 
     @model_validator(mode="after")

@@ -28,7 +28,7 @@ class CellBench(Published):
 
         design: Literal["3cl", "5cl"] = Field("3cl", description="three or five cell lines")
         protocol: Literal["all", "10x", "celseq2", "dropseq"] = Field(
-            "all", description="all of the design, or one"
+            "all", description="all protocols of the design, or one"
         )
 
         @model_validator(mode="after")

@@ -54,7 +54,7 @@ class SimATAC(Dataset):
             "batches": {"n_batches": 4, "batch_effect": 0.4, "confounding": 0.3},
         }  # fmt: skip
 
-        n_features: int = Field(3000, ge=20, le=500_000, description="peaks")
+        n_features: int = Field(3000, ge=20, le=500_000, description="number of peaks")
         depth: float = Field(300.0, gt=0, description="median number of fragments of a cell")
 
     params: Params

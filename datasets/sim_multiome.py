@@ -20,7 +20,7 @@ class SimMultiome(Dataset):
     """Genes and peaks of the same cells, together or one part (``part=rna``, ``part=atac``).
 
     Both parts of a seed have the same cells, types, batches and module activities. Depths, batch
-    effects and counts, those of ``sim_rna`` and ``sim_atac``, are drawn for each.
+    effects and counts are drawn for each part, as in ``sim_rna`` and ``sim_atac``.
 
     A share of the genes is linked to ``min_links`` to ``max_links`` peaks, all within
     ``link_distance`` of the gene's start. The log expression of a linked gene follows the mean
@@ -65,9 +65,9 @@ class SimMultiome(Dataset):
         part: Literal["both", "rna", "atac"] = Field(
             "both", description="genes and peaks of the cells, or one of them"
         )
-        n_genes: int = Field(1000, ge=20, le=100_000, description="genes")
+        n_genes: int = Field(1000, ge=20, le=100_000, description="number of genes")
         n_peaks: int = Field(
-            3000, ge=20, le=500_000, description="peaks; at most 10 times the number of genes"
+            3000, ge=20, le=500_000, description="number of peaks, at most 10 times that of genes"
         )
         rna_depth: float = Field(2000.0, gt=0, description="median counts of a cell in genes")
         atac_depth: float = Field(1000.0, gt=0, description="median fragments of a cell in peaks")
@@ -87,7 +87,10 @@ class SimMultiome(Dataset):
             1.0, ge=0, le=5, description="log expression per mean log accessibility"
         )
         link_spread: float = Field(
-            0.5, ge=0, le=3, description="standard deviation of a linked peak within a type"
+            0.5,
+            ge=0,
+            le=3,
+            description="standard deviation of linked peaks' log accessibility in a type",
         )
         sequence: bool = Field(
             default=False, description="give each peak 256 bases of DNA (part=both)"
@@ -99,7 +102,7 @@ class SimMultiome(Dataset):
             return max(1, round(self.linked * self.n_genes))
 
         def module_feature_limits(self) -> dict[str, int]:
-            """Return the numbers of genes and peaks that no link can touch."""
+            """Return the numbers of genes and peaks without links."""
             if self.n_peaks > 10 * self.n_genes:
                 raise ValueError(
                     f"n_peaks={self.n_peaks} do not fit around n_genes={self.n_genes}; at most 10 "

@@ -60,7 +60,7 @@ class SimRNA(Dataset):
         separation: float = Field(
             0.8, ge=0, le=10, description="standard deviation of a type's markers' log factors"
         )
-        n_features: int = Field(1000, ge=20, le=100_000, description="genes")
+        n_features: int = Field(1000, ge=20, le=100_000, description="number of genes")
         depth: float = Field(2000.0, gt=0, description="median counts of a cell, before dropout")
         dispersion: float = Field(
             0.3, ge=0, le=10, description="squared biological variation; 0: Poisson"

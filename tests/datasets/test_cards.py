@@ -160,7 +160,7 @@ def test_real_drop_seq_of_cellbench(data_dir, tmp_path):
     dataset, adata = real("cellbench", tmp_path, protocol="dropseq")
     facts_agree(dataset, adata)
     assert adata.shape == (210, 15127)
-    assert dataset.notes == ["dropseq: 15 of 225 cells dropped: no singlet by demuxlet"]
+    assert dataset.notes == ["dropseq: 15 of 225 cells dropped: not singlets by demuxlet"]
     other = anndata.read_h5ad(data_dir / "cellbench_3cl_batches.h5ad")
     other = other[other.obs["batch"] == "dropseq"]
     other.obs_names = other.obs_names.str.replace("^[a-z]+_", "", regex=True)

@@ -133,8 +133,8 @@ def test_kang_joins_within_each_run(loader, tmp_path):
     assert adata.obs_names.is_unique
     np.testing.assert_array_equal(dense(adata), np.vstack([ctrl[:2], stim[[0, 2]]]))
     notes = " | ".join(adata.uns["bench_notes"])
-    assert "ctrl: 1 of 4 cells dropped: no singlet" in notes
-    assert "stim: 1 of 3 cells dropped: no singlet" in notes
+    assert "ctrl: 1 of 4 cells dropped: not singlets" in notes
+    assert "stim: 1 of 3 cells dropped: not singlets" in notes
     assert "ctrl: 1 of 3 cells dropped: 1 without a label" in notes
 
 
