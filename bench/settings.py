@@ -48,6 +48,15 @@ SCHEDULERS = ("slurm", "pbs", "lsf", "sge")
 """Schedulers for which there are scripts that submit a job array."""
 
 
+class CostRequest(BaseModel):
+    """What a job asks for whose method was not fitted on its dataset before."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    minutes: float | None = Field(None, gt=0, description="default: the limit of a fit")
+    memory: float | None = Field(None, gt=0, description="GiB; default: the limit of a fit")
+
+
 class EngineOptions(BaseModel):
     """The table ``[engine]`` of ``bench.toml``: what tasks ask of a scheduler beyond the plan."""
 
@@ -59,6 +68,12 @@ class EngineOptions(BaseModel):
     gres: str = Field("gpu:1", description="what a job on a GPU asks SLURM for")
     setup: tuple[str, ...] = Field((), description="lines of the shell before each worker")
     python: str = Field("", description="Python of the workers; default: that of the driver")
+    light: CostRequest = Field(
+        default_factory=CostRequest, description="minutes and memory of light methods at first"
+    )
+    heavy: CostRequest = Field(
+        default_factory=CostRequest, description="minutes and memory of heavy methods at first"
+    )
     scratch: str = Field(
         "", description="folder on a disk of the node for data and temporary files, as '$TMPDIR'"
     )
@@ -211,9 +226,16 @@ def load_settings(flags: dict[str, Any], file: Path | None = None) -> Settings:
     if isinstance(content.get("engine"), dict):
         content = _split_engine_table(content)
     try:
-        return Settings(**{**content, **_read_environment(), **given})
+        settings = Settings(**{**content, **_read_environment(), **given})
     except ValidationError as error:
         raise _explain(error, given, file) from None
+    if given.get("scheduler") and settings.engine != "dask":
+        raise UsageError(
+            f"--scheduler {settings.scheduler}: is one of Dask; add --engine dask, or leave it "
+            "out.",
+            code="option_needs_another",
+        )
+    return settings
 
 
 def _split_engine_table(content: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,13 @@ _MOST_LINES = 20
 
 
 def write_array_of(
-    plan: Plan, settings: Settings, folder: Path, engine: str, *, copy_data: bool, as_json: bool
+    plan: Plan,
+    settings: Settings,
+    folder: Path,
+    engine: str,
+    *,
+    copy_data: bool = False,
+    as_json: bool,
 ) -> None:
     """Write the jobs of a plan that are not stored as a job array, and say how to submit it."""
     from bench.cluster.array import write_array
@@ -115,7 +121,7 @@ def sync_command(
     else:
         typer.echo(f"{summary.committed} results stored now")
         _print_summary(summary)
-    raise typer.Exit(summary.exit_code)
+    raise typer.Exit(3 if summary.failed else 0)
 
 
 def status_command(
@@ -126,26 +132,20 @@ def status_command(
     as_json: AsJson = False,
 ) -> None:
     """Show where the jobs of an array stand; nothing is written."""
-    from bench.cluster.sync import summarize_folder
+    from bench.cluster import job_log, sync
 
     jobs = JobFolder(folder)
     if follow is not None:
-        _follow(jobs, follow)
+        job = job_log.find_job(jobs, follow)
+        typer.echo(job.name, err=True)
+        end = job_log.follow_log(jobs, job, lambda new: typer.echo(new, nl=False))
+        typer.echo(f"{job.name}: {end}", err=True)
         return
-    summary = summarize_folder(jobs)
+    summary = sync.summarize_folder(jobs)
     if as_json:
         print_json(_as_json(summary))
     else:
         _print_summary(summary)
-
-
-def _follow(folder: JobFolder, text: str) -> None:
-    from bench.cluster.follow import find_job, follow_log
-
-    job = find_job(folder, text)
-    typer.echo(job.name, err=True)
-    end = follow_log(folder, job, lambda new: typer.echo(new, nl=False))
-    typer.echo(f"{job.name}: {end}", err=True)
 
 
 def _as_json(summary: SyncSummary) -> dict[str, Any]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from bench.errors import UsageError
+from bench.messages import quote_names
 from bench.settings import Settings
 
 from .options import AsJson, argument, option, verb
@@ -39,22 +38,9 @@ def merge_command(
     Equal results count once, and the sources are not written. Exit code 1: a job has other numbers
     than processor, versions and seeds explain.
     """
-    from bench.exchange.place import open_sources, require_other_place
-    from bench.exchange.transfer import compare_stores, merge_into_store
+    from bench.exchange.commands import merge_places
 
-    if len(sources) < 2:
-        raise UsageError(
-            f"bench merge {sources[0]}: needs two places or more; 'bench pull {sources[0]}' adds "
-            "one to your results.",
-            code="too_few",
-        )
-    opened = open_sources(sources, settings)
-    if into is None:
-        _finish(compare_stores(opened), as_json=as_json)
-    remedy = f"name a new folder, or 'bench pull OTHER --results {into}'"
-    require_other_place(str(into), sources, remedy)
-    target = settings.model_copy(update={"tracking_uri": "", "results": into})
-    _finish(merge_into_store(opened, target, progress_console()), as_json=as_json)
+    _finish(merge_places(sources, into, settings, progress_console()), as_json=as_json)
 
 
 @verb("results", "cache_dir", "tracking_uri", "experiment")
@@ -65,14 +51,9 @@ def pull_command(
     settings: Settings,
 ) -> None:
     """Add the results of another place to the store; only what is missing travels."""
-    from bench.exchange.place import open_source, require_other_place
-    from bench.exchange.record import row_digest
-    from bench.exchange.transfer import merge_into_store, target_rows
+    from bench.exchange.commands import pull_place
 
-    require_other_place(place, [settings.tracking_uri or str(settings.results)], "name another")
-    held = {(row["score_key"], row_digest(row)) for row in target_rows(settings)}
-    source = open_source(place, settings, held)
-    _finish(merge_into_store([source], settings, progress_console()), as_json=as_json)
+    _finish(pull_place(place, settings, progress_console()), as_json=as_json)
 
 
 @verb("results", "cache_dir", "tracking_uri", "experiment")
@@ -83,19 +64,9 @@ def push_command(
     settings: Settings,
 ) -> None:
     """Add the results of the store to another place; only what is missing travels."""
-    from bench.exchange.address import AddressTarget
-    from bench.exchange.place import file_address, open_source, require_other_place, store_at
-    from bench.exchange.transfer import merge_into_store, push_to_address
+    from bench.exchange.commands import push_place
 
-    own = settings.tracking_uri or str(settings.results)
-    require_other_place(place, [own], "name another")
-    source, console = open_source(own, settings), progress_console()
-    address = file_address(place)
-    if address:
-        _finish(push_to_address(source, AddressTarget(address), console), as_json=as_json)
-    with TemporaryDirectory(prefix="bench-push-") as scratch:
-        target = store_at(place, settings, Path(scratch))
-        _finish(merge_into_store([source], target, console), as_json=as_json)
+    _finish(push_place(place, settings, progress_console()), as_json=as_json)
 
 
 @verb("cache_dir", "jobs", "timeout", "memory", "plugins", "offline", "experiment")
@@ -118,15 +89,12 @@ def audit_command(
     this installation and of --plugin run. Exit code 1: a result differs by more than processor,
     versions and seeds explain.
     """
-    from bench.exchange.audit import audit
-    from bench.exchange.certificate import certificate_facts, write_certificate
-    from bench.exchange.place import open_source
+    from bench.exchange import certificate, commands
 
-    source = open_source(place, settings)
-    outcome = audit(source, settings, progress_console(), share=share, seed=seed)
-    paths = write_certificate(outcome, out)
+    outcome = commands.audit_place(place, settings, progress_console(), share=share, seed=seed)
+    paths = certificate.write_certificate(outcome, out)
     if as_json:
-        print_json(certificate_facts(outcome))
+        print_json(certificate.certificate_facts(outcome))
     else:
         _print_audit(outcome)
         typer.echo(f"certificate: {paths[1]}, {paths[0].name}")
@@ -159,8 +127,6 @@ def _as_json(summary: TransferSummary) -> dict[str, Any]:
 
 
 def _print_summary(summary: TransferSummary) -> None:
-    from bench.exchange.transfer import describe_left
-
     union = summary.union
     for place, number in union.found.items():
         typer.echo(f"{place}: {_jobs(number)}")
@@ -174,8 +140,9 @@ def _print_summary(summary: TransferSummary) -> None:
     for text in problems[:_MOST_LINES]:
         typer.echo(f"not taken: {text}")
     _print_more(len(problems))
-    if left := describe_left(summary):
-        typer.echo(left)
+    if summary.left_behind:
+        names = quote_names(sorted(summary.left_behind))
+        typer.echo(f"no data of a kind that travels, left where they are: {names}")
     if summary.target:
         typer.echo(
             f"{summary.target}: {_jobs(summary.copied)} added, {union.doubled} were there already"
@@ -188,18 +155,14 @@ def _print_summary(summary: TransferSummary) -> None:
 
 
 def _print_audit(outcome: AuditOutcome) -> None:
-    from bench.exchange.audit import REFITTED, RESCORED
-    from bench.exchange.differences import EQUAL
-
-    listed = [asdict(one) for one in outcome.findings if one.verdict != EQUAL]
-    rows = [{k: v for k, v in row.items() if k != "score_key"} for row in listed]
+    rows = [asdict(one) for one in outcome.unequal]
+    for row in rows:
+        del row["score_key"]
     if rows:
         show([_rounded(row) for row in rows[:_MOST_LINES]], make_console())
         _print_more(len(rows))
-    for computed, text in ((RESCORED, "embeddings scored"), (REFITTED, "jobs fitted")):
-        counts = outcome.counts(computed)
-        shown = ", ".join(f"{number} {verdict}" for verdict, number in sorted(counts.items()))
-        typer.echo(f"{sum(counts.values())} {text} again: {shown or 'none'}")
+    for line in outcome.count_lines():
+        typer.echo(line)
     typer.echo(f"{outcome.source}: {outcome.verdict}")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +12,9 @@ from bench.errors import UsageError
 from bench.plan.build import build_plan, exclusion_lines
 from bench.settings import SCHEDULERS, Settings
 
+from .cluster import write_array_of
 from .options import (
+    ArrayFolder,
     AsJson,
     Assign,
     Datasets,
@@ -98,9 +99,7 @@ def plan_command(
     datasets: Datasets,
     assign: Assign = None,
     params: ParamsFiles = None,
-    array: Annotated[
-        Path | None, option("DIR", "write the jobs as a job array into this new folder")
-    ] = None,
+    array: ArrayFolder = None,
     engine: Annotated[
         str, option("NAME", "scheduler of the array", "--engine", choices=SCHEDULERS)
     ] = "slurm",
@@ -129,8 +128,6 @@ def plan_command(
         settings = settings.model_copy(update={"engine": "slurm"})  # GPUs are elsewhere
     plan = build_plan(methods, datasets, assign or (), settings, cache, params or ())
     if array is not None:
-        from .cluster import write_array_of
-
         write_array_of(plan, settings, array, engine, copy_data=copy, as_json=as_json)
         return
     rows, time = summarize_plan(plan, settings)

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from bench.settings import SCHEDULERS
+
+from .cluster import write_array_of
 from .options import (
+    ArrayFolder,
     AsJson,
     Assign,
     Datasets,
@@ -36,6 +40,7 @@ _PRUNERS = ("none", "median", "hyperband")
 @verb(
     "seeds", "profile", "results", "cache_dir", "jobs", "threads", "device", "memory", "retry",
     "plugins", "label_key", "batch_key", "labels", "layer", "tracking_uri", "experiment",
+    "scheduler", "allow_other_versions",
 )  # fmt: skip
 def search_command(
     methods: Methods,
@@ -65,21 +70,42 @@ def search_command(
     fit_timeout: Annotated[float | None, option("SECONDS", "time that one fit may take")] = None,
     assign: Assign = None,
     params: ParamsFiles = None,
+    engine: Annotated[
+        str | None,
+        option(
+            "NAME",
+            "what runs the fits; of --array: its scheduler",
+            "--engine",
+            choices=("local", "dask", *SCHEDULERS),
+            show_default="local; of --array: slurm",
+        ),
+    ] = None,
+    array: ArrayFolder = None,
+    batch: Annotated[int, option("N", "trials of each study in an array", min=1)] = 20,
     report: Report = True,
     umap: Umap = True,
     as_json: AsJson = False,
     *,
     flags: dict[str, Any],
 ) -> None:
-    """Search hyperparameters, then score the best and the default on --seeds."""
-    from bench.tuning.search import search
+    """Search hyperparameters, then score the best and the default on --seeds.
 
-    outcome = search(
-        methods, datasets, trials=trials, timeout=timeout, protocol=protocol or "holdout",
-        objective=objective, sampler=sampler, pruner=pruner, space=space, storage=storage,
-        search_seed=search_seed, fit_timeout=fit_timeout, assign=assign or (),
-        params=params or (), report=report, umap=umap, console=progress_console(), **flags,
-    )  # fmt: skip
+    With --array trials are written as a job array and not run. 'bench sync' stores their results,
+    the same command then writes the next ones; docs/cluster.md.
+    """
+    from bench.tuning.search import ask_batch, search
+
+    flags |= {
+        "trials": trials, "timeout": timeout, "protocol": protocol or "holdout",
+        "objective": objective, "sampler": sampler, "pruner": pruner, "space": space,
+        "storage": storage, "search_seed": search_seed, "fit_timeout": fit_timeout,
+        "assign": assign or (), "params": params or (), "console": progress_console(),
+    }  # fmt: skip
+    if array is not None:
+        plan, settings = ask_batch(methods, datasets, batch, engine="slurm", **flags)
+        write_array_of(plan, settings, array, engine or "slurm", as_json=as_json)
+        return
+    outcome = search(methods, datasets, report=report, umap=umap, engine=engine, **flags)
     finish_search(outcome, as_json=as_json)
 
 

@@ -10,23 +10,24 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-from bench.errors import BenchError, UsageError
+from bench.errors import UsageError
 from bench.execute.local_executor import LocalExecutor
 
 from .array import folder_facts
+from .backend import EngineTask
+from .dask_engine import DaskBackend
 from .job_folder import STOP, JobFolder, QueuedJob
-from .resources import JobCost, Request, group_jobs, job_costs, task_request
-from .worker import MOST_ATTEMPTS, run_task
+from .resources import JobCost, group_jobs, job_costs, task_request
+from .slurm_engine import SlurmBackend
+from .worker import MOST_ATTEMPTS
 
 if TYPE_CHECKING:
     from bench.execute.limited_process import ProcessOutcome
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from bench.store.result_store import ResultStore
     from bench.store.spool import Spool
 
+    from .backend import Backend
+
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
@@ -44,70 +47,38 @@ _GRACE_SECONDS = 5.0
 """Time in which the file of a job's end may appear after its worker has ended."""
 
 
-@dataclass(frozen=True)
-class EngineTask:
-    """A task to start."""
-
-    number: int
-    request: Request
-    expected: float
-    """Seconds."""
+_BACKENDS: dict[str, Callable[[JobFolder, Settings], Backend]] = {
+    "slurm": SlurmBackend, "dask": DaskBackend,
+}  # fmt: skip
 
 
-class Backend(Protocol):
-    """Starts workers."""
+def open_engine(
+    settings: Settings,
+    cache: Path,
+    spool: Spool,
+    store: ResultStore,
+    on_progress: JobProgressHandler,
+) -> EngineExecutor:
+    """Return the executor of the engine that the settings name.
 
-    most_tasks: int
-    """Tasks that are open at a time."""
-    shares_tasks: bool
-    """Whether short jobs of a dataset share a task."""
-
-    def start(self, tasks: Sequence[EngineTask]) -> None:
-        """Start a worker for each task."""
-
-    def ended_tasks(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """Yield tasks whose workers have ended since the last call, with the answer of each.
-
-        It is what :func:`run_remote_task` returned, or ``reason`` of one that returned nothing.
-        """
-
-    def cancel(self) -> None:
-        """End all workers."""
-
-    def close(self) -> None:
-        """Release what the backend holds."""
-
-
-def require_engine_package(module: str, extra: str) -> Any:
-    """Import the package of an engine; raises ``UsageError`` that says how to install it."""
+    Raises ``UsageError`` if its package is not installed or its scheduler does not answer.
+    """
+    folder = make_live_folder(settings, cache)
     try:
-        return import_module(module)
-    except ImportError:
-        raise UsageError(
-            f"--engine {extra}: needs the package {module}; pip install 'aebench[{extra}]'.",
-            code="missing_package",
-        ) from None
-
-
-def run_remote_task(root: str, number: int) -> dict[str, str]:
-    """Run a task on a worker; returns text and code of an error that the user must mend."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        run_task(JobFolder(Path(root)), number)
-    except BenchError as error:
-        return {"error": str(error), "code": error.code}
-    return {}
+        backend = _BACKENDS[settings.engine](folder, settings)
+    except BaseException:
+        shutil.rmtree(folder.root)
+        raise
+    logger.info(f"jobs run by --engine {settings.engine}: bench status {folder.root}")
+    return EngineExecutor(folder, backend, settings, spool, store, on_progress)
 
 
 def make_live_folder(settings: Settings, cache: Path) -> JobFolder:
     """Return a new folder of jobs for a driver that waits for them."""
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    folder = JobFolder.create(
+    return JobFolder.create(
         settings.results / "cluster" / name, folder_facts(settings, cache, live=True)
     )
-    logger.info(f"jobs run by --engine {settings.engine}: bench status {folder.root}")
-    return folder
 
 
 @dataclass
@@ -264,7 +235,7 @@ class EngineExecutor:
             del self._tasks[number]
             for key, queued in task.jobs.items():
                 job = queued.job
-                if (self._spool.root / key).is_dir():  # killed just before it noted the end
+                if self._has_result(job):
                     ended.append((job, self._spool.root / key))
                     continue
                 self._attempts[job.score_key] = self._attempts.get(job.score_key, 1) + 1
@@ -277,6 +248,15 @@ class EngineExecutor:
         if again:
             self._backend.start([self._write_task([cost]) for cost in again])
         return ended
+
+    def _has_result(self, job: Job) -> bool:
+        """Return whether a job whose worker has ended left a result.
+
+        One that was killed may not have noted the end; another driver that started meanwhile may
+        have stored the result.
+        """
+        waits = (self._spool.root / job.score_key).is_dir()
+        return waits or job.score_key in self._store.stored_jobs([job.score_key])
 
     def _show_steps(self) -> None:
         """Show the steps that running workers report."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.execute.time_estimate import expected_seconds
+from bench.registry import methods
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -50,13 +51,18 @@ class JobCost:
     expected: float
     """Seconds."""
     seconds: float
-    """Seconds to ask for: 1.5 times the longest earlier fit, else the limit."""
+    """Seconds to ask for."""
     memory: float
-    """GiB to ask for: 1.5 times the largest earlier peak, else the limit."""
+    """GiB to ask for."""
 
 
 def job_costs(jobs: Sequence[Job], store: ResultStore | None, settings: Settings) -> list[JobCost]:
-    """Return the costs of jobs, from earlier fits of the same method on the same dataset."""
+    """Return the costs of jobs.
+
+    Asked for is 1.5 times the longest and largest earlier fit of the method on the dataset.
+    Without one it is what the table ``[engine]`` says of the method's declared cost, else the
+    limits.
+    """
     longest: dict[tuple[str, str], float] = {}
     largest: dict[tuple[str, str], float] = {}
     earlier = store.peak_memory({job.method for job in jobs}) if store else []
@@ -64,12 +70,18 @@ def job_costs(jobs: Sequence[Job], store: ResultStore | None, settings: Settings
         key = method, dataset
         longest[key] = max(longest.get(key, 0.0), seconds)
         largest[key] = max(largest.get(key, 0.0), peak / 1024)
+    registry, options = methods(settings.plugins), settings.engine_options
     costs = []
     for job, (expected, _) in zip(jobs, expected_seconds(jobs, store, settings), strict=True):
         key = job.method, job.dataset
-        known = key in longest
-        seconds = _MARGIN * longest[key] + _START_SECONDS if known else job.timeout
-        memory = max(1.0, _MARGIN * largest[key]) if known else job.memory
+        if key in longest:
+            seconds = _MARGIN * longest[key] + _START_SECONDS
+            memory = max(1.0, _MARGIN * largest[key])
+        else:
+            heavy = registry.get(job.method_name).cost == "heavy"
+            first = options.heavy if heavy else options.light
+            seconds = 60 * first.minutes if first.minutes else job.timeout
+            memory = first.memory or job.memory
         costs.append(JobCost(job, expected, min(seconds, job.timeout), min(memory, job.memory)))
     return costs
 

@@ -9,22 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
 
-from .engine import (
-    EngineExecutor,
-    EngineTask,
-    make_live_folder,
-    require_engine_package,
-    run_remote_task,
-)
-from .slurm_states import ENDED_STATES, query_states
+from .backend import EngineTask, require_engine_package, run_remote_task
+from .slurm_states import ENDED_STATES, cancel_arrays, query_states
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from bench.execute.local_executor import JobProgressHandler
     from bench.settings import Settings
-    from bench.store.result_store import ResultStore
-    from bench.store.spool import Spool
 
     from .job_folder import JobFolder
     from .resources import Request
@@ -34,26 +23,13 @@ _STATE_SECONDS = 10.0
 _LOCAL_MINUTES = 60 * 24 * 7
 
 
-def open_engine(
-    settings: Settings,
-    cache: Path,
-    spool: Spool,
-    store: ResultStore,
-    on_progress: JobProgressHandler,
-) -> EngineExecutor:
-    """Return the executor of SLURM (see ``bench.execute.engines``)."""
-    submitit = require_engine_package("submitit", "slurm")
-    folder = make_live_folder(settings, cache)
-    backend = SlurmBackend(submitit, folder, settings)
-    return EngineExecutor(folder, backend, settings, spool, store, on_progress)
-
-
 class SlurmBackend:
     """Tasks of SLURM; with ``cluster = "local"`` processes of this machine in their place."""
 
     shares_tasks = True
 
-    def __init__(self, submitit: Any, folder: JobFolder, settings: Settings) -> None:
+    def __init__(self, folder: JobFolder, settings: Settings) -> None:
+        submitit = require_engine_package("submitit", "slurm")
         self._folder, self._options = folder, settings.engine_options
         self._local = self._options.cluster == "local"
         self.most_tasks = settings.jobs if self._local else self._options.open_jobs
@@ -135,14 +111,16 @@ class SlurmBackend:
 
     def cancel(self) -> None:
         """Cancel all tasks."""
+        if not self._local:
+            cancel_arrays(job.job_id for job in self._jobs.values())
+            return
         for job in self._jobs.values():
             job.cancel(check=False)
-        if self._local:
-            deadline = time.monotonic() + 30
-            while any(job.state == "RUNNING" for job in self._jobs.values()):
-                if time.monotonic() > deadline:
-                    return
-                time.sleep(0.1)
+        deadline = time.monotonic() + 30
+        while any(job.state == "RUNNING" for job in self._jobs.values()):
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.1)
 
     def close(self) -> None:
         """Do nothing: SLURM keeps no connection."""

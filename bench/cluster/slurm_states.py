@@ -1,4 +1,4 @@
-"""The states of tasks in SLURM, also where it keeps no accounts."""
+"""The states of tasks in SLURM, also where it keeps no accounts; and their end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def query_states(tasks: Iterable[str]) -> dict[str, str]:
     returned for a task if SLURM does not answer.
     """
     wanted = set(tasks)
-    arrays = sorted({task.partition("_")[0] for task in wanted})
+    arrays = _arrays(wanted)
     accounts = _run("sacct", "-X", "-n", "-P", "-o", "JobID,State", "-j", ",".join(arrays))
     states = _parse(accounts or "")
     missing = wanted - states.keys()
@@ -32,9 +32,19 @@ def query_states(tasks: Iterable[str]) -> dict[str, str]:
         if queue is None:
             return {task: states[task] for task in wanted & states.keys()}
         states = _parse(queue) | states
-        for array in sorted({task.partition("_")[0] for task in wanted - states.keys()}):
+        for array in _arrays(wanted - states.keys()):
             states |= _from_scontrol(_run("scontrol", "show", "-o", "job", array) or "")
     return {task: states.get(task, GONE) for task in wanted}
+
+
+def cancel_arrays(tasks: Iterable[str]) -> None:
+    """Cancel the whole arrays of tasks such as ``12_3``."""
+    if arrays := _arrays(tasks):
+        _run("scancel", *arrays)
+
+
+def _arrays(tasks: Iterable[str]) -> list[str]:
+    return sorted({task.partition("_")[0] for task in tasks})
 
 
 def _run(*words: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.settings import Settings
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -47,32 +51,19 @@ class SyncSummary:
     """Number of fits by kind of processor."""
     hosts: Counter[str] = field(default_factory=Counter)
 
-    @property
-    def exit_code(self) -> int:
-        """3 if a job failed, else 0."""
-        return 3 if self.failed else 0
-
 
 def sync_results(folder: JobFolder, settings: Settings, console: Console) -> SyncSummary:
     """Write the results of an array into the store and return where its jobs stand.
 
     Jobs that are stored by another run meanwhile count as ended, so that no worker repeats them.
     """
-    jobs = [one.job for number in folder.task_numbers() for one in folder.task(number)]
-    driver = Driver(settings, DataCache(settings.cache_dir), Plan(jobs), console)
+    waiting = [state for state in folder.states() if state.state == WAITING]
+    plan = Plan([state.job for state in waiting])
+    driver = Driver(settings, DataCache(settings.cache_dir), plan, console)
     driver.open()
     driver.spool = Spool(folder.spool)
-    waiting = [state for state in folder.states() if state.state == WAITING]
     if waiting:
-        with (
-            driver.session(),
-            ProgressDisplay(console, len(waiting)) as display,
-        ):
-            for state in waiting:
-                path = folder.spool / state.job.score_key
-                result = driver.commit(state.job, path, display)
-                if folder.end(state.job) is None and result is not None:
-                    folder.write_end(state.job, result.status, reason=result.reason)
+        _commit(waiting, folder, driver)
     _note_stored(folder, driver)
     summary = summarize_folder(folder)
     summary.committed = driver.outcome.fitted
@@ -81,6 +72,22 @@ def sync_results(folder: JobFolder, settings: Settings, console: Console) -> Syn
             folder.root, folder.facts["engine"], _chunks(folder), summary.unfinished_tasks
         )
     return summary
+
+
+def _commit(waiting: list[JobState], folder: JobFolder, driver: Driver) -> None:
+    """Write results that wait into the store; an interrupt leaves the others where they are."""
+    interrupted = False
+    with driver.session(), ProgressDisplay(driver.console, len(waiting)) as display:
+        try:
+            for state in waiting:
+                result = driver.commit(state.job, folder.spool / state.job.score_key, display)
+                if folder.end(state.job) is None and result is not None:
+                    folder.write_end(state.job, result.status, reason=result.reason)
+        except KeyboardInterrupt:
+            interrupted = True
+    if interrupted:
+        logger.warning(f"interrupted: {driver.outcome.fitted} results are stored; sync again")
+        raise KeyboardInterrupt
 
 
 def _note_stored(folder: JobFolder, driver: Driver) -> None:

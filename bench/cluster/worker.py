@@ -17,6 +17,7 @@ from bench.execute.local_executor import LocalExecutor
 from bench.messages import format_duration
 from bench.plan.device import resolve_device
 from bench.store.result import Result
+from bench.store.run_tags import common_tags
 from bench.store.spool import Spool
 
 from .claim import Claim
@@ -154,6 +155,7 @@ class Worker:
         """Move a result to the spool of the folder, and note that its job has ended."""
         result = Result.read(path)
         result.facts["host"] = platform.node()
+        result.provenance = common_tags()
         if differences:
             result.facts["other versions"] = "; ".join(differences)
         result.write(path)

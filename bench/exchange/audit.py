@@ -88,6 +88,20 @@ class AuditOutcome:
         """Return the number of findings by verdict."""
         return Counter(one.verdict for one in self.findings if one.computed == computed)
 
+    def count_lines(self) -> list[str]:
+        """Return a line for the embeddings that were scored, and one for the jobs fitted again."""
+        lines = []
+        for computed, text in ((RESCORED, "embeddings scored"), (REFITTED, "jobs fitted")):
+            counts = self.counts(computed)
+            shown = ", ".join(f"{number} {verdict}" for verdict, number in sorted(counts.items()))
+            lines.append(f"{counts.total()} {text} again: {shown or 'none'}")
+        return lines
+
+    @property
+    def unequal(self) -> list[AuditFinding]:
+        """Findings to be listed."""
+        return [one for one in self.findings if one.verdict != EQUAL]
+
     @property
     def verdict(self) -> str:
         """The worst of the verdicts; ``not checked`` if nothing could be compared."""

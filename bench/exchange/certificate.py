@@ -78,10 +78,10 @@ def _markdown(outcome: AuditOutcome, facts: dict[str, Any]) -> str:
     for computed in (RESCORED, REFITTED):
         counts = outcome.counts(computed)
         lines.append(f"| {computed} | " + " | ".join(str(counts[v]) for v in _VERDICTS) + " |")
-    listed = [one for one in outcome.findings if one.verdict != EQUAL]
-    if listed:
+    if outcome.unequal:
         lines += ["", "| job | computed | verdict | score | stored | now | reason |"]
-        lines += ["| --- | --- | --- | --- | ---: | ---: | --- |", *map(_table_line, listed)]
+        lines += ["| --- | --- | --- | --- | ---: | ---: | --- |"]
+        lines += map(_table_line, outcome.unequal)
     return "\n".join(lines) + "\n"
 
 

@@ -16,7 +16,6 @@ from rich.progress import Progress
 from bench.data.cache.data_cache import DataCache
 from bench.errors import DataError
 from bench.execute.driver import Driver
-from bench.messages import quote_names
 from bench.plan.job import Plan
 from bench.store.result_store import ResultStore
 
@@ -182,11 +181,3 @@ def _progress(console: Console, total: int) -> Iterator[Callable[[], None]]:
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("results", total=total)
         yield lambda: bar.advance(task)
-
-
-def describe_left(summary: TransferSummary) -> str:
-    """Return a sentence about files that are no data; empty if there are none."""
-    if not summary.left_behind:
-        return ""
-    names = quote_names(sorted(summary.left_behind))
-    return f"no data of a kind that travels, left where they are: {names}"

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from .limited_process import ProcessOutcome
     from .local_executor import JobProgressHandler
 
-_MODULES = {"slurm": "bench.cluster.slurm_engine", "dask": "bench.cluster.dask_engine"}
-"""Found by name, like methods: they stand above this room and need optional packages."""
+_ENGINES = "bench.cluster.engine"
+"""Found by name, like methods: it stands above this room."""
 
 
 class Executor(Protocol):
@@ -58,6 +58,6 @@ def open_executor(
     """
     if settings.engine == "local":
         return LocalExecutor(settings.jobs, settings.threads, cache, spool, on_progress)
-    module: Any = import_module(_MODULES[settings.engine])
-    executor: Executor = module.open_engine(settings, cache, spool, store, on_progress)
+    engines: Any = import_module(_ENGINES)
+    executor: Executor = engines.open_engine(settings, cache, spool, store, on_progress)
     return executor

@@ -41,7 +41,7 @@ class Result:
     """Metric → version of its values (``bench.scoring.metrics.metric_stamp``)."""
     facts: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, str] = field(default_factory=dict)
-    """``git_commit``, ``versions`` and ``rescored`` of a result that another store had first."""
+    """``git_commit`` and ``versions`` of a worker; with ``rescored`` those of another store."""
     log_tail: str = ""
     stages: dict[str, float] = field(default_factory=dict)
     """Seconds of each process, for ``benchmarks/overhead.py``."""

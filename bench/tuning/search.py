@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ from .summary import FinishedStudy, summarize, write_best_parameters, write_stud
 from .trials import TrialLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from anndata import AnnData
@@ -118,19 +119,58 @@ def search(
     BenchError
         For wrong usage or input.
     """
-    options, flags = split_options(settings)
-    resolved = load_settings(flags, config)
-    _check_seeds(options.search_seed, resolved.seeds)
-    cache, console = open_cache(resolved), console or Console(stderr=True)
-    selector, plugins = select_methods(methods, resolved)
-    resolved = resolved.model_copy(update={"plugins": plugins})
-    configured, unavailable = choose_methods(selector, assign, resolved, params)
-    with select_datasets(datasets, resolved) as names:
-        cached, absent = load_datasets(names, resolved, cache)
-        plan = _plan_search(configured, cached, options, resolved, unavailable + absent)
-    runner = _SearchRunner(Driver(resolved, cache, Plan(), console), plan, options)
-    with log_on_console(console):
+    runner = _open_search(
+        methods, datasets, assign=assign, params=params, config=config, console=console, **settings
+    )
+    with log_on_console(runner.driver.console):
         return runner.run(report=report, umap=umap)
+
+
+def ask_batch(methods: str, datasets: str, size: int, **keywords: Any) -> tuple[Plan, Settings]:
+    """Return jobs of a search to be run elsewhere, with its settings.
+
+    Results of an earlier batch that are stored meanwhile are told to the studies.
+
+    Parameters
+    ----------
+    methods, datasets, keywords
+        As in :func:`search`; there is no report.
+    size
+        Most trials of each study. Once no study has one left, the jobs are those that score the
+        default and the best configurations.
+
+    Raises
+    ------
+    BenchError
+        For wrong usage or input.
+    """
+    runner = _open_search(methods, datasets, **keywords)
+    with log_on_console(runner.driver.console):
+        return runner.ask(size), runner.driver.settings
+
+
+def _open_search(
+    methods: Any,
+    datasets: Any,
+    *,
+    assign: Sequence[str] = (),
+    params: Sequence[Path] = (),
+    config: Path | None = None,
+    console: Console | None = None,
+    **keywords: Any,
+) -> _SearchRunner:
+    """Return the runner of the studies of a command."""
+    options, flags = split_options(keywords)
+    settings = load_settings(flags, config)
+    _check_seeds(options.search_seed, settings.seeds)
+    cache, console = open_cache(settings), console or Console(stderr=True)
+    selector, plugins = select_methods(methods, settings)
+    settings = settings.model_copy(update={"plugins": plugins})
+    configured, unavailable = choose_methods(selector, assign, settings, params)
+    with select_datasets(datasets, settings) as names:
+        cached, absent = load_datasets(names, settings, cache)
+        plan = _plan_search(configured, cached, options, settings, unavailable + absent)
+    return _SearchRunner(Driver(settings, cache, Plan(), console), plan, options)
 
 
 def _check_seeds(search_seed: int, report_seeds: Sequence[int]) -> None:
@@ -236,6 +276,20 @@ class _SearchRunner:
             )
         return outcome
 
+    def ask(self, size: int) -> Plan:
+        """Return the jobs of up to ``size`` new trials; after the last, the jobs of the report."""
+        jobs: list[Job] = []
+        studies = []
+        self.driver.open()
+        with self.driver.session() as session:
+            for spec in self.plan.specs:
+                with self._open_study(spec, session) as (study, loop, run):
+                    jobs += loop.ask(size)
+                    studies.append(FinishedStudy(spec, run, study.trials()))
+        if self.driver.outcome.interrupted:
+            raise KeyboardInterrupt
+        return Plan(jobs) if jobs else self._report_plan(studies)
+
     def _write_splits(self) -> None:
         """Write the split of each dataset."""
         datasets = [spec.dataset for spec in self.plan.specs]
@@ -246,11 +300,7 @@ class _SearchRunner:
 
     def _run_study(self, spec: StudySpec, session: str) -> FinishedStudy:
         """Run the trials of one study."""
-        with Study(spec.name, spec.folder, spec.space, self.options) as study:
-            run = self.driver.tracker.open_study(spec.name, session, _study_tags(spec))
-            loop = TrialLoop(self.driver, spec, study, run)
-            if study.journal_damaged:
-                loop.restore()
+        with self._open_study(spec, session) as (study, loop, run):
             logger.info(_announcement(spec, len(study.trials())))
             try:
                 loop.run()
@@ -261,6 +311,16 @@ class _SearchRunner:
                 logger.info(f"{spec.default.label} · {spec.dataset.label}: {loop.note}")
             figures = draw_study_figures(study.optuna_study, self.options.objectives)
             return FinishedStudy(spec, run, study.trials(), figures, loop.note)
+
+    @contextmanager
+    def _open_study(self, spec: StudySpec, session: str) -> Iterator[tuple[Study, TrialLoop, str]]:
+        """Yield a study, what runs its trials, and the id of its run."""
+        with Study(spec.name, spec.folder, spec.space, self.options) as study:
+            run = self.driver.tracker.open_study(spec.name, session, _study_tags(spec))
+            loop = TrialLoop(self.driver, spec, study, run)
+            if study.journal_damaged:
+                loop.restore()
+            yield study, loop, run
 
     def _report_plan(self, studies: list[FinishedStudy]) -> Plan:
         """Return default and best configurations × report seeds, scored under the protocol."""

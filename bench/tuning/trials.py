@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bench.plan.job import Job
     from bench.store.result import Result
 
+    from .objective import Objective
     from .study_spec import StudySpec
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,19 @@ class TrialLoop:
                     self._end(job, folder)
                     self._start_trials()
 
+    def ask(self, size: int) -> list[Job]:
+        """Return the jobs of at most ``size`` trials that are to be run, open ones first.
+
+        Open trials with a result in the store are told to the study.
+        """
+        self._interrupted = self._study.interrupted_trials()
+        jobs: list[Job] = []
+        while len(jobs) < size and (trial := self._next_trial()) is not None:
+            job = self._spec.job(trial, self._run, self._driver.cache)
+            if not self._tell_stored(job):
+                jobs.append(job)
+        return jobs
+
     def _start_trials(self) -> None:
         """Start trials until all workers are busy or the budget is spent."""
         while len(self._running) < self._driver.settings.jobs:
@@ -95,9 +109,7 @@ class TrialLoop:
     def _start(self, trial: Trial) -> None:
         """Submit the job of a trial, unless it is in the store."""
         job = self._spec.job(trial, self._run, self._driver.cache)
-        stored = self._driver.tracker.find(job.score_key)
-        if stored is not None and stored.status != "interrupted":
-            self._tell(job.study["trial"], stored.status, stored.values, stored.reason)
+        if self._tell_stored(job):
             return
         self._running[trial.number] = job
         fitted = self._driver.tracker.fits([job.fit_key]).get(job.fit_key)
@@ -106,6 +118,14 @@ class TrialLoop:
             self._end(job, self._driver.add_failure(job, failed[job.prepared_key]))
         else:
             self._executor.submit(job, fitted=fitted)
+
+    def _tell_stored(self, job: Job) -> bool:
+        """Tell the study the result of a job if it is stored; returns whether it is."""
+        stored = self._driver.tracker.find(job.score_key)
+        if stored is None or stored.status == "interrupted":
+            return False
+        self._tell(job.study["trial"], stored.status, stored.values, stored.reason)
+        return True
 
     def _end(self, job: Job, folder: Path | None) -> None:
         """Commit a finished trial and pass its values to the study."""
@@ -138,16 +158,19 @@ class TrialLoop:
         self._study.tell(number, status, values, reason, job_values.get("seconds"))
 
     def _describe(self, result: Result) -> str:
-        """Return the time and values of a trial, and the best value before it."""
+        """Return the time and values of a trial, and the best value so far."""
         seconds = f"{result.measures['seconds']:.1f} s"
         values = objective_values(self._objectives, result.metrics | result.measures)
         if isinstance(values, str):
             return f"{seconds}, {values}"
         named = zip(self._objectives, values, strict=True)
-        text = ", ".join(f"{objective.name} {value:.4g}" for objective, value in named)
-        best = best_trial(self._study.trials(), self._objectives)
-        before = f"; best so far {best.values[0]:.4g}" if best else ""
-        return f"{seconds}, {text} ({self._spec.options.protocol}){before}"
+        text = ", ".join(f"{one.name} {_round(one, value)}" for one, value in named)
+        ended = Trial(result.job.study["trial"], {}, result.status, tuple(values))
+        others = [one for one in self._study.trials() if one.number != ended.number]
+        best = best_trial([*others, ended], self._objectives)
+        assert best is not None
+        so_far = f"best so far {_round(self._objectives[0], best.values[0])}"
+        return f"{seconds}, {text} ({self._spec.options.protocol}); {so_far}"
 
     def _stop_reason(self, job: Job, report: dict[str, Any]) -> str | None:
         """Show the step of a trial; returns the reason to stop it if the pruner decides so."""
@@ -161,3 +184,8 @@ class TrialLoop:
         with self._lock:
             self._pruned.add(number)
         return f"loss {loss:.4g} at step {report['step']}: stopped by {self._spec.options.pruner}"
+
+
+def _round(objective: Objective, value: float) -> str:
+    """Return a value as tables have it: scores with three digits after the point."""
+    return f"{value:z.3f}" if objective.metric else f"{value:.4g}"

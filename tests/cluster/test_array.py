@@ -49,6 +49,26 @@ def test_workers_run_what_is_planned_and_sync_stores_it(plan_array, words, resul
     assert again["fitted"] == 0
 
 
+def test_an_interrupted_sync_goes_on(plan_array, work, monkeypatch):
+    from bench.execute.driver import Driver
+
+    folder = plan_array("noop", "toy", "--seeds", "3")
+    work(folder, 1)
+    commit, calls = Driver.commit, []
+
+    def stop(self, *words):
+        calls.append(words)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return commit(self, *words)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Driver, "commit", stop)
+        assert bench("sync", str(folder)).exit_code == 130
+    assert bench_json("status", str(folder))["counts"] == {"done": 1, "in the spool": 2}
+    assert bench_json("sync", str(folder))["counts"] == {"done": 3}
+
+
 def test_a_task_that_has_ended_is_not_run_again(plan_array, work):
     folder = plan_array()
     work(folder, 1)
@@ -105,7 +125,7 @@ def test_a_worker_reads_and_computes_on_a_disk_of_its_node(plan_array, tmp_path,
     assert bench_json("sync", str(folder))["counts"] == {"done": 2}
 
 
-def test_other_versions_are_refused_or_noted(plan_array, results, work):
+def test_other_versions_are_refused_or_noted(plan_array, results, work, monkeypatch):
     folder = plan_array("noop", "toy", "--seeds", "1")
     facts = json.loads((folder / "array.json").read_text())
     facts["versions"]["numpy"] = "0.1"
@@ -113,10 +133,13 @@ def test_other_versions_are_refused_or_noted(plan_array, results, work):
     refused = work(folder, 1, exit_code=2)
     assert error_code(refused) == "other_versions"
     assert "numpy" in refused.output
-    work(folder, 1, "--allow-other-versions")
+    with monkeypatch.context() as patch:
+        patch.setattr("bench.store.run_tags.package_versions", lambda: {"numpy": "0.2"})
+        work(folder, 1, "--allow-other-versions")
     bench_json("sync", str(folder))
-    notes = json.loads(stored(results)["notes"].iloc[0])
-    assert "numpy" in notes["other versions"]
+    row = stored(results).iloc[0]
+    assert json.loads(row["versions"]) == {"numpy": "0.2"}, "not those of the worker"
+    assert "numpy" in json.loads(row["notes"])["other versions"]
 
 
 def test_an_interrupted_job_runs_again(plan_array, work, monkeypatch):
@@ -155,6 +178,29 @@ def test_a_worker_that_is_ended_leaves_its_job_to_the_next(plan_array, work, num
     tasks.write_text(tasks.read_text().replace('"seconds": 30.0', '"seconds": 0.1'))
     work(folder, 1)
     assert bench_json("status", str(folder))["counts"] == {"in the spool": 1}
+
+
+@pytest.mark.slow
+def test_trials_of_a_search_are_run_in_batches(tmp_path, words, results, work):
+    """Trials are asked, run and told; the last array scores the winner."""
+    search = (
+        "search", "-m", "tunable", "-d", "blobs", "--trials", "5", "--sampler", "random", *words,
+        "--plugin", str(PLUGINS / "tunable.py"), "--seeds", "1", "--timeout", "600",
+    )  # fmt: skip
+    sizes = []
+    for name in ("first", "second", "winner"):
+        folder = tmp_path / name
+        batch = bench_json(*search, "--array", str(folder), "--batch", "3")
+        sizes.append(batch["jobs"])
+        for number in range(1, batch["tasks"] + 1):
+            work(folder, number)
+        assert bench_json("sync", str(folder))["counts"] == {"done": batch["jobs"]}
+    assert sizes == [3, 2, 2]
+    done = bench_json(*search, "--no-report")
+    assert done["studies"][0]["trials"] == {"done": 5}
+    table = stored(results)
+    assert sorted(table["method"]) == ["tunable", "tunable·tuned"]
+    assert not table["score_key"].duplicated().any()
 
 
 def test_faults_of_folders_have_codes(plan_array, tmp_path, words, work):

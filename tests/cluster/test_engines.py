@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +18,7 @@ from _command import bench, bench_json, error_code
 
 import bench as public
 from bench.cluster import engine as engines
+from bench.cluster.backend import run_remote_task
 from bench.cluster.dask_engine import resource_tokens
 from bench.cluster.resources import Request
 from bench.errors import UsageError
@@ -72,7 +78,6 @@ def check_same_numbers(
 @pytest.fixture
 def new_store(tmp_path: Path, empty_store: Path) -> Callable[[str], Path]:
     """Make an empty results folder."""
-    import shutil
 
     def make(name: str) -> Path:
         folder = tmp_path / f"results-{name}"
@@ -132,6 +137,32 @@ def test_faults_of_methods_are_results(words, results, local_slurm, scheduler):
     assert not [*(results / "spool").iterdir()]
 
 
+@pytest.mark.slow
+def test_a_job_of_a_killed_dask_worker_runs_once_more(words, results):
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None
+    ) as cluster:
+        driver = subprocess.Popen(
+            [sys.executable, "-m", "bench", "run", "-m", "slow[seconds=6]", "-d", "toy", *words,
+             "--seeds", "4", "--engine", "dask", "--scheduler", cluster.scheduler_address,
+             "--no-report"],
+        )  # fmt: skip
+        try:
+            deadline = time.monotonic() + 120
+            while len([*results.glob("cluster/*/running/[!.]*.json")]) < 2:
+                assert driver.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            os.kill(cluster.workers[0].process.pid, signal.SIGKILL)
+            assert driver.wait(240) == 0
+        finally:
+            driver.kill()
+            driver.wait()
+    table = public.load_results(results, columns="all")
+    assert table["status"].tolist() == ["done"] * 4
+    assert not table["score_key"].duplicated().any()
+
+
 def test_a_package_that_is_missing_is_named(words, monkeypatch):
     run = ("run", "-m", "noop", "-d", "toy", "--no-report", *words, "--engine")
     for name, module in (("slurm", "submitit"), ("dask", "distributed")):
@@ -141,7 +172,7 @@ def test_a_package_that_is_missing_is_named(words, monkeypatch):
         assert f"aebench[{name}]" in ran.output
 
 
-def test_wrong_addresses_and_places_have_codes(words, monkeypatch):
+def test_wrong_addresses_and_places_have_codes(words, results, monkeypatch):
     run = ("run", "-m", "noop", "-d", "toy", "--no-report", *words, "--engine")
     monkeypatch.setenv("PATH", "/nowhere")
     assert error_code(bench(*run, "slurm")) == "no_scheduler"
@@ -149,12 +180,16 @@ def test_wrong_addresses_and_places_have_codes(words, monkeypatch):
     monkeypatch.setattr("bench.cluster.dask_engine._ANSWER_SECONDS", 1)
     address = ("--scheduler", "tcp://127.0.0.1:1")
     assert error_code(bench(*run, "dask", *address)) == "no_scheduler"
+    assert error_code(bench(*run, "slurm", *address)) == "option_needs_another"
+    assert error_code(bench(*run[:-1], *address)) == "option_needs_another"
+    assert not [*results.glob("cluster/*")]
 
 
 def test_the_table_of_the_engine(config, words):
     run = ("run", "-m", "noop", "-d", "toy", *words, "--config")
     assert error_code(bench(*run, str(config(partitions="x")))) == "unknown_name"
     assert error_code(bench(*run, str(config(open_jobs=0)))) == "invalid_value"
+    assert error_code(bench(*run, str(config(light=1)))) == "invalid_value"
     assert error_code(bench(*run, str(config(name="slrm")))) == "invalid_value"
 
 
@@ -193,7 +228,7 @@ class LosingBackend:
                 self.losses -= 1
                 self.ended.append((task.number, {"reason": "the node was switched off"}))
             else:
-                answer = engines.run_remote_task(str(self.folder.root), task.number)
+                answer = run_remote_task(str(self.folder.root), task.number)
                 self.ended.append((task.number, answer))
 
     def ended_tasks(self):
@@ -207,10 +242,8 @@ class LosingBackend:
 
 @pytest.mark.parametrize(("losses", "status"), [(1, "done"), (2, "interrupted")])
 def test_a_job_of_a_lost_worker_runs_once_more(words, monkeypatch, losses, status):
-    from bench.cluster import slurm_engine
-
-    monkeypatch.setattr(
-        slurm_engine, "SlurmBackend", lambda module, folder, _: LosingBackend(folder, losses)
+    monkeypatch.setitem(
+        engines._BACKENDS, "slurm", lambda folder, _: LosingBackend(folder, losses)
     )
     monkeypatch.setattr(engines, "_GRACE_SECONDS", 0.1)
     ran = bench_json(

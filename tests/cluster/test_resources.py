@@ -10,7 +10,7 @@ from _command import bench_json
 
 from bench.cluster.job_folder import JobFolder
 from bench.cluster.resources import JobCost, group_jobs, job_costs, task_request
-from bench.settings import Settings
+from bench.settings import CostRequest, EngineOptions, Settings
 
 
 @pytest.fixture
@@ -53,6 +53,11 @@ def test_earlier_fits_decide_what_is_asked_for(job):
     other = replace(roomy, method="told", method_name="pca")
     (unknown,) = job_costs([other], store, Settings())  # type: ignore[arg-type]
     assert (unknown.memory, unknown.seconds) == (16.0, 3600.0)
+    options = EngineOptions(light=CostRequest(minutes=20, memory=4), heavy=CostRequest(minutes=90))
+    settings = Settings(engine_options=options)
+    for name, asked in (("pca", (4.0, 1200.0)), ("pca_umap", (16.0, 3600.0))):
+        (first,) = job_costs([replace(other, method_name=name)], store, settings)  # type: ignore[arg-type]
+        assert (first.memory, first.seconds) == asked, "never more than the limits of a fit"
 
 
 def test_arrays_are_no_longer_than_the_scheduler_takes(plan_array, config, words):

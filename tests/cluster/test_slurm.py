@@ -125,13 +125,7 @@ def test_a_time_limit_of_the_scheduler(slurm, plan_array, results):
 
 def test_the_engine_loses_nothing(slurm, words, results):
     """One worker is killed and one task cancelled; both run once more."""
-    driver = subprocess.Popen(
-        [sys.executable, "-m", "bench", "run", "-m", "slow[seconds=8]", "-d", "toy", *words,
-         "--seeds", "4", "--engine", "slurm", "--no-report"],
-    )  # fmt: skip
-    with ended(driver):
-        folder = live_folder(results, driver)
-        wait_until(lambda: running_jobs(folder) == 2, "two workers", 120)
+    with started_driver("slow[seconds=8]", words, results) as (driver, folder):
         first, second = run("squeue", "-h", "-t", "R", "-o", "%A").split()[:2]
         run("scancel", first)
         for worker in workers(f"submitit.core._submit {folder}"):
@@ -143,33 +137,32 @@ def test_the_engine_loses_nothing(slurm, words, results):
 
 
 def test_ctrl_c_cancels_the_tasks(slurm, words, results):
-    driver = subprocess.Popen(
-        [sys.executable, "-m", "bench", "run", "-m", "slow[seconds=100]", "-d", "toy", *words,
-         "--seeds", "4", "--engine", "slurm", "--no-report"],
-    )  # fmt: skip
-    with ended(driver):
-        folder = live_folder(results, driver)
-        wait_until(lambda: running_jobs(folder) == 2, "two workers", 120)
+    with started_driver("slow[seconds=100]", words, results) as (driver, _):
         driver.send_signal(signal.SIGINT)
         assert driver.wait(60) == 130
     wait_until(queue_is_empty, "the end of the queue", 60)
 
 
-def live_folder(results: Path, driver: subprocess.Popen[bytes]) -> Path:
-    """Return the folder of jobs of a driver, once it is there."""
+@contextlib.contextmanager
+def started_driver(
+    method: str, words: list[str], results: Path
+) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """Run 4 jobs by the engine; yields the driver and its folder once two workers run."""
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "bench", "run", "-m", method, "-d", "toy", *words, "--seeds", "4",
+         "--engine", "slurm", "--no-report"],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
 
     def folders() -> list[Path]:
         assert driver.poll() is None
         return [*results.glob("cluster/*/array.json")]
 
-    wait_until(folders, "the folder of jobs", 120)
-    return folders()[0].parent
-
-
-@contextlib.contextmanager
-def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
     try:
-        yield
+        wait_until(folders, "the folder of jobs", 120)
+        folder = folders()[0].parent
+        wait_until(lambda: running_jobs(folder) == 2, "two workers", 120)
+        yield driver, folder
     finally:
-        process.kill()
-        process.wait(60)
+        driver.kill()
+        driver.wait(60)

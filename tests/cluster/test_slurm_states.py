@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.cluster import slurm_states
-from bench.cluster.slurm_states import GONE, query_states
+from bench.cluster.slurm_states import GONE, cancel_arrays, query_states
 
 TASKS = ["7_1", "7_2", "7_3", "7_4", "7_5"]
 SACCT = "7_1|COMPLETED\n7_2|CANCELLED by 1000\n7_[4-5]|PENDING\n7_3|OUT_OF_ME+\n"
@@ -43,3 +43,11 @@ def test_without_accounts_the_queue_is_asked(answers):
 def test_a_scheduler_that_does_not_answer_ends_no_task(answers):
     answers()
     assert query_states(TASKS) == {}
+
+
+def test_whole_arrays_are_cancelled(monkeypatch):
+    calls = []
+    monkeypatch.setattr(slurm_states, "_run", lambda *words: calls.append(words))
+    cancel_arrays(["7_1", "9_3", "7_2"])
+    cancel_arrays([])
+    assert calls == [("scancel", "7", "9")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import fsspec
 import pytest
 from _command import bench, bench_json, error_code
 from _exchange import contents, make_result, rows_of
+from _mlflow_server import MlflowServer
 
 
 @pytest.fixture
@@ -23,11 +24,30 @@ def empty(tmp_path: Path, empty_store: Path) -> Path:
     return folder
 
 
-@pytest.fixture(params=["memory", "file"])
+@pytest.fixture(params=["memory", "file", pytest.param("s3", marks=pytest.mark.slow)])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "file":
         return (tmp_path / "shared" / "results").as_uri()
+    if request.param == "s3":
+        return str(request.getfixturevalue("bucket"))
     return f"memory://{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A folder of an empty bucket of an S3 server."""
+    pytest.importorskip("s3fs", reason="pip install s3fs 'moto[server]'")
+    moto = pytest.importorskip("moto.server", reason="pip install s3fs 'moto[server]'")
+    server = moto.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "us-east-1")
+    name = f"bench-{uuid.uuid4().hex}"
+    fsspec.filesystem("s3", skip_instance_cache=True).mkdir(name)
+    yield f"s3://{name}/benchmark"
+    server.stop()
 
 
 @pytest.fixture
@@ -147,6 +167,29 @@ def test_mlflow_gives_and_takes_results(
     assert (pushed["copied"], pushed["doubled"]) == (1, 1)
     assert sorted(rows_of(own.folder)) == [0, 1, 2]
     assert not (more.folder / "spool").is_dir() or not list((more.folder / "spool").iterdir())
+
+
+@pytest.mark.slow
+def test_a_server_gives_and_takes_results_over_http(
+    written: Callable[..., Any], empty: Path, move: Callable[..., Any], tmp_path: Path
+):
+    server = MlflowServer(f"sqlite:///{tmp_path}/server.db", tmp_path)
+    try:
+        own = written("own", make_result(0, 0.1), make_result(1, 0.2))
+        assert move("push", own.folder, server.address)["copied"] == 2
+        again = move("push", own.folder, server.address)
+        assert (again["copied"], again["doubled"]) == (0, 2)
+        assert move("pull", empty, server.address)["copied"] == 2
+        rows = rows_of(empty)
+        assert {seed: row["kmeans/ari"] for seed, row in rows.items()} == {0: 0.1, 1: 0.2}
+        assert (Path(rows[1]["artifacts"]) / "log.txt").read_text() == "seed 1\n"
+        assert (rows[1]["cpu"], json.loads(rows[1]["versions"])) == ("A", {"numpy": "1.0"})
+        other = written("other", make_result(1, 0.9), make_result(2, 0.3))
+        pushed = move("push", other.folder, server.address, exit_code=1)
+        assert (pushed["copied"], len(pushed["disagreements"])) == (1, 1)
+        assert move("pull", empty, server.address)["copied"] == 1
+    finally:
+        server.kill()
 
 
 def test_addresses_that_cannot_be_used(written: Callable[..., Any], tmp_path: Path):

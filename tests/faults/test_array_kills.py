@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
 import shutil
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from _array_stubs import write_stubs
 from _reliability import Row, count_keys, stored_runs, write_part
 
 from bench.cluster.job_folder import JobFolder
@@ -73,6 +73,10 @@ class Array:
             if not all(self.jobs.has_ended(one.job) for one in self.jobs.task(number))
         ]
 
+    def _n_waiting(self) -> int:
+        """Return the number of results in the spool."""
+        return len([*self.jobs.spool.glob("[!.]*")])
+
     def run_under_kills(self, n_kills: int, pauses: tuple[float, float]) -> None:
         """Keep two workers and a driver running; end one of them now and then."""
         running: dict[str, subprocess.Popen[bytes]] = {}
@@ -86,9 +90,9 @@ class Array:
                     break
                 if str(number) not in running:
                     running[str(number)] = self.start("worker", f"{self.folder}/{number}")
-            if "driver" not in running:
+            if "driver" not in running and (not todo or self._n_waiting() >= 10):
                 running["driver"] = self.start("sync", str(self.folder))
-            if not todo and not [*self.jobs.spool.glob("[!.]*")]:
+            if not todo and not self._n_waiting():
                 break
             if n_kills and time.monotonic() > kill_at and running:
                 name = random.choice([*running])
@@ -114,7 +118,7 @@ class Array:
             for run in runs
             if run.info.status == "FINISHED" and "kmeans/ari" in run.data.metrics
         }
-        lost = n_jobs - len(whole) + len([*self.jobs.spool.glob("[!.]*")])
+        lost = n_jobs - len(whole) + self._n_waiting()
         doubled = sum(number > 1 for number in count_keys(runs).values())
         rows = [Row(kind, "all jobs done", number) for kind, number in sorted(self.kills.items())]
         rows = rows or [Row("none", "all jobs done", 1)]
@@ -169,10 +173,7 @@ def test_the_commit_of_many_jobs(array: Array):
         time.sleep(0.2)
     worker.terminate()
     worker.wait(60)
-    made = found[0].parent
-    for number in array.jobs.task_numbers():
-        for one in array.jobs.task(number):
-            write_stub(array.jobs, made, one.job)
+    write_stubs(array.jobs, found[0].parent)
     for _ in range(3):
         driver = array.start("sync", str(array.folder))
         time.sleep(random.uniform(10, 40))
@@ -180,16 +181,3 @@ def test_the_commit_of_many_jobs(array: Array):
         driver.wait(60)
         array.kills["driver ended by SIGKILL"] += 1
     array.check(f"The commit of {N_STUBS} jobs", N_STUBS)
-
-
-def write_stub(jobs: JobFolder, made: Path, job) -> None:
-    """Leave a copy of a result for another job, as a worker does."""
-    if jobs.has_ended(job):
-        return
-    partial = jobs.spool / f".{job.score_key}.stub"
-    shutil.copytree(made, partial)
-    content = json.loads((partial / "result.json").read_text())
-    content["job"] = job.as_dict()
-    (partial / "result.json").write_text(json.dumps(content))
-    partial.rename(jobs.spool / job.score_key)
-    jobs.write_end(job, "done")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from _command import bench
 
-from bench.cluster.follow import new_text
+from bench.cluster.job_log import new_text
 
 
 def test_only_what_is_new_is_shown():

@@ -1,4 +1,4 @@
-"""Show the log of a job of a folder while it is written."""
+"""The log of a job of a folder, while it is written."""
 
 from __future__ import annotations
 
