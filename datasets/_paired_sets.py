@@ -116,7 +116,7 @@ def _read_share_seq_part(labels: Path, counts: Path, *names: Path) -> AnnData:
 
 
 def _spell(barcode: str) -> str:
-    """Return one spelling: expression has commas where the other files have points."""
+    """Return a barcode with points for commas, which only the file of expression has."""
     return barcode.replace(",", ".")
 
 

@@ -1,4 +1,4 @@
-"""Chromatin sets: those that SCALE distributes, and sorted blood progenitors."""
+"""Chromatin: the sets that SCALE distributes, and sorted blood progenitors."""
 
 from types import ModuleType
 

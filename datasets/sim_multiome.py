@@ -63,7 +63,7 @@ class SimMultiome(Dataset):
         }  # fmt: skip
 
         part: Literal["both", "rna", "atac"] = Field(
-            "both", description="genes and peaks of the cells, or one of them"
+            "both", description="genes and peaks (both), only genes (rna) or only peaks (atac)"
         )
         n_genes: int = Field(1000, ge=20, le=100_000, description="number of genes")
         n_peaks: int = Field(

@@ -1,4 +1,4 @@
-"""Principal components in which marker genes count more than the others."""
+"""Principal components in which marker genes count more than other genes."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class SparseAE(NetworkMethod):
             (), description="widths of layers before the code; empty: none"
         )
         code_activation: Literal["linear", "sigmoid", "relu"] = Field(
-            "sigmoid", description="activation of the code; sigmoid is what the penalty acts on"
+            "sigmoid", description="activation of the code; the penalty acts on the sigmoid"
         )
         rho: Annotated[float, Search(0.01, 0.2, log=True)] = Field(
             0.03, gt=0, lt=1, description="target of the mean activation of a unit"

@@ -92,7 +92,7 @@ def read_phenotypes(
 ) -> dict[str, np.ndarray]:
     """Return the values of each phenotype from the cells' table and embeddings.
 
-    Categorical ones have shape (cells,), numerical ones (cells, columns). Raises ``UsageError``
+    Shapes: (cells,) if categorical, (cells, columns) if numerical. Raises ``UsageError``
     for a missing column or embedding, or one that holds no numbers.
     """
     values: dict[str, np.ndarray] = {}

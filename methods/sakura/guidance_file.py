@@ -163,8 +163,8 @@ def read_bulk(
     """Return bulk profiles as extra rows, log(1 + x · target_sum / depth).
 
     The file has raw counts of genes × samples, tab-separated. Genes that are not in ``features``
-    count only in the depth of a sample. ``weight`` is that of a sample in the loss, of a cell 1.
-    Raises ``DataError`` for values that are no raw counts, or if no gene is in ``features``.
+    count only in the depth of a sample. ``weight``: weight of a sample in the loss, relative to a
+    cell. Raises ``DataError`` for values that are no raw counts, or if no gene is in ``features``.
     """
     try:
         table = pd.read_csv(path, sep="\t", dtype=str, index_col=0)

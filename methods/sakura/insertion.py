@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FROZEN = "frozen"
 _READING = (ENCODER, "pre_encoder", "decoder")
-"""Parts whose weights belong to the features that are read and reconstructed."""
+"""Parts with weights for each feature that is read or reconstructed."""
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,7 @@ class SakuraUnguided(Method):
             shutil.copytree(self._kept, path, dirs_exist_ok=True)
 
     def load(self, path: Path) -> None:
-        """Read the model in a folder, or that of a kept state."""
+        """Read the model in a folder, or the model of a kept state."""
         from .model import SakuraModel
 
         self._model = SakuraModel.load(path if path.is_file() else path / "sakura.pt")

@@ -66,7 +66,7 @@ class StoryWatcher:
                 self._made[name].to_parquet(self._folder / f"{name}.parquet")
 
     def tables(self) -> Mapping[str, pd.DataFrame]:
-        """Return the tables, those before an interruption first."""
+        """Return the tables; tables from before an interruption come first."""
         stored = [] if self._folder is None else list(self._folder.glob("*.parquet"))
         stored.sort(key=lambda path: path.stat().st_mtime_ns)
         earlier = {path.stem: pd.read_parquet(path) for path in stored}

@@ -41,7 +41,7 @@ class TrainingTask:
     split: str = "train"
     """``train``, ``all`` or a split of the caller."""
     batch_size: int | None = None
-    """``None``: that of the settings."""
+    """``None``: the batch size of the settings."""
     detach: Detach = "none"
     """``pre_encoder``: its weights stay; ``encoder``: also the weights of the latent parts."""
     terms: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)

@@ -196,7 +196,7 @@ class SakuraNetwork(nn.Module):
     def encode(
         self, scaled: Tensor, parts: Collection[str] | None = None, detach: Detach = "none"
     ) -> dict[str, Tensor]:
-        """Return the latent parts of scaled features; ``parts``: those to compute.
+        """Return the latent parts of scaled features; ``parts``: names; default: all.
 
         ``detach`` stops the gradient after the pre-encoder or after the latent space.
         """

@@ -144,7 +144,7 @@ class GuidedParameters(SakuraParameters):
         "none", description="adversarial: an adversary removes it; own: it has own dimensions"
     )
     space: Annotated[Literal["main", "own"], Search(choices=("main", "own"), when=_GUIDED)] = (
-        Field("main", description="guidance acts on the main dimensions, or on further ones")
+        Field("main", description="guidance acts on the main dimensions, or on own dimensions")
     )
     own_dims: Annotated[int, Search(1, 16, log=True, when=(("space", ("own",)),))] = Field(
         4, ge=1, description="dimensions of each guide with own dimensions"

@@ -29,7 +29,7 @@ _MODEL_FOLDERS = ("model", "", "artifacts/model")
 def find_file(path: Path, *, state: bool = False) -> Path:
     """Return the model file of a fit, or the file of its last state.
 
-    ``path``: such a file, the folder of ``bench fit`` or the artifacts of a job. Raises
+    ``path``: the file itself, the folder of ``bench fit`` or the artifacts of a job. Raises
     ``UsageError`` if there is none.
     """
     if path.is_file():

@@ -303,7 +303,7 @@ def decile_split(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return masks of training and test cells in ``base``.
 
-    Training cells stay training cells with more deciles.
+    With more ``train_deciles`` training cells stay training cells.
     """
     bins = decile_bins(n_cells, seed, base)
     return (bins > 0) & (bins <= train_deciles), bins > train_deciles

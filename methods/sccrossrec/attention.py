@@ -128,7 +128,7 @@ def _select(
 
 
 def _top(score: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Return the ``width`` largest values of each row, of equal ones the first."""
+    """Return values and columns of the ``width`` largest entries of a row, the first of ties."""
     value, place = torch.topk(score, width, dim=1)
     last = value[:, -1:]
     tied = ((score >= last).sum(dim=1) > width) & ~torch.isneginf(last[:, 0])
@@ -157,7 +157,7 @@ def _top_of_shares(share: Tensor, width: int) -> tuple[Tensor, Tensor]:
 def _fill(
     best: Tensor, peak: Tensor, added: Tensor, n_outside: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return peak, filled and added score of slots after pairs across chromosomes took theirs.
+    """Return peak, filled and added score of slots, with pairs across chromosomes filled in.
 
     A pair across chromosomes takes a slot where its sigmoid of 0.5 is among the best.
     ``n_outside``: number of peaks on other chromosomes.

@@ -58,7 +58,7 @@ class Imputation:
         return np.where((observed > 0) & (filled == 0), observed, filled).astype(np.float32)
 
     def expected(self, chosen: np.ndarray | slice) -> np.ndarray:
-        """Return the low-rank values of some cells, negative ones 0, dense, float32.
+        """Return the low-rank values of some cells, negative values set to 0, dense, float32.
 
         They are nearer to the mean of repeated measurements than :meth:`rows`, whose values have
         the published moments of single observations.

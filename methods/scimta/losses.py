@@ -102,9 +102,10 @@ class _Tiles(torch.autograd.Function):
 
 
 def edge_auroc(left: Tensor, right: Tensor, target: sp.csr_matrix, seed: int) -> float:
-    """Return the AUROC of the logits for edges against other pairs; NaN without both.
+    """Return the AUROC of the logits for edges against other pairs.
 
-    From up to 20,000 random edges and other pairs.
+    Computed from up to 20,000 random edges and other pairs; NaN without edges or without other
+    pairs.
     """
     rng = np.random.default_rng(seed)
     n = target.shape[0]

@@ -103,7 +103,9 @@ class GraphParameters(ClusterParameters):
     minibatch_above: int = Field(
         25_000, ge=1, description="cells above which a step has parts of the graph"
     )
-    batch_cells: int = Field(2000, ge=50, le=100_000, description="cells of such a step, roughly")
+    batch_cells: int = Field(
+        2000, ge=50, le=100_000, description="approximate number of cells of a step with parts"
+    )
     merged_parts: int = Field(
         5, ge=1, le=100, description="parts of the graph that are merged at random for a step"
     )
@@ -176,7 +178,7 @@ class ScIMTAParams(SurfingParameters):
         True, description="products of the codes of cells and genes explain the counts too"
     )
     gene_neighbors: Annotated[int, Search(5, 30)] = Field(
-        10, ge=1, description="most edges of a gene, to those of strongest correlation"
+        10, ge=1, description="most edges of a gene, those of strongest correlation"
     )
     gene_power: Annotated[float, Search(4, 12)] = Field(
         6.0, gt=0, le=30, description="power of (1 + correlation) / 2, the weight of an edge"

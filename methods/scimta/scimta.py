@@ -26,8 +26,8 @@ class ScIMTA(GraphAutoencoder):
     imputes. The objective is γ (cell graph + gene graph) + (1 - γ) (counts + restored values) plus
     both divergences.
 
-    ``preset=faithful`` follows the published program as far as it goes: preparation, graph,
-    losses, weights and schedule of the cells are those of :class:`.ScMGCA`, corrected as there.
+    ``preset=faithful`` follows the published program for the cells: preparation, graph,
+    losses, weights and schedule are those of :class:`.ScMGCA`, corrected as there.
     Genes, imputation and communities, of which neither code nor weights are published, are those
     of the default. Genes are ranked on cells scaled to 10,000 counts, since the imputation is of
     these values.

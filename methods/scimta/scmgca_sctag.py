@@ -30,8 +30,8 @@ class ScMGCA(GraphAutoencoder):
     all-zero graph. Neighbours are symmetric, surfer steps are probabilities, and rows without
     weight cannot become NaN. The divergence is KL(P‖Q) instead of its reverse. Centres are
     trained. The count decoder is smaller and starts at the gene means. Training takes larger and
-    fewer steps and ends when labels hardly change. There are 1,000 genes. Cells are scaled to
-    10,000 counts instead of the median total, z-scores have a bound of 10.
+    fewer steps and ends when labels hardly change. The number of genes is 1,000, not 500. Cells
+    are scaled to 10,000 counts instead of the median total, z-scores have a bound of 10.
 
     The preset keeps these corrections. First clusters do not depend on a list of dataset names;
     k-means has 10 starts instead of 20. Seeds are used. Labels are those of the last codes, not of
@@ -64,11 +64,11 @@ class ScTAG(GraphAutoencoder):
     reach ``conv_hops`` steps, and the counts follow a zero-inflated negative binomial with the
     cell's depth in its mean. There is no code for new cells either.
 
-    The default differs from the publication as described there; ``preset=faithful`` restores it.
-    Further differences: the published library applies every power of the graph to the inputs
-    alone, so that its three hops are one (``conv_hops`` 1); the targets are z-scores, of which
-    negative ones count as 0; the first clusters are spectral. The published term on distances
-    between codes has weight zero and is left out.
+    The default differs from the publication as that of :class:`ScMGCA` does; ``preset=faithful``
+    restores it. Further differences: the published library applies every power of the graph to the
+    inputs alone, so that its three hops are one (``conv_hops`` 1); the targets are z-scores, of
+    which negative ones count as 0; the first clusters are spectral. The published term on
+    distances between codes has weight zero and is left out.
     """
 
     name = "sctag"

@@ -33,9 +33,9 @@ class ScSMD(Method):
     chosen by labels. 1,358,336 unused parameters are left out. With ``read_counts`` variable genes
     are chosen from the counts; the program gives rounded logarithms to a rule for counts.
 
-    Further differences of the default, which ``preset=faithful`` restores. Genes are centred: else
-    20 epochs of a few hundred cells learn little but means (ARI 0.00 instead of 0.79 on
-    ``sim_rna``, deepscena). The negative binomial is of counts with the cell's depth, not of
+    Further differences of the default, which ``preset=faithful`` restores. Genes are centred:
+    without this 20 epochs of a few hundred cells learn little but means (ARI 0.00 instead of 0.79
+    on ``sim_rna``, deepscena). The negative binomial is of counts with the cell's depth, not of
     rounded logarithms, and trains from phase 1 on. A batch has one step for all cluster losses,
     with converted step size and momentum, and a bound on gradients, which would diverge with
     counts. Batch norms have the statistics of phase 1, so that cells and centres share one space.
