@@ -108,8 +108,7 @@ def comparison_table(comparison: Comparison, metric: str) -> PageTable:
     groups: dict[tuple[str, str, str], dict[str, Difference]] = {}
     for row in comparison.differences:
         groups.setdefault((row.dataset, row.method, row.protocol), {})[row.metric] = row
-    datasets = list(dict.fromkeys(row.dataset for row in comparison.differences))
-    table = PageTable(columns, datasets=datasets)
+    table = PageTable(columns)
     for by_metric in groups.values():
         first = next(iter(by_metric.values()))
         cells = [text_cell(first.method), text_cell(first.dataset)]

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..tables.advice import Advice, advise_by_standing
 from ..tables.claims import within_datasets
+from ..tables.data_versions import newest_names
 from ..tables.eligible import CONTROL, FAILED, NOT_RUN, told_groups, told_words
 from ..tables.labels import (
     MAIN_METRIC,
@@ -66,8 +67,17 @@ class _View:
 
     @cached_property
     def datasets(self) -> list[str]:
-        """Names of the datasets."""
-        return [str(name) for name in self.rows["dataset"].unique() if name]
+        """Names of the datasets; of several versions of one the newest."""
+        return newest_names(name for name in self.rows["dataset"].unique() if name)
+
+    @cached_property
+    def groups(self) -> dict[str, str]:
+        """What each method was told about the types; ``control`` for controls."""
+        first = self.rows.groupby("method")[["told", "family"]].first()
+        return {
+            str(name): CONTROL if family == CONTROL else str(told)
+            for name, told, family in first.itertuples()
+        }
 
     @cached_property
     def failed(self) -> set[tuple[str, str]]:
@@ -75,9 +85,14 @@ class _View:
         rows = self.rows[self.rows["status"].isin(FAILED)]
         return set(zip(rows["method"], rows["dataset"], strict=True))
 
-    def expected(self, key: str, datasets: Sequence[str]) -> list[str]:
-        """Return the datasets on which any method has a value of a metric."""
-        valued = {d for (_, d), own in self.scores.items() if key in own and own[key].n}
+    def expected(self, method: str, key: str, datasets: Sequence[str]) -> list[str]:
+        """Return the datasets on which a method of the same group has a value of a metric."""
+        group = self.groups[method]
+        valued = {
+            dataset
+            for (name, dataset), own in self.scores.items()
+            if key in own and own[key].n and self.groups.get(name) == group
+        }
         return [dataset for dataset in datasets if dataset in valued]
 
 
@@ -168,13 +183,12 @@ def _scores(board: pd.DataFrame, view: _View, keys: list[str]) -> list[TableColu
 
 def _headings(board: pd.DataFrame, view: _View) -> list[str]:
     """Return the heading of the block of each row."""
-    told = {str(n): str(t) for n, t in view.rows.groupby("method")["told"].first().items()}
-    rows = zip(board["method"], board["family"], board["rank"], strict=True)
-    return [_heading(name, family, rank, told[name], view) for name, family, rank in rows]
+    rows = zip(board["method"], board["rank"], strict=True)
+    return [_heading(name, rank, view.groups[name], view) for name, rank in rows]
 
 
-def _heading(method: str, family: str, rank: float, told: str, view: _View) -> str:
-    if family == CONTROL:
+def _heading(method: str, rank: float, told: str, view: _View) -> str:
+    if told == CONTROL:
         return "Controls: the ends of the scale, never ranked"
     if pd.isna(rank):
         return "Not ranked"
@@ -236,8 +250,8 @@ def _score_column(key: str, table: pd.DataFrame) -> Column:
 
 
 def _mean_cell(view: _View, method: str, datasets: Sequence[str], key: str) -> Cell:
-    """Return the mean over datasets; none if one is lacking on which another method has one."""
-    expected = view.expected(key, datasets)
+    """Return the mean over datasets; none if one is lacking that its group has a value on."""
+    expected = view.expected(method, key, datasets)
     none = t_interval([])
     parts = [view.scores.get((method, d), {}).get(key, none) for d in expected]
     lacking = [d for d, part in zip(expected, parts, strict=True) if not part.n]

@@ -49,7 +49,6 @@ class PageTable:
     """The rows of the block without a heading."""
     blocks: dict[str, list[list[Cell]]] = field(default_factory=dict)
     """Further rows by heading, such as those of the controls."""
-    datasets: list[str] = field(default_factory=list)
 
     def add(self, cells: list[Cell], heading: str = "") -> None:
         """Add a row to the block of a heading."""

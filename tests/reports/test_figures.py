@@ -94,3 +94,14 @@ def test_blocks_are_those_of_the_claims(make_job):
         "Told the number of types": ["told (k given)", "also (k given)"],
         "Controls": ["truth"],
     }
+
+
+def test_guided_methods_have_means_over_the_datasets_that_they_can_use(make_job):
+    rows = [make_job("pca", name, seed, ari=0.5) for name in "ab" for seed in (0, 1)]
+    for method in ("sakura", "scale"):
+        rows += [make_job(method, "a", seed, ari=0.7, uses="markers") for seed in (0, 1)]
+    rows += [make_job("nmf", "a", seed, ari=0.6) for seed in (0, 1)]
+    shown = {name: row["ARI (k-means)"].text for name, row in overview(rows).items()}
+    assert shown == {
+        "pca": "0.500", "nmf": "–", "sakura (guided)": "0.700", "scale (guided)": "0.700"
+    }  # fmt: skip
