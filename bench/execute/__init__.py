@@ -1,1 +1,1 @@
-"""Executors: run jobs in limited processes of their own."""
+"""Executors: run each job in separate limited processes."""

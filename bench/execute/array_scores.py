@@ -49,15 +49,15 @@ def score(
     Returns
     -------
     Series
-        Value by score, such as ``kmeans/ari``; NaN where one is undefined, with the reasons in
-        ``attrs["missing"]``. ``bench.list_metrics()`` says what each means.
+        Value by score, such as ``kmeans/ari``; NaN for an undefined score, with the reasons in
+        ``attrs["missing"]``. ``bench.list_metrics()`` describes the metrics.
 
     Raises
     ------
     UsageError
-        If no metric has a name.
+        If a name or glob in ``metrics`` matches no metric.
     DataError
-        If the embedding is not finite, if numbers of cells differ, or cells have no label.
+        If the embedding is not finite, if numbers of cells differ, or if some cells have no label.
     """
     text = metrics if metrics is None or isinstance(metrics, str) else ",".join(metrics)
     cells = embedding.index if isinstance(embedding, pd.DataFrame) else None
@@ -72,7 +72,7 @@ def score(
 def score_array(
     embedding: Any, types: Any, batch: Any, metrics: str | None, *, seed: int = 0, where: str
 ) -> pd.Series:
-    """Return the series of :func:`score`; ``where`` begins the text of an error."""
+    """Return the series of :func:`score`; error messages begin with ``where``."""
     chosen = choose_metrics(metrics, ())
     try:
         scores = scorer.score(
@@ -84,7 +84,7 @@ def score_array(
 
 
 def _as_series(scores: Scores, *, with_means: bool) -> pd.Series:
-    """Return value by score, NaN where one is undefined, with the reasons in ``attrs``."""
+    """Return value by score; NaN for undefined scores, with the reasons in ``attrs``."""
     values, reasons = scores.values, scores.missing
     if with_means:
         means, without = aggregate_scores(values, reasons)
@@ -96,14 +96,14 @@ def _as_series(scores: Scores, *, with_means: bool) -> pd.Series:
 
 
 def _aligned(name: str, values: Any, cells: pd.Index | None) -> Any:
-    """Return values in the order of a table of cells; values without names stay as they are."""
+    """Return values in the order of ``cells``; values without names of cells are unchanged."""
     if cells is None or not isinstance(values, pd.Series) or values.index.equals(cells):
         return values
     missing = cells.difference(values.index)
     if len(missing) or not values.index.is_unique:
         raise DataError(
             f"bench.score: {name} has other names of cells than the embedding "
-            f"({len(missing)} of {len(cells)} are missing, or some stand there twice); give "
+            f"({len(missing)} of {len(cells)} are missing, or some occur twice); give "
             f"{name}.to_numpy() if the order is the same.",
             code="other_cells",
         )

@@ -1,7 +1,8 @@
-"""The files that a fit leaves: embedding, own clusterings, tables, model, features, cells.
+"""The output files of a fit: embedding, own clusterings, tables, model, features, cells.
 
-A fit does not know names and order of the cells (see ``bench.data.cache.dataset_files``). It
-writes into the folder ``RAW`` of the artifacts; :func:`restore_cells` writes the final files.
+A fit does not know the names and the original order of the cells (see
+``bench.data.cache.dataset_files``). It writes into the folder ``RAW`` of the artifacts;
+:func:`restore_cells` writes the final files.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
     from bench.contract import Fit, Method
 
 RAW = "raw"
-"""Folder in the artifacts: what a fit wrote, with the names under which it saw the cells."""
+"""Folder in the artifacts with the files of a fit, with the names that the fit saw for cells."""
 
 
 def write_fit(result: Fit, method: Method, data: Any, cells: np.ndarray, folder: Path) -> None:
-    """Write what a fit returned, its cells, and the model if the method can save it."""
+    """Write the result of a fit, its cells, and the model if the method can save it."""
     folder.mkdir(exist_ok=True)
     np.save(folder / "cells.npy", cells)
     embedding = np.asarray(result.embedding, dtype=np.float32)
@@ -51,8 +52,8 @@ def write_fit(result: Fit, method: Method, data: Any, cells: np.ndarray, folder:
 def restore_cells(artifacts: Path, dataset_folder: Path, prepared: Path) -> None:
     """Write the artifacts of a fit with the names and the order of the cells in their file.
 
-    Nothing is done if they are there. ``cells.npy`` holds the numbers of the cells in the cached
-    dataset, ``features.parquet`` which features of the dataset the method saw.
+    Existing artifacts are not written again. ``cells.npy`` holds the indices of the cells in the
+    cached dataset, ``features.parquet`` whether the method saw each feature of the dataset.
     """
     raw = artifacts / RAW
     if not raw.is_dir():
@@ -80,7 +81,7 @@ def restore_cells(artifacts: Path, dataset_folder: Path, prepared: Path) -> None
 
 
 def _rename_cells(table: pd.DataFrame, names: dict[str, str], in_file: np.ndarray) -> pd.DataFrame:
-    """Return a table with the true names of cells; in the order of the file if it has all."""
+    """Return a table with the true names of cells, in the order of the file if none is missing."""
     table = table.copy()
     for column in table.select_dtypes(["object", "string"]):
         if table[column].isin(names).all():

@@ -1,4 +1,4 @@
-"""What the driver hands to a child process, and the pipe between them."""
+"""The task that the driver gives to a child process, and the pipe between them."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ class Task:
     job: Job
     cache: Path
     artifacts: Path = Path()
-    """Folder to write into; a preparation writes into the cache alone."""
+    """Folder to write into; a preparation writes only into the cache."""
     fit_artifacts: Path = Path()
     """Folder with the fit to score."""
     log: Path | None = None
-    """File for everything that the process prints; ``None``: it is dropped."""
+    """File for the output of the process; ``None``: no log."""
     plugins: tuple[str, ...] = ()
-    """Plugin files whose metrics are computed, too."""
+    """Plugin files with additional metrics."""
     wall: Wall | None = None
-    """What a fit may read and write; ``None``: the process is not restricted."""
+    """Files that a fit may read and write; ``None``: the process is not restricted."""
 
     @property
     def threads(self) -> int:
-        """Threads of the libraries in the process."""
+        """Number of threads of the libraries in the process."""
         return self.job.threads
 
 
 @dataclass(frozen=True)
 class ReadingTask:
-    """The files that a process reads into the cache."""
+    """The work of a process that reads the files of a dataset into the cache."""
 
     dataset: Dataset
     cache: Path
@@ -56,9 +56,9 @@ class ReadingTask:
     artifacts: Path
     """Folder for temporary files."""
     folder: Path
-    """The current folder of the driver: paths of the dataset may be relative to it."""
+    """Current folder of the driver, for relative paths of the dataset."""
     verb_options: frozenset[str] = frozenset()
-    """Options of the command line's present verb, for messages."""
+    """Options of the current command, for messages."""
     threads: int = 1
     log: None = None
 
@@ -66,7 +66,7 @@ class ReadingTask:
 class DriverPipe:
     """The child's end of the pipe to its driver.
 
-    Messages are JSON: the driver runs nothing that a fit could have written.
+    Messages are JSON, so that the driver never executes anything written by a fit.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -79,13 +79,13 @@ class DriverPipe:
             self._connection.send_bytes(message)
 
     def stop_reason(self) -> str:
-        """Return why the driver wants this fit to stop; empty if it does not."""
+        """Return the driver's reason for stopping this fit; empty if there is none."""
         with self._lock:
             return self._connection.recv_bytes().decode() if self._connection.poll() else ""
 
 
 def read_messages(connection: Connection) -> Iterator[tuple[str, Any]]:
-    """Yield the messages that have arrived at the driver's end; what is none is left out."""
+    """Yield the messages that have arrived at the driver's end; other data are skipped."""
     try:
         while connection.poll():
             message = connection.recv_bytes(_MESSAGE_BYTES)

@@ -1,7 +1,7 @@
 """The entry point of a limited process.
 
-It leads its own process group, prints into a log file, pins its threads, sends messages through
-one pipe, and ends with its parent.
+The process leads its own process group, prints into a log file, limits its threads, sends messages
+through one pipe, and ends with its parent.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .threads import keep_large_blocks, pin_threads
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
 _LEAST_BYTES = 2**16
-"""Free space of a disk that is not full."""
+"""A disk with less free space counts as full."""
 
 
 def main(
@@ -41,7 +41,7 @@ def main(
 ) -> None:
     """Run ``function(task, pipe)`` of a module; the last message is ``done`` or ``error``.
 
-    ``mark`` is that of :mod:`bench.execute.process_tree`.
+    ``mark`` identifies the processes of the job (see :mod:`bench.execute.process_tree`).
     """
     mark_this_process(mark)
     os.setsid()
@@ -73,7 +73,7 @@ def main(
 
 
 def _status(error: BaseException) -> str:
-    """Return the status of a job that ended with an exception."""
+    """Return the status of a job that ended with this exception."""
     if isinstance(error, Diverged):
         return "diverged"
     if isinstance(error, Pruned):
@@ -84,7 +84,7 @@ def _status(error: BaseException) -> str:
 
 
 def _is_from_outside(error: BaseException, task: Task | ReadingTask) -> bool:
-    """Return whether an exception is none of the work's: a signal, or a disk that is full."""
+    """Return whether an exception has an external cause: a signal or a full disk."""
     if isinstance(error, KeyboardInterrupt):
         return True
     if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
@@ -103,7 +103,7 @@ def _is_full(folder: Path | str) -> bool:
 
 
 def _reason(error: BaseException, task: Task | ReadingTask) -> str:
-    """Return an exception as one line, with a hint where the wall refused a file."""
+    """Return an exception as one line, with a hint if the wall refused a file."""
     try:
         text = printable_line(str(error))
     except Exception:
@@ -117,7 +117,7 @@ def _reason(error: BaseException, task: Task | ReadingTask) -> str:
 
 
 def _end_with_parent() -> None:
-    """Kill this process group as soon as the driver has ended, for whatever reason."""
+    """Kill this process group as soon as the driver has ended."""
     parent = parent_process()
     if parent is None:
         return
@@ -130,7 +130,7 @@ def _end_with_parent() -> None:
 
 
 def _close_inherited_files(connection: Connection) -> None:
-    """Close what the process server had open but the pipe to the driver and its lifeline."""
+    """Close all files of the process server except the pipe to the driver and its lifeline."""
     parent = parent_process()
     lifeline = parent.sentinel if parent is not None else -1
     keep = {0, 1, 2, connection.fileno(), lifeline}
@@ -144,7 +144,7 @@ def _close_inherited_files(connection: Connection) -> None:
 
 
 def _redirect_output(log: Path | None) -> None:
-    """Send everything printed, also by C code, to the log file."""
+    """Redirect all output, also of C code, to the log file."""
     target = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(target, 1)
     os.dup2(target, 2)

@@ -29,7 +29,7 @@ class ConsoleHandler(logging.Handler):
 
 @contextmanager
 def log_on_console(console: Console) -> Iterator[None]:
-    """Print messages from ``INFO`` on, unless they are handled already."""
+    """Print log messages of level ``INFO`` or higher, unless the log has a handler."""
     logger = logging.getLogger("bench")
     if logger.hasHandlers():
         yield

@@ -1,4 +1,4 @@
-"""Record training curves and stop on non-finite losses: what ``context.report`` is."""
+"""Record training curves and stop on non-finite losses: the function ``context.report``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.errors import Diverged
 ProgressListener = Callable[[int, int | None, dict[str, float]], None]
 """``listener(step, total, values)``, called at every report of a fit."""
 MAX_POINTS, MAX_CURVES = 2000, 200
-"""Points of a curve, and curves of a fit, that are stored."""
+"""Largest numbers of stored points of a curve, and of stored curves of a fit."""
 
 
 class Curves:
@@ -48,19 +48,19 @@ class Curves:
 
 
 def _chosen(size: int) -> list[int]:
-    """Return the numbers of at most ``MAX_POINTS`` of ``size`` points."""
+    """Return the indices of at most ``MAX_POINTS`` of ``size`` points, evenly spaced."""
     if size <= MAX_POINTS:
         return list(range(size))
     return [round(number * (size - 1) / (MAX_POINTS - 1)) for number in range(MAX_POINTS)]
 
 
 def held_out_loss(values: Mapping[str, Sequence[float]]) -> float | None:
-    """Return the loss of a fit on the counts of cells that it was not trained on.
+    """Return the best loss of a fit on the counts of held-out cells.
 
-    ``values``: name → reported values. The value of ``held_out_likelihood_loss`` (without
-    penalties and weights, so that fits with other weights compare) at the step with the lowest
-    ``held_out_loss``, whose weights a network keeps. Without that curve the lowest
-    ``held_out_loss``; ``None`` if neither was reported.
+    ``values``: name → reported values. It is the ``held_out_likelihood_loss`` (without penalties
+    and weights, so that fits with different weights are comparable) at the step with the lowest
+    ``held_out_loss``, whose weights a network keeps. Without that curve it is the lowest
+    ``held_out_loss``; ``None`` if that was not reported.
     """
     if "held_out_loss" not in values:
         return None

@@ -1,7 +1,7 @@
-"""Reading of the user's files in a limited process behind the wall.
+"""Reading of the user's files in a limited and restricted process.
 
-A file from elsewhere may be hostile or broken. The process that reads it opens its files and
-nothing else of the user's, writes into the cache alone, and ends at its limit of memory.
+A file from elsewhere may be malicious or damaged. The process that reads it can open no other
+files of the user, can write only into the cache, and has a memory limit.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 def open_cache(settings: Settings) -> DataCache:
-    """Return the cache of a run; the user's files are read into it by a limited process."""
+    """Return the cache of a run, which reads the user's files in a limited process."""
     return DataCache(settings.cache_dir, partial(_read_files, settings))
 
 
@@ -66,14 +66,14 @@ def _read_files(settings: Settings, cache: DataCache, dataset: Dataset) -> Path:
 
 
 def _files_of(dataset: Dataset) -> list[Path]:
-    """Return the files and folders that a dataset is read from; none of a registered loader."""
+    """Return the files and folders of a dataset; none for a registered loader."""
     while isinstance(dataset, (DerivedDataset, NamedFile)):
         dataset = dataset.inner if isinstance(dataset, DerivedDataset) else dataset.file
     return [dataset.path, *dataset.files()] if isinstance(dataset, FileDataset) else []
 
 
 def _can_travel(dataset: Dataset) -> bool:
-    """Return whether another process can be given the dataset; one of a plugin file cannot."""
+    """Return whether the dataset can be sent to another process (not if from a plugin file)."""
     try:
         pickle.dumps(dataset)
     except (pickle.PicklingError, AttributeError, TypeError):
@@ -82,7 +82,7 @@ def _can_travel(dataset: Dataset) -> bool:
 
 
 def _folder_name(outcome: ProcessOutcome, where: str, settings: Settings) -> str:
-    """Return the name of the written folder, or raise what ended the reading."""
+    """Return the name of the written folder, or raise the error that ended the reading."""
     for level, line in outcome.value.get("log", []):
         logger.log(level, line)
     if outcome.status == "done" and "folder" in outcome.value:
@@ -99,6 +99,6 @@ def _folder_name(outcome: ProcessOutcome, where: str, settings: Settings) -> str
 
 
 def _as_error(value: dict[str, Any]) -> errors.BenchError:
-    """Return the error that the process of the reading raised."""
+    """Return the error that the reading process raised."""
     cls = getattr(errors, str(value["error"]), DataError)
     return cls(str(value["text"]), code=str(value["code"]))

@@ -1,4 +1,4 @@
-"""What a fit may know of its job: the part that its method declares."""
+"""The part of a job that its fit may see: the inputs that the method declares."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _FILES = {
     "labels": ("types.npy",),
     "proteins": ("proteins.npy", "protein_names.npy"),
 }
-"""Files of a cached dataset by what a method declares."""
+"""Files of a cached dataset, by declared input."""
 _HIDDEN = {"labels": "types.npy", "proteins": "proteins.npy"}
-"""Those whose values of held-out cells are predicted and scored."""
+"""Files of inputs that are predicted for held-out cells and scored."""
 
 
 def declared_job(job: Job) -> Job:
-    """Return a job without what its method does not declare."""
+    """Return a job with only the facts and inputs that its method declares."""
     return replace(
         job,
         facts={name: job.facts[name] for name in _FACTS if name in job.facts},
@@ -37,10 +37,10 @@ def declared_job(job: Job) -> Job:
 
 
 def hide_held_out(job: Job, dataset_folder: Path, scratch: Path) -> Path | None:
-    """Write what the job's method declares without the held-out cells; returns the folder.
+    """Write declared labels and proteins without held-out cells; returns the folder.
 
-    Labels and proteins of these cells are empty or 0 there. ``None`` if no cells are held out or
-    neither is declared.
+    Labels of held-out cells are empty, proteins 0. Returns ``None`` if no cells are held out, or
+    neither input is declared.
     """
     names = [name for use, name in _HIDDEN.items() if use in job.uses]
     if not job.facts.get("fitted_on") or not names:

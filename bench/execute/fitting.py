@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 def ignore_line(text: str) -> None:
-    """Drop a line of the log."""
+    """Ignore a line of the log."""
 
 
 @dataclass(frozen=True)
 class OptionalInputs:
-    """What a dataset offers beyond its counts; a method gets the part that it declares."""
+    """The optional inputs that a dataset has; a method gets those that it declares."""
 
     n_clusters: int | None = None
     batch: np.ndarray | None = None
@@ -59,7 +59,7 @@ class OptionalInputs:
 
 @dataclass(frozen=True)
 class FitConditions:
-    """Under what conditions a method is fitted."""
+    """Seed, device, folders and callbacks of a fit."""
 
     seed: int = 0
     device: str = "cpu"
@@ -79,9 +79,9 @@ def fit_method(
 ) -> Fit:
     """Fit a method on prepared cells and check its result.
 
-    ``inputs`` are those of the cells of ``data``. Marker genes that are no features are left out
-    and counted in the notes of the result. Raises what the method raises, ``DataError`` if no
-    marker gene is a feature, and what :func:`check_result` raises.
+    ``inputs`` describe the cells of ``data``, in order. Marker genes that are not features are
+    left out and counted in the notes of the result. Raises what the method raises, ``DataError``
+    if no marker gene is a feature, and what :func:`check_result` raises.
     """
     knowledge, missing_markers = _declared_knowledge(method, data, inputs)
     with TemporaryDirectory(dir=conditions.scratch_parent, ignore_cleanup_errors=True) as scratch:
@@ -123,11 +123,11 @@ def _declared_knowledge(
 
 
 def check_result(result: Any, cells: pd.Index, name: str) -> Fit:
-    """Return what a method returned, its rows in the order of ``cells``.
+    """Return the result of a method, with rows in the order of ``cells``.
 
-    A pandas object with the names of the cells is put into their order; without names its rows
-    count as the cells. Raises ``TypeError`` or ``ValueError`` for a result that breaks the
-    contract, ``Diverged`` for an embedding that is not finite in single precision.
+    A pandas object is reordered by the names of the cells in its index; with a default index its
+    order is kept. Raises ``TypeError`` or ``ValueError`` for an invalid result, ``Diverged`` for
+    an embedding that is not finite in float32.
     """
     if not isinstance(result, Fit):
         raise TypeError(f"{name}.fit returned a {type(result).__name__}; expected Fit(embedding)")
@@ -149,7 +149,7 @@ def check_result(result: Any, cells: pd.Index, name: str) -> Fit:
 
 
 def _in_order(values: Any, cells: pd.Index, what: str) -> Any:
-    """Return a pandas object as an array in the order of the cells, anything else as it is."""
+    """Return a pandas object as an array in the order of the cells, other values unchanged."""
     if not isinstance(values, (pd.DataFrame, pd.Series)):
         return values
     index = values.index
@@ -164,7 +164,7 @@ def _in_order(values: Any, cells: pd.Index, what: str) -> Any:
 
 
 def _check_embedding(embedding: np.ndarray, n_cells: int, name: str) -> None:
-    """Raise for an embedding of a wrong shape or type, or one that is not finite."""
+    """Raise for an embedding of a wrong shape or type, or with values that are not finite."""
     if embedding.ndim != 2 or embedding.shape[0] != n_cells or embedding.shape[1] < 1:
         raise ValueError(
             f"{name} returned an embedding of shape {embedding.shape}; expected ({n_cells}, d ≥ 1)"
@@ -182,7 +182,7 @@ def _check_embedding(embedding: np.ndarray, n_cells: int, name: str) -> None:
 
 
 def _check_table(key: Any, table: Any, name: str) -> None:
-    """Raise for a table that cannot be written to a file of its name."""
+    """Raise ``TypeError`` or ``ValueError`` for a table that cannot be written to a file."""
     if not isinstance(table, pd.DataFrame):
         raise TypeError(
             f"{name} returned a {type(table).__name__} as table '{key}'; expected a DataFrame"
@@ -191,5 +191,5 @@ def _check_table(key: Any, table: Any, name: str) -> None:
     plain = text.isprintable() and Path(text).name == text and text not in ("", "..")
     if not plain or len(text) > 100:
         raise ValueError(
-            f"{name} returned a table named {key!r}; expected a plain name, as of a file"
+            f"{name} returned a table named {key!r}; expected a name that a file can have"
         )

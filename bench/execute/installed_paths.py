@@ -1,6 +1,6 @@
-"""Folders of Python, of installed packages and of the system, without data that ship in packages.
+"""Folders of Python, installed packages and the system, without data sets in packages.
 
-They are listed when this module is imported: once, in the server that all fits are forked from.
+They are listed once, when this module is imported by the server that forks all fits.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ _PACKAGED_DATA = ("scanpy/datasets",)
 
 
 def without_hidden(hidden: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Return what a fit may read without hidden folders, and the folders of which it is a part.
+    """Return the paths that a fit may read, and the folders of which it may read only a part.
 
-    Installed packages stay readable where they lie in a hidden folder, such as results in ``.``.
+    ``hidden`` folders are left out. Installed packages inside a hidden folder, such as results in
+    ``.``, stay readable.
     """
     hidden = list(hidden)
     roots = [*ROOTS, *(path for path in outermost(_path_entries()) if not _is_known(path))]
@@ -57,12 +58,12 @@ def split_around(paths: Iterable[str], hidden: Iterable[str]) -> Iterator[str]:
 
 
 def is_below(path: str, folder: str) -> bool:
-    """Return whether a real path is a folder or lies in it."""
+    """Return whether a real path is ``folder`` or inside it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def outermost(paths: Iterable[str]) -> list[str]:
-    """Return real paths without those that lie in others."""
+    """Return real paths without those inside another one."""
     kept: list[str] = []
     for path in sorted({os.path.realpath(path) for path in paths}):
         if not kept or not is_below(path, kept[-1]):
@@ -96,6 +97,6 @@ def _packaged_data() -> Iterator[str]:
 ROOTS = outermost(_roots())
 _DATA = list(_packaged_data())
 PATHS = list(split_around(ROOTS, _DATA))
-"""What all fits may read."""
+"""Paths that all fits may read."""
 SPLIT = [path for path in ROOTS if any(is_below(one, path) for one in _DATA)]
 """Folders of which only members are in ``PATHS``."""

@@ -1,8 +1,8 @@
-"""Landlock: a process gives up the file system but for some folders (Linux 5.13 and later).
+"""Landlock: restrict a process to some files and folders (Linux 5.13 and later).
 
-The three system calls of ``Documentation/userspace-api/landlock.rst`` of the Linux kernel. A
-restriction holds for good, for the calling thread and all that it starts: call :func:`restrict`
-before any other thread starts.
+Uses the three system calls of ``Documentation/userspace-api/landlock.rst`` of the Linux kernel. A
+restriction cannot be undone and applies to the calling thread and all threads and processes that
+it starts: call :func:`restrict` before any other thread starts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TRUNCATE, _DEVICE_CONTROL = 1 << 14, 1 << 15
 _READ = _EXECUTE | _READ_FILE | _READ_FOLDER
 _OF_A_FILE = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _DEVICE_CONTROL
 _RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
-"""Number of file rights by version; 16 from the fifth on."""
+"""Number of file rights by version of Landlock; 16 from version 5 on."""
 _TCP, _SIGNALS_AND_ABSTRACT_SOCKETS = 0b11, 0b11
 
 
@@ -37,7 +37,7 @@ class _FolderRule(ctypes.Structure):
 
 
 def version() -> int:
-    """Return the version of Landlock that the kernel has; 0 if it has none."""
+    """Return the kernel's version of Landlock; 0 without Landlock."""
     if sys.platform != "linux":
         return 0
     return max(0, _call(_CREATE_RULESET, None, 0, _ASK_VERSION))
@@ -50,24 +50,24 @@ def restrict(
     *,
     network: bool = False,
 ) -> None:
-    """Leave this process nothing but the given files and folders.
+    """Restrict this process to the given files and folders.
 
     Parameters
     ----------
     readable
-        Files and folders that may be read and executed; those that are not there are left out.
+        Files and folders that may be read and executed; missing ones are skipped.
     writable
         Files and folders that may be changed as well.
     listable
-        Folders whose names, and those below, may be listed without reading the files.
+        Folders that may be listed, with their subfolders, without reading the files.
     network
         Whether TCP stays possible (refused from version 4 on). From version 6 on signals and
-        abstract sockets reach only processes that this one starts.
+        abstract sockets reach only processes started by this one.
 
     Raises
     ------
     OSError
-        The kernel refuses, such as where it has no Landlock.
+        If the kernel refuses, for example without Landlock.
     """
     everything = (1 << _RIGHTS.get(version(), 16)) - 1
     ruleset = _create_ruleset(everything, network=network)
@@ -88,7 +88,7 @@ def restrict(
 
 
 def _create_ruleset(file_rights: int, *, network: bool) -> int:
-    """Return the descriptor of a set of rules that handles all that this kernel can."""
+    """Return the descriptor of a ruleset with all rights that this kernel knows."""
     known = version()
     rules = _Rules(
         file_rights,

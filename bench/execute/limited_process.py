@@ -1,7 +1,7 @@
 """Start one limited process, measure it, and end it with all its children.
 
-A child runs a function of :mod:`bench.execute.tasks`, given by name, so that the driver need not
-import what a fit needs.
+A child runs a function of :mod:`bench.execute.tasks`, given by name, so that the driver does not
+import the libraries of a fit.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ if TYPE_CHECKING:
 TASKS = "bench.execute.tasks"
 _POLL_SECONDS = 0.1
 _START_SECONDS = 300.0
-"""Time that a process may take to start, besides its limit."""
+"""Time that a process may take to start, in addition to its limit."""
 _SETUP_SECONDS = 60.0
-"""Time that a fit may take to import its method and to open its data, if its limit is shorter."""
+"""Least time for a fit to import its method and open its data, also with a shorter limit."""
 _CHILDREN_SECONDS = 1.0
-"""Interval at which the processes of a job are listed, which asks each one of the machine."""
+"""Interval at which the processes of a job are listed, which inspects every process."""
 _ANSWERS = ("done", "error")
 _FIT_MARKS = ("fit begins", "fit ended")
-"""Messages at which the parent looks at its own clock: a method cannot change that one."""
+"""Messages that the parent times by its own clock, which a method cannot change."""
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 _UNKNOWN_END = 255
 """Exit code of a process whose server has ended."""
 
 ProgressHandler = Callable[[dict[str, Any]], str | None]
-"""Gets ``step``, ``total`` and ``values`` of a report; returns why the child should stop."""
+"""Gets ``step``, ``total`` and ``values`` of a report; returns a reason to stop, if any."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one process may use."""
+    """Limits of one process."""
 
     seconds: float
     """Wall time of a fit, or of another process from its start."""
     memory_gib: float
-    """Resident memory of its process tree beyond what it had at its start."""
+    """Resident memory of its process tree, in addition to that at its start."""
 
 
 @dataclass
@@ -61,11 +61,11 @@ class ProcessOutcome:
     """How a process ended."""
 
     status: str
-    """``done``, ``failed``, ``timeout``, ``oom``, ``diverged``, ``pruned``, ``interrupted`` (by
-    something else than what it ran) or ``cancelled`` (by the driver)."""
+    """``done``, ``failed``, ``timeout``, ``oom``, ``diverged``, ``pruned``,
+    ``interrupted`` (by an external cause) or ``cancelled`` (by the driver)."""
     reason: str = ""
     value: dict[str, Any] = field(default_factory=dict)
-    """What the function returned, if done."""
+    """Return value of the function, if done."""
     seconds: float = 0.0
     """Wall time from start to end of the process."""
     peak_memory_mb: float = 0.0
@@ -80,9 +80,9 @@ def run_limited(
     on_progress: ProgressHandler = lambda report: None,
     cancelled: threading.Event | None = None,
 ) -> ProcessOutcome:
-    """Run a function of ``bench.execute.tasks`` in a process of its own and wait for its end.
+    """Run a function of ``bench.execute.tasks`` in a new process and wait for its end.
 
-    Never raises for what happens in the child, or if there can be none.
+    Errors in the child, or of starting it, are returned as an outcome, not raised.
     """
     started, mark, oom_kills = time.monotonic(), new_mark(), count_oom_kills()
     try:
@@ -122,7 +122,7 @@ def run_limited(
 
 
 def _start(function: str, task: Task | ReadingTask, mark: int) -> tuple[Any, Connection, int]:
-    """Start the process; returns it, the driver's end of the pipe to it, and its server."""
+    """Start the process; returns it, the driver's end of its pipe, and the id of its server."""
     ours, theirs = Pipe()
     try:
         process, server = start_process(main, (TASKS, function, task, theirs, mark))
@@ -137,7 +137,7 @@ def _start(function: str, task: Task | ReadingTask, mark: int) -> tuple[Any, Con
 def _handle_messages(
     connection: Connection, monitor: _ProcessMonitor, on_progress: ProgressHandler
 ) -> tuple[str, Any] | None:
-    """Handle the messages of a process; returns its answer if it has ended."""
+    """Handle the messages of a process; returns its final message, if it has arrived."""
     answer = None
     for kind, value in read_messages(connection):
         if kind == "started":
@@ -159,9 +159,9 @@ def _ask_to_stop(connection: Connection, reason: str) -> None:
 def _outcome(
     answer: tuple[str, Any] | None, exitcode: int | None, *, out_of_memory: bool, lost: bool
 ) -> ProcessOutcome:
-    """Return the outcome by the child's answer, or by its exit code if there was none.
+    """Return the outcome by the child's final message or, without one, by its exit code.
 
-    ``lost``: the server of the process, which would know the exit code, has ended.
+    ``lost``: the server of the process has ended, so the exit code is unknown.
     """
     if answer is not None and answer[0] == "done":
         return ProcessOutcome("done", value=answer[1])
@@ -173,9 +173,9 @@ def _outcome(
         return ProcessOutcome("failed", f"ended with exit code {exitcode} and without a result")
     name = _signal_name(-exitcode)
     if exitcode == -signal.SIGKILL and out_of_memory:
-        return ProcessOutcome("oom", "killed by the system for want of memory")
+        return ProcessOutcome("oom", "killed by the system, which was out of memory")
     if -exitcode in _FROM_OUTSIDE:
-        return ProcessOutcome("interrupted", f"ended by {name} from outside")
+        return ProcessOutcome("interrupted", f"ended by {name} from another process")
     return ProcessOutcome("failed", f"crashed with {name}")
 
 
@@ -199,7 +199,7 @@ class _ProcessMonitor:
         self._marks: dict[str, tuple[float, float]] = {}
 
     def check(self, cancelled: threading.Event | None) -> ProcessOutcome | None:
-        """Measure the tree; return the outcome if it is cancelled or over a limit."""
+        """Measure the tree; returns an outcome if the process is cancelled or over a limit."""
         if cancelled is not None and cancelled.is_set():
             return ProcessOutcome("cancelled", "interrupted")
         now = time.monotonic()
@@ -217,10 +217,10 @@ class _ProcessMonitor:
         return None
 
     def _over_time(self, now: float) -> ProcessOutcome | None:
-        """Return the outcome of a process that takes too long.
+        """Return the outcome ``timeout`` if the process takes too long.
 
-        The limit is that of the fit: a busy machine may take long to start the process and to
-        import libraries.
+        The limit applies to the fit alone: a busy machine may take long to start the process and
+        to import libraries.
         """
         if self._begun is None:
             if now - self.started <= _START_SECONDS:
@@ -238,11 +238,11 @@ class _ProcessMonitor:
         return ProcessOutcome("timeout", f"longer than the limit of {seconds:g} s")
 
     def begin(self, resident: int) -> None:
-        """Note that the process runs, and its memory before it does anything."""
+        """Record that the process runs, and its memory before the work."""
         self.baseline, self._begun = resident, time.monotonic()
 
     def mark(self, kind: str) -> None:
-        """Note wall and CPU time of the tree at the begin or the end of a fit."""
+        """Record wall and CPU time of the tree at the begin or the end of a fit."""
         self._marks.setdefault(kind, (time.monotonic(), self._cpu_seconds()))
 
     def add_costs(self, outcome: ProcessOutcome) -> None:
@@ -270,7 +270,7 @@ class _ProcessMonitor:
                 yield process.memory_info().rss
 
     def _shares(self) -> Iterator[int]:
-        """Yield the memory of each process, pages that forked processes share in parts."""
+        """Yield the memory of each process, with shared pages divided among the processes."""
         for process in self._processes:
             with contextlib.suppress(psutil.Error):
                 try:

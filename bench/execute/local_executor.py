@@ -35,25 +35,24 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SCORE_SECONDS = 1800.0
-"""Limit of a score process, unless a fit may take longer."""
+"""Time limit of a scoring process, unless that of a fit is longer."""
 PREPARE_SECONDS = 7200.0
-"""Limit of a preparation, likewise."""
+"""Time limit of a preparation, unless that of a fit is longer."""
 KERNEL_WALL = True
-"""Whether fits are walled where the kernel can; a test of other kernels turns it off."""
+"""Whether fits are restricted by the kernel if it can; tests of other kernels turn it off."""
 _INTERRUPT_SECONDS = 2.0
-"""Time after which a process that was interrupted was not so by a signal to the whole group."""
+"""Time to wait for a cancellation: a signal to the whole group also interrupts the processes."""
 
 JobProgressHandler = Callable[[Job, dict[str, Any]], str | None]
-"""Gets the reports of running jobs; a text it returns stops the job as ``pruned``."""
+"""Gets the reports of running jobs; a returned reason stops the job as ``pruned``."""
 
 
 class LocalExecutor:
     """Runs jobs with ``workers`` processes at a time.
 
     As a context manager it waits for its jobs at the end, and ends them after an exception.
-    ``plugins`` are files whose metrics are computed beside the built-in ones, ``hidden`` further
-    folders that no fit may read. A process that is interrupted, by a signal from outside say, is
-    run once more.
+    ``plugins`` are files with additional metrics, ``hidden`` further folders that no fit may read.
+    A process that is interrupted, for example by a signal, is run once more.
     """
 
     def __init__(
@@ -82,7 +81,7 @@ class LocalExecutor:
         self.close() if kind is None else self.cancel()
 
     def prepare(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, ProcessOutcome]]:
-        """Apply the recipe of each job; yields them as they end."""
+        """Apply the recipe of each job; yields each job with its outcome as it ends."""
         futures = {self._pool.submit(self._prepare, job): job for job in jobs}
         for future in as_completed(futures):
             yield futures[future], future.result()
@@ -98,7 +97,7 @@ class LocalExecutor:
         self._submit(job, before, lambda work: self._fit_and_score(job, work, fitted))
 
     def submit_scoring(self, job: Job, fitted: Path) -> None:
-        """Queue the scoring of a finished fit; its result holds the scores alone."""
+        """Queue the scoring of a finished fit; its result holds only the scores."""
 
         def score(work: Path) -> Result:
             result = Result(job, "done")
@@ -110,7 +109,7 @@ class LocalExecutor:
     def as_completed(self) -> Iterator[tuple[Job, Path | None]]:
         """Yield each job as it ends, with its folder in the spool (``None`` if dropped).
 
-        Jobs that are submitted meanwhile are waited for, too.
+        Includes jobs that are submitted in the meantime.
         """
         while self._futures:
             ended, _ = wait(self._futures, return_when=FIRST_COMPLETED)
@@ -160,7 +159,7 @@ class LocalExecutor:
         self._futures[self._pool.submit(run)] = job
 
     def _try_twice(self, job: Job, attempt: Callable[[], ProcessOutcome]) -> ProcessOutcome:
-        """Return the outcome of an attempt; of a second one if the first was interrupted."""
+        """Return the outcome of an attempt, or of a second one if the first was interrupted."""
         outcome = self._attempt(job, attempt)
         if outcome.status == "interrupted":
             if self.cancelled.wait(_INTERRUPT_SECONDS):
@@ -170,7 +169,7 @@ class LocalExecutor:
         return outcome
 
     def _attempt(self, job: Job, attempt: Callable[[], ProcessOutcome]) -> ProcessOutcome:
-        """Return the outcome of an attempt; what is not the work's own doing is `interrupted`."""
+        """Return the outcome of an attempt, `interrupted` for an external cause."""
         try:
             outcome = attempt()
         except OSError as error:
@@ -193,7 +192,7 @@ class LocalExecutor:
         return result
 
     def _fit(self, job: Job, work: Path) -> ProcessOutcome:
-        """Fit a job into a folder that holds nothing of an attempt before."""
+        """Fit a job, with the results of an earlier attempt removed."""
         artifacts = work / "artifacts"
         shutil.rmtree(artifacts, ignore_errors=True)
         artifacts.mkdir()
@@ -217,7 +216,7 @@ class LocalExecutor:
         return outcome
 
     def _prepare_again(self, job: Job) -> ProcessOutcome | None:
-        """Prepare data that were removed since the run began; returns the outcome of a failure."""
+        """Prepare data that were removed during the run; returns an outcome if that fails."""
         if DataCache(self._cache).is_prepared(job.prepared_key):
             return None
         outcome = self._prepare(job)
@@ -226,7 +225,7 @@ class LocalExecutor:
         return replace(outcome, reason=f"preparation: {outcome.reason}")
 
     def _fit_task(self, job: Job, work: Path, scratch: Path) -> Task:
-        """Return the task of a fit: what its method declared, behind the wall."""
+        """Return the task of a fit: the declared inputs and the restrictions."""
         known = _with_absolute_paths(declared_job(job))
         prepared = self._cache / "prepared" / job.prepared_key
         hidden = hide_held_out(known, Path(known.dataset_folder), scratch)
@@ -270,7 +269,7 @@ class LocalExecutor:
 
 
 def _with_absolute_paths(job: Job) -> Job:
-    """Return a job for a process that may change its folder."""
+    """Return a job with absolute paths, for a process in another current folder."""
     return replace(job, dataset_folder=str(Path(job.dataset_folder).resolve()))
 
 
@@ -313,7 +312,7 @@ def _stored_fit(job: Job, stored: Result) -> Result:
         measures=stored.measures,
         notes=stored.notes,
         curves=stored.curves,
-        facts={"fitted": "an earlier run's fit, scored anew"}
+        facts={"fitted": "fit of an earlier run, scored again"}
         | {name: stored.facts[name] for name in ("cpu",) if name in stored.facts},
     )
 

@@ -1,4 +1,4 @@
-"""The log of a fit: its head and its tail are kept."""
+"""The log of a fit, shortened to its head and tail."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ _KEPT_BYTES = 2**20
 _GAP = "\n[… the middle is left out …]\n".encode()
 _LARGEST_BYTES = _KEPT_BYTES + len(_GAP)
 BYTES_WHILE_WRITTEN = 2**23
-"""Size at which a log is shortened while it is written."""
+"""Size above which a log is shortened while it is written."""
 _EXCERPT_CHARACTERS = 3600
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 def shorten_log(log: Path | None, largest: int = _LARGEST_BYTES) -> None:
-    """Leave out the middle of a log that is larger; a crash writes its cause first.
+    """Remove the middle of a log above ``largest`` bytes; a crash may write its cause first.
 
-    Those who write into the file append to it, so they go on behind what is kept.
+    Processes that write into the file append to it, so they continue behind the tail.
     """
     with contextlib.suppress(OSError):
         if log is None or log.stat().st_size <= largest:
@@ -34,9 +34,9 @@ def shorten_log(log: Path | None, largest: int = _LARGEST_BYTES) -> None:
 
 
 def log_excerpt(log: Path) -> str:
-    """Return the log, its middle left out if it is long; empty if there is none.
+    """Return the log, without the middle if it is long; empty if there is none.
 
-    Characters of terminals, and those that databases refuse, are replaced.
+    Invalid UTF-8 and control characters, which databases refuse, are replaced.
     """
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     text = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)

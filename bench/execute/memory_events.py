@@ -1,4 +1,4 @@
-"""How often the kernel has killed a process of this control group for want of memory."""
+"""Number of processes of this control group killed by the kernel for lack of memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _ROOT = Path("/sys/fs/cgroup")
 
 
 def count_oom_kills() -> int:
-    """Return the count of this process's control group, else that of the machine; 0 if unknown."""
+    """Return the count of this process's control group, else of the machine; 0 if unknown."""
     for path in [*_group_files(), Path("/proc/vmstat")]:
         try:
             counts = dict(line.split(maxsplit=1) for line in path.read_text().splitlines())
@@ -21,7 +21,7 @@ def count_oom_kills() -> int:
 
 
 def _group_files() -> Iterator[Path]:
-    """Yield the files of the group with events of memory, by both versions of control groups."""
+    """Yield the files with memory events of the group, for both versions of control groups."""
     try:
         lines = _GROUPS.read_text().splitlines()
     except OSError:

@@ -26,7 +26,7 @@ class OutcomePlots:
     table
         One row a job, with all columns.
     results
-        Folder of the results, which keeps the coordinates of UMAPs.
+        Folder of the results, where coordinates of UMAPs are stored.
     """
 
     def __init__(self, table: pd.DataFrame, results: Path) -> None:
@@ -52,7 +52,7 @@ class OutcomePlots:
         return heatmap_figure(table, method_order(table, metric), metric)
 
     def cost(self, cost: str = "seconds", metric: str = "kmeans/ari") -> Figure:
-        """Draw the score of each method against what it costs, one panel a dataset.
+        """Draw the score of each method against its cost, one panel a dataset.
 
         Parameters
         ----------
@@ -100,7 +100,7 @@ class OutcomePlots:
         return umap_figure(drawn, coordinates)
 
     def _scored(self, metric: str) -> pd.DataFrame:
-        """Return the table as figures read it; raises ``UsageError`` without scores."""
+        """Return the table for figures of a score; raises ``UsageError`` if no job has it."""
         if metric not in self._table or not self._table[metric].notna().any():
             scores = [name for name in self._table.columns if "/" in name]
             hint = did_you_mean(metric, scores)

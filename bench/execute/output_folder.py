@@ -1,4 +1,4 @@
-"""Folders of results of one verb: replaced by newer results, never mixed with other things."""
+"""Folders of results of one command: replaced by newer results, never mixed with other files."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from bench.errors import DataError, UsageError
 
 
 def check_output_folder(folder: Path, note: str) -> None:
-    """Raise ``UsageError`` for a folder that holds anything but earlier results.
+    """Raise ``UsageError`` if a folder holds other files than earlier results.
 
-    The file ``note``, JSON with the list ``files``, marks earlier results of a verb.
+    The JSON file ``note`` in the folder, with the list ``files``, marks earlier results.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(
-            f"{folder}: a file of that name is there; choose another with --out.",
+            f"{folder}: is a file; choose another name with --out.",
             code="not_a_folder",
         )
     if folder.is_dir() and any(folder.iterdir()) and _earlier_files(folder, note) is None:
         raise UsageError(
-            f"{folder}: the folder holds other things; choose another or an empty one with --out.",
+            f"{folder}: the folder holds other files; choose a new or empty folder with --out.",
             code="folder_not_empty",
         )
 

@@ -1,10 +1,9 @@
 """Settings of the process server; the server imports this module before all others.
 
-It leaves the driver's process group: ``timeout``, a batch system or a closed terminal signal the
-whole group, and a server that ended by such a signal would look as if every running fit failed.
-It starts processes for its driver alone: a fit that connected to it could otherwise have a process
-started outside its own restrictions.
-Processes whose parent has ended become its children, and it ends them when it ends.
+The server leaves the driver's process group: ``timeout``, a batch system or a closed terminal
+signal the whole group, and without the server every running fit would seem to have failed. It
+starts processes only for its driver, so that a fit cannot use it to start a process without
+restrictions. Processes whose parent has ended become its children, and are killed when it ends.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class _DriverSocket(socket.socket):
     """A listening socket that accepts connections of the driver only."""
 
     def accept(self) -> tuple[socket.socket, object]:
-        """Return the next connection; one of another process counts as aborted."""
+        """Return the next connection; raises an error if it is not from the driver."""
         connection, address = super().accept()
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         if struct.unpack("3i", credentials)[0] != _DRIVER:
@@ -44,7 +43,7 @@ class _DriverSocket(socket.socket):
 
 
 def _end_descendants() -> None:
-    """Kill all processes below this server; fits of a driver that is gone are among them."""
+    """Kill all descendants of this server, also fits of a driver that has ended."""
     if os.getpid() != _SERVER:
         return  # a fit that Python ends in order
     deadline = time.monotonic() + _END_SECONDS

@@ -1,8 +1,8 @@
-"""All processes of one job, also those that left its process group or lost their parent.
+"""All processes of one job, also those outside of its process group or without their parent.
 
-The process of a job gets a mark that all its descendants inherit and cannot take off: the hard
-limit of the number of file locks, which Linux keeps for each process and has not applied since
-2.4.25. Elsewhere the children of the process are all that is known.
+The process of a job gets a mark that all its descendants inherit and cannot remove: the hard limit
+of the number of file locks, which Linux stores for each process but has not applied since 2.4.25.
+On other systems only the children of the process are found.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def new_mark() -> int:
 
 
 def mark_this_process(mark: int) -> None:
-    """Give this process, and all that it starts, the mark of a job."""
+    """Mark this process, and all processes that it starts."""
     if mark:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(_FILE_LOCKS, (mark, mark))
@@ -48,11 +48,11 @@ class ProcessTree:
             self._first = psutil.Process(pid)  # knows a later process with this number
 
     def processes(self) -> list[psutil.Process]:
-        """Return the processes that run."""
+        """Return the processes that exist."""
         return list(self._marked()) or self._family()
 
     def kill(self) -> None:
-        """Kill all processes; one that goes on starting others is stopped first."""
+        """Kill all processes; they are first stopped, so that they cannot start others."""
         stopped: set[int] = set()
         deadline = time.monotonic() + _END_SECONDS
         while time.monotonic() < deadline:
@@ -85,7 +85,7 @@ class ProcessTree:
 
 
 def _is_dead(process: psutil.Process) -> bool:
-    """Return whether a process has ended, also if nobody has asked for its exit code yet."""
+    """Return whether a process has ended, also if it is a zombie."""
     try:
         return bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.Error:

@@ -1,7 +1,7 @@
 """Compute further metrics of finished fits; nothing is fitted.
 
-A fit is scored as it lies in the store, also when the source of its method has changed since: the
-scores belong to the stored fit, and its run records both sources.
+The stored fit is scored, also if the source of its method has changed since. Its run records both
+sources.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from bench.store.mlflow_store import Tracker
 
 _NOT_REGISTERED = "not registered"
-"""Stands for the source of a method whose plugin is not given."""
+"""Source of a method whose plugin is not given."""
 
 
 @dataclass
@@ -49,15 +49,15 @@ class RescoreSummary:
     """Counts of fits rescored, skipped and failed."""
 
     fits: int = 0
-    """Selected finished fits."""
+    """Number of selected finished fits."""
     current: int = 0
-    """Of these, fits that had all scores in the present versions."""
+    """Number of them that had all scores in the present versions."""
     added: Counter[str] = field(default_factory=Counter)
-    """Score → number of fits that got it."""
+    """Score → number of fits to which it was added."""
     changed: Counter[str] = field(default_factory=Counter)
-    """Method whose source has changed → number of fits; not of a plugin that is not given."""
+    """Method with a changed source → number of fits; without methods of plugins not given."""
     missing: Counter[str] = field(default_factory=Counter)
-    """Score that is not defined, with the reason → number of fits."""
+    """Undefined score with its reason → number of fits."""
     problems: list[str] = field(default_factory=list)
     """Fits that could not be scored, with the reason."""
 
@@ -83,9 +83,9 @@ def rescore_fits(
     methods, datasets
         Names or globs of stored methods and datasets, separated by commas; default: all.
     chosen
-        Names or globs of metrics; default: all, those of plugins among them.
+        Names or globs of metrics; default: all, also of plugins.
     config
-        A file of settings, as ``bench.toml``.
+        File of settings, such as ``bench.toml``.
     console
         Where progress is shown; default: standard error.
     flags
@@ -99,7 +99,7 @@ def rescore_fits(
     Raises
     ------
     UsageError
-        If no metric or no finished job matches, or there is no store.
+        If no metric or no finished job matches, or if there is no store.
     """
     settings = load_settings(flags, config)
     selected = choose_metrics(chosen, settings.plugins)
@@ -169,7 +169,7 @@ def _score_jobs(
     tracker: Tracker,
     console: Console,
 ) -> None:
-    """Score fits with the executor; the scores of each are written as it ends."""
+    """Score fits with the executor; scores are written as each job ends."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-score-") as scratch,
         ProgressDisplay(console, len(todo), describe=_describe) as display,
@@ -195,7 +195,7 @@ def _score_jobs(
 def _scoring_job(row: dict[str, Any], lacking: list[str], settings: Settings) -> Job:
     """Return the job of a stored fit with the metrics to compute and the present limits.
 
-    Its score key is the id of the run, since the new scores decide the true one.
+    Its score key is provisionally the id of the run; :func:`_present_key` sets it after scoring.
     """
     folder = row["artifacts"]
     if not folder or not (Path(folder) / "embedding.parquet").is_file():
@@ -241,7 +241,7 @@ def _add_to_run(
 def _present_key(row: dict[str, Any], result: Result) -> str:
     """Return the score key of a run: the present one once all its metrics are up to date.
 
-    Then ``bench run`` takes the run as done, as long as the method is the same.
+    ``bench run`` then skips the job as done, unless the method has changed.
     """
     stamps = read_json(row["stamps"]) | result.stamps
     expected = _applicable(metrics(), row)
@@ -253,8 +253,9 @@ def _present_key(row: dict[str, Any], result: Result) -> str:
 def _applicable(chosen: dict[str, Metric], row: dict[str, Any]) -> dict[str, Metric]:
     """Return the metrics that the dataset of a row can have.
 
-    Metrics of a rare type need one, metrics of paired data need both parts, and those of the
-    counts are for data without labels.
+    Metrics of a rare type need such a type, metrics of paired data both parts, metrics of
+    predicted inputs held-out cells and a guided method. Metrics of the counts are for data without
+    labels.
     """
     applies = {
         "rare": bool(row["rare_type"]), "paired": row["modality"] == MULTIOME,

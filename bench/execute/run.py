@@ -51,10 +51,10 @@ def run(  # noqa: PLR0913 – what people set by name
 ) -> RunOutcome:
     """Benchmark methods on datasets: fit each method with each seed, and score the results.
 
-    Each fit runs in a process of its own. A fit that fails raises no error: its row says why, and
-    the others go on. The results folder keeps all fits: the same call again runs only what is not
-    there; failed fits are repeated with ``retry="all"``. A script needs no
-    ``if __name__ == "__main__"``.
+    Each fit runs in a separate process. A fit that fails raises no error: its row holds the
+    reason, and the other fits continue. The results folder keeps all fits: a repeated call runs
+    only missing fits; failed fits are repeated with ``retry="all"``. A script needs no ``if
+    __name__ == "__main__"``.
 
     Parameters
     ----------
@@ -62,9 +62,9 @@ def run(  # noqa: PLR0913 – what people set by name
         Names separated by commas, parameters in brackets: ``"pca,vae[n_latent=16,hidden=128]"``;
         ``"all"``; or all with a tag, ``"tag:baseline"``. :func:`bench.list_methods` shows names
         and tags. Or a subclass of ``bench.contract.Method``, an object of it, or a list of these.
-        The class may be defined in a notebook or script. The imports, functions, classes and
-        plain values that it uses are sent to the process of the fit; for anything else, such as
-        an AnnData of the notebook, there is an error that names it.
+        The class may be defined in a notebook or script. The imports, functions, classes and plain
+        values that it uses are sent to the process of the fit; any other object that it uses, such
+        as an AnnData of the notebook, is an error.
     datasets
         AnnData or MuData with raw counts, cells × features, and the true cell types, if they are
         known, in a column of ``obs``. Several: a dictionary ``{"name": adata, …}``. Or names,
@@ -79,8 +79,8 @@ def run(  # noqa: PLR0913 – what people set by name
         Columns of ``obs`` with the true types and the batches, for files and data in memory.
         Defaults: ``cell_type``; ``batch``, if there is such a column.
     layer
-        Where the counts are: ``X``, ``raw`` or the name of a layer. Default: ``X``; if that is no
-        raw counts, the layer or ``raw`` that is.
+        Where the counts are: ``X``, ``raw`` or the name of a layer. Default: ``X``; if it has no
+        raw counts, the layer or ``raw`` that has them.
     jobs
         Fits that run at the same time. Default: one for each core.
     device
@@ -88,9 +88,11 @@ def run(  # noqa: PLR0913 – what people set by name
     plugins
         Python files with own methods, datasets and metrics.
     assign
-        Parameters of methods, such as ``["vae.n_latent=16"]``; those in brackets go before them.
+        Parameters of methods, such as ``["vae.n_latent=16"]``; overridden by parameters in
+        brackets.
     params
-        Files of parameters, such as the ``best.yaml`` of a search; both others go before them.
+        Files of parameters, such as the ``best.yaml`` of a search; overridden by ``assign`` and
+        brackets.
     report, umap
         Whether the HTML report is written, and whether the report has UMAPs.
     config
@@ -120,7 +122,7 @@ def run(  # noqa: PLR0913 – what people set by name
     UsageError
         For an unknown name, parameter or setting.
     DataError
-        For data that no benchmark can run on, such as normalised values without raw counts.
+        For unusable data, such as normalised values without raw counts.
     StoreError
         If the results folder cannot be used.
 
@@ -166,7 +168,7 @@ def _open_driver(
 
 @contextmanager
 def select_datasets(datasets: Any, settings: Settings) -> Iterator[str]:
-    """Yield the selector of datasets, those in memory among them; errors inside name the data."""
+    """Yield the selector of datasets, with data in memory in the cache; errors name these data."""
     if isinstance(datasets, str):
         yield datasets
         return

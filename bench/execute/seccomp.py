@@ -1,8 +1,8 @@
-"""A filter of system calls: a process opens no sockets but those between processes (Linux).
+"""A filter of system calls: a process can open only sockets between local processes (Linux).
 
-Landlock refuses TCP alone. This filter leaves a process UNIX and netlink sockets, which libraries
-use among their own processes, and refuses all other families, UDP among them. It holds for good,
-for the calling thread and all that it starts.
+Landlock refuses only TCP. This filter allows UNIX and netlink sockets, which libraries use between
+their own processes, and refuses all other families, such as UDP. It cannot be undone and applies
+to the calling thread and all threads and processes that it starts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _IO_URING_SETUP, _X32 = 425, 0x40000000
 _SET_FILTER, _KEEP_SPEED = 1, 1 << 2
 _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
-"""Offsets in what the kernel shows of a call."""
+"""Offsets in ``struct seccomp_data``, the kernel's description of a call."""
 _ALLOW, _FAIL = 0x7FFF0000, 0x00050000
 
 
@@ -29,7 +29,7 @@ class _Program(ctypes.Structure):
 
 
 def refuse_network_sockets() -> bool:
-    """Refuse sockets of other families; returns false where the kernel cannot.
+    """Refuse sockets of other families; returns false if the kernel cannot.
 
     Call it after ``no_new_privs`` is set, as :func:`bench.execute.landlock.restrict` does.
     """
@@ -45,7 +45,7 @@ def refuse_network_sockets() -> bool:
 
 
 def _program(architecture: int, socket_call: int) -> bytes:
-    """Return the instructions; the numbers of a jump count from the one that follows it."""
+    """Return the instructions of the filter; jumps count from the next instruction."""
     lines = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_EQUAL, 0, 7, architecture),  # else fail

@@ -1,7 +1,8 @@
-"""Start the server that all limited processes are forked from, and ask it for a process.
+"""Start the server from which all limited processes are forked, and start processes.
 
-It is that of :mod:`multiprocessing.forkserver`; its preload only imports. What a user's shell,
-notebook or batch system has set for Python, and scripts in the current folder, do not reach it.
+The server is that of :mod:`multiprocessing.forkserver`; its preload only imports. It is
+independent of settings for Python of the user's shell, notebook or batch system, and of scripts in
+the current folder.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ PRELOAD = (
 """Modules that the server imports, its own settings first. One that is missing is skipped
 without a word and then imported anew by every child."""
 _SOCKET_FOLDER_CHARACTERS = 60
-"""Sockets take paths of 107 characters at most, and libraries add their own names."""
+"""Paths of sockets have at most 107 characters, and libraries add their own names."""
 _starting = threading.Lock()
 _threads = 1
 
 
 def warm_up(threads: int) -> None:
-    """Start the server (returns at once); libraries in it see ``threads`` threads."""
+    """Start the server and return at once; libraries in it use ``threads`` threads."""
     global _threads
     _threads = threads
     with _starting, _server_surroundings():
@@ -50,7 +51,7 @@ def warm_up(threads: int) -> None:
 
 
 def start_process(target: Callable[..., None], arguments: tuple[Any, ...]) -> tuple[Any, int]:
-    """Start a process that calls ``target``; returns it and the number of its server.
+    """Start a process that calls ``target``; returns it and the process id of its server.
 
     A server that has ended is started again.
     """
@@ -62,7 +63,7 @@ def start_process(target: Callable[..., None], arguments: tuple[Any, ...]) -> tu
 
 
 def server_is_running(number: int) -> bool:
-    """Return whether a server runs; its end ends no fit, but nobody hears of theirs."""
+    """Return whether a server runs; without it fits go on, but their exit codes are lost."""
     try:
         return (
             number == _server_number() and psutil.Process(number).status() != psutil.STATUS_ZOMBIE
@@ -87,7 +88,7 @@ def short_temp_dir() -> str:
 
 @contextlib.contextmanager
 def _server_surroundings() -> Iterator[None]:
-    """Set what the server is started with, and take it back: the caller's libraries read it."""
+    """Set variables and paths for the start of the server, and restore the caller's."""
     variables: dict[str, str | None] = {name: str(_threads) for name in THREAD_VARIABLES}
     # Fits read compiled functions here and cannot write: the drawing of UMAPs compiles them.
     variables["NUMBA_CACHE_DIR"] = os.environ.get("NUMBA_CACHE_DIR") or str(numba_folder())
@@ -117,9 +118,9 @@ def _set_variables(variables: dict[str, str | None]) -> None:
 
 
 def _safe_path() -> list[str]:
-    """Return ``sys.path`` with the current folder, and that of the caller's script, at the end.
+    """Return ``sys.path`` with the current folder and the folder of the caller's script last.
 
-    A file ``umap.py`` there is not the library.
+    A file ``umap.py`` there would otherwise replace the library.
     """
     script = getattr(sys.modules["__main__"], "__file__", None)
     own = {"", os.getcwd(), *([str(Path(script).resolve().parent)] if script else [])}

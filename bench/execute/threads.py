@@ -11,12 +11,12 @@ THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
     "NUMBA_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
 )  # fmt: skip
-"""Environment variables that libraries read when they are imported."""
+"""Environment variables with the number of threads, read by libraries at import."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def pin_threads(threads: int) -> None:
-    """Limit the threads of the libraries that are loaded already."""
+    """Limit the threads of the loaded libraries."""
     threadpool_limits(threads)
     torch = sys.modules.get("torch")
     if torch is not None:
@@ -26,8 +26,8 @@ def pin_threads(threads: int) -> None:
 def keep_large_blocks() -> None:
     """Let the allocator keep freed blocks of up to half a GiB for the next request.
 
-    glibc gives every block above 32 MiB back at once and asks the system for new pages the next
-    time: an update of a wide network spends a third of its time on that. At most two GiB stay.
+    By default glibc returns every block above 32 MiB to the system and requests new pages the next
+    time, which takes a third of the time of updates of a wide network. At most two GiB are kept.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -1,9 +1,9 @@
-"""The wall around a fit: which files its process may read and write, held by the kernel.
+"""The wall around a fit: the files that its process may read and write, enforced by the kernel.
 
-A fit reads the interpreter and its packages, the files of its method and its own prepared arrays:
-what it can read is in its key. Labels, results and data folders are out of its reach, whatever its
-code does, where the kernel has Landlock; elsewhere only the process keeps them apart, and the run
-says so.
+A fit can read the interpreter and its packages, the files of its method and its own prepared
+arrays, all of which are in its key. If the kernel has Landlock, the code of a fit cannot read
+labels, results and data folders. Without Landlock they are only not passed to the fit, and the run
+records that.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bench.settings import default_cache_dir
 from . import landlock, seccomp
 
 KERNEL, PROCESS_ONLY = "kernel-enforced", "by process only"
-"""Words of tables and runs for how files are kept from fits."""
+"""Words of tables and runs for the protection of files from fits."""
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/shm")
 _GPU_DEVICES = ("nvidia*", "dri", "kfd", "dxg")
 _FOLDER_VARIABLES = (
@@ -33,31 +33,31 @@ _FOLDER_VARIABLES = (
     "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "CUDA_CACHE_PATH",
 )  # fmt: skip
 _COMPILED_DAYS = 30
-"""Days after which compiled functions of a method that was not fitted are removed."""
+"""Days without a fit of the method after which its compiled functions are removed."""
 
 
 @dataclass(frozen=True)
 class Wall:
-    """What one process may use besides the interpreter and its packages."""
+    """The files that one process may use besides the interpreter and its packages."""
 
     readable: tuple[Path, ...] = ()
-    """Files and folders of the fit's own; they stay readable inside a hidden folder."""
+    """Inputs of the fit; they stay readable inside a hidden folder."""
     sources: tuple[Path, ...] = ()
     """Files of the method; names in their folders can be listed, so that imports find them."""
     writable: tuple[Path, ...] = ()
     hidden: tuple[Path, ...] = ()
-    """Folders of results and data; they stay hidden where they lie in a readable folder."""
+    """Folders of results and data; they stay hidden inside a readable folder."""
     scratch: Path | None = None
-    """Folder that takes the place of the home and of temporary and cache folders."""
+    """Folder that replaces the home, temporary and cache folders."""
     compiled: Path | None = None
-    """Folder in which Numba keeps what fits of this method compile; nothing else reads it."""
+    """Folder of functions that Numba compiles in fits of this method, used only by them."""
     network: bool = False
     """Whether the method declares that it needs the network."""
     by_kernel: bool = True
     """False in tests of kernels without Landlock."""
 
     def raise_around_this_process(self) -> str:
-        """Restrict this process for good; returns :data:`KERNEL` or :data:`PROCESS_ONLY`.
+        """Restrict this process permanently; returns :data:`KERNEL` or :data:`PROCESS_ONLY`.
 
         Call it before any thread starts and before the method's module is imported.
         """
@@ -84,12 +84,12 @@ class Wall:
 
 
 def numba_folder() -> Path:
-    """Return the folder of compiled functions; fits read it, the drawing of UMAPs fills it."""
+    """Return the folder of compiled functions, which UMAPs write and fits read."""
     return default_cache_dir() / "numba"
 
 
 def compiled_folder(cache: Path, key: str) -> Path:
-    """Return the folder of functions that Numba compiles in fits with a key; drop old ones."""
+    """Return the folder of functions compiled in fits with this key; removes old folders."""
     folder = cache / "compiled" / key
     folder.mkdir(parents=True, exist_ok=True)
     os.utime(folder)
@@ -101,7 +101,7 @@ def compiled_folder(cache: Path, key: str) -> Path:
 
 
 def _keep_compiled_functions(folder: Path | None) -> None:
-    """Let Numba read what others compiled, keep new functions in a folder, or go on without."""
+    """Let Numba read compiled functions, and store new ones in a folder if that is possible."""
     if folder is not None:
         os.environ["NUMBA_CACHE_DIR"] = str(folder)
     caching: Any = sys.modules.get("numba.core.caching")
@@ -129,12 +129,12 @@ def _keep_compiled_functions(folder: Path | None) -> None:
 
 
 def wall_state() -> str:
-    """Return how files are kept from fits on this machine."""
+    """Return how files are protected from fits on this machine."""
     return KERNEL if landlock.version() else PROCESS_ONLY
 
 
 def data_folders() -> list[Path]:
-    """Return the folder of the user's labelled data, if there is one."""
+    """Return the folder of the user's labelled data, if ``BENCH_DATA_DIR`` is set."""
     folder = os.environ.get("BENCH_DATA_DIR")
     return [Path(folder).expanduser()] if folder else []
 
@@ -147,7 +147,7 @@ def _use_as_home(scratch: Path) -> None:
 
 
 def _folders_of_modules(sources: Iterable[Path]) -> list[str]:
-    """Return the folders of sources, and the entries of ``sys.path`` that are above them."""
+    """Return the folders of sources, and the entries of ``sys.path`` that contain them."""
     files = [str(path) for path in (*sources, Path(bench.__file__).resolve())]
     entries = {os.path.realpath(entry) for entry in sys.path if entry}
     above = [entry for entry in entries if any(file.startswith(entry + "/") for file in files)]
@@ -155,7 +155,7 @@ def _folders_of_modules(sources: Iterable[Path]) -> list[str]:
 
 
 def _with_bytecode(sources: Iterable[Path]) -> Iterator[Path]:
-    """Yield sources with the files in which Python keeps them compiled."""
+    """Yield sources and their bytecode files."""
     for path in sources:
         yield path
         if path.suffix == ".py":

@@ -1,1 +1,1 @@
-"""From selectors to jobs with their keys."""
+"""Make the jobs of a run, with their keys, from selectors."""

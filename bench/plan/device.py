@@ -1,4 +1,4 @@
-"""Which device a run uses, found out without importing PyTorch."""
+"""The device of a run, determined without importing PyTorch."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from bench.errors import UsageError
 
 _DRIVER = Path("/dev/nvidiactl")
 _OTHER_DRIVERS = tuple(map(Path, ("/dev/dxg", "/dev/nvhost-ctrl-gpu", "/dev/kfd")))
-"""Windows' Linux, Jetson, ROCm: taken only with ``--device cuda``."""
+"""Drivers of WSL, Jetson and ROCm; used only with ``--device cuda``."""
 
 
 def resolve_device(device: str) -> str:
-    """Return ``cuda`` or ``cpu``; ``auto`` takes a GPU if driver and PyTorch build support one.
+    """Return ``cuda`` or ``cpu``; ``auto`` uses a GPU if driver and PyTorch build support one.
 
     Raises ``UsageError`` for ``cuda`` without a usable GPU.
     """
@@ -34,7 +34,7 @@ def _gpu_problem(drivers: tuple[Path, ...]) -> str:
     if version.endswith("+cpu"):
         return f"PyTorch {version} is built without CUDA"
     if not any(driver.exists() for driver in drivers):
-        return f"no driver of one here (no {_DRIVER})"
+        return f"there is no driver of a GPU (no {_DRIVER})"
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and visible.strip() in ("", "-1"):
         return f"CUDA_VISIBLE_DEVICES='{visible}' hides all"

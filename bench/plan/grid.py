@@ -52,10 +52,10 @@ def make_plan(
 def searched_on(
     configured: ConfiguredMethod, dataset: CachedDataset
 ) -> tuple[ConfiguredMethod, dict[str, str]]:
-    """Return a method as it is shown on a dataset, and the protocol if a search chose it there.
+    """Return a method with its label for a dataset, and the protocol of its search, if any.
 
-    Parameters that a search chose on this dataset are named and marked like the search's own
-    result; with other values on top of them they keep its protocol.
+    Parameters selected by a search on this dataset get the label and the protocol of the search's
+    result. If other values override some of them, they get the protocol only.
     """
     file = configured.file
     if file is None or file.search is None or not file.chosen_on(dataset):
@@ -69,7 +69,7 @@ def searched_on(
 
 
 def tuned_label(label: str) -> str:
-    """Return the label of the configuration that a search chose for a method."""
+    """Return the label of the configuration that a search selected for a method."""
     return f"{label}·tuned"
 
 
@@ -97,11 +97,11 @@ _MISSING = {
     "graph": "needs a graph of the cells, which only 'bench fit --graph' can give",
     "n_clusters": "needs a number of clusters, the dataset has no labels (--n-clusters)",
 }
-"""Why a method is skipped, by the input that a dataset lacks."""
+"""Reason for skipping a method, by the input that the dataset lacks."""
 
 
 def _offered_inputs(dataset: CachedDataset, settings: Settings) -> frozenset[str]:
-    """Return what a dataset offers beyond its counts."""
+    """Return the optional inputs that a dataset has."""
     lacks = {
         "batch": not dataset.info.has_batch,
         "proteins": not dataset.proteins_digest,
@@ -114,7 +114,7 @@ def _offered_inputs(dataset: CachedDataset, settings: Settings) -> frozenset[str
 
 
 def _n_clusters(dataset: CachedDataset, settings: Settings) -> int | None:
-    """Return the number of types, or without labels the number that the user gave."""
+    """Return the number of types; without labels, the number that the user set."""
     return dataset.n_types or settings.n_clusters
 
 
@@ -162,7 +162,7 @@ def make_job(
 
 
 def _device(settings: Settings) -> str:
-    """Return the device of a job; a GPU of another machine is not looked for here."""
+    """Return the device of a job; that of another machine is not checked here."""
     if settings.engine != "local" and settings.device == "cuda":
         return "cuda"
     return resolve_device(settings.device)
@@ -181,8 +181,8 @@ def _checked_recipe(configured: ConfiguredMethod, dataset: CachedDataset) -> Rec
     recipe = configured.method.recipe(dataset.info)
     if isinstance(recipe, PairedRecipe) != (dataset.info.modality == MULTIOME):
         raise UsageError(
-            f"{label}: recipe() gives a {type(recipe).__name__} for {dataset.info.modality} "
-            "data; a PairedRecipe is for paired data, and only for them.",
+            f"{label}: recipe() returns a {type(recipe).__name__} for {dataset.info.modality} "
+            "data; paired data need a PairedRecipe, others a Recipe.",
             code="wrong_recipe",
         )
     if recipe.batch_aware and "batch" not in inputs:
@@ -206,8 +206,8 @@ def _facts(
     """Return the facts about data and method that keys and results need.
 
     ``fitted_on`` is the digest of the training cells. It is empty if the method is fitted on all
-    cells: without held-out cells, or because it cannot embed new ones. ``n_trials`` is there if a
-    search chose the parameters, ``n_clusters`` (for k-means) if the data have no labels.
+    cells: if none are held out, or if it cannot embed new cells. ``n_trials`` is set if a search
+    selected the parameters, ``n_clusters`` (for k-means) if the data have no labels.
     """
     embeds_new_cells = hasattr(configured.cls, "transform")
     trials = {"n_trials": configured.n_trials} if configured.n_trials else {}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bench.settings import Settings
 
 TERMINAL = ("done", "failed", "timeout", "oom", "diverged", "pruned", "interrupted")
-"""How a job can end; one that was interrupted, by no doing of its method, runs again."""
+"""Final statuses of a job. An interrupted job, which its method did not cause, runs again."""
 FAILURES = ("failed", "timeout", "oom", "diverged", "interrupted")
 """Statuses that make ``bench run`` exit with 3."""
 
@@ -38,13 +38,13 @@ class Job:
     params: dict[str, Any]
     recipe: dict[str, Any]
     uses: tuple[str, ...]
-    """What the method gets beyond the counts, of what it declares and the dataset has."""
+    """Optional inputs that the method declares and the dataset has."""
     n_clusters: int | None
     threads: int
     device: str
     timeout: float
     memory: float
-    """GiB beyond the loaded libraries."""
+    """Limit in GiB, beyond the loaded libraries."""
     dataset_folder: str
     prepared_key: str
     fit_key: str
@@ -54,8 +54,8 @@ class Job:
     part: str = "report"
     """``report``, or ``tuning`` for the trials of a search (see ``bench.scoring.holdout``)."""
     study: dict[str, Any] = field(default_factory=dict)
-    """Of a trial: ``name`` of its study, ``trial`` (its number), ``run`` of the study in MLflow,
-    ``judged`` if the search sees every report and may stop it."""
+    """For a trial: ``name`` of its study, ``trial`` (its number), ``run`` of the study in MLflow,
+    and ``judged`` if the search receives every report and may stop the trial."""
     metrics: tuple[str, ...] | None = None
     """Metrics to compute; ``None``: all."""
     markers: dict[str, list[str]] | None = None
@@ -67,14 +67,14 @@ class Job:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Job:
-        """Return the job of :meth:`as_dict`; lists that JSON made of tuples are tuples again."""
+        """Return the job from the values of :meth:`as_dict`, also after reading them from JSON."""
         metrics = values["metrics"]
         tuples = {"uses": tuple(values["uses"]), "metrics": metrics and tuple(metrics)}
         return cls(**(values | tuples))
 
     @property
     def predicts_inputs(self) -> bool:
-        """Whether labels or proteins guide, and cells are held out that have them, too."""
+        """Whether the method uses labels or proteins, and cells are held out."""
         guided = bool({"labels", "proteins"} & {*self.uses})
         return guided and bool(self.facts.get("fitted_on"))
 
@@ -121,9 +121,9 @@ def with_seed(job: Job, seed: int) -> Job:
 
 
 def score_key(job: Job, fit_key: str) -> str:
-    """Return the digest of everything that decides the scores of a fit.
+    """Return the digest of everything that determines the scores of a fit.
 
-    A trial has a key of its own in each study, so that every study shows all of its trials.
+    A trial has a separate key in each study, so that every study shows all of its trials.
     """
     from bench.scoring import metrics as scoring
 
@@ -159,9 +159,9 @@ def write_plan(plan: Plan, path: Path) -> None:
 
 
 def dataset_folder(job: Job, settings: Settings) -> Path:
-    """Return the cached dataset of a finished job, also from a cache that was moved.
+    """Return the folder of a finished job's dataset, also in a cache that was moved.
 
-    Raises ``UsageError`` if it is no longer there.
+    Raises ``UsageError`` if the dataset is no longer in the cache.
     """
     folder = Path(job.dataset_folder)
     if not folder.is_dir():

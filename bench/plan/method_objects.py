@@ -1,7 +1,7 @@
-"""Methods given as classes or objects: the selector and the plugin file of each.
+"""Methods given as classes or objects: their selectors and plugin files.
 
-A class of a notebook or script is written to a module of the cache, with the imports, functions,
-classes and plain values that it names. The name of its folder is the digest of this text.
+A class of a notebook or script is written to a module in the cache, with the imports, functions,
+classes and plain values that it uses. The module's folder is named by the digest of its text.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
     from bench.settings import Settings
 
 _CELLS = ("<ipython-input", "ipykernel")
-"""What the names of notebook cells hold that IPython gives them."""
+"""Parts of the file names that IPython gives to notebook cells."""
 _POSTPONED = annotations.compiler_flag
-"""Flag of code under ``from __future__ import annotations``."""
+"""Flag of code compiled with ``from __future__ import annotations``."""
 
 
 def select_methods(methods: Any, settings: Settings) -> tuple[str, tuple[str, ...]]:
-    """Return the selector of methods, and the plugins with those that their classes need.
+    """Return the selector of methods, and all plugin files, with those of the classes.
 
     Parameters
     ----------
     methods
         Selector, class or object of a method, or a list of these.
     settings
-        Give the plugins, the profile and the cache.
+        Settings with the plugins, the profile and the cache folder.
 
     Raises
     ------
     UsageError
-        For anything else, and for a class that cannot be written to a module.
+        For any other type, and for a class that cannot be written to a module.
     """
     parts, plugins = [], list(settings.plugins)
     for method in methods if isinstance(methods, (list, tuple)) else [methods]:
@@ -66,7 +66,7 @@ def _check_class(cls: type[Any]) -> None:
     if not issubclass(cls, Method):
         raise UsageError(
             f"methods: got a {cls.__name__}; expected a selector such as 'pca,vae', a subclass of "
-            "bench.contract.Method, an object of one, or a list of these.",
+            "bench.contract.Method, an instance of it, or a list of these.",
             code="not_a_method",
         )
     missing = sorted(cls.__abstractmethods__)
@@ -79,7 +79,7 @@ def _check_class(cls: type[Any]) -> None:
 
 
 def _changed_values(method: Method, profile: str) -> dict[str, str]:
-    """Return the parameters that differ from those of the profile."""
+    """Return the parameters that differ from the values of the profile."""
     cls = type(method)
     presets = (profile,) if profile in cls.Params.presets else ()
     usual = cls.Params.build(presets=presets, owner=cls.name).resolved()
@@ -95,8 +95,8 @@ def _plugin(cls: type[Method], settings: Settings) -> str:
     module = sys.modules.get(cls.__module__)
     if getattr(module, cls.__name__, None) is not cls:
         raise UsageError(
-            f"methods: {cls.__module__} has another class named {cls.__name__}, or none; define "
-            "the class outside of functions, and give it as it was defined last.",
+            f"methods: {cls.__module__} has no class {cls.__name__} or a newer one; define the "
+            "class outside of functions, and use its last definition.",
             code="not_a_method",
         )
     file = getattr(module, "__file__", None)
@@ -117,7 +117,7 @@ def _plugin(cls: type[Method], settings: Settings) -> str:
 
 
 class _ModuleText:
-    """The text of a module with one class and all that it names."""
+    """The text of a module with one class and everything that it uses."""
 
     def __init__(self, cls: type[Method]) -> None:
         self._cls, self._namespace = cls, vars(sys.modules[cls.__module__])
@@ -128,12 +128,12 @@ class _ModuleText:
         self._sources = list(_sources(self._namespace))
 
     def build(self) -> str:
-        """Return the text; raises ``UsageError`` that tells which names cannot be written."""
+        """Return the text; raises ``UsageError`` with the names that cannot be written."""
         self._add(self._cls.__name__)
         if self._missing:
             raise UsageError(
                 f"methods: {self._cls.__name__} uses {quote_names(self._missing)}, and only "
-                "imports, functions, classes and plain values go with a class into its fits; "
+                "imports, functions, classes and plain values are sent with a class to its fits; "
                 "move them into the class, or write it to a file and give plugins='file.py'.",
                 code="missing_names",
             )
@@ -143,7 +143,7 @@ class _ModuleText:
         return "\n\n\n".join(["\n".join(lines), *self._definitions]) + "\n"
 
     def _add(self, name: str) -> None:
-        """Add the import, the definition or the value of a name, and what that names."""
+        """Add the import, the definition or the value of a name, with all names that it uses."""
         if name in self._seen or name not in self._namespace:
             return  # defined already, built in, or as unknown as in the notebook
         self._seen.add(name)
@@ -160,11 +160,11 @@ class _ModuleText:
             self._missing.append(name)
 
     def _add_definition(self, name: str, value: Any) -> None:
-        """Add a function or class of the notebook, after what it names."""
+        """Add a function or class of the notebook, after the names that it uses."""
         source = self._find_definition(name)
         if source is None:
             raise UsageError(
-                f"methods: the source of {name} is not known here; write the method to a file "
+                f"methods: the source of {name} cannot be found; write the method to a file "
                 "and give plugins='file.py'.",
                 code="no_source",
             )
@@ -196,7 +196,7 @@ class _ModuleText:
 
 
 def _sources(namespace: dict[str, Any]) -> Iterator[tuple[str, ast.Module]]:
-    """Yield the cells of the notebook, the newest first, or the script, with their trees."""
+    """Yield text and syntax tree of each notebook cell, the newest first, or of the script."""
     file = namespace.get("__file__")
     cells = [name for name in linecache.cache if any(part in name for part in _CELLS)]
     texts = ["".join(linecache.getlines(name)) for name in cells]

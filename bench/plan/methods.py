@@ -33,7 +33,7 @@ class ConfiguredMethod:
     file: FileParameters | None = None
     """The parameters of ``--params``, if there are any."""
     n_trials: int = 0
-    """Number of configurations that a search chose the parameters from; 0: no search did."""
+    """Number of configurations among which a search selected the parameters; 0: no search."""
 
 
 def configure_methods(

@@ -4,7 +4,7 @@ vae:
   n_latent: 24
   learning_rate: 0.002
 
-A file that a search wrote also says how they were chosen, so that results with them are marked:
+A file written by a search also records how they were selected, so that results are marked:
 
 search:
   protocol: holdout
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from bench.data.cache.cached_dataset import CachedDataset
 
 _SEARCH = "search"
-"""The key of a file that is no method."""
+"""The only key of a file that is not a method."""
 _Text = Annotated[str, Field(min_length=1)]
 
 
@@ -48,9 +48,9 @@ class SearchOrigin(BaseModel):
     dataset
         Display name of the dataset.
     counts_digest, labels_digest
-        Digests of its counts and of its true types.
+        Digests of the counts and of the true types of the dataset.
     trials
-        Number of configurations that the best was chosen from, by method.
+        Number of configurations among which the best was selected, by method.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -73,9 +73,9 @@ class FileParameters:
 
     @property
     def name(self) -> str:
-        """Short name that differs for other values: ``best-3f2a91``.
+        """Short name with a digest of the values: ``best-3f2a91``.
 
-        That of a search does not depend on the name of the file: ``pbmc68k-oracle-3f2a91``.
+        The name for a search's result does not depend on the file: ``pbmc68k-oracle-3f2a91``.
         """
         origin = self.path.stem
         if self.search is not None:
@@ -83,9 +83,9 @@ class FileParameters:
         return f"{origin}-{digest(self.values)[:6]}"
 
     def chosen_on(self, dataset: CachedDataset) -> bool:
-        """Return whether a search chose the parameters on this dataset.
+        """Return whether a search selected the parameters on this dataset.
 
-        Raises ``UsageError`` if counts or labels of the dataset are no longer those of the search.
+        Raises ``UsageError`` if counts or labels of the dataset have changed since the search.
         """
         search = self.search
         if search is None:
@@ -97,8 +97,8 @@ class FileParameters:
         if same_counts or search.dataset == dataset.label:
             part = "labels" if same_counts else "counts"
             raise UsageError(
-                f"{self.path}: chosen by a search on {search.dataset}, whose {part} were other "
-                f"than those of {dataset.label}; search again with 'bench search'.",
+                f"{self.path}: selected by a search on {search.dataset}, whose {part} differ "
+                f"from those of {dataset.label}; search again with 'bench search'.",
                 code="other_data",
             )
         return False
@@ -114,8 +114,8 @@ def read_parameter_files(
 ) -> dict[str, FileParameters]:
     """Return the parameters by method name.
 
-    Raises ``UsageError`` for a method or parameter that does not exist, a value that is not
-    valid, a method that two files name, or a search that is not described whole.
+    Raises ``UsageError`` for an unknown method or parameter, an invalid value, a method in two
+    files, or an incomplete description of a search.
     """
     parameters: dict[str, FileParameters] = {}
     for path in paths:
@@ -139,9 +139,9 @@ def read_parameter_files(
 
 
 def _read_search(path: Path, content: dict[Any, Any]) -> SearchOrigin | None:
-    """Take the search out of the content of a file; ``None`` if the parameters are set by hand.
+    """Remove the search from the content of a file and return it; ``None`` if there is none.
 
-    Raises ``UsageError`` if a field is missing, not valid, or does not fit the methods.
+    Raises ``UsageError`` if a field is missing or invalid, or the methods differ.
     """
     if _SEARCH not in content:
         return None
@@ -156,7 +156,7 @@ def _read_search(path: Path, content: dict[Any, Any]) -> SearchOrigin | None:
     if set(search.trials) != set(content):
         names = ", ".join(map(str, sorted(set(search.trials) ^ set(content), key=str)))
         raise UsageError(
-            f"{path}: search.trials and the parameters name other methods: {names}; {remedy}.",
+            f"{path}: search.trials and the parameters differ in the methods {names}; {remedy}.",
             code="invalid_search",
         )
     return search
@@ -165,7 +165,7 @@ def _read_search(path: Path, content: dict[Any, Any]) -> SearchOrigin | None:
 def write_parameter_file(
     path: Path, params: Mapping[str, Mapping[str, Any]], search: SearchOrigin, comment: str
 ) -> None:
-    """Write parameters by method for :func:`read_parameter_files`, whole or not at all."""
+    """Write parameters by method for :func:`read_parameter_files`, completely or not at all."""
     import yaml
 
     lines = "".join(f"# {line}\n" for line in comment.splitlines())

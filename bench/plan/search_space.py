@@ -1,8 +1,8 @@
 """The search space of a method, made from its parameter declarations.
 
-A configuration is drawn parameter by parameter. A parameter that is zero or on a scale is a
-switch (``name.on``) and a range; one with conditions (``Search.when``) is drawn only if they hold
-and keeps its base value otherwise.
+A configuration is drawn parameter by parameter. A parameter with ``Search.zero`` is drawn as a
+switch (``name.on``) and, if on, a value of the range. A parameter with conditions
+(``Search.when``) is drawn only if they hold, and keeps its base value otherwise.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _GRID_MOST = 100_000
 
 
 class Suggest(Protocol):
-    """Draws values of parameters, as an Optuna trial does."""
+    """Draws values of parameters, like an Optuna trial."""
 
     def suggest_float(self, name: str, low: float, high: float, **more: Any) -> float:
-        """Return a number of the range."""
+        """Return a number in the range."""
 
     def suggest_int(self, name: str, low: int, high: int, **more: Any) -> int:
-        """Return a whole number of the range."""
+        """Return a whole number in the range."""
 
     def suggest_categorical(self, name: str, choices: Any) -> Any:
         """Return one of the choices."""
@@ -49,7 +49,7 @@ class Dimension:
     """True if its values are integers."""
 
     def draw(self, suggest: Suggest) -> Any:
-        """Return a value; off means 0."""
+        """Return a value, 0 if the switch is off."""
         s = self.search
         if s.choices is not None:
             return suggest.suggest_categorical(self.name, s.choices)
@@ -63,7 +63,7 @@ class Dimension:
         return suggest.suggest_float(self.name, s.low, s.high, log=s.log, step=s.step)
 
     def encode(self, value: Any) -> dict[str, Any] | None:
-        """Return the drawn values that give ``value``; ``None`` if it lies outside."""
+        """Return the draws that result in ``value``; ``None`` if it is outside of the range."""
         s = self.search
         if s.choices is not None:
             return {self.name: value} if value in s.choices else None
@@ -80,7 +80,7 @@ class Dimension:
         return {self.name: value} | ({self.name + SWITCH: True} if s.zero else {})
 
     def values(self) -> list[Any] | None:
-        """Return all values if they are few enough to list, else ``None``."""
+        """Return all values of choices or a range with steps; ``None`` for a continuous range."""
         s = self.search
         if s.choices is not None:
             return list(s.choices)
@@ -96,14 +96,14 @@ class Dimension:
 
 @dataclass(frozen=True)
 class Space:
-    """The parameters to search of one method on one dataset, and the values of all others."""
+    """The searched parameters of one method on one dataset, and the values of all others."""
 
     owner: str
     params: type[Parameters]
     base: dict[str, Any]
-    """Resolved default configuration: declared defaults, profile, what the user has set."""
+    """Resolved base configuration: declared defaults, profile, values set by the user."""
     dimensions: tuple[Dimension, ...]
-    """In an order in which conditions look back only."""
+    """Ordered so that conditions depend on earlier dimensions only."""
 
     def draw(self, suggest: Suggest) -> dict[str, Any]:
         """Return a configuration, resolved to plain values.
@@ -121,7 +121,7 @@ class Space:
         return self.params.build(dict(values), owner=self.owner).resolved()
 
     def encode(self, values: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the drawn values that give a configuration; ``None`` if it lies outside."""
+        """Return the draws that result in a configuration; ``None`` if it is not in the space."""
         drawn: dict[str, Any] = {}
         for dimension in self.dimensions:
             if not _holds(dimension.search, values):
@@ -134,12 +134,12 @@ class Space:
 
     @property
     def conditional(self) -> list[str]:
-        """Names that are not drawn in every configuration."""
+        """Names of parameters that are not drawn in every configuration."""
         return [d.name for d in self.dimensions if d.search.zero or d.search.when]
 
     @property
     def categorical(self) -> list[str]:
-        """Names of choices and switches."""
+        """Names of parameters with choices or a switch."""
         return [d.name for d in self.dimensions if d.search.zero or d.search.choices is not None]
 
     def grid(self) -> list[dict[str, Any]]:
@@ -203,9 +203,9 @@ def make_space(
 ) -> Space:
     """Return the space of a method.
 
-    ``base`` is its resolved default configuration, ``fixed`` names parameters the user has set,
-    which are not searched, ``changes`` replaces ranges (``None``: not searched). Conditions on
-    ``modality`` are decided here. Raises ``UsageError`` for a range that makes no sense.
+    ``base`` is the resolved base configuration. ``fixed`` are parameters set by the user, which
+    are not searched. ``changes`` replaces ranges by name (``None``: not searched). Conditions on
+    ``modality`` are evaluated here. Raises ``UsageError`` for an invalid range.
     """
     declared: dict[str, Search | None] = {**params.search_space()}
     declared |= changes or {}
@@ -221,7 +221,7 @@ def make_space(
 
 
 def _for_modality(search: Search, modality: str) -> Search | None:
-    """Return the range without its conditions on the modality; ``None`` if they do not hold."""
+    """Return the search without its conditions on the modality; ``None`` if they do not hold."""
     for name, allowed in search.when:
         if name == "modality" and modality not in allowed:
             return None
@@ -248,7 +248,7 @@ def _kind(params: type[Parameters], name: str) -> str:
 def _checked(owner: str, params: type[Parameters], dimension: Dimension) -> Dimension:
     """Return the dimension with its choices resolved.
 
-    Raises ``UsageError`` for an impossible range, or an end or a choice that the parameter does
+    Raises ``UsageError`` for an invalid range, and for an end or a choice that the parameter does
     not allow.
     """
     name, s = f"{owner}.{dimension.name}", dimension.search
@@ -267,7 +267,7 @@ def _checked(owner: str, params: type[Parameters], dimension: Dimension) -> Dime
     ends = [low, high, *([s.step] if s.step is not None else [])]
     if dimension.whole and any(end != int(end) for end in ends):
         raise UsageError(
-            f"{name} takes whole numbers: {low:g} – {high:g} has others.",
+            f"{name} takes whole numbers: {low:g} – {high:g} or its step is not whole.",
             code="invalid_range",
         )
     for end in (low, high):
@@ -276,7 +276,7 @@ def _checked(owner: str, params: type[Parameters], dimension: Dimension) -> Dime
 
 
 def _checked_range(name: str, s: Search, kind: str) -> tuple[float, float]:
-    """Return low and high; raises ``UsageError`` if the range or its step is impossible."""
+    """Return low and high; raises ``UsageError`` for an invalid range or step."""
     if kind == "other":
         raise UsageError(
             f"{name} is no number: give a list of values instead of low and high.",
@@ -300,7 +300,7 @@ def _checked_range(name: str, s: Search, kind: str) -> tuple[float, float]:
         )
     if s.step is not None and (s.log or s.step <= 0 or s.low + s.step > s.high):
         raise UsageError(
-            f"{name}: step {s.step:g} must be above 0, fit into the range, and exclude log.",
+            f"{name}: step {s.step:g} must be above 0 and fit into the range, without log.",
             code="invalid_range",
         )
     return s.low, s.high
@@ -329,14 +329,14 @@ def _annotate(annotated: Any, extra: Any) -> Any:
 def _in_order(
     owner: str, dimensions: list[Dimension], params: type[Parameters]
 ) -> Iterator[Dimension]:
-    """Yield dimensions so that those in a condition come before those that depend on them."""
+    """Yield dimensions so that a condition depends on earlier ones only."""
     waiting = list(dimensions)
     while waiting:
         names = {d.name for d in waiting}
         ready = [d for d in waiting if not names & _looks_at(owner, d, params)]
         if not ready:
             raise UsageError(
-                f"{owner}: the conditions of {waiting[0].name} lead back to itself.",
+                f"{owner}: the conditions of {waiting[0].name} form a circle.",
                 code="circular_condition",
             )
         yield from ready
