@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.messages import format_duration
-from bench.registry import methods as method_registry
+from bench.registry import import_method
 from bench.store.result_store import ResultStore
 
 if TYPE_CHECKING:
@@ -59,7 +59,6 @@ def expected_seconds(
     for method, dataset, seconds, n_cells in earlier:
         per_cell.setdefault(method, []).append(seconds / n_cells)
         same_dataset.setdefault((method, dataset), []).append(seconds)
-    registry = method_registry(settings.plugins)
     times = []
     for job in todo:
         if (job.method, job.dataset) in same_dataset:
@@ -67,7 +66,8 @@ def expected_seconds(
         elif job.method in per_cell:
             times.append((_median(per_cell[job.method]) * job.facts["n_cells"], False))
         else:
-            times.append((_COST_SECONDS[registry.get(job.method_name).cost], True))
+            cost = import_method(job.origin, job.method_name).cost
+            times.append((_COST_SECONDS[cost], True))
     return times
 
 

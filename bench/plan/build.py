@@ -14,6 +14,7 @@ from bench.selectors import Exclusion, expand_grids, select_names
 from .grid import make_plan
 from .methods import ConfiguredMethod, configure_methods
 from .parameter_files import read_parameter_files
+from .precomputed import precomputed_methods, take_embeddings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,12 +39,21 @@ def build_plan(
 ) -> Plan:
     """Resolve selectors and parameters, load the datasets, and return the grid of jobs.
 
+    Embeddings in the files of the datasets (``obsm:X_scgpt``) stand in the place of fits.
     On data without labels each method is also fitted on two halves of the counts, with one seed.
     """
-    configured, unavailable = choose_methods(methods, assign, settings, params)
+    fitted, embeddings = take_embeddings(methods)
+    only_embeddings = bool(embeddings and not fitted)
+    configured, unavailable = (
+        ([], []) if only_embeddings else choose_methods(fitted, assign, settings, params)
+    )
     loaded, absent = _load_selected(datasets, settings, cache)
     plan = make_plan(configured, [one for _, one in loaded], settings, cache)
     plan.excluded += unavailable + absent
+    for _, dataset in loaded:
+        stored, missing = precomputed_methods(embeddings, dataset, settings.cache_dir)
+        plan.jobs += make_plan(stored, [dataset], settings, cache).jobs
+        plan.excluded += missing
     halves = _load_halves(loaded, cache)
     one_seed = settings.model_copy(update={"seeds": settings.seeds[:1]})
     plan.jobs += make_plan(configured, halves, one_seed, cache).jobs

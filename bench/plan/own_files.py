@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.contract.precomputed import Precomputed
 from bench.data.file_names import is_data_path
 from bench.digests import source_files
 from bench.errors import UsageError
@@ -67,6 +68,8 @@ def check_own_files(
     configured: ConfiguredMethod, dataset: CachedDataset, settings: Settings
 ) -> None:
     """Raise ``UsageError`` if the files of a method hold results, the cache or labelled data."""
+    if issubclass(configured.cls, Precomputed):
+        return  # its array was written into the cache by this program
     label, origin = configured.label, Path(configured.origin)
     data_dir = os.environ.get("BENCH_DATA_DIR")
     folders = {

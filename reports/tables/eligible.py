@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from bench.contract.precomputed import PRECOMPUTED
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -117,7 +119,7 @@ def _compared(settings: Iterable[_Setting], told: str) -> set[tuple[str, bool]]:
 
 
 def _unaided(table: pd.DataFrame) -> pd.DataFrame:
-    return table[(table["family"] != CONTROL) & (table["protocol"] != "oracle")]
+    return table[~table["family"].isin([CONTROL, PRECOMPUTED]) & (table["protocol"] != "oracle")]
 
 
 def variants(table: pd.DataFrame) -> dict[str, str]:

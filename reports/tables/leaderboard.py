@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from bench.contract.precomputed import PRECOMPUTED
+
 from .claims import failed_seeds, over_datasets, rank_ranges, within_datasets
 from .data_versions import OLDER_MARK, newest_name_of_content, newest_names, version_names
 from .eligible import (
@@ -39,6 +41,7 @@ _TEXT = (
     "reason", "log_tail", "score_key", "uses", "missing", "notes", "artifacts", "n_trials",
 )  # fmt: skip
 _JOB = ("method", "dataset", "profile", "protocol", "seed")
+_COSTS = ["seconds", "cpu_seconds", "peak_memory_mb"]
 
 
 def tidy(results: pd.DataFrame) -> pd.DataFrame:
@@ -71,6 +74,7 @@ def tidy(results: pd.DataFrame) -> pd.DataFrame:
     table["dataset"] = version_names(table)
     table = table.drop_duplicates(list(_JOB), keep="last").sort_index()
     table["family"] = fill_gaps(table, "family", "method_name")
+    table.loc[table["family"] == PRECOMPUTED, _COSTS] = math.nan  # of reading, not of fitting
     table["modality"] = fill_gaps(table, "modality", "dataset")
     table["method"] = with_profile(table)
     pairs = zip(table["method"], table["protocol"], strict=True)
@@ -353,6 +357,8 @@ def _note(
     lacking = [name for name in (expected or mine) if name not in having]
     if family == CONTROL:
         return "never ranked" + (f"; lacks {', '.join(lacking)}" if lacking else "")
+    if family == PRECOMPUTED:
+        return "precomputed, not ranked: what it cost and was trained on is not known"
     if (rows["protocol"] == "oracle").any():
         return _joined("not ranked: tuned on the labels it is scored on", best_of_text(rows))
     if not math.isnan(rank):
