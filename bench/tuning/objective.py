@@ -23,7 +23,7 @@ _MEASURES = {
 }
 """Name → key among the measures of a job, and whether higher is better."""
 THINNED_OBJECTIVES = ("loss", "stability")
-"""Objectives of the name ``thinned``: loss on held-out counts, agreement over seeds."""
+"""Objectives of the short name ``thinned``: loss on held-out counts, and agreement of seeds."""
 _SHORT_NAMES = ("ari", "nmi", "silhouette", *_MEASURES, "thinned")
 _DEFAULT = {"holdout": "ari", "oracle": "ari", "unsupervised": "silhouette"}
 
@@ -33,9 +33,9 @@ class Objective:
     """A value to maximize or minimize."""
 
     name: str
-    """The name on the command line."""
+    """Name on the command line."""
     key: str
-    """Its key among the metrics and measures of a job, such as ``kmeans/ari``."""
+    """Key of the value among the metrics and measures of a job, such as ``kmeans/ari``."""
     maximize: bool
 
     @property
@@ -55,12 +55,12 @@ class Objective:
 
 
 def parse_objectives(text: str, protocol: str) -> tuple[Objective, ...]:
-    """Return the objectives named in ``text``, separated by commas; empty: the protocol's own.
+    """Return the objectives named in ``text``, separated by commas; empty: the protocol's default.
 
     A name is one of ``ari``, ``nmi``, ``silhouette``, ``loss``, ``stability``, ``seconds``,
-    ``memory``, or the full key of a metric such as ``leiden/ari``; ``thinned`` alone is
-    ``loss,stability``, whose best trial is that of the best mean rank. Short names of metrics
-    mean k-means with k from truth, under ``unsupervised`` Leiden. Raises ``UsageError``.
+    ``memory``, or the full key of a metric such as ``leiden/ari``; ``thinned`` is short for
+    ``loss,stability``, where the best trial has the best mean rank. Short names of metrics refer
+    to k-means with k from truth, under ``unsupervised`` to Leiden. Raises ``UsageError``.
     """
     names = [part.strip() for part in text.split(",") if part.strip()] or [_DEFAULT[protocol]]
     if names == ["thinned"]:
@@ -90,8 +90,7 @@ def _parse_objective(name: str, protocol: str) -> Objective:
         raise UsageError(f"--objective {name}: it has no direction.", code="no_direction")
     if metric.kind in ("paired", "predicted"):
         raise UsageError(
-            f"--objective {name}: it is computed on the cells that the report uses too; choose "
-            "another.",
+            f"--objective {name}: it is computed on the cells of the report; choose another.",
             code="report_cells",
         )
     if protocol == "unsupervised" and (metric.kind != "partition" or clustering == "kmeans"):
@@ -118,7 +117,7 @@ def uses_mean_rank(objectives: Sequence[Objective]) -> bool:
 def objective_values(
     objectives: Sequence[Objective], job_values: Mapping[str, float]
 ) -> list[float] | str:
-    """Return the values of the objectives, or the reason why there are none.
+    """Return the values of the objectives, or the reason why one is missing.
 
     ``job_values`` are the metrics and measures of a job.
     """
@@ -131,7 +130,7 @@ def objective_values(
 def check_objectives(
     objectives: Sequence[Objective], method: Method, space: Space, info: DatasetInfo
 ) -> None:
-    """Raise ``UsageError`` if a method gives no comparable value of an objective."""
+    """Raise ``UsageError`` if trials of a method have no comparable values of an objective."""
     names = {objective.name for objective in objectives}
     if "stability" in names and "held_out" not in space.base:
         raise _not_supported("stability", space, "does not compare fits of several seeds")
@@ -156,20 +155,20 @@ def check_objectives(
         if dimension.name in measures or _changes_recipe(dimension, method, space, info):
             raise UsageError(
                 f"--objective loss: {space.owner}.{dimension.name} changes what the loss "
-                "measures, so its values do not compare; fix it with --set or --space.",
+                "measures, so losses are not comparable; fix it with --set or --space.",
                 code="not_comparable",
             )
 
 
 def _not_supported(objective: str, space: Space, reason: str) -> UsageError:
     return UsageError(
-        f"--objective {objective}: {space.owner} {reason}; choose another objective for it.",
+        f"--objective {objective}: {space.owner} {reason}; choose another objective.",
         code="not_supported",
     )
 
 
 def _changes_recipe(dimension: Dimension, method: Method, space: Space, info: DatasetInfo) -> bool:
-    """Return whether a parameter's values lead to different prepared data."""
+    """Return whether the values of a parameter change the recipe."""
     search = dimension.search
     values = search.choices if search.choices is not None else (search.low, search.high)
     parameters = valid_parameters(space, dimension.name, values)
@@ -179,7 +178,7 @@ def _changes_recipe(dimension: Dimension, method: Method, space: Space, info: Da
 def valid_parameters(
     space: Space, name: str, values: Iterable[Any]
 ) -> Iterator[tuple[Any, Parameters]]:
-    """Yield each value of a parameter that is valid beside the base values, with the whole."""
+    """Yield each value that is valid with the base values of all others, and the parameters."""
     for value in values:
         try:
             complete = space.complete(space.base | {name: value})

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SAMPLERS = ("tpe", "random", "cmaes", "gp", "grid")
 PRUNERS = ("none", "median", "hyperband")
 _RANDOM_TRIALS = 10
-"""Random trials before TPE and GP use earlier trials."""
+"""Number of random trials before TPE and GP use the results."""
 
 
 def check_sampler(name: str, space: Space, n_objectives: int) -> None:
@@ -47,7 +47,7 @@ def check_sampler(name: str, space: Space, n_objectives: int) -> None:
 
 
 def _sampler_problem(name: str, space: Space, n_objectives: int) -> str:
-    """Return what CMA-ES or the Gaussian process cannot handle; empty if nothing."""
+    """Return the reason why a sampler cannot handle the space; empty if it can."""
     fix = "fix them with --space or --set"
     if name in ("cmaes", "gp") and space.conditional:
         return f"cannot handle conditional parameters ({', '.join(space.conditional)}); {fix}"
@@ -69,14 +69,14 @@ def check_pruner(name: str, n_objectives: int) -> None:
         )
     if name != "none" and n_objectives > 1:
         raise UsageError(
-            f"--pruner {name} works with one objective, not {n_objectives}, as there is "
-            "no order to stop a trial by: leave it out.",
+            f"--pruner {name} works with one objective, not {n_objectives}: several have "
+            "no order to stop a trial by; leave it out.",
             code="several_objectives",
         )
 
 
 def make_sampler(name: str, seed: int) -> BaseSampler:
-    """Return a sampler; for ``grid`` any, as the study enqueues its configurations."""
+    """Return a sampler; any for ``grid``, as the study enqueues the configurations."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # options that Optuna calls experimental
         if name == "tpe":
@@ -94,9 +94,9 @@ def make_sampler(name: str, seed: int) -> BaseSampler:
 def make_pruner(name: str) -> BasePruner:
     """Return a pruner.
 
-    Median: a trial stops if its best value so far is worse than the median of the others at the
-    same step, from the fifth finished trial and the fifth step on. Hyperband: successive halving
-    by 3 from 5 steps on (Li et al. 2018, JMLR 18:185).
+    Median: a trial stops if its best value so far is worse than the median of finished trials at
+    the same step, after five finished trials and from the fifth step on. Hyperband: successive
+    halving by 3 from 5 steps on (Li et al. 2018, JMLR 18:185).
     """
     if name == "median":
         return pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=5)

@@ -55,7 +55,7 @@ class SearchOutcome:
     Parameters
     ----------
     run
-        Outcome of the report jobs: default and best configurations on the report seeds.
+        Outcome of the report jobs: default and best configurations with the report seeds.
     studies
         The summary of each study.
     best
@@ -68,7 +68,7 @@ class SearchOutcome:
 
     @property
     def exit_code(self) -> int:
-        """Exit code of the report jobs; a failed trial is no error."""
+        """Exit code of the report jobs; failed trials do not count."""
         return self.run.exit_code
 
 
@@ -78,7 +78,7 @@ class _SearchPlan:
 
     specs: list[StudySpec] = field(default_factory=list)
     fixed: list[tuple[ConfiguredMethod, CachedDataset]] = field(default_factory=list)
-    """Methods without a parameter to search; they are scored beside the others."""
+    """Methods without a parameter to search; they are scored with the others."""
     excluded: list[Exclusion] = field(default_factory=list)
 
 
@@ -127,17 +127,17 @@ def search(
 
 
 def ask_batch(methods: str, datasets: str, size: int, **keywords: Any) -> tuple[Plan, Settings]:
-    """Return jobs of a search to be run elsewhere, with its settings.
+    """Return the next jobs of a search, to be run elsewhere, and the settings.
 
-    Results of an earlier batch that are stored meanwhile are told to the studies.
+    Results of earlier jobs in the store are first passed to the studies.
 
     Parameters
     ----------
     methods, datasets, keywords
-        As in :func:`search`; there is no report.
+        As in :func:`search`; no report is written.
     size
-        Most trials of each study. Once no study has one left, the jobs are those that score the
-        default and the best configurations.
+        Largest number of trials of each study. If no trial is left in any study, the jobs score
+        the default and the best configurations.
 
     Raises
     ------
@@ -174,11 +174,11 @@ def _open_search(
 
 
 def _check_seeds(search_seed: int, report_seeds: Sequence[int]) -> None:
-    """Raise ``UsageError`` if a configuration were scored with the seed that it is chosen by."""
+    """Raise ``UsageError`` if the seed of the trials is also a report seed."""
     if search_seed in report_seeds:
         raise UsageError(
             f"--search-seed {search_seed} is also one of the report --seeds; a configuration "
-            "must be scored with seeds that it was not chosen by.",
+            "must be scored with seeds that did not select it.",
             code="seed_in_use",
         )
 
@@ -190,7 +190,7 @@ def _plan_search(
     settings: Settings,
     absent: list[Exclusion],
 ) -> _SearchPlan:
-    """Return the studies; raises ``UsageError`` if there is none or one is not possible."""
+    """Return the studies; raises ``UsageError`` if there is none, or if one is impossible."""
     changes: Mapping[str, SpaceChanges] = {}
     if options.space is not None:
         changes = read_space_file(
@@ -236,7 +236,7 @@ def _plan_search(
 
 
 def _check_file(method: ConfiguredMethod, dataset: CachedDataset, protocol: str) -> None:
-    """Raise ``UsageError`` if ``--params`` were chosen by labels that the protocol hides."""
+    """Raise ``UsageError`` if ``--params`` were selected by labels that the protocol hides."""
     file = method.file
     if file is None or file.search is None or not file.chosen_on(dataset):
         return
@@ -244,8 +244,8 @@ def _check_file(method: ConfiguredMethod, dataset: CachedDataset, protocol: str)
     earlier = file.search.protocol
     if by_labels.index(earlier) > by_labels.index(protocol):
         raise UsageError(
-            f"{file.path}: {method.cls.name} was chosen with --protocol {earlier}, by labels that "
-            f"--protocol {protocol} hides; search with --protocol {earlier}.",
+            f"{file.path}: {method.cls.name} was selected with --protocol {earlier}, by labels "
+            f"that --protocol {protocol} hides; search with --protocol {earlier}.",
             code="hidden_input",
         )
 
@@ -257,7 +257,7 @@ class _SearchRunner:
         self.driver, self.plan, self.options = driver, plan, options
 
     def run(self, *, report: bool, umap: bool) -> SearchOutcome:
-        """Run the studies and the report jobs, and write the files of both."""
+        """Run the studies and the report jobs, and write their files."""
         driver = self.driver
         if self.options.protocol == "holdout":
             self._write_splits()
@@ -291,7 +291,7 @@ class _SearchRunner:
         return Plan(jobs) if jobs else self._report_plan(studies)
 
     def _write_splits(self) -> None:
-        """Write the split of each dataset."""
+        """Write the split of each dataset under ``holdout``."""
         datasets = [spec.dataset for spec in self.plan.specs]
         datasets += [dataset for _, dataset in self.plan.fixed]
         for dataset in {one.folder: one for one in datasets}.values():
@@ -314,7 +314,7 @@ class _SearchRunner:
 
     @contextmanager
     def _open_study(self, spec: StudySpec, session: str) -> Iterator[tuple[Study, TrialLoop, str]]:
-        """Yield a study, what runs its trials, and the id of its run."""
+        """Yield a study, its trial loop, and the id of its run in MLflow."""
         with Study(spec.name, spec.folder, spec.space, self.options) as study:
             run = self.driver.tracker.open_study(spec.name, session, _study_tags(spec))
             loop = TrialLoop(self.driver, spec, study, run)
@@ -323,7 +323,7 @@ class _SearchRunner:
             yield study, loop, run
 
     def _report_plan(self, studies: list[FinishedStudy]) -> Plan:
-        """Return default and best configurations × report seeds, scored under the protocol."""
+        """Return the report jobs: default and best configurations × report seeds."""
         plan = Plan(excluded=list(self.plan.excluded))
         for study in studies:
             plan.jobs += self._report_jobs(study.spec.default, study.spec.dataset)
@@ -357,7 +357,7 @@ class _SearchRunner:
 
 
 def _announcement(spec: StudySpec, n_known: int) -> str:
-    """Return the line that begins a study."""
+    """Return the log line at the start of a study."""
     options = spec.options
     total = "" if options.trials is None else f" of {options.trials}"
     return (

@@ -15,7 +15,7 @@ from .objective import Objective, parse_objectives
 from .samplers import check_pruner
 
 SEARCH_SEED = 1000
-"""Seed of the fits of trials; report seeds begin at 0."""
+"""Default seed of the fits of trials; report seeds begin at 0."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,10 @@ class SearchOptions:
     Parameters
     ----------
     trials
-        Configurations of each study in total, the default configuration included.
+        Total number of configurations of each study, including the default configuration.
     timeout
-        Seconds after which a study begins no further trial, counted anew by each command.
+        Seconds after which a study begins no further trial, counted from the start of each
+        command.
     protocol
         ``holdout``, ``unsupervised`` or ``oracle`` (see :mod:`bench.scoring.holdout`).
     objective
@@ -85,7 +86,7 @@ class SearchOptions:
 
 
 def split_options(keywords: Mapping[str, Any]) -> tuple[SearchOptions, dict[str, Any]]:
-    """Return the options of a search, and the other keywords as settings.
+    """Return the options of a search, and all other keywords, which are settings.
 
     ``timeout`` limits a study; ``fit_timeout`` becomes the setting ``timeout`` of one fit.
     """

@@ -37,9 +37,9 @@ class SpaceChanges:
 
 
 def read_space_file(path: Path, params: Mapping[str, type[Parameters]]) -> dict[str, SpaceChanges]:
-    """Return the changes by method; ``params`` are the parameters of the searched methods.
+    """Return the changes by method; ``params`` are the ``Params`` of the searched methods.
 
-    Raises ``UsageError`` that names the file, the method and the parameter.
+    Raises ``UsageError`` with the file, the method and the parameter.
     """
     content = read_yaml(path)
     for method, block in content.items():

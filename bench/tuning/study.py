@@ -1,8 +1,8 @@
 """An Optuna study that never repeats a configuration and survives a killed driver.
 
 The user attributes of a trial hold its complete configuration (``params``) and its result
-(``status``, ``values``, ``reason``). A trial that a killed driver left running keeps its number;
-the next driver runs it again.
+(``status``, ``values``, ``reason``). A trial that was running when the driver was killed keeps its
+number; the next driver runs it again.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 _JOURNAL = "study.journal"
 _MAX_DRAWS = 200
-"""Draws in a row without a new configuration after which the space counts as exhausted."""
+"""Number of draws in a row without a new configuration after which the space is exhausted."""
 _GIVE_UP_SECONDS = 120.0
-"""Time without an answer of the database after which a search ends."""
+"""Seconds without an answer of the database after which a search ends."""
 _SKIPPED = "skipped"
-"""Attribute of draws that are no trials: repeated, invalid for the method, or incomplete."""
+"""Attribute of draws that are not trials: repeated, invalid for the method, or incomplete."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ class Trial:
     status: str
     """``running``, or how its job ended: ``done``, ``pruned``, ``failed`` and so on."""
     values: tuple[float, ...] = ()
-    """Of the objectives, if done."""
+    """Values of the objectives, if done."""
     reason: str = ""
     seconds: float | None = None
 
 
 class SpaceExhausted(Exception):
-    """The space has no configuration that was not tried."""
+    """All configurations of the space were tried."""
 
 
 class Study:
@@ -123,11 +123,11 @@ class Study:
 
     @property
     def optuna_study(self) -> optuna.Study:
-        """The study, for figures."""
+        """The Optuna study, for figures."""
         return self._study
 
     def restore(self, number: int, params: dict[str, Any]) -> None:
-        """Begin a trial again that a damaged journal has lost, under its old number."""
+        """Add a trial that was lost with a damaged journal, under its old number."""
         with self._lock:
             while len(self._study.get_trials(deepcopy=False)) < number:
                 self._skip(self._study.ask().number, "lost with a damaged journal")
@@ -136,18 +136,18 @@ class Study:
     # -- asking and telling ----------------------------------------------------------------
 
     def interrupted_trials(self) -> list[Trial]:
-        """Return trials that a killed driver left running; incomplete draws are closed."""
+        """Return trials that a killed driver was running; skips its incomplete draws."""
         with self._lock:
             running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             for one in running:
                 if "params" not in one.user_attrs:
-                    self._skip(one.number, "the driver was killed while this was drawn")
+                    self._skip(one.number, "the driver was killed during this draw")
             return [_read_trial(one) for one in running if "params" in one.user_attrs]
 
     def ask(self) -> Trial:
-        """Return a trial with a configuration that was not tried; the default comes first.
+        """Begin a trial with a new configuration, first with the default; returns it.
 
-        Raises :class:`SpaceExhausted` if there is none.
+        Raises :class:`SpaceExhausted` if there is no new configuration.
         """
         sampler = self.options.sampler
         with self._lock:
@@ -167,11 +167,11 @@ class Study:
                     continue
                 return self._begin(number, params)
         raise SpaceExhausted(
-            f"{len(earlier)} configurations are all that {_MAX_DRAWS} draws found"
+            f"no new configuration in {_MAX_DRAWS} draws after {len(earlier)} trials"
         )
 
     def _draw(self, sampler: str) -> tuple[int, dict[str, Any] | None]:
-        """Return the number of a draw and its configuration, ``None`` if that is not valid."""
+        """Return the number of a draw and its configuration, ``None`` if it is invalid."""
         # A new sampler for every draw, seeded by the number of draws before: a resumed study
         # continues exactly as an uninterrupted one.
         n_draws = len(self._study.get_trials(deepcopy=False))
@@ -185,7 +185,7 @@ class Study:
             return trial.number, None
 
     def _begin_given(self, params: dict[str, Any]) -> Trial:
-        """Begin a trial with a given configuration, which may lie outside the space."""
+        """Begin a trial with a given configuration, which may be outside of the space."""
         encoded = self.space.encode(params)
         if encoded is None:
             trial = self._study.ask()
@@ -218,7 +218,7 @@ class Study:
         reason: str = "",
         seconds: float | None = None,
     ) -> None:
-        """Store the result of a trial; ``values`` only if it is done."""
+        """Store the result of a trial; ``values`` are ``None`` unless it is done."""
         result = {"status": status, "values": values, "reason": reason, "seconds": seconds}
         with self._lock:
             trial_id = self._trial_id(number)
@@ -235,8 +235,7 @@ class Study:
     def should_prune(self, number: int, step: int, loss: float) -> bool:
         """Record the loss of a running trial and return whether the pruner stops it.
 
-        A lower ``loss`` is better whatever the objective; the pruner compares values in the
-        direction of the study.
+        A lower ``loss`` is always better; its sign is changed if the objective is maximized.
         """
         value = -loss if self.options.objectives[0].maximize else loss
         with self._lock:
@@ -284,7 +283,7 @@ def _open_storage(url: str, folder: Path) -> Any:
 
 
 def _connect_again(dialect: Any, _: Any, address: Any, options: Any) -> Any:
-    """Return a new connection to a database that may be away for some time."""
+    """Return a new connection to a database, with retries for some time."""
     deadline = time.monotonic() + _GIVE_UP_SECONDS
     while True:
         try:
@@ -296,9 +295,9 @@ def _connect_again(dialect: Any, _: Any, address: Any, options: Any) -> Any:
 
 
 def _repair_journal(path: Path) -> bool:
-    """Remove half a line and a lock that a killed driver left; the caller holds the study.
+    """Remove an incomplete line and a lock of a killed driver; the caller holds the study's lock.
 
-    A journal with any other damage is moved aside; returns whether it was.
+    A journal with any other damage is renamed; returns whether it was.
     """
     Path(f"{path.resolve()}.lock").unlink(missing_ok=True)
     if not path.is_file():
@@ -322,7 +321,7 @@ def _repair_journal(path: Path) -> bool:
 
 
 def _is_entry(line: bytes) -> bool:
-    """Return whether a line of a journal is one that Optuna wrote."""
+    """Return whether a line of a journal is a complete entry of Optuna."""
     try:
         entry = json.loads(line)
     except ValueError:
@@ -332,7 +331,7 @@ def _is_entry(line: bytes) -> bool:
 
 @contextlib.contextmanager
 def _storage_errors(url: str, folder: Path) -> Iterator[None]:
-    """Raise the errors of a storage as errors of one line."""
+    """Convert errors of the storage into ``UsageError`` or ``StoreError`` of one line."""
     try:
         yield
     except (UsageError, StoreError):

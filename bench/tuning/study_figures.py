@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .objective import Objective
 
 _FEWEST = 4
-"""Finished trials below which importances and slices show nothing."""
+"""Fewest finished trials for importances and slices."""
 
 
 def draw_study_figures(
@@ -73,6 +73,6 @@ def _value(number: int, trial: Any) -> float:
 
 
 def _to_json(figure: Figure) -> str:
-    """Return the figure as JSON without Optuna's title and colours of the page."""
+    """Return the figure as JSON, without Optuna's title and background colours."""
     figure.update_layout(title=None, template=None)
     return str(figure.to_json())

@@ -1,6 +1,6 @@
 """A lock that gives a study to one driver at a time.
 
-On one machine it is a file lock, which the system releases however the driver ends. In a shared
+On one machine it is a file lock, which the system releases when the driver ends. In a shared
 database the driver also writes a heartbeat, which drivers on other machines read.
 """
 
@@ -97,7 +97,7 @@ class StudyLock:
                 self._write_heartbeat()
 
     def release(self) -> None:
-        """Let other drivers work on the study."""
+        """Release the lock, so that other drivers can work on the study."""
         self._released.set()
         if self._thread is not None:
             self._thread.join(timeout=5)

@@ -45,7 +45,7 @@ class StudySpec:
 
     @property
     def name(self) -> str:
-        """Readable name with a digest of what all trials share."""
+        """Readable name with a digest of the properties that all trials share."""
         options = self.options
         objectives = [one.name for one in options.objectives]
         parts = [self.default.label, self.dataset.label, options.protocol, *objectives]
@@ -53,7 +53,7 @@ class StudySpec:
         return f"{readable[:100]}-{digest(self._identity())[:8]}"
 
     def _identity(self) -> dict[str, Any]:
-        """Return what all trials of a study must share to be comparable."""
+        """Return the properties that all trials of a study must share to be comparable."""
         options = self.options
         labels = None if options.protocol == "unsupervised" else self.dataset.labels_digest
         return {
@@ -74,7 +74,7 @@ class StudySpec:
         }
 
     def _task(self) -> list[Any]:
-        """Return the inputs of fits and scores besides counts and types."""
+        """Return the optional inputs of fits and scores besides counts and types."""
         data, markers = self.dataset, self.dataset.markers
         lists = {name: list(genes) for name, genes in markers.lists.items()} if markers else {}
         return [
@@ -124,7 +124,7 @@ def make_study_spec(
     settings: Settings,
     changes: SpaceChanges | None = None,
 ) -> StudySpec:
-    """Return the study of a method on a dataset; its space may have no dimension.
+    """Return the specification for a method on a dataset; its space may have no dimension.
 
     Raises ``UsageError`` if the space, the sampler, the objective or the protocol do not fit it.
     """
@@ -145,14 +145,14 @@ def make_study_spec(
 
 
 def hidden_input(inputs: frozenset[str], protocol: str) -> str:
-    """Return the input of a method that the protocol hides; empty if there is none."""
+    """Return the first declared input that the protocol hides; empty if there is none."""
     if "labels" in inputs and protocol != "oracle":
         return "labels"
     return "n_clusters" if "n_clusters" in inputs and protocol == "unsupervised" else ""
 
 
 def _check_inputs(space: Space, configured: ConfiguredMethod, protocol: str) -> None:
-    """Raise ``UsageError`` if the method uses a hidden input for a choice of the space."""
+    """Raise ``UsageError`` if the method uses a hidden input for some value in the space."""
     for dimension in space.dimensions:
         choices = dimension.search.choices or ()
         for value, params in valid_parameters(space, dimension.name, choices):

@@ -35,11 +35,11 @@ class FinishedStudy:
 
     spec: StudySpec
     run: str
-    """Id of its run in MLflow."""
+    """Id of the study's run in MLflow."""
     trials: list[Trial]
     figures: list[dict[str, Any]] = field(default_factory=list)
     note: str = ""
-    """The reason why it ended before its number of trials."""
+    """Reason for ending before the number of trials, if it did."""
 
     @property
     def best(self) -> Trial | None:
@@ -53,7 +53,7 @@ class FinishedStudy:
 
 
 def summarize(study: FinishedStudy, results: pd.DataFrame) -> dict[str, Any]:
-    """Return the summary of a study as plain JSON types; ``results`` holds the report jobs."""
+    """Return the summary of a study as plain JSON types; ``results``: table of report jobs."""
     spec, options, best = study.spec, study.spec.options, study.best
     gains = _gains(study, results)
     return {
@@ -98,9 +98,10 @@ def _statement(study: FinishedStudy, gains: list[TuningGain]) -> str:
 
 
 def headline_metric(spec: StudySpec) -> str:
-    """Return the score key of the statement.
+    """Return the score key whose gain the statement reports.
 
-    The first objective if it compares with labels; else ARI, under ``unsupervised`` of Leiden.
+    It is the first objective if that uses labels, else the ARI of k-means, under ``unsupervised``
+    of Leiden.
     """
     first = spec.options.objectives[0]
     metric = metrics().get(first.metric or "")
@@ -110,7 +111,7 @@ def headline_metric(spec: StudySpec) -> str:
 
 
 def changed_parameters(spec: StudySpec, trial: Trial) -> dict[str, list[Any]]:
-    """Return default and tuned value of each parameter that differs."""
+    """Return name → [default, tuned value] of the parameters that differ."""
     base = spec.space.base
     return {k: [base[k], v] for k, v in trial.params.items() if v != base[k]}
 
@@ -205,7 +206,7 @@ def write_best_parameters(studies: Sequence[FinishedStudy], folder: Path) -> lis
 
 
 def _search_origin(studies: Sequence[FinishedStudy]) -> SearchOrigin:
-    """Return what a file of parameters says of the studies of one dataset and protocol."""
+    """Return the search section of the file of best parameters of studies of one dataset."""
     spec = studies[0].spec
     return SearchOrigin.model_validate({
         "protocol": spec.options.protocol,

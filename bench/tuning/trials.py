@@ -46,7 +46,7 @@ class TrialLoop:
         """The reason why the study ended before its number of trials; empty if it did not."""
 
     def restore(self) -> None:
-        """Take the finished trials of a study whose journal was damaged from the store."""
+        """Restore the finished trials of a study with a damaged journal from the store."""
         for number, params, stored in self._driver.tracker.trials(self._study.name):
             self._study.restore(number, params)
             self._tell(number, stored.status, stored.values, stored.reason)
@@ -71,9 +71,9 @@ class TrialLoop:
                     self._start_trials()
 
     def ask(self, size: int) -> list[Job]:
-        """Return the jobs of at most ``size`` trials that are to be run, open ones first.
+        """Return the jobs of at most ``size`` trials to run, unfinished trials first.
 
-        Open trials with a result in the store are told to the study.
+        Results in the store of unfinished trials are first passed to the study.
         """
         self._interrupted = self._study.interrupted_trials()
         jobs: list[Job] = []
@@ -120,7 +120,7 @@ class TrialLoop:
             self._executor.submit(job, fitted=fitted)
 
     def _tell_stored(self, job: Job) -> bool:
-        """Tell the study the result of a job if it is stored; returns whether it is."""
+        """Pass the result of a job to the study if it is in the store; returns whether it is."""
         stored = self._driver.tracker.find(job.score_key)
         if stored is None or stored.status == "interrupted":
             return False
@@ -145,7 +145,7 @@ class TrialLoop:
     def _tell(
         self, number: int, status: str, job_values: Mapping[str, float], reason: str
     ) -> None:
-        """Store the result of a trial in the study; one that was interrupted stays open."""
+        """Store the result of a trial in the study; an interrupted trial stays unfinished."""
         if status == "interrupted":
             return
         values: list[float] | None = None
@@ -158,7 +158,7 @@ class TrialLoop:
         self._study.tell(number, status, values, reason, job_values.get("seconds"))
 
     def _describe(self, result: Result) -> str:
-        """Return the time and values of a trial, and the best value so far."""
+        """Return a line with the time and values of a trial, and the best value so far."""
         seconds = f"{result.measures['seconds']:.1f} s"
         values = objective_values(self._objectives, result.metrics | result.measures)
         if isinstance(values, str):
@@ -173,7 +173,7 @@ class TrialLoop:
         return f"{seconds}, {text} ({self._spec.options.protocol}); {so_far}"
 
     def _stop_reason(self, job: Job, report: dict[str, Any]) -> str | None:
-        """Show the step of a trial; returns the reason to stop it if the pruner decides so."""
+        """Show the step of a trial; returns a reason to stop it if the pruner decides so."""
         self._display.show_step(job, report)
         values, number = report["values"], int(job.study["trial"])
         loss = values.get("held_out_loss", values.get("loss"))
@@ -187,5 +187,5 @@ class TrialLoop:
 
 
 def _round(objective: Objective, value: float) -> str:
-    """Return a value as tables have it: scores with three digits after the point."""
+    """Return a value as in tables: scores with three decimals."""
     return f"{value:z.3f}" if objective.metric else f"{value:.4g}"

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 def best_trial(trials: Sequence[Trial], objectives: Sequence[Objective]) -> Trial | None:
     """Return the finished trial with the best value of the first objective.
 
-    Ties go to the best in the next objective, then to the earliest. With several objectives it
-    lies on the Pareto front. Under :func:`.objective.uses_mean_rank` it is the trial with the best
-    mean rank over all objectives; equal values share a rank.
+    Ties are decided by the next objective, then for the earliest trial. With several objectives it
+    is on the Pareto front. If :func:`.objective.uses_mean_rank`, it is the trial with the best
+    mean rank over all objectives; equal values have equal ranks.
     """
     losses = _losses(trials, objectives)
     order = {number: tuple(values) for number, values in losses.items()}
@@ -36,7 +36,7 @@ def best_trial(trials: Sequence[Trial], objectives: Sequence[Objective]) -> Tria
 def pareto_front(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[Trial]:
     """Return the finished trials of the Pareto front, the best in the first objective first.
 
-    A trial lies on it if no other is better in one objective and at least equal in the rest.
+    A trial is on it if no other is better in one objective and at least equal in all others.
     """
     losses = _losses(trials, objectives)
     front = {
@@ -54,7 +54,7 @@ def pareto_front(trials: Sequence[Trial], objectives: Sequence[Objective]) -> li
 def _losses(
     trials: Sequence[Trial], objectives: Sequence[Objective]
 ) -> dict[int, tuple[float, ...]]:
-    """Return the values of each finished trial by number, negated where higher is better."""
+    """Return the values of each finished trial by number, negated if higher is better."""
     signs = [-1.0 if objective.maximize else 1.0 for objective in objectives]
     return {
         trial.number: tuple(s * v for s, v in zip(signs, trial.values, strict=True))
@@ -71,17 +71,17 @@ class TuningGain:
     """Score key of the metric."""
     higher_is_better: bool
     default: float
-    """Mean over the seeds."""
+    """Mean of the default over the seeds."""
     tuned: float
     gain: float
     """Mean of the differences, positive if the tuned configuration is better."""
     half_width: float
-    """Of the 95 % t-interval of the mean difference; NaN with one seed."""
+    """Half width of the 95 % t-interval of the mean difference; NaN with one seed."""
     seeds: int
 
     @property
     def verdict(self) -> str:
-        """``better``, ``worse``, ``unclear``, or ``same`` if every seed gave the same."""
+        """``better``, ``worse``, ``unclear``, or ``same`` if every difference is zero."""
         if self.gain == 0 and (self.half_width == 0 or math.isnan(self.half_width)):
             return "same"
         if math.isnan(self.half_width) or abs(self.gain) <= self.half_width:
