@@ -139,11 +139,14 @@ def method_panels(table: pd.DataFrame, panels: Sequence[UmapPanel]) -> list[Umap
 def curves_by_job(
     table: pd.DataFrame, curves: pd.DataFrame | None
 ) -> dict[tuple[str, str], pd.DataFrame]:
-    """Return the training curves by dataset and method; ``curves`` has one row a step."""
+    """Return the training curves of the jobs of a table by dataset and method.
+
+    ``curves`` has one row a step, and may hold other jobs.
+    """
     if curves is None or curves.empty:
         return {}
     jobs = table.set_index("run_id")[["dataset", "method"]]
     return {
         (str(jobs.at[run, "dataset"]), str(jobs.at[run, "method"])): rows
-        for run, rows in curves.groupby("run_id", sort=False)
+        for run, rows in curves[curves["run_id"].isin(jobs.index)].groupby("run_id", sort=False)
     }

@@ -16,7 +16,12 @@ from bench.reports.page.site import write_site
 def site(make_realistic, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     results = make_realistic(folder, artifacts=False)
-    write_site(results, folder / "site", ReportSource("t", "bench run", {}))
+    results["run_id"] = [f"run{i}" for i in range(len(results))]
+    points = [
+        {"run_id": "run0", "name": "loss", "step": i, "value": 1 / (i + 1)} for i in range(9)
+    ]
+    source = ReportSource("t", "bench run", {}, curves=pd.DataFrame(points))
+    write_site(results, folder / "site", source)
     return folder / "site"
 
 
@@ -36,6 +41,11 @@ def test_every_link_leads_to_a_file_and_every_library_stands_once(site):
         assert any(link.endswith("page.js") for link in found)
         for link in found:
             assert (page.parent / link).is_file(), (page.name, link)
+
+
+def test_curves_stand_where_their_job_does(site):
+    texts = {path.stem: path.read_text() for path in site.rglob("*.html")}
+    assert {name for name, text in texts.items() if 'id="training"' in text} == {"pbmc68k", "pca"}
 
 
 def test_the_pages_claim_what_the_index_claims(site):
