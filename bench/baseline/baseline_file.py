@@ -12,7 +12,7 @@ from bench.errors import DataError
 from bench.settings import Profile
 
 FORMAT = 1
-"""Version of the file's meaning; files of another version are refused."""
+"""Version of the file format; files of another version are refused."""
 _HEAD = (
     "# Written by 'bench baseline write' and 'bench baseline update'; compared by 'bench check'.\n"
     "# values: one number a seed, in the order of 'seeds'. docs/ci.md explains the rest.\n"
@@ -25,7 +25,7 @@ class _FrozenModel(BaseModel):
 
 
 class GateSettings(_FrozenModel):
-    """Settings that decide the results besides methods and datasets."""
+    """Settings that affect the results, besides methods and datasets."""
 
     seeds: tuple[int, ...] = Field(min_length=1)
     profile: Profile
@@ -37,7 +37,7 @@ class GateSettings(_FrozenModel):
 
 
 class BaselineDataset(_FrozenModel):
-    """One dataset: how to select it, and its size and content."""
+    """One dataset: its selector, size and digests."""
 
     select: str
     """Name or path, as for ``--datasets``."""
@@ -54,16 +54,16 @@ class BaselineEntry(_FrozenModel):
     """The results of one method on one dataset."""
 
     method: str
-    """Selector and display name, ``vae[n_latent=16]`` say."""
+    """Selector and display name, such as ``vae[n_latent=16]``."""
     dataset: str
     protocol: str
     control: bool
     environment: str
-    """Key of ``environments``."""
+    """Key in ``environments``."""
     source: str
     """Digest of the method's source."""
     tolerance: float = Field(gt=0)
-    """Largest difference between two runs of equal code in one environment."""
+    """Largest difference between runs of equal code in the same environment."""
     seeds: tuple[int, ...] = Field(min_length=1)
     values: dict[str, tuple[float, ...]]
     """Metric → value of each seed."""
@@ -113,12 +113,12 @@ class Baseline(_FrozenModel):
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The methods, each once, in the order of the file."""
+        """The names of the methods, each once, in the order of the file."""
         return tuple(dict.fromkeys(entry.method for entry in self.entries))
 
 
 def read_baseline(path: Path) -> Baseline:
-    """Return the baseline in ``path``; raises ``DataError`` that names the line or the field."""
+    """Return the baseline in ``path``; raises ``DataError`` with the line or the field."""
     try:
         content = yaml.safe_load(path.read_text())
     except FileNotFoundError:

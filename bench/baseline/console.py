@@ -39,7 +39,7 @@ def summary(check: GateCheck) -> str:
 
 
 def environment_line(check: GateCheck) -> str:
-    """Return in one line where the check ran, and the kind of its limits."""
+    """Return one line with the environment of the check and the kind of its limits."""
     facts = check.environment
     here = f"{facts['processor']}, {facts['threads']} thread(s), {facts['device']}"
     if not check.elsewhere:
@@ -51,7 +51,7 @@ def environment_line(check: GateCheck) -> str:
 
 
 def as_json(check: GateCheck) -> dict[str, Any]:
-    """Return everything as plain values."""
+    """Return the check as plain JSON types."""
     return {
         "exit_code": check.exit_code,
         "summary": summary(check),
@@ -63,7 +63,7 @@ def as_json(check: GateCheck) -> dict[str, Any]:
 
 
 def table(check: GateCheck, *, everything: bool = False) -> Table:
-    """Return the findings that are not a plain pass as a rich table."""
+    """Return the findings that did not simply pass, or all, as a rich table."""
     styles = {"regression": "red", "failed": "red", "missing": "yellow", "improved": "green"}
     rows = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in _HEAD:

@@ -1,4 +1,4 @@
-"""Entries of a baseline and scores of jobs, made of a run."""
+"""Baseline entries and job scores of a run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def job_scores(outcome: RunOutcome) -> dict[tuple[str, str, str, int], JobScores
 def make_entries(
     outcome: RunOutcome, keys: Sequence[str], environment: str, settings: Settings
 ) -> tuple[list[BaselineEntry], list[str]]:
-    """Return the entries of a run, and a line for each combination without an entry."""
+    """Return the entries of a run, and one line for each method and dataset without an entry."""
     scores = job_scores(outcome)
     groups: dict[tuple[str, str, str], list[Any]] = {}
     for job in outcome.plan.jobs:
@@ -69,7 +69,7 @@ def make_entries(
 
 
 def _exclusion_reason(method: str, by_seed: dict[int, JobScores], keys: Sequence[str]) -> str:
-    """Return in one line why jobs cannot be an entry; empty if they can."""
+    """Return the reason why jobs cannot become an entry, in one line; empty if they can."""
     for seed, job in by_seed.items():
         if job.status != "done":
             return f"seed {seed}: {job.status}: {job.reason}"
@@ -102,7 +102,7 @@ def baseline_datasets(
 def describe_changes(
     entries: Mapping[tuple[str, str], BaselineEntry], entry: BaselineEntry
 ) -> list[str]:
-    """Return a line for each metric whose mean an update changes."""
+    """Return one line for each metric whose mean changes by more than the tolerance."""
     key = (entry.method, entry.dataset)
     head = " × ".join(key)
     if key not in entries:
@@ -117,7 +117,7 @@ def describe_changes(
 
 
 def compare_costs(baseline: Baseline, run: CurrentRun) -> list[dict[str, Any]]:
-    """Return median seconds and MiB, before and now, one row an entry."""
+    """Return median seconds and MiB in the baseline and now, one row an entry."""
     rows = []
     for entry in baseline.entries:
         keys = [(entry.method, entry.dataset, entry.protocol, seed) for seed in entry.seeds]

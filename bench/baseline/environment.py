@@ -13,15 +13,15 @@ PACKAGES = (
     "anndata", "igraph", "nimfa", "numba", "numpy", "pandas", "scanpy", "scikit-learn",
     "scikit-misc", "scipy", "torch", "umap-learn",
 )  # fmt: skip
-"""Libraries that take part in preparing, fitting or scoring."""
+"""Libraries used in preparation, fits or scores."""
 _VECTOR_INSTRUCTIONS = ("sse4", "avx", "fma", "f16c", "amx", "asimd", "sve", "neon")
 
 
 def fingerprint(threads: int, device: str) -> dict[str, str]:
-    """Return the facts that decide the last digits: processor, libraries, threads, device.
+    """Return the facts that affect the last digits: processor, libraries, threads, device.
 
-    Processors of one name can differ in their vector instructions, by which BLAS chooses its
-    kernels, so these count too.
+    Processors of the same name can differ in their vector instructions, which select the kernels
+    of BLAS, so these are included.
     """
     return {
         "processor": _processor(),

@@ -1,4 +1,4 @@
-"""Write, update and check a baseline: run what is missing, then compare."""
+"""Write, update and check a baseline: run missing jobs, then compare."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ class GateCheck:
     findings: list[GateFinding]
     environment: dict[str, str]
     elsewhere: str = ""
-    """Differences from the environment of most of the baseline; empty if there are none."""
+    """Differences from the environment of most entries; empty if there are none."""
     costs: list[dict[str, Any]] = field(default_factory=list)
-    """Seconds and memory, before and now, by method and dataset; never compared."""
+    """Seconds and memory, in the baseline and now, by method and dataset; never compared."""
     interrupted: bool = False
 
     @property
@@ -81,9 +81,9 @@ class BaselineUpdate:
     """The result of writing or updating a baseline."""
 
     baseline: Baseline | None
-    """``None`` if the run was interrupted: then nothing is written."""
+    """``None`` if the run was interrupted; no file is then written."""
     left_out: list[str] = field(default_factory=list)
-    """One line for each combination without an entry, with the reason."""
+    """One line for each method and dataset without an entry, with the reason."""
     changes: list[str] = field(default_factory=list)
 
     @property
@@ -144,11 +144,11 @@ def update_baseline(
     path: Path, only: str, reason: str, *, config: Path | None = None, console: Console,
     **flags: Any,
 ) -> BaselineUpdate:  # fmt: skip
-    """Run some methods again and replace their entries; the reason stays in the file.
+    """Run some methods again and replace their entries; the reason is recorded in the file.
 
-    ``only`` holds names or globs of the baseline's methods, or methods that it does not have
-    yet; seeds, threads and device stay those of the file. Raises ``UsageError`` for an empty
-    reason or a method that matches nothing.
+    ``only``: names or globs of the baseline's methods, or new methods. Seeds, threads and device
+    are those of the file. Raises ``UsageError`` for an empty reason, or for a glob that matches
+    nothing.
     """
     if not reason.strip():
         raise UsageError(
@@ -195,7 +195,7 @@ def update_baseline(
 def check_baseline(
     path: Path, *, config: Path | None = None, console: Console, **flags: Any
 ) -> GateCheck:
-    """Run what is missing in this environment and compare it with the baseline.
+    """Run missing jobs in this environment and compare all results with the baseline.
 
     A method or dataset that cannot be used is a finding, not an error.
     """
@@ -228,13 +228,13 @@ def check_baseline(
 _KEY_PREFIXES = {
     "clustering": "kmeans", "partition": "kmeans", "paired": "paired", "predicted": "predicted"
 }  # fmt: skip
-"""First part of a score's key by kind of metric; ``embedding`` for others."""
+"""First part of a score's key, by kind of metric; ``embedding`` for other kinds."""
 
 
 def score_keys(text: str, plugins: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Return the keys of the scores in ``text``: ``ari`` is ``kmeans/ari``.
+    """Return the keys of the scores in ``text``; ``ari`` means ``kmeans/ari``.
 
-    Raises ``UsageError`` for an unknown metric or one that has no better or worse.
+    Raises ``UsageError`` for an unknown metric, and for one without a direction.
     """
     keys, registered = [], metrics(plugins)
     for part in split_selectors(text):
@@ -247,17 +247,17 @@ def score_keys(text: str, plugins: tuple[str, ...] = ()) -> tuple[str, ...]:
             )
         if not direction(metric):
             raise UsageError(
-                f"metric '{name}' has no better or worse: it cannot be guarded.",
+                f"metric '{name}' has no direction (better or worse), so it cannot be checked.",
                 code="no_direction",
             )
         keys.append(f"{prefix or _KEY_PREFIXES.get(metric.kind, 'embedding')}/{name}")
     if not keys:
-        raise UsageError("--metrics is empty; name at least one, 'ari' say.", code="missing_value")
+        raise UsageError("--metrics is empty; name at least one: ari.", code="missing_value")
     return tuple(dict.fromkeys(keys))
 
 
 def with_controls(methods: str) -> str:
-    """Return the selector with both controls, which cannot be excluded."""
+    """Return the selector with both controls added, which cannot be excluded."""
     selectors = split_selectors(methods)
     parts = [part for part in selectors if part.removeprefix("not:") not in CONTROLS]
     if all(part.startswith("not:") for part in selectors):
@@ -266,7 +266,7 @@ def with_controls(methods: str) -> str:
 
 
 def _gate_settings(baseline: Baseline, flags: dict[str, Any], config: Path | None) -> Settings:
-    """Return the baseline's settings; flags replace them."""
+    """Return the baseline's settings, overridden by flags."""
     fixed = baseline.settings.model_dump()
     plugins = dict.fromkeys((*fixed.pop("plugins"), *flags.pop("plugins", ())))
     return with_gate_store(load_settings({**fixed, **flags, "plugins": tuple(plugins)}, config))
@@ -311,7 +311,7 @@ def _unavailable(baseline: Baseline, settings: Settings, console: Console) -> di
 
 
 def _matching_methods(old: Baseline, part: str) -> list[str]:
-    """Return the baseline's methods that a name or glob matches, else the name of a new one."""
+    """Return the baseline's methods that match a name or glob, else the name as a new method."""
     names = [
         name
         for name in old.methods
@@ -327,7 +327,7 @@ def _matching_methods(old: Baseline, part: str) -> list[str]:
 def _require_same_data(
     path: Path, old: Baseline, data: dict[str, BaselineDataset], names: Sequence[str]
 ) -> None:
-    """Raise if data changed for entries that are not updated."""
+    """Raise ``UsageError`` if data of entries that are not updated have changed."""
     changed = [label for label, facts in data.items() if old.datasets[label] != facts]
     if changed and set(old.methods) - set(names):
         raise UsageError(

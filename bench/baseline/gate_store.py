@@ -1,7 +1,8 @@
-"""The gate's own store and cached data: one for each environment and each state of the engine.
+"""The gate's own results and cache: one folder for each environment and version of the code.
 
-Keys of fits leave out libraries that prepare or score and the code of this program beside methods
-and loaders; both can change numbers. So fits, scores and prepared data of other code are not used.
+Keys of fits do not contain the libraries of preparation and scores, nor the code of this program
+besides methods and loaders; both can change numbers. Separate folders ensure that fits, scores and
+prepared data of other code are not used.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
     from bench.settings import Settings
 
 _OUTSIDE = ("cli", "reports", "methods", "datasets")
-"""Rooms that change no number, and those whose code is in the keys of fits and datasets."""
+"""Folders that change no number, and folders whose code is in the keys of fits and datasets."""
 _SHARED = ("downloads", "extracted", "data")
-"""Folders of the user's cache that hold files as they were fetched or added."""
+"""Folders of the user's cache with original files, fetched or added."""
 _STORES = 4
-"""Number of stores that stay, those last used."""
+"""Number of most recently used stores that are kept."""
 
 
 def with_gate_store(settings: Settings) -> Settings:
@@ -52,7 +53,7 @@ def with_gate_store(settings: Settings) -> Settings:
 
 
 def store_name(environment: dict[str, str]) -> str:
-    """Return the name of the folder that holds what the gate computes in this environment."""
+    """Return the name of the gate's folder for an environment and the present code."""
     return f"gate-{digest([environment, engine_digest(Path(bench.__file__).parent)])[:8]}"
 
 

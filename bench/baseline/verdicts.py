@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from .baseline_file import Baseline, BaselineDataset, BaselineEntry
 
 ALPHA = 0.01
-"""Chance that a check of unchanged code in another environment raises any alarm."""
+"""Probability of any false alarm in a check of unchanged code in another environment."""
 FLOOR = 0.02
-"""Loss of ARI and NMI for one cell in a hundred in a wrong cluster: 0.014 to 0.035."""
+"""Smallest limit. One cell in a hundred in a wrong cluster costs 0.014 to 0.035 of ARI and NMI."""
 EXACT = 1e-6
-"""Largest difference of equal code in an equal environment; the sums of k-means and ARI."""
+"""Largest difference between runs of equal code in equal environments, without PyTorch."""
 TORCH = 1e-4
-"""The same for methods on PyTorch, whose reductions need not keep their order."""
+"""The same for methods on PyTorch, whose reductions may change their order."""
 REGRESSIONS = ("regression",)
 INCOMPLETE = ("failed", "missing")
 
@@ -47,20 +47,20 @@ class CurrentRun:
     environment: str
     seeds: tuple[int, ...]
     jobs: Mapping[tuple[str, str, str, int], JobScores]
-    """By method, dataset, protocol and seed."""
+    """Scores of the jobs, by method, dataset, protocol and seed."""
     data: Mapping[str, BaselineDataset]
     unavailable: Mapping[str, str] = field(default_factory=dict)
     """Method or dataset that cannot be used → reason."""
     excluded: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """Method and dataset that do not go together → reason."""
+    """Method and dataset that cannot be combined → reason."""
 
 
 @dataclass(frozen=True)
 class GateFinding:
     """One verdict: ``pass``, ``improved``, ``changed``, ``regression``, ``failed`` or ``missing``.
 
-    ``tier`` is ``same environment`` (equal code gives equal numbers), ``seeds`` (a mean may not
-    be worse by more than ``limit``) or empty if nothing could be compared.
+    ``tier`` is the kind of comparison: ``same environment`` (equal code gives equal numbers),
+    ``seeds`` (a mean may not be worse by more than ``limit``) or empty without a comparison.
     """
 
     method: str
@@ -70,7 +70,7 @@ class GateFinding:
     verdict: str
     tier: str = ""
     before: float | None = None
-    """Mean over the compared seeds of the baseline."""
+    """Mean of the baseline over the compared seeds."""
     now: float | None = None
     limit: float | None = None
     reason: str = ""
@@ -118,7 +118,7 @@ def exit_code(findings: Sequence[GateFinding]) -> int:
 def seed_limit(
     before: Sequence[float], now: Sequence[float], *, alpha: float, floor: float = FLOOR
 ) -> float:
-    """Return how much worse the mean of ``now`` may be than that of ``before``, over seeds.
+    """Return the largest loss of the mean over seeds, from ``before`` to ``now``, that passes.
 
     Student's one-sided two-sample test: t(1 - alpha, n + m - 2) · s · √(1/n + 1/m) with the pooled
     standard deviation s, never below ``floor``. Needs three values in all.
@@ -130,7 +130,7 @@ def seed_limit(
 
 
 def direction(metric: Metric | None) -> int:
-    """Return 1 if more is better, -1 if less is, 0 if the metric has no better or worse."""
+    """Return 1 if higher is better, -1 if lower is better, 0 if the metric has no direction."""
     if metric is None or metric.higher_is_better is None:
         return 0
     return 1 if metric.higher_is_better else -1
@@ -143,13 +143,13 @@ def smallest_limit(metric: Metric, mean: float) -> float:
 
 
 def _is_same_environment(baseline: Baseline, entry: BaselineEntry, run: CurrentRun) -> bool:
-    """Return whether equal code must give equal numbers: equal environment, equal data."""
+    """Return whether environment and data are equal: equal code must then give equal numbers."""
     data = run.data.get(entry.dataset)
     return entry.environment == run.environment and data == baseline.datasets[entry.dataset]
 
 
 def _obstacle(baseline: Baseline, entry: BaselineEntry, run: CurrentRun) -> tuple[str, str] | None:
-    """Return verdict and reason if the entry cannot be compared at all."""
+    """Return verdict and reason if the entry cannot be compared, else ``None``."""
     for name in (entry.dataset, entry.method):
         if name in run.unavailable:
             return "missing", run.unavailable[name]
@@ -179,7 +179,7 @@ def _obstacle(baseline: Baseline, entry: BaselineEntry, run: CurrentRun) -> tupl
 def _compare_score(
     entry: BaselineEntry, finding: GateFinding, metric: Metric | None, run: CurrentRun
 ) -> GateFinding:
-    """Return the finding with both means as a pass, or as ``missing`` with the reason."""
+    """Return the finding with both means, as ``pass``, or as ``missing`` with the reason."""
     score = finding.metric
     for seed in entry.seeds:
         job = run.jobs[_job_key(entry, seed)]
@@ -196,7 +196,7 @@ def _compare_score(
 def _compare_each_seed(
     entry: BaselineEntry, finding: GateFinding, sign: int, run: CurrentRun
 ) -> GateFinding:
-    """Compare seed by seed where equal code must give equal numbers."""
+    """Return the finding by a comparison of each seed: equal code must give equal numbers."""
     finding = replace(finding, tier="same environment", limit=entry.tolerance)
     pairs = _seed_pairs(entry, finding.metric, run)
     gains = {seed: sign * (now - before) for seed, (before, now) in pairs.items()}
@@ -222,7 +222,7 @@ def _compare_means(
     run: CurrentRun,
     n_comparisons: int,
 ) -> GateFinding:
-    """Compare means where the last digits may differ; controls may not move either way."""
+    """Return the finding by a comparison of means; controls may change in neither direction."""
     before = entry.values[finding.metric]
     now = [value for _, value in _seed_pairs(entry, finding.metric, run).values()]
     mean = _mean(before)
@@ -230,7 +230,7 @@ def _compare_means(
     if entry.control and max(before) - min(before) <= EXACT and before[0] in metric.bounds:
         limit = EXACT  # the truth scores 1 on every machine
     elif len(before) + len(now) < 3:
-        reason = "one seed: no spread to judge by in another environment"
+        reason = "one seed: no spread for a comparison in another environment"
         return replace(finding, verdict="missing", reason=reason)
     else:
         alpha = ALPHA / n_comparisons / (2 if entry.control else 1)
@@ -251,7 +251,7 @@ def _job_key(entry: BaselineEntry, seed: int) -> tuple[str, str, str, int]:
 def _seed_pairs(
     entry: BaselineEntry, score: str, run: CurrentRun
 ) -> dict[int, tuple[float, float]]:
-    """Return by seed: the value in the baseline, and the present one."""
+    """Return seed → (value in the baseline, present value)."""
     before = dict(zip(entry.seeds, entry.values[score], strict=True))
     return {
         seed: (before[seed], float(run.jobs[_job_key(entry, seed)].values[score]))
