@@ -1,1 +1,1 @@
-"""One method on data of the user: estimator, ``bench fit``, ``bench transform``."""
+"""Apply one method to the user's data: estimator, ``bench fit``, ``bench transform``."""

@@ -1,4 +1,4 @@
-"""The folder in which a method keeps its state, so that an interrupted fit can be resumed."""
+"""The folder in which a method stores its state, so that an interrupted fit can be resumed."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def open_checkpoints(out: Path, identity: dict[str, Any], *, resume: bool) -> It
     """Yield the folder of the checkpoints of a fit that writes to ``out``, hidden beside it.
 
     It is removed after the fit and stays after an interruption. ``identity`` is everything that
-    decides the result. With ``resume`` the folder of an interrupted fit is yielded, else an empty
-    one. Raises ``UsageError`` if the interrupted fit had another identity, ``DataError`` if the
-    folder cannot be written.
+    determines the result. With ``resume`` the folder of an interrupted fit is yielded, else an
+    empty one. Raises ``UsageError`` if the interrupted fit had another identity, ``DataError`` if
+    the folder cannot be written.
     """
     folder = out.with_name(f".{out.name}.checkpoint")
     identity = json.loads(json.dumps(identity, default=str))
@@ -36,7 +36,7 @@ def open_checkpoints(out: Path, identity: dict[str, Any], *, resume: bool) -> It
         _check_identity(folder, interrupted or {}, identity)
         logger.info(f"{out}: going on where the fit was interrupted")
     elif interrupted is not None:
-        logger.info(f"{out}: a fit was interrupted there; this one starts anew (--resume goes on)")
+        logger.info(f"{out}: an interrupted fit is there; this one starts anew (--resume goes on)")
     try:
         if not resume or interrupted is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -68,7 +68,7 @@ def _read_identity(folder: Path) -> dict[str, Any] | None:
 
 
 def _check_identity(folder: Path, interrupted: dict[str, Any], identity: dict[str, Any]) -> None:
-    """Raise ``UsageError`` if two fits differ in anything."""
+    """Raise ``UsageError`` if the identities of two fits differ."""
     changed = [name for name in identity if interrupted.get(name) != identity[name]]
     if changed:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Tables of clusters: true types in each, and marker features of each."""
+"""Tables of clusters: their numbers of cells of each type, and their marker features."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 N_MARKERS = 100
-"""Most markers of a cluster in the table."""
+"""Largest number of markers of a cluster."""
 _TARGET_SUM = 1e4
 _COLUMNS = {
     "group": "cluster", "names": "feature", "scores": "score",
@@ -29,10 +29,10 @@ _COLUMNS = {
 
 
 def count_types(types: np.ndarray, clusters: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """Return numbers of cells by clustering, types × clusters.
+    """Return clustering → table of numbers of cells, types × clusters.
 
     Clusters are ordered to put as many cells as possible on the diagonal. Cells without a type
-    (empty text) do not count; without any type there is no table.
+    (empty text) are not counted; without any type the result is empty.
     """
     known = types != ""
     if not known.any():
@@ -52,8 +52,8 @@ def marker_table(counts: AnnData, clusters: Mapping[str, Any]) -> pd.DataFrame:
     """Return the features that are higher in each cluster than in all other cells.
 
     Scanpy's ``rank_genes_groups`` (t-test, p values by Benjamini and Hochberg) on counts that were
-    divided by the total of their cell, multiplied by 10,000 and logarithmised (log1p). Clusters of
-    one cell, and clusterings with a single cluster, have none.
+    divided by the total of their cell, multiplied by 10,000 and log-transformed (log1p). Clusters
+    of one cell and clusterings with a single cluster have no markers.
 
     Parameters
     ----------

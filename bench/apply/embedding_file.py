@@ -1,4 +1,4 @@
-"""Embeddings of a file, scored as the fits of a run are."""
+"""Scores of the embeddings in a file, computed like those of a run."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _LEAST_CELLS = 10
 
 @dataclass
 class EmbeddingScores:
-    """Scores of precomputed embeddings; what they cost is not known."""
+    """Scores of precomputed embeddings; their costs are unknown."""
 
     scores: dict[str, pd.Series]
-    """Value by score of each embedding; the reasons of missing ones are in its ``attrs``."""
+    """Embedding → value by score; reasons for missing scores are in ``attrs`` of each series."""
     n_cells: int
     n_scored: int
-    """Cells with a label; all where there are none."""
+    """Number of cells with a label; of all cells in data without labels."""
     trained_on: str = ""
-    """What the user says the embeddings were trained on."""
+    """The user's description of the training data."""
     n_trained: int | None = None
-    """Cells that are among those it was trained on; ``None``: not known."""
+    """Number of cells that were in the training data; ``None``: unknown."""
 
 
 def score_embeddings(
@@ -123,7 +123,7 @@ def _join(obs: pd.DataFrame, labels: Path) -> pd.DataFrame:
 def _column(
     obs: pd.DataFrame, path: Path, key: str | None, what: str, usual: str
 ) -> np.ndarray | None:
-    """Return a column as text; ``None`` if it was not asked for and has not its usual name."""
+    """Return column ``key``, by default ``usual``, as text; ``None`` if the default is missing."""
     if key is None and usual not in obs:
         if what == "label":
             guesses = [name for name in LABEL_GUESSES if name in obs]

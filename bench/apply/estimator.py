@@ -65,12 +65,12 @@ def estimator(
     preset
         One of the method's presets, such as ``"faithful"``: the published settings.
     profile
-        ``"quick"``, ``"default"`` or ``"faithful"``: as ``preset``, and no error for a method
-        without such a preset.
+        ``"quick"``, ``"default"`` or ``"faithful"``: like ``preset``, but without an error if the
+        method has no such preset.
     device, threads, layer, key_added
         As for :class:`Estimator`.
     params
-        Parameters of the method; they go before those of the preset.
+        Parameters of the method, which override those of the preset.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def estimator(
 
 
 def _presets(cls: type[Method], profile: str, preset: str | None) -> tuple[str, ...]:
-    """Return the presets of a profile and a preset; raises ``UsageError`` for a profile."""
+    """Return the presets of a profile, then ``preset``; raises ``UsageError``."""
     if profile not in get_args(Profile):
         hint = did_you_mean(profile, list(get_args(Profile)))
         raise UsageError(f"no profile '{profile}'.{hint}", code="unknown_name")
@@ -105,7 +105,7 @@ def _presets(cls: type[Method], profile: str, preset: str | None) -> tuple[str, 
 
 
 class Estimator:
-    """A method with the functions of a scikit-learn estimator, on the data of scanpy.
+    """A method with the interface of a scikit-learn estimator, for data of scanpy.
 
     Parameters
     ----------
@@ -114,10 +114,10 @@ class Estimator:
     device
         ``cpu`` or ``cuda``.
     threads
-        Threads of the method's libraries.
+        Number of threads of the method's libraries.
     layer
-        Where data have their counts: ``X``, ``raw`` or the name of a layer. Default: ``X``, or
-        the one that holds counts if ``X`` is normalised.
+        Where the counts are: ``X``, ``raw`` or the name of a layer. Default: ``X`` or, if ``X`` is
+        normalised, the layer or ``raw`` that holds counts.
     key_added
         Key of ``obsm`` under which ``fit`` and ``transform`` write embeddings into the data.
         Default: data are not changed.
@@ -131,21 +131,21 @@ class Estimator:
     embedding_
         Embedding of the cells, shape (n_cells, n_dimensions).
     labels_
-        Cluster of each cell, shape (n_cells,): the method's own clustering; without one k-means
-        if a number of clusters was given, else Leiden.
+        Cluster of each cell, shape (n_cells,): the method's own clustering, else k-means if
+        ``n_clusters`` was given, else Leiden.
     clustering_
         Name of that clustering, such as ``leiden``.
     own_labels_
         All clusterings of the method by name, each of shape (n_cells,).
     fit_
-        Everything that the method returned.
+        The ``Fit`` that the method returned.
     curves_, steps_
-        Name of a reported value → its values, and the steps they were reported at.
+        Name of a reported value → its values, and the steps of its reports.
     prepared_
         The prepared training cells. A method may leave cells out; ``prepared_.obs_names`` are the
         ``n_cells`` of the results.
     preparation_
-        How new cells are prepared; ``None`` if the method does not take new cells.
+        The fitted preparation of new cells; ``None`` if the method cannot embed new cells.
     """
 
     def __init__(
@@ -181,12 +181,12 @@ class Estimator:
         return {name: dict(values) for name, values in self.method.params.presets.items()}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002 – scikit-learn's signature
-        """Return the arguments of :func:`bench.estimator` that give this estimator.
+        """Return the arguments of :func:`bench.estimator` that create this estimator.
 
         Parameters
         ----------
         deep
-            Has no meaning here; scikit-learn passes it.
+            Ignored; part of scikit-learn's interface.
         """
         values = self.method.params
         own = {name: getattr(values, name) for name in type(values).model_fields}
@@ -224,8 +224,8 @@ class Estimator:
     ) -> Self:
         """Prepare the cells and fit the method.
 
-        The method gets the optional inputs, proteins in ``obsm["ADT"]`` among them, only if it
-        declares that it needs or may use them.
+        The method gets optional inputs, such as proteins in ``obsm["ADT"]``, only if it declares
+        that it needs or may use them.
 
         Parameters
         ----------
@@ -235,24 +235,24 @@ class Estimator:
         y
             Has no meaning here; scikit-learn passes it.
         modality
-            ``rna`` or ``atac``, of a single matrix. Default: ``atac`` if features are named like
+            ``rna`` or ``atac``, for a single matrix. Default: ``atac`` if features are named like
             genome intervals.
         seed
             Seed of the fit.
         n_clusters
-            Number of clusters, for methods that use it and for k-means.
+            Number of clusters, for methods that use it, and for k-means.
         batch, labels
             Batch and true type of each cell: shape (n_cells,), or a column of ``obs``. A type may
             be missing, a batch may not.
         markers
-            Signature → its genes.
+            Marker lists: name of a signature → its genes.
         graph
             Similarities of the cells, for methods that learn from a graph: a key of ``obsp``, a
-            matrix (n_cells, n_cells), or a file. Default: they find the neighbours themselves.
+            matrix, shape (n_cells, n_cells), or a file. Default: the method makes its graph.
         key_added
             Key of ``obsm``, such as ``"X_vae"``: the embedding is written there, and ``labels_``
             into the column ``<clustering>_vae`` of ``obs``. Cells that the method left out have
-            no values. Default: ``adata`` is not changed.
+            missing values. Default: ``adata`` is not changed.
 
         Returns
         -------
@@ -262,11 +262,10 @@ class Estimator:
         Raises
         ------
         UsageError
-            If an input that the method needs is not given; if the method is made for another
-            modality.
+            If an input that the method needs is missing; if the method is for another modality.
         DataError
-            If the data are no counts; if a batch is missing; if no marker gene is among the
-            features; if the graph is not one of these cells.
+            If the data are not counts; if a batch is missing; if no marker gene is among the
+            features; if the graph does not fit the cells.
         """
         self._forget()
         counts = checked_counts(adata, self.layer)
@@ -313,9 +312,9 @@ class Estimator:
         ----------
         adata
             Raw counts, as for :meth:`fit`. Features are matched by name, in any order, peaks also
-            by coordinates; further features are ignored.
+            by coordinates; other features are ignored.
         fill_missing
-            Whether features of the fit that are missing are taken as zero.
+            Whether missing features of the fit count as zero; else they are an error.
         key_added
             Key of ``obsm`` for the embedding; default: ``adata`` is not changed.
 
@@ -329,7 +328,7 @@ class Estimator:
         UsageError
             If the method has no ``transform`` or is not fitted.
         DataError
-            If the data are no counts; if features are missing and ``fill_missing`` is false.
+            If the data are not counts; if features are missing and ``fill_missing`` is false.
         """
         function = self._function("transform", "embed new cells")
         embedding: np.ndarray = function(self._prepare(adata, fill_missing=fill_missing))
@@ -383,10 +382,10 @@ class Estimator:
             self.preparation_.save(path)
 
     def load(self, path: Path) -> Self:
-        """Read what :meth:`save` wrote into a method with the same parameters.
+        """Load the folder of :meth:`save` into an estimator with the same parameters.
 
-        A folder written by the method's own ``save`` has no preparation: the features of new cells
-        are then checked only by the method. Raises ``UsageError`` if the method has no ``load``.
+        A folder of the method's own ``save`` has no preparation: :meth:`transform` then needs a
+        fit. Raises ``UsageError`` if the method has no ``load``.
         """
         self._function("load", "be loaded")(path)
         self.preparation_ = Preparation.load(path)
@@ -409,13 +408,13 @@ class Estimator:
         return {name: getattr(self, name) for name in _OWN_PARAMS}
 
     def _forget(self) -> None:
-        """Drop the results of a fit."""
+        """Remove the results of a fit."""
         for name in ("fit_", "prepared_", "curves_", "steps_", "embedding_", "own_labels_"):
             vars(self).pop(name, None)
         self.preparation_, self._clustering = None, None
 
     def _prepare(self, adata: Any, *, fill_missing: bool) -> Any:
-        """Return new cells as the method gets them."""
+        """Return new cells prepared for the method."""
         if self.preparation_ is None:
             raise UsageError(
                 f"{self.method.name}: new cells cannot be prepared without the statistics of the "

@@ -65,12 +65,12 @@ def fit_file(
     options: FitOptions | None = None,
     listener: ProgressListener | None = None,
 ) -> FileFit | None:
-    """Fit one method on the counts in a file and write everything into a folder.
+    """Fit one method on the counts in a file and write all results into a folder.
 
-    ``method`` is a selector such as ``vae[n_latent=16]``, ``params`` are options of reading the
-    file, as in the brackets behind a path of ``bench run``. Labels are optional: they colour the
-    UMAP and are scored, the fit does not see them. The folder ``out`` (default
-    ``<file>_<method>`` in the current one) must not hold other things. Returns ``None`` after a
+    ``method`` is a selector such as ``vae[n_latent=16]``. ``params`` are options of reading the
+    file, as in the brackets after a path in ``bench run``. Labels are optional: they are used for
+    scores and for colours of the UMAP; the fit does not see them. The folder ``out`` (default
+    ``<file>_<method>`` in the current folder) must not hold other files. Returns ``None`` after a
     dry run. Raises ``UsageError``, ``DataError`` and ``MethodError``.
     """
     options = options or FitOptions()
@@ -80,7 +80,7 @@ def fit_file(
     check_output_folder(folder, FIT_NOTE)
     if options.resume and not chosen.resumes:
         raise UsageError(
-            f"--resume: {chosen.name} keeps no state while it fits; leave it out.",
+            f"--resume: {chosen.name} does not store its state during a fit; leave it out.",
             code="not_supported",
         )
     dataset, data = read_user_file(path, params or {})
@@ -112,7 +112,7 @@ def _fit(
     listener: ProgressListener | None,
     checkpoints: Path | None,
 ) -> Estimator:
-    """Return the fitted estimator; an error of the method names the file."""
+    """Return the fitted estimator; errors of the method name the file."""
     estimator = Estimator(
         method, device=resolve_device(settings.device), threads=settings.threads,
         listener=listener, checkpoints=checkpoints,
@@ -152,14 +152,14 @@ def _configure_method(
 
 
 def _use_threads(threads: int) -> None:
-    """Set the number of threads of libraries, of those not yet loaded, too."""
+    """Set the number of threads of loaded libraries and of libraries loaded later."""
     for name in THREAD_VARIABLES:
         os.environ.setdefault(name, str(threads))
     pin_threads(threads)
 
 
 def _check_modality(method: Method, dataset: FileDataset, data: Any) -> None:
-    """Raise ``UsageError`` if a method cannot be applied to the modality of a file."""
+    """Raise ``UsageError`` if a method does not support the modality of a file."""
     modality = dataset.card.modality
     if modality not in method.modalities:
         modalities = ", ".join(sorted(method.modalities))
@@ -183,7 +183,7 @@ def _read_setup(method: Method, path: Path, data: Any) -> Method:
 
 
 def _prepare_training(method: Any, options: FitOptions) -> None:
-    """Pass on where the training starts and what it keeps, if the user says so."""
+    """Pass ``--insert``, ``--continue`` and ``--keep-every`` to the method, if given."""
     flags: dict[str, Any] = {"--insert": options.insert, "--continue": options.go_on}
     flags["--keep-every"] = options.keep_every
     given = [name for name, value in flags.items() if value]
@@ -191,7 +191,7 @@ def _prepare_training(method: Any, options: FitOptions) -> None:
         return
     if not hasattr(method, "prepare_training"):
         raise UsageError(
-            f"{given[0]}: {method.name} trains from the beginning to the end; leave it out.",
+            f"{given[0]}: {method.name} always trains from start to end; leave it out.",
             code="not_supported",
         )
     method.prepare_training(options.insert, options.go_on, options.keep_every)
@@ -211,7 +211,7 @@ def _log_description(method: Any) -> None:
 def _facts(
     method: Method, inputs: FileInputs, settings: Settings, options: FitOptions
 ) -> dict[str, Any]:
-    """Return what ``fit.json`` records of the arguments."""
+    """Return the arguments of the fit for ``fit.json``."""
     return {
         "method": method.name,
         "params": method.params.resolved(),
@@ -237,7 +237,7 @@ def _checkpoints(
     settings: Settings,
     options: FitOptions,
 ) -> contextlib.AbstractContextManager[Path | None]:
-    """Return the folder for the state of the fit; none for a method that keeps no state."""
+    """Return the context of the fit's state folder, ``None`` if the method stores no state."""
     if not method.resumes:
         return contextlib.nullcontext()
     identity = facts | {

@@ -1,4 +1,4 @@
-"""Options of a fit on one file, and what the user's files hold."""
+"""Options of a fit on one file, and the content of the user's files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NEEDED = {
     "markers": ("marker lists", "give --markers FILE"),
     "proteins": ("counts of surface proteins", f"the file must have them in obsm '{PROTEINS}'"),
 }
-"""Inputs that a method may need, and what gives them."""
+"""Inputs that a method may need, each with its description and how to give it."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class FitOptions:
     """Options of a fit on one file."""
 
     n_clusters: int | None = None
-    """For methods that use it and for k-means; default: the number of types in the file."""
+    """Number for methods that use it and for k-means; default: the number of types in the file."""
     markers: Path | None = None
     """File of marker lists."""
     graph: str | None = None
@@ -54,17 +54,17 @@ class FitOptions:
     preset: str | None = None
     """A preset of the method."""
     key_added: str | None = None
-    """Key of ``obsm`` in the result; default: one that is free, ``X_<method>``."""
+    """Key of ``obsm`` in the result; default: ``X_<method>``, with a number if it is in use."""
     resume: bool = False
-    """Whether an interrupted fit of the same arguments goes on."""
+    """Whether to resume an interrupted fit with the same arguments."""
     insert: tuple[str, ...] = ()
-    """Parts of other fits, ``PART=FIT[:PART][:frozen]``, put in before the training."""
+    """Parts of other fits to insert before the training, ``PART=FIT[:PART][:frozen]``."""
     go_on: Path | None = None
-    """Finished fit, or file of a kept state, that goes on."""
+    """Finished fit, or file of a stored state, to continue."""
     keep_every: int = 0
-    """Epochs between two states that are kept; 0: none."""
+    """Epochs between two stored states; 0: none."""
     dry_run: bool = False
-    """Whether only a description of the fit is logged, and nothing is written."""
+    """Whether to log a description of the fit and write nothing."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,14 @@ class FileInputs:
     dataset: FileDataset
     data: Any
     labels: np.ndarray | None
-    """Type of each cell, empty where it has none."""
+    """Type of each cell, empty if unknown; ``None`` without labels."""
     batch: np.ndarray | None
     n_clusters: int | None
     markers: Markers | None
     graph: sp.csr_matrix | None
 
     def rows_of(self, estimator: Estimator) -> np.ndarray:
-        """Return the numbers of the cells that the method kept."""
+        """Return the row in ``data`` of each cell that the method kept."""
         rows: np.ndarray = self.data.obs_names.get_indexer(estimator.prepared_.obs_names)
         return rows
 

@@ -48,7 +48,7 @@ def write_fit(
     inputs: FileInputs,
     options: FitOptions,
 ) -> dict[str, str]:
-    """Write all files into the folder in place of earlier results; returns name → content."""
+    """Write all files into the folder, replacing earlier results; returns file name → content."""
     method, prepared, clusters = estimator.method, estimator.prepared_, scores.clusters
     result = result_data(inputs.data, prepared)
     keys = choose_keys(result, method.name, clusters, options.key_added)
@@ -78,7 +78,7 @@ def write_fit(
 
 
 def _write_imputed(folder: Path, estimator: Estimator) -> dict[str, str]:
-    """Write the imputed matrix of a method that has one."""
+    """Write the imputed matrix, if the method imputes."""
     imputed = imputed_data(estimator.method, estimator.prepared_)
     if imputed is None:
         logger.info(f"{estimator.method.name} does not impute: no imputed matrix")

@@ -1,4 +1,4 @@
-"""What a fitted method predicts of cells, as files of the folder ``heads``."""
+"""Files of the predictions of a fitted method, in the folder ``heads``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _FOLDER = "heads"
 _LARGEST_TEXT = 20_000_000
-"""Entries of a table that is still written as text, some 100 MB."""
+"""Largest number of entries of a table written as text, about 100 MB."""
 
 
 def write_heads(
@@ -29,8 +29,8 @@ def write_heads(
 ) -> dict[str, str]:
     """Write the predictions of a method for prepared cells; returns file name → content.
 
-    Nothing for a method without ``predictions``. ``split``: the cells of a split of the fit;
-    without ``reconstruct`` the reconstruction is left out.
+    ``split``: name of a split of the fit, only its cells. Without ``reconstruct`` the
+    reconstruction is left out. A method without ``predictions`` has no files.
     """
     if not hasattr(method, "predictions"):
         return {}
@@ -38,24 +38,24 @@ def write_heads(
 
 
 def write_story(folder: Path, method: Any, data: Any, story: Path) -> dict[str, str]:
-    """Write the tables of an inference story in the method's own format; name → content."""
+    """Write the tables of an inference story in the method's own format; file name → content."""
     with errors_with_file(method, story):
         return _write_tables(folder, method.story_tables(data, story))
 
 
 @dataclass(frozen=True)
 class HeadOptions:
-    """What ``bench transform`` writes beside the embedding."""
+    """Additional output of ``bench transform``."""
 
     heads: bool = False
-    """Every latent space, all predictions and the reconstruction."""
+    """Whether to write every latent space, all predictions and the reconstruction."""
     split: str | None = None
-    """Split of the fit, whose cells are written; default: all."""
+    """Split of the fit whose cells are written; default: all cells."""
     story: Path | None = None
     """Inference story in the method's own format."""
 
     def check(self, method: Any) -> None:
-        """Raise ``UsageError`` for what a method has not, and for a split without ``heads``."""
+        """Raise ``UsageError`` for output that the method lacks, or a split without ``heads``."""
         functions = {"--heads": (self.heads, "predictions")}
         functions["--story"] = (self.story is not None, "story_tables")
         for flag, (given, function) in functions.items():

@@ -1,4 +1,4 @@
-"""Checks of what is given to a fit: counts, values of cells, number of clusters, graph."""
+"""Checks of the inputs of a fit: counts, values of cells, number of clusters, graph."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def checked_counts(data: Any, layer: str | None) -> Any:
 
 
 def check_inputs(method: Method, inputs: OptionalInputs) -> None:
-    """Raise ``UsageError`` if a method needs an input that is not given."""
+    """Raise ``UsageError`` if an input that a method needs is missing."""
     for name in sorted(method.needs()):
         if getattr(inputs, name) is None:
             how = f"pass {name}=... to fit"
@@ -61,7 +61,7 @@ def check_inputs(method: Method, inputs: OptionalInputs) -> None:
 
 
 def check_modality(method: Method, modality: str) -> None:
-    """Raise ``UsageError`` if a method is made for other data."""
+    """Raise ``UsageError`` if a method does not support a modality."""
     if modality not in method.modalities:
         raise UsageError(
             f"{method.name} is made for {', '.join(sorted(method.modalities))}, the data are "
@@ -71,7 +71,7 @@ def check_modality(method: Method, modality: str) -> None:
 
 
 def check_n_clusters(n_clusters: int | None, n_cells: int, name: str) -> None:
-    """Raise ``UsageError`` that names the option if there are more clusters than cells."""
+    """Raise ``UsageError`` unless there are 1 to ``n_cells`` clusters; ``name``: the option."""
     if n_clusters is not None and not 1 <= n_clusters <= n_cells:
         raise UsageError(
             f"{name} {n_clusters}: there are {n_cells} cells; expected 1 to {n_cells} clusters.",
@@ -80,7 +80,7 @@ def check_n_clusters(n_clusters: int | None, n_cells: int, name: str) -> None:
 
 
 def check_graph_use(method: Method, graph: Any, name: str) -> None:
-    """Raise ``UsageError`` if a graph is given to a method that learns from none."""
+    """Raise ``UsageError`` if a graph is given to a method that does not use it."""
     if graph is not None and "graph" not in declared_inputs(method):
         raise UsageError(
             f"{name}: {method.name} does not learn from a graph of the cells.",
@@ -89,9 +89,9 @@ def check_graph_use(method: Method, graph: Any, name: str) -> None:
 
 
 def cell_values(cells: AnnData, values: Any, name: str) -> np.ndarray | None:
-    """Return one value a cell as text, given as an array or as a column of ``obs``.
+    """Return one value a cell as text; ``values`` are an array or a column of ``obs``.
 
-    Missing values are empty. Raises ``DataError``.
+    Missing values are empty text. Raises ``DataError`` for a missing column or another length.
     """
     if values is None:
         return None
@@ -121,7 +121,7 @@ def batch_values(cells: AnnData, values: Any) -> np.ndarray | None:
 
 
 def require_annotated(data: Any) -> None:
-    """Raise ``UsageError`` unless results can be written into the data."""
+    """Raise ``UsageError`` unless the data are AnnData or MuData, to write results into."""
     if not isinstance(data, (AnnData, MuData)):
         raise UsageError(
             f"key_added= writes into AnnData or MuData; the data are a {type(data).__name__}.",

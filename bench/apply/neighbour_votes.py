@@ -1,4 +1,4 @@
-"""Clusters and types of new cells by the votes of their neighbours among the cells of a fit."""
+"""Clusters and types of new cells by the votes of their nearest training cells."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ N_NEIGHBORS = 15
 
 
 def vote(fitted: FittedCells, embedding: np.ndarray, cells: pd.Index) -> pd.DataFrame:
-    """Return the clusters and the type that most neighbours in the code have.
+    """Return the clusters and the type of most neighbours on the embedding.
 
-    The 15 nearest cells of the fit (Euclidean distance) have one vote each; of labels with equally
-    many votes the one of the nearest cell wins. Cells of the fit without a type do not vote on it.
+    The 15 nearest training cells (Euclidean distance) have one vote each. Ties are decided by the
+    nearest cell. Training cells without a type do not vote on the type.
 
     Parameters
     ----------
     fitted
-        Embedding and labels of the cells of the fit.
+        Embedding and labels of the training cells.
     embedding
-        New cells, shape (n_cells, n_dimensions).
+        Embedding of the new cells, shape (n_cells, n_dimensions).
     cells
-        Their names.
+        Names of the new cells.
 
     Returns
     -------
     DataFrame
-        A row a cell: for each clustering, and ``type`` if types are known, the label and the share
-        of the votes for it (``<name>_share``).
+        One row a cell. Columns for each clustering, and for ``type`` if types are known: the
+        label, and its share of the votes (``<name>_share``).
     """
     columns: dict[str, np.ndarray] = {}
     for name, labels in fitted.labels.items():
@@ -47,7 +47,7 @@ def vote(fitted: FittedCells, embedding: np.ndarray, cells: pd.Index) -> pd.Data
 def _winners(
     reference: np.ndarray, labels: np.ndarray, points: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the label with the most votes for each point, and its share."""
+    """Return the label with the most votes for each point, and its share of the votes."""
     k = min(N_NEIGHBORS, len(reference))
     search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(reference)
     names, codes = np.unique(labels, return_inverse=True)

@@ -1,6 +1,6 @@
 """The files that ``bench fit`` and ``bench transform`` write into a folder.
 
-Each function that writes returns file name → its content in words.
+Each writing function returns file name → description of the content.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _LARGEST_TEXT = 20_000_000
-"""Entries of an imputed matrix that is still written as text, some 100 MB."""
+"""Largest number of entries of an imputed matrix written as text, about 100 MB."""
 
 
 def write_latent(folder: Path, embedding: np.ndarray, cells: pd.Index) -> dict[str, str]:
@@ -89,14 +89,14 @@ def write_tables(folder: Path, name: str, estimator: Estimator, cells: pd.Index)
 
 
 def write_selected(folder: Path, kind: str, names: pd.Index, selected: pd.Index) -> dict[str, str]:
-    """Write which features or cells of the file the method kept, ``features.csv`` or the like."""
+    """Write which features or cells the method kept, to ``features.csv`` or ``cells.csv``."""
     table = pd.DataFrame({"kept": names.isin(selected)}, names)
     table.to_csv(folder / f"{kind}s.csv", index_label=kind)
     return {f"{kind}s.csv": f"{table['kept'].sum()} of {len(table)} {kind}s kept by the method"}
 
 
 def write_imputed(folder: Path, imputed: AnnData) -> dict[str, str]:
-    """Write the imputed matrix, also as text if it is not too large."""
+    """Write the imputed matrix as ``.h5ad``, and as text if it is not too large."""
     size = f"{imputed.n_obs} cells × {imputed.n_vars} features"
     imputed.write_h5ad(folder / "imputed.h5ad", compression="gzip")
     files = {"imputed.h5ad": f"imputed values, {size}"}
@@ -113,7 +113,7 @@ def write_umap_files(
 ) -> tuple[dict[str, str], np.ndarray | None]:
     """Write ``umap.csv`` and the picture; returns the coordinates, too (cells × 2, float32).
 
-    If there are none, as for cells that are all at one point, the reason is logged.
+    Without a UMAP, for example if all cells are at one point, the reason is logged.
     """
     try:
         plane = plane_coordinates(np.asarray(embedding, dtype=np.float32))
@@ -134,7 +134,7 @@ def write_confusion_files(
 ) -> dict[str, str]:
     """Write ``confusion.csv`` and its picture: types × clusters of each clustering.
 
-    Without types nothing is written.
+    Nothing is written without types.
     """
     counts = {} if types is None else count_types(types, clusters)
     if not counts:

@@ -1,4 +1,4 @@
-"""The data of a fit's result: the user's counts and columns with all that the fit gave."""
+"""The data of a fit's result: the user's counts and columns with all results."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def result_data(data: Any, prepared: Any) -> Any:
-    """Return a copy of the cells that the method kept: counts in ``X``, all features, all columns.
+    """Return the cells that the method kept: a copy with counts, all features and all columns.
 
-    Paired data get the columns of their cells on top.
+    For paired data, columns of the cells are also in ``obs`` of the ``MuData``.
     """
     cells = prepared.obs_names
     result = select_cells(data, data.obs_names.get_indexer(cells))
@@ -40,9 +40,9 @@ def add_cells(
 
 
 def add_tables(result: Any, fit: Fit, prepared: Any, keys: ResultKeys) -> None:
-    """Add tables of cells to ``obsm`` and tables of features to ``varm``, NaN for those left out.
+    """Add tables of cells to ``obsm`` and of features to ``varm``, with NaN for left-out features.
 
-    A name that is taken ends like the other names of the fit.
+    If a name is in use, the name of the fit is appended.
     """
     for name, table in fit.tables.items():
         if table.index.equals(prepared.obs_names):
@@ -54,10 +54,11 @@ def add_tables(result: Any, fit: Fit, prepared: Any, keys: ResultKeys) -> None:
 
 
 def imputed_data(method: Method, prepared: Any) -> AnnData | None:
-    """Return the imputed values of the method's features, ``None`` without any.
+    """Return the imputed values of the method's features, ``None`` if it does not impute.
 
-    ``X`` holds the expected values, the layer ``binary`` what the method takes for present, the
-    layer ``mask`` 0 for zeros that stay, 1 for observed entries, 2 for zeros that were filled.
+    ``X`` holds the expected values. The layer ``binary`` marks entries that the method predicts as
+    present. The layer ``mask`` is 0 for zeros that stay, 1 for observed entries, 2 for filled
+    zeros.
     """
     if is_paired(prepared) or not hasattr(method, "impute"):
         return None

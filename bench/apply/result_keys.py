@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ResultKeys:
-    """Where embedding, UMAP and clusters of a fit are.
+    """Keys of the embedding, UMAP and clusters of a fit.
 
     Parameters
     ----------
@@ -33,12 +33,12 @@ class ResultKeys:
 
     @property
     def name(self) -> str:
-        """The key without ``X_``: the end of all other names."""
+        """The key without ``X_``, with which all other names end."""
         return self.embedding.removeprefix("X_")
 
     @property
     def umap(self) -> str:
-        """Key of ``obsm``."""
+        """Key of ``obsm`` of the UMAP."""
         return f"X_umap_{self.name}"
 
     def column(self, clustering: str) -> str:
@@ -49,10 +49,11 @@ class ResultKeys:
 def choose_keys(
     data: Any, method: str, clusterings: Iterable[str], key_added: str | None = None
 ) -> ResultKeys:
-    """Return ``X_<method>`` and the names that follow from it.
+    """Return the keys for ``X_<method>``.
 
-    If the data have one of these names already, they are ``X_<method>_2``, ``_3`` and so on.
-    ``key_added`` takes the place of ``X_<method>`` and overwrites. Raises ``UsageError``.
+    If the data already have one of the keys, they are made from ``X_<method>_2``, ``_3`` and so
+    on. ``key_added`` replaces ``X_<method>``, and existing results are overwritten. Raises
+    ``UsageError``.
     """
     if key_added is not None:
         return ResultKeys(key_added)

@@ -68,14 +68,14 @@ def transform_file(
     key_added: str | None = None,
     heads: HeadOptions | None = None,
 ) -> FileTransform:
-    """Embed the cells of a file by a saved model and write everything into a folder.
+    """Embed the cells of a file by a saved model and write all results into a folder.
 
-    ``params`` are options of reading the file, as in the brackets behind a path of ``bench run``.
+    ``params`` are options of reading the file, as in the brackets after a path in ``bench run``.
     The cells get the clusters and types of the fit (:func:`.neighbour_votes.vote`). Labels of the
-    file are optional; they are scored, by k-means with their number and by those votes. The folder
-    ``out`` (default ``<file>_in_<method>`` in the current one) must not hold other things.
-    ``fill_missing`` takes features of the fit that the file lacks as zero, ``key_added`` is the
-    key of ``obsm`` in the result, ``heads`` chooses further predictions of the method. Raises
+    file are optional; clusterings of the new cells, and the votes, are scored against them. The
+    folder ``out`` (default ``<file>_in_<method>`` in the current folder) must not hold other
+    files. With ``fill_missing``, missing features of the fit count as zero. ``key_added`` is the
+    key of ``obsm`` in the result, ``heads`` selects further predictions of the method. Raises
     ``UsageError``, ``DataError`` and ``MethodError``.
     """
     heads = heads or HeadOptions()
@@ -87,7 +87,7 @@ def transform_file(
     dataset, data = read_user_file(path, params, check_columns=False)
     if dataset.card.modality not in method.modalities:
         raise UsageError(
-            f"{path}: holds {dataset.card.modality}, {model.name} was fitted on other data.",
+            f"{path}: holds {dataset.card.modality}, {model.name} was fitted on another modality.",
             code="wrong_modality",
         )
     started = time.perf_counter()
@@ -133,10 +133,10 @@ def _annotated_data(
 def _score(
     embedding: np.ndarray, votes: pd.DataFrame, cells: AnnData, dataset: FileDataset
 ) -> Scores:
-    """Return scores by the columns of the file that pass their checks.
+    """Return scores against the columns of types and batches that pass their checks.
 
-    ``fit_type`` and the like are scores of the votes, ``kmeans`` and ``leiden`` those of clusters
-    of these cells alone.
+    ``fit_type`` and the other ``fit_`` scores are of the votes, ``kmeans`` and ``leiden`` of
+    clusterings of the new cells.
     """
     labels = {f"fit_{name}": votes[name].to_numpy() for name in votes if f"{name}_share" in votes}
     card = dataset.card
@@ -159,7 +159,7 @@ def _score(
 def _valid_column(
     cells: AnnData, where: str, key: str | None, check: Callable[[AnnData, str, str], Any]
 ) -> np.ndarray | None:
-    """Return a column to score by, ``None`` if there is none or it does not pass its check."""
+    """Return a column for scores; ``None`` if it is missing or does not pass its check."""
     if not key:
         return None
     try:
