@@ -26,7 +26,7 @@ from ..tables.labels import (
 )
 from ..tables.leaderboard import leaderboard
 from ..tables.statistics import Interval, mean_of_means, t_interval
-from ..tables.verdict import advice_by_group
+from ..tables.verdict import Sentence, advice_by_group
 from .page_table import Cell, Column, PageTable, SelectableTable, text_cell, value_cell
 
 if TYPE_CHECKING:
@@ -155,7 +155,11 @@ def _view_table(view: _View, metric: str, keys: list[str]) -> PageTable:
     if any(board["note"][~control]):
         columns.append((Column("note", number=False), list(map(text_cell, board["note"]))))
     columns.sort(key=lambda pair: pair[0].extra)
-    page_table = PageTable([column for column, _ in columns])
+    answers = [
+        Sentence(advice.text, f"Told {told_words(told)}" if told else "")
+        for told, advice in view.advice.items()
+    ]
+    page_table = PageTable([column for column, _ in columns], answers=answers)
     for row, heading in enumerate(_headings(board, view)):
         page_table.add([cells[row] for _, cells in columns], heading)
     return page_table

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..tables.labels import number_text
+
+if TYPE_CHECKING:
+    from ..tables.verdict import Sentence
 
 CONTROLS = "Controls: not competing, never ranked"
 _DIGITS = {"rank": 0, "time (s)": 1, "peak memory (MiB)": 0, "mean rank": 2, "median time (s)": 1}
@@ -49,6 +52,8 @@ class PageTable:
     """The rows of the block without a heading."""
     blocks: dict[str, list[list[Cell]]] = field(default_factory=dict)
     """Further rows by heading, such as those of the controls."""
+    answers: list[Sentence] = field(default_factory=list)
+    """What the table shows."""
 
     def add(self, cells: list[Cell], heading: str = "") -> None:
         """Add a row to the block of a heading."""

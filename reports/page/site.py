@@ -93,7 +93,9 @@ def _write_dataset(
     labelled = found.labelled[found.labelled["dataset"] == dataset]
     groups = [group for group in umaps.groups if group.dataset == dataset]
     own = replace(source, title=f"{dataset}: {rows['method'].nunique()} methods")
-    about = [s for s in found.sentences if dataset in s.about or not found.pairs]
+    overview = _views(found, lambda name, n: name == dataset)
+    answers = [sentence for table in overview.tables.values() for sentence in table.answers]
+    answers += [sentence for sentence in found.sentences if dataset in sentence.about]
     pairs = found.pairs
     if pairs is not None and dataset in pairs.names:
         place = str(pairs.names.index(dataset))
@@ -103,10 +105,10 @@ def _write_dataset(
         pairs = None
     values = common | part_values(rows, labelled, own, replace(umaps, groups=groups))
     values |= {
-        "counts": counts(rows), "answers": about or found.sentences[:1], "details": [],
+        "counts": counts(rows), "answers": answers or found.sentences[:1], "details": [],
         "pairs": pairs, "ranks": [],
         "studies": [s for s in common["studies"] if f" on {dataset} (" in s.title],
-        "overview": _linked_tables(_views(found, lambda name, n: name == dataset), "../"),
+        "overview": _linked_tables(overview, "../"),
         "method_cards": _linked_cards(values["method_cards"], "../methods/"),
     }  # fmt: skip
     values["ranked"] = found.ranked and bool(values["overview"].tables)
